@@ -1,0 +1,48 @@
+# `make demo` and `make test` do all their set-up on a bare Debian machine; see README.md.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+INSTALLED := .venv/installed
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+.PHONY: demo test install lint format bench lock clean
+
+demo: install
+	$(BIN)/ipa compare video --trace bursty --seeds 3 --report report.html
+
+test: install
+	$(BIN)/pytest -n auto
+
+install: $(INSTALLED)
+
+# Debian ships Python without venv; it is added where it is missing.
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python'; exit 2; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+		{ $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3-venv; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lint: install
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: install
+	$(BIN)/python -m tests.benchmarks
+
+# Needs uv on the PATH. One lock for all platforms and Python versions, with hashes.
+lock:
+	uv pip compile pyproject.toml --all-extras --universal --generate-hashes --no-emit-index-url \
+		--custom-compile-command 'make lock' --quiet --output-file requirements.lock
+
+clean:
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,85 @@
+"""Checks of what a person gave: they name the key, the value, what is allowed, the nearest name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from policies.interface import PolicyError
+
+
+def number(
+    key: str,
+    value: Any,
+    *,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+) -> float:
+    """`value` as a finite float within the bounds; PolicyError otherwise (a bool is no number)."""
+    bounds = [f"at least {at_least:g}"] if at_least is not None else []
+    bounds += [f"above {above:g}"] if above is not None else []
+    bounds += [f"at most {at_most:g}"] if at_most is not None else []
+    wanted = " and ".join(["a finite number", *bounds])
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise PolicyError(f"{key}={value!r} must be {wanted}")
+    result = float(value)
+    if (
+        not math.isfinite(result)
+        or (at_least is not None and result < at_least)
+        or (above is not None and result <= above)
+        or (at_most is not None and result > at_most)
+    ):
+        raise PolicyError(f"{key}={value!r} must be {wanted}")
+    return result
+
+
+def integer(key: str, value: Any, *, at_least: int = 1) -> int:
+    """`value` as an int of at least `at_least`; PolicyError otherwise (True is no number)."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+        raise PolicyError(f"{key}={value!r} must be a whole number of at least {at_least}")
+    return value
+
+
+def flag(key: str, value: Any) -> bool:
+    """`value` if it is true or false; PolicyError otherwise."""
+    if not isinstance(value, bool):
+        raise PolicyError(f"{key}={value!r} must be true or false")
+    return value
+
+
+def choice(key: str, value: Any, allowed: Iterable[str]) -> str:
+    """`value` if it is one of `allowed`; PolicyError with the nearest one otherwise."""
+    names = tuple(allowed)
+    if not isinstance(value, str) or value not in names:
+        raise PolicyError(f"{key}={value!r} is none of: {', '.join(names)}{nearest(value, names)}")
+    return value
+
+
+def known(what: str, names: Iterable[str], allowed: Iterable[str]) -> None:
+    """PolicyError for the first of `names` that is not `allowed`: the nearest one and the list."""
+    right = tuple(allowed)
+    for name in names:
+        if name not in right:
+            listed = ", ".join(right) if right else "none"
+            raise PolicyError(f"unknown {what} {name!r}{nearest(name, right)}; allowed: {listed}")
+
+
+def mapping(key: str, value: Any, allowed: Iterable[str]) -> dict[str, Any]:
+    """`value` as a dict with exactly the keys `allowed`; PolicyError: what is wrong or missing."""
+    names = tuple(allowed)
+    if not isinstance(value, Mapping):
+        raise PolicyError(f"{key}={value!r} must map each of: {', '.join(names)}")
+    known(f"key of {key}", (str(name) for name in value), names)
+    missing = [name for name in names if name not in value]
+    if missing:
+        raise PolicyError(f"{key} lacks {', '.join(missing)}; it must map each of: {', '.join(names)}")
+    return {name: value[name] for name in names}
+
+
+def nearest(value: Any, allowed: Iterable[str]) -> str:
+    """' (did you mean ...?)', or nothing when no allowed name is near."""
+    close = get_close_matches(str(value), list(allowed), n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,113 @@
+"""Guards: bounds that hold whatever the policy says. A guard wraps a policy and is one itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from policies.interface import (
+    Decision,
+    Memory,
+    Observation,
+    Policy,
+    PolicyError,
+    StageConfiguration,
+    reads,
+)
+from profiles import Pipeline
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Keeps every stage within a least and a greatest number of replicas."""
+
+    policy: Policy
+    min_replicas: int = 1
+    max_replicas: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.min_replicas < 1:
+            raise PolicyError(f"min_replicas {self.min_replicas}; allowed: from 1")
+        if self.max_replicas is not None and self.max_replicas < self.min_replicas:
+            raise PolicyError(f"max_replicas {self.max_replicas}; allowed: from min_replicas {self.min_replicas}")
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return reads(self.policy)
+
+    def decide(self, observation: Observation, memory: Memory) -> Decision:
+        """The policy's decision with every number of replicas brought within the bounds."""
+        decision = self.policy.decide(observation, memory)
+        replicas = {stage: self._bounded(wanted.replicas) for stage, wanted in decision.configuration.items()}
+        return _with_replicas(decision, replicas, "bounds")
+
+    def _bounded(self, replicas: int) -> int:
+        upper = replicas if self.max_replicas is None else min(replicas, self.max_replicas)
+        return max(self.min_replicas, upper)
+
+
+@dataclass(frozen=True)
+class CoreLimit:
+    """Keeps the desired cores within the limit that the observation states, if it states one.
+
+    Replicas go one at a time from the stage that then still sustains the most load, so that the pipeline's throughput
+    suffers least. One replica a stage always stays: where even those exceed the limit, a note says so.
+    """
+
+    policy: Policy
+    pipeline: Pipeline
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return reads(self.policy)
+
+    def decide(self, observation: Observation, memory: Memory) -> Decision:
+        """The policy's decision, cut down to the limit."""
+        decision = self.policy.decide(observation, memory)
+        limit_cores = observation.limit_cores
+        if limit_cores is None:
+            return decision
+        configuration = dict(decision.configuration)
+        wanted_cores = _total_cores(configuration)
+        while _total_cores(configuration) > limit_cores:
+            reducible = [stage for stage, wanted in configuration.items() if wanted.replicas > 1]
+            if not reducible:
+                note = (
+                    f"core limit: one replica a stage already takes "
+                    f"{_total_cores(configuration)} of {limit_cores} cores"
+                )
+                decision = replace(decision, notes=(*decision.notes, note))
+                break
+            stage = max(reducible, key=self._sustained_without_one(configuration))
+            wanted = configuration[stage]
+            configuration[stage] = replace(wanted, replicas=wanted.replicas - 1)
+        if _total_cores(configuration) < wanted_cores:
+            decision = replace(decision, binding="cores")
+        replicas = {stage: wanted.replicas for stage, wanted in configuration.items()}
+        return _with_replicas(decision, replicas, "core limit")
+
+    def _sustained_without_one(self, configuration: Mapping[str, StageConfiguration]) -> Callable[[str], float]:
+        def sustained_rps(stage: str) -> float:
+            wanted = configuration[stage]
+            variant = self.pipeline.stage(stage).variant(wanted.variant)
+            return (wanted.replicas - 1) * variant.throughput_rps(wanted.batch, wanted.cores)
+
+        return sustained_rps
+
+
+def _total_cores(configuration: Mapping[str, StageConfiguration]) -> int:
+    return sum(wanted.total_cores for wanted in configuration.values())
+
+
+def _with_replicas(decision: Decision, replicas: Mapping[str, int], guard: str) -> Decision:
+    """The decision with other numbers of replicas, each change noted."""
+    changed = {stage: wanted for stage, wanted in decision.configuration.items() if wanted.replicas != replicas[stage]}
+    if not changed:
+        return decision
+    configuration = {
+        stage: replace(wanted, replicas=replicas[stage]) for stage, wanted in decision.configuration.items()
+    }
+    notes = tuple(
+        f"{guard}: {stage} {wanted.replicas} -> {replicas[stage]} replicas" for stage, wanted in changed.items()
+    )
+    return replace(decision, configuration=configuration, notes=(*decision.notes, *notes))

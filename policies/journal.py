@@ -1,0 +1,133 @@
+"""The decision journal as text: JSON lines, one control step each, and what another policy would have done on it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from policies.controller import Controller, Entry, Journal
+from policies.interface import (
+    OBSERVATION_SCHEMA_VERSION,
+    Applied,
+    Decision,
+    LatencyQuantiles,
+    Observation,
+    Policy,
+    PolicyError,
+    ReplicaCounts,
+    StageConfiguration,
+    StageObservation,
+    reads,
+)
+from profiles import Pipeline
+
+
+def to_line(entry: Entry) -> str:
+    """One entry as one line of JSON; NaN, a missing sample, is null."""
+    return json.dumps(_without_nan(asdict(entry)), separators=(",", ":"), allow_nan=False)
+
+
+def from_line(line: str, where: str = "journal") -> Entry:
+    """The entry of a line that `to_line` made; PolicyError (beginning with `where`) for any other."""
+    try:
+        data = json.loads(line)
+        observation = _observation(data["observation"])
+        outcome = data["outcome"]
+        return Entry(
+            observation,
+            _decision(data["decision"]),
+            None if outcome is None else Applied(**outcome),
+        )
+    except json.JSONDecodeError as error:
+        raise PolicyError(f"{where}: not a line of JSON: {error}") from None
+    except KeyError as error:
+        raise PolicyError(f"{where}: the key {error} is missing") from None
+    except (TypeError, AttributeError, ValueError) as error:
+        raise PolicyError(f"{where}: not a journal entry: {error}") from None
+
+
+def read(lines: Iterable[str], where: str = "journal") -> Iterator[Entry]:
+    """The entries of a journal, line by line."""
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield from_line(line, f"{where}:{number}")
+
+
+def replay(pipeline: Pipeline, policy: Policy, entries: Iterable[Entry]) -> Iterator[Entry]:
+    """What `policy` would have decided on what was seen, step by step, starting from an empty memory.
+
+    Raises PolicyError by name for a field that the policy reads and the journal lacks.
+    """
+    controller = Controller(pipeline, policy, Journal())
+    wanted = reads(policy)
+    for entry in entries:
+        observation = entry.observation
+        missing = [field for field in wanted if not _has(observation, field)]
+        if missing:
+            raise PolicyError(
+                f"{type(policy).__name__} reads {', '.join(missing)}, which the journal lacks at step "
+                f"{observation.step}; record it with --journal full"
+            )
+        yield Entry(observation, controller.decide(observation))
+
+
+def _has(observation: Observation, field: str) -> bool:
+    if field == "busy_fraction":
+        return all(stage.busy_fraction is not None for stage in observation.stages.values())
+    return getattr(observation, field) is not None
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if value == value else None
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return value
+
+
+def _seconds(values: Iterable[float | None]) -> tuple[float, ...]:
+    return tuple(float("nan") if value is None else value for value in values)
+
+
+def _optional(data: Any, build: Callable[[Any], Any]) -> Any:
+    return None if data is None else build(data)
+
+
+def _quantiles(data: Mapping[str, float | None]) -> LatencyQuantiles:
+    return LatencyQuantiles(*_seconds(data[name] for name in ("p50_s", "p95_s", "p99_s")))
+
+
+def _observation(data: dict[str, Any]) -> Observation:
+    version = data["schema_version"]
+    if version != OBSERVATION_SCHEMA_VERSION:
+        raise ValueError(f"its schema_version is {version}; this program reads {OBSERVATION_SCHEMA_VERSION}")
+    return Observation(
+        **{
+            **data,
+            "load_rps": _seconds(data["load_rps"]),
+            "stages": {name: _stage(stage) for name, stage in data["stages"].items()},
+            "latency": _optional(data["latency"], _quantiles),
+            "future_rps": _optional(data["future_rps"], _seconds),
+        }
+    )
+
+
+def _stage(data: dict[str, Any]) -> StageObservation:
+    return StageObservation(
+        **{
+            **data,
+            "configuration": StageConfiguration(**data["configuration"]),
+            "replicas": {name: ReplicaCounts(**counts) for name, counts in data["replicas"].items()},
+            "latency": _optional(data["latency"], _quantiles),
+            "failed_variants": tuple(data["failed_variants"]),
+        }
+    )
+
+
+def _decision(data: dict[str, Any]) -> Decision:
+    configuration = {name: StageConfiguration(**wanted) for name, wanted in data["configuration"].items()}
+    return Decision(**{**data, "configuration": configuration, "notes": tuple(data["notes"])})

@@ -1,0 +1,152 @@
+"""From a problem to an answer: the optimum, or the first rung of the ladder that has one.
+
+1. `optimal`: the best configuration that keeps the SLA, sustains the load and stays within cores
+   and replicas.
+2. `no-accuracy`: the accuracy wish is dropped. What is feasible does not depend on what accuracy is
+   worth, so this rung is for problems that want certain `variants`: the restriction goes (with
+   `keep_variants=False`; at a stage whose wanted variants have all failed, in any case) and, with
+   alpha = 0, the cheapest configuration that keeps the SLA and sustains the load is taken. Without
+   such a wish the rung is passed over.
+3. `sla-excess`: the least planned latency among those that sustain the load; among equals, the best
+   objective.
+4. `most-throughput`: the greatest sustained load within cores and replicas; among equals, the least
+   planned latency, then the best objective. Where not even one replica per stage fits the cores:
+   the fewest cores, and a note says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import inf
+
+from policies.optimiser.exact import Pick, exact
+from policies.optimiser.options import StageOptions, options
+from policies.optimiser.problem import Problem
+from policies.optimiser.scales import NS
+from policies.optimiser.throughput import fewest_cores, most_sustained_rps
+
+OPTIMAL, NO_ACCURACY, SLA_EXCESS, MOST_THROUGHPUT = RUNGS = (
+    "optimal",
+    "no-accuracy",
+    "sla-excess",
+    "most-throughput",
+)
+
+Solver = Callable[[Sequence[StageOptions], int | None, int | None, int], Pick | None]
+"""(options per stage, SLA [ns], cores, reward) -> least loss - reward x product of accuracies."""
+
+SOLVERS: Mapping[str, Solver] = {"exact": exact}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A pick, the options it was made from, and the constraints it was held to on its rung."""
+
+    rung: str
+    pick: Pick
+    stages: tuple[StageOptions, ...]
+    wanted: tuple[Collection[str], ...]
+    sla_ns: int
+    limit_cores: int | None
+    reward: int
+    notes: tuple[str, ...]
+
+
+def climb(problem: Problem, best: Solver) -> Answer:
+    """The answer of the first rung that has one."""
+    table, limit = problem.programme.table, problem.limit_cores
+    sla_ns, reward = table.sla_ns, table.scales.reward
+    wanted, lifted, notes = wanted_variants(problem)
+    stages = options(problem, wanted)
+    if not lifted:
+        pick = best(stages, sla_ns, limit, reward)
+        if pick is not None:
+            return Answer(OPTIMAL, pick, stages, wanted, sla_ns, limit, reward, notes)
+        if problem.variants is not None and not problem.keep_variants:
+            wanted, _, notes = wanted_variants(replace(problem, variants=None))
+            lifted, stages = True, options(problem, wanted)
+    if lifted:
+        bare = options(problem, wanted, accuracy_matters=False)
+        notes = (*notes, "the wish for certain variants is dropped")
+        pick = best(bare, sla_ns, limit, 0)
+        if pick is not None:
+            return Answer(NO_ACCURACY, pick, bare, wanted, sla_ns, limit, 0, notes)
+    found = fastest(stages, limit, reward, best)
+    if found is not None:
+        pick, least_ns = found
+        excess = f"the SLA of {sla_ns / NS:.4g} s is exceeded by {(least_ns - sla_ns) / NS:.3g} s"
+        return Answer(SLA_EXCESS, pick, stages, wanted, least_ns, limit, reward, (*notes, excess))
+    return _most_throughput(problem, wanted, notes, best)
+
+
+def fastest(
+    stages: Sequence[StageOptions], limit: int | None, reward: int, best: Solver
+) -> tuple[Pick, int] | None:
+    """The best of the picks of least planned latency within the cores, and that latency [ns]."""
+    if limit is None:
+        if not all(stage.rows for stage in stages):
+            return None
+        least_ns = sum(min(stage.latency_ns) for stage in stages)
+    else:
+        quickest = best([replace(stage, loss=stage.latency_ns) for stage in stages], None, limit, 0)
+        if quickest is None:
+            return None
+        chosen = zip(stages, quickest.indices, strict=True)
+        least_ns = sum(stage.latency_ns[i] for stage, i in chosen)
+    # What keeps the least possible latency as if it were the SLA is the best of the fastest.
+    pick = best(stages, least_ns, limit, reward)
+    return None if pick is None else (pick, least_ns)
+
+
+def wanted_variants(
+    problem: Problem,
+) -> tuple[tuple[Collection[str], ...], bool, tuple[str, ...]]:
+    """Per stage the variants to choose from, whether failures end the wish somewhere, and notes.
+
+    Failed variants are left out while there is another: a wanted one first, else any. Where all
+    have failed, the choice is made as if none had.
+    """
+    stages = problem.programme.table.stages
+    if not problem.variants and not problem.failed:
+        return tuple(stage.variants for stage in stages), False, ()
+    wanted: list[Collection[str]] = []
+    lifted, notes = False, []
+    for stage in stages:
+        wish = (problem.variants or {}).get(stage.name, stage.variants)
+        wish = [name for name in stage.variants if name in wish]
+        working = [n for n in stage.variants if n not in problem.failed.get(stage.name, ())]
+        both = [name for name in wish if name in working]
+        if not both:
+            lifted = lifted or bool(working)
+            kind = "wanted variant" if working else "variant"
+            notes.append(f"{stage.name}: every {kind} has failed to start")
+        wanted.append(both or working or wish)
+    return tuple(wanted), lifted, tuple(notes)
+
+
+def _most_throughput(
+    problem: Problem,
+    wanted: tuple[Collection[str], ...],
+    notes: tuple[str, ...],
+    best: Solver,
+) -> Answer:
+    programme, load, limit = problem.programme, problem.load_rps, problem.limit_cores
+    tables = programme.table.stages
+    rows = [stage.select(names, load <= 0) for stage, names in zip(tables, wanted, strict=True)]
+    fixed = [problem.replicas[stage.name] for stage in tables] if problem.replicas else None
+    least = fewest_cores(rows, fixed)
+    if limit is not None and least > limit:
+        given = "the fixed replicas take" if fixed else "one replica per stage takes"
+        notes = (*notes, f"{given} {least} cores; limit: {limit}")
+        limit = least
+    cores = inf if limit is None else limit
+    rate = most_sustained_rps(rows, load, cores, programme.max_replicas, fixed)
+    if rate < load:
+        notes = (*notes, f"sustains {rate:.4g} of {load:.4g} rps")
+    stages = options(problem, wanted, sustain_rps=rate)
+    found = fastest(stages, limit, programme.table.scales.reward, best)
+    assert found is not None, "the greatest sustained load is sustained by some configuration"
+    pick, least_ns = found
+    reward = programme.table.scales.reward
+    return Answer(MOST_THROUGHPUT, pick, stages, wanted, least_ns, limit, reward, notes)

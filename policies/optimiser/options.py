@@ -1,0 +1,123 @@
+"""The options of each stage for one load: a variant, a batch size, the replicas that sustain it.
+
+Plain parallel lists, which any solver can turn into its own arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING
+
+from policies.optimiser.scales import NS
+from policies.optimiser.table import Row
+
+if TYPE_CHECKING:
+    from policies.optimiser.problem import Problem
+
+# A load that a replica sustains but for rounding needs no further replica.
+SLACK = 1e-9
+# Waits for batches that never fill: long past any SLA, short enough to add up in nanoseconds.
+LONGEST_WAIT_NS = 1_000_000 * NS
+
+
+@dataclass(frozen=True, slots=True)
+class StageOptions:
+    """One stage's options; `cut` counts those left out for want of replicas."""
+
+    rows: list[Row]
+    replicas: list[int]
+    latency_ns: list[int]
+    cores: list[int]
+    loss: list[int]
+    accuracy: list[int]
+    cut: int
+
+    def only(self, indices: Sequence[int]) -> StageOptions:
+        """Some of the options, in the order given."""
+        return StageOptions(
+            rows=[self.rows[i] for i in indices],
+            replicas=[self.replicas[i] for i in indices],
+            latency_ns=[self.latency_ns[i] for i in indices],
+            cores=[self.cores[i] for i in indices],
+            loss=[self.loss[i] for i in indices],
+            accuracy=[self.accuracy[i] for i in indices],
+            cut=self.cut,
+        )
+
+
+def replicas_for(load_rps: float, throughput_rps: float) -> int:
+    """The fewest replicas that sustain a load: max(1, ceil(load / h - 1e-9))."""
+    return max(1, ceil(load_rps / throughput_rps - SLACK))
+
+
+def options(
+    problem: Problem,
+    wanted: Sequence[Collection[str]],
+    *,
+    sustain_rps: float | None = None,
+    accuracy_matters: bool = True,
+    replicas_bound: bool = True,
+) -> tuple[StageOptions, ...]:
+    """Per stage, the options with the `wanted` variants that sustain the load.
+
+    With `sustain_rps`, they sustain that; their queues fill at the load all the same. Without
+    `replicas_bound`, replicas are free and uncapped whatever the problem says.
+    """
+    programme, table, load = problem.programme, problem.programme.table, problem.load_rps
+    sustained = load if sustain_rps is None else sustain_rps
+    most = programme.max_replicas if replicas_bound else 1 << 31
+    changed_loss, core_loss = table.scales.changed_loss, table.scales.core_loss
+    stages = []
+    for k, stage in enumerate(table.stages):
+        fixed = problem.replicas[stage.name] if problem.replicas and replicas_bound else 0
+        kept = _kept(problem, stage.name)
+        waits = {batch: wait_ns(problem, k, batch) for batch in stage.batches}
+        every = stage.select(wanted[k], load <= 0)
+        rows, counts, latency_ns, loss = [], [], [], []
+        for row in every:
+            replicas = replicas_for(sustained, row.throughput_rps)
+            if replicas > (fixed or most):
+                continue
+            replicas = fixed or replicas
+            lost = row.loss if accuracy_matters else row.bare_loss
+            lost += replicas * row.cores * core_loss
+            rows.append(row)
+            counts.append(replicas)
+            latency_ns.append(row.latency_ns + waits[row.batch])
+            loss.append(lost if (row.variant, row.batch) == kept else lost + changed_loss)
+        stages.append(
+            StageOptions(
+                rows=rows,
+                replicas=counts,
+                latency_ns=latency_ns,
+                cores=[n * row.cores for n, row in zip(counts, rows, strict=True)],
+                loss=loss,
+                accuracy=[row.accuracy for row in rows],
+                cut=len(every) - len(rows),
+            )
+        )
+    return tuple(stages)
+
+
+def wait_ns(problem: Problem, stage: int, batch: int) -> int:
+    """The longest wait for a batch to fill, (b - 1) / load [ns]; 0 at zero load.
+
+    With `published_queue_defect`: -|M_s| (|B| - 1) / load, the published code's term, whatever the
+    batch.
+    """
+    load = problem.load_rps
+    if load <= 0:
+        return 0
+    if problem.programme.published_queue_defect:
+        loosened = -problem.programme.table.published_wait_ns[stage]
+        return -round(min(loosened / load, LONGEST_WAIT_NS))
+    return round(min((batch - 1) * NS / load, LONGEST_WAIT_NS))
+
+
+def _kept(problem: Problem, stage: str) -> tuple[str, int] | None:
+    if problem.current is None or stage not in problem.current:
+        return None
+    at_hand = problem.current[stage]
+    return at_hand.variant, at_hand.batch

@@ -1,0 +1,192 @@
+"""The integer programme as a value: what a pipeline's operator wants, and the load to plan for.
+
+    maximise    alpha * A - beta * sum_s n_s R_s - gamma * sum_s b_s
+    subject to  sum_s [ l_s + (b_s - 1) / load ] <= SLA
+                n_s * h_s >= load for every s,   sum_s n_s R_s <= cores
+
+(IPA, JSys 2024.) Per stage one variant and one batch size; the replicas n follow: max(1, ceil(load
+/ h)). `Programme` holds what does not depend on the load and keeps its tables; `Problem` is one
+decision's question.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from policies import checks
+from policies.interface import Configuration, PolicyError
+from policies.optimiser.table import Table, tabulate
+
+if TYPE_CHECKING:
+    from profiles import Pipeline
+
+ACCURACIES = ("product", "sum", "average")
+SCALES = ("raw", "rank")
+STATISTICS = ("p99", "mean")
+LONGEST_TIMEOUT_S = 1.0
+HIGHEST_LOAD_RPS = 1e12
+
+
+@dataclass(frozen=True)
+class Programme:
+    """What is wanted of a pipeline, whatever the load.
+
+    `accuracy` says how the stages' accuracies combine and `accuracy_scale` what they are: raw
+    fractions, or ranks (lowest variant 0, highest 1, equally spaced; an only variant 1), each
+    lifted to at least `accuracy_floor`. Batches are the profiled powers of two up to `batch_cap`.
+    The plan uses `throughput_share` of the profiled throughput and the `statistic` of the latency.
+    None for `sla_s`: the pipeline's; for `drop_limits_s` (one per stage): 2 x SLA at the first
+    stage, the SLA at later ones. `published_queue_defect` reproduces the published code, whose
+    queue term takes the binary selector for the batch size: -|M_s| (|B| - 1) / load in place of (b
+    - 1) / load.
+
+    PolicyError: a value out of range, named.
+    """
+
+    pipeline: Pipeline
+    alpha: float = 1.0
+    beta: float = 1.0
+    gamma: float = 1e-6
+    accuracy: str = "product"
+    accuracy_scale: str = "raw"
+    accuracy_floor: float = 0.0
+    batch_cap: int = 64
+    sla_s: float | None = None
+    statistic: str = "p99"
+    throughput_share: float = 1.0
+    max_replicas: int = 100
+    drop_limits_s: tuple[float, ...] | None = None
+    published_queue_defect: bool = False
+
+    def __post_init__(self) -> None:
+        for key in ("alpha", "beta", "gamma"):
+            self._set(key, checks.number(key, getattr(self, key), at_least=0))
+        checks.choice("accuracy", self.accuracy, ACCURACIES)
+        checks.choice("accuracy_scale", self.accuracy_scale, SCALES)
+        checks.choice("statistic", self.statistic, STATISTICS)
+        checks.number("accuracy_floor", self.accuracy_floor, at_least=0, at_most=1)
+        checks.integer("batch_cap", self.batch_cap)
+        checks.integer("max_replicas", self.max_replicas)
+        checks.number("throughput_share", self.throughput_share, above=0, at_most=1)
+        checks.flag("published_queue_defect", self.published_queue_defect)
+        if self.sla_s is not None:
+            checks.number("sla_s", self.sla_s, above=0)
+        if self.drop_limits_s is not None:
+            self._set("drop_limits_s", self._checked_drop_limits())
+
+    @classmethod
+    def published(cls, pipeline: Pipeline, **changes: Any) -> Programme:
+        """With the published parameters but for `changes`; PolicyError: an unknown one."""
+        checks.known("parameter", changes, PROGRAMME_PARAMETERS)
+        own = {key: getattr(pipeline.published, key) for key in _PUBLISHED}
+        return cls(pipeline, **{**own, **changes})
+
+    @property
+    def target_s(self) -> float:
+        """The SLA that is planned for [s]."""
+        return self.pipeline.sla_s if self.sla_s is None else self.sla_s
+
+    @property
+    def drop_limits(self) -> tuple[float, ...]:
+        """Per stage, the age at which a request is dropped [s]."""
+        if self.drop_limits_s is not None:
+            return self.drop_limits_s
+        later = len(self.pipeline.stages) - 1
+        return (2 * self.target_s, *(self.target_s,) * later)
+
+    @cached_property
+    def table(self) -> Table:
+        """Everything of the options that does not depend on the load, computed once."""
+        return tabulate(self)
+
+    def score(self, configuration: Configuration) -> dict[str, float]:
+        """The objective's parts of any configuration of this pipeline.
+
+        accuracy (as combined), pas (product of raw accuracies), cost_cores, batch (sum of sizes),
+        total.
+        """
+        chosen = [configuration[stage.name] for stage in self.pipeline.stages]
+        variants = [each.variant for each in chosen]
+        cores = sum(each.total_cores for each in chosen)
+        batch = sum(each.batch for each in chosen)
+        return self.table.scales.parts(variants, cores, batch)
+
+    def batch_timeout_s(self, stage: int, batch: int, planned_rps: float) -> float:
+        """How long a request waits at most for its batch to fill [s]; `stage` is its position.
+
+        0 for a batch of 1, else the least of (batch - 1) / planned_rps, 1 s and half the stage's
+        drop limit.
+        """
+        if batch == 1:
+            return 0.0
+        fill_s = (batch - 1) / planned_rps if planned_rps > 0 else math.inf
+        return min(fill_s, LONGEST_TIMEOUT_S, self.drop_limits[stage] / 2)
+
+    def _checked_drop_limits(self) -> tuple[float, ...]:
+        stages = len(self.pipeline.stages)
+        given = self.drop_limits_s
+        if not isinstance(given, (list, tuple)) or len(given) != stages:
+            raise PolicyError(f"drop_limits_s={given!r} must be a list of {stages}, one per stage")
+        return tuple(checks.number("drop_limits_s", limit, above=0) for limit in given)
+
+    def _set(self, key: str, value: object) -> None:
+        object.__setattr__(self, key, value)
+
+
+PROGRAMME_PARAMETERS = tuple(each.name for each in fields(Programme) if each.name != "pipeline")
+_PUBLISHED = (
+    "alpha",
+    "beta",
+    "gamma",
+    "accuracy",
+    "accuracy_scale",
+    "accuracy_floor",
+    "batch_cap",
+    "throughput_share",
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One decision's question.
+
+    `variants` (stage -> the variants wanted; a missing stage: all) is the accuracy wish of a policy
+    that fixes them; `keep_variants` says whether it stands when nothing meets it. `replicas` (stage
+    -> number) fixes them. `failed` variants are left out while another is there. `current` is the
+    configuration at hand, for ties.
+
+    PolicyError: a load that is NaN, infinite or negative, an unknown stage or variant, a number out
+    of range.
+    """
+
+    programme: Programme
+    load_rps: float
+    limit_cores: int | None = None
+    variants: Mapping[str, Collection[str]] | None = None
+    keep_variants: bool = True
+    replicas: Mapping[str, int] | None = None
+    failed: Mapping[str, Collection[str]] = field(default_factory=dict)
+    current: Configuration | None = None
+
+    def __post_init__(self) -> None:
+        checks.number("load_rps", self.load_rps, at_least=0, at_most=HIGHEST_LOAD_RPS)
+        if self.limit_cores is not None:
+            checks.number("limit_cores", self.limit_cores, at_least=0)
+        table = self.programme.table
+        for key, wanted in (("variants", self.variants), ("replicas", self.replicas)):
+            if wanted is not None:
+                checks.known(f"stage in {key}", wanted, table.names)
+        for stage, names in (self.variants or {}).items():
+            checks.known(
+                f"variant of {stage}", names, table.stages[table.names.index(stage)].variants
+            )
+            if not names:
+                raise PolicyError(f"variants of {stage} are empty; allowed: any of its variants")
+        if self.replicas is not None:
+            checks.mapping("replicas", self.replicas, table.names)
+            for stage, count in self.replicas.items():
+                checks.integer(f"replicas of {stage}", count)

@@ -1,0 +1,141 @@
+"""The objective in whole numbers, so that equal means equal, for every solver alike.
+
+Accuracies are fractions (raw ones to 1e-9, ranks exact) and weights are the decimals as written.
+With D and W their common denominators, and U the number that stands for an accuracy of 1 (sum: D,
+average: D x stages, product: D ^ stages), U W (alpha A - beta cores - gamma batch) is whole.
+
+A *loss* is one whole number, to be minimised and added up over the stages. Its digits are, from the
+highest: the objective's loss, the cores, the batch sizes, the number of stages that change, and the
+place in the order. The sum of losses therefore orders configurations by the rule for ties (fewest
+cores, smallest batches, fewest changes, first), and no two configurations have the same. With
+product accuracy the loss leaves the accuracy out: a configuration's order is then its loss minus
+`reward` times the product.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from policies.optimiser.problem import Programme
+    from profiles import Stage
+
+NS = 1_000_000_000
+CORES_BITS, BATCH_BITS, CHANGED_BITS = 48, 32, 12
+
+
+@dataclass(frozen=True, slots=True)
+class Scales:
+    """The whole-number scales of one programme.
+
+    `terms` and `raw` map each stage's variants to the accuracy in units of 1 / D and as a fraction.
+    `shift` is the number of bits below the objective's digits; `order_bits` those below the count
+    of changes.
+    """
+
+    terms: tuple[dict[str, int], ...]
+    raw: tuple[dict[str, float], ...]
+    multiply: bool
+    unit: int
+    weight_unit: int
+    alpha: int
+    beta: int
+    gamma: int
+    order_bits: int
+
+    @property
+    def shift(self) -> int:
+        """The bits below the objective's digits of a loss."""
+        return self.order_bits + CHANGED_BITS + BATCH_BITS + CORES_BITS
+
+    @property
+    def reward(self) -> int:
+        """What the product of accuracies takes off a loss, per unit (0 where the loss has it)."""
+        return self.alpha << self.shift if self.multiply else 0
+
+    @property
+    def changed_loss(self) -> int:
+        """The loss of a stage that does not keep its variant and batch size."""
+        return 1 << self.order_bits
+
+    @property
+    def core_loss(self) -> int:
+        """The loss of one core."""
+        cores_shift = self.order_bits + CHANGED_BITS + BATCH_BITS
+        return (self.beta * self.unit << self.shift) + (1 << cores_shift)
+
+    def batch_loss(self, batch: int) -> int:
+        """The loss of a batch size."""
+        batch_shift = self.order_bits + CHANGED_BITS
+        return (self.gamma * batch * self.unit << self.shift) + (batch << batch_shift)
+
+    def accuracy_loss(self, term: int) -> int:
+        """The (negative) loss of a stage's accuracy; 0 with product accuracy."""
+        return 0 if self.multiply else -(self.alpha * term << self.shift)
+
+    def combine(self, terms: Sequence[int]) -> int:
+        """The pipeline's accuracy in units of 1 / U."""
+        return math.prod(terms) if self.multiply else sum(terms)
+
+    def objective(self, loss: int) -> float:
+        """The objective that a configuration's loss (reward taken off) stands for."""
+        return -(loss >> self.shift) / (self.unit * self.weight_unit)
+
+    def parts(self, variants: Sequence[str], cores: int, batch: int) -> dict[str, float]:
+        """The objective's parts; one variant per stage, `cores` and `batch` summed over stages."""
+        accuracy = self.combine([t[v] for t, v in zip(self.terms, variants, strict=True)])
+        total = self.alpha * accuracy - self.unit * (self.beta * cores + self.gamma * batch)
+        return {
+            "accuracy": accuracy / self.unit,
+            "pas": math.prod(r[v] for r, v in zip(self.raw, variants, strict=True)),
+            "cost_cores": float(cores),
+            "batch": float(batch),
+            "total": total / (self.unit * self.weight_unit),
+        }
+
+
+def scales(programme: Programme, order_bits: int) -> Scales:
+    """The scales of a programme; `order_bits` are needed to number all its configurations."""
+    stages = programme.pipeline.stages
+    exact = [accuracy_terms(stage, programme) for stage in stages]
+    denominator = math.lcm(*(term.denominator for terms in exact for term in terms.values()))
+    multiply = programme.accuracy == "product"
+    unit = denominator ** len(stages) if multiply else denominator
+    weights = [Fraction(str(w)) for w in (programme.alpha, programme.beta, programme.gamma)]
+    weight_unit = math.lcm(*(weight.denominator for weight in weights))
+    alpha, beta, gamma = (int(weight * weight_unit) for weight in weights)
+    return Scales(
+        terms=tuple({name: int(term * denominator) for name, term in e.items()} for e in exact),
+        raw=tuple({v.name: v.accuracy for v in stage.variants} for stage in stages),
+        multiply=multiply,
+        unit=unit * len(stages) if programme.accuracy == "average" else unit,
+        weight_unit=weight_unit,
+        alpha=alpha,
+        beta=beta,
+        gamma=gamma,
+        order_bits=order_bits,
+    )
+
+
+def accuracy_terms(stage: Stage, programme: Programme) -> dict[str, Fraction]:
+    """Variant -> its accuracy as the programme counts it: raw or rank, lifted to the floor."""
+    if programme.accuracy_scale == "rank":
+        terms = accuracy_ranks(stage)
+    else:
+        terms = {v.name: Fraction(round(v.accuracy * NS), NS) for v in stage.variants}
+    floor = Fraction(round(programme.accuracy_floor * NS), NS)
+    return {name: max(floor, term) for name, term in terms.items()}
+
+
+def accuracy_ranks(stage: Stage) -> dict[str, Fraction]:
+    """Variant -> rank of its accuracy: lowest 0 to highest 1, equal ones alike, an only one 1."""
+    levels = sorted({variant.accuracy for variant in stage.variants})
+    top = len(levels) - 1
+    return {
+        v.name: Fraction(levels.index(v.accuracy), top) if top else Fraction(1)
+        for v in stage.variants
+    }

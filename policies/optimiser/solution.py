@@ -1,0 +1,77 @@
+"""The optimiser's front door: a problem in, a configuration and the why of it out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from policies import checks
+from policies.interface import StageConfiguration
+from policies.optimiser.binding import binding
+from policies.optimiser.exact import Pick
+from policies.optimiser.ladder import OPTIMAL, SOLVERS, Answer, Solver, climb
+from policies.optimiser.problem import Problem
+from policies.optimiser.scales import NS
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """The answer to a problem.
+
+    `rung` is one of `RUNGS`, `binding` as in `binding.binding`. `objective` has accuracy, pas,
+    cost_cores, batch, total. `latency_s` is the planned worst case, to be held against `sla_s`;
+    `sustained_rps` what the configuration serves at most as planned.
+    """
+
+    configuration: Mapping[str, StageConfiguration]
+    rung: str
+    binding: str
+    objective: Mapping[str, float]
+    latency_s: float
+    sla_s: float
+    sustained_rps: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def feasible(self) -> bool:
+        """Whether the problem was answered as it was put: on the first rung alone."""
+        return self.rung == OPTIMAL
+
+
+def solve(problem: Problem, *, solver: str = "exact") -> Solution:
+    """The best configuration, or the ladder's: there is one. PolicyError: an unknown solver."""
+    best = solver_named(solver)
+    answer = climb(problem, best)
+    configuration = configured(problem, answer, answer.pick)
+    chosen = list(zip(answer.stages, answer.pick.indices, strict=True))
+    return Solution(
+        configuration=configuration,
+        rung=answer.rung,
+        binding=binding(problem, answer, best),
+        objective=problem.programme.score(configuration),
+        latency_s=sum(stage.latency_ns[i] for stage, i in chosen) / NS,
+        sla_s=problem.programme.target_s,
+        sustained_rps=min(s.replicas[i] * s.rows[i].throughput_rps for s, i in chosen),
+        notes=answer.notes,
+    )
+
+
+def solver_named(name: str) -> Solver:
+    """The solver of that name; PolicyError for an unknown one."""
+    return SOLVERS[checks.choice("solver", name, SOLVERS)]
+
+
+def configured(problem: Problem, answer: Answer, pick: Pick) -> dict[str, StageConfiguration]:
+    """The configuration that a pick of an answer's options stands for."""
+    configuration = {}
+    names = problem.programme.table.names
+    for k, (name, stage, i) in enumerate(zip(names, answer.stages, pick.indices, strict=True)):
+        row = stage.rows[i]
+        configuration[name] = StageConfiguration(
+            variant=row.variant,
+            batch=row.batch,
+            replicas=stage.replicas[i],
+            batch_timeout_s=problem.programme.batch_timeout_s(k, row.batch, problem.load_rps),
+            cores=row.cores,
+        )
+    return configuration

@@ -1,0 +1,123 @@
+"""What of the options does not depend on the load, computed once per programme."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from policies.optimiser.scales import NS, Scales, scales
+
+if TYPE_CHECKING:
+    from policies.optimiser.problem import Programme
+    from profiles import Variant
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One variant and batch size of a stage: one replica's figures.
+
+    `loss` is what it loses apart from its cores (see `scales`); `bare_loss` the same where accuracy
+    is not wished for.
+    """
+
+    variant: str
+    batch: int
+    latency_s: float
+    latency_ns: int
+    throughput_rps: float
+    cores: int
+    accuracy: int
+    loss: int
+    bare_loss: int
+
+
+@dataclass(frozen=True, slots=True)
+class StageTable:
+    """The rows of one stage, by variant in the pipeline's order and rising batch size.
+
+    `idle_rows` has each variant's smallest batch alone: the options at zero load.
+    """
+
+    name: str
+    variants: tuple[str, ...]
+    batches: tuple[int, ...]
+    rows: tuple[Row, ...]
+    idle_rows: tuple[Row, ...]
+
+    def select(self, variants: Collection[str], idle: bool) -> tuple[Row, ...]:
+        """The rows of some variants."""
+        rows = self.idle_rows if idle else self.rows
+        if len(variants) == len(self.variants):
+            return rows
+        return tuple(row for row in rows if row.variant in variants)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """All stages' rows, the scales they are written in, and the SLA in the same nanoseconds.
+
+    `published_wait_ns` is each stage's queue term times the load under the published code's defect.
+    """
+
+    stages: tuple[StageTable, ...]
+    names: tuple[str, ...]
+    scales: Scales
+    sla_ns: int
+    published_wait_ns: tuple[int, ...]
+
+
+def tabulate(programme: Programme) -> Table:
+    """The table of a programme."""
+    stages = programme.pipeline.stages
+    sizes = [[planned_batches(v, programme.batch_cap) for v in s.variants] for s in stages]
+    order_bits = [sum(map(len, each)).bit_length() for each in sizes]
+    scale = scales(programme, sum(order_bits))
+    distinct = [tuple(sorted(set().union(*each))) for each in sizes]
+    tables = []
+    for k, stage in enumerate(stages):
+        place = sum(order_bits[k + 1 :])
+        pairs = [
+            (variant, batch)
+            for variant, batches in zip(stage.variants, sizes[k], strict=True)
+            for batch in batches
+        ]
+        rows = tuple(
+            _row(variant, batch, programme, scale, scale.terms[k][variant.name], i << place)
+            for i, (variant, batch) in enumerate(pairs)
+        )
+        smallest = {v.name: batches[0] for v, batches in zip(stage.variants, sizes[k], strict=True)}
+        idle = tuple(row for row in rows if row.batch == smallest[row.variant])
+        tables.append(StageTable(stage.name, tuple(smallest), distinct[k], rows, idle))
+    used = len(set().union(*distinct))
+    return Table(
+        stages=tuple(tables),
+        names=tuple(stage.name for stage in stages),
+        scales=scale,
+        # Every stage's latency is rounded to a nanosecond: one is forgiven per stage.
+        sla_ns=round(programme.target_s * NS) + len(stages),
+        published_wait_ns=tuple(-len(s.variants) * (used - 1) * NS for s in stages),
+    )
+
+
+def planned_batches(variant: Variant, cap: int) -> list[int]:
+    """The profiled powers of two up to `cap`, rising (1 is always profiled)."""
+    return [batch for batch in variant.batches() if batch <= cap and batch & (batch - 1) == 0]
+
+
+def _row(
+    variant: Variant, batch: int, programme: Programme, scale: Scales, term: int, place: int
+) -> Row:
+    latency_s = variant.p99_s(batch) if programme.statistic == "p99" else variant.mean_s(batch)
+    bare_loss = scale.batch_loss(batch) + place
+    return Row(
+        variant=variant.name,
+        batch=batch,
+        latency_s=latency_s,
+        latency_ns=round(latency_s * NS),
+        throughput_rps=variant.throughput_rps(batch) * programme.throughput_share,
+        cores=variant.base_cores,
+        accuracy=term,
+        loss=bare_loss + scale.accuracy_loss(term),
+        bare_loss=bare_loss,
+    )

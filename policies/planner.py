@@ -1,0 +1,149 @@
+"""What Ipa, ScaleOnly and SwitchOnly share: forecast the load, plan for it, solve, say why."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from policies import checks
+from policies.interface import Configuration, Decision, Memory, Observation, Predictor, reads
+from policies.optimiser import (
+    PROGRAMME_PARAMETERS,
+    SOLVERS,
+    Problem,
+    Programme,
+    Solution,
+    solve,
+)
+from policies.predictors import create_predictor, describe_predictor
+
+if TYPE_CHECKING:
+    from profiles import Pipeline
+
+ROUNDINGS = ("nearest", "none")
+
+
+PLANNING_PARAMETERS = ("predictor", "load_margin", "rounding", "solver", *PROGRAMME_PARAMETERS)
+
+
+class Planner:
+    """A policy that plans for a forecast with the optimiser; it keeps no memory.
+
+    `predictor`: a name, {"name": ..., parameters ...} or a Predictor. The planned load is forecast
+    x (1 + load_margin), at least 0, rounded to a whole number (`rounding="nearest"`, as the
+    published system; halves to even) or not ("none"). `load_margin` and the parameters of
+    `Programme` default to the pipeline's published ones. A forecast of NaN holds the configuration
+    (rung "hold"). PolicyError: an unknown parameter or a value that cannot be.
+    """
+
+    further_parameters: ClassVar[tuple[str, ...]] = PLANNING_PARAMETERS
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        *,
+        predictor: str | Mapping[str, Any] | Predictor = "mean",
+        load_margin: float | None = None,
+        rounding: str = "nearest",
+        solver: str = "exact",
+        **programme: Any,
+    ) -> None:
+        checks.known("parameter", programme, PLANNING_PARAMETERS)
+        margin = pipeline.published.load_margin if load_margin is None else load_margin
+        self.programme = Programme.published(pipeline, **programme)
+        self.predictor = create_predictor(predictor)
+        self.load_margin = checks.number("load_margin", margin, above=-1)
+        self.rounding = checks.choice("rounding", rounding, ROUNDINGS)
+        self.solver = checks.choice("solver", solver, SOLVERS)
+        self.fixed: dict[str, Any] = {}
+        """Fields of every `Problem` of this policy: variants, keep_variants, replicas."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The costly fields that the predictor needs."""
+        return reads(self.predictor)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The effective parameters, JSON-able."""
+        programme = {key: getattr(self.programme, key) for key in PROGRAMME_PARAMETERS}
+        return {
+            "predictor": describe_predictor(self.predictor),
+            "load_margin": self.load_margin,
+            "rounding": self.rounding,
+            "solver": self.solver,
+            **programme,
+            "sla_s": self.programme.target_s,
+            "drop_limits_s": list(self.programme.drop_limits),
+        }
+
+    def decide(self, observation: Observation, memory: Memory) -> Decision:
+        """The decision for this step. PolicyError for a forecast that is infinite or negative."""
+        forecast_rps = float(self.predictor.predict(observation))
+        problem = self.problem(observation, forecast_rps)
+        if problem is None:
+            return self._hold(observation, memory)
+        solution = solve(problem, solver=self.solver)
+        return decision(solution, memory, forecast_rps, problem.load_rps)
+
+    def problem(self, observation: Observation, forecast_rps: float) -> Problem | None:
+        """The optimiser's problem for a forecast; None for a forecast of NaN."""
+        if forecast_rps != forecast_rps:
+            return None
+        forecast_rps = checks.number("the predictor's forecast", forecast_rps, at_least=0)
+        failed = {name: stage.failed_variants for name, stage in observation.stages.items() if stage.failed_variants}
+        return self.problem_for(
+            self.planned_load_rps(forecast_rps),
+            observation.limit_cores,
+            failed=failed,
+            current=observation.configuration,
+        )
+
+    def problem_for(
+        self,
+        load_rps: float,
+        limit_cores: int | None = None,
+        *,
+        failed: Mapping[str, Collection[str]] | None = None,
+        current: Configuration | None = None,
+    ) -> Problem:
+        """The optimiser's problem for a planned load."""
+        return Problem(
+            self.programme,
+            load_rps,
+            limit_cores=limit_cores,
+            failed=failed or {},
+            current=current,
+            **self.fixed,
+        )
+
+    def planned_load_rps(self, forecast_rps: float) -> float:
+        """The load to plan for [rps]."""
+        planned = forecast_rps * (1 + self.load_margin)
+        return float(round(planned)) if self.rounding == "nearest" else planned
+
+    def _hold(self, observation: Observation, memory: Memory) -> Decision:
+        configuration = observation.configuration
+        return Decision(
+            configuration=configuration,
+            memory=memory,
+            objective=self.programme.score(configuration),
+            binding="none",
+            rung="hold",
+            notes=("no load sample",),
+        )
+
+
+def decision(solution: Solution, memory: Memory, forecast_rps: float, planned_load_rps: float) -> Decision:
+    """A decision that carries a solution out."""
+    return Decision(
+        configuration=solution.configuration,
+        memory=memory,
+        forecast_rps=forecast_rps,
+        planned_load_rps=planned_load_rps,
+        objective=solution.objective,
+        binding=solution.binding,
+        rung=solution.rung,
+        feasible=solution.feasible,
+        notes=solution.notes,
+    )

@@ -1,0 +1,141 @@
+"""Finding a class by name or in a file, and calling it with checked parameters.
+
+Names are built in or come from installed packages through entry points; a file is named
+`path.py:Class`. A mistake in either is told with what is allowed, and with file and line where it
+is in a file.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from policies import checks
+from policies.interface import PolicyError
+
+Factory = Callable[..., Any]
+
+
+def find(kind: str, name: str, built_in: Mapping[str, Factory], group: str) -> Factory:
+    """The class called `name`, built in or by its entry point; PolicyError for an unknown name."""
+    if name in built_in:
+        return built_in[name]
+    installed = {point.name: point for point in entry_points(group=group)}
+    checks.known(kind, [name], sorted({*built_in, *installed}))
+    try:
+        found = installed[name].load()
+    except Exception as error:
+        where = installed[name].value
+        raise PolicyError(f"{kind} {name!r} ({where}) cannot be loaded: {error}") from error
+    return _callable(found, f"{kind} {name!r}")
+
+
+def is_file(spec: str) -> bool:
+    """Whether a spec names a class in a file."""
+    return spec.rpartition(":")[0].endswith(".py") or spec.endswith(".py")
+
+
+def from_file(spec: str, method: str) -> Factory:
+    """The class of `path.py:Class`, which must have `method`; PolicyError with file and line."""
+    file, _, name = spec.rpartition(":")
+    if not file or not name:
+        raise PolicyError(f"{spec!r} names no class; write {spec.rstrip(':')}:ClassName")
+    path = Path(file)
+    module = _executed(path)
+    own = {
+        key: value
+        for key, value in vars(module).items()
+        if inspect.isclass(value) and value.__module__ == module.__name__
+    }
+    if name not in vars(module):
+        listed = ", ".join(own) or "none"
+        raise PolicyError(f"{path}: no class {name!r}{checks.nearest(name, own)}; classes there: {listed}")
+    found = vars(module)[name]
+    where = f"{path}:{_line_of(found)}: {name}"
+    if not callable(getattr(found, method, None)):
+        raise PolicyError(f"{where} has no method {method!r}")
+    return _callable(found, where)
+
+
+def call(what: str, factory: Factory, *given: Any, parameters: Mapping[str, Any]) -> Any:
+    """`factory(*given, **parameters)`; PolicyError for an unknown or a missing parameter.
+
+    A class that takes `**anything` may list the names in `further_parameters`; otherwise it checks
+    them itself.
+    """
+    named, required, open_ended = _parameters(factory, len(given))
+    further = getattr(factory, "further_parameters", ())
+    if not open_ended or further:
+        checks.known(f"parameter of {what}", parameters, (*named, *further))
+    missing = [name for name in required if name not in parameters]
+    if missing:
+        raise PolicyError(f"{what} needs the parameter {', '.join(missing)}")
+    try:
+        return factory(*given, **parameters)
+    except PolicyError:
+        raise
+    except Exception as error:
+        raise PolicyError(f"{_origin(error)}{what}: {type(error).__name__}: {error}") from error
+
+
+def _parameters(factory: Factory, skipped: int) -> tuple[list[str], list[str], bool]:
+    """The names taken after the first `skipped`, the required ones, and whether any will do."""
+    try:
+        every = list(inspect.signature(factory).parameters.values())
+    except (TypeError, ValueError):
+        return [], [], True
+    open_ended = any(each.kind is each.VAR_KEYWORD for each in every)
+    usable = [e for e in every if e.kind in (e.POSITIONAL_OR_KEYWORD, e.KEYWORD_ONLY)][skipped:]
+    required = [each.name for each in usable if each.default is each.empty]
+    return [each.name for each in usable], required, open_ended
+
+
+def _executed(path: Path) -> ModuleType:
+    """A fresh module of a file's code, in `sys.modules` (where dataclasses look) by its path."""
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise PolicyError(f"{path}: cannot be read: {error.strerror}") from error
+    module = ModuleType(_module_name(path))
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module
+    try:
+        exec(compile(source, str(path), "exec"), vars(module))  # what a user's own file is for
+    except SyntaxError as error:
+        raise PolicyError(f"{path}:{error.lineno}: syntax error: {error.msg}") from error
+    except Exception as error:
+        where = _origin(error) or f"{path}: "
+        raise PolicyError(f"{where}{type(error).__name__}: {error}") from error
+    return module
+
+
+def _origin(error: BaseException) -> str:
+    """'file:line: ' of the last frame in a user's file, or nothing."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if _module_name(Path(frame.filename)) in sys.modules:
+            return f"{frame.filename}:{frame.lineno}: "
+    return ""
+
+
+def _module_name(path: Path) -> str:
+    return f"user file {path.resolve()}"
+
+
+def _line_of(thing: Any) -> int:
+    try:
+        return inspect.getsourcelines(thing)[1]
+    except (OSError, TypeError):
+        return 1
+
+
+def _callable(found: Any, where: str) -> Factory:
+    if not callable(found):
+        raise PolicyError(f"{where} is no class but {type(found).__name__}")
+    factory: Factory = found
+    return factory

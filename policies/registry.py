@@ -1,0 +1,97 @@
+"""Policies by name: built in, from installed packages, or from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from policies import plugins
+from policies.interface import Policy, PolicyError, reads
+from policies.ipa import Ipa
+from policies.scale_only import ScaleOnly
+from policies.static import Static
+from policies.switch_only import SwitchOnly
+
+if TYPE_CHECKING:
+    from profiles import Pipeline
+
+POLICIES: Mapping[str, type[Any]] = {
+    "ipa": Ipa,
+    "scale-only": ScaleOnly,
+    "switch-only": SwitchOnly,
+    "static": Static,
+}
+
+
+def create(spec: str, pipeline: Pipeline, parameters: Mapping[str, Any] | None = None) -> Policy:
+    """The policy that a spec names, for a pipeline, with parameters.
+
+    A spec is a name, a name with an argument ("scale-only:high", "scale-only:yolov5s,resnet50",
+    "switch-only:3,3", "static:yolov5n:8:3,resnet18:1:2"), or a class in a file ("my.py:MyPolicy").
+    Names are built in or entry points of the group `ipa.policies`; the class is called with
+    (pipeline, **parameters). An argument is turned into parameters by the class's
+    `from_argument(argument, pipeline)`.
+
+    PolicyError: an unknown name, parameter or class, a value that cannot be, an error in the file.
+    """
+    given = dict(parameters or {})
+    if not isinstance(spec, str) or not spec:
+        raise PolicyError(f"policy {spec!r} must be a name: {', '.join(POLICIES)}, or file.py:Class")
+    if plugins.is_file(spec):
+        factory, name = plugins.from_file(spec, "decide"), spec
+    else:
+        name, colon, argument = spec.partition(":")
+        factory = plugins.find("policy", name, POLICIES, "ipa.policies")
+        if colon:
+            given = _with_argument(name, argument, factory, pipeline, given)
+    policy = plugins.call(f"policy {name!r}", factory, pipeline, parameters=given)
+    if not isinstance(policy, Policy):
+        raise PolicyError(f"policy {name!r}: {type(policy).__name__} has no decide()")
+    reads(policy)
+    return policy
+
+
+def describe(policy: object) -> dict[str, Any]:
+    """The policy's name and effective parameters, JSON-able, for manifests.
+
+    The parameters are the attribute `parameters` where the policy has one, else its public
+    attributes as far as they are JSON-able; policies and predictors in them are described in turn.
+    """
+    names = {kind: name for name, kind in POLICIES.items()}
+    name = names.get(type(policy), type(policy).__name__)
+    stated = getattr(policy, "parameters", None)
+    if not isinstance(stated, Mapping):
+        stated = {k: v for k, v in getattr(policy, "__dict__", {}).items() if not k.startswith("_")}
+    plain = {str(key): _plain(value) for key, value in stated.items()}
+    return {"name": name, "parameters": {k: v for k, v in plain.items() if v is not _OPAQUE}}
+
+
+_OPAQUE = object()
+
+
+def _with_argument(
+    name: str, argument: str, factory: Any, pipeline: Pipeline, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    parse = getattr(factory, "from_argument", None)
+    if parse is None or not argument:
+        wanted = "takes no argument" if parse is None else "lacks its argument after ':'"
+        raise PolicyError(f"policy {name!r} {wanted}; given: {name}:{argument}")
+    own = parse(argument, pipeline)
+    twice = [key for key in own if key in given]
+    if twice:
+        raise PolicyError(f"{name}:{argument} gives {twice[0]}, and so do the parameters")
+    return {**own, **given}
+
+
+def _plain(value: Any) -> Any:
+    """`value` in dicts, lists, numbers and strings; _OPAQUE where that cannot be."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Mapping):
+        items = {str(key): _plain(each) for key, each in value.items()}
+        return {key: each for key, each in items.items() if each is not _OPAQUE}
+    if isinstance(value, (list, tuple)):
+        return [each for each in map(_plain, value) if each is not _OPAQUE]
+    if hasattr(value, "decide") or hasattr(value, "predict"):
+        return describe(value)
+    return _OPAQUE

@@ -1,0 +1,151 @@
+"""Static: one configuration for ever. The yardstick for everything that adapts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from policies import checks
+from policies.interface import Decision, Memory, Observation, PolicyError, StageConfiguration
+from policies.optimiser import Programme
+from policies.scale_only import lightest
+from policies.switch_only import replicas_argument
+
+if TYPE_CHECKING:
+    from profiles import Pipeline, Stage
+
+KEYS = ("variant", "batch", "replicas", "batch_timeout_s")
+
+
+class Static:
+    """A fixed configuration, whatever the load.
+
+    Without `configuration`: the lightest variants, batches of 1 and `replicas` (stage -> number;
+    one each by default). `configuration` maps each stage to variant, batch (default 1), replicas
+    (default 1) and batch_timeout_s (default: 0 for a batch of 1, else the least of (batch - 1) /
+    planned_load_rps, 1 s and half the drop limit). A variant that has failed to start is replaced
+    by the lightest that has not (rung "no-accuracy").
+    """
+
+    reads: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        *,
+        configuration: Mapping[str, Mapping[str, Any]] | None = None,
+        replicas: Mapping[str, int] | None = None,
+        planned_load_rps: float = 0.0,
+    ) -> None:
+        if configuration is not None and replicas is not None:
+            raise PolicyError("configuration and replicas are given; only one of them can stand")
+        stages = [stage.name for stage in pipeline.stages]
+        self._pipeline = pipeline
+        self._programme = Programme.published(pipeline)
+        self._planned_rps = checks.number("planned_load_rps", planned_load_rps, at_least=0)
+        counts = checks.mapping("replicas", replicas or dict.fromkeys(stages, 1), stages)
+        given = checks.mapping(
+            "configuration",
+            configuration if configuration is not None else _lightest(pipeline, counts),
+            stages,
+        )
+        self.configuration = {
+            stage.name: self._stage_configuration(k, stage, given[stage.name])
+            for k, stage in enumerate(pipeline.stages)
+        }
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The effective parameters, JSON-able."""
+        return {
+            "configuration": {
+                name: {key: getattr(stage, key) for key in KEYS} for name, stage in self.configuration.items()
+            }
+        }
+
+    @staticmethod
+    def from_argument(argument: str, pipeline: Pipeline) -> dict[str, Any]:
+        """The parameters of `static:3,2` (replicas), or variant:batch:replicas of each stage."""
+        if ":" not in argument:
+            return {"replicas": replicas_argument(argument, pipeline)}
+        words = [word.split(":") for word in argument.split(",")]
+        whole = all(len(w) == 3 and w[1].isdecimal() and w[2].isdecimal() for w in words)
+        stages = [stage.name for stage in pipeline.stages]
+        if not whole or len(words) != len(stages):
+            raise PolicyError(f"static:{argument} must be variant:batch:replicas for each of: {','.join(stages)}")
+        return {
+            "configuration": {
+                stage: {"variant": word[0], "batch": int(word[1]), "replicas": int(word[2])}
+                for stage, word in zip(stages, words, strict=True)
+            }
+        }
+
+    def decide(self, observation: Observation, memory: Memory) -> Decision:
+        """The configuration, whatever is observed but for failed variants."""
+        configuration, notes = self._working(observation)
+        cores = sum(stage.total_cores for stage in configuration.values())
+        limit = observation.limit_cores
+        within = limit is None or cores <= limit
+        if not within:
+            notes = (*notes, f"takes {cores} cores; limit: {limit}")
+        return Decision(
+            configuration=configuration,
+            memory=memory,
+            objective=self._programme.score(configuration),
+            binding="none" if within else "cores",
+            rung="no-accuracy" if configuration != self.configuration else "optimal",
+            feasible=within and configuration == self.configuration,
+            notes=notes,
+        )
+
+    def _working(self, observation: Observation) -> tuple[dict[str, StageConfiguration], tuple[str, ...]]:
+        configuration, notes = dict(self.configuration), []
+        for stage in self._pipeline.stages:
+            failed = observation.stages[stage.name].failed_variants
+            chosen = configuration[stage.name]
+            working = tuple(v for v in stage.variants if v.name not in failed)
+            if chosen.variant not in failed or not working:
+                continue
+            other = stage.variant(lightest(replace(stage, variants=working)))
+            notes.append(f"{stage.name}: {chosen.variant} has failed to start")
+            configuration[stage.name] = replace(
+                chosen,
+                variant=other.name,
+                batch=min(chosen.batch, other.max_batch()),
+                cores=other.base_cores,
+            )
+        return configuration, tuple(notes)
+
+    def _stage_configuration(
+        self, k: int, stage: Stage, given: StageConfiguration | Mapping[str, Any]
+    ) -> StageConfiguration:
+        key = f"configuration of {stage.name}"
+        if isinstance(given, StageConfiguration):
+            given = {name: getattr(given, name) for name in KEYS}
+        if not isinstance(given, Mapping):
+            raise PolicyError(f"{key}={given!r} must have {', '.join(KEYS)}")
+        checks.known(f"key of the {key}", given, KEYS)
+        if "variant" not in given:
+            raise PolicyError(f"{key} lacks variant")
+        names = [variant.name for variant in stage.variants]
+        variant = stage.variant(checks.choice(f"{key}: variant", given["variant"], names))
+        batch = checks.integer(f"{key}: batch", given.get("batch", 1))
+        if batch > variant.max_batch():
+            raise PolicyError(
+                f"{key}: batch={batch} is above the largest profiled for {variant.name}: {variant.max_batch()}"
+            )
+        timeout_s = given.get("batch_timeout_s")
+        if timeout_s is None:
+            timeout_s = self._programme.batch_timeout_s(k, batch, self._planned_rps)
+        return StageConfiguration(
+            variant=variant.name,
+            batch=batch,
+            replicas=checks.integer(f"{key}: replicas", given.get("replicas", 1)),
+            batch_timeout_s=checks.number(f"{key}: batch_timeout_s", timeout_s, at_least=0),
+            cores=variant.base_cores,
+        )
+
+
+def _lightest(pipeline: Pipeline, replicas: Mapping[str, int]) -> dict[str, Mapping[str, Any]]:
+    return {stage.name: {"variant": lightest(stage), "replicas": replicas[stage.name]} for stage in pipeline.stages}

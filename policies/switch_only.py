@@ -1,0 +1,64 @@
+"""Switch-only, after RIM: the replicas are fixed; variants and batch sizes follow the load.
+
+Source: RIM, the reactive baseline of IPA (JSys 2024), with statically high numbers of replicas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from policies import checks
+from policies.interface import PolicyError
+from policies.planner import Planner
+
+if TYPE_CHECKING:
+    from profiles import Pipeline
+
+
+class SwitchOnly(Planner):
+    """The optimiser with the replicas given: stage -> number, by default the published ones.
+
+    An option is open where its replicas sustain the load: n h >= load. Further parameters: see
+    `Planner`.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        *,
+        replicas: Mapping[str, int] | None = None,
+        **planning: Any,
+    ) -> None:
+        super().__init__(pipeline, **planning)
+        published = pipeline.published.switch_only_replicas
+        if replicas is None and not published:
+            raise PolicyError(
+                f"{pipeline.name} publishes no replicas for switch-only; give them, one number per "
+                f"stage: {', '.join(stage.name for stage in pipeline.stages)}"
+            )
+        stages = [stage.name for stage in pipeline.stages]
+        self.replicas = {
+            stage: checks.integer(f"replicas of {stage}", count)
+            for stage, count in checks.mapping("replicas", replicas or published, stages).items()
+        }
+        self.fixed = {"replicas": self.replicas}
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The effective parameters, JSON-able."""
+        return {"replicas": self.replicas, **super().parameters}
+
+    @staticmethod
+    def from_argument(argument: str, pipeline: Pipeline) -> dict[str, Any]:
+        """The parameters of `switch-only:3,3` (one number per stage)."""
+        return {"replicas": replicas_argument(argument, pipeline)}
+
+
+def replicas_argument(argument: str, pipeline: Pipeline) -> dict[str, int]:
+    """Stage -> replicas from "3,3"; PolicyError where it is not one whole number per stage."""
+    stages = [stage.name for stage in pipeline.stages]
+    words = argument.split(",")
+    if len(words) != len(stages) or not all(word.strip().isdecimal() for word in words):
+        raise PolicyError(f"replicas {argument!r} must be whole numbers, one per stage: {','.join(stages)}")
+    return {stage: int(word) for stage, word in zip(stages, words, strict=True)}

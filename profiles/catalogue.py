@@ -1,0 +1,62 @@
+"""Finding pipelines: the shipped ones by name, one's own by path."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from profiles.errors import ProfileError, did_you_mean, listed
+from profiles.pipeline import Pipeline
+
+
+def names() -> tuple[str, ...]:
+    """The shipped pipelines, sorted."""
+    return tuple(sorted(_shipped()))
+
+
+def load(name_or_path: str | Path) -> Pipeline:
+    """A shipped pipeline by name (`video`), or the pipeline of a file.
+
+    A shipped name wins over a file of the same name; what has a suffix, holds a separator or exists
+    is a path. ProfileError for a name that is not shipped, and for a file that cannot be read or
+    breaks the schema, with file, line and key.
+    """
+    if isinstance(name_or_path, str) and name_or_path in _shipped():
+        return _load_shipped(name_or_path)
+    path = Path(name_or_path)
+    if isinstance(name_or_path, Path) or path.suffix or len(path.parts) > 1 or path.exists():
+        return _load_file(path)
+    raise ProfileError(
+        f"no pipeline is called {name_or_path!r}{did_you_mean(name_or_path, _shipped())}; "
+        f"shipped: {listed(names())}; or give the path of a pipeline file"
+    )
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a pipeline file, for editors."""
+    from profiles.schema import PipelineFile
+
+    schema = PipelineFile.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+@cache
+def _shipped() -> dict[str, Traversable]:
+    library = resources.files("profiles") / "library"
+    files = {file.name: file for file in library.iterdir()}
+    return {name.removesuffix(".yaml"): file for name, file in files.items() if name.endswith(".yaml")}
+
+
+@cache
+def _load_shipped(name: str) -> Pipeline:
+    return _load_file(_shipped()[name])
+
+
+def _load_file(path: Path | Traversable) -> Pipeline:
+    from profiles.schema import PipelineFile
+    from profiles.yaml_file import read, validate
+
+    return validate(PipelineFile, read(path, kind="pipeline")).pipeline()

@@ -1,0 +1,21 @@
+"""How a wrong profile is answered, and the nearest right name for a wrong one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class ProfileError(ValueError):
+    """A pipeline, a profile or a name in one that cannot be used; the text says what is allowed."""
+
+
+def did_you_mean(name: str, allowed: Iterable[str]) -> str:
+    """`; did you mean 'right'?` for the name nearest to `name`, or nothing when none is near."""
+    near = get_close_matches(name, list(allowed), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def listed(values: Iterable[object]) -> str:
+    """The values, comma-separated, as an error lists what is allowed."""
+    return ", ".join(str(value) for value in values)

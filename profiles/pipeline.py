@@ -1,0 +1,229 @@
+"""What a pipeline is: frozen values for stages and variants.
+
+Made from a file by `profiles.load`, or in code; either way a value that breaks a law of the
+profiles is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TypeVar
+
+from profiles import rules
+from profiles.errors import ProfileError, did_you_mean, listed
+from profiles.figures import Figure, Table, grid_problem, row_problem, tables
+from profiles.published import Provenance, Published, published_problem
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model for a stage's task.
+
+    `accuracy` is a fraction 0..1 of the stage's metric, `base_cores` the cores of a replica unless
+    a policy says otherwise, `start_up_s` the time from creating a replica to its being ready.
+    `base_cores_why` says why the base was pinned and not computed; the `..._from` name entries of
+    the pipeline's provenance. ProfileError where the figures break a law.
+    """
+
+    name: str
+    accuracy: float
+    base_cores: int
+    start_up_s: float
+    figures: tuple[Figure, ...] = field(hash=False, repr=False)
+    base_cores_why: str = ""
+    accuracy_from: str = ""
+    start_up_from: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.accuracy <= 1:
+            raise ProfileError(f"{self.name}: accuracy should be above 0 and at most 1; given {self.accuracy!r}")
+        if not (math.isfinite(self.start_up_s) and self.start_up_s >= 0):
+            raise ProfileError(f"{self.name}: start_up_s should be finite and at least 0; given {self.start_up_s!r}")
+        row_problems = (row_problem(figure, row) for row, figure in enumerate(self.figures))
+        problem = next(filter(None, row_problems), None) or grid_problem(self.figures)
+        if problem:
+            row = "figures" if problem.row is None else f"figures[{problem.row}] {problem.key}"
+            raise ProfileError(f"{self.name}: {row.strip()}: {problem.text}")
+        self._table(self.base_cores)
+
+    @cached_property
+    def _tables(self) -> dict[int, Table]:
+        return tables(self.figures)
+
+    @property
+    def cores(self) -> tuple[int, ...]:
+        """The profiled allocations, ascending."""
+        return tuple(self._tables)
+
+    def batches(self, cores: int | None = None) -> tuple[int, ...]:
+        """The profiled batch sizes, ascending."""
+        return self._table(cores).batches
+
+    def max_batch(self, cores: int | None = None) -> int:
+        """The largest profiled batch size."""
+        return self._table(cores).batches[-1]
+
+    def mean_s(self, batch: int, cores: int | None = None) -> float:
+        """Mean time of a batch of `batch` requests [s]; cores default to the base.
+
+        ProfileError for cores that are not profiled and for a batch size outside 1..max; so for the
+        three figures.
+        """
+        return self._look_up(self._table(cores).mean_s, batch)
+
+    def p99_s(self, batch: int, cores: int | None = None) -> float:
+        """99th percentile of the time of a batch [s]."""
+        return self._look_up(self._table(cores).p99_s, batch)
+
+    def throughput_rps(self, batch: int, cores: int | None = None) -> float:
+        """Requests per second that one replica sustains; never above batch / mean."""
+        return self._look_up(self._table(cores).throughput_rps, batch)
+
+    def latency_table(self, cores: int | None = None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """(mean_s, p99_s), each indexed by the batch size 0..max; index 0 holds 0.0."""
+        table = self._table(cores)
+        return table.mean_s, table.p99_s
+
+    def _table(self, cores: int | None) -> Table:
+        wanted = self.base_cores if cores is None else cores
+        table = self._tables.get(wanted)
+        if table is None:
+            raise ProfileError(f"{self.name} is not profiled with {wanted!r} cores; profiled: {listed(self.cores)}")
+        return table
+
+    def _look_up(self, values: tuple[float, ...], batch: int) -> float:
+        if 0 < batch < len(values):
+            return values[batch]
+        raise ProfileError(f"{self.name} has no batch size {batch!r}; allowed: 1 to {len(values) - 1}")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A task with its queue: one of `variants` serves it.
+
+    `sla_s` is the SLA in force; `sla_why` says why it was pinned, and is empty where it is the
+    rule's. `threshold_rps` is what a base allocation must carry; `accuracy_metric` says what the
+    variants' accuracies are fractions of. `drop_limit_s` is the age at which a request is dropped
+    here, None for the default (see `Pipeline.drop_limits_s`).
+    """
+
+    name: str
+    task: str
+    sla_s: float
+    threshold_rps: float
+    variants: tuple[Variant, ...]
+    sla_why: str = ""
+    accuracy_metric: str = ""
+    drop_limit_s: float | None = None
+
+    def __post_init__(self) -> None:
+        for key in ("sla_s", "threshold_rps", "drop_limit_s"):
+            value = getattr(self, key)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise ProfileError(f"{self.name}: {key} should be finite and above 0; given {value!r}")
+        _refuse_twins(self.name, "variant", (variant.name for variant in self.variants))
+
+    @cached_property
+    def _by_name(self) -> dict[str, Variant]:
+        return {variant.name: variant for variant in self.variants}
+
+    def variant(self, name: str) -> Variant:
+        """The variant of that name; ProfileError names the nearest."""
+        return _named(name, self._by_name, f"{self.name} has no variant")
+
+    @property
+    def sla_rule_s(self) -> float:
+        """The SLA by the published rule, whether or not it is the one in force."""
+        return rules.stage_sla_s(variant.p99_s(1, max(variant.cores)) for variant in self.variants)
+
+    def base_cores_rule(self, name: str) -> int | None:
+        """A variant's base cores by the published rule, in force or not; None: there are none."""
+        variant = self.variant(name)
+        allocations = ((c, variant.throughput_rps(1, c), variant.p99_s(1, c)) for c in variant.cores)
+        return rules.base_cores(allocations, self.threshold_rps, self.sla_s)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Stages in a chain, the parameters of the published runs, and where the figures come from."""
+
+    name: str
+    description: str
+    stages: tuple[Stage, ...]
+    published: Published = field(default_factory=Published)
+    provenance: Mapping[str, Provenance] = field(default_factory=dict, hash=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _refuse_twins(self.name, "stage", (stage.name for stage in self.stages))
+        wrong = published_problem(
+            self.published.scale_only,
+            self.published.switch_only_replicas,
+            {stage.name: [variant.name for variant in stage.variants] for stage in self.stages},
+        )
+        if wrong:
+            raise ProfileError(f"{self.name}: published.{'.'.join(wrong[0])}: {wrong[1]}")
+
+    @property
+    def sla_s(self) -> float:
+        """The end-to-end SLA: the sum of the stages', to the nanosecond (4.62 + 2.27 is 6.89)."""
+        return round(math.fsum(stage.sla_s for stage in self.stages), 9)
+
+    @property
+    def drop_limits_s(self) -> tuple[float, ...]:
+        """Per stage, the age since it came to the pipeline at which a request is dropped [s].
+
+        Unless the stage has its own: 2 x SLA at the first, the SLA at later ones (IPA, JSys 2024).
+        """
+        defaults_s = (2 * self.sla_s, *(self.sla_s for _ in self.stages[1:]))
+        return tuple(
+            default_s if stage.drop_limit_s is None else stage.drop_limit_s
+            for stage, default_s in zip(self.stages, defaults_s, strict=True)
+        )
+
+    def with_limits(self, sla_s: float | None, drop_limits_s: Mapping[str, float]) -> Pipeline:
+        """The pipeline with another end-to-end SLA, shared out as the old one, and drop limits.
+
+        `drop_limits_s`: stage -> limit; ProfileError for a stage that is not there.
+        """
+        for name in drop_limits_s:
+            self.stage(name)
+        factor = 1.0 if sla_s is None else sla_s / self.sla_s
+        stages = (
+            replace(
+                stage,
+                sla_s=stage.sla_s * factor,
+                drop_limit_s=drop_limits_s.get(stage.name, stage.drop_limit_s),
+            )
+            for stage in self.stages
+        )
+        return replace(self, stages=tuple(stages))
+
+    @cached_property
+    def _by_name(self) -> dict[str, Stage]:
+        return {stage.name: stage for stage in self.stages}
+
+    def stage(self, name: str) -> Stage:
+        """The stage of that name; ProfileError names the nearest."""
+        return _named(name, self._by_name, f"{self.name} has no stage")
+
+
+def _named(name: str, things: Mapping[str, T], lacks: str) -> T:
+    thing = things.get(name)
+    if thing is None:
+        raise ProfileError(f"{lacks} {name!r}{did_you_mean(str(name), things)}; allowed: {listed(things)}")
+    return thing
+
+
+def _refuse_twins(owner: str, kind: str, names: Iterable[str]) -> None:
+    seen: list[str] = []
+    for name in names:
+        if name in seen:
+            raise ProfileError(f"{owner}: two {kind}s are called {name!r}")
+        seen.append(name)
+    if not seen:
+        raise ProfileError(f"{owner}: at least one {kind} is needed")

@@ -1,0 +1,332 @@
+"""The pipeline file: its pydantic models, and the laws that hold between its parts.
+
+The models say what a file may hold; `PipelineFile.pipeline()` makes the frozen values of it. The
+laws of figures are those of `profiles.figures`, the rules those of `profiles.rules`; here they are
+said with the file's lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from profiles import rules
+from profiles.errors import did_you_mean, listed
+from profiles.fields import (
+    ONE_FOR_ALL,
+    OR_RULE,
+    OR_TEXT,
+    RULE_OR_NULL,
+    Count,
+    Rate,
+    Seconds,
+    Slug,
+    Text,
+    Weight,
+)
+from profiles.figures import Figure, grid_problem, row_problem
+from profiles.pipeline import Pipeline, Stage, Variant
+from profiles.published import Provenance, Published, published_problem
+from profiles.yaml_file import FileModel, Loc, refuse
+
+
+class Measured(FileModel):
+    """Figures taken from a measurement."""
+
+    kind: Literal["measured"]
+    source: Text
+
+
+class Interpolated(FileModel):
+    """Figures computed from others by a law."""
+
+    kind: Literal["interpolated"]
+    law: Text
+
+
+class Assumed(FileModel):
+    """Figures that nobody measured and no law gives."""
+
+    kind: Literal["assumed"]
+    why: Text
+
+
+Origin = Annotated[Measured | Interpolated | Assumed, Field(discriminator="kind")]
+
+
+class Sources(FileModel):
+    """The provenance of a row's three numbers; one key alone stands for all three."""
+
+    mean: Slug
+    p99: Slug
+    throughput: Slug
+
+
+class FigureRow(FileModel):
+    """One allocation and batch size."""
+
+    cores: Count
+    batch: Count
+    mean_s: Seconds
+    p99_s: Seconds
+    throughput_rps: Rate
+    sources: Annotated[Sources, ONE_FOR_ALL, OR_TEXT] = Field(alias="from")
+
+    @model_validator(mode="after")
+    def _lawful(self) -> FigureRow:
+        problem = row_problem(self.figure())
+        if problem:
+            raise refuse(problem.text, problem.key)
+        return self
+
+    def figure(self) -> Figure:
+        return Figure(
+            self.cores,
+            self.batch,
+            self.mean_s,
+            self.p99_s,
+            self.throughput_rps,
+            self.sources.mean,
+            self.sources.p99,
+            self.sources.throughput,
+        )
+
+
+class Accuracy(FileModel):
+    """A fraction of the stage's accuracy metric."""
+
+    value: Annotated[float, Field(gt=0, le=1)]
+    source: Slug = Field(alias="from")
+
+
+class StartUp(FileModel):
+    """From creating a replica to its being ready."""
+
+    seconds: Annotated[float, Field(ge=0, le=86_400)]
+    source: Slug = Field(alias="from")
+
+
+class PinnedCores(FileModel):
+    """Base cores that are not the rule's, and why."""
+
+    pinned: Count
+    why: Text
+
+
+class PinnedSla(FileModel):
+    """A stage SLA that is not the rule's, and why."""
+
+    pinned_s: Seconds
+    why: Text
+
+
+class VariantSection(FileModel):
+    """A model for the stage's task."""
+
+    name: Slug
+    accuracy: Accuracy
+    start_up: StartUp
+    base_cores: Annotated[PinnedCores | None, RULE_OR_NULL, OR_RULE]
+    figures: Annotated[list[FigureRow], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _lawful(self) -> VariantSection:
+        problem = grid_problem(self.grid())
+        if problem:
+            at: Loc = () if problem.row is None else (problem.row, problem.key)
+            raise refuse(problem.text, "figures", *(part for part in at if part != ""))
+        cores = sorted({row.cores for row in self.figures})
+        if self.base_cores and self.base_cores.pinned not in cores:
+            given = f"given {self.base_cores.pinned}"
+            text = f"should be a profiled allocation: {listed(cores)}; {given}"
+            raise refuse(text, "base_cores", "pinned")
+        return self
+
+    def grid(self) -> tuple[Figure, ...]:
+        return tuple(row.figure() for row in self.figures)
+
+    def base_cores_in_force(self, threshold_rps: float, sla_s: float) -> int | None:
+        if self.base_cores:
+            return self.base_cores.pinned
+        singles = ((r.cores, r.throughput_rps, r.p99_s) for r in self.figures if r.batch == 1)
+        return rules.base_cores(singles, threshold_rps, sla_s)
+
+    def variant(self, base_cores: int) -> Variant:
+        return Variant(
+            name=self.name,
+            accuracy=self.accuracy.value,
+            base_cores=base_cores,
+            start_up_s=self.start_up.seconds,
+            figures=self.grid(),
+            base_cores_why=self.base_cores.why.strip() if self.base_cores else "",
+            accuracy_from=self.accuracy.source,
+            start_up_from=self.start_up.source,
+        )
+
+
+class StageSection(FileModel):
+    """A task with its queue."""
+
+    name: Slug
+    task: Text
+    accuracy_metric: Text
+    threshold_rps: Rate
+    sla: Annotated[PinnedSla | None, RULE_OR_NULL, OR_RULE]
+    drop_limit_s: Seconds | None = None
+    variants: Annotated[list[VariantSection], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _lawful(self) -> StageSection:
+        _refuse_twins("variants", "variant", (variant.name for variant in self.variants))
+        sla_s = self.sla_in_force_s()
+        for index, variant in enumerate(self.variants):
+            if variant.base_cores_in_force(self.threshold_rps, sla_s) is None:
+                text = (
+                    f"the rule finds no allocation with throughput_rps at least "
+                    f"{self.threshold_rps:g} and p99_s at most {sla_s:g} at batch size 1; "
+                    "pin it: {pinned: ..., why: ...}"
+                )
+                raise refuse(text, "variants", index, "base_cores")
+        return self
+
+    def sla_in_force_s(self) -> float:
+        if self.sla:
+            return self.sla.pinned_s
+        return rules.stage_sla_s(
+            max((row.cores, row.p99_s) for row in variant.figures if row.batch == 1)[1] for variant in self.variants
+        )
+
+    def stage(self) -> Stage:
+        sla_s = self.sla_in_force_s()
+        bases = (v.base_cores_in_force(self.threshold_rps, sla_s) for v in self.variants)
+        return Stage(
+            name=self.name,
+            task=self.task.strip(),
+            sla_s=sla_s,
+            threshold_rps=float(self.threshold_rps),
+            variants=tuple(
+                section.variant(base) for section, base in zip(self.variants, bases, strict=True) if base is not None
+            ),
+            sla_why=self.sla.why.strip() if self.sla else "",
+            accuracy_metric=self.accuracy_metric.strip(),
+            drop_limit_s=self.drop_limit_s,
+        )
+
+
+class PublishedSection(FileModel):
+    """The parameters of the published runs; see `profiles.Published`.
+
+    All but the baselines are required: a file that was cut off must not load with defaults.
+    """
+
+    alpha: Weight
+    beta: Weight
+    gamma: Weight
+    accuracy: Literal["product", "sum", "average"]
+    accuracy_scale: Literal["raw", "rank"]
+    accuracy_floor: Annotated[float, Field(ge=0, lt=1)]
+    batch_cap: Count
+    load_margin: Annotated[float, Field(ge=0, le=10)]
+    throughput_share: Annotated[float, Field(gt=0, le=1)]
+    scale_only: dict[Slug, dict[str, str]] = Field(default_factory=dict)
+    switch_only_replicas: dict[str, Count] = Field(default_factory=dict)
+
+    def published(self) -> Published:
+        return Published(**self.model_dump())
+
+
+class PipelineFile(FileModel):
+    """A pipeline: its stages, profiles and where their figures come from."""
+
+    schema_version: Literal[1]
+    kind: Literal["pipeline"]
+    name: Slug
+    description: Text
+    provenance: dict[Slug, Origin]
+    stages: Annotated[list[StageSection], Field(min_length=1)]
+    edges: list[Annotated[list[str], Field(min_length=2, max_length=2)]] | None = None
+    published: PublishedSection
+
+    @model_validator(mode="after")
+    def _lawful(self) -> PipelineFile:
+        _refuse_twins("stages", "stage", (stage.name for stage in self.stages))
+        self._check_edges()
+        self._check_provenance()
+        wrong = published_problem(
+            self.published.scale_only,
+            self.published.switch_only_replicas,
+            {stage.name: [variant.name for variant in stage.variants] for stage in self.stages},
+        )
+        if wrong:
+            raise refuse(wrong[1], "published", *wrong[0])
+        return self
+
+    def _check_edges(self) -> None:
+        names = [stage.name for stage in self.stages]
+        chain = [list(pair) for pair in pairwise(names)]
+        for index, edge in enumerate(self.edges or ()):
+            for name in edge:
+                if name not in names:
+                    hint = did_you_mean(name, names)
+                    text = f"no stage is called {name!r}{hint}; stages: {listed(names)}"
+                    raise refuse(text, "edges", index)
+            if edge not in chain:
+                text = f"{edge[0]} -> {edge[1]} is not supported yet: only a chain, as listed"
+                raise refuse(f"{text}: {' -> '.join(names)}", "edges", index)
+        if self.edges is not None and sorted(self.edges) != sorted(chain):
+            text = f"is not supported yet: only a chain, every edge once: {' -> '.join(names)}"
+            raise refuse(text, "edges")
+
+    def _check_provenance(self) -> None:
+        used = dict(self._sources())
+        for key, at in used.items():
+            if key not in self.provenance:
+                hint = did_you_mean(key, self.provenance)
+                text = f"no provenance is called {key!r}{hint}; there are: "
+                raise refuse(text + (listed(self.provenance) or "none"), *at)
+        for key in self.provenance:
+            if key not in used:
+                raise refuse("no figure comes from this; remove it", "provenance", key)
+
+    def _sources(self) -> Iterator[tuple[str, Loc]]:
+        """Every provenance key that is named, and where."""
+        for s, stage in enumerate(self.stages):
+            for v, variant in enumerate(stage.variants):
+                at = ("stages", s, "variants", v)
+                yield variant.accuracy.source, (*at, "accuracy", "from")
+                yield variant.start_up.source, (*at, "start_up", "from")
+                for f, row in enumerate(variant.figures):
+                    for number, key in row.sources.model_dump().items():
+                        yield key, (*at, "figures", f, "from", number)
+
+    def pipeline(self) -> Pipeline:
+        """The frozen value."""
+        return Pipeline(
+            name=self.name,
+            description=self.description.strip(),
+            stages=tuple(stage.stage() for stage in self.stages),
+            published=self.published.published(),
+            provenance={key: _provenance(origin) for key, origin in self.provenance.items()},
+        )
+
+
+def _provenance(origin: Measured | Interpolated | Assumed) -> Provenance:
+    match origin:
+        case Measured():
+            text = origin.source
+        case Interpolated():
+            text = origin.law
+        case Assumed():
+            text = origin.why
+    return Provenance(origin.kind, " ".join(text.split()))
+
+
+def _refuse_twins(key: str, what: str, names: Iterable[str]) -> None:
+    first: dict[str, int] = {}
+    for index, name in enumerate(names):
+        if name in first:
+            raise refuse(f"two {key} are called {name!r}; {what} names differ", key, index, "name")
+        first[name] = index

@@ -1,0 +1,262 @@
+"""YAML files answered by line: reading with line numbers, validation errors in plain words.
+
+Two steps. `read` turns a file into a `Document`: plain data, and the line where every key and item
+stands. `validate` runs a pydantic model over it; whatever is wrong comes out as one error, a line
+of text for each problem: `file:line: key: what is wrong; given ...; did you mean ...?`.
+
+YAML is read as YAML 1.2 has it: `1e-6` is a number, `on`, `no`, `2018-04-01` and `1:30` are text.
+Duplicate keys, aliases and tags are refused: they make a file mean something else than it seems to.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from profiles.errors import ProfileError, did_you_mean, listed
+
+Loc = tuple[str | int, ...]
+"""Keys and indexes from the top of a document to a value in it, as pydantic writes them."""
+
+M = TypeVar("M", bound=BaseModel)
+
+MOST_PROBLEMS = 10
+"""How many problems of a file are listed before the rest is only counted."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """A file's content as plain dicts, lists and scalars, and the line of every key and item."""
+
+    path: str
+    data: dict[str, Any]
+    lines: Mapping[Loc, int]
+
+    def line_of(self, loc: Loc) -> int:
+        """The line (from 1) of a key or item; for one that is missing, of what should hold it."""
+        while loc not in self.lines:
+            loc = loc[:-1]
+        return self.lines[loc]
+
+    def error_at(self, loc: Loc, text: str) -> str:
+        """`file:line: key: text`, naming list items that have a `name` by it."""
+        key = _key_path(self.data, loc)
+        return f"{self.path}:{self.line_of(loc)}: " + (f"{key}: {text}" if key else text)
+
+
+def read(
+    path: str | Path | Traversable,
+    *,
+    kind: str | tuple[str, ...],
+    schema_version: int = 1,
+    error: type[ValueError] = ProfileError,
+) -> Document:
+    """The file as a document; `error` where it cannot be read or is of no such kind or version."""
+    name = str(path)
+    source = Path(path) if isinstance(path, str) else path
+    try:
+        text = source.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise error(f"{name}: not a text file (UTF-8)") from None
+    except OSError as cause:
+        raise error(f"{name}: cannot be read: {cause.strerror or cause}") from None
+    document = parse(text, name, error=error)
+    _check_header(document, "kind", (kind,) if isinstance(kind, str) else kind, error)
+    _check_header(document, "schema_version", (schema_version,), error)
+    return document
+
+
+def parse(text: str, path: str, *, error: type[ValueError] = ProfileError) -> Document:
+    """The text of a file as a document; `error` where it is not YAML or its top not a mapping."""
+    try:
+        node = yaml.compose(text, Loader=_LOADER)
+        if node is None:
+            raise error(f"{path}: the file is empty")
+        reader = _Reader(path, error)
+        data = reader.value(node, ())
+    except yaml.MarkedYAMLError as cause:
+        mark = cause.problem_mark or cause.context_mark
+        line = f":{mark.line + 1}" if mark else ""
+        raise error(f"{path}{line}: not valid YAML: {cause.problem or cause}") from None
+    except yaml.YAMLError as cause:
+        raise error(f"{path}: not valid YAML: {' '.join(str(cause).split())}") from None
+    except RecursionError:
+        raise error(f"{path}: nested too deeply") from None
+    if not isinstance(data, dict):
+        raise error(f"{path}:1: should be a mapping of keys to values; given {_shown(data)}")
+    return Document(path, data, reader.lines)
+
+
+def _check_header(document: Document, key: str, allowed: tuple[str | int, ...], error: type[ValueError]) -> None:
+    given = document.data.get(key)
+    wanted = " or ".join(map(repr, allowed))
+    if key not in document.data:
+        raise error(document.error_at((), f"the key {key!r} is missing; it should be {wanted}"))
+    if not any(type(given) is type(value) and given == value for value in allowed):
+        raise error(document.error_at((key,), f"should be {wanted}; given {_shown(given)}"))
+
+
+class _Reader:
+    """Turns PyYAML's nodes into plain data, noting the lines."""
+
+    def __init__(self, path: str, error: type[ValueError]) -> None:
+        self.lines: dict[Loc, int] = {}
+        self._path = path
+        self._error = error
+        self._seen: set[int] = set()
+
+    def value(self, node: yaml.Node, loc: Loc) -> Any:
+        self.lines.setdefault(loc, node.start_mark.line + 1)
+        if id(node) in self._seen:
+            raise self._refuse(node, "anchors with aliases (&name, *name) are not supported")
+        self._seen.add(id(node))
+        if node.tag not in _PLAIN_TAGS:
+            raise self._refuse(node, f"tags are not supported; given {node.tag}")
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, loc)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*loc, index)) for index, item in enumerate(node.value)]
+        quoted = isinstance(node, yaml.ScalarNode) and node.style
+        return node.value if quoted else _scalar(node.value)
+
+    def _mapping(self, node: yaml.MappingNode, loc: Loc) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise self._refuse(key_node, "a key should be plain text")
+            key, here = key_node.value, (*loc, key_node.value)
+            if key in result:
+                twin = f"the key {key!r} is there already, at line {self.lines[here]}"
+                raise self._refuse(key_node, twin)
+            self.lines[here] = key_node.start_mark.line + 1
+            result[key] = self.value(value_node, here)
+        return result
+
+    def _refuse(self, node: yaml.Node, text: str) -> ValueError:
+        return self._error(f"{self._path}:{node.start_mark.line + 1}: {text}")
+
+
+# Without resolvers of their own, PyYAML's base loaders leave plain scalars as text.
+_LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+_PLAIN_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:str")
+
+_INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
+_NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_CONSTANTS = {
+    spelling: value
+    for word, value in (("null", None), ("true", True), ("false", False))
+    for spelling in (word, word.capitalize(), word.upper())
+} | {"": None, "~": None, ".inf": math.inf, "-.inf": -math.inf, ".nan": math.nan}
+
+
+def _scalar(text: str) -> Any:
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    return float(text) if _NUMBER.fullmatch(text) else text
+
+
+class FileModel(BaseModel):
+    """The base of a file's models: unknown keys, coercions, NaN and infinities are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, populate_by_name=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, data: Any) -> Any:
+        keys = [field.alias or name for name, field in cls.model_fields.items()]
+        for key in data if isinstance(data, dict) else ():
+            if key not in keys:
+                raise refuse(
+                    f"there is no such key here{did_you_mean(key, keys)}; allowed: {listed(keys)}",
+                    key,
+                )
+        return data
+
+
+def refuse(text: str, *at: str | int) -> PydanticCustomError:
+    """An error for a validator to raise: the whole text, and where below the validated value."""
+    return PydanticCustomError("refused", "{text}", {"text": text, "at": at})
+
+
+def validate(model: type[M], document: Document, *, error: type[ValueError] = ProfileError) -> M:
+    """The document as the model; `error` lists what is wrong, a line each, in file order."""
+    try:
+        return model.model_validate(document.data)
+    except ValidationError as cause:
+        problems = [_problem(document, details) for details in cause.errors(include_url=False)]
+    lines = [text for _, text in sorted(problems, key=lambda problem: problem[0])]
+    if len(lines) > MOST_PROBLEMS:
+        lines[MOST_PROBLEMS:] = [f"... and {len(lines) - MOST_PROBLEMS} more"]
+    raise error("\n".join(lines))
+
+
+def _problem(document: Document, details: ErrorDetails) -> tuple[int, str]:
+    context = details.get("ctx", {})
+    loc = _existing(document.data, (*details["loc"], *context.get("at", ())))
+    return document.line_of(loc), document.error_at(loc, _wording(details))
+
+
+def _wording(details: ErrorDetails) -> str:
+    if details["type"] == "refused":
+        return details["msg"]
+    if details["type"] == "missing":
+        return "this key is missing"
+    given, context = details["input"], details.get("ctx", {})
+    allowed = re.findall(r"'([^']*)'", context.get("expected", context.get("expected_tags", "")))
+    text = re.sub(r"^\w+ should", "should", details["msg"]).replace(" after validation", "")
+    if details["type"] == "union_tag_not_found":
+        return f"the key {context['discriminator']} is missing"
+    if details["type"] == "union_tag_invalid":
+        given, text = context["tag"], f"{context['discriminator']} should be {' or '.join(allowed)}"
+    if details["type"] in ("model_type", "dict_type", "model_attributes_type"):
+        text = "should be a mapping of keys to values"
+    hint = did_you_mean(given, allowed) if isinstance(given, str) else ""
+    return f"{text}; given {_shown(given)}{hint}"
+
+
+def _existing(data: Any, loc: Sequence[str | int]) -> Loc:
+    """The loc without the parts that pydantic adds for unions; a missing last key stays."""
+    kept: list[str | int] = []
+    loc = [part for part in loc if part != "[key]"]
+    for position, part in enumerate(loc):
+        inside = (isinstance(data, dict) and part in data) or (
+            isinstance(data, list) and isinstance(part, int) and part < len(data)
+        )
+        if inside:
+            data = data[part]
+        if inside or (position == len(loc) - 1 and isinstance(data, dict)):
+            kept.append(part)
+    return tuple(kept)
+
+
+def _key_path(data: Any, loc: Loc) -> str:
+    path = ""
+    for part in loc:
+        if isinstance(part, int):
+            data = data[part]
+            name = data.get("name") if isinstance(data, dict) else None
+            path += f"[{name if isinstance(name, str) else part}]"
+        else:
+            data = data.get(part)
+            path += f".{part}" if path else part
+    return path
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    text = "nothing" if value is None else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,146 @@
+"""The simulated backend: what a control step sees of a running engine, and how a decision reaches it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from policies import Applied, LatencyQuantiles, Observation, StageConfiguration, StageObservation
+from sim.engine import Engine
+from sim.measuring import Measuring
+from sim.model import FloatArray
+from sim.stage import Stage
+
+FUTURE_S = 120
+"""How many seconds ahead a policy that reads the future sees."""
+
+
+class LoadView:
+    """Per-second counts of requests around any moment of a run, the time before its start included.
+
+    `history_rps` holds the counts of the seconds before the run, newest last. Where there is none, the first ten seconds
+    of the run stand for it, repeated (rule 9); seconds before a history that is shorter than asked have no sample (NaN).
+    """
+
+    def __init__(self, arrivals_s: FloatArray, history_rps: FloatArray, history_s: int) -> None:
+        self._arrivals_s = arrivals_s
+        self._history_s = history_s
+        history = np.asarray(history_rps, dtype=np.float64)
+        if not len(history):
+            first_ten = np.histogram(arrivals_s, bins=np.arange(11))[0].astype(np.float64)
+            history = np.tile(first_ten, history_s // 10 + 1)
+        padded = np.concatenate([np.full(history_s, np.nan), history])
+        self._history = padded[len(padded) - history_s :]
+
+    def before(self, time_s: float) -> tuple[float, ...]:
+        """The counts of the seconds [t - k, t - k + 1) up to `time_s`, newest last."""
+        edges = time_s - np.arange(self._history_s, -1, -1)
+        within = edges[edges >= 0.0]
+        counts = np.diff(np.searchsorted(self._arrivals_s, within)).astype(np.float64)
+        missing = self._history_s - len(counts)
+        # A second that lies partly before the start counts as one of the history.
+        return (*self._history[len(self._history) - missing :].tolist(), *counts.tolist())
+
+    def after(self, time_s: float, duration_s: float) -> tuple[float, ...]:
+        """The counts of the whole seconds to come, soonest first, as far as the run goes."""
+        seconds = min(FUTURE_S, int(duration_s - time_s))
+        edges = time_s + np.arange(seconds + 1)
+        return tuple(np.diff(np.searchsorted(self._arrivals_s, edges)).astype(np.float64).tolist())
+
+
+@dataclass(slots=True)
+class _Counters:
+    """A stage's running totals at the latest control step."""
+
+    arrivals: int = 0
+    completions: int = 0
+    drops: int = 0
+
+
+class SimulatedCluster:
+    """A backend whose world is a running engine; `fields` are the costly fields that observations carry."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        load: LoadView,
+        pipeline: str,
+        seed: int,
+        limit_cores: int | None,
+        fields: Collection[str],
+    ) -> None:
+        self._engine = engine
+        self._load = load
+        self._pipeline = pipeline
+        self._seed = seed
+        self._limit_cores = limit_cores
+        self._fields = fields
+        self._step = 0
+        self._counters = [_Counters() for _ in engine.stages]
+        measured = "latency" in fields or "busy_fraction" in fields
+        self._measuring = Measuring(engine) if measured else None
+
+    def observe(self) -> Observation:
+        """Everything since the last step, and the load of the window before now."""
+        now_s = self._engine.env.now
+        self._step += 1
+        measured = self._measuring.step(now_s) if self._measuring else None
+        has_latency = measured is not None and "latency" in self._fields
+        return Observation(
+            pipeline=self._pipeline,
+            step=self._step,
+            seed=self._seed,
+            time_s=now_s,
+            load_rps=self._load.before(now_s),
+            sample_age_s=0.0,
+            limit_cores=self._limit_cores,
+            stages={
+                stage.model.name: self._observe_stage(
+                    stage,
+                    counters,
+                    now_s,
+                    measured.busy_fraction[stage.position] if measured and "busy_fraction" in self._fields else None,
+                    measured.stage_latency[stage.position] if measured and has_latency else None,
+                )
+                for stage, counters in zip(self._engine.stages, self._counters, strict=True)
+            },
+            latency=measured.latency if measured and has_latency else None,
+            future_rps=self._future(now_s),
+        )
+
+    def apply(self, configuration: Mapping[str, StageConfiguration]) -> Applied:
+        """Hand the decision to the engine, where it takes effect after the decision delay."""
+        self._engine.apply(configuration)
+        return Applied(accepted=True)
+
+    def _future(self, now_s: float) -> tuple[float, ...] | None:
+        if "future_rps" not in self._fields:
+            return None
+        return self._load.after(now_s, self._engine.world.duration_s)
+
+    @staticmethod
+    def _observe_stage(
+        stage: Stage,
+        since: _Counters,
+        now_s: float,
+        busy_fraction: float | None,
+        latency: LatencyQuantiles | None,
+    ) -> StageObservation:
+        arrivals = stage.enqueued_before(now_s)
+        completions, drops = stage.completions, len(stage.drops.requests)
+        observation = StageObservation(
+            configuration=stage.configuration,
+            arrivals=arrivals - since.arrivals,
+            completions=completions - since.completions,
+            drops=drops - since.drops,
+            failures=0,
+            queue_length=stage.waiting(now_s),
+            in_service=stage.replicas.in_service(),
+            replicas=stage.replicas.counts(now_s),
+            busy_fraction=busy_fraction,
+            latency=latency,
+        )
+        since.arrivals, since.completions, since.drops = arrivals, completions, drops
+        return observation

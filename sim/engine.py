@@ -1,0 +1,102 @@
+"""The SimPy engine: the stages of a pipeline in one environment, from the first arrival to the last request's end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import repeat
+from math import exp
+
+from policies import StageConfiguration
+from sim import streams
+from sim.eager import EagerStage
+from sim.environment import APPLICATION, CLOSING, CONTROL, Environment, Happening
+from sim.model import FloatArray, StageModel, World
+from sim.stage import Stage
+
+
+class Engine:
+    """One run of the model. Build it, `run` it once, then read the stages' logs."""
+
+    def __init__(
+        self,
+        models: Sequence[StageModel],
+        world: World,
+        arrivals_s: FloatArray,
+        initial: Mapping[str, StageConfiguration],
+        seed: int,
+    ) -> None:
+        self.world = world
+        self.arrivals_s = arrivals_s
+        self.env = Environment(len(models))
+        self._open = len(arrivals_s)
+        self._closing = self.env.event()
+        self.end_s = world.duration_s
+        kind = EagerStage if world.dispatch == "eager" else Stage
+        arrivals = arrivals_s.tolist()
+        self.stages = tuple(
+            kind(
+                self.env,
+                position,
+                model,
+                world,
+                initial[model.name],
+                arrivals,
+                streams.standard_normals(streams.stream(seed, "service", position)),
+                _start_up_factors(seed, position, world.start_up_sigma),
+                self._on_ended,
+            )
+            for position, model in enumerate(models)
+        )
+        for stage, following in zip(self.stages, self.stages[1:], strict=False):
+            stage.next = following
+
+    def run(self, control_times_s: Iterator[float], on_control: Callable[[], object]) -> None:
+        """Run to the end, calling `on_control` at each of the times, which rise."""
+        world = self.world
+        self.stages[0].expect(len(self.arrivals_s))
+
+        def control(happening: Happening) -> None:
+            on_control()
+            schedule_next(happening)
+
+        def schedule_next(happening: Happening) -> None:
+            time_s = next(control_times_s, None)
+            if time_s is not None:
+                self.env.at(time_s, CONTROL, 0, happening)
+
+        schedule_next(Happening(control))
+        self.env.at(world.duration_s, CLOSING, 0, Happening(self._on_duration_over))
+        self.env.at(world.duration_s + world.bound_s, CLOSING, 0, Happening(self._close))
+        self.env.run(until=self._closing)
+        self.end_s = self.env.now
+
+    def apply(self, configuration: Mapping[str, StageConfiguration]) -> None:
+        """Let a decision made now take effect after the world's decision delay."""
+        due_s = self.env.now + self.world.decision_delay_s
+        self.env.at(due_s, APPLICATION, 0, Happening(self._on_application, configuration))
+
+    def _on_application(self, happening: Happening) -> None:
+        configuration: Mapping[str, StageConfiguration] = happening.payload
+        for stage in self.stages:
+            stage.configure(configuration[stage.model.name], self.env.now)
+
+    def _on_ended(self, requests: int) -> None:
+        self._open -= requests
+        if self._open == 0 and self.env.now > self.world.duration_s:
+            self.env.at(self.env.now, CLOSING, 0, Happening(self._close))
+
+    def _on_duration_over(self, happening: Happening) -> None:
+        if self._open == 0:
+            self._close(happening)
+
+    def _close(self, _: Happening) -> None:
+        if not self._closing.triggered:
+            self._closing.succeed()
+
+
+def _start_up_factors(seed: int, stage: int, sigma: float) -> Iterator[float]:
+    """Lognormal factors of mean 1, one per replica created; exactly 1 without a sigma."""
+    if sigma == 0.0:
+        return repeat(1.0)
+    normals = streams.standard_normals(streams.stream(seed, "start-up", stage))
+    return (exp(sigma * normal - 0.5 * sigma * sigma) for normal in normals)

@@ -1,0 +1,46 @@
+"""SimPy with absolute times and the model's order within one instant.
+
+SimPy's own `timeout(delay)` adds the delay to the clock, and `now + (t - now)` is not always `t`: a timer could then fire an
+ulp before its deadline. The model's moments are absolute, so they are put on SimPy's queue as they are. SimPy orders an
+instant by priority, then by the order in which events were made; the priority here is the rank of the rule, then the stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappush
+from typing import Any
+
+import simpy
+
+COMPLETION, DELIVERY, REPLICA, CONTROL, APPLICATION, TIMER, CLOSING = range(7)
+"""The ranks of what happens within one instant, first to last."""
+
+NEVER = float("inf")
+
+
+class Happening:
+    """An event in SimPy's eyes, reusable: the same object is scheduled again once it has happened."""
+
+    __slots__ = ("_ok", "callback_once", "callbacks", "payload")
+
+    def __init__(self, callback: Callable[[Any], None], payload: Any = None) -> None:
+        self._ok = True
+        self.callback_once = (callback,)
+        self.callbacks: Any = None
+        self.payload = payload
+
+
+class Environment(simpy.Environment):
+    """A SimPy environment for a pipeline of `stages` stages."""
+
+    def __init__(self, stages: int) -> None:
+        super().__init__()
+        self.stages = stages
+
+    def at(self, time_s: float, rank: int, stage: int, happening: Happening) -> None:
+        """Let `happening` take place at `time_s`, within that instant by rank, stage and order of creation."""
+        happening.callbacks = happening.callback_once
+        event: Any = happening
+        priority: Any = rank * self.stages + stage
+        heappush(self._queue, (time_s, priority, next(self._eid), event))

@@ -1,0 +1,145 @@
+"""The laws that every run obeys, checked at its end. A broken one is a defect of the program, never of the input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import fsum
+
+import numpy as np
+
+from sim.records import COMPLETED, DROPPED, FAILED, UNFINISHED, Records, ReplicaRecords
+
+_RELATIVE = 1e-9
+
+
+class LawError(Exception):
+    """A run broke a law of the model: its results must not be used."""
+
+
+def check(records: Records, *, eager: bool) -> None:
+    """Raise LawError naming every law that a run's records break."""
+    broken = list(violations(records, eager=eager))
+    if broken:
+        raise LawError("the simulation broke its own laws: " + "; ".join(broken))
+
+
+def violations(records: Records, *, eager: bool) -> Iterator[str]:
+    """What is wrong with a run's records, one sentence a broken law; nothing for a sound run."""
+    yield from _one_outcome_each(records)
+    yield from _times_in_order(records)
+    for stage, name in enumerate(records.stages):
+        if not eager and not _starts_in_queue_order(records, stage):
+            yield f"L3: at stage {name} a request started before one that was ahead of it"
+        yield from _replicas_serve_one_batch(records, stage)
+        replicas = records.replicas[stage]
+        if not _close(replica_core_s(replicas, records), existing_core_s(replicas, records)):
+            yield f"L8: at stage {name} the cost differs from the integral of the replica timeline"
+        if not eager and not _sizes_in_force(records, stage):
+            yield f"L4: at stage {name} a batch is larger than the batch size in force"
+        presence_s, magnitude_s = _presence_s(records, stage), _magnitude_s(records)
+        if not _close(float(records.integral_s[stage]), presence_s, magnitude_s):
+            yield f"L9: at stage {name} the requests present do not add up to the time spent there"
+
+
+def _one_outcome_each(records: Records) -> Iterator[str]:
+    finished = np.isfinite(records.finish_s[-1])
+    outcome = records.outcome
+    if not np.array_equal(outcome == COMPLETED, finished):
+        yield "L1: completed is not the same as finished at the last stage"
+    if not np.array_equal(outcome == DROPPED, records.dropped_stage >= 0):
+        yield "L1: dropped is not the same as dropped at a stage"
+    ended = np.isin(outcome, (COMPLETED, DROPPED, FAILED))
+    if not np.array_equal(ended, np.isfinite(records.end_s)):
+        yield "L1: a request has an end but no outcome, or the other way"
+    if np.any((outcome == UNFINISHED) & ended):
+        yield "L1: a request has two outcomes"
+
+
+def _times_in_order(records: Records) -> Iterator[str]:
+    enqueue_s, start_s, finish_s = records.enqueue_s, records.start_s, records.finish_s
+    before = np.vstack([records.arrival_s[None, :], finish_s[:-1]])
+    if np.any(enqueue_s < before) or np.any(start_s < enqueue_s) or np.any(finish_s < start_s):
+        yield "L2: a request's times run backwards"
+    if np.any(np.isfinite(start_s) & np.isnan(enqueue_s)):
+        yield "L2: a request started where it was never enqueued"
+    dropped = np.flatnonzero(records.outcome == DROPPED)
+    if np.any(np.isfinite(start_s[records.dropped_stage[dropped], dropped])):
+        yield "L2: a request was started where it was dropped"
+
+
+def _starts_in_queue_order(records: Records, stage: int) -> bool:
+    """Batches in order of start must take requests in order of enqueue."""
+    served = np.flatnonzero(records.batch[stage] >= 0)
+    order = served[np.argsort(records.batch[stage, served], kind="stable")]
+    batch, enqueue_s = records.batch[stage, order], records.enqueue_s[stage, order]
+    if not len(order):
+        return True
+    first = np.flatnonzero(np.diff(batch, prepend=-1))
+    earliest = np.minimum.reduceat(enqueue_s, first)
+    latest = np.maximum.reduceat(enqueue_s, first)
+    return bool(np.all(earliest[1:] >= latest[:-1]))
+
+
+def _replicas_serve_one_batch(records: Records, stage: int) -> Iterator[str]:
+    name, replicas = records.stages[stage], records.replicas[stage]
+    served = np.flatnonzero(records.batch[stage] >= 0)
+    _, first, sizes = np.unique(records.batch[stage, served], return_index=True, return_counts=True)
+    members = served[first]
+    if np.any(sizes != records.batch_size[stage, members]):
+        yield f"L4: at stage {name} a batch does not have the members it says"
+    replica = records.replica[stage, members]
+    start_s = records.start_s[stage, members]
+    finish_s = np.nan_to_num(records.finish_s[stage, members], nan=np.inf)
+    order = np.lexsort((start_s, replica))
+    same = replica[order][1:] == replica[order][:-1]
+    if np.any(same & (start_s[order][1:] < finish_s[order][:-1])):
+        yield f"L4: at stage {name} a replica served two batches at once"
+    ready_s = replicas.ready_s[replica]
+    removed_s = np.nan_to_num(replicas.removed_s[replica], nan=np.inf)
+    if not np.all((start_s >= ready_s) & (start_s <= removed_s)):
+        yield f"L4: at stage {name} a replica served before it was ready or after it was removed"
+
+
+def replica_core_s(replicas: ReplicaRecords, records: Records) -> float:
+    """Core-seconds of all replicas, each from creation until it is gone, within the duration."""
+    until_s = np.minimum(np.nan_to_num(replicas.gone_s, nan=np.inf), records.duration_s)
+    return fsum(replicas.cores * np.maximum(until_s - replicas.created_s, 0.0))
+
+
+def existing_core_s(replicas: ReplicaRecords, records: Records) -> float:
+    """The same as an integral over time of the cores that exist, changing at each creation and exit."""
+    gone = np.isfinite(replicas.gone_s)
+    moments = np.concatenate([replicas.created_s, replicas.gone_s[gone]])
+    change = np.concatenate([replicas.cores, -replicas.cores[gone]])
+    order = np.argsort(moments, kind="stable")
+    edges_s = np.minimum(np.append(moments[order], np.inf), records.duration_s)
+    return fsum(np.cumsum(change[order]) * np.diff(edges_s))
+
+
+def _presence_s(records: Records, stage: int) -> float:
+    """The sum over requests of the time from enqueue to finish, drop or the end of the run."""
+    came = np.isfinite(records.enqueue_s[stage])
+    left_s = np.where(records.dropped_stage == stage, records.end_s, records.finish_s[stage])
+    left_s = np.nan_to_num(left_s, nan=records.run_end_s)
+    return float(np.sum((left_s - records.enqueue_s[stage])[came]))
+
+
+def _magnitude_s(records: Records) -> float:
+    """The size of the sums that the integral is the small difference of."""
+    return len(records.arrival_s) * records.run_end_s
+
+
+def _sizes_in_force(records: Records, stage: int) -> bool:
+    since_s, sizes = (np.array(column) for column in zip(*records.configured[stage], strict=True))
+    served = records.batch[stage] >= 0
+    start_s, size = records.start_s[stage, served], records.batch_size[stage, served]
+    last = np.searchsorted(since_s, start_s, side="right") - 1
+    # Within one instant a batch may start before or after a change: both sizes are in force then.
+    first = np.maximum(np.searchsorted(since_s, start_s, side="left") - 1, 0)
+    too_large = size > np.maximum(sizes[first], sizes[last])
+    return not np.any(too_large & (last - first <= 1))
+
+
+def _close(one: float, other: float, magnitude: float = 0.0) -> bool:
+    scale = max(abs(one), abs(other), 1.0)
+    return abs(one - other) <= _RELATIVE * scale + 1e-12 * magnitude

@@ -1,0 +1,102 @@
+"""What a simulation is given: stages with their service times, and the settings of the world they run in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from profiles import Pipeline, Stage
+from sim import streams
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+DISPATCH_MODES = ("central", "eager")
+DROP_MODES = ("request", "batch")
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceTime:
+    """How long one replica of a variant with some cores takes for a batch, by batch size.
+
+    `latency_s[n]` is the mean for n requests (index 0 unused), `sigma[n]` that of the lognormal factor of mean 1
+    (`None`: every batch takes exactly the mean).
+    """
+
+    latency_s: tuple[float, ...]
+    sigma: tuple[float, ...] | None = None
+
+    @property
+    def max_batch(self) -> int:
+        """The largest batch size profiled."""
+        return len(self.latency_s) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class StageModel:
+    """One stage as the engine sees it; `service` is keyed by (variant, cores)."""
+
+    name: str
+    service: Mapping[tuple[str, int], ServiceTime]
+    start_up_s: Mapping[str, float]
+    drop_limit_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The settings of one simulated world; all times in seconds.
+
+    `max_surge` None: a quarter of the desired replicas, rounded up. `bound_s` is how long the run may go on after
+    `duration_s`; what has not ended by then is unfinished.
+    """
+
+    duration_s: float
+    bound_s: float
+    hop_s: float = 0.0
+    stop_s: float = 0.0
+    decision_delay_s: float = 0.0
+    start_up_sigma: float = 0.0
+    max_surge: int | None = None
+    max_unavailable: int = 0
+    dispatch: str = "central"
+    drop: str = "request"
+
+    def __post_init__(self) -> None:
+        if self.dispatch not in DISPATCH_MODES:
+            raise ValueError(f"dispatch {self.dispatch!r}; allowed: {', '.join(DISPATCH_MODES)}")
+        if self.drop not in DROP_MODES:
+            raise ValueError(f"drop {self.drop!r}; allowed: {', '.join(DROP_MODES)}")
+        if self.max_surge is not None and self.max_surge + self.max_unavailable < 1:
+            raise ValueError(
+                f"max_surge {self.max_surge} and max_unavailable {self.max_unavailable}: "
+                "their sum must be at least 1, or no rollout could ever move"
+            )
+
+
+def stage_model(stage: Stage, drop_limit_s: float, *, sampled: bool) -> StageModel:
+    """The engine's view of a profiled stage; `sampled`: service times vary, fitted to mean and p99."""
+    service = {
+        (variant.name, cores): _service_time(*variant.latency_table(cores), sampled=sampled)
+        for variant in stage.variants
+        for cores in variant.cores
+    }
+    start_up_s = {variant.name: variant.start_up_s for variant in stage.variants}
+    return StageModel(stage.name, service, start_up_s, drop_limit_s)
+
+
+def stage_models(pipeline: Pipeline, *, sampled: bool) -> tuple[StageModel, ...]:
+    """All stages of a pipeline, with its drop limits."""
+    return tuple(
+        stage_model(stage, limit_s, sampled=sampled)
+        for stage, limit_s in zip(pipeline.stages, pipeline.drop_limits_s, strict=True)
+    )
+
+
+def _service_time(mean_s: tuple[float, ...], p99_s: tuple[float, ...], *, sampled: bool) -> ServiceTime:
+    if not sampled:
+        return ServiceTime(mean_s)
+    sigmas = (streams.lognormal_sigma(max(1.0, p99 / mean)) for mean, p99 in zip(mean_s[1:], p99_s[1:], strict=True))
+    return ServiceTime(mean_s, (0.0, *sigmas))

@@ -1,0 +1,96 @@
+"""The model's rules as pure functions of numbers.
+
+Written once: the SimPy engine calls them, a compiled engine can compile them as they are, and a live gateway obeys them
+with real clocks. All times are absolute seconds; each comparison is made with one addition, so that every caller gets the
+same double.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+def is_expired(now_s: float, arrival_s: float, limit_s: float) -> bool:
+    """Whether a request that reached the pipeline at `arrival_s` is no longer worth serving."""
+    return now_s > arrival_s + limit_s
+
+
+def due_s(enqueue_s: float, batch_timeout_s: float) -> float:
+    """When a batch headed by a request enqueued at `enqueue_s` starts, full or not."""
+    return enqueue_s + batch_timeout_s
+
+
+def must_wait(is_full: bool, now_s: float, due_at_s: float) -> bool:
+    """Whether a batch is neither full nor due; expired requests behind the head count towards full."""
+    return not is_full and now_s < due_at_s
+
+
+def dispatch_size(batch: int, max_batch: int) -> int:
+    """The most requests one dispatch takes: the stage's batch size, bounded by what the replica has profiled."""
+    return batch if batch < max_batch else max_batch
+
+
+def finish_s(start_s: float, latency_s: float, factor: float) -> float:
+    """When a batch started at `start_s` is done."""
+    return start_s + latency_s * factor
+
+
+def gone_s(removed_s: float, busy_until_s: float, stop_s: float) -> float:
+    """When a removed replica ceases to exist and to cost: it finishes its batch, then stops."""
+    return (removed_s if removed_s > busy_until_s else busy_until_s) + stop_s
+
+
+def default_max_surge(desired: int) -> int:
+    """A quarter of the desired replicas, rounded up, as a Kubernetes Deployment does by default."""
+    return (desired + 3) // 4
+
+
+class Rollout(NamedTuple):
+    """What one rollout step does, as numbers of replicas.
+
+    Which ones go is fixed by the order starting, idle, busy, and within each the highest number first.
+    """
+
+    remove_starting_obsolete: int
+    remove_current: int
+    create: int
+    remove_ready_obsolete: int
+
+
+def rollout(
+    desired: int,
+    max_surge: int,
+    max_unavailable: int,
+    starting_current: int,
+    starting_obsolete: int,
+    ready_current: int,
+    ready_obsolete: int,
+) -> Rollout:
+    """One rollout step, carried on until nothing changes, as a Kubernetes Deployment's controller does it.
+
+    Every argument counts replicas of one stage: `current` ones have the configured variant and cores, the others are
+    obsolete; draining ones are in none of the counts. Only the removal of ready obsolete replicas is held back by
+    `max_unavailable`, and only creation by `max_surge`; `max_surge + max_unavailable >= 1`, else nothing could move.
+    """
+    remove_starting_obsolete = starting_obsolete
+    remove_current = 0
+    create = 0
+    remove_ready_obsolete = 0
+    while True:
+        surplus = starting_current + ready_current - desired
+        if surplus > 0:
+            from_starting = surplus if surplus < starting_current else starting_current
+            starting_current -= from_starting
+            ready_current -= surplus - from_starting
+            remove_current += surplus
+        current = starting_current + ready_current
+        created = min(desired - current, desired + max_surge - current - ready_obsolete)
+        if created > 0:
+            starting_current += created
+            create += created
+        allowed = min(ready_obsolete, ready_current + ready_obsolete - (desired - max_unavailable))
+        if allowed > 0:
+            ready_obsolete -= allowed
+            remove_ready_obsolete += allowed
+        if surplus <= 0 and created <= 0 and allowed <= 0:
+            return Rollout(remove_starting_obsolete, remove_current, create, remove_ready_obsolete)

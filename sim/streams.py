@@ -1,0 +1,45 @@
+"""Keyed random streams: one per (seed, purpose, stage), so that one change never shifts the draws of another.
+
+The k-th batch started at a stage takes the k-th draw of that stage's service stream whatever the policy or engine, which
+makes the draws common to everything that is compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import log, sqrt
+
+import numpy as np
+
+PURPOSES = ("arrivals", "service", "start-up", "scaling", "workload")
+
+_BLOCK = 4096
+_SMALLEST_UNIFORM = 2.0**-54  # the normal quantile of an exact zero would be minus infinity
+_NORMAL_P99 = 2.3263478740408408  # the standard normal's 99 % quantile
+
+
+def stream(seed: int, purpose: str, stage: int = 0) -> np.random.Generator:
+    """The generator for one purpose (one of `PURPOSES`) at one stage of a run with this seed."""
+    key = (PURPOSES.index(purpose), stage)
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
+
+
+def standard_normals(generator: np.random.Generator) -> Iterator[float]:
+    """An endless sequence of standard normal draws, each the quantile of one uniform."""
+    from scipy.special import ndtri
+
+    while True:
+        uniforms = np.maximum(generator.random(_BLOCK), _SMALLEST_UNIFORM)
+        yield from ndtri(uniforms).tolist()
+
+
+def lognormal_sigma(p99_over_mean: float) -> float:
+    """The sigma of the lognormal whose 99 % quantile is that many times its mean.
+
+    With quantile / mean = exp(z sigma - sigma^2 / 2) and z the standard normal quantile; of the two roots the smaller.
+    Raises ValueError outside [1, exp(z^2 / 2)] = [1, 14.97], where no lognormal fits.
+    """
+    discriminant = _NORMAL_P99**2 - 2.0 * log(p99_over_mean) if p99_over_mean >= 1.0 else -1.0
+    if discriminant < 0.0:
+        raise ValueError(f"no lognormal has p99 / mean = {p99_over_mean}; allowed: 1 to 14.97")
+    return _NORMAL_P99 - sqrt(discriminant)

@@ -1,0 +1,185 @@
+"""The tidy tables of a run: one row a thing, times in seconds, missing moments NaN, names as categories."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from policies import Configuration, Entry
+from profiles import Pipeline
+from sim.model import FloatArray, IntArray
+from sim.records import COMPLETED, OUTCOMES, Records
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def requests_table(pipeline: Pipeline, records: Records) -> pd.DataFrame:
+    """One row a request: request, arrival_s, outcome, dropped_stage, end_s, latency_s and accuracy (completed only).
+
+    `accuracy` is the product of the accuracies of the variants that served the request (its PAS as a fraction).
+    """
+    import pandas as pd
+
+    completed = records.outcome == COMPLETED
+    latency_s = np.where(completed, records.end_s - records.arrival_s, np.nan)
+    return pd.DataFrame(
+        {
+            "request": np.arange(len(records.arrival_s)),
+            "arrival_s": records.arrival_s,
+            "outcome": _named(records.outcome, OUTCOMES),
+            "dropped_stage": _named(records.dropped_stage, records.stages),
+            "end_s": records.end_s,
+            "latency_s": latency_s,
+            "accuracy": np.where(completed, served_accuracy(pipeline, records), np.nan),
+        }
+    )
+
+
+def stages_table(records: Records) -> pd.DataFrame:
+    """One row a request and stage it reached: request, stage, enqueue_s, start_s, finish_s, replica, batch, batch_size.
+
+    `batch` numbers the batches of a stage in order of start; -1 where the request was not served there.
+    """
+    import pandas as pd
+
+    stage, request = np.nonzero(np.isfinite(records.enqueue_s))
+    order = np.lexsort((stage, request))
+    stage, request = stage[order], request[order]
+    where = (stage, request)
+    return pd.DataFrame(
+        {
+            "request": request,
+            "stage": _named(stage, records.stages),
+            "enqueue_s": records.enqueue_s[where],
+            "start_s": records.start_s[where],
+            "finish_s": records.finish_s[where],
+            "replica": records.replica[where],
+            "batch": records.batch[where],
+            "batch_size": records.batch_size[where],
+        }
+    )
+
+
+def replicas_table(records: Records) -> pd.DataFrame:
+    """One row a replica: stage, replica, variant, cores, created_s, ready_s, removed_s, gone_s."""
+    import pandas as pd
+
+    sets = records.replicas
+    counts = [len(replicas.variant) for replicas in sets]
+
+    def joined(name: str) -> FloatArray:
+        return np.concatenate([getattr(replicas, name) for replicas in sets])
+
+    return pd.DataFrame(
+        {
+            "stage": _named(np.repeat(np.arange(len(sets)), counts), records.stages),
+            "replica": np.concatenate([np.arange(count) for count in counts]),
+            "variant": pd.Categorical([name for replicas in sets for name in replicas.variant]),
+            "cores": joined("cores"),
+            "created_s": joined("created_s"),
+            "ready_s": joined("ready_s"),
+            "removed_s": joined("removed_s"),
+            "gone_s": joined("gone_s"),
+        }
+    )
+
+
+def decisions_table(pipeline: Pipeline, initial: Configuration, entries: Sequence[Entry]) -> pd.DataFrame:
+    """One row a control step and stage: step, time_s, stage and what was decided for it, then the step's figures.
+
+    Row 0 is the configuration that stood ready at the start, `rung` "initial" where no policy decided it. `cost_cores` and
+    `accuracy` are those of the whole decided configuration, repeated for each stage.
+    """
+    import pandas as pd
+
+    rows: list[dict[str, object]] = []
+
+    def add(step: int, time_s: float, configuration: Configuration, why: dict[str, object]) -> None:
+        figures = {
+            "cost_cores": configured_cores(configuration),
+            "accuracy": configured_accuracy(pipeline, configuration),
+        }
+        for stage in pipeline.stages:
+            wanted = configuration[stage.name]
+            rows.append(
+                {
+                    "step": step,
+                    "time_s": time_s,
+                    "stage": stage.name,
+                    "variant": wanted.variant,
+                    "batch": wanted.batch,
+                    "replicas": wanted.replicas,
+                    "cores": wanted.cores,
+                    "batch_timeout_s": wanted.batch_timeout_s,
+                    **figures,
+                    **why,
+                }
+            )
+
+    if not entries or entries[0].observation.step > 0:
+        unknown = float("nan")
+        why = {"forecast_rps": unknown, "planned_load_rps": unknown, "objective": unknown}
+        add(
+            0,
+            0.0,
+            initial,
+            {**why, "binding": None, "rung": "initial", "feasible": True, "notes": ""},
+        )
+    for entry in entries:
+        decision = entry.decision
+        add(
+            entry.observation.step,
+            entry.observation.time_s,
+            decision.configuration,
+            {
+                "forecast_rps": _number(decision.forecast_rps),
+                "planned_load_rps": _number(decision.planned_load_rps),
+                "objective": _number((decision.objective or {}).get("total")),
+                "binding": decision.binding,
+                "rung": decision.rung,
+                "feasible": decision.feasible,
+                "notes": "; ".join(decision.notes),
+            },
+        )
+    table = pd.DataFrame(rows)
+    for name in ("stage", "variant", "binding", "rung"):
+        table[name] = table[name].astype("category")
+    return table
+
+
+def served_accuracy(pipeline: Pipeline, records: Records) -> FloatArray:
+    """Per request the product over the stages that served it of their variants' accuracies; shape (requests,)."""
+    accuracy = np.ones(len(records.arrival_s))
+    for position, stage in enumerate(pipeline.stages):
+        of_replica = np.array([stage.variant(name).accuracy for name in records.replicas[position].variant])
+        replica: IntArray = records.replica[position]
+        accuracy *= np.where(replica >= 0, of_replica[replica], 1.0)
+    return accuracy
+
+
+def configured_cores(configuration: Configuration) -> int:
+    """The cores that a configuration asks for."""
+    return sum(wanted.total_cores for wanted in configuration.values())
+
+
+def configured_accuracy(pipeline: Pipeline, configuration: Configuration) -> float:
+    """The product of the accuracies of a configuration's variants."""
+    accuracy = 1.0
+    for stage in pipeline.stages:
+        wanted = configuration[stage.name]
+        accuracy *= stage.variant(wanted.variant).accuracy
+    return accuracy
+
+
+def _named(codes: IntArray, names: Sequence[str]) -> pd.Categorical[str]:
+    """The names that the codes stand for; -1 is none."""
+    import pandas as pd
+
+    return pd.Categorical.from_codes(codes, pd.Index(names))
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value

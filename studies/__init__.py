@@ -1,0 +1,32 @@
+"""Studies: what people run. `simulate(scenario) -> Run` is the Python face of the project, `cli` its command line.
+
+`scenario` one run as a validated value · `loads` the trace it runs on · `run` prepare and simulate · `results` runs on disk
+`comparison` many runs on all cores · `intervals` means over seeds · `decision` one decision explained, a journal replayed
+`terminal` what commands print · `report/` the HTML report · `examples/` policies and scenarios to start from
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from studies.errors import ScenarioError
+    from studies.run import Run, simulate
+    from studies.scenario import Scenario, find, load
+
+__all__ = ["Run", "Scenario", "ScenarioError", "find", "load", "simulate"]
+
+_HOMES = {
+    "Run": "run",
+    "Scenario": "scenario",
+    "ScenarioError": "errors",
+    "find": "scenario",
+    "load": "scenario",
+    "simulate": "run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # The command `ipa` lives in this package: importing it must not import the simulator.
+    if name in _HOMES:
+        return getattr(import_module(f"studies.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,352 @@
+"""The command `ipa`. It parses, calls the Python face and prints; everything heavy is imported where it is used."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from studies.results import RunData
+    from studies.scenario import Scenario
+
+BROKEN_LAW = 3
+"""Exit code where a run breaks a law of the model; 2 is for input that cannot be used, 1 for an interrupt."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Commands(click.Group):
+    """A group that answers wrong input with one clear message and exit code 2, never a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except KeyboardInterrupt:
+            raise click.Abort from None
+        except ValueError as error:
+            if not _is_about_input(error):
+                raise
+            raise click.UsageError(str(error)) from None
+        except BrokenPipeError:
+            # The reader of our output has gone (`ipa ... | head`): no error of ours.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise click.exceptions.Exit(0) from None
+        except Exception as error:
+            if type(error).__name__ != "LawError":
+                raise
+            click.echo(f"Error: {error}", err=True)
+            raise click.exceptions.Exit(BROKEN_LAW) from None
+
+
+def _is_about_input(error: ValueError) -> bool:
+    """Whether it is an error class of our own: each of them tells a person what to give instead."""
+    layer = type(error).__module__.partition(".")[0]
+    return layer in ("profiles", "traces", "policies", "sim", "live", "studies")
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="ipa-pipelines", prog_name="ipa")
+def main() -> None:
+    """Simulate and run inference pipelines that adapt: which variant, batch size and how many replicas, again and again.
+
+    \b
+    ipa simulate video                       IPA on 20 minutes of a bursty load
+    ipa compare video --report report.html   IPA, scale-only and switch-only side by side
+    ipa optimise video --load 20             one decision, explained
+    """
+
+
+# ---- what the commands share ----
+
+
+def scenario_options(command: F) -> F:
+    """The options that set a key of the scenario each."""
+    for option in (
+        click.option(
+            "--set",
+            "assignments",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="any other key of the scenario, such as policy.beta=0.5 or hop_s=0.01",
+        ),
+        click.option("--seed", type=click.IntRange(min=0), help="of every random draw [1]"),
+        click.option("--arrivals", help="poisson, poisson-count, even or clumped [poisson]"),
+        click.option("--scaling", help="floor or thin [floor]"),
+        click.option("--scale", type=float, help="factor on the trace's requests [1]"),
+        click.option(
+            "--window",
+            metavar="START:END",
+            help="seconds of the trace; several, comma-separated, are joined",
+        ),
+        click.option(
+            "--trace",
+            help="a workload (bursty, steady-low, ...), twitter:bursty, or a file [bursty]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def build_scenario(what: str, assignments: Sequence[str], **options: object) -> Scenario:
+    """The scenario that a command's argument and options describe."""
+    from studies.errors import ScenarioError
+    from studies.scenario import find, parse_value
+
+    values = {name: value for name, value in options.items() if value is not None}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals or not key:
+            raise ScenarioError(f"--set {assignment}: should be KEY=VALUE, such as policy.beta=0.5")
+        values[key] = parse_value(value)
+    scenario = find(what)
+    return scenario.with_values(values) if values else scenario
+
+
+def echo_json(value: object) -> None:
+    """One JSON document on stdout and nothing else."""
+    click.echo(json.dumps(value, indent=2, allow_nan=False))
+
+
+# ---- the commands ----
+
+
+@main.command()
+@click.argument("what", metavar="PIPELINE|FILE")
+@click.option("--policy", help="ipa, scale-only:low, switch-only, static, or my.py:MyPolicy [ipa]")
+@scenario_options
+@click.option("--out", type=click.Path(path_type=Path), help="a new folder for tables, journal and manifest")
+@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="an HTML file to write")
+@click.option("--json", "as_json", is_flag=True, help="print the summary as JSON alone")
+def simulate(
+    what: str,
+    policy: str | None,
+    assignments: Sequence[str],
+    out: Path | None,
+    report: Path | None,
+    as_json: bool,
+    **options: object,
+) -> None:
+    """Run one policy on one load.
+
+    PIPELINE is a shipped pipeline's name (`ipa profile list`), FILE a pipeline or scenario file.
+    """
+    from studies import simulate as run_scenario
+    from studies import results
+
+    scenario = build_scenario(what, assignments, policy=policy, **options)
+    if out is not None:
+        results.claim(out)
+    run = run_scenario(scenario)
+    if out is not None:
+        results.write_run(run, out)
+    if report is not None:
+        write_report([run], report)
+    if as_json:
+        echo_json(run.summary)
+    else:
+        from studies import terminal
+
+        terminal.print_run(run, out)
+
+
+@main.command()
+@click.argument("what", metavar="PIPELINE|FILE")
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    help="one of the policies; repeat for more [the published four]",
+)
+@scenario_options
+@click.option("--seeds", type=click.IntRange(min=1), default=1, help="runs per policy, from --seed on [1]")
+@click.option("--jobs", type=click.IntRange(min=1), help="runs at a time [all cores]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="a folder for all runs; an interrupted one is gone on with",
+)
+@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="an HTML file to write")
+@click.option("--json", "as_json", is_flag=True, help="print the summaries as a JSON list alone")
+def compare(
+    what: str,
+    policies: Sequence[str],
+    assignments: Sequence[str],
+    seeds: int,
+    jobs: int | None,
+    out: Path | None,
+    report: Path | None,
+    as_json: bool,
+    **options: object,
+) -> None:
+    """Run several policies on the same requests, and say which is cheaper, more accurate, in time."""
+    from studies import comparison, results, terminal
+    from studies.run import prepare
+
+    base = build_scenario(what, assignments, **options)
+    chosen = comparison.scenarios(base, policies or comparison.BASELINES, seeds)
+    for scenario in chosen[::seeds]:
+        prepare(scenario)
+    if out is not None:
+        results.open_comparison(chosen, out)
+    with terminal.progress("runs", len(chosen)) as advance:
+        runs = comparison.run_all(chosen, jobs=jobs or os.cpu_count() or 1, folder=out, on_finished=advance)
+    if out is not None:
+        results.close_comparison(runs, out)
+    if report is not None:
+        write_report(runs, report)
+    if as_json:
+        echo_json([dict(run.summary) for run in runs])
+    else:
+        terminal.print_comparison(runs)
+        if report is not None:
+            click.echo(f"Report: {report}")
+
+
+@main.command()
+@click.argument("what", metavar="PIPELINE|FILE")
+@click.option(
+    "--load",
+    "load_rps",
+    type=float,
+    required=True,
+    help="the load to plan for, requests per second",
+)
+@click.option("--policy", help="the policy whose parameters to use [ipa]")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="a key of the scenario, such as policy.beta=0.5",
+)
+@click.option("--json", "as_json", is_flag=True, help="print the explanation as JSON alone")
+def optimise(what: str, load_rps: float, policy: str | None, assignments: Sequence[str], as_json: bool) -> None:
+    """One decision, explained: each stage's options, what binds, and the runner-up."""
+    from studies import decision, terminal
+
+    explanation = decision.explain(build_scenario(what, assignments, policy=policy), load_rps)
+    if as_json:
+        echo_json(explanation.as_dict())
+    else:
+        terminal.print_explanation(explanation)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="the HTML file [FOLDER/report.html]",
+)
+def report(folder: Path, to: Path | None) -> None:
+    """Draw the results in FOLDER, of a run or of a comparison, as one HTML file."""
+    from studies import results
+
+    path = to or folder / "report.html"
+    write_report(results.read_runs(folder), path)
+    click.echo(str(path))
+
+
+@main.command()
+@click.argument("journal", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--pipeline", required=True, help="the pipeline that the journal is of: a name or a file")
+@click.option("--policy", default="ipa", help="the policy to ask [ipa]")
+@click.option("--json", "as_json", is_flag=True, help="print the decisions as JSON lines alone")
+def replay(journal: Path, pipeline: str, policy: str, as_json: bool) -> None:
+    """What another policy would have decided on what a recorded JOURNAL saw."""
+    from studies import decision, terminal
+
+    replayed = decision.replay(journal, pipeline, policy)
+    if as_json:
+        for line in replayed.lines():
+            click.echo(line)
+    else:
+        terminal.print_replay(replayed)
+
+
+@main.group()
+def trace() -> None:
+    """Look at loads, make them, and convert them."""
+
+
+@trace.command()
+@click.argument("name", metavar="NAME|FILE")
+@click.option(
+    "--window",
+    metavar="START:END",
+    help="seconds of the trace; several, comma-separated, are joined",
+)
+@click.option("--scale", type=float, help="factor on the requests")
+@click.option("--seed", type=click.IntRange(min=0), default=1, help="of a synthetic workload [1]")
+@click.option("--json", "as_json", is_flag=True, help="print the figures as JSON alone")
+def info(name: str, window: str | None, scale: float | None, seed: int, as_json: bool) -> None:
+    """The figures of a load: requests, mean, range, how bursty."""
+    import traces
+    from studies import terminal
+    from studies.loads import Load
+
+    figures = traces.info(Load.given(name, window, scale, seed).trace())
+    if as_json:
+        echo_json(figures)
+    else:
+        terminal.print_figures(name, figures)
+
+
+@trace.command()
+@click.argument("workload")
+@click.option("--seed", type=click.IntRange(min=0), default=1, help="same seed, same load [1]")
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="a new .csv or .parquet file",
+)
+def synthesise(workload: str, seed: int, to: Path) -> None:
+    """Write a named synthetic load (bursty, steady-low, steady-high, fluctuating, constant:RATE) to a file."""
+    import traces
+
+    click.echo(str(traces.write(traces.find(workload, seed=seed), to)))
+
+
+@trace.command()
+@click.argument("source", metavar="NAME|FILE")
+@click.argument("to", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--window",
+    metavar="START:END",
+    help="seconds of the trace; several, comma-separated, are joined",
+)
+@click.option("--scale", type=float, help="factor on the requests")
+@click.option("--seed", type=click.IntRange(min=0), default=1, help="of a synthetic workload [1]")
+def convert(source: str, to: Path, window: str | None, scale: float | None, seed: int) -> None:
+    """Write a load, or a part of it, to a new .csv or .parquet file."""
+    import traces
+    from studies.loads import Load
+
+    click.echo(str(traces.write(Load.given(source, window, scale, seed).trace(), to)))
+
+
+def write_report(runs: Sequence[RunData], path: Path) -> None:
+    """Write the report of finished runs."""
+    from studies import report as drawing
+
+    drawing.write(runs, title_of(runs), path)
+
+
+def title_of(runs: Sequence[RunData]) -> str:
+    """What a report is about: the policies, the pipeline and the load."""
+    policies = list(dict.fromkeys(str(run.summary["policy"]) for run in runs))
+    first = runs[0].summary
+    return f"{', '.join(policies)} on {first['pipeline']}, {first['trace']}"
+
+
+if __name__ == "__main__":
+    main()

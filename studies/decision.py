@@ -1,0 +1,75 @@
+"""One decision at a time: why the optimiser chooses what it does, and what a policy would have done on a journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+
+import profiles
+from policies import (
+    Entry,
+    Explanation,
+    Planner,
+    create,
+    explain_problem,
+    read_journal,
+    replay_journal,
+    to_line,
+)
+from studies.errors import ScenarioError
+from studies.run import prepare
+from studies.scenario import Scenario
+
+
+def explain(scenario: Scenario, load_rps: float) -> Explanation:
+    """The decision of the scenario's policy for a load that is known, with its reasons.
+
+    Raises ScenarioError for a load that is none and for a policy that does not use the optimiser.
+    """
+    if not (isfinite(load_rps) and load_rps >= 0.0):
+        raise ScenarioError(f"--load {load_rps}: should be a finite number of requests per second, from 0")
+    prepared = prepare(scenario)
+    if not isinstance(prepared.policy, Planner):
+        raise ScenarioError(
+            f"--policy {scenario.policy.name}: does not use the optimiser, so there is nothing to explain; "
+            "policies that do: ipa, scale-only, switch-only"
+        )
+    return explain_problem(prepared.policy.problem_for(load_rps, scenario.limit_cores))
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A journal and what another policy decided on it, entry by entry."""
+
+    policy: str
+    recorded: tuple[Entry, ...]
+    replayed: tuple[Entry, ...]
+
+    @property
+    def equal(self) -> int:
+        """In how many steps both decided the same configuration."""
+        pairs = zip(self.recorded, self.replayed, strict=True)
+        return sum(one.decision.configuration == other.decision.configuration for one, other in pairs)
+
+    def lines(self) -> Iterator[str]:
+        """The replayed entries as JSON lines, as in a journal."""
+        return map(to_line, self.replayed)
+
+
+def replay(journal: Path, pipeline_name: str, policy_name: str) -> Replayed:
+    """Ask a policy on every observation of a recorded journal, with its own memory from step to step.
+
+    Raises ScenarioError for a file that cannot be read, PolicyError for one that is no journal.
+    """
+    pipeline = profiles.load(pipeline_name)
+    policy = create(policy_name, pipeline)
+    try:
+        text = journal.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScenarioError(f"{journal}: cannot be read: {error}") from None
+    recorded = tuple(read_journal(text.splitlines(), str(journal)))
+    if not recorded:
+        raise ScenarioError(f"{journal}: holds no entries")
+    return Replayed(policy_name, recorded, tuple(replay_journal(pipeline, policy, recorded)))

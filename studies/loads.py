@@ -1,0 +1,65 @@
+"""Which load a study runs on: a trace by name or file, cut to windows and scaled."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+import traces
+from sim import stream
+from studies.errors import ScenarioError
+from traces import Trace
+
+Windows = tuple[tuple[float, float], ...]
+"""Windows of a trace, each (start_s, end_s), joined in this order."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """The choice of a load; `trace()` finds it."""
+
+    name: str
+    windows: Windows | None = None
+    scale: float = 1.0
+    scaling: Literal["floor", "thin"] = "floor"
+    seed: int = 1
+
+    @classmethod
+    def given(cls, name: str, window: str | None, scale: float | None, seed: int) -> Load:
+        """The load that a command's options describe. Raises ScenarioError for a window that is none."""
+        try:
+            windows = None if window is None else parse_windows(window)
+        except ValueError as error:
+            raise ScenarioError(f"--window {window}: {error}") from None
+        return cls(name, windows, 1.0 if scale is None else scale, "floor", seed)  # type: ignore[arg-type]
+
+    def trace(self) -> Trace:
+        """The load itself. Raises TraceError for a name, file, window or factor that cannot be used."""
+        trace = traces.find(self.name, seed=self.seed, real=traces.default_path(os.environ))
+        if self.windows is not None:
+            trace = trace.window(self.windows)
+        if self.scale != 1.0:
+            trace = trace.scaled(self.scale, self.scaling, stream(self.seed, "scaling"))
+        return trace
+
+
+def parse_windows(value: object) -> object:
+    """`10:20`, `10:20,40:50`, or a list of such or of pairs, as a list of pairs."""
+    if isinstance(value, str):
+        value = value.split(",")
+    if not isinstance(value, list | tuple):
+        return value
+    pairs: list[object] = []
+    for item in value:
+        if not isinstance(item, str):
+            pairs.append(item)
+            continue
+        start, separator, end = item.partition(":")
+        try:
+            if not separator:
+                raise ValueError
+            pairs.append((float(start), float(end)))
+        except ValueError:
+            raise ValueError("a window is START:END in seconds, such as 600:1800") from None
+    return tuple(tuple(pair) if isinstance(pair, list) else pair for pair in pairs)

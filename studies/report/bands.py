@@ -1,0 +1,140 @@
+"""Bands of what was decided: a plot part a stage, a row a policy, the variant in force as a colour."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from html import escape
+
+from studies.report.groups import Group
+from studies.report.plots import Plot, Spec, axis, layout, numbers, time_axis
+from studies.report.series import Segment, segments
+
+_HUES = (("#d6e6f4", "#08306b"), ("#e2f0d9", "#0d4a26"), ("#fbe3cf", "#7a2c05"), ("#e9e0f1", "#3d1766"))
+"""Per stage the colours of its lightest and its heaviest variant."""
+
+_ROW, _HEAD, _BOTTOM = 30, 46, 52
+
+
+def bands(groups: Sequence[Group], duration_s: float, first: str) -> Plot:
+    """Variant, batch size and replicas of every stage over time."""
+    stages = list(dict.fromkeys(groups[0].tables["decisions"]["stage"].astype(str)))
+    rows = max(len(groups), 1)
+    part = _HEAD + rows * _ROW
+    inner = len(stages) * part - _HEAD
+    axes: Spec = {}
+    traces: list[Spec] = []
+    for place, stage in enumerate(stages):
+        reference = "" if place == 0 else str(place + 1)
+        upper = 1.0 - place * part / inner
+        last = place == len(stages) - 1
+        axes[f"yaxis{reference}"] = axis(
+            domain=[max(upper - rows * _ROW / inner, 0.0), upper],
+            range=[rows - 0.5, -0.5],
+            tickvals=list(range(rows)),
+            ticktext=[f'<span style="color:{g.colour}"><b>{g.label}</b></span>' for g in groups],
+            ticks="",
+            showgrid=False,
+            fixedrange=True,
+            anchor=f"x{reference}",
+        )
+        axes[f"xaxis{reference}"] = time_axis(
+            duration_s,
+            **({} if last else {"title": ""}),
+            showticklabels=last,
+            anchor=f"y{reference}",
+            **({"matches": "x"} if reference else {}),
+        )
+        axes[f"legend{reference}"] = {
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": upper + 4 / inner,
+            "yanchor": "bottom",
+            "title": {"text": f"<b>{escape(stage, quote=False)}</b>  ", "font": {"size": 13}},
+            "traceorder": "normal",
+        }
+        traces += _stage(groups, stage, _HUES[place % len(_HUES)], duration_s, reference)
+    return Plot(
+        "bands",
+        "Variants and batches",
+        "What was decided for each stage: the colour is the variant, from light to heavy; written where there is room, "
+        f"3×b8 is three replicas with batches of up to 8.{first}",
+        traces,
+        layout(
+            inner + _HEAD + _BOTTOM,
+            margin={"l": 64, "r": 18, "t": _HEAD, "b": _BOTTOM},
+            barmode="overlay",
+            bargap=0,
+            uniformtext={"minsize": 10, "mode": "hide"},
+            **axes,
+        ),
+    )
+
+
+def _stage(
+    groups: Sequence[Group], stage: str, hue: tuple[str, str], duration_s: float, reference: str
+) -> list[Spec]:
+    by_variant: dict[str, list[tuple[int, Segment]]] = {name: [] for name in _variants(groups, stage)}
+    for row, group in enumerate(groups):
+        for segment in segments(group.tables["decisions"], stage, duration_s):
+            by_variant[segment.variant].append((row, segment))
+    traces = []
+    for place, (variant, parts) in enumerate(by_variant.items()):
+        depth = place / max(len(by_variant) - 1, 1) if len(by_variant) > 1 else 0.35
+        colour = _between(*hue, depth)
+        name = escape(variant, quote=False)
+        traces.append(
+            {
+                "type": "bar",
+                "orientation": "h",
+                "base": numbers(part.start_s for _, part in parts),
+                "x": numbers(part.end_s - part.start_s for _, part in parts),
+                "y": [row for row, _ in parts],
+                "width": 0.8,
+                "text": [f"{part.replicas}×b{part.batch}" for _, part in parts],
+                "textposition": "inside",
+                "insidetextanchor": "middle",
+                "textangle": 0,
+                "textfont": {"size": 11, "color": "#ffffff" if depth > 0.45 else "#1d2429"},
+                "customdata": [
+                    [groups[row].label, round(part.start_s, 3), round(part.end_s, 3)]
+                    for row, part in parts
+                ],
+                "hovertemplate": (
+                    f"<b>%{{customdata[0]}}</b><br>{name} %{{text}}<br>"
+                    "%{customdata[1]} to %{customdata[2]} s<extra></extra>"
+                ),
+                "name": name,
+                "marker": {"color": colour, "line": {"color": "#ffffff", "width": 0.5}},
+                "xaxis": f"x{reference}",
+                "yaxis": f"y{reference}",
+                "legend": f"legend{reference}",
+            }
+        )
+    return traces
+
+
+def _variants(groups: Sequence[Group], stage: str) -> list[str]:
+    """The variants decided for a stage, light ones first: by cores, then by name with numbers in their order."""
+    weight: dict[str, int] = {}
+    for group in groups:
+        rows = group.tables["decisions"]
+        rows = rows[rows["stage"] == stage]
+        for variant, cores in zip(rows["variant"].astype(str), rows["cores"], strict=True):
+            weight[variant] = min(weight.get(variant, int(cores)), int(cores))
+    return sorted(weight, key=lambda variant: (weight[variant], _natural(variant)))
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    return [
+        (0, int(part), "") if part.isdigit() else (1, 0, part)
+        for part in re.split(r"(\d+)", name)
+        if part
+    ]
+
+
+def _between(light: str, dark: str, depth: float) -> str:
+    """A colour between two of the form #rrggbb."""
+    ends = [[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in (light, dark)]
+    return "#" + "".join(f"{round(a + (b - a) * depth):02x}" for a, b in zip(*ends, strict=True))

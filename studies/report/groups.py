@@ -1,0 +1,91 @@
+"""The runs of a report, by policy: a group is a policy with its seeds, its label and its colour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+from studies.report.intervals import Estimate, estimate
+from studies.results import RunData
+from studies.scenario import ScenarioError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLOURS = (
+    "#0b62a4",
+    "#d1490c",
+    "#12855c",
+    "#8e4fa8",
+    "#c98a00",
+    "#3aa0c9",
+    "#b83a6b",
+    "#5f6b73",
+)
+"""A policy's colour in every plot, by its place; told apart with colour-blind eyes and in print."""
+
+_SAME_FOR_ALL = ("pipeline", "trace", "sla_s", "duration_s")
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs of one policy, a seed each; `label` is safe in HTML and in a plot's text."""
+
+    policy: str
+    label: str
+    colour: str
+    runs: tuple[RunData, ...]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds in the order given."""
+        return tuple(int(run.summary["seed"]) for run in self.runs)
+
+    @property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """The tables of the first seed, which the plots over time show."""
+        return self.runs[0].tables
+
+    def values(self, key: str) -> dict[int, float | None]:
+        """A figure of the summary by seed."""
+        return {int(run.summary["seed"]): run.summary[key] for run in self.runs}
+
+    def estimate(self, key: str) -> Estimate | None:
+        """A figure's mean over the seeds with its interval; None where no run has it."""
+        return estimate(self.values(key).values())
+
+
+def by_policy(runs: Sequence[RunData]) -> tuple[Group, ...]:
+    """The runs grouped by policy, in order of first appearance.
+
+    Raises ScenarioError for no runs, runs on different loads, or a policy with the same seed twice.
+    """
+    if not runs:
+        raise ScenarioError("a report needs at least one run")
+    for key in _SAME_FOR_ALL:
+        given = list(dict.fromkeys(run.summary[key] for run in runs))
+        if len(given) > 1:
+            raise ScenarioError(
+                f"a report compares runs on the same load; {key} is {given[0]!r} and {given[1]!r}"
+            )
+    found: dict[str, list[RunData]] = {}
+    for run in runs:
+        found.setdefault(str(run.summary["policy"]), []).append(run)
+    labels = _labels(list(found))
+    groups = tuple(
+        Group(policy, labels[policy], COLOURS[place % len(COLOURS)], tuple(of_policy))
+        for place, (policy, of_policy) in enumerate(found.items())
+    )
+    for group in groups:
+        if len(set(group.seeds)) < len(group.seeds):
+            raise ScenarioError(f"policy {group.policy!r} is there twice with the same seed")
+    return groups
+
+
+def _labels(policies: Sequence[str]) -> dict[str, str]:
+    """Names without the folders of a policy's file, unless two would then be the same."""
+    short = [policy.rsplit("/", 1)[-1] for policy in policies]
+    names = short if len(set(short)) == len(short) else policies
+    return {policy: escape(name, quote=False) for policy, name in zip(policies, names, strict=True)}

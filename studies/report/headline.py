@@ -1,0 +1,164 @@
+"""The headline: a table with a row a policy, and how the first policy compares with each of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from studies.report.groups import Group
+from studies.report.intervals import (
+    Estimate,
+    estimate,
+    paired_change_percent,
+    paired_difference,
+)
+
+MINUS = "−"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A figure of the summary as it is shown: times a factor, to some decimals; which end is good, if any."""
+
+    key: str
+    title: str
+    unit: str
+    decimals: int
+    good: str = ""
+    factor: float = 1.0
+
+    def estimate(self, group: Group) -> Estimate | None:
+        """The figure of a policy, in the column's unit."""
+        return estimate(
+            None if value is None else self.factor * value for value in group.values(self.key).values()
+        )
+
+
+_COLUMNS = (
+    Column("pas_mean", "PAS", "x 100", 2, "high"),
+    Column("cost_mean_cores", "Cost", "mean cores", 2, "low"),
+    Column("sla_violation_rate", "SLA violations", "% of requests", 2, "low", 100.0),
+    Column("goodput_rps", "Goodput", "rps", 2, "high"),
+    Column("latency_p50_s", "Latency p50", "s", 3, "low"),
+    Column("latency_p99_s", "Latency p99", "s", 3, "low"),
+    Column("dropped", "Dropped", "requests", 1, "low"),
+    Column("changes", "Changes", "configurations", 1),
+)
+_WHERE_ANY = (
+    Column("failed", "Failed", "requests", 1, "low"),
+    Column("unfinished", "Unfinished", "requests", 1, "low"),
+    Column("infeasible_decisions", "Infeasible", "decisions", 1, "low"),
+)
+
+
+def table(groups: Sequence[Group]) -> str:
+    """The table as HTML: means, below them their intervals; the best value of a column in bold."""
+    columns = [*_COLUMNS, *(column for column in _WHERE_ANY if _any(column, groups))]
+    head = "".join(f"<th>{column.title}<small>{column.unit}</small></th>" for column in columns)
+    cells = [_column(column, groups) for column in columns]
+    rows = "".join(
+        f'<tr><th scope="row"><i style="background:{group.colour}"></i>{group.label}</th>'
+        + "".join(of_column[row] for of_column in cells)
+        + "</tr>\n"
+        for row, group in enumerate(groups)
+    )
+    return (
+        f'<div class="wide"><table>\n<thead><tr><th scope="col">Policy</th>{head}</tr></thead>\n'
+        f"<tbody>\n{rows}</tbody></table></div>\n"
+    )
+
+
+def reading(groups: Sequence[Group]) -> str:
+    """How to read the table."""
+    seeds = {group.seeds for group in groups}
+    most = max(len(group.runs) for group in groups)
+    if most == 1:
+        text = "One run a policy, so no intervals."
+    elif len(seeds) == 1:
+        text = f"Means over the seeds {_listed(groups[0].seeds)}, in brackets their 95 % intervals (Student t)."
+    else:
+        text = "Means over each policy's seeds, in brackets their 95 % intervals (Student t)."
+    return text + (" Bold: the best of a column." if len(groups) > 1 else "")
+
+
+def comparisons(groups: Sequence[Group]) -> str:
+    """The first policy against each of the others, paired by seed, as an HTML list; nothing for one policy."""
+    if len(groups) < 2:
+        return ""
+    first, *others = groups
+    items = "".join(
+        f"<li><b>{first.label}</b> against <b>{other.label}</b>: {_against(first, other)}</li>\n"
+        for other in others
+    )
+    paired = "Differences seed by seed, where both met the same arrivals and draws"
+    return f'<p class="muted">{paired}:</p>\n<ul>\n{items}</ul>\n'
+
+
+def _against(one: Group, other: Group) -> str:
+    if not set(one.seeds) & set(other.seeds):
+        return "no seed in common"
+    pas = paired_difference(one.values("pas_mean"), other.values("pas_mean"))
+    cost = paired_change_percent(one.values("cost_mean_cores"), other.values("cost_mean_cores"))
+    rates = [
+        {seed: 100.0 * (value or 0.0) for seed, value in group.values("sla_violation_rate").items()}
+        for group in (one, other)
+    ]
+    violations = paired_difference(*rates)
+    return (
+        f"{_signed(pas, 2)} PAS at {_signed(cost, 1)} % cost and "
+        f"{_signed(violations, 2)} percentage points of SLA violations"
+    )
+
+
+def _column(column: Column, groups: Sequence[Group]) -> list[str]:
+    """The cells of a column, top down."""
+    found = [column.estimate(group) for group in groups]
+    whole = column.decimals == 1 and all(len(group.runs) == 1 for group in groups)
+    decimals = 0 if whole else column.decimals
+    shown = ["–" if value is None else _number(value.mean, decimals) for value in found]
+    best = set(_best(column, found, shown))
+    cells = []
+    for text, value in zip(shown, found, strict=True):
+        interval = (
+            f"<small>[{_number(value.low, decimals)}, {_number(value.high, decimals)}]</small>"
+            if value is not None and value.has_interval
+            else ""
+        )
+        cells.append(f"<td>{f'<b>{text}</b>' if text in best else text}{interval}</td>")
+    return cells
+
+
+def _best(column: Column, found: Sequence[Estimate | None], shown: Sequence[str]) -> Iterator[str]:
+    """The texts of the best values; none where there is nothing to choose."""
+    known = [(value.mean, text) for value, text in zip(found, shown, strict=True) if value is not None]
+    if not column.good or len({text for _, text in known}) < 2:
+        return
+    yield (max(known) if column.good == "high" else min(known))[1]
+
+
+def _any(column: Column, groups: Sequence[Group]) -> bool:
+    return any(value for group in groups for value in group.values(column.key).values())
+
+
+def _number(value: float, decimals: int) -> str:
+    text = f"{value:,.{decimals}f}".replace("-", MINUS)
+    return text if any(digit in "123456789" for digit in text) else text.removeprefix(MINUS)
+
+
+def _signed(value: Estimate | None, decimals: int) -> str:
+    """A difference with its sign and its interval."""
+    if value is None:
+        return "an unknown"
+    text = _number(value.mean, decimals)
+    text = text if text.startswith(MINUS) else f"+{text}"
+    if not value.has_interval:
+        return text
+    return f"{text} [{_number(value.low, decimals)}, {_number(value.high, decimals)}]"
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    """`1, 2 and 3`; of many, the first and the last."""
+    if len(seeds) > 6:
+        return f"{seeds[0]} to {seeds[-1]} ({len(seeds)} of them)"
+    *most, last = map(str, seeds)
+    return f"{', '.join(most)} and {last}" if most else last

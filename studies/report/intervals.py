@@ -1,0 +1,62 @@
+"""Means over seeds with their 95 % intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import isnan, nan, sqrt
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean and the ends of its 95 % interval, NaN where one value alone gives none."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether there were values enough for an interval."""
+        return not isnan(self.low)
+
+
+def estimate(values: Iterable[float | None]) -> Estimate | None:
+    """The mean of the values that are there and its Student t interval; None where there are none.
+
+    The interval is mean +- t(0.975, n - 1) s / sqrt(n), with s the sample's standard deviation.
+    """
+    known = np.array([value for value in values if value is not None], dtype=np.float64)
+    count = len(known)
+    if count == 0:
+        return None
+    mean = float(known.mean())
+    if count == 1:
+        return Estimate(mean, nan, nan)
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(count - 1, 0.975)) * float(known.std(ddof=1)) / sqrt(count)
+    return Estimate(mean, mean - half, mean + half)
+
+
+def paired_difference(
+    one: Mapping[int, float | None], other: Mapping[int, float | None]
+) -> Estimate | None:
+    """The mean of one - other over the seeds that both have, which met the same random draws."""
+    return estimate(a - b for a, b in _pairs(one, other))
+
+
+def paired_change_percent(
+    one: Mapping[int, float | None], other: Mapping[int, float | None]
+) -> Estimate | None:
+    """The mean of one / other - 1, in percent, over the seeds that both have; an other of zero is left out."""
+    return estimate(100.0 * (a / b - 1.0) for a, b in _pairs(one, other) if b != 0.0)
+
+
+def _pairs(
+    one: Mapping[int, float | None], other: Mapping[int, float | None]
+) -> list[tuple[float, float]]:
+    both = ((value, other.get(seed)) for seed, value in one.items())
+    return [(a, b) for a, b in both if a is not None and b is not None]

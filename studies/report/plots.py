@@ -1,0 +1,230 @@
+"""Parts that the plots share: a plot is a plotly specification as plain data, with its axes, panels and colours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+from studies.report.groups import Group
+
+Spec = dict[str, Any]
+
+FONT = "'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-serif"
+TEXT = "#1d2429"
+MUTED = "#66717a"
+LINE = "#c9d0d5"
+GRID = "#eceff1"
+SLA_COLOUR = "#b3261e"
+
+TIME = "time since the start (s)"
+
+_CONFIG: Spec = {
+    "responsive": True,
+    "displaylogo": False,
+    "displayModeBar": "hover",
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+    "toImageButtonOptions": {"format": "svg"},
+}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot under its heading, with the sentence that says how to read it (as HTML)."""
+
+    name: str
+    heading: str
+    reading: str
+    traces: list[Spec]
+    layout: Spec
+
+    def html(self) -> str:
+        """The plot's element and the call that draws it."""
+        data = _script(self.traces), _script(self.layout), _script(_CONFIG)
+        height = self.layout["height"]
+        return (
+            f'<div class="plot" id="plot-{self.name}" style="height:{height}px"></div>\n'
+            f'<script>Plotly.newPlot("plot-{self.name}", {", ".join(data)});</script>\n'
+        )
+
+
+def _script(value: object) -> str:
+    """JSON that may stand in a script: no text in it can end the script."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def numbers(values: Iterable[float], decimals: int = 3) -> list[float | None]:
+    """Rounded for a small page; a gap for what is not a number."""
+    return [round(float(value), decimals) if isfinite(value) else None for value in values]
+
+
+def faded(colour: str, opacity: float) -> str:
+    """A colour #rrggbb, seen through."""
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity:g})"
+
+
+def coloured(text: str, colour: str) -> str:
+    """Bold text in a colour, for a plot's title."""
+    return f'<b><span style="color:{colour}">{text}</span></b>'
+
+
+# ---- axes and layout ----
+
+
+def axis(title: str = "", **more: object) -> Spec:
+    """A quiet axis: a light grid, a thin line, the title with its unit."""
+    return {
+        "title": {"text": title, "standoff": 10, "font": {"size": 13}},
+        "gridcolor": GRID,
+        "linecolor": LINE,
+        "showline": True,
+        "ticks": "outside",
+        "tickcolor": LINE,
+        "ticklen": 4,
+        "zeroline": False,
+        "automargin": True,
+        **more,
+    }
+
+
+def time_axis(duration_s: float, **more: object) -> Spec:
+    """The axis of time, which is the same in all plots."""
+    return axis(**{"title": TIME, "range": [0.0, duration_s], "tickformat": ",~f", **more})
+
+
+def layout(height: int, **more: object) -> Spec:
+    """What every plot looks like."""
+    return {
+        "height": height,
+        "autosize": True,
+        "font": {"family": FONT, "size": 12, "color": TEXT},
+        "paper_bgcolor": "#ffffff",
+        "plot_bgcolor": "#ffffff",
+        "margin": {"l": 64, "r": 18, "t": 34, "b": 52},
+        "showlegend": True,
+        "legend": {"orientation": "h", "x": 0.0, "y": 1.02, "yanchor": "bottom"},
+        "hoverlabel": {"namelength": -1, "font": {"family": FONT, "size": 12}},
+        "hovermode": "closest",
+        **more,
+    }
+
+
+def steps(x: list[float | None], y: list[float | None], name: str, **more: object) -> Spec:
+    """A line that keeps each value until the next time."""
+    return {"type": "scatter", "mode": "lines", "x": x, "y": y, "name": name, **more} | {
+        "line": {"shape": "hv", "width": 1.8, **_mapping(more.get("line"))}
+    }
+
+
+def key(name: str, group: str, **more: object) -> Spec:
+    """An entry of the legend alone, for all traces of its group, in a neutral colour."""
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [None],
+        "y": [None],
+        "name": name,
+        "legendgroup": group,
+        **more,
+    }
+
+
+def sla_line(sla_s: float, *, vertical: bool = False, reference: str = "") -> Spec:
+    """The line of the SLA across a panel."""
+    along, across = ("y", "x") if vertical else ("x", "y")
+    return {
+        "type": "line",
+        f"{along}ref": f"{along}{reference} domain",
+        f"{along}0": 0,
+        f"{along}1": 1,
+        f"{across}ref": f"{across}{reference}",
+        f"{across}0": sla_s,
+        f"{across}1": sla_s,
+        "line": {"color": SLA_COLOUR, "width": 1.2, "dash": "dash"},
+    }
+
+
+def note(text: str, **more: object) -> Spec:
+    """Text in a plot."""
+    return {
+        "text": text,
+        "showarrow": False,
+        "xref": "paper",
+        "yref": "paper",
+        "font": {"size": 12, "color": MUTED},
+        **more,
+    }
+
+
+# ---- panels, one above the other ----
+
+
+@dataclass(frozen=True)
+class Panels:
+    """A panel a policy, sharing the axis of time and the range upwards."""
+
+    layout: Spec
+    references: tuple[str, ...]
+
+    def axes(self, place: int) -> Spec:
+        """The axes of the panel at a place from above, for a trace."""
+        return {"xaxis": f"x{self.references[place]}", "yaxis": f"y{self.references[place]}"}
+
+
+def panels(
+    groups: Sequence[Group],
+    titles: Sequence[str],
+    duration_s: float,
+    y_title: str,
+    highest: float,
+    **more: object,
+) -> Panels:
+    """Panels for the groups, each under its policy's name and what its title adds."""
+    count = len(groups)
+    panel, gap, top, bottom = (250, 0, 66, 52) if count == 1 else (112, 30, 66, 52)
+    inner = count * panel + (count - 1) * gap
+    references = tuple("" if place == 0 else str(place + 1) for place in range(count))
+    axes: Spec = {}
+    annotations = [
+        note(y_title, x=0, xshift=-52, y=0.5, textangle=-90, xanchor="center", font={"size": 13})
+    ]
+    for place, (group, title, reference) in enumerate(zip(groups, titles, references, strict=True)):
+        upper = 1.0 - place * (panel + gap) / inner
+        last = place == count - 1
+        axes[f"yaxis{reference}"] = axis(
+            domain=[max(upper - panel / inner, 0.0), upper],
+            range=[0.0, highest],
+            nticks=5,
+            automargin=False,
+            anchor=f"x{reference}",
+        )
+        axes[f"xaxis{reference}"] = time_axis(
+            duration_s,
+            title=TIME if last else "",
+            showticklabels=last,
+            anchor=f"y{reference}",
+            **({"matches": "x"} if reference else {}),
+        )
+        text = coloured(group.label, group.colour) + (f"   {title}" if title else "")
+        annotations.append(
+            note(text, x=0, xanchor="left", y=upper, yanchor="bottom", yshift=3)
+        )
+    return Panels(
+        layout(
+            inner + top + bottom,
+            margin={"l": 64, "r": 18, "t": top, "b": bottom},
+            annotations=annotations,
+            legend={"orientation": "h", "x": 0, "y": 1, "yref": "container", "yanchor": "top"},
+            **axes,
+            **more,
+        ),
+        references,
+    )
+
+
+def _mapping(value: object) -> Spec:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,317 @@
+"""The plots over time, and the distribution of latencies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from studies.report.groups import Group
+from studies.report.plots import (
+    MUTED,
+    SLA_COLOUR,
+    TEXT,
+    Plot,
+    axis,
+    faded,
+    key,
+    layout,
+    note,
+    numbers,
+    panels,
+    sla_line,
+    steps,
+    time_axis,
+)
+from studies.report.series import (
+    VIOLATIONS,
+    Steps,
+    bin_s,
+    decided,
+    existing_cores,
+    latency_curve,
+    latency_quantiles_s,
+    load_rps,
+    violation_counts,
+)
+
+_KINDS = {
+    "late": ("late", "#e8a33d"),
+    "dropped": ("dropped", "#b3261e"),
+    "failed": ("failed", "#6d3f8c"),
+    "unfinished": ("unfinished", "#8b949b"),
+}
+
+
+def load(groups: Sequence[Group], duration_s: float, first: str) -> Plot:
+    """Arrivals per second, and what the policies forecast and planned for."""
+    arrivals = load_rps(groups[0].tables["requests"], duration_s)
+    x, y = arrivals.line
+    traces = [
+        steps(
+            numbers(x),
+            numbers(y),
+            "arrivals",
+            line={"color": "#aab4bb", "width": 1},
+            fill="tozeroy",
+            fillcolor="#e7ebee",
+            hovertemplate="%{y:.1f} rps",
+        )
+    ]
+    for column, what, dash in (
+        ("forecast_rps", "forecast", "solid"),
+        ("planned_load_rps", "planned for", "dot"),
+    ):
+        for line, members in _shared(groups, column, duration_s):
+            colour = members[0].colour if len(members) == 1 else TEXT
+            names = ", ".join(member.label for member in members)
+            whose = "all policies" if len(members) == len(groups) > 1 else names
+            x, y = line.line
+            traces.append(
+                steps(
+                    numbers(x),
+                    numbers(y),
+                    f"{what}: {whose}",
+                    line={"color": colour, "width": 1.8, "dash": dash},
+                    hovertemplate="%{y:.1f} rps",
+                )
+            )
+    return Plot(
+        "load",
+        "Load and forecast",
+        "Requests that arrived (grey), and the load that each decision expected until the next; "
+        f"a forecast above the arrivals buys spare capacity, one below them a queue.{first}",
+        traces,
+        layout(
+            400,
+            xaxis=time_axis(duration_s),
+            yaxis=axis("load (requests per second)", rangemode="tozero"),
+            hovermode="x unified",
+        ),
+    )
+
+
+def _shared(
+    groups: Sequence[Group], column: str, duration_s: float
+) -> list[tuple[Steps, list[Group]]]:
+    """The lines of a column of the decisions, policies with the same line together; a plan as forecast has no line."""
+    found: dict[bytes, tuple[Steps, list[Group]]] = {}
+    for group in groups:
+        line = decided(group.tables["decisions"], column, duration_s)
+        forecast = decided(group.tables["decisions"], "forecast_rps", duration_s)
+        if line is None:
+            continue
+        if column != "forecast_rps" and forecast and np.array_equal(line.value, forecast.value):
+            continue
+        found.setdefault(np.concatenate(line.line).tobytes(), (line, []))[1].append(group)
+    return list(found.values())
+
+
+def cores(groups: Sequence[Group], duration_s: float, first: str) -> Plot:
+    """The cores of existing replicas, and those of the decided configuration."""
+    existing = [existing_cores(group.tables["replicas"], duration_s) for group in groups]
+    wanted = [decided(group.tables["decisions"], "cost_cores", duration_s) for group in groups]
+    highest = max(float(line.value.max()) for line in [*existing, *wanted] if line is not None)
+    grid = panels(
+        groups,
+        [f"mean {_mean(line):.2f} cores" for line in existing],
+        duration_s,
+        "cores",
+        1.08 * max(highest, 1.0),
+        hovermode="x unified",
+    )
+    traces = [
+        key("existing", "existing", line={"color": MUTED, "width": 6}, opacity=0.45),
+        key("decided", "decided", line={"color": TEXT, "width": 1.4, "dash": "dot"}),
+    ]
+    for place, group in enumerate(groups):
+        x, y = existing[place].line
+        traces.append(
+            steps(
+                numbers(x),
+                numbers(y),
+                "existing",
+                line={"color": group.colour, "width": 1.2},
+                fill="tozeroy",
+                fillcolor=faded(group.colour, 0.25),
+                hovertemplate="%{y:.4~g} cores",
+                legendgroup="existing",
+                showlegend=False,
+                **grid.axes(place),
+            )
+        )
+        decision = wanted[place]
+        if decision is None:
+            continue
+        x, y = decision.line
+        traces.append(
+            steps(
+                numbers(x),
+                numbers(y),
+                "decided",
+                line={"color": TEXT, "width": 1.4, "dash": "dot"},
+                hovertemplate="%{y:.4~g} cores",
+                legendgroup="decided",
+                showlegend=False,
+                **grid.axes(place),
+            )
+        )
+    return Plot(
+        "cores",
+        "Cores",
+        "The filled area is the cost: the cores of all replicas that exist, whether starting, ready or draining; "
+        f"it stands above the decided cores while replicas are replaced.{first}",
+        traces,
+        grid.layout,
+    )
+
+
+def _mean(line: Steps) -> float:
+    lasting_s = np.diff(line.edges_s)
+    return float(np.sum(lasting_s * line.value) / np.sum(lasting_s))
+
+
+def latency(groups: Sequence[Group], duration_s: float, sla_s: float, first: str) -> Plot:
+    """The median and the 99 % quantile of the latency, in bins of time."""
+    found = [
+        latency_quantiles_s(group.tables["requests"], duration_s, (0.5, 0.99)) for group in groups
+    ]
+    seen = [values[np.isfinite(values)] for _, values in found]
+    highest = max([sla_s, *(float(values.max()) for values in seen if len(values))])
+    grid = panels(
+        groups,
+        ["" if len(values) else "nothing completed" for values in seen],
+        duration_s,
+        "latency (s)",
+        1.08 * highest,
+        hovermode="x unified",
+        shapes=[],
+    )
+    traces = [
+        key("p50", "p50", line={"color": MUTED, "width": 2.2}),
+        key("p99", "p99", line={"color": MUTED, "width": 1.2}),
+        key(f"SLA {sla_s:.4g} s", "sla", line={"color": SLA_COLOUR, "width": 1.2, "dash": "dash"}),
+    ]
+    for place, (group, (middle_s, values)) in enumerate(zip(groups, found, strict=True)):
+        mode = "lines" if len(middle_s) > 20 else "lines+markers"
+        for name, width, row in (("p99", 1.1, values[1]), ("p50", 2.2, values[0])):
+            traces.append(
+                {
+                    "type": "scatter",
+                    "mode": mode,
+                    "x": numbers(middle_s),
+                    "y": numbers(row, 4),
+                    "name": name,
+                    "line": {"color": group.colour, "width": width},
+                    "marker": {"size": 4},
+                    "hovertemplate": "%{y:.3f} s",
+                    "legendgroup": name,
+                    "showlegend": False,
+                    **grid.axes(place),
+                }
+            )
+        grid.layout["shapes"].append(sla_line(sla_s, reference=grid.references[place]))
+    return Plot(
+        "latency",
+        "Latency over time",
+        f"Median (thick) and 99 % quantile (thin) of the completed requests that arrived in each {bin_s(duration_s):g} s; "
+        f"above the dashed line they were late.{first}",
+        traces,
+        grid.layout,
+    )
+
+
+def violations(groups: Sequence[Group], duration_s: float, sla_s: float, first: str) -> Plot:
+    """The requests that violated the SLA, by how, in bins of time."""
+    found = [violation_counts(group.tables["requests"], duration_s, sla_s) for group in groups]
+    highest = max(int(sum(counts.values()).max()) for _, counts in found)  # type: ignore[union-attr]
+    titles = []
+    for group, (_, counts) in zip(groups, found, strict=True):
+        total, requests = sum(int(of.sum()) for of in counts.values()), len(group.tables["requests"])
+        share = f" ({100.0 * total / requests:.2f} %)" if requests else ""
+        titles.append(f"{total:,} of {requests:,} requests{share}")
+    grid = panels(
+        groups,
+        titles,
+        duration_s,
+        f"requests per {bin_s(duration_s):g} s",
+        1.1 * max(highest, 1),
+        barmode="stack",
+        bargap=0,
+    )
+    shown = [
+        kind
+        for kind in VIOLATIONS
+        if kind in ("late", "dropped") or any(counts[kind].any() for _, counts in found)
+    ]
+    traces = []
+    for place, (edges_s, counts) in enumerate(found):
+        for kind in shown:
+            name, colour = _KINDS[kind]
+            traces.append(
+                {
+                    "type": "bar",
+                    "x": numbers((edges_s[:-1] + edges_s[1:]) / 2.0),
+                    "y": [int(count) for count in counts[kind]],
+                    "width": numbers(np.diff(edges_s)),
+                    "name": name,
+                    "marker": {"color": colour, "line": {"width": 0}},
+                    "hovertemplate": f"{name}: %{{y}}<extra></extra>",
+                    "legendgroup": kind,
+                    "showlegend": place == 0,
+                    **grid.axes(place),
+                }
+            )
+    return Plot(
+        "violations",
+        "Drops and SLA violations",
+        "Requests by the time they arrived that were answered late or not at all; "
+        f"an empty panel is a policy that kept the SLA.{first}",
+        traces,
+        grid.layout,
+    )
+
+
+def distribution(groups: Sequence[Group], sla_s: float) -> Plot:
+    """The distribution of the latency over all seeds, of all requests."""
+    traces, fastest, slowest = [], [sla_s], [sla_s]
+    for group in groups:
+        x, y = latency_curve([run.tables["requests"] for run in group.runs], sla_s)
+        x, y = x[x > 0.0], y[x > 0.0]
+        if not len(x):
+            continue
+        fastest.append(float(x[0]))
+        slowest.append(float(x[-1]))
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "x": numbers(x, 5),
+                "y": numbers(y),
+                "name": group.label,
+                "line": {"color": group.colour, "width": 2},
+                "hovertemplate": "%{y:.2f} % within %{x:.3f} s",
+            }
+        )
+    traces.append(key(f"SLA {sla_s:.4g} s", "sla", line={"color": SLA_COLOUR, "dash": "dash", "width": 1.2}))
+    pooled = " Seeds together." if any(len(group.runs) > 1 for group in groups) else ""
+    empty = [] if len(fastest) > 1 else [note("nothing completed", x=0.5, y=0.5)]
+    return Plot(
+        "distribution",
+        "Distribution of the latency",
+        "Share of all requests answered within a latency (logarithmic); where a curve crosses the dashed line is its share "
+        f"within the SLA, and dropped requests keep it below 100 %.{pooled}",
+        traces,
+        layout(
+            440,
+            xaxis=axis(
+                "latency (s)",
+                type="log",
+                range=numbers(np.log10([0.9 * min(fastest), 1.1 * max(slowest)])),
+                dtick="D2",
+            ),
+            yaxis=axis("share of all requests (%)", range=[0.0, 101.0]),
+            shapes=[sla_line(sla_s, vertical=True)],
+            annotations=empty,
+        ),
+    )

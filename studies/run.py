@@ -1,0 +1,215 @@
+"""`simulate(scenario) -> Run`: the Python face of the simulator; the command line only calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import profiles
+import traces
+from policies import (
+    Bounds,
+    Configuration,
+    CoreLimit,
+    Entry,
+    Policy,
+    StageConfiguration,
+    check_configuration,
+    create,
+    describe,
+    lightest_configuration,
+)
+from profiles import Pipeline
+from sim import (
+    Control,
+    Records,
+    World,
+    decisions_table,
+    replicas_table,
+    requests_table,
+    simulate_policy,
+    stage_models,
+    stages_table,
+    stream,
+    summarise,
+)
+from studies.errors import ScenarioError
+from studies.loads import Load
+from studies.scenario import Scenario
+from traces import Trace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TABLES = ("requests", "stages", "decisions", "replicas")
+
+UNFINISHED_AFTER_SLAS = 10.0
+"""How many SLAs a run may go on after the trace's end before what is left is unfinished."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: the scenario, what was simulated, and the figures.
+
+    `summary` holds the stable names of the documentation; `tables` the tidy tables, made when first asked for.
+    """
+
+    scenario: Scenario
+    pipeline: Pipeline
+    trace: Trace
+    policy: Mapping[str, Any]
+    initial: Configuration
+    entries: tuple[Entry, ...]
+    records: Records
+    summary: dict[str, Any]
+
+    @cached_property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The tables `requests`, `stages`, `decisions` and `replicas`, as pandas DataFrames."""
+        return {
+            "requests": requests_table(self.pipeline, self.records),
+            "stages": stages_table(self.records),
+            "decisions": decisions_table(self.pipeline, self.initial, self.entries),
+            "replicas": replicas_table(self.records),
+        }
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A scenario with everything it names found and checked, ready to run."""
+
+    pipeline: Pipeline
+    policy: Policy
+    trace: Trace
+    initial: Configuration | None
+    sla_s: float
+
+
+def prepare(scenario: Scenario) -> Prepared:
+    """Find and check everything that a scenario names.
+
+    Raises ProfileError, TraceError, PolicyError or ScenarioError (all ValueErrors) for what cannot be used.
+    """
+    pipeline = profiles.load(scenario.pipeline)
+    _check_stage_names(pipeline, "initial", scenario.initial or {})
+    _check_stage_names(pipeline, "drop_limits_s", scenario.drop_limits_s)
+    pipeline = pipeline.with_limits(scenario.sla_s, scenario.drop_limits_s)
+    policy = create(scenario.policy.name, pipeline, scenario.policy.parameters)
+    load = Load(scenario.trace, scenario.window, scenario.scale, scenario.scaling, scenario.seed)
+    return Prepared(
+        pipeline=pipeline,
+        policy=policy,
+        trace=load.trace(),
+        initial=initial_configuration(scenario, pipeline),
+        sla_s=pipeline.sla_s,
+    )
+
+
+def simulate(scenario: Scenario) -> Run:
+    """Run a scenario. Same scenario, same tables, byte for byte.
+
+    Raises as `prepare`, before anything has run; PolicyError for a decision that cannot be carried out; LawError should
+    the run break a law of the model.
+    """
+    started_s = perf_counter()
+    prepared = prepare(scenario)
+    pipeline, trace = prepared.pipeline, prepared.trace
+    sampled = scenario.service_times == "lognormal"
+    simulated = simulate_policy(
+        pipeline,
+        _guarded(prepared.policy, scenario, pipeline),
+        stage_models(pipeline, sampled=sampled),
+        _world(scenario, trace.duration_s, prepared.sla_s),
+        _control(scenario, prepared.initial),
+        traces.arrivals(trace, scenario.arrivals, stream(scenario.seed, "arrivals")),
+        trace.history_counts.astype(float),
+        scenario.seed,
+    )
+    figures = summarise(
+        pipeline,
+        simulated.records,
+        simulated.initial,
+        simulated.entries,
+        prepared.sla_s,
+        scenario.price_per_core,
+    )
+    summary = {
+        "pipeline": pipeline.name,
+        "policy": scenario.policy.name,
+        "trace": trace.name,
+        "seed": scenario.seed,
+        "engine": "simpy",
+        **figures,
+        "wall_s": perf_counter() - started_s,
+    }
+    return Run(
+        scenario=scenario,
+        pipeline=pipeline,
+        trace=trace,
+        policy=describe(prepared.policy),
+        initial=simulated.initial,
+        entries=tuple(simulated.entries),
+        records=simulated.records,
+        summary=summary,
+    )
+
+
+def _world(scenario: Scenario, duration_s: float, sla_s: float) -> World:
+    return World(
+        duration_s=duration_s,
+        bound_s=UNFINISHED_AFTER_SLAS * sla_s,
+        hop_s=scenario.hop_s,
+        stop_s=scenario.stop_s,
+        decision_delay_s=scenario.decision_delay_s,
+        start_up_sigma=scenario.start_up_sigma,
+        max_surge=scenario.max_surge,
+        max_unavailable=scenario.max_unavailable,
+        dispatch=scenario.dispatch,
+        drop=scenario.drop,
+    )
+
+
+def _control(scenario: Scenario, initial: Configuration | None) -> Control:
+    return Control(
+        interval_s=scenario.interval_s,
+        history_s=scenario.history_s,
+        limit_cores=scenario.limit_cores,
+        initial=initial,
+        fields=("latency", "busy_fraction") if scenario.journal == "full" else (),
+    )
+
+
+def initial_configuration(scenario: Scenario, pipeline: Pipeline) -> Configuration | None:
+    """What stands ready at the start; None for a warm start. Raises PolicyError for what the pipeline cannot be."""
+    if scenario.start == "warm":
+        return None
+    configuration = dict(lightest_configuration(pipeline))
+    for stage, start in (scenario.initial or {}).items():
+        cores = start.cores
+        if cores is None:
+            known = {variant.name: variant.base_cores for variant in pipeline.stage(stage).variants}
+            cores = known.get(start.variant, 0)
+        configuration[stage] = StageConfiguration(
+            start.variant, start.batch, start.replicas, start.batch_timeout_s, cores
+        )
+    check_configuration(pipeline, configuration)
+    return configuration
+
+
+def _guarded(policy: Policy, scenario: Scenario, pipeline: Pipeline) -> Policy:
+    bounds = scenario.guards
+    if bounds.min_replicas > 1 or bounds.max_replicas is not None:
+        policy = Bounds(policy, bounds.min_replicas, bounds.max_replicas)
+    if scenario.limit_cores is not None:
+        policy = CoreLimit(policy, pipeline)
+    return policy
+
+
+def _check_stage_names(pipeline: Pipeline, key: str, given: Mapping[str, object]) -> None:
+    known = [stage.name for stage in pipeline.stages]
+    for name in given:
+        if name not in known:
+            raise ScenarioError(f"{key}: {pipeline.name!r} has no stage {name!r}; it has {', '.join(known)}")

@@ -1,0 +1,209 @@
+"""A scenario: everything that one run depends on, as one validated value; a YAML file and the command line give the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+import profiles
+from profiles.yaml_file import Document, FileModel, Loc, parse, read, validate
+
+from studies.errors import ScenarioError
+from studies.loads import Windows, parse_windows
+
+SCHEMA_VERSION = 1
+
+
+def _policy(value: object) -> object:
+    """A policy's name alone stands for it without parameters."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Whole = Annotated[int, Field(strict=True, ge=0)]
+Counting = Annotated[int, Field(strict=True, ge=1)]
+
+
+class StageStart(FileModel):
+    """What stands ready at a stage at the start; None: the variant's base cores, and the timeout the default of its batch."""
+
+    variant: str
+    batch: Counting = 1
+    replicas: Counting = 1
+    cores: Counting | None = None
+    batch_timeout_s: NotNegative = 0.0
+
+
+class PolicyChoice(BaseModel):
+    """A policy by name (or `file.py:Class`) with its parameters beside it, which the policy itself checks."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters given, by name."""
+        return dict(self.model_extra or {})
+
+
+class GuardBounds(FileModel):
+    """Bounds on every stage's replicas that hold whatever the policy says."""
+
+    min_replicas: Counting = 1
+    max_replicas: Counting | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.max_replicas is not None and self.max_replicas < self.min_replicas:
+            raise ValueError(f"max_replicas {self.max_replicas} is below min_replicas {self.min_replicas}")
+        return self
+
+
+class Scenario(FileModel):
+    """One run. Every default is the model's own (docs/model.md); times in seconds, resources in cores."""
+
+    schema_version: Literal[1] = 1
+    kind: Literal["scenario"] = "scenario"
+    pipeline: str = Field(description="a shipped pipeline's name, or the path of a pipeline file")
+    policy: Annotated[PolicyChoice, BeforeValidator(_policy)] = PolicyChoice(name="ipa")
+    seed: Whole = Field(1, description="decides every random draw of the run")
+
+    trace: str = Field("bursty", description="a workload's name, or the path of a trace file")
+    window: Annotated[Windows | None, BeforeValidator(parse_windows)] = Field(
+        None, description="the seconds of the trace to use, START:END; several are joined"
+    )
+    scale: Positive = Field(1.0, description="factor on the trace's requests")
+    scaling: Literal["floor", "thin"] = "floor"
+    arrivals: Literal["poisson", "poisson-count", "even", "clumped"] = "poisson"
+
+    sla_s: Positive | None = Field(None, description="end to end; default: the pipeline's")
+    interval_s: Positive = Field(10.0, description="between two decisions")
+    history_s: Counting = Field(120, description="seconds of load that a decision sees")
+    decision_delay_s: NotNegative = 0.0
+    start: Literal["warm", "configured"] = Field(
+        "warm",
+        description="warm: the policy's first decision stands ready; configured: `initial` does",
+    )
+    initial: dict[str, StageStart] | None = Field(
+        None,
+        description="stage -> what stands ready; default: the lightest variants, one replica each",
+    )
+    limit_cores: Counting | None = None
+    guards: GuardBounds = GuardBounds()
+    price_per_core: Positive = 1.0
+
+    service_times: Literal["lognormal", "mean"] = Field(
+        "lognormal",
+        description="lognormal: fitted to mean and p99; mean: every batch takes the mean",
+    )
+    start_up_sigma: NotNegative = Field(0.0, le=2.0, description="of the lognormal factor on start-ups")
+    hop_s: NotNegative = Field(0.0, description="between a stage and the next")
+    stop_s: NotNegative = Field(0.0, description="from a replica's last batch until it is gone")
+    max_surge: Whole | None = Field(None, description="default: a quarter of the desired replicas")
+    max_unavailable: Whole = 0
+    dispatch: Literal["central", "eager"] = "central"
+    drop: Literal["request", "batch"] = "request"
+    drop_limits_s: dict[str, Positive] = Field(
+        default_factory=dict, description="stage -> limit; default: 2 x SLA at the first, SLA later"
+    )
+    engine: Literal["auto", "simpy"] = "auto"
+    journal: Literal["lean", "full"] = Field(
+        "lean",
+        description="full: every observation carries all fields, so that any policy can replay it",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.max_surge == 0 and self.max_unavailable == 0:
+            raise ValueError("max_surge and max_unavailable are both 0: no rollout could ever move")
+        if self.initial is not None and self.start == "warm":
+            raise ValueError("`initial` is given, but `start` is warm; it goes with start: configured")
+        return self
+
+    def with_values(self, values: Mapping[str, Any]) -> Scenario:
+        """The scenario with other values, by dotted key (`policy.beta`). Raises ScenarioError naming the key."""
+        data = self.as_dict()
+        for key, value in values.items():
+            _put(data, key.split("."), value, key)
+        return validate(Scenario, _Given("", data, {}), error=ScenarioError)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, defaults included, JSON-able; `from_dict` takes it back."""
+        return self.model_dump(mode="json")
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the scenario's content."""
+        return sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
+
+
+class _Given(Document):
+    """Values from the command line: errors name the key, as there is no line."""
+
+    def line_of(self, loc: Loc) -> int:
+        return 0
+
+    def error_at(self, loc: Loc, text: str) -> str:
+        key = ".".join(map(str, loc))
+        return f"{key}: {text}" if key else text
+
+
+def parse_value(text: str) -> Any:
+    """A value on the command line, read as the same text in a scenario file would be."""
+    return parse(f"value: {text}", "--set", error=ScenarioError).data["value"]
+
+
+def _put(data: dict[str, Any], path: list[str], value: Any, key: str) -> None:
+    """Set a value deep in plain data, making the mappings on the way."""
+    for name in path[:-1]:
+        if data.get(name) is None:
+            data[name] = {}
+        data = data[name]
+        if not isinstance(data, dict):
+            raise ScenarioError(f"{key}: {name!r} holds a single value, not keys")
+    data[path[-1]] = value
+
+
+def find(name_or_path: str) -> Scenario:
+    """What a command is asked to run: a scenario file, or a pipeline (shipped or a file) with all else default.
+
+    Raises ProfileError or ScenarioError where it is none of these.
+    """
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml") or path.exists():
+        kinds = ("pipeline", "scenario")
+        if read(path, kind=kinds, error=ScenarioError).data["kind"] == "scenario":
+            return load(path)
+    profiles.load(name_or_path)
+    return Scenario(pipeline=name_or_path)
+
+
+def load(path: str | Path) -> Scenario:
+    """The scenario in a YAML file; ScenarioError with file and line for anything wrong in it.
+
+    Paths in the file (pipeline, trace, policy) are relative to the file's folder.
+    """
+    document = read(path, kind="scenario", schema_version=SCHEMA_VERSION, error=ScenarioError)
+    scenario = validate(Scenario, document, error=ScenarioError)
+    folder = Path(path).parent
+    policy = scenario.policy
+    return scenario.model_copy(
+        update={
+            "pipeline": _beside(folder, scenario.pipeline),
+            "trace": _beside(folder, scenario.trace),
+            "policy": policy.model_copy(update={"name": _beside(folder, policy.name)}),
+        }
+    )
+
+
+def _beside(folder: Path, name: str) -> str:
+    """A file named in a scenario stands beside it; anything else (a shipped name) stays as it is."""
+    file, colon, rest = name.partition(":")
+    return f"{folder / file}{colon}{rest}" if (folder / file).is_file() else name

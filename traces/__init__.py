@@ -1,0 +1,36 @@
+"""Loads: what arrives at a pipeline, as counts per second or as timestamps.
+
+The folder's map:
+`trace` the value `Trace` · `shaping` its scaling and cutting · `checks` what a number may be
+`arrivals` from counts per second to instants · `workloads` the named synthetic loads
+`readers` files to traces (`tables`: CSV and parquet) · `writers` traces to files
+`catalogue` names and paths to traces · `summary` the figures of a trace
+"""
+
+from traces.arrivals import PROCESSES, arrivals
+from traces.catalogue import default_path, find
+from traces.checks import TraceError
+from traces.readers import read
+from traces.summary import info
+from traces.trace import HISTORY_S, Trace
+from traces.workloads import NAMES, SCALE, WINDOWS, constant, published, synthesise
+from traces.writers import write
+
+__all__ = [
+    "HISTORY_S",
+    "NAMES",
+    "PROCESSES",
+    "SCALE",
+    "WINDOWS",
+    "Trace",
+    "TraceError",
+    "arrivals",
+    "constant",
+    "default_path",
+    "find",
+    "info",
+    "published",
+    "read",
+    "synthesise",
+    "write",
+]

@@ -1,0 +1,74 @@
+"""What a count and an instant may be, and how to say that one is not.
+
+The rules stand here once; whoever holds the numbers (a trace, a file) says where the bad one is.
+A number too large is refused because it is nearly always another column, read by mistake.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Counts = NDArray[np.int64]
+Times = NDArray[np.float64]
+Numbers = NDArray[Any]
+
+MOST_PER_S = 10**9
+"""The largest count of one second."""
+
+LONGEST_S = 1e8
+"""The longest trace, about three years; the seconds since 1970 lie beyond it."""
+
+
+class TraceError(ValueError):
+    """A load that cannot be used: names the file or argument, the value and what is allowed."""
+
+
+def bad_count(values: Numbers) -> tuple[int, str] | None:
+    """The first index whose value is no count (a whole number, 0 to `MOST_PER_S`), and why."""
+    good = (values >= 0) & (values <= MOST_PER_S) & (values == np.floor(values))
+    return _first(values, good, f"a second has at most {MOST_PER_S} requests")
+
+
+def bad_time(values: Numbers) -> tuple[int, str] | None:
+    """The first index whose value is no instant (seconds, 0 <= t < `LONGEST_S`), and why."""
+    good = (values >= 0) & (values < LONGEST_S)
+    return _first(values, good, f"times are seconds since the trace's start, below {LONGEST_S:g}")
+
+
+def _first(values: Numbers, good: NDArray[np.bool_], limit: str) -> tuple[int, str] | None:
+    if good.all():
+        return None
+    index = int(np.argmin(good))
+    value = values[index].item()
+    if not np.isfinite(value):
+        return index, f"{value} is not a finite number"
+    if value < 0:
+        return index, f"{value} is negative"
+    if value != np.floor(value):
+        return index, f"{value} is not a whole number"
+    return index, f"{value} is too large: {limit}"
+
+
+def numbers(values: ArrayLike, what: str) -> Numbers:
+    """`values` as a one-dimensional array of numbers.
+
+    Raises TraceError, with `what` as its subject, for anything else.
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise TraceError(f"{what}: expected a flat sequence of numbers") from error
+    if array.ndim != 1:
+        raise TraceError(f"{what}: expected one dimension, got {array.ndim}")
+    if array.dtype.kind not in "iuf":
+        raise TraceError(f"{what}: expected numbers, got values of type {array.dtype}")
+    return array
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """The end of a message: `; did you mean 'x'?` where a name is near, else nothing."""
+    match = get_close_matches(name, list(allowed), n=1)
+    return f"; did you mean {match[0]!r}?" if match else ""

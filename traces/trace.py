@@ -1,0 +1,280 @@
+"""The value that every load is: counts per second, or timestamps, with the history before them."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from traces import shaping
+from traces.checks import (
+    LONGEST_S,
+    Counts,
+    Numbers,
+    Times,
+    TraceError,
+    bad_count,
+    bad_time,
+    numbers,
+)
+
+HISTORY_S = 600
+"""The most seconds of history that a window takes along."""
+
+NO_HISTORY: Counts = np.empty(0, np.int64)
+NO_HISTORY.setflags(write=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """A load of `duration_s` seconds from 0, immutable; its arrays are read-only.
+
+    Either `counts` (int64, shape (duration_s,): the requests of each second) or `timestamps_s`
+    (float64, sorted, 0 <= t < duration_s) is given, the other is None: see `of_counts` and
+    `of_timestamps`. `history_counts` are the requests of each second just before 0, newest last,
+    empty where nothing is known. `source` says in words where the load is from and what was done
+    to it; `sha256` is the digest of that origin: a file as stored, else the load as first made.
+
+    Traces are equal when their loads are: name, source and sha256 do not count.
+
+    Raises TraceError for any value that is not as said, with its index.
+    """
+
+    name: str
+    duration_s: float
+    counts: Counts | None = field(default=None, repr=False)
+    timestamps_s: Times | None = field(default=None, repr=False)
+    history_counts: Counts = field(default_factory=lambda: NO_HISTORY, repr=False)
+    source: str = "given"
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.counts is None) == (self.timestamps_s is None):
+            raise TraceError(f"trace {self.name!r}: give counts or timestamps_s, one of the two")
+        if not 0 < self.duration_s <= LONGEST_S:
+            raise TraceError(
+                f"trace {self.name!r}: a trace lasts more than 0 and at most {LONGEST_S:g} s, not {self.duration_s:g}"
+            )
+        checked: dict[str, object] = {
+            "duration_s": float(self.duration_s),
+            "history_counts": _counts(self.history_counts, "history_counts"),
+        }
+        if self.counts is not None:
+            checked["counts"] = _counts(self.counts, "counts")
+            if len(self.counts) != self.duration_s:
+                raise TraceError(f"{len(self.counts)} counts do not last {self.duration_s:g} s")
+        if self.timestamps_s is not None:
+            checked["timestamps_s"] = _timestamps(self.timestamps_s, self.duration_s)
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        if not self.sha256:
+            object.__setattr__(self, "sha256", self.digest)
+
+    @classmethod
+    def of_counts(
+        cls,
+        name: str,
+        counts: ArrayLike,
+        *,
+        history_counts: ArrayLike = NO_HISTORY,
+        source: str = "given",
+        sha256: str = "",
+    ) -> "Trace":
+        """The trace of these requests per second, whole numbers, one second each."""
+        array = _counts(counts, "counts")
+        history = _counts(history_counts, "history_counts")
+        return cls(name, float(len(array)), array, None, history, source, sha256)
+
+    @classmethod
+    def of_timestamps(
+        cls,
+        name: str,
+        timestamps_s: ArrayLike,
+        *,
+        duration_s: float | None = None,
+        history_counts: ArrayLike = NO_HISTORY,
+        source: str = "given",
+        sha256: str = "",
+    ) -> "Trace":
+        """The trace of these sorted instants; unless `duration_s` is given it lasts to the end of
+        the last one's second."""
+        array = numbers(timestamps_s, "timestamps_s")
+        if duration_s is None and array.size == 0:
+            raise TraceError(f"trace {name!r}: without timestamps, duration_s must be given")
+        times_s = _timestamps(array, math.inf if duration_s is None else duration_s)
+        lasts_s = math.floor(times_s[-1]) + 1.0 if duration_s is None else duration_s
+        history = _counts(history_counts, "history_counts")
+        return cls(name, lasts_s, None, times_s, history, source, sha256)
+
+    @property
+    def kind(self) -> Literal["counts", "timestamps"]:
+        return "timestamps" if self.counts is None else "counts"
+
+    @property
+    def load(self) -> Numbers:
+        """The counts or the timestamps, whichever the trace holds."""
+        load = self.timestamps_s if self.counts is None else self.counts
+        assert load is not None
+        return load
+
+    @property
+    def requests(self) -> int:
+        """The number of requests, those of the history aside."""
+        return len(self.load) if self.counts is None else int(self.counts.sum())
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the load itself: equal for equal traces, whatever file each was read from."""
+        head = f"{self.kind} {self.duration_s!r} {len(self.history_counts)}\n"
+        sha = hashlib.sha256(head.encode())
+        for array in (self.history_counts, self.load):
+            unsigned_zeros = array + 0
+            sha.update(unsigned_zeros.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+        return sha.hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Trace):
+            return NotImplemented
+        return (
+            (self.kind, self.duration_s) == (other.kind, other.duration_s)
+            and np.array_equal(self.load, other.load)
+            and np.array_equal(self.history_counts, other.history_counts)
+        )
+
+    def __hash__(self) -> int:
+        return int(self.digest[:15], 16)
+
+    def per_second(self) -> Counts:
+        """Requests of each second, int64, shape (ceil(duration_s),); a last part counts as one."""
+        if self.counts is not None:
+            return self.counts
+        return shaping.per_second(self.load, 0.0, math.ceil(self.duration_s))
+
+    def window(self, windows: Sequence[tuple[float, float]]) -> "Trace":
+        """The part from start_s up to, without, end_s; several parts are joined in the order given.
+
+        Windows are in seconds of this trace, whole ones where it holds counts; they may overlap or
+        repeat. The history is that of the first window: up to `HISTORY_S` seconds just before it,
+        reaching into this trace's own history.
+
+        Raises TraceError for no window, an empty or reversed one, and one outside the trace.
+        """
+        spans_s = [_span(self, window) for window in windows]
+        if not spans_s:
+            raise TraceError(f"trace {self.name!r}: no window given; each is (start_s, end_s)")
+        parts, total_s = [], 0.0
+        for start_s, end_s in spans_s:
+            parts.append(_cut(self, start_s, end_s, total_s))
+            total_s += end_s - start_s
+        history = _history_before(self, spans_s[0][0])
+        words = " then ".join(f"{start_s:.12g}-{end_s:.12g}" for start_s, end_s in spans_s)
+        return self._changed(np.concatenate(parts), total_s, history, f"seconds {words}")
+
+    def scaled(
+        self,
+        factor: float,
+        how: Literal["floor", "thin"] = "floor",
+        rng: np.random.Generator | None = None,
+    ) -> "Trace":
+        """The same load `factor` times as heavy, its history too.
+
+        `floor` (counts only): floor(count x factor), as published; a second loses half a request on
+        average, which is much of a small count.
+        `thin` (draws from `rng`, first for the history): each request is kept floor(factor) times
+        and once more with the probability of the fraction, so that the mean is right: binomial
+        thinning below 1; above 1 the copies of a timestamp stand at the same instant.
+
+        Raises TraceError for a factor that is not finite and above 0, an unknown `how`, `floor` of
+        timestamps, `thin` without `rng`, and counts that become too large.
+        """
+        if not (math.isfinite(factor) and factor > 0):
+            raise TraceError(f"a scaling factor is a finite number above 0, not {factor}")
+        if how == "floor":
+            if self.counts is None:
+                raise TraceError(
+                    f"trace {self.name!r} holds timestamps, which cannot be rounded down second by "
+                    "second: scale with how='thin', or scale the counts that per_second() gives"
+                )
+            history = shaping.floored(self.history_counts, factor)
+            load: Numbers = shaping.floored(self.counts, factor)
+        elif how == "thin":
+            if rng is None:
+                raise TraceError("how='thin' draws random numbers: give rng, a numpy Generator")
+            history = shaping.thinned(self.history_counts, factor, rng)
+            thinned = shaping.thinned_times if self.counts is None else shaping.thinned
+            load = thinned(self.load, factor, rng)
+        else:
+            raise TraceError(f"how to scale is 'floor' or 'thin', not {how!r}")
+        words = f"{'' if how == 'floor' else 'thinned '}x {factor:g}"
+        return self._changed(load, self.duration_s, history, words)
+
+    def _changed(self, load: Numbers, duration_s: float, history: Counts, words: str) -> "Trace":
+        counts, times_s = (None, load) if self.counts is None else (load, None)
+        source = f"{self.source}, {words}"
+        return Trace(self.name, duration_s, counts, times_s, history, source, self.sha256)
+
+
+def _counts(values: ArrayLike, what: str) -> Counts:
+    array = numbers(values, what)
+    fault = bad_count(array)
+    if fault:
+        raise TraceError(f"{what}[{fault[0]}]: {fault[1]}")
+    return _read_only(array, np.int64)
+
+
+def _timestamps(values: ArrayLike, duration_s: float) -> Times:
+    array = numbers(values, "timestamps_s")
+    fault = bad_time(array)
+    if fault:
+        raise TraceError(f"timestamps_s[{fault[0]}]: {fault[1]}")
+    steps = array[1:] >= array[:-1]
+    if not steps.all():
+        at = int(np.argmin(steps)) + 1
+        raise TraceError(f"timestamps_s[{at}]: {array[at]} follows {array[at - 1]}; timestamps must be sorted")
+    if array.size and array[-1] >= duration_s:
+        raise TraceError(f"timestamps_s[{array.size - 1}]: {array[-1]} is not before the end, {duration_s:g} s")
+    return _read_only(array, np.float64)
+
+
+def _read_only(array: Numbers, dtype: type[np.generic]) -> Numbers:
+    if array.dtype == dtype and not array.flags.writeable:
+        return array
+    array = array.astype(dtype)
+    array.setflags(write=False)
+    return array
+
+
+def _span(trace: Trace, window: tuple[float, float]) -> tuple[float, float]:
+    try:
+        start_s, end_s = window
+    except (TypeError, ValueError) as error:
+        raise TraceError(f"window {window!r}: a list of pairs (start_s, end_s) is wanted") from error
+    length = f"trace {trace.name!r} has the seconds 0-{trace.duration_s:.12g}"
+    if not 0 <= start_s < end_s <= trace.duration_s:
+        raise TraceError(
+            f"window {start_s}-{end_s}: a window starts at 0 or later, ends after its start and "
+            f"not after the trace; {length}"
+        )
+    if trace.counts is not None and not (start_s == int(start_s) and end_s == int(end_s)):
+        raise TraceError(f"window {start_s}-{end_s}: of counts only whole seconds can be cut")
+    return float(start_s), float(end_s)
+
+
+def _cut(trace: Trace, start_s: float, end_s: float, to_s: float) -> Numbers:
+    if trace.counts is None:
+        return shaping.moved(trace.load, start_s, end_s, to_s)
+    return trace.counts[int(start_s) : int(end_s)]
+
+
+def _history_before(trace: Trace, start_s: float) -> Counts:
+    seconds = min(HISTORY_S, math.floor(start_s))
+    if trace.counts is None:
+        within = shaping.per_second(trace.load, start_s - seconds, seconds)
+    else:
+        within = trace.counts[int(start_s) - seconds : int(start_s)]
+    if start_s != math.floor(start_s):
+        return within  # the seconds of the trace's own history do not line up with these
+    return np.concatenate([trace.history_counts, within])[-HISTORY_S:]

@@ -1,0 +1,78 @@
+"""From traces to files: CSV and parquet, in the columns and with the facts that `tables` reads."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from traces.checks import TraceError, nearest
+from traces.tables import CLOCKS, COUNTS, FACTS, TIMES
+from traces.trace import Trace
+
+_SUFFIXES = (".csv", ".parquet")
+
+
+def write(trace: Trace, path: str | Path, *, overwrite: bool = False) -> Path:
+    """Writes a trace, so that `read` gives an equal one; the file appears whole or not at all.
+
+    Counts become the columns `second`, `count`, timestamps the column `arrival_s`; history and the
+    duration of timestamps go with them.
+
+    Raises TraceError for a suffix other than .csv and .parquet, a file that is there already
+    (unless `overwrite`), and a place that cannot be written to.
+    """
+    path = Path(path)
+    if path.suffix not in _SUFFIXES:
+        raise TraceError(
+            f"{path}: unknown suffix {path.suffix!r}; written are {', '.join(_SUFFIXES)}"
+            f"{nearest(path.suffix, _SUFFIXES)}"
+        )
+    if path.exists() and not overwrite:
+        raise TraceError(f"{path}: is there already; choose another name or ask to overwrite it")
+    content = _csv(trace) if path.suffix == ".csv" else _parquet(trace)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(content)
+        os.replace(beside, path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise TraceError(f"{path}: cannot be written: {error.strerror}") from error
+    return path
+
+
+def _facts(trace: Trace) -> str:
+    facts: dict[str, object] = {}
+    if trace.kind == "timestamps":
+        facts["duration_s"] = trace.duration_s
+    if len(trace.history_counts):
+        facts["history_counts"] = trace.history_counts.tolist()
+    return json.dumps(facts) if facts else ""
+
+
+def _csv(trace: Trace) -> bytes:
+    facts = _facts(trace)
+    lines = [f"# {FACTS} {facts}"] if facts else []
+    if trace.counts is None:
+        lines.append(TIMES[0])
+        lines.extend(map(repr, trace.load.tolist()))
+    else:
+        lines.append(f"{CLOCKS[0]},{COUNTS[0]}")
+        lines.extend(f"{second},{count}" for second, count in enumerate(trace.counts.tolist()))
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _parquet(trace: Trace) -> bytes:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    if trace.counts is None:
+        columns = {TIMES[0]: trace.load}
+    else:
+        columns = {CLOCKS[0]: np.arange(len(trace.counts)), COUNTS[0]: trace.counts}
+    facts = _facts(trace)
+    table = pa.table(columns, metadata={FACTS: facts} if facts else None)
+    sink = pa.BufferOutputStream()
+    parquet.write_table(table, sink, compression="zstd")
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
