@@ -1,10 +1,11 @@
 """Policies: what decides, and the loop that lets it.
 
-`interface` the seam: observation, configuration, decision, policy, backend · `controller` the loop · `guards` bounds on any policy
-`configurations` what one may be
-`journal` decisions as JSON lines, and their replay · `predictors` forecasts of the load · `optimiser/` the integer programme
-`planner` what the optimising policies share · `ipa`, `scale_only`, `switch_only`, `static` one policy each
-`registry` policies by name, `plugins` from packages and files · `checks` what a parameter may be
+interface      the seam: observation, configuration, decision, policy, backend
+controller     the loop · guards: bounds on any policy · configurations: what one may be
+journal        decisions as JSON lines, and their replay
+predictors     forecasts of the load · optimiser/: the integer programme
+ipa, scale_only, switch_only, static: a policy each · planner: what the optimising ones share
+registry       policies by name · plugins: from packages and files · checks: what a parameter may be
 """
 
 from policies.configurations import check_configuration, lightest_configuration

@@ -1,8 +1,8 @@
 """The one seam that everything hangs on: what a policy sees, what it answers, and what carries it out.
 
 A policy is asked at every control step. It gets an `Observation` (all it may know, the time included) and the memory it
-handed back last time, and answers with a `Decision`. It keeps nothing in itself, so one object serves many runs, and the
-same observation and memory give the same decision in simulation and on a cluster.
+handed back last time, and answers with a `Decision`. It keeps nothing in itself, so one object serves many runs, and
+the same observation and memory give the same decision in simulation and on a cluster.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ class Observation:
 class Decision:
     """A configuration, the memory to hand back next time, and the why.
 
-    `rung` is "optimal" or the name of the fallback that produced the configuration, `binding` the constraint that kept a
-    better one out. `objective` holds the parts that the policy weighed. All of it lands in the journal and the tables.
+    `rung` is "optimal" or the name of the fallback that produced the configuration, `binding` the constraint that
+    kept a better one out. `objective` holds the parts that the policy weighed. All of it lands in the journal and the tables.
     """
 
     configuration: Configuration

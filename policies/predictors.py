@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import nan
-from typing import Any, ClassVar
+from typing import Any
 
 from policies import checks, plugins
 from policies.interface import Observation, PolicyError, Predictor, reads
@@ -18,13 +18,16 @@ from policies.interface import Observation, PolicyError, Predictor, reads
 OF = ("max", "mean")
 
 
+class _NoCostlyField:
+    reads: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
-class Reactive:
+class Reactive(_NoCostlyField):
     """The load of the last window."""
 
     window_s: int = 10
     of: str = "max"
-    reads: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         checks.integer("window_s", self.window_s)
@@ -36,13 +39,12 @@ class Reactive:
 
 
 @dataclass(frozen=True)
-class Max:
+class Max(_NoCostlyField):
     """The greatest load of the last windows; by default 2 minutes, the published history."""
 
     windows: int = 12
     window_s: int = 10
     of: str = "max"
-    reads: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         checks.integer("windows", self.windows)
@@ -56,7 +58,7 @@ class Max:
 
 
 @dataclass(frozen=True)
-class Mean:
+class Mean(_NoCostlyField):
     """`factor` x the mean load of the last windows.
 
     By default 1.04 x the mean of the last four 10 s maxima: on the published system's load (Twitter
@@ -68,7 +70,6 @@ class Mean:
     factor: float = 1.04
     window_s: int = 10
     of: str = "max"
-    reads: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         checks.integer("windows", self.windows)
@@ -83,12 +84,12 @@ class Mean:
 
 
 @dataclass(frozen=True)
-class Oracle:
+class Oracle(_NoCostlyField):
     """The load of the next `horizon_s` seconds as it will be; only a simulation knows it."""
 
     horizon_s: int = 20
     of: str = "max"
-    reads: ClassVar[tuple[str, ...]] = ("future_rps",)
+    reads = ("future_rps",)
 
     def __post_init__(self) -> None:
         checks.integer("horizon_s", self.horizon_s)

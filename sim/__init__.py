@@ -1,8 +1,9 @@
 """The model: a pipeline of queues, batches and replicas under load.
 
-`rules` the model's rules as pure functions · `model` what a run is given · `streams` keyed random draws
-`environment`, `stage`, `eager`, `replicas`, `engine` the SimPy model · `cluster`, `measuring` what a control step sees
-`simulate` a run under a policy · `records`, `laws` what it leaves and what must hold of it · `tables`, `summary` its figures
+rules          the model's rules as pure functions · model: what a run is given · streams: keyed random draws
+environment, replicas, stage, eager, engine: the SimPy model
+cluster        what a control step sees and does · measuring: the costly part of it · simulate: a run under a policy
+records        what a run leaves · laws: what must hold of it · tables, summary: its figures
 """
 
 from sim.laws import LawError

@@ -20,8 +20,9 @@ FUTURE_S = 120
 class LoadView:
     """Per-second counts of requests around any moment of a run, the time before its start included.
 
-    `history_rps` holds the counts of the seconds before the run, newest last. Where there is none, the first ten seconds
-    of the run stand for it, repeated (rule 9); seconds before a history that is shorter than asked have no sample (NaN).
+    `history_rps` holds the counts of the seconds before the run, newest last. Where there is none, the first ten
+    seconds of the run stand for it, repeated (rule 9); seconds before a history that is shorter than asked have no
+    sample (NaN).
     """
 
     def __init__(self, arrivals_s: FloatArray, history_rps: FloatArray, history_s: int) -> None:

@@ -1,6 +1,7 @@
 """Eager dispatch, as the published system has it: a batch leaves the queue as soon as it is formed.
 
-It then waits at a replica chosen round-robin, busy or not; the batches of a removed replica return to the head of the queue.
+It then waits at a replica chosen round-robin, busy or not; the batches of a removed replica return to the head of the
+queue.
 """
 
 from __future__ import annotations

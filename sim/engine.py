@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import repeat
+from itertools import pairwise, repeat
 from math import exp
 
 from policies import StageConfiguration
@@ -47,7 +47,7 @@ class Engine:
             )
             for position, model in enumerate(models)
         )
-        for stage, following in zip(self.stages, self.stages[1:], strict=False):
+        for stage, following in pairwise(self.stages):
             stage.next = following
 
     def run(self, control_times_s: Iterator[float], on_control: Callable[[], object]) -> None:
@@ -62,18 +62,19 @@ class Engine:
         def schedule_next(happening: Happening) -> None:
             time_s = next(control_times_s, None)
             if time_s is not None:
-                self.env.at(time_s, CONTROL, 0, happening)
+                self.env.at(time_s, self.env.priority(CONTROL), happening)
 
         schedule_next(Happening(control))
-        self.env.at(world.duration_s, CLOSING, 0, Happening(self._on_duration_over))
-        self.env.at(world.duration_s + world.bound_s, CLOSING, 0, Happening(self._close))
+        closing = self.env.priority(CLOSING)
+        self.env.at(world.duration_s, closing, Happening(self._on_duration_over))
+        self.env.at(world.duration_s + world.bound_s, closing, Happening(self._close))
         self.env.run(until=self._closing)
         self.end_s = self.env.now
 
     def apply(self, configuration: Mapping[str, StageConfiguration]) -> None:
         """Let a decision made now take effect after the world's decision delay."""
         due_s = self.env.now + self.world.decision_delay_s
-        self.env.at(due_s, APPLICATION, 0, Happening(self._on_application, configuration))
+        self.env.at(due_s, self.env.priority(APPLICATION), Happening(self._on_application, configuration))
 
     def _on_application(self, happening: Happening) -> None:
         configuration: Mapping[str, StageConfiguration] = happening.payload
@@ -83,7 +84,7 @@ class Engine:
     def _on_ended(self, requests: int) -> None:
         self._open -= requests
         if self._open == 0 and self.env.now > self.world.duration_s:
-            self.env.at(self.env.now, CLOSING, 0, Happening(self._close))
+            self.env.at(self.env.now, self.env.priority(CLOSING), Happening(self._close))
 
     def _on_duration_over(self, happening: Happening) -> None:
         if self._open == 0:

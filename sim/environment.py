@@ -1,8 +1,9 @@
 """SimPy with absolute times and the model's order within one instant.
 
-SimPy's own `timeout(delay)` adds the delay to the clock, and `now + (t - now)` is not always `t`: a timer could then fire an
-ulp before its deadline. The model's moments are absolute, so they are put on SimPy's queue as they are. SimPy orders an
-instant by priority, then by the order in which events were made; the priority here is the rank of the rule, then the stage.
+SimPy's own `timeout(delay)` adds the delay to the clock, and `now + (t - now)` is not always `t`: a timer could then
+fire an ulp before its deadline. The model's moments are absolute, so they are put on SimPy's queue as they are. SimPy
+orders an instant by priority, then by the order in which events were made; the priority here is the rank of the rule,
+then the stage.
 """
 
 from __future__ import annotations
@@ -38,9 +39,12 @@ class Environment(simpy.Environment):
         super().__init__()
         self.stages = stages
 
-    def at(self, time_s: float, rank: int, stage: int, happening: Happening) -> None:
-        """Let `happening` take place at `time_s`, within that instant by rank, stage and order of creation."""
+    def priority(self, rank: int, stage: int = 0) -> int:
+        """What SimPy orders an instant by: the rank, then the stage."""
+        return rank * self.stages + stage
+
+    def at(self, time_s: float, priority: int, happening: Happening) -> None:
+        """Let `happening` take place at `time_s`, within that instant by priority and order of creation."""
         happening.callbacks = happening.callback_once
-        event: Any = happening
-        priority: Any = rank * self.stages + stage
-        heappush(self._queue, (time_s, priority, next(self._eid), event))
+        entry: Any = (time_s, priority, next(self._eid), happening)
+        heappush(self._queue, entry)

@@ -19,10 +19,10 @@ OUTCOMES = ("completed", "dropped", "failed", "unfinished")
 class Records:
     """One run: S stages, N requests. Times in seconds, NaN where it did not come to that; numbers -1 likewise.
 
-    `enqueue_s`, `start_s`, `finish_s`, `replica`, `batch` (k: the k-th batch started at the stage) and `batch_size` have
-    shape (S, N); `arrival_s`, `end_s`, `outcome` (codes of `OUTCOMES`) and `dropped_stage` shape (N,). `integral_s` is the
-    engine's own integral over time of the requests present at each stage, shape (S,); `configured` the batch sizes in force
-    at each stage, as (since when, size).
+    `enqueue_s`, `start_s`, `finish_s`, `replica`, `batch` (k: the k-th batch started at the stage) and `batch_size`
+    have shape (S, N); `arrival_s`, `end_s`, `outcome` (codes of `OUTCOMES`) and `dropped_stage` shape (N,).
+    `integral_s` is the engine's own integral over time of the requests present at each stage, shape (S,);
+    `configured` the batch sizes in force at each stage, as (since when, size).
     """
 
     stages: tuple[str, ...]

@@ -1,8 +1,8 @@
 """The model's rules as pure functions of numbers.
 
 Written once: the SimPy engine calls them, a compiled engine can compile them as they are, and a live gateway obeys them
-with real clocks. All times are absolute seconds; each comparison is made with one addition, so that every caller gets the
-same double.
+with real clocks. All times are absolute seconds; each comparison is made with one addition, so that every caller gets
+the same double.
 """
 
 from __future__ import annotations

@@ -30,7 +30,8 @@ from sim.model import FloatArray, StageModel, World
 class Control:
     """How a run is controlled: a decision every `interval_s` on the load of the last `history_s` seconds.
 
-    `initial` stands ready at the start; None: the policy decides at time 0 on the history, and that stands ready (warm).
+    `initial` stands ready at the start; None: the policy decides at time 0 on the history, and that stands ready
+    (warm).
     `fields` are costly observation fields to compute besides those that the policy reads.
     """
 

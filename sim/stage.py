@@ -1,9 +1,10 @@
 """One stage: a FIFO queue before replicas that serve batches.
 
-A request has no object and no event of its own. The queue is a list of request numbers that only grows, with a head that
-moves; the first stage's list holds all arrivals from the start, since they are known, so that an arrival needs no event
-either: the stage wakes when the next batch can be full, is due, or when a waiting request will have expired. Each replica
-reuses one event for its batches. What was served is logged per batch and spread over the requests once, at the end.
+A request has no object and no event of its own. The queue is a list of request numbers that only grows, with a head
+that moves; the first stage's list holds all arrivals from the start, since they are known, so that an arrival needs
+no event either: the stage wakes when the next batch can be full, is due, or when a waiting request will have expired.
+Each replica reuses one event for its batches. What was served is logged per batch and spread over the requests once,
+at the end.
 """
 
 from __future__ import annotations
@@ -55,6 +56,10 @@ class Stage:
         on_ended: Callable[[int], None],
     ) -> None:
         self._env = env
+        self._completion = env.priority(COMPLETION, position)
+        self._delivery = env.priority(DELIVERY, position)
+        self._activation = env.priority(REPLICA, position)
+        self._timer = env.priority(TIMER, position)
         self.position = position
         self.model = model
         self._hop_s = world.hop_s
@@ -124,13 +129,13 @@ class Stage:
         for replica in change.created:
             start_up_s = self.model.start_up_s[replica.variant] * next(self._start_up_factors)
             ready = Happening(self._on_ready, replica)
-            self._env.at(now_s + start_up_s, REPLICA, self.position, ready)
+            self._env.at(now_s + start_up_s, self._activation, ready)
         if change.removed:
             self._take_back(change.removed)
 
     def _on_completion(self, happening: Happening) -> None:
         replica: Replica = happening.payload
-        now_s = self._env.now
+        now_s = replica.finish_s
         requests = replica.batch or []
         replica.batch = None
         self.completions += len(requests)
@@ -143,7 +148,7 @@ class Stage:
             following.receive(requests, now_s)
         else:
             delivery = Happening(following._on_delivery, requests)
-            self._env.at(now_s + self._hop_s, DELIVERY, following.position, delivery)
+            self._env.at(now_s + self._hop_s, following._delivery, delivery)
         self._after_completion(replica, now_s)
         self.attempt(now_s)
 
@@ -179,11 +184,15 @@ class Stage:
         """Drop what has expired at the head, then say when the next batch may start: `now_s`, later, or never."""
         queue, enqueued_s = self.queue, self.enqueued_s
         total = len(queue)
-        if self._drops_singly:
-            self._drop_expired_head(now_s)
-        head = self.head
-        if head == total:
-            return NEVER
+        while True:
+            head = self.head
+            if head == total:
+                return NEVER
+            oldest_s = self._arrivals_s[queue[head]]
+            if not (self._drops_singly and rules.is_expired(now_s, oldest_s, self._limit_s)):
+                break
+            self._drop(queue[head], now_s)
+            self.head = head + 1
         last = head + self._batch - 1
         full_s = enqueued_s[last] if last < total else NEVER
         due_s = rules.due_s(enqueued_s[head], self._batch_timeout_s)
@@ -192,20 +201,12 @@ class Stage:
         wake_s = full_s if full_s < due_s else due_s
         if self._drops_singly:
             # An arrival after the head has expired finds it so: the one attempt of an arrival that matters.
-            expiry_s = self._arrivals_s[queue[head]] + self._limit_s
+            expiry_s = oldest_s + self._limit_s
             if expiry_s < wake_s:
                 finder = bisect_right(enqueued_s, expiry_s, head)
                 if finder < total and enqueued_s[finder] < wake_s:
                     wake_s = enqueued_s[finder]
         return wake_s
-
-    def _drop_expired_head(self, now_s: float) -> None:
-        queue, arrivals_s, limit_s = self.queue, self._arrivals_s, self._limit_s
-        head, total = self.head, len(queue)
-        while head < total and rules.is_expired(now_s, arrivals_s[queue[head]], limit_s):
-            self._drop(queue[head], now_s)
-            head += 1
-        self.head = head
 
     def _take(self, size: int, now_s: float) -> Batch:
         """Take up to `size` requests from the head of the queue; those expired are dropped, not taken."""
@@ -264,14 +265,14 @@ class Stage:
         log.start_s.append(now_s)
         log.finish_s.append(finish_s)
         log.replica.append(replica.number)
-        self._env.at(finish_s, COMPLETION, self.position, replica.completion)
+        self._env.at(finish_s, self._completion, replica.completion)
 
     def _wake_at(self, time_s: float) -> None:
         """Set the stage's one timer; a happening already on its way to that moment serves again."""
         self._timer_s = time_s
         if time_s != self._scheduled_s and time_s < NEVER:
             self._scheduled_s = time_s
-            self._env.at(time_s, TIMER, self.position, Happening(self._on_timer))
+            self._env.at(time_s, self._timer, Happening(self._on_timer))
 
     # ---- what eager dispatch does otherwise ----
 

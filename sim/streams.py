@@ -1,7 +1,7 @@
 """Keyed random streams: one per (seed, purpose, stage), so that one change never shifts the draws of another.
 
-The k-th batch started at a stage takes the k-th draw of that stage's service stream whatever the policy or engine, which
-makes the draws common to everything that is compared.
+The k-th batch started at a stage takes the k-th draw of that stage's service stream whatever the policy or engine,
+which makes the draws common to everything that is compared.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import fsum
 
 import numpy as np
@@ -24,8 +25,8 @@ def summarise(
 ) -> dict[str, int | float | None]:
     """The figures of one run; seconds, requests per second, cores times price; PAS in points (x 100).
 
-    The SLA violation rate is of all requests: late, dropped, failed and unfinished ones. Rates and cost cover the trace's
-    duration. Planned figures are time-means of the decided configuration. None where nothing completed.
+    The SLA violation rate is of all requests: late, dropped, failed and unfinished ones. Rates and cost cover the
+    trace's duration. Planned figures are time-means of the decided configuration. None where nothing completed.
     """
     duration_s = records.duration_s
     outcome = records.outcome
@@ -67,7 +68,7 @@ def summarise(
         * _time_mean(planned, [configured_accuracy(pipeline, wanted) for wanted in decided], duration_s),
         "decisions": len(entries),
         "infeasible_decisions": sum(not entry.decision.feasible for entry in entries),
-        "changes": sum(one != other for one, other in zip(decided, decided[1:], strict=False)),
+        "changes": sum(one != other for one, other in pairwise(decided)),
     }
 
 

@@ -90,8 +90,8 @@ def replicas_table(records: Records) -> pd.DataFrame:
 def decisions_table(pipeline: Pipeline, initial: Configuration, entries: Sequence[Entry]) -> pd.DataFrame:
     """One row a control step and stage: step, time_s, stage and what was decided for it, then the step's figures.
 
-    Row 0 is the configuration that stood ready at the start, `rung` "initial" where no policy decided it. `cost_cores` and
-    `accuracy` are those of the whole decided configuration, repeated for each stage.
+    Row 0 is the configuration that stood ready at the start, `rung` "initial" where no policy decided it. `cost_cores`
+    and `accuracy` are those of the whole decided configuration, repeated for each stage.
     """
     import pandas as pd
 

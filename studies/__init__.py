@@ -1,8 +1,9 @@
 """Studies: what people run. `simulate(scenario) -> Run` is the Python face of the project, `cli` its command line.
 
-`scenario` one run as a validated value · `loads` the trace it runs on · `run` prepare and simulate · `results` runs on disk
-`comparison` many runs on all cores · `intervals` means over seeds · `decision` one decision explained, a journal replayed
-`terminal` what commands print · `report/` the HTML report · `examples/` policies and scenarios to start from
+scenario       one run as a validated value · loads: the trace it runs on · run: prepare and simulate
+results        runs on disk · comparison: many runs on all cores · intervals: means over seeds
+decision       one decision explained, a journal replayed · terminal: what commands print
+report/        the HTML report · examples/: policies and scenarios to start from
 """
 
 from importlib import import_module

@@ -55,7 +55,8 @@ def _is_about_input(error: ValueError) -> bool:
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="ipa-pipelines", prog_name="ipa")
 def main() -> None:
-    """Simulate and run inference pipelines that adapt: which variant, batch size and how many replicas, again and again.
+    """Simulate and run inference pipelines that adapt: which variant, batch size and how many replicas, again and
+    again.
 
     \b
     ipa simulate video                       IPA on 20 minutes of a bursty load
@@ -138,8 +139,8 @@ def simulate(
 
     PIPELINE is a shipped pipeline's name (`ipa profile list`), FILE a pipeline or scenario file.
     """
-    from studies import simulate as run_scenario
     from studies import results
+    from studies import simulate as run_scenario
 
     scenario = build_scenario(what, assignments, policy=policy, **options)
     if out is not None:

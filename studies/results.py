@@ -110,8 +110,8 @@ def _read_table(path: Path) -> pd.DataFrame:
 def claim(folder: Path, *, resumable: bool = False) -> None:
     """Make sure that results may go to `folder`: it does not exist or is empty.
 
-    `resumable`: it may also hold a comparison, which is gone on with. Raises ScenarioError, before anything is simulated
-    or written, for a folder that holds anything else: nothing finished is overwritten.
+    `resumable`: it may also hold a comparison, which is gone on with. Raises ScenarioError, before anything is
+    simulated or written, for a folder that holds anything else: nothing finished is overwritten.
     """
     if folder.exists() and not folder.is_dir():
         raise ScenarioError(f"--out {folder}: is a file; give a new folder")

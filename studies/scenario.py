@@ -1,4 +1,5 @@
-"""A scenario: everything that one run depends on, as one validated value; a YAML file and the command line give the same."""
+"""A scenario: everything that one run depends on, as one validated value; a YAML file and the command line give the
+same."""
 
 from __future__ import annotations
 
@@ -12,7 +13,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 import profiles
 from profiles.yaml_file import Document, FileModel, Loc, parse, read, validate
-
 from studies.errors import ScenarioError
 from studies.loads import Windows, parse_windows
 
@@ -31,7 +31,8 @@ Counting = Annotated[int, Field(strict=True, ge=1)]
 
 
 class StageStart(FileModel):
-    """What stands ready at a stage at the start; None: the variant's base cores, and the timeout the default of its batch."""
+    """What stands ready at a stage at the start; None: the variant's base cores, and the timeout the default of its
+    batch."""
 
     variant: str
     batch: Counting = 1

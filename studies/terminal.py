@@ -14,9 +14,9 @@ from rich.table import Table
 
 from policies import ExplainedOption, Explanation, StageConfiguration
 from studies.decision import Replayed
+from studies.intervals import estimate
 from studies.results import RunData
 from studies.run import Run
-from studies.intervals import estimate
 
 PIPED_WIDTH = 120
 

@@ -101,9 +101,7 @@ ReplicaRule = Callable[[Problem, str, float], list[int]]
 
 def candidates(problem: Problem, replicas: ReplicaRule) -> Iterator[Candidate]:
     programme = problem.programme
-    alpha, beta, gamma = (
-        Fraction(str(weight)) for weight in (programme.alpha, programme.beta, programme.gamma)
-    )
+    alpha, beta, gamma = (Fraction(str(weight)) for weight in (programme.alpha, programme.beta, programme.gamma))
     stages = programme.pipeline.stages
     for options in product(*(list(stage_options(problem, stage, replicas)) for stage in stages)):
         accuracies = [option.accuracy for option in options]

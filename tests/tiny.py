@@ -28,24 +28,19 @@ def variant(
         base_cores=cores,
         start_up_s=8.0,
         figures=tuple(
-            Figure(
-                cores, batch, seconds, seconds, (throughputs_rps or {}).get(batch, batch / seconds)
-            )
+            Figure(cores, batch, seconds, seconds, (throughputs_rps or {}).get(batch, batch / seconds))
             for batch, seconds in batches.items()
         ),
     )
 
 
-def pipeline(
-    *stages: Sequence[Variant], sla_s: float = 1.0, published: Published | None = None
-) -> Pipeline:
+def pipeline(*stages: Sequence[Variant], sla_s: float = 1.0, published: Published | None = None) -> Pipeline:
     """Stages "a", "b", ... of the variants given; the SLA is shared evenly."""
     return Pipeline(
         name="tiny",
         description="",
         stages=tuple(
-            Stage("abcdef"[k], "task", sla_s / len(stages), 1.0, tuple(variants))
-            for k, variants in enumerate(stages)
+            Stage("abcdef"[k], "task", sla_s / len(stages), 1.0, tuple(variants)) for k, variants in enumerate(stages)
         ),
         published=published or Published(),
     )
@@ -101,7 +96,7 @@ def observation(
     failed: Mapping[str, tuple[str, ...]] | None = None,
     queue_length: Mapping[str, int] | None = None,
 ) -> Observation:
-    """What a policy sees at step 3, with empty queues and everything ready unless said otherwise."""
+    """What a policy sees at step 3, queues empty and all ready unless said otherwise."""
     return Observation(
         pipeline="tiny",
         step=3,
