@@ -160,7 +160,7 @@ def _unbeaten_in_three(points: list[Point]) -> list[Point]:
     kept: list[Point] = []
     for point in points:
         _, latency, cores, accuracy, _ = point
-        if not any(p[1] <= latency and p[2] <= cores and p[3] >= 0 for p in kept):
+        if not any(p[1] <= latency and p[2] <= cores and p[3] >= accuracy for p in kept):
             kept.append(point)
     return kept
 

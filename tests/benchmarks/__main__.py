@@ -88,7 +88,9 @@ def naive_two_stages(arrivals_s: FloatArray, batch: int, rate_rps: float) -> Cal
 
 def main() -> None:
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
-    console.print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    console.print(
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    )
 
     table = Table(title="Two stages, 20 minutes: requests per processor second", box=SIMPLE_HEAD, title_justify="left")
     for name in ("load", "batch", "service times", "requests", "this model", "naive SimPy", "ratio"):
@@ -109,7 +111,11 @@ def main() -> None:
         )
     console.print(table)
 
-    table = Table(title="One 20-minute run of video, decisions, records and tables included", box=SIMPLE_HEAD, title_justify="left")
+    table = Table(
+        title="One 20-minute run of video, decisions, records and tables included",
+        box=SIMPLE_HEAD,
+        title_justify="left",
+    )
     for name in ("policy", "requests", "decisions", "processor s"):
         table.add_column(name, justify="right")
     for policy in ("ipa", "scale-only:low", "switch-only"):
