@@ -146,12 +146,11 @@ def _unbeaten_in_two(costs: list[tuple[int, int]], points: list[Point]) -> list[
         place = bisect_right(firsts, first)
         if place and seconds[place - 1] <= second:
             continue
-        start = place - 1 if place and firsts[place - 1] == first else place
         end = place
         while end < len(seconds) and seconds[end] >= second:
             end += 1
-        firsts[start:end] = [first]
-        seconds[start:end] = [second]
+        firsts[place:end] = [first]
+        seconds[place:end] = [second]
         kept.append(point)
     return kept
 

@@ -72,9 +72,7 @@ def bands(groups: Sequence[Group], duration_s: float, first: str) -> Plot:
     )
 
 
-def _stage(
-    groups: Sequence[Group], stage: str, hue: tuple[str, str], duration_s: float, reference: str
-) -> list[Spec]:
+def _stage(groups: Sequence[Group], stage: str, hue: tuple[str, str], duration_s: float, reference: str) -> list[Spec]:
     by_variant: dict[str, list[tuple[int, Segment]]] = {name: [] for name in _variants(groups, stage)}
     for row, group in enumerate(groups):
         for segment in segments(group.tables["decisions"], stage, duration_s):
@@ -98,8 +96,7 @@ def _stage(
                 "textangle": 0,
                 "textfont": {"size": 11, "color": "#ffffff" if depth > 0.45 else "#1d2429"},
                 "customdata": [
-                    [groups[row].label, round(part.start_s, 3), round(part.end_s, 3)]
-                    for row, part in parts
+                    [groups[row].label, round(part.start_s, 3), round(part.end_s, 3)] for row, part in parts
                 ],
                 "hovertemplate": (
                     f"<b>%{{customdata[0]}}</b><br>{name} %{{text}}<br>"
@@ -127,11 +124,7 @@ def _variants(groups: Sequence[Group], stage: str) -> list[str]:
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
-    return [
-        (0, int(part), "") if part.isdigit() else (1, 0, part)
-        for part in re.split(r"(\d+)", name)
-        if part
-    ]
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
 
 
 def _between(light: str, dark: str, depth: float) -> str:

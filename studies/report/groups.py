@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from studies.report.intervals import Estimate, estimate
-from studies.results import RunData
-from studies.scenario import ScenarioError
+from studies.errors import ScenarioError
+from studies.intervals import Estimate, estimate
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from studies.results import RunData
 
 COLOURS = (
     "#0b62a4",
@@ -67,9 +68,7 @@ def by_policy(runs: Sequence[RunData]) -> tuple[Group, ...]:
     for key in _SAME_FOR_ALL:
         given = list(dict.fromkeys(run.summary[key] for run in runs))
         if len(given) > 1:
-            raise ScenarioError(
-                f"a report compares runs on the same load; {key} is {given[0]!r} and {given[1]!r}"
-            )
+            raise ScenarioError(f"a report compares runs on the same load; {key} is {given[0]!r} and {given[1]!r}")
     found: dict[str, list[RunData]] = {}
     for run in runs:
         found.setdefault(str(run.summary["policy"]), []).append(run)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from studies.report.groups import Group
-from studies.report.intervals import (
+from studies.intervals import (
     Estimate,
     estimate,
     paired_change_percent,
@@ -29,9 +29,7 @@ class Column:
 
     def estimate(self, group: Group) -> Estimate | None:
         """The figure of a policy, in the column's unit."""
-        return estimate(
-            None if value is None else self.factor * value for value in group.values(self.key).values()
-        )
+        return estimate(None if value is None else self.factor * value for value in group.values(self.key).values())
 
 
 _COLUMNS = (
@@ -87,8 +85,7 @@ def comparisons(groups: Sequence[Group]) -> str:
         return ""
     first, *others = groups
     items = "".join(
-        f"<li><b>{first.label}</b> against <b>{other.label}</b>: {_against(first, other)}</li>\n"
-        for other in others
+        f"<li><b>{first.label}</b> against <b>{other.label}</b>: {_against(first, other)}</li>\n" for other in others
     )
     paired = "Differences seed by seed, where both met the same arrivals and draws"
     return f'<p class="muted">{paired}:</p>\n<ul>\n{items}</ul>\n'

@@ -8,15 +8,18 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import TYPE_CHECKING
 
+from studies.errors import ScenarioError
 from studies.report.bands import bands
 from studies.report.groups import Group, by_policy
 from studies.report.headline import comparisons, reading, table
 from studies.report.plane import plane
 from studies.report.plots import Plot
 from studies.report.timelines import cores, distribution, latency, load, violations
-from studies.results import RunData
-from studies.scenario import ScenarioError
+
+if TYPE_CHECKING:
+    from studies.results import RunData
 
 
 def render(runs: Sequence[RunData], title: str, facts: Mapping[str, str] | None = None) -> str:
@@ -38,9 +41,7 @@ def render(runs: Sequence[RunData], title: str, facts: Mapping[str, str] | None 
     )
 
 
-def write(
-    runs: Sequence[RunData], title: str, path: Path, facts: Mapping[str, str] | None = None
-) -> None:
+def write(runs: Sequence[RunData], title: str, path: Path, facts: Mapping[str, str] | None = None) -> None:
     """Write the page of `render` to a file, whole or not at all; raises as `render` does, and for an unusable path."""
     page = render(runs, title, facts).encode()
     try:
@@ -82,10 +83,7 @@ def _first_seeds(groups: Sequence[Group]) -> str:
 
 
 def _section(plot: Plot) -> str:
-    return (
-        f'<section>\n<h2>{plot.heading}</h2>\n<p class="muted">{plot.reading}</p>\n'
-        f"{plot.html()}</section>\n"
-    )
+    return f'<section>\n<h2>{plot.heading}</h2>\n<p class="muted">{plot.reading}</p>\n{plot.html()}</section>\n'
 
 
 def _subtitle(groups: Sequence[Group]) -> str:
@@ -112,16 +110,11 @@ def _facts(groups: Sequence[Group], more: Mapping[str, str]) -> str:
             f"{group.policy} (seed {', '.join(map(str, group.seeds))})" for group in groups
         ),
         "Decisions a run": _between(
-            *(
-                end(int(run.summary["decisions"]) for group in groups for run in group.runs)
-                for end in (min, max)
-            )
+            *(end(int(run.summary["decisions"]) for group in groups for run in group.runs) for end in (min, max))
         ),
         **more,
     }
-    return "".join(
-        f"<dt>{escape(str(name))}</dt><dd>{escape(str(value))}</dd>\n" for name, value in lines.items()
-    )
+    return "".join(f"<dt>{escape(str(name))}</dt><dd>{escape(str(value))}</dd>\n" for name, value in lines.items())
 
 
 def _between(least: int, most: int) -> str:

@@ -25,8 +25,11 @@ _CONFIG: Spec = {
     "responsive": True,
     "displaylogo": False,
     "displayModeBar": "hover",
-    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+    "modeBarButtons": [["toImage", "resetScale2d"]],
     "toImageButtonOptions": {"format": "svg"},
+    # plotly.js would offer by default to upload the plot's data.
+    "showSendToCloud": False,
+    "plotlyServerURL": "",
 }
 
 
@@ -189,9 +192,7 @@ def panels(
     inner = count * panel + (count - 1) * gap
     references = tuple("" if place == 0 else str(place + 1) for place in range(count))
     axes: Spec = {}
-    annotations = [
-        note(y_title, x=0, xshift=-52, y=0.5, textangle=-90, xanchor="center", font={"size": 13})
-    ]
+    annotations = [note(y_title, x=0, xshift=-52, y=0.5, textangle=-90, xanchor="center", font={"size": 13})]
     for place, (group, title, reference) in enumerate(zip(groups, titles, references, strict=True)):
         upper = 1.0 - place * (panel + gap) / inner
         last = place == count - 1
@@ -210,9 +211,7 @@ def panels(
             **({"matches": "x"} if reference else {}),
         )
         text = coloured(group.label, group.colour) + (f"   {title}" if title else "")
-        annotations.append(
-            note(text, x=0, xanchor="left", y=upper, yanchor="bottom", yshift=3)
-        )
+        annotations.append(note(text, x=0, xanchor="left", y=upper, yanchor="bottom", yshift=3))
     return Panels(
         layout(
             inner + top + bottom,

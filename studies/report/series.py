@@ -81,10 +81,7 @@ def violation_counts(
     number = bin_numbers(requests["arrival_s"].to_numpy(dtype=np.float64), edges_s)
     outcome = requests["outcome"].to_numpy(dtype=str)
     outcome = np.where(requests["latency_s"].to_numpy(dtype=np.float64) > sla_s, "late", outcome)
-    return edges_s, {
-        kind: np.bincount(number[outcome == kind], minlength=len(edges_s) - 1)
-        for kind in VIOLATIONS
-    }
+    return edges_s, {kind: np.bincount(number[outcome == kind], minlength=len(edges_s) - 1) for kind in VIOLATIONS}
 
 
 # ---- steps ----
@@ -176,9 +173,7 @@ def latency_curve(tables: Sequence[pd.DataFrame], sla_s: float) -> tuple[FloatAr
     A request that never completed is never counted, so that the height at the SLA is the share without violation.
     The curve is thinned to evenly spaced ranks, closer at the slow end, and the one at the SLA.
     """
-    latency_s = np.sort(
-        np.concatenate([table["latency_s"].dropna().to_numpy(dtype=np.float64) for table in tables])
-    )
+    latency_s = np.sort(np.concatenate([table["latency_s"].dropna().to_numpy(dtype=np.float64) for table in tables]))
     total, count = sum(len(table) for table in tables), len(latency_s)
     if count == 0:
         return np.empty(0), np.empty(0)

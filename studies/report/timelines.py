@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import floor, log10
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from studies.report.plots import (
     SLA_COLOUR,
     TEXT,
     Plot,
+    Spec,
     axis,
     faded,
     key,
@@ -91,9 +93,7 @@ def load(groups: Sequence[Group], duration_s: float, first: str) -> Plot:
     )
 
 
-def _shared(
-    groups: Sequence[Group], column: str, duration_s: float
-) -> list[tuple[Steps, list[Group]]]:
+def _shared(groups: Sequence[Group], column: str, duration_s: float) -> list[tuple[Steps, list[Group]]]:
     """The lines of a column of the decisions, policies with the same line together; a plan as forecast has no line."""
     found: dict[bytes, tuple[Steps, list[Group]]] = {}
     for group in groups:
@@ -173,9 +173,7 @@ def _mean(line: Steps) -> float:
 
 def latency(groups: Sequence[Group], duration_s: float, sla_s: float, first: str) -> Plot:
     """The median and the 99 % quantile of the latency, in bins of time."""
-    found = [
-        latency_quantiles_s(group.tables["requests"], duration_s, (0.5, 0.99)) for group in groups
-    ]
+    found = [latency_quantiles_s(group.tables["requests"], duration_s, (0.5, 0.99)) for group in groups]
     seen = [values[np.isfinite(values)] for _, values in found]
     highest = max([sla_s, *(float(values.max()) for values in seen if len(values))])
     grid = panels(
@@ -240,9 +238,7 @@ def violations(groups: Sequence[Group], duration_s: float, sla_s: float, first: 
         bargap=0,
     )
     shown = [
-        kind
-        for kind in VIOLATIONS
-        if kind in ("late", "dropped") or any(counts[kind].any() for _, counts in found)
+        kind for kind in VIOLATIONS if kind in ("late", "dropped") or any(counts[kind].any() for _, counts in found)
     ]
     traces = []
     for place, (edges_s, counts) in enumerate(found):
@@ -308,10 +304,17 @@ def distribution(groups: Sequence[Group], sla_s: float) -> Plot:
                 "latency (s)",
                 type="log",
                 range=numbers(np.log10([0.9 * min(fastest), 1.1 * max(slowest)])),
-                dtick="D2",
+                **_log_ticks(min(fastest), max(slowest)),
             ),
             yaxis=axis("share of all requests (%)", range=[0.0, 101.0]),
             shapes=[sla_line(sla_s, vertical=True)],
             annotations=empty,
         ),
     )
+
+
+def _log_ticks(low: float, high: float) -> Spec:
+    """Ticks at 1, 2, 5 x 10^k, each with its number."""
+    powers = range(floor(log10(low)), floor(log10(high)) + 1)
+    values = [float(f"{step}e{power}") for power in powers for step in (1, 2, 5)]
+    return {"tickvals": values, "ticktext": [f"{value:g}" for value in values]}
