@@ -32,9 +32,7 @@ class Pick:
     held: tuple[str, ...] = ()
 
 
-def exact(
-    stages: Sequence[StageOptions], sla_ns: int | None, limit_cores: int | None, reward: int
-) -> Pick | None:
+def exact(stages: Sequence[StageOptions], sla_ns: int | None, limit_cores: int | None, reward: int) -> Pick | None:
     """The pick of least loss - reward x product of accuracies within SLA and cores, or None."""
     if not all(stage.rows for stage in stages):
         return None
@@ -86,8 +84,7 @@ def _search(
             (loss + more, spent_ns, spent_cores, accuracy * factor, picks + pick)
             for loss, latency, used, accuracy, picks in merged
             for more, wait, extra, factor, pick in following
-            if (spent_ns := latency + wait) <= left_ns
-            and (spent_cores := used + extra) <= left_cores
+            if (spent_ns := latency + wait) <= left_ns and (spent_cores := used + extra) <= left_cores
         ]
         merged = _unbeaten(crossed, *matters) if k else sorted(crossed)
     return _best_of(merged, fronts[-1], most_ns, most_cores, reward)
@@ -164,9 +161,7 @@ def _unbeaten_in_three(points: list[Point]) -> list[Point]:
     return kept
 
 
-def _broken(
-    stages: Sequence[StageOptions], indices: Sequence[int], sla_ns: int | None, limit: int | None
-) -> list[str]:
+def _broken(stages: Sequence[StageOptions], indices: Sequence[int], sla_ns: int | None, limit: int | None) -> list[str]:
     """The constraints that a pick does not keep."""
     chosen = list(zip(stages, indices, strict=True))
     late = sla_ns is not None and sum(stage.latency_ns[i] for stage, i in chosen) > sla_ns

@@ -99,8 +99,7 @@ def explain(problem: Problem, *, solver: str = "exact") -> Explanation:
         sla_s=programme.target_s,
         slack_s=programme.target_s - latency_s,
         options={
-            name: _stage_options(problem, answer, k, configuration)
-            for k, name in enumerate(programme.table.names)
+            name: _stage_options(problem, answer, k, configuration) for k, name in enumerate(programme.table.names)
         },
         runner_up=_runner_up(problem, answer, configuration, best),
         notes=answer.notes,
@@ -132,9 +131,7 @@ def _runner_up(
     return RunnerUp(second_configuration, objective, difference)
 
 
-def _next_best(
-    stages: tuple[StageOptions, ...], answer: Answer, best: Solver
-) -> tuple[Pick, int] | None:
+def _next_best(stages: tuple[StageOptions, ...], answer: Answer, best: Solver) -> tuple[Pick, int] | None:
     """The best pick by the order of the answer's rung, and what that order puts before the loss."""
     if answer.rung in (OPTIMAL, NO_ACCURACY):
         pick = best(stages, answer.sla_ns, answer.limit_cores, answer.reward)

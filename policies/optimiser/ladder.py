@@ -80,9 +80,7 @@ def climb(problem: Problem, best: Solver) -> Answer:
     return _most_throughput(problem, wanted, notes, best)
 
 
-def fastest(
-    stages: Sequence[StageOptions], limit: int | None, reward: int, best: Solver
-) -> tuple[Pick, int] | None:
+def fastest(stages: Sequence[StageOptions], limit: int | None, reward: int, best: Solver) -> tuple[Pick, int] | None:
     """The best of the picks of least planned latency within the cores, and that latency [ns]."""
     if limit is None:
         if not all(stage.rows for stage in stages):

@@ -95,8 +95,7 @@ class Programme:
         """Per stage, the age at which a request is dropped [s]."""
         if self.drop_limits_s is not None:
             return self.drop_limits_s
-        later = len(self.pipeline.stages) - 1
-        return (2 * self.target_s, *(self.target_s,) * later)
+        return self.pipeline.with_limits(self.sla_s, {}).drop_limits_s
 
     @cached_property
     def table(self) -> Table:
@@ -181,9 +180,7 @@ class Problem:
             if wanted is not None:
                 checks.known(f"stage in {key}", wanted, table.names)
         for stage, names in (self.variants or {}).items():
-            checks.known(
-                f"variant of {stage}", names, table.stages[table.names.index(stage)].variants
-            )
+            checks.known(f"variant of {stage}", names, table.stages[table.names.index(stage)].variants)
             if not names:
                 raise PolicyError(f"variants of {stage} are empty; allowed: any of its variants")
         if self.replicas is not None:

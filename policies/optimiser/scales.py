@@ -135,7 +135,4 @@ def accuracy_ranks(stage: Stage) -> dict[str, Fraction]:
     """Variant -> rank of its accuracy: lowest 0 to highest 1, equal ones alike, an only one 1."""
     levels = sorted({variant.accuracy for variant in stage.variants})
     top = len(levels) - 1
-    return {
-        v.name: Fraction(levels.index(v.accuracy), top) if top else Fraction(1)
-        for v in stage.variants
-    }
+    return {v.name: Fraction(levels.index(v.accuracy), top) if top else Fraction(1) for v in stage.variants}

