@@ -153,9 +153,7 @@ class Simulation:
         start_ups = scenario.get("start_up_factors") or [[]] * count
         self.stages = [
             Stage(i, given["variants"], given["drop_limit_s"], first, factors[i], start_ups[i])
-            for i, (given, first) in enumerate(
-                zip(scenario["stages"], scenario["initial"], strict=True)
-            )
+            for i, (given, first) in enumerate(zip(scenario["stages"], scenario["initial"], strict=True))
         ]
         for stage in self.stages:
             for _ in range(stage.configuration["replicas"]):
@@ -167,9 +165,7 @@ class Simulation:
 
     # ---------------------------------------------------------------- time (rules 8 and 9)
 
-    def at(
-        self, time: float, rank: int, stage: Stage, what: Callable[..., None], *args: Any
-    ) -> None:
+    def at(self, time: float, rank: int, stage: Stage, what: Callable[..., None], *args: Any) -> None:
         event = (time, rank, stage.index, self.made, lambda: what(*args))
         heapq.heappush(self.events, event)
         self.made += 1
@@ -397,9 +393,7 @@ class Simulation:
     def result(self) -> dict[str, Any]:
         return {
             "requests": [request_result(request) for request in self.requests],
-            "replicas": [
-                [replica_result(replica) for replica in stage.replicas] for stage in self.stages
-            ],
+            "replicas": [[replica_result(replica) for replica in stage.replicas] for stage in self.stages],
             "queue_integral": [stage.integral for stage in self.stages],
             "end_s": self.now,
         }

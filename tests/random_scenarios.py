@@ -40,9 +40,7 @@ class Maker:
         stages = [self.stage() for _ in range(rng.choice([1, 2, 2, 3, 3, 4]))]
         initial = [self.configuration(stage) for stage in stages]
         interval_s = self.seconds(0.75, 4)
-        surge, unavailable = rng.choice(
-            [(0, 1), (0, 2), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (None, 0), (None, 1)]
-        )
+        surge, unavailable = rng.choice([(0, 1), (0, 2), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (None, 0), (None, 1)])
         sla_s = self.seconds(2, 10)
         made: dict[str, Any] = {
             "arrivals": self.arrivals(),
@@ -72,9 +70,7 @@ class Maker:
     def stage(self) -> dict[str, Any]:
         variants = {}
         for name in "abcd"[: self.rng.randint(1, 4)]:
-            allocations = sorted(
-                self.rng.sample([1, 2, 4], self.rng.randint(1, 2))[: self.core_sizes]
-            )
+            allocations = sorted(self.rng.sample([1, 2, 4], self.rng.randint(1, 2))[: self.core_sizes])
             variants[name] = {
                 "latency_s": {cores: self.latency_s() for cores in allocations},
                 "start_up_s": self.rng.choice([0.0, self.seconds(0.1, 1), self.seconds(0.5, 5)]),
@@ -129,9 +125,7 @@ class Maker:
         return decisions
 
     def delay(self, interval_s: float) -> float:
-        return self.rng.choice(
-            [0.0, 0.0, self.seconds(0.1, 0.5), interval_s, interval_s + self.seconds(0.25, 6)]
-        )
+        return self.rng.choice([0.0, 0.0, self.seconds(0.1, 0.5), interval_s, interval_s + self.seconds(0.25, 6)])
 
     def arrivals(self) -> list[float]:
         """0 to 120 requests below the duration: a steady load, bursts, or one heap."""

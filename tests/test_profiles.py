@@ -352,7 +352,7 @@ def test_a_wrong_variant_is_answered_by_line(
             "treshold_rps",
             (
                 "12: stages[only].treshold_rps: there is no such key here; did you mean "
-                "'threshold_rps'?; allowed: name, task, accuracy_metric, threshold_rps, sla, va"
+                "'threshold_rps'?; allowed: name, task, accuracy_metric, threshold_rps, sla, dr"
             ),
         ),
         (
@@ -544,3 +544,14 @@ def test_importing_profiles_imports_neither_pydantic_nor_yaml_nor_numpy() -> Non
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
     assert answer.stdout.strip() == "set()"
+
+
+def test_drop_limits_are_twice_the_sla_first_and_the_sla_later() -> None:
+    video = profiles.load("video")
+    assert video.drop_limits_s == (13.78, 6.89)
+    limited = video.with_limits(3.445, {"image-classification": 1.5})
+    assert limited.sla_s == 3.445
+    assert [stage.sla_s for stage in limited.stages] == [2.31, 1.135]
+    assert limited.drop_limits_s == (6.89, 1.5)
+    with pytest.raises(ProfileError, match="has no stage 'classification'"):
+        video.with_limits(None, {"classification": 1.0})

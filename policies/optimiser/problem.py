@@ -90,7 +90,7 @@ class Programme:
         """The SLA that is planned for [s]."""
         return self.pipeline.sla_s if self.sla_s is None else self.sla_s
 
-    @property
+    @cached_property
     def drop_limits(self) -> tuple[float, ...]:
         """Per stage, the age at which a request is dropped [s]."""
         if self.drop_limits_s is not None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 
 from studies.report.groups import Group
-from studies.report.plots import Plot, Spec, axis, layout, numbers, time_axis
+from studies.report.plots import TIME, Plot, Spec, axis, layout, numbers, time_axis
 from studies.report.series import Segment, segments
 
 _HUES = (("#d6e6f4", "#08306b"), ("#e2f0d9", "#0d4a26"), ("#fbe3cf", "#7a2c05"), ("#e9e0f1", "#3d1766"))
@@ -40,7 +40,7 @@ def bands(groups: Sequence[Group], duration_s: float, first: str) -> Plot:
         )
         axes[f"xaxis{reference}"] = time_axis(
             duration_s,
-            **({} if last else {"title": ""}),
+            TIME if last else "",
             showticklabels=last,
             anchor=f"y{reference}",
             **({"matches": "x"} if reference else {}),

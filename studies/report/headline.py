@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from studies.report.groups import Group
 from studies.intervals import (
     Estimate,
     estimate,
     paired_change_percent,
     paired_difference,
 )
+from studies.report.groups import Group
 
 MINUS = "−"
 

@@ -79,7 +79,7 @@ def _first_seeds(groups: Sequence[Group]) -> str:
     if all(len(group.runs) == 1 for group in groups):
         return ""
     first = {group.seeds[0] for group in groups}
-    return f" Seed {first.pop()} alone." if len(first) == 1 else " The first seed of each policy alone."
+    return f" Seed {first.pop()} only." if len(first) == 1 else " The first seed of each policy only."
 
 
 def _section(plot: Plot) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from studies.report.groups import Group
 from studies.intervals import Estimate
+from studies.report.groups import Group
 from studies.report.plots import MUTED, Plot, Spec, axis, coloured, faded, layout, note, numbers
 
 HEIGHT = 500
@@ -35,7 +35,7 @@ def plane(groups: Sequence[Group]) -> Plot:
     )
     x_range, y_range = _range(points, "cost_mean_cores"), _range(points, "pas_mean")
     traces = [trace for point in points for trace in _traces(point)]
-    corner = note("◤ cheaper and more accurate", x=0.008, y=0.985, xanchor="left", yanchor="top")
+    corner = note("↖ cheaper and more accurate", x=0.008, y=0.985, xanchor="left", yanchor="top")
     return Plot(
         "plane",
         "Accuracy against cost",
@@ -101,7 +101,7 @@ def _traces(point: Point) -> list[Spec]:
 
 
 def _diameter(point: Point) -> float:
-    """In pixels: the area grows with the violations, from a point that can always be seen, up to a quarter of the requests."""
+    """In pixels: from a point that can always be seen, larger with the violations up to a quarter of the requests."""
     return 10.0 + 26.0 * sqrt(min(point.violations_percent, 25.0) / 25.0)
 
 

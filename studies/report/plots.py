@@ -94,9 +94,9 @@ def axis(title: str = "", **more: object) -> Spec:
     }
 
 
-def time_axis(duration_s: float, **more: object) -> Spec:
+def time_axis(duration_s: float, title: str = TIME, **more: object) -> Spec:
     """The axis of time, which is the same in all plots."""
-    return axis(**{"title": TIME, "range": [0.0, duration_s], "tickformat": ",~f", **more})
+    return axis(title, range=[0.0, duration_s], tickformat=",~f", **more)
 
 
 def layout(height: int, **more: object) -> Spec:

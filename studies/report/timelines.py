@@ -94,17 +94,23 @@ def load(groups: Sequence[Group], duration_s: float, first: str) -> Plot:
 
 
 def _shared(groups: Sequence[Group], column: str, duration_s: float) -> list[tuple[Steps, list[Group]]]:
-    """The lines of a column of the decisions, policies with the same line together; a plan as forecast has no line."""
+    """The lines of a column of the decisions, policies with the same line together; none for a plan as forecast."""
     found: dict[bytes, tuple[Steps, list[Group]]] = {}
     for group in groups:
         line = decided(group.tables["decisions"], column, duration_s)
         forecast = decided(group.tables["decisions"], "forecast_rps", duration_s)
         if line is None:
             continue
-        if column != "forecast_rps" and forecast and np.array_equal(line.value, forecast.value):
+        if column != "forecast_rps" and forecast and _alike(line, forecast):
             continue
         found.setdefault(np.concatenate(line.line).tobytes(), (line, []))[1].append(group)
     return list(found.values())
+
+
+def _alike(plan: Steps, forecast: Steps) -> bool:
+    """Whether a plan is the forecast but for its rounding."""
+    same = len(plan.value) == len(forecast.value)
+    return same and bool(np.all(np.abs(plan.value - forecast.value) <= 0.5))
 
 
 def cores(groups: Sequence[Group], duration_s: float, first: str) -> Plot:
@@ -212,8 +218,8 @@ def latency(groups: Sequence[Group], duration_s: float, sla_s: float, first: str
     return Plot(
         "latency",
         "Latency over time",
-        f"Median (thick) and 99 % quantile (thin) of the completed requests that arrived in each {bin_s(duration_s):g} s; "
-        f"above the dashed line they were late.{first}",
+        f"Median (thick) and 99 % quantile (thin) of the completed requests by arrival, per {bin_s(duration_s):g} s: late above "
+        f"the dashed line; a gap where none completed.{first}",
         traces,
         grid.layout,
     )
@@ -295,8 +301,8 @@ def distribution(groups: Sequence[Group], sla_s: float) -> Plot:
     return Plot(
         "distribution",
         "Distribution of the latency",
-        "Share of all requests answered within a latency (logarithmic); where a curve crosses the dashed line is its share "
-        f"within the SLA, and dropped requests keep it below 100 %.{pooled}",
+        "Share of all requests answered within a latency (logarithmic): at the dashed line, the share within the SLA; "
+        f"requests never answered keep a curve below 100 %.{pooled}",
         traces,
         layout(
             440,
