@@ -160,6 +160,28 @@ def test_a_batch_decided_takes_effect_in_the_queue_at_once() -> None:
     assert seen(result, "start") == [2]
 
 
+def test_every_timer_but_the_last_is_silent() -> None:
+    # 0 and 1 leave as a pair at 1; 2 is expired from 4.5 on, and found when it is due at 6.5, not at 5.
+    result = run([0, 1, 1.5], [stage(drop_limit_s=3)], [wanted(replicas=2, batch=2, timeout_s=5)])
+    assert seen(result, "start") == [1, 1, None]
+    assert drops(result) == {2: (0, 6.5)}
+
+
+def test_a_decision_that_changes_nothing_is_followed_by_an_attempt() -> None:
+    same = wanted(batch=2, timeout_s=5)
+    result = run([0], [stage(drop_limit_s=1)], [same], {2.0: [same]})
+    assert drops(result) == {0: (0, 2)}
+
+
+def test_a_draining_replicas_completion_is_followed_by_an_attempt() -> None:
+    # Replica 1 goes at 1, busy until 6. Replica 0 is free at 2 and request 2 waits there for a pair.
+    fewer = {1.0: [wanted(batch=2, timeout_s=8)]}
+    stages = [stage(drop_limit_s=2)]
+    result = run([0, 0, 3], stages, [wanted(replicas=2)], fewer, factors=[[2.0, 6.0]])
+    assert lives(result) == [(0, 0, None, None), (0, 0, 1, 6)]
+    assert drops(result) == {2: (0, 6)}
+
+
 # -------------------------------------------------------------------- rule 3: service
 
 
@@ -184,6 +206,14 @@ def test_a_request_at_its_limit_is_served_and_one_beyond_is_dropped_alone() -> N
 def test_a_limit_counts_from_the_arrival_at_the_pipeline() -> None:
     result = run([0], [stage(latency_s=3), stage(drop_limit_s=2)], [wanted(), wanted()])
     assert drops(result) == {0: (1, 3)}
+
+
+def test_limits_and_timeouts_are_single_additions_of_doubles() -> None:
+    # 0.2 + 0.6 is 0.8, though 0.8 - 0.2 is more than 0.6; 0.2 + 0.5 is 0.7, though 0.7 - 0.2 < 0.5.
+    result = run([0, 0.2], [stage(latency_s=0.8, drop_limit_s=0.6)], [wanted()])
+    assert seen(result, "start") == [0, 0.8]
+    result = run([0.2], [stage()], [wanted(batch=2, timeout_s=0.5)])
+    assert seen(result, "start") == [0.7]
 
 
 def test_a_batch_is_dropped_whole_by_its_oldest_or_one_by_one() -> None:
@@ -253,6 +283,12 @@ def test_surplus_goes_starting_first_then_idle_then_busy_highest_first() -> None
     assert [removed for _, _, removed, _ in lives(fewer)] == [None, None, None, 3]
 
 
+def test_an_idle_replica_goes_before_a_busy_one_of_a_higher_number() -> None:
+    fewer = {3.0: [wanted()]}
+    result = run([0, 0], [stage()], [wanted(replicas=2)], fewer, factors=[[1.0, 9.0]])
+    assert lives(result) == [(0, 0, 3, 3), (0, 0, None, None)]
+
+
 def test_going_back_makes_what_remains_current_and_removes_what_was_starting() -> None:
     there_and_back = MIXED | {2.0: [wanted(replicas=2)]}
     result = run([], [stage()], [wanted(replicas=2)], there_and_back)
@@ -294,6 +330,38 @@ def test_an_arrival_is_seen_by_an_application_of_its_instant_before_its_own_atte
 def test_a_completion_of_the_instant_sees_the_arrival_and_the_old_configuration() -> None:
     held = {2.0: [wanted(batch=2, timeout_s=5)]}
     assert seen(run([0, 2], [stage(latency_s=2)], [wanted()], held), "start") == [0, 2]
+
+
+def test_a_completion_comes_before_a_delivery_of_its_instant() -> None:
+    # Stage 1 receives at 2, 3 and 4, and is free again at 4: it takes request 1 before 2 is there.
+    initial = [wanted(replicas=3), wanted(batch=2)]
+    result = run([0, 1, 2], [stage(), stage(latency_s=2)], initial, hop_s=1.0)
+    assert seen(result, "start", 1) == [2, 4, 6]
+
+
+def test_an_earlier_stage_completes_before_a_later_one() -> None:
+    # At 3 stage 0 finishes request 2 and stage 1 request 0: requests 1 and 2 leave together.
+    result = run([0, 1, 2], [stage(), stage(latency_s=2)], [wanted(), wanted(batch=2)])
+    assert seen(result, "start", 1) == [1, 3, 3]
+
+
+def test_completions_of_a_stage_come_in_the_order_their_batches_started() -> None:
+    # Both finish at 2, the one started at 0 on replica 0 first.
+    initial = [wanted(replicas=2), wanted()]
+    result = run([0, 1], [stage(), stage()], initial, factors=[[2.0], []])
+    assert seen(result, "start", 1) == [2, 3]
+
+
+def test_an_activation_comes_before_an_application_of_its_instant() -> None:
+    # Replica 2 is ready at 3, 1 goes and 3 is created; going back then removes 3 and creates 4.
+    result = run([], [stage()], [wanted(replicas=2)], MIXED | {3.0: [wanted(replicas=2)]})
+    assert lives(result) == [
+        (0, 0, None, None),
+        (0, 0, 3, 3),
+        (1, 3, 5, 5),
+        (3, None, 3, 3),
+        (3, 5, None, None),
+    ]
 
 
 def test_a_replica_without_start_up_is_ready_in_the_instant_of_its_creation() -> None:
@@ -345,6 +413,12 @@ def test_eager_batches_go_round_and_wait_at_their_replica() -> None:
     assert seen(result, "replica") == [0, 1, 0, 1]
     assert seen(result, "start") == [0, 0, 6, 2]
     assert seen(result, "batch_id") == [0, 1, 3, 2]
+
+
+def test_a_waiting_batch_starts_before_a_new_one_is_formed() -> None:
+    # At 2 replica 0 is free, request 1 waits at it and request 2 is in the queue.
+    result = run([0, 0, 2], [stage(latency_s=2)], [wanted()], dispatch="eager")
+    assert seen(result, "start") == [0, 2, 4]
 
 
 def test_the_round_goes_on_from_the_last_replica_chosen_though_it_is_idle() -> None:

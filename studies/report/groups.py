@@ -85,6 +85,6 @@ def by_policy(runs: Sequence[RunData]) -> tuple[Group, ...]:
 
 def _labels(policies: Sequence[str]) -> dict[str, str]:
     """Names without the folders of a policy's file, unless two would then be the same."""
-    short = [policy.rsplit("/", 1)[-1] for policy in policies]
+    short = [policy.rsplit("/", 1)[-1] if ".py:" in policy else policy for policy in policies]
     names = short if len(set(short)) == len(short) else policies
     return {policy: escape(name, quote=False) for policy, name in zip(policies, names, strict=True)}

@@ -96,15 +96,16 @@ def _against(one: Group, other: Group) -> str:
         return "no seed in common"
     pas = paired_difference(one.values("pas_mean"), other.values("pas_mean"))
     cost = paired_change_percent(one.values("cost_mean_cores"), other.values("cost_mean_cores"))
-    rates = [
-        {seed: 100.0 * (value or 0.0) for seed, value in group.values("sla_violation_rate").items()}
-        for group in (one, other)
-    ]
-    violations = paired_difference(*rates)
+    rates = paired_difference(_violations_percent(one), _violations_percent(other))
     return (
-        f"{_signed(pas, 2)} PAS at {_signed(cost, 1)} % cost and "
-        f"{_signed(violations, 2)} percentage points of SLA violations"
+        f"{_signed(pas, 2, ' PAS')}{' at' if pas else ','} {_signed(cost, 1, ' % cost')} "
+        f"and {_signed(rates, 2, ' percentage points of SLA violations')}"
     )
+
+
+def _violations_percent(group: Group) -> dict[int, float | None]:
+    rates = group.values("sla_violation_rate")
+    return {seed: None if rate is None else 100.0 * rate for seed, rate in rates.items()}
 
 
 def _column(column: Column, groups: Sequence[Group]) -> list[str]:
@@ -142,15 +143,15 @@ def _number(value: float, decimals: int) -> str:
     return text if any(digit in "123456789" for digit in text) else text.removeprefix(MINUS)
 
 
-def _signed(value: Estimate | None, decimals: int) -> str:
-    """A difference with its sign and its interval."""
+def _signed(value: Estimate | None, decimals: int, unit: str) -> str:
+    """A difference with its sign, its interval and its unit."""
     if value is None:
-        return "an unknown"
+        return f"no{unit.replace(' %', '')} to compare"
     text = _number(value.mean, decimals)
-    text = text if text.startswith(MINUS) else f"+{text}"
-    if not value.has_interval:
-        return text
-    return f"{text} [{_number(value.low, decimals)}, {_number(value.high, decimals)}]"
+    text = f"+{text}" if value.mean > 0.0 and text.strip("0.") else text
+    if value.has_interval:
+        text += f" [{_number(value.low, decimals)}, {_number(value.high, decimals)}]"
+    return text + unit
 
 
 def _listed(seeds: Sequence[int]) -> str:

@@ -45,7 +45,7 @@ def plane(groups: Sequence[Group]) -> Plot:
             HEIGHT,
             xaxis=axis("cost: mean of existing cores", range=x_range),
             yaxis=axis("PAS (x 100)", range=y_range),
-            annotations=[corner, *_names(points, x_range, y_range)],
+            annotations=[corner, *(_names(points, x_range, y_range) or [note("nothing completed", x=0.5, y=0.5)])],
         ),
     )
 
@@ -117,7 +117,7 @@ def _range(points: Sequence[Point], figure: str) -> list[float]:
     if not values:
         return [0.0, 1.0]
     low, high = min(values), max(values)
-    room = max(0.2 * (high - low), 0.02 * abs(high), 0.05)
+    room = max(0.2 * (high - low), 0.06 * abs(high), 0.05)
     return [round(max(low - room, 0.0), 4), round(high + room, 4)]
 
 
@@ -126,7 +126,7 @@ def _range(points: Sequence[Point], figure: str) -> list[float]:
 
 @dataclass(frozen=True)
 class _Box:
-    """A rectangle in pixels of a plot of common width."""
+    """A rectangle in pixels of a plot on a narrow screen: on a wider one there is only more room."""
 
     left: float
     bottom: float
@@ -139,58 +139,61 @@ class _Box:
         return max(across, 0.0) * max(up, 0.0)
 
 
-_WIDTH, _INNER_HEIGHT = 960.0, HEIGHT - 90.0
-_SIDES = (("left", "middle"), ("right", "middle"), ("center", "bottom"), ("center", "top"))
+_WIDTH, _INNER_HEIGHT = 700.0, HEIGHT - 90.0
+_FRAME = _Box(0.0, 0.0, _WIDTH, _INNER_HEIGHT)
+_CORNER = _Box(0.0, _INNER_HEIGHT - 24.0, 190.0, 24.0)
+_NAME_HEIGHT = 32.0
+_SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
+"""Where a name may stand from its point, across and up, the best first."""
 
 
 def _names(points: Sequence[Point], x_range: Sequence[float], y_range: Sequence[float]) -> list[Spec]:
-    """The policies' names, each at the side of its point where it hides least of the other points and names."""
-
-    def place(point: Point) -> tuple[float, float]:
-        x = (point.cost.mean - x_range[0]) / (x_range[1] - x_range[0]) * _WIDTH
-        return x, (point.pas.mean - y_range[0]) / (y_range[1] - y_range[0]) * _INNER_HEIGHT
-
-    corner = _Box(0.0, _INNER_HEIGHT - 24.0, 190.0, 24.0)
-    taken = [corner]
-    for point in points:
-        (x, y), size = place(point), _diameter(point)
-        taken.append(_Box(x - size / 2, y - size / 2, size, size))
-        taken += _bars(point, x, y, x_range, y_range)
-    names: list[Spec] = []
-    for point in points:
-        (x, y), away = place(point), _diameter(point) / 2 + 6.0
-        width, height = max(7.2 * len(point.group.label), 118.0), 32.0
-        boxes = [
-            _Box(x + away, y - height / 2, width, height),
-            _Box(x - away - width, y - height / 2, width, height),
-            _Box(x - width / 2, y + away, width, height),
-            _Box(x - width / 2, y - away - height, width, height),
+    """The policies' names, each at the side of its point where it hides least of points, intervals and names."""
+    x_pixels, y_pixels = _WIDTH / (x_range[1] - x_range[0]), _INNER_HEIGHT / (y_range[1] - y_range[0])
+    places = [((point.cost.mean - x_range[0]) * x_pixels, (point.pas.mean - y_range[0]) * y_pixels) for point in points]
+    taken = [_CORNER]
+    for point, (x, y) in zip(points, places, strict=True):
+        radius, across, up = _diameter(point) / 2, _half(point.cost) * x_pixels, _half(point.pas) * y_pixels
+        taken += [_around(x, y, *half) for half in ((radius, radius), (across, 3.0), (3.0, up))]
+    names = []
+    for point, (x, y) in zip(points, places, strict=True):
+        boxes = [_beside(point, x, y, side) for side in _SIDES]
+        hidden = [
+            sum(box.overlap(other) for other in taken) + 4.0 * (box.width * box.height - box.overlap(_FRAME))
+            for box in boxes
         ]
-        inside = _Box(0.0, 0.0, _WIDTH, _INNER_HEIGHT)
-        hidden = [sum(box.overlap(other) for other in taken) + width * height - box.overlap(inside) for box in boxes]
         best = hidden.index(min(hidden))
         taken.append(boxes[best])
-        names.append(_name(point, _SIDES[best], away))
+        names.append(_name(point, _SIDES[best]))
     return names
-
-
-def _bars(point: Point, x: float, y: float, x_range: Sequence[float], y_range: Sequence[float]) -> list[_Box]:
-    """The intervals of a point at x, y."""
-    across, up = (
-        _half(value) / (bounds[1] - bounds[0]) * pixels
-        for value, bounds, pixels in ((point.cost, x_range, _WIDTH), (point.pas, y_range, _INNER_HEIGHT))
-    )
-    return [_Box(x - across, y - 4, 2 * across, 8), _Box(x - 4, y - up, 8, 2 * up)]
 
 
 def _half(value: Estimate) -> float:
     return value.high - value.mean if value.has_interval else 0.0
 
 
-def _name(point: Point, side: tuple[str, str], away: float) -> Spec:
-    across, up = side
-    shift = {"left": (away, 0.0), "right": (-away, 0.0)}.get(across, (0.0, away if up == "bottom" else -away))
+def _around(x: float, y: float, across: float, up: float) -> _Box:
+    return _Box(x - across, y - up, 2 * across, 2 * up)
+
+
+def _shift(point: Point, side: tuple[int, int]) -> tuple[float, float]:
+    """From a point to its name's nearest corner or side, in pixels: clear of the point, or of its bars."""
+    away = _diameter(point) / 2 + 6.0
+    away = away if 0 in side else max(0.5 * away, 5.0)
+    return side[0] * away, side[1] * away
+
+
+def _beside(point: Point, x: float, y: float, side: tuple[int, int]) -> _Box:
+    width = max(7.2 * len(point.group.label), 118.0)
+    across, up = _shift(point, side)
+    left = x + across + width * (side[0] - 1) / 2
+    return _Box(left, y + up + _NAME_HEIGHT * (side[1] - 1) / 2, width, _NAME_HEIGHT)
+
+
+def _name(point: Point, side: tuple[int, int]) -> Spec:
+    across, up = _shift(point, side)
     group = point.group
+    anchor = ("center", "left", "right")[side[0]]
     violations = f'<span style="color:{MUTED}">{point.violations_percent:.2f} % violations</span>'
     return note(
         f"{coloured(group.label, group.colour)}<br>{violations}",
@@ -198,9 +201,9 @@ def _name(point: Point, side: tuple[str, str], away: float) -> Spec:
         yref="y",
         x=round(point.cost.mean, 5),
         y=round(point.pas.mean, 5),
-        xanchor=across,
-        yanchor=up,
-        align="center" if across == "center" else across,
-        xshift=round(shift[0], 1),
-        yshift=round(shift[1], 1),
+        xanchor=anchor,
+        yanchor=("middle", "bottom", "top")[side[1]],
+        align=anchor,
+        xshift=round(across, 1),
+        yshift=round(up, 1),
     )

@@ -218,8 +218,8 @@ def latency(groups: Sequence[Group], duration_s: float, sla_s: float, first: str
     return Plot(
         "latency",
         "Latency over time",
-        f"Median (thick) and 99 % quantile (thin) of the completed requests by arrival, per {bin_s(duration_s):g} s: late above "
-        f"the dashed line; a gap where none completed.{first}",
+        f"Median (thick) and 99 % quantile (thin) of the requests that arrived in each {bin_s(duration_s):g} s and "
+        f"completed; late above the dashed line, a gap where none completed.{first}",
         traces,
         grid.layout,
     )
@@ -297,7 +297,7 @@ def distribution(groups: Sequence[Group], sla_s: float) -> Plot:
         )
     traces.append(key(f"SLA {sla_s:.4g} s", "sla", line={"color": SLA_COLOUR, "dash": "dash", "width": 1.2}))
     pooled = " Seeds together." if any(len(group.runs) > 1 for group in groups) else ""
-    empty = [] if len(fastest) > 1 else [note("nothing completed", x=0.5, y=0.5)]
+    empty = [] if len(fastest) > 1 else [note("nothing completed", x=0.3, y=0.5)]
     return Plot(
         "distribution",
         "Distribution of the latency",
