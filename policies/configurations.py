@@ -1,12 +1,17 @@
-"""Configurations of a pipeline: what one may be, and the lightest one."""
+"""What a policy may answer: decisions and configurations, checked, and the lightest configuration of a pipeline."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 
-from policies.interface import Configuration, PolicyError, StageConfiguration
+from policies import checks
+from policies.interface import Configuration, Decision, PolicyError, StageConfiguration
 from policies.scale_only import lightest
-from profiles import Pipeline
+from profiles import Pipeline, Stage
+
+MOST_REPLICAS = 10_000
+"""The most replicas of a stage: more is a policy's mistake, which would take all memory before it is seen."""
 
 
 def lightest_configuration(pipeline: Pipeline) -> Configuration:
@@ -23,38 +28,73 @@ def lightest_configuration(pipeline: Pipeline) -> Configuration:
     }
 
 
-def check_configuration(pipeline: Pipeline, configuration: Configuration) -> None:
+def check_decision(pipeline: Pipeline, decision: object) -> Decision:
+    """`decision` itself; PolicyError where it is none that every backend could carry out and a journal hold.
+
+    That is: a configuration that the pipeline can have, numbers that are finite, notes that are texts.
+    """
+    if not isinstance(decision, Decision):
+        raise PolicyError(f"decide returned {type(decision).__name__}, not a policies.Decision")
+    check_configuration(pipeline, decision.configuration)
+    if not isinstance(decision.memory, Mapping):
+        raise PolicyError(f"memory {decision.memory!r}; allowed: a mapping, {{}} for none")
+    numbers = {"forecast_rps": decision.forecast_rps, "planned_load_rps": decision.planned_load_rps}
+    if decision.objective is not None:
+        if not isinstance(decision.objective, Mapping):
+            raise PolicyError(f"objective {decision.objective!r}; allowed: a mapping of names to numbers, or None")
+        numbers |= {f"objective {name!r}": value for name, value in decision.objective.items()}
+    for name, value in numbers.items():
+        if value is not None and not _is_finite(value):
+            raise PolicyError(f"{name} {value!r}; allowed: a finite number, or None")
+    if not isinstance(decision.rung, str) or not isinstance(decision.binding, str | None):
+        raise PolicyError(f"rung {decision.rung!r}, binding {decision.binding!r}; allowed: texts, binding or None")
+    if not isinstance(decision.feasible, bool):
+        raise PolicyError(f"feasible {decision.feasible!r}; allowed: True or False")
+    if not isinstance(decision.notes, tuple) or not all(isinstance(note, str) for note in decision.notes):
+        raise PolicyError(f"notes {decision.notes!r}; allowed: a tuple of texts")
+    return decision
+
+
+def check_configuration(pipeline: Pipeline, configuration: object) -> None:
     """Raise PolicyError for a configuration that this pipeline cannot have, naming stage, value and what is allowed."""
     expected = [stage.name for stage in pipeline.stages]
-    if not isinstance(configuration, Mapping) or sorted(configuration) != sorted(expected):
-        given = sorted(configuration) if isinstance(configuration, Mapping) else configuration
-        raise PolicyError(f"the configuration names the stages {given}; the pipeline has {expected}")
+    if not isinstance(configuration, Mapping) or set(configuration) != set(expected):
+        given = list(configuration) if isinstance(configuration, Mapping) else configuration
+        raise PolicyError(f"the configuration names the stages {given!r}; the pipeline has {expected}")
     for stage in pipeline.stages:
-        wanted = configuration[stage.name]
-        variants = [variant.name for variant in stage.variants]
-        if wanted.variant not in variants:
-            raise PolicyError(
-                f"stage {stage.name!r}: unknown variant {wanted.variant!r}; allowed: {', '.join(variants)}"
-            )
-        variant = stage.variant(wanted.variant)
-        if wanted.cores not in variant.cores:
-            raise PolicyError(
-                f"stage {stage.name!r}: {wanted.cores} cores are not profiled for "
-                f"{variant.name!r}; allowed: {', '.join(map(str, variant.cores))}"
-            )
-        largest = variant.max_batch(wanted.cores)
-        if not (_is_whole(wanted.batch) and 1 <= wanted.batch <= largest):
-            raise PolicyError(
-                f"stage {stage.name!r}: batch {wanted.batch!r}; allowed for {variant.name!r}: "
-                f"whole numbers from 1 to {largest}"
-            )
-        if not (_is_whole(wanted.replicas) and wanted.replicas >= 1):
-            raise PolicyError(f"stage {stage.name!r}: replicas {wanted.replicas!r}; allowed: whole numbers from 1")
-        if not 0.0 <= wanted.batch_timeout_s < float("inf"):
-            raise PolicyError(
-                f"stage {stage.name!r}: batch_timeout_s {wanted.batch_timeout_s!r}; allowed: finite seconds from 0"
-            )
+        try:
+            _check_stage(stage, configuration[stage.name])
+        except PolicyError as error:
+            raise PolicyError(f"stage {stage.name!r}: {error}") from None
+
+
+def _check_stage(stage: Stage, wanted: object) -> None:
+    if not isinstance(wanted, StageConfiguration):
+        raise PolicyError(f"{wanted!r} is no policies.StageConfiguration")
+    variants = [variant.name for variant in stage.variants]
+    if wanted.variant not in variants:
+        raise PolicyError(
+            f"unknown variant {wanted.variant!r}{checks.nearest(wanted.variant, variants)}; "
+            f"allowed: {', '.join(variants)}"
+        )
+    variant = stage.variant(wanted.variant)
+    if not (_is_whole(wanted.cores) and wanted.cores in variant.cores):
+        raise PolicyError(
+            f"{wanted.cores!r} cores are not profiled for {variant.name!r}; "
+            f"allowed: {', '.join(map(str, variant.cores))}"
+        )
+    largest = variant.max_batch(wanted.cores)
+    if not (_is_whole(wanted.batch) and 1 <= wanted.batch <= largest):
+        raise PolicyError(f"batch {wanted.batch!r}; allowed for {variant.name!r}: ints from 1 to {largest}")
+    if not (_is_whole(wanted.replicas) and 1 <= wanted.replicas <= MOST_REPLICAS):
+        raise PolicyError(f"replicas {wanted.replicas!r}; allowed: ints from 1 to {MOST_REPLICAS}")
+    if not (_is_finite(wanted.batch_timeout_s) and wanted.batch_timeout_s >= 0.0):
+        raise PolicyError(f"batch_timeout_s {wanted.batch_timeout_s!r}; allowed: finite seconds from 0")
 
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)

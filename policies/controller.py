@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
+from typing import Any
 
-from policies.configurations import check_configuration
+from policies import plugins
+from policies.configurations import check_decision
 from policies.interface import (
     Applied,
     Backend,
@@ -51,13 +54,20 @@ class Controller:
         self._memory: Memory = {} if memory is None else memory
 
     def decide(self, observation: Observation) -> Decision:
-        """The policy's decision, checked. Raises PolicyError where it cannot be carried out by any backend."""
-        decision = self._policy.decide(observation, self._memory)
-        if not isinstance(decision, Decision):
-            raise PolicyError(
-                f"{type(self._policy).__name__}.decide returned {type(decision).__name__}, not a policies.Decision"
-            )
-        check_configuration(self._pipeline, decision.configuration)
+        """The policy's decision, checked; its memory is what a journal holds of it.
+
+        Raises PolicyError, naming the step, where it cannot be carried out by any backend, and for an error in a user's
+        own file, naming the line.
+        """
+        try:
+            decision = check_decision(self._pipeline, self._policy.decide(observation, self._memory))
+            decision = replace(decision, memory=_as_in_a_journal(decision.memory))
+        except Exception as error:
+            place = plugins._origin(error)
+            if not place and not isinstance(error, PolicyError):
+                raise  # a mistake of ours, whose traceback is wanted
+            text = str(error) if isinstance(error, PolicyError) else f"{type(error).__name__}: {error}"
+            raise PolicyError(f"step {observation.step} (at {observation.time_s:g} s): {place}{text}") from error
         self._memory = decision.memory
         return decision
 
@@ -68,3 +78,12 @@ class Controller:
         self._journal.decided(Entry(observation, decision))
         self._journal.answered(backend.apply(decision.configuration))
         return self._journal.entries[-1]
+
+
+def _as_in_a_journal(memory: Memory) -> Memory:
+    """The memory as it comes back from a journal, so that a resumed controller goes on as a running one would."""
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(memory, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise PolicyError(f"memory {memory!r}; allowed: what JSON can hold: {error}") from None
+    return plain

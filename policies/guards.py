@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from policies import checks
+from policies.configurations import check_decision
 from policies.interface import (
     Decision,
     Memory,
@@ -22,14 +24,14 @@ class Bounds:
     """Keeps every stage within a least and a greatest number of replicas."""
 
     policy: Policy
+    pipeline: Pipeline
     min_replicas: int = 1
     max_replicas: int | None = None
 
     def __post_init__(self) -> None:
-        if self.min_replicas < 1:
-            raise PolicyError(f"min_replicas {self.min_replicas}; allowed: from 1")
-        if self.max_replicas is not None and self.max_replicas < self.min_replicas:
-            raise PolicyError(f"max_replicas {self.max_replicas}; allowed: from min_replicas {self.min_replicas}")
+        checks.integer("min_replicas", self.min_replicas)
+        if self.max_replicas is not None:
+            checks.integer("max_replicas", self.max_replicas, at_least=self.min_replicas)
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -37,7 +39,7 @@ class Bounds:
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The policy's decision with every number of replicas brought within the bounds."""
-        decision = self.policy.decide(observation, memory)
+        decision = check_decision(self.pipeline, self.policy.decide(observation, memory))
         replicas = {stage: self._bounded(wanted.replicas) for stage, wanted in decision.configuration.items()}
         return _with_replicas(decision, replicas, "bounds")
 
@@ -62,11 +64,13 @@ class CoreLimit:
         return reads(self.policy)
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
-        """The policy's decision, cut down to the limit."""
-        decision = self.policy.decide(observation, memory)
+        """The policy's decision, cut down to the limit. PolicyError for a limit below 1."""
+        decision = check_decision(self.pipeline, self.policy.decide(observation, memory))
         limit_cores = observation.limit_cores
         if limit_cores is None:
             return decision
+        if limit_cores < 1:
+            raise PolicyError(f"a core limit of {limit_cores}; allowed: from 1, or None for no limit")
         configuration = dict(decision.configuration)
         wanted_cores = _total_cores(configuration)
         while _total_cores(configuration) > limit_cores:

@@ -44,7 +44,7 @@ def from_line(line: str, where: str = "journal") -> Entry:
         raise PolicyError(f"{where}: not a line of JSON: {error}") from None
     except KeyError as error:
         raise PolicyError(f"{where}: the key {error} is missing") from None
-    except (TypeError, AttributeError, ValueError) as error:
+    except (TypeError, AttributeError, ValueError, RecursionError) as error:
         raise PolicyError(f"{where}: not a journal entry: {error}") from None
 
 
@@ -58,12 +58,19 @@ def read(lines: Iterable[str], where: str = "journal") -> Iterator[Entry]:
 def replay(pipeline: Pipeline, policy: Policy, entries: Iterable[Entry]) -> Iterator[Entry]:
     """What `policy` would have decided on what was seen, step by step, starting from an empty memory.
 
-    Raises PolicyError by name for a field that the policy reads and the journal lacks.
+    Raises PolicyError for a journal of a pipeline with other stages, and by name for a field that the policy reads and
+    the journal lacks.
     """
     controller = Controller(pipeline, policy, Journal())
     wanted = reads(policy)
+    stages = {stage.name for stage in pipeline.stages}
     for entry in entries:
         observation = entry.observation
+        if observation.stages.keys() != stages:
+            raise PolicyError(
+                f"the journal is of {observation.pipeline!r} with the stages {', '.join(observation.stages)}, not of "
+                f"{pipeline.name!r}"
+            )
         missing = [field for field in wanted if not _has(observation, field)]
         if missing:
             raise PolicyError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 
@@ -21,17 +22,20 @@ class LoadView:
     """Per-second counts of requests around any moment of a run, the time before its start included.
 
     `history_rps` holds the counts of the seconds before the run, newest last. Where there is none, the first ten
-    seconds of the run stand for it, repeated (rule 9); seconds before a history that is shorter than asked have no
-    sample (NaN).
+    seconds of the run stand for it, repeated (rule 9; of a shorter run its whole seconds, one at least); seconds before
+    a history that is shorter than asked have no sample (NaN).
     """
 
-    def __init__(self, arrivals_s: FloatArray, history_rps: FloatArray, history_s: int) -> None:
+    def __init__(
+        self, arrivals_s: FloatArray, history_rps: FloatArray, history_s: int, duration_s: float = inf
+    ) -> None:
         self._arrivals_s = arrivals_s
         self._history_s = history_s
         history = np.asarray(history_rps, dtype=np.float64)
         if not len(history):
-            first_ten = np.histogram(arrivals_s, bins=np.arange(11))[0].astype(np.float64)
-            history = np.tile(first_ten, history_s // 10 + 1)
+            seconds = int(max(1.0, min(10.0, duration_s)))
+            first = np.diff(np.searchsorted(arrivals_s, np.arange(seconds + 1))).astype(np.float64)
+            history = np.tile(first, history_s // seconds + 1)
         padded = np.concatenate([np.full(history_s, np.nan), history])
         self._history = padded[len(padded) - history_s :]
 

@@ -7,8 +7,8 @@ queue.
 from __future__ import annotations
 
 from sim import rules
-from sim.environment import NEVER
 from sim.replicas import Replica, WaitingBatch
+from sim.rules import NEVER
 from sim.stage import Stage
 
 

@@ -9,8 +9,9 @@ from math import exp
 from policies import StageConfiguration
 from sim import streams
 from sim.eager import EagerStage
-from sim.environment import APPLICATION, CLOSING, CONTROL, Environment, Happening
+from sim.environment import Environment, Happening
 from sim.model import FloatArray, StageModel, World
+from sim.rules import APPLICATION, CLOSING, CONTROL
 from sim.stage import Stage
 
 

@@ -14,11 +14,6 @@ from typing import Any
 
 import simpy
 
-COMPLETION, DELIVERY, REPLICA, CONTROL, APPLICATION, TIMER, CLOSING = range(7)
-"""The ranks of what happens within one instant, first to last."""
-
-NEVER = float("inf")
-
 
 class Happening:
     """An event in SimPy's eyes, reusable: the same object is scheduled again once it has happened."""

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from policies import ReplicaCounts, StageConfiguration
 from sim import rules
-from sim.environment import NEVER, Happening
+from sim.environment import Happening
 from sim.model import ServiceTime, StageModel, World
+from sim.rules import NEVER
 
 Batch = list[int]
 """The requests of one batch, by number, in queue order."""

@@ -1,6 +1,6 @@
 """The model's rules as pure functions of numbers.
 
-Written once: the SimPy engine calls them, a compiled engine can compile them as they are, and a live gateway obeys them
+Written once: the SimPy engine calls them, the compiled engine compiles them as they are, and a live gateway obeys them
 with real clocks. All times are absolute seconds; each comparison is made with one addition, so that every caller gets
 the same double.
 """
@@ -8,6 +8,12 @@ the same double.
 from __future__ import annotations
 
 from typing import NamedTuple
+
+COMPLETION, DELIVERY, REPLICA, CONTROL, APPLICATION, TIMER, CLOSING = range(7)
+"""The ranks of what happens within one instant, first to last."""
+
+NEVER = float("inf")
+"""A moment that does not come."""
 
 
 def is_expired(now_s: float, arrival_s: float, limit_s: float) -> bool:

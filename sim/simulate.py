@@ -67,7 +67,7 @@ def simulate_policy(
     """
     journal = Journal()
     controller = Controller(pipeline, policy, journal)
-    load = LoadView(arrivals_s, history_rps, control.history_s)
+    load = LoadView(arrivals_s, history_rps, control.history_s, world.duration_s)
     fields = {*control.fields, *reads(policy)}
     initial = control.initial
     if initial is None:

@@ -16,9 +16,10 @@ from math import exp, fsum
 
 from policies import StageConfiguration
 from sim import rules
-from sim.environment import COMPLETION, DELIVERY, NEVER, REPLICA, TIMER, Environment, Happening
+from sim.environment import Environment, Happening
 from sim.model import StageModel, World
 from sim.replicas import Batch, Replica, ReplicaSet
+from sim.rules import COMPLETION, DELIVERY, NEVER, REPLICA, TIMER
 
 
 @dataclass(slots=True)

@@ -7,19 +7,17 @@ from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
-import profiles
 from policies import (
     Entry,
     Explanation,
     Planner,
-    create,
     explain_problem,
     read_journal,
     replay_journal,
     to_line,
 )
 from studies.errors import ScenarioError
-from studies.run import prepare
+from studies.run import guarded, prepare
 from studies.scenario import Scenario
 
 
@@ -58,18 +56,22 @@ class Replayed:
         return map(to_line, self.replayed)
 
 
-def replay(journal: Path, pipeline_name: str, policy_name: str) -> Replayed:
-    """Ask a policy on every observation of a recorded journal, with its own memory from step to step.
+def replay(journal: Path, scenario: Scenario) -> Replayed:
+    """Ask a scenario's policy, its guards included, on every observation of a recorded journal.
 
-    Raises ScenarioError for a file that cannot be read, PolicyError for one that is no journal.
+    The policy has its own memory from step to step. Raises ScenarioError for a file that cannot be read, PolicyError
+    for one that is no journal or lacks what the policy reads, and as `prepare`.
     """
-    pipeline = profiles.load(pipeline_name)
-    policy = create(policy_name, pipeline)
+    prepared = prepare(scenario)
+    policy = guarded(prepared.policy, scenario, prepared.pipeline)
     try:
         text = journal.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ScenarioError(f"{journal}: cannot be read: {error}") from None
+    except UnicodeDecodeError:
+        raise ScenarioError(f"{journal}: not a text file (UTF-8)") from None
+    except OSError as error:
+        raise ScenarioError(f"{journal}: cannot be read: {error.strerror}") from None
     recorded = tuple(read_journal(text.splitlines(), str(journal)))
     if not recorded:
         raise ScenarioError(f"{journal}: holds no entries")
-    return Replayed(policy_name, recorded, tuple(replay_journal(pipeline, policy, recorded)))
+    replayed = replay_journal(prepared.pipeline, policy, recorded)
+    return Replayed(scenario.policy.name, recorded, tuple(replayed))

@@ -10,6 +10,7 @@ import traces
 from sim import stream
 from studies.errors import ScenarioError
 from traces import Trace
+from traces.catalogue import ENVIRONMENT
 
 Windows = tuple[tuple[float, float], ...]
 """Windows of a trace, each (start_s, end_s), joined in this order."""
@@ -36,7 +37,7 @@ class Load:
 
     def trace(self) -> Trace:
         """The load itself. Raises TraceError for a name, file, window or factor that cannot be used."""
-        trace = traces.find(self.name, seed=self.seed, real=traces.default_path(os.environ))
+        trace = find_trace(self.name, self.seed)
         if self.windows is not None:
             trace = trace.window(self.windows)
         if self.scale != 1.0:
@@ -44,8 +45,16 @@ class Load:
         return trace
 
 
+def find_trace(name: str, seed: int) -> Trace:
+    """The whole trace that a name or a path means. Raises TraceError, and ScenarioError for a wrong IPA_TRACE."""
+    real = traces.default_path(os.environ)
+    if name.startswith("twitter:") and real is not None and not real.is_file():
+        raise ScenarioError(f"{ENVIRONMENT}={real}: no such file; it should name the file of the real trace")
+    return traces.find(name, seed=seed, real=real)
+
+
 def parse_windows(value: object) -> object:
-    """`10:20`, `10:20,40:50`, or a list of such or of pairs, as a list of pairs."""
+    """`10:20`, `10:20,40:50`, or a list of such or of pairs, as a list of pairs. Raises ValueError for other texts."""
     if isinstance(value, str):
         value = value.split(",")
     if not isinstance(value, list | tuple):

@@ -16,6 +16,7 @@ from policies import (
     CoreLimit,
     Entry,
     Policy,
+    PolicyError,
     StageConfiguration,
     check_configuration,
     create,
@@ -23,6 +24,7 @@ from policies import (
     lightest_configuration,
 )
 from profiles import Pipeline
+from profiles.errors import did_you_mean
 from sim import (
     Control,
     Records,
@@ -120,7 +122,7 @@ def simulate(scenario: Scenario) -> Run:
     sampled = scenario.service_times == "lognormal"
     simulated = simulate_policy(
         pipeline,
-        _guarded(prepared.policy, scenario, pipeline),
+        guarded(prepared.policy, scenario, pipeline),
         stage_models(pipeline, sampled=sampled),
         _world(scenario, trace.duration_s, prepared.sla_s),
         _control(scenario, prepared.initial),
@@ -183,7 +185,7 @@ def _control(scenario: Scenario, initial: Configuration | None) -> Control:
 
 
 def initial_configuration(scenario: Scenario, pipeline: Pipeline) -> Configuration | None:
-    """What stands ready at the start; None for a warm start. Raises PolicyError for what the pipeline cannot be."""
+    """What stands ready at the start; None for a warm start. Raises ScenarioError for what the pipeline cannot be."""
     if scenario.start == "warm":
         return None
     configuration = dict(lightest_configuration(pipeline))
@@ -195,14 +197,18 @@ def initial_configuration(scenario: Scenario, pipeline: Pipeline) -> Configurati
         configuration[stage] = StageConfiguration(
             start.variant, start.batch, start.replicas, start.batch_timeout_s, cores
         )
-    check_configuration(pipeline, configuration)
+    try:
+        check_configuration(pipeline, configuration)
+    except PolicyError as error:
+        raise ScenarioError(f"initial: {error}") from None
     return configuration
 
 
-def _guarded(policy: Policy, scenario: Scenario, pipeline: Pipeline) -> Policy:
+def guarded(policy: Policy, scenario: Scenario, pipeline: Pipeline) -> Policy:
+    """The policy within the bounds and the core limit that the scenario sets."""
     bounds = scenario.guards
     if bounds.min_replicas > 1 or bounds.max_replicas is not None:
-        policy = Bounds(policy, bounds.min_replicas, bounds.max_replicas)
+        policy = Bounds(policy, pipeline, bounds.min_replicas, bounds.max_replicas)
     if scenario.limit_cores is not None:
         policy = CoreLimit(policy, pipeline)
     return policy
@@ -212,4 +218,6 @@ def _check_stage_names(pipeline: Pipeline, key: str, given: Mapping[str, object]
     known = [stage.name for stage in pipeline.stages]
     for name in given:
         if name not in known:
-            raise ScenarioError(f"{key}: {pipeline.name!r} has no stage {name!r}; it has {', '.join(known)}")
+            raise ScenarioError(
+                f"{key}: {pipeline.name!r} has no stage {name!r}; it has {', '.join(known)}{did_you_mean(name, known)}"
+            )

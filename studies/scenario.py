@@ -4,7 +4,7 @@ same."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -12,16 +12,29 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 import profiles
-from profiles.yaml_file import Document, FileModel, Loc, parse, read, validate
+from policies import create
+from profiles.yaml_file import Document, FileModel, Loc, parse, read, refuse, validate
 from studies.errors import ScenarioError
-from studies.loads import Windows, parse_windows
+from studies.loads import Windows, find_trace, parse_windows
 
 SCHEMA_VERSION = 1
+
+LONGEST_HISTORY_S = 86_400
+
+LARGEST_SEED = 2**63 - 1
+"""What a table's column of seeds can hold."""
 
 
 def _policy(value: object) -> object:
     """A policy's name alone stands for it without parameters."""
     return {"name": value} if isinstance(value, str) else value
+
+
+def _windows(value: object) -> object:
+    try:
+        return parse_windows(value)
+    except ValueError as error:
+        raise refuse(f"{error}; given {value!r}") from None
 
 
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
@@ -63,7 +76,7 @@ class GuardBounds(FileModel):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.max_replicas is not None and self.max_replicas < self.min_replicas:
-            raise ValueError(f"max_replicas {self.max_replicas} is below min_replicas {self.min_replicas}")
+            raise refuse(f"max_replicas {self.max_replicas} is below min_replicas {self.min_replicas}")
         return self
 
 
@@ -74,10 +87,10 @@ class Scenario(FileModel):
     kind: Literal["scenario"] = "scenario"
     pipeline: str = Field(description="a shipped pipeline's name, or the path of a pipeline file")
     policy: Annotated[PolicyChoice, BeforeValidator(_policy)] = PolicyChoice(name="ipa")
-    seed: Whole = Field(1, description="decides every random draw of the run")
+    seed: Whole = Field(1, le=LARGEST_SEED, description="decides every random draw of the run")
 
     trace: str = Field("bursty", description="a workload's name, or the path of a trace file")
-    window: Annotated[Windows | None, BeforeValidator(parse_windows)] = Field(
+    window: Annotated[Windows | None, BeforeValidator(_windows)] = Field(
         None, description="the seconds of the trace to use, START:END; several are joined"
     )
     scale: Positive = Field(1.0, description="factor on the trace's requests")
@@ -86,7 +99,7 @@ class Scenario(FileModel):
 
     sla_s: Positive | None = Field(None, description="end to end; default: the pipeline's")
     interval_s: Positive = Field(10.0, description="between two decisions")
-    history_s: Counting = Field(120, description="seconds of load that a decision sees")
+    history_s: Counting = Field(120, le=LONGEST_HISTORY_S, description="seconds of load that a decision sees")
     decision_delay_s: NotNegative = 0.0
     start: Literal["warm", "configured"] = Field(
         "warm",
@@ -123,9 +136,9 @@ class Scenario(FileModel):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.max_surge == 0 and self.max_unavailable == 0:
-            raise ValueError("max_surge and max_unavailable are both 0: no rollout could ever move")
+            raise refuse("max_surge and max_unavailable are both 0: no rollout could ever move")
         if self.initial is not None and self.start == "warm":
-            raise ValueError("`initial` is given, but `start` is warm; it goes with start: configured")
+            raise refuse("`initial` is given, but `start` is warm; it goes with start: configured")
         return self
 
     def with_values(self, values: Mapping[str, Any]) -> Scenario:
@@ -157,12 +170,17 @@ class _Given(Document):
 
 
 def parse_value(text: str) -> Any:
-    """A value on the command line, read as the same text in a scenario file would be."""
-    return parse(f"value: {text}", "--set", error=ScenarioError).data["value"]
+    """A value on the command line, read as the same text in a scenario file would be. Raises ScenarioError."""
+    try:
+        return parse(f"value: {text}", "", error=ScenarioError).data["value"]
+    except ScenarioError as error:
+        raise ScenarioError(str(error).partition(": ")[2]) from None
 
 
 def _put(data: dict[str, Any], path: list[str], value: Any, key: str) -> None:
     """Set a value deep in plain data, making the mappings on the way."""
+    if isinstance(data.get("policy"), str):
+        data["policy"] = _policy(data["policy"])
     for name in path[:-1]:
         if data.get(name) is None:
             data[name] = {}
@@ -172,36 +190,55 @@ def _put(data: dict[str, Any], path: list[str], value: Any, key: str) -> None:
     data[path[-1]] = value
 
 
-def find(name_or_path: str) -> Scenario:
+def find(name_or_path: str, values: Mapping[str, Any] | None = None) -> Scenario:
     """What a command is asked to run: a scenario file, or a pipeline (shipped or a file) with all else default.
 
-    Raises ProfileError or ScenarioError where it is none of these.
+    `values`, by dotted key, take the place of these. Raises ProfileError or ScenarioError where it is none of these.
     """
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml") or path.exists():
         kinds = ("pipeline", "scenario")
         if read(path, kind=kinds, error=ScenarioError).data["kind"] == "scenario":
-            return load(path)
+            return load(path, values)
     profiles.load(name_or_path)
-    return Scenario(pipeline=name_or_path)
+    return Scenario(pipeline=name_or_path).with_values(values or {})
 
 
-def load(path: str | Path) -> Scenario:
+def load(path: str | Path, values: Mapping[str, Any] | None = None) -> Scenario:
     """The scenario in a YAML file; ScenarioError with file and line for anything wrong in it.
 
-    Paths in the file (pipeline, trace, policy) are relative to the file's folder.
+    Paths in the file (pipeline, trace, policy) are relative to the file's folder. `values`, by dotted key, take the
+    place of what the file says.
     """
     document = read(path, kind="scenario", schema_version=SCHEMA_VERSION, error=ScenarioError)
     scenario = validate(Scenario, document, error=ScenarioError)
     folder = Path(path).parent
     policy = scenario.policy
-    return scenario.model_copy(
+    scenario = scenario.model_copy(
         update={
             "pipeline": _beside(folder, scenario.pipeline),
             "trace": _beside(folder, scenario.trace),
             "policy": policy.model_copy(update={"name": _beside(folder, policy.name)}),
         }
-    )
+    ).with_values(values or {})
+    _check_names(scenario, document, {key.partition(".")[0] for key in values or {}})
+    return scenario
+
+
+def _check_names(scenario: Scenario, document: Document, replaced: Collection[str]) -> None:
+    """Raise ScenarioError, with its line, for what a file names and is not there."""
+    key = "pipeline"
+    try:
+        pipeline = profiles.load(scenario.pipeline)
+        key = "policy"
+        create(scenario.policy.name, pipeline, scenario.policy.parameters)
+        key = "trace"
+        if not Path(scenario.trace).is_file():  # one that is there is read once, by the run
+            find_trace(scenario.trace, scenario.seed)
+    except ValueError as error:
+        if key in replaced or key not in document.data:
+            raise
+        raise ScenarioError(document.error_at((key,), str(error))) from None
 
 
 def _beside(folder: Path, name: str) -> str:

@@ -20,7 +20,10 @@ from studies.run import Run
 
 PIPED_WIDTH = 120
 
-_out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+_PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
+"""Names are printed as they are: `static:x:1:2` is no emoji."""
+
+_out = Console(**_PLAIN, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 
 @contextmanager
@@ -61,7 +64,6 @@ def print_run(run: Run, folder: Path | None) -> None:
         "simulated in": f"{summary['wall_s']:.2f} s",
     }
     print_figures(title, rows)
-    warn([summary])
     if folder is not None:
         _out.print(f"Results: {folder}", soft_wrap=True)
 
@@ -77,7 +79,6 @@ def print_comparison(runs: Sequence[RunData]) -> None:
         cells = (_cell(group, key, factor, digits) for _, key, factor, digits in _COLUMNS)
         table.add_row(policy, *cells)
     _out.print(table)
-    warn([run.summary for run in runs])
 
 
 _COLUMNS = (
@@ -102,7 +103,7 @@ def by_policy(runs: Sequence[RunData]) -> dict[str, list[RunData]]:
 
 def warn(summaries: Sequence[Mapping[str, Any]]) -> None:
     """Say on stderr what makes a summary misleading."""
-    console = Console(stderr=True, highlight=False)
+    console = Console(**_PLAIN, stderr=True)
     for summary in summaries:
         run = f"{summary['policy']}, seed {summary['seed']}"
         if summary["unfinished"]:

@@ -849,7 +849,7 @@ RULE_5 = (
     Story(
         "fewer of a new variant: surplus starting ones and all old ones go",
         rule="5bd",
-        shows="one large is ready and one starting when at 5 one is wanted: the starting one goes, and with R = 2 the old",
+        shows="one large is ready, one starting when at 5 one is wanted: the starting one goes, and with R = 2 the old",
         initial=(of("small", replicas=2),),
         arrivals_s=(),
         decisions=((1.0, (large(2),)), (5.0, (large(),))),
@@ -1081,7 +1081,7 @@ RULE_8 = (
     Story(
         "what an event makes due at once joins the instant by its rank",
         rule="8",
-        shows="start-up 0: the decision of 2 gives 0 to the small one; then the instant one is ready, takes 1, ends the small",
+        shows="start-up 0: the decision of 2 gives 0 to the small one; then the instant one is ready, and takes 1",
         initial=(of("small"),),
         arrivals_s=(2.0, 2.0),
         decisions=((2.0, (of("instant"),)),),

@@ -19,6 +19,7 @@ from studies.report import render, write
 from studies.report.bands import bands
 from studies.report.groups import by_policy
 from studies.report.headline import comparisons, table
+from studies.report.names import Mark, choose_sides
 from studies.report.page import plots
 from studies.report.series import (
     MOST_CURVE_POINTS,
@@ -273,6 +274,15 @@ def test_the_curve_at_the_sla_is_the_share_without_violation() -> None:
     assert len(x) <= MOST_CURVE_POINTS
     assert y[np.searchsorted(x, SLA_S, side="right") - 1] == pytest.approx(20.0)
     assert (x[-1], y[-1]) == pytest.approx((8.0, 80.0))
+
+
+def test_names_stay_clear_of_bars_and_of_each_other() -> None:
+    """Bars across push a name above, the right edge pushes one to the left, neighbours take a side each."""
+    across = Mark(x=5.0, y=5.0, x_half=2.0, y_half=0.0, radius=5.0, name_width=100.0)
+    edge = Mark(x=9.9, y=2.0, x_half=0.0, y_half=0.0, radius=5.0, name_width=100.0)
+    neighbours = [Mark(x=x, y=8.0, x_half=0.0, y_half=0.0, radius=5.0, name_width=100.0) for x in (4.0, 4.3)]
+    assert choose_sides([across, edge], (0.0, 10.0), (0.0, 10.0), 400.0) == [(0, 1), (-1, 0)]
+    assert choose_sides(neighbours, (0.0, 10.0), (0.0, 10.0), 400.0) == [(-1, 0), (1, 0)]
 
 
 def test_variants_go_from_light_to_heavy() -> None:

@@ -35,6 +35,7 @@ class Log:
     """All that happened in a run."""
 
     batches: list[Batch]
+    enqueues: list[tuple[int, int, float]]  # stage, request, when
     drops: list[Drop]
     unfinished: list[int]
     replicas: list[Replica]
@@ -67,8 +68,19 @@ def test_oracle_tells_the_story(story: Story) -> None:
 
 def told(story: Story) -> Log:
     """What the story says, as a log."""
+    enqueues = [(0, request, arrival_s) for request, arrival_s in enumerate(story.arrivals_s)]
+    for batch in story.batches:
+        if batch.stage + 1 < len(story.initial) and batch.finish_s is not None:
+            delivered_s = batch.finish_s + story.hop_s
+            if delivered_s <= story.end_s:
+                enqueues += [(batch.stage + 1, request, delivered_s) for request in batch.requests]
     return Log(
-        list(story.batches), list(story.drops), list(story.unfinished), list(story.expected_replicas), story.end_s
+        list(story.batches),
+        sorted(enqueues),
+        list(story.drops),
+        list(story.unfinished),
+        list(story.expected_replicas),
+        story.end_s,
     )
 
 
@@ -151,13 +163,14 @@ def log_of_the_engine(records: Records) -> Log:
             # Members in the order of the queue: by enqueue, then as they came from the stage before.
             before = records.batch[stage - 1] if stage else np.zeros_like(records.batch[0])
             members = members[np.lexsort((members, before[members], records.enqueue_s[stage, members]))]
-            times_s = records.start_s[stage, one], records.finish_s[stage, one]
+            start_s, finish_s = float(records.start_s[stage, one]), _moment(records.finish_s[stage, one])
             replica = int(records.replica[stage, one])
-            batches.append(Batch(*map(_moment, times_s), replica, tuple(members.tolist()), stage))  # type: ignore[arg-type]
+            batches.append(Batch(start_s, finish_s, replica, tuple(members.tolist()), stage))
     dropped = np.flatnonzero(records.dropped_stage >= 0)
     drops = [Drop(float(records.end_s[n]), int(n), int(records.dropped_stage[n])) for n in dropped]
     return Log(
         batches,
+        [(int(k), int(n), float(records.enqueue_s[k, n])) for k, n in np.argwhere(~np.isnan(records.enqueue_s))],
         sorted(drops, key=lambda drop: (drop.stage, drop.time_s, drop.request)),
         [n for n, outcome in enumerate(records.outcome) if OUTCOMES[outcome] == "unfinished"],
         [
@@ -183,11 +196,12 @@ def _moment(time_s: float) -> float | None:
 
 def log_of_the_oracle(result: Mapping[str, Any]) -> Log:
     batches: dict[tuple[int, int], Batch] = {}
-    drops = []
+    enqueues, drops = [], []
     for number, request in enumerate(result["requests"]):
         if request["outcome"] == "dropped":
             drops.append(Drop(request["dropped_s"], number, request["dropped_at"]))
         for stage, visit in enumerate(request["stages"]):
+            enqueues.append((stage, number, visit["enqueue"]))
             if "start" in visit:
                 key = stage, visit["batch_id"]
                 so_far = batches[key].requests if key in batches else ()
@@ -196,10 +210,11 @@ def log_of_the_oracle(result: Mapping[str, Any]) -> Log:
     keys = ("variant", "created", "ready", "removed", "gone", "cores")
     return Log(
         [batches[key] for key in sorted(batches)],
+        sorted(enqueues),
         sorted(drops, key=lambda drop: (drop.stage, drop.time_s, drop.request)),
         [n for n, request in enumerate(result["requests"]) if request["outcome"] == "unfinished"],
         [
-            Replica(*(replica[key] for key in keys), stage)
+            Replica._make([*(replica[key] for key in keys), stage])
             for stage, replicas in enumerate(result["replicas"])
             for replica in replicas
         ],

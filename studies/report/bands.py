@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from html import escape
 
 from studies.report.groups import Group
-from studies.report.plots import TIME, Plot, Spec, axis, layout, numbers, time_axis
+from studies.report.plots import TEXT, TIME, Plot, Spec, axis, layout, numbers, time_axis
 from studies.report.series import Segment, segments
 
 _HUES = (("#d6e6f4", "#08306b"), ("#e2f0d9", "#0d4a26"), ("#fbe3cf", "#7a2c05"), ("#e9e0f1", "#3d1766"))
 """Per stage the colours of its lightest and its heaviest variant."""
 
+_MOST_GAPS = 150  # more segments in a row than this would be mostly the gaps between them
 _ROW, _HEAD, _BOTTOM = 30, 46, 52
 
 
@@ -73,43 +74,48 @@ def bands(groups: Sequence[Group], duration_s: float, first: str) -> Plot:
 
 
 def _stage(groups: Sequence[Group], stage: str, hue: tuple[str, str], duration_s: float, reference: str) -> list[Spec]:
-    by_variant: dict[str, list[tuple[int, Segment]]] = {name: [] for name in _variants(groups, stage)}
-    for row, group in enumerate(groups):
-        for segment in segments(group.tables["decisions"], stage, duration_s):
-            by_variant[segment.variant].append((row, segment))
+    """The traces of a stage, one a variant, the lightest first."""
+    rows = [segments(group.tables["decisions"], stage, duration_s) for group in groups]
+    gap = 0.5 if max(map(len, rows)) <= _MOST_GAPS else 0.0
+    variants = _variants(groups, stage)
     traces = []
-    for place, (variant, parts) in enumerate(by_variant.items()):
-        depth = place / max(len(by_variant) - 1, 1) if len(by_variant) > 1 else 0.35
-        colour = _between(*hue, depth)
-        name = escape(variant, quote=False)
+    for place, variant in enumerate(variants):
+        depth = place / (len(variants) - 1) if len(variants) > 1 else 0.35
+        parts = [(row, part) for row, found in enumerate(rows) for part in found if part.variant == variant]
         traces.append(
             {
-                "type": "bar",
-                "orientation": "h",
-                "base": numbers(part.start_s for _, part in parts),
-                "x": numbers(part.end_s - part.start_s for _, part in parts),
-                "y": [row for row, _ in parts],
-                "width": 0.8,
-                "text": [f"{part.replicas}×b{part.batch}" for _, part in parts],
-                "textposition": "inside",
-                "insidetextanchor": "middle",
-                "textangle": 0,
-                "textfont": {"size": 11, "color": "#ffffff" if depth > 0.45 else "#1d2429"},
-                "customdata": [
-                    [groups[row].label, round(part.start_s, 3), round(part.end_s, 3)] for row, part in parts
-                ],
-                "hovertemplate": (
-                    f"<b>%{{customdata[0]}}</b><br>{name} %{{text}}<br>"
-                    "%{customdata[1]} to %{customdata[2]} s<extra></extra>"
-                ),
-                "name": name,
-                "marker": {"color": colour, "line": {"color": "#ffffff", "width": 0.5}},
+                **_bars(groups, variant, parts),
+                "textfont": {"size": 11, "color": "#ffffff" if depth > 0.45 else TEXT},
+                "marker": {"color": _between(*hue, depth), "line": {"color": "#ffffff", "width": gap}},
                 "xaxis": f"x{reference}",
                 "yaxis": f"y{reference}",
                 "legend": f"legend{reference}",
             }
         )
     return traces
+
+
+def _bars(groups: Sequence[Group], variant: str, parts: Sequence[tuple[int, Segment]]) -> Spec:
+    """The segments of a variant, each with its row, as bars."""
+    name = escape(variant, quote=False)
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "base": numbers(part.start_s for _, part in parts),
+        "x": numbers(part.end_s - part.start_s for _, part in parts),
+        "y": [row for row, _ in parts],
+        "width": 0.8,
+        "name": name,
+        "text": [f"{part.replicas}×b{part.batch}" for _, part in parts],
+        "textposition": "inside",
+        "insidetextanchor": "middle",
+        "textangle": 0,
+        "customdata": [[groups[row].label, round(part.start_s, 3), round(part.end_s, 3)] for row, part in parts],
+        "hovertemplate": (
+            f"<b>%{{customdata[0]}}</b><br>{name} %{{text}}<br>"
+            "%{customdata[1]} to %{customdata[2]} s<extra></extra>"
+        ),
+    }
 
 
 def _variants(groups: Sequence[Group], stage: str) -> list[str]:

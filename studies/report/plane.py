@@ -8,9 +8,11 @@ from math import sqrt
 
 from studies.intervals import Estimate
 from studies.report.groups import Group
+from studies.report.names import Mark, Side, choose_sides
 from studies.report.plots import MUTED, Plot, Spec, axis, coloured, faded, layout, note, numbers
 
 HEIGHT = 500
+_INNER_HEIGHT = HEIGHT - 90.0
 
 
 @dataclass(frozen=True)
@@ -117,81 +119,31 @@ def _range(points: Sequence[Point], figure: str) -> list[float]:
     if not values:
         return [0.0, 1.0]
     low, high = min(values), max(values)
-    room = max(0.2 * (high - low), 0.06 * abs(high), 0.05)
+    room = max(0.25 * (high - low), 0.06 * abs(high), 0.05)
     return [round(max(low - room, 0.0), 4), round(high + room, 4)]
 
 
-# ---- names beside the points ----
-
-
-@dataclass(frozen=True)
-class _Box:
-    """A rectangle in pixels of a plot on a narrow screen: on a wider one there is only more room."""
-
-    left: float
-    bottom: float
-    width: float
-    height: float
-
-    def overlap(self, other: _Box) -> float:
-        across = min(self.left + self.width, other.left + other.width) - max(self.left, other.left)
-        up = min(self.bottom + self.height, other.bottom + other.height) - max(self.bottom, other.bottom)
-        return max(across, 0.0) * max(up, 0.0)
-
-
-_WIDTH, _INNER_HEIGHT = 700.0, HEIGHT - 90.0
-_FRAME = _Box(0.0, 0.0, _WIDTH, _INNER_HEIGHT)
-_CORNER = _Box(0.0, _INNER_HEIGHT - 24.0, 190.0, 24.0)
-_NAME_HEIGHT = 32.0
-_SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
-"""Where a name may stand from its point, across and up, the best first."""
-
-
 def _names(points: Sequence[Point], x_range: Sequence[float], y_range: Sequence[float]) -> list[Spec]:
-    """The policies' names, each at the side of its point where it hides least of points, intervals and names."""
-    x_pixels, y_pixels = _WIDTH / (x_range[1] - x_range[0]), _INNER_HEIGHT / (y_range[1] - y_range[0])
-    places = [((point.cost.mean - x_range[0]) * x_pixels, (point.pas.mean - y_range[0]) * y_pixels) for point in points]
-    taken = [_CORNER]
-    for point, (x, y) in zip(points, places, strict=True):
-        radius, across, up = _diameter(point) / 2, _half(point.cost) * x_pixels, _half(point.pas) * y_pixels
-        taken += [_around(x, y, *half) for half in ((radius, radius), (across, 3.0), (3.0, up))]
-    names = []
-    for point, (x, y) in zip(points, places, strict=True):
-        boxes = [_beside(point, x, y, side) for side in _SIDES]
-        hidden = [
-            sum(box.overlap(other) for other in taken) + 4.0 * (box.width * box.height - box.overlap(_FRAME))
-            for box in boxes
-        ]
-        best = hidden.index(min(hidden))
-        taken.append(boxes[best])
-        names.append(_name(point, _SIDES[best]))
-    return names
+    """The policies' names with their violations, beside the points."""
+    marks = [_mark(point) for point in points]
+    sides = choose_sides(marks, x_range, y_range, _INNER_HEIGHT)
+    return [_name(point, mark, side) for point, mark, side in zip(points, marks, sides, strict=True)]
 
 
-def _half(value: Estimate) -> float:
-    return value.high - value.mean if value.has_interval else 0.0
+def _mark(point: Point) -> Mark:
+    cost, pas = point.cost, point.pas
+    return Mark(
+        x=cost.mean,
+        y=pas.mean,
+        x_half=cost.high - cost.mean if cost.has_interval else 0.0,
+        y_half=pas.high - pas.mean if pas.has_interval else 0.0,
+        radius=_diameter(point) / 2,
+        name_width=max(7.2 * len(point.group.label), 104.0),
+    )
 
 
-def _around(x: float, y: float, across: float, up: float) -> _Box:
-    return _Box(x - across, y - up, 2 * across, 2 * up)
-
-
-def _shift(point: Point, side: tuple[int, int]) -> tuple[float, float]:
-    """From a point to its name's nearest corner or side, in pixels: clear of the point, or of its bars."""
-    away = _diameter(point) / 2 + 6.0
-    away = away if 0 in side else max(0.5 * away, 5.0)
-    return side[0] * away, side[1] * away
-
-
-def _beside(point: Point, x: float, y: float, side: tuple[int, int]) -> _Box:
-    width = max(7.2 * len(point.group.label), 118.0)
-    across, up = _shift(point, side)
-    left = x + across + width * (side[0] - 1) / 2
-    return _Box(left, y + up + _NAME_HEIGHT * (side[1] - 1) / 2, width, _NAME_HEIGHT)
-
-
-def _name(point: Point, side: tuple[int, int]) -> Spec:
-    across, up = _shift(point, side)
+def _name(point: Point, mark: Mark, side: Side) -> Spec:
+    across, up = mark.shift(side)
     group = point.group
     anchor = ("center", "left", "right")[side[0]]
     violations = f'<span style="color:{MUTED}">{point.violations_percent:.2f} % violations</span>'

@@ -1,0 +1,374 @@
+"""The documentation is true: keys, columns, commands, outputs, Python blocks, links and examples are checked.
+
+A fenced block's first word is its language. `sh`: commands, run one after the other. `console`: a command after `$ `
+and its output, `...` standing for any lines. `python`: run. A second word is a file name: the block is written to that
+file, in the folder where the page's other blocks run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+import pytest
+from click.testing import CliRunner
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+import profiles
+import traces
+from policies.planner import PLANNING_PARAMETERS
+from policies.predictors import PREDICTORS
+from profiles.yaml_file import read
+from studies import Run, Scenario, find, load, results, simulate
+from studies.cli import main
+from studies.scenario import GuardBounds, PolicyChoice, StageStart
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+EXAMPLES = ROOT / "studies" / "examples"
+REAL_TRACE = os.environ.get(traces.catalogue.ENVIRONMENT, "")
+HAS_REPORT = find_spec("plotly") is not None
+
+needs_real_trace = pytest.mark.skipif(not REAL_TRACE, reason="IPA_TRACE does not name the real trace")
+
+
+# ---- reading pages ----
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page; `line` is that of its first line of text."""
+
+    language: str
+    file: str
+    text: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command, and the lines it should print (None: whatever)."""
+
+    words: tuple[str, ...]
+    output: tuple[str, ...] | None
+    line: int
+
+    @property
+    def needs_real_trace(self) -> bool:
+        return any("twitter:" in word for word in self.words)
+
+    @property
+    def needs_report(self) -> bool:
+        return "report" in self.words or "--report" in self.words
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    text = page.read_text(encoding="utf-8")
+    for match in re.finditer(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        yield Block(match[1], match[2] or "", match[3], text.count("\n", 0, match.start(3)) + 1)
+
+
+def commands(block: Block) -> Iterator[Command]:
+    """The `ipa` commands of a block; others (`export`) are for the reader's shell."""
+    if block.language == "console":
+        for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+            first, *output = part.splitlines()
+            yield Command(tuple(shlex.split(first)), tuple(output), block.line)
+    elif block.language == "sh":
+        for offset, line in enumerate(block.text.splitlines()):
+            words = tuple(shlex.split(line, comments=True))
+            if words and words[0] == "ipa":
+                yield Command(words, None, block.line + offset)
+
+
+def all_commands() -> list[tuple[Path, Command]]:
+    return [(page, command) for page in PAGES for block in blocks(page) for command in commands(block)]
+
+
+def table_rows(page: str, heading: str, header: str) -> list[list[str]]:
+    """The cells of the table that begins with `header`, in the section under `heading`."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    section = re.split(rf"^#+ {re.escape(heading)}$", text, flags=re.MULTILINE)[1]
+    lines = iter(section.splitlines())
+    assert any(line.startswith(header) for line in lines), f"no table {header!r} under {heading!r}"
+    assert next(lines).startswith("|---")
+    rows = []
+    for line in lines:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.replace(r"\|", "|").strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]])
+    return rows
+
+
+def named(cell: str) -> str:
+    """What stands in a cell's backticks, or the cell."""
+    match = re.match(r"`([^`]*)`", cell)
+    return match[1] if match else cell
+
+
+# ---- running pages ----
+
+
+def run_command(command: Command) -> None:
+    # Worker processes gain nothing here, and forking under a test runner's threads is a warning on newer Pythons.
+    jobs = ("--jobs", "1") if command.words[1] == "compare" else ()
+    result = CliRunner().invoke(main, [*command.words[1:], *jobs])
+    said = f"{' '.join(command.words)} (line {command.line}):\n{result.output}"
+    assert result.exit_code == 0, said
+    if command.output is not None:
+        wanted = "".join(".*" if line == "..." else re.escape(line.rstrip()) + r"[ ]*\n" for line in command.output)
+        assert re.fullmatch(wanted, result.stdout, re.DOTALL), said
+
+
+def place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make `folder` the place where a page is read: the examples are there, and nothing else."""
+    (folder / "studies").mkdir()
+    (folder / "studies" / "examples").symlink_to(EXAMPLES)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_says_to_do_can_be_done(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From top to bottom: files are written, commands run, Python executed."""
+    place(tmp_path, monkeypatch)
+    names: dict[str, Any] = {"__name__": "docs"}
+    for block in blocks(page):
+        if block.file:
+            assert not Path(block.file).exists(), f"{page.name}:{block.line}: {block.file} is written twice"
+            Path(block.file).write_text(block.text, encoding="utf-8")
+        elif block.language == "python":
+            exec(compile("\n" * (block.line - 1) + block.text, str(page), "exec"), names)
+        for command in commands(block):
+            if not command.needs_real_trace and (HAS_REPORT or not command.needs_report):
+                run_command(command)
+
+
+@needs_real_trace
+@pytest.mark.parametrize(
+    "command",
+    [command for _, command in all_commands() if command.needs_real_trace],
+    ids=lambda command: " ".join(command.words),
+)
+def test_a_command_on_the_real_trace_runs(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IPA_TRACE", str(Path(REAL_TRACE).resolve()))
+    place(tmp_path, monkeypatch)
+    run_command(command)
+
+
+def test_every_block_is_of_a_kind_that_is_checked() -> None:
+    kinds = {block.language for page in PAGES for block in blocks(page)}
+    assert kinds <= {"sh", "console", "python", "yaml", "csv"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        assert target.exists(), f"{page.name}: {link}"
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            anchors = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+            assert anchor in anchors, f"{page.name}: {link}"
+
+
+def test_the_map_names_every_page() -> None:
+    text = (DOCS / "README.md").read_text(encoding="utf-8")
+    for page in PAGES:
+        assert page.name == "README.md" or f"]({page.name})" in text
+
+
+# ---- keys of a scenario ----
+
+
+def documented_keys() -> dict[str, list[str]]:
+    rows = table_rows("scenarios.md", "Keys", "| key | type |")
+    keys = {named(row[0]): row for row in rows}
+    assert len(keys) == len(rows), "a key stands twice"
+    return keys
+
+
+def shown(default: object) -> str:
+    """A default as the pages write it."""
+    if default is PydanticUndefined:
+        return "required"
+    if default is None or default == {}:
+        return "none"
+    if isinstance(default, PolicyChoice):
+        return f"`{default.name}`"
+    return f"`{default:g}`" if isinstance(default, int | float) else f"`{default}`"
+
+
+def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Every key of a model in dotted form, its default and its type; the mappings' own keys included."""
+    for name, field in model.model_fields.items():
+        default = field.default if field.default_factory is None else {}
+        if not isinstance(default, GuardBounds):
+            yield prefix + name, default, field.annotation
+        if isinstance(default, GuardBounds):
+            yield from fields(GuardBounds, f"{name}.")
+        if name == "initial":
+            yield from fields(StageStart, "initial.STAGE.")
+
+
+def test_every_key_of_a_scenario_is_documented_with_its_default() -> None:
+    keys = documented_keys()
+    assert list(keys) == [key for key, *_ in fields(Scenario)]
+    assert {key: keys[key][2] for key in keys} == {key: shown(default) for key, default, _ in fields(Scenario)}
+
+
+def test_every_allowed_word_is_documented() -> None:
+    keys = documented_keys()
+    for key, _, annotation in fields(Scenario):
+        for word in (each for each in get_args(annotation) if isinstance(each, str)):
+            assert f"`{word}`" in keys[key][1], f"{key}: {word}"
+
+
+# ---- the command line ----
+
+
+def every_command(group: click.Group, path: str = "ipa") -> Iterator[tuple[str, click.Command]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from every_command(command, f"{path} {name}")
+        else:
+            yield f"{path} {name}", command
+
+
+def test_every_command_and_option_is_documented_and_no_other() -> None:
+    text = (DOCS / "scenarios.md").read_text(encoding="utf-8")
+    given = set(re.findall(r"--[a-z][a-z-]*", text))
+    real = {"--help", "--version"}
+    for path, command in every_command(main):
+        assert f"`{path} " in text
+        real |= {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+    assert given == real
+
+
+# ---- results ----
+
+
+@pytest.fixture(scope="module")
+def short_run() -> Run:
+    return simulate(Scenario(pipeline="video", trace="constant:5:30"))
+
+
+@pytest.mark.parametrize("name", ["requests", "stages", "decisions", "replicas"])
+def test_every_column_is_documented(short_run: Run, name: str) -> None:
+    rows = table_rows("scenarios.md", f"`{name}`", "| column |")
+    assert [named(row[0]) for row in rows] == list(short_run.tables[name].columns)
+
+
+def test_every_key_of_the_summary_is_documented(short_run: Run) -> None:
+    rows = table_rows("scenarios.md", "The summary", "| key |")
+    assert [named(row[0]) for row in rows] == list(short_run.summary)
+
+
+def test_every_file_and_every_key_of_the_manifest_is_documented(short_run: Run, tmp_path: Path) -> None:
+    results.write_run(short_run, tmp_path / "run")
+    files = [named(row[0]) for row in table_rows("scenarios.md", "Results", "| file |")]
+    assert sorted(files) == sorted(path.name for path in (tmp_path / "run").iterdir())
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert [named(row[0]) for row in table_rows("scenarios.md", "The manifest", "| key |")] == list(manifest)
+
+
+# ---- policies, pipelines, traces ----
+
+
+def test_every_parameter_of_a_planning_policy_is_documented() -> None:
+    rows = table_rows("policies.md", "Parameters", "| parameter |")
+    assert [named(row[0]) for row in rows] == list(PLANNING_PARAMETERS)
+
+
+def test_every_predictor_is_documented_with_its_defaults() -> None:
+    rows = {named(row[0]): row[2] for row in table_rows("policies.md", "Predictors", "| name |")}
+    for name, kind in PREDICTORS.items():
+        pairs = re.findall(r"`(\w+)` ([\w.]+)", rows[name])
+        assert dict(pairs) == {key: str(value) for key, value in vars(kind()).items()}
+
+
+def test_the_pipeline_shown_is_the_one_shipped() -> None:
+    (shown_file,) = (block for block in blocks(DOCS / "pipelines.md") if block.file == "tickets.yaml")
+    assert shown_file.text == (EXAMPLES / "tickets.yaml").read_text(encoding="utf-8")
+
+
+def test_the_figures_of_the_video_pipeline() -> None:
+    video = profiles.load("video")
+    rows = [
+        [
+            *(stage.name, variant.name, f"{100 * variant.accuracy:.2f}", str(variant.base_cores)),
+            *(f"{variant.mean_s(1):.3f} s", f"{variant.p99_s(1):.3f} s"),
+            *(f"{variant.throughput_rps(1):.2f}", f"{variant.throughput_rps(8):.2f}"),
+        ]
+        for stage in video.stages
+        for variant in stage.variants
+    ]
+    assert table_rows("pipelines.md", "The video pipeline", "| stage | variant |") == rows
+    figures = [figure for stage in video.stages for variant in stage.variants for figure in variant.figures]
+    sources = [name for f in figures for name in (f.mean_from, f.p99_from, f.throughput_from)]
+    measured = [name for name in sources if video.provenance[name].kind == "measured"]
+    text = (DOCS / "pipelines.md").read_text(encoding="utf-8")
+    assert f"Of the {len(sources)} numbers in the profiles {len(measured)} are" in text
+    assert f"and {len(sources) - len(measured)} follow a law" in text
+
+
+def workload_rows() -> list[list[str]]:
+    return [row[:4] for row in table_rows("traces.md", "The published workloads", "| name |")]
+
+
+def check_workload(row: list[str], real: Path | None) -> None:
+    figures = traces.info(traces.find(named(row[0]), seed=1, real=real))
+    extent = f"{figures['min_rps']}-{figures['max_rps']}"
+    assert row[1:] == [str(figures["requests"]), f"{figures['mean_rps']:.1f}", extent]
+
+
+def test_the_figures_of_the_synthetic_workloads() -> None:
+    synthetic = [row for row in workload_rows() if "twitter:" not in row[0]]
+    assert [named(row[0]) for row in synthetic] == list(traces.NAMES)
+    for row in synthetic:
+        check_workload(row, None)
+
+
+@needs_real_trace
+def test_the_figures_of_the_real_workloads() -> None:
+    real = [row for row in workload_rows() if "twitter:" in row[0]]
+    assert [named(row[0]) for row in real] == [f"twitter:{name}" for name in traces.NAMES]
+    for row in real:
+        check_workload(row, Path(REAL_TRACE))
+
+
+def test_every_arrival_process_is_documented() -> None:
+    text = (DOCS / "traces.md").read_text(encoding="utf-8")
+    assert all(f"- `{process}`" in text for process in traces.PROCESSES)
+
+
+# ---- examples ----
+
+
+def examples(kind: str) -> list[Path]:
+    files = sorted(EXAMPLES.glob("*.yaml"))
+    return [path for path in files if read(path, kind=("pipeline", "scenario")).data["kind"] == kind]
+
+
+@pytest.mark.parametrize("path", examples("scenario"), ids=lambda path: path.name)
+def test_an_example_scenario_runs(path: Path) -> None:
+    run = simulate(load(path))
+    assert run.summary["unfinished"] == 0
+    assert run.summary["completed"] > 0.5 * run.summary["requests"]
+
+
+@pytest.mark.parametrize("path", examples("pipeline"), ids=lambda path: path.name)
+def test_an_example_pipeline_runs(path: Path) -> None:
+    run = simulate(find(str(path)).with_values({"trace": "constant:2:60"}))
+    assert run.summary["completed"] == run.summary["requests"] == 120
