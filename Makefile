@@ -3,9 +3,11 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/installed
+PEERS_INSTALLED := .venv-bench/installed
+JSON ?= build/bench.json
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo test install lint format bench lock clean
+.PHONY: demo test install lint format bench bench-peers bench-lock lock clean
 
 demo: install
 	$(BIN)/ipa compare video --trace bursty --seeds 3 --report report.html
@@ -36,8 +38,24 @@ format: install
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+# JSON keeps the results, and a chart of them beside it; of other simulators too once bench-peers has been made.
 bench: install
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks --json $(JSON)
+
+# The same queues in other simulators, which live in an environment of their own.
+bench-peers: $(PEERS_INSTALLED)
+	.venv-bench/bin/python -m tests.benchmarks.peers
+
+$(PEERS_INSTALLED): requirements-bench.lock | $(INSTALLED)
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/pip install --quiet --require-hashes -r requirements-bench.lock
+	@touch $@
+
+# Needs uv on the PATH, as lock does; after it, as it takes over what that has locked.
+bench-lock:
+	uv pip compile pyproject.toml tests/benchmarks/requirements.in --constraint requirements.lock --universal \
+		--generate-hashes --no-emit-index-url --custom-compile-command 'make bench-lock' --quiet \
+		--output-file requirements-bench.lock
 
 # Needs uv on the PATH. One lock for all platforms and Python versions, with hashes.
 lock:
@@ -45,4 +63,4 @@ lock:
 		--custom-compile-command 'make lock' --quiet --output-file requirements.lock
 
 clean:
-	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,11 +1,14 @@
 """The model: a pipeline of queues, batches and replicas under load.
 
 rules          the model's rules as pure functions · model: what a run is given · streams: keyed random draws
-environment, replicas, stage, eager, engine: the SimPy model
+engines        the choice of an engine, and the face of both · compiled/: the compiled engine
+environment, replicas, stage, eager, logs, engine: the SimPy engine
 cluster        what a control step sees and does · measuring: the costly part of it · simulate: a run under a policy
 records        what a run leaves · laws: what must hold of it · tables, summary: its figures
 """
 
+from sim.engines import EngineError
+from sim.engines import choose as choose_engine
 from sim.laws import LawError
 from sim.model import World, stage_models
 from sim.records import OUTCOMES, Records
@@ -17,10 +20,12 @@ from sim.tables import decisions_table, replicas_table, requests_table, stages_t
 __all__ = [
     "OUTCOMES",
     "Control",
+    "EngineError",
     "LawError",
     "Records",
     "Simulated",
     "World",
+    "choose_engine",
     "decisions_table",
     "replicas_table",
     "requests_table",

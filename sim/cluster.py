@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from math import inf
 
 import numpy as np
+import numpy.typing as npt
 
 from policies import Applied, LatencyQuantiles, Observation, StageConfiguration, StageObservation
-from sim.engine import Engine
+from sim.engines import Engine, StageState
 from sim.measuring import Measuring
 from sim.model import FloatArray
-from sim.stage import Stage
 
 FUTURE_S = 120
 """How many seconds ahead a policy that reads the future sees."""
@@ -37,22 +37,34 @@ class LoadView:
             first = np.diff(np.searchsorted(arrivals_s, np.arange(seconds + 1))).astype(np.float64)
             history = np.tile(first, history_s // seconds + 1)
         padded = np.concatenate([np.full(history_s, np.nan), history])
-        self._history = padded[len(padded) - history_s :]
+        self._history: list[float] = padded[len(padded) - history_s :].tolist()
+        until_s = int(arrivals_s[-1]) + 1 if len(arrivals_s) else 0
+        self._counts = self._between(np.arange(until_s + 1))  # of the whole seconds up to the last request
 
     def before(self, time_s: float) -> tuple[float, ...]:
         """The counts of the seconds [t - k, t - k + 1) up to `time_s`, newest last."""
-        edges = time_s - np.arange(self._history_s, -1, -1)
-        within = edges[edges >= 0.0]
-        counts = np.diff(np.searchsorted(self._arrivals_s, within)).astype(np.float64)
-        missing = self._history_s - len(counts)
         # A second that lies partly before the start counts as one of the history.
-        return (*self._history[len(self._history) - missing :].tolist(), *counts.tolist())
+        seconds = min(int(time_s), self._history_s)
+        if time_s == int(time_s):
+            counts = self._whole_seconds(int(time_s) - seconds, seconds)
+        else:
+            counts = self._between(time_s - np.arange(seconds, -1, -1))
+        return (*self._history[seconds:], *counts)
 
     def after(self, time_s: float, duration_s: float) -> tuple[float, ...]:
         """The counts of the whole seconds to come, soonest first, as far as the run goes."""
         seconds = min(FUTURE_S, int(duration_s - time_s))
-        edges = time_s + np.arange(seconds + 1)
-        return tuple(np.diff(np.searchsorted(self._arrivals_s, edges)).astype(np.float64).tolist())
+        if time_s == int(time_s):
+            return tuple(self._whole_seconds(int(time_s), seconds))
+        return tuple(self._between(time_s + np.arange(seconds + 1)))
+
+    def _whole_seconds(self, since_s: int, seconds: int) -> list[float]:
+        counts = self._counts[since_s : since_s + seconds]
+        return counts + [0.0] * (seconds - len(counts))
+
+    def _between(self, edges_s: npt.NDArray[np.generic]) -> list[float]:
+        counts: list[float] = np.diff(np.searchsorted(self._arrivals_s, edges_s)).astype(np.float64).tolist()
+        return counts
 
 
 @dataclass(slots=True)
@@ -89,7 +101,7 @@ class SimulatedCluster:
 
     def observe(self) -> Observation:
         """Everything since the last step, and the load of the window before now."""
-        now_s = self._engine.env.now
+        now_s = self._engine.now_s
         self._step += 1
         measured = self._measuring.step(now_s) if self._measuring else None
         has_latency = measured is not None and "latency" in self._fields
@@ -106,10 +118,10 @@ class SimulatedCluster:
                     stage,
                     counters,
                     now_s,
-                    measured.busy_fraction[stage.position] if measured and "busy_fraction" in self._fields else None,
-                    measured.stage_latency[stage.position] if measured and has_latency else None,
+                    measured.busy_fraction[position] if measured and "busy_fraction" in self._fields else None,
+                    measured.stage_latency[position] if measured and has_latency else None,
                 )
-                for stage, counters in zip(self._engine.stages, self._counters, strict=True)
+                for position, (stage, counters) in enumerate(zip(self._engine.stages, self._counters, strict=True))
             },
             latency=measured.latency if measured and has_latency else None,
             future_rps=self._future(now_s),
@@ -127,14 +139,14 @@ class SimulatedCluster:
 
     @staticmethod
     def _observe_stage(
-        stage: Stage,
+        stage: StageState,
         since: _Counters,
         now_s: float,
         busy_fraction: float | None,
         latency: LatencyQuantiles | None,
     ) -> StageObservation:
         arrivals = stage.enqueued_before(now_s)
-        completions, drops = stage.completions, len(stage.drops.requests)
+        completions, drops = stage.completions, stage.dropped
         observation = StageObservation(
             configuration=stage.configuration,
             arrivals=arrivals - since.arrivals,
@@ -142,8 +154,8 @@ class SimulatedCluster:
             drops=drops - since.drops,
             failures=0,
             queue_length=stage.waiting(now_s),
-            in_service=stage.replicas.in_service(),
-            replicas=stage.replicas.counts(now_s),
+            in_service=stage.in_service,
+            replicas=stage.replica_counts(now_s),
             busy_fraction=busy_fraction,
             latency=latency,
         )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import pairwise, repeat
-from math import exp
+from itertools import pairwise
 
 from policies import StageConfiguration
 from sim import streams
@@ -43,7 +42,7 @@ class Engine:
                 initial[model.name],
                 arrivals,
                 streams.standard_normals(streams.stream(seed, "service", position)),
-                _start_up_factors(seed, position, world.start_up_sigma),
+                streams.start_up_factors(seed, position, world.start_up_sigma),
                 self._on_ended,
             )
             for position, model in enumerate(models)
@@ -51,10 +50,15 @@ class Engine:
         for stage, following in pairwise(self.stages):
             stage.next = following
 
+    @property
+    def now_s(self) -> float:
+        """The present moment."""
+        return self.env.now
+
     def run(self, control_times_s: Iterator[float], on_control: Callable[[], object]) -> None:
         """Run to the end, calling `on_control` at each of the times, which rise."""
         world = self.world
-        self.stages[0].expect(len(self.arrivals_s))
+        self.stages[0].expect(float(self.arrivals_s.sum()))
 
         def control(happening: Happening) -> None:
             on_control()
@@ -94,11 +98,3 @@ class Engine:
     def _close(self, _: Happening) -> None:
         if not self._closing.triggered:
             self._closing.succeed()
-
-
-def _start_up_factors(seed: int, stage: int, sigma: float) -> Iterator[float]:
-    """Lognormal factors of mean 1, one per replica created; exactly 1 without a sigma."""
-    if sigma == 0.0:
-        return repeat(1.0)
-    normals = streams.standard_normals(streams.stream(seed, "start-up", stage))
-    return (exp(sigma * normal - 0.5 * sigma * sigma) for normal in normals)

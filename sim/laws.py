@@ -51,8 +51,8 @@ def _one_outcome_each(records: Records) -> Iterator[str]:
     ended = np.isin(outcome, (COMPLETED, DROPPED, FAILED))
     if not np.array_equal(ended, np.isfinite(records.end_s)):
         yield "L1: a request has an end but no outcome, or the other way"
-    if np.any((outcome == UNFINISHED) & ended):
-        yield "L1: a request has two outcomes"
+    if not np.all(ended | (outcome == UNFINISHED)):
+        yield "L1: a request has none of the outcomes"
 
 
 def _times_in_order(records: Records) -> Iterator[str]:
@@ -96,8 +96,9 @@ def _replicas_serve_one_batch(records: Records, stage: int) -> Iterator[str]:
         yield f"L4: at stage {name} a replica served two batches at once"
     ready_s = replicas.ready_s[replica]
     removed_s = np.nan_to_num(replicas.removed_s[replica], nan=np.inf)
-    if not np.all((start_s >= ready_s) & (start_s <= removed_s)):
-        yield f"L4: at stage {name} a replica served before it was ready or after it was removed"
+    gone_s = np.nan_to_num(replicas.gone_s[replica], nan=np.inf)
+    if not np.all((start_s >= ready_s) & (start_s <= removed_s) & (finish_s <= gone_s)):
+        yield f"L4: at stage {name} a replica served before it was ready, after it was removed or when it was gone"
 
 
 def replica_core_s(replicas: ReplicaRecords, records: Records) -> float:

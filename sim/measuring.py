@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from policies import NO_LATENCY, LatencyQuantiles
-from sim.engine import Engine
+from sim.engines import Batches, Engine, StageState
 from sim.model import FloatArray
-from sim.replicas import Batch
-from sim.stage import Stage
 
 
 class Measured(NamedTuple):
@@ -22,20 +20,13 @@ class Measured(NamedTuple):
     busy_fraction: list[float]
 
 
-class _Running(NamedTuple):
-    start_s: float
-    finish_s: float
-    requests: Batch
-
-
 @dataclass(slots=True)
 class _Reader:
-    """How far a stage's batch log has been read, and the batches read that have not finished."""
+    """When requests were enqueued at a stage, how many of its batches have been read, and those not yet finished."""
 
     enqueue_s: FloatArray
+    running: Batches
     batches: int = 0
-    requests: int = 0
-    running: list[_Running] = field(default_factory=list)
 
 
 class Measuring:
@@ -45,45 +36,46 @@ class Measuring:
         self._engine = engine
         self._since_s = 0.0
         later = [np.full(len(engine.arrivals_s), np.nan) for _ in engine.stages[1:]]
-        self._readers = [_Reader(enqueue_s) for enqueue_s in (engine.arrivals_s, *later)]
+        self._readers = [
+            _Reader(enqueue_s, stage.batch_log())
+            for stage, enqueue_s in zip(engine.stages, (engine.arrivals_s, *later), strict=True)
+        ]
 
     def step(self, now_s: float) -> Measured:
         """The figures of what happened since the last call."""
         stage_latency, busy_fraction = [], []
-        finished: list[_Running] = []
-        for stage, reader in zip(self._engine.stages, self._readers, strict=True):
-            self._read_new_batches(stage, reader)
-            busy_fraction.append(self._busy_fraction(stage, reader, now_s))
-            finished = [batch for batch in reader.running if batch.finish_s <= now_s]
-            reader.running = [batch for batch in reader.running if batch.finish_s > now_s]
+        latency = NO_LATENCY
+        for position, (stage, reader) in enumerate(zip(self._engine.stages, self._readers, strict=True)):
+            self._read_new_batches(position)
+            busy_fraction.append(self._busy_fraction(stage, reader.running, now_s))
+            finished = reader.running.where(reader.running.finish_s <= now_s)
+            reader.running = reader.running.where(reader.running.finish_s > now_s)
             stage_latency.append(_quantiles(finished, reader.enqueue_s))
+            latency = _quantiles(finished, self._engine.arrivals_s)
         self._since_s = now_s
-        return Measured(_quantiles(finished, self._engine.arrivals_s), stage_latency, busy_fraction)
+        return Measured(latency, stage_latency, busy_fraction)
 
-    def _read_new_batches(self, stage: Stage, reader: _Reader) -> None:
-        log = stage.batches
-        for batch in range(reader.batches, len(log.size)):
-            end = reader.requests + log.size[batch]
-            requests = log.requests[reader.requests : end]
-            reader.running.append(_Running(log.start_s[batch], log.finish_s[batch], requests))
-            reader.requests = end
-            if stage.next is not None:
-                following = self._readers[stage.position + 1]
-                following.enqueue_s[requests] = log.finish_s[batch] + self._engine.world.hop_s
-        reader.batches = len(log.size)
+    def _read_new_batches(self, position: int) -> None:
+        reader = self._readers[position]
+        fresh = self._engine.stages[position].batch_log(reader.batches)
+        reader.batches += len(fresh.size)
+        reader.running = reader.running.followed_by(fresh)
+        if position + 1 < len(self._readers):
+            delivered_s = fresh.finish_s + self._engine.world.hop_s
+            self._readers[position + 1].enqueue_s[fresh.requests] = np.repeat(delivered_s, fresh.size)
 
-    def _busy_fraction(self, stage: Stage, reader: _Reader, now_s: float) -> float:
+    def _busy_fraction(self, stage: StageState, running: Batches, now_s: float) -> float:
         """Time in service over time ready, of all replicas; a removed one counts until its last batch is done."""
         since_s = self._since_s
-        busy_s = sum(min(batch.finish_s, now_s) - max(batch.start_s, since_s) for batch in reader.running)
-        available_s = sum(
-            max(0.0, min(replica.gone_s(0.0), now_s) - max(replica.ready_s, since_s)) for replica in stage.replicas.all
-        )
-        return busy_s / available_s if available_s > 0.0 else 0.0
+        busy_s = np.sum(np.minimum(running.finish_s, now_s) - np.maximum(running.start_s, since_s))
+        replicas = stage.replica_log()
+        until_s = np.minimum(np.maximum(replicas.removed_s, replicas.finish_s), now_s)
+        available_s = np.sum(np.maximum(until_s - np.maximum(replicas.ready_s, since_s), 0.0))
+        return float(busy_s / available_s) if available_s > 0.0 else 0.0
 
 
-def _quantiles(finished: list[_Running], since_s: FloatArray) -> LatencyQuantiles:
-    if not finished:
+def _quantiles(finished: Batches, since_s: FloatArray) -> LatencyQuantiles:
+    if not len(finished.size):
         return NO_LATENCY
-    latency_s = np.concatenate([batch.finish_s - since_s[batch.requests] for batch in finished])
+    latency_s = np.repeat(finished.finish_s, finished.size) - since_s[finished.requests]
     return LatencyQuantiles(*np.quantile(latency_s, (0.5, 0.95, 0.99)).tolist())

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.engine import Engine
+from sim import rules
+from sim.engines import Engine, StageState
 from sim.model import FloatArray, IntArray
-from sim.stage import Stage
+from sim.rules import NEVER
 
 COMPLETED, DROPPED, FAILED, UNFINISHED = range(4)
 OUTCOMES = ("completed", "dropped", "failed", "unfinished")
@@ -65,29 +66,24 @@ def collect(engine: Engine) -> Records:
     outcome = np.full(count, UNFINISHED, dtype=np.int64)
     dropped_stage = np.full(count, -1, dtype=np.int64)
     request_end_s = np.full(count, np.nan)
-    integral_s = np.zeros(shape[0])
-    hop_s = engine.world.hop_s
     for position, stage in enumerate(engine.stages):
         if position == 0:
             enqueue_s[0] = engine.arrivals_s
         else:
-            delivered_s = finish_s[position - 1] + hop_s
+            delivered_s = finish_s[position - 1] + engine.world.hop_s
             enqueue_s[position] = np.where(delivered_s <= end_s, delivered_s, np.nan)
-        log = stage.batches
-        members = np.array(log.requests, dtype=np.int64)
-        sizes = np.array(log.size, dtype=np.int64)
-        batch_finish_s = np.array(log.finish_s)
-        batch_finish_s[batch_finish_s > end_s] = np.nan
-        start_s[position, members] = np.repeat(log.start_s, sizes)
-        finish_s[position, members] = np.repeat(batch_finish_s, sizes)
-        replica[position, members] = np.repeat(np.array(log.replica, dtype=np.int64), sizes)
-        batch[position, members] = np.repeat(np.arange(len(sizes)), sizes)
-        batch_size[position, members] = np.repeat(sizes, sizes)
-        dropped = np.array(stage.drops.requests, dtype=np.int64)
-        outcome[dropped] = DROPPED
-        dropped_stage[dropped] = position
-        request_end_s[dropped] = stage.drops.dropped_s
-        integral_s[position] = _integral_s(stage, end_s)
+        log = stage.batch_log()
+        members, size = log.requests, log.size
+        log.finish_s[log.finish_s > end_s] = np.nan
+        start_s[position, members] = np.repeat(log.start_s, size)
+        finish_s[position, members] = np.repeat(log.finish_s, size)
+        replica[position, members] = np.repeat(log.replica, size)
+        batch[position, members] = np.repeat(np.arange(len(size)), size)
+        batch_size[position, members] = np.repeat(size, size)
+        drops = stage.drop_log()
+        outcome[drops.requests] = DROPPED
+        dropped_stage[drops.requests] = position
+        request_end_s[drops.requests] = drops.dropped_s
     completed = np.isfinite(finish_s[-1])
     outcome[completed] = COMPLETED
     request_end_s[completed] = finish_s[-1, completed]
@@ -106,31 +102,32 @@ def collect(engine: Engine) -> Records:
         batch=batch,
         batch_size=batch_size,
         replicas=tuple(_replica_records(stage, end_s, engine.world.stop_s) for stage in engine.stages),
-        integral_s=integral_s,
+        integral_s=np.array([_integral_s(stage, end_s) for stage in engine.stages]),
         configured=tuple(tuple(stage.configured) for stage in engine.stages),
     )
 
 
-def _integral_s(stage: Stage, end_s: float) -> float:
+def _integral_s(stage: StageState, end_s: float) -> float:
     """Requests present at the stage, integrated over the run: the sum of leaving minus that of coming."""
-    came = len(stage.enqueued_s)
-    left = stage.completions + len(stage.drops.requests)
-    return stage.left_sum_s + (came - left) * end_s - stage.enqueued_sum_s
+    present = stage.enqueued - stage.completions - stage.dropped
+    return stage.left_sum_s + present * end_s - stage.enqueued_sum_s
 
 
-def _replica_records(stage: Stage, end_s: float, stop_s: float) -> ReplicaRecords:
-    replicas = stage.replicas.all
+def _replica_records(stage: StageState, end_s: float, stop_s: float) -> ReplicaRecords:
+    log = stage.replica_log()
+    gone_s = [
+        NEVER if removed_s == NEVER else rules.gone_s(removed_s, finish_s, stop_s)
+        for removed_s, finish_s in zip(log.removed_s.tolist(), log.finish_s.tolist(), strict=True)
+    ]
 
-    def moments(values: list[float]) -> FloatArray:
-        array = np.array(values, dtype=np.float64)
-        array[array > end_s] = np.nan
-        return array
+    def within_run(moments_s: FloatArray) -> FloatArray:
+        return np.where(moments_s > end_s, np.nan, moments_s)
 
     return ReplicaRecords(
-        variant=tuple(replica.variant for replica in replicas),
-        cores=np.array([replica.cores for replica in replicas], dtype=np.int64),
-        created_s=moments([replica.created_s for replica in replicas]),
-        ready_s=moments([replica.ready_s for replica in replicas]),
-        removed_s=moments([replica.removed_s for replica in replicas]),
-        gone_s=moments([replica.gone_s(stop_s) for replica in replicas]),
+        variant=log.variant,
+        cores=log.cores,
+        created_s=within_run(log.created_s),
+        ready_s=within_run(log.ready_s),
+        removed_s=within_run(log.removed_s),
+        gone_s=within_run(np.array(gone_s, dtype=np.float64)),
     )

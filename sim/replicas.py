@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
+import numpy as np
+
 from policies import ReplicaCounts, StageConfiguration
 from sim import rules
+from sim.engines import Replicas
 from sim.environment import Happening
-from sim.model import ServiceTime, StageModel, World
+from sim.model import FloatArray, ServiceTime, StageModel, World
 from sim.rules import NEVER
 
 Batch = list[int]
@@ -166,23 +169,30 @@ class ReplicaSet:
         return True
 
     def counts(self, now_s: float) -> dict[str, ReplicaCounts]:
-        """How many replicas of each variant exist, by state."""
+        """How many replicas of each variant exist, by state; variants without any are left out."""
         stop_s = self._world.stop_s
         self.draining = [replica for replica in self.draining if replica.gone_s(stop_s) > now_s]
-        tally: dict[str, list[int]] = {}
+        tally = {variant: [0, 0, 0] for variant in self._model.start_up_s}
         for replica in self.existing:
-            tally.setdefault(replica.variant, [0, 0, 0])[0 if replica.is_starting else 1] += 1
+            tally[replica.variant][0 if replica.is_starting else 1] += 1
         for replica in self.draining:
-            tally.setdefault(replica.variant, [0, 0, 0])[2] += 1
-        return {variant: ReplicaCounts(*states) for variant, states in tally.items()}
+            tally[replica.variant][2] += 1
+        return {variant: ReplicaCounts(*states) for variant, states in tally.items() if any(states)}
 
-    def in_service(self) -> int:
-        """How many requests are being served, draining replicas included."""
-        return sum(
-            len(replica.batch)
-            for group in (self.existing, self.draining)
-            for replica in group
-            if replica.batch is not None
+    def log(self) -> Replicas:
+        """All replicas as arrays."""
+        replicas = self.all
+
+        def moments(values: Iterable[float]) -> FloatArray:
+            return np.array(list(values), dtype=np.float64)
+
+        return Replicas(
+            variant=tuple(replica.variant for replica in replicas),
+            cores=np.array([replica.cores for replica in replicas], dtype=np.int64),
+            created_s=moments(replica.created_s for replica in replicas),
+            ready_s=moments(replica.ready_s for replica in replicas),
+            removed_s=moments(replica.removed_s for replica in replicas),
+            finish_s=moments(replica.finish_s for replica in replicas),
         )
 
     def _is_current(self, replica: Replica) -> bool:

@@ -20,9 +20,8 @@ from policies import (
     reads,
 )
 from profiles import Pipeline
-from sim import laws, records
+from sim import engines, laws, records
 from sim.cluster import LoadView, SimulatedCluster
-from sim.engine import Engine
 from sim.model import FloatArray, StageModel, World
 
 
@@ -32,7 +31,8 @@ class Control:
 
     `initial` stands ready at the start; None: the policy decides at time 0 on the history, and that stands ready
     (warm).
-    `fields` are costly observation fields to compute besides those that the policy reads.
+    `fields` are costly observation fields to compute besides those that the policy reads. `engine` is one of
+    `engines.ENGINES`.
     """
 
     interval_s: float = 10.0
@@ -40,15 +40,17 @@ class Control:
     limit_cores: int | None = None
     initial: Configuration | None = None
     fields: tuple[str, ...] = ()
+    engine: str = "auto"
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """What a run left behind: its records, its journal, and the configuration that stood ready at the start."""
+    """What a run left behind: its records, its journal, what stood ready at the start, and which engine ran."""
 
     records: records.Records
     entries: Sequence[Entry]
     initial: Configuration
+    engine: str
 
 
 def simulate_policy(
@@ -63,8 +65,10 @@ def simulate_policy(
 ) -> Simulated:
     """Run `policy` on the arrivals; shape of `arrivals_s`: (requests,), sorted, in [0, duration).
 
-    Raises PolicyError for a decision that cannot be carried out, and LawError should the run break a law of the model.
+    Raises EngineError for an engine that cannot run here, PolicyError for a decision that cannot be carried out, and
+    LawError should the run break a law of the model.
     """
+    name = engines.choose(control.engine)
     journal = Journal()
     controller = Controller(pipeline, policy, journal)
     load = LoadView(arrivals_s, history_rps, control.history_s, world.duration_s)
@@ -74,7 +78,7 @@ def simulate_policy(
         opening = _Opening(pipeline, load, world.duration_s, control.limit_cores, fields, seed)
         controller.step(opening)
         initial = opening.configuration
-    engine = Engine(models, world, arrivals_s, initial, seed)
+    engine = engines.create(name, models, world, arrivals_s, initial, seed)
     cluster = SimulatedCluster(engine, load, pipeline.name, seed, control.limit_cores, fields)
     moments = (step * control.interval_s for step in count(1))
     engine.run(
@@ -83,7 +87,7 @@ def simulate_policy(
     )
     found = records.collect(engine)
     laws.check(found, eager=world.dispatch == "eager")
-    return Simulated(found, journal.entries, initial)
+    return Simulated(found, journal.entries, initial, name)
 
 
 class _Opening:

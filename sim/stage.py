@@ -10,35 +10,17 @@ at the end.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from math import exp, fsum
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import exp
 
-from policies import StageConfiguration
+from policies import ReplicaCounts, StageConfiguration
 from sim import rules
+from sim.engines import Batches, Drops, Replicas
 from sim.environment import Environment, Happening
+from sim.logs import BatchLog, DropLog
 from sim.model import StageModel, World
 from sim.replicas import Batch, Replica, ReplicaSet
 from sim.rules import COMPLETION, DELIVERY, NEVER, REPLICA, TIMER
-
-
-@dataclass(slots=True)
-class BatchLog:
-    """The batches started at a stage, in order; `requests` holds their members one batch after the other."""
-
-    requests: list[int] = field(default_factory=list)
-    size: list[int] = field(default_factory=list)
-    start_s: list[float] = field(default_factory=list)
-    finish_s: list[float] = field(default_factory=list)
-    replica: list[int] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class DropLog:
-    """The requests dropped at a stage, and when."""
-
-    requests: list[int] = field(default_factory=list)
-    dropped_s: list[float] = field(default_factory=list)
 
 
 class Stage:
@@ -105,12 +87,12 @@ class Stage:
         self.enqueued_sum_s += now_s * len(requests)
         self.attempt(now_s)
 
-    def expect(self, arrivals: int) -> None:
-        """Make this the first stage: its requests are 0 to `arrivals` - 1, enqueued at their arrival times."""
-        self.queue = list(range(arrivals))
+    def expect(self, arrivals_sum_s: float) -> None:
+        """Make this the first stage: its requests are 0, 1, ..., enqueued at their arrival times."""
+        self.queue = list(range(len(self._arrivals_s)))
         self.enqueued_s = list(self._arrivals_s)
-        self.enqueued_sum_s = fsum(self._arrivals_s)
-        if arrivals:
+        self.enqueued_sum_s = arrivals_sum_s
+        if self.queue:
             self._wake_at(self.enqueued_s[0])
 
     def configure(self, configuration: StageConfiguration, now_s: float) -> None:
@@ -262,7 +244,7 @@ class Stage:
         replica.finish_s = finish_s
         log = self.batches
         log.requests.extend(requests)
-        log.size.append(size)
+        log.end.append(len(log.requests))
         log.start_s.append(now_s)
         log.finish_s.append(finish_s)
         log.replica.append(replica.number)
@@ -283,12 +265,34 @@ class Stage:
     def _take_back(self, removed: list[Replica]) -> None:
         """Nothing waits at a replica here."""
 
-    # ---- what a control step reads ----
+    # ---- what control steps and records read: sim.engines.StageState ----
 
-    def waiting(self, now_s: float) -> int:
-        """The length of the queue, requests that arrive at this very moment included."""
-        return bisect_right(self.enqueued_s, now_s, self.head) - self.head
+    @property
+    def enqueued(self) -> int:
+        return len(self.queue)
+
+    @property
+    def dropped(self) -> int:
+        return len(self.drops.requests)
+
+    @property
+    def in_service(self) -> int:
+        return len(self.batches.requests) - self.completions
 
     def enqueued_before(self, now_s: float) -> int:
-        """How many requests have been enqueued before `now_s` (first stage) or so far (later stages)."""
-        return bisect_left(self.enqueued_s, now_s) if self.position == 0 else len(self.enqueued_s)
+        return bisect_left(self._arrivals_s, now_s) if self.position == 0 else len(self.queue)
+
+    def waiting(self, now_s: float) -> int:
+        return bisect_right(self.enqueued_s, now_s, self.head) - self.head
+
+    def replica_counts(self, now_s: float) -> Mapping[str, ReplicaCounts]:
+        return self.replicas.counts(now_s)
+
+    def batch_log(self, since: int = 0) -> Batches:
+        return self.batches.since(since)
+
+    def drop_log(self) -> Drops:
+        return self.drops.arrays()
+
+    def replica_log(self) -> Replicas:
+        return self.replicas.log()

@@ -7,13 +7,17 @@ which makes the draws common to everything that is compared.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import log, sqrt
+from itertools import repeat
+from math import exp, log, sqrt
 
 import numpy as np
+import numpy.typing as npt
 
 PURPOSES = ("arrivals", "service", "start-up", "scaling", "workload")
 
-_BLOCK = 4096
+BLOCK = 4096
+"""How many draws are made at once."""
+
 _SMALLEST_UNIFORM = 2.0**-54  # the normal quantile of an exact zero would be minus infinity
 _NORMAL_P99 = 2.3263478740408408  # the standard normal's 99 % quantile
 
@@ -24,13 +28,26 @@ def stream(seed: int, purpose: str, stage: int = 0) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 
 
-def standard_normals(generator: np.random.Generator) -> Iterator[float]:
-    """An endless sequence of standard normal draws, each the quantile of one uniform."""
+def normal_blocks(generator: np.random.Generator) -> Iterator[npt.NDArray[np.float64]]:
+    """Endless standard normal draws in blocks of shape (BLOCK,), each draw the quantile of one uniform."""
     from scipy.special import ndtri
 
     while True:
-        uniforms = np.maximum(generator.random(_BLOCK), _SMALLEST_UNIFORM)
-        yield from ndtri(uniforms).tolist()
+        yield ndtri(np.maximum(generator.random(BLOCK), _SMALLEST_UNIFORM))
+
+
+def standard_normals(generator: np.random.Generator) -> Iterator[float]:
+    """The same draws one by one."""
+    for block in normal_blocks(generator):
+        yield from block.tolist()
+
+
+def start_up_factors(seed: int, stage: int, sigma: float) -> Iterator[float]:
+    """Lognormal factors of mean 1, one per replica created at a stage; exactly 1 without a sigma."""
+    if sigma == 0.0:
+        return repeat(1.0)
+    normals = standard_normals(stream(seed, "start-up", stage))
+    return (exp(sigma * normal - 0.5 * sigma * sigma) for normal in normals)
 
 
 def lognormal_sigma(p99_over_mean: float) -> float:

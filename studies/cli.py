@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -78,6 +79,7 @@ def scenario_options(command: F) -> F:
             metavar="KEY=VALUE",
             help="any other key of the scenario, such as policy.beta=0.5 or hop_s=0.01",
         ),
+        click.option("--journal", help="lean, or full: observations with all fields, for any policy's replay [lean]"),
         click.option("--seed", type=click.IntRange(min=0), help="of every random draw [1]"),
         click.option("--arrivals", help="poisson, poisson-count, even or clumped [poisson]"),
         click.option("--scaling", help="floor or thin [floor]"),
@@ -104,11 +106,13 @@ def build_scenario(what: str, assignments: Sequence[str], **options: object) -> 
     values = {name: value for name, value in options.items() if value is not None}
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
-        if not equals or not key:
+        if not equals or not all(key.split(".")):
             raise ScenarioError(f"--set {assignment}: should be KEY=VALUE, such as policy.beta=0.5")
-        values[key] = parse_value(value)
-    scenario = find(what)
-    return scenario.with_values(values) if values else scenario
+        try:
+            values[key] = parse_value(value)
+        except ScenarioError as error:
+            raise ScenarioError(f"--set {assignment}: {error}") from None
+    return find(what, values)
 
 
 def echo_json(value: object) -> None:
@@ -137,15 +141,18 @@ def simulate(
 ) -> None:
     """Run one policy on one load.
 
-    PIPELINE is a shipped pipeline's name (`ipa profile list`), FILE a pipeline or scenario file.
+    PIPELINE is a shipped pipeline's name, such as video; FILE a pipeline or scenario file.
     """
-    from studies import results
+    from studies import results, terminal
     from studies import simulate as run_scenario
 
     scenario = build_scenario(what, assignments, policy=policy, **options)
     if out is not None:
         results.claim(out)
-    run = run_scenario(scenario)
+    if report is not None:
+        check_report(report, out)
+    with redirect_stdout(sys.stderr):  # where a policy of one's own may print
+        run = run_scenario(scenario)
     if out is not None:
         results.write_run(run, out)
     if report is not None:
@@ -153,9 +160,8 @@ def simulate(
     if as_json:
         echo_json(run.summary)
     else:
-        from studies import terminal
-
-        terminal.print_run(run, out)
+        terminal.print_run(run, out, report)
+    terminal.warn([run.summary])
 
 
 @main.command()
@@ -187,7 +193,11 @@ def compare(
     as_json: bool,
     **options: object,
 ) -> None:
-    """Run several policies on the same requests, and say which is cheaper, more accurate, in time."""
+    """Run several policies on the same requests, and say which is cheaper, more accurate, in time.
+
+    With --out each run is kept as soon as it is finished. After an interrupt the same command goes on with the rest;
+    so does one with more policies or seeds. One that would leave out or change a run that is there is refused.
+    """
     from studies import comparison, results, terminal
     from studies.run import prepare
 
@@ -195,10 +205,16 @@ def compare(
     chosen = comparison.scenarios(base, policies or comparison.BASELINES, seeds)
     for scenario in chosen[::seeds]:
         prepare(scenario)
+    if report is not None:
+        check_report(report, out)
     if out is not None:
         results.open_comparison(chosen, out)
-    with terminal.progress("runs", len(chosen)) as advance:
-        runs = comparison.run_all(chosen, jobs=jobs or os.cpu_count() or 1, folder=out, on_finished=advance)
+    try:
+        with terminal.progress("runs", len(chosen)) as advance, redirect_stdout(sys.stderr):
+            runs = comparison.run_all(chosen, jobs=jobs or os.cpu_count() or 1, folder=out, on_finished=advance)
+    except KeyboardInterrupt:
+        kept = f": what is finished stands in {out}; the same command goes on with the rest" if out else ""
+        raise click.ClickException(f"interrupted{kept}") from None
     if out is not None:
         results.close_comparison(runs, out)
     if report is not None:
@@ -206,9 +222,8 @@ def compare(
     if as_json:
         echo_json([dict(run.summary) for run in runs])
     else:
-        terminal.print_comparison(runs)
-        if report is not None:
-            click.echo(f"Report: {report}")
+        terminal.print_comparison(runs, out, report)
+    terminal.warn([run.summary for run in runs])
 
 
 @main.command()
@@ -252,20 +267,33 @@ def report(folder: Path, to: Path | None) -> None:
     from studies import results
 
     path = to or folder / "report.html"
-    write_report(results.read_runs(folder), path)
+    runs = results.read_runs(folder)
+    check_report(path)
+    write_report(runs, path)
     click.echo(str(path))
 
 
 @main.command()
 @click.argument("journal", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--pipeline", required=True, help="the pipeline that the journal is of: a name or a file")
-@click.option("--policy", default="ipa", help="the policy to ask [ipa]")
+@click.option(
+    "--pipeline", required=True, help="what the journal is of: a pipeline's name, or its or a scenario's file"
+)
+@click.option("--policy", help="the policy to ask [ipa]")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="a key of the scenario, such as policy.beta=0.5",
+)
 @click.option("--json", "as_json", is_flag=True, help="print the decisions as JSON lines alone")
-def replay(journal: Path, pipeline: str, policy: str, as_json: bool) -> None:
+def replay(journal: Path, pipeline: str, policy: str | None, assignments: Sequence[str], as_json: bool) -> None:
     """What another policy would have decided on what a recorded JOURNAL saw."""
     from studies import decision, terminal
 
-    replayed = decision.replay(journal, pipeline, policy)
+    scenario = build_scenario(pipeline, assignments, policy=policy)
+    with redirect_stdout(sys.stderr):
+        replayed = decision.replay(journal, scenario)
     if as_json:
         for line in replayed.lines():
             click.echo(line)
@@ -333,6 +361,27 @@ def convert(source: str, to: Path, window: str | None, scale: float | None, seed
     from studies.loads import Load
 
     click.echo(str(traces.write(Load.given(source, window, scale, seed).trace(), to)))
+
+
+def check_report(path: Path, out: Path | None = None) -> None:
+    """Raise ScenarioError, before anything is simulated, for a report that could not be written.
+
+    Its folder has to be there; that of `out`, which the run will make, counts as being there.
+    """
+    from importlib.util import find_spec
+
+    from studies import results
+    from studies.errors import ScenarioError
+
+    folder = path.absolute().parent
+    made = () if out is None else (out.absolute(), *out.absolute().parents)
+    if not (folder.is_dir() or folder in made):
+        raise ScenarioError(f"--report {path}: the folder {folder} does not exist")
+    results.check_writable(folder, f"--report {path}")
+    if find_spec("plotly") is None:
+        raise ScenarioError(
+            "--report: is drawn with plotly, which is not installed: pip install 'ipa-pipelines[report]'"
+        )
 
 
 def write_report(runs: Sequence[RunData], path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
+from studies.errors import ScenarioError
 from studies.results import RunData, find_finished, run_name, write_run
 from studies.run import simulate
 from studies.scenario import Scenario
@@ -20,8 +21,18 @@ BASELINES = ("ipa", "scale-only:low", "scale-only:high", "switch-only")
 def scenarios(base: Scenario, policies: Sequence[str], seeds: int) -> list[Scenario]:
     """Each policy with each of the seeds base.seed, base.seed + 1, ...; policies in the order given.
 
-    The base's own policy keeps its parameters; the others have none.
+    The base's own policy keeps its parameters; the others have none. Raises ScenarioError for a policy that is named
+    twice, and for parameters of a policy that is not compared.
     """
+    twice = next((policy for position, policy in enumerate(policies) if policy in policies[:position]), None)
+    if twice is not None:
+        raise ScenarioError(f"--policy {twice}: is given twice; a comparison runs each policy once per seed")
+    own = base.policy
+    if own.parameters and own.name not in policies:
+        raise ScenarioError(
+            f"policy: {', '.join(own.parameters)} would be of {own.name!r}, which is not compared; compared: "
+            f"{', '.join(policies)}"
+        )
     return [
         base.with_values({"seed": base.seed + offset} | ({} if policy == base.policy.name else {"policy": policy}))
         for policy in policies
@@ -65,9 +76,7 @@ def _run_in_any_order(
         return
     # Forking is quick and safe where no thread runs yet; macOS and Windows have no safe fork.
     method = "fork" if sys.platform == "linux" else "spawn"
-    pool = ProcessPoolExecutor(
-        min(jobs, len(waiting)), multiprocessing.get_context(method), _leave_interrupts_to_parent
-    )
+    pool = ProcessPoolExecutor(min(jobs, len(waiting)), multiprocessing.get_context(method), _become_worker)
     try:
         futures = {pool.submit(_run_one, chosen[position], folder): position for position in waiting}
         for future in as_completed(futures):
@@ -83,5 +92,7 @@ def _run_one(scenario: Scenario, folder: Path | None) -> RunData:
     return run
 
 
-def _leave_interrupts_to_parent() -> None:
+def _become_worker() -> None:
+    """Leave interrupts to the parent, which lets started runs finish, and its stdout too, whatever a policy prints."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.stdout = sys.stderr

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 from tempfile import mkdtemp
@@ -63,35 +64,73 @@ class StoredRun:
 
 
 def read_runs(folder: Path) -> list[StoredRun]:
-    """The runs of a results folder: of one run, or of a comparison. Raises ScenarioError where there are none."""
+    """The runs of a results folder: of one run, or of a comparison. Raises ScenarioError where one is not there."""
     manifest = _read_manifest(folder)
     if manifest["kind"] == "run":
         return [StoredRun(folder, manifest)]
-    return [StoredRun(folder / name, _read_manifest(folder / name)) for name in manifest["runs"]]
+    missing = [name for name in manifest["runs"] if not (folder / name / MANIFEST).is_file()]
+    if missing:
+        raise ScenarioError(
+            f"{folder}: the comparison is not finished, {len(missing)} of {len(manifest['runs'])} runs are missing "
+            f"({missing[0]} first); the command that began it goes on with it"
+        )
+    return [_read_run(folder / name) for name in manifest["runs"]]
 
 
 def find_finished(scenario: Scenario, folder: Path) -> StoredRun | None:
-    """The run of just this scenario in a comparison's folder, if it was finished."""
+    """The run of this scenario in a comparison's folder, if it was finished.
+
+    Raises ScenarioError where the run that stands there is of another scenario, or of files that have changed since.
+    """
     inner = folder / run_name(scenario)
-    if not (inner / MANIFEST).is_file():
+    if not inner.exists():
         return None
-    manifest = _read_manifest(inner)
-    return StoredRun(inner, manifest) if manifest["scenario_sha256"] == scenario.digest else None
+    stored = _read_run(inner)
+    given = {"scenario": scenario.as_dict(), "files": _files(scenario)}
+    for what, now in given.items():
+        then = stored.manifest.get(what)
+        if then != now:
+            raise ScenarioError(f"--out {folder}: {inner.name} is of {_difference(what, then, now)}; give a new folder")
+    return stored
+
+
+def _difference(what: str, then: object, now: Mapping[str, Any]) -> str:
+    """In which key two scenarios, or in which file their files differ."""
+    if not isinstance(then, Mapping):
+        return f"another {what}"
+    key = next(key for key in (*now, *then) if then.get(key) != now.get(key))
+    if what == "files":
+        return f"another content of {key}"
+    return f"another scenario: {key} {json.dumps(then.get(key))}, now {json.dumps(now.get(key))}"
+
+
+def _read_run(folder: Path) -> StoredRun:
+    manifest = _read_manifest(folder)
+    if manifest["kind"] != "run":
+        raise ScenarioError(f"{folder / MANIFEST}: should be of one run")
+    return StoredRun(folder, manifest)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ScenarioError(f"{folder}: holds no results: {MANIFEST} is missing") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ScenarioError(f"{path}: cannot be read: {error}") from None
     version = manifest.get("schema_version") if isinstance(manifest, dict) else None
     if version != SCHEMA_VERSION:
         raise ScenarioError(f"{path}: schema_version is {version!r}; this program reads {SCHEMA_VERSION}")
     if manifest.get("kind") not in ("run", "runs"):
         raise ScenarioError(f"{path}: kind is {manifest.get('kind')!r}; it should be run or runs")
+    if manifest["kind"] == "run" and not isinstance(manifest.get("summary"), dict):
+        raise ScenarioError(f"{path}: the key 'summary' should hold the summary of the run")
+    names = manifest.get("runs")
+    if manifest["kind"] == "runs" and not (
+        isinstance(names, list) and names and all(isinstance(name, str) for name in names)
+    ):
+        raise ScenarioError(f"{path}: the key 'runs' should list the folders of the runs")
     return dict(manifest)
 
 
@@ -100,6 +139,8 @@ def _read_table(path: Path) -> pd.DataFrame:
 
     try:
         return pd.read_parquet(path)
+    except FileNotFoundError:
+        raise ScenarioError(f"{path}: no such file; the results are not whole") from None
     except (OSError, ValueError) as error:
         raise ScenarioError(f"{path}: cannot be read: {error}") from None
 
@@ -108,14 +149,19 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 
 def claim(folder: Path, *, resumable: bool = False) -> None:
-    """Make sure that results may go to `folder`: it does not exist or is empty.
+    """Make sure that results may go to `folder`: it does not exist or is empty, and can be written.
 
     `resumable`: it may also hold a comparison, which is gone on with. Raises ScenarioError, before anything is
     simulated or written, for a folder that holds anything else: nothing finished is overwritten.
     """
     if folder.exists() and not folder.is_dir():
         raise ScenarioError(f"--out {folder}: is a file; give a new folder")
-    if not folder.is_dir() or not any(folder.iterdir()):
+    check_writable(folder if resumable else folder.absolute().parent, f"--out {folder}")
+    if not folder.is_dir():
+        return
+    if not resumable and (folder.is_mount() or folder.samefile(Path())):
+        raise ScenarioError(f"--out {folder}: cannot be replaced as a whole; give a new folder")
+    if not any(folder.iterdir()):
         return
     if not (folder / MANIFEST).is_file():
         raise ScenarioError(f"--out {folder}: holds other files; give a new or an empty folder")
@@ -123,8 +169,20 @@ def claim(folder: Path, *, resumable: bool = False) -> None:
         raise ScenarioError(f"--out {folder}: holds results already; give a new or an empty folder")
 
 
+def check_writable(folder: Path, what: str) -> None:
+    """Raise ScenarioError, beginning with `what`, where nothing could be written to a folder that is there or to be."""
+    place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    try:
+        os.rmdir(mkdtemp(prefix=".ipa-", dir=place))
+    except OSError as error:
+        raise ScenarioError(f"{what}: cannot be written: {place}: {error.strerror}") from None
+
+
 def write_run(run: Run, folder: Path) -> None:
-    """Write a run's tables, journal and manifest to `folder`, which appears complete or not at all."""
+    """Write a run's tables, journal and manifest to `folder`, which appears complete or not at all.
+
+    Raises ScenarioError where that cannot be.
+    """
     with _appearing(folder) as fresh:
         for name, table in run.tables.items():
             _write_table(table, fresh / f"{name}.parquet")
@@ -135,10 +193,23 @@ def write_run(run: Run, folder: Path) -> None:
 
 
 def open_comparison(chosen: Sequence[Scenario], folder: Path) -> None:
-    """Make the folder of a comparison before its runs: its manifest names all of them."""
+    """Make the folder of a comparison before its runs: its manifest names all of them.
+
+    A folder that holds a comparison is gone on with by the same one, or by one of more policies or seeds. Raises
+    ScenarioError where a run that is there would be left out, or is of another scenario: it would be lost.
+    """
     claim(folder, resumable=True)
-    folder.mkdir(parents=True, exist_ok=True)
     names = [run_name(scenario) for scenario in chosen]
+    if (folder / MANIFEST).is_file():
+        for name in _read_manifest(folder)["runs"]:
+            if name not in names and (folder / name).exists():
+                raise ScenarioError(
+                    f"--out {folder}: holds the run {name}, which is not among those asked for; name its policy and "
+                    "seed too, or give a new folder"
+                )
+    for scenario in chosen:
+        find_finished(scenario, folder)
+    folder.mkdir(parents=True, exist_ok=True)
     _write_json({"schema_version": SCHEMA_VERSION, "kind": "runs", "runs": names}, folder / MANIFEST)
 
 
@@ -157,7 +228,9 @@ def runs_table(runs: Sequence[RunData]) -> pd.DataFrame:
     """One row a run: its summary without the wall time, which is no property of the run."""
     import pandas as pd
 
-    return pd.DataFrame([{key: value for key, value in run.summary.items() if key != "wall_s"} for run in runs])
+    rows = [{key: value for key, value in run.summary.items() if key != "wall_s"} for run in runs]
+    # A figure that is not there (no request completed) is NaN, so that a column has one type in every table.
+    return pd.DataFrame([{key: float("nan") if value is None else value for key, value in row.items()} for row in rows])
 
 
 def _manifest(run: Run) -> dict[str, Any]:
@@ -166,6 +239,7 @@ def _manifest(run: Run) -> dict[str, Any]:
         "kind": "run",
         "scenario": run.scenario.as_dict(),
         "scenario_sha256": run.scenario.digest,
+        "files": _files(run.scenario),
         "policy": run.policy,
         "seed": run.scenario.seed,
         "trace": {
@@ -178,6 +252,23 @@ def _manifest(run: Run) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in _PACKAGES},
     }
+
+
+def _files(scenario: Scenario) -> dict[str, str]:
+    """The sha256 of every file that a scenario names, by the name it gives: pipeline, trace, policy, predictor."""
+    found: dict[str, str] = {}
+
+    def look_at(value: object) -> None:
+        if isinstance(value, str):
+            for name in (value, value.rpartition(":")[0]):
+                if name and Path(name).is_file():
+                    found[name] = sha256(Path(name).read_bytes()).hexdigest()
+        elif isinstance(value, dict | list):
+            for item in value.values() if isinstance(value, dict) else value:
+                look_at(item)
+
+    look_at(scenario.as_dict())
+    return found
 
 
 def _version(package: str) -> str | None:
@@ -202,13 +293,18 @@ def _write_json(value: object, path: Path) -> None:
 @contextmanager
 def _appearing(folder: Path) -> Iterator[Path]:
     """A fresh folder beside `folder` that takes its name when the block ends well, and vanishes otherwise."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    folder = folder.absolute()
+    fresh = None
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         yield fresh
         fresh.chmod(0o755)
         if folder.exists() and not any(folder.iterdir()):
             folder.rmdir()
         os.replace(fresh, folder)
+    except OSError as error:
+        raise ScenarioError(f"{folder}: cannot be written: {error.strerror or error}") from error
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+        if fresh is not None:
+            shutil.rmtree(fresh, ignore_errors=True)

@@ -29,6 +29,7 @@ from sim import (
     Control,
     Records,
     World,
+    choose_engine,
     decisions_table,
     replicas_table,
     requests_table,
@@ -93,8 +94,10 @@ class Prepared:
 def prepare(scenario: Scenario) -> Prepared:
     """Find and check everything that a scenario names.
 
-    Raises ProfileError, TraceError, PolicyError or ScenarioError (all ValueErrors) for what cannot be used.
+    Raises EngineError, ProfileError, TraceError, PolicyError or ScenarioError, all ValueErrors, for what cannot be
+    used.
     """
+    choose_engine(scenario.engine)
     pipeline = profiles.load(scenario.pipeline)
     _check_stage_names(pipeline, "initial", scenario.initial or {})
     _check_stage_names(pipeline, "drop_limits_s", scenario.drop_limits_s)
@@ -143,7 +146,7 @@ def simulate(scenario: Scenario) -> Run:
         "policy": scenario.policy.name,
         "trace": trace.name,
         "seed": scenario.seed,
-        "engine": "simpy",
+        "engine": simulated.engine,
         **figures,
         "wall_s": perf_counter() - started_s,
     }
@@ -181,6 +184,7 @@ def _control(scenario: Scenario, initial: Configuration | None) -> Control:
         limit_cores=scenario.limit_cores,
         initial=initial,
         fields=("latency", "busy_fraction") if scenario.journal == "full" else (),
+        engine=scenario.engine,
     )
 
 

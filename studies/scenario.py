@@ -127,7 +127,9 @@ class Scenario(FileModel):
     drop_limits_s: dict[str, Positive] = Field(
         default_factory=dict, description="stage -> limit; default: 2 x SLA at the first, SLA later"
     )
-    engine: Literal["auto", "simpy"] = "auto"
+    engine: Literal["auto", "simpy", "compiled"] = Field(
+        "auto", description="compiled needs numba; auto takes it where it is installed; the results are the same"
+    )
     journal: Literal["lean", "full"] = Field(
         "lean",
         description="full: every observation carries all fields, so that any policy can replay it",

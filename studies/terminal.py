@@ -46,8 +46,8 @@ def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
         yield lambda: bar.advance(task)
 
 
-def print_run(run: Run, folder: Path | None) -> None:
-    """The summary of one run."""
+def print_run(run: Run, folder: Path | None, report: Path | None) -> None:
+    """The summary of one run, and where the rest of it is."""
     summary = run.summary
     title = _title(summary, f"policy {summary['policy']}, seed {summary['seed']}")
     latencies = ("mean", "p50", "p95", "p99")
@@ -64,12 +64,17 @@ def print_run(run: Run, folder: Path | None) -> None:
         "simulated in": f"{summary['wall_s']:.2f} s",
     }
     print_figures(title, rows)
-    if folder is not None:
-        _out.print(f"Results: {folder}", soft_wrap=True)
+    _print_places(folder, report)
 
 
-def print_comparison(runs: Sequence[RunData]) -> None:
-    """A row a policy, means over seeds with 95 % intervals, and what each differs from the first in."""
+def _print_places(folder: Path | None, report: Path | None) -> None:
+    for what, path in (("Results", folder), ("Report", report)):
+        if path is not None:
+            _out.print(f"{what}: {path}", soft_wrap=True)
+
+
+def print_comparison(runs: Sequence[RunData], folder: Path | None, report: Path | None) -> None:
+    """A row a policy, means over seeds with 95 % intervals, and where the rest is."""
     grouped = by_policy(runs)
     first = next(iter(grouped.values()))
     seeds = [run.summary["seed"] for run in first]
@@ -79,6 +84,7 @@ def print_comparison(runs: Sequence[RunData]) -> None:
         cells = (_cell(group, key, factor, digits) for _, key, factor, digits in _COLUMNS)
         table.add_row(policy, *cells)
     _out.print(table)
+    _print_places(folder, report)
 
 
 _COLUMNS = (

@@ -353,11 +353,11 @@ ATTEMPTS = (
     Story(
         "an arrival attempts",
         rule="2",
-        shows="the arrival at 4 finds 0 expired, and with 0 gone waits for a batch of its own",
-        initial=(LONELY,),
-        arrivals_s=(0.0, 4.0, 4.5),
+        shows="the arrival at 4 finds 0 expired, though two do not fill a batch of 3; the three after it do",
+        initial=(of("small", batch=3, timeout_s=5.0),),
+        arrivals_s=(0.0, 4.0, 4.5, 5.0),
         drop_limits_s=(2.0,),
-        batches=(Batch(4.5, 5.5, 0, (1, 2)),),
+        batches=(Batch(5.0, 6.0, 0, (1, 2, 3)),),
         drops=(Drop(4.0, 0),),
     ),
     Story(
@@ -1043,6 +1043,20 @@ RULE_8 = (
         initial=(of("small"),),
         arrivals_s=(),
         decisions=((1.0, (large(),)), (4.0, (of("small"),))),
+        replicas=(
+            Replica("small", 0.0, 0.0, 4.0, 4.0),
+            Replica("large", 1.0, 4.0, 6.0, 6.0, cores=2),
+            Replica("small", 4.0, 6.0),
+        ),
+    ),
+    Story(
+        "an activation comes before an application, however early that was decided",
+        rule="8",
+        shows="decided at 3, in force at 4: the large one, ready at 4, has ended the small one by then",
+        initial=(of("small"),),
+        arrivals_s=(),
+        decisions=((0.0, (large(),)), (3.0, (of("small"),))),
+        decision_delay_s=1.0,
         replicas=(
             Replica("small", 0.0, 0.0, 4.0, 4.0),
             Replica("large", 1.0, 4.0, 6.0, 6.0, cores=2),

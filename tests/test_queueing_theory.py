@@ -161,8 +161,8 @@ def test_a_batch_with_a_timeout_forms_as_renewal_theory_says(batch: int, timeout
 
         W = (1 / lambda) x sum of j P(N >= j) / (1 + sum of P(N >= j)), both over j = 1 .. b - 1.
 
-    For b = 2 it is P / (1 + P) / lambda, P = 1 - exp(-lambda T): of lambda 4 and T 0.25, 0.632 / 1.632 / 4 = 0.0968. For
-    T without end every P is 1, and W = (b - 1) / (2 lambda).
+    For b = 2 it is P / (1 + P) / lambda, P = 1 - exp(-lambda T): of lambda 4 and T 0.25, 0.632 / 1.632 / 4 = 0.0968.
+    For T without end every P is 1, and W = (b - 1) / (2 lambda).
     """
     rate_rps = 4.0
     at_least = [float(poisson.sf(j - 1, rate_rps * timeout_s)) for j in range(1, batch)]

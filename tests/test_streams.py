@@ -69,7 +69,7 @@ def test_the_kth_draw_does_not_depend_on_how_many_are_drawn_at_once(
     block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     as_shipped = first(300, 5, "service")
-    monkeypatch.setattr(streams, "_BLOCK", block)
+    monkeypatch.setattr(streams, "BLOCK", block)
     assert first(300, 5, "service") == as_shipped
 
 

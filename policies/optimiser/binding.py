@@ -40,8 +40,12 @@ def relaxation_gains(problem: Problem, answer: Answer, best: Solver) -> dict[str
     In units of the scales' U W, exact. A constraint that the solver never had to hold gains
     nothing.
     """
-    held, sla_ns, limit = answer.pick.held, answer.sla_ns, answer.limit_cores
+    held: tuple[str, ...] = answer.pick.held
+    sla_ns, limit = answer.sla_ns, answer.limit_cores
     gains = dict.fromkeys(CONSTRAINTS, 0)
+    if len(held) == 1 and answer.pick.free_loss is not None:
+        gains[held[0]] = _rise(problem, answer, answer.pick.free_loss)
+        held = ()
     if "sla" in held:
         gains["sla"] = _gain(problem, answer, answer.stages, best, sla_ns=None, limit=limit)
     if "cores" in held:
@@ -62,8 +66,13 @@ def _gain(
     limit: int | None,
 ) -> int:
     relaxed = best(stages, sla_ns, limit, answer.reward)
+    return 0 if relaxed is None else _rise(problem, answer, relaxed.loss)
+
+
+def _rise(problem: Problem, answer: Answer, loss: int) -> int:
+    """By how much the objective of a loss is above that of the answer."""
     shift = problem.programme.table.scales.shift
-    return 0 if relaxed is None else (answer.pick.loss >> shift) - (relaxed.loss >> shift)
+    return (answer.pick.loss >> shift) - (loss >> shift)
 
 
 def _kept_the_sla_out(problem: Problem, answer: Answer, best: Solver) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 from policies.interface import StageConfiguration
 from policies.optimiser.binding import CONSTRAINTS, binding, relaxation_gains
-from policies.optimiser.exact import Pick, front
+from policies.optimiser.exact import Pick
+from policies.optimiser.fronts import Matters, front
 from policies.optimiser.ladder import NO_ACCURACY, OPTIMAL, Answer, Solver, climb, fastest
 from policies.optimiser.options import StageOptions, replicas_for, wait_ns
 from policies.optimiser.problem import Problem
@@ -146,7 +147,7 @@ def _stage_options(
     table = programme.table.stages[k]
     offered = {(row.variant, row.batch): i for i, row in enumerate(stage.rows)}
     limited, reward = answer.limit_cores is not None, answer.reward > 0
-    unbeaten = {point[-1][0] for point in front(stage, True, limited, reward)}
+    unbeaten = {point[-1][0] for point in front(stage, Matters(True, limited, reward))}
     explained = []
     for row in table.select(answer.wanted[k], problem.load_rps <= 0):
         i = offered.get((row.variant, row.batch))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ LONGEST_WAIT_NS = 1_000_000 * NS
 class StageOptions:
     """One stage's options; `cut` counts those left out for want of replicas."""
 
-    rows: list[Row]
+    rows: Sequence[Row]
     replicas: list[int]
     latency_ns: list[int]
     cores: list[int]
@@ -49,7 +50,7 @@ class StageOptions:
 
 def replicas_for(load_rps: float, throughput_rps: float) -> int:
     """The fewest replicas that sustain a load: max(1, ceil(load / h - 1e-9))."""
-    return max(1, ceil(load_rps / throughput_rps - SLACK))
+    return ceil(load_rps / throughput_rps - SLACK) or 1
 
 
 def options(
@@ -72,27 +73,29 @@ def options(
     stages = []
     for k, stage in enumerate(table.stages):
         fixed = problem.replicas[stage.name] if problem.replicas and replicas_bound else 0
-        kept = _kept(problem, stage.name)
         waits = {batch: wait_ns(problem, k, batch) for batch in stage.batches}
-        every = stage.select(wanted[k], load <= 0)
-        rows, counts, latency_ns, loss = [], [], [], []
-        for row in every:
-            replicas = replicas_for(sustained, row.throughput_rps)
-            if replicas > (fixed or most):
-                continue
-            replicas = fixed or replicas
-            lost = row.loss if accuracy_matters else row.bare_loss
-            lost += replicas * row.cores * core_loss
-            rows.append(row)
-            counts.append(replicas)
-            latency_ns.append(row.latency_ns + waits[row.batch])
-            loss.append(lost if (row.variant, row.batch) == kept else lost + changed_loss)
+        every = rows = stage.select(wanted[k], load <= 0)
+        counts = [replicas_for(sustained, row.throughput_rps) for row in rows]
+        if max(counts) > (fixed or most):
+            sustaining = [count <= (fixed or most) for count in counts]
+            rows, counts = tuple(compress(rows, sustaining)), list(compress(counts, sustaining))
+        if fixed:
+            counts = [fixed] * len(rows)
+        cores = [count * row.cores for count, row in zip(counts, rows, strict=True)]
+        if accuracy_matters:
+            loss = [row.loss + used * core_loss for row, used in zip(rows, cores, strict=True)]
+        else:
+            loss = [row.bare_loss + used * core_loss for row, used in zip(rows, cores, strict=True)]
+        kept = _kept(problem, stage.name)
+        for i, row in enumerate(rows if kept else ()):
+            if (row.variant, row.batch) == kept:
+                loss[i] -= changed_loss
         stages.append(
             StageOptions(
                 rows=rows,
                 replicas=counts,
-                latency_ns=latency_ns,
-                cores=[n * row.cores for n, row in zip(counts, rows, strict=True)],
+                latency_ns=[row.latency_ns + waits[row.batch] for row in rows],
+                cores=cores,
                 loss=loss,
                 accuracy=[row.accuracy for row in rows],
                 cut=len(every) - len(rows),

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Row:
     """One variant and batch size of a stage: one replica's figures.
 
-    `loss` is what it loses apart from its cores (see `scales`); `bare_loss` the same where accuracy
-    is not wished for.
+    `loss` is what it loses apart from its cores (see `scales`), where it is not what the stage has;
+    `bare_loss` the same where accuracy is not wished for.
     """
 
     variant: str
@@ -105,7 +105,7 @@ def planned_batches(variant: Variant, cap: int) -> list[int]:
 
 def _row(variant: Variant, batch: int, programme: Programme, scale: Scales, term: int, place: int) -> Row:
     latency_s = variant.p99_s(batch) if programme.statistic == "p99" else variant.mean_s(batch)
-    bare_loss = scale.batch_loss(batch) + place
+    bare_loss = scale.batch_loss(batch) + scale.changed_loss + place
     return Row(
         variant=variant.name,
         batch=batch,

@@ -1,65 +1,71 @@
-"""Heaps in arrays: of the events to come, and of the numbers of idle replicas."""
+"""Heaps in the kernel's memory: of the events to come, and of the numbers of idle replicas."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy.typing as npt
-
 from sim.compiled.jit import inner
-from sim.compiled.memory import Records
+from sim.compiled.memory import Memory
+
+_MADE_BITS = 40
 
 
 @inner
-def is_before(one: Any, time_s: float, order: int) -> bool:
-    """Whether an event comes before the moment (time, order)."""
+def _is_before(one: Any, time_s: float, order: int) -> bool:
     return one.time_s < time_s or (one.time_s == time_s and one.order < order)
 
 
 @inner
-def push_event(heap: Records, run: Any, time_s: float, order: int, replica: int) -> None:
-    """Add an event."""
+def push_event(time_s: float, rank: int, s: int, replica: int, memory: Memory) -> None:
+    """Add an event; within an instant they are ordered by rank, then stage, then as they were made."""
+    run, heap = memory.run[0], memory.heap
+    order = ((rank * len(memory.stages) + s) << _MADE_BITS) + run.made
+    run.made += 1
     hole = run.events
     run.events += 1
     while hole > 0:
         parent = (hole - 1) >> 1
-        if is_before(heap[parent], time_s, order):
+        if _is_before(heap[parent], time_s, order):
             break
         heap[hole] = heap[parent]
         hole = parent
-    heap[hole].time_s = time_s
-    heap[hole].order = order
-    heap[hole].replica = replica
+    event = heap[hole]
+    event.time_s = time_s
+    event.order = order
+    event.rank = rank
+    event.stage = s
+    event.replica = replica
 
 
 @inner
-def pop_event(heap: Records, run: Any) -> None:
+def pop_event(memory: Memory) -> None:
     """Remove the first event, which is heap[0]."""
+    run, heap = memory.run[0], memory.heap
     run.events -= 1
     size = run.events
-    time_s, order, replica = heap[size].time_s, heap[size].order, heap[size].replica
+    last = heap[size]
     hole = 0
     while True:
         child = 2 * hole + 1
         if child >= size:
             break
-        if child + 1 < size and is_before(heap[child + 1], heap[child].time_s, heap[child].order):
+        if child + 1 < size and _is_before(heap[child + 1], heap[child].time_s, heap[child].order):
             child += 1
-        if not is_before(heap[child], time_s, order):
+        if not _is_before(heap[child], last.time_s, last.order):
             break
         heap[hole] = heap[child]
         hole = child
-    heap[hole].time_s = time_s
-    heap[hole].order = order
-    heap[hole].replica = replica
+    heap[hole] = last
 
 
 @inner
-def push_number(numbers: npt.NDArray[Any], s: int, row: int, size: int, number: int) -> None:
-    """Add a number to a heap of `size` numbers in a row of stage s."""
-    hole = size
-    while hole > 0:
-        parent = (hole - 1) >> 1
+def push_number(s: int, row: int, number: int, memory: Memory) -> None:
+    """Add a number to a heap: a row of stage s, from place 1 on."""
+    numbers = memory.numbers
+    numbers[s, row, 0] += 1
+    hole = numbers[s, row, 0]
+    while hole > 1:
+        parent = hole >> 1
         if numbers[s, row, parent] < number:
             break
         numbers[s, row, hole] = numbers[s, row, parent]
@@ -68,18 +74,29 @@ def push_number(numbers: npt.NDArray[Any], s: int, row: int, size: int, number: 
 
 
 @inner
-def pop_number(numbers: npt.NDArray[Any], s: int, row: int, size: int) -> None:
-    """Remove the least of the `size` numbers, which is the first."""
-    last = numbers[s, row, size - 1]
-    hole = 0
+def pop_number(s: int, row: int, memory: Memory) -> None:
+    """Remove the least number of a heap, which is at place 1."""
+    numbers = memory.numbers
+    size = numbers[s, row, 0] - 1
+    numbers[s, row, 0] = size
+    last = numbers[s, row, size + 1]
+    hole = 1
     while True:
-        child = 2 * hole + 1
-        if child >= size - 1:
+        child = 2 * hole
+        if child > size:
             break
-        if child + 1 < size - 1 and numbers[s, row, child + 1] < numbers[s, row, child]:
+        if child < size and numbers[s, row, child + 1] < numbers[s, row, child]:
             child += 1
         if last < numbers[s, row, child]:
             break
         numbers[s, row, hole] = numbers[s, row, child]
         hole = child
     numbers[s, row, hole] = last
+
+
+@inner
+def append(s: int, row: int, number: int, memory: Memory) -> None:
+    """Add a number at the end of a row."""
+    numbers = memory.numbers
+    numbers[s, row, 0] += 1
+    numbers[s, row, numbers[s, row, 0]] = number

@@ -11,26 +11,43 @@ from numba import njit
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+# Nothing is allocated, so arrays need no reference counts: those would cost more than all the rest.
+_OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True, "_nrt": False}
+_INNER: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True}
+
 _FOLDER = Path(__file__).parent
 _SOURCES = (_FOLDER.parent / "rules.py", *sorted(_FOLDER.glob("*.py")))
 
 
 def inner(function: F) -> F:
-    """`function`, compiled into the functions that call it."""
-    compiled: F = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    """`function`, compiled for calls from compiled functions."""
+    compiled: Any = njit(**_INNER)(function)
+    return compiled
+
+
+def small(function: F) -> F:
+    """The same, for what is so short that compiling it apart would take longer than all it does."""
+    compiled: Any = njit(**_INNER, inline="always")(function)
+    return compiled
+
+
+def hot(function: F) -> F:
+    """The same, merged into its callers by LLVM, which pays where every event goes through it."""
+    compiled: Any = njit(**_INNER, forceinline=True)(function)
     return compiled
 
 
 def entry(function: F) -> F:
     """`function`, compiled for calls from Python and cached on disk.
 
-    Where nothing can be written, beside the sources or in the user's own cache folder, every process compiles anew.
+    Where nothing can be written, neither beside the sources nor in the user's cache folder, each process compiles anew.
     """
-    compiled: Any = njit(error_model="numpy")(function)
+    compiled: Any = njit(**_OPTIONS)(function)
     try:
         compiled.enable_caching()
     except RuntimeError:
-        return compiled  # type: ignore[no-any-return]
+        return compiled
     # numba looks at the entry's own file alone: an edited rule must make the cache stale as well.
-    compiled._cache._cache_file._source_stamp = sha256(b"".join(map(Path.read_bytes, _SOURCES))).hexdigest()
-    return compiled  # type: ignore[no-any-return]
+    sources = b"".join(source.read_bytes() for source in _SOURCES)
+    compiled._cache._cache_file._source_stamp = sha256(sources).hexdigest()
+    return compiled

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy.typing as npt
-
-from sim.compiled.dispatch import attempt, attempt_eager, take_back
+from sim.compiled.dispatch import attempt
+from sim.compiled.eager import attempt_eager, take_back
 from sim.compiled.heaps import pop_event
-from sim.compiled.jit import entry, inner
-from sim.compiled.memory import DRAINING, Records
-from sim.compiled.rollout import ORDER_BITS, count_replicas, has_room, put_idle, roll_out
+from sim.compiled.jit import entry, hot, inner, small
+from sim.compiled.memory import DRAINING, Memory, Records
+from sim.compiled.rollout import count_replicas, has_room, put_idle, roll_out
 from sim.rules import COMPLETION, DELIVERY, NEVER, TIMER
-
-Array = npt.NDArray[Any]
 
 REACHED, ENDED, OUT_OF_DRAWS, OUT_OF_ROOM = range(4)
 """Why the kernel stops: it is where it should go; every request has ended after the run's duration; a stage needs more
@@ -21,130 +16,130 @@ random draws; a stage needs room for more replicas. After the latter two it goes
 
 
 @entry
-def advance(
-    until_s: float, until_rank: int,
-    run_: Records, stages: Records, options: Records, service: Records, arrivals_s: Array, normals: Array, tally: Array,
-    queue: Array, enqueued_s: Array, served: Array, batches: Records, drops: Records, finished: Array, waiting: Any,
-    replicas: Records, numbers: Array, heap: Records,
-) -> int:
-    """Let everything happen that comes before the moment (time, rank); why it stopped, as one of the above."""
-    run = run_[0]
+def advance(until_s: float, until_rank: int, memory: Memory, waiting: Records | None) -> int:
+    """Let everything happen that comes before the moment (time, rank); why it stopped, as one of the above.
+
+    `waiting` None: central dispatch, and what only eager dispatch needs is not even compiled.
+    """
+    run, stages = memory.run[0], memory.stages
     count = len(stages)
-    room = replicas.shape[1]
     if run.applies:
         for s in range(count):
-            if not has_room(run, stages[s], room):
+            if not has_room(s, memory):
                 return OUT_OF_ROOM
         for s in range(count):
-            _roll_out(s, run, stages, options, queue, enqueued_s, waiting, replicas, numbers, heap)
+            _roll_out(s, memory, waiting)
         run.applies = False
         run.first, run.last = 0, count
     while True:
         while run.first < run.last:
-            s = run.first
-            if waiting is None:
-                has_draws = attempt(s, run, stages, options, service, arrivals_s, normals, queue, enqueued_s, served,
-                                    batches, drops, replicas, numbers, heap)
+            if waiting is None:  # noqa: SIM108 - as a statement, so that numba leaves out the branch not taken
+                has_draws = attempt(run.first, memory)
             else:
-                has_draws = attempt_eager(s, run, stages, options, service, arrivals_s, normals, queue, enqueued_s,
-                                          served, batches, drops, waiting, replicas, numbers, heap)
+                has_draws = attempt_eager(run.first, memory, waiting)
             if not has_draws:
                 return OUT_OF_DRAWS
             run.first += 1
 
         time_s, rank, s = NEVER, TIMER, 0
         if run.events > 0:
-            time_s = heap[0].time_s
-            rank, s = divmod(heap[0].order >> ORDER_BITS, count)
+            time_s, rank, s = memory.heap[0].time_s, memory.heap[0].rank, memory.heap[0].stage
         if run.hop_s > 0.0:
             for receiver in range(1, count):
                 sender = stages[receiver - 1]
                 if sender.delivered < sender.finished:
-                    batch = batches[receiver - 1, finished[receiver - 1, sender.delivered]]
-                    due_s = batch.finish_s + run.hop_s
+                    k = memory.finished[receiver - 1, sender.delivered]
+                    due_s = memory.batches[receiver - 1, k].finish_s + run.hop_s
                     if due_s < time_s or (due_s == time_s and rank > DELIVERY):
                         time_s, rank, s = due_s, DELIVERY, receiver
         for timed in range(count):
             if stages[timed].timer_s < time_s:
                 time_s, rank, s = stages[timed].timer_s, TIMER, timed
 
-        next_s = min(time_s, until_s)
+        next_s = time_s if time_s < until_s else until_s
         if run.open == 0 and run.now_s > run.duration_s and next_s > run.now_s:
             return ENDED
         if time_s > until_s or (time_s == until_s and rank >= until_rank):
             run.now_s = until_s
-            count_replicas(run, stages, options, replicas, numbers, tally)
+            count_replicas(memory)
             return REACHED
 
-        stage = stages[s]
         run.now_s = time_s
         run.first, run.last = s, s + 1
         if rank == COMPLETION:
-            number = heap[0].replica
-            pop_event(heap, run)
-            k = replicas[s, number].batch
-            replicas[s, number].batch = -1
-            size = _size(s, k, batches)
-            stage.completions += size
-            stage.left_sum_s += time_s * size
-            if waiting is None:
-                put_idle(s, number, stage, options, replicas, numbers)
-            else:
-                stage.freed = number
-            if s + 1 == count:
-                run.open -= size
-            elif run.hop_s == 0.0:
-                _enqueue(s + 1, k, size, time_s, stages, queue, enqueued_s, served, batches)
-                run.last = s + 2
-            else:
-                finished[s, stage.finished] = k
-                stage.finished += 1
+            _complete(s, memory, waiting)
         elif rank == DELIVERY:
             sender = stages[s - 1]
-            k = finished[s - 1, sender.delivered]
             sender.delivered += 1
-            _enqueue(s, k, _size(s - 1, k, batches), time_s, stages, queue, enqueued_s, served, batches)
+            _enqueue(s, memory.finished[s - 1, sender.delivered - 1], memory)
         elif rank != TIMER:
-            if not has_room(run, stage, room):
-                run.first = run.last
+            if not has_room(s, memory):
+                run.last = s
                 return OUT_OF_ROOM
-            number = heap[0].replica
-            pop_event(heap, run)
-            if replicas[s, number].removed_s < NEVER:
-                run.first = run.last
-            else:
-                replicas[s, number].ready_s = time_s
-                _roll_out(s, run, stages, options, queue, enqueued_s, waiting, replicas, numbers, heap)
+            _activate(s, memory, waiting)
+
+
+@hot
+def _complete(s: int, memory: Memory, waiting: Records | None) -> None:
+    """A replica finishes its batch: the next stage gets it, or will after the hop, or its requests have ended."""
+    run, stage = memory.run[0], memory.stages[s]
+    number = memory.heap[0].replica
+    pop_event(memory)
+    replica = memory.replicas[s, number]
+    k = replica.batch
+    replica.batch = -1
+    if waiting is None:
+        put_idle(s, number, memory)
+    else:
+        stage.freed = number
+    size = _size(s, k, memory)
+    stage.completions += size
+    stage.left_sum_s += run.now_s * size
+    if s + 1 == len(memory.stages):
+        run.open -= size
+    elif run.hop_s == 0.0:
+        _enqueue(s + 1, k, memory)
+        run.last = s + 2
+    else:
+        memory.finished[s, stage.finished] = k
+        stage.finished += 1
+
+
+@small
+def _activate(s: int, memory: Memory, waiting: Records | None) -> None:
+    """A replica's start-up time is over; nothing more happens where it has been removed meanwhile."""
+    run = memory.run[0]
+    replica = memory.replicas[s, memory.heap[0].replica]
+    pop_event(memory)
+    if replica.removed_s < NEVER:
+        run.last = s
+    else:
+        replica.ready_s = run.now_s
+        _roll_out(s, memory, waiting)
 
 
 @inner
-def _roll_out(
-    s: int, run: Any, stages: Records, options: Records, queue: Array, enqueued_s: Array, waiting: Any,
-    replicas: Records, numbers: Array, heap: Records,
-) -> None:
-    before = stages[s].draining
-    roll_out(s, run, stages, options, replicas, numbers, heap)
+def _roll_out(s: int, memory: Memory, waiting: Records | None) -> None:
+    removed_before = memory.numbers[s, DRAINING, 0]
+    roll_out(s, memory)
     if waiting is not None:
-        take_back(s, stages[s], replicas, numbers, DRAINING, before, queue, enqueued_s, waiting)
+        take_back(s, removed_before, memory, waiting)
 
 
 @inner
-def _size(s: int, k: int, batches: Records) -> int:
+def _size(s: int, k: int, memory: Memory) -> int:
     """The size of the k-th batch started at stage s."""
-    return batches[s, k].end - (batches[s, k - 1].end if k > 0 else 0)
+    return memory.batches[s, k].end - (memory.batches[s, k - 1].end if k > 0 else 0)
 
 
 @inner
-def _enqueue(
-    s: int, k: int, size: int, time_s: float, stages: Records, queue: Array, enqueued_s: Array, served: Array,
-    batches: Records,
-) -> None:
+def _enqueue(s: int, k: int, memory: Memory) -> None:
     """Put the k-th batch of the stage before in the queue of stage s."""
-    stage = stages[s]
-    begin = batches[s - 1, k].end - size
-    tail = stage.tail
+    stage, now_s = memory.stages[s], memory.run[0].now_s
+    size = _size(s - 1, k, memory)
+    begin = memory.batches[s - 1, k].end - size
     for i in range(size):
-        queue[s, tail + i] = served[s - 1, begin + i]
-        enqueued_s[s, tail + i] = time_s
-    stage.tail = tail + size
-    stage.enqueued_sum_s += time_s * size
+        memory.queue[s, stage.tail + i] = memory.served[s - 1, begin + i]
+        memory.enqueued_s[s, stage.tail + i] = now_s
+    stage.tail += size
+    stage.enqueued_sum_s += now_s * size

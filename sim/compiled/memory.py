@@ -6,18 +6,27 @@ replicas, requests and batches go by number; `NEVER` is a moment that has not co
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from sim import rules
+from sim.compiled.blocks import Kind, carve
 from sim.streams import BLOCK
 
 Records = npt.NDArray[Any]
 
-EXISTING, DRAINING, IDLE, IDLE_OTHERS = range(4)
-"""The rows of `numbers`: starting and ready replicas by rising number; removed ones; heaps of idle ones."""
+# Typed numbers, not Python's: for each of those that a function is called with, numba would compile it once.
+_typed: Any = np.arange(8)
+COMPLETES, IS_READY = _typed[rules.COMPLETION], _typed[rules.REPLICA]
+"""The ranks of the events on the heap."""
+
+EXISTING, DRAINING, IDLE, IDLE_OTHERS = _typed[:4]
+"""The rows of `numbers`: starting and ready replicas by rising number; removed ones; heaps of idle ones.
+
+A row begins with how many numbers follow.
+"""
 
 STARTING, READY, DRAINED = range(3)
 """The columns of `tally`."""
@@ -62,10 +71,6 @@ STAGE = _record(
     left_sum_s="f8",
     draw="i8",  # the next one in the block of `normals`
     replicas="i8",  # ever created
-    existing="i8",  # lengths of the rows of `numbers`
-    draining="i8",
-    idle="i8",
-    idle_others="i8",
     formed="i8",  # eager dispatch: batches formed, the replica that got the last one, the one that has just finished
     chosen="i8",
     freed="i8",
@@ -83,15 +88,14 @@ REPLICA = _record(
     first="i8",  # eager dispatch: the batches waiting, each by its first request
     last="i8",
 )
-EVENT = _record(time_s="f8", order="i8", replica="i8")
+EVENT = _record(time_s="f8", order="i8", replica="i4", rank="i2", stage="i2")
 BATCH = _record(start_s="f8", finish_s="f8", end="i4", replica="i4")
 DROP = _record(dropped_s="f8", request="i4")
 WAITING = _record(enqueued_s="f8", formed="i8", size="i4", behind="i4", next="i4")
 
 
-@dataclass
-class Memory:
-    """The arrays, in the order in which the kernel takes them; S stages, N requests, R replicas at most."""
+class Memory(NamedTuple):
+    """The arrays: S stages, N requests, at most R replicas of a stage."""
 
     run: Records  # RUN (1,)
     stages: Records  # STAGE (S,)
@@ -105,50 +109,57 @@ class Memory:
     served: npt.NDArray[np.int32]  # (S, N): the members of the batches started, one batch after the other
     batches: Records  # BATCH (S, N), in order of start; `end` is that of its members in `served`
     drops: Records  # DROP (S, N)
-    finished: npt.NDArray[np.int32]  # (S, N): batches in order of completion, where there is a hop
-    waiting: Records | None  # WAITING (S, N): requests in batches that wait at a replica; None: central dispatch
+    finished: npt.NDArray[np.int64]  # (S, N): batches in order of completion, where there is a hop
     replicas: Records  # REPLICA (S, R)
-    numbers: npt.NDArray[np.int32]  # (S, 4, R): replicas by state
+    numbers: npt.NDArray[np.int64]  # (S, 4, 1 + R): replicas by state
     heap: Records  # EVENT (S x R,): each replica has at most one event to come
 
     @property
     def room(self) -> int:
         """The most replicas that a stage can have had."""
-        return self.replicas.shape[1]
+        return int(self.replicas.shape[1])
 
-    def make_room(self, room: int) -> None:
-        """Give every stage room for `room` replicas."""
+    def with_room(self, room: int) -> Memory:
+        """The same with room for `room` replicas at every stage."""
         stages, before = self.replicas.shape
         replicas = np.zeros((stages, room), REPLICA)
         replicas[:, :before] = self.replicas
-        numbers = np.zeros((stages, 4, room), np.int32)
-        numbers[:, :, :before] = self.numbers
+        numbers = np.zeros((stages, 4, 1 + room), np.int64)
+        numbers[:, :, : 1 + before] = self.numbers
         heap = np.zeros(stages * room, EVENT)
         heap[: len(self.heap)] = self.heap
-        self.replicas, self.numbers, self.heap = replicas, numbers, heap
+        return self._replace(replicas=replicas, numbers=numbers, heap=heap)
 
 
-def allocate(arrivals_s: npt.NDArray[np.float64], stages: int, options: int, variants: int, largest_batch: int, *,
-             hop: bool, eager: bool) -> Memory:
-    """Fresh memory for a run."""
-    requests = len(arrivals_s)
-    shape = (stages, requests)
-    return Memory(
+def allocate(
+    requests: int, stages: int, options: int, variants: int, largest_batch: int, *, has_hop: bool, is_eager: bool
+) -> tuple[Memory, Records | None]:
+    """The memory of a run, and for eager dispatch the requests in batches that wait at a replica: WAITING (S, N).
+
+    What there is per request comes from a block that the process keeps for its next run.
+    """
+    kinds: dict[str, Kind] = {
+        "arrivals_s": ((requests,), np.float64),
+        "queue": ((stages, requests), np.int32),
+        "enqueued_s": ((stages, requests), np.float64),
+        "served": ((stages, requests), np.int32),
+        "batches": ((stages, requests), BATCH),
+        "drops": ((stages, requests), DROP),
+        "finished": ((stages, requests if has_hop else 0), np.int64),
+        "waiting": ((stages, requests if is_eager else 0), WAITING),
+    }
+    arrays = dict(zip(kinds, carve(list(kinds.values())), strict=True))
+    waiting = arrays.pop("waiting")
+    memory = Memory(
         run=np.zeros(1, RUN),
         stages=np.zeros(stages, STAGE),
         options=np.zeros(options, OPTION),
         service=np.zeros((options, largest_batch + 1), SERVICE),
-        arrivals_s=arrivals_s,
         normals=np.empty((stages, BLOCK)),
         tally=np.zeros((variants, 3), np.int64),
-        queue=np.empty(shape, np.int32),
-        enqueued_s=np.empty(shape),
-        served=np.empty(shape, np.int32),
-        batches=np.empty(shape, BATCH),
-        drops=np.empty(shape, DROP),
-        finished=np.empty(shape if hop else (stages, 0), np.int32),
-        waiting=np.empty(shape, WAITING) if eager else None,
         replicas=np.zeros((stages, 0), REPLICA),
-        numbers=np.zeros((stages, 4, 0), np.int32),
+        numbers=np.zeros((stages, 4, 1), np.int64),
         heap=np.zeros(0, EVENT),
+        **arrays,
     )
+    return memory, waiting if is_eager else None

@@ -1,1 +1,6 @@
-"""Benchmarks: they measure and assert nothing. `make bench` prints them all."""
+"""Benchmarks: they measure and assert nothing. `make bench` prints them all, keeps them as JSON and draws them.
+
+engines   this project's engines beside a naive model (naive), and whole runs
+peers     the same two queues in other simulators (tandem), from an environment of their own: `make bench-peers`
+tables    what a benchmark gives, and the machine · chart: the tables as SVG
+"""

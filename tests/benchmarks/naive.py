@@ -1,6 +1,6 @@
 """The model as a SimPy beginner writes it: a process per request, a Store per queue, an event for every wait.
 
-Fixed configuration, no drops, no rollouts: the yardstick of speed, and equal to the engine where both can express a run.
+Fixed configuration, no drops, no rollouts: the yardstick of speed, and equal to the engine where both can run a model.
 """
 
 from __future__ import annotations

@@ -1,0 +1,170 @@
+"""The programme for a general solver, as plain arrays: one binary per option, every term linear.
+
+    minimise    sum c x - R p_S              x[k, i] binary: stage k takes its option i
+    subject to  sum_i x[k, i] = 1
+                sum t x <= T,  sum u x <= U  time and cores, where they are limited
+                sum_g z[k, g] = p_(k-1)      p_0 = 1,  p_k = sum_g a[k, g] z[k, g]
+                0 <= z[k, g] <= sum of x[k, i] over the options i of accuracy g
+
+Replicas are folded into the options. The product of accuracies is a flow: what reaches stage k is
+the product so far, and all of it goes through the accuracy picked there; without a reward there is
+no flow. Columns are the x, stage by stage, then the z; rows in the order above, the links last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from policies.optimiser.exact import Pick
+from policies.optimiser.options import StageOptions
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int32]
+
+# Solvers hold rows to about 1e-9 and costs to about 1e-9: written in large units, that is little.
+ROW_UNIT, COST_UNIT = 1e3, 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What of a model stays the same while only figures change: its columns, rows and entries.
+
+    Per stage, `groups` has the rank of each option's accuracy (all 0 without a reward).
+    """
+
+    groups: tuple[tuple[int, ...], ...]
+    limited: tuple[bool, bool]
+    flow: bool
+
+    @property
+    def options(self) -> int:
+        """The number of binaries."""
+        return sum(map(len, self.groups))
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A model: minimise `cost` x subject to `low` <= A x <= `high`; entries of A as triples, 0 <= x <= 1.
+
+    The first `layout.options` columns are binary. Only `cost` and the `changing` entries depend on
+    the load where the layout is the same; none of these is 0.
+    """
+
+    layout: Layout
+    cost: Floats
+    rows: Ints
+    columns: Ints
+    entries: Floats
+    changing: int
+    low: Floats
+    high: Floats
+
+    def picked(self, x: Sequence[float]) -> tuple[int, ...]:
+        """Each stage's option in a solution."""
+        picks, start = [], 0
+        for group in self.layout.groups:
+            values = x[start : start + len(group)]
+            picks.append(max(range(len(group)), key=values.__getitem__))
+            start += len(group)
+        return tuple(picks)
+
+
+def fold(stages: Sequence[StageOptions], sla_ns: int | None, limit_cores: int | None, reward: int) -> Folded | None:
+    """The model of a problem, as `exact` takes it; None where plainly nothing is within the limits."""
+    if not all(stage.rows for stage in stages):
+        return None
+    spent = _shares([stage.latency_ns for stage in stages], sla_ns)
+    used = _shares([stage.cores for stage in stages], limit_cores)
+    if spent is None or used is None:
+        return None
+    levels = [sorted(set(stage.accuracy)) if reward else [1] for stage in stages]
+    layout = Layout(
+        groups=tuple(
+            tuple(level.index(each) if reward else 0 for each in stage.accuracy)
+            for stage, level in zip(stages, levels, strict=True)
+        ),
+        limited=(sla_ns is not None, limit_cores is not None),
+        flow=reward > 0,
+    )
+    highest = reward * prod(level[-1] for level in levels)
+    unit = max(1, highest, *(max(stage.loss) - min(stage.loss) for stage in stages))
+    costs = [COST_UNIT * ((each - min(stage.loss)) / unit) for stage in stages for each in stage.loss]
+    accuracies = [[each / max(level[-1], 1) for each in level] for level in levels]
+    return _written(layout, costs, [*spent, *used], accuracies, COST_UNIT * (highest / unit))
+
+
+def _shares(spendings: Sequence[Sequence[int]], limit: int | None) -> list[float] | None:
+    """Every option's share of what is left of a limit above the least, plus 1: never 0; None if nothing is left.
+
+    What is more than all that is left counts as twice that, which is too much as well.
+    """
+    if limit is None:
+        return []
+    left = limit - sum(map(min, spendings))
+    if left < 0:
+        return None
+    return [ROW_UNIT * (1.0 + min((each - min(of)) / max(left, 1), 2.0)) for of in spendings for each in of]
+
+
+def _written(
+    layout: Layout, costs: list[float], limited: list[float], accuracies: list[list[float]], reward: float
+) -> Folded:
+    count, stages = layout.options, len(layout.groups)
+    stage_of = np.repeat(np.arange(stages, dtype=np.int32), [len(group) for group in layout.groups])
+    every = np.arange(count, dtype=np.int32)
+    limits = sum(layout.limited)
+    # The limits come first, so that what changes with the load is at the front.
+    rows = [np.repeat(stages + np.arange(limits, dtype=np.int32), count), stage_of]
+    columns = [np.tile(every, limits), every]
+    entries = [np.array(limited), np.ones(count)]
+    cost = np.array(costs)
+    low = [1.0] * stages + [-np.inf] * limits
+    high = [1.0] * stages + [ROW_UNIT * (stages + 1.0)] * limits
+    if layout.flow:
+        sizes = [len(levels) for levels in accuracies]
+        starts = np.cumsum([0, *sizes], dtype=np.int32)
+        flows = np.arange(starts[-1], dtype=np.int32)
+        at = np.repeat(np.arange(stages, dtype=np.int32), sizes)
+        through = np.concatenate([np.array(levels) for levels in accuracies])
+        first, link = stages + limits, 2 * stages + limits
+        onward = at < stages - 1
+        group_of = starts[stage_of] + np.concatenate([np.array(group, dtype=np.int32) for group in layout.groups])
+        rows += [first + at, first + 1 + at[onward], link + flows, link + group_of]
+        columns += [count + flows, count + flows[onward], count + flows, every]
+        entries += [np.ones(len(flows)), -through[onward], np.ones(len(flows)), -np.ones(count)]
+        cost = np.concatenate([cost, np.where(onward, 0.0, -reward * through)])
+        low += [1.0] + [0.0] * (stages - 1) + [-np.inf] * len(flows)
+        high += [1.0] + [0.0] * (stages - 1) + [0.0] * len(flows)
+    return Folded(
+        layout=layout,
+        cost=cost,
+        rows=np.concatenate(rows).astype(np.int32),
+        columns=np.concatenate(columns).astype(np.int32),
+        entries=np.concatenate(entries),
+        changing=limits * count,
+        low=np.array(low),
+        high=np.array(high),
+    )
+
+
+def pick_of(
+    stages: Sequence[StageOptions],
+    indices: tuple[int, ...],
+    sla_ns: int | None,
+    limit_cores: int | None,
+    reward: int,
+) -> Pick | None:
+    """A solver's pick with its loss in whole numbers; None where it breaks a limit, were it by a nanosecond."""
+    chosen = list(zip(stages, indices, strict=True))
+    if sla_ns is not None and sum(stage.latency_ns[i] for stage, i in chosen) > sla_ns:
+        return None
+    if limit_cores is not None and sum(stage.cores[i] for stage, i in chosen) > limit_cores:
+        return None
+    loss = sum(stage.loss[i] for stage, i in chosen) - reward * prod(stage.accuracy[i] for stage, i in chosen)
+    held = (["sla"] if sla_ns is not None else []) + (["cores"] if limit_cores is not None else [])
+    return Pick(indices, loss, tuple(held))

@@ -1,0 +1,92 @@
+"""What of a stage's options, or of partial picks, is worth keeping: that which no other one beats."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from policies.optimiser.options import StageOptions
+
+Point = tuple[int, int, int, int, tuple[int, ...]]
+"""Loss, latency [ns], cores, accuracy, picks; what does not matter stands at 0 (accuracy: 1)."""
+
+T = TypeVar("T")
+P = TypeVar("P", bound=tuple[Any, ...])
+
+
+class Matters(NamedTuple):
+    """What counts beside the loss."""
+
+    sla: bool
+    cores: bool
+    reward: bool
+
+
+def front(stage: StageOptions, matters: Matters) -> list[Point]:
+    """A stage's options that none of its others beats in what matters, by rising loss."""
+    loss, nothing = stage.loss, [0] * len(stage.loss)
+    latency_ns = stage.latency_ns if matters.sla else nothing
+    cores = stage.cores if matters.cores else nothing
+    accuracy = stage.accuracy if matters.reward else [1] * len(loss)
+    order = sorted(range(len(loss)), key=loss.__getitem__)
+    if sum(matters) == 1:
+        costs = latency_ns if matters.sla else cores if matters.cores else [-each for each in accuracy]
+        order = _in_one([costs[i] for i in order], order)
+    elif not any(matters):
+        order = order[:1]
+    return unbeaten([(loss[i], latency_ns[i], cores[i], accuracy[i], (i,)) for i in order], matters)
+
+
+def unbeaten(points: list[P], matters: Matters) -> list[P]:
+    """By rising loss, the points that no point of less loss equals or beats in all that matters.
+
+    Tuples that begin as `Point` does; sorts the list that it is given.
+    """
+    points.sort()
+    sla, cores, reward = matters
+    if not points or not any(matters):
+        return points[:1]
+    if sla and cores and reward:
+        return _in_three(points)
+    if sla and cores:
+        return _in_two([(p[1], p[2]) for p in points], points)
+    if reward and (sla or cores):
+        return _in_two([(p[1] if sla else p[2], -p[3]) for p in points], points)
+    return _in_one([p[1] if sla else p[2] if cores else -p[3] for p in points], points)
+
+
+def _in_one(costs: Sequence[int], points: Sequence[T]) -> list[T]:
+    kept, least = [], None
+    for cost, point in zip(costs, points, strict=True):
+        if least is None or cost < least:
+            kept.append(point)
+            least = cost
+    return kept
+
+
+def _in_two(costs: Sequence[tuple[int, int]], points: Sequence[P]) -> list[P]:
+    """A staircase of what is kept so far: the first cost rises, the second falls."""
+    kept: list[P] = []
+    firsts: list[int] = []
+    seconds: list[int] = []
+    for (first, second), point in zip(costs, points, strict=True):
+        place = bisect_right(firsts, first)
+        if place and seconds[place - 1] <= second:
+            continue
+        end = place
+        while end < len(seconds) and seconds[end] >= second:
+            end += 1
+        firsts[place:end] = [first]
+        seconds[place:end] = [second]
+        kept.append(point)
+    return kept
+
+
+def _in_three(points: Sequence[P]) -> list[P]:
+    kept: list[P] = []
+    for point in points:
+        _, latency, cores, accuracy, *_ = point
+        if not any(p[1] <= latency and p[2] <= cores and p[3] >= accuracy for p in kept):
+            kept.append(point)
+    return kept

@@ -1,0 +1,242 @@
+"""Optimistic bounds: SLA and cores priced instead of held (Lagrangian relaxation).
+
+With a price on time and one on cores, stages hang together through the product of accuracies alone.
+Whatever was picked before stage k, with accuracies whose product is y, the best that the stages
+from k on can still do is
+
+    F_k(y) = min over their picks of  sum (cost + prices x spending) - R y (product of accuracies),
+
+a lower envelope of straight lines in y, and F_k(y) = min over options (cost + prices x spending +
+F_(k+1)(y a)): the envelopes follow from the last stage backwards. What keeps the limits costs no
+less than F less the price of the limits, which bounds every partial pick. Prices that bound well
+are found by cutting planes, one price at a time.
+
+Costs and accuracies are floats, in shares of a greatest one. Bounds only say what cannot be best,
+with a margin for rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf, prod
+from typing import NamedTuple
+
+STEPS, ROUNDS = 12, 3
+# Prices are good enough when the bound can rise by no more than this share of the gap.
+ENOUGH = 0.1
+# With a gap as wide, steeper prices and a search around the best pick pay for themselves.
+WIDE, STEEP = 0.02, 2.0
+ROUNDING = 1e-12
+
+
+class Option(NamedTuple):
+    """An option: cost and accuracy in shares; time [ns] and cores above the stage's least."""
+
+    cost: float
+    spent: tuple[int, int]
+    accuracy: float
+
+
+Chain = tuple[int, "Chain"] | None
+Line = tuple[float, float, Chain]
+"""Value at y = 0, slope downwards, and the options it stands for, stage by stage."""
+
+
+class Envelope(NamedTuple):
+    """The lowest of some lines; line i is it from cut i - 1 to cut i."""
+
+    lines: list[Line]
+    cuts: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Relaxation:
+    """The envelopes F_0 .. F_S for the prices of a nanosecond and a core.
+
+    `limit_price` is that of all that may be spent, `bound` F_0(1) less it, which `pick` attains.
+    """
+
+    prices: tuple[float, float]
+    limit_price: float
+    envelopes: Sequence[Envelope]
+    bound: float
+    pick: tuple[int, ...]
+
+    @property
+    def margin(self) -> float:
+        """By how much rounding may falsify a bound."""
+        return ROUNDING * len(self.pick) * (1.0 + self.limit_price)
+
+
+class Relaxed:
+    """A programme's relaxations on the way to good prices, and the cost of the best pick met that keeps the limits.
+
+    `stages` hold their options by falling accuracy. A limit that there is not is 0, not `limited`,
+    and options spend nothing of it.
+    """
+
+    def __init__(
+        self, stages: Sequence[Sequence[Option]], reward: float, limits: tuple[int, int], limited: tuple[bool, bool]
+    ) -> None:
+        self._stages, self._reward, self._limits = stages, reward, limits
+        self._lows = [1.0]
+        for stage in stages[:-1]:
+            self._lows.append(self._lows[-1] * stage[-1].accuracy)
+        self.tried: list[Relaxation] = []
+        # No pick costs more, whatever it spends.
+        self.cost = sum(max(option.cost for option in stage) for stage in stages)
+        self._best: list[int] = []
+        self._look_for_prices([axis for axis in (0, 1) if limited[axis]])
+        self.tried.sort(key=lambda each: -each.bound)
+
+    def _look_for_prices(self, axes: Sequence[int]) -> None:
+        prices = (0.0, 0.0)
+        if not axes:
+            self._at(prices)
+        for _ in range(ROUNDS if len(axes) == 2 else 1):
+            for axis in axes:
+                prices = self._improved(prices, axis)
+        if self.cost - max(each.bound for each in self.tried) > WIDE:
+            self._at((STEEP * prices[0], STEEP * prices[1]))
+            self._climb()
+
+    def _improved(self, prices: tuple[float, float], axis: int) -> tuple[float, float]:
+        """The prices with that of one axis moved to where the bound is greatest.
+
+        The bound is concave in the price, and every pick is a line above it: its cost if nothing
+        had a price, rising by what it spends too much. The highest point that the lines leave is
+        tried next.
+        """
+        other = 1 - axis
+
+        def line(pick: Sequence[int]) -> tuple[float, int]:
+            cost, spent = self._figures(pick)
+            return cost + prices[other] * (spent[other] - self._limits[other]), spent[axis] - self._limits[axis]
+
+        def priced(price: float) -> tuple[float, float]:
+            return (price, prices[1]) if axis == 0 else (prices[0], price)
+
+        best = self._at(priced(0.0))
+        rising = line(best.pick)
+        if rising[1] <= 0:
+            return best.prices
+        falling = line([_least_spending(stage, axis) for stage in self._stages])
+        for _ in range(STEPS):
+            price = (falling[0] - rising[0]) / (rising[1] - falling[1])
+            found = self._at(priced(price))
+            best = max(best, found, key=lambda each: each.bound)
+            left = rising[0] + price * rising[1] - best.bound
+            if left <= max(ROUNDING, ENOUGH * (self.cost - best.bound)):
+                break
+            cut = line(found.pick)
+            if cut[1] > 0:
+                rising = cut
+            else:
+                falling = cut
+        return best.prices
+
+    def _at(self, prices: tuple[float, float]) -> Relaxation:
+        found = _relaxation(self._stages, self._reward, prices, self._limits, self._lows)
+        self._figures(found.pick)
+        self.tried.append(found)
+        return found
+
+    def _figures(self, pick: Sequence[int]) -> tuple[float, tuple[int, int]]:
+        """A pick's cost, reward taken off, and what it spends; it is kept in mind if that is within the limits."""
+        options = [stage[i] for stage, i in zip(self._stages, pick, strict=True)]
+        cost = sum(option.cost for option in options) - self._reward * prod(option.accuracy for option in options)
+        spent = (sum(option.spent[0] for option in options), sum(option.spent[1] for option in options))
+        if cost < self.cost and self._within(*spent):
+            self.cost, self._best = cost, list(pick)
+        return cost, spent
+
+    def _within(self, ns: int, cores: int) -> bool:
+        return ns <= self._limits[0] and cores <= self._limits[1]
+
+    def _climb(self) -> None:
+        """Improve the best pick met by changing one stage at a time, as long as that helps."""
+        improved = bool(self._best)
+        while improved:
+            improved = False
+            for k, stage in enumerate(self._stages):
+                others = [each[i] for each, i in zip(self._stages, self._best, strict=True)]
+                del others[k]
+                ns, cores = (sum(other.spent[axis] for other in others) for axis in (0, 1))
+                reward = self._reward * prod(other.accuracy for other in others)
+                cost, i = min(
+                    (option.cost - reward * option.accuracy, i)
+                    for i, option in enumerate(stage)
+                    if self._within(ns + option.spent[0], cores + option.spent[1])
+                )
+                cost += sum(other.cost for other in others)
+                if cost < self.cost - ROUNDING:
+                    self.cost, self._best[k], improved = cost, i, True
+
+
+def _least_spending(stage: Sequence[Option], axis: int) -> int:
+    return min(range(len(stage)), key=lambda i: (stage[i].spent[axis], stage[i].cost))
+
+
+def _relaxation(
+    stages: Sequence[Sequence[Option]],
+    reward: float,
+    prices: tuple[float, float],
+    limits: tuple[int, int],
+    lows: Sequence[float],
+) -> Relaxation:
+    """The relaxation for some prices; before stage k, products of accuracies are from `lows[k]` to 1."""
+    time_price, core_price = prices
+    following = Envelope([(0.0, reward, None)], [])
+    envelopes = [following]
+    for stage, low in zip(reversed(stages), reversed(lows), strict=True):
+        least = inf
+        best: list[tuple[float, float, int]] = []
+        for i, (cost, (ns, cores), accuracy) in enumerate(stage):
+            priced = cost + time_price * ns + core_price * cores
+            if priced < least:
+                if best and best[-1][1] == accuracy:
+                    best.pop()
+                best.append((priced, accuracy, i))
+                least = priced
+        lines: list[Line] = [
+            (priced + value, accuracy * slope, (i, chain))
+            for priced, accuracy, i in best
+            for value, slope, chain in following.lines
+        ]
+        following = _lowest(lines, low)
+        envelopes.append(following)
+    envelopes.reverse()
+    value, slope, chain = following.lines[-1]  # the lowest at y = 1
+    pick = []
+    while chain is not None:
+        i, chain = chain
+        pick.append(i)
+    limit_price = time_price * limits[0] + core_price * limits[1]
+    return Relaxation(prices, limit_price, envelopes, value - slope - limit_price, tuple(pick))
+
+
+def _lowest(lines: list[Line], low: float) -> Envelope:
+    """The lower envelope of lines for y from `low` to 1."""
+    if len(lines) == 1:
+        return Envelope(lines, [])
+    lines.sort(key=lambda line: (line[1], line[0]))
+    kept: list[Line] = []
+    cuts: list[float] = []
+    for line in lines:
+        value, slope, _ = line
+        cut = low
+        while kept:
+            above, flatter, _ = kept[-1]
+            cut = (value - above) / (slope - flatter) if slope > flatter else inf
+            if cut > (cuts[-1] if cuts else low):
+                break
+            kept.pop()
+            if cuts:
+                cuts.pop()
+        if not kept:
+            kept.append(line)
+        elif cut < 1.0:
+            kept.append(line)
+            cuts.append(cut)
+    return Envelope(kept, cuts)

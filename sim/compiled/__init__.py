@@ -1,0 +1,10 @@
+"""The compiled engine: the model of `sim.stage` and its like as one function that numba compiles; needs numba.
+
+jit        how functions are compiled and cached · blocks: memory kept between runs · memory: a run's state as arrays
+heaps, rollout, dispatch, eager, kernel: what is compiled, from the bottom up; the rules are those of `sim.rules`
+engine     what Python does around the kernel · stage: a stage as control steps and records read it
+"""
+
+from sim.compiled.engine import CompiledEngine
+
+__all__ = ["CompiledEngine"]

@@ -1,0 +1,125 @@
+"""Eager dispatch in the kernel: the counterpart of `sim.eager`. Batches that wait at a replica are lists of requests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sim.compiled.dispatch import dispatch_size, lacks_draw, next_batch_s, start, take
+from sim.compiled.jit import hot, inner
+from sim.compiled.memory import DRAINING, EXISTING, Memory, Records
+from sim.rules import NEVER
+
+
+@hot
+def attempt_eager(s: int, memory: Memory, waiting: Records) -> bool:
+    """Serve on where a replica has finished, then form every batch that can be formed. False: out of random draws."""
+    stage, now_s = memory.stages[s], memory.run[0].now_s
+    stage.timer_s = NEVER
+    if stage.freed >= 0:
+        if memory.replicas[s, stage.freed].first >= 0:
+            if lacks_draw(s, stage.freed, memory):
+                return False
+            start(s, stage.freed, _take_waiting(s, stage.freed, memory, waiting), memory)
+        stage.freed = -1
+    while True:
+        number = _next_in_turn(s, memory)
+        if number < 0:
+            return True
+        ready_s = next_batch_s(s, memory)
+        if ready_s > now_s:
+            stage.timer_s = ready_s
+            return True
+        replica = memory.replicas[s, number]
+        is_idle = replica.batch < 0
+        if is_idle and lacks_draw(s, number, memory):
+            return False
+        head = stage.head
+        size = take(s, dispatch_size(stage.batch, memory.options[replica.option].max_batch), memory)
+        if size == 0:
+            continue
+        stage.chosen = number
+        stage.formed += 1
+        if is_idle:
+            start(s, number, size, memory)
+        else:
+            _put_waiting(s, number, head, size, memory, waiting)
+
+
+@inner
+def _next_in_turn(s: int, memory: Memory) -> int:
+    """The ready replica with the next higher number than the one chosen last, else the lowest, else -1."""
+    existing = memory.numbers[s, EXISTING]
+    lowest = -1
+    for i in range(existing[0]):
+        number = existing[1 + i]
+        if memory.replicas[s, number].ready_s < NEVER:
+            if number > memory.stages[s].chosen:
+                return int(number)
+            if lowest < 0:
+                lowest = number
+    return lowest
+
+
+@inner
+def _put_waiting(s: int, number: int, head: int, size: int, memory: Memory, waiting: Records) -> None:
+    """Let a batch just taken from position `head` on, dropped requests between its own, wait at a replica."""
+    stage, replica, served = memory.stages[s], memory.replicas[s, number], memory.served
+    first = served[s, stage.served]
+    for i in range(size):
+        request = served[s, stage.served + i]
+        while memory.queue[s, head] != request:
+            head += 1
+        waiting[s, request].enqueued_s = memory.enqueued_s[s, head]
+        waiting[s, request].behind = served[s, stage.served + i + 1] if i + 1 < size else -1
+    waiting[s, first].formed = stage.formed
+    waiting[s, first].size = size
+    waiting[s, first].next = -1
+    if replica.first < 0:
+        replica.first = first
+    else:
+        waiting[s, replica.last].next = first
+    replica.last = first
+
+
+@inner
+def _take_waiting(s: int, number: int, memory: Memory, waiting: Records) -> int:
+    """Move the first batch that waits at a replica to the end of `served`; its size."""
+    replica, end = memory.replicas[s, number], memory.stages[s].served
+    request = replica.first
+    size: int = waiting[s, request].size
+    replica.first = waiting[s, request].next
+    for i in range(size):
+        memory.served[s, end + i] = request
+        request = waiting[s, request].behind
+    return size
+
+
+@inner
+def take_back(s: int, since: int, memory: Memory, waiting: Records) -> None:
+    """The batches at replicas removed, all but the first `since`, return to the queue's head as they were formed."""
+    stage, replicas, removed = memory.stages[s], memory.replicas, memory.numbers[s, DRAINING]
+    for i in range(since, removed[0]):
+        batch = replicas[s, removed[1 + i]].first
+        while batch >= 0:
+            stage.head -= waiting[s, batch].size
+            batch = waiting[s, batch].next
+    # They were taken from positions before the head, so there is room for them.
+    position = stage.head
+    while True:
+        earliest: Any = -1
+        for i in range(since, removed[0]):
+            number = removed[1 + i]
+            batch = replicas[s, number].first
+            if batch >= 0 and (
+                earliest < 0 or waiting[s, batch].formed < waiting[s, replicas[s, earliest].first].formed
+            ):
+                earliest = number
+        if earliest < 0:
+            return
+        request = replicas[s, earliest].first
+        replicas[s, earliest].first = waiting[s, request].next
+        while request >= 0:
+            memory.queue[s, position] = request
+            memory.enqueued_s[s, position] = waiting[s, request].enqueued_s
+            position += 1
+            request = waiting[s, request].behind

@@ -1,0 +1,157 @@
+"""The compiled engine: the kernel, and what Python does around it, which is to decide, to draw and to make room."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+
+import numpy as np
+
+from policies import StageConfiguration
+from sim import streams
+from sim.compiled.kernel import ENDED, OUT_OF_DRAWS, OUT_OF_ROOM, advance
+from sim.compiled.memory import allocate
+from sim.compiled.stage import CompiledStage, Option
+from sim.model import FloatArray, StageModel, World
+from sim.rules import APPLICATION, CLOSING, CONTROL, NEVER
+
+_SPARE_ROOM = 32
+"""Replicas for which a stage has room beyond those it needs at once."""
+
+
+class CompiledEngine:
+    """One run of the model. Build it, `run` it once, then read the stages."""
+
+    def __init__(
+        self,
+        models: Sequence[StageModel],
+        world: World,
+        arrivals_s: FloatArray,
+        initial: Mapping[str, StageConfiguration],
+        seed: int,
+    ) -> None:
+        self.world = world
+        self.arrivals_s = arrivals_s
+        self.now_s = 0.0
+        self.end_s = world.duration_s
+        self._pending: deque[tuple[float, Mapping[str, StageConfiguration]]] = deque()
+        positions = range(len(models))
+        self._normals = [streams.normal_blocks(streams.stream(seed, "service", stage)) for stage in positions]
+        self._start_up_factors = [streams.start_up_factors(seed, stage, world.start_up_sigma) for stage in positions]
+        options = [Option(stage, *key) for stage in positions for key in models[stage].service]
+        variants = [(stage, name) for stage in positions for name in models[stage].start_up_s]
+        self._memory, self._waiting = allocate(
+            len(arrivals_s),
+            len(models),
+            len(options),
+            len(variants),
+            max(service.max_batch for model in models for service in model.service.values()),
+            has_hop=world.hop_s > 0.0,
+            is_eager=world.dispatch == "eager",
+        )
+        self._run = self._memory.run[0]
+        self._write_world()
+        self._write_options(models, options, variants)
+        self.stages = tuple(
+            CompiledStage(stage, models[stage], self._memory, options, variants.index((stage, next(iter(names)))))
+            for stage, names in ((stage, models[stage].start_up_s) for stage in positions)
+        )
+        self._make_room(max(wanted.replicas for wanted in initial.values()))
+        for stage in self.stages:
+            stage.start(initial[stage.model.name])
+        self._expect()
+
+    def run(self, control_times_s: Iterator[float], on_control: Callable[[], object]) -> None:
+        """Run to the end, calling `on_control` at each of the times, which rise."""
+        control_s = next(control_times_s, NEVER)
+        closing_s, bound_s = self.world.duration_s, self.world.duration_s + self.world.bound_s
+        while True:
+            application_s = self._pending[0][0] if self._pending else NEVER
+            time_s, rank = min((control_s, CONTROL), (application_s, APPLICATION), (closing_s, CLOSING))
+            if self._advance(time_s, rank) == ENDED:
+                self.end_s = float(self._run["now_s"])
+                return
+            self.now_s = time_s
+            if rank == CONTROL:
+                on_control()
+                control_s = next(control_times_s, NEVER)
+            elif rank == APPLICATION:
+                self._configure(self._pending.popleft()[1])
+            elif closing_s == bound_s or self._run["open"] == 0:
+                self.end_s = time_s
+                return
+            else:
+                closing_s = bound_s
+
+    def apply(self, configuration: Mapping[str, StageConfiguration]) -> None:
+        """Let a decision made now take effect after the world's decision delay."""
+        self._pending.append((self.now_s + self.world.decision_delay_s, configuration))
+
+    def _configure(self, configuration: Mapping[str, StageConfiguration]) -> None:
+        for stage in self.stages:
+            stage.configure(configuration[stage.model.name], self.now_s)
+        self._run["applies"] = True
+
+    def _advance(self, time_s: float, rank: int) -> int:
+        """Let the kernel go on until the moment, or the run's end, whatever it needs on the way."""
+        while True:
+            status = advance(time_s, rank, self._memory, self._waiting)
+            if status == OUT_OF_DRAWS:
+                self._draw()
+            elif status == OUT_OF_ROOM:
+                self._make_room(max(self._memory.room, *(stage.configuration.replicas for stage in self.stages)))
+            else:
+                return status
+
+    def _draw(self) -> None:
+        """A new block of draws for each stage that has used up its own."""
+        for stage, blocks in enumerate(self._normals):
+            state = self._memory.stages[stage]
+            if state["draw"] == streams.BLOCK:
+                self._memory.normals[stage] = next(blocks)
+                state["draw"] = 0
+
+    def _make_room(self, replicas: int) -> None:
+        """Give every stage room for twice as many replicas; those to come have their start-up factors."""
+        before, room = self._memory.room, 2 * replicas + _SPARE_ROOM
+        self._memory = self._memory.with_room(room)
+        for stage, factors in enumerate(self._start_up_factors):
+            self._memory.replicas["start_up_factor"][stage, before:] = list(islice(factors, room - before))
+        for state in self.stages:
+            state.memory = self._memory
+
+    def _write_world(self) -> None:
+        run, world = self._run, self.world
+        run["duration_s"], run["hop_s"], run["stop_s"] = world.duration_s, world.hop_s, world.stop_s
+        run["max_surge"] = -1 if world.max_surge is None else world.max_surge
+        run["max_unavailable"] = world.max_unavailable
+        run["drops_singly"] = world.drop == "request"
+
+    def _write_options(
+        self, models: Sequence[StageModel], options: Sequence[Option], variants: Sequence[tuple[int, str]]
+    ) -> None:
+        for number, (stage, variant, cores) in enumerate(options):
+            service = models[stage].service[variant, cores]
+            self._memory.options[number] = (
+                models[stage].start_up_s[variant],
+                variants.index((stage, variant)),
+                service.max_batch,
+                service.sigma is not None,
+            )
+            figures = self._memory.service[number, : service.max_batch + 1]
+            figures["latency_s"] = service.latency_s
+            if service.sigma is not None:
+                figures["sigma"] = service.sigma
+
+    def _expect(self) -> None:
+        """Put all requests in the first stage's queue; the attempts with which the run begins set its timer."""
+        memory, count = self._memory, len(self.arrivals_s)
+        memory.arrivals_s[:] = self.arrivals_s
+        memory.queue[0] = np.arange(count)
+        memory.enqueued_s[0] = self.arrivals_s
+        memory.stages["tail"][0] = count
+        memory.stages["enqueued_sum_s"][0] = self.arrivals_s.sum()
+        memory.stages["draw"] = streams.BLOCK
+        self._run["open"] = count
+        self._run["last"] = len(self.stages)

@@ -1,0 +1,138 @@
+"""A stage in the kernel's memory, with the face that control steps and records read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from policies import ReplicaCounts, StageConfiguration
+from sim.compiled.memory import EXISTING, IDLE, Memory
+from sim.engines import Batches, Drops, Replicas
+from sim.model import StageModel
+from sim.rules import NEVER
+
+
+class Option(NamedTuple):
+    """What a replica can be. The kernel knows it by its number among those of all stages."""
+
+    stage: int
+    variant: str
+    cores: int
+
+
+class CompiledStage:
+    """One stage of a run: a `sim.engines.StageState`. What is read is copied, so that it stays when the run is gone."""
+
+    configuration: StageConfiguration
+
+    def __init__(
+        self, position: int, model: StageModel, memory: Memory, options: Sequence[Option], first_variant: int
+    ) -> None:
+        self.position = position
+        self.model = model
+        self.configured: list[tuple[float, int]] = []
+        self.memory = memory
+        self._options = options
+        self._numbers = {option: number for number, option in enumerate(options)}
+        self._first_variant = first_variant
+        self._variants = {variant: number for number, variant in enumerate(model.start_up_s, first_variant)}
+        self._state = memory.stages[position]
+        self._state["limit_s"] = model.drop_limit_s
+        self._state["timer_s"] = NEVER
+        self._state["chosen"] = self._state["freed"] = -1
+
+    def start(self, configuration: StageConfiguration) -> None:
+        """Let a configuration stand ready at the start."""
+        self.configure(configuration, 0.0)
+        count = configuration.replicas
+        self._state["replicas"] = count
+        replicas = self.memory.replicas[self.position, :count]
+        replicas["removed_s"] = NEVER
+        replicas["option"] = self._state["option"]
+        replicas["batch"] = replicas["first"] = -1
+        for row in (EXISTING, IDLE):
+            self.memory.numbers[self.position, row, : 1 + count] = [count, *range(count)]
+
+    def configure(self, configuration: StageConfiguration, now_s: float) -> None:
+        """Write down a decision that takes effect now, for the kernel to carry out."""
+        self.configuration = configuration
+        self.configured.append((now_s, configuration.batch))
+        state = self._state
+        state["option"] = self._numbers[Option(self.position, configuration.variant, configuration.cores)]
+        state["variant"] = self._variants[configuration.variant]
+        state["batch"] = configuration.batch
+        state["desired"] = configuration.replicas
+        state["batch_timeout_s"] = configuration.batch_timeout_s
+
+    # ---- what control steps and records read ----
+
+    @property
+    def enqueued(self) -> int:
+        return int(self._state["tail"])
+
+    @property
+    def completions(self) -> int:
+        return int(self._state["completions"])
+
+    @property
+    def dropped(self) -> int:
+        return int(self._state["drops"])
+
+    @property
+    def in_service(self) -> int:
+        return int(self._state["served"]) - self.completions
+
+    @property
+    def enqueued_sum_s(self) -> float:
+        return float(self._state["enqueued_sum_s"])
+
+    @property
+    def left_sum_s(self) -> float:
+        return float(self._state["left_sum_s"])
+
+    def enqueued_before(self, now_s: float) -> int:
+        return int(self.memory.arrivals_s.searchsorted(now_s)) if self.position == 0 else self.enqueued
+
+    def waiting(self, now_s: float) -> int:
+        # Nothing that has not come has left the first queue, so that places in it are numbers of arrivals.
+        came = int(self.memory.arrivals_s.searchsorted(now_s, "right")) if self.position == 0 else self.enqueued
+        return came - int(self._state["head"])
+
+    def replica_counts(self, now_s: float) -> Mapping[str, ReplicaCounts]:
+        # The kernel has counted when it stopped, which was now.
+        counts = self.memory.tally[self._first_variant : self._first_variant + len(self._variants)].tolist()
+        return {
+            variant: ReplicaCounts(*states)
+            for variant, states in zip(self._variants, counts, strict=True)
+            if any(states)
+        }
+
+    def batch_log(self, since: int = 0) -> Batches:
+        log = self.memory.batches[self.position, : self._state["batches"]]
+        begin = int(log["end"][since - 1]) if since else 0
+        log = log[since:]
+        return Batches(
+            requests=self.memory.served[self.position, begin : self._state["served"]].astype(np.int64),
+            size=np.diff(log["end"], prepend=begin).astype(np.int64),
+            start_s=log["start_s"].copy(),
+            finish_s=log["finish_s"].copy(),
+            replica=log["replica"].astype(np.int64),
+        )
+
+    def drop_log(self) -> Drops:
+        log = self.memory.drops[self.position, : self._state["drops"]]
+        return Drops(log["request"].astype(np.int64), log["dropped_s"].copy())
+
+    def replica_log(self) -> Replicas:
+        log = self.memory.replicas[self.position, : self._state["replicas"]]
+        options = [self._options[number] for number in log["option"].tolist()]
+        return Replicas(
+            variant=tuple(option.variant for option in options),
+            cores=np.array([option.cores for option in options], dtype=np.int64),
+            created_s=log["created_s"].copy(),
+            ready_s=log["ready_s"].copy(),
+            removed_s=log["removed_s"].copy(),
+            finish_s=log["finish_s"].copy(),
+        )

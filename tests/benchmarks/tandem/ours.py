@@ -1,0 +1,51 @@
+"""The tandem in this project's engines: batches of one, nothing dropped, nothing reconfigured, exponential services."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from unittest.mock import patch
+
+import numpy as np
+
+from policies import StageConfiguration
+from sim import engines, streams
+from sim.engine import Engine
+from sim.model import FloatArray, ServiceTime, StageModel, World
+from tests.benchmarks.tandem import ARRIVAL_RATE, SERVERS, SERVICE_RATE, STAGES
+
+SIMPY, COMPILED = "SimPy engine", "compiled engine"
+ENGINES: dict[str, Callable[..., engines.Engine]] = {SIMPY: Engine}
+if find_spec("numba") is not None:
+    from sim.compiled.engine import CompiledEngine
+
+    ENGINES[COMPILED] = CompiledEngine
+
+NEVER_S = 1e12
+
+
+def exponential_blocks(generator: np.random.Generator) -> Iterator[FloatArray]:
+    """Draws z in place of normal ones that make the engines' lognormal factor exponential.
+
+    The factor is exp(sigma z - sigma^2 / 2), so that with sigma = 1 and z = log(x) + 1/2 it is x, whatever x.
+    """
+    while True:
+        yield np.log(generator.exponential(size=streams.BLOCK)) + 0.5
+
+
+def simulator(kind: Callable[..., engines.Engine]) -> Callable[[int, int], float]:
+    """The tandem in an engine of a class."""
+    service = ServiceTime((0.0, 1.0 / SERVICE_RATE), (0.0, 1.0))
+    models = [StageModel(str(stage), {("v", 1): service}, {"v": 0.0}, NEVER_S) for stage in range(STAGES)]
+    configuration = {model.name: StageConfiguration("v", 1, SERVERS, 0.0, 1) for model in models}
+
+    def simulate(customers: int, seed: int) -> float:
+        rng = streams.stream(seed, "arrivals")
+        arrivals_s = np.cumsum(rng.exponential(1.0 / ARRIVAL_RATE, customers))
+        with patch.object(streams, "normal_blocks", exponential_blocks):
+            engine = kind(models, World(arrivals_s[-1], NEVER_S), arrivals_s, configuration, seed)
+            engine.run(iter(()), lambda: None)
+        finish_s = engine.stages[-1].batch_log().finish_s
+        return float(np.mean(finish_s) - np.mean(arrivals_s))
+
+    return simulate

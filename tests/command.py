@@ -1,0 +1,107 @@
+"""Running the command `ipa` in tests: in this process where that will do, in one of its own where it must be."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from studies.cli import main
+
+SHORT = ("--trace", "constant:5:30")
+"""A load of 150 requests in 30 s, three decisions."""
+
+PIPELINE = """\
+schema_version: 1
+kind: pipeline
+name: mine
+description: One stage.
+provenance:
+  guess: {kind: assumed, why: for a test}
+stages:
+  - name: sort
+    task: sorts
+    accuracy_metric: share
+    threshold_rps: 1
+    sla: {pinned_s: 2, why: for a test}
+    variants:
+      - name: small
+        accuracy: {value: 0.8, from: guess}
+        start_up: {seconds: 8, from: guess}
+        base_cores: {pinned: 1, why: for a test}
+        figures:
+          - {cores: 1, batch: 1, mean_s: 0.1, p99_s: 0.1, throughput_rps: 10, from: guess}
+          - {cores: 1, batch: 2, mean_s: 0.15, p99_s: 0.15, throughput_rps: 12, from: guess}
+          - {cores: 1, batch: 4, mean_s: 0.3, p99_s: 0.3, throughput_rps: 13, from: guess}
+published:
+  {alpha: 1, beta: 1, gamma: 1e-6, accuracy: product, accuracy_scale: raw, accuracy_floor: 0, batch_cap: 4, \
+load_margin: 0, throughput_share: 1, scale_only: {}, switch_only_replicas: {sort: 2}}
+"""
+"""A user's pipeline file."""
+
+POLICIES = '''
+from dataclasses import replace
+from policies import Decision, PolicyError
+
+
+class Hold:
+    """Keeps what stands."""
+
+    def __init__(self, pipeline, level=1):
+        self.level = level
+
+    def decide(self, observation, memory):
+        return Decision(configuration=observation.configuration, memory={})
+'''
+"""A user's file with the policy `Hold`, to append to."""
+
+
+def ipa(*args: object, env: dict[str, str] | None = None) -> Result:
+    """The command's result; an exception that it does not answer itself is raised."""
+    return CliRunner().invoke(main, [str(arg) for arg in args], env=env, catch_exceptions=False)
+
+
+def answer(*args: object, env: dict[str, str] | None = None) -> Any:
+    """What the command prints as JSON; it has to succeed and to print nothing on stderr."""
+    result = ipa(*args, env=env)
+    assert (result.exit_code, result.stderr) == (0, "")
+    return json.loads(result.stdout)
+
+
+def refusal(*args: object, env: dict[str, str] | None = None) -> str:
+    """The message of a command that is answered with exit code 2, nothing on stdout, and nothing written here."""
+    before = contents(Path())
+    result = ipa(*args, env=env)
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert sum(line.startswith("Error: ") for line in result.stderr.splitlines()) == 1
+    assert "Traceback" not in result.stderr
+    assert contents(Path()) == before
+    return result.stderr.partition("Error: ")[2].strip()
+
+
+def start(*args: object, **options: Any) -> subprocess.Popen[str]:
+    """The command in a process of its own, its output in pipes."""
+    command = [sys.executable, "-m", "studies.cli", *map(str, args)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def contents(folder: Path) -> dict[str, bytes | None]:
+    """Every file below a folder with its bytes, every folder with None."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def tables(folder: Path) -> dict[str, bytes]:
+    """What a results folder holds but for the manifests, which say when and how long."""
+    return {
+        name: content
+        for name, content in contents(folder).items()
+        if content is not None and not name.endswith("manifest.json")
+    }
