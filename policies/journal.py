@@ -73,7 +73,7 @@ def replay(pipeline: Pipeline, policy: Policy, entries: Iterable[Entry]) -> Iter
             )
         missing = [field for field in wanted if not _has(observation, field)]
         if missing:
-            how = "a policy that reads it" if "future_rps" in missing else "--journal full"
+            how = "a policy that reads it" if "future_rps" in missing else "journal: full"
             raise PolicyError(
                 f"{type(policy).__name__} reads {', '.join(missing)}, which the journal lacks at step "
                 f"{observation.step}; record it with {how}"

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from copy import copy
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from policies import checks
 from policies.interface import Configuration, Decision, Memory, Observation, Predictor, reads
 from policies.optimiser import (
     PROGRAMME_PARAMETERS,
     SOLVERS,
+    Answers,
     Problem,
     Programme,
     Solution,
-    solve,
+    check_installed,
 )
 from policies.predictors import create_predictor, describe_predictor
 
@@ -21,19 +23,22 @@ if TYPE_CHECKING:
     from profiles import Pipeline
 
 ROUNDINGS = ("nearest", "none")
+FALLBACK_NOTED = "solver_fallback_noted"
 
-
-PLANNING_PARAMETERS = ("predictor", "load_margin", "rounding", "solver", *PROGRAMME_PARAMETERS)
+PLANNING_PARAMETERS = ("predictor", "load_margin", "rounding", "solver", "solver_fallback", *PROGRAMME_PARAMETERS)
 
 
 class Planner:
-    """A policy that plans for a forecast with the optimiser; it keeps no memory.
+    """A policy that plans for a forecast with the optimiser.
 
     `predictor`: a name, {"name": ..., parameters ...} or a Predictor. The planned load is forecast
     x (1 + load_margin), at least 0, rounded to a whole number (`rounding="nearest"`, as the
     published system; halves to even) or not ("none"). `load_margin` and the parameters of
     `Programme` default to the pipeline's published ones. A forecast of NaN holds the configuration
-    (rung "hold"). PolicyError: an unknown parameter or a value that cannot be.
+    (rung "hold"). `solver_fallback` answers where `solver` cannot (not installed, no licence, one
+    too small for the problem); the first such decision of a run says so. What has been answered is
+    kept in `answers`. PolicyError: an unknown parameter or a value that cannot be, a solver that is
+    not installed.
     """
 
     further_parameters: ClassVar[tuple[str, ...]] = PLANNING_PARAMETERS
@@ -46,6 +51,7 @@ class Planner:
         load_margin: float | None = None,
         rounding: str = "nearest",
         solver: str = "exact",
+        solver_fallback: str | None = None,
         **programme: Any,
     ) -> None:
         checks.known("parameter", programme, PLANNING_PARAMETERS)
@@ -55,8 +61,19 @@ class Planner:
         self.load_margin = checks.number("load_margin", margin, above=-1)
         self.rounding = checks.choice("rounding", rounding, ROUNDINGS)
         self.solver = checks.choice("solver", solver, SOLVERS)
+        self.solver_fallback = solver_fallback
+        if solver_fallback is not None:
+            checks.choice("solver_fallback", solver_fallback, SOLVERS)
+        check_installed(solver if solver_fallback is None else solver_fallback)
+        self.answers = self._no_answers()
         self.fixed: dict[str, Any] = {}
         """Fields of every `Problem` of this policy: variants, keep_variants, replicas."""
+
+    def for_run(self) -> Self:
+        """The same policy without answers: what a run counts is then its own."""
+        own = copy(self)
+        own.answers = own._no_answers()
+        return own
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -72,18 +89,19 @@ class Planner:
             "load_margin": self.load_margin,
             "rounding": self.rounding,
             "solver": self.solver,
+            "solver_fallback": self.solver_fallback,
             **programme,
             "sla_s": self.programme.target_s,
             "drop_limits_s": list(self.programme.drop_limits),
         }
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
-        """The decision for this step. PolicyError for a forecast that is infinite or negative."""
+        """The decision for this step. PolicyError: an infinite or negative forecast, a solver that cannot answer."""
         forecast_rps = float(self.predictor.predict(observation))
         problem = self.problem(observation, forecast_rps)
         if problem is None:
             return self._hold(observation, memory)
-        solution = solve(problem, solver=self.solver)
+        solution = self.answers.solve(problem)
         return decision(solution, memory, forecast_rps, problem.load_rps)
 
     def problem(self, observation: Observation, forecast_rps: float) -> Problem | None:
@@ -122,6 +140,9 @@ class Planner:
         planned = forecast_rps * (1 + self.load_margin)
         return float(round(planned)) if self.rounding == "nearest" else planned
 
+    def _no_answers(self) -> Answers:
+        return Answers(self.programme, self.solver, self.solver_fallback)
+
     def _hold(self, observation: Observation, memory: Memory) -> Decision:
         configuration = observation.configuration
         return Decision(
@@ -135,7 +156,10 @@ class Planner:
 
 
 def decision(solution: Solution, memory: Memory, forecast_rps: float, planned_load_rps: float) -> Decision:
-    """A decision that carries a solution out."""
+    """A decision that carries a solution out; that a fallback answered is noted once, and remembered."""
+    notes = solution.notes
+    if solution.fallback_note and FALLBACK_NOTED not in memory:
+        notes, memory = (*notes, solution.fallback_note), {**memory, FALLBACK_NOTED: True}
     return Decision(
         configuration=solution.configuration,
         memory=memory,
@@ -145,5 +169,5 @@ def decision(solution: Solution, memory: Memory, forecast_rps: float, planned_lo
         binding=solution.binding,
         rung=solution.rung,
         feasible=solution.feasible,
-        notes=solution.notes,
+        notes=notes,
     )

@@ -109,7 +109,7 @@ def by_policy(runs: Sequence[RunData]) -> dict[str, list[RunData]]:
 
 def warn(summaries: Sequence[Mapping[str, Any]]) -> None:
     """Say on stderr what makes a summary misleading."""
-    console = Console(**_PLAIN, stderr=True)
+    console = Console(**_PLAIN, stderr=True, soft_wrap=True)
     for summary in summaries:
         run = f"{summary['policy']}, seed {summary['seed']}"
         if summary["unfinished"]:

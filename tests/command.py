@@ -61,8 +61,12 @@ class Hold:
 
 
 def ipa(*args: object, env: dict[str, str] | None = None) -> Result:
-    """The command's result; an exception that it does not answer itself is raised."""
-    return CliRunner().invoke(main, [str(arg) for arg in args], env=env, catch_exceptions=False)
+    """The command's result; an exception that it does not answer itself is raised.
+
+    A comparison has one process unless it says otherwise: forking the process of the tests is slow.
+    """
+    one_process = ("--jobs", 1) if args[0] == "compare" and "--jobs" not in args else ()
+    return CliRunner().invoke(main, list(map(str, (*args, *one_process))), env=env, catch_exceptions=False)
 
 
 def answer(*args: object, env: dict[str, str] | None = None) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from policies import StageConfiguration
 from sim import streams
-from sim.engine import Engine
+from sim.engines import Engine, create
 from sim.model import ServiceTime, StageModel, World
 from sim.records import OUTCOMES, Records, collect
 
@@ -33,8 +33,8 @@ def _factors(seed: int, purpose: str, position: int) -> list[float]:
     return [exp(SIGMA * normal - 0.5 * SIGMA * SIGMA) for normal in islice(normals, MOST_DRAWS)]
 
 
-def build(scenario: dict[str, Any], seed: int) -> Engine:
-    """The engine for a scenario."""
+def build(scenario: dict[str, Any], seed: int, engine: str = "simpy") -> Engine:
+    """The engine of a name for a scenario."""
     models = [
         _model(str(number), stage, bool(scenario.get("factors"))) for number, stage in enumerate(scenario["stages"])
     ]
@@ -51,16 +51,16 @@ def build(scenario: dict[str, Any], seed: int) -> Engine:
         drop=scenario.get("drop", "request"),
     )
     arrivals_s = np.array(scenario["arrivals"], dtype=np.float64)
-    return Engine(models, world, arrivals_s, _configuration(scenario["initial"]), seed)
+    return create(engine, models, world, arrivals_s, _configuration(scenario["initial"]), seed)
 
 
-def run(scenario: dict[str, Any], seed: int) -> Records:
-    """What the engine makes of a scenario."""
-    engine = build(scenario, seed)
+def run(scenario: dict[str, Any], seed: int, engine: str = "simpy") -> Records:
+    """What an engine makes of a scenario."""
+    built = build(scenario, seed, engine)
     decisions = iter(scenario["decisions"])
     times_s = iter([time_s for time_s, _ in scenario["decisions"]])
-    engine.run(times_s, lambda: engine.apply(_configuration(next(decisions)[1])))
-    return collect(engine)
+    built.run(times_s, lambda: built.apply(_configuration(next(decisions)[1])))
+    return collect(built)
 
 
 def _model(name: str, stage: dict[str, Any], sampled: bool) -> StageModel:

@@ -217,7 +217,7 @@ def test_a_policy_that_reads_what_the_journal_lacks_is_refused_by_name(here: Pat
     recorded("ipa", here / "full", journal="full")
     replay = ("--pipeline", "video", "--policy", "my.py:Reads")
     message = refusal("replay", "lean/journal.jsonl", *replay)
-    assert f"Reads reads {field}, which the journal lacks at step 0; record it with --journal full" in message
+    assert f"Reads reads {field}, which the journal lacks at step 0; record it with journal: full" in message
     assert ipa("replay", "full/journal.jsonl", *replay).exit_code == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -49,16 +50,25 @@ SCENARIOS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
-    """Every scenario under a policy that changes everything at every step.
+ENGINES = ["simpy", *(["compiled"] if find_spec("numba") else [])]
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """Every scenario, on each engine, under a policy that changes everything at every step.
 
     Start-ups vary and the interval is no part of 8 s, so that only applications fall on the instant of a control step,
     after it.
     """
     file = tmp_path_factory.mktemp("policy") / "wild.py"
     file.write_text(WILD)
-    common = {"policy": f"{file}:Wild", "interval_s": 7, "start_up_sigma": 0.3, "journal": "full"}
+    common = {
+        "policy": f"{file}:Wild",
+        "interval_s": 7,
+        "start_up_sigma": 0.3,
+        "journal": "full",
+        "engine": request.param,
+    }
     return {
         name: simulate(find("video", {**common, "seed": seed, **values}))
         for seed, (name, values) in enumerate(SCENARIOS.items())

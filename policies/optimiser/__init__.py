@@ -2,26 +2,32 @@
 
 problem.py   what is asked: `Programme` (whatever the load) and `Problem` (one decision)
 scales.py    the objective in whole numbers · table.py, options.py   the options of any, of one load
-exact.py     the optimum by merging Pareto fronts · throughput.py    the greatest load that fits
-ladder.py    the rungs for infeasible problems · binding.py          what keeps the better out
-solution.py  `solve` · explain.py  `explain`: all options, dominated ones, slack, runner-up
+solvers.py   the solvers by name · exact.py: merging Pareto fronts (fronts.py), with bounds where
+             there are many options (bounded.py, relaxation.py) · gurobi.py, highs.py: folded.py
+ladder.py    the rungs for infeasible problems (throughput.py) · binding.py   what keeps the better out
+solution.py  `solve` · answers.py  each problem once · explain.py  options, slack, runner-up
 """
 
+from policies.optimiser.answers import Answers
 from policies.optimiser.explain import ExplainedOption, Explanation, RunnerUp, explain
-from policies.optimiser.ladder import RUNGS, SOLVERS
+from policies.optimiser.ladder import RUNGS
 from policies.optimiser.problem import PROGRAMME_PARAMETERS, Problem, Programme
 from policies.optimiser.solution import Solution, solve
+from policies.optimiser.solvers import SOLVERS, SolverError, check_installed
 
 __all__ = [
     "PROGRAMME_PARAMETERS",
     "RUNGS",
     "SOLVERS",
+    "Answers",
     "ExplainedOption",
     "Explanation",
     "Problem",
     "Programme",
     "RunnerUp",
     "Solution",
+    "SolverError",
+    "check_installed",
     "explain",
     "solve",
 ]

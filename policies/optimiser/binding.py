@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from policies.optimiser.ladder import MOST_THROUGHPUT, NO_ACCURACY, SLA_EXCESS, Answer, Solver
+from policies.optimiser.ladder import MOST_THROUGHPUT, NO_ACCURACY, SLA_EXCESS, Answer
 from policies.optimiser.options import SLACK, StageOptions, options
 from policies.optimiser.problem import Problem
+from policies.optimiser.solvers import Solver
 
 CONSTRAINTS = ("sla", "cores", "replicas")
 

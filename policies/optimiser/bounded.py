@@ -132,6 +132,7 @@ def _grown(
                 here = total + price_ns * late + price_core * large - limit_price + value - slope * product
                 if here > most:
                     break
-                bound = max(bound, here)
+                if here > bound:
+                    bound = here
             else:
                 yield loss + more, late, large, accuracy * factor, picks + pick, bound, total, product

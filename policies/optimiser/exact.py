@@ -77,9 +77,12 @@ def _best_of_few(
 ) -> tuple[int, tuple[int, ...]] | None:
     """As `best_of_many`, without bounds."""
     merged: list[Point] = [(0, 0, 0, 1, ())]
+    least_ns = [min([point[1] for point in points]) for points in fronts]
+    least_cores = [min([point[2] for point in points]) for points in fronts]
+    left_ns, left_cores = most_ns - sum(least_ns), most_cores - sum(least_cores)
     for k, following in enumerate(fronts[:-1]):
-        left_ns = most_ns - sum(min(p[1] for p in later) for later in fronts[k + 1 :])
-        left_cores = most_cores - sum(min(p[2] for p in later) for later in fronts[k + 1 :])
+        left_ns += least_ns[k]
+        left_cores += least_cores[k]
         crossed = [
             (loss + more, spent_ns, spent_cores, accuracy * factor, picks + pick)
             for loss, latency, used, accuracy, picks in merged

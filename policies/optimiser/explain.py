@@ -10,11 +10,12 @@ from policies.interface import StageConfiguration
 from policies.optimiser.binding import CONSTRAINTS, binding, relaxation_gains
 from policies.optimiser.exact import Pick
 from policies.optimiser.fronts import Matters, front
-from policies.optimiser.ladder import NO_ACCURACY, OPTIMAL, Answer, Solver, climb, fastest
+from policies.optimiser.ladder import NO_ACCURACY, OPTIMAL, Answer, climb, fastest
 from policies.optimiser.options import StageOptions, replicas_for, wait_ns
 from policies.optimiser.problem import Problem
 from policies.optimiser.scales import NS
-from policies.optimiser.solution import configured, solver_named
+from policies.optimiser.solution import configured
+from policies.optimiser.solvers import Solver, solver_named
 
 
 @dataclass(frozen=True, slots=True)

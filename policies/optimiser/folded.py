@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import prod
 
 import numpy as np
@@ -34,10 +35,12 @@ ROW_UNIT, COST_UNIT = 1e3, 1e6
 class Layout:
     """What of a model stays the same while only figures change: its columns, rows and entries.
 
-    Per stage, `groups` has the rank of each option's accuracy (all 0 without a reward).
+    Per stage, `accuracies` has the distinct ones in shares, rising, and `groups` the place of each
+    option's among them; without a reward, there is no flow and a single one.
     """
 
     groups: tuple[tuple[int, ...], ...]
+    accuracies: tuple[tuple[float, ...], ...]
     limited: tuple[bool, bool]
     flow: bool
 
@@ -64,6 +67,11 @@ class Folded:
     low: Floats
     high: Floats
 
+    def binaries(self, indices: Sequence[int]) -> list[int]:
+        """The columns of a pick."""
+        starts = [0, *accumulate(map(len, self.layout.groups))]
+        return [start + i for start, i in zip(starts, indices, strict=False)]
+
     def picked(self, x: Sequence[float]) -> tuple[int, ...]:
         """Each stage's option in a solution."""
         picks, start = [], 0
@@ -88,14 +96,14 @@ def fold(stages: Sequence[StageOptions], sla_ns: int | None, limit_cores: int | 
             tuple(level.index(each) if reward else 0 for each in stage.accuracy)
             for stage, level in zip(stages, levels, strict=True)
         ),
+        accuracies=tuple(tuple(each / max(level[-1], 1) for each in level) for level in levels),
         limited=(sla_ns is not None, limit_cores is not None),
         flow=reward > 0,
     )
     highest = reward * prod(level[-1] for level in levels)
     unit = max(1, highest, *(max(stage.loss) - min(stage.loss) for stage in stages))
     costs = [COST_UNIT * ((each - min(stage.loss)) / unit) for stage in stages for each in stage.loss]
-    accuracies = [[each / max(level[-1], 1) for each in level] for level in levels]
-    return _written(layout, costs, [*spent, *used], accuracies, COST_UNIT * (highest / unit))
+    return _written(layout, costs, [*spent, *used], COST_UNIT * (highest / unit))
 
 
 def _shares(spendings: Sequence[Sequence[int]], limit: int | None) -> list[float] | None:
@@ -111,9 +119,7 @@ def _shares(spendings: Sequence[Sequence[int]], limit: int | None) -> list[float
     return [ROW_UNIT * (1.0 + min((each - min(of)) / max(left, 1), 2.0)) for of in spendings for each in of]
 
 
-def _written(
-    layout: Layout, costs: list[float], limited: list[float], accuracies: list[list[float]], reward: float
-) -> Folded:
+def _written(layout: Layout, costs: list[float], limited: list[float], reward: float) -> Folded:
     count, stages = layout.options, len(layout.groups)
     stage_of = np.repeat(np.arange(stages, dtype=np.int32), [len(group) for group in layout.groups])
     every = np.arange(count, dtype=np.int32)
@@ -126,11 +132,11 @@ def _written(
     low = [1.0] * stages + [-np.inf] * limits
     high = [1.0] * stages + [ROW_UNIT * (stages + 1.0)] * limits
     if layout.flow:
-        sizes = [len(levels) for levels in accuracies]
+        sizes = [len(levels) for levels in layout.accuracies]
         starts = np.cumsum([0, *sizes], dtype=np.int32)
         flows = np.arange(starts[-1], dtype=np.int32)
         at = np.repeat(np.arange(stages, dtype=np.int32), sizes)
-        through = np.concatenate([np.array(levels) for levels in accuracies])
+        through = np.concatenate([np.array(levels) for levels in layout.accuracies])
         first, link = stages + limits, 2 * stages + limits
         onward = at < stages - 1
         group_of = starts[stage_of] + np.concatenate([np.array(group, dtype=np.int32) for group in layout.groups])

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from functools import cache
+from datetime import date
 
 import gurobipy as gp
 import numpy as np
 
 from policies.optimiser.exact import Pick
-from policies.optimiser.folded import Floats, Folded, Layout, fold, pick_of
+from policies.optimiser.folded import Folded, Layout, fold, pick_of
 from policies.optimiser.options import StageOptions
 from policies.optimiser.solvers import SolverError
 
@@ -32,25 +32,41 @@ PARAMETERS: dict[str, float] = {
 KEPT_MODELS = 16
 
 
+_environments: dict[int, gp.Env] = {}
+_models: dict[Layout, KeptModel] = {}
+
+
 def best(stages: Sequence[StageOptions], sla_ns: int | None, limit_cores: int | None, reward: int) -> Pick | None:
     """As `exact`. SolverError: no licence, a model too large for it, any other failure of Gurobi."""
     folded = fold(stages, sla_ns, limit_cores, reward)
     if folded is None:
         return None
     try:
-        kept = _kept(folded)
+        kept = _model(folded)
+        kept.update(folded)
         cuts: list[gp.Constr] = []
         try:
             while (indices := kept.solved(folded)) is not None:
                 pick = pick_of(stages, indices, sla_ns, limit_cores, reward)
                 if pick is not None:
                     return pick
-                cuts.append(kept.without(indices))
+                cuts.append(kept.without(folded.binaries(indices)))
             return None
         finally:
             kept.model.remove(cuts)
     except gp.GurobiError as error:
-        raise SolverError(explained(error, folded)) from error
+        raise SolverError(_explained(error, folded)) from error
+
+
+def expiry() -> date | None:
+    """The day on which the licence in use expires, None for never. SolverError: there is no valid one."""
+    try:
+        with gp.Model(env=_environment()) as model:
+            number = int(model.LicenseExpiration)
+    except gp.GurobiError as error:
+        raise SolverError(_explained(error, None)) from error
+    never = number == 99999999
+    return None if never else date(number // 10000, number // 100 % 100, number % 100)
 
 
 class KeptModel:
@@ -59,34 +75,85 @@ class KeptModel:
     def __init__(self, folded: Folded, env: gp.Env) -> None:
         self.model = gp.Model(env=env)
         binaries = folded.layout.options
-        count = len(folded.cost)
-        kinds = [gp.GRB.BINARY] * binaries + [gp.GRB.CONTINUOUS] * (count - binaries)
-        self._x = self.model.addVars(count, ub=1.0, obj=folded.cost.tolist(), vtype=kinds).values()
-        terms: list[list[tuple[float, int]]] = [[] for _ in folded.low]
-        for row, column, entry in zip(folded.rows.tolist(), folded.columns.tolist(), folded.entries.tolist(), strict=True):
-            terms[row].append((entry, column))
-        self._rows = []
-        for low, high, row in zip(folded.low.tolist(), folded.high.tolist(), terms, strict=True):
-            left = gp.LinExpr([entry for entry, _ in row], [self._x[column] for _, column in row])
-            sense = gp.GRB.EQUAL if low == high else gp.GRB.LESS_EQUAL
-            self._rows.append(self.model.addLConstr(left, sense, high))
-        self._entries, self._cost = folded.entries, folded.cost
+        kinds = [gp.GRB.BINARY] * binaries + [gp.GRB.CONTINUOUS] * (len(folded.cost) - binaries)
+        self._x = [
+            self.model.addVar(ub=1.0, obj=cost, vtype=kind)
+            for cost, kind in zip(folded.cost.tolist(), kinds, strict=True)
+        ]
+        terms: list[tuple[list[float], list[gp.Var]]] = [([], []) for _ in folded.low]
+        triples = zip(folded.rows.tolist(), folded.columns.tolist(), folded.entries.tolist(), strict=True)
+        for row, column, entry in triples:
+            terms[row][0].append(entry)
+            terms[row][1].append(self._x[column])
+        self._rows = [
+            self.model.addLConstr(gp.LinExpr(*of), gp.GRB.EQUAL if low == high else gp.GRB.LESS_EQUAL, high)
+            for of, low, high in zip(terms, folded.low.tolist(), folded.high.tolist(), strict=True)
+        ]
+        self._cost, self._entries = folded.cost, folded.entries
+        self.model.update()
+
+    def update(self, folded: Folded) -> None:
+        """Change the figures that differ from those of the latest decision; the layout is the same."""
+        if not np.array_equal(folded.cost, self._cost):
+            self.model.setAttr(gp.GRB.Attr.Obj, self._x, folded.cost.tolist())
+        for at in np.flatnonzero(folded.entries[: folded.changing] != self._entries[: folded.changing]).tolist():
+            row, column = self._rows[folded.rows[at]], self._x[folded.columns[at]]
+            self.model.chgCoeff(row, column, float(folded.entries[at]))
+        self._cost, self._entries = folded.cost, folded.entries
 
     def solved(self, folded: Folded) -> tuple[int, ...] | None:
-        """Each stage's option for the figures of `folded`; None where the model is infeasible."""
-        self._update(folded)
+        """Each stage's option at the optimum; None where the model is infeasible."""
         self.model.reset(1)
         self.model.optimize()
-        if self.model.Status in (gp.GRB.INFEASIBLE, gp.GRB.INF_OR_UNBD):
+        status = self.model.Status
+        if status in (gp.GRB.INFEASIBLE, gp.GRB.INF_OR_UNBD):
             return None
-        if self.model.Status != gp.GRB.OPTIMAL:
-            raise SolverError(f"solver='gurobi' stopped without an answer (status {self.model.Status})")
+        if status != gp.GRB.OPTIMAL:
+            raise SolverError(f"solver='gurobi' stopped without an answer (status {status}); use solver='exact'")
         return folded.picked(self.model.getAttr(gp.GRB.Attr.X, self._x))
 
-    def without(self, indices: tuple[int, ...]) -> gp.Constr:
-        """Rule one pick out."""
-        start, terms = 0, []
-        for group, i in zip(self.layout_groups, indices, strict=True):
-            terms.append(self._x[start + i])
-            start += len(group)
-        return self.model.addLConstr(gp.quicksum(terms), gp.GRB.LESS_EQUAL, len(indices) - 1)
+    def without(self, binaries: Sequence[int]) -> gp.Constr:
+        """Rule one pick out, given by its binaries."""
+        left = gp.LinExpr([1.0] * len(binaries), [self._x[i] for i in binaries])
+        return self.model.addLConstr(left, gp.GRB.LESS_EQUAL, len(binaries) - 1.0)
+
+
+def _model(folded: Folded) -> KeptModel:
+    """The kept model of a layout, made where there is none; the oldest goes when there are many."""
+    env = _environment()
+    if folded.layout not in _models:
+        if len(_models) >= KEPT_MODELS:
+            _models.pop(next(iter(_models))).model.dispose()
+        _models[folded.layout] = KeptModel(folded, env)
+    return _models[folded.layout]
+
+
+def _environment() -> gp.Env:
+    """The environment of this process; what a fork inherits is not used."""
+    process = os.getpid()
+    if process not in _environments:
+        _models.clear()
+        _environments.clear()
+        env = gp.Env(empty=True)
+        env.setParam("OutputFlag", 0)
+        env.start()
+        for name, value in PARAMETERS.items():
+            env.setParam(name, value)
+        _environments[process] = env
+    return _environments[process]
+
+
+def _explained(error: gp.GurobiError, folded: Folded | None) -> str:
+    otherwise = "use solver='exact' or 'highs', or set solver_fallback='highs'"
+    if error.errno == NO_LICENCE:
+        return (
+            f"solver='gurobi': no valid licence, or it has expired (error {NO_LICENCE}: {error}); upgrade gurobipy for "
+            f"a fresh size-limited one, name your own licence file in GRB_LICENSE_FILE, or {otherwise}"
+        )
+    if error.errno == TOO_LARGE and folded is not None:
+        return (
+            f"solver='gurobi': {len(folded.cost)} variables and {len(folded.low)} constraints are too many for the "
+            f"size-limited licence of gurobipy, which allows 2,000 of each (error {TOO_LARGE}); "
+            f"install a full licence, lower batch_cap, or {otherwise}"
+        )
+    return f"solver='gurobi' failed (error {error.errno}: {error}); {otherwise}"

@@ -16,14 +16,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 
-from policies.optimiser.exact import Pick, exact
+from policies.optimiser.exact import Pick
 from policies.optimiser.options import StageOptions, options
 from policies.optimiser.problem import Problem
 from policies.optimiser.scales import NS
+from policies.optimiser.solvers import Solver
 from policies.optimiser.throughput import fewest_cores, most_sustained_rps
 
 OPTIMAL, NO_ACCURACY, SLA_EXCESS, MOST_THROUGHPUT = RUNGS = (
@@ -32,11 +33,6 @@ OPTIMAL, NO_ACCURACY, SLA_EXCESS, MOST_THROUGHPUT = RUNGS = (
     "sla-excess",
     "most-throughput",
 )
-
-Solver = Callable[[Sequence[StageOptions], int | None, int | None, int], Pick | None]
-"""(options per stage, SLA [ns], cores, reward) -> least loss - reward x product of accuracies."""
-
-SOLVERS: Mapping[str, Solver] = {"exact": exact}
 
 
 @dataclass(frozen=True, slots=True)

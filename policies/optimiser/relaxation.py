@@ -54,7 +54,8 @@ class Envelope(NamedTuple):
 class Relaxation:
     """The envelopes F_0 .. F_S for the prices of a nanosecond and a core.
 
-    `limit_price` is that of all that may be spent, `bound` F_0(1) less it, which `pick` attains.
+    `limit_price` is that of all that may be spent, `bound` F_0(1) less it, which `pick` attains;
+    `cost` and `spent` are the pick's, the reward taken off.
     """
 
     prices: tuple[float, float]
@@ -62,6 +63,8 @@ class Relaxation:
     envelopes: Sequence[Envelope]
     bound: float
     pick: tuple[int, ...]
+    cost: float
+    spent: tuple[int, int]
 
     @property
     def margin(self) -> float:
@@ -110,18 +113,17 @@ class Relaxed:
         """
         other = 1 - axis
 
-        def line(pick: Sequence[int]) -> tuple[float, int]:
-            cost, spent = self._figures(pick)
+        def line(cost: float, spent: tuple[int, int]) -> tuple[float, int]:
             return cost + prices[other] * (spent[other] - self._limits[other]), spent[axis] - self._limits[axis]
 
         def priced(price: float) -> tuple[float, float]:
             return (price, prices[1]) if axis == 0 else (prices[0], price)
 
         best = self._at(priced(0.0))
-        rising = line(best.pick)
+        rising = line(best.cost, best.spent)
         if rising[1] <= 0:
             return best.prices
-        falling = line([_least_spending(stage, axis) for stage in self._stages])
+        falling = line(*self._met([_least_spending(stage, axis) for stage in self._stages]))
         for _ in range(STEPS):
             price = (falling[0] - rising[0]) / (rising[1] - falling[1])
             found = self._at(priced(price))
@@ -129,7 +131,7 @@ class Relaxed:
             left = rising[0] + price * rising[1] - best.bound
             if left <= max(ROUNDING, ENOUGH * (self.cost - best.bound)):
                 break
-            cut = line(found.pick)
+            cut = line(found.cost, found.spent)
             if cut[1] > 0:
                 rising = cut
             else:
@@ -137,19 +139,23 @@ class Relaxed:
         return best.prices
 
     def _at(self, prices: tuple[float, float]) -> Relaxation:
-        found = _relaxation(self._stages, self._reward, prices, self._limits, self._lows)
-        self._figures(found.pick)
+        limits = self._limits
+        limit_price = prices[0] * limits[0] + prices[1] * limits[1]
+        envelopes, lowest, pick = _envelopes(self._stages, self._reward, prices, self._lows)
+        found = Relaxation(prices, limit_price, envelopes, lowest - limit_price, pick, *self._met(pick))
         self.tried.append(found)
         return found
 
-    def _figures(self, pick: Sequence[int]) -> tuple[float, tuple[int, int]]:
+    def _met(self, pick: Sequence[int]) -> tuple[float, tuple[int, int]]:
         """A pick's cost, reward taken off, and what it spends; it is kept in mind if that is within the limits."""
-        options = [stage[i] for stage, i in zip(self._stages, pick, strict=True)]
-        cost = sum(option.cost for option in options) - self._reward * prod(option.accuracy for option in options)
-        spent = (sum(option.spent[0] for option in options), sum(option.spent[1] for option in options))
-        if cost < self.cost and self._within(*spent):
+        cost, ns, cores, product = 0.0, 0, 0, 1.0
+        for stage, i in zip(self._stages, pick, strict=True):
+            more, (wait, extra), share = stage[i]
+            cost, ns, cores, product = cost + more, ns + wait, cores + extra, product * share
+        cost -= self._reward * product
+        if cost < self.cost and self._within(ns, cores):
             self.cost, self._best = cost, list(pick)
-        return cost, spent
+        return cost, (ns, cores)
 
     def _within(self, ns: int, cores: int) -> bool:
         return ns <= self._limits[0] and cores <= self._limits[1]
@@ -178,14 +184,10 @@ def _least_spending(stage: Sequence[Option], axis: int) -> int:
     return min(range(len(stage)), key=lambda i: (stage[i].spent[axis], stage[i].cost))
 
 
-def _relaxation(
-    stages: Sequence[Sequence[Option]],
-    reward: float,
-    prices: tuple[float, float],
-    limits: tuple[int, int],
-    lows: Sequence[float],
-) -> Relaxation:
-    """The relaxation for some prices; before stage k, products of accuracies are from `lows[k]` to 1."""
+def _envelopes(
+    stages: Sequence[Sequence[Option]], reward: float, prices: tuple[float, float], lows: Sequence[float]
+) -> tuple[list[Envelope], float, tuple[int, ...]]:
+    """F_0 .. F_S, F_0(1) and the pick that attains it; `lows[k]` is the least product of accuracies before stage k."""
     time_price, core_price = prices
     following = Envelope([(0.0, reward, None)], [])
     envelopes = [following]
@@ -212,8 +214,7 @@ def _relaxation(
     while chain is not None:
         i, chain = chain
         pick.append(i)
-    limit_price = time_price * limits[0] + core_price * limits[1]
-    return Relaxation(prices, limit_price, envelopes, value - slope - limit_price, tuple(pick))
+    return envelopes, value - slope, tuple(pick)
 
 
 def _lowest(lines: list[Line], low: float) -> Envelope:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from policies import checks
 from policies.interface import StageConfiguration
 from policies.optimiser.binding import binding
 from policies.optimiser.exact import Pick
-from policies.optimiser.ladder import OPTIMAL, SOLVERS, Answer, Solver, climb
+from policies.optimiser.ladder import OPTIMAL, Answer, climb
 from policies.optimiser.problem import Problem
 from policies.optimiser.scales import NS
+from policies.optimiser.solvers import SolverError, solver_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,8 @@ class Solution:
 
     `rung` is one of `RUNGS`, `binding` as in `binding.binding`. `objective` has accuracy, pas,
     cost_cores, batch, total. `latency_s` is the planned worst case, to be held against `sla_s`;
-    `sustained_rps` what the configuration serves at most as planned.
+    `sustained_rps` what the configuration serves at most as planned. `fallback_note` says why the
+    fallback answered in the solver's place, and is empty where it did not.
     """
 
     configuration: Mapping[str, StageConfiguration]
@@ -31,6 +32,7 @@ class Solution:
     sla_s: float
     sustained_rps: float
     notes: tuple[str, ...] = ()
+    fallback_note: str = ""
 
     @property
     def feasible(self) -> bool:
@@ -38,8 +40,21 @@ class Solution:
         return self.rung == OPTIMAL
 
 
-def solve(problem: Problem, *, solver: str = "exact") -> Solution:
-    """The best configuration, or the ladder's: there is one. PolicyError: an unknown solver."""
+def solve(problem: Problem, *, solver: str = "exact", fallback: str | None = None) -> Solution:
+    """The best configuration, or the ladder's: there is one.
+
+    Where the solver cannot answer, the `fallback` does. PolicyError: an unknown solver;
+    SolverError: one that cannot answer, without a fallback.
+    """
+    try:
+        return _solution(problem, solver)
+    except SolverError as error:
+        if fallback is None:
+            raise
+        return replace(_solution(problem, fallback), fallback_note=f"{fallback} answers instead: {error}")
+
+
+def _solution(problem: Problem, solver: str) -> Solution:
     best = solver_named(solver)
     answer = climb(problem, best)
     configuration = configured(problem, answer, answer.pick)
@@ -54,11 +69,6 @@ def solve(problem: Problem, *, solver: str = "exact") -> Solution:
         sustained_rps=min(s.replicas[i] * s.rows[i].throughput_rps for s, i in chosen),
         notes=answer.notes,
     )
-
-
-def solver_named(name: str) -> Solver:
-    """The solver of that name; PolicyError for an unknown one."""
-    return SOLVERS[checks.choice("solver", name, SOLVERS)]
 
 
 def configured(problem: Problem, answer: Answer, pick: Pick) -> dict[str, StageConfiguration]:

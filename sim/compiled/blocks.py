@@ -25,18 +25,17 @@ class _Lease(np.ndarray[Any, Any]):
 
 
 def carve(kinds: Sequence[Kind]) -> list[npt.NDArray[Any]]:
-    """Arrays with arbitrary contents from one block, which the process has kept or gets, and keeps when they are gone."""
-    sizes = [-(-prod(shape) * np.dtype(dtype).itemsize // _ALIGNMENT) * _ALIGNMENT for shape, dtype in kinds]
+    """Arrays with arbitrary contents from one block: the one kept or a new one, and kept again when they are gone."""
+    sizes = [prod(shape) * np.dtype(dtype).itemsize for shape, dtype in kinds]
+    ends = np.cumsum([-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes]).tolist()
     block = _kept.pop() if _kept else None
-    if block is None or len(block) < sum(sizes):
-        block = np.empty(sum(sizes), np.uint8)
+    if block is None or len(block) < ends[-1]:
+        block = np.empty(ends[-1], np.uint8)
     lease = block.view(_Lease)
     weakref.finalize(lease, _keep, block).atexit = False
-    begins = np.cumsum([0, *sizes]).tolist()
-    return [
-        np.ndarray(shape, dtype, buffer=lease, offset=begin)
-        for (shape, dtype), begin in zip(kinds, begins, strict=False)
-    ]
+    # Through a part of the lease: numpy would let an array refer past the lease to the block itself.
+    parts = [lease[begin : begin + size] for begin, size in zip([0, *ends[:-1]], sizes, strict=True)]
+    return [part.view(np.ndarray).view(dtype).reshape(shape) for part, (shape, dtype) in zip(parts, kinds, strict=True)]
 
 
 def _keep(block: npt.NDArray[np.uint8]) -> None:

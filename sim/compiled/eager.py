@@ -1,4 +1,4 @@
-"""Eager dispatch in the kernel: the counterpart of `sim.eager`. Batches that wait at a replica are lists of requests."""
+"""Eager dispatch in the kernel: the counterpart of `sim.eager`. The batches that wait are linked lists of requests."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True, "_
 _INNER: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True}
 
 _FOLDER = Path(__file__).parent
-_SOURCES = (_FOLDER.parent / "rules.py", *sorted(_FOLDER.glob("*.py")))
+_SOURCES = (_FOLDER.parent / "rules.py", _FOLDER.parent / "streams.py", *sorted(_FOLDER.glob("*.py")))
 
 
 def inner(function: F) -> F:

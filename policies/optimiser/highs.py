@@ -1,0 +1,76 @@
+"""The folded model in HiGHS, written anew for every decision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import highspy
+import numpy as np
+
+from policies.optimiser.exact import Pick
+from policies.optimiser.folded import Folded, fold, pick_of
+from policies.optimiser.options import StageOptions
+from policies.optimiser.solvers import SolverError
+
+OPTIONS: dict[str, bool | int | float] = {
+    "output_flag": False,
+    "threads": 1,
+    "random_seed": 0,
+    "mip_rel_gap": 0.0,
+    "mip_abs_gap": 0.0,
+    "mip_feasibility_tolerance": 1e-9,
+    "primal_feasibility_tolerance": 1e-9,
+    "dual_feasibility_tolerance": 1e-9,
+}
+
+
+class QuietHighs(highspy.Highs):
+    """HiGHS without its callbacks, the setting up of which prints a banner on stdout."""
+
+    def __init__(self) -> None:
+        super(highspy.Highs, self).__init__()
+        for name, value in OPTIONS.items():
+            self.setOptionValue(name, value)
+
+
+def best(stages: Sequence[StageOptions], sla_ns: int | None, limit_cores: int | None, reward: int) -> Pick | None:
+    """As `exact`. SolverError where HiGHS gives up."""
+    folded = fold(stages, sla_ns, limit_cores, reward)
+    if folded is None:
+        return None
+    solver = QuietHighs()
+    solver.passModel(_model(folded))
+    while (indices := _solved(solver, folded)) is not None:
+        pick = pick_of(stages, indices, sla_ns, limit_cores, reward)
+        if pick is not None:
+            return pick
+        binaries = folded.binaries(indices)
+        solver.addRow(-np.inf, len(binaries) - 1.0, len(binaries), np.array(binaries, np.int32), np.ones(len(binaries)))
+    return None
+
+
+def _model(folded: Folded) -> highspy.HighsLp:
+    model = highspy.HighsLp()
+    count, binaries = len(folded.cost), folded.layout.options
+    model.num_col_, model.num_row_ = count, len(folded.low)
+    model.col_cost_, model.col_lower_, model.col_upper_ = folded.cost, np.zeros(count), np.ones(count)
+    model.row_lower_, model.row_upper_ = folded.low, folded.high
+    order = np.lexsort((folded.rows, folded.columns))
+    model.a_matrix_.format_ = highspy.MatrixFormat.kColwise
+    model.a_matrix_.start_ = np.searchsorted(folded.columns[order], np.arange(count + 1)).astype(np.int32)
+    model.a_matrix_.index_ = folded.rows[order]
+    model.a_matrix_.value_ = folded.entries[order]
+    kinds = [highspy.HighsVarType.kInteger] * binaries + [highspy.HighsVarType.kContinuous] * (count - binaries)
+    model.integrality_ = kinds
+    return model
+
+
+def _solved(solver: highspy.Highs, folded: Folded) -> tuple[int, ...] | None:
+    """Each stage's option at the optimum; None where the model is infeasible."""
+    solver.run()
+    status = solver.getModelStatus()
+    if status in (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible):
+        return None
+    if status != highspy.HighsModelStatus.kOptimal:
+        raise SolverError(f"solver='highs' stopped without an answer ({status}); use solver='exact'")
+    return folded.picked(list(solver.getSolution().col_value))

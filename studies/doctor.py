@@ -1,0 +1,147 @@
+"""What this machine has: Python, engines, solvers, extras, and the files that the environment names. No network."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Iterator, Mapping
+from datetime import date
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from policies.optimiser import SolverError
+from traces.catalogue import ENVIRONMENT as TRACE
+
+PROJECT = "ipa-pipelines"
+KUBECONFIG = "KUBECONFIG"
+FOR_DEVELOPERS = ("bench", "build", "lint", "test")
+
+LICENCE_FILES = ("~/gurobi.lic", "/opt/gurobi/gurobi.lic", "/Library/gurobi/gurobi.lic", "C:/gurobi/gurobi.lic")
+"""Where Gurobi looks for a licence that GRB_LICENSE_FILE does not name."""
+_SERVED = ("WLSACCESSID", "TOKENSERVER", "CLOUDACCESSID", "CSMANAGER", "COMPUTESERVER")
+
+Finding = dict[str, Any]
+"""`ready` (true, false, or null where it cannot be known from here), `version` and `note`."""
+
+
+def doctor(environ: Mapping[str, str] = os.environ, today: date | None = None) -> dict[str, Any]:
+    """What this machine has, JSON-able; `today` decides whether a licence file has expired."""
+    return {
+        "project": {"version": _version(PROJECT)},
+        "python": {
+            "version": platform.python_version(),
+            "implementation": platform.python_implementation(),
+            "platform": platform.platform(),
+            "cpus": os.cpu_count(),
+        },
+        "engines": {"simpy": _package("simpy", "", "the engine"), "compiled": _package("numba", "compiled")},
+        "solvers": {
+            "exact": _finding(True, _version(PROJECT), "built in"),
+            "gurobi": _gurobi(environ, today or date.today()),
+            "highs": _package("highspy", "highs"),
+        },
+        "extras": _extras(),
+        "files": {name: _file(environ.get(name, "")) for name in (KUBECONFIG, TRACE)},
+    }
+
+
+def lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """The same for people, a line a finding."""
+    python = found["python"]
+    yield f"{PROJECT} {found['project']['version']}"
+    yield f"Python {python['version']} ({python['implementation']}), {python['cpus']} cores, {python['platform']}"
+    for kind, title in (("engines", "engine"), ("solvers", "solver"), ("extras", "extra"), ("files", "file")):
+        for name, finding in found[kind].items():
+            state = {True: "ready", False: "missing", None: "unknown"}[finding["ready"]]
+            details = ", ".join(filter(None, (finding["version"], finding["note"])))
+            yield f"{title:<7} {name:<10} {state:<8} {details}".rstrip()
+
+
+def _finding(ready: bool | None, version: str | None, note: str = "") -> Finding:
+    return {"ready": ready, "version": version, "note": note}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _package(package: str, extra: str, note: str = "") -> Finding:
+    version = _version(package)
+    if version is None:
+        return _finding(False, None, f"pip install '{PROJECT}[{extra}]'" if extra else f"pip install {package}")
+    return _finding(True, version, note or package)
+
+
+def _extras() -> dict[str, Finding]:
+    """The extras that this installation knows, by what they require."""
+    needs: dict[str, list[str]] = {}
+    for requirement in (metadata.requires(PROJECT) or []) if _version(PROJECT) else []:
+        extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)['\"]", requirement)
+        name = re.match(r"[\w.-]+", requirement)
+        if extra and name and extra[1] not in FOR_DEVELOPERS:
+            needs.setdefault(extra[1], []).append(name[0])
+    return {extra: _extra(extra, packages) for extra, packages in sorted(needs.items())}
+
+
+def _extra(extra: str, packages: list[str]) -> Finding:
+    versions = {package: _version(package) for package in packages}
+    if None in versions.values():
+        return _finding(False, None, f"pip install '{PROJECT}[{extra}]'")
+    return _finding(True, None, ", ".join(f"{package} {version}" for package, version in versions.items()))
+
+
+def _file(named: str) -> Finding:
+    """What an environment variable names: only whether a file is there."""
+    if not named:
+        return _finding(False, None, "not set")
+    # KUBECONFIG may name several, of which those that are missing are passed over.
+    there = any(Path(path).expanduser().is_file() for path in named.split(os.pathsep))
+    return _finding(there, None, named if there else f"{named}: no such file")
+
+
+def _gurobi(environ: Mapping[str, str], today: date) -> Finding:
+    """The solver and its licence, as far as it says without a server."""
+    found = _package("gurobipy", "gurobi")
+    if not found["ready"]:
+        return found
+    named = environ.get("GRB_LICENSE_FILE", "")
+    files = [named] if named else [os.path.expanduser(path) for path in LICENCE_FILES]
+    path = next((Path(file) for file in files if Path(file).is_file()), None)
+    if any(f"GRB_{key}" in environ for key in _SERVED):
+        return {**found, "ready": None, "note": "the licence comes from a server, which was not asked"}
+    if path is not None:
+        return {**found, **_licence_file(path, today)}
+    if named:
+        return {**found, "ready": False, "note": f"GRB_LICENSE_FILE: no such file: {named}"}
+    return {**found, **_licence_of_pip()}
+
+
+def _licence_file(path: Path, today: date) -> Finding:
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        return {"ready": False, "note": f"licence {path}: cannot be read: {error.strerror}"}
+    if any(re.search(rf"^\s*{key}\s*=", text, re.MULTILINE) for key in _SERVED):
+        return {"ready": None, "note": f"licence {path}: from a server, which was not asked"}
+    expires = re.search(r"^\s*EXPIRATION\s*=\s*(\d{4}-\d{2}-\d{2})\s*$", text, re.MULTILINE)
+    if expires is None:
+        return {"ready": None, "note": f"licence {path}"}
+    gone = date.fromisoformat(expires[1]) < today
+    return {"ready": not gone, "note": f"licence {path}: {'expired' if gone else 'expires'} {expires[1]}"}
+
+
+def _licence_of_pip() -> Finding:
+    """The licence within the package, which only Gurobi itself can read."""
+    from policies.optimiser.gurobi import expiry
+
+    try:
+        expires = expiry()
+    except SolverError as error:
+        return {"ready": False, "note": str(error)}
+    limits = "2,000 variables and constraints, 200 variables where quadratic"
+    return {"ready": True, "note": f"size-limited licence: {limits}; expires {expires or 'never'}"}

@@ -1,0 +1,82 @@
+"""Milliseconds of one decision: the exact solver beside Gurobi and HiGHS, where these are installed.
+
+Run it alone with `python -m tests.benchmarks.solvers [PROBLEMS]`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from time import process_time
+
+from rich.console import Console
+
+from policies.optimiser import Problem, SolverError, solve
+from tests.benchmarks.tables import Column, Table, Value
+from tests.random_problems import tight
+
+SIZES = ((2, 5, 3), (2, 5, 7), (3, 10, 7), (5, 10, 7), (10, 10, 7))
+"""Stages, variants, batch sizes."""
+
+ACCURACIES = ("sum", "product")
+PROBLEMS = 200
+FEWER = 20
+"""Problems for the general solvers, which take seconds for some."""
+
+HEADINGS = {"exact": "exact", "gurobi": "Gurobi", "highs": "HiGHS"}
+FIGURES = {"median": 0.5, "p99": 0.99, "max": 1.0}
+
+
+def table(problems: int = PROBLEMS) -> Table:
+    """Median, 99th percentile and maximum over random problems with tight SLAs, by size and accuracy."""
+    figures = [
+        Column(f"{solver}_{figure}_ms", f"{heading} {figure}", ".3f" if solver == "exact" else ".1f")
+        for solver, heading in HEADINGS.items()
+        for figure in FIGURES
+    ]
+    return Table(
+        name="solvers",
+        title="One decision with a tight SLA: processor milliseconds",
+        columns=(
+            Column("stages", "stages", "d"),
+            Column("variants", "variants", "d"),
+            Column("batches", "batches", "d"),
+            Column("accuracy", "accuracy"),
+            *figures,
+        ),
+        rows=tuple(_row(*size, accuracy, problems) for accuracy in ACCURACIES for size in SIZES),
+        label=("stages", "variants", "batches", "accuracy"),
+        bars=tuple(f"{solver}_median_ms" for solver in HEADINGS),
+        notes=(
+            f"{problems} random problems a row; the first {min(FEWER, problems)} of them for Gurobi and HiGHS.",
+            "A decision is all of it: options, optimum, what binds, the configuration.",
+        ),
+    )
+
+
+def _row(stages: int, variants: int, batches: int, accuracy: str, problems: int) -> dict[str, Value]:
+    asked = [tight(seed, stages, variants, batches, accuracy) for seed in range(problems)]
+    row: dict[str, Value] = {"stages": stages, "variants": variants, "batches": batches, "accuracy": accuracy}
+    for solver in HEADINGS:
+        spent = _spent_ms(asked if solver == "exact" else asked[:FEWER], solver)
+        for figure, share in FIGURES.items():
+            row[f"{solver}_{figure}_ms"] = spent[min(int(share * len(spent)), len(spent) - 1)] if spent else None
+    return row
+
+
+def _spent_ms(asked: Sequence[Problem], solver: str) -> list[float]:
+    """What each problem takes, rising; nothing for a solver that cannot answer here."""
+    spent = []
+    try:
+        solve(asked[0], solver=solver)  # imports, licences
+        for problem in asked:
+            before = process_time()
+            solve(problem, solver=solver)
+            spent.append(1e3 * (process_time() - before))
+    except SolverError:
+        return []
+    return sorted(spent)
+
+
+if __name__ == "__main__":
+    table(int(sys.argv[1]) if len(sys.argv) > 1 else PROBLEMS).print(Console(width=200))

@@ -1,0 +1,148 @@
+"""`make verify`: all recursions and closed forms at larger sizes, as tables; exit code 1 where one does not hold."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import ceil
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from sim import engines
+from tests.benchmarks.tables import Value, machine
+from tests.verification.cases import CASES, TOLERANCE_SDS, Case
+from tests.verification.exact import EXACT, TOLERANCE_S, Exact
+
+Row = dict[str, Value]
+
+EXACT_REQUESTS = 100_000
+RUN_REQUESTS = {"compiled": 1_000_000, "simpy": 200_000}
+TOLERANCE = 0.01
+"""The compiled engine makes as many runs as bring the tolerance down to this; SimPy makes one."""
+
+SPREAD_RUNS, SPREAD_REQUESTS, FIRST_SPREAD_RUN = 200, 100_000, 1_000_000
+
+Columns = Sequence[tuple[str, str, str]]
+EXACT_COLUMNS: Columns = (
+    ("case", "recursion", ""),
+    ("engine", "engine", ""),
+    ("requests", "requests", ",d"),
+    ("difference_s", "largest difference [s]", ".1e"),
+    ("tolerance_s", "tolerance [s]", ".0e"),
+    ("seconds", "seconds", ".1f"),
+)
+MEAN_COLUMNS: Columns = (
+    ("case", "case", ""),
+    ("theory", "theory", ".5f"),
+    ("simulated", "simulated", ".5f"),
+    ("error", "error", "+.2%"),
+    ("tolerance", "tolerance (4 sd)", ".2%"),
+    ("engine", "engine", ""),
+    ("requests", "requests", ",d"),
+    ("seconds", "seconds", ".1f"),
+)
+
+
+def exact_row(case: Exact, engine: str) -> Row:
+    """One recursion beside one engine."""
+    began_s = perf_counter()
+    difference_s = case.largest_difference_s(engine, EXACT_REQUESTS, 1)
+    return {
+        "case": case.name,
+        "engine": engine,
+        "requests": EXACT_REQUESTS,
+        "difference_s": difference_s,
+        "tolerance_s": TOLERANCE_S,
+        "seconds": perf_counter() - began_s,
+        "holds": difference_s <= TOLERANCE_S,
+    }
+
+
+def mean_row(case: Case, engine: str) -> Row:
+    """One closed form beside the mean over the runs of one engine."""
+    began_s = perf_counter()
+    requests = RUN_REQUESTS[engine]
+    runs = ceil((TOLERANCE_SDS * case.sd(requests) / TOLERANCE) ** 2) if engine == "compiled" else 1
+    simulated = float(np.mean([case.simulated(engine, requests, number) for number in range(1, runs + 1)]))
+    error, tolerance = simulated / case.theory - 1.0, TOLERANCE_SDS * case.sd(runs * requests)
+    return {
+        "case": case.name,
+        "theory": case.theory,
+        "simulated": simulated,
+        "error": error,
+        "tolerance": tolerance,
+        "engine": engine,
+        "requests": runs * requests,
+        "seconds": perf_counter() - began_s,
+        "holds": abs(error) <= tolerance,
+    }
+
+
+def table(title: str, columns: Columns, rows: list[Callable[[], Row]]) -> list[Row]:
+    """Make the rows, and print each as soon as it is there, as Markdown."""
+    print(f"{title}\n")
+    print("| " + " | ".join(heading for _, heading, _ in columns) + " |")
+    print("|" + "|".join("--:" if form else "---" for *_, form in columns) + "|")
+    made = []
+    for make in rows:
+        row = make()
+        mark = "" if row["holds"] else " **does not hold**"
+        print("| " + " | ".join(format(row[key], form) for key, _, form in columns) + " |" + mark, flush=True)
+        made.append(row)
+    print()
+    return made
+
+
+def print_spreads() -> None:
+    """Measure every case's spread anew, and the error of the mean over all those runs in its standard deviations."""
+    for case in CASES:
+        numbers = range(FIRST_SPREAD_RUN, FIRST_SPREAD_RUN + SPREAD_RUNS)
+        figures = np.array([case.simulated("compiled", SPREAD_REQUESTS, number) for number in numbers]) / case.theory
+        sd = float(np.std(figures, ddof=1))
+        off = (float(np.mean(figures)) - 1.0) / (sd / SPREAD_RUNS**0.5)
+        print(
+            f"{case.name:50} stated {case.spread:6.2f} measured {sd * SPREAD_REQUESTS**0.5:6.2f} {off:+.1f}", flush=True
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where to keep the results")
+    parser.add_argument("--spreads", action="store_true", help="measure the standard deviations instead")
+    arguments = parser.parse_args()
+    if arguments.spreads:
+        print_spreads()
+        return
+    here = machine()
+    print(f"{here['processor']}, {here['cores']} cores, Python {here['python']}, {here['packages']}\n")
+    chosen = ["simpy"] if engines.choose("auto") == "simpy" else ["compiled", "simpy"]
+    exact = table(
+        "Request by request",
+        EXACT_COLUMNS,
+        [partial(exact_row, case, engine) for case in EXACT for engine in chosen],
+    )
+    means = [
+        row
+        for engine in chosen
+        for row in table(
+            f"In the mean: {engine}",
+            MEAN_COLUMNS,
+            [partial(mean_row, case, engine) for case in CASES],
+        )
+    ]
+    if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        kept = {"machine": here, "exact": exact, "means": means}
+        arguments.json.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    broken = [row for row in (*exact, *means) if not row["holds"]]
+    print(f"{len(exact) + len(means) - len(broken)} hold, {len(broken)} do not")
+    sys.exit(1 if broken else 0)
+
+
+if __name__ == "__main__":
+    main()
