@@ -301,6 +301,20 @@ def replay(journal: Path, pipeline: str, policy: str | None, assignments: Sequen
         terminal.print_replay(replayed)
 
 
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="print the findings as JSON alone")
+def doctor(as_json: bool) -> None:
+    """What this machine has: engines, solvers and their licences, extras, the files that the environment names."""
+    from studies import doctor as findings
+
+    found = findings.doctor()
+    if as_json:
+        echo_json(found)
+        return
+    for line in findings.lines(found):
+        click.echo(line)
+
+
 @main.group()
 def trace() -> None:
     """Look at loads, make them, and convert them."""

@@ -244,6 +244,7 @@ def _check_names(scenario: Scenario, document: Document, replaced: Collection[st
 
 
 def _beside(folder: Path, name: str) -> str:
-    """A file named in a scenario stands beside it; anything else (a shipped name) stays as it is."""
+    """A file named in a scenario stands beside it; anything else (a shipped name has no suffix) stays as it is."""
     file, colon, rest = name.partition(":")
-    return f"{folder / file}{colon}{rest}" if (folder / file).is_file() else name
+    is_there = bool(Path(file).suffix) and (folder / file).is_file()
+    return f"{folder / file}{colon}{rest}" if is_there else name

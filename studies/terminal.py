@@ -108,20 +108,24 @@ def by_policy(runs: Sequence[RunData]) -> dict[str, list[RunData]]:
 
 
 def warn(summaries: Sequence[Mapping[str, Any]]) -> None:
-    """Say on stderr what makes a summary misleading."""
+    """Say on stderr what makes a policy's summary misleading, its seeds together."""
     console = Console(**_PLAIN, stderr=True, soft_wrap=True)
-    for summary in summaries:
-        run = f"{summary['policy']}, seed {summary['seed']}"
-        if summary["unfinished"]:
-            console.print(
-                f"Warning: {run}: {summary['unfinished']} requests were unfinished 10 SLAs after the trace's end; "
-                "latencies are of the others"
-            )
-        elif summary["dropped"] > 0.05 * summary["requests"]:
-            share = 100 * summary["dropped"] / summary["requests"]
-            console.print(
-                f"Warning: {run}: overloaded, {share:.0f} % of the requests were dropped; latencies are of the others"
-            )
+    policies = dict.fromkeys(summary["policy"] for summary in summaries)
+    for policy in policies:
+        of_policy = [summary for summary in summaries if summary["policy"] == policy]
+        for key, least_share, what in _MISLEADING:
+            shares = [summary[key] / summary["requests"] for summary in of_policy if summary["requests"]]
+            worst = max(shares, default=0.0)
+            if worst > least_share:
+                of_seeds = f" in the worst of {len(shares)} seeds" if len(shares) > 1 else ""
+                console.print(f"Warning: {policy}: {what} ({100 * worst:.2g} % of the requests{of_seeds})")
+
+
+_MISLEADING = (
+    ("unfinished", 0.0, "unfinished 10 SLAs after the trace's end; latencies are of the requests that completed"),
+    ("dropped", 0.05, "overloaded, many dropped; latencies are of the requests that completed"),
+)
+"""A summary's count, the share of the requests above which it misleads, and why."""
 
 
 def print_explanation(explanation: Explanation) -> None:
