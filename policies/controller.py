@@ -63,7 +63,7 @@ class Controller:
             decision = check_decision(self._pipeline, self._policy.decide(observation, self._memory))
             decision = replace(decision, memory=_as_in_a_journal(decision.memory))
         except Exception as error:
-            place = plugins._origin(error)
+            place = plugins.origin(error)
             if not place and not isinstance(error, PolicyError):
                 raise  # a mistake of ours, whose traceback is wanted
             text = str(error) if isinstance(error, PolicyError) else f"{type(error).__name__}: {error}"

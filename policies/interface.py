@@ -114,7 +114,8 @@ class Decision:
     """A configuration, the memory to hand back next time, and the why.
 
     `rung` is "optimal" or the name of the fallback that produced the configuration, `binding` the constraint that
-    kept a better one out. `objective` holds the parts that the policy weighed. All of it lands in the journal and the tables.
+    kept a better one out. `objective` holds the parts that the policy weighed. All of it lands in the journal and the
+    tables.
     """
 
     configuration: Configuration

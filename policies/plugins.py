@@ -81,7 +81,7 @@ def call(what: str, factory: Factory, *given: Any, parameters: Mapping[str, Any]
     except PolicyError:
         raise
     except Exception as error:
-        raise PolicyError(f"{_origin(error)}{what}: {type(error).__name__}: {error}") from error
+        raise PolicyError(f"{origin(error)}{what}: {type(error).__name__}: {error}") from error
 
 
 def _parameters(factory: Factory, skipped: int) -> tuple[list[str], list[str], bool]:
@@ -110,12 +110,12 @@ def _executed(path: Path) -> ModuleType:
     except SyntaxError as error:
         raise PolicyError(f"{path}:{error.lineno}: syntax error: {error.msg}") from error
     except Exception as error:
-        where = _origin(error) or f"{path}: "
+        where = origin(error) or f"{path}: "
         raise PolicyError(f"{where}{type(error).__name__}: {error}") from error
     return module
 
 
-def _origin(error: BaseException) -> str:
+def origin(error: BaseException) -> str:
     """'file:line: ' of the last frame in a user's file, or nothing."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if _module_name(Path(frame.filename)) in sys.modules:

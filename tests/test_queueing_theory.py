@@ -175,7 +175,7 @@ def test_a_drop_limit_lies_between_erlang_s_loss_and_none(servers: int, rate: fl
     1 / (2 + limit).
     """
     assert theory.m_m_c_limit_loss(servers, rate, 0.0) == pytest.approx(theory.erlang_b(servers, rate))
-    assert theory.m_m_c_limit_loss(servers, rate, 300.0) == pytest.approx(max(0.0, 1.0 - servers / rate), abs=2e-3)
+    assert theory.m_m_c_limit_loss(servers, rate, 300.0) == pytest.approx(max(0.0, 1.0 - servers / rate), abs=4e-3)
     assert theory.m_m_c_limit_loss(1, 1.0, 3.0) == pytest.approx(0.2)
 
 
