@@ -7,13 +7,17 @@ PEERS_INSTALLED := .venv-bench/installed
 JSON ?= build/bench.json
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo test install lint format bench bench-peers bench-lock lock clean
+.PHONY: demo test verify install lint format bench bench-peers bench-lock lock clean
 
 demo: install
 	$(BIN)/ipa compare video --trace bursty --seeds 3 --report report.html
 
 test: install
 	$(BIN)/pytest -n auto
+
+# The engines against queueing theory at larger sizes, some 2 minutes; docs/verification.md explains the tables.
+verify: install
+	$(BIN)/python -m tests.verification --json build/verification.json
 
 install: $(INSTALLED)
 

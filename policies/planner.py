@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from copy import copy
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from policies import checks
 from policies.interface import Configuration, Decision, Memory, Observation, Predictor, reads
@@ -65,15 +64,9 @@ class Planner:
         if solver_fallback is not None:
             checks.choice("solver_fallback", solver_fallback, SOLVERS)
         check_installed(solver if solver_fallback is None else solver_fallback)
-        self.answers = self._no_answers()
+        self.answers = Answers(self.programme, solver, solver_fallback)
         self.fixed: dict[str, Any] = {}
         """Fields of every `Problem` of this policy: variants, keep_variants, replicas."""
-
-    def for_run(self) -> Self:
-        """The same policy without answers: what a run counts is then its own."""
-        own = copy(self)
-        own.answers = own._no_answers()
-        return own
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -139,9 +132,6 @@ class Planner:
         """The load to plan for [rps]."""
         planned = forecast_rps * (1 + self.load_margin)
         return float(round(planned)) if self.rounding == "nearest" else planned
-
-    def _no_answers(self) -> Answers:
-        return Answers(self.programme, self.solver, self.solver_fallback)
 
     def _hold(self, observation: Observation, memory: Memory) -> Decision:
         configuration = observation.configuration

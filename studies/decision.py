@@ -28,13 +28,13 @@ def explain(scenario: Scenario, load_rps: float) -> Explanation:
     """
     if not (isfinite(load_rps) and load_rps >= 0.0):
         raise ScenarioError(f"--load {load_rps}: should be a finite number of requests per second, from 0")
-    prepared = prepare(scenario)
-    if not isinstance(prepared.policy, Planner):
+    policy = prepare(scenario).policy
+    if not isinstance(policy, Planner):
         raise ScenarioError(
             f"--policy {scenario.policy.name}: does not use the optimiser, so there is nothing to explain; "
             "policies that do: ipa, scale-only, switch-only"
         )
-    return explain_problem(prepared.policy.problem_for(load_rps, scenario.limit_cores))
+    return explain_problem(policy.problem_for(load_rps, scenario.limit_cores), solver=policy.solver)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 JOURNAL = "journal.jsonl"
 
-_PACKAGES = ("ipa-pipelines", "numpy", "pandas", "pyarrow", "scipy", "simpy")
+_PACKAGES = ("ipa-pipelines", "numba", "numpy", "pandas", "pyarrow", "scipy", "simpy")
 
 
 class RunData(Protocol):
@@ -249,6 +249,7 @@ def _manifest(run: Run) -> dict[str, Any]:
             "requests": run.trace.requests,
         },
         "summary": run.summary,
+        "decisions_reused": run.decisions_reused,
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in _PACKAGES},
     }

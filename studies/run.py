@@ -15,6 +15,7 @@ from policies import (
     Configuration,
     CoreLimit,
     Entry,
+    Planner,
     Policy,
     PolicyError,
     StageConfiguration,
@@ -58,6 +59,8 @@ class Run:
     """A finished run: the scenario, what was simulated, and the figures.
 
     `summary` holds the stable names of the documentation; `tables` the tidy tables, made when first asked for.
+    `decisions_reused` is the share of decisions that the policy had already found for the same question, None for a
+    policy that does not keep them.
     """
 
     scenario: Scenario
@@ -68,6 +71,7 @@ class Run:
     entries: tuple[Entry, ...]
     records: Records
     summary: dict[str, Any]
+    decisions_reused: float | None
 
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -159,6 +163,7 @@ def simulate(scenario: Scenario) -> Run:
         entries=tuple(simulated.entries),
         records=simulated.records,
         summary=summary,
+        decisions_reused=prepared.policy.answers.hit_rate if isinstance(prepared.policy, Planner) else None,
     )
 
 

@@ -63,6 +63,8 @@ def print_run(run: Run, folder: Path | None, report: Path | None) -> None:
         f"{summary['infeasible_decisions']}",
         "simulated in": f"{summary['wall_s']:.2f} s",
     }
+    if run.decisions_reused is not None:
+        rows["decisions found before"] = f"{100 * run.decisions_reused:.0f} %"
     print_figures(title, rows)
     _print_places(folder, report)
 

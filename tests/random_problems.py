@@ -41,7 +41,9 @@ def tight(
     cores = sum(stage.cores[i] for stage, i in chosen)
     limit = int(least_cores + rng.uniform(0.3, 0.9) * (cores - least_cores)) if few_cores else None
     made = Problem(replace(programme, sla_s=sla_s), free.load_rps, limit_cores=limit)
-    assert made.programme.table.sla_ns and made.programme.drop_limits  # computed once, whatever the load
+    # Whatever the load, these are computed once, and not to be timed.
+    assert made.programme.table.sla_ns
+    assert made.programme.drop_limits
     return made
 
 

@@ -561,7 +561,7 @@ def test_values_that_cannot_be_are_refused(changes: dict[str, Any], text: str) -
 
 
 def test_an_unknown_solver_is_refused() -> None:
-    with pytest.raises(PolicyError, match="solver='gurobbi' is none of: exact, gurobi, highs .did you mean 'gurobi'"):
+    with pytest.raises(PolicyError, match=r"solver='gurobbi' is none of: exact, gurobi, highs .did you mean 'gurobi'"):
         solve(problem(1.0), solver="gurobbi")
 
 

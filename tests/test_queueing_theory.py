@@ -129,7 +129,7 @@ def test_the_tolerances_tell_near_models_apart() -> None:
         "Erlang B, c 3, rho 0.7, constant": theory.erlang_b(4, 2.1),
         "M/M/3, drop limit 1 s, rho 0.9": theory.m_m_c_limit_loss(3, 2.7, 0.9),
         "forming 5, timeout 0.25 s": theory.forming_wait(4, 4.0, 0.25),
-        "E4/D/1, full batches of 4, rho 0.9": theory.erlang_d_1_wait(4, 3.6) + theory.forming_wait(3, 3.6, NEVER_S),
+        "E4/D/1, full batches of 4, rho 0.7": theory.erlang_d_1_wait(4, 2.8) + theory.forming_wait(3, 2.8, NEVER_S),
         "M/M/1, batches up to 4, timeout 0, rho 0.7": theory.taking_what_waits_wait(3, 2.8),
     }
     for name, mistaken in wrong.items():

@@ -14,8 +14,7 @@ class Answers:
     """The solutions of one programme's problems by one solver, each computed once.
 
     A solution follows from its problem alone, so an answer is the same whether it was kept or not.
-    `hits` and `misses` count the questions asked, which is why a run has its own (see
-    `Planner.for_run`). The oldest answer goes when there are very many.
+    `hits` and `misses` count the questions asked. The oldest answer goes when there are very many.
     """
 
     def __init__(self, programme: Programme, solver: str = "exact", fallback: str | None = None) -> None:

@@ -75,7 +75,8 @@ def options(
         fixed = problem.replicas[stage.name] if problem.replicas and replicas_bound else 0
         waits = {batch: wait_ns(problem, k, batch) for batch in stage.batches}
         every = rows = stage.select(wanted[k], load <= 0)
-        counts = [replicas_for(sustained, row.throughput_rps) for row in rows]
+        # As `replicas_for`, without the calls: a large pipeline has hundreds of rows.
+        counts = [ceil(sustained / row.throughput_rps - SLACK) or 1 for row in rows]
         if max(counts) > (fixed or most):
             sustaining = [count <= (fixed or most) for count in counts]
             rows, counts = tuple(compress(rows, sustaining)), list(compress(counts, sustaining))

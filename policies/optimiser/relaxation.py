@@ -153,7 +153,7 @@ class Relaxed:
             more, (wait, extra), share = stage[i]
             cost, ns, cores, product = cost + more, ns + wait, cores + extra, product * share
         cost -= self._reward * product
-        if cost < self.cost and self._within(ns, cores):
+        if cost <= self.cost and self._within(ns, cores):
             self.cost, self._best = cost, list(pick)
         return cost, (ns, cores)
 
