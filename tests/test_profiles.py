@@ -260,9 +260,7 @@ def test_pinned_values_stand_beside_the_rules(tmp_path: Path) -> None:
 
 def test_each_number_of_a_row_may_have_its_own_provenance(tmp_path: Path) -> None:
     path = tmp_path / "tiny.yaml"
-    path.write_text(
-        changed("10.0, from: bench", "10.0, from: {mean: bench, p99: guess, throughput: guess}")
-    )
+    path.write_text(changed("10.0, from: bench", "10.0, from: {mean: bench, p99: guess, throughput: guess}"))
     figure = profiles.load(path).stages[0].variants[0].figures[0]
     assert (figure.mean_from, figure.p99_from, figure.throughput_from) == (
         "bench",
@@ -540,9 +538,7 @@ def test_the_json_schema_knows_shorthands_and_refuses_other_keys() -> None:
 def test_importing_profiles_imports_neither_pydantic_nor_yaml_nor_numpy() -> None:
     code = "import profiles, sys; print({'pydantic', 'yaml', 'numpy'} & set(sys.modules))"
     root = Path(profiles.__file__).parents[1]
-    answer = subprocess.run(
-        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
-    )
+    answer = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "set()"
 
 

@@ -320,9 +320,7 @@ def test_scaling_that_cannot_be_done_says_what_to_do() -> None:
 
 @untimed
 @given(counts_traces, st.floats(0.01, 20))
-def test_floor_never_exceeds_the_product_and_misses_less_than_one(
-    trace: Trace, factor: float
-) -> None:
+def test_floor_never_exceeds_the_product_and_misses_less_than_one(trace: Trace, factor: float) -> None:
     products = trace.load * factor
     scaled = trace.scaled(factor)
     assert (scaled.load <= products + 1e-9).all()
@@ -339,9 +337,7 @@ def test_thinning_by_a_whole_number_is_exact(trace: Trace, factor: int) -> None:
 
 @untimed
 @given(counts_traces, st.floats(0.01, 3), st.data())
-def test_scaling_and_cutting_can_change_places(
-    trace: Trace, factor: float, data: st.DataObject
-) -> None:
+def test_scaling_and_cutting_can_change_places(trace: Trace, factor: float, data: st.DataObject) -> None:
     end = data.draw(st.integers(1, len(trace.load)))
     start = data.draw(st.integers(0, end - 1))
     cut = [(float(start), float(end))]
@@ -368,9 +364,7 @@ def test_arrivals_are_sorted_within_the_trace_and_the_same_for_a_seed(
 @pytest.mark.parametrize("process", ["poisson", "even"])
 @untimed
 @given(counts=counts_lists, seed=st.integers(0, 2**32))
-def test_poisson_and_even_keep_the_count_of_every_second(
-    process: str, counts: list[int], seed: int
-) -> None:
+def test_poisson_and_even_keep_the_count_of_every_second(process: str, counts: list[int], seed: int) -> None:
     times_s = arrivals(Trace.of_counts("any", counts), process, rng(seed))
     assert np.bincount(times_s.astype(int), minlength=len(counts)).tolist() == counts
 
@@ -473,9 +467,7 @@ def put(path: Path, content: str | bytes) -> Path:
         (".xz", lzma.compress),
     ],
 )
-def test_counts_are_read_from_text_however_packed(
-    tmp_path: Path, suffix: str, pack: Callable[[bytes], bytes]
-) -> None:
+def test_counts_are_read_from_text_however_packed(tmp_path: Path, suffix: str, pack: Callable[[bytes], bytes]) -> None:
     stored = pack(b"52 55 48 0\n 7\t8 \n")
     trace = read(put(tmp_path / f"stream-2018{suffix}", stored))
     assert trace.per_second().tolist() == [52, 55, 48, 0, 7, 8]
@@ -596,9 +588,7 @@ def test_timestamps_are_read_from_csv_sorted_and_never_shifted(tmp_path: Path, n
         (b"count\n3\n\xff\n", "line 3: not UTF-8 text"),
     ],
 )
-def test_csv_that_is_no_trace_is_refused_by_line_and_column(
-    tmp_path: Path, content: str | bytes, message: str
-) -> None:
+def test_csv_that_is_no_trace_is_refused_by_line_and_column(tmp_path: Path, content: str | bytes, message: str) -> None:
     path = put(tmp_path / "load.csv", content)
     with pytest.raises(TraceError, match=message) as refusal:
         read(path)
@@ -683,9 +673,7 @@ def test_what_is_not_parquet_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 @settings(untimed, max_examples=30)
 @given(trace=any_traces)
-def test_what_is_written_is_read(
-    tmp_path_factory: pytest.TempPathFactory, suffix: str, trace: Trace
-) -> None:
+def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, suffix: str, trace: Trace) -> None:
     path = tmp_path_factory.mktemp("written") / f"load{suffix}"
     assert read(write(trace, path)) == trace
     assert [file.name for file in path.parent.iterdir()] == [path.name]

@@ -190,9 +190,7 @@ def choices(video: Pipeline, stage: str, load_rps: int, only: str | None) -> lis
                 replicas = math.ceil(load_rps / variant.throughput_rps(batch) - 1e-9)
                 delay_s = variant.p99_s(batch) + (batch - 1) / load_rps
                 cores = replicas * variant.base_cores
-                result.append(
-                    Choice(variant.name, replicas, cores, variant.accuracy, batch, delay_s)
-                )
+                result.append(Choice(variant.name, replicas, cores, variant.accuracy, batch, delay_s))
     return result
 
 
