@@ -1,15 +1,18 @@
 """Arrival processes: from requests per second to the instant of each request.
 
-Each process is a function of the counts and a generator, and works on whole arrays: 30,000 requests
-take milliseconds, a hundred million as long as sorting them.
+Each process is a function of the counts and a generator, and works on arrays of some million requests
+at a time: 30,000 requests take milliseconds, a hundred million seconds, and little memory beyond the
+result.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from traces.checks import Counts, Times, TraceError, nearest
 from traces.trace import Trace
+
+_PART = 2**20
 
 
 def arrivals(trace: Trace, process: str = "poisson", rng: np.random.Generator | None = None) -> Times:
@@ -45,35 +48,60 @@ def arrivals(trace: Trace, process: str = "poisson", rng: np.random.Generator | 
 
 
 def _poisson(counts: Counts, rng: np.random.Generator) -> Times:
-    offsets_s = rng.random(int(counts.sum()))
-    return np.sort(_placed(counts, offsets_s))
+    times_s = np.empty(int(counts.sum()))
+    for seconds, part_s in _parts(counts, times_s):
+        rng.random(out=part_s)
+        _place(seconds, part_s, counts)
+        part_s.sort()
+    return times_s
 
 
 def _poisson_count(counts: Counts, rng: np.random.Generator) -> Times:
     return _poisson(rng.poisson(counts), rng)
 
 
-def _even(counts: Counts) -> Times:
-    before = np.cumsum(counts) - counts
-    rank = np.arange(int(counts.sum())) - np.repeat(before, counts)
-    return _placed(counts, (rank + 0.5) / np.repeat(counts, counts))
+def _even(counts: Counts, _: np.random.Generator | None = None) -> Times:
+    times_s = np.empty(int(counts.sum()))
+    for seconds, part_s in _parts(counts, times_s):
+        within = counts[seconds]
+        rank = np.arange(len(part_s)) - np.repeat(np.cumsum(within) - within, within)
+        part_s[:] = (rank + 0.5) / np.repeat(within, within)
+        _place(seconds, part_s, counts)
+    return times_s
 
 
 def _clumped(counts: Counts, rng: np.random.Generator) -> Times:
-    # The exponential's inverse distribution function; `reach` is minus the probability that the
-    # offset lies within the seconds left, practically -1 but near the end.
-    left_s = len(counts) - np.arange(len(counts))
-    reach = np.repeat(np.expm1(-1.0 * counts * left_s), counts)
-    offsets_s = -np.log1p(rng.random(len(reach)) * reach) / np.repeat(counts, counts)
-    times_s = offsets_s + np.repeat(np.arange(len(counts)), counts)
-    return np.sort(np.minimum(times_s, np.nextafter(len(counts), 0.0)))
+    times_s = np.empty(int(counts.sum()))
+    for seconds, part_s in _parts(counts, times_s):
+        # The exponential's inverse distribution function; `reach` is minus the probability that the
+        # offset lies within the seconds left, practically -1 but near the end.
+        within, since_s = counts[seconds], np.arange(seconds.start, seconds.stop)
+        reach = np.repeat(np.expm1(-1.0 * within * (len(counts) - since_s)), within)
+        offsets_s = -np.log1p(rng.random(len(reach)) * reach) / np.repeat(within, within)
+        part_s[:] = np.minimum(offsets_s + np.repeat(since_s, within), np.nextafter(len(counts), 0.0))
+    times_s.sort()
+    return times_s
 
 
-def _placed(counts: Counts, offsets_s: Times) -> Times:
-    """Offsets within [0, 1) put in their seconds; rounding must not carry one into the next."""
-    starts_s = np.repeat(np.arange(len(counts), dtype=np.float64), counts)
+def _parts(counts: Counts, times_s: Times) -> Iterator[tuple[slice, Times]]:
+    """Runs of seconds with some `_PART` requests each, and the part of `times_s` that is theirs.
+
+    What is drawn is the same in parts as at once.
+    """
+    ends = np.cumsum(counts)
+    begin = first = 0
+    while first < len(counts):
+        after = max(first + 1, int(np.searchsorted(ends, begin + _PART, side="right")))
+        end = int(ends[after - 1])
+        yield slice(first, after), times_s[begin:end]
+        begin, first = end, after
+
+
+def _place(seconds: slice, offsets_s: Times, counts: Counts) -> None:
+    """Put offsets within [0, 1) in their seconds; rounding must not carry one into the next."""
+    starts_s = np.repeat(np.arange(seconds.start, seconds.stop, dtype=np.float64), counts[seconds])
     offsets_s += starts_s
-    return np.minimum(offsets_s, np.nextafter(starts_s + 1.0, 0.0), out=offsets_s)
+    np.minimum(offsets_s, np.nextafter(starts_s + 1.0, 0.0), out=offsets_s)
 
 
 _RANDOM: dict[str, Callable[[Counts, np.random.Generator], Times]] = {
