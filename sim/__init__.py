@@ -4,7 +4,9 @@ rules          the model's rules as pure functions · model: what a run is given
 engines        the choice of an engine, and the face of both · compiled/: the compiled engine
 environment, replicas, stage, eager, logs, engine: the SimPy engine
 cluster        what a control step sees and does · measuring: the costly part of it · simulate: a run under a policy
-records        what a run leaves · laws: what must hold of it · tables, summary: its figures
+records        what a run leaves · laws: what must hold of it · tables: the same for people
+totals, planned, summary: its figures, from records or without any · balance: the laws that totals can be held to
+histogram      quantiles of very many values
 """
 
 from sim.engines import EngineError
@@ -14,7 +16,7 @@ from sim.model import World, stage_models
 from sim.records import OUTCOMES, Records
 from sim.simulate import Control, Simulated, simulate_policy
 from sim.streams import stream
-from sim.summary import summarise
+from sim.summary import summarise, summary_of
 from sim.tables import decisions_table, replicas_table, requests_table, stages_table
 
 __all__ = [
@@ -34,4 +36,5 @@ __all__ = [
     "stages_table",
     "stream",
     "summarise",
+    "summary_of",
 ]

@@ -17,24 +17,38 @@ ENGINES = ("auto", "simpy", "compiled")
 """What may be asked for; auto: the compiled engine where numba is installed, else SimPy."""
 
 
+RECORDS = ("all", "sample", "none")
+"""Of which requests a run may keep records."""
+
+
 class EngineError(ValueError):
     """An engine that does not exist or cannot run here."""
 
 
-def choose(wanted: str) -> str:
+def choose(wanted: str, records: str = "all") -> str:
     """The engine that runs where `wanted` is asked for: "simpy" or "compiled". Both give the same records, bit by bit.
 
-    Raises EngineError for a name that is none of `ENGINES`, and for the compiled engine where numba is missing.
+    `records`: what is to be kept of the requests, one of `RECORDS`; only the compiled engine can do without all.
+
+    Raises EngineError for a name that is none of `ENGINES`, for the compiled engine where numba is missing, and for the
+    SimPy engine where not all records are to be kept.
     """
     if wanted not in ENGINES:
         raise EngineError(f"engine {wanted!r}; allowed: {', '.join(ENGINES)}")
     if wanted == "simpy":
+        if records != "all":
+            raise EngineError(f"records: {records} needs the compiled engine, and engine is simpy; allowed: all")
         return wanted
     try:
         import sim.compiled  # noqa: F401
     except ImportError as error:
-        if wanted == "auto":
+        if wanted == "auto" and records == "all":
             return "simpy"
+        if wanted == "auto":
+            raise EngineError(
+                f"records: {records} needs the compiled engine, which needs numba: {error}; install it with "
+                "pip install 'ipa-pipelines[compiled]', or keep all records"
+            ) from None
         raise EngineError(
             f"engine 'compiled' needs numba: {error}; install it with pip install 'ipa-pipelines[compiled]', "
             "or use engine simpy, which gives the same results"
@@ -49,8 +63,16 @@ def create(
     arrivals_s: FloatArray,
     initial: Mapping[str, StageConfiguration],
     seed: int,
+    receive: Callable[[Handover], object] | None = None,
 ) -> Engine:
-    """The engine of a name that `choose` gave, ready to run once."""
+    """The engine of a name that `choose` gave, ready to run once.
+
+    With `receive` it is the compiled one, which hands over what happens instead of keeping it.
+    """
+    if receive is not None:
+        from sim.compiled import StreamedEngine
+
+        return StreamedEngine(models, world, arrivals_s, initial, seed, receive)
     if engine == "compiled":
         from sim.compiled import CompiledEngine
 
@@ -90,6 +112,20 @@ class Drops(NamedTuple):
 
     requests: IntArray
     dropped_s: FloatArray
+
+
+class Handover(NamedTuple):
+    """What has happened at a stage since the last one, in order; stages come by rising position.
+
+    `variant` holds for each batch the position of its variant among the model's. Nothing that is handed over later
+    was started, finished or dropped before `before_s`, though batches that finish later are among these.
+    """
+
+    stage: int
+    before_s: float
+    batches: Batches
+    variant: IntArray
+    drops: Drops
 
 
 class Replicas(NamedTuple):

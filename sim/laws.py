@@ -31,14 +31,19 @@ def violations(records: Records, *, eager: bool) -> Iterator[str]:
         if not eager and not _starts_in_queue_order(records, stage):
             yield f"L3: at stage {name} a request started before one that was ahead of it"
         yield from _replicas_serve_one_batch(records, stage)
-        replicas = records.replicas[stage]
-        if not _close(replica_core_s(replicas, records), existing_core_s(replicas, records)):
-            yield f"L8: at stage {name} the cost differs from the integral of the replica timeline"
+        yield from cost_differs(records, stage)
         if not eager and not _sizes_in_force(records, stage):
             yield f"L4: at stage {name} a batch is larger than the batch size in force"
         presence_s, magnitude_s = _presence_s(records, stage), _magnitude_s(records)
-        if not _close(float(records.integral_s[stage]), presence_s, magnitude_s):
+        if not close(float(records.integral_s[stage]), presence_s, magnitude_s):
             yield f"L9: at stage {name} the requests present do not add up to the time spent there"
+
+
+def cost_differs(records: Records, stage: int) -> Iterator[str]:
+    """What is wrong with the cost of a stage: L8."""
+    name, replicas = records.stages[stage], records.replicas[stage]
+    if not close(replica_core_s(replicas, records), existing_core_s(replicas, records)):
+        yield f"L8: at stage {name} the cost differs from the integral of the replica timeline"
 
 
 def _one_outcome_each(records: Records) -> Iterator[str]:
@@ -141,6 +146,7 @@ def _sizes_in_force(records: Records, stage: int) -> bool:
     return not np.any(too_large & (last - first <= 1))
 
 
-def _close(one: float, other: float, magnitude: float = 0.0) -> bool:
+def close(one: float, other: float, magnitude: float = 0.0) -> bool:
+    """Whether two figures are the same but for rounding; `magnitude`: of the sums that they are the difference of."""
     scale = max(abs(one), abs(other), 1.0)
     return abs(one - other) <= _RELATIVE * scale + 1e-12 * magnitude

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sim import rules
-from sim.engines import Engine, StageState
+from sim.engines import Batches, BoolArray, Drops, Engine, StageState
 from sim.model import FloatArray, IntArray
 from sim.rules import NEVER
 
@@ -18,7 +20,10 @@ OUTCOMES = ("completed", "dropped", "failed", "unfinished")
 
 @dataclass(frozen=True)
 class Records:
-    """One run: S stages, N requests. Times in seconds, NaN where it did not come to that; numbers -1 likewise.
+    """One run, or of its requests a sample: S stages, N requests. Times in seconds, NaN where it did not come to that;
+    numbers -1 likewise.
+
+    `request` holds the requests' numbers in order of arrival, shape (N,).
 
     `enqueue_s`, `start_s`, `finish_s`, `replica`, `batch` (k: the k-th batch started at the stage) and `batch_size`
     have shape (S, N); `arrival_s`, `end_s`, `outcome` (codes of `OUTCOMES`) and `dropped_stage` shape (N,).
@@ -29,6 +34,7 @@ class Records:
     stages: tuple[str, ...]
     run_end_s: float
     duration_s: float
+    request: IntArray
     arrival_s: FloatArray
     outcome: IntArray
     dropped_stage: IntArray
@@ -56,55 +62,88 @@ class ReplicaRecords:
     gone_s: FloatArray
 
 
+class Recorder:
+    """Fills in records as the logs of the stages come, each stage's in order."""
+
+    def __init__(self, arrivals_s: FloatArray, stages: int, request: IntArray | None = None) -> None:
+        """`request`: the requests to keep records of, by rising number, shape (N,); None: all."""
+        self._is_whole = request is None
+        self._request = np.arange(len(arrivals_s)) if request is None else request
+        self._arrival_s = arrivals_s if request is None else arrivals_s[request]
+        shape = (stages, len(self._request))
+        self._start_s, self._finish_s = np.full(shape, np.nan), np.full(shape, np.nan)
+        self._replica, self._batch, self._batch_size = (np.full(shape, -1, dtype=np.int64) for _ in range(3))
+        self._batches = [0] * stages
+        self._dropped_stage = np.full(shape[1], -1, dtype=np.int64)
+        self._end_s = np.full(shape[1], np.nan)
+
+    def take(self, position: int, batches: Batches, drops: Drops) -> None:
+        """The next batches and drops of a stage."""
+        first, size = self._batches[position], batches.size
+        self._batches[position] += len(size)
+        if len(self._request) == 0:
+            return
+        kept, members = self._kept(batches.requests)
+
+        def each(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            return np.repeat(values, size)[kept]
+
+        self._start_s[position, members] = each(batches.start_s)
+        self._finish_s[position, members] = each(batches.finish_s)
+        self._replica[position, members] = each(batches.replica)
+        self._batch[position, members] = each(np.arange(first, first + len(size)))
+        self._batch_size[position, members] = each(size)
+        kept, members = self._kept(drops.requests)
+        self._dropped_stage[members] = position
+        self._end_s[members] = drops.dropped_s[kept]
+
+    def records(self, engine: Engine) -> Records:
+        """The records of a run that has ended."""
+        end_s, finish_s = engine.end_s, self._finish_s
+        finish_s[finish_s > end_s] = np.nan
+        enqueue_s = np.empty_like(finish_s)
+        enqueue_s[0] = self._arrival_s
+        enqueue_s[1:] = finish_s[:-1] + engine.world.hop_s
+        enqueue_s[enqueue_s > end_s] = np.nan
+        outcome = np.where(self._dropped_stage >= 0, DROPPED, UNFINISHED)
+        completed = np.isfinite(finish_s[-1])
+        outcome[completed] = COMPLETED
+        self._end_s[completed] = finish_s[-1, completed]
+        return Records(
+            stages=tuple(stage.model.name for stage in engine.stages),
+            run_end_s=end_s,
+            duration_s=engine.world.duration_s,
+            request=self._request,
+            arrival_s=self._arrival_s,
+            outcome=outcome,
+            dropped_stage=self._dropped_stage,
+            end_s=self._end_s,
+            enqueue_s=enqueue_s,
+            start_s=self._start_s,
+            finish_s=finish_s,
+            replica=self._replica,
+            batch=self._batch,
+            batch_size=self._batch_size,
+            replicas=tuple(_replica_records(stage, end_s, engine.world.stop_s) for stage in engine.stages),
+            integral_s=np.array([_integral_s(stage, end_s) for stage in engine.stages]),
+            configured=tuple(tuple(stage.configured) for stage in engine.stages),
+        )
+
+    def _kept(self, requests: IntArray) -> tuple[slice | BoolArray, IntArray]:
+        """Which of the requests have records, and at which places."""
+        if self._is_whole:
+            return slice(None), requests
+        places = np.searchsorted(self._request, requests)
+        kept = self._request[np.minimum(places, len(self._request) - 1)] == requests
+        return kept, places[kept]
+
+
 def collect(engine: Engine) -> Records:
-    """The records of a run that has ended."""
-    count = len(engine.arrivals_s)
-    shape = (len(engine.stages), count)
-    end_s = engine.end_s
-    enqueue_s, start_s, finish_s = (np.full(shape, np.nan) for _ in range(3))
-    replica, batch, batch_size = (np.full(shape, -1, dtype=np.int64) for _ in range(3))
-    outcome = np.full(count, UNFINISHED, dtype=np.int64)
-    dropped_stage = np.full(count, -1, dtype=np.int64)
-    request_end_s = np.full(count, np.nan)
+    """The records of a run that has ended, whose engine has kept everything."""
+    recorder = Recorder(engine.arrivals_s, len(engine.stages))
     for position, stage in enumerate(engine.stages):
-        if position == 0:
-            enqueue_s[0] = engine.arrivals_s
-        else:
-            delivered_s = finish_s[position - 1] + engine.world.hop_s
-            enqueue_s[position] = np.where(delivered_s <= end_s, delivered_s, np.nan)
-        log = stage.batch_log()
-        members, size = log.requests, log.size
-        log.finish_s[log.finish_s > end_s] = np.nan
-        start_s[position, members] = np.repeat(log.start_s, size)
-        finish_s[position, members] = np.repeat(log.finish_s, size)
-        replica[position, members] = np.repeat(log.replica, size)
-        batch[position, members] = np.repeat(np.arange(len(size)), size)
-        batch_size[position, members] = np.repeat(size, size)
-        drops = stage.drop_log()
-        outcome[drops.requests] = DROPPED
-        dropped_stage[drops.requests] = position
-        request_end_s[drops.requests] = drops.dropped_s
-    completed = np.isfinite(finish_s[-1])
-    outcome[completed] = COMPLETED
-    request_end_s[completed] = finish_s[-1, completed]
-    return Records(
-        stages=tuple(stage.model.name for stage in engine.stages),
-        run_end_s=end_s,
-        duration_s=engine.world.duration_s,
-        arrival_s=engine.arrivals_s,
-        outcome=outcome,
-        dropped_stage=dropped_stage,
-        end_s=request_end_s,
-        enqueue_s=enqueue_s,
-        start_s=start_s,
-        finish_s=finish_s,
-        replica=replica,
-        batch=batch,
-        batch_size=batch_size,
-        replicas=tuple(_replica_records(stage, end_s, engine.world.stop_s) for stage in engine.stages),
-        integral_s=np.array([_integral_s(stage, end_s) for stage in engine.stages]),
-        configured=tuple(tuple(stage.configured) for stage in engine.stages),
-    )
+        recorder.take(position, stage.batch_log(), stage.drop_log())
+    return recorder.records(engine)
 
 
 def _integral_s(stage: StageState, end_s: float) -> float:

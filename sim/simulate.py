@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, takewhile
+
+import numpy as np
 
 from policies import (
     NO_LATENCY,
@@ -20,9 +22,14 @@ from policies import (
     reads,
 )
 from profiles import Pipeline
-from sim import engines, laws, records
+from sim import engines, laws, records, streams
 from sim.cluster import LoadView, SimulatedCluster
-from sim.model import FloatArray, StageModel, World
+from sim.model import FloatArray, IntArray, StageModel, World
+from sim.planned import LatestEntry, Planned
+from sim.totals import Totalling, Totals, totals_of
+
+SAMPLE = 100_000
+"""Of how many requests a sample keeps records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +39,8 @@ class Control:
     `initial` stands ready at the start; None: the policy decides at time 0 on the history, and that stands ready
     (warm).
     `fields` are costly observation fields to compute besides those that the policy reads. `engine` is one of
-    `engines.ENGINES`.
+    `engines.ENGINES`, `records` one of `engines.RECORDS`: of which requests records are kept, all, none, or a uniform
+    sample of `SAMPLE` (all of them where there are fewer). With none, no decisions are kept either.
     """
 
     interval_s: float = 10.0
@@ -41,13 +49,19 @@ class Control:
     initial: Configuration | None = None
     fields: tuple[str, ...] = ()
     engine: str = "auto"
+    records: str = "all"
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """What a run left behind: its records, its journal, what stood ready at the start, and which engine ran."""
+    """What a run left behind: its records, its journal, what stood ready at the start, and which engine ran.
+
+    `totals` and `planned` are of the whole run, whatever records and entries have been kept.
+    """
 
     records: records.Records
+    totals: Totals
+    planned: Planned
     entries: Sequence[Entry]
     initial: Configuration
     engine: str
@@ -62,14 +76,18 @@ def simulate_policy(
     arrivals_s: FloatArray,
     history_rps: FloatArray,
     seed: int,
+    on_step: Callable[[float], object] = lambda _: None,
 ) -> Simulated:
     """Run `policy` on the arrivals; shape of `arrivals_s`: (requests,), sorted, in [0, duration).
+
+    `on_step` is told after every control step which share of the duration is over.
 
     Raises EngineError for an engine that cannot run here, PolicyError for a decision that cannot be carried out, and
     LawError should the run break a law of the model.
     """
-    name = engines.choose(control.engine)
-    journal = Journal()
+    name = engines.choose(control.engine, control.records)
+    planned = Planned(pipeline)
+    journal = LatestEntry(planned) if control.records == "none" else Journal()
     controller = Controller(pipeline, policy, journal)
     load = LoadView(arrivals_s, history_rps, control.history_s, world.duration_s)
     fields = {*control.fields, *reads(policy)}
@@ -78,16 +96,56 @@ def simulate_policy(
         opening = _Opening(pipeline, load, world.duration_s, control.limit_cores, fields, seed)
         controller.step(opening)
         initial = opening.configuration
-    engine = engines.create(name, models, world, arrivals_s, initial, seed)
+    else:
+        planned.stands(initial, 0.0)
+    keeping = _keeping(control.records, pipeline, world, arrivals_s, seed)
+    engine = engines.create(
+        name, models, world, arrivals_s, initial, seed, None if keeping is None else keeping.receive
+    )
     cluster = SimulatedCluster(engine, load, pipeline.name, seed, control.limit_cores, fields)
     moments = (step * control.interval_s for step in count(1))
-    engine.run(
-        control_times_s=takewhile(lambda time_s: time_s < world.duration_s, moments),
-        on_control=lambda: controller.step(cluster),
-    )
-    found = records.collect(engine)
-    laws.check(found, eager=world.dispatch == "eager")
-    return Simulated(found, journal.entries, initial, name)
+
+    def step() -> None:
+        controller.step(cluster)
+        on_step(engine.now_s / world.duration_s)
+
+    engine.run(takewhile(lambda time_s: time_s < world.duration_s, moments), step)
+    if keeping is not None:
+        found, totals = keeping.found(engine)
+    else:
+        found = records.collect(engine)
+        laws.check(found, eager=world.dispatch == "eager")
+        totals = totals_of(pipeline, found, pipeline.sla_s)
+    if control.records == "none":
+        return Simulated(found, totals, planned, (), initial, name)
+    planned = Planned.of(pipeline, initial, journal.entries)
+    return Simulated(found, totals, planned, journal.entries, initial, name)
+
+
+class _Keeping:
+    """What is kept of a run that is handed over bit by bit: totals, and the records of some requests."""
+
+    def __init__(self, pipeline: Pipeline, world: World, arrivals_s: FloatArray, kept: IntArray) -> None:
+        self._totalling = Totalling(pipeline, arrivals_s, world)
+        self._recorder = records.Recorder(arrivals_s, len(pipeline.stages), kept)
+
+    def receive(self, given: engines.Handover) -> None:
+        self._totalling.take(given)
+        self._recorder.take(given.stage, given.batches, given.drops)
+
+    def found(self, engine: engines.Engine) -> tuple[records.Records, Totals]:
+        found = self._recorder.records(engine)
+        return found, self._totalling.totals(engine, found)
+
+
+def _keeping(wanted: str, pipeline: Pipeline, world: World, arrivals_s: FloatArray, seed: int) -> _Keeping | None:
+    if wanted == "all":
+        return None
+    kept = np.empty(0, dtype=np.int64)
+    if wanted == "sample":
+        size = min(SAMPLE, len(arrivals_s))
+        kept = np.sort(streams.stream(seed, "sample").choice(len(arrivals_s), size, replace=False, shuffle=False))
+    return _Keeping(pipeline, world, arrivals_s, kept)
 
 
 class _Opening:

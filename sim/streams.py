@@ -13,7 +13,7 @@ from math import exp, log, sqrt
 import numpy as np
 import numpy.typing as npt
 
-PURPOSES = ("arrivals", "service", "start-up", "scaling", "workload")
+PURPOSES = ("arrivals", "service", "start-up", "scaling", "workload", "sample")
 
 BLOCK = 4096
 """How many draws are made at once."""

@@ -27,7 +27,7 @@ def requests_table(pipeline: Pipeline, records: Records) -> pd.DataFrame:
     latency_s = np.where(completed, records.end_s - records.arrival_s, np.nan)
     return pd.DataFrame(
         {
-            "request": np.arange(len(records.arrival_s)),
+            "request": records.request,
             "arrival_s": records.arrival_s,
             "outcome": _named(records.outcome, OUTCOMES),
             "dropped_stage": _named(records.dropped_stage, records.stages),
@@ -51,7 +51,7 @@ def stages_table(records: Records) -> pd.DataFrame:
     where = (stage, request)
     return pd.DataFrame(
         {
-            "request": request,
+            "request": records.request[request],
             "stage": _named(stage, records.stages),
             "enqueue_s": records.enqueue_s[where],
             "start_s": records.start_s[where],

@@ -79,6 +79,7 @@ def scenario_options(command: F) -> F:
             metavar="KEY=VALUE",
             help="any other key of the scenario, such as policy.beta=0.5 or hop_s=0.01",
         ),
+        click.option("--records", help="all, sample or none: of which requests records are kept [all]"),
         click.option("--journal", help="lean, or full: observations with all fields, for any policy's replay [lean]"),
         click.option("--seed", type=click.IntRange(min=0), help="of every random draw [1]"),
         click.option("--arrivals", help="poisson, poisson-count, even or clumped [poisson]"),
@@ -150,9 +151,9 @@ def simulate(
     if out is not None:
         results.claim(out)
     if report is not None:
-        check_report(report, out)
-    with redirect_stdout(sys.stderr):  # where a policy of one's own may print
-        run = run_scenario(scenario)
+        check_report(report, out, scenario.records)
+    with terminal.share_done("simulated") as on_step, redirect_stdout(sys.stderr):  # a policy of one's own may print
+        run = run_scenario(scenario, on_step)
     if out is not None:
         results.write_run(run, out)
     if report is not None:
@@ -206,7 +207,7 @@ def compare(
     for scenario in chosen[::seeds]:
         prepare(scenario)
     if report is not None:
-        check_report(report, out)
+        check_report(report, out, base.records)
     if out is not None:
         results.open_comparison(chosen, out)
     try:
@@ -268,7 +269,10 @@ def report(folder: Path, to: Path | None) -> None:
 
     path = to or folder / "report.html"
     runs = results.read_runs(folder)
-    check_report(path)
+    # Results of before there was the key hold all records.
+    check_report(
+        path, records=next((kept for run in runs if (kept := run.summary.get("records", "all")) != "all"), "all")
+    )
     write_report(runs, path)
     click.echo(str(path))
 
@@ -377,16 +381,19 @@ def convert(source: str, to: Path, window: str | None, scale: float | None, seed
     click.echo(str(traces.write(Load.given(source, window, scale, seed).trace(), to)))
 
 
-def check_report(path: Path, out: Path | None = None) -> None:
-    """Raise ScenarioError, before anything is simulated, for a report that could not be written.
+def check_report(path: Path, out: Path | None = None, records: str = "all") -> None:
+    """Raise ScenarioError, before anything is simulated, for a report that could not be written or drawn.
 
-    Its folder has to be there; that of `out`, which the run will make, counts as being there.
+    Its folder has to be there; that of `out`, which the run will make, counts as being there. Records have to be there
+    of all requests.
     """
     from importlib.util import find_spec
 
     from studies import results
     from studies.errors import ScenarioError
 
+    if records != "all":
+        raise ScenarioError(f"a report draws all requests, but records is {records}; it goes with records: all")
     folder = path.absolute().parent
     made = () if out is None else (out.absolute(), *out.absolute().parents)
     if not (folder.is_dir() or folder in made):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from time import perf_counter
@@ -38,7 +38,7 @@ from sim import (
     stage_models,
     stages_table,
     stream,
-    summarise,
+    summary_of,
 )
 from studies.errors import ScenarioError
 from studies.loads import Load
@@ -58,6 +58,7 @@ UNFINISHED_AFTER_SLAS = 10.0
 class Run:
     """A finished run: the scenario, what was simulated, and the figures.
 
+    `records` and `entries` hold what the scenario's key `records` says; the summary is of all.
     `summary` holds the stable names of the documentation; `tables` the tidy tables, made when first asked for.
     `decisions_reused` is the share of decisions that the policy had already found for the same question, None for a
     policy that does not keep them.
@@ -101,7 +102,7 @@ def prepare(scenario: Scenario) -> Prepared:
     Raises EngineError, ProfileError, TraceError, PolicyError or ScenarioError, all ValueErrors, for what cannot be
     used.
     """
-    choose_engine(scenario.engine)
+    choose_engine(scenario.engine, scenario.records)
     pipeline = profiles.load(scenario.pipeline)
     _check_stage_names(pipeline, "initial", scenario.initial or {})
     _check_stage_names(pipeline, "drop_limits_s", scenario.drop_limits_s)
@@ -117,8 +118,10 @@ def prepare(scenario: Scenario) -> Prepared:
     )
 
 
-def simulate(scenario: Scenario) -> Run:
+def simulate(scenario: Scenario, on_step: Callable[[float], object] = lambda _: None) -> Run:
     """Run a scenario. Same scenario, same tables, byte for byte.
+
+    `on_step` is told after every decision which share of the trace is over, from 0 to 1.
 
     Raises as `prepare`, before anything has run; PolicyError for a decision that cannot be carried out; LawError should
     the run break a law of the model.
@@ -136,21 +139,16 @@ def simulate(scenario: Scenario) -> Run:
         traces.arrivals(trace, scenario.arrivals, stream(scenario.seed, "arrivals")),
         trace.history_counts.astype(float),
         scenario.seed,
+        on_step,
     )
-    figures = summarise(
-        pipeline,
-        simulated.records,
-        simulated.initial,
-        simulated.entries,
-        prepared.sla_s,
-        scenario.price_per_core,
-    )
+    figures = summary_of(simulated.totals, simulated.planned, prepared.sla_s, scenario.price_per_core)
     summary = {
         "pipeline": pipeline.name,
         "policy": scenario.policy.name,
         "trace": trace.name,
         "seed": scenario.seed,
         "engine": simulated.engine,
+        "records": scenario.records,
         **figures,
         "wall_s": perf_counter() - started_s,
     }
@@ -190,6 +188,7 @@ def _control(scenario: Scenario, initial: Configuration | None) -> Control:
         initial=initial,
         fields=("latency", "busy_fraction") if scenario.journal == "full" else (),
         engine=scenario.engine,
+        records=scenario.records,
     )
 
 

@@ -130,6 +130,11 @@ class Scenario(FileModel):
     engine: Literal["auto", "simpy", "compiled"] = Field(
         "auto", description="compiled needs numba; auto takes it where it is installed; the results are the same"
     )
+    records: Literal["all", "sample", "none"] = Field(
+        "all",
+        description="of which requests records are kept; sample or none: memory stays bounded, and latency quantiles "
+        "have a relative error of up to 0.1 %",
+    )
     journal: Literal["lean", "full"] = Field(
         "lean",
         description="full: every observation carries all fields, so that any policy can replay it",

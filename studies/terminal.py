@@ -46,6 +46,28 @@ def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
         yield lambda: bar.advance(task)
 
 
+@contextmanager
+def share_done(what: str) -> Iterator[Callable[[float], object]]:
+    """A bar on stderr for a share from 0 to 1 that it is told; nothing where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(what), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=1.0)
+        shown = 0.0
+
+        def show(share: float) -> None:
+            nonlocal shown
+            if share >= shown + 0.002:
+                shown = share
+                bar.update(task, completed=share)
+
+        yield show
+
+
 def print_run(run: Run, folder: Path | None, report: Path | None) -> None:
     """The summary of one run, and where the rest of it is."""
     summary = run.summary

@@ -7,6 +7,7 @@ from math import exp, isnan
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from policies import StageConfiguration
 from sim import streams
@@ -35,6 +36,13 @@ def _factors(seed: int, purpose: str, position: int) -> list[float]:
 
 def build(scenario: dict[str, Any], seed: int, engine: str = "simpy") -> Engine:
     """The engine of a name for a scenario."""
+    return create(engine, *parts(scenario), seed)
+
+
+def parts(
+    scenario: dict[str, Any],
+) -> tuple[list[StageModel], World, npt.NDArray[np.float64], dict[str, StageConfiguration]]:
+    """What an engine is built from: models, world, arrivals and what stands ready at the start."""
     models = [
         _model(str(number), stage, bool(scenario.get("factors"))) for number, stage in enumerate(scenario["stages"])
     ]
@@ -51,7 +59,7 @@ def build(scenario: dict[str, Any], seed: int, engine: str = "simpy") -> Engine:
         drop=scenario.get("drop", "request"),
     )
     arrivals_s = np.array(scenario["arrivals"], dtype=np.float64)
-    return create(engine, models, world, arrivals_s, _configuration(scenario["initial"]), seed)
+    return models, world, arrivals_s, configuration(scenario["initial"])
 
 
 def run(scenario: dict[str, Any], seed: int, engine: str = "simpy") -> Records:
@@ -59,7 +67,7 @@ def run(scenario: dict[str, Any], seed: int, engine: str = "simpy") -> Records:
     built = build(scenario, seed, engine)
     decisions = iter(scenario["decisions"])
     times_s = iter([time_s for time_s, _ in scenario["decisions"]])
-    built.run(times_s, lambda: built.apply(_configuration(next(decisions)[1])))
+    built.run(times_s, lambda: built.apply(configuration(next(decisions)[1])))
     return collect(built)
 
 
@@ -74,7 +82,7 @@ def _model(name: str, stage: dict[str, Any], sampled: bool) -> StageModel:
     return StageModel(name, service, start_up_s, stage["drop_limit_s"])
 
 
-def _configuration(stages: list[dict[str, Any]]) -> dict[str, StageConfiguration]:
+def configuration(stages: list[dict[str, Any]]) -> dict[str, StageConfiguration]:
     return {str(number): StageConfiguration(**stage) for number, stage in enumerate(stages)}
 
 

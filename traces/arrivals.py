@@ -50,7 +50,7 @@ def arrivals(trace: Trace, process: str = "poisson", rng: np.random.Generator | 
 def _poisson(counts: Counts, rng: np.random.Generator) -> Times:
     times_s = np.empty(int(counts.sum()))
     for seconds, part_s in _parts(counts, times_s):
-        rng.random(out=part_s)
+        part_s[:] = rng.random(len(part_s))
         _place(seconds, part_s, counts)
         part_s.sort()
     return times_s

@@ -3,8 +3,10 @@
 jit        how functions are compiled and cached · blocks: memory kept between runs · memory: a run's state as arrays
 heaps, rollout, dispatch, eager, kernel: what is compiled, from the bottom up; the rules are those of `sim.rules`
 engine     what Python does around the kernel · stage: a stage as control steps and records read it
+streaming  the same with room for a window of the requests, for loads that are longer than memory
 """
 
 from sim.compiled.engine import CompiledEngine
+from sim.compiled.streaming import StreamedEngine
 
-__all__ = ["CompiledEngine"]
+__all__ = ["CompiledEngine", "StreamedEngine"]

@@ -60,21 +60,41 @@ def next_batch_s(s: int, memory: Memory) -> float:
             break
         _drop(s, memory.queue[s, head], memory)
         stage.head = head + 1
-    last = head + stage.batch - 1
-    full_s = enqueued_s[s, last] if last < total else NEVER
+    full_s = _full_s(s, memory)
     due_s = _due_s(enqueued_s[s, head], stage.batch_timeout_s)
     if not _must_wait(full_s <= now_s, now_s, due_s):
         return now_s
-    wake_s = full_s if full_s < due_s else due_s
-    if run.drops_singly:
-        expiry_s = oldest_s + stage.limit_s
-        if expiry_s < wake_s:
+    return wake_s(s, memory)
+
+
+@small
+def _full_s(s: int, memory: Memory) -> float:
+    """When the batch at the head is full, as far as the requests to come are known."""
+    stage = memory.stages[s]
+    last = stage.head + stage.batch - 1
+    moment_s: float = memory.enqueued_s[s, last] if last < stage.tail else NEVER
+    return moment_s
+
+
+@inner
+def wake_s(s: int, memory: Memory) -> float:
+    """When a batch that has to wait may start, or its head is found expired by a request that comes."""
+    stage, enqueued_s = memory.stages[s], memory.enqueued_s
+    head, total = stage.head, stage.tail
+    if head == total:
+        return NEVER
+    full_s = _full_s(s, memory)
+    due_s = _due_s(enqueued_s[s, head], stage.batch_timeout_s)
+    first_s = full_s if full_s < due_s else due_s
+    if memory.run[0].drops_singly:
+        expiry_s = memory.arrivals_s[memory.queue[s, head]] + stage.limit_s
+        if expiry_s < first_s:
             finder = head
             while finder < total and enqueued_s[s, finder] <= expiry_s:
                 finder += 1
-            if finder < total and enqueued_s[s, finder] < wake_s:
-                wake_s = enqueued_s[s, finder]
-    return wake_s
+            if finder < total and enqueued_s[s, finder] < first_s:
+                first_s = enqueued_s[s, finder]
+    return first_s
 
 
 @inner

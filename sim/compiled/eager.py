@@ -22,7 +22,7 @@ def attempt_eager(s: int, memory: Memory, waiting: Records) -> bool:
             start(s, stage.freed, _take_waiting(s, stage.freed, memory, waiting), memory)
         stage.freed = -1
     while True:
-        number = _next_in_turn(s, memory)
+        number = next_in_turn(s, memory)
         if number < 0:
             return True
         ready_s = next_batch_s(s, memory)
@@ -46,7 +46,7 @@ def attempt_eager(s: int, memory: Memory, waiting: Records) -> bool:
 
 
 @inner
-def _next_in_turn(s: int, memory: Memory) -> int:
+def next_in_turn(s: int, memory: Memory) -> int:
     """The ready replica with the next higher number than the one chosen last, else the lowest, else -1."""
     existing = memory.numbers[s, EXISTING]
     lowest = -1

@@ -11,7 +11,7 @@ import numpy as np
 from policies import StageConfiguration
 from sim import streams
 from sim.compiled.kernel import ENDED, OUT_OF_DRAWS, OUT_OF_ROOM, advance
-from sim.compiled.memory import allocate
+from sim.compiled.memory import Memory, allocate
 from sim.compiled.stage import CompiledStage, Option
 from sim.model import FloatArray, StageModel, World
 from sim.rules import APPLICATION, CLOSING, CONTROL, NEVER
@@ -42,7 +42,7 @@ class CompiledEngine:
         options = [Option(stage, *key) for stage in positions for key in models[stage].service]
         variants = [(stage, name) for stage in positions for name in models[stage].start_up_s]
         self._memory, self._waiting = allocate(
-            len(arrivals_s),
+            self._capacity(),
             len(models),
             len(options),
             len(variants),
@@ -54,13 +54,20 @@ class CompiledEngine:
         self._write_world()
         self._write_options(models, options, variants)
         self.stages = tuple(
-            CompiledStage(stage, models[stage], self._memory, options, variants.index((stage, next(iter(names)))))
-            for stage, names in ((stage, models[stage].start_up_s) for stage in positions)
+            self._stage(stage, models[stage], options, variants.index((stage, next(iter(models[stage].start_up_s)))))
+            for stage in positions
         )
         self._make_room(max(wanted.replicas for wanted in initial.values()))
         for stage in self.stages:
             stage.start(initial[stage.model.name])
         self._expect()
+
+    def _capacity(self) -> int:
+        """How many requests there is memory for."""
+        return len(self.arrivals_s)
+
+    def _stage(self, position: int, model: StageModel, options: Sequence[Option], first_variant: int) -> CompiledStage:
+        return CompiledStage(position, model, self._memory, options, first_variant)
 
     def run(self, control_times_s: Iterator[float], on_control: Callable[[], object]) -> None:
         """Run to the end, calling `on_control` at each of the times, which rise."""
@@ -115,11 +122,15 @@ class CompiledEngine:
     def _make_room(self, replicas: int) -> None:
         """Give every stage room for twice as many replicas; those to come have their start-up factors."""
         before, room = self._memory.room, 2 * replicas + _SPARE_ROOM
-        self._memory = self._memory.with_room(room)
+        self._use(self._memory.with_room(room))
         for stage, factors in enumerate(self._start_up_factors):
             self._memory.replicas["start_up_factor"][stage, before:] = list(islice(factors, room - before))
-        for state in self.stages:
-            state.memory = self._memory
+
+    def _use(self, memory: Memory) -> None:
+        """Go on with another memory of the same content."""
+        self._memory = memory
+        for stage in self.stages:
+            stage.memory = memory
 
     def _write_world(self) -> None:
         run, world = self._run, self.world
@@ -145,13 +156,19 @@ class CompiledEngine:
                 figures["sigma"] = service.sigma
 
     def _expect(self) -> None:
-        """Put all requests in the first stage's queue; the attempts with which the run begins set its timer."""
-        memory, count = self._memory, len(self.arrivals_s)
-        memory.arrivals_s[:] = self.arrivals_s
-        memory.queue[0] = np.arange(count)
-        memory.enqueued_s[0] = self.arrivals_s
-        memory.stages["tail"][0] = count
-        memory.stages["enqueued_sum_s"][0] = self.arrivals_s.sum()
-        memory.stages["draw"] = streams.BLOCK
-        self._run["open"] = count
+        """Begin with all requests to come and no draws; the run begins with attempts, which set the timers."""
+        self._memory.stages["enqueued_sum_s"][0] = self.arrivals_s.sum()
+        self._memory.stages["draw"] = streams.BLOCK
+        self._run["open"] = len(self.arrivals_s)
         self._run["last"] = len(self.stages)
+        self._load(self.arrivals_s[: self._capacity()], 0)
+
+    def _load(self, arrivals_s: FloatArray, known: int) -> None:
+        """Put arrivals at the end of the first stage's queue, as requests from number `known` on."""
+        memory, state, count = self._memory, self._memory.stages[0], len(arrivals_s)
+        begin = state["tail"]
+        memory.arrivals_s[known : known + count] = arrivals_s
+        memory.queue[0, begin : begin + count] = np.arange(known, known + count)
+        memory.enqueued_s[0, begin : begin + count] = arrivals_s
+        state["tail"] = begin + count
+        self._run["extended"] = True

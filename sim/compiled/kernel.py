@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sim.compiled.dispatch import attempt
-from sim.compiled.eager import attempt_eager, take_back
+from sim.compiled.dispatch import attempt, wake_s
+from sim.compiled.eager import attempt_eager, next_in_turn, take_back
 from sim.compiled.heaps import pop_event
 from sim.compiled.jit import entry, hot, inner, small
-from sim.compiled.memory import DRAINING, Memory, Records
+from sim.compiled.memory import DRAINING, IDLE, IDLE_OTHERS, Memory, Records
 from sim.compiled.rollout import count_replicas, has_room, put_idle, roll_out
 from sim.rules import COMPLETION, DELIVERY, NEVER, TIMER
 
@@ -23,6 +23,9 @@ def advance(until_s: float, until_rank: int, memory: Memory, waiting: Records | 
     """
     run, stages = memory.run[0], memory.stages
     count = len(stages)
+    if run.extended:
+        _set_first_timer(memory, waiting)
+        run.extended = False
     if run.applies:
         for s in range(count):
             if not has_room(s, memory):
@@ -77,6 +80,21 @@ def advance(until_s: float, until_rank: int, memory: Memory, waiting: Records | 
                 run.last = s
                 return OUT_OF_ROOM
             _activate(s, memory, waiting)
+
+
+@inner
+def _set_first_timer(memory: Memory, waiting: Records | None) -> None:
+    """Set the first stage's timer to what it would be had the latest attempt known all arrivals known now.
+
+    No attempt: that would drop, and heads are dropped only when something happens at the stage. Arrivals that the
+    attempt did not know lie after the present moment, so what it did and that it had to wait stand.
+    """
+    if waiting is None:
+        waits = memory.numbers[0, IDLE, 0] + memory.numbers[0, IDLE_OTHERS, 0] > 0
+    else:
+        waits = next_in_turn(0, memory) >= 0
+    if waits:
+        memory.stages[0].timer_s = wake_s(0, memory)
 
 
 @hot

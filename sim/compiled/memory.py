@@ -44,6 +44,7 @@ RUN = _record(
     max_surge="i8",  # -1: the default of the rules
     max_unavailable="i8",
     drops_singly="?",
+    extended="?",  # whether arrivals have come to be known since the first stage's timer was set
     applies="?",  # whether the stages' new configurations still have to take effect
     first="i8",  # stages first <= s < last have yet to attempt dispatch at this moment
     last="i8",
@@ -115,6 +116,11 @@ class Memory(NamedTuple):
     heap: Records  # EVENT (S x R,): each replica has at most one event to come
 
     @property
+    def capacity(self) -> int:
+        """N."""
+        return len(self.arrivals_s)
+
+    @property
     def room(self) -> int:
         """The most replicas that a stage can have had."""
         return int(self.replicas.shape[1])
@@ -129,6 +135,25 @@ class Memory(NamedTuple):
         heap = np.zeros(stages * room, EVENT)
         heap[: len(self.heap)] = self.heap
         return self._replace(replicas=replicas, numbers=numbers, heap=heap)
+
+    def with_capacity(self, requests: int) -> Memory:
+        """The same with room for so many requests, which are not fewer."""
+        kept = {name: extended(getattr(self, name), requests) for name in PER_REQUEST}
+        return self._replace(**kept)
+
+
+PER_REQUEST = ("arrivals_s", "queue", "enqueued_s", "served", "batches", "drops", "finished")
+"""The arrays whose last axis has a place for each request."""
+
+
+def extended(array: npt.NDArray[Any], requests: int) -> npt.NDArray[Any]:
+    """An array with `requests` places along its last axis; as it is where it has none (not needed in this run)."""
+    before = array.shape[-1]
+    if before == 0:
+        return array
+    longer = np.empty((*array.shape[:-1], requests), array.dtype)
+    longer[..., :before] = array
+    return longer
 
 
 def allocate(

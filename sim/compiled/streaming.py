@@ -1,0 +1,247 @@
+"""The compiled engine with room for a window of requests: what is past is handed over, so that memory stays bounded.
+
+The kernel is the same and so is everything it does. Before it would come upon an arrival that is not in memory yet, it
+stops there; what has been done is handed over, the rest moves to the front of the arrays, and the next arrivals follow.
+Within the arrays requests, batches and places in a queue are numbered from what is still there; here and outside they
+have the numbers that they have in the whole run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from policies import StageConfiguration
+from sim.compiled.engine import CompiledEngine
+from sim.compiled.memory import Memory, Records, extended
+from sim.compiled.stage import CompiledStage, Option
+from sim.engines import Batches, Drops, Handover
+from sim.model import FloatArray, IntArray, StageModel, World
+from sim.rules import COMPLETION
+
+WINDOW = 2**18
+"""How many requests there is room for; more where more of them are present at once."""
+
+
+class StreamedEngine(CompiledEngine):
+    """The compiled engine; `receive` gets all that happens at the stages, bit by bit and each thing once."""
+
+    stages: tuple[StreamedStage, ...]
+
+    def __init__(
+        self,
+        models: Sequence[StageModel],
+        world: World,
+        arrivals_s: FloatArray,
+        initial: Mapping[str, StageConfiguration],
+        seed: int,
+        receive: Callable[[Handover], object],
+        window: int | None = None,
+    ) -> None:
+        self._receive = receive
+        self._window = WINDOW if window is None else window
+        self._first = 0  # number in the whole run of the first request in memory
+        super().__init__(models, world, arrivals_s, initial, seed)
+        self._end = self._capacity()  # and of the first one that is yet to be put there
+
+    def run(self, control_times_s: Iterator[float], on_control: Callable[[], object]) -> None:
+        """Run to the end, calling `on_control` at each of the times, which rise."""
+        super().run(control_times_s, on_control)
+        self._hand_over(self.end_s)
+
+    def _capacity(self) -> int:
+        # The run begins with attempts at time 0, which have to know all that come then.
+        at_start = int(self.arrivals_s.searchsorted(0.0, "right"))
+        return min(max(self._window, at_start), len(self.arrivals_s))
+
+    def _stage(self, position: int, model: StageModel, options: Sequence[Option], first_variant: int) -> StreamedStage:
+        return StreamedStage(position, model, self._memory, options, first_variant, self.arrivals_s)
+
+    def _advance(self, time_s: float, rank: int) -> int:
+        while self._end < len(self.arrivals_s) and (next_s := float(self.arrivals_s[self._end])) <= time_s:
+            super()._advance(next_s, COMPLETION)
+            self._hand_over(next_s)
+            self._move_on()
+            self._load_more()
+        return super()._advance(time_s, rank)
+
+    def _hand_over(self, before_s: float) -> None:
+        for stage in self.stages:
+            self._receive(stage.hand_over(before_s))
+
+    def _move_on(self) -> None:
+        """Make room for further requests behind those that have not ended."""
+        known = self._end - self._first
+        present = [stage.move_on(self._waiting) for stage in self.stages]
+        first = int(min((numbers.min() for numbers in present if len(numbers)), default=known))
+        _to_front(self._memory.arrivals_s, first, known)
+        for stage in self.stages:
+            stage.renumber(first, known, self._waiting)
+        self._first += first
+        if 2 * (known - first) > self._memory.capacity:
+            self._double()
+
+    def _double(self) -> None:
+        """So that moving does not come to be most of the work."""
+        capacity = 2 * self._memory.capacity
+        self._use(self._memory.with_capacity(capacity))
+        if self._waiting is not None:
+            self._waiting = extended(self._waiting, capacity)
+
+    def _load_more(self) -> None:
+        known = self._end - self._first
+        fresh = self.arrivals_s[self._end : self._first + self._memory.capacity]
+        self._load(fresh, known)
+        self._end += len(fresh)
+
+
+class _Past(NamedTuple):
+    """How much of a stage has left its memory."""
+
+    requests: int = 0  # of the whole run: by number, not by what the stage has seen of them
+    queued: int = 0
+    served: int = 0
+    batches: int = 0
+    drops: int = 0
+
+
+class StreamedStage(CompiledStage):
+    """A stage of which only what has not ended is in memory; what it counts is of the whole run."""
+
+    def __init__(
+        self,
+        position: int,
+        model: StageModel,
+        memory: Memory,
+        options: Sequence[Option],
+        first_variant: int,
+        arrivals_s: FloatArray,
+    ) -> None:
+        super().__init__(position, model, memory, options, first_variant)
+        self._arrivals_s = arrivals_s
+        self._past = _Past()
+        self._handed = 0  # of the batches in memory, the first so many have been handed over
+        self._unread: Batches | None = None  # handed over, but not yet read here; None where nobody reads
+        self._variant_of_option = memory.options["variant"] - first_variant
+
+    # ---- what control steps and records read ----
+
+    @property
+    def enqueued(self) -> int:
+        return len(self._arrivals_s) if self.position == 0 else self._past.queued + super().enqueued
+
+    @property
+    def dropped(self) -> int:
+        return self._past.drops + super().dropped
+
+    @property
+    def in_service(self) -> int:
+        return self._past.served + super().in_service
+
+    def enqueued_before(self, now_s: float) -> int:
+        return int(self._arrivals_s.searchsorted(now_s)) if self.position == 0 else self.enqueued
+
+    def waiting(self, now_s: float) -> int:
+        came = int(self._arrivals_s.searchsorted(now_s, "right")) if self.position == 0 else self.enqueued
+        return came - self._past.queued - int(self._state["head"])
+
+    def batch_log(self, since: int = 0) -> Batches:
+        """The batches from number `since` on; once they have been asked for, those before are gone."""
+        log = fresh = self._batches(self._handed)
+        if self._unread is not None:
+            log = self._unread.followed_by(fresh)
+        older = len(log.size) - len(fresh.size)
+        number = self._past.batches + self._handed - older + np.arange(len(log.size))
+        self._unread = log.where((number >= since) & (np.arange(len(log.size)) < older))
+        return log.where(number >= since)
+
+    def drop_log(self) -> Drops:
+        """The drops that have not been handed over."""
+        log = super().drop_log()
+        return log._replace(requests=log.requests + self._past.requests)
+
+    # ---- the window ----
+
+    def hand_over(self, before_s: float) -> Handover:
+        """What has happened since the last time."""
+        fresh, drops = self._batches(self._handed), self.drop_log()
+        variant = self._variant_of_option[self.memory.replicas["option"][self.position, fresh.replica]]
+        self._past = self._past._replace(drops=self._past.drops + len(drops.requests))
+        self._state["drops"] = 0
+        self._handed = int(self._state["batches"])
+        if self._unread is not None:
+            self._unread = self._unread.followed_by(fresh)
+        return Handover(self.position, before_s, fresh, variant, drops)
+
+    def move_on(self, waiting: Records | None) -> IntArray:
+        """Move what has not ended here to the front of the stage's arrays; the requests among it."""
+        memory, s, state = self.memory, self.position, self._state
+        batches = self._leave_batches()
+        # Batches that wait at a replica may return to the queue: to places before the head.
+        at_replicas = self._at_replicas(waiting)
+        left, queued = int(state["head"]) - len(at_replicas), int(state["tail"]) - int(state["head"])
+        for array in (memory.queue[s], memory.enqueued_s[s]):
+            _to_front(array, left, int(state["tail"]))
+        state["head"], state["tail"] = len(at_replicas), len(at_replicas) + queued
+        self._past = self._past._replace(queued=self._past.queued + left)
+        in_queue = memory.queue[s, len(at_replicas) : len(at_replicas) + queued]
+        return np.concatenate([batches, at_replicas, in_queue])
+
+    def renumber(self, first: int, known: int, waiting: Records | None) -> None:
+        """Let request `first` of those in memory be number 0; the ones before have ended."""
+        memory, s, state = self.memory, self.position, self._state
+        memory.queue[s, : state["tail"]] -= first
+        memory.served[s, : state["served"]] -= first
+        if waiting is not None:
+            _to_front(waiting[s], first, known)
+            replicas = memory.replicas[s, : state["replicas"]]
+            for numbers in (waiting["behind"][s], waiting["next"][s], replicas["first"], replicas["last"]):
+                numbers[numbers >= 0] -= first
+        self._past = self._past._replace(requests=self._past.requests + first)
+
+    def _batches(self, since: int) -> Batches:
+        """Those from number `since` in memory on."""
+        log = super().batch_log(since)
+        return log._replace(requests=log.requests + self._past.requests)
+
+    def _leave_batches(self) -> npt.NDArray[np.int32]:
+        """Leave behind the batches that have gone on, as far as they come first; the requests in the others."""
+        memory, s, state = self.memory, self.position, self._state
+        batches, delivered, finished = (int(state[name]) for name in ("batches", "delivered", "finished"))
+        running = memory.replicas["batch"][s, : state["replicas"]]
+        on_the_way = memory.finished[s, delivered:finished]
+        first = int(min(running[running >= 0].min(initial=batches), on_the_way.min(initial=batches)))
+        served = int(memory.batches["end"][s, first - 1]) if first else 0
+        _to_front(memory.served[s], served, int(state["served"]))
+        _to_front(memory.batches[s], first, batches)
+        _to_front(memory.finished[s], delivered, finished)
+        state["served"] -= served
+        state["batches"] -= first
+        state["finished"], state["delivered"] = finished - delivered, 0
+        memory.batches["end"][s, : batches - first] -= served
+        memory.finished[s, : finished - delivered] -= first
+        running[running >= 0] -= first
+        self._handed -= first
+        self._past = self._past._replace(served=self._past.served + served, batches=self._past.batches + first)
+        return memory.served[s, : state["served"]]
+
+    def _at_replicas(self, waiting: Records | None) -> npt.NDArray[np.int32]:
+        """Eager dispatch: the requests in the batches that wait at the stage's replicas."""
+        found: list[int] = []
+        if waiting is not None:
+            for first in self.memory.replicas["first"][self.position, : self._state["replicas"]].tolist():
+                batch = first
+                while batch >= 0:
+                    request = batch
+                    while request >= 0:
+                        found.append(request)
+                        request = int(waiting["behind"][self.position, request])
+                    batch = int(waiting["next"][self.position, batch])
+        return np.array(found, dtype=np.int32)
+
+
+def _to_front(array: npt.NDArray[Any], begin: int, end: int) -> None:
+    array[: end - begin] = array[begin:end]

@@ -1,0 +1,78 @@
+"""What was decided over a run, as far as the summary needs it: three numbers a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import fsum
+from typing import Self
+
+import numpy as np
+
+from policies import Configuration, Entry, Journal
+from profiles import Pipeline
+from sim.tables import configured_accuracy, configured_cores
+
+
+class Planned:
+    """When what was decided, in order; `cores` and `accuracy` are those of the whole configuration."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._latest: Configuration | None = None
+        self._since_s: list[float] = []
+        self._cores: list[float] = []
+        self._accuracy: list[float] = []
+        self.decisions = 0
+        self.infeasible = 0
+        self.changes = 0
+
+    @classmethod
+    def of(cls, pipeline: Pipeline, initial: Configuration, entries: Iterable[Entry]) -> Self:
+        """What a journal says, before whose first entry `initial` stood, unless that entry is of time 0."""
+        planned = cls(pipeline)
+        for entry in entries:
+            if not planned.decisions and entry.observation.step > 0:
+                planned.stands(initial, 0.0)
+            planned.decided(entry)
+        if not planned.decisions:
+            planned.stands(initial, 0.0)
+        return planned
+
+    def decided(self, entry: Entry) -> None:
+        """One decision more."""
+        self.decisions += 1
+        self.infeasible += not entry.decision.feasible
+        self.stands(entry.decision.configuration, entry.observation.time_s)
+
+    def stands(self, configuration: Configuration, since_s: float) -> None:
+        """From now on the configuration is what is wanted."""
+        self.changes += self._latest is not None and configuration != self._latest
+        self._latest = configuration
+        self._since_s.append(since_s)
+        self._cores.append(float(configured_cores(configuration)))
+        self._accuracy.append(configured_accuracy(self._pipeline, configuration))
+
+    def mean_cores(self, duration_s: float) -> float:
+        """The mean over time of the cores wanted."""
+        return self._time_mean(self._cores, duration_s)
+
+    def mean_accuracy(self, duration_s: float) -> float:
+        """The mean over time of the accuracy wanted."""
+        return self._time_mean(self._accuracy, duration_s)
+
+    def _time_mean(self, values: list[float], duration_s: float) -> float:
+        lasting_s = np.diff([*self._since_s, duration_s])
+        return fsum(lasting * value for lasting, value in zip(lasting_s, values, strict=True)) / duration_s
+
+
+class LatestEntry(Journal):
+    """A journal that keeps its latest entry alone; what the summary needs of the others goes to `planned`."""
+
+    def __init__(self, planned: Planned) -> None:
+        super().__init__()
+        self._planned = planned
+
+    def decided(self, entry: Entry) -> None:
+        """Keep a decision, and forget the one before."""
+        self._planned.decided(entry)
+        self.entries[:] = [entry]

@@ -1,0 +1,172 @@
+"""What the summary says of a run's requests and replicas: from its records, or without any as the run goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import fsum, prod
+
+import numpy as np
+
+from profiles import Pipeline
+from sim import balance, laws
+from sim.engines import Batches, Engine, Handover
+from sim.histogram import RELATIVE_ERROR, Histogram
+from sim.model import FloatArray, World
+from sim.records import COMPLETED, DROPPED, FAILED, UNFINISHED, Records
+from sim.tables import served_accuracy
+
+QUANTILES = (0.5, 0.95, 0.99)
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Counts of requests and sums over them.
+
+    `in_time` were completed within the SLA; of all completed, `within` were so before the trace's end, and of those
+    `good` in time. The sums are over completed requests. `quantiles_s` are those of `QUANTILES` of their latency, None
+    where there are none, each within `relative_error` of the exact one. `core_s` are the core-seconds of all replicas.
+    """
+
+    duration_s: float
+    requests: int
+    completed: int
+    dropped: int
+    failed: int
+    unfinished: int
+    in_time: int
+    within: int
+    good: int
+    latency_sum_s: float
+    quantiles_s: tuple[float, ...] | None
+    relative_error: float
+    accuracy_sum: float
+    core_s: float
+
+
+def totals_of(pipeline: Pipeline, records: Records, sla_s: float) -> Totals:
+    """The totals of a run whose records are all there."""
+    outcome, duration_s = records.outcome, records.duration_s
+    completed = outcome == COMPLETED
+    latency_s = (records.end_s - records.arrival_s)[completed]
+    in_time = latency_s <= sla_s
+    within = (records.end_s <= duration_s)[completed]
+    return Totals(
+        duration_s=duration_s,
+        requests=len(outcome),
+        completed=len(latency_s),
+        dropped=int(np.count_nonzero(outcome == DROPPED)),
+        failed=int(np.count_nonzero(outcome == FAILED)),
+        unfinished=int(np.count_nonzero(outcome == UNFINISHED)),
+        in_time=int(np.count_nonzero(in_time)),
+        within=int(np.count_nonzero(within)),
+        good=int(np.count_nonzero(in_time & within)),
+        latency_sum_s=fsum(latency_s),
+        quantiles_s=tuple(np.quantile(latency_s, QUANTILES).tolist()) if len(latency_s) else None,
+        relative_error=0.0,
+        accuracy_sum=fsum(served_accuracy(pipeline, records)[completed]),
+        core_s=_core_s(records),
+    )
+
+
+def _core_s(records: Records) -> float:
+    return sum(laws.replica_core_s(replicas, records) for replicas in records.replicas)
+
+
+class Totalling:
+    """Adds up a run as it is handed over.
+
+    Everything comes out as from the records but the quantiles, which have a relative error of up to `RELATIVE_ERROR`
+    (0.1 %), and the sum of latencies, which is added up in another order. A request takes one or two bytes: the
+    variants that have served it, as one number.
+    """
+
+    def __init__(self, pipeline: Pipeline, arrivals_s: FloatArray, world: World) -> None:
+        self._arrivals_s = arrivals_s
+        self._duration_s = world.duration_s
+        self._hop_s = world.hop_s
+        self._sla_s = pipeline.sla_s
+        self._accuracies = [[variant.accuracy for variant in stage.variants] for stage in pipeline.stages]
+        # Digits of a mixed radix, the first stage's the last; 0: not served there.
+        self._radixes = [1 + len(accuracies) for accuracies in self._accuracies]
+        self._served = np.zeros(len(arrivals_s), np.min_scalar_type(prod(self._radixes) - 1))
+        self._of_served = np.zeros(prod(self._radixes), dtype=np.int64)
+        self._stages = [balance.StageTotals() for _ in pipeline.stages]
+        self._open: list[Batches | None] = [None for _ in pipeline.stages]  # not yet at the next stage
+        self._histogram = Histogram()
+        self._latency_sums_s: list[float] = []
+        self._in_time = self._within = self._good = 0
+
+    def take(self, given: Handover) -> None:
+        """What has happened at a stage since the last time."""
+        position, fresh, total = given.stage, given.batches, self._stages[given.stage]
+        place = prod(self._radixes[:position])
+        digits = (place * (1 + given.variant)).astype(self._served.dtype)
+        self._served[fresh.requests] += np.repeat(digits, fresh.size)
+        total.dropped += len(given.drops.requests)
+        total.dropped_sum_s += float(given.drops.dropped_s.sum())
+        open_before = self._open[position]
+        batches = fresh if open_before is None else open_before.followed_by(fresh)
+        is_last = position + 1 == len(self._stages)
+        delivered_s = batches.finish_s if is_last else batches.finish_s + self._hop_s
+        delivered = delivered_s <= given.before_s
+        self._open[position] = batches.where(~delivered)
+        gone = batches.where(delivered)
+        total.delivered += len(gone.requests)
+        total.delivered_sum_s += float(np.sum(delivered_s[delivered] * gone.size))
+        self._finish(position, gone)
+        if is_last:
+            self._complete(gone)
+
+    def _finish(self, position: int, batches: Batches) -> None:
+        total = self._stages[position]
+        total.finished += len(batches.requests)
+        total.finished_sum_s += float(np.sum(batches.finish_s * batches.size))
+
+    def _complete(self, batches: Batches) -> None:
+        latency_s = np.repeat(batches.finish_s, batches.size)
+        within = latency_s <= self._duration_s
+        latency_s -= self._arrivals_s[batches.requests]
+        in_time = latency_s <= self._sla_s
+        self._in_time += int(np.count_nonzero(in_time))
+        self._within += int(np.count_nonzero(within))
+        self._good += int(np.count_nonzero(in_time & within))
+        self._latency_sums_s.append(float(latency_s.sum()))
+        self._histogram.add(latency_s)
+        self._of_served += np.bincount(self._served[batches.requests], minlength=len(self._of_served))
+
+    def totals(self, engine: Engine, records: Records) -> Totals:
+        """The totals of a run that has ended; LawError where they break a law. `records` hold all replicas."""
+        for position, batches in enumerate(self._open):
+            if batches is not None:
+                self._finish(position, batches.where(batches.finish_s <= engine.end_s))
+        balance.check(self._stages, records, engine)
+        completed = self._stages[-1].finished
+        dropped = sum(total.dropped for total in self._stages)
+        return Totals(
+            duration_s=self._duration_s,
+            requests=len(self._arrivals_s),
+            completed=completed,
+            dropped=dropped,
+            failed=0,
+            unfinished=len(self._arrivals_s) - completed - dropped,
+            in_time=self._in_time,
+            within=self._within,
+            good=self._good,
+            latency_sum_s=fsum(self._latency_sums_s),
+            quantiles_s=self._histogram.quantiles(QUANTILES),
+            relative_error=RELATIVE_ERROR,
+            accuracy_sum=self._accuracy_sum(),
+            core_s=_core_s(records),
+        )
+
+    def _accuracy_sum(self) -> float:
+        """The exact sum, rounded once, as `fsum` gives it."""
+        total = Fraction(0)
+        for served in np.flatnonzero(self._of_served).tolist():
+            accuracy, digits = 1.0, served
+            for radix, accuracies in zip(self._radixes, self._accuracies, strict=True):
+                digits, digit = divmod(digits, radix)
+                accuracy *= accuracies[digit - 1]
+            total += int(self._of_served[served]) * Fraction(accuracy)
+        return float(total)
