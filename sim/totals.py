@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
 from math import fsum, prod
@@ -77,8 +78,8 @@ class Totalling:
     """Adds up a run as it is handed over.
 
     Everything comes out as from the records but the quantiles, which have a relative error of up to `RELATIVE_ERROR`
-    (0.1 %), and the sum of latencies, which is added up in another order. A request takes one or two bytes: the
-    variants that have served it, as one number.
+    (0.1 %), and the sum of latencies, which is added up in another order. A request takes a byte, or as many as the
+    number takes that says which variants have served it.
     """
 
     def __init__(self, pipeline: Pipeline, arrivals_s: FloatArray, world: World) -> None:
@@ -90,7 +91,7 @@ class Totalling:
         # Digits of a mixed radix, the first stage's the last; 0: not served there.
         self._radixes = [1 + len(accuracies) for accuracies in self._accuracies]
         self._served = np.zeros(len(arrivals_s), np.min_scalar_type(prod(self._radixes) - 1))
-        self._of_served = np.zeros(prod(self._radixes), dtype=np.int64)
+        self._of_served: Counter[int] = Counter()  # completed requests by that number
         self._stages = [balance.StageTotals() for _ in pipeline.stages]
         self._open: list[Batches | None] = [None for _ in pipeline.stages]  # not yet at the next stage
         self._histogram = Histogram()
@@ -133,7 +134,8 @@ class Totalling:
         self._good += int(np.count_nonzero(in_time & within))
         self._latency_sums_s.append(float(latency_s.sum()))
         self._histogram.add(latency_s)
-        self._of_served += np.bincount(self._served[batches.requests], minlength=len(self._of_served))
+        served, counts = np.unique(self._served[batches.requests], return_counts=True)
+        self._of_served.update(dict(zip(served.tolist(), counts.tolist(), strict=True)))
 
     def totals(self, engine: Engine, records: Records) -> Totals:
         """The totals of a run that has ended; LawError where they break a law. `records` hold all replicas."""
@@ -163,10 +165,10 @@ class Totalling:
     def _accuracy_sum(self) -> float:
         """The exact sum, rounded once, as `fsum` gives it."""
         total = Fraction(0)
-        for served in np.flatnonzero(self._of_served).tolist():
+        for served, count in self._of_served.items():
             accuracy, digits = 1.0, served
             for radix, accuracies in zip(self._radixes, self._accuracies, strict=True):
                 digits, digit = divmod(digits, radix)
                 accuracy *= accuracies[digit - 1]
-            total += int(self._of_served[served]) * Fraction(accuracy)
+            total += count * Fraction(accuracy)
         return float(total)
