@@ -7,7 +7,7 @@ from math import isfinite
 
 from policies import checks
 from policies.interface import Configuration, Decision, PolicyError, StageConfiguration
-from policies.scale_only import lightest
+from policies.variants import lightest
 from profiles import Pipeline, Stage
 
 MOST_REPLICAS = 10_000

@@ -90,7 +90,10 @@ class Planner:
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The decision for this step. PolicyError: an infinite or negative forecast, a solver that cannot answer."""
-        forecast_rps = float(self.predictor.predict(observation))
+        return self.decide_for(float(self.predictor.predict(observation)), observation, memory)
+
+    def decide_for(self, forecast_rps: float, observation: Observation, memory: Memory) -> Decision:
+        """The decision for a forecast, whoever made it; as `decide`."""
         problem = self.problem(observation, forecast_rps)
         if problem is None:
             return self._hold(observation, memory)

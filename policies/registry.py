@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from policies import plugins
+from policies.hpa import Hpa
+from policies.inferline import InferLine
 from policies.interface import Policy, PolicyError, reads
 from policies.ipa import Ipa
+from policies.kpa import Kpa
+from policies.oracle import Oracle
+from policies.rate import Rate
 from policies.scale_only import ScaleOnly
 from policies.static import Static
 from policies.switch_only import SwitchOnly
@@ -19,6 +24,11 @@ POLICIES: Mapping[str, type[Any]] = {
     "ipa": Ipa,
     "scale-only": ScaleOnly,
     "switch-only": SwitchOnly,
+    "hpa": Hpa,
+    "kpa": Kpa,
+    "inferline": InferLine,
+    "rate": Rate,
+    "oracle": Oracle,
     "static": Static,
 }
 

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from policies import checks
-from policies.interface import PolicyError
 from policies.planner import Planner
+from policies.variants import explicit_variants, variants_argument
 
 if TYPE_CHECKING:
-    from profiles import Pipeline, Stage
+    from profiles import Pipeline
 
 
 class ScaleOnly(Planner):
@@ -36,7 +36,7 @@ class ScaleOnly(Planner):
         **planning: Any,
     ) -> None:
         super().__init__(pipeline, **planning)
-        self.variants = _explicit(pipeline, variants)
+        self.variants = explicit_variants(pipeline, variants)
         self.fixed = {
             "variants": {stage: (variant,) for stage, variant in self.variants.items()},
             "keep_variants": checks.flag("keep_variants", keep_variants),
@@ -51,33 +51,4 @@ class ScaleOnly(Planner):
     @staticmethod
     def from_argument(argument: str, pipeline: Pipeline) -> dict[str, Any]:
         """The parameters of `scale-only:low` or, a variant per stage, `:yolov5s,resnet50`."""
-        names = argument.split(",")
-        if argument in _named_choices(pipeline) or len(names) != len(pipeline.stages):
-            return {"variants": argument}
-        stages = [stage.name for stage in pipeline.stages]
-        return {"variants": dict(zip(stages, names, strict=True))}
-
-
-def lightest(stage: Stage) -> str:
-    """The variant of fewest base cores, of these the least accurate."""
-    return min(stage.variants, key=lambda variant: (variant.base_cores, variant.accuracy)).name
-
-
-def _named_choices(pipeline: Pipeline) -> dict[str, Mapping[str, str]]:
-    low = {stage.name: lightest(stage) for stage in pipeline.stages}
-    return {"low": low, **(pipeline.published.scale_only or {})}
-
-
-def _explicit(pipeline: Pipeline, variants: str | Mapping[str, str]) -> dict[str, str]:
-    """Stage -> variant, checked."""
-    stages = {stage.name: [v.name for v in stage.variants] for stage in pipeline.stages}
-    if isinstance(variants, str):
-        named = _named_choices(pipeline)
-        if variants not in named:
-            raise PolicyError(
-                f"variants={variants!r} is none of: {', '.join(named)}"
-                f"{checks.nearest(variants, named)}; or name one per stage: {', '.join(stages)}"
-            )
-        variants = named[variants]
-    given = checks.mapping("variants", variants, stages)
-    return {stage: checks.choice(f"variants of {stage}", variant, stages[stage]) for stage, variant in given.items()}
+        return variants_argument(argument, pipeline)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from policies import checks
 from policies.interface import Decision, Memory, Observation, PolicyError, StageConfiguration
 from policies.optimiser import Programme
-from policies.scale_only import lightest
 from policies.switch_only import replicas_argument
+from policies.variants import lightest, standing
 
 if TYPE_CHECKING:
     from profiles import Pipeline, Stage
@@ -104,10 +104,9 @@ class Static:
         for stage in self._pipeline.stages:
             failed = observation.stages[stage.name].failed_variants
             chosen = configuration[stage.name]
-            working = tuple(v for v in stage.variants if v.name not in failed)
-            if chosen.variant not in failed or not working:
+            other = stage.variant(standing(stage, chosen.variant, failed))
+            if other.name == chosen.variant:
                 continue
-            other = stage.variant(lightest(replace(stage, variants=working)))
             notes.append(f"{stage.name}: {chosen.variant} has failed to start")
             configuration[stage.name] = replace(
                 chosen,

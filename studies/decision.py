@@ -32,7 +32,7 @@ def explain(scenario: Scenario, load_rps: float) -> Explanation:
     if not isinstance(policy, Planner):
         raise ScenarioError(
             f"--policy {scenario.policy.name}: does not use the optimiser, so there is nothing to explain; "
-            "policies that do: ipa, scale-only, switch-only"
+            "policies that do: ipa, oracle, scale-only, switch-only"
         )
     return explain_problem(policy.problem_for(load_rps, scenario.limit_cores), solver=policy.solver)
 

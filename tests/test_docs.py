@@ -11,9 +11,10 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 from typing import Any, get_args
 
@@ -27,6 +28,9 @@ import profiles
 import traces
 from policies.planner import PLANNING_PARAMETERS
 from policies.predictors import PREDICTORS
+from policies.rate import MEASURED
+from policies.registry import POLICIES
+from policies.scaler import Scaler
 from profiles.yaml_file import read
 from studies import Run, Scenario, find, load, results, simulate
 from studies.cli import main
@@ -289,6 +293,34 @@ def test_every_file_and_every_key_of_the_manifest_is_documented(short_run: Run, 
 def test_every_parameter_of_a_planning_policy_is_documented() -> None:
     rows = table_rows("policies.md", "Parameters", "| parameter |")
     assert [named(row[0]) for row in rows] == list(PLANNING_PARAMETERS)
+
+
+def own_defaults(policy: type[Any], inherited: Collection[str] = ()) -> dict[str, str]:
+    """A policy's parameters and their defaults as the pages write them, without those of its base."""
+    parameters = signature(policy).parameters.values()
+    own = [each for each in parameters if each.kind is each.KEYWORD_ONLY and each.name not in inherited]
+    return {each.name: shown(each.default) for each in own}
+
+
+def documented_defaults(heading: str) -> dict[str, str]:
+    return {named(row[0]): row[1] for row in table_rows("policies.md", heading, "| parameter |")}
+
+
+def test_every_parameter_of_an_autoscaler_is_documented_with_its_default() -> None:
+    shared = own_defaults(Scaler)
+    assert documented_defaults("Autoscalers") == shared
+    for name in ("hpa", "kpa", "inferline"):
+        assert documented_defaults(name) == own_defaults(POLICIES[name], shared)
+    assert documented_defaults("Oracle") == own_defaults(POLICIES["oracle"])
+    rate = own_defaults(POLICIES["rate"], shared)
+    assert documented_defaults("rate") == {**rate, "predictor": "`reactive`, mean of 10 s"}
+    assert MEASURED == {"name": "reactive", "window_s": 10, "of": "mean"}
+
+
+def test_every_policy_is_documented() -> None:
+    rows = table_rows("policies.md", "Policies", "| policy |")
+    named_first = {named(row[0]).partition(":")[0] for row in rows}
+    assert named_first == {*POLICIES, "my.py"}
 
 
 def test_every_predictor_is_documented_with_its_defaults() -> None:

@@ -1,4 +1,4 @@
-"""The four policies on a pipeline whose right decisions can be found by hand."""
+"""IPA, scale-only, switch-only and static on a pipeline whose right decisions can be found by hand."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import profiles
 from policies.interface import Memory, PolicyError
 from policies.ipa import Ipa
 from policies.registry import create, describe
-from policies.scale_only import ScaleOnly, lightest
+from policies.scale_only import ScaleOnly
 from policies.static import Static
 from policies.switch_only import SwitchOnly
+from policies.variants import lightest
 from tests.tiny import SMALL_ONES, chosen, configuration, observation, published, two_by_two
 
 PIPELINE = two_by_two(published(accuracy="sum"))

@@ -95,13 +95,21 @@ def observation(
     future_rps: Sequence[float] | None = None,
     failed: Mapping[str, tuple[str, ...]] | None = None,
     queue_length: Mapping[str, int] | None = None,
+    time_s: float = 30.0,
+    busy: Mapping[str, float] | None = None,
+    replicas: Mapping[str, ReplicaCounts] | None = None,
+    nothing_runs: bool = False,
 ) -> Observation:
-    """What a policy sees at step 3, queues empty and all ready unless said otherwise."""
+    """What a policy sees at step 3, queues empty and all ready unless said otherwise.
+
+    `replicas`: stage -> those of its variant that exist, `busy`: stage -> busy fraction; `nothing_runs`: as before the
+    first request of a warm start.
+    """
     return Observation(
         pipeline="tiny",
         step=3,
         seed=0,
-        time_s=30.0,
+        time_s=time_s,
         load_rps=tuple(float(count) for count in load_rps),
         sample_age_s=0.0,
         limit_cores=limit_cores,
@@ -115,7 +123,10 @@ def observation(
                 failures=0,
                 queue_length=(queue_length or {}).get(name, 0),
                 in_service=0,
-                replicas={stage.variant: ReplicaCounts(ready=stage.replicas)},
+                replicas={}
+                if nothing_runs
+                else {stage.variant: (replicas or {}).get(name, ReplicaCounts(ready=stage.replicas))},
+                busy_fraction=(busy or {}).get(name),
                 failed_variants=(failed or {}).get(name, ()),
             )
             for name, stage in at_hand.items()

@@ -1,0 +1,146 @@
+"""Knative's autoscaler (KPA): replicas for the concurrency of the last minute, at once for that of a panic.
+
+Source: Knative Serving, pkg/autoscaler and "Additional autoscaling configuration" (knative.dev), with its defaults.
+Every tick (2 s there) and per stage, with the concurrency averaged over the stable window (60 s) and over the panic
+window (6 s), and the ready replicas R >= 1:
+
+    desired = ceil(average concurrency / (target concurrency x utilisation)),
+    kept within floor(R / max scale-down rate) and ceil(max scale-up rate x R)
+
+*Panic* begins when the panic window wants at least 200 % of the ready replicas (before the bounds), and ends when it
+has wanted less for a stable window. In panic the replicas are the most that either window has wanted since it began;
+they never fall. An autoscaler that starts with more than one replica ready starts in panic, so that they stay until
+there is a history to judge by.
+
+Concurrency is what is queued and in service at a stage. Knative scrapes it every second; here it is what each control
+step sees: an interval of 2 s (the tick) gives 30 and 3 values a window, 10 s only 6 and 1, so that a panic is then
+found late and begun by a single value. Left out: scaling to zero, the activator and its burst capacity, and the options
+that are off by default (scale-down delay, activation scale).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, floor
+from typing import TYPE_CHECKING, Any
+
+from policies import checks
+from policies.interface import Memory, Observation
+from policies.scaler import SCALER_PARAMETERS, Scaled, Scaler, Served, exists, recent_rps
+
+if TYPE_CHECKING:
+    from profiles import Pipeline
+
+OPENING_S = 10
+EPSILON = 1e-9
+
+Sample = tuple[float, float]
+"""When, and the concurrency then."""
+
+
+class Kpa(Scaler):
+    """Knative's autoscaler at fixed variants and batches; use it with an interval of 2 s.
+
+    `target_concurrency`: requests per replica, None for the stage's batch (a replica serves one batch at a time);
+    `utilisation`: the part of it aimed at; `panic_threshold`: wanted over ready replicas; the windows in seconds.
+    Further parameters: see `Scaler`. Before anything runs: the replicas that carry the mean of the last 10 s of load on
+    `utilisation` of their throughput. PolicyError: a value that cannot be.
+    """
+
+    further_parameters = SCALER_PARAMETERS
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        *,
+        target_concurrency: float | None = None,
+        utilisation: float = 0.7,
+        stable_window_s: float = 60.0,
+        panic_window_s: float = 6.0,
+        panic_threshold: float = 2.0,
+        max_scale_up_rate: float = 1000.0,
+        max_scale_down_rate: float = 2.0,
+        **scaler: Any,
+    ) -> None:
+        checks.known("parameter", scaler, SCALER_PARAMETERS)
+        super().__init__(pipeline, **scaler)
+        if target_concurrency is not None:
+            target_concurrency = checks.number("target_concurrency", target_concurrency, above=0)
+        self.target_concurrency = target_concurrency
+        self.utilisation = self.share = checks.number("utilisation", utilisation, above=0, at_most=1)
+        self.stable_window_s = checks.number("stable_window_s", stable_window_s, above=0)
+        self.panic_window_s = checks.number("panic_window_s", panic_window_s, above=0, at_most=self.stable_window_s)
+        self.panic_threshold = checks.number("panic_threshold", panic_threshold, above=1)
+        self.max_scale_up_rate = checks.number("max_scale_up_rate", max_scale_up_rate, above=1)
+        self.max_scale_down_rate = checks.number("max_scale_down_rate", max_scale_down_rate, above=1)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The effective parameters, JSON-able."""
+        own = (
+            "target_concurrency",
+            "utilisation",
+            "stable_window_s",
+            "panic_window_s",
+            "panic_threshold",
+            "max_scale_up_rate",
+            "max_scale_down_rate",
+        )
+        return {**{key: getattr(self, key) for key in own}, **super().parameters}
+
+    def scale(self, observation: Observation, memory: Memory, stages: Sequence[Served]) -> Scaled:
+        """The replicas for this tick. Memory, per stage: the samples of the stable window, and the panic or None."""
+        if not exists(stages):
+            replicas = self.sized(stages, recent_rps(observation, OPENING_S))
+            opening = zip(stages, replicas, strict=True)
+            return Scaled(replicas, {s.name: _begun(observation.time_s, count) for s, count in opening})
+        replicas, remembered = [], {}
+        for stage in stages:
+            known = memory.get(stage.name) or _begun(observation.time_s, stage.ready)
+            count, remembered[stage.name] = self._tick(observation.time_s, known, stage)
+            replicas.append(count)
+        panics = {name: known["panic"] for name, known in remembered.items() if known["panic"]}
+        notes = [f"{name}: panic, last exceeded at {panic['since_s']:g} s" for name, panic in panics.items()]
+        return Scaled(replicas, remembered, notes=notes)
+
+    def _tick(self, now_s: float, known: Memory, stage: Served) -> tuple[int, Memory]:
+        seen = [*known["samples"], (now_s, stage.seen.queue_length + stage.seen.in_service)]
+        samples = within(seen, now_s, self.stable_window_s)
+        ready = max(1, stage.ready)
+        target = self.utilisation * (stage.batch if self.target_concurrency is None else self.target_concurrency)
+        stable, urgent = (
+            ceil(_mean(within(samples, now_s, window_s)) / target - EPSILON)
+            for window_s in (self.stable_window_s, self.panic_window_s)
+        )
+        panic = self._panic(now_s, known["panic"], urgent / ready >= self.panic_threshold)
+        wanted = self._limited(stable, ready)
+        if panic is not None:
+            wanted = max(wanted, self._limited(urgent, ready), panic["most"])
+            panic = {**panic, "most": wanted}
+        return wanted, {"samples": samples, "panic": panic}
+
+    def _panic(self, now_s: float, panic: dict[str, Any] | None, over: bool) -> dict[str, Any] | None:
+        """The panic from now on: since when the threshold was last exceeded, and the most replicas in it."""
+        if over:
+            return {"since_s": now_s, "most": panic["most"] if panic else 0}
+        if panic is not None and now_s - panic["since_s"] > self.stable_window_s:
+            return None
+        return panic
+
+    def _limited(self, wanted: int, ready: int) -> int:
+        least, most = floor(ready / self.max_scale_down_rate), ceil(self.max_scale_up_rate * ready)
+        return min(max(wanted, least), most)
+
+
+def within(samples: Sequence[Sample], now_s: float, window_s: float) -> list[Sample]:
+    """The samples younger than the window."""
+    return [(time_s, value) for time_s, value in samples if now_s - time_s < window_s - EPSILON]
+
+
+def _begun(now_s: float, ready: int) -> dict[str, Any]:
+    """The memory of an autoscaler that starts now."""
+    return {"samples": [], "panic": {"since_s": now_s, "most": ready} if ready > 1 else None}
+
+
+def _mean(samples: Sequence[Sample]) -> float:
+    return sum(value for _, value in samples) / len(samples)

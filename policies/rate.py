@@ -1,0 +1,63 @@
+"""Rate: the replicas that the measured rate needs, with a margin. The simplest autoscaler that is of any use.
+
+    n = max(1, ceil(rate x (1 + margin) / h(batch)))
+
+per stage, where h is the profiled throughput of a replica: the capacity planning of every textbook (utilisation law,
+Jain, The Art of Computer Systems Performance Analysis, 1991, ch. 33), done again at every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from policies import checks
+from policies.interface import Memory, Observation, Predictor, reads
+from policies.optimiser.options import replicas_for
+from policies.predictors import create_predictor, describe_predictor
+from policies.scaler import SCALER_PARAMETERS, Scaled, Scaler, Served
+
+if TYPE_CHECKING:
+    from profiles import Pipeline
+
+MEASURED: Mapping[str, Any] = {"name": "reactive", "window_s": 10, "of": "mean"}
+
+
+class Rate(Scaler):
+    """Replicas for the measured rate.
+
+    `predictor`: what the rate is, by default the mean of the last 10 seconds; `margin`: the part added to it. Further
+    parameters: see `Scaler`. No rate (NaN) holds the replicas. PolicyError: a value that cannot be.
+    """
+
+    further_parameters = SCALER_PARAMETERS
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        *,
+        predictor: str | Mapping[str, Any] | Predictor = MEASURED,
+        margin: float = 0.2,
+        **scaler: Any,
+    ) -> None:
+        checks.known("parameter", scaler, SCALER_PARAMETERS)
+        super().__init__(pipeline, **scaler)
+        self.predictor = create_predictor(predictor)
+        self.reads = reads(self.predictor)
+        self.margin = checks.number("margin", margin, above=-1)
+        self.share = 1 / (1 + self.margin)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The effective parameters, JSON-able."""
+        return {"predictor": describe_predictor(self.predictor), "margin": self.margin, **super().parameters}
+
+    def scale(self, observation: Observation, memory: Memory, stages: Sequence[Served]) -> Scaled:
+        """The replicas for the rate. PolicyError: an infinite or negative forecast."""
+        rate_rps = float(self.predictor.predict(observation))
+        if rate_rps != rate_rps:
+            return Scaled([stage.replicas for stage in stages], memory)
+        rate_rps = checks.number("the predictor's forecast", rate_rps, at_least=0)
+        planned_rps = rate_rps * (1 + self.margin)
+        replicas = [replicas_for(planned_rps, stage.throughput_rps) for stage in stages]
+        return Scaled(replicas, memory, rate_rps, planned_rps)

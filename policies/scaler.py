@@ -1,0 +1,235 @@
+"""What Hpa, Kpa, InferLine and Rate share: variants that are given, batches too, and replicas that follow the load."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from policies import checks
+from policies.interface import (
+    Configuration,
+    Decision,
+    Memory,
+    Observation,
+    PolicyError,
+    StageConfiguration,
+    StageObservation,
+)
+from policies.optimiser import Programme
+from policies.optimiser.options import replicas_for
+from policies.optimiser.table import planned_batches
+from policies.variants import explicit_variants, standing, variants_argument
+
+if TYPE_CHECKING:
+    from profiles import Pipeline, Stage, Variant
+
+SCALER_PARAMETERS = ("variants", "batch", "min_replicas", "max_replicas")
+LARGEST = "largest"
+BATCHES_IN_SHARE = 2
+"""A request that just misses a batch waits for it and is in the next: two batches fit into a stage's share of the SLA
+(Nexus, SOSP 2019)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A stage as it is: the variant that serves it, the batch, what a replica sustains [rps], and what was observed."""
+
+    name: str
+    variant: Variant
+    batch: int
+    throughput_rps: float
+    seen: StageObservation
+
+    @property
+    def replicas(self) -> int:
+        """The desired replicas at present."""
+        return self.seen.configuration.replicas
+
+    @property
+    def ready(self) -> int:
+        """Ready replicas, of whatever variant."""
+        return sum(counts.ready for counts in self.seen.replicas.values())
+
+    @property
+    def starting(self) -> int:
+        """Replicas that are starting, of whatever variant."""
+        return sum(counts.starting for counts in self.seen.replicas.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """Replicas per stage, in order, and the memory to hand back; the load planned for where there is one."""
+
+    replicas: Sequence[int]
+    memory: Memory
+    forecast_rps: float | None = None
+    planned_load_rps: float | None = None
+    batches: Mapping[str, int] | None = None
+    shortfall: str = ""
+    """The rung of the decision, where this is not what was wanted."""
+    notes: Sequence[str] = ()
+
+
+class Scaler(ABC):
+    """A policy that changes replicas alone.
+
+    `variants`: a name of the pipeline's `published.scale_only` ("low", "high"), or stage -> variant; one that has
+    failed to start is replaced by the lightest that has not (rung "no-accuracy"). `batch`: a number for all stages,
+    stage -> number, or "largest": the largest power of two up to the pipeline's batch cap of which two fit into the
+    stage's share of the SLA (2 x p99 <= share), else 1. Replicas stay within `min_replicas` and `max_replicas`. The
+    batch timeout is the least of (batch - 1) / load, 1 s and half the drop limit, where load is what the replicas are
+    meant to carry: `share` x their throughput at the stage that carries least. Without a load sample the
+    configuration is held.
+
+    PolicyError: a name or number that cannot be.
+    """
+
+    reads: tuple[str, ...] = ()
+    share: float = 1.0
+    """The part of a replica's throughput that is meant to be used."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        *,
+        variants: str | Mapping[str, str] = "low",
+        batch: str | int | Mapping[str, int] = LARGEST,
+        min_replicas: int = 1,
+        max_replicas: int = 100,
+    ) -> None:
+        self._pipeline = pipeline
+        self._programme = Programme.published(pipeline)
+        self.variants = explicit_variants(pipeline, variants)
+        self.batch = self._batches(batch)
+        self.min_replicas = checks.integer("min_replicas", min_replicas)
+        self.max_replicas = checks.integer("max_replicas", max_replicas, at_least=min_replicas)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The effective parameters, JSON-able."""
+        return {key: getattr(self, key) for key in SCALER_PARAMETERS}
+
+    @staticmethod
+    def from_argument(argument: str, pipeline: Pipeline) -> dict[str, Any]:
+        """The parameters of `NAME:low` or, a variant per stage, `NAME:yolov5s,resnet50`."""
+        return variants_argument(argument, pipeline)
+
+    def decide(self, observation: Observation, memory: Memory) -> Decision:
+        """The decision for this step."""
+        if all(count != count for count in observation.load_rps):
+            return self._hold(observation, memory)
+        scaled = self.scale(observation, memory, self.served(observation))
+        return self._decision(observation, scaled)
+
+    @abstractmethod
+    def scale(self, observation: Observation, memory: Memory, stages: Sequence[Served]) -> Scaled:
+        """The replicas for this step; a pure function of the arguments. There is a load sample."""
+
+    def served(self, observation: Observation, batches: Mapping[str, int] | None = None) -> list[Served]:
+        """The stages as they are, with the policy's batches unless others are given."""
+        stages = []
+        for stage in self._pipeline.stages:
+            seen = observation.stages[stage.name]
+            variant = stage.variant(standing(stage, self.variants[stage.name], seen.failed_variants))
+            batch = min((batches or self.batch)[stage.name], variant.max_batch())
+            stages.append(Served(stage.name, variant, batch, self._throughput_rps(variant, batch), seen))
+        return stages
+
+    def sized(self, stages: Sequence[Served], load_rps: float) -> list[int]:
+        """The replicas that carry a load on `share` of their throughput, within the bounds."""
+        return [self.bounded(replicas_for(load_rps, self.share * stage.throughput_rps)) for stage in stages]
+
+    def bounded(self, replicas: int) -> int:
+        """Replicas within `min_replicas` and `max_replicas`."""
+        return max(self.min_replicas, min(replicas, self.max_replicas))
+
+    def carried_rps(self, stages: Sequence[Served], replicas: Sequence[int]) -> float:
+        """The load that replicas are meant to carry."""
+        return min(self.share * count * stage.throughput_rps for stage, count in zip(stages, replicas, strict=True))
+
+    def _decision(self, observation: Observation, scaled: Scaled) -> Decision:
+        stages = self.served(observation, scaled.batches)
+        replicas = [self.bounded(count) for count in scaled.replicas]
+        carried_rps = self.carried_rps(stages, replicas)
+        configuration = {
+            stage.name: StageConfiguration(
+                variant=stage.variant.name,
+                batch=stage.batch,
+                replicas=count,
+                batch_timeout_s=self._programme.batch_timeout_s(k, stage.batch, carried_rps),
+                cores=stage.variant.base_cores,
+            )
+            for k, (stage, count) in enumerate(zip(stages, replicas, strict=True))
+        }
+        failed = [stage.name for stage in stages if stage.variant.name != self.variants[stage.name]]
+        notes = [*scaled.notes, *(f"{name}: {self.variants[name]} has failed to start" for name in failed)]
+        cores = sum(stage.total_cores for stage in configuration.values())
+        limit = observation.limit_cores
+        within = limit is None or cores <= limit
+        if not within:
+            notes.append(f"takes {cores} cores; limit: {limit}")
+        return Decision(
+            configuration=configuration,
+            memory=scaled.memory,
+            forecast_rps=scaled.forecast_rps,
+            planned_load_rps=carried_rps if scaled.planned_load_rps is None else scaled.planned_load_rps,
+            objective=self._programme.score(configuration),
+            binding="none" if within else "cores",
+            rung="no-accuracy" if failed else scaled.shortfall or "optimal",
+            feasible=within and not failed and not scaled.shortfall,
+            notes=tuple(notes),
+        )
+
+    def _hold(self, observation: Observation, memory: Memory) -> Decision:
+        configuration: Configuration = observation.configuration
+        return Decision(
+            configuration=configuration,
+            memory=memory,
+            objective=self._programme.score(configuration),
+            binding="none",
+            rung="hold",
+            notes=("no load sample",),
+        )
+
+    def _throughput_rps(self, variant: Variant, batch: int) -> float:
+        return variant.throughput_rps(batch) * self._programme.throughput_share
+
+    def _batches(self, given: str | int | Mapping[str, int]) -> dict[str, int]:
+        """Stage -> batch, checked."""
+        stages = self._pipeline.stages
+        if isinstance(given, str):
+            checks.choice("batch", given, [LARGEST])
+            return {stage.name: self._largest(stage) for stage in stages}
+        if not isinstance(given, Mapping):
+            given = dict.fromkeys((stage.name for stage in stages), given)
+        sizes = checks.mapping("batch", given, [stage.name for stage in stages])
+        for stage in stages:
+            largest = stage.variant(self.variants[stage.name]).max_batch()
+            if checks.integer(f"batch of {stage.name}", sizes[stage.name]) > largest:
+                raise PolicyError(
+                    f"batch of {stage.name}={sizes[stage.name]} is above the largest profiled for "
+                    f"{self.variants[stage.name]}: {largest}"
+                )
+        return sizes
+
+    def _largest(self, stage: Stage) -> int:
+        variant = stage.variant(self.variants[stage.name])
+        fitting = [
+            batch
+            for batch in planned_batches(variant, self._programme.batch_cap)
+            if BATCHES_IN_SHARE * variant.p99_s(batch) <= stage.sla_s
+        ]
+        return max(fitting, default=1)
+
+
+def exists(stages: Sequence[Served]) -> bool:
+    """Whether any replica exists; none does before the first request of a warm start."""
+    return any(stage.seen.replicas for stage in stages)
+
+
+def recent_rps(observation: Observation, seconds: int) -> float:
+    """The mean of the last `seconds` samples of the load; there is at least one sample in the observation."""
+    samples = [count for count in observation.load_rps if count == count][-seconds:]
+    return sum(samples) / len(samples)

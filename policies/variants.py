@@ -1,0 +1,57 @@
+"""Variants by name: the lightest one, the choices a pipeline publishes, and what replaces a failed one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+from policies import checks
+from policies.interface import PolicyError
+
+if TYPE_CHECKING:
+    from profiles import Pipeline, Stage
+
+
+def explicit_variants(pipeline: Pipeline, variants: str | Mapping[str, str]) -> dict[str, str]:
+    """Stage -> variant, from a name or such a mapping.
+
+    A name is one of the pipeline's `published.scale_only` ("low", "high"; "low" is the lightest variants where the
+    pipeline names none). PolicyError: a name, stage or variant that is not there.
+    """
+    stages = {stage.name: [v.name for v in stage.variants] for stage in pipeline.stages}
+    if isinstance(variants, str):
+        named = _named_choices(pipeline)
+        if variants not in named:
+            raise PolicyError(
+                f"variants={variants!r} is none of: {', '.join(named)}"
+                f"{checks.nearest(variants, named)}; or name one per stage: {', '.join(stages)}"
+            )
+        variants = named[variants]
+    given = checks.mapping("variants", variants, stages)
+    return {stage: checks.choice(f"variants of {stage}", variant, stages[stage]) for stage, variant in given.items()}
+
+
+def variants_argument(argument: str, pipeline: Pipeline) -> dict[str, Any]:
+    """The parameter `variants` from "high" or, a variant per stage, "yolov5s,resnet50"."""
+    names = argument.split(",")
+    if argument in _named_choices(pipeline) or len(names) != len(pipeline.stages):
+        return {"variants": argument}
+    stages = [stage.name for stage in pipeline.stages]
+    return {"variants": dict(zip(stages, names, strict=True))}
+
+
+def lightest(stage: Stage, failed: Collection[str] = ()) -> str:
+    """The variant of fewest base cores, of these the least accurate; of those that have not failed, if any."""
+    working = [variant for variant in stage.variants if variant.name not in failed]
+    return min(working or stage.variants, key=lambda variant: (variant.base_cores, variant.accuracy)).name
+
+
+def standing(stage: Stage, wanted: str, failed: Collection[str]) -> str:
+    """The wanted variant; once it has failed to start, the lightest that has not, if any."""
+    every_one_failed = all(variant.name in failed for variant in stage.variants)
+    return wanted if wanted not in failed or every_one_failed else lightest(stage, failed)
+
+
+def _named_choices(pipeline: Pipeline) -> dict[str, Mapping[str, str]]:
+    low = {stage.name: lightest(stage) for stage in pipeline.stages}
+    return {"low": low, **(pipeline.published.scale_only or {})}
