@@ -24,7 +24,8 @@ class ScaleOnly(Planner):
     `variants`: a name of the pipeline's `published.scale_only` ("low", "high"; "low" is the
     lightest variants where the pipeline names none), or stage -> variant. They stand even if
     nothing with them is feasible, unless `keep_variants` is false; a variant that has failed to
-    start is replaced all the same. Further parameters: see `Planner`.
+    start is replaced all the same, by any other: `candidates` is empty unless it is given. Further
+    parameters: see `Planner`.
     """
 
     def __init__(
@@ -35,8 +36,11 @@ class ScaleOnly(Planner):
         keep_variants: bool = True,
         **planning: Any,
     ) -> None:
-        super().__init__(pipeline, **planning)
+        super().__init__(pipeline, **{"candidates": {}, **planning})
         self.variants = explicit_variants(pipeline, variants)
+        for stage in pipeline.stages:
+            names = [variant.name for variant in self.programme.candidates_of(stage)]
+            checks.choice(f"variants of {stage.name}", self.variants[stage.name], names)
         self.fixed = {
             "variants": {stage: (variant,) for stage, variant in self.variants.items()},
             "keep_variants": checks.flag("keep_variants", keep_variants),

@@ -161,12 +161,11 @@ class Pipeline:
     def __post_init__(self) -> None:
         _refuse_twins(self.name, "stage", (stage.name for stage in self.stages))
         wrong = published_problem(
-            self.published.scale_only,
-            self.published.switch_only_replicas,
+            self.published,
             {stage.name: [variant.name for variant in stage.variants] for stage in self.stages},
         )
         if wrong:
-            raise ProfileError(f"{self.name}: published.{'.'.join(wrong[0])}: {wrong[1]}")
+            raise ProfileError(f"{self.name}: published.{'.'.join(map(str, wrong[0]))}: {wrong[1]}")
 
     @property
     def sla_s(self) -> float:

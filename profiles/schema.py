@@ -47,6 +47,17 @@ class Interpolated(FileModel):
     law: Text
 
 
+class Calibrated(FileModel):
+    """Figures that were never published, chosen so that published results come out.
+
+    `against` says which results, `how` what was varied until they did.
+    """
+
+    kind: Literal["calibrated"]
+    against: Text
+    how: Text
+
+
 class Assumed(FileModel):
     """Figures that nobody measured and no law gives."""
 
@@ -54,7 +65,7 @@ class Assumed(FileModel):
     why: Text
 
 
-Origin = Annotated[Measured | Interpolated | Assumed, Field(discriminator="kind")]
+Origin = Annotated[Measured | Interpolated | Calibrated | Assumed, Field(discriminator="kind")]
 
 
 class Sources(FileModel):
@@ -231,11 +242,13 @@ class PublishedSection(FileModel):
     batch_cap: Count
     load_margin: Annotated[float, Field(ge=0, le=10)]
     throughput_share: Annotated[float, Field(gt=0, le=1)]
+    candidates: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(default_factory=dict)
     scale_only: dict[Slug, dict[str, str]] = Field(default_factory=dict)
     switch_only_replicas: dict[str, Count] = Field(default_factory=dict)
 
     def published(self) -> Published:
-        return Published(**self.model_dump())
+        candidates = {stage: tuple(variants) for stage, variants in self.candidates.items()}
+        return Published(**{**self.model_dump(), "candidates": candidates})
 
 
 class PipelineFile(FileModel):
@@ -256,8 +269,7 @@ class PipelineFile(FileModel):
         self._check_edges()
         self._check_provenance()
         wrong = published_problem(
-            self.published.scale_only,
-            self.published.switch_only_replicas,
+            self.published.published(),
             {stage.name: [variant.name for variant in stage.variants] for stage in self.stages},
         )
         if wrong:
@@ -313,12 +325,14 @@ class PipelineFile(FileModel):
         )
 
 
-def _provenance(origin: Measured | Interpolated | Assumed) -> Provenance:
+def _provenance(origin: Measured | Interpolated | Calibrated | Assumed) -> Provenance:
     match origin:
         case Measured():
             text = origin.source
         case Interpolated():
             text = origin.law
+        case Calibrated():
+            text = f"{origin.how.strip()}; calibrated against {origin.against}"
         case Assumed():
             text = origin.why
     return Provenance(origin.kind, " ".join(text.split()))

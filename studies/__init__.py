@@ -3,7 +3,7 @@
 scenario       one run as a validated value · loads: the trace it runs on · run: prepare and simulate
 results        runs on disk · comparison: many runs on all cores · intervals: means over seeds
 decision       one decision explained, a journal replayed · terminal: what commands print
-report/        the HTML report · examples/: policies and scenarios to start from
+report/        the HTML report · profile/: a pipeline's profiles, shown · examples/: to start from
 """
 
 from importlib import import_module

@@ -381,6 +381,35 @@ def convert(source: str, to: Path, window: str | None, scale: float | None, seed
     click.echo(str(traces.write(Load.given(source, window, scale, seed).trace(), to)))
 
 
+@main.group()
+def profile() -> None:
+    """Look at pipelines: variants, latencies, and where each number comes from."""
+
+
+@profile.command()
+@click.argument("pipeline", metavar="PIPELINE|FILE")
+@click.option("--stage", help="one of its stages [all]")
+@click.option("--to", type=click.Path(path_type=Path, dir_okay=False), help="an HTML file to write, with plots")
+@click.option("--json", "as_json", is_flag=True, help="print the profiles as JSON alone")
+def show(pipeline: str, stage: str | None, to: Path | None, as_json: bool) -> None:
+    """Accuracy, base cores, latency and throughput of every variant, and what of it is measured."""
+    import profiles
+    from studies import profile as shown
+    from studies import terminal
+
+    found = profiles.load(pipeline)
+    stages = found.stages if stage is None else (found.stage(stage),)
+    if to is not None:
+        from studies.profile import page
+        from studies.report import save
+
+        save(page.render(found, stages), to)
+    if as_json:
+        echo_json(shown.as_dict(found, stages))
+    else:
+        terminal.print_profiles(found, stages, to)
+
+
 def check_report(path: Path, out: Path | None = None, records: str = "all") -> None:
     """Raise ScenarioError, before anything is simulated, for a report that could not be written or drawn.
 

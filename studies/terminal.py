@@ -13,8 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from policies import ExplainedOption, Explanation, StageConfiguration
+from profiles import Pipeline, Stage
 from studies.decision import Replayed
 from studies.intervals import estimate
+from studies.profile import StageTable, notes
 from studies.results import RunData
 from studies.run import Run
 
@@ -214,6 +216,14 @@ def print_replay(replayed: Replayed) -> None:
             )
     if table.row_count:
         _out.print(table)
+
+
+def print_profiles(pipeline: Pipeline, stages: Sequence[Stage], page: Path | None) -> None:
+    """A table a stage, then where the numbers come from."""
+    for stage in stages:
+        _out.print(StageTable(pipeline, stage))
+    _out.print(notes(pipeline, stages))
+    _print_places(None, page)
 
 
 def print_figures(title: str, figures: Mapping[str, Any]) -> None:

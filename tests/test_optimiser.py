@@ -107,6 +107,27 @@ def test_the_answer_is_that_of_enumeration_in_objective_and_decision(problem: Pr
         assert solution.rung == "most-throughput"
 
 
+@quick
+@given(problems(), st.data())
+def test_with_candidates_the_other_variants_might_as_well_not_be_there(problem: Problem, data: st.DataObject) -> None:
+    made = problem.programme.pipeline
+    candidates = {
+        stage.name: data.draw(st.lists(st.sampled_from([v.name for v in stage.variants]), min_size=1, unique=True))
+        for stage in made.stages
+    }
+    fewer = replace(
+        made,
+        stages=tuple(
+            replace(stage, variants=tuple(v for v in stage.variants if v.name in candidates[stage.name]))
+            for stage in made.stages
+        ),
+    )
+    free = replace(problem, variants=None)
+    limited = solve(replace(free, programme=replace(problem.programme, candidates=candidates)))
+    alone = solve(replace(free, programme=replace(problem.programme, pipeline=fewer)))
+    assert limited == alone
+
+
 def bare_options(random: Random) -> list[StageOptions]:
     """Two to four stages of up to five options with any figures; no two sums of losses are equal."""
     return [
@@ -332,6 +353,29 @@ def test_ranks_are_equally_spaced_and_lifted_to_the_floor() -> None:
     scored = Programme(made, accuracy_scale="rank", accuracy_floor=0.05)
     accuracies = [scored.score(configuration(a=(name, 1, 1, 1)))["accuracy"] for name in ("v0.1", "v0.2", "v0.9")]
     assert accuracies == [0.05, 0.5, 1.0]
+
+
+def test_ranks_are_among_the_candidates() -> None:
+    """Of 0.2 and 0.9 alone, 0.2 ranks 0; 0.5, should it still serve, reaches 0.2, and 0.1 nothing."""
+    made = pipeline([variant(f"v{a}", a, 1, {1: 0.1}) for a in (0.2, 0.1, 0.9, 0.5)])
+    scored = Programme(made, accuracy_scale="rank", candidates={"a": ["v0.2", "v0.9"]})
+    of = {name: scored.score(configuration(a=(name, 1, 1, 1)))["accuracy"] for name in ("v0.1", "v0.2", "v0.5", "v0.9")}
+    assert of == {"v0.1": 0.0, "v0.2": 0.0, "v0.5": 0.0, "v0.9": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("candidates", "answer"),
+    [
+        ({"b": ["v"]}, "unknown stage in candidates 'b'"),
+        ({"a": ["smal"]}, "unknown variant of a in candidates 'smal' \\(did you mean 'small'\\?\\); allowed: small"),
+        ({"a": []}, "candidates of a must be a list of variants: small"),
+        ({"a": "small"}, "candidates of a must be a list of variants: small"),
+        (["small"], "must map stages to variants; stages: a"),
+    ],
+)
+def test_candidates_are_checked(candidates: Any, answer: str) -> None:
+    with pytest.raises(PolicyError, match=answer):
+        Programme(pipeline([variant("small", 0.4, 1, {1: 0.1})]), candidates=candidates)
 
 
 def test_an_only_variant_ranks_one() -> None:

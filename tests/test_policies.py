@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from math import nan
 
 import pytest
 
 import profiles
-from policies.interface import Memory, PolicyError
+from policies.interface import Memory, Policy, PolicyError
 from policies.ipa import Ipa
 from policies.registry import create, describe
 from policies.scale_only import ScaleOnly
@@ -104,6 +105,21 @@ def test_scale_only_keeps_its_variants_whatever_happens_unless_told() -> None:
     assert (chosen(kept.configuration), kept.rung, kept.feasible) == (LARGE_ONES, "sla-excess", False)
     told = ScaleOnly(PIPELINE, variants="high", sla_s=0.3, keep_variants=False)
     assert told.decide(seen, NOTHING).rung == "no-accuracy"
+
+
+def test_published_candidates_limit_ipa_and_not_the_variants_of_scale_only() -> None:
+    """At 4 rps one replica of large (5 rps) will do and is the more accurate, but small is the only candidate of a."""
+    limited = replace(PIPELINE, published=replace(PIPELINE.published, candidates={"a": ("small",)}))
+    seen = observation([4] * 40)
+
+    def variants_of(policy: Policy) -> list[str]:
+        return [stage.variant for stage in policy.decide(seen, NOTHING).configuration.values()]
+
+    assert variants_of(Ipa(limited)) == ["small", "large"]
+    assert variants_of(Ipa(limited, candidates={})) == ["large", "large"]
+    assert variants_of(ScaleOnly(limited, variants="high")) == ["large", "large"]
+    with pytest.raises(PolicyError, match="variants of a='large' is none of: small"):
+        ScaleOnly(limited, variants="high", candidates={"a": ["small"]})
 
 
 def test_low_is_the_lightest_where_nothing_is_published() -> None:

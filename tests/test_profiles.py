@@ -367,7 +367,8 @@ def test_a_wrong_variant_is_answered_by_line(
             "kind: assumed",
             "kind: asumed",
             (
-                "7: provenance.guess: 'kind' should be measured or interpolated or assumed; "
+                "7: provenance.guess: 'kind' should be measured or interpolated or calibrated or "
+                "assumed; "
                 "given 'asumed'; did you mean 'assumed'?"
             ),
         ),
@@ -388,6 +389,21 @@ def test_a_wrong_variant_is_answered_by_line(
             "published:",
             "published:\n  switch_only_replicas: {ony: 3}",
             "25: published.switch_only_replicas.ony: no stage is called 'ony'; did you mean 'onl",
+        ),
+        (
+            "published:",
+            "published:\n  candidates: {ony: [small]}",
+            "25: published.candidates.ony: no stage is called 'ony'; did you mean 'only'",
+        ),
+        (
+            "published:",
+            "published:\n  candidates: {only: [small, smal]}",
+            "25: published.candidates.only[1]: only has no variant 'smal'; did you mean 'small'?",
+        ),
+        (
+            "published:",
+            "published:\n  candidates: {only: []}",
+            "25: published.candidates.only: ",
         ),
         ("kind: pipeline", "kind: scenario", "2: kind: should be 'pipeline'; given 'scenario'"),
         ("version: 1", "version: 2", "1: schema_version: should be 1; given 2"),

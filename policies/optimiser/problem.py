@@ -22,7 +22,7 @@ from policies.interface import Configuration, PolicyError
 from policies.optimiser.table import Table, tabulate
 
 if TYPE_CHECKING:
-    from profiles import Pipeline
+    from profiles import Pipeline, Stage, Variant
 
 ACCURACIES = ("product", "sum", "average")
 SCALES = ("raw", "rank")
@@ -37,7 +37,8 @@ class Programme:
 
     `accuracy` says how the stages' accuracies combine and `accuracy_scale` what they are: raw
     fractions, or ranks (lowest variant 0, highest 1, equally spaced; an only variant 1), each
-    lifted to at least `accuracy_floor`. Batches are the profiled powers of two up to `batch_cap`.
+    lifted to at least `accuracy_floor`. `candidates` (stage -> variants; a missing stage: all) are
+    the variants to choose from, and the ranks are among them. Batches are the profiled powers of two up to `batch_cap`.
     The plan uses `throughput_share` of the profiled throughput and the `statistic` of the latency.
     None for `sla_s`: the pipeline's; for `drop_limits_s` (one per stage): 2 x SLA at the first
     stage, the SLA at later ones. `published_queue_defect` reproduces the published code, whose
@@ -54,6 +55,7 @@ class Programme:
     accuracy: str = "product"
     accuracy_scale: str = "raw"
     accuracy_floor: float = 0.0
+    candidates: Mapping[str, Collection[str]] = field(default_factory=dict, hash=False)
     batch_cap: int = 64
     sla_s: float | None = None
     statistic: str = "p99"
@@ -73,6 +75,7 @@ class Programme:
         checks.integer("max_replicas", self.max_replicas)
         checks.number("throughput_share", self.throughput_share, above=0, at_most=1)
         checks.flag("published_queue_defect", self.published_queue_defect)
+        self._set("candidates", self._checked_candidates())
         if self.sla_s is not None:
             checks.number("sla_s", self.sla_s, above=0)
         if self.drop_limits_s is not None:
@@ -84,6 +87,11 @@ class Programme:
         checks.known("parameter", changes, PROGRAMME_PARAMETERS)
         own = {key: getattr(pipeline.published, key) for key in _PUBLISHED}
         return cls(pipeline, **{**own, **changes})
+
+    def candidates_of(self, stage: Stage) -> tuple[Variant, ...]:
+        """The variants of a stage to choose from, in the pipeline's order."""
+        names = self.candidates.get(stage.name)
+        return tuple(variant for variant in stage.variants if names is None or variant.name in names)
 
     @property
     def target_s(self) -> float:
@@ -125,6 +133,18 @@ class Programme:
         fill_s = (batch - 1) / planned_rps if planned_rps > 0 else math.inf
         return min(fill_s, LONGEST_TIMEOUT_S, self.drop_limits[stage] / 2)
 
+    def _checked_candidates(self) -> dict[str, tuple[str, ...]]:
+        stages = {stage.name: [variant.name for variant in stage.variants] for stage in self.pipeline.stages}
+        given = {} if self.candidates is None else self.candidates
+        if not isinstance(given, Mapping):
+            raise PolicyError(f"candidates={given!r} must map stages to variants; stages: {', '.join(stages)}")
+        checks.known("stage in candidates", given, stages)
+        for stage, names in given.items():
+            if isinstance(names, str) or not isinstance(names, Collection) or not names:
+                raise PolicyError(f"candidates of {stage} must be a list of variants: {', '.join(stages[stage])}")
+            checks.known(f"variant of {stage} in candidates", names, stages[stage])
+        return {stage: tuple(names) for stage, names in given.items()}
+
     def _checked_drop_limits(self) -> tuple[float, ...]:
         stages = len(self.pipeline.stages)
         given = self.drop_limits_s
@@ -144,6 +164,7 @@ _PUBLISHED = (
     "accuracy",
     "accuracy_scale",
     "accuracy_floor",
+    "candidates",
     "batch_cap",
     "throughput_share",
 )

@@ -15,6 +15,7 @@ product accuracy the loss leaves the accuracy out: a configuration's order is th
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from policies.optimiser.problem import Programme
-    from profiles import Stage
+    from profiles import Stage, Variant
 
 NS = 1_000_000_000
 CORES_BITS, BATCH_BITS, CHANGED_BITS = 48, 32, 12
@@ -124,15 +125,20 @@ def scales(programme: Programme, order_bits: int) -> Scales:
 def accuracy_terms(stage: Stage, programme: Programme) -> dict[str, Fraction]:
     """Variant -> its accuracy as the programme counts it: raw or rank, lifted to the floor."""
     if programme.accuracy_scale == "rank":
-        terms = accuracy_ranks(stage)
+        terms = accuracy_ranks(stage, programme.candidates_of(stage))
     else:
         terms = {v.name: Fraction(round(v.accuracy * NS), NS) for v in stage.variants}
     floor = Fraction(round(programme.accuracy_floor * NS), NS)
     return {name: max(floor, term) for name, term in terms.items()}
 
 
-def accuracy_ranks(stage: Stage) -> dict[str, Fraction]:
-    """Variant -> rank of its accuracy: lowest 0 to highest 1, equal ones alike, an only one 1."""
-    levels = sorted({variant.accuracy for variant in stage.variants})
+def accuracy_ranks(stage: Stage, candidates: Sequence[Variant]) -> dict[str, Fraction]:
+    """Variant -> rank of its accuracy: lowest 0 to highest 1, equal ones alike, an only one 1.
+
+    Ranks are among the candidates; another variant, which may still be serving, has the rank of the
+    best candidate that it reaches, or the lowest.
+    """
+    levels = sorted({variant.accuracy for variant in candidates})
     top = len(levels) - 1
-    return {v.name: Fraction(levels.index(v.accuracy), top) if top else Fraction(1) for v in stage.variants}
+    place = {v.name: max(bisect_right(levels, v.accuracy) - 1, 0) for v in stage.variants}
+    return {name: Fraction(at, top) if top else Fraction(1) for name, at in place.items()}

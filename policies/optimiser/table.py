@@ -70,7 +70,8 @@ class Table:
 def tabulate(programme: Programme) -> Table:
     """The table of a programme."""
     stages = programme.pipeline.stages
-    sizes = [[planned_batches(v, programme.batch_cap) for v in s.variants] for s in stages]
+    candidates = [programme.candidates_of(stage) for stage in stages]
+    sizes = [[planned_batches(v, programme.batch_cap) for v in variants] for variants in candidates]
     order_bits = [sum(map(len, each)).bit_length() for each in sizes]
     scale = scales(programme, sum(order_bits))
     distinct = [tuple(sorted(set().union(*each))) for each in sizes]
@@ -78,13 +79,13 @@ def tabulate(programme: Programme) -> Table:
     for k, stage in enumerate(stages):
         place = sum(order_bits[k + 1 :])
         pairs = [
-            (variant, batch) for variant, batches in zip(stage.variants, sizes[k], strict=True) for batch in batches
+            (variant, batch) for variant, batches in zip(candidates[k], sizes[k], strict=True) for batch in batches
         ]
         rows = tuple(
             _row(variant, batch, programme, scale, scale.terms[k][variant.name], i << place)
             for i, (variant, batch) in enumerate(pairs)
         )
-        smallest = {v.name: batches[0] for v, batches in zip(stage.variants, sizes[k], strict=True)}
+        smallest = {v.name: batches[0] for v, batches in zip(candidates[k], sizes[k], strict=True)}
         idle = tuple(row for row in rows if row.batch == smallest[row.variant])
         tables.append(StageTable(stage.name, tuple(smallest), distinct[k], rows, idle))
     used = len(set().union(*distinct))
@@ -94,7 +95,7 @@ def tabulate(programme: Programme) -> Table:
         scales=scale,
         # Every stage's latency is rounded to a nanosecond: one is forgiven per stage.
         sla_ns=round(programme.target_s * NS) + len(stages),
-        published_wait_ns=tuple(-len(s.variants) * (used - 1) * NS for s in stages),
+        published_wait_ns=tuple(-len(variants) * (used - 1) * NS for variants in candidates),
     )
 
 

@@ -30,20 +30,38 @@ def render(runs: Sequence[RunData], title: str, facts: Mapping[str, str] | None 
     not installed.
     """
     groups = by_policy(runs)
-    return _PAGE.format(
-        title=escape(title),
-        style=files("studies.report").joinpath("page.css").read_text(encoding="utf-8"),
-        plotly=_plotly_js(),
-        subtitle=_subtitle(groups),
-        headline=f'<p class="muted">{reading(groups)}</p>\n{table(groups)}{comparisons(groups)}',
-        sections="".join(map(_section, plots(groups))),
-        facts=_facts(groups, facts or {}),
+    headline = f'<p class="muted">{reading(groups)}</p>\n{table(groups)}{comparisons(groups)}'
+    return document(
+        title,
+        _subtitle(groups),
+        f"<section>\n<h2>Headline</h2>\n{headline}</section>\n"
+        f"{''.join(map(_section, plots(groups)))}<details>\n<summary>What was run</summary>\n"
+        f"<dl>\n{_facts(groups, facts or {})}</dl>\n</details>\n",
     )
 
 
 def write(runs: Sequence[RunData], title: str, path: Path, facts: Mapping[str, str] | None = None) -> None:
     """Write the page of `render` to a file, whole or not at all; raises as `render` does, and for an unusable path."""
-    page = render(runs, title, facts).encode()
+    save(render(runs, title, facts), path)
+
+
+def document(title: str, subtitle: str, body: str) -> str:
+    """An HTML document of ours, with our style and plotly.js in it; `subtitle` and `body` are HTML.
+
+    Raises ScenarioError where plotly is not installed.
+    """
+    return _PAGE.format(
+        title=escape(title),
+        style=files("studies.report").joinpath("page.css").read_text(encoding="utf-8"),
+        plotly=_plotly_js(),
+        subtitle=subtitle,
+        body=body,
+    )
+
+
+def save(document: str, path: Path) -> None:
+    """Write a document to a file, whole or not at all; ScenarioError for an unusable path."""
+    page = document.encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as part:
@@ -150,14 +168,6 @@ _PAGE = """<!DOCTYPE html>
 <h1>{title}</h1>
 <p>{subtitle}</p>
 </header>
-<section>
-<h2>Headline</h2>
-{headline}</section>
-{sections}<details>
-<summary>What was run</summary>
-<dl>
-{facts}</dl>
-</details>
-</body>
+{body}</body>
 </html>
 """

@@ -1,0 +1,88 @@
+"""The numbers of a profile, and the marks that say where each comes from: the same in the terminal and on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from profiles import Figure, Pipeline, Stage
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How a kind of provenance is shown: a sign in text, and plotly's name of a symbol like it."""
+
+    sign: str
+    symbol: str
+
+
+MARKS: Mapping[str, Mark] = {
+    "measured": Mark("●", "circle"),
+    "interpolated": Mark("◇", "diamond-open"),
+    "calibrated": Mark("★", "star"),
+    "assumed": Mark("✕", "x-thin-open"),
+}
+"""Kind of provenance -> its mark; shapes, so that they are told apart without colours."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One of a figure's three numbers, and the provenance key it comes from."""
+
+    label: str
+    title: str
+    value: Callable[[Figure], float]
+    source: Callable[[Figure], str]
+    is_latency: bool = True
+
+
+QUANTITIES = (
+    Quantity("mean s", "Mean latency of a batch (s)", lambda f: f.mean_s, lambda f: f.mean_from),
+    Quantity("p99 s", "p99 latency of a batch (s)", lambda f: f.p99_s, lambda f: f.p99_from),
+    Quantity(
+        "rps",
+        "Throughput of a replica (requests/s)",
+        lambda f: f.throughput_rps,
+        lambda f: f.throughput_from,
+        is_latency=False,
+    ),
+)
+
+
+def counts(pipeline: Pipeline, stages: Sequence[Stage]) -> dict[str, int]:
+    """Kind of provenance -> how many of the stages' numbers (mean, p99, throughput) are of it."""
+    kinds = [pipeline.provenance[source].kind for source in _number_sources(stages)]
+    return {kind: kinds.count(kind) for kind in MARKS}
+
+
+def sources(pipeline: Pipeline, stages: Sequence[Stage]) -> list[str]:
+    """The provenance keys of all that the stages' profiles hold, by kind, in the file's order."""
+    used = set(_number_sources(stages))
+    used |= {source for stage in stages for v in stage.variants for source in (v.accuracy_from, v.start_up_from)}
+    return [key for kind in MARKS for key, origin in pipeline.provenance.items() if key in used and origin.kind == kind]
+
+
+def pins(stages: Sequence[Stage]) -> dict[str, str]:
+    """What was pinned in place of the rule's value, and why."""
+    found = {}
+    for stage in stages:
+        if stage.sla_why:
+            found[f"SLA of {stage.name}"] = stage.sla_why
+        for variant in stage.variants:
+            if variant.base_cores_why:
+                found[f"base cores of {variant.name}"] = variant.base_cores_why
+    return found
+
+
+def sla_sum(pipeline: Pipeline) -> str:
+    """The end-to-end SLA as the sum it is: `4.62 + 2.27 = 6.89 s`."""
+    parts = " + ".join(f"{stage.sla_s:.4g}" for stage in pipeline.stages)
+    return f"{parts} = {pipeline.sla_s:.4g} s" if len(pipeline.stages) > 1 else f"{parts} s"
+
+
+def _number_sources(stages: Sequence[Stage]) -> Iterator[str]:
+    for stage in stages:
+        for variant in stage.variants:
+            for figure in variant.figures:
+                for quantity in QUANTITIES:
+                    yield quantity.source(figure)

@@ -1,0 +1,90 @@
+"""A pipeline's profiles as one HTML page: tables, plots, and where each number comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+
+from profiles import Pipeline, Stage, Variant
+from studies.profile.numbers import MARKS, counts, pins, sla_sum, sources
+from studies.profile.plots import VIEWS, colours, plot
+from studies.report import document
+from studies.report.plots import SLA_COLOUR
+
+
+def render(pipeline: Pipeline, stages: Sequence[Stage]) -> str:
+    """The page for some stages of a pipeline; the same pipeline gives the same page, byte for byte.
+
+    Raises ScenarioError where plotly is not installed.
+    """
+    subtitle = f"{escape(pipeline.description)}<br>SLA, end to end: {sla_sum(pipeline)}"
+    sections = "".join(_section(pipeline, stage) for stage in stages)
+    return document(f"Pipeline {pipeline.name}: profiles", subtitle, sections + _sources(pipeline, stages))
+
+
+def _section(pipeline: Pipeline, stage: Stage) -> str:
+    pinned = f"pinned; the rule gives {stage.sla_rule_s:.4g} s" if stage.sla_why else "by the rule"
+    task = stage.task[:1].upper() + stage.task[1:]
+    reading = (
+        f"{escape(task)}. Accuracy is {escape(stage.accuracy_metric)}. SLA of the stage: "
+        f"{stage.sla_s:.4g} s ({pinned}). Base cores carry {stage.threshold_rps:g} rps."
+    )
+    plots = "".join(f"<div>{plot(pipeline, stage, view).html()}</div>\n" for view in VIEWS)
+    return (
+        f'<section class="long">\n<h2>{escape(stage.name)}</h2>\n<p class="muted">{reading}</p>\n{_table(stage)}'
+        f'<p class="key">{_key(stage)}</p>\n<div class="pair">\n{plots}</div>\n{_list(pins([stage]))}</section>\n'
+    )
+
+
+def _key(stage: Stage) -> str:
+    """What the colours, markers and lines of the plots stand for."""
+    named = zip(stage.variants, colours(stage), strict=True)
+    return "".join(
+        [
+            *(f'<span><i style="background:{colour}"></i>{escape(variant.name)}</span>' for variant, colour in named),
+            *(f"<span>{mark.sign} {kind}</span>" for kind, mark in MARKS.items()),
+            f'<span><b style="color:{SLA_COLOUR}">- - -</b> SLA of the stage</span>',
+        ]
+    )
+
+
+def _table(stage: Stage) -> str:
+    """The variants at their base cores."""
+    large = min(variant.max_batch() for variant in stage.variants)
+    numbers = ("mean, batch 1", "p99, batch 1", "rps, batch 1", f"rps, batch {large}")
+    titles = ("variant", "accuracy", "base cores", "start-up", *numbers)
+    head = "".join(f"<th>{title}</th>" for title in titles)
+    rows = "".join(_row(stage, variant, large) for variant in stage.variants)
+    return f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n'
+
+
+def _row(stage: Stage, variant: Variant, large: int) -> str:
+    rule = stage.base_cores_rule(variant.name) or "none"
+    cells = (
+        escape(variant.name),
+        f"{100 * variant.accuracy:.2f}",
+        f"{variant.base_cores}" + (f"<small>pinned; rule: {rule}</small>" if variant.base_cores_why else ""),
+        f"{variant.start_up_s:g} s",
+        f"{variant.mean_s(1):.3f} s",
+        f"{variant.p99_s(1):.3f} s",
+        f"{variant.throughput_rps(1):.2f}",
+        f"{variant.throughput_rps(large):.2f}",
+    )
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>\n"
+
+
+def _sources(pipeline: Pipeline, stages: Sequence[Stage]) -> str:
+    total = counts(pipeline, stages)
+    shares = ", ".join(f"{count} {kind}" for kind, count in total.items() if count)
+    origins = {key: pipeline.provenance[key] for key in sources(pipeline, stages)}
+    listed = {f"{MARKS[origin.kind].sign} {key}": f"{origin.kind}: {origin.text}" for key, origin in origins.items()}
+    return (
+        '<section class="long">\n<h2>Where the numbers come from</h2>\n'
+        f'<p class="muted">Of the {sum(total.values())} latencies and throughputs of these profiles: {shares}.</p>\n'
+        f"{_list(listed)}</section>\n"
+    )
+
+
+def _list(texts: Mapping[str, str]) -> str:
+    entries: Iterable[str] = (f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>\n" for name, text in texts.items())
+    return f"<dl>\n{''.join(entries)}</dl>\n" if texts else ""

@@ -1,0 +1,103 @@
+"""A pipeline's profiles in the terminal: a table a stage, and the same as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from profiles import Figure, Pipeline, Stage, Variant
+from studies.profile.numbers import MARKS, QUANTITIES, Quantity, counts, pins, sla_sum, sources
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+_WIDE = 100
+"""Columns of a terminal that has room for every batch size."""
+
+
+@dataclass(frozen=True)
+class StageTable:
+    """A stage's variants at their base cores over the batch sizes, as `rich` prints it in the room there is."""
+
+    pipeline: Pipeline
+    stage: Stage
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        stage = self.stage
+        batches = sorted({batch for variant in stage.variants for batch in variant.batches()})
+        if options.max_width < _WIDE and len(batches) > 3:
+            batches = [batches[0], batches[len(batches) // 2], batches[-1]]
+        title = f"{stage.name}: {stage.task}\nSLA {stage.sla_s:.4g} s, accuracy: {stage.accuracy_metric}"
+        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+        table.add_column("variant", no_wrap=True)
+        for name in ("batch", *map(str, batches)):
+            table.add_column(name, justify="right", no_wrap=True)
+        for variant in stage.variants:
+            for cells in self._rows(variant, batches):
+                table.add_row(*cells)
+            table.add_section()
+        yield table
+
+    def _rows(self, variant: Variant, batches: Sequence[int]) -> Iterator[list[str]]:
+        """A line a quantity, beside the variant's own facts."""
+        cores = "core" if variant.base_cores == 1 else "cores"
+        facts = (
+            variant.name,
+            f"accuracy {100 * variant.accuracy:.2f}{self._sign(variant.accuracy_from)}",
+            f"{variant.base_cores} {cores}, starts in {variant.start_up_s:g} s{self._sign(variant.start_up_from)}",
+        )
+        figures = {figure.batch: figure for figure in variant.figures if figure.cores == variant.base_cores}
+        for fact, quantity in zip(facts, QUANTITIES, strict=True):
+            found = [figures.get(batch) for batch in batches]
+            yield [fact, quantity.label, *(self._cell(quantity, figure) if figure else "" for figure in found)]
+
+    def _cell(self, quantity: Quantity, figure: Figure) -> str:
+        return f"{quantity.value(figure):#.3g}".rstrip(".") + self._sign(quantity.source(figure))
+
+    def _sign(self, source: str) -> str:
+        """The mark of a provenance key; a pipeline made in code may have none."""
+        origin = self.pipeline.provenance.get(source)
+        return MARKS[origin.kind].sign if origin else ""
+
+
+def notes(pipeline: Pipeline, stages: Sequence[Stage]) -> Table:
+    """What stands beneath the tables: the SLA, the marks, what is pinned and why, where the numbers come from."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
+    total = counts(pipeline, stages)
+    table.add_row("SLA, end to end", sla_sum(pipeline))
+    shares = (f"{MARKS[kind].sign} {count} {kind}" for kind, count in total.items() if count)
+    table.add_row(f"{sum(total.values())} numbers", ", ".join(shares))
+    for what, why in pins(stages).items():
+        table.add_row(what, why)
+    for key in sources(pipeline, stages):
+        origin = pipeline.provenance[key]
+        table.add_row(f"{MARKS[origin.kind].sign} {key}", origin.text)
+    return table
+
+
+def as_dict(pipeline: Pipeline, stages: Sequence[Stage]) -> dict[str, Any]:
+    """The profiles of some stages of a pipeline, JSON-able, with the rules' values beside the ones in force."""
+    return {
+        "pipeline": pipeline.name,
+        "description": pipeline.description,
+        "sla_s": pipeline.sla_s,
+        "stages": [_stage(stage) for stage in stages],
+        "provenance": {key: asdict(pipeline.provenance[key]) for key in sources(pipeline, stages)},
+    }
+
+
+def _stage(stage: Stage) -> dict[str, Any]:
+    plain = asdict(stage)
+    variants = plain.pop("variants")
+    rules = [{"base_cores_rule": stage.base_cores_rule(variant["name"])} for variant in variants]
+    return {
+        **plain,
+        "sla_rule_s": stage.sla_rule_s,
+        "variants": [{**variant, **rule} for variant, rule in zip(variants, rules, strict=True)],
+    }
