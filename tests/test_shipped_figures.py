@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 import re
+import runpy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import resources
 from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 
 import profiles
 from profiles import Figure, Pipeline, Stage, Variant, rules
@@ -360,6 +364,17 @@ def test_calibrated_is_what_was_never_published(pipeline: Pipeline) -> None:
     texts = [origin.text for origin in pipeline.provenance.values() if origin.kind == "calibrated"]
     assert len(texts) == bool(found)
     assert all("; calibrated against " in text for text in texts)
+
+
+def test_the_calibration_example_varies_what_the_files_call_calibrated() -> None:
+    example = runpy.run_path(str(Path(__file__).parents[1] / "studies" / "examples" / "calibration.py"))
+    varied = example["CALIBRATED"]
+    assert sorted(varied) == sorted({name for found in CALIBRATED.values() for name in found})
+    for name, (pipeline, batch, policies) in varied.items():
+        shipped = Path(str(resources.files("profiles"))) / "library" / f"{pipeline}.yaml"
+        content = yaml.safe_load(shipped.read_text(encoding="utf-8"))
+        assert example["scaled"](content, name, 1.5, batch) == pytest.approx(1.5 * CALIBRATED[pipeline][name])
+        assert all((pipeline, policy) in example["PUBLISHED"] for policy in policies)
 
 
 def test_latencies_of_partly_filled_batches_are_not_used(pipeline: Pipeline) -> None:
