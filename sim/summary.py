@@ -28,8 +28,9 @@ def summarise(
 def summary_of(totals: Totals, planned: Planned, sla_s: float, price_per_core: float) -> dict[str, int | float | None]:
     """The figures of one run; seconds, requests per second, cores times price; PAS in points (x 100).
 
-    The SLA violation rate is of all requests: late, dropped, failed and unfinished ones. Rates and cost cover the
-    trace's duration. Planned figures are time-means of the decided configuration. None where nothing completed.
+    The SLA violation rate is of all requests: late, dropped, failed and unfinished ones. The rate of seconds is of
+    those in which a request arrived: the ones whose p99, by `violated_seconds`, is above the SLA. Rates and cost cover
+    the trace's duration. Planned figures are time-means of the decided configuration. None where nothing completed.
     """
     duration_s, completed = totals.duration_s, totals.completed
     core_s = price_per_core * totals.core_s
@@ -43,6 +44,7 @@ def summary_of(totals: Totals, planned: Planned, sla_s: float, price_per_core: f
         "unfinished": totals.unfinished,
         "sla_s": sla_s,
         "sla_violation_rate": (totals.requests - totals.in_time) / totals.requests if totals.requests else 0.0,
+        "sla_violation_seconds_rate": totals.seconds_violated / totals.seconds if totals.seconds else 0.0,
         "goodput_rps": totals.good / duration_s,
         "throughput_rps": totals.within / duration_s,
         "latency_mean_s": totals.latency_sum_s / completed if completed else None,

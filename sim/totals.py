@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
-from math import fsum, prod
+from math import ceil, fsum, prod
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from profiles import Pipeline
 from sim import balance, laws
 from sim.engines import Batches, Engine, Handover
 from sim.histogram import RELATIVE_ERROR, Histogram
-from sim.model import FloatArray, World
+from sim.model import FloatArray, IntArray, World
 from sim.records import COMPLETED, DROPPED, FAILED, UNFINISHED, Records
 from sim.tables import served_accuracy
 
@@ -25,8 +25,10 @@ class Totals:
     """Counts of requests and sums over them.
 
     `in_time` were completed within the SLA; of all completed, `within` were so before the trace's end, and of those
-    `good` in time. The sums are over completed requests. `quantiles_s` are those of `QUANTILES` of their latency, None
-    where there are none, each within `relative_error` of the exact one. `core_s` are the core-seconds of all replicas.
+    `good` in time. Requests arrived in `seconds` seconds; in `seconds_violated` of these the p99 of that second's
+    requests is above the SLA, see `violated_seconds`. The sums are over completed requests. `quantiles_s` are those of
+    `QUANTILES` of their latency, None where there are none, each within `relative_error` of the exact one. `core_s` are
+    the core-seconds of all replicas.
     """
 
     duration_s: float
@@ -38,6 +40,8 @@ class Totals:
     in_time: int
     within: int
     good: int
+    seconds: int
+    seconds_violated: int
     latency_sum_s: float
     quantiles_s: tuple[float, ...] | None
     relative_error: float
@@ -52,6 +56,9 @@ def totals_of(pipeline: Pipeline, records: Records, sla_s: float) -> Totals:
     latency_s = (records.end_s - records.arrival_s)[completed]
     in_time = latency_s <= sla_s
     within = (records.end_s <= duration_s)[completed]
+    second = records.arrival_s.astype(np.int64)
+    arrived = np.bincount(second)
+    served = np.bincount(second[completed][in_time], minlength=len(arrived))
     return Totals(
         duration_s=duration_s,
         requests=len(outcome),
@@ -62,12 +69,23 @@ def totals_of(pipeline: Pipeline, records: Records, sla_s: float) -> Totals:
         in_time=int(np.count_nonzero(in_time)),
         within=int(np.count_nonzero(within)),
         good=int(np.count_nonzero(in_time & within)),
+        seconds=int(np.count_nonzero(arrived)),
+        seconds_violated=violated_seconds(arrived, served),
         latency_sum_s=fsum(latency_s),
         quantiles_s=tuple(np.quantile(latency_s, QUANTILES).tolist()) if len(latency_s) else None,
         relative_error=0.0,
         accuracy_sum=fsum(served_accuracy(pipeline, records)[completed]),
         core_s=_core_s(records),
     )
+
+
+def violated_seconds(arrived: IntArray, in_time: IntArray) -> int:
+    """The seconds whose p99 is above the SLA, from the requests that arrived in each and those of them in time.
+
+    A request that was never completed counts as infinitely late. The p99 is the least latency within which at least
+    99 % of the second's requests are, so that a second counts when more than 1 % of them violate the SLA.
+    """
+    return int(np.count_nonzero(100 * (arrived - in_time) > arrived))
 
 
 def _core_s(records: Records) -> float:
@@ -79,7 +97,7 @@ class Totalling:
 
     Everything comes out as from the records but the quantiles, which have a relative error of up to `RELATIVE_ERROR`
     (0.1 %), and the sum of latencies, which is added up in another order. A request takes a byte, or as many as the
-    number takes that says which variants have served it.
+    number takes that says which variants have served it, a second of the duration 16 bytes.
     """
 
     def __init__(self, pipeline: Pipeline, arrivals_s: FloatArray, world: World) -> None:
@@ -97,6 +115,7 @@ class Totalling:
         self._histogram = Histogram()
         self._latency_sums_s: list[float] = []
         self._in_time = self._within = self._good = 0
+        self._in_time_by_second = np.zeros(ceil(world.duration_s), dtype=np.int64)
 
     def take(self, given: Handover) -> None:
         """What has happened at a stage since the last time."""
@@ -127,15 +146,24 @@ class Totalling:
     def _complete(self, batches: Batches) -> None:
         latency_s = np.repeat(batches.finish_s, batches.size)
         within = latency_s <= self._duration_s
-        latency_s -= self._arrivals_s[batches.requests]
+        arrival_s = self._arrivals_s[batches.requests]
+        latency_s -= arrival_s
         in_time = latency_s <= self._sla_s
         self._in_time += int(np.count_nonzero(in_time))
         self._within += int(np.count_nonzero(within))
         self._good += int(np.count_nonzero(in_time & within))
+        self._count_seconds(arrival_s[in_time].astype(np.int64))
         self._latency_sums_s.append(float(latency_s.sum()))
         self._histogram.add(latency_s)
         served, counts = np.unique(self._served[batches.requests], return_counts=True)
         self._of_served.update(dict(zip(served.tolist(), counts.tolist(), strict=True)))
+
+    def _count_seconds(self, second: IntArray) -> None:
+        """Count requests in time by the second of their arrival."""
+        if len(second):
+            first = int(second.min())
+            counts = np.bincount(second - first)
+            self._in_time_by_second[first : first + len(counts)] += counts
 
     def totals(self, engine: Engine, records: Records) -> Totals:
         """The totals of a run that has ended; LawError where they break a law. `records` hold all replicas."""
@@ -145,6 +173,8 @@ class Totalling:
         balance.check(self._stages, records, engine)
         completed = self._stages[-1].finished
         dropped = sum(total.dropped for total in self._stages)
+        edges_s = np.arange(len(self._in_time_by_second) + 1)
+        arrived = np.diff(np.searchsorted(self._arrivals_s, edges_s))
         return Totals(
             duration_s=self._duration_s,
             requests=len(self._arrivals_s),
@@ -155,6 +185,8 @@ class Totalling:
             in_time=self._in_time,
             within=self._within,
             good=self._good,
+            seconds=int(np.count_nonzero(arrived)),
+            seconds_violated=violated_seconds(arrived, self._in_time_by_second),
             latency_sum_s=fsum(self._latency_sums_s),
             quantiles_s=self._histogram.quantiles(QUANTILES),
             relative_error=RELATIVE_ERROR,

@@ -228,6 +228,44 @@ def compare(
 
 
 @main.command()
+@click.argument("what", metavar="paper|FILE")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="a folder for the tables and the report; an interrupted study is gone on with",
+)
+@click.option("--pipeline", "pipelines", multiple=True, help="one of the study's pipelines; repeat for more [all]")
+@click.option("--seeds", type=click.IntRange(min=1), help="runs a cell, from seed 1 on [the study's, for paper 5]")
+@click.option("--jobs", type=click.IntRange(min=1), help="runs at a time [all cores]")
+@click.option("--json", "as_json", is_flag=True, help="print what was found as JSON alone")
+def study(what: str, out: Path, pipelines: Sequence[str], seeds: int | None, jobs: int | None, as_json: bool) -> None:
+    """Run a study: named systems on several loads, over seeds, with sweeps, as tables and one report.
+
+    `paper` is the published evaluation with further systems; FILE a study file of your own. Each run is kept as soon as
+    it is finished: after an interrupt, or with more seeds or pipelines, or a changed file, only what is missing is run.
+    """
+    from studies import terminal
+    from studies.study import conduct, summary
+
+    check_plotly("a study's report")
+    wanted = conduct.prepare(what, pipelines, seeds)
+    try:
+        with redirect_stdout(sys.stderr):
+            found = conduct.conduct(
+                wanted, out, jobs or os.cpu_count() or 1, lambda total: terminal.progress("runs", total), terminal.log
+            )
+    except KeyboardInterrupt:
+        raise click.ClickException(
+            f"interrupted: what is finished stands in {out}; the same command goes on with the rest"
+        ) from None
+    if as_json:
+        echo_json(summary.as_dict(found, out))
+    else:
+        summary.print_found(found, out)
+
+
+@main.command()
 @click.argument("what", metavar="PIPELINE|FILE")
 @click.option(
     "--load",
@@ -416,8 +454,6 @@ def check_report(path: Path, out: Path | None = None, records: str = "all") -> N
     Its folder has to be there; that of `out`, which the run will make, counts as being there. Records have to be there
     of all requests.
     """
-    from importlib.util import find_spec
-
     from studies import results
     from studies.errors import ScenarioError
 
@@ -428,10 +464,17 @@ def check_report(path: Path, out: Path | None = None, records: str = "all") -> N
     if not (folder.is_dir() or folder in made):
         raise ScenarioError(f"--report {path}: the folder {folder} does not exist")
     results.check_writable(folder, f"--report {path}")
+    check_plotly("--report:")
+
+
+def check_plotly(what: str) -> None:
+    """Raise ScenarioError, before anything is simulated, where a report could not be drawn."""
+    from importlib.util import find_spec
+
+    from studies.errors import ScenarioError
+
     if find_spec("plotly") is None:
-        raise ScenarioError(
-            "--report: is drawn with plotly, which is not installed: pip install 'ipa-pipelines[report]'"
-        )
+        raise ScenarioError(f"{what} is drawn with plotly, which is not installed: pip install 'ipa-pipelines[report]'")
 
 
 def write_report(runs: Sequence[RunData], path: Path) -> None:

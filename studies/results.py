@@ -28,6 +28,9 @@ SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 JOURNAL = "journal.jsonl"
 
+KINDS = ("run", "runs", "study")
+"""What a results folder may be of: one run, a comparison, a study."""
+
 _PACKAGES = ("ipa-pipelines", "numba", "numpy", "pandas", "pyarrow", "scipy", "simpy")
 
 
@@ -66,6 +69,8 @@ class StoredRun:
 def read_runs(folder: Path) -> list[StoredRun]:
     """The runs of a results folder: of one run, or of a comparison. Raises ScenarioError where one is not there."""
     manifest = _read_manifest(folder)
+    if manifest["kind"] == "study":
+        raise ScenarioError(f"{folder}: holds a study, whose report is {folder / 'report.html'}; ipa study writes it")
     if manifest["kind"] == "run":
         return [StoredRun(folder, manifest)]
     missing = [name for name in manifest["runs"] if not (folder / name / MANIFEST).is_file()]
@@ -86,7 +91,7 @@ def find_finished(scenario: Scenario, folder: Path) -> StoredRun | None:
     if not inner.exists():
         return None
     stored = _read_run(inner)
-    given = {"scenario": scenario.as_dict(), "files": _files(scenario)}
+    given = {"scenario": scenario.as_dict(), "files": files_of(scenario)}
     for what, now in given.items():
         then = stored.manifest.get(what)
         if then != now:
@@ -122,8 +127,8 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     version = manifest.get("schema_version") if isinstance(manifest, dict) else None
     if version != SCHEMA_VERSION:
         raise ScenarioError(f"{path}: schema_version is {version!r}; this program reads {SCHEMA_VERSION}")
-    if manifest.get("kind") not in ("run", "runs"):
-        raise ScenarioError(f"{path}: kind is {manifest.get('kind')!r}; it should be run or runs")
+    if manifest.get("kind") not in KINDS:
+        raise ScenarioError(f"{path}: kind is {manifest.get('kind')!r}; it should be {' or '.join(KINDS)}")
     if manifest["kind"] == "run" and not isinstance(manifest.get("summary"), dict):
         raise ScenarioError(f"{path}: the key 'summary' should hold the summary of the run")
     names = manifest.get("runs")
@@ -148,11 +153,12 @@ def _read_table(path: Path) -> pd.DataFrame:
 # ---- writing ----
 
 
-def claim(folder: Path, *, resumable: bool = False) -> None:
+def claim(folder: Path, *, resumable: bool = False, kind: str = "runs") -> None:
     """Make sure that results may go to `folder`: it does not exist or is empty, and can be written.
 
-    `resumable`: it may also hold a comparison, which is gone on with. Raises ScenarioError, before anything is
-    simulated or written, for a folder that holds anything else: nothing finished is overwritten.
+    `resumable`: it may also hold results of that kind (`runs`: a comparison), which are gone on with. Raises
+    ScenarioError, before anything is simulated or written, for a folder that holds anything else: nothing finished is
+    overwritten.
     """
     if folder.exists() and not folder.is_dir():
         raise ScenarioError(f"--out {folder}: is a file; give a new folder")
@@ -165,7 +171,7 @@ def claim(folder: Path, *, resumable: bool = False) -> None:
         return
     if not (folder / MANIFEST).is_file():
         raise ScenarioError(f"--out {folder}: holds other files; give a new or an empty folder")
-    if not (resumable and _read_manifest(folder)["kind"] == "runs"):
+    if not (resumable and _read_manifest(folder)["kind"] == kind):
         raise ScenarioError(f"--out {folder}: holds results already; give a new or an empty folder")
 
 
@@ -185,11 +191,11 @@ def write_run(run: Run, folder: Path) -> None:
     """
     with _appearing(folder) as fresh:
         for name, table in run.tables.items():
-            _write_table(table, fresh / f"{name}.parquet")
-        _write_table(runs_table([run]), fresh / "runs.parquet")
+            write_table(table, fresh / f"{name}.parquet")
+        write_table(runs_table([run]), fresh / "runs.parquet")
         lines = [to_line(entry) + "\n" for entry in run.entries]
         (fresh / JOURNAL).write_text("".join(lines), encoding="utf-8")
-        _write_json(_manifest(run), fresh / MANIFEST)
+        write_json(_manifest(run), fresh / MANIFEST)
 
 
 def open_comparison(chosen: Sequence[Scenario], folder: Path) -> None:
@@ -210,12 +216,12 @@ def open_comparison(chosen: Sequence[Scenario], folder: Path) -> None:
     for scenario in chosen:
         find_finished(scenario, folder)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_json({"schema_version": SCHEMA_VERSION, "kind": "runs", "runs": names}, folder / MANIFEST)
+    write_json({"schema_version": SCHEMA_VERSION, "kind": "runs", "runs": names}, folder / MANIFEST)
 
 
 def close_comparison(runs: Sequence[RunData], folder: Path) -> None:
     """Add the table `runs`, a row a run, to the folder of a comparison."""
-    _write_table(runs_table(runs), folder / "runs.parquet")
+    write_table(runs_table(runs), folder / "runs.parquet")
 
 
 def run_name(scenario: Scenario) -> str:
@@ -239,7 +245,7 @@ def _manifest(run: Run) -> dict[str, Any]:
         "kind": "run",
         "scenario": run.scenario.as_dict(),
         "scenario_sha256": run.scenario.digest,
-        "files": _files(run.scenario),
+        "files": files_of(run.scenario),
         "policy": run.policy,
         "seed": run.scenario.seed,
         "trace": {
@@ -250,12 +256,11 @@ def _manifest(run: Run) -> dict[str, Any]:
         },
         "summary": run.summary,
         "decisions_reused": run.decisions_reused,
-        "python": platform.python_version(),
-        "versions": {name: _version(name) for name in _PACKAGES},
+        **versions(),
     }
 
 
-def _files(scenario: Scenario) -> dict[str, str]:
+def files_of(scenario: Scenario) -> dict[str, str]:
     """The sha256 of every file that a scenario names, by the name it gives: pipeline, trace, policy, predictor."""
     found: dict[str, str] = {}
 
@@ -272,6 +277,11 @@ def _files(scenario: Scenario) -> dict[str, str]:
     return found
 
 
+def versions() -> dict[str, Any]:
+    """Python's version and those of the packages that figures depend on."""
+    return {"python": platform.python_version(), "versions": {name: _version(name) for name in _PACKAGES}}
+
+
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
@@ -279,13 +289,15 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _write_table(table: pd.DataFrame, path: Path) -> None:
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table to a file, whole or not at all."""
     part = path.with_name(f".{path.name}.part")
     table.to_parquet(part, compression="zstd", index=False)
     os.replace(part, path)
 
 
-def _write_json(value: object, path: Path) -> None:
+def write_json(value: object, path: Path) -> None:
+    """Write a value to a file, whole or not at all."""
     part = path.with_name(f".{path.name}.part")
     part.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
     os.replace(part, path)

@@ -104,8 +104,8 @@ def prepare(scenario: Scenario) -> Prepared:
     """
     choose_engine(scenario.engine, scenario.records)
     pipeline = profiles.load(scenario.pipeline)
-    _check_stage_names(pipeline, "initial", scenario.initial or {})
-    _check_stage_names(pipeline, "drop_limits_s", scenario.drop_limits_s)
+    check_stage_names(pipeline, "initial", scenario.initial or {})
+    check_stage_names(pipeline, "drop_limits_s", scenario.drop_limits_s)
     pipeline = pipeline.with_limits(scenario.sla_s, scenario.drop_limits_s)
     policy = create(scenario.policy.name, pipeline, scenario.policy.parameters)
     load = Load(scenario.trace, scenario.window, scenario.scale, scenario.scaling, scenario.seed)
@@ -222,7 +222,8 @@ def guarded(policy: Policy, scenario: Scenario, pipeline: Pipeline) -> Policy:
     return policy
 
 
-def _check_stage_names(pipeline: Pipeline, key: str, given: Mapping[str, object]) -> None:
+def check_stage_names(pipeline: Pipeline, key: str, given: Mapping[str, object]) -> None:
+    """Raise ScenarioError for a key of a scenario that names a stage which the pipeline has not."""
     known = [stage.name for stage in pipeline.stages]
     for name in given:
         if name not in known:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -19,6 +19,9 @@ from studies.intervals import estimate
 from studies.profile import StageTable, notes
 from studies.results import RunData
 from studies.run import Run
+
+if TYPE_CHECKING:
+    from studies.study.sheets import Sheet
 
 PIPED_WIDTH = 120
 
@@ -68,6 +71,27 @@ def share_done(what: str) -> Iterator[Callable[[float], object]]:
                 bar.update(task, completed=share)
 
         yield show
+
+
+def log(text: str) -> None:
+    """A line on stderr."""
+    Console(**_PLAIN, stderr=True, soft_wrap=True).print(text)
+
+
+def print_line(text: str) -> None:
+    """A line on stdout."""
+    _out.print(text, soft_wrap=True)
+
+
+def print_sheet(sheet: Sheet) -> None:
+    """A table of text under its title."""
+    table = Table(title=sheet.title, title_justify="left", box=SIMPLE_HEAD)
+    for place, column in enumerate(sheet.columns):
+        table.add_column(column, justify="left" if place < sheet.names else "right")
+    for row in sheet.rows:
+        table.add_row(*row)
+    _out.print(table)
+    _out.print(sheet.reading, style="dim")
 
 
 def print_run(run: Run, folder: Path | None, report: Path | None) -> None:

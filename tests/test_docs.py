@@ -74,7 +74,12 @@ class Command:
 
     @property
     def needs_report(self) -> bool:
-        return "report" in self.words or "--report" in self.words or self.words[-1].endswith(".html")
+        return (
+            "study" in self.words
+            or "report" in self.words
+            or "--report" in self.words
+            or self.words[-1].endswith(".html")
+        )
 
 
 def blocks(page: Path) -> Iterator[Block]:
@@ -126,7 +131,7 @@ def named(cell: str) -> str:
 
 def run_command(command: Command) -> None:
     # Worker processes gain nothing here, and forking under a test runner's threads is a warning on newer Pythons.
-    jobs = ("--jobs", "1") if command.words[1] == "compare" else ()
+    jobs = ("--jobs", "1") if command.words[1] in ("compare", "study") else ()
     result = CliRunner().invoke(main, [*command.words[1:], *jobs])
     said = f"{' '.join(command.words)} (line {command.line}):\n{result.output}"
     assert result.exit_code == 0, said

@@ -12,8 +12,7 @@ from studies.intervals import (
     paired_difference,
 )
 from studies.report.groups import Group
-
-MINUS = "−"
+from studies.wording import number, signed
 
 
 @dataclass(frozen=True)
@@ -98,8 +97,8 @@ def _against(one: Group, other: Group) -> str:
     cost = paired_change_percent(one.values("cost_mean_cores"), other.values("cost_mean_cores"))
     rates = paired_difference(_violations_percent(one), _violations_percent(other))
     return (
-        f"{_signed(pas, 2, ' PAS')}{' at' if pas else ','} {_signed(cost, 1, ' % cost')} "
-        f"and {_signed(rates, 2, ' percentage points of SLA violations')}"
+        f"{signed(pas, 2, ' PAS')}{' at' if pas else ','} {signed(cost, 1, ' % cost')} "
+        f"and {signed(rates, 2, ' percentage points of SLA violations')}"
     )
 
 
@@ -113,12 +112,12 @@ def _column(column: Column, groups: Sequence[Group]) -> list[str]:
     found = [column.estimate(group) for group in groups]
     whole = column.decimals == 1 and all(len(group.runs) == 1 for group in groups)
     decimals = 0 if whole else column.decimals
-    shown = ["–" if value is None else _number(value.mean, decimals) for value in found]
+    shown = ["–" if value is None else number(value.mean, decimals) for value in found]
     best = set(_best(column, found, shown))
     cells = []
     for text, value in zip(shown, found, strict=True):
         interval = (
-            f"<small>[{_number(value.low, decimals)}, {_number(value.high, decimals)}]</small>"
+            f"<small>[{number(value.low, decimals)}, {number(value.high, decimals)}]</small>"
             if value is not None and value.has_interval
             else ""
         )
@@ -136,22 +135,6 @@ def _best(column: Column, found: Sequence[Estimate | None], shown: Sequence[str]
 
 def _any(column: Column, groups: Sequence[Group]) -> bool:
     return any(value for group in groups for value in group.values(column.key).values())
-
-
-def _number(value: float, decimals: int) -> str:
-    text = f"{value:,.{decimals}f}".replace("-", MINUS)
-    return text if any(digit in "123456789" for digit in text) else text.removeprefix(MINUS)
-
-
-def _signed(value: Estimate | None, decimals: int, unit: str) -> str:
-    """A difference with its sign, its interval and its unit."""
-    if value is None:
-        return f"no{unit.replace(' %', '')} to compare"
-    text = _number(value.mean, decimals)
-    text = f"+{text}" if value.mean > 0.0 and text.strip("0.") else text
-    if value.has_interval:
-        text += f" [{_number(value.low, decimals)}, {_number(value.high, decimals)}]"
-    return text + unit
 
 
 def _listed(seeds: Sequence[int]) -> str:

@@ -21,7 +21,7 @@ SLA_COLOUR = "#b3261e"
 
 TIME = "time since the start (s)"
 
-_CONFIG: Spec = {
+CONFIG: Spec = {
     "responsive": True,
     "displaylogo": False,
     "displayModeBar": "hover",
@@ -45,7 +45,7 @@ class Plot:
 
     def html(self) -> str:
         """The plot's element and the call that draws it."""
-        data = _script(self.traces), _script(self.layout), _script(_CONFIG)
+        data = in_script(self.traces), in_script(self.layout), in_script(CONFIG)
         height = self.layout["height"]
         return (
             f'<div class="plot" id="plot-{self.name}" style="height:{height}px"></div>\n'
@@ -53,7 +53,7 @@ class Plot:
         )
 
 
-def _script(value: object) -> str:
+def in_script(value: object) -> str:
     """JSON that may stand in a script: no text in it can end the script."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -310,7 +310,7 @@ def distribution(groups: Sequence[Group], sla_s: float) -> Plot:
                 "latency (s)",
                 type="log",
                 range=numbers(np.log10([0.9 * min(fastest), 1.1 * max(slowest)])),
-                **_log_ticks(min(fastest), max(slowest)),
+                **log_ticks(min(fastest), max(slowest)),
             ),
             yaxis=axis("share of all requests (%)", range=[0.0, 101.0]),
             shapes=[sla_line(sla_s, vertical=True)],
@@ -319,7 +319,7 @@ def distribution(groups: Sequence[Group], sla_s: float) -> Plot:
     )
 
 
-def _log_ticks(low: float, high: float) -> Spec:
+def log_ticks(low: float, high: float) -> Spec:
     """Ticks at 1, 2, 5 x 10^k, each with its number."""
     powers = range(floor(log10(low)), floor(log10(high)) + 1)
     values = [float(f"{step}e{power}") for power in powers for step in (1, 2, 5)]

@@ -1,0 +1,137 @@
+"""A study from its file to its folder: run what is missing, then write the tables, the report and the manifest."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from studies import results
+from studies.errors import ScenarioError
+from studies.report.page import save
+from studies.study import decision_times, headline, markdown, plan, published, published_file, schema, tables
+from studies.study.findings import Findings, gather
+from studies.study.found import Found
+from studies.study.plan import Plan
+from studies.study.report import page
+from studies.study.runner import run_missing
+from studies.study.store import FINISHED, opened
+
+PAPER = "paper"
+"""The name of the shipped studies: the publication's, a file a pipeline."""
+
+ORDER = ("video", "audio-qa", "audio-sent", "sum-qa", "nlp")
+REPORT = "report.html"
+TABLES = "tables.md"
+
+
+def prepare(what: str, pipelines: Sequence[str], seeds: int | None) -> Plan:
+    """The studies that a command names: `paper`, or a study's file; of some pipelines, with some seeds.
+
+    Raises ScenarioError, with file and line, for what is wrong in them: nothing has run or been written then.
+    """
+    if what == PAPER:
+        names = shipped()
+        plan.check_names(pipelines, names, "--pipeline")
+        paths = [_paper() / f"{name}.yaml" for name in names if not pipelines or name in pipelines]
+    else:
+        paths = [Path(what)]
+        if not paths[0].is_file() and not paths[0].suffix:
+            raise ScenarioError(f"no study is called {what!r}; shipped: {PAPER}; or give the path of a study file")
+    studies = [schema.load(path) for path in paths]
+    if what != PAPER:
+        plan.check_names(pipelines, [study.pipeline for study in studies], "--pipeline")
+    used = seeds or max(study.seeds for study in studies)
+    named = {study.published for study in studies if study.published is not None}
+    return Plan(
+        name=what if what == PAPER else studies[0].title,
+        studies=tuple((study, tuple(plan.trials(study, used))) for study in studies),
+        published=published_file.load(named.pop()) if named else None,
+        seeds=used,
+    )
+
+
+def shipped() -> tuple[str, ...]:
+    """The pipelines of the shipped study."""
+    there = {path.stem for path in _paper().glob("*.yaml")}
+    return tuple(name for name in ORDER if name in there)
+
+
+def conduct(
+    wanted: Plan, folder: Path, jobs: int, progress: Callable[[int], Any], log: Callable[[str], object]
+) -> Found:
+    """Run what of the plan has not been run into this folder before, and write what was found.
+
+    `progress` gives, for a number of runs, a context that is told of each that is there. An interrupt keeps what is
+    finished. Raises ScenarioError for a folder that holds anything but a study.
+    """
+    started_s = perf_counter()
+    results.claim(folder, resumable=True, kind="study")
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = _manifest(wanted)
+    with opened(folder / FINISHED) as store:
+        results.write_json({**manifest, "finished": False}, folder / results.MANIFEST)
+        with progress(len(wanted.trials)) as advance:
+            fresh = run_missing(wanted.trials, store, jobs, advance)
+        ran_s = perf_counter() - started_s
+        log(f"{fresh} runs in {ran_s:.1f} s; {len(wanted.trials) - fresh} were there")
+        found = _found(wanted, tuple(gather(study, trials, store) for study, trials in wanted.studies))
+    for name, table in tables.tables(found.findings, found.matches, found.compared).items():
+        path = folder / f"{name}.parquet"
+        if table.empty:
+            path.unlink(missing_ok=True)  # of a study that had them
+        else:
+            results.write_table(table, path)
+    save(markdown.render(found), folder / TABLES)
+    save(page.render(found), folder / REPORT)
+    times = [vars(timing) for timing in found.timings]
+    spent = {"runs_s": ran_s, "whole_s": perf_counter() - started_s, "fresh_runs": fresh}
+    results.write_json({**manifest, "finished": True, **spent, "decision_times": times}, folder / results.MANIFEST)
+    return found
+
+
+def _found(wanted: Plan, findings: tuple[Findings, ...]) -> Found:
+    return Found(
+        plan=wanted,
+        findings=findings,
+        matches=tuple(match for each in findings for match in headline.matches(each)),
+        compared=tuple(
+            cell for each in findings if wanted.published for cell in published.compared(each, wanted.published)
+        ),
+        timings=tuple(decision_times.measure(_published_sizes(wanted))),
+    )
+
+
+def _published_sizes(wanted: Plan) -> list[tuple[tuple[int, ...], int]]:
+    """The sizes of the problems whose published decision times are known."""
+    given = wanted.published.decision_times if wanted.published else []
+    return [(tuple(each.variants), each.batches or decision_times.BATCHES) for each in given]
+
+
+def _manifest(wanted: Plan) -> dict[str, Any]:
+    return {
+        "schema_version": results.SCHEMA_VERSION,
+        "kind": "study",
+        "study": wanted.name,
+        "seeds": list(range(1, wanted.seeds + 1)),
+        "runs": len(wanted.trials),
+        "real_trace": wanted.has_real_trace,
+        "pipelines": {
+            study.pipeline: {
+                "file_sha256": {path.name: sha256(path.read_bytes()).hexdigest() for path in study.files},
+                "workloads": {trial.workload: trial.scenario.trace for trial in trials},
+                "settings": list(study.settings),
+                "systems": {name: {"title": system.title or name} for name, system in study.systems.items()},
+            }
+            for study, trials in wanted.studies
+        },
+        "cores": os.cpu_count(),
+        **results.versions(),
+    }
+
+
+def _paper() -> Path:
+    return schema.SHIPPED / PAPER

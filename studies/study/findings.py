@@ -1,0 +1,108 @@
+"""The finished runs of a study, by cell: a system (or a point of a sweep) on a workload in a setting, over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from studies.intervals import Estimate, estimate
+from studies.study.outcome import Outcome
+from studies.study.plan import Trial
+from studies.study.schema import Study
+from studies.study.store import Store
+
+Values = Mapping[int, float | None]
+"""A figure by seed."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The runs of one cell, by seed; `point` is empty for a system."""
+
+    pipeline: str
+    setting: str
+    workload: str
+    system: str
+    point: str
+    trace: str
+    outcomes: Mapping[int, Outcome]
+
+    def values(self, key: str, factor: float = 1.0) -> Values:
+        """A figure of the summary by seed, times a factor."""
+        found = {seed: outcome.summary[key] for seed, outcome in self.outcomes.items()}
+        return {seed: None if value is None else factor * value for seed, value in found.items()}
+
+    def estimate(self, key: str, factor: float = 1.0) -> Estimate | None:
+        """A figure's mean over the seeds with its interval; None where no run has it."""
+        return estimate(self.values(key, factor).values())
+
+    def mean(self, key: str, factor: float = 1.0) -> float:
+        """A figure's mean over the seeds, NaN where no run has it."""
+        found = self.estimate(key, factor)
+        return float("nan") if found is None else found.mean
+
+    @property
+    def name(self) -> tuple[str, str, str, str, str]:
+        """What a row of a table says it is of."""
+        return self.pipeline, self.setting, self.workload, self.system, self.point
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All of a study's finished runs."""
+
+    study: Study
+    pipeline: str
+    cells: Sequence[Cell]
+    _by_name: dict[tuple[str, str, str, str], Cell] = field(default_factory=dict, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._by_name.update({cell.name[1:]: cell for cell in self.cells})
+
+    @property
+    def systems(self) -> tuple[str, ...]:
+        """The systems' names, in the order of the study."""
+        return tuple(self.study.systems)
+
+    @cached_property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds."""
+        return tuple(self.cells[0].outcomes)
+
+    def cell(self, setting: str, workload: str, system: str, point: str = "") -> Cell | None:
+        """The cell of that name, if the study has it."""
+        return self._by_name.get((setting, workload, system, point))
+
+    def of(self, setting: str, workload: str, name: str) -> list[Cell]:
+        """The cells of a system (one) or a sweep (its points) on a workload in a setting."""
+        return [cell for cell in self.cells if (cell.setting, cell.workload, cell.system) == (setting, workload, name)]
+
+    def places(self) -> Iterator[tuple[str, str]]:
+        """Every setting with every workload."""
+        for setting in self.study.settings:
+            for workload in self.study.workloads:
+                yield setting, workload
+
+    def title(self, name: str, point: str = "") -> str:
+        """A system's or a sweep's name for people, with the point's."""
+        part: Any = self.study.systems.get(name) or self.study.sweeps[name]
+        title = part.title or name
+        return f"{title} ({point})" if point else title
+
+
+def gather(study: Study, trials: Sequence[Trial], store: Store) -> Findings:
+    """The findings of a study all of whose trials are in the store."""
+    cells: dict[tuple[str, str, str, str], tuple[Trial, dict[int, Outcome]]] = {}
+    for trial in trials:
+        name = trial.setting, trial.workload, trial.system, trial.point
+        cells.setdefault(name, (trial, {}))[1][trial.seed] = store.outcome(trial.key)
+    return Findings(
+        study=study,
+        pipeline=trials[0].pipeline,
+        cells=[
+            Cell(first.pipeline, *name, trace=first.scenario.trace, outcomes=outcomes)
+            for name, (first, outcomes) in cells.items()
+        ],
+    )

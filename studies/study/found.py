@@ -1,0 +1,60 @@
+"""What a study has found, of all its pipelines: what tables, pages and summaries are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from studies.study import decision_times, published
+from studies.study.findings import Findings
+from studies.study.headline import Match
+from studies.study.plan import Plan
+from studies.study.published import Compared, Score
+
+
+@dataclass(frozen=True)
+class Found:
+    """Findings a pipeline; the headline's matches and the published cells of all of them; times of decisions."""
+
+    plan: Plan
+    findings: tuple[Findings, ...]
+    matches: tuple[Match, ...]
+    compared: tuple[Compared, ...]
+    timings: tuple[decision_times.Timing, ...]
+
+    def scores(self, setting: str) -> dict[str, Score | None]:
+        """How well the published cells agree in a setting."""
+        calibrated_on = self.plan.published.calibrated_on if self.plan.published else []
+        return published.scores([each for each in self.compared if each.setting == setting], calibrated_on)
+
+    @property
+    def settings(self) -> list[str]:
+        """The settings of all pipelines, in order."""
+        return list(dict.fromkeys(name for findings in self.findings for name in findings.study.settings))
+
+    @property
+    def full_settings(self) -> list[str]:
+        """The settings that have all systems; the others stand in tables of the published cells alone."""
+        everywhere = (item for each in self.findings for item in each.study.settings.items())
+        partial = {name for name, setting in everywhere if setting.systems is not None}
+        return [name for name in self.settings if name not in partial]
+
+    @property
+    def systems(self) -> list[str]:
+        """The systems of all pipelines, in order."""
+        return list(dict.fromkeys(name for findings in self.findings for name in findings.systems))
+
+    def of(self, pipeline: str) -> Findings:
+        """The findings of a pipeline."""
+        return next(findings for findings in self.findings if findings.pipeline == pipeline)
+
+    def setting_title(self, setting: str) -> str:
+        """A setting's name for people."""
+        return next(f.study.settings[setting].title for f in self.findings if setting in f.study.settings) or setting
+
+    def title(self, pipeline: str, name: str) -> str:
+        """The name for people of a system or a sweep of a pipeline."""
+        return self.of(pipeline).title(name)
+
+    def system_title(self, cell: Compared) -> str:
+        """The name for people of a published cell's system."""
+        return self.title(cell.pipeline, cell.system)

@@ -1,0 +1,153 @@
+"""What a study keeps of a run: the summary, a timeline, a histogram of latencies and the configurations decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from policies import Configuration
+from sim import Records
+from sim.model import FloatArray, IntArray
+from sim.records import COMPLETED
+from sim.tables import configured_accuracy, configured_cores
+from studies.report.series import bin_edges, bin_numbers, bin_s
+from studies.run import Run
+
+TIMELINE = (
+    "time_s",
+    "load_rps",
+    "forecast_rps",
+    "planned_cost_cores",
+    "planned_pas",
+    "cost_cores",
+    "requests",
+    "violations",
+    "violated_seconds",
+)
+"""The columns of a timeline: a row a bin, `time_s` its start. Costs and PAS are means over the bin, the forecast is
+the one in force at its start, the rest counts of requests that arrived in it, and of its seconds."""
+
+LATENCY_LEAST_S = 1e-3
+LATENCY_BINS_PER_DECADE = 100
+LATENCY_DECADES = 7
+"""Latencies are counted in bins from a millisecond on, 2.3 % wide."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run. `timeline`: shape (len(TIMELINE), bins); `latencies`: requests completed, by bin of their
+    latency; `configurations`: text, cores, and the share of the time for which each was what was wanted."""
+
+    summary: dict[str, Any]
+    timeline: FloatArray
+    latencies: IntArray
+    configurations: list[tuple[str, float, float]]
+
+
+def outcome_of(run: Run) -> Outcome:
+    """What is kept of a run with all its records."""
+    since_s, wanted, forecast_rps = _decided(run)
+    return Outcome(
+        summary=run.summary,
+        timeline=_timeline(run, since_s, wanted, forecast_rps),
+        latencies=_latencies(run.records),
+        configurations=_configurations(since_s, wanted, run.trace.duration_s),
+    )
+
+
+def latency_edges_s() -> FloatArray:
+    """The upper ends of the bins of latencies."""
+    bins = LATENCY_BINS_PER_DECADE * LATENCY_DECADES
+    upper = np.arange(1, bins + 1) / LATENCY_BINS_PER_DECADE
+    return np.asarray(LATENCY_LEAST_S * 10.0**upper)
+
+
+def _latencies(records: Records) -> IntArray:
+    latency_s = (records.end_s - records.arrival_s)[records.outcome == COMPLETED]
+    edges_s = latency_edges_s()
+    place = np.minimum(np.searchsorted(edges_s, latency_s, side="left"), len(edges_s) - 1)
+    return np.bincount(place, minlength=len(edges_s))
+
+
+def _decided(run: Run) -> tuple[FloatArray, list[Configuration], FloatArray]:
+    """When what was wanted, and the forecast that it was decided on."""
+    entries = run.entries
+    since_s = [entry.observation.time_s for entry in entries]
+    wanted: list[Configuration] = [entry.decision.configuration for entry in entries]
+    forecasts = [entry.decision.forecast_rps for entry in entries]
+    if not entries or entries[0].observation.step > 0:
+        since_s.insert(0, 0.0)
+        wanted.insert(0, run.initial)
+        forecasts.insert(0, None)
+    return np.array(since_s), wanted, np.array([np.nan if value is None else value for value in forecasts])
+
+
+def _timeline(run: Run, since_s: FloatArray, wanted: list[Configuration], forecast_rps: FloatArray) -> FloatArray:
+    records, duration_s = run.records, run.trace.duration_s
+    edges_s = bin_edges(duration_s, bin_s(duration_s))
+    widths_s = np.diff(edges_s)
+    number = bin_numbers(records.arrival_s, edges_s)
+    in_time = (records.outcome == COMPLETED) & (records.end_s - records.arrival_s <= run.summary["sla_s"])
+    requests = np.bincount(number, minlength=len(widths_s))
+    cores = np.array([configured_cores(each) for each in wanted], dtype=np.float64)
+    accuracy = np.array([configured_accuracy(run.pipeline, each) for each in wanted])
+    price = run.scenario.price_per_core
+    return np.array(
+        [
+            edges_s[:-1],
+            requests / widths_s,
+            forecast_rps[np.searchsorted(since_s, edges_s[:-1], side="right") - 1],
+            price * _bin_means(since_s, cores, edges_s),
+            100.0 * _bin_means(since_s, accuracy, edges_s),
+            price * _existing_cores(records, edges_s),
+            requests,
+            np.bincount(number[~in_time], minlength=len(widths_s)),
+            _violated_seconds(records.arrival_s, in_time, edges_s),
+        ]
+    )
+
+
+def _bin_means(since_s: FloatArray, value: FloatArray, edges_s: FloatArray) -> FloatArray:
+    """The means over bins of what has value[i] from since_s[i] on; it begins with the first bin."""
+    moments_s = np.append(since_s, edges_s[-1])
+    integral = np.concatenate([[0.0], np.cumsum(np.diff(moments_s) * value)])
+    return np.asarray(np.diff(np.interp(edges_s, moments_s, integral)) / np.diff(edges_s))
+
+
+def _existing_cores(records: Records, edges_s: FloatArray) -> FloatArray:
+    """The mean cores of existing replicas in each bin."""
+    total = np.zeros(len(edges_s))
+    for replicas in records.replicas:
+        created_s = np.nan_to_num(replicas.created_s, nan=np.inf)
+        gone_s = np.nan_to_num(replicas.gone_s, nan=np.inf)
+        # Core-seconds of each replica up to each edge; shape (edges, replicas).
+        lived_s = np.clip(edges_s[:, None], created_s, np.maximum(gone_s, created_s)) - created_s
+        total += np.nan_to_num(lived_s, nan=0.0, posinf=0.0, neginf=0.0) @ replicas.cores
+    return np.asarray(np.diff(total) / np.diff(edges_s))
+
+
+def _violated_seconds(arrival_s: FloatArray, in_time: np.ndarray, edges_s: FloatArray) -> IntArray:
+    """How many seconds of each bin count as violated; see `sim.totals.violated_seconds`."""
+    second = arrival_s.astype(np.int64)
+    arrived = np.bincount(second)
+    violating = np.bincount(second[~in_time], minlength=len(arrived))
+    violated_s = np.flatnonzero(100 * violating > arrived).astype(np.float64)
+    return np.bincount(bin_numbers(violated_s, edges_s), minlength=len(edges_s) - 1)
+
+
+def _configurations(
+    since_s: FloatArray, wanted: list[Configuration], duration_s: float
+) -> list[tuple[str, float, float]]:
+    """Each configuration wanted (`2 x yolov5n + resnet18`), its cores, its share of the time; the longest first."""
+    lasting_s = np.diff(np.append(since_s, duration_s)).tolist()
+    shares: dict[tuple[str, float], float] = {}
+    for configuration, lasted_s in zip(wanted, lasting_s, strict=True):
+        text = " + ".join(
+            (f"{each.replicas} x " if each.replicas > 1 else "") + each.variant for each in configuration.values()
+        )
+        name = text, float(configured_cores(configuration))
+        shares[name] = shares.get(name, 0.0) + lasted_s / duration_s
+    ordered = sorted(shares.items(), key=lambda item: (-item[1], item[0]))
+    return [(text, cores, share) for (text, cores), share in ordered]

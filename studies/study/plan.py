@@ -1,0 +1,250 @@
+"""From a study to its runs: a trial is one of them, with its scenario."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import profiles
+import traces
+from policies import create
+from studies.errors import ScenarioError
+from studies.loads import find_trace
+from studies.results import files_of, versions
+from studies.run import check_stage_names, initial_configuration
+from studies.scenario import Scenario
+from studies.study.published_file import PublishedFile
+from studies.study.schema import ALL_VARIANTS, Place, Study, Sweep
+from traces.workloads import NAMES
+
+Values = dict[str, Any]
+
+OWN_KEYS = ("schema_version", "kind", "pipeline", "trace", "seed")
+"""Keys of a scenario that the study gives each run itself."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a study.
+
+    `system` is the name of a system, `point` then empty; or of a sweep, and `point` says which of its values. `key`
+    digests everything that the run depends on: the program's version and those of the libraries, the scenario, the
+    files it names, the pipeline's figures, the trace.
+    """
+
+    pipeline: str
+    setting: str
+    workload: str
+    system: str
+    point: str
+    seed: int
+    scenario: Scenario
+    key: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Studies with all their runs, checked: everything that they name is there."""
+
+    name: str
+    studies: tuple[tuple[Study, tuple[Trial, ...]], ...]
+    published: PublishedFile | None
+    seeds: int
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All runs."""
+        return [trial for _, trials in self.studies for trial in trials]
+
+    @property
+    def has_real_trace(self) -> bool:
+        """Whether any of the runs is on the real trace."""
+        return any(trial.scenario.trace.startswith("twitter:") for trial in self.trials)
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What the seeds of a trial share: the values that make its scenario, and where each of them stands."""
+
+    setting: str
+    workload: str
+    system: str
+    point: str
+    values: Values
+    origins: Mapping[str, Place]
+
+
+def trials(study: Study, seeds: int) -> list[Trial]:
+    """All runs of a study: settings, workloads, systems and points in the order of the file, then seeds 1, 2, ...
+
+    Raises ScenarioError, with file and line, for what cannot be run: nothing has run then.
+    """
+    pipeline = _beside(study, study.pipeline)
+    try:
+        figures = profiles.load(pipeline)
+    except ValueError as error:
+        raise study.places["keys", "pipeline"].error(str(error)) from None
+    always = f"{versions()['versions']}\n{_content(figures)}"
+    loads = {workload: _trace_name(study, workload) for workload in study.workloads}
+    digests = {workload: _trace_digest(study, trace) for workload, trace in loads.items()}
+    found: list[Trial] = []
+    base = Scenario(pipeline=pipeline)
+    for case in _cases(study, figures):
+        scenario = _scenario(base, case, loads[case.workload], study)
+        files = "".join(f"{name} {digest}\n" for name, digest in files_of(scenario).items())
+        shared = f"{always}\n{digests[case.workload]}\n{files}{scenario.digest}"
+        found += [
+            Trial(
+                pipeline=figures.name,
+                setting=case.setting,
+                workload=case.workload,
+                system=case.system,
+                point=case.point,
+                seed=seed,
+                scenario=scenario.model_copy(update={"seed": seed}),
+                key=sha256(f"{shared}\n{seed}".encode()).hexdigest(),
+            )
+            for seed in range(1, seeds + 1)
+        ]
+    return found
+
+
+def points(study: Study, sweep: Sweep, figures: profiles.Pipeline) -> list[tuple[str, Values]]:
+    """The points of a sweep: its name (`alpha=4`), and the values."""
+    axes = [[(key, value) for value in _values(values, figures)] for key, values in sweep.vary.items()]
+    return [
+        (", ".join(f"{key.rpartition('.')[2]}={_short(value)}" for key, value in chosen), {**sweep.set, **dict(chosen)})
+        for chosen in product(*axes)
+    ]
+
+
+def _cases(study: Study, figures: profiles.Pipeline) -> Iterator[_Case]:
+    swept = {name: points(study, sweep, figures) for name, sweep in study.sweeps.items()}
+    first = next(iter(study.settings))
+    for setting, workload in product(study.settings, study.workloads):
+        only = study.settings[setting].systems
+        for system in study.systems:
+            if only is None or system in only:
+                yield _case(study, setting, workload, system)
+        for name, sweep in study.sweeps.items():
+            if setting in (sweep.settings or (first,)):
+                case = _case(study, setting, workload, sweep.of)
+                place = study.places["sweeps", name]
+                for point, values in swept[name]:
+                    yield replace(
+                        case,
+                        system=name,
+                        point=point,
+                        values={**case.values, **values},
+                        origins={**case.origins, **dict.fromkeys(values, place)},
+                    )
+
+
+def _case(study: Study, setting: str, workload: str, system: str) -> _Case:
+    place = study.places["systems", system]
+    values: Values = {"policy": study.systems[system].policy}
+    origins: dict[str, Place] = {"policy": place}
+
+    def put(given: Mapping[str, Any], origin: Place | None) -> None:
+        values.update(given)
+        origins.update(dict.fromkeys(given, origin or place))
+
+    for name in _lineage(study, setting):
+        put(study.settings[name].set, study.places.get(("settings", name)))
+    put(study.systems[system].set, place)
+    for number, entry in enumerate(study.parameters):
+        wanted = ((entry.systems, system), (entry.workloads, workload), (entry.settings, setting))
+        if all(names is None or name in names for names, name in wanted):
+            put(entry.set, study.places["parameters", number])
+    return _Case(setting, workload, system, "", values, origins)
+
+
+def _lineage(study: Study, setting: str) -> list[str]:
+    """The setting, after those that it is like."""
+    like = study.settings[setting].like
+    return [*(_lineage(study, like) if like else ()), setting]
+
+
+def _scenario(base: Scenario, case: _Case, trace: str, study: Study) -> Scenario:
+    """The scenario of a case, seed 1, checked. Raises ScenarioError that names the place of the wrong key."""
+    for key in OWN_KEYS:
+        if key in case.values:
+            raise case.origins[key].error(f"set: {key} is not for a run to choose, the study has it")
+    values = {**case.values, "policy": _beside(study, case.values["policy"])}
+    try:
+        scenario = base.with_values({**values, "trace": trace})
+        pipeline = profiles.load(scenario.pipeline)
+        for key in ("initial", "drop_limits_s"):
+            check_stage_names(pipeline, key, getattr(scenario, key) or {})
+        create(scenario.policy.name, pipeline, scenario.policy.parameters)
+        initial_configuration(scenario, pipeline)
+        if scenario.records != "all":
+            raise ScenarioError(f"records: a study needs all of them, not {scenario.records}")
+    except ValueError as error:
+        where = f"{case.system}{f' ({case.point})' if case.point else ''}, {case.setting}, {case.workload}"
+        raise _blamed(case, str(error)).error(f"{where}: {error}") from None
+    return scenario
+
+
+def _blamed(case: _Case, text: str) -> Place:
+    """Where the key stands that an error is about: the longest whose name the text has; else the policy's."""
+    named = [key for key in case.origins if key in text or key.removeprefix("policy.") in text.split(": ")[0]]
+    return case.origins[max(named, key=len, default="policy")]
+
+
+def _trace_name(study: Study, workload: str) -> str:
+    """The load of a workload: the real trace's window where that is preferred and there."""
+    if study.prefer_real_trace and workload in NAMES and traces.default_path(os.environ) is not None:
+        return f"twitter:{workload}"
+    return _beside(study, workload)
+
+
+def _trace_digest(study: Study, trace: str) -> str:
+    try:
+        # A synthetic load is that of its name and the run's seed.
+        return trace if trace in NAMES else find_trace(trace, 1).sha256
+    except ValueError as error:
+        raise study.places["keys", "workloads"].error(str(error)) from None
+
+
+def _beside(study: Study, name: str) -> str:
+    """A file named in a study stands beside it; anything else stays as it is."""
+    file, colon, rest = name.partition(":")
+    beside = study.path.parent / file
+    return f"{beside}{colon}{rest}" if Path(file).suffix and beside.is_file() else name
+
+
+def _content(figures: profiles.Pipeline) -> str:
+    """A digest of all that a pipeline is, its figures included, which its own representation leaves out."""
+    rows = [variant.figures for stage in figures.stages for variant in stage.variants]
+    return sha256(repr((figures, rows)).encode()).hexdigest()
+
+
+def _values(given: list[Any] | str, figures: profiles.Pipeline) -> list[Any]:
+    if given != ALL_VARIANTS:
+        return list(given)
+    names = [[variant.name for variant in stage.variants] for stage in figures.stages]
+    stages = [stage.name for stage in figures.stages]
+    return [dict(zip(stages, chosen, strict=True)) for chosen in product(*names)]
+
+
+def _short(value: Any) -> str:
+    """A value in a point's name: of a mapping the values alone."""
+    if isinstance(value, Mapping):
+        return ",".join(map(str, value.values()))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def check_names(wanted: Sequence[str], known: Sequence[str], option: str) -> None:
+    """Raise ScenarioError for a name given to an option that is not known."""
+    for name in wanted:
+        if name not in known:
+            raise ScenarioError(
+                f"{option} {name}: there is none of this name"
+                f"{profiles.errors.did_you_mean(name, known)}; there are {profiles.errors.listed(known)}"
+            )

@@ -1,0 +1,125 @@
+"""Parts that the figures of a study's report share: panels side by side, and each system's colour and dash."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from studies.report.plots import CONFIG, TEXT, Spec, axis, in_script, layout, note
+
+COLOURS = (
+    "#0b62a4",
+    "#e07b1a",
+    "#b3261e",
+    "#12855c",
+    "#8e4fa8",
+    "#c2a200",
+    "#2fa3c7",
+    "#d0528c",
+    "#3a4248",
+)
+DASHES = ("solid", "dash", "dash", "dashdot", "dot", "dot", "longdash", "longdashdot", "solid")
+"""A system's colour and dash in every figure, by its place in the study; dashes for prints without colour."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a system is drawn; `title` is safe in HTML."""
+
+    name: str
+    title: str
+    colour: str
+    dash: str
+    width: float
+
+
+Looks = dict[str, Look]
+"""A look a system, by its name."""
+
+
+def looks(systems: Sequence[tuple[str, str]]) -> Looks:
+    """The looks of systems, given as names and titles; the first is the study's own, drawn thicker."""
+    return {
+        name: Look(
+            name,
+            escape(title, quote=False),
+            COLOURS[place % len(COLOURS)],
+            DASHES[place % len(DASHES)],
+            2.6 if place == 0 else 1.6,
+        )
+        for place, (name, title) in enumerate(systems)
+    }
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure with the sentence that says how to read it (HTML); `setting` and `workload`: for which choice of the
+    page it is shown, empty: for all."""
+
+    name: str
+    heading: str
+    reading: str
+    traces: list[Spec]
+    layout: Spec
+    setting: str = ""
+    workload: str = ""
+
+    def html(self) -> str:
+        """The figure's element; the page draws it when it comes into view."""
+        shown_for = "".join(f' data-{key}="{escape(value)}"' for key, value in self.shown_for.items() if value)
+        spec = in_script({"data": self.traces, "layout": self.layout, "config": CONFIG})
+        return (
+            f'<div{shown_for}>\n<h3>{self.heading}</h3>\n<p class="muted">{self.reading}</p>\n'
+            f'<div class="plot" id="{self.name}" style="height:{self.layout["height"]}px"></div>\n'
+            f'<script type="application/json" id="{self.name}-spec">{spec}</script>\n</div>\n'
+        )
+
+    @property
+    def shown_for(self) -> dict[str, str]:
+        """The choices for which it is shown."""
+        return {"setting": self.setting, "workload": self.workload}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Panels in rows of two; `references` are plotly's numbers of their axes."""
+
+    layout: Spec
+    references: tuple[str, ...]
+
+    def axes(self, place: int) -> Spec:
+        """The axes of a panel, for a trace."""
+        return {"xaxis": f"x{self.references[place]}", "yaxis": f"y{self.references[place]}"}
+
+
+def grid(titles: Sequence[str], x: Sequence[Spec], y: Sequence[Spec], panel: int = 270, top: int = 76) -> Grid:
+    """Panels for the titles, with what their axes add to the usual ones; `top` is the room of the legend above all."""
+    rows, gap, bottom = (len(titles) + 1) // 2, 64, 52
+    inner = rows * panel + (rows - 1) * gap
+    spec: Spec = {}
+    annotations = []
+    references = tuple("" if place == 0 else str(place + 1) for place in range(len(titles)))
+    for place, (title, reference) in enumerate(zip(titles, references, strict=True)):
+        row, column = divmod(place, 2)
+        left = 0.0 if column == 0 else 0.54
+        right = 1.0 if column or len(titles) == 1 else 0.46
+        upper = 1.0 - row * (panel + gap) / inner
+        lower = max(upper - panel / inner, 0.0)
+        spec[f"xaxis{reference}"] = axis(domain=[left, right], anchor=f"y{reference}") | _titled(x[place])
+        spec[f"yaxis{reference}"] = axis(domain=[lower, upper], anchor=f"x{reference}") | _titled(y[place])
+        text = f"<b>{escape(title, quote=False)}</b>"
+        annotations.append(
+            note(text, x=left, xanchor="left", y=upper, yanchor="bottom", yshift=4, font={"size": 13, "color": TEXT})
+        )
+    legend = {"orientation": "h", "x": 0, "y": 1, "yref": "container", "yanchor": "top"}
+    height = inner + top + bottom
+    margin = {"l": 60, "r": 14, "t": top, "b": bottom}
+    return Grid(layout(height, margin=margin, annotations=annotations, legend=legend, shapes=[], **spec), references)
+
+
+def _titled(more: Spec) -> Spec:
+    """The axis' own keys, a title given as text in plotly's form."""
+    if isinstance(more.get("title"), str):
+        return more | {"title": {"text": more["title"], "standoff": 8, "font": {"size": 12}}}
+    return more

@@ -1,0 +1,145 @@
+"""The report of a study as one HTML page: everything in it, so that it opens anywhere and offline.
+
+The page has two choices that hold for all of it, the setting and the workload; a part that is for one of them only says
+so in `data-setting` or `data-workload`. A figure is drawn when it comes into view, so that the page opens at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from html import escape
+from importlib.resources import files
+
+from studies.report.page import document
+from studies.study import sheets
+from studies.study.findings import Findings
+from studies.study.found import Found
+from studies.study.markdown import DEFECT, ran_on
+from studies.study.report import latencies, means, overview, plane, timelines
+from studies.study.report.figure import Figure, Looks, looks
+from studies.study.sheets import Sheet
+
+
+def render(found: Found) -> str:
+    """The page. Raises ScenarioError where plotly is not installed."""
+    styles = looks([(name, _title(found, name)) for name in found.systems])
+    settings = found.full_settings
+    sections = [_overview(found, styles, settings)]
+    sections += [_pipeline(found, findings, styles, settings) for findings in found.findings]
+    own = files("studies.study.report")
+    style, script = (own.joinpath(f"study.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+    return document(
+        f"Study: {found.plan.name}",
+        escape(ran_on(found)),
+        f"<style>\n{style}</style>\n<nav>{_navigation(found, settings)}</nav>\n{''.join(sections)}"
+        f"<script>\n{script}</script>\n",
+    )
+
+
+def _title(found: Found, system: str) -> str:
+    return next(findings.title(system) for findings in found.findings if system in findings.systems)
+
+
+def _navigation(found: Found, settings: Sequence[str]) -> str:
+    links = "".join(f'<a href="#{escape(each.pipeline)}">{escape(each.pipeline)}</a>' for each in found.findings)
+    workloads = list(dict.fromkeys(name for each in found.findings for name in each.study.workloads))
+    return (
+        f'<a href="#overview">Overview</a>{links}'
+        + _choice("setting", [(name, found.setting_title(name)) for name in settings])
+        + _choice("workload", [(name, name) for name in workloads])
+    )
+
+
+def _choice(key: str, options: Sequence[tuple[str, str]]) -> str:
+    if len(options) < 2:
+        return ""
+    items = "".join(f'<option value="{escape(name)}">{escape(title)}</option>' for name, title in options)
+    return f'<label>{key} <select data-choice="{key}">{items}</select></label>'
+
+
+def _overview(found: Found, styles: Looks, settings: Sequence[str]) -> str:
+    parts = ['<section id="overview">\n<h2>Overview</h2>\n']
+    if found.compared:
+        parts.append(_table(sheets.score(found)))
+        if DEFECT in found.settings:
+            parts.append(f"<p>{escape(sheets.queue_term(found, found.settings[0], DEFECT))}</p>\n")
+    for setting in settings:
+        for measure in ("measured", "planned"):
+            sheet = sheets.headline(found, setting, measure)
+            if sheet.rows:
+                parts.append(_only(_table(sheet), setting))
+        parts.append(_only(_table(sheets.overall(found, setting)), setting))
+    parts += [
+        overview.loads(found, styles).html(),
+        _table(sheets.forecasts(found)),
+        overview.decision_times(found).html(),
+    ]
+    if found.plan.published and found.plan.published.decision_times:
+        parts.append(_table(sheets.decision_times(found)))
+    return "".join([*parts, "</section>\n"])
+
+
+def _pipeline(found: Found, findings: Findings, styles: Looks, settings: Sequence[str]) -> str:
+    name = escape(findings.pipeline)
+    title = escape(findings.study.title)
+    parts = [f'<section id="{name}">\n<h2>{title}</h2>\n']
+    for setting in settings:
+        if setting in findings.study.settings:
+            parts += [figure.html() for figure in _figures(found, findings, styles, setting)]
+            parts.append(_only("".join(_tables(found, findings, setting)), setting))
+    return "".join([*parts, "</section>\n"])
+
+
+def _figures(found: Found, findings: Findings, styles: Looks, setting: str) -> Iterator[Figure]:
+    yield means.means(found, findings, styles, setting)
+    for workload in findings.study.workloads:
+        yield timelines.timeline(findings, styles, setting, workload)
+    swept = plane.plane(found, findings, styles, setting)
+    if swept is not None:
+        yield swept
+    yield latencies.latencies(findings, styles, setting)
+
+
+def _tables(found: Found, findings: Findings, setting: str) -> Iterator[str]:
+    cells = sheets.cells(found, setting, findings.pipeline)
+    if cells.rows:
+        yield _table(cells)
+        seen = sheets.seen_most(found, setting, findings.pipeline)
+        if seen.rows:
+            yield _table(seen)
+    yield f"<details><summary>All figures</summary>\n{_table(sheets.systems(findings, setting))}</details>\n"
+    sentences = sheets.sentences(findings, setting)
+    if sentences:
+        items = "".join(f"<li>{escape(workload)}: {escape(text)}</li>\n" for workload, text in sentences)
+        yield (
+            '<details><summary>Comparisons</summary>\n<p class="muted">Differences seed by seed, where both met the '
+            "same arrivals and draws, with 95 % intervals where there are several seeds.</p>\n"
+            f"<ul>\n{items}</ul></details>\n"
+        )
+
+
+def _only(html: str, setting: str) -> str:
+    return f'<div data-setting="{escape(setting)}">\n{html}</div>\n'
+
+
+def _table(sheet: Sheet) -> str:
+    head = "".join(
+        f'<th class="{"name" if place < sheet.names else "figure"}">{escape(column)}</th>'
+        for place, column in enumerate(sheet.columns)
+    )
+    rows = "".join(
+        "<tr>" + "".join(_cell(text, place < sheet.names) for place, text in enumerate(row)) + "</tr>\n"
+        for row in sheet.rows
+    )
+    return (
+        f'<h3>{escape(sheet.title)}</h3>\n<p class="muted">{escape(sheet.reading)}</p>\n'
+        f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n'
+    )
+
+
+def _cell(text: str, is_name: bool) -> str:
+    """A cell; of a figure what stands in round brackets at its end is small, on a line of its own."""
+    if is_name:
+        return f'<td class="{"name long" if len(text) > 30 else "name"}">{escape(text)}</td>'
+    main, bracket, rest = text.partition(" (")
+    return f"<td>{escape(main)}{f'<small>({escape(rest)}</small>' if bracket else ''}</td>"

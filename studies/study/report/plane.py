@@ -1,0 +1,140 @@
+"""The preference sweep: accuracy over cost, sweeps as curves, systems as points."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from studies.report.plots import Spec, faded, numbers
+from studies.report.timelines import log_ticks
+from studies.study.findings import Cell, Findings
+from studies.study.found import Found
+from studies.study.headline import front
+from studies.study.report.figure import Figure, Grid, Look, Looks, grid
+
+
+def plane(found: Found, findings: Findings, looks: Looks, setting: str) -> Figure | None:
+    """PAS over cost, a panel a workload: the sweeps as curves, every system a point, published ones as diamonds."""
+    workloads = [each for each in findings.study.workloads if any(_swept(findings, setting, each))]
+    if not workloads:
+        return None
+    count = len(workloads)
+    panels = grid(
+        workloads,
+        [
+            {**_log_cores(findings, setting, each), "title": "mean of existing cores" if place >= count - 2 else ""}
+            for place, each in enumerate(workloads)
+        ],
+        [{"title": "PAS (x 100)"} for _ in workloads],
+        top=112,
+    )
+    traces: list[Spec] = []
+    for place, workload in enumerate(workloads):
+        for name, cells in zip(findings.study.sweeps, _swept(findings, setting, workload), strict=True):
+            if cells:
+                traces += _sweep(findings, looks, name, cells, panels, place)
+        for system in findings.systems:
+            cell = findings.cell(setting, workload, system)
+            if cell is not None:
+                traces.append(_point(cell, looks[system], panels, place))
+        traces += _published_points(found, findings, looks, setting, workload, panels, place)
+    return Figure(
+        f"{findings.pipeline}-plane-{setting}",
+        "Preference sweep: accuracy against cost",
+        "Every system a disc, every point of a sweep a small mark (its values under the pointer); the line joins those "
+        "that no other of the sweep betters. Up is more accurate, left is cheaper."
+        + (" Diamonds: the published systems." if any(trace["name"] == "published" for trace in traces) else ""),
+        traces,
+        panels.layout,
+        setting=setting,
+    )
+
+
+def _log_cores(findings: Findings, setting: str, workload: str) -> Spec:
+    """A logarithmic axis of cost for all that a panel shows."""
+    costs = [
+        cell.mean("cost_mean_cores")
+        for cell in findings.cells
+        if (cell.setting, cell.workload) == (setting, workload) and cell.mean("cost_mean_cores") > 0.0
+    ]
+    low, high = min(costs, default=1.0), max(costs, default=1.0)
+    return {"type": "log", "range": numbers(np.log10([0.85 * low, 1.15 * high])), **log_ticks(low, high)}
+
+
+def _swept(findings: Findings, setting: str, workload: str) -> list[list[Cell]]:
+    return [findings.of(setting, workload, name) for name in findings.study.sweeps]
+
+
+def _sweep(findings: Findings, looks: Looks, name: str, cells: list[Cell], panels: Grid, place: int) -> list[Spec]:
+    look = looks[findings.study.sweeps[name].of]
+    best = front(cells, "measured")
+    shared: Spec = {"type": "scatter", "legendgroup": name, "name": findings.title(name), **panels.axes(place)}
+    return [
+        {
+            **shared,
+            "mode": "lines",
+            "x": numbers((cell.mean("cost_mean_cores") for cell in best), 4),
+            "y": numbers((cell.mean("pas_mean") for cell in best), 4),
+            "line": {"color": faded(look.colour, 0.55), "width": 1.4, "dash": look.dash},
+            "showlegend": False,
+            "hoverinfo": "skip",
+        },
+        {
+            **shared,
+            "mode": "markers",
+            "x": numbers((cell.mean("cost_mean_cores") for cell in cells), 4),
+            "y": numbers((cell.mean("pas_mean") for cell in cells), 4),
+            "text": [cell.point for cell in cells],
+            "customdata": numbers((cell.mean("sla_violation_rate", 100.0) for cell in cells), 2),
+            "marker": {"symbol": "x-thin", "size": 6, "line": {"color": look.colour, "width": 1.4}},
+            "showlegend": place == 0,
+            "hovertemplate": "%{text}<br>%{x:.2f} cores, PAS %{y:.2f}, %{customdata} % violations<extra></extra>",
+        },
+    ]
+
+
+def _point(cell: Cell, look: Look, panels: Grid, place: int) -> Spec:
+    violations = cell.mean("sla_violation_rate", 100.0)
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": numbers([cell.mean("cost_mean_cores")], 4),
+        "y": numbers([cell.mean("pas_mean")], 4),
+        "name": look.title,
+        "legendgroup": look.name,
+        "showlegend": place == 0,
+        "marker": {"size": 13, "color": faded(look.colour, 0.8), "line": {"color": "#ffffff", "width": 1}},
+        "hovertemplate": (
+            f"<b>{look.title}</b><br>%{{x:.2f}} cores, PAS %{{y:.2f}}<br>{violations:.2f} % violations<extra></extra>"
+        ),
+        **panels.axes(place),
+    }
+
+
+def _published_points(
+    found: Found, findings: Findings, looks: Looks, setting: str, workload: str, panels: Grid, place: int
+) -> list[Spec]:
+    cells = [
+        each
+        for each in found.compared
+        if (each.pipeline, each.setting, each.workload) == (findings.pipeline, setting, workload)
+    ]
+    return [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "x": [each.published.cores],
+            "y": [each.published.pas],
+            "name": "published",
+            "legendgroup": "published",
+            "showlegend": place == 0 and number == 0,
+            "marker": {
+                "symbol": "diamond-open",
+                "size": 12,
+                "color": looks[each.system].colour,
+                "line": {"width": 2},
+            },
+            "hovertemplate": f"published {looks[each.system].title}: %{{x}} cores, PAS %{{y}}<extra></extra>",
+            **panels.axes(place),
+        }
+        for number, each in enumerate(cells)
+    ]

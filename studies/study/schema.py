@@ -1,0 +1,250 @@
+"""A study file: named systems on named workloads under named settings, and sweeps of their parameters.
+
+`set` maps keys of a scenario, dotted as on the command line (`policy.beta`), to values. What a run's scenario is, each
+of these over the ones before: the setting's `set`, the system's policy and `set`, then every entry of `parameters` that
+is for it, and for a point of a sweep its `set` and the values varied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from profiles.errors import did_you_mean, listed
+from profiles.yaml_file import Document, FileModel, Loc, read, validate
+from studies.errors import ScenarioError
+
+Names = Annotated[list[str], Field(min_length=1)]
+
+SHIPPED = Path(str(files("studies")))
+"""The folder of the shipped studies: `paper/video.yaml` and others."""
+
+ALL_VARIANTS = "all"
+"""For `policy.variants` in a sweep: every combination of the stages' variants."""
+
+
+class Setting(FileModel):
+    """Keys that all systems share, over those of the setting that it is `like`; `systems` says for which of them the
+    setting is, None: all."""
+
+    title: str = ""
+    like: str | None = None
+    systems: Names | None = None
+    set: dict[str, Any] = Field(default_factory=dict)
+
+
+class System(FileModel):
+    """A policy under a name of its own, so that one policy may stand in a study several times."""
+
+    title: str = ""
+    policy: str
+    set: dict[str, Any] = Field(default_factory=dict)
+
+
+class Parameters(FileModel):
+    """Keys for some systems, workloads and settings; None: for all."""
+
+    systems: Names | None = None
+    workloads: Names | None = None
+    settings: Names | None = None
+    set: dict[str, Any]
+
+
+class Sweep(FileModel):
+    """A system with other values: every combination of what is varied. `settings`: in which, None: the first."""
+
+    title: str = ""
+    of: str
+    settings: Names | None = None
+    set: dict[str, Any] = Field(default_factory=dict)
+    vary: dict[str, Annotated[list[Any], Field(min_length=1)] | Literal["all"]] = Field(min_length=1)
+
+
+class Headline(FileModel):
+    """What a curve (a sweep) is asked: the accuracy gained at the cost of others, the cost saved at their accuracy.
+
+    The others are systems or sweeps.
+    """
+
+    curve: str
+    gain_over: list[str] = Field(default_factory=list)
+    saving_over: list[str] = Field(default_factory=list)
+
+
+class StudyFile(FileModel):
+    """One file. With `base`, another one beside it or shipped, what that says and this one does not stands too."""
+
+    schema_version: Literal[1] = 1
+    kind: Literal["study"] = "study"
+    base: str | None = None
+    title: str | None = None
+    pipeline: str | None = None
+    workloads: Names | None = None
+    prefer_real_trace: bool | None = None
+    seeds: Annotated[int, Field(strict=True, ge=1)] | None = None
+    settings: dict[str, Setting] = Field(default_factory=dict)
+    systems: dict[str, System] = Field(default_factory=dict)
+    parameters: list[Parameters] = Field(default_factory=list)
+    sweeps: dict[str, Sweep] = Field(default_factory=dict)
+    headline: Headline | None = None
+    published: str | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where something stands in a file, for errors."""
+
+    document: Document
+    loc: Loc
+
+    def error(self, text: str) -> ScenarioError:
+        return ScenarioError(self.document.error_at(self.loc, text))
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study, its base joined in. `places` says where each part stands: (section, name or number) -> place."""
+
+    path: Path
+    title: str
+    pipeline: str
+    workloads: tuple[str, ...]
+    prefer_real_trace: bool
+    seeds: int
+    settings: Mapping[str, Setting]
+    systems: Mapping[str, System]
+    parameters: tuple[Parameters, ...]
+    sweeps: Mapping[str, Sweep]
+    headline: Headline | None
+    published: Path | None
+    files: tuple[Path, ...]
+    places: Mapping[tuple[str, str | int], Place]
+
+
+ONLY_SETTING = {"default": Setting(title="own defaults")}
+"""The settings of a study that has none."""
+
+
+def load(path: Path) -> Study:
+    """The study of a file. Raises ScenarioError, with file and line, for whatever is wrong in it or in its base."""
+    layers = _layers(path)
+    document, _ = layers[-1]
+
+    def scalar(key: str) -> Any:
+        return next((value for _, layer in reversed(layers) if (value := getattr(layer, key)) is not None), None)
+
+    for key, what in (("pipeline", "the pipeline to run"), ("workloads", "the loads to run it on")):
+        if scalar(key) is None:
+            raise ScenarioError(document.error_at((), f"the key {key!r} is missing: {what}"))
+    sections: dict[str, dict[str, Any]] = {"settings": {}, "systems": {}, "sweeps": {}}
+    places: dict[tuple[str, str | int], Place] = {}
+    parameters: list[Parameters] = []
+    for layer_document, layer in layers:
+        for section, found in sections.items():
+            for name, value in getattr(layer, section).items():
+                found[name] = value
+                places[section, name] = Place(layer_document, (section, name))
+        for number, entry in enumerate(layer.parameters):
+            places["parameters", len(parameters)] = Place(layer_document, ("parameters", number))
+            parameters.append(entry)
+        for key in ("pipeline", "workloads", "headline"):
+            if getattr(layer, key) is not None:
+                places["keys", key] = Place(layer_document, (key,))
+    if not sections["systems"]:
+        raise ScenarioError(document.error_at((), "the key 'systems' is missing: the policies to run, each by a name"))
+    study = Study(
+        path=path,
+        title=scalar("title") or path.stem,
+        pipeline=scalar("pipeline"),
+        workloads=tuple(scalar("workloads")),
+        prefer_real_trace=bool(scalar("prefer_real_trace")),
+        seeds=scalar("seeds") or 1,
+        settings=sections["settings"] or ONLY_SETTING,
+        systems=sections["systems"],
+        parameters=tuple(parameters),
+        sweeps=sections["sweeps"],
+        headline=scalar("headline"),
+        published=_published(layers),
+        files=tuple(Path(each.path) for each, _ in layers),
+        places=places,
+    )
+    # A study may take only some of its base's workloads, and leave the parameters for the others.
+    ever = [workload for _, layer in layers for workload in layer.workloads or ()]
+    _check_references(study, tuple(dict.fromkeys(ever)))
+    return study
+
+
+def _layers(path: Path) -> list[tuple[Document, StudyFile]]:
+    """The file and its bases, the deepest base first."""
+    layers: list[tuple[Document, StudyFile]] = []
+    seen: list[Path] = []
+    while True:
+        document = read(path, kind="study", error=ScenarioError)
+        file = validate(StudyFile, document, error=ScenarioError)
+        layers.insert(0, (document, file))
+        seen.append(path.resolve())
+        if file.base is None:
+            return layers
+        beside, shipped = path.parent / file.base, SHIPPED / file.base
+        path = beside if beside.is_file() else shipped
+        if not path.is_file():
+            raise ScenarioError(document.error_at(("base",), f"{beside}: no such file"))
+        if path.resolve() in seen:
+            raise ScenarioError(document.error_at(("base",), f"{file.base}: a study cannot be its own base"))
+
+
+def _published(layers: list[tuple[Document, StudyFile]]) -> Path | None:
+    """The file of published figures, beside the file that names it."""
+    for document, layer in reversed(layers):
+        if layer.published is not None:
+            path = Path(document.path).parent / layer.published
+            if not path.is_file():
+                raise ScenarioError(document.error_at(("published",), f"{path}: no such file"))
+            return path
+    return None
+
+
+def _check_references(study: Study, workloads: tuple[str, ...]) -> None:
+    """Raise ScenarioError for a name that is not there; `workloads` are those of the file and of its bases."""
+    known = {
+        "systems": (*study.systems,),
+        "workloads": workloads,
+        "settings": (*study.settings,),
+        "sweeps": (*study.sweeps,),
+    }
+
+    def check(place: Place, what: str, given: list[str] | None, among: tuple[str, ...]) -> None:
+        for name in given or ():
+            if name not in among:
+                hint = did_you_mean(name, among)
+                raise place.error(f"{what}: there is no {name!r}{hint}; there are {listed(among) or 'none'}")
+
+    earlier: list[str] = []
+    for name, setting in study.settings.items():
+        if ("settings", name) in study.places:
+            place = study.places["settings", name]
+            check(place, "systems", setting.systems, known["systems"])
+            check(place, "like", [setting.like] if setting.like else None, (*earlier,))
+        earlier.append(name)
+    for number, entry in enumerate(study.parameters):
+        for what in ("systems", "workloads", "settings"):
+            check(study.places["parameters", number], what, getattr(entry, what), known[what])
+    for name, sweep in study.sweeps.items():
+        place = study.places["sweeps", name]
+        check(place, "of", [sweep.of], known["systems"])
+        check(place, "settings", sweep.settings, known["settings"])
+        if name in study.systems:
+            raise place.error("is a system's name too; give the sweep another")
+        for key, values in sweep.vary.items():
+            if values == ALL_VARIANTS and key != "policy.variants":
+                raise place.error(f"vary {key}: `all` is for policy.variants; list the values, as [1, 2]")
+    if study.headline is not None:
+        place = study.places["keys", "headline"]
+        check(place, "curve", [study.headline.curve], known["sweeps"])
+        for what in ("gain_over", "saving_over"):
+            check(place, what, getattr(study.headline, what), (*known["systems"], *known["sweeps"]))

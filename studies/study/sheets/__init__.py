@@ -1,0 +1,22 @@
+"""What a study has found as tables of text, for the page and for Markdown alike."""
+
+from studies.study.sheets.agreement import cells, forecasts, misplaced, queue_term, score, seen_most
+from studies.study.sheets.headline import headline
+from studies.study.sheets.sheet import Sheet
+from studies.study.sheets.systems import overall, sentences, systems
+from studies.study.sheets.times import decision_times
+
+__all__ = [
+    "Sheet",
+    "cells",
+    "decision_times",
+    "forecasts",
+    "headline",
+    "misplaced",
+    "overall",
+    "queue_term",
+    "score",
+    "seen_most",
+    "sentences",
+    "systems",
+]

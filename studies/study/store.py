@@ -1,0 +1,83 @@
+"""The finished runs of a study in one file: each is kept as soon as it is done, and found again by what it was of."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from studies.errors import ScenarioError
+from studies.study.outcome import TIMELINE, Outcome
+
+FINISHED = "finished.sqlite"
+LAYOUT = 1
+
+_CREATE = "CREATE TABLE IF NOT EXISTS runs (key TEXT PRIMARY KEY, summary TEXT, timeline BLOB, latencies BLOB)"
+
+
+class Store:
+    """The file; whatever is kept in it is there whole, even if the program is killed at once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection = sqlite3.connect(path)
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        (layout,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if layout not in (0, LAYOUT):
+            raise ScenarioError(f"{path}: was written by another version of this program; give a new folder")
+        with self._connection:
+            self._connection.execute(_CREATE)
+            self._connection.execute(f"PRAGMA user_version = {LAYOUT}")
+
+    def keys(self) -> set[str]:
+        """The keys of all finished runs."""
+        return {key for (key,) in self._connection.execute("SELECT key FROM runs")}
+
+    def keep(self, finished: Iterable[tuple[str, Outcome]]) -> None:
+        """Add finished runs, all of them or, if that is interrupted, none."""
+        rows = [(key, *_packed(outcome)) for key, outcome in finished]
+        with self._connection:
+            self._connection.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)", rows)
+
+    def outcome(self, key: str) -> Outcome:
+        """The run of that key, which has to be there."""
+        found = self._connection.execute("SELECT summary, timeline, latencies FROM runs WHERE key = ?", (key,))
+        return _unpacked(*found.fetchone())
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Store]:
+    """The store of a file, which is made where it is not there. Raises ScenarioError for one that is none."""
+    store = None
+    try:
+        store = Store(path)
+        yield store
+    except sqlite3.Error as error:
+        raise ScenarioError(f"{path}: {error}") from error
+    finally:
+        if store is not None:
+            store.close()
+
+
+def _packed(outcome: Outcome) -> tuple[str, bytes, bytes]:
+    text = json.dumps([outcome.summary, outcome.configurations])
+    timeline = zlib.compress(np.ascontiguousarray(outcome.timeline, dtype="<f8").tobytes(), 1)
+    return text, timeline, zlib.compress(outcome.latencies.astype("<i8").tobytes(), 1)
+
+
+def _unpacked(text: str, timeline: bytes, latencies: bytes) -> Outcome:
+    summary, configurations = json.loads(text)
+    return Outcome(
+        summary=summary,
+        timeline=np.frombuffer(zlib.decompress(timeline), dtype="<f8").reshape(len(TIMELINE), -1),
+        latencies=np.frombuffer(zlib.decompress(latencies), dtype="<i8"),
+        configurations=[(name, cores, share) for name, cores, share in configurations],
+    )
