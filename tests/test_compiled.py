@@ -63,6 +63,24 @@ def test_both_engines_give_the_same_records(dispatch: str, drop: str, block: int
         assert list(differences(simpy, compiled)) == [], f"seed {seed}"
 
 
+@pytest.mark.parametrize("shortest_s", [0.0, 0.75 * 2.0**-51])
+@pytest.mark.parametrize(("dispatch", "drop"), MODES)
+def test_batches_that_end_as_they_begin_change_nothing(dispatch: str, drop: str, shortest_s: float) -> None:
+    """An instant then leads through several stages and back.
+
+    0.75 x 2^-51 s added to a time below 4 s count as 2^-51 s, beyond that as nothing.
+    """
+    assert 4.0 + shortest_s == 4.0
+    for seed in range(150):
+        drawn = scenario(seed, dispatch=dispatch, drop=drop)
+        for stage in drawn["stages"]:
+            for variant in stage["variants"].values():
+                for latency_s in variant["latency_s"].values():
+                    latency_s.update({size: shortest_s for size in latency_s if (seed + size) % 2})
+        simpy, compiled = (engine_runs.run(drawn, seed, engine) for engine in ("simpy", "compiled"))
+        assert list(differences(simpy, compiled)) == [], f"seed {seed}"
+
+
 def test_a_difference_of_one_bit_is_seen() -> None:
     records = engine_runs.run(scenario(1), 1)
     records.finish_s[0, 0] = np.nextafter(records.finish_s[0, 0], np.inf)

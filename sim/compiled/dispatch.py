@@ -21,7 +21,7 @@ _must_wait = small(rules.must_wait)
 @hot
 def attempt(s: int, memory: Memory) -> bool:
     """Start every batch that can start now, by central dispatch; else set the timer. False: out of random draws."""
-    stage, now_s, numbers = memory.stages[s], memory.run[0].now_s, memory.numbers
+    stage, now_s, numbers = memory.stages[s], memory.stages[s].now_s, memory.numbers
     stage.timer_s = NEVER
     while numbers[s, IDLE, 0] + numbers[s, IDLE_OTHERS, 0] > 0:
         ready_s = next_batch_s(s, memory)
@@ -35,7 +35,7 @@ def attempt(s: int, memory: Memory) -> bool:
         most = dispatch_size(stage.batch, memory.options[memory.replicas[s, number].option].max_batch)
         size = take(s, most, memory)
         if size > 0:
-            pop_number(s, row, memory)
+            pop_number(numbers[s, row])
             start(s, number, size, memory)
     return True
 
@@ -46,11 +46,11 @@ def lacks_draw(s: int, number: int, memory: Memory) -> bool:
     return memory.stages[s].draw == BLOCK and memory.options[memory.replicas[s, number].option].is_sampled
 
 
-@inner
+@small
 def next_batch_s(s: int, memory: Memory) -> float:
     """Drop what has expired at the head, then say when the next batch may start: now, later, or never."""
     run, stage, enqueued_s = memory.run[0], memory.stages[s], memory.enqueued_s
-    now_s, total = run.now_s, stage.tail
+    now_s, total = stage.now_s, stage.tail
     while True:
         head = stage.head
         if head == total:
@@ -97,14 +97,14 @@ def wake_s(s: int, memory: Memory) -> float:
     return first_s
 
 
-@inner
+@small
 def take(s: int, size: int, memory: Memory) -> int:
     """Take up to `size` requests from the head of the queue to the end of `served`; how many.
 
     Those expired are dropped, not taken; in batch dropping the whole batch where its oldest request is.
     """
     run, stage, served, arrivals_s = memory.run[0], memory.stages[s], memory.served, memory.arrivals_s
-    now_s, head, end = run.now_s, stage.head, stage.served
+    now_s, head, end = stage.now_s, stage.head, stage.served
     taken = 0
     while head < stage.tail and taken < size and memory.enqueued_s[s, head] <= now_s:
         request = memory.queue[s, head]
@@ -128,21 +128,29 @@ def take(s: int, size: int, memory: Memory) -> int:
     return 0
 
 
+@small
+def later(one_s: float, other_s: float) -> float:
+    """The later of two moments, which takes less time to compile than `max`."""
+    return one_s if one_s > other_s else other_s
+
+
 @inner
 def _drop(s: int, request: int, memory: Memory) -> None:
     run, stage = memory.run[0], memory.stages[s]
     drop = memory.drops[s, stage.drops]
     drop.request = request
-    drop.dropped_s = run.now_s
+    drop.dropped_s = stage.now_s
     stage.drops += 1
-    stage.left_sum_s += run.now_s
+    stage.left_sum_s += stage.now_s
+    stage.present -= 1
     run.open -= 1
+    run.ended_s = later(run.ended_s, stage.now_s)
 
 
-@inner
+@small
 def start(s: int, number: int, size: int, memory: Memory) -> None:
     """Start a batch of the `size` requests at the end of `served` on a replica."""
-    stage, replica, now_s = memory.stages[s], memory.replicas[s, number], memory.run[0].now_s
+    stage, replica, now_s = memory.stages[s], memory.replicas[s, number], memory.stages[s].now_s
     figures = memory.service[replica.option, size]
     factor = 1.0
     if memory.options[replica.option].is_sampled:
@@ -158,4 +166,4 @@ def start(s: int, number: int, size: int, memory: Memory) -> None:
     batch.finish_s = finish_s
     batch.end = stage.served
     batch.replica = number
-    push_event(finish_s, COMPLETES, s, number, memory)
+    push_event(finish_s, COMPLETES, number, stage, memory.heap[s])

@@ -13,7 +13,7 @@ from sim.rules import NEVER
 @hot
 def attempt_eager(s: int, memory: Memory, waiting: Records) -> bool:
     """Serve on where a replica has finished, then form every batch that can be formed. False: out of random draws."""
-    stage, now_s = memory.stages[s], memory.run[0].now_s
+    stage, now_s = memory.stages[s], memory.stages[s].now_s
     stage.timer_s = NEVER
     if stage.freed >= 0:
         if memory.replicas[s, stage.freed].first >= 0:

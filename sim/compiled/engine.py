@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
+from math import exp
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from sim.compiled.memory import Memory, allocate
 from sim.compiled.stage import CompiledStage, Option
 from sim.model import FloatArray, StageModel, World
 from sim.rules import APPLICATION, CLOSING, CONTROL, NEVER
+
+_LEAST_NORMAL = -8.3
+"""Less than the normal quantile of the smallest uniform draw, 2^-54."""
 
 _SPARE_ROOM = 32
 """Replicas for which a stage has room beyond those it needs at once."""
@@ -47,11 +51,11 @@ class CompiledEngine:
             len(options),
             len(variants),
             max(service.max_batch for model in models for service in model.service.values()),
-            has_hop=world.hop_s > 0.0,
             is_eager=world.dispatch == "eager",
         )
         self._run = self._memory.run[0]
         self._write_world()
+        self._run["instant_s"] = self._safe_until_s(models)
         self._write_options(models, options, variants)
         self.stages = tuple(
             self._stage(stage, models[stage], options, variants.index((stage, next(iter(models[stage].start_up_s)))))
@@ -139,6 +143,21 @@ class CompiledEngine:
         run["max_unavailable"] = world.max_unavailable
         run["drops_singly"] = world.drop == "request"
 
+    def _safe_until_s(self, models: Sequence[StageModel]) -> float:
+        """Up to when every batch and every hop ends later than it begins, as doubles.
+
+        A sum t + x exceeds t if x >= t / 2^52, and no draw is below `_LEAST_NORMAL`.
+        """
+        shortest_s = min(
+            latency_s * exp(sigma * _LEAST_NORMAL - 0.5 * sigma * sigma)
+            for model in models
+            for service in model.service.values()
+            for latency_s, sigma in zip(
+                service.latency_s[1:], (service.sigma or (0.0,) * len(service.latency_s))[1:], strict=True
+            )
+        )
+        return 2.0**52 * min(shortest_s, self.world.hop_s or shortest_s)
+
     def _write_options(
         self, models: Sequence[StageModel], options: Sequence[Option], variants: Sequence[tuple[int, str]]
     ) -> None:
@@ -159,8 +178,8 @@ class CompiledEngine:
         """Begin with all requests to come and no draws; the run begins with attempts, which set the timers."""
         self._memory.stages["enqueued_sum_s"][0] = self.arrivals_s.sum()
         self._memory.stages["draw"] = streams.BLOCK
-        self._run["open"] = len(self.arrivals_s)
-        self._run["last"] = len(self.stages)
+        self._run["open"] = self._memory.stages["present"][0] = len(self.arrivals_s)
+        self._memory.stages["attempts"] = True
         self._load(self.arrivals_s[: self._capacity()], 0)
 
     def _load(self, arrivals_s: FloatArray, known: int) -> None:

@@ -1,102 +1,118 @@
-"""Heaps in the kernel's memory: of the events to come, and of the numbers of idle replicas."""
+"""Heaps in the kernel's memory: of the events to come at a stage, and of the numbers of idle replicas."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sim.compiled.jit import inner
-from sim.compiled.memory import Memory
+from sim.compiled.jit import inner, small
+from sim.compiled.memory import Records
 
 _MADE_BITS = 40
 
 
-@inner
-def _is_before(one: Any, time_s: float, order: int) -> bool:
-    return one.time_s < time_s or (one.time_s == time_s and one.order < order)
+@small
+def rank_of(event: Any) -> int:
+    """The rank of an event on a heap."""
+    rank: int = event.order >> _MADE_BITS
+    return rank
 
 
-@inner
-def push_event(time_s: float, rank: int, s: int, replica: int, memory: Memory) -> None:
-    """Add an event; within an instant they are ordered by rank, then stage, then as they were made."""
-    run, heap = memory.run[0], memory.heap
-    order = ((rank * len(memory.stages) + s) << _MADE_BITS) + run.made
-    run.made += 1
-    hole = run.events
-    run.events += 1
-    while hole > 0:
-        parent = (hole - 1) >> 1
-        if _is_before(heap[parent], time_s, order):
-            break
-        heap[hole] = heap[parent]
-        hole = parent
-    event = heap[hole]
+@small
+def _is_before(one: Any, other: Any) -> bool:
+    return (one.time_s < other.time_s) | ((one.time_s == other.time_s) & (one.order < other.order))
+
+
+@small
+def _put(event: Any, time_s: float, order: int, replica: int) -> None:
+    # Field by field: records are copied byte by byte.
     event.time_s = time_s
     event.order = order
-    event.rank = rank
-    event.stage = s
     event.replica = replica
 
 
 @inner
-def pop_event(memory: Memory) -> None:
-    """Remove the first event, which is heap[0]."""
-    run, heap = memory.run[0], memory.heap
-    run.events -= 1
-    size = run.events
-    last = heap[size]
+def push_event(time_s: float, rank: int, replica: int, stage: Any, heap: Records) -> None:
+    """Add an event to the heap of a stage, in place of the first one if that is over."""
+    order = (rank << _MADE_BITS) + stage.made
+    stage.made += 1
+    if stage.is_over:
+        stage.is_over = False
+        _sift(time_s, order, replica, stage.events, heap)
+        return
+    hole = stage.events
+    stage.events += 1
+    while hole > 0:
+        parent = heap[(hole - 1) >> 1]
+        if parent.time_s < time_s or (parent.time_s == time_s and parent.order < order):
+            break
+        _put(heap[hole], parent.time_s, parent.order, parent.replica)
+        hole = (hole - 1) >> 1
+    _put(heap[hole], time_s, order, replica)
+
+
+@inner
+def pop_event(stage: Any, heap: Records) -> None:
+    """Remove the first event of a stage, which is heap[0]."""
+    stage.is_over = False
+    stage.events -= 1
+    last = heap[stage.events]
+    _sift(last.time_s, last.order, last.replica, stage.events, heap)
+
+
+@inner
+def _sift(time_s: float, order: int, replica: int, size: int, heap: Records) -> None:
+    """Put an event in place of the first one of a heap."""
     hole = 0
     while True:
         child = 2 * hole + 1
         if child >= size:
             break
-        if child + 1 < size and _is_before(heap[child + 1], heap[child].time_s, heap[child].order):
-            child += 1
-        if not _is_before(heap[child], last.time_s, last.order):
+        if child + 1 < size:
+            child += _is_before(heap[child + 1], heap[child])
+        below = heap[child]
+        if time_s < below.time_s or (time_s == below.time_s and order < below.order):
             break
-        heap[hole] = heap[child]
+        _put(heap[hole], below.time_s, below.order, below.replica)
         hole = child
-    heap[hole] = last
+    _put(heap[hole], time_s, order, replica)
 
 
 @inner
-def push_number(s: int, row: int, number: int, memory: Memory) -> None:
-    """Add a number to a heap: a row of stage s, from place 1 on."""
-    numbers = memory.numbers
-    numbers[s, row, 0] += 1
-    hole = numbers[s, row, 0]
+def push_number(numbers: Records, number: int) -> None:
+    """Add a number to a heap, which begins at place 1."""
+    numbers[0] += 1
+    hole = numbers[0]
     while hole > 1:
         parent = hole >> 1
-        if numbers[s, row, parent] < number:
+        if numbers[parent] < number:
             break
-        numbers[s, row, hole] = numbers[s, row, parent]
+        numbers[hole] = numbers[parent]
         hole = parent
-    numbers[s, row, hole] = number
+    numbers[hole] = number
 
 
 @inner
-def pop_number(s: int, row: int, memory: Memory) -> None:
+def pop_number(numbers: Records) -> None:
     """Remove the least number of a heap, which is at place 1."""
-    numbers = memory.numbers
-    size = numbers[s, row, 0] - 1
-    numbers[s, row, 0] = size
-    last = numbers[s, row, size + 1]
+    size = numbers[0] - 1
+    numbers[0] = size
+    last = numbers[size + 1]
     hole = 1
     while True:
         child = 2 * hole
         if child > size:
             break
-        if child < size and numbers[s, row, child + 1] < numbers[s, row, child]:
+        if child < size and numbers[child + 1] < numbers[child]:
             child += 1
-        if last < numbers[s, row, child]:
+        if last < numbers[child]:
             break
-        numbers[s, row, hole] = numbers[s, row, child]
+        numbers[hole] = numbers[child]
         hole = child
-    numbers[s, row, hole] = last
+    numbers[hole] = last
 
 
-@inner
-def append(s: int, row: int, number: int, memory: Memory) -> None:
+@small
+def append(numbers: Records, number: int) -> None:
     """Add a number at the end of a row."""
-    numbers = memory.numbers
-    numbers[s, row, 0] += 1
-    numbers[s, row, numbers[s, row, 0]] = number
+    numbers[0] += 1
+    numbers[numbers[0]] = number

@@ -1,18 +1,28 @@
-"""The event loop of the compiled engine. It allocates nothing, and stops where Python has to do something."""
+"""The event loop of the compiled engine. It allocates nothing, and stops where Python has to do something.
+
+A stage is influenced by those before it and by control alone. So between two control steps each goes on by itself to
+the moment of the next, the first stage first, on what the stage before has finished meanwhile: every stage sees the
+events of its own in the order in which the whole pipeline would have them. That needs that nothing ends at the very
+instant at which it begins, where one instant may lead through several stages and back in rank; where it may, and for
+what is left when the requests have ended, the stages go on event by event in the pipeline's order.
+"""
 
 from __future__ import annotations
 
-from sim.compiled.dispatch import attempt, wake_s
+from sim.compiled.dispatch import attempt, later, wake_s
 from sim.compiled.eager import attempt_eager, next_in_turn, take_back
-from sim.compiled.heaps import pop_event
+from sim.compiled.heaps import pop_event, rank_of
 from sim.compiled.jit import entry, hot, inner, small
-from sim.compiled.memory import DRAINING, IDLE, IDLE_OTHERS, Memory, Records
+from sim.compiled.memory import DRAINING, FIRST, IDLE, IDLE_OTHERS, Memory, Records
 from sim.compiled.rollout import count_replicas, has_room, put_idle, roll_out
-from sim.rules import COMPLETION, DELIVERY, NEVER, TIMER
+from sim.rules import CLOSING, COMPLETION, DELIVERY, NEVER, TIMER
 
 REACHED, ENDED, OUT_OF_DRAWS, OUT_OF_ROOM = range(4)
 """Why the kernel stops: it is where it should go; every request has ended after the run's duration; a stage needs more
 random draws; a stage needs room for more replicas. After the latter two it goes on as if nothing had been."""
+
+_HANDOVER = COMPLETION - 1
+"""The rank of a delivery without a hop: part of the completion, which the stage before has had by then."""
 
 
 @entry
@@ -31,55 +41,118 @@ def advance(until_s: float, until_rank: int, memory: Memory, waiting: Records | 
             if not has_room(s, memory):
                 return OUT_OF_ROOM
         for s in range(count):
+            stages[s].now_s = run.now_s
             _roll_out(s, memory, waiting)
+            stages[s].attempts = True
         run.applies = False
-        run.first, run.last = 0, count
+    is_closing = until_s > run.duration_s
+    alone_s, alone_rank = (until_s, until_rank) if until_s <= run.instant_s else (run.instant_s, COMPLETION)
+    turn = 0
     while True:
-        while run.first < run.last:
+        is_alone = turn < count
+        if is_alone:
+            s, to_s, to_rank = turn, alone_s, alone_rank
+        else:
+            if is_closing and run.open == 0 and run.ended_s < until_s:
+                until_s, until_rank = run.ended_s, CLOSING + 1
+            s, to_s, to_rank = _first_stage(until_s, until_rank, memory), until_s, until_rank
+            if s < 0:
+                break
+        status = _go_on(s, to_s, to_rank, is_closing, is_alone, memory, waiting)
+        if status != REACHED:
+            return status
+        turn += 1
+    run.now_s = until_s
+    if until_rank > CLOSING:
+        return ENDED
+    count_replicas(memory)
+    return REACHED
+
+
+@small
+def _go_on(
+    s: int,
+    until_s: float,
+    until_rank: int,
+    is_closing: bool,
+    is_alone: bool,
+    memory: Memory,
+    waiting: Records | None,
+) -> int:
+    """Let everything happen at stage s that comes before a moment, or one event where it is not alone.
+
+    Where the run is closing, a stage alone stops as soon as it has no requests to come: the run may end before what
+    else it expects.
+    """
+    stage = memory.stages[s]
+    goes_on = is_alone or not stage.attempts
+    while True:
+        if stage.attempts:
             if waiting is None:  # noqa: SIM108 - as a statement, so that numba leaves out the branch not taken
-                has_draws = attempt(run.first, memory)
+                has_draws = attempt(s, memory)
             else:
-                has_draws = attempt_eager(run.first, memory, waiting)
+                has_draws = attempt_eager(s, memory, waiting)
             if not has_draws:
                 return OUT_OF_DRAWS
-            run.first += 1
-
-        time_s, rank, s = NEVER, TIMER, 0
-        if run.events > 0:
-            time_s, rank, s = memory.heap[0].time_s, memory.heap[0].rank, memory.heap[0].stage
-        if run.hop_s > 0.0:
-            for receiver in range(1, count):
-                sender = stages[receiver - 1]
-                if sender.delivered < sender.finished:
-                    k = memory.finished[receiver - 1, sender.delivered]
-                    due_s = memory.batches[receiver - 1, k].finish_s + run.hop_s
-                    if due_s < time_s or (due_s == time_s and rank > DELIVERY):
-                        time_s, rank, s = due_s, DELIVERY, receiver
-        for timed in range(count):
-            if stages[timed].timer_s < time_s:
-                time_s, rank, s = stages[timed].timer_s, TIMER, timed
-
-        next_s = time_s if time_s < until_s else until_s
-        if run.open == 0 and run.now_s > run.duration_s and next_s > run.now_s:
-            return ENDED
-        if time_s > until_s or (time_s == until_s and rank >= until_rank):
-            run.now_s = until_s
-            count_replicas(memory)
+            stage.attempts = False
+            if stage.is_over:
+                pop_event(stage, memory.heap[s])
+        time_s, rank = _next(s, memory)
+        if not goes_on or time_s > until_s or (time_s == until_s and rank >= until_rank):
             return REACHED
-
-        run.now_s = time_s
-        run.first, run.last = s, s + 1
+        if is_alone and is_closing and stage.present == 0 and not _expects_delivery(s, memory):
+            return REACHED
+        goes_on = is_alone
+        stage.now_s = time_s
+        stage.attempts = True
         if rank == COMPLETION:
             _complete(s, memory, waiting)
-        elif rank == DELIVERY:
-            sender = stages[s - 1]
-            sender.delivered += 1
-            _enqueue(s, memory.finished[s - 1, sender.delivered - 1], memory)
+        elif rank <= DELIVERY:
+            _deliver(s, memory)
         elif rank != TIMER:
             if not has_room(s, memory):
-                run.last = s
+                stage.attempts = False
                 return OUT_OF_ROOM
             _activate(s, memory, waiting)
+
+
+@small
+def _expects_delivery(s: int, memory: Memory) -> bool:
+    """Whether the stage before has finished a batch that stage s has not got yet."""
+    return s > 0 and memory.stages[s - 1].delivered < memory.stages[s - 1].finished
+
+
+@hot
+def _next(s: int, memory: Memory) -> tuple[float, int]:
+    """When what comes next at stage s happens, and its rank."""
+    stage = memory.stages[s]
+    time_s, rank = NEVER, TIMER
+    if stage.events > 0:
+        event = memory.heap[s, 0]
+        time_s, rank = event.time_s, rank_of(event)
+    if _expects_delivery(s, memory):
+        hop_s = memory.run[0].hop_s
+        due_s = memory.batches[s - 1, memory.finished[s - 1, memory.stages[s - 1].delivered]].finish_s + hop_s
+        due_rank = DELIVERY if hop_s > 0.0 else _HANDOVER
+        is_next = (due_s < time_s) | ((due_s == time_s) & (due_rank < rank))
+        rank = due_rank if is_next else rank
+        time_s = due_s if is_next else time_s
+    if stage.timer_s < time_s:
+        time_s, rank = stage.timer_s, TIMER
+    return time_s, rank
+
+
+@inner
+def _first_stage(until_s: float, until_rank: int, memory: Memory) -> int:
+    """The stage at which what comes next in the pipeline happens, if before a moment, else -1."""
+    first = -1
+    for s in range(len(memory.stages)):
+        if memory.stages[s].attempts:
+            return s
+        time_s, rank = _next(s, memory)
+        if time_s < until_s or (time_s == until_s and rank < until_rank):
+            first, until_s, until_rank = s, time_s, rank
+    return first
 
 
 @inner
@@ -90,19 +163,19 @@ def _set_first_timer(memory: Memory, waiting: Records | None) -> None:
     attempt did not know lie after the present moment, so what it did and that it had to wait stand.
     """
     if waiting is None:
-        waits = memory.numbers[0, IDLE, 0] + memory.numbers[0, IDLE_OTHERS, 0] > 0
+        waits = memory.numbers[FIRST, IDLE, 0] + memory.numbers[FIRST, IDLE_OTHERS, 0] > 0
     else:
-        waits = next_in_turn(0, memory) >= 0
+        waits = next_in_turn(FIRST, memory) >= 0
     if waits:
-        memory.stages[0].timer_s = wake_s(0, memory)
+        memory.stages[FIRST].timer_s = wake_s(FIRST, memory)
 
 
 @hot
 def _complete(s: int, memory: Memory, waiting: Records | None) -> None:
     """A replica finishes its batch: the next stage gets it, or will after the hop, or its requests have ended."""
     run, stage = memory.run[0], memory.stages[s]
-    number = memory.heap[0].replica
-    pop_event(memory)
+    number = memory.heap[s, 0].replica
+    stage.is_over = True
     replica = memory.replicas[s, number]
     k = replica.batch
     replica.batch = -1
@@ -111,13 +184,12 @@ def _complete(s: int, memory: Memory, waiting: Records | None) -> None:
     else:
         stage.freed = number
     size = _size(s, k, memory)
+    stage.present -= size
     stage.completions += size
-    stage.left_sum_s += run.now_s * size
+    stage.left_sum_s += stage.now_s * size
     if s + 1 == len(memory.stages):
         run.open -= size
-    elif run.hop_s == 0.0:
-        _enqueue(s + 1, k, memory)
-        run.last = s + 2
+        run.ended_s = later(run.ended_s, stage.now_s)
     else:
         memory.finished[s, stage.finished] = k
         stage.finished += 1
@@ -126,13 +198,13 @@ def _complete(s: int, memory: Memory, waiting: Records | None) -> None:
 @small
 def _activate(s: int, memory: Memory, waiting: Records | None) -> None:
     """A replica's start-up time is over; nothing more happens where it has been removed meanwhile."""
-    run = memory.run[0]
-    replica = memory.replicas[s, memory.heap[0].replica]
-    pop_event(memory)
+    stage = memory.stages[s]
+    replica = memory.replicas[s, memory.heap[s, 0].replica]
+    pop_event(stage, memory.heap[s])
     if replica.removed_s < NEVER:
-        run.last = s
+        stage.attempts = False
     else:
-        replica.ready_s = run.now_s
+        replica.ready_s = stage.now_s
         _roll_out(s, memory, waiting)
 
 
@@ -144,20 +216,23 @@ def _roll_out(s: int, memory: Memory, waiting: Records | None) -> None:
         take_back(s, removed_before, memory, waiting)
 
 
-@inner
+@small
 def _size(s: int, k: int, memory: Memory) -> int:
     """The size of the k-th batch started at stage s."""
     return memory.batches[s, k].end - (memory.batches[s, k - 1].end if k > 0 else 0)
 
 
 @inner
-def _enqueue(s: int, k: int, memory: Memory) -> None:
-    """Put the k-th batch of the stage before in the queue of stage s."""
-    stage, now_s = memory.stages[s], memory.run[0].now_s
+def _deliver(s: int, memory: Memory) -> None:
+    """Put the batch that the stage before has finished next in the queue of stage s."""
+    stage, sender, now_s = memory.stages[s], memory.stages[s - 1], memory.stages[s].now_s
+    k = memory.finished[s - 1, sender.delivered]
+    sender.delivered += 1
     size = _size(s - 1, k, memory)
     begin = memory.batches[s - 1, k].end - size
     for i in range(size):
         memory.queue[s, stage.tail + i] = memory.served[s - 1, begin + i]
         memory.enqueued_s[s, stage.tail + i] = now_s
     stage.tail += size
+    stage.present += size
     stage.enqueued_sum_s += now_s * size

@@ -1,7 +1,9 @@
 """The memory of a run of the compiled engine: arrays of records, which the kernel and the engine both read and write.
 
 The records' fields are the state of the model: what the SimPy engine keeps in objects. Index s is the stage's position;
-replicas, requests and batches go by number; `NEVER` is a moment that has not come, -1 a number that is none.
+replicas, requests and batches go by number; `NEVER` is a moment that has not come, -1 a number that is none. Numbers by
+which the kernel reaches into arrays at every event are unsigned and of 32 bits, as numba looks whether others are
+negative; the difference of two such is to be taken as of signed ones.
 """
 
 from __future__ import annotations
@@ -20,7 +22,10 @@ Records = npt.NDArray[Any]
 # Typed numbers, not Python's: for each of those that a function is called with, numba would compile it once.
 _typed: Any = np.arange(8)
 COMPLETES, IS_READY = _typed[rules.COMPLETION], _typed[rules.REPLICA]
-"""The ranks of the events on the heap."""
+"""The ranks of the events on a stage's heap."""
+
+FIRST = _typed[0]
+"""The first stage."""
 
 EXISTING, DRAINING, IDLE, IDLE_OTHERS = _typed[:4]
 """The rows of `numbers`: starting and ready replicas by rising number; removed ones; heaps of idle ones.
@@ -37,8 +42,10 @@ def _record(**fields: str) -> np.dtype[np.void]:
 
 
 RUN = _record(
-    now_s="f8",
+    now_s="f8",  # up to which the kernel has been
+    ended_s="f8",  # when the latest request ended
     duration_s="f8",
+    instant_s="f8",  # up to which nothing that begins ends at the same instant
     hop_s="f8",
     stop_s="f8",
     max_surge="i8",  # -1: the default of the rules
@@ -46,13 +53,15 @@ RUN = _record(
     drops_singly="?",
     extended="?",  # whether arrivals have come to be known since the first stage's timer was set
     applies="?",  # whether the stages' new configurations still have to take effect
-    first="i8",  # stages first <= s < last have yet to attempt dispatch at this moment
-    last="i8",
     open="i8",  # requests that have not ended
-    events="i8",  # on the heap
-    made="i8",  # events so far, which orders equal ones
 )
 STAGE = _record(
+    now_s="f8",
+    attempts="?",  # whether it has yet to attempt dispatch at this moment
+    present="i8",  # requests that it has, at the first stage also those to come
+    events="u4",  # on its heap
+    is_over="?",  # whether the first of them has happened, and only waits to be removed
+    made="i8",  # events so far, which orders equal ones
     limit_s="f8",
     variant="i8",
     option="i8",
@@ -60,18 +69,18 @@ STAGE = _record(
     desired="i8",
     batch_timeout_s="f8",
     timer_s="f8",
-    head="i8",  # of the queue, and its end
-    tail="i8",
-    batches="i8",  # started, and the requests in them
-    served="i8",
-    finished="i8",  # batches, and those of them that the next stage has got
-    delivered="i8",
+    head="u4",  # of the queue, and its end
+    tail="u4",
+    batches="u4",  # started, and the requests in them
+    served="u4",
+    finished="u4",  # batches, and those of them that the next stage has got
+    delivered="u4",
     completions="i8",
-    drops="i8",
+    drops="u4",
     enqueued_sum_s="f8",
     left_sum_s="f8",
-    draw="i8",  # the next one in the block of `normals`
-    replicas="i8",  # ever created
+    draw="u4",  # the next one in the block of `normals`
+    replicas="u4",  # ever created
     formed="i8",  # eager dispatch: batches formed, the replica that got the last one, the one that has just finished
     chosen="i8",
     freed="i8",
@@ -89,8 +98,8 @@ REPLICA = _record(
     first="i8",  # eager dispatch: the batches waiting, each by its first request
     last="i8",
 )
-EVENT = _record(time_s="f8", order="i8", replica="i4", rank="i2", stage="i2")
-BATCH = _record(start_s="f8", finish_s="f8", end="i4", replica="i4")
+EVENT = _record(time_s="f8", order="i8", replica="u4")
+BATCH = _record(start_s="f8", finish_s="f8", end="u4", replica="u4")
 DROP = _record(dropped_s="f8", request="i4")
 WAITING = _record(enqueued_s="f8", formed="i8", size="i4", behind="i4", next="i4")
 
@@ -105,15 +114,15 @@ class Memory(NamedTuple):
     arrivals_s: npt.NDArray[np.float64]  # (N,)
     normals: npt.NDArray[np.float64]  # (S, BLOCK)
     tally: npt.NDArray[np.int64]  # (variants of all stages, 3), as of the latest stop
-    queue: npt.NDArray[np.int32]  # (S, N): requests in order of enqueue
+    queue: npt.NDArray[np.uint32]  # (S, N): requests in order of enqueue
     enqueued_s: npt.NDArray[np.float64]  # (S, N): of the same
-    served: npt.NDArray[np.int32]  # (S, N): the members of the batches started, one batch after the other
+    served: npt.NDArray[np.uint32]  # (S, N): the members of the batches started, one batch after the other
     batches: Records  # BATCH (S, N), in order of start; `end` is that of its members in `served`
     drops: Records  # DROP (S, N)
-    finished: npt.NDArray[np.int64]  # (S, N): batches in order of completion, where there is a hop
+    finished: npt.NDArray[np.uint32]  # (S, N): batches in order of completion, but for the last stage
     replicas: Records  # REPLICA (S, R)
-    numbers: npt.NDArray[np.int64]  # (S, 4, 1 + R): replicas by state
-    heap: Records  # EVENT (S x R,): each replica has at most one event to come
+    numbers: npt.NDArray[np.uint32]  # (S, 4, 1 + R): replicas by state
+    heap: Records  # EVENT (S, R): each replica has at most one event to come
 
     @property
     def capacity(self) -> int:
@@ -130,10 +139,10 @@ class Memory(NamedTuple):
         stages, before = self.replicas.shape
         replicas = np.zeros((stages, room), REPLICA)
         replicas[:, :before] = self.replicas
-        numbers = np.zeros((stages, 4, 1 + room), np.int64)
+        numbers = np.zeros((stages, 4, 1 + room), np.uint32)
         numbers[:, :, : 1 + before] = self.numbers
-        heap = np.zeros(stages * room, EVENT)
-        heap[: len(self.heap)] = self.heap
+        heap = np.zeros((stages, room), EVENT)
+        heap[:, :before] = self.heap
         return self._replace(replicas=replicas, numbers=numbers, heap=heap)
 
     def with_capacity(self, requests: int) -> Memory:
@@ -157,7 +166,7 @@ def extended(array: npt.NDArray[Any], requests: int) -> npt.NDArray[Any]:
 
 
 def allocate(
-    requests: int, stages: int, options: int, variants: int, largest_batch: int, *, has_hop: bool, is_eager: bool
+    requests: int, stages: int, options: int, variants: int, largest_batch: int, *, is_eager: bool
 ) -> tuple[Memory, Records | None]:
     """The memory of a run, and for eager dispatch the requests in batches that wait at a replica: WAITING (S, N).
 
@@ -165,12 +174,12 @@ def allocate(
     """
     kinds: dict[str, Kind] = {
         "arrivals_s": ((requests,), np.float64),
-        "queue": ((stages, requests), np.int32),
+        "queue": ((stages, requests), np.uint32),
         "enqueued_s": ((stages, requests), np.float64),
-        "served": ((stages, requests), np.int32),
+        "served": ((stages, requests), np.uint32),
         "batches": ((stages, requests), BATCH),
         "drops": ((stages, requests), DROP),
-        "finished": ((stages, requests if has_hop else 0), np.int64),
+        "finished": ((stages, requests), np.uint32),
         "waiting": ((stages, requests if is_eager else 0), WAITING),
     }
     arrays = dict(zip(kinds, carve(list(kinds.values())), strict=True))
@@ -183,8 +192,8 @@ def allocate(
         normals=np.empty((stages, BLOCK)),
         tally=np.zeros((variants, 3), np.int64),
         replicas=np.zeros((stages, 0), REPLICA),
-        numbers=np.zeros((stages, 4, 1), np.int64),
-        heap=np.zeros(0, EVENT),
+        numbers=np.zeros((stages, 4, 1), np.uint32),
+        heap=np.zeros((stages, 0), EVENT),
         **arrays,
     )
     return memory, waiting if is_eager else None

@@ -14,7 +14,7 @@ from sim.rules import NEVER
 
 _default_max_surge = small(rules.default_max_surge)
 _gone_s = small(rules.gone_s)
-_rollout = inner(rules.rollout)
+_rollout = small(rules.rollout)
 
 
 @small
@@ -63,7 +63,7 @@ def roll_out(s: int, memory: Memory) -> None:
     _sort_idle(s, memory)
 
 
-@inner
+@small
 def _remove(s: int, current: int, obsolete: int, memory: Memory) -> None:
     """Remove so many current and obsolete replicas: starting, then idle, then busy, the highest number first."""
     stage, replicas, existing = memory.stages[s], memory.replicas, memory.numbers[s, EXISTING]
@@ -76,22 +76,22 @@ def _remove(s: int, current: int, obsolete: int, memory: Memory) -> None:
                 continue
             if state != (0 if replica.ready_s == NEVER else 1 if replica.batch < 0 else 2):
                 continue
-            replica.removed_s = memory.run[0].now_s
-            append(s, DRAINING, existing[i], memory)
+            replica.removed_s = stage.now_s
+            append(memory.numbers[s, DRAINING], existing[i])
             current -= is_current
             obsolete -= not is_current
     existing[0] = 0
     for i in range(count):
         if replicas[s, existing[1 + i]].removed_s == NEVER:
-            append(s, EXISTING, existing[1 + i], memory)
+            append(memory.numbers[s, EXISTING], existing[1 + i])
 
 
-@inner
+@small
 def _create(s: int, memory: Memory) -> None:
-    stage, now_s = memory.stages[s], memory.run[0].now_s
+    stage, now_s = memory.stages[s], memory.stages[s].now_s
     number = stage.replicas
     stage.replicas += 1
-    append(s, EXISTING, number, memory)
+    append(memory.numbers[s, EXISTING], number)
     replica = memory.replicas[s, number]
     replica.created_s = now_s
     replica.ready_s = NEVER
@@ -101,16 +101,20 @@ def _create(s: int, memory: Memory) -> None:
     replica.batch = -1
     replica.first = -1
     start_up_s = memory.options[stage.option].start_up_s * replica.start_up_factor
-    push_event(now_s + start_up_s, IS_READY, s, number, memory)
+    push_event(now_s + start_up_s, IS_READY, number, stage, memory.heap[s])
 
 
 @small
 def _idle_row(s: int, replica: Any, memory: Memory) -> int:
     """The row of idle replicas that it belongs to: those of the configured variant are preferred."""
-    return IDLE if memory.options[replica.option].variant == memory.stages[s].variant else IDLE_OTHERS
+    stage = memory.stages[s]
+    # The first comparison is often enough, and spares the look at the options.
+    if replica.option == stage.option or memory.options[replica.option].variant == stage.variant:
+        return IDLE
+    return IDLE_OTHERS
 
 
-@inner
+@small
 def _sort_idle(s: int, memory: Memory) -> None:
     """Rebuild the heaps of idle replicas: rising numbers are heaps."""
     existing = memory.numbers[s, EXISTING]
@@ -119,7 +123,7 @@ def _sort_idle(s: int, memory: Memory) -> None:
     for i in range(existing[0]):
         replica = memory.replicas[s, existing[1 + i]]
         if replica.batch < 0 and replica.ready_s < NEVER:
-            append(s, _idle_row(s, replica, memory), existing[1 + i], memory)
+            append(memory.numbers[s, _idle_row(s, replica, memory)], existing[1 + i])
 
 
 @inner
@@ -127,14 +131,16 @@ def put_idle(s: int, number: int, memory: Memory) -> None:
     """A replica has finished its batch; one that has been removed takes no other."""
     replica = memory.replicas[s, number]
     if replica.removed_s == NEVER:
-        push_number(s, _idle_row(s, replica, memory), number, memory)
+        push_number(memory.numbers[s, _idle_row(s, replica, memory)], number)
 
 
-@inner
+@small
 def count_replicas(memory: Memory) -> None:
     """Count every stage's replicas by variant and state, as of now."""
     run, tally, options = memory.run[0], memory.tally, memory.options
-    tally[:] = 0
+    for variant in range(len(tally)):
+        for state in range(3):
+            tally[variant, state] = 0
     for s in range(len(memory.stages)):
         existing = memory.numbers[s, EXISTING]
         for i in range(existing[0]):
@@ -147,4 +153,4 @@ def count_replicas(memory: Memory) -> None:
             replica = memory.replicas[s, draining[1 + i]]
             if _gone_s(replica.removed_s, replica.finish_s, run.stop_s) > run.now_s:
                 tally[options[replica.option].variant, DRAINED] += 1
-                append(s, DRAINING, draining[1 + i], memory)
+                append(memory.numbers[s, DRAINING], draining[1 + i])

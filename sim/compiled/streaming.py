@@ -207,7 +207,7 @@ class StreamedStage(CompiledStage):
         log = super().batch_log(since)
         return log._replace(requests=log.requests + self._past.requests)
 
-    def _leave_batches(self) -> npt.NDArray[np.int32]:
+    def _leave_batches(self) -> npt.NDArray[np.uint32]:
         """Leave behind the batches that have gone on, as far as they come first; the requests in the others."""
         memory, s, state = self.memory, self.position, self._state
         batches, delivered, finished = (int(state[name]) for name in ("batches", "delivered", "finished"))

@@ -15,7 +15,15 @@ SERVICE_RATE = 1.0
 SERVERS = 3
 STAGES = 2
 
-MODULES = ("with_simpy", "with_simpy_engine", "with_compiled_engine", "with_ciw", "with_salabim", "with_cimba")
+MODULES = (
+    "with_simpy",
+    "with_simpy_engine",
+    "with_compiled_engine",
+    "with_streamed_engine",
+    "with_ciw",
+    "with_salabim",
+    "with_cimba",
+)
 
 
 @dataclass(frozen=True)

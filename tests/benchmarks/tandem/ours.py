@@ -40,12 +40,11 @@ def simulator(kind: Callable[..., engines.Engine]) -> Callable[[int, int], float
     configuration = {model.name: StageConfiguration("v", 1, SERVERS, 0.0, 1) for model in models}
 
     def simulate(customers: int, seed: int) -> float:
-        rng = streams.stream(seed, "arrivals")
-        arrivals_s = np.cumsum(rng.exponential(1.0 / ARRIVAL_RATE, customers))
+        gaps_s = streams.stream(seed, "arrivals").exponential(1.0 / ARRIVAL_RATE, customers)
+        arrivals_s = np.cumsum(gaps_s, out=gaps_s)
         with patch.object(streams, "normal_blocks", exponential_blocks):
             engine = kind(models, World(arrivals_s[-1], NEVER_S), arrivals_s, configuration, seed)
             engine.run(iter(()), lambda: None)
-        finish_s = engine.stages[-1].batch_log().finish_s
-        return float(np.mean(finish_s) - np.mean(arrivals_s))
+        return (engine.stages[-1].left_sum_s - engine.stages[0].enqueued_sum_s) / customers
 
     return simulate

@@ -1,0 +1,21 @@
+"""The tandem in this project's compiled engine without records, as cimba has none: what has happened is let go."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from sim.compiled import StreamedEngine
+from tests.benchmarks.tandem import Contestant
+from tests.benchmarks.tandem.ours import simulator
+
+
+def let_go(_: object) -> None:
+    """Keep nothing; the engine's own sums are enough for the mean."""
+
+
+CONTESTANT = Contestant(
+    "our compiled engine, no records",
+    ("numba", "numpy"),
+    4_000_000,
+    simulator(partial(StreamedEngine, receive=let_go)),
+)
