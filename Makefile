@@ -4,16 +4,30 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/installed
 PEERS_INSTALLED := .venv-bench/installed
+MLSERVER_INSTALLED := .venv-mlserver/installed
 JSON ?= build/bench.json
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo test verify install lint format bench bench-peers bench-lock lock clean
+.PHONY: demo test soak mlserver verify install lint format bench bench-peers bench-lock mlserver-lock lock clean
 
 demo: install
 	$(BIN)/ipa compare video --trace bursty --seeds 3 --report report.html
 
 test: install
 	$(BIN)/pytest -n auto
+
+# Live serving under load for 10 minutes while replicas are killed and all is reconfigured, and 10,000 malformed requests.
+soak: install
+	$(BIN)/python -m tests.soak --seconds 600
+	IPA_FUZZ=10000 $(BIN)/pytest -q -n 0 tests/test_serving_fuzz.py
+
+# A real V2 server for the tests to put behind the gateway, in an environment of its own; without it they skip that.
+mlserver: $(MLSERVER_INSTALLED)
+
+$(MLSERVER_INSTALLED): requirements-mlserver.lock | $(INSTALLED)
+	$(PYTHON) -m venv .venv-mlserver
+	.venv-mlserver/bin/pip install --quiet --require-hashes -r requirements-mlserver.lock
+	@touch $@
 
 # The engines against queueing theory at larger sizes, some 2 minutes; docs/verification.md explains the tables.
 verify: install
@@ -61,10 +75,16 @@ bench-lock:
 		--generate-hashes --no-emit-index-url --custom-compile-command 'make bench-lock' --quiet \
 		--output-file requirements-bench.lock
 
+# Needs uv on the PATH.
+mlserver-lock:
+	uv pip compile tests/mlserver/requirements.in --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --custom-compile-command 'make mlserver-lock' --quiet \
+		--output-file requirements-mlserver.lock
+
 # Needs uv on the PATH. One lock for all platforms and Python versions, with hashes.
 lock:
 	uv pip compile pyproject.toml --all-extras --universal --generate-hashes --no-emit-index-url \
 		--custom-compile-command 'make lock' --quiet --output-file requirements.lock
 
 clean:
-	rm -rf .venv .venv-bench build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-mlserver build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

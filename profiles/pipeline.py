@@ -109,7 +109,8 @@ class Stage:
     `sla_s` is the SLA in force; `sla_why` says why it was pinned, and is empty where it is the
     rule's. `threshold_rps` is what a base allocation must carry; `accuracy_metric` says what the
     variants' accuracies are fractions of. `drop_limit_s` is the age at which a request is dropped
-    here, None for the default (see `Pipeline.drop_limits_s`).
+    here, None for the default (see `Pipeline.drop_limits_s`). `inputs` (live mode) names for each
+    input tensor the output tensor of the stage before that it takes; empty: the same names.
     """
 
     name: str
@@ -120,6 +121,7 @@ class Stage:
     sla_why: str = ""
     accuracy_metric: str = ""
     drop_limit_s: float | None = None
+    inputs: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for key in ("sla_s", "threshold_rps", "drop_limit_s"):

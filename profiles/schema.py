@@ -187,6 +187,7 @@ class StageSection(FileModel):
     threshold_rps: Rate
     sla: Annotated[PinnedSla | None, RULE_OR_NULL, OR_RULE]
     drop_limit_s: Seconds | None = None
+    inputs: dict[Text, Text] = Field(default_factory=dict)
     variants: Annotated[list[VariantSection], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -224,6 +225,7 @@ class StageSection(FileModel):
             sla_why=self.sla.why.strip() if self.sla else "",
             accuracy_metric=self.accuracy_metric.strip(),
             drop_limit_s=self.drop_limit_s,
+            inputs=dict(self.inputs),
         )
 
 
@@ -266,6 +268,8 @@ class PipelineFile(FileModel):
     @model_validator(mode="after")
     def _lawful(self) -> PipelineFile:
         _refuse_twins("stages", "stage", (stage.name for stage in self.stages))
+        if self.stages[0].inputs:
+            raise refuse("the first stage has none before it: its inputs are the client's", "stages", 0, "inputs")
         self._check_edges()
         self._check_provenance()
         wrong = published_problem(

@@ -60,3 +60,25 @@ def lognormal_sigma(p99_over_mean: float) -> float:
     if discriminant < 0.0:
         raise ValueError(f"no lognormal has p99 / mean = {p99_over_mean}; allowed: 1 to 14.97")
     return _NORMAL_P99 - sqrt(discriminant)
+
+
+class IndexedNormals:
+    """The draws of `standard_normals` by their number, in any order, without making those between."""
+
+    def __init__(self, generator: np.random.Generator) -> None:
+        """`generator`: a fresh one of `stream`, used by nothing else."""
+        bits = generator.bit_generator
+        assert isinstance(bits, np.random.PCG64)
+        self._bits = bits
+        self._start = bits.state
+        self._blocks: dict[int, list[float]] = {}
+
+    def __getitem__(self, number: int) -> float:
+        block, place = divmod(number, BLOCK)
+        if block not in self._blocks:
+            if len(self._blocks) >= 4:
+                self._blocks.pop(next(iter(self._blocks)))
+            self._bits.state = self._start
+            self._bits.advance(block * BLOCK)  # a uniform takes one step of the generator
+            self._blocks[block] = next(normal_blocks(np.random.Generator(self._bits))).tolist()
+        return self._blocks[block][place]

@@ -12,15 +12,19 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.benchmarks import chart, engines, peers
+from tests.benchmarks import chart, engines, gateway, peers
 from tests.benchmarks.tables import Table, machine
 
-TABLES = ("engines", "runs", "solvers", "peers")
+TABLES = ("engines", "runs", "solvers", "gateway", "peers")
 
 
 def measured(names: list[str]) -> Iterator[Table | str]:
     """The tables of those names as they are done; in place of one that cannot be measured here, why."""
-    makers: dict[str, Callable[[], Table]] = {"engines": engines.engines, "runs": engines.whole_runs}
+    makers: dict[str, Callable[[], Table]] = {
+        "engines": engines.engines,
+        "runs": engines.whole_runs,
+        "gateway": gateway.gateway,
+    }
     if "solvers" in names and find_spec("tests.benchmarks.solvers") is not None:
         makers["solvers"] = import_module("tests.benchmarks.solvers").table
     if peers.PYTHON.exists():

@@ -1,0 +1,94 @@
+"""What the gateway has seen: arrivals per second, and what became of the requests, in bounded memory."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable
+from itertools import islice
+from math import floor
+from typing import Any
+
+from live.serving.stage_queue import Request
+
+MOST_SECONDS = 3600
+
+
+class Load:
+    """Arrivals at the pipeline by whole seconds of the run's clock."""
+
+    def __init__(self, since_s: float) -> None:
+        self._first = max(0, floor(since_s))
+        self._counts: Counter[int] = Counter()
+
+    def arrived(self, now_s: float) -> None:
+        """One request more."""
+        second = floor(now_s)
+        self._counts[second] += 1
+        if len(self._counts) > 2 * MOST_SECONDS:
+            for old in sorted(self._counts)[:-MOST_SECONDS]:
+                del self._counts[old]
+
+    def before(self, now_s: float, seconds: int) -> list[int]:
+        """The counts of up to so many complete seconds before now, newest last; none of before the start."""
+        end = floor(now_s)
+        start = max(self._first, end - min(seconds, MOST_SECONDS))
+        return [self._counts[second] for second in range(start, end)]
+
+
+class Ended:
+    """The requests that have ended, in order of ending, numbered from 1; of too many the oldest are lost."""
+
+    def __init__(self, most: int, stages: Iterable[str]) -> None:
+        self._most = most
+        self._stages = tuple(stages)
+        self._rows: deque[tuple[Any, ...]] = deque(maxlen=most)
+        self.count = 0
+
+    @property
+    def lost(self) -> int:
+        """How many are not kept any more."""
+        return self.count - len(self._rows)
+
+    def add(self, request: Request) -> None:
+        """One more; what is kept are plain values, which cost the garbage collector nothing."""
+        visits = tuple(
+            (visit.enqueue_s, None, None, None, None, None, None)
+            if (batch := visit.batch) is None
+            else (
+                *(visit.enqueue_s, batch.start_s, visit.finish_s, batch.number, batch.size),
+                *(batch.replica.number, batch.replica.variant),
+            )
+            for visit in request.visits
+        )
+        stage = None if request.outcome == "completed" else self._stages[request.stage]
+        self._rows.append((request.name, request.arrival_s, request.end_s, request.outcome, stage, visits))
+        self.count += 1
+
+    def after(self, number: int, limit: int) -> tuple[int, list[dict[str, Any]]]:
+        """Those after the `number`-th, at most `limit`; and the number of the last of them."""
+        start = max(number, self.lost)
+        rows = islice(self._rows, start - self.lost, start - self.lost + limit)
+        found = [dict(zip(_KEYS, (*row[:-1], _visits(row[-1])), strict=True)) for row in rows]
+        return start + len(found), found
+
+    def latencies_s(self, since_s: float, limit: int) -> tuple[list[float], dict[str, list[float]]]:
+        """Latencies end to end and per stage of the last completed ones that ended after `since_s`, oldest first."""
+        whole: list[float] = []
+        by_stage: dict[str, list[float]] = {name: [] for name in self._stages}
+        for _, arrival_s, end_s, outcome, _, visits in islice(reversed(self._rows), limit):
+            if end_s <= since_s:
+                break
+            if outcome == "completed":
+                whole.append(end_s - arrival_s)
+            for name, visit in zip(self._stages, visits, strict=False):
+                if visit[2] is not None:
+                    by_stage[name].append(visit[2] - visit[0])
+        return whole[::-1], {name: values[::-1] for name, values in by_stage.items()}
+
+
+_KEYS = ("id", "arrival_s", "end_s", "outcome", "stage", "stages")
+_VISIT_KEYS = ("enqueue_s", "start_s", "finish_s", "batch", "batch_size", "replica", "variant")
+
+
+def _visits(rows: Iterable[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    return [dict(zip(_VISIT_KEYS, row, strict=True)) for row in rows]

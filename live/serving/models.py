@@ -1,0 +1,178 @@
+"""What a model server can run: a model is an object with `predict`, made by a backend.
+
+`emulated` (see `emulated.py`), `onnx`, or a class of your own in a file, `my.py:MyModel`:
+
+    class MyModel:
+        def predict(self, inputs: dict[str, numpy.ndarray]) -> dict[str, numpy.ndarray]: ...
+
+called in a thread of its own with a whole batch, joined along axis 0, and answering likewise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from live.serving.tensors import DTYPES, Tensor, TensorError, of_array, to_array
+from policies import plugins
+from policies.interface import PolicyError
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+class ModelError(ValueError):
+    """A model that cannot be loaded, or a request that it cannot serve; the text says why."""
+
+
+class Model(Protocol):
+    """One replica's model."""
+
+    async def infer(self, inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> Sequence[Tensor]:
+        """The outputs of a batch; ModelError or TensorError for inputs that it cannot take."""
+        ...
+
+    def metadata(self) -> Mapping[str, Any]:
+        """`platform`, `inputs` and `outputs` as the protocol's metadata have them."""
+        ...
+
+    def close(self) -> None:
+        """Give up what it holds."""
+        ...
+
+
+class Predictor(Protocol):
+    """A model of one's own; `metadata` (optional) says its `inputs` and `outputs` as the protocol does."""
+
+    def predict(self, inputs: dict[str, npt.NDArray[Any]]) -> Arrays:
+        """Outputs by name of a batch joined along axis 0."""
+        ...
+
+
+class Threaded:
+    """A predictor in a thread, so that the server answers while it works."""
+
+    def __init__(self, predictor: Predictor, metadata: Mapping[str, Any]) -> None:
+        self._predictor = predictor
+        self._metadata = metadata
+        self._expected = {entry["name"]: entry for entry in metadata.get("inputs", ())}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+
+    async def infer(self, inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> Sequence[Tensor]:
+        check_inputs(inputs, self._expected)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._predict, inputs)
+
+    def _predict(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        outputs = self._predictor.predict({tensor.name: to_array(tensor) for tensor in inputs})
+        if not isinstance(outputs, Mapping):
+            raise ModelError(f"predict returned {type(outputs).__name__}, not a mapping of names to arrays")
+        return [of_array(name, np.asarray(array)) for name, array in outputs.items()]
+
+    def metadata(self) -> Mapping[str, Any]:
+        return self._metadata
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def check_inputs(inputs: Sequence[Tensor], expected: Mapping[str, Mapping[str, Any]]) -> None:
+    """TensorError unless the inputs are what the metadata say, if they say any (-1: any size)."""
+    if not expected:
+        return
+    given = {tensor.name: tensor for tensor in inputs}
+    missing, unknown = expected.keys() - given.keys(), given.keys() - expected.keys()
+    if missing or unknown:
+        raise TensorError(f"inputs {', '.join(given)}; the model takes {', '.join(expected)}")
+    for name, tensor in given.items():
+        datatype, shape = expected[name]["datatype"], expected[name]["shape"]
+        if tensor.datatype != datatype:
+            raise TensorError(f"input {name!r}: datatype {tensor.datatype}; the model takes {datatype}")
+        fits = len(shape) == len(tensor.shape) and all(
+            size in (-1, actual) for size, actual in zip(shape, tensor.shape, strict=True)
+        )
+        if not fits:
+            raise TensorError(f"input {name!r}: shape {list(tensor.shape)}; the model takes {list(shape)}")
+
+
+# ---- ONNX ----
+
+
+def onnx_model(path: Path, threads: int) -> Threaded:
+    """An ONNX file on the CPU with that many threads."""
+    import onnxruntime
+
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise ModelError(f"{path}: onnxruntime cannot load it: {error}") from None
+    metadata = {
+        "platform": "onnxruntime_onnx",
+        "inputs": [_described(path, entry) for entry in session.get_inputs()],
+        "outputs": [_described(path, entry) for entry in session.get_outputs()],
+    }
+    return Threaded(_OnnxSession(session), metadata)
+
+
+class _OnnxSession:
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._names = [entry.name for entry in session.get_outputs()]
+
+    def predict(self, inputs: dict[str, npt.NDArray[Any]]) -> Arrays:
+        texts = {name: array.astype(str) if array.dtype == object else array for name, array in inputs.items()}
+        return dict(zip(self._names, self._session.run(None, texts), strict=True))
+
+
+_ONNX_TYPES = {
+    "bool": "BOOL", "uint8": "UINT8", "uint16": "UINT16", "uint32": "UINT32", "uint64": "UINT64", "int8": "INT8",
+    "int16": "INT16", "int32": "INT32", "int64": "INT64", "float16": "FP16", "float": "FP32", "double": "FP64",
+    "string": "BYTES",
+}  # fmt: skip
+
+
+def _described(path: Path, entry: Any) -> dict[str, Any]:
+    datatype = _ONNX_TYPES.get(entry.type.removeprefix("tensor(").removesuffix(")"))
+    if datatype is None or not entry.shape:
+        raise ModelError(f"{path}: {entry.name!r} is a {entry.type} of shape {entry.shape}, which cannot be served")
+    shape = [size if isinstance(size, int) else -1 for size in entry.shape]
+    return {"name": entry.name, "datatype": datatype, "shape": [-1, *shape[1:]]}
+
+
+# ---- a class in a file ----
+
+
+def own_model(spec: str) -> Threaded:
+    """The model of `file.py:Class`."""
+    try:
+        factory = plugins.from_file(spec, "predict")
+        predictor = plugins.call(spec, factory, parameters={})
+    except PolicyError as error:
+        raise ModelError(str(error)) from None
+    metadata = getattr(predictor, "metadata", None)
+    described = metadata() if inspect.ismethod(metadata) else {}
+    return Threaded(predictor, {"platform": "python", "inputs": [], "outputs": [], **_checked(spec, described)})
+
+
+def _checked(spec: str, described: Any) -> Mapping[str, Any]:
+    if not isinstance(described, Mapping):
+        raise ModelError(f"{spec}: metadata() returned {type(described).__name__}, not a mapping")
+    for key in ("inputs", "outputs"):
+        for entry in described.get(key, ()):
+            if not isinstance(entry, Mapping) or not {"name", "datatype", "shape"} <= entry.keys():
+                raise ModelError(f"{spec}: metadata() {key}: {entry!r} lacks name, datatype or shape")
+            if entry["datatype"] not in (*DTYPES, "BYTES"):
+                raise ModelError(
+                    f"{spec}: metadata() {key}: {entry['datatype']!r}; allowed: {', '.join(DTYPES)}, BYTES"
+                )
+    return described

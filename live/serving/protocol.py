@@ -1,0 +1,249 @@
+"""The Open Inference Protocol V2 over HTTP: inference requests and responses, JSON and binary.
+
+https://github.com/kserve/open-inference-protocol, with the binary tensor extension: the JSON part is then followed by
+the data of those tensors that say `binary_data_size`, and a header says where it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any, NamedTuple
+
+import orjson
+
+from live.serving.tensors import DATATYPES, MOST_AXES, Tensor, TensorError, from_binary, from_json, to_json
+from policies import checks
+
+HEADER = "Inference-Header-Content-Length"
+"""The HTTP header with the length of the JSON part, where binary data follow."""
+
+BINARY_EXTENSION = "binary_tensor_data"
+"""What a server that takes binary data lists among its extensions."""
+
+MOST_ELEMENTS = 2**40
+LONGEST_ID = 1024
+
+_JSON = {"Content-Type": "application/json"}
+_NUMPY = orjson.OPT_SERIALIZE_NUMPY
+
+
+class ProtocolError(ValueError):
+    """A message that breaks the protocol; answered with `status` and the text."""
+
+    def __init__(self, text: str, status: int = 400) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Body(NamedTuple):
+    """An encoded message and the HTTP headers that go with it."""
+
+    data: bytes
+    headers: Mapping[str, str]
+
+
+class Wanted(NamedTuple):
+    """Which outputs are asked for, and in which form; `names` None: all."""
+
+    names: Mapping[str, bool] | None
+    is_binary: bool
+
+
+class InferRequest(NamedTuple):
+    """One inference request: `parameters` are those that are neither empty nor about the form of the answer."""
+
+    id: str | None
+    parameters: Mapping[str, Any]
+    inputs: Sequence[Tensor]
+    wanted: Wanted
+
+
+EVERYTHING_BINARY = Wanted(None, True)
+
+
+# ---- reading ----
+
+
+def read_request(body: bytes, header_length: str | None) -> InferRequest:
+    """The request of an HTTP body; `header_length` is the value of the extension's header, if given."""
+    message, rest = _parts(body, header_length)
+    parameters = _mapping(message, "parameters")
+    is_binary = _flag(parameters, "binary_data_output")
+    request_id = message.get("id")
+    if request_id is not None and not (isinstance(request_id, str) and len(request_id) <= LONGEST_ID):
+        raise ProtocolError(f"id {_shown(request_id)}; allowed: a text of up to {LONGEST_ID} characters")
+    return InferRequest(
+        request_id,
+        {key: value for key, value in parameters.items() if key != "binary_data_output"} if parameters else {},
+        _tensors(message, "inputs", rest),
+        Wanted(_wanted_names(message, is_binary), is_binary),
+    )
+
+
+def read_response(body: bytes, header_length: str | None) -> list[Tensor]:
+    """The outputs of a server's answer."""
+    message, rest = _parts(body, header_length)
+    return _tensors(message, "outputs", rest)
+
+
+def _parts(body: bytes, header_length: str | None) -> tuple[dict[str, Any], memoryview]:
+    """The JSON part as a mapping, and what follows it."""
+    end = len(body)
+    if header_length is not None:
+        if not (header_length.isascii() and header_length.isdigit() and int(header_length) <= end):
+            raise ProtocolError(f"{HEADER}: {header_length}; allowed: a number up to the body's {end} bytes")
+        end = int(header_length)
+    view = memoryview(body)
+    try:
+        message = orjson.loads(view[:end])
+    except orjson.JSONDecodeError as error:
+        raise ProtocolError(f"the body is no JSON: {error}") from None
+    if not isinstance(message, dict):
+        raise ProtocolError("the body should be a JSON object")
+    return message, view[end:]
+
+
+def _tensors(message: Mapping[str, Any], key: str, rest: memoryview) -> list[Tensor]:
+    given = message.get(key)
+    if not isinstance(given, list) or (key == "inputs" and not given):
+        raise ProtocolError(f"{key} {_shown(given)}; allowed: a list of tensors")
+    found, at = [], 0
+    for position, entry in enumerate(given):
+        tensor, at = _tensor(entry, f"{key}[{position}]", rest, at)
+        found.append(tensor)
+    if at != len(rest):
+        raise ProtocolError(f"{len(rest)} bytes of binary data follow; the tensors speak of {at}")
+    if len(found) > 1 and len({tensor.name for tensor in found}) < len(found):
+        raise ProtocolError(f"two {key} have the same name")
+    return found
+
+
+def _tensor(entry: object, where: str, rest: memoryview, at: int) -> tuple[Tensor, int]:
+    """One tensor, and how far the binary data have been used."""
+    if not isinstance(entry, dict):
+        raise ProtocolError(f"{where} {_shown(entry)}; allowed: an object")
+    name, datatype = entry.get("name"), entry.get("datatype")
+    if not isinstance(name, str) or not name:
+        raise ProtocolError(f"{where}: name {_shown(name)}; allowed: a text")
+    if datatype not in DATATYPES:
+        hint = checks.nearest(datatype, DATATYPES) if isinstance(datatype, str) else ""
+        raise ProtocolError(f"{where}: datatype {_shown(datatype)}{hint}; allowed: {', '.join(DATATYPES)}")
+    shape = _shape(entry.get("shape"), where)
+    parameters = _mapping(entry, "parameters")
+    try:
+        if "binary_data_size" not in parameters:
+            if "data" not in entry:
+                raise ProtocolError(f"{where}: neither data nor the parameter binary_data_size")
+            return from_json(name, datatype, shape, entry["data"], parameters), at
+        size = parameters["binary_data_size"]
+        if type(size) is not int or not 0 <= size <= len(rest) - at:
+            raise ProtocolError(f"{where}: binary_data_size {_shown(size)}; {len(rest) - at} bytes are left")
+        others = {} if len(parameters) == 1 else {k: v for k, v in parameters.items() if k != "binary_data_size"}
+        return from_binary(name, datatype, shape, bytes(rest[at : at + size]), others), at + size
+    except TensorError as error:
+        raise ProtocolError(str(error)) from None
+
+
+def _shape(given: object, where: str) -> tuple[int, ...]:
+    if not isinstance(given, list) or not given or len(given) > MOST_AXES:
+        raise ProtocolError(f"{where}: shape {_shown(given)}; allowed: a list of 1 to {MOST_AXES} sizes")
+    for size in given:
+        if type(size) is not int or size < 0:
+            raise ProtocolError(f"{where}: shape {_shown(given)}; allowed: whole sizes from 0")
+    if prod(given) > MOST_ELEMENTS:
+        raise ProtocolError(f"{where}: shape {_shown(given)} has too many elements")
+    return tuple(given)
+
+
+def _wanted_names(message: Mapping[str, Any], is_binary: bool) -> Mapping[str, bool] | None:
+    given = message.get("outputs")
+    if given is None:
+        return None
+    if not isinstance(given, list):
+        raise ProtocolError(f"outputs {_shown(given)}; allowed: a list of objects with a name")
+    names = {}
+    for position, entry in enumerate(given):
+        name = entry.get("name") if isinstance(entry, dict) else None
+        if not isinstance(name, str) or not name:
+            raise ProtocolError(f"outputs[{position}]: {_shown(entry)}; allowed: an object with a name")
+        parameters = _mapping(entry, "parameters")
+        names[name] = _flag(parameters, "binary_data", is_binary)
+    return names or None
+
+
+def _mapping(message: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    given = message.get(key)
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise ProtocolError(f"{key} {_shown(given)}; allowed: an object")
+    return given
+
+
+def _flag(parameters: Mapping[str, Any], key: str, default: bool = False) -> bool:
+    given = parameters.get(key, default)
+    if not isinstance(given, bool):
+        raise ProtocolError(f"{key} {_shown(given)}; allowed: true or false")
+    return given
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+# ---- writing ----
+
+
+def write_request(inputs: Sequence[Tensor], parameters: Mapping[str, Any], *, binary: bool) -> Body:
+    """A request for all outputs, in binary form or in JSON."""
+    asked = {**parameters, "binary_data_output": True} if binary else parameters
+    head: dict[str, Any] = {"parameters": asked} if asked else {}
+    return _written(head, "inputs", inputs, lambda _: binary)
+
+
+def write_response(model: str, request: InferRequest, outputs: Sequence[Tensor], version: str = "1") -> Body:
+    """The answer to `request`: the outputs that it wants, each in the form it wants."""
+    names, is_binary = request.wanted
+    if names is not None:
+        by_name = {tensor.name: tensor for tensor in outputs}
+        for name in names:
+            if name not in by_name:
+                raise ProtocolError(
+                    f"no output is called {name!r}{checks.nearest(name, by_name)}; outputs: {', '.join(by_name)}"
+                )
+        outputs = [by_name[name] for name in names]
+    head: dict[str, Any] = {"model_name": model, "model_version": version}
+    if request.id is not None:
+        head["id"] = request.id
+    wants = names or {}
+    return _written(head, "outputs", outputs, lambda name: wants.get(name, is_binary))
+
+
+def write_error(text: str) -> bytes:
+    """The protocol's form of an error."""
+    return orjson.dumps({"error": text})
+
+
+def _written(head: dict[str, Any], key: str, tensors: Sequence[Tensor], is_binary: Any) -> Body:
+    entries, chunks = [], []
+    for tensor in tensors:
+        entry: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
+        if is_binary(tensor.name):
+            entry["parameters"] = {**tensor.parameters, "binary_data_size": len(tensor.data)}
+            chunks.append(tensor.data)
+        else:
+            if tensor.parameters:
+                entry["parameters"] = tensor.parameters
+            try:
+                entry["data"] = to_json(tensor)
+            except TensorError as error:
+                raise ProtocolError(str(error)) from None
+        entries.append(entry)
+    head[key] = entries
+    message = orjson.dumps(head, option=_NUMPY)
+    if not chunks:
+        return Body(message, _JSON)
+    headers = {"Content-Type": "application/octet-stream", HEADER: str(len(message))}
+    return Body(b"".join([message, *chunks]), headers)

@@ -1,0 +1,196 @@
+"""The router: requests pass the stages of a pipeline in order, and each ends in exactly one outcome.
+
+Like the stage queues it owns, it is told the time and touches no network: see `Host` for what it asks of the gateway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from live.serving.stage_queue import Batch, Replica, Request, StageQueue, World
+from policies import Configuration, StageConfiguration
+from sim.records import COMPLETED, DROPPED, FAILED, OUTCOMES, UNFINISHED
+
+MOST_TRIES = 2
+"""How many batches of a request may fail at a stage: it is tried again once."""
+
+
+class Host(Protocol):
+    """What carries out what the router decides."""
+
+    def start(self, batch: Batch) -> None:
+        """Have the batch's replica serve it; later call `finished` or `failed`."""
+        ...
+
+    def wake(self, stage: int, at_s: float) -> None:
+        """Call `timer(stage)` at that moment, and at no moment asked for before; NEVER: at none."""
+        ...
+
+    def ended(self, request: Request) -> None:
+        """A request has its outcome."""
+        ...
+
+
+@dataclass(slots=True)
+class StageCounts:
+    """A stage's running totals, in requests; `busy_s` in seconds x replicas, of batches that have ended."""
+
+    arrivals: int = 0
+    completions: int = 0
+    drops: int = 0
+    failures: int = 0
+    busy_s: float = 0.0
+
+
+class Router(World):
+    """The stages of one pipeline in a chain."""
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        drop_limits_s: Sequence[float],
+        configuration: Configuration,
+        host: Host,
+        *,
+        drop: str = "request",
+    ) -> None:
+        self.names = tuple(names)
+        self._host = host
+        self.stages = [
+            StageQueue(
+                position, limit_s, self, wanted.variant, wanted.batch, wanted.batch_timeout_s,
+                drops_singly=drop == "request",
+            )
+            for position, (limit_s, wanted) in enumerate(
+                zip(drop_limits_s, (configuration[name] for name in names), strict=True)
+            )
+        ]  # fmt: skip
+        self.counts = [StageCounts() for _ in names]
+        self.configuration: dict[str, StageConfiguration] = dict(configuration)
+        self.inside = 0
+
+    # ---- requests ----
+
+    def arrive(self, request: Request, now_s: float) -> None:
+        """A request comes to the pipeline."""
+        self.inside += 1
+        self.enqueue(0, (request,), now_s)
+        self.stages[0].attempt(now_s)
+
+    def enqueue(self, stage: int, requests: Sequence[Request], now_s: float) -> None:
+        """Requests come to a stage, in order; the attempt that follows is the caller's."""
+        self.counts[stage].arrivals += len(requests)
+        self.stages[stage].enqueue(requests, now_s)
+
+    def timer(self, stage: int, now_s: float) -> None:
+        """The moment has come that `wake` asked for."""
+        self.stages[stage].attempt(now_s)
+
+    def finished(self, batch: Batch, now_s: float) -> None:
+        """A batch is done: its requests go on together, in order; the next stage attempts, then the batch's own."""
+        requests = self.complete(batch, now_s)
+        if requests and batch.stage + 1 < len(self.stages):
+            self.enqueue(batch.stage + 1, requests, now_s)
+            self.stages[batch.stage + 1].attempt(now_s)
+        self.stages[batch.stage].attempt(now_s)
+
+    def complete(self, batch: Batch, now_s: float) -> Sequence[Request]:
+        """Take note of a finished batch; its requests, to go on, or at the last stage ended."""
+        counts = self.counts[batch.stage]
+        counts.completions += batch.size
+        counts.busy_s += now_s - batch.start_s
+        self.stages[batch.stage].release(batch)
+        for request in batch.requests:
+            request.visits[-1].finish_s = now_s
+        alive = [request for request in batch.requests if request.outcome is None]
+        if batch.stage + 1 == len(self.stages):
+            for request in alive:
+                self.end(request, COMPLETED, now_s)
+        return alive
+
+    def failed(self, batch: Batch, now_s: float, problem: str, *, served: bool = True, again: bool = True) -> None:
+        """A batch's replica has failed it and is suspended; `served` False: the batch never got to it.
+
+        The requests return to the head of the queue, in order; those whose second batch this was fail. `again` False:
+        all fail at once, and the replica is not to blame.
+        """
+        stage = self.stages[batch.stage]
+        self.counts[batch.stage].busy_s += now_s - batch.start_s
+        batch.replica.failures += 1
+        batch.replica.is_suspended = again
+        stage.release(batch)
+        returning = []
+        for request in batch.requests:
+            if request.outcome is not None:
+                continue
+            request.tries += served
+            if again and request.tries < MOST_TRIES:
+                request.visits[-1].batch = None
+                returning.append(request)
+            else:
+                self.fail(request, now_s, problem)
+        stage.put_back(returning)
+        stage.attempt(now_s)
+
+    def fail(self, request: Request, now_s: float, problem: str) -> None:
+        """Give up a request at its stage."""
+        request.problem = problem
+        self.counts[request.stage].failures += 1
+        self.end(request, FAILED, now_s)
+
+    def dropped(self, request: Request, now_s: float) -> None:
+        """A request has expired in the queue of its stage."""
+        self.counts[request.stage].drops += 1
+        self.end(request, DROPPED, now_s)
+
+    def give_up(self, request: Request, now_s: float) -> None:
+        """A request has been inside for longer than any may."""
+        if request.outcome is None:
+            self.stages[request.stage].withdraw(request)
+            self.end(request, UNFINISHED, now_s)
+
+    def end(self, request: Request, outcome: int, now_s: float) -> None:
+        """The one place where a request gets its outcome."""
+        assert request.outcome is None, "a request has ended twice"
+        request.outcome = OUTCOMES[outcome]
+        request.end_s = now_s
+        self.inside -= 1
+        self._host.ended(request)
+
+    # ---- control ----
+
+    def configure(self, configuration: Configuration, now_s: float) -> None:
+        """A decision takes effect: batch size, timeout and preferred variant at once, changed or not."""
+        self.configuration = dict(configuration)
+        for name, stage in zip(self.names, self.stages, strict=True):
+            wanted = configuration[name]
+            stage.configure(wanted.variant, wanted.batch, wanted.batch_timeout_s)
+            stage.attempt(now_s)
+
+    def list_replicas(self, stage: int, listed: Mapping[tuple[int, str], Callable[[], Replica]]) -> None:
+        """The replicas that may take batches, by number and URL, and how to make one that is new.
+
+        Those not listed finish what they have. The attempt that follows is the caller's.
+        """
+        queue = self.stages[stage]
+        known = {(replica.number, replica.url): replica for replica in queue.replicas}
+        for key, replica in known.items():
+            replica.is_listed = key in listed
+        queue.replicas = [replica for replica in queue.replicas if replica.is_listed or replica.batch is not None]
+        queue.replicas += [create() for key, create in listed.items() if key not in known]
+        queue.replicas.sort(key=lambda replica: replica.number)
+
+    def resume(self, stage: int, replica: Replica, now_s: float) -> None:
+        """A suspended replica has answered ready."""
+        replica.is_suspended = False
+        self.stages[stage].attempt(now_s)
+
+    # ---- the stages' World ----
+
+    def start(self, batch: Batch) -> None:
+        self._host.start(batch)
+
+    def wake(self, stage: int, at_s: float) -> None:
+        self._host.wake(stage, at_s)

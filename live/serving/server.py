@@ -1,0 +1,254 @@
+"""A model server, which is one replica: `python -m live.serving.server --backend onnx --file model.onnx`.
+
+It serves one batch at a time; others wait. It is ready once its start-up time is over, and on SIGTERM no longer at
+once: it finishes its batch, waits for `--stop` and exits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from aiohttp import web
+
+from live.serving import logs, protocol
+from live.serving.models import Model, ModelError, onnx_model, own_model
+from live.serving.protocol import ProtocolError
+from live.serving.tensors import TensorError
+from live.serving.web import (
+    add_protocol_routes,
+    announce,
+    application,
+    in_event_loop,
+    listen,
+    on_signals,
+    read_body,
+    send,
+)
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    from profiles import Pipeline
+
+MOST_WAITING = 256
+"""How many requests may wait for their turn; more are refused (503)."""
+
+log = logging.getLogger("live.server")
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """How a replica runs. Emulated: what the pipeline's stage and variant say on that many cores (None: the base).
+
+    `created_s` is the moment of the monotonic clock from which `start_up_s` counts (None: the process's start);
+    `start_up_s` None: the variant's, 0 for other backends. `factor` scales emulated service times.
+    """
+
+    backend: str = "emulated"
+    model: str = ""
+    file: Path | None = None
+    pipeline: Pipeline | None = None
+    stage: str = ""
+    variant: str = ""
+    cores: int | None = None
+    seed: int = 0
+    factor: float = 1.0
+    start_up_s: float | None = None
+    stop_s: float = 0.0
+    created_s: float | None = None
+    host: str = "127.0.0.1"
+    port: int = 0
+    log_level: str = "info"
+
+
+class Server:
+    """One replica: a model, one batch at a time."""
+
+    def __init__(self, name: str, model: Model) -> None:
+        self.name = name
+        self._model = model
+        self._turn = asyncio.Lock()
+        self._waiting = 0
+        self.is_ready = False
+        self.is_stopping = False
+
+    async def infer(self, http: web.Request) -> web.StreamResponse:
+        """One batch, from body to answer."""
+        body = await read_body(http)
+        request = protocol.read_request(body, http.headers.get(protocol.HEADER))
+        if not self.is_ready or self.is_stopping:
+            raise ProtocolError(f"replica of {self.name!r} is {'stopping' if self.is_stopping else 'starting'}", 503)
+        if self._waiting >= MOST_WAITING:
+            raise ProtocolError(f"{self._waiting} requests are waiting; that is as many as may", 503)
+        self._waiting += 1
+        try:
+            async with self._turn:
+                outputs = await self._model.infer(request.inputs, request.parameters)
+                answer = protocol.write_response(self.name, request, outputs)
+        except (ModelError, TensorError) as error:
+            raise ProtocolError(str(error)) from None
+        finally:
+            self._waiting -= 1
+        return await send(http, answer)
+
+    async def metadata(self) -> Mapping[str, Any]:
+        """What the model says of itself."""
+        return self._model.metadata()
+
+    async def start(self, ready_at_s: float) -> None:
+        """Become ready at that moment of the monotonic clock."""
+        await asyncio.sleep(max(0.0, ready_at_s - time.monotonic()))
+        self.is_ready = not self.is_stopping
+        log.info("ready", extra={"model": self.name})
+
+    async def stop(self, stop_s: float) -> None:
+        """Refuse what is new, finish what is here, then wait."""
+        self.is_stopping, self.is_ready = True, False
+        while self._waiting:
+            await asyncio.sleep(0.002)
+        await asyncio.sleep(stop_s)
+        self._model.close()
+
+
+async def run(options: ServerOptions, model: Model, tell: Callable[..., None] = announce) -> None:
+    """Serve until SIGTERM or SIGINT; a second one ends at once. `tell(url=...)` is called once it listens."""
+    name = options.model or options.variant or "model"
+    server = Server(name, model)
+    app = application()
+    add_protocol_routes(
+        app,
+        server="ipa-model-server",
+        is_ready=lambda: server.is_ready,
+        model=name,
+        metadata=server.metadata,
+        infer=server.infer,
+    )
+    runner, url = await listen(app, options.host, options.port)
+    stopping = asyncio.Event()
+    on_signals(stopping.set, lambda: os._exit(1))
+    tell(url=url)
+    log.info("listening", extra={"url": url, "model": name, "backend": options.backend})
+    created_s = _process_start_s() if options.created_s is None else options.created_s
+    starting = asyncio.create_task(server.start(created_s + _start_up_s(options)))
+    await stopping.wait()
+    starting.cancel()
+    await server.stop(options.stop_s)
+    await runner.cleanup()
+    log.info("stopped", extra={"model": name})
+
+
+def create(options: ServerOptions) -> Model:
+    """The model of a backend; ModelError or ProfileError where there is none."""
+    if options.backend == "emulated":
+        return _emulated(options)
+    if options.backend == "onnx":
+        if options.file is None:
+            raise ModelError("the backend onnx needs --file model.onnx")
+        return onnx_model(options.file, options.cores or 1)
+    if ".py" in options.backend:
+        return own_model(options.backend)
+    raise ModelError(f"no backend is called {options.backend!r}; allowed: emulated, onnx, or my.py:MyModel")
+
+
+def _emulated(options: ServerOptions) -> Model:
+    from live.serving.emulated import Emulated
+    from sim.model import stage_model
+
+    if options.pipeline is None:
+        raise ModelError("the backend emulated needs --pipeline, --stage and --variant")
+    pipeline, stage = options.pipeline, options.pipeline.stage(options.stage)
+    variant = stage.variant(options.variant)
+    cores = variant.base_cores if options.cores is None else options.cores
+    variant.max_batch(cores)  # refuses cores that are not profiled
+    position = pipeline.stages.index(stage)
+    following = pipeline.stages[position + 1].inputs if position + 1 < len(pipeline.stages) else {}
+    return Emulated(
+        stage_model(stage, 0.0, sampled=True).service[variant.name, cores],
+        seed=options.seed,
+        stage=position,
+        outputs=tuple(dict.fromkeys(following.values())),
+        factor=options.factor,
+    )
+
+
+def _start_up_s(options: ServerOptions) -> float:
+    if options.start_up_s is not None:
+        return options.start_up_s
+    if options.backend == "emulated" and options.pipeline is not None:
+        return options.pipeline.stage(options.stage).variant(options.variant).start_up_s
+    return 0.0
+
+
+def _process_start_s() -> float:
+    """When this process started, on the monotonic clock; now where the system does not tell."""
+    try:
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        since_boot_s = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        return since_boot_s - time.clock_gettime(time.CLOCK_BOOTTIME) + time.monotonic()
+    except (OSError, AttributeError, IndexError, ValueError):
+        return time.monotonic()
+
+
+def serve(options: ServerOptions) -> None:
+    """Make the model and `run` in an event loop; ModelError or ProfileError where there is no such model."""
+    model = create(options)
+    logs.to_stderr("server", options.log_level)
+    in_event_loop(run(options, model))
+
+
+def serve_announced(options: ServerOptions, connection: Connection) -> None:
+    """`serve` for a child process: its URL goes through the connection."""
+
+    def tell(url: str) -> None:
+        connection.send(url)
+        connection.close()
+
+    model = create(options)
+    logs.to_stderr("server", options.log_level)
+    in_event_loop(run(options, model, tell))
+
+
+@click.command()
+@click.option("--backend", default="emulated", show_default=True, help="emulated, onnx, or my.py:MyModel")
+@click.option("--model", default="", help="the model's name [the variant's]")
+@click.option("--file", type=click.Path(path_type=Path), help="the ONNX file")
+@click.option("--pipeline", "pipeline_name", help="emulated: a shipped pipeline's name, or a file")
+@click.option("--stage", default="")
+@click.option("--variant", default="")
+@click.option("--cores", type=click.IntRange(min=1), help="[the variant's base; onnx: 1]")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="of emulated service times")
+@click.option(
+    "--factor", type=click.FloatRange(min=0), default=1.0, show_default=True, help="on emulated service times"
+)
+@click.option("--start-up", "start_up_s", type=click.FloatRange(min=0), help="seconds [emulated: the variant's; 0]")
+@click.option(
+    "--stop", "stop_s", type=click.FloatRange(min=0), default=0.0, show_default=True, help="seconds to wait at the end"
+)
+@click.option("--created", "created_s", type=float, help="start of the start-up time, on the monotonic clock")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="[any free one]")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
+def main(pipeline_name: str | None, **options: Any) -> None:
+    """One replica: a model behind the Open Inference Protocol V2."""
+    import profiles
+    from profiles import ProfileError
+
+    try:
+        pipeline = None if pipeline_name is None else profiles.load(pipeline_name)
+        serve(ServerOptions(pipeline=pipeline, **options))
+    except (ProfileError, ModelError) as error:
+        raise click.UsageError(str(error)) from None
+    except OSError as error:
+        raise click.UsageError(f"cannot listen: {error}") from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,239 @@
+"""Tensors as the protocol carries them: raw bytes with a name, a datatype and a shape.
+
+Data stay in the binary form of the protocol's extension (little-endian, row-major; BYTES elements with a length of 4
+bytes before each), so that batches are joined and split without decoding. JSON numbers are converted at the edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain, pairwise
+from math import prod
+from struct import Struct, pack
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class TensorError(ValueError):
+    """A tensor that is not what it says it is; the text names it, what was given and what is allowed."""
+
+
+DTYPES: Mapping[str, np.dtype[Any]] = {
+    "BOOL": np.dtype("?"),
+    **{f"UINT{8 * size}": np.dtype(f"<u{size}") for size in (1, 2, 4, 8)},
+    **{f"INT{8 * size}": np.dtype(f"<i{size}") for size in (1, 2, 4, 8)},
+    **{f"FP{8 * size}": np.dtype(f"<f{size}") for size in (2, 4, 8)},
+}
+"""The numeric datatypes that have a JSON form."""
+
+SIZES: Mapping[str, int] = {**{name: dtype.itemsize for name, dtype in DTYPES.items()}, "BF16": 2}
+"""Bytes per element of the datatypes of fixed size."""
+
+DATATYPES = (*SIZES, "BYTES")
+"""Every datatype of the protocol."""
+
+MOST_AXES = 16
+
+_JSON_TYPES: Mapping[str, frozenset[type]] = {"B": frozenset({bool}), "U": frozenset({int}), "I": frozenset({int})}
+_LENGTH = Struct("<I")
+
+
+class Tensor(NamedTuple):
+    """One tensor: `data` holds its elements in the protocol's binary form."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    data: bytes
+    parameters: Mapping[str, Any] = {}
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """What must be equal for two requests to share a batch."""
+        if not self.parameters:
+            return self.name, self.datatype, self.shape
+        return self.name, self.datatype, self.shape, tuple(sorted(self.parameters.items(), key=repr))
+
+
+def from_binary(name: str, datatype: str, shape: tuple[int, ...], data: bytes, parameters: Mapping[str, Any]) -> Tensor:
+    """A tensor of binary data, whose size must be what datatype and shape say; TensorError otherwise."""
+    count = prod(shape)
+    if datatype == "BYTES":
+        _offsets(name, data, count)
+    elif len(data) != count * SIZES[datatype]:
+        right = count * SIZES[datatype]
+        raise TensorError(f"input {name!r}: {len(data)} bytes of data; {datatype} of shape {list(shape)} has {right}")
+    return Tensor(name, datatype, shape, data, parameters)
+
+
+def from_json(name: str, datatype: str, shape: tuple[int, ...], data: object, parameters: Mapping[str, Any]) -> Tensor:
+    """A tensor of JSON values, flat or nested as the shape says; TensorError names what does not fit."""
+    values = _flattened(name, shape, data)
+    if datatype == "BYTES":
+        return Tensor(name, datatype, shape, _packed_texts(name, values), parameters)
+    dtype = DTYPES.get(datatype)
+    if dtype is None:
+        raise TensorError(f"input {name!r}: {datatype} has no JSON form; send binary data")
+    allowed = _JSON_TYPES.get(datatype[0], _NUMBERS)
+    found = set(map(type, values))
+    if not found <= allowed:
+        odd = next(value for value in values if type(value) not in allowed)
+        raise TensorError(f"input {name!r}: {_shown(odd)} is no {datatype}")
+    try:
+        with np.errstate(over="raise"):
+            array = np.array(values, dtype=dtype)
+    except (OverflowError, FloatingPointError):
+        raise TensorError(f"input {name!r}: a value is outside the range of {datatype}") from None
+    return Tensor(name, datatype, shape, array.tobytes(), parameters)
+
+
+_NUMBERS = frozenset({int, float})
+
+
+def to_json(tensor: Tensor) -> Any:
+    """The elements as a flat list, or an array that orjson writes as one (NaN and infinities as null)."""
+    if tensor.datatype == "BYTES":
+        return _texts(tensor)
+    dtype = DTYPES.get(tensor.datatype)
+    if dtype is None:
+        raise TensorError(f"output {tensor.name!r}: {tensor.datatype} has no JSON form; ask for binary data")
+    return np.frombuffer(tensor.data, dtype=dtype)
+
+
+def to_array(tensor: Tensor) -> np.ndarray[Any, Any]:
+    """The tensor as a NumPy array (read-only); BYTES as an array of `bytes` objects."""
+    if tensor.datatype == "BYTES":
+        values = np.empty(prod(tensor.shape), dtype=object)
+        values[:] = _elements(tensor)
+        return values.reshape(tensor.shape)
+    dtype = DTYPES.get(tensor.datatype)
+    if dtype is None:
+        raise TensorError(f"tensor {tensor.name!r}: NumPy has no {tensor.datatype}")
+    return np.frombuffer(tensor.data, dtype=dtype).reshape(tensor.shape)
+
+
+def of_array(name: str, array: np.ndarray[Any, Any]) -> Tensor:
+    """The tensor of a NumPy array; text and bytes become BYTES. TensorError for any other kind of array."""
+    if array.dtype.kind in "OSU":
+        values = [_as_bytes(name, value) for value in array.ravel().tolist()]
+        return Tensor(name, "BYTES", array.shape, b"".join(pack("<I", len(value)) + value for value in values))
+    datatype = _NAMES.get(array.dtype.newbyteorder("<"))
+    if datatype is None:
+        raise TensorError(f"tensor {name!r}: no datatype of the protocol for NumPy's {array.dtype}")
+    return Tensor(name, datatype, array.shape, np.ascontiguousarray(array, dtype=DTYPES[datatype]).tobytes())
+
+
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+
+
+def kind(tensors: Sequence[Tensor]) -> tuple[Any, ...]:
+    """What must be equal for two requests to share a batch: names, datatypes, shapes and parameters, in order."""
+    return tuple([tensor.kind for tensor in tensors])
+
+
+def joined(parts: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+    """The batch of requests of one kind: their tensors joined along axis 0, in order."""
+    if len(parts) == 1:
+        return list(parts[0])
+    count = len(parts)
+    return [
+        first._replace(
+            shape=(first.shape[0] * count, *first.shape[1:]),
+            data=b"".join([part[position].data for part in parts]),
+        )
+        for position, first in enumerate(parts[0])
+    ]
+
+
+def split(tensors: Sequence[Tensor], count: int) -> list[list[Tensor]]:
+    """The parts of `count` requests of a batch's tensors, cut along axis 0; TensorError where they do not divide."""
+    if count == 1:
+        return [list(tensors)]
+    columns = [_cut(tensor, count) for tensor in tensors]
+    return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in range(count)]
+
+
+def _cut(tensor: Tensor, count: int) -> list[Tensor]:
+    name, datatype, shape, data, parameters = tensor
+    if not shape or shape[0] % count:
+        raise TensorError(f"output {name!r} of shape {list(shape)} cannot be split among {count} requests along axis 0")
+    part = (shape[0] // count, *shape[1:])
+    if datatype == "BYTES":
+        elements = prod(part)
+        cuts = _offsets(name, data, elements * count)[:: elements or 1]
+        edges = cuts if elements else [0] * (count + 1)
+        return [Tensor(name, datatype, part, data[start:end], parameters) for start, end in pairwise(edges)]
+    size = prod(part) * SIZES[datatype]
+    return [
+        Tensor(name, datatype, part, data[start : start + size], parameters)
+        for start in (range(0, size * count, size) if size else [0] * count)
+    ]
+
+
+# ---- BYTES and nested lists ----
+
+
+def _offsets(name: str, data: bytes, count: int) -> list[int]:
+    """Where each of `count` BYTES elements begins, and where the last one ends; all of `data` must be used."""
+    offsets, at, total = [0], 0, len(data)
+    while at < total and len(offsets) <= count:
+        if at + 4 > total:
+            break
+        at += 4 + _LENGTH.unpack_from(data, at)[0]
+        offsets.append(at)
+    if at != total or len(offsets) != count + 1:
+        raise TensorError(
+            f"tensor {name!r}: {total} bytes of data are not {count} BYTES elements, each after its length of 4 bytes"
+        )
+    return offsets
+
+
+def _elements(tensor: Tensor) -> list[bytes]:
+    offsets = _offsets(tensor.name, tensor.data, prod(tensor.shape))
+    return [tensor.data[start + 4 : end] for start, end in pairwise(offsets)]
+
+
+def _texts(tensor: Tensor) -> list[str]:
+    try:
+        return [element.decode() for element in _elements(tensor)]
+    except UnicodeDecodeError:
+        raise TensorError(f"tensor {tensor.name!r}: its bytes are no UTF-8 text; ask for binary data") from None
+
+
+def _packed_texts(name: str, values: Sequence[object]) -> bytes:
+    parts = []
+    for value in values:
+        if type(value) is not str:
+            raise TensorError(f"input {name!r}: {_shown(value)} is no BYTES, whose JSON form is text")
+        encoded = value.encode()
+        parts += [_LENGTH.pack(len(encoded)), encoded]
+    return b"".join(parts)
+
+
+def _as_bytes(name: str, value: object) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        return value.encode()
+    raise TensorError(f"tensor {name!r}: {_shown(value)} is neither bytes nor text")
+
+
+def _flattened(name: str, shape: tuple[int, ...], data: object) -> list[Any]:
+    if not isinstance(data, list):
+        raise TensorError(f"input {name!r}: data {_shown(data)}; allowed: a list, flat or nested as the shape")
+    values = data
+    if data and isinstance(data[0], list):
+        values = [data]
+        for size in shape:
+            if not all(type(row) is list and len(row) == size for row in values):
+                raise TensorError(f"input {name!r}: nested data does not have the shape {list(shape)}")
+            values = list(chain.from_iterable(values))
+    if len(values) != prod(shape):
+        raise TensorError(f"input {name!r}: {len(values)} elements of data; the shape {list(shape)} has {prod(shape)}")
+    return values
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."

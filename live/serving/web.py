@@ -1,0 +1,211 @@
+"""What the gateway and the model server do alike with HTTP: routes of the protocol, limits, errors, a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from live.serving import protocol
+from live.serving.protocol import BINARY_EXTENSION, Body, ProtocolError
+
+MOST_BODY_BYTES = 64 * 2**20
+READ_S = 30.0
+"""How long a request's body may take to come, once its headers are there."""
+WRITE_S = 30.0
+"""How long an answer may take to be taken."""
+KEEP_ALIVE_S = 75.0
+"""How long a connection may be silent, or take over the headers of its next request."""
+SHUTDOWN_S = 5.0
+"""How long the answers on their way may take when all else has ended."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+log = logging.getLogger(__name__)
+
+# What aiohttp logs is what clients did to HTTP, with tracebacks; errors of handlers are logged below.
+_http_log = logging.getLogger("live.http")
+_http_log.setLevel(logging.CRITICAL)
+
+
+def json_response(value: object, status: int = 200) -> web.Response:
+    """A JSON document."""
+    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
+
+
+def error_response(text: str, status: int) -> web.Response:
+    """An error in the protocol's form."""
+    return web.Response(body=protocol.write_error(text), status=status, content_type="application/json")
+
+
+async def read_body(request: web.Request) -> bytes:
+    """A request's whole body; ProtocolError where it is too large (413) or too slow (408)."""
+    try:
+        async with asyncio.timeout(READ_S):
+            return await request.read()
+    except TimeoutError:
+        raise ProtocolError(f"the body did not come within {READ_S:g} s", 408) from None
+    except web.RequestPayloadError as error:
+        raise ProtocolError(f"the body cannot be read: {' '.join(str(error).split())}") from None
+    except web.HTTPRequestEntityTooLarge:
+        raise ProtocolError(f"the body is too large; allowed: {MOST_BODY_BYTES} bytes", 413) from None
+
+
+async def read_json(request: web.Request) -> Any:
+    """A request's body as JSON; ProtocolError where it is none."""
+    try:
+        return orjson.loads(await read_body(request))
+    except orjson.JSONDecodeError as error:
+        raise ProtocolError(f"the body is no JSON: {error}") from None
+
+
+async def send(request: web.Request, body: Body) -> web.StreamResponse:
+    """Answer with a message, to a client that takes it in time; one that does not is cut off."""
+    response = web.Response(body=body.data, headers=body.headers)
+    try:
+        async with asyncio.timeout(WRITE_S):
+            await response.prepare(request)
+            await response.write_eof()
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+    except ConnectionError:
+        pass
+    return response
+
+
+@web.middleware
+async def errors_in_form(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every error becomes one in the protocol's form."""
+    try:
+        return await handler(request)
+    except ProtocolError as error:
+        return error_response(str(error), error.status)
+    except web.HTTPException as error:
+        return error_response(f"{request.method} {request.path}: {error.reason}", error.status)
+    except ConnectionError:
+        raise
+    except Exception:
+        log.exception("a handler failed", extra={"path": request.path})
+        return error_response("internal error; the log has it", 500)
+
+
+def application() -> web.Application:
+    """An empty application with limits and errors as above."""
+    return web.Application(middlewares=[errors_in_form], client_max_size=MOST_BODY_BYTES)
+
+
+def add_protocol_routes(
+    app: web.Application,
+    *,
+    server: str,
+    is_ready: Callable[[], bool],
+    model: str,
+    metadata: Callable[[], Awaitable[Mapping[str, Any]]],
+    infer: Handler,
+) -> None:
+    """The protocol's routes for a server of one model."""
+    from importlib.metadata import version
+
+    described = {"name": server, "version": version("ipa-pipelines"), "extensions": [BINARY_EXTENSION]}
+
+    def known(handler: Handler) -> Handler:
+        async def checked(request: web.Request) -> web.StreamResponse:
+            named, asked = request.match_info["model"], request.match_info.get("version", "1")
+            if named != model:
+                raise ProtocolError(f"no model is called {named!r}; here is {model!r}", 404)
+            if asked != "1":
+                raise ProtocolError(f"model {model!r} has no version {asked!r}; here is version '1'", 404)
+            return await handler(request)
+
+        return checked
+
+    async def live(_: web.Request) -> web.Response:
+        return json_response({"live": True})
+
+    async def ready(_: web.Request) -> web.Response:
+        return json_response({"ready": is_ready()}, 200 if is_ready() else 503)
+
+    async def model_ready(_: web.Request) -> web.Response:
+        return json_response({"name": model, "ready": is_ready()}, 200 if is_ready() else 503)
+
+    async def of_server(_: web.Request) -> web.Response:
+        return json_response(described)
+
+    async def of_model(_: web.Request) -> web.Response:
+        return json_response({"name": model, "versions": ["1"], **await metadata()})
+
+    add_health_routes(app, live, ready)
+    app.router.add_get("/v2", of_server)
+    for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
+        app.router.add_post(f"{path}/infer", known(infer))
+        app.router.add_get(f"{path}/ready", known(model_ready))
+        app.router.add_get(path, known(of_model))
+
+
+def add_health_routes(app: web.Application, live: Handler, ready: Handler) -> None:
+    """Whether a server lives, and whether it is ready."""
+    app.router.add_get("/v2/health/live", live)
+    app.router.add_get("/v2/health/ready", ready)
+
+
+async def listen(app: web.Application, host: str, port: int) -> tuple[web.AppRunner, str]:
+    """Serve `app`; the runner to clean up, and the URL."""
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        logger=_http_log,
+        keepalive_timeout=KEEP_ALIVE_S,
+        handle_signals=False,
+        shutdown_timeout=SHUTDOWN_S,
+    )
+    await runner.setup()
+    listening = _socket(host, port)
+    await web.SockSite(runner, listening, backlog=1024).start()
+    bound = listening.getsockname()
+    name = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
+    return runner, f"http://{name}:{bound[1]}"
+
+
+def _socket(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((host, port))
+    return listening
+
+
+def announce(**urls: str) -> None:
+    """The one line on stdout: where this process listens."""
+    sys.stdout.write(orjson.dumps(urls).decode() + "\n")
+    sys.stdout.flush()
+
+
+def on_signals(stop: Callable[[], None], exit_at_once: Callable[[], None]) -> None:
+    """SIGTERM and SIGINT stop the process; the second one at once."""
+    loop = asyncio.get_running_loop()
+    seen: list[int] = []
+
+    def handle() -> None:
+        seen.append(1)
+        (stop if len(seen) == 1 else exit_at_once)()
+
+    for which in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(which, handle)
+
+
+def in_event_loop(work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` to its end, on uvloop where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(work)
+    else:
+        uvloop.run(work)
