@@ -93,7 +93,7 @@ def simulate_policy(
     fields = {*control.fields, *reads(policy)}
     initial = control.initial
     if initial is None:
-        opening = _Opening(pipeline, load, world.duration_s, control.limit_cores, fields, seed)
+        opening = Opening(pipeline, load, world.duration_s, control.limit_cores, fields, seed)
         controller.step(opening)
         initial = opening.configuration
     else:
@@ -148,7 +148,7 @@ def _keeping(wanted: str, pipeline: Pipeline, world: World, arrivals_s: FloatArr
     return _Keeping(pipeline, world, arrivals_s, kept)
 
 
-class _Opening:
+class Opening:
     """The backend of the decision before the first request: nothing runs yet, and what is decided stands ready."""
 
     def __init__(

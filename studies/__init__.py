@@ -2,6 +2,7 @@
 
 scenario       one run as a validated value · loads: the trace it runs on · run: prepare and simulate
 results        runs on disk · comparison: many runs on all cores · intervals: means over seeds
+live_run       one run on real servers · live_load: a load sent to one · live_commands, live_view: how they are told
 decision       one decision explained, a journal replayed · terminal: what commands print
 report/        the HTML report · profile/: a pipeline's profiles, shown · examples/: to start from
 """

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from studies.live_commands import live
+from studies.options import build_scenario, echo_json, scenario_options
+
 if TYPE_CHECKING:
     from studies.results import RunData
-    from studies.scenario import Scenario
 
 BROKEN_LAW = 3
 """Exit code where a run breaks a law of the model; 2 is for input that cannot be used, 1 for an interrupt."""
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Commands(click.Group):
@@ -41,6 +40,8 @@ class Commands(click.Group):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise click.exceptions.Exit(0) from None
         except Exception as error:
+            if type(error).__name__ == "RunError":
+                raise click.ClickException(str(error)) from None
             if type(error).__name__ != "LawError":
                 raise
             click.echo(f"Error: {error}", err=True)
@@ -64,61 +65,6 @@ def main() -> None:
     ipa compare video --report report.html   IPA, scale-only and switch-only side by side
     ipa optimise video --load 20             one decision, explained
     """
-
-
-# ---- what the commands share ----
-
-
-def scenario_options(command: F) -> F:
-    """The options that set a key of the scenario each."""
-    for option in (
-        click.option(
-            "--set",
-            "assignments",
-            multiple=True,
-            metavar="KEY=VALUE",
-            help="any other key of the scenario, such as policy.beta=0.5 or hop_s=0.01",
-        ),
-        click.option("--records", help="all, sample or none: of which requests records are kept [all]"),
-        click.option("--journal", help="lean, or full: observations with all fields, for any policy's replay [lean]"),
-        click.option("--seed", type=click.IntRange(min=0), help="of every random draw [1]"),
-        click.option("--arrivals", help="poisson, poisson-count, even or clumped [poisson]"),
-        click.option("--scaling", help="floor or thin [floor]"),
-        click.option("--scale", type=float, help="factor on the trace's requests [1]"),
-        click.option(
-            "--window",
-            metavar="START:END",
-            help="seconds of the trace; several, comma-separated, are joined",
-        ),
-        click.option(
-            "--trace",
-            help="a workload (bursty, steady-low, ...), twitter:bursty, or a file [bursty]",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-def build_scenario(what: str, assignments: Sequence[str], **options: object) -> Scenario:
-    """The scenario that a command's argument and options describe."""
-    from studies.errors import ScenarioError
-    from studies.scenario import find, parse_value
-
-    values = {name: value for name, value in options.items() if value is not None}
-    for assignment in assignments:
-        key, equals, value = assignment.partition("=")
-        if not equals or not all(key.split(".")):
-            raise ScenarioError(f"--set {assignment}: should be KEY=VALUE, such as policy.beta=0.5")
-        try:
-            values[key] = parse_value(value)
-        except ScenarioError as error:
-            raise ScenarioError(f"--set {assignment}: {error}") from None
-    return find(what, values)
-
-
-def echo_json(value: object) -> None:
-    """One JSON document on stdout and nothing else."""
-    click.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
 # ---- the commands ----
@@ -346,7 +292,7 @@ def replay(journal: Path, pipeline: str, policy: str | None, assignments: Sequen
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="print the findings as JSON alone")
 def doctor(as_json: bool) -> None:
-    """What this machine has: engines, solvers and their licences, extras, the files that the environment names."""
+    """What this machine has: engines, solvers and their licences, extras, programs, files that are named."""
     from studies import doctor as findings
 
     found = findings.doctor()
@@ -355,6 +301,9 @@ def doctor(as_json: bool) -> None:
         return
     for line in findings.lines(found):
         click.echo(line)
+
+
+main.add_command(live)
 
 
 @main.group()

@@ -1,10 +1,11 @@
-"""What this machine has: Python, engines, solvers, extras, and the files that the environment names. No network."""
+"""What this machine has: Python, engines, solvers, extras, programs, files that the environment names. No network."""
 
 from __future__ import annotations
 
 import os
 import platform
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from datetime import date
 from importlib import metadata
@@ -43,6 +44,7 @@ def doctor(environ: Mapping[str, str] = os.environ, today: date | None = None) -
             "highs": _package("highspy", "highs"),
         },
         "extras": _extras(),
+        "programs": {"prometheus": _program("prometheus", "for ipa live run --source prometheus")},
         "files": {name: _file(environ.get(name, "")) for name in (KUBECONFIG, TRACE)},
     }
 
@@ -52,7 +54,13 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     python = found["python"]
     yield f"{PROJECT} {found['project']['version']}"
     yield f"Python {python['version']} ({python['implementation']}), {python['cpus']} cores, {python['platform']}"
-    for kind, title in (("engines", "engine"), ("solvers", "solver"), ("extras", "extra"), ("files", "file")):
+    for kind, title in (
+        ("engines", "engine"),
+        ("solvers", "solver"),
+        ("extras", "extra"),
+        ("programs", "program"),
+        ("files", "file"),
+    ):
         for name, finding in found[kind].items():
             state = {True: "ready", False: "missing", None: "unknown"}[finding["ready"]]
             details = ", ".join(filter(None, (finding["version"], finding["note"])))
@@ -93,6 +101,12 @@ def _extra(extra: str, packages: list[str]) -> Finding:
     if None in versions.values():
         return _finding(False, None, f"pip install '{PROJECT}[{extra}]'")
     return _finding(True, None, ", ".join(f"{package} {version}" for package, version in versions.items()))
+
+
+def _program(name: str, purpose: str) -> Finding:
+    """A program on the path."""
+    path = shutil.which(name)
+    return _finding(path is not None, None, path or f"{purpose}; Debian: apt-get install {name}")
 
 
 def _file(named: str) -> Finding:

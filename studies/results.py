@@ -257,6 +257,7 @@ def _manifest(run: Run) -> dict[str, Any]:
         "summary": run.summary,
         "decisions_reused": run.decisions_reused,
         **versions(),
+        **run.further,
     }
 
 

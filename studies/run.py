@@ -84,6 +84,11 @@ class Run:
             "replicas": replicas_table(self.records),
         }
 
+    @property
+    def further(self) -> Mapping[str, Any]:
+        """What the manifest says besides, of runs that are more than simulated."""
+        return {}
+
 
 @dataclass(frozen=True)
 class Prepared:

@@ -101,7 +101,7 @@ def print_run(run: Run, folder: Path | None, report: Path | None) -> None:
     latencies = ("mean", "p50", "p95", "p99")
     rows = {
         "requests": f"{summary['requests']}",
-        "completed, dropped, unfinished": f"{summary['completed']}, {summary['dropped']}, {summary['unfinished']}",
+        **_outcomes(summary),
         f"SLA violations ({summary['sla_s']:.2f} s)": f"{100 * summary['sla_violation_rate']:.2f} %",
         "goodput": f"{summary['goodput_rps']:.2f} requests/s in time",
         "latency mean, p50, p95, p99": ", ".join(_figure(summary[f"latency_{name}_s"], 3) for name in latencies) + " s",
@@ -109,12 +109,18 @@ def print_run(run: Run, folder: Path | None, report: Path | None) -> None:
         "accuracy (PAS)": f"{_figure(summary['pas_mean'], 2)} (planned {summary['planned_pas_mean']:.2f})",
         "decisions, changes, infeasible": f"{summary['decisions']}, {summary['changes']}, "
         f"{summary['infeasible_decisions']}",
-        "simulated in": f"{summary['wall_s']:.2f} s",
+        "ran for" if summary["engine"] == "live" else "simulated in": f"{summary['wall_s']:.2f} s",
     }
     if run.decisions_reused is not None:
         rows["decisions found before"] = f"{100 * run.decisions_reused:.0f} %"
     print_figures(title, rows)
     _print_places(folder, report)
+
+
+def _outcomes(summary: Mapping[str, Any]) -> dict[str, str]:
+    """How requests ended, in a row; only live ones can fail."""
+    names = [name for name in ("completed", "dropped", "failed", "unfinished") if name != "failed" or summary["failed"]]
+    return {", ".join(names): ", ".join(str(summary[name]) for name in names)}
 
 
 def _print_places(folder: Path | None, report: Path | None) -> None:

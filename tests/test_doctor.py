@@ -37,7 +37,7 @@ def test_the_findings_are_json_and_a_line_each() -> None:
     assert tuple(made["solvers"]) == tuple(SOLVERS)
     assert tuple(made["engines"]) == ("simpy", "compiled")
     assert made["engines"]["simpy"] == {"ready": True, "version": metadata.version("simpy"), "note": "the engine"}
-    counted = 2 + sum(len(made[kind]) for kind in ("engines", "solvers", "extras", "files"))
+    counted = 2 + sum(len(made[kind]) for kind in ("engines", "solvers", "extras", "programs", "files"))
     assert len(list(lines(made))) == counted
 
 
@@ -74,6 +74,16 @@ def test_extras_are_those_of_the_package_but_for_its_developers(monkeypatch: pyt
         "live": {"ready": False, "version": None, "note": "pip install 'ipa-pipelines[live]'"},
         "report": {"ready": True, "version": None, "note": "plotly 6.1"},
     }
+
+
+def test_a_program_is_looked_for_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    missing = found()["programs"]["prometheus"]
+    wanted = "for ipa live run --source prometheus; Debian: apt-get install prometheus"
+    assert (missing["ready"], missing["note"]) == (False, wanted)
+    program = tmp_path / "prometheus"
+    program.touch(0o755)
+    assert found()["programs"]["prometheus"] == {"ready": True, "version": None, "note": str(program)}
 
 
 def test_files_that_the_environment_names_are_looked_for(tmp_path: Path) -> None:

@@ -1,0 +1,136 @@
+"""Collects the gateway's records as requests end, and makes the simulator's records of them."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from live.gateway_client import GatewayClient
+from live.load import Sent
+from live.replicas import StageReplicas
+from sim.records import COMPLETED, FAILED, OUTCOMES, UNFINISHED, Records
+
+_PER_REQUEST = ("request", "outcome", "stage", "arrival_s", "end_s")
+_PER_STAGE = ("enqueue_s", "start_s", "finish_s", "replica", "batch", "batch_size")
+_WHOLE = ("replica", "batch", "batch_size")
+
+NAN = float("nan")
+
+
+@dataclass
+class Collector:
+    """Fetches records before the gateway's bounded buffer drops them; 8 bytes a value.
+
+    `lost` counts those that it dropped all the same, `foreign` requests of others than the run's load.
+    """
+
+    client: GatewayClient
+    stages: Sequence[str]
+    lost: int = 0
+    foreign: int = 0
+    _next: int = 0
+    _rows: array[float] = field(default_factory=lambda: array("d"))
+
+    async def fetch(self) -> list[dict[str, Any]]:
+        """Take what has ended since the last call; the new records."""
+        fresh: list[dict[str, Any]] = []
+        while True:
+            said = await self.client.records(self._next)
+            self._next, self.lost = said["next"], said["lost"]
+            for record in said["records"]:
+                if str(record["id"]).isdigit():
+                    self._rows.extend(self._row(record))
+                else:
+                    self.foreign += 1
+            fresh += said["records"]
+            if not said["records"]:
+                return fresh
+
+    def _row(self, record: Mapping[str, Any]) -> list[float]:
+        ended_at = record["stage"]
+        row = [
+            float(record["id"]),
+            float(OUTCOMES.index(record["outcome"])),
+            -1.0 if ended_at is None else float(self.stages.index(ended_at)),
+            record["arrival_s"],
+            record["end_s"],
+        ]
+        visits = record["stages"]
+        for position in range(len(self.stages)):
+            visit = visits[position] if position < len(visits) else {}
+            row += [_number(visit.get(key), key) for key in _PER_STAGE]
+        return row
+
+    def records(
+        self,
+        sent: Sent,
+        replicas: Mapping[str, StageReplicas],
+        configured: Mapping[str, Sequence[tuple[float, int]]],
+        duration_s: float,
+        run_end_s: float,
+    ) -> Records:
+        """The records of the requests that were sent, as of a simulation.
+
+        A request arrives when it was scheduled. One of which the gateway has no record has failed where the load
+        generator had an error for an answer, and is unfinished otherwise.
+        """
+        width = len(_PER_REQUEST) + len(_PER_STAGE) * len(self.stages)
+        rows = np.frombuffer(self._rows, dtype=np.float64).reshape(-1, width)
+        place = {int(request): index for index, request in enumerate(sent.request.tolist())}
+        known = np.array([int(row) in place for row in rows[:, 0]], dtype=bool)
+        self.foreign += int(np.count_nonzero(~known))
+        rows = rows[known]
+        where = np.array([place[int(row)] for row in rows[:, 0]], dtype=np.int64)
+        count = len(sent.request)
+        outcome = np.full(count, UNFINISHED, dtype=np.int64)
+        refused = np.isfinite(sent.end_s) & (sent.status != 200)
+        outcome[refused] = FAILED
+        end_s = np.where(refused, sent.end_s, NAN)
+        ended_at = np.full(count, -1, dtype=np.int64)
+        outcome[where], end_s[where] = rows[:, 1].astype(np.int64), rows[:, 4]
+        ended_at[where] = rows[:, 2].astype(np.int64)
+        end_s[outcome == UNFINISHED] = NAN
+        per_stage = _spread(rows[:, len(_PER_REQUEST) :], where, count, len(self.stages))
+        finish_s = per_stage["finish_s"]
+        finish_s[-1, outcome != COMPLETED] = NAN
+        names = tuple(self.stages)
+        dropped_stage = np.where(outcome == OUTCOMES.index("dropped"), ended_at, -1)
+        return Records(
+            stages=names,
+            run_end_s=run_end_s,
+            duration_s=duration_s,
+            request=sent.request,
+            arrival_s=sent.scheduled_s,
+            outcome=outcome,
+            dropped_stage=dropped_stage,
+            end_s=end_s,
+            replicas=tuple(replicas[name].records() for name in names),
+            integral_s=np.zeros(len(names)),
+            configured=tuple(tuple(configured[name]) for name in names),
+            **per_stage,
+        )
+
+
+def _number(value: float | None, key: str) -> float:
+    if value is None:
+        return -1.0 if key in _WHOLE else NAN
+    return float(value)
+
+
+def _spread(
+    visits: npt.NDArray[np.float64], where: npt.NDArray[np.int64], count: int, stages: int
+) -> dict[str, npt.NDArray[Any]]:
+    """The columns of each stage, shape (stages, requests)."""
+    columns: dict[str, npt.NDArray[Any]] = {}
+    for offset, key in enumerate(_PER_STAGE):
+        whole = key in _WHOLE
+        column = np.full((stages, count), -1 if whole else NAN, dtype=np.int64 if whole else np.float64)
+        values = visits[:, offset :: len(_PER_STAGE)].T
+        column[:, where] = values.astype(np.int64) if whole else values
+        columns[key] = column
+    return columns

@@ -1,0 +1,102 @@
+"""A guard of live runs: a policy that takes too long, or makes a mistake, changes nothing."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Generic, TypeVar
+
+from policies import Decision, Memory, Observation, Policy, reads
+from policies.configurations import check_decision
+from profiles import Pipeline
+
+T = TypeVar("T")
+
+FIRST_LIMIT_S = 60.0
+
+
+@dataclass
+class Deadline:
+    """Holds the configuration where the policy has not decided within `limit_s`, fails, or decides what cannot be.
+
+    The decision then has the rung "hold" and a note that says why; the memory stays what it was. A policy that is
+    still at an earlier decision is not asked another: it holds too. `held` counts such decisions. The first one may
+    take `first_limit_s`, as policies load their libraries then.
+    """
+
+    policy: Policy
+    pipeline: Pipeline
+    limit_s: float
+    first_limit_s: float = FIRST_LIMIT_S
+    held: int = 0
+    decision_s: float = 0.0
+    """How long the latest decision took."""
+    _is_first: bool = field(default=True, repr=False)
+    _running: Call[Decision] | None = field(default=None, repr=False)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return reads(self.policy)
+
+    def decide(self, observation: Observation, memory: Memory) -> Decision:
+        """The policy's decision, or to hold."""
+        started_s = monotonic()
+        try:
+            return self._decide(observation, memory)
+        finally:
+            self.decision_s = monotonic() - started_s
+
+    def _decide(self, observation: Observation, memory: Memory) -> Decision:
+        if self._running is not None and self._running.is_alive:
+            return self._hold(observation, memory, "an earlier decision is not finished")
+        self._running = call = Call(lambda: self.policy.decide(observation, memory))
+        limit_s = max(self.limit_s, self.first_limit_s) if self._is_first else self.limit_s
+        self._is_first = False
+        if not call.wait(limit_s):
+            return self._hold(observation, memory, f"no decision within {limit_s:g} s")
+        try:
+            decision = check_decision(self.pipeline, call.result())
+            json.dumps(decision.memory, allow_nan=False)
+        except Exception as error:
+            return self._hold(observation, memory, f"the policy failed: {type(error).__name__}: {error}")
+        return decision
+
+    def _hold(self, observation: Observation, memory: Memory, why: str) -> Decision:
+        self.held += 1
+        return Decision(configuration=observation.configuration, memory=memory, rung="hold", notes=(why,))
+
+
+class Call(Generic[T]):
+    """A function running in a thread of its own, which no exit of the program waits for."""
+
+    def __init__(self, function: Callable[[], T], on_done: Callable[[], object] = lambda: None) -> None:
+        self._function = function
+        self._on_done = on_done
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._value = self._function()
+        except BaseException as error:
+            self._error = error
+        self._on_done()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it ends within some seconds."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def result(self) -> T:
+        """What it returned; raises what it raised."""
+        if self._error is not None:
+            raise self._error
+        return self._value

@@ -1,0 +1,9 @@
+"""How live mode answers what cannot be run, and what goes wrong while it runs."""
+
+
+class LiveError(ValueError):
+    """Something asked of live mode that cannot be had; the text says what is allowed."""
+
+
+class RunError(Exception):
+    """A live run that cannot go on: a process of it has died, or nothing answers any more."""

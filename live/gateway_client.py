@@ -1,0 +1,102 @@
+"""The gateway's control API from the controller's side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from live.errors import RunError
+from live.replicas import Replica
+from policies import Configuration
+
+if TYPE_CHECKING:
+    import aiohttp
+
+ANSWERS_WITHIN_S = 5.0
+
+
+class RefusedError(Exception):
+    """The gateway answered that it will not; the text says why."""
+
+
+class GatewayClient:
+    """Calls the control API at `url`. Every call raises RunError where the gateway does not answer."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self._url = url
+
+    async def is_ready(self) -> bool:
+        """Whether it answers at all."""
+        try:
+            await self._call("GET", "/v2/health/live", within_s=1.0)
+        except (RunError, RefusedError):
+            return False
+        return True
+
+    async def start(self, origin_s: float) -> None:
+        """Set the run's t = 0 to a moment of `time.monotonic()`."""
+        await self._call("PUT", "/control/start", {"origin": origin_s})
+
+    async def configure(self, configuration: Configuration) -> None:
+        """Put a configuration in force in the queues. Raises RefusedError with the gateway's reason."""
+        await self._call("PUT", "/control/configuration", {name: asdict(each) for name, each in configuration.items()})
+
+    async def list_replicas(self, replicas: Mapping[str, Sequence[Replica]]) -> None:
+        """Tell the gateway which replicas there are, ready and draining, and note which are busy.
+
+        One that the gateway does not know any more is not busy.
+        """
+        listed = {stage: [_listed(each) for each in members] for stage, members in replicas.items()}
+        answer = await self._call("PUT", "/control/replicas", listed)
+        for stage, members in replicas.items():
+            busy = {each["number"] for each in answer.get(stage, ()) if each["busy"]}
+            for replica in members:
+                replica.is_busy = replica.number in busy
+
+    async def observation(self, since_s: float, seconds: int) -> dict[str, Any]:
+        """Counters, gauges and the load of the last seconds; latencies since a moment of the run's clock."""
+        query = {"seconds": str(seconds), "since": repr(since_s)}
+        answer: dict[str, Any] = await self._call("GET", "/control/observation", query=query)
+        return answer
+
+    async def records(self, after: int, limit: int = 10_000) -> dict[str, Any]:
+        """Requests that have ended, after the first `after` of them."""
+        query = {"after": str(after), "limit": str(limit)}
+        answer: dict[str, Any] = await self._call("GET", "/control/records", query=query)
+        return answer
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        query: Mapping[str, str] | None = None,
+        within_s: float = ANSWERS_WITHIN_S,
+    ) -> Any:
+        import aiohttp
+
+        limit = aiohttp.ClientTimeout(total=within_s)
+        try:
+            async with self._session.request(
+                method, self._url + path, json=body, params=query, timeout=limit
+            ) as response:
+                text = await response.read()
+                status = response.status
+                answer = await response.json(content_type=None) if text else {}
+        except (TimeoutError, aiohttp.ClientError, ValueError, OSError) as error:
+            raise RunError(f"the gateway does not answer {method} {path}: {error or type(error).__name__}") from None
+        if status >= 400:
+            raise RefusedError(str(answer.get("error", answer)) if isinstance(answer, dict) else str(answer))
+        return answer
+
+
+def _listed(replica: Replica) -> dict[str, object]:
+    return {
+        "number": replica.number,
+        "url": replica.url,
+        "variant": replica.variant,
+        "cores": replica.cores,
+        "state": "draining" if replica.is_removed else "ready",
+    }

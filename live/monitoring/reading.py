@@ -1,0 +1,67 @@
+"""What a source of monitoring gives at a control step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from policies import NO_LATENCY, LatencyQuantiles
+
+QUANTILES = (0.5, 0.95, 0.99)
+
+
+class SourceError(Exception):
+    """A source that does not answer now; the next step asks again."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageReading:
+    """One stage since the reading before: counts of requests, `busy_s` summed over replicas; gauges of now."""
+
+    arrivals: int = 0
+    completions: int = 0
+    drops: int = 0
+    failures: int = 0
+    queue_length: int = 0
+    in_service: int = 0
+    busy_s: float = 0.0
+    latency: LatencyQuantiles = NO_LATENCY
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The pipeline at `time_s` of the run's clock.
+
+    `load_rps` holds the arrivals of the run's whole seconds so far, newest last, at most as many as asked; NaN: no
+    sample. `sample_age_s` is how old the newest sample is.
+    """
+
+    time_s: float
+    load_rps: tuple[float, ...]
+    sample_age_s: float
+    stages: Mapping[str, StageReading]
+    latency: LatencyQuantiles = NO_LATENCY
+
+
+class Source(Protocol):
+    """Where readings come from."""
+
+    async def read(self, now_s: float) -> Reading:
+        """What has happened since the last call. Raises SourceError where nothing can be said now."""
+        ...
+
+
+def quantiles(latencies_s: Sequence[float]) -> LatencyQuantiles:
+    """The quantiles of some latencies; NaN of none."""
+    if not len(latencies_s):
+        return NO_LATENCY
+    return LatencyQuantiles(*np.quantile(latencies_s, QUANTILES).tolist())
+
+
+def window(load_rps: Sequence[float], history_rps: Sequence[float], seconds: int) -> tuple[float, ...]:
+    """The last `seconds` of the load: those of the run, and before them the history's; NaN where there is neither."""
+    joined = (*history_rps, *load_rps)[-seconds:]
+    return (*([float("nan")] * (seconds - len(joined))), *joined)

@@ -1,0 +1,98 @@
+"""A Prometheus server of a live run's own: `python -m live.monitoring.server` becomes Debian's `prometheus`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from live.errors import LiveError, RunError
+from live.launcher import log_end
+from live.plane import LOOPBACK, free_port
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from live.loopback import LoopbackBackend
+
+MODULE = "live.monitoring.server"
+SCRAPE_INTERVAL_S = 1
+STARTS_WITHIN_S = 30.0
+
+CONFIGURATION = """\
+global:
+  scrape_interval: {interval_s}s
+  scrape_timeout: {interval_s}s
+scrape_configs:
+  - job_name: ipa
+    static_configs:
+      - targets: [{targets}]
+"""
+
+
+def find_prometheus() -> str:
+    """The path of the program. Raises LiveError where it is not installed."""
+    path = shutil.which("prometheus")
+    if path is None:
+        raise LiveError(
+            "--source prometheus needs a Prometheus server: give the URL of one that scrapes the gateway with "
+            "--prometheus, or install the program (apt-get install prometheus)"
+        )
+    return path
+
+
+def command(folder: Path, targets: Sequence[str], port: int) -> list[str]:
+    """The command of a server on loopback that scrapes the targets (URLs) every second; its data is in `folder`."""
+    hosts = ", ".join(f"'{urlsplit(target).netloc}'" for target in targets)
+    configuration = folder / "prometheus.yml"
+    configuration.write_text(CONFIGURATION.format(interval_s=SCRAPE_INTERVAL_S, targets=hosts), encoding="utf-8")
+    return [
+        find_prometheus(),
+        f"--config.file={configuration}",
+        f"--storage.tsdb.path={folder / 'prometheus'}",
+        f"--web.listen-address={LOOPBACK}:{port}",
+        "--log.level=warn",
+    ]
+
+
+async def open_prometheus(backend: LoopbackBackend, folder: Path, targets: Sequence[str]) -> str:
+    """Start a server among the processes of a run, and wait until it has scraped all targets; its URL.
+
+    Raises RunError where it does not come up.
+    """
+    import aiohttp
+
+    port = free_port()
+    url = f"http://{LOOPBACK}:{port}"
+    ended: list[int] = []
+    log = backend.run_process("prometheus", MODULE, command(folder, targets, port), ended.append)
+    until_s = time.monotonic() + STARTS_WITHIN_S
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2.0)) as session:
+        while True:
+            if await _has_scraped(session, url, len(targets)):
+                return url
+            if ended or time.monotonic() > until_s:
+                raise RunError(f"the Prometheus server did not start:\n{log_end(log)}")
+            await asyncio.sleep(0.05)
+
+
+async def _has_scraped(session: aiohttp.ClientSession, url: str, targets: int) -> bool:
+    import aiohttp
+
+    try:
+        async with session.get(f"{url}/api/v1/query", params={"query": "count(up == 1)"}) as response:
+            said = await response.json(content_type=None)
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+        return False
+    result = said["data"]["result"] if said.get("status") == "success" else []
+    return bool(result) and int(result[0]["value"][1]) >= targets
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Become the program that the arguments say."""
+    os.execv(arguments[0], list(arguments))

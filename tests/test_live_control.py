@@ -1,0 +1,258 @@
+"""The live control loop: its clock, its deadline, its journal. Time is made of numbers here; little is waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from live.control import control
+from live.deadline import Deadline
+from live.errors import LiveError
+from live.journal import FileJournal
+from policies import Applied, Configuration, Controller, Decision, Entry, Journal, Memory, Observation, PolicyError
+from tests.live_world import until_now
+from tests.tiny import SMALL_ONES, configuration, observation, published, two_by_two
+
+PIPELINE = two_by_two(published())
+LARGER = configuration(a=("large", 1, 1, 2), b=("small", 1, 1, 1))
+
+
+class Counts:
+    """A policy that counts its steps in its memory and nowhere else."""
+
+    def decide(self, observation: Observation, memory: Memory) -> Decision:
+        return Decision(observation.configuration, {"steps": memory.get("steps", 0) + 1})
+
+
+class Clockwork:
+    """A backend whose clock moves by sleeping, and in some steps by how long they last."""
+
+    def __init__(self, lasting_s: Mapping[int, float]) -> None:
+        self.now_s = 0.0
+        self.lasting_s = lasting_s
+        self.step, self.late = 0, ""
+        self.begun: list[tuple[int, float]] = []
+
+    def begin_step(self, step: int, late: str = "") -> None:
+        self.step, self.late = step, late
+        self.begun.append((step, self.now_s))
+
+    def observe(self) -> Observation:
+        return replace(observation(), step=self.step, time_s=self.now_s)
+
+    def apply(self, configuration: Configuration) -> Applied:
+        self.now_s += self.lasting_s.get(self.step, 0.0)
+        return Applied(True, self.late)
+
+    async def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+def steps(lasting_s: Mapping[int, float], duration_s: float = 60.0, first: int = 1) -> tuple[Clockwork, list[Entry]]:
+    backend, journal = Clockwork(lasting_s), Journal()
+    controller = Controller(PIPELINE, Counts(), journal)
+    asyncio.run(control(controller, backend, 10.0, duration_s, first=first, sleep=backend.sleep))
+    return backend, journal.entries
+
+
+# ---- the clock ----
+
+
+def test_steps_are_due_at_every_interval_before_the_end() -> None:
+    backend, entries = steps({})
+    assert backend.begun == [(1, 10.0), (2, 20.0), (3, 30.0), (4, 40.0), (5, 50.0)]
+    assert [entry.outcome for entry in entries] == [Applied(True)] * 5
+
+
+def test_a_step_that_lasts_does_not_shift_those_after_it() -> None:
+    assert steps({2: 4.0})[0].begun == [(1, 10.0), (2, 20.0), (3, 30.0), (4, 40.0), (5, 50.0)]
+
+
+def test_steps_that_would_be_late_are_skipped_and_the_journal_says_so() -> None:
+    backend, entries = steps({2: 23.0})  # 20 to 43: the moments of 3 and 4 have passed
+    assert backend.begun == [(1, 10.0), (2, 20.0), (5, 50.0)]
+    assert [entry.observation.step for entry in entries] == [1, 2, 5]
+    assert entries[-1].outcome == Applied(True, "steps 3 to 4 were skipped: step 2 took too long")
+    assert entries[-1].decision.memory == {"steps": 3}
+
+
+def test_one_late_step_alone_is_skipped() -> None:
+    assert steps({3: 11.0})[1][-1].outcome == Applied(True, "step 4 was skipped: step 3 took too long")
+
+
+def test_a_controller_that_goes_on_numbers_its_steps_on() -> None:
+    assert steps({}, duration_s=25.0, first=8)[0].begun == [(8, 10.0), (9, 20.0)]
+
+
+# ---- the deadline ----
+
+
+class Stuck:
+    """A policy that decides once it is let go."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.asked = 0
+
+    def decide(self, observation: Observation, memory: Memory) -> Decision:
+        self.asked += 1
+        self.go.wait()
+        return Decision(LARGER, {"decided": self.asked})
+
+
+@pytest.fixture
+def stuck() -> Iterator[Stuck]:
+    policy = Stuck()
+    yield policy
+    policy.go.set()
+
+
+def test_a_policy_that_decides_in_time_is_followed(stuck: Stuck) -> None:
+    stuck.go.set()
+    deadline = Deadline(stuck, PIPELINE, 30.0)
+    assert deadline.decide(observation(), {}) == Decision(LARGER, {"decided": 1})
+    assert deadline.held == 0
+
+
+def test_a_policy_that_is_late_changes_nothing_and_keeps_its_memory(stuck: Stuck) -> None:
+    decision = Deadline(stuck, PIPELINE, 0.01, first_limit_s=0.01).decide(observation(), {"mine": 1})
+    assert (decision.configuration, decision.memory) == (SMALL_ONES, {"mine": 1})
+    assert (decision.rung, decision.notes) == ("hold", ("no decision within 0.01 s",))
+
+
+def test_the_first_decision_may_take_longer(stuck: Stuck) -> None:
+    """Libraries are loaded then; the second has the limit."""
+    deadline = Deadline(stuck, PIPELINE, 0.01, first_limit_s=30.0)
+    threading.Timer(0.1, stuck.go.set).start()
+    assert deadline.decide(observation(), {}).rung == "optimal"
+    stuck.go.clear()
+    assert deadline.decide(observation(), {}).rung == "hold"
+
+
+def test_a_policy_still_at_an_earlier_decision_is_not_asked_again(stuck: Stuck) -> None:
+    deadline = Deadline(stuck, PIPELINE, 0.01, first_limit_s=0.01)
+    deadline.decide(observation(), {})
+    assert deadline.decide(observation(), {}).notes == ("an earlier decision is not finished",)
+    assert (stuck.asked, deadline.held) == (1, 2)
+    stuck.go.set()
+    until_now(lambda: deadline.decide(observation(), {}).rung == "optimal", "a decision after the policy was let go")
+
+
+def test_a_policy_that_fails_changes_nothing() -> None:
+    class Fails:
+        def decide(self, observation: Observation, memory: Memory) -> Decision:
+            raise ZeroDivisionError("by zero")
+
+    decision = Deadline(Fails(), PIPELINE, 30.0).decide(observation(), {})
+    assert (decision.configuration, decision.notes) == (SMALL_ONES, ("the policy failed: ZeroDivisionError: by zero",))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        (
+            Decision(configuration(a=("tiny", 1, 1, 1), b=("small", 1, 1, 1)), {}),
+            "PolicyError: stage 'a': unknown variant 'tiny'",
+        ),
+        (Decision(SMALL_ONES, {}, forecast_rps=float("nan")), "PolicyError: forecast_rps nan"),
+        (Decision(SMALL_ONES, {"kept": object()}), "TypeError: Object of type object is not JSON serializable"),
+        (None, "PolicyError: decide returned NoneType"),
+    ],
+)
+def test_a_decision_that_cannot_be_carried_out_or_journalled_changes_nothing(wrong: Decision, why: str) -> None:
+    class Wrong:
+        def decide(self, observation: Observation, memory: Memory) -> Decision:
+            return wrong
+
+    held = Deadline(Wrong(), PIPELINE, 30.0).decide(observation(), {})
+    assert held.configuration == SMALL_ONES
+    assert held.notes[0].startswith(f"the policy failed: {why}")
+
+
+# ---- the journal ----
+
+CONTROLLER = """
+import sys
+from pathlib import Path
+from live.journal import FileJournal
+from policies import Controller
+from tests.test_live_control import PIPELINE, Clockwork, Counts
+journal = FileJournal(Path(sys.argv[1]))
+controller = Controller(PIPELINE, Counts(), journal, journal.memory)
+backend = Clockwork({})
+step = journal.entries[-1].observation.step if journal.entries else 0
+while True:
+    step += 1
+    backend.begin_step(step)
+    controller.step(backend)
+"""
+
+
+def entries_of(path: Path) -> list[Entry]:
+    journal = FileJournal(path)
+    journal.close()
+    return journal.entries
+
+
+def test_a_controller_that_is_killed_goes_on_from_its_journal(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    counts = []
+    for _ in range(3):
+        with subprocess.Popen([sys.executable, "-c", CONTROLLER, str(path)]) as process:
+            written = path.stat().st_size if path.exists() else 0
+            until_now(lambda least=written + 5000: path.exists() and path.stat().st_size > least, "some steps")  # type: ignore[misc]
+            process.send_signal(signal.SIGKILL)
+        counts.append(len(entries_of(path)))
+    entries = entries_of(path)
+    assert counts == sorted(set(counts))  # each of the three added to it
+    assert [entry.observation.step for entry in entries] == list(range(1, len(entries) + 1))
+    assert [entry.decision.memory["steps"] for entry in entries] == list(range(1, len(entries) + 1))
+    assert all(entry.outcome == Applied(True) for entry in entries[: counts[0] - 1])
+
+
+def test_an_entry_is_on_the_disk_before_it_is_applied(tmp_path: Path) -> None:
+    journal = FileJournal(tmp_path / "journal.jsonl")
+    entry = Entry(observation(), Decision(SMALL_ONES, {}))
+    journal.decided(entry)
+    assert (tmp_path / "journal.jsonl").read_text().count('"outcome":null') == 1
+    journal.answered(Applied(True))
+    journal.close()
+    assert entries_of(tmp_path / "journal.jsonl") == [replace(entry, outcome=Applied(True))]
+
+
+def test_a_line_that_was_cut_short_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal = FileJournal(path)
+    journal.decided(Entry(observation(), Decision(SMALL_ONES, {})))
+    journal.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[: len(whole) // 2])
+    assert len(entries_of(path)) == 1
+    assert path.read_bytes() == whole
+
+
+def test_a_journal_has_one_writer(tmp_path: Path) -> None:
+    journal = FileJournal(tmp_path / "journal.jsonl")
+    with pytest.raises(LiveError, match=r"journal.jsonl: another controller writes this journal"):
+        FileJournal(tmp_path / "journal.jsonl")
+    journal.close()
+    FileJournal(tmp_path / "journal.jsonl").close()
+
+
+def test_a_file_that_is_no_journal_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    for text in ("dear diary\n", "dear diary"):
+        path.write_text(text)
+        with pytest.raises(PolicyError, match=r"notes.txt.*: not a"):
+            FileJournal(path)
+        assert path.read_text() == text
+    with pytest.raises(LiveError, match="cannot be written: No such file or directory"):
+        FileJournal(tmp_path / "nowhere" / "journal.jsonl")
