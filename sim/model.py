@@ -76,27 +76,50 @@ class World:
             )
 
 
-def stage_model(stage: Stage, drop_limit_s: float, *, sampled: bool) -> StageModel:
-    """The engine's view of a profiled stage; `sampled`: service times vary, fitted to mean and p99."""
+def stage_model(
+    stage: Stage,
+    drop_limit_s: float,
+    *,
+    sampled: bool,
+    dispatch_overhead_s: float = 0.0,
+    start_up_extra_s: float = 0.0,
+) -> StageModel:
+    """The engine's view of a profiled stage; `sampled`: service times vary, fitted to mean and p99.
+
+    What a real system takes beyond its profile: `dispatch_overhead_s` occupies the replica with every batch,
+    `start_up_extra_s` comes before every replica is ready.
+    """
     service = {
-        (variant.name, cores): _service_time(*variant.latency_table(cores), sampled=sampled)
+        (variant.name, cores): _service_time(*variant.latency_table(cores), dispatch_overhead_s, sampled=sampled)
         for variant in stage.variants
         for cores in variant.cores
     }
-    start_up_s = {variant.name: variant.start_up_s for variant in stage.variants}
+    start_up_s = {variant.name: variant.start_up_s + start_up_extra_s for variant in stage.variants}
     return StageModel(stage.name, service, start_up_s, drop_limit_s)
 
 
-def stage_models(pipeline: Pipeline, *, sampled: bool) -> tuple[StageModel, ...]:
-    """All stages of a pipeline, with its drop limits."""
+def stage_models(
+    pipeline: Pipeline, *, sampled: bool, dispatch_overhead_s: float = 0.0, start_up_extra_s: float = 0.0
+) -> tuple[StageModel, ...]:
+    """All stages of a pipeline, with its drop limits; the rest as `stage_model`."""
     return tuple(
-        stage_model(stage, limit_s, sampled=sampled)
+        stage_model(
+            stage,
+            limit_s,
+            sampled=sampled,
+            dispatch_overhead_s=dispatch_overhead_s,
+            start_up_extra_s=start_up_extra_s,
+        )
         for stage, limit_s in zip(pipeline.stages, pipeline.drop_limits_s, strict=True)
     )
 
 
-def _service_time(mean_s: tuple[float, ...], p99_s: tuple[float, ...], *, sampled: bool) -> ServiceTime:
+def _service_time(
+    mean_s: tuple[float, ...], p99_s: tuple[float, ...], overhead_s: float, *, sampled: bool
+) -> ServiceTime:
+    """The overhead makes every batch longer, not more random: sigma is that of the profile."""
+    latency_s = (mean_s[0], *(mean + overhead_s for mean in mean_s[1:]))
     if not sampled:
-        return ServiceTime(mean_s)
+        return ServiceTime(latency_s)
     sigmas = (streams.lognormal_sigma(max(1.0, p99 / mean)) for mean, p99 in zip(mean_s[1:], p99_s[1:], strict=True))
-    return ServiceTime(mean_s, (0.0, *sigmas))
+    return ServiceTime(latency_s, (0.0, *sigmas))

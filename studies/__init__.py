@@ -4,7 +4,8 @@ scenario       one run as a validated value · loads: the trace it runs on · ru
 results        runs on disk · comparison: many runs on all cores · intervals: means over seeds
 live_run       one run on real servers · live_load: a load sent to one · live_commands, live_view: how they are told
 decision       one decision explained, a journal replayed · terminal: what commands print
-report/        the HTML report · profile/: a pipeline's profiles, shown · examples/: to start from
+report/        the HTML report · profile/: a pipeline's profiles, shown · validation/: live runs against simulated ones
+examples/      to start from
 """
 
 from importlib import import_module

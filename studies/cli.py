@@ -252,6 +252,13 @@ def report(folder: Path, to: Path | None) -> None:
     from studies import results
 
     path = to or folder / "report.html"
+    if is_validation(folder):
+        from studies.validation import page, study
+
+        check_report(path)
+        page.write(study.stored(folder), path)
+        click.echo(str(path))
+        return
     runs = results.read_runs(folder)
     # Results of before there was the key hold all records.
     check_report(
@@ -287,6 +294,74 @@ def replay(journal: Path, pipeline: str, policy: str | None, assignments: Sequen
             click.echo(line)
     else:
         terminal.print_replay(replayed)
+
+
+@main.command()
+@click.argument("what", metavar="PIPELINE|FILE")
+@click.option(
+    "--backend",
+    type=click.Choice(["loopback"]),
+    default="loopback",
+    help="where to run live [loopback: processes here]",
+)
+@click.option(
+    "--source",
+    type=click.Choice(["gateway", "prometheus"]),
+    default="gateway",
+    help="of what policies observe live: the gateway, in exact seconds, or a Prometheus server [gateway]",
+)
+@click.option("--repeats", type=click.IntRange(min=1), default=3, help="live runs of the same load [3]")
+@click.option(
+    "--duration",
+    "duration_s",
+    type=click.IntRange(min=20),
+    help="seconds to compare, those with the greatest rise [the --window, else 120]",
+)
+@click.option("--policy", help="ipa, scale-only:low, switch-only, static, or my.py:MyPolicy [ipa]")
+@scenario_options
+@click.option(
+    "--calibration-window", metavar="START:END", help="other seconds, to measure overheads on [those with most rise]"
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="a folder for all runs; an interrupted one is gone on with"
+)
+@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="an HTML file to write")
+@click.option("--json", "as_json", is_flag=True, help="print the comparison as JSON alone")
+def validate(
+    what: str,
+    backend: str,
+    source: str,
+    repeats: int,
+    duration_s: int | None,
+    policy: str | None,
+    assignments: Sequence[str],
+    calibration_window: str | None,
+    out: Path | None,
+    report: Path | None,
+    as_json: bool,
+    **options: object,
+) -> None:
+    """Run live and simulate the same: how far is the simulator from real processes?
+
+    Overheads (of a batch, a hop, a start-up, a decision, a stop) are measured on other seconds of the load than those
+    compared. With --out each live run is kept as soon as it is finished; the same command goes on with the rest.
+    """
+    from studies.validation import command
+
+    scenario = build_scenario(what, assignments, policy=policy, **options)
+    if report is not None:
+        check_report(report, out, scenario.records)
+    command.run(
+        scenario,
+        backend=backend,
+        source=source,
+        repeats=repeats,
+        duration_s=duration_s,
+        calibration_window=calibration_window,
+        out=out,
+        report=report,
+        as_json=as_json,
+    )
 
 
 @main.command()
@@ -395,6 +470,13 @@ def show(pipeline: str, stage: str | None, to: Path | None, as_json: bool) -> No
         echo_json(shown.as_dict(found, stages))
     else:
         terminal.print_profiles(found, stages, to)
+
+
+def is_validation(folder: Path) -> bool:
+    """Whether a folder holds a validation, finished or not."""
+    from studies.validation.folder import read_manifest
+
+    return read_manifest(folder) is not None
 
 
 def check_report(path: Path, out: Path | None = None, records: str = "all") -> None:

@@ -88,20 +88,25 @@ def find_finished(scenario: Scenario, folder: Path) -> StoredRun | None:
     Raises ScenarioError where the run that stands there is of another scenario, or of files that have changed since.
     """
     inner = folder / run_name(scenario)
-    if not inner.exists():
-        return None
-    stored = _read_run(inner)
+    return finished(inner, scenario) if inner.exists() else None
+
+
+def finished(folder: Path, scenario: Scenario) -> StoredRun:
+    """The run in a folder inside another, which has to be of this scenario; raises as `find_finished`."""
+    stored = _read_run(folder)
     given = {"scenario": scenario.as_dict(), "files": files_of(scenario)}
     for what, now in given.items():
         then = stored.manifest.get(what)
         if then != now:
-            raise ScenarioError(f"--out {folder}: {inner.name} is of {_difference(what, then, now)}; give a new folder")
+            raise ScenarioError(
+                f"--out {folder.parent}: {folder.name} is of {difference(what, then, now)}; give a new folder"
+            )
     return stored
 
 
-def _difference(what: str, then: object, now: Mapping[str, Any]) -> str:
+def difference(what: str, then: object, now: object) -> str:
     """In which key two scenarios, or in which file their files differ."""
-    if not isinstance(then, Mapping):
+    if not (isinstance(then, Mapping) and isinstance(now, Mapping)):
         return f"another {what}"
     key = next(key for key in (*now, *then) if then.get(key) != now.get(key))
     if what == "files":

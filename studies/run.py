@@ -40,6 +40,7 @@ from sim import (
     stream,
     summary_of,
 )
+from sim.model import FloatArray, StageModel
 from studies.errors import ScenarioError
 from studies.loads import Load
 from studies.scenario import Scenario
@@ -134,14 +135,13 @@ def simulate(scenario: Scenario, on_step: Callable[[float], object] = lambda _: 
     started_s = perf_counter()
     prepared = prepare(scenario)
     pipeline, trace = prepared.pipeline, prepared.trace
-    sampled = scenario.service_times == "lognormal"
     simulated = simulate_policy(
         pipeline,
         guarded(prepared.policy, scenario, pipeline),
-        stage_models(pipeline, sampled=sampled),
-        _world(scenario, trace.duration_s, prepared.sla_s),
+        models_of(scenario, pipeline),
+        world_of(scenario, trace.duration_s, prepared.sla_s),
         _control(scenario, prepared.initial),
-        traces.arrivals(trace, scenario.arrivals, stream(scenario.seed, "arrivals")),
+        arrivals_of(scenario, trace),
         trace.history_counts.astype(float),
         scenario.seed,
         on_step,
@@ -170,7 +170,23 @@ def simulate(scenario: Scenario, on_step: Callable[[float], object] = lambda _: 
     )
 
 
-def _world(scenario: Scenario, duration_s: float, sla_s: float) -> World:
+def models_of(scenario: Scenario, pipeline: Pipeline) -> tuple[StageModel, ...]:
+    """The stages as the scenario has the engines see them."""
+    return stage_models(
+        pipeline,
+        sampled=scenario.service_times == "lognormal",
+        dispatch_overhead_s=scenario.dispatch_overhead_s,
+        start_up_extra_s=scenario.start_up_extra_s,
+    )
+
+
+def arrivals_of(scenario: Scenario, trace: Trace) -> FloatArray:
+    """When the requests of the trace arrive; shape (requests,), sorted, in [0, duration)."""
+    return traces.arrivals(trace, scenario.arrivals, stream(scenario.seed, "arrivals"))
+
+
+def world_of(scenario: Scenario, duration_s: float, sla_s: float) -> World:
+    """The settings of the scenario's world."""
     return World(
         duration_s=duration_s,
         bound_s=UNFINISHED_AFTER_SLAS * sla_s,

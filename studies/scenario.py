@@ -119,6 +119,10 @@ class Scenario(FileModel):
     )
     start_up_sigma: NotNegative = Field(0.0, le=2.0, description="of the lognormal factor on start-ups")
     hop_s: NotNegative = Field(0.0, description="between a stage and the next")
+    dispatch_overhead_s: NotNegative = Field(
+        0.0, description="occupies the replica with every batch, beyond the profile; policies plan without it"
+    )
+    start_up_extra_s: NotNegative = Field(0.0, description="added to every variant's start-up time")
     stop_s: NotNegative = Field(0.0, description="from a replica's last batch until it is gone")
     max_surge: Whole | None = Field(None, description="default: a quarter of the desired replicas")
     max_unavailable: Whole = 0

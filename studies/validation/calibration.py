@@ -1,0 +1,174 @@
+"""What a live run takes beyond the profile, measured from its tables: the overheads that a simulation is given.
+
+The emulated service time of every batch is known exactly, as the k-th batch started at a stage takes the k-th draw of
+that stage's stream. What its replica was occupied longer is the dispatch overhead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sim import stream
+from sim.model import StageModel
+from sim.streams import standard_normals
+from studies.validation.windows import FloatArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TRIMMED = 0.05
+"""The share of the smallest and of the largest values that a mean leaves out: one stall is no property of a system."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One overhead in seconds: the value to use, and how it is distributed; `count` 0: it was not seen.
+
+    The value is the trimmed mean, and of what happens a few times a run only (changes of replicas) the median.
+    """
+
+    value_s: float
+    median_s: float
+    p99_s: float
+    count: int
+
+    @classmethod
+    def of(cls, values_s: FloatArray, *, rare: bool = False) -> Measured:
+        """Of all values seen; 0 s where none was."""
+        values_s = values_s[np.isfinite(values_s)]
+        if not len(values_s):
+            return cls(0.0, 0.0, 0.0, 0)
+        from scipy.stats import trim_mean
+
+        median_s, p99_s = np.quantile(values_s, (0.5, 0.99))
+        value_s = median_s if rare else trim_mean(values_s, TRIMMED)
+        return cls(float(value_s), float(median_s), float(p99_s), len(values_s))
+
+
+@dataclass(frozen=True)
+class Overheads:
+    """The overheads of one run; the names are those of the scenario's keys.
+
+    `arrival_s` is from the moment a request was due to the first stage's queue: the model has no key for it.
+    """
+
+    dispatch_overhead_s: Measured
+    hop_s: Measured
+    start_up_extra_s: Measured
+    decision_delay_s: Measured
+    stop_s: Measured
+    arrival_s: Measured
+    dispatch_by_stage: Mapping[str, Measured]
+
+    KEYS = ("dispatch_overhead_s", "hop_s", "start_up_extra_s", "decision_delay_s", "stop_s")
+
+    def values(self) -> dict[str, float]:
+        """What a scenario is given, in whole microseconds; never below 0."""
+        return {key: max(0.0, round(getattr(self, key).value_s, 6)) for key in self.KEYS}
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        named = {key: vars(getattr(self, key)) for key in (*self.KEYS, "arrival_s")}
+        return {**named, "dispatch_by_stage": {stage: vars(found) for stage, found in self.dispatch_by_stage.items()}}
+
+
+def measure_overheads(tables: Mapping[str, pd.DataFrame], models: Sequence[StageModel], seed: int) -> Overheads:
+    """The overheads of a run of emulated replicas; `models` are the stages without any overhead."""
+    replicas = tables["replicas"]
+    by_stage = {model.name: _dispatch_s(tables, model, position, seed) for position, model in enumerate(models)}
+    extra_s = [_start_up_s(replicas, model) for model in models]
+    return Overheads(
+        dispatch_overhead_s=Measured.of(np.concatenate(list(by_stage.values()))),
+        hop_s=Measured.of(_hops_s(tables["stages"], [model.name for model in models])),
+        start_up_extra_s=Measured.of(np.concatenate(extra_s), rare=True),
+        decision_delay_s=Measured.of(_delays_s(tables["decisions"], replicas), rare=True),
+        stop_s=Measured.of(_stops_s(tables["stages"], replicas), rare=True),
+        arrival_s=Measured.of(_arrivals_s(tables, models[0].name)),
+        dispatch_by_stage={stage: Measured.of(values_s) for stage, values_s in by_stage.items()},
+    )
+
+
+def _dispatch_s(tables: Mapping[str, pd.DataFrame], model: StageModel, position: int, seed: int) -> FloatArray:
+    """Per finished batch of a stage, by how much it took longer than its emulated service time."""
+    batches = _batches(tables["stages"], model.name)
+    replicas = tables["replicas"]
+    own = replicas[replicas["stage"] == model.name].set_index("replica")
+    served_by = list(zip(own["variant"], own["cores"].astype(int), strict=True))
+    numbers = dict(zip(own.index, served_by, strict=True))
+    most = int(batches["batch"].max()) + 1 if len(batches) else 0
+    normals = np.fromiter(islice(standard_normals(stream(seed, "service", position)), most), dtype=np.float64)
+    emulated_s = [
+        _emulated_s(model, numbers[replica], size, normals[number])
+        for replica, size, number in zip(batches["replica"], batches["batch_size"], batches["batch"], strict=True)
+    ]
+    took_s: FloatArray = (batches["finish_s"] - batches["start_s"]).to_numpy(dtype=np.float64)
+    return took_s - np.array(emulated_s, dtype=np.float64)
+
+
+def _emulated_s(model: StageModel, served_by: tuple[str, int], size: int, normal: float) -> float:
+    service = model.service[served_by]
+    sigma = service.sigma[size] if service.sigma is not None else 0.0
+    return float(service.latency_s[size] * np.exp(sigma * normal - 0.5 * sigma * sigma))
+
+
+def _batches(stages: pd.DataFrame, stage: str) -> pd.DataFrame:
+    served = stages[(stages["stage"] == stage) & np.isfinite(stages["finish_s"].to_numpy())]
+    batches: pd.DataFrame = served.drop_duplicates("batch")
+    return batches
+
+
+def _arrivals_s(tables: Mapping[str, pd.DataFrame], first: str) -> FloatArray:
+    """Per request, how long after it was due it was in the first stage's queue."""
+    stages = tables["stages"]
+    enqueue_s = stages[stages["stage"] == first].set_index("request")["enqueue_s"]
+    late_s: FloatArray = (enqueue_s - tables["requests"].set_index("request")["arrival_s"]).to_numpy(dtype=np.float64)
+    return late_s
+
+
+def _hops_s(stages: pd.DataFrame, names: Sequence[str]) -> FloatArray:
+    """Per request and hop, from a stage's finish to the next one's enqueue."""
+    by_name = {name: stages[stages["stage"] == name].set_index("request") for name in names}
+    hops = [
+        (by_name[after]["enqueue_s"] - by_name[before]["finish_s"]).to_numpy(dtype=np.float64)
+        for before, after in pairwise(names)
+    ]
+    return np.concatenate(hops) if hops else np.empty(0)
+
+
+def _start_up_s(replicas: pd.DataFrame, model: StageModel) -> FloatArray:
+    """Per replica created within the run and ready, by how much it started slower than its profile says."""
+    own = replicas[(replicas["stage"] == model.name) & (replicas["created_s"] > 0.0)]
+    profiled_s = np.array([model.start_up_s[variant] for variant in own["variant"]])
+    took_s: FloatArray = (own["ready_s"] - own["created_s"]).to_numpy(dtype=np.float64)
+    extra_s: FloatArray = took_s - profiled_s
+    return extra_s
+
+
+def _delays_s(decisions: pd.DataFrame, replicas: pd.DataFrame) -> FloatArray:
+    """Per decision after which a replica was created or removed before the next one, how soon the first was."""
+    made_s = decisions.drop_duplicates("step")["time_s"].to_numpy(dtype=np.float64)
+    wanted = decisions.set_index(["step", "stage"])[["variant", "replicas", "cores"]].astype(str).unstack("stage")
+    changed = np.flatnonzero((wanted != wanted.shift()).to_numpy().any(axis=1))[1:]
+    moments_s = np.sort(np.concatenate([replicas["created_s"].to_numpy(), replicas["removed_s"].to_numpy()]))
+    ends_s = np.append(made_s[1:], np.inf)
+    found = []
+    for step in changed:
+        after = moments_s[(moments_s >= made_s[step]) & (moments_s < ends_s[step])]
+        found.extend(after[:1] - made_s[step])
+    return np.array(found, dtype=np.float64)
+
+
+def _stops_s(stages: pd.DataFrame, replicas: pd.DataFrame) -> FloatArray:
+    """Per replica that is gone, how long it took from its removal or its last batch, whichever was later."""
+    last_s = stages[stages["batch"] >= 0].groupby(["stage", "replica"], observed=True)["finish_s"].max()
+    pairs = list(zip(replicas["stage"], replicas["replica"], strict=True))
+    finish_s = last_s.reindex(pairs).to_numpy(dtype=np.float64)
+    since_s = np.fmax(replicas["removed_s"].to_numpy(dtype=np.float64), finish_s)
+    gone_s: FloatArray = replicas["gone_s"].to_numpy(dtype=np.float64)
+    stops_s: FloatArray = gone_s - since_s
+    return stops_s

@@ -1,0 +1,73 @@
+"""The command `ipa validate`: what it does with its options."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import ExitStack, redirect_stdout
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+
+from studies.errors import ScenarioError
+from studies.loads import Windows, parse_windows
+from studies.scenario import Scenario
+from studies.terminal import progress
+from studies.validation import backends, terminal
+from studies.validation.outcome import Validation
+from studies.validation.plan import plan
+from studies.validation.study import validate
+
+
+def run(
+    scenario: Scenario,
+    *,
+    backend: str,
+    source: str,
+    repeats: int,
+    duration_s: int | None,
+    calibration_window: str | None,
+    out: Path | None,
+    report: Path | None,
+    as_json: bool,
+) -> None:
+    """Validate a scenario and print what was found."""
+    planned = plan(scenario, duration_s, _windows(calibration_window))
+    run_live = backends.live_runner(backend, source, planned.compared)
+    with ExitStack() as stack:
+        folder = out or Path(stack.enter_context(TemporaryDirectory(prefix="ipa-validate-"))) / "validation"
+        advance = stack.enter_context(progress("live runs", repeats + 1))
+        try:
+            with redirect_stdout(sys.stderr):
+                validation = validate(
+                    planned, run_live, folder, repeats=repeats, backend=_world(backend, source), on_finished=advance
+                )
+        except KeyboardInterrupt:
+            kept = f": what is finished stands in {out}; the same command goes on with the rest" if out else ""
+            raise click.ClickException(f"interrupted{kept}") from None
+        _tell(validation, out, report, as_json)
+
+
+def _tell(validation: Validation, out: Path | None, report: Path | None, as_json: bool) -> None:
+    if report is not None:
+        from studies.validation import page
+
+        page.write(validation, report)
+    if as_json:
+        click.echo(json.dumps(validation.as_dict(), indent=2, allow_nan=False))
+    else:
+        terminal.print_validation(validation, out, report)
+    terminal.print_flags(validation.flags)
+
+
+def _world(backend: str, source: str) -> str:
+    """What the live runs ran on, in words."""
+    return backend if source == "gateway" else f"{backend}, observed by {source.capitalize()}"
+
+
+def _windows(given: str | None) -> Windows | None:
+    try:
+        return None if given is None else parse_windows(given)  # type: ignore[return-value]
+    except ValueError as error:
+        raise ScenarioError(f"--calibration-window {given}: {error}") from None

@@ -1,0 +1,43 @@
+"""A simulation without a policy: the configurations that a live run decided, at the moments at which it did.
+
+Beside the simulation in closed loop it tells an error of the queues and replicas from one of the decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from policies import Configuration
+from sim import choose_engine, engines, records, replicas_table, requests_table, stages_table
+from studies.run import Prepared, arrivals_of, models_of, world_of
+from studies.scenario import Scenario
+from studies.validation.measures import Tables
+
+
+def simulate_decisions(
+    scenario: Scenario, prepared: Prepared, decisions: Sequence[tuple[float, Configuration]]
+) -> Tables:
+    """The tables `requests`, `stages` and `replicas` of the scenario's load under these decisions.
+
+    The first one stands ready at the start; each later one is made at its time, rising, and takes effect after the
+    scenario's decision delay.
+    """
+    pipeline, trace = prepared.pipeline, prepared.trace
+    (_, initial), *later = decisions
+    engine = engines.create(
+        choose_engine(scenario.engine),
+        models_of(scenario, pipeline),
+        world_of(scenario, trace.duration_s, prepared.sla_s),
+        arrivals_of(scenario, trace),
+        initial,
+        scenario.seed,
+    )
+    waiting = iter(later)
+    within = iter([time_s for time_s, _ in later if time_s < trace.duration_s])
+    engine.run(within, lambda: engine.apply(next(waiting)[1]))
+    found = records.collect(engine)
+    return {
+        "requests": requests_table(pipeline, found),
+        "stages": stages_table(found),
+        "replicas": replicas_table(found),
+    }

@@ -1,0 +1,198 @@
+"""What a validation found: live runs and simulations, compared within the windows that verdicts are about."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from studies.run import Prepared, Run
+from studies.scenario import Scenario
+from studies.validation.agreement import Agreement, replicas_alike_percent
+from studies.validation.calibration import Overheads
+from studies.validation.comparison import Row, Worlds, compare, plain
+from studies.validation.conditions import Conditions
+from studies.validation.folder import CALIBRATION, LiveRun, live_name
+from studies.validation.measures import Tables
+from studies.validation.plan import Plan
+from studies.validation.windows import JUDGED_UP_TO, FloatArray, Windows, busiest, by_band
+
+SCHEMA_VERSION = 1
+
+FEWEST_JUDGED = 0.5
+"""The share of the windows that verdicts should be about, at least."""
+
+CLOSED_LOOP_PERCENT = 90.0
+"""The share of equal decisions that closed loop has to reach; on the same observation it is all of them."""
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """One live run with what was measured of it."""
+
+    run: LiveRun
+    overheads: Overheads
+    conditions: Conditions
+    same_observations: Agreement
+    closed_loop: Agreement
+
+    @property
+    def tables(self) -> Tables:
+        """Its tables."""
+        return self.run.stored.tables
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Everything that was found; `calibration` is the live run on other seconds that gave the overheads."""
+
+    plan: Plan
+    backend: str
+    prepared: Prepared
+    calibration: Repeat
+    repeats: tuple[Repeat, ...]
+    simulated: Run
+    worlds: Worlds
+
+    @property
+    def scenario(self) -> Scenario:
+        """What was compared, as it ran live."""
+        return self.plan.compared
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The pipeline's stages."""
+        return tuple(stage.name for stage in self.prepared.pipeline.stages)
+
+    @cached_property
+    def windows(self) -> Windows:
+        """All windows of the run, one a control interval."""
+        return Windows.all_of(self.prepared.trace.duration_s, self.scenario.interval_s)
+
+    @cached_property
+    def busy(self) -> FloatArray:
+        """The utilisation of the busiest stage, live, in each window."""
+        return busiest(self.worlds.live, self.windows)
+
+    @cached_property
+    def judged(self) -> Windows:
+        """The windows that verdicts are about: those not above `JUDGED_UP_TO`."""
+        return self.windows.only(self.busy <= JUDGED_UP_TO)
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The comparison that verdicts are about."""
+        return self.compared(self.judged)
+
+    @cached_property
+    def bands(self) -> dict[str, tuple[Windows, list[Row]]]:
+        """The comparison by band of utilisation; bands that no window lies in are left out."""
+        found = by_band(self.busy, self.windows)
+        return {name: (chosen, self.compared(chosen)) for name, chosen in found.items() if chosen.chosen.any()}
+
+    def compared(self, windows: Windows) -> list[Row]:
+        """Live against simulated within some windows."""
+        return compare(self.worlds, windows, self.stages, self.prepared.sla_s, self.scenario.price_per_core)
+
+    @property
+    def same_observations(self) -> Agreement:
+        """The decisions on the same observations, of all repeats."""
+        return sum((repeat.same_observations for repeat in self.repeats), Agreement(0, 0))
+
+    @property
+    def closed_loop(self) -> Agreement:
+        """The decisions in closed loop, of all repeats."""
+        return sum((repeat.closed_loop for repeat in self.repeats), Agreement(0, 0))
+
+    @cached_property
+    def replicas_alike_percent(self) -> dict[str, float]:
+        """Stage -> the share of the time with as many replicas ready."""
+        live = [tables["replicas"] for tables in self.worlds.live]
+        return replicas_alike_percent(live, self.simulated.tables["replicas"], self.prepared.trace.duration_s)
+
+    @property
+    def flags(self) -> list[str]:
+        """What makes the result doubtful, in words."""
+        named = {CALIBRATION: self.calibration} | {
+            live_name(number): repeat for number, repeat in enumerate(self.repeats, start=1)
+        }
+        found = [f"{name}: {flag}" for name, repeat in named.items() for flag in repeat.conditions.flags()]
+        overheads = self.calibration.overheads
+        unseen = [key for key in Overheads.KEYS if getattr(overheads, key).count == 0]
+        if len(self.stages) == 1 and "hop_s" in unseen:
+            unseen.remove("hop_s")
+        if unseen:
+            found.append(f"{CALIBRATION}: did not show {', '.join(unseen)}, taken as 0")
+        judged, windows = int(self.judged.chosen.sum()), len(self.judged.chosen)
+        if judged < FEWEST_JUDGED * windows:
+            found.append(f"only {judged} of {windows} windows are at or below {100 * JUDGED_UP_TO:g} % utilisation")
+        return found
+
+    @property
+    def passed(self) -> bool:
+        """Whether every verdict is good: of the judged figures, and of the decisions."""
+        return (
+            bool(self.judged.chosen.any())
+            and all(row.passed is not False for row in self.rows)
+            and self.same_observations.percent == 100.0
+            and not self.closed_loop.percent < CLOSED_LOOP_PERCENT
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able: what `validation.json` holds."""
+        summary = self.simulated.summary
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "kind": "validation",
+            "backend": self.backend,
+            **{key: summary[key] for key in ("pipeline", "policy", "trace", "seed", "duration_s", "sla_s")},
+            "compared_window": [list(pair) for pair in self.scenario.window or ()],
+            "calibration_window": [list(pair) for pair in self.plan.calibration.window or ()],
+            "passed": self.passed,
+            "flags": self.flags,
+            "overheads_s": self.calibration.overheads.values(),
+            "decisions": {
+                "on_same_observations": _agreement(self.same_observations, 100.0),
+                "in_closed_loop": _agreement(self.closed_loop, CLOSED_LOOP_PERCENT),
+            },
+            "judged": {
+                "up_to_utilisation": JUDGED_UP_TO,
+                **_counted(self.judged),
+                "rows": [row.as_dict() for row in self.rows],
+            },
+            "all": {**_counted(self.windows), "rows": [row.as_dict() for row in self.compared(self.windows)]},
+            "bands": [
+                {"band": name, **_counted(chosen), "rows": [row.as_dict() for row in rows]}
+                for name, (chosen, rows) in self.bands.items()
+            ],
+            "utilisation": [plain(float(value)) for value in self.busy],
+            "replicas_alike_percent": self.replicas_alike_percent,
+            "calibration": _repeat(self.calibration),
+            "repeats": [_repeat(repeat) for repeat in self.repeats],
+            "simulated": {key: value for key, value in summary.items() if key != "wall_s"},
+            "machine": {
+                "system": platform.platform(),
+                "processors": os.cpu_count(),
+                "python": platform.python_version(),
+            },
+        }
+
+
+def _agreement(found: Agreement, wanted_percent: float) -> dict[str, Any]:
+    return {**vars(found), "percent": plain(found.percent), "wanted_percent": wanted_percent}
+
+
+def _counted(windows: Windows) -> dict[str, int]:
+    return {"windows": int(windows.chosen.sum()), "of_windows": len(windows.chosen)}
+
+
+def _repeat(repeat: Repeat) -> dict[str, Any]:
+    return {
+        "conditions": repeat.conditions.as_dict(),
+        "overheads": repeat.overheads.as_dict(),
+        "decisions_on_same_observations": vars(repeat.same_observations),
+        "decisions_in_closed_loop": vars(repeat.closed_loop),
+        "summary": dict(repeat.run.stored.summary),
+    }
