@@ -8,13 +8,18 @@ MLSERVER_INSTALLED := .venv-mlserver/installed
 JSON ?= build/bench.json
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo test soak mlserver verify install lint format bench bench-peers bench-lock mlserver-lock lock clean
+.PHONY: demo test test-cluster soak mlserver verify install lint format bench bench-peers bench-lock mlserver-lock lock clean
 
 demo: install
 	$(BIN)/ipa compare video --trace bursty --seeds 3 --report report.html
 
 test: install
 	$(BIN)/pytest -n auto
+
+# On the cluster that KUBECONFIG names, with our image on it (IPA_IMAGE; docs/kubernetes.md). Without, `make test` skips these.
+test-cluster: install
+	@test -n "$$KUBECONFIG" || { echo 'KUBECONFIG should name a cluster'; exit 2; }
+	$(BIN)/pytest -n 0 tests/test_kubernetes_*.py
 
 # Live serving under load for 10 minutes while replicas are killed and all is reconfigured, and 10,000 malformed requests.
 soak: install

@@ -43,6 +43,8 @@ class LoopbackBackend:
     `failed` is done, with RunError, once the run cannot go on.
     """
 
+    most_replicas = MOST_REPLICAS
+
     def __init__(self, plane: Plane, folder: Path, history_rps: tuple[float, ...]) -> None:
         self.plane = plane
         self.stages: dict[str, StageReplicas] = {}
@@ -146,8 +148,8 @@ class LoopbackBackend:
     async def _apply(self, configuration: Configuration) -> Applied:
         before_s = self.now_s
         wanted = sum(each.replicas for each in configuration.values())
-        if wanted > MOST_REPLICAS:
-            return Applied(False, f"{wanted} replicas: one machine runs at most {MOST_REPLICAS}; see limit_cores")
+        if wanted > self.most_replicas:
+            return Applied(False, f"{wanted} replicas: one machine runs at most {self.most_replicas}; see limit_cores")
         try:
             await self.client.configure(configuration)
         except RefusedError as refusal:

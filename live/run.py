@@ -156,18 +156,20 @@ async def run(
     how: Control,
     on_view: Callable[[View], object] = lambda _: None,
     on_step: Callable[[Entry, float], object] = lambda *_: None,
+    backend_in: Callable[[Path], LoopbackBackend] | None = None,
 ) -> Finished:
     """Run until every request of the load has ended; SIGINT or SIGTERM ends it early.
 
     `initial` stands ready at t = 0. `on_view` is told every second how things stand, `on_step` each entry of the
-    journal and how long the decision took [s]. A second SIGINT ends the program at once. No process is left behind,
-    however the run ends.
+    journal and how long the decision took [s]. `backend_in` makes the backend, given a folder for its logs; None: one
+    of processes on this machine. A second SIGINT ends the program at once. No process is left behind, however the run
+    ends.
 
     Raises RunError where plane or load do not come up.
     """
     with TemporaryDirectory(prefix="ipa-live-") as name:
         folder = Path(name)
-        backend = LoopbackBackend(plane, folder, how.history_rps)
+        backend = LoopbackBackend(plane, folder, how.history_rps) if backend_in is None else backend_in(folder)
         stopping = _Stopping(backend, folder)
         try:
             await stopping.must(backend.open(initial))

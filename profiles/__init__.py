@@ -6,7 +6,7 @@ profile of a variant with its laws and look-up tables, `rules` the published SLA
 mistakes by line; `library/` has the shipped files. pydantic and PyYAML are imported with a file.
 """
 
-from profiles.catalogue import json_schema, load, names
+from profiles.catalogue import json_schema, load, names, text
 from profiles.errors import ProfileError
 from profiles.figures import Figure
 from profiles.pipeline import Pipeline, Stage, Variant
@@ -23,4 +23,5 @@ __all__ = [
     "json_schema",
     "load",
     "names",
+    "text",
 ]

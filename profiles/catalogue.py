@@ -26,13 +26,13 @@ def load(name_or_path: str | Path) -> Pipeline:
     """
     if isinstance(name_or_path, str) and name_or_path in _shipped():
         return _load_shipped(name_or_path)
-    path = Path(name_or_path)
-    if isinstance(name_or_path, Path) or path.suffix or len(path.parts) > 1 or path.exists():
-        return _load_file(path)
-    raise ProfileError(
-        f"no pipeline is called {name_or_path!r}{did_you_mean(name_or_path, _shipped())}; "
-        f"shipped: {listed(names())}; or give the path of a pipeline file"
-    )
+    return _load_file(_find(name_or_path))
+
+
+def text(name_or_path: str | Path) -> str:
+    """The text of a pipeline's file, found as by `load`, whose errors it raises."""
+    load(name_or_path)
+    return _find(name_or_path).read_text(encoding="utf-8")
 
 
 def json_schema() -> dict[str, Any]:
@@ -41,6 +41,18 @@ def json_schema() -> dict[str, Any]:
 
     schema = PipelineFile.model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _find(name_or_path: str | Path) -> Path | Traversable:
+    if isinstance(name_or_path, str) and name_or_path in _shipped():
+        return _shipped()[name_or_path]
+    path = Path(name_or_path)
+    if isinstance(name_or_path, Path) or path.suffix or len(path.parts) > 1 or path.exists():
+        return path
+    raise ProfileError(
+        f"no pipeline is called {name_or_path!r}{did_you_mean(name_or_path, _shipped())}; "
+        f"shipped: {listed(names())}; or give the path of a pipeline file"
+    )
 
 
 @cache

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from studies.cluster_commands import cluster_options, down, manifests, status, up
 from studies.options import build_scenario, echo_json, scenario_options
 
 PORTS = click.IntRange(0, 65535)
@@ -17,14 +18,32 @@ SECONDS = click.FloatRange(min=0.0, min_open=True)
 
 @click.group()
 def live() -> None:
-    """Real servers on this machine, driven by the policies and the controller of the simulator."""
+    """Real servers, here or on a cluster, driven by the policies and the controller of the simulator."""
+
+
+for command in (up, status, down, manifests):
+    live.add_command(command)
 
 
 @live.command()
 @click.argument("what", metavar="PIPELINE|FILE")
-@click.option("--backend", type=click.Choice(["loopback"]), default="loopback", help="where replicas run [loopback]")
+@click.option(
+    "--backend",
+    type=click.Choice(["loopback", "kubernetes"]),
+    default="loopback",
+    help="where replicas run: on this machine, or deployed on a cluster [loopback]",
+)
 @click.option("--policy", help="ipa, scale-only:low, switch-only, static, or my.py:MyPolicy [ipa]")
 @scenario_options
+@cluster_options
+@click.option("--url", help="kubernetes: where the load goes [the Service's, from outside]")
+@click.option("--no-load", is_flag=True, help="kubernetes: control what is deployed; the load comes from elsewhere")
+@click.option(
+    "--changes-per-minute",
+    type=click.IntRange(min=1),
+    default=30,
+    help="kubernetes: at most so many changes of a stage's pods [30]",
+)
 @click.option("--duration", "duration_s", type=SECONDS, help="seconds of the load to run [all]")
 @click.option("--advise", is_flag=True, help="decide and journal, and change nothing after the start")
 @click.option("--source", help="of what policies observe: gateway, in exact seconds, or prometheus [gateway]")
@@ -42,6 +61,12 @@ def run(
     backend: str,
     policy: str | None,
     assignments: Sequence[str],
+    context: str | None,
+    namespace: str | None,
+    name: str | None,
+    url: str | None,
+    no_load: bool,
+    changes_per_minute: int,
     duration_s: float | None,
     advise: bool,
     source: str | None,
@@ -59,12 +84,25 @@ def run(
     """Run one policy on one load, with real processes in real time.
 
     Gateway, a model server a replica, and the load run as processes of this machine until the load is over. Ctrl-C ends
-    it earlier: what ran is written. No process is left behind.
+    it earlier: what ran is written. No process is left behind. With --backend kubernetes gateway and replicas are those
+    that `ipa live up` has deployed; --advise and --no-load then send no load, and go on until told to stop.
     """
-    from studies import cli, live_run, live_view, results, terminal
+    from studies import cli, live_cluster, live_run, live_view, results, terminal
 
     live_run.check_installed()
     scenario = build_scenario(what, assignments, policy=policy, **options)
+    cluster = None
+    if backend == "kubernetes":
+        cluster = live_cluster.Cluster(context, namespace, name, url, changes_per_minute)
+    if cluster is None and no_load:
+        raise click.UsageError("--no-load goes with --backend kubernetes")
+    if cluster is not None and (no_load or advise):
+        if source not in (None, "gateway"):
+            raise click.UsageError(f"--source {source}: without a load of its own a controller asks the gateway")
+        live_cluster.control(
+            scenario, cluster, state, advise, decision_timeout_s, duration_s, metrics_port, live_cluster.tell
+        )
+        return
     how = live_run.Live(
         duration_s=duration_s,
         source=source or "gateway",
@@ -75,6 +113,7 @@ def run(
         control_port=control_port,
         metrics_port=metrics_port,
         state=state,
+        cluster=cluster,
     )
     if out is not None:
         results.claim(out)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from live.load import Sent
     from live.plane import Plane
     from live.run import Finished, View
+    from studies.live_cluster import Cluster
 
 NEEDED = ("aiohttp", "orjson", "prometheus_client", "uvloop")
 
@@ -46,7 +47,7 @@ class Live:
     `duration_s`: at most so much of the load. `decision_timeout_s` None: the interval, at most 5 s. `port`: the
     gateway's for clients, `control_port`: that of its control API and metrics, 0 for any. `metrics_port`: of the
     controller's own metrics, None for none. `state`: a file that holds the journal at every moment, from which a
-    controller goes on.
+    controller goes on. `cluster` None: on this machine.
     """
 
     duration_s: float | None = None
@@ -58,6 +59,7 @@ class Live:
     control_port: int = 0
     metrics_port: int | None = None
     state: Path | None = None
+    cluster: Cluster | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def run_live(
     check_live(scenario, live, prepared)
     if live.duration_s is not None and live.duration_s < prepared.trace.duration_s:
         prepared = replace(prepared, trace=prepared.trace.window([(0.0, live.duration_s)]))
-    with _journal(live.state) as journal:
+    with journal_of(live.state) as journal:
         loop = _control_loop(scenario, live, prepared, journal)
         finished = _run(scenario, live, prepared, loop, on_view)
     entries = tuple(journal.entries[loop.earlier :])
@@ -154,13 +156,10 @@ class _Loop:
 
 
 def _control_loop(scenario: Scenario, live: Live, prepared: Prepared, journal: Journal) -> _Loop:
-    from live.deadline import Deadline
-
     trace, pipeline = prepared.trace, prepared.pipeline
     arrivals_s = traces.arrivals(trace, scenario.arrivals, stream(scenario.seed, "arrivals"))
     view = LoadView(arrivals_s, trace.history_counts.astype(float), scenario.history_s, trace.duration_s)
-    limit_s = live.decision_timeout_s or min(LONGEST_DECISION_S, scenario.interval_s)
-    deadline = Deadline(guarded(prepared.policy, scenario, pipeline), pipeline, limit_s)
+    deadline = deadline_of(scenario, prepared, live.decision_timeout_s)
     earlier = len(journal.entries)
     memory = journal.entries[-1].decision.memory if earlier else {}
     controller = Controller(pipeline, deadline, journal, memory)
@@ -195,6 +194,11 @@ def _run(
     from live import run as plane_run
     from live.controller_metrics import serving
 
+    backend_in = None
+    if live.cluster is not None:
+        from studies.live_cluster import backend_maker
+
+        backend_in = backend_maker(scenario, prepared, live.cluster, loop.history_rps)
     bound_s = UNFINISHED_AFTER_SLAS * prepared.sla_s
     load = plane_run.Load(loop.arrivals_s, prepared.trace.duration_s, bound_s)
     first_step = loop.journal.entries[-1].observation.step + 1 if loop.earlier else 1
@@ -209,7 +213,7 @@ def _run(
 
         return asyncio.run(
             plane_run.run(
-                _plane(scenario, live, prepared),
+                plane_of(scenario, live, prepared),
                 loop.controller,
                 loop.deadline,
                 loop.journal,
@@ -218,6 +222,7 @@ def _run(
                 how,
                 show,
                 export_step,
+                backend_in,
             )
         )
 
@@ -225,7 +230,7 @@ def _run(
 def _facts(live: Live, loop: _Loop, finished: Finished) -> dict[str, Any]:
     """What the manifest says of the live world."""
     return {
-        "backend": "loopback",
+        "backend": "loopback" if live.cluster is None else "kubernetes",
         "source": live.source,
         "advise": live.advise,
         "ended": finished.ended,
@@ -264,6 +269,8 @@ def check_live(scenario: Scenario, live: Live, prepared: Prepared) -> None:
         raise LiveError(f"--source {live.source}: allowed: {', '.join(SOURCES)}")
     if live.prometheus is not None and live.source != "prometheus":
         raise LiveError("--prometheus goes with --source prometheus")
+    if live.source == "prometheus" and live.prometheus is None and live.cluster is not None:
+        raise LiveError("--source prometheus on a cluster needs the URL of a server that scrapes it: --prometheus")
     if live.source == "prometheus" and live.prometheus is None:
         from live.monitoring.server import find_prometheus
 
@@ -302,7 +309,7 @@ def load_table(sent: Sent) -> pd.DataFrame:
 
 
 @contextmanager
-def _journal(state: Path | None) -> Iterator[Journal]:
+def journal_of(state: Path | None) -> Iterator[Journal]:
     """The journal of the run: in memory, or in a file that holds it at every moment."""
     if state is None:
         yield Journal()
@@ -313,7 +320,16 @@ def _journal(state: Path | None) -> Iterator[Journal]:
         yield journal
 
 
-def _plane(scenario: Scenario, live: Live, prepared: Prepared) -> Plane:
+def deadline_of(scenario: Scenario, prepared: Prepared, limit_s: float | None) -> Deadline:
+    """The policy with its guards, held to a time limit. None: the interval, at most 5 s."""
+    from live.deadline import Deadline
+
+    limit_s = limit_s or min(LONGEST_DECISION_S, scenario.interval_s)
+    return Deadline(guarded(prepared.policy, scenario, prepared.pipeline), prepared.pipeline, limit_s)
+
+
+def plane_of(scenario: Scenario, live: Live, prepared: Prepared) -> Plane:
+    """The settings of the serving plane."""
     from live.plane import Plane
 
     return Plane(

@@ -1,0 +1,13 @@
+"""Live mode on a Kubernetes cluster.
+
+settings    what a deployed pipeline is · names: what its objects are called and marked with
+manifests   its objects, as pure functions · parts: what pods have in common
+in_cluster  a controller in the cluster, and what it may do, rule by rule
+api         the API server, through the official client · watch: its pods, kept up to date · pods: what one says
+reconcile   what to do next, as a pure function of the state · reconciler: one look, and what follows
+endpoints   the gateway's watch of its replicas, a process beside it
+backend     the `Backend` whose replicas are pods · timeline: pods as replicas of the run · guards: against haste
+gateway     its control API · reach: where clients find it
+deploy      up, status, down · lease: one writer
+pack        the image's root file system without Docker
+"""

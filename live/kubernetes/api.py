@@ -1,0 +1,260 @@
+"""The API server, through the official client: plain data in and out, one exception for everything that goes wrong.
+
+Nothing is retried here: who asks re-reads and decides anew (`reconcile`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from live.errors import LiveError
+from live.kubernetes.names import FIELD_MANAGER
+
+Object = dict[str, Any]
+
+ANSWERS_WITHIN_S = 10.0
+WATCH_S = 20
+"""How long one watch lasts at most; a connection that has died silently is found by then."""
+
+PLURALS = {
+    "ConfigMap": "configmaps",
+    "Deployment": "deployments",
+    "Lease": "leases",
+    "NetworkPolicy": "networkpolicies",
+    "Pod": "pods",
+    "PodDisruptionBudget": "poddisruptionbudgets",
+    "Role": "roles",
+    "RoleBinding": "rolebindings",
+    "Service": "services",
+    "ServiceAccount": "serviceaccounts",
+}
+
+TRANSIENT = (0, 408, 429, 500, 502, 503, 504)
+"""Statuses after which the same request may succeed later; 0: no answer at all."""
+
+
+class ApiError(Exception):
+    """A request that the API server refused, or did not answer (`status` 0)."""
+
+    def __init__(self, what: str, status: int, text: str, causes: tuple[str, ...] = ()) -> None:
+        super().__init__(f"{what}: {text}")
+        self.status = status
+        self.text = text
+        self.causes = causes
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self.status in TRANSIENT
+
+
+class ReadOnlyError(LiveError):
+    """A write was asked of a client that only reads."""
+
+
+class Api:
+    """One cluster as one user sees it. `read_only`: anything but reading raises ReadOnlyError, before it is sent."""
+
+    def __init__(self, client: Any, read_only: bool = False) -> None:
+        from kubernetes.dynamic import DynamicClient
+
+        self._client = DynamicClient(client, discoverer=_NoDiscovery)
+        self.read_only = read_only
+
+    def get(self, kind: str, namespace: str, name: str) -> Object | None:
+        """One object, None where it is not there."""
+        try:
+            return self.request("GET", path_of(kind, namespace, name))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def list(self, kind: str, namespace: str, selector: str = "") -> Object:
+        """The list object: `items`, and the `resourceVersion` in its metadata from which a watch goes on."""
+        return self.request("GET", path_of(kind, namespace), label_selector=selector or None)
+
+    def watch(self, kind: str, namespace: str, selector: str, resource_version: str) -> Iterator[Object]:
+        """Events after a resource version, until the server ends the watch. Raises ApiError as any request."""
+        what = f"watch {PLURALS[kind]}"
+        response = self._send(
+            "GET",
+            path_of(kind, namespace),
+            what,
+            within_s=(ANSWERS_WITHIN_S, WATCH_S + ANSWERS_WITHIN_S),
+            label_selector=selector,
+            resource_version=resource_version,
+            watch=True,
+            allow_watch_bookmarks=True,
+            timeout_seconds=WATCH_S,
+        )
+        try:
+            for line in _lines(response):
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    said = event["object"]
+                    raise ApiError(what, int(said.get("code", 0)), said.get("message", "no reason given"))
+                yield event
+        except ApiError:
+            raise
+        except Exception as error:  # the connection broke off, or the event with it
+            raise ApiError(what, 0, f"{type(error).__name__}: {error}") from None
+        finally:
+            response.close()
+
+    def apply(self, manifest: Mapping[str, Any], dry_run: bool = False) -> Object:
+        """Server-side apply with our field manager; never by force: a field of another manager is a 409."""
+        meta = manifest["metadata"]
+        return self.request(
+            "PATCH",
+            path_of(manifest["kind"], meta["namespace"], meta["name"], manifest["apiVersion"]),
+            manifest,
+            content_type="application/apply-patch+yaml",
+            field_manager=FIELD_MANAGER,
+            dry_run="All" if dry_run else None,
+        )
+
+    def scale(self, namespace: str, name: str, replicas: int, resource_version: str | None = None) -> Object:
+        """Set a Deployment's replicas by the scale subresource; with a resource version, only if it still has that."""
+        meta = {"name": name, "namespace": namespace}
+        if resource_version is not None:
+            meta["resourceVersion"] = resource_version
+        scale = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": meta, "spec": {"replicas": replicas}}
+        path = f"{path_of('Deployment', namespace, name)}/scale"
+        return self.request("PUT", path, scale, field_manager=FIELD_MANAGER)
+
+    def delete(self, kind: str, namespace: str, name: str) -> None:
+        """Delete an object and what it owns; one that is not there is deleted already."""
+        try:
+            self.request("DELETE", path_of(kind, namespace, name), propagation_policy="Background")
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
+    def groups(self) -> frozenset[str]:
+        """The API groups that the server has, as "group/version"."""
+        groups = self.request("GET", "/apis")["groups"]
+        return frozenset(version["groupVersion"] for group in groups for version in group["versions"])
+
+    def request(self, method: str, path: str, body: object = None, **options: Any) -> Object:
+        """Any request whose answer is JSON. Raises ApiError."""
+        response = self._send(method, path, f"{method} {path}", body=body, within_s=ANSWERS_WITHIN_S, **options)
+        try:
+            text = response.data
+        except Exception as error:
+            raise ApiError(f"{method} {path}", 0, f"{type(error).__name__}: {error}") from None
+        found: Object = json.loads(text) if text else {}
+        return found
+
+    def _send(self, method: str, path: str, what: str, *, within_s: object, **options: Any) -> Any:
+        from kubernetes.client.exceptions import ApiException
+
+        if self.read_only and method != "GET":
+            raise ReadOnlyError(f"{what}: this client only reads")
+        try:
+            return self._client.request(
+                method.lower(), path, serialize=False, query_params=[], header_params={}, _request_timeout=within_s,
+                **options,
+            )  # fmt: skip
+        except ApiException as error:
+            raise _failure(what, error) from None
+        except Exception as error:  # whatever the connection raises
+            raise ApiError(what, 0, f"{type(error).__name__}: {error}") from None
+
+
+def connect(context: str | None = None, read_only: bool = False) -> Api:
+    """The cluster of a kubeconfig's context; inside a pod, with none given, the pod's own.
+
+    Raises LiveError where the client is not installed or no configuration is found.
+    """
+    kubernetes = _client()
+    configuration = kubernetes.client.Configuration()
+    try:
+        if context is None and in_cluster():
+            kubernetes.config.load_incluster_config(client_configuration=configuration)
+        else:
+            kubernetes.config.load_kube_config(_kubeconfig(), context, client_configuration=configuration)
+    except (kubernetes.config.ConfigException, OSError) as error:
+        raise LiveError(f"no cluster: {error}; set KUBECONFIG, or give --context") from None
+    configuration.retries = False
+    return Api(kubernetes.client.ApiClient(configuration), read_only)
+
+
+def _client() -> Any:
+    """The official client. Raises LiveError where it is not installed."""
+    try:
+        import kubernetes
+    except ImportError:
+        raise LiveError("the backend kubernetes needs the client: pip install 'ipa-pipelines[kubernetes]'") from None
+    return kubernetes
+
+
+def _kubeconfig() -> str | None:
+    """The kubeconfig that is named now, where the client only knows what was when it was imported; None: ~/.kube."""
+    return os.environ.get("KUBECONFIG") or None
+
+
+def in_cluster() -> bool:
+    """Whether this process is in a pod, and no kubeconfig is named."""
+    token = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+    return "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ and token.is_file()
+
+
+def current_namespace(context: str | None = None) -> str:
+    """The namespace of a kubeconfig's context; `default` where it names none."""
+    config = _client().config
+    try:
+        contexts, active = config.list_kube_config_contexts(_kubeconfig())
+    except config.ConfigException:
+        return "default"
+    chosen = next((each for each in contexts if each["name"] == context), active)
+    return str(chosen["context"].get("namespace", "default"))
+
+
+def path_of(kind: str, namespace: str, name: str = "", api_version: str = "") -> str:
+    """The path of an object, or of all of a kind in a namespace."""
+    version = api_version or VERSIONS.get(kind, "v1")
+    prefix = f"/apis/{version}" if "/" in version else f"/api/{version}"
+    path = f"{prefix}/namespaces/{namespace}/{PLURALS[kind]}"
+    return f"{path}/{name}" if name else path
+
+
+VERSIONS = {
+    "Deployment": "apps/v1",
+    "Lease": "coordination.k8s.io/v1",
+    "NetworkPolicy": "networking.k8s.io/v1",
+    "PodDisruptionBudget": "policy/v1",
+    "Role": "rbac.authorization.k8s.io/v1",
+    "RoleBinding": "rbac.authorization.k8s.io/v1",
+}
+"""Of kinds outside the core group."""
+
+
+class _NoDiscovery:
+    """We name every path ourselves, so nothing has to be asked of the server first."""
+
+    def __init__(self, *_: object) -> None: ...
+
+
+def _failure(what: str, error: Any) -> ApiError:
+    """The server's own words about a refusal, and which fields it was about."""
+    body = error.body.decode(errors="replace") if isinstance(error.body, bytes) else error.body
+    try:
+        said = json.loads(body or "{}")
+    except ValueError:
+        said = {}
+    details = said.get("details") or {} if isinstance(said, dict) else {}
+    causes = tuple(f"{each.get('field', '')}: {each.get('message', '')}" for each in details.get("causes") or ())
+    text = said.get("message") if isinstance(said, dict) else None
+    return ApiError(what, int(error.status or 0), str(text or body or error.reason), causes)
+
+
+def _lines(response: Any) -> Iterator[bytes]:
+    pending = b""
+    for part in response.stream(amt=None, decode_content=False):
+        *lines, pending = (pending + part).split(b"\n")
+        yield from (line for line in lines if line.strip())

@@ -1,0 +1,225 @@
+"""Putting a pipeline on a cluster, looking at it there, and taking it away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from live.errors import LiveError, RunError
+from live.kubernetes import names
+from live.kubernetes.api import Api, ApiError
+from live.kubernetes.manifests import everything, owner_of, root
+from live.kubernetes.names import MODEL_SERVER
+from live.kubernetes.parts import Manifest
+from live.kubernetes.pods import Pod, read
+from live.kubernetes.reconcile import drift
+from live.kubernetes.reconciler import Look, Reconciler, check_ours
+from live.kubernetes.settings import Deployed
+from policies import Configuration
+
+CREATE, CHANGE, KEEP = "create", "change", "keep"
+
+KINDS = (
+    "Deployment",
+    "PodDisruptionBudget",
+    "NetworkPolicy",
+    "Service",
+    "RoleBinding",
+    "Role",
+    "ServiceAccount",
+    "Lease",
+    "ConfigMap",
+    "Pod",
+)
+"""Everything that a deployed pipeline may consist of."""
+
+LOOKED_EVERY_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What `up` will do about one object; `fields`: what it changes."""
+
+    action: str
+    kind: str
+    name: str
+    fields: tuple[str, ...] = ()
+
+
+def plan(api: Api, deployed: Deployed, configuration: Configuration) -> list[Step]:
+    """What `up` would do, as the server itself answers to a dry run of all of it.
+
+    Raises LiveError for what the server would refuse, and for objects of these names that are not ours.
+    """
+    steps = []
+    try:
+        found = api.get("ConfigMap", deployed.namespace, deployed.instance)
+        owner = None if found is None else owner_of(found)
+        for manifest in (root(deployed), *everything(deployed, configuration, owner, api.groups())):
+            given = api.get(manifest["kind"], deployed.namespace, manifest["metadata"]["name"])
+            check_ours(None if given is None else {"kind": manifest["kind"], **given}, deployed)
+            api.apply(manifest, dry_run=True)
+            steps.append(_step(manifest, given))
+    except ApiError as error:
+        raise LiveError(_refusal(error, deployed)) from None
+    return steps
+
+
+def up(
+    api: Api,
+    deployed: Deployed,
+    configuration: Configuration,
+    on_look: Callable[[Look], object] = lambda _: None,
+    within_s: float = 600.0,
+) -> None:
+    """Apply everything and wait until it stands ready. Raises LiveError for a refusal, RunError where it does not."""
+    try:
+        owner = owner_of(api.apply(root(deployed)))
+        for manifest in everything(deployed, configuration, owner, api.groups()):
+            api.apply(manifest)
+    except ApiError as error:
+        raise LiveError(_refusal(error, deployed)) from None
+    reconciler = Reconciler(api, deployed)
+    until_s = time.monotonic() + within_s
+    while True:
+        look = reconciler.look(configuration, pods(api, deployed))
+        on_look(look)
+        if look.is_complete(configuration):
+            return
+        trouble = look.stopped or "; ".join(f"{stage}: {why}" for stage, why in look.failed.items())
+        if trouble or time.monotonic() > until_s:
+            raise RunError(f"it does not come to stand: {trouble or look.error or dict(look.out_of_room)}")
+        time.sleep(max(reconciler.pause_s, LOOKED_EVERY_S))
+
+
+def standing(api: Api, deployed: Deployed) -> Configuration | None:
+    """The configuration that the cluster says is wanted; None where it says nothing, or not of every stage."""
+    try:
+        stages = Reconciler(api, deployed).read([])
+    except ApiError as error:
+        raise LiveError(_refusal(error, deployed)) from None
+    found = {stage: state.wanted for stage, state in stages.items() if state.wanted is not None}
+    return found if set(found) == set(deployed.stages) else None
+
+
+def pods(api: Api, deployed: Deployed) -> list[Pod]:
+    """The pods of the model servers; none while the server does not answer."""
+    selector = names.as_query(names.selector(deployed.instance, MODEL_SERVER))
+    try:
+        return [read(each) for each in api.list("Pod", deployed.namespace, selector)["items"]]
+    except ApiError:
+        return []
+
+
+def gateway_is_ready(api: Api, deployed: Deployed) -> bool:
+    """Whether the gateway's Deployment has a pod that is ready."""
+    try:
+        given = api.get("Deployment", deployed.namespace, deployed.gateway_name)
+    except ApiError:
+        return False
+    return given is not None and (given.get("status") or {}).get("availableReplicas", 0) > 0
+
+
+def status(api: Api, deployed: Deployed) -> dict[str, Any]:
+    """How a deployed pipeline stands, JSON-able. Raises LiveError where it is not there, or cannot be read."""
+    try:
+        found = api.get("ConfigMap", deployed.namespace, deployed.instance)
+        if found is None:
+            raise LiveError(f"{deployed.instance} is not in namespace {deployed.namespace}: ipa live up")
+        lease = api.get("Lease", deployed.namespace, deployed.instance)
+        there = pods(api, deployed)
+        stages = Reconciler(api, deployed).read(there)
+    except ApiError as error:
+        raise LiveError(_refusal(error, deployed)) from None
+    return {
+        "name": deployed.instance,
+        "namespace": deployed.namespace,
+        "pipeline": deployed.pipeline,
+        "gateway_ready": gateway_is_ready(api, deployed),
+        "controller": (lease or {}).get("spec", {}).get("holderIdentity") or None,
+        "held": (found["metadata"].get("annotations") or {}).get(names.HOLD) == "true",
+        "stages": {
+            stage: {
+                "wanted": None if state.wanted is None else asdict(state.wanted),
+                "replicas": state.replicas,
+                "ready": sum(pod.is_serving for pod in state.pods),
+                "complete": state.is_complete,
+                "problem": state.problem,
+                "failed_variants": sorted(state.failed),
+                "pods": [
+                    {
+                        "name": pod.name,
+                        "variant": pod.variant,
+                        "cores": pod.cores,
+                        "state": _state(pod),
+                        "restarts": pod.restarts,
+                    }
+                    for pod in sorted(state.pods, key=lambda pod: pod.number)
+                ],
+            }
+            for stage, state in stages.items()
+        },
+    }
+
+
+def down(api: Api, deployed: Deployed, within_s: float = 120.0) -> int:
+    """Delete everything that carries this pipeline's labels and wait until it is gone; how many objects there were.
+
+    Raises LiveError for objects that cannot be deleted, RunError for such as do not go.
+    """
+    try:
+        there = list(_ours(api, deployed))
+        # The root owns the rest, so one delete takes all of it; what has no owner, or lost it, goes by its labels.
+        for kind, name in sorted(there, key=lambda each: each[0] != "ConfigMap"):
+            if kind != "Pod":
+                api.delete(kind, deployed.namespace, name)
+        until_s = time.monotonic() + within_s
+        while left := list(_ours(api, deployed)):
+            if time.monotonic() > until_s:
+                raise RunError(
+                    f"{len(left)} objects do not go: {', '.join(f'{kind} {name}' for kind, name in left[:5])}"
+                )
+            time.sleep(LOOKED_EVERY_S)
+    except ApiError as error:
+        raise LiveError(_refusal(error, deployed)) from None
+    return len(there)
+
+
+def _ours(api: Api, deployed: Deployed) -> Iterator[tuple[str, str]]:
+    """Kind and name of everything with this pipeline's labels."""
+    for kind in KINDS:
+        try:
+            found = api.list(kind, deployed.namespace, names.of_instance(deployed.instance))
+        except ApiError as error:
+            if error.status == 404:  # a kind that this server does not have
+                continue
+            raise
+        yield from ((kind, each["metadata"]["name"]) for each in found["items"])
+
+
+def _step(manifest: Manifest, given: dict[str, Any] | None) -> Step:
+    kind, name = manifest["kind"], manifest["metadata"]["name"]
+    if given is None:
+        return Step(CREATE, kind, name)
+    changed = drift(manifest, {"apiVersion": manifest["apiVersion"], "kind": kind, **given})
+    return Step(CHANGE if changed else KEEP, kind, name, tuple(changed))
+
+
+def _state(pod: Pod) -> str:
+    if pod.removed_s is not None:
+        return "draining"
+    if pod.is_unschedulable:
+        return "unschedulable"
+    return "ready" if pod.is_serving else pod.waiting or "starting"
+
+
+def _refusal(error: ApiError, deployed: Deployed) -> str:
+    if error.status == 404 and "namespaces" in error.text:
+        return f"namespace {deployed.namespace} is not there: kubectl create namespace {deployed.namespace}"
+    if error.status == 403:
+        return f"not allowed: {error.text}"
+    if error.status == 409 and error.causes:
+        return f"another field manager owns what has to change: {error.text}"
+    return f"the API server: {error}"

@@ -1,0 +1,105 @@
+"""Tells a gateway of its replicas: `python -m live.kubernetes.endpoints`, the container beside it.
+
+It watches the pods of the pipeline's model servers and hands the gateway the whole list after every change, and every
+few seconds even without one, so that a gateway that has restarted knows them again. It needs no controller: replicas
+that crash, move or are added by hand are found while none runs. While the API server is away the latest list stays in
+force; the gateway itself leaves out replicas that do not answer.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import signal
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import click
+
+from live.errors import LiveError
+from live.kubernetes.api import connect
+from live.kubernetes.pods import Pod, listing
+from live.kubernetes.watch import PodWatch
+
+TOLD_AGAIN_EVERY_S = 2.0
+ANSWERS_WITHIN_S = 5.0
+
+log = logging.getLogger("live.kubernetes.endpoints")
+
+
+class Endpoints:
+    """The latest list, and who is told of it."""
+
+    def __init__(self, gateway: str, stages: Sequence[str]) -> None:
+        self._url = f"{gateway.rstrip('/')}/control/replicas"
+        self._stages = stages
+        self._changes: queue.Queue[Mapping[str, Pod]] = queue.Queue()
+        self._listed: dict[str, list[dict[str, Any]]] | None = None
+        self._stopping = threading.Event()
+
+    def changed(self, pods: Mapping[str, Pod], is_fresh: bool) -> None:
+        """The watch has seen something."""
+        self._changes.put(pods)
+
+    def stop(self) -> None:
+        """End after what is being told."""
+        self._stopping.set()
+        self._changes.put({})
+
+    def run(self) -> None:
+        """Tell the gateway until stopped. Before the first list from the API server it is told nothing."""
+        while not self._stopping.is_set():
+            with suppress(queue.Empty):
+                pods = self._changes.get(timeout=TOLD_AGAIN_EVERY_S)
+                while not self._changes.empty():
+                    pods = self._changes.get()
+                self._note(listing(pods.values(), self._stages))
+            if self._listed is not None and not self._stopping.is_set():
+                self._tell(self._listed)
+
+    def _note(self, listed: dict[str, list[dict[str, Any]]]) -> None:
+        if listed != self._listed:
+            log.info("replicas", extra={"ready": {stage: len(replicas) for stage, replicas in listed.items()}})
+        self._listed = listed
+
+    def _tell(self, listed: dict[str, list[dict[str, Any]]]) -> None:
+        request = urllib.request.Request(
+            self._url, json.dumps(listed).encode(), {"Content-Type": "application/json"}, method="PUT"
+        )
+        try:
+            urllib.request.urlopen(request, timeout=ANSWERS_WITHIN_S).close()
+        except urllib.error.HTTPError as error:
+            log.error("the gateway refused the list", extra={"answer": error.read().decode(errors="replace")})
+        except OSError as error:
+            log.warning("the gateway does not answer", extra={"problem": str(error)})
+
+
+@click.command()
+@click.option("--namespace", required=True)
+@click.option("--instance", required=True, help="of the pipeline whose replicas are watched")
+@click.option("--stage", "stages", required=True, multiple=True)
+@click.option("--gateway", required=True, metavar="URL", help="its control port")
+def main(namespace: str, instance: str, stages: tuple[str, ...], gateway: str) -> None:
+    """Keep a gateway's list of replicas up to date until SIGTERM."""
+    from live.serving import logs
+
+    logs.to_stderr("endpoints")
+    try:
+        api = connect()
+    except LiveError as error:
+        sys.exit(str(error))
+    endpoints = Endpoints(gateway, stages)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: endpoints.stop())
+    PodWatch(api, namespace, instance, endpoints.changed).start()
+    endpoints.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""The controller inside the cluster, as pure functions: what it is, and what it may do, rule by rule."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+from live.kubernetes import names
+from live.kubernetes.manifests import GRACE_S
+from live.kubernetes.names import CONTROLLER, GATEWAY
+from live.kubernetes.parts import PIPELINE_PATH, Manifest, container_security, pod_security
+from live.kubernetes.settings import Deployed
+
+METRICS_PORT = 9100
+SCENARIO_PATH = "/etc/ipa/scenario.yaml"
+STATE_PATH = "/var/lib/ipa/journal.jsonl"
+
+RULES: tuple[tuple[str, dict[str, Any]], ...] = (
+    (
+        "reads the pipeline's ConfigMap: its layout, and the kill switch; and brings it up to date",
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "patch"]},
+    ),
+    (
+        "sees replicas: which start, serve, end, fail or find no room",
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
+    ),
+    (
+        "reads the stages' Deployments, and sets variant, batch and cores by server-side apply",
+        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "create", "patch"]},
+    ),
+    (
+        "sets the number of replicas",
+        {"apiGroups": ["apps"], "resources": ["deployments/scale"], "verbs": ["update"]},
+    ),
+    (
+        "asks the gateway for observations, and puts configurations in force in its queues",
+        {"apiGroups": [""], "resources": ["services/proxy"], "verbs": ["get", "update"]},
+    ),
+    (
+        "holds the Lease, so that one controller writes",
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
+    ),
+)
+"""What a controller may do in its namespace, and what for: nothing that it does not use."""
+
+READ_ONLY_RULES: tuple[tuple[str, dict[str, Any]], ...] = (
+    (
+        "reads the pipeline's ConfigMap: its layout",
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]},
+    ),
+    ("sees replicas", {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}),
+    (
+        "reads the Deployments",
+        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list"]},
+    ),
+    (
+        "asks the gateway for observations",
+        {"apiGroups": [""], "resources": ["services/proxy"], "verbs": ["get"]},
+    ),
+)
+"""What `run --advise` needs: it decides and writes nowhere."""
+
+
+def named(rules: Sequence[tuple[str, dict[str, Any]]], deployed: Deployed) -> list[dict[str, Any]]:
+    """The rules, bound to this pipeline's objects where the API can: not for list, watch and create."""
+    bound = {
+        "configmaps": [deployed.instance],
+        "services/proxy": [f"http:{deployed.control_name}:control"],
+        "deployments/scale": [deployed.stage_name(stage) for stage in deployed.stages],
+    }
+    return [
+        {**rule, "resourceNames": bound[rule["resources"][0]]} if rule["resources"][0] in bound else dict(rule)
+        for _, rule in rules
+    ]
+
+
+def role(deployed: Deployed, name: str, rules: Sequence[tuple[str, dict[str, Any]]] = RULES) -> Manifest:
+    """A Role with a controller's rules."""
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": deployed.meta(name, CONTROLLER),
+        "rules": named(rules, deployed),
+    }
+
+
+def access(deployed: Deployed, name: str, rules: Sequence[tuple[str, dict[str, Any]]] = RULES) -> list[Manifest]:
+    """A ServiceAccount that may do what the rules say."""
+    group = "rbac.authorization.k8s.io"
+    meta = deployed.meta(name, CONTROLLER)
+    return [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta},
+        role(deployed, name, rules),
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": meta,
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": deployed.namespace}],
+        },
+    ]
+
+
+def controller(deployed: Deployed, scenario: str, advise: bool = False) -> list[Manifest]:
+    """A controller in the cluster for a deployed pipeline: its scenario, what it may do, and itself.
+
+    `advise`: it decides and changes nothing, and its Role lets it write nowhere.
+
+    It keeps its journal for as long as its pod lives; what it must not lose is on the cluster's own objects.
+    """
+    name = names.name(deployed.instance, "controller")
+    meta = deployed.meta(name, CONTROLLER)
+    return [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"scenario.yaml": scenario}},
+        *access(deployed, name, READ_ONLY_RULES if advise else RULES),
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": meta,
+            "spec": {
+                # A second one would wait for the Lease, and take over within 12 s.
+                "replicas": 1,
+                "selector": {"matchLabels": names.selector(deployed.instance, CONTROLLER)},
+                "template": {
+                    "metadata": {
+                        "labels": deployed.labels(CONTROLLER),
+                        "annotations": {
+                            names.CONTENT: sha256(f"{deployed.content}{scenario}".encode()).hexdigest()[:16]
+                        },
+                    },
+                    "spec": _pod(deployed, name, advise),
+                },
+            },
+        },
+    ]
+
+
+def _pod(deployed: Deployed, name: str, advise: bool) -> Manifest:
+    arguments = ["live", "run", SCENARIO_PATH, "--backend", "kubernetes", "--advise" if advise else "--no-load"]
+    arguments += ["--namespace", deployed.namespace, "--name", deployed.instance]
+    arguments += ["--state", STATE_PATH, "--metrics-port", str(METRICS_PORT)]
+    return {
+        "serviceAccountName": name,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": GRACE_S,
+        "securityContext": pod_security(),
+        "containers": [
+            {
+                "name": "controller",
+                "image": deployed.layout.image,
+                "imagePullPolicy": deployed.layout.pull_policy,
+                "command": ["python", "-m", "studies.cli"],
+                "args": arguments,
+                "env": [{"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}],
+                "ports": [{"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"}],
+                "resources": {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "512Mi"}},
+                "securityContext": container_security(),
+                "volumeMounts": [
+                    {"name": "settings", "mountPath": "/etc/ipa", "readOnly": True},
+                    {"name": "tmp", "mountPath": "/tmp"},
+                    {"name": "state", "mountPath": "/var/lib/ipa"},
+                ],
+            }
+        ],
+        "volumes": [
+            {
+                "name": "settings",
+                "projected": {
+                    "sources": [
+                        {"configMap": {"name": name}},
+                        {
+                            "configMap": {
+                                "name": deployed.instance,
+                                "items": [{"key": "pipeline.yaml", "path": "pipeline.yaml"}],
+                            }
+                        },
+                    ]
+                },
+            },
+            {"name": "tmp", "emptyDir": {}},
+            {"name": "state", "emptyDir": {}},
+        ],
+    }
+
+
+def service_monitor(deployed: Deployed) -> Manifest:
+    """For the Prometheus operator: where the gateway's metrics are."""
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "ServiceMonitor",
+        "metadata": deployed.meta(deployed.instance, GATEWAY),
+        "spec": {
+            "selector": {"matchLabels": names.selector(deployed.instance, GATEWAY)},
+            "endpoints": [{"port": "control", "path": "/metrics", "interval": "1s"}],
+        },
+    }
+
+
+def scenario_text(scenario: Mapping[str, Any]) -> str:
+    """A scenario's file for the controller's pod, where the pipeline's file lies beside it. JSON is YAML."""
+    return json.dumps({**scenario, "pipeline": PIPELINE_PATH}, indent=1) + "\n"
+
+
+def as_yaml(objects: Sequence[Manifest]) -> str:
+    """The objects as a YAML stream; a Role's rules with a comment each on what for."""
+    return "---\n".join(map(_as_yaml, objects))
+
+
+def kustomize_base(objects: Sequence[Manifest]) -> dict[str, str]:
+    """The files of a kustomize base, by name: one an object, and the one that lists them."""
+    files = {f"{each['kind'].lower()}-{each['metadata']['name']}.yaml": _as_yaml(each) for each in objects}
+    listed = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": list(files)}
+    return {**files, "kustomization.yaml": _as_yaml(listed)}
+
+
+def _as_yaml(given: Manifest) -> str:
+    import yaml
+
+    if given["kind"] == "Role" and given["metadata"]["labels"][names.COMPONENT] == CONTROLLER:
+        return _commented(given, next(each for each in (RULES, READ_ONLY_RULES) if len(each) == len(given["rules"])))
+    return str(yaml.safe_dump(given, sort_keys=False, default_flow_style=False, width=120))
+
+
+def _commented(given: Manifest, rules: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    import yaml
+
+    head = yaml.safe_dump({key: value for key, value in given.items() if key != "rules"}, sort_keys=False)
+    parts = [
+        f"# {why}\n{yaml.safe_dump([rule], sort_keys=False, default_flow_style=None, width=120)}"
+        for (why, _), rule in zip(rules, given["rules"], strict=True)
+    ]
+    return f"{head}rules:\n{''.join(parts)}"

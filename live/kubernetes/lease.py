@@ -1,0 +1,113 @@
+"""One writer: a Lease that the controller holds, and that another takes over once it is no longer renewed.
+
+Whether a holder is alive is judged by this machine's clock alone: its record must have stayed the same for the whole
+duration as seen from here, so that clocks that differ do no harm.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from live.kubernetes.api import Api, ApiError, path_of
+from live.kubernetes.settings import Deployed
+
+DURATION_S = 10.0
+RETRY_S = 2.0
+"""Between renewals, and between attempts to take over: so a dead holder is succeeded within 12 s."""
+
+
+class Lease:
+    """The Lease of a deployed pipeline. `acquire` also renews; call it every `retry_s`."""
+
+    def __init__(
+        self,
+        api: Api,
+        deployed: Deployed,
+        identity: str = "",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._api = api
+        self._deployed = deployed
+        self._clock = clock
+        self.identity = identity or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.holder = ""
+        self.retry_s = RETRY_S
+        self._seen: tuple[str, str] = ("", "")  # holder and renewal, and since when they are the same
+        self._seen_at_s = 0.0
+        self._renewed_at_s: float | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it is surely ours: a holder stops writing before another may start."""
+        return self._renewed_at_s is not None and self._clock() - self._renewed_at_s < DURATION_S - RETRY_S
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether another holds what was ours."""
+        return self._renewed_at_s is not None and self.holder not in ("", self.identity)
+
+    def acquire(self) -> bool:
+        """Take or renew it, if it is free, ours or out of date; whether it is ours now. Never raises ApiError."""
+        try:
+            return self._acquire()
+        except ApiError:  # not there to be read or written: it stays as long as it lasts
+            return self.is_held
+
+    def release(self) -> None:
+        """Let the next controller have it at once."""
+        try:
+            found = self._api.get("Lease", self._deployed.namespace, self._deployed.instance)
+            if found is not None and found["spec"].get("holderIdentity") == self.identity:
+                self._write({**found, "spec": {**found["spec"], "holderIdentity": ""}})
+        except ApiError:
+            return  # it runs out by itself
+
+    def _acquire(self) -> bool:
+        asked_at_s = self._clock()
+        found = self._api.get("Lease", self._deployed.namespace, self._deployed.instance)
+        spec = {} if found is None else found["spec"]
+        self.holder = spec.get("holderIdentity") or ""
+        seen = (self.holder, spec.get("renewTime") or "")
+        if seen != self._seen:
+            self._seen, self._seen_at_s = seen, asked_at_s
+        is_free = self.holder in ("", self.identity)
+        if not is_free and asked_at_s - self._seen_at_s < DURATION_S:
+            return False
+        try:
+            self._write(self._ours(found))
+        except ApiError as error:
+            if error.status == 409:  # another was quicker
+                return False
+            raise
+        self.holder, self._renewed_at_s = self.identity, asked_at_s
+        return True
+
+    def _ours(self, found: dict[str, Any] | None) -> dict[str, Any]:
+        before = {} if found is None else found["spec"]
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        is_new = before.get("holderIdentity") != self.identity
+        spec = {
+            "holderIdentity": self.identity,
+            "leaseDurationSeconds": int(DURATION_S),
+            "acquireTime": now if is_new else before.get("acquireTime", now),
+            "renewTime": now,
+            "leaseTransitions": int(before.get("leaseTransitions") or 0) + (is_new and bool(before)),
+        }
+        if found is not None:
+            return {**found, "spec": spec}
+        meta = self._deployed.meta(self._deployed.instance, "controller")
+        return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec}
+
+    def _write(self, lease: dict[str, Any]) -> None:
+        """Create it, or replace what was read if nobody has changed it since."""
+        namespace = self._deployed.namespace
+        if "resourceVersion" in lease["metadata"]:
+            self._api.request("PUT", path_of("Lease", namespace, self._deployed.instance), lease)
+        else:
+            self._api.request("POST", path_of("Lease", namespace), lease)

@@ -1,0 +1,324 @@
+"""The objects of a deployed pipeline, as pure functions: settings and configuration in, plain data out.
+
+    ConfigMap            the pipeline's file; it owns all the rest, so that deleting it deletes everything
+    ServiceAccount, Role, RoleBinding   of the gateway's watch: it may see pods, and nothing else
+    gateway              one Deployment (the router, and beside it the watch of its replicas), a Service for clients and
+                         one for the control plane
+    per stage            one Deployment of model servers, and a PodDisruptionBudget where the server has them
+    NetworkPolicy        model servers hear the gateway alone and call nobody
+
+A stage's `replicas` is no field of these manifests: it is set by the scale subresource alone, so that nothing that
+applies a manifest ever takes it back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from hashlib import sha256
+from math import ceil
+from typing import Any
+
+from live.kubernetes import names, parts
+from live.kubernetes.names import GATEWAY, MODEL_SERVER
+from live.kubernetes.parts import PIPELINE_PATH, Manifest
+from live.kubernetes.settings import Deployed, Resources
+from policies import Configuration, StageConfiguration
+from profiles import Pipeline
+from sim.rules import default_max_surge
+
+LAYOUT = "layout.json"
+
+DATA_PORT, CONTROL_PORT, MODEL_PORT = 8080, 8081, 8080
+TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+DRAIN_S = 1
+"""How long a pod that is to end still answers as before, which is when the gateway learns of its end."""
+GRACE_S = 10
+"""Beyond the longest stay of a batch: after so long a pod that does not end is killed."""
+
+
+def root(deployed: Deployed) -> Manifest:
+    """The ConfigMap with the pipeline's file and its layout, which owns everything else."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": deployed.meta(deployed.instance, "pipeline"),
+        "data": {"pipeline.yaml": deployed.pipeline_file, LAYOUT: deployed.layout.as_text()},
+    }
+
+
+def owner_of(root: Mapping[str, Any]) -> Manifest:
+    """The reference to the ConfigMap as the server has it (it needs its uid)."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "name": root["metadata"]["name"],
+        "uid": root["metadata"]["uid"],
+        "blockOwnerDeletion": False,
+    }
+
+
+def everything(
+    deployed: Deployed, configuration: Configuration, owner: Manifest | None = None, apis: frozenset[str] = frozenset()
+) -> list[Manifest]:
+    """All objects but the root, in the order in which they are applied; `apis`: the groups the server has."""
+    stages = [stage_deployment(deployed, stage, configuration[stage], owner) for stage in deployed.stages]
+    budgets = [disruption_budget(deployed, stage, owner) for stage in deployed.stages]
+    return [
+        *gateway_access(deployed, owner),
+        client_service(deployed, owner),
+        control_service(deployed, owner),
+        *([network_policy(deployed, owner)] if "networking.k8s.io/v1" in apis else []),
+        *(budgets if "policy/v1" in apis else []),
+        *stages,
+        gateway_deployment(deployed, owner),
+    ]
+
+
+# ---- the gateway ----
+
+
+def gateway_deployment(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
+    """The router and its queues, and beside it the watch that tells it of its replicas."""
+    bound_s = 10 * deployed.plane.pipeline.sla_s
+    pod = parts.pod(
+        deployed,
+        [_router(deployed), _watch(deployed)],
+        grace_s=ceil(bound_s) + GRACE_S,
+        volumes=[_token_volume()],
+    )
+    pod["serviceAccountName"] = deployed.gateway_name
+    return parts.deployment(
+        deployed,
+        deployed.meta(deployed.gateway_name, GATEWAY, owner),
+        names.selector(deployed.instance, GATEWAY),
+        deployed.labels(GATEWAY),
+        pod,
+        # Another gateway takes new requests before this one, which ends what it has, goes.
+        {"maxSurge": 1, "maxUnavailable": 0},
+        deadline_s=ceil(deployed.layout.ready_within_s),
+    )
+
+
+def _router(deployed: Deployed) -> Manifest:
+    plane = deployed.plane
+    arguments = ["--pipeline", PIPELINE_PATH, "--host", "0.0.0.0", "--port", str(DATA_PORT)]
+    arguments += ["--control-host", "0.0.0.0", "--control-port", str(CONTROL_PORT)]
+    arguments += ["--sla", repr(plane.pipeline.sla_s), "--drop", plane.drop, "--log-level", "warning"]
+    arguments += ["--replica-timeout", repr(_answers_within_s(plane.pipeline))]
+    for stage, limit_s in zip(plane.pipeline.stages, plane.pipeline.drop_limits_s, strict=True):
+        arguments += ["--drop-limit", f"{stage.name}={limit_s!r}"]
+    return parts.container(
+        deployed,
+        "gateway",
+        "live.serving.gateway",
+        arguments,
+        resources=Resources(deployed.layout.gateway_cpu, None, deployed.layout.gateway_memory).as_manifest(),
+        ports={"http": DATA_PORT, "control": CONTROL_PORT},
+        probed_port=DATA_PORT,
+    )
+
+
+def _answers_within_s(pipeline: Pipeline) -> float:
+    """How long a batch may be out before its replica counts as lost: a node that dies says nothing."""
+    slowest_s = max(
+        variant.p99_s(variant.max_batch(cores), cores)
+        for stage in pipeline.stages
+        for variant in stage.variants
+        for cores in variant.cores
+    )
+    return round(min(2.0 + 5.0 * slowest_s, 10.0 * pipeline.sla_s), 3)
+
+
+def _watch(deployed: Deployed) -> Manifest:
+    arguments = ["--namespace", deployed.namespace, "--instance", deployed.instance]
+    arguments += [part for stage in deployed.stages for part in ("--stage", stage)]
+    arguments += ["--gateway", f"http://127.0.0.1:{CONTROL_PORT}"]
+    container = parts.container(
+        deployed,
+        "endpoints",
+        "live.kubernetes.endpoints",
+        arguments,
+        resources={"requests": {"cpu": "10m", "memory": "128Mi"}, "limits": {"memory": "128Mi"}},
+    )
+    container["volumeMounts"] += [{"name": "token", "mountPath": TOKEN_PATH, "readOnly": True}]
+    return container
+
+
+def _token_volume() -> Manifest:
+    """A token for the one container that needs it; a pod's automatic one would be in all of them."""
+    return {
+        "name": "token",
+        "projected": {
+            "defaultMode": 0o444,
+            "sources": [
+                {"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}},
+                {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+            ],
+        },
+    }
+
+
+def gateway_access(deployed: Deployed, owner: Manifest | None = None) -> list[Manifest]:
+    """What the gateway's watch may do: see the namespace's pods."""
+    meta = deployed.meta(deployed.gateway_name, GATEWAY, owner)
+    group = "rbac.authorization.k8s.io"
+    return [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta, "automountServiceAccountToken": False},
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "Role",
+            "metadata": meta,
+            "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}],
+        },
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": meta,
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": deployed.gateway_name},
+            "subjects": [{"kind": "ServiceAccount", "name": deployed.gateway_name, "namespace": deployed.namespace}],
+        },
+    ]
+
+
+def client_service(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
+    """Where clients find the pipeline, as one model of the Open Inference Protocol."""
+    return _service(deployed, deployed.instance, {"http": DATA_PORT}, owner, deployed.layout.service_type)
+
+
+def control_service(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
+    """Where the controller and Prometheus find the gateway; never outside the cluster."""
+    return _service(deployed, deployed.control_name, {"control": CONTROL_PORT}, owner)
+
+
+def _service(
+    deployed: Deployed, name: str, ports: Mapping[str, int], owner: Manifest | None, kind: str = "ClusterIP"
+) -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": deployed.meta(name, GATEWAY, owner),
+        "spec": {
+            "type": kind,
+            "selector": names.selector(deployed.instance, GATEWAY),
+            "ports": [{"name": key, "port": port, "targetPort": key, "protocol": "TCP"} for key, port in ports.items()],
+        },
+    }
+
+
+# ---- a stage ----
+
+
+def stage_deployment(
+    deployed: Deployed,
+    stage: str,
+    wanted: StageConfiguration,
+    owner: Manifest | None = None,
+    notes: Mapping[str, str] | None = None,
+    growing_by: int = 0,
+) -> Manifest:
+    """The model servers of a stage. `notes`: further annotations, by which a controller remembers.
+
+    `growing_by`: how many replicas the stage is short of at the moment; a rollout may surge by as many more, as the
+    model's surge counts from the replicas that are wanted.
+    """
+    plane = deployed.plane
+    variant = plane.pipeline.stage(stage).variant(wanted.variant)
+    slowest_s = max(variant.p99_s(batch, wanted.cores) for batch in variant.batches(wanted.cores))
+    marks = {"stage": stage, "variant": wanted.variant, "cores": str(wanted.cores)}
+    deployment = parts.deployment(
+        deployed,
+        deployed.meta(deployed.stage_name(stage), MODEL_SERVER, owner, stage=stage),
+        names.selector(deployed.instance, MODEL_SERVER, stage=stage),
+        deployed.labels(MODEL_SERVER, **marks),
+        parts.pod(
+            deployed,
+            [_model_server(deployed, stage, wanted)],
+            grace_s=DRAIN_S + ceil(2 * slowest_s + plane.stop_s) + GRACE_S,
+        ),
+        {
+            "maxSurge": growing_by
+            + (default_max_surge(wanted.replicas) if plane.max_surge is None else plane.max_surge),
+            "maxUnavailable": plane.max_unavailable,
+        },
+        deadline_s=ceil(variant.start_up_s + deployed.layout.ready_within_s),
+    )
+    deployment["metadata"]["annotations"] = {names.WANTED: as_text(wanted), **(notes or {})}
+    template = deployment["spec"]["template"]
+    template["metadata"]["annotations"] |= {names.VARIANT: wanted.variant, names.TEMPLATE: _digest(template["spec"])}
+    return deployment
+
+
+def _digest(given: Manifest) -> str:
+    return sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _model_server(deployed: Deployed, stage: str, wanted: StageConfiguration) -> Manifest:
+    plane = deployed.plane
+    start_up_s = plane.pipeline.stage(stage).variant(wanted.variant).start_up_s
+    container = parts.container(
+        deployed,
+        "model-server",
+        "live.serving.server",
+        [
+            *("--host", "0.0.0.0", "--port", str(MODEL_PORT), "--model", wanted.variant, "--backend", "emulated"),
+            *("--pipeline", PIPELINE_PATH, "--stage", stage, "--variant", wanted.variant),
+            *("--cores", str(wanted.cores), "--seed", str(plane.seed), "--stop", repr(plane.stop_s)),
+            *("--start-up", repr(start_up_s), "--log-level", "warning"),
+        ],
+        resources=deployed.replica_resources(wanted.cores).as_manifest(),
+        ports={"http": MODEL_PORT},
+        probed_port=MODEL_PORT,
+        threads=wanted.cores,
+        # The server answers that it lives long before the model is ready; a start-up probe gives both their time.
+        starts_within_s=ceil(start_up_s + deployed.layout.ready_within_s),
+    )
+    container["lifecycle"] = {"preStop": {"exec": {"command": ["sleep", str(DRAIN_S)]}}}
+    return container
+
+
+def disruption_budget(deployed: Deployed, stage: str, owner: Manifest | None = None) -> Manifest:
+    """Evictions take one replica of a stage at a time."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": deployed.meta(deployed.stage_name(stage), MODEL_SERVER, owner, stage=stage),
+        "spec": {
+            "maxUnavailable": max(1, deployed.plane.max_unavailable),
+            "selector": {"matchLabels": names.selector(deployed.instance, MODEL_SERVER, stage=stage)},
+        },
+    }
+
+
+def network_policy(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
+    """Model servers are called by the gateway and call nobody. The node's own probes always pass."""
+    from_gateway = {"podSelector": {"matchLabels": names.selector(deployed.instance, GATEWAY)}}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": deployed.meta(names.name(deployed.instance, "replicas"), MODEL_SERVER, owner),
+        "spec": {
+            "podSelector": {"matchLabels": names.selector(deployed.instance, MODEL_SERVER)},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [{"from": [from_gateway], "ports": [{"protocol": "TCP", "port": MODEL_PORT}]}],
+            "egress": [],
+        },
+    }
+
+
+# ---- annotations ----
+
+
+def as_text(wanted: StageConfiguration) -> str:
+    """A stage's configuration as an annotation."""
+    return json.dumps(asdict(wanted), separators=(",", ":"), sort_keys=True)
+
+
+def from_text(text: str) -> StageConfiguration:
+    """What `as_text` made. ValueError for anything else."""
+    try:
+        return StageConfiguration(**json.loads(text))
+    except TypeError as error:
+        raise ValueError(str(error)) from None

@@ -1,0 +1,86 @@
+"""How the objects of a deployed pipeline are named, and the labels and annotations by which they are found again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from hashlib import sha256
+
+PART_OF = "ipa-pipelines"
+"""What `app.kubernetes.io/part-of` and `managed-by` say of all our objects; `down` touches nothing without it."""
+FIELD_MANAGER = "ipa-pipelines"
+
+NAME = "app.kubernetes.io/name"
+INSTANCE = "app.kubernetes.io/instance"
+COMPONENT = "app.kubernetes.io/component"
+PIPELINE, STAGE, VARIANT, CORES = "ipa/pipeline", "ipa/stage", "ipa/variant", "ipa/cores"
+
+GATEWAY, MODEL_SERVER, CONTROLLER = "gateway", "model-server", "controller"
+"""The components."""
+
+WANTED = "ipa/wanted"
+"""On a stage's Deployment: the configuration that it is asked to be, as JSON."""
+SOUND = "ipa/sound"
+"""On a stage's Deployment: the latest configuration that has been rolled out whole, to which a failed one goes back."""
+FAILED = "ipa/failed"
+"""On a stage's Deployment: which variants never became ready, and when that was found, as JSON."""
+TEMPLATE = "ipa/template"
+"""On pod templates: a digest of the pod's specification, by which a pod is known to be of the present one."""
+CONTENT = "ipa/content"
+"""On pod templates: a digest of what they mount, so that another pipeline file makes other pods."""
+HOLD = "ipa/hold"
+"""The kill switch, on the pipeline's ConfigMap: with the value "true" the controller changes nothing."""
+
+LONGEST_LABEL = 63
+_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+
+
+def label(text: str) -> str:
+    """The text as a label's value: itself where it can be one, else shortened, with a digest that keeps it apart."""
+    if len(text) <= LONGEST_LABEL and _LABEL.fullmatch(text):
+        return text
+    return _with_digest(re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._"), text, LONGEST_LABEL)
+
+
+def name(*parts: str) -> str:
+    """An object's name (a DNS label): the parts joined where they can be, else with a digest that keeps it apart."""
+    text = "-".join(parts)
+    plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    if plain == text and len(plain) <= LONGEST_LABEL - 10:
+        return plain
+    return _with_digest(plain, "\0".join(parts), LONGEST_LABEL - 10)
+
+
+def labels(instance: str, pipeline: str, component: str, **more: str) -> dict[str, str]:
+    """The labels of an object; `more`: stage, variant, cores."""
+    named = {f"ipa/{key}": label(value) for key, value in more.items()}
+    return {**selector(instance, component), PIPELINE: label(pipeline), **_ours(), **named}
+
+
+def selector(instance: str, component: str, **more: str) -> dict[str, str]:
+    """The labels that select a component's pods; they never change."""
+    return {
+        NAME: f"ipa-{component}",
+        INSTANCE: instance,
+        COMPONENT: component,
+        **{f"ipa/{key}": label(value) for key, value in more.items()},
+    }
+
+
+def of_instance(instance: str) -> str:
+    """The label selector, as a query, of everything that belongs to an instance."""
+    return as_query({"app.kubernetes.io/part-of": PART_OF, INSTANCE: instance})
+
+
+def as_query(wanted: Mapping[str, str]) -> str:
+    """A label selector as the API's query parameter."""
+    return ",".join(f"{key}={value}" for key, value in wanted.items())
+
+
+def _ours() -> dict[str, str]:
+    return {"app.kubernetes.io/part-of": PART_OF, "app.kubernetes.io/managed-by": PART_OF}
+
+
+def _with_digest(plain: str, text: str, longest: int) -> str:
+    digest = sha256(text.encode()).hexdigest()[:8]
+    return f"{plain[: longest - 9].strip('-._')}-{digest}".lstrip("-")

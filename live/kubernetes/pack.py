@@ -1,0 +1,169 @@
+"""The image's root file system without Docker: `python -m live.kubernetes.pack OUT.tar`.
+
+What this Python runs on goes into the archive: interpreter and standard library, the distributions that live mode
+depends on as they are installed here, the shared libraries that all of them need, and `sleep` for preStop hooks. The
+Dockerfile beside this file describes the same image for those who have Docker. Works on Linux with glibc.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+from collections.abc import Iterable, Iterator
+from importlib import metadata, util
+from pathlib import Path, PurePosixPath
+
+from live.errors import LiveError
+
+DISTRIBUTION = "ipa-pipelines"
+EXTRAS = ("live", "kubernetes")
+PACKAGES = ("profiles", "traces", "policies", "sim", "live", "studies")
+
+USER = 65532
+PREFIX = PurePosixPath("usr/local")
+LEFT_OUT = {"test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "site-packages"}
+"""Folders of the standard library that no server needs."""
+
+PASSWD = f"root:x:0:0:root:/:/sbin/nologin\nipa:x:{USER}:{USER}:ipa:/tmp:/sbin/nologin\n"
+COMMAND = f"#!/{PREFIX}/bin/python3\nfrom studies.cli import main\n\nmain()\n"
+
+
+def pack(out: Path) -> int:
+    """Write the root file system to `out`; its size [bytes]. Raises LiveError for what is not installed here."""
+    files = dict(_files())
+    libraries = _libraries(files.values())
+    with tarfile.open(out, "w") as archive:
+        for place, source in sorted({**libraries, **files}.items()):
+            archive.add(source, arcname=str(place), recursive=False, filter=_owned_by_root)
+        for name, text, mode in (("etc/passwd", PASSWD, 0o644), (str(PREFIX / "bin/ipa"), COMMAND, 0o755)):
+            _add_text(archive, name, text, mode)
+        for link, target in (("python", "python3"), ("python3", f"python{_version()}")):
+            _add_link(archive, str(PREFIX / "bin" / link), target)
+        _add_folder(archive, "tmp", 0o1777)
+    return out.stat().st_size
+
+
+def distributions(name: str = DISTRIBUTION, extras: Iterable[str] = EXTRAS) -> dict[str, metadata.Distribution]:
+    """The distribution and all that it requires, by name, as installed here. Raises LiveError for one that is not."""
+    found: dict[str, metadata.Distribution] = {}
+    waiting = [(name, tuple(extras))]
+    while waiting:
+        wanted, extras_of = waiting.pop()
+        key = re.sub(r"[-_.]+", "-", wanted).lower()
+        if key in found and not extras_of:
+            continue
+        try:
+            found[key] = metadata.distribution(wanted)
+        except metadata.PackageNotFoundError:
+            raise LiveError(f"{wanted} is not installed: pip install '{DISTRIBUTION}[{','.join(EXTRAS)}]'") from None
+        waiting += _requirements(found[key], extras_of)
+    return found
+
+
+def _requirements(distribution: metadata.Distribution, extras: Iterable[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    from packaging.requirements import Requirement
+
+    for text in distribution.requires or ():
+        requirement = Requirement(text)
+        environments = [{"extra": extra} for extra in ("", *extras)]
+        if requirement.marker is None or any(requirement.marker.evaluate(each) for each in environments):
+            yield requirement.name, tuple(requirement.extras)
+
+
+def _version() -> str:
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def _files() -> Iterator[tuple[PurePosixPath, Path]]:
+    """Where each file goes in the image, and where it is here."""
+    yield PREFIX / "bin" / f"python{_version()}", Path(sys.executable).resolve()
+    library = PREFIX / "lib" / f"python{_version()}"
+    stdlib = Path(sysconfig.get_path("stdlib"))
+    for path in _walk(stdlib):
+        yield library / path.relative_to(stdlib), path
+    site = library / "site-packages"
+    for distribution in distributions().values():
+        for entry in distribution.files or ():
+            path = Path(str(distribution.locate_file(entry))).resolve()
+            if not {"..", "tests"} & set(entry.parts) and path.is_file() and path.suffix != ".pth":
+                yield site / entry, path
+    for package in PACKAGES:
+        spec = util.find_spec(package)
+        assert spec is not None
+        folder = Path(next(iter(spec.submodule_search_locations or ())))
+        for path in _walk(folder):
+            yield site / package / path.relative_to(folder), path
+    sleep = shutil.which("sleep")
+    if sleep is None:
+        raise LiveError("there is no program `sleep` here, which preStop hooks need")
+    yield PurePosixPath("bin/sleep"), Path(sleep).resolve()
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in LEFT_OUT and not name.startswith("config-"))
+        yield from (Path(root) / name for name in sorted(names))
+
+
+def _libraries(paths: Iterable[Path]) -> dict[PurePosixPath, Path]:
+    """The shared libraries that programs and extension modules need beyond each other, with the loader."""
+    binaries = [path for path in paths if ".so" in path.suffixes or path.parent.name == "bin"]
+    said = "".join(
+        subprocess.run(["ldd", *map(str, part)], capture_output=True, text=True, check=False).stdout
+        for part in (binaries[start : start + 200] for start in range(0, len(binaries), 200))
+    )
+    named = {name: Path(path) for name, path in re.findall(r"^\s*(\S+) => (/\S+) \(", said, re.MULTILINE)}
+    if "libc.so.6" not in named:
+        raise LiveError("the image is packed on Linux with glibc alone")
+    system = PurePosixPath(str(named["libc.so.6"].parent)).relative_to("/")
+    own = {path.name for path in binaries}
+    libraries = {system / name: path.resolve() for name, path in named.items() if name not in own}
+    loaders = {Path(path) for path in re.findall(r"^\s*(/\S*ld-linux\S*) \(", said, re.MULTILINE)}
+    return libraries | {PurePosixPath(str(loader)).relative_to("/"): loader.resolve() for loader in loaders}
+
+
+def _owned_by_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = ""
+    entry.mode |= 0o444
+    return entry
+
+
+def _add_text(archive: tarfile.TarFile, name: str, text: str, mode: int) -> None:
+    import io
+
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = len(text.encode()), mode
+    archive.addfile(entry, io.BytesIO(text.encode()))
+
+
+def _add_link(archive: tarfile.TarFile, name: str, target: str) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.linkname = tarfile.SYMTYPE, target
+    archive.addfile(entry)
+
+
+def _add_folder(archive: tarfile.TarFile, name: str, mode: int) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.mode = tarfile.DIRTYPE, mode
+    archive.addfile(entry)
+
+
+def main() -> None:
+    """Pack to the path given."""
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m live.kubernetes.pack OUT.tar")
+    try:
+        size = pack(Path(sys.argv[1]))
+    except (LiveError, OSError) as error:
+        sys.exit(f"Error: {error}")
+    print(f"{sys.argv[1]}: {size / 1e6:.0f} MB", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

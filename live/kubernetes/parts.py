@@ -1,0 +1,136 @@
+"""What Deployments, pods and containers have in common: hardened, probed, with threads that follow the cores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from live.kubernetes import names
+from live.kubernetes.settings import Deployed
+
+Manifest = dict[str, Any]
+
+PIPELINE_PATH = "/etc/ipa/pipeline.yaml"
+USER = 65532
+PROBED_EVERY_S = 1
+
+
+def deployment(
+    deployed: Deployed,
+    meta: Manifest,
+    selector: Mapping[str, str],
+    pod_labels: Mapping[str, str],
+    pod: Manifest,
+    rolling: Manifest,
+    deadline_s: int,
+) -> Manifest:
+    """A Deployment whose rollout counts as failed after `deadline_s`; how many replicas is not said."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": meta,
+        "spec": {
+            "selector": {"matchLabels": dict(selector)},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": rolling},
+            "progressDeadlineSeconds": deadline_s,
+            "revisionHistoryLimit": 1,
+            "template": {
+                "metadata": {"labels": dict(pod_labels), "annotations": {names.CONTENT: deployed.content}},
+                "spec": pod,
+            },
+        },
+    }
+
+
+def pod(
+    deployed: Deployed, containers: list[Manifest], grace_s: int, volumes: list[Manifest] | None = None
+) -> Manifest:
+    """A pod without a token, with the pipeline's file and a small /tmp; killed `grace_s` after it was asked to end."""
+    return {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": grace_s,
+        "securityContext": pod_security(),
+        "containers": containers,
+        "volumes": [
+            {
+                "name": "pipeline",
+                "configMap": {"name": deployed.instance, "items": [{"key": "pipeline.yaml", "path": "pipeline.yaml"}]},
+            },
+            {"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}},
+            *(volumes or []),
+        ],
+    }
+
+
+def container(
+    deployed: Deployed,
+    name: str,
+    module: str,
+    arguments: list[str],
+    *,
+    resources: Mapping[str, Any],
+    ports: Mapping[str, int] | None = None,
+    probed_port: int | None = None,
+    threads: int = 1,
+    starts_within_s: int = 60,
+) -> Manifest:
+    """A container that runs a module of ours; numerical libraries have `threads` threads."""
+    made: Manifest = {
+        "name": name,
+        "image": deployed.layout.image,
+        "imagePullPolicy": deployed.layout.pull_policy,
+        "command": ["python", "-m", module],
+        "args": arguments,
+        "env": [
+            *({"name": key, "value": str(threads)} for key in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")),
+            {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"},
+        ],
+        "resources": dict(resources),
+        "securityContext": container_security(),
+        "volumeMounts": [
+            {"name": "pipeline", "mountPath": PIPELINE_PATH.rpartition("/")[0], "readOnly": True},
+            {"name": "tmp", "mountPath": "/tmp"},
+        ],
+    }
+    if ports:
+        made["ports"] = [{"name": key, "containerPort": port, "protocol": "TCP"} for key, port in ports.items()]
+    if probed_port is not None:
+        made |= _probes(probed_port, starts_within_s)
+    return made
+
+
+def pod_security() -> Manifest:
+    """No root."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": USER,
+        "runAsGroup": USER,
+        "fsGroup": USER,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def container_security() -> Manifest:
+    """Nothing to write to, and nothing to rise by."""
+    return {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def _probes(port: int, starts_within_s: int) -> Manifest:
+    def probe(path: str, failures: int, every_s: int = PROBED_EVERY_S) -> Manifest:
+        return {
+            "httpGet": {"path": path, "port": port},
+            "periodSeconds": every_s,
+            "timeoutSeconds": 5,
+            "failureThreshold": failures,
+        }
+
+    return {
+        "startupProbe": probe("/v2/health/live", max(1, starts_within_s // PROBED_EVERY_S)),
+        "readinessProbe": probe("/v2/health/ready", 3),
+        "livenessProbe": probe("/v2/health/live", 6, every_s=10),
+    }

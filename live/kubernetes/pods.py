@@ -1,0 +1,141 @@
+"""What a pod of a model server says of its replica."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from live.kubernetes import names
+from live.kubernetes.manifests import MODEL_PORT
+
+FAILING = (
+    "CrashLoopBackOff",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "ErrImageNeverPull",
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "RunContainerError",
+)
+"""Why a container may wait that will not start by waiting alone."""
+
+_DIGEST_BITS = 22
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """One replica; moments are seconds of the wall clock (Unix time), None where they have not come.
+
+    `uid` is the pod's, unique for all time; `template` the digest of what it was made from; `ended_s` when the last
+    container of a pod that is to go had ended, to half a second; `waiting` why its container does not start, empty
+    where it does; `is_unschedulable`: no node has room for it.
+    """
+
+    uid: str
+    name: str
+    stage: str
+    variant: str
+    cores: int
+    template: str = ""
+    address: str | None = None
+    created_s: float = 0.0
+    ready_s: float | None = None
+    removed_s: float | None = None
+    ended_s: float | None = None
+    waiting: str = ""
+    restarts: int = 0
+    is_scheduled: bool = True
+    is_unschedulable: bool = False
+    is_over: bool = False
+
+    @property
+    def is_serving(self) -> bool:
+        """Ready, and to stay."""
+        return self.ready_s is not None and self.removed_s is None and not self.is_over and self.address is not None
+
+    @property
+    def number(self) -> int:
+        """The replica's number: whoever sees the pod finds the same; it grows with the second of creation.
+
+        A double holds it exactly (53 bits), as it goes through JSON and tables.
+        """
+        digest = int.from_bytes(sha256(self.uid.encode()).digest()[:4], "big") >> (32 - _DIGEST_BITS)
+        return (int(self.created_s) << _DIGEST_BITS) | digest
+
+
+def read(given: Mapping[str, Any]) -> Pod:
+    """A pod as the API server gives it."""
+    meta, status = given["metadata"], given.get("status") or {}
+    conditions = {each["type"]: each for each in status.get("conditions") or ()}
+    ready, scheduled = conditions.get("Ready", {}), conditions.get("PodScheduled", {})
+    containers = status.get("containerStatuses") or ()
+    labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
+    return Pod(
+        uid=meta["uid"],
+        name=meta["name"],
+        stage=labels.get(names.STAGE, ""),
+        variant=annotations.get(names.VARIANT, labels.get(names.VARIANT, "")),
+        cores=int(labels.get(names.CORES, 1)),
+        template=annotations.get(names.TEMPLATE, ""),
+        address=status.get("podIP") or None,
+        created_s=seconds(meta["creationTimestamp"]),
+        ready_s=seconds(ready["lastTransitionTime"]) if ready.get("status") == "True" else None,
+        removed_s=_removed_s(meta),
+        ended_s=_ended_s(containers),
+        waiting=next((why for each in containers if (why := _waiting(each))), ""),
+        restarts=sum(each.get("restartCount", 0) for each in containers),
+        is_scheduled=scheduled.get("status") == "True",
+        is_unschedulable=scheduled.get("reason") == "Unschedulable",
+        is_over=status.get("phase") in ("Failed", "Succeeded"),
+    )
+
+
+def listing(pods: Iterable[Pod], stages: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+    """The gateway's list of replicas: every stage, its serving pods in order of their numbers.
+
+    Of pods whose numbers are equal (some 1 in 10,000 lists of 50 made within one second) the later ones count up.
+    """
+    listed: dict[str, list[dict[str, Any]]] = {stage: [] for stage in stages}
+    taken: set[tuple[str, int]] = set()
+    for pod in sorted(pods, key=lambda pod: (pod.number, pod.uid)):
+        if not pod.is_serving or pod.stage not in listed:
+            continue
+        number = pod.number
+        while (pod.stage, number) in taken:
+            number += 1
+        taken.add((pod.stage, number))
+        listed[pod.stage].append(
+            {
+                "number": number,
+                "url": f"http://{pod.address}:{MODEL_PORT}",
+                "variant": pod.variant,
+                "cores": pod.cores,
+                "state": "ready",
+            }
+        )
+    return listed
+
+
+def seconds(timestamp: str) -> float:
+    """Unix time of a timestamp of the API (RFC 3339)."""
+    return datetime.fromisoformat(timestamp.replace("Z", "+00:00")).timestamp()
+
+
+def _removed_s(meta: Mapping[str, Any]) -> float | None:
+    """When its deletion was asked for: the timestamp is when the grace period ends."""
+    at = meta.get("deletionTimestamp")
+    return None if at is None else seconds(at) - float(meta.get("deletionGracePeriodSeconds") or 0)
+
+
+def _ended_s(containers: Sequence[Mapping[str, Any]]) -> float | None:
+    """When all containers had ended: the middle of the second that the API's timestamp names."""
+    ends = [((each.get("state") or {}).get("terminated") or {}).get("finishedAt") for each in containers]
+    return max(map(seconds, filter(None, ends))) + 0.5 if ends and all(ends) else None
+
+
+def _waiting(container: Mapping[str, Any]) -> str:
+    return str(((container.get("state") or {}).get("waiting") or {}).get("reason", ""))

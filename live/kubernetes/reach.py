@@ -1,0 +1,61 @@
+"""Where clients outside the cluster reach a deployed pipeline, and from when on."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import urllib.request
+
+from live.errors import LiveError, RunError
+from live.kubernetes.api import Api, ApiError
+from live.kubernetes.settings import Deployed
+
+REACHED_WITHIN_S = 30.0
+"""How long it may take until clients reach the gateway: the network learns of a Service some time after it is made."""
+ASKED_EVERY_S = 0.2
+
+
+async def until_reached(url: str, within_s: float = REACHED_WITHIN_S) -> None:
+    """Wait until the gateway answers from here, so that no request of the load is sent in vain. Raises RunError."""
+    until_s = time.monotonic() + within_s
+    while problem := await asyncio.to_thread(_unreached, url):
+        if time.monotonic() > until_s:
+            raise RunError(f"the gateway is not reached at {url} from here ({problem}): give --url, or see --service")
+        await asyncio.sleep(ASKED_EVERY_S)
+
+
+def _unreached(url: str) -> str:
+    try:
+        urllib.request.urlopen(f"{url.rstrip('/')}/v2/health/ready", timeout=2.0).close()
+    except OSError as error:
+        return str(error)
+    return ""
+
+
+def client_url(api: Api, deployed: Deployed) -> str:
+    """Where clients outside reach the pipeline: its Service's load balancer, or a node's port.
+
+    Raises LiveError for a Service that is not reachable from outside, or not there.
+    """
+    try:
+        service = api.get("Service", deployed.namespace, deployed.instance)
+        if service is None:
+            raise LiveError(f"no Service {deployed.instance} in namespace {deployed.namespace}: ipa live up")
+        port = service["spec"]["ports"][0]
+        ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
+        if ingress:
+            return f"http://{ingress[0].get('ip') or ingress[0]['hostname']}:{port['port']}"
+        if service["spec"]["type"] != "NodePort":
+            raise LiveError(
+                f"Service {deployed.instance} is of type {service['spec']['type']}, which is not reached from outside: "
+                f"give --url, or deploy with --service NodePort"
+            )
+        nodes = api.request("GET", "/api/v1/nodes")["items"]
+    except ApiError as error:
+        raise LiveError(f"where clients reach the pipeline cannot be read ({error}): give --url") from None
+    addresses = [each for node in nodes for each in node["status"]["addresses"]]
+    by_type = {each["type"]: each["address"] for each in reversed(addresses)}
+    address = by_type.get("ExternalIP") or by_type.get("InternalIP")
+    if address is None:
+        raise LiveError("no node has an address: give --url")
+    return f"http://{address}:{port['nodePort']}"

@@ -1,0 +1,214 @@
+"""What to do next, as a pure function of what is wanted and what there is.
+
+Level-triggered: every look starts from the whole state as the API server has it, however it came to be, and ends in the
+difference alone. A refused or stale write is never repeated as it was; the next look reads again and finds what is then
+to do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from live.kubernetes import names
+from live.kubernetes.manifests import as_text, from_text, stage_deployment
+from live.kubernetes.parts import Manifest
+from live.kubernetes.pods import FAILING, Pod
+from live.kubernetes.settings import Deployed
+from policies import StageConfiguration
+
+CRASHES_ALLOWED = 2
+"""A container that has crashed more often while its variant never became ready will not by another start."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageState:
+    """A stage's Deployment as the server has it, and the pods of the stage.
+
+    `wanted`, `sound` and `failed` are what its annotations say (None: nothing that could be read), `problem` a
+    sentence on why its rollout cannot go on, empty where it can; `is_out_of_room`: for want of quota or of nodes, which
+    is no fault of the variant.
+    """
+
+    given: Mapping[str, Any]
+    pods: Sequence[Pod] = ()
+    wanted: StageConfiguration | None = None
+    sound: StageConfiguration | None = None
+    failed: Mapping[str, float] = field(default_factory=dict)
+    problem: str = ""
+    is_out_of_room: bool = False
+
+    @property
+    def replicas(self) -> int:
+        return int(self.given["spec"].get("replicas", 1))
+
+    @property
+    def is_uniform(self) -> bool:
+        """All replicas are of the present template.
+
+        Counts alone say so before the controller of Deployments has even seen a change.
+        """
+        status = self.given.get("status") or {}
+        seen, asked = status.get("observedGeneration", 0), self.given["metadata"].get("generation", 1)
+        return bool(seen >= asked and status.get("updatedReplicas", 0) == status.get("replicas", 0))
+
+    @property
+    def is_complete(self) -> bool:
+        """All replicas are of the present template, and ready."""
+        status = self.given.get("status") or {}
+        counts = {status.get(key, 0) for key in ("updatedReplicas", "availableReplicas", "replicas")}
+        return self.is_uniform and counts == {self.replicas}
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Apply a manifest, server-side."""
+
+    manifest: Manifest = field(repr=False)
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Set the replicas, if the Deployment still is what was read."""
+
+    name: str
+    replicas: int
+    resource_version: str
+    why: str
+
+
+Action = Apply | Scale
+
+
+class ForeignOwnerError(Exception):
+    """Another field manager holds what we would have to change."""
+
+
+def read_stage(given: Mapping[str, Any], pods: Sequence[Pod]) -> StageState:
+    """What a Deployment and its pods say."""
+    annotations = given["metadata"].get("annotations") or {}
+    wanted, sound = (_configuration(annotations.get(key)) for key in (names.WANTED, names.SOUND))
+    problem, is_out_of_room = _problem(given, pods)
+    return StageState(given, pods, wanted, sound, _failed(annotations.get(names.FAILED)), problem, is_out_of_room)
+
+
+def difference(
+    deployed: Deployed,
+    stage: str,
+    wanted: StageConfiguration,
+    state: StageState | None,
+    owner: Manifest | None,
+    failed: Mapping[str, float] | None = None,
+) -> list[Action]:
+    """What makes a stage what it should be, in order: nothing where it is that already.
+
+    `failed`: the variants to remember as failed, with the moments; None: those that are remembered. Raises
+    ForeignOwnerError where another manager has set the replicas.
+
+    The template goes first, so that replicas which a decision adds are of its variant. More replicas are asked for once
+    no old one is left: a Deployment that is scaled in the middle of a rollout adds to the old ones in proportion, which
+    would start replicas of a variant that is on its way out. Until then the rollout may surge by as many.
+    """
+    if state is None:
+        return [Apply(stage_deployment(deployed, stage, wanted, owner), f"{stage} is not there")]
+    is_reached = state.is_complete and state.wanted == wanted and state.replicas == wanted.replicas
+    notes = _notes(wanted if is_reached else state.sound, state.failed if failed is None else failed)
+    short_of = max(wanted.replicas - state.replicas, 0)
+    manifest = stage_deployment(deployed, stage, wanted, owner, notes)
+    is_rolling = not state.is_uniform or bool(drift(manifest["spec"]["template"], state.given["spec"]["template"]))
+    if short_of and is_rolling:
+        manifest = stage_deployment(deployed, stage, wanted, owner, notes, growing_by=short_of)
+    changed = drift(manifest, {"apiVersion": "apps/v1", "kind": "Deployment", **state.given})
+    actions: list[Action] = [Apply(manifest, f"{stage}: {', '.join(changed[:3])}")] if changed else []
+    if state.replicas == wanted.replicas or (short_of and is_rolling):
+        return actions
+    name = deployed.stage_name(stage)
+    foreign = foreign_owner(state.given, ("spec", "replicas"))
+    if foreign:
+        raise ForeignOwnerError(
+            f"{name}: its replicas are set by {foreign!r} ({state.replicas}; wanted: {wanted.replicas}); "
+            f"remove what scales it, or delete the Deployment, which is then made anew"
+        )
+    version = "" if changed else state.given["metadata"]["resourceVersion"]
+    return [*actions, Scale(name, wanted.replicas, version, f"{stage}: {state.replicas} -> {wanted.replicas} replicas")]
+
+
+def _notes(sound: StageConfiguration | None, failed: Mapping[str, float]) -> dict[str, str]:
+    notes = {} if sound is None else {names.SOUND: as_text(sound)}
+    return notes | ({names.FAILED: json.dumps(dict(sorted(failed.items())))} if failed else {})
+
+
+def drift(ours: Any, theirs: Any, path: str = "") -> list[str]:
+    """Where an object differs from a manifest: the paths of all that the manifest says and the object does not.
+
+    What the object has beyond the manifest (the server's defaults, other managers' fields) is no difference.
+    """
+    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+        return [
+            found
+            for key, value in ours.items()
+            for found in drift(value, theirs.get(key), f"{path}.{key}" if path else str(key))
+        ]
+    if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+        return [
+            found
+            for position, (one, other) in enumerate(zip(ours, theirs, strict=True))
+            for found in drift(one, other, f"{path}[{position}]")
+        ]
+    # The server leaves out what is empty or false.
+    return [] if ours == theirs or (not ours and theirs is None) else [path]
+
+
+def foreign_owner(given: Mapping[str, Any], path: Sequence[str]) -> str:
+    """The manager other than us that has set a field of an object, empty for none."""
+    for entry in given["metadata"].get("managedFields") or ():
+        fields: Any = entry.get("fieldsV1") or {}
+        for key in path:
+            fields = fields.get(f"f:{key}") if isinstance(fields, Mapping) else None
+        if fields is not None and entry.get("manager") != names.FIELD_MANAGER:
+            return str(entry.get("manager"))
+    return ""
+
+
+def _configuration(text: str | None) -> StageConfiguration | None:
+    try:
+        return None if text is None else from_text(text)
+    except ValueError:
+        return None
+
+
+def _problem(given: Mapping[str, Any], pods: Sequence[Pod]) -> tuple[str, bool]:
+    conditions = {each["type"]: each for each in (given.get("status") or {}).get("conditions") or ()}
+    refused = conditions.get("ReplicaFailure", {})
+    if refused.get("status") == "True":
+        return str(refused.get("message", refused.get("reason", ""))), True
+    here = [pod for pod in pods if pod.removed_s is None and not pod.is_over]
+    homeless = [pod for pod in here if pod.is_unschedulable]
+    if homeless:
+        return f"{len(homeless)} of {len(here)} pods find no node with room", True
+    annotations = given["spec"]["template"]["metadata"].get("annotations") or {}
+    current = [pod for pod in here if pod.template == annotations.get(names.TEMPLATE)]
+    has_served = any(pod.ready_s is not None for pod in current)
+    stuck = next((pod for pod in current if _will_not_start(pod, has_served)), None)
+    if stuck is not None:
+        return f"variant {stuck.variant}: {stuck.waiting} after {stuck.restarts} restarts", False
+    progress = conditions.get("Progressing", {})
+    if progress.get("reason") == "ProgressDeadlineExceeded":
+        return f"variant {annotations.get(names.VARIANT)}: {progress.get('message', 'not ready in time')}", False
+    return "", False
+
+
+def _will_not_start(pod: Pod, has_served: bool) -> bool:
+    """Where another replica serves, this one's crashes are its own; a missing image will not come by waiting."""
+    crashes = pod.restarts > CRASHES_ALLOWED and not has_served
+    return pod.waiting in FAILING and (crashes or "Image" in pod.waiting)
+
+
+def _failed(text: str | None) -> dict[str, float]:
+    try:
+        return {str(variant): float(at_s) for variant, at_s in json.loads(text or "{}").items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}

@@ -1,0 +1,165 @@
+"""One look at the cluster and what follows from it: read everything, compare, do what is left to do."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from live.errors import LiveError
+from live.kubernetes import names
+from live.kubernetes.api import Api, ApiError
+from live.kubernetes.manifests import gateway_deployment, owner_of, root
+from live.kubernetes.names import MODEL_SERVER
+from live.kubernetes.parts import Manifest
+from live.kubernetes.pods import Pod
+from live.kubernetes.reconcile import Action, Apply, ForeignOwnerError, StageState, difference, drift, read_stage
+from live.kubernetes.settings import Deployed
+from policies import Configuration
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
+"""After a look that failed, the pause before the next: doubling, times a random factor from a half to one."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look found and did.
+
+    `failed`: stage -> why its wanted variant will not become ready; `out_of_room`: stage -> why it cannot have all its
+    replicas; `is_held`: the kill switch is on; `is_down`: the pipeline has been taken down; `stopped`: why nothing is
+    done until a person has acted; `error`: why this look did not get to its end, and another follows.
+    """
+
+    stages: Mapping[str, StageState] = field(default_factory=dict)
+    is_gateway_ready: bool = False
+    done: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
+    out_of_room: Mapping[str, str] = field(default_factory=dict)
+    is_held: bool = False
+    is_down: bool = False
+    stopped: str = ""
+    error: str = ""
+
+    def is_complete(self, configuration: Configuration) -> bool:
+        """Whether every stage is what it should be, with no replica of another kind left."""
+        is_quiet = self.is_gateway_ready and not (self.error or self.stopped or self.is_down or self.done)
+        return is_quiet and all(
+            (state := self.stages.get(stage)) is not None
+            and state.is_complete
+            and state.wanted == wanted
+            and state.replicas == wanted.replicas
+            for stage, wanted in configuration.items()
+        )
+
+
+class Reconciler:
+    """Brings one deployed pipeline to a configuration, a look at a time; it remembers nothing but its pause."""
+
+    def __init__(self, api: Api, deployed: Deployed) -> None:
+        self._api = api
+        self._deployed = deployed
+        self.pause_s = 0.0
+        """How long to wait before the next look, after one that failed; 0 after one that did not."""
+
+    def look(
+        self, wanted: Configuration, pods: Sequence[Pod], failed: Mapping[str, Mapping[str, float]] | None = None
+    ) -> Look:
+        """Read, compare, and act on the difference. `failed`: per stage, the variants to remember as failed."""
+        done: list[str] = []
+        stages: dict[str, StageState] = {}
+        try:
+            given = self._api.get("ConfigMap", self._deployed.namespace, self._deployed.instance)
+            if given is None:
+                return Look(is_down=True)
+            stages |= self.read(pods)
+            gateway = self._api.get("Deployment", self._deployed.namespace, self._deployed.gateway_name)
+            is_held = (given["metadata"].get("annotations") or {}).get(names.HOLD) == "true"
+            if not is_held and not self._api.read_only:
+                self._act(self._actions(wanted, stages, given, gateway, failed or {}), done)
+        except ForeignOwnerError as foreign:
+            return self._stopped(stages, str(foreign))
+        except ApiError as error:
+            if error.status == 409 and error.causes:  # of an apply: these fields are another manager's
+                return self._stopped(stages, f"another manager owns what has to change: {error.text}")
+            self.pause_s = min(max(2.0 * self.pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)
+            if not error.is_transient and error.status not in (404, 409):
+                return self._stopped(stages, str(error))
+            return Look(stages, done=tuple(done), error=str(error))
+        self.pause_s = 0.0
+        # What has just been changed is judged by the next look.
+        current = {} if done else stages
+        return Look(
+            stages,
+            gateway is not None and read_stage(gateway, ()).is_complete,
+            tuple(done),
+            failed={stage: each.problem for stage, each in current.items() if each.problem and not each.is_out_of_room},
+            out_of_room={stage: each.problem for stage, each in current.items() if each.is_out_of_room},
+            is_held=is_held,
+        )
+
+    def read(self, pods: Sequence[Pod]) -> dict[str, StageState]:
+        """The stages as the server has them. Raises ApiError."""
+        selector = names.as_query(names.selector(self._deployed.instance, MODEL_SERVER))
+        found = self._api.list("Deployment", self._deployed.namespace, selector)["items"]
+        by_name = {each["metadata"]["name"]: each for each in found}
+        return {
+            stage: read_stage(
+                by_name[name],
+                [pod for pod in pods if pod.stage == stage],
+            )
+            for stage in self._deployed.stages
+            if (name := self._deployed.stage_name(stage)) in by_name
+        }
+
+    def _actions(
+        self,
+        wanted: Configuration,
+        stages: Mapping[str, StageState],
+        given: Mapping[str, Any],
+        gateway: Mapping[str, Any] | None,
+        failed: Mapping[str, Mapping[str, float]],
+    ) -> list[Action]:
+        owner = owner_of(given)
+        pairs = [(root(self._deployed), given), (gateway_deployment(self._deployed, owner), gateway)]
+        actions: list[Action] = [
+            Apply(manifest, f"{manifest['metadata']['name']}: {', '.join(changed[:3])}")
+            for manifest, there in pairs
+            if (changed := ["it is not there"] if there is None else drift(manifest, _of_kind(manifest, there)))
+        ]
+        for stage, configuration in wanted.items():
+            actions += difference(self._deployed, stage, configuration, stages.get(stage), owner, failed.get(stage))
+        return actions
+
+    def _act(self, actions: Sequence[Action], done: list[str]) -> None:
+        for action in actions:
+            if isinstance(action, Apply):
+                self._api.apply(action.manifest)
+            else:
+                version = action.resource_version or None
+                self._api.scale(self._deployed.namespace, action.name, action.replicas, version)
+            done.append(action.why)
+
+    @staticmethod
+    def _stopped(stages: Mapping[str, StageState], why: str) -> Look:
+        return Look(stages, stopped=why)
+
+
+def _of_kind(manifest: Manifest, given: Mapping[str, Any]) -> dict[str, Any]:
+    """An object with its kind, which lists leave out."""
+    return {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], **given}
+
+
+def check_ours(given: Mapping[str, object] | None, deployed: Deployed) -> None:
+    """Raise LiveError for an object that is there and not this pipeline's."""
+    meta = (given or {}).get("metadata")
+    if not isinstance(meta, dict):
+        return
+    labels = meta.get("labels") or {}
+    ours = {names.INSTANCE: deployed.instance, "app.kubernetes.io/part-of": names.PART_OF}
+    if any(labels.get(key) != value for key, value in ours.items()):
+        kind = (given or {}).get("kind", "object")
+        raise LiveError(
+            f"{kind} {meta.get('name')} in namespace {meta.get('namespace')} is not ours (it lacks "
+            f"{names.as_query(ours)}); choose another --name"
+        )

@@ -1,0 +1,125 @@
+"""From pods to the replicas of the run: when each was created, became ready, was removed and was gone.
+
+What a watch tells as it happens is dated by the run's own clock, to the latency of the watch. What a list finds later
+is dated by the API server's timestamps, which are whole seconds of the wall clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from live.kubernetes.pods import Pod
+from live.replicas import Replica, StageReplicas
+
+EXCLUDED_FOR_S = 300.0
+"""How long a variant that did not become ready is not chosen again."""
+
+
+@dataclass
+class PodReplicas(StageReplicas):
+    """The replicas of one stage; `excluded`: variants that failed to start, and until when [s of the run]."""
+
+    excluded: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def failed_variants(self) -> tuple[str, ...]:
+        """Variants that are not to be chosen now."""
+        return tuple(sorted(self.excluded))
+
+    def forgive(self, now_s: float) -> None:
+        """Let variants be tried again whose time is over."""
+        self.excluded = {variant: until_s for variant, until_s in self.excluded.items() if now_s < until_s}
+
+
+class Timeline:
+    """Keeps the replicas of all stages up to date with the pods."""
+
+    def __init__(self, stages: Mapping[str, StageReplicas]) -> None:
+        self._stages = stages
+        self._replicas: dict[str, Replica] = {}  # by the pod's uid
+        self._numbers: dict[tuple[str, int], int] = {}  # the gateway's number -> ours
+        self._restarts: dict[str, int] = {}
+
+    def note(self, pods: Mapping[str, Pod], is_fresh: bool, now_s: float, wall_s: float) -> None:
+        """Take over how the pods stand at `now_s` of the run, which is `wall_s` in Unix time."""
+
+        def moment(at_s: float) -> float:
+            return now_s if is_fresh else min(at_s - wall_s + now_s, now_s)
+
+        for uid, pod in sorted(pods.items(), key=lambda item: item[1].number):
+            if pod.stage in self._stages:
+                replica = self._replicas.get(uid) or self._created(uid, pod, moment(pod.created_s))
+                self._update(replica, pod, moment, now_s, wall_s)
+        for uid, replica in self._replicas.items():
+            if uid not in pods and not replica.is_gone:
+                replica.removed_s = min(replica.removed_s, now_s)
+                replica.gone_s = now_s
+
+    def _created(self, uid: str, pod: Pod, at_s: float) -> Replica:
+        stage = self._stages[pod.stage]
+        replica = Replica(pod.stage, len(stage.all), pod.variant, pod.cores, at_s)
+        stage.all.append(replica)
+        self._replicas[uid] = replica
+        self._numbers[pod.stage, pod.number] = replica.number
+        return replica
+
+    def _update(
+        self, replica: Replica, pod: Pod, moment: Callable[[float], float], now_s: float, wall_s: float
+    ) -> None:
+        if replica.is_starting and pod.ready_s is not None:
+            replica.ready_s = moment(pod.ready_s)
+        if not replica.is_removed and (pod.removed_s is not None or pod.is_over):
+            replica.removed_s = now_s if pod.removed_s is None else moment(pod.removed_s)
+        if replica.is_removed and not replica.is_gone:
+            self._end(replica, pod, now_s, wall_s)
+        crashed = pod.restarts - self._restarts.get(pod.uid, 0)
+        if crashed > 0:
+            self._stages[pod.stage].deaths[pod.variant] += crashed
+            self._restarts[pod.uid] = pod.restarts
+
+    @staticmethod
+    def _end(replica: Replica, pod: Pod, now_s: float, wall_s: float) -> None:
+        """A replica is gone, and costs no more, once its containers have ended; its pod's name stays for seconds."""
+        if pod.ended_s is not None:
+            replica.gone_s = min(max(pod.ended_s - wall_s + now_s, replica.removed_s), now_s)
+        elif pod.is_over:
+            replica.gone_s = now_s
+
+    def restart(self) -> None:
+        """This is t = 0: what is gone has never been, and what stands, stands since then."""
+        self._replicas = {uid: replica for uid, replica in self._replicas.items() if not replica.is_gone}
+        moved: dict[tuple[str, int], int] = {}
+        for name, stage in self._stages.items():
+            stage.all = [replica for replica in stage.all if not replica.is_gone]
+            for position, replica in enumerate(stage.all):
+                moved[name, replica.number] = position
+                replica.number = position
+                replica.created_s = 0.0
+                replica.ready_s = replica.ready_s if replica.is_starting else 0.0
+        self._numbers = {
+            (name, gateways): moved[name, number]
+            for (name, gateways), number in self._numbers.items()
+            if (name, number) in moved
+        }
+
+    def forget(self, before_s: float) -> None:
+        """Forget replicas that were gone before a moment, as a controller without an end must."""
+        kept = {uid: each for uid, each in self._replicas.items() if each.gone_s >= before_s}
+        if len(kept) < len(self._replicas):
+            self._replicas = kept
+            self._restarts = {uid: count for uid, count in self._restarts.items() if uid in kept}
+            for stage in self._stages.values():
+                stage.all = [replica for replica in stage.all if replica.gone_s >= before_s]
+
+    def served(self, stage: str, number: int, start_s: float) -> None:
+        """A replica has started a batch: the gateway has learnt of it a little earlier, or of its end a little later,
+        than this watch. What the gateway knows is what counts."""
+        if 0 <= number < len(self._stages[stage].all):
+            replica = self._stages[stage].all[number]
+            replica.ready_s = min(replica.ready_s, start_s)
+            replica.removed_s = max(replica.removed_s, start_s)
+
+    def number(self, stage: str, gateways: int) -> int:
+        """A replica's position in the table, by the gateway's number; -1 for one that nobody has seen."""
+        return self._numbers.get((stage, gateways), -1)

@@ -1,0 +1,107 @@
+"""The pods of a pipeline, kept up to date: list, then watch, and list again whenever the watch cannot go on.
+
+Disconnects, restarts of the API server and resource versions that have expired (410) all end in the same place: a new
+list, whose difference to what was known is told as if it had been watched. What is known stays in force meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from live.kubernetes import names
+from live.kubernetes.api import Api, ApiError
+from live.kubernetes.names import MODEL_SERVER
+from live.kubernetes.pods import Pod, read
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
+"""Between attempts to list: doubling, times a random factor from a half to one."""
+
+log = logging.getLogger("live.kubernetes.watch")
+
+
+class PodWatch:
+    """Calls `on_change(pods by uid, is_fresh)` after every change, in its own thread.
+
+    `is_fresh`: this is the moment of the change, to the latency of the watch; False after a list, whose changes may be
+    older. It is called after every list, too.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        namespace: str,
+        instance: str,
+        on_change: Callable[[Mapping[str, Pod], bool], object],
+        random_factor: Callable[[], float] = lambda: random.uniform(0.5, 1.0),
+    ) -> None:
+        self._api = api
+        self._namespace = namespace
+        self._selector = names.as_query(names.selector(instance, MODEL_SERVER))
+        self._on_change = on_change
+        self._random_factor = random_factor
+        self._stopping = threading.Event()
+        self._pods: dict[str, Pod] = {}
+        self.lists = 0
+        self.error = ""
+        """Why the latest attempt failed; empty while the watch goes on."""
+
+    def start(self) -> None:
+        """Run in a thread that ends with the program."""
+        threading.Thread(target=self.run, name="watch", daemon=True).start()
+
+    def stop(self) -> None:
+        """Let it end after the next event, or the end of the watch."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """List and watch until stopped."""
+        version, pause_s = "", FIRST_PAUSE_S
+        while not self._stopping.is_set():
+            try:
+                if not version:
+                    version = self._list()
+                self.error, pause_s = "", FIRST_PAUSE_S
+                version = self._watch(version)
+            except ApiError as error:
+                # A resource version is kept over a lost connection; the server says itself when it has expired.
+                version = version if self._may_go_on(error) else ""
+                self.error = str(error)
+                log.warning("watch interrupted", extra={"problem": str(error)})
+                self._stopping.wait(pause_s * self._random_factor())
+                pause_s = min(2.0 * pause_s, LONGEST_PAUSE_S)
+
+    @staticmethod
+    def _may_go_on(error: ApiError) -> bool:
+        return error.status == 0
+
+    def _list(self) -> str:
+        said = self._api.list("Pod", self._namespace, self._selector)
+        self._pods = {pod.uid: pod for pod in map(read, said["items"])}
+        self.lists += 1
+        self._tell(is_fresh=False)
+        version: str = said["metadata"]["resourceVersion"]
+        return version
+
+    def _watch(self, version: str) -> str:
+        for event in self._api.watch("Pod", self._namespace, self._selector, version):
+            if self._stopping.is_set():
+                return version
+            version = event["object"]["metadata"]["resourceVersion"]
+            if event["type"] != "BOOKMARK":
+                self._note(event)
+            self._tell(is_fresh=True)
+        return version
+
+    def _note(self, event: Mapping[str, Any]) -> None:
+        pod = read(event["object"])
+        if event["type"] == "DELETED":
+            self._pods.pop(pod.uid, None)
+        else:
+            self._pods[pod.uid] = pod
+
+    def _tell(self, *, is_fresh: bool) -> None:
+        self._on_change(dict(self._pods), is_fresh)

@@ -1,0 +1,233 @@
+"""A scenario on a Kubernetes cluster: what is deployed for it, and a controller of it that sends no load of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import profiles
+from live.errors import LiveError
+from policies import Configuration, Entry, lightest_configuration
+from studies.run import Prepared
+from studies.scenario import Scenario
+
+if TYPE_CHECKING:
+    from live.kubernetes.api import Api
+    from live.kubernetes.backend import KubernetesBackend
+    from live.kubernetes.settings import Deployed, Layout
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Which cluster, and what there: None is what the kubeconfig says, the pipeline's own name, the Service's URL.
+
+    `changes_per_minute`: at most so many changes of a stage's pods.
+    """
+
+    context: str | None = None
+    namespace: str | None = None
+    name: str | None = None
+    url: str | None = None
+    changes_per_minute: int = 30
+
+
+def connect(cluster: Cluster, read_only: bool = False) -> Api:
+    """The cluster's API. Raises LiveError where there is none."""
+    from live.kubernetes.api import connect
+
+    return connect(cluster.context, read_only)
+
+
+def deployed(scenario: Scenario, prepared: Prepared, cluster: Cluster, layout: Layout | None = None) -> Deployed:
+    """What is deployed for a scenario. `layout` None: the default one."""
+    from live.kubernetes import names
+    from live.kubernetes.api import current_namespace
+    from live.kubernetes.settings import Deployed, Layout
+    from studies.live_run import Live, plane_of
+
+    if cluster.name is not None and names.name(cluster.name) != cluster.name:
+        raise LiveError(f"--name {cluster.name}: should be lower-case letters, digits and hyphens, at most 53")
+    return Deployed(
+        plane=plane_of(scenario, Live(), prepared),
+        pipeline_file=profiles.text(scenario.pipeline),
+        namespace=cluster.namespace or current_namespace(cluster.context),
+        name=cluster.name or "",
+        layout=layout or Layout(),
+    )
+
+
+def standing(api: Api, wanted: Deployed) -> Deployed:
+    """The same with the layout that stands on the cluster. Raises LiveError where nothing stands."""
+    from dataclasses import replace
+
+    from live.kubernetes.api import ApiError
+    from live.kubernetes.manifests import LAYOUT
+    from live.kubernetes.settings import Layout
+
+    try:
+        root = api.get("ConfigMap", wanted.namespace, wanted.instance)
+    except ApiError as error:
+        raise LiveError(str(error)) from None
+    if root is None:
+        raise LiveError(f"{wanted.instance} is not in namespace {wanted.namespace}: ipa live up")
+    return replace(wanted, layout=Layout.from_text(root["data"].get(LAYOUT, "{}")))
+
+
+def first_configuration(prepared: Prepared) -> Configuration:
+    """What `up` deploys where nothing stands yet."""
+    return prepared.initial or lightest_configuration(prepared.pipeline)
+
+
+def backend_maker(
+    scenario: Scenario,
+    prepared: Prepared,
+    cluster: Cluster,
+    history_rps: tuple[float, ...],
+    *,
+    read_only: bool = False,
+    sends_load: bool = True,
+) -> Callable[[Path], KubernetesBackend]:
+    """What makes the backend of a run, given a folder for its logs. Raises LiveError for what is not there."""
+    from live.kubernetes.backend import KubernetesBackend
+    from live.kubernetes.guards import Guards
+    from live.kubernetes.lease import Lease
+    from live.kubernetes.reach import client_url
+
+    api = connect(cluster, read_only)
+    there = standing(api, deployed(scenario, prepared, cluster))
+    url = cluster.url or (client_url(api, there) if sends_load else "")
+
+    def make(folder: Path) -> KubernetesBackend:
+        return KubernetesBackend(
+            there,
+            api,
+            folder,
+            history_rps,
+            url,
+            guards=Guards(cluster.changes_per_minute),
+            lease=None if read_only else Lease(api, there),
+            adopts_clock=not sends_load,
+        )
+
+    return make
+
+
+def control(
+    scenario: Scenario,
+    cluster: Cluster,
+    state: Path | None = None,
+    advise: bool = False,
+    decision_timeout_s: float | None = None,
+    duration_s: float | None = None,
+    metrics_port: int | None = None,
+    on_step: Callable[[Entry], object] = lambda _: None,
+) -> None:
+    """Control a deployed pipeline, whose load comes from elsewhere, until `duration_s` or SIGTERM.
+
+    It begins with what stands, and goes on from the journal `state`. With `advise` it decides, and its client cannot
+    write. Raises as `run_live`.
+    """
+    from live.controller_metrics import serving
+    from live.kubernetes import deploy
+    from policies import Controller
+    from studies.live_run import Live, check_live, deadline_of, journal_of
+    from studies.run import prepare
+
+    prepared = prepare(scenario)
+    check_live(scenario, Live(advise=advise), prepared)
+    api = connect(cluster, read_only=True)
+    there = standing(api, deployed(scenario, prepared, cluster))
+    initial = deploy.standing(api, there) or first_configuration(prepared)
+    unknown = (float("nan"),) * scenario.history_s
+    make = backend_maker(scenario, prepared, cluster, unknown, read_only=advise, sends_load=False)
+    deadline = deadline_of(scenario, prepared, decision_timeout_s)
+    with journal_of(state) as journal, serving(metrics_port, prepared.pipeline) as (export_step, _):
+        memory = journal.entries[-1].decision.memory if journal.entries else {}
+        controller = Controller(prepared.pipeline, deadline, journal, memory)
+        first = journal.entries[-1].observation.step + 1 if journal.entries else 1
+
+        def stepped(entry: Entry) -> None:
+            export_step(entry, deadline.decision_s)
+            on_step(entry)
+
+        asyncio.run(_control(make, controller, initial, scenario, duration_s, first, stepped))
+
+
+async def _control(
+    make: Callable[[Path], KubernetesBackend],
+    controller: Any,
+    initial: Configuration,
+    scenario: Scenario,
+    duration_s: float | None,
+    step: int,
+    on_step: Callable[[Entry], object],
+) -> None:
+    from live.control import in_thread
+
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    with TemporaryDirectory(prefix="ipa-live-") as folder:
+        backend = make(Path(folder))
+        try:
+            opening = asyncio.ensure_future(_open(backend, initial, scenario.history_s))
+            await _first(opening, stopping, backend)
+            if not opening.done():
+                return
+            opening.result()
+            until_s = float("inf") if duration_s is None else backend.now_s + duration_s
+            while not stopping.is_set():
+                due_s = (backend.now_s // scenario.interval_s + 1.0) * scenario.interval_s
+                if due_s >= until_s:
+                    return
+                await _first(asyncio.ensure_future(asyncio.sleep(due_s - backend.now_s)), stopping, backend)
+                if not stopping.is_set():
+                    backend.begin_step(step)
+                    on_step(await in_thread(lambda: controller.step(backend)))
+                    step += 1
+        finally:
+            await backend.close()
+
+
+async def _open(backend: KubernetesBackend, initial: Configuration, history_s: int) -> None:
+    from live.monitoring import GatewaySource
+
+    await backend.open(initial)
+    backend.source = GatewaySource(backend.client, history_s)
+    await backend.start(0.0)
+
+
+async def _first(work: asyncio.Future[Any], stopping: asyncio.Event, backend: KubernetesBackend) -> None:
+    """Wait for some work, or until told to stop. Raises what ends the run."""
+    told = asyncio.ensure_future(stopping.wait())
+    events: set[asyncio.Future[Any]] = {work, told, backend.failed}
+    try:
+        await asyncio.wait(events, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        told.cancel()
+        if not work.done():
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+    if backend.failed.done():
+        backend.failed.result()
+
+
+def line(entry: Entry) -> str:
+    """A step in one line."""
+    decided = "  ".join(
+        f"{name} {each.variant} b{each.batch} x{each.replicas}" for name, each in entry.decision.configuration.items()
+    )
+    outcome = entry.outcome
+    why = "" if outcome is None or not outcome.reason else f"  ({outcome.reason})"
+    return f"step {entry.observation.step}: load {entry.observation.load_rps[-1]:g} rps  {decided}{why}"
+
+
+def tell(entry: Entry) -> None:
+    """Print a step on stderr."""
+    print(line(entry), file=sys.stderr, flush=True)

@@ -1,0 +1,156 @@
+"""A proxy in front of an API server that fails on demand, and notes what passes: for tests of what a controller does
+while its cluster is unwell."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+KUBECONFIG = """\
+apiVersion: v1
+kind: Config
+clusters: [{{name: c, cluster: {{server: "{url}"}}}}]
+users: [{{name: u, user: {{token: "{token}"}}}}]
+contexts: [{{name: x, context: {{cluster: c, user: u}}}}]
+current-context: x
+"""
+
+
+class Proxy:
+    """`fail(method, pattern, status, times)` answers matching requests with a status; `is_away` breaks all off."""
+
+    def __init__(self) -> None:
+        import kubernetes
+
+        configuration = kubernetes.client.Configuration()
+        kubernetes.config.load_kube_config(client_configuration=configuration)
+        self._host = configuration.host
+        self._token = str(
+            configuration.get_api_key_with_prefix("BearerToken") or configuration.api_key["authorization"]
+        )
+        self._pool = urllib3.PoolManager(
+            ca_certs=configuration.ssl_ca_cert,
+            cert_file=configuration.cert_file,
+            key_file=configuration.key_file,
+            retries=False,
+        )
+        self.is_away = False
+        self.seen: list[tuple[str, str, int]] = []
+        self.refused: list[tuple[str, str]] = []
+        self._failures: list[tuple[str, str, int, int]] = []
+        self._watches: list[Any] = []
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                proxy._pass(self)
+
+            do_PUT = do_POST = do_PATCH = do_DELETE = do_GET  # noqa: N815
+
+            def log_message(self, *_: object) -> None: ...
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def fail(self, method: str, pattern: str, status: int, times: int = 1) -> None:
+        """Answer the next requests that match with a status, without asking the server."""
+        self._failures.append((method, pattern, status, times))
+
+    def drop_watches(self) -> None:
+        """Break all watches off."""
+        for connection in self._watches:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        self._watches = []
+
+    def kubeconfig(self, folder: Path, token: str = "") -> Path:
+        """A kubeconfig that goes through this proxy; `token`: another user's than KUBECONFIG's."""
+        path = folder / "proxy-kubeconfig"
+        path.write_text(KUBECONFIG.format(url=self.url, token=token), encoding="utf-8")
+        return path
+
+    # ---- one request ----
+
+    def _pass(self, asked: BaseHTTPRequestHandler) -> None:
+        method, path = asked.command, asked.path
+        body = asked.rfile.read(int(asked.headers.get("Content-Length") or 0))
+        status = 0 if self.is_away else self._failure(method, path)
+        if self.is_away:
+            asked.connection.close()
+            return
+        if status:
+            self._answer(asked, status, b'{"kind": "Status", "message": "not now, says the proxy"}')
+            return
+        said = self._pool.request(
+            method, self._host + path, body=body, headers=self._headers(asked), preload_content=False, redirect=False
+        )
+        self.seen.append((method, path, said.status))
+        if said.status in (401, 403):
+            self.refused.append((method, path))
+        if "watch=" in path and said.status == 200:
+            self._stream(asked, said)
+        else:
+            self._answer(asked, said.status, said.data)
+
+    def _headers(self, asked: BaseHTTPRequestHandler) -> dict[str, str]:
+        given = asked.headers.get("Authorization") or ""
+        token = given.removeprefix("Bearer").strip() or self._token.removeprefix("Bearer").strip()
+        kept = {key: asked.headers[key] for key in ("Content-Type", "Accept") if asked.headers.get(key)}
+        return {**kept, "Authorization": f"Bearer {token}"}
+
+    def _failure(self, method: str, path: str) -> int:
+        for position, (of_method, pattern, status, times) in enumerate(self._failures):
+            if method == of_method and re.search(pattern, path):
+                left = (of_method, pattern, status, times - 1)
+                self._failures[position : position + 1] = [left] if times > 1 else []
+                return status
+        return 0
+
+    @staticmethod
+    def _answer(asked: BaseHTTPRequestHandler, status: int, data: bytes) -> None:
+        asked.send_response(status)
+        asked.send_header("Content-Type", "application/json")
+        asked.send_header("Content-Length", str(len(data)))
+        asked.end_headers()
+        asked.wfile.write(data)
+
+    def _stream(self, asked: BaseHTTPRequestHandler, said: Any) -> None:
+        self._watches.append(asked.connection)
+        asked.send_response(200)
+        asked.send_header("Content-Type", "application/json")
+        asked.send_header("Connection", "close")
+        asked.end_headers()
+        try:
+            for part in said.stream(amt=None, decode_content=False):
+                if self.is_away:
+                    break
+                asked.wfile.write(part)
+                asked.wfile.flush()
+        except Exception:
+            pass
+        asked.close_connection = True
+
+
+@contextmanager
+def proxied() -> Iterator[Proxy]:
+    proxy = Proxy()
+    try:
+        yield proxy
+    finally:
+        proxy.close()

@@ -1,0 +1,278 @@
+"""The Kubernetes backend before a cluster of memory, whose Deployments are rolled out at once: stories by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import queue
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("aiohttp")
+
+from live.kubernetes import backend as module
+from live.kubernetes import names
+from live.kubernetes.api import ApiError
+from live.kubernetes.backend import KubernetesBackend
+from live.kubernetes.guards import Guards
+from live.kubernetes.manifests import gateway_deployment, owner_of, root
+from live.kubernetes.settings import Deployed
+from live.monitoring import GatewaySource
+from policies import Applied, Configuration, ReplicaCounts
+from tests.cluster_world import tiny
+from tests.live_world import HISTORY, sort, until
+
+CREATED = "2026-01-01T00:00:{:02d}Z"
+
+
+class Cluster:
+    """What the backend asks of an API server. A pod of a variant in `crashing` never becomes ready."""
+
+    read_only = False
+
+    def __init__(self, deployed: Deployed) -> None:
+        self.root: dict[str, Any] | None = root(deployed)
+        self.root["metadata"]["uid"] = "r"
+        self.gateway = _complete(gateway_deployment(deployed, owner_of(self.root)), 1)
+        self.stages: dict[str, dict[str, Any]] = {}
+        self.pods: dict[str, dict[str, Any]] = {}
+        self.events: queue.Queue[dict[str, Any]] = queue.Queue()
+        self.crashing: set[str] = set()
+        self.out_of_room = 0  # how many replicas find no room
+        self.configured: list[Any] = []
+        self.created = 0
+        self.origin_s = 0.0
+        self.epoch = "first"
+        self.refusal: ApiError | None = None
+
+    # ---- as an API ----
+
+    def get(self, kind: str, namespace: str, name: str) -> Any:
+        return copy.deepcopy(self.root if kind == "ConfigMap" else self.gateway)
+
+    def list(self, kind: str, namespace: str, selector: str = "") -> Any:
+        found = self.pods if kind == "Pod" else self.stages
+        return {"items": copy.deepcopy([*found.values()]), "metadata": {"resourceVersion": "1"}}
+
+    def watch(self, *_: str) -> Iterator[dict[str, Any]]:
+        while True:
+            try:
+                yield self.events.get(timeout=0.05)
+            except queue.Empty:
+                return
+
+    def apply(self, manifest: dict[str, Any]) -> Any:
+        if self.refusal is not None:
+            raise self.refusal
+        name = manifest["metadata"]["name"]
+        replicas = self.stages[name]["spec"]["replicas"] if name in self.stages else 1
+        self.stages[name] = {**copy.deepcopy(manifest)}
+        self._roll_out(name, replicas)
+
+    def scale(self, namespace: str, name: str, replicas: int, resource_version: str | None) -> Any:
+        self._roll_out(name, replicas)
+
+    def request(self, method: str, path: str, body: Any = None) -> Any:
+        call = path.partition("/proxy")[2].partition("?")[0]
+        if call == "/control/start":
+            self.origin_s = body["origin"]
+        if call == "/control/configuration":
+            self.configured.append(body)
+        stage = dict.fromkeys(
+            ("arrivals", "completions", "drops", "failures", "queue_length", "in_service", "busy_s"), 0
+        )
+        return {
+            "time_s": time.monotonic() - self.origin_s,
+            "epoch": self.epoch,
+            "load_rps": [],
+            "latencies_s": [],
+            "stages": {"sort": {**stage, "latencies_s": []}},
+        }
+
+    # ---- as a cluster ----
+
+    def _roll_out(self, name: str, replicas: int) -> None:
+        stage = self.stages[name]
+        labels = stage["spec"]["template"]["metadata"]["labels"]
+        crashes = labels[names.VARIANT] in self.crashing
+        stage["spec"]["replicas"] = replicas
+        ready = 0 if crashes else replicas - self.out_of_room
+        _complete(stage, replicas, ready)
+        if self.out_of_room:
+            refused = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}
+            stage["status"]["conditions"] = [refused]
+        template = stage["spec"]["template"]["metadata"]["annotations"][names.TEMPLATE]
+        for uid, pod in list(self.pods.items()):
+            if pod["metadata"]["annotations"][names.TEMPLATE] != template and not crashes:
+                self._delete(uid)
+        current = [uid for uid, pod in self.pods.items() if _template(pod) == template]
+        for uid in current[replicas:]:
+            self._delete(uid)
+        for _ in range(replicas - self.out_of_room - len(current)):
+            self._create(stage, crashes)
+
+    def _create(self, stage: dict[str, Any], crashes: bool) -> None:
+        number = self.created
+        self.created += 1
+        meta = stage["spec"]["template"]["metadata"]
+        uid = f"uid-{time.monotonic_ns()}"
+        status: dict[str, Any] = {"podIP": "10.0.0.9", "conditions": [{"type": "PodScheduled", "status": "True"}]}
+        if crashes:
+            waiting = {"waiting": {"reason": "CrashLoopBackOff"}}
+            status["containerStatuses"] = [{"restartCount": 5, "state": waiting}]
+        else:
+            at = CREATED.format(number)
+            status["conditions"].append({"type": "Ready", "status": "True", "lastTransitionTime": at})
+        self.pods[uid] = {
+            "metadata": {"uid": uid, "name": uid, "creationTimestamp": CREATED.format(number), **meta},
+            "status": status,
+        }
+        self._tell("ADDED", uid)
+
+    def _delete(self, uid: str) -> None:
+        self._tell("DELETED", uid)
+        del self.pods[uid]
+
+    def _tell(self, kind: str, uid: str) -> None:
+        pod = copy.deepcopy(self.pods[uid])
+        pod["metadata"]["resourceVersion"] = "2"
+        self.events.put({"type": kind, "object": pod})
+
+
+def _template(pod: dict[str, Any]) -> str:
+    return str(pod["metadata"]["annotations"][names.TEMPLATE])
+
+
+def _complete(given: dict[str, Any], replicas: int, ready: int | None = None) -> dict[str, Any]:
+    count = {"replicas": replicas, "updatedReplicas": replicas, "observedGeneration": 1}
+    given["status"] = {**count, "availableReplicas": replicas if ready is None else ready}
+    given["metadata"]["resourceVersion"] = "7"
+    return given
+
+
+@asynccontextmanager
+async def running(folder: Path, monkeypatch: pytest.MonkeyPatch, **how: Any) -> AsyncIterator[tuple[Any, Cluster]]:
+    monkeypatch.setattr(module, "LOOKED_AT_EVERY_S", 0.1)
+    monkeypatch.setattr(module, "BETWEEN_LOOKS_S", 0.01)
+    monkeypatch.setattr(module, "STOPPED_LOOKED_AT_EVERY_S", 0.1)
+    deployed = tiny(folder)
+    cluster = Cluster(deployed)
+    backend = KubernetesBackend(deployed, cluster, folder, HISTORY, url="", **how)  # type: ignore[arg-type]
+    try:
+        await backend.open(sort())
+        backend.source = GatewaySource(backend.client, len(HISTORY))
+        await backend.start(time.monotonic())
+        yield backend, cluster
+    finally:
+        await backend.close()
+
+
+def story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Callable[..., Any], **how: Any) -> None:
+    async def run() -> None:
+        async with running(tmp_path, monkeypatch, **how) as (backend, cluster):
+            await told(backend, cluster)
+
+    asyncio.run(run())
+
+
+async def apply(backend: KubernetesBackend, wanted: Configuration) -> Applied:
+    return await asyncio.to_thread(backend.apply, wanted)
+
+
+def test_a_decision_is_in_force_in_the_queues_and_then_rolled_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        wanted = sort("large", 3, batch=4)
+        assert await apply(backend, wanted) == Applied(True)
+        assert cluster.configured[-1]["sort"]["batch"] == 4
+        await until(lambda: backend._look_now.is_complete(wanted), "it is rolled out")
+        await until(lambda: len(backend.stages["sort"].ready) == 3, "the watch has seen it")
+        seen = await asyncio.to_thread(backend.observe)
+        assert seen.stages["sort"].replicas == {"large": ReplicaCounts(ready=3)}
+        first, *_ = backend.stages["sort"].all
+        assert (first.variant, first.created_s, first.ready_s) == ("small", 0.0, 0.0)
+        assert first.is_gone
+
+    story(tmp_path, monkeypatch, told)
+
+
+def test_a_variant_that_will_not_start_is_rolled_back_and_the_next_outcome_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        cluster.crashing = {"large"}
+        assert (await apply(backend, sort("large"))).accepted
+        await until(lambda: backend.stages["sort"].failed_variants == ("large",), "it is given up")
+        await until(lambda: backend._look_now.is_complete(sort()), "the old one stands")
+        assert cluster.configured[-1]["sort"]["variant"] == "small"
+        again = await apply(backend, sort("large"))
+        assert again.reason == (
+            "sort: variant large has failed to start and is left out for now; "
+            "sort: rolled back to small: variant large: CrashLoopBackOff after 5 restarts"
+        )
+        (stage,) = cluster.stages.values()
+        assert '{"large": ' in stage["metadata"]["annotations"][names.FAILED]  # for the next controller
+
+    story(tmp_path, monkeypatch, told)
+
+
+def test_want_of_room_bounds_the_cores_that_a_policy_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        assert (await asyncio.to_thread(backend.observe)).limit_cores is None
+        cluster.out_of_room = 2
+        await apply(backend, sort("small", 4))
+        await until(lambda: backend._room is not None, "the refusal is seen")
+        await until(lambda: len(backend.stages["sort"].ready) == 2, "two have room")
+        await until(lambda: backend._room is not None and backend._room[0] == 2, "both are counted")
+        seen = await asyncio.to_thread(backend.observe)
+        assert (seen.limit_cores, seen.stages["sort"].failed_variants) == (2, ())
+
+    story(tmp_path, monkeypatch, told)
+
+
+def test_a_gateway_that_was_started_anew_gets_its_clock_and_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        origin_s, count = cluster.origin_s, len(cluster.configured)
+        cluster.origin_s, cluster.epoch = time.monotonic(), "second"
+        await until(lambda: len(cluster.configured) > count, "it is configured")
+        await until(lambda: cluster.origin_s == origin_s, "its clock is set")
+
+    story(tmp_path, monkeypatch, told)
+
+
+def test_held_stopped_and_hasty_decisions_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        assert cluster.root is not None
+        cluster.root["metadata"]["annotations"] = {names.HOLD: "true"}
+        await until(lambda: backend._look_now.is_held, "the switch is seen")
+        assert (await apply(backend, sort("small", 2))).reason.startswith("held: the annotation ipa/hold")
+        cluster.root["metadata"]["annotations"] = {}
+        await until(lambda: not backend._look_now.is_held, "it is off")
+        cluster.refusal = ApiError("PATCH", 409, 'conflict with "someone"', ("image: conflict",))
+        assert (await apply(backend, sort("large"))).accepted
+        await until(lambda: backend._look_now.stopped, "the conflict is seen")
+        assert "someone" in (await apply(backend, sort())).reason
+        cluster.refusal = None
+        await until(lambda: backend._look_now.is_complete(sort("large")), "it goes on by itself")
+        assert (await apply(backend, sort())).reason == "guard: 1 changes within a minute; at most 1"
+
+    story(tmp_path, monkeypatch, told, guards=Guards(1))
+
+
+def test_a_pipeline_that_is_taken_down_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from live.errors import RunError
+
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        cluster.root = None
+        with pytest.raises(RunError, match="ipa-tiny is not there"):
+            await asyncio.wait_for(asyncio.shield(backend.failed), 10.0)
+
+    story(tmp_path, monkeypatch, told)

@@ -1,0 +1,113 @@
+"""The commands about a cluster, as far as they go without one; and what the image is packed from."""
+
+from __future__ import annotations
+
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+
+from live.errors import LiveError
+from live.kubernetes import pack
+from live.kubernetes.settings import Layout
+from tests.command import ipa, refusal
+
+NO_CLUSTER = {"KUBECONFIG": "/nonexistent/kubeconfig", "HOME": "/nonexistent"}
+
+
+def test_manifests_are_what_up_would_apply_and_ask_no_cluster() -> None:
+    said = ipa("live", "manifests", "video", "--name", "mine", "--namespace", "there", "--image", "x:1", env=NO_CLUSTER)
+    objects = list(yaml.safe_load_all(said.stdout))
+    kinds = [each["kind"] for each in objects]
+    assert (kinds[0], kinds.count("Deployment"), kinds.count("Service")) == ("ConfigMap", 3, 2)
+    assert {each["metadata"]["namespace"] for each in objects} == {"there"}
+    assert {each["metadata"]["labels"]["app.kubernetes.io/instance"] for each in objects} == {"mine"}
+    images = [
+        container["image"]
+        for each in objects
+        if each["kind"] == "Deployment"
+        for container in each["spec"]["template"]["spec"]["containers"]
+    ]
+    assert set(images) == {"x:1"}
+
+
+def test_manifests_of_a_controller_hold_the_scenario_and_what_it_may_do() -> None:
+    said = ipa("live", "manifests", "video", "--set", "interval_s=7", "--controller", "--monitor", env=NO_CLUSTER)
+    objects = list(yaml.safe_load_all(said.stdout))
+    (scenario,) = [each["data"]["scenario.yaml"] for each in objects if "scenario.yaml" in each.get("data", {})]
+    assert yaml.safe_load(scenario)["interval_s"] == 7
+    assert [each["kind"] for each in objects if each["kind"] in ("Role", "ServiceMonitor")] == [
+        "Role",
+        "Role",
+        "ServiceMonitor",
+    ]
+    assert "# sets the number of replicas" in said.stdout
+
+
+def test_manifests_of_an_adviser_let_it_write_nowhere(tmp_path: Path) -> None:
+    out = tmp_path / "base"
+    ipa("live", "manifests", "video", "--advise", "--out", str(out), env=NO_CLUSTER)
+    role = yaml.safe_load((out / "role-ipa-video-controller.yaml").read_text())
+    assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"get", "list", "watch"}
+    pod = yaml.safe_load((out / "deployment-ipa-video-controller.yaml").read_text())["spec"]["template"]["spec"]
+    assert "--advise" in pod["containers"][0]["args"]
+    listed = yaml.safe_load((out / "kustomization.yaml").read_text())["resources"]
+    assert sorted([*listed, "kustomization.yaml"]) == sorted(each.name for each in out.iterdir())
+    assert "should be a new folder" in refusal("live", "manifests", "video", "--out", str(out))
+
+
+@pytest.mark.parametrize("command", ["status", "down", "up"])
+def test_without_a_cluster_a_command_says_what_is_missing(command: str) -> None:
+    pytest.importorskip("kubernetes")
+    options = ("--yes",) if command in ("down", "up") else ()
+    said = ipa("live", command, "video", "--namespace", "x", *options, env=NO_CLUSTER)
+    assert said.exit_code == 2
+    assert "set KUBECONFIG, or give --context" in said.stderr
+
+
+@pytest.mark.parametrize("command", [("up",), ("status",), ("down",), ("run", "--backend", "kubernetes")])
+def test_without_the_client_a_command_says_what_to_install(
+    command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("aiohttp")
+    monkeypatch.setitem(sys.modules, "kubernetes", None)
+    name, *options = command
+    said = refusal("live", name, "video", *options)
+    assert said == "the backend kubernetes needs the client: pip install 'ipa-pipelines[kubernetes]'"
+
+
+def test_no_load_is_for_a_cluster() -> None:
+    pytest.importorskip("aiohttp")
+    assert "--no-load goes with --backend kubernetes" in refusal("live", "run", "video", "--no-load")
+
+
+def test_a_name_that_no_object_can_have_is_refused() -> None:
+    said = refusal("live", "manifests", "video", "--name", "Mine!")
+    assert "--name Mine!: should be lower-case letters, digits and hyphens" in said
+
+
+def test_a_layout_comes_back_from_the_cluster_and_another_version_s_is_refused() -> None:
+    layout = Layout(image="x:1", emulated_cpu=None, ready_within_s=5.0)
+    assert Layout.from_text(layout.as_text()) == layout
+    with pytest.raises(LiveError, match="made by another version"):
+        Layout.from_text('{"colour": "blue"}')
+
+
+def test_what_is_packed_is_the_distribution_with_all_that_it_requires() -> None:
+    found = pack.distributions("pydantic", ())
+    assert {"pydantic", "pydantic-core", "typing-extensions"} <= set(found)
+    assert "email-validator" not in found  # an extra that nobody asked for
+    assert all(isinstance(each, metadata.Distribution) for each in found.values())
+
+
+def test_what_is_not_installed_is_named() -> None:
+    with pytest.raises(LiveError, match="no-such-thing is not installed"):
+        pack.distributions("no-such-thing")
+
+
+def test_programs_bring_the_libraries_that_they_need() -> None:
+    found = pack._libraries([Path(sys.executable).resolve()])
+    assert any(target.name == "libc.so.6" for target in found)
+    assert any("ld-linux" in target.name for target in found)

@@ -1,0 +1,282 @@
+"""The watch that survives disconnects, expired versions and restarts; the Lease; the gateway's list. No cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from live.errors import RunError
+from live.kubernetes.api import ApiError, _lines
+from live.kubernetes.endpoints import Endpoints
+from live.kubernetes.guards import Guards
+from live.kubernetes.lease import DURATION_S, RETRY_S, Lease
+from live.kubernetes.reach import until_reached
+from live.kubernetes.watch import PodWatch
+from tests.cluster_world import pod, tiny
+
+
+def given(name: str, version: str) -> dict[str, Any]:
+    return {
+        "metadata": {
+            "uid": name,
+            "name": name,
+            "resourceVersion": version,
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+            "labels": {"ipa/stage": "sort"},
+        }
+    }
+
+
+def event(kind: str, name: str, version: str) -> dict[str, Any]:
+    return {"type": kind, "object": given(name, version)}
+
+
+class Server:
+    """Answers lists and watches by a script: a list of pods, or of events, or an error; then stops the watch."""
+
+    def __init__(self, script: list[Any]) -> None:
+        self.script = script
+        self.asked: list[str] = []
+        self.watch: PodWatch | None = None
+
+    def list(self, kind: str, namespace: str, selector: str) -> Any:
+        self.asked.append("list")
+        names = self._next()
+        return {"items": [given(name, "1") for name in names], "metadata": {"resourceVersion": "10"}}
+
+    def watch_events(self, version: str) -> Iterator[dict[str, Any]]:
+        self.asked.append(f"watch {version}")
+        yield from self._next()
+
+    def _next(self) -> Any:
+        if not self.script:
+            assert self.watch is not None
+            self.watch.stop()
+            return []
+        answer = self.script.pop(0)
+        if isinstance(answer, ApiError):
+            raise answer
+        return answer
+
+
+class Api:
+    def __init__(self, server: Server) -> None:
+        self.list = server.list
+        self.watch = lambda kind, namespace, selector, version: server.watch_events(version)
+
+
+def told(script: list[Any]) -> tuple[list[set[str]], list[str]]:
+    """What was told after each answer of the script, and what was asked of the server."""
+    seen: list[set[str]] = []
+    server = Server(script)
+    watch = PodWatch(
+        Api(server),  # type: ignore[arg-type]
+        "default",
+        "ipa-tiny",
+        lambda pods, is_fresh: seen.append(set(pods)),
+        random_factor=lambda: 0.0,
+    )
+    server.watch = watch
+    watch.run()
+    return seen, server.asked
+
+
+def test_events_are_told_as_they_come_and_the_next_watch_goes_on_after_the_last() -> None:
+    seen, asked = told([["a"], [event("ADDED", "b", "11"), event("DELETED", "a", "12")], []])
+    assert seen[:3] == [{"a"}, {"a", "b"}, {"b"}]
+    assert asked[:3] == ["list", "watch 10", "watch 12"]
+
+
+def test_a_bookmark_moves_the_version_and_changes_nothing() -> None:
+    seen, asked = told([["a"], [event("BOOKMARK", "", "15")], []])
+    assert (seen[:2], asked[2]) == ([{"a"}, {"a"}], "watch 15")
+
+
+def test_a_lost_connection_goes_on_where_it_was() -> None:
+    lost = ApiError("watch pods", 0, "connection reset")
+    _, asked = told([["a"], lost, lost, [event("ADDED", "b", "11")], []])
+    assert asked[:5] == ["list", "watch 10", "watch 10", "watch 10", "watch 11"]
+
+
+@pytest.mark.parametrize("status", [410, 500, 503])
+def test_after_an_expired_version_or_an_error_of_the_server_everything_is_listed_anew(status: int) -> None:
+    seen, asked = told([["a"], ApiError("watch pods", status, "too old"), ["b"], []])
+    assert asked[:4] == ["list", "watch 10", "list", "watch 10"]
+    assert seen[:2] == [{"a"}, {"b"}]
+
+
+def test_while_the_server_is_away_what_is_known_stays() -> None:
+    gone = ApiError("GET pods", 503, "away")
+    seen, _ = told([["a"], ApiError("watch", 410, ""), gone, gone, ["a"], []])
+    assert seen[:2] == [{"a"}, {"a"}]
+
+
+def test_lines_are_put_together_however_the_network_cuts_them() -> None:
+    class Response:
+        def stream(self, amt: None, decode_content: bool) -> Iterator[bytes]:
+            yield from (b'{"a"', b':1}\n{"b"', b":2}\n\n{", b'"c":3}\n')
+
+    assert list(_lines(Response())) == [b'{"a":1}', b'{"b":2}', b'{"c":3}']
+
+
+# ---- the list for the gateway ----
+
+
+def test_the_gateway_is_told_nothing_before_the_first_list_and_the_latest_then() -> None:
+    told: list[Mapping[str, Any]] = []
+    endpoints = Endpoints("http://gateway", ["sort"])
+    endpoints._tell = told.append  # type: ignore[method-assign,assignment]
+    endpoints.changed({"a": pod(1)}, True)
+    endpoints.changed({"a": pod(1), "b": pod(2)}, True)
+
+    def stop_after(listed: Mapping[str, Any]) -> None:
+        told.append(listed)
+        endpoints.stop()
+
+    endpoints._tell = stop_after  # type: ignore[method-assign,assignment]
+    endpoints.run()
+    assert [len(each["sort"]) for each in told] == [2]
+
+
+def test_at_most_so_many_changes_a_minute() -> None:
+    clock = Clock()
+    guards = Guards(3, clock)
+    assert guards.refusal(3) == ""
+    guards.note(2)
+    clock.now_s += 30.0
+    guards.note(1)
+    assert guards.refusal(1) == "guard: 3 changes within a minute; at most 3"
+    assert guards.refusal(0) == ""  # what moves no pod always may
+    clock.now_s += 31.0
+    assert guards.refusal(2) == ""
+    assert guards.refusal(3) == "guard: 1 changes within a minute; at most 3"
+
+
+# ---- where clients reach it ----
+
+
+def test_a_load_waits_until_the_gateway_is_reached() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    with pytest.raises(RunError, match=f"not reached at {url} from here .*refused"):
+        asyncio.run(until_reached(url, within_s=0.0))
+
+    async def story() -> None:
+        waiting = asyncio.ensure_future(until_reached(url))
+        await asyncio.sleep(0.3)
+        assert not waiting.done()
+        server = await asyncio.start_server(ready, "127.0.0.1", port)
+        await waiting
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(story())
+
+
+async def ready(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    assert (await reader.readline()).startswith(b"GET /v2/health/ready ")
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    await writer.drain()
+    writer.close()
+
+
+# ---- one writer ----
+
+
+class Leases:
+    """The Lease as a server keeps it: a write of what is out of date is refused."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, Any] | None = None
+        self.version = 0
+        self.is_away = False
+
+    def get(self, kind: str, namespace: str, name: str) -> Any:
+        if self.is_away:
+            raise ApiError("GET lease", 0, "no route")
+        return None if self.stored is None else {**self.stored, "spec": dict(self.stored["spec"])}
+
+    def request(self, method: str, path: str, body: dict[str, Any]) -> Any:
+        there = None if self.stored is None else self.stored["metadata"]["resourceVersion"]
+        if (method == "POST") != (there is None) or (there and body["metadata"]["resourceVersion"] != there):
+            raise ApiError(method, 409, "the object has been modified")
+        self.version += 1
+        self.stored = {**body, "metadata": {**body["metadata"], "resourceVersion": str(self.version)}}
+        return self.stored
+
+
+class Clock:
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def leases(tmp_path: Path) -> tuple[Leases, Clock, Lease, Lease]:
+    server, clock, deployed = Leases(), Clock(), tiny(tmp_path)
+    one, two = (Lease(server, deployed, name, clock) for name in ("one", "two"))  # type: ignore[arg-type]
+    return server, clock, one, two
+
+
+def test_one_of_two_holds_it_and_renews_it(tmp_path: Path) -> None:
+    _, clock, one, two = leases(tmp_path)
+    assert one.acquire()
+    for _ in range(20):
+        clock.now_s += RETRY_S
+        assert one.acquire()
+        assert not two.acquire()
+        assert (one.is_held, two.is_held, two.holder) == (True, False, "one")
+
+
+def test_after_the_first_is_killed_the_second_takes_over_within_15_s(tmp_path: Path) -> None:
+    server, clock, one, two = leases(tmp_path)
+    one.acquire()
+    two.acquire()
+    waited_s = 0.0
+    while not two.acquire():
+        clock.now_s += RETRY_S
+        waited_s += RETRY_S
+    assert DURATION_S <= waited_s <= 12.0
+    assert server.stored is not None
+    assert server.stored["spec"]["leaseTransitions"] == 1
+
+
+def test_the_first_stops_writing_before_the_second_may_start(tmp_path: Path) -> None:
+    server, clock, one, two = leases(tmp_path)
+    one.acquire()
+    two.acquire()
+    server.is_away = True  # for the first alone: it cannot renew
+    while one.is_held:
+        clock.now_s += 0.5
+        one.acquire()
+    stopped_s = clock.now_s
+    server.is_away = False
+    while not two.acquire():
+        clock.now_s += 0.5
+    assert stopped_s < clock.now_s
+    assert not one.acquire()
+    assert one.is_lost
+
+
+def test_of_two_that_write_at_once_one_wins(tmp_path: Path) -> None:
+    server, _, one, two = leases(tmp_path)
+    found = server.get("Lease", "default", "x")
+    assert one.acquire()
+    with pytest.raises(ApiError):
+        server.request("POST", "", two._ours(found))
+    assert not two.acquire()
+
+
+def test_a_lease_that_was_given_back_is_taken_at_once(tmp_path: Path) -> None:
+    _, _, one, two = leases(tmp_path)
+    one.acquire()
+    assert not two.acquire()
+    one.release()
+    assert two.acquire()
