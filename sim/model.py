@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -114,6 +115,7 @@ def stage_models(
     )
 
 
+@lru_cache(maxsize=4096)  # the runs of a study ask for the same ones again and again
 def _service_time(
     mean_s: tuple[float, ...], p99_s: tuple[float, ...], overhead_s: float, *, sampled: bool
 ) -> ServiceTime:
