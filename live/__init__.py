@@ -4,6 +4,7 @@ serving/       the plane: a gateway with the queues, model servers
 run            one live run from the first process to the last · control: its clock · deadline: a guard of policies
 loopback       the backend of processes on this machine · replicas: rule 5 on them · launcher: who starts and ends them
 plane          how the processes are called · gateway_client: the gateway's control API
+kubernetes/    the backend of a cluster
 monitoring/    what is observed, straight from the gateway or through Prometheus · collect: the simulator's records
 load           the open-loop load generator · journal: decisions on the disk · controller_metrics: for Prometheus
 """

@@ -34,6 +34,8 @@ UNANSWERED, UNREACHABLE = 0, -1
 
 COMPLETED_STATUS, EXPIRED_STATUS = 200, 504
 
+CONNECT_S = 5.0
+
 LATE_S = 0.01
 """A request sent later than this is late: the generator, or its machine, could not keep up."""
 
@@ -127,12 +129,16 @@ async def generate(job: Job, scheduled_s: FloatArray, stop: asyncio.Event | None
             async with session.post(job.target, data=body, headers=headers) as response:
                 await response.read()
                 status[index] = response.status
+        except TimeoutError:
+            return
         except (aiohttp.ClientError, OSError):
             status[index] = UNREACHABLE
         end_s[index] = time.monotonic() - job.origin_s
 
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30.0)
-    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None)) as session:
+    longest_s = float(scheduled_s[-1] - scheduled_s[0]) if count else 0.0
+    timeout = aiohttp.ClientTimeout(total=longest_s + job.patience_s, sock_connect=CONNECT_S)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         await _warm_up(session, job.url)
         for index, moment_s in enumerate(scheduled_s.tolist()):
             wait_s = job.origin_s + moment_s - time.monotonic()

@@ -108,6 +108,11 @@ class Observation:
         """The desired configuration of every stage."""
         return {name: stage.configuration for name, stage in self.stages.items()}
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing was sampled since the step before: what the stages' counts say then is unknown, not zero."""
+        return self.step > 0 and self.sample_age_s >= self.time_s / self.step > 0
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:

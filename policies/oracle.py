@@ -1,4 +1,4 @@
-"""Oracle: IPA with the future known. What no forecast can beat; simulation only.
+"""Oracle: IPA with the future known, which bounds what a better forecast can bring IPA; simulation only.
 
 It plans for the busiest second of all those that the configuration decided now has to carry: until the replicas of the
 *next* decision can be ready, that is the interval, the decision delay and the longest start-up time from now. Whatever

@@ -119,7 +119,9 @@ class Scaler(ABC):
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The decision for this step."""
         if all(count != count for count in observation.load_rps):
-            return self._hold(observation, memory)
+            return self._hold(observation, memory, "no load sample")
+        if observation.is_silent:
+            return self._hold(observation, memory, f"no sample for {observation.sample_age_s:g} s")
         scaled = self.scale(observation, memory, self.served(observation))
         return self._decision(observation, scaled)
 
@@ -182,7 +184,7 @@ class Scaler(ABC):
             notes=tuple(notes),
         )
 
-    def _hold(self, observation: Observation, memory: Memory) -> Decision:
+    def _hold(self, observation: Observation, memory: Memory, why: str) -> Decision:
         configuration: Configuration = observation.configuration
         return Decision(
             configuration=configuration,
@@ -190,7 +192,7 @@ class Scaler(ABC):
             objective=self._programme.score(configuration),
             binding="none",
             rung="hold",
-            notes=("no load sample",),
+            notes=(why,),
         )
 
     def _throughput_rps(self, variant: Variant, batch: int) -> float:

@@ -14,6 +14,8 @@ from live.kubernetes import pack
 from live.kubernetes.settings import Layout
 from tests.command import ipa, refusal
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 NO_CLUSTER = {"KUBECONFIG": "/nonexistent/kubeconfig", "HOME": "/nonexistent"}
 
 

@@ -25,6 +25,8 @@ from studies import Scenario, live_run, results, simulate
 from tests.command import contents, ipa, refusal, start
 from tests.live_world import descendants, is_alive, pipeline_file, sort, until_now
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 LOAD = ("--trace", "constant:20:4", "--set", "interval_s=1")
 """80 requests in 4 s, three decisions."""
 LONG = ("--trace", "constant:20:60", "--set", "interval_s=1")

@@ -18,6 +18,8 @@ from studies.profile.page import render
 from studies.profile.plots import VIEWS, plot
 from tests.command import PIPELINE, answer, ipa, refusal
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 needs_plotly = pytest.mark.skipif(find_spec("plotly") is None, reason="a page is drawn with plotly")
 
 

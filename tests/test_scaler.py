@@ -260,6 +260,20 @@ def test_without_a_load_sample_the_configuration_is_held(name: str) -> None:
     assert decision.notes == ("no load sample",)
 
 
+@pytest.mark.parametrize("name", SCALERS)
+def test_what_was_not_sampled_since_the_step_before_is_unknown_and_held(name: str) -> None:
+    # Step 3 at 30 s: a step every 10 s. Queues and busy fractions are shown as 0, as nothing has been scraped.
+    at_hand = configuration(a=("small", 2, 6, 1), b=("small", 2, 6, 1))
+    policy, load_rps = create(name, PIPELINE), [40.0] * 30 + [nan] * 10
+    stood = observation([40.0] * 40, at_hand=at_hand, busy={"a": 0.8, "b": 0.8}, nothing_runs=True, time_s=20.0)
+    memory = through_json(policy.decide(stood, {}).memory)
+    blind = observation(load_rps, at_hand=at_hand, busy={"a": 0.0, "b": 0.0}, sample_age_s=10.0)
+    decision = policy.decide(blind, memory)
+    assert (decision.configuration, decision.memory, decision.rung) == (at_hand, memory, "hold")
+    assert decision.notes == ("no sample for 10 s",)
+    assert policy.decide(replace(blind, sample_age_s=9.9), memory).rung != "hold"
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_described_parameters_make_the_same_policy(name: str) -> None:
     described = describe(create(name, PIPELINE))

@@ -28,6 +28,8 @@ pytest.importorskip("numba")
 
 from sim.compiled import StreamedEngine, streaming
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 BLOCKS = 4
 BLOCK = 100
 WINDOWS = (1, 4, 17)

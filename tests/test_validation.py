@@ -28,6 +28,8 @@ from studies.validation.study import stored, validate
 from studies.validation.windows import Windows, busiest, by_band, utilisation
 from tests.command import contents, ipa, refusal
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 OVERHEADS = {
     "dispatch_overhead_s": 0.004,
     "hop_s": 0.002,

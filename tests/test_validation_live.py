@@ -12,6 +12,8 @@ import pytest
 
 from tests.command import PIPELINE, refusal, start
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 pytest.importorskip("aiohttp")
 
 QUICK = (

@@ -99,6 +99,7 @@ def observation(
     busy: Mapping[str, float] | None = None,
     replicas: Mapping[str, ReplicaCounts] | None = None,
     nothing_runs: bool = False,
+    sample_age_s: float = 0.0,
 ) -> Observation:
     """What a policy sees at step 3, queues empty and all ready unless said otherwise.
 
@@ -111,7 +112,7 @@ def observation(
         seed=0,
         time_s=time_s,
         load_rps=tuple(float(count) for count in load_rps),
-        sample_age_s=0.0,
+        sample_age_s=sample_age_s,
         limit_cores=limit_cores,
         future_rps=None if future_rps is None else tuple(map(float, future_rps)),
         stages={

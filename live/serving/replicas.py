@@ -13,6 +13,7 @@ from live.serving import protocol
 from live.serving.protocol import HEADER, ProtocolError
 from live.serving.stage_queue import Batch, Replica
 from live.serving.tensors import Tensor
+from live.serving.web import MOST_BODY_BYTES
 
 CONNECT_S = 5.0
 PROBE_S = 2.0
@@ -56,7 +57,7 @@ class ReplicaClients:
             async with self._session.post(
                 f"{replica.url}/v2/models/{replica.model}/infer", data=body.data, headers=body.headers
             ) as response:
-                data = await response.read()
+                data = await _body(response)
             if response.status == 200:
                 return protocol.read_response(data, response.headers.get(HEADER))
         except aiohttp.ClientConnectorError as error:
@@ -113,6 +114,16 @@ class ReplicaClients:
         except orjson.JSONDecodeError:
             return {}
         return found if isinstance(found, dict) else {}
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """The whole answer. ReplicaError where it is longer than any body may be."""
+    data = bytearray()
+    async for part in response.content.iter_any():
+        data += part
+        if len(data) > MOST_BODY_BYTES:
+            raise ReplicaError(f"answered more than {MOST_BODY_BYTES} bytes", again=False)
+    return bytes(data)
 
 
 def _error(data: bytes) -> str:
