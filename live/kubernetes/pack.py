@@ -37,6 +37,7 @@ def pack(out: Path) -> int:
     """Write the root file system to `out`; its size [bytes]. Raises LiveError for what is not installed here."""
     files = dict(_files())
     libraries = _libraries(files.values())
+    out.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(out, "w") as archive:
         for place, source in sorted({**libraries, **files}.items()):
             archive.add(source, arcname=str(place), recursive=False, filter=_owned_by_root)
