@@ -8,7 +8,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numba
 from numba import njit
+
+_config: Any = numba.config
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,14 +59,17 @@ def entry(function: F) -> F:
 
 
 def _undisturbed(compile_for: Callable[..., Any]) -> Callable[..., Any]:
-    """The same without garbage collection, which takes a tenth of the time and finds next to nothing."""
+    """The same in less time: without garbage collection, which finds next to nothing, and with LLVM's first level of
+    optimisation, whose code is within some 3 % as fast."""
 
     def compile_undisturbed(*arguments: Any, **named: Any) -> Any:
-        was_enabled = gc.isenabled()
+        was_enabled, level = gc.isenabled(), _config.OPT
         gc.disable()
+        _config.OPT = type(level)(1)
         try:
             return compile_for(*arguments, **named)
         finally:
+            _config.OPT = level
             if was_enabled:
                 gc.enable()
 

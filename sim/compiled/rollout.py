@@ -63,7 +63,7 @@ def roll_out(s: int, memory: Memory) -> None:
     _sort_idle(s, memory)
 
 
-@small
+@inner
 def _remove(s: int, current: int, obsolete: int, memory: Memory) -> None:
     """Remove so many current and obsolete replicas: starting, then idle, then busy, the highest number first."""
     stage, replicas, existing = memory.stages[s], memory.replicas, memory.numbers[s, EXISTING]
@@ -86,7 +86,7 @@ def _remove(s: int, current: int, obsolete: int, memory: Memory) -> None:
             append(memory.numbers[s, EXISTING], existing[1 + i])
 
 
-@small
+@inner
 def _create(s: int, memory: Memory) -> None:
     stage, now_s = memory.stages[s], memory.stages[s].now_s
     number = stage.replicas
@@ -114,7 +114,7 @@ def _idle_row(s: int, replica: Any, memory: Memory) -> int:
     return IDLE_OTHERS
 
 
-@small
+@inner
 def _sort_idle(s: int, memory: Memory) -> None:
     """Rebuild the heaps of idle replicas: rising numbers are heaps."""
     existing = memory.numbers[s, EXISTING]
@@ -134,7 +134,7 @@ def put_idle(s: int, number: int, memory: Memory) -> None:
         push_number(memory.numbers[s, _idle_row(s, replica, memory)], number)
 
 
-@small
+@inner
 def count_replicas(memory: Memory) -> None:
     """Count every stage's replicas by variant and state, as of now."""
     run, tally, options = memory.run[0], memory.tally, memory.options
