@@ -8,8 +8,8 @@ from math import isnan, prod
 
 from live.errors import LiveError
 from live.plane import LOOPBACK
-from live.run import View
 from live.serving.metrics import ProcessMetrics
+from live.view import View
 from policies import Entry
 from profiles import Pipeline
 

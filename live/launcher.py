@@ -44,16 +44,16 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 class Launcher:
     """The controller's side: starts processes by name and says when each has ended.
 
-    `on_exit` is called in the event loop with the name and the exit status (negative: by that signal).
+    `on_death` is called, in the event loop, when the launcher itself has died.
     """
 
-    def __init__(self, on_exit: Callable[[str, int], object]) -> None:
-        self._on_exit = on_exit
+    def __init__(self, on_death: Callable[[], object]) -> None:
+        self._on_death = on_death
+        self._on_exit: dict[str, Callable[[int], object]] = {}
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
         self._is_closing = False
         self.pids: dict[str, int] = {}
-        self.on_death: Callable[[], object] = lambda: None
 
     async def open(self, modules: Sequence[str], log: Path, pipeline: str = "") -> None:
         """Start the launcher, which imports the modules and reads the pipeline, if any; `log` is in the run's folder.
@@ -82,8 +82,14 @@ class Launcher:
         """Its process id; 0 before it is open."""
         return self._process.pid if self._process else 0
 
-    def start(self, name: str, module: str, arguments: Sequence[str], log: Path) -> None:
-        """Start `module.main(arguments)` in a process of that name; its output is appended to `log`."""
+    def start(
+        self, name: str, module: str, arguments: Sequence[str], log: Path, on_exit: Callable[[int], object]
+    ) -> None:
+        """Start `module.main(arguments)` in a process of that name; its output is appended to `log`.
+
+        `on_exit` is called in the event loop with its exit status (negative: by that signal).
+        """
+        self._on_exit[name] = on_exit
         self._send({"start": name, "module": module, "arguments": list(arguments), "log": str(log)})
 
     def signal(self, name: str, number: int) -> None:
@@ -123,9 +129,9 @@ class Launcher:
                 self.pids[said["started"]] = said["pid"]
             else:
                 self.pids.pop(said["exited"], None)
-                self._on_exit(said["exited"], said["status"])
+                self._on_exit.pop(said["exited"])(said["status"])
         if not self._is_closing:
-            self.on_death()
+            self._on_death()
 
 
 def log_end(log: Path, lines: int = 5) -> str:
@@ -135,6 +141,11 @@ def log_end(log: Path, lines: int = 5) -> str:
     except OSError:
         return "  (nothing was logged)"
     return "\n".join(f"  {line}" for line in text.splitlines()[-lines:]) or "  (nothing was logged)"
+
+
+def in_words(status: int) -> str:
+    """An exit status in words."""
+    return f"killed by signal {-status}" if status < 0 else f"exit status {status}"
 
 
 # ---- the launcher's own process ----
@@ -168,7 +179,7 @@ class _Family:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
-            _say({"exited": self.names.pop(pid, ""), "status": os.waitstatus_to_exitcode(status)})
+            _say({"exited": self.names.pop(pid), "status": os.waitstatus_to_exitcode(status)})
 
     def kill(self) -> None:
         for pid in self.names:

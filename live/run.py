@@ -8,8 +8,7 @@ import shutil
 import signal
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,18 +17,20 @@ from typing import Any
 
 import numpy as np
 
+from live.backend import LiveBackend
 from live.collect import Collector
 from live.control import control
 from live.deadline import Deadline
 from live.errors import RunError
 from live.gateway_client import RefusedError
-from live.launcher import log_end
+from live.launcher import in_words, log_end
 from live.load import DEFAULT_BODY, UNANSWERED, FloatArray, Job, Sent, write_job
-from live.loopback import LoopbackBackend, ended
-from live.monitoring import GatewaySource, Reading, Source, SourceError, quantiles
+from live.loopback import LoopbackBackend
+from live.monitoring import GatewaySource, Source
 from live.monitoring.prometheus import PrometheusSource
 from live.monitoring.server import open_prometheus
 from live.plane import LOAD, Plane
+from live.view import View, Watch
 from policies import (
     Applied,
     Backend,
@@ -37,19 +38,13 @@ from policies import (
     Controller,
     Entry,
     Journal,
-    LatencyQuantiles,
     Observation,
-    ReplicaCounts,
-    StageConfiguration,
 )
 from sim.laws import violations
 from sim.records import Records
 
 LEAD_S = 0.5
 """From everything being ready to t = 0."""
-SHOWN_EVERY_S = 1.0
-RECENT_S = 10.0
-"""Of the last how many seconds the latencies shown are."""
 
 
 @dataclass(frozen=True)
@@ -77,42 +72,6 @@ class Load:
     duration_s: float
     patience_s: float
     body: dict[str, Any] = field(default_factory=lambda: DEFAULT_BODY)
-
-
-@dataclass(frozen=True)
-class StageView:
-    """One stage as it stands."""
-
-    configuration: StageConfiguration
-    replicas: Mapping[str, ReplicaCounts]
-    queue_length: int
-    in_service: int
-    latency: LatencyQuantiles
-    failed_variants: tuple[str, ...]
-    failures: Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class View:
-    """A run as it stands: what a person wants to see of it every second.
-
-    `load_rps` is that of the last whole second (NaN: none yet), `latency` of what completed in the last 10 s; `ended`
-    and `violations` count requests since the start; `cores` are of all replicas that exist. `failures`: replicas that
-    died, by variant.
-    """
-
-    time_s: float
-    duration_s: float
-    load_rps: float
-    entry: Entry | None
-    stages: Mapping[str, StageView]
-    latency: LatencyQuantiles
-    sla_s: float
-    ended: int
-    violations: int
-    cores: int
-    mean_cores: float
-    url: str
 
 
 @dataclass(frozen=True)
@@ -156,7 +115,7 @@ async def run(
     how: Control,
     on_view: Callable[[View], object] = lambda _: None,
     on_step: Callable[[Entry, float], object] = lambda *_: None,
-    backend_in: Callable[[Path], LoopbackBackend] | None = None,
+    backend_in: Callable[[Path], LiveBackend] | None = None,
 ) -> Finished:
     """Run until every request of the load has ended; SIGINT or SIGTERM ends it early.
 
@@ -185,7 +144,7 @@ async def run(
 class _Stopping:
     """What ends a run early: a signal, or a failure of the backend; `why` says which."""
 
-    def __init__(self, backend: LoopbackBackend, folder: Path) -> None:
+    def __init__(self, backend: LiveBackend, folder: Path) -> None:
         self._backend = backend
         self._folder = folder
         self._asked = asyncio.Event()
@@ -235,7 +194,7 @@ class _Run:
 
     def __init__(
         self,
-        backend: LoopbackBackend,
+        backend: LiveBackend,
         controller: Controller,
         deadline: Deadline,
         journal: Journal,
@@ -247,15 +206,11 @@ class _Run:
         self._backend = backend
         self._controller = controller
         self._deadline = deadline
-        self._journal = journal
         self._load = load
         self._how = how
-        self._on_view = on_view
-        self._on_step = on_step
         self._collector = Collector(backend.client, tuple(backend.stages))
-        self._eyes = GatewaySource(backend.client, 1)
-        self._recent: deque[tuple[float, float]] = deque()  # when a request completed, and its latency
-        self._ended = self._violations = 0
+        self._watch = Watch(backend, self._collector, journal, load.duration_s, on_view)
+        self._on_step = on_step
         self._load_ended = asyncio.Event()
 
     async def prepare(self, folder: Path) -> None:
@@ -284,7 +239,7 @@ class _Run:
         job = Job(backend.url, backend.plane.pipeline.name, origin_s, patience_s, load.body)
         write_job(job, load.arrivals_s, self._job)
         self._log = backend.run_process("load", LOAD, [str(self._job), str(self._result)], self._on_load_ended)
-        watching = backend.spawn(self._watch())
+        watching = backend.spawn(self._watch.run())
         try:
             await asyncio.gather(self._until_all_ended(), self._steps())
         finally:
@@ -298,7 +253,7 @@ class _Run:
     def _on_load_ended(self, status: int) -> None:
         self._load_ended.set()
         if status != 0:
-            self._backend.fail(f"the load generator has ended ({ended(status)}):\n{log_end(self._log)}")
+            self._backend.fail(f"the load generator has ended ({in_words(status)}):\n{log_end(self._log)}")
 
     async def _steps(self) -> None:
         """The control loop: it ends with the load's duration."""
@@ -332,60 +287,6 @@ class _Run:
         has_lost_replicas = any(stage.deaths for stage in backend.stages.values())
         broken = tuple(_broken_laws(records, is_whole, has_lost_replicas))
         return Finished(records, sent, why, collected.lost, collected.foreign, self._deadline.held, broken)
-
-    # ---- what a person sees ----
-
-    async def _watch(self) -> None:
-        """Collect records and show how things stand, every second of the run's clock."""
-        while True:
-            await asyncio.sleep(SHOWN_EVERY_S - self._backend.now_s % SHOWN_EVERY_S)
-            try:
-                self._count(await self._collector.fetch())
-                reading = await self._eyes.read(self._backend.now_s)
-            except (RunError, RefusedError, SourceError):
-                continue  # a gateway that has died ends the run by its exit
-            self._on_view(self._view(reading))
-
-    def _count(self, records: list[dict[str, Any]]) -> None:
-        sla_s = self._backend.plane.pipeline.sla_s
-        for record in records:
-            latency_s = record["end_s"] - record["arrival_s"]
-            is_completed = record["outcome"] == "completed"
-            self._ended += 1
-            self._violations += not (is_completed and latency_s <= sla_s)
-            if is_completed:
-                self._recent.append((record["end_s"], latency_s))
-        while self._recent and self._recent[0][0] < self._backend.now_s - RECENT_S:
-            self._recent.popleft()
-
-    def _view(self, reading: Reading) -> View:
-        backend, now_s = self._backend, reading.time_s
-        entries = self._journal.entries
-        return View(
-            time_s=now_s,
-            duration_s=self._load.duration_s,
-            load_rps=reading.load_rps[-1] if reading.load_rps else float("nan"),
-            entry=entries[-1] if entries else None,
-            stages={
-                name: StageView(
-                    configuration=stage.configuration,
-                    replicas=stage.counts(),
-                    queue_length=reading.stages[name].queue_length,
-                    in_service=reading.stages[name].in_service,
-                    latency=reading.stages[name].latency,
-                    failed_variants=stage.failed_variants,
-                    failures=dict(stage.deaths),
-                )
-                for name, stage in backend.stages.items()
-            },
-            latency=quantiles([latency_s for _, latency_s in self._recent]),
-            sla_s=backend.plane.pipeline.sla_s,
-            ended=self._ended,
-            violations=self._violations,
-            cores=sum(stage.cores for stage in backend.stages.values()),
-            mean_cores=sum(stage.core_s(now_s) for stage in backend.stages.values()) / max(now_s, 1e-9),
-            url=backend.url,
-        )
 
 
 def _broken_laws(records: Records, is_whole: bool, has_lost_replicas: bool) -> Iterator[str]:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from live.deadline import Deadline
     from live.load import Sent
     from live.plane import Plane
-    from live.run import Finished, View
+    from live.run import Finished
+    from live.view import View
     from studies.live_cluster import Cluster
 
 NEEDED = ("aiohttp", "orjson", "prometheus_client", "uvloop")

@@ -19,7 +19,7 @@ from policies import Entry, LatencyQuantiles
 from studies.live_load import late_warning
 
 if TYPE_CHECKING:
-    from live.run import StageView, View
+    from live.view import StageView, View
 
 LINE_EVERY_S = 5.0
 SPARKS = "▁▂▃▄▅▆▇█"

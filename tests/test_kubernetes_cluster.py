@@ -114,7 +114,7 @@ async def observe(backend: KubernetesBackend) -> Observation:
 
 async def until_stands(backend: KubernetesBackend, configuration: Configuration) -> None:
     until_s = time.monotonic() + WITHIN_S
-    while not (backend._look_now.is_complete(configuration) and backend._wanted == configuration):
+    while not (backend._look_now.is_complete(configuration) and backend.wanted == configuration):
         assert time.monotonic() < until_s, f"{backend._look_now}"
         await asyncio.sleep(0.1)
 

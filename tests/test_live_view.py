@@ -12,7 +12,7 @@ from rich.console import Console
 
 pytest.importorskip("aiohttp")
 
-from live.run import StageView, View
+from live.view import StageView, View
 from policies import NO_LATENCY, Applied, Decision, Entry, LatencyQuantiles, ReplicaCounts, StageConfiguration
 from studies import live_view
 from studies.live_view import line, spark, warn

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from live.backend import LiveBackend
 from live.errors import RunError
 from live.gateway_client import RefusedError
 from live.kubernetes.api import Api
@@ -28,9 +28,8 @@ from live.kubernetes.reconciler import Look, Reconciler
 from live.kubernetes.settings import Deployed
 from live.kubernetes.timeline import EXCLUDED_FOR_S, PodReplicas, Timeline
 from live.kubernetes.watch import PodWatch
-from live.loopback import LoopbackBackend
 from live.plane import LOAD
-from policies import Applied, Configuration, Observation, StageConfiguration
+from policies import Applied, Configuration, Observation
 
 LOOKED_AT_EVERY_S = 2.0
 """The reconcile loop looks at everything this often even if nothing has happened."""
@@ -49,16 +48,14 @@ READ_WITHIN_S = 60.0
 log = logging.getLogger("live.kubernetes.backend")
 
 
-class KubernetesBackend(LoopbackBackend):
-    """Implements `policies.interface.Backend` on a pipeline that has been deployed; see `LoopbackBackend`.
+class KubernetesBackend(LiveBackend):
+    """A pipeline that has been deployed; the cluster does rule 5.
 
-    `url` is where the load goes. A read-only `api` makes it see all and change nothing. With `adopts_clock` the run's
+    A read-only `api` makes it see all and change nothing. With `adopts_clock` the run's
     clock is the gateway's, which goes on; without, t = 0 is set. `lease` None: nobody else writes.
     """
 
-    stages: dict[str, PodReplicas]  # type: ignore[assignment]
     client: ClusterGateway
-    most_replicas = sys.maxsize  # the cluster itself says how many have room
 
     def __init__(
         self,
@@ -72,6 +69,7 @@ class KubernetesBackend(LoopbackBackend):
         adopts_clock: bool = False,
     ) -> None:
         super().__init__(deployed.plane, folder, history_rps)
+        self.stages: dict[str, PodReplicas] = {}
         self.deployed = deployed
         self.url = url
         self._api = api
@@ -83,7 +81,6 @@ class KubernetesBackend(LoopbackBackend):
         self._is_listed = asyncio.Event()
         self._timeline = Timeline(self.stages)
         self._watch = PodWatch(api, deployed.namespace, deployed.instance, self._watched)
-        self._wanted: dict[str, StageConfiguration] = {}
         self._look_now = Look()
         self._room: tuple[int, float] | None = None  # cores, and until when that is believed
         self._notes: list[str] = []
@@ -99,15 +96,13 @@ class KubernetesBackend(LoopbackBackend):
 
         Raises RunError where it does not come to that, with the reason.
         """
-        self.launcher.on_death = lambda: self.fail("the launcher of the processes has died")
-        await self.launcher.open((LOAD,), self._log("launcher"))
+        await self._open_launcher((LOAD,))
         if self._lease is not None:
             await self._until_ours(self._lease)
         for stage in self.plane.pipeline.stages:
             wanted = initial[stage.name]
             self.stages[stage.name] = PodReplicas(stage.name, wanted, self.plane.max_surge, self.plane.max_unavailable)
             self.configured[stage.name] = [(0.0, wanted.batch)]
-        self._wanted = dict(initial)
         self._watch.start()
         async with asyncio.timeout(READ_WITHIN_S):
             await self._is_listed.wait()
@@ -199,26 +194,27 @@ class KubernetesBackend(LoopbackBackend):
     async def _apply(self, configuration: Configuration) -> Applied:
         if self._api.read_only:
             return Applied(False, "advise: nothing is changed")
-        refusal = self._refusal(configuration)
+        moves = self._moves(configuration)
         notes, self._notes = self._notes, []
-        if refusal:
-            return Applied(False, "; ".join([refusal, *notes]))
         applied = await super()._apply(configuration)
         if applied.accepted:
-            self._guards.note(sum(moves_pods(self._wanted[name], each) for name, each in configuration.items()))
-            self._wanted = dict(configuration)
+            self._guards.note(moves)
         return replace(applied, reason="; ".join(each for each in (applied.reason, *notes) if each))
 
     def _refusal(self, configuration: Configuration) -> str:
-        """Why a configuration may not be asked for now, empty if it may."""
         if self._look_now.is_held:
             return f"held: the annotation ipa/hold of ConfigMap {self.deployed.instance} is true"
         if self._look_now.stopped:
             return f"stopped: {self._look_now.stopped}"
         for name, wanted in configuration.items():
-            if wanted.variant in self.stages[name].failed_variants and wanted.variant != self._wanted[name].variant:
+            stage = self.stages[name]
+            if wanted.variant in stage.failed_variants and wanted.variant != stage.configuration.variant:
                 return f"{name}: variant {wanted.variant} has failed to start and is left out for now"
-        return self._guards.refusal(sum(moves_pods(self._wanted[name], each) for name, each in configuration.items()))
+        return self._guards.refusal(self._moves(configuration))
+
+    def _moves(self, configuration: Configuration) -> int:
+        """For how many stages a configuration changes pods."""
+        return sum(moves_pods(self.stages[name].configuration, each) for name, each in configuration.items())
 
     async def _observe(self) -> Observation:
         now_s = self.now_s
@@ -239,7 +235,7 @@ class KubernetesBackend(LoopbackBackend):
         if self._lease is not None and not self._lease.is_held:
             return LOOKED_AT_EVERY_S
         failed = {name: {**self._remembered(name), **fresh} for name, fresh in self._failed_at.items()}
-        look = await asyncio.to_thread(self._reconciler.look, dict(self._wanted), list(self._pods.values()), failed)
+        look = await asyncio.to_thread(self._reconciler.look, self.wanted, list(self._pods.values()), failed)
         self._failed_at = {} if look.done and not look.error else self._failed_at
         for what in look.done:
             log.info("changed", extra={"what": what})
@@ -277,18 +273,18 @@ class KubernetesBackend(LoopbackBackend):
 
     async def _roll_back(self, name: str, why: str, state: StageState) -> None:
         """Back to what stood before, and leave the variant out for a while."""
-        variant = self._wanted[name].variant
         stage = self.stages[name]
+        variant = stage.configuration.variant
         if state.sound is None or state.sound.variant == variant or not self._pods:
             return  # there is nothing to go back to; the look says what is wrong
         stage.excluded[variant] = self.now_s + EXCLUDED_FOR_S
         self._failed_at.setdefault(name, {})[variant] = time.time()
         self._notes.append(f"{name}: rolled back to {state.sound.variant}: {why}")
         log.error("rolled back", extra={"stage": name, "variant": variant, "problem": why})
-        self._wanted[name] = stage.configuration = state.sound
+        stage.configuration = state.sound
         before_s = self.now_s
         try:
-            await self.client.configure(self._wanted)
+            await self.client.configure(self.wanted)
         except (RunError, RefusedError) as error:
             log.warning("the gateway keeps its configuration", extra={"problem": str(error)})
         else:
@@ -304,7 +300,7 @@ class KubernetesBackend(LoopbackBackend):
             if epoch == self._epoch:
                 return
             log.warning("the gateway has been started anew")
-            await self.client.configure(self._wanted)
+            await self.client.configure(self.wanted)
             if self._gateways_origin_s is None:
                 await self._adopt_clock()
             else:

@@ -18,7 +18,7 @@ from live.plane import LOOPBACK, free_port
 if TYPE_CHECKING:
     import aiohttp
 
-    from live.loopback import LoopbackBackend
+    from live.backend import LiveBackend
 
 MODULE = "live.monitoring.server"
 SCRAPE_INTERVAL_S = 1
@@ -60,7 +60,7 @@ def command(folder: Path, targets: Sequence[str], port: int) -> list[str]:
     ]
 
 
-async def open_prometheus(backend: LoopbackBackend, folder: Path, targets: Sequence[str]) -> str:
+async def open_prometheus(backend: LiveBackend, folder: Path, targets: Sequence[str]) -> str:
     """Start a server among the processes of a run, and wait until it has scraped all targets; its URL.
 
     Raises RunError where it does not come up.

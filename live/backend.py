@@ -1,0 +1,240 @@
+"""What the backends of live mode have in common, whatever their replicas are."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from live.errors import RunError
+from live.gateway_client import GatewayClient, RefusedError
+from live.launcher import Launcher, log_end
+from live.monitoring.reading import Reading, Source, SourceError, StageReading, window
+from live.plane import Plane
+from live.replicas import StageReplicas
+from policies import Applied, Configuration, Observation, StageObservation
+
+if TYPE_CHECKING:
+    import aiohttp
+
+T = TypeVar("T")
+
+ENDED_POLLED_EVERY_S = 0.02
+"""Between two looks whether the processes of a run that closes have ended."""
+
+
+class LiveBackend(ABC):
+    """Implements `policies.interface.Backend` in real time: a gateway with its queues, and replicas that converge.
+
+    It lives in an event loop; `observe` and `apply` are for a thread beside that loop. What is wanted is set by
+    `apply`; one task, the reconcile loop, compares it with what there is and acts (level-triggered: an event only wakes
+    it). Such processes of a run as the load are children of this machine's launcher.
+    `url` is where the load goes, `control_url` the gateway's control API (empty: not to be reached so). `failed` is
+    done, with RunError, once the run cannot go on.
+    """
+
+    url: str
+    control_url = ""
+    client: GatewayClient
+    session: aiohttp.ClientSession
+    stages: Mapping[str, StageReplicas]
+
+    def __init__(self, plane: Plane, folder: Path, history_rps: tuple[float, ...]) -> None:
+        self.plane = plane
+        self.stages = {}
+        self.configured: dict[str, list[tuple[float, int]]] = {}
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.launcher = Launcher(self._on_launcher)
+        self.source: Source | None = None
+        self._folder = folder
+        self._history_rps = history_rps
+        self._loop = asyncio.get_running_loop()
+        self._origin_s = time.monotonic()
+        self._wake = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._step, self._late = 0, ""
+        self._observed_s, self._sampled_s = 0.0, 0.0
+
+    # ---- the run ----
+
+    @abstractmethod
+    async def open(self, initial: Configuration) -> None:
+        """Wait until `initial` stands ready. Raises RunError, with the reason, where it does not come to that."""
+
+    @abstractmethod
+    async def start(self, origin_s: float) -> None:
+        """Set the run's t = 0 to a moment of `time.monotonic()`."""
+
+    @property
+    def now_s(self) -> float:
+        """The run's clock."""
+        return time.monotonic() - self._origin_s
+
+    @property
+    def wanted(self) -> Configuration:
+        """What the replicas are to converge to."""
+        return {name: stage.configuration for name, stage in self.stages.items()}
+
+    async def close(self) -> None:
+        """End every process of the run on this machine by SIGTERM, and what does not end so by SIGKILL."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for name in list(self.launcher.pids):
+            self.launcher.signal(name, signal.SIGTERM)
+        patience_s = time.monotonic() + self.plane.stop_s + 2.0
+        while self.launcher.pids and time.monotonic() < patience_s:
+            await asyncio.sleep(ENDED_POLLED_EVERY_S)
+        await self.launcher.close()
+        if hasattr(self, "session"):
+            await self.session.close()
+        if self.failed.done():
+            self.failed.exception()  # has been looked at
+
+    def fail(self, text: str) -> None:
+        """The run cannot go on; the text says why."""
+        if not self.failed.done():
+            self.failed.set_exception(RunError(text))
+
+    # ---- the seam: from a thread beside the event loop ----
+
+    def begin_step(self, step: int, late: str = "") -> None:
+        """Number the step to come; `late` says, for the journal, why steps before it were skipped."""
+        self._step, self._late = step, late
+
+    def observe(self) -> Observation:
+        """The present observation; where the source gives none, the load is NaN and the policies hold."""
+        return self._in_loop(self._observe())
+
+    def apply(self, configuration: Configuration) -> Applied:
+        """Batch sizes and timeouts are in force when this returns; the replicas converge."""
+        return self._in_loop(self._apply(configuration))
+
+    def _in_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    async def _apply(self, configuration: Configuration) -> Applied:
+        refusal = self._refusal(configuration)
+        if refusal:
+            return Applied(False, refusal)
+        before_s = self.now_s
+        try:
+            await self.client.configure(configuration)
+        except RefusedError as error:
+            return Applied(False, f"the gateway refused it: {error}")
+        except RunError as failure:
+            return Applied(False, str(failure))
+        for name, stage in self.stages.items():
+            self._note_batch(name, configuration[name].batch, before_s)
+            stage.configuration = configuration[name]
+        self._wake.set()
+        return Applied(True, self._late)
+
+    @abstractmethod
+    def _refusal(self, configuration: Configuration) -> str:
+        """Why a configuration may not be asked for now; empty if it may."""
+
+    def _note_batch(self, stage: str, batch: int, before_s: float) -> None:
+        """A batch size came into force between the asking and now: the larger of the two held all that time."""
+        latest = self.configured[stage][-1][1]
+        if batch != latest:
+            self.configured[stage].append((before_s if batch > latest else self.now_s, batch))
+
+    async def _observe(self) -> Observation:
+        assert self.source is not None
+        try:
+            reading = await self.source.read(self.now_s)
+            self._sampled_s = reading.time_s - reading.sample_age_s
+        except SourceError:
+            reading = self._nothing()
+        since_s, self._observed_s = self._observed_s, reading.time_s
+        return Observation(
+            pipeline=self.plane.pipeline.name,
+            step=self._step,
+            seed=self.plane.seed,
+            time_s=reading.time_s,
+            load_rps=window(reading.load_rps, self._history_rps, len(self._history_rps)),
+            sample_age_s=reading.sample_age_s,
+            limit_cores=self.plane.limit_cores,
+            stages={
+                name: _observed(stage, reading.stages.get(name, StageReading()), since_s, reading.time_s)
+                for name, stage in self.stages.items()
+            },
+            latency=reading.latency,
+        )
+
+    def _nothing(self) -> Reading:
+        """The reading where there is none: no sample, which is not zero load."""
+        now_s = self.now_s
+        unknown = (float("nan"),) * len(self._history_rps)
+        return Reading(now_s, unknown, max(now_s - self._sampled_s, 0.0), {})
+
+    # ---- the reconcile loop ----
+
+    async def _converge(self) -> None:
+        while True:
+            self._wake.clear()
+            wait_s = await self._look()
+            # Not wait_for, which in Python 3.11 may lose a cancellation that comes with the event.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._wake.wait()
+
+    @abstractmethod
+    async def _look(self) -> float:
+        """One look at everything, and what follows from it; in how many seconds to look again at the latest."""
+
+    # ---- processes and tasks ----
+
+    async def _open_launcher(self, modules: Sequence[str], pipeline: str = "") -> None:
+        """Processes can be started from here on; those of `modules`, on the pipeline, in a moment."""
+        import aiohttp
+
+        self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        await self.launcher.open(modules, self._log("launcher"), pipeline)
+
+    def run_process(self, name: str, module: str, arguments: list[str], on_exit: Callable[[int], object]) -> Path:
+        """Start a process of the run, such as the load; the path of its log. `on_exit` is told its exit status."""
+        log = self._log(name)
+        self.launcher.start(name, module, arguments, log, on_exit)
+        return log
+
+    def _on_launcher(self) -> None:
+        self.fail(f"the launcher of the processes has died:\n{log_end(self._log('launcher'))}")
+
+    def _log(self, name: str) -> Path:
+        return self._folder / f"{name}.log"
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something beside; a mistake in it ends the run."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self.fail(f"a defect of this program: {task.exception()!r}")
+
+
+def _observed(stage: StageReplicas, reading: StageReading, since_s: float, now_s: float) -> StageObservation:
+    available_s = stage.available_s(since_s, now_s)
+    return StageObservation(
+        configuration=stage.configuration,
+        arrivals=reading.arrivals,
+        completions=reading.completions,
+        drops=reading.drops,
+        failures=reading.failures,
+        queue_length=reading.queue_length,
+        in_service=reading.in_service,
+        replicas=stage.counts(),
+        busy_fraction=min(reading.busy_s / available_s, 1.0) if available_s > 0.0 else 0.0,
+        latency=reading.latency,
+        failed_variants=stage.failed_variants,
+    )
