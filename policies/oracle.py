@@ -1,20 +1,23 @@
-"""Oracle: IPA with the future known, which bounds what a better forecast can bring IPA; simulation only.
+"""Oracle: IPA with the future known, which bounds what a policy can make of its programme; simulation only.
 
-It plans for the busiest second of all those that the configuration decided now has to carry: until the replicas of the
-*next* decision can be ready, that is the interval, the decision delay and the longest start-up time from now. Whatever
-a forecast of IPA gets wrong, this gets right, so the distance from `ipa` to `oracle` is what a better predictor could
-bring at most.
+It needs no caution, as nothing surprises it. It plans with the whole of the profiled throughput, for the least load at
+which none of the requests to come waits too long: not for the busiest second, as a queue evens seconds out. It looks
+ahead to when the replicas of the *next* decision can be ready: the interval, the decision delay and the longest
+start-up time from now. And it changes variants only where that pays: once what staying has lost is worth as much as the
+new replicas that start beside the old ones.
 """
 
 from __future__ import annotations
 
-from math import ceil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import accumulate
+from math import ceil, nan
 from typing import TYPE_CHECKING, Any
 
 from policies import checks
-from policies.interface import Decision, Memory, Observation, PolicyError
-from policies.planner import PLANNING_PARAMETERS, Planner
-from policies.predictors import Oracle as Future
+from policies.interface import Configuration, Decision, Memory, Observation, PolicyError
+from policies.planner import PLANNING_PARAMETERS, Planner, decision
 
 if TYPE_CHECKING:
     from profiles import Pipeline
@@ -23,34 +26,51 @@ if TYPE_CHECKING:
 class Oracle(Planner):
     """IPA (Inference Pipeline Adaptation, JSys 2024) with the true load in place of a forecast.
 
-    `interval_s`: the time between two decisions, which only the first decision needs: later ones take the time since
-    the one before. `decision_delay_s`: the scenario's. `load_margin` is 0 unless given: the truth needs none. Further
-    parameters: see `Planner`, but for `predictor`. The observation must have `future_rps`; PolicyError where it has
-    not, as in a live world.
+    `wait_share`: the share of the SLA that requests may wait in queues where load comes in bursts; what a batch takes
+    has the rest. `interval_s`: the time between two decisions, which only the first decision needs: later ones take the
+    time since the one before. `decision_delay_s`: the scenario's. `load_margin`, `rounding` and `throughput_share` are
+    those of a plan without caution unless given. Further parameters: see `Planner`, but for `predictor`. The
+    observation must have `future_rps`; PolicyError where it has not, as in a live world.
     """
 
     further_parameters = tuple(name for name in PLANNING_PARAMETERS if name != "predictor")
+    reads = ("future_rps",)
 
     def __init__(
         self,
         pipeline: Pipeline,
         *,
+        wait_share: float = 0.25,
         interval_s: float = 10.0,
         decision_delay_s: float = 0.0,
         load_margin: float = 0.0,
+        rounding: str = "none",
+        throughput_share: float = 1.0,
+        sla_s: float | None = None,
         **planning: Any,
     ) -> None:
         checks.known("parameter", planning, self.further_parameters)
-        super().__init__(pipeline, predictor="oracle", load_margin=load_margin, **planning)
+        self.wait_share = checks.number("wait_share", wait_share, above=0, at_most=0.9)
         self.interval_s = checks.number("interval_s", interval_s, above=0)
         self.decision_delay_s = checks.number("decision_delay_s", decision_delay_s, at_least=0)
+        self.sla_s = pipeline.sla_s if sla_s is None else checks.number("sla_s", sla_s, above=0)
+        self.wait_s = self.wait_share * self.sla_s
+        super().__init__(
+            pipeline,
+            load_margin=load_margin,
+            rounding=rounding,
+            throughput_share=throughput_share,
+            sla_s=self.sla_s - self.wait_s,
+            **planning,
+        )
         self._start_up_s = max(variant.start_up_s for stage in pipeline.stages for variant in stage.variants)
 
     @property
     def parameters(self) -> dict[str, Any]:
         """The effective parameters, JSON-able."""
         planning = {key: value for key, value in super().parameters.items() if key != "predictor"}
-        return {"interval_s": self.interval_s, "decision_delay_s": self.decision_delay_s, **planning}
+        own = {key: getattr(self, key) for key in ("wait_share", "interval_s", "decision_delay_s")}
+        return {**own, **planning, "sla_s": self.sla_s}
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The decision for this step. PolicyError: no future observed, a solver that cannot answer."""
@@ -59,5 +79,50 @@ class Oracle(Planner):
         since_s = observation.time_s - memory.get("time_s", observation.time_s)
         interval_s = since_s if since_s > 0 else self.interval_s
         horizon_s = max(1, ceil(interval_s + self.decision_delay_s + self._start_up_s))
-        busiest_rps = Future(horizon_s).predict(observation)
-        return self.decide_for(busiest_rps, observation, {**memory, "time_s": observation.time_s})
+        present = _present(observation, memory.get("present", {}))
+        waiting = max(present[name] - stage.in_service for name, stage in observation.stages.items())
+        load_rps = sustained_rps(observation.future_rps[:horizon_s], max(waiting, 0), self.wait_s)
+        problem = self.problem(observation, load_rps)
+        if problem is None:
+            return self._hold(observation, memory)
+        now = {**memory, "time_s": observation.time_s, "present": present, "lost": 0.0}
+        free = self.answers.solve(problem)
+        if "time_s" not in memory:
+            return decision(free, now, load_rps, problem.load_rps)
+        at_hand = {name: [stage.variant] for name, stage in observation.configuration.items()}
+        kept = self.answers.solve(replace(problem, variants=at_hand))
+        gain = max(free.objective["total"] - kept.objective["total"], 0.0)
+        lost = memory["lost"] + gain * interval_s
+        if kept.feasible and lost < self._price(observation.configuration, free.configuration):
+            return decision(kept, {**now, "lost": lost}, load_rps, problem.load_rps)
+        return decision(free, now, load_rps, problem.load_rps)
+
+    def _price(self, one: Configuration, other: Configuration) -> float:
+        """What a change of variants costs, in objective x seconds: the new replicas start beside the old ones."""
+        cores = sum(each.total_cores for name, each in other.items() if each.variant != one[name].variant)
+        return self.programme.beta * cores * self._start_up_s
+
+
+def _present(observation: Observation, before: Mapping[str, int]) -> dict[str, int]:
+    """Stage -> the requests that have come to it and not left: wherever they wait, be it at a replica."""
+    return {
+        name: before.get(name, 0) + stage.arrivals - stage.completions - stage.drops - stage.failures
+        for name, stage in observation.stages.items()
+    }
+
+
+def sustained_rps(load_rps: Sequence[float], waiting: int, wait_s: float) -> float:
+    """The least rate of service at which no request waits longer than `wait_s`; NaN without a sample.
+
+    `load_rps`: counts of the seconds to come, soonest first; `waiting` requests are there already. Of any seconds in a
+    row, all requests are served by `wait_s` after the beginning of the last one, when they may all have come.
+    """
+    counts = [count for count in load_rps if count == count]
+    if not counts:
+        return nan
+    counts[0] += waiting
+    return max(
+        total / (seconds + wait_s)
+        for first in range(len(counts))
+        for seconds, total in enumerate(accumulate(counts[first:]))
+    )

@@ -16,6 +16,7 @@ import pytest
 import profiles
 from profiles.yaml_file import read
 from sim.totals import violated_seconds
+from studies import Scenario
 from studies import load as load_scenario
 from studies.run import simulate
 from studies.study import conduct, headline, plan, published, published_file, schema
@@ -323,7 +324,7 @@ def test_a_timeline_adds_up_to_the_summary() -> None:
     edges_s = latency_edges_s()
     median_bin = int(np.searchsorted(np.cumsum(outcome.latencies), summary["completed"] / 2))
     assert edges_s[median_bin - 1] <= summary["latency_p50_s"] <= edges_s[median_bin]
-    assert sum(share for _, _, share in outcome.configurations) == pytest.approx(1.0)
+    assert sum(each.share for each in outcome.configurations) == pytest.approx(1.0)
 
 
 # ---- what is said ----
@@ -337,7 +338,7 @@ def cell(system: str, point: str = "", **figures: tuple[float, float]) -> Cell:
         summary = {names[name]: values[seed - 1] for name, values in ({"late": (0.0, 0.0)} | figures).items()}
         planned = {f"planned_{key}": summary[key] for key in ("cost_mean_cores", "pas_mean")}
         outcomes[seed] = Outcome({**summary, **planned}, np.empty((0, 0)), np.empty(0, np.int64), [])
-    return Cell("mine", "plain", "load", system, point, "load", outcomes)
+    return Cell("mine", "plain", "load", system, point, Scenario(pipeline="video", trace="load"), outcomes)
 
 
 CURVE = [

@@ -12,7 +12,7 @@ decision's question.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -121,6 +121,10 @@ class Programme:
         cores = sum(each.total_cores for each in chosen)
         batch = sum(each.batch for each in chosen)
         return self.table.scales.parts(variants, cores, batch)
+
+    def accuracy_of(self, variants: Sequence[str]) -> float:
+        """The accuracy of one variant per stage, as it is combined."""
+        return self.table.scales.parts(variants, 0, 0)["accuracy"]
 
     def batch_timeout_s(self, stage: int, batch: int, planned_rps: float) -> float:
         """How long a request waits at most for its batch to fill [s]; `stage` is its position.

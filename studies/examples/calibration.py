@@ -26,9 +26,6 @@ CALIBRATED = {
     "xlm-roberta-base": ("audio-qa", 1, ("scale-only:low",)),
     "roberta-base": ("audio-qa", 1, ("ipa", "scale-only:high")),
     "yolov5s": ("video", 8, ("scale-only:high",)),
-    "resnet101": ("video", 8, ("scale-only:high",)),
-    "resnet18": ("video", 8, ("ipa", "scale-only:low")),
-    "resnet34": ("video", 8, ("ipa",)),
 }
 """Variant -> its pipeline, the batch size at which its throughput was calibrated, and the systems that may tell it."""
 
@@ -36,8 +33,6 @@ PUBLISHED = {
     ("audio-qa", "ipa"): {"steady-low": (8.9, 48.7), "steady-high": (32.7, 48.7)},
     ("audio-qa", "scale-only:low"): {"steady-low": (7.9, 45.3), "steady-high": (33.2, 45.3)},
     ("audio-qa", "scale-only:high"): {"steady-low": (17.1, 53.8), "steady-high": (93.7, 53.8)},
-    ("video", "ipa"): {"steady-low": (2.0, 35.4), "steady-high": (4.97, 31.9)},
-    ("video", "scale-only:low"): {"steady-low": (2.0, 31.9), "steady-high": (4.96, 31.9)},
     ("video", "scale-only:high"): {"steady-low": (3.95, 43.95), "steady-high": (10.3, 43.95)},
 }
 """Planned cost [cores] and PAS by workload."""

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from studies.intervals import Estimate, estimate
+from studies.scenario import Scenario
 from studies.study.outcome import Outcome
 from studies.study.plan import Trial
 from studies.study.schema import Study
@@ -19,14 +20,14 @@ Values = Mapping[int, float | None]
 
 @dataclass(frozen=True)
 class Cell:
-    """The runs of one cell, by seed; `point` is empty for a system."""
+    """The runs of one cell, by seed; `point` is empty for a system. `scenario`: with the first seed."""
 
     pipeline: str
     setting: str
     workload: str
     system: str
     point: str
-    trace: str
+    scenario: Scenario
     outcomes: Mapping[int, Outcome]
 
     def values(self, key: str, factor: float = 1.0) -> Values:
@@ -102,7 +103,7 @@ def gather(study: Study, trials: Sequence[Trial], store: Store) -> Findings:
         study=study,
         pipeline=trials[0].pipeline,
         cells=[
-            Cell(first.pipeline, *name, trace=first.scenario.trace, outcomes=outcomes)
+            Cell(first.pipeline, *name, scenario=first.scenario, outcomes=outcomes)
             for name, (first, outcomes) in cells.items()
         ],
     )

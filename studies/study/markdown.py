@@ -38,6 +38,9 @@ def _lines(found: Found) -> Iterator[str]:
         yield from table(sheets.decision_times(found))
     for setting in found.full_settings:
         yield from table(sheets.overall(found, setting))
+        bounds = sheets.bounds(found, setting)
+        if bounds.rows:
+            yield from table(bounds)
     for setting in dict.fromkeys(match.other.setting for match in found.matches):
         yield f"## Headline: {found.setting_title(setting)}"
         yield ""

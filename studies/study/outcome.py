@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,15 +35,31 @@ LATENCY_DECADES = 7
 """Latencies are counted in bins from a millisecond on, 2.3 % wide."""
 
 
+class Wanted(NamedTuple):
+    """A configuration that was decided: per stage the variant and its replicas; the cores of all, and the share of the
+    time for which it was what was wanted."""
+
+    variants: tuple[str, ...]
+    replicas: tuple[int, ...]
+    cores: float
+    share: float
+
+    @property
+    def text(self) -> str:
+        """As people write it: `2 x yolov5n + resnet18`."""
+        pairs = zip(self.variants, self.replicas, strict=True)
+        return " + ".join((f"{count} x " if count > 1 else "") + variant for variant, count in pairs)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """A finished run. `timeline`: shape (len(TIMELINE), bins); `latencies`: requests completed, by bin of their
-    latency; `configurations`: text, cores, and the share of the time for which each was what was wanted."""
+    latency."""
 
     summary: dict[str, Any]
     timeline: FloatArray
     latencies: IntArray
-    configurations: list[tuple[str, float, float]]
+    configurations: list[Wanted]
 
 
 def outcome_of(run: Run) -> Outcome:
@@ -137,17 +153,17 @@ def _violated_seconds(arrival_s: FloatArray, in_time: np.ndarray, edges_s: Float
     return np.bincount(bin_numbers(violated_s, edges_s), minlength=len(edges_s) - 1)
 
 
-def _configurations(
-    since_s: FloatArray, wanted: list[Configuration], duration_s: float
-) -> list[tuple[str, float, float]]:
-    """Each configuration wanted (`2 x yolov5n + resnet18`), its cores, its share of the time; the longest first."""
+def _configurations(since_s: FloatArray, wanted: list[Configuration], duration_s: float) -> list[Wanted]:
+    """Each configuration wanted, whatever its batch sizes; the longest first."""
     lasting_s = np.diff(np.append(since_s, duration_s)).tolist()
-    shares: dict[tuple[str, float], float] = {}
+    shares: dict[tuple[tuple[str, ...], tuple[int, ...], float], float] = {}
     for configuration, lasted_s in zip(wanted, lasting_s, strict=True):
-        text = " + ".join(
-            (f"{each.replicas} x " if each.replicas > 1 else "") + each.variant for each in configuration.values()
+        chosen = configuration.values()
+        name = (
+            tuple(each.variant for each in chosen),
+            tuple(each.replicas for each in chosen),
+            float(configured_cores(configuration)),
         )
-        name = text, float(configured_cores(configuration))
         shares[name] = shares.get(name, 0.0) + lasted_s / duration_s
-    ordered = sorted(shares.items(), key=lambda item: (-item[1], item[0]))
-    return [(text, cores, share) for (text, cores), share in ordered]
+    found = [Wanted(*name, share) for name, share in shares.items()]
+    return sorted(found, key=lambda each: (-each.share, each.text, each.cores))

@@ -92,6 +92,7 @@ class StudyFile(FileModel):
     parameters: list[Parameters] = Field(default_factory=list)
     sweeps: dict[str, Sweep] = Field(default_factory=dict)
     headline: Headline | None = None
+    bound: str | None = None
     published: str | None = None
 
 
@@ -121,6 +122,7 @@ class Study:
     parameters: tuple[Parameters, ...]
     sweeps: Mapping[str, Sweep]
     headline: Headline | None
+    bound: str | None
     published: Path | None
     files: tuple[Path, ...]
     places: Mapping[tuple[str, str | int], Place]
@@ -152,7 +154,7 @@ def load(path: Path) -> Study:
         for number, entry in enumerate(layer.parameters):
             places["parameters", len(parameters)] = Place(layer_document, ("parameters", number))
             parameters.append(entry)
-        for key in ("pipeline", "workloads", "headline"):
+        for key in ("pipeline", "workloads", "headline", "bound"):
             if getattr(layer, key) is not None:
                 places["keys", key] = Place(layer_document, (key,))
     if not sections["systems"]:
@@ -169,6 +171,7 @@ def load(path: Path) -> Study:
         parameters=tuple(parameters),
         sweeps=sections["sweeps"],
         headline=scalar("headline"),
+        bound=scalar("bound"),
         published=_published(layers),
         files=tuple(Path(each.path) for each, _ in layers),
         places=places,
@@ -243,6 +246,8 @@ def _check_references(study: Study, workloads: tuple[str, ...]) -> None:
         for key, values in sweep.vary.items():
             if values == ALL_VARIANTS and key != "policy.variants":
                 raise place.error(f"vary {key}: `all` is for policy.variants; list the values, as [1, 2]")
+    if study.bound is not None:
+        check(study.places["keys", "bound"], "system", [study.bound], known["systems"])
     if study.headline is not None:
         place = study.places["keys", "headline"]
         check(place, "curve", [study.headline.curve], known["sweeps"])

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from studies.errors import ScenarioError
-from studies.study.outcome import TIMELINE, Outcome
+from studies.study.outcome import TIMELINE, Outcome, Wanted
 
 FINISHED = "finished.sqlite"
 LAYOUT = 1
@@ -79,5 +79,5 @@ def _unpacked(text: str, timeline: bytes, latencies: bytes) -> Outcome:
         summary=summary,
         timeline=np.frombuffer(zlib.decompress(timeline), dtype="<f8").reshape(len(TIMELINE), -1),
         latencies=np.frombuffer(zlib.decompress(latencies), dtype="<i8"),
-        configurations=[(name, cores, share) for name, cores, share in configurations],
+        configurations=[Wanted(tuple(names), tuple(counts), *rest) for names, counts, *rest in configurations],
     )

@@ -78,10 +78,10 @@ def _configurations(cells: Sequence[Cell]) -> pd.DataFrame:
     import pandas as pd
 
     rows = [
-        (*cell.name[:4], seed, *configuration)
+        (*cell.name[:4], seed, each.text, each.cores, each.share)
         for cell in cells
         for seed, outcome in cell.outcomes.items()
-        for configuration in outcome.configurations
+        for each in outcome.configurations
     ]
     return pd.DataFrame(rows, columns=[*_OF[:4], "seed", "configuration", "cores", "share"])
 

@@ -18,14 +18,14 @@ def loads(found: Found, looks: Looks) -> Figure:
     cells = [cell for workload in findings.study.workloads if (cell := findings.cell(setting, workload, first))]
     seed = findings.seeds[0]
     panels = grid(
-        [cell.trace for cell in cells],
+        [cell.scenario.trace for cell in cells],
         [{"title": "time (s)" if place >= len(cells) - 2 else ""} for place in range(len(cells))],
         [{"title": "requests per second", "rangemode": "tozero"} for _ in cells],
         panel=200,
     )
     traces: list[Spec] = []
     for place, cell in enumerate(cells):
-        counts = find_trace(cell.trace, seed).per_second()
+        counts = find_trace(cell.scenario.trace, seed).per_second()
         timeline = cell.outcomes[seed].timeline
         axes = panels.axes(place)
         line = {"x0": 0, "type": "scatter", "mode": "lines", "showlegend": place == 0, **axes}

@@ -69,6 +69,9 @@ def _overview(found: Found, styles: Looks, settings: Sequence[str]) -> str:
             if sheet.rows:
                 parts.append(_only(_table(sheet), setting))
         parts.append(_only(_table(sheets.overall(found, setting)), setting))
+        bounds = sheets.bounds(found, setting)
+        if bounds.rows:
+            parts.append(_only(_table(bounds), setting))
     parts += [
         overview.loads(found, styles).html(),
         _table(sheets.forecasts(found)),

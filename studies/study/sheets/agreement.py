@@ -119,8 +119,8 @@ def _published(each: SeenMost) -> str:
 
 def _ours(cell: Cell, count: int) -> Iterator[str]:
     outcome = next(iter(cell.outcomes.values()))
-    for configuration, cores, share in outcome.configurations[: max(count, 2)]:
-        yield f"{cores:g}: {configuration} ({100 * share:.0f} %)"
+    for each in outcome.configurations[: max(count, 2)]:
+        yield f"{each.cores:g}: {each.text} ({100 * each.share:.0f} %)"
 
 
 def _listed(parts: Iterable[str]) -> str:

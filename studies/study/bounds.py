@@ -1,0 +1,84 @@
+"""How far every system is from the one that bounds them: by the objective of that one's programme, as it came out.
+
+    alpha x A - beta x cost     A: the time's mean of the accuracy of what was decided, as the programme combines it;
+                                cost: of all replicas that existed
+
+Batch sizes are left out: their weight is next to nothing. An objective says nothing of requests that were not served in
+time, so a system is only comparable where it violates the SLA as rarely as the bound does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import profiles
+from policies import create
+from policies.optimiser import Programme
+from studies.errors import ScenarioError
+from studies.intervals import Estimate, paired_difference
+from studies.study.findings import Cell, Findings, Values
+
+AS_RARELY_POINTS = 0.1
+"""SLA violations of at most so many percentage points more are as rare."""
+
+
+@dataclass(frozen=True)
+class Distance:
+    """A system's objective less the bound's on the same arrivals; `breaks_more`: it violates the SLA more often."""
+
+    system: str
+    objective: Estimate | None
+    breaks_more: bool
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """The bound on one workload in one setting, and the distances of all others to it."""
+
+    bound: Cell
+    objective: float
+    others: tuple[Distance, ...]
+
+
+def bounded(findings: Findings, setting: str) -> Iterator[Bounded]:
+    """A row a workload; none where the study names no bound. Raises ScenarioError for a bound without a programme."""
+    name = findings.study.bound
+    for workload in findings.study.workloads if name else ():
+        cell = findings.cell(setting, workload, str(name))
+        if cell is None:
+            continue
+        programme = _programme(cell)
+        best, rare = objective(cell, programme), cell.mean("sla_violation_rate", 100.0) + AS_RARELY_POINTS
+        others = [other for system in findings.systems if (other := findings.cell(setting, workload, system))]
+        yield Bounded(
+            cell,
+            sum(value or 0.0 for value in best.values()) / len(best),
+            tuple(
+                Distance(
+                    other.system,
+                    paired_difference(objective(other, programme), best),
+                    other.mean("sla_violation_rate", 100.0) > rare,
+                )
+                for other in others
+                if other is not cell
+            ),
+        )
+
+
+def objective(cell: Cell, programme: Programme) -> Values:
+    """The objective that came out, by seed."""
+    return {
+        seed: programme.alpha
+        * sum(each.share * programme.accuracy_of(each.variants) for each in outcome.configurations)
+        - programme.beta * outcome.summary["cost_mean_cores"]
+        for seed, outcome in cell.outcomes.items()
+    }
+
+
+def _programme(cell: Cell) -> Programme:
+    policy = create(cell.scenario.policy.name, profiles.load(cell.scenario.pipeline), cell.scenario.policy.parameters)
+    programme = getattr(policy, "programme", None)
+    if not isinstance(programme, Programme):
+        raise ScenarioError(f"bound: {cell.system} has the policy {cell.scenario.policy.name}, which has no programme")
+    return programme
