@@ -19,7 +19,7 @@ test: install
 # On the cluster that KUBECONFIG names, with our image on it (IPA_IMAGE; docs/kubernetes.md). Without, `make test` skips these.
 test-cluster: install
 	@test -n "$$KUBECONFIG" || { echo 'KUBECONFIG should name a cluster'; exit 2; }
-	$(BIN)/pytest -n 0 tests/test_kubernetes_*.py
+	$(BIN)/pytest -n 0 $(PYTEST_OPTIONS) tests/test_kubernetes_*.py
 
 # Live serving under load for 10 minutes while replicas are killed and all is reconfigured, and 10,000 malformed requests.
 soak: install

@@ -164,7 +164,7 @@ def test_the_role_suffices_and_nothing_in_it_is_unused(deployed: Deployed, tmp_p
 
     async def story() -> None:
         async with running(deployed, tmp_path, api=api, lease=Lease(api, deployed)) as backend:
-            for wanted in (sort("small", 2), sort("large", 1)):
+            for wanted in (sort("small", 2), sort("large", 3), sort("large", 1)):
                 assert (await apply(backend, wanted)).accepted
                 await until_stands(backend, wanted)
             await observe(backend)

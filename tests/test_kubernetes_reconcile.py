@@ -46,7 +46,7 @@ def test_a_stage_that_is_not_there_is_made(tmp_path: Path) -> None:
 def test_fewer_or_more_replicas_are_a_scale_of_what_was_read_and_nothing_else(tmp_path: Path) -> None:
     given = on_server(tiny(tmp_path), SMALL, notes=sound(SMALL), replicas=5, available=5)
     (scale,) = actions(tiny(tmp_path), replace(SMALL, replicas=2), given)
-    assert scale == Scale("ipa-tiny-stage-sort", 2, "7", "sort: 5 -> 2 replicas")
+    assert scale == Scale("sort", 2, "7", False, "sort: 5 -> 2 replicas")
 
 
 def test_another_batch_changes_an_annotation_and_no_template(tmp_path: Path) -> None:
@@ -56,26 +56,31 @@ def test_another_batch_changes_an_annotation_and_no_template(tmp_path: Path) -> 
     assert drift(apply.manifest, given) == ["metadata.annotations.ipa/wanted"]
 
 
-def test_a_shrinking_change_of_variant_is_scaled_at_once_after_the_template(tmp_path: Path) -> None:
+def test_a_shrinking_change_of_variant_is_scaled_before_the_template(tmp_path: Path) -> None:
     given = on_server(tiny(tmp_path), replace(SMALL, replicas=4), notes=sound(SMALL))
-    apply, scale = actions(tiny(tmp_path), LARGE, given)
+    scale, apply = actions(tiny(tmp_path), LARGE, given)
     assert isinstance(apply, Apply)
-    assert isinstance(scale, Scale)
-    assert (scale.replicas, scale.resource_version) == (2, "")  # the template's change makes the version another
+    assert scale == Scale("sort", 2, "7", False, "sort: 4 -> 2 replicas")
 
 
-def test_a_growing_change_of_variant_is_scaled_once_no_old_replica_is_left(tmp_path: Path) -> None:
-    # Scaled at once, a Deployment would add old replicas too. Until then it may surge by what is missing.
+def test_a_growing_change_of_variant_is_scaled_once_its_template_is_seen(tmp_path: Path) -> None:
     deployed, wanted = tiny(tmp_path), replace(LARGE, replicas=4)
     (apply,) = actions(deployed, wanted, on_server(deployed, SMALL, notes=sound(SMALL)))
     assert isinstance(apply, Apply)
-    assert apply.manifest["spec"]["strategy"]["rollingUpdate"]["maxSurge"] == 1 + 2
-    rolling = on_server(deployed, wanted, replicas=2, updated=1, old=2, notes=sound(SMALL), generation=2, seen=2)
-    assert not [each for each in actions(deployed, wanted, rolling) if isinstance(each, Scale)]
-    alone = on_server(deployed, wanted, replicas=2, updated=2, old=0, notes=sound(SMALL), generation=2, seen=2)
-    (scale,) = actions(deployed, wanted, alone)
-    assert isinstance(scale, Scale)
-    assert scale.replicas == 4
+    given = on_server(deployed, wanted, replicas=2, updated=1, old=2, notes=sound(SMALL), generation=2, seen=1)
+    assert actions(deployed, wanted, given) == []
+    given["status"]["observedGeneration"] = 2
+    assert actions(deployed, wanted, given) == [Scale("sort", 4, "7", True, "sort: 2 -> 4 replicas")]
+
+
+def test_a_change_of_replicas_in_the_middle_of_a_rollout_is_marked_as_such(tmp_path: Path) -> None:
+    deployed, standing = tiny(tmp_path), replace(LARGE, replicas=3)
+    given = on_server(deployed, standing, updated=1, old=3, notes=sound(SMALL))
+    more = actions(deployed, replace(LARGE, replicas=5), given)
+    fewer = actions(deployed, replace(LARGE, replicas=1), given)
+    assert [type(each) for each in more] == [Apply, Scale]  # the surge follows the replicas
+    assert [type(each) for each in fewer] == [Scale, Apply]
+    assert all(each.is_rolling for each in (*more, *fewer) if isinstance(each, Scale))
 
 
 def test_a_rollout_is_complete_when_the_server_has_seen_it_and_all_replicas_are_new_and_ready(tmp_path: Path) -> None:
@@ -182,6 +187,7 @@ class Server:
         self.root["metadata"] = {**self.root["metadata"], "uid": "r"}
         self.gateway = gateway_deployment(deployed, owner_of(self.root))
         self.gateway["status"] = {"replicas": 1, "updatedReplicas": 1, "availableReplicas": 1, "observedGeneration": 1}
+        self.sets: list[dict[str, Any]] = []
         self.written: list[object] = []
         self.failing: list[ApiError] = []
         self.read_only = False
@@ -190,6 +196,8 @@ class Server:
         return self.root if kind == "ConfigMap" else self.gateway
 
     def list(self, kind: str, namespace: str, selector: str) -> Any:
+        if kind == "ReplicaSet":
+            return {"items": self.sets}
         return {"items": [{k: v for k, v in each.items() if k not in ("kind", "apiVersion")} for each in self.stages]}
 
     def apply(self, manifest: dict[str, Any]) -> Any:
@@ -199,6 +207,10 @@ class Server:
     def scale(self, namespace: str, name: str, replicas: int, resource_version: str | None) -> Any:
         self._fail()
         self.written.append((name, replicas, resource_version))
+
+    def forget(self, kind: str, namespace: str, name: str, annotation: str) -> None:
+        self._fail()
+        self.written.append((kind, name, annotation))
 
     def _fail(self) -> None:
         if self.failing:
@@ -229,6 +241,20 @@ def test_a_look_acts_on_the_difference_alone(tmp_path: Path) -> None:
     look = reconciler.look({"sort": SMALL}, [])
     assert server.written == [("ipa-tiny-stage-sort", 2, "7")]
     assert not look.is_complete({"sort": SMALL})  # what has just been asked for is not there yet
+
+
+def test_replica_sets_that_share_a_rollout_forget_how_many_there_were_to_be(tmp_path: Path) -> None:
+    wanted = replace(LARGE, replicas=4)
+    server, reconciler = looker(tmp_path, wanted, replicas=2, updated=1, old=2)
+    desired = {names.DESIRED: "2"}
+    for name, replicas, noted in (("old", 2, desired), ("new", 1, desired), ("gone", 0, desired), ("told", 1, {})):
+        server.sets.append({"metadata": {"name": name, "annotations": noted}, "spec": {"replicas": replicas}})
+    reconciler.look({"sort": wanted}, [])
+    assert server.written == [
+        ("ReplicaSet", "old", names.DESIRED),
+        ("ReplicaSet", "new", names.DESIRED),
+        ("ipa-tiny-stage-sort", 4, "7"),
+    ]
 
 
 @pytest.mark.parametrize("status", [409, 429, 500, 503, 0])

@@ -27,6 +27,7 @@ PLURALS = {
     "NetworkPolicy": "networkpolicies",
     "Pod": "pods",
     "PodDisruptionBudget": "poddisruptionbudgets",
+    "ReplicaSet": "replicasets",
     "Role": "roles",
     "RoleBinding": "rolebindings",
     "Service": "services",
@@ -126,6 +127,12 @@ class Api:
         scale = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": meta, "spec": {"replicas": replicas}}
         path = f"{path_of('Deployment', namespace, name)}/scale"
         return self.request("PUT", path, scale, field_manager=FIELD_MANAGER)
+
+    def forget(self, kind: str, namespace: str, name: str, annotation: str) -> None:
+        """Remove an annotation from an object, if it has it."""
+        patch = {"metadata": {"annotations": {annotation: None}}}
+        path, content_type = path_of(kind, namespace, name), "application/merge-patch+json"
+        self.request("PATCH", path, patch, content_type=content_type, field_manager=FIELD_MANAGER)
 
     def delete(self, kind: str, namespace: str, name: str) -> None:
         """Delete an object and what it owns; one that is not there is deleted already."""
@@ -228,6 +235,7 @@ VERSIONS = {
     "Lease": "coordination.k8s.io/v1",
     "NetworkPolicy": "networking.k8s.io/v1",
     "PodDisruptionBudget": "policy/v1",
+    "ReplicaSet": "apps/v1",
     "Role": "rbac.authorization.k8s.io/v1",
     "RoleBinding": "rbac.authorization.k8s.io/v1",
 }

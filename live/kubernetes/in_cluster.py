@@ -35,6 +35,10 @@ RULES: tuple[tuple[str, dict[str, Any]], ...] = (
         {"apiGroups": ["apps"], "resources": ["deployments/scale"], "verbs": ["update"]},
     ),
     (
+        "in the middle of a rollout, keeps that number from being shared out among old replicas and new",
+        {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["list", "patch"]},
+    ),
+    (
         "asks the gateway for observations, and puts configurations in force in its queues",
         {"apiGroups": [""], "resources": ["services/proxy"], "verbs": ["get", "update"]},
     ),

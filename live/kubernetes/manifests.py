@@ -217,13 +217,8 @@ def stage_deployment(
     wanted: StageConfiguration,
     owner: Manifest | None = None,
     notes: Mapping[str, str] | None = None,
-    growing_by: int = 0,
 ) -> Manifest:
-    """The model servers of a stage. `notes`: further annotations, by which a controller remembers.
-
-    `growing_by`: how many replicas the stage is short of at the moment; a rollout may surge by as many more, as the
-    model's surge counts from the replicas that are wanted.
-    """
+    """The model servers of a stage. `notes`: further annotations, by which a controller remembers."""
     plane = deployed.plane
     variant = plane.pipeline.stage(stage).variant(wanted.variant)
     slowest_s = max(variant.p99_s(batch, wanted.cores) for batch in variant.batches(wanted.cores))
@@ -239,8 +234,7 @@ def stage_deployment(
             grace_s=DRAIN_S + ceil(2 * slowest_s + plane.stop_s) + GRACE_S,
         ),
         {
-            "maxSurge": growing_by
-            + (default_max_surge(wanted.replicas) if plane.max_surge is None else plane.max_surge),
+            "maxSurge": default_max_surge(wanted.replicas) if plane.max_surge is None else plane.max_surge,
             "maxUnavailable": plane.max_unavailable,
         },
         deadline_s=ceil(variant.start_up_s + deployed.layout.ready_within_s),

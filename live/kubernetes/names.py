@@ -30,6 +30,8 @@ CONTENT = "ipa/content"
 """On pod templates: a digest of what they mount, so that another pipeline file makes other pods."""
 HOLD = "ipa/hold"
 """The kill switch, on the pipeline's ConfigMap: with the value "true" the controller changes nothing."""
+DESIRED = "deployment.kubernetes.io/desired-replicas"
+"""On a ReplicaSet: the replicas of its Deployment when its controller last scaled it."""
 
 LONGEST_LABEL = 63
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")

@@ -45,14 +45,16 @@ class StageState:
         return int(self.given["spec"].get("replicas", 1))
 
     @property
-    def is_uniform(self) -> bool:
-        """All replicas are of the present template.
+    def is_seen(self) -> bool:
+        """The controller of Deployments has acted on what it was asked last; until then counts are those of before."""
+        seen = (self.given.get("status") or {}).get("observedGeneration", 0)
+        return bool(seen >= self.given["metadata"].get("generation", 1))
 
-        Counts alone say so before the controller of Deployments has even seen a change.
-        """
+    @property
+    def is_uniform(self) -> bool:
+        """All replicas are of the present template."""
         status = self.given.get("status") or {}
-        seen, asked = status.get("observedGeneration", 0), self.given["metadata"].get("generation", 1)
-        return bool(seen >= asked and status.get("updatedReplicas", 0) == status.get("replicas", 0))
+        return self.is_seen and bool(status.get("updatedReplicas", 0) == status.get("replicas", 0))
 
     @property
     def is_complete(self) -> bool:
@@ -72,11 +74,16 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Set the replicas, if the Deployment still is what was read."""
+    """Set a stage's replicas, if its Deployment still is what was read.
 
-    name: str
+    `is_rolling`: it has replicas of more than one template. The controller of Deployments would share the replicas out
+    among them, in proportion, if their ReplicaSets remembered how many there were to be; they are to forget that first.
+    """
+
+    stage: str
     replicas: int
     resource_version: str
+    is_rolling: bool
     why: str
 
 
@@ -108,32 +115,32 @@ def difference(
     `failed`: the variants to remember as failed, with the moments; None: those that are remembered. Raises
     ForeignOwnerError where another manager has set the replicas.
 
-    The template goes first, so that replicas which a decision adds are of its variant. More replicas are asked for once
-    no old one is left: a Deployment that is scaled in the middle of a rollout adds to the old ones in proportion, which
-    would start replicas of a variant that is on its way out. Until then the rollout may surge by as many.
+    More replicas are asked for once the controller of Deployments has seen a new template, so that they are of the new
+    variant; fewer before it is given one, so that old replicas make room for new ones.
     """
     if state is None:
         return [Apply(stage_deployment(deployed, stage, wanted, owner), f"{stage} is not there")]
     is_reached = state.is_complete and state.wanted == wanted and state.replicas == wanted.replicas
     notes = _notes(wanted if is_reached else state.sound, state.failed if failed is None else failed)
-    short_of = max(wanted.replicas - state.replicas, 0)
     manifest = stage_deployment(deployed, stage, wanted, owner, notes)
-    is_rolling = not state.is_uniform or bool(drift(manifest["spec"]["template"], state.given["spec"]["template"]))
-    if short_of and is_rolling:
-        manifest = stage_deployment(deployed, stage, wanted, owner, notes, growing_by=short_of)
     changed = drift(manifest, {"apiVersion": "apps/v1", "kind": "Deployment", **state.given})
-    actions: list[Action] = [Apply(manifest, f"{stage}: {', '.join(changed[:3])}")] if changed else []
-    if state.replicas == wanted.replicas or (short_of and is_rolling):
-        return actions
-    name = deployed.stage_name(stage)
+    apply: list[Action] = [Apply(manifest, f"{stage}: {', '.join(changed[:3])}")] if changed else []
+    if state.replicas == wanted.replicas:
+        return apply
     foreign = foreign_owner(state.given, ("spec", "replicas"))
     if foreign:
         raise ForeignOwnerError(
-            f"{name}: its replicas are set by {foreign!r} ({state.replicas}; wanted: {wanted.replicas}); "
-            f"remove what scales it, or delete the Deployment, which is then made anew"
+            f"{deployed.stage_name(stage)}: its replicas are set by {foreign!r} ({state.replicas}; wanted: "
+            f"{wanted.replicas}); remove what scales it, or delete the Deployment, which is then made anew"
         )
-    version = "" if changed else state.given["metadata"]["resourceVersion"]
-    return [*actions, Scale(name, wanted.replicas, version, f"{stage}: {state.replicas} -> {wanted.replicas} replicas")]
+    why = f"{stage}: {state.replicas} -> {wanted.replicas} replicas"
+    version = state.given["metadata"]["resourceVersion"]
+    if wanted.replicas < state.replicas:
+        return [Scale(stage, wanted.replicas, version, not state.is_uniform, why), *apply]
+    has_new_template = bool(drift(manifest["spec"]["template"], state.given["spec"]["template"]))
+    if has_new_template or not state.is_seen:
+        return apply
+    return [*apply, Scale(stage, wanted.replicas, "" if changed else version, not state.is_uniform, why)]
 
 
 def _notes(sound: StageConfiguration | None, failed: Mapping[str, float]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from live.kubernetes.manifests import gateway_deployment, owner_of, root
 from live.kubernetes.names import MODEL_SERVER
 from live.kubernetes.parts import Manifest
 from live.kubernetes.pods import Pod
-from live.kubernetes.reconcile import Action, Apply, ForeignOwnerError, StageState, difference, drift, read_stage
+from live.kubernetes.reconcile import Action, Apply, ForeignOwnerError, Scale, StageState, difference, drift, read_stage
 from live.kubernetes.settings import Deployed
 from policies import Configuration
 
@@ -136,9 +136,18 @@ class Reconciler:
             if isinstance(action, Apply):
                 self._api.apply(action.manifest)
             else:
-                version = action.resource_version or None
-                self._api.scale(self._deployed.namespace, action.name, action.replicas, version)
+                self._scale(action)
             done.append(action.why)
+
+    def _scale(self, action: Scale) -> None:
+        namespace = self._deployed.namespace
+        if action.is_rolling:
+            selector = names.as_query(names.selector(self._deployed.instance, MODEL_SERVER, stage=action.stage))
+            for each in self._api.list("ReplicaSet", namespace, selector)["items"]:
+                if each["spec"]["replicas"] and names.DESIRED in each["metadata"].get("annotations", {}):
+                    self._api.forget("ReplicaSet", namespace, each["metadata"]["name"], names.DESIRED)
+        name = self._deployed.stage_name(action.stage)
+        self._api.scale(namespace, name, action.replicas, action.resource_version or None)
 
     @staticmethod
     def _stopped(stages: Mapping[str, StageState], why: str) -> Look:
