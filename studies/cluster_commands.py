@@ -45,9 +45,16 @@ def layout_options(command: F) -> F:
         click.option("--memory", "replica_memory", default="256Mi", help="of a replica [256Mi]"),
         click.option(
             "--cpu",
-            "emulated_cpu",
-            default="20m",
-            help="what an emulated replica requests; profile: its profile's cores, as a real one [20m]",
+            "replica_cpu",
+            default="",
+            help="what a replica requests; profile: its profile's cores [emulated: 20m; real: profile]",
+        ),
+        click.option("--s3-secret", default="", help="with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, ... [none]"),
+        click.option("--s3-endpoint", default="", help="URL of the object store [Amazon's]"),
+        click.option(
+            "--models",
+            default="emulated",
+            help="emulated, or where they are: s3://BUCKET[/FOLDER], pvc:CLAIM[/FOLDER], image:/FOLDER [emulated]",
         ),
         click.option(
             "--service",
@@ -209,11 +216,13 @@ def _cluster(options: dict[str, Any]) -> Cluster:
 def _layout(options: dict[str, Any]) -> Layout:
     from dataclasses import fields
 
+    from live.kubernetes import models
     from live.kubernetes.settings import Layout
 
     given = {field.name: options.pop(field.name) for field in fields(Layout) if field.name in options}
-    given["emulated_cpu"] = None if given["emulated_cpu"] == "profile" else given["emulated_cpu"]
-    return Layout(**given)
+    layout = Layout(**given)
+    models.check(layout)
+    return layout
 
 
 def _prepared(scenario: Any, cluster: Cluster, layout: Layout | None = None) -> tuple[Any, Deployed]:

@@ -276,7 +276,7 @@ def test_a_pod_that_is_killed_is_replaced_and_the_gateway_finds_its_successor(
 
 def test_want_of_quota_becomes_a_core_limit_and_no_failed_variant(namespace: str, tmp_path: Path) -> None:
     api = connect()
-    layout = Layout(image=IMAGE, pull_policy="Never", service_type="NodePort", emulated_cpu="100m", gateway_cpu="100m")
+    layout = Layout(image=IMAGE, pull_policy="Never", service_type="NodePort", replica_cpu="100m", gateway_cpu="100m")
     made = replace(tiny(tmp_path, namespace, layout), name="quota")
     quota = {
         "apiVersion": "v1",

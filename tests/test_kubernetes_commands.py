@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tarfile
 from importlib import metadata
 from pathlib import Path
 
@@ -91,10 +92,59 @@ def test_a_name_that_no_object_can_have_is_refused() -> None:
 
 
 def test_a_layout_comes_back_from_the_cluster_and_another_version_s_is_refused() -> None:
-    layout = Layout(image="x:1", emulated_cpu=None, ready_within_s=5.0)
+    layout = Layout(image="x:1", replica_cpu="profile", ready_within_s=5.0)
     assert Layout.from_text(layout.as_text()) == layout
     with pytest.raises(LiveError, match="made by another version"):
         Layout.from_text('{"colour": "blue"}')
+
+
+def test_manifests_say_where_real_models_are() -> None:
+    store = ("--models", "s3://shelf/models", "--s3-endpoint", "http://store:9000", "--s3-secret", "keys")
+    said = ipa("live", "manifests", "video", *store, env=NO_CLUSTER)
+    objects = list(yaml.safe_load_all(said.stdout))
+    urls = [
+        container["args"][0]
+        for each in objects
+        if each["kind"] == "Deployment"
+        for container in each["spec"]["template"]["spec"].get("initContainers", ())
+    ]
+    assert urls == [
+        "s3://shelf/models/video/object-detection/yolov5n",
+        "s3://shelf/models/video/image-classification/resnet18",
+    ]
+    layout = Layout.from_text(objects[0]["data"]["layout.json"])
+    assert (layout.models, layout.s3_endpoint, layout.s3_secret) == (store[1], store[3], store[5])
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--models", "gs://shelf"), "--models gs://shelf: should be emulated, s3://BUCKET"),
+        (("--models", "s3://"), "--models s3://: should be emulated, s3://BUCKET"),
+        (("--models", "pvc:Claim"), "--models pvc:Claim: should be"),
+        (("--models", "image:models"), "--models image:models: should be"),
+        (("--models", "pvc:claim", "--s3-secret", "keys"), "--s3-secret keys: goes with --models s3://BUCKET"),
+        (("--s3-endpoint", "http://store"), "--s3-endpoint http://store: goes with --models s3://BUCKET"),
+        (("--models", "s3://shelf", "--s3-endpoint", "store:9000"), "--s3-endpoint store:9000: should be a URL"),
+        (("--models", "s3://shelf", "--s3-endpoint", "http://a/b"), "--s3-endpoint http://a/b: should be a URL"),
+    ],
+)
+def test_models_that_cannot_be_there_are_refused(options: tuple[str, ...], why: str) -> None:
+    assert why in refusal("live", "manifests", "video", *options)
+
+
+def test_models_are_baked_into_what_is_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pack, "_files", lambda: iter([(pack.PREFIX / "bin/python3", Path(sys.executable).resolve())]))
+    models = tmp_path / "models" / "video" / "detect" / "small"
+    models.mkdir(parents=True)
+    (models / "model.py").write_text("class Model: ...")
+    pack.pack(tmp_path / "image.tar", tmp_path / "models")
+    with tarfile.open(tmp_path / "image.tar") as archive:
+        file = archive.extractfile("models/video/detect/small/model.py")
+        assert file is not None
+        assert file.read() == b"class Model: ..."
+    with pytest.raises(LiveError, match="nowhere: no such folder"):
+        pack.pack(tmp_path / "image.tar", tmp_path / "nowhere")
 
 
 def test_what_is_packed_is_the_distribution_with_all_that_it_requires() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def test_an_emulated_replica_requests_a_fraction_and_has_no_cpu_limit(tmp_path: 
 
 
 def test_with_real_resources_the_profile_s_cores_are_request_and_limit_and_threads_follow(tmp_path: Path) -> None:
-    made = server(stage(tiny(tmp_path, layout=Layout(emulated_cpu=None)), sort("large")["sort"]))
+    made = server(stage(tiny(tmp_path, layout=Layout(replica_cpu="profile")), sort("large")["sort"]))
     assert made["resources"]["requests"]["cpu"] == made["resources"]["limits"]["cpu"] == "2"
     assert {"name": "OMP_NUM_THREADS", "value": "2"} in made["env"]
 
@@ -123,10 +124,10 @@ def test_surge_and_unavailable_are_the_scenario_s(tmp_path: Path) -> None:
 
 
 def test_pods_run_without_root_with_a_read_only_root_and_no_capabilities(tmp_path: Path) -> None:
-    for spec in pod_specs(tiny(tmp_path)):
+    for spec in (*pod_specs(tiny(tmp_path)), *pod_specs(tiny(tmp_path, layout=STORE))):
         assert spec["securityContext"]["runAsNonRoot"] is True
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        for container in spec["containers"]:
+        for container in (*spec["containers"], *spec.get("initContainers", ())):
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
                 "readOnlyRootFilesystem": True,
@@ -174,6 +175,131 @@ def test_model_servers_hear_the_gateway_alone(tmp_path: Path) -> None:
     (peer,) = rule["from"]
     assert peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "gateway"
     assert (policy["spec"]["egress"], policy["spec"]["policyTypes"]) == ([], ["Ingress", "Egress"])
+
+
+# ---- real models ----
+
+STORE = Layout(models="s3://shelf/models/", s3_endpoint="http://store.there:9000", s3_secret="keys")
+SOURCES = (STORE, Layout(models="pvc:claim/deep/models"), Layout(models="image:/srv/models"))
+
+
+def pod_of(deployed: Deployed, variant: str = "large") -> dict[str, Any]:
+    found: dict[str, Any] = stage(deployed, sort(variant)["sort"])["spec"]["template"]["spec"]
+    return found
+
+
+def option(container: dict[str, Any], name: str) -> str:
+    return str(container["args"][container["args"].index(name) + 1])
+
+
+def mounts(container: dict[str, Any]) -> dict[str, bool]:
+    """Where models are mounted, and whether read-only."""
+    return {m["mountPath"]: m.get("readOnly", False) for m in container["volumeMounts"] if m["name"] == "models"}
+
+
+def volumes(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{**each, "name": ""} for each in spec["volumes"] if each["name"] == "models"]
+
+
+def test_emulated_models_need_nothing_but_their_profile(tmp_path: Path) -> None:
+    spec = pod_of(tiny(tmp_path))
+    assert "initContainers" not in spec
+    assert volumes(spec) == []
+    assert option(spec["containers"][0], "--backend") == "emulated"
+    assert option(spec["containers"][0], "--start-up") == "0.3"
+
+
+def test_a_variant_of_an_object_store_is_fetched_into_the_pod_and_read_only_to_its_server(tmp_path: Path) -> None:
+    spec = pod_of(tiny(tmp_path, layout=STORE))
+    (fetching,), (serving,) = spec["initContainers"], spec["containers"]
+    assert fetching["command"] == ["python", "-m", "live.kubernetes.fetch"]
+    endpoint = ["--endpoint", "http://store.there:9000"]
+    assert fetching["args"] == ["s3://shelf/models/tiny/sort/large", "/models/large", *endpoint]
+    assert (option(serving, "--backend"), option(serving, "--file")) == ("folder", "/models/large")
+    assert option(serving, "--start-up") == "0.0"  # it takes what it takes
+    assert (mounts(fetching), mounts(serving)) == ({"/models": False}, {"/models": True})
+    assert volumes(spec) == [{"name": "", "emptyDir": {}}]
+    assert fetching["resources"] == serving["resources"]
+    assert fetching["securityContext"] == serving["securityContext"]
+    assert {each["terminationMessagePolicy"] for each in (fetching, serving)} == {"FallbackToLogsOnError"}
+
+
+def test_only_the_init_container_has_the_store_s_credentials(tmp_path: Path) -> None:
+    spec = pod_of(tiny(tmp_path, layout=STORE))
+    given = {
+        each["name"]: each["valueFrom"]["secretKeyRef"]
+        for each in spec["initContainers"][0]["env"]
+        if "valueFrom" in each
+    }
+    assert {name: (ref["name"], ref["optional"]) for name, ref in given.items()} == {
+        "AWS_ACCESS_KEY_ID": ("keys", False),
+        "AWS_SECRET_ACCESS_KEY": ("keys", False),
+        "AWS_SESSION_TOKEN": ("keys", True),
+        "AWS_REGION": ("keys", True),
+    }
+    assert "secretKeyRef" not in str(spec["containers"])
+    assert "secretKeyRef" not in str(pod_of(tiny(tmp_path, layout=Layout(models="s3://shelf"))))
+
+
+def test_a_volume_is_mounted_read_only_and_holds_all_variants(tmp_path: Path) -> None:
+    spec = pod_of(tiny(tmp_path, layout=Layout(models="pvc:claim/deep/models")))
+    assert volumes(spec) == [{"name": "", "persistentVolumeClaim": {"claimName": "claim", "readOnly": True}}]
+    assert mounts(spec["containers"][0]) == {"/models": True}
+    assert option(spec["containers"][0], "--file") == "/models/deep/models/tiny/sort/large"
+    assert "initContainers" not in spec
+    at_its_root = pod_of(tiny(tmp_path, layout=Layout(models="pvc:claim")))
+    assert option(at_its_root["containers"][0], "--file") == "/models/tiny/sort/large"
+
+
+def test_models_in_the_image_need_no_volume(tmp_path: Path) -> None:
+    spec = pod_of(tiny(tmp_path, layout=Layout(models="image:/srv/models")))
+    assert option(spec["containers"][0], "--file") == "/srv/models/tiny/sort/large"
+    assert (volumes(spec), "initContainers" in spec) == ([], False)
+
+
+@pytest.mark.parametrize("layout", SOURCES, ids=lambda layout: layout.models)
+def test_a_real_model_has_its_profile_s_cores_unless_said_otherwise(tmp_path: Path, layout: Layout) -> None:
+    resources = pod_of(tiny(tmp_path, layout=layout))["containers"][0]["resources"]
+    assert (resources["requests"]["cpu"], resources["limits"]["cpu"]) == ("2", "2")
+    less = pod_of(tiny(tmp_path, layout=replace(layout, replica_cpu="100m")))["containers"][0]["resources"]
+    assert (less["requests"]["cpu"], "cpu" in less["limits"]) == ("100m", False)
+
+
+@pytest.mark.parametrize("layout", SOURCES, ids=lambda layout: layout.models)
+def test_another_variant_makes_other_pods(tmp_path: Path, layout: Layout) -> None:
+    small, large = (pod_of(tiny(tmp_path, layout=layout), variant) for variant in ("small", "large"))
+    assert "/small" in str(small)
+    assert "/large" in str(large)
+    assert "/small" not in str(large)
+
+
+DNS = {"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]}
+
+
+@pytest.mark.parametrize(
+    ("layout", "egress"),
+    [
+        (Layout(), []),
+        (Layout(models="pvc:claim"), []),
+        (Layout(models="image:/models"), []),
+        (STORE, [DNS, {"ports": [{"protocol": "TCP", "port": 9000}]}]),
+        (Layout(models="s3://shelf"), [DNS, {"ports": [{"protocol": "TCP", "port": 443}]}]),
+        (replace(STORE, s3_endpoint="http://store"), [DNS, {"ports": [{"protocol": "TCP", "port": 80}]}]),
+        (
+            replace(STORE, s3_endpoint="https://10.1.2.3:9000"),
+            [{"to": [{"ipBlock": {"cidr": "10.1.2.3/32"}}], "ports": [{"protocol": "TCP", "port": 9000}]}],
+        ),
+        (
+            replace(STORE, s3_endpoint="http://[fd00::1]:9000"),
+            [{"to": [{"ipBlock": {"cidr": "fd00::1/128"}}], "ports": [{"protocol": "TCP", "port": 9000}]}],
+        ),
+    ],
+)
+def test_model_servers_call_the_object_store_alone_and_only_where_there_is_one(
+    tmp_path: Path, layout: Layout, egress: list[dict[str, Any]]
+) -> None:
+    policy = next(each for each in objects(tiny(tmp_path, layout=layout)) if each["kind"] == "NetworkPolicy")
+    assert policy["spec"]["egress"] == egress
 
 
 def test_kinds_that_the_server_lacks_are_left_out(tmp_path: Path) -> None:
@@ -239,6 +365,17 @@ def test_a_real_server_takes_the_manifests_of_every_shipped_pipeline(name: str) 
     kinds = [step.kind for step in steps]
     assert kinds.count("Deployment") == len(pipeline.stages) + 1
     assert {step.action for step in steps} <= {"create", "change", "keep"}
+
+
+@needs_cluster
+@pytest.mark.parametrize("layout", SOURCES, ids=lambda layout: layout.models)
+def test_a_real_server_takes_real_models(tmp_path: Path, layout: Layout) -> None:
+    from live.kubernetes import api
+
+    client = api.connect()
+    for each in objects(tiny(tmp_path, layout=layout)):
+        if each["kind"] in ("Deployment", "NetworkPolicy"):
+            assert client.apply(each, dry_run=True)["kind"] == each["kind"]
 
 
 @needs_cluster

@@ -166,6 +166,15 @@ def test_a_rollout_past_its_deadline_has_failed(tmp_path: Path) -> None:
     assert problem(tiny(tmp_path), [], conditions=[late]) == ("variant large: has timed out", False)
 
 
+def test_what_a_container_said_at_its_end_is_part_of_the_problem(tmp_path: Path) -> None:
+    said = "Error: s3://shelf/tiny/sort/large: there is nothing"
+    failing = pod(1, "large", template=template(tiny(tmp_path), LARGE), ready_s=None, said=said)
+    crashing = replace(failing, waiting="CrashLoopBackOff", restarts=3)
+    assert problem(tiny(tmp_path), [crashing])[0] == f"variant large: CrashLoopBackOff after 3 restarts: {said}"
+    late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "has timed out"}
+    assert problem(tiny(tmp_path), [failing], conditions=[late])[0] == f"variant large: has timed out ({said})"
+
+
 def test_want_of_quota_or_of_nodes_is_no_fault_of_the_variant(tmp_path: Path) -> None:
     quota = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}
     late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
@@ -371,6 +380,35 @@ def test_a_pod_is_read_as_the_server_gives_it() -> None:
 def test_a_pod_that_has_only_just_been_made_is_starting() -> None:
     found = read(as_given())
     assert (found.is_serving, found.is_scheduled, found.waiting, found.restarts) == (False, False, "", 0)
+
+
+def test_an_init_container_that_fails_is_why_its_pod_waits() -> None:
+    ended = {"exitCode": 1, "message": "a first line\nError: s3://shelf/large: there is nothing\n"}
+    initialising = {"restartCount": 0, "state": {"waiting": {"reason": "PodInitializing"}}}
+    fetching = {"state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}}, "restartCount": 3}
+    found = read(
+        as_given(
+            initContainerStatuses=[{**fetching, "lastState": {"terminated": ended}}], containerStatuses=[initialising]
+        )
+    )
+    assert (found.waiting, found.restarts) == ("CrashLoopBackOff", 3)
+    assert found.said == "Error: s3://shelf/large: there is nothing"
+    again = {"state": {"running": {}}, "lastState": {"terminated": ended}, "restartCount": 3}
+    found = read(as_given(initContainerStatuses=[again], containerStatuses=[initialising]))
+    assert (found.waiting, found.said) == ("PodInitializing", "")
+
+
+def test_a_container_that_never_ran_has_the_system_s_word_for_why() -> None:
+    lacking = {"reason": "CreateContainerConfigError", "message": 'secret "keys" not found'}
+    found = read(as_given(initContainerStatuses=[{"state": {"waiting": lacking}, "restartCount": 0}]))
+    assert (found.waiting, found.said) == ("CreateContainerConfigError", 'secret "keys" not found')
+
+
+def test_an_init_container_that_is_done_says_nothing_of_its_pod() -> None:
+    done = {"state": {"terminated": {"exitCode": 0}}, "restartCount": 0}
+    running = {"state": {"running": {}}, "restartCount": 0}
+    found = read(as_given(initContainerStatuses=[done], containerStatuses=[running]))
+    assert (found.waiting, found.said, found.restarts) == ("", "", 0)
 
 
 def test_replicas_are_numbered_alike_by_whoever_sees_them_and_in_order_of_creation() -> None:

@@ -489,8 +489,13 @@ WRONG_OPTIONS: list[tuple[click.Command, list[str], str]] = [
     (gateway_command, ["--pipeline", "video", "--drop-limit", "detection=1"], "video has no stage 'detection'"),
     (gateway_command, ["--pipeline", "video", "--drop-limit", "x"], "'x' should be STAGE=SECONDS"),
     (server_command, ["--backend", "emulated"], "the backend emulated needs --pipeline, --stage and --variant"),
-    (server_command, ["--backend", "magic"], "no backend is called 'magic'; allowed: emulated, onnx, or my.py:MyModel"),
+    (
+        server_command,
+        ["--backend", "magic"],
+        "no backend is called 'magic'; allowed: emulated, onnx, folder, or my.py:MyModel",
+    ),
     (server_command, ["--backend", "onnx"], "the backend onnx needs --file model.onnx"),
+    (server_command, ["--backend", "folder"], "the backend folder needs --file FOLDER"),
     (server_command, ["--backend", "onnx", "--file", "no.onnx"], "no.onnx: no such file"),
     (server_command, ["--backend", "no.py:Model"], "no.py: cannot be read"),
     (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Iterator
 from itertools import islice
@@ -15,7 +16,7 @@ import pytest
 import profiles
 from live.serving import tensors
 from live.serving.emulated import Emulated, until
-from live.serving.models import Model, ModelError, onnx_model, own_model
+from live.serving.models import Model, ModelError, folder_model, onnx_model, own_model
 from live.serving.server import ServerOptions, create
 from live.serving.tensors import TensorError
 from policies import Static
@@ -24,6 +25,7 @@ from sim import World, simulate_policy, stage_models, stream
 from sim.model import ServiceTime
 from sim.simulate import Control
 from sim.streams import BLOCK, IndexedNormals, standard_normals
+from tests.models_world import affine_file, models_folder
 
 
 def answer(model: Model, inputs: dict[str, np.ndarray[Any, Any]], **parameters: Any) -> dict[str, np.ndarray[Any, Any]]:
@@ -121,19 +123,6 @@ def test_only_what_is_profiled_can_be_emulated(options: dict[str, Any], why: str
 
 
 # ---- ONNX ----
-
-
-def affine_file(onnx: Any, path: Path) -> None:
-    """y = 2 x + 1 on rows of three."""
-    helper, floating = onnx.helper, onnx.TensorProto.FLOAT
-    graph = helper.make_graph(
-        [helper.make_node("Mul", ["x", "two"], ["doubled"]), helper.make_node("Add", ["doubled", "one"], ["y"])],
-        "affine",
-        [helper.make_tensor_value_info("x", floating, ["rows", 3])],
-        [helper.make_tensor_value_info("y", floating, ["rows", 3])],
-        [helper.make_tensor("two", floating, [], [2.0]), helper.make_tensor("one", floating, [], [1.0])],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
 
 
 @pytest.fixture(scope="module")
@@ -238,3 +227,45 @@ def test_a_prediction_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="predict returned int, not a mapping of names to arrays"):
         answer(model, {"x": np.array([1])})
     model.close()
+
+
+# ---- a folder ----
+
+
+def test_a_folder_is_served_as_what_it_holds(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    models_folder(tmp_path)
+    x = {"x": np.array([[1, 2, 3]], dtype=np.float32)}
+    for variant, y in (("small", [[3, 6, 9]]), ("large", [[3, 5, 7]])):
+        model = create(ServerOptions(backend="folder", file=tmp_path / "tiny" / "sort" / variant))
+        assert answer(model, x)["y"].tolist() == y
+        model.close()
+
+
+@pytest.mark.parametrize(
+    ("files", "held"),
+    [([], "nothing"), (["weights.bin"], "weights.bin"), (["model.py", "model.onnx"], "model.onnx, model.py")],
+)
+def test_a_folder_holds_one_model(tmp_path: Path, files: list[str], held: str) -> None:
+    for name in files:
+        (tmp_path / name).touch()
+    with pytest.raises(ModelError, match=f"should hold model.onnx or model.py, one of them; it holds {held}"):
+        folder_model(tmp_path, 1)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="none: no such folder"):
+        folder_model(tmp_path / "none", 1)
+
+
+def test_a_model_of_a_folder_is_a_class_called_model(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(DOUBLING)
+    with pytest.raises(ModelError, match=r"model\.py: no class 'Model'"):
+        folder_model(tmp_path, 1)
+
+
+def test_without_onnxruntime_an_onnx_file_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model.onnx").touch()
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ModelError, match=r"needs the extra onnx: pip install 'ipa-pipelines\[onnx\]'"):
+        folder_model(tmp_path, 1)

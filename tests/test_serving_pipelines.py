@@ -62,7 +62,7 @@ def doubled(url: str, rows: list[list[float]]) -> list[Any]:
 def test_a_stage_takes_the_outputs_that_its_inputs_name(tmp_path: Path) -> None:
     """image + 1 = sum; sum becomes x; 2 x + 1."""
     onnx = pytest.importorskip("onnx")
-    from tests.test_serving_models import affine_file
+    from tests.models_world import affine_file
 
     (tmp_path / "my.py").write_text(ADDING)
     affine_file(onnx, tmp_path / "affine.onnx")

@@ -5,7 +5,7 @@
     gateway              one Deployment (the router, and beside it the watch of its replicas), a Service for clients and
                          one for the control plane
     per stage            one Deployment of model servers, and a PodDisruptionBudget where the server has them
-    NetworkPolicy        model servers hear the gateway alone and call nobody
+    NetworkPolicy        model servers hear the gateway alone, and call nobody but the object store of their models
 
 A stage's `replicas` is no field of these manifests: it is set by the scale subresource alone, so that nothing that
 applies a manifest ever takes it back.
@@ -20,7 +20,7 @@ from hashlib import sha256
 from math import ceil
 from typing import Any
 
-from live.kubernetes import names, parts
+from live.kubernetes import models, names, parts
 from live.kubernetes.names import GATEWAY, MODEL_SERVER
 from live.kubernetes.parts import PIPELINE_PATH, Manifest
 from live.kubernetes.settings import Deployed, Resources
@@ -223,6 +223,7 @@ def stage_deployment(
     variant = plane.pipeline.stage(stage).variant(wanted.variant)
     slowest_s = max(variant.p99_s(batch, wanted.cores) for batch in variant.batches(wanted.cores))
     marks = {"stage": stage, "variant": wanted.variant, "cores": str(wanted.cores)}
+    real = models.placed(deployed, stage, wanted.variant, wanted.cores)
     deployment = parts.deployment(
         deployed,
         deployed.meta(deployed.stage_name(stage), MODEL_SERVER, owner, stage=stage),
@@ -232,6 +233,8 @@ def stage_deployment(
             deployed,
             [_model_server(deployed, stage, wanted)],
             grace_s=DRAIN_S + ceil(2 * slowest_s + plane.stop_s) + GRACE_S,
+            volumes=real.volumes if real else (),
+            init_containers=real.init_containers if real else (),
         ),
         {
             "maxSurge": default_max_surge(wanted.replicas) if plane.max_surge is None else plane.max_surge,
@@ -252,24 +255,29 @@ def _digest(given: Manifest) -> str:
 def _model_server(deployed: Deployed, stage: str, wanted: StageConfiguration) -> Manifest:
     plane = deployed.plane
     start_up_s = plane.pipeline.stage(stage).variant(wanted.variant).start_up_s
+    real = models.placed(deployed, stage, wanted.variant, wanted.cores)
+    backend = ("folder", "--file", real.folder) if real else ("emulated",)
     container = parts.container(
         deployed,
         "model-server",
         "live.serving.server",
         [
-            *("--host", "0.0.0.0", "--port", str(MODEL_PORT), "--model", wanted.variant, "--backend", "emulated"),
+            *("--host", "0.0.0.0", "--port", str(MODEL_PORT), "--model", wanted.variant, "--backend", *backend),
             *("--pipeline", PIPELINE_PATH, "--stage", stage, "--variant", wanted.variant),
             *("--cores", str(wanted.cores), "--seed", str(plane.seed), "--stop", repr(plane.stop_s)),
-            *("--start-up", repr(start_up_s), "--log-level", "warning"),
+            *("--start-up", repr(0.0 if real else start_up_s), "--log-level", "warning"),
         ],
         resources=deployed.replica_resources(wanted.cores).as_manifest(),
         ports={"http": MODEL_PORT},
         probed_port=MODEL_PORT,
         threads=wanted.cores,
-        # The server answers that it lives long before the model is ready; a start-up probe gives both their time.
+        # The start-up probe gives a model its time, whether the server listens while it gets ready or after it.
         starts_within_s=ceil(start_up_s + deployed.layout.ready_within_s),
     )
     container["lifecycle"] = {"preStop": {"exec": {"command": ["sleep", str(DRAIN_S)]}}}
+    if real:
+        container["terminationMessagePolicy"] = parts.SAYS_ITS_LAST_LINES
+        container["volumeMounts"] += [real.mount] if real.mount else []
     return container
 
 
@@ -287,7 +295,7 @@ def disruption_budget(deployed: Deployed, stage: str, owner: Manifest | None = N
 
 
 def network_policy(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
-    """Model servers are called by the gateway and call nobody. The node's own probes always pass."""
+    """Model servers are called by the gateway and call nobody but their object store. The node's probes always pass."""
     from_gateway = {"podSelector": {"matchLabels": names.selector(deployed.instance, GATEWAY)}}
     return {
         "apiVersion": "networking.k8s.io/v1",
@@ -297,7 +305,7 @@ def network_policy(deployed: Deployed, owner: Manifest | None = None) -> Manifes
             "podSelector": {"matchLabels": names.selector(deployed.instance, MODEL_SERVER)},
             "policyTypes": ["Ingress", "Egress"],
             "ingress": [{"from": [from_gateway], "ports": [{"protocol": "TCP", "port": MODEL_PORT}]}],
-            "egress": [],
+            "egress": models.egress(deployed.layout),
         },
     }
 

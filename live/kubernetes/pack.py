@@ -1,4 +1,4 @@
-"""The image's root file system without Docker: `python -m live.kubernetes.pack OUT.tar`.
+"""The image's root file system without Docker: `python -m live.kubernetes.pack OUT.tar [MODELS]`.
 
 What this Python runs on goes into the archive: interpreter and standard library, the distributions that live mode
 depends on as they are installed here, the shared libraries that all of them need, and `sleep` for preStop hooks. The
@@ -21,11 +21,13 @@ from pathlib import Path, PurePosixPath
 from live.errors import LiveError
 
 DISTRIBUTION = "ipa-pipelines"
-EXTRAS = ("live", "kubernetes")
+EXTRAS = ("live", "kubernetes", "onnx")
 PACKAGES = ("profiles", "traces", "policies", "sim", "live", "studies")
 
 USER = 65532
 PREFIX = PurePosixPath("usr/local")
+MODELS = PurePosixPath("models")
+"""Where a folder of models is baked in."""
 LEFT_OUT = {"test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "site-packages"}
 """Folders of the standard library that no server needs."""
 
@@ -33,9 +35,19 @@ PASSWD = f"root:x:0:0:root:/:/sbin/nologin\nipa:x:{USER}:{USER}:ipa:/tmp:/sbin/n
 COMMAND = f"#!/{PREFIX}/bin/python3\nfrom studies.cli import main\n\nmain()\n"
 
 
-def pack(out: Path) -> int:
-    """Write the root file system to `out`; its size [bytes]. Raises LiveError for what is not installed here."""
+def pack(out: Path, models: Path | None = None) -> int:
+    """Write the root file system to `out`, with a folder of models if one is given; its size [bytes].
+
+    Raises LiveError for what is not installed or not there.
+    """
+    if models is not None and not models.is_dir():
+        raise LiveError(f"{models}: no such folder")
     files = dict(_files())
+    files |= (
+        {MODELS / path.relative_to(models): path for path in sorted(models.rglob("*")) if path.is_file()}
+        if models
+        else {}
+    )
     libraries = _libraries(files.values())
     out.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(out, "w") as archive:
@@ -157,10 +169,10 @@ def _add_folder(archive: tarfile.TarFile, name: str, mode: int) -> None:
 
 def main() -> None:
     """Pack to the path given."""
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m live.kubernetes.pack OUT.tar")
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: python -m live.kubernetes.pack OUT.tar [MODELS]")
     try:
-        size = pack(Path(sys.argv[1]))
+        size = pack(*map(Path, sys.argv[1:]))
     except (LiveError, OSError) as error:
         sys.exit(f"Error: {error}")
     print(f"{sys.argv[1]}: {size / 1e6:.0f} MB", file=sys.stderr)

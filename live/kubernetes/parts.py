@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from live.kubernetes import names
@@ -13,6 +13,8 @@ Manifest = dict[str, Any]
 PIPELINE_PATH = "/etc/ipa/pipeline.yaml"
 USER = 65532
 PROBED_EVERY_S = 1
+SAYS_ITS_LAST_LINES = "FallbackToLogsOnError"
+"""The termination message of a container that fails: the end of its log."""
 
 
 def deployment(
@@ -43,10 +45,14 @@ def deployment(
 
 
 def pod(
-    deployed: Deployed, containers: list[Manifest], grace_s: int, volumes: list[Manifest] | None = None
+    deployed: Deployed,
+    containers: list[Manifest],
+    grace_s: int,
+    volumes: Iterable[Manifest] = (),
+    init_containers: Sequence[Manifest] = (),
 ) -> Manifest:
     """A pod without a token, with the pipeline's file and a small /tmp; killed `grace_s` after it was asked to end."""
-    return {
+    made: Manifest = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": grace_s,
@@ -58,9 +64,10 @@ def pod(
                 "configMap": {"name": deployed.instance, "items": [{"key": "pipeline.yaml", "path": "pipeline.yaml"}]},
             },
             {"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}},
-            *(volumes or []),
+            *volumes,
         ],
     }
+    return made | ({"initContainers": list(init_containers)} if init_containers else {})
 
 
 def container(

@@ -32,7 +32,7 @@ class Pod:
 
     `uid` is the pod's, unique for all time; `template` the digest of what it was made from; `ended_s` when the last
     container of a pod that is to go had ended, to half a second; `waiting` why its container does not start, empty
-    where it does; `is_unschedulable`: no node has room for it.
+    where it does, and `said` what it, or the system, last said of that; `is_unschedulable`: no node has room for it.
     """
 
     uid: str
@@ -47,6 +47,7 @@ class Pod:
     removed_s: float | None = None
     ended_s: float | None = None
     waiting: str = ""
+    said: str = ""
     restarts: int = 0
     is_scheduled: bool = True
     is_unschedulable: bool = False
@@ -73,6 +74,8 @@ def read(given: Mapping[str, Any]) -> Pod:
     conditions = {each["type"]: each for each in status.get("conditions") or ()}
     ready, scheduled = conditions.get("Ready", {}), conditions.get("PodScheduled", {})
     containers = status.get("containerStatuses") or ()
+    # Containers wait for the init containers before them, so that these come first.
+    all_containers = (*(status.get("initContainerStatuses") or ()), *containers)
     labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
     return Pod(
         uid=meta["uid"],
@@ -86,8 +89,9 @@ def read(given: Mapping[str, Any]) -> Pod:
         ready_s=seconds(ready["lastTransitionTime"]) if ready.get("status") == "True" else None,
         removed_s=_removed_s(meta),
         ended_s=_ended_s(containers),
-        waiting=next((why for each in containers if (why := _waiting(each))), ""),
-        restarts=sum(each.get("restartCount", 0) for each in containers),
+        waiting=next((why for each in all_containers if (why := _waiting(each))), ""),
+        said=next((text for each in all_containers if (text := _said(each))), ""),
+        restarts=sum(each.get("restartCount", 0) for each in all_containers),
         is_scheduled=scheduled.get("status") == "True",
         is_unschedulable=scheduled.get("reason") == "Unschedulable",
         is_over=status.get("phase") in ("Failed", "Succeeded"),
@@ -139,3 +143,14 @@ def _ended_s(containers: Sequence[Mapping[str, Any]]) -> float | None:
 
 def _waiting(container: Mapping[str, Any]) -> str:
     return str(((container.get("state") or {}).get("waiting") or {}).get("reason", ""))
+
+
+def _said(container: Mapping[str, Any]) -> str:
+    """The last line of what a container that does not run says: its own words where it had any, else the system's."""
+    state, last = container.get("state") or {}, container.get("lastState") or {}
+    if "running" in state:
+        return ""
+    ended = state.get("terminated") or last.get("terminated") or {}
+    waiting = state.get("waiting") or {}
+    text = ended.get("message") or ("" if ended else waiting.get("message")) or ""
+    return text.strip().rpartition("\n")[2]

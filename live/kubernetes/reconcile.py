@@ -201,10 +201,12 @@ def _problem(given: Mapping[str, Any], pods: Sequence[Pod]) -> tuple[str, bool]:
     has_served = any(pod.ready_s is not None for pod in current)
     stuck = next((pod for pod in current if _will_not_start(pod, has_served)), None)
     if stuck is not None:
-        return f"variant {stuck.variant}: {stuck.waiting} after {stuck.restarts} restarts", False
+        said = f": {stuck.said}" if stuck.said else ""
+        return f"variant {stuck.variant}: {stuck.waiting} after {stuck.restarts} restarts{said}", False
     progress = conditions.get("Progressing", {})
     if progress.get("reason") == "ProgressDeadlineExceeded":
-        return f"variant {annotations.get(names.VARIANT)}: {progress.get('message', 'not ready in time')}", False
+        said = next((f" ({pod.said})" for pod in current if pod.said), "")
+        return f"variant {annotations.get(names.VARIANT)}: {progress.get('message', 'not ready in time')}{said}", False
     return "", False
 
 

@@ -13,6 +13,10 @@ from live.kubernetes import names
 from live.plane import Plane
 
 DEFAULT_IMAGE = "ipa-pipelines:latest"
+EMULATED = "emulated"
+"""The models that only wait, as long as their profile says."""
+PROFILE = "profile"
+"""The CPU of a replica that has its profile's cores."""
 EMULATED_CPU = "20m"
 """What a replica with an emulated model, which only waits, requests."""
 
@@ -36,15 +40,20 @@ class Resources:
 class Layout:
     """How a pipeline is laid out on a cluster: chosen when it is deployed, and kept beside it there.
 
-    `emulated_cpu`: what an emulated replica requests of CPU; None: its profile's cores, requested and as the limit, as
-    for a real model. `ready_within_s`: how long beyond its start-up time a variant may take to become ready before it
-    is rolled back.
+    `models`: emulated, or where real ones are (see `live.kubernetes.models`); of an object store, `s3_endpoint` is the
+    URL (empty: Amazon's) and `s3_secret` the Secret with credentials (empty: none). `replica_cpu`: what a replica
+    requests; `profile`: its profile's cores, as request and limit; empty: that for real models, `EMULATED_CPU` for
+    emulated ones. `ready_within_s`: how long beyond its start-up time a variant may take to become ready before it is
+    rolled back.
     """
 
     image: str = DEFAULT_IMAGE
     pull_policy: str = "IfNotPresent"
     service_type: str = "ClusterIP"
-    emulated_cpu: str | None = EMULATED_CPU
+    models: str = EMULATED
+    s3_endpoint: str = ""
+    s3_secret: str = ""
+    replica_cpu: str = ""
     replica_memory: str = "256Mi"
     gateway_cpu: str = "250m"
     gateway_memory: str = "512Mi"
@@ -109,9 +118,10 @@ class Deployed:
     def replica_resources(self, cores: int) -> Resources:
         """Of a replica with so many cores of its profile."""
         layout = self.layout
-        if layout.emulated_cpu is None:
+        cpu = layout.replica_cpu or (EMULATED_CPU if layout.models == EMULATED else PROFILE)
+        if cpu == PROFILE:
             return Resources(str(cores), str(cores), layout.replica_memory)
-        return Resources(layout.emulated_cpu, None, layout.replica_memory)
+        return Resources(cpu, None, layout.replica_memory)
 
     def labels(self, component: str, **more: str) -> dict[str, str]:
         """The labels of an object of this pipeline."""

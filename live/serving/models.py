@@ -1,6 +1,7 @@
 """What a model server can run: a model is an object with `predict`, made by a backend.
 
-`emulated` (see `emulated.py`), `onnx`, or a class of your own in a file, `my.py:MyModel`:
+`emulated` (see `emulated.py`), `onnx`, a class of your own in a file, `my.py:MyModel`, or a `folder` with one of the
+last two. A class of your own:
 
     class MyModel:
         def predict(self, inputs: dict[str, numpy.ndarray]) -> dict[str, numpy.ndarray]: ...
@@ -100,15 +101,35 @@ def check_inputs(inputs: Sequence[Tensor], expected: Mapping[str, Mapping[str, A
             raise TensorError(f"input {name!r}: shape {list(tensor.shape)}; the model takes {list(shape)}")
 
 
+# ---- a folder ----
+
+ONNX_FILE, OWN_FILE, OWN_CLASS = "model.onnx", "model.py", "Model"
+
+
+def folder_model(folder: Path, threads: int) -> Threaded:
+    """The model of a folder: its `model.onnx`, or the class `Model` of its `model.py`."""
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: no such folder")
+    found = [name for name in (ONNX_FILE, OWN_FILE) if (folder / name).is_file()]
+    if len(found) != 1:
+        held = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
+        raise ModelError(f"{folder}: should hold {ONNX_FILE} or {OWN_FILE}, one of them; it holds {held}")
+    if found == [ONNX_FILE]:
+        return onnx_model(folder / ONNX_FILE, threads)
+    return own_model(f"{folder / OWN_FILE}:{OWN_CLASS}")
+
+
 # ---- ONNX ----
 
 
 def onnx_model(path: Path, threads: int) -> Threaded:
     """An ONNX file on the CPU with that many threads."""
-    import onnxruntime
-
     if not path.is_file():
         raise ModelError(f"{path}: no such file")
+    try:
+        import onnxruntime
+    except ImportError:
+        raise ModelError(f"{path}: needs the extra onnx: pip install 'ipa-pipelines[onnx]'") from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -19,7 +19,7 @@ import click
 from aiohttp import web
 
 from live.serving import logs, protocol
-from live.serving.models import Model, ModelError, onnx_model, own_model
+from live.serving.models import Model, ModelError, folder_model, onnx_model, own_model
 from live.serving.protocol import ProtocolError
 from live.serving.tensors import TensorError
 from live.serving.web import (
@@ -153,9 +153,13 @@ def create(options: ServerOptions) -> Model:
         if options.file is None:
             raise ModelError("the backend onnx needs --file model.onnx")
         return onnx_model(options.file, options.cores or 1)
+    if options.backend == "folder":
+        if options.file is None:
+            raise ModelError("the backend folder needs --file FOLDER")
+        return folder_model(options.file, options.cores or 1)
     if ".py" in options.backend:
         return own_model(options.backend)
-    raise ModelError(f"no backend is called {options.backend!r}; allowed: emulated, onnx, or my.py:MyModel")
+    raise ModelError(f"no backend is called {options.backend!r}; allowed: emulated, onnx, folder, or my.py:MyModel")
 
 
 def _emulated(options: ServerOptions) -> Model:
@@ -217,9 +221,9 @@ def serve_announced(options: ServerOptions, connection: Connection) -> None:
 
 
 @click.command()
-@click.option("--backend", default="emulated", show_default=True, help="emulated, onnx, or my.py:MyModel")
+@click.option("--backend", default="emulated", show_default=True, help="emulated, onnx, folder, or my.py:MyModel")
 @click.option("--model", default="", help="the model's name [the variant's]")
-@click.option("--file", type=click.Path(path_type=Path), help="the ONNX file")
+@click.option("--file", type=click.Path(path_type=Path), help="the ONNX file, or the folder")
 @click.option("--pipeline", "pipeline_name", help="emulated: a shipped pipeline's name, or a file")
 @click.option("--stage", default="")
 @click.option("--variant", default="")

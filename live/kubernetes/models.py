@@ -1,0 +1,122 @@
+"""Where real models come from, and how a replica's pod gets the one of its variant.
+
+    s3://BUCKET[/FOLDER]   an S3-compatible object store: an init container fetches the variant alone
+    pvc:CLAIM[/FOLDER]     a volume of the namespace, mounted read-only
+    image:/FOLDER          the image itself
+
+Below each lies PIPELINE/STAGE/VARIANT/ with what a model server takes from a folder: `model.onnx` or `model.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from live.errors import LiveError
+from live.kubernetes import parts
+from live.kubernetes.fetch import AWS, S3
+from live.kubernetes.parts import Manifest
+from live.kubernetes.settings import EMULATED, Deployed, Layout
+
+CLAIM, IMAGE = "pvc:", "image:"
+MOUNTED_AT = "/models"
+READ_ONLY: Manifest = {"name": "models", "mountPath": MOUNTED_AT, "readOnly": True}
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": False,
+    "AWS_SECRET_ACCESS_KEY": False,
+    "AWS_SESSION_TOKEN": True,
+    "AWS_REGION": True,
+}
+"""The keys of a Secret with credentials, and which may be left out."""
+
+_NAME = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?"
+_FOLDER = r"(/[^/\s]+)*"
+_SOURCES = {
+    S3: re.compile(rf"{re.escape(S3)}{_NAME}{_FOLDER}/?"),
+    CLAIM: re.compile(rf"{CLAIM}{_NAME}{_FOLDER}/?"),
+    IMAGE: re.compile(rf"{IMAGE}(/[^/\s]+)+/?"),
+}
+_ENDPOINT = re.compile(r"https?://[^/\s]+")
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where a model server finds its model, and what the pod needs for it."""
+
+    folder: str
+    mount: Manifest | None = None
+    volumes: tuple[Manifest, ...] = ()
+    init_containers: tuple[Manifest, ...] = ()
+
+
+def check(layout: Layout) -> None:
+    """Raise LiveError for models that cannot be where the layout says."""
+    kind = _kind(layout)
+    if kind is None and layout.models != EMULATED:
+        raise LiveError(
+            f"--models {layout.models}: should be {EMULATED}, s3://BUCKET[/FOLDER], pvc:CLAIM[/FOLDER] or image:/FOLDER"
+        )
+    for option, value in (("--s3-endpoint", layout.s3_endpoint), ("--s3-secret", layout.s3_secret)):
+        if value and kind != S3:
+            raise LiveError(f"{option} {value}: goes with --models s3://BUCKET[/FOLDER]")
+    if layout.s3_endpoint and not _ENDPOINT.fullmatch(layout.s3_endpoint):
+        raise LiveError(
+            f"--s3-endpoint {layout.s3_endpoint}: should be a URL without a path, such as http://store:9000"
+        )
+
+
+def placed(deployed: Deployed, stage: str, variant: str, cores: int) -> Placed | None:
+    """How a variant's model comes into the pod; None for an emulated one. `cores`: of the replica."""
+    kind = _kind(deployed.layout)
+    if kind is None:
+        return None
+    root, below = deployed.layout.models.rstrip("/"), f"{deployed.pipeline}/{stage}/{variant}"
+    if kind == IMAGE:
+        return Placed(f"{root.removeprefix(IMAGE)}/{below}")
+    if kind == CLAIM:
+        claim, _, folder = root.removeprefix(CLAIM).partition("/")
+        volume = {"name": "models", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
+        return Placed("/".join(filter(None, (MOUNTED_AT, folder, below))), READ_ONLY, (volume,))
+    folder = f"{MOUNTED_AT}/{variant}"
+    fetching = _fetching(deployed, f"{root}/{below}", folder, cores)
+    return Placed(folder, READ_ONLY, ({"name": "models", "emptyDir": {}},), (fetching,))
+
+
+def egress(layout: Layout) -> list[Manifest]:
+    """Whom model servers' pods may call: where an init container fetches, the object store and DNS; else nobody."""
+    if _kind(layout) != S3:
+        return []
+    endpoint = urlsplit(layout.s3_endpoint or AWS)
+    port = endpoint.port or {"http": 80, "https": 443}[endpoint.scheme]
+    store: Manifest = {"ports": [{"protocol": "TCP", "port": port}]}
+    try:
+        address = ip_address(endpoint.hostname or "")
+    except ValueError:
+        return [{"ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]}, store]
+    return [{"to": [{"ipBlock": {"cidr": f"{address}/{address.max_prefixlen}"}}], **store}]
+
+
+def _kind(layout: Layout) -> str | None:
+    return next((kind for kind, pattern in _SOURCES.items() if pattern.fullmatch(layout.models)), None)
+
+
+def _fetching(deployed: Deployed, url: str, folder: str, cores: int) -> Manifest:
+    """The init container. It asks for no more than the replica after it, so that it takes no further room."""
+    layout = deployed.layout
+    made = parts.container(
+        deployed,
+        "fetch",
+        "live.kubernetes.fetch",
+        [url, folder, *(("--endpoint", layout.s3_endpoint) if layout.s3_endpoint else ())],
+        resources=deployed.replica_resources(cores).as_manifest(),
+    )
+    made["terminationMessagePolicy"] = parts.SAYS_ITS_LAST_LINES
+    made["volumeMounts"] += [{"name": "models", "mountPath": MOUNTED_AT}]
+    if layout.s3_secret:
+        made["env"] += [
+            {"name": key, "valueFrom": {"secretKeyRef": {"name": layout.s3_secret, "key": key, "optional": optional}}}
+            for key, optional in CREDENTIALS.items()
+        ]
+    return made
