@@ -6,6 +6,7 @@ import asyncio
 import signal
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+TROUBLES: Mapping[str, str] = {
+    "no_sample": "nothing has been sampled since the step before, or the source does not answer: policies hold",
+    "no_lease": "another controller holds the Lease, or it cannot be renewed: nothing is changed",
+    "no_api": "the latest look at the cluster failed, or the watch of its pods has broken off: tried again",
+    "held": "the kill switch is on: nothing is changed",
+    "stopped": "another manager owns what has to change, or the API server forbids it: nothing is changed",
+    "no_room": "quota or nodes have no room for all replicas: policies are told of fewer cores",
+    "failed_variant": "a variant does not become ready, or is left out for having failed",
+}
+"""What may keep a controller from its work: kind -> what it is, and what follows."""
+
 ENDED_POLLED_EVERY_S = 0.02
 """Between two looks whether the processes of a run that closes have ended."""
 
@@ -35,11 +47,14 @@ class LiveBackend(ABC):
     `apply`; one task, the reconcile loop, compares it with what there is and acts (level-triggered: an event only wakes
     it). Such processes of a run as the load are children of this machine's launcher.
     `url` is where the load goes, `control_url` the gateway's control API (empty: not to be reached so). `failed` is
-    done, with RunError, once the run cannot go on.
+    done, with RunError, once the run cannot go on. `on_failed` is told of a step whose decision was accepted and has
+    come to nothing since, and why; `rollbacks` counts those by stage and variant, `look_failures` looks that did not
+    get to their end.
     """
 
     url: str
     control_url = ""
+    look_failures = 0
     client: GatewayClient
     session: aiohttp.ClientSession
     stages: Mapping[str, StageReplicas]
@@ -51,6 +66,8 @@ class LiveBackend(ABC):
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.launcher = Launcher(self._on_launcher)
         self.source: Source | None = None
+        self.on_failed: Callable[[int, str], object] = lambda *_: None
+        self.rollbacks: Counter[tuple[str, str]] = Counter()
         self._folder = folder
         self._history_rps = history_rps
         self._loop = asyncio.get_running_loop()
@@ -59,6 +76,7 @@ class LiveBackend(ABC):
         self._tasks: set[asyncio.Task[None]] = set()
         self._step, self._late = 0, ""
         self._observed_s, self._sampled_s = 0.0, 0.0
+        self._unsampled = ""  # why nothing has been sampled since the step before
 
     # ---- the run ----
 
@@ -95,6 +113,10 @@ class LiveBackend(ABC):
             await self.session.close()
         if self.failed.done():
             self.failed.exception()  # has been looked at
+
+    def troubles(self) -> dict[str, str]:
+        """What keeps the controller from its work now: kind, of `TROUBLES` -> a sentence."""
+        return {"no_sample": self._unsampled} if self._unsampled else {}
 
     def fail(self, text: str) -> None:
         """The run cannot go on; the text says why."""
@@ -150,9 +172,13 @@ class LiveBackend(ABC):
         try:
             reading = await self.source.read(self.now_s)
             self._sampled_s = reading.time_s - reading.sample_age_s
-        except SourceError:
+            self._unsampled = ""
+        except SourceError as error:
             reading = self._nothing()
+            self._unsampled = str(error)
         since_s, self._observed_s = self._observed_s, reading.time_s
+        if not self._unsampled and self._sampled_s <= since_s < reading.time_s:
+            self._unsampled = f"the newest sample is {reading.sample_age_s:.0f} s old"
         return Observation(
             pipeline=self.plane.pipeline.name,
             step=self._step,

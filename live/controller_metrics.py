@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from math import isnan, prod
+from math import isnan, nan, prod
 
+from live.backend import TROUBLES, LiveBackend
 from live.errors import LiveError
 from live.plane import LOOPBACK
 from live.serving.metrics import ProcessMetrics
-from live.view import View
 from policies import Entry
 from profiles import Pipeline
 
 STATES = ("starting", "ready", "draining")
+FOLLOWED_EVERY_S = 1.0
 
 
 class ControllerMetrics:
-    """Kept up to date by the entries of the journal and by views of the run."""
+    """Kept up to date by the entries of the journal, and by looks at the backend."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
         self.of_process = ProcessMetrics("controller", pipeline.name, pipeline.sla_s)
         self._latest_step: int | None = None
-        self._failed: dict[tuple[str, str], int] = {}
+        self._counted: dict[tuple[str, ...], int] = {}
 
     def step(self, entry: Entry, decision_s: float) -> None:
         """One control step more."""
@@ -38,7 +40,10 @@ class ControllerMetrics:
             metrics.of("ipa_holds_total").inc()
         metrics.of("ipa_observed_load_rps").set(observation.load_rps[-1])
         for name, value in (("forecast", decision.forecast_rps), ("planned", decision.planned_load_rps)):
-            metrics.of(f"ipa_{name}_load_rps").set(float("nan") if value is None else value)
+            metrics.of(f"ipa_{name}_load_rps").set(nan if value is None else value)
+        metrics.of("ipa_sample_age_seconds").set(observation.sample_age_s)
+        metrics.of("ipa_limit_cores").set(nan if observation.limit_cores is None else observation.limit_cores)
+        metrics.of("ipa_refusals_total").inc(entry.outcome is not None and not entry.outcome.accepted)
         wanted = decision.configuration
         for stage in self._pipeline.stages:
             for variant in stage.variants:
@@ -49,28 +54,48 @@ class ControllerMetrics:
         accuracies = (self._pipeline.stage(name).variant(each.variant).accuracy for name, each in wanted.items())
         metrics.of("ipa_planned_accuracy_ratio").set(prod(accuracies))
 
-    def view(self, view: View) -> None:
+    def look(self, backend: LiveBackend) -> None:
         """How things stand."""
-        self.of_process.of("ipa_existing_cores").set(view.cores)
-        for stage in self._pipeline.stages:
-            seen = view.stages[stage.name]
-            for variant in stage.variants:
-                counts = seen.replicas.get(variant.name)
+        gauges = self.of_process.of
+        stages = backend.stages
+        gauges("ipa_existing_cores").set(sum(stage.cores for stage in stages.values()))
+        troubles = backend.troubles()
+        for kind in TROUBLES:
+            gauges("ipa_trouble", kind=kind).set(kind in troubles)
+        self._count("ipa_look_failures_total", backend.look_failures)
+        for (stage, variant), rollbacks in backend.rollbacks.items():
+            self._count("ipa_rollbacks_total", rollbacks, stage=stage, variant=variant)
+        for of in self._pipeline.stages:
+            if of.name not in stages:
+                continue
+            counts = stages[of.name].counts()
+            for each in of.variants:
                 for state in STATES:
-                    gauge = self.of_process.of("ipa_replicas", stage=stage.name, variant=variant.name, state=state)
-                    gauge.set(0 if counts is None else getattr(counts, state))
-            for variant_name, failures in seen.failures.items():
-                key = stage.name, variant_name
-                counter = self.of_process.of("ipa_replica_failures_total", stage=stage.name, variant=variant_name)
-                counter.inc(failures - self._failed.get(key, 0))
-                self._failed[key] = failures
+                    count = getattr(counts[each.name], state) if each.name in counts else 0
+                    gauges("ipa_replicas", stage=of.name, variant=each.name, state=state).set(count)
+            for variant, deaths in stages[of.name].deaths.items():
+                self._count("ipa_replica_failures_total", deaths, stage=of.name, variant=variant)
+
+    def _count(self, name: str, total: int, **labels: str) -> None:
+        key = (name, *labels.values())
+        self.of_process.of(name, **labels).inc(total - self._counted.get(key, 0))
+        self._counted[key] = total
+
+    def follow(self, backend: LiveBackend) -> None:
+        """Look every second until the backend is closed."""
+        backend.spawn(self._following(backend))
+
+    async def _following(self, backend: LiveBackend) -> None:
+        while True:
+            self.look(backend)
+            await asyncio.sleep(FOLLOWED_EVERY_S)
 
 
 @contextmanager
 def serving(
-    port: int | None, pipeline: Pipeline
-) -> Iterator[tuple[Callable[[Entry, float], object], Callable[[View], object]]]:
-    """Serve the metrics on a loopback port while the block lasts; what to call with entries and with views.
+    port: int | None, pipeline: Pipeline, host: str = LOOPBACK
+) -> Iterator[tuple[Callable[[Entry, float], object], Callable[[LiveBackend], object]]]:
+    """Serve the metrics while the block lasts; what to call with each entry, and once with the backend.
 
     None: none are served. Raises LiveError for a port that is taken.
     """
@@ -81,11 +106,11 @@ def serving(
 
     metrics = ControllerMetrics(pipeline)
     try:
-        server, thread = start_http_server(port, LOOPBACK, registry=metrics.of_process.registry)
+        server, thread = start_http_server(port, host, registry=metrics.of_process.registry)
     except OSError as error:
         raise LiveError(f"--metrics-port {port}: {error.strerror}") from None
     try:
-        yield metrics.step, metrics.view
+        yield metrics.step, metrics.follow
     finally:
         server.shutdown()
         server.server_close()

@@ -16,10 +16,10 @@ _BEGINNING = b'{"observation":'
 class FileJournal(Journal):
     """Entries in memory and in a file, on the disk (fsync) before anything is applied.
 
-    An entry is written when it is decided and, with the backend's answer, again when it is answered: of two lines of a
-    step the later counts. A file that is there is gone on with; a line that a kill cut short is cut off.
-    Raises LiveError for a file that another controller writes, or that cannot be written; PolicyError for one that is
-    no journal.
+    An entry is written when it is decided, again with the backend's answer, and again should it come to nothing after
+    all: of several lines of a step the latest counts. A file that is there is gone on with; a line that a kill cut
+    short is cut off. Raises LiveError for a file that another controller writes, or that cannot be written; PolicyError
+    for one that is no journal.
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,6 +61,13 @@ class FileJournal(Journal):
         """Add the backend's answer to the latest decision."""
         super().answered(outcome)
         self._write(self.entries[-1])
+
+    def failed(self, step: int, why: str) -> None:
+        """Change the outcome of an earlier decision: its line is written again."""
+        super().failed(step, why)
+        for entry in self.entries:
+            if entry.observation.step == step:
+                self._write(entry)
 
     def close(self) -> None:
         """Let others write it."""

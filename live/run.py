@@ -115,20 +115,23 @@ async def run(
     how: Control,
     on_view: Callable[[View], object] = lambda _: None,
     on_step: Callable[[Entry, float], object] = lambda *_: None,
+    on_backend: Callable[[LiveBackend], object] = lambda _: None,
     backend_in: Callable[[Path], LiveBackend] | None = None,
 ) -> Finished:
     """Run until every request of the load has ended; SIGINT or SIGTERM ends it early.
 
     `initial` stands ready at t = 0. `on_view` is told every second how things stand, `on_step` each entry of the
-    journal and how long the decision took [s]. `backend_in` makes the backend, given a folder for its logs; None: one
-    of processes on this machine. A second SIGINT ends the program at once. No process is left behind, however the run
-    ends.
+    journal and how long the decision took [s], `on_backend` the backend before it is opened. `backend_in` makes the
+    backend, given a folder for its logs; None: one of processes on this machine. A second SIGINT ends the program at
+    once. No process is left behind, however the run ends.
 
     Raises RunError where plane or load do not come up.
     """
     with TemporaryDirectory(prefix="ipa-live-") as name:
         folder = Path(name)
         backend = LoopbackBackend(plane, folder, how.history_rps) if backend_in is None else backend_in(folder)
+        backend.on_failed = journal.failed
+        on_backend(backend)
         stopping = _Stopping(backend, folder)
         try:
             await stopping.must(backend.open(initial))
@@ -225,10 +228,7 @@ class _Run:
         url = self._how.prometheus
         if url is None:
             url = await open_prometheus(self._backend, folder, [self._backend.control_url])
-        pipeline = self._backend.plane.pipeline.name
-        stages = tuple(self._backend.stages)
-        session = self._backend.session
-        return PrometheusSource(session, url, pipeline, stages, history_s, lambda: self._backend.now_s)
+        return PrometheusSource.of(self._backend, url, history_s)
 
     async def go(self) -> None:
         """From t = 0 until every request has ended, or the bound."""

@@ -43,6 +43,13 @@ class Journal:
         """Add the backend's answer to the latest decision."""
         self.entries[-1] = replace(self.entries[-1], outcome=outcome)
 
+    def failed(self, step: int, why: str) -> None:
+        """A decision that the backend had accepted has come to nothing since: the outcome of its entry says so."""
+        for at in reversed(range(len(self.entries))):
+            if self.entries[at].observation.step == step:
+                self.entries[at] = replace(self.entries[at], outcome=Applied(False, why))
+                return
+
 
 class Controller:
     """Asks one policy at every step and keeps its memory; everything else it knows comes from the backend."""

@@ -154,7 +154,7 @@ def down(what: str, backend: str, yes: bool, **options: Any) -> None:
 @layout_options
 @click.option("--controller", is_flag=True, help="with a controller in the cluster, and what it may do")
 @click.option("--advise", is_flag=True, help="that controller changes nothing, and may write nowhere")
-@click.option("--monitor", is_flag=True, help="with a ServiceMonitor of the Prometheus operator")
+@click.option("--monitor", is_flag=True, help="with a ServiceMonitor, for the Prometheus operator")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="a new folder: a kustomize base of them")
 def manifests(
     what: str,
@@ -182,6 +182,8 @@ def manifests(
         objects += in_cluster.controller(there, in_cluster.scenario_text(scenario.as_dict()), advise)
     if monitor:
         objects += [in_cluster.service_monitor(there)]
+    if monitor and (controller or advise):
+        objects += [in_cluster.pod_monitor(there)]
     if out is None:
         click.echo(in_cluster.as_yaml(objects), nl=False)
         return
@@ -239,8 +241,8 @@ def _print_status(said: dict[str, Any]) -> None:
 
     gateway = "ready" if said["gateway_ready"] else "not ready"
     click.echo(f"{said['name']} in namespace {said['namespace']}: gateway {gateway}, controller {said['controller']}")
-    if said["held"]:
-        click.echo("Held: the annotation ipa/hold is true, so the controller changes nothing.")
+    for kind, why in said["troubles"].items():
+        click.echo(f"{kind}: {why}")
     table = Table(box=None, pad_edge=False)
     for heading in ("stage", "variant", "batch", "wanted", "ready", "pods", "problem"):
         table.add_column(heading)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from live.kubernetes.api import Api
     from live.kubernetes.backend import KubernetesBackend
     from live.kubernetes.settings import Deployed, Layout
+    from studies.live_run import Live
 
 
 @dataclass(frozen=True)
@@ -119,14 +120,7 @@ def backend_maker(
 
 
 def control(
-    scenario: Scenario,
-    cluster: Cluster,
-    state: Path | None = None,
-    advise: bool = False,
-    decision_timeout_s: float | None = None,
-    duration_s: float | None = None,
-    metrics_port: int | None = None,
-    on_step: Callable[[Entry], object] = lambda _: None,
+    scenario: Scenario, cluster: Cluster, live: Live, on_step: Callable[[Entry], object] = lambda _: None
 ) -> None:
     """Control a deployed pipeline, whose load comes from elsewhere, until `duration_s` or SIGTERM.
 
@@ -136,18 +130,19 @@ def control(
     from live.controller_metrics import serving
     from live.kubernetes import deploy
     from policies import Controller
-    from studies.live_run import Live, check_live, deadline_of, journal_of
+    from studies.live_run import check_live, deadline_of, journal_of
     from studies.run import prepare
 
     prepared = prepare(scenario)
-    check_live(scenario, Live(advise=advise), prepared)
+    check_live(scenario, live, prepared)
     api = connect(cluster, read_only=True)
     there = standing(api, deployed(scenario, prepared, cluster))
     initial = deploy.standing(api, there) or first_configuration(prepared)
     unknown = (float("nan"),) * scenario.history_s
-    make = backend_maker(scenario, prepared, cluster, unknown, read_only=advise, sends_load=False)
-    deadline = deadline_of(scenario, prepared, decision_timeout_s)
-    with journal_of(state) as journal, serving(metrics_port, prepared.pipeline) as (export_step, _):
+    make = backend_maker(scenario, prepared, cluster, unknown, read_only=live.advise, sends_load=False)
+    deadline = deadline_of(scenario, prepared, live.decision_timeout_s)
+    exported = serving(live.metrics_port, prepared.pipeline, live.metrics_host)
+    with journal_of(live.state) as journal, exported as (export_step, export_backend):
         memory = journal.entries[-1].decision.memory if journal.entries else {}
         controller = Controller(prepared.pipeline, deadline, journal, memory)
         first = journal.entries[-1].observation.step + 1 if journal.entries else 1
@@ -156,7 +151,13 @@ def control(
             export_step(entry, deadline.decision_s)
             on_step(entry)
 
-        asyncio.run(_control(make, controller, initial, scenario, duration_s, first, stepped))
+        def made(folder: Path) -> KubernetesBackend:
+            backend = make(folder)
+            backend.on_failed = journal.failed
+            export_backend(backend)
+            return backend
+
+        asyncio.run(_control(made, controller, initial, scenario, live, first, stepped))
 
 
 async def _control(
@@ -164,7 +165,7 @@ async def _control(
     controller: Any,
     initial: Configuration,
     scenario: Scenario,
-    duration_s: float | None,
+    live: Live,
     step: int,
     on_step: Callable[[Entry], object],
 ) -> None:
@@ -176,12 +177,12 @@ async def _control(
     with TemporaryDirectory(prefix="ipa-live-") as folder:
         backend = make(Path(folder))
         try:
-            opening = asyncio.ensure_future(_open(backend, initial, scenario.history_s))
+            opening = asyncio.ensure_future(_open(backend, initial, scenario.history_s, live.prometheus))
             await _first(opening, stopping, backend)
             if not opening.done():
                 return
             opening.result()
-            until_s = float("inf") if duration_s is None else backend.now_s + duration_s
+            until_s = float("inf") if live.duration_s is None else backend.now_s + live.duration_s
             while not stopping.is_set():
                 due_s = (backend.now_s // scenario.interval_s + 1.0) * scenario.interval_s
                 if due_s >= until_s:
@@ -195,11 +196,14 @@ async def _control(
             await backend.close()
 
 
-async def _open(backend: KubernetesBackend, initial: Configuration, history_s: int) -> None:
-    from live.monitoring import GatewaySource
+async def _open(backend: KubernetesBackend, initial: Configuration, history_s: int, prometheus_url: str | None) -> None:
+    from live.monitoring import GatewaySource, PrometheusSource
 
     await backend.open(initial)
-    backend.source = GatewaySource(backend.client, history_s)
+    if prometheus_url is None:
+        backend.source = GatewaySource(backend.client, history_s)
+    else:
+        backend.source = PrometheusSource.of(backend, prometheus_url, history_s)
     await backend.start(0.0)
 
 

@@ -52,6 +52,7 @@ for command in (up, status, down, manifests):
 @click.option("--port", type=PORTS, default=0, help="of the gateway, for clients [any that is free]")
 @click.option("--control-port", type=PORTS, default=0, help="of its control API and its metrics [any that is free]")
 @click.option("--metrics-port", type=PORTS, help="serve the controller's own metrics there")
+@click.option("--metrics-host", default="127.0.0.1", help="the address to serve them on [127.0.0.1]")
 @click.option("--state", type=click.Path(path_type=Path, dir_okay=False), help="a journal to keep, or go on from")
 @click.option("--out", type=click.Path(path_type=Path), help="a new folder for tables, journal and manifest")
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="an HTML file to write")
@@ -75,6 +76,7 @@ def run(
     port: int,
     control_port: int,
     metrics_port: int | None,
+    metrics_host: str,
     state: Path | None,
     out: Path | None,
     report: Path | None,
@@ -96,13 +98,6 @@ def run(
         cluster = live_cluster.Cluster(context, namespace, name, url, changes_per_minute)
     if cluster is None and no_load:
         raise click.UsageError("--no-load goes with --backend kubernetes")
-    if cluster is not None and (no_load or advise):
-        if source not in (None, "gateway"):
-            raise click.UsageError(f"--source {source}: without a load of its own a controller asks the gateway")
-        live_cluster.control(
-            scenario, cluster, state, advise, decision_timeout_s, duration_s, metrics_port, live_cluster.tell
-        )
-        return
     how = live_run.Live(
         duration_s=duration_s,
         source=source or "gateway",
@@ -112,9 +107,13 @@ def run(
         port=port,
         control_port=control_port,
         metrics_port=metrics_port,
+        metrics_host=metrics_host,
         state=state,
         cluster=cluster,
     )
+    if cluster is not None and (no_load or advise):
+        live_cluster.control(scenario, cluster, how, live_cluster.tell)
+        return
     if out is not None:
         results.claim(out)
     if report is not None:

@@ -47,8 +47,8 @@ class Live:
 
     `duration_s`: at most so much of the load. `decision_timeout_s` None: the interval, at most 5 s. `port`: the
     gateway's for clients, `control_port`: that of its control API and metrics, 0 for any. `metrics_port`: of the
-    controller's own metrics, None for none. `state`: a file that holds the journal at every moment, from which a
-    controller goes on. `cluster` None: on this machine.
+    controller's own metrics, None for none, at the address `metrics_host`. `state`: a file that holds the journal at
+    every moment, from which a controller goes on. `cluster` None: on this machine.
     """
 
     duration_s: float | None = None
@@ -59,6 +59,7 @@ class Live:
     port: int = 0
     control_port: int = 0
     metrics_port: int | None = None
+    metrics_host: str = "127.0.0.1"
     state: Path | None = None
     cluster: Cluster | None = None
 
@@ -206,12 +207,7 @@ def _run(
     how = plane_run.Control(
         scenario.interval_s, loop.history_rps, live.source, live.prometheus, live.advise, first_step
     )
-    with serving(live.metrics_port, prepared.pipeline) as (export_step, export_view):
-
-        def show(view: View) -> None:
-            on_view(view)
-            export_view(view)
-
+    with serving(live.metrics_port, prepared.pipeline, live.metrics_host) as (export_step, export_backend):
         return asyncio.run(
             plane_run.run(
                 plane_of(scenario, live, prepared),
@@ -221,8 +217,9 @@ def _run(
                 loop.initial,
                 load,
                 how,
-                show,
+                on_view,
                 export_step,
+                export_backend,
                 backend_in,
             )
         )

@@ -6,10 +6,11 @@ from __future__ import annotations
 import re
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import urllib3
@@ -25,7 +26,8 @@ current-context: x
 
 
 class Proxy:
-    """`fail(method, pattern, status, times)` answers matching requests with a status; `is_away` breaks all off."""
+    """`fail(method, pattern, status, times)` answers matching requests with a status; `is_away` breaks all off;
+    `scraped`, unless None, is said for the gateway's metrics."""
 
     def __init__(self) -> None:
         import kubernetes
@@ -43,6 +45,7 @@ class Proxy:
             retries=False,
         )
         self.is_away = False
+        self.scraped: tuple[int, bytes] | None = None
         self.seen: list[tuple[str, str, int]] = []
         self.refused: list[tuple[str, str]] = []
         self._failures: list[tuple[str, str, int, int]] = []
@@ -94,6 +97,9 @@ class Proxy:
         if self.is_away:
             asked.connection.close()
             return
+        if self.scraped is not None and path.endswith("/proxy/metrics"):
+            self._answer(asked, *self.scraped, {"Content-Type": "text/plain"})
+            return
         if status:
             self._answer(asked, status, b'{"kind": "Status", "message": "not now, says the proxy"}')
             return
@@ -106,7 +112,7 @@ class Proxy:
         if "watch=" in path and said.status == 200:
             self._stream(asked, said)
         else:
-            self._answer(asked, said.status, said.data)
+            self._answer(asked, said.status, said.data, self._kept(said))
 
     def _headers(self, asked: BaseHTTPRequestHandler) -> dict[str, str]:
         given = asked.headers.get("Authorization") or ""
@@ -123,18 +129,29 @@ class Proxy:
         return 0
 
     @staticmethod
-    def _answer(asked: BaseHTTPRequestHandler, status: int, data: bytes) -> None:
-        asked.send_response(status)
-        asked.send_header("Content-Type", "application/json")
+    def _kept(said: Any) -> dict[str, str]:
+        """What clients read of the server's headers: its clock among them, not this process's."""
+        return {key: said.headers[key] for key in ("Content-Type", "Date") if key in said.headers}
+
+    @staticmethod
+    def _answer(
+        asked: BaseHTTPRequestHandler,
+        status: int,
+        data: bytes,
+        headers: Mapping[str, str] = MappingProxyType({"Content-Type": "application/json"}),
+    ) -> None:
+        asked.send_response_only(status)
+        for key, value in headers.items():
+            asked.send_header(key, value)
         asked.send_header("Content-Length", str(len(data)))
         asked.end_headers()
         asked.wfile.write(data)
 
     def _stream(self, asked: BaseHTTPRequestHandler, said: Any) -> None:
         self._watches.append(asked.connection)
-        asked.send_response(200)
-        asked.send_header("Content-Type", "application/json")
-        asked.send_header("Connection", "close")
+        asked.send_response_only(200)
+        for key, value in {**self._kept(said), "Connection": "close"}.items():
+            asked.send_header(key, value)
         asked.end_headers()
         try:
             for part in said.stream(amt=None, decode_content=False):

@@ -52,6 +52,9 @@ class Cluster:
 
     # ---- as an API ----
 
+    def time_s(self) -> float:
+        return time.time()
+
     def get(self, kind: str, namespace: str, name: str) -> Any:
         return copy.deepcopy(self.root if kind == "ConfigMap" else self.gateway)
 
@@ -202,20 +205,25 @@ def test_a_decision_is_in_force_in_the_queues_and_then_rolled_out(
     story(tmp_path, monkeypatch, told)
 
 
-def test_a_variant_that_will_not_start_is_rolled_back_and_the_next_outcome_says_so(
+def test_a_variant_that_will_not_start_is_rolled_back_and_its_decision_has_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
         cluster.crashing = {"large"}
+        failed = []
+        backend.on_failed = lambda step, why: failed.append((step, why))
+        backend.begin_step(7)
+        assert (await apply(backend, sort("large"))).accepted
+        backend.begin_step(8)
         assert (await apply(backend, sort("large"))).accepted
         await until(lambda: backend.stages["sort"].failed_variants == ("large",), "it is given up")
         await until(lambda: backend._look_now.is_complete(sort()), "the old one stands")
         assert cluster.configured[-1]["sort"]["variant"] == "small"
         again = await apply(backend, sort("large"))
-        assert again.reason == (
-            "sort: variant large has failed to start and is left out for now; "
-            "sort: rolled back to small: variant large: CrashLoopBackOff after 5 restarts"
-        )
+        assert again == Applied(False, "sort: variant large has failed to start and is left out for now")
+        assert failed == [(7, "sort: rolled back to small: variant large: CrashLoopBackOff after 5 restarts")]
+        assert backend.rollbacks["sort", "large"] == 1
+        assert backend.troubles() == {"failed_variant": "left out: sort: large"}
         (stage,) = cluster.stages.values()
         assert '{"large": ' in stage["metadata"]["annotations"][names.FAILED]  # for the next controller
 
@@ -232,6 +240,13 @@ def test_want_of_room_bounds_the_cores_that_a_policy_sees(tmp_path: Path, monkey
         await until(lambda: backend._room is not None and backend._room[0] == 2, "both are counted")
         seen = await asyncio.to_thread(backend.observe)
         assert (seen.limit_cores, seen.stages["sort"].failed_variants) == (2, ())
+        assert "exceeded quota" in backend.troubles()["no_room"]
+        cluster.out_of_room = 0
+        (name,) = cluster.stages
+        cluster._roll_out(name, 4)
+        await until(lambda: backend._room is None, "there is room for all")
+        assert (await asyncio.to_thread(backend.observe)).limit_cores is None
+        assert backend.troubles() == {}
 
     story(tmp_path, monkeypatch, told)
 

@@ -12,10 +12,12 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 pytest.importorskip("kubernetes")
 pytest.importorskip("aiohttp")
 
+from live.controller_metrics import ControllerMetrics
 from live.gateway_client import GatewayClient
 from live.kubernetes import deploy, manifests, names
 from live.kubernetes.api import Api, connect
@@ -60,6 +62,7 @@ async def running(
 ) -> AsyncIterator[KubernetesBackend]:
     """A backend on what is deployed, its clock started."""
     api = api or connect()
+    how.setdefault("lease", None if api.read_only else Lease(api, deployed))
     backend = KubernetesBackend(deployed, api, folder, HISTORY, client_url(connect(), deployed), **how)
     try:
         await backend.open(initial or sort())
@@ -99,9 +102,55 @@ class Traffic:
 
 @asynccontextmanager
 async def traffic(backend: KubernetesBackend) -> AsyncIterator[Traffic]:
+    """Requests all the while; each is answered, and the gateway's metrics say so."""
     asking = Traffic(backend.url)
     yield asking
     await asking.stop()
+    said = await asyncio.to_thread(gateways, backend.deployed)
+    assert said["ipa_requests_total", "completed"] >= len(asking.statuses)
+    assert not any(said["ipa_requests_total", outcome] for outcome in ("failed", "dropped", "unfinished"))
+
+
+# ---- what `status` and the metrics say ----
+
+
+def gateways(deployed: Deployed) -> dict[tuple[str, ...], float]:
+    """The metrics of the gateway: name and labels, but for the pipeline's -> value."""
+    path = f"/api/v1/namespaces/{deployed.namespace}/services/http:{deployed.control_name}:control/proxy/metrics"
+    return values(connect()._send("GET", path, "metrics", within_s=10.0).data.decode())
+
+
+def controllers(backend: KubernetesBackend) -> dict[tuple[str, ...], float]:
+    """The metrics of the controller of a backend, as they would be scraped now."""
+    metrics = ControllerMetrics(backend.plane.pipeline)
+    metrics.look(backend)
+    return values(metrics.of_process.text().decode())
+
+
+def values(text: str) -> dict[tuple[str, ...], float]:
+    return {
+        (sample.name, *(value for key, value in sorted(sample.labels.items()) if key != "pipeline")): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def until_said(backend: KubernetesBackend, kind: str, what: str) -> None:
+    """Wait until status names a trouble, of which the controller's metrics and its own words tell too."""
+    await until(lambda: what in backend.troubles().get(kind, ""), f"{kind}: {what}")
+    assert controllers(backend)["ipa_trouble", kind] == 1.0
+    await until(lambda: what in said_by_status(backend).get(kind, ""), f"status says {kind}: {what}")
+
+
+async def until_well(backend: KubernetesBackend) -> None:
+    """Wait until status and metrics name no trouble."""
+    await until(lambda: not (backend.troubles() or said_by_status(backend)), "no trouble is left")
+    assert not any(value for (name, *_), value in controllers(backend).items() if name == "ipa_trouble")
+
+
+def said_by_status(backend: KubernetesBackend) -> dict[str, str]:
+    said: dict[str, str] = deploy.status(connect(), backend.deployed)["troubles"]
+    return said
 
 
 async def apply(backend: KubernetesBackend, configuration: Configuration) -> Applied:
@@ -167,21 +216,46 @@ def test_objects_of_others_are_neither_taken_over_nor_deleted(namespace: str, tm
     assert api.get("ConfigMap", namespace, "other") is not None
 
 
-def test_a_variant_that_crash_loops_is_rolled_back_and_left_out(
-    deployed: Deployed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+TOO_MUCH = ["-c", "held = b'x' * 2**30"]
+"""A gigabyte, in a container that may have a quarter of it."""
+
+
+@pytest.mark.parametrize(
+    ("changed", "how", "ready_within_s"),
+    [
+        ({"args": ["--no-such-option"]}, "(Error, exit code 2)", 60.0),
+        ({"command": ["python"], "args": TOO_MUCH}, "(OOMKilled, exit code 137)", 15.0),
+    ],
+    ids=["crashes", "needs too much memory"],
+)
+def test_a_variant_that_does_not_start_is_rolled_back_and_left_out(
+    deployed: Deployed,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changed: dict[str, Any],
+    how: str,
+    ready_within_s: float,
 ) -> None:
     whole = manifests._model_server
+    deployed = replace(deployed, layout=replace(deployed.layout, ready_within_s=ready_within_s))
 
     def crashing(deployed: Deployed, stage: str, wanted: Any) -> Any:
         made = whole(deployed, stage, wanted)
-        return made | {"args": ["--no-such-option"]} if wanted.variant == "large" else made
+        return made | changed if wanted.variant == "large" else made
 
     monkeypatch.setattr(manifests, "_model_server", crashing)
 
     async def story() -> None:
         async with running(deployed, tmp_path) as backend, traffic(backend):
+            failed = []
+            backend.on_failed = lambda *what: failed.append(what)
+            backend.begin_step(3)
             assert (await apply(backend, sort("large"))).accepted
             await until(lambda: backend.stages["sort"].failed_variants == ("large",), "the variant is given up")
+            await until_said(backend, "failed_variant", "large")
+            assert controllers(backend)["ipa_rollbacks_total", "sort", "large"] == 1.0
+            ((step, why),) = failed
+            assert (step, why.startswith("sort: rolled back to small: variant large: "), how in why) == (3, True, True)
             await until_stands(backend, sort())
             seen = await observe(backend)
             assert seen.stages["sort"].failed_variants == ("large",)
@@ -189,7 +263,6 @@ def test_a_variant_that_crash_loops_is_rolled_back_and_left_out(
             again = await apply(backend, sort("large"))
             assert not again.accepted
             assert "variant large has failed to start" in again.reason
-            assert "rolled back to small" in again.reason
             assert backend.stages["sort"].deaths["large"] >= 1
         status = deploy.status(connect(), deployed)["stages"]["sort"]
         assert status["failed_variants"] == ["large"]
@@ -232,7 +305,7 @@ def test_the_kill_switch_keeps_everything_as_it_is_until_it_is_off(deployed: Dep
             await until(lambda: backend._look_now.is_held, "the annotation is seen")
             refused = await apply(backend, sort("small", 2))
             assert (refused.accepted, refused.reason[:5]) == (False, "held:")
-            assert deploy.status(api, deployed)["held"]
+            await until_said(backend, "held", "the annotation ipa/hold")
             hold(None)
             await until(lambda: not backend._look_now.is_held, "the annotation is gone")
             assert (await apply(backend, sort("small", 2))).accepted
@@ -249,11 +322,12 @@ def test_replicas_that_another_sets_are_left_to_it_and_said(deployed: Deployed, 
         async with running(deployed, tmp_path) as backend, traffic(backend):
             patch = {"spec": {"replicas": 2}}
             api.request("PATCH", path, patch, content_type="application/merge-patch+json", field_manager="someone")
-            await until(lambda: "set by 'someone'" in backend._look_now.stopped, "the foreign edit is seen")
+            await until_said(backend, "stopped", "set by 'someone'")
             refused = await apply(backend, sort("large"))
             assert (refused.accepted, "someone" in refused.reason) == (False, True)
             api.delete("Deployment", deployed.namespace, deployed.stage_name("sort"))  # as the message says
             await until_stands(backend, sort())
+            await until_well(backend)
 
     asyncio.run(story())
 
@@ -294,7 +368,8 @@ def test_want_of_quota_becomes_a_core_limit_and_no_failed_variant(namespace: str
             assert (await apply(backend, sort("small", 4))).accepted
             await until(lambda: backend._room is not None, "the refusal is seen")
             await until(lambda: len(backend.stages["sort"].ready) == 2, "two have room")
-            await asyncio.sleep(3.0)
+            await until_said(backend, "no_room", "exceeded quota")
+            await until(lambda: backend._room is not None and backend._room[0] == 2, "both are counted")
             seen = await observe(backend)
             assert seen.limit_cores == 2
             assert seen.stages["sort"].failed_variants == ()

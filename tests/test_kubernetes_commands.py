@@ -41,11 +41,13 @@ def test_manifests_of_a_controller_hold_the_scenario_and_what_it_may_do() -> Non
     objects = list(yaml.safe_load_all(said.stdout))
     (scenario,) = [each["data"]["scenario.yaml"] for each in objects if "scenario.yaml" in each.get("data", {})]
     assert yaml.safe_load(scenario)["interval_s"] == 7
-    assert [each["kind"] for each in objects if each["kind"] in ("Role", "ServiceMonitor")] == [
-        "Role",
-        "Role",
-        "ServiceMonitor",
+    kinds = [each["kind"] for each in objects]
+    assert [kind for kind in kinds if kind == "Role" or kind.endswith("Monitor")] == [
+        *("Role", "Role"),
+        *("ServiceMonitor", "PodMonitor"),
     ]
+    container = objects[kinds.index("ServiceMonitor") - 1]["spec"]["template"]["spec"]["containers"][0]
+    assert container["args"][-2:] == ["--metrics-host", "0.0.0.0"]  # who scrapes is another pod
     assert "# sets the number of replicas" in said.stdout
 
 
@@ -163,3 +165,10 @@ def test_programs_bring_the_libraries_that_they_need() -> None:
     found = pack._libraries([Path(sys.executable).resolve()])
     assert any(target.name == "libc.so.6" for target in found)
     assert any("ld-linux" in target.name for target in found)
+
+
+def test_what_may_keep_a_controller_from_its_work_is_documented() -> None:
+    from live.backend import TROUBLES
+
+    text = (Path(__file__).parents[1] / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    assert all(f"| `{kind}` | {said} |" in text for kind, said in TROUBLES.items())

@@ -172,7 +172,7 @@ def test_what_a_container_said_at_its_end_is_part_of_the_problem(tmp_path: Path)
     crashing = replace(failing, waiting="CrashLoopBackOff", restarts=3)
     assert problem(tiny(tmp_path), [crashing])[0] == f"variant large: CrashLoopBackOff after 3 restarts: {said}"
     late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "has timed out"}
-    assert problem(tiny(tmp_path), [failing], conditions=[late])[0] == f"variant large: has timed out ({said})"
+    assert problem(tiny(tmp_path), [failing], conditions=[late])[0] == f"variant large: has timed out: {said}"
 
 
 def test_want_of_quota_or_of_nodes_is_no_fault_of_the_variant(tmp_path: Path) -> None:
@@ -480,6 +480,24 @@ def test_a_container_that_has_crashed_and_starts_anew_is_not_gone() -> None:
     assert not sorting.all[0].is_gone
 
 
+def test_a_container_that_served_and_is_started_again_is_another_replica() -> None:
+    line, sorting = timeline()
+    line.note({"a": pod(1, uid="a")}, True, 1.0, 1.0)
+    line.note({"a": pod(1, uid="a", ready_s=None, restarts=1)}, True, 9.0, 9.0)
+    line.note({"a": pod(1, uid="a", ready_s=12.0, restarts=1)}, True, 12.0, 12.0)
+    first, second = sorting.all
+    assert (first.ready_s, first.removed_s, first.gone_s) == (1.0, 9.0, 9.0)
+    assert (second.created_s, second.ready_s, second.is_removed) == (9.0, 12.0, False)
+    assert [line.number("sort", pod(1, uid="a").number, start_s) for start_s in (8.0, 12.5)] == [0, 1]
+    assert sorting.deaths == {"small": 1}
+
+
+def test_crashes_before_a_pod_was_known_are_none_of_this_run_s() -> None:
+    line, sorting = timeline()
+    line.note({"a": pod(1, uid="a", restarts=4)}, False, 1.0, 1.0)
+    assert (len(sorting.all), sorting.deaths) == (1, {})
+
+
 def test_crashes_are_counted_by_variant() -> None:
     line, sorting = timeline()
     for restarts in (0, 2, 2, 3):
@@ -494,8 +512,8 @@ def test_at_t_0_what_stands_has_always_stood_and_numbers_start_anew() -> None:
     line.restart()
     (replica,) = sorting.all
     assert (replica.number, replica.created_s, replica.ready_s) == (0, 0.0, 0.0)
-    assert line.number("sort", pod(2, uid="b").number) == 0
-    assert line.number("sort", pod(1, uid="a").number) == -1
+    assert line.number("sort", pod(2, uid="b").number, 1.0) == 0
+    assert line.number("sort", pod(1, uid="a").number, 1.0) == -1
 
 
 def test_a_batch_that_starts_within_the_watch_s_latency_is_of_a_replica_that_was_there() -> None:

@@ -6,7 +6,8 @@ import asyncio
 import socket
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 
@@ -116,6 +117,27 @@ def test_while_the_server_is_away_what_is_known_stays() -> None:
     assert seen[:2] == [{"a"}, {"a"}]
 
 
+@pytest.mark.parametrize(("ours_s", "theirs_s"), [(0.0, 0.0), (1.5, 1.5), (3600.0, 0.0), (-3600.0, 0.0)])
+def test_where_this_machine_s_clock_is_wrong_the_server_s_counts(
+    monkeypatch: pytest.MonkeyPatch, ours_s: float, theirs_s: float
+) -> None:
+    """The server tells whole seconds, so that less than two is no difference."""
+    pytest.importorskip("kubernetes")
+    from live.kubernetes import api as module
+
+    class Answer:
+        data = b"{}"
+        headers: ClassVar = {"Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
+
+    monkeypatch.setattr(module.time, "time", lambda: 1767225600.0 + ours_s)
+    monkeypatch.setattr(module.time, "monotonic", lambda: 7.0)
+    api = module.Api(SimpleNamespace(configuration=None))
+    assert api.time_s() == 1767225600.0 + ours_s  # nothing is known of the server
+    monkeypatch.setattr(api._client, "request", lambda *_, **__: Answer())
+    api.request("GET", "/version")
+    assert api.time_s() == 1767225600.0 + theirs_s
+
+
 def test_lines_are_put_together_however_the_network_cuts_them() -> None:
     class Response:
         def stream(self, amt: None, decode_content: bool) -> Iterator[bytes]:
@@ -197,6 +219,9 @@ class Leases:
         self.stored: dict[str, Any] | None = None
         self.version = 0
         self.is_away = False
+
+    def time_s(self) -> float:
+        return 1.0e9 + self.version
 
     def get(self, kind: str, namespace: str, name: str) -> Any:
         if self.is_away:

@@ -239,6 +239,18 @@ def test_a_line_that_was_cut_short_is_cut_off(tmp_path: Path) -> None:
     assert path.read_bytes() == whole
 
 
+def test_a_decision_that_comes_to_nothing_has_failed_in_the_file_too(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal = FileJournal(path)
+    for step in (1, 2):
+        journal.decided(Entry(replace(observation(), step=step), Decision(SMALL_ONES, {})))
+        journal.answered(Applied(True))
+    journal.failed(1, "rolled back")
+    journal.close()
+    outcomes = [(entry.observation.step, entry.outcome) for entry in entries_of(path)]
+    assert outcomes == [(1, Applied(False, "rolled back")), (2, Applied(True))]
+
+
 def test_a_journal_has_one_writer(tmp_path: Path) -> None:
     journal = FileJournal(tmp_path / "journal.jsonl")
     with pytest.raises(LiveError, match=r"journal.jsonl: another controller writes this journal"):

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from live.controller_metrics import ControllerMetrics
 from live.serving.dashboard import PANELS, dashboard, metrics_of
 from live.serving.logs import JsonLines
 from live.serving.metrics import OF_SLA, TABLE, ProcessMetrics
+from policies import Applied, Decision, Entry
+from tests.tiny import SMALL_ONES, observation, two_by_two
 
 SUFFIXES = ("_bucket", "_sum", "_count")
 
@@ -29,7 +33,7 @@ def test_names_follow_the_conventions() -> None:
         assert re.fullmatch(r"ipa_[a-z][a-z_]*", metric.name)
         assert metric.name.endswith("_total") == (metric.kind == "counter"), metric.name
         assert not re.search(r"_(ms|millis|minutes|s)$", metric.name), metric.name
-        assert set(metric.labels) <= {"stage", "variant", "state", "outcome", "rung"}, metric.name
+        assert set(metric.labels) <= {"stage", "variant", "state", "outcome", "rung", "kind"}, metric.name
         assert metric.help.endswith("."), metric.name
 
 
@@ -64,6 +68,17 @@ def test_the_controller_has_its_own_metrics_of_the_table() -> None:
         metrics.of("ipa_queue_length", stage="object-detection")
 
 
+def test_a_step_tells_of_what_it_saw_and_whether_it_was_put_in_force() -> None:
+    metrics = ControllerMetrics(two_by_two())
+    seen = replace(observation(), load_rps=(3.0,), limit_cores=7, sample_age_s=3.5)
+    for step, accepted in enumerate((True, False, False)):
+        metrics.step(Entry(replace(seen, step=step), Decision(SMALL_ONES, {}), Applied(accepted)), 0.01)
+    text = metrics.of_process.text().decode()
+    said = {sample.name: sample.value for family in text_string_to_metric_families(text) for sample in family.samples}
+    assert said["ipa_refusals_total"] == 2.0
+    assert (said["ipa_limit_cores"], said["ipa_sample_age_seconds"]) == (7.0, 3.5)
+
+
 # ---- the dashboard ----
 
 SERIES = {series for metric in TABLE for series in series_of(metric.name)}
@@ -89,7 +104,7 @@ def test_every_metric_is_on_the_dashboard_or_said_not_to_be() -> None:
     left_out = {metric.name for metric in TABLE if not series_of(metric.name) & shown}
     assert left_out == {
         "ipa_requests_inside", "ipa_stage_arrivals_total", "ipa_stage_completions_total", "ipa_in_service",
-        "ipa_batch_timeout_seconds", "ipa_observed_load_rps",
+        "ipa_batch_timeout_seconds", "ipa_observed_load_rps", "ipa_sample_age_seconds",
     }  # fmt: skip
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,9 @@ PLURALS = {
     "Service": "services",
     "ServiceAccount": "serviceaccounts",
 }
+
+CLOCK_IS_RIGHT_TO_S = 2.0
+"""How far this machine's clock may be from the server's, which it tells in whole seconds, and count as right."""
 
 TRANSIENT = (0, 408, 429, 500, 502, 503, 504)
 """Statuses after which the same request may succeed later; 0: no answer at all."""
@@ -64,7 +69,16 @@ class Api:
         from kubernetes.dynamic import DynamicClient
 
         self._client = DynamicClient(client, discoverer=_NoDiscovery)
+        self._servers: tuple[float, float] | None = None  # its Unix time, at a moment of the monotonic clock
         self.read_only = read_only
+
+    def time_s(self) -> float:
+        """Unix time: this machine's, or where the server's is another, the server's, which dates all objects."""
+        ours_s = time.time()
+        if self._servers is None:
+            return ours_s
+        theirs_s = self._servers[0] + time.monotonic() - self._servers[1]
+        return ours_s if abs(ours_s - theirs_s) <= CLOCK_IS_RIGHT_TO_S else theirs_s
 
     def get(self, kind: str, namespace: str, name: str) -> Object | None:
         """One object, None where it is not there."""
@@ -163,7 +177,7 @@ class Api:
         if self.read_only and method != "GET":
             raise ReadOnlyError(f"{what}: this client only reads")
         try:
-            return self._client.request(
+            response = self._client.request(
                 method.lower(), path, serialize=False, query_params=[], header_params={}, _request_timeout=within_s,
                 **options,
             )  # fmt: skip
@@ -171,6 +185,9 @@ class Api:
             raise _failure(what, error) from None
         except Exception as error:  # whatever the connection raises
             raise ApiError(what, 0, f"{type(error).__name__}: {error}") from None
+        if date := response.headers.get("Date"):
+            self._servers = parsedate_to_datetime(date).timestamp(), time.monotonic()
+        return response
 
 
 def connect(context: str | None = None, read_only: bool = False) -> Api:

@@ -8,6 +8,7 @@ timeline. Nothing is kept here that could not be read again: a controller that i
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Mapping
@@ -83,7 +84,7 @@ class KubernetesBackend(LiveBackend):
         self._watch = PodWatch(api, deployed.namespace, deployed.instance, self._watched)
         self._look_now = Look()
         self._room: tuple[int, float] | None = None  # cores, and until when that is believed
-        self._notes: list[str] = []
+        self._step_of: dict[str, int] = {}  # stage -> the step that decided its present variant
         self._failed_at: dict[str, dict[str, float]] = {}  # stage -> variant -> Unix time, new since the last look
         self._epoch: str | None = None
         self._gateways_origin_s: float | None = None
@@ -142,7 +143,7 @@ class KubernetesBackend(LiveBackend):
     async def _until_ours(self, lease: Lease) -> None:
         """Wait until no other controller writes, and keep it so."""
         said = False
-        while not await asyncio.to_thread(lease.acquire):
+        while not await self._acquire(lease):
             if not said:
                 log.warning("waiting for another controller", extra={"holder": lease.holder})
                 said = True
@@ -152,9 +153,13 @@ class KubernetesBackend(LiveBackend):
     async def _keep(self, lease: Lease) -> None:
         while True:
             await asyncio.sleep(lease.retry_s)
-            if not await asyncio.to_thread(lease.acquire) and lease.is_lost:
+            if not await self._acquire(lease) and lease.is_lost:
                 self.fail(f"another controller has taken over: {lease.holder}")
                 return
+
+    async def _acquire(self, lease: Lease) -> bool:
+        lease.report = json.dumps({"step": self._step, "troubles": self.troubles()})
+        return await asyncio.to_thread(lease.acquire)
 
     async def _until_stands(self, initial: Configuration) -> None:
         slowest_s = max(
@@ -194,16 +199,17 @@ class KubernetesBackend(LiveBackend):
     async def _apply(self, configuration: Configuration) -> Applied:
         if self._api.read_only:
             return Applied(False, "advise: nothing is changed")
-        moves = self._moves(configuration)
-        notes, self._notes = self._notes, []
+        moves, before = self._moves(configuration), self.wanted
         applied = await super()._apply(configuration)
         if applied.accepted:
             self._guards.note(moves)
-        return replace(applied, reason="; ".join(each for each in (applied.reason, *notes) if each))
+            changed = [name for name, each in configuration.items() if each.variant != before[name].variant]
+            self._step_of |= dict.fromkeys(changed, self._step)
+        return applied
 
     def _refusal(self, configuration: Configuration) -> str:
         if self._look_now.is_held:
-            return f"held: the annotation ipa/hold of ConfigMap {self.deployed.instance} is true"
+            return f"held: {self._held()}"
         if self._look_now.stopped:
             return f"stopped: {self._look_now.stopped}"
         for name, wanted in configuration.items():
@@ -223,7 +229,7 @@ class KubernetesBackend(LiveBackend):
         if self._adopts_clock:
             self._timeline.forget(now_s - REMEMBERED_FOR_S)
         observation = await super()._observe()
-        if self._room is None or now_s > self._room[1]:
+        if self._room is None:
             return observation
         limit_cores = min(self._room[0], observation.limit_cores or self._room[0])
         return replace(observation, limit_cores=limit_cores)
@@ -245,8 +251,8 @@ class KubernetesBackend(LiveBackend):
             log.error("stopped", extra={"problem": look.stopped})
         self._look_now = look
         self._take_in(look.stages)
-        if look.out_of_room:
-            self._note_room()
+        self.look_failures += bool(look.error)
+        self._note_room(look)
         for name, why in look.failed.items():
             await self._roll_back(name, why, look.stages[name])
         await self._restore_gateway()
@@ -263,13 +269,18 @@ class KubernetesBackend(LiveBackend):
         """Variants that an earlier controller found failing are left out by this one too."""
         for name, state in stages.items():
             for variant, at_s in state.failed.items():
-                left_s = at_s + EXCLUDED_FOR_S - time.time()
+                left_s = at_s + EXCLUDED_FOR_S - self._api.time_s()
                 if left_s > 0.0:
                     self.stages[name].excluded.setdefault(variant, self.now_s + left_s)
 
-    def _note_room(self) -> None:
-        placed = sum(pod.cores for pod in self._pods.values() if pod.is_scheduled and pod.removed_s is None)
-        self._room = (max(placed, len(self.stages)), self.now_s + ROOM_BELIEVED_FOR_S)
+    def _note_room(self, look: Look) -> None:
+        """What has found room bounds the cores for a while, or until more has. The pods are those that the look saw."""
+        pods = [pod for state in look.stages.values() for pod in state.pods]
+        placed = sum(pod.cores for pod in pods if pod.is_scheduled and pod.removed_s is None)
+        if look.out_of_room:
+            self._room = (max(placed, len(self.stages)), self.now_s + ROOM_BELIEVED_FOR_S)
+        elif self._room is not None and (placed > self._room[0] or self.now_s > self._room[1]):
+            self._room = None
 
     async def _roll_back(self, name: str, why: str, state: StageState) -> None:
         """Back to what stood before, and leave the variant out for a while."""
@@ -278,8 +289,9 @@ class KubernetesBackend(LiveBackend):
         if state.sound is None or state.sound.variant == variant or not self._pods:
             return  # there is nothing to go back to; the look says what is wrong
         stage.excluded[variant] = self.now_s + EXCLUDED_FOR_S
-        self._failed_at.setdefault(name, {})[variant] = time.time()
-        self._notes.append(f"{name}: rolled back to {state.sound.variant}: {why}")
+        self._failed_at.setdefault(name, {})[variant] = self._api.time_s()
+        self.rollbacks[name, variant] += 1
+        self.on_failed(self._step_of.get(name, 0), f"{name}: rolled back to {state.sound.variant}: {why}")
         log.error("rolled back", extra={"stage": name, "variant": variant, "problem": why})
         stage.configuration = state.sound
         before_s = self.now_s
@@ -309,6 +321,34 @@ class KubernetesBackend(LiveBackend):
         except (RunError, RefusedError):
             return  # the next look tries again
 
+    # ---- what a person should know ----
+
+    def troubles(self) -> dict[str, str]:
+        look, lease = self._look_now, self._lease
+        found = super().troubles()
+        if lease is not None and not lease.is_held:
+            is_anothers = lease.holder not in ("", lease.identity)
+            found["no_lease"] = f"held by {lease.holder}" if is_anothers else "not renewed in time"
+        if look.error or self._watch.error:
+            found["no_api"] = look.error or self._watch.error
+        if look.is_held:
+            found["held"] = self._held()
+        if look.stopped:
+            found["stopped"] = look.stopped
+        if self._room is not None:
+            why = "; ".join(f"{stage}: {why}" for stage, why in look.out_of_room.items())
+            found["no_room"] = why or f"found for {self._room[0]} cores; more are tried again"
+        failing = [f"{stage}: {why}" for stage, why in look.failed.items()]
+        left_out = [
+            f"{each.stage}: {', '.join(names)}" for each in self.stages.values() if (names := each.failed_variants)
+        ]
+        if failing or left_out:
+            found["failed_variant"] = "; ".join([*failing, *(f"left out: {each}" for each in left_out)])
+        return found
+
+    def _held(self) -> str:
+        return f"the annotation ipa/hold of ConfigMap {self.deployed.instance} is true"
+
     # ---- the watch ----
 
     def _watched(self, pods: Mapping[str, Pod], is_fresh: bool) -> None:
@@ -317,7 +357,7 @@ class KubernetesBackend(LiveBackend):
 
     def _note_pods(self, pods: dict[str, Pod], is_fresh: bool, seen_s: float) -> None:
         late_s = time.monotonic() - seen_s
-        self._timeline.note(pods, is_fresh, self.now_s - late_s, time.time() - late_s)
+        self._timeline.note(pods, is_fresh, self.now_s - late_s, self._api.time_s() - late_s)
         self._pods = pods
         self._is_listed.set()
         self._wake.set()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from live.errors import LiveError, RunError
 from live.kubernetes import names
 from live.kubernetes.api import Api, ApiError
+from live.kubernetes.lease import DURATION_S
 from live.kubernetes.manifests import everything, owner_of, root
 from live.kubernetes.names import MODEL_SERVER
 from live.kubernetes.parts import Manifest
-from live.kubernetes.pods import Pod, read
+from live.kubernetes.pods import Pod, read, seconds
 from live.kubernetes.reconcile import drift
 from live.kubernetes.reconciler import Look, Reconciler, check_ours
 from live.kubernetes.settings import Deployed
@@ -138,7 +140,7 @@ def status(api: Api, deployed: Deployed) -> dict[str, Any]:
         "namespace": deployed.namespace,
         "pipeline": deployed.pipeline,
         "gateway_ready": gateway_is_ready(api, deployed),
-        "controller": (lease or {}).get("spec", {}).get("holderIdentity") or None,
+        **_of_controller(lease, api.time_s()),
         "held": (found["metadata"].get("annotations") or {}).get(names.HOLD) == "true",
         "stages": {
             stage: {
@@ -155,6 +157,7 @@ def status(api: Api, deployed: Deployed) -> dict[str, Any]:
                         "cores": pod.cores,
                         "state": _state(pod),
                         "restarts": pod.restarts,
+                        "crash": pod.crash,
                     }
                     for pod in sorted(state.pods, key=lambda pod: pod.number)
                 ],
@@ -162,6 +165,18 @@ def status(api: Api, deployed: Deployed) -> dict[str, Any]:
             for stage, state in stages.items()
         },
     }
+
+
+def _of_controller(lease: Mapping[str, Any] | None, now_s: float) -> dict[str, Any]:
+    """Who holds the Lease, its latest step, and what it says keeps it from its work."""
+    spec = (lease or {}).get("spec", {})
+    holder = spec.get("holderIdentity") or None
+    if lease is None or holder is None:
+        return {"controller": None, "step": None, "troubles": {"no_controller": "none holds the Lease"}}
+    said = json.loads((lease["metadata"].get("annotations") or {}).get(names.REPORT) or "{}")
+    age_s = now_s - seconds(spec["renewTime"])
+    silent = {"no_controller": f"{holder} has not renewed the Lease for {age_s:.0f} s"} if age_s > DURATION_S else {}
+    return {"controller": holder, "step": said.get("step"), "troubles": silent or said.get("troubles", {})}
 
 
 def down(api: Api, deployed: Deployed, within_s: float = 120.0) -> int:

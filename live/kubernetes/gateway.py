@@ -47,7 +47,7 @@ class ClusterGateway(GatewayClient):
         for record in said["records"]:
             for stage, visit in zip(self._stages, record["stages"], strict=False):
                 if visit.get("replica") is not None:
-                    visit["replica"] = self._timeline.number(stage, int(visit["replica"]))
+                    visit["replica"] = self._timeline.number(stage, int(visit["replica"]), visit["start_s"])
                     self._timeline.served(stage, visit["replica"], visit["start_s"])
         return said
 

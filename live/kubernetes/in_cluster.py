@@ -144,7 +144,7 @@ def controller(deployed: Deployed, scenario: str, advise: bool = False) -> list[
 def _pod(deployed: Deployed, name: str, advise: bool) -> Manifest:
     arguments = ["live", "run", SCENARIO_PATH, "--backend", "kubernetes", "--advise" if advise else "--no-load"]
     arguments += ["--namespace", deployed.namespace, "--name", deployed.instance]
-    arguments += ["--state", STATE_PATH, "--metrics-port", str(METRICS_PORT)]
+    arguments += ["--state", STATE_PATH, "--metrics-port", str(METRICS_PORT), "--metrics-host", "0.0.0.0"]
     return {
         "serviceAccountName": name,
         "enableServiceLinks": False,
@@ -198,6 +198,19 @@ def service_monitor(deployed: Deployed) -> Manifest:
         "spec": {
             "selector": {"matchLabels": names.selector(deployed.instance, GATEWAY)},
             "endpoints": [{"port": "control", "path": "/metrics", "interval": "1s"}],
+        },
+    }
+
+
+def pod_monitor(deployed: Deployed) -> Manifest:
+    """For the Prometheus operator: where the metrics of the controller in the cluster are."""
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PodMonitor",
+        "metadata": deployed.meta(names.name(deployed.instance, "controller"), CONTROLLER),
+        "spec": {
+            "selector": {"matchLabels": names.selector(deployed.instance, CONTROLLER)},
+            "podMetricsEndpoints": [{"port": "metrics", "interval": "1s"}],
         },
     }
 

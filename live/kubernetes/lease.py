@@ -14,6 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from live.kubernetes import names
 from live.kubernetes.api import Api, ApiError, path_of
 from live.kubernetes.settings import Deployed
 
@@ -23,7 +24,10 @@ RETRY_S = 2.0
 
 
 class Lease:
-    """The Lease of a deployed pipeline. `acquire` also renews; call it every `retry_s`."""
+    """The Lease of a deployed pipeline. `acquire` also renews; call it every `retry_s`.
+
+    `report` is written with each renewal, for `ipa live status`.
+    """
 
     def __init__(
         self,
@@ -37,6 +41,7 @@ class Lease:
         self._clock = clock
         self.identity = identity or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.holder = ""
+        self.report = ""
         self.retry_s = RETRY_S
         self._seen: tuple[str, str] = ("", "")  # holder and renewal, and since when they are the same
         self._seen_at_s = 0.0
@@ -90,7 +95,7 @@ class Lease:
 
     def _ours(self, found: dict[str, Any] | None) -> dict[str, Any]:
         before = {} if found is None else found["spec"]
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        now = datetime.fromtimestamp(self._api.time_s(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         is_new = before.get("holderIdentity") != self.identity
         spec = {
             "holderIdentity": self.identity,
@@ -99,10 +104,13 @@ class Lease:
             "renewTime": now,
             "leaseTransitions": int(before.get("leaseTransitions") or 0) + (is_new and bool(before)),
         }
-        if found is not None:
-            return {**found, "spec": spec}
-        meta = self._deployed.meta(self._deployed.instance, "controller")
-        return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec}
+        given = found or {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": self._deployed.meta(self._deployed.instance, "controller"),
+        }
+        annotations = (given["metadata"].get("annotations") or {}) | {names.REPORT: self.report}
+        return {**given, "metadata": {**given["metadata"], "annotations": annotations}, "spec": spec}
 
     def _write(self, lease: dict[str, Any]) -> None:
         """Create it, or replace what was read if nobody has changed it since."""

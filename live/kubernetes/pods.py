@@ -32,7 +32,8 @@ class Pod:
 
     `uid` is the pod's, unique for all time; `template` the digest of what it was made from; `ended_s` when the last
     container of a pod that is to go had ended, to half a second; `waiting` why its container does not start, empty
-    where it does, and `said` what it, or the system, last said of that; `is_unschedulable`: no node has room for it.
+    where it does, and `said` what it, or the system, last said of that; `crash` how a container that was started again
+    had ended; `is_unschedulable`: no node has room for it.
     """
 
     uid: str
@@ -49,6 +50,7 @@ class Pod:
     waiting: str = ""
     said: str = ""
     restarts: int = 0
+    crash: str = ""
     is_scheduled: bool = True
     is_unschedulable: bool = False
     is_over: bool = False
@@ -92,6 +94,7 @@ def read(given: Mapping[str, Any]) -> Pod:
         waiting=next((why for each in all_containers if (why := _waiting(each))), ""),
         said=next((text for each in all_containers if (text := _said(each))), ""),
         restarts=sum(each.get("restartCount", 0) for each in all_containers),
+        crash=next((how for each in all_containers if (how := _crash(each))), ""),
         is_scheduled=scheduled.get("status") == "True",
         is_unschedulable=scheduled.get("reason") == "Unschedulable",
         is_over=status.get("phase") in ("Failed", "Succeeded"),
@@ -139,6 +142,12 @@ def _ended_s(containers: Sequence[Mapping[str, Any]]) -> float | None:
     """When all containers had ended: the middle of the second that the API's timestamp names."""
     ends = [((each.get("state") or {}).get("terminated") or {}).get("finishedAt") for each in containers]
     return max(map(seconds, filter(None, ends))) + 0.5 if ends and all(ends) else None
+
+
+def _crash(container: Mapping[str, Any]) -> str:
+    """Such as "OOMKilled, exit code 137"."""
+    ended = (container.get("lastState") or {}).get("terminated")
+    return "" if ended is None else f"{ended.get('reason', 'ended')}, exit code {ended.get('exitCode')}"
 
 
 def _waiting(container: Mapping[str, Any]) -> str:

@@ -201,13 +201,19 @@ def _problem(given: Mapping[str, Any], pods: Sequence[Pod]) -> tuple[str, bool]:
     has_served = any(pod.ready_s is not None for pod in current)
     stuck = next((pod for pod in current if _will_not_start(pod, has_served)), None)
     if stuck is not None:
-        said = f": {stuck.said}" if stuck.said else ""
-        return f"variant {stuck.variant}: {stuck.waiting} after {stuck.restarts} restarts{said}", False
+        return f"variant {stuck.variant}: {stuck.waiting} after {stuck.restarts} restarts{_last_words(current)}", False
     progress = conditions.get("Progressing", {})
     if progress.get("reason") == "ProgressDeadlineExceeded":
-        said = next((f" ({pod.said})" for pod in current if pod.said), "")
-        return f"variant {annotations.get(names.VARIANT)}: {progress.get('message', 'not ready in time')}{said}", False
+        why = progress.get("message", "not ready in time")
+        return f"variant {annotations.get(names.VARIANT)}: {why}{_last_words(current)}", False
     return "", False
+
+
+def _last_words(pods: Sequence[Pod]) -> str:
+    """What one of them says of its failure, else how it ended."""
+    said = next((pod.said for pod in pods if pod.said), "")
+    crash = next((pod.crash for pod in pods if pod.crash), "")
+    return f": {said}" if said else f" ({crash})" if crash else ""
 
 
 def _will_not_start(pod: Pod, has_served: bool) -> bool:

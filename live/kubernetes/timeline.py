@@ -38,7 +38,8 @@ class Timeline:
     def __init__(self, stages: Mapping[str, StageReplicas]) -> None:
         self._stages = stages
         self._replicas: dict[str, Replica] = {}  # by the pod's uid
-        self._numbers: dict[tuple[str, int], int] = {}  # the gateway's number -> ours
+        # The gateway's number -> ours, of a pod: a container that is started again is another replica.
+        self._numbers: dict[tuple[str, int], list[int]] = {}
         self._restarts: dict[str, int] = {}
 
     def note(self, pods: Mapping[str, Pod], is_fresh: bool, now_s: float, wall_s: float) -> None:
@@ -49,19 +50,24 @@ class Timeline:
 
         for uid, pod in sorted(pods.items(), key=lambda item: item[1].number):
             if pod.stage in self._stages:
-                replica = self._replicas.get(uid) or self._created(uid, pod, moment(pod.created_s))
+                replica = self._replicas.get(uid) or self._first(uid, pod, moment(pod.created_s))
                 self._update(replica, pod, moment, now_s, wall_s)
         for uid, replica in self._replicas.items():
             if uid not in pods and not replica.is_gone:
                 replica.removed_s = min(replica.removed_s, now_s)
                 replica.gone_s = now_s
 
+    def _first(self, uid: str, pod: Pod, at_s: float) -> Replica:
+        """The replica of a pod that was not known; how often it has crashed before is no death of this run."""
+        self._restarts[uid] = pod.restarts
+        return self._created(uid, pod, at_s)
+
     def _created(self, uid: str, pod: Pod, at_s: float) -> Replica:
         stage = self._stages[pod.stage]
         replica = Replica(pod.stage, len(stage.all), pod.variant, pod.cores, at_s)
         stage.all.append(replica)
         self._replicas[uid] = replica
-        self._numbers[pod.stage, pod.number] = replica.number
+        self._numbers.setdefault((pod.stage, pod.number), []).append(replica.number)
         return replica
 
     def _update(
@@ -73,10 +79,19 @@ class Timeline:
             replica.removed_s = now_s if pod.removed_s is None else moment(pod.removed_s)
         if replica.is_removed and not replica.is_gone:
             self._end(replica, pod, now_s, wall_s)
-        crashed = pod.restarts - self._restarts.get(pod.uid, 0)
+        crashed = pod.restarts - self._restarts[pod.uid]
         if crashed > 0:
             self._stages[pod.stage].deaths[pod.variant] += crashed
             self._restarts[pod.uid] = pod.restarts
+            if not (replica.is_starting or replica.is_removed):
+                self._succeed(replica, pod, now_s)
+
+    def _succeed(self, replica: Replica, pod: Pod, now_s: float) -> None:
+        """One that served has died, and its pod is another replica now, which costs the same cores at once."""
+        replica.removed_s = replica.gone_s = now_s
+        successor = self._created(pod.uid, pod, now_s)
+        if pod.ready_s is not None:
+            successor.ready_s = now_s
 
     @staticmethod
     def _end(replica: Replica, pod: Pod, now_s: float, wall_s: float) -> None:
@@ -89,7 +104,7 @@ class Timeline:
     def restart(self) -> None:
         """This is t = 0: what is gone has never been, and what stands, stands since then."""
         self._replicas = {uid: replica for uid, replica in self._replicas.items() if not replica.is_gone}
-        moved: dict[tuple[str, int], int] = {}
+        moved: dict[tuple[str, int], int] = {}  # stage and number -> the new number
         for name, stage in self._stages.items():
             stage.all = [replica for replica in stage.all if not replica.is_gone]
             for position, replica in enumerate(stage.all):
@@ -98,9 +113,8 @@ class Timeline:
                 replica.created_s = 0.0
                 replica.ready_s = replica.ready_s if replica.is_starting else 0.0
         self._numbers = {
-            (name, gateways): moved[name, number]
-            for (name, gateways), number in self._numbers.items()
-            if (name, number) in moved
+            (name, gateways): [moved[name, number] for number in numbers if (name, number) in moved]
+            for (name, gateways), numbers in self._numbers.items()
         }
 
     def forget(self, before_s: float) -> None:
@@ -120,6 +134,9 @@ class Timeline:
             replica.ready_s = min(replica.ready_s, start_s)
             replica.removed_s = max(replica.removed_s, start_s)
 
-    def number(self, stage: str, gateways: int) -> int:
-        """A replica's position in the table, by the gateway's number; -1 for one that nobody has seen."""
-        return self._numbers.get((stage, gateways), -1)
+    def number(self, stage: str, gateways: int, start_s: float) -> int:
+        """The position in the table of the replica that started a batch at `start_s`, by the gateway's number; -1 for
+        one that nobody has seen."""
+        known = self._numbers.get((stage, gateways)) or [-1]
+        created = (number for number in reversed(known) if self._stages[stage].all[number].created_s <= start_s)
+        return next(created, known[0])

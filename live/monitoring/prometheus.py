@@ -6,7 +6,6 @@ up to five minutes, which would turn a gap into load. What the scrapes do not sa
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from math import ceil, floor
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,8 @@ from live.monitoring.reading import Reading, SourceError, StageReading
 
 if TYPE_CHECKING:
     import aiohttp
+
+    from live.backend import LiveBackend
 
 ANSWERS_WITHIN_S = 5.0
 
@@ -63,14 +64,23 @@ class PrometheusSource:
         self._clock = clock
         self._since_s: float | None = None  # the newest sample that has been counted, on the server's clock
 
+    @classmethod
+    def of(cls, backend: LiveBackend, url: str, history_s: int) -> PrometheusSource:
+        """The source of a run: its pipeline, its stages, its clock."""
+        name, stages = backend.plane.pipeline.name, tuple(backend.stages)
+        return cls(backend.session, url, name, stages, history_s, lambda: backend.now_s)
+
     async def read(self, now_s: float) -> Reading:
         """What the samples say that have come since the last call."""
-        wall_s = time.time() + now_s - self._clock()
+        # The server's clock dates the samples; this machine's may be another, and may be set at any moment.
+        asked_s = self._clock()
+        servers_s = float((await self._ask("time()"))[1])
+        wall_s = servers_s + now_s - (asked_s + self._clock()) / 2
         origin_s = wall_s - now_s
-        load = await self._series([LOAD], self._history_s + MARGIN_S, wall_s)
+        load = await self._series([LOAD], self._history_s + MARGIN_S)
         since_s = origin_s if self._since_s is None else self._since_s
         names = [*COUNTED.values(), *GAUGES.values(), DURATION, STAGE_DURATION]
-        series = await self._series(names, ceil(wall_s - since_s) + MARGIN_S, wall_s)
+        series = await self._series(names, ceil(wall_s - since_s) + MARGIN_S)
         newest_s = max((samples[-1][0] for _, samples in load), default=None)
         reading = Reading(
             time_s=now_s,
@@ -107,29 +117,28 @@ class PrometheusSource:
             latency=_latency(series, STAGE_DURATION, stage, since_s),
         )
 
-    async def _series(self, names: Sequence[str], seconds: int, wall_s: float) -> list[Series]:
+    async def _series(self, names: Sequence[str], seconds: int) -> list[Series]:
         """The samples of the last seconds of all series of these names, labels first."""
         selector = f'{{__name__=~"{"|".join(names)}",pipeline="{self._pipeline}"}}[{seconds}s]'
-        result = await self._ask(selector, wall_s)
+        result = await self._ask(selector)
         series = [
             (each["metric"], counters.clean((float(time_s), float(value)) for time_s, value in each["values"]))
             for each in result
         ]
         return [(labels, samples) for labels, samples in series if samples]
 
-    async def _ask(self, query: str, wall_s: float) -> list[dict[str, Any]]:
+    async def _ask(self, query: str) -> list[Any]:
         import aiohttp
 
         limit = aiohttp.ClientTimeout(total=ANSWERS_WITHIN_S)
-        asked = {"query": query, "time": f"{wall_s:.3f}"}
         try:
-            async with self._session.get(self._url, params=asked, timeout=limit) as response:
+            async with self._session.get(self._url, params={"query": query}, timeout=limit) as response:
                 said = await response.json(content_type=None)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise SourceError(f"{self._url}: {error or type(error).__name__}") from None
         if not isinstance(said, dict) or said.get("status") != "success":
             raise SourceError(f"{self._url}: {said.get('error', said) if isinstance(said, dict) else said}")
-        result: list[dict[str, Any]] = said["data"]["result"]
+        result: list[Any] = said["data"]["result"]
         return result
 
 

@@ -94,7 +94,11 @@ PANELS: tuple[Panel, ...] = (
     Panel(
         "Cost",
         "short",
-        ((_value("ipa_desired_cores"), "desired cores"), (_value("ipa_existing_cores"), "existing cores")),
+        (
+            (_value("ipa_desired_cores"), "desired cores"),
+            (_value("ipa_existing_cores"), "existing cores"),
+            (_value("ipa_limit_cores"), "limit"),
+        ),
     ),
     Panel("Planned accuracy (PAS)", "percentunit", ((_value("ipa_planned_accuracy_ratio"), "PAS"),)),
     Panel("Queue length", "short", ((_now("ipa_queue_length", "stage"), "{{stage}}"),)),
@@ -140,9 +144,13 @@ PANELS: tuple[Panel, ...] = (
         (
             (_rate("ipa_steps_skipped_total"), "steps skipped"),
             (_rate("ipa_holds_total"), "held: no sample of load"),
+            (_rate("ipa_refusals_total"), "decisions refused"),
+            (_rate("ipa_look_failures_total"), "looks at the cluster failed"),
+            (_rate("ipa_rollbacks_total", "stage, variant"), "{{stage}} {{variant}} rolled back"),
             (_rate("ipa_replica_failures_total", "stage, variant"), "{{stage}} {{variant}} died"),
         ),
     ),
+    Panel("What keeps the controller from its work", "short", ((f"{_now('ipa_trouble', 'kind')} > 0", "{{kind}}"),)),
 )
 
 

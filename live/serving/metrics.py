@@ -77,6 +77,12 @@ TABLE: tuple[Metric, ...] = (
     Metric("ipa_decisions_total", "counter", CONTROLLER, ("rung",), "Decisions; rung: optimal, or which fallback."),
     Metric("ipa_steps_skipped_total", "counter", CONTROLLER, (), "Control steps skipped for being late."),
     Metric("ipa_holds_total", "counter", CONTROLLER, (), "Control steps without a usable sample of load."),
+    Metric("ipa_sample_age_seconds", "gauge", CONTROLLER, (), "Age of the newest sample that the last decision saw."),
+    Metric("ipa_limit_cores", "gauge", CONTROLLER, (), "Cores that the last decision might take; NaN: no limit."),
+    Metric("ipa_refusals_total", "counter", CONTROLLER, (), "Decisions that were not put in force."),
+    Metric("ipa_trouble", "gauge", CONTROLLER, ("kind",), "1 while this keeps the controller from its work."),
+    Metric("ipa_look_failures_total", "counter", CONTROLLER, (), "Looks at the cluster that failed."),
+    Metric("ipa_rollbacks_total", "counter", CONTROLLER, ("stage", "variant"), "Rollouts of a variant taken back."),
     Metric("ipa_replica_failures_total", "counter", CONTROLLER, ("stage", "variant"), "Replicas that died."),
 )  # fmt: skip
 
