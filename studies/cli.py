@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from studies.cluster_commands import cluster_options
 from studies.live_commands import live
 from studies.options import build_scenario, echo_json, scenario_options
 
@@ -300,16 +301,19 @@ def replay(journal: Path, pipeline: str, policy: str | None, assignments: Sequen
 @click.argument("what", metavar="PIPELINE|FILE")
 @click.option(
     "--backend",
-    type=click.Choice(["loopback"]),
+    type=click.Choice(["loopback", "kubernetes"]),
     default="loopback",
-    help="where to run live [loopback: processes here]",
+    help="where to run live: on processes of this machine, or what `ipa live up` has deployed [loopback]",
 )
+@cluster_options
+@click.option("--url", help="kubernetes: where the load goes [the Service's, from outside]")
 @click.option(
     "--source",
     type=click.Choice(["gateway", "prometheus"]),
     default="gateway",
     help="of what policies observe live: the gateway, in exact seconds, or a Prometheus server [gateway]",
 )
+@click.option("--prometheus", metavar="URL", help="a Prometheus server that scrapes the gateway [one is started]")
 @click.option("--repeats", type=click.IntRange(min=1), default=3, help="live runs of the same load [3]")
 @click.option(
     "--duration",
@@ -330,7 +334,12 @@ def replay(journal: Path, pipeline: str, policy: str | None, assignments: Sequen
 def validate(
     what: str,
     backend: str,
+    context: str | None,
+    namespace: str | None,
+    name: str | None,
+    url: str | None,
     source: str,
+    prometheus: str | None,
     repeats: int,
     duration_s: int | None,
     policy: str | None,
@@ -344,17 +353,19 @@ def validate(
     """Run live and simulate the same: how far is the simulator from real processes?
 
     Overheads (of a batch, a hop, a start-up, a decision, a stop) are measured on other seconds of the load than those
-    compared. With --out each live run is kept as soon as it is finished; the same command goes on with the rest.
+    compared. With --out each live run is kept as soon as it is finished; the same command goes on with the rest. With
+    --backend kubernetes gateway and replicas are those of `ipa live up`, and the load is sent from here.
     """
+    from studies import live_cluster, live_run
     from studies.validation import command
 
     scenario = build_scenario(what, assignments, policy=policy, **options)
     if report is not None:
         check_report(report, out, scenario.records)
+    cluster = live_cluster.Cluster(context, namespace, name, url) if backend == "kubernetes" else None
     command.run(
         scenario,
-        backend=backend,
-        source=source,
+        live_run.Live(source=source, prometheus=prometheus, cluster=cluster),
         repeats=repeats,
         duration_s=duration_s,
         calibration_window=calibration_window,

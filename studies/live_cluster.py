@@ -80,6 +80,16 @@ def standing(api: Api, wanted: Deployed) -> Deployed:
     return replace(wanted, layout=Layout.from_text(root["data"].get(LAYOUT, "{}")))
 
 
+def check_reachable(scenario: Scenario, prepared: Prepared, cluster: Cluster) -> None:
+    """Raise LiveError where the pipeline does not stand on the cluster, or its clients would not reach it from here."""
+    from live.kubernetes.reach import client_url
+
+    api = connect(cluster, read_only=True)
+    there = standing(api, deployed(scenario, prepared, cluster))
+    if cluster.url is None:
+        client_url(api, there)
+
+
 def first_configuration(prepared: Prepared) -> Configuration:
     """What `up` deploys where nothing stands yet."""
     return prepared.initial or lightest_configuration(prepared.pipeline)

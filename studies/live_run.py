@@ -63,6 +63,11 @@ class Live:
     state: Path | None = None
     cluster: Cluster | None = None
 
+    @property
+    def backend(self) -> str:
+        """What it runs on, in a word."""
+        return "loopback" if self.cluster is None else "kubernetes"
+
 
 @dataclass(frozen=True)
 class LiveRun(Run):
@@ -228,7 +233,7 @@ def _run(
 def _facts(live: Live, loop: _Loop, finished: Finished) -> dict[str, Any]:
     """What the manifest says of the live world."""
     return {
-        "backend": "loopback" if live.cluster is None else "kubernetes",
+        "backend": live.backend,
         "source": live.source,
         "advise": live.advise,
         "ended": finished.ended,

@@ -377,6 +377,15 @@ def test_a_pod_is_read_as_the_server_gives_it() -> None:
     assert not read(ending).is_serving
 
 
+@pytest.mark.parametrize(("state", "is_over"), [("running", False), ("waiting", True), ("terminated", True)])
+def test_a_pod_that_is_to_go_is_over_once_no_container_runs(state: str, is_over: bool) -> None:
+    """A kubelet may clear an ended container away before it says so: it then waits, and is not dated."""
+    ending = as_given(phase="Running", containerStatuses=[{"state": {state: {}}}])
+    assert not read(ending).is_over
+    ending["metadata"] |= {"deletionTimestamp": "2026-01-01T00:01:30Z", "deletionGracePeriodSeconds": 30}
+    assert read(ending).is_over == is_over
+
+
 def test_a_pod_that_has_only_just_been_made_is_starting() -> None:
     found = read(as_given())
     assert (found.is_serving, found.is_scheduled, found.waiting, found.restarts) == (False, False, "", 0)

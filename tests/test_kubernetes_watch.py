@@ -93,6 +93,14 @@ def test_events_are_told_as_they_come_and_the_next_watch_goes_on_after_the_last(
     assert asked[:3] == ["list", "watch 10", "watch 12"]
 
 
+def test_the_last_word_on_a_pod_says_when_its_containers_had_ended() -> None:
+    ended = event("DELETED", "a", "11")
+    terminated = {"terminated": {"finishedAt": "2026-01-01T00:00:30Z"}}
+    ended["object"]["status"] = {"containerStatuses": [{"state": terminated}]}
+    seen, _ = told([["a"], [ended], []])
+    assert seen[:3] == [{"a"}, {"a"}, set()]  # it is told once more, and then gone
+
+
 def test_a_bookmark_moves_the_version_and_changes_nothing() -> None:
     seen, asked = told([["a"], [event("BOOKMARK", "", "15")], []])
     assert (seen[:2], asked[2]) == ([{"a"}, {"a"}], "watch 15")

@@ -233,6 +233,18 @@ def test_the_load_is_counted_by_seconds_of_the_shared_clock(gateway: Process) ->
     assert seen["load_rps"] == [sum(int(t) == second for t in arrivals) for second in range(max(100, last - 3), last)]
 
 
+def test_another_time_0_begins_a_new_run(gateway: Process) -> None:
+    """The k-th batch of a run takes the k-th draw, and its records are its own, on a gateway that has served before."""
+    for _ in range(2):
+        infer(gateway)
+        put(gateway.urls["control_url"] + "/control/start", {"origin": time.monotonic()})
+        assert recorded(gateway) == {"next": 0, "lost": 0, "records": []}
+        assert {stage["arrivals"] for stage in observed(gateway)["stages"].values()} == {0}
+        infer(gateway)
+        (record,) = recorded(gateway)["records"]
+        assert [visit["batch"] for visit in record["stages"]] == [0, 0]
+
+
 def test_metrics_are_those_of_the_table(gateway: Process) -> None:
     infer(gateway)
     status, text = call("GET", gateway.urls["control_url"] + "/metrics")

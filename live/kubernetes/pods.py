@@ -33,7 +33,7 @@ class Pod:
     `uid` is the pod's, unique for all time; `template` the digest of what it was made from; `ended_s` when the last
     container of a pod that is to go had ended, to half a second; `waiting` why its container does not start, empty
     where it does, and `said` what it, or the system, last said of that; `crash` how a container that was started again
-    had ended; `is_unschedulable`: no node has room for it.
+    had ended; `is_unschedulable`: no node has room for it; `is_over`: it serves no more and holds nothing.
     """
 
     uid: str
@@ -97,7 +97,7 @@ def read(given: Mapping[str, Any]) -> Pod:
         crash=next((how for each in all_containers if (how := _crash(each))), ""),
         is_scheduled=scheduled.get("status") == "True",
         is_unschedulable=scheduled.get("reason") == "Unschedulable",
-        is_over=status.get("phase") in ("Failed", "Succeeded"),
+        is_over=status.get("phase") in ("Failed", "Succeeded") or _has_ended(meta, containers),
     )
 
 
@@ -136,6 +136,15 @@ def _removed_s(meta: Mapping[str, Any]) -> float | None:
     """When its deletion was asked for: the timestamp is when the grace period ends."""
     at = meta.get("deletionTimestamp")
     return None if at is None else seconds(at) - float(meta.get("deletionGracePeriodSeconds") or 0)
+
+
+def _has_ended(meta: Mapping[str, Any], containers: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a pod that is to go runs no container any more.
+
+    A kubelet that finds an ended container cleared away says that it waits, and not when it ended.
+    """
+    is_to_go = meta.get("deletionTimestamp") is not None
+    return is_to_go and bool(containers) and not any("running" in (each.get("state") or {}) for each in containers)
 
 
 def _ended_s(containers: Sequence[Mapping[str, Any]]) -> float | None:

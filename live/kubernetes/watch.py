@@ -98,10 +98,11 @@ class PodWatch:
 
     def _note(self, event: Mapping[str, Any]) -> None:
         pod = read(event["object"])
+        self._pods[pod.uid] = pod
         if event["type"] == "DELETED":
-            self._pods.pop(pod.uid, None)
-        else:
-            self._pods[pod.uid] = pod
+            if pod.ended_s is not None:  # the last word on a pod may be the first on when its containers had ended
+                self._tell(is_fresh=True)
+            del self._pods[pod.uid]
 
     def _tell(self, *, is_fresh: bool) -> None:
         self._on_change(dict(self._pods), is_fresh)

@@ -49,6 +49,11 @@ class Ended:
         """How many are not kept any more."""
         return self.count - len(self._rows)
 
+    def clear(self) -> None:
+        """Begin anew."""
+        self._rows.clear()
+        self.count = 0
+
     def add(self, request: Request) -> None:
         """One more; what is kept are plain values, which cost the garbage collector nothing."""
         visits = tuple(

@@ -109,9 +109,11 @@ class Gateway:
         self._spawn(self._sweep())
 
     def restart_clock(self, origin_s: float) -> None:
-        """Another moment for time 0; the load is counted afresh."""
+        """Another moment for time 0: a new run, of which all is counted afresh. No request may be inside."""
         self.clock.origin_s = origin_s
         self.load = Load(self.clock.now_s())
+        self.ended_requests.clear()
+        self.router.restart()
 
     # ---- clients ----
 

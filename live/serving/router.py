@@ -71,6 +71,12 @@ class Router(World):
         self.configuration: dict[str, StageConfiguration] = dict(configuration)
         self.inside = 0
 
+    def restart(self) -> None:
+        """Count afresh, and number batches from 0: a stage's k-th batch takes the k-th draw of its service times."""
+        self.counts = [StageCounts() for _ in self.counts]
+        for stage in self.stages:
+            stage.batches = 0
+
     # ---- requests ----
 
     def arrive(self, request: Request, now_s: float) -> None:

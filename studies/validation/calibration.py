@@ -94,8 +94,12 @@ def measure_overheads(tables: Mapping[str, pd.DataFrame], models: Sequence[Stage
 
 
 def _dispatch_s(tables: Mapping[str, pd.DataFrame], model: StageModel, position: int, seed: int) -> FloatArray:
-    """Per finished batch of a stage, by how much it took longer than its emulated service time."""
+    """Per finished batch of a stage, by how much it took longer than its emulated service time.
+
+    Batches of a replica that is in no table (-1), which came and went unseen, are left out.
+    """
     batches = _batches(tables["stages"], model.name)
+    batches = batches[batches["replica"] >= 0]
     replicas = tables["replicas"]
     own = replicas[replicas["stage"] == model.name].set_index("replica")
     served_by = list(zip(own["variant"], own["cores"].astype(int), strict=True))

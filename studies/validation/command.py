@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import click
 
 from studies.errors import ScenarioError
+from studies.live_run import Live
 from studies.loads import Windows, parse_windows
 from studies.scenario import Scenario
 from studies.terminal import progress
@@ -22,9 +23,8 @@ from studies.validation.study import validate
 
 def run(
     scenario: Scenario,
+    how: Live,
     *,
-    backend: str,
-    source: str,
     repeats: int,
     duration_s: int | None,
     calibration_window: str | None,
@@ -32,17 +32,15 @@ def run(
     report: Path | None,
     as_json: bool,
 ) -> None:
-    """Validate a scenario and print what was found."""
-    planned = plan(scenario, duration_s, _windows(calibration_window))
-    run_live = backends.live_runner(backend, source, planned.compared)
+    """Validate a scenario, live as `how` says, and print what was found."""
+    planned = plan(scenario, duration_s, _windows(calibration_window), backend=how.backend, source=how.source)
+    run_live = backends.live_runner(how, planned.compared)
     with ExitStack() as stack:
         folder = out or Path(stack.enter_context(TemporaryDirectory(prefix="ipa-validate-"))) / "validation"
         advance = stack.enter_context(progress("live runs", repeats + 1))
         try:
             with redirect_stdout(sys.stderr):
-                validation = validate(
-                    planned, run_live, folder, repeats=repeats, backend=_world(backend, source), on_finished=advance
-                )
+                validation = validate(planned, run_live, folder, repeats=repeats, on_finished=advance)
         except KeyboardInterrupt:
             kept = f": what is finished stands in {out}; the same command goes on with the rest" if out else ""
             raise click.ClickException(f"interrupted{kept}") from None
@@ -59,11 +57,6 @@ def _tell(validation: Validation, out: Path | None, report: Path | None, as_json
     else:
         terminal.print_validation(validation, out, report)
     terminal.print_flags(validation.flags)
-
-
-def _world(backend: str, source: str) -> str:
-    """What the live runs ran on, in words."""
-    return backend if source == "gateway" else f"{backend}, observed by {source.capitalize()}"
 
 
 def _windows(given: str | None) -> Windows | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from studies.validation.measures import POINTS, Metric, Tables, measure, metrics
+from studies.validation.measures import POINTS, Metric, Tables, measure
 from studies.validation.windows import Windows
 
 SPREADS_ALLOWED = 2.0
@@ -115,7 +115,13 @@ class Worlds:
     open_loop: Sequence[Tables]
 
 
-def compare(worlds: Worlds, windows: Windows, stages: Sequence[str], sla_s: float, price_per_core: float) -> list[Row]:
+def compare(
+    worlds: Worlds,
+    windows: Windows,
+    judged: Sequence[Metric],
+    sla_s: float,
+    price_per_core: float,
+) -> list[Row]:
     """A row a metric, of the requests that arrived and the time that passed within the chosen windows."""
 
     def measured(runs: Sequence[Tables]) -> Mapping[str, float]:
@@ -131,7 +137,7 @@ def compare(worlds: Worlds, windows: Windows, stages: Sequence[str], sla_s: floa
             simulated[metric.key],
             open_loop[metric.key],
         )
-        for metric in metrics(stages)
+        for metric in judged
     ]
 
 

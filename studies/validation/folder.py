@@ -47,7 +47,7 @@ def live_name(repeat: int) -> str:
     return f"live-{repeat}"
 
 
-def open_folder(folder: Path, plan: Plan, backend: str) -> None:
+def open_folder(folder: Path, plan: Plan) -> None:
     """Make the folder of a validation, or go on with the one that is there, of the same plan.
 
     Raises ScenarioError for a folder that holds anything else.
@@ -55,7 +55,8 @@ def open_folder(folder: Path, plan: Plan, backend: str) -> None:
     wanted = {
         "schema_version": results.SCHEMA_VERSION,
         "kind": KIND,
-        "backend": backend,
+        "backend": plan.backend,
+        "source": plan.source,
         "compared": plan.compared.as_dict(),
         "calibration": plan.calibration.as_dict(),
     }
@@ -79,14 +80,14 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return manifest if isinstance(manifest, dict) and manifest.get("kind") == KIND else None
 
 
-def read_plan(folder: Path) -> tuple[Plan, str]:
-    """The plan of a validation's folder and the backend. Raises ScenarioError where it holds none."""
+def read_plan(folder: Path) -> Plan:
+    """The plan of a validation's folder. Raises ScenarioError where it holds none."""
     manifest = read_manifest(folder)
     if manifest is None:
         raise ScenarioError(f"{folder}: holds no validation")
     try:
         compared, calibration = (Scenario.model_validate(manifest[key]) for key in ("compared", "calibration"))
-        return Plan(compared, calibration), str(manifest["backend"])
+        return Plan(compared, calibration, str(manifest["backend"]), str(manifest["source"]))
     except (KeyError, ValueError) as error:
         raise ScenarioError(f"{folder / results.MANIFEST}: not that of a validation: {error}") from None
 

@@ -15,8 +15,9 @@ from studies.validation.calibration import Overheads
 from studies.validation.comparison import Row, Worlds, compare, plain
 from studies.validation.conditions import Conditions
 from studies.validation.folder import CALIBRATION, LiveRun, live_name
-from studies.validation.measures import Tables
+from studies.validation.measures import LIMITS, Tables, metrics
 from studies.validation.plan import Plan
+from studies.validation.rollouts import Took, compare_rollouts
 from studies.validation.windows import JUDGED_UP_TO, FloatArray, Windows, busiest, by_band
 
 SCHEMA_VERSION = 1
@@ -49,7 +50,6 @@ class Validation:
     """Everything that was found; `calibration` is the live run on other seconds that gave the overheads."""
 
     plan: Plan
-    backend: str
     prepared: Prepared
     calibration: Repeat
     repeats: tuple[Repeat, ...]
@@ -94,7 +94,13 @@ class Validation:
 
     def compared(self, windows: Windows) -> list[Row]:
         """Live against simulated within some windows."""
-        return compare(self.worlds, windows, self.stages, self.prepared.sla_s, self.scenario.price_per_core)
+        judged = metrics(self.stages, LIMITS[self.plan.backend])
+        return compare(self.worlds, windows, judged, self.prepared.sla_s, self.scenario.price_per_core)
+
+    @cached_property
+    def rollouts(self) -> list[Took]:
+        """How long start-ups, rollouts and stops took, by stage."""
+        return compare_rollouts(self.worlds.live, self.worlds.open_loop, self.stages)
 
     @property
     def same_observations(self) -> Agreement:
@@ -146,7 +152,8 @@ class Validation:
         return {
             "schema_version": SCHEMA_VERSION,
             "kind": "validation",
-            "backend": self.backend,
+            "backend": self.plan.backend,
+            "source": self.plan.source,
             **{key: summary[key] for key in ("pipeline", "policy", "trace", "seed", "duration_s", "sla_s")},
             "compared_window": [list(pair) for pair in self.scenario.window or ()],
             "calibration_window": [list(pair) for pair in self.plan.calibration.window or ()],
@@ -169,6 +176,7 @@ class Validation:
             ],
             "utilisation": [plain(float(value)) for value in self.busy],
             "replicas_alike_percent": self.replicas_alike_percent,
+            "rollouts": [took.as_dict() for took in self.rollouts],
             "calibration": _repeat(self.calibration),
             "repeats": [_repeat(repeat) for repeat in self.repeats],
             "simulated": {key: value for key, value in summary.items() if key != "wall_s"},

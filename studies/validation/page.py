@@ -11,6 +11,7 @@ from studies.validation import terminal
 from studies.validation.comparison import Row
 from studies.validation.curves import plots
 from studies.validation.outcome import Validation
+from studies.validation.rollouts import KINDS
 from studies.validation.terminal import HEADINGS, cells, seconds
 
 _READING = (
@@ -56,6 +57,7 @@ def _headline(validation: Validation) -> str:
         f'<p class="muted">Of {escape(terminal.judged(validation))}. {_READING}</p>\n'
         f"{_table(['', *HEADINGS[:-1], 'verdict'], _rows(validation.rows, of_stages=False))}"
         f'<p class="muted">The same by utilisation of the busiest stage:</p>\n{_bands(validation)}<ul>\n{found}</ul>\n'
+        f'<p class="muted">{escape(terminal.ROLLOUTS)}:</p>\n{_rollouts(validation)}'
         "<details><summary>Stage by stage</summary>\n"
         f"{_table(['', *HEADINGS[:-1], ''], _rows(validation.rows, of_stages=True))}</details>\n"
     )
@@ -88,6 +90,13 @@ def _bands(validation: Validation) -> str:
         for name, (windows, rows) in validation.bands.items()
     ]
     return _table(["utilisation", "windows", *(f"{metric.title}" for metric in shown)], rows)
+
+
+def _rollouts(validation: Validation) -> str:
+    rows = [
+        [escape(f"{took.stage}: {KINDS[took.kind]}"), *terminal.rollout_cells(took)] for took in validation.rollouts
+    ]
+    return _table(["", *terminal.ROLLOUT_HEADINGS], rows)
 
 
 def _table(head: Sequence[str], rows: Iterator[Sequence[str]] | Sequence[Sequence[str]]) -> str:

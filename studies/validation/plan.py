@@ -1,4 +1,4 @@
-"""Which seconds of the trace are compared, and which other ones the overheads are measured on."""
+"""What is compared with what: which seconds of the trace, live on what, and on which others overheads are measured."""
 
 from __future__ import annotations
 
@@ -28,13 +28,30 @@ BLOCK_S = 10
 
 @dataclass(frozen=True)
 class Plan:
-    """The scenario that is compared, and the one that the overheads are measured on: the same on other seconds."""
+    """The scenario that is compared, and the one that the overheads are measured on: the same on other seconds.
+
+    `backend`: what the live runs run on, `loopback` or `kubernetes`; `source`: through what their policies observe.
+    """
 
     compared: Scenario
     calibration: Scenario
+    backend: str = "loopback"
+    source: str = "gateway"
+
+    @property
+    def reality(self) -> str:
+        """What the live runs run on, in words."""
+        return self.backend if self.source == "gateway" else f"{self.backend}, observed by {self.source.capitalize()}"
 
 
-def plan(scenario: Scenario, duration_s: int | None = None, calibration: Windows | None = None) -> Plan:
+def plan(
+    scenario: Scenario,
+    duration_s: int | None = None,
+    calibration: Windows | None = None,
+    *,
+    backend: str = "loopback",
+    source: str = "gateway",
+) -> Plan:
     """Choose the seconds: of the scenario's window, or all of the trace, those `duration_s` with the greatest rise.
 
     With a window and no duration the whole window is compared; with neither, `DURATION_S` seconds. The overheads are
@@ -59,6 +76,8 @@ def plan(scenario: Scenario, duration_s: int | None = None, calibration: Windows
     return Plan(
         scenario.with_values({"window": [list(pair) for pair in compared]}),
         scenario.with_values({"window": [list(pair) for pair in calibration]}),
+        backend,
+        source,
     )
 
 

@@ -38,7 +38,6 @@ def validate(
     folder: Path,
     *,
     repeats: int = 3,
-    backend: str = "loopback",
     on_finished: Callable[[], object] = lambda: None,
 ) -> Validation:
     """Run and compare, keeping every run in `folder`: what is finished there is not run again.
@@ -48,13 +47,13 @@ def validate(
     """
     for scenario in (plan.compared, plan.calibration):
         prepare(scenario)
-    open_folder(folder, plan, backend)
+    open_folder(folder, plan)
     found = []
     for name in (CALIBRATION, *map(live_name, range(1, repeats + 1))):
         scenario = plan.calibration if name == CALIBRATION else plan.compared
         found.append(live_run(folder, name, scenario, run_live))
         on_finished()
-    validation = _validation(plan, backend, found[0], found[1:])
+    validation = _validation(plan, found[0], found[1:])
     if not (folder / SIMULATED).exists():
         results.write_run(validation.simulated, folder / SIMULATED)
     results.write_json(validation.as_dict(), folder / RESULT)
@@ -63,7 +62,7 @@ def validate(
 
 def stored(folder: Path) -> Validation:
     """The validation of a folder, compared afresh. Raises ScenarioError where its runs are not all there."""
-    plan, backend = read_plan(folder)
+    plan = read_plan(folder)
 
     def refuse(_: Scenario, place: Path) -> None:
         raise ScenarioError(f"{folder}: {place.name} is missing; the command that began the validation goes on with it")
@@ -75,10 +74,10 @@ def stored(folder: Path) -> Validation:
     found = [
         live_run(folder, name, plan.calibration if name == CALIBRATION else plan.compared, refuse) for name in names
     ]
-    return _validation(plan, backend, found[0], found[1:])
+    return _validation(plan, found[0], found[1:])
 
 
-def _validation(plan: Plan, backend: str, calibration: LiveRun, live: Sequence[LiveRun]) -> Validation:
+def _validation(plan: Plan, calibration: LiveRun, live: Sequence[LiveRun]) -> Validation:
     overheads = _overheads(plan.calibration, calibration.stored.tables)
     scenario = plan.compared.with_values(overheads.values())
     prepared, simulated = prepare(scenario), simulate(scenario)
@@ -86,7 +85,6 @@ def _validation(plan: Plan, backend: str, calibration: LiveRun, live: Sequence[L
     open_loop = [simulate_decisions(scenario, prepared, decided(tables["decisions"])) for tables in seen]
     return Validation(
         plan,
-        backend,
         prepared,
         _measured(calibration, plan.calibration, simulate(plan.calibration.with_values(overheads.values()))),
         tuple(_measured(run, plan.compared, simulated) for run in live),

@@ -15,6 +15,7 @@ from studies.validation.agreement import Agreement
 from studies.validation.calibration import Overheads
 from studies.validation.comparison import Row
 from studies.validation.outcome import CLOSED_LOOP_PERCENT, Validation
+from studies.validation.rollouts import KINDS, Took
 from studies.validation.windows import JUDGED_UP_TO
 
 OVERHEAD_NAMES = {
@@ -24,6 +25,10 @@ OVERHEAD_NAMES = {
     "decision_delay_s": "a decision takes effect after {}",
     "stop_s": "a stop {}",
 }
+
+ROLLOUTS = "Seconds that replicas took to start and to stop, and rollouts; simulated: with the live decisions"
+
+ROLLOUT_HEADINGS = ("live", "mean", "longest", "simulated", "mean", "longest")
 
 BAND_METRICS = ("latency_mean_s", "latency_p99_s", "sla_violations_percent", "cost_mean_cores", "pas_mean")
 
@@ -35,6 +40,7 @@ def print_validation(validation: Validation, folder: Path | None, report: Path |
     out.print(overheads(validation.calibration.overheads), soft_wrap=True)
     out.print(_rows(validation))
     out.print(_bands(validation))
+    out.print(_rollouts(validation))
     for name, found in decisions(validation):
         out.print(f"{name}: {found}", soft_wrap=True)
     out.print(f"Verdict: {verdict(validation)}", soft_wrap=True)
@@ -56,7 +62,7 @@ def title(validation: Validation) -> str:
     return (
         f"{summary['pipeline']} on {summary['trace']}, seconds {seconds(validation.scenario.window)}, "
         f"policy {summary['policy']}, seed {summary['seed']}: {repeats} live run{'s' if repeats > 1 else ''} "
-        f"({validation.backend}) against the simulator"
+        f"({validation.plan.reality}) against the simulator"
     )
 
 
@@ -145,6 +151,22 @@ def _bands(validation: Validation) -> Table:
         errors = [row.shown(row.error) for row in rows if row.metric.key in BAND_METRICS]
         table.add_row(name, str(windows.chosen.sum()), *errors)
     return table
+
+
+def _rollouts(validation: Validation) -> Table:
+    table = _table(f"\n{ROLLOUTS}", "", *ROLLOUT_HEADINGS)
+    for took in validation.rollouts:
+        table.add_row(f"{took.stage}: {KINDS[took.kind]}", *rollout_cells(took))
+    return table
+
+
+def rollout_cells(took: Took) -> tuple[str, ...]:
+    """A row as text: how many, the mean and the longest, live and simulated."""
+    return tuple(
+        text
+        for found in (took.live, took.simulated)
+        for text in (str(found.count), _figure(found.mean_s), _figure(found.longest_s))
+    )
 
 
 def _table(heading: str, first: str, *others: str) -> Table:
