@@ -179,7 +179,7 @@ def manifests(
         *manifests.everything(there, live_cluster.first_configuration(prepared), apis=apis),
     ]
     if controller or advise:
-        objects += in_cluster.controller(there, in_cluster.scenario_text(scenario.as_dict()), advise)
+        objects += in_cluster.controller(there, in_cluster.scenario_files(scenario.as_dict()), advise)
     if monitor:
         objects += [in_cluster.service_monitor(there)]
     if monitor and (controller or advise):

@@ -63,12 +63,15 @@ def deployed(scenario: Scenario, prepared: Prepared, cluster: Cluster, layout: L
     )
 
 
-def standing(api: Api, wanted: Deployed) -> Deployed:
-    """The same with the layout that stands on the cluster. Raises LiveError where nothing stands."""
+def standing(api: Api, wanted: Deployed, is_adopted: bool = False) -> Deployed:
+    """The same with the layout that stands on the cluster. Raises LiveError where nothing stands.
+
+    `is_adopted`: its pipeline's file is to be the same too.
+    """
     from dataclasses import replace
 
     from live.kubernetes.api import ApiError
-    from live.kubernetes.manifests import LAYOUT
+    from live.kubernetes.manifests import LAYOUT, PIPELINE
     from live.kubernetes.settings import Layout
 
     try:
@@ -77,6 +80,8 @@ def standing(api: Api, wanted: Deployed) -> Deployed:
         raise LiveError(str(error)) from None
     if root is None:
         raise LiveError(f"{wanted.instance} is not in namespace {wanted.namespace}: ipa live up")
+    if is_adopted and root["data"].get(PIPELINE) != wanted.pipeline_file:
+        raise LiveError(f"{wanted.instance} has been deployed with another pipeline file: ipa live up")
     return replace(wanted, layout=Layout.from_text(root["data"].get(LAYOUT, "{}")))
 
 
@@ -146,7 +151,7 @@ def control(
     prepared = prepare(scenario)
     check_live(scenario, live, prepared)
     api = connect(cluster, read_only=True)
-    there = standing(api, deployed(scenario, prepared, cluster))
+    there = standing(api, deployed(scenario, prepared, cluster), is_adopted=True)
     initial = deploy.standing(api, there) or first_configuration(prepared)
     unknown = (float("nan"),) * scenario.history_s
     make = backend_maker(scenario, prepared, cluster, unknown, read_only=live.advise, sends_load=False)

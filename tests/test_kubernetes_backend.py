@@ -48,7 +48,7 @@ class Cluster:
         self.created = 0
         self.origin_s = 0.0
         self.epoch = "first"
-        self.refusal: ApiError | None = None
+        self.refusal: Exception | None = None
 
     # ---- as an API ----
 
@@ -280,6 +280,21 @@ def test_held_stopped_and_hasty_decisions_are_refused(tmp_path: Path, monkeypatc
         assert (await apply(backend, sort())).reason == "guard: 1 changes within a minute; at most 1"
 
     story(tmp_path, monkeypatch, told, guards=Guards(1))
+
+
+def test_a_pipeline_that_is_deployed_anew_ends_the_run_and_is_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from live.errors import RunError
+
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        assert cluster.root is not None
+        cluster.root["data"] = {**cluster.root["data"], "layout.json": "{}"}
+        cluster.refusal = AssertionError("nothing may be written")
+        with pytest.raises(RunError, match="ipa-tiny has been deployed anew"):
+            await asyncio.wait_for(asyncio.shield(backend.failed), 10.0)
+
+    story(tmp_path, monkeypatch, told)
 
 
 def test_a_pipeline_that_is_taken_down_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

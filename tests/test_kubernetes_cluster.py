@@ -319,13 +319,15 @@ def test_replicas_that_another_sets_are_left_to_it_and_said(deployed: Deployed, 
     path = f"/apis/apps/v1/namespaces/{deployed.namespace}/deployments/{deployed.stage_name('sort')}"
 
     async def story() -> None:
-        async with running(deployed, tmp_path) as backend, traffic(backend):
-            patch = {"spec": {"replicas": 2}}
-            api.request("PATCH", path, patch, content_type="application/merge-patch+json", field_manager="someone")
-            await until_said(backend, "stopped", "set by 'someone'")
-            refused = await apply(backend, sort("large"))
-            assert (refused.accepted, "someone" in refused.reason) == (False, True)
-            api.delete("Deployment", deployed.namespace, deployed.stage_name("sort"))  # as the message says
+        async with running(deployed, tmp_path) as backend:
+            async with traffic(backend):
+                patch = {"spec": {"replicas": 2}}
+                api.request("PATCH", path, patch, content_type="application/merge-patch+json", field_manager="someone")
+                await until_said(backend, "stopped", "set by 'someone'")
+                refused = await apply(backend, sort("large"))
+                assert (refused.accepted, "someone" in refused.reason) == (False, True)
+            # As the message says; until its pods are there again requests may wait too long.
+            api.delete("Deployment", deployed.namespace, deployed.stage_name("sort"))
             await until_stands(backend, sort())
             await until_well(backend)
 

@@ -6,13 +6,15 @@ import sys
 import tarfile
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from live.errors import LiveError
-from live.kubernetes import pack
+from live.kubernetes import deploy, pack
 from live.kubernetes.settings import Layout
+from tests.cluster_world import tiny
 from tests.command import ipa, refusal
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -49,6 +51,84 @@ def test_manifests_of_a_controller_hold_the_scenario_and_what_it_may_do() -> Non
     container = objects[kinds.index("ServiceMonitor") - 1]["spec"]["template"]["spec"]["containers"][0]
     assert container["args"][-2:] == ["--metrics-host", "0.0.0.0"]  # who scrapes is another pod
     assert "# sets the number of replicas" in said.stdout
+
+
+OWN = """
+class Mine:
+    reads = ()
+
+    def __init__(self, pipeline=None, predictor=None):
+        pass
+
+    def decide(self, observation, memory):
+        ...
+
+    def predict(self, observation):
+        return 1.0
+"""
+
+
+def test_what_a_scenario_names_of_one_s_own_goes_into_the_controller_s_pod(tmp_path: Path) -> None:
+    (tmp_path / "policy.py").write_text(OWN)
+    (tmp_path / "load.csv").write_text("second,requests\n0,5\n")
+    scenario = tmp_path / "scenario.yaml"
+    scenario.write_text(
+        "schema_version: 1\nkind: scenario\npipeline: video\ntrace: load.csv\n"
+        "policy: {name: policy.py:Mine, predictor: {name: policy.py:Mine}}\n"
+    )
+    said = ipa("live", "manifests", scenario, "--controller", env=NO_CLUSTER)
+    assert said.exit_code == 0, said.stderr
+    (data,) = [each["data"] for each in yaml.safe_load_all(said.stdout) if "scenario.yaml" in each.get("data", {})]
+    assert sorted(data) == ["policy.py", "scenario.yaml"]
+    assert data["policy.py"] == OWN
+    inside = yaml.safe_load(data["scenario.yaml"])
+    moved = "/etc/ipa/policy.py:Mine"
+    assert inside["policy"] == {"name": moved, "predictor": {"name": moved}}
+    assert "trace" not in inside  # the load comes from elsewhere
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "policy.py").write_text(OWN)
+    clash = f"policy.predictor={tmp_path}/other/policy.py:Mine"
+    assert "the controller's pod has one folder" in refusal(
+        "live", "manifests", scenario, "--controller", "--set", clash
+    )
+
+
+class Shelf:
+    """An API server with objects of one pipeline, on which a controller makes its Lease once more; `asked`: kinds."""
+
+    def __init__(self, *groups: str) -> None:
+        self.there = {("ConfigMap", "ipa-tiny"), ("Deployment", "ipa-tiny-controller"), ("Lease", "ipa-tiny")}
+        self.asked: set[str] = set()
+        self._groups = frozenset(groups)
+        self._is_written_again = False
+
+    def groups(self) -> frozenset[str]:
+        return self._groups
+
+    def list(self, kind: str, namespace: str, selector: str) -> Any:
+        self.asked.add(kind)
+        return {"items": [{"metadata": {"name": name}} for each, name in self.there if each == kind]}
+
+    def delete(self, kind: str, namespace: str, name: str) -> None:
+        self.there.discard((kind, name))
+        if kind == "Lease" and not self._is_written_again:
+            self._is_written_again = True
+            self.there.add((kind, name))
+
+
+def test_down_takes_what_a_controller_has_still_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deploy, "LOOKED_EVERY_S", 0.0)
+    shelf = Shelf("apps/v1", "coordination.k8s.io/v1")
+    assert deploy.down(shelf, tiny(tmp_path)) == 3  # type: ignore[arg-type]
+    assert shelf.there == set()
+    assert "ServiceMonitor" not in shelf.asked  # a kind that this server does not have
+
+
+def test_down_takes_monitors_where_there_is_an_operator_of_prometheus(tmp_path: Path) -> None:
+    shelf = Shelf("apps/v1", "monitoring.coreos.com/v1")
+    shelf.there = {("ServiceMonitor", "ipa-tiny"), ("PodMonitor", "ipa-tiny-controller")}
+    assert deploy.down(shelf, tiny(tmp_path)) == 2  # type: ignore[arg-type]
+    assert shelf.there == set()
 
 
 def test_manifests_of_an_adviser_let_it_write_nowhere(tmp_path: Path) -> None:

@@ -139,6 +139,27 @@ def test_while_the_api_server_is_away_traffic_goes_on_and_steps_hold(
     asyncio.run(story())
 
 
+@pytest.mark.skipif("IPA_RESTART_API_SERVER" not in os.environ, reason="IPA_RESTART_API_SERVER names no command")
+def test_an_api_server_that_is_restarted_is_waited_for(deployed: Deployed, tmp_path: Path) -> None:
+    """The command restarts the real one; Lease and watch are kept or taken up again, and no request is lost."""
+
+    async def story() -> None:
+        async with running(deployed, tmp_path) as backend, traffic(backend):
+            failures = controllers(backend)["ipa_look_failures_total",]
+            restart = await asyncio.create_subprocess_shell(os.environ["IPA_RESTART_API_SERVER"])
+            await until(lambda: backend._look_now.error, "a look fails")
+            assert controllers(backend)["ipa_trouble", "no_api"] == 1.0
+            assert await restart.wait() == 0
+            await until(lambda: not backend._look_now.error, "a look gets through")
+            assert controllers(backend)["ipa_look_failures_total",] > failures
+            await until_well(backend)
+            assert (await apply(backend, sort("large", 2))).accepted
+            await until_stands(backend, sort("large", 2))
+            await until(lambda: len(backend.stages["sort"].ready) == 2, "the watch goes on")
+
+    asyncio.run(story())
+
+
 def test_a_gateway_that_dies_comes_back_with_its_configuration_and_its_clock(
     deployed: Deployed, tmp_path: Path
 ) -> None:

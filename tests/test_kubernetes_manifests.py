@@ -34,7 +34,7 @@ def objects(deployed: Deployed, **layout: Any) -> list[dict[str, Any]]:
 def pod_specs(deployed: Deployed) -> Iterator[dict[str, Any]]:
     yield from (
         each["spec"]["template"]["spec"]
-        for each in (*objects(deployed), *in_cluster.controller(deployed, "{}"))
+        for each in (*objects(deployed), *in_cluster.controller(deployed, {}))
         if each["kind"] == "Deployment"
     )
 
@@ -348,9 +348,9 @@ def test_an_adviser_s_role_only_reads(tmp_path: Path) -> None:
 def test_manifests_as_yaml_say_what_each_rule_is_for(tmp_path: Path) -> None:
     import yaml
 
-    text = in_cluster.as_yaml(in_cluster.controller(tiny(tmp_path), "{}"))
+    text = in_cluster.as_yaml(in_cluster.controller(tiny(tmp_path), {}))
     assert "# sets the number of replicas\n- apiGroups: [apps]" in text
-    assert list(yaml.safe_load_all(text)) == in_cluster.controller(tiny(tmp_path), "{}")
+    assert list(yaml.safe_load_all(text)) == in_cluster.controller(tiny(tmp_path), {})
 
 
 @needs_cluster
@@ -383,5 +383,5 @@ def test_a_real_server_takes_the_controller(tmp_path: Path) -> None:
     from live.kubernetes import api
 
     client = api.connect()
-    for each in in_cluster.controller(tiny(tmp_path), "{}"):
+    for each in in_cluster.controller(tiny(tmp_path), {}):
         assert client.apply(each, dry_run=True)["kind"] == each["kind"]

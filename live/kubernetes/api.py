@@ -29,11 +29,13 @@ PLURALS = {
     "NetworkPolicy": "networkpolicies",
     "Pod": "pods",
     "PodDisruptionBudget": "poddisruptionbudgets",
+    "PodMonitor": "podmonitors",
     "ReplicaSet": "replicasets",
     "Role": "roles",
     "RoleBinding": "rolebindings",
     "Service": "services",
     "ServiceAccount": "serviceaccounts",
+    "ServiceMonitor": "servicemonitors",
 }
 
 CLOCK_IS_RIGHT_TO_S = 2.0
@@ -241,20 +243,23 @@ def current_namespace(context: str | None = None) -> str:
 
 def path_of(kind: str, namespace: str, name: str = "", api_version: str = "") -> str:
     """The path of an object, or of all of a kind in a namespace."""
-    version = api_version or VERSIONS.get(kind, "v1")
+    version = api_version or VERSIONS.get(kind, CORE)
     prefix = f"/apis/{version}" if "/" in version else f"/api/{version}"
     path = f"{prefix}/namespaces/{namespace}/{PLURALS[kind]}"
     return f"{path}/{name}" if name else path
 
 
+CORE = "v1"
 VERSIONS = {
     "Deployment": "apps/v1",
     "Lease": "coordination.k8s.io/v1",
     "NetworkPolicy": "networking.k8s.io/v1",
     "PodDisruptionBudget": "policy/v1",
+    "PodMonitor": "monitoring.coreos.com/v1",
     "ReplicaSet": "apps/v1",
     "Role": "rbac.authorization.k8s.io/v1",
     "RoleBinding": "rbac.authorization.k8s.io/v1",
+    "ServiceMonitor": "monitoring.coreos.com/v1",
 }
 """Of kinds outside the core group."""
 

@@ -44,7 +44,7 @@ STANDS_WITHIN_S = 600.0
 REMEMBERED_FOR_S = 600.0
 """How long a controller whose run has no end remembers replicas that are gone."""
 READ_WITHIN_S = 60.0
-"""How long the first list of pods may take to come."""
+"""How long the first list of pods may take to come, and for one who only reads, the gateway."""
 
 log = logging.getLogger("live.kubernetes.backend")
 
@@ -108,7 +108,9 @@ class KubernetesBackend(LiveBackend):
         async with asyncio.timeout(READ_WITHIN_S):
             await self._is_listed.wait()
         self.spawn(self._converge())
-        if not self._api.read_only:
+        if self._api.read_only:
+            await self._until_gateway_is_ready()
+        else:
             await self._until_stands(initial)
         if self.url:
             await until_reached(self.url)
@@ -179,6 +181,16 @@ class KubernetesBackend(LiveBackend):
                 raise RunError(f"the first configuration does not come to stand: {_why(look)}")
             await asyncio.sleep(BETWEEN_LOOKS_S)
 
+    async def _until_gateway_is_ready(self) -> None:
+        """Wait for what there is to observe, which may have been deployed with this controller."""
+        until_s = time.monotonic() + READ_WITHIN_S
+        while not self._look_now.is_gateway_ready:
+            if self.failed.done():
+                self.failed.result()
+            if time.monotonic() > until_s:
+                raise RunError(f"the gateway does not become ready: {_why(self._look_now)}")
+            await asyncio.sleep(BETWEEN_LOOKS_S)
+
     async def _gateway_takes(self, initial: Configuration) -> bool:
         try:
             await self.client.configure(initial)
@@ -247,6 +259,10 @@ class KubernetesBackend(LiveBackend):
             log.info("changed", extra={"what": what})
         if look.is_down:
             self.fail(f"{self.deployed.instance} is not there (any more): ipa live up")
+        if look.is_changed:
+            self.fail(
+                f"{self.deployed.instance} has been deployed anew, with another layout or pipeline file: start again"
+            )
         if look.stopped and look.stopped != self._look_now.stopped:
             log.error("stopped", extra={"problem": look.stopped})
         self._look_now = look

@@ -10,7 +10,7 @@ from typing import Any
 
 from live.errors import LiveError, RunError
 from live.kubernetes import names
-from live.kubernetes.api import Api, ApiError
+from live.kubernetes.api import CORE, VERSIONS, Api, ApiError
 from live.kubernetes.lease import DURATION_S
 from live.kubernetes.manifests import everything, owner_of, root
 from live.kubernetes.names import MODEL_SERVER
@@ -33,6 +33,8 @@ KINDS = (
     "ServiceAccount",
     "Lease",
     "ConfigMap",
+    "ServiceMonitor",
+    "PodMonitor",
     "Pod",
 )
 """Everything that a deployed pipeline may consist of."""
@@ -91,6 +93,8 @@ def up(
         if look.is_complete(configuration):
             return
         trouble = look.stopped or "; ".join(f"{stage}: {why}" for stage, why in look.failed.items())
+        if look.is_down or look.is_changed:
+            trouble = "another has taken it down, or deployed it anew"
         if trouble or time.monotonic() > until_s:
             raise RunError(f"it does not come to stand: {trouble or look.error or dict(look.out_of_room)}")
         time.sleep(max(reconciler.pause_s, LOOKED_EVERY_S))
@@ -185,18 +189,20 @@ def down(api: Api, deployed: Deployed, within_s: float = 120.0) -> int:
     Raises LiveError for objects that cannot be deleted, RunError for such as do not go.
     """
     try:
-        there = list(_ours(api, deployed))
-        # The root owns the rest, so one delete takes all of it; what has no owner, or lost it, goes by its labels.
-        for kind, name in sorted(there, key=lambda each: each[0] != "ConfigMap"):
-            if kind != "Pod":
-                api.delete(kind, deployed.namespace, name)
+        there = left = list(_ours(api, deployed))
         until_s = time.monotonic() + within_s
-        while left := list(_ours(api, deployed)):
+        while left:
             if time.monotonic() > until_s:
                 raise RunError(
                     f"{len(left)} objects do not go: {', '.join(f'{kind} {name}' for kind, name in left[:5])}"
                 )
+            # The root owns most of the rest, so that its delete takes that; what has no owner goes by its labels, and
+            # so does what a controller has still made, such as its Lease, until it saw that the root is gone.
+            for kind, name in sorted(left, key=lambda each: each[0] != "ConfigMap"):
+                if kind != "Pod":
+                    api.delete(kind, deployed.namespace, name)
             time.sleep(LOOKED_EVERY_S)
+            left = list(_ours(api, deployed))
     except ApiError as error:
         raise LiveError(_refusal(error, deployed)) from None
     return len(there)
@@ -204,14 +210,11 @@ def down(api: Api, deployed: Deployed, within_s: float = 120.0) -> int:
 
 def _ours(api: Api, deployed: Deployed) -> Iterator[tuple[str, str]]:
     """Kind and name of everything with this pipeline's labels."""
+    groups = api.groups() | {CORE}
     for kind in KINDS:
-        try:
+        if VERSIONS.get(kind, CORE) in groups:
             found = api.list(kind, deployed.namespace, names.of_instance(deployed.instance))
-        except ApiError as error:
-            if error.status == 404:  # a kind that this server does not have
-                continue
-            raise
-        yield from ((kind, each["metadata"]["name"]) for each in found["items"])
+            yield from ((kind, each["metadata"]["name"]) for each in found["items"])
 
 
 def _step(manifest: Manifest, given: dict[str, Any] | None) -> Step:

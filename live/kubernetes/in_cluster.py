@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
+from live.errors import LiveError
 from live.kubernetes import names
 from live.kubernetes.manifests import GRACE_S
 from live.kubernetes.names import CONTROLLER, GATEWAY
 from live.kubernetes.parts import PIPELINE_PATH, Manifest, container_security, pod_security
 from live.kubernetes.settings import Deployed
+from policies import plugins
 
 METRICS_PORT = 9100
-SCENARIO_PATH = "/etc/ipa/scenario.yaml"
+FOLDER = "/etc/ipa"
+SCENARIO = "scenario.yaml"
 STATE_PATH = "/var/lib/ipa/journal.jsonl"
+LOAD = ("trace", "window", "scale", "scaling", "arrivals")
+"""The keys of a scenario's load."""
 
 RULES: tuple[tuple[str, dict[str, Any]], ...] = (
     (
@@ -107,17 +113,18 @@ def access(deployed: Deployed, name: str, rules: Sequence[tuple[str, dict[str, A
     ]
 
 
-def controller(deployed: Deployed, scenario: str, advise: bool = False) -> list[Manifest]:
+def controller(deployed: Deployed, files: Mapping[str, str], advise: bool = False) -> list[Manifest]:
     """A controller in the cluster for a deployed pipeline: its scenario, what it may do, and itself.
 
-    `advise`: it decides and changes nothing, and its Role lets it write nowhere.
+    `files`: its scenario's, by name (`scenario_files`). `advise`: it decides and changes nothing, and its Role lets it
+    write nowhere.
 
     It keeps its journal for as long as its pod lives; what it must not lose is on the cluster's own objects.
     """
     name = names.name(deployed.instance, "controller")
     meta = deployed.meta(name, CONTROLLER)
     return [
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"scenario.yaml": scenario}},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": dict(files)},
         *access(deployed, name, READ_ONLY_RULES if advise else RULES),
         {
             "apiVersion": "apps/v1",
@@ -130,9 +137,7 @@ def controller(deployed: Deployed, scenario: str, advise: bool = False) -> list[
                 "template": {
                     "metadata": {
                         "labels": deployed.labels(CONTROLLER),
-                        "annotations": {
-                            names.CONTENT: sha256(f"{deployed.content}{scenario}".encode()).hexdigest()[:16]
-                        },
+                        "annotations": {names.CONTENT: _content(deployed, files)},
                     },
                     "spec": _pod(deployed, name, advise),
                 },
@@ -141,8 +146,13 @@ def controller(deployed: Deployed, scenario: str, advise: bool = False) -> list[
     ]
 
 
+def _content(deployed: Deployed, files: Mapping[str, str]) -> str:
+    return sha256(json.dumps([deployed.content, dict(files)], sort_keys=True).encode()).hexdigest()[:16]
+
+
 def _pod(deployed: Deployed, name: str, advise: bool) -> Manifest:
-    arguments = ["live", "run", SCENARIO_PATH, "--backend", "kubernetes", "--advise" if advise else "--no-load"]
+    arguments = ["live", "run", f"{FOLDER}/{SCENARIO}", "--backend", "kubernetes"]
+    arguments += ["--advise" if advise else "--no-load"]
     arguments += ["--namespace", deployed.namespace, "--name", deployed.instance]
     arguments += ["--state", STATE_PATH, "--metrics-port", str(METRICS_PORT), "--metrics-host", "0.0.0.0"]
     return {
@@ -159,10 +169,16 @@ def _pod(deployed: Deployed, name: str, advise: bool) -> Manifest:
                 "args": arguments,
                 "env": [{"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}],
                 "ports": [{"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"}],
+                # It serves them once its scenario has been read, so that one that cannot run replaces no other.
+                "readinessProbe": {
+                    "httpGet": {"path": "/metrics", "port": METRICS_PORT},
+                    "periodSeconds": 2,
+                    "timeoutSeconds": 5,
+                },
                 "resources": {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "512Mi"}},
                 "securityContext": container_security(),
                 "volumeMounts": [
-                    {"name": "settings", "mountPath": "/etc/ipa", "readOnly": True},
+                    {"name": "settings", "mountPath": FOLDER, "readOnly": True},
                     {"name": "tmp", "mountPath": "/tmp"},
                     {"name": "state", "mountPath": "/var/lib/ipa"},
                 ],
@@ -215,9 +231,31 @@ def pod_monitor(deployed: Deployed) -> Manifest:
     }
 
 
-def scenario_text(scenario: Mapping[str, Any]) -> str:
-    """A scenario's file for the controller's pod, where the pipeline's file lies beside it. JSON is YAML."""
-    return json.dumps({**scenario, "pipeline": PIPELINE_PATH}, indent=1) + "\n"
+def scenario_files(scenario: Mapping[str, Any]) -> dict[str, str]:
+    """A scenario for the controller's pod, as files by name: itself, and those of one's own that its policy names.
+
+    The pipeline's file lies beside them; the load comes from elsewhere. LiveError for two files of one name.
+    """
+    found: dict[str, Path] = {}
+    kept = {key: value for key, value in scenario.items() if key not in LOAD}
+    there = {**kept, "pipeline": PIPELINE_PATH, "policy": _moved(scenario["policy"], found)}
+    # JSON is YAML.
+    return {SCENARIO: json.dumps(there, indent=1) + "\n"} | {
+        name: path.read_text(encoding="utf-8") for name, path in found.items()
+    }
+
+
+def _moved(given: Any, found: dict[str, Path]) -> Any:
+    """A policy's choice with each file of a class in the controller's folder; `found`: name there -> the file here."""
+    if isinstance(given, Mapping):
+        return {key: _moved(value, found) for key, value in given.items()}
+    if not isinstance(given, str) or not plugins.is_file(given):
+        return given
+    file, _, name = given.rpartition(":")
+    path = Path(file).resolve()
+    if found.setdefault(path.name, path) != path:
+        raise LiveError(f"{path}: the policy names {found[path.name]} too, and the controller's pod has one folder")
+    return f"{FOLDER}/{path.name}:{name}"
 
 
 def as_yaml(objects: Sequence[Manifest]) -> str:
@@ -233,11 +271,22 @@ def kustomize_base(objects: Sequence[Manifest]) -> dict[str, str]:
 
 
 def _as_yaml(given: Manifest) -> str:
-    import yaml
-
     if given["kind"] == "Role" and given["metadata"]["labels"][names.COMPONENT] == CONTROLLER:
         return _commented(given, next(each for each in (RULES, READ_ONLY_RULES) if len(each) == len(given["rules"])))
-    return str(yaml.safe_dump(given, sort_keys=False, default_flow_style=False, width=120))
+    return _dumped(given)
+
+
+def _dumped(given: Manifest) -> str:
+    """As YAML, in which a file's text is to be read line by line."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        def represent_str(self, text: str) -> yaml.ScalarNode:
+            style = "|" if "\n" in text else None
+            return self.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+    Dumper.add_representer(str, Dumper.represent_str)
+    return str(yaml.dump(given, Dumper=Dumper, sort_keys=False, width=120))
 
 
 def _commented(given: Manifest, rules: Sequence[tuple[str, dict[str, Any]]]) -> str:

@@ -28,7 +28,8 @@ from policies import Configuration, StageConfiguration
 from profiles import Pipeline
 from sim.rules import default_max_surge
 
-LAYOUT = "layout.json"
+PIPELINE, LAYOUT = "pipeline.yaml", "layout.json"
+"""The keys of the ConfigMap."""
 
 DATA_PORT, CONTROL_PORT, MODEL_PORT = 8080, 8081, 8080
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -45,7 +46,7 @@ def root(deployed: Deployed) -> Manifest:
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": deployed.meta(deployed.instance, "pipeline"),
-        "data": {"pipeline.yaml": deployed.pipeline_file, LAYOUT: deployed.layout.as_text()},
+        "data": {PIPELINE: deployed.pipeline_file, LAYOUT: deployed.layout.as_text()},
     }
 
 

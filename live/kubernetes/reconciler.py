@@ -27,8 +27,9 @@ class Look:
     """What one look found and did.
 
     `failed`: stage -> why its wanted variant will not become ready; `out_of_room`: stage -> why it cannot have all its
-    replicas; `is_held`: the kill switch is on; `is_down`: the pipeline has been taken down; `stopped`: why nothing is
-    done until a person has acted; `error`: why this look did not get to its end, and another follows.
+    replicas; `is_held`: the kill switch is on; `is_down`: the pipeline has been taken down; `is_changed`: it has been
+    deployed anew, as another file or layout says; `stopped`: why nothing is done until a person has acted; `error`: why
+    this look did not get to its end, and another follows.
     """
 
     stages: Mapping[str, StageState] = field(default_factory=dict)
@@ -38,12 +39,14 @@ class Look:
     out_of_room: Mapping[str, str] = field(default_factory=dict)
     is_held: bool = False
     is_down: bool = False
+    is_changed: bool = False
     stopped: str = ""
     error: str = ""
 
     def is_complete(self, configuration: Configuration) -> bool:
         """Whether every stage is what it should be, with no replica of another kind left."""
-        is_quiet = self.is_gateway_ready and not (self.error or self.stopped or self.is_down or self.done)
+        has_ended = self.is_down or self.is_changed
+        is_quiet = self.is_gateway_ready and not (self.error or self.stopped or has_ended or self.done)
         return is_quiet and all(
             (state := self.stages.get(stage)) is not None
             and state.is_complete
@@ -54,13 +57,18 @@ class Look:
 
 
 class Reconciler:
-    """Brings one deployed pipeline to a configuration, a look at a time; it remembers nothing but its pause."""
+    """Brings one deployed pipeline to a configuration, a look at a time.
+
+    It remembers nothing but its pause, and that the pipeline has once stood as it says: what differs from then on has
+    been deployed by another, and is not undone.
+    """
 
     def __init__(self, api: Api, deployed: Deployed) -> None:
         self._api = api
         self._deployed = deployed
         self.pause_s = 0.0
         """How long to wait before the next look, after one that failed; 0 after one that did not."""
+        self._has_stood = False
 
     def look(
         self, wanted: Configuration, pods: Sequence[Pod], failed: Mapping[str, Mapping[str, float]] | None = None
@@ -72,6 +80,10 @@ class Reconciler:
             given = self._api.get("ConfigMap", self._deployed.namespace, self._deployed.instance)
             if given is None:
                 return Look(is_down=True)
+            is_as_said = given["data"] == root(self._deployed)["data"]
+            if self._has_stood and not is_as_said:
+                return Look(is_changed=True)
+            self._has_stood = is_as_said
             stages |= self.read(pods)
             gateway = self._api.get("Deployment", self._deployed.namespace, self._deployed.gateway_name)
             is_held = (given["metadata"].get("annotations") or {}).get(names.HOLD) == "true"

@@ -56,7 +56,8 @@ def _headline(validation: Validation) -> str:
         f"<p>Verdict: {verdict}.</p>\n{doubts}"
         f'<p class="muted">Of {escape(terminal.judged(validation))}. {_READING}</p>\n'
         f"{_table(['', *HEADINGS[:-1], 'verdict'], _rows(validation.rows, of_stages=False))}"
-        f'<p class="muted">The same by utilisation of the busiest stage:</p>\n{_bands(validation)}<ul>\n{found}</ul>\n'
+        f'<p class="muted">The same by utilisation of the busiest stage:</p>\n{_bands(validation)}'
+        f"<ul>\n{found}</ul><br>\n"
         f'<p class="muted">{escape(terminal.ROLLOUTS)}:</p>\n{_rollouts(validation)}'
         "<details><summary>Stage by stage</summary>\n"
         f"{_table(['', *HEADINGS[:-1], ''], _rows(validation.rows, of_stages=True))}</details>\n"
