@@ -126,6 +126,13 @@ def test_the_pages_parameters_are_those_of_the_files() -> None:
         assert replicas.split(";")[0] == ", ".join(map(str, of["rim"]["replicas"].values()))
 
 
+@pytest.mark.parametrize("setting", ["published settings", "own defaults"])
+def test_the_page_s_oracle_bounds_every_system_on_every_load(setting: str) -> None:
+    rows = table_rows("paper.md", f"What bounds them, {setting}", "| pipeline | workload |")
+    assert len(rows) == 20
+    assert all(figure(text.rstrip("*")) < 0.0 for row in rows for text in row[6:])
+
+
 def test_a_refreshed_page_takes_over_the_sections_that_both_have() -> None:
     page = "# P\n\n### A\n\nold\n\n## Other\n\ntext\n\n### B\n\nmine\n"
     fresh = "# T\n\n### A\n\nnew\n\n### C\n\nnot wanted\n"
