@@ -29,6 +29,7 @@ TROUBLES: Mapping[str, str] = {
     "no_sample": "nothing has been sampled since the step before, or the source does not answer: policies hold",
     "no_lease": "another controller holds the Lease, or it cannot be renewed: nothing is changed",
     "no_api": "the latest look at the cluster failed, or the watch of its pods has broken off: tried again",
+    "no_gateway": "no gateway is ready: requests find none, and policies hold until Kubernetes has started another",
     "held": "the kill switch is on: nothing is changed",
     "stopped": "another manager owns what has to change, or the API server forbids it: nothing is changed",
     "no_room": "quota or nodes have no room for all replicas: policies are told of fewer cores",

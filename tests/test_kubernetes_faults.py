@@ -174,7 +174,15 @@ def test_a_gateway_that_dies_comes_back_with_its_configuration_and_its_clock(
             (pod,) = api.list("Pod", deployed.namespace, selector)["items"]
             path = f"/api/v1/namespaces/{deployed.namespace}/pods/{pod['metadata']['name']}"
             api.request("DELETE", path, grace_period_seconds=0)
+
+            def is_seen() -> bool:
+                backend._wake.set()
+                return "no_gateway" in backend.troubles()
+
+            await until(is_seen, "a look finds none")
+            assert controllers(backend)["ipa_trouble", "no_gateway"] == 1.0
             await until(lambda: backend._epoch != before, "the new gateway has been found")
+            await until_well(backend)
             seen = await backend.client.observation(0.0, 0)
             assert abs(seen["time_s"] - backend.now_s) < 1.0
             async with traffic(backend):

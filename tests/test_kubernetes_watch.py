@@ -52,7 +52,14 @@ class Server:
 
     def watch_events(self, version: str) -> Iterator[dict[str, Any]]:
         self.asked.append(f"watch {version}")
-        yield from self._next()
+        return self._events(self._next())
+
+    @staticmethod
+    def _events(answer: list[Any]) -> Iterator[dict[str, Any]]:
+        for each in answer:
+            if isinstance(each, ApiError):
+                raise each
+            yield each
 
     def _next(self) -> Any:
         if not self.script:
@@ -110,6 +117,29 @@ def test_a_lost_connection_goes_on_where_it_was() -> None:
     lost = ApiError("watch pods", 0, "connection reset")
     _, asked = told([["a"], lost, lost, [event("ADDED", "b", "11")], []])
     assert asked[:5] == ["list", "watch 10", "watch 10", "watch 10", "watch 11"]
+
+
+def test_a_connection_that_breaks_in_the_middle_goes_on_after_the_last_event() -> None:
+    lost = ApiError("watch pods", 0, "connection reset")
+    seen, asked = told([["a"], [event("ADDED", "b", "11"), lost], [event("DELETED", "a", "12")], []])
+    assert asked[:4] == ["list", "watch 10", "watch 11", "watch 12"]
+    assert seen[:3] == [{"a"}, {"a", "b"}, {"b"}]  # nothing is told twice
+
+
+def test_pauses_grow_while_the_server_is_away_and_begin_anew_after_a_watch() -> None:
+    gone = ApiError("watch pods", 0, "connection refused")
+    server = Server([["a"], *[gone] * 7, [], gone])
+    pauses: list[float] = []
+    watch = PodWatch(
+        Api(server),  # type: ignore[arg-type]
+        "default",
+        "ipa-tiny",
+        lambda pods, is_fresh: None,
+        random_factor=lambda: pauses.append(watch._pause_s) or 0.0,  # type: ignore[func-returns-value]
+    )
+    server.watch = watch
+    watch.run()
+    assert pauses == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 0.2]
 
 
 @pytest.mark.parametrize("status", [410, 500, 503])

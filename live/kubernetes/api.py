@@ -96,7 +96,10 @@ class Api:
         return self.request("GET", path_of(kind, namespace), label_selector=selector or None)
 
     def watch(self, kind: str, namespace: str, selector: str, resource_version: str) -> Iterator[Object]:
-        """Events after a resource version, until the server ends the watch. Raises ApiError as any request."""
+        """Events after a resource version, until the server ends the watch.
+
+        Raises ApiError, here where the watch does not begin, from the iterator where it breaks off.
+        """
         what = f"watch {PLURALS[kind]}"
         response = self._send(
             "GET",
@@ -109,19 +112,7 @@ class Api:
             allow_watch_bookmarks=True,
             timeout_seconds=WATCH_S,
         )
-        try:
-            for line in _lines(response):
-                event = json.loads(line)
-                if event["type"] == "ERROR":
-                    said = event["object"]
-                    raise ApiError(what, int(said.get("code", 0)), said.get("message", "no reason given"))
-                yield event
-        except ApiError:
-            raise
-        except Exception as error:  # the connection broke off, or the event with it
-            raise ApiError(what, 0, f"{type(error).__name__}: {error}") from None
-        finally:
-            response.close()
+        return _events(response, what)
 
     def apply(self, manifest: Mapping[str, Any], dry_run: bool = False) -> Object:
         """Server-side apply with our field manager; never by force: a field of another manager is a 409."""
@@ -281,6 +272,23 @@ def _failure(what: str, error: Any) -> ApiError:
     causes = tuple(f"{each.get('field', '')}: {each.get('message', '')}" for each in details.get("causes") or ())
     text = said.get("message") if isinstance(said, dict) else None
     return ApiError(what, int(error.status or 0), str(text or body or error.reason), causes)
+
+
+def _events(response: Any, what: str) -> Iterator[Object]:
+    """The events of a watch, to its end. Raises ApiError."""
+    try:
+        for line in _lines(response):
+            event = json.loads(line)
+            if event["type"] == "ERROR":
+                said = event["object"]
+                raise ApiError(what, int(said.get("code", 0)), said.get("message", "no reason given"))
+            yield event
+    except ApiError:
+        raise
+    except Exception as error:  # the connection broke off, or the event with it
+        raise ApiError(what, 0, f"{type(error).__name__}: {error}") from None
+    finally:
+        response.close()
 
 
 def _lines(response: Any) -> Iterator[bytes]:

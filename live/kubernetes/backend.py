@@ -347,6 +347,8 @@ class KubernetesBackend(LiveBackend):
             found["no_lease"] = f"held by {lease.holder}" if is_anothers else "not renewed in time"
         if look.error or self._watch.error:
             found["no_api"] = look.error or self._watch.error
+        if look.lacks_gateway:
+            found["no_gateway"] = f"no pod of {self.deployed.gateway_name} is ready"
         if look.is_held:
             found["held"] = self._held()
         if look.stopped:

@@ -43,6 +43,11 @@ class Look:
     stopped: str = ""
     error: str = ""
 
+    @property
+    def lacks_gateway(self) -> bool:
+        """Whether it has been seen that no gateway is ready."""
+        return bool(self.stages) and not (self.is_gateway_ready or self.error or self.stopped)
+
     def is_complete(self, configuration: Configuration) -> bool:
         """Whether every stage is what it should be, with no replica of another kind left."""
         has_ended = self.is_down or self.is_changed

@@ -45,6 +45,9 @@ class PodWatch:
         self._random_factor = random_factor
         self._stopping = threading.Event()
         self._pods: dict[str, Pod] = {}
+        self._version = ""
+        """After which resource version the next watch goes on; empty: everything is listed first."""
+        self._pause_s = FIRST_PAUSE_S
         self.lists = 0
         self.error = ""
         """Why the latest attempt failed; empty while the watch goes on."""
@@ -59,42 +62,38 @@ class PodWatch:
 
     def run(self) -> None:
         """List and watch until stopped."""
-        version, pause_s = "", FIRST_PAUSE_S
         while not self._stopping.is_set():
             try:
-                if not version:
-                    version = self._list()
-                self.error, pause_s = "", FIRST_PAUSE_S
-                version = self._watch(version)
+                if not self._version:
+                    self._list()
+                self._watch()
+                self._pause_s = FIRST_PAUSE_S
             except ApiError as error:
                 # A resource version is kept over a lost connection; the server says itself when it has expired.
-                version = version if self._may_go_on(error) else ""
+                if error.status != 0:
+                    self._version = ""
                 self.error = str(error)
                 log.warning("watch interrupted", extra={"problem": str(error)})
-                self._stopping.wait(pause_s * self._random_factor())
-                pause_s = min(2.0 * pause_s, LONGEST_PAUSE_S)
+                self._stopping.wait(self._pause_s * self._random_factor())
+                self._pause_s = min(2.0 * self._pause_s, LONGEST_PAUSE_S)
 
-    @staticmethod
-    def _may_go_on(error: ApiError) -> bool:
-        return error.status == 0
-
-    def _list(self) -> str:
+    def _list(self) -> None:
         said = self._api.list("Pod", self._namespace, self._selector)
         self._pods = {pod.uid: pod for pod in map(read, said["items"])}
         self.lists += 1
         self._tell(is_fresh=False)
-        version: str = said["metadata"]["resourceVersion"]
-        return version
+        self._version = said["metadata"]["resourceVersion"]
 
-    def _watch(self, version: str) -> str:
-        for event in self._api.watch("Pod", self._namespace, self._selector, version):
+    def _watch(self) -> None:
+        events = self._api.watch("Pod", self._namespace, self._selector, self._version)
+        self.error = ""
+        for event in events:
             if self._stopping.is_set():
-                return version
-            version = event["object"]["metadata"]["resourceVersion"]
+                return
+            self._version, self._pause_s = event["object"]["metadata"]["resourceVersion"], FIRST_PAUSE_S
             if event["type"] != "BOOKMARK":
                 self._note(event)
             self._tell(is_fresh=True)
-        return version
 
     def _note(self, event: Mapping[str, Any]) -> None:
         pod = read(event["object"])
