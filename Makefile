@@ -5,11 +5,10 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 PEERS_INSTALLED := .venv-bench/installed
 MLSERVER_INSTALLED := .venv-mlserver/installed
-MOTO_INSTALLED := .venv-moto/installed
 JSON ?= build/bench.json
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo test test-cluster soak mlserver moto verify install lint format bench bench-peers bench-lock mlserver-lock moto-lock lock clean
+.PHONY: demo test test-cluster soak mlserver verify install lint format bench bench-peers bench-lock mlserver-lock lock clean
 
 demo: install
 	$(BIN)/ipa compare video --trace bursty --seeds 3 --report report.html
@@ -33,15 +32,6 @@ mlserver: $(MLSERVER_INSTALLED)
 $(MLSERVER_INSTALLED): requirements-mlserver.lock | $(INSTALLED)
 	$(PYTHON) -m venv .venv-mlserver
 	.venv-mlserver/bin/pip install --quiet --require-hashes -r requirements-mlserver.lock
-	@touch $@
-
-# A real S3 server for the tests to fetch models from, in an environment of its own: its client library and the Kubernetes
-# client ask for different versions of python-dateutil. Without it the tests skip that.
-moto: $(MOTO_INSTALLED)
-
-$(MOTO_INSTALLED): requirements-moto.lock | $(INSTALLED)
-	$(PYTHON) -m venv .venv-moto
-	.venv-moto/bin/pip install --quiet --require-hashes -r requirements-moto.lock
 	@touch $@
 
 # The engines against queueing theory at larger sizes, some 2 minutes; docs/verification.md explains the tables.
@@ -96,16 +86,10 @@ mlserver-lock:
 		--no-emit-index-url --custom-compile-command 'make mlserver-lock' --quiet \
 		--output-file requirements-mlserver.lock
 
-# Needs uv on the PATH.
-moto-lock:
-	uv pip compile tests/moto/requirements.in --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --custom-compile-command 'make moto-lock' --quiet \
-		--output-file requirements-moto.lock
-
 # Needs uv on the PATH. One lock for all platforms and Python versions, with hashes.
 lock:
 	uv pip compile pyproject.toml --all-extras --universal --generate-hashes --no-emit-index-url \
 		--custom-compile-command 'make lock' --quiet --output-file requirements.lock
 
 clean:
-	rm -rf .venv .venv-bench .venv-mlserver .venv-moto build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-mlserver build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
 import re
 import socket
 import subprocess
@@ -17,9 +16,6 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.live_world import until_now
-
-ROOT = Path(__file__).resolve().parents[1]
-MOTO = ROOT / ".venv-moto" / "bin" / "moto_server"
 
 BUCKET = "shelf"
 NOBODY: Mapping[str, str] = {}
@@ -61,18 +57,17 @@ def affine_file(onnx: Any, path: Path) -> None:
 @contextmanager
 def s3_server(folder: Path, host: str = "127.0.0.1") -> Iterator[str]:
     """An S3 server with an empty bucket, and its URL."""
-    if not MOTO.exists():
-        pytest.skip("moto's S3 server is not here: `make moto` installs it")
+    pytest.importorskip("moto")
     with socket.socket() as free:
         free.bind((host, 0))
         port = free.getsockname()[1]
-    inherited = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    command = [sys.executable, "-m", "moto.server", "-H", host, "-p", str(port)]
     with (folder / "moto.log").open("w") as log:
-        process = subprocess.Popen([MOTO, "-H", host, "-p", str(port)], stdout=log, stderr=log, env=inherited)
+        process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         until_now(lambda: _listens(host, port), "moto listens")
         url = f"http://{host}:{port}"
-        store(url).create_dir(BUCKET)
+        _send(url, "PUT", f"/{BUCKET}")
         yield url
     finally:
         process.terminate()
@@ -85,20 +80,28 @@ def shut(url: str) -> dict[str, str]:
     _iam(url, Action="CreateUser", UserName="reader")
     said = _iam(url, Action="CreateAccessKey", UserName="reader")
     _iam(url, Action="PutUserPolicy", UserName="reader", PolicyName="reads", PolicyDocument=may_read)
-    _post(url, "/moto-api/reset-auth", "0")
+    _send(url, "POST", "/moto-api/reset-auth", b"0")
     tags = {"AWS_ACCESS_KEY_ID": "AccessKeyId", "AWS_SECRET_ACCESS_KEY": "SecretAccessKey"}
     return {key: re.findall(f"<{tag}>(.*?)<", said)[0] for key, tag in tags.items()}
 
 
 def _iam(url: str, **parameters: str) -> str:
-    signed = "AWS4-HMAC-SHA256 Credential=x/20200101/us-east-1/iam/aws4_request, SignedHeaders=host, Signature=x"
-    headers = {"Authorization": signed, "Content-Type": "application/x-www-form-urlencoded"}
-    return _post(url, "/", urlencode({"Version": "2010-05-08", **parameters}), headers)
+    body = urlencode({"Version": "2010-05-08", **parameters}).encode()
+    return _send(url, "POST", "/", body, "iam", {"Content-Type": "application/x-www-form-urlencoded"})
 
 
-def _post(url: str, path: str, body: str, headers: Mapping[str, str] | None = None) -> str:
+def _send(
+    url: str,
+    method: str,
+    path: str,
+    body: bytes = b"",
+    service: str = "s3",
+    headers: Mapping[str, str] | None = None,
+) -> str:
+    """Ask, signed by somebody; the signature is not looked at as long as the server is not shut."""
+    signed = f"AWS4-HMAC-SHA256 Credential=x/20200101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=x"
     connection = http.client.HTTPConnection(url.removeprefix("http://"))
-    connection.request("POST", path, body, dict(headers or {}))
+    connection.request(method, path, body, {"Authorization": signed, **(headers or {})})
     answer = connection.getresponse()
     text = answer.read().decode()
     connection.close()
@@ -106,27 +109,9 @@ def _post(url: str, path: str, body: str, headers: Mapping[str, str] | None = No
     return text
 
 
-def store(url: str) -> Any:
-    """A file system that may write to a server."""
-    from pyarrow.fs import S3FileSystem
-
-    key, secret = SOMEBODY.values()
-    scheme, _, host = url.partition("://")
-    return S3FileSystem(
-        access_key=key,
-        secret_key=secret,
-        region="us-east-1",
-        scheme=scheme,
-        endpoint_override=host,
-        allow_bucket_creation=True,
-        background_writes=False,
-    )
-
-
 def put(url: str, key: str, content: bytes) -> None:
-    """An object in the bucket."""
-    with store(url).open_output_stream(f"{BUCKET}/{key}") as stream:
-        stream.write(content)
+    """An object in the bucket, for everybody to read."""
+    _send(url, "PUT", f"/{BUCKET}/{key}", content, headers={"x-amz-acl": "public-read"})
 
 
 def put_folder(url: str, folder: Path, below: str) -> None:

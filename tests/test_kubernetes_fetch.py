@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("aiohttp")
-pytest.importorskip("certifi")
+pytest.importorskip("s3fs")
 
 from live.kubernetes import fetch as fetching
 from live.kubernetes.fetch import FetchError, fetch
@@ -98,8 +98,8 @@ def test_a_store_that_asks_for_credentials_gives_to_who_has_them_alone(tmp_path:
         keys = shut(url)
         assert fetch(SMALL, tmp_path / "small", url, keys) == 1
         for wrong, why in (
-            ("AWS_SECRET_ACCESS_KEY", "SIGNATURE_DOES_NOT_MATCH"),
-            ("AWS_ACCESS_KEY_ID", "INVALID_ACCESS"),
+            ("AWS_SECRET_ACCESS_KEY", "SignatureDoesNotMatch"),
+            ("AWS_ACCESS_KEY_ID", "InvalidAccessKeyId"),
         ):
             with pytest.raises(FetchError, match=rf"{SMALL}: no access at {url}: .*{why}"):
                 fetch(SMALL, tmp_path / "other", url, {**keys, wrong: "wrong"}, attempts=1)
@@ -114,7 +114,7 @@ def test_an_endpoint_where_nobody_listens_is_named(tmp_path: Path) -> None:
 
 
 def test_an_endpoint_whose_name_is_unknown_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FetchError, match=r"http://no-such-host\.invalid cannot be reached: .*resolve"):
+    with pytest.raises(FetchError, match=r"http://no-such-host\.invalid cannot be reached: .*not known"):
         fetch(SMALL, tmp_path / "small", "http://no-such-host.invalid", NOBODY, attempts=1)
 
 
@@ -143,6 +143,9 @@ def test_a_name_that_leads_out_of_the_folder_is_refused() -> None:
 # ---- a store with troubles ----
 
 
+BUSY = b"<Error><Code>ServiceUnavailable</Code><Message>Reduce your request rate.</Message></Error>"
+
+
 class Trouble(BaseHTTPRequestHandler):
     """Passes calls on to a real store, but for what `meddle(number, method, path)` makes of them."""
 
@@ -159,12 +162,18 @@ class Trouble(BaseHTTPRequestHandler):
         with self.server.lock:
             self.server.calls.append((self.command, self.path, self.headers.get("Range")))
             what = self.server.meddle(len(self.server.calls), self.command, self.path)
+        if what == "busy":
+            self.send_response(503)
+            self.send_header("Content-Length", str(len(BUSY)))
+            self.end_headers()
+            self.wfile.write(b"" if self.command == "HEAD" else BUSY)
+            return
         connection = http.client.HTTPConnection(self.server.behind.removeprefix("http://"))
         connection.request(self.command, self.path, headers=dict(self.headers))
         answer = connection.getresponse()
         content = answer.read()
         connection.close()
-        self.send_response(503 if what == "busy" else answer.status)
+        self.send_response(answer.status)
         for name, value in answer.getheaders():
             if name.lower() not in ("connection", "date", "server", "transfer-encoding"):
                 self.send_header(name, value)
@@ -215,7 +224,7 @@ def test_what_fails_for_a_moment_is_asked_again(server: str, tmp_path: Path, wha
 def test_what_never_gets_better_is_given_up(server: str, tmp_path: Path) -> None:
     with (
         troubled(server, lambda *_: "busy") as before,
-        pytest.raises(FetchError, match=f"{SMALL}: .*SERVICE_UNAVAILABLE"),
+        pytest.raises(FetchError, match=f"{SMALL}: .*ServiceUnavailable"),
     ):
         fetch(SMALL, tmp_path / "small", before.url, NOBODY, attempts=3)
     assert len(before.calls) == 3
@@ -226,15 +235,12 @@ def test_an_object_that_changes_on_the_way_is_refused(server: str, tmp_path: Pat
 
     def changed(number: int, method: str, path: str) -> str:
         if method == "GET" and "model.py" in path:
-            connection = http.client.HTTPConnection(server.removeprefix("http://"))
-            connection.request("PUT", f"/{BUCKET}/changing/model.py", b"other")
-            assert connection.getresponse().status == 200
-            connection.close()
+            put(server, "changing/model.py", b"other")
         return ""
 
     with (
         troubled(server, changed) as before,
-        pytest.raises(FetchError, match=r"changing/model\.py has changed while it was fetched \(5 of 5 bytes\)"),
+        pytest.raises(FetchError, match=r"changing/model\.py has changed while it was fetched$"),
     ):
         fetch(f"s3://{BUCKET}/changing", tmp_path / "model", before.url, SOMEBODY)
     assert not (tmp_path / "model").exists()

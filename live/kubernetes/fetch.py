@@ -1,9 +1,9 @@
 """What puts a variant from an object store into a pod: `python -m live.kubernetes.fetch s3://BUCKET/FOLDER TARGET`.
 
 An init container runs it before the model server starts. The target is whole or not there at all. The store is read
-with pyarrow's S3 file system, which the image has in any case, and which repeats what fails for a moment (no
-connection, 5xx, throttling), each time after a longer pause with jitter. Credentials are the usual variables
-AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_REGION; without the first it asks anonymously.
+through fsspec's s3fs, which asks again, after a pause with jitter, for what fails for a moment (no connection, 5xx,
+throttling, a body that breaks off). Credentials are the usual variables AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
+AWS_SESSION_TOKEN and AWS_REGION; without the first it asks anonymously.
 """
 
 from __future__ import annotations
@@ -13,33 +13,28 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from live.errors import LiveError
+
 if TYPE_CHECKING:
-    from pyarrow.fs import FileInfo, FileSystem
+    from s3fs import S3FileSystem
 
 S3 = "s3://"
 AWS = "https://s3.amazonaws.com"
 DEFAULT_REGION = "us-east-1"
 
 ATTEMPTS = 6
-"""How often a call is made before it has failed; where nobody listens, that takes some 11 s."""
+"""How often a call is made before it has failed; where nobody listens, that takes some 12 s."""
+PART_ATTEMPTS = 3
+"""How often a part is asked for whose body breaks off."""
 CONNECTED_WITHIN_S, SILENT_FOR_S = 5.0, 20.0
 PART_BYTES = 8 * 2**20
 
-_NO_ACCESS = (
-    "ACCESS_DENIED",
-    "INVALID_ACCESS_KEY_ID",
-    "INVALID_CLIENT_TOKEN_ID",
-    "SIGNATURE_DOES_NOT_MATCH",
-    "HTTP status 401",
-    "HTTP status 403",
-)
 
-
-class FetchError(Exception):
+class FetchError(LiveError):
     """What kept a variant from being fetched, in one line."""
 
 
@@ -50,51 +45,51 @@ def fetch(url: str, target: Path, endpoint: str, environment: Mapping[str, str],
     """
     if target.exists():
         return sum(path.is_file() for path in target.rglob("*"))
+    # Else the machine's metadata service is asked for a region and credentials, which pods may not.
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    try:
+        from botocore.exceptions import BotoCoreError
+    except ImportError:
+        raise FetchError("an object store needs its client: pip install 'ipa-pipelines[s3]'") from None
+
     incoming = target.with_name(f".{target.name}.incoming")
     shutil.rmtree(incoming, ignore_errors=True)
     try:
         store = _store(endpoint, environment, attempts)
         folder = url.removeprefix(S3).strip("/")
-        files = _files(store, folder)
+        found = store.find(folder, detail=True)
+        files = [name for name, about in found.items() if about["type"] == "file" and not name.endswith("/")]
         if not files:
             raise FileNotFoundError(folder)
-        for each in files:
-            _copy(store, each, incoming / _place(each.path, folder))
+        for name in files:
+            _copy(store, name, incoming / _place(name, folder))
         incoming.rename(target)
-    except OSError as error:
+    except (OSError, BotoCoreError) as error:
         raise FetchError(_explained(error, url, endpoint)) from None
     return len(files)
 
 
-def _store(endpoint: str, environment: Mapping[str, str], attempts: int) -> FileSystem:
-    import certifi
+def _store(endpoint: str, environment: Mapping[str, str], attempts: int) -> S3FileSystem:
+    from s3fs import S3FileSystem
 
-    # Else the library asks the machine's metadata service for a region and credentials, which pods may not.
-    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
-    from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
-
-    scheme, _, host = endpoint.partition("://")
     key = environment.get("AWS_ACCESS_KEY_ID")
-    return S3FileSystem(
-        access_key=key,
-        secret_key=environment.get("AWS_SECRET_ACCESS_KEY") if key else None,
-        session_token=environment.get("AWS_SESSION_TOKEN") if key else None,
-        anonymous=not key,
-        region=environment.get("AWS_REGION") or DEFAULT_REGION,
-        scheme=scheme,
-        endpoint_override=None if endpoint == AWS else host,
-        connect_timeout=CONNECTED_WITHIN_S,
-        request_timeout=SILENT_FOR_S,
-        retry_strategy=AwsStandardS3RetryStrategy(max_attempts=attempts),
-        tls_ca_file_path=certifi.where(),
+    store = S3FileSystem(
+        key=key,
+        secret=environment.get("AWS_SECRET_ACCESS_KEY") if key else None,
+        token=environment.get("AWS_SESSION_TOKEN") if key else None,
+        anon=not key,
+        endpoint_url=None if endpoint == AWS else endpoint,
+        client_kwargs={"region_name": environment.get("AWS_REGION") or DEFAULT_REGION},
+        config_kwargs={
+            "connect_timeout": CONNECTED_WITHIN_S,
+            "read_timeout": SILENT_FOR_S,
+            "retries": {"mode": "standard", "total_max_attempts": attempts},
+        },
+        default_block_size=PART_BYTES,
+        skip_instance_cache=True,
     )
-
-
-def _files(store: FileSystem, folder: str) -> list[FileInfo]:
-    from pyarrow.fs import FileSelector, FileType
-
-    found = store.get_file_info(FileSelector(folder, recursive=True))
-    return [each for each in found if each.type is FileType.File]
+    store.retries = PART_ATTEMPTS
+    return store
 
 
 def _place(path: str, folder: str) -> PurePosixPath:
@@ -105,32 +100,42 @@ def _place(path: str, folder: str) -> PurePosixPath:
     return place
 
 
-def _copy(store: FileSystem, source: FileInfo, target: Path) -> None:
-    """One object, whole, and of one version from its first byte to its last."""
+def _copy(store: S3FileSystem, source: str, target: Path) -> None:
+    """One object, whole; that all parts are of one version is asked of the store with each."""
+    from s3fs.utils import FileExpired
+
     target.parent.mkdir(parents=True, exist_ok=True)
-    written = 0
-    with store.open_input_file(source.path) as reading, target.open("wb") as writing:
-        version = reading.metadata().get("ETag")
-        while part := reading.read(PART_BYTES):
-            written += writing.write(part)
-    with store.open_input_file(source.path) as again:
-        if written != source.size or version != again.metadata().get("ETag"):
-            raise FetchError(f"{S3}{source.path} has changed while it was fetched ({written} of {source.size} bytes)")
+    try:
+        with store.open(source, "rb", cache_type="none") as reading, target.open("wb") as writing:
+            shutil.copyfileobj(reading, writing, PART_BYTES)
+    except FileExpired:
+        raise FetchError(f"{S3}{source} has changed while it was fetched") from None
 
 
-def _explained(error: OSError, url: str, endpoint: str) -> str:
+def _explained(error: Exception, url: str, endpoint: str) -> str:
+    from botocore.exceptions import ConnectionError as Unconnected
+    from botocore.exceptions import HTTPClientError
+
     said = str(error).partition("\n")[0]
-    if error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    if isinstance(error, FileNotFoundError):
-        return f"{url}: there is nothing at {endpoint}"
-    if "NO_SUCH_BUCKET" in said:
-        return f"{url}: there is no such bucket at {endpoint}"
-    if any(each in said for each in _NO_ACCESS):
-        return f"{url}: no access at {endpoint}: {said}"
-    if "NETWORK_CONNECTION" in said:
-        return f"{endpoint} cannot be reached: {said.partition('Details: ')[2] or said}"
-    return f"{url}: {said}"
+    code = _code(error)
+    match error:
+        case Unconnected() | HTTPClientError():
+            return f"{endpoint} cannot be reached: {error.kwargs.get('error') or said}"
+        case _ if code == "NoSuchBucket":
+            return f"{url}: there is no such bucket at {endpoint}"
+        case FileNotFoundError() if error.filename is None:
+            return f"{url}: there is nothing at {endpoint}"
+        case PermissionError() if error.filename is None:
+            return f"{url}: no access at {endpoint}: {code or said}"
+        case OSError() if error.filename is not None:
+            return f"{error.filename}: {error.strerror}"
+    return f"{url}: {code} {said}"
+
+
+def _code(error: Exception) -> str:
+    """The store's own word for what is wrong; empty where it said none."""
+    answer: Any = getattr(error.__cause__, "response", None)
+    return str(answer["Error"].get("Code", "")) if answer else ""
 
 
 @click.command()

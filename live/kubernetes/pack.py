@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from live.errors import LiveError
 
 DISTRIBUTION = "ipa-pipelines"
-EXTRAS = ("live", "kubernetes", "onnx")
+EXTRAS = ("live", "kubernetes", "onnx", "s3")
 PACKAGES = ("profiles", "traces", "policies", "sim", "live", "studies")
 
 USER = 65532
