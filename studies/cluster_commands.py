@@ -96,15 +96,15 @@ def up(what: str, backend: str, policy: str | None, assignments: Sequence[str], 
     scenario = build_scenario(what, assignments, policy=policy, **options)
     prepared, there = _prepared(scenario, cluster, layout)
     api = live_cluster.connect(cluster)
-    configuration = deploy.standing(api, there) or live_cluster.first_configuration(prepared)
-    steps = deploy.plan(api, there, configuration)
+    first = live_cluster.first_configuration(prepared)
+    steps = deploy.plan(api, there, first)
     click.echo(f"{there.instance} in namespace {there.namespace}:", err=True)
     for step in steps:
         fields = f" ({', '.join(step.fields[:3])}{', ...' if len(step.fields) > 3 else ''})" if step.fields else ""
         click.echo(f"  {step.action:<6} {step.kind} {step.name}{fields}", err=True)
     if not yes and not click.confirm("Go on?", err=True):
         raise click.Abort
-    deploy.up(api, there, configuration, _Progress())
+    deploy.up(api, there, first, _Progress())
     click.echo(f"{there.instance} stands ready.")
 
 

@@ -128,7 +128,7 @@ def backend_maker(
             url,
             guards=Guards(cluster.changes_per_minute),
             lease=None if read_only else Lease(api, there),
-            adopts_clock=not sends_load,
+            adopts=not sends_load,
         )
 
     return make
@@ -143,7 +143,6 @@ def control(
     write. Raises as `run_live`.
     """
     from live.controller_metrics import serving
-    from live.kubernetes import deploy
     from policies import Controller
     from studies.live_run import check_live, deadline_of, journal_of
     from studies.run import prepare
@@ -151,8 +150,7 @@ def control(
     prepared = prepare(scenario)
     check_live(scenario, live, prepared)
     api = connect(cluster, read_only=True)
-    there = standing(api, deployed(scenario, prepared, cluster), is_adopted=True)
-    initial = deploy.standing(api, there) or first_configuration(prepared)
+    standing(api, deployed(scenario, prepared, cluster), is_adopted=True)
     unknown = (float("nan"),) * scenario.history_s
     make = backend_maker(scenario, prepared, cluster, unknown, read_only=live.advise, sends_load=False)
     deadline = deadline_of(scenario, prepared, live.decision_timeout_s)
@@ -172,7 +170,7 @@ def control(
             export_backend(backend)
             return backend
 
-        asyncio.run(_control(made, controller, initial, scenario, live, first, stepped))
+        asyncio.run(_control(made, controller, first_configuration(prepared), scenario, live, first, stepped))
 
 
 async def _control(

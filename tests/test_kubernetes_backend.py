@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 import queue
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from live.kubernetes import names
 from live.kubernetes.api import ApiError
 from live.kubernetes.backend import KubernetesBackend
 from live.kubernetes.guards import Guards
-from live.kubernetes.manifests import gateway_deployment, owner_of, root
+from live.kubernetes.manifests import as_text, gateway_deployment, owner_of, root, stage_deployment
 from live.kubernetes.settings import Deployed
 from live.monitoring import GatewaySource
 from policies import Applied, Configuration, ReplicaCounts
@@ -45,10 +47,13 @@ class Cluster:
         self.crashing: set[str] = set()
         self.out_of_room = 0  # how many replicas find no room
         self.configured: list[Any] = []
+        self.writes: list[str] = []
         self.created = 0
-        self.origin_s = 0.0
+        self.origin_s = time.monotonic()
         self.epoch = "first"
         self.refusal: Exception | None = None
+        self.unread: Exception | None = None
+        self.ended: list[dict[str, Any]] = []
 
     # ---- as an API ----
 
@@ -56,6 +61,8 @@ class Cluster:
         return time.time()
 
     def get(self, kind: str, namespace: str, name: str) -> Any:
+        if self.unread is not None:
+            raise self.unread
         return copy.deepcopy(self.root if kind == "ConfigMap" else self.gateway)
 
     def list(self, kind: str, namespace: str, selector: str = "") -> Any:
@@ -72,13 +79,24 @@ class Cluster:
     def apply(self, manifest: dict[str, Any]) -> Any:
         if self.refusal is not None:
             raise self.refusal
+        self.before_write()
         name = manifest["metadata"]["name"]
+        self.writes.append(name)
+        if manifest["kind"] == "ConfigMap":
+            self.root = {**manifest, "metadata": {**manifest["metadata"], "uid": "r"}}
+            return manifest
         replicas = self.stages[name]["spec"]["replicas"] if name in self.stages else 1
         self.stages[name] = {**copy.deepcopy(manifest)}
         self._roll_out(name, replicas)
+        return manifest
 
     def scale(self, namespace: str, name: str, replicas: int, resource_version: str | None) -> Any:
+        self.before_write()
+        self.writes.append(f"{name} {replicas}")
         self._roll_out(name, replicas)
+
+    def before_write(self) -> None:
+        """What a test has to happen first."""
 
     def request(self, method: str, path: str, body: Any = None) -> Any:
         call = path.partition("/proxy")[2].partition("?")[0]
@@ -92,8 +110,10 @@ class Cluster:
         return {
             "time_s": time.monotonic() - self.origin_s,
             "epoch": self.epoch,
+            "configuration": self.configured[-1] if self.configured else {},
             "load_rps": [],
             "latencies_s": [],
+            "records": copy.deepcopy(self.ended),
             "stages": {"sort": {**stage, "latencies_s": []}},
         }
 
@@ -158,16 +178,39 @@ def _complete(given: dict[str, Any], replicas: int, ready: int | None = None) ->
     return given
 
 
+class HeldLease:
+    """The Lease, held as long as a test has it so."""
+
+    identity, retry_s, report = "ours", 0.02, ""
+
+    def __init__(self, log: list[str] | None = None) -> None:
+        self.is_held, self.is_lost, self.holder = True, False, "ours"
+        self.log = [] if log is None else log
+
+    def acquire(self) -> bool:
+        return self.is_held
+
+    def release(self) -> None:
+        self.log.append("released")
+
+
 @asynccontextmanager
-async def running(folder: Path, monkeypatch: pytest.MonkeyPatch, **how: Any) -> AsyncIterator[tuple[Any, Cluster]]:
+async def running(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    prepare: Callable[[Cluster], object] = lambda _: None,
+    initial: Configuration | None = None,
+    **how: Any,
+) -> AsyncIterator[tuple[Any, Cluster]]:
     monkeypatch.setattr(module, "LOOKED_AT_EVERY_S", 0.1)
     monkeypatch.setattr(module, "BETWEEN_LOOKS_S", 0.01)
     monkeypatch.setattr(module, "STOPPED_LOOKED_AT_EVERY_S", 0.1)
     deployed = tiny(folder)
     cluster = Cluster(deployed)
+    prepare(cluster)
     backend = KubernetesBackend(deployed, cluster, folder, HISTORY, url="", **how)  # type: ignore[arg-type]
     try:
-        await backend.open(sort())
+        await backend.open(initial or sort())
         backend.source = GatewaySource(backend.client, len(HISTORY))
         await backend.start(time.monotonic())
         yield backend, cluster
@@ -181,6 +224,15 @@ def story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Callable[..., A
             await told(backend, cluster)
 
     asyncio.run(run())
+
+
+def standing(cluster: Cluster, folder: Path, wanted: Configuration, notes: Mapping[str, str] | None = None) -> None:
+    """An earlier controller has asked for this."""
+    assert cluster.root is not None
+    cluster.apply(stage_deployment(tiny(folder), "sort", wanted["sort"], owner_of(cluster.root), notes))
+    (name,) = cluster.stages
+    cluster._roll_out(name, wanted["sort"].replicas)
+    cluster.writes.clear()
 
 
 async def apply(backend: KubernetesBackend, wanted: Configuration) -> Applied:
@@ -251,16 +303,215 @@ def test_want_of_room_bounds_the_cores_that_a_policy_sees(tmp_path: Path, monkey
     story(tmp_path, monkeypatch, told)
 
 
-def test_a_gateway_that_was_started_anew_gets_its_clock_and_configuration(
+def test_a_gateway_that_was_started_anew_gets_its_configuration_and_the_clock_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
-        origin_s, count = cluster.origin_s, len(cluster.configured)
+        backend._origin_s -= 500.0  # a run that is some minutes old
+        await backend.start(backend._origin_s)
         cluster.origin_s, cluster.epoch = time.monotonic(), "second"
-        await until(lambda: len(cluster.configured) > count, "it is configured")
-        await until(lambda: cluster.origin_s == origin_s, "its clock is set")
+        cluster.configured.append({})
+        await until(lambda: cluster.configured[-1], "it is configured")
+        seen = await asyncio.to_thread(backend.observe)
+        assert abs(seen.time_s - backend.now_s) < 0.5
+        assert seen.time_s > 500.0
+        cluster.ended = [{"id": "7", "arrival_s": 0.25, "end_s": None, "stages": [{"enqueue_s": 0.25}]}]
+        (record,) = (await backend.client.records(0))["records"]
+        arrived_s = cluster.origin_s + 0.25 - backend._origin_s
+        assert record["arrival_s"] == record["stages"][0]["enqueue_s"] == pytest.approx(arrived_s, abs=0.1)
+        assert record["end_s"] is None
 
     story(tmp_path, monkeypatch, told)
+
+
+def test_a_gateway_that_has_another_configuration_gets_the_wanted_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        wanted = cluster.configured[-1]
+        cluster.configured.append({"sort": {**wanted["sort"], "batch": 2}})
+        await until(lambda: cluster.configured[-1] == wanted, "it is set right")
+        count = len(cluster.configured)
+        await asyncio.sleep(0.3)
+        assert len(cluster.configured) == count
+
+    story(tmp_path, monkeypatch, told)
+
+
+# ---- one that takes over ----
+
+
+def test_a_controller_that_has_waited_goes_on_with_what_stands_when_its_turn_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        lease = HeldLease()
+        lease.is_held = False
+
+        def prepare(cluster: Cluster) -> None:
+            standing(cluster, tmp_path, sort())
+
+            def in_time() -> None:
+                standing(cluster, tmp_path, sort("large", 3, batch=4))
+                lease.is_held = True
+
+            asyncio.get_running_loop().call_later(0.3, in_time)
+
+        async with running(tmp_path, monkeypatch, prepare, lease=lease, adopts=True) as (backend, cluster):
+            assert backend.wanted == sort("large", 3, batch=4)
+            await until(lambda: backend._look_now.is_complete(backend.wanted), "a look finds it whole")
+            assert cluster.created == 4  # the small one before, and three large ones
+
+    asyncio.run(run())
+
+
+def test_a_controller_that_has_waited_ends_where_another_pipeline_has_been_deployed_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from live.errors import RunError
+
+    def prepare(cluster: Cluster) -> None:
+        assert cluster.root is not None
+        standing(cluster, tmp_path, sort())
+        cluster.root["data"] = {**cluster.root["data"], "pipeline.yaml": "another"}
+        cluster.refusal = AssertionError("nothing may be written")
+
+    async def told(*_: Any) -> None:
+        raise AssertionError("it has begun")
+
+    with pytest.raises(RunError, match="ipa-tiny has been deployed anew"):
+        story(tmp_path, monkeypatch, told, prepare=prepare, lease=HeldLease(), adopts=True)
+
+
+def test_a_layout_in_the_words_of_an_older_version_is_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def prepare(cluster: Cluster) -> None:
+        assert cluster.root is not None
+        standing(cluster, tmp_path, sort())
+        layout = json.loads(cluster.root["data"]["layout.json"])
+        assert layout.pop("s3_secret") == ""
+        cluster.root["data"] = {**cluster.root["data"], "layout.json": json.dumps(layout)}
+
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        await until(lambda: "ipa-tiny" in cluster.writes, "it is written in ours")
+        assert not backend.failed.done()
+
+    story(tmp_path, monkeypatch, told, prepare=prepare, adopts=True)
+
+
+def test_a_controller_that_begins_in_a_rollout_that_fails_rolls_it_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(cluster: Cluster) -> None:
+        cluster.crashing = {"large"}
+        standing(cluster, tmp_path, sort())
+        standing(cluster, tmp_path, sort("large"), {names.SOUND: as_text(sort()["sort"])})
+
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        await until(lambda: backend.wanted == sort(), "it is rolled back")
+        await until(lambda: backend._look_now.is_complete(sort()), "the old one stands")
+        await until(lambda: cluster.configured[-1]["sort"]["variant"] == "small", "the gateway knows")
+
+    story(tmp_path, monkeypatch, told, prepare=prepare, adopts=True)
+
+
+def test_a_controller_begins_where_not_all_find_room_and_pods_of_before_are_still_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(cluster: Cluster) -> None:
+        cluster.out_of_room = 1
+        standing(cluster, tmp_path, sort("small", 3))
+        evicted = copy.deepcopy(next(iter(cluster.pods.values())))
+        evicted["metadata"]["uid"] = evicted["metadata"]["name"] = "evicted"
+        evicted["status"]["phase"] = "Failed"
+        cluster.pods["evicted"] = evicted
+
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        await until(lambda: backend._room is not None, "the want of room is seen")
+        await until(lambda: len(backend.stages["sort"].ready) == 2, "two serve")
+        assert (await asyncio.to_thread(backend.observe)).limit_cores == 2  # what has been evicted holds nothing
+
+    story(tmp_path, monkeypatch, told, prepare=prepare, adopts=True)
+
+
+def test_one_who_only_reads_sees_what_others_want_and_rolls_nothing_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(cluster: Cluster) -> None:
+        standing(cluster, tmp_path, sort())
+        cluster.read_only = True
+        cluster.refusal = AssertionError("nothing may be written")
+
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        cluster.refusal = None
+        cluster.crashing = {"large"}
+        standing(cluster, tmp_path, sort("large"), {names.SOUND: as_text(sort()["sort"])})
+        cluster.refusal = AssertionError("nothing may be written")
+        await until(lambda: backend._look_now.failed, "it fails")
+        seen = await asyncio.to_thread(backend.observe)
+        assert seen.configuration == sort("large")
+        assert (backend.rollbacks, cluster.configured) == ({}, [])
+
+    story(tmp_path, monkeypatch, told, prepare=prepare)
+
+
+# ---- one writer ----
+
+
+def test_without_the_lease_decisions_are_refused_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = HeldLease()
+
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        count = len(cluster.configured)
+        lease.is_held, lease.holder = False, "another"
+        refused = await apply(backend, sort("large", 2))
+        assert refused == Applied(False, "the Lease is held by another")
+        assert (backend.wanted, len(cluster.configured)) == (sort(), count)
+        lease.is_held, lease.holder = True, "ours"
+        assert (await apply(backend, sort("large", 2))).accepted
+
+    story(tmp_path, monkeypatch, told, lease=lease)
+
+
+def test_a_lease_that_runs_out_in_the_middle_of_a_look_ends_its_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = HeldLease()
+
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        await until(lambda: backend._look_now.is_complete(sort()), "all is quiet")
+        cluster.writes.clear()
+        cluster.before_write = lambda: setattr(lease, "is_held", False)  # type: ignore[method-assign]
+        assert (await apply(backend, sort("large", 2))).accepted
+        await until(lambda: backend._look_now.error or backend._look_now.done, "it has looked")
+        await asyncio.sleep(0.3)
+        assert cluster.writes == ["ipa-tiny-stage-sort"]
+        assert backend.troubles()["no_lease"] == "not renewed in time"
+
+    story(tmp_path, monkeypatch, told, lease=lease)
+
+
+def test_the_lease_is_given_back_after_the_last_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log: list[str] = []
+
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        writing = threading.Event()
+
+        def slow() -> None:
+            writing.set()
+            time.sleep(0.5)
+            log.append("written")
+
+        cluster.before_write = slow  # type: ignore[method-assign]
+        assert (await apply(backend, sort("large", 3))).accepted
+        await asyncio.to_thread(writing.wait)
+
+    story(tmp_path, monkeypatch, told, lease=HeldLease(log))
+    assert log == ["written", "released"]
+
+
+# ---- what keeps it from its work ----
 
 
 def test_held_stopped_and_hasty_decisions_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,6 +519,13 @@ def test_held_stopped_and_hasty_decisions_are_refused(tmp_path: Path, monkeypatc
         assert cluster.root is not None
         cluster.root["metadata"]["annotations"] = {names.HOLD: "true"}
         await until(lambda: backend._look_now.is_held, "the switch is seen")
+        cluster.unread = ApiError("GET", 503, "away")
+        await until(lambda: backend._look_now.error, "a look fails")
+        assert (await apply(backend, sort("small", 2))).reason.startswith("held: the annotation ipa/hold")
+        cluster.unread = None
+        cluster.configured.append({})
+        await asyncio.sleep(0.3)
+        assert cluster.configured[-1] == {}  # the gateway's configuration is left as it is, too
         assert (await apply(backend, sort("small", 2))).reason.startswith("held: the annotation ipa/hold")
         cluster.root["metadata"]["annotations"] = {}
         await until(lambda: not backend._look_now.is_held, "it is off")

@@ -213,9 +213,40 @@ def test_variant_batch_and_replicas_are_rolled_out_while_every_request_is_answer
 
 def test_what_is_deployed_again_is_left_alone(deployed: Deployed) -> None:
     api = connect()
-    standing = deploy.standing(api, deployed)
+    standing = deploy.standing(api, deployed, sort("large"))
     assert standing == sort()
     assert {step.action for step in deploy.plan(api, deployed, sort())} == {"keep"}
+
+
+def test_what_a_controller_remembers_outlives_another_up_and_one_delete_removes_all(
+    deployed: Deployed, tmp_path: Path
+) -> None:
+    api = connect()
+
+    def notes() -> dict[str, str]:
+        stage = api.get("Deployment", deployed.namespace, deployed.stage_name("sort"))
+        assert stage is not None
+        return {key: value for key, value in stage["metadata"]["annotations"].items() if key.startswith("ipa/")}
+
+    async def story() -> None:
+        async with running(deployed, tmp_path) as backend:
+            assert (await apply(backend, sort("small", 2))).accepted
+            await until_stands(backend, sort("small", 2))
+            await until(lambda: names.SOUND in notes(), "it is known to be sound")
+            before = notes()
+            # While a controller holds the Lease, and after.
+            await asyncio.to_thread(deploy.up, api, deployed, sort("large"), within_s=WITHIN_S)
+            assert notes() == before
+        deploy.up(api, deployed, sort("large"), within_s=WITHIN_S)
+        assert notes() == before
+
+    asyncio.run(story())
+    api.delete("ConfigMap", deployed.namespace, deployed.instance)
+    until_s = time.monotonic() + WITHIN_S
+    while left := list(deploy._ours(api, deployed)):
+        assert time.monotonic() < until_s, left
+        time.sleep(0.5)
+    deploy.up(api, deployed, sort(), within_s=WITHIN_S)  # for the fixture to take down
 
 
 def test_objects_of_others_are_neither_taken_over_nor_deleted(namespace: str, tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def test_a_gateway_that_dies_comes_back_with_its_configuration_and_its_clock(
         async with running(deployed, tmp_path) as backend:
             await apply(backend, sort("large", 1, batch=4))
             await until_stands(backend, sort("large", 1, batch=4))
-            before = backend._epoch
+            before = backend.client._epoch
             selector = names.as_query(names.selector(deployed.instance, names.GATEWAY))
             (pod,) = api.list("Pod", deployed.namespace, selector)["items"]
             path = f"/api/v1/namespaces/{deployed.namespace}/pods/{pod['metadata']['name']}"
@@ -181,7 +181,7 @@ def test_a_gateway_that_dies_comes_back_with_its_configuration_and_its_clock(
 
             await until(is_seen, "a look finds none")
             assert controllers(backend)["ipa_trouble", "no_gateway"] == 1.0
-            await until(lambda: backend._epoch != before, "the new gateway has been found")
+            await until(lambda: backend.client._epoch != before, "the new gateway has been found")
             await until_well(backend)
             seen = await backend.client.observation(0.0, 0)
             assert abs(seen["time_s"] - backend.now_s) < 1.0

@@ -14,7 +14,16 @@ from live.kubernetes import names
 from live.kubernetes.api import ApiError
 from live.kubernetes.manifests import gateway_deployment, owner_of, root, stage_deployment
 from live.kubernetes.pods import Pod, listing, read
-from live.kubernetes.reconcile import Apply, ForeignOwnerError, Scale, difference, drift, foreign_owner, read_stage
+from live.kubernetes.reconcile import (
+    Apply,
+    ForeignOwnerError,
+    Kept,
+    Scale,
+    difference,
+    drift,
+    foreign_owner,
+    read_stage,
+)
 from live.kubernetes.reconciler import LONGEST_PAUSE_S, Reconciler, check_ours
 from live.kubernetes.settings import Deployed
 from live.kubernetes.timeline import PodReplicas, Timeline
@@ -29,6 +38,8 @@ def actions(deployed: Deployed, wanted: StageConfiguration, given: Mapping[str, 
     state = None if given is None else read_stage(given, ())
     return difference(deployed, "sort", wanted, state, None)
 
+
+LATE = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "has timed out"}
 
 # ---- the difference ----
 
@@ -117,6 +128,26 @@ def test_an_edit_by_another_hand_is_a_difference_and_what_the_server_adds_is_non
     assert apply.why == "sort: spec.template.spec.containers[0].image"
 
 
+@pytest.mark.parametrize(("ours", "servers"), [("1024Mi", "1Gi"), ("0.5", "500m"), ("1000m", "1"), ("1.5Gi", "1536Mi")])
+def test_the_server_writes_quantities_its_own_way(ours: str, servers: str) -> None:
+    pytest.importorskip("kubernetes")
+
+    def container(quantity: str) -> dict[str, Any]:
+        return {"containers": [{"resources": {"limits": {"memory": quantity}}}]}
+
+    assert drift(container(ours), container(servers)) == []
+    assert drift(container(ours), container("2Gi")) == ["containers[0].resources.limits.memory"]
+    assert drift({"image": ours}, {"image": servers}) == ["image"]
+
+
+def test_a_deployment_that_is_paused_stops_the_controller(tmp_path: Path) -> None:
+    deployed = tiny(tmp_path)
+    given = on_server(deployed, SMALL)
+    given["spec"]["paused"] = True
+    with pytest.raises(ForeignOwnerError, match="is paused: kubectl rollout resume deployment/ipa-tiny-stage-sort"):
+        difference(deployed, "sort", SMALL, read_stage(given, ()), None)
+
+
 def test_replicas_that_another_manager_has_set_are_not_taken_from_it(tmp_path: Path) -> None:
     given = on_server(tiny(tmp_path), SMALL, notes=sound(SMALL), replicas=5)
     given["metadata"]["managedFields"] = [
@@ -153,17 +184,29 @@ def test_a_container_that_keeps_crashing_before_it_was_ever_ready_will_not_start
     assert problem(tiny(tmp_path), of_before) == ("", False)
 
 
-@pytest.mark.parametrize("waiting", ["ErrImageNeverPull", "ImagePullBackOff", "ErrImagePull"])
-def test_an_image_that_is_missing_is_found_without_waiting(tmp_path: Path, waiting: str) -> None:
-    found, is_out_of_room = problem(
-        tiny(tmp_path), [pod(1, "large", template=template(tiny(tmp_path), LARGE), ready_s=None, waiting=waiting)]
-    )
+@pytest.mark.parametrize("waiting", ["ErrImageNeverPull", "InvalidImageName"])
+def test_an_image_that_cannot_come_is_found_without_waiting(tmp_path: Path, waiting: str) -> None:
+    large = template(tiny(tmp_path), LARGE)
+    without = pod(1, "large", template=large, ready_s=None, waiting=waiting)
+    found, is_out_of_room = problem(tiny(tmp_path), [without])
     assert (waiting in found, is_out_of_room) == (True, False)
+    elsewhere_it_serves = [without, pod(2, "large", template=large)]
+    assert problem(tiny(tmp_path), elsewhere_it_serves) == ("", False)
+
+
+@pytest.mark.parametrize("waiting", ["ImagePullBackOff", "ErrImagePull"])
+def test_an_image_that_does_not_come_may_until_the_deadline(tmp_path: Path, waiting: str) -> None:
+    pulling = pod(1, "large", template=template(tiny(tmp_path), LARGE), ready_s=None, waiting=waiting, said="no route")
+    assert problem(tiny(tmp_path), [pulling]) == ("", False)
+    assert problem(tiny(tmp_path), [pulling], conditions=[LATE]) == ("variant large: has timed out: no route", False)
 
 
 def test_a_rollout_past_its_deadline_has_failed(tmp_path: Path) -> None:
-    late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "has timed out"}
-    assert problem(tiny(tmp_path), [], conditions=[late]) == ("variant large: has timed out", False)
+    assert problem(tiny(tmp_path), [], conditions=[LATE]) == ("variant large: has timed out", False)
+
+
+def test_conditions_of_before_are_not_blamed_on_what_is_new(tmp_path: Path) -> None:
+    assert problem(tiny(tmp_path), [], conditions=[LATE], generation=2, seen=1) == ("", False)
 
 
 def test_what_a_container_said_at_its_end_is_part_of_the_problem(tmp_path: Path) -> None:
@@ -171,16 +214,31 @@ def test_what_a_container_said_at_its_end_is_part_of_the_problem(tmp_path: Path)
     failing = pod(1, "large", template=template(tiny(tmp_path), LARGE), ready_s=None, said=said)
     crashing = replace(failing, waiting="CrashLoopBackOff", restarts=3)
     assert problem(tiny(tmp_path), [crashing])[0] == f"variant large: CrashLoopBackOff after 3 restarts: {said}"
-    late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "has timed out"}
-    assert problem(tiny(tmp_path), [failing], conditions=[late])[0] == f"variant large: has timed out: {said}"
+    assert problem(tiny(tmp_path), [failing], conditions=[LATE])[0] == f"variant large: has timed out: {said}"
 
 
 def test_want_of_quota_or_of_nodes_is_no_fault_of_the_variant(tmp_path: Path) -> None:
     quota = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}
-    late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
-    assert problem(tiny(tmp_path), [], conditions=[late, quota]) == ("exceeded quota", True)
-    homeless = pod(1, "large", ready_s=None, is_scheduled=False, is_unschedulable=True)
-    assert problem(tiny(tmp_path), [homeless, pod(2)]) == ("1 of 2 pods find no node with room", True)
+    assert problem(tiny(tmp_path), [], conditions=[LATE, quota]) == ("exceeded quota", True)
+
+
+@pytest.mark.parametrize(
+    "said", ["0/1 nodes are available: 1 Insufficient cpu.", "0/2 nodes are available: 2 node(s) were unschedulable."]
+)
+def test_pods_that_another_node_would_take_want_room(tmp_path: Path, said: str) -> None:
+    homeless = pod(1, "large", ready_s=None, is_scheduled=False, unschedulable=said)
+    assert problem(tiny(tmp_path), [homeless, pod(2)]) == (f"1 of 2 pods find no node with room: {said}", True)
+
+
+def test_what_no_node_would_take_or_a_webhook_refuses_is_no_want_of_room(tmp_path: Path) -> None:
+    large, said = template(tiny(tmp_path), LARGE), 'persistentvolumeclaim "shelf" not found'
+    homeless = pod(1, "large", template=large, ready_s=None, is_scheduled=False, unschedulable=said)
+    assert problem(tiny(tmp_path), [homeless]) == ("", False)
+    assert problem(tiny(tmp_path), [homeless], conditions=[LATE]) == (f"variant large: has timed out: {said}", False)
+    refused = {"type": "ReplicaFailure", "status": "True", "message": 'pods "x" is forbidden: violates PodSecurity'}
+    assert problem(tiny(tmp_path), [], conditions=[refused]) == ("", False)
+    found = problem(tiny(tmp_path), [], conditions=[LATE, refused])
+    assert found == (f"variant large: has timed out: {refused['message']}", False)
 
 
 # ---- one look ----
@@ -212,6 +270,7 @@ class Server:
     def apply(self, manifest: dict[str, Any]) -> Any:
         self._fail()
         self.written.append(manifest["metadata"]["name"])
+        return manifest
 
     def scale(self, namespace: str, name: str, replicas: int, resource_version: str | None) -> Any:
         self._fail()
@@ -300,6 +359,38 @@ def test_a_field_of_another_manager_stops_the_controller_until_a_person_has_acte
     assert reconciler.look({"sort": SMALL}, []).stopped == ""  # by itself, once it may
 
 
+def test_what_a_webhook_makes_of_a_manifest_is_asked_for_once(tmp_path: Path) -> None:
+    manifest = stage_deployment(tiny(tmp_path), "sort", SMALL)
+    given = copy.deepcopy(manifest)
+    given["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]["cpu"] = "250m"
+    changed = "spec.template.spec.containers[0].resources.requests.cpu"
+    kept = Kept()
+    assert kept.drift(manifest, given) == [changed]
+    kept.note(manifest, given)  # the answer to an apply
+    assert kept.drift(manifest, given) == []
+    given["spec"]["template"]["spec"]["containers"][0]["image"] = "another's"
+    assert kept.drift(manifest, given) == ["spec.template.spec.containers[0].image"]
+    other = stage_deployment(tiny(tmp_path), "sort", LARGE)
+    assert changed in kept.drift(other, given)
+
+
+def test_nothing_is_written_once_it_may_not_be(tmp_path: Path) -> None:
+    server, reconciler = looker(tmp_path)
+    look = reconciler.look({"sort": LARGE}, [], may_write=lambda: False)
+    assert (look.done, look.error, server.written) == ((), "the Lease is not held", [])
+
+
+def test_a_gateway_of_before_serves_until_the_new_one_does_and_none_is_missed(tmp_path: Path) -> None:
+    server, reconciler = looker(tmp_path)
+    server.gateway["status"] = {"replicas": 2, "updatedReplicas": 1, "availableReplicas": 1, "observedGeneration": 1}
+    look = reconciler.look({"sort": SMALL}, [])
+    assert (look.is_gateway_ready, look.lacks_gateway) == (False, False)
+    server.gateway["spec"]["replicas"] = 0
+    server.gateway["status"] = {"observedGeneration": 1}
+    look = reconciler.look({"sort": SMALL}, [])
+    assert (look.is_gateway_ready, look.lacks_gateway) == (False, True)
+
+
 def test_the_kill_switch_keeps_everything_as_it_is(tmp_path: Path) -> None:
     server, reconciler = looker(tmp_path, replicas=3)
     assert server.root is not None
@@ -328,7 +419,7 @@ def test_a_variant_that_will_not_start_is_named_and_one_without_room_is_not(tmp_
     )
     look = reconciler.look({"sort": LARGE}, [crashing])
     assert list(look.failed) == ["sort"]
-    homeless = replace(crashing, waiting="", is_unschedulable=True)
+    homeless = replace(crashing, waiting="", unschedulable="0/1 nodes are available: 1 Insufficient cpu.")
     look = reconciler.look({"sort": LARGE}, [homeless])
     assert (look.failed, list(look.out_of_room)) == ({}, ["sort"])
 

@@ -126,6 +126,22 @@ def test_a_connection_that_breaks_in_the_middle_goes_on_after_the_last_event() -
     assert seen[:3] == [{"a"}, {"a", "b"}, {"b"}]  # nothing is told twice
 
 
+def test_what_a_watch_tells_after_it_had_broken_off_may_be_older() -> None:
+    fresh: list[bool] = []
+    lost = ApiError("watch pods", 0, "connection reset")
+    server = Server([["a"], [event("ADDED", "b", "11"), lost], [event("ADDED", "c", "12")], []])
+    watch = PodWatch(
+        Api(server),  # type: ignore[arg-type]
+        "default",
+        "ipa-tiny",
+        lambda pods, is_fresh: fresh.append(is_fresh),
+        random_factor=lambda: 0.0,
+    )
+    server.watch = watch
+    watch.run()
+    assert fresh == [False, True, False]  # the list, b as it happens, c some time after
+
+
 def test_pauses_grow_while_the_server_is_away_and_begin_anew_after_a_watch() -> None:
     gone = ApiError("watch pods", 0, "connection refused")
     server = Server([["a"], *[gone] * 7, [], gone])
@@ -261,12 +277,14 @@ class Leases:
     def time_s(self) -> float:
         return 1.0e9 + self.version
 
-    def get(self, kind: str, namespace: str, name: str) -> Any:
+    def get(self, kind: str, namespace: str, name: str, within_s: float = 10.0) -> Any:
         if self.is_away:
             raise ApiError("GET lease", 0, "no route")
+        if kind == "ConfigMap":
+            return {"metadata": {"name": name, "uid": "root"}}
         return None if self.stored is None else {**self.stored, "spec": dict(self.stored["spec"])}
 
-    def request(self, method: str, path: str, body: dict[str, Any]) -> Any:
+    def request(self, method: str, path: str, body: dict[str, Any], within_s: float = 10.0) -> Any:
         there = None if self.stored is None else self.stored["metadata"]["resourceVersion"]
         if (method == "POST") != (there is None) or (there and body["metadata"]["resourceVersion"] != there):
             raise ApiError(method, 409, "the object has been modified")
@@ -309,6 +327,7 @@ def test_after_the_first_is_killed_the_second_takes_over_within_15_s(tmp_path: P
     assert DURATION_S <= waited_s <= 12.0
     assert server.stored is not None
     assert server.stored["spec"]["leaseTransitions"] == 1
+    assert [each["uid"] for each in server.stored["metadata"]["ownerReferences"]] == ["root"]  # it goes with all else
 
 
 def test_the_first_stops_writing_before_the_second_may_start(tmp_path: Path) -> None:

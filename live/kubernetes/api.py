@@ -82,10 +82,10 @@ class Api:
         theirs_s = self._servers[0] + time.monotonic() - self._servers[1]
         return ours_s if abs(ours_s - theirs_s) <= CLOCK_IS_RIGHT_TO_S else theirs_s
 
-    def get(self, kind: str, namespace: str, name: str) -> Object | None:
+    def get(self, kind: str, namespace: str, name: str, within_s: float = ANSWERS_WITHIN_S) -> Object | None:
         """One object, None where it is not there."""
         try:
-            return self.request("GET", path_of(kind, namespace, name))
+            return self.request("GET", path_of(kind, namespace, name), within_s=within_s)
         except ApiError as error:
             if error.status == 404:
                 return None
@@ -154,9 +154,11 @@ class Api:
         groups = self.request("GET", "/apis")["groups"]
         return frozenset(version["groupVersion"] for group in groups for version in group["versions"])
 
-    def request(self, method: str, path: str, body: object = None, **options: Any) -> Object:
+    def request(
+        self, method: str, path: str, body: object = None, *, within_s: float = ANSWERS_WITHIN_S, **options: Any
+    ) -> Object:
         """Any request whose answer is JSON. Raises ApiError."""
-        response = self._send(method, path, f"{method} {path}", body=body, within_s=ANSWERS_WITHIN_S, **options)
+        response = self._send(method, path, f"{method} {path}", body=body, within_s=within_s, **options)
         try:
             text = response.data
         except Exception as error:

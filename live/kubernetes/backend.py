@@ -11,14 +11,16 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 from live.backend import LiveBackend
 from live.errors import RunError
 from live.gateway_client import RefusedError
-from live.kubernetes.api import Api
+from live.kubernetes import deploy
+from live.kubernetes.api import Api, ApiError
 from live.kubernetes.gateway import ClusterGateway
 from live.kubernetes.guards import Guards, moves_pods
 from live.kubernetes.lease import Lease
@@ -27,7 +29,7 @@ from live.kubernetes.reach import until_reached
 from live.kubernetes.reconcile import StageState
 from live.kubernetes.reconciler import Look, Reconciler
 from live.kubernetes.settings import Deployed
-from live.kubernetes.timeline import EXCLUDED_FOR_S, PodReplicas, Timeline
+from live.kubernetes.timeline import EXCLUDED_FOR_S, PodReplicas, Timeline, left_out
 from live.kubernetes.watch import PodWatch
 from live.plane import LOAD
 from policies import Applied, Configuration, Observation
@@ -46,14 +48,18 @@ REMEMBERED_FOR_S = 600.0
 READ_WITHIN_S = 60.0
 """How long the first list of pods may take to come, and for one who only reads, the gateway."""
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 log = logging.getLogger("live.kubernetes.backend")
 
 
 class KubernetesBackend(LiveBackend):
     """A pipeline that has been deployed; the cluster does rule 5.
 
-    A read-only `api` makes it see all and change nothing. With `adopts_clock` the run's
-    clock is the gateway's, which goes on; without, t = 0 is set. `lease` None: nobody else writes.
+    A read-only `api` makes it see all and change nothing. With `adopts` it goes on with what stands, as it stands: it
+    begins with the configuration that the cluster says is wanted, whole or not, and the run's clock is the gateway's;
+    without, the first configuration is to stand ready, and t = 0 is set. `lease` None: nobody else writes.
     """
 
     client: ClusterGateway
@@ -67,7 +73,7 @@ class KubernetesBackend(LiveBackend):
         url: str,
         guards: Guards | None = None,
         lease: Lease | None = None,
-        adopts_clock: bool = False,
+        adopts: bool = False,
     ) -> None:
         super().__init__(deployed.plane, folder, history_rps)
         self.stages: dict[str, PodReplicas] = {}
@@ -76,8 +82,8 @@ class KubernetesBackend(LiveBackend):
         self._api = api
         self._guards = guards or Guards()
         self._lease = lease
-        self._adopts_clock = adopts_clock or api.read_only
-        self._reconciler = Reconciler(api, deployed)
+        self._adopts = adopts or api.read_only
+        self._reconciler = Reconciler(api, deployed, has_stood=self._adopts)
         self._pods: dict[str, Pod] = {}
         self._is_listed = asyncio.Event()
         self._timeline = Timeline(self.stages)
@@ -86,20 +92,24 @@ class KubernetesBackend(LiveBackend):
         self._room: tuple[int, float] | None = None  # cores, and until when that is believed
         self._step_of: dict[str, int] = {}  # stage -> the step that decided its present variant
         self._failed_at: dict[str, dict[str, float]] = {}  # stage -> variant -> Unix time, new since the last look
-        self._epoch: str | None = None
-        self._gateways_origin_s: float | None = None
-        self.client = ClusterGateway(api, deployed, self._timeline)
+        self._has_started = self._is_closing = False
+        self._changing = asyncio.Lock()  # held while what is wanted, or the gateway's configuration, changes
+        self._begun: set[asyncio.Future[Any]] = set()  # calls in threads, which go on when their task is cancelled
+        self.client = ClusterGateway(api, deployed, self._timeline, lambda: self.now_s)
 
     # ---- the run ----
 
     async def open(self, initial: Configuration) -> None:
         """Bring the pipeline to `initial` and wait until it stands ready, with nothing else left.
 
-        Raises RunError where it does not come to that, with the reason.
+        One that adopts takes what the cluster says is wanted once nobody else may change it, and goes on from there
+        (`initial`: of stages of which it says nothing). Raises RunError where it does not come to that, with why.
         """
         await self._open_launcher((LOAD,))
         if self._lease is not None:
             await self._until_ours(self._lease)
+        if self._adopts:
+            initial = await self._standing(initial)
         for stage in self.plane.pipeline.stages:
             wanted = initial[stage.name]
             self.stages[stage.name] = PodReplicas(stage.name, wanted, self.plane.max_surge, self.plane.max_unavailable)
@@ -108,37 +118,31 @@ class KubernetesBackend(LiveBackend):
         async with asyncio.timeout(READ_WITHIN_S):
             await self._is_listed.wait()
         self.spawn(self._converge())
-        if self._api.read_only:
-            await self._until_gateway_is_ready()
-        else:
-            await self._until_stands(initial)
+        await self._until(initial)
         if self.url:
             await until_reached(self.url)
 
     async def start(self, origin_s: float) -> None:
         """Set the run's t = 0 to a moment of `time.monotonic()`, or take over the gateway's clock."""
-        if self._adopts_clock:
-            await self._adopt_clock()
+        if self._adopts:
+            asked_s = time.monotonic()
+            self._observed_s = await self.client.join()
+            self._origin_s = (asked_s + time.monotonic()) / 2 - self._observed_s
         else:
             reading = await self.client.clock()
             self._origin_s = origin_s
-            self._gateways_origin_s = origin_s + reading.offset_s
-            await self.client.start(self._gateways_origin_s)
-            self._epoch = (await self.client.observation(0.0, 0))["epoch"]
+            await self.client.start(origin_s + reading.offset_s)
+            await self.client.join()
             self._timeline.restart()
+        self._has_started = True
         self._wake.set()
-
-    async def _adopt_clock(self) -> None:
-        """The run's time is the gateway's."""
-        asked_s = time.monotonic()
-        said = await self.client.observation(0.0, 0)
-        self._origin_s = (asked_s + time.monotonic()) / 2 - said["time_s"]
-        self._observed_s, self._epoch = said["time_s"], said["epoch"]
 
     async def close(self) -> None:
         """End the processes of this machine; the pipeline stays as it is (`ipa live down` takes it away)."""
+        self._is_closing = True
         self._watch.stop()
         await super().close()
+        await asyncio.gather(*self._begun, return_exceptions=True)
         if self._lease is not None:
             await asyncio.to_thread(self._lease.release)
 
@@ -161,9 +165,28 @@ class KubernetesBackend(LiveBackend):
 
     async def _acquire(self, lease: Lease) -> bool:
         lease.report = json.dumps({"step": self._step, "troubles": self.troubles()})
-        return await asyncio.to_thread(lease.acquire)
+        return await self._in_thread(lease.acquire)
 
-    async def _until_stands(self, initial: Configuration) -> None:
+    async def _in_thread(self, call: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+        """Call in a thread. What has begun is waited for by `close`, before another may write."""
+        begun = asyncio.ensure_future(asyncio.to_thread(call, *given, **named))
+        self._begun.add(begun)
+        begun.add_done_callback(self._begun.discard)
+        return await asyncio.shield(begun)
+
+    def _may_write(self) -> bool:
+        """Whether it may be written now that a Lease may have run out, or the run may have ended; from any thread."""
+        is_ours = self._lease is None or self._lease.is_held
+        return is_ours and not (self._api.read_only or self._is_closing)
+
+    async def _standing(self, initial: Configuration) -> Configuration:
+        try:
+            return await self._in_thread(deploy.standing, self._api, self.deployed, initial)
+        except ApiError as error:
+            raise RunError(str(error)) from None
+
+    async def _until(self, initial: Configuration) -> None:
+        """Wait until there is what it takes to begin: all that is wanted, or where that is adopted, a gateway."""
         slowest_s = max(
             self.plane.pipeline.stage(name).variant(wanted.variant).start_up_s * wanted.replicas
             for name, wanted in initial.items()
@@ -172,23 +195,18 @@ class KubernetesBackend(LiveBackend):
         is_configured = False
         while True:
             look = self._look_now
-            is_configured = is_configured or await self._gateway_takes(initial)
             if self.failed.done():
                 self.failed.result()
-            if is_configured and look.is_complete(initial) and self._is_alone(initial):
+            if self._adopts and look.is_gateway_there:
                 return
-            if look.failed or look.stopped or time.monotonic() > until_s:
-                raise RunError(f"the first configuration does not come to stand: {_why(look)}")
-            await asyncio.sleep(BETWEEN_LOOKS_S)
-
-    async def _until_gateway_is_ready(self) -> None:
-        """Wait for what there is to observe, which may have been deployed with this controller."""
-        until_s = time.monotonic() + READ_WITHIN_S
-        while not self._look_now.is_gateway_ready:
-            if self.failed.done():
-                self.failed.result()
-            if time.monotonic() > until_s:
-                raise RunError(f"the gateway does not become ready: {_why(self._look_now)}")
+            if not self._adopts:
+                is_configured = is_configured or await self._gateway_takes(initial)
+                if is_configured and look.is_complete(initial) and self._is_alone(initial):
+                    return
+            is_hopeless = bool(look.failed or look.stopped) and not self._adopts
+            if is_hopeless or time.monotonic() > until_s:
+                what = "gateway" if self._adopts else "first configuration"
+                raise RunError(f"the {what} does not come to stand: {_why(look)}")
             await asyncio.sleep(BETWEEN_LOOKS_S)
 
     async def _gateway_takes(self, initial: Configuration) -> bool:
@@ -202,24 +220,27 @@ class KubernetesBackend(LiveBackend):
 
     def _is_alone(self, initial: Configuration) -> bool:
         """Whether the pods are the wanted ones and no others, not even some that are ending."""
-        serving = [pod.stage for pod in self._pods.values() if pod.is_serving]
+        there = [pod for pod in self._pods.values() if not pod.is_over]
         wanted = sum(each.replicas for each in initial.values())
-        return len(serving) == wanted == len(self._pods)
+        return len(there) == wanted and all(pod.is_serving for pod in there)
 
     # ---- the seam ----
 
     async def _apply(self, configuration: Configuration) -> Applied:
         if self._api.read_only:
             return Applied(False, "advise: nothing is changed")
-        moves, before = self._moves(configuration), self.wanted
-        applied = await super()._apply(configuration)
-        if applied.accepted:
-            self._guards.note(moves)
-            changed = [name for name, each in configuration.items() if each.variant != before[name].variant]
-            self._step_of |= dict.fromkeys(changed, self._step)
-        return applied
+        async with self._changing:
+            moves, before = self._moves(configuration), self.wanted
+            applied = await super()._apply(configuration)
+            if applied.accepted:
+                self._guards.note(moves)
+                changed = [name for name, each in configuration.items() if each.variant != before[name].variant]
+                self._step_of |= dict.fromkeys(changed, self._step)
+            return applied
 
     def _refusal(self, configuration: Configuration) -> str:
+        if not self._may_write():
+            return f"the Lease is {self._lease_trouble()}"
         if self._look_now.is_held:
             return f"held: {self._held()}"
         if self._look_now.stopped:
@@ -238,7 +259,7 @@ class KubernetesBackend(LiveBackend):
         now_s = self.now_s
         for stage in self.stages.values():
             stage.forgive(now_s)
-        if self._adopts_clock:
+        if self._adopts:
             self._timeline.forget(now_s - REMEMBERED_FOR_S)
         observation = await super()._observe()
         if self._room is None:
@@ -253,7 +274,10 @@ class KubernetesBackend(LiveBackend):
         if self._lease is not None and not self._lease.is_held:
             return LOOKED_AT_EVERY_S
         failed = {name: {**self._remembered(name), **fresh} for name, fresh in self._failed_at.items()}
-        look = await asyncio.to_thread(self._reconciler.look, self.wanted, list(self._pods.values()), failed)
+        pods = list(self._pods.values())
+        look = await self._in_thread(self._reconciler.look, self.wanted, pods, failed, self._may_write)
+        if look.error:  # what a person has to end holds until it is seen to have ended
+            look = replace(look, is_held=self._look_now.is_held, stopped=self._look_now.stopped)
         self._failed_at = {} if look.done and not look.error else self._failed_at
         for what in look.done:
             log.info("changed", extra={"what": what})
@@ -269,9 +293,10 @@ class KubernetesBackend(LiveBackend):
         self._take_in(look.stages)
         self.look_failures += bool(look.error)
         self._note_room(look)
-        for name, why in look.failed.items():
-            await self._roll_back(name, why, look.stages[name])
-        await self._restore_gateway()
+        if self._may_write() and not look.is_held:
+            for name, why in look.failed.items():
+                await self._roll_back(name, why, look.stages[name])
+            await self._keep_gateway()
         await asyncio.sleep(BETWEEN_LOOKS_S)
         if look.stopped:
             return STOPPED_LOOKED_AT_EVERY_S
@@ -279,20 +304,24 @@ class KubernetesBackend(LiveBackend):
 
     def _remembered(self, name: str) -> Mapping[str, float]:
         state = self._look_now.stages.get(name)
-        return {} if state is None else state.failed
+        return {} if state is None else left_out(state.failed, self._api.time_s())
 
     def _take_in(self, stages: Mapping[str, StageState]) -> None:
-        """Variants that an earlier controller found failing are left out by this one too."""
+        """Variants that an earlier controller found failing are left out by this one too.
+
+        One who only reads takes over what others want.
+        """
+        wall_s = self._api.time_s()
         for name, state in stages.items():
-            for variant, at_s in state.failed.items():
-                left_s = at_s + EXCLUDED_FOR_S - self._api.time_s()
-                if left_s > 0.0:
-                    self.stages[name].excluded.setdefault(variant, self.now_s + left_s)
+            for variant, at_s in left_out(state.failed, wall_s).items():
+                self.stages[name].excluded.setdefault(variant, self.now_s + at_s + EXCLUDED_FOR_S - wall_s)
+            if self._api.read_only and state.wanted is not None:
+                self.stages[name].configuration = state.wanted
 
     def _note_room(self, look: Look) -> None:
         """What has found room bounds the cores for a while, or until more has. The pods are those that the look saw."""
         pods = [pod for state in look.stages.values() for pod in state.pods]
-        placed = sum(pod.cores for pod in pods if pod.is_scheduled and pod.removed_s is None)
+        placed = sum(pod.cores for pod in pods if pod.is_scheduled and pod.removed_s is None and not pod.is_over)
         if look.out_of_room:
             self._room = (max(placed, len(self.stages)), self.now_s + ROOM_BELIEVED_FOR_S)
         elif self._room is not None and (placed > self._room[0] or self.now_s > self._room[1]):
@@ -309,33 +338,28 @@ class KubernetesBackend(LiveBackend):
         self.rollbacks[name, variant] += 1
         self.on_failed(self._step_of.get(name, 0), f"{name}: rolled back to {state.sound.variant}: {why}")
         log.error("rolled back", extra={"stage": name, "variant": variant, "problem": why})
-        stage.configuration = state.sound
-        before_s = self.now_s
-        try:
-            await self.client.configure(self.wanted)
-        except (RunError, RefusedError) as error:
-            log.warning("the gateway keeps its configuration", extra={"problem": str(error)})
-        else:
-            self._note_batch(name, state.sound.batch, before_s)
+        async with self._changing:
+            stage.configuration = state.sound
         self._wake.set()
 
-    async def _restore_gateway(self) -> None:
-        """A gateway that has been started anew gets its clock and configuration again."""
-        if self._epoch is None or self._api.read_only:
+    async def _keep_gateway(self) -> None:
+        """A gateway that has another configuration than is wanted gets that: it was started anew, or a variant has been
+        rolled back, or an answer was lost."""
+        if not self._has_started:
             return
-        try:
-            epoch = (await self.client.observation(0.0, 0))["epoch"]
-            if epoch == self._epoch:
+        async with self._changing:
+            before_s, wanted = self.now_s, self.wanted
+            try:
+                there = (await self.client.observation(before_s, 0))["configuration"]
+                if there == {name: asdict(each) for name, each in wanted.items()}:
+                    return
+                log.warning("the gateway is configured anew")
+                await self.client.configure(wanted)
+            except (RunError, RefusedError) as error:  # the next look tries again
+                log.warning("the gateway keeps its configuration", extra={"problem": str(error)})
                 return
-            log.warning("the gateway has been started anew")
-            await self.client.configure(self.wanted)
-            if self._gateways_origin_s is None:
-                await self._adopt_clock()
-            else:
-                await self.client.start(self._gateways_origin_s)
-            self._epoch = epoch
-        except (RunError, RefusedError):
-            return  # the next look tries again
+            for name, each in wanted.items():
+                self._note_batch(name, each.batch, before_s)
 
     # ---- what a person should know ----
 
@@ -343,8 +367,7 @@ class KubernetesBackend(LiveBackend):
         look, lease = self._look_now, self._lease
         found = super().troubles()
         if lease is not None and not lease.is_held:
-            is_anothers = lease.holder not in ("", lease.identity)
-            found["no_lease"] = f"held by {lease.holder}" if is_anothers else "not renewed in time"
+            found["no_lease"] = self._lease_trouble()
         if look.error or self._watch.error:
             found["no_api"] = look.error or self._watch.error
         if look.lacks_gateway:
@@ -363,6 +386,10 @@ class KubernetesBackend(LiveBackend):
         if failing or left_out:
             found["failed_variant"] = "; ".join([*failing, *(f"left out: {each}" for each in left_out)])
         return found
+
+    def _lease_trouble(self) -> str:
+        holder, ours = (self._lease.holder, self._lease.identity) if self._lease else ("", "")
+        return "not renewed in time" if holder in ("", ours) else f"held by {holder}"
 
     def _held(self) -> str:
         return f"the annotation ipa/hold of ConfigMap {self.deployed.instance} is true"

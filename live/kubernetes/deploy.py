@@ -11,15 +11,17 @@ from typing import Any
 from live.errors import LiveError, RunError
 from live.kubernetes import names
 from live.kubernetes.api import CORE, VERSIONS, Api, ApiError
-from live.kubernetes.lease import DURATION_S
-from live.kubernetes.manifests import everything, owner_of, root
+from live.kubernetes.lease import DURATION_S, Lease
+from live.kubernetes.manifests import everything, owner_of, root, surroundings
 from live.kubernetes.names import MODEL_SERVER
 from live.kubernetes.parts import Manifest
 from live.kubernetes.pods import Pod, read, seconds
-from live.kubernetes.reconcile import drift
+from live.kubernetes.reconcile import drift, has_available
 from live.kubernetes.reconciler import Look, Reconciler, check_ours
 from live.kubernetes.settings import Deployed
-from policies import Configuration
+from live.kubernetes.timeline import left_out
+from policies import Configuration, PolicyError, check_configuration
+from profiles import Pipeline
 
 CREATE, CHANGE, KEEP = "create", "change", "keep"
 
@@ -52,7 +54,7 @@ class Step:
     fields: tuple[str, ...] = ()
 
 
-def plan(api: Api, deployed: Deployed, configuration: Configuration) -> list[Step]:
+def plan(api: Api, deployed: Deployed, first: Configuration) -> list[Step]:
     """What `up` would do, as the server itself answers to a dry run of all of it.
 
     Raises LiveError for what the server would refuse, and for objects of these names that are not ours.
@@ -61,6 +63,7 @@ def plan(api: Api, deployed: Deployed, configuration: Configuration) -> list[Ste
     try:
         found = api.get("ConfigMap", deployed.namespace, deployed.instance)
         owner = None if found is None else owner_of(found)
+        configuration = standing(api, deployed, first)
         for manifest in (root(deployed), *everything(deployed, configuration, owner, api.groups())):
             given = api.get(manifest["kind"], deployed.namespace, manifest["metadata"]["name"])
             check_ours(None if given is None else {"kind": manifest["kind"], **given}, deployed)
@@ -74,23 +77,50 @@ def plan(api: Api, deployed: Deployed, configuration: Configuration) -> list[Ste
 def up(
     api: Api,
     deployed: Deployed,
-    configuration: Configuration,
+    first: Configuration,
     on_look: Callable[[Look], object] = lambda _: None,
     within_s: float = 600.0,
 ) -> None:
-    """Apply everything and wait until it stands ready. Raises LiveError for a refusal, RunError where it does not."""
+    """Apply everything and wait until it stands ready: what was wanted before, `first` where nothing was.
+
+    The Deployments are written under the Lease; a controller that holds it writes them itself, or ends where it sees
+    another pipeline or layout. Raises LiveError for a refusal, RunError where it does not come to stand.
+    """
     try:
         owner = owner_of(api.apply(root(deployed)))
-        for manifest in everything(deployed, configuration, owner, api.groups()):
+        for manifest in surroundings(deployed, owner, api.groups()):
             api.apply(manifest)
     except ApiError as error:
         raise LiveError(_refusal(error, deployed)) from None
+    lease = Lease(api, deployed)
+    try:
+        _until_stands(api, deployed, first, on_look, within_s, lease)
+    finally:
+        lease.release()
+
+
+def _until_stands(
+    api: Api,
+    deployed: Deployed,
+    first: Configuration,
+    on_look: Callable[[Look], object],
+    within_s: float,
+    lease: Lease,
+) -> None:
     reconciler = Reconciler(api, deployed)
     until_s = time.monotonic() + within_s
     while True:
-        look = reconciler.look(configuration, pods(api, deployed))
+        lease.acquire()
+        try:
+            wanted, there = standing(api, deployed, first), pods(api, deployed)
+        except ApiError as error:
+            if not error.is_transient or time.monotonic() > until_s:
+                raise LiveError(_refusal(error, deployed)) from None
+            time.sleep(LOOKED_EVERY_S)
+            continue
+        look = reconciler.look(wanted, there, may_write=lambda: lease.is_held)
         on_look(look)
-        if look.is_complete(configuration):
+        if look.is_complete(wanted):
             return
         trouble = look.stopped or "; ".join(f"{stage}: {why}" for stage, why in look.failed.items())
         if look.is_down or look.is_changed:
@@ -100,32 +130,29 @@ def up(
         time.sleep(max(reconciler.pause_s, LOOKED_EVERY_S))
 
 
-def standing(api: Api, deployed: Deployed) -> Configuration | None:
-    """The configuration that the cluster says is wanted; None where it says nothing, or not of every stage."""
-    try:
-        stages = Reconciler(api, deployed).read([])
-    except ApiError as error:
-        raise LiveError(_refusal(error, deployed)) from None
+def standing(api: Api, deployed: Deployed, first: Configuration) -> Configuration:
+    """What the cluster says is wanted; `first` of stages of which it says nothing that the pipeline has.
+
+    Raises ApiError.
+    """
+    stages = Reconciler(api, deployed).read([])
     found = {stage: state.wanted for stage, state in stages.items() if state.wanted is not None}
-    return found if set(found) == set(deployed.stages) else None
+    pipeline = deployed.plane.pipeline
+    return {**first, **{name: each for name, each in found.items() if _can_be(pipeline, {**first, name: each})}}
+
+
+def _can_be(pipeline: Pipeline, configuration: Configuration) -> bool:
+    try:
+        check_configuration(pipeline, configuration)
+    except PolicyError:
+        return False
+    return True
 
 
 def pods(api: Api, deployed: Deployed) -> list[Pod]:
-    """The pods of the model servers; none while the server does not answer."""
+    """The pods of the model servers. Raises ApiError."""
     selector = names.as_query(names.selector(deployed.instance, MODEL_SERVER))
-    try:
-        return [read(each) for each in api.list("Pod", deployed.namespace, selector)["items"]]
-    except ApiError:
-        return []
-
-
-def gateway_is_ready(api: Api, deployed: Deployed) -> bool:
-    """Whether the gateway's Deployment has a pod that is ready."""
-    try:
-        given = api.get("Deployment", deployed.namespace, deployed.gateway_name)
-    except ApiError:
-        return False
-    return given is not None and (given.get("status") or {}).get("availableReplicas", 0) > 0
+    return [read(each) for each in api.list("Pod", deployed.namespace, selector)["items"]]
 
 
 def status(api: Api, deployed: Deployed) -> dict[str, Any]:
@@ -135,6 +162,7 @@ def status(api: Api, deployed: Deployed) -> dict[str, Any]:
         if found is None:
             raise LiveError(f"{deployed.instance} is not in namespace {deployed.namespace}: ipa live up")
         lease = api.get("Lease", deployed.namespace, deployed.instance)
+        gateway = api.get("Deployment", deployed.namespace, deployed.gateway_name)
         there = pods(api, deployed)
         stages = Reconciler(api, deployed).read(there)
     except ApiError as error:
@@ -143,7 +171,7 @@ def status(api: Api, deployed: Deployed) -> dict[str, Any]:
         "name": deployed.instance,
         "namespace": deployed.namespace,
         "pipeline": deployed.pipeline,
-        "gateway_ready": gateway_is_ready(api, deployed),
+        "gateway_ready": has_available(gateway),
         **_of_controller(lease, api.time_s()),
         "held": (found["metadata"].get("annotations") or {}).get(names.HOLD) == "true",
         "stages": {
@@ -153,7 +181,7 @@ def status(api: Api, deployed: Deployed) -> dict[str, Any]:
                 "ready": sum(pod.is_serving for pod in state.pods),
                 "complete": state.is_complete,
                 "problem": state.problem,
-                "failed_variants": sorted(state.failed),
+                "failed_variants": sorted(left_out(state.failed, api.time_s())),
                 "pods": [
                     {
                         "name": pod.name,
@@ -228,7 +256,7 @@ def _step(manifest: Manifest, given: dict[str, Any] | None) -> Step:
 def _state(pod: Pod) -> str:
     if pod.removed_s is not None:
         return "draining"
-    if pod.is_unschedulable:
+    if pod.unschedulable:
         return "unschedulable"
     return "ready" if pod.is_serving else pod.waiting or "starting"
 

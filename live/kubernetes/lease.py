@@ -16,11 +16,21 @@ from typing import Any
 
 from live.kubernetes import names
 from live.kubernetes.api import Api, ApiError, path_of
+from live.kubernetes.manifests import owner_of
 from live.kubernetes.settings import Deployed
+
+
+def monotonic_s() -> float:
+    """Seconds of a clock that nobody sets; where there is one, of one that goes on while the machine sleeps."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
+
 
 DURATION_S = 10.0
 RETRY_S = 2.0
 """Between renewals, and between attempts to take over: so a dead holder is succeeded within 12 s."""
+ANSWERS_WITHIN_S = 3.0
+"""An answer that comes later would leave no time for another attempt."""
 
 
 class Lease:
@@ -34,7 +44,7 @@ class Lease:
         api: Api,
         deployed: Deployed,
         identity: str = "",
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic_s,
     ) -> None:
         self._api = api
         self._deployed = deployed
@@ -67,7 +77,7 @@ class Lease:
     def release(self) -> None:
         """Let the next controller have it at once."""
         try:
-            found = self._api.get("Lease", self._deployed.namespace, self._deployed.instance)
+            found = self._read()
             if found is not None and found["spec"].get("holderIdentity") == self.identity:
                 self._write({**found, "spec": {**found["spec"], "holderIdentity": ""}})
         except ApiError:
@@ -75,7 +85,7 @@ class Lease:
 
     def _acquire(self) -> bool:
         asked_at_s = self._clock()
-        found = self._api.get("Lease", self._deployed.namespace, self._deployed.instance)
+        found = self._read()
         spec = {} if found is None else found["spec"]
         self.holder = spec.get("holderIdentity") or ""
         seen = (self.holder, spec.get("renewTime") or "")
@@ -107,15 +117,23 @@ class Lease:
         given = found or {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
-            "metadata": self._deployed.meta(self._deployed.instance, "controller"),
+            "metadata": self._deployed.meta(self._deployed.instance, "controller", self._owner()),
         }
         annotations = (given["metadata"].get("annotations") or {}) | {names.REPORT: self.report}
         return {**given, "metadata": {**given["metadata"], "annotations": annotations}, "spec": spec}
+
+    def _owner(self) -> dict[str, Any] | None:
+        root = self._api.get("ConfigMap", self._deployed.namespace, self._deployed.instance)
+        return None if root is None else owner_of(root)
+
+    def _read(self) -> dict[str, Any] | None:
+        return self._api.get("Lease", self._deployed.namespace, self._deployed.instance, ANSWERS_WITHIN_S)
 
     def _write(self, lease: dict[str, Any]) -> None:
         """Create it, or replace what was read if nobody has changed it since."""
         namespace = self._deployed.namespace
         if "resourceVersion" in lease["metadata"]:
-            self._api.request("PUT", path_of("Lease", namespace, self._deployed.instance), lease)
+            method, path = "PUT", path_of("Lease", namespace, self._deployed.instance)
         else:
-            self._api.request("POST", path_of("Lease", namespace), lease)
+            method, path = "POST", path_of("Lease", namespace)
+        self._api.request(method, path, lease, within_s=ANSWERS_WITHIN_S)

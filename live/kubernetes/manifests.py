@@ -65,7 +65,15 @@ def everything(
     deployed: Deployed, configuration: Configuration, owner: Manifest | None = None, apis: frozenset[str] = frozenset()
 ) -> list[Manifest]:
     """All objects but the root, in the order in which they are applied; `apis`: the groups the server has."""
-    stages = [stage_deployment(deployed, stage, configuration[stage], owner) for stage in deployed.stages]
+    return [
+        *surroundings(deployed, owner, apis),
+        *(stage_deployment(deployed, stage, configuration[stage], owner) for stage in deployed.stages),
+        gateway_deployment(deployed, owner),
+    ]
+
+
+def surroundings(deployed: Deployed, owner: Manifest | None, apis: frozenset[str]) -> list[Manifest]:
+    """All objects but the root and the Deployments, which `reconcile` keeps."""
     budgets = [disruption_budget(deployed, stage, owner) for stage in deployed.stages]
     return [
         *gateway_access(deployed, owner),
@@ -73,8 +81,6 @@ def everything(
         control_service(deployed, owner),
         *([network_policy(deployed, owner)] if "networking.k8s.io/v1" in apis else []),
         *(budgets if "policy/v1" in apis else []),
-        *stages,
-        gateway_deployment(deployed, owner),
     ]
 
 

@@ -33,7 +33,8 @@ class Pod:
     `uid` is the pod's, unique for all time; `template` the digest of what it was made from; `ended_s` when the last
     container of a pod that is to go had ended, to half a second; `waiting` why its container does not start, empty
     where it does, and `said` what it, or the system, last said of that; `crash` how a container that was started again
-    had ended; `is_unschedulable`: no node has room for it; `is_over`: it serves no more and holds nothing.
+    had ended; `unschedulable`: why no node takes it, empty where one may; `is_over`: it serves no more and holds
+    nothing.
     """
 
     uid: str
@@ -52,7 +53,7 @@ class Pod:
     restarts: int = 0
     crash: str = ""
     is_scheduled: bool = True
-    is_unschedulable: bool = False
+    unschedulable: str = ""
     is_over: bool = False
 
     @property
@@ -96,7 +97,7 @@ def read(given: Mapping[str, Any]) -> Pod:
         restarts=sum(each.get("restartCount", 0) for each in all_containers),
         crash=next((how for each in all_containers if (how := _crash(each))), ""),
         is_scheduled=scheduled.get("status") == "True",
-        is_unschedulable=scheduled.get("reason") == "Unschedulable",
+        unschedulable=_unschedulable(scheduled),
         is_over=status.get("phase") in ("Failed", "Succeeded") or _has_ended(meta, containers),
     )
 
@@ -130,6 +131,11 @@ def listing(pods: Iterable[Pod], stages: Iterable[str]) -> dict[str, list[dict[s
 def seconds(timestamp: str) -> float:
     """Unix time of a timestamp of the API (RFC 3339)."""
     return datetime.fromisoformat(timestamp.replace("Z", "+00:00")).timestamp()
+
+
+def _unschedulable(scheduled: Mapping[str, Any]) -> str:
+    is_refused = scheduled.get("reason") == "Unschedulable"
+    return str(scheduled.get("message") or "Unschedulable") if is_refused else ""
 
 
 def _removed_s(meta: Mapping[str, Any]) -> float | None:

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from live.errors import LiveError
 from live.kubernetes import names
 from live.kubernetes.api import Api, ApiError
-from live.kubernetes.manifests import gateway_deployment, owner_of, root
+from live.kubernetes.manifests import LAYOUT, PIPELINE, gateway_deployment, owner_of, root
 from live.kubernetes.names import MODEL_SERVER
-from live.kubernetes.parts import Manifest
 from live.kubernetes.pods import Pod
-from live.kubernetes.reconcile import Action, Apply, ForeignOwnerError, Scale, StageState, difference, drift, read_stage
-from live.kubernetes.settings import Deployed
+from live.kubernetes.reconcile import (
+    Action,
+    Apply,
+    ForeignOwnerError,
+    Kept,
+    Scale,
+    StageState,
+    difference,
+    has_available,
+    read_stage,
+)
+from live.kubernetes.settings import Deployed, Layout
 from policies import Configuration
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
@@ -26,13 +35,15 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
 class Look:
     """What one look found and did.
 
-    `failed`: stage -> why its wanted variant will not become ready; `out_of_room`: stage -> why it cannot have all its
-    replicas; `is_held`: the kill switch is on; `is_down`: the pipeline has been taken down; `is_changed`: it has been
-    deployed anew, as another file or layout says; `stopped`: why nothing is done until a person has acted; `error`: why
-    this look did not get to its end, and another follows.
+    `is_gateway_there`: one serves, `is_gateway_ready`: and it is the one that there should be; `failed`: stage -> why
+    its wanted variant will not become ready; `out_of_room`: stage -> why it cannot have all its replicas; `is_held`:
+    the kill switch is on; `is_down`: the pipeline has been taken down; `is_changed`: it has been deployed anew, as
+    another file or layout says; `stopped`: why nothing is done until a person has acted; `error`: why this look did not
+    get to its end, and another follows.
     """
 
     stages: Mapping[str, StageState] = field(default_factory=dict)
+    is_gateway_there: bool = False
     is_gateway_ready: bool = False
     done: tuple[str, ...] = ()
     failed: Mapping[str, str] = field(default_factory=dict)
@@ -46,7 +57,7 @@ class Look:
     @property
     def lacks_gateway(self) -> bool:
         """Whether it has been seen that no gateway is ready."""
-        return bool(self.stages) and not (self.is_gateway_ready or self.error or self.stopped)
+        return bool(self.stages) and not (self.is_gateway_there or self.error or self.stopped)
 
     def is_complete(self, configuration: Configuration) -> bool:
         """Whether every stage is what it should be, with no replica of another kind left."""
@@ -64,28 +75,37 @@ class Look:
 class Reconciler:
     """Brings one deployed pipeline to a configuration, a look at a time.
 
-    It remembers nothing but its pause, and that the pipeline has once stood as it says: what differs from then on has
-    been deployed by another, and is not undone.
+    It remembers nothing but its pause, what the server keeps otherwise than asked, and that the pipeline has once stood
+    as it says: what differs from then on has been deployed by another, and is not undone (`has_stood`: that is so from
+    the beginning).
     """
 
-    def __init__(self, api: Api, deployed: Deployed) -> None:
+    def __init__(self, api: Api, deployed: Deployed, has_stood: bool = False) -> None:
         self._api = api
         self._deployed = deployed
         self.pause_s = 0.0
         """How long to wait before the next look, after one that failed; 0 after one that did not."""
-        self._has_stood = False
+        self._has_stood = has_stood
+        self._kept = Kept()
 
     def look(
-        self, wanted: Configuration, pods: Sequence[Pod], failed: Mapping[str, Mapping[str, float]] | None = None
+        self,
+        wanted: Configuration,
+        pods: Sequence[Pod],
+        failed: Mapping[str, Mapping[str, float]] | None = None,
+        may_write: Callable[[], bool] = lambda: True,
     ) -> Look:
-        """Read, compare, and act on the difference. `failed`: per stage, the variants to remember as failed."""
+        """Read, compare, and act on the difference. `failed`: per stage, the variants to remember as failed.
+
+        `may_write` is asked before each write: requests take time, in which a Lease may run out.
+        """
         done: list[str] = []
         stages: dict[str, StageState] = {}
         try:
             given = self._api.get("ConfigMap", self._deployed.namespace, self._deployed.instance)
             if given is None:
                 return Look(is_down=True)
-            is_as_said = given["data"] == root(self._deployed)["data"]
+            is_as_said = self._is_as_said(given["data"])
             if self._has_stood and not is_as_said:
                 return Look(is_changed=True)
             self._has_stood = is_as_said
@@ -93,7 +113,11 @@ class Reconciler:
             gateway = self._api.get("Deployment", self._deployed.namespace, self._deployed.gateway_name)
             is_held = (given["metadata"].get("annotations") or {}).get(names.HOLD) == "true"
             if not is_held and not self._api.read_only:
-                self._act(self._actions(wanted, stages, given, gateway, failed or {}), done)
+                for action in self._actions(wanted, stages, given, gateway, failed or {}):
+                    if not may_write():
+                        return Look(stages, done=tuple(done), error="the Lease is not held")
+                    self._act(action)
+                    done.append(action.why)
         except ForeignOwnerError as foreign:
             return self._stopped(stages, str(foreign))
         except ApiError as error:
@@ -108,12 +132,21 @@ class Reconciler:
         current = {} if done else stages
         return Look(
             stages,
-            gateway is not None and read_stage(gateway, ()).is_complete,
+            has_available(gateway),
+            has_available(gateway) and gateway is not None and read_stage(gateway, ()).is_complete,
             tuple(done),
             failed={stage: each.problem for stage, each in current.items() if each.problem and not each.is_out_of_room},
             out_of_room={stage: each.problem for stage, each in current.items() if each.is_out_of_room},
             is_held=is_held,
         )
+
+    def _is_as_said(self, data: Mapping[str, str]) -> bool:
+        """Whether the root says what this pipeline is, be it in the words of another version."""
+        try:
+            layout = Layout.from_text(data.get(LAYOUT, "{}"))
+        except LiveError:
+            return False
+        return (data.get(PIPELINE), layout) == (self._deployed.pipeline_file, self._deployed.layout)
 
     def read(self, pods: Sequence[Pod]) -> dict[str, StageState]:
         """The stages as the server has them. Raises ApiError."""
@@ -142,19 +175,19 @@ class Reconciler:
         actions: list[Action] = [
             Apply(manifest, f"{manifest['metadata']['name']}: {', '.join(changed[:3])}")
             for manifest, there in pairs
-            if (changed := ["it is not there"] if there is None else drift(manifest, _of_kind(manifest, there)))
+            if (changed := ["it is not there"] if there is None else self._kept.drift(manifest, there))
         ]
         for stage, configuration in wanted.items():
-            actions += difference(self._deployed, stage, configuration, stages.get(stage), owner, failed.get(stage))
+            actions += difference(
+                self._deployed, stage, configuration, stages.get(stage), owner, failed.get(stage), self._kept
+            )
         return actions
 
-    def _act(self, actions: Sequence[Action], done: list[str]) -> None:
-        for action in actions:
-            if isinstance(action, Apply):
-                self._api.apply(action.manifest)
-            else:
-                self._scale(action)
-            done.append(action.why)
+    def _act(self, action: Action) -> None:
+        if isinstance(action, Apply):
+            self._kept.note(action.manifest, self._api.apply(action.manifest))
+        else:
+            self._scale(action)
 
     def _scale(self, action: Scale) -> None:
         namespace = self._deployed.namespace
@@ -169,11 +202,6 @@ class Reconciler:
     @staticmethod
     def _stopped(stages: Mapping[str, StageState], why: str) -> Look:
         return Look(stages, stopped=why)
-
-
-def _of_kind(manifest: Manifest, given: Mapping[str, Any]) -> dict[str, Any]:
-    """An object with its kind, which lists leave out."""
-    return {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], **given}
 
 
 def check_ours(given: Mapping[str, object] | None, deployed: Deployed) -> None:

@@ -1,7 +1,7 @@
 """From pods to the replicas of the run: when each was created, became ready, was removed and was gone.
 
-What a watch tells as it happens is dated by the run's own clock, to the latency of the watch. What a list finds later
-is dated by the API server's timestamps, which are whole seconds of the wall clock.
+What a watch tells as it happens is dated by the run's own clock, to the latency of the watch. What a list finds later,
+or a watch that had broken off, is dated by the API server's timestamps, which are whole seconds of the wall clock.
 """
 
 from __future__ import annotations
@@ -14,6 +14,11 @@ from live.replicas import Replica, StageReplicas
 
 EXCLUDED_FOR_S = 300.0
 """How long a variant that did not become ready is not chosen again."""
+
+
+def left_out(failed: Mapping[str, float], wall_s: float) -> dict[str, float]:
+    """Of variants that failed at a moment [Unix time] those whose time is not over."""
+    return {variant: at_s for variant, at_s in failed.items() if at_s + EXCLUDED_FOR_S > wall_s}
 
 
 @dataclass

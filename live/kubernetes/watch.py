@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,7 +19,9 @@ from live.kubernetes.names import MODEL_SERVER
 from live.kubernetes.pods import Pod, read
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
-"""Between attempts to list: doubling, times a random factor from a half to one."""
+"""Between attempts to list or watch: doubling, times a random factor from a half to one."""
+CAUGHT_UP_AFTER_S = 1.0
+"""What a watch that had broken off tells at first has happened meanwhile."""
 
 log = logging.getLogger("live.kubernetes.watch")
 
@@ -26,8 +29,8 @@ log = logging.getLogger("live.kubernetes.watch")
 class PodWatch:
     """Calls `on_change(pods by uid, is_fresh)` after every change, in its own thread.
 
-    `is_fresh`: this is the moment of the change, to the latency of the watch; False after a list, whose changes may be
-    older. It is called after every list, too.
+    `is_fresh`: this is the moment of the change, to the latency of the watch; False after a list or a watch that had
+    broken off, whose changes may be older. It is called after every list, too.
     """
 
     def __init__(
@@ -81,27 +84,29 @@ class PodWatch:
         said = self._api.list("Pod", self._namespace, self._selector)
         self._pods = {pod.uid: pod for pod in map(read, said["items"])}
         self.lists += 1
-        self._tell(is_fresh=False)
+        self._tell(False)
         self._version = said["metadata"]["resourceVersion"]
 
     def _watch(self) -> None:
         events = self._api.watch("Pod", self._namespace, self._selector, self._version)
+        caught_up_s = time.monotonic() + (CAUGHT_UP_AFTER_S if self.error else 0.0)
         self.error = ""
         for event in events:
             if self._stopping.is_set():
                 return
             self._version, self._pause_s = event["object"]["metadata"]["resourceVersion"], FIRST_PAUSE_S
+            is_fresh = time.monotonic() >= caught_up_s
             if event["type"] != "BOOKMARK":
-                self._note(event)
-            self._tell(is_fresh=True)
+                self._note(event, is_fresh)
+            self._tell(is_fresh)
 
-    def _note(self, event: Mapping[str, Any]) -> None:
+    def _note(self, event: Mapping[str, Any], is_fresh: bool) -> None:
         pod = read(event["object"])
         self._pods[pod.uid] = pod
         if event["type"] == "DELETED":
             if pod.ended_s is not None:  # the last word on a pod may be the first on when its containers had ended
-                self._tell(is_fresh=True)
+                self._tell(is_fresh)
             del self._pods[pod.uid]
 
-    def _tell(self, *, is_fresh: bool) -> None:
+    def _tell(self, is_fresh: bool) -> None:
         self._on_change(dict(self._pods), is_fresh)
