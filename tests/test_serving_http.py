@@ -237,12 +237,30 @@ def test_another_time_0_begins_a_new_run(gateway: Process) -> None:
     """The k-th batch of a run takes the k-th draw, and its records are its own, on a gateway that has served before."""
     for _ in range(2):
         infer(gateway)
-        put(gateway.urls["control_url"] + "/control/start", {"origin": time.monotonic()})
-        assert recorded(gateway) == {"next": 0, "lost": 0, "records": []}
+        before = observed(gateway)["epoch"]
+        said = put(gateway.urls["control_url"] + "/control/start", {"origin": time.monotonic()})
+        assert before != said["epoch"] == observed(gateway)["epoch"]  # whoever takes differences begins anew
+        assert recorded(gateway) == {"epoch": said["epoch"], "started": True, "next": 0, "lost": 0, "records": []}
         assert {stage["arrivals"] for stage in observed(gateway)["stages"].values()} == {0}
         infer(gateway)
         (record,) = recorded(gateway)["records"]
         assert [visit["batch"] for visit in record["stages"]] == [0, 0]
+
+
+def test_the_time_0_that_holds_already_changes_nothing(gateway: Process) -> None:
+    url, origin = gateway.urls["control_url"] + "/control/start", {"origin": time.monotonic()}
+    epoch = put(url, origin)["epoch"]
+    infer(gateway)
+    assert put(url, origin)["epoch"] == epoch
+    assert len(recorded(gateway)["records"]) == 1
+
+
+def test_an_observation_says_what_configuration_is_in_force_as_it_was_put(gateway: Process) -> None:
+    for batch, timeout_s in ((4, 0.05), (1, 0.0)):
+        configured(gateway, batch, timeout_s)
+        stages = {stage: wanted(variant, batch, timeout_s) for stage, variant in STAGES}
+        assert observed(gateway)["configuration"] == stages
+        put(gateway.urls["control_url"] + "/control/configuration", observed(gateway)["configuration"])
 
 
 def test_metrics_are_those_of_the_table(gateway: Process) -> None:

@@ -87,8 +87,9 @@ class Gateway:
     def __init__(self, options: GatewayOptions) -> None:
         pipeline = options.pipeline
         self.pipeline = pipeline
-        self.epoch = os.urandom(8).hex()
+        self.epoch = _new_epoch()
         self.clock = RunClock()
+        self.is_started = False
         self.load = Load(0.0)
         self.names = tuple(stage.name for stage in pipeline.stages)
         self.ended_requests = Ended(options.records, self.names)
@@ -109,7 +110,12 @@ class Gateway:
         self._spawn(self._sweep())
 
     def restart_clock(self, origin_s: float) -> None:
-        """Another moment for time 0: a new run, of which all is counted afresh. No request may be inside."""
+        """Another moment for time 0: a new run, of which all is counted afresh. No request may be inside.
+
+        `epoch` names what is counted together, so that who takes differences sees that the counters begin anew.
+        """
+        self.is_started = True
+        self.epoch = _new_epoch()
         self.clock.origin_s = origin_s
         self.load = Load(self.clock.now_s())
         self.ended_requests.clear()
@@ -287,6 +293,10 @@ class Gateway:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.critical("a task of the gateway failed", exc_info=task.exception())
+
+
+def _new_epoch() -> str:
+    return os.urandom(8).hex()
 
 
 def _kind(inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> tuple[Any, ...]:
