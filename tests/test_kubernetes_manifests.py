@@ -169,6 +169,25 @@ def test_a_pod_outlives_its_drain_its_batch_and_its_stop_time(tmp_path: Path) ->
     assert spec["terminationGracePeriodSeconds"] >= 1 + 2 * 0.06 + 5.0
 
 
+def test_the_gateway_serves_on_until_all_have_learnt_of_its_end_and_is_not_killed_before_its_last_answer(
+    tmp_path: Path,
+) -> None:
+    deployed = tiny(tmp_path)
+    spec = gateway_of(deployed)
+    router, watch = spec["containers"]
+    command = ["sleep", "3"]
+    assert [each["lifecycle"]["preStop"]["exec"]["command"] for each in (router, watch)] == [command, command]
+    longest_s = 3 + float(option(router, "--linger")) + 10 * deployed.plane.pipeline.sla_s
+    assert spec["terminationGracePeriodSeconds"] > longest_s
+
+
+def gateway_of(deployed: Deployed) -> dict[str, Any]:
+    """The specification of the gateway's pod."""
+    found = next(each for each in objects(deployed) if _component(each) == "gateway")
+    spec: dict[str, Any] = found["spec"]["template"]["spec"]
+    return spec
+
+
 def test_model_servers_hear_the_gateway_alone(tmp_path: Path) -> None:
     policy = next(each for each in objects(tiny(tmp_path)) if each["kind"] == "NetworkPolicy")
     (rule,) = policy["spec"]["ingress"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -416,9 +417,35 @@ def test_a_request_that_a_model_refuses_fails_with_its_words(video: tuple[Plane,
     assert (state["failures"], state["suspended"]) == (1, False)
 
 
-def test_a_gateway_that_shuts_down_refuses_what_is_new_and_finishes_what_is_inside(tmp_path: Path) -> None:
+def test_a_gateway_that_shuts_down_answers_those_who_are_connected_for_the_last_time(tmp_path: Path) -> None:
     with plane(tmp_path) as up:
-        gateway = up.gateway("--pipeline", "video")
+        gateway = up.gateway("--pipeline", "video", "--linger", "60")
+        servers = {stage: up.emulated("video", stage, variant, "--factor", "0") for stage, variant in STAGES}
+        listed(gateway, {stage: [entry(0, servers[stage].url, variant)] for stage, variant in STAGES})
+        kept, late = http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=30), half_sent(gateway)
+        assert answer_on(kept) == (200, None)
+        gateway.popen.send_signal(signal.SIGTERM)
+        until(lambda: call("GET", gateway.url + "/v2/health/ready")[0] == 503, "it is not ready")
+        assert infer(gateway)[0] == 200  # one who has not learnt of its end
+        assert answer_on(kept) == (200, "close")
+        late.sendall(b"}")
+        assert late.recv(65536).startswith(b"HTTP/1.1 200 ")
+        late.close()
+        assert gateway.popen.wait(30) == 0  # nobody is connected any more
+        assert gateway.log.read_text() == ""
+
+
+def answer_on(connection: http.client.HTTPConnection) -> tuple[int, str | None]:
+    """The status of a request on a connection that is kept, and what the answer says of that."""
+    connection.request("POST", "/v2/models/video/infer", json.dumps(ask()))
+    with connection.getresponse() as answer:
+        answer.read()
+        return answer.status, answer.headers["Connection"]
+
+
+def test_a_gateway_that_shuts_down_refuses_at_last_what_is_new_and_finishes_what_is_inside(tmp_path: Path) -> None:
+    with plane(tmp_path) as up:
+        gateway = up.gateway("--pipeline", "video", "--linger", "0")
         servers = {stage: up.emulated("video", stage, variant, "--factor", "8") for stage, variant in STAGES}
         listed(gateway, {stage: [entry(0, servers[stage].url, variant)] for stage, variant in STAGES})
         with ThreadPoolExecutor(1) as pool:
