@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
@@ -15,14 +16,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 from typing import Any
+from unittest import mock
 
 import click
 import numpy as np
 import pytest
+from aiohttp import streams
+from aiohttp.test_utils import make_mocked_request
 from click.testing import CliRunner
 from tritonclient import http as triton
 from tritonclient.utils import InferenceServerException
 
+import profiles
+from live.serving.control import control_application
+from live.serving.gateway import Gateway, GatewayOptions
 from live.serving.gateway import main as gateway_command
 from live.serving.metrics import TABLE
 from live.serving.server import main as server_command
@@ -328,6 +335,34 @@ def test_a_wrong_list_of_replicas_is_refused(gateway: Process, change: dict[str,
     assert status == 400
     assert answer in told["error"]
     assert infer(gateway)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("address", "is_taken"),
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("10.0.0.9", False),
+        ("fd00::1", False),
+        (None, False),
+    ],
+)
+def test_where_requests_go_is_said_from_loopback_alone(address: str | None, is_taken: bool) -> None:
+    async def story() -> int:
+        gateway = Gateway(GatewayOptions(profiles.load("video")))
+        try:
+            payload = streams.StreamReader(mock.Mock(), 2**16)
+            payload.feed_data(json.dumps({stage: [] for stage, _ in STAGES}).encode())
+            payload.feed_eof()
+            request = make_mocked_request("PUT", "/control/replicas", payload=payload).clone(remote=address)
+            app = control_application(gateway)
+            app.freeze()
+            return (await app._handle(request)).status
+        finally:
+            await gateway.close()
+
+    assert asyncio.run(story()) == (200 if is_taken else 403)
 
 
 def test_two_replicas_of_a_stage_cannot_have_one_number(gateway: Process) -> None:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -81,7 +82,9 @@ class _Control:
         return json_response({"time_s": now_s})
 
     async def replicas(self, http: web.Request) -> web.Response:
-        """The whole list of replicas."""
+        """The whole list of replicas, which says where requests go: it is taken from this machine, or pod, alone."""
+        if not is_loopback(http.remote):
+            raise ProtocolError("the list of replicas is taken from loopback alone", 403)
         given = await read_json(http)
         gateway = self._gateway
         stages = _checked(checks.mapping, "the replicas", given, gateway.names)
@@ -190,6 +193,15 @@ class _Control:
         from prometheus_client import CONTENT_TYPE_LATEST
 
         return web.Response(body=self._gateway.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def is_loopback(address: str | None) -> bool:
+    """Whether a peer's address is this machine's loopback, as IPv4, IPv6 or the one within the other."""
+    try:
+        found = ip_address(address or "")
+    except ValueError:
+        return False
+    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
 
 
 def _checked(check: Callable[..., Any], *given: Any, **bounds: Any) -> Any:
