@@ -353,15 +353,31 @@ def test_a_controller_s_role_names_the_pipeline_s_own_objects_and_never_deletes(
     deployed = tiny(tmp_path)
     rules = in_cluster.role(deployed, "c")["rules"]
     assert {verb for rule in rules for verb in rule["verbs"]} == {"get", "list", "watch", "create", "patch", "update"}
-    by_resource = {rule["resources"][0]: rule for rule in rules}
-    assert by_resource["configmaps"]["resourceNames"] == ["ipa-tiny"]
-    assert by_resource["services/proxy"]["resourceNames"] == ["http:ipa-tiny-control:control"]
-    assert by_resource["deployments/scale"]["resourceNames"] == ["ipa-tiny-stage-sort"]
+    assert names_by_verb(rules) == {
+        ("configmaps", "get"): ["ipa-tiny"],
+        ("configmaps", "patch"): ["ipa-tiny"],
+        ("deployments", "get"): ["ipa-tiny-gateway", "ipa-tiny-stage-sort"],
+        ("deployments", "patch"): ["ipa-tiny-gateway", "ipa-tiny-stage-sort"],
+        ("deployments/scale", "update"): ["ipa-tiny-stage-sort"],
+        ("services/proxy", "get"): ["http:ipa-tiny-control:control"],
+        ("services/proxy", "update"): ["http:ipa-tiny-control:control"],
+        ("leases", "get"): ["ipa-tiny"],
+        ("leases", "update"): ["ipa-tiny"],
+        **dict.fromkeys([("pods", "list"), ("pods", "watch"), ("deployments", "list"), ("deployments", "create")]),
+        **dict.fromkeys([("replicasets", "list"), ("replicasets", "patch"), ("leases", "create")]),
+    }
 
 
-def test_an_adviser_s_role_only_reads(tmp_path: Path) -> None:
+def names_by_verb(rules: list[dict[str, Any]]) -> dict[tuple[str, str], list[str] | None]:
+    """Which objects a role's verbs are bound to; None: to all of the kind."""
+    return {(rule["resources"][0], verb): rule.get("resourceNames") for rule in rules for verb in rule["verbs"]}
+
+
+def test_an_adviser_s_role_only_reads_and_only_the_pipeline_s_own_where_it_names_an_object(tmp_path: Path) -> None:
     rules = in_cluster.role(tiny(tmp_path), "c", in_cluster.READ_ONLY_RULES)["rules"]
-    assert {verb for rule in rules for verb in rule["verbs"]} == {"get", "list", "watch"}
+    found = names_by_verb(rules)
+    assert {verb for _, verb in found} == {"get", "list", "watch"}
+    assert all((found[resource, verb] is None) == (verb != "get") for resource, verb in found)
 
 
 def test_manifests_as_yaml_say_what_each_rule_is_for(tmp_path: Path) -> None:
