@@ -181,6 +181,11 @@ def test_the_gateway_serves_on_until_all_have_learnt_of_its_end_and_is_not_kille
     assert spec["terminationGracePeriodSeconds"] > longest_s
 
 
+def test_the_watch_of_replicas_has_the_gateway_s_own_pipeline_file(tmp_path: Path) -> None:
+    router, watch = gateway_of(tiny(tmp_path))["containers"]
+    assert option(router, "--pipeline") == option(watch, "--pipeline") == "/etc/ipa/pipeline.yaml"
+
+
 def gateway_of(deployed: Deployed) -> dict[str, Any]:
     """The specification of the gateway's pod."""
     found = next(each for each in objects(deployed) if _component(each) == "gateway")

@@ -140,8 +140,7 @@ def _answers_within_s(pipeline: Pipeline) -> float:
 
 def _watch(deployed: Deployed) -> Manifest:
     arguments = ["--namespace", deployed.namespace, "--instance", deployed.instance]
-    arguments += [part for stage in deployed.stages for part in ("--stage", stage)]
-    arguments += ["--gateway", f"http://127.0.0.1:{CONTROL_PORT}"]
+    arguments += ["--pipeline", PIPELINE_PATH, "--gateway", f"http://127.0.0.1:{CONTROL_PORT}"]
     container = parts.container(
         deployed,
         "endpoints",
