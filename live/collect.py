@@ -19,6 +19,9 @@ _PER_REQUEST = ("request", "outcome", "stage", "arrival_s", "end_s")
 _PER_STAGE = ("enqueue_s", "start_s", "finish_s", "replica", "batch", "batch_size")
 _WHOLE = ("replica", "batch", "batch_size")
 
+_ENDED = (200, 502, 504)
+"""The statuses by which a gateway answers a request that was inside."""
+
 NAN = float("nan")
 
 
@@ -26,14 +29,19 @@ NAN = float("nan")
 class Collector:
     """Fetches records before the gateway's bounded buffer drops them; 8 bytes a value.
 
-    `lost` counts those that it dropped all the same, `foreign` requests of others than the run's load.
+    A gateway that has been started anew, which is another epoch, has records of its own, numbered from the first.
+    `lost` counts requests that a gateway has answered and whose record never came, `foreign` those of others than the
+    run's load.
     """
 
     client: GatewayClient
     stages: Sequence[str]
     lost: int = 0
     foreign: int = 0
+    _epoch: str | None = None
     _next: int = 0
+    _batches: list[int] = field(default_factory=list)
+    """Per stage, from which number on the batches of this epoch count: those before it have theirs already."""
     _rows: array[float] = field(default_factory=lambda: array("d"))
 
     async def fetch(self) -> list[dict[str, Any]]:
@@ -41,7 +49,12 @@ class Collector:
         fresh: list[dict[str, Any]] = []
         while True:
             said = await self.client.records(self._next)
-            self._next, self.lost = said["next"], said["lost"]
+            if not said["started"]:  # its clock is not the run's yet, and with that it counts afresh
+                return fresh
+            if said["epoch"] != self._epoch:
+                self._begin(said["epoch"])
+                continue
+            self._next = said["next"]
             for record in said["records"]:
                 if str(record["id"]).isdigit():
                     self._rows.extend(self._row(record))
@@ -50,6 +63,15 @@ class Collector:
             fresh += said["records"]
             if not said["records"]:
                 return fresh
+
+    def _begin(self, epoch: str) -> None:
+        self._epoch, self._next = epoch, 0
+        batches = self._table()[:, len(_PER_REQUEST) + _PER_STAGE.index("batch") :: len(_PER_STAGE)]
+        self._batches = [int(each.max(initial=-1.0)) + 1 for each in batches.T]
+
+    def _table(self) -> npt.NDArray[np.float64]:
+        width = len(_PER_REQUEST) + len(_PER_STAGE) * len(self.stages)
+        return np.array(self._rows, dtype=np.float64).reshape(-1, width)
 
     def _row(self, record: Mapping[str, Any]) -> list[float]:
         ended_at = record["stage"]
@@ -63,6 +85,8 @@ class Collector:
         visits = record["stages"]
         for position in range(len(self.stages)):
             visit = visits[position] if position < len(visits) else {}
+            if visit.get("batch") is not None:
+                visit = {**visit, "batch": visit["batch"] + self._batches[position]}
             row += [_number(visit.get(key), key) for key in _PER_STAGE]
         return row
 
@@ -77,10 +101,10 @@ class Collector:
         """The records of the requests that were sent, as of a simulation.
 
         A request arrives when it was scheduled. One of which the gateway has no record has failed where the load
-        generator had an error for an answer, and is unfinished otherwise.
+        generator had an error for an answer, and is unfinished otherwise; it is lost where the answer was that of a
+        request that had been inside.
         """
-        width = len(_PER_REQUEST) + len(_PER_STAGE) * len(self.stages)
-        rows = np.frombuffer(self._rows, dtype=np.float64).reshape(-1, width)
+        rows = self._table()
         place = {int(request): index for index, request in enumerate(sent.request.tolist())}
         known = np.array([int(row) in place for row in rows[:, 0]], dtype=bool)
         self.foreign += int(np.count_nonzero(~known))
@@ -88,6 +112,9 @@ class Collector:
         where = np.array([place[int(row)] for row in rows[:, 0]], dtype=np.int64)
         count = len(sent.request)
         outcome = np.full(count, UNFINISHED, dtype=np.int64)
+        has_record = np.zeros(count, dtype=bool)
+        has_record[where] = True
+        self.lost = int(np.count_nonzero(~has_record & np.isin(sent.status, _ENDED)))
         refused = np.isfinite(sent.end_s) & (sent.status != 200)
         outcome[refused] = FAILED
         end_s = np.where(refused, sent.end_s, NAN)

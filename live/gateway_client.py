@@ -35,9 +35,10 @@ class GatewayClient:
             return False
         return True
 
-    async def start(self, origin_s: float) -> None:
-        """Set the run's t = 0 to a moment of `time.monotonic()`."""
-        await self._call("PUT", "/control/start", {"origin": origin_s})
+    async def start(self, origin_s: float) -> str:
+        """Set the run's t = 0 to a moment of `time.monotonic()`; the epoch of what the gateway counts from then on."""
+        answer = await self._call("PUT", "/control/start", {"origin": origin_s})
+        return str(answer["epoch"])
 
     async def configure(self, configuration: Configuration) -> None:
         """Put a configuration in force in the queues. Raises RefusedError with the gateway's reason."""
@@ -62,7 +63,7 @@ class GatewayClient:
         return answer
 
     async def records(self, after: int, limit: int = 10_000) -> dict[str, Any]:
-        """Requests that have ended, after the first `after` of them."""
+        """Requests that have ended, after the first `after` of them, of the epoch that the answer names."""
         query = {"after": str(after), "limit": str(limit)}
         answer: dict[str, Any] = await self._call("GET", "/control/records", query=query)
         return answer

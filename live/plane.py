@@ -51,7 +51,7 @@ def gateway_arguments(plane: Plane, port: int, control_port: int) -> list[str]:
     """How the gateway is called."""
     arguments = ["--pipeline", plane.source, "--port", str(port), "--control-port", str(control_port)]
     arguments += ["--sla", repr(plane.pipeline.sla_s), "--drop", plane.drop]
-    arguments += ["--log-level", "warning"]
+    arguments += ["--linger", "0", "--log-level", "warning"]  # its clients end with the run
     for stage, limit_s in zip(plane.pipeline.stages, plane.pipeline.drop_limits_s, strict=True):
         arguments += ["--drop-limit", f"{stage.name}={limit_s!r}"]
     return arguments

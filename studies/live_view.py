@@ -164,7 +164,7 @@ def warn(live: Mapping[str, Any]) -> None:
             "see the notes in the journal"
         )
     if live["records_lost"]:
-        said.append(f"Warning: the gateway dropped the records of {live['records_lost']} requests")
+        said.append(f"Warning: the gateway had no record of {live['records_lost']} requests that it answered")
     if live["foreign_requests"]:
         said.append(f"Warning: {live['foreign_requests']} requests of others came too; they are in no table")
     said += [f"Warning: {law}" for law in live["broken_laws"]]

@@ -169,6 +169,30 @@ def test_a_pod_outlives_its_drain_its_batch_and_its_stop_time(tmp_path: Path) ->
     assert spec["terminationGracePeriodSeconds"] >= 1 + 2 * 0.06 + 5.0
 
 
+def test_the_gateway_serves_on_until_all_have_learnt_of_its_end_and_is_not_killed_before_its_last_answer(
+    tmp_path: Path,
+) -> None:
+    deployed = tiny(tmp_path)
+    spec = gateway_of(deployed)
+    router, watch = spec["containers"]
+    command = ["sleep", "3"]
+    assert [each["lifecycle"]["preStop"]["exec"]["command"] for each in (router, watch)] == [command, command]
+    longest_s = 3 + float(option(router, "--linger")) + 10 * deployed.plane.pipeline.sla_s
+    assert spec["terminationGracePeriodSeconds"] > longest_s
+
+
+def test_the_watch_of_replicas_has_the_gateway_s_own_pipeline_file(tmp_path: Path) -> None:
+    router, watch = gateway_of(tiny(tmp_path))["containers"]
+    assert option(router, "--pipeline") == option(watch, "--pipeline") == "/etc/ipa/pipeline.yaml"
+
+
+def gateway_of(deployed: Deployed) -> dict[str, Any]:
+    """The specification of the gateway's pod."""
+    found = next(each for each in objects(deployed) if _component(each) == "gateway")
+    spec: dict[str, Any] = found["spec"]["template"]["spec"]
+    return spec
+
+
 def test_model_servers_hear_the_gateway_alone(tmp_path: Path) -> None:
     policy = next(each for each in objects(tiny(tmp_path)) if each["kind"] == "NetworkPolicy")
     (rule,) = policy["spec"]["ingress"]
@@ -334,15 +358,31 @@ def test_a_controller_s_role_names_the_pipeline_s_own_objects_and_never_deletes(
     deployed = tiny(tmp_path)
     rules = in_cluster.role(deployed, "c")["rules"]
     assert {verb for rule in rules for verb in rule["verbs"]} == {"get", "list", "watch", "create", "patch", "update"}
-    by_resource = {rule["resources"][0]: rule for rule in rules}
-    assert by_resource["configmaps"]["resourceNames"] == ["ipa-tiny"]
-    assert by_resource["services/proxy"]["resourceNames"] == ["http:ipa-tiny-control:control"]
-    assert by_resource["deployments/scale"]["resourceNames"] == ["ipa-tiny-stage-sort"]
+    assert names_by_verb(rules) == {
+        ("configmaps", "get"): ["ipa-tiny"],
+        ("configmaps", "patch"): ["ipa-tiny"],
+        ("deployments", "get"): ["ipa-tiny-gateway", "ipa-tiny-stage-sort"],
+        ("deployments", "patch"): ["ipa-tiny-gateway", "ipa-tiny-stage-sort"],
+        ("deployments/scale", "update"): ["ipa-tiny-stage-sort"],
+        ("services/proxy", "get"): ["http:ipa-tiny-control:control"],
+        ("services/proxy", "update"): ["http:ipa-tiny-control:control"],
+        ("leases", "get"): ["ipa-tiny"],
+        ("leases", "update"): ["ipa-tiny"],
+        **dict.fromkeys([("pods", "list"), ("pods", "watch"), ("deployments", "list"), ("deployments", "create")]),
+        **dict.fromkeys([("replicasets", "list"), ("replicasets", "patch"), ("leases", "create")]),
+    }
 
 
-def test_an_adviser_s_role_only_reads(tmp_path: Path) -> None:
+def names_by_verb(rules: list[dict[str, Any]]) -> dict[tuple[str, str], list[str] | None]:
+    """Which objects a role's verbs are bound to; None: to all of the kind."""
+    return {(rule["resources"][0], verb): rule.get("resourceNames") for rule in rules for verb in rule["verbs"]}
+
+
+def test_an_adviser_s_role_only_reads_and_only_the_pipeline_s_own_where_it_names_an_object(tmp_path: Path) -> None:
     rules = in_cluster.role(tiny(tmp_path), "c", in_cluster.READ_ONLY_RULES)["rules"]
-    assert {verb for rule in rules for verb in rule["verbs"]} == {"get", "list", "watch"}
+    found = names_by_verb(rules)
+    assert {verb for _, verb in found} == {"get", "list", "watch"}
+    assert all((found[resource, verb] is None) == (verb != "get") for resource, verb in found)
 
 
 def test_manifests_as_yaml_say_what_each_rule_is_for(tmp_path: Path) -> None:

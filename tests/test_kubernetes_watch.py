@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -203,10 +204,9 @@ def test_lines_are_put_together_however_the_network_cuts_them() -> None:
 # ---- the list for the gateway ----
 
 
-def test_the_gateway_is_told_nothing_before_the_first_list_and_the_latest_then() -> None:
+def test_the_gateway_is_told_nothing_before_the_first_list_and_the_latest_then(tmp_path: Path) -> None:
     told: list[Mapping[str, Any]] = []
-    endpoints = Endpoints("http://gateway", ["sort"])
-    endpoints._tell = told.append  # type: ignore[method-assign,assignment]
+    endpoints = Endpoints("http://gateway", tiny(tmp_path).plane.pipeline)
     endpoints.changed({"a": pod(1)}, True)
     endpoints.changed({"a": pod(1), "b": pod(2)}, True)
 
@@ -217,6 +217,27 @@ def test_the_gateway_is_told_nothing_before_the_first_list_and_the_latest_then()
     endpoints._tell = stop_after  # type: ignore[method-assign,assignment]
     endpoints.run()
     assert [len(each["sort"]) for each in told] == [2]
+
+
+def test_pods_that_the_pipeline_s_file_does_not_know_are_left_out_and_that_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After a file that drops a variant its pods stay for a while; the gateway would refuse them, and all with them."""
+    told: list[Mapping[str, Any]] = []
+    endpoints = Endpoints("http://gateway", tiny(tmp_path).plane.pipeline)
+
+    def note(listed: Mapping[str, Any]) -> None:
+        told.append(listed)
+        endpoints.changed(pods, True)
+        if len(told) == 2:
+            endpoints.stop()
+
+    endpoints._tell = note  # type: ignore[method-assign,assignment]
+    pods = {"a": pod(1), "b": replace(pod(2), variant="dropped"), "c": replace(pod(3), cores=64)}
+    endpoints.changed(pods, True)
+    endpoints.run()
+    assert [[each["url"] for each in listed["sort"]] for listed in told] == [["http://10.0.0.1:8080"]] * 2
+    assert [record.pod for record in caplog.records if record.msg == "a pod is left out"] == ["sort-2", "sort-3"]  # type: ignore[attr-defined]
 
 
 def test_at_most_so_many_changes_a_minute() -> None:

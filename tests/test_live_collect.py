@@ -24,13 +24,18 @@ PIPELINE = two_by_two()
 class Says:
     """A gateway's control API with some records, two a page."""
 
-    def __init__(self, *records: dict[str, Any], lost: int = 0) -> None:
+    def __init__(self, *records: dict[str, Any]) -> None:
+        self.epoch, self.is_started = "first", True
         self._records = records
-        self._lost = lost
 
     async def records(self, after: int, limit: int = 2) -> dict[str, Any]:
         page = self._records[after : after + 2]
-        return {"next": after + len(page), "lost": self._lost, "records": list(page)}
+        said = {"epoch": self.epoch, "started": self.is_started}
+        return {**said, "next": after + len(page), "lost": 0, "records": list(page)}
+
+    def begin_anew(self, epoch: str, *records: dict[str, Any], is_started: bool = True) -> None:
+        """It has been killed, and another is in its place."""
+        self.epoch, self.is_started, self._records = epoch, is_started, records
 
 
 def visit(enqueue_s: float, start_s: float | None = None, finish_s: float | None = None, batch: int = 0) -> Any:
@@ -61,15 +66,19 @@ def sent(*statuses: int) -> Sent:
 
 
 def collected(gateway: Says, load: Sent) -> tuple[Collector, Records]:
+    collector = Collector(gateway, ("a", "b"))  # type: ignore[arg-type]
+    asyncio.run(collector.fetch())
+    return collector, records_of(collector, load)
+
+
+def records_of(collector: Collector, load: Sent) -> Records:
     replicas = {}
     for name in ("a", "b"):
         stage = StageReplicas(name, StageConfiguration("small", 1, 1, 0.0, 1))
         stage.create(0.0).ready_s = 0.0
         replicas[name] = stage
-    collector = Collector(gateway, ("a", "b"))  # type: ignore[arg-type]
-    asyncio.run(collector.fetch())
     configured = {"a": [(0.0, 1)], "b": [(0.0, 1)]}
-    return collector, collector.records(load, replicas, configured, 10.0, 12.0)
+    return collector.records(load, replicas, configured, 10.0, 12.0)
 
 
 SERVED = (visit(0.01, 0.02, 0.12), visit(0.12, 0.13, 0.23))
@@ -111,10 +120,49 @@ def test_stages_say_how_far_each_came() -> None:
 
 def test_of_a_request_without_a_record_the_load_generator_tells() -> None:
     """No answer: unfinished. Refused, or no connection: failed. Answered, but the record was lost: unfinished."""
-    _, records = collected(Says(), sent(UNANSWERED, 503, UNREACHABLE, 200))
+    collector, records = collected(Says(), sent(UNANSWERED, 503, UNREACHABLE, 200))
     outcomes = requests_table(PIPELINE, records)["outcome"].tolist()
     assert outcomes == ["unfinished", "failed", "failed", "unfinished"]
     assert records.end_s[1] == 1.5
+    assert collector.lost == 1  # the last: it was inside, and nothing else is known of it
+
+
+def served(number: int, batch: int) -> dict[str, Any]:
+    """Completed in a second of its own."""
+    at_s = float(number)
+    visits = (visit(at_s + 0.01, at_s + 0.02, at_s + 0.12, batch), visit(at_s + 0.12, at_s + 0.13, at_s + 0.23, batch))
+    return ended(str(number), "completed", at_s + 0.23, *visits)
+
+
+def test_of_a_gateway_that_was_started_anew_all_records_come_and_only_what_the_old_one_kept_is_lost() -> None:
+    """0 and 1 have come of the old gateway; 2 it has answered, and died; 3 to 6 are the new one's, 3 before its clock
+    was set."""
+    gateway = Says(served(0, 0), served(1, 1))
+    collector = Collector(gateway, ("a", "b"))  # type: ignore[arg-type]
+    asyncio.run(collector.fetch())
+    gateway.begin_anew("second", {**served(3, 0), "arrival_s": 0.5}, is_started=False)
+    assert asyncio.run(collector.fetch()) == []
+    gateway.begin_anew("third", served(4, 0), served(5, 1), served(6, 2))
+    assert [each["id"] for each in asyncio.run(collector.fetch())] == ["4", "5", "6"]
+    records = records_of(collector, sent(*[200] * 7))
+    outcomes = requests_table(PIPELINE, records)["outcome"].tolist()
+    assert outcomes == [*["completed"] * 2, *["unfinished"] * 2, *["completed"] * 3]
+    assert collector.lost == 2
+    # The new gateway numbers its batches from 0, and these are others.
+    assert records.batch.tolist() == [[0, 1, -1, -1, 2, 3, 4]] * 2
+    assert list(_broken_laws(records, is_whole=False, has_lost_replicas=False)) == []
+
+
+def test_records_that_were_fetched_before_the_gateway_dropped_them_are_not_lost() -> None:
+    gateway = Says(served(0, 0), served(1, 1))
+    whole = gateway.records
+
+    async def records(after: int, limit: int = 2) -> dict[str, Any]:
+        return {**await whole(after, limit), "lost": 2}
+
+    gateway.records = records  # type: ignore[method-assign]
+    collector, _ = collected(gateway, sent(200, 200))
+    assert collector.lost == 0
 
 
 def test_requests_of_others_are_counted_and_stand_in_no_table() -> None:

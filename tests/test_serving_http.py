@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import http.client
 import json
 import os
 import signal
@@ -14,14 +16,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 from typing import Any
+from unittest import mock
 
 import click
 import numpy as np
 import pytest
+from aiohttp import streams
+from aiohttp.test_utils import make_mocked_request
 from click.testing import CliRunner
 from tritonclient import http as triton
 from tritonclient.utils import InferenceServerException
 
+import profiles
+from live.serving.control import control_application
+from live.serving.gateway import Gateway, GatewayOptions
 from live.serving.gateway import main as gateway_command
 from live.serving.metrics import TABLE
 from live.serving.server import main as server_command
@@ -237,12 +245,30 @@ def test_another_time_0_begins_a_new_run(gateway: Process) -> None:
     """The k-th batch of a run takes the k-th draw, and its records are its own, on a gateway that has served before."""
     for _ in range(2):
         infer(gateway)
-        put(gateway.urls["control_url"] + "/control/start", {"origin": time.monotonic()})
-        assert recorded(gateway) == {"next": 0, "lost": 0, "records": []}
+        before = observed(gateway)["epoch"]
+        said = put(gateway.urls["control_url"] + "/control/start", {"origin": time.monotonic()})
+        assert before != said["epoch"] == observed(gateway)["epoch"]  # whoever takes differences begins anew
+        assert recorded(gateway) == {"epoch": said["epoch"], "started": True, "next": 0, "lost": 0, "records": []}
         assert {stage["arrivals"] for stage in observed(gateway)["stages"].values()} == {0}
         infer(gateway)
         (record,) = recorded(gateway)["records"]
         assert [visit["batch"] for visit in record["stages"]] == [0, 0]
+
+
+def test_the_time_0_that_holds_already_changes_nothing(gateway: Process) -> None:
+    url, origin = gateway.urls["control_url"] + "/control/start", {"origin": time.monotonic()}
+    epoch = put(url, origin)["epoch"]
+    infer(gateway)
+    assert put(url, origin)["epoch"] == epoch
+    assert len(recorded(gateway)["records"]) == 1
+
+
+def test_an_observation_says_what_configuration_is_in_force_as_it_was_put(gateway: Process) -> None:
+    for batch, timeout_s in ((4, 0.05), (1, 0.0)):
+        configured(gateway, batch, timeout_s)
+        stages = {stage: wanted(variant, batch, timeout_s) for stage, variant in STAGES}
+        assert observed(gateway)["configuration"] == stages
+        put(gateway.urls["control_url"] + "/control/configuration", observed(gateway)["configuration"])
 
 
 def test_metrics_are_those_of_the_table(gateway: Process) -> None:
@@ -309,6 +335,34 @@ def test_a_wrong_list_of_replicas_is_refused(gateway: Process, change: dict[str,
     assert status == 400
     assert answer in told["error"]
     assert infer(gateway)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("address", "is_taken"),
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("10.0.0.9", False),
+        ("fd00::1", False),
+        (None, False),
+    ],
+)
+def test_where_requests_go_is_said_from_loopback_alone(address: str | None, is_taken: bool) -> None:
+    async def story() -> int:
+        gateway = Gateway(GatewayOptions(profiles.load("video")))
+        try:
+            payload = streams.StreamReader(mock.Mock(), 2**16)
+            payload.feed_data(json.dumps({stage: [] for stage, _ in STAGES}).encode())
+            payload.feed_eof()
+            request = make_mocked_request("PUT", "/control/replicas", payload=payload).clone(remote=address)
+            app = control_application(gateway)
+            app.freeze()
+            return (await app._handle(request)).status
+        finally:
+            await gateway.close()
+
+    assert asyncio.run(story()) == (200 if is_taken else 403)
 
 
 def test_two_replicas_of_a_stage_cannot_have_one_number(gateway: Process) -> None:
@@ -398,9 +452,35 @@ def test_a_request_that_a_model_refuses_fails_with_its_words(video: tuple[Plane,
     assert (state["failures"], state["suspended"]) == (1, False)
 
 
-def test_a_gateway_that_shuts_down_refuses_what_is_new_and_finishes_what_is_inside(tmp_path: Path) -> None:
+def test_a_gateway_that_shuts_down_answers_those_who_are_connected_for_the_last_time(tmp_path: Path) -> None:
     with plane(tmp_path) as up:
-        gateway = up.gateway("--pipeline", "video")
+        gateway = up.gateway("--pipeline", "video", "--linger", "60")
+        servers = {stage: up.emulated("video", stage, variant, "--factor", "0") for stage, variant in STAGES}
+        listed(gateway, {stage: [entry(0, servers[stage].url, variant)] for stage, variant in STAGES})
+        kept, late = http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=30), half_sent(gateway)
+        assert answer_on(kept) == (200, None)
+        gateway.popen.send_signal(signal.SIGTERM)
+        until(lambda: call("GET", gateway.url + "/v2/health/ready")[0] == 503, "it is not ready")
+        assert infer(gateway)[0] == 200  # one who has not learnt of its end
+        assert answer_on(kept) == (200, "close")
+        late.sendall(b"}")
+        assert late.recv(65536).startswith(b"HTTP/1.1 200 ")
+        late.close()
+        assert gateway.popen.wait(30) == 0  # nobody is connected any more
+        assert gateway.log.read_text() == ""
+
+
+def answer_on(connection: http.client.HTTPConnection) -> tuple[int, str | None]:
+    """The status of a request on a connection that is kept, and what the answer says of that."""
+    connection.request("POST", "/v2/models/video/infer", json.dumps(ask()))
+    with connection.getresponse() as answer:
+        answer.read()
+        return answer.status, answer.headers["Connection"]
+
+
+def test_a_gateway_that_shuts_down_refuses_at_last_what_is_new_and_finishes_what_is_inside(tmp_path: Path) -> None:
+    with plane(tmp_path) as up:
+        gateway = up.gateway("--pipeline", "video", "--linger", "0")
         servers = {stage: up.emulated("video", stage, variant, "--factor", "8") for stage, variant in STAGES}
         listed(gateway, {stage: [entry(0, servers[stage].url, variant)] for stage, variant in STAGES})
         with ThreadPoolExecutor(1) as pool:

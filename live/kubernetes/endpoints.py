@@ -3,7 +3,8 @@
 It watches the pods of the pipeline's model servers and hands the gateway the whole list after every change, and every
 few seconds even without one, so that a gateway that has restarted knows them again. It needs no controller: replicas
 that crash, move or are added by hand are found while none runs. While the API server is away the latest list stays in
-force; the gateway itself leaves out replicas that do not answer.
+force; the gateway itself leaves out replicas that do not answer. Pods of a variant that the pipeline's file does not
+have, as an older or newer file has made them, are not listed: the gateway would refuse the list with all others on it.
 """
 
 from __future__ import annotations
@@ -16,16 +17,18 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 import click
 
+import profiles
 from live.errors import LiveError
 from live.kubernetes.api import connect
 from live.kubernetes.pods import Pod, listing
 from live.kubernetes.watch import PodWatch
+from profiles import Pipeline, ProfileError
 
 TOLD_AGAIN_EVERY_S = 2.0
 ANSWERS_WITHIN_S = 5.0
@@ -36,9 +39,10 @@ log = logging.getLogger("live.kubernetes.endpoints")
 class Endpoints:
     """The latest list, and who is told of it."""
 
-    def __init__(self, gateway: str, stages: Sequence[str]) -> None:
+    def __init__(self, gateway: str, pipeline: Pipeline) -> None:
         self._url = f"{gateway.rstrip('/')}/control/replicas"
-        self._stages = stages
+        self._pipeline = pipeline
+        self._unknown: set[str] = set()  # why pods were left out, to be said once
         self._changes: queue.Queue[Mapping[str, Pod]] = queue.Queue()
         self._listed: dict[str, list[dict[str, Any]]] | None = None
         self._stopping = threading.Event()
@@ -59,9 +63,20 @@ class Endpoints:
                 pods = self._changes.get(timeout=TOLD_AGAIN_EVERY_S)
                 while not self._changes.empty():
                     pods = self._changes.get()
-                self._note(listing(pods.values(), self._stages))
+                known = [pod for pod in pods.values() if self._is_known(pod)]
+                self._note(listing(known, [stage.name for stage in self._pipeline.stages]))
             if self._listed is not None and not self._stopping.is_set():
                 self._tell(self._listed)
+
+    def _is_known(self, pod: Pod) -> bool:
+        try:
+            self._pipeline.stage(pod.stage).variant(pod.variant).max_batch(pod.cores)
+        except ProfileError as error:
+            if str(error) not in self._unknown:
+                self._unknown.add(str(error))
+                log.warning("a pod is left out", extra={"pod": pod.name, "problem": str(error)})
+            return False
+        return True
 
     def _note(self, listed: dict[str, list[dict[str, Any]]]) -> None:
         if listed != self._listed:
@@ -83,18 +98,18 @@ class Endpoints:
 @click.command()
 @click.option("--namespace", required=True)
 @click.option("--instance", required=True, help="of the pipeline whose replicas are watched")
-@click.option("--stage", "stages", required=True, multiple=True)
+@click.option("--pipeline", "pipeline_name", required=True, help="a shipped pipeline's name, or a file: the gateway's")
 @click.option("--gateway", required=True, metavar="URL", help="its control port")
-def main(namespace: str, instance: str, stages: tuple[str, ...], gateway: str) -> None:
+def main(namespace: str, instance: str, pipeline_name: str, gateway: str) -> None:
     """Keep a gateway's list of replicas up to date until SIGTERM."""
     from live.serving import logs
 
     logs.to_stderr("endpoints")
     try:
-        api = connect()
-    except LiveError as error:
+        pipeline, api = profiles.load(pipeline_name), connect()
+    except (ProfileError, LiveError) as error:
         sys.exit(str(error))
-    endpoints = Endpoints(gateway, stages)
+    endpoints = Endpoints(gateway, pipeline)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: endpoints.stop())
     PodWatch(api, namespace, instance, endpoints.changed).start()

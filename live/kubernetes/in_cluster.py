@@ -33,15 +33,19 @@ RULES: tuple[tuple[str, dict[str, Any]], ...] = (
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
     ),
     (
-        "reads the stages' Deployments, and sets variant, batch and cores by server-side apply",
-        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "create", "patch"]},
+        "sees whether the gateway is ready; sets the stages' variant, batch and cores, and it, by server-side apply",
+        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "patch"]},
+    ),
+    (
+        "reads the stages' Deployments, and makes those that are not there any more",
+        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["list", "create"]},
     ),
     (
         "sets the number of replicas",
         {"apiGroups": ["apps"], "resources": ["deployments/scale"], "verbs": ["update"]},
     ),
     (
-        "in the middle of a rollout, keeps that number from being shared out among old replicas and new",
+        "in a rollout, keeps that number from being shared out among old replicas and new: names carry hashes",
         {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["list", "patch"]},
     ),
     (
@@ -50,10 +54,17 @@ RULES: tuple[tuple[str, dict[str, Any]], ...] = (
     ),
     (
         "holds the Lease, so that one controller writes",
-        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "update"]},
+    ),
+    (
+        "makes the Lease where it is not there",
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
     ),
 )
 """What a controller may do in its namespace, and what for: nothing that it does not use."""
+
+NAMELESS = frozenset({"create", "list", "watch"})
+"""Verbs of requests that name no object, or none yet: a rule with one of them cannot be bound by name."""
 
 READ_ONLY_RULES: tuple[tuple[str, dict[str, Any]], ...] = (
     (
@@ -62,8 +73,12 @@ READ_ONLY_RULES: tuple[tuple[str, dict[str, Any]], ...] = (
     ),
     ("sees replicas", {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}),
     (
-        "reads the Deployments",
-        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list"]},
+        "sees whether the gateway is ready",
+        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get"]},
+    ),
+    (
+        "reads the stages' Deployments",
+        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["list"]},
     ),
     (
         "asks the gateway for observations",
@@ -74,16 +89,21 @@ READ_ONLY_RULES: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 def named(rules: Sequence[tuple[str, dict[str, Any]]], deployed: Deployed) -> list[dict[str, Any]]:
-    """The rules, bound to this pipeline's objects where the API can: not for list, watch and create."""
+    """The rules, bound to this pipeline's objects where the API can, and their names are known."""
+    stages = [deployed.stage_name(stage) for stage in deployed.stages]
     bound = {
         "configmaps": [deployed.instance],
         "services/proxy": [f"http:{deployed.control_name}:control"],
-        "deployments/scale": [deployed.stage_name(stage) for stage in deployed.stages],
+        "deployments": [deployed.gateway_name, *stages],
+        "deployments/scale": stages,
+        "leases": [deployed.instance],
     }
-    return [
-        {**rule, "resourceNames": bound[rule["resources"][0]]} if rule["resources"][0] in bound else dict(rule)
-        for _, rule in rules
-    ]
+    return [{**rule, **_names(rule, bound)} for _, rule in rules]
+
+
+def _names(rule: Mapping[str, Any], bound: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    (resource,) = rule["resources"]
+    return {} if resource not in bound or NAMELESS & {*rule["verbs"]} else {"resourceNames": bound[resource]}
 
 
 def role(deployed: Deployed, name: str, rules: Sequence[tuple[str, dict[str, Any]]] = RULES) -> Manifest:

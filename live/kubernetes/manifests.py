@@ -36,6 +36,10 @@ TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 DRAIN_S = 1
 """How long a pod that is to end still answers as before, which is when the gateway learns of its end."""
+GATEWAY_DRAIN_S = 3
+"""The same of the gateway's pod, of whose end every node has to learn."""
+GATEWAY_LINGER_S = 5
+"""How long the gateway then still serves those who stay connected, each for the last time."""
 GRACE_S = 10
 """Beyond the longest stay of a batch: after so long a pod that does not end is killed."""
 
@@ -93,7 +97,7 @@ def gateway_deployment(deployed: Deployed, owner: Manifest | None = None) -> Man
     pod = parts.pod(
         deployed,
         [_router(deployed), _watch(deployed)],
-        grace_s=ceil(bound_s) + GRACE_S,
+        grace_s=GATEWAY_DRAIN_S + GATEWAY_LINGER_S + ceil(bound_s) + GRACE_S,
         volumes=[_token_volume()],
     )
     pod["serviceAccountName"] = deployed.gateway_name
@@ -114,7 +118,7 @@ def _router(deployed: Deployed) -> Manifest:
     arguments = ["--pipeline", PIPELINE_PATH, "--host", "0.0.0.0", "--port", str(DATA_PORT)]
     arguments += ["--control-host", "0.0.0.0", "--control-port", str(CONTROL_PORT)]
     arguments += ["--sla", repr(plane.pipeline.sla_s), "--drop", plane.drop, "--log-level", "warning"]
-    arguments += ["--replica-timeout", repr(_answers_within_s(plane.pipeline))]
+    arguments += ["--replica-timeout", repr(_answers_within_s(plane.pipeline)), "--linger", str(GATEWAY_LINGER_S)]
     for stage, limit_s in zip(plane.pipeline.stages, plane.pipeline.drop_limits_s, strict=True):
         arguments += ["--drop-limit", f"{stage.name}={limit_s!r}"]
     return parts.container(
@@ -125,6 +129,7 @@ def _router(deployed: Deployed) -> Manifest:
         resources=Resources(deployed.layout.gateway_cpu, None, deployed.layout.gateway_memory).as_manifest(),
         ports={"http": DATA_PORT, "control": CONTROL_PORT},
         probed_port=DATA_PORT,
+        drain_s=GATEWAY_DRAIN_S,
     )
 
 
@@ -141,14 +146,14 @@ def _answers_within_s(pipeline: Pipeline) -> float:
 
 def _watch(deployed: Deployed) -> Manifest:
     arguments = ["--namespace", deployed.namespace, "--instance", deployed.instance]
-    arguments += [part for stage in deployed.stages for part in ("--stage", stage)]
-    arguments += ["--gateway", f"http://127.0.0.1:{CONTROL_PORT}"]
+    arguments += ["--pipeline", PIPELINE_PATH, "--gateway", f"http://127.0.0.1:{CONTROL_PORT}"]
     container = parts.container(
         deployed,
         "endpoints",
         "live.kubernetes.endpoints",
         arguments,
         resources={"requests": {"cpu": "10m", "memory": "128Mi"}, "limits": {"memory": "128Mi"}},
+        drain_s=GATEWAY_DRAIN_S,
     )
     container["volumeMounts"] += [{"name": "token", "mountPath": TOKEN_PATH, "readOnly": True}]
     return container
@@ -280,8 +285,8 @@ def _model_server(deployed: Deployed, stage: str, wanted: StageConfiguration) ->
         threads=wanted.cores,
         # The start-up probe gives a model its time, whether the server listens while it gets ready or after it.
         starts_within_s=ceil(start_up_s + deployed.layout.ready_within_s),
+        drain_s=DRAIN_S,
     )
-    container["lifecycle"] = {"preStop": {"exec": {"command": ["sleep", str(DRAIN_S)]}}}
     if real:
         container["terminationMessagePolicy"] = parts.SAYS_ITS_LAST_LINES
         container["volumeMounts"] += [real.mount] if real.mount else []

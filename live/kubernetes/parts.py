@@ -81,8 +81,12 @@ def container(
     probed_port: int | None = None,
     threads: int = 1,
     starts_within_s: int = 60,
+    drain_s: int = 0,
 ) -> Manifest:
-    """A container that runs a module of ours; numerical libraries have `threads` threads."""
+    """A container that runs a module of ours; numerical libraries have `threads` threads.
+
+    `drain_s`: for so long it goes on as before when its pod is to end, until others have learnt of that.
+    """
     made: Manifest = {
         "name": name,
         "image": deployed.layout.image,
@@ -104,6 +108,8 @@ def container(
         made["ports"] = [{"name": key, "containerPort": port, "protocol": "TCP"} for key, port in ports.items()]
     if probed_port is not None:
         made |= _probes(probed_port, starts_within_s)
+    if drain_s:
+        made["lifecycle"] = {"preStop": {"exec": {"command": ["sleep", str(drain_s)]}}}
     return made
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import partial
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -57,14 +59,16 @@ class _Control:
         self._gateway = gateway
 
     async def start(self, http: web.Request) -> web.Response:
-        """Set the moment that is time 0."""
+        """Set the moment that is time 0; what it is already stays as it is, whatever is inside."""
         given = await read_json(http)
         origin_s = _checked(checks.mapping, "the body", given, ["origin"])["origin"]
         origin_s = _checked(checks.number, "origin", origin_s)
-        if self._gateway.router.inside:
-            raise ProtocolError(f"{self._gateway.router.inside} requests are inside; the clock stays", 409)
-        self._gateway.restart_clock(origin_s)
-        return json_response({"time_s": self._gateway.clock.now_s()})
+        gateway = self._gateway
+        if not gateway.is_started or origin_s != gateway.clock.origin_s:
+            if gateway.router.inside:
+                raise ProtocolError(f"{gateway.router.inside} requests are inside; the clock stays", 409)
+            gateway.restart_clock(origin_s)
+        return json_response({"epoch": gateway.epoch, "time_s": gateway.clock.now_s()})
 
     async def configure(self, http: web.Request) -> web.Response:
         """Another configuration, in force at once."""
@@ -78,7 +82,9 @@ class _Control:
         return json_response({"time_s": now_s})
 
     async def replicas(self, http: web.Request) -> web.Response:
-        """The whole list of replicas."""
+        """The whole list of replicas, which says where requests go: it is taken from this machine, or pod, alone."""
+        if not is_loopback(http.remote):
+            raise ProtocolError("the list of replicas is taken from loopback alone", 403)
         given = await read_json(http)
         gateway = self._gateway
         stages = _checked(checks.mapping, "the replicas", given, gateway.names)
@@ -143,6 +149,7 @@ class _Control:
             {
                 "epoch": gateway.epoch,
                 "time_s": now_s,
+                "configuration": {name: asdict(gateway.router.configuration[name]) for name in gateway.names},
                 "load_rps": load.before(now_s, int(seconds)),
                 "stages": {
                     name: {**self._stage(k, now_s), "latencies_s": by_stage[name]}
@@ -168,15 +175,33 @@ class _Control:
         """Requests that have ended."""
         after = int(_query(http, "after", 0.0, least=0.0))
         limit = min(int(_query(http, "limit", MOST_RECORDS, least=1.0)), MOST_RECORDS)
-        ended = self._gateway.ended_requests
+        gateway = self._gateway
+        ended = gateway.ended_requests
         number, found = ended.after(after, limit)
-        return json_response({"next": number, "lost": ended.lost, "records": found})
+        return json_response(
+            {
+                "epoch": gateway.epoch,
+                "started": gateway.is_started,
+                "next": number,
+                "lost": ended.lost,
+                "records": found,
+            }
+        )
 
     async def metrics(self, _: web.Request) -> web.Response:
         """Prometheus's text format."""
         from prometheus_client import CONTENT_TYPE_LATEST
 
         return web.Response(body=self._gateway.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def is_loopback(address: str | None) -> bool:
+    """Whether a peer's address is this machine's loopback, as IPv4, IPv6 or the one within the other."""
+    try:
+        found = ip_address(address or "")
+    except ValueError:
+        return False
+    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
 
 
 def _checked(check: Callable[..., Any], *given: Any, **bounds: Any) -> Any:

@@ -12,7 +12,7 @@ import gc
 import logging
 import os
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,7 @@ from live.serving.web import (
     add_protocol_routes,
     announce,
     application,
+    close_connections,
     in_event_loop,
     listen,
     on_signals,
@@ -58,7 +59,10 @@ log = logging.getLogger("live.gateway")
 
 @dataclass(frozen=True)
 class GatewayOptions:
-    """How a gateway runs; `bound_s` None: 10 x the SLA, `replica_timeout_s` None: the bound."""
+    """How a gateway runs; `bound_s` None: 10 x the SLA, `replica_timeout_s` None: the bound.
+
+    `linger_s`: how long clients that are still connected may take to ask for the last time, when it is to end.
+    """
 
     pipeline: Pipeline
     drop: str = "request"
@@ -68,6 +72,7 @@ class GatewayOptions:
     control_port: int = 0
     bound_s: float | None = None
     replica_timeout_s: float | None = None
+    linger_s: float = 5.0
     records: int = 50_000
     log_level: str = "info"
 
@@ -87,8 +92,9 @@ class Gateway:
     def __init__(self, options: GatewayOptions) -> None:
         pipeline = options.pipeline
         self.pipeline = pipeline
-        self.epoch = os.urandom(8).hex()
+        self.epoch = _new_epoch()
         self.clock = RunClock()
+        self.is_started = False
         self.load = Load(0.0)
         self.names = tuple(stage.name for stage in pipeline.stages)
         self.ended_requests = Ended(options.records, self.names)
@@ -98,6 +104,8 @@ class Gateway:
         )
         self.metrics = GatewayMetrics(pipeline.name, pipeline.sla_s, self)
         self.is_closing = False
+        """New requests are still served, each as the last of its connection."""
+        self._is_closed = False
         self._inside_bytes = 0
         timeout_s = self.bound_s if options.replica_timeout_s is None else options.replica_timeout_s
         self.clients = ReplicaClients(timeout_s)
@@ -109,7 +117,12 @@ class Gateway:
         self._spawn(self._sweep())
 
     def restart_clock(self, origin_s: float) -> None:
-        """Another moment for time 0: a new run, of which all is counted afresh. No request may be inside."""
+        """Another moment for time 0: a new run, of which all is counted afresh. No request may be inside.
+
+        `epoch` names what is counted together, so that who takes differences sees that the counters begin anew.
+        """
+        self.is_started = True
+        self.epoch = _new_epoch()
         self.clock.origin_s = origin_s
         self.load = Load(self.clock.now_s())
         self.ended_requests.clear()
@@ -120,7 +133,7 @@ class Gateway:
     async def infer(self, http: web.Request) -> web.StreamResponse:
         """One request of a client, from its body to its answer."""
         body = await read_body(http)
-        if self.is_closing:
+        if self._is_closed:
             raise ProtocolError("the gateway is shutting down", 503)
         now_s, size = self.clock.now_s(), len(body)
         asked = protocol.read_request(body, http.headers.get(protocol.HEADER))
@@ -261,10 +274,17 @@ class Gateway:
             ):
                 self.router.give_up(self._by_age.popleft(), now_s)
 
-    async def drain(self) -> None:
-        """Take no new request, and wait until those inside have ended, at most as long as the bound."""
+    async def drain(self, is_connected: Callable[[], bool], linger_s: float) -> None:
+        """Send clients elsewhere, each with its last answer, while one is connected, at most for `linger_s`.
+
+        Then take no new request, and wait until those inside have ended, at most as long as the bound.
+        """
         self.is_closing = True
         log.info("draining", extra={"inside": self.router.inside})
+        deadline_s = self.clock.now_s() + linger_s
+        while is_connected() and self.clock.now_s() < deadline_s:
+            await asyncio.sleep(0.01)
+        self._is_closed = True
         deadline_s = self.clock.now_s() + self.bound_s
         while self.router.inside and self.clock.now_s() < deadline_s:
             await asyncio.sleep(0.01)
@@ -289,6 +309,10 @@ class Gateway:
             log.critical("a task of the gateway failed", exc_info=task.exception())
 
 
+def _new_epoch() -> str:
+    return os.urandom(8).hex()
+
+
 def _kind(inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> tuple[Any, ...]:
     kind = tensors.kind(inputs)
     return (*kind, *sorted(parameters.items(), key=repr)) if parameters else kind
@@ -300,6 +324,7 @@ async def run(options: GatewayOptions) -> None:
 
     gateway = Gateway(options)
     data = application()
+    close_connections(data, when=lambda: gateway.is_closing)
     add_protocol_routes(
         data,
         server="ipa-gateway",
@@ -316,7 +341,7 @@ async def run(options: GatewayOptions) -> None:
     log.info("listening", extra={"url": url, "control_url": control_url, "pipeline": options.pipeline.name})
     gc.freeze()
     await stopping.wait()
-    await gateway.drain()
+    await gateway.drain(lambda: bool(data_runner.server and data_runner.server.connections), options.linger_s)
     await data_runner.cleanup()
     await control_runner.cleanup()
     await gateway.close()
@@ -353,6 +378,14 @@ def _limits(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict
 @click.option("--control-port", type=click.IntRange(0, 65535), default=0, help="[any free one]")
 @click.option("--bound", "bound_s", type=click.FloatRange(min=0, min_open=True), help="longest stay [10 x SLA]")
 @click.option("--replica-timeout", "replica_timeout_s", type=click.FloatRange(min=0, min_open=True), help="[the bound]")
+@click.option(
+    "--linger",
+    "linger_s",
+    type=click.FloatRange(min=0),
+    default=5.0,
+    show_default=True,
+    help="seconds for connected clients to ask for the last time, at the end",
+)
 @click.option("--records", type=click.IntRange(min=1), default=50_000, show_default=True, help="ended requests kept")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
 def main(pipeline: str, sla_s: float | None, drop_limits_s: dict[str, float], **options: Any) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 import orjson
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from live.serving import protocol
 from live.serving.protocol import BINARY_EXTENSION, Body, ProtocolError
@@ -100,6 +100,17 @@ async def errors_in_form(request: web.Request, handler: Handler) -> web.StreamRe
 def application() -> web.Application:
     """An empty application with limits and errors as above."""
     return web.Application(middlewares=[errors_in_form], client_max_size=MOST_BODY_BYTES)
+
+
+def close_connections(app: web.Application, when: Callable[[], bool]) -> None:
+    """Let every answer be the last on its connection while `when()`: the next request goes to another server."""
+
+    async def last(_: web.Request, response: web.StreamResponse) -> None:
+        if when():
+            response.force_close()
+            response.headers[hdrs.CONNECTION] = "close"  # the headers stand when this is called
+
+    app.on_response_prepare.append(last)
 
 
 def add_protocol_routes(
