@@ -80,7 +80,7 @@ class Cluster:
     def scale(self, namespace: str, name: str, replicas: int, resource_version: str | None) -> Any:
         self._roll_out(name, replicas)
 
-    def request(self, method: str, path: str, body: Any = None) -> Any:
+    def request(self, method: str, path: str, body: Any = None, **_: Any) -> Any:
         call = path.partition("/proxy")[2].partition("?")[0]
         if call == "/control/start":
             self.origin_s = body["origin"]

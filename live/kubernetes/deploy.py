@@ -15,7 +15,7 @@ from live.kubernetes.lease import DURATION_S
 from live.kubernetes.manifests import everything, owner_of, root
 from live.kubernetes.names import MODEL_SERVER
 from live.kubernetes.parts import Manifest
-from live.kubernetes.pods import Pod, read, seconds
+from live.kubernetes.pods import Pod, ours, seconds
 from live.kubernetes.reconcile import drift
 from live.kubernetes.reconciler import Look, Reconciler, check_ours
 from live.kubernetes.settings import Deployed
@@ -114,7 +114,7 @@ def pods(api: Api, deployed: Deployed) -> list[Pod]:
     """The pods of the model servers; none while the server does not answer."""
     selector = names.as_query(names.selector(deployed.instance, MODEL_SERVER))
     try:
-        return [read(each) for each in api.list("Pod", deployed.namespace, selector)["items"]]
+        return ours(api.list("Pod", deployed.namespace, selector)["items"])
     except ApiError:
         return []
 
