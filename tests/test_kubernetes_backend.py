@@ -98,7 +98,7 @@ class Cluster:
     def before_write(self) -> None:
         """What a test has to happen first."""
 
-    def request(self, method: str, path: str, body: Any = None) -> Any:
+    def request(self, method: str, path: str, body: Any = None, **_: Any) -> Any:
         call = path.partition("/proxy")[2].partition("?")[0]
         if call == "/control/start":
             self.origin_s = body["origin"]

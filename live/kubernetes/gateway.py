@@ -116,7 +116,7 @@ class ClusterGateway(GatewayClient):
     ) -> Any:
         url = f"{self._proxy}{path}" + (f"?{urlencode(query)}" if query else "")
         try:
-            return await asyncio.to_thread(self._api.request, method, url, body)
+            return await asyncio.to_thread(self._api.request, method, url, body, within_s=within_s)
         except ReadOnlyError as error:
             raise RefusedError(str(error)) from None
         except ApiError as error:
