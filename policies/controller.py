@@ -28,6 +28,11 @@ class Entry:
     decision: Decision
     outcome: Applied | None = None
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the decision was not put in force, or has come to nothing since."""
+        return self.outcome is not None and not self.outcome.accepted
+
 
 class Journal:
     """The entries of a run in memory, one a step, in order."""
