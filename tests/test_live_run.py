@@ -285,6 +285,7 @@ def test_a_run_whose_gateway_or_load_dies_says_so(tmp_path: Path, victim: str, s
         (("--policy", "oracle"), "policy oracle: it or its predictor reads the load to come"),
         (("--source", "guess"), "--source guess: allowed: gateway, prometheus"),
         (("--prometheus", "http://localhost:9090"), "--prometheus goes with --source prometheus"),
+        (("--prometheus-match", 'a="b"'), "--prometheus-match goes with --source prometheus"),
         (("--duration", "0.5"), "--duration 0.5: should be at least 1 second"),
         (("--policy", "ipb"), "unknown policy 'ipb'"),
     ],
