@@ -173,7 +173,8 @@ def _control_loop(scenario: Scenario, live: Live, prepared: Prepared, journal: J
     memory = journal.entries[-1].decision.memory if earlier else {}
     controller = Controller(pipeline, deadline, journal, memory)
     if earlier:
-        initial = journal.entries[-1].decision.configuration
+        latest = journal.entries[-1]
+        initial = latest.observation.configuration if latest.is_refused else latest.decision.configuration
         check_configuration(pipeline, initial)
     else:
         initial = prepared.initial or _warm(scenario, prepared, controller, deadline, view)
