@@ -13,7 +13,7 @@ import click
 
 from studies.cluster_commands import cluster_options
 from studies.live_commands import live
-from studies.options import build_scenario, echo_json, scenario_options
+from studies.options import build_scenario, echo_json, prometheus_options, scenario_options
 
 if TYPE_CHECKING:
     from studies.results import RunData
@@ -313,7 +313,7 @@ def replay(journal: Path, pipeline: str, policy: str | None, assignments: Sequen
     default="gateway",
     help="of what policies observe live: the gateway, in exact seconds, or a Prometheus server [gateway]",
 )
-@click.option("--prometheus", metavar="URL", help="a Prometheus server that scrapes the gateway [one is started]")
+@prometheus_options
 @click.option("--repeats", type=click.IntRange(min=1), default=3, help="live runs of the same load [3]")
 @click.option(
     "--duration",
@@ -340,6 +340,7 @@ def validate(
     url: str | None,
     source: str,
     prometheus: str | None,
+    prometheus_match: tuple[str, ...],
     repeats: int,
     duration_s: int | None,
     policy: str | None,
@@ -365,7 +366,7 @@ def validate(
     cluster = live_cluster.Cluster(context, namespace, name, url) if backend == "kubernetes" else None
     command.run(
         scenario,
-        live_run.Live(source=source, prometheus=prometheus, cluster=cluster),
+        live_run.Live(source=source, prometheus=prometheus, cluster=cluster, prometheus_match=prometheus_match),
         repeats=repeats,
         duration_s=duration_s,
         calibration_window=calibration_window,

@@ -190,7 +190,7 @@ async def _control(
     with TemporaryDirectory(prefix="ipa-live-") as folder:
         backend = make(Path(folder))
         try:
-            opening = asyncio.ensure_future(_open(backend, initial, scenario.history_s, live.prometheus))
+            opening = asyncio.ensure_future(_open(backend, initial, scenario.history_s, live))
             await _first(opening, stopping, backend)
             if not opening.done():
                 return
@@ -209,14 +209,14 @@ async def _control(
             await backend.close()
 
 
-async def _open(backend: KubernetesBackend, initial: Configuration, history_s: int, prometheus_url: str | None) -> None:
+async def _open(backend: KubernetesBackend, initial: Configuration, history_s: int, live: Live) -> None:
     from live.monitoring import GatewaySource, PrometheusSource
 
     await backend.open(initial)
-    if prometheus_url is None:
+    if live.prometheus is None:
         backend.source = GatewaySource(backend.client, history_s)
     else:
-        backend.source = PrometheusSource.of(backend, prometheus_url, history_s)
+        backend.source = PrometheusSource.of(backend, live.prometheus, history_s, live.prometheus_match)
     await backend.start(0.0)
 
 

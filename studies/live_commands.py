@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from studies.cluster_commands import cluster_options, down, manifests, status, up
-from studies.options import build_scenario, echo_json, scenario_options
+from studies.options import build_scenario, echo_json, prometheus_options, scenario_options
 
 PORTS = click.IntRange(0, 65535)
 SECONDS = click.FloatRange(min=0.0, min_open=True)
@@ -47,7 +47,7 @@ for command in (up, status, down, manifests):
 @click.option("--duration", "duration_s", type=SECONDS, help="seconds of the load to run [all]")
 @click.option("--advise", is_flag=True, help="decide and journal, and change nothing after the start")
 @click.option("--source", help="of what policies observe: gateway, in exact seconds, or prometheus [gateway]")
-@click.option("--prometheus", metavar="URL", help="a Prometheus server that scrapes the gateway [one is started]")
+@prometheus_options
 @click.option("--decision-timeout", "decision_timeout_s", type=SECONDS, help="seconds [the interval, at most 5]")
 @click.option("--port", type=PORTS, default=0, help="of the gateway, for clients [any that is free]")
 @click.option("--control-port", type=PORTS, default=0, help="of its control API and its metrics [any that is free]")
@@ -72,6 +72,7 @@ def run(
     advise: bool,
     source: str | None,
     prometheus: str | None,
+    prometheus_match: tuple[str, ...],
     decision_timeout_s: float | None,
     port: int,
     control_port: int,
@@ -110,6 +111,7 @@ def run(
         metrics_host=metrics_host,
         state=state,
         cluster=cluster,
+        prometheus_match=prometheus_match,
     )
     if cluster is not None and (no_load or advise):
         live_cluster.control(scenario, cluster, how, live_cluster.tell)

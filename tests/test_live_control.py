@@ -251,6 +251,19 @@ def test_a_decision_that_comes_to_nothing_has_failed_in_the_file_too(tmp_path: P
     assert outcomes == [(1, Applied(False, "rolled back")), (2, Applied(True))]
 
 
+def test_only_what_was_accepted_comes_to_nothing(tmp_path: Path) -> None:
+    journal = FileJournal(tmp_path / "journal.jsonl")
+    outcomes = (Applied(True), Applied(False, "held"), None)
+    for step, outcome in enumerate(outcomes, start=1):
+        journal.decided(Entry(replace(observation(), step=step), Decision(SMALL_ONES, {})))
+        if outcome is not None:
+            journal.answered(outcome)
+        journal.failed(step, "rolled back")
+    journal.close()
+    found = [entry.outcome for entry in entries_of(tmp_path / "journal.jsonl")]
+    assert found == [Applied(False, "rolled back"), Applied(False, "held"), None]
+
+
 def test_a_journal_has_one_writer(tmp_path: Path) -> None:
     journal = FileJournal(tmp_path / "journal.jsonl")
     with pytest.raises(LiveError, match=r"journal.jsonl: another controller writes this journal"):
