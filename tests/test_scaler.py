@@ -288,13 +288,17 @@ def test_without_a_load_sample_the_configuration_is_held(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCALERS)
-def test_what_was_not_sampled_since_the_step_before_is_unknown_and_held(name: str) -> None:
-    # Step 3 at 30 s: a step every 10 s. Queues and busy fractions are shown as 0, as nothing has been scraped.
+@pytest.mark.parametrize("begun_s", [0.0, 8 * 3600.0])
+def test_what_was_not_sampled_since_the_step_before_is_unknown_and_held(name: str, begun_s: float) -> None:
+    # Step 3, 10 s after step 2, on a clock of its own or of a gateway that has run for hours. Queues and busy fractions
+    # are shown as 0, as nothing has been scraped.
     at_hand = configuration(a=("small", 2, 6, 1), b=("small", 2, 6, 1))
     policy, load_rps = create(name, PIPELINE), [40.0] * 30 + [nan] * 10
-    stood = observation([40.0] * 40, at_hand=at_hand, busy={"a": 0.8, "b": 0.8}, nothing_runs=True, time_s=20.0)
+    stood = observation([40.0] * 40, at_hand=at_hand, busy={"a": 0.8, "b": 0.8}, nothing_runs=True)
+    stood = replace(stood, time_s=begun_s + 20.0)
     memory = through_json(policy.decide(stood, {}).memory)
     blind = observation(load_rps, at_hand=at_hand, busy={"a": 0.0, "b": 0.0}, sample_age_s=10.0)
+    blind = replace(blind, time_s=begun_s + 30.0)
     decision = policy.decide(blind, memory)
     assert (decision.configuration, decision.memory, decision.rung) == (at_hand, memory, "hold")
     assert decision.notes == ("no sample for 10 s",)
