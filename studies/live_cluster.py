@@ -155,7 +155,8 @@ def control(
     make = backend_maker(scenario, prepared, cluster, unknown, read_only=live.advise, sends_load=False)
     deadline = deadline_of(scenario, prepared, live.decision_timeout_s)
     exported = serving(live.metrics_port, prepared.pipeline, live.metrics_host)
-    with journal_of(live.state) as journal, exported as (export_step, export_backend):
+    kept = journal_of(live.state, has_tables=False, has_end=live.duration_s is not None)
+    with kept as journal, exported as (export_step, export_backend):
         memory = journal.entries[-1].decision.memory if journal.entries else {}
         controller = Controller(prepared.pipeline, deadline, journal, memory)
         first = journal.entries[-1].observation.step + 1 if journal.entries else 1
