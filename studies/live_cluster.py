@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -183,7 +184,7 @@ async def _control(
     step: int,
     on_step: Callable[[Entry], object],
 ) -> None:
-    from live.control import in_thread
+    from live import control as live_control
 
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -196,16 +197,18 @@ async def _control(
             if not opening.done():
                 return
             opening.result()
-            until_s = float("inf") if live.duration_s is None else backend.now_s + live.duration_s
-            while not stopping.is_set():
-                due_s = (backend.now_s // scenario.interval_s + 1.0) * scenario.interval_s
-                if due_s >= until_s:
-                    return
-                await _first(asyncio.ensure_future(asyncio.sleep(due_s - backend.now_s)), stopping, backend)
-                if not stopping.is_set():
-                    backend.begin_step(step)
-                    on_step(await in_thread(lambda: controller.step(backend)))
-                    step += 1
+            now_s, interval_s = backend.now_s, scenario.interval_s
+            await live_control.control(
+                controller,
+                backend,
+                interval_s,
+                inf if live.duration_s is None else now_s + live.duration_s,
+                on_step,
+                first=step,
+                since_s=now_s // interval_s * interval_s,
+                sleep=lambda seconds: _first(asyncio.ensure_future(asyncio.sleep(seconds)), stopping, backend),
+                stopping=stopping,
+            )
         finally:
             await backend.close()
 

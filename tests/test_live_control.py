@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from live.control import control
+from live.controller_metrics import ControllerMetrics
 from live.deadline import Deadline
 from live.errors import LiveError
 from live.journal import FileJournal
@@ -29,7 +31,8 @@ from policies import (
     PolicyError,
     read_journal,
 )
-from studies.live_run import journal_of
+from studies import Scenario, live_cluster
+from studies.live_run import Live, journal_of
 from tests.live_world import until_now
 from tests.tiny import SMALL_ONES, configuration, observation, published, two_by_two
 
@@ -102,6 +105,72 @@ def test_one_late_step_alone_is_skipped() -> None:
 
 def test_a_controller_that_goes_on_numbers_its_steps_on() -> None:
     assert steps({}, duration_s=25.0, first=8)[0].begun == [(8, 10.0), (9, 20.0)]
+
+
+def test_without_an_end_steps_go_on_until_told_to_stop_on_a_clock_that_began_long_before() -> None:
+    """It is 28,803 s there; step 42 at 28,820 lasts until 28,845, and step 45 is the last."""
+    backend, stopping = Clockwork({42: 25.0}), asyncio.Event()
+    backend.now_s = 28_803.0
+    journal = Journal()
+
+    def on_step(entry: Entry) -> None:
+        if entry.observation.step == 45:
+            stopping.set()
+
+    async def story() -> None:
+        controller = Controller(PIPELINE, Counts(), journal)
+        how = {"first": 41, "since_s": 28_800.0, "sleep": backend.sleep, "stopping": stopping}
+        await control(controller, backend, 10.0, on_step=on_step, **how)  # type: ignore[arg-type]
+
+    asyncio.run(story())
+    assert backend.begun == [(41, 28_810.0), (42, 28_820.0), (45, 28_850.0)]
+    assert journal.entries[-1].outcome == Applied(True, "steps 43 to 44 were skipped: step 42 took too long")
+
+
+class Standing(Clockwork):
+    """What a controller finds on a cluster; its gateway has run for eight hours."""
+
+    def __init__(self, lasting_s: Mapping[int, float]) -> None:
+        super().__init__(lasting_s)
+        self.now_s = 28_803.0
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.is_closed = False
+
+    def observe(self) -> Observation:
+        return replace(super().observe(), load_rps=(3.0,))
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+
+def test_a_controller_on_a_cluster_skips_late_steps_and_its_journal_and_metrics_say_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Step 8 lasts 15 s, so that 9 is skipped. SIGTERM ends it after 10."""
+    journal, metrics, made = Journal(), ControllerMetrics(PIPELINE), []
+
+    async def opened(*_: object) -> None:
+        """It stands."""
+
+    def make(_: Path) -> Standing:
+        made.append(Standing({8: 15.0}))
+        monkeypatch.setattr(asyncio, "sleep", made[0].sleep)
+        return made[0]
+
+    def on_step(entry: Entry) -> None:
+        metrics.step(entry, 0.01)
+        if entry.observation.step >= 10:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(live_cluster, "_open", opened)
+    controller = Controller(PIPELINE, Counts(), journal)
+    scenario = Scenario(pipeline="video", interval_s=10.0)
+    asyncio.run(live_cluster._control(make, controller, SMALL_ONES, scenario, Live(), 7, on_step))  # type: ignore[arg-type]
+    assert made[0].begun[:3] == [(7, 28_810.0), (8, 28_820.0), (10, 28_840.0)]
+    why = "step 9 was skipped: step 8 took too long"
+    assert [entry.outcome for entry in journal.entries[:3]] == [Applied(True), Applied(True), Applied(True, why)]
+    assert 'ipa_steps_skipped_total{pipeline="tiny"} 1.0' in metrics.of_process.text().decode()
+    assert made[0].is_closed
 
 
 # ---- the deadline ----
