@@ -178,9 +178,7 @@ class LiveBackend(ABC):
             reading = self._nothing()
             self._unsampled = str(error)
         since_s, self._observed_s = self._observed_s, reading.time_s
-        if not self._unsampled and self._sampled_s <= since_s < reading.time_s:
-            self._unsampled = f"the newest sample is {reading.sample_age_s:.0f} s old"
-        return Observation(
+        observation = Observation(
             pipeline=self.plane.pipeline.name,
             step=self._step,
             seed=self.plane.seed,
@@ -193,7 +191,11 @@ class LiveBackend(ABC):
                 for name, stage in self.stages.items()
             },
             latency=reading.latency,
+            elapsed_s=max(reading.time_s - since_s, 0.0),
         )
+        if not self._unsampled and observation.is_silent:
+            self._unsampled = f"the newest sample is {reading.sample_age_s:.0f} s old"
+        return observation
 
     def _nothing(self) -> Reading:
         """The reading where there is none: no sample, which is not zero load."""

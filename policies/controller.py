@@ -35,14 +35,17 @@ class Entry:
 
 
 class Journal:
-    """The entries of a run in memory, one a step, in order."""
+    """The entries of a run in memory, one a step, in order. `kept`: so many of the latest; None: all."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int | None = None) -> None:
         self.entries: list[Entry] = []
+        self._kept = kept
 
     def decided(self, entry: Entry) -> None:
         """Keep a decision before it is applied, so that a controller killed now can be resumed."""
         self.entries.append(entry)
+        if self._kept is not None:
+            del self.entries[: -self._kept]
 
     def answered(self, outcome: Applied) -> None:
         """Add the backend's answer to the latest decision."""

@@ -73,12 +73,8 @@ class LatestEntry(Journal):
     """A journal that keeps its latest entry alone; what the summary needs of the others goes to `planned`."""
 
     def __init__(self, planned: Planned) -> None:
-        super().__init__()
+        super().__init__(kept=1)
         self._planned = planned
-
-    def decided(self, entry: Entry) -> None:
-        """Keep a decision, and forget the one before."""
-        self.entries[:] = [entry]
 
     def answered(self, outcome: Applied) -> None:
         """Add the backend's answer, without which a decision is not known to be in force."""

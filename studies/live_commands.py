@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -99,6 +99,9 @@ def run(
         cluster = live_cluster.Cluster(context, namespace, name, url, changes_per_minute)
     if cluster is None and no_load:
         raise click.UsageError("--no-load goes with --backend kubernetes")
+    sends_load = cluster is None or not (no_load or advise)
+    if not sends_load:
+        _check_no_results({"--out": out, "--report": report, "--json": as_json}, "--no-load" if no_load else "--advise")
     how = live_run.Live(
         duration_s=duration_s,
         source=source or "gateway",
@@ -113,7 +116,7 @@ def run(
         cluster=cluster,
         prometheus_match=prometheus_match,
     )
-    if cluster is not None and (no_load or advise):
+    if cluster is not None and not sends_load:
         live_cluster.control(scenario, cluster, how, live_cluster.tell)
         return
     if out is not None:
@@ -135,6 +138,16 @@ def run(
     live_view.warn(finished.live)
     if finished.ended:
         raise click.ClickException(f"the run ended early: {finished.ended}")
+
+
+def _check_no_results(options: Mapping[str, object], why: str) -> None:
+    """Raise UsageError for an option of a run's results, where there is a controller alone."""
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise click.UsageError(
+            f"{', '.join(given)}: with {why} on a cluster no load is sent, and so there are no tables and no summary; "
+            "allowed: --state FILE, which keeps the journal, and --metrics-port"
+        )
 
 
 @live.command()

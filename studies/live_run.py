@@ -328,14 +328,18 @@ def load_table(sent: Sent) -> pd.DataFrame:
 
 
 @contextmanager
-def journal_of(state: Path | None) -> Iterator[Journal]:
-    """The journal of the run: in memory, or in a file that holds it at every moment."""
-    if state is None:
-        yield Journal()
-        return
-    from live.journal import FileJournal
+def journal_of(state: Path | None, has_tables: bool = True, has_end: bool = True) -> Iterator[Journal]:
+    """The journal of the run: in memory, or in a file that holds it at every moment.
 
-    with closing(FileJournal(state)) as journal:
+    A run without tables needs no more than the latest entry in memory; the file of one without end is bounded.
+    """
+    kept = None if has_tables else 1
+    if state is None:
+        yield Journal(kept)
+        return
+    from live.journal import KEPT_IN_FILE, FileJournal
+
+    with closing(FileJournal(state, kept, None if has_end else KEPT_IN_FILE)) as journal:
         yield journal
 
 

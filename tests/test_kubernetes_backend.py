@@ -24,7 +24,7 @@ from live.kubernetes.backend import KubernetesBackend
 from live.kubernetes.guards import Guards
 from live.kubernetes.manifests import as_text, gateway_deployment, owner_of, root, stage_deployment
 from live.kubernetes.settings import Deployed
-from live.monitoring import GatewaySource
+from live.monitoring import GatewaySource, Reading
 from policies import Applied, Configuration, ReplicaCounts
 from tests.cluster_world import tiny
 from tests.live_world import HISTORY, sort, until
@@ -513,6 +513,38 @@ def test_the_lease_is_given_back_after_the_last_write(tmp_path: Path, monkeypatc
 
 
 # ---- what keeps it from its work ----
+
+
+class Scraped:
+    """A source whose newest sample is some seconds old."""
+
+    def __init__(self, sample_age_s: float) -> None:
+        self.sample_age_s = sample_age_s
+
+    async def read(self, now_s: float) -> Reading:
+        return Reading(now_s, (5.0,) * len(HISTORY), self.sample_age_s, {})
+
+
+@pytest.mark.parametrize(("gateways_s", "step"), [(8 * 3600.0, 1), (11.0, 5000)])
+def test_silence_is_told_by_the_time_since_the_step_before_whatever_the_gateway_s_clock_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gateways_s: float, step: int
+) -> None:
+    """A gateway that has run for hours before its controller, and one that was started anew before."""
+
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        cluster.origin_s = time.monotonic() - gateways_s
+        await backend.start(0.0)
+        for sample_age_s, is_silent in ((1.0, False), (60.0, True)):
+            backend._observed_s = backend.now_s - 10.0
+            backend.source = Scraped(sample_age_s)
+            backend.begin_step(step)
+            seen = await asyncio.to_thread(backend.observe)
+            assert seen.time_s == pytest.approx(gateways_s, abs=5.0)
+            assert seen.elapsed_s == pytest.approx(10.0, abs=5.0)
+            assert seen.is_silent is is_silent
+            assert ("no_sample" in backend.troubles()) is is_silent
+
+    story(tmp_path, monkeypatch, told, adopts=True)
 
 
 def test_held_stopped_and_hasty_decisions_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -168,6 +168,17 @@ def test_no_load_is_for_a_cluster() -> None:
     assert "--no-load goes with --backend kubernetes" in refusal("live", "run", "video", "--no-load")
 
 
+@pytest.mark.parametrize("mode", ["--no-load", "--advise"])
+@pytest.mark.parametrize(
+    ("option", "name"), [(("--out", "o"), "--out"), (("--report", "r"), "--report"), (("--json",), "--json")]
+)
+def test_a_controller_alone_has_no_results_to_write(mode: str, option: tuple[str, ...], name: str) -> None:
+    pytest.importorskip("aiohttp")
+    said = refusal("live", "run", "video", "--backend", "kubernetes", mode, *option, env=NO_CLUSTER)
+    assert said.startswith(f"{name}: with {mode} on a cluster no load is sent")
+    assert "allowed: --state FILE, which keeps the journal" in said
+
+
 def test_a_name_that_no_object_can_have_is_refused() -> None:
     said = refusal("live", "manifests", "video", "--name", "Mine!")
     assert "--name Mine!: should be lower-case letters, digits and hyphens" in said
