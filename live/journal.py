@@ -87,9 +87,12 @@ class FileJournal(Journal):
     def failed(self, step: int, why: str) -> None:
         """Change the outcome of an earlier decision: its line is written again."""
         with self._lock:
-            if step in self._places:
-                super().failed(step, why)
-                self._write(replace(self._entry(step), outcome=Applied(False, why)))
+            if step not in self._places:
+                return
+            super().failed(step, why)
+            entry = self._entry(step)
+            if entry.outcome is not None and entry.outcome.accepted:
+                self._write(replace(entry, outcome=Applied(False, why)))
 
     def close(self) -> None:
         """Let others write it."""

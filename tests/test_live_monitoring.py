@@ -343,7 +343,10 @@ def test_a_matcher_is_in_every_query(monkeypatch: pytest.MonkeyPatch) -> None:
         ('stage!="a"', "stage is chosen already"),
     ],
 )
-def test_a_wrong_matcher_is_answered_before_anything_starts(text: str, said: str) -> None:
+def test_a_wrong_matcher_is_answered_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
     for command in (("live", "run"), ("validate",)):
         options = ("--source", "prometheus", "--prometheus", "http://127.0.0.1:9", "--prometheus-match", text)
         answer = refusal(*command, "video", *options)

@@ -112,7 +112,8 @@ class PodWatch:
         is_deleted = event["type"] == "DELETED"
         for pod in ours([event["object"]]):
             self._pods[pod.uid] = pod
-            if is_deleted and pod.ended_s is not None:  # the last word may be the first on when its containers ended
+            # The last word on a pod may be the first on when its containers had ended.
+            if is_deleted and pod.ended_s is not None:
                 self._tell(is_fresh)
         if is_deleted:
             self._pods.pop(event["object"]["metadata"]["uid"], None)
