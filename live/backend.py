@@ -144,19 +144,22 @@ class LiveBackend(ABC):
     async def _apply(self, configuration: Configuration) -> Applied:
         refusal = self._refusal(configuration)
         if refusal:
-            return Applied(False, refusal)
+            return self._refused(refusal)
         before_s = self.now_s
         try:
             await self.client.configure(configuration)
         except RefusedError as error:
-            return Applied(False, f"the gateway refused it: {error}")
+            return self._refused(f"the gateway refused it: {error}")
         except RunError as failure:
-            return Applied(False, str(failure))
+            return self._refused(str(failure))
         for name, stage in self.stages.items():
             self._note_batch(name, configuration[name].batch, before_s)
             stage.configuration = configuration[name]
         self._wake.set()
         return Applied(True, self._late)
+
+    def _refused(self, why: str) -> Applied:
+        return Applied(False, "; ".join(filter(None, (why, self._late))))
 
     @abstractmethod
     def _refusal(self, configuration: Configuration) -> str:

@@ -135,6 +135,16 @@ def test_a_journal_is_replayed(own: Path) -> None:
     assert [stage["variant"] for stage in chosen.values()] == ["yolov5n", "resnet18"]
 
 
+def test_of_several_lines_of_a_step_the_latest_is_replayed(own: Path) -> None:
+    """A live controller writes a line when it has decided, and another with the answer."""
+    lines = Path("run/journal.jsonl").read_text(encoding="utf-8").splitlines()
+    unanswered = [json.dumps({**json.loads(line), "outcome": None}, separators=(",", ":")) for line in lines]
+    both = [each for pair in zip(unanswered, lines, strict=True) for each in pair]
+    Path("live.jsonl").write_text("\n".join(both) + "\n", encoding="utf-8")
+    said = ipa("replay", "live.jsonl", "--pipeline", "video", "--policy", "ipa")
+    assert said.stdout == "ipa would have decided the same in 3 of 3 steps\n"
+
+
 def test_a_replay_takes_the_settings_of_the_run(own: Path) -> None:
     """beta = 0 makes cores free: the most accurate variants; without it the replay differs in every step."""
     free = ("--set", "policy.beta=0")

@@ -228,7 +228,7 @@ class KubernetesBackend(LiveBackend):
 
     async def _apply(self, configuration: Configuration) -> Applied:
         if self._api.read_only:
-            return Applied(False, "advise: nothing is changed")
+            return self._refused("advise: nothing is changed")
         async with self._changing:
             moves, before = self._moves(configuration), self.wanted
             applied = await super()._apply(configuration)
