@@ -31,7 +31,7 @@ TROUBLES: Mapping[str, str] = {
     "no_api": "the latest look at the cluster failed, or the watch of its pods has broken off: tried again",
     "no_gateway": "no gateway is ready: requests find none, and policies hold until Kubernetes has started another",
     "held": "the kill switch is on: nothing is changed",
-    "stopped": "another manager owns what has to change, or the API server forbids it: nothing is changed",
+    "stopped": "another owns or has paused what has to change, or the API server forbids it: nothing is changed",
     "no_room": "quota or nodes have no room for all replicas: policies are told of fewer cores",
     "failed_variant": "a variant does not become ready, or is left out for having failed",
 }
