@@ -170,6 +170,18 @@ def test_what_is_there_is_not_run_again_and_what_changed_is() -> None:
             assert content == before[name], name
 
 
+def test_runs_that_were_there_are_told_from_those_that_share_one() -> None:
+    """`three` is `one` under another name: its four runs, of two loads with two seeds, are those of `one`."""
+    changed(
+        '  two: {policy: "switch-only:2"}\n', '  two: {policy: "switch-only:2"}\n  three: {policy: "switch-only:1"}\n'
+    )
+    command = ("study", "study.yaml", "--out", "out", "--jobs", 1)
+    said = ipa(*command).stderr
+    assert re.fullmatch(r"28 runs in [\d.]+ s; 4 share the run of another\n", said), said
+    said = ipa(*command).stderr
+    assert re.fullmatch(r"0 runs in [\d.]+ s; 32 were there\n", said), said
+
+
 def test_another_pipeline_under_the_same_name_is_run(here: Path) -> None:
     study("--seeds", 1)
     (here / "mine.yaml").write_text(PIPELINE.replace("mean_s: 0.1,", "mean_s: 0.09,"))
