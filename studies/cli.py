@@ -129,6 +129,7 @@ def simulate(
     help="a folder for all runs; an interrupted one is gone on with",
 )
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="an HTML file to write")
+@click.option("-q", "--quiet", is_flag=True, help="no progress on stderr")
 @click.option("--json", "as_json", is_flag=True, help="print the summaries as a JSON list alone")
 def compare(
     what: str,
@@ -138,6 +139,7 @@ def compare(
     jobs: int | None,
     out: Path | None,
     report: Path | None,
+    quiet: bool,
     as_json: bool,
     **options: object,
 ) -> None:
@@ -157,7 +159,7 @@ def compare(
         check_report(report, out, base.records)
     if out is not None:
         results.open_comparison(chosen, out)
-    with ended_in_order(out), terminal.progress("runs", len(chosen)) as advance, redirect_stdout(sys.stderr):
+    with ended_in_order(out), terminal.progress("runs", len(chosen), quiet) as advance, redirect_stdout(sys.stderr):
         runs = comparison.run_all(chosen, jobs=at_once(jobs), folder=out, on_finished=advance)
     if out is not None:
         results.close_comparison(runs, out)
@@ -181,8 +183,11 @@ def compare(
 @click.option("--pipeline", "pipelines", multiple=True, help="one of the study's pipelines; repeat for more [all]")
 @click.option("--seeds", type=click.IntRange(min=1), help="runs a cell, from seed 1 on [the study's, for paper 5]")
 @click.option("--jobs", type=click.IntRange(min=1), help="runs at a time, at most two a core [all cores]")
+@click.option("-q", "--quiet", is_flag=True, help="no progress on stderr")
 @click.option("--json", "as_json", is_flag=True, help="print what was found as JSON alone")
-def study(what: str, out: Path, pipelines: Sequence[str], seeds: int | None, jobs: int | None, as_json: bool) -> None:
+def study(
+    what: str, out: Path, pipelines: Sequence[str], seeds: int | None, jobs: int | None, quiet: bool, as_json: bool
+) -> None:
     """Run a study: named systems on several loads, over seeds, with sweeps, as tables and one report.
 
     `paper` is the published evaluation with further systems; FILE a study file of your own. Each run is kept as soon as
@@ -193,10 +198,9 @@ def study(what: str, out: Path, pipelines: Sequence[str], seeds: int | None, job
 
     check_plotly("a study's report")
     wanted = conduct.prepare(what, pipelines, seeds)
+    log = (lambda _: None) if quiet else terminal.log
     with ended_in_order(out), redirect_stdout(sys.stderr):
-        found = conduct.conduct(
-            wanted, out, at_once(jobs), lambda total: terminal.progress("runs", total), terminal.log
-        )
+        found = conduct.conduct(wanted, out, at_once(jobs), lambda total: terminal.progress("runs", total, quiet), log)
     if as_json:
         echo_json(summary.as_dict(found, out))
     else:

@@ -59,7 +59,7 @@ def here(elsewhere: Path) -> Path:
 def compare(policy: str, seeds: int) -> subprocess.Popen[str]:
     """Runs of a user's policy on two workers into the folder `out`."""
     load = (*SHORT, "--set", "engine=simpy")
-    return start("compare", "video", "--policy", policy, *load, "--seeds", seeds, "--jobs", 2, "--out", "out")
+    return start("compare", "video", "--policy", policy, *load, "--seeds", seeds, "-q", "--jobs", 2, "--out", "out")
 
 
 def until_waiting(process: subprocess.Popen[str]) -> None:
@@ -151,11 +151,11 @@ def test_a_killed_worker_of_a_study_too(here: Path) -> None:
         "schema_version: 1\nkind: study\npipeline: video\nworkloads: [constant:5:30]\nseeds: 16\n"
         "systems: {dies: {policy: 'my.py:Dies', set: {engine: simpy}}}\n"
     )
-    process = start("study", "study.yaml", "--out", "out", "--jobs", 2)
+    process = start("study", "study.yaml", "--out", "out", "-q", "--jobs", 2)
     output, errors = process.communicate(timeout=LIMIT_S)
     assert (process.returncode, output, errors) == (1, "", KILLED)
     (here / "go").touch()
-    process = start("study", "study.yaml", "--out", "out", "--jobs", 2)
+    process = start("study", "study.yaml", "--out", "out", "-q", "--jobs", 2)
     process.communicate(timeout=LIMIT_S)
     assert process.returncode == 0
     assert json.loads((here / "out" / "manifest.json").read_text())["fresh_runs"] in (8, 16)
