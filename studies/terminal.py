@@ -274,7 +274,7 @@ def print_replay(replayed: Replayed) -> None:
 
 
 def print_profiles(pipeline: Pipeline, stages: Sequence[Stage], page: Path | None) -> None:
-    """A table a stage, then where the numbers come from."""
+    """The tables of each stage, then where the numbers come from."""
     for stage in stages:
         _out.print(StageTable(pipeline, stage))
     _out.print(notes(pipeline, stages))
