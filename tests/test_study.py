@@ -489,7 +489,10 @@ def test_figures_of_ones_own_stand_beside_and_every_file_is_documented(here: Pat
     assert (said["calibrated"], said["test"]) == (None, said["all"])
     table = pd.read_parquet("out/published.parquet")
     assert table[table.setting == "plain"]["cost_error"].tolist() == [0.0, -0.5]
-    assert "| 2 | 3 + 2 | not said, 7 | 1000 ms (published) |" in Path("out/tables.md").read_text()
+    assert "| 2 | 3 + 2 | not said, 7 | 1000 ms (published) |" in Path("out/decision_times.md").read_text()
+    first = Path("out/tables.md").read_bytes()
+    study("--seeds", 1, folder="again")
+    assert Path("again/tables.md").read_bytes() == first  # no time stands in it
     documented = {named(row[0]): row[2] for row in table_rows("studies.md", "The folder", "| file |")}
     assert set(documented) == set(contents(Path("out")))
     names = {"pipeline", "setting", "workload", "system", "point", "seed"}

@@ -26,6 +26,7 @@ PAPER = "paper"
 ORDER = ("video", "audio-qa", "audio-sent", "sum-qa", "nlp")
 REPORT = "report.html"
 TABLES = "tables.md"
+TIMES = "decision_times.md"
 
 
 def prepare(what: str, pipelines: Sequence[str], seeds: int | None) -> Plan:
@@ -86,6 +87,10 @@ def conduct(
         else:
             results.write_table(table, path)
     save(markdown.render(found), folder / TABLES)
+    if wanted.published and wanted.published.decision_times:
+        save(markdown.render_times(found), folder / TIMES)
+    else:
+        (folder / TIMES).unlink(missing_ok=True)
     save(page.render(found), folder / REPORT)
     times = [vars(timing) for timing in found.timings]
     spent = {"runs_s": ran_s, "whole_s": perf_counter() - started_s, "fresh_runs": ran.fresh}
