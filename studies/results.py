@@ -20,6 +20,7 @@ from policies import Entry, read_journal, to_line
 from studies.errors import ScenarioError
 from studies.run import TABLES, Run
 from studies.scenario import Scenario
+from studies.source import source_digest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -298,8 +299,9 @@ def files_of(scenario: Scenario) -> dict[str, str]:
 
 
 def versions() -> dict[str, Any]:
-    """Python's version and those of the packages that figures depend on."""
-    return {"python": platform.python_version(), "versions": {name: _version(name) for name in _PACKAGES}}
+    """Python's version and those of the packages that figures depend on; of this one's own source a digest too."""
+    named = {name: _version(name) for name in _PACKAGES}
+    return {"python": platform.python_version(), "versions": {**named, "source": source_digest()}}
 
 
 def _version(package: str) -> str | None:
