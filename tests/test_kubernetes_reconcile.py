@@ -621,6 +621,16 @@ def test_at_t_0_what_stands_has_always_stood_and_numbers_start_anew() -> None:
     assert line.number("sort", pod(1, uid="a").number, 1.0) == -1
 
 
+def test_a_pod_that_was_gone_before_t_0_and_is_listed_still_is_none_of_the_run_s() -> None:
+    line, sorting = timeline()
+    ended = pod(1, uid="a", removed_s=2.0, ended_s=3.0, is_over=True)
+    line.note({"a": ended, "b": pod(2, uid="b")}, False, 5.0, 5.0)
+    line.restart()
+    line.note({"a": ended, "b": pod(2, uid="b")}, True, 6.0, 6.0)
+    line.note({"b": pod(2, uid="b")}, True, 7.0, 7.0)
+    assert [each.is_gone for each in sorting.all] == [False]
+
+
 def test_a_batch_that_starts_within_the_watch_s_latency_is_of_a_replica_that_was_there() -> None:
     line, sorting = timeline()
     line.note({"a": pod(1, uid="a", removed_s=None)}, True, 10.0, 10.0)

@@ -46,6 +46,7 @@ class Timeline:
         # The gateway's number -> ours, of a pod: a container that is started again is another replica.
         self._numbers: dict[tuple[str, int], list[int]] = {}
         self._restarts: dict[str, int] = {}
+        self._forgotten: set[str] = set()  # pods that are listed still, of which nothing more is to be known
 
     def note(self, pods: Mapping[str, Pod], is_fresh: bool, now_s: float, wall_s: float) -> None:
         """Take over how the pods stand at `now_s` of the run, which is `wall_s` in Unix time."""
@@ -53,8 +54,9 @@ class Timeline:
         def moment(at_s: float) -> float:
             return now_s if is_fresh else min(at_s - wall_s + now_s, now_s)
 
+        self._forgotten &= pods.keys()
         for uid, pod in sorted(pods.items(), key=lambda item: item[1].number):
-            if pod.stage in self._stages:
+            if pod.stage in self._stages and uid not in self._forgotten:
                 replica = self._replicas.get(uid) or self._first(uid, pod, moment(pod.created_s))
                 self._update(replica, pod, moment, now_s, wall_s)
         for uid, replica in self._replicas.items():
@@ -121,6 +123,7 @@ class Timeline:
 
     def _keep(self, is_kept: Callable[[Replica], bool]) -> None:
         """Forget the other replicas; those that stay have the numbers of their new positions."""
+        self._forgotten |= {uid for uid, replica in self._replicas.items() if not is_kept(replica)}
         self._replicas = {uid: replica for uid, replica in self._replicas.items() if is_kept(replica)}
         self._restarts = {uid: count for uid, count in self._restarts.items() if uid in self._replicas}
         moved: dict[tuple[str, int], int] = {}  # stage and number -> the new number
