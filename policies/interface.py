@@ -68,7 +68,11 @@ NO_LATENCY = LatencyQuantiles(float("nan"), float("nan"), float("nan"))
 
 @dataclass(frozen=True, slots=True)
 class StageObservation:
-    """One stage since the last control step; counts are of requests, `configuration` is the desired one."""
+    """One stage since the last control step; counts are of requests, `configuration` is the desired one.
+
+    A request that has entered the stage and not left it is in `in_service` where its batch has started, else in
+    `queue_length`: also where its batch is formed and waits at a replica (eager dispatch).
+    """
 
     configuration: StageConfiguration
     arrivals: int

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import pytest
 
 from policies import Kpa, Memory, Observation, ReplicaCounts
+from studies import find, simulate
 from tests.tiny import chosen, configuration, observation, published, two_by_two
 
 PIPELINE = two_by_two(published(accuracy="sum"))
@@ -135,3 +136,13 @@ def test_memory_is_bounded_by_the_window(interval_s: int, kept: int) -> None:
     for step in range(100):
         memory = kpa().decide(seen(1, 3, float(step * interval_s)), memory).memory
     assert len(memory["a"]["samples"]) == kept
+
+
+def test_a_backlog_at_the_replicas_is_concurrency_too() -> None:
+    """80 requests in 2 s at one replica, which serves 5 of them: 75 / 0.7 = 107.1 replicas, though no queue is left."""
+    values = {"policy": "kpa", "trace": "constant:40:4", "arrivals": "even", "interval_s": 2}
+    as_published = {"dispatch": "eager", "start": "configured", "service_times": "mean", "policy.max_replicas": 200}
+    first = simulate(find("audio-qa", {**values, **as_published})).entries[0]
+    stage = first.observation.stages["speech-to-text"]
+    assert (stage.completions, stage.in_service, stage.queue_length) == (5, 1, 74)
+    assert first.decision.configuration["speech-to-text"].replicas == 108
