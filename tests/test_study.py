@@ -25,6 +25,7 @@ from studies.study.outcome import TIMELINE, Outcome, latency_edges_s, outcome_of
 from studies.study.plan import trials
 from studies.study.published import Compared
 from studies.study.published_file import Figures
+from studies.study.sheets.headline import of_sweep
 from tests.command import PIPELINE, POLICIES, contents, ipa, refusal, start
 from tests.test_docs import named, table_rows
 
@@ -387,6 +388,32 @@ def test_beyond_the_curve(at: str, cost: float, pas: float, point: str | None) -
     other = cell("low", cost=(cost, cost), pas=(pas, pas))
     found = headline.match(CURVE, other, "low", "measured", at)
     assert (found.comparison.one.point if found.comparison else None) == point
+
+
+def test_points_that_hardly_serve_are_no_saving() -> None:
+    """By hand, at equal accuracy, against PAS 42 (b: 10.3 cores, no violations) and 50 (c: 20 cores).
+
+    `idle` is the cheapest of PAS 42, with 90 % violations: left out, so that it does not better `busy`. `late` has 5
+    percentage points more than b, which is the limit, and costs more than `busy` at less accuracy.
+    """
+    others = [
+        cell("rim", "idle", cost=(2.0, 2.0), pas=(42.0, 42.0), late=(0.9, 0.9)),
+        cell("rim", "busy", cost=(20.6, 20.6), pas=(42.0, 42.0), late=(0.03, 0.03)),
+        cell("rim", "late", cost=(21.0, 21.0), pas=(41.9, 41.9), late=(0.05, 0.05)),
+        cell("rim", "best", cost=(40.0, 40.0), pas=(50.0, 50.0)),
+    ]
+    found = list(headline.against(CURVE, others, "other replicas", "measured", "accuracy"))
+    assert [(match.other.point, match.is_left_out) for match in found] == [
+        ("busy", False),
+        ("best", False),
+        ("idle", True),
+    ]
+    # b against busy -49.5 and -50.5 ... -50 %; c against best -50 %; violations -3 and 0.
+    assert of_sweep(found) == "−50.0 % cost (−50.0 to −50.0, violations −1.5), 2 of 2 points, 1 left out"
+    assert of_sweep(found[2:]) == "none, 0 of 0 points, 1 left out"
+    far = cell("rim", "far", cost=(40.0, 40.0), pas=(45.0, 45.0))
+    (mixed,) = headline.against(CURVE, [far], "other replicas", "measured", "accuracy")
+    assert of_sweep([mixed]).startswith("≈ −65.2 % cost (violations 0.0), 1 of 1 points")
 
 
 def compared(system: str, published_figures: tuple[float, float], ours: tuple[float, float]) -> Compared:
