@@ -333,10 +333,17 @@ def test_a_timeline_adds_up_to_the_summary() -> None:
 
 def cell(system: str, point: str = "", **figures: tuple[float, float]) -> Cell:
     """A made-up cell of two seeds; figures: cost, pas, and the share of violations."""
-    names = {"cost": "cost_mean_cores", "pas": "pas_mean", "late": "sla_violation_rate"}
+    names = {
+        "cost": "cost_mean_cores",
+        "pas": "pas_mean",
+        "late": "sla_violation_rate",
+        "infeasible": "infeasible_decisions",
+        "decisions": "decisions",
+    }
+    nothing = dict.fromkeys(("cost", "pas", "late"), (0.0, 0.0))
     outcomes = {}
     for seed in (1, 2):
-        summary = {names[name]: values[seed - 1] for name, values in ({"late": (0.0, 0.0)} | figures).items()}
+        summary = {names[name]: values[seed - 1] for name, values in (nothing | figures).items()}
         planned = {f"planned_{key}": summary[key] for key in ("cost_mean_cores", "pas_mean")}
         outcomes[seed] = Outcome({**summary, **planned}, np.empty((0, 0)), np.empty(0, np.int64), [])
     return Cell("mine", "plain", "load", system, point, Scenario(pipeline="video", trace="load"), outcomes)
@@ -432,6 +439,31 @@ def test_the_score_by_hand() -> None:
     assert found.pas_error == pytest.approx(0.5)
 
 
+def test_the_share_of_infeasible_decisions_stands_beside_the_means() -> None:
+    """34 and 35 of 120 decisions are 28.75 % on average."""
+    rim = cell("rim", infeasible=(34, 35), decisions=(120, 120))
+    assert rim.mean("infeasible_share", 100.0) == 28.75
+    study()
+    text = Path("out/tables.md").read_text()
+    assert text.count("| changes | infeasible, % |") == 3  # all workloads together, and each in both settings
+
+
+def test_a_setting_without_sweeps_says_so_in_the_report() -> None:
+    changed("systems: [ipa, one], set: {decision", "set: {decision")
+    study("--seeds", 1)
+    page = Path("out/report.html").read_text()
+    assert page.count("The sweeps are run in plain alone.") == 2
+    assert (
+        '<div data-setting="slow">\n<p class="muted">The sweeps are run in plain alone. So there is no headline' in page
+    )
+
+
+def test_the_terminals_headline_explains_no_more_than_it_has() -> None:
+    result = ipa("study", "study.yaml", "--out", "out", "--jobs", 1, "--seeds", 1)
+    assert "At another's cost" in result.output
+    assert not re.search("round brackets|sweep", result.output.lower())
+
+
 def test_one_seed_has_no_interval_and_says_so() -> None:
     said = study("--seeds", 1)
     assert {each["sentence"].count("[") for each in said["comparisons"]} == {0}
@@ -456,6 +488,8 @@ PUBLISHED = """\
 schema_version: 1
 kind: published
 source: a paper of mine
+fitted_on: {mine: {"constant:5:40": [two]}}
+loads: {"constant:5:40": {requests: 190, mean_rps: 4.75, least_rps: 5, most_rps: 6}}
 cells:
   mine: {"constant:5:40": {one: {cores: 1, pas: 80}, two: {cores: 4, pas: 80}}}
 decision_times: [{variants: [3, 2], seconds: 1, how: published}]
@@ -469,9 +503,13 @@ def test_figures_of_ones_own_stand_beside_and_every_file_is_documented(here: Pat
     said = study("--seeds", 1)["scores"]["plain"]
     assert said["all"] == {"cells": 2, "cost_error": 0.25, "pas_error": 0.0, "rows": 1, "rows_in_order": 1}
     assert (said["calibrated"], said["test"]) == (None, said["all"])
+    assert said["test_unfitted"] == {"cells": 1, "cost_error": 0.0, "pas_error": 0.0, "rows": 1, "rows_in_order": 1}
     table = pd.read_parquet("out/published.parquet")
     assert table[table.setting == "plain"]["cost_error"].tolist() == [0.0, -0.5]
-    assert "| 2 | 3 + 2 | not said, 7 | 1000 ms (published) |" in Path("out/tables.md").read_text()
+    text, page = Path("out/tables.md").read_text(), Path("out/report.html").read_text()
+    assert "| 2 | 3 + 2 | not said, 7 | 1000 ms (published) |" in text
+    assert "| constant:5:40 | 190 | 200 | +10 | 4.8 | 5.0 | +0.2 | 5 to 6 | 5 to 5 | 0, −1 |" in text
+    assert "Load patterns, published and ours" in page
     documented = {named(row[0]): row[2] for row in table_rows("studies.md", "The folder", "| file |")}
     assert set(documented) == set(contents(Path("out")))
     names = {"pipeline", "setting", "workload", "system", "point", "seed"}

@@ -35,6 +35,9 @@ def _lines(found: Found) -> Iterator[str]:
             yield sheets.queue_term(found, first, DEFECT)
             yield ""
     if found.plan.published:
+        loads = sheets.loads(found)
+        if loads.rows:
+            yield from table(loads)
         yield from table(sheets.decision_times(found))
     for setting in found.full_settings:
         yield from table(sheets.overall(found, setting))

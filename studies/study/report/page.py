@@ -64,6 +64,7 @@ def _overview(found: Found, styles: Looks, settings: Sequence[str]) -> str:
         if DEFECT in found.settings:
             parts.append(f"<p>{escape(sheets.queue_term(found, found.settings[0], DEFECT))}</p>\n")
     for setting in settings:
+        parts.append(_only(_unswept(found, setting, "So there is no headline here."), setting))
         for measure in ("measured", "planned"):
             sheet = sheets.headline(found, setting, measure)
             if sheet.rows:
@@ -74,6 +75,7 @@ def _overview(found: Found, styles: Looks, settings: Sequence[str]) -> str:
             parts.append(_only(_table(bounds), setting))
     parts += [
         overview.loads(found, styles).html(),
+        *(_table(sheet) for sheet in (sheets.loads(found),) if sheet.rows),
         _table(sheets.forecasts(found)),
         overview.decision_times(found).html(),
     ]
@@ -89,6 +91,7 @@ def _pipeline(found: Found, findings: Findings, styles: Looks, settings: Sequenc
     for setting in settings:
         if setting in findings.study.settings:
             parts += [figure.html() for figure in _figures(found, findings, styles, setting)]
+            parts.append(_only(_unswept(found, setting, "So there is no figure of them here."), setting))
             parts.append(_only("".join(_tables(found, findings, setting)), setting))
     return "".join([*parts, "</section>\n"])
 
@@ -119,6 +122,15 @@ def _tables(found: Found, findings: Findings, setting: str) -> Iterator[str]:
             "same arrivals and draws, with 95 % intervals where there are several seeds.</p>\n"
             f"<ul>\n{items}</ul></details>\n"
         )
+
+
+def _unswept(found: Found, setting: str, so: str) -> str:
+    """Why what is made from sweeps is missing in a setting; empty where it is not, or where the study has no sweeps."""
+    swept = found.swept_settings
+    if not swept or setting in swept:
+        return ""
+    titles = " and ".join(found.setting_title(name) for name in swept)
+    return f'<p class="muted">{escape(f"The sweeps are run in {titles} alone. {so}")}</p>\n'
 
 
 def _only(html: str, setting: str) -> str:

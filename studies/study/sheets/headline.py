@@ -14,6 +14,18 @@ from studies.wording import signed
 MIXED = "≈ "
 """Before a gain for which two settings are mixed."""
 
+_CHOICE = (
+    "At another's cost stands the most accurate of IPA's settings whose cost is within 5 % of it, at its PAS the "
+    "cheapest whose PAS is within 0.5; ≈: where there is none, the two next to it mixed."
+)
+_REST = (
+    "In round brackets what is left of the other difference, and that of SLA violations in percentage points. Of a "
+    "sweep: the mean over its points that no other of them betters, the range, the mean difference of SLA violations, "
+    "and for how many of them IPA has such a setting, ≈ where any of these is mixed. Left out beforehand are points "
+    f"with more than {SAME_WORK_POINTS:g} percentage points more SLA violations than IPA's setting: they do not do the "
+    "same work."
+)
+
 
 def headline(found: Found, setting: str, measure: str, *, brief: bool = False) -> Sheet:
     """The accuracy gained at equal cost and the cost saved at equal accuracy, a row a pipeline and workload.
@@ -34,12 +46,7 @@ def headline(found: Found, setting: str, measure: str, *, brief: bool = False) -
     ]
     return Sheet(
         f"The headline, {measure}",
-        "At another's cost stands the most accurate of IPA's settings whose cost is within 5 % of it, at its PAS the "
-        "cheapest whose PAS is within 0.5; ≈: where there is none, the two next to it mixed. In round brackets what is "
-        "left of the other difference, and that of SLA violations in percentage points. Of a sweep: the mean over its "
-        "points that no other of them betters, the range, the mean difference of SLA violations, and for how many of "
-        "them IPA has such a setting, ≈ where any of these is mixed. Left out beforehand are points with more than "
-        f"{SAME_WORK_POINTS:g} percentage points more SLA violations than IPA's setting: they do not do the same work.",
+        _CHOICE if brief else f"{_CHOICE} {_REST}",
         ("pipeline", "workload", *asked.values()),
         tuple(rows),
         names=2,
