@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from studies.study.outcome import TIMELINE, Outcome, latency_edges_s, outcome_of
 from studies.study.plan import trials
 from studies.study.published import Compared
 from studies.study.published_file import Figures
+from studies.study.report import figure, timelines
 from studies.study.sheets.headline import of_sweep
 from tests.command import PIPELINE, POLICIES, contents, ipa, refusal, start
 from tests.test_docs import named, table_rows
@@ -481,7 +483,60 @@ def test_the_report_needs_nothing_else_and_has_every_system() -> None:
         spec = page.split(f'id="{what}-spec">', 1)[1].split("</script>", 1)[0]
         names = {trace.get("name") for trace in json.loads(spec)["data"]}
         assert {"IPA", "one"} <= names
+    assert "Red diamonds" not in page  # nothing is published of it
     assert Path("out/report.html").stat().st_size < 10e6
+
+
+def figures(page: str) -> dict[str, Any]:
+    """The specifications of a page's figures, by name."""
+    found = re.findall(r'<script type="application/json" id="([^"]+)-spec">(.*?)</script>', page)
+    return {name: json.loads(spec) for name, spec in found}
+
+
+def test_a_print_without_colour_tells_systems_and_sweeps_apart() -> None:
+    assert len(set(figure.DASHES)) == len(set(figure.SYMBOLS)) == len(figure.COLOURS)
+    changed("headline:", "  others: {title: gamma varied, of: ipa, vary: {policy.gamma: [1, 2]}}\nheadline:")
+    study("--seeds", 1)
+    shown = figures(Path("out/report.html").read_text())
+    marks = [
+        (trace["name"], trace["marker"]["symbol"])
+        for trace in shown["mine-plane-plain"]["data"]
+        if trace["mode"] == "markers" and trace["showlegend"]
+    ]
+    assert marks == [
+        ("other weights", "x-thin"),
+        ("gamma varied", "cross-thin"),
+        ("IPA", "circle"),
+        ("one", "square"),
+        ("two", "triangle-up"),
+    ]
+    (sla,) = {shape["line"].get("dash") for shape in shown["mine-latencies-plain"]["layout"]["shapes"]}
+    assert sla is None  # of the lines there only the first system's is solid
+    labels = [note["text"] for note in shown["mine-latencies-plain"]["layout"]["annotations"]]
+    assert sum(text.startswith("SLA ") for text in labels) == 2  # one a workload
+    titles = [note["text"] for note in shown["loads"]["layout"]["annotations"]]
+    assert titles == ["<b>constant:5:40</b>", "<b>constant:9:40</b>"]
+
+
+def test_a_single_spike_does_not_flatten_the_cost_over_time() -> None:
+    """100 steps of 10 cores with one of 500: the axis ends at 11. Of 10 and 14 all is shown."""
+
+    def cells(*costs: float) -> list[Cell]:
+        timeline = np.zeros((len(TIMELINE), len(costs)))
+        timeline[TIMELINE.index("planned_cost_cores")] = costs
+        spiky = cell("rim")
+        return [replace(spiky, outcomes={1: replace(spiky.outcomes[1], timeline=timeline)})]
+
+    assert timelines.cost_shown_to(cells(500.0, *[10.0] * 199), 1) == 11
+    assert timelines.cost_shown_to(cells(*[10.0] * 150, *[14.0] * 50), 1) is None
+
+
+def test_violations_over_time_are_of_the_requests_that_arrived() -> None:
+    """3 of 4, none of 2, and of none nothing is said."""
+    timeline = np.zeros((len(TIMELINE), 3))
+    timeline[TIMELINE.index("requests")], timeline[TIMELINE.index("violations")] = (4, 2, 0), (3, 0, 0)
+    assert timelines.shown_values(timeline, "violations").tolist()[:2] == [75.0, 0.0]
+    assert np.isnan(timelines.shown_values(timeline, "violations")[2])
 
 
 PUBLISHED = """\
@@ -510,6 +565,15 @@ def test_figures_of_ones_own_stand_beside_and_every_file_is_documented(here: Pat
     assert "| 2 | 3 + 2 | not said, 7 | 1000 ms (published) |" in text
     assert "| constant:5:40 | 190 | 200 | +10 | 4.8 | 5.0 | +0.2 | 5 to 6 | 5 to 5 | 0, −1 |" in text
     assert "Load patterns, published and ours" in page
+    means, plane = (figures(page)[f"mine-{name}-plain"]["data"] for name in ("means", "plane"))
+    assert [trace["y"] for trace in means if trace["name"] == "published"] == [[1.0, 4.0], [80.0, 80.0]]
+    # What is published is planned: so stands beside it what was planned here.
+    beside = [(trace["name"], trace["x"]) for trace in plane if trace["name"].endswith(("planned", "(planned)"))]
+    assert beside == [
+        (name, [x])
+        for x, y in ((1.0, 1.0), (4.0, 2.0))
+        for name, x in (("published (planned)", x), ("ours, planned", y))
+    ]
     documented = {named(row[0]): row[2] for row in table_rows("studies.md", "The folder", "| file |")}
     assert set(documented) == set(contents(Path("out")))
     names = {"pipeline", "setting", "workload", "system", "point", "seed"}

@@ -137,7 +137,12 @@ def _only(html: str, setting: str) -> str:
     return f'<div data-setting="{escape(setting)}">\n{html}</div>\n'
 
 
+MANY = 9
+"""A table of so many columns is set closer."""
+
+
 def _table(sheet: Sheet) -> str:
+    many = ' class="many"' if len(sheet.columns) >= MANY else ""
     head = "".join(
         f'<th class="{"name" if place < sheet.names else "figure"}">{escape(column)}</th>'
         for place, column in enumerate(sheet.columns)
@@ -148,7 +153,7 @@ def _table(sheet: Sheet) -> str:
     )
     return (
         f'<h3>{escape(sheet.title)}</h3>\n<p class="muted">{escape(sheet.reading)}</p>\n'
-        f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n'
+        f'<div class="wide"><table{many}>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n'
     )
 
 
@@ -156,5 +161,5 @@ def _cell(text: str, is_name: bool) -> str:
     """A cell; of a figure what stands in round brackets at its end is small, on a line of its own."""
     if is_name:
         return f'<td class="{"name long" if len(text) > 30 else "name"}">{escape(text)}</td>'
-    main, bracket, rest = text.partition(" (")
+    main, bracket, rest = text.replace("violations ", "violations\u00a0").partition(" (")
     return f"<td>{escape(main)}{f'<small>({escape(rest)}</small>' if bracket else ''}</td>"
