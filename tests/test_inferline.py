@@ -146,7 +146,7 @@ def test_a_slow_rise_is_seen_in_the_long_windows() -> None:
 
 
 def test_what_is_wanted_but_not_yet_in_force_is_not_taken_back() -> None:
-    """3 replicas wanted at 1 s; at 2 s one is still what is configured, as the decision takes a control step or more."""
+    """3 replicas wanted at 1 s; at 2 s one is still what is configured, as the decision takes a control step."""
     wanted = tuned([*STEADY, 25.0], 1.0, PLANNED)
     after = InferLine(PIPELINE).decide(
         observation([10.0] * 60, at_hand=configuration(a=("small", 1, 1, 1), b=("small", 1, 1, 1)), time_s=2.0),

@@ -26,7 +26,7 @@ from policies import Decision, StageConfiguration
 class Wild:
     """Another configuration at every step, drawn from the seed and the step."""
 
-    reads = ("latency", "busy_fraction")
+    reads = ("latency", "busy_fraction", "concurrency")
 
     def __init__(self, pipeline):
         self.pipeline = pipeline
@@ -125,6 +125,12 @@ class Counting:
             tally.setdefault(each.variant, [0, 0, 0])[state] += 1
         return {variant: (states[0], states[1], states[2]) for variant, states in tally.items()}
 
+    def concurrency(self, since_s: float, now_s: float) -> float:
+        """The time that requests spent at the stage, over the time."""
+        left_s = np.fmin(self.finish_s, np.where(np.isnan(self.drop_s), np.inf, self.drop_s))
+        left_s = np.where(np.isnan(left_s), np.inf, left_s)
+        return _overlap(pd.Series(self.enqueue_s), pd.Series(left_s), since_s, now_s) / (now_s - since_s)
+
     def busy_fraction(self, since_s: float, now_s: float) -> float:
         """Time in batches over time ready; a removed replica counts until it is done."""
         busy_s = _overlap(self.batches["start_s"], self.batches["finish_s"].fillna(np.inf), since_s, now_s)
@@ -209,6 +215,7 @@ def test_busy_fractions_and_latency_quantiles_are_those_of_the_tables(runs: dict
     run = runs[name]
     for counting, since_s, now_s, seen in each_stage(run):
         assert seen.busy_fraction == pytest.approx(counting.busy_fraction(since_s, now_s))
+        assert seen.concurrency == pytest.approx(counting.concurrency(since_s, now_s), abs=1e-6)
         done = counting.completed(since_s, now_s)
         assert_quantiles(seen.latency, (counting.finish_s - counting.enqueue_s)[done])
     requests = run.tables["requests"]
@@ -242,7 +249,8 @@ def test_a_lean_journal_computes_no_costly_field_that_nobody_reads() -> None:
     run = simulate(find("video", {"trace": "constant:5:30"}))
     for entry in run.entries:
         assert (entry.observation.latency, entry.observation.future_rps) == (None, None)
-        assert all(stage.busy_fraction is None for stage in entry.observation.stages.values())
+        stages = entry.observation.stages.values()
+        assert all((stage.busy_fraction, stage.concurrency) == (None, None) for stage in stages)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
