@@ -46,7 +46,8 @@ class Hpa(Scaler):
     (the load of the last sync period), both per ready replica. `target`: what a replica is to have of it; None: 0.8 of
     the time for utilisation, the stage's batch for concurrency, 0.8 x the profiled throughput for rps. `scale_up_pods`
     and `scale_up_percent`: the most per 15 s. Further parameters: see `Scaler`. Before anything runs there is no
-    metric: the replicas that carry the mean of the last 10 s of load on the target. PolicyError: a value that cannot be.
+    metric: the replicas that carry the mean of the last 10 s of load on the target. PolicyError: a value that
+    cannot be.
     """
 
     further_parameters = SCALER_PARAMETERS
