@@ -31,7 +31,7 @@ TROUBLES: Mapping[str, str] = {
     "no_api": "the latest look at the cluster failed, or the watch of its pods has broken off: tried again",
     "no_gateway": "no gateway is ready: requests find none, and policies hold until Kubernetes has started another",
     "held": "the kill switch is on: nothing is changed",
-    "stopped": "another manager owns what has to change, or the API server forbids it: nothing is changed",
+    "stopped": "another owns or has paused what has to change, or the API server forbids it: nothing is changed",
     "no_room": "quota or nodes have no room for all replicas: policies are told of fewer cores",
     "failed_variant": "a variant does not become ready, or is left out for having failed",
 }
@@ -144,19 +144,22 @@ class LiveBackend(ABC):
     async def _apply(self, configuration: Configuration) -> Applied:
         refusal = self._refusal(configuration)
         if refusal:
-            return Applied(False, refusal)
+            return self._refused(refusal)
         before_s = self.now_s
         try:
             await self.client.configure(configuration)
         except RefusedError as error:
-            return Applied(False, f"the gateway refused it: {error}")
+            return self._refused(f"the gateway refused it: {error}")
         except RunError as failure:
-            return Applied(False, str(failure))
+            return self._refused(str(failure))
         for name, stage in self.stages.items():
             self._note_batch(name, configuration[name].batch, before_s)
             stage.configuration = configuration[name]
         self._wake.set()
         return Applied(True, self._late)
+
+    def _refused(self, why: str) -> Applied:
+        return Applied(False, "; ".join(filter(None, (why, self._late))))
 
     @abstractmethod
     def _refusal(self, configuration: Configuration) -> str:
@@ -178,9 +181,7 @@ class LiveBackend(ABC):
             reading = self._nothing()
             self._unsampled = str(error)
         since_s, self._observed_s = self._observed_s, reading.time_s
-        if not self._unsampled and self._sampled_s <= since_s < reading.time_s:
-            self._unsampled = f"the newest sample is {reading.sample_age_s:.0f} s old"
-        return Observation(
+        observation = Observation(
             pipeline=self.plane.pipeline.name,
             step=self._step,
             seed=self.plane.seed,
@@ -193,7 +194,11 @@ class LiveBackend(ABC):
                 for name, stage in self.stages.items()
             },
             latency=reading.latency,
+            elapsed_s=max(reading.time_s - since_s, 0.0),
         )
+        if not self._unsampled and observation.is_silent:
+            self._unsampled = f"the newest sample is {reading.sample_age_s:.0f} s old"
+        return observation
 
     def _nothing(self) -> Reading:
         """The reading where there is none: no sample, which is not zero load."""

@@ -39,7 +39,8 @@ class Collector:
     lost: int = 0
     foreign: int = 0
     _epoch: str | None = None
-    _next: int = 0
+    _next: dict[str | None, int] = field(default_factory=dict)
+    """By epoch, for while one gateway takes the place of another either may answer."""
     _batches: list[int] = field(default_factory=list)
     """Per stage, from which number on the batches of this epoch count: those before it have theirs already."""
     _rows: array[float] = field(default_factory=lambda: array("d"))
@@ -48,13 +49,13 @@ class Collector:
         """Take what has ended since the last call; the new records."""
         fresh: list[dict[str, Any]] = []
         while True:
-            said = await self.client.records(self._next)
+            said = await self.client.records(self._next.get(self._epoch, 0))
             if not said["started"]:  # its clock is not the run's yet, and with that it counts afresh
                 return fresh
             if said["epoch"] != self._epoch:
                 self._begin(said["epoch"])
                 continue
-            self._next = said["next"]
+            self._next[self._epoch] = said["next"]
             for record in said["records"]:
                 if str(record["id"]).isdigit():
                     self._rows.extend(self._row(record))
@@ -65,7 +66,7 @@ class Collector:
                 return fresh
 
     def _begin(self, epoch: str) -> None:
-        self._epoch, self._next = epoch, 0
+        self._epoch = epoch
         batches = self._table()[:, len(_PER_REQUEST) + _PER_STAGE.index("batch") :: len(_PER_STAGE)]
         self._batches = [int(each.max(initial=-1.0)) + 1 for each in batches.T]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from math import ceil
+from math import ceil, inf
 from typing import Protocol
 
 from live.deadline import Call
@@ -26,24 +26,30 @@ async def control(
     controller: Controller,
     backend: SteppedBackend,
     interval_s: float,
-    duration_s: float,
+    until_s: float = inf,
     on_step: Callable[[Entry], object] = lambda _: None,
+    *,
     first: int = 1,
+    since_s: float = 0.0,
     applied_by: Backend | None = None,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    stopping: asyncio.Event | None = None,
 ) -> None:
-    """Step at every multiple of `interval_s` before `duration_s`; `first` is the number of the first step.
+    """Step at `since_s` + k x `interval_s`, k = 1, 2, ..., before `until_s`; `first` is the number of the first step.
 
     A step whose moment has passed before the one before it was done is skipped; the journal shows it: the numbers have
     a gap, and the next entry's outcome says why. `applied_by`: the backend that steps act on, if not `backend` itself.
+    `stopping`, once set, ends the loop after a `sleep`; a step that has begun is ended first.
     """
     turn, late = 1, ""
-    while turn * interval_s < duration_s:
-        await sleep(max(turn * interval_s - backend.now_s, 0.0))
+    while since_s + turn * interval_s < until_s:
+        await sleep(max(since_s + turn * interval_s - backend.now_s, 0.0))
+        if stopping is not None and stopping.is_set():
+            return
         step = first + turn - 1
         backend.begin_step(step, late)
-        on_step(await in_thread(lambda: controller.step(applied_by or backend)))
-        following = max(turn + 1, ceil(backend.now_s / interval_s))
+        on_step(await _in_thread(lambda: controller.step(applied_by or backend)))
+        following = max(turn + 1, ceil((backend.now_s - since_s) / interval_s))
         late = _skipped(step + 1, step + following - turn - 1, step)
         turn = following
 
@@ -55,7 +61,7 @@ def _skipped(first: int, last: int, during: int) -> str:
     return f"{which} skipped: step {during} took too long"
 
 
-async def in_thread(function: Callable[[], Entry]) -> Entry:
+async def _in_thread(function: Callable[[], Entry]) -> Entry:
     """A step in a thread of its own: it may wait for this event loop, which goes on meanwhile."""
     loop = asyncio.get_running_loop()
     done = asyncio.Event()

@@ -43,7 +43,7 @@ class ControllerMetrics:
             metrics.of(f"ipa_{name}_load_rps").set(nan if value is None else value)
         metrics.of("ipa_sample_age_seconds").set(observation.sample_age_s)
         metrics.of("ipa_limit_cores").set(nan if observation.limit_cores is None else observation.limit_cores)
-        metrics.of("ipa_refusals_total").inc(entry.outcome is not None and not entry.outcome.accepted)
+        metrics.of("ipa_refusals_total").inc(entry.is_refused)
         wanted = decision.configuration
         for stage in self._pipeline.stages:
             for variant in stage.variants:

@@ -1,87 +1,180 @@
-"""The journal of a live controller: a file that is complete at every moment, with one writer."""
+"""The journal of a live controller: a file that is complete at every moment, with one writer.
+
+Memory is bounded where the run has no end: it holds the latest entries, and of the others where in the file they are.
+The file is too: once it has twice as many entries as are kept, another one with the latest takes its place.
+"""
 
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from threading import Lock
+from typing import BinaryIO
 
 from live.errors import LiveError
-from policies import Applied, Entry, Journal, Memory, PolicyError, read_journal, to_line
+from policies import Applied, Entry, Journal, PolicyError, to_line
+from policies.journal import from_line
+
+log = logging.getLogger(__name__)
+
+KEPT_IN_FILE = 10_000
+"""Of how many steps the file of a run without end has the entries, at least: more than a day at one every 10 s."""
 
 _BEGINNING = b'{"observation":'
 """How the line of an entry begins."""
 
 
 class FileJournal(Journal):
-    """Entries in memory and in a file, on the disk (fsync) before anything is applied.
+    """Entries in a file, on the disk (fsync) before anything is applied.
 
     An entry is written when it is decided, again with the backend's answer, and again should it come to nothing after
     all: of several lines of a step the latest counts. A file that is there is gone on with; a line that a kill cut
-    short is cut off. Raises LiveError for a file that another controller writes, or that cannot be written; PolicyError
-    for one that is no journal.
+    short is cut off. `kept`: so many of the latest entries are in memory too; `kept_in_file`: the file comes to have no
+    more than twice as many; None: all. Raises LiveError for a file that another controller writes, or that cannot be
+    written; PolicyError for one that is no journal.
     """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__()
+    def __init__(self, path: Path, kept: int | None = None, kept_in_file: int | None = None) -> None:
+        super().__init__(kept)
+        self._path = path
+        self._kept_in_file = kept_in_file
+        self._places: dict[int, int] = {}  # step -> where its latest line begins
+        self._lock = Lock()  # outcomes that come late come from another thread than steps
+        self._file = _open(path)
         try:
-            self._file = path.open("a+b")
-        except OSError as error:
-            raise LiveError(f"{path}: cannot be written: {error.strerror}") from None
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.close()
-            raise LiveError(f"{path}: another controller writes this journal") from None
-        try:
-            self._resume(path)
+            self._resume()
         except PolicyError:
             self._file.close()
             raise
 
-    def _resume(self, path: Path) -> None:
+    def _resume(self) -> None:
         self._file.seek(0)
-        whole, newline, torn = self._file.read().rpartition(b"\n")
-        if torn and not torn.startswith(_BEGINNING[: len(torn)]):
-            raise PolicyError(f"{path}: not a journal: its last line is not whole, and begins otherwise than an entry")
-        self.entries = latest(whole.decode("utf-8", errors="replace"), str(path))
-        self._file.truncate(len(whole) + len(newline))
-
-    @property
-    def memory(self) -> Memory | None:
-        """What the policy handed back last; None: nothing has been decided."""
-        return self.entries[-1].decision.memory if self.entries else None
+        whole = 0
+        for number, line in enumerate(self._file, start=1):
+            if not line.endswith(b"\n"):
+                if not line.startswith(_BEGINNING[: len(line)]):
+                    raise PolicyError(
+                        f"{self._path}: not a journal: its last line is not whole, and begins otherwise than an entry"
+                    )
+                break
+            if line.strip():
+                entry = from_line(line.decode("utf-8", errors="replace"), f"{self._path}:{number}")
+                self._places[entry.observation.step] = whole
+            whole += len(line)
+        self._file.truncate(whole)
+        kept = len(self._places) if self._kept is None else self._kept
+        self.entries = [self._entry(step) for step in _latest(self._places, kept)]
 
     def decided(self, entry: Entry) -> None:
         """Keep a decision, on the disk when this returns."""
-        super().decided(entry)
-        self._write(entry)
+        with self._lock:
+            super().decided(entry)
+            self._write(entry)
 
     def answered(self, outcome: Applied) -> None:
         """Add the backend's answer to the latest decision."""
-        super().answered(outcome)
-        self._write(self.entries[-1])
+        with self._lock:
+            super().answered(outcome)
+            self._write(self.entries[-1])
+            if self._kept_in_file is not None and len(self._places) > 2 * self._kept_in_file:
+                self._shorten(_latest(self._places, self._kept_in_file))
 
     def failed(self, step: int, why: str) -> None:
         """Change the outcome of an earlier decision: its line is written again."""
-        super().failed(step, why)
-        for entry in self.entries:
-            if entry.observation.step == step:
-                self._write(entry)
+        with self._lock:
+            if step not in self._places:
+                return
+            super().failed(step, why)
+            entry = self._entry(step)
+            if entry.outcome is not None and entry.outcome.accepted:
+                self._write(replace(entry, outcome=Applied(False, why)))
 
     def close(self) -> None:
         """Let others write it."""
         self._file.close()
 
     def _write(self, entry: Entry) -> None:
+        self._places[entry.observation.step] = self._file.seek(0, os.SEEK_END)
         self._file.write(to_line(entry).encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
 
+    def _entry(self, step: int) -> Entry:
+        return from_line(self._line(step).decode("utf-8", errors="replace"), str(self._path))
 
-def latest(text: str, where: str) -> list[Entry]:
-    """The entries of a journal's text, one a step: of several lines of a step the last. Raises as `read_journal`."""
-    entries: dict[int, Entry] = {}
-    for entry in read_journal(text.splitlines(), where):
-        entries[entry.observation.step] = entry
-    return list(entries.values())
+    def _line(self, step: int) -> bytes:
+        self._file.seek(self._places[step])
+        return self._file.readline()
+
+    def _shorten(self, steps: list[int]) -> None:
+        """Leave these entries alone in the file."""
+        path = Path(os.path.realpath(self._path))
+        try:
+            file = _replaced(path, map(self._line, steps))
+        except OSError as error:  # a folder that is not ours, a full disk: go on, and try again when as many have come
+            log.warning("the journal is not shortened", extra={"problem": str(error)})
+            self._places = {step: self._places[step] for step in steps}
+            return
+        self._file.close()
+        self._file, self._places = file, {}
+        at = file.seek(0)
+        for step in steps:
+            self._places[step] = at
+            at += len(file.readline())
+        _sync_folder(path.parent)
+
+
+def _open(path: Path) -> BinaryIO:
+    """The file, which nobody else writes from here on."""
+    try:
+        file = path.open("a+b")
+    except OSError as error:
+        raise LiveError(f"{path}: cannot be written: {error.strerror}") from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Its writer may have put a shorter one in its place since.
+        is_ours = os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except OSError:
+        is_ours = False
+    if not is_ours:
+        file.close()
+        raise LiveError(f"{path}: another controller writes this journal")
+    return file
+
+
+def _replaced(path: Path, lines: Iterable[bytes]) -> BinaryIO:
+    """A file with these lines in the place of the one there, which nobody else writes; a kill leaves the one or the
+    other, whole. Raises OSError, and leaves the one there."""
+    beside = path.with_name(f"{path.name}.new")
+    file = beside.open("w+b")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file.writelines(lines)
+        file.flush()
+        os.fsync(file.fileno())
+        shutil.copymode(path, beside)
+        beside.replace(path)
+    except OSError:
+        file.close()
+        beside.unlink(missing_ok=True)
+        raise
+    return file
+
+
+def _sync_folder(folder: Path) -> None:
+    """A file that took another's place has it on the disk too."""
+    at = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(at)
+    finally:
+        os.close(at)
+
+
+def _latest(places: dict[int, int], count: int) -> list[int]:
+    """The last steps of those that have a place."""
+    return list(places)[max(len(places) - count, 0) :]

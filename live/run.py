@@ -52,7 +52,7 @@ class Control:
     """How a run is controlled and watched.
 
     `source` is "gateway" or "prometheus"; with the latter `prometheus` is the URL of a server that scrapes the gateway,
-    or None to start one. `advise`: decide and journal, and change nothing.
+    or None to start one, `prometheus_match` further label matchers. `advise`: decide and journal, and change nothing.
     """
 
     interval_s: float
@@ -61,6 +61,7 @@ class Control:
     prometheus: str | None = None
     advise: bool = False
     first_step: int = 1
+    prometheus_match: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -228,7 +229,7 @@ class _Run:
         url = self._how.prometheus
         if url is None:
             url = await open_prometheus(self._backend, folder, [self._backend.control_url])
-        return PrometheusSource.of(self._backend, url, history_s)
+        return PrometheusSource.of(self._backend, url, history_s, self._how.prometheus_match)
 
     async def go(self) -> None:
         """From t = 0 until every request has ended, or the bound."""

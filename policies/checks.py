@@ -60,7 +60,7 @@ def choice(key: str, value: Any, allowed: Iterable[str]) -> str:
 
 def known(what: str, names: Iterable[str], allowed: Iterable[str]) -> None:
     """PolicyError for the first of `names` that is not `allowed`: the nearest one and the list."""
-    right = tuple(allowed)
+    right = tuple(dict.fromkeys(allowed))  # a class may take itself what it hands on too
     for name in names:
         if name not in right:
             listed = ", ".join(right) if right else "none"

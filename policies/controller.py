@@ -28,26 +28,39 @@ class Entry:
     decision: Decision
     outcome: Applied | None = None
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the decision was not put in force, or has come to nothing since."""
+        return self.outcome is not None and not self.outcome.accepted
+
 
 class Journal:
-    """The entries of a run in memory, one a step, in order."""
+    """The entries of a run in memory, one a step, in order. `kept`: so many of the latest; None: all."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int | None = None) -> None:
         self.entries: list[Entry] = []
+        self._kept = kept
 
     def decided(self, entry: Entry) -> None:
         """Keep a decision before it is applied, so that a controller killed now can be resumed."""
         self.entries.append(entry)
+        if self._kept is not None:
+            del self.entries[: -self._kept]
 
     def answered(self, outcome: Applied) -> None:
         """Add the backend's answer to the latest decision."""
         self.entries[-1] = replace(self.entries[-1], outcome=outcome)
 
     def failed(self, step: int, why: str) -> None:
-        """A decision that the backend had accepted has come to nothing since: the outcome of its entry says so."""
+        """A decision that the backend had accepted has come to nothing since: the outcome of its entry says so.
+
+        One that was refused, or has no answer yet, stays as it is.
+        """
         for at in reversed(range(len(self.entries))):
             if self.entries[at].observation.step == step:
-                self.entries[at] = replace(self.entries[at], outcome=Applied(False, why))
+                outcome = self.entries[at].outcome
+                if outcome is not None and outcome.accepted:
+                    self.entries[at] = replace(self.entries[at], outcome=Applied(False, why))
                 return
 
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from policies import checks
 from policies.interface import Memory, Observation
-from policies.scaler import SCALER_PARAMETERS, Scaled, Scaler, Served, exists, recent_rps
+from policies.scaler import SCALER_PARAMETERS, Scaled, Scaler, Served, exists, moment, recent_rps
 
 if TYPE_CHECKING:
     from profiles import Pipeline
@@ -170,10 +170,10 @@ class Hpa(Scaler):
         self, now_s: float, current: int, recommended: int, history: Mapping[str, Any]
     ) -> tuple[int, dict[str, Any], str]:
         """The recommendation, stabilised and limited, the history with it, and what was done to it."""
-        recommendations = [*_since(history["recommended"], now_s - self.scale_down_window_s), (now_s, recommended)]
+        recommendations = [*_within(history["recommended"], now_s, self.scale_down_window_s), (now_s, recommended)]
         highest = max(count for _, count in recommendations)
         wanted = max(recommended, min(current, highest))
-        added = _since(history["added"], now_s - LIMIT_PERIOD_S)
+        added = _within(history["added"], now_s, LIMIT_PERIOD_S)
         before = current - sum(count for _, count in added)
         most = max(before + self.scale_up_pods, ceil(before * (1 + self.scale_up_percent / 100) - EPSILON), current)
         count = self.bounded(min(wanted, most))
@@ -219,9 +219,9 @@ def recommendation(
     return wanted
 
 
-def _since(entries: Sequence[Sequence[Any]], cutoff_s: float) -> list[tuple[float, int]]:
-    """The entries after a moment."""
-    return [(time_s, count) for time_s, count in entries if time_s > cutoff_s + EPSILON]
+def _within(entries: Sequence[Sequence[Any]], now_s: float, window_s: float) -> list[tuple[float, int]]:
+    """The entries younger than the window."""
+    return [(moment(time_s, now_s), count) for time_s, count in entries if time_s > now_s - window_s + EPSILON]
 
 
 def _synced(now_s: float, tick_s: float, ready: Mapping[str, int], histories: Mapping[str, Any]) -> dict[str, Any]:

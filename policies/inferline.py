@@ -32,7 +32,7 @@ from policies.inferline_plan import Plan, Size, plan
 from policies.interface import Memory, Observation, PolicyError
 from policies.optimiser.options import replicas_for
 from policies.optimiser.table import planned_batches
-from policies.scaler import Scaled, Scaler, Served
+from policies.scaler import Scaled, Scaler, Served, moment
 
 if TYPE_CHECKING:
     from profiles import Pipeline
@@ -83,7 +83,7 @@ class InferLine(Scaler):
         # Not what is configured: the last decision may not be in force yet, and would be taken back.
         wanted = memory.get("replicas", planned["replicas"])
         replicas = [wanted[stage.name] for stage in stages]
-        changed_s = memory.get("changed_s", now_s)
+        changed_s = moment(memory.get("changed_s", now_s), now_s)
         stages = self.served(observation, planned["batch"])
         rho = planned["rho"]
         excess_rps = _excess(planned["envelope"], observation.load_rps[-LONGEST_WINDOW_S:])

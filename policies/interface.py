@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-OBSERVATION_SCHEMA_VERSION = 1
+OBSERVATION_SCHEMA_VERSION = 2
 
 Memory = Mapping[str, Any]
 """What a policy hands from one decision to the next: JSON-able, empty at the start."""
@@ -95,6 +95,8 @@ class Observation:
 
     `load_rps` holds per-second counts of the last window, newest last; NaN means no sample, never zero.
     `future_rps` (simulation only, for policies that read it) holds the counts of the seconds to come, soonest first.
+    `elapsed_s` are the seconds since the step before, or since the start; 0: none. `time_s` may begin anew where a
+    controller goes on from a journal.
     """
 
     pipeline: str
@@ -108,6 +110,7 @@ class Observation:
     latency: LatencyQuantiles | None = None
     future_rps: tuple[float, ...] | None = None
     schema_version: int = OBSERVATION_SCHEMA_VERSION
+    elapsed_s: float = 0.0
 
     @property
     def configuration(self) -> Configuration:
@@ -117,7 +120,7 @@ class Observation:
     @property
     def is_silent(self) -> bool:
         """Whether nothing was sampled since the step before: what the stages' counts say then is unknown, not zero."""
-        return self.step > 0 and self.sample_age_s >= self.time_s / self.step > 0
+        return self.sample_age_s >= self.elapsed_s > 0
 
 
 @dataclass(frozen=True, slots=True)

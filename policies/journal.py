@@ -111,8 +111,10 @@ def _quantiles(data: Mapping[str, float | None]) -> LatencyQuantiles:
 
 def _observation(data: dict[str, Any]) -> Observation:
     version = data["schema_version"]
-    if version != OBSERVATION_SCHEMA_VERSION:
-        raise ValueError(f"its schema_version is {version}; this program reads {OBSERVATION_SCHEMA_VERSION}")
+    if version == 1:
+        data = _from_version_1(data)
+    elif version != OBSERVATION_SCHEMA_VERSION:
+        raise ValueError(f"its schema_version is {version}; this program reads 1 and {OBSERVATION_SCHEMA_VERSION}")
     return Observation(
         **{
             **data,
@@ -120,8 +122,15 @@ def _observation(data: dict[str, Any]) -> Observation:
             "stages": {name: _stage(stage) for name, stage in data["stages"].items()},
             "latency": _optional(data["latency"], _quantiles),
             "future_rps": _optional(data["future_rps"], _seconds),
+            "elapsed_s": data["elapsed_s"],
         }
     )
+
+
+def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:
+    """It did not say how much time had passed: policies took the mean of all steps, and so they decide as before."""
+    elapsed_s = data["time_s"] / data["step"] if data["step"] > 0 else 0.0
+    return {**data, "elapsed_s": elapsed_s, "schema_version": OBSERVATION_SCHEMA_VERSION}
 
 
 def _stage(data: dict[str, Any]) -> StageObservation:

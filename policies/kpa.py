@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from policies import checks
 from policies.interface import Memory, Observation
-from policies.scaler import SCALER_PARAMETERS, Scaled, Scaler, Served, exists, recent_rps
+from policies.scaler import SCALER_PARAMETERS, Scaled, Scaler, Served, exists, moment, recent_rps
 
 if TYPE_CHECKING:
     from profiles import Pipeline
@@ -124,9 +124,10 @@ class Kpa(Scaler):
         """The panic from now on: since when the threshold was last exceeded, and the most replicas in it."""
         if over:
             return {"since_s": now_s, "most": panic["most"] if panic else 0}
-        if panic is not None and now_s - panic["since_s"] > self.stable_window_s:
+        if panic is None:
             return None
-        return panic
+        since_s = moment(panic["since_s"], now_s)
+        return None if now_s - since_s > self.stable_window_s else {**panic, "since_s": since_s}
 
     def _limited(self, wanted: int, ready: int) -> int:
         least, most = floor(ready / self.max_scale_down_rate), ceil(self.max_scale_up_rate * ready)
@@ -135,7 +136,7 @@ class Kpa(Scaler):
 
 def within(samples: Sequence[Sample], now_s: float, window_s: float) -> list[Sample]:
     """The samples younger than the window."""
-    return [(time_s, value) for time_s, value in samples if now_s - time_s < window_s - EPSILON]
+    return [(moment(time_s, now_s), value) for time_s, value in samples if now_s - time_s < window_s - EPSILON]
 
 
 def _begun(now_s: float, ready: int) -> dict[str, Any]:

@@ -232,6 +232,12 @@ class Scaler(ABC):
         return max(fitting, default=1)
 
 
+def moment(remembered_s: float, now_s: float) -> float:
+    """A remembered moment. One after now is of a clock that has begun anew since, and counts as now: nothing is to wait
+    until the clock has come there again."""
+    return min(remembered_s, now_s)
+
+
 def exists(stages: Sequence[Served]) -> bool:
     """Whether any replica exists; none does before the first request of a warm start."""
     return any(stage.seen.replicas for stage in stages)

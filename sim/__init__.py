@@ -6,7 +6,7 @@ environment, replicas, stage, eager, logs, engine: the SimPy engine
 cluster        what a control step sees and does · measuring: the costly part of it · simulate: a run under a policy
 records        what a run leaves · laws: what must hold of it · tables: the same for people
 totals, planned, summary: its figures, from records or without any · balance: the laws that totals can be held to
-histogram      quantiles of very many values
+histogram      quantiles of very many values · sources: digests of source files
 """
 
 from sim.engines import EngineError

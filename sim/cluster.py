@@ -94,7 +94,7 @@ class SimulatedCluster:
         self._seed = seed
         self._limit_cores = limit_cores
         self._fields = fields
-        self._step = 0
+        self._step, self._observed_s = 0, 0.0
         self._counters = [_Counters() for _ in engine.stages]
         measured = "latency" in fields or "busy_fraction" in fields
         self._measuring = Measuring(engine) if measured else None
@@ -102,8 +102,8 @@ class SimulatedCluster:
 
     def observe(self) -> Observation:
         """Everything since the last step, and the load of the window before now."""
-        now_s = self._engine.now_s
-        self._step += 1
+        now_s, since_s = self._engine.now_s, self._observed_s
+        self._step, self._observed_s = self._step + 1, now_s
         measured = self._measuring.step(now_s) if self._measuring else None
         has_latency = measured is not None and "latency" in self._fields
         concurrency = self._presence.step(now_s) if self._presence else None
@@ -128,6 +128,7 @@ class SimulatedCluster:
             },
             latency=measured.latency if measured and has_latency else None,
             future_rps=self._future(now_s),
+            elapsed_s=now_s - since_s,
         )
 
     def apply(self, configuration: Mapping[str, StageConfiguration]) -> Applied:

@@ -8,13 +8,16 @@ from typing import Self
 
 import numpy as np
 
-from policies import Configuration, Entry, Journal
+from policies import Applied, Configuration, Entry, Journal
 from profiles import Pipeline
 from sim.tables import configured_accuracy, configured_cores
 
 
 class Planned:
-    """When what was decided, in order; `cores` and `accuracy` are those of the whole configuration."""
+    """When what came in force, in order; `cores` and `accuracy` are those of the whole configuration.
+
+    A decision that was refused leaves in force what stood before it.
+    """
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
@@ -42,7 +45,8 @@ class Planned:
         """One decision more."""
         self.decisions += 1
         self.infeasible += not entry.decision.feasible
-        self.stands(entry.decision.configuration, entry.observation.time_s)
+        if not entry.is_refused:
+            self.stands(entry.decision.configuration, entry.observation.time_s)
 
     def stands(self, configuration: Configuration, since_s: float) -> None:
         """From now on the configuration is what is wanted."""
@@ -69,10 +73,10 @@ class LatestEntry(Journal):
     """A journal that keeps its latest entry alone; what the summary needs of the others goes to `planned`."""
 
     def __init__(self, planned: Planned) -> None:
-        super().__init__()
+        super().__init__(kept=1)
         self._planned = planned
 
-    def decided(self, entry: Entry) -> None:
-        """Keep a decision, and forget the one before."""
-        self._planned.decided(entry)
-        self.entries[:] = [entry]
+    def answered(self, outcome: Applied) -> None:
+        """Add the backend's answer, without which a decision is not known to be in force."""
+        super().answered(outcome)
+        self._planned.decided(self.entries[-1])

@@ -30,7 +30,8 @@ def summary_of(totals: Totals, planned: Planned, sla_s: float, price_per_core: f
 
     The SLA violation rate is of all requests: late, dropped, failed and unfinished ones. The rate of seconds is of
     those in which a request arrived: the ones whose p99, by `violated_seconds`, is above the SLA. Rates and cost cover
-    the trace's duration. Planned figures are time-means of the decided configuration. None where nothing completed.
+    the trace's duration. Planned figures are time-means of the decided configuration in force. None where nothing
+    completed.
     """
     duration_s, completed = totals.duration_s, totals.completed
     core_s = price_per_core * totals.core_s

@@ -91,7 +91,8 @@ def decisions_table(pipeline: Pipeline, initial: Configuration, entries: Sequenc
     """One row a control step and stage: step, time_s, stage and what was decided for it, then the step's figures.
 
     Row 0 is the configuration that stood ready at the start, `rung` "initial" where no policy decided it. `cost_cores`
-    and `accuracy` are those of the whole decided configuration, repeated for each stage.
+    and `accuracy` are those of the whole decided configuration, repeated for each stage. `accepted` is false for a
+    decision that a backend refused: what stood before it stayed in force.
     """
     import pandas as pd
 
@@ -126,7 +127,7 @@ def decisions_table(pipeline: Pipeline, initial: Configuration, entries: Sequenc
             0,
             0.0,
             initial,
-            {**why, "binding": None, "rung": "initial", "feasible": True, "notes": ""},
+            {**why, "binding": None, "rung": "initial", "feasible": True, "accepted": True, "notes": ""},
         )
     for entry in entries:
         decision = entry.decision
@@ -141,6 +142,7 @@ def decisions_table(pipeline: Pipeline, initial: Configuration, entries: Sequenc
                 "binding": decision.binding,
                 "rung": decision.rung,
                 "feasible": decision.feasible,
+                "accepted": not entry.is_refused,
                 "notes": "; ".join(decision.notes),
             },
         )

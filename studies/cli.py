@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import click
 
 from studies.cluster_commands import cluster_options
 from studies.live_commands import live
-from studies.options import build_scenario, echo_json, scenario_options
+from studies.options import build_scenario, echo_json, prometheus_options, scenario_options
 
 if TYPE_CHECKING:
     from studies.results import RunData
@@ -122,13 +122,14 @@ def simulate(
 )
 @scenario_options
 @click.option("--seeds", type=click.IntRange(min=1), default=1, help="runs per policy, from --seed on [1]")
-@click.option("--jobs", type=click.IntRange(min=1), help="runs at a time [all cores]")
+@click.option("--jobs", type=click.IntRange(min=1), help="runs at a time, at most two a core [all cores]")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     help="a folder for all runs; an interrupted one is gone on with",
 )
 @click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="an HTML file to write")
+@click.option("-q", "--quiet", is_flag=True, help="no progress on stderr")
 @click.option("--json", "as_json", is_flag=True, help="print the summaries as a JSON list alone")
 def compare(
     what: str,
@@ -138,6 +139,7 @@ def compare(
     jobs: int | None,
     out: Path | None,
     report: Path | None,
+    quiet: bool,
     as_json: bool,
     **options: object,
 ) -> None:
@@ -157,12 +159,8 @@ def compare(
         check_report(report, out, base.records)
     if out is not None:
         results.open_comparison(chosen, out)
-    try:
-        with terminal.progress("runs", len(chosen)) as advance, redirect_stdout(sys.stderr):
-            runs = comparison.run_all(chosen, jobs=jobs or os.cpu_count() or 1, folder=out, on_finished=advance)
-    except KeyboardInterrupt:
-        kept = f": what is finished stands in {out}; the same command goes on with the rest" if out else ""
-        raise click.ClickException(f"interrupted{kept}") from None
+    with ended_in_order(out), terminal.progress("runs", len(chosen), quiet) as advance, redirect_stdout(sys.stderr):
+        runs = comparison.run_all(chosen, jobs=at_once(jobs), folder=out, on_finished=advance)
     if out is not None:
         results.close_comparison(runs, out)
     if report is not None:
@@ -184,9 +182,12 @@ def compare(
 )
 @click.option("--pipeline", "pipelines", multiple=True, help="one of the study's pipelines; repeat for more [all]")
 @click.option("--seeds", type=click.IntRange(min=1), help="runs a cell, from seed 1 on [the study's, for paper 5]")
-@click.option("--jobs", type=click.IntRange(min=1), help="runs at a time [all cores]")
+@click.option("--jobs", type=click.IntRange(min=1), help="runs at a time, at most two a core [all cores]")
+@click.option("-q", "--quiet", is_flag=True, help="no progress on stderr")
 @click.option("--json", "as_json", is_flag=True, help="print what was found as JSON alone")
-def study(what: str, out: Path, pipelines: Sequence[str], seeds: int | None, jobs: int | None, as_json: bool) -> None:
+def study(
+    what: str, out: Path, pipelines: Sequence[str], seeds: int | None, jobs: int | None, quiet: bool, as_json: bool
+) -> None:
     """Run a study: named systems on several loads, over seeds, with sweeps, as tables and one report.
 
     `paper` is the published evaluation with further systems; FILE a study file of your own. Each run is kept as soon as
@@ -197,15 +198,9 @@ def study(what: str, out: Path, pipelines: Sequence[str], seeds: int | None, job
 
     check_plotly("a study's report")
     wanted = conduct.prepare(what, pipelines, seeds)
-    try:
-        with redirect_stdout(sys.stderr):
-            found = conduct.conduct(
-                wanted, out, jobs or os.cpu_count() or 1, lambda total: terminal.progress("runs", total), terminal.log
-            )
-    except KeyboardInterrupt:
-        raise click.ClickException(
-            f"interrupted: what is finished stands in {out}; the same command goes on with the rest"
-        ) from None
+    log = (lambda _: None) if quiet else terminal.log
+    with ended_in_order(out), redirect_stdout(sys.stderr):
+        found = conduct.conduct(wanted, out, at_once(jobs), lambda total: terminal.progress("runs", total, quiet), log)
     if as_json:
         echo_json(summary.as_dict(found, out))
     else:
@@ -313,7 +308,7 @@ def replay(journal: Path, pipeline: str, policy: str | None, assignments: Sequen
     default="gateway",
     help="of what policies observe live: the gateway, in exact seconds, or a Prometheus server [gateway]",
 )
-@click.option("--prometheus", metavar="URL", help="a Prometheus server that scrapes the gateway [one is started]")
+@prometheus_options
 @click.option("--repeats", type=click.IntRange(min=1), default=3, help="live runs of the same load [3]")
 @click.option(
     "--duration",
@@ -340,6 +335,7 @@ def validate(
     url: str | None,
     source: str,
     prometheus: str | None,
+    prometheus_match: tuple[str, ...],
     repeats: int,
     duration_s: int | None,
     policy: str | None,
@@ -365,7 +361,7 @@ def validate(
     cluster = live_cluster.Cluster(context, namespace, name, url) if backend == "kubernetes" else None
     command.run(
         scenario,
-        live_run.Live(source=source, prometheus=prometheus, cluster=cluster),
+        live_run.Live(source=source, prometheus=prometheus, cluster=cluster, prometheus_match=prometheus_match),
         repeats=repeats,
         duration_s=duration_s,
         calibration_window=calibration_window,
@@ -481,6 +477,32 @@ def show(pipeline: str, stage: str | None, to: Path | None, as_json: bool) -> No
         echo_json(shown.as_dict(found, stages))
     else:
         terminal.print_profiles(found, stages, to)
+
+
+def at_once(jobs: int | None) -> int:
+    """How many runs at a time where `jobs` are asked for: as many as cores by default, and at most two a core."""
+    from studies import workers
+
+    most = workers.PER_CORE * workers.cores()
+    if jobs is not None and jobs > most:
+        click.echo(f"--jobs {jobs}: {most} at a time, {workers.PER_CORE} a core; more gain nothing", err=True)
+    return min(jobs or workers.cores(), most)
+
+
+@contextmanager
+def ended_in_order(out: Path | None) -> Iterator[None]:
+    """Answers an interrupt, SIGTERM and a killed worker with one line: where what is finished stands."""
+    from studies.errors import WorkerError
+    from studies.workers import terminable
+
+    kept = f": what is finished stands in {out}; the same command goes on with the rest" if out else ""
+    try:
+        with terminable():
+            yield
+    except KeyboardInterrupt:
+        raise click.ClickException(f"interrupted{kept}") from None
+    except WorkerError as error:
+        raise click.ClickException(f"{error}{kept}") from None
 
 
 def is_validation(folder: Path) -> bool:

@@ -32,6 +32,16 @@ def cluster_options(command: F) -> F:
     return command
 
 
+def _memory(_: click.Context, __: click.Parameter, given: str) -> str:
+    from live.kubernetes.settings import memory_bytes
+
+    try:
+        memory_bytes(given)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return given
+
+
 def layout_options(command: F) -> F:
     """The options that say how a pipeline is laid out on a cluster."""
     for option in (
@@ -42,7 +52,9 @@ def layout_options(command: F) -> F:
             default=60.0,
             help="seconds beyond its start-up until a variant counts as failed [60]",
         ),
-        click.option("--memory", "replica_memory", default="256Mi", help="of a replica [256Mi]"),
+        click.option("--gateway-memory", default="512Mi", callback=_memory, help="of the gateway [512Mi]"),
+        click.option("--gateway-cpu", default="250m", help="what the gateway requests [250m]"),
+        click.option("--memory", "replica_memory", default="256Mi", callback=_memory, help="of a replica [256Mi]"),
         click.option(
             "--cpu",
             "replica_cpu",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
+from studies import workers
 from studies.errors import ScenarioError
 from studies.results import RunData, find_finished, run_name, write_run
 from studies.run import simulate
@@ -50,7 +48,7 @@ def run_all(
     """Run all scenarios, `jobs` at a time; results in the order of the scenarios, whatever finished first.
 
     With a folder each run is written to it as soon as it is finished, and one that stands there already, of the same
-    scenario, is not run again: an interrupted comparison goes on where it stopped.
+    scenario, is not run again: an interrupted comparison goes on where it stopped. Raises as `workers.run_all`.
     """
     results: dict[int, RunData] = {}
     waiting: list[int] = []
@@ -61,38 +59,17 @@ def run_all(
         else:
             results[position] = stored
             on_finished()
-    for position, result in _run_in_any_order(chosen, waiting, jobs, folder):
-        results[position] = result
+
+    def keep(place: int, result: RunData) -> None:
+        results[waiting[place]] = result
         on_finished()
+
+    workers.run_all(partial(_run_one, folder), [chosen[position] for position in waiting], jobs, keep)
     return [results[position] for position in range(len(chosen))]
 
 
-def _run_in_any_order(
-    chosen: Sequence[Scenario], waiting: Sequence[int], jobs: int, folder: Path | None
-) -> Iterator[tuple[int, RunData]]:
-    if jobs == 1 or len(waiting) <= 1:
-        for position in waiting:
-            yield position, _run_one(chosen[position], folder)
-        return
-    # Forking is quick and safe where no thread runs yet; macOS and Windows have no safe fork.
-    method = "fork" if sys.platform == "linux" else "spawn"
-    pool = ProcessPoolExecutor(min(jobs, len(waiting)), multiprocessing.get_context(method), _become_worker)
-    try:
-        futures = {pool.submit(_run_one, chosen[position], folder): position for position in waiting}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _run_one(scenario: Scenario, folder: Path | None) -> RunData:
+def _run_one(folder: Path | None, scenario: Scenario) -> RunData:
     run = simulate(scenario)
     if folder is not None:
         write_run(run, folder / run_name(scenario))
     return run
-
-
-def _become_worker() -> None:
-    """Leave interrupts to the parent, which lets started runs finish, and its stdout too, whatever a policy prints."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.stdout = sys.stderr

@@ -70,7 +70,9 @@ def replay(journal: Path, scenario: Scenario) -> Replayed:
         raise ScenarioError(f"{journal}: not a text file (UTF-8)") from None
     except OSError as error:
         raise ScenarioError(f"{journal}: cannot be read: {error.strerror}") from None
-    recorded = tuple(read_journal(text.splitlines(), str(journal)))
+    # A live controller's file has a line more for each answer: of several of a step the latest counts.
+    by_step = {entry.observation.step: entry for entry in read_journal(text.splitlines(), str(journal))}
+    recorded = tuple(by_step.values())
     if not recorded:
         raise ScenarioError(f"{journal}: holds no entries")
     replayed = replay_journal(prepared.pipeline, policy, recorded)

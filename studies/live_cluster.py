@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -155,7 +156,8 @@ def control(
     make = backend_maker(scenario, prepared, cluster, unknown, read_only=live.advise, sends_load=False)
     deadline = deadline_of(scenario, prepared, live.decision_timeout_s)
     exported = serving(live.metrics_port, prepared.pipeline, live.metrics_host)
-    with journal_of(live.state) as journal, exported as (export_step, export_backend):
+    kept = journal_of(live.state, has_tables=False, has_end=live.duration_s is not None)
+    with kept as journal, exported as (export_step, export_backend):
         memory = journal.entries[-1].decision.memory if journal.entries else {}
         controller = Controller(prepared.pipeline, deadline, journal, memory)
         first = journal.entries[-1].observation.step + 1 if journal.entries else 1
@@ -182,7 +184,7 @@ async def _control(
     step: int,
     on_step: Callable[[Entry], object],
 ) -> None:
-    from live.control import in_thread
+    from live import control as live_control
 
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -190,33 +192,35 @@ async def _control(
     with TemporaryDirectory(prefix="ipa-live-") as folder:
         backend = make(Path(folder))
         try:
-            opening = asyncio.ensure_future(_open(backend, initial, scenario.history_s, live.prometheus))
+            opening = asyncio.ensure_future(_open(backend, initial, scenario.history_s, live))
             await _first(opening, stopping, backend)
             if not opening.done():
                 return
             opening.result()
-            until_s = float("inf") if live.duration_s is None else backend.now_s + live.duration_s
-            while not stopping.is_set():
-                due_s = (backend.now_s // scenario.interval_s + 1.0) * scenario.interval_s
-                if due_s >= until_s:
-                    return
-                await _first(asyncio.ensure_future(asyncio.sleep(due_s - backend.now_s)), stopping, backend)
-                if not stopping.is_set():
-                    backend.begin_step(step)
-                    on_step(await in_thread(lambda: controller.step(backend)))
-                    step += 1
+            now_s, interval_s = backend.now_s, scenario.interval_s
+            await live_control.control(
+                controller,
+                backend,
+                interval_s,
+                inf if live.duration_s is None else now_s + live.duration_s,
+                on_step,
+                first=step,
+                since_s=now_s // interval_s * interval_s,
+                sleep=lambda seconds: _first(asyncio.ensure_future(asyncio.sleep(seconds)), stopping, backend),
+                stopping=stopping,
+            )
         finally:
             await backend.close()
 
 
-async def _open(backend: KubernetesBackend, initial: Configuration, history_s: int, prometheus_url: str | None) -> None:
+async def _open(backend: KubernetesBackend, initial: Configuration, history_s: int, live: Live) -> None:
     from live.monitoring import GatewaySource, PrometheusSource
 
     await backend.open(initial)
-    if prometheus_url is None:
+    if live.prometheus is None:
         backend.source = GatewaySource(backend.client, history_s)
     else:
-        backend.source = PrometheusSource.of(backend, prometheus_url, history_s)
+        backend.source = PrometheusSource.of(backend, live.prometheus, history_s, live.prometheus_match)
     await backend.start(0.0)
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 
 import click
 
 from studies.cluster_commands import cluster_options, down, manifests, status, up
-from studies.options import build_scenario, echo_json, scenario_options
+from studies.options import build_scenario, echo_json, prometheus_options, scenario_options
 
 PORTS = click.IntRange(0, 65535)
 SECONDS = click.FloatRange(min=0.0, min_open=True)
@@ -47,7 +47,7 @@ for command in (up, status, down, manifests):
 @click.option("--duration", "duration_s", type=SECONDS, help="seconds of the load to run [all]")
 @click.option("--advise", is_flag=True, help="decide and journal, and change nothing after the start")
 @click.option("--source", help="of what policies observe: gateway, in exact seconds, or prometheus [gateway]")
-@click.option("--prometheus", metavar="URL", help="a Prometheus server that scrapes the gateway [one is started]")
+@prometheus_options
 @click.option("--decision-timeout", "decision_timeout_s", type=SECONDS, help="seconds [the interval, at most 5]")
 @click.option("--port", type=PORTS, default=0, help="of the gateway, for clients [any that is free]")
 @click.option("--control-port", type=PORTS, default=0, help="of its control API and its metrics [any that is free]")
@@ -72,6 +72,7 @@ def run(
     advise: bool,
     source: str | None,
     prometheus: str | None,
+    prometheus_match: tuple[str, ...],
     decision_timeout_s: float | None,
     port: int,
     control_port: int,
@@ -98,6 +99,9 @@ def run(
         cluster = live_cluster.Cluster(context, namespace, name, url, changes_per_minute)
     if cluster is None and no_load:
         raise click.UsageError("--no-load goes with --backend kubernetes")
+    sends_load = cluster is None or not (no_load or advise)
+    if not sends_load:
+        _check_no_results({"--out": out, "--report": report, "--json": as_json}, "--no-load" if no_load else "--advise")
     how = live_run.Live(
         duration_s=duration_s,
         source=source or "gateway",
@@ -110,8 +114,9 @@ def run(
         metrics_host=metrics_host,
         state=state,
         cluster=cluster,
+        prometheus_match=prometheus_match,
     )
-    if cluster is not None and (no_load or advise):
+    if cluster is not None and not sends_load:
         live_cluster.control(scenario, cluster, how, live_cluster.tell)
         return
     if out is not None:
@@ -133,6 +138,16 @@ def run(
     live_view.warn(finished.live)
     if finished.ended:
         raise click.ClickException(f"the run ended early: {finished.ended}")
+
+
+def _check_no_results(options: Mapping[str, object], why: str) -> None:
+    """Raise UsageError for an option of a run's results, where there is a controller alone."""
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise click.UsageError(
+            f"{', '.join(given)}: with {why} on a cluster no load is sent, and so there are no tables and no summary; "
+            "allowed: --state FILE, which keeps the journal, and --metrics-port"
+        )
 
 
 @live.command()

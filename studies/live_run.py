@@ -48,7 +48,8 @@ class Live:
     `duration_s`: at most so much of the load. `decision_timeout_s` None: the interval, at most 5 s. `port`: the
     gateway's for clients, `control_port`: that of its control API and metrics, 0 for any. `metrics_port`: of the
     controller's own metrics, None for none, at the address `metrics_host`. `state`: a file that holds the journal at
-    every moment, from which a controller goes on. `cluster` None: on this machine.
+    every moment, from which a controller goes on. `cluster` None: on this machine. `prometheus_match`: label matchers
+    that choose the gateway's series besides the pipeline's name.
     """
 
     duration_s: float | None = None
@@ -62,6 +63,7 @@ class Live:
     metrics_host: str = "127.0.0.1"
     state: Path | None = None
     cluster: Cluster | None = None
+    prometheus_match: tuple[str, ...] = ()
 
     @property
     def backend(self) -> str:
@@ -171,7 +173,8 @@ def _control_loop(scenario: Scenario, live: Live, prepared: Prepared, journal: J
     memory = journal.entries[-1].decision.memory if earlier else {}
     controller = Controller(pipeline, deadline, journal, memory)
     if earlier:
-        initial = journal.entries[-1].decision.configuration
+        latest = journal.entries[-1]
+        initial = latest.observation.configuration if latest.is_refused else latest.decision.configuration
         check_configuration(pipeline, initial)
     else:
         initial = prepared.initial or _warm(scenario, prepared, controller, deadline, view)
@@ -210,7 +213,13 @@ def _run(
     load = plane_run.Load(loop.arrivals_s, prepared.trace.duration_s, bound_s)
     first_step = loop.journal.entries[-1].observation.step + 1 if loop.earlier else 1
     how = plane_run.Control(
-        scenario.interval_s, loop.history_rps, live.source, live.prometheus, live.advise, first_step
+        scenario.interval_s,
+        loop.history_rps,
+        live.source,
+        live.prometheus,
+        live.advise,
+        first_step,
+        live.prometheus_match,
     )
     with serving(live.metrics_port, prepared.pipeline, live.metrics_host) as (export_step, export_backend):
         return asyncio.run(
@@ -272,6 +281,13 @@ def check_live(scenario: Scenario, live: Live, prepared: Prepared) -> None:
         raise LiveError(f"--source {live.source}: allowed: {', '.join(SOURCES)}")
     if live.prometheus is not None and live.source != "prometheus":
         raise LiveError("--prometheus goes with --source prometheus")
+    if live.prometheus_match:
+        from live.monitoring.prometheus import check_matcher
+
+        if live.source != "prometheus":
+            raise LiveError("--prometheus-match goes with --source prometheus")
+        for matcher in live.prometheus_match:
+            check_matcher(matcher)
     if live.source == "prometheus" and live.prometheus is None and live.cluster is not None:
         raise LiveError("--source prometheus on a cluster needs the URL of a server that scrapes it: --prometheus")
     if live.source == "prometheus" and live.prometheus is None:
@@ -312,14 +328,18 @@ def load_table(sent: Sent) -> pd.DataFrame:
 
 
 @contextmanager
-def journal_of(state: Path | None) -> Iterator[Journal]:
-    """The journal of the run: in memory, or in a file that holds it at every moment."""
-    if state is None:
-        yield Journal()
-        return
-    from live.journal import FileJournal
+def journal_of(state: Path | None, has_tables: bool = True, has_end: bool = True) -> Iterator[Journal]:
+    """The journal of the run: in memory, or in a file that holds it at every moment.
 
-    with closing(FileJournal(state)) as journal:
+    A run without tables needs no more than the latest entry in memory; the file of one without end is bounded.
+    """
+    kept = None if has_tables else 1
+    if state is None:
+        yield Journal(kept)
+        return
+    from live.journal import KEPT_IN_FILE, FileJournal
+
+    with closing(FileJournal(state, kept, None if has_end else KEPT_IN_FILE)) as journal:
         yield journal
 
 

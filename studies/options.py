@@ -44,6 +44,23 @@ def scenario_options(command: F) -> F:
     return command
 
 
+def prometheus_options(command: F) -> F:
+    """The options that say which Prometheus server is read, and which series of it."""
+    for option in (
+        click.option(
+            "--prometheus-match",
+            multiple=True,
+            metavar='LABEL="VALUE"',
+            help="of the series there only those with this label; several times: with all of them",
+        ),
+        click.option(
+            "--prometheus", metavar="URL", help="a Prometheus server that scrapes the gateway [one is started]"
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def build_scenario(what: str, assignments: Sequence[str], **options: object) -> Scenario:
     """The scenario that a command's argument and options describe."""
     from studies.errors import ScenarioError

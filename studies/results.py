@@ -16,10 +16,11 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, Protocol
 
-from policies import to_line
+from policies import Entry, read_journal, to_line
 from studies.errors import ScenarioError
 from studies.run import TABLES, Run
 from studies.scenario import Scenario
+from studies.source import source_digest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +61,21 @@ class StoredRun:
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:
         """The run's tables, as `Run.tables`. Raises ScenarioError for one that cannot be read."""
-        return {name: _read_table(self.folder / f"{name}.parquet") for name in TABLES}
+        found = {name: _read_table(self.folder / f"{name}.parquet") for name in TABLES}
+        if "accepted" not in found["decisions"]:  # it came later than other columns, and the journal has it
+            refused = {entry.observation.step for entry in self.entries if entry.is_refused}
+            found["decisions"] = found["decisions"].assign(accepted=~found["decisions"]["step"].isin(refused))
+        return found
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The journal. Raises ScenarioError where it cannot be read, PolicyError for a broken one."""
+        path = self.folder / JOURNAL
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise ScenarioError(f"{path}: cannot be read: {error.strerror}") from None
+        return list(read_journal(text.splitlines(), str(path)))
 
 
 # ---- reading ----
@@ -284,8 +299,9 @@ def files_of(scenario: Scenario) -> dict[str, str]:
 
 
 def versions() -> dict[str, Any]:
-    """Python's version and those of the packages that figures depend on."""
-    return {"python": platform.python_version(), "versions": {name: _version(name) for name in _PACKAGES}}
+    """Python's version and those of the packages that figures depend on; of this one's own source a digest too."""
+    named = {name: _version(name) for name in _PACKAGES}
+    return {"python": platform.python_version(), "versions": {**named, "source": source_digest()}}
 
 
 def _version(package: str) -> str | None:

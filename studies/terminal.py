@@ -1,4 +1,4 @@
-"""What the commands print for people: tables on stdout, progress on stderr where that is a terminal."""
+"""What the commands print for people: tables on stdout, progress on stderr."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -31,11 +32,35 @@ _PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
 _out = Console(**_PLAIN, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 
+LINE_EVERY_S = 10.0
+"""How often progress is told where there is no bar: often enough to see it, seldom enough for a log."""
+
+
+class Lines:
+    """Progress as plain lines, for a log: how many of all are done, told on a completion and only now and then."""
+
+    def __init__(self, what: str, total: int, clock: Callable[[], float] = monotonic) -> None:
+        self._what, self._total, self._clock = what, total, clock
+        self._done = 0
+        self._began_s = self._told_s = clock()
+
+    def __call__(self) -> None:
+        self._done += 1
+        now_s = self._clock()
+        if now_s >= self._told_s + LINE_EVERY_S and self._done < self._total:
+            self._told_s = now_s
+            left = self._total - self._done
+            log(f"{self._what}: {self._done} of {self._total} after {now_s - self._began_s:.0f} s, {left} left")
+
+
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """A bar on stderr that moves with every completion; nothing where stderr is no terminal."""
-    if not sys.stderr.isatty() or total < 2:
+def progress(what: str, total: int, quiet: bool = False) -> Iterator[Callable[[], None]]:
+    """A bar on stderr that moves with every completion; a line every 10 s where that is no terminal."""
+    if quiet or total < 2:
         yield lambda: None
+        return
+    if not sys.stderr.isatty():
+        yield Lines(what, total)
         return
     from rich.progress import (
         BarColumn,
@@ -249,7 +274,7 @@ def print_replay(replayed: Replayed) -> None:
 
 
 def print_profiles(pipeline: Pipeline, stages: Sequence[Stage], page: Path | None) -> None:
-    """A table a stage, then where the numbers come from."""
+    """The tables of each stage, then where the numbers come from."""
     for stage in stages:
         _out.print(StageTable(pipeline, stage))
     _out.print(notes(pipeline, stages))

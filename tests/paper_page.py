@@ -1,6 +1,7 @@
 """Refreshes docs/paper.md from a finished study: python -m tests.paper_page FOLDER
 
-A section of the page under a heading of the third level that FOLDER/tables.md has too is taken over from there.
+A section of the page under a heading of the third level that FOLDER/tables.md or FOLDER/decision_times.md has too is
+taken over from there.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+
+from studies.study.conduct import TABLES, TIMES
 
 PAGE = Path(__file__).parents[1] / "docs" / "paper.md"
 
@@ -30,5 +33,5 @@ def refreshed(page: str, tables: str) -> str:
 
 
 if __name__ == "__main__":
-    tables = Path(sys.argv[1], "tables.md").read_text(encoding="utf-8")
+    tables = "\n".join(Path(sys.argv[1], name).read_text(encoding="utf-8") for name in (TABLES, TIMES))
     PAGE.write_text(refreshed(PAGE.read_text(encoding="utf-8"), tables), encoding="utf-8")

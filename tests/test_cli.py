@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import lzma
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from studies import terminal
 from tests.command import PIPELINE, POLICIES, SHORT, answer, contents, ipa, refusal, start
 
 NAMES = [
@@ -133,6 +135,16 @@ def test_a_journal_is_replayed(own: Path) -> None:
     assert [line["observation"]["step"] for line in lines] == [0, 1, 2]
     chosen = lines[0]["decision"]["configuration"]
     assert [stage["variant"] for stage in chosen.values()] == ["yolov5n", "resnet18"]
+
+
+def test_of_several_lines_of_a_step_the_latest_is_replayed(own: Path) -> None:
+    """A live controller writes a line when it has decided, and another with the answer."""
+    lines = Path("run/journal.jsonl").read_text(encoding="utf-8").splitlines()
+    unanswered = [json.dumps({**json.loads(line), "outcome": None}, separators=(",", ":")) for line in lines]
+    both = [each for pair in zip(unanswered, lines, strict=True) for each in pair]
+    Path("live.jsonl").write_text("\n".join(both) + "\n", encoding="utf-8")
+    said = ipa("replay", "live.jsonl", "--pipeline", "video", "--policy", "ipa")
+    assert said.stdout == "ipa would have decided the same in 3 of 3 steps\n"
 
 
 def test_a_replay_takes_the_settings_of_the_run(own: Path) -> None:
@@ -429,7 +441,7 @@ def test_a_damaged_journal_is_refused_by_line(own: Path) -> None:
     assert "list:1: not a journal entry" in refusal("replay", "list", *replay)
     (own / "nested").write_text("[" * 100_000)
     assert "nested:1: " in refusal("replay", "nested", *replay)
-    (own / "old").write_text(whole.replace('"schema_version":1', '"schema_version":7'))
+    (own / "old").write_text(whole.replace('"schema_version":2', '"schema_version":7'))
     assert "old:1: not a journal entry: its schema_version is 7" in refusal("replay", "old", *replay)
 
 
@@ -592,6 +604,32 @@ def test_a_reader_that_leaves_early_sees_no_traceback(own: Path, command: str) -
     assert errors == ""
 
 
+def test_where_stderr_is_no_terminal_progress_is_a_line_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    """A run every 4 s: the third, sixth, ninth and so on is the first 10 s after a line; of the last one is none."""
+    now_s = 0.0
+    done = terminal.Lines("runs", 12, lambda: now_s)
+    for _ in range(12):
+        now_s += 4.0
+        done()
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.splitlines() == [
+        "runs: 3 of 12 after 12 s, 9 left",
+        "runs: 6 of 12 after 24 s, 6 left",
+        "runs: 9 of 12 after 36 s, 3 left",
+    ]
+
+
+@pytest.mark.parametrize(("option", "told"), [((), r"runs: 1 of 2 after \d+ s, 1 left\n"), (("-q",), "")])
+def test_progress_leaves_stdout_alone_and_can_be_left_out(
+    option: tuple[str, ...], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "LINE_EVERY_S", 0.0)
+    result = ipa("compare", "video", "--policy", "ipa", *SHORT, "--seeds", 2, "--json", *option)
+    assert [each["seed"] for each in json.loads(result.stdout)] == [1, 2]
+    assert re.fullmatch(told, result.stderr)
+
+
 def test_progress_and_warnings_go_to_stderr_in_a_process_too() -> None:
     command = (
         "compare",
@@ -605,6 +643,7 @@ def test_progress_and_warnings_go_to_stderr_in_a_process_too() -> None:
         "--jobs",
         2,
         "--json",
+        "--quiet",
     )
     process = start(*command, env={**os.environ, "FORCE_COLOR": "1"})
     output, errors = process.communicate(timeout=60)

@@ -83,7 +83,7 @@ def test_every_policy_is_checked_before_any_runs(here: Path, monkeypatch: pytest
 
 
 def test_l6_one_process_and_two_give_the_same_bytes(here: Path) -> None:
-    command = ("compare", "video", *TWO, "--seeds", 2)
+    command = ("compare", "video", *TWO, "--seeds", 2, "-q")
     for jobs in (1, 2):
         process = start(*command, "--jobs", jobs, "--out", f"jobs{jobs}", "--json")
         output, errors = process.communicate(timeout=60)
@@ -120,17 +120,20 @@ def until(path: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_an_interrupted_comparison_keeps_what_is_finished_and_goes_on(here: Path, jobs: int) -> None:
-    """Seeds 1 to 8; the interrupt comes in the midst of seed 3. Workers finish what they have been given, no more."""
+def test_an_interrupted_comparison_keeps_what_is_finished_and_goes_on(
+    here: Path, jobs: int, number: signal.Signals
+) -> None:
+    """Seeds 1 to 8; SIGINT or SIGTERM comes in the midst of seed 3. Workers finish what they have begun, no more."""
     (here / "my.py").write_text(WAITS)
     load = (*SHORT, "--set", "engine=simpy")
-    command = ("compare", "video", "--policy", "my.py:Waits", *load, "--seeds", 8, "--jobs", jobs, "--out")
+    command = ("compare", "video", "--policy", "my.py:Waits", *load, "--seeds", 8, "-q", "--jobs", jobs, "--out")
     process = start(*command, "both")
     until(here / "waiting", process)
     for seed in (1, 2):
         until(here / "both" / f"my.py_Waits-{seed}", process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     if jobs == 2:  # a worker is not torn from its run; the parent has cancelled the others long before it ends
         time.sleep(1.0)
         (here / "go").touch()

@@ -24,6 +24,8 @@ from policies import (
     create,
     lightest_configuration,
 )
+from sim import decisions_table
+from sim.planned import Planned
 from tests.tiny import SMALL_ONES, configuration, observation, published, two_by_two
 
 PIPELINE = two_by_two(published())
@@ -81,6 +83,24 @@ def test_a_refusal_of_the_backend_is_kept() -> None:
     refused = Applied(accepted=False, reason="no room")
     entry = Controller(PIPELINE, Counts(), journal).step(World(answer=lambda: refused))
     assert entry.outcome == refused
+
+
+def test_what_was_planned_is_what_came_in_force() -> None:
+    """Large ones are decided at 10 and at 20 s and refused at 10: 2 cores for 20 s, then 4 for 20 s."""
+    large = configuration(a=("large", 1, 1, 2), b=("large", 1, 1, 2))
+    refused, accepted = (
+        Entry(replace(observation(time_s=time_s), step=step), Decision(large, {}), outcome)
+        for step, time_s, outcome in ((1, 10.0, Applied(False, "no room")), (2, 20.0, Applied(True)))
+    )
+    planned = Planned.of(PIPELINE, SMALL_ONES, [refused, accepted])
+    assert (planned.mean_cores(40.0), planned.mean_accuracy(40.0)) == (3.0, pytest.approx((0.3 + 0.72) / 2))
+    assert (planned.decisions, planned.changes) == (2, 1)
+    table = decisions_table(PIPELINE, SMALL_ONES, [refused, accepted])
+    assert table[["step", "stage", "accepted"]].to_dict("tight")["data"] == [
+        *([0, "a", True], [0, "b", True]),
+        *([1, "a", False], [1, "b", False]),
+        *([2, "a", True], [2, "b", True]),
+    ]
 
 
 def test_a_controller_that_is_killed_while_applying_goes_on_from_its_journal() -> None:

@@ -73,6 +73,7 @@ observations = st.builds(
     stages=st.dictionaries(names, stages, max_size=2),
     latency=quantiles,
     future_rps=st.none() | st.lists(samples, max_size=3).map(tuple),
+    elapsed_s=seconds,
 )
 decisions = st.builds(
     Decision,
@@ -134,7 +135,11 @@ def test_a_missing_sample_is_null_in_the_line_and_nan_again() -> None:
         (lambda data: data["observation"].pop("step"), "book:2: not a journal entry"),
         (lambda data: data["observation"].update(more=1), "book:2: not a journal entry: .*'more'"),
         (lambda data: data["observation"].update(stages=[]), "book:2: not a journal entry"),
-        (lambda data: data["observation"].update(schema_version=2), "its schema_version is 2; this program reads 1"),
+        (lambda data: data["observation"].pop("elapsed_s"), "book:2: the key 'elapsed_s' is missing"),
+        (
+            lambda data: data["observation"].update(schema_version=3),
+            "its schema_version is 3; this program reads 1 and 2",
+        ),
         (lambda data: data.update(outcome=3), "book:2: not a journal entry"),
     ],
 )
@@ -144,6 +149,17 @@ def test_a_line_that_is_no_entry_is_refused_by_number(change: Any, text: str) ->
     change(data)
     with pytest.raises(PolicyError, match=text):
         list(read_journal([line, json.dumps(data)], "book"))
+
+
+def test_a_line_of_version_1_says_as_much_of_the_time_since_the_step_before_as_policies_then_knew() -> None:
+    for step, time_s, elapsed_s in ((0, 0.0, 0.0), (3, 30.0, 10.0), (3, 28_830.0, 9_610.0)):
+        entry = Entry(Observation("tiny", step, 0, time_s, (), 10.0, None, {}, elapsed_s=99.0), Decision({}, {}))
+        data = json.loads(to_line(entry))
+        del data["observation"]["elapsed_s"]
+        data["observation"]["schema_version"] = 1
+        back = from_line(json.dumps(data)).observation
+        assert (back.elapsed_s, back.schema_version) == (elapsed_s, 2)
+        assert back.is_silent == (elapsed_s == 10.0)
 
 
 # ---- replay ----

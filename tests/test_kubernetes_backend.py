@@ -24,7 +24,7 @@ from live.kubernetes.backend import KubernetesBackend
 from live.kubernetes.guards import Guards
 from live.kubernetes.manifests import as_text, gateway_deployment, owner_of, root, stage_deployment
 from live.kubernetes.settings import Deployed
-from live.monitoring import GatewaySource
+from live.monitoring import GatewaySource, Reading
 from policies import Applied, Configuration, ReplicaCounts
 from tests.cluster_world import tiny
 from tests.live_world import HISTORY, sort, until
@@ -98,7 +98,7 @@ class Cluster:
     def before_write(self) -> None:
         """What a test has to happen first."""
 
-    def request(self, method: str, path: str, body: Any = None) -> Any:
+    def request(self, method: str, path: str, body: Any = None, **_: Any) -> Any:
         call = path.partition("/proxy")[2].partition("?")[0]
         if call == "/control/start":
             self.origin_s = body["origin"]
@@ -114,6 +114,7 @@ class Cluster:
             "load_rps": [],
             "latencies_s": [],
             "records": copy.deepcopy(self.ended),
+            "started": False,
             "stages": {"sort": {**stage, "latencies_s": []}},
         }
 
@@ -257,7 +258,7 @@ def test_a_decision_is_in_force_in_the_queues_and_then_rolled_out(
     story(tmp_path, monkeypatch, told)
 
 
-def test_a_variant_that_will_not_start_is_rolled_back_and_its_decision_has_failed(
+def test_a_variant_that_will_not_start_is_rolled_back_and_its_decisions_have_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
@@ -273,7 +274,8 @@ def test_a_variant_that_will_not_start_is_rolled_back_and_its_decision_has_faile
         assert cluster.configured[-1]["sort"]["variant"] == "small"
         again = await apply(backend, sort("large"))
         assert again == Applied(False, "sort: variant large has failed to start and is left out for now")
-        assert failed == [(7, "sort: rolled back to small: variant large: CrashLoopBackOff after 5 restarts")]
+        why = "sort: rolled back to small: variant large: CrashLoopBackOff after 5 restarts"
+        assert failed == [(7, why), (8, why)]  # step 8 kept what step 7 had chosen
         assert backend.rollbacks["sort", "large"] == 1
         assert backend.troubles() == {"failed_variant": "left out: sort: large"}
         (stage,) = cluster.stages.values()
@@ -316,7 +318,9 @@ def test_a_gateway_that_was_started_anew_gets_its_configuration_and_the_clock_go
         assert abs(seen.time_s - backend.now_s) < 0.5
         assert seen.time_s > 500.0
         cluster.ended = [{"id": "7", "arrival_s": 0.25, "end_s": None, "stages": [{"enqueue_s": 0.25}]}]
-        (record,) = (await backend.client.records(0))["records"]
+        said = await backend.client.records(0)
+        (record,) = said["records"]
+        assert said["started"]  # none of them is passed over
         arrived_s = cluster.origin_s + 0.25 - backend._origin_s
         assert record["arrival_s"] == record["stages"][0]["enqueue_s"] == pytest.approx(arrived_s, abs=0.1)
         assert record["end_s"] is None
@@ -512,6 +516,38 @@ def test_the_lease_is_given_back_after_the_last_write(tmp_path: Path, monkeypatc
 
 
 # ---- what keeps it from its work ----
+
+
+class Scraped:
+    """A source whose newest sample is some seconds old."""
+
+    def __init__(self, sample_age_s: float) -> None:
+        self.sample_age_s = sample_age_s
+
+    async def read(self, now_s: float) -> Reading:
+        return Reading(now_s, (5.0,) * len(HISTORY), self.sample_age_s, {})
+
+
+@pytest.mark.parametrize(("gateways_s", "step"), [(8 * 3600.0, 1), (11.0, 5000)])
+def test_silence_is_told_by_the_time_since_the_step_before_whatever_the_gateway_s_clock_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gateways_s: float, step: int
+) -> None:
+    """A gateway that has run for hours before its controller, and one that was started anew before."""
+
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        cluster.origin_s = time.monotonic() - gateways_s
+        await backend.start(0.0)
+        for sample_age_s, is_silent in ((1.0, False), (60.0, True)):
+            backend._observed_s = backend.now_s - 10.0
+            backend.source = Scraped(sample_age_s)
+            backend.begin_step(step)
+            seen = await asyncio.to_thread(backend.observe)
+            assert seen.time_s == pytest.approx(gateways_s, abs=5.0)
+            assert seen.elapsed_s == pytest.approx(10.0, abs=5.0)
+            assert seen.is_silent is is_silent
+            assert ("no_sample" in backend.troubles()) is is_silent
+
+    story(tmp_path, monkeypatch, told, adopts=True)
 
 
 def test_held_stopped_and_hasty_decisions_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

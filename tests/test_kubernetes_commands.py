@@ -13,7 +13,7 @@ import yaml
 
 from live.errors import LiveError
 from live.kubernetes import deploy, pack
-from live.kubernetes.settings import Layout
+from live.kubernetes.settings import Layout, memory_bytes
 from tests.cluster_world import tiny
 from tests.command import ipa, refusal
 
@@ -168,6 +168,17 @@ def test_no_load_is_for_a_cluster() -> None:
     assert "--no-load goes with --backend kubernetes" in refusal("live", "run", "video", "--no-load")
 
 
+@pytest.mark.parametrize("mode", ["--no-load", "--advise"])
+@pytest.mark.parametrize(
+    ("option", "name"), [(("--out", "o"), "--out"), (("--report", "r"), "--report"), (("--json",), "--json")]
+)
+def test_a_controller_alone_has_no_results_to_write(mode: str, option: tuple[str, ...], name: str) -> None:
+    pytest.importorskip("aiohttp")
+    said = refusal("live", "run", "video", "--backend", "kubernetes", mode, *option, env=NO_CLUSTER)
+    assert said.startswith(f"{name}: with {mode} on a cluster no load is sent")
+    assert "allowed: --state FILE, which keeps the journal" in said
+
+
 def test_a_name_that_no_object_can_have_is_refused() -> None:
     said = refusal("live", "manifests", "video", "--name", "Mine!")
     assert "--name Mine!: should be lower-case letters, digits and hyphens" in said
@@ -196,6 +207,30 @@ def test_manifests_say_where_real_models_are() -> None:
     ]
     layout = Layout.from_text(objects[0]["data"]["layout.json"])
     assert (layout.models, layout.s3_endpoint, layout.s3_secret) == (store[1], store[3], store[5])
+
+
+def test_a_gateway_admits_as_much_as_its_memory_has_room_for() -> None:
+    said = ipa("live", "manifests", "video", "--gateway-memory", "2Gi", "--gateway-cpu", "1", env=NO_CLUSTER)
+    router = next(
+        container
+        for each in yaml.safe_load_all(said.stdout)
+        if each["kind"] == "Deployment"
+        for container in each["spec"]["template"]["spec"]["containers"]
+        if container["name"] == "gateway"
+    )
+    assert router["resources"] == {"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"memory": "2Gi"}}
+    assert router["args"][router["args"].index("--most-inside") + 1] == str(2**29)
+
+
+@pytest.mark.parametrize(("text", "size"), [("512Mi", 2**29), ("1.5Gi", 3 * 2**29), ("2G", 2 * 10**9), ("4096", 4096)])
+def test_a_quantity_of_memory_has_so_many_bytes(text: str, size: int) -> None:
+    assert memory_bytes(text) == size
+
+
+@pytest.mark.parametrize("option", ["--memory", "--gateway-memory"])
+@pytest.mark.parametrize("text", ["512m", "512MB", "much", "-1Gi", "0Mi", ""])
+def test_what_is_no_quantity_of_memory_is_refused(option: str, text: str) -> None:
+    assert f"{text!r} should be bytes, or such as 512Mi" in refusal("live", "manifests", "video", option, text)
 
 
 @pytest.mark.parametrize(

@@ -519,6 +519,11 @@ def test_replicas_are_numbered_alike_by_whoever_sees_them_and_in_order_of_creati
     assert all(float(each["number"]) == each["number"] for each in listed)  # through JSON and tables
 
 
+def test_an_address_of_ipv6_stands_in_brackets() -> None:
+    (only,) = listing([pod(1, address="fd00::1")], ["sort"])["sort"]
+    assert only["url"] == "http://[fd00::1]:8080"
+
+
 def test_pods_whose_numbers_meet_are_kept_apart() -> None:
     twin = replace(pod(1), address="10.0.0.9")
     numbers = [each["number"] for each in listing([pod(1), twin], ["sort"])["sort"]]
@@ -632,7 +637,9 @@ def test_a_controller_without_an_end_forgets_what_is_long_gone() -> None:
     line.forget(99.0)
     assert len(sorting.all) == 2
     line.forget(101.0)
-    assert [replica.created_s for replica in sorting.all] == [100.0]
+    assert [(replica.number, replica.created_s) for replica in sorting.all] == [(0, 100.0)]
+    assert line.number("sort", pod(2, uid="b").number, 101.0) == 0
+    assert len(line._numbers) == 1
 
 
 def test_a_failed_variant_is_left_out_for_a_while() -> None:

@@ -13,11 +13,14 @@ from typing import Any, ClassVar
 import pytest
 
 from live.errors import RunError
+from live.gateway_client import ANSWERS_WITHIN_S
 from live.kubernetes.api import ApiError, _lines
 from live.kubernetes.endpoints import Endpoints
+from live.kubernetes.gateway import ClusterGateway
 from live.kubernetes.guards import Guards
 from live.kubernetes.lease import DURATION_S, RETRY_S, Lease
-from live.kubernetes.reach import until_reached
+from live.kubernetes.reach import client_url, until_reached
+from live.kubernetes.timeline import Timeline
 from live.kubernetes.watch import PodWatch
 from tests.cluster_world import pod, tiny
 
@@ -159,6 +162,31 @@ def test_pauses_grow_while_the_server_is_away_and_begin_anew_after_a_watch() -> 
     assert pauses == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 0.2]
 
 
+def test_a_pod_that_carries_our_labels_and_cannot_be_read_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    foreign = event("ADDED", "b", "11")
+    foreign["object"]["metadata"]["labels"]["ipa/cores"] = "x"
+    seen, asked = told([["a"], [foreign, event("ADDED", "c", "12"), {**foreign, "type": "DELETED"}], []])
+    assert seen[:4] == [{"a"}, {"a"}, {"a", "c"}, {"a", "c"}]
+    assert asked[:2] == ["list", "watch 10"]
+    assert [record.pod for record in caplog.records] == ["b", "b"]  # type: ignore[attr-defined]
+
+
+def test_a_mistake_of_whoever_is_told_does_not_end_the_watch() -> None:
+    seen: list[set[str]] = []
+    server = Server([["a"], [event("ADDED", "b", "11")], ["a", "b"], []])
+
+    def note(pods: Mapping[str, Any], is_fresh: bool) -> None:
+        seen.append(set(pods))
+        if len(seen) == 2:
+            raise KeyError("b")
+
+    watch = PodWatch(Api(server), "default", "ipa-tiny", note, random_factor=lambda: 0.0)  # type: ignore[arg-type]
+    server.watch = watch
+    watch.run()
+    assert seen[:3] == [{"a"}, {"a", "b"}, {"a", "b"}]
+    assert server.asked[:3] == ["list", "watch 10", "list"]
+
+
 @pytest.mark.parametrize("status", [410, 500, 503])
 def test_after_an_expired_version_or_an_error_of_the_server_everything_is_listed_anew(status: int) -> None:
     seen, asked = told([["a"], ApiError("watch pods", status, "too old"), ["b"], []])
@@ -180,17 +208,56 @@ def test_where_this_machine_s_clock_is_wrong_the_server_s_counts(
     pytest.importorskip("kubernetes")
     from live.kubernetes import api as module
 
-    class Answer:
-        data = b"{}"
-        headers: ClassVar = {"Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
-
     monkeypatch.setattr(module.time, "time", lambda: 1767225600.0 + ours_s)
     monkeypatch.setattr(module.time, "monotonic", lambda: 7.0)
     api = module.Api(SimpleNamespace(configuration=None))
     assert api.time_s() == 1767225600.0 + ours_s  # nothing is known of the server
-    monkeypatch.setattr(api._client, "request", lambda *_, **__: Answer())
+    monkeypatch.setattr(api._client, "request", lambda *_, **__: Answer(b"{}"))
     api.request("GET", "/version")
     assert api.time_s() == 1767225600.0 + theirs_s
+
+
+class Answer:
+    """One of a server whose clock is at 2026."""
+
+    headers: ClassVar = {"Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
+def test_an_answer_that_is_no_json_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = api_that_answers(b"<html>login</html>", monkeypatch)
+    with pytest.raises(ApiError, match="GET /version: JSONDecodeError") as refused:
+        api.request("GET", "/version")
+    assert refused.value.is_transient
+
+
+def test_a_clock_behind_the_proxy_is_not_the_server_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = api_that_answers(b"{}", monkeypatch)
+    api.request("GET", "/api/v1/namespaces/default/services/http:ipa-tiny-control:control/proxy/control/records")
+    assert api._servers is None
+    api.request("GET", "/api/v1/namespaces/proxy/pods")
+    assert api._servers is not None
+
+
+def api_that_answers(data: bytes, monkeypatch: pytest.MonkeyPatch) -> Any:
+    pytest.importorskip("kubernetes")
+    from live.kubernetes.api import Api
+
+    api = Api(SimpleNamespace(configuration=None))
+    monkeypatch.setattr(api._client, "request", lambda *_, **__: Answer(data))
+    return api
+
+
+def test_a_call_of_the_gateway_through_the_proxy_waits_as_long_as_it_is_to(tmp_path: Path) -> None:
+    waited_s: list[float] = []
+    answer = {"epoch": "first", "time_s": 0.0}
+    api = SimpleNamespace(request=lambda *_, within_s: waited_s.append(within_s) or answer)
+    gateway = ClusterGateway(api, tiny(tmp_path), Timeline({}), lambda: 0.0)  # type: ignore[arg-type]
+    assert asyncio.run(gateway.is_ready())
+    asyncio.run(gateway.observation(0.0, 0))
+    assert waited_s == [1.0, ANSWERS_WITHIN_S]
 
 
 def test_lines_are_put_together_however_the_network_cuts_them() -> None:
@@ -255,6 +322,28 @@ def test_at_most_so_many_changes_a_minute() -> None:
 
 
 # ---- where clients reach it ----
+
+
+NODE_PORT = {"type": "NodePort", "ports": [{"port": 8080, "nodePort": 30080}]}
+
+
+@pytest.mark.parametrize(
+    ("ingress", "node", "url"),
+    [
+        ([{"ip": "10.0.0.1"}], "10.0.0.2", "http://10.0.0.1:8080"),
+        ([{"ip": "fd00::1"}], "10.0.0.2", "http://[fd00::1]:8080"),
+        ([{"hostname": "there.example"}], "10.0.0.2", "http://there.example:8080"),
+        ([], "10.0.0.2", "http://10.0.0.2:30080"),
+        ([], "fd00::2", "http://[fd00::2]:30080"),
+    ],
+)
+def test_clients_outside_reach_the_load_balancer_or_a_node(
+    tmp_path: Path, ingress: list[Any], node: str, url: str
+) -> None:
+    service = {"spec": NODE_PORT, "status": {"loadBalancer": {"ingress": ingress}}}
+    nodes = [{"status": {"addresses": [{"type": "InternalIP", "address": node}]}}]
+    api = SimpleNamespace(get=lambda *_: service, request=lambda *_: {"items": nodes})
+    assert client_url(api, tiny(tmp_path)) == url  # type: ignore[arg-type]
 
 
 def test_a_load_waits_until_the_gateway_is_reached() -> None:

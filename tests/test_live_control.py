@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -14,10 +15,24 @@ from pathlib import Path
 import pytest
 
 from live.control import control
+from live.controller_metrics import ControllerMetrics
 from live.deadline import Deadline
 from live.errors import LiveError
 from live.journal import FileJournal
-from policies import Applied, Configuration, Controller, Decision, Entry, Journal, Memory, Observation, PolicyError
+from policies import (
+    Applied,
+    Configuration,
+    Controller,
+    Decision,
+    Entry,
+    Journal,
+    Memory,
+    Observation,
+    PolicyError,
+    read_journal,
+)
+from studies import Scenario, live_cluster
+from studies.live_run import Live, journal_of
 from tests.live_world import until_now
 from tests.tiny import SMALL_ONES, configuration, observation, published, two_by_two
 
@@ -90,6 +105,72 @@ def test_one_late_step_alone_is_skipped() -> None:
 
 def test_a_controller_that_goes_on_numbers_its_steps_on() -> None:
     assert steps({}, duration_s=25.0, first=8)[0].begun == [(8, 10.0), (9, 20.0)]
+
+
+def test_without_an_end_steps_go_on_until_told_to_stop_on_a_clock_that_began_long_before() -> None:
+    """It is 28,803 s there; step 42 at 28,820 lasts until 28,845, and step 45 is the last."""
+    backend, stopping = Clockwork({42: 25.0}), asyncio.Event()
+    backend.now_s = 28_803.0
+    journal = Journal()
+
+    def on_step(entry: Entry) -> None:
+        if entry.observation.step == 45:
+            stopping.set()
+
+    async def story() -> None:
+        controller = Controller(PIPELINE, Counts(), journal)
+        how = {"first": 41, "since_s": 28_800.0, "sleep": backend.sleep, "stopping": stopping}
+        await control(controller, backend, 10.0, on_step=on_step, **how)  # type: ignore[arg-type]
+
+    asyncio.run(story())
+    assert backend.begun == [(41, 28_810.0), (42, 28_820.0), (45, 28_850.0)]
+    assert journal.entries[-1].outcome == Applied(True, "steps 43 to 44 were skipped: step 42 took too long")
+
+
+class Standing(Clockwork):
+    """What a controller finds on a cluster; its gateway has run for eight hours."""
+
+    def __init__(self, lasting_s: Mapping[int, float]) -> None:
+        super().__init__(lasting_s)
+        self.now_s = 28_803.0
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.is_closed = False
+
+    def observe(self) -> Observation:
+        return replace(super().observe(), load_rps=(3.0,))
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+
+def test_a_controller_on_a_cluster_skips_late_steps_and_its_journal_and_metrics_say_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Step 8 lasts 15 s, so that 9 is skipped. SIGTERM ends it after 10."""
+    journal, metrics, made = Journal(), ControllerMetrics(PIPELINE), []
+
+    async def opened(*_: object) -> None:
+        """It stands."""
+
+    def make(_: Path) -> Standing:
+        made.append(Standing({8: 15.0}))
+        monkeypatch.setattr(asyncio, "sleep", made[0].sleep)
+        return made[0]
+
+    def on_step(entry: Entry) -> None:
+        metrics.step(entry, 0.01)
+        if entry.observation.step >= 10:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(live_cluster, "_open", opened)
+    controller = Controller(PIPELINE, Counts(), journal)
+    scenario = Scenario(pipeline="video", interval_s=10.0)
+    asyncio.run(live_cluster._control(make, controller, SMALL_ONES, scenario, Live(), 7, on_step))  # type: ignore[arg-type]
+    assert made[0].begun[:3] == [(7, 28_810.0), (8, 28_820.0), (10, 28_840.0)]
+    why = "step 9 was skipped: step 8 took too long"
+    assert [entry.outcome for entry in journal.entries[:3]] == [Applied(True), Applied(True), Applied(True, why)]
+    assert 'ipa_steps_skipped_total{pipeline="tiny"} 1.0' in metrics.of_process.text().decode()
+    assert made[0].is_closed
 
 
 # ---- the deadline ----
@@ -186,7 +267,7 @@ from live.journal import FileJournal
 from policies import Controller
 from tests.test_live_control import PIPELINE, Clockwork, Counts
 journal = FileJournal(Path(sys.argv[1]))
-controller = Controller(PIPELINE, Counts(), journal, journal.memory)
+controller = Controller(PIPELINE, Counts(), journal, journal.entries[-1].decision.memory if journal.entries else {})
 backend = Clockwork({})
 step = journal.entries[-1].observation.step if journal.entries else 0
 while True:
@@ -249,6 +330,103 @@ def test_a_decision_that_comes_to_nothing_has_failed_in_the_file_too(tmp_path: P
     journal.close()
     outcomes = [(entry.observation.step, entry.outcome) for entry in entries_of(path)]
     assert outcomes == [(1, Applied(False, "rolled back")), (2, Applied(True))]
+
+
+def test_only_what_was_accepted_comes_to_nothing(tmp_path: Path) -> None:
+    journal = FileJournal(tmp_path / "journal.jsonl")
+    outcomes = (Applied(True), Applied(False, "held"), None)
+    for step, outcome in enumerate(outcomes, start=1):
+        journal.decided(Entry(replace(observation(), step=step), Decision(SMALL_ONES, {})))
+        if outcome is not None:
+            journal.answered(outcome)
+        journal.failed(step, "rolled back")
+    journal.close()
+    found = [entry.outcome for entry in entries_of(tmp_path / "journal.jsonl")]
+    assert found == [Applied(False, "rolled back"), Applied(False, "held"), None]
+
+
+def lines_of(path: Path) -> list[tuple[int, Applied | None]]:
+    """Step and outcome of every line."""
+    with path.open(encoding="utf-8") as lines:
+        return [(entry.observation.step, entry.outcome) for entry in read_journal(lines)]
+
+
+def many_steps(journal: Journal, first: int, last: int) -> None:
+    for step in range(first, last + 1):
+        journal.decided(Entry(replace(observation(), step=step), Decision(SMALL_ONES, {"steps": step})))
+        journal.answered(Applied(True))
+
+
+def test_a_journal_without_end_holds_the_latest_steps_alone_in_memory_and_in_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal = FileJournal(path, kept=1, kept_in_file=3)
+    many_steps(journal, 1, 6)
+    assert [step for step, _ in lines_of(path)] == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6]
+    many_steps(journal, 7, 7)  # more than twice three: the latest three are left, a line each
+    assert lines_of(path) == [(5, Applied(True)), (6, Applied(True)), (7, Applied(True))]
+    many_steps(journal, 8, 8)
+    assert lines_of(path)[3:] == [(8, None), (8, Applied(True))]
+    assert [entry.observation.step for entry in journal.entries] == [8]
+    with pytest.raises(LiveError, match="another controller writes this journal"):
+        FileJournal(path)
+    journal.close()
+    resumed = FileJournal(path, kept=1, kept_in_file=3)
+    assert [(entry.observation.step, entry.decision.memory) for entry in resumed.entries] == [(8, {"steps": 8})]
+    many_steps(resumed, 9, 12)
+    resumed.close()
+    assert [entry.observation.step for entry in entries_of(path)] == [9, 10, 11, 12]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_run_without_tables_keeps_its_latest_entry_alone_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("live.journal.KEPT_IN_FILE", 3)
+    for state in (None, tmp_path / "bounded.jsonl"):
+        with journal_of(state, has_tables=False, has_end=False) as journal:
+            many_steps(journal, 1, 7)
+            assert [entry.observation.step for entry in journal.entries] == [7]
+    assert len(lines_of(tmp_path / "bounded.jsonl")) == 3
+    with journal_of(tmp_path / "whole.jsonl", has_tables=False) as journal:
+        many_steps(journal, 1, 7)
+        assert len(journal.entries) == 1
+    assert len(entries_of(tmp_path / "whole.jsonl")) == 7
+
+
+def test_an_outcome_that_comes_late_finds_its_entry_in_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal = FileJournal(path, kept=1, kept_in_file=3)
+    many_steps(journal, 1, 8)  # of which 5 to 8 are left
+    for step in (4, 5, 8):
+        journal.failed(step, "rolled back")
+    journal.close()
+    late = Applied(False, "rolled back")
+    assert journal.entries[-1].outcome == late
+    assert lines_of(path)[-2:] == [(5, late), (8, late)]
+    outcomes = [(entry.observation.step, entry.outcome) for entry in entries_of(path)]
+    assert outcomes == [(5, late), (6, Applied(True)), (7, Applied(True)), (8, late)]
+
+
+def test_a_journal_that_cannot_be_shortened_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal = FileJournal(path, kept=1, kept_in_file=3)
+    (tmp_path / "journal.jsonl.new").mkdir()
+    many_steps(journal, 1, 8)
+    assert [step for step, _ in lines_of(path)][::2] == [1, 2, 3, 4, 5, 6, 7, 8]
+    (tmp_path / "journal.jsonl.new").rmdir()
+    many_steps(journal, 9, 12)
+    journal.close()
+    assert [entry.observation.step for entry in entries_of(path)] == [9, 10, 11, 12]
+
+
+def test_a_controller_that_waited_for_a_file_that_was_replaced_meanwhile_is_not_its_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, other = tmp_path / "journal.jsonl", tmp_path / "other.jsonl"
+    other.touch()
+    monkeypatch.setattr("live.journal.fcntl.flock", lambda *_: other.replace(path))
+    with pytest.raises(LiveError, match="another controller writes this journal"):
+        FileJournal(path)
 
 
 def test_a_journal_has_one_writer(tmp_path: Path) -> None:

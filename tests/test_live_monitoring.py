@@ -20,6 +20,7 @@ from live.monitoring.counters import added, clean, increase_since, per_second
 from live.monitoring.gateway import GatewaySource
 from live.monitoring.reading import Reading, SourceError, StageReading, window
 from policies import NO_LATENCY, LatencyQuantiles
+from tests.command import refusal
 
 needs_prometheus = pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
 
@@ -187,13 +188,13 @@ class Gateway:
 
 
 @contextmanager
-def prometheus(folder: Path, target: str) -> Iterator[str]:
-    """A Prometheus server on loopback that scrapes the target every second; its URL."""
+def prometheus(folder: Path, *targets: str) -> Iterator[str]:
+    """A Prometheus server on loopback that scrapes the targets every second; its URL."""
     from live.monitoring.server import command
     from live.plane import free_port
 
     port = free_port()
-    with (folder / "prometheus.log").open("wb") as log, Popen(command(folder, [target], port), stderr=log) as server:
+    with (folder / "prometheus.log").open("wb") as log, Popen(command(folder, targets, port), stderr=log) as server:
         try:
             yield f"http://127.0.0.1:{port}"
         finally:
@@ -201,30 +202,37 @@ def prometheus(folder: Path, target: str) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def scraped(folder: Path) -> AsyncIterator[tuple[Gateway, Any]]:
-    """A gateway, scraped, and the source that reads of it."""
-    import aiohttp
+async def serving(gateway: Gateway) -> AsyncIterator[int]:
+    """A gateway that can be scraped at this port of loopback."""
     from aiohttp import web
 
-    from live.monitoring.prometheus import PrometheusSource
-
-    gateway = Gateway()
     app = web.Application()
     app.router.add_get("/metrics", gateway.metrics)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    target = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield runner.addresses[0][1]
+    await runner.cleanup()
+
+
+@asynccontextmanager
+async def scraped(folder: Path) -> AsyncIterator[tuple[Gateway, Any]]:
+    """A gateway, scraped, and the source that reads of it."""
+    import aiohttp
+
+    from live.monitoring.prometheus import PrometheusSource
+
+    gateway = Gateway()
     start_s = time.monotonic()
 
     def clock() -> float:
         return time.monotonic() - start_s
 
-    with prometheus(folder, target) as url:
-        async with aiohttp.ClientSession() as session:
-            source = PrometheusSource(session, url, "tiny", ["a"], 60, clock)
-            yield gateway, lambda: source.read(clock())
-    await runner.cleanup()
+    async with serving(gateway) as port:
+        with prometheus(folder, f"http://127.0.0.1:{port}") as url:
+            async with aiohttp.ClientSession() as session:
+                source = PrometheusSource(session, url, "tiny", ["a"], 60, clock)
+                yield gateway, lambda: source.read(clock())
 
 
 async def when(holds: Any, read: Any) -> Reading:
@@ -272,6 +280,78 @@ def test_a_real_server_s_samples_are_read_with_their_gaps_and_resets(tmp_path: P
             assert max(known(after)) < 40.0  # and neither it nor the reset has become load
 
     asyncio.run(story())
+
+
+@needs_prometheus
+def test_of_two_gateways_of_one_pipeline_a_matcher_chooses_one(tmp_path: Path) -> None:
+    aiohttp = pytest.importorskip("aiohttp")
+
+    from live.monitoring.prometheus import PrometheusSource
+
+    async def story() -> None:
+        one, two = Gateway(), Gateway()
+        one.queue, two.queue = 3, 4
+        async with serving(one) as first, serving(two) as second, aiohttp.ClientSession() as session:
+            with prometheus(tmp_path, f"http://127.0.0.1:{first}", f"http://127.0.0.1:{second}") as url:
+
+                async def queue(wanted: int, *matchers: str) -> None:
+                    source = PrometheusSource(session, url, "tiny", ["a"], 60, time.monotonic, matchers)
+                    await when(
+                        lambda seen: seen.stages.get("a", StageReading()).queue_length == wanted,
+                        lambda: source.read(time.monotonic()),
+                    )
+
+                await queue(7)
+                await queue(3, f'instance="127.0.0.1:{first}"')
+                await queue(4, f'instance!="127.0.0.1:{first}"', 'job="ipa"')
+                await queue(7, r'namespace!="a \" \\ b"')  # a text that the server can read
+
+    asyncio.run(story())
+
+
+def test_a_matcher_is_in_every_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("aiohttp")
+    from live.monitoring.prometheus import PrometheusSource
+
+    asked: list[str] = []
+
+    async def ask(_: PrometheusSource, query: str) -> list[Any]:
+        asked.append(query)
+        return ["", "1000"] if query == "time()" else []
+
+    monkeypatch.setattr(PrometheusSource, "_ask", ask)
+    matchers = ('namespace="a"', 'service!="b"')
+    source = PrometheusSource(None, "http://x", "tiny", ["a"], 60, lambda: 1.0, matchers)  # type: ignore[arg-type]
+    asyncio.run(source.read(1.0))
+    clock, *selectors = asked
+    assert (clock, len(selectors)) == ("time()", 2)
+    assert all(',pipeline="tiny",namespace="a",service!="b"}[' in selector for selector in selectors)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("namespace", 'should be LABEL="VALUE" or LABEL!="VALUE"'),
+        ("namespace=a", "in double quotes"),
+        ('namespace=~"a|b"', "should be"),
+        ('name-space="a"', "should be"),
+        ('namespace="a"} or vector(1) or {a="b"', "should be"),
+        ('namespace="a",b="c"', "should be"),
+        (r'namespace="\d"', "should be"),
+        ('namespace="a', "should be"),
+        ('pipeline="nlp"', "pipeline is chosen already; allowed: labels of the scrape"),
+        ('stage!="a"', "stage is chosen already"),
+    ],
+)
+def test_a_wrong_matcher_is_answered_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for command in (("live", "run"), ("validate",)):
+        options = ("--source", "prometheus", "--prometheus", "http://127.0.0.1:9", "--prometheus-match", text)
+        answer = refusal(*command, "video", *options)
+        assert answer.startswith(f"--prometheus-match {text}: ")
+        assert said in answer
 
 
 def test_a_server_that_is_not_there_gives_no_reading() -> None:

@@ -152,6 +152,22 @@ def test_advice_changes_nothing_after_the_start(tmp_path: Path, monkeypatch: pyt
     replicas = pd.read_parquet("run/replicas.parquet")
     assert (replicas["created_s"] == 0.0).all()
     assert replicas["gone_s"].isna().all()
+    assert pd.read_parquet("run/decisions.parquet")["accepted"].tolist() == [True, False, False]
+    summary = json.loads(result.stdout)
+    assert (summary["planned_cost_mean_cores"], summary["decisions"], summary["changes"]) == (1.0, 2, 0)
+
+
+def test_a_controller_does_not_go_on_with_what_was_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Advice is in the journal, and no part of it stands when the next controller begins."""
+    monkeypatch.chdir(tmp_path)
+    pipeline_file(tmp_path)
+    given = ("--trace", "constant:60:2", "--set", "interval_s=1", "--set", "start=configured")
+    for _ in range(2):
+        result = ipa("live", "run", "tiny.yaml", *given, "--advise", "--state", "journal.jsonl")
+        assert result.exit_code == 0, result.output
+    *_, last = read_journal(Path("journal.jsonl").read_text().splitlines())
+    assert last.observation.step == 2  # the first run had step 1
+    assert last.observation.configuration == sort() != last.decision.configuration
 
 
 def test_a_controller_goes_on_from_its_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,6 +301,7 @@ def test_a_run_whose_gateway_or_load_dies_says_so(tmp_path: Path, victim: str, s
         (("--policy", "oracle"), "policy oracle: it or its predictor reads the load to come"),
         (("--source", "guess"), "--source guess: allowed: gateway, prometheus"),
         (("--prometheus", "http://localhost:9090"), "--prometheus goes with --source prometheus"),
+        (("--prometheus-match", 'a="b"'), "--prometheus-match goes with --source prometheus"),
         (("--duration", "0.5"), "--duration 0.5: should be at least 1 second"),
         (("--policy", "ipb"), "unknown policy 'ipb'"),
     ],

@@ -164,6 +164,9 @@ def each_stage(run: Run) -> list[tuple[Counting, float, float, StageObservation]
 def test_counts_are_those_of_the_tables(runs: dict[str, Run], name: str) -> None:
     run = runs[name]
     assert len(steps(run)) == (run.trace.duration_s - 1) // 7
+    for since_s, entry in steps(run):
+        assert entry.observation.elapsed_s == entry.observation.time_s - since_s
+        assert not entry.observation.is_silent
     for counting, since_s, now_s, seen in each_stage(run):
         assert seen.arrivals == counting.arrivals(since_s, now_s)
         assert seen.completions == counting.completed(since_s, now_s).sum()

@@ -29,7 +29,7 @@ needs_plotly = pytest.mark.skipif(find_spec("plotly") is None, reason="a page is
 def test_every_number_has_its_mark() -> None:
     """Published for s2t-small on one core at batch 1: the p99 of 0.372937 s and 2.994 rps."""
     lines = ipa("profile", "show", "audio-qa", "--stage", "speech-to-text").stdout.splitlines()
-    (row,) = (place for place, line in enumerate(lines) if line.startswith("  s2t-small"))
+    row, _ = (place for place, line in enumerate(lines) if line.startswith("  s2t-small"))
     cells = [re.split(r"  +", line.strip()) for line in lines[row : row + 3]]
     assert [line[:3] for line in cells] == [
         ["s2t-small", "mean s", "0.334◇"],
@@ -39,9 +39,29 @@ def test_every_number_has_its_mark() -> None:
     assert len(cells[0]) == 2 + len((1, 2, 4, 8, 16, 32, 64))
 
 
+def test_over_cores_stand_batch_1_and_the_largest_each_number_with_its_mark() -> None:
+    """Published for xlm-roberta-base at batch 1: the p99 on four cores; on one core its throughput is calibrated."""
+    text = ipa("profile", "show", "audio-qa", "--stage", "question-answering").stdout
+    lines = text.partition("question-answering over cores, at batch 1 and the largest")[2].splitlines()
+    assert [re.split(r"  +", line.strip()) for line in (lines[2], *lines[4:8])] == [
+        ["variant", "cores", "1", "2", "4", "8"],
+        ["xlm-roberta-base", "p99 s, batch 1", "0.0878◇", "0.0685◇", "0.0526●", "0.0352◇"],
+        ["base: 1 core", "rps, batch 1", "13.4★", "20.0◇", "29.8◇", "44.6◇"],
+        ["p99 s, batch 64", "3.96◇", "3.09◇", "2.37◇", "1.59◇"],
+        ["rps, batch 64", "19.0◇", "28.4◇", "42.3◇", "63.3◇"],
+    ]
+
+
+def test_what_is_profiled_on_one_allocation_has_no_table_over_cores(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(PIPELINE)
+    assert "over cores" not in ipa("profile", "show", tmp_path / "mine.yaml").stdout
+
+
 def test_calibrated_numbers_are_starred_and_explained() -> None:
     text = ipa("profile", "show", "audio-qa", "--stage", "question-answering").stdout
-    assert text.count("★") == 4  # two throughputs, their count, and the entry that says how
+    assert (
+        text.count("★") == 6
+    )  # two throughputs, over batches and over cores, their count, and the entry that says how
     assert "13.4★" in text
     assert "★ 2 calibrated" in text
     assert "calibrated against" in " ".join(text.split())
@@ -55,16 +75,19 @@ def test_a_stage_alone_is_shown_alone_with_its_own_sources() -> None:
     assert "series-97" not in text
 
 
-def test_a_narrow_terminal_shows_fewer_batch_sizes_and_cuts_nothing() -> None:
+def test_a_narrow_terminal_shows_fewer_batch_sizes_and_cores_and_cuts_nothing() -> None:
     pipeline = profiles.load("sum-qa")
     table = StageTable(pipeline, pipeline.stage("summarisation"))
-    for width, batches in ((120, ["1", "2", "4", "8", "16", "32", "64"]), (80, ["1", "8", "64"])):
+    for width, batches, cores in (
+        (120, ["1", "2", "4", "8", "16", "32", "64"], ["1", "2", "4", "8", "16"]),
+        (80, ["1", "8", "64"], ["1", "4", "16"]),
+    ):
         console = Console(width=width)
         with console.capture() as captured:
             console.print(table)
         lines = captured.get().splitlines()
-        (head,) = (line for line in lines if line.strip().startswith("variant"))
-        assert head.split() == ["variant", "batch", *batches]
+        heads = [line.split() for line in lines if line.strip().startswith("variant")]
+        assert heads == [["variant", "batch", *batches], ["variant", "cores", *cores]]
         assert max(map(len, lines)) <= width
         assert "…" not in captured.get()
 

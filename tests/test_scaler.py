@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from math import isnan, nan
 from typing import Any
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import profiles
 from policies import (
+    Configuration,
     Decision,
     Memory,
     Observation,
@@ -288,17 +289,43 @@ def test_without_a_load_sample_the_configuration_is_held(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCALERS)
-def test_what_was_not_sampled_since_the_step_before_is_unknown_and_held(name: str) -> None:
-    # Step 3 at 30 s: a step every 10 s. Queues and busy fractions are shown as 0, as nothing has been scraped.
+@pytest.mark.parametrize("begun_s", [0.0, 8 * 3600.0])
+def test_what_was_not_sampled_since_the_step_before_is_unknown_and_held(name: str, begun_s: float) -> None:
+    # Step 3, 10 s after step 2, on a clock of its own or of a gateway that has run for hours. Queues and busy fractions
+    # are shown as 0, as nothing has been scraped.
     at_hand = configuration(a=("small", 2, 6, 1), b=("small", 2, 6, 1))
     policy, load_rps = create(name, PIPELINE), [40.0] * 30 + [nan] * 10
-    stood = observation([40.0] * 40, at_hand=at_hand, busy={"a": 0.8, "b": 0.8}, nothing_runs=True, time_s=20.0)
+    stood = observation([40.0] * 40, at_hand=at_hand, busy={"a": 0.8, "b": 0.8}, nothing_runs=True)
+    stood = replace(stood, time_s=begun_s + 20.0)
     memory = through_json(policy.decide(stood, {}).memory)
     blind = observation(load_rps, at_hand=at_hand, busy={"a": 0.0, "b": 0.0}, sample_age_s=10.0)
+    blind = replace(blind, time_s=begun_s + 30.0)
     decision = policy.decide(blind, memory)
     assert (decision.configuration, decision.memory, decision.rung) == (at_hand, memory, "hold")
     assert decision.notes == ("no sample for 10 s",)
     assert policy.decide(replace(blind, sample_age_s=9.9), memory).rung != "hold"
+
+
+@pytest.mark.parametrize("name", SCALERS)
+def test_a_clock_that_begins_anew_leaves_no_window_in_the_future(name: str) -> None:
+    """After a minute of load 400 s of hardly any: on the same clock, or on one that begins at 0 again."""
+    policy = create(name, PIPELINE)
+
+    def decided(load: float, times_s: Iterable[int], at_hand: Configuration, memory: Memory) -> Decision:
+        waiting = dict.fromkeys("ab", 20 if load > 1.0 else 0)
+        busy = dict.fromkeys("ab", 1.0 if load > 1.0 else 0.05)
+        for time_s in times_s:
+            seen = observation([load] * 120, at_hand=at_hand, busy=busy, queue_length=waiting, time_s=float(time_s))
+            decision = policy.decide(seen, memory)
+            at_hand, memory = decision.configuration, through_json(decision.memory)
+        return decision
+
+    loaded = decided(40.0, range(4000, 4060, 10), configuration(a=("small", 1, 3, 1), b=("small", 1, 3, 1)), {})
+    for begun_s in (4060, 10):
+        at_rest = decided(1.0, range(begun_s, begun_s + 400, 10), loaded.configuration, through_json(loaded.memory))
+        for stage in "ab":
+            assert loaded.configuration[stage].replicas > 2
+            assert at_rest.configuration[stage].replicas == 1, begun_s
 
 
 @pytest.mark.parametrize("name", EVERY)

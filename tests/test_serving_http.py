@@ -167,6 +167,23 @@ def test_a_body_above_the_limit_is_refused(gateway: Process) -> None:
 # ---- batches and what is told of them ----
 
 
+def test_more_requests_than_there_is_memory_for_are_refused_and_have_room_again_later(tmp_path: Path) -> None:
+    """Each counts 16 KiB and its small body, from its headers on: two have room in 40 KiB, a third has not."""
+    with plane(tmp_path) as up:
+        gateway = up.gateway("--pipeline", "video", "--most-inside", str(40 * 2**10))
+        servers = {stage: up.emulated("video", stage, variant, "--factor", "0") for stage, variant in STAGES}
+        listed(gateway, {stage: [entry(0, servers[stage].url, variant)] for stage, variant in STAGES})
+        coming = [half_sent(gateway) for _ in range(2)]
+        until(lambda: infer(gateway)[0] == 503, "both are on their way")
+        status, told = infer(gateway)
+        assert (status, told["error"].partition(" hold")[0]) == (503, "the requests inside")
+        for each in coming:
+            each.sendall(b"}")
+            assert each.recv(65536).startswith(b"HTTP/1.1 200 ")
+            each.close()
+        assert infer(gateway)[0] == 200
+
+
 def at_once(gateway: Process, count: int) -> list[tuple[int, Any]]:
     """So many requests sent together, by their number as id."""
     together = Barrier(count)

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from policies import to_line
+from policies import Applied, Configuration, to_line
 from sim import EngineError, LawError, balance, simulate
+from sim.cluster import SimulatedCluster
 from sim.engines import Engine, Handover, create
 from sim.histogram import LEAST, RELATIVE_ERROR, Histogram
 from sim.records import Recorder, Records, collect
@@ -179,6 +180,32 @@ def test_without_records_replicas_are_all_that_is_kept(bursty: tuple[Run, Run], 
         if name == "decisions":
             continue  # what nothing is known of (binding) has no type
         assert list(stored.tables[name].dtypes.astype(str)) == list(table.dtypes.astype(str))
+
+
+def test_refused_decisions_are_so_in_every_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps 7 and 10 want more cores and are refused: another run than without, and the same with each engine."""
+    apply = SimulatedCluster.apply
+
+    def reluctant(cluster: SimulatedCluster, configuration: Configuration) -> Applied:
+        return Applied(False, "no") if cluster._step in (7, 10) else apply(cluster, configuration)
+
+    base = Scenario(pipeline="video").with_values({"trace": "fluctuating", "window": "100:220"})
+    untouched = run_scenario(base)
+    monkeypatch.setattr(SimulatedCluster, "apply", reluctant)
+    whole, literal, sample, none = (
+        run_scenario(base.with_values(changes))
+        for changes in ({}, {"engine": "simpy"}, {"records": "sample"}, {"records": "none"})
+    )
+    assert whole.summary["planned_cost_mean_cores"] != untouched.summary["planned_cost_mean_cores"]
+    same_figures(whole, sample)
+    same_figures(whole, none)
+    for run in (literal, sample):
+        assert run.tables["decisions"].equals(whole.tables["decisions"])
+    kept = whole.tables["decisions"].query("accepted").drop_duplicates("step")
+    lasting_s = np.diff(np.append(kept["time_s"], 120.0))
+    assert whole.summary["planned_cost_mean_cores"] == pytest.approx(float(lasting_s @ kept["cost_cores"]) / 120.0)
+    assert all(run.tables["decisions"]["accepted"].dtype == bool for run in (untouched, whole, none))
+    assert untouched.tables["decisions"]["accepted"].all()
 
 
 def test_a_sample_has_the_rows_that_the_whole_has(bursty: tuple[Run, Run], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import time
 from dataclasses import replace
@@ -16,8 +17,9 @@ import pytest
 
 import profiles
 from profiles.yaml_file import read
+from sim.sources import digest
 from sim.totals import violated_seconds
-from studies import Scenario
+from studies import Scenario, source
 from studies import load as load_scenario
 from studies.run import simulate
 from studies.study import conduct, headline, plan, published, published_file, schema
@@ -173,11 +175,54 @@ def test_what_is_there_is_not_run_again_and_what_changed_is() -> None:
             assert content == before[name], name
 
 
+def test_runs_that_were_there_are_told_from_those_that_share_one() -> None:
+    """`three` is `one` under another name: its four runs, of two loads with two seeds, are those of `one`."""
+    changed(
+        '  two: {policy: "switch-only:2"}\n', '  two: {policy: "switch-only:2"}\n  three: {policy: "switch-only:1"}\n'
+    )
+    command = ("study", "study.yaml", "--out", "out", "--jobs", 1)
+    said = ipa(*command).stderr
+    assert re.fullmatch(r"28 runs in [\d.]+ s; 4 share the run of another\n", said), said
+    said = ipa(*command).stderr
+    assert re.fullmatch(r"0 runs in [\d.]+ s; 32 were there\n", said), said
+
+
 def test_another_pipeline_under_the_same_name_is_run(here: Path) -> None:
     study("--seeds", 1)
     (here / "mine.yaml").write_text(PIPELINE.replace("mean_s: 0.1,", "mean_s: 0.09,"))
     study("--seeds", 1)
     assert fresh() == 14
+
+
+def test_what_other_source_has_run_is_run_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the same version: a policy's rule may have changed, and nothing tells which runs it decides."""
+    study("--seeds", 1)
+    assert json.loads(Path("out/manifest.json").read_text())["versions"]["source"] == source.source_digest()
+    monkeypatch.setattr("studies.results.source_digest", lambda: "other")
+    study("--seeds", 1)
+    assert fresh() == 14
+    study("--seeds", 1)
+    assert fresh() == 0
+
+
+def test_the_digest_of_the_source_is_of_what_decides_results_wherever_it_lies(here: Path) -> None:
+    root = Path(source.__file__).parents[1]
+    for layer in (*source.LAYERS, "studies"):
+        shutil.copytree(root / layer, here / layer, ignore=shutil.ignore_patterns("__pycache__"))
+    assert digest(here, source.files(here)) == source.source_digest()
+    for name, decides in (
+        *(
+            ("sim/rules.py", True),
+            ("sim/compiled/kernel.py", True),
+            ("policies/ipa.py", True),
+            ("studies/run.py", True),
+        ),
+        *(("studies/terminal.py", False), ("studies/study/report/page.py", False)),
+    ):
+        text = (here / name).read_text()
+        (here / name).write_text(f"{text}\n")
+        assert (digest(here, source.files(here)) != source.source_digest()) == decides, name
+        (here / name).write_text(text)
 
 
 def test_the_tables_are_the_same_bytes_whatever_the_jobs(here: Path) -> None:
@@ -221,7 +266,7 @@ def test_an_interrupted_study_goes_on_where_it_was(here: Path) -> None:
         "schema_version: 1\nkind: study\npipeline: video\nworkloads: [constant:5:30]\nseeds: 16\n"
         "systems: {waits: {policy: 'my.py:Waits', set: {engine: simpy}}}\n"
     )
-    process = start("study", "study.yaml", "--out", "out", "--jobs", 1)
+    process = start("study", "study.yaml", "--out", "out", "--jobs", 1, "-q")
     until = time.monotonic() + 60
     while not (here / "waiting").exists():
         assert time.monotonic() < until
@@ -562,7 +607,7 @@ def test_figures_of_ones_own_stand_beside_and_every_file_is_documented(here: Pat
     table = pd.read_parquet("out/published.parquet")
     assert table[table.setting == "plain"]["cost_error"].tolist() == [0.0, -0.5]
     text, page = Path("out/tables.md").read_text(), Path("out/report.html").read_text()
-    assert "| 2 | 3 + 2 | not said, 7 | 1000 ms (published) |" in text
+    assert "| 2 | 3 + 2 | not said, 7 | 1000 ms (published) |" in Path("out/decision_times.md").read_text()
     assert "| constant:5:40 | 190 | 200 | +10 | 4.8 | 5.0 | +0.2 | 5 to 6 | 5 to 5 | 0, −1 |" in text
     assert "Load patterns, published and ours" in page
     means, plane = (figures(page)[f"mine-{name}-plain"]["data"] for name in ("means", "plane"))
@@ -574,6 +619,8 @@ def test_figures_of_ones_own_stand_beside_and_every_file_is_documented(here: Pat
         for x, y in ((1.0, 1.0), (4.0, 2.0))
         for name, x in (("published (planned)", x), ("ours, planned", y))
     ]
+    study("--seeds", 1, folder="again")
+    assert Path("again/tables.md").read_text() == text  # no time stands in it
     documented = {named(row[0]): row[2] for row in table_rows("studies.md", "The folder", "| file |")}
     assert set(documented) == set(contents(Path("out")))
     names = {"pipeline", "setting", "workload", "system", "point", "seed"}

@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from policies import StageConfiguration
+from policies import Applied, Configuration, StageConfiguration
 from sim import stage_models
+from sim.cluster import SimulatedCluster
 from studies import Scenario, ScenarioError, results, simulate
 from studies.run import prepare
-from studies.validation import backends
+from studies.validation import backends, page, terminal
 from studies.validation.agreement import Agreement, decided, in_closed_loop, ready_at, replicas_alike_percent
 from studies.validation.calibration import measure_overheads
 from studies.validation.comparison import Row
@@ -146,6 +147,57 @@ def test_the_live_decisions_tell_decisions_from_queues(tmp_path: Path) -> None:
     assert found.closed_loop.percent < 90.0
     assert found.same_observations.percent < 100.0
     assert max(abs(row.open_loop_error) for row in found.rows) < 1e-12
+
+
+REFUSED = (3, 4, 5, 8)
+"""The steps whose decisions a refusing world does not carry out; all want another configuration than stands."""
+
+
+def refusing(monkeypatch: pytest.MonkeyPatch, run_live: RunLive) -> RunLive:
+    """The same live world, which refuses the decisions of some steps."""
+    applied = SimulatedCluster.apply
+
+    def apply(cluster: SimulatedCluster, configuration: Configuration) -> Applied:
+        if cluster._step in REFUSED:
+            return Applied(False, "guard: not now")
+        return applied(cluster, configuration)
+
+    def run(scenario: Scenario, folder: Path) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(SimulatedCluster, "apply", apply)
+            run_live(scenario, folder)
+
+    return run
+
+
+def test_a_decision_that_was_refused_is_not_simulated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    planned, run_live = world()
+    found = validate(planned, refusing(monkeypatch, run_live), tmp_path / "out", repeats=2)
+    assert found.calibration.overheads.values() == OVERHEADS  # no delay is measured from what was refused
+    assert max(abs(row.open_loop_error) for row in found.rows) < 1e-12
+    for took in found.rollouts:
+        assert took.live.as_dict() == pytest.approx(took.simulated.as_dict())
+    assert (found.same_observations.equal, found.same_observations.total) == (24, 24)
+    assert found.closed_loop.equal <= found.closed_loop.total - 2 * len(REFUSED)
+    assert found.refused == 2 * len(REFUSED)
+    assert found.as_dict()["decisions"]["refused"] == {"count": 8, "total": 24}
+    assert [repeat["decisions_refused"] for repeat in found.as_dict()["repeats"]] == [4, 4]
+    assert ("Live decisions that were refused", "8 of 24") in terminal.decisions(found)
+    assert "live-2: 4 decisions were refused, and what stood stayed in force" in found.flags
+    assert "Live decisions that were refused: <b>8 of 24</b>" in page.render(found)
+
+
+def test_results_of_before_decisions_had_outcomes_take_them_from_the_journal(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run_live = refusing(monkeypatch, world()[1])
+    run_live(BASE.with_values({"window": "100:220"}), tmp_path / "run")
+    (today,) = results.read_runs(tmp_path / "run")
+    table = today.tables["decisions"]
+    assert tuple(table[~table["accepted"]]["step"].unique()) == REFUSED
+    results.write_table(table.drop(columns="accepted"), tmp_path / "run" / "decisions.parquet")
+    (older,) = results.read_runs(tmp_path / "run")
+    assert older.tables["decisions"]["accepted"].tolist() == table["accepted"].tolist()
 
 
 # ---- which seconds ----
@@ -348,7 +400,9 @@ def test_a_figure_that_neither_world_has_is_not_judged() -> None:
 # ---- decisions ----
 
 
-def decisions(*replicas: int, interval_s: float = 10.0, skipped: int | None = None) -> pd.DataFrame:
+def decisions(
+    *replicas: int, interval_s: float = 10.0, skipped: int | None = None, refused: tuple[int, ...] = ()
+) -> pd.DataFrame:
     """One stage, one row a step with so many replicas."""
     rows = [
         {
@@ -360,6 +414,7 @@ def decisions(*replicas: int, interval_s: float = 10.0, skipped: int | None = No
             "replicas": wanted,
             "cores": 1,
             "batch_timeout_s": 0.0,
+            "accepted": step not in refused,
         }
         for step, wanted in enumerate(replicas)
         if step != skipped
@@ -373,6 +428,12 @@ def test_decisions_in_closed_loop_are_compared_step_by_step_but_for_the_start() 
 
 def test_a_skipped_step_is_not_an_equal_one() -> None:
     assert in_closed_loop(decisions(1, 1, 2, 3, skipped=2), decisions(1, 1, 2, 3), 10.0) == Agreement(2, 3)
+
+
+def test_a_refused_decision_is_not_an_equal_one_and_never_came_in_force() -> None:
+    live = decisions(1, 1, 2, 3, refused=(2,))
+    assert in_closed_loop(live, decisions(1, 1, 2, 3), 10.0) == Agreement(2, 3)
+    assert [configuration["s"].replicas for _, configuration in decided(live)] == [1, 1, 3]
 
 
 @pytest.mark.parametrize("engine", ["simpy", "auto"])

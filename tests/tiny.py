@@ -100,6 +100,7 @@ def observation(
     replicas: Mapping[str, ReplicaCounts] | None = None,
     nothing_runs: bool = False,
     sample_age_s: float = 0.0,
+    elapsed_s: float = 10.0,
 ) -> Observation:
     """What a policy sees at step 3, queues empty and all ready unless said otherwise.
 
@@ -113,6 +114,7 @@ def observation(
         time_s=time_s,
         load_rps=tuple(float(count) for count in load_rps),
         sample_age_s=sample_age_s,
+        elapsed_s=elapsed_s,
         limit_cores=limit_cores,
         future_rps=None if future_rps is None else tuple(map(float, future_rps)),
         stages={

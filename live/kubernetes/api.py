@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
@@ -43,6 +44,10 @@ CLOCK_IS_RIGHT_TO_S = 2.0
 
 TRANSIENT = (0, 408, 429, 500, 502, 503, 504)
 """Statuses after which the same request may succeed later; 0: no answer at all."""
+
+
+_PROXIED = re.compile(r"/api/v1/namespaces/[^/]+/(services|pods)/[^/]+/proxy/")
+"""Paths behind which not the server answers, nor its clock."""
 
 
 class ApiError(Exception):
@@ -157,13 +162,13 @@ class Api:
     def request(
         self, method: str, path: str, body: object = None, *, within_s: float = ANSWERS_WITHIN_S, **options: Any
     ) -> Object:
-        """Any request whose answer is JSON. Raises ApiError."""
+        """Any request whose answer is JSON. Raises ApiError, for an answer that is none too."""
         response = self._send(method, path, f"{method} {path}", body=body, within_s=within_s, **options)
         try:
             text = response.data
-        except Exception as error:
+            found: Object = json.loads(text) if text else {}
+        except Exception as error:  # the connection broke off, or something before the server has answered
             raise ApiError(f"{method} {path}", 0, f"{type(error).__name__}: {error}") from None
-        found: Object = json.loads(text) if text else {}
         return found
 
     def _send(self, method: str, path: str, what: str, *, within_s: object, **options: Any) -> Any:
@@ -180,7 +185,7 @@ class Api:
             raise _failure(what, error) from None
         except Exception as error:  # whatever the connection raises
             raise ApiError(what, 0, f"{type(error).__name__}: {error}") from None
-        if date := response.headers.get("Date"):
+        if not _PROXIED.match(path) and (date := response.headers.get("Date")):
             self._servers = parsedate_to_datetime(date).timestamp(), time.monotonic()
         return response
 

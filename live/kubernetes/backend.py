@@ -228,7 +228,7 @@ class KubernetesBackend(LiveBackend):
 
     async def _apply(self, configuration: Configuration) -> Applied:
         if self._api.read_only:
-            return Applied(False, "advise: nothing is changed")
+            return self._refused("advise: nothing is changed")
         async with self._changing:
             moves, before = self._moves(configuration), self.wanted
             applied = await super()._apply(configuration)
@@ -336,7 +336,8 @@ class KubernetesBackend(LiveBackend):
         stage.excluded[variant] = self.now_s + EXCLUDED_FOR_S
         self._failed_at.setdefault(name, {})[variant] = self._api.time_s()
         self.rollbacks[name, variant] += 1
-        self.on_failed(self._step_of.get(name, 0), f"{name}: rolled back to {state.sound.variant}: {why}")
+        for step in range(self._step_of.get(name, self._step), self._step + 1):  # it was chosen, and kept since
+            self.on_failed(step, f"{name}: rolled back to {state.sound.variant}: {why}")
         log.error("rolled back", extra={"stage": name, "variant": variant, "problem": why})
         async with self._changing:
             stage.configuration = state.sound

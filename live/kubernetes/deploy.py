@@ -15,7 +15,7 @@ from live.kubernetes.lease import DURATION_S, Lease
 from live.kubernetes.manifests import everything, owner_of, root, surroundings
 from live.kubernetes.names import MODEL_SERVER
 from live.kubernetes.parts import Manifest
-from live.kubernetes.pods import Pod, read, seconds
+from live.kubernetes.pods import Pod, ours, seconds
 from live.kubernetes.reconcile import drift, has_available
 from live.kubernetes.reconciler import Look, Reconciler, check_ours
 from live.kubernetes.settings import Deployed
@@ -152,7 +152,7 @@ def _can_be(pipeline: Pipeline, configuration: Configuration) -> bool:
 def pods(api: Api, deployed: Deployed) -> list[Pod]:
     """The pods of the model servers. Raises ApiError."""
     selector = names.as_query(names.selector(deployed.instance, MODEL_SERVER))
-    return [read(each) for each in api.list("Pod", deployed.namespace, selector)["items"]]
+    return ours(api.list("Pod", deployed.namespace, selector)["items"])
 
 
 def status(api: Api, deployed: Deployed) -> dict[str, Any]:

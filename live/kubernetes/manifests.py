@@ -23,7 +23,7 @@ from typing import Any
 from live.kubernetes import models, names, parts
 from live.kubernetes.names import GATEWAY, MODEL_SERVER
 from live.kubernetes.parts import PIPELINE_PATH, Manifest
-from live.kubernetes.settings import Deployed, Resources
+from live.kubernetes.settings import Deployed, Resources, memory_bytes
 from policies import Configuration, StageConfiguration
 from profiles import Pipeline
 from sim.rules import default_max_surge
@@ -40,6 +40,9 @@ GATEWAY_DRAIN_S = 3
 """The same of the gateway's pod, of whose end every node has to learn."""
 GATEWAY_LINGER_S = 5
 """How long the gateway then still serves those who stay connected, each for the last time."""
+GATEWAY_SHARE = 4
+"""One part in so many of the gateway's memory is for requests: read, in batches and as answers they take up to three
+times their size, and the rest is the gateway's own and its books'."""
 GRACE_S = 10
 """Beyond the longest stay of a batch: after so long a pod that does not end is killed."""
 
@@ -119,6 +122,7 @@ def _router(deployed: Deployed) -> Manifest:
     arguments += ["--control-host", "0.0.0.0", "--control-port", str(CONTROL_PORT)]
     arguments += ["--sla", repr(plane.pipeline.sla_s), "--drop", plane.drop, "--log-level", "warning"]
     arguments += ["--replica-timeout", repr(_answers_within_s(plane.pipeline)), "--linger", str(GATEWAY_LINGER_S)]
+    arguments += ["--most-inside", str(memory_bytes(deployed.layout.gateway_memory) // GATEWAY_SHARE)]
     for stage, limit_s in zip(plane.pipeline.stages, plane.pipeline.drop_limits_s, strict=True):
         arguments += ["--drop-limit", f"{stage.name}={limit_s!r}"]
     return parts.container(

@@ -76,6 +76,11 @@ def of_instance(instance: str) -> str:
     return as_query({"app.kubernetes.io/part-of": PART_OF, INSTANCE: instance})
 
 
+def url(host: str, port: int) -> str:
+    """Of a server at a host's name, or its address of IPv4 or IPv6."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def as_query(wanted: Mapping[str, str]) -> str:
     """A label selector as the API's query parameter."""
     return ",".join(f"{key}={value}" for key, value in wanted.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +25,8 @@ FAILING = (
 """Why a container may wait that will not start by waiting alone."""
 
 _DIGEST_BITS = 22
+
+log = logging.getLogger("live.kubernetes.pods")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,19 @@ class Pod:
         return (int(self.created_s) << _DIGEST_BITS) | digest
 
 
+def ours(given: Iterable[Mapping[str, Any]]) -> list[Pod]:
+    """Pods as the API server gives them, without those that carry our labels and cannot be read: others made them."""
+    found = []
+    for each in given:
+        try:
+            found.append(read(each))
+        except ValueError as error:
+            log.warning("a pod is none of ours", extra={"pod": each["metadata"]["name"], "problem": str(error)})
+    return found
+
+
 def read(given: Mapping[str, Any]) -> Pod:
-    """A pod as the API server gives it."""
+    """A pod as the API server gives it. ValueError for labels that we would not give it."""
     meta, status = given["metadata"], given.get("status") or {}
     conditions = {each["type"]: each for each in status.get("conditions") or ()}
     ready, scheduled = conditions.get("Ready", {}), conditions.get("PodScheduled", {})
@@ -110,7 +124,7 @@ def listing(pods: Iterable[Pod], stages: Iterable[str]) -> dict[str, list[dict[s
     listed: dict[str, list[dict[str, Any]]] = {stage: [] for stage in stages}
     taken: set[tuple[str, int]] = set()
     for pod in sorted(pods, key=lambda pod: (pod.number, pod.uid)):
-        if not pod.is_serving or pod.stage not in listed:
+        if pod.address is None or not pod.is_serving or pod.stage not in listed:
             continue
         number = pod.number
         while (pod.stage, number) in taken:
@@ -119,7 +133,7 @@ def listing(pods: Iterable[Pod], stages: Iterable[str]) -> dict[str, list[dict[s
         listed[pod.stage].append(
             {
                 "number": number,
-                "url": f"http://{pod.address}:{MODEL_PORT}",
+                "url": names.url(pod.address, MODEL_PORT),
                 "variant": pod.variant,
                 "cores": pod.cores,
                 "state": "ready",

@@ -7,6 +7,7 @@ import time
 import urllib.request
 
 from live.errors import LiveError, RunError
+from live.kubernetes import names
 from live.kubernetes.api import Api, ApiError
 from live.kubernetes.settings import Deployed
 
@@ -44,7 +45,7 @@ def client_url(api: Api, deployed: Deployed) -> str:
         port = service["spec"]["ports"][0]
         ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
         if ingress:
-            return f"http://{ingress[0].get('ip') or ingress[0]['hostname']}:{port['port']}"
+            return names.url(ingress[0].get("ip") or ingress[0]["hostname"], port["port"])
         if service["spec"]["type"] != "NodePort":
             raise LiveError(
                 f"Service {deployed.instance} is of type {service['spec']['type']}, which is not reached from outside: "
@@ -58,4 +59,4 @@ def client_url(api: Api, deployed: Deployed) -> str:
     address = by_type.get("ExternalIP") or by_type.get("InternalIP")
     if address is None:
         raise LiveError("no node has an address: give --url")
-    return f"http://{address}:{port['nodePort']}"
+    return names.url(address, port["nodePort"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -19,6 +20,20 @@ PROFILE = "profile"
 """The CPU of a replica that has its profile's cores."""
 EMULATED_CPU = "20m"
 """What a replica with an emulated model, which only waits, requests."""
+
+
+_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+
+
+def memory_bytes(quantity: str) -> int:
+    """The bytes of a Kubernetes quantity of memory, such as 512Mi. ValueError for anything else.
+
+    What Kubernetes knows besides, such as 512m, which is half a byte, is a mistake where memory is meant.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([A-Za-z]*)", quantity)
+    if found is None or found[2] not in _UNITS or not float(found[1]):
+        raise ValueError(f"{quantity!r} should be bytes, or such as 512Mi or 1Gi")
+    return int(float(found[1]) * _UNITS[found[2]])
 
 
 @dataclass(frozen=True)
@@ -44,7 +59,7 @@ class Layout:
     URL (empty: Amazon's) and `s3_secret` the Secret with credentials (empty: none). `replica_cpu`: what a replica
     requests; `profile`: its profile's cores, as request and limit; empty: that for real models, `EMULATED_CPU` for
     emulated ones. `ready_within_s`: how long beyond its start-up time a variant may take to become ready before it is
-    rolled back.
+    rolled back. `gateway_cpu` is what the gateway requests, `gateway_memory` its request and limit.
     """
 
     image: str = DEFAULT_IMAGE

@@ -108,28 +108,32 @@ class Timeline:
 
     def restart(self) -> None:
         """This is t = 0: what is gone has never been, and what stands, stands since then."""
-        self._replicas = {uid: replica for uid, replica in self._replicas.items() if not replica.is_gone}
-        moved: dict[tuple[str, int], int] = {}  # stage and number -> the new number
-        for name, stage in self._stages.items():
-            stage.all = [replica for replica in stage.all if not replica.is_gone]
-            for position, replica in enumerate(stage.all):
-                moved[name, replica.number] = position
-                replica.number = position
+        self._keep(lambda replica: not replica.is_gone)
+        for stage in self._stages.values():
+            for replica in stage.all:
                 replica.created_s = 0.0
                 replica.ready_s = replica.ready_s if replica.is_starting else 0.0
-        self._numbers = {
-            (name, gateways): [moved[name, number] for number in numbers if (name, number) in moved]
-            for (name, gateways), numbers in self._numbers.items()
-        }
 
     def forget(self, before_s: float) -> None:
         """Forget replicas that were gone before a moment, as a controller without an end must."""
-        kept = {uid: each for uid, each in self._replicas.items() if each.gone_s >= before_s}
-        if len(kept) < len(self._replicas):
-            self._replicas = kept
-            self._restarts = {uid: count for uid, count in self._restarts.items() if uid in kept}
-            for stage in self._stages.values():
-                stage.all = [replica for replica in stage.all if replica.gone_s >= before_s]
+        if any(replica.gone_s < before_s for stage in self._stages.values() for replica in stage.all):
+            self._keep(lambda replica: replica.gone_s >= before_s)
+
+    def _keep(self, is_kept: Callable[[Replica], bool]) -> None:
+        """Forget the other replicas; those that stay have the numbers of their new positions."""
+        self._replicas = {uid: replica for uid, replica in self._replicas.items() if is_kept(replica)}
+        self._restarts = {uid: count for uid, count in self._restarts.items() if uid in self._replicas}
+        moved: dict[tuple[str, int], int] = {}  # stage and number -> the new number
+        for name, stage in self._stages.items():
+            stage.all = [replica for replica in stage.all if is_kept(replica)]
+            for position, replica in enumerate(stage.all):
+                moved[name, replica.number] = position
+                replica.number = position
+        self._numbers = {
+            (name, gateways): kept
+            for (name, gateways), numbers in self._numbers.items()
+            if (kept := [moved[name, number] for number in numbers if (name, number) in moved])
+        }
 
     def served(self, stage: str, number: int, start_s: float) -> None:
         """A replica has started a batch: the gateway has learnt of it a little earlier, or of its end a little later,

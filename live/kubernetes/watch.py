@@ -16,7 +16,7 @@ from typing import Any
 from live.kubernetes import names
 from live.kubernetes.api import Api, ApiError
 from live.kubernetes.names import MODEL_SERVER
-from live.kubernetes.pods import Pod, read
+from live.kubernetes.pods import Pod, ours
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 """Between attempts to list or watch: doubling, times a random factor from a half to one."""
@@ -73,16 +73,24 @@ class PodWatch:
                 self._pause_s = FIRST_PAUSE_S
             except ApiError as error:
                 # A resource version is kept over a lost connection; the server says itself when it has expired.
-                if error.status != 0:
-                    self._version = ""
-                self.error = str(error)
-                log.warning("watch interrupted", extra={"problem": str(error)})
-                self._stopping.wait(self._pause_s * self._random_factor())
-                self._pause_s = min(2.0 * self._pause_s, LONGEST_PAUSE_S)
+                self._interrupted(str(error), goes_on=error.status == 0)
+            except Exception as error:  # a mistake of ours must not end it in silence
+                if not self._stopping.is_set():
+                    log.exception("a defect of this program")
+                    self._interrupted(repr(error), goes_on=False)
+
+    def _interrupted(self, why: str, *, goes_on: bool) -> None:
+        """Say why, and wait; then the watch goes on after the latest version, or everything is listed anew."""
+        if not goes_on:
+            self._version = ""
+        self.error = why
+        log.warning("watch interrupted", extra={"problem": why})
+        self._stopping.wait(self._pause_s * self._random_factor())
+        self._pause_s = min(2.0 * self._pause_s, LONGEST_PAUSE_S)
 
     def _list(self) -> None:
         said = self._api.list("Pod", self._namespace, self._selector)
-        self._pods = {pod.uid: pod for pod in map(read, said["items"])}
+        self._pods = {pod.uid: pod for pod in ours(said["items"])}
         self.lists += 1
         self._tell(False)
         self._version = said["metadata"]["resourceVersion"]
@@ -101,12 +109,14 @@ class PodWatch:
             self._tell(is_fresh)
 
     def _note(self, event: Mapping[str, Any], is_fresh: bool) -> None:
-        pod = read(event["object"])
-        self._pods[pod.uid] = pod
-        if event["type"] == "DELETED":
-            if pod.ended_s is not None:  # the last word on a pod may be the first on when its containers had ended
+        is_deleted = event["type"] == "DELETED"
+        for pod in ours([event["object"]]):
+            self._pods[pod.uid] = pod
+            # The last word on a pod may be the first on when its containers had ended.
+            if is_deleted and pod.ended_s is not None:
                 self._tell(is_fresh)
-            del self._pods[pod.uid]
+        if is_deleted:
+            self._pods.pop(event["object"]["metadata"]["uid"], None)
 
     def _tell(self, is_fresh: bool) -> None:
         self._on_change(dict(self._pods), is_fresh)

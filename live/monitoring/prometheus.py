@@ -6,10 +6,12 @@ up to five minutes, which would turn a gap into load. What the scrapes do not sa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
+from live.errors import LiveError
 from live.monitoring import counters
 from live.monitoring.counters import Samples
 from live.monitoring.reading import Reading, SourceError, StageReading
@@ -40,11 +42,27 @@ STALE_AFTER_S = 60.0
 
 Series = tuple[Mapping[str, str], Samples]
 
+_MATCHER = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)!?="(?:[^"\\\n]|\\["\\])*"')
+_OWN_LABELS = ("__name__", "pipeline", "stage", "le")
+
+
+def check_matcher(text: str) -> None:
+    """Raise LiveError for what is no further label matcher: LABEL="VALUE" or LABEL!="VALUE".
+
+    A regular expression is none: whether it is a valid one, only the server knows.
+    """
+    match = _MATCHER.fullmatch(text)
+    if match is None:
+        raise LiveError(f'--prometheus-match {text}: should be LABEL="VALUE" or LABEL!="VALUE", in double quotes')
+    if match[1] in _OWN_LABELS:
+        raise LiveError(f"--prometheus-match {text}: {match[1]} is chosen already; allowed: labels of the scrape")
+
 
 class PrometheusSource:
     """Reads the metrics of one pipeline from the server at `url`; `clock` is the run's.
 
-    Raises SourceError, from `read`, where the server does not answer or answers with an error.
+    `matchers` are further ones (`check_matcher`), for a server that scrapes several gateways of the pipeline: without
+    them these add up. Raises SourceError, from `read`, where the server does not answer or answers with an error.
     """
 
     def __init__(
@@ -55,20 +73,21 @@ class PrometheusSource:
         stages: Sequence[str],
         history_s: int,
         clock: Callable[[], float],
+        matchers: Sequence[str] = (),
     ) -> None:
         self._session = session
         self._url = f"{url.rstrip('/')}/api/v1/query"
-        self._pipeline = pipeline
+        self._matchers = [f'pipeline="{pipeline}"', *matchers]
         self._stages = stages
         self._history_s = history_s
         self._clock = clock
         self._since_s: float | None = None  # the newest sample that has been counted, on the server's clock
 
     @classmethod
-    def of(cls, backend: LiveBackend, url: str, history_s: int) -> PrometheusSource:
+    def of(cls, backend: LiveBackend, url: str, history_s: int, matchers: Sequence[str] = ()) -> PrometheusSource:
         """The source of a run: its pipeline, its stages, its clock."""
         name, stages = backend.plane.pipeline.name, tuple(backend.stages)
-        return cls(backend.session, url, name, stages, history_s, lambda: backend.now_s)
+        return cls(backend.session, url, name, stages, history_s, lambda: backend.now_s, matchers)
 
     async def read(self, now_s: float) -> Reading:
         """What the samples say that have come since the last call."""
@@ -119,7 +138,8 @@ class PrometheusSource:
 
     async def _series(self, names: Sequence[str], seconds: int) -> list[Series]:
         """The samples of the last seconds of all series of these names, labels first."""
-        selector = f'{{__name__=~"{"|".join(names)}",pipeline="{self._pipeline}"}}[{seconds}s]'
+        matchers = ",".join([f'__name__=~"{"|".join(names)}"', *self._matchers])
+        selector = f"{{{matchers}}}[{seconds}s]"
         result = await self._ask(selector)
         series = [
             (each["metric"], counters.clean((float(time_s), float(value)) for time_s, value in each["values"]))

@@ -12,7 +12,8 @@ import gc
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,7 @@ from live.serving.router import Router
 from live.serving.stage_queue import Batch, Request
 from live.serving.tensors import Tensor, TensorError
 from live.serving.web import (
+    MOST_BODY_BYTES,
     add_protocol_routes,
     announce,
     application,
@@ -50,6 +52,8 @@ PROBE_EVERY_S = 0.25
 
 MOST_INSIDE_BYTES = 2 * 2**30
 """How many bytes of requests may be inside; more are refused (503), so that no overload takes all memory."""
+REQUEST_BYTES = 16 * 2**10
+"""What a request counts beyond its body: its connection, its task, its place in the books."""
 
 STATUS = {"dropped": 504, "unfinished": 504, "failed": 502}
 """HTTP status by outcome, where there is no answer."""
@@ -61,7 +65,8 @@ log = logging.getLogger("live.gateway")
 class GatewayOptions:
     """How a gateway runs; `bound_s` None: 10 x the SLA, `replica_timeout_s` None: the bound.
 
-    `linger_s`: how long clients that are still connected may take to ask for the last time, when it is to end.
+    `linger_s`: how long clients that are still connected may take to ask for the last time, when it is to end;
+    `most_inside_bytes`: how much the requests inside may hold.
     """
 
     pipeline: Pipeline
@@ -73,6 +78,7 @@ class GatewayOptions:
     bound_s: float | None = None
     replica_timeout_s: float | None = None
     linger_s: float = 5.0
+    most_inside_bytes: int = MOST_INSIDE_BYTES
     records: int = 50_000
     log_level: str = "info"
 
@@ -107,6 +113,7 @@ class Gateway:
         """New requests are still served, each as the last of its connection."""
         self._is_closed = False
         self._inside_bytes = 0
+        self._most_inside_bytes = options.most_inside_bytes
         timeout_s = self.bound_s if options.replica_timeout_s is None else options.replica_timeout_s
         self.clients = ReplicaClients(timeout_s)
         self._inputs = [stage.inputs for stage in pipeline.stages]
@@ -132,24 +139,32 @@ class Gateway:
 
     async def infer(self, http: web.Request) -> web.StreamResponse:
         """One request of a client, from its body to its answer."""
-        body = await read_body(http)
-        if self._is_closed:
-            raise ProtocolError("the gateway is shutting down", 503)
-        now_s, size = self.clock.now_s(), len(body)
-        asked = protocol.read_request(body, http.headers.get(protocol.HEADER))
-        if self._inside_bytes + size > MOST_INSIDE_BYTES:
-            raise ProtocolError(f"the requests inside hold {self._inside_bytes} bytes; that is as many as may", 503)
-        self._inside_bytes += size
-        try:
-            request = self._admitted(asked, now_s)
-            job: _Job = request.data
-            await job.done
-        finally:
-            self._inside_bytes -= size
+        coming = min(http.content_length or 0, MOST_BODY_BYTES)
+        with self._room_for(REQUEST_BYTES + coming):
+            body = await read_body(http)
+            if self._is_closed:
+                raise ProtocolError("the gateway is shutting down", 503)
+            now_s = self.clock.now_s()
+            with self._room_for(len(body) - coming):  # more, where it was compressed or its length not said
+                asked = protocol.read_request(body, http.headers.get(protocol.HEADER))
+                request = self._admitted(asked, now_s)
+                job: _Job = request.data
+                await job.done
         request.data = None  # the request itself is remembered for a while, its data need not be
         if request.outcome != "completed":
             raise ProtocolError(self._why(request), STATUS[str(request.outcome)])
         return await send(http, protocol.write_response(self.pipeline.name, asked, job.tensors))
+
+    @contextmanager
+    def _room_for(self, size: int) -> Iterator[None]:
+        """Count so many bytes as inside. ProtocolError where there is no room for them."""
+        if self._inside_bytes + size > self._most_inside_bytes:
+            raise ProtocolError(f"the requests inside hold {self._inside_bytes} bytes; that is as many as may", 503)
+        self._inside_bytes += size
+        try:
+            yield
+        finally:
+            self._inside_bytes -= size
 
     def _admitted(self, asked: InferRequest, now_s: float) -> Request:
         for tensor in asked.inputs:
@@ -385,6 +400,13 @@ def _limits(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict
     default=5.0,
     show_default=True,
     help="seconds for connected clients to ask for the last time, at the end",
+)
+@click.option(
+    "--most-inside",
+    "most_inside_bytes",
+    type=click.IntRange(min=1),
+    default=MOST_INSIDE_BYTES,
+    help="bytes of requests; more are refused [2 GiB]",
 )
 @click.option("--records", type=click.IntRange(min=1), default=50_000, show_default=True, help="ended requests kept")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")

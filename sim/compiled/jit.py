@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 from numba import njit
+
+from sim.sources import digest
 
 _config: Any = numba.config
 
@@ -53,8 +54,7 @@ def entry(function: F) -> F:
     except RuntimeError:
         return compiled
     # numba looks at the entry's own file alone: an edited rule must make the cache stale as well.
-    sources = b"".join(source.read_bytes() for source in _SOURCES)
-    compiled._cache._cache_file._source_stamp = sha256(sources).hexdigest()
+    compiled._cache._cache_file._source_stamp = digest(_FOLDER.parent, _SOURCES)
     return compiled
 
 

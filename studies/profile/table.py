@@ -1,8 +1,8 @@
-"""A pipeline's profiles in the terminal: a table a stage, and the same as plain data."""
+"""A pipeline's profiles in the terminal, two tables a stage, and the same as plain data."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,44 +16,65 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
 _WIDE = 100
-"""Columns of a terminal that has room for every batch size."""
+"""Columns of a terminal that has room for every batch size and allocation."""
+
+_AGAINST_CORES = QUANTITIES[1:]
+"""What is shown over cores: p99 and throughput, which the SLA and the load are held against."""
 
 
 @dataclass(frozen=True)
 class StageTable:
-    """A stage's variants at their base cores over the batch sizes, as `rich` prints it in the room there is."""
+    """A stage's variants as `rich` prints them in the room there is: at their base cores over the batch sizes, then
+    alone and in the largest batch over the cores."""
 
     pipeline: Pipeline
     stage: Stage
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         stage = self.stage
-        batches = sorted({batch for variant in stage.variants for batch in variant.batches()})
-        if options.max_width < _WIDE and len(batches) > 3:
-            batches = [batches[0], batches[len(batches) // 2], batches[-1]]
+        is_narrow = options.max_width < _WIDE
+        batches = _places(is_narrow, (batch for variant in stage.variants for batch in variant.batches()))
         title = f"{stage.name}: {stage.task}\nSLA {stage.sla_s:.4g} s, accuracy: {stage.accuracy_metric}"
+        yield self._table(title, ("batch", *map(str, batches)), lambda variant: self._over_batches(variant, batches))
+        cores = _places(is_narrow, (cores for variant in stage.variants for cores in variant.cores))
+        if len(cores) > 1:
+            title = f"{stage.name} over cores, at batch 1 and the largest"
+            yield self._table(title, ("cores", *map(str, cores)), lambda variant: self._over_cores(variant, cores))
+
+    def _table(self, title: str, head: Sequence[str], rows: Callable[[Variant], Iterator[list[str]]]) -> Table:
         table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
         table.add_column("variant", no_wrap=True)
-        for name in ("batch", *map(str, batches)):
+        for name in head:
             table.add_column(name, justify="right", no_wrap=True)
-        for variant in stage.variants:
-            for cells in self._rows(variant, batches):
+        for variant in self.stage.variants:
+            for cells in rows(variant):
                 table.add_row(*cells)
             table.add_section()
-        yield table
+        return table
 
-    def _rows(self, variant: Variant, batches: Sequence[int]) -> Iterator[list[str]]:
+    def _over_batches(self, variant: Variant, batches: Sequence[int]) -> Iterator[list[str]]:
         """A line a quantity, beside the variant's own facts."""
-        cores = "core" if variant.base_cores == 1 else "cores"
         facts = (
             variant.name,
             f"accuracy {100 * variant.accuracy:.2f}{self._sign(variant.accuracy_from)}",
-            f"{variant.base_cores} {cores}, starts in {variant.start_up_s:g} s{self._sign(variant.start_up_from)}",
+            f"{_in_cores(variant)}, starts in {variant.start_up_s:g} s{self._sign(variant.start_up_from)}",
         )
         figures = {figure.batch: figure for figure in variant.figures if figure.cores == variant.base_cores}
         for fact, quantity in zip(facts, QUANTITIES, strict=True):
-            found = [figures.get(batch) for batch in batches]
-            yield [fact, quantity.label, *(self._cell(quantity, figure) if figure else "" for figure in found)]
+            yield [fact, quantity.label, *self._cells(quantity, figures, batches)]
+
+    def _over_cores(self, variant: Variant, cores: Sequence[int]) -> Iterator[list[str]]:
+        """A line a quantity at batch 1, then at the largest; which are the base cores stands beneath the name."""
+        facts = iter((variant.name, f"base: {_in_cores(variant)}"))
+        for batch in dict.fromkeys((variant.batches()[0], variant.max_batch())):
+            figures = {figure.cores: figure for figure in variant.figures if figure.batch == batch}
+            for quantity in _AGAINST_CORES:
+                label = f"{quantity.label}, batch {batch}"
+                yield [next(facts, ""), label, *self._cells(quantity, figures, cores)]
+
+    def _cells(self, quantity: Quantity, figures: Mapping[int, Figure], places: Sequence[int]) -> Iterator[str]:
+        found = (figures.get(place) for place in places)
+        return (self._cell(quantity, figure) if figure else "" for figure in found)
 
     def _cell(self, quantity: Quantity, figure: Figure) -> str:
         return f"{quantity.value(figure):#.3g}".rstrip(".") + self._sign(quantity.source(figure))
@@ -62,6 +83,16 @@ class StageTable:
         """The mark of a provenance key; a pipeline made in code may have none."""
         origin = self.pipeline.provenance.get(source)
         return MARKS[origin.kind].sign if origin else ""
+
+
+def _places(is_narrow: bool, profiled: Iterable[int]) -> list[int]:
+    """The columns: what is profiled, ascending; where there is no room for all, the first, a middle and the last."""
+    places = sorted(set(profiled))
+    return [places[0], places[len(places) // 2], places[-1]] if is_narrow and len(places) > 3 else places
+
+
+def _in_cores(variant: Variant) -> str:
+    return f"{variant.base_cores} {'core' if variant.base_cores == 1 else 'cores'}"
 
 
 def notes(pipeline: Pipeline, stages: Sequence[Stage]) -> Table:

@@ -26,6 +26,7 @@ PAPER = "paper"
 ORDER = ("video", "audio-qa", "audio-sent", "sum-qa", "nlp")
 REPORT = "report.html"
 TABLES = "tables.md"
+TIMES = "decision_times.md"
 
 
 def prepare(what: str, pipelines: Sequence[str], seeds: int | None) -> Plan:
@@ -66,7 +67,7 @@ def conduct(
     """Run what of the plan has not been run into this folder before, and write what was found.
 
     `progress` gives, for a number of runs, a context that is told of each that is there. An interrupt keeps what is
-    finished. Raises ScenarioError for a folder that holds anything but a study.
+    finished. Raises ScenarioError for a folder that holds anything but a study, WorkerError as `run_missing`.
     """
     started_s = perf_counter()
     results.claim(folder, resumable=True, kind="study")
@@ -75,9 +76,9 @@ def conduct(
     with opened(folder / FINISHED) as store:
         results.write_json({**manifest, "finished": False}, folder / results.MANIFEST)
         with progress(len(wanted.trials)) as advance:
-            fresh = run_missing(wanted.trials, store, jobs, advance)
+            ran = run_missing(wanted.trials, store, jobs, advance)
         ran_s = perf_counter() - started_s
-        log(f"{fresh} runs in {ran_s:.1f} s; {len(wanted.trials) - fresh} were there")
+        log(f"{ran.fresh} runs in {ran_s:.1f} s{ran.others}")
         found = _found(wanted, tuple(gather(study, trials, store) for study, trials in wanted.studies))
     for name, table in tables.tables(found.findings, found.matches, found.compared).items():
         path = folder / f"{name}.parquet"
@@ -86,9 +87,13 @@ def conduct(
         else:
             results.write_table(table, path)
     save(markdown.render(found), folder / TABLES)
+    if wanted.published and wanted.published.decision_times:
+        save(markdown.render_times(found), folder / TIMES)
+    else:
+        (folder / TIMES).unlink(missing_ok=True)
     save(page.render(found), folder / REPORT)
     times = [vars(timing) for timing in found.timings]
-    spent = {"runs_s": ran_s, "whole_s": perf_counter() - started_s, "fresh_runs": fresh}
+    spent = {"runs_s": ran_s, "whole_s": perf_counter() - started_s, "fresh_runs": ran.fresh}
     results.write_json({**manifest, "finished": True, **spent, "decision_times": times}, folder / results.MANIFEST)
     return found
 

@@ -14,6 +14,11 @@ def render(found: Found) -> str:
     return "\n".join(_lines(found))
 
 
+def render_times(found: Found) -> str:
+    """The file of decision times, published and ours: apart, as they are another every time."""
+    return "\n".join(table(sheets.decision_times(found)))
+
+
 def _lines(found: Found) -> Iterator[str]:
     plan = found.plan
     yield f"# Study {plan.name}"
@@ -38,7 +43,6 @@ def _lines(found: Found) -> Iterator[str]:
         loads = sheets.loads(found)
         if loads.rows:
             yield from table(loads)
-        yield from table(sheets.decision_times(found))
     for setting in found.full_settings:
         yield from table(sheets.overall(found, setting))
         bounds = sheets.bounds(found, setting)

@@ -33,8 +33,8 @@ class Trial:
     """One run of a study.
 
     `system` is the name of a system, `point` then empty; or of a sweep, and `point` says which of its values. `key`
-    digests everything that the run depends on: the program's version and those of the libraries, the scenario, the
-    files it names, the pipeline's figures, the trace.
+    digests everything that the run depends on: the program's version and source, the libraries' versions, the
+    scenario, the files it names, the pipeline's figures, the trace.
     """
 
     pipeline: str

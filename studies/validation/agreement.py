@@ -47,7 +47,8 @@ def on_same_observations(entries: Sequence[Entry], scenario: Scenario, prepared:
 def in_closed_loop(live: pd.DataFrame, simulated: pd.DataFrame, interval_s: float) -> Agreement:
     """The decisions of two runs at the same control steps, from the tables `decisions`.
 
-    What stood ready at the start counts in neither. A step that only one of them made counts as unequal.
+    What stood ready at the start counts in neither. A step that only one of them made, or that one was refused, counts
+    as unequal.
     """
     ours, theirs = (
         {round(time_s / interval_s): wanted for time_s, wanted in decided(table)[1:]} for table in (live, simulated)
@@ -57,12 +58,21 @@ def in_closed_loop(live: pd.DataFrame, simulated: pd.DataFrame, interval_s: floa
 
 
 def decided(decisions: pd.DataFrame) -> list[tuple[float, Configuration]]:
-    """When which configuration was decided, in order, from the table `decisions`; first what stood at the start."""
+    """When which configuration came in force, in order, from the table `decisions`; first what stood at the start.
+
+    A decision that was refused is none: what stood before it stayed in force.
+    """
     found: dict[int, tuple[float, dict[str, StageConfiguration]]] = {}
-    for row in decisions.to_dict("records"):
+    for row in accepted(decisions).to_dict("records"):
         _, configuration = found.setdefault(int(row["step"]), (float(row["time_s"]), {}))
         configuration[str(row["stage"])] = _wanted(row)
     return [found[step] for step in sorted(found)]
+
+
+def accepted(decisions: pd.DataFrame) -> pd.DataFrame:
+    """Of the table `decisions` what was put in force."""
+    kept: pd.DataFrame = decisions[decisions["accepted"]]
+    return kept
 
 
 def _wanted(row: Mapping[object, object]) -> StageConfiguration:

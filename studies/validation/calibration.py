@@ -16,6 +16,7 @@ import numpy as np
 from sim import stream
 from sim.model import StageModel
 from sim.streams import standard_normals
+from studies.validation.agreement import accepted
 from studies.validation.windows import FloatArray
 
 if TYPE_CHECKING:
@@ -154,7 +155,8 @@ def _start_up_s(replicas: pd.DataFrame, model: StageModel) -> FloatArray:
 
 
 def _delays_s(decisions: pd.DataFrame, replicas: pd.DataFrame) -> FloatArray:
-    """Per decision after which a replica was created or removed before the next one, how soon the first was."""
+    """Per decision in force after which a replica was created or removed before the next, how soon the first was."""
+    decisions = accepted(decisions)
     made_s = decisions.drop_duplicates("step")["time_s"].to_numpy(dtype=np.float64)
     wanted = decisions.set_index(["step", "stage"])[["variant", "replicas", "cores"]].astype(str).unstack("stage")
     changed = np.flatnonzero((wanted != wanted.shift()).to_numpy().any(axis=1))[1:]

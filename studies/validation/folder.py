@@ -11,7 +11,6 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from policies import Entry, read_journal
 from studies import results
 from studies.errors import ScenarioError
 from studies.results import StoredRun
@@ -34,12 +33,6 @@ class LiveRun:
 
     stored: StoredRun
     machine: dict[str, Any]
-
-    @property
-    def entries(self) -> list[Entry]:
-        """The journal, read from the folder. Raises PolicyError for a broken one."""
-        path = self.stored.folder / results.JOURNAL
-        return list(read_journal(path.read_text(encoding="utf-8").splitlines(), str(path)))
 
 
 def live_name(repeat: int) -> str:

@@ -31,13 +31,14 @@ CLOSED_LOOP_PERCENT = 90.0
 
 @dataclass(frozen=True)
 class Repeat:
-    """One live run with what was measured of it."""
+    """One live run with what was measured of it; `refused` of its decisions were not put in force."""
 
     run: LiveRun
     overheads: Overheads
     conditions: Conditions
     same_observations: Agreement
     closed_loop: Agreement
+    refused: int
 
     @property
     def tables(self) -> Tables:
@@ -112,6 +113,11 @@ class Validation:
         """The decisions in closed loop, of all repeats."""
         return sum((repeat.closed_loop for repeat in self.repeats), Agreement(0, 0))
 
+    @property
+    def refused(self) -> int:
+        """How many live decisions were refused, of all repeats; nothing else looks at these but `same_observations`."""
+        return sum(repeat.refused for repeat in self.repeats)
+
     @cached_property
     def replicas_alike_percent(self) -> dict[str, float]:
         """Stage -> the share of the time with as many replicas ready."""
@@ -163,6 +169,7 @@ class Validation:
             "decisions": {
                 "on_same_observations": _agreement(self.same_observations, 100.0),
                 "in_closed_loop": _agreement(self.closed_loop, CLOSED_LOOP_PERCENT),
+                "refused": {"count": self.refused, "total": self.same_observations.total},
             },
             "judged": {
                 "up_to_utilisation": JUDGED_UP_TO,
@@ -202,5 +209,6 @@ def _repeat(repeat: Repeat) -> dict[str, Any]:
         "overheads": repeat.overheads.as_dict(),
         "decisions_on_same_observations": vars(repeat.same_observations),
         "decisions_in_closed_loop": vars(repeat.closed_loop),
+        "decisions_refused": repeat.refused,
         "summary": dict(repeat.run.stored.summary),
     }

@@ -95,13 +95,16 @@ def _validation(plan: Plan, calibration: LiveRun, live: Sequence[LiveRun]) -> Va
 
 def _measured(run: LiveRun, scenario: Scenario, simulated: Run) -> Repeat:
     tables = run.stored.tables
+    entries = run.stored.entries
     overheads = _overheads(scenario, tables)
+    refused = sum(entry.is_refused for entry in entries)
     return Repeat(
         run,
         overheads,
-        _conditions(run, overheads),
-        on_same_observations(run.entries, scenario, prepare(scenario)),
+        _conditions(run, overheads, refused),
+        on_same_observations(entries, scenario, prepare(scenario)),
         in_closed_loop(tables["decisions"], simulated.tables["decisions"], scenario.interval_s),
+        refused,
     )
 
 
@@ -111,7 +114,7 @@ def _overheads(scenario: Scenario, tables: Tables) -> Overheads:
     return measure_overheads(tables, models, scenario.seed)
 
 
-def _conditions(run: LiveRun, overheads: Overheads) -> Conditions:
+def _conditions(run: LiveRun, overheads: Overheads, refused: int) -> Conditions:
     """What a live run met; the facts of the live world stand in its manifest."""
     live: Mapping[str, Any] = run.stored.manifest.get("live", {})
     counted = {
@@ -120,6 +123,8 @@ def _conditions(run: LiveRun, overheads: Overheads) -> Conditions:
         "decisions_held": "{} decisions failed or took too long, and what stood was held",
     }
     faults = [words.format(live[key]) for key, words in counted.items() if live.get(key)]
+    if refused:
+        faults.append(f"{refused} decisions were refused, and what stood stayed in force")
     faults += [f"a law of the model did not hold: {law}" for law in live.get("broken_laws", ())]
     return Conditions(
         lateness_p99_s=live.get("lateness_p99_s"),

@@ -82,11 +82,12 @@ def overheads(found: Overheads) -> str:
 
 
 def decisions(validation: Validation) -> list[tuple[str, str]]:
-    """How many decisions were equal, and for how long as many replicas were ready."""
+    """How many decisions were equal, how many refused, and for how long as many replicas were ready."""
     alike = ", ".join(f"{stage} {share:.1f} %" for stage, share in validation.replicas_alike_percent.items())
     return [
         ("Equal decisions on the same observation", _agreement(validation.same_observations, 100.0)),
         ("Equal decisions in closed loop", _agreement(validation.closed_loop, CLOSED_LOOP_PERCENT)),
+        ("Live decisions that were refused", f"{validation.refused} of {validation.same_observations.total}"),
         ("As many replicas ready, share of the time", alike),
     ]
 

@@ -1,0 +1,141 @@
+"""Tasks on worker processes: an interrupt ends them in order, and none is left behind, whatever ends this process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from queue import SimpleQueue
+from types import FrameType
+from typing import Any, Generic, TypeVar
+
+from studies.errors import WorkerError
+
+T = TypeVar("T")
+R = TypeVar("R")
+Handler = Callable[[int, FrameType | None], Any]
+
+PER_CORE = 2
+"""Workers a core at most: one computes, a second gains only where a policy waits for something, a third nothing."""
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_all(function: Callable[[T], R], tasks: Sequence[T], jobs: int, keep: Callable[[int, R], object]) -> None:
+    """`function` of every task, `jobs` at a time; `keep` is told each task's place and result as it is finished.
+
+    With workers, SIGINT and SIGTERM let what has begun finish, and it is kept; then KeyboardInterrupt is raised. A
+    second one kills the workers. Raises WorkerError where something else kills one.
+    """
+    if jobs == 1 or len(tasks) <= 1:
+        for place, task in enumerate(tasks):
+            keep(place, function(task))
+        return
+    _Crew[T, R](min(jobs, len(tasks))).run(function, tasks, keep)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Within it SIGTERM raises KeyboardInterrupt, as SIGINT does."""
+    with _handled((signal.SIGTERM,), signal.default_int_handler):
+        yield
+
+
+class _Crew(Generic[T, R]):
+    """A pool of workers for one list of tasks.
+
+    An interrupt never raises in here, as it could come while the pool is half made, or a result half kept: it is put
+    in line with the results.
+    """
+
+    def __init__(self, size: int) -> None:
+        import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor
+
+        # Forking is quick and safe where no thread runs yet; macOS and Windows have no safe fork.
+        context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        self._owner = os.getpid()
+        self._others = multiprocessing.active_children()
+        self._pool = ProcessPoolExecutor(size, context, _become_worker)
+        self._line: SimpleQueue[Future[R] | None] = SimpleQueue()
+        self._is_interrupted = False
+
+    def run(self, function: Callable[[T], R], tasks: Sequence[T], keep: Callable[[int, R], object]) -> None:
+        from concurrent.futures.process import BrokenProcessPool
+
+        places: dict[Future[R], int] = {}
+        with _handled((signal.SIGINT, signal.SIGTERM), self._interrupt):
+            try:
+                for place, task in enumerate(tasks):
+                    future = self._pool.submit(function, task)
+                    places[future] = place
+                    future.add_done_callback(self._line.put)
+                while places and (finished := self._line.get()) is not None:
+                    keep(places.pop(finished), finished.result())
+            except BrokenProcessPool:
+                if not self._is_interrupted:
+                    raise WorkerError("a worker process was killed (out of memory? fewer --jobs take less)") from None
+            finally:
+                self._pool.shutdown(cancel_futures=True)
+            if self._is_interrupted:
+                for future, place in places.items():
+                    if future.done() and not future.cancelled() and future.exception() is None:
+                        keep(place, future.result())
+                raise KeyboardInterrupt
+
+    def _interrupt(self, number: int, _: FrameType | None) -> None:
+        if os.getpid() != self._owner:  # a worker so young that it has its parent's handlers still
+            if number == signal.SIGTERM:
+                os._exit(1)
+        elif self._is_interrupted:
+            self._kill()
+        else:
+            self._is_interrupted = True
+            self._line.put(None)
+
+    def _kill(self) -> None:
+        import multiprocessing
+
+        for process in multiprocessing.active_children():
+            if process not in self._others:
+                process.kill()
+
+
+@contextmanager
+def _handled(numbers: Sequence[signal.Signals], handler: Handler) -> Iterator[None]:
+    """Within it `handler` has the signals, but for those that are ignored; only the main thread can have them so."""
+    before: dict[signal.Signals, Any] = {}
+    try:
+        if threading.current_thread() is threading.main_thread():
+            for number in numbers:
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    before[number] = signal.signal(number, handler)
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+def _become_worker() -> None:
+    """Leave interrupts to the parent, which lets started runs finish, and its stdout too, whatever a policy prints."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    sys.stdout = sys.stderr
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this worker at once when its parent is gone: nobody else would, and nobody waits for its results."""
+    from multiprocessing import parent_process
+
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
