@@ -269,4 +269,5 @@ def _observed(stage: StageReplicas, reading: StageReading, since_s: float, now_s
         busy_fraction=min(reading.busy_s / available_s, 1.0) if available_s > 0.0 else 0.0,
         latency=reading.latency,
         failed_variants=stage.failed_variants,
+        concurrency=float(reading.queue_length + reading.in_service),
     )

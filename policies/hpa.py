@@ -42,12 +42,12 @@ EPSILON = 1e-9
 class Hpa(Scaler):
     """The HorizontalPodAutoscaler at fixed variants and batches.
 
-    `metric`: "utilisation"; "concurrency" (queued and in service at the stage, the mean of the control steps since the
-    last sync) or "rps" (the load of the last sync period), both per ready replica. `target`: what a replica is to have
-    of it; None: 0.8 of the time for utilisation, the stage's batch for concurrency, 0.8 x the profiled throughput for
-    rps. `scale_up_pods` and `scale_up_percent`: the most per 15 s. Further parameters: see `Scaler`. Before anything
-    runs there is no metric: the replicas that carry the mean of the last 10 s of load on the target. PolicyError: a
-    value that cannot be.
+    `metric`: "utilisation"; "concurrency" (queued and in service at the stage, the mean since the last sync) or "rps"
+    (the load of the last sync period), both per ready replica. `target`: what a replica is to have of it; None: 0.8 of
+    the time for utilisation, the stage's batch for concurrency, 0.8 x the profiled throughput for rps. `scale_up_pods`
+    and `scale_up_percent`: the most per 15 s. Further parameters: see `Scaler`. Before anything runs there is no
+    metric: the replicas that carry the mean of the last 10 s of load on the target. PolicyError: a value that
+    cannot be.
     """
 
     further_parameters = SCALER_PARAMETERS
@@ -75,7 +75,7 @@ class Hpa(Scaler):
         self.scale_down_window_s = checks.number("scale_down_window_s", scale_down_window_s, at_least=0)
         self.scale_up_pods = checks.integer("scale_up_pods", scale_up_pods, at_least=0)
         self.scale_up_percent = checks.number("scale_up_percent", scale_up_percent, at_least=0)
-        self.reads = ("busy_fraction",) if metric == "utilisation" else ()
+        self.reads = {"utilisation": ("busy_fraction",), "concurrency": ("concurrency",)}.get(metric, ())
         self.share = self.target if metric == "utilisation" and self.target else UTILISATION
 
     @property
@@ -126,7 +126,7 @@ class Hpa(Scaler):
         measured = {}
         for stage in stages:
             total, seconds = before.get(stage.name, (0.0, 0.0))
-            value: float | None = stage.seen.queue_length + stage.seen.in_service
+            value: float | None = stage.concurrency
             if self.metric == "utilisation":
                 value = stage.seen.busy_fraction
             weight = since_s if since_s > 0 else 1.0  # the very first step

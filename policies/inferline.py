@@ -77,13 +77,12 @@ class InferLine(Scaler):
         return {key: getattr(self, key) for key in own}
 
     def scale(self, observation: Observation, memory: Memory, stages: Sequence[Served]) -> Scaled:
-        """The replicas for this step. Memory: the plan, and when the replicas last changed."""
+        """The replicas for this step. Memory: the plan, the replicas wanted, and when these last changed."""
         now_s = observation.time_s
-        if "plan" in memory:
-            planned, replicas = memory["plan"], [stage.replicas for stage in stages]
-        else:
-            planned = self._plan(observation, stages)
-            replicas = [planned["replicas"][stage.name] for stage in stages]
+        planned = memory["plan"] if "plan" in memory else self._plan(observation, stages)
+        # Not what is configured: the last decision may not be in force yet, and would be taken back.
+        wanted = memory.get("replicas", planned["replicas"])
+        replicas = [wanted[stage.name] for stage in stages]
         changed_s = moment(memory.get("changed_s", now_s), now_s)
         stages = self.served(observation, planned["batch"])
         rho = planned["rho"]
@@ -97,7 +96,11 @@ class InferLine(Scaler):
         tuned = [self.bounded(count) for count in tuned]
         return Scaled(
             replicas=tuned,
-            memory={"plan": planned, "changed_s": changed_s if tuned == replicas else now_s},
+            memory={
+                "plan": planned,
+                "replicas": {stage.name: count for stage, count in zip(stages, tuned, strict=True)},
+                "changed_s": changed_s if tuned == replicas else now_s,
+            },
             notes=[] if excess_rps is None else [f"the load's envelope exceeds the sample's: {excess_rps:g} rps"],
             batches=planned["batch"],
             shortfall="" if planned["feasible"] else "sla-excess",

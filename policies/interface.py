@@ -16,7 +16,7 @@ OBSERVATION_SCHEMA_VERSION = 2
 Memory = Mapping[str, Any]
 """What a policy hands from one decision to the next: JSON-able, empty at the start."""
 
-COSTLY_FIELDS = ("latency", "busy_fraction", "future_rps")
+COSTLY_FIELDS = ("latency", "busy_fraction", "concurrency", "future_rps")
 """Fields of an observation that a simulation computes only for a policy that names them in `reads`."""
 
 
@@ -68,7 +68,12 @@ NO_LATENCY = LatencyQuantiles(float("nan"), float("nan"), float("nan"))
 
 @dataclass(frozen=True, slots=True)
 class StageObservation:
-    """One stage since the last control step; counts are of requests, `configuration` is the desired one."""
+    """One stage since the last control step; counts are of requests, `configuration` is the desired one.
+
+    A request that has entered the stage and not left it is in `in_service` where its batch has started, else in
+    `queue_length`: also where its batch is formed and waits at a replica (eager dispatch). `concurrency`: how many of
+    both there were on average (live: are at this step).
+    """
 
     configuration: StageConfiguration
     arrivals: int
@@ -81,6 +86,7 @@ class StageObservation:
     busy_fraction: float | None = None
     latency: LatencyQuantiles | None = None
     failed_variants: tuple[str, ...] = ()
+    concurrency: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,8 +82,8 @@ def replay(pipeline: Pipeline, policy: Policy, entries: Iterable[Entry]) -> Iter
 
 
 def _has(observation: Observation, field: str) -> bool:
-    if field == "busy_fraction":
-        return all(stage.busy_fraction is not None for stage in observation.stages.values())
+    if field in ("busy_fraction", "concurrency"):
+        return all(getattr(stage, field) is not None for stage in observation.stages.values())
     return getattr(observation, field) is not None
 
 

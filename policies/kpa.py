@@ -12,10 +12,10 @@ has wanted less for a stable window. In panic the replicas are the most that eit
 they never fall. An autoscaler that starts with more than one replica ready starts in panic, so that they stay until
 there is a history to judge by.
 
-Concurrency is what is queued and in service at a stage. Knative scrapes it every second; here it is what each control
-step sees: an interval of 2 s (the tick) gives 30 and 3 values a window, 10 s only 6 and 1, so that a panic is then
-found late and begun by a single value. Left out: scaling to zero, the activator and its burst capacity, and the options
-that are off by default (scale-down delay, activation scale).
+Concurrency is what is queued and in service at a stage. Knative averages it over every second; here it is the mean
+since the last control step: an interval of 2 s (the tick) gives 30 and 3 values a window, 10 s only 6 and 1, so that a
+panic is then found late and begun by a single value. Left out: scaling to zero, the activator and its burst capacity,
+and the options that are off by default (scale-down delay, activation scale).
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Kpa(Scaler):
     """
 
     further_parameters = SCALER_PARAMETERS
+    reads = ("concurrency",)
 
     def __init__(
         self,
@@ -104,7 +105,7 @@ class Kpa(Scaler):
         return Scaled(replicas, remembered, notes=notes)
 
     def _tick(self, now_s: float, known: Memory, stage: Served) -> tuple[int, Memory]:
-        seen = [*known["samples"], (now_s, stage.seen.queue_length + stage.seen.in_service)]
+        seen = [*known["samples"], (now_s, stage.concurrency)]
         samples = within(seen, now_s, self.stable_window_s)
         ready = max(1, stage.ready)
         target = self.utilisation * (stage.batch if self.target_concurrency is None else self.target_concurrency)

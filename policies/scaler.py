@@ -57,6 +57,12 @@ class Served:
         """Replicas that are starting, of whatever variant."""
         return sum(counts.starting for counts in self.seen.replicas.values())
 
+    @property
+    def concurrency(self) -> float:
+        """Requests queued and in service, on average since the last step where that was observed, else at present."""
+        mean = self.seen.concurrency
+        return self.seen.queue_length + self.seen.in_service if mean is None else mean
+
 
 @dataclass(frozen=True, slots=True)
 class Scaled:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from policies import Applied, LatencyQuantiles, Observation, StageConfiguration, StageObservation
 from sim.engines import Engine, StageState
-from sim.measuring import Measuring
+from sim.measuring import Measuring, Presence
 from sim.model import FloatArray
 
 FUTURE_S = 120
@@ -98,6 +98,7 @@ class SimulatedCluster:
         self._counters = [_Counters() for _ in engine.stages]
         measured = "latency" in fields or "busy_fraction" in fields
         self._measuring = Measuring(engine) if measured else None
+        self._presence = Presence(engine) if "concurrency" in fields else None
 
     def observe(self) -> Observation:
         """Everything since the last step, and the load of the window before now."""
@@ -105,6 +106,7 @@ class SimulatedCluster:
         self._step, self._observed_s = self._step + 1, now_s
         measured = self._measuring.step(now_s) if self._measuring else None
         has_latency = measured is not None and "latency" in self._fields
+        concurrency = self._presence.step(now_s) if self._presence else None
         return Observation(
             pipeline=self._pipeline,
             step=self._step,
@@ -120,6 +122,7 @@ class SimulatedCluster:
                     now_s,
                     measured.busy_fraction[position] if measured and "busy_fraction" in self._fields else None,
                     measured.stage_latency[position] if measured and has_latency else None,
+                    concurrency[position] if concurrency else None,
                 )
                 for position, (stage, counters) in enumerate(zip(self._engine.stages, self._counters, strict=True))
             },
@@ -145,6 +148,7 @@ class SimulatedCluster:
         now_s: float,
         busy_fraction: float | None,
         latency: LatencyQuantiles | None,
+        concurrency: float | None,
     ) -> StageObservation:
         arrivals = stage.enqueued_before(now_s)
         completions, drops = stage.completions, stage.dropped
@@ -159,6 +163,7 @@ class SimulatedCluster:
             replicas=stage.replica_counts(now_s),
             busy_fraction=busy_fraction,
             latency=latency,
+            concurrency=concurrency,
         )
         since.arrivals, since.completions, since.drops = arrivals, completions, drops
         return observation

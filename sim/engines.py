@@ -186,7 +186,7 @@ class StageState(Protocol):
         ...
 
     def waiting(self, now_s: float) -> int:
-        """The length of the queue, requests that arrive at this very moment included."""
+        """How many requests wait, in the queue or in batches formed at replicas; those that arrive now included."""
         ...
 
     def replica_counts(self, now_s: float) -> Mapping[str, ReplicaCounts]:

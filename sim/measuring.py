@@ -29,6 +29,34 @@ class _Reader:
     batches: int = 0
 
 
+class Presence:
+    """How many requests there are at each stage, on average since the last call: from the sums that the engine keeps of
+    the moments at which they come and leave."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._arrived_sum_s = np.concatenate([[0.0], np.cumsum(engine.arrivals_s)])
+        self._since_s = 0.0
+        self._integrals = [0.0] * len(engine.stages)
+
+    def step(self, now_s: float) -> list[float]:
+        """The mean of every stage; where no time has passed, those present."""
+        means = []
+        for position, stage in enumerate(self._engine.stages):
+            entered, entered_sum_s = stage.enqueued, stage.enqueued_sum_s
+            if position == 0:  # which has all that will ever come
+                entered = int(self._engine.arrivals_s.searchsorted(now_s, "right"))
+                entered_sum_s = float(self._arrived_sum_s[entered])
+            present = entered - stage.completions - stage.dropped
+            integral = stage.left_sum_s + present * now_s - entered_sum_s
+            passed_s = now_s - self._since_s
+            # Sums of many moments: what is nothing may come out a trifle below.
+            means.append(max(integral - self._integrals[position], 0.0) / passed_s if passed_s > 0.0 else present)
+            self._integrals[position] = integral
+        self._since_s = now_s
+        return means
+
+
 class Measuring:
     """Reads the batch logs of an engine as they grow."""
 

@@ -41,6 +41,11 @@ def finish_s(start_s: float, latency_s: float, factor: float) -> float:
     return start_s + latency_s * factor
 
 
+def waiting(entered: int, dropped: int, started: int) -> int:
+    """How many of the requests that have entered a stage wait there: in its queue or in a batch formed at a replica."""
+    return entered - dropped - started
+
+
 def gone_s(removed_s: float, busy_until_s: float, stop_s: float) -> float:
     """When a removed replica ceases to exist and to cost: it finishes its batch, then stops."""
     return (removed_s if removed_s > busy_until_s else busy_until_s) + stop_s

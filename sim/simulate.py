@@ -195,6 +195,7 @@ class Opening:
                 replicas={},
                 busy_fraction=0.0 if "busy_fraction" in fields else None,
                 latency=NO_LATENCY if "latency" in fields else None,
+                concurrency=0.0 if "concurrency" in fields else None,
             )
             for name, wanted in self.configuration.items()
         }

@@ -283,7 +283,8 @@ class Stage:
         return bisect_left(self._arrivals_s, now_s) if self.position == 0 else len(self.queue)
 
     def waiting(self, now_s: float) -> int:
-        return bisect_right(self.enqueued_s, now_s, self.head) - self.head
+        came = bisect_right(self._arrivals_s, now_s) if self.position == 0 else len(self.queue)
+        return rules.waiting(came, self.dropped, len(self.batches.requests))
 
     def replica_counts(self, now_s: float) -> Mapping[str, ReplicaCounts]:
         return self.replicas.counts(now_s)

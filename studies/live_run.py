@@ -188,7 +188,7 @@ def _warm(
 
     Raises ScenarioError where the policy cannot decide.
     """
-    fields = {"latency", "busy_fraction"}
+    fields = {"latency", "busy_fraction", "concurrency"}
     duration_s = prepared.trace.duration_s
     opening = Opening(prepared.pipeline, view, duration_s, scenario.limit_cores, fields, scenario.seed)
     entry = controller.step(opening)

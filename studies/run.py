@@ -207,7 +207,7 @@ def _control(scenario: Scenario, initial: Configuration | None) -> Control:
         history_s=scenario.history_s,
         limit_cores=scenario.limit_cores,
         initial=initial,
-        fields=("latency", "busy_fraction") if scenario.journal == "full" else (),
+        fields=("latency", "busy_fraction", "concurrency") if scenario.journal == "full" else (),
         engine=scenario.engine,
         records=scenario.records,
     )

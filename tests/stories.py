@@ -494,6 +494,27 @@ EAGER = (
         replicas=(Replica("small", 0.0, 0.0), Replica("small", 0.0, 0.0, 0.5, 1.0)),
     ),
     Story(
+        "eager: a control step sees what waits at replicas as what waits in the queue",
+        rule="2 eager",
+        shows="at 0.5 all six have left the queue for two replicas, which serve 0 and 1; at 1.5 they serve 2 and 3",
+        dispatch="eager",
+        initial=(of("small", replicas=2),),
+        arrivals_s=(0.0,) * 6,
+        decisions=((0.5, (of("small", replicas=2),)), (1.5, (of("small", replicas=2),))),
+        batches=(
+            Batch(0.0, 1.0, 0, (0,)),
+            Batch(0.0, 1.0, 1, (1,)),
+            Batch(1.0, 2.0, 0, (2,)),
+            Batch(1.0, 2.0, 1, (3,)),
+            Batch(2.0, 3.0, 0, (4,)),
+            Batch(2.0, 3.0, 1, (5,)),
+        ),
+        seen=(
+            Seen(0.5, 6, 0, 0, queue_length=4, in_service=2, starting=0, ready=2, draining=0),
+            Seen(1.5, 0, 2, 0, queue_length=2, in_service=2, starting=0, ready=2, draining=0),
+        ),
+    ),
+    Story(
         "eager: returned requests are formed by the batch size in force",
         rule="2 eager",
         shows="2 and 3 waited singly at replicas 0 and 1; replica 1 goes at 0.5 with batch size 2: 3 pairs with 4",

@@ -126,14 +126,15 @@ from policies import Decision, StageConfiguration
 class Wandering:
     """Another configuration at every step, drawn from what it sees of the queues."""
 
-    reads = ("latency", "busy_fraction", "future_rps")
+    reads = ("latency", "busy_fraction", "concurrency", "future_rps")
 
     def __init__(self, pipeline):
         self.pipeline = pipeline
 
     def decide(self, observation, memory):
         seen = [(stage.queue_length, stage.in_service, stage.completions) for stage in observation.stages.values()]
-        draw = Random(repr((observation.step, seen, observation.latency)))
+        means = [stage.concurrency for stage in observation.stages.values()]
+        draw = Random(repr((observation.step, seen, means, observation.latency)))
         return Decision({stage.name: self.drawn(stage, draw) for stage in self.pipeline.stages}, {})
 
     def drawn(self, stage, draw):

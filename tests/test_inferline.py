@@ -103,7 +103,9 @@ STEADY = [10.0] * 120
 def tuned(
     load: list[float], time_s: float, memory: Memory, at_hand: tuple[int, int] = (1, 1), **parameters: object
 ) -> Decision:
+    """The decision where so many replicas are wanted and there."""
     a, b = at_hand
+    memory = {**memory, "replicas": {"a": a, "b": b}} if memory else memory
     configured: Configuration = configuration(a=("small", 1, a, 1), b=("small", 1, b, 1))
     policy = InferLine(PIPELINE, sample_rps=STEADY, **parameters)  # type: ignore[arg-type]
     return policy.decide(observation(load, at_hand=configured, time_s=time_s), memory)
@@ -141,6 +143,17 @@ def test_a_burst_of_one_second_is_answered_at_once() -> None:
 def test_a_slow_rise_is_seen_in_the_long_windows() -> None:
     """One more each second second: the 1 s window has 11, the 32 s window 10.5: ceil(11 / 10) = 2."""
     assert replicas(tuned([10.0, 11.0] * 30, 60.0, PLANNED)) == (2, 2)
+
+
+def test_what_is_wanted_but_not_yet_in_force_is_not_taken_back() -> None:
+    """3 replicas wanted at 1 s; at 2 s one is still what is configured, as the decision takes a control step."""
+    wanted = tuned([*STEADY, 25.0], 1.0, PLANNED)
+    after = InferLine(PIPELINE).decide(
+        observation([10.0] * 60, at_hand=configuration(a=("small", 1, 1, 1), b=("small", 1, 1, 1)), time_s=2.0),
+        wanted.memory,
+    )
+    assert replicas(after) == (3, 3)
+    assert after.memory["changed_s"] == 1.0
 
 
 def test_only_the_last_minute_counts() -> None:

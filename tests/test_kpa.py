@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import pytest
 
 from policies import Kpa, Memory, Observation, ReplicaCounts
+from studies import find, simulate
 from tests.tiny import chosen, configuration, observation, published, two_by_two
 
 PIPELINE = two_by_two(published(accuracy="sum"))
@@ -135,3 +137,25 @@ def test_memory_is_bounded_by_the_window(interval_s: int, kept: int) -> None:
     for step in range(100):
         memory = kpa().decide(seen(1, 3, float(step * interval_s)), memory).memory
     assert len(memory["a"]["samples"]) == kept
+
+
+def test_a_backlog_at_the_replicas_is_concurrency_too() -> None:
+    """80 requests in 2 s at one replica, which serves 5 of them: no queue is left, but 75 are there.
+
+    The k-th comes at k / 40 s: of the 2 s it is there for 2 - k / 40, but for five that leave: 37.5 on average. That by
+    0.7 are 54 replicas.
+    """
+    values = {"policy": "kpa", "trace": "constant:40:4", "arrivals": "even", "interval_s": 2}
+    as_published = {"dispatch": "eager", "start": "configured", "service_times": "mean", "policy.max_replicas": 200}
+    first = simulate(find("audio-qa", {**values, **as_published})).entries[0]
+    stage = first.observation.stages["speech-to-text"]
+    assert (stage.completions, stage.in_service, stage.queue_length) == (5, 1, 74)
+    assert stage.concurrency == pytest.approx(37.5, abs=0.1)
+    assert first.decision.configuration["speech-to-text"].replicas == 54
+
+
+def test_concurrency_is_a_mean_and_not_a_sample() -> None:
+    """At each whole second the requests of the second before have been served: 10 of 0.5 s each are 5 all the time."""
+    observed = seen(1, 0, 60.0)
+    stages = {**observed.stages, "a": replace(observed.stages["a"], concurrency=35.0)}
+    assert chosen(kpa().decide(replace(observed, stages=stages), calm()).configuration)["a"][2] == 5

@@ -12,7 +12,10 @@ import pandas as pd
 import pytest
 
 from policies import Entry, StageObservation
+from sim.engines import Engine
 from studies import Run, find, simulate
+from tests import engine_runs
+from tests.random_scenarios import scenario
 
 WILD = '''
 from random import Random
@@ -23,7 +26,7 @@ from policies import Decision, StageConfiguration
 class Wild:
     """Another configuration at every step, drawn from the seed and the step."""
 
-    reads = ("latency", "busy_fraction")
+    reads = ("latency", "busy_fraction", "concurrency")
 
     def __init__(self, pipeline):
         self.pipeline = pipeline
@@ -122,6 +125,12 @@ class Counting:
             tally.setdefault(each.variant, [0, 0, 0])[state] += 1
         return {variant: (states[0], states[1], states[2]) for variant, states in tally.items()}
 
+    def concurrency(self, since_s: float, now_s: float) -> float:
+        """The time that requests spent at the stage, over the time."""
+        left_s = np.fmin(self.finish_s, np.where(np.isnan(self.drop_s), np.inf, self.drop_s))
+        left_s = np.where(np.isnan(left_s), np.inf, left_s)
+        return _overlap(pd.Series(self.enqueue_s), pd.Series(left_s), since_s, now_s) / (now_s - since_s)
+
     def busy_fraction(self, since_s: float, now_s: float) -> float:
         """Time in batches over time ready; a removed replica counts until it is done."""
         busy_s = _overlap(self.batches["start_s"], self.batches["finish_s"].fillna(np.inf), since_s, now_s)
@@ -164,11 +173,37 @@ def test_counts_are_those_of_the_tables(runs: dict[str, Run], name: str) -> None
         assert seen.drops == counting.drops(since_s, now_s)
         assert seen.failures == 0
         assert seen.in_service == counting.in_service(now_s).sum()
-        waiting = (counting.present(now_s) & ~counting.in_service(now_s)).sum()
-        if run.scenario.dispatch == "central":
-            assert seen.queue_length == waiting
-        else:  # formed batches have left the queue and wait at a replica
-            assert seen.queue_length <= waiting
+        assert seen.queue_length == (counting.present(now_s) & ~counting.in_service(now_s)).sum()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("dispatch", ["central", "eager"])
+def test_whoever_has_come_and_not_left_waits_or_is_served(dispatch: str, engine: str) -> None:
+    """At each step queue length + in service = entered - ended, on 200 random scenarios, in both engines."""
+    waiting = 0
+    for seed in range(200):
+        drawn = scenario(seed, dispatch=dispatch, drop="request")
+        run, steps = engine_runs.build(drawn, seed, engine), iter(drawn["decisions"])
+
+        def step(run: Engine = run, steps: Any = steps) -> None:
+            nonlocal waiting
+            come = np.count_nonzero(run.arrivals_s <= run.now_s)
+            for number, stage in enumerate(run.stages):
+                entered = stage.enqueued if number else come
+                assert stage.waiting(run.now_s) + stage.in_service == entered - stage.completions - stage.dropped
+                if engine == "simpy":
+                    assert stage.waiting(run.now_s) == by_looking(stage, run.now_s)
+                waiting += stage.waiting(run.now_s)
+            run.apply(engine_runs.configuration(next(steps)[1]))
+
+        run.run(iter([time_s for time_s, _ in drawn["decisions"]]), step)
+    assert waiting > 1000
+
+
+def by_looking(stage: Any, now_s: float) -> int:
+    """How many requests wait in the queue and in batches at replicas, counted where they are."""
+    queued = sum(enqueued_s <= now_s for enqueued_s in stage.enqueued_s[stage.head :])
+    return queued + sum(len(batch.requests) for replica in stage.replicas.all for batch in replica.waiting)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -183,6 +218,7 @@ def test_busy_fractions_and_latency_quantiles_are_those_of_the_tables(runs: dict
     run = runs[name]
     for counting, since_s, now_s, seen in each_stage(run):
         assert seen.busy_fraction == pytest.approx(counting.busy_fraction(since_s, now_s))
+        assert seen.concurrency == pytest.approx(counting.concurrency(since_s, now_s), abs=1e-6)
         done = counting.completed(since_s, now_s)
         assert_quantiles(seen.latency, (counting.finish_s - counting.enqueue_s)[done])
     requests = run.tables["requests"]
@@ -216,7 +252,8 @@ def test_a_lean_journal_computes_no_costly_field_that_nobody_reads() -> None:
     run = simulate(find("video", {"trace": "constant:5:30"}))
     for entry in run.entries:
         assert (entry.observation.latency, entry.observation.future_rps) == (None, None)
-        assert all(stage.busy_fraction is None for stage in entry.observation.stages.values())
+        stages = entry.observation.stages.values()
+        assert all((stage.busy_fraction, stage.concurrency) == (None, None) for stage in stages)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from studies.study.outcome import TIMELINE, Outcome, latency_edges_s, outcome_of
 from studies.study.plan import trials
 from studies.study.published import Compared
 from studies.study.published_file import Figures
+from studies.study.report import figure, timelines
+from studies.study.sheets.headline import of_sweep
 from tests.command import PIPELINE, POLICIES, contents, ipa, refusal, start
 from tests.test_docs import named, table_rows
 
@@ -377,10 +380,17 @@ def test_a_timeline_adds_up_to_the_summary() -> None:
 
 def cell(system: str, point: str = "", **figures: tuple[float, float]) -> Cell:
     """A made-up cell of two seeds; figures: cost, pas, and the share of violations."""
-    names = {"cost": "cost_mean_cores", "pas": "pas_mean", "late": "sla_violation_rate"}
+    names = {
+        "cost": "cost_mean_cores",
+        "pas": "pas_mean",
+        "late": "sla_violation_rate",
+        "infeasible": "infeasible_decisions",
+        "decisions": "decisions",
+    }
+    nothing = dict.fromkeys(("cost", "pas", "late"), (0.0, 0.0))
     outcomes = {}
     for seed in (1, 2):
-        summary = {names[name]: values[seed - 1] for name, values in ({"late": (0.0, 0.0)} | figures).items()}
+        summary = {names[name]: values[seed - 1] for name, values in (nothing | figures).items()}
         planned = {f"planned_{key}": summary[key] for key in ("cost_mean_cores", "pas_mean")}
         outcomes[seed] = Outcome({**summary, **planned}, np.empty((0, 0)), np.empty(0, np.int64), [])
     return Cell("mine", "plain", "load", system, point, Scenario(pipeline="video", trace="load"), outcomes)
@@ -434,6 +444,32 @@ def test_beyond_the_curve(at: str, cost: float, pas: float, point: str | None) -
     assert (found.comparison.one.point if found.comparison else None) == point
 
 
+def test_points_that_hardly_serve_are_no_saving() -> None:
+    """By hand, at equal accuracy, against PAS 42 (b: 10.3 cores, no violations) and 50 (c: 20 cores).
+
+    `idle` is the cheapest of PAS 42, with 90 % violations: left out, so that it does not better `busy`. `late` has 5
+    percentage points more than b, which is the limit, and costs more than `busy` at less accuracy.
+    """
+    others = [
+        cell("rim", "idle", cost=(2.0, 2.0), pas=(42.0, 42.0), late=(0.9, 0.9)),
+        cell("rim", "busy", cost=(20.6, 20.6), pas=(42.0, 42.0), late=(0.03, 0.03)),
+        cell("rim", "late", cost=(21.0, 21.0), pas=(41.9, 41.9), late=(0.05, 0.05)),
+        cell("rim", "best", cost=(40.0, 40.0), pas=(50.0, 50.0)),
+    ]
+    found = list(headline.against(CURVE, others, "other replicas", "measured", "accuracy"))
+    assert [(match.other.point, match.is_left_out) for match in found] == [
+        ("busy", False),
+        ("best", False),
+        ("idle", True),
+    ]
+    # b against busy -49.5 and -50.5 ... -50 %; c against best -50 %; violations -3 and 0.
+    assert of_sweep(found) == "−50.0 % cost (−50.0 to −50.0, violations −1.5), 2 of 2 points, 1 left out"
+    assert of_sweep(found[2:]) == "none, 0 of 0 points, 1 left out"
+    far = cell("rim", "far", cost=(40.0, 40.0), pas=(45.0, 45.0))
+    (mixed,) = headline.against(CURVE, [far], "other replicas", "measured", "accuracy")
+    assert of_sweep([mixed]).startswith("≈ −65.2 % cost (violations 0.0), 1 of 1 points")
+
+
 def compared(system: str, published_figures: tuple[float, float], ours: tuple[float, float]) -> Compared:
     one, other = (Figures(cores=cores, pas=pas) for cores, pas in (published_figures, ours))
     return Compared("mine", "plain", "load", system, one, other)
@@ -448,6 +484,31 @@ def test_the_score_by_hand() -> None:
     assert (found.cells, found.rows, found.rows_in_order) == (2, 1, 0)
     assert found.cost_error == pytest.approx(0.05)
     assert found.pas_error == pytest.approx(0.5)
+
+
+def test_the_share_of_infeasible_decisions_stands_beside_the_means() -> None:
+    """34 and 35 of 120 decisions are 28.75 % on average."""
+    rim = cell("rim", infeasible=(34, 35), decisions=(120, 120))
+    assert rim.mean("infeasible_share", 100.0) == 28.75
+    study()
+    text = Path("out/tables.md").read_text()
+    assert text.count("| changes | infeasible, % |") == 3  # all workloads together, and each in both settings
+
+
+def test_a_setting_without_sweeps_says_so_in_the_report() -> None:
+    changed("systems: [ipa, one], set: {decision", "set: {decision")
+    study("--seeds", 1)
+    page = Path("out/report.html").read_text()
+    assert page.count("The sweeps are run in plain alone.") == 2
+    assert (
+        '<div data-setting="slow">\n<p class="muted">The sweeps are run in plain alone. So there is no headline' in page
+    )
+
+
+def test_the_terminals_headline_explains_no_more_than_it_has() -> None:
+    result = ipa("study", "study.yaml", "--out", "out", "--jobs", 1, "--seeds", 1)
+    assert "At another's cost" in result.output
+    assert not re.search("round brackets|sweep", result.output.lower())
 
 
 def test_one_seed_has_no_interval_and_says_so() -> None:
@@ -467,13 +528,68 @@ def test_the_report_needs_nothing_else_and_has_every_system() -> None:
         spec = page.split(f'id="{what}-spec">', 1)[1].split("</script>", 1)[0]
         names = {trace.get("name") for trace in json.loads(spec)["data"]}
         assert {"IPA", "one"} <= names
+    assert "Red diamonds" not in page  # nothing is published of it
     assert Path("out/report.html").stat().st_size < 10e6
+
+
+def figures(page: str) -> dict[str, Any]:
+    """The specifications of a page's figures, by name."""
+    found = re.findall(r'<script type="application/json" id="([^"]+)-spec">(.*?)</script>', page)
+    return {name: json.loads(spec) for name, spec in found}
+
+
+def test_a_print_without_colour_tells_systems_and_sweeps_apart() -> None:
+    assert len(set(figure.DASHES)) == len(set(figure.SYMBOLS)) == len(figure.COLOURS)
+    changed("headline:", "  others: {title: gamma varied, of: ipa, vary: {policy.gamma: [1, 2]}}\nheadline:")
+    study("--seeds", 1)
+    shown = figures(Path("out/report.html").read_text())
+    marks = [
+        (trace["name"], trace["marker"]["symbol"])
+        for trace in shown["mine-plane-plain"]["data"]
+        if trace["mode"] == "markers" and trace["showlegend"]
+    ]
+    assert marks == [
+        ("other weights", "x-thin"),
+        ("gamma varied", "cross-thin"),
+        ("IPA", "circle"),
+        ("one", "square"),
+        ("two", "triangle-up"),
+    ]
+    (sla,) = {shape["line"].get("dash") for shape in shown["mine-latencies-plain"]["layout"]["shapes"]}
+    assert sla is None  # of the lines there only the first system's is solid
+    labels = [note["text"] for note in shown["mine-latencies-plain"]["layout"]["annotations"]]
+    assert sum(text.startswith("SLA ") for text in labels) == 2  # one a workload
+    titles = [note["text"] for note in shown["loads"]["layout"]["annotations"]]
+    assert titles == ["<b>constant:5:40</b>", "<b>constant:9:40</b>"]
+
+
+def test_a_single_spike_does_not_flatten_the_cost_over_time() -> None:
+    """100 steps of 10 cores with one of 500: the axis ends at 11. Of 10 and 14 all is shown."""
+
+    def cells(*costs: float) -> list[Cell]:
+        timeline = np.zeros((len(TIMELINE), len(costs)))
+        timeline[TIMELINE.index("planned_cost_cores")] = costs
+        spiky = cell("rim")
+        return [replace(spiky, outcomes={1: replace(spiky.outcomes[1], timeline=timeline)})]
+
+    assert timelines.cost_shown_to(cells(500.0, *[10.0] * 199), 1) == 11
+    assert timelines.cost_shown_to(cells(*[10.0] * 150, *[14.0] * 50), 1) is None
+
+
+def test_violations_over_time_are_of_the_requests_that_arrived() -> None:
+    """3 of 4, none of 2, and of none nothing is said."""
+    timeline = np.zeros((len(TIMELINE), 3))
+    timeline[TIMELINE.index("requests")], timeline[TIMELINE.index("violations")] = (4, 2, 0), (3, 0, 0)
+    assert timelines.shown_values(timeline, "violations").tolist()[:2] == [75.0, 0.0]
+    assert np.isnan(timelines.shown_values(timeline, "violations")[2])
 
 
 PUBLISHED = """\
 schema_version: 1
 kind: published
 source: a paper of mine
+fitted_on: {mine: {"constant:5:40": [two]}}
+loads: {"constant:5:40": {requests: 190, mean_rps: 4.75, least_rps: 5, most_rps: 6}}
 cells:
   mine: {"constant:5:40": {one: {cores: 1, pas: 80}, two: {cores: 4, pas: 80}}}
 decision_times: [{variants: [3, 2], seconds: 1, how: published}]
@@ -487,12 +603,24 @@ def test_figures_of_ones_own_stand_beside_and_every_file_is_documented(here: Pat
     said = study("--seeds", 1)["scores"]["plain"]
     assert said["all"] == {"cells": 2, "cost_error": 0.25, "pas_error": 0.0, "rows": 1, "rows_in_order": 1}
     assert (said["calibrated"], said["test"]) == (None, said["all"])
+    assert said["test_unfitted"] == {"cells": 1, "cost_error": 0.0, "pas_error": 0.0, "rows": 1, "rows_in_order": 1}
     table = pd.read_parquet("out/published.parquet")
     assert table[table.setting == "plain"]["cost_error"].tolist() == [0.0, -0.5]
+    text, page = Path("out/tables.md").read_text(), Path("out/report.html").read_text()
     assert "| 2 | 3 + 2 | not said, 7 | 1000 ms (published) |" in Path("out/decision_times.md").read_text()
-    first = Path("out/tables.md").read_bytes()
+    assert "| constant:5:40 | 190 | 200 | +10 | 4.8 | 5.0 | +0.2 | 5 to 6 | 5 to 5 | 0, −1 |" in text
+    assert "Load patterns, published and ours" in page
+    means, plane = (figures(page)[f"mine-{name}-plain"]["data"] for name in ("means", "plane"))
+    assert [trace["y"] for trace in means if trace["name"] == "published"] == [[1.0, 4.0], [80.0, 80.0]]
+    # What is published is planned: so stands beside it what was planned here.
+    beside = [(trace["name"], trace["x"]) for trace in plane if trace["name"].endswith(("planned", "(planned)"))]
+    assert beside == [
+        (name, [x])
+        for x, y in ((1.0, 1.0), (4.0, 2.0))
+        for name, x in (("published (planned)", x), ("ours, planned", y))
+    ]
     study("--seeds", 1, folder="again")
-    assert Path("again/tables.md").read_bytes() == first  # no time stands in it
+    assert Path("again/tables.md").read_text() == text  # no time stands in it
     documented = {named(row[0]): row[2] for row in table_rows("studies.md", "The folder", "| file |")}
     assert set(documented) == set(contents(Path("out")))
     names = {"pipeline", "setting", "workload", "system", "point", "seed"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,9 @@ bound: oracle
 """
 
 
-def run(folder: Path, bound: str = "oracle", load: str = "constant:12:60") -> Found:
+def run(folder: Path, bound: str = "oracle", load: str = "constant:12:60", text: str = STUDY) -> Found:
     path = folder / "study.yaml"
-    text = STUDY.replace("constant:12:60", load).replace("bound: oracle", f"bound: {bound}")
+    text = text.replace("constant:12:60", load).replace("bound: oracle", f"bound: {bound}")
     path.write_text(text, encoding="utf-8")
     wanted = conduct.prepare(str(path), (), 2)
     return conduct.conduct(wanted, folder / "out", 1, _no_progress, lambda _: None)
@@ -59,6 +60,24 @@ def test_a_system_that_violates_the_sla_more_often_is_marked(tmp_path: Path) -> 
     (row,) = sheets.bounds(found, "default").rows
     assert row[-1].endswith("*")
     assert row[-1].startswith(("+", MINUS))
+
+
+def test_where_the_bound_violates_the_sla_more_often_that_is_marked_too(tmp_path: Path) -> None:
+    """An oracle that starts with nothing ready but one replica of each stage, beside 12 that stand ready."""
+    cold = {
+        "start": "configured",
+        "initial": {
+            "object-detection": {"variant": "yolov5n", "replicas": 1},
+            "image-classification": {"variant": "resnet18", "replicas": 1},
+        },
+    }
+    cold["policy.alpha"], cold["policy.beta"] = 2, 1
+    text = STUDY.replace("{policy.alpha: 2, policy.beta: 1}", json.dumps(cold)).replace(
+        ":3,resnet18:1:2", ":6,resnet18:1:6"
+    )
+    (row,) = sheets.bounds(run(tmp_path, load="constant:30:60", text=text), "default").rows
+    assert float(row[4]) > 1.0
+    assert row[-1].endswith("†")
 
 
 def test_a_bound_has_a_programme(tmp_path: Path) -> None:

@@ -82,6 +82,11 @@ def test_the_pages_score_is_that_of_its_cells_and_good_enough(cells: list[Compar
             "all": cells,
             "calibrated on": [cell for cell in cells if cell.workload in CALIBRATED],
             "test": [cell for cell in cells if cell.workload not in CALIBRATED],
+            "test, without fitted ones": [
+                cell
+                for cell in cells
+                if cell.workload not in CALIBRATED and (cell.pipeline, cell.system) != ("audio-qa", "rim")
+            ],
         }[row[1]]
         found = score(chosen)
         assert found is not None
@@ -130,7 +135,7 @@ def test_the_pages_parameters_are_those_of_the_files() -> None:
 def test_the_page_s_oracle_bounds_every_system_on_every_load(setting: str) -> None:
     rows = table_rows("paper.md", f"What bounds them, {setting}", "| pipeline | workload |")
     assert len(rows) == 20
-    assert all(figure(text.rstrip("*")) < 0.0 for row in rows for text in row[6:])
+    assert all(figure(text.rstrip("*†")) < 0.0 for row in rows for text in row[6:])
 
 
 def test_a_refreshed_page_takes_over_the_sections_that_both_have() -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from policies import ReplicaCounts, StageConfiguration
+from sim import rules
 from sim.compiled.memory import EXISTING, IDLE, Memory
 from sim.engines import Batches, Drops, Replicas
 from sim.model import StageModel
@@ -96,9 +97,8 @@ class CompiledStage:
         return int(self.memory.arrivals_s.searchsorted(now_s)) if self.position == 0 else self.enqueued
 
     def waiting(self, now_s: float) -> int:
-        # Nothing that has not come has left the first queue, so that places in it are numbers of arrivals.
         came = int(self.memory.arrivals_s.searchsorted(now_s, "right")) if self.position == 0 else self.enqueued
-        return came - int(self._state["head"])
+        return rules.waiting(came, self.dropped, int(self._state["served"]))
 
     def replica_counts(self, now_s: float) -> Mapping[str, ReplicaCounts]:
         # The kernel has counted when it stopped, which was now.

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from policies import StageConfiguration
+from sim import rules
 from sim.compiled.engine import CompiledEngine
 from sim.compiled.memory import Memory, Records, extended
 from sim.compiled.stage import CompiledStage, Option
@@ -146,7 +147,7 @@ class StreamedStage(CompiledStage):
 
     def waiting(self, now_s: float) -> int:
         came = int(self._arrivals_s.searchsorted(now_s, "right")) if self.position == 0 else self.enqueued
-        return came - self._past.queued - int(self._state["head"])
+        return rules.waiting(came, self.dropped, self._past.served + int(self._state["served"]))
 
     def batch_log(self, since: int = 0) -> Batches:
         """The batches from number `since` on; once they have been asked for, those before are gone."""

@@ -4,7 +4,7 @@
                                 cost: of all replicas that existed
 
 Batch sizes are left out: their weight is next to nothing. An objective says nothing of requests that were not served in
-time, so a system is only comparable where it violates the SLA as rarely as the bound does.
+time, so a system and the bound are only comparable where neither violates the SLA more often than the other.
 """
 
 from __future__ import annotations
@@ -25,11 +25,21 @@ AS_RARELY_POINTS = 0.1
 
 @dataclass(frozen=True)
 class Distance:
-    """A system's objective less the bound's on the same arrivals; `breaks_more`: it violates the SLA more often."""
+    """A system's objective less the bound's on the same arrivals; of SLA violations likewise, in percentage points."""
 
     system: str
     objective: Estimate | None
-    breaks_more: bool
+    violations_points: float
+
+    @property
+    def breaks_more(self) -> bool:
+        """Whether the system violates the SLA more often, so that its objective is the easier one."""
+        return self.violations_points > AS_RARELY_POINTS
+
+    @property
+    def breaks_less(self) -> bool:
+        """Whether the bound does."""
+        return self.violations_points < -AS_RARELY_POINTS
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,7 @@ def bounded(findings: Findings, setting: str) -> Iterator[Bounded]:
         if cell is None:
             continue
         programme = _programme(cell)
-        best, rare = objective(cell, programme), cell.mean("sla_violation_rate", 100.0) + AS_RARELY_POINTS
+        best, violations = objective(cell, programme), cell.mean("sla_violation_rate", 100.0)
         others = [other for system in findings.systems if (other := findings.cell(setting, workload, system))]
         yield Bounded(
             cell,
@@ -58,7 +68,7 @@ def bounded(findings: Findings, setting: str) -> Iterator[Bounded]:
                 Distance(
                     other.system,
                     paired_difference(objective(other, programme), best),
-                    other.mean("sla_violation_rate", 100.0) > rare,
+                    other.mean("sla_violation_rate", 100.0) - violations,
                 )
                 for other in others
                 if other is not cell

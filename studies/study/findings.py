@@ -17,6 +17,9 @@ from studies.study.store import Store
 Values = Mapping[int, float | None]
 """A figure by seed."""
 
+INFEASIBLE_SHARE = "infeasible_share"
+"""The one figure of a cell that no summary has."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -31,7 +34,9 @@ class Cell:
     outcomes: Mapping[int, Outcome]
 
     def values(self, key: str, factor: float = 1.0) -> Values:
-        """A figure of the summary by seed, times a factor."""
+        """A figure of the summary by seed, times a factor; `infeasible_share` is of the decisions."""
+        if key == INFEASIBLE_SHARE:
+            return {seed: factor * _infeasible_share(outcome.summary) for seed, outcome in self.outcomes.items()}
         found = {seed: outcome.summary[key] for seed, outcome in self.outcomes.items()}
         return {seed: None if value is None else factor * value for seed, value in found.items()}
 
@@ -91,6 +96,10 @@ class Findings:
         part: Any = self.study.systems.get(name) or self.study.sweeps[name]
         title = part.title or name
         return f"{title} ({point})" if point else title
+
+
+def _infeasible_share(summary: Mapping[str, Any]) -> float:
+    return float(summary["infeasible_decisions"] / max(summary["decisions"], 1))
 
 
 def gather(study: Study, trials: Sequence[Trial], store: Store) -> Findings:

@@ -23,8 +23,7 @@ class Found:
 
     def scores(self, setting: str) -> dict[str, Score | None]:
         """How well the published cells agree in a setting."""
-        calibrated_on = self.plan.published.calibrated_on if self.plan.published else []
-        return published.scores([each for each in self.compared if each.setting == setting], calibrated_on)
+        return published.scores([each for each in self.compared if each.setting == setting], self.plan.published)
 
     @property
     def settings(self) -> list[str]:
@@ -42,6 +41,12 @@ class Found:
     def systems(self) -> list[str]:
         """The systems of all pipelines, in order."""
         return list(dict.fromkeys(name for findings in self.findings for name in findings.systems))
+
+    @property
+    def swept_settings(self) -> list[str]:
+        """The settings in which sweeps were run, and so the headline has an answer."""
+        swept = {cell.setting for findings in self.findings for cell in findings.cells if cell.point}
+        return [name for name in self.settings if name in swept]
 
     def of(self, pipeline: str) -> Findings:
         """The findings of a pipeline."""

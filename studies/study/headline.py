@@ -1,11 +1,13 @@
 """The headline: the accuracy that a curve of settings gains at equal cost, and the cost it saves at equal accuracy.
 
-The curve is a sweep (IPA with several weights); the others are systems, or the points of a further sweep, of which
-those count that no other of the same sweep betters. Against one of them stands, at equal cost, the curve's most
-accurate point whose cost is within `EQUAL_COST` of its; at equal accuracy the cheapest whose PAS is within `EQUAL_PAS`.
-Where there is no such point, the two that are next to it on the curve are mixed, as if each were used for a share of
-the time. All are chosen by means over the seeds. What is left of a difference in cost or PAS is said beside what is
-gained.
+The curve is a sweep (IPA with several weights); the others are systems, or the points of a further sweep. Against one
+of them stands, at equal cost, the curve's most accurate point whose cost is within `EQUAL_COST` of its; at equal
+accuracy the cheapest whose PAS is within `EQUAL_PAS`. Where there is no such point, the two that are next to it on the
+curve are mixed, as if each were used for a share of the time. All are chosen by means over the seeds. What is left of a
+difference in cost or PAS is said beside what is gained.
+
+Of a sweep those points count that do the same work and that no other such point betters. One that violates the SLA far
+more often than what stands against it is cheap because it hardly serves anyone: it is left out.
 """
 
 from __future__ import annotations
@@ -23,6 +25,9 @@ EQUAL_COST = 0.05
 EQUAL_PAS = 0.5
 """PAS within so many points are equal."""
 
+SAME_WORK_POINTS = 5.0
+"""A sweep's point does the same work where its SLA violations are at most so many percentage points more."""
+
 MEASURES = {
     "measured": ("cost_mean_cores", "pas_mean"),
     "planned": ("planned_cost_mean_cores", "planned_pas_mean"),
@@ -36,6 +41,7 @@ class Match:
     begins at a higher cost, or ends at a lower accuracy.
 
     `over` is the system's name, or that of the sweep whose point it is. `is_mixed`: two points of the curve are mixed.
+    `is_left_out`: a sweep's point that does not do the same work, whose gain says nothing.
     """
 
     measure: str
@@ -44,6 +50,7 @@ class Match:
     other: Cell
     comparison: Comparison | None
     is_mixed: bool = False
+    is_left_out: bool = False
 
     @property
     def pas_points(self) -> Estimate | None:
@@ -74,8 +81,26 @@ def matches(findings: Findings) -> Iterator[Match]:
         for measure in MEASURES:
             for at, names in (("cost", headline.gain_over), ("accuracy", headline.saving_over)):
                 for name in names:
-                    for other in front(findings.of(setting, workload, name), measure):
-                        yield match(curve, other, name, measure, at)
+                    yield from against(curve, findings.of(setting, workload, name), name, measure, at)
+
+
+def against(curve: Sequence[Cell], others: Sequence[Cell], over: str, measure: str, at: str) -> Iterator[Match]:
+    """The matches of a system, or of the points of a sweep that count; those left out come after them.
+
+    Left out first: the front of all would be that of the points that hardly serve, as they are the cheapest.
+    """
+    found = {other.point: match(curve, other, over, measure, at) for other in others}
+    idle = [other.point for other in others if other.point and not does_same_work(found[other.point])]
+    for other in front([other for other in others if other.point not in idle], measure):
+        yield found[other.point]
+    for point in idle:
+        yield replace(found[point], is_left_out=True)
+
+
+def does_same_work(match: Match) -> bool:
+    """Whether the other violates the SLA hardly more often than what stands against it, if anything does."""
+    violations = None if match.comparison is None else match.comparison.violations_points
+    return violations is None or violations.mean >= -SAME_WORK_POINTS
 
 
 def match(curve: Sequence[Cell], other: Cell, over: str, measure: str, at: str) -> Match:

@@ -39,6 +39,10 @@ def _lines(found: Found) -> Iterator[str]:
             yield ""
             yield sheets.queue_term(found, first, DEFECT)
             yield ""
+    if found.plan.published:
+        loads = sheets.loads(found)
+        if loads.rows:
+            yield from table(loads)
     for setting in found.full_settings:
         yield from table(sheets.overall(found, setting))
         bounds = sheets.bounds(found, setting)

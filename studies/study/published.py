@@ -91,10 +91,16 @@ def out_of_order(row: Sequence[Compared]) -> list[tuple[str, str, str]]:
     return wrong
 
 
-def scores(cells: Sequence[Compared], calibrated_on: Sequence[str]) -> dict[str, Score | None]:
-    """Of all cells of a setting, of those on the workloads that figures were calibrated on, and of the others."""
+def scores(cells: Sequence[Compared], file: PublishedFile | None) -> dict[str, Score | None]:
+    """Of all cells of a setting; of those on the workloads that figures were calibrated on; of the others, the test;
+    and of the test without the cells that a parameter was fitted on, None where there are none."""
+    if file is None:
+        return dict.fromkeys(("all", "calibrated", "test", "test_unfitted"))
+    test = [cell for cell in cells if cell.workload not in file.calibrated_on]
+    free = [cell for cell in test if cell.system not in file.fitted_on.get(cell.pipeline, {}).get(cell.workload, ())]
     return {
         "all": score(cells),
-        "calibrated": score([cell for cell in cells if cell.workload in calibrated_on]),
-        "test": score([cell for cell in cells if cell.workload not in calibrated_on]),
+        "calibrated": score([cell for cell in cells if cell.workload in file.calibrated_on]),
+        "test": score(test),
+        "test_unfitted": score(free) if len(free) < len(test) else None,
     }

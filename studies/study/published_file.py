@@ -18,6 +18,15 @@ class Figures(FileModel):
     pas: float
 
 
+class Load(FileModel):
+    """A load: its requests, and by the second their mean, the fewest and the most."""
+
+    requests: int
+    mean_rps: float
+    least_rps: int
+    most_rps: int
+
+
 class SeenMost(FileModel):
     """A configuration that was seen much; `share` of the decisions, None where it is not said."""
 
@@ -36,12 +45,18 @@ class DecisionTime(FileModel):
 
 
 class PublishedFile(FileModel):
-    """The file: pipeline -> workload -> system -> figures."""
+    """The file: pipeline -> workload -> system -> figures.
+
+    Unpublished profile figures were chosen on the workloads `calibrated_on`; `fitted_on`: pipeline -> workload -> the
+    systems of which a parameter was chosen on that very cell.
+    """
 
     schema_version: Literal[1] = 1
     kind: Literal["published"] = "published"
     source: str
     calibrated_on: list[str] = Field(default_factory=list)
+    fitted_on: dict[str, dict[str, list[str]]] = Field(default_factory=dict)
+    loads: dict[str, Load] = Field(default_factory=dict)
     cells: dict[str, dict[str, dict[str, Figures]]]
     seen_most: dict[str, dict[str, dict[str, list[SeenMost]]]] = Field(default_factory=dict)
     decision_times: list[DecisionTime] = Field(default_factory=list)

@@ -137,6 +137,8 @@ def match_row(match: Match) -> dict[str, Any]:
         "over_point": other.point,
         "curve": "" if found is None else found.one.system,
         "curve_point": "" if found is None else found.one.point,
+        "mixed": match.is_mixed,
+        "left_out": match.is_left_out,
         **differences(found),
     }
 

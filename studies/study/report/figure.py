@@ -1,4 +1,4 @@
-"""Parts that the figures of a study's report share: panels side by side, and each system's colour and dash."""
+"""Parts that the figures of a study's report share: panels side by side, and each system's colour, dash and symbol."""
 
 from __future__ import annotations
 
@@ -19,8 +19,23 @@ COLOURS = (
     "#d0528c",
     "#3a4248",
 )
-DASHES = ("solid", "dash", "dash", "dashdot", "dot", "dot", "longdash", "longdashdot", "solid")
-"""A system's colour and dash in every figure, by its place in the study; dashes for prints without colour."""
+DASHES = (
+    "solid",
+    "9px,3px",
+    "4px,2px",
+    "9px,3px,2px,3px",
+    "2px,2px",
+    "2px,5px",
+    "16px,4px",
+    "7px,2px,2px,2px,2px,2px",
+    "12px,3px,4px,3px",
+)
+SYMBOLS = ("circle", "square", "triangle-up", "diamond", "pentagon", "star", "triangle-down", "cross", "hexagon")
+"""A system's colour, dash and symbol in every figure, by its place in the study; no two systems share a dash or a
+symbol, for prints without colour."""
+
+TOOLS = 26
+"""The room above the legend, where plotly's buttons appear [pixels]."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +46,7 @@ class Look:
     title: str
     colour: str
     dash: str
+    symbol: str
     width: float
 
 
@@ -46,6 +62,7 @@ def looks(systems: Sequence[tuple[str, str]]) -> Looks:
             escape(title, quote=False),
             COLOURS[place % len(COLOURS)],
             DASHES[place % len(DASHES)],
+            SYMBOLS[place % len(SYMBOLS)],
             2.6 if place == 0 else 1.6,
         )
         for place, (name, title) in enumerate(systems)
@@ -112,10 +129,22 @@ def grid(titles: Sequence[str], x: Sequence[Spec], y: Sequence[Spec], panel: int
         annotations.append(
             note(text, x=left, xanchor="left", y=upper, yanchor="bottom", yshift=4, font={"size": 13, "color": TEXT})
         )
-    legend = {"orientation": "h", "x": 0, "y": 1, "yref": "container", "yanchor": "top"}
-    height = inner + top + bottom
-    margin = {"l": 60, "r": 14, "t": top, "b": bottom}
-    return Grid(layout(height, margin=margin, annotations=annotations, legend=legend, shapes=[], **spec), references)
+    return Grid(framed(inner, top, bottom, annotations=annotations, shapes=[], **spec), references)
+
+
+def framed(inner: int, top: int, bottom: int, **more: object) -> Spec:
+    """The layout of a figure whose panels are `inner` high, under plotly's buttons and the legend, which has `top`."""
+    height = inner + TOOLS + top + bottom
+    legend = {
+        "orientation": "h",
+        "x": 0,
+        "y": 1 - TOOLS / height,
+        "yref": "container",
+        "yanchor": "top",
+        "itemwidth": 44,  # the longest dash is seen twice
+    }
+    margin = {"l": 60, "r": 14, "t": TOOLS + top, "b": bottom}
+    return layout(height, margin=margin, legend=legend, **more)
 
 
 def _titled(more: Spec) -> Spec:

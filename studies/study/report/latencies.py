@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import log10
+
 import numpy as np
 
 from studies.report.plots import MUTED, Spec, note, numbers, sla_line
@@ -36,7 +38,23 @@ def latencies(findings: Findings, looks: Looks, setting: str) -> Figure:
     )
     traces: list[Spec] = []
     for place, workload in enumerate(workloads):
-        panels.layout["shapes"].append(sla_line(sla_s, vertical=True, reference=panels.references[place]))
+        reference = panels.references[place]
+        # A colour and a dash that no system has.
+        line = sla_line(sla_s, vertical=True, reference=reference) | {"line": {"color": MUTED, "width": 1}}
+        panels.layout["shapes"].append(line)
+        panels.layout["annotations"].append(
+            note(
+                f"SLA {sla_s:.4g} s",
+                xref=f"x{reference}",
+                x=log10(sla_s),
+                xanchor="right",
+                xshift=-3,
+                yref=f"y{reference} domain",
+                y=0.02,
+                yanchor="bottom",
+                font={"size": 11, "color": MUTED},
+            )
+        )
         for system in findings.systems:
             if (workload, system) in curves:
                 x, y = curves[workload, system]
@@ -55,16 +73,11 @@ def latencies(findings: Findings, looks: Looks, setting: str) -> Figure:
                         **panels.axes(place),
                     }
                 )
-    panels.layout["annotations"].append(
-        note(
-            f"dashed: SLA {sla_s:.4g} s", x=1, y=1, xanchor="right", yanchor="bottom", font={"size": 11, "color": MUTED}
-        )
-    )
     return Figure(
         f"{findings.pipeline}-latencies-{setting}",
         "Latency",
-        "Share of all requests answered within a latency (logarithmic), all seeds together; the height at the dashed "
-        "line is the share that kept the SLA. Requests that were dropped keep a curve below 100 %.",
+        "Share of all requests answered within a latency (logarithmic), all seeds together; the height at the line "
+        "of the SLA is the share that kept the SLA. Requests that were dropped keep a curve below 100 %.",
         traces,
         panels.layout,
         setting=setting,

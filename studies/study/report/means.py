@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from studies.report.plots import TEXT, Spec, axis, faded, layout, numbers
+from studies.report.plots import TEXT, Spec, axis, faded, numbers
 from studies.study.findings import Cell, Findings
 from studies.study.found import Found
-from studies.study.report.figure import Figure, Look, Looks
+from studies.study.report.figure import Figure, Look, Looks, framed
 
 _MEANS = (
     ("cost (cores)", "cost_mean_cores", 1.0, "planned_cost_mean_cores"),
@@ -36,6 +36,7 @@ def means(found: Found, findings: Findings, looks: Looks, setting: str) -> Figur
             anchor=f"y{len(_MEANS)}",
         )
     }
+    has_published = any((each.pipeline, each.setting) == (findings.pipeline, setting) for each in found.compared)
     traces: list[Spec] = []
     for row, (title, key, factor, mark) in enumerate(_MEANS):
         reference = "" if row == 0 else str(row + 1)
@@ -54,16 +55,9 @@ def means(found: Found, findings: Findings, looks: Looks, setting: str) -> Figur
         "Means",
         "Bars: the cost of what existed, the PAS of what was served, the share of requests that violated the SLA, with "
         "95 % intervals over seeds. Black ticks: planned cost, planned PAS, and the share of seconds whose p99 was "
-        "above the SLA. Red diamonds: published, to compare with the ticks.",
+        "above the SLA." + (" Red diamonds: published, to compare with the ticks." if has_published else ""),
         traces,
-        layout(
-            inner + top + bottom,
-            margin={"l": 60, "r": 14, "t": top, "b": bottom},
-            bargap=0.1,
-            barmode="overlay",
-            legend={"orientation": "h", "x": 0, "y": 1, "yref": "container", "yanchor": "top"},
-            **axes,
-        ),
+        framed(inner, top, bottom, bargap=0.1, barmode="overlay", **axes),
         setting=setting,
     )
 

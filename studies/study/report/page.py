@@ -64,6 +64,7 @@ def _overview(found: Found, styles: Looks, settings: Sequence[str]) -> str:
         if DEFECT in found.settings:
             parts.append(f"<p>{escape(sheets.queue_term(found, found.settings[0], DEFECT))}</p>\n")
     for setting in settings:
+        parts.append(_only(_unswept(found, setting, "So there is no headline here."), setting))
         for measure in ("measured", "planned"):
             sheet = sheets.headline(found, setting, measure)
             if sheet.rows:
@@ -74,6 +75,7 @@ def _overview(found: Found, styles: Looks, settings: Sequence[str]) -> str:
             parts.append(_only(_table(bounds), setting))
     parts += [
         overview.loads(found, styles).html(),
+        *(_table(sheet) for sheet in (sheets.loads(found),) if sheet.rows),
         _table(sheets.forecasts(found)),
         overview.decision_times(found).html(),
     ]
@@ -89,6 +91,7 @@ def _pipeline(found: Found, findings: Findings, styles: Looks, settings: Sequenc
     for setting in settings:
         if setting in findings.study.settings:
             parts += [figure.html() for figure in _figures(found, findings, styles, setting)]
+            parts.append(_only(_unswept(found, setting, "So there is no figure of them here."), setting))
             parts.append(_only("".join(_tables(found, findings, setting)), setting))
     return "".join([*parts, "</section>\n"])
 
@@ -121,11 +124,25 @@ def _tables(found: Found, findings: Findings, setting: str) -> Iterator[str]:
         )
 
 
+def _unswept(found: Found, setting: str, so: str) -> str:
+    """Why what is made from sweeps is missing in a setting; empty where it is not, or where the study has no sweeps."""
+    swept = found.swept_settings
+    if not swept or setting in swept:
+        return ""
+    titles = " and ".join(found.setting_title(name) for name in swept)
+    return f'<p class="muted">{escape(f"The sweeps are run in {titles} alone. {so}")}</p>\n'
+
+
 def _only(html: str, setting: str) -> str:
     return f'<div data-setting="{escape(setting)}">\n{html}</div>\n'
 
 
+MANY = 9
+"""A table of so many columns is set closer."""
+
+
 def _table(sheet: Sheet) -> str:
+    many = ' class="many"' if len(sheet.columns) >= MANY else ""
     head = "".join(
         f'<th class="{"name" if place < sheet.names else "figure"}">{escape(column)}</th>'
         for place, column in enumerate(sheet.columns)
@@ -136,7 +153,7 @@ def _table(sheet: Sheet) -> str:
     )
     return (
         f'<h3>{escape(sheet.title)}</h3>\n<p class="muted">{escape(sheet.reading)}</p>\n'
-        f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n'
+        f'<div class="wide"><table{many}>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n'
     )
 
 
@@ -144,5 +161,5 @@ def _cell(text: str, is_name: bool) -> str:
     """A cell; of a figure what stands in round brackets at its end is small, on a line of its own."""
     if is_name:
         return f'<td class="{"name long" if len(text) > 30 else "name"}">{escape(text)}</td>'
-    main, bracket, rest = text.partition(" (")
+    main, bracket, rest = text.replace("violations ", "violations\u00a0").partition(" (")
     return f"<td>{escape(main)}{f'<small>({escape(rest)}</small>' if bracket else ''}</td>"

@@ -1,4 +1,7 @@
-"""The preference sweep: accuracy over cost, sweeps as curves, systems as points."""
+"""The preference sweep: accuracy over cost, sweeps as curves, systems as points.
+
+All is measured but what is published, which is planned; so our planned figures stand beside that.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,15 @@ from studies.study.findings import Cell, Findings
 from studies.study.found import Found
 from studies.study.headline import front
 from studies.study.report.figure import Figure, Grid, Look, Looks, grid
+
+MARKS = ("x-thin", "cross-thin", "triangle-up-open", "square-open", "asterisk", "y-up")
+"""The mark of a sweep's points, by its place in the study."""
+
+PUBLISHED, PLANNED = "published (planned)", "ours, planned"
+_OF_PUBLISHED = (
+    " What is published is planned: open diamonds, to compare not with the symbols but with the open circles of the "
+    "same colour, which are ours as planned."
+)
 
 
 def plane(found: Found, findings: Findings, looks: Looks, setting: str) -> Figure | None:
@@ -40,9 +52,9 @@ def plane(found: Found, findings: Findings, looks: Looks, setting: str) -> Figur
     return Figure(
         f"{findings.pipeline}-plane-{setting}",
         "Preference sweep: accuracy against cost",
-        "Every system a disc, every point of a sweep a small mark (its values under the pointer); the line joins those "
-        "that no other of the sweep betters. Up is more accurate, left is cheaper."
-        + (" Diamonds: the published systems." if any(trace["name"] == "published" for trace in traces) else ""),
+        "Every system a large symbol, every point of a sweep a small mark (its values under the pointer); the line "
+        "joins those that no other of the sweep betters. Up is more accurate, left is cheaper; both are measured."
+        + (_OF_PUBLISHED if any(trace["name"] == PUBLISHED for trace in traces) else ""),
         traces,
         panels.layout,
         setting=setting,
@@ -66,6 +78,7 @@ def _swept(findings: Findings, setting: str, workload: str) -> list[list[Cell]]:
 
 def _sweep(findings: Findings, looks: Looks, name: str, cells: list[Cell], panels: Grid, place: int) -> list[Spec]:
     look = looks[findings.study.sweeps[name].of]
+    mark = MARKS[list(findings.study.sweeps).index(name) % len(MARKS)]
     best = front(cells, "measured")
     shared: Spec = {"type": "scatter", "legendgroup": name, "name": findings.title(name), **panels.axes(place)}
     return [
@@ -85,7 +98,7 @@ def _sweep(findings: Findings, looks: Looks, name: str, cells: list[Cell], panel
             "y": numbers((cell.mean("pas_mean") for cell in cells), 4),
             "text": [cell.point for cell in cells],
             "customdata": numbers((cell.mean("sla_violation_rate", 100.0) for cell in cells), 2),
-            "marker": {"symbol": "x-thin", "size": 6, "line": {"color": look.colour, "width": 1.4}},
+            "marker": {"symbol": mark, "size": 6, "color": look.colour, "line": {"color": look.colour, "width": 1.4}},
             "showlegend": place == 0,
             "hovertemplate": "%{text}<br>%{x:.2f} cores, PAS %{y:.2f}, %{customdata} % violations<extra></extra>",
         },
@@ -102,7 +115,12 @@ def _point(cell: Cell, look: Look, panels: Grid, place: int) -> Spec:
         "name": look.title,
         "legendgroup": look.name,
         "showlegend": place == 0,
-        "marker": {"size": 13, "color": faded(look.colour, 0.8), "line": {"color": "#ffffff", "width": 1}},
+        "marker": {
+            "symbol": look.symbol,
+            "size": 13,
+            "color": faded(look.colour, 0.8),
+            "line": {"color": "#ffffff", "width": 1},
+        },
         "hovertemplate": (
             f"<b>{look.title}</b><br>%{{x:.2f}} cores, PAS %{{y:.2f}}<br>{violations:.2f} % violations<extra></extra>"
         ),
@@ -118,23 +136,25 @@ def _published_points(
         for each in found.compared
         if (each.pipeline, each.setting, each.workload) == (findings.pipeline, setting, workload)
     ]
-    return [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "x": [each.published.cores],
-            "y": [each.published.pas],
-            "name": "published",
-            "legendgroup": "published",
-            "showlegend": place == 0 and number == 0,
-            "marker": {
-                "symbol": "diamond-open",
-                "size": 12,
-                "color": looks[each.system].colour,
-                "line": {"width": 2},
-            },
-            "hovertemplate": f"published {looks[each.system].title}: %{{x}} cores, PAS %{{y}}<extra></extra>",
-            **panels.axes(place),
-        }
-        for number, each in enumerate(cells)
-    ]
+    traces: list[Spec] = []
+    for number, each in enumerate(cells):
+        look = looks[each.system]
+        for name, symbol, size, figures in (
+            (PUBLISHED, "diamond-open", 12, each.published),
+            (PLANNED, "circle-open", 9, each.ours),
+        ):
+            traces.append(
+                {
+                    "type": "scatter",
+                    "mode": "markers",
+                    "x": numbers([figures.cores], 4),
+                    "y": numbers([figures.pas], 4),
+                    "name": name,
+                    "legendgroup": name,
+                    "showlegend": place == 0 and number == 0,
+                    "marker": {"symbol": symbol, "size": size, "color": look.colour, "line": {"width": 2}},
+                    "hovertemplate": f"{look.title}, {name}: %{{x:.2f}} cores, PAS %{{y:.2f}}<extra></extra>",
+                    **panels.axes(place),
+                }
+            )
+    return traces

@@ -1,50 +1,69 @@
-"""What a pipeline's systems wanted over time."""
+"""What a pipeline's systems wanted over time, and what it did to the requests."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import ceil
+
 import numpy as np
 
-from studies.report.plots import Spec, axis, layout, numbers
+from sim.model import FloatArray
+from studies.report.plots import Spec, axis, numbers
 from studies.study.findings import Cell, Findings
 from studies.study.outcome import TIMELINE
-from studies.study.report.figure import Figure, Look, Looks
+from studies.study.report.figure import Figure, Look, Looks, framed
+
+ROWS = (
+    ("load (rps)", "load_rps", 90),
+    ("planned cost (cores)", "planned_cost_cores", 210),
+    ("planned PAS", "planned_pas", 190),
+    ("SLA violations (%)", "violations", 150),
+)
+"""A panel each: title, column of the timeline, height."""
+
+CLIPPED_AT = 0.99
+"""Of the costs over time the panel shows this share; a single spike would make the rest flat."""
 
 
 def timeline(findings: Findings, looks: Looks, setting: str, workload: str) -> Figure:
     """Load, planned cost, planned PAS and violations over time, a line a system."""
     seed = findings.seeds[0]
-    rows = (("load (rps)", "load_rps"), ("planned cost (cores)", "planned_cost_cores"), ("planned PAS", "planned_pas"))
-    heights = (90, 210, 210)
-    gap, top, bottom = 22, 70, 52
-    inner = sum(heights) + gap * (len(rows) - 1)
-    axes: Spec = {"xaxis": axis("time since the start (s)", tickformat=",~f", anchor=f"y{len(rows)}")}
-    upper = 1.0
+    cells = [cell for system in findings.systems if (cell := findings.cell(setting, workload, system)) is not None]
+    gap, top, bottom = 22, 44, 52
+    inner = sum(height for *_, height in ROWS) + gap * (len(ROWS) - 1)
+    axes: Spec = {"xaxis": axis("time since the start (s)", tickformat=",~f", anchor=f"y{len(ROWS)}")}
+    upper, shown_to = 1.0, cost_shown_to(cells, seed)
     traces: list[Spec] = []
-    for row, ((title, column), height) in enumerate(zip(rows, heights, strict=True)):
+    for row, (title, column, height) in enumerate(ROWS):
         reference = "" if row == 0 else str(row + 1)
         lower = max(upper - height / inner, 0.0)
-        more = {} if column == "planned_pas" else {"rangemode": "tozero"}
+        more: Spec = {} if column == "planned_pas" else {"rangemode": "tozero"}
+        if column == "planned_cost_cores" and shown_to is not None:
+            more = {"range": [0.0, shown_to]}
         axes[f"yaxis{reference}"] = axis(title, domain=[lower, upper], anchor="x", nticks=5, **more)
         upper = lower - gap / inner
-        for system in findings.systems:
-            cell = findings.cell(setting, workload, system)
-            if cell is not None and (row > 0 or system == findings.systems[0]):
-                traces.append(_line(cell, seed, looks[system], column, f"y{reference}", row))
+        shown = cells if row else cells[:1]  # all have the same load
+        traces += [_line(cell, seed, looks[cell.system], column, f"y{reference}", row) for cell in shown]
     return Figure(
         f"{findings.pipeline}-timeline-{setting}-{workload}",
-        f"Cost and accuracy over time: {workload}",
-        f"What each system wanted, in steps of {_bin_s(findings, setting, workload):g} s. Seed {seed} only; click on a "
-        "name to hide it, twice to see it alone.",
+        f"Cost, accuracy and violations over time: {workload}",
+        f"What each system wanted, and the share of the requests arrived meanwhile that violated the SLA, in steps of "
+        f"{_bin_s(findings, setting, workload):g} s. Seed {seed} only; click on a name to hide it, twice to see it "
+        "alone."
+        + ("" if shown_to is None else f" The axis of cost ends at {shown_to:.0f} cores, which a few steps exceed."),
         traces,
-        layout(
-            inner + top + bottom,
-            margin={"l": 60, "r": 14, "t": top, "b": bottom},
-            legend={"orientation": "h", "x": 0, "y": 1, "yref": "container", "yanchor": "top"},
-            **axes,
-        ),
+        framed(inner, top, bottom, **axes),
         setting=setting,
         workload=workload,
     )
+
+
+def cost_shown_to(cells: Sequence[Cell], seed: int) -> float | None:
+    """Where the axis of cost ends: above nearly all costs where the highest is far above these, else None."""
+    column = TIMELINE.index("planned_cost_cores")
+    costs = np.concatenate([cell.outcomes[seed].timeline[column] for cell in cells])
+    most = float(np.quantile(costs, CLIPPED_AT, method="higher"))
+    return ceil(1.1 * most) if costs.max() > 1.5 * most else None
 
 
 def _bin_s(findings: Findings, setting: str, workload: str) -> float:
@@ -54,7 +73,7 @@ def _bin_s(findings: Findings, setting: str, workload: str) -> float:
 
 
 def _line(cell: Cell, seed: int, look: Look, column: str, y_axis: str, row: int) -> Spec:
-    values = cell.outcomes[seed].timeline[TIMELINE.index(column)]
+    values = shown_values(cell.outcomes[seed].timeline, column)
     times_s = cell.outcomes[seed].timeline[0]
     is_load = row == 0
     return {
@@ -75,3 +94,13 @@ def _line(cell: Cell, seed: int, look: Look, column: str, y_axis: str, row: int)
         "hovertemplate": f"{'load' if is_load else look.title} %{{y:.2~f}}<extra></extra>",
         "yaxis": y_axis,
     }
+
+
+def shown_values(timeline: FloatArray, column: str) -> FloatArray:
+    """A column; of violations their percentage of the requests, NaN where none arrived."""
+    values: FloatArray = timeline[TIMELINE.index(column)]
+    if column != "violations":
+        return values
+    requests = timeline[TIMELINE.index("requests")]
+    shares: FloatArray = np.divide(values, requests, out=np.full_like(values, np.nan), where=requests > 0)
+    return 100.0 * shares

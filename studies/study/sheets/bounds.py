@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from studies.study.bounds import AS_RARELY_POINTS, bounded
+from studies.study.bounds import AS_RARELY_POINTS, Distance, bounded
 from studies.study.found import Found
 from studies.study.sheets.sheet import NONE, Sheet, plus
 from studies.wording import number
 
-MORE = "*"
+MORE, LESS = "*", "†"
+"""Beside a distance: the system violates the SLA more often than the bound, or the bound does."""
 
 
 def bounds(found: Found, setting: str) -> Sheet:
@@ -21,7 +22,7 @@ def bounds(found: Found, setting: str) -> Sheet:
             texts = (
                 NONE
                 if (distance := distances.get(system)) is None or distance.objective is None
-                else plus(distance.objective.mean, 2) + (MORE if distance.breaks_more else "")
+                else plus(distance.objective.mean, 2) + _mark(distance)
                 for system in others
             )
             figures = (("cost_mean_cores", 1.0), ("pas_mean", 1.0), ("sla_violation_rate", 100.0))
@@ -32,7 +33,8 @@ def bounds(found: Found, setting: str) -> Sheet:
         f"What bounds them, {found.setting_title(setting)}",
         f"First {title}: cost, PAS, SLA violations and the objective of its programme as it came out, alpha x accuracy "
         f"- beta x cost. Then how much more or less every other system's is. {MORE}: with SLA violations more than "
-        f"{AS_RARELY_POINTS:g} points above its, so not at all comparable.",
+        f"{AS_RARELY_POINTS:g} points above its; {LESS}: more than {AS_RARELY_POINTS:g} points below its. Neither are "
+        f"comparable: the system that violates more has not done the same work, with {LESS} {title} itself.",
         (
             *("pipeline", "workload", "cost, cores", "PAS", "SLA violations, %", "objective"),
             *(next(f.title(system) for f in found.findings if system in f.systems) for system in others),
@@ -40,3 +42,7 @@ def bounds(found: Found, setting: str) -> Sheet:
         tuple(rows),
         names=2,
     )
+
+
+def _mark(distance: Distance) -> str:
+    return MORE if distance.breaks_more else LESS if distance.breaks_less else ""

@@ -7,9 +7,24 @@ from statistics import fmean
 
 from studies.intervals import Estimate
 from studies.study.found import Found
-from studies.study.headline import Match
+from studies.study.headline import SAME_WORK_POINTS, Match
 from studies.study.sheets.sheet import NONE, Sheet, plus
 from studies.wording import signed
+
+MIXED = "≈ "
+"""Before a gain for which two settings are mixed."""
+
+_CHOICE = (
+    "At another's cost stands the most accurate of IPA's settings whose cost is within 5 % of it, at its PAS the "
+    "cheapest whose PAS is within 0.5; ≈: where there is none, the two next to it mixed."
+)
+_REST = (
+    "In round brackets what is left of the other difference, and that of SLA violations in percentage points. Of a "
+    "sweep: the mean over its points that no other of them betters, the range, the mean difference of SLA violations, "
+    "and for how many of them IPA has such a setting, ≈ where any of these is mixed. Left out beforehand are points "
+    f"with more than {SAME_WORK_POINTS:g} percentage points more SLA violations than IPA's setting: they do not do the "
+    "same work."
+)
 
 
 def headline(found: Found, setting: str, measure: str, *, brief: bool = False) -> Sheet:
@@ -31,10 +46,7 @@ def headline(found: Found, setting: str, measure: str, *, brief: bool = False) -
     ]
     return Sheet(
         f"The headline, {measure}",
-        "At another's cost stands the most accurate of IPA's settings whose cost is within 5 % of it, at its PAS the "
-        "cheapest whose PAS is within 0.5; ≈: where there is none, the two next to it mixed. In round brackets what is "
-        "left of the other difference, and that of SLA violations in percentage points. Of a sweep: the mean over its "
-        "points that no other of them betters, the range, and for how many of them IPA has such a setting.",
+        _CHOICE if brief else f"{_CHOICE} {_REST}",
         ("pipeline", "workload", *asked.values()),
         tuple(rows),
         names=2,
@@ -45,24 +57,46 @@ def _gains(matches: Sequence[Match], brief: bool) -> str:
     """The gains over one system, or over the points of a sweep."""
     if not matches:
         return NONE
-    gains = [gain for match in matches if (gain := _gain(match)) is not None]
-    if not gains:
-        return "IPA has none"
-    unit = " PAS" if matches[0].at == "cost" else " % cost"
     if any(match.other.point for match in matches):
-        means = [gain.mean for gain in gains]
-        spread = f" ({plus(min(means), 1)} to {plus(max(means), 1)})" if len(means) > 1 else ""
-        return f"{plus(fmean(means), 1)}{unit}{spread}, {len(gains)} of {len(matches)}"
+        return of_sweep(matches)
     (match,) = matches
+    gain = _gain(match)
+    if gain is None:
+        return "IPA has none"
     left = match.cost_percent if match.at == "cost" else match.pas_points
-    violations = None if match.comparison is None else match.comparison.violations_points
     parts = []
     if left is not None:
         parts.append(f"cost {plus(left.mean, 1)} %" if match.at == "cost" else f"PAS {plus(left.mean, 1)}")
-    if violations is not None:
-        parts.append(f"violations {plus(violations.mean, 1)}")
-    text = f"{'≈ ' if match.is_mixed else ''}{signed(gains[0], 1, unit)}"
+    if (violations := _violations(match)) is not None:
+        parts.append(f"violations {plus(violations, 1)}")
+    text = f"{MIXED if match.is_mixed else ''}{signed(gain, 1, _unit(match))}"
     return text if brief else f"{text} ({', '.join(parts)})"
+
+
+def of_sweep(matches: Sequence[Match]) -> str:
+    """The mean gain over a sweep's points, its range, the mean difference of violations, and how many points count."""
+    counted = [match for match in matches if not match.is_left_out]
+    gains = {match.other.point: gain.mean for match in counted if (gain := _gain(match)) is not None}
+    left_out = len(matches) - len(counted)
+    points = f"{len(gains)} of {len(counted)} points{f', {left_out} left out' if left_out else ''}"
+    if not gains:
+        return f"none, {points}"
+    parts = [f"{plus(min(gains.values()), 1)} to {plus(max(gains.values()), 1)}"] if len(gains) > 1 else []
+    violations = [value for match in counted if (value := _violations(match)) is not None]
+    if violations:
+        parts.append(f"violations {plus(fmean(violations), 1)}")
+    mixed = MIXED if any(match.is_mixed for match in counted) else ""
+    return f"{mixed}{plus(fmean(gains.values()), 1)}{_unit(matches[0])} ({', '.join(parts)}), {points}"
+
+
+def _unit(match: Match) -> str:
+    return " PAS" if match.at == "cost" else " % cost"
+
+
+def _violations(match: Match) -> float | None:
+    """By how many percentage points IPA violates the SLA more often."""
+    found = None if match.comparison is None else match.comparison.violations_points
+    return None if found is None else found.mean
 
 
 def _gain(match: Match) -> Estimate | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import fmean
 
 from studies.study.compare import comparisons
-from studies.study.findings import Cell, Findings
+from studies.study.findings import INFEASIBLE_SHARE, Cell, Findings
 from studies.study.found import Found
 from studies.study.sheets.sheet import NONE, Sheet
 from studies.wording import number
@@ -17,6 +17,12 @@ _FIGURES = (
     ("violated seconds, %", "sla_violation_seconds_rate", 100.0, 2),
     ("latency p99, s", "latency_p99_s", 1.0, 2),
     ("changes", "changes", 1.0, 1),
+    ("infeasible, %", INFEASIBLE_SHARE, 100.0, 1),
+)
+
+_INFEASIBLE = (
+    "Infeasible: decisions for a planned load that nothing carries within the SLA and the limits, so that the policy "
+    "takes the next best, at last whatever carries the most."
 )
 
 
@@ -34,7 +40,7 @@ def systems(findings: Findings, setting: str) -> Sheet:
     ]
     return Sheet(
         "All systems",
-        _seeds(findings),
+        f"{_seeds(findings)} {_INFEASIBLE}",
         ("workload", "system", *(title for title, *_ in _FIGURES)),
         tuple(rows),
         names=2,
@@ -56,7 +62,7 @@ def overall(found: Found, setting: str) -> Sheet:
                 rows.append((findings.pipeline, findings.title(system), *figures))
     return Sheet(
         f"Every system, {found.setting_title(setting)}",
-        "Means over the workloads and the seeds; the report has each of them with its interval.",
+        f"Means over the workloads and the seeds; the report has each of them with its interval. {_INFEASIBLE}",
         ("pipeline", "system", *(title for title, *_ in _FIGURES)),
         tuple(rows),
         names=2,
