@@ -106,6 +106,9 @@ class _Crew(Generic[T, R]):
         for process in multiprocessing.active_children():
             if process not in self._others:
                 process.kill()
+        # One that dies in the midst of sending a result leaves a part of it, whose rest the pool would await for ever.
+        results: Any = self._pool._result_queue
+        results._writer.close()
 
 
 @contextmanager
