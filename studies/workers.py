@@ -65,7 +65,7 @@ class _Crew(Generic[T, R]):
         self._others = multiprocessing.active_children()
         self._pool = ProcessPoolExecutor(size, context, _become_worker)
         self._line: SimpleQueue[Future[R] | None] = SimpleQueue()
-        self._is_interrupted = False
+        self._is_interrupted = self._is_killed = self._is_ending = False
 
     def run(self, function: Callable[[T], R], tasks: Sequence[T], keep: Callable[[int, R], object]) -> None:
         from concurrent.futures.process import BrokenProcessPool
@@ -83,6 +83,9 @@ class _Crew(Generic[T, R]):
                 if not self._is_interrupted:
                     raise WorkerError("a worker process was killed (out of memory? fewer --jobs take less)") from None
             finally:
+                self._is_ending = True  # no worker is born any more
+                if self._is_killed:
+                    self._cut()
                 self._pool.shutdown(cancel_futures=True)
             if self._is_interrupted:
                 for future, place in places.items():
@@ -103,10 +106,16 @@ class _Crew(Generic[T, R]):
     def _kill(self) -> None:
         import multiprocessing
 
+        self._is_killed = True
         for process in multiprocessing.active_children():
             if process not in self._others:
                 process.kill()
-        # One that dies in the midst of sending a result leaves a part of it, whose rest the pool would await for ever.
+        if self._is_ending:
+            self._cut()
+
+    def _cut(self) -> None:
+        """A worker killed in the midst of sending a result leaves a part of it, whose rest the pool would await for
+        ever: without a writer it finds the end of what was sent."""
         results: Any = self._pool._result_queue
         results._writer.close()
 
