@@ -19,12 +19,12 @@ test: install
 # On the cluster that KUBECONFIG names, with our image on it (IPA_IMAGE; docs/kubernetes.md). Without, `make test` skips these.
 test-cluster: install
 	@test -n "$$KUBECONFIG" || { echo 'KUBECONFIG should name a cluster'; exit 2; }
-	$(BIN)/pytest -n 0 $(PYTEST_OPTIONS) tests/test_kubernetes_*.py
+	$(BIN)/pytest -n 0 $(PYTEST_OPTIONS) tests/live/kubernetes
 
 # Live serving under load for 10 minutes while replicas are killed and all is reconfigured, and 10,000 malformed requests.
 soak: install
-	$(BIN)/python -m tests.soak --seconds 600
-	IPA_FUZZ=10000 $(BIN)/pytest -q -n 0 tests/test_serving_fuzz.py
+	$(BIN)/python -m tests.live.serving.soak --seconds 600
+	IPA_FUZZ=10000 $(BIN)/pytest -q -n 0 tests/live/serving/test_fuzz.py
 
 # A real V2 server for the tests to put behind the gateway, in an environment of its own; without it they skip that.
 mlserver: $(MLSERVER_INSTALLED)

@@ -12,13 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from live.errors import RunError
-from live.gateway_client import GatewayClient, RefusedError
-from live.launcher import Launcher, log_end
-from live.monitoring.reading import Reading, Source, SourceError, StageReading, window
-from live.plane import Plane
-from live.replicas import StageReplicas
-from policies import Applied, Configuration, Observation, StageObservation
+from ipa.live.errors import RunError
+from ipa.live.gateway_client import GatewayClient, RefusedError
+from ipa.live.launcher import Launcher, log_end
+from ipa.live.monitoring.reading import Reading, Source, SourceError, StageReading, window
+from ipa.live.plane import Plane
+from ipa.live.replicas import StageReplicas
+from ipa.policies import Applied, Configuration, Observation, StageObservation
 
 if TYPE_CHECKING:
     import aiohttp
@@ -42,7 +42,7 @@ ENDED_POLLED_EVERY_S = 0.02
 
 
 class LiveBackend(ABC):
-    """Implements `policies.interface.Backend` in real time: a gateway with its queues, and replicas that converge.
+    """Implements `ipa.policies.interface.Backend` in real time: a gateway with its queues, and replicas that converge.
 
     It lives in an event loop; `observe` and `apply` are for a thread beside that loop. What is wanted is set by
     `apply`; one task, the reconcile loop, compares it with what there is and acts (level-triggered: an event only wakes

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from math import ceil, inf
 from typing import Protocol
 
-from live.deadline import Call
-from policies import Backend, Controller, Entry
+from ipa.live.deadline import Call
+from ipa.policies import Backend, Controller, Entry
 
 
 class SteppedBackend(Backend, Protocol):

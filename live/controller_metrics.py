@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import isnan, nan, prod
 
-from live.backend import TROUBLES, LiveBackend
-from live.errors import LiveError
-from live.plane import LOOPBACK
-from live.serving.metrics import ProcessMetrics
-from policies import Entry
-from profiles import Pipeline
+from ipa.live.backend import TROUBLES, LiveBackend
+from ipa.live.errors import LiveError
+from ipa.live.plane import LOOPBACK
+from ipa.live.serving.metrics import ProcessMetrics
+from ipa.policies import Entry
+from ipa.profiles import Pipeline
 
 STATES = ("starting", "ready", "draining")
 FOLLOWED_EVERY_S = 1.0

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Generic, TypeVar
 
-from policies import Decision, Memory, Observation, Policy, reads
-from policies.configurations import check_decision
-from profiles import Pipeline
+from ipa.policies import Decision, Memory, Observation, Policy, reads
+from ipa.policies.configurations import check_decision
+from ipa.profiles import Pipeline
 
 T = TypeVar("T")
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from live.errors import RunError
-from live.replicas import Replica
-from policies import Configuration
+from ipa.errors import Error
+from ipa.live.errors import RunError
+from ipa.live.replicas import Replica
+from ipa.policies import Configuration
 
 if TYPE_CHECKING:
     import aiohttp
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 ANSWERS_WITHIN_S = 5.0
 
 
-class RefusedError(Exception):
+class RefusedError(Error):
     """The gateway answered that it will not; the text says why."""
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
 
-from live.errors import LiveError
-from policies import Applied, Entry, Journal, PolicyError, to_line
-from policies.journal import from_line
+from ipa.live.errors import LiveError
+from ipa.policies import Applied, Entry, Journal, PolicyError, to_line
+from ipa.policies.journal import from_line
 
 log = logging.getLogger(__name__)
 

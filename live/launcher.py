@@ -1,12 +1,12 @@
-"""Starts, watches and ends the processes of a live run: `python -m live.launcher FOLDER PIPELINE MODULE...`.
+"""Starts, watches and ends the processes of a live run: `python -m ipa.live.launcher FOLDER PIPELINE MODULE...`.
 
 A small parent that has imported the modules and read the pipeline forks a process that is ready in some 10 ms, where a
 fresh interpreter would take half a second of a core each. It reads commands from stdin and answers on stdout, both in
 JSON lines:
 
-    {"start": name, "module": "live.serving.server", "arguments": [...], "log": path}   -> {"started": name, "pid": n}
-    {"signal": name, "number": 15}                                                      (nothing for one that is gone)
-    {"end": true}                                                                       (the controller ends by itself)
+    {"start": name, "module": "ipa.live.serving.server", "arguments": [...], "log": path} -> {"started": name, "pid": n}
+    {"signal": name, "number": 15}                                                        (nothing for one that is gone)
+    {"end": true}                                                                     (the controller ends by itself)
                                                                                         -> {"exited": name, "status": n}
 
 No process outlives the run, however it ends: when stdin ends, which is when the controller is gone, even by SIGKILL,
@@ -32,8 +32,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import profiles
-from live.errors import RunError
+from ipa import profiles
+from ipa.live.errors import RunError
 
 PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
 
@@ -63,7 +63,7 @@ class Launcher:
         environment = {**os.environ, **ONE_THREAD}
         with log.open("ab") as errors:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "live.launcher", str(log.parent), pipeline, *modules),
+                *(sys.executable, "-m", "ipa.live.launcher", str(log.parent), pipeline, *modules),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,

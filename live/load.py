@@ -1,4 +1,4 @@
-"""An open-loop load generator: `python -m live.load JOB RESULT`, or `generate` in a process that does nothing else.
+"""An open-loop load generator: `python -m ipa.live.load JOB RESULT`, or `generate` in a process that does nothing else.
 
 Requests go out at the moments they are scheduled for, whatever has become of those before: a slow server is not
 spared, and a latency counts from the scheduled moment (no coordinated omission). What the generator itself is late by
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from live.errors import LiveError
+from ipa.live.errors import LiveError
 
 if TYPE_CHECKING:
     import aiohttp

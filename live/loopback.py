@@ -8,13 +8,13 @@ import time
 from functools import partial
 from pathlib import Path
 
-from live.backend import LiveBackend
-from live.errors import RunError
-from live.gateway_client import GatewayClient, RefusedError
-from live.launcher import in_words, log_end
-from live.plane import GATEWAY, LOOPBACK, PRELOADED, SERVER, Plane, free_port, gateway_arguments, server_arguments
-from live.replicas import STEADY_AFTER_S, Replica, StageReplicas
-from policies import Configuration
+from ipa.live.backend import LiveBackend
+from ipa.live.errors import RunError
+from ipa.live.gateway_client import GatewayClient, RefusedError
+from ipa.live.launcher import in_words, log_end
+from ipa.live.plane import GATEWAY, LOOPBACK, PRELOADED, SERVER, Plane, free_port, gateway_arguments, server_arguments
+from ipa.live.replicas import STEADY_AFTER_S, Replica, StageReplicas
+from ipa.policies import Configuration
 
 POLLED_EVERY_S = 0.02
 """Between two questions whether a starting replica is ready, or a draining one idle; at first."""

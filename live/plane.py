@@ -5,14 +5,14 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 
-from live.replicas import Replica
-from profiles import Pipeline
+from ipa.live.replicas import Replica
+from ipa.profiles import Pipeline
 
-GATEWAY = "live.serving.gateway"
-SERVER = "live.serving.server"
-LOAD = "live.load"
+GATEWAY = "ipa.live.serving.gateway"
+SERVER = "ipa.live.serving.server"
+LOAD = "ipa.live.load"
 
-PRELOADED = (GATEWAY, SERVER, LOAD, "live.serving.emulated", "live.serving.control", "uvloop", "scipy.special")
+PRELOADED = (GATEWAY, SERVER, LOAD, "ipa.live.serving.emulated", "ipa.live.serving.control", "uvloop", "scipy.special")
 """What the processes of a run need: imported once, by their common parent."""
 
 LOOPBACK = "127.0.0.1"

@@ -1,6 +1,6 @@
 """The replicas of one stage on real machines: which exist, what a rollout does next, which variants fail to start.
 
-Times are seconds on the run's clock. The rollout itself is the model's (rule 5, `sim.rules.rollout`).
+Times are seconds on the run's clock. The rollout itself is the model's (rule 5, `ipa.sim.rules.rollout`).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from policies import ReplicaCounts, StageConfiguration
-from sim import rules
-from sim.records import ReplicaRecords
-from sim.rules import NEVER
+from ipa.policies import ReplicaCounts, StageConfiguration
+from ipa.sim import rules
+from ipa.sim.records import ReplicaRecords
+from ipa.sim.rules import NEVER
 
 FAILED_AFTER = 3
 """After how many failures in a row a variant counts as failed."""

@@ -17,31 +17,23 @@ from typing import Any
 
 import numpy as np
 
-from live.backend import LiveBackend
-from live.collect import Collector
-from live.control import control
-from live.deadline import Deadline
-from live.errors import RunError
-from live.gateway_client import RefusedError
-from live.launcher import in_words, log_end
-from live.load import DEFAULT_BODY, UNANSWERED, FloatArray, Job, Sent, write_job
-from live.loopback import LoopbackBackend
-from live.monitoring import GatewaySource, Source
-from live.monitoring.prometheus import PrometheusSource
-from live.monitoring.server import open_prometheus
-from live.plane import LOAD, Plane
-from live.view import View, Watch
-from policies import (
-    Applied,
-    Backend,
-    Configuration,
-    Controller,
-    Entry,
-    Journal,
-    Observation,
-)
-from sim.laws import violations
-from sim.records import Records
+from ipa.live.backend import LiveBackend
+from ipa.live.collect import Collector
+from ipa.live.control import control
+from ipa.live.deadline import Deadline
+from ipa.live.errors import RunError
+from ipa.live.gateway_client import RefusedError
+from ipa.live.launcher import in_words, log_end
+from ipa.live.load import DEFAULT_BODY, UNANSWERED, FloatArray, Job, Sent, write_job
+from ipa.live.loopback import LoopbackBackend
+from ipa.live.monitoring import GatewaySource, Source
+from ipa.live.monitoring.prometheus import PrometheusSource
+from ipa.live.monitoring.server import open_prometheus
+from ipa.live.plane import LOAD, Plane
+from ipa.live.view import View, Watch
+from ipa.policies import Applied, Backend, Configuration, Controller, Entry, Journal, Observation
+from ipa.sim.laws import violations
+from ipa.sim.records import Records
 
 LEAD_S = 0.5
 """From everything being ready to t = 0."""

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from live.backend import LiveBackend
-from live.collect import Collector
-from live.errors import RunError
-from live.gateway_client import RefusedError
-from live.monitoring import GatewaySource, Reading, SourceError, quantiles
-from policies import Entry, Journal, LatencyQuantiles, ReplicaCounts, StageConfiguration
+from ipa.live.backend import LiveBackend
+from ipa.live.collect import Collector
+from ipa.live.errors import RunError
+from ipa.live.gateway_client import RefusedError
+from ipa.live.monitoring import GatewaySource, Reading, SourceError, quantiles
+from ipa.policies import Entry, Journal, LatencyQuantiles, ReplicaCounts, StageConfiguration
 
 SHOWN_EVERY_S = 1.0
 RECENT_S = 10.0

@@ -10,12 +10,12 @@ static: the yardstick · variants: variants by name
 registry       policies by name · plugins: from packages and files · checks: what a parameter may be
 """
 
-from policies.configurations import check_configuration, lightest_configuration
-from policies.controller import Controller, Entry, Journal
-from policies.guards import Bounds, CoreLimit
-from policies.hpa import Hpa
-from policies.inferline import InferLine
-from policies.interface import (
+from ipa.policies.configurations import check_configuration, lightest_configuration
+from ipa.policies.controller import Controller, Entry, Journal
+from ipa.policies.guards import Bounds, CoreLimit
+from ipa.policies.hpa import Hpa
+from ipa.policies.inferline import InferLine
+from ipa.policies.interface import (
     COSTLY_FIELDS,
     NO_LATENCY,
     Applied,
@@ -33,22 +33,22 @@ from policies.interface import (
     StageObservation,
     reads,
 )
-from policies.ipa import Ipa
-from policies.journal import read as read_journal
-from policies.journal import replay as replay_journal
-from policies.journal import to_line
-from policies.kpa import Kpa
-from policies.optimiser import ExplainedOption, Explanation
-from policies.optimiser import explain as explain_problem
-from policies.oracle import Oracle
-from policies.planner import Planner
-from policies.predictors import create_predictor
-from policies.rate import Rate
-from policies.registry import create, describe
-from policies.scale_only import ScaleOnly
-from policies.scaler import Scaler
-from policies.static import Static
-from policies.switch_only import SwitchOnly
+from ipa.policies.ipa import Ipa
+from ipa.policies.journal import read as read_journal
+from ipa.policies.journal import replay as replay_journal
+from ipa.policies.journal import to_line
+from ipa.policies.kpa import Kpa
+from ipa.policies.optimiser import ExplainedOption, Explanation
+from ipa.policies.optimiser import explain as explain_problem
+from ipa.policies.oracle import Oracle
+from ipa.policies.planner import Planner
+from ipa.policies.predictors import create_predictor
+from ipa.policies.rate import Rate
+from ipa.policies.registry import create, describe
+from ipa.policies.scale_only import ScaleOnly
+from ipa.policies.scaler import Scaler
+from ipa.policies.static import Static
+from ipa.policies.switch_only import SwitchOnly
 
 __all__ = [
     "COSTLY_FIELDS",

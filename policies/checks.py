@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from policies.interface import PolicyError
+from ipa.policies.interface import PolicyError
 
 
 def number(

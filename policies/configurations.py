@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import isfinite
 
-from policies import checks
-from policies.interface import Configuration, Decision, PolicyError, StageConfiguration
-from policies.variants import lightest
-from profiles import Pipeline, Stage
+from ipa.policies import checks
+from ipa.policies.interface import Configuration, Decision, PolicyError, StageConfiguration
+from ipa.policies.variants import lightest
+from ipa.profiles import Pipeline, Stage
 
 MOST_REPLICAS = 10_000
 """The most replicas of a stage: more is a policy's mistake, which would take all memory before it is seen."""

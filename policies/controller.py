@@ -6,18 +6,10 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
-from policies import plugins
-from policies.configurations import check_decision
-from policies.interface import (
-    Applied,
-    Backend,
-    Decision,
-    Memory,
-    Observation,
-    Policy,
-    PolicyError,
-)
-from profiles import Pipeline
+from ipa.policies import plugins
+from ipa.policies.configurations import check_decision
+from ipa.policies.interface import Applied, Backend, Decision, Memory, Observation, Policy, PolicyError
+from ipa.profiles import Pipeline
 
 
 @dataclass(frozen=True, slots=True)

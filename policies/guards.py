@@ -5,18 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from policies import checks
-from policies.configurations import check_decision
-from policies.interface import (
-    Decision,
-    Memory,
-    Observation,
-    Policy,
-    PolicyError,
-    StageConfiguration,
-    reads,
-)
-from profiles import Pipeline
+from ipa.policies import checks
+from ipa.policies.configurations import check_decision
+from ipa.policies.interface import Decision, Memory, Observation, Policy, PolicyError, StageConfiguration, reads
+from ipa.profiles import Pipeline
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,12 @@ from collections.abc import Mapping, Sequence
 from math import ceil, floor, nan
 from typing import TYPE_CHECKING, Any
 
-from policies import checks
-from policies.interface import Memory, Observation
-from policies.scaler import SCALER_PARAMETERS, Scaled, Scaler, Served, exists, moment, recent_rps
+from ipa.policies import checks
+from ipa.policies.interface import Memory, Observation
+from ipa.policies.scaler import SCALER_PARAMETERS, Scaled, Scaler, Served, exists, moment, recent_rps
 
 if TYPE_CHECKING:
-    from profiles import Pipeline
+    from ipa.profiles import Pipeline
 
 METRICS = ("utilisation", "concurrency", "rps")
 UTILISATION = 0.8

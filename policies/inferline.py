@@ -2,7 +2,7 @@
 
 Source: Crankshaw et al., InferLine: Latency-Aware Provisioning and Scaling for Prediction Serving Pipelines, SoCC 2020.
 
-*Plan*, once: see `policies.inferline_plan`. It gives batches, replicas k, and for each stage the provisioning ratio
+*Plan*, once: see `ipa.policies.inferline_plan`. It gives batches, replicas k, and for each stage the provisioning ratio
 rho = mean load / (replicas needed x throughput mu).
 
 *Scale up*, at once. The traffic envelope of a load is, for windows of the pipeline's service time doubled up to 60 s,
@@ -27,15 +27,15 @@ from itertools import accumulate
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from policies import checks
-from policies.inferline_plan import Plan, Size, plan
-from policies.interface import Memory, Observation, PolicyError
-from policies.optimiser.options import replicas_for
-from policies.optimiser.table import planned_batches
-from policies.scaler import Scaled, Scaler, Served, moment
+from ipa.policies import checks
+from ipa.policies.inferline_plan import Plan, Size, plan
+from ipa.policies.interface import Memory, Observation, PolicyError
+from ipa.policies.optimiser.options import replicas_for
+from ipa.policies.optimiser.table import planned_batches
+from ipa.policies.scaler import Scaled, Scaler, Served, moment
 
 if TYPE_CHECKING:
-    from profiles import Pipeline
+    from ipa.profiles import Pipeline
 
 LONGEST_WINDOW_S = 60
 EPSILON = 1e-9

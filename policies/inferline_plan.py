@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import TypeVar
 
-from policies.optimiser.options import replicas_for
+from ipa.policies.optimiser.options import replicas_for
 
 T = TypeVar("T")
 Replicas = tuple[int, ...]

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from ipa.errors import InputError
+
 OBSERVATION_SCHEMA_VERSION = 2
 
 Memory = Mapping[str, Any]
@@ -20,7 +22,7 @@ COSTLY_FIELDS = ("latency", "busy_fraction", "concurrency", "future_rps")
 """Fields of an observation that a simulation computes only for a policy that names them in `reads`."""
 
 
-class PolicyError(ValueError):
+class PolicyError(InputError):
     """A policy, a parameter of one, or an answer of one that cannot be used; the text says what is allowed."""
 
 

@@ -3,7 +3,7 @@
 Source: Inference Pipeline Adaptation, Journal of Systems Research 2024.
 """
 
-from policies.planner import Planner
+from ipa.policies.planner import Planner
 
 
 class Ipa(Planner):

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from policies.controller import Controller, Entry, Journal
-from policies.interface import (
+from ipa.policies.controller import Controller, Entry, Journal
+from ipa.policies.interface import (
     OBSERVATION_SCHEMA_VERSION,
     Applied,
     Decision,
@@ -21,7 +21,7 @@ from policies.interface import (
     StageObservation,
     reads,
 )
-from profiles import Pipeline
+from ipa.profiles import Pipeline
 
 
 def to_line(entry: Entry) -> str:

@@ -15,12 +15,12 @@ from itertools import accumulate
 from math import ceil, nan
 from typing import TYPE_CHECKING, Any
 
-from policies import checks
-from policies.interface import Configuration, Decision, Memory, Observation, PolicyError
-from policies.planner import PLANNING_PARAMETERS, Planner, decision
+from ipa.policies import checks
+from ipa.policies.interface import Configuration, Decision, Memory, Observation, PolicyError
+from ipa.policies.planner import PLANNING_PARAMETERS, Planner, decision
 
 if TYPE_CHECKING:
-    from profiles import Pipeline
+    from ipa.profiles import Pipeline
 
 
 class Oracle(Planner):

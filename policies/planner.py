@@ -5,21 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from policies import checks
-from policies.interface import Configuration, Decision, Memory, Observation, Predictor, reads
-from policies.optimiser import (
-    PROGRAMME_PARAMETERS,
-    SOLVERS,
-    Answers,
-    Problem,
-    Programme,
-    Solution,
-    check_installed,
-)
-from policies.predictors import create_predictor, describe_predictor
+from ipa.policies import checks
+from ipa.policies.interface import Configuration, Decision, Memory, Observation, Predictor, reads
+from ipa.policies.optimiser import PROGRAMME_PARAMETERS, SOLVERS, Answers, Problem, Programme, Solution, check_installed
+from ipa.policies.predictors import create_predictor, describe_predictor
 
 if TYPE_CHECKING:
-    from profiles import Pipeline
+    from ipa.profiles import Pipeline
 
 ROUNDINGS = ("nearest", "none")
 FALLBACK_NOTED = "solver_fallback_noted"

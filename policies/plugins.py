@@ -16,8 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from policies import checks
-from policies.interface import PolicyError
+from ipa.policies import checks
+from ipa.policies.interface import PolicyError
 
 Factory = Callable[..., Any]
 

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from math import nan
 from typing import Any
 
-from policies import checks, plugins
-from policies.interface import Observation, PolicyError, Predictor, reads
+from ipa.policies import checks, plugins
+from ipa.policies.interface import Observation, PolicyError, Predictor, reads
 
 OF = ("max", "mean")
 

@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from policies import checks
-from policies.interface import Memory, Observation, Predictor, reads
-from policies.optimiser.options import replicas_for
-from policies.predictors import create_predictor, describe_predictor
-from policies.scaler import SCALER_PARAMETERS, Scaled, Scaler, Served
+from ipa.policies import checks
+from ipa.policies.interface import Memory, Observation, Predictor, reads
+from ipa.policies.optimiser.options import replicas_for
+from ipa.policies.predictors import create_predictor, describe_predictor
+from ipa.policies.scaler import SCALER_PARAMETERS, Scaled, Scaler, Served
 
 if TYPE_CHECKING:
-    from profiles import Pipeline
+    from ipa.profiles import Pipeline
 
 MEASURED: Mapping[str, Any] = {"name": "reactive", "window_s": 10, "of": "mean"}
 

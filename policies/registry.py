@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from policies import plugins
-from policies.hpa import Hpa
-from policies.inferline import InferLine
-from policies.interface import Policy, PolicyError, reads
-from policies.ipa import Ipa
-from policies.kpa import Kpa
-from policies.oracle import Oracle
-from policies.rate import Rate
-from policies.scale_only import ScaleOnly
-from policies.static import Static
-from policies.switch_only import SwitchOnly
+from ipa.policies import plugins
+from ipa.policies.hpa import Hpa
+from ipa.policies.inferline import InferLine
+from ipa.policies.interface import Policy, PolicyError, reads
+from ipa.policies.ipa import Ipa
+from ipa.policies.kpa import Kpa
+from ipa.policies.oracle import Oracle
+from ipa.policies.rate import Rate
+from ipa.policies.scale_only import ScaleOnly
+from ipa.policies.static import Static
+from ipa.policies.switch_only import SwitchOnly
 
 if TYPE_CHECKING:
-    from profiles import Pipeline
+    from ipa.profiles import Pipeline
 
 POLICIES: Mapping[str, type[Any]] = {
     "ipa": Ipa,

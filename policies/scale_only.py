@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from policies import checks
-from policies.planner import Planner
-from policies.variants import explicit_variants, variants_argument
+from ipa.policies import checks
+from ipa.policies.planner import Planner
+from ipa.policies.variants import explicit_variants, variants_argument
 
 if TYPE_CHECKING:
-    from profiles import Pipeline
+    from ipa.profiles import Pipeline
 
 
 class ScaleOnly(Planner):

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from policies import checks
-from policies.interface import (
+from ipa.policies import checks
+from ipa.policies.interface import (
     Configuration,
     Decision,
     Memory,
@@ -17,13 +17,13 @@ from policies.interface import (
     StageConfiguration,
     StageObservation,
 )
-from policies.optimiser import Programme
-from policies.optimiser.options import replicas_for
-from policies.optimiser.table import planned_batches
-from policies.variants import explicit_variants, standing, variants_argument
+from ipa.policies.optimiser import Programme
+from ipa.policies.optimiser.options import replicas_for
+from ipa.policies.optimiser.table import planned_batches
+from ipa.policies.variants import explicit_variants, standing, variants_argument
 
 if TYPE_CHECKING:
-    from profiles import Pipeline, Stage, Variant
+    from ipa.profiles import Pipeline, Stage, Variant
 
 SCALER_PARAMETERS = ("variants", "batch", "min_replicas", "max_replicas")
 LARGEST = "largest"

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from policies import checks
-from policies.interface import Decision, Memory, Observation, PolicyError, StageConfiguration
-from policies.optimiser import Programme
-from policies.switch_only import replicas_argument
-from policies.variants import lightest, standing
+from ipa.policies import checks
+from ipa.policies.interface import Decision, Memory, Observation, PolicyError, StageConfiguration
+from ipa.policies.optimiser import Programme
+from ipa.policies.switch_only import replicas_argument
+from ipa.policies.variants import lightest, standing
 
 if TYPE_CHECKING:
-    from profiles import Pipeline, Stage
+    from ipa.profiles import Pipeline, Stage
 
 KEYS = ("variant", "batch", "replicas", "batch_timeout_s")
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from policies import checks
-from policies.interface import PolicyError
-from policies.planner import Planner
+from ipa.policies import checks
+from ipa.policies.interface import PolicyError
+from ipa.policies.planner import Planner
 
 if TYPE_CHECKING:
-    from profiles import Pipeline
+    from ipa.profiles import Pipeline
 
 
 class SwitchOnly(Planner):

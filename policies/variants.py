@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from policies import checks
-from policies.interface import PolicyError
+from ipa.policies import checks
+from ipa.policies.interface import PolicyError
 
 if TYPE_CHECKING:
-    from profiles import Pipeline, Stage
+    from ipa.profiles import Pipeline, Stage
 
 
 def explicit_variants(pipeline: Pipeline, variants: str | Mapping[str, str]) -> dict[str, str]:

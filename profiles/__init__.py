@@ -6,11 +6,11 @@ profile of a variant with its laws and look-up tables, `rules` the published SLA
 mistakes by line; `library/` has the shipped files. pydantic and PyYAML are imported with a file.
 """
 
-from profiles.catalogue import json_schema, load, names, text
-from profiles.errors import ProfileError
-from profiles.figures import Figure
-from profiles.pipeline import Pipeline, Stage, Variant
-from profiles.published import Provenance, Published
+from ipa.profiles.catalogue import json_schema, load, names, text
+from ipa.profiles.errors import ProfileError
+from ipa.profiles.figures import Figure
+from ipa.profiles.pipeline import Pipeline, Stage, Variant
+from ipa.profiles.published import Provenance, Published
 
 __all__ = [
     "Figure",

@@ -8,8 +8,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from profiles.errors import ProfileError, did_you_mean, listed
-from profiles.pipeline import Pipeline
+from ipa.profiles.errors import ProfileError, did_you_mean, listed
+from ipa.profiles.pipeline import Pipeline
 
 
 def names() -> tuple[str, ...]:
@@ -37,7 +37,7 @@ def text(name_or_path: str | Path) -> str:
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a pipeline file, for editors."""
-    from profiles.schema import PipelineFile
+    from ipa.profiles.schema import PipelineFile
 
     schema = PipelineFile.model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
@@ -57,7 +57,7 @@ def _find(name_or_path: str | Path) -> Path | Traversable:
 
 @cache
 def _shipped() -> dict[str, Traversable]:
-    library = resources.files("profiles") / "library"
+    library = resources.files("ipa.profiles") / "library"
     files = {file.name: file for file in library.iterdir()}
     return {name.removesuffix(".yaml"): file for name, file in files.items() if name.endswith(".yaml")}
 
@@ -68,7 +68,7 @@ def _load_shipped(name: str) -> Pipeline:
 
 
 def _load_file(path: Path | Traversable) -> Pipeline:
-    from profiles.schema import PipelineFile
-    from profiles.yaml_file import read, validate
+    from ipa.profiles.schema import PipelineFile
+    from ipa.profiles.yaml_file import read, validate
 
     return validate(PipelineFile, read(path, kind="pipeline")).pipeline()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from ipa.errors import InputError
 
-class ProfileError(ValueError):
+
+class ProfileError(InputError):
     """A pipeline, a profile or a name in one that cannot be used; the text says what is allowed."""
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema
 
-from profiles.yaml_file import refuse
+from ipa.profiles.yaml_file import refuse
 
 _SLUG = r"[a-z0-9]+(-[a-z0-9]+)*"
 

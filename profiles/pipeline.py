@@ -1,6 +1,6 @@
 """What a pipeline is: frozen values for stages and variants.
 
-Made from a file by `profiles.load`, or in code; either way a value that breaks a law of the
+Made from a file by `ipa.profiles.load`, or in code; either way a value that breaks a law of the
 profiles is refused.
 """
 
@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
 
-from profiles import rules
-from profiles.errors import ProfileError, did_you_mean, listed
-from profiles.figures import Figure, Table, grid_problem, row_problem, tables
-from profiles.published import Provenance, Published, published_problem
+from ipa.profiles import rules
+from ipa.profiles.errors import ProfileError, did_you_mean, listed
+from ipa.profiles.figures import Figure, Table, grid_problem, row_problem, tables
+from ipa.profiles.published import Provenance, Published, published_problem
 
 T = TypeVar("T")
 

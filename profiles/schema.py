@@ -1,7 +1,7 @@
 """The pipeline file: its pydantic models, and the laws that hold between its parts.
 
 The models say what a file may hold; `PipelineFile.pipeline()` makes the frozen values of it. The
-laws of figures are those of `profiles.figures`, the rules those of `profiles.rules`; here they are
+laws of figures are those of `ipa.profiles.figures`, the rules those of `ipa.profiles.rules`; here they are
 said with the file's lines.
 """
 
@@ -13,24 +13,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from profiles import rules
-from profiles.errors import did_you_mean, listed
-from profiles.fields import (
-    ONE_FOR_ALL,
-    OR_RULE,
-    OR_TEXT,
-    RULE_OR_NULL,
-    Count,
-    Rate,
-    Seconds,
-    Slug,
-    Text,
-    Weight,
-)
-from profiles.figures import Figure, grid_problem, row_problem
-from profiles.pipeline import Pipeline, Stage, Variant
-from profiles.published import Provenance, Published, published_problem
-from profiles.yaml_file import FileModel, Loc, refuse
+from ipa.profiles import rules
+from ipa.profiles.errors import did_you_mean, listed
+from ipa.profiles.fields import ONE_FOR_ALL, OR_RULE, OR_TEXT, RULE_OR_NULL, Count, Rate, Seconds, Slug, Text, Weight
+from ipa.profiles.figures import Figure, grid_problem, row_problem
+from ipa.profiles.pipeline import Pipeline, Stage, Variant
+from ipa.profiles.published import Provenance, Published, published_problem
+from ipa.profiles.yaml_file import FileModel, Loc, refuse
 
 
 class Measured(FileModel):
@@ -230,7 +219,7 @@ class StageSection(FileModel):
 
 
 class PublishedSection(FileModel):
-    """The parameters of the published runs; see `profiles.Published`.
+    """The parameters of the published runs; see `ipa.profiles.Published`.
 
     All but the baselines are required: a file that was cut off must not load with defaults.
     """

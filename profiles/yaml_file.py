@@ -22,7 +22,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from profiles.errors import ProfileError, did_you_mean, listed
+from ipa.profiles.errors import ProfileError, did_you_mean, listed
 
 Loc = tuple[str | int, ...]
 """Keys and indexes from the top of a document to a value in it, as pydantic writes them."""

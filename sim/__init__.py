@@ -9,15 +9,15 @@ totals, planned, summary: its figures, from records or without any · balance: t
 histogram      quantiles of very many values · sources: digests of source files
 """
 
-from sim.engines import EngineError
-from sim.engines import choose as choose_engine
-from sim.laws import LawError
-from sim.model import World, stage_models
-from sim.records import OUTCOMES, Records
-from sim.simulate import Control, Simulated, simulate_policy
-from sim.streams import stream
-from sim.summary import summarise, summary_of
-from sim.tables import decisions_table, replicas_table, requests_table, stages_table
+from ipa.sim.engines import EngineError
+from ipa.sim.engines import choose as choose_engine
+from ipa.sim.laws import LawError
+from ipa.sim.model import World, stage_models
+from ipa.sim.records import OUTCOMES, Records
+from ipa.sim.simulate import Control, Simulated, simulate_policy
+from ipa.sim.streams import stream
+from ipa.sim.summary import summarise, summary_of
+from ipa.sim.tables import decisions_table, replicas_table, requests_table, stages_table
 
 __all__ = [
     "OUTCOMES",

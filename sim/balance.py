@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sim.engines import Engine
-from sim.laws import LawError, close, cost_differs
-from sim.records import Records
+from ipa.sim.engines import Engine
+from ipa.sim.laws import LawError, close, cost_differs
+from ipa.sim.records import Records
 
 
 @dataclass(slots=True)

@@ -9,10 +9,10 @@ from math import inf
 import numpy as np
 import numpy.typing as npt
 
-from policies import Applied, LatencyQuantiles, Observation, StageConfiguration, StageObservation
-from sim.engines import Engine, StageState
-from sim.measuring import Measuring, Presence
-from sim.model import FloatArray
+from ipa.policies import Applied, LatencyQuantiles, Observation, StageConfiguration, StageObservation
+from ipa.sim.engines import Engine, StageState
+from ipa.sim.measuring import Measuring, Presence
+from ipa.sim.model import FloatArray
 
 FUTURE_S = 120
 """How many seconds ahead a policy that reads the future sees."""

@@ -6,10 +6,10 @@ queue.
 
 from __future__ import annotations
 
-from sim import rules
-from sim.replicas import Replica, WaitingBatch
-from sim.rules import NEVER
-from sim.stage import Stage
+from ipa.sim import rules
+from ipa.sim.replicas import Replica, WaitingBatch
+from ipa.sim.rules import NEVER
+from ipa.sim.stage import Stage
 
 
 class EagerStage(Stage):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from policies import StageConfiguration
-from sim import streams
-from sim.eager import EagerStage
-from sim.environment import Environment, Happening
-from sim.model import FloatArray, StageModel, World
-from sim.rules import APPLICATION, CLOSING, CONTROL
-from sim.stage import Stage
+from ipa.policies import StageConfiguration
+from ipa.sim import streams
+from ipa.sim.eager import EagerStage
+from ipa.sim.environment import Environment, Happening
+from ipa.sim.model import FloatArray, StageModel, World
+from ipa.sim.rules import APPLICATION, CLOSING, CONTROL
+from ipa.sim.stage import Stage
 
 
 class Engine:

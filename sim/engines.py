@@ -8,8 +8,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from policies import ReplicaCounts, StageConfiguration
-from sim.model import FloatArray, IntArray, StageModel, World
+from ipa.errors import InputError
+from ipa.policies import ReplicaCounts, StageConfiguration
+from ipa.sim.model import FloatArray, IntArray, StageModel, World
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -21,7 +22,7 @@ RECORDS = ("all", "sample", "none")
 """Of which requests a run may keep records."""
 
 
-class EngineError(ValueError):
+class EngineError(InputError):
     """An engine that does not exist or cannot run here."""
 
 
@@ -40,7 +41,7 @@ def choose(wanted: str, records: str = "all") -> str:
             raise EngineError(f"records: {records} needs the compiled engine, and engine is simpy; allowed: all")
         return wanted
     try:
-        import sim.compiled  # noqa: F401
+        import ipa.sim.compiled  # noqa: F401
     except ImportError as error:
         if wanted == "auto" and records == "all":
             return "simpy"
@@ -70,14 +71,14 @@ def create(
     With `receive` it is the compiled one, which hands over what happens instead of keeping it.
     """
     if receive is not None:
-        from sim.compiled import StreamedEngine
+        from ipa.sim.compiled import StreamedEngine
 
         return StreamedEngine(models, world, arrivals_s, initial, seed, receive)
     if engine == "compiled":
-        from sim.compiled import CompiledEngine
+        from ipa.sim.compiled import CompiledEngine
 
         return CompiledEngine(models, world, arrivals_s, initial, seed)
-    from sim.engine import Engine as SimPyEngine
+    from ipa.sim.engine import Engine as SimPyEngine
 
     return SimPyEngine(models, world, arrivals_s, initial, seed)
 

@@ -6,7 +6,7 @@ from math import ceil, floor, log, log1p
 
 import numpy as np
 
-from sim.model import FloatArray
+from ipa.sim.model import FloatArray
 
 RELATIVE_ERROR = 0.001
 """By how much a quantile may differ from the exact one, relative to that."""

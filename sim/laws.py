@@ -7,13 +7,16 @@ from math import fsum
 
 import numpy as np
 
-from sim.records import COMPLETED, DROPPED, FAILED, UNFINISHED, Records, ReplicaRecords
+from ipa.errors import Error
+from ipa.sim.records import COMPLETED, DROPPED, FAILED, UNFINISHED, Records, ReplicaRecords
 
 _RELATIVE = 1e-9
 
 
-class LawError(Exception):
+class LawError(Error):
     """A run broke a law of the model: its results must not be used."""
+
+    exit_code = 3
 
 
 def check(records: Records, *, eager: bool) -> None:

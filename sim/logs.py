@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sim.engines import Batches, Drops
+from ipa.sim.engines import Batches, Drops
 
 
 @dataclass(slots=True)

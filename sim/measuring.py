@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from policies import NO_LATENCY, LatencyQuantiles
-from sim.engines import Batches, Engine, StageState
-from sim.model import FloatArray
+from ipa.policies import NO_LATENCY, LatencyQuantiles
+from ipa.sim.engines import Batches, Engine, StageState
+from ipa.sim.model import FloatArray
 
 
 class Measured(NamedTuple):

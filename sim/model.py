@@ -9,8 +9,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from profiles import Pipeline, Stage
-from sim import streams
+from ipa.profiles import Pipeline, Stage
+from ipa.sim import streams
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

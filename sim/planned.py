@@ -8,9 +8,9 @@ from typing import Self
 
 import numpy as np
 
-from policies import Applied, Configuration, Entry, Journal
-from profiles import Pipeline
-from sim.tables import configured_accuracy, configured_cores
+from ipa.policies import Applied, Configuration, Entry, Journal
+from ipa.profiles import Pipeline
+from ipa.sim.tables import configured_accuracy, configured_cores
 
 
 class Planned:

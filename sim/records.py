@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sim import rules
-from sim.engines import Batches, BoolArray, Drops, Engine, StageState
-from sim.model import FloatArray, IntArray
-from sim.rules import NEVER
+from ipa.sim import rules
+from ipa.sim.engines import Batches, BoolArray, Drops, Engine, StageState
+from ipa.sim.model import FloatArray, IntArray
+from ipa.sim.rules import NEVER
 
 COMPLETED, DROPPED, FAILED, UNFINISHED = range(4)
 OUTCOMES = ("completed", "dropped", "failed", "unfinished")

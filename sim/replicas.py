@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from policies import ReplicaCounts, StageConfiguration
-from sim import rules
-from sim.engines import Replicas
-from sim.environment import Happening
-from sim.model import FloatArray, ServiceTime, StageModel, World
-from sim.rules import NEVER
+from ipa.policies import ReplicaCounts, StageConfiguration
+from ipa.sim import rules
+from ipa.sim.engines import Replicas
+from ipa.sim.environment import Happening
+from ipa.sim.model import FloatArray, ServiceTime, StageModel, World
+from ipa.sim.rules import NEVER
 
 Batch = list[int]
 """The requests of one batch, by number, in queue order."""

@@ -8,7 +8,7 @@ from itertools import count, takewhile
 
 import numpy as np
 
-from policies import (
+from ipa.policies import (
     NO_LATENCY,
     Applied,
     Configuration,
@@ -21,12 +21,12 @@ from policies import (
     lightest_configuration,
     reads,
 )
-from profiles import Pipeline
-from sim import engines, laws, records, streams
-from sim.cluster import LoadView, SimulatedCluster
-from sim.model import FloatArray, IntArray, StageModel, World
-from sim.planned import LatestEntry, Planned
-from sim.totals import Totalling, Totals, totals_of
+from ipa.profiles import Pipeline
+from ipa.sim import engines, laws, records, streams
+from ipa.sim.cluster import LoadView, SimulatedCluster
+from ipa.sim.model import FloatArray, IntArray, StageModel, World
+from ipa.sim.planned import LatestEntry, Planned
+from ipa.sim.totals import Totalling, Totals, totals_of
 
 SAMPLE = 100_000
 """Of how many requests a sample keeps records."""

@@ -13,14 +13,14 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import exp
 
-from policies import ReplicaCounts, StageConfiguration
-from sim import rules
-from sim.engines import Batches, Drops, Replicas
-from sim.environment import Environment, Happening
-from sim.logs import BatchLog, DropLog
-from sim.model import StageModel, World
-from sim.replicas import Batch, Replica, ReplicaSet
-from sim.rules import COMPLETION, DELIVERY, NEVER, REPLICA, TIMER
+from ipa.policies import ReplicaCounts, StageConfiguration
+from ipa.sim import rules
+from ipa.sim.engines import Batches, Drops, Replicas
+from ipa.sim.environment import Environment, Happening
+from ipa.sim.logs import BatchLog, DropLog
+from ipa.sim.model import StageModel, World
+from ipa.sim.replicas import Batch, Replica, ReplicaSet
+from ipa.sim.rules import COMPLETION, DELIVERY, NEVER, REPLICA, TIMER
 
 
 class Stage:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from policies import Configuration, Entry
-from profiles import Pipeline
-from sim.planned import Planned
-from sim.records import Records
-from sim.totals import Totals, totals_of
+from ipa.policies import Configuration, Entry
+from ipa.profiles import Pipeline
+from ipa.sim.planned import Planned
+from ipa.sim.records import Records
+from ipa.sim.totals import Totals, totals_of
 
 
 def summarise(

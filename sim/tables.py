@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from policies import Configuration, Entry
-from profiles import Pipeline
-from sim.model import FloatArray, IntArray
-from sim.records import COMPLETED, OUTCOMES, Records
+from ipa.policies import Configuration, Entry
+from ipa.profiles import Pipeline
+from ipa.sim.model import FloatArray, IntArray
+from ipa.sim.records import COMPLETED, OUTCOMES, Records
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,13 +9,13 @@ from math import ceil, fsum, prod
 
 import numpy as np
 
-from profiles import Pipeline
-from sim import balance, laws
-from sim.engines import Batches, Engine, Handover
-from sim.histogram import RELATIVE_ERROR, Histogram
-from sim.model import FloatArray, IntArray, World
-from sim.records import COMPLETED, DROPPED, FAILED, UNFINISHED, Records
-from sim.tables import served_accuracy
+from ipa.profiles import Pipeline
+from ipa.sim import balance, laws
+from ipa.sim.engines import Batches, Engine, Handover
+from ipa.sim.histogram import RELATIVE_ERROR, Histogram
+from ipa.sim.model import FloatArray, IntArray, World
+from ipa.sim.records import COMPLETED, DROPPED, FAILED, UNFINISHED, Records
+from ipa.sim.tables import served_accuracy
 
 QUANTILES = (0.5, 0.95, 0.99)
 

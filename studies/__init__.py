@@ -14,9 +14,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from studies.errors import ScenarioError
-    from studies.run import Run, simulate
-    from studies.scenario import Scenario, find, load
+    from ipa.studies.errors import ScenarioError
+    from ipa.studies.run import Run, simulate
+    from ipa.studies.scenario import Scenario, find, load
 
 __all__ = ["Run", "Scenario", "ScenarioError", "find", "load", "simulate"]
 
@@ -33,5 +33,5 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     # The command `ipa` lives in this package: importing it must not import the simulator.
     if name in _HOMES:
-        return getattr(import_module(f"studies.{_HOMES[name]}"), name)
+        return getattr(import_module(f"ipa.studies.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from studies import workers
-from studies.errors import ScenarioError
-from studies.results import RunData, find_finished, run_name, write_run
-from studies.run import simulate
-from studies.scenario import Scenario
+from ipa.studies import workers
+from ipa.studies.errors import ScenarioError
+from ipa.studies.results import RunData, find_finished, run_name, write_run
+from ipa.studies.run import simulate
+from ipa.studies.scenario import Scenario
 
 BASELINES = ("ipa", "scale-only:low", "scale-only:high", "switch-only")
 """The systems of the publication, which a comparison runs where none are named."""

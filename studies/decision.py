@@ -7,18 +7,10 @@ from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
-from policies import (
-    Entry,
-    Explanation,
-    Planner,
-    explain_problem,
-    read_journal,
-    replay_journal,
-    to_line,
-)
-from studies.errors import ScenarioError
-from studies.run import guarded, prepare
-from studies.scenario import Scenario
+from ipa.policies import Entry, Explanation, Planner, explain_problem, read_journal, replay_journal, to_line
+from ipa.studies.errors import ScenarioError
+from ipa.studies.run import guarded, prepare
+from ipa.studies.scenario import Scenario
 
 
 def explain(scenario: Scenario, load_rps: float) -> Explanation:

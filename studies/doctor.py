@@ -12,8 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from policies.optimiser import SolverError
-from traces.catalogue import ENVIRONMENT as TRACE
+from ipa.policies.optimiser import SolverError
+from ipa.traces.catalogue import ENVIRONMENT as TRACE
 
 PROJECT = "ipa-pipelines"
 KUBECONFIG = "KUBECONFIG"
@@ -151,7 +151,7 @@ def _licence_file(path: Path, today: date) -> Finding:
 
 def _licence_of_pip() -> Finding:
     """The licence within the package, which only Gurobi itself can read."""
-    from policies.optimiser.gurobi import expiry
+    from ipa.policies.optimiser.gurobi import expiry
 
     try:
         expires = expiry()

@@ -8,11 +8,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-import traces
-from sim import stream
-from studies.errors import ScenarioError
-from traces import Trace
-from traces.catalogue import ENVIRONMENT
+from ipa import traces
+from ipa.sim import stream
+from ipa.studies.errors import ScenarioError
+from ipa.traces import Trace
+from ipa.traces.catalogue import ENVIRONMENT
 
 Windows = tuple[tuple[float, float], ...]
 """Windows of a trace, each (start_s, end_s), joined in this order."""

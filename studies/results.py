@@ -16,11 +16,11 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, Protocol
 
-from policies import Entry, read_journal, to_line
-from studies.errors import ScenarioError
-from studies.run import TABLES, Run
-from studies.scenario import Scenario
-from studies.source import source_digest
+from ipa.policies import Entry, read_journal, to_line
+from ipa.studies.errors import ScenarioError
+from ipa.studies.run import TABLES, Run
+from ipa.studies.scenario import Scenario
+from ipa.studies.source import source_digest
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,9 +8,8 @@ from functools import cached_property
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import profiles
-import traces
-from policies import (
+from ipa import profiles, traces
+from ipa.policies import (
     Bounds,
     Configuration,
     CoreLimit,
@@ -24,9 +23,9 @@ from policies import (
     describe,
     lightest_configuration,
 )
-from profiles import Pipeline
-from profiles.errors import did_you_mean
-from sim import (
+from ipa.profiles import Pipeline
+from ipa.profiles.errors import did_you_mean
+from ipa.sim import (
     Control,
     Records,
     World,
@@ -40,11 +39,11 @@ from sim import (
     stream,
     summary_of,
 )
-from sim.model import FloatArray, StageModel
-from studies.errors import ScenarioError
-from studies.loads import Load
-from studies.scenario import Scenario
-from traces import Trace
+from ipa.sim.model import FloatArray, StageModel
+from ipa.studies.errors import ScenarioError
+from ipa.studies.loads import Load
+from ipa.studies.scenario import Scenario
+from ipa.traces import Trace
 
 if TYPE_CHECKING:
     import pandas as pd

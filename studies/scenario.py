@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-import profiles
-from policies import create
-from profiles.yaml_file import Document, FileModel, Loc, parse, read, refuse, validate
-from studies.errors import ScenarioError
-from studies.loads import Windows, find_trace, parse_windows
+from ipa import profiles
+from ipa.policies import create
+from ipa.profiles.yaml_file import Document, FileModel, Loc, parse, read, refuse, validate
+from ipa.studies.errors import ScenarioError
+from ipa.studies.loads import Windows, find_trace, parse_windows
 
 SCHEMA_VERSION = 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from sim.sources import digest
+from ipa.sim.sources import digest
 
 LAYERS = ("profiles", "traces", "policies", "sim")
 OF_STUDIES = ("loads.py", "run.py", "scenario.py", "study/outcome.py")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from studies.intervals import Estimate
+from ipa.studies.intervals import Estimate
 
 MINUS = "−"
 

@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from types import FrameType
 from typing import Any, Generic, TypeVar
 
-from studies.errors import WorkerError
+from ipa.studies.errors import WorkerError
 
 T = TypeVar("T")
 R = TypeVar("R")

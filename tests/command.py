@@ -10,7 +10,7 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
-from studies.cli import main
+from ipa.studies.commands.cli import main
 
 SHORT = ("--trace", "constant:5:30")
 """A load of 150 requests in 30 s, three decisions."""
@@ -45,7 +45,7 @@ load_margin: 0, throughput_share: 1, scale_only: {}, switch_only_replicas: {sort
 
 POLICIES = '''
 from dataclasses import replace
-from policies import Decision, PolicyError
+from ipa.policies import Decision, PolicyError
 
 
 class Hold:
@@ -90,7 +90,7 @@ def refusal(*args: object, env: dict[str, str] | None = None) -> str:
 
 def start(*args: object, **options: Any) -> subprocess.Popen[str]:
     """The command in a process of its own, its output in pipes."""
-    command = [sys.executable, "-m", "studies.cli", *map(str, args)]
+    command = [sys.executable, "-m", "ipa", *map(str, args)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 

@@ -24,18 +24,17 @@ from click.testing import CliRunner
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-import profiles
-import traces
-from policies.planner import PLANNING_PARAMETERS
-from policies.predictors import PREDICTORS
-from policies.rate import MEASURED
-from policies.registry import POLICIES
-from policies.scaler import Scaler
-from profiles.yaml_file import read
-from studies import Run, Scenario, find, load, results, simulate
-from studies.cli import main
-from studies.profile.numbers import MARKS, counts, sla_sum
-from studies.scenario import GuardBounds, PolicyChoice, StageStart
+from ipa import profiles, traces
+from ipa.policies.planner import PLANNING_PARAMETERS
+from ipa.policies.predictors import PREDICTORS
+from ipa.policies.rate import MEASURED
+from ipa.policies.registry import POLICIES
+from ipa.policies.scaler import Scaler
+from ipa.profiles.yaml_file import read
+from ipa.studies import Run, Scenario, find, load, results, simulate
+from ipa.studies.commands.cli import main
+from ipa.studies.profile.numbers import MARKS, counts, sla_sum
+from ipa.studies.scenario import GuardBounds, PolicyChoice, StageStart
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

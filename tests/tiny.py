@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from policies.interface import (
-    Configuration,
-    Observation,
-    ReplicaCounts,
-    StageConfiguration,
-    StageObservation,
-)
-from profiles import Figure, Pipeline, Published, Stage, Variant
+from ipa.policies.interface import Configuration, Observation, ReplicaCounts, StageConfiguration, StageObservation
+from ipa.profiles import Figure, Pipeline, Published, Stage, Variant
 
 
 def variant(

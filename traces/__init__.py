@@ -7,14 +7,14 @@ The folder's map:
 `catalogue` names and paths to traces · `summary` the figures of a trace
 """
 
-from traces.arrivals import PROCESSES, arrivals
-from traces.catalogue import default_path, find
-from traces.checks import TraceError
-from traces.readers import read
-from traces.summary import info
-from traces.trace import HISTORY_S, Trace
-from traces.workloads import NAMES, SCALE, WINDOWS, constant, published, synthesise
-from traces.writers import write
+from ipa.traces.arrivals import PROCESSES, arrivals
+from ipa.traces.catalogue import default_path, find
+from ipa.traces.checks import TraceError
+from ipa.traces.readers import read
+from ipa.traces.summary import info
+from ipa.traces.trace import HISTORY_S, Trace
+from ipa.traces.workloads import NAMES, SCALE, WINDOWS, constant, published, synthesise
+from ipa.traces.writers import write
 
 __all__ = [
     "HISTORY_S",

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from traces.checks import Counts, Times, TraceError, nearest
-from traces.trace import Trace
+from ipa.traces.checks import Counts, Times, TraceError, nearest
+from ipa.traces.trace import Trace
 
 _PART = 2**20
 

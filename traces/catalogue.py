@@ -4,10 +4,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from traces.checks import TraceError, nearest
-from traces.readers import read
-from traces.trace import Trace
-from traces.workloads import CONSTANT_S, NAMES, constant, published, synthesise
+from ipa.traces.checks import TraceError, nearest
+from ipa.traces.readers import read
+from ipa.traces.trace import Trace
+from ipa.traces.workloads import CONSTANT_S, NAMES, constant, published, synthesise
 
 ENVIRONMENT = "IPA_TRACE"
 """The environment variable that may name the file of the real trace."""

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ipa.errors import InputError
+
 Counts = NDArray[np.int64]
 Times = NDArray[np.float64]
 Numbers = NDArray[Any]
@@ -22,7 +24,7 @@ LONGEST_S = 1e8
 """The longest trace, about three years; the seconds since 1970 lie beyond it."""
 
 
-class TraceError(ValueError):
+class TraceError(InputError):
     """A load that cannot be used: names the file or argument, the value and what is allowed."""
 
 

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from traces import tables
-from traces.checks import Counts, TraceError, bad_count, nearest
-from traces.trace import Trace
+from ipa.traces import tables
+from ipa.traces.checks import Counts, TraceError, bad_count, nearest
+from ipa.traces.trace import Trace
 
 _UNPACK: dict[str, Callable[[bytes], bytes]] = {
     ".xz": lzma.decompress,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from traces.checks import MOST_PER_S, Counts, Times, TraceError
+from ipa.traces.checks import MOST_PER_S, Counts, Times, TraceError
 
 ALMOST = 1e-9
 """A product this close below a whole number is meant to be it: 100 x 0.29 is 29, not 28."""

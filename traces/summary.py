@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from traces.checks import Counts
-from traces.trace import Trace
+from ipa.traces.checks import Counts
+from ipa.traces.trace import Trace
 
 MINUTE_S = 60
 

@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from traces.checks import Numbers, TraceError, bad_count, bad_time, nearest
-from traces.trace import Trace
+from ipa.traces.checks import Numbers, TraceError, bad_count, bad_time, nearest
+from ipa.traces.trace import Trace
 
 FACTS = "ipa-trace"
 """Where the facts stand: the word after `#` in CSV, the metadata's key in parquet."""

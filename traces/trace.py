@@ -9,17 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from traces import shaping
-from traces.checks import (
-    LONGEST_S,
-    Counts,
-    Numbers,
-    Times,
-    TraceError,
-    bad_count,
-    bad_time,
-    numbers,
-)
+from ipa.traces import shaping
+from ipa.traces.checks import LONGEST_S, Counts, Numbers, Times, TraceError, bad_count, bad_time, numbers
 
 HISTORY_S = 600
 """The most seconds of history that a window takes along."""

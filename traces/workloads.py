@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from traces.checks import LONGEST_S, Times, TraceError, nearest
-from traces.trace import HISTORY_S, Trace
+from ipa.traces.checks import LONGEST_S, Times, TraceError, nearest
+from ipa.traces.trace import HISTORY_S, Trace
 
 SCALE = 1 / 8
 """Requests of a published workload per message of the stream."""

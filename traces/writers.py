@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from traces.checks import TraceError, nearest
-from traces.tables import CLOCKS, COUNTS, FACTS, TIMES
-from traces.trace import Trace
+from ipa.traces.checks import TraceError, nearest
+from ipa.traces.tables import CLOCKS, COUNTS, FACTS, TIMES
+from ipa.traces.trace import Trace
 
 _SUFFIXES = (".csv", ".parquet")
 

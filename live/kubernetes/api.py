@@ -14,8 +14,9 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-from live.errors import LiveError
-from live.kubernetes.names import FIELD_MANAGER
+from ipa.errors import Error
+from ipa.live.errors import LiveError
+from ipa.live.kubernetes.names import FIELD_MANAGER
 
 Object = dict[str, Any]
 
@@ -50,7 +51,7 @@ _PROXIED = re.compile(r"/api/v1/namespaces/[^/]+/(services|pods)/[^/]+/proxy/")
 """Paths behind which not the server answers, nor its clock."""
 
 
-class ApiError(Exception):
+class ApiError(Error):
     """A request that the API server refused, or did not answer (`status` 0)."""
 
     def __init__(self, what: str, status: int, text: str, causes: tuple[str, ...] = ()) -> None:

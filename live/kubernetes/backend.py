@@ -16,23 +16,23 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from live.backend import LiveBackend
-from live.errors import RunError
-from live.gateway_client import RefusedError
-from live.kubernetes import deploy
-from live.kubernetes.api import Api, ApiError
-from live.kubernetes.gateway import ClusterGateway
-from live.kubernetes.guards import Guards, moves_pods
-from live.kubernetes.lease import Lease
-from live.kubernetes.pods import Pod
-from live.kubernetes.reach import until_reached
-from live.kubernetes.reconcile import StageState
-from live.kubernetes.reconciler import Look, Reconciler
-from live.kubernetes.settings import Deployed
-from live.kubernetes.timeline import EXCLUDED_FOR_S, PodReplicas, Timeline, left_out
-from live.kubernetes.watch import PodWatch
-from live.plane import LOAD
-from policies import Applied, Configuration, Observation
+from ipa.live.backend import LiveBackend
+from ipa.live.errors import RunError
+from ipa.live.gateway_client import RefusedError
+from ipa.live.kubernetes import deploy
+from ipa.live.kubernetes.api import Api, ApiError
+from ipa.live.kubernetes.gateway import ClusterGateway
+from ipa.live.kubernetes.guards import Guards, moves_pods
+from ipa.live.kubernetes.lease import Lease
+from ipa.live.kubernetes.pods import Pod
+from ipa.live.kubernetes.reach import until_reached
+from ipa.live.kubernetes.reconcile import StageState
+from ipa.live.kubernetes.reconciler import Look, Reconciler
+from ipa.live.kubernetes.settings import Deployed
+from ipa.live.kubernetes.timeline import EXCLUDED_FOR_S, PodReplicas, Timeline, left_out
+from ipa.live.kubernetes.watch import PodWatch
+from ipa.live.plane import LOAD
+from ipa.policies import Applied, Configuration, Observation
 
 LOOKED_AT_EVERY_S = 2.0
 """The reconcile loop looks at everything this often even if nothing has happened."""
@@ -51,7 +51,7 @@ READ_WITHIN_S = 60.0
 P = ParamSpec("P")
 T = TypeVar("T")
 
-log = logging.getLogger("live.kubernetes.backend")
+log = logging.getLogger("ipa.live.kubernetes.backend")
 
 
 class KubernetesBackend(LiveBackend):

@@ -8,20 +8,20 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from live.errors import LiveError, RunError
-from live.kubernetes import names
-from live.kubernetes.api import CORE, VERSIONS, Api, ApiError
-from live.kubernetes.lease import DURATION_S, Lease
-from live.kubernetes.manifests import everything, owner_of, root, surroundings
-from live.kubernetes.names import MODEL_SERVER
-from live.kubernetes.parts import Manifest
-from live.kubernetes.pods import Pod, ours, seconds
-from live.kubernetes.reconcile import drift, has_available
-from live.kubernetes.reconciler import Look, Reconciler, check_ours
-from live.kubernetes.settings import Deployed
-from live.kubernetes.timeline import left_out
-from policies import Configuration, PolicyError, check_configuration
-from profiles import Pipeline
+from ipa.live.errors import LiveError, RunError
+from ipa.live.kubernetes import names
+from ipa.live.kubernetes.api import CORE, VERSIONS, Api, ApiError
+from ipa.live.kubernetes.lease import DURATION_S, Lease
+from ipa.live.kubernetes.manifests import everything, owner_of, root, surroundings
+from ipa.live.kubernetes.names import MODEL_SERVER
+from ipa.live.kubernetes.parts import Manifest
+from ipa.live.kubernetes.pods import Pod, ours, seconds
+from ipa.live.kubernetes.reconcile import drift, has_available
+from ipa.live.kubernetes.reconciler import Look, Reconciler, check_ours
+from ipa.live.kubernetes.settings import Deployed
+from ipa.live.kubernetes.timeline import left_out
+from ipa.policies import Configuration, PolicyError, check_configuration
+from ipa.profiles import Pipeline
 
 CREATE, CHANGE, KEEP = "create", "change", "keep"
 

@@ -1,4 +1,4 @@
-"""Tells a gateway of its replicas: `python -m live.kubernetes.endpoints`, the container beside it.
+"""Tells a gateway of its replicas: `python -m ipa.live.kubernetes.endpoints`, the container beside it.
 
 It watches the pods of the pipeline's model servers and hands the gateway the whole list after every change, and every
 few seconds even without one, so that a gateway that has restarted knows them again. It needs no controller: replicas
@@ -23,17 +23,17 @@ from typing import Any
 
 import click
 
-import profiles
-from live.errors import LiveError
-from live.kubernetes.api import connect
-from live.kubernetes.pods import Pod, listing
-from live.kubernetes.watch import PodWatch
-from profiles import Pipeline, ProfileError
+from ipa import profiles
+from ipa.live.errors import LiveError
+from ipa.live.kubernetes.api import connect
+from ipa.live.kubernetes.pods import Pod, listing
+from ipa.live.kubernetes.watch import PodWatch
+from ipa.profiles import Pipeline, ProfileError
 
 TOLD_AGAIN_EVERY_S = 2.0
 ANSWERS_WITHIN_S = 5.0
 
-log = logging.getLogger("live.kubernetes.endpoints")
+log = logging.getLogger("ipa.live.kubernetes.endpoints")
 
 
 class Endpoints:
@@ -102,7 +102,7 @@ class Endpoints:
 @click.option("--gateway", required=True, metavar="URL", help="its control port")
 def main(namespace: str, instance: str, pipeline_name: str, gateway: str) -> None:
     """Keep a gateway's list of replicas up to date until SIGTERM."""
-    from live.serving import logs
+    from ipa.live.serving import logs
 
     logs.to_stderr("endpoints")
     try:

@@ -1,4 +1,4 @@
-"""What puts a variant from an object store into a pod: `python -m live.kubernetes.fetch s3://BUCKET/FOLDER TARGET`.
+"""What puts a variant from an object store into a pod: `python -m ipa.live.kubernetes.fetch s3://BUCKET/FOLDER TARGET`.
 
 An init container runs it before the model server starts. The target is whole or not there at all. The store is read
 through fsspec's s3fs, which asks again, after a pause with jitter, for what fails for a moment (no connection, 5xx,
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from live.errors import LiveError
+from ipa.live.errors import LiveError
 
 if TYPE_CHECKING:
     from s3fs import S3FileSystem

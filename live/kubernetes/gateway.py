@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from live.errors import RunError
-from live.gateway_client import ANSWERS_WITHIN_S, GatewayClient, RefusedError
-from live.kubernetes.api import Api, ApiError, ReadOnlyError
-from live.kubernetes.settings import Deployed
-from live.kubernetes.timeline import Timeline
+from ipa.live.errors import RunError
+from ipa.live.gateway_client import ANSWERS_WITHIN_S, GatewayClient, RefusedError
+from ipa.live.kubernetes.api import Api, ApiError, ReadOnlyError
+from ipa.live.kubernetes.settings import Deployed
+from ipa.live.kubernetes.timeline import Timeline
 
 ASKED = 9
 """How often the gateway's clock is asked for; the answer that was quickest counts."""

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from policies import StageConfiguration
+from ipa.policies import StageConfiguration
 
 WINDOW_S = 60.0
 

@@ -8,13 +8,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from live.errors import LiveError
-from live.kubernetes import names
-from live.kubernetes.manifests import GRACE_S
-from live.kubernetes.names import CONTROLLER, GATEWAY
-from live.kubernetes.parts import PIPELINE_PATH, Manifest, container_security, pod_security
-from live.kubernetes.settings import Deployed
-from policies import plugins
+from ipa.live.errors import LiveError
+from ipa.live.kubernetes import names
+from ipa.live.kubernetes.manifests import GRACE_S
+from ipa.live.kubernetes.names import CONTROLLER, GATEWAY
+from ipa.live.kubernetes.parts import PIPELINE_PATH, Manifest, container_security, pod_security
+from ipa.live.kubernetes.settings import Deployed
+from ipa.policies import plugins
 
 METRICS_PORT = 9100
 FOLDER = "/etc/ipa"
@@ -185,7 +185,7 @@ def _pod(deployed: Deployed, name: str, advise: bool) -> Manifest:
                 "name": "controller",
                 "image": deployed.layout.image,
                 "imagePullPolicy": deployed.layout.pull_policy,
-                "command": ["python", "-m", "studies.cli"],
+                "command": ["python", "-m", "ipa"],
                 "args": arguments,
                 "env": [{"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}],
                 "ports": [{"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"}],

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from live.kubernetes import names
-from live.kubernetes.api import Api, ApiError, path_of
-from live.kubernetes.manifests import owner_of
-from live.kubernetes.settings import Deployed
+from ipa.live.kubernetes import names
+from ipa.live.kubernetes.api import Api, ApiError, path_of
+from ipa.live.kubernetes.manifests import owner_of
+from ipa.live.kubernetes.settings import Deployed
 
 
 def monotonic_s() -> float:

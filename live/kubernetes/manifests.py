@@ -20,13 +20,13 @@ from hashlib import sha256
 from math import ceil
 from typing import Any
 
-from live.kubernetes import models, names, parts
-from live.kubernetes.names import GATEWAY, MODEL_SERVER
-from live.kubernetes.parts import PIPELINE_PATH, Manifest
-from live.kubernetes.settings import Deployed, Resources, memory_bytes
-from policies import Configuration, StageConfiguration
-from profiles import Pipeline
-from sim.rules import default_max_surge
+from ipa.live.kubernetes import models, names, parts
+from ipa.live.kubernetes.names import GATEWAY, MODEL_SERVER
+from ipa.live.kubernetes.parts import PIPELINE_PATH, Manifest
+from ipa.live.kubernetes.settings import Deployed, Resources, memory_bytes
+from ipa.policies import Configuration, StageConfiguration
+from ipa.profiles import Pipeline
+from ipa.sim.rules import default_max_surge
 
 PIPELINE, LAYOUT = "pipeline.yaml", "layout.json"
 """The keys of the ConfigMap."""
@@ -128,7 +128,7 @@ def _router(deployed: Deployed) -> Manifest:
     return parts.container(
         deployed,
         "gateway",
-        "live.serving.gateway",
+        "ipa.live.serving.gateway",
         arguments,
         resources=Resources(deployed.layout.gateway_cpu, None, deployed.layout.gateway_memory).as_manifest(),
         ports={"http": DATA_PORT, "control": CONTROL_PORT},
@@ -154,7 +154,7 @@ def _watch(deployed: Deployed) -> Manifest:
     container = parts.container(
         deployed,
         "endpoints",
-        "live.kubernetes.endpoints",
+        "ipa.live.kubernetes.endpoints",
         arguments,
         resources={"requests": {"cpu": "10m", "memory": "128Mi"}, "limits": {"memory": "128Mi"}},
         drain_s=GATEWAY_DRAIN_S,
@@ -276,7 +276,7 @@ def _model_server(deployed: Deployed, stage: str, wanted: StageConfiguration) ->
     container = parts.container(
         deployed,
         "model-server",
-        "live.serving.server",
+        "ipa.live.serving.server",
         [
             *("--host", "0.0.0.0", "--port", str(MODEL_PORT), "--model", wanted.variant, "--backend", *backend),
             *("--pipeline", PIPELINE_PATH, "--stage", stage, "--variant", wanted.variant),

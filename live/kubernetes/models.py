@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from live.errors import LiveError
-from live.kubernetes import parts
-from live.kubernetes.fetch import AWS, S3
-from live.kubernetes.parts import Manifest
-from live.kubernetes.settings import EMULATED, Deployed, Layout
+from ipa.live.errors import LiveError
+from ipa.live.kubernetes import parts
+from ipa.live.kubernetes.fetch import AWS, S3
+from ipa.live.kubernetes.parts import Manifest
+from ipa.live.kubernetes.settings import EMULATED, Deployed, Layout
 
 CLAIM, IMAGE = "pvc:", "image:"
 MOUNTED_AT = "/models"
@@ -108,7 +108,7 @@ def _fetching(deployed: Deployed, url: str, folder: str, cores: int) -> Manifest
     made = parts.container(
         deployed,
         "fetch",
-        "live.kubernetes.fetch",
+        "ipa.live.kubernetes.fetch",
         [url, folder, *(("--endpoint", layout.s3_endpoint) if layout.s3_endpoint else ())],
         resources=deployed.replica_resources(cores).as_manifest(),
     )

@@ -1,4 +1,4 @@
-"""The image's root file system without Docker: `python -m live.kubernetes.pack OUT.tar [MODELS]`.
+"""The image's root file system without Docker: `python -m ipa.live.kubernetes.pack OUT.tar [MODELS]`.
 
 What this Python runs on goes into the archive: interpreter and standard library, the distributions that live mode
 depends on as they are installed here, the shared libraries that all of them need, and `sleep` for preStop hooks. The
@@ -18,11 +18,11 @@ from collections.abc import Iterable, Iterator
 from importlib import metadata, util
 from pathlib import Path, PurePosixPath
 
-from live.errors import LiveError
+from ipa.live.errors import LiveError
 
 DISTRIBUTION = "ipa-pipelines"
 EXTRAS = ("live", "kubernetes", "onnx", "s3")
-PACKAGES = ("profiles", "traces", "policies", "sim", "live", "studies")
+PACKAGES = ("ipa",)
 
 USER = 65532
 PREFIX = PurePosixPath("usr/local")
@@ -32,7 +32,7 @@ LEFT_OUT = {"test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "l
 """Folders of the standard library that no server needs."""
 
 PASSWD = f"root:x:0:0:root:/:/sbin/nologin\nipa:x:{USER}:{USER}:ipa:/tmp:/sbin/nologin\n"
-COMMAND = f"#!/{PREFIX}/bin/python3\nfrom studies.cli import main\n\nmain()\n"
+COMMAND = f"#!/{PREFIX}/bin/python3\nfrom ipa.studies.commands.cli import main\n\nmain()\n"
 
 
 def pack(out: Path, models: Path | None = None) -> int:
@@ -118,7 +118,7 @@ def _files() -> Iterator[tuple[PurePosixPath, Path]]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    for root, folders, names in os.walk(folder):
+    for root, folders, names in os.walk(folder, followlinks=True):  # a checkout: ipa holds links
         folders[:] = sorted(name for name in folders if name not in LEFT_OUT and not name.startswith("config-"))
         yield from (Path(root) / name for name in sorted(names))
 
@@ -170,7 +170,7 @@ def _add_folder(archive: tarfile.TarFile, name: str, mode: int) -> None:
 def main() -> None:
     """Pack to the path given."""
     if len(sys.argv) not in (2, 3):
-        sys.exit("usage: python -m live.kubernetes.pack OUT.tar [MODELS]")
+        sys.exit("usage: python -m ipa.live.kubernetes.pack OUT.tar [MODELS]")
     try:
         size = pack(*map(Path, sys.argv[1:]))
     except (LiveError, OSError) as error:

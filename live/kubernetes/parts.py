@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from live.kubernetes import names
-from live.kubernetes.settings import Deployed
+from ipa.live.kubernetes import names
+from ipa.live.kubernetes.settings import Deployed
 
 Manifest = dict[str, Any]
 

@@ -9,8 +9,8 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from live.kubernetes import names
-from live.kubernetes.manifests import MODEL_PORT
+from ipa.live.kubernetes import names
+from ipa.live.kubernetes.manifests import MODEL_PORT
 
 FAILING = (
     "CrashLoopBackOff",
@@ -26,7 +26,7 @@ FAILING = (
 
 _DIGEST_BITS = 22
 
-log = logging.getLogger("live.kubernetes.pods")
+log = logging.getLogger("ipa.live.kubernetes.pods")
 
 
 @dataclass(frozen=True, slots=True)

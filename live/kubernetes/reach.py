@@ -6,10 +6,10 @@ import asyncio
 import time
 import urllib.request
 
-from live.errors import LiveError, RunError
-from live.kubernetes import names
-from live.kubernetes.api import Api, ApiError
-from live.kubernetes.settings import Deployed
+from ipa.live.errors import LiveError, RunError
+from ipa.live.kubernetes import names
+from ipa.live.kubernetes.api import Api, ApiError
+from ipa.live.kubernetes.settings import Deployed
 
 REACHED_WITHIN_S = 30.0
 """How long it may take until clients reach the gateway: the network learns of a Service some time after it is made."""

@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from live.kubernetes import names
-from live.kubernetes.manifests import as_text, from_text, stage_deployment
-from live.kubernetes.parts import Manifest
-from live.kubernetes.pods import FAILING, Pod
-from live.kubernetes.settings import Deployed
-from policies import StageConfiguration
+from ipa.errors import Error
+from ipa.live.kubernetes import names
+from ipa.live.kubernetes.manifests import as_text, from_text, stage_deployment
+from ipa.live.kubernetes.parts import Manifest
+from ipa.live.kubernetes.pods import FAILING, Pod
+from ipa.live.kubernetes.settings import Deployed
+from ipa.policies import StageConfiguration
 
 CRASHES_ALLOWED = 2
 """A container that has crashed more often while its variant never became ready will not by another start."""
@@ -97,7 +98,7 @@ class Scale:
 Action = Apply | Scale
 
 
-class ForeignOwnerError(Exception):
+class ForeignOwnerError(Error):
     """Another field manager holds what we would have to change."""
 
 

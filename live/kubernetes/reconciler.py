@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from live.errors import LiveError
-from live.kubernetes import names
-from live.kubernetes.api import Api, ApiError
-from live.kubernetes.manifests import LAYOUT, PIPELINE, gateway_deployment, owner_of, root
-from live.kubernetes.names import MODEL_SERVER
-from live.kubernetes.pods import Pod
-from live.kubernetes.reconcile import (
+from ipa.live.errors import LiveError
+from ipa.live.kubernetes import names
+from ipa.live.kubernetes.api import Api, ApiError
+from ipa.live.kubernetes.manifests import LAYOUT, PIPELINE, gateway_deployment, owner_of, root
+from ipa.live.kubernetes.names import MODEL_SERVER
+from ipa.live.kubernetes.pods import Pod
+from ipa.live.kubernetes.reconcile import (
     Action,
     Apply,
     ForeignOwnerError,
@@ -24,8 +24,8 @@ from live.kubernetes.reconcile import (
     has_available,
     read_stage,
 )
-from live.kubernetes.settings import Deployed, Layout
-from policies import Configuration
+from ipa.live.kubernetes.settings import Deployed, Layout
+from ipa.policies import Configuration
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
 """After a look that failed, the pause before the next: doubling, times a random factor from a half to one."""

@@ -9,9 +9,9 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
-from live.errors import LiveError
-from live.kubernetes import names
-from live.plane import Plane
+from ipa.live.errors import LiveError
+from ipa.live.kubernetes import names
+from ipa.live.plane import Plane
 
 DEFAULT_IMAGE = "ipa-pipelines:latest"
 EMULATED = "emulated"

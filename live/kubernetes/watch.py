@@ -13,17 +13,17 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from live.kubernetes import names
-from live.kubernetes.api import Api, ApiError
-from live.kubernetes.names import MODEL_SERVER
-from live.kubernetes.pods import Pod, ours
+from ipa.live.kubernetes import names
+from ipa.live.kubernetes.api import Api, ApiError
+from ipa.live.kubernetes.names import MODEL_SERVER
+from ipa.live.kubernetes.pods import Pod, ours
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 """Between attempts to list or watch: doubling, times a random factor from a half to one."""
 CAUGHT_UP_AFTER_S = 1.0
 """What a watch that had broken off tells at first has happened meanwhile."""
 
-log = logging.getLogger("live.kubernetes.watch")
+log = logging.getLogger("ipa.live.kubernetes.watch")
 
 
 class PodWatch:

@@ -5,9 +5,9 @@ gateway        straight from the gateway, in exact seconds · prometheus: from a
 counters       increments of counters over time: resets, gaps, staleness
 """
 
-from live.monitoring.gateway import GatewaySource
-from live.monitoring.prometheus import PrometheusSource
-from live.monitoring.reading import Reading, Source, SourceError, StageReading, quantiles
+from ipa.live.monitoring.gateway import GatewaySource
+from ipa.live.monitoring.prometheus import PrometheusSource
+from ipa.live.monitoring.reading import Reading, Source, SourceError, StageReading, quantiles
 
 __all__ = [
     "GatewaySource",

@@ -11,7 +11,7 @@ from itertools import pairwise
 from math import floor, inf, isfinite, nan
 from statistics import median
 
-from policies import NO_LATENCY, LatencyQuantiles
+from ipa.policies import NO_LATENCY, LatencyQuantiles
 
 Samples = Sequence[tuple[float, float]]
 

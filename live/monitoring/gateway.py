@@ -5,9 +5,9 @@ from __future__ import annotations
 from math import floor, nan
 from typing import Any
 
-from live.errors import RunError
-from live.gateway_client import GatewayClient, RefusedError
-from live.monitoring.reading import Reading, SourceError, StageReading, quantiles
+from ipa.live.errors import RunError
+from ipa.live.gateway_client import GatewayClient, RefusedError
+from ipa.live.monitoring.reading import Reading, SourceError, StageReading, quantiles
 
 _COUNTED = ("arrivals", "completions", "drops", "failures", "busy_s")
 

@@ -11,15 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
-from live.errors import LiveError
-from live.monitoring import counters
-from live.monitoring.counters import Samples
-from live.monitoring.reading import Reading, SourceError, StageReading
+from ipa.live.errors import LiveError
+from ipa.live.monitoring import counters
+from ipa.live.monitoring.counters import Samples
+from ipa.live.monitoring.reading import Reading, SourceError, StageReading
 
 if TYPE_CHECKING:
     import aiohttp
 
-    from live.backend import LiveBackend
+    from ipa.live.backend import LiveBackend
 
 ANSWERS_WITHIN_S = 5.0
 

@@ -8,12 +8,13 @@ from typing import Protocol
 
 import numpy as np
 
-from policies import NO_LATENCY, LatencyQuantiles
+from ipa.errors import Error
+from ipa.policies import NO_LATENCY, LatencyQuantiles
 
 QUANTILES = (0.5, 0.95, 0.99)
 
 
-class SourceError(Exception):
+class SourceError(Error):
     """A source that does not answer now; the next step asks again."""
 
 

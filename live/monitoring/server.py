@@ -1,4 +1,4 @@
-"""A Prometheus server of a live run's own: `python -m live.monitoring.server` becomes Debian's `prometheus`."""
+"""A Prometheus server of a live run's own: `python -m ipa.live.monitoring.server` becomes Debian's `prometheus`."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from live.errors import LiveError, RunError
-from live.launcher import log_end
-from live.plane import LOOPBACK, free_port
+from ipa.live.errors import LiveError, RunError
+from ipa.live.launcher import log_end
+from ipa.live.plane import LOOPBACK, free_port
 
 if TYPE_CHECKING:
     import aiohttp
 
-    from live.backend import LiveBackend
+    from ipa.live.backend import LiveBackend
 
-MODULE = "live.monitoring.server"
+MODULE = "ipa.live.monitoring.server"
 SCRAPE_INTERVAL_S = 1
 STARTS_WITHIN_S = 30.0
 

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from live.serving.counts import Load
-from live.serving.protocol import ProtocolError
-from live.serving.stage_queue import Replica
-from live.serving.web import add_health_routes, application, json_response, read_json
-from policies import PolicyError, StageConfiguration, check_configuration, checks
-from profiles import ProfileError
+from ipa.live.serving.counts import Load
+from ipa.live.serving.protocol import ProtocolError
+from ipa.live.serving.stage_queue import Replica
+from ipa.live.serving.web import add_health_routes, application, json_response, read_json
+from ipa.policies import PolicyError, StageConfiguration, check_configuration, checks
+from ipa.profiles import ProfileError
 
 if TYPE_CHECKING:
-    from live.serving.gateway import Gateway
+    from ipa.live.serving.gateway import Gateway
 
 STATES = ("ready", "draining")
 MOST_LATENCIES = 10_000

@@ -8,7 +8,7 @@ from itertools import islice
 from math import floor
 from typing import Any
 
-from live.serving.stage_queue import Request
+from ipa.live.serving.stage_queue import Request
 
 MOST_SECONDS = 3600
 

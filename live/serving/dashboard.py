@@ -1,4 +1,4 @@
-"""Grafana's view of live mode, generated from the table of metrics: `python -m live.serving.dashboard > ipa.json`.
+"""Grafana's view of live mode, generated from the table of metrics: `python -m ipa.live.serving.dashboard > ipa.json`.
 
 Import the file in Grafana and choose a Prometheus data source.
 """
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from live.serving.metrics import BY_NAME
+from ipa.live.serving.metrics import BY_NAME
 
 PERIOD = "$__rate_interval"
 PIPELINE = 'pipeline="$pipeline"'

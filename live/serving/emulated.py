@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from math import exp
 from typing import Any
 
-from live.serving.models import ModelError
-from live.serving.tensors import Tensor
-from sim import rules
-from sim.model import ServiceTime
-from sim.streams import IndexedNormals, stream
+from ipa.live.serving.models import ModelError
+from ipa.live.serving.tensors import Tensor
+from ipa.sim import rules
+from ipa.sim.model import ServiceTime
+from ipa.sim.streams import IndexedNormals, stream
 
 BLOCKING_S = 0.0025
 """The last bit of a wait, slept through without the event loop, whose timers are only good to a millisecond."""

@@ -1,4 +1,4 @@
-"""The gateway of a pipeline: `python -m live.serving.gateway --pipeline video`.
+"""The gateway of a pipeline: `python -m ipa.live.serving.gateway --pipeline video`.
 
 One asyncio process holds the router and all its queues. Clients talk to the data port, which serves the pipeline as
 one model of the protocol; the control plane to the control port. The decisions are the router's; here are clock,
@@ -20,16 +20,16 @@ from typing import Any
 import click
 from aiohttp import web
 
-from live.serving import logs, protocol, tensors
-from live.serving.clock import RunClock
-from live.serving.counts import Ended, Load
-from live.serving.metrics import GatewayMetrics
-from live.serving.protocol import InferRequest, ProtocolError
-from live.serving.replicas import ReplicaClients, ReplicaError, until_ready
-from live.serving.router import Router
-from live.serving.stage_queue import Batch, Request
-from live.serving.tensors import Tensor, TensorError
-from live.serving.web import (
+from ipa.live.serving import logs, protocol, tensors
+from ipa.live.serving.clock import RunClock
+from ipa.live.serving.counts import Ended, Load
+from ipa.live.serving.metrics import GatewayMetrics
+from ipa.live.serving.protocol import InferRequest, ProtocolError
+from ipa.live.serving.replicas import ReplicaClients, ReplicaError, until_ready
+from ipa.live.serving.router import Router
+from ipa.live.serving.stage_queue import Batch, Request
+from ipa.live.serving.tensors import Tensor, TensorError
+from ipa.live.serving.web import (
     MOST_BODY_BYTES,
     add_protocol_routes,
     announce,
@@ -41,9 +41,9 @@ from live.serving.web import (
     read_body,
     send,
 )
-from policies import lightest_configuration
-from profiles import Pipeline
-from sim.rules import NEVER
+from ipa.policies import lightest_configuration
+from ipa.profiles import Pipeline
+from ipa.sim.rules import NEVER
 
 SWEEP_S = 0.1
 """How often requests past the bound are looked for."""
@@ -335,7 +335,7 @@ def _kind(inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> tuple[Any,
 
 async def run(options: GatewayOptions) -> None:
     """Serve until SIGTERM or SIGINT; a second one ends at once."""
-    from live.serving.control import control_application
+    from ipa.live.serving.control import control_application
 
     gateway = Gateway(options)
     data = application()
@@ -412,8 +412,8 @@ def _limits(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
 def main(pipeline: str, sla_s: float | None, drop_limits_s: dict[str, float], **options: Any) -> None:
     """The router and the queues of one pipeline."""
-    import profiles
-    from profiles import ProfileError
+    from ipa import profiles
+    from ipa.profiles import ProfileError
 
     try:
         loaded = profiles.load(pipeline).with_limits(sla_s, drop_limits_s)

@@ -14,11 +14,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
-from live.serving.stage_queue import Batch, Request
-from sim.records import OUTCOMES
+from ipa.live.serving.stage_queue import Batch, Request
+from ipa.sim.records import OUTCOMES
 
 if TYPE_CHECKING:
-    from live.serving.gateway import Gateway
+    from ipa.live.serving.gateway import Gateway
 
 Kind = Literal["counter", "gauge", "histogram"]
 Process = Literal["gateway", "controller"]

@@ -21,14 +21,15 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from live.serving.tensors import DTYPES, Tensor, TensorError, of_array, to_array
-from policies import plugins
-from policies.interface import PolicyError
+from ipa.errors import InputError
+from ipa.live.serving.tensors import DTYPES, Tensor, TensorError, of_array, to_array
+from ipa.policies import plugins
+from ipa.policies.interface import PolicyError
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
-class ModelError(ValueError):
+class ModelError(InputError):
     """A model that cannot be loaded, or a request that it cannot serve; the text says why."""
 
 

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from live.serving.tensors import DATATYPES, MOST_AXES, Tensor, TensorError, from_binary, from_json, to_json
-from policies import checks
+from ipa.errors import InputError
+from ipa.live.serving.tensors import DATATYPES, MOST_AXES, Tensor, TensorError, from_binary, from_json, to_json
+from ipa.policies import checks
 
 HEADER = "Inference-Header-Content-Length"
 """The HTTP header with the length of the JSON part, where binary data follow."""
@@ -28,7 +29,7 @@ _JSON = {"Content-Type": "application/json"}
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
 
 
-class ProtocolError(ValueError):
+class ProtocolError(InputError):
     """A message that breaks the protocol; answered with `status` and the text."""
 
     def __init__(self, text: str, status: int = 400) -> None:

@@ -9,17 +9,18 @@ from typing import Any
 import aiohttp
 import orjson
 
-from live.serving import protocol
-from live.serving.protocol import HEADER, ProtocolError
-from live.serving.stage_queue import Batch, Replica
-from live.serving.tensors import Tensor
-from live.serving.web import MOST_BODY_BYTES
+from ipa.errors import Error
+from ipa.live.serving import protocol
+from ipa.live.serving.protocol import HEADER, ProtocolError
+from ipa.live.serving.stage_queue import Batch, Replica
+from ipa.live.serving.tensors import Tensor
+from ipa.live.serving.web import MOST_BODY_BYTES
 
 CONNECT_S = 5.0
 PROBE_S = 2.0
 
 
-class ReplicaError(Exception):
+class ReplicaError(Error):
     """A batch that a replica did not serve.
 
     `served` False: it never had it. `again` False: another replica would refuse it too.

@@ -1,4 +1,4 @@
-"""A model server, which is one replica: `python -m live.serving.server --backend onnx --file model.onnx`.
+"""A model server, which is one replica: `python -m ipa.live.serving.server --backend onnx --file model.onnx`.
 
 It serves one batch at a time; others wait. It is ready once its start-up time is over, and on SIGTERM no longer at
 once: it finishes its batch, waits for `--stop` and exits.
@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from aiohttp import web
 
-from live.serving import logs, protocol
-from live.serving.models import Model, ModelError, folder_model, onnx_model, own_model
-from live.serving.protocol import ProtocolError
-from live.serving.tensors import TensorError
-from live.serving.web import (
+from ipa.live.serving import logs, protocol
+from ipa.live.serving.models import Model, ModelError, folder_model, onnx_model, own_model
+from ipa.live.serving.protocol import ProtocolError
+from ipa.live.serving.tensors import TensorError
+from ipa.live.serving.web import (
     add_protocol_routes,
     announce,
     application,
@@ -36,7 +36,7 @@ from live.serving.web import (
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-    from profiles import Pipeline
+    from ipa.profiles import Pipeline
 
 MOST_WAITING = 256
 """How many requests may wait for their turn; more are refused (503)."""
@@ -163,8 +163,8 @@ def create(options: ServerOptions) -> Model:
 
 
 def _emulated(options: ServerOptions) -> Model:
-    from live.serving.emulated import Emulated
-    from sim.model import stage_model
+    from ipa.live.serving.emulated import Emulated
+    from ipa.sim.model import stage_model
 
     if options.pipeline is None:
         raise ModelError("the backend emulated needs --pipeline, --stage and --variant")
@@ -242,8 +242,8 @@ def serve_announced(options: ServerOptions, connection: Connection) -> None:
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
 def main(pipeline_name: str | None, **options: Any) -> None:
     """One replica: a model behind the Open Inference Protocol V2."""
-    import profiles
-    from profiles import ProfileError
+    from ipa import profiles
+    from ipa.profiles import ProfileError
 
     try:
         pipeline = None if pipeline_name is None else profiles.load(pipeline_name)

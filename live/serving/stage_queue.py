@@ -14,8 +14,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from sim import rules
-from sim.rules import NEVER
+from ipa.sim import rules
+from ipa.sim.rules import NEVER
 
 
 class Visit:

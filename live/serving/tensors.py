@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ipa.errors import InputError
 
-class TensorError(ValueError):
+
+class TensorError(InputError):
     """A tensor that is not what it says it is; the text names it, what was given and what is allowed."""
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 from aiohttp import hdrs, web
 
-from live.serving import protocol
-from live.serving.protocol import BINARY_EXTENSION, Body, ProtocolError
+from ipa.live.serving import protocol
+from ipa.live.serving.protocol import BINARY_EXTENSION, Body, ProtocolError
 
 MOST_BODY_BYTES = 64 * 2**20
 READ_S = 30.0

@@ -8,12 +8,12 @@ ladder.py    the rungs for infeasible problems (throughput.py) · binding.py   w
 solution.py  `solve` · answers.py  each problem once · explain.py  options, slack, runner-up
 """
 
-from policies.optimiser.answers import Answers
-from policies.optimiser.explain import ExplainedOption, Explanation, RunnerUp, explain
-from policies.optimiser.ladder import RUNGS
-from policies.optimiser.problem import PROGRAMME_PARAMETERS, Problem, Programme
-from policies.optimiser.solution import Solution, solve
-from policies.optimiser.solvers import SOLVERS, SolverError, check_installed
+from ipa.policies.optimiser.answers import Answers
+from ipa.policies.optimiser.explain import ExplainedOption, Explanation, RunnerUp, explain
+from ipa.policies.optimiser.ladder import RUNGS
+from ipa.policies.optimiser.problem import PROGRAMME_PARAMETERS, Problem, Programme
+from ipa.policies.optimiser.solution import Solution, solve
+from ipa.policies.optimiser.solvers import SOLVERS, SolverError, check_installed
 
 __all__ = [
     "PROGRAMME_PARAMETERS",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from policies.optimiser.problem import Problem, Programme
-from policies.optimiser.solution import Solution, solve
+from ipa.policies.optimiser.problem import Problem, Programme
+from ipa.policies.optimiser.solution import Solution, solve
 
 MOST_KEPT = 10_000
 

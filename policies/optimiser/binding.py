@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from policies.optimiser.ladder import MOST_THROUGHPUT, NO_ACCURACY, SLA_EXCESS, Answer
-from policies.optimiser.options import SLACK, StageOptions, options
-from policies.optimiser.problem import Problem
-from policies.optimiser.solvers import Solver
+from ipa.policies.optimiser.ladder import MOST_THROUGHPUT, NO_ACCURACY, SLA_EXCESS, Answer
+from ipa.policies.optimiser.options import SLACK, StageOptions, options
+from ipa.policies.optimiser.problem import Problem
+from ipa.policies.optimiser.solvers import Solver
 
 CONSTRAINTS = ("sla", "cores", "replicas")
 

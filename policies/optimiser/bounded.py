@@ -14,8 +14,8 @@ from math import inf, prod
 from operator import itemgetter
 from typing import NamedTuple
 
-from policies.optimiser.fronts import Matters, Point, unbeaten
-from policies.optimiser.relaxation import Envelope, Option, Relaxation, Relaxed
+from ipa.policies.optimiser.fronts import Matters, Point, unbeaten
+from ipa.policies.optimiser.relaxation import Envelope, Option, Relaxation, Relaxed
 
 WIDTHS: tuple[int | None, ...] = (8, 64, None)
 

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, prod
 
-from policies.optimiser.bounded import best_of_many
-from policies.optimiser.fronts import Matters, Point, front, unbeaten
-from policies.optimiser.options import StageOptions
+from ipa.policies.optimiser.bounded import best_of_many
+from ipa.policies.optimiser.fronts import Matters, Point, front, unbeaten
+from ipa.policies.optimiser.options import StageOptions
 
 # Up to so many combinations of options, bounds cost more than they save.
 FEW = 2000

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from policies.interface import StageConfiguration
-from policies.optimiser.binding import CONSTRAINTS, binding, relaxation_gains
-from policies.optimiser.exact import Pick
-from policies.optimiser.fronts import Matters, front
-from policies.optimiser.ladder import NO_ACCURACY, OPTIMAL, Answer, climb, fastest
-from policies.optimiser.options import StageOptions, replicas_for, wait_ns
-from policies.optimiser.problem import Problem
-from policies.optimiser.scales import NS
-from policies.optimiser.solution import configured
-from policies.optimiser.solvers import Solver, solver_named
+from ipa.policies.interface import StageConfiguration
+from ipa.policies.optimiser.binding import CONSTRAINTS, binding, relaxation_gains
+from ipa.policies.optimiser.exact import Pick
+from ipa.policies.optimiser.fronts import Matters, front
+from ipa.policies.optimiser.ladder import NO_ACCURACY, OPTIMAL, Answer, climb, fastest
+from ipa.policies.optimiser.options import StageOptions, replicas_for, wait_ns
+from ipa.policies.optimiser.problem import Problem
+from ipa.policies.optimiser.scales import NS
+from ipa.policies.optimiser.solution import configured
+from ipa.policies.optimiser.solvers import Solver, solver_named
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,8 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.optimiser.exact import Pick
-from policies.optimiser.options import StageOptions
+from ipa.policies.optimiser.exact import Pick
+from ipa.policies.optimiser.options import StageOptions
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from policies.optimiser.options import StageOptions
+from ipa.policies.optimiser.options import StageOptions
 
 Point = tuple[int, int, int, int, tuple[int, ...]]
 """Loss, latency [ns], cores, accuracy, picks; what does not matter stands at 0 (accuracy: 1)."""

@@ -14,10 +14,10 @@ from datetime import date
 import gurobipy as gp
 import numpy as np
 
-from policies.optimiser.exact import Pick
-from policies.optimiser.folded import Folded, Layout, fold, pick_of
-from policies.optimiser.options import StageOptions
-from policies.optimiser.solvers import SolverError
+from ipa.policies.optimiser.exact import Pick
+from ipa.policies.optimiser.folded import Folded, Layout, fold, pick_of
+from ipa.policies.optimiser.options import StageOptions
+from ipa.policies.optimiser.solvers import SolverError
 
 NO_LICENCE, TOO_LARGE = gp.GRB.Error.NO_LICENSE, gp.GRB.Error.SIZE_LIMIT_EXCEEDED
 PARAMETERS: dict[str, float] = {

@@ -20,12 +20,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 
-from policies.optimiser.exact import Pick
-from policies.optimiser.options import StageOptions, options
-from policies.optimiser.problem import Problem
-from policies.optimiser.scales import NS
-from policies.optimiser.solvers import Solver
-from policies.optimiser.throughput import fewest_cores, most_sustained_rps
+from ipa.policies.optimiser.exact import Pick
+from ipa.policies.optimiser.options import StageOptions, options
+from ipa.policies.optimiser.problem import Problem
+from ipa.policies.optimiser.scales import NS
+from ipa.policies.optimiser.solvers import Solver
+from ipa.policies.optimiser.throughput import fewest_cores, most_sustained_rps
 
 OPTIMAL, NO_ACCURACY, SLA_EXCESS, MOST_THROUGHPUT = RUNGS = (
     "optimal",

@@ -17,12 +17,12 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from policies import checks
-from policies.interface import Configuration, PolicyError
-from policies.optimiser.table import Table, tabulate
+from ipa.policies import checks
+from ipa.policies.interface import Configuration, PolicyError
+from ipa.policies.optimiser.table import Table, tabulate
 
 if TYPE_CHECKING:
-    from profiles import Pipeline, Stage, Variant
+    from ipa.profiles import Pipeline, Stage, Variant
 
 ACCURACIES = ("product", "sum", "average")
 SCALES = ("raw", "rank")

@@ -22,8 +22,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from policies.optimiser.problem import Programme
-    from profiles import Stage, Variant
+    from ipa.policies.optimiser.problem import Programme
+    from ipa.profiles import Stage, Variant
 
 NS = 1_000_000_000
 CORES_BITS, BATCH_BITS, CHANGED_BITS = 48, 32, 12

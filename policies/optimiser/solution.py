@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from policies.interface import StageConfiguration
-from policies.optimiser.binding import binding
-from policies.optimiser.exact import Pick
-from policies.optimiser.ladder import OPTIMAL, Answer, climb
-from policies.optimiser.problem import Problem
-from policies.optimiser.scales import NS
-from policies.optimiser.solvers import SolverError, solver_named
+from ipa.policies.interface import StageConfiguration
+from ipa.policies.optimiser.binding import binding
+from ipa.policies.optimiser.exact import Pick
+from ipa.policies.optimiser.ladder import OPTIMAL, Answer, climb
+from ipa.policies.optimiser.problem import Problem
+from ipa.policies.optimiser.scales import NS
+from ipa.policies.optimiser.solvers import SolverError, solver_named
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 
-from policies import checks
-from policies.interface import PolicyError
-from policies.optimiser.exact import Pick, exact
-from policies.optimiser.options import StageOptions
+from ipa.policies import checks
+from ipa.policies.interface import PolicyError
+from ipa.policies.optimiser.exact import Pick, exact
+from ipa.policies.optimiser.options import StageOptions
 
 Solver = Callable[[Sequence[StageOptions], int | None, int | None, int], Pick | None]
 """(options per stage, SLA [ns], cores, reward) -> least loss - reward x product of accuracies."""
@@ -28,7 +28,7 @@ class SolverError(PolicyError):
 def gurobi(stages: Sequence[StageOptions], sla_ns: int | None, limit_cores: int | None, reward: int) -> Pick | None:
     """The same by Gurobi. SolverError: not installed, no licence, a model too large for it."""
     check_installed("gurobi")
-    from policies.optimiser.gurobi import best
+    from ipa.policies.optimiser.gurobi import best
 
     return best(stages, sla_ns, limit_cores, reward)
 
@@ -36,7 +36,7 @@ def gurobi(stages: Sequence[StageOptions], sla_ns: int | None, limit_cores: int 
 def highs(stages: Sequence[StageOptions], sla_ns: int | None, limit_cores: int | None, reward: int) -> Pick | None:
     """The same by HiGHS. SolverError: not installed."""
     check_installed("highs")
-    from policies.optimiser.highs import best
+    from ipa.policies.optimiser.highs import best
 
     return best(stages, sla_ns, limit_cores, reward)
 

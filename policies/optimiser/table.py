@@ -6,11 +6,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from policies.optimiser.scales import NS, Scales, scales
+from ipa.policies.optimiser.scales import NS, Scales, scales
 
 if TYPE_CHECKING:
-    from policies.optimiser.problem import Programme
-    from profiles import Variant
+    from ipa.policies.optimiser.problem import Programme
+    from ipa.profiles import Variant
 
 
 @dataclass(frozen=True, slots=True)

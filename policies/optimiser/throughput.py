@@ -6,8 +6,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from math import inf
 
-from policies.optimiser.options import replicas_for
-from policies.optimiser.table import Row
+from ipa.policies.optimiser.options import replicas_for
+from ipa.policies.optimiser.table import Row
 
 
 def most_sustained_rps(

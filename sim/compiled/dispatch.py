@@ -1,15 +1,15 @@
-"""Dispatch in the kernel: the counterpart of `sim.stage`, function by function."""
+"""Dispatch in the kernel: the counterpart of `ipa.sim.stage`, function by function."""
 
 from __future__ import annotations
 
 from math import exp
 
-from sim import rules
-from sim.compiled.heaps import pop_number, push_event
-from sim.compiled.jit import hot, inner, small
-from sim.compiled.memory import COMPLETES, IDLE, IDLE_OTHERS, Memory
-from sim.rules import NEVER
-from sim.streams import BLOCK
+from ipa.sim import rules
+from ipa.sim.compiled.heaps import pop_number, push_event
+from ipa.sim.compiled.jit import hot, inner, small
+from ipa.sim.compiled.memory import COMPLETES, IDLE, IDLE_OTHERS, Memory
+from ipa.sim.rules import NEVER
+from ipa.sim.streams import BLOCK
 
 dispatch_size = small(rules.dispatch_size)
 _due_s = small(rules.due_s)

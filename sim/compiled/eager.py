@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sim.compiled.dispatch import dispatch_size, lacks_draw, next_batch_s, start, take
-from sim.compiled.jit import hot, inner
-from sim.compiled.memory import DRAINING, EXISTING, Memory, Records
-from sim.rules import NEVER
+from ipa.sim.compiled.dispatch import dispatch_size, lacks_draw, next_batch_s, start, take
+from ipa.sim.compiled.jit import hot, inner
+from ipa.sim.compiled.memory import DRAINING, EXISTING, Memory, Records
+from ipa.sim.rules import NEVER
 
 
 @hot

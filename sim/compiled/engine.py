@@ -9,13 +9,13 @@ from math import exp
 
 import numpy as np
 
-from policies import StageConfiguration
-from sim import streams
-from sim.compiled.kernel import ENDED, OUT_OF_DRAWS, OUT_OF_ROOM, advance
-from sim.compiled.memory import Memory, allocate
-from sim.compiled.stage import CompiledStage, Option
-from sim.model import FloatArray, StageModel, World
-from sim.rules import APPLICATION, CLOSING, CONTROL, NEVER
+from ipa.policies import StageConfiguration
+from ipa.sim import streams
+from ipa.sim.compiled.kernel import ENDED, OUT_OF_DRAWS, OUT_OF_ROOM, advance
+from ipa.sim.compiled.memory import Memory, allocate
+from ipa.sim.compiled.stage import CompiledStage, Option
+from ipa.sim.model import FloatArray, StageModel, World
+from ipa.sim.rules import APPLICATION, CLOSING, CONTROL, NEVER
 
 _LEAST_NORMAL = -8.3
 """Less than the normal quantile of the smallest uniform draw, 2^-54."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sim.compiled.jit import inner, small
-from sim.compiled.memory import Records
+from ipa.sim.compiled.jit import inner, small
+from ipa.sim.compiled.memory import Records
 
 _MADE_BITS = 40
 

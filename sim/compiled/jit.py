@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numba
 from numba import njit
 
-from sim.sources import digest
+from ipa.sim.sources import digest
 
 _config: Any = numba.config
 

@@ -9,13 +9,13 @@ what is left when the requests have ended, the stages go on event by event in th
 
 from __future__ import annotations
 
-from sim.compiled.dispatch import attempt, later, wake_s
-from sim.compiled.eager import attempt_eager, next_in_turn, take_back
-from sim.compiled.heaps import pop_event, rank_of
-from sim.compiled.jit import entry, hot, inner, small
-from sim.compiled.memory import DRAINING, FIRST, IDLE, IDLE_OTHERS, Memory, Records
-from sim.compiled.rollout import count_replicas, has_room, put_idle, roll_out
-from sim.rules import CLOSING, COMPLETION, DELIVERY, NEVER, TIMER
+from ipa.sim.compiled.dispatch import attempt, later, wake_s
+from ipa.sim.compiled.eager import attempt_eager, next_in_turn, take_back
+from ipa.sim.compiled.heaps import pop_event, rank_of
+from ipa.sim.compiled.jit import entry, hot, inner, small
+from ipa.sim.compiled.memory import DRAINING, FIRST, IDLE, IDLE_OTHERS, Memory, Records
+from ipa.sim.compiled.rollout import count_replicas, has_room, put_idle, roll_out
+from ipa.sim.rules import CLOSING, COMPLETION, DELIVERY, NEVER, TIMER
 
 REACHED, ENDED, OUT_OF_DRAWS, OUT_OF_ROOM = range(4)
 """Why the kernel stops: it is where it should go; every request has ended after the run's duration; a stage needs more

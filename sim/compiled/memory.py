@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sim import rules
-from sim.compiled.blocks import Kind, carve
-from sim.streams import BLOCK
+from ipa.sim import rules
+from ipa.sim.compiled.blocks import Kind, carve
+from ipa.sim.streams import BLOCK
 
 Records = npt.NDArray[Any]
 

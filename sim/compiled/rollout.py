@@ -1,4 +1,4 @@
-"""The replicas of a stage in the kernel: rollouts, and which ones are idle. The counterpart of `sim.replicas`."""
+"""The replicas of a stage in the kernel: rollouts, and which ones are idle. The counterpart of `ipa.sim.replicas`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from sim import rules
-from sim.compiled.heaps import append, push_event, push_number
-from sim.compiled.jit import inner, small
-from sim.compiled.memory import DRAINED, DRAINING, EXISTING, IDLE, IDLE_OTHERS, IS_READY, READY, STARTING, Memory
-from sim.rules import NEVER
+from ipa.sim import rules
+from ipa.sim.compiled.heaps import append, push_event, push_number
+from ipa.sim.compiled.jit import inner, small
+from ipa.sim.compiled.memory import DRAINED, DRAINING, EXISTING, IDLE, IDLE_OTHERS, IS_READY, READY, STARTING, Memory
+from ipa.sim.rules import NEVER
 
 _default_max_surge = small(rules.default_max_surge)
 _gone_s = small(rules.gone_s)

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from policies import ReplicaCounts, StageConfiguration
-from sim import rules
-from sim.compiled.memory import EXISTING, IDLE, Memory
-from sim.engines import Batches, Drops, Replicas
-from sim.model import StageModel
-from sim.rules import NEVER
+from ipa.policies import ReplicaCounts, StageConfiguration
+from ipa.sim import rules
+from ipa.sim.compiled.memory import EXISTING, IDLE, Memory
+from ipa.sim.engines import Batches, Drops, Replicas
+from ipa.sim.model import StageModel
+from ipa.sim.rules import NEVER
 
 
 class Option(NamedTuple):
@@ -24,7 +24,7 @@ class Option(NamedTuple):
 
 
 class CompiledStage:
-    """One stage of a run: a `sim.engines.StageState`. What is read is copied, so that it stays when the run is gone."""
+    """One stage of a run: a `StageState`. What is read is copied, so that it stays when the run is gone."""
 
     configuration: StageConfiguration
 

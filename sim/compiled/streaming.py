@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from policies import StageConfiguration
-from sim import rules
-from sim.compiled.engine import CompiledEngine
-from sim.compiled.memory import Memory, Records, extended
-from sim.compiled.stage import CompiledStage, Option
-from sim.engines import Batches, Drops, Handover
-from sim.model import FloatArray, IntArray, StageModel, World
-from sim.rules import COMPLETION
+from ipa.policies import StageConfiguration
+from ipa.sim import rules
+from ipa.sim.compiled.engine import CompiledEngine
+from ipa.sim.compiled.memory import Memory, Records, extended
+from ipa.sim.compiled.stage import CompiledStage, Option
+from ipa.sim.engines import Batches, Drops, Handover
+from ipa.sim.model import FloatArray, IntArray, StageModel, World
+from ipa.sim.rules import COMPLETION
 
 WINDOW = 2**18
 """How many requests there is room for; more where more of them are present at once."""

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from studies import Scenario, simulate
+from ipa.studies import Scenario, simulate
 
 CHANGES_PERCENT = (-30, -20, -12, -8, -4, 0, 4, 8, 12, 16, 20, 30)
 
@@ -67,7 +67,7 @@ def main() -> None:
         for percent in CHANGES_PERCENT:
             cells = []
             for name, (pipeline, batch, policies) in CALIBRATED.items():
-                shipped = resources.files("profiles") / "library" / f"{pipeline}.yaml"
+                shipped = resources.files("ipa.profiles") / "library" / f"{pipeline}.yaml"
                 content = yaml.safe_load(shipped.read_text(encoding="utf-8"))
                 throughput_rps = scaled(content, name, 1 + percent / 100, batch)
                 file = Path(folder) / f"{pipeline}.yaml"

@@ -22,10 +22,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from policies import Decision, Ipa, Memory, Observation
-from policies.optimiser import solve
-from policies.planner import decision
-from profiles import Pipeline
+from ipa.policies import Decision, Ipa, Memory, Observation
+from ipa.policies.optimiser import solve
+from ipa.policies.planner import decision
+from ipa.profiles import Pipeline
 
 
 class Steady:

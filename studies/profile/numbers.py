@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from profiles import Figure, Pipeline, Stage
+from ipa.profiles import Figure, Pipeline, Stage
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from profiles import Pipeline, Stage, Variant
-from studies.profile.numbers import MARKS, counts, pins, sla_sum, sources
-from studies.profile.plots import VIEWS, colours, plot
-from studies.report import document
-from studies.report.plots import SLA_COLOUR
+from ipa.profiles import Pipeline, Stage, Variant
+from ipa.studies.profile.numbers import MARKS, counts, pins, sla_sum, sources
+from ipa.studies.profile.plots import VIEWS, colours, plot
+from ipa.studies.report import document
+from ipa.studies.report.plots import SLA_COLOUR
 
 
 def render(pipeline: Pipeline, stages: Sequence[Stage]) -> str:

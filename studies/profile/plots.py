@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from html import escape
 from math import log10
 
-from profiles import Figure, Pipeline, Stage, Variant
-from studies.profile.numbers import MARKS, QUANTITIES, Quantity
-from studies.report.groups import COLOURS
-from studies.report.plots import MUTED, TEXT, Plot, Spec, axis, layout, note, numbers, sla_line
+from ipa.profiles import Figure, Pipeline, Stage, Variant
+from ipa.studies.profile.numbers import MARKS, QUANTITIES, Quantity
+from ipa.studies.report.groups import COLOURS
+from ipa.studies.report.plots import MUTED, TEXT, Plot, Spec, axis, layout, note, numbers, sla_line
 
 _PANEL, _GAP, _TOP, _BOTTOM = 165, 34, 30, 50
 _DIGITS = ((1.0,), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from profiles import Figure, Pipeline, Stage, Variant
-from studies.profile.numbers import MARKS, QUANTITIES, Quantity, counts, pins, sla_sum, sources
+from ipa.profiles import Figure, Pipeline, Stage, Variant
+from ipa.studies.profile.numbers import MARKS, QUANTITIES, Quantity, counts, pins, sla_sum, sources
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult

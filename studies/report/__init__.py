@@ -7,6 +7,6 @@ headline   the table of means and the sentences under it · page: all of it on o
            `document` and `save` for other pages of ours
 """
 
-from studies.report.page import document, render, save, write
+from ipa.studies.report.page import document, render, save, write
 
 __all__ = ["document", "render", "save", "write"]

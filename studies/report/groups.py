@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from studies.errors import ScenarioError
-from studies.intervals import Estimate, estimate
+from ipa.studies.errors import ScenarioError
+from ipa.studies.intervals import Estimate, estimate
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from studies.results import RunData
+    from ipa.studies.results import RunData
 
 COLOURS = (
     "#0b62a4",

@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from studies.intervals import (
-    Estimate,
-    estimate,
-    paired_change_percent,
-    paired_difference,
-)
-from studies.report.groups import Group
-from studies.wording import number, signed
+from ipa.studies.intervals import Estimate, estimate, paired_change_percent, paired_difference
+from ipa.studies.report.groups import Group
+from ipa.studies.wording import number, signed
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,16 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
-from studies.errors import ScenarioError
-from studies.report.bands import bands
-from studies.report.groups import Group, by_policy
-from studies.report.headline import comparisons, reading, table
-from studies.report.plane import plane
-from studies.report.plots import Plot
-from studies.report.timelines import cores, distribution, latency, load, violations
+from ipa.studies.errors import ScenarioError
+from ipa.studies.report.bands import bands
+from ipa.studies.report.groups import Group, by_policy
+from ipa.studies.report.headline import comparisons, reading, table
+from ipa.studies.report.plane import plane
+from ipa.studies.report.plots import Plot
+from ipa.studies.report.timelines import cores, distribution, latency, load, violations
 
 if TYPE_CHECKING:
-    from studies.results import RunData
+    from ipa.studies.results import RunData
 
 
 def render(runs: Sequence[RunData], title: str, facts: Mapping[str, str] | None = None) -> str:
@@ -52,7 +52,7 @@ def document(title: str, subtitle: str, body: str) -> str:
     """
     return _PAGE.format(
         title=escape(title),
-        style=files("studies.report").joinpath("page.css").read_text(encoding="utf-8"),
+        style=files("ipa.studies.report").joinpath("page.css").read_text(encoding="utf-8"),
         plotly=_plotly_js(),
         subtitle=subtitle,
         body=body,

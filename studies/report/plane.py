@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from studies.intervals import Estimate
-from studies.report.groups import Group
-from studies.report.names import Mark, Side, choose_sides
-from studies.report.plots import MUTED, Plot, Spec, axis, coloured, faded, layout, note, numbers
+from ipa.studies.intervals import Estimate
+from ipa.studies.report.groups import Group
+from ipa.studies.report.names import Mark, Side, choose_sides
+from ipa.studies.report.plots import MUTED, Plot, Spec, axis, coloured, faded, layout, note, numbers
 
 HEIGHT = 500
 _INNER_HEIGHT = HEIGHT - 90.0

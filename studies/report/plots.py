@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from studies.report.groups import Group
+from ipa.studies.report.groups import Group
 
 Spec = dict[str, Any]
 

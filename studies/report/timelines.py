@@ -7,8 +7,8 @@ from math import floor, log10
 
 import numpy as np
 
-from studies.report.groups import Group
-from studies.report.plots import (
+from ipa.studies.report.groups import Group
+from ipa.studies.report.plots import (
     MUTED,
     SLA_COLOUR,
     TEXT,
@@ -25,7 +25,7 @@ from studies.report.plots import (
     steps,
     time_axis,
 )
-from studies.report.series import (
+from ipa.studies.report.series import (
     VIOLATIONS,
     Steps,
     bin_s,

@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import profiles
-from policies import create
-from policies.optimiser import Programme
-from studies.errors import ScenarioError
-from studies.intervals import Estimate, paired_difference
-from studies.study.findings import Cell, Findings, Values
+from ipa import profiles
+from ipa.policies import create
+from ipa.policies.optimiser import Programme
+from ipa.studies.errors import ScenarioError
+from ipa.studies.intervals import Estimate, paired_difference
+from ipa.studies.study.findings import Cell, Findings, Values
 
 AS_RARELY_POINTS = 0.1
 """SLA violations of at most so many percentage points more are as rare."""

@@ -9,16 +9,16 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from studies import results
-from studies.errors import ScenarioError
-from studies.report.page import save
-from studies.study import decision_times, headline, markdown, plan, published, published_file, schema, tables
-from studies.study.findings import Findings, gather
-from studies.study.found import Found
-from studies.study.plan import Plan
-from studies.study.report import page
-from studies.study.runner import run_missing
-from studies.study.store import FINISHED, opened
+from ipa.studies import results
+from ipa.studies.errors import ScenarioError
+from ipa.studies.report.page import save
+from ipa.studies.study import decision_times, headline, markdown, plan, published, published_file, schema, tables
+from ipa.studies.study.findings import Findings, gather
+from ipa.studies.study.found import Found
+from ipa.studies.study.plan import Plan
+from ipa.studies.study.report import page
+from ipa.studies.study.runner import run_missing
+from ipa.studies.study.store import FINISHED, opened
 
 PAPER = "paper"
 """The name of the shipped studies: the publication's, a file a pipeline."""

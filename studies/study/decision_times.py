@@ -8,8 +8,8 @@ from random import Random
 from statistics import median
 from time import perf_counter
 
-from policies.optimiser import Problem, Programme, solve
-from profiles import Figure, Pipeline, Published, Stage, Variant
+from ipa.policies.optimiser import Problem, Programme, solve
+from ipa.profiles import Figure, Pipeline, Published, Stage, Variant
 
 SIZES = (1, 3, 5, 7, 9)
 BATCHES = 7

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from studies.intervals import Estimate, estimate
-from studies.scenario import Scenario
-from studies.study.outcome import Outcome
-from studies.study.plan import Trial
-from studies.study.schema import Study
-from studies.study.store import Store
+from ipa.studies.intervals import Estimate, estimate
+from ipa.studies.scenario import Scenario
+from ipa.studies.study.outcome import Outcome
+from ipa.studies.study.plan import Trial
+from ipa.studies.study.schema import Study
+from ipa.studies.study.store import Store
 
 Values = Mapping[int, float | None]
 """A figure by seed."""

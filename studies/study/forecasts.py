@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from studies.loads import find_trace
-from studies.study.findings import Cell
+from ipa.studies.loads import find_trace
+from ipa.studies.study.findings import Cell
 
 HORIZON_S = 20
 """The published predictor forecasts the busiest of so many seconds to come."""

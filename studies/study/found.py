@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from studies.study import decision_times, published
-from studies.study.findings import Findings
-from studies.study.headline import Match
-from studies.study.plan import Plan
-from studies.study.published import Compared, Score
+from ipa.studies.study import decision_times, published
+from ipa.studies.study.findings import Findings
+from ipa.studies.study.headline import Match
+from ipa.studies.study.plan import Plan
+from ipa.studies.study.published import Compared, Score
 
 
 @dataclass(frozen=True)

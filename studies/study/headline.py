@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from studies.intervals import Estimate
-from studies.study.compare import Comparison
-from studies.study.findings import Cell, Findings
+from ipa.studies.intervals import Estimate
+from ipa.studies.study.compare import Comparison
+from ipa.studies.study.findings import Cell, Findings
 
 EQUAL_COST = 0.05
 """Costs within this share of the other's are equal."""

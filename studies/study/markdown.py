@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from studies.study import sheets
-from studies.study.found import Found
-from studies.study.sheets import Sheet
+from ipa.studies.study import sheets
+from ipa.studies.study.found import Found
+from ipa.studies.study.sheets import Sheet
 
 
 def render(found: Found) -> str:

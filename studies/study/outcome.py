@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from policies import Configuration
-from sim import Records
-from sim.model import FloatArray, IntArray
-from sim.records import COMPLETED
-from sim.tables import configured_accuracy, configured_cores
-from studies.report.series import bin_edges, bin_numbers, bin_s
-from studies.run import Run
+from ipa.policies import Configuration
+from ipa.sim import Records
+from ipa.sim.model import FloatArray, IntArray
+from ipa.sim.records import COMPLETED
+from ipa.sim.tables import configured_accuracy, configured_cores
+from ipa.studies.report.series import bin_edges, bin_numbers, bin_s
+from ipa.studies.run import Run
 
 TIMELINE = (
     "time_s",
@@ -145,7 +145,7 @@ def _existing_cores(records: Records, edges_s: FloatArray) -> FloatArray:
 
 
 def _violated_seconds(arrival_s: FloatArray, in_time: np.ndarray, edges_s: FloatArray) -> IntArray:
-    """How many seconds of each bin count as violated; see `sim.totals.violated_seconds`."""
+    """How many seconds of each bin count as violated; see `ipa.sim.totals.violated_seconds`."""
     second = arrival_s.astype(np.int64)
     arrived = np.bincount(second)
     violating = np.bincount(second[~in_time], minlength=len(arrived))

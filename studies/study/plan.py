@@ -10,17 +10,16 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import profiles
-import traces
-from policies import create
-from studies.errors import ScenarioError
-from studies.loads import find_trace
-from studies.results import files_of, versions
-from studies.run import check_stage_names, initial_configuration
-from studies.scenario import Scenario
-from studies.study.published_file import PublishedFile
-from studies.study.schema import ALL_VARIANTS, Place, Study, Sweep
-from traces.workloads import NAMES
+from ipa import profiles, traces
+from ipa.policies import create
+from ipa.studies.errors import ScenarioError
+from ipa.studies.loads import find_trace
+from ipa.studies.results import files_of, versions
+from ipa.studies.run import check_stage_names, initial_configuration
+from ipa.studies.scenario import Scenario
+from ipa.studies.study.published_file import PublishedFile
+from ipa.studies.study.schema import ALL_VARIANTS, Place, Study, Sweep
+from ipa.traces.workloads import NAMES
 
 Values = dict[str, Any]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
 
-from studies.study.findings import Findings
-from studies.study.published_file import Figures, PublishedFile
+from ipa.studies.study.findings import Findings
+from ipa.studies.study.published_file import Figures, PublishedFile
 
 TIE_COST = 0.02
 """Published costs closer than this share of the larger one are tied."""

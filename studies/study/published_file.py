@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from profiles.yaml_file import FileModel, read, validate
-from studies.errors import ScenarioError
+from ipa.profiles.yaml_file import FileModel, read, validate
+from ipa.studies.errors import ScenarioError
 
 
 class Figures(FileModel):

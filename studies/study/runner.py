@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from studies.run import simulate
-from studies.study.outcome import Outcome, outcome_of
-from studies.study.plan import Trial
-from studies.study.store import Store
-from studies.workers import run_all
+from ipa.studies.run import simulate
+from ipa.studies.study.outcome import Outcome, outcome_of
+from ipa.studies.study.plan import Trial
+from ipa.studies.study.store import Store
+from ipa.studies.workers import run_all
 
 CHUNK = 8
 """Trials per task of a worker: fewer, and handing them over costs; more, and an interrupt loses more."""

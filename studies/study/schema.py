@@ -15,13 +15,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from profiles.errors import did_you_mean, listed
-from profiles.yaml_file import Document, FileModel, Loc, read, validate
-from studies.errors import ScenarioError
+from ipa.profiles.errors import did_you_mean, listed
+from ipa.profiles.yaml_file import Document, FileModel, Loc, read, validate
+from ipa.studies.errors import ScenarioError
 
 Names = Annotated[list[str], Field(min_length=1)]
 
-SHIPPED = Path(str(files("studies")))
+SHIPPED = Path(str(files("ipa.studies")))
 """The folder of the shipped studies: `paper/video.yaml` and others."""
 
 ALL_VARIANTS = "all"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from studies.errors import ScenarioError
-from studies.study.outcome import TIMELINE, Outcome, Wanted
+from ipa.studies.errors import ScenarioError
+from ipa.studies.study.outcome import TIMELINE, Outcome, Wanted
 
 FINISHED = "finished.sqlite"
 LAYOUT = 1

@@ -7,12 +7,12 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from studies import terminal
-from studies.study import sheets
-from studies.study.compare import comparisons, sentence
-from studies.study.found import Found
-from studies.study.markdown import ran_on
-from studies.study.tables import match_row
+from ipa.studies.commands import printing as terminal
+from ipa.studies.study import sheets
+from ipa.studies.study.compare import comparisons, sentence
+from ipa.studies.study.found import Found
+from ipa.studies.study.markdown import ran_on
+from ipa.studies.study.tables import match_row
 
 
 def as_dict(found: Found, folder: Path) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from studies.intervals import Estimate
-from studies.study.compare import Comparison, comparisons, sentence
-from studies.study.findings import Cell, Findings
-from studies.study.headline import Match
-from studies.study.outcome import TIMELINE, latency_edges_s
-from studies.study.published import Compared
+from ipa.studies.intervals import Estimate
+from ipa.studies.study.compare import Comparison, comparisons, sentence
+from ipa.studies.study.findings import Cell, Findings
+from ipa.studies.study.headline import Match
+from ipa.studies.study.outcome import TIMELINE, latency_edges_s
+from ipa.studies.study.published import Compared
 
 if TYPE_CHECKING:
     import pandas as pd

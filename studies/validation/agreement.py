@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from policies import Configuration, Entry, StageConfiguration, replay_journal
-from studies.run import Prepared, guarded
-from studies.scenario import Scenario
-from studies.validation.windows import FloatArray
+from ipa.policies import Configuration, Entry, StageConfiguration, replay_journal
+from ipa.studies.run import Prepared, guarded
+from ipa.studies.scenario import Scenario
+from ipa.studies.validation.windows import FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd

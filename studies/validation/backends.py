@@ -5,11 +5,13 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from live.errors import LiveError, RunError
-from studies import live_cluster, live_run, results
-from studies.run import prepare
-from studies.scenario import Scenario
-from studies.validation.folder import RunLive
+from ipa.live.errors import LiveError, RunError
+from ipa.studies import results
+from ipa.studies.live_runs import cluster as live_cluster
+from ipa.studies.live_runs import run as live_run
+from ipa.studies.run import prepare
+from ipa.studies.scenario import Scenario
+from ipa.studies.validation.folder import RunLive
 
 
 def live_runner(how: live_run.Live, scenario: Scenario) -> RunLive:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sim import stream
-from sim.model import StageModel
-from sim.streams import standard_normals
-from studies.validation.agreement import accepted
-from studies.validation.windows import FloatArray
+from ipa.sim import stream
+from ipa.sim.model import StageModel
+from ipa.sim.streams import standard_normals
+from ipa.studies.validation.agreement import accepted
+from ipa.studies.validation.windows import FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,15 +10,15 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from studies.errors import ScenarioError
-from studies.live_run import Live
-from studies.loads import Windows, parse_windows
-from studies.scenario import Scenario
-from studies.terminal import progress
-from studies.validation import backends, terminal
-from studies.validation.outcome import Validation
-from studies.validation.plan import plan
-from studies.validation.study import validate
+from ipa.studies.commands.printing import progress
+from ipa.studies.errors import ScenarioError
+from ipa.studies.live_runs.run import Live
+from ipa.studies.loads import Windows, parse_windows
+from ipa.studies.scenario import Scenario
+from ipa.studies.validation import backends, terminal
+from ipa.studies.validation.outcome import Validation
+from ipa.studies.validation.plan import plan
+from ipa.studies.validation.study import validate
 
 
 def run(
@@ -49,7 +49,7 @@ def run(
 
 def _tell(validation: Validation, out: Path | None, report: Path | None, as_json: bool) -> None:
     if report is not None:
-        from studies.validation import page
+        from ipa.studies.validation import page
 
         page.write(validation, report)
     if as_json:

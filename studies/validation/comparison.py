@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from studies.validation.measures import POINTS, Metric, Tables, measure
-from studies.validation.windows import Windows
+from ipa.studies.validation.measures import POINTS, Metric, Tables, measure
+from ipa.studies.validation.windows import Windows
 
 SPREADS_ALLOWED = 2.0
 """An error within this many spreads of the live repeats is within what the live system differs from itself."""

@@ -7,8 +7,8 @@ from html import escape
 
 import numpy as np
 
-from studies.report.groups import Group
-from studies.report.plots import (
+from ipa.studies.report.groups import Group
+from ipa.studies.report.plots import (
     SLA_COLOUR,
     TEXT,
     Plot,
@@ -23,11 +23,11 @@ from studies.report.plots import (
     steps,
     time_axis,
 )
-from studies.report.series import bin_s, latency_curve, latency_quantiles_s, load_rps
-from studies.validation.agreement import GRID_S, ready_at
-from studies.validation.measures import Tables
-from studies.validation.outcome import Validation
-from studies.validation.windows import JUDGED_UP_TO, FloatArray, Windows, busiest
+from ipa.studies.report.series import bin_s, latency_curve, latency_quantiles_s, load_rps
+from ipa.studies.validation.agreement import GRID_S, ready_at
+from ipa.studies.validation.measures import Tables
+from ipa.studies.validation.outcome import Validation
+from ipa.studies.validation.windows import JUDGED_UP_TO, FloatArray, Windows, busiest
 
 LIVE, SIMULATED, OPEN_LOOP = "#0b62a4", "#d1490c", "#12855c"
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from studies import results
-from studies.errors import ScenarioError
-from studies.results import StoredRun
-from studies.scenario import Scenario
-from studies.validation.conditions import Machine
-from studies.validation.plan import Plan
+from ipa.studies import results
+from ipa.studies.errors import ScenarioError
+from ipa.studies.results import StoredRun
+from ipa.studies.scenario import Scenario
+from ipa.studies.validation.conditions import Machine
+from ipa.studies.validation.plan import Plan
 
 KIND = "validation"
 CALIBRATION, SIMULATED = "calibration", "simulated"

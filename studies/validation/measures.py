@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from studies.validation.windows import FloatArray, Windows
+from ipa.studies.validation.windows import FloatArray, Windows
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from policies import Configuration
-from sim import choose_engine, engines, records, replicas_table, requests_table, stages_table
-from studies.run import Prepared, arrivals_of, models_of, world_of
-from studies.scenario import Scenario
-from studies.validation.measures import Tables
+from ipa.policies import Configuration
+from ipa.sim import choose_engine, engines, records, replicas_table, requests_table, stages_table
+from ipa.studies.run import Prepared, arrivals_of, models_of, world_of
+from ipa.studies.scenario import Scenario
+from ipa.studies.validation.measures import Tables
 
 
 def simulate_decisions(

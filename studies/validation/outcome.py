@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from studies.run import Prepared, Run
-from studies.scenario import Scenario
-from studies.validation.agreement import Agreement, replicas_alike_percent
-from studies.validation.calibration import Overheads
-from studies.validation.comparison import Row, Worlds, compare, plain
-from studies.validation.conditions import Conditions
-from studies.validation.folder import CALIBRATION, LiveRun, live_name
-from studies.validation.measures import LIMITS, Tables, metrics
-from studies.validation.plan import Plan
-from studies.validation.rollouts import Took, compare_rollouts
-from studies.validation.windows import JUDGED_UP_TO, FloatArray, Windows, busiest, by_band
+from ipa.studies.run import Prepared, Run
+from ipa.studies.scenario import Scenario
+from ipa.studies.validation.agreement import Agreement, replicas_alike_percent
+from ipa.studies.validation.calibration import Overheads
+from ipa.studies.validation.comparison import Row, Worlds, compare, plain
+from ipa.studies.validation.conditions import Conditions
+from ipa.studies.validation.folder import CALIBRATION, LiveRun, live_name
+from ipa.studies.validation.measures import LIMITS, Tables, metrics
+from ipa.studies.validation.plan import Plan
+from ipa.studies.validation.rollouts import Took, compare_rollouts
+from ipa.studies.validation.windows import JUDGED_UP_TO, FloatArray, Windows, busiest, by_band
 
 SCHEMA_VERSION = 1
 

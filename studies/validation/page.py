@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 
-from studies.report.page import document, save
-from studies.validation import terminal
-from studies.validation.comparison import Row
-from studies.validation.curves import plots
-from studies.validation.outcome import Validation
-from studies.validation.rollouts import KINDS
-from studies.validation.terminal import HEADINGS, cells, seconds
+from ipa.studies.report.page import document, save
+from ipa.studies.validation import terminal
+from ipa.studies.validation.comparison import Row
+from ipa.studies.validation.curves import plots
+from ipa.studies.validation.outcome import Validation
+from ipa.studies.validation.rollouts import KINDS
+from ipa.studies.validation.terminal import HEADINGS, cells, seconds
 
 _READING = (
     "Live: the repeats pooled. Spread: the standard deviation over the repeats. Error: simulated against live; beside "

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from studies.errors import ScenarioError
-from studies.loads import Load, Windows
-from studies.scenario import Scenario
+from ipa.studies.errors import ScenarioError
+from ipa.studies.loads import Load, Windows
+from ipa.studies.scenario import Scenario
 
 Counts = NDArray[np.int64]
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from studies.validation.agreement import decided
-from studies.validation.comparison import plain
-from studies.validation.measures import Tables
-from studies.validation.windows import FloatArray
+from ipa.studies.validation.agreement import decided
+from ipa.studies.validation.comparison import plain
+from ipa.studies.validation.measures import Tables
+from ipa.studies.validation.windows import FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from policies import StageConfiguration
+    from ipa.policies import StageConfiguration
 
 KINDS = {"start_up": "start-up", "rollout": "rollout", "stop": "stop"}
 

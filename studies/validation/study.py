@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sim import stage_models
-from studies import results
-from studies.errors import ScenarioError
-from studies.run import Run, prepare, simulate
-from studies.scenario import Scenario
-from studies.validation.agreement import decided, in_closed_loop, on_same_observations
-from studies.validation.calibration import Overheads, measure_overheads
-from studies.validation.comparison import Worlds
-from studies.validation.conditions import Conditions
-from studies.validation.folder import (
+from ipa.sim import stage_models
+from ipa.studies import results
+from ipa.studies.errors import ScenarioError
+from ipa.studies.run import Run, prepare, simulate
+from ipa.studies.scenario import Scenario
+from ipa.studies.validation.agreement import decided, in_closed_loop, on_same_observations
+from ipa.studies.validation.calibration import Overheads, measure_overheads
+from ipa.studies.validation.comparison import Worlds
+from ipa.studies.validation.conditions import Conditions
+from ipa.studies.validation.folder import (
     CALIBRATION,
     RESULT,
     SIMULATED,
@@ -26,10 +26,10 @@ from studies.validation.folder import (
     open_folder,
     read_plan,
 )
-from studies.validation.measures import Tables
-from studies.validation.open_loop import simulate_decisions
-from studies.validation.outcome import Repeat, Validation
-from studies.validation.plan import Plan
+from ipa.studies.validation.measures import Tables
+from ipa.studies.validation.open_loop import simulate_decisions
+from ipa.studies.validation.outcome import Repeat, Validation
+from ipa.studies.validation.plan import Plan
 
 
 def validate(

@@ -10,13 +10,13 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from studies.terminal import PIPED_WIDTH
-from studies.validation.agreement import Agreement
-from studies.validation.calibration import Overheads
-from studies.validation.comparison import Row
-from studies.validation.outcome import CLOSED_LOOP_PERCENT, Validation
-from studies.validation.rollouts import KINDS, Took
-from studies.validation.windows import JUDGED_UP_TO
+from ipa.studies.commands.printing import PIPED_WIDTH
+from ipa.studies.validation.agreement import Agreement
+from ipa.studies.validation.calibration import Overheads
+from ipa.studies.validation.comparison import Row
+from ipa.studies.validation.outcome import CLOSED_LOOP_PERCENT, Validation
+from ipa.studies.validation.rollouts import KINDS, Took
+from ipa.studies.validation.windows import JUDGED_UP_TO
 
 OVERHEAD_NAMES = {
     "dispatch_overhead_s": "a batch +{}",

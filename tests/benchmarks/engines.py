@@ -7,10 +7,10 @@ from typing import get_args
 
 import numpy as np
 
-import traces
-from policies import StageConfiguration
-from sim.model import FloatArray, ServiceTime, StageModel, World
-from studies import Scenario, simulate
+from ipa import traces
+from ipa.policies import StageConfiguration
+from ipa.sim.model import FloatArray, ServiceTime, StageModel, World
+from ipa.studies import Scenario, simulate
 from tests.benchmarks import naive
 from tests.benchmarks.tables import Column, Table, Value, cpu_s
 from tests.benchmarks.tandem.ours import COMPILED, ENGINES, SIMPY

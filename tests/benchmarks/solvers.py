@@ -11,9 +11,9 @@ from time import process_time
 
 from rich.console import Console
 
-from policies.optimiser import Problem, SolverError, solve
+from ipa.policies.optimiser import Problem, SolverError, solve
 from tests.benchmarks.tables import Column, Table, Value
-from tests.random_problems import tight
+from tests.policies.random_problems import tight
 
 SIZES = ((2, 5, 3), (2, 5, 7), (3, 10, 7), (5, 10, 7), (10, 10, 7))
 """Stages, variants, batch sizes."""

@@ -13,7 +13,7 @@ from time import perf_counter
 
 import numpy as np
 
-from sim import engines
+from ipa.sim import engines
 from tests.benchmarks.tables import Value, machine
 from tests.verification.cases import CASES, TOLERANCE_SDS, Case
 from tests.verification.exact import EXACT, TOLERANCE_S, Exact

@@ -9,7 +9,7 @@ from zlib import crc32
 
 import numpy as np
 
-from sim.records import DROPPED, Records
+from ipa.sim.records import DROPPED, Records
 from tests.verification import theory
 from tests.verification.queues import (
     CONSTANT,

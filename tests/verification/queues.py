@@ -10,10 +10,10 @@ from unittest.mock import patch
 
 import numpy as np
 
-from policies import StageConfiguration
-from sim import engines, streams
-from sim.model import FloatArray, ServiceTime, StageModel, World
-from sim.records import Records, collect
+from ipa.policies import StageConfiguration
+from ipa.sim import engines, streams
+from ipa.sim.model import FloatArray, ServiceTime, StageModel, World
+from ipa.sim.records import Records, collect
 
 NEVER_S = 1e12
 
@@ -22,7 +22,7 @@ NEVER_S = 1e12
 class Law:
     """A law of service times of mean 1, as the engines draw them: exp(sigma z - sigma^2 / 2), z from `blocks`.
 
-    `sigma` None: always exactly 1. `blocks` stands in place of `sim.streams.normal_blocks`.
+    `sigma` None: always exactly 1. `blocks` stands in place of `ipa.sim.streams.normal_blocks`.
     """
 
     sigma: float | None

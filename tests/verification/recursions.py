@@ -10,7 +10,7 @@ from heapq import heapreplace
 
 import numpy as np
 
-from sim.model import FloatArray
+from ipa.sim.model import FloatArray
 
 Visits = tuple[FloatArray, FloatArray]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from studies.report.plots import CONFIG, TEXT, Spec, axis, in_script, layout, note
+from ipa.studies.report.plots import CONFIG, TEXT, Spec, axis, in_script, layout, note
 
 COLOURS = (
     "#0b62a4",

@@ -6,11 +6,11 @@ from math import log10
 
 import numpy as np
 
-from studies.report.plots import MUTED, Spec, note, numbers, sla_line
-from studies.report.timelines import log_ticks
-from studies.study.findings import Cell, Findings
-from studies.study.outcome import latency_edges_s
-from studies.study.report.figure import Figure, Looks, grid
+from ipa.studies.report.plots import MUTED, Spec, note, numbers, sla_line
+from ipa.studies.report.timelines import log_ticks
+from ipa.studies.study.findings import Cell, Findings
+from ipa.studies.study.outcome import latency_edges_s
+from ipa.studies.study.report.figure import Figure, Looks, grid
 
 
 def latencies(findings: Findings, looks: Looks, setting: str) -> Figure:

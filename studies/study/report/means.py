@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from studies.report.plots import TEXT, Spec, axis, faded, numbers
-from studies.study.findings import Cell, Findings
-from studies.study.found import Found
-from studies.study.report.figure import Figure, Look, Looks, framed
+from ipa.studies.report.plots import TEXT, Spec, axis, faded, numbers
+from ipa.studies.study.findings import Cell, Findings
+from ipa.studies.study.found import Found
+from ipa.studies.study.report.figure import Figure, Look, Looks, framed
 
 _MEANS = (
     ("cost (cores)", "cost_mean_cores", 1.0, "planned_cost_mean_cores"),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from statistics import median
 
-from studies.loads import find_trace
-from studies.report.plots import MUTED, Spec, axis, layout, numbers
-from studies.study.decision_times import BATCHES, PROBLEMS
-from studies.study.found import Found
-from studies.study.report.figure import Figure, Looks, grid
+from ipa.studies.loads import find_trace
+from ipa.studies.report.plots import MUTED, Spec, axis, layout, numbers
+from ipa.studies.study.decision_times import BATCHES, PROBLEMS
+from ipa.studies.study.found import Found
+from ipa.studies.study.report.figure import Figure, Looks, grid
 
 
 def loads(found: Found, looks: Looks) -> Figure:

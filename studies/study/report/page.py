@@ -10,14 +10,14 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from importlib.resources import files
 
-from studies.report.page import document
-from studies.study import sheets
-from studies.study.findings import Findings
-from studies.study.found import Found
-from studies.study.markdown import DEFECT, ran_on
-from studies.study.report import latencies, means, overview, plane, timelines
-from studies.study.report.figure import Figure, Looks, looks
-from studies.study.sheets import Sheet
+from ipa.studies.report.page import document
+from ipa.studies.study import sheets
+from ipa.studies.study.findings import Findings
+from ipa.studies.study.found import Found
+from ipa.studies.study.markdown import DEFECT, ran_on
+from ipa.studies.study.report import latencies, means, overview, plane, timelines
+from ipa.studies.study.report.figure import Figure, Looks, looks
+from ipa.studies.study.sheets import Sheet
 
 
 def render(found: Found) -> str:
@@ -26,7 +26,7 @@ def render(found: Found) -> str:
     settings = found.full_settings
     sections = [_overview(found, styles, settings)]
     sections += [_pipeline(found, findings, styles, settings) for findings in found.findings]
-    own = files("studies.study.report")
+    own = files("ipa.studies.study.report")
     style, script = (own.joinpath(f"study.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     return document(
         f"Study: {found.plan.name}",

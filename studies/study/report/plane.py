@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from studies.report.plots import Spec, faded, numbers
-from studies.report.timelines import log_ticks
-from studies.study.findings import Cell, Findings
-from studies.study.found import Found
-from studies.study.headline import front
-from studies.study.report.figure import Figure, Grid, Look, Looks, grid
+from ipa.studies.report.plots import Spec, faded, numbers
+from ipa.studies.report.timelines import log_ticks
+from ipa.studies.study.findings import Cell, Findings
+from ipa.studies.study.found import Found
+from ipa.studies.study.headline import front
+from ipa.studies.study.report.figure import Figure, Grid, Look, Looks, grid
 
 MARKS = ("x-thin", "cross-thin", "triangle-up-open", "square-open", "asterisk", "y-up")
 """The mark of a sweep's points, by its place in the study."""

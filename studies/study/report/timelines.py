@@ -7,11 +7,11 @@ from math import ceil
 
 import numpy as np
 
-from sim.model import FloatArray
-from studies.report.plots import Spec, axis, numbers
-from studies.study.findings import Cell, Findings
-from studies.study.outcome import TIMELINE
-from studies.study.report.figure import Figure, Look, Looks, framed
+from ipa.sim.model import FloatArray
+from ipa.studies.report.plots import Spec, axis, numbers
+from ipa.studies.study.findings import Cell, Findings
+from ipa.studies.study.outcome import TIMELINE
+from ipa.studies.study.report.figure import Figure, Look, Looks, framed
 
 ROWS = (
     ("load (rps)", "load_rps", 90),

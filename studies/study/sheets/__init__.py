@@ -1,12 +1,12 @@
 """What a study has found as tables of text, for the page and for Markdown alike."""
 
-from studies.study.sheets.agreement import cells, forecasts, misplaced, queue_term, score, seen_most
-from studies.study.sheets.bounds import bounds
-from studies.study.sheets.headline import headline
-from studies.study.sheets.loads import loads
-from studies.study.sheets.sheet import Sheet
-from studies.study.sheets.systems import overall, sentences, systems
-from studies.study.sheets.times import decision_times
+from ipa.studies.study.sheets.agreement import cells, forecasts, misplaced, queue_term, score, seen_most
+from ipa.studies.study.sheets.bounds import bounds
+from ipa.studies.study.sheets.headline import headline
+from ipa.studies.study.sheets.loads import loads
+from ipa.studies.study.sheets.sheet import Sheet
+from ipa.studies.study.sheets.systems import overall, sentences, systems
+from ipa.studies.study.sheets.times import decision_times
 
 __all__ = [
     "Sheet",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from studies.loads import find_trace
-from studies.study.found import Found
-from studies.study.sheets.sheet import Sheet, plus
-from studies.wording import number
+from ipa.studies.loads import find_trace
+from ipa.studies.study.found import Found
+from ipa.studies.study.sheets.sheet import Sheet, plus
+from ipa.studies.wording import number
 
 
 def loads(found: Found) -> Sheet:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from studies.wording import number
+from ipa.studies.wording import number
 
 NONE = "–"
 """What is not there."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from studies.study.decision_times import BATCHES
-from studies.study.found import Found
-from studies.study.sheets.sheet import Sheet
+from ipa.studies.study.decision_times import BATCHES
+from ipa.studies.study.found import Found
+from ipa.studies.study.sheets.sheet import Sheet
 
 
 def decision_times(found: Found) -> Sheet:

@@ -8,16 +8,16 @@ from unittest.mock import patch
 
 import numpy as np
 
-from policies import StageConfiguration
-from sim import engines, streams
-from sim.engine import Engine
-from sim.model import FloatArray, ServiceTime, StageModel, World
+from ipa.policies import StageConfiguration
+from ipa.sim import engines, streams
+from ipa.sim.engine import Engine
+from ipa.sim.model import FloatArray, ServiceTime, StageModel, World
 from tests.benchmarks.tandem import ARRIVAL_RATE, SERVERS, SERVICE_RATE, STAGES
 
 SIMPY, COMPILED = "SimPy engine", "compiled engine"
 ENGINES: dict[str, Callable[..., engines.Engine]] = {SIMPY: Engine}
 if find_spec("numba") is not None:
-    from sim.compiled.engine import CompiledEngine
+    from ipa.sim.compiled.engine import CompiledEngine
 
     ENGINES[COMPILED] = CompiledEngine
 

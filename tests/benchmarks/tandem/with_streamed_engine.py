@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from sim.compiled import StreamedEngine
+from ipa.sim.compiled import StreamedEngine
 from tests.benchmarks.tandem import Contestant
 from tests.benchmarks.tandem.ours import simulator
 

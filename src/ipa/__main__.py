@@ -1,0 +1,6 @@
+"""`python -m ipa` is the command `ipa`."""
+
+from ipa.studies.commands.cli import main
+
+if __name__ == "__main__":
+    main(prog_name="ipa")

@@ -1,0 +1,602 @@
+"""The Kubernetes backend before a cluster of memory, whose Deployments are rolled out at once: stories by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import queue
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("aiohttp")
+
+from ipa.live.kubernetes import backend as module
+from ipa.live.kubernetes import names
+from ipa.live.kubernetes.api import ApiError
+from ipa.live.kubernetes.backend import KubernetesBackend
+from ipa.live.kubernetes.guards import Guards
+from ipa.live.kubernetes.manifests import as_text, gateway_deployment, owner_of, root, stage_deployment
+from ipa.live.kubernetes.settings import Deployed
+from ipa.live.monitoring import GatewaySource, Reading
+from ipa.policies import Applied, Configuration, ReplicaCounts
+from tests.live.kubernetes.world import tiny
+from tests.live.world import HISTORY, sort, until
+
+CREATED = "2026-01-01T00:00:{:02d}Z"
+
+
+class Cluster:
+    """What the backend asks of an API server. A pod of a variant in `crashing` never becomes ready."""
+
+    read_only = False
+
+    def __init__(self, deployed: Deployed) -> None:
+        self.root: dict[str, Any] | None = root(deployed)
+        self.root["metadata"]["uid"] = "r"
+        self.gateway = _complete(gateway_deployment(deployed, owner_of(self.root)), 1)
+        self.stages: dict[str, dict[str, Any]] = {}
+        self.pods: dict[str, dict[str, Any]] = {}
+        self.events: queue.Queue[dict[str, Any]] = queue.Queue()
+        self.crashing: set[str] = set()
+        self.out_of_room = 0  # how many replicas find no room
+        self.configured: list[Any] = []
+        self.writes: list[str] = []
+        self.created = 0
+        self.origin_s = time.monotonic()
+        self.epoch = "first"
+        self.refusal: Exception | None = None
+        self.unread: Exception | None = None
+        self.ended: list[dict[str, Any]] = []
+
+    # ---- as an API ----
+
+    def time_s(self) -> float:
+        return time.time()
+
+    def get(self, kind: str, namespace: str, name: str) -> Any:
+        if self.unread is not None:
+            raise self.unread
+        return copy.deepcopy(self.root if kind == "ConfigMap" else self.gateway)
+
+    def list(self, kind: str, namespace: str, selector: str = "") -> Any:
+        found = self.pods if kind == "Pod" else self.stages
+        return {"items": copy.deepcopy([*found.values()]), "metadata": {"resourceVersion": "1"}}
+
+    def watch(self, *_: str) -> Iterator[dict[str, Any]]:
+        while True:
+            try:
+                yield self.events.get(timeout=0.05)
+            except queue.Empty:
+                return
+
+    def apply(self, manifest: dict[str, Any]) -> Any:
+        if self.refusal is not None:
+            raise self.refusal
+        self.before_write()
+        name = manifest["metadata"]["name"]
+        self.writes.append(name)
+        if manifest["kind"] == "ConfigMap":
+            self.root = {**manifest, "metadata": {**manifest["metadata"], "uid": "r"}}
+            return manifest
+        replicas = self.stages[name]["spec"]["replicas"] if name in self.stages else 1
+        self.stages[name] = {**copy.deepcopy(manifest)}
+        self._roll_out(name, replicas)
+        return manifest
+
+    def scale(self, namespace: str, name: str, replicas: int, resource_version: str | None) -> Any:
+        self.before_write()
+        self.writes.append(f"{name} {replicas}")
+        self._roll_out(name, replicas)
+
+    def before_write(self) -> None:
+        """What a test has to happen first."""
+
+    def request(self, method: str, path: str, body: Any = None, **_: Any) -> Any:
+        call = path.partition("/proxy")[2].partition("?")[0]
+        if call == "/control/start":
+            self.origin_s = body["origin"]
+        if call == "/control/configuration":
+            self.configured.append(body)
+        stage = dict.fromkeys(
+            ("arrivals", "completions", "drops", "failures", "queue_length", "in_service", "busy_s"), 0
+        )
+        return {
+            "time_s": time.monotonic() - self.origin_s,
+            "epoch": self.epoch,
+            "configuration": self.configured[-1] if self.configured else {},
+            "load_rps": [],
+            "latencies_s": [],
+            "records": copy.deepcopy(self.ended),
+            "started": False,
+            "stages": {"sort": {**stage, "latencies_s": []}},
+        }
+
+    # ---- as a cluster ----
+
+    def _roll_out(self, name: str, replicas: int) -> None:
+        stage = self.stages[name]
+        labels = stage["spec"]["template"]["metadata"]["labels"]
+        crashes = labels[names.VARIANT] in self.crashing
+        stage["spec"]["replicas"] = replicas
+        ready = 0 if crashes else replicas - self.out_of_room
+        _complete(stage, replicas, ready)
+        if self.out_of_room:
+            refused = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}
+            stage["status"]["conditions"] = [refused]
+        template = stage["spec"]["template"]["metadata"]["annotations"][names.TEMPLATE]
+        for uid, pod in list(self.pods.items()):
+            if pod["metadata"]["annotations"][names.TEMPLATE] != template and not crashes:
+                self._delete(uid)
+        current = [uid for uid, pod in self.pods.items() if _template(pod) == template]
+        for uid in current[replicas:]:
+            self._delete(uid)
+        for _ in range(replicas - self.out_of_room - len(current)):
+            self._create(stage, crashes)
+
+    def _create(self, stage: dict[str, Any], crashes: bool) -> None:
+        number = self.created
+        self.created += 1
+        meta = stage["spec"]["template"]["metadata"]
+        uid = f"uid-{time.monotonic_ns()}"
+        status: dict[str, Any] = {"podIP": "10.0.0.9", "conditions": [{"type": "PodScheduled", "status": "True"}]}
+        if crashes:
+            waiting = {"waiting": {"reason": "CrashLoopBackOff"}}
+            status["containerStatuses"] = [{"restartCount": 5, "state": waiting}]
+        else:
+            at = CREATED.format(number)
+            status["conditions"].append({"type": "Ready", "status": "True", "lastTransitionTime": at})
+        self.pods[uid] = {
+            "metadata": {"uid": uid, "name": uid, "creationTimestamp": CREATED.format(number), **meta},
+            "status": status,
+        }
+        self._tell("ADDED", uid)
+
+    def _delete(self, uid: str) -> None:
+        self._tell("DELETED", uid)
+        del self.pods[uid]
+
+    def _tell(self, kind: str, uid: str) -> None:
+        pod = copy.deepcopy(self.pods[uid])
+        pod["metadata"]["resourceVersion"] = "2"
+        self.events.put({"type": kind, "object": pod})
+
+
+def _template(pod: dict[str, Any]) -> str:
+    return str(pod["metadata"]["annotations"][names.TEMPLATE])
+
+
+def _complete(given: dict[str, Any], replicas: int, ready: int | None = None) -> dict[str, Any]:
+    count = {"replicas": replicas, "updatedReplicas": replicas, "observedGeneration": 1}
+    given["status"] = {**count, "availableReplicas": replicas if ready is None else ready}
+    given["metadata"]["resourceVersion"] = "7"
+    return given
+
+
+class HeldLease:
+    """The Lease, held as long as a test has it so."""
+
+    identity, retry_s, report = "ours", 0.02, ""
+
+    def __init__(self, log: list[str] | None = None) -> None:
+        self.is_held, self.is_lost, self.holder = True, False, "ours"
+        self.log = [] if log is None else log
+
+    def acquire(self) -> bool:
+        return self.is_held
+
+    def release(self) -> None:
+        self.log.append("released")
+
+
+@asynccontextmanager
+async def running(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    prepare: Callable[[Cluster], object] = lambda _: None,
+    initial: Configuration | None = None,
+    **how: Any,
+) -> AsyncIterator[tuple[Any, Cluster]]:
+    monkeypatch.setattr(module, "LOOKED_AT_EVERY_S", 0.1)
+    monkeypatch.setattr(module, "BETWEEN_LOOKS_S", 0.01)
+    monkeypatch.setattr(module, "STOPPED_LOOKED_AT_EVERY_S", 0.1)
+    deployed = tiny(folder)
+    cluster = Cluster(deployed)
+    prepare(cluster)
+    backend = KubernetesBackend(deployed, cluster, folder, HISTORY, url="", **how)  # type: ignore[arg-type]
+    try:
+        await backend.open(initial or sort())
+        backend.source = GatewaySource(backend.client, len(HISTORY))
+        await backend.start(time.monotonic())
+        yield backend, cluster
+    finally:
+        await backend.close()
+
+
+def story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Callable[..., Any], **how: Any) -> None:
+    async def run() -> None:
+        async with running(tmp_path, monkeypatch, **how) as (backend, cluster):
+            await told(backend, cluster)
+
+    asyncio.run(run())
+
+
+def standing(cluster: Cluster, folder: Path, wanted: Configuration, notes: Mapping[str, str] | None = None) -> None:
+    """An earlier controller has asked for this."""
+    assert cluster.root is not None
+    cluster.apply(stage_deployment(tiny(folder), "sort", wanted["sort"], owner_of(cluster.root), notes))
+    (name,) = cluster.stages
+    cluster._roll_out(name, wanted["sort"].replicas)
+    cluster.writes.clear()
+
+
+async def apply(backend: KubernetesBackend, wanted: Configuration) -> Applied:
+    return await asyncio.to_thread(backend.apply, wanted)
+
+
+def test_a_decision_is_in_force_in_the_queues_and_then_rolled_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        wanted = sort("large", 3, batch=4)
+        assert await apply(backend, wanted) == Applied(True)
+        assert cluster.configured[-1]["sort"]["batch"] == 4
+        await until(lambda: backend._look_now.is_complete(wanted), "it is rolled out")
+        await until(lambda: len(backend.stages["sort"].ready) == 3, "the watch has seen it")
+        seen = await asyncio.to_thread(backend.observe)
+        assert seen.stages["sort"].replicas == {"large": ReplicaCounts(ready=3)}
+        first, *_ = backend.stages["sort"].all
+        assert (first.variant, first.created_s, first.ready_s) == ("small", 0.0, 0.0)
+        assert first.is_gone
+
+    story(tmp_path, monkeypatch, told)
+
+
+def test_a_variant_that_will_not_start_is_rolled_back_and_its_decisions_have_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        cluster.crashing = {"large"}
+        failed = []
+        backend.on_failed = lambda step, why: failed.append((step, why))
+        backend.begin_step(7)
+        assert (await apply(backend, sort("large"))).accepted
+        backend.begin_step(8)
+        assert (await apply(backend, sort("large"))).accepted
+        await until(lambda: backend.stages["sort"].failed_variants == ("large",), "it is given up")
+        await until(lambda: backend._look_now.is_complete(sort()), "the old one stands")
+        assert cluster.configured[-1]["sort"]["variant"] == "small"
+        again = await apply(backend, sort("large"))
+        assert again == Applied(False, "sort: variant large has failed to start and is left out for now")
+        why = "sort: rolled back to small: variant large: CrashLoopBackOff after 5 restarts"
+        assert failed == [(7, why), (8, why)]  # step 8 kept what step 7 had chosen
+        assert backend.rollbacks["sort", "large"] == 1
+        assert backend.troubles() == {"failed_variant": "left out: sort: large"}
+        (stage,) = cluster.stages.values()
+        assert '{"large": ' in stage["metadata"]["annotations"][names.FAILED]  # for the next controller
+
+    story(tmp_path, monkeypatch, told)
+
+
+def test_want_of_room_bounds_the_cores_that_a_policy_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        assert (await asyncio.to_thread(backend.observe)).limit_cores is None
+        cluster.out_of_room = 2
+        await apply(backend, sort("small", 4))
+        await until(lambda: backend._room is not None, "the refusal is seen")
+        await until(lambda: len(backend.stages["sort"].ready) == 2, "two have room")
+        await until(lambda: backend._room is not None and backend._room[0] == 2, "both are counted")
+        seen = await asyncio.to_thread(backend.observe)
+        assert (seen.limit_cores, seen.stages["sort"].failed_variants) == (2, ())
+        assert "exceeded quota" in backend.troubles()["no_room"]
+        cluster.out_of_room = 0
+        (name,) = cluster.stages
+        cluster._roll_out(name, 4)
+        await until(lambda: backend._room is None, "there is room for all")
+        assert (await asyncio.to_thread(backend.observe)).limit_cores is None
+        assert backend.troubles() == {}
+
+    story(tmp_path, monkeypatch, told)
+
+
+def test_a_gateway_that_was_started_anew_gets_its_configuration_and_the_clock_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        backend._origin_s -= 500.0  # a run that is some minutes old
+        await backend.start(backend._origin_s)
+        cluster.origin_s, cluster.epoch = time.monotonic(), "second"
+        cluster.configured.append({})
+        await until(lambda: cluster.configured[-1], "it is configured")
+        seen = await asyncio.to_thread(backend.observe)
+        assert abs(seen.time_s - backend.now_s) < 0.5
+        assert seen.time_s > 500.0
+        cluster.ended = [{"id": "7", "arrival_s": 0.25, "end_s": None, "stages": [{"enqueue_s": 0.25}]}]
+        said = await backend.client.records(0)
+        (record,) = said["records"]
+        assert said["started"]  # none of them is passed over
+        arrived_s = cluster.origin_s + 0.25 - backend._origin_s
+        assert record["arrival_s"] == record["stages"][0]["enqueue_s"] == pytest.approx(arrived_s, abs=0.1)
+        assert record["end_s"] is None
+
+    story(tmp_path, monkeypatch, told)
+
+
+def test_a_gateway_that_has_another_configuration_gets_the_wanted_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        wanted = cluster.configured[-1]
+        cluster.configured.append({"sort": {**wanted["sort"], "batch": 2}})
+        await until(lambda: cluster.configured[-1] == wanted, "it is set right")
+        count = len(cluster.configured)
+        await asyncio.sleep(0.3)
+        assert len(cluster.configured) == count
+
+    story(tmp_path, monkeypatch, told)
+
+
+# ---- one that takes over ----
+
+
+def test_a_controller_that_has_waited_goes_on_with_what_stands_when_its_turn_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        lease = HeldLease()
+        lease.is_held = False
+
+        def prepare(cluster: Cluster) -> None:
+            standing(cluster, tmp_path, sort())
+
+            def in_time() -> None:
+                standing(cluster, tmp_path, sort("large", 3, batch=4))
+                lease.is_held = True
+
+            asyncio.get_running_loop().call_later(0.3, in_time)
+
+        async with running(tmp_path, monkeypatch, prepare, lease=lease, adopts=True) as (backend, cluster):
+            assert backend.wanted == sort("large", 3, batch=4)
+            await until(lambda: backend._look_now.is_complete(backend.wanted), "a look finds it whole")
+            assert cluster.created == 4  # the small one before, and three large ones
+
+    asyncio.run(run())
+
+
+def test_a_controller_that_has_waited_ends_where_another_pipeline_has_been_deployed_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ipa.live.errors import RunError
+
+    def prepare(cluster: Cluster) -> None:
+        assert cluster.root is not None
+        standing(cluster, tmp_path, sort())
+        cluster.root["data"] = {**cluster.root["data"], "pipeline.yaml": "another"}
+        cluster.refusal = AssertionError("nothing may be written")
+
+    async def told(*_: Any) -> None:
+        raise AssertionError("it has begun")
+
+    with pytest.raises(RunError, match="ipa-tiny has been deployed anew"):
+        story(tmp_path, monkeypatch, told, prepare=prepare, lease=HeldLease(), adopts=True)
+
+
+def test_a_layout_in_the_words_of_an_older_version_is_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def prepare(cluster: Cluster) -> None:
+        assert cluster.root is not None
+        standing(cluster, tmp_path, sort())
+        layout = json.loads(cluster.root["data"]["layout.json"])
+        assert layout.pop("s3_secret") == ""
+        cluster.root["data"] = {**cluster.root["data"], "layout.json": json.dumps(layout)}
+
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        await until(lambda: "ipa-tiny" in cluster.writes, "it is written in ours")
+        assert not backend.failed.done()
+
+    story(tmp_path, monkeypatch, told, prepare=prepare, adopts=True)
+
+
+def test_a_controller_that_begins_in_a_rollout_that_fails_rolls_it_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(cluster: Cluster) -> None:
+        cluster.crashing = {"large"}
+        standing(cluster, tmp_path, sort())
+        standing(cluster, tmp_path, sort("large"), {names.SOUND: as_text(sort()["sort"])})
+
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        await until(lambda: backend.wanted == sort(), "it is rolled back")
+        await until(lambda: backend._look_now.is_complete(sort()), "the old one stands")
+        await until(lambda: cluster.configured[-1]["sort"]["variant"] == "small", "the gateway knows")
+
+    story(tmp_path, monkeypatch, told, prepare=prepare, adopts=True)
+
+
+def test_a_controller_begins_where_not_all_find_room_and_pods_of_before_are_still_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(cluster: Cluster) -> None:
+        cluster.out_of_room = 1
+        standing(cluster, tmp_path, sort("small", 3))
+        evicted = copy.deepcopy(next(iter(cluster.pods.values())))
+        evicted["metadata"]["uid"] = evicted["metadata"]["name"] = "evicted"
+        evicted["status"]["phase"] = "Failed"
+        cluster.pods["evicted"] = evicted
+
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        await until(lambda: backend._room is not None, "the want of room is seen")
+        await until(lambda: len(backend.stages["sort"].ready) == 2, "two serve")
+        assert (await asyncio.to_thread(backend.observe)).limit_cores == 2  # what has been evicted holds nothing
+
+    story(tmp_path, monkeypatch, told, prepare=prepare, adopts=True)
+
+
+def test_one_who_only_reads_sees_what_others_want_and_rolls_nothing_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(cluster: Cluster) -> None:
+        standing(cluster, tmp_path, sort())
+        cluster.read_only = True
+        cluster.refusal = AssertionError("nothing may be written")
+
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        cluster.refusal = None
+        cluster.crashing = {"large"}
+        standing(cluster, tmp_path, sort("large"), {names.SOUND: as_text(sort()["sort"])})
+        cluster.refusal = AssertionError("nothing may be written")
+        await until(lambda: backend._look_now.failed, "it fails")
+        seen = await asyncio.to_thread(backend.observe)
+        assert seen.configuration == sort("large")
+        assert (backend.rollbacks, cluster.configured) == ({}, [])
+
+    story(tmp_path, monkeypatch, told, prepare=prepare)
+
+
+# ---- one writer ----
+
+
+def test_without_the_lease_decisions_are_refused_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = HeldLease()
+
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        count = len(cluster.configured)
+        lease.is_held, lease.holder = False, "another"
+        refused = await apply(backend, sort("large", 2))
+        assert refused == Applied(False, "the Lease is held by another")
+        assert (backend.wanted, len(cluster.configured)) == (sort(), count)
+        lease.is_held, lease.holder = True, "ours"
+        assert (await apply(backend, sort("large", 2))).accepted
+
+    story(tmp_path, monkeypatch, told, lease=lease)
+
+
+def test_a_lease_that_runs_out_in_the_middle_of_a_look_ends_its_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = HeldLease()
+
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        await until(lambda: backend._look_now.is_complete(sort()), "all is quiet")
+        cluster.writes.clear()
+        cluster.before_write = lambda: setattr(lease, "is_held", False)  # type: ignore[method-assign]
+        assert (await apply(backend, sort("large", 2))).accepted
+        await until(lambda: backend._look_now.error or backend._look_now.done, "it has looked")
+        await asyncio.sleep(0.3)
+        assert cluster.writes == ["ipa-tiny-stage-sort"]
+        assert backend.troubles()["no_lease"] == "not renewed in time"
+
+    story(tmp_path, monkeypatch, told, lease=lease)
+
+
+def test_the_lease_is_given_back_after_the_last_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log: list[str] = []
+
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        writing = threading.Event()
+
+        def slow() -> None:
+            writing.set()
+            time.sleep(0.5)
+            log.append("written")
+
+        cluster.before_write = slow  # type: ignore[method-assign]
+        assert (await apply(backend, sort("large", 3))).accepted
+        await asyncio.to_thread(writing.wait)
+
+    story(tmp_path, monkeypatch, told, lease=HeldLease(log))
+    assert log == ["written", "released"]
+
+
+# ---- what keeps it from its work ----
+
+
+class Scraped:
+    """A source whose newest sample is some seconds old."""
+
+    def __init__(self, sample_age_s: float) -> None:
+        self.sample_age_s = sample_age_s
+
+    async def read(self, now_s: float) -> Reading:
+        return Reading(now_s, (5.0,) * len(HISTORY), self.sample_age_s, {})
+
+
+@pytest.mark.parametrize(("gateways_s", "step"), [(8 * 3600.0, 1), (11.0, 5000)])
+def test_silence_is_told_by_the_time_since_the_step_before_whatever_the_gateway_s_clock_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gateways_s: float, step: int
+) -> None:
+    """A gateway that has run for hours before its controller, and one that was started anew before."""
+
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        cluster.origin_s = time.monotonic() - gateways_s
+        await backend.start(0.0)
+        for sample_age_s, is_silent in ((1.0, False), (60.0, True)):
+            backend._observed_s = backend.now_s - 10.0
+            backend.source = Scraped(sample_age_s)
+            backend.begin_step(step)
+            seen = await asyncio.to_thread(backend.observe)
+            assert seen.time_s == pytest.approx(gateways_s, abs=5.0)
+            assert seen.elapsed_s == pytest.approx(10.0, abs=5.0)
+            assert seen.is_silent is is_silent
+            assert ("no_sample" in backend.troubles()) is is_silent
+
+    story(tmp_path, monkeypatch, told, adopts=True)
+
+
+def test_held_stopped_and_hasty_decisions_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        assert cluster.root is not None
+        cluster.root["metadata"]["annotations"] = {names.HOLD: "true"}
+        await until(lambda: backend._look_now.is_held, "the switch is seen")
+        cluster.unread = ApiError("GET", 503, "away")
+        await until(lambda: backend._look_now.error, "a look fails")
+        assert (await apply(backend, sort("small", 2))).reason.startswith("held: the annotation ipa/hold")
+        cluster.unread = None
+        cluster.configured.append({})
+        await asyncio.sleep(0.3)
+        assert cluster.configured[-1] == {}  # the gateway's configuration is left as it is, too
+        assert (await apply(backend, sort("small", 2))).reason.startswith("held: the annotation ipa/hold")
+        cluster.root["metadata"]["annotations"] = {}
+        await until(lambda: not backend._look_now.is_held, "it is off")
+        cluster.refusal = ApiError("PATCH", 409, 'conflict with "someone"', ("image: conflict",))
+        assert (await apply(backend, sort("large"))).accepted
+        await until(lambda: backend._look_now.stopped, "the conflict is seen")
+        assert "someone" in (await apply(backend, sort())).reason
+        cluster.refusal = None
+        await until(lambda: backend._look_now.is_complete(sort("large")), "it goes on by itself")
+        assert (await apply(backend, sort())).reason == "guard: 1 changes within a minute; at most 1"
+
+    story(tmp_path, monkeypatch, told, guards=Guards(1))
+
+
+def test_a_pipeline_that_is_deployed_anew_ends_the_run_and_is_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ipa.live.errors import RunError
+
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        assert cluster.root is not None
+        cluster.root["data"] = {**cluster.root["data"], "layout.json": "{}"}
+        cluster.refusal = AssertionError("nothing may be written")
+        with pytest.raises(RunError, match="ipa-tiny has been deployed anew"):
+            await asyncio.wait_for(asyncio.shield(backend.failed), 10.0)
+
+    story(tmp_path, monkeypatch, told)
+
+
+def test_a_pipeline_that_is_taken_down_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ipa.live.errors import RunError
+
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        cluster.root = None
+        with pytest.raises(RunError, match="ipa-tiny is not there"):
+            await asyncio.wait_for(asyncio.shield(backend.failed), 10.0)
+
+    story(tmp_path, monkeypatch, told)

@@ -1,0 +1,498 @@
+"""The Kubernetes backend on a real cluster: the one that KUBECONFIG names, with our image on it (docs/live.md)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+pytest.importorskip("kubernetes")
+pytest.importorskip("aiohttp")
+
+from ipa.live.controller_metrics import ControllerMetrics
+from ipa.live.gateway_client import GatewayClient
+from ipa.live.kubernetes import deploy, manifests, names
+from ipa.live.kubernetes.api import Api, ApiError, connect
+from ipa.live.kubernetes.backend import KubernetesBackend
+from ipa.live.kubernetes.lease import Lease
+from ipa.live.kubernetes.reach import client_url, until_reached
+from ipa.live.kubernetes.settings import Deployed, Layout
+from ipa.live.load import DEFAULT_BODY
+from ipa.live.monitoring import GatewaySource
+from ipa.policies import Applied, Configuration, Observation
+from tests.live.kubernetes.world import IMAGE, needs_cluster, tiny
+from tests.live.world import HISTORY, sort
+
+pytestmark = needs_cluster
+
+WITHIN_S = 90.0
+"""How long a test waits for a cluster on a machine that is busy."""
+
+
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[str]:
+    api, name = connect(), f"ipa-test-{uuid4().hex[:8]}"
+    api.request("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    until_s = time.monotonic() + WITHIN_S
+    while not takes_pods(api, name):
+        assert time.monotonic() < until_s, f"namespace {name} takes no pods"
+        time.sleep(0.1)
+    yield name
+    api.request("DELETE", f"/api/v1/namespaces/{name}")
+
+
+def takes_pods(api: Api, namespace: str) -> bool:
+    """Whether the account that pods run as has been made."""
+    pod = {"metadata": {"name": "tried"}, "spec": {"containers": [{"name": "tried", "image": IMAGE}]}}
+    try:
+        api.request("POST", f"/api/v1/namespaces/{namespace}/pods", pod, dry_run="All")
+    except ApiError:
+        return False
+    return True
+
+
+@pytest.fixture
+def deployed(namespace: str, tmp_path: Path) -> Iterator[Deployed]:
+    """The tiny pipeline, deployed; taken down after the test."""
+    made = tiny(tmp_path, namespace)
+    deploy.up(connect(), made, sort(), within_s=WITHIN_S)
+    asyncio.run(until_reached(client_url(connect(), made)))
+    yield made
+    assert deploy.down(connect(), made, within_s=WITHIN_S) > 5
+    assert not list(deploy._ours(connect(), made))
+
+
+@asynccontextmanager
+async def running(
+    deployed: Deployed, folder: Path, api: Api | None = None, initial: Configuration | None = None, **how: Any
+) -> AsyncIterator[KubernetesBackend]:
+    """A backend on what is deployed, its clock started."""
+    api = api or connect()
+    how.setdefault("lease", None if api.read_only else Lease(api, deployed))
+    backend = KubernetesBackend(deployed, api, folder, HISTORY, client_url(connect(), deployed), **how)
+    try:
+        await backend.open(initial or sort())
+        backend.source = GatewaySource(backend.client, len(HISTORY))
+        await backend.start(time.monotonic())
+        yield backend
+    finally:
+        await backend.close()
+
+
+class Traffic:
+    """Asks without a pause, one request at a time; `statuses` of the answers."""
+
+    def __init__(self, url: str) -> None:
+        self.statuses: list[int] = []
+        self._url = f"{url}/v2/models/tiny/infer"
+        self._task = asyncio.ensure_future(self._run())
+
+    async def _run(self) -> None:
+        import aiohttp
+
+        async with aiohttp.ClientSession() as session:
+            while True:
+                async with session.post(self._url, json=DEFAULT_BODY) as response:
+                    await response.read()
+                    self.statuses.append(response.status)
+                await asyncio.sleep(0.05)
+
+    async def stop(self) -> None:
+        """End, and fail where a request was not answered as it should be."""
+        assert not self._task.done()
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        assert len(self.statuses) > 10
+        assert set(self.statuses) == {200}
+
+
+@asynccontextmanager
+async def traffic(backend: KubernetesBackend) -> AsyncIterator[Traffic]:
+    """Requests all the while; each is answered, and the gateway's metrics say so."""
+    asking = Traffic(backend.url)
+    yield asking
+    await asking.stop()
+    said = await asyncio.to_thread(gateways, backend.deployed)
+    assert said["ipa_requests_total", "completed"] >= len(asking.statuses)
+    assert not any(said["ipa_requests_total", outcome] for outcome in ("failed", "dropped", "unfinished"))
+
+
+# ---- what `status` and the metrics say ----
+
+
+def gateways(deployed: Deployed) -> dict[tuple[str, ...], float]:
+    """The metrics of the gateway: name and labels, but for the pipeline's -> value."""
+    path = f"/api/v1/namespaces/{deployed.namespace}/services/http:{deployed.control_name}:control/proxy/metrics"
+    return values(connect()._send("GET", path, "metrics", within_s=10.0).data.decode())
+
+
+def controllers(backend: KubernetesBackend) -> dict[tuple[str, ...], float]:
+    """The metrics of the controller of a backend, as they would be scraped now."""
+    metrics = ControllerMetrics(backend.plane.pipeline)
+    metrics.look(backend)
+    return values(metrics.of_process.text().decode())
+
+
+def values(text: str) -> dict[tuple[str, ...], float]:
+    return {
+        (sample.name, *(value for key, value in sorted(sample.labels.items()) if key != "pipeline")): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def until_said(backend: KubernetesBackend, kind: str, what: str) -> None:
+    """Wait until status names a trouble, of which the controller's metrics and its own words tell too."""
+    await until(lambda: what in backend.troubles().get(kind, ""), f"{kind}: {what}")
+    assert controllers(backend)["ipa_trouble", kind] == 1.0
+    await until(lambda: what in said_by_status(backend).get(kind, ""), f"status says {kind}: {what}")
+
+
+async def until_well(backend: KubernetesBackend) -> None:
+    """Wait until status and metrics name no trouble."""
+    await until(lambda: not (backend.troubles() or said_by_status(backend)), "no trouble is left")
+    assert not any(value for (name, *_), value in controllers(backend).items() if name == "ipa_trouble")
+
+
+def said_by_status(backend: KubernetesBackend) -> dict[str, str]:
+    said: dict[str, str] = deploy.status(connect(), backend.deployed)["troubles"]
+    return said
+
+
+async def apply(backend: KubernetesBackend, configuration: Configuration) -> Applied:
+    return await asyncio.to_thread(backend.apply, configuration)
+
+
+async def observe(backend: KubernetesBackend) -> Observation:
+    return await asyncio.to_thread(backend.observe)
+
+
+async def until_stands(backend: KubernetesBackend, configuration: Configuration) -> None:
+    until_s = time.monotonic() + WITHIN_S
+    while not (backend._look_now.is_complete(configuration) and backend.wanted == configuration):
+        assert time.monotonic() < until_s, f"{backend._look_now}"
+        await asyncio.sleep(0.1)
+
+
+async def until(holds: Any, what: str) -> None:
+    until_s = time.monotonic() + WITHIN_S
+    while not holds():
+        assert time.monotonic() < until_s, f"waited {WITHIN_S:g} s in vain: {what}"
+        await asyncio.sleep(0.1)
+
+
+def test_variant_batch_and_replicas_are_rolled_out_while_every_request_is_answered(
+    deployed: Deployed, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        async with running(deployed, tmp_path) as backend, traffic(backend):
+            stage = backend.stages["sort"]
+            for wanted in (sort("small", 3), sort("large", 2, batch=4), sort("small", 1)):
+                assert (await apply(backend, wanted)).accepted
+                await until_stands(backend, wanted)
+            assert [batch for _, batch in backend.configured["sort"]] == [1, 4, 1]
+            seen = await observe(backend)
+            assert seen.stages["sort"].completions > 10
+            assert seen.stages["sort"].configuration == sort("small", 1)["sort"]
+            by_variant = {variant: sum(each.variant == variant for each in stage.all) for variant in ("small", "large")}
+            assert by_variant["large"] == 2
+            large = [each for each in stage.all if each.variant == "large"]
+            assert all(each.ready_s - each.created_s >= 0.3 for each in large)  # the profile's start-up
+            assert stage.core_s(backend.now_s) > 0.0
+
+    asyncio.run(story())
+
+
+def test_what_is_deployed_again_is_left_alone(deployed: Deployed) -> None:
+    api = connect()
+    standing = deploy.standing(api, deployed, sort("large"))
+    assert standing == sort()
+    assert {step.action for step in deploy.plan(api, deployed, sort())} == {"keep"}
+
+
+def test_what_a_controller_remembers_outlives_another_up_and_one_delete_removes_all(
+    deployed: Deployed, tmp_path: Path
+) -> None:
+    api = connect()
+
+    def notes() -> dict[str, str]:
+        stage = api.get("Deployment", deployed.namespace, deployed.stage_name("sort"))
+        assert stage is not None
+        return {key: value for key, value in stage["metadata"]["annotations"].items() if key.startswith("ipa/")}
+
+    async def story() -> None:
+        async with running(deployed, tmp_path) as backend:
+            assert (await apply(backend, sort("small", 2))).accepted
+            await until_stands(backend, sort("small", 2))
+            await until(lambda: names.SOUND in notes(), "it is known to be sound")
+            before = notes()
+            # While a controller holds the Lease, and after.
+            await asyncio.to_thread(deploy.up, api, deployed, sort("large"), within_s=WITHIN_S)
+            assert notes() == before
+        deploy.up(api, deployed, sort("large"), within_s=WITHIN_S)
+        assert notes() == before
+
+    asyncio.run(story())
+    api.delete("ConfigMap", deployed.namespace, deployed.instance)
+    until_s = time.monotonic() + WITHIN_S
+    while left := list(deploy._ours(api, deployed)):
+        assert time.monotonic() < until_s, left
+        time.sleep(0.5)
+    deploy.up(api, deployed, sort(), within_s=WITHIN_S)  # for the fixture to take down
+
+
+def test_objects_of_others_are_neither_taken_over_nor_deleted(namespace: str, tmp_path: Path) -> None:
+    from ipa.live.errors import LiveError
+
+    api, made = connect(), replace(tiny(tmp_path, namespace), name="other")
+    theirs = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other", "namespace": namespace}}
+    api.request("POST", f"/api/v1/namespaces/{namespace}/configmaps", theirs)
+    with pytest.raises(LiveError, match=r"ConfigMap other in namespace .* is not ours"):
+        deploy.plan(api, made, sort())
+    assert deploy.down(api, made) == 0
+    assert api.get("ConfigMap", namespace, "other") is not None
+
+
+TOO_MUCH = ["-c", "held = b'x' * 2**30"]
+"""A gigabyte, in a container that may have a quarter of it."""
+
+
+@pytest.mark.parametrize(
+    ("changed", "how", "ready_within_s"),
+    [
+        ({"args": ["--no-such-option"]}, "(Error, exit code 2)", 60.0),
+        ({"command": ["python"], "args": TOO_MUCH}, "(OOMKilled, exit code 137)", 15.0),
+        ({"image": "local/none:1"}, "ErrImageNeverPull", 60.0),
+    ],
+    ids=["crashes", "needs too much memory", "has no image"],
+)
+def test_a_variant_that_does_not_start_is_rolled_back_and_left_out(
+    deployed: Deployed,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changed: dict[str, Any],
+    how: str,
+    ready_within_s: float,
+) -> None:
+    whole = manifests._model_server
+    deployed = replace(deployed, layout=replace(deployed.layout, ready_within_s=ready_within_s))
+
+    def crashing(deployed: Deployed, stage: str, wanted: Any) -> Any:
+        made = whole(deployed, stage, wanted)
+        return made | changed if wanted.variant == "large" else made
+
+    monkeypatch.setattr(manifests, "_model_server", crashing)
+
+    async def story() -> None:
+        async with running(deployed, tmp_path) as backend, traffic(backend):
+            failed = []
+            backend.on_failed = lambda *what: failed.append(what)
+            backend.begin_step(3)
+            assert (await apply(backend, sort("large"))).accepted
+            await until(lambda: backend.stages["sort"].failed_variants == ("large",), "the variant is given up")
+            await until_said(backend, "failed_variant", "large")
+            assert controllers(backend)["ipa_rollbacks_total", "sort", "large"] == 1.0
+            ((step, why),) = failed
+            assert (step, why.startswith("sort: rolled back to small: variant large: "), how in why) == (3, True, True)
+            await until_stands(backend, sort())
+            seen = await observe(backend)
+            assert seen.stages["sort"].failed_variants == ("large",)
+            assert seen.stages["sort"].configuration == sort()["sort"]
+            again = await apply(backend, sort("large"))
+            assert not again.accepted
+            assert "variant large has failed to start" in again.reason
+            assert bool(backend.stages["sort"].deaths["large"]) == ("exit code" in how)
+        status = deploy.status(connect(), deployed)["stages"]["sort"]
+        assert status["failed_variants"] == ["large"]
+        # What an earlier controller found out holds for the next.
+        async with running(deployed, tmp_path) as backend:
+            assert backend.stages["sort"].failed_variants == ("large",)
+
+    asyncio.run(story())
+
+
+def test_a_missing_image_stops_the_rollout_and_not_the_traffic(deployed: Deployed, tmp_path: Path) -> None:
+    wrong = replace(deployed, layout=replace(deployed.layout, image="local/none:1"))
+
+    async def story() -> None:
+        backend = KubernetesBackend(wrong, connect(), tmp_path, HISTORY, client_url(connect(), deployed))
+        asking = Traffic(backend.url)
+        with pytest.raises(Exception, match="ErrImageNeverPull"):
+            await backend.open(sort())
+        await backend.close()
+        await asking.stop()
+        problem = deploy.status(connect(), deployed)["stages"]["sort"]["problem"]
+        assert "ErrImageNeverPull" in problem
+        async with running(deployed, tmp_path) as right:  # the right image, and all is well
+            assert right.stages["sort"].ready
+
+    asyncio.run(story())
+
+
+def test_the_kill_switch_keeps_everything_as_it_is_until_it_is_off(deployed: Deployed, tmp_path: Path) -> None:
+    api = connect()
+    path = f"/api/v1/namespaces/{deployed.namespace}/configmaps/{deployed.instance}"
+
+    def hold(value: str | None) -> None:
+        patch = {"metadata": {"annotations": {names.HOLD: value}}}
+        api.request("PATCH", path, patch, content_type="application/merge-patch+json", field_manager="kubectl-annotate")
+
+    async def story() -> None:
+        async with running(deployed, tmp_path) as backend:
+            hold("true")
+            await until(lambda: backend._look_now.is_held, "the annotation is seen")
+            refused = await apply(backend, sort("small", 2))
+            assert (refused.accepted, refused.reason[:5]) == (False, "held:")
+            await until_said(backend, "held", "the annotation ipa/hold")
+            hold(None)
+            await until(lambda: not backend._look_now.is_held, "the annotation is gone")
+            assert (await apply(backend, sort("small", 2))).accepted
+            await until_stands(backend, sort("small", 2))
+
+    asyncio.run(story())
+
+
+def test_replicas_that_another_sets_are_left_to_it_and_said(deployed: Deployed, tmp_path: Path) -> None:
+    api = connect()
+    path = f"/apis/apps/v1/namespaces/{deployed.namespace}/deployments/{deployed.stage_name('sort')}"
+
+    async def story() -> None:
+        async with running(deployed, tmp_path) as backend:
+            async with traffic(backend):
+                patch = {"spec": {"replicas": 2}}
+                api.request("PATCH", path, patch, content_type="application/merge-patch+json", field_manager="someone")
+                await until_said(backend, "stopped", "set by 'someone'")
+                refused = await apply(backend, sort("large"))
+                assert (refused.accepted, "someone" in refused.reason) == (False, True)
+            # As the message says; until its pods are there again requests may wait too long.
+            api.delete("Deployment", deployed.namespace, deployed.stage_name("sort"))
+            await until_stands(backend, sort())
+            await until_well(backend)
+
+    asyncio.run(story())
+
+
+def test_a_pod_that_is_killed_is_replaced_and_the_gateway_finds_its_successor(
+    deployed: Deployed, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        async with running(deployed, tmp_path, initial=sort("small", 2)) as backend, traffic(backend):
+            first = next(iter(backend._pods.values()))
+            path = f"/api/v1/namespaces/{deployed.namespace}/pods/{first.name}"
+            connect().request("DELETE", path, grace_period_seconds=0)
+            await until(lambda: first.uid not in backend._pods, "the pod is gone")
+            await until_stands(backend, sort("small", 2))
+            assert len([each for each in backend.stages["sort"].all if each.is_gone]) == 1
+            await asyncio.sleep(3.0)  # a request that was there waits until its replica counts as lost
+
+    asyncio.run(story())
+
+
+def test_want_of_quota_becomes_a_core_limit_and_no_failed_variant(namespace: str, tmp_path: Path) -> None:
+    api = connect()
+    layout = Layout(image=IMAGE, pull_policy="Never", service_type="NodePort", replica_cpu="100m", gateway_cpu="100m")
+    made = replace(tiny(tmp_path, namespace, layout), name="quota")
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "few", "namespace": namespace},
+        # the gateway's two containers and two replicas of 100m
+        "spec": {"hard": {"requests.cpu": "310m"}},
+    }
+    deploy.up(api, made, sort(), within_s=WITHIN_S)
+    path = f"/api/v1/namespaces/{namespace}/resourcequotas"
+    api.request("POST", path, quota)
+
+    async def story() -> None:
+        async with running(made, tmp_path) as backend, traffic(backend):
+            assert (await apply(backend, sort("small", 4))).accepted
+            await until(lambda: backend._room is not None, "the refusal is seen")
+            await until(lambda: len(backend.stages["sort"].ready) == 2, "two have room")
+            await until_said(backend, "no_room", "exceeded quota")
+            await until(lambda: backend._room is not None and backend._room[0] == 2, "both are counted")
+            seen = await observe(backend)
+            assert seen.limit_cores == 2
+            assert seen.stages["sort"].failed_variants == ()
+            assert "exceeded quota" in deploy.status(api, made)["stages"]["sort"]["problem"]
+            assert (await apply(backend, sort("small", 2))).accepted  # as a policy within the limit would
+            await until_stands(backend, sort("small", 2))
+
+    try:
+        asyncio.run(story())
+    finally:
+        api.request("DELETE", f"{path}/few")
+        deploy.down(api, made, within_s=WITHIN_S)
+
+
+def test_at_most_so_many_changes_a_minute(deployed: Deployed, tmp_path: Path) -> None:
+    from ipa.live.kubernetes.guards import Guards
+
+    async def story() -> None:
+        async with running(deployed, tmp_path, guards=Guards(changes_per_minute=2)) as backend:
+            assert (await apply(backend, sort("small", 2))).accepted
+            assert (await apply(backend, sort("small", 1))).accepted
+            third = await apply(backend, sort("small", 2))
+            assert (third.accepted, third.reason) == (False, "guard: 2 changes within a minute; at most 2")
+            assert (await apply(backend, sort("small", 1, batch=4))).accepted  # queues are not pods
+
+    asyncio.run(story())
+
+
+def test_a_second_controller_waits_for_the_lease_and_the_first_gives_it_back(
+    deployed: Deployed, tmp_path: Path
+) -> None:
+    api = connect()
+
+    async def story() -> None:
+        one, two = Lease(api, deployed, "one"), Lease(api, deployed, "two")
+        async with running(deployed, tmp_path, lease=one):
+            assert deploy.status(api, deployed)["controller"] == "one"
+            assert not await asyncio.to_thread(two.acquire)
+        assert await asyncio.to_thread(two.acquire)
+        two.release()
+
+    asyncio.run(story())
+
+
+def test_a_client_that_only_reads_cannot_write(deployed: Deployed, tmp_path: Path) -> None:
+    from ipa.live.kubernetes.api import ReadOnlyError
+
+    api = connect(read_only=True)
+    for write in (
+        lambda: api.scale(deployed.namespace, deployed.stage_name("sort"), 3),
+        lambda: api.apply(manifests.root(deployed)),
+        lambda: api.delete("ConfigMap", deployed.namespace, deployed.instance),
+    ):
+        with pytest.raises(ReadOnlyError, match="this client only reads"):
+            write()
+
+    async def story() -> None:
+        async with running(deployed, tmp_path, api=api) as backend:
+            seen = await observe(backend)
+            assert seen.stages["sort"].replicas["small"].ready == 1
+            assert not (await apply(backend, sort("small", 3))).accepted
+
+    asyncio.run(story())
+    stage = connect().get("Deployment", deployed.namespace, deployed.stage_name("sort"))
+    assert stage is not None
+    assert stage["spec"]["replicas"] == 1
+
+
+def test_the_gateway_s_clock_is_this_machine_s(deployed: Deployed, tmp_path: Path) -> None:
+    """On one machine there is one monotonic clock; the comparison finds that, through the API server's proxy."""
+
+    async def story() -> None:
+        async with running(deployed, tmp_path) as backend:
+            assert isinstance(backend.client, GatewayClient)
+            reading = await backend.client.clock()
+            assert abs(reading.offset_s) <= 0.1
+
+    asyncio.run(story())

@@ -1,0 +1,289 @@
+"""The commands about a cluster, as far as they go without one; and what the image is packed from."""
+
+from __future__ import annotations
+
+import sys
+import tarfile
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ipa.live.errors import LiveError
+from ipa.live.kubernetes import deploy, pack
+from ipa.live.kubernetes.settings import Layout, memory_bytes
+from tests.command import ipa, refusal
+from tests.live.kubernetes.world import tiny
+
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
+NO_CLUSTER = {"KUBECONFIG": "/nonexistent/kubeconfig", "HOME": "/nonexistent"}
+
+
+def test_manifests_are_what_up_would_apply_and_ask_no_cluster() -> None:
+    said = ipa("live", "manifests", "video", "--name", "mine", "--namespace", "there", "--image", "x:1", env=NO_CLUSTER)
+    objects = list(yaml.safe_load_all(said.stdout))
+    kinds = [each["kind"] for each in objects]
+    assert (kinds[0], kinds.count("Deployment"), kinds.count("Service")) == ("ConfigMap", 3, 2)
+    assert {each["metadata"]["namespace"] for each in objects} == {"there"}
+    assert {each["metadata"]["labels"]["app.kubernetes.io/instance"] for each in objects} == {"mine"}
+    images = [
+        container["image"]
+        for each in objects
+        if each["kind"] == "Deployment"
+        for container in each["spec"]["template"]["spec"]["containers"]
+    ]
+    assert set(images) == {"x:1"}
+
+
+def test_manifests_of_a_controller_hold_the_scenario_and_what_it_may_do() -> None:
+    said = ipa("live", "manifests", "video", "--set", "interval_s=7", "--controller", "--monitor", env=NO_CLUSTER)
+    objects = list(yaml.safe_load_all(said.stdout))
+    (scenario,) = [each["data"]["scenario.yaml"] for each in objects if "scenario.yaml" in each.get("data", {})]
+    assert yaml.safe_load(scenario)["interval_s"] == 7
+    kinds = [each["kind"] for each in objects]
+    assert [kind for kind in kinds if kind == "Role" or kind.endswith("Monitor")] == [
+        *("Role", "Role"),
+        *("ServiceMonitor", "PodMonitor"),
+    ]
+    container = objects[kinds.index("ServiceMonitor") - 1]["spec"]["template"]["spec"]["containers"][0]
+    assert container["args"][-2:] == ["--metrics-host", "0.0.0.0"]  # who scrapes is another pod
+    assert "# sets the number of replicas" in said.stdout
+
+
+OWN = """
+class Mine:
+    reads = ()
+
+    def __init__(self, pipeline=None, predictor=None):
+        pass
+
+    def decide(self, observation, memory):
+        ...
+
+    def predict(self, observation):
+        return 1.0
+"""
+
+
+def test_what_a_scenario_names_of_one_s_own_goes_into_the_controller_s_pod(tmp_path: Path) -> None:
+    (tmp_path / "policy.py").write_text(OWN)
+    (tmp_path / "load.csv").write_text("second,requests\n0,5\n")
+    scenario = tmp_path / "scenario.yaml"
+    scenario.write_text(
+        "schema_version: 1\nkind: scenario\npipeline: video\ntrace: load.csv\n"
+        "policy: {name: policy.py:Mine, predictor: {name: policy.py:Mine}}\n"
+    )
+    said = ipa("live", "manifests", scenario, "--controller", env=NO_CLUSTER)
+    assert said.exit_code == 0, said.stderr
+    (data,) = [each["data"] for each in yaml.safe_load_all(said.stdout) if "scenario.yaml" in each.get("data", {})]
+    assert sorted(data) == ["policy.py", "scenario.yaml"]
+    assert data["policy.py"] == OWN
+    inside = yaml.safe_load(data["scenario.yaml"])
+    moved = "/etc/ipa/policy.py:Mine"
+    assert inside["policy"] == {"name": moved, "predictor": {"name": moved}}
+    assert "trace" not in inside  # the load comes from elsewhere
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "policy.py").write_text(OWN)
+    clash = f"policy.predictor={tmp_path}/other/policy.py:Mine"
+    assert "the controller's pod has one folder" in refusal(
+        "live", "manifests", scenario, "--controller", "--set", clash
+    )
+
+
+class Shelf:
+    """An API server with objects of one pipeline, on which a controller makes its Lease once more; `asked`: kinds."""
+
+    def __init__(self, *groups: str) -> None:
+        self.there = {("ConfigMap", "ipa-tiny"), ("Deployment", "ipa-tiny-controller"), ("Lease", "ipa-tiny")}
+        self.asked: set[str] = set()
+        self._groups = frozenset(groups)
+        self._is_written_again = False
+
+    def groups(self) -> frozenset[str]:
+        return self._groups
+
+    def list(self, kind: str, namespace: str, selector: str) -> Any:
+        self.asked.add(kind)
+        return {"items": [{"metadata": {"name": name}} for each, name in self.there if each == kind]}
+
+    def delete(self, kind: str, namespace: str, name: str) -> None:
+        self.there.discard((kind, name))
+        if kind == "Lease" and not self._is_written_again:
+            self._is_written_again = True
+            self.there.add((kind, name))
+
+
+def test_down_takes_what_a_controller_has_still_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deploy, "LOOKED_EVERY_S", 0.0)
+    shelf = Shelf("apps/v1", "coordination.k8s.io/v1")
+    assert deploy.down(shelf, tiny(tmp_path)) == 3  # type: ignore[arg-type]
+    assert shelf.there == set()
+    assert "ServiceMonitor" not in shelf.asked  # a kind that this server does not have
+
+
+def test_down_takes_monitors_where_there_is_an_operator_of_prometheus(tmp_path: Path) -> None:
+    shelf = Shelf("apps/v1", "monitoring.coreos.com/v1")
+    shelf.there = {("ServiceMonitor", "ipa-tiny"), ("PodMonitor", "ipa-tiny-controller")}
+    assert deploy.down(shelf, tiny(tmp_path)) == 2  # type: ignore[arg-type]
+    assert shelf.there == set()
+
+
+def test_manifests_of_an_adviser_let_it_write_nowhere(tmp_path: Path) -> None:
+    out = tmp_path / "base"
+    ipa("live", "manifests", "video", "--advise", "--out", str(out), env=NO_CLUSTER)
+    role = yaml.safe_load((out / "role-ipa-video-controller.yaml").read_text())
+    assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"get", "list", "watch"}
+    pod = yaml.safe_load((out / "deployment-ipa-video-controller.yaml").read_text())["spec"]["template"]["spec"]
+    assert "--advise" in pod["containers"][0]["args"]
+    listed = yaml.safe_load((out / "kustomization.yaml").read_text())["resources"]
+    assert sorted([*listed, "kustomization.yaml"]) == sorted(each.name for each in out.iterdir())
+    assert "should be a new folder" in refusal("live", "manifests", "video", "--out", str(out))
+
+
+@pytest.mark.parametrize("command", ["status", "down", "up"])
+def test_without_a_cluster_a_command_says_what_is_missing(command: str) -> None:
+    pytest.importorskip("kubernetes")
+    options = ("--yes",) if command in ("down", "up") else ()
+    said = ipa("live", command, "video", "--namespace", "x", *options, env=NO_CLUSTER)
+    assert said.exit_code == 2
+    assert "set KUBECONFIG, or give --context" in said.stderr
+
+
+@pytest.mark.parametrize("command", [("up",), ("status",), ("down",), ("run", "--backend", "kubernetes")])
+def test_without_the_client_a_command_says_what_to_install(
+    command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("aiohttp")
+    monkeypatch.setitem(sys.modules, "kubernetes", None)
+    name, *options = command
+    said = refusal("live", name, "video", *options)
+    assert said == "the backend kubernetes needs the client: pip install 'ipa-pipelines[kubernetes]'"
+
+
+def test_no_load_is_for_a_cluster() -> None:
+    pytest.importorskip("aiohttp")
+    assert "--no-load goes with --backend kubernetes" in refusal("live", "run", "video", "--no-load")
+
+
+@pytest.mark.parametrize("mode", ["--no-load", "--advise"])
+@pytest.mark.parametrize(
+    ("option", "name"), [(("--out", "o"), "--out"), (("--report", "r"), "--report"), (("--json",), "--json")]
+)
+def test_a_controller_alone_has_no_results_to_write(mode: str, option: tuple[str, ...], name: str) -> None:
+    pytest.importorskip("aiohttp")
+    said = refusal("live", "run", "video", "--backend", "kubernetes", mode, *option, env=NO_CLUSTER)
+    assert said.startswith(f"{name}: with {mode} on a cluster no load is sent")
+    assert "allowed: --state FILE, which keeps the journal" in said
+
+
+def test_a_name_that_no_object_can_have_is_refused() -> None:
+    said = refusal("live", "manifests", "video", "--name", "Mine!")
+    assert "--name Mine!: should be lower-case letters, digits and hyphens" in said
+
+
+def test_a_layout_comes_back_from_the_cluster_and_another_version_s_is_refused() -> None:
+    layout = Layout(image="x:1", replica_cpu="profile", ready_within_s=5.0)
+    assert Layout.from_text(layout.as_text()) == layout
+    with pytest.raises(LiveError, match="made by another version"):
+        Layout.from_text('{"colour": "blue"}')
+
+
+def test_manifests_say_where_real_models_are() -> None:
+    store = ("--models", "s3://shelf/models", "--s3-endpoint", "http://store:9000", "--s3-secret", "keys")
+    said = ipa("live", "manifests", "video", *store, env=NO_CLUSTER)
+    objects = list(yaml.safe_load_all(said.stdout))
+    urls = [
+        container["args"][0]
+        for each in objects
+        if each["kind"] == "Deployment"
+        for container in each["spec"]["template"]["spec"].get("initContainers", ())
+    ]
+    assert urls == [
+        "s3://shelf/models/video/object-detection/yolov5n",
+        "s3://shelf/models/video/image-classification/resnet18",
+    ]
+    layout = Layout.from_text(objects[0]["data"]["layout.json"])
+    assert (layout.models, layout.s3_endpoint, layout.s3_secret) == (store[1], store[3], store[5])
+
+
+def test_a_gateway_admits_as_much_as_its_memory_has_room_for() -> None:
+    said = ipa("live", "manifests", "video", "--gateway-memory", "2Gi", "--gateway-cpu", "1", env=NO_CLUSTER)
+    router = next(
+        container
+        for each in yaml.safe_load_all(said.stdout)
+        if each["kind"] == "Deployment"
+        for container in each["spec"]["template"]["spec"]["containers"]
+        if container["name"] == "gateway"
+    )
+    assert router["resources"] == {"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"memory": "2Gi"}}
+    assert router["args"][router["args"].index("--most-inside") + 1] == str(2**29)
+
+
+@pytest.mark.parametrize(("text", "size"), [("512Mi", 2**29), ("1.5Gi", 3 * 2**29), ("2G", 2 * 10**9), ("4096", 4096)])
+def test_a_quantity_of_memory_has_so_many_bytes(text: str, size: int) -> None:
+    assert memory_bytes(text) == size
+
+
+@pytest.mark.parametrize("option", ["--memory", "--gateway-memory"])
+@pytest.mark.parametrize("text", ["512m", "512MB", "much", "-1Gi", "0Mi", ""])
+def test_what_is_no_quantity_of_memory_is_refused(option: str, text: str) -> None:
+    assert f"{text!r} should be bytes, or such as 512Mi" in refusal("live", "manifests", "video", option, text)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--models", "gs://shelf"), "--models gs://shelf: should be emulated, s3://BUCKET"),
+        (("--models", "s3://"), "--models s3://: should be emulated, s3://BUCKET"),
+        (("--models", "pvc:Claim"), "--models pvc:Claim: should be"),
+        (("--models", "image:models"), "--models image:models: should be"),
+        (("--models", "pvc:claim", "--s3-secret", "keys"), "--s3-secret keys: goes with --models s3://BUCKET"),
+        (("--s3-endpoint", "http://store"), "--s3-endpoint http://store: goes with --models s3://BUCKET"),
+        (("--models", "s3://shelf", "--s3-endpoint", "store:9000"), "--s3-endpoint store:9000: should be a URL"),
+        (("--models", "s3://shelf", "--s3-endpoint", "http://a/b"), "--s3-endpoint http://a/b: should be a URL"),
+    ],
+)
+def test_models_that_cannot_be_there_are_refused(options: tuple[str, ...], why: str) -> None:
+    assert why in refusal("live", "manifests", "video", *options)
+
+
+def test_models_are_baked_into_what_is_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pack, "_files", lambda: iter([(pack.PREFIX / "bin/python3", Path(sys.executable).resolve())]))
+    models = tmp_path / "models" / "video" / "detect" / "small"
+    models.mkdir(parents=True)
+    (models / "model.py").write_text("class Model: ...")
+    pack.pack(tmp_path / "image.tar", tmp_path / "models")
+    with tarfile.open(tmp_path / "image.tar") as archive:
+        file = archive.extractfile("models/video/detect/small/model.py")
+        assert file is not None
+        assert file.read() == b"class Model: ..."
+    with pytest.raises(LiveError, match="nowhere: no such folder"):
+        pack.pack(tmp_path / "image.tar", tmp_path / "nowhere")
+
+
+def test_what_is_packed_is_the_distribution_with_all_that_it_requires() -> None:
+    found = pack.distributions("pydantic", ())
+    assert {"pydantic", "pydantic-core", "typing-extensions"} <= set(found)
+    assert "email-validator" not in found  # an extra that nobody asked for
+    assert all(isinstance(each, metadata.Distribution) for each in found.values())
+
+
+def test_what_is_not_installed_is_named() -> None:
+    with pytest.raises(LiveError, match="no-such-thing is not installed"):
+        pack.distributions("no-such-thing")
+
+
+def test_programs_bring_the_libraries_that_they_need() -> None:
+    found = pack._libraries([Path(sys.executable).resolve()])
+    assert any(target.name == "libc.so.6" for target in found)
+    assert any("ld-linux" in target.name for target in found)
+
+
+def test_what_may_keep_a_controller_from_its_work_is_documented() -> None:
+    from ipa.live.backend import TROUBLES
+
+    text = (Path(__file__).parents[3] / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    assert all(f"| `{kind}` | {said} |" in text for kind, said in TROUBLES.items())

@@ -1,0 +1,217 @@
+"""A controller in the cluster: what `ipa live manifests` prints, applied, controls a pipeline of one's own."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import yaml
+
+pytest.importorskip("kubernetes")
+pytest.importorskip("aiohttp")
+
+from ipa.live.kubernetes import deploy, names
+from ipa.live.kubernetes.api import connect, path_of
+from ipa.live.kubernetes.in_cluster import METRICS_PORT
+from ipa.live.kubernetes.reach import client_url
+from ipa.live.kubernetes.settings import Deployed
+from tests.command import answer, ipa, start
+from tests.live.kubernetes.test_cluster import namespace, values
+from tests.live.kubernetes.test_faults import execute
+from tests.live.kubernetes.world import IMAGE, needs_cluster, tiny
+
+pytestmark = needs_cluster
+
+__all__ = ["namespace"]
+
+WITHIN_S = 120.0
+"""How long a test waits for a cluster on a machine that is busy."""
+
+SCENARIO = """\
+schema_version: 1
+kind: scenario
+pipeline: tiny.yaml
+interval_s: 2
+history_s: 4
+trace: load.csv
+policy: {name: %s}
+"""
+LOAD = "second,requests\n0,1\n1,1\n"
+
+RATE = "rate, variants: {sort: small}, batch: 1, margin: 1, predictor: {name: reactive, window_s: 4}"
+"""A replica for each 25 requests a second."""
+
+PREDICTOR = """
+class Always:
+    reads = ()
+
+    def predict(self, observation):
+        return 60.0
+"""
+
+T = TypeVar("T")
+
+
+def until(holds: Callable[[], T], what: str) -> T:
+    """Wait until something holds, and what it is then."""
+    until_s = time.monotonic() + WITHIN_S
+    while not (found := holds()):
+        assert time.monotonic() < until_s, f"waited {WITHIN_S:g} s in vain: {what}"
+        time.sleep(0.5)
+    return found
+
+
+class World:
+    """What has been applied for a scenario, and what is to be seen of it."""
+
+    def __init__(self, deployed: Deployed, scenario: Path) -> None:
+        self.api = connect()
+        self.deployed = deployed
+        self.where = (scenario, "--namespace", deployed.namespace)
+
+    def apply(self, *options: str) -> None:
+        """Apply what is printed, as far as the server has such objects."""
+        layout = ("--image", IMAGE, "--pull", "Never", "--service", "NodePort")
+        printed = ipa("live", "manifests", *self.where, *layout, *options)
+        assert printed.exit_code == 0, printed.stderr
+        for each in yaml.safe_load_all(printed.stdout):
+            if each["apiVersion"] in self.api.groups() | {"v1"}:
+                self.api.apply(each)
+
+    def pods(self, component: str) -> list[dict[str, Any]]:
+        """The pods of a component that are ready and not ending."""
+        selector = names.as_query(names.selector(self.deployed.instance, component))
+        found: list[dict[str, Any]] = self.api.list("Pod", self.deployed.namespace, selector)["items"]
+        return [
+            each
+            for each in found
+            if "deletionTimestamp" not in each["metadata"]
+            and all(of["ready"] for of in each["status"].get("containerStatuses") or [{"ready": False}])
+        ]
+
+    def restarts(self) -> list[int]:
+        """How often the container of each controller's pod has been started again."""
+        return [each["status"]["containerStatuses"][0]["restartCount"] for each in self.pods(names.CONTROLLER)]
+
+    def memory_of_replicas(self) -> list[str]:
+        return [
+            each["spec"]["containers"][0]["resources"]["limits"]["memory"] for each in self.pods(names.MODEL_SERVER)
+        ]
+
+    def status(self) -> dict[str, Any]:
+        said: dict[str, Any] = answer("live", "status", *self.where, "--json")
+        return said
+
+    def path(self, pod: dict[str, Any]) -> str:
+        return path_of("Pod", self.deployed.namespace, pod["metadata"]["name"])
+
+    def logged_steps(self, pod: dict[str, Any]) -> list[int]:
+        """The numbers of the steps that a controller's container has logged since its start."""
+        text = self.api._send("GET", f"{self.path(pod)}/log", "log", within_s=10.0).data.decode()
+        return [int(each) for each in re.findall(r"^step (\d+):", text, re.MULTILINE)]
+
+    def metrics(self, pod: dict[str, Any]) -> dict[tuple[str, ...], float]:
+        """What a controller's pod would be scraped for."""
+        path = f"{self.path(pod)}:{METRICS_PORT}/proxy/metrics"
+        return values(self.api._send("GET", path, "metrics", within_s=10.0).data.decode())
+
+    def is_controlled_by(self, pod: dict[str, Any], beyond: int = 0) -> bool:
+        """Whether status names this pod as the controller, with steps beyond some, and nothing that keeps it."""
+        said = self.status()
+        is_it = str(said["controller"]).startswith(pod["metadata"]["name"])
+        return is_it and (said["step"] or 0) > beyond and not said["troubles"]
+
+    def stage(self) -> dict[str, Any]:
+        said: dict[str, Any] = self.status()["stages"]["sort"]
+        return said
+
+
+@contextmanager
+def asked(world: World, rps: int, seconds: int) -> Iterator[None]:
+    """A load meanwhile, and until it is over; every request is answered with 200."""
+    load = ("--url", client_url(world.api, world.deployed), "--trace", f"constant:{rps}:{seconds}")
+    with start("live", "load", world.where[0], *load, "--json") as process:
+        try:
+            yield
+            out, err = process.communicate(timeout=WITHIN_S + seconds)
+            assert process.returncode == 0, err
+            said = json.loads(out)
+            assert said["completed"] == said["requests"] > 0
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def world(namespace: str, tmp_path: Path) -> Iterator[World]:
+    scenario = tmp_path / "scenario.yaml"
+    (tmp_path / "load.csv").write_text(LOAD, encoding="utf-8")
+    made = World(tiny(tmp_path, namespace), scenario)
+    yield made
+    deploy.down(made.api, made.deployed, within_s=WITHIN_S)
+
+
+def test_what_is_printed_controls_a_pipeline_from_inside_until_it_is_taken_down(world: World) -> None:
+    world.where[0].write_text(SCENARIO % RATE, encoding="utf-8")
+    world.apply("--controller")
+    (first,) = until(lambda: world.pods(names.CONTROLLER), "the controller's pod is ready")
+    until(lambda: world.is_controlled_by(first, 2), "status names it, and its steps")
+    assert (world.stage()["wanted"]["replicas"], world.stage()["ready"]) == (1, 1)
+
+    with asked(world, rps=30, seconds=75):
+        until(lambda: world.stage()["ready"] == 2, "it has added a replica")
+        said = world.metrics(first)
+        assert said["ipa_desired_replicas", "sort", "small"] == 2.0
+        assert said["ipa_observed_load_rps",] > 10.0
+        assert said["ipa_decisions_total", "optimal"] > 2.0
+        assert not any(value for (name, *_), value in said.items() if name == "ipa_trouble")
+
+        done = world.status()["step"]
+        execute(world.deployed, first["metadata"]["name"], "import os, signal; os.kill(1, signal.SIGTERM)")
+        until(lambda: world.restarts() == [1], "its container is started again")
+        until(lambda: world.is_controlled_by(first, done), "it goes on")
+        assert world.logged_steps(first)[0] > done  # from the journal
+
+        world.api.request("DELETE", world.path(first), grace_period_seconds=0)
+        (second,) = until(lambda: world.pods(names.CONTROLLER), "another pod is ready")
+        assert second["metadata"]["uid"] != first["metadata"]["uid"]
+        until(lambda: world.is_controlled_by(second), "status names it")
+        assert (world.stage()["wanted"]["replicas"], world.stage()["ready"]) == (2, 2)
+    until(lambda: world.stage()["replicas"] == 1 and world.stage()["complete"], "it takes the replica away")
+    until(lambda: world.metrics(second).get(("ipa_replicas", "sort", "ready", "small")) == 1.0, "its metrics say so")
+
+    done = world.status()["step"]
+    world.apply("--controller", "--memory", "200Mi")
+    until(lambda: world.memory_of_replicas() == ["200Mi"], "the new layout is rolled out")
+    (third,) = until(lambda: world.pods(names.CONTROLLER), "the controller's pod is ready")
+    until(lambda: world.is_controlled_by(third, done), "it goes on")
+    assert world.memory_of_replicas() == ["200Mi"]
+
+    assert "objects deleted" in ipa("live", "down", *world.where, "--yes").stdout
+    assert list(deploy._ours(world.api, world.deployed)) == []
+    assert world.pods(names.CONTROLLER) == []
+
+
+def test_an_adviser_inside_decides_by_a_file_of_one_s_own_and_changes_nothing(world: World, tmp_path: Path) -> None:
+    (tmp_path / "predictor.py").write_text(PREDICTOR, encoding="utf-8")
+    advice = f"rate, variants: {{sort: small}}, batch: 1, predictor: {tmp_path / 'predictor.py'}:Always"
+    world.where[0].write_text(SCENARIO % advice, encoding="utf-8")
+    world.apply("--advise")
+    (pod,) = until(lambda: world.pods(names.CONTROLLER), "the adviser's pod is ready")
+    until(lambda: world.pods(names.GATEWAY) and world.stage()["ready"], "the pipeline is ready")
+    with asked(world, rps=5, seconds=5):
+        wanted, ready = ("ipa_desired_replicas", "sort", "small"), ("ipa_replicas", "sort", "ready", "small")
+        advised = {wanted: 2.0, ready: 1.0}
+        until(lambda: advised.items() <= world.metrics(pod).items(), "it decides, and sees what there is")
+    until(lambda: world.metrics(pod)["ipa_refusals_total",] > 3.0, "it goes on")
+    assert advised.items() <= world.metrics(pod).items()
+    assert world.restarts() == [0]
+    assert (world.stage()["replicas"], world.status()["controller"]) == (1, None)
+    role = world.api.get("Role", world.deployed.namespace, pod["spec"]["serviceAccountName"])
+    assert role is not None
+    assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"get", "list", "watch"}

@@ -1,0 +1,427 @@
+"""The objects of a deployed pipeline: laws that they keep whatever is deployed, and what a real server says to them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ipa import profiles
+from ipa.live.kubernetes import in_cluster, names
+from ipa.live.kubernetes.manifests import everything, from_text, owner_of, root, stage_deployment
+from ipa.live.kubernetes.settings import Deployed, Layout
+from ipa.live.plane import Plane
+from ipa.policies import StageConfiguration, lightest_configuration
+from ipa.sim.rules import default_max_surge
+from tests.live.kubernetes.world import IMAGE, needs_cluster, tiny
+from tests.live.world import sort
+
+APIS = frozenset({"networking.k8s.io/v1", "policy/v1"})
+OWNER = owner_of({"metadata": {"name": "ipa-tiny", "uid": "the-uid"}})
+
+
+def objects(deployed: Deployed, **layout: Any) -> list[dict[str, Any]]:
+    configuration = lightest_configuration(deployed.plane.pipeline)
+    return everything(deployed, configuration, OWNER, APIS)
+
+
+def pod_specs(deployed: Deployed) -> Iterator[dict[str, Any]]:
+    yield from (
+        each["spec"]["template"]["spec"]
+        for each in (*objects(deployed), *in_cluster.controller(deployed, {}))
+        if each["kind"] == "Deployment"
+    )
+
+
+def stage(deployed: Deployed, wanted: StageConfiguration) -> dict[str, Any]:
+    return stage_deployment(deployed, "sort", wanted)
+
+
+def server(manifest: dict[str, Any]) -> dict[str, Any]:
+    only: dict[str, Any] = manifest["spec"]["template"]["spec"]["containers"][0]
+    return only
+
+
+def test_all_objects_are_owned_by_the_configmap_so_that_one_delete_removes_them(tmp_path: Path) -> None:
+    made = objects(tiny(tmp_path))
+    assert [each["metadata"]["ownerReferences"] for each in made] == [[OWNER]] * len(made)
+    assert (OWNER["kind"], OWNER["uid"]) == ("ConfigMap", "the-uid")
+    assert root(tiny(tmp_path))["kind"] == "ConfigMap"
+
+
+def test_all_objects_carry_the_recommended_labels_and_the_pipeline(tmp_path: Path) -> None:
+    for each in (root(tiny(tmp_path)), *objects(tiny(tmp_path))):
+        found = each["metadata"]["labels"]
+        assert found["app.kubernetes.io/part-of"] == found["app.kubernetes.io/managed-by"] == "ipa-pipelines"
+        assert (found["app.kubernetes.io/instance"], found["ipa/pipeline"]) == ("ipa-tiny", "tiny")
+
+
+def test_a_selector_never_changes_with_variant_or_cores(tmp_path: Path) -> None:
+    small, large = (stage(tiny(tmp_path), sort(variant)["sort"]) for variant in ("small", "large"))
+    assert small["spec"]["selector"] == large["spec"]["selector"]
+    assert small["spec"]["template"]["metadata"]["labels"]["ipa/variant"] == "small"
+    assert large["spec"]["template"]["metadata"]["labels"]["ipa/variant"] == "large"
+    for each in (small, large):
+        selected = each["spec"]["selector"]["matchLabels"].items()
+        assert selected <= each["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_a_manifest_says_nothing_of_replicas_which_are_set_by_the_scale_subresource_alone(tmp_path: Path) -> None:
+    assert "replicas" not in stage(tiny(tmp_path), sort(replicas=7)["sort"])["spec"]
+
+
+def test_batch_and_timeout_change_no_pod(tmp_path: Path) -> None:
+    one, four = (stage(tiny(tmp_path), sort(batch=batch)["sort"]) for batch in (1, 4))
+    assert one["spec"]["template"] == four["spec"]["template"]
+    assert one["metadata"]["annotations"] != four["metadata"]["annotations"]
+
+
+def test_the_wanted_configuration_can_be_read_back_from_its_annotation(tmp_path: Path) -> None:
+    wanted = sort("large", replicas=3, batch=4)["sort"]
+    assert from_text(stage(tiny(tmp_path), wanted)["metadata"]["annotations"][names.WANTED]) == wanted
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"variant": "small"}', "null"])
+def test_any_other_annotation_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        from_text(text)
+
+
+def test_an_emulated_replica_requests_a_fraction_and_has_no_cpu_limit(tmp_path: Path) -> None:
+    resources = server(stage(tiny(tmp_path), sort("large")["sort"]))["resources"]
+    assert resources == {"requests": {"cpu": "20m", "memory": "256Mi"}, "limits": {"memory": "256Mi"}}
+
+
+def test_with_real_resources_the_profile_s_cores_are_request_and_limit_and_threads_follow(tmp_path: Path) -> None:
+    made = server(stage(tiny(tmp_path, layout=Layout(replica_cpu="profile")), sort("large")["sort"]))
+    assert made["resources"]["requests"]["cpu"] == made["resources"]["limits"]["cpu"] == "2"
+    assert {"name": "OMP_NUM_THREADS", "value": "2"} in made["env"]
+
+
+@given(st.integers(1, 40))
+def test_the_surge_is_the_model_s_default(replicas: int) -> None:
+    pipeline = profiles.load("video")
+    deployed = Deployed(Plane(pipeline, "video"), "")
+    name = pipeline.stages[0].name
+    wanted = StageConfiguration(
+        pipeline.stages[0].variants[0].name, 1, replicas, 0.0, pipeline.stages[0].variants[0].base_cores
+    )
+    rolling = stage_deployment(deployed, name, wanted)["spec"]["strategy"]["rollingUpdate"]
+    assert rolling == {"maxSurge": default_max_surge(replicas), "maxUnavailable": 0}
+    assert rolling["maxSurge"] == -(-replicas // 4)
+
+
+def test_surge_and_unavailable_are_the_scenario_s(tmp_path: Path) -> None:
+    deployed = tiny(tmp_path, max_surge=3, max_unavailable=2)
+    rolling = stage(deployed, sort()["sort"])["spec"]["strategy"]["rollingUpdate"]
+    assert rolling == {"maxSurge": 3, "maxUnavailable": 2}
+
+
+def test_pods_run_without_root_with_a_read_only_root_and_no_capabilities(tmp_path: Path) -> None:
+    for spec in (*pod_specs(tiny(tmp_path)), *pod_specs(tiny(tmp_path, layout=STORE))):
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in (*spec["containers"], *spec.get("initContainers", ())):
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert container["resources"]["limits"]["memory"] == container["resources"]["requests"]["memory"]
+
+
+def test_only_the_gateway_s_watch_has_a_token(tmp_path: Path) -> None:
+    gateway, servers = (
+        [each["spec"]["template"]["spec"] for each in objects(tiny(tmp_path)) if _component(each) == component]
+        for component in ("gateway", "model-server")
+    )
+    assert [spec["automountServiceAccountToken"] for spec in (*gateway, *servers)] == [False] * 2
+    mounted = {
+        container["name"]: any(mount["name"] == "token" for mount in container["volumeMounts"])
+        for spec in (*gateway, *servers)
+        for container in spec["containers"]
+    }
+    assert mounted == {"gateway": False, "endpoints": True, "model-server": False}
+
+
+def _component(given: dict[str, Any]) -> str:
+    return given["metadata"]["labels"]["app.kubernetes.io/component"] if given["kind"] == "Deployment" else ""
+
+
+def test_probes_give_a_variant_its_start_up_and_the_time_until_it_counts_as_failed(tmp_path: Path) -> None:
+    deployed = tiny(tmp_path, layout=Layout(ready_within_s=30))
+    made = stage(deployed, sort("large")["sort"])
+    probe = server(made)["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] == 31  # 0.3 s of start-up, rounded up
+    assert made["spec"]["progressDeadlineSeconds"] == 31
+    assert server(made)["readinessProbe"]["httpGet"]["path"] == "/v2/health/ready"
+
+
+def test_a_pod_outlives_its_drain_its_batch_and_its_stop_time(tmp_path: Path) -> None:
+    spec = stage(tiny(tmp_path, stop_s=5.0), sort("large", batch=4)["sort"])["spec"]["template"]["spec"]
+    assert server(stage(tiny(tmp_path), sort()["sort"]))["lifecycle"]["preStop"]["exec"]["command"] == ["sleep", "1"]
+    assert spec["terminationGracePeriodSeconds"] >= 1 + 2 * 0.06 + 5.0
+
+
+def test_the_gateway_serves_on_until_all_have_learnt_of_its_end_and_is_not_killed_before_its_last_answer(
+    tmp_path: Path,
+) -> None:
+    deployed = tiny(tmp_path)
+    spec = gateway_of(deployed)
+    router, watch = spec["containers"]
+    command = ["sleep", "3"]
+    assert [each["lifecycle"]["preStop"]["exec"]["command"] for each in (router, watch)] == [command, command]
+    longest_s = 3 + float(option(router, "--linger")) + 10 * deployed.plane.pipeline.sla_s
+    assert spec["terminationGracePeriodSeconds"] > longest_s
+
+
+def test_the_watch_of_replicas_has_the_gateway_s_own_pipeline_file(tmp_path: Path) -> None:
+    router, watch = gateway_of(tiny(tmp_path))["containers"]
+    assert option(router, "--pipeline") == option(watch, "--pipeline") == "/etc/ipa/pipeline.yaml"
+
+
+def gateway_of(deployed: Deployed) -> dict[str, Any]:
+    """The specification of the gateway's pod."""
+    found = next(each for each in objects(deployed) if _component(each) == "gateway")
+    spec: dict[str, Any] = found["spec"]["template"]["spec"]
+    return spec
+
+
+def test_model_servers_hear_the_gateway_alone(tmp_path: Path) -> None:
+    policy = next(each for each in objects(tiny(tmp_path)) if each["kind"] == "NetworkPolicy")
+    (rule,) = policy["spec"]["ingress"]
+    (peer,) = rule["from"]
+    assert peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "gateway"
+    assert (policy["spec"]["egress"], policy["spec"]["policyTypes"]) == ([], ["Ingress", "Egress"])
+
+
+# ---- real models ----
+
+STORE = Layout(models="s3://shelf/models/", s3_endpoint="http://store.there:9000", s3_secret="keys")
+SOURCES = (STORE, Layout(models="pvc:claim/deep/models"), Layout(models="image:/srv/models"))
+
+
+def pod_of(deployed: Deployed, variant: str = "large") -> dict[str, Any]:
+    found: dict[str, Any] = stage(deployed, sort(variant)["sort"])["spec"]["template"]["spec"]
+    return found
+
+
+def option(container: dict[str, Any], name: str) -> str:
+    return str(container["args"][container["args"].index(name) + 1])
+
+
+def mounts(container: dict[str, Any]) -> dict[str, bool]:
+    """Where models are mounted, and whether read-only."""
+    return {m["mountPath"]: m.get("readOnly", False) for m in container["volumeMounts"] if m["name"] == "models"}
+
+
+def volumes(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{**each, "name": ""} for each in spec["volumes"] if each["name"] == "models"]
+
+
+def test_emulated_models_need_nothing_but_their_profile(tmp_path: Path) -> None:
+    spec = pod_of(tiny(tmp_path))
+    assert "initContainers" not in spec
+    assert volumes(spec) == []
+    assert option(spec["containers"][0], "--backend") == "emulated"
+    assert option(spec["containers"][0], "--start-up") == "0.3"
+
+
+def test_a_variant_of_an_object_store_is_fetched_into_the_pod_and_read_only_to_its_server(tmp_path: Path) -> None:
+    spec = pod_of(tiny(tmp_path, layout=STORE))
+    (fetching,), (serving,) = spec["initContainers"], spec["containers"]
+    assert fetching["command"] == ["python", "-m", "ipa.live.kubernetes.fetch"]
+    endpoint = ["--endpoint", "http://store.there:9000"]
+    assert fetching["args"] == ["s3://shelf/models/tiny/sort/large", "/models/large", *endpoint]
+    assert (option(serving, "--backend"), option(serving, "--file")) == ("folder", "/models/large")
+    assert option(serving, "--start-up") == "0.0"  # it takes what it takes
+    assert (mounts(fetching), mounts(serving)) == ({"/models": False}, {"/models": True})
+    assert volumes(spec) == [{"name": "", "emptyDir": {}}]
+    assert fetching["resources"] == serving["resources"]
+    assert fetching["securityContext"] == serving["securityContext"]
+    assert {each["terminationMessagePolicy"] for each in (fetching, serving)} == {"FallbackToLogsOnError"}
+
+
+def test_only_the_init_container_has_the_store_s_credentials(tmp_path: Path) -> None:
+    spec = pod_of(tiny(tmp_path, layout=STORE))
+    given = {
+        each["name"]: each["valueFrom"]["secretKeyRef"]
+        for each in spec["initContainers"][0]["env"]
+        if "valueFrom" in each
+    }
+    assert {name: (ref["name"], ref["optional"]) for name, ref in given.items()} == {
+        "AWS_ACCESS_KEY_ID": ("keys", False),
+        "AWS_SECRET_ACCESS_KEY": ("keys", False),
+        "AWS_SESSION_TOKEN": ("keys", True),
+        "AWS_REGION": ("keys", True),
+    }
+    assert "secretKeyRef" not in str(spec["containers"])
+    assert "secretKeyRef" not in str(pod_of(tiny(tmp_path, layout=Layout(models="s3://shelf"))))
+
+
+def test_a_volume_is_mounted_read_only_and_holds_all_variants(tmp_path: Path) -> None:
+    spec = pod_of(tiny(tmp_path, layout=Layout(models="pvc:claim/deep/models")))
+    assert volumes(spec) == [{"name": "", "persistentVolumeClaim": {"claimName": "claim", "readOnly": True}}]
+    assert mounts(spec["containers"][0]) == {"/models": True}
+    assert option(spec["containers"][0], "--file") == "/models/deep/models/tiny/sort/large"
+    assert "initContainers" not in spec
+    at_its_root = pod_of(tiny(tmp_path, layout=Layout(models="pvc:claim")))
+    assert option(at_its_root["containers"][0], "--file") == "/models/tiny/sort/large"
+
+
+def test_models_in_the_image_need_no_volume(tmp_path: Path) -> None:
+    spec = pod_of(tiny(tmp_path, layout=Layout(models="image:/srv/models")))
+    assert option(spec["containers"][0], "--file") == "/srv/models/tiny/sort/large"
+    assert (volumes(spec), "initContainers" in spec) == ([], False)
+
+
+@pytest.mark.parametrize("layout", SOURCES, ids=lambda layout: layout.models)
+def test_a_real_model_has_its_profile_s_cores_unless_said_otherwise(tmp_path: Path, layout: Layout) -> None:
+    resources = pod_of(tiny(tmp_path, layout=layout))["containers"][0]["resources"]
+    assert (resources["requests"]["cpu"], resources["limits"]["cpu"]) == ("2", "2")
+    less = pod_of(tiny(tmp_path, layout=replace(layout, replica_cpu="100m")))["containers"][0]["resources"]
+    assert (less["requests"]["cpu"], "cpu" in less["limits"]) == ("100m", False)
+
+
+@pytest.mark.parametrize("layout", SOURCES, ids=lambda layout: layout.models)
+def test_another_variant_makes_other_pods(tmp_path: Path, layout: Layout) -> None:
+    small, large = (pod_of(tiny(tmp_path, layout=layout), variant) for variant in ("small", "large"))
+    assert "/small" in str(small)
+    assert "/large" in str(large)
+    assert "/small" not in str(large)
+
+
+DNS = {"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]}
+
+
+@pytest.mark.parametrize(
+    ("layout", "egress"),
+    [
+        (Layout(), []),
+        (Layout(models="pvc:claim"), []),
+        (Layout(models="image:/models"), []),
+        (STORE, [DNS, {"ports": [{"protocol": "TCP", "port": 9000}]}]),
+        (Layout(models="s3://shelf"), [DNS, {"ports": [{"protocol": "TCP", "port": 443}]}]),
+        (replace(STORE, s3_endpoint="http://store"), [DNS, {"ports": [{"protocol": "TCP", "port": 80}]}]),
+        (
+            replace(STORE, s3_endpoint="https://10.1.2.3:9000"),
+            [{"to": [{"ipBlock": {"cidr": "10.1.2.3/32"}}], "ports": [{"protocol": "TCP", "port": 9000}]}],
+        ),
+        (
+            replace(STORE, s3_endpoint="http://[fd00::1]:9000"),
+            [{"to": [{"ipBlock": {"cidr": "fd00::1/128"}}], "ports": [{"protocol": "TCP", "port": 9000}]}],
+        ),
+    ],
+)
+def test_model_servers_call_the_object_store_alone_and_only_where_there_is_one(
+    tmp_path: Path, layout: Layout, egress: list[dict[str, Any]]
+) -> None:
+    policy = next(each for each in objects(tiny(tmp_path, layout=layout)) if each["kind"] == "NetworkPolicy")
+    assert policy["spec"]["egress"] == egress
+
+
+def test_kinds_that_the_server_lacks_are_left_out(tmp_path: Path) -> None:
+    deployed = tiny(tmp_path)
+    made = everything(deployed, lightest_configuration(deployed.plane.pipeline), OWNER, frozenset())
+    assert {"NetworkPolicy", "PodDisruptionBudget"} & {each["kind"] for each in made} == set()
+
+
+def test_another_pipeline_file_makes_other_pods(tmp_path: Path) -> None:
+    one = tiny(tmp_path)
+    two = Deployed(one.plane, one.pipeline_file + "# another", layout=one.layout)
+    assert (
+        stage(one, sort()["sort"])["spec"]["template"]["metadata"]
+        != stage(two, sort()["sort"])["spec"]["template"]["metadata"]
+    )
+
+
+@given(st.text(min_size=1, max_size=100))
+def test_any_name_becomes_a_label_and_names_that_differ_stay_apart(text: str) -> None:
+    made = names.label(text)
+    assert re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", made)
+    assert names.label(made) == made
+    assert names.label(text + "x") != made
+
+
+@given(st.lists(st.text(min_size=1, max_size=40), min_size=1, max_size=3))
+def test_any_parts_become_an_object_s_name(parts: list[str]) -> None:
+    assert re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?", names.name(*parts))
+
+
+def test_a_controller_s_role_names_the_pipeline_s_own_objects_and_never_deletes(tmp_path: Path) -> None:
+    deployed = tiny(tmp_path)
+    rules = in_cluster.role(deployed, "c")["rules"]
+    assert {verb for rule in rules for verb in rule["verbs"]} == {"get", "list", "watch", "create", "patch", "update"}
+    assert names_by_verb(rules) == {
+        ("configmaps", "get"): ["ipa-tiny"],
+        ("configmaps", "patch"): ["ipa-tiny"],
+        ("deployments", "get"): ["ipa-tiny-gateway", "ipa-tiny-stage-sort"],
+        ("deployments", "patch"): ["ipa-tiny-gateway", "ipa-tiny-stage-sort"],
+        ("deployments/scale", "update"): ["ipa-tiny-stage-sort"],
+        ("services/proxy", "get"): ["http:ipa-tiny-control:control"],
+        ("services/proxy", "update"): ["http:ipa-tiny-control:control"],
+        ("leases", "get"): ["ipa-tiny"],
+        ("leases", "update"): ["ipa-tiny"],
+        **dict.fromkeys([("pods", "list"), ("pods", "watch"), ("deployments", "list"), ("deployments", "create")]),
+        **dict.fromkeys([("replicasets", "list"), ("replicasets", "patch"), ("leases", "create")]),
+    }
+
+
+def names_by_verb(rules: list[dict[str, Any]]) -> dict[tuple[str, str], list[str] | None]:
+    """Which objects a role's verbs are bound to; None: to all of the kind."""
+    return {(rule["resources"][0], verb): rule.get("resourceNames") for rule in rules for verb in rule["verbs"]}
+
+
+def test_an_adviser_s_role_only_reads_and_only_the_pipeline_s_own_where_it_names_an_object(tmp_path: Path) -> None:
+    rules = in_cluster.role(tiny(tmp_path), "c", in_cluster.READ_ONLY_RULES)["rules"]
+    found = names_by_verb(rules)
+    assert {verb for _, verb in found} == {"get", "list", "watch"}
+    assert all((found[resource, verb] is None) == (verb != "get") for resource, verb in found)
+
+
+def test_manifests_as_yaml_say_what_each_rule_is_for(tmp_path: Path) -> None:
+    import yaml
+
+    text = in_cluster.as_yaml(in_cluster.controller(tiny(tmp_path), {}))
+    assert "# sets the number of replicas\n- apiGroups: [apps]" in text
+    assert list(yaml.safe_load_all(text)) == in_cluster.controller(tiny(tmp_path), {})
+
+
+@needs_cluster
+@pytest.mark.parametrize("name", profiles.names())
+def test_a_real_server_takes_the_manifests_of_every_shipped_pipeline(name: str) -> None:
+    """A server-side dry run: the API server's own validation of every field."""
+    from ipa.live.kubernetes import api, deploy
+
+    pipeline = profiles.load(name)
+    deployed = Deployed(Plane(pipeline, name), profiles.text(name), layout=Layout(image=IMAGE))
+    steps = deploy.plan(api.connect(), deployed, lightest_configuration(pipeline))
+    kinds = [step.kind for step in steps]
+    assert kinds.count("Deployment") == len(pipeline.stages) + 1
+    assert {step.action for step in steps} <= {"create", "change", "keep"}
+
+
+@needs_cluster
+@pytest.mark.parametrize("layout", SOURCES, ids=lambda layout: layout.models)
+def test_a_real_server_takes_real_models(tmp_path: Path, layout: Layout) -> None:
+    from ipa.live.kubernetes import api
+
+    client = api.connect()
+    for each in objects(tiny(tmp_path, layout=layout)):
+        if each["kind"] in ("Deployment", "NetworkPolicy"):
+            assert client.apply(each, dry_run=True)["kind"] == each["kind"]
+
+
+@needs_cluster
+def test_a_real_server_takes_the_controller(tmp_path: Path) -> None:
+    from ipa.live.kubernetes import api
+
+    client = api.connect()
+    for each in in_cluster.controller(tiny(tmp_path), {}):
+        assert client.apply(each, dry_run=True)["kind"] == each["kind"]

@@ -1,0 +1,474 @@
+"""The watch that survives disconnects, expired versions and restarts; the Lease; the gateway's list. No cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+
+from ipa.live.errors import RunError
+from ipa.live.gateway_client import ANSWERS_WITHIN_S
+from ipa.live.kubernetes.api import ApiError, _lines
+from ipa.live.kubernetes.endpoints import Endpoints
+from ipa.live.kubernetes.gateway import ClusterGateway
+from ipa.live.kubernetes.guards import Guards
+from ipa.live.kubernetes.lease import DURATION_S, RETRY_S, Lease
+from ipa.live.kubernetes.reach import client_url, until_reached
+from ipa.live.kubernetes.timeline import Timeline
+from ipa.live.kubernetes.watch import PodWatch
+from tests.live.kubernetes.world import pod, tiny
+
+
+def given(name: str, version: str) -> dict[str, Any]:
+    return {
+        "metadata": {
+            "uid": name,
+            "name": name,
+            "resourceVersion": version,
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+            "labels": {"ipa/stage": "sort"},
+        }
+    }
+
+
+def event(kind: str, name: str, version: str) -> dict[str, Any]:
+    return {"type": kind, "object": given(name, version)}
+
+
+class Server:
+    """Answers lists and watches by a script: a list of pods, or of events, or an error; then stops the watch."""
+
+    def __init__(self, script: list[Any]) -> None:
+        self.script = script
+        self.asked: list[str] = []
+        self.watch: PodWatch | None = None
+
+    def list(self, kind: str, namespace: str, selector: str) -> Any:
+        self.asked.append("list")
+        names = self._next()
+        return {"items": [given(name, "1") for name in names], "metadata": {"resourceVersion": "10"}}
+
+    def watch_events(self, version: str) -> Iterator[dict[str, Any]]:
+        self.asked.append(f"watch {version}")
+        return self._events(self._next())
+
+    @staticmethod
+    def _events(answer: list[Any]) -> Iterator[dict[str, Any]]:
+        for each in answer:
+            if isinstance(each, ApiError):
+                raise each
+            yield each
+
+    def _next(self) -> Any:
+        if not self.script:
+            assert self.watch is not None
+            self.watch.stop()
+            return []
+        answer = self.script.pop(0)
+        if isinstance(answer, ApiError):
+            raise answer
+        return answer
+
+
+class Api:
+    def __init__(self, server: Server) -> None:
+        self.list = server.list
+        self.watch = lambda kind, namespace, selector, version: server.watch_events(version)
+
+
+def told(script: list[Any]) -> tuple[list[set[str]], list[str]]:
+    """What was told after each answer of the script, and what was asked of the server."""
+    seen: list[set[str]] = []
+    server = Server(script)
+    watch = PodWatch(
+        Api(server),  # type: ignore[arg-type]
+        "default",
+        "ipa-tiny",
+        lambda pods, is_fresh: seen.append(set(pods)),
+        random_factor=lambda: 0.0,
+    )
+    server.watch = watch
+    watch.run()
+    return seen, server.asked
+
+
+def test_events_are_told_as_they_come_and_the_next_watch_goes_on_after_the_last() -> None:
+    seen, asked = told([["a"], [event("ADDED", "b", "11"), event("DELETED", "a", "12")], []])
+    assert seen[:3] == [{"a"}, {"a", "b"}, {"b"}]
+    assert asked[:3] == ["list", "watch 10", "watch 12"]
+
+
+def test_the_last_word_on_a_pod_says_when_its_containers_had_ended() -> None:
+    ended = event("DELETED", "a", "11")
+    terminated = {"terminated": {"finishedAt": "2026-01-01T00:00:30Z"}}
+    ended["object"]["status"] = {"containerStatuses": [{"state": terminated}]}
+    seen, _ = told([["a"], [ended], []])
+    assert seen[:3] == [{"a"}, {"a"}, set()]  # it is told once more, and then gone
+
+
+def test_a_bookmark_moves_the_version_and_changes_nothing() -> None:
+    seen, asked = told([["a"], [event("BOOKMARK", "", "15")], []])
+    assert (seen[:2], asked[2]) == ([{"a"}, {"a"}], "watch 15")
+
+
+def test_a_lost_connection_goes_on_where_it_was() -> None:
+    lost = ApiError("watch pods", 0, "connection reset")
+    _, asked = told([["a"], lost, lost, [event("ADDED", "b", "11")], []])
+    assert asked[:5] == ["list", "watch 10", "watch 10", "watch 10", "watch 11"]
+
+
+def test_a_connection_that_breaks_in_the_middle_goes_on_after_the_last_event() -> None:
+    lost = ApiError("watch pods", 0, "connection reset")
+    seen, asked = told([["a"], [event("ADDED", "b", "11"), lost], [event("DELETED", "a", "12")], []])
+    assert asked[:4] == ["list", "watch 10", "watch 11", "watch 12"]
+    assert seen[:3] == [{"a"}, {"a", "b"}, {"b"}]  # nothing is told twice
+
+
+def test_what_a_watch_tells_after_it_had_broken_off_may_be_older() -> None:
+    fresh: list[bool] = []
+    lost = ApiError("watch pods", 0, "connection reset")
+    server = Server([["a"], [event("ADDED", "b", "11"), lost], [event("ADDED", "c", "12")], []])
+    watch = PodWatch(
+        Api(server),  # type: ignore[arg-type]
+        "default",
+        "ipa-tiny",
+        lambda pods, is_fresh: fresh.append(is_fresh),
+        random_factor=lambda: 0.0,
+    )
+    server.watch = watch
+    watch.run()
+    assert fresh == [False, True, False]  # the list, b as it happens, c some time after
+
+
+def test_pauses_grow_while_the_server_is_away_and_begin_anew_after_a_watch() -> None:
+    gone = ApiError("watch pods", 0, "connection refused")
+    server = Server([["a"], *[gone] * 7, [], gone])
+    pauses: list[float] = []
+    watch = PodWatch(
+        Api(server),  # type: ignore[arg-type]
+        "default",
+        "ipa-tiny",
+        lambda pods, is_fresh: None,
+        random_factor=lambda: pauses.append(watch._pause_s) or 0.0,  # type: ignore[func-returns-value]
+    )
+    server.watch = watch
+    watch.run()
+    assert pauses == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 0.2]
+
+
+def test_a_pod_that_carries_our_labels_and_cannot_be_read_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    foreign = event("ADDED", "b", "11")
+    foreign["object"]["metadata"]["labels"]["ipa/cores"] = "x"
+    seen, asked = told([["a"], [foreign, event("ADDED", "c", "12"), {**foreign, "type": "DELETED"}], []])
+    assert seen[:4] == [{"a"}, {"a"}, {"a", "c"}, {"a", "c"}]
+    assert asked[:2] == ["list", "watch 10"]
+    assert [record.pod for record in caplog.records] == ["b", "b"]  # type: ignore[attr-defined]
+
+
+def test_a_mistake_of_whoever_is_told_does_not_end_the_watch() -> None:
+    seen: list[set[str]] = []
+    server = Server([["a"], [event("ADDED", "b", "11")], ["a", "b"], []])
+
+    def note(pods: Mapping[str, Any], is_fresh: bool) -> None:
+        seen.append(set(pods))
+        if len(seen) == 2:
+            raise KeyError("b")
+
+    watch = PodWatch(Api(server), "default", "ipa-tiny", note, random_factor=lambda: 0.0)  # type: ignore[arg-type]
+    server.watch = watch
+    watch.run()
+    assert seen[:3] == [{"a"}, {"a", "b"}, {"a", "b"}]
+    assert server.asked[:3] == ["list", "watch 10", "list"]
+
+
+@pytest.mark.parametrize("status", [410, 500, 503])
+def test_after_an_expired_version_or_an_error_of_the_server_everything_is_listed_anew(status: int) -> None:
+    seen, asked = told([["a"], ApiError("watch pods", status, "too old"), ["b"], []])
+    assert asked[:4] == ["list", "watch 10", "list", "watch 10"]
+    assert seen[:2] == [{"a"}, {"b"}]
+
+
+def test_while_the_server_is_away_what_is_known_stays() -> None:
+    gone = ApiError("GET pods", 503, "away")
+    seen, _ = told([["a"], ApiError("watch", 410, ""), gone, gone, ["a"], []])
+    assert seen[:2] == [{"a"}, {"a"}]
+
+
+@pytest.mark.parametrize(("ours_s", "theirs_s"), [(0.0, 0.0), (1.5, 1.5), (3600.0, 0.0), (-3600.0, 0.0)])
+def test_where_this_machine_s_clock_is_wrong_the_server_s_counts(
+    monkeypatch: pytest.MonkeyPatch, ours_s: float, theirs_s: float
+) -> None:
+    """The server tells whole seconds, so that less than two is no difference."""
+    pytest.importorskip("kubernetes")
+    from ipa.live.kubernetes import api as module
+
+    monkeypatch.setattr(module.time, "time", lambda: 1767225600.0 + ours_s)
+    monkeypatch.setattr(module.time, "monotonic", lambda: 7.0)
+    api = module.Api(SimpleNamespace(configuration=None))
+    assert api.time_s() == 1767225600.0 + ours_s  # nothing is known of the server
+    monkeypatch.setattr(api._client, "request", lambda *_, **__: Answer(b"{}"))
+    api.request("GET", "/version")
+    assert api.time_s() == 1767225600.0 + theirs_s
+
+
+class Answer:
+    """One of a server whose clock is at 2026."""
+
+    headers: ClassVar = {"Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
+def test_an_answer_that_is_no_json_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = api_that_answers(b"<html>login</html>", monkeypatch)
+    with pytest.raises(ApiError, match="GET /version: JSONDecodeError") as refused:
+        api.request("GET", "/version")
+    assert refused.value.is_transient
+
+
+def test_a_clock_behind_the_proxy_is_not_the_server_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = api_that_answers(b"{}", monkeypatch)
+    api.request("GET", "/api/v1/namespaces/default/services/http:ipa-tiny-control:control/proxy/control/records")
+    assert api._servers is None
+    api.request("GET", "/api/v1/namespaces/proxy/pods")
+    assert api._servers is not None
+
+
+def api_that_answers(data: bytes, monkeypatch: pytest.MonkeyPatch) -> Any:
+    pytest.importorskip("kubernetes")
+    from ipa.live.kubernetes.api import Api
+
+    api = Api(SimpleNamespace(configuration=None))
+    monkeypatch.setattr(api._client, "request", lambda *_, **__: Answer(data))
+    return api
+
+
+def test_a_call_of_the_gateway_through_the_proxy_waits_as_long_as_it_is_to(tmp_path: Path) -> None:
+    waited_s: list[float] = []
+    answer = {"epoch": "first", "time_s": 0.0}
+    api = SimpleNamespace(request=lambda *_, within_s: waited_s.append(within_s) or answer)
+    gateway = ClusterGateway(api, tiny(tmp_path), Timeline({}), lambda: 0.0)  # type: ignore[arg-type]
+    assert asyncio.run(gateway.is_ready())
+    asyncio.run(gateway.observation(0.0, 0))
+    assert waited_s == [1.0, ANSWERS_WITHIN_S]
+
+
+def test_lines_are_put_together_however_the_network_cuts_them() -> None:
+    class Response:
+        def stream(self, amt: None, decode_content: bool) -> Iterator[bytes]:
+            yield from (b'{"a"', b':1}\n{"b"', b":2}\n\n{", b'"c":3}\n')
+
+    assert list(_lines(Response())) == [b'{"a":1}', b'{"b":2}', b'{"c":3}']
+
+
+# ---- the list for the gateway ----
+
+
+def test_the_gateway_is_told_nothing_before_the_first_list_and_the_latest_then(tmp_path: Path) -> None:
+    told: list[Mapping[str, Any]] = []
+    endpoints = Endpoints("http://gateway", tiny(tmp_path).plane.pipeline)
+    endpoints.changed({"a": pod(1)}, True)
+    endpoints.changed({"a": pod(1), "b": pod(2)}, True)
+
+    def stop_after(listed: Mapping[str, Any]) -> None:
+        told.append(listed)
+        endpoints.stop()
+
+    endpoints._tell = stop_after  # type: ignore[method-assign,assignment]
+    endpoints.run()
+    assert [len(each["sort"]) for each in told] == [2]
+
+
+def test_pods_that_the_pipeline_s_file_does_not_know_are_left_out_and_that_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After a file that drops a variant its pods stay for a while; the gateway would refuse them, and all with them."""
+    told: list[Mapping[str, Any]] = []
+    endpoints = Endpoints("http://gateway", tiny(tmp_path).plane.pipeline)
+
+    def note(listed: Mapping[str, Any]) -> None:
+        told.append(listed)
+        endpoints.changed(pods, True)
+        if len(told) == 2:
+            endpoints.stop()
+
+    endpoints._tell = note  # type: ignore[method-assign,assignment]
+    pods = {"a": pod(1), "b": replace(pod(2), variant="dropped"), "c": replace(pod(3), cores=64)}
+    endpoints.changed(pods, True)
+    endpoints.run()
+    assert [[each["url"] for each in listed["sort"]] for listed in told] == [["http://10.0.0.1:8080"]] * 2
+    assert [record.pod for record in caplog.records if record.msg == "a pod is left out"] == ["sort-2", "sort-3"]  # type: ignore[attr-defined]
+
+
+def test_at_most_so_many_changes_a_minute() -> None:
+    clock = Clock()
+    guards = Guards(3, clock)
+    assert guards.refusal(3) == ""
+    guards.note(2)
+    clock.now_s += 30.0
+    guards.note(1)
+    assert guards.refusal(1) == "guard: 3 changes within a minute; at most 3"
+    assert guards.refusal(0) == ""  # what moves no pod always may
+    clock.now_s += 31.0
+    assert guards.refusal(2) == ""
+    assert guards.refusal(3) == "guard: 1 changes within a minute; at most 3"
+
+
+# ---- where clients reach it ----
+
+
+NODE_PORT = {"type": "NodePort", "ports": [{"port": 8080, "nodePort": 30080}]}
+
+
+@pytest.mark.parametrize(
+    ("ingress", "node", "url"),
+    [
+        ([{"ip": "10.0.0.1"}], "10.0.0.2", "http://10.0.0.1:8080"),
+        ([{"ip": "fd00::1"}], "10.0.0.2", "http://[fd00::1]:8080"),
+        ([{"hostname": "there.example"}], "10.0.0.2", "http://there.example:8080"),
+        ([], "10.0.0.2", "http://10.0.0.2:30080"),
+        ([], "fd00::2", "http://[fd00::2]:30080"),
+    ],
+)
+def test_clients_outside_reach_the_load_balancer_or_a_node(
+    tmp_path: Path, ingress: list[Any], node: str, url: str
+) -> None:
+    service = {"spec": NODE_PORT, "status": {"loadBalancer": {"ingress": ingress}}}
+    nodes = [{"status": {"addresses": [{"type": "InternalIP", "address": node}]}}]
+    api = SimpleNamespace(get=lambda *_: service, request=lambda *_: {"items": nodes})
+    assert client_url(api, tiny(tmp_path)) == url  # type: ignore[arg-type]
+
+
+def test_a_load_waits_until_the_gateway_is_reached() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    with pytest.raises(RunError, match=f"not reached at {url} from here .*refused"):
+        asyncio.run(until_reached(url, within_s=0.0))
+
+    async def story() -> None:
+        waiting = asyncio.ensure_future(until_reached(url))
+        await asyncio.sleep(0.3)
+        assert not waiting.done()
+        server = await asyncio.start_server(ready, "127.0.0.1", port)
+        await waiting
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(story())
+
+
+async def ready(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    assert (await reader.readline()).startswith(b"GET /v2/health/ready ")
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    await writer.drain()
+    writer.close()
+
+
+# ---- one writer ----
+
+
+class Leases:
+    """The Lease as a server keeps it: a write of what is out of date is refused."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, Any] | None = None
+        self.version = 0
+        self.is_away = False
+
+    def time_s(self) -> float:
+        return 1.0e9 + self.version
+
+    def get(self, kind: str, namespace: str, name: str, within_s: float = 10.0) -> Any:
+        if self.is_away:
+            raise ApiError("GET lease", 0, "no route")
+        if kind == "ConfigMap":
+            return {"metadata": {"name": name, "uid": "root"}}
+        return None if self.stored is None else {**self.stored, "spec": dict(self.stored["spec"])}
+
+    def request(self, method: str, path: str, body: dict[str, Any], within_s: float = 10.0) -> Any:
+        there = None if self.stored is None else self.stored["metadata"]["resourceVersion"]
+        if (method == "POST") != (there is None) or (there and body["metadata"]["resourceVersion"] != there):
+            raise ApiError(method, 409, "the object has been modified")
+        self.version += 1
+        self.stored = {**body, "metadata": {**body["metadata"], "resourceVersion": str(self.version)}}
+        return self.stored
+
+
+class Clock:
+    now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def leases(tmp_path: Path) -> tuple[Leases, Clock, Lease, Lease]:
+    server, clock, deployed = Leases(), Clock(), tiny(tmp_path)
+    one, two = (Lease(server, deployed, name, clock) for name in ("one", "two"))  # type: ignore[arg-type]
+    return server, clock, one, two
+
+
+def test_one_of_two_holds_it_and_renews_it(tmp_path: Path) -> None:
+    _, clock, one, two = leases(tmp_path)
+    assert one.acquire()
+    for _ in range(20):
+        clock.now_s += RETRY_S
+        assert one.acquire()
+        assert not two.acquire()
+        assert (one.is_held, two.is_held, two.holder) == (True, False, "one")
+
+
+def test_after_the_first_is_killed_the_second_takes_over_within_15_s(tmp_path: Path) -> None:
+    server, clock, one, two = leases(tmp_path)
+    one.acquire()
+    two.acquire()
+    waited_s = 0.0
+    while not two.acquire():
+        clock.now_s += RETRY_S
+        waited_s += RETRY_S
+    assert DURATION_S <= waited_s <= 12.0
+    assert server.stored is not None
+    assert server.stored["spec"]["leaseTransitions"] == 1
+    assert [each["uid"] for each in server.stored["metadata"]["ownerReferences"]] == ["root"]  # it goes with all else
+
+
+def test_the_first_stops_writing_before_the_second_may_start(tmp_path: Path) -> None:
+    server, clock, one, two = leases(tmp_path)
+    one.acquire()
+    two.acquire()
+    server.is_away = True  # for the first alone: it cannot renew
+    while one.is_held:
+        clock.now_s += 0.5
+        one.acquire()
+    stopped_s = clock.now_s
+    server.is_away = False
+    while not two.acquire():
+        clock.now_s += 0.5
+    assert stopped_s < clock.now_s
+    assert not one.acquire()
+    assert one.is_lost
+
+
+def test_of_two_that_write_at_once_one_wins(tmp_path: Path) -> None:
+    server, _, one, two = leases(tmp_path)
+    found = server.get("Lease", "default", "x")
+    assert one.acquire()
+    with pytest.raises(ApiError):
+        server.request("POST", "", two._ours(found))
+    assert not two.acquire()
+
+
+def test_a_lease_that_was_given_back_is_taken_at_once(tmp_path: Path) -> None:
+    _, _, one, two = leases(tmp_path)
+    one.acquire()
+    assert not two.acquire()
+    one.release()
+    assert two.acquire()

@@ -1,0 +1,88 @@
+"""A deployed pipeline for tests of the Kubernetes backend: without a cluster, and on the one that KUBECONFIG names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipa import profiles
+from ipa.live.kubernetes import names
+from ipa.live.kubernetes.manifests import as_text, stage_deployment
+from ipa.live.kubernetes.pods import Pod
+from ipa.live.kubernetes.settings import Deployed, Layout
+from ipa.live.plane import Plane
+from ipa.policies import StageConfiguration
+from tests.live.world import PIPELINE, pipeline_file, sort
+
+IMAGE = os.environ.get("IPA_IMAGE", "local/ipa:dev")
+"""What the cluster has of us: see docs/live.md."""
+
+needs_cluster = pytest.mark.skipif("KUBECONFIG" not in os.environ, reason="no cluster: KUBECONFIG is not set")
+
+
+def tiny(folder: Path, namespace: str = "default", layout: Layout | None = None, **settings: Any) -> Deployed:
+    """The tiny pipeline (one stage `sort`, variants small and large) as deployed."""
+    path = pipeline_file(folder)
+    plane = Plane(profiles.load(str(path)), str(path), **settings)
+    layout = layout or Layout(image=IMAGE, pull_policy="Never", service_type="NodePort")
+    return Deployed(plane, PIPELINE, namespace, layout=layout)
+
+
+def on_server(
+    deployed: Deployed,
+    wanted: StageConfiguration,
+    *,
+    replicas: int | None = None,
+    updated: int | None = None,
+    old: int = 0,
+    available: int | None = None,
+    seen: int = 1,
+    generation: int = 1,
+    notes: Mapping[str, str] | None = None,
+    **status: Any,
+) -> dict[str, Any]:
+    """The stage's Deployment as a server would have it, with its defaults and a status."""
+    given = stage_deployment(deployed, "sort", wanted, None, notes)
+    count = wanted.replicas if replicas is None else replicas
+    updated = count if updated is None else updated
+    given["metadata"] |= {"uid": "u", "resourceVersion": "7", "generation": generation}
+    given["spec"] |= {"replicas": count, "minReadySeconds": 0}
+    given["status"] = {
+        "observedGeneration": seen,
+        "replicas": updated + old,
+        "updatedReplicas": updated,
+        "availableReplicas": updated + old if available is None else available,
+        **status,
+    }
+    return given
+
+
+def template(deployed: Deployed, wanted: StageConfiguration) -> str:
+    """The digest by which pods of a configuration are known."""
+    made = stage_deployment(deployed, "sort", wanted)["spec"]["template"]
+    return str(made["metadata"]["annotations"][names.TEMPLATE])
+
+
+def pod(number: int, variant: str = "small", **given: Any) -> Pod:
+    """A pod of the stage, created at second `number`, ready unless said otherwise."""
+    made = Pod(
+        uid=f"uid-{number}",
+        name=f"sort-{number}",
+        stage="sort",
+        variant=variant,
+        cores=sort(variant)["sort"].cores,
+        address=f"10.0.0.{number}",
+        created_s=float(number),
+        ready_s=number + 8.0,
+    )
+    return replace(made, **given)
+
+
+def sound(wanted: StageConfiguration) -> dict[str, str]:
+    """The note that a configuration has stood whole."""
+    return {names.SOUND: as_text(wanted)}

@@ -1,0 +1,174 @@
+"""A serving plane for tests: a gateway and model servers as processes on free ports, and what a control plane sends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+START_S = 30.0
+"""How long a process may take to listen, on a busy machine."""
+
+
+@dataclass
+class Process:
+    """A running process and what it announced."""
+
+    popen: subprocess.Popen[str]
+    urls: Mapping[str, str]
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return self.urls["url"]
+
+    def terminate(self, timeout_s: float = START_S) -> int:
+        """SIGTERM, and the exit code."""
+        if self.popen.poll() is None:
+            self.popen.terminate()
+        return self.popen.wait(timeout_s)
+
+    def kill(self) -> None:
+        """SIGKILL: gone without a word."""
+        self.popen.send_signal(signal.SIGKILL)
+        self.popen.wait()
+
+    def logged(self) -> list[dict[str, Any]]:
+        """The log lines so far."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+
+@dataclass
+class Plane:
+    """The processes, and the state that a control plane would keep."""
+
+    folder: Path
+    cpus: Mapping[str, int] = field(default_factory=dict)
+    processes: list[Process] = field(default_factory=list)
+    listed: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def spawn(self, module: str, *options: str, cpu: int | None = None) -> Process:
+        """A process of `module`, once it listens."""
+        log = self.folder / f"{len(self.processes)}.log"
+        with log.open("w") as stderr:
+            popen = subprocess.Popen(
+                [sys.executable, "-m", module, *options],
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )
+        if cpu is not None and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(popen.pid, {cpu})
+        assert popen.stdout is not None
+        with popen.stdout:
+            line = popen.stdout.readline()
+        if not line:
+            popen.wait()
+            raise RuntimeError(f"{module} {' '.join(options)} ended: {log.read_text()}")
+        process = Process(popen, json.loads(line), log)
+        self.processes.append(process)
+        return process
+
+    def gateway(self, *options: str) -> Process:
+        """The gateway."""
+        return self.spawn("ipa.live.serving.gateway", "--log-level", "warning", *options, cpu=self.cpus.get("gateway"))
+
+    def server(self, *options: str) -> Process:
+        """A model server."""
+        return self.spawn("ipa.live.serving.server", "--log-level", "warning", *options, cpu=self.cpus.get("server"))
+
+    def emulated(self, pipeline: str, stage: str, variant: str, *options: str) -> Process:
+        """A model server that emulates a variant, ready at once."""
+        chosen = ("--pipeline", pipeline, "--stage", stage, "--variant", variant, "--start-up", "0")
+        return self.server(*chosen, *options)
+
+    def close(self) -> None:
+        """End what still runs."""
+        for process in self.processes:
+            if process.popen.poll() is None:
+                process.popen.kill()
+        for process in self.processes:
+            process.popen.wait()
+
+
+@contextmanager
+def plane(folder: Path, cpus: Mapping[str, int] | None = None) -> Iterator[Plane]:
+    """A plane whose processes end with the block."""
+    opened = Plane(folder, cpus or {})
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def entry(number: int, url: str, variant: str, cores: int = 1, state: str = "ready") -> dict[str, Any]:
+    """A replica as the control API takes it."""
+    return {"number": number, "url": url, "variant": variant, "cores": cores, "state": state}
+
+
+def wanted(variant: str, batch: int = 1, timeout_s: float = 0.0, replicas: int = 1, cores: int = 1) -> dict[str, Any]:
+    """A stage's configuration as the control API takes it."""
+    return {
+        "variant": variant,
+        "batch": batch,
+        "replicas": replicas,
+        "batch_timeout_s": timeout_s,
+        "cores": cores,
+    }
+
+
+def call(method: str, url: str, body: object = None, headers: Mapping[str, str] | None = None) -> tuple[int, Any]:
+    """Status and answer (JSON where it is some, else text) of one HTTP call."""
+    data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data=data, method=method, headers=dict(headers or {}))
+    try:
+        with urllib.request.urlopen(request, timeout=START_S) as response:
+            status, text = response.status, response.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            status, text = error.code, error.read()
+    try:
+        return status, json.loads(text)
+    except ValueError:
+        return status, text.decode(errors="replace")
+
+
+def put(url: str, body: object) -> Any:
+    """The answer of a PUT that must succeed."""
+    status, answer = call("PUT", url, body)
+    assert status == 200, answer
+    return answer
+
+
+def get(url: str) -> Any:
+    """The answer of a GET that must succeed."""
+    status, answer = call("GET", url)
+    assert status == 200, answer
+    return answer
+
+
+def until(condition: Callable[[], Any], what: str, timeout_s: float = START_S) -> Any:
+    """Wait until the condition holds, and its value; AssertionError naming `what` otherwise."""
+    deadline_s = time.monotonic() + timeout_s
+    while not (value := condition()):
+        assert time.monotonic() < deadline_s, f"not within {timeout_s:g} s: {what}"
+        time.sleep(0.01)
+    return value
+
+
+def ask(
+    name: str = "x", datatype: str = "INT64", shape: Sequence[int] = (1,), data: Sequence[Any] = (7,), **more: Any
+) -> dict[str, Any]:
+    """A request of one input as JSON has it."""
+    return {"inputs": [{"name": name, "datatype": datatype, "shape": list(shape), "data": list(data)}], **more}

@@ -1,0 +1,102 @@
+"""What docs/live.md says of serving is true: metrics, control API, limits, and the example, which is run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ipa import profiles
+from ipa.live.serving import gateway, server, web
+from ipa.live.serving.control import control_application
+from ipa.live.serving.metrics import TABLE
+from ipa.live.serving.models import own_model
+from tests.live.serving.test_models import answer
+from tests.live.serving.test_pipelines import free_ports
+from tests.test_docs import DOCS, Block, blocks, named, table_rows
+
+TEXT = (DOCS / "live.md").read_text(encoding="utf-8")
+
+
+def block(starting: str) -> Block:
+    (found,) = (each for each in blocks(DOCS / "live.md") if each.text.startswith(starting))
+    return found
+
+
+def test_every_metric_is_documented() -> None:
+    rows = table_rows("live.md", "Metrics", "| metric |")
+    told = [(named(row[0]), row[1], row[2], row[3], row[4]) for row in rows]
+    assert told == [(m.name, m.kind, ", ".join(m.processes), ", ".join(m.labels), m.help) for m in TABLE]
+
+
+def test_every_call_of_the_control_api_is_documented() -> None:
+    async def calls() -> set[str]:
+        opened = gateway.Gateway(gateway.GatewayOptions(profiles.load("video")))
+        routes = control_application(opened).router.routes()
+        made = {f"{route.method} {route.resource.canonical}" for route in routes if route.resource is not None}
+        await opened.close()
+        return made
+
+    rows = table_rows("live.md", "The control API", "| call |")
+    health = {f"{method} /v2/health/{what}" for method in ("GET", "HEAD") for what in ("live", "ready")}
+    made = {call for call in asyncio.run(calls()) - health if not call.startswith("HEAD")}
+    assert {named(row[0]) for row in rows} == made
+
+
+def test_every_option_that_is_named_exists() -> None:
+    options = {
+        option for command in (gateway.main, server.main) for parameter in command.params for option in parameter.opts
+    }
+    section = TEXT.split("## Serving")[1].split("\n## ")[0]
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", section)) <= options
+
+
+def test_the_limits_are_those_in_force() -> None:
+    assert f"more than {web.READ_S:g} s to come, or has more than {web.MOST_BODY_BYTES // 2**20} MiB" in TEXT
+    assert f"or {gateway.MOST_INSIDE_BYTES // 2**30} GiB of requests are inside" in TEXT
+
+
+def test_the_model_of_ones_own_works(tmp_path: Path) -> None:
+    (tmp_path / "my_model.py").write_text(block("class MyModel").text)
+    model = own_model(f"{tmp_path / 'my_model.py'}:MyModel")
+    image = np.eye(10, dtype=np.float32)[[3, 7]]
+    assert answer(model, {"image": image})["label"].tolist() == [[3], [7]]
+    model.close()
+
+
+@pytest.mark.skipif(not (shutil.which("curl") and shutil.which("bash")), reason="the example is for bash and curl")
+def test_the_example_by_hand_works(tmp_path: Path) -> None:
+    """On free ports in place of those shown."""
+    script = block("EMULATED=").text
+    files = {name: file_block(name).text for name in ("replicas.json", "configuration.json")}
+    shown = sorted(set(re.findall(r"(?<=[ :])8\d{3}\b", script)))
+    assert len(shown) == 4
+    for port, free in zip(shown, free_ports(len(shown)), strict=True):
+        script = re.sub(rf"(?<=[ :]){port}\b", str(free), script)
+        files = {name: text.replace(f":{port}", f":{free}") for name, text in files.items()}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
+    result = subprocess.run(
+        ["bash", "-e", "-c", script],
+        capture_output=True, text=True, check=False, timeout=120, env=environment, cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert '"outputs":[{"name":"image","datatype":"FP32","shape":[1,2],"data":[1.0,2.0]}]' in result.stdout
+    assert '"outcome":"completed"' in result.stdout
+
+
+def file_block(name: str) -> Block:
+    (found,) = (each for each in blocks(DOCS / "live.md") if each.file == name)
+    return found

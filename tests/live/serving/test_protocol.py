@@ -1,0 +1,238 @@
+"""The protocol's messages and tensors: what is read is what was written, and what breaks the protocol is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from ipa.live.serving import protocol, tensors
+from ipa.live.serving.protocol import HEADER, InferRequest, ProtocolError, Wanted
+from ipa.live.serving.tensors import DTYPES, Tensor, TensorError
+
+NUMBERS = st.sampled_from(sorted(DTYPES))
+
+
+@st.composite
+def numeric(draw: st.DrawFn, rows: int | None = None) -> Tensor:
+    dtype = DTYPES[draw(NUMBERS)]
+    shape = draw(hnp.array_shapes(min_dims=1, max_dims=3, max_side=4))
+    shape = shape if rows is None else (rows, *shape[1:])
+    values = draw(
+        hnp.arrays(dtype, shape, elements={"allow_nan": False, "allow_infinity": False} if dtype.kind == "f" else None)
+    )
+    return tensors.of_array(draw(st.text(min_size=1, max_size=5)), values)
+
+
+@st.composite
+def texts(draw: st.DrawFn, rows: int | None = None) -> Tensor:
+    values = draw(st.lists(st.text(max_size=6), min_size=rows or 1, max_size=rows or 6))
+    return tensors.of_array("words", np.array([value.encode() for value in values], dtype=object))
+
+
+def request_body(message: Mapping[str, Any]) -> bytes:
+    return json.dumps(message).encode()
+
+
+def one_input(**changes: Any) -> bytes:
+    """A sound request of one input, changed; None takes a key away."""
+    entry = {"name": "x", "datatype": "INT32", "shape": [2], "data": [1, 2]} | changes
+    return request_body({"inputs": [{key: value for key, value in entry.items() if value is not None}]})
+
+
+# ---- what is read is what was written ----
+
+
+@given(st.lists(st.one_of(numeric(), texts()), min_size=1, max_size=3, unique_by=lambda t: t.name), st.booleans())
+def test_a_request_comes_back_as_it_was(inputs: list[Tensor], binary: bool) -> None:
+    body = protocol.write_request(inputs, {"temperature": 0.5}, binary=binary)
+    read = protocol.read_request(body.data, body.headers.get(HEADER))
+    assert list(read.inputs) == inputs
+    assert read.parameters == {"temperature": 0.5}
+    assert read.wanted.is_binary == binary
+
+
+@given(st.one_of(numeric(), texts()), st.booleans())
+def test_an_answer_comes_back_as_it_was(output: Tensor, binary: bool) -> None:
+    asked = InferRequest("7", {}, [], Wanted(None, binary))
+    body = protocol.write_response("m", asked, [output])
+    assert protocol.read_response(body.data, body.headers.get(HEADER)) == [output]
+    head = json.loads(body.data[: int(body.headers.get(HEADER, len(body.data)))])
+    assert (head["model_name"], head["model_version"], head["id"]) == ("m", "1", "7")
+
+
+def test_an_answer_holds_the_outputs_asked_for_each_in_its_form() -> None:
+    outputs = [tensors.of_array(name, np.array([n], dtype=np.int32)) for n, name in enumerate("abc")]
+    asked = InferRequest(None, {}, [], Wanted({"c": False, "a": True}, True))
+    body = protocol.write_response("m", asked, outputs)
+    length = int(body.headers[HEADER])
+    head = json.loads(body.data[:length])
+    assert [(each["name"], each.get("data")) for each in head["outputs"]] == [("c", [2]), ("a", None)]
+    assert body.data[length:] == b"\0\0\0\0"
+    assert "id" not in head
+
+
+def test_nested_data_are_read_in_row_major_order() -> None:
+    (x,) = protocol.read_request(one_input(shape=[2, 1, 2], data=[[[1, 2]], [[3, 4]]]), None).inputs
+    assert np.array_equal(tensors.to_array(x), np.array([[[1, 2]], [[3, 4]]]))
+
+
+def test_not_a_number_has_no_json_form_and_comes_as_null() -> None:
+    output = tensors.of_array("x", np.array([np.nan, 1.0]))
+    body = protocol.write_response("m", InferRequest(None, {}, [], Wanted(None, False)), [output])
+    assert json.loads(body.data)["outputs"][0]["data"] == [None, 1.0]
+
+
+# ---- batches ----
+
+
+@given(st.data(), st.integers(1, 5))
+def test_what_is_joined_can_be_split_again(data: st.DataObject, count: int) -> None:
+    first = [data.draw(numeric()), tensors.of_array("t", np.array([b"a", b"bc"], dtype=object))]
+    parts = [first]
+    for n in range(1, count):
+        rolled = [tensors.of_array(each.name, np.roll(tensors.to_array(each), n)) for each in first]
+        parts.append(rolled)
+    joined = tensors.joined(parts)
+    arrays = [np.concatenate([tensors.to_array(part[k]) for part in parts]) for k in range(2)]
+    assert all(np.array_equal(tensors.to_array(found), array) for found, array in zip(joined, arrays, strict=True))
+    assert tensors.split(joined, count) == parts
+
+
+def test_what_does_not_divide_is_not_split() -> None:
+    output = tensors.of_array("y", np.zeros((3, 2)))
+    with pytest.raises(
+        TensorError, match=r"output 'y' of shape \[3, 2\] cannot be split among 2 requests along axis 0"
+    ):
+        tensors.split([output], 2)
+
+
+def test_empty_outputs_are_split_into_empty_ones() -> None:
+    rows = [tensors.of_array("y", np.zeros((0, 2))), tensors.of_array("t", np.empty(0, dtype=object))]
+    assert tensors.split(rows, 2) == [rows, rows]
+
+
+def test_the_kind_is_name_datatype_shape_and_parameters() -> None:
+    base = Tensor("x", "INT8", (1,), b"\1")
+    same = base._replace(data=b"\2")
+    others = [
+        base._replace(name="y"),
+        base._replace(datatype="UINT8"),
+        Tensor("x", "INT8", (2,), b"\1\2"),
+        base._replace(parameters={"content_type": "np"}),
+    ]
+    assert tensors.kind([base]) == tensors.kind([same])
+    assert all(tensors.kind([other]) != tensors.kind([base]) for other in others)
+
+
+# ---- what breaks the protocol ----
+
+WRONG: list[tuple[bytes, str]] = [
+    (b"{", "the body is no JSON"),
+    (b"[]", "the body should be a JSON object"),
+    (b"{}", "inputs None; allowed: a list of tensors"),
+    (request_body({"inputs": []}), r"inputs \[\]; allowed: a list of tensors"),
+    (request_body({"inputs": [1]}), r"inputs\[0\] 1; allowed: an object"),
+    (request_body({"inputs": [{}]}), r"inputs\[0\]: name None; allowed: a text"),
+    (one_input(datatype="INT"), r"datatype 'INT' \(did you mean 'INT\d+'\?\); allowed: BOOL, UINT8"),
+    (one_input(datatype=["INT8"]), r"datatype \['INT8'\]; allowed"),
+    (one_input(shape=None), r"inputs\[0\]: shape None; allowed: a list of 1 to 16 sizes"),
+    (one_input(shape=[]), r"shape \[\]; allowed: a list of 1 to 16 sizes"),
+    (one_input(shape=[-1]), r"shape \[-1\]; allowed: whole sizes from 0"),
+    (one_input(shape=[True]), r"shape \[True\]; allowed: whole sizes from 0"),
+    (one_input(shape=[2**40, 2]), "has too many elements"),
+    (one_input(data=None), r"inputs\[0\]: neither data nor the parameter binary_data_size"),
+    (one_input(data=1), "input 'x': data 1; allowed: a list, flat or nested as the shape"),
+    (one_input(data=[1]), r"input 'x': 1 elements of data; the shape \[2\] has 2"),
+    (one_input(data=[1, 2.5]), "input 'x': 2.5 is no INT32"),
+    (one_input(data=[1, "2"]), "input 'x': '2' is no INT32"),
+    (one_input(data=[1, True]), "input 'x': True is no INT32"),
+    (one_input(data=[1, None]), "input 'x': None is no INT32"),
+    (one_input(data=[1, 2**31]), "input 'x': a value is outside the range of INT32"),
+    (one_input(datatype="FP32", data=[1, 1e39]), "input 'x': a value is outside the range of FP32"),
+    (one_input(datatype="FP16", data=[1, 1e9]), "input 'x': a value is outside the range of FP16"),
+    (one_input(datatype="UINT8", data=[1, -1]), "input 'x': a value is outside the range of UINT8"),
+    (one_input(datatype="BF16"), "input 'x': BF16 has no JSON form; send binary data"),
+    (one_input(datatype="BYTES"), "input 'x': 1 is no BYTES, whose JSON form is text"),
+    (one_input(datatype="BOOL"), "input 'x': 1 is no BOOL"),
+    (one_input(shape=[2, 2], data=[[1, 2], [3]]), r"nested data does not have the shape \[2, 2\]"),
+    (one_input(shape=[2, 2], data=[[1, 2], 3]), r"nested data does not have the shape \[2, 2\]"),
+    (one_input(shape=[2, 0], data=[[], [], []]), r"nested data does not have the shape \[2, 0\]"),
+    (one_input(parameters=3), "parameters 3; allowed: an object"),
+    (one_input(parameters={"binary_data_size": 8}), r"inputs\[0\]: binary_data_size 8; 0 bytes are left"),
+    (one_input(parameters={"binary_data_size": True}), "binary_data_size True; 0 bytes are left"),
+    (request_body({"inputs": [json.loads(one_input())["inputs"][0]] * 2}), "two inputs have the same name"),
+    (
+        request_body({"id": 5, "inputs": [json.loads(one_input())["inputs"][0]]}),
+        "id 5; allowed: a text of up to 1024 characters",
+    ),
+    (request_body({"outputs": 5, "inputs": [json.loads(one_input())["inputs"][0]]}), "outputs 5; allowed: a list"),
+    (request_body({"outputs": [{}], "inputs": [json.loads(one_input())["inputs"][0]]}), r"outputs\[0\]: {}; allowed"),
+]
+
+
+@pytest.mark.parametrize(("body", "answer"), WRONG, ids=[answer for _, answer in WRONG])
+def test_a_request_that_breaks_the_protocol_is_refused(body: bytes, answer: str) -> None:
+    with pytest.raises(ProtocolError, match=answer) as refused:
+        protocol.read_request(body, None)
+    assert refused.value.status == 400
+
+
+def binary_request(size: int, datatype: str = "INT16", shape: tuple[int, ...] = (2,)) -> bytes:
+    tensor = {"name": "x", "datatype": datatype, "shape": shape, "parameters": {"binary_data_size": size}}
+    return request_body({"inputs": [tensor]})
+
+
+@pytest.mark.parametrize(
+    ("head", "rest", "answer"),
+    [
+        (binary_request(4), b"1234", None),
+        (binary_request(4), b"12345", "5 bytes of binary data follow; the tensors speak of 4"),
+        (binary_request(4), b"123", "binary_data_size 4; 3 bytes are left"),
+        (binary_request(2), b"12", r"input 'x': 2 bytes of data; INT16 of shape \[2\] has 4"),
+        (binary_request(4, "BF16"), b"1234", None),
+        (binary_request(9, "BYTES"), b"\1\0\0\0a\0\0\0\0", None),
+        (binary_request(8, "BYTES"), b"\1\0\0\0a\0\0\0", "8 bytes of data are not 2 BYTES elements"),
+        (binary_request(9, "BYTES"), b"\2\0\0\0a\0\0\0\0", "9 bytes of data are not 2 BYTES elements"),
+        (binary_request(5, "BYTES"), b"\1\0\0\0a", "5 bytes of data are not 2 BYTES elements"),
+        (binary_request(0, "BYTES", (0,)), b"", None),
+    ],
+)
+def test_binary_data_must_be_what_the_tensor_says(head: bytes, rest: bytes, answer: str | None) -> None:
+    if answer is None:
+        (x,) = protocol.read_request(head + rest, str(len(head))).inputs
+        assert x.data == rest
+        return
+    with pytest.raises(ProtocolError, match=answer):
+        protocol.read_request(head + rest, str(len(head)))
+
+
+@pytest.mark.parametrize("length", ["-1", "x", "1e2", "99999", "", "²"])
+def test_a_wrong_header_length_is_refused(length: str) -> None:
+    with pytest.raises(ProtocolError, match="allowed: a number up to the body's"):
+        protocol.read_request(one_input(), length)
+
+
+def test_an_output_that_is_not_there_is_refused_with_the_nearest() -> None:
+    outputs = [tensors.of_array("label", np.array([1]))]
+    asked = InferRequest(None, {}, [], Wanted({"labels": False}, False))
+    with pytest.raises(ProtocolError, match=r"no output is called 'labels' \(did you mean 'label'\?\); outputs: label"):
+        protocol.write_response("m", asked, outputs)
+
+
+def test_bytes_that_are_no_text_are_only_given_as_binary_data() -> None:
+    output = tensors.of_array("raw", np.array([b"\xff"], dtype=object))
+    with pytest.raises(ProtocolError, match="'raw': its bytes are no UTF-8 text; ask for binary data"):
+        protocol.write_response("m", InferRequest(None, {}, [], Wanted(None, False)), [output])
+
+
+@pytest.mark.parametrize("dtype", ["complex128", "datetime64[s]"])
+def test_an_array_that_the_protocol_has_no_datatype_for(dtype: str) -> None:
+    with pytest.raises(TensorError, match="tensor 'x': no datatype of the protocol for NumPy's"):
+        tensors.of_array("x", np.zeros(1, dtype=dtype))

@@ -1,0 +1,203 @@
+"""The load generator is open loop: what it sends, when, and what a latency is, whatever the server does."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("aiohttp")
+
+from aiohttp import web
+
+from ipa import traces
+from ipa.live.errors import LiveError
+from ipa.live.load import DEFAULT_BODY, UNANSWERED, UNREACHABLE, Job, Sent, generate, write_job, zeros_for
+from ipa.live.plane import free_port
+from ipa.sim import stream
+from ipa.studies import Scenario, simulate
+from ipa.studies.live_runs.load import late_warning
+from ipa.studies.live_runs.run import load_table
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@asynccontextmanager
+async def serving(answer: Answer, metadata: dict[str, Any] | None = None) -> Any:
+    """A V2 server of the model `m` on loopback; its URL."""
+
+    async def describe(_: web.Request) -> web.Response:
+        return web.json_response(metadata) if metadata else web.Response(status=404, text="no such model")
+
+    app = web.Application()
+    app.router.add_post("/v2/models/m/infer", answer)
+    app.router.add_get("/v2/models/m", describe)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+def sent_to(answer: Answer, scheduled_s: list[float], patience_s: float = 30.0, first: int = 0) -> Sent:
+    async def story() -> Sent:
+        async with serving(answer) as url:
+            job = Job(url, "m", time.monotonic() + 0.05, patience_s, DEFAULT_BODY, first)
+            return await generate(job, np.array(scheduled_s))
+
+    return asyncio.run(story())
+
+
+async def at_once(_: web.Request) -> web.Response:
+    return web.json_response({})
+
+
+def test_requests_are_numbered_and_carry_their_number_as_id() -> None:
+    ids = []
+
+    async def note(request: web.Request) -> web.Response:
+        body = await request.json()
+        ids.append(body["id"])
+        assert body["inputs"] == DEFAULT_BODY["inputs"]
+        return web.json_response({})
+
+    sent = sent_to(note, [0.0, 0.01, 0.02], first=7)
+    assert sorted(ids) == ["7", "8", "9"]
+    assert sent.request.tolist() == [7, 8, 9]
+    assert sent.status.tolist() == [200] * 3
+
+
+def test_a_slow_server_is_not_spared_and_latency_counts_from_the_schedule() -> None:
+    gate = asyncio.Event()
+    inside = 0
+
+    async def slow(_: web.Request) -> web.Response:
+        nonlocal inside
+        inside += 1
+        if inside == 20:
+            gate.set()  # answers come once all are here: a closed loop would never send the second
+        await gate.wait()
+        return web.json_response({})
+
+    scheduled_s = [0.02 * k for k in range(20)]
+    sent = sent_to(slow, scheduled_s)
+    assert sent.status.tolist() == [200] * 20
+    latency_s = load_table(sent)["latency_s"]
+    assert (sent.lateness_s >= 0.0).all()
+    np.testing.assert_allclose(latency_s, sent.end_s - np.array(scheduled_s))
+    assert latency_s[0] >= 0.38  # the first waited for the last
+
+
+def test_every_way_to_end_has_its_outcome() -> None:
+    async def by_number(request: web.Request) -> web.StreamResponse:
+        number = int((await request.json())["id"])
+        if number == 3:
+            await asyncio.sleep(60.0)
+        if number == 4:
+            assert request.transport is not None
+            request.transport.abort()
+        return web.Response(status=(200, 504, 500, 200, 200)[number])
+
+    sent = sent_to(by_number, [0.0, 0.01, 0.02, 0.03, 0.04], patience_s=0.5)
+    assert sent.status.tolist() == [200, 504, 500, UNANSWERED, UNREACHABLE]
+    table = load_table(sent)
+    assert table["outcome"].tolist() == ["completed", "dropped", "failed", "unfinished", "failed"]
+    assert np.isfinite(table["latency_s"]).tolist() == [True, False, False, False, False]
+    assert np.isfinite(table["end_s"]).tolist() == [True, True, True, False, True]
+
+
+def test_where_nobody_listens_all_fail() -> None:
+    job = Job(f"http://127.0.0.1:{free_port()}", "m", time.monotonic(), 5.0, DEFAULT_BODY)
+    sent = asyncio.run(generate(job, np.array([0.0, 0.01])))
+    assert sent.status.tolist() == [UNREACHABLE] * 2
+
+
+def test_lateness_is_measured_and_told() -> None:
+    async def story() -> Sent:
+        async with serving(at_once) as url:
+            job = Job(url, "m", time.monotonic() - 1.0, 30.0, DEFAULT_BODY)  # the schedule began a second ago
+            return await generate(job, np.array([0.0, 0.5, 1.3]))
+
+    lateness = asyncio.run(story()).lateness()
+    assert lateness["sent_late"] >= 2
+    assert lateness["lateness_max_s"] >= 1.0
+    assert late_warning({"sent_late": 1, "lateness_p99_s": 0.02}, 100) == ""
+    assert late_warning({"sent_late": 2, "lateness_p99_s": 0.02}, 100) == (
+        "Warning: 2 % of the requests were sent more than 10 ms late (p99 20 ms): this machine could not keep up with "
+        "the load"
+    )
+    assert late_warning({"sent_late": 0}, 0) == ""
+
+
+def test_a_live_load_arrives_when_the_simulated_one_does() -> None:
+    """The same trace, process and seed give the same moments, to the bit."""
+    scenario = Scenario(pipeline="video", trace="bursty", window=((0.0, 30.0),), seed=5)
+    trace = traces.find("bursty", seed=5).window([(0.0, 30.0)])
+    arrivals_s = traces.arrivals(trace, "poisson", stream(5, "arrivals"))
+    assert simulate(scenario).tables["requests"]["arrival_s"].tolist() == arrivals_s.tolist()
+
+
+def test_told_to_end_it_writes_what_it_has_sent(tmp_path: Path) -> None:
+    """A process of its own, ended by SIGTERM in the midst of its schedule."""
+
+    async def story() -> None:
+        here = asyncio.Event()
+
+        async def note(_: web.Request) -> web.Response:
+            here.set()
+            return web.json_response({})
+
+        async with serving(note) as url:
+            job = Job(url, "m", time.monotonic(), 60.0, DEFAULT_BODY)
+            write_job(job, np.array([0.0, 1000.0]), tmp_path / "job.npz")
+            command = [sys.executable, "-m", "ipa.live.load", str(tmp_path / "job.npz"), str(tmp_path / "sent.npz")]
+            process = Popen(command)
+            await asyncio.wait_for(here.wait(), 30.0)
+            await asyncio.sleep(0.05)
+            process.send_signal(signal.SIGTERM)
+            await asyncio.to_thread(process.wait, 30.0)
+            assert process.returncode == 0
+
+    asyncio.run(story())
+    sent = Sent.read(tmp_path / "sent.npz")
+    assert (sent.request.tolist(), sent.scheduled_s.tolist(), sent.status.tolist()) == ([0], [0.0], [200])
+    assert 0.0 < sent.sent_s[0] < sent.end_s[0]
+
+
+def test_the_metadata_of_a_model_gives_a_request_of_zeros() -> None:
+    inputs = [
+        {"name": "image", "datatype": "UINT8", "shape": [-1, 2, 2]},
+        {"name": "text", "datatype": "BYTES", "shape": [-1, 1]},
+    ]
+
+    async def story() -> dict[str, Any]:
+        async with serving(at_once, {"name": "m", "inputs": inputs}) as url:
+            return await zeros_for(url, "m")
+
+    assert asyncio.run(story())["inputs"] == [
+        {"name": "image", "datatype": "UINT8", "shape": [1, 2, 2], "data": [0, 0, 0, 0]},
+        {"name": "text", "datatype": "BYTES", "shape": [1, 1], "data": [""]},
+    ]
+
+
+def test_a_model_that_is_not_there_is_told() -> None:
+    async def story() -> None:
+        async with serving(at_once) as url:
+            await zeros_for(url, "m")
+
+    with pytest.raises(LiveError, match=r"/v2/models/m: HTTP status 404: no such model"):
+        asyncio.run(story())
+    with pytest.raises(LiveError, match="no V2 server answers"):
+        asyncio.run(zeros_for(f"http://127.0.0.1:{free_port()}", "m"))

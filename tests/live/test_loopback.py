@@ -1,0 +1,183 @@
+"""The loopback backend with real processes: rollouts, deaths, failures, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("aiohttp")
+
+from ipa.live import loopback
+from ipa.live.errors import RunError
+from ipa.live.load import DEFAULT_BODY
+from ipa.live.loopback import LoopbackBackend
+from ipa.policies import Applied, Configuration, Observation, ReplicaCounts
+from tests.live.world import descendants, is_alive, running, sort, until
+
+
+async def ask(backend: LoopbackBackend) -> int:
+    """One request; the status of its answer."""
+    async with backend.session.post(f"{backend.url}/v2/models/tiny/infer", json=DEFAULT_BODY) as response:
+        await response.read()
+        return response.status
+
+
+async def apply(backend: LoopbackBackend, configuration: Configuration) -> Applied:
+    return await asyncio.to_thread(backend.apply, configuration)
+
+
+async def observe(backend: LoopbackBackend) -> Observation:
+    return await asyncio.to_thread(backend.observe)
+
+
+def test_a_rollout_serves_all_the_time_and_its_timeline_is_the_rule_s(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with running(tmp_path, stop_s=0.2) as backend:
+            stage = backend.stages["sort"]
+            assert await ask(backend) == 200
+            assert await apply(backend, sort("large", 1, batch=4)) == Applied(True)
+            assert [batch for _, batch in backend.configured["sort"]] == [1, 4]  # at once, before any replica is there
+            statuses = []
+            while not stage.all[0].is_gone:
+                statuses.append(await ask(backend))
+            assert set(statuses) == {200}
+            small, large = stage.all
+            assert large.ready_s - large.created_s >= 0.3  # the profile's start-up
+            assert large.ready_s <= small.removed_s  # one replica may not be missing
+            assert small.gone_s - small.removed_s >= 0.2  # the stop time
+            assert (await observe(backend)).stages["sort"].replicas == {"large": ReplicaCounts(ready=1)}
+
+    asyncio.run(story())
+
+
+def test_an_observation_says_what_has_happened_since_the_last_one(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with running(tmp_path) as backend:
+            backend.begin_step(1)
+            await observe(backend)
+            for _ in range(3):
+                await ask(backend)
+            backend.begin_step(2)
+            seen = await observe(backend)
+            sorting = seen.stages["sort"]
+            assert (seen.pipeline, seen.step, seen.limit_cores, seen.sample_age_s) == ("tiny", 2, None, 0.0)
+            assert (sorting.arrivals, sorting.completions, sorting.drops, sorting.failures) == (3, 3, 0, 0)
+            assert (sorting.queue_length, sorting.in_service, sorting.failed_variants) == (0, 0, ())
+            assert sorting.configuration == sort()["sort"]
+            assert seen.latency is not None
+            assert sorting.latency is not None
+            assert 0.02 <= sorting.latency.p50_s <= seen.latency.p99_s
+            assert sorting.busy_fraction is not None
+            assert 0.0 < sorting.busy_fraction < 1.0
+            assert len(seen.load_rps) == 3  # the history's length
+            assert all(count >= 0.0 for count in seen.load_rps)
+
+    asyncio.run(story())
+
+
+def test_a_replica_that_is_killed_is_replaced_and_its_batch_tried_again(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with running(tmp_path) as backend:
+            assert await apply(backend, sort(replicas=2)) == Applied(True)
+            stage = backend.stages["sort"]
+            await until(lambda: len(stage.ready) == 2, "two replicas")
+            asking = [asyncio.create_task(ask(backend)) for _ in range(30)]
+            await asyncio.sleep(0.05)
+            os.kill(backend.launcher.pids["sort-0"], signal.SIGKILL)
+            assert await asyncio.gather(*asking) == [200] * 30
+            await until(lambda: len(stage.ready) == 2, "a replacement")
+            assert [replica.number for replica in stage.ready] == [1, 2]
+            assert stage.all[0].removed_s == stage.all[0].gone_s
+            assert stage.deaths["small"] == 1
+
+    asyncio.run(story())
+
+
+def test_a_variant_that_cannot_start_is_observed_as_failed_and_the_old_one_serves_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = loopback.server_arguments
+
+    def arguments(plane: Any, replica: Any, *rest: Any) -> list[str]:
+        wrong = ["--cores", "7"] if replica.variant == "large" else []  # not profiled: the server exits
+        return [*right(plane, replica, *rest), *wrong]
+
+    monkeypatch.setattr(loopback, "server_arguments", arguments)
+
+    async def story() -> None:
+        async with running(tmp_path) as backend:
+            await apply(backend, sort("large"))
+            stage = backend.stages["sort"]
+            await until(lambda: stage.failed_variants, "three failures")
+            assert (await observe(backend)).stages["sort"].failed_variants == ("large",)
+            assert await ask(backend) == 200
+            assert [replica.variant for replica in stage.ready] == ["small"]
+            await apply(backend, sort("small", 2))
+            await until(lambda: len(stage.ready) == 2, "the sound variant")
+
+    asyncio.run(story())
+
+
+def test_a_configuration_that_the_gateway_refuses_changes_nothing(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with running(tmp_path) as backend:
+            answer = await apply(backend, sort(batch=64))
+            assert not answer.accepted
+            assert answer.reason.startswith("the gateway refused it: ")
+            assert "64" in answer.reason
+            crowd = await apply(backend, sort(replicas=251))
+            assert crowd.reason == "251 replicas: one machine runs at most 250; see limit_cores"
+            assert (await observe(backend)).configuration == sort()
+
+    asyncio.run(story())
+
+
+def test_without_a_gateway_there_is_no_sample_and_the_run_fails(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with running(tmp_path) as backend:
+            os.kill(backend.launcher.pids["gateway"], signal.SIGKILL)
+            with pytest.raises(RunError, match=r"the gateway has ended \(killed by signal 9\)"):
+                await backend.failed
+            seen = await observe(backend)
+            assert all(count != count for count in seen.load_rps)  # NaN, not 0
+            assert seen.sample_age_s >= 0.0
+            answer = await apply(backend, sort(replicas=2))
+            assert not answer.accepted
+            assert answer.reason.startswith("the gateway does not answer PUT /control/configuration")
+
+    asyncio.run(story())
+
+
+def test_a_gateway_that_cannot_have_its_port_ends_the_run_before_it_begins(tmp_path: Path) -> None:
+    async def story() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            with pytest.raises(RunError, match=r"the gateway has ended(.|\n)*cannot listen(.|\n)*in use"):
+                async with running(tmp_path, port=port):
+                    raise AssertionError("it has begun")
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("how", ["closed", "killed"])
+def test_no_process_outlives_its_run(tmp_path: Path, how: str) -> None:
+    async def story() -> set[int]:
+        async with running(tmp_path) as backend:
+            await apply(backend, sort(replicas=3))
+            await until(lambda: len(backend.stages["sort"].ready) == 3, "three replicas")
+            there = descendants(backend.launcher.pid)
+            assert sorted(there.values()) == ["gateway", "sort-0", "sort-1", "sort-2"]
+            if how == "killed":
+                os.kill(backend.launcher.pid, signal.SIGKILL)
+                with pytest.raises(RunError, match="the launcher of the processes has died"):
+                    await backend.failed
+                await until(lambda: not any(map(is_alive, there)), "the kernel ends the children")
+        return set(there)
+
+    assert not any(map(is_alive, asyncio.run(story())))

@@ -1,0 +1,382 @@
+"""`ipa live run` from end to end, on processes: its results, the law L10, and every way to end. Runs take seconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import urllib.request
+from importlib.util import find_spec
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+pytest.importorskip("aiohttp")
+
+from ipa.live.plane import free_port
+from ipa.policies import Applied, read_journal
+from ipa.studies import Scenario, results, simulate
+from ipa.studies.live_runs import run as live_run
+from tests.command import contents, ipa, refusal, start
+from tests.live.world import descendants, is_alive, pipeline_file, sort, until_now
+
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
+LOAD = ("--trace", "constant:20:4", "--set", "interval_s=1")
+"""80 requests in 4 s, three decisions."""
+LONG = ("--trace", "constant:20:60", "--set", "interval_s=1")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The folder of a run, in which the pipeline stands too, and what the command said."""
+    folder = tmp_path_factory.mktemp("finished")
+    result = ipa("live", "run", pipeline_file(folder), *LOAD, "--out", folder / "run", "--json")
+    assert result.exit_code == 0, result.output
+    return folder, json.loads(result.stdout)
+
+
+def simulated(folder: Path) -> Any:
+    return simulate(Scenario(pipeline=str(folder / "tiny.yaml"), trace="constant:20:4", interval_s=1.0))
+
+
+# ---- results ----
+
+
+def test_a_live_run_says_what_a_simulated_one_says(finished: tuple[Path, dict[str, Any]]) -> None:
+    folder, said = finished
+    live = said.pop("live")
+    assert list(said) == list(simulated(folder).summary)
+    assert (said["engine"], said["requests"], said["completed"], said["decisions"]) == ("live", 80, 80, 4)
+    assert said["cost_core_s"] >= 4.0  # at least one replica of a core for four seconds
+    assert live["broken_laws"] == []
+    assert (live["ended"], live["foreign_requests"], live["records_lost"]) == ("", 0, 0)
+
+
+def test_its_tables_are_those_of_a_simulation_of_the_same_requests(finished: tuple[Path, dict[str, Any]]) -> None:
+    folder, said = finished
+    (run,) = results.read_runs(folder / "run")
+    other = simulated(folder)
+    for name, table in other.tables.items():
+        assert list(run.tables[name].columns) == list(table.columns)
+        assert run.tables[name].dtypes.astype(str).tolist() == table.dtypes.astype(str).tolist()
+    requests = run.tables["requests"]
+    assert requests["arrival_s"].tolist() == other.tables["requests"]["arrival_s"].tolist()
+    assert requests["request"].tolist() == list(range(80))
+    assert said["latency_mean_s"] == pytest.approx(requests["latency_s"].mean())
+    load = pd.read_parquet(folder / "run" / "load.parquet")
+    assert (load["arrival_s"] <= load["sent_s"]).all()
+    stages = run.tables["stages"].set_index("request")
+    assert (load["sent_s"].to_numpy() <= stages["enqueue_s"].to_numpy()).all()
+    assert (requests["end_s"].to_numpy() <= load["end_s"].to_numpy()).all()
+
+
+def test_a_batch_takes_what_the_simulator_draws_for_it(finished: tuple[Path, dict[str, Any]]) -> None:
+    """The tiny pipeline's service times do not vary: a batch takes its profiled time, and what a hop costs."""
+    folder, _ = finished
+    (run,) = results.read_runs(folder / "run")
+    stages = run.tables["stages"]
+    replicas = run.tables["replicas"].set_index("replica")["variant"]
+    one = stages[(stages["batch_size"] == 1) & (stages["replica"].map(replicas).astype(str) == "small")]
+    service_s = (one["finish_s"] - one["start_s"]).to_numpy()
+    assert len(one)
+    assert (service_s >= 0.02).all()
+
+
+def test_law_l10_a_recorded_journal_gives_the_same_decisions_offline(finished: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = finished
+    pipeline = folder / "tiny.yaml"
+    journal = folder / "run" / "journal.jsonl"
+    recorded = list(read_journal(journal.read_text().splitlines()))
+    lines = ipa("replay", journal, "--pipeline", pipeline, "--json").stdout.splitlines()
+    assert [entry.decision for entry in read_journal(lines)] == [entry.decision for entry in recorded]
+    assert [entry.observation.step for entry in recorded] == [0, 1, 2, 3]
+    assert all(entry.outcome is not None and entry.outcome.accepted for entry in recorded)
+
+
+def test_what_is_observed_has_all_fields_and_exact_seconds(finished: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = finished
+    lines = (folder / "run" / "journal.jsonl").read_text().splitlines()
+    last = list(read_journal(lines))[-1].observation
+    assert last.time_s >= 3.0
+    assert last.latency is not None
+    assert last.latency.p50_s > 0.02
+    (sort,) = last.stages.values()
+    assert sort.busy_fraction is not None
+    assert 0.0 < sort.busy_fraction <= 1.0
+    # Before t = 0 the load's first seconds stand for the history, as in a simulation; since then what the gateway saw.
+    assert len(last.load_rps) == 120
+    assert sum(last.load_rps[-3:]) == pytest.approx(60.0, abs=3.0)
+
+
+@pytest.mark.skipif(find_spec("plotly") is None, reason="plotly is not installed")
+def test_a_live_run_can_be_drawn(finished: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = finished
+    result = ipa("report", folder / "run")
+    assert result.exit_code == 0, result.output
+    assert "tiny" in (folder / "run" / "report.html").read_text()
+
+
+def test_files_and_facts_are_documented(finished: tuple[Path, dict[str, Any]]) -> None:
+    from tests.test_docs import named, table_rows
+
+    folder, _ = finished
+    files = [named(row[0]) for row in table_rows("live.md", "Files", "| file |")]
+    written = sorted(path.name for path in (folder / "run").iterdir() if path.name != "report.html")
+    assert sorted(files) == written
+    facts = [named(row[0]) for row in table_rows("live.md", "Files", "| key |")]
+    assert facts == list(json.loads((folder / "run" / "manifest.json").read_text())["live"])
+    columns = [named(row[0]) for row in table_rows("live.md", "Files", "| column |")]
+    assert columns == list(pd.read_parquet(folder / "run" / "load.parquet").columns)
+
+
+# ---- ways to run ----
+
+
+def test_advice_changes_nothing_after_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One small replica serves 50 requests/s one by one; of 60 the advice says what to do, and nothing is done."""
+    monkeypatch.chdir(tmp_path)
+    pipeline_file(tmp_path)
+    given = ("--trace", "constant:60:3", "--set", "interval_s=1", "--set", "start=configured")
+    result = ipa("live", "run", "tiny.yaml", *given, "--advise", "--out", "run", "--json")
+    assert result.exit_code == 0, result.output
+    entries = list(read_journal(Path("run/journal.jsonl").read_text().splitlines()))
+    assert [entry.outcome for entry in entries] == [Applied(False, "advise: nothing is changed")] * 2
+    assert all(entry.observation.configuration == sort() for entry in entries)
+    assert all(entry.decision.configuration != sort() for entry in entries)
+    replicas = pd.read_parquet("run/replicas.parquet")
+    assert (replicas["created_s"] == 0.0).all()
+    assert replicas["gone_s"].isna().all()
+    assert pd.read_parquet("run/decisions.parquet")["accepted"].tolist() == [True, False, False]
+    summary = json.loads(result.stdout)
+    assert (summary["planned_cost_mean_cores"], summary["decisions"], summary["changes"]) == (1.0, 2, 0)
+
+
+def test_a_controller_does_not_go_on_with_what_was_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Advice is in the journal, and no part of it stands when the next controller begins."""
+    monkeypatch.chdir(tmp_path)
+    pipeline_file(tmp_path)
+    given = ("--trace", "constant:60:2", "--set", "interval_s=1", "--set", "start=configured")
+    for _ in range(2):
+        result = ipa("live", "run", "tiny.yaml", *given, "--advise", "--state", "journal.jsonl")
+        assert result.exit_code == 0, result.output
+    *_, last = read_journal(Path("journal.jsonl").read_text().splitlines())
+    assert last.observation.step == 2  # the first run had step 1
+    assert last.observation.configuration == sort() != last.decision.configuration
+
+
+def test_a_controller_goes_on_from_its_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pipeline_file(tmp_path)
+    load = ("--trace", "constant:20:2", "--set", "interval_s=1")
+    for _ in range(2):
+        answered = ipa("live", "run", "tiny.yaml", *load, "--state", "journal.jsonl", "--json")
+        assert answered.exit_code == 0, answered.output
+    assert json.loads(answered.stdout)["decisions"] == 1  # the first decision stands in the state
+    lines = Path("journal.jsonl").read_text().splitlines()
+    steps = [entry.observation.step for entry in read_journal(lines)]
+    assert steps == [0, 0, 1, 1, 2, 2]  # each when it was decided, and again when it was answered
+
+
+def test_the_controller_s_metrics_are_served(tmp_path: Path) -> None:
+    port = free_port()
+    with started(tmp_path, *LONG, "--metrics-port", port) as process:
+        until_now(lambda: 'ipa_decisions_total{pipeline="tiny",rung="optimal"}' in metrics(port), "a decision")
+        assert 'ipa_replicas{pipeline="tiny",stage="sort",state="ready",variant="' in metrics(port)
+        process.send_signal(signal.SIGINT)
+        process.wait(30.0)
+
+
+def metrics(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10.0) as response:
+        text: str = response.read().decode()
+    return text
+
+
+@pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
+def test_policies_may_observe_through_prometheus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pipeline_file(tmp_path)
+    load = ("--trace", "constant:20:7", "--set", "interval_s=2", "--source", "prometheus")
+    assert ipa("live", "run", "tiny.yaml", *load, "--out", "run", "--json").exit_code == 0
+    last = list(read_journal(Path("run/journal.jsonl").read_text().splitlines()))[-1].observation
+    seconds = np.array(last.load_rps[-6:])
+    assert np.isfinite(seconds).sum() >= 3
+    assert 10.0 < np.nanmean(seconds) < 30.0
+    assert last.stages["sort"].arrivals > 0
+
+
+# ---- ways to end ----
+
+
+class started:  # noqa: N801 - reads as a verb in a with statement
+    """A live run in a process of its own, in a folder with the pipeline, once its first decision is there."""
+
+    def __init__(self, folder: Path, *options: object, temporary: Path | None = None) -> None:
+        self._folder = folder
+        self._options = options
+        self._temporary = temporary or folder
+
+    def __enter__(self) -> Popen[str]:
+        pipeline_file(self._folder)
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TMPDIR": str(self._temporary)}
+        self._process = start(
+            *("live", "run", "tiny.yaml", *self._options, "--state", "state.jsonl"),
+            cwd=self._folder,
+            env=environment,
+        )
+        state = self._folder / "state.jsonl"
+        until_now(lambda: state.exists() and state.read_text().count("\n") >= 4, "the first step of a live run")
+        self.children = descendants(self._process.pid)
+        return self._process
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+        until_now(lambda: not any(map(is_alive, self.children)), f"the end of {self.children}")
+
+
+def test_ctrl_c_ends_a_run_and_what_ran_is_written(tmp_path: Path) -> None:
+    run = started(tmp_path, *LONG, "--out", "run")
+    with run as process:
+        assert {"gateway", "load", "sort-0"} <= set(run.children.values())
+        process.send_signal(signal.SIGINT)
+        said, told = process.communicate(timeout=30.0)
+        assert process.returncode == 1
+        assert told.splitlines()[-1] == "Error: the run ended early: interrupted"
+        assert not any(map(is_alive, run.children))
+    (stored,) = results.read_runs(tmp_path / "run")
+    assert stored.summary["duration_s"] < 60.0
+    assert 0 < stored.summary["completed"] <= stored.summary["requests"] < 1200
+    assert stored.manifest["live"]["ended"] == "interrupted"
+    assert "Results: run" in said
+
+
+@pytest.mark.parametrize("how", [(signal.SIGKILL,), (signal.SIGINT, signal.SIGINT)], ids=["killed", "ctrl-c twice"])
+def test_however_a_controller_ends_no_process_is_left(tmp_path: Path, how: tuple[signal.Signals, ...]) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with started(tmp_path, *LONG, temporary=scratch) as process:
+        assert len(list(scratch.iterdir())) == 1
+        for number in how:
+            process.send_signal(number)
+        process.wait(30.0)
+        assert process.returncode != 0
+    # the block's end waits until every process of the run is gone
+    until_now(lambda: not list(scratch.iterdir()), "the removal of what the run kept")
+
+
+@pytest.mark.parametrize(("victim", "said"), [("gateway", "the gateway has ended"), ("load", "the load generator")])
+def test_a_run_whose_gateway_or_load_dies_says_so(tmp_path: Path, victim: str, said: str) -> None:
+    run = started(tmp_path, *LONG, "--out", "run")
+    with run as process:
+        (pid,) = [pid for pid, name in run.children.items() if name == victim]
+        os.kill(pid, signal.SIGKILL)
+        _, told = process.communicate(timeout=30.0)
+        assert process.returncode == 1
+        assert f"the run ended early: {said}" in told
+        assert "Traceback" not in told
+    (stored,) = results.read_runs(tmp_path / "run")
+    assert stored.summary["requests"] > 0
+
+
+# ---- what is refused, before anything starts ----
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (("--set", "dispatch=eager"), "dispatch: eager: the gateway dispatches centrally; allowed: central"),
+        (("--set", "engine=simpy"), "engine: simpy: a live run has no engine; allowed: auto"),
+        (("--set", "start_up_sigma=0.5"), "start_up_sigma: 0.5: processes start as they do; allowed: 0"),
+        (("--set", "hop_s=0.1"), "hop_s: 0.1: a live hop takes what it takes; allowed: 0"),
+        (("--set", "decision_delay_s=1"), "decision_delay_s: 1.0: a live decision takes what it takes; allowed: 0"),
+        (("--set", "service_times=mean"), "service_times: mean: the emulated servers take the profiled times"),
+        (("--set", "policy.predictor=oracle"), "policy ipa: it or its predictor reads the load to come"),
+        (("--policy", "oracle"), "policy oracle: it or its predictor reads the load to come"),
+        (("--source", "guess"), "--source guess: allowed: gateway, prometheus"),
+        (("--prometheus", "http://localhost:9090"), "--prometheus goes with --source prometheus"),
+        (("--prometheus-match", 'a="b"'), "--prometheus-match goes with --source prometheus"),
+        (("--duration", "0.5"), "--duration 0.5: should be at least 1 second"),
+        (("--policy", "ipb"), "unknown policy 'ipb'"),
+    ],
+)
+def test_what_only_a_simulation_can_have_is_refused_by_name(
+    given: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert message in refusal("live", "run", "video", *given)
+
+
+def test_without_its_libraries_live_mode_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(live_run, "NEEDED", ("no_such_library",))
+    wanted = "live mode needs no_such_library: pip install 'ipa-pipelines[live]'"
+    assert refusal("live", "run", "video") == wanted
+    assert refusal("live", "load", "video") == wanted
+
+
+def test_without_the_program_there_is_no_prometheus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "")
+    assert "apt-get install prometheus" in refusal("live", "run", "video", "--source", "prometheus")
+
+
+def test_a_metrics_port_that_is_taken_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = refusal("live", "run", "video", "--metrics-port", port)
+    assert said == f"--metrics-port {port}: Address already in use"
+
+
+def test_results_are_never_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("run").mkdir()
+    Path("run/notes").write_text("mine")
+    assert "holds other files" in refusal("live", "run", "video", "--out", "run")
+    assert contents(tmp_path / "run") == {"notes": b"mine"}
+
+
+# ---- ipa live load ----
+
+
+def test_a_load_is_sent_to_the_gateway_of_a_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    port = free_port()
+    with started(tmp_path, *LONG, "--port", port):
+        url = f"http://127.0.0.1:{port}"
+        load = ("--trace", "constant:20:1", "--out", "sent.csv")
+        result = ipa("live", "load", "tiny.yaml", "--url", url, *load, "--json")
+        assert result.exit_code == 0, result.output
+        figures = json.loads(result.stdout)
+        assert (figures["requests"], figures["completed"], figures["model"]) == (20, 20, "tiny")
+        again = ipa("live", "load", url, "--model", "tiny", "--trace", "constant:20:1", "--duration", "1")
+        assert again.exit_code == 0, again.output
+    sent = pd.read_csv("sent.csv")
+    assert sent["latency_s"].mean() == pytest.approx(figures["latency_mean_s"])
+    assert (sent["sent_s"] >= sent["arrival_s"]).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (("http://127.0.0.1:1",), "http://127.0.0.1:1: say which model to ask with --model"),
+        (("http://127.0.0.1:1", "--url", "http://x"), "--url http://x: the argument is a URL already"),
+        (("http://127.0.0.1:1", "--model", "m"), "http://127.0.0.1:1/v2/models/m: no V2 server answers"),
+        (("video", "--body", "none.json"), "--body none.json: cannot be read: No such file or directory"),
+        (("video", "--out", "sent.txt"), "--out sent.txt: should end in .csv or .parquet"),
+        (("vidio",), "no pipeline is called 'vidio'; did you mean 'video'?"),
+    ],
+)
+def test_a_load_that_cannot_be_sent_is_refused(
+    given: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert message in refusal("live", "load", *given)

@@ -1,0 +1,244 @@
+"""The journal: a line a step, which comes back as it was, and on which the same policy decides the same (L10)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from math import isnan, nan
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ipa.policies import (
+    Applied,
+    Decision,
+    Entry,
+    LatencyQuantiles,
+    Observation,
+    PolicyError,
+    ReplicaCounts,
+    StageConfiguration,
+    StageObservation,
+    create,
+    read_journal,
+    replay_journal,
+    to_line,
+)
+from ipa.policies.journal import from_line
+from ipa.studies import Run, find, results, simulate
+from tests.command import POLICIES, SHORT, ipa, refusal
+
+# ---- lines ----
+
+names = st.text(max_size=8)
+counts = st.integers(0, 10**6)
+finite = st.floats(allow_nan=False, allow_infinity=False)
+seconds = st.floats(0, 1e9)
+samples = st.one_of(seconds, st.just(nan))
+json_values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), finite, names),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=6,
+)
+stage_configurations = st.builds(
+    StageConfiguration, variant=names, batch=counts, replicas=counts, batch_timeout_s=seconds, cores=counts
+)
+quantiles = st.none() | st.builds(LatencyQuantiles, samples, samples, samples)
+stages = st.builds(
+    StageObservation,
+    configuration=stage_configurations,
+    arrivals=counts,
+    completions=counts,
+    drops=counts,
+    failures=counts,
+    queue_length=counts,
+    in_service=counts,
+    replicas=st.dictionaries(names, st.builds(ReplicaCounts, counts, counts, counts), max_size=2),
+    busy_fraction=st.none() | st.floats(0, 1),
+    latency=quantiles,
+    failed_variants=st.lists(names, max_size=2).map(tuple),
+)
+observations = st.builds(
+    Observation,
+    pipeline=names,
+    step=counts,
+    seed=counts,
+    time_s=seconds,
+    load_rps=st.lists(samples, max_size=5).map(tuple),
+    sample_age_s=seconds,
+    limit_cores=st.none() | counts,
+    stages=st.dictionaries(names, stages, max_size=2),
+    latency=quantiles,
+    future_rps=st.none() | st.lists(samples, max_size=3).map(tuple),
+    elapsed_s=seconds,
+)
+decisions = st.builds(
+    Decision,
+    configuration=st.dictionaries(names, stage_configurations, max_size=2),
+    memory=st.dictionaries(names, json_values, max_size=3),
+    forecast_rps=st.none() | finite,
+    planned_load_rps=st.none() | finite,
+    objective=st.none() | st.dictionaries(names, finite, max_size=3),
+    binding=st.none() | names,
+    rung=names,
+    feasible=st.booleans(),
+    notes=st.lists(names, max_size=2).map(tuple),
+)
+entries = st.builds(
+    Entry, observations, decisions, st.none() | st.builds(Applied, accepted=st.booleans(), reason=names)
+)
+
+
+def comparable(value: Any) -> Any:
+    """The value with every NaN, which equals nothing, as a text."""
+    if isinstance(value, dict):
+        return {key: comparable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(comparable(item) for item in value)
+    return "NaN" if isinstance(value, float) and isnan(value) else value
+
+
+@settings(max_examples=60, deadline=None)
+@given(entries)
+def test_an_entry_comes_back_from_its_line(entry: Entry) -> None:
+    line = to_line(entry)
+    back = from_line(line)
+    assert comparable(asdict(back)) == comparable(asdict(entry))
+    assert type(back.decision.notes) is tuple
+    assert type(back.observation.load_rps) is tuple
+    assert to_line(back) == line
+    assert "\n" not in line
+    json.loads(line, parse_constant=pytest.fail)
+
+
+def test_a_missing_sample_is_null_in_the_line_and_nan_again() -> None:
+    entry = Entry(
+        Observation("tiny", 1, 0, 10.0, (nan, 2.0), 0.0, None, {}, latency=LatencyQuantiles(nan, nan, nan)),
+        Decision({}, {}),
+    )
+    line = to_line(entry)
+    assert '"load_rps":[null,2.0]' in line
+    back = from_line(line).observation
+    assert isnan(back.load_rps[0])
+    assert back.latency is not None
+    assert isnan(back.latency.p99_s)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda data: data.pop("decision"), "book:2: the key 'decision' is missing"),
+        (lambda data: data["observation"].pop("load_rps"), "book:2: the key 'load_rps' is missing"),
+        (lambda data: data["observation"].pop("step"), "book:2: not a journal entry"),
+        (lambda data: data["observation"].update(more=1), "book:2: not a journal entry: .*'more'"),
+        (lambda data: data["observation"].update(stages=[]), "book:2: not a journal entry"),
+        (lambda data: data["observation"].pop("elapsed_s"), "book:2: the key 'elapsed_s' is missing"),
+        (
+            lambda data: data["observation"].update(schema_version=3),
+            "its schema_version is 3; this program reads 1 and 2",
+        ),
+        (lambda data: data.update(outcome=3), "book:2: not a journal entry"),
+    ],
+)
+def test_a_line_that_is_no_entry_is_refused_by_number(change: Any, text: str) -> None:
+    line = to_line(Entry(Observation("tiny", 1, 0, 10.0, (), 0.0, None, {}), Decision({}, {})))
+    data = json.loads(line)
+    change(data)
+    with pytest.raises(PolicyError, match=text):
+        list(read_journal([line, json.dumps(data)], "book"))
+
+
+def test_a_line_of_version_1_says_as_much_of_the_time_since_the_step_before_as_policies_then_knew() -> None:
+    for step, time_s, elapsed_s in ((0, 0.0, 0.0), (3, 30.0, 10.0), (3, 28_830.0, 9_610.0)):
+        entry = Entry(Observation("tiny", step, 0, time_s, (), 10.0, None, {}, elapsed_s=99.0), Decision({}, {}))
+        data = json.loads(to_line(entry))
+        del data["observation"]["elapsed_s"]
+        data["observation"]["schema_version"] = 1
+        back = from_line(json.dumps(data)).observation
+        assert (back.elapsed_s, back.schema_version) == (elapsed_s, 2)
+        assert back.is_silent == (elapsed_s == 10.0)
+
+
+# ---- replay ----
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_option_journal_says_how_much_is_recorded(here: Path) -> None:
+    assert ipa("simulate", "video", *SHORT, "--journal", "full", "--out", "run").exit_code == 0
+    entries = list(read_journal((here / "run" / "journal.jsonl").read_text().splitlines()))
+    assert all(entry.observation.latency is not None for entry in entries)
+    assert "did you mean 'full'" in refusal("simulate", "video", *SHORT, "--journal", "ful")
+
+
+def recorded(policy: str, folder: Path, **values: Any) -> tuple[Run, list[Entry]]:
+    """A run of two minutes at the edge of the burst, and its journal read back from disk."""
+    chosen = {"trace": "bursty", "window": "340:460", "policy": policy, **values}
+    run = simulate(find("video", chosen))
+    results.write_run(run, folder)
+    with (folder / "journal.jsonl").open(encoding="utf-8") as lines:
+        return run, list(read_journal(lines))
+
+
+@pytest.mark.parametrize("journal", ["lean", "full"])
+@pytest.mark.parametrize("policy", ["ipa", "scale-only:high", "switch-only"])
+def test_l10_a_replayed_journal_gives_the_decisions_of_the_run(here: Path, policy: str, journal: str) -> None:
+    run, entries = recorded(policy, here / "run", journal=journal)
+    assert [entry.observation.step for entry in entries] == list(range(12))
+    assert len({str(entry.decision.configuration) for entry in entries}) > 2
+    assert comparable([asdict(entry) for entry in entries]) == comparable([asdict(entry) for entry in run.entries])
+    replayed = list(replay_journal(run.pipeline, create(policy, run.pipeline), entries))
+    assert [entry.decision for entry in replayed] == [entry.decision for entry in entries]
+    told = ipa("replay", "run/journal.jsonl", "--pipeline", "video", "--policy", policy)
+    assert told.stdout == f"{policy} would have decided the same in 12 of 12 steps\n"
+
+
+def test_l10_holds_for_a_policy_with_memory_and_guards(here: Path) -> None:
+    """The policy adds a replica a step, counted in its memory; the guard stops it at 4."""
+    (here / "my.py").write_text(
+        POLICIES + "\n\nclass Grows(Hold):\n    def decide(self, observation, memory):\n"
+        "        steps = memory.get('steps', 0) + 1\n"
+        "        wanted = {n: replace(c, replicas=steps) for n, c in observation.configuration.items()}\n"
+        "        return Decision(configuration=wanted, memory={'steps': steps})\n"
+    )
+    values = {"guards.max_replicas": 4}
+    _, entries = recorded("my.py:Grows", here / "run", **values)
+    replicas = [entry.decision.configuration["object-detection"].replicas for entry in entries]
+    assert replicas == [1, 2, 3, *[4] * 9]
+    assert [entry.decision.memory["steps"] for entry in entries] == list(range(1, 13))
+    replay = ("replay", "run/journal.jsonl", "--pipeline", "video", "--policy", "my.py:Grows")
+    assert "in 12 of 12 steps" in ipa(*replay, "--set", "guards.max_replicas=4").stdout
+    assert "in 4 of 12 steps" in ipa(*replay).stdout
+
+
+def test_a_full_journal_holds_what_a_lean_one_lacks(here: Path) -> None:
+    _, lean = recorded("ipa", here / "lean")
+    _, full = recorded("ipa", here / "full", journal="full")
+    assert all(entry.observation.latency is None for entry in lean)
+    assert all(entry.observation.latency is not None for entry in full)
+    assert [entry.decision for entry in lean] == [entry.decision for entry in full]
+
+
+@pytest.mark.parametrize("field", ["latency", "busy_fraction"])
+def test_a_policy_that_reads_what_the_journal_lacks_is_refused_by_name(here: Path, field: str) -> None:
+    (here / "my.py").write_text(POLICIES + f"\n\nclass Reads(Hold):\n    reads = ('{field}',)\n")
+    recorded("ipa", here / "lean")
+    recorded("ipa", here / "full", journal="full")
+    replay = ("--pipeline", "video", "--policy", "my.py:Reads")
+    message = refusal("replay", "lean/journal.jsonl", *replay)
+    assert f"Reads reads {field}, which the journal lacks at step 0; record it with journal: full" in message
+    assert ipa("replay", "full/journal.jsonl", *replay).exit_code == 0
+
+
+def test_a_predictor_that_reads_the_future_is_refused_by_name(here: Path) -> None:
+    recorded("ipa", here / "run", journal="full")
+    replay = ("replay", "run/journal.jsonl", "--pipeline", "video", "--set", "policy.predictor=oracle")
+    message = refusal(*replay)
+    assert "Ipa reads future_rps, which the journal lacks at step 0; record it with a policy that reads it" in message

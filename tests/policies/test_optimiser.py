@@ -1,0 +1,616 @@
+"""The optimiser against enumeration, its ladder rung by rung, and its explanations."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from itertools import product
+from math import prod
+from random import Random
+from typing import Any, cast
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ipa import profiles
+from ipa.policies.interface import PolicyError, StageConfiguration
+from ipa.policies.optimiser import RUNGS, Problem, Programme, explain, solve
+from ipa.policies.optimiser.exact import exact
+from ipa.policies.optimiser.options import StageOptions
+from ipa.policies.optimiser.table import Row
+from ipa.profiles import Pipeline, Variant
+from tests.policies import brute_force
+from tests.tiny import chosen, configuration, pipeline, published, two_by_two, variant
+
+# Coarse figures, so that equal objectives and latencies exactly at the SLA are common.
+ACCURACIES = st.sampled_from([0.4, 0.5, 0.6, 0.641, 0.8])
+SECONDS = st.sampled_from([0.05, 0.1, 0.15, 0.2])
+LOADS = st.sampled_from([0.0, 0.4, 1.0, 5.0, 10.0, 13.7, 40.0, 95.0])
+
+
+@st.composite
+def variants(draw: st.DrawFn, name: str) -> Variant:
+    seconds, batches = draw(SECONDS), {}
+    for batch in (1, 2, 4)[: draw(st.integers(1, 3))]:
+        batches[batch] = seconds
+        seconds += draw(SECONDS)
+    return variant(name, draw(ACCURACIES), draw(st.integers(1, 3)), batches)
+
+
+@st.composite
+def pipelines(draw: st.DrawFn, most_stages: int = 3) -> Pipeline:
+    stages = [
+        [draw(variants(f"v{i}")) for i in range(draw(st.integers(1, 3)))]
+        for _ in range(draw(st.integers(1, most_stages)))
+    ]
+    return pipeline(*stages, sla_s=draw(st.sampled_from([0.1, 0.2, 0.3, 0.45, 0.6, 1.0, 3.0])))
+
+
+@st.composite
+def problems(draw: st.DrawFn, most_stages: int = 3, most_replicas: int = 100) -> Problem:
+    made = draw(pipelines(most_stages))
+    programme = Programme(
+        made,
+        alpha=draw(st.sampled_from([0.0, 1.0, 2.0, 10.0, 37.5])),
+        beta=draw(st.sampled_from([0.0, 0.5, 1.0])),
+        gamma=draw(st.sampled_from([0.0, 1e-6, 0.1])),
+        accuracy=draw(st.sampled_from(["product", "sum", "average"])),
+        accuracy_scale=draw(st.sampled_from(["raw", "rank"])),
+        accuracy_floor=draw(st.sampled_from([0.0, 0.05, 0.5])),
+        batch_cap=draw(st.sampled_from([1, 2, 8])),
+        throughput_share=draw(st.sampled_from([1.0, 0.5])),
+        max_replicas=draw(st.integers(1, 3)) if most_replicas < 100 else 100,
+    )
+    names = [stage.name for stage in made.stages]
+    fixed = draw(st.none() | st.fixed_dictionaries(dict.fromkeys(names, st.integers(1, 3))))
+    current = {}
+    for stage in made.stages:
+        at_hand = draw(st.sampled_from(stage.variants))
+        current[stage.name] = StageConfiguration(
+            at_hand.name, draw(st.sampled_from(at_hand.batches())), 1, 0.0, at_hand.base_cores
+        )
+    wish = {
+        stage.name: [draw(st.sampled_from(stage.variants)).name]
+        for stage in made.stages
+        if draw(st.integers(0, 3)) == 0
+    }
+    return Problem(
+        programme,
+        draw(LOADS),
+        limit_cores=draw(st.none() | st.integers(1, 15)),
+        variants=wish or None,
+        replicas=fixed,
+        current=draw(st.sampled_from([None, current])),
+    )
+
+
+quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@quick
+@given(problems())
+def test_the_answer_is_that_of_enumeration_in_objective_and_decision(problem: Problem) -> None:
+    expected = brute_force.optimum(problem)
+    solution = solve(problem)
+    if expected is None:
+        assert solution.rung in RUNGS[2:]
+        expected = brute_force.least_excess(problem)
+    else:
+        assert solution.rung == "optimal"
+    if expected is not None:
+        assert list(chosen(solution.configuration).values()) == expected.choice
+        assert solution.objective["total"] == pytest.approx(float(expected.objective), abs=1e-12)
+        assert solution.latency_s == pytest.approx(expected.latency_ns / 1e9, abs=1e-12)
+    else:
+        assert solution.rung == "most-throughput"
+
+
+@quick
+@given(problems(), st.data())
+def test_with_candidates_the_other_variants_might_as_well_not_be_there(problem: Problem, data: st.DataObject) -> None:
+    made = problem.programme.pipeline
+    candidates = {
+        stage.name: data.draw(st.lists(st.sampled_from([v.name for v in stage.variants]), min_size=1, unique=True))
+        for stage in made.stages
+    }
+    fewer = replace(
+        made,
+        stages=tuple(
+            replace(stage, variants=tuple(v for v in stage.variants if v.name in candidates[stage.name]))
+            for stage in made.stages
+        ),
+    )
+    free = replace(problem, variants=None)
+    limited = solve(replace(free, programme=replace(problem.programme, candidates=candidates)))
+    alone = solve(replace(free, programme=replace(problem.programme, pipeline=fewer)))
+    assert limited == alone
+
+
+def bare_options(random: Random) -> list[StageOptions]:
+    """Two to four stages of up to five options with any figures; no two sums of losses are equal."""
+    return [
+        StageOptions(
+            rows=[cast("Row", None)] * count,
+            replicas=[1] * count,
+            latency_ns=[random.randint(-1, 9) for _ in range(count)],
+            cores=[random.randint(1, 9) for _ in range(count)],
+            loss=[(random.randint(-9, 9) << 12) + (i << 3 * k) for i in range(count)],
+            accuracy=[random.randint(1, 9) for _ in range(count)],
+            cut=0,
+        )
+        for k in range(random.randint(2, 4))
+        for count in [random.randint(1, 5)]
+    ]
+
+
+def within(bounds: list[list[int]], random: Random) -> int:
+    """A budget between the least and the mean of what stages spend, so that it often binds."""
+    least = sum(map(min, bounds))
+    return random.randint(least, max(least, sum(sum(each) // len(each) for each in bounds)))
+
+
+@pytest.mark.parametrize("reward", [0, 1 << 12, 5 << 12])
+def test_merging_fronts_finds_what_enumeration_finds(reward: int) -> None:
+    held: Counter[tuple[str, ...]] = Counter()
+    for seed in range(400):
+        random = Random(seed)
+        stages = bare_options(random)
+        sla_ns = within([stage.latency_ns for stage in stages], random)
+        limit = within([stage.cores for stage in stages], random)
+        possible = []
+        for indices in product(*(range(len(stage.rows)) for stage in stages)):
+            picked = list(zip(stages, indices, strict=True))
+            if sum(s.latency_ns[i] for s, i in picked) > sla_ns:
+                continue
+            if sum(s.cores[i] for s, i in picked) > limit:
+                continue
+            loss = sum(s.loss[i] for s, i in picked)
+            possible.append((loss - reward * prod(s.accuracy[i] for s, i in picked), indices))
+        found = exact(stages, sla_ns, limit, reward)
+        assert (found and (found.loss, found.indices)) == min(possible, default=None)
+        held.update([found.held] if found else [])
+    assert min(held[each] for each in [(), ("sla",), ("cores",), ("sla", "cores")]) > 10
+
+
+@quick
+@given(problems(most_stages=2, most_replicas=3))
+def test_the_last_rung_is_that_of_enumeration(problem: Problem) -> None:
+    expected = brute_force.most_throughput(problem)
+    solution = solve(problem)
+    if solution.rung != "most-throughput":
+        return
+    if expected is None:
+        assert any("cores; limit" in note for note in solution.notes)
+    else:
+        assert list(chosen(solution.configuration).values()) == expected.choice
+
+
+@quick
+@given(problems(most_stages=2))
+def test_the_runner_up_is_the_second_of_enumeration(problem: Problem) -> None:
+    found = [c for c in brute_force.sustaining(problem) if brute_force.keeps_sla(problem, c)]
+    found.sort(key=lambda c: c.order)
+    if not found:
+        return
+    second = explain(problem).runner_up
+    if len(found) == 1:
+        assert second is None
+    else:
+        assert second is not None
+        assert list(chosen(second.configuration).values()) == found[1].choice
+        assert second.difference == pytest.approx(float(found[0].objective - found[1].objective), abs=1e-9)
+
+
+@quick
+@given(problems(most_stages=2))
+def test_what_binds_is_what_gains_when_lifted(problem: Problem) -> None:
+    explanation = explain(problem)
+    if explanation.rung != "optimal":
+        return
+    programme = replace(problem.programme, sla_s=1e6)
+    relaxed = {
+        "sla": replace(problem, programme=programme),
+        "cores": replace(problem, limit_cores=None),
+    }
+    for name, lifted in relaxed.items():
+        best = brute_force.optimum(lifted)
+        assert best is not None
+        gain = float(best.objective) - explanation.objective["total"]
+        assert explanation.gains[name] == pytest.approx(gain, abs=1e-9)
+    if explanation.binding in ("sla", "cores", "replicas"):
+        assert explanation.gains[explanation.binding] == max(explanation.gains.values()) > 0
+    else:
+        assert max(explanation.gains.values()) == 0
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.floats(0, 1e4), st.none() | st.integers(0, 60), st.booleans())
+def test_every_load_has_an_answer(load_rps: float, limit: int | None, defect: bool) -> None:
+    programme = Programme.published(profiles.load("video"), published_queue_defect=defect)
+    solution = solve(Problem(programme, load_rps, limit_cores=limit))
+    assert all(stage.replicas >= 1 for stage in solution.configuration.values())
+    assert solution.feasible == (solution.rung == "optimal")
+
+
+def problem(load_rps: float, *, made: Pipeline | None = None, **changes: object) -> Problem:
+    """A problem of `two_by_two` with alpha 10, beta 1; changes of the programme and the problem."""
+    of_problem = ("limit_cores", "variants", "keep_variants", "replicas", "failed", "current")
+    own = {key: changes.pop(key) for key in of_problem if key in changes}
+    weights: dict[str, object] = {"alpha": 10.0, "beta": 1.0, "accuracy": "sum"}
+    programme = Programme(made or two_by_two(), **{**weights, **changes})  # type: ignore[arg-type]
+    return Problem(programme, load_rps, **own)  # type: ignore[arg-type]
+
+
+def test_large_variants_are_worth_their_cores_at_a_low_load() -> None:
+    """4 rps: one replica of each does. Large gains 3 of accuracy for 1 core more, at both stages.
+
+    10 x (0.8 + 0.9) - 4 cores - 0.000002 = 12.999998; the SLA of 1 s has 0.6 s to spare.
+    """
+    solution = solve(problem(4.0))
+    assert chosen(solution.configuration) == {"a": ("large", 1, 1), "b": ("large", 1, 1)}
+    assert solution.objective == {
+        "accuracy": pytest.approx(1.7),
+        "pas": pytest.approx(0.72),
+        "cost_cores": 4.0,
+        "batch": 2.0,
+        "total": pytest.approx(12.999998),
+    }
+    assert solution.latency_s == pytest.approx(0.4)
+    assert (solution.rung, solution.binding, solution.sustained_rps) == ("optimal", "none", 5.0)
+
+
+def test_a_larger_batch_saves_a_replica_and_waits_to_fill() -> None:
+    """6 rps: large with batch 1 needs two replicas (4 cores), with batch 2 one: 6.25 rps.
+
+    Each stage then takes 0.32 + 1/6 s; the wait is the batch timeout.
+    """
+    solution = solve(problem(6.0))
+    assert chosen(solution.configuration) == {"a": ("large", 2, 1), "b": ("large", 2, 1)}
+    assert solution.latency_s == pytest.approx(2 * (0.32 + 1 / 6))
+    assert solution.configuration["a"].batch_timeout_s == pytest.approx(1 / 6)
+
+
+def test_the_sla_binds_where_that_batch_waits_too_long() -> None:
+    """SLA 0.7 s: large with batch 2 takes 0.487 s, at both stages 0.973.
+
+    With small at one: 0.587 s and 3 cores, 10 x 1.4 - 3 = 11; that at a is first in order.
+    Large twice, once with two replicas of batch 1: 0.687 s and 6 cores, 10 x 1.7 - 6 = 11, a tie.
+    """
+    solution = solve(problem(6.0, sla_s=0.7))
+    assert chosen(solution.configuration) == {"a": ("small", 1, 1), "b": ("large", 2, 1)}
+    assert solution.binding == "sla"
+
+
+def test_a_limit_of_cores_binds() -> None:
+    """4 rps, 3 cores: one stage may be large. Both gain 3; a tie, and b keeps what it has."""
+    at_hand = configuration(a=("small", 1, 1, 1), b=("large", 1, 1, 2))
+    solution = solve(problem(4.0, limit_cores=3, current=at_hand))
+    assert chosen(solution.configuration) == {"a": ("small", 1, 1), "b": ("large", 1, 1)}
+    assert solution.binding == "cores"
+    at_hand = configuration(a=("large", 1, 1, 2), b=("small", 1, 1, 1))
+    solution = solve(problem(4.0, limit_cores=3, current=at_hand))
+    assert chosen(solution.configuration) == {"a": ("large", 1, 1), "b": ("small", 1, 1)}
+
+
+def test_two_constraints_can_bind_together_only() -> None:
+    """alpha 10, beta 0: accurate needs both 2 cores and 0.3 s; neither alone helps."""
+    made = pipeline([variant("plain", 0.5, 1, {1: 0.1}), variant("fine", 0.9, 2, {1: 0.3})])
+    solution = solve(problem(1.0, made=made, beta=0.0, sla_s=0.2, limit_cores=1))
+    assert (chosen(solution.configuration), solution.binding) == (
+        {"a": ("plain", 1, 1)},
+        "sla+cores",
+    )
+
+
+def test_replicas_bind_where_the_cap_keeps_the_accurate_variant_out() -> None:
+    """10 rps need two replicas of large, 3 cores more than small; worth 20 x 0.3; the cap is 1."""
+    solution = solve(problem(10.0, alpha=20.0, max_replicas=1))
+    assert chosen(solution.configuration) == {"a": ("small", 1, 1), "b": ("small", 1, 1)}
+    assert solution.binding == "replicas"
+
+
+def test_equal_objectives_go_to_fewer_cores_then_to_smaller_batches() -> None:
+    """alpha 5, beta 1, gamma 0: 0.2 more accuracy is worth exactly one core."""
+    made = pipeline([variant("cheap", 0.5, 1, {1: 0.1, 2: 0.2}), variant("dear", 0.7, 2, {1: 0.1, 2: 0.2})])
+    dear = configuration(a=("dear", 2, 1, 2))
+    solution = solve(problem(5.0, made=made, alpha=5.0, gamma=0.0, current=dear))
+    assert chosen(solution.configuration) == {"a": ("cheap", 1, 1)}
+
+
+def test_equal_in_all_goes_to_the_configuration_at_hand_then_to_the_first() -> None:
+    twins = [variant("first", 0.5, 1, {1: 0.1}), variant("second", 0.5, 1, {1: 0.1})]
+    made = pipeline(twins)
+    assert chosen(solve(problem(5.0, made=made)).configuration)["a"][0] == "first"
+    at_hand = configuration(a=("second", 1, 7, 1))
+    solution = solve(problem(5.0, made=made, current=at_hand))
+    assert chosen(solution.configuration)["a"] == ("second", 1, 1)
+
+
+def test_a_sum_that_is_the_sla_keeps_it() -> None:
+    """0.1 + 0.2 is above 0.3 in binary floating point, but not to a nanosecond."""
+    made = pipeline([variant("x", 0.5, 1, {1: 0.1})], [variant("y", 0.5, 1, {1: 0.2})], sla_s=0.3)
+    assert solve(problem(1.0, made=made)).rung == "optimal"
+    assert solve(problem(1.0, made=made, sla_s=0.29999)).rung == "sla-excess"
+
+
+def test_no_replica_is_added_for_rounding() -> None:
+    """3 x 0.1 rps is 0.30000000000000004: three replicas of 0.1 rps, not four."""
+    made = pipeline([variant("slow", 0.5, 1, {1: 10.0})], sla_s=60.0)
+    assert chosen(solve(problem(3 * 0.1, made=made)).configuration)["a"] == ("slow", 1, 3)
+
+
+def test_at_zero_load_one_replica_waits_with_batch_one() -> None:
+    solution = solve(problem(0.0, alpha=0.0, gamma=0.0))
+    assert chosen(solution.configuration) == {"a": ("small", 1, 1), "b": ("small", 1, 1)}
+    assert solution.latency_s == pytest.approx(0.2)
+
+
+def test_ranks_are_equally_spaced_and_lifted_to_the_floor() -> None:
+    """Accuracies 0.1, 0.2, 0.9 rank 0, 1/2, 1; with a floor of 0.05 the lowest counts 0.05."""
+    made = pipeline([variant(f"v{a}", a, 1, {1: 0.1}) for a in (0.2, 0.1, 0.9)])
+    scored = Programme(made, accuracy_scale="rank", accuracy_floor=0.05)
+    accuracies = [scored.score(configuration(a=(name, 1, 1, 1)))["accuracy"] for name in ("v0.1", "v0.2", "v0.9")]
+    assert accuracies == [0.05, 0.5, 1.0]
+
+
+def test_ranks_are_among_the_candidates() -> None:
+    """Of 0.2 and 0.9 alone, 0.2 ranks 0; 0.5, should it still serve, reaches 0.2, and 0.1 nothing."""
+    made = pipeline([variant(f"v{a}", a, 1, {1: 0.1}) for a in (0.2, 0.1, 0.9, 0.5)])
+    scored = Programme(made, accuracy_scale="rank", candidates={"a": ["v0.2", "v0.9"]})
+    of = {name: scored.score(configuration(a=(name, 1, 1, 1)))["accuracy"] for name in ("v0.1", "v0.2", "v0.5", "v0.9")}
+    assert of == {"v0.1": 0.0, "v0.2": 0.0, "v0.5": 0.0, "v0.9": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("candidates", "answer"),
+    [
+        ({"b": ["v"]}, "unknown stage in candidates 'b'"),
+        ({"a": ["smal"]}, "unknown variant of a in candidates 'smal' \\(did you mean 'small'\\?\\); allowed: small"),
+        ({"a": []}, "candidates of a must be a list of variants: small"),
+        ({"a": "small"}, "candidates of a must be a list of variants: small"),
+        (["small"], "must map stages to variants; stages: a"),
+    ],
+)
+def test_candidates_are_checked(candidates: Any, answer: str) -> None:
+    with pytest.raises(PolicyError, match=answer):
+        Programme(pipeline([variant("small", 0.4, 1, {1: 0.1})]), candidates=candidates)
+
+
+def test_an_only_variant_ranks_one() -> None:
+    made = pipeline([variant("only", 0.4, 1, {1: 0.1})])
+    programme = Programme(made, accuracy_scale="rank")
+    assert programme.score(configuration(a=("only", 1, 1, 1)))["accuracy"] == 1.0
+
+
+def test_half_the_throughput_share_doubles_the_replicas() -> None:
+    fixed = {"a": ["small"], "b": ["small"]}
+    whole = solve(problem(20.0, variants=fixed, batch_cap=1))
+    half = solve(problem(20.0, variants=fixed, batch_cap=1, throughput_share=0.5))
+    assert [n for _, _, n in chosen(whole.configuration).values()] == [2, 2]
+    assert [n for _, _, n in chosen(half.configuration).values()] == [4, 4]
+
+
+def test_the_published_defect_loosens_the_sla() -> None:
+    """2 variants x (2 batch sizes - 1) / load at either stage: 4 / 8 rps = 0.5 s in all.
+
+    Large at both stages takes 0.4 s; an SLA of 0.2 s allows 0.7 s so loosened.
+    """
+    honest = solve(problem(8.0, alpha=20.0, sla_s=0.2))
+    assert chosen(honest.configuration) == {"a": ("small", 1, 1), "b": ("small", 1, 1)}
+    loosened = solve(problem(8.0, alpha=20.0, sla_s=0.2, published_queue_defect=True))
+    assert chosen(loosened.configuration) == {"a": ("large", 1, 2), "b": ("large", 1, 2)}
+    assert loosened.latency_s == pytest.approx(0.4 - 0.5)
+
+
+def test_the_plan_may_use_mean_latencies() -> None:
+    spread = replace(
+        variant("spread", 0.5, 1, {1: 0.1}),
+        figures=(profiles.Figure(1, 1, mean_s=0.1, p99_s=0.4, throughput_rps=10.0),),
+    )
+    made = pipeline([spread], sla_s=0.2)
+    assert solve(problem(1.0, made=made)).rung == "sla-excess"
+    assert solve(problem(1.0, made=made, statistic="mean")).rung == "optimal"
+
+
+def test_fixed_replicas_must_sustain_the_load() -> None:
+    """Two replicas each: large serves 10 rps at batch 1, 12.5 at batch 2; small 20 and 25."""
+    fixed = {"a": 2, "b": 2}
+    assert chosen(solve(problem(10.0, replicas=fixed)).configuration) == {
+        "a": ("large", 1, 2),
+        "b": ("large", 1, 2),
+    }
+    assert chosen(solve(problem(20.0, replicas=fixed)).configuration) == {
+        "a": ("small", 1, 2),
+        "b": ("small", 1, 2),
+    }
+
+
+# The ladder
+
+
+def test_rung_two_drops_the_wish_for_variants_and_takes_the_cheapest() -> None:
+    """Large at both stages takes 0.4 s; the SLA is 0.3 s. Any other pair keeps it.
+
+    Small is cheapest; with alpha 10 one large variant would have been worth its core.
+    """
+    wish = {"a": ["large"], "b": ["large"]}
+    solution = solve(problem(4.0, sla_s=0.3, variants=wish, keep_variants=False))
+    assert (solution.rung, solution.binding, solution.feasible) == (
+        "no-accuracy",
+        "variants",
+        False,
+    )
+    assert chosen(solution.configuration) == {"a": ("small", 1, 1), "b": ("small", 1, 1)}
+    assert "the wish for certain variants is dropped" in solution.notes
+
+
+def test_rung_two_is_passed_over_where_the_variants_are_to_be_kept() -> None:
+    wish = {"a": ["large"], "b": ["large"]}
+    solution = solve(problem(4.0, sla_s=0.3, variants=wish))
+    assert (solution.rung, solution.binding) == ("sla-excess", "sla")
+    assert chosen(solution.configuration) == {"a": ("large", 1, 1), "b": ("large", 1, 1)}
+
+
+def test_rung_three_exceeds_the_sla_least() -> None:
+    """Nothing is faster than small at batch 1: 0.2 s of 0.15 s. It sustains the load."""
+    solution = solve(problem(25.0, sla_s=0.15))
+    assert (solution.rung, solution.binding) == ("sla-excess", "sla")
+    assert chosen(solution.configuration) == {"a": ("small", 1, 3), "b": ("small", 1, 3)}
+    assert solution.latency_s == pytest.approx(0.2)
+    assert solution.notes == ("the SLA of 0.15 s is exceeded by 0.05 s",)
+
+
+def test_rung_three_blames_the_cores_where_more_of_them_would_keep_the_sla() -> None:
+    """25 rps on 5 cores: two replicas with batch 2 at one stage; 0.25 s asks for six cores."""
+    solution = solve(problem(25.0, sla_s=0.25, limit_cores=5))
+    assert (solution.rung, solution.binding) == ("sla-excess", "cores")
+    assert sorted(chosen(solution.configuration).values()) == [("small", 1, 3), ("small", 2, 2)]
+
+
+def test_rung_four_sustains_the_most_within_the_cores() -> None:
+    """50 rps on 5 cores: small variants serve 12.5 rps a core with batch 2, 10 with batch 1.
+
+    Two cores at one stage make 25 rps the most; with three, the other has 30 with batch 1.
+    """
+    solution = solve(problem(50.0, limit_cores=5))
+    assert (solution.rung, solution.binding) == ("most-throughput", "cores")
+    assert sorted(chosen(solution.configuration).values()) == [("small", 1, 3), ("small", 2, 2)]
+    assert solution.sustained_rps == pytest.approx(25.0)
+    assert solution.notes == ("sustains 25 of 50 rps",)
+
+
+def test_rung_four_blames_the_replicas_where_only_they_are_short() -> None:
+    solution = solve(problem(50.0, max_replicas=2))
+    assert (solution.rung, solution.binding) == ("most-throughput", "replicas")
+    assert chosen(solution.configuration) == {"a": ("small", 2, 2), "b": ("small", 2, 2)}
+
+
+def test_too_few_cores_for_one_replica_each_is_said() -> None:
+    solution = solve(problem(4.0, limit_cores=1))
+    assert chosen(solution.configuration) == {"a": ("small", 1, 1), "b": ("small", 1, 1)}
+    assert solution.rung == "most-throughput"
+    assert solution.notes == ("one replica per stage takes 2 cores; limit: 1",)
+
+
+def test_a_failed_variant_is_left_out_while_there_is_another() -> None:
+    solution = solve(problem(4.0, failed={"a": ("large",)}))
+    assert chosen(solution.configuration) == {"a": ("small", 1, 1), "b": ("large", 1, 1)}
+    assert solution.rung == "optimal"
+
+
+def test_a_wanted_variant_that_failed_is_replaced_at_its_stage_alone() -> None:
+    wish = {"a": ["large"], "b": ["large"]}
+    solution = solve(problem(4.0, variants=wish, failed={"a": ("large",)}))
+    assert chosen(solution.configuration) == {"a": ("small", 1, 1), "b": ("large", 1, 1)}
+    assert solution.rung == "no-accuracy"
+    assert solution.notes[0] == "a: every wanted variant has failed to start"
+
+
+def test_where_all_variants_failed_the_choice_is_made_as_if_none_had() -> None:
+    solution = solve(problem(4.0, failed={"a": ("small", "large")}))
+    assert chosen(solution.configuration)["a"] == ("large", 1, 1)
+    assert solution.notes == ("a: every variant has failed to start",)
+
+
+# Batch timeouts (rule 10)
+
+
+@pytest.mark.parametrize(
+    ("stage", "batch", "load_rps", "expected_s"),
+    [
+        (0, 1, 10.0, 0.0),
+        (0, 8, 10.0, 0.7),
+        (0, 8, 2.0, 1.0),
+        (1, 8, 2.0, 0.75),
+        (0, 2, 0.0, 1.0),
+    ],
+)
+def test_a_batch_waits_for_the_least_of_three(stage: int, batch: int, load_rps: float, expected_s: float) -> None:
+    """SLA 1.5 s: the drop limits are 3 s at the first stage, 1.5 s later; half is 1.5 and 0.75."""
+    programme = Programme(two_by_two(), sla_s=1.5)
+    assert programme.batch_timeout_s(stage, batch, load_rps) == pytest.approx(expected_s)
+
+
+def test_drop_limits_can_be_given() -> None:
+    programme = Programme(two_by_two(), drop_limits_s=(10.0, 0.4))
+    assert programme.batch_timeout_s(1, 8, 1.0) == 0.2
+
+
+# Explanations
+
+
+def test_an_explanation_shows_every_option_and_is_json() -> None:
+    """6 rps; see above: large b 2 at both stages. b 1 takes two replicas, 2 cores more: 2 worse."""
+    explanation = explain(problem(6.0, gamma=0.0))
+    shown = {(o.variant, o.batch): o for o in explanation.options["a"]}
+    assert list(shown) == [("small", 1), ("small", 2), ("large", 1), ("large", 2)]
+    assert [key for key, option in shown.items() if option.chosen] == [("large", 2)]
+    assert shown["large", 2].value == pytest.approx(13.0)
+    assert shown["large", 1].value == pytest.approx(11.0)
+    assert shown["large", 2].queue_wait_s == pytest.approx(1 / 6)
+    assert shown["small", 2].dominated
+    assert not shown["small", 1].dominated
+    assert explanation.slack_s == pytest.approx(1 - 2 * (0.32 + 1 / 6))
+    assert explanation.runner_up is not None
+    assert explanation.runner_up.difference == pytest.approx(2.0)
+    assert json.loads(json.dumps(explanation.as_dict()))["binding"] == "none"
+
+
+def test_an_explanation_shows_what_the_cap_keeps_out() -> None:
+    explanation = explain(problem(10.0, alpha=20.0, max_replicas=1))
+    out = [(o.variant, o.batch, o.replicas) for o in explanation.options["a"] if not o.sustains]
+    assert out == [("large", 1, 2), ("large", 2, 2)]
+    assert explanation.gains["replicas"] == pytest.approx(2 * (6 - 3))
+
+
+@pytest.mark.parametrize("limit", [None, 1, 5])
+def test_every_rung_can_be_explained(limit: int | None) -> None:
+    for load_rps in (0.0, 5.0, 50.0, 5000.0):
+        explanation = explain(problem(load_rps, sla_s=0.15, limit_cores=limit))
+        assert sum(option.chosen for option in explanation.options["a"]) == 1
+        json.dumps(explanation.as_dict())
+
+
+# Refusals
+
+
+@pytest.mark.parametrize("load_rps", [float("nan"), -1.0, float("inf")])
+def test_a_load_that_is_none_is_refused(load_rps: float) -> None:
+    with pytest.raises(PolicyError, match="load_rps"):
+        problem(load_rps)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"alpha": float("nan")}, "alpha=nan must be a finite number and at least 0"),
+        ({"beta": -1}, "beta=-1 must be"),
+        ({"gamma": True}, "gamma=True must be"),
+        ({"accuracy": "prod"}, "did you mean 'product'"),
+        ({"batch_cap": 2.5}, "batch_cap=2.5 must be a whole number"),
+        ({"throughput_share": 0}, "throughput_share=0 must be"),
+        ({"drop_limits_s": [1.0]}, "must be a list of 2, one per stage"),
+        ({"variants": {"c": ["small"]}}, "unknown stage in variants 'c'"),
+        ({"variants": {"a": ["smal"]}}, "unknown variant of a 'smal'.*did you mean 'small'"),
+        ({"replicas": {"a": 1}}, "replicas lacks b"),
+        ({"replicas": {"a": 1, "b": 0}}, "replicas of b=0 must be"),
+        ({"limit_cores": -1}, "limit_cores=-1 must be"),
+    ],
+)
+def test_values_that_cannot_be_are_refused(changes: dict[str, Any], text: str) -> None:
+    with pytest.raises(PolicyError, match=text):
+        problem(1.0, **changes)
+
+
+def test_an_unknown_solver_is_refused() -> None:
+    with pytest.raises(PolicyError, match=r"solver='gurobbi' is none of: exact, gurobi, highs .did you mean 'gurobi'"):
+        solve(problem(1.0), solver="gurobbi")
+
+
+def test_published_parameters_come_from_the_pipeline() -> None:
+    programme = Programme.published(two_by_two(published(alpha=7.0)), beta=0.25)
+    assert (programme.alpha, programme.beta, programme.batch_cap) == (7.0, 0.25, 8)
+    with pytest.raises(PolicyError, match=r"unknown parameter 'bta' \(did you mean 'beta'\?\)"):
+        Programme.published(two_by_two(), bta=1)

@@ -1,0 +1,218 @@
+"""Policies by name, with arguments and parameters, and from files; mistakes are answered."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from ipa.policies import plugins
+from ipa.policies.interface import PolicyError
+from ipa.policies.ipa import Ipa
+from ipa.policies.registry import create, describe
+from ipa.policies.scale_only import ScaleOnly
+from ipa.policies.static import Static
+from ipa.policies.switch_only import SwitchOnly
+from tests.tiny import chosen, observation, published, two_by_two
+
+PIPELINE = two_by_two(published(accuracy="sum"))
+EXAMPLE = Path(__file__).parents[2] / "studies" / "examples" / "my_policy.py"
+
+
+def test_names_and_arguments_make_policies() -> None:
+    assert isinstance(create("ipa", PIPELINE), Ipa)
+    for spec, variants in [
+        ("scale-only:low", {"a": "small", "b": "small"}),
+        ("scale-only:high", {"a": "large", "b": "large"}),
+        ("scale-only:large,small", {"a": "large", "b": "small"}),
+    ]:
+        policy = create(spec, PIPELINE)
+        assert isinstance(policy, ScaleOnly)
+        assert policy.variants == variants
+    for spec, replicas in [("switch-only", {"a": 2, "b": 2}), ("switch-only:3,4", {"a": 3, "b": 4})]:
+        policy = create(spec, PIPELINE)
+        assert isinstance(policy, SwitchOnly)
+        assert policy.replicas == replicas
+    for spec, fixed in [
+        ("static", {"a": ("small", 1, 1), "b": ("small", 1, 1)}),
+        ("static:3,2", {"a": ("small", 1, 3), "b": ("small", 1, 2)}),
+        ("static:large:2:3,small:1:1", {"a": ("large", 2, 3), "b": ("small", 1, 1)}),
+    ]:
+        policy = create(spec, PIPELINE)
+        assert isinstance(policy, Static)
+        assert chosen(policy.configuration) == fixed
+
+
+def test_parameters_reach_the_optimiser_and_the_predictor() -> None:
+    policy = create("ipa", PIPELINE, {"beta": 0.5, "predictor": {"name": "mean", "factor": 1.1}})
+    parameters = describe(policy)["parameters"]
+    assert (parameters["alpha"], parameters["beta"]) == (10.0, 0.5)
+    assert parameters["predictor"]["factor"] == 1.1
+    assert parameters["sla_s"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("spec", "parameters", "text"),
+    [
+        ("ipaa", {}, r"unknown policy 'ipaa' \(did you mean 'ipa'\?\); allowed: hpa, inferline, ipa, kpa, oracle, "),
+        ("", {}, "policy '' must be a name"),
+        ("ipa:fast", {}, "policy 'ipa' takes no argument; given: ipa:fast"),
+        ("switch-only:", {}, "lacks its argument"),
+        ("scale-only:hihg", {}, r"variants='hihg' is none of: low, high \(did you mean 'high'\?\)"),
+        ("scale-only:large,smal", {}, "variants of b='smal' is none of: small, large .*'small'"),
+        ("scale-only:low", {"variants": "high"}, "scale-only:low gives variants, and so do"),
+        ("switch-only:3", {}, "replicas '3' must be whole numbers, one per stage: a,b"),
+        ("switch-only:3,0", {}, "replicas of b=0 must be a whole number of at least 1"),
+        ("static:small:1", {}, "must be variant:batch:replicas"),
+        ("static:small:4:1,small:1:1", {}, "a: batch=4 is above the largest profiled for small: 2"),
+        ("static", {"configuration": {"a": {"variant": "small"}}}, "configuration lacks b"),
+        ("static", {"replicas": {"a": 1, "b": 1.5}}, "replicas=1.5 must be a whole number"),
+        ("ipa", {"bta": 1}, r"parameter of policy 'ipa' 'bta' \(did you mean 'beta'\?\); allowed: "),
+        ("ipa", {"variants": "low"}, "unknown parameter of policy 'ipa' 'variants'"),
+        ("ipa", {"beta": "much"}, "beta='much' must be a finite number and at least 0"),
+        ("ipa", {"alpha": float("nan")}, "alpha=nan must be"),
+        ("ipa", {"load_margin": -2}, "load_margin=-2 must be a finite number and above -1"),
+        ("ipa", {"rounding": "up"}, "rounding='up' is none of: nearest, none"),
+        ("ipa", {"solver": "exakt"}, "did you mean 'exact'"),
+        ("ipa", {"predictor": "oracel"}, "did you mean 'oracle'"),
+        ("ipa", {"predictor": {"name": "max", "k": 3}}, "unknown parameter of predictor 'max' 'k'"),
+        ("scale-only:low", {"keep_variants": "yes"}, "keep_variants='yes' must be true or false"),
+    ],
+)
+def test_mistakes_are_answered(spec: str, parameters: dict[str, object], text: str) -> None:
+    with pytest.raises(PolicyError, match=text):
+        create(spec, PIPELINE, parameters)
+
+
+@pytest.mark.parametrize("name", ["ipa", "scale-only", "switch-only", "oracle"])
+def test_what_is_allowed_is_listed_once_each(name: str) -> None:
+    with pytest.raises(PolicyError) as refused:
+        create(name, PIPELINE, {"zzz": 1})
+    listed = str(refused.value).partition("allowed: ")[2].split(", ")
+    assert len(listed) == len(set(listed)) > 5
+
+
+# A user's file
+
+
+def written(folder: Path, text: str) -> str:
+    file = folder / "mine.py"
+    file.write_text(text)
+    return str(file)
+
+
+def test_a_class_with_decide_is_all_a_file_needs(tmp_path: Path) -> None:
+    file = written(
+        tmp_path,
+        "from ipa.policies.interface import Decision\n"
+        "class Still:\n"
+        "    def __init__(self, pipeline, *, patience=3):\n"
+        "        self.patience = patience\n"
+        "        self._secret = 1\n"
+        "    def decide(self, observation, memory):\n"
+        "        steps = memory.get('steps', 0) + 1\n"
+        "        return Decision(observation.configuration, {'steps': steps})\n",
+    )
+    policy = create(f"{file}:Still", PIPELINE, {"patience": 5})
+    decision = policy.decide(observation([1.0]), {"steps": 4})
+    assert decision.memory == {"steps": 5}
+    assert describe(policy) == {"name": "Still", "parameters": {"patience": 5}}
+
+
+def test_a_file_may_hold_dataclasses(tmp_path: Path) -> None:
+    file = written(
+        tmp_path,
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
+        "@dataclass(frozen=True)\n"
+        "class Fixed:\n"
+        "    pipeline: object\n"
+        "    replicas: int = 1\n"
+        "    def decide(self, observation, memory):\n"
+        "        raise NotImplementedError\n",
+    )
+    assert describe(create(f"{file}:Fixed", PIPELINE, {"replicas": 2}))["parameters"] == {"replicas": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "expected"),
+    [
+        ("class A:\n    def decide(self)\n        pass\n", "A", r"mine\.py:2: syntax error: expected ':'"),
+        ("x = 1\n\ny = x / 0\n", "A", r"mine\.py:3: ZeroDivisionError: division by zero"),
+        ("import nothing_like_it\n", "A", r"mine\.py:1: ModuleNotFoundError"),
+        ("class Mine:\n    pass\n", "Min", r"no class 'Min' \(did you mean 'Mine'\?\); classes there: Mine"),
+        ("\nclass Mine:\n    pass\n", "Mine", r"mine\.py:2: Mine has no method 'decide'"),
+        (
+            (
+                "class Mine:\n    def __init__(self, pipeline):\n        self.x = pipeline.nam\n"
+                "    def decide(self, o, m): ...\n"
+            ),
+            "Mine",
+            r"mine\.py:3: policy .*: AttributeError: .*nam",
+        ),
+        (
+            "class Mine:\n    def __init__(self, pipeline, *, gain): ...\n    def decide(self, o, m): ...\n",
+            "Mine",
+            "needs the parameter gain",
+        ),
+        (
+            (
+                "class Mine:\n    reads = ('wind',)\n    def __init__(self, pipeline): ...\n"
+                "    def decide(self, o, m): ...\n"
+            ),
+            "Mine",
+            "Mine.reads names 'wind'; allowed: latency",
+        ),
+    ],
+)
+def test_errors_in_a_file_are_told_with_their_line(tmp_path: Path, text: str, name: str, expected: str) -> None:
+    with pytest.raises(PolicyError, match=expected):
+        create(f"{written(tmp_path, text)}:{name}", PIPELINE)
+
+
+def test_a_file_that_is_not_there_or_names_no_class(tmp_path: Path) -> None:
+    missing = tmp_path / "none.py"
+    with pytest.raises(PolicyError, match=r"none\.py: cannot be read: No such file"):
+        create(f"{missing}:A", PIPELINE)
+    with pytest.raises(PolicyError, match=r"names no class; write .*none\.py:ClassName"):
+        create(str(missing), PIPELINE)
+
+
+def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:
+    body = "class A:\n    n = {}\n    def __init__(self, pipeline): ...\n    def decide(self, o, m): ...\n"
+    for n in (1, 2):
+        policy = create(f"{written(tmp_path, body.format(n))}:A", PIPELINE)
+        assert vars(type(policy))["n"] == n
+
+
+# Installed packages
+
+
+def test_policies_of_installed_packages_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = [
+        EntryPoint("twin", "ipa.policies.ipa:Ipa", "ipa.policies"),
+        EntryPoint("broken", "ipa.policies.nowhere:Ipa", "ipa.policies"),
+    ]
+    monkeypatch.setattr(plugins, "entry_points", lambda group: points)
+    assert isinstance(create("twin", PIPELINE, {"beta": 2}), Ipa)
+    with pytest.raises(PolicyError, match=re.escape("'broken' (ipa.policies.nowhere:Ipa) cannot be")):
+        create("broken", PIPELINE)
+    with pytest.raises(PolicyError, match=r"did you mean 'twin'.*static, switch-only, twin"):
+        create("twins", PIPELINE)
+
+
+# The example
+
+
+def test_the_example_keeps_variants_for_a_small_gain_only() -> None:
+    """4 rps, small at hand: large gains 2 a stage, 4 in all (10 x 0.3 - 1 core, twice)."""
+    seen = observation([4.0] * 40)
+    bold = create(f"{EXAMPLE}:Steady", PIPELINE, {"least_gain": 3.9})
+    shy = create(f"{EXAMPLE}:Steady", PIPELINE, {"least_gain": 4.1, "predictor": "reactive"})
+    assert chosen(bold.decide(seen, {}).configuration)["a"] == ("large", 1, 1)
+    decision = shy.decide(seen, {})
+    assert chosen(decision.configuration)["a"] == ("small", 1, 1)
+    assert decision.notes == ("kept the variants; a change gains 4",)
+    assert describe(shy)["parameters"]["ipa"]["parameters"]["predictor"]["name"] == "reactive"

@@ -1,0 +1,299 @@
+"""Law L7: the compiled engine equals the SimPy model, request by request, bit by bit; and what comes with compiling."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from math import exp
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ipa
+import tests
+from ipa import sim
+from ipa.policies import StageConfiguration, to_line
+from ipa.sim import EngineError, Records, choose_engine
+from ipa.sim.engines import create
+from ipa.sim.model import ServiceTime, StageModel, World
+from ipa.sim.records import ReplicaRecords, collect
+from ipa.studies import Run, Scenario, simulate
+from tests.sim import engine_runs
+from tests.sim.random_scenarios import scenario
+
+numba = pytest.importorskip("numba")
+
+BLOCK = 50
+BLOCKS = 20
+MODES = [("central", "request"), ("central", "batch"), ("eager", "request"), ("eager", "batch")]
+
+
+def differences(one: Any, other: Any, where: str = "") -> Iterator[str]:
+    """The fields in which two records, or parts of such, are not the same to the bit."""
+    if isinstance(one, Records | ReplicaRecords):
+        for field in fields(one):
+            yield from differences(getattr(one, field.name), getattr(other, field.name), f"{where} {field.name}")
+    elif isinstance(one, tuple):
+        if len(one) != len(other):
+            yield where
+        for number, parts in enumerate(zip(one, other, strict=False)):
+            yield from differences(*parts, where=f"{where} {number}")
+    elif isinstance(one, np.ndarray):
+        is_float = one.dtype.kind == "f"
+        if one.dtype != other.dtype or not np.array_equal(one, other, equal_nan=is_float):
+            yield where
+    elif one != other:
+        yield where
+
+
+# ---- the same records ----
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+@pytest.mark.parametrize(("dispatch", "drop"), MODES)
+def test_both_engines_give_the_same_records(dispatch: str, drop: str, block: int) -> None:
+    for seed in range(block * BLOCK, (block + 1) * BLOCK):
+        drawn = scenario(seed, dispatch=dispatch, drop=drop)
+        simpy, compiled = (engine_runs.run(drawn, seed, engine) for engine in ("simpy", "compiled"))
+        assert list(differences(simpy, compiled)) == [], f"seed {seed}"
+
+
+@pytest.mark.parametrize("shortest_s", [0.0, 0.75 * 2.0**-51])
+@pytest.mark.parametrize(("dispatch", "drop"), MODES)
+def test_batches_that_end_as_they_begin_change_nothing(dispatch: str, drop: str, shortest_s: float) -> None:
+    """An instant then leads through several stages and back.
+
+    0.75 x 2^-51 s added to a time below 4 s count as 2^-51 s, beyond that as nothing.
+    """
+    assert 4.0 + shortest_s == 4.0
+    for seed in range(150):
+        drawn = scenario(seed, dispatch=dispatch, drop=drop)
+        for stage in drawn["stages"]:
+            for variant in stage["variants"].values():
+                for latency_s in variant["latency_s"].values():
+                    latency_s.update({size: shortest_s for size in latency_s if (seed + size) % 2})
+        simpy, compiled = (engine_runs.run(drawn, seed, engine) for engine in ("simpy", "compiled"))
+        assert list(differences(simpy, compiled)) == [], f"seed {seed}"
+
+
+def test_a_difference_of_one_bit_is_seen() -> None:
+    records = engine_runs.run(scenario(1), 1)
+    records.finish_s[0, 0] = np.nextafter(records.finish_s[0, 0], np.inf)
+    assert list(differences(records, engine_runs.run(scenario(1), 1))) == [" finish_s"]
+
+
+def crowded(engine: str, dispatch: str) -> Records:
+    """10,000 requests, each a batch of its own, whose replicas are replaced again and again by more of them.
+
+    Both stages draw more than two blocks of random numbers, and have had far more replicas than there is room for at
+    first.
+    """
+    service = ServiceTime((0.0, 0.01), (0.0, 0.5))
+    models = [StageModel(name, {("v", 1): service, ("v", 2): service}, {"v": 0.05}, 2.0) for name in ("a", "b")]
+    decisions = [
+        {model.name: StageConfiguration("v", 1, 1 + 7 * step, 0.0, 1 + step % 2) for model in models}
+        for step in range(12)
+    ]
+    arrivals_s = np.linspace(0.0, 11.9, 10_000)
+    world = World(12.0, 50.0, start_up_sigma=0.3, max_surge=3, dispatch=dispatch)
+    run = create(engine, models, world, arrivals_s, decisions[0], seed=3)
+    steps = iter(decisions[1:])
+    run.run(iter(range(1, 12)), lambda: run.apply(next(steps)))
+    return collect(run)
+
+
+@pytest.mark.parametrize("dispatch", ["central", "eager"])
+def test_draws_and_room_are_there_when_they_are_needed(dispatch: str) -> None:
+    records = crowded("compiled", dispatch)
+    assert records.batch.max() > 2 * sim.streams.BLOCK
+    assert min(len(replicas.variant) for replicas in records.replicas) > 200
+    assert list(differences(crowded("simpy", dispatch), records)) == []
+
+
+# ---- the same runs under a policy: what it sees is the same as well ----
+
+WANDERING = '''
+from random import Random
+
+from ipa.policies import Decision, StageConfiguration
+
+
+class Wandering:
+    """Another configuration at every step, drawn from what it sees of the queues."""
+
+    reads = ("latency", "busy_fraction", "concurrency", "future_rps")
+
+    def __init__(self, pipeline):
+        self.pipeline = pipeline
+
+    def decide(self, observation, memory):
+        seen = [(stage.queue_length, stage.in_service, stage.completions) for stage in observation.stages.values()]
+        means = [stage.concurrency for stage in observation.stages.values()]
+        draw = Random(repr((observation.step, seen, means, observation.latency)))
+        return Decision({stage.name: self.drawn(stage, draw) for stage in self.pipeline.stages}, {})
+
+    def drawn(self, stage, draw):
+        variant = draw.choice(stage.variants)
+        cores = draw.choice(variant.cores)
+        batch = draw.randint(1, variant.max_batch(cores))
+        return StageConfiguration(variant.name, batch, draw.randint(1, 5), draw.choice([0.0, 0.3, 2.0]), cores)
+'''
+
+WORLDS: list[dict[str, Any]] = [
+    {"policy": "ipa"},
+    {"policy": "ipa", "journal": "full", "start": "configured", "max_surge": 0, "max_unavailable": 1},
+    {"policy": "scale-only:low", "decision_delay_s": 3.0, "stop_s": 2.0, "limit_cores": 20},
+    {"policy": "wandering"},
+    {"policy": "wandering", "hop_s": 0.05, "stop_s": 1.5, "decision_delay_s": 12.5, "start_up_sigma": 0.5},
+    {"policy": "wandering", "dispatch": "eager", "interval_s": 2.5, "scale": 3.0, "arrivals": "clumped"},
+    {"policy": "wandering", "drop": "batch", "interval_s": 4.0, "scale": 4.0, "service_times": "mean"},
+    {"policy": "wandering", "dispatch": "eager", "drop": "batch", "sla_s": 0.4, "max_unavailable": 2},
+]
+
+
+def run_in(world: dict[str, Any], engine: str, seed: int, folder: Path) -> Run:
+    path = folder / "wandering.py"
+    path.write_text(WANDERING)
+    policy = f"{path}:Wandering" if world["policy"] == "wandering" else world["policy"]
+    given = {"window": "0:90", **world, "policy": policy, "engine": engine, "seed": seed}
+    return simulate(Scenario(pipeline="video").with_values(given))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("world", WORLDS, ids=lambda world: "-".join(map(str, world.values())))
+def test_a_policy_sees_and_makes_the_same_in_both(world: dict[str, Any], seed: int, tmp_path: Path) -> None:
+    simpy, compiled = (run_in(world, engine, seed, tmp_path) for engine in ("simpy", "compiled"))
+    assert list(map(to_line, simpy.entries)) == list(map(to_line, compiled.entries))
+    assert list(differences(simpy.records, compiled.records)) == []
+    assert (simpy.summary["engine"], compiled.summary["engine"]) == ("simpy", "compiled")
+    apart = ("engine", "wall_s")
+    assert [simpy.summary[key] for key in simpy.summary if key not in apart] == [
+        compiled.summary[key] for key in compiled.summary if key not in apart
+    ]
+
+
+def test_a_run_leaves_nothing_to_the_next(tmp_path: Path) -> None:
+    """The memory of a run is used again by later ones; its records are its own."""
+    first = run_in(WORLDS[3], "compiled", 1, tmp_path)
+    kept = first.records.start_s.copy()
+    gc.collect()
+    run_in(WORLDS[4], "compiled", 2, tmp_path)
+    again = run_in(WORLDS[3], "compiled", 1, tmp_path)
+    assert np.array_equal(first.records.start_s, kept, equal_nan=True)
+    assert list(differences(first.records, again.records)) == []
+
+
+def test_memory_in_use_is_not_given_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ipa.sim.compiled import blocks
+
+    monkeypatch.setattr(blocks, "_kept", [])  # what other runs have left
+    kind = ((1000,), np.float64)
+    one, other = blocks.carve([kind])[0], blocks.carve([kind])[0]
+    address, part = one.ctypes.data, one[10:20]
+    assert not np.shares_memory(one, other)
+    del one
+    third = blocks.carve([kind])[0]
+    assert not np.shares_memory(part, third)
+    del part
+    assert blocks.carve([kind])[0].ctypes.data == address
+
+
+# ---- compiling ----
+
+
+def test_the_compiled_exponential_is_that_of_python() -> None:
+    """The lognormal factors are one exp each: numba's must be the C library's, as Python's is."""
+
+    @numba.njit
+    def compiled(values: Any, results: Any) -> None:
+        for i in range(len(values)):
+            results[i] = numba_exp(values[i])
+
+    rng = np.random.default_rng(1)
+    values = np.concatenate([rng.normal(0.0, scale, 100_000) for scale in (1e-8, 0.1, 1.0, 100.0)])
+    results = np.empty_like(values)
+    compiled(values, results)
+    assert results.tolist() == [exp(value) for value in values.tolist()]
+
+
+numba_exp = exp
+
+
+def test_auto_takes_the_compiled_engine_where_there_is_numba() -> None:
+    assert choose_engine("auto") == choose_engine("compiled") == "compiled"
+    assert choose_engine("simpy") == "simpy"
+
+
+def test_without_numba_auto_takes_simpy_and_compiled_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("ipa.sim.compiled")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.delattr(sim, "compiled", raising=False)
+    assert choose_engine("auto") == "simpy"
+    assert run_in(WORLDS[0], "auto", 1, tmp_path).summary["engine"] == "simpy"
+    with pytest.raises(EngineError, match=r"needs numba.*pip install 'ipa-pipelines\[compiled\]'.*simpy"):
+        choose_engine("compiled")
+
+
+def test_an_unknown_engine_is_refused_by_name() -> None:
+    with pytest.raises(EngineError, match="'fast'; allowed: auto, simpy, compiled"):
+        choose_engine("fast")
+
+
+ONE_RUN = """
+import sys
+from tests.sim import engine_runs
+from tests.sim.random_scenarios import scenario
+records = engine_runs.run(scenario(5, dispatch="central", drop="request"), 5, "compiled")
+kernel = sys.modules["ipa.sim.compiled.kernel"].advance
+print(int((records.outcome == 1).sum()), sum(kernel.stats.cache_hits.values()))
+"""
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of what a run needs, with whatever the cache holds."""
+    unneeded = shutil.ignore_patterns("live", "studies")
+    shutil.copytree(Path(ipa.__file__).parent, tmp_path / "copy" / "ipa", ignore=unneeded)
+    shutil.copytree(Path(tests.__file__).parent, tmp_path / "copy" / "tests")
+    return tmp_path / "copy"
+
+
+def one_run(copy: Path, **environment: str) -> tuple[int, int]:
+    """How many requests a run in the copy dropped, and how often it found its kernel in the cache."""
+    given = {**os.environ, "PYTHONPATH": str(copy), **environment}
+    command = [sys.executable, "-c", ONE_RUN]
+    done = subprocess.run(command, env=given, cwd=copy, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    dropped, hits = done.stdout.split()
+    return int(dropped), int(hits)
+
+
+def test_an_edited_rule_is_compiled_again(copy: Path) -> None:
+    dropped, _ = one_run(copy)
+    assert dropped > 0
+    assert one_run(copy) == (dropped, 1)
+    rules = copy / "ipa" / "sim" / "rules.py"
+    text = rules.read_text()
+    rules.write_text(text.replace("return now_s > arrival_s + limit_s", "return now_s > arrival_s + limit_s + 1e9"))
+    assert one_run(copy) == (0, 0)
+
+
+def test_it_runs_where_nothing_can_be_cached(copy: Path, tmp_path: Path) -> None:
+    """The folder for the cache is a file; the user's cache folder would have to be made below a file."""
+    dropped, _ = one_run(copy)
+    cache = copy / "ipa" / "sim" / "compiled" / "__pycache__"
+    shutil.rmtree(cache)
+    cache.write_text("")
+    file = tmp_path / "file"
+    file.write_text("")
+    assert one_run(copy, HOME=str(file), XDG_CACHE_HOME=str(file), PYTHONDONTWRITEBYTECODE="1") == (dropped, 0)

@@ -1,0 +1,77 @@
+"""What a real system takes beyond its profile: `dispatch_overhead_s` and `start_up_extra_s`, in both engines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ipa import profiles
+from ipa.policies import lightest_configuration, to_line
+from ipa.sim import stage_models
+from ipa.studies import Run, Scenario, simulate
+
+
+def run(**keys: Any) -> Run:
+    """30 s of five requests a second, evenly spaced."""
+    given = {"trace": "constant:5:30", "arrivals": "even", "engine": "simpy", **keys}
+    return simulate(Scenario(pipeline="video").with_values(given))
+
+
+def test_an_overhead_makes_every_batch_longer_at_every_stage() -> None:
+    lightest = {"policy": "static", "service_times": "mean", "trace": "constant:1:5"}
+    plain, slower = run(**lightest), run(**lightest, dispatch_overhead_s=0.25)
+    service_s = [run.tables["stages"].eval("finish_s - start_s").to_numpy() for run in (plain, slower)]
+    np.testing.assert_allclose(service_s[1] - service_s[0], 0.25, rtol=0, atol=1e-12)
+    # One request a second, and each stage takes less than a second: nobody waits, and two stages add 0.5 s.
+    latency_s = [run.summary["latency_mean_s"] for run in (plain, slower)]
+    assert latency_s[1] - latency_s[0] == pytest.approx(0.5)
+
+
+def test_an_overhead_is_of_a_batch_not_of_a_request_and_is_no_more_random_than_the_profile() -> None:
+    video = profiles.load("video")
+    plain, slower = (stage_models(video, sampled=True, dispatch_overhead_s=overhead_s) for overhead_s in (0.0, 0.125))
+    for before, after in zip(plain, slower, strict=True):
+        for key, service in before.service.items():
+            assert after.service[key].sigma == service.sigma
+            added_s = np.subtract(after.service[key].latency_s, service.latency_s)
+            np.testing.assert_allclose(added_s, [0.0, *[0.125] * service.max_batch], rtol=0, atol=1e-12)
+
+
+def test_an_overhead_occupies_the_replica() -> None:
+    """At 5 rps the lightest detector, 0.08 s a request, keeps up; with 0.15 s more it cannot, and a queue grows."""
+    lightest = {"policy": "static", "service_times": "mean"}
+    (first_s, _) = (
+        model.service[lightest_configuration(profiles.load("video"))[model.name].variant, 1].latency_s[1]
+        for model in stage_models(profiles.load("video"), sampled=False)
+    )
+    assert first_s < 0.2 < first_s + 0.15
+    assert run(**lightest).summary["latency_p99_s"] < 1.0
+    waits_s = run(**lightest, dispatch_overhead_s=0.15).tables["stages"].eval("start_s - enqueue_s").to_numpy()[::2]
+    assert np.all(np.diff(waits_s) > 0.0)
+
+
+def test_a_start_up_takes_longer_by_the_extra() -> None:
+    replicas = run(trace="bursty", window="300:480", start_up_extra_s=1.5).tables["replicas"]
+    created = replicas[(replicas["created_s"] > 0.0) & replicas["ready_s"].notna()]
+    assert len(created) > 2
+    np.testing.assert_allclose(created["ready_s"] - created["created_s"], 8.0 + 1.5, rtol=0, atol=1e-9)
+
+
+def test_policies_plan_without_either() -> None:
+    world = {"trace": "fluctuating", "window": "0:120"}
+    plain, slower = run(**world), run(**world, dispatch_overhead_s=0.02, start_up_extra_s=1.0)
+    assert [entry.decision for entry in plain.entries] == [entry.decision for entry in slower.entries]
+    assert plain.summary["latency_mean_s"] < slower.summary["latency_mean_s"]
+
+
+@pytest.mark.parametrize("service_times", ["lognormal", "mean"])
+def test_both_engines_give_the_same_tables(service_times: str) -> None:
+    pytest.importorskip("numba")
+    world = {"trace": "bursty", "window": "300:480", "service_times": service_times, "hop_s": 0.002}
+    overheads = {"dispatch_overhead_s": 0.0123, "start_up_extra_s": 0.77, "stop_s": 0.3}
+    simpy, compiled = (run(**world, **overheads, engine=engine) for engine in ("simpy", "compiled"))
+    for name, table in simpy.tables.items():
+        assert table.equals(compiled.tables[name]), name
+    assert [to_line(entry) for entry in simpy.entries] == [to_line(entry) for entry in compiled.entries]

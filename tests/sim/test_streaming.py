@@ -1,0 +1,332 @@
+"""Long loads in bounded memory: the streamed engine is the compiled one bit by bit; a summary needs no records."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from ipa.policies import Applied, Configuration, to_line
+from ipa.sim import EngineError, LawError, balance, simulate
+from ipa.sim.cluster import SimulatedCluster
+from ipa.sim.engines import Engine, Handover, create
+from ipa.sim.histogram import LEAST, RELATIVE_ERROR, Histogram
+from ipa.sim.records import Recorder, Records, collect
+from ipa.studies import Run, Scenario, results
+from ipa.studies import simulate as run_scenario
+from ipa.traces import Trace, arrivals
+from tests.command import SHORT, answer, ipa, refusal
+from tests.sim import engine_runs
+from tests.sim.random_scenarios import scenario
+from tests.sim.test_compiled import MODES, WORLDS, differences, run_in
+
+pytest.importorskip("numba")
+
+from ipa.sim.compiled import StreamedEngine, streaming
+
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
+BLOCKS = 4
+BLOCK = 100
+WINDOWS = (1, 4, 17)
+
+
+# ---- the same runs to the bit ----
+
+
+def seen(engine: Engine) -> list[tuple[object, ...]]:
+    """What a control step sees."""
+    now_s = engine.now_s
+    return [
+        (
+            *(stage.enqueued_before(now_s), stage.waiting(now_s), stage.in_service),
+            *(stage.completions, stage.dropped, stage.replica_counts(now_s)),
+        )
+        for stage in engine.stages
+    ]
+
+
+def followed(engine: Engine, drawn: dict[str, Any]) -> list[list[tuple[object, ...]]]:
+    """Run an engine through a scenario's decisions; what each of them saw."""
+    steps: list[list[tuple[object, ...]]] = []
+
+    def step() -> None:
+        engine.apply(engine_runs.configuration(drawn["decisions"][len(steps)][1]))
+        steps.append(seen(engine))
+
+    engine.run(iter([time_s for time_s, _ in drawn["decisions"]]), step)
+    return steps
+
+
+def streamed(drawn: dict[str, Any], seed: int, window: int) -> tuple[Records, list[list[tuple[object, ...]]]]:
+    """What is handed over, put together again, and what was seen."""
+    given: list[Handover] = []
+    engine = StreamedEngine(*engine_runs.parts(drawn), seed, given.append, window)
+    steps = followed(engine, drawn)
+    recorder = Recorder(engine.arrivals_s, len(engine.stages))
+    for part in given:
+        recorder.take(part.stage, part.batches, part.drops)
+    return recorder.records(engine), steps
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+@pytest.mark.parametrize(("dispatch", "drop"), MODES)
+def test_a_window_of_a_few_requests_changes_nothing(dispatch: str, drop: str, block: int) -> None:
+    """1, 4 or 17 requests are in memory at first, of up to 120; more only where more are present at once."""
+    for seed in range(block * BLOCK, (block + 1) * BLOCK):
+        drawn = scenario(seed, dispatch=dispatch, drop=drop)
+        whole = create("compiled", *engine_runs.parts(drawn), seed)
+        steps = followed(whole, drawn)
+        for window in WINDOWS:
+            records, steps_of_window = streamed(drawn, seed, window)
+            assert list(differences(collect(whole), records)) == [], f"seed {seed}, window {window}"
+            assert steps_of_window == steps, f"seed {seed}, window {window}"
+
+
+def test_the_first_timer_is_that_of_all_arrivals() -> None:
+    """Batches of 3, a timeout of 10 s, a window of one. By hand: the third request, at 4 s, fills the first batch; the
+    next two wait until 5 + 10 s, though both engines are stopped at 6 s by a decision."""
+    drawn = scenario(1, dispatch="central", drop="request") | {
+        "arrivals": [1.0, 2.0, 4.0, 5.0, 9.0],
+        "duration_s": 20.0,
+        "stages": [
+            {"variants": {"a": {"latency_s": {1: {1: 1.0, 2: 1.0, 3: 1.0}}, "start_up_s": 0.0}}, "drop_limit_s": 60.0}
+        ],
+        "initial": [{"variant": "a", "cores": 1, "batch": 3, "replicas": 2, "batch_timeout_s": 10.0}],
+        "hop_s": 0.0,
+    }
+    drawn["decisions"] = [[6.0, drawn["initial"]]]
+    drawn["decision_delay_s"] = 0.0
+    drawn.pop("factors", None)
+    records, _ = streamed(drawn, 1, 1)
+    assert records.start_s[0].tolist() == [4.0, 4.0, 4.0, 15.0, 15.0]
+
+
+def test_memory_grows_with_what_is_present_alone() -> None:
+    """10,000 requests one by one need no more than the window; one heap of 1000 that nothing serves needs room."""
+    models, world, _, initial = engine_runs.parts(scenario(3, dispatch="central", drop="request"))
+    quick = world.__class__(duration_s=20_000.0, bound_s=1e6)
+
+    def capacity(arrivals_s: list[float]) -> int:
+        engine = StreamedEngine(models, quick, np.array(arrivals_s), initial, 1, lambda _: None, 100)
+        engine.run(iter(()), lambda: None)
+        return engine._memory.capacity
+
+    assert capacity([2.0 * number for number in range(10_000)]) == 100
+    assert 1000 <= capacity([0.5] * 1000 + [19_000.0]) <= 3200
+
+
+# ---- whole runs under a policy ----
+
+
+@pytest.mark.parametrize("world", WORLDS, ids=lambda world: "-".join(map(str, world.values())))
+def test_a_sample_of_all_is_all(world: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With fewer requests than a sample has, everything is kept: records and journal, latencies seen included."""
+    monkeypatch.setattr(streaming, "WINDOW", 50)
+    whole = run_in(world, "compiled", 1, tmp_path)
+    sample = run_in(world | {"records": "sample"}, "compiled", 1, tmp_path)
+    assert list(differences(whole.records, sample.records)) == []
+    assert list(map(to_line, whole.entries)) == list(map(to_line, sample.entries))
+    same_figures(whole, sample)
+
+
+def same_figures(whole: Run, other: Run) -> None:
+    """All figures are the same; a quantile within its error, the mean latency but for the order of adding up."""
+    assert list(whole.summary) == list(other.summary)
+    assert (whole.summary["latency_quantiles_relative_error"], other.summary["latency_quantiles_relative_error"]) == (
+        0.0,
+        RELATIVE_ERROR,
+    )
+    inexact = dict.fromkeys(("latency_p50_s", "latency_p95_s", "latency_p99_s"), RELATIVE_ERROR)
+    inexact["latency_mean_s"] = 1e-12
+    for key, value in whole.summary.items():
+        if key in inexact and value is not None:
+            assert other.summary[key] == pytest.approx(value, rel=inexact[key]), key
+        elif key not in ("wall_s", "records", "latency_quantiles_relative_error"):
+            assert other.summary[key] == value, key
+
+
+@pytest.fixture(scope="module")
+def bursty() -> tuple[Run, Run]:
+    """The bursty workload, with all records and with none."""
+    base = Scenario(pipeline="video", trace="bursty")
+    return run_scenario(base), run_scenario(base.with_values({"records": "none"}))
+
+
+def test_without_records_the_figures_are_the_same(bursty: tuple[Run, Run]) -> None:
+    same_figures(*bursty)
+
+
+def test_without_records_replicas_are_all_that_is_kept(bursty: tuple[Run, Run], tmp_path: Path) -> None:
+    whole, none = bursty
+    assert {name: len(table) for name, table in none.tables.items()} == {
+        "requests": 0,
+        "stages": 0,
+        "decisions": 2,  # what stood ready at the start, a row a stage
+        "replicas": len(whole.tables["replicas"]),
+    }
+    assert none.tables["replicas"].equals(whole.tables["replicas"])
+    assert none.entries == ()
+    results.write_run(none, tmp_path / "run")
+    (stored,) = results.read_runs(tmp_path / "run")
+    assert stored.summary["records"] == "none"
+    assert [len(stored.tables[name]) for name in ("requests", "replicas")] == [0, len(none.tables["replicas"])]
+    for name, table in none.tables.items():
+        if name == "decisions":
+            continue  # what nothing is known of (binding) has no type
+        assert list(stored.tables[name].dtypes.astype(str)) == list(table.dtypes.astype(str))
+
+
+def test_refused_decisions_are_so_in_every_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps 7 and 10 want more cores and are refused: another run than without, and the same with each engine."""
+    apply = SimulatedCluster.apply
+
+    def reluctant(cluster: SimulatedCluster, configuration: Configuration) -> Applied:
+        return Applied(False, "no") if cluster._step in (7, 10) else apply(cluster, configuration)
+
+    base = Scenario(pipeline="video").with_values({"trace": "fluctuating", "window": "100:220"})
+    untouched = run_scenario(base)
+    monkeypatch.setattr(SimulatedCluster, "apply", reluctant)
+    whole, literal, sample, none = (
+        run_scenario(base.with_values(changes))
+        for changes in ({}, {"engine": "simpy"}, {"records": "sample"}, {"records": "none"})
+    )
+    assert whole.summary["planned_cost_mean_cores"] != untouched.summary["planned_cost_mean_cores"]
+    same_figures(whole, sample)
+    same_figures(whole, none)
+    for run in (literal, sample):
+        assert run.tables["decisions"].equals(whole.tables["decisions"])
+    kept = whole.tables["decisions"].query("accepted").drop_duplicates("step")
+    lasting_s = np.diff(np.append(kept["time_s"], 120.0))
+    assert whole.summary["planned_cost_mean_cores"] == pytest.approx(float(lasting_s @ kept["cost_cores"]) / 120.0)
+    assert all(run.tables["decisions"]["accepted"].dtype == bool for run in (untouched, whole, none))
+    assert untouched.tables["decisions"]["accepted"].all()
+
+
+def test_a_sample_has_the_rows_that_the_whole_has(bursty: tuple[Run, Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulate, "SAMPLE", 500)
+    whole = bursty[0]
+    sample, again = (run_scenario(whole.scenario.with_values({"records": "sample"})) for _ in range(2))
+    same_figures(whole, sample)
+    numbers = sample.tables["requests"]["request"].tolist()
+    assert len(set(numbers)) == 500
+    assert numbers == sorted(numbers) == again.tables["requests"]["request"].tolist()
+    # Uniform over all N: the mean of 500 numbers is within 4 x N / sqrt(12 x 500) of the middle.
+    total = whole.summary["requests"]
+    assert abs(np.mean(numbers) - total / 2) < 4 * total / 6000**0.5
+    for name in ("requests", "stages"):
+        kept = whole.tables[name][whole.tables[name]["request"].isin(numbers)].reset_index(drop=True)
+        assert kept.equals(sample.tables[name]), name
+    assert sample.tables["decisions"].equals(whole.tables["decisions"])
+
+
+def test_nothing_arrives_or_nothing_completes(tmp_path: Path) -> None:
+    (tmp_path / "quiet.txt").write_text("0 0 0 0\n")
+    quiet = {"trace": str(tmp_path / "quiet.txt")}
+    hopeless = {"trace": "constant:30:20", "drop_limits_s": {"object-detection": 0.001}}
+    for given_values in (quiet, hopeless):
+        base = Scenario(pipeline="video").with_values(given_values)
+        whole, none = run_scenario(base), run_scenario(base.with_values({"records": "none"}))
+        same_figures(whole, none)
+
+
+def test_a_broken_balance_is_a_broken_law(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches that are handed over twice are too many (L1); moments that are off are so in the sum (L9)."""
+    base = Scenario(pipeline="video").with_values({"trace": "constant:30:60", "records": "none"})
+    take = simulate.Totalling.take
+
+    def broken(change: Any) -> str:
+        monkeypatch.setattr(simulate.Totalling, "take", lambda self, given: take(self, change(given)))
+        with pytest.raises(LawError) as caught:
+            run_scenario(base)
+        return str(caught.value)
+
+    def twice(given: Handover) -> Handover:
+        return given._replace(
+            batches=given.batches.followed_by(given.batches), variant=np.concatenate([given.variant, given.variant])
+        )
+
+    def late(given: Handover) -> Handover:
+        return given._replace(batches=given.batches._replace(finish_s=given.batches.finish_s - 1e-3))
+
+    assert "L1: at stage object-detection" in broken(twice)
+    assert "L9: at stage object-detection" in broken(late)
+    monkeypatch.setattr(balance, "cost_differs", lambda records, stage: iter([f"L8: stage {stage}"]))
+    assert "L8: stage 1" in broken(lambda given: given)
+
+
+# ---- the histogram ----
+
+latencies = st.lists(st.floats(LEAST, 1e8), min_size=1, max_size=60)
+spread = st.lists(st.floats(np.log(LEAST) + 1e-9, 18.0).map(lambda log: float(np.exp(log))), min_size=1, max_size=300)
+
+
+@given(st.one_of(latencies, spread), st.floats(0.0, 1.0))
+@example([0.25, 0.25, 0.25, 4.0], 0.95)
+def test_a_quantile_is_within_its_error(values: list[float], share: float) -> None:
+    histogram = Histogram()
+    for part in np.array_split(np.array(values), 3):
+        histogram.add(part)
+    found = histogram.quantiles((0.0, share, 1.0))
+    assert found is not None
+    for mine, exact in zip(found, np.quantile(values, (0.0, share, 1.0)), strict=True):
+        assert abs(mine - exact) <= RELATIVE_ERROR * exact
+
+
+def test_a_quantile_of_bins_edges_is_within_its_error() -> None:
+    """Where rounding may put a value on either side of an edge; and 0 is the least."""
+    edges = LEAST * np.exp(np.arange(13_000) * (np.log1p(RELATIVE_ERROR) - np.log1p(-RELATIVE_ERROR)))
+    for value in (*edges[::13], *np.nextafter(edges[::13], np.inf)):
+        histogram = Histogram()
+        histogram.add(np.array([value]))
+        (found,) = histogram.quantiles((0.5,)) or (np.nan,)
+        assert abs(found - value) <= RELATIVE_ERROR * value
+    histogram = Histogram()
+    assert histogram.quantiles((0.5,)) is None
+    histogram.add(np.zeros(3))
+    assert histogram.quantiles((0.5,)) == pytest.approx((LEAST,), rel=RELATIVE_ERROR)
+
+
+# ---- what comes with it ----
+
+
+@pytest.mark.parametrize("name", ["poisson", "poisson-count", "even", "clumped"])
+def test_arrivals_made_in_parts_are_those_made_at_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = np.random.default_rng(1).poisson(6.0, 200) * (np.arange(200) % 7 > 1)
+    trace = Trace.of_counts("given", counts)
+    at_once = arrivals(trace, name, np.random.default_rng(2))
+    for part in (1, 10, 100):
+        monkeypatch.setattr(sys.modules[arrivals.__module__], "_PART", part)
+        assert np.array_equal(arrivals(trace, name, np.random.default_rng(2)), at_once)
+
+
+def test_simpy_keeps_all_and_a_report_draws_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    short = ("simulate", "video", *SHORT)
+    assert "records: none needs the compiled engine" in refusal(*short, "--records", "none", "--set", "engine=simpy")
+    assert "all, sample" in " ".join(refusal(*short, "--records", "some").replace("'", "").split())
+    assert "goes with records: all" in refusal(*short, "--records", "sample", "--report", "run.html")
+    assert answer(*short, "--records", "none", "--json")["records"] == "none"
+    assert ipa(*short, "--records", "sample", "--out", "run").exit_code == 0
+    assert "records is sample" in refusal("report", "run")
+
+
+def test_without_numba_less_than_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("ipa.sim.compiled")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.delattr("ipa.sim.compiled")
+    with pytest.raises(EngineError, match=r"records: none needs the compiled engine, which needs numba.*keep all"):
+        run_scenario(Scenario(pipeline="video").with_values({"trace": "constant:5:30", "records": "none"}))
+
+
+def test_progress_is_told_at_every_step() -> None:
+    """30 s with a decision every 10 s: after a third and two thirds of it."""
+    shares: list[float] = []
+    run_scenario(Scenario(pipeline="video", trace="constant:5:30"), shares.append)
+    assert shares == pytest.approx([1 / 3, 2 / 3])

@@ -1,0 +1,158 @@
+"""Scenarios: one value, whether from a file, the command line or Python; wrong ones are answered by line and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ipa.studies import Scenario, ScenarioError, find, load, simulate
+from tests.command import PIPELINE, POLICIES, SHORT, answer, refusal
+
+HEAD = "schema_version: 1\nkind: scenario\n"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("IPA_TRACE", raising=False)
+    return tmp_path
+
+
+def written(text: str, path: str = "scenario.yaml") -> str:
+    Path(path).write_text(HEAD + text)
+    return path
+
+
+def test_a_file_the_command_line_and_python_say_the_same() -> None:
+    path = written(
+        "pipeline: video\ntrace: constant:5\nwindow: 0:30,60:90\nscale: 2\npolicy: {name: ipa, beta: 0.5}\n"
+        "guards: {max_replicas: 3}\ndrop_limits_s: {object-detection: 3}\n"
+    )
+    in_python = Scenario(
+        pipeline="video",
+        trace="constant:5",
+        window=((0.0, 30.0), (60.0, 90.0)),
+        scale=2.0,
+        policy={"name": "ipa", "beta": 0.5},  # type: ignore[arg-type]
+        guards={"max_replicas": 3},  # type: ignore[arg-type]
+        drop_limits_s={"object-detection": 3.0},
+    )
+    settings = {
+        "trace": "constant:5",
+        "window": "0:30,60:90",
+        "scale": 2,
+        "policy.beta": 0.5,
+        "guards.max_replicas": 3,
+        "drop_limits_s.object-detection": 3,
+    }
+    assert load(path) == in_python == find("video").with_values(settings) == find("video", settings)
+    assert load(path).digest == in_python.digest
+    assert simulate(in_python).summary["requests"] == 600  # 2 x 5 rps for 60 s
+
+
+def test_everything_written_down_comes_back() -> None:
+    scenario = find("video", {"window": "10:20", "policy.beta": 0.5, "start": "configured"})
+    assert Scenario.model_validate(scenario.as_dict()) == scenario
+    assert scenario.with_values({}) == scenario
+
+
+def test_values_are_read_as_in_a_file_and_win_over_it() -> None:
+    path = written("pipeline: video\nseed: 3\npolicy: {name: ipa, beta: 0.5, gamma: 0}\n")
+    scenario = find(path, {"seed": 4, "policy.beta": 2})
+    assert (scenario.seed, scenario.policy.parameters) == (4, {"beta": 2, "gamma": 0})
+    assert find(path, {"policy": "switch-only"}).policy.parameters == {}
+    assert find(path, {"policy": "static", "policy.planned_load_rps": 2}).policy.parameters == {"planned_load_rps": 2}
+
+
+def test_paths_in_a_file_are_beside_it_wherever_one_works(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The load is 4 rps for 30 s, the policy holds, the pipeline has one stage of one core."""
+    folder = here / "study"
+    folder.mkdir()
+    (folder / "my.py").write_text(POLICIES)
+    (folder / "mine.yaml").write_text(PIPELINE)
+    (folder / "load.txt").write_text("4\n" * 30)
+    written("pipeline: mine.yaml\ntrace: load.txt\npolicy: {name: 'my.py:Hold', level: 2}\n", "study/one.yaml")
+    from_above = answer("simulate", "study/one.yaml", "--json")
+    monkeypatch.chdir(folder)
+    beside = answer("simulate", "one.yaml", "--json")
+    monkeypatch.chdir("/")
+    from_afar = answer("simulate", folder / "one.yaml", "--json")
+    told = ("pipeline", "requests", "cost_core_s")
+    for summary in (from_above, beside, from_afar):
+        assert [summary[name] for name in told] == ["mine", 120, 30.0]
+    assert beside["policy"] == "my.py:Hold"
+    assert from_above["policy"] == "study/my.py:Hold"
+
+
+def test_options_may_replace_what_a_file_names_wrongly() -> None:
+    path = written("pipeline: video\ntrace: gone.csv\npolicy: ipaa\n")
+    assert answer("simulate", path, *SHORT, "--policy", "ipa", "--json")["completed"] == 150
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("pipeline: video\ntrce: bursty\n", "scenario.yaml:4: trce: there is no such key here; did you mean 'trace'"),
+        ("pipeline: video\nseed: -3\n", "scenario.yaml:4: seed: should be greater than or equal to 0; given -3"),
+        ("pipeline: video\nseed: 1.5\n", "scenario.yaml:4: seed: should be a valid integer; given 1.5"),
+        ("pipeline: video\nscale: .nan\n", "scenario.yaml:4: scale: should be a finite number; given nan"),
+        ("pipeline: video\nscale: 0\n", "scenario.yaml:4: scale: should be greater than 0; given 0"),
+        ("pipeline: video\nwindow: 5\n", "scenario.yaml:4: window: should be a valid tuple; given 5"),
+        ("pipeline: video\nwindow: five\n", "scenario.yaml:4: window: a window is START:END in seconds"),
+        ("pipeline: video\nwindow: [5:10, 7]\n", "scenario.yaml:4: window"),
+        ("pipeline: video\narrivals: poison\n", "scenario.yaml:4: arrivals: should be 'poisson'"),
+        ("pipeline: video\narrivals: poison\n", "did you mean 'poisson'"),
+        ("pipeline: video\npolicy: ipaa\n", "scenario.yaml:4: policy: unknown policy 'ipaa' (did you mean 'ipa'?)"),
+        ("pipeline: video\npolicy:\n  name: ipa\n  bta: 3\n", "scenario.yaml:4: policy: unknown parameter"),
+        ("pipeline: video\npolicy: gone.py:X\n", "scenario.yaml:4: policy: gone.py: cannot be read"),
+        ("pipeline: video\npolicy: 3\n", "scenario.yaml:4: policy: should be a mapping"),
+        ("pipeline: vidio\n", "scenario.yaml:3: pipeline: no pipeline is called 'vidio'; did you mean 'video'"),
+        ("pipeline: gone.yaml\n", "scenario.yaml:3: pipeline: gone.yaml: cannot be read"),
+        ("pipeline: video\ntrace: burtsy\n", "scenario.yaml:4: trace: unknown trace 'burtsy'"),
+        ("pipeline: video\ntrace: gone.csv\n", "scenario.yaml:4: trace: gone.csv: no such file"),
+        ("pipeline: video\nmax_surge: 0\n", "scenario.yaml:1: max_surge and max_unavailable are both 0"),
+        ("pipeline: video\ninitial: {}\n", "scenario.yaml:1: `initial` is given, but `start` is warm"),
+        ("pipeline: video\nguards:\n  min_replicas: 3\n  max_replicas: 2\n", "scenario.yaml:4: guards: max_replicas 2"),
+        ("pipeline: video\nguards: {max_replica: 2}\n", "scenario.yaml:4: guards.max_replica: there is no such key"),
+        ("pipeline: video\nseed: 1\nseed: 2\n", "scenario.yaml:5: the key 'seed' is there already, at line 4"),
+        ("pipeline: [video\n", "scenario.yaml:4: not valid YAML"),
+        ("", "scenario.yaml:1: pipeline: this key is missing"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_answered_with_its_line(text: str, message: str) -> None:
+    path = written(text)
+    assert message in refusal("simulate", path)
+    with pytest.raises(ScenarioError):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "scenario.yaml: the file is empty"),
+        (b"\xff\xfe\x00", "scenario.yaml: not a text file (UTF-8)"),
+        (b"- a\n", "scenario.yaml:1: should be a mapping of keys"),
+        (b"schema_version: 1\n", "scenario.yaml:1: the key 'kind' is missing"),
+        (b"schema_version: 1\nkind: scenari\n", "scenario.yaml:2: kind: should be 'pipeline' or 'scenario'"),
+        (b"schema_version: 2\nkind: scenario\n", "scenario.yaml:1: schema_version: should be 1; given 2"),
+        (b"schema_version: 1\nkind: scenario\npipeline: {video", "scenario.yaml:4: not valid YAML"),
+    ],
+)
+def test_a_file_that_is_no_scenario_is_refused(here: Path, content: bytes, message: str) -> None:
+    (here / "scenario.yaml").write_bytes(content)
+    assert message in refusal("simulate", "scenario.yaml")
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    path = written("pipeline: video\nseed: -3\nscale: 0\nhop_s: -1\n")
+    assert [line.partition(" ")[0] for line in refusal("simulate", path).splitlines()] == [
+        f"scenario.yaml:{line}:" for line in (4, 5, 6)
+    ]
+
+
+def test_unknown_stages_are_answered_with_the_nearest() -> None:
+    path = written(
+        "pipeline: video\nstart: configured\ninitial: {image-clasification: {variant: resnet18}}\n",
+    )
+    assert "did you mean 'image-classification'" in refusal("simulate", path)

@@ -1,0 +1,181 @@
+"""Worker processes: none is left behind, whatever ends the command, and what is finished is kept.
+
+A process holds the pipes of its output as long as it lives: that `communicate` comes back says that all have ended.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ipa.studies import workers
+from ipa.studies.commands import cli
+from tests.command import POLICIES, SHORT, start
+
+LIMIT_S = 100
+"""How long a test waits for what should come at once."""
+
+HELD = (
+    POLICIES
+    + """
+
+import os
+import signal
+import time
+from pathlib import Path
+
+
+class Waits(Hold):
+    # Seeds from 3 on wait until the file `go` is there.
+    def decide(self, observation, memory):
+        if observation.seed >= 3:
+            Path("waiting").touch()
+            while not Path("go").exists():
+                time.sleep(0.01)
+        return super().decide(observation, memory)
+
+
+class Dies(Hold):
+    # As if out of memory at the last seed, until the file `go` is there.
+    def decide(self, observation, memory):
+        if observation.seed == 16 and not Path("go").exists():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().decide(observation, memory)
+"""
+)
+
+
+@pytest.fixture(autouse=True)
+def here(elsewhere: Path) -> Path:
+    (elsewhere / "my.py").write_text(HELD)
+    return elsewhere
+
+
+def compare(policy: str, seeds: int) -> subprocess.Popen[str]:
+    """Runs of a user's policy on two workers into the folder `out`."""
+    load = (*SHORT, "--set", "engine=simpy")
+    return start("compare", "video", "--policy", policy, *load, "--seeds", seeds, "-q", "--jobs", 2, "--out", "out")
+
+
+def until_waiting(process: subprocess.Popen[str]) -> None:
+    """Wait for a worker to be in the midst of a run."""
+    end_s = time.monotonic() + LIMIT_S
+    while not Path("waiting").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end_s
+        time.sleep(0.01)
+
+
+def kept() -> set[str]:
+    return {path.name for path in Path("out").iterdir() if path.name.startswith("my.py_")}
+
+
+INTERRUPTED = "Error: interrupted: what is finished stands in out; the same command goes on with the rest\n"
+
+
+def test_workers_end_with_a_parent_that_is_killed() -> None:
+    process = compare("my.py:Waits", 8)
+    until_waiting(process)
+    process.kill()
+    process.communicate(timeout=LIMIT_S)
+
+
+def test_a_second_interrupt_ends_what_has_begun_too() -> None:
+    process = compare("my.py:Waits", 8)
+    until_waiting(process)
+    end_s = time.monotonic() + LIMIT_S
+    while process.poll() is None:
+        assert time.monotonic() < end_s
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+    process.communicate(timeout=LIMIT_S)
+    assert process.returncode != 0
+
+
+INTERRUPTED_AT_BIRTH = """
+import os, signal
+from ipa.studies.workers import run_all
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+
+def square(number):
+    return number * number
+
+os.register_at_fork(after_in_parent=interrupt, after_in_child=interrupt)
+try:
+    run_all(square, range(100), {jobs}, lambda place, result: None)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
+@pytest.mark.parametrize("jobs", [2, 5])
+def test_an_interrupt_of_the_whole_group_while_the_workers_start(jobs: int) -> None:
+    """One as each worker is born, in it and in its parent: the first is an interrupt, the others are second ones."""
+    ran = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_AT_BIRTH.format(jobs=jobs)], capture_output=True, text=True, timeout=LIMIT_S
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "interrupted\n", "")
+
+
+KILLED = (
+    "Error: a worker process was killed (out of memory? fewer --jobs take less): what is finished stands in out; the "
+    "same command goes on with the rest\n"
+)
+
+
+def test_a_killed_worker_of_a_comparison_is_told_in_one_line_and_the_rest_is_kept(here: Path) -> None:
+    process = compare("my.py:Dies", 16)
+    output, errors = process.communicate(timeout=LIMIT_S)
+    assert (process.returncode, output, errors) == (1, "", KILLED)
+    assert "my.py_Dies-1" in kept()
+    assert "my.py_Dies-16" not in kept()
+    (here / "go").touch()
+    process = compare("my.py:Dies", 16)
+    output, errors = process.communicate(timeout=LIMIT_S)
+    assert (process.returncode, errors) == (0, "")
+    assert len(kept()) == 16
+
+
+def test_a_killed_worker_of_a_study_too(here: Path) -> None:
+    """16 seeds in two chunks; the second one is run anew."""
+    pytest.importorskip("plotly")
+    (here / "study.yaml").write_text(
+        "schema_version: 1\nkind: study\npipeline: video\nworkloads: [constant:5:30]\nseeds: 16\n"
+        "systems: {dies: {policy: 'my.py:Dies', set: {engine: simpy}}}\n"
+    )
+    process = start("study", "study.yaml", "--out", "out", "-q", "--jobs", 2)
+    output, errors = process.communicate(timeout=LIMIT_S)
+    assert (process.returncode, output, errors) == (1, "", KILLED)
+    (here / "go").touch()
+    process = start("study", "study.yaml", "--out", "out", "-q", "--jobs", 2)
+    process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 0
+    assert json.loads((here / "out" / "manifest.json").read_text())["fresh_runs"] in (8, 16)
+
+
+def test_what_has_begun_is_kept_after_an_interrupt(here: Path) -> None:
+    """Seeds 3 and 4 hold both workers; the parent takes SIGTERM while they do."""
+    process = compare("my.py:Waits", 8)
+    until_waiting(process)
+    process.terminate()
+    (here / "go").touch()
+    output, errors = process.communicate(timeout=LIMIT_S)
+    assert (process.returncode, output, errors) == (1, "", INTERRUPTED)
+    assert "my.py_Waits-3" in kept()
+
+
+def test_jobs_are_at_most_two_a_core(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(workers, "cores", lambda: 3)
+    assert [cli.at_once(jobs) for jobs in (None, 1, 6)] == [3, 1, 6]
+    assert capsys.readouterr().err == ""
+    assert cli.at_once(100_000) == 6
+    assert capsys.readouterr().err == "--jobs 100000: 6 at a time, 2 a core; more gain nothing\n"
