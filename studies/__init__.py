@@ -10,28 +10,6 @@ report/        the HTML report · profile/: a pipeline's profiles, shown · vali
 examples/      to start from
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import lazy_loader as lazy
 
-if TYPE_CHECKING:
-    from ipa.studies.errors import ScenarioError
-    from ipa.studies.run import Run, simulate
-    from ipa.studies.scenario import Scenario, find, load
-
-__all__ = ["Run", "Scenario", "ScenarioError", "find", "load", "simulate"]
-
-_HOMES = {
-    "Run": "run",
-    "Scenario": "scenario",
-    "ScenarioError": "errors",
-    "find": "scenario",
-    "load": "scenario",
-    "simulate": "run",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # The command `ipa` lives in this package: importing it must not import the simulator.
-    if name in _HOMES:
-        return getattr(import_module(f"ipa.studies.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

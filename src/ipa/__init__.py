@@ -9,3 +9,7 @@ profiles    pipelines: stages, variants, measured latencies
 
 Each is a folder at the root of the repository, found here under the one import name `ipa`.
 """
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -5,3 +5,7 @@ outcome   what is kept of a run · store: the finished runs, kept as they come �
 compare, headline, published, forecasts, decision_times: what is asked of them · found: all answers together
 tables, sheets/, markdown, summary, report/: how the answers are written · conduct: from the file to the folder
 """
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

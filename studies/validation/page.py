@@ -7,12 +7,12 @@ from html import escape
 from pathlib import Path
 
 from ipa.studies.report.page import document, save
-from ipa.studies.validation import terminal
+from ipa.studies.validation import wording
 from ipa.studies.validation.comparison import Row
 from ipa.studies.validation.curves import plots
 from ipa.studies.validation.outcome import Validation
 from ipa.studies.validation.rollouts import KINDS
-from ipa.studies.validation.terminal import HEADINGS, cells, seconds
+from ipa.studies.validation.wording import HEADINGS, cells, seconds
 
 _READING = (
     "Live: the repeats pooled. Spread: the standard deviation over the repeats. Error: simulated against live; beside "
@@ -38,7 +38,7 @@ def render(validation: Validation) -> str:
     facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>\n" for name, value in _facts(validation).items())
     return document(
         f"Live against simulated: {summary['pipeline']} on {summary['trace']}",
-        escape(terminal.title(validation)),
+        escape(wording.title(validation)),
         f"<section>\n{_headline(validation)}</section>\n{sections}"
         f"<details>\n<summary>What was run</summary>\n<dl>\n{facts}</dl>\n</details>\n",
     )
@@ -46,19 +46,19 @@ def render(validation: Validation) -> str:
 
 def _headline(validation: Validation) -> str:
     good = validation.passed
-    verdict = f'<b style="color:{_COLOURS["ok" if good else "OFF"]}">{escape(terminal.verdict(validation))}</b>'
+    verdict = f'<b style="color:{_COLOURS["ok" if good else "OFF"]}">{escape(wording.verdict(validation))}</b>'
     flags = "".join(f"<li>{escape(flag)}</li>\n" for flag in validation.flags)
     doubts = f'<p class="muted">What makes it doubtful:</p>\n<ul>\n{flags}</ul><br>\n' if flags else ""
     found = "".join(
-        f"<li>{escape(name)}: <b>{escape(value)}</b></li>\n" for name, value in terminal.decisions(validation)
+        f"<li>{escape(name)}: <b>{escape(value)}</b></li>\n" for name, value in wording.decisions(validation)
     )
     return (
         f"<p>Verdict: {verdict}.</p>\n{doubts}"
-        f'<p class="muted">Of {escape(terminal.judged(validation))}. {_READING}</p>\n'
+        f'<p class="muted">Of {escape(wording.judged(validation))}. {_READING}</p>\n'
         f"{_table(['', *HEADINGS[:-1], 'verdict'], _rows(validation.rows, of_stages=False))}"
         f'<p class="muted">The same by utilisation of the busiest stage:</p>\n{_bands(validation)}'
         f"<ul>\n{found}</ul><br>\n"
-        f'<p class="muted">{escape(terminal.ROLLOUTS)}:</p>\n{_rollouts(validation)}'
+        f'<p class="muted">{escape(wording.ROLLOUTS)}:</p>\n{_rollouts(validation)}'
         "<details><summary>Stage by stage</summary>\n"
         f"{_table(['', *HEADINGS[:-1], ''], _rows(validation.rows, of_stages=True))}</details>\n"
     )
@@ -81,12 +81,12 @@ def _rows(rows: Sequence[Row], *, of_stages: bool) -> Iterator[Sequence[str]]:
 
 
 def _bands(validation: Validation) -> str:
-    shown = [row.metric for row in validation.rows if row.metric.key in terminal.BAND_METRICS]
+    shown = [row.metric for row in validation.rows if row.metric.key in wording.BAND_METRICS]
     rows = [
         [
             escape(name),
             str(windows.chosen.sum()),
-            *(escape(row.shown(row.error)) for row in rows if row.metric.key in terminal.BAND_METRICS),
+            *(escape(row.shown(row.error)) for row in rows if row.metric.key in wording.BAND_METRICS),
         ]
         for name, (windows, rows) in validation.bands.items()
     ]
@@ -94,10 +94,8 @@ def _bands(validation: Validation) -> str:
 
 
 def _rollouts(validation: Validation) -> str:
-    rows = [
-        [escape(f"{took.stage}: {KINDS[took.kind]}"), *terminal.rollout_cells(took)] for took in validation.rollouts
-    ]
-    return _table(["", *terminal.ROLLOUT_HEADINGS], rows)
+    rows = [[escape(f"{took.stage}: {KINDS[took.kind]}"), *wording.rollout_cells(took)] for took in validation.rollouts]
+    return _table(["", *wording.ROLLOUT_HEADINGS], rows)
 
 
 def _table(head: Sequence[str], rows: Iterator[Sequence[str]] | Sequence[Sequence[str]]) -> str:

@@ -18,7 +18,7 @@ from ipa.sim import stage_models
 from ipa.sim.cluster import SimulatedCluster
 from ipa.studies import Scenario, ScenarioError, results, simulate
 from ipa.studies.run import prepare
-from ipa.studies.validation import backends, page, terminal
+from ipa.studies.validation import backends, page, wording
 from ipa.studies.validation.agreement import Agreement, decided, in_closed_loop, ready_at, replicas_alike_percent
 from ipa.studies.validation.calibration import measure_overheads
 from ipa.studies.validation.comparison import Row
@@ -182,7 +182,7 @@ def test_a_decision_that_was_refused_is_not_simulated(monkeypatch: pytest.Monkey
     assert found.refused == 2 * len(REFUSED)
     assert found.as_dict()["decisions"]["refused"] == {"count": 8, "total": 24}
     assert [repeat["decisions_refused"] for repeat in found.as_dict()["repeats"]] == [4, 4]
-    assert ("Live decisions that were refused", "8 of 24") in terminal.decisions(found)
+    assert ("Live decisions that were refused", "8 of 24") in wording.decisions(found)
     assert "live-2: 4 decisions were refused, and what stood stayed in force" in found.flags
     assert "Live decisions that were refused: <b>8 of 24</b>" in page.render(found)
 
@@ -641,7 +641,7 @@ def test_an_interrupted_command_says_what_is_kept(simulated_live: Callable[[RunL
     simulated_live(interrupted)
     result = ipa("validate", "video", "--trace", *SHORT, "--out", tmp_path / "out")
     assert result.exit_code == 1
-    assert f"interrupted: what is finished stands in {tmp_path / 'out'}" in result.stderr
+    assert f"interrupted; finished runs are kept in {tmp_path / 'out'}" in result.stderr
 
 
 def test_a_report_of_what_is_not_finished(simulated_live: Callable[[RunLive], None], tmp_path: Path) -> None:

@@ -1,0 +1,9 @@
+from . import live as live
+from . import policies as policies
+from . import profiles as profiles
+from . import sim as sim
+from . import studies as studies
+from . import traces as traces
+from .studies import Run as Run
+from .studies import Scenario as Scenario
+from .studies import simulate as simulate

@@ -1,0 +1,4 @@
+from . import page as page
+from .table import StageTable as StageTable
+from .table import as_dict as as_dict
+from .table import notes as notes
