@@ -182,13 +182,13 @@ def study(
     it is finished: after an interrupt, or with more seeds or pipelines, or a changed file, only what is missing is run.
     """
     from ipa.studies.commands import printing as terminal
-    from ipa.studies.study import conduct, summary
+    from ipa.studies.study import conduct, prepare, summary
 
     check_plotly("a study's report")
-    wanted = conduct.prepare(what, pipelines, seeds)
+    wanted = prepare(what, pipelines, seeds)
     log = (lambda _: None) if quiet else terminal.log
     with ended_in_order(out), redirect_stdout(sys.stderr):
-        found = conduct.conduct(wanted, out, at_once(jobs), lambda total: terminal.progress("runs", total, quiet), log)
+        found = conduct(wanted, out, at_once(jobs), lambda total: terminal.progress("runs", total, quiet), log)
     if as_json:
         echo_json(summary.as_dict(found, out))
     else:
@@ -238,10 +238,10 @@ def report(folder: Path, to: Path | None) -> None:
 
     path = to or folder / "report.html"
     if is_validation(folder):
-        from ipa.studies.validation import page, study
+        from ipa.studies.validation import page, stored
 
         check_report(path)
-        page.write(study.stored(folder), path)
+        page.write(stored(folder), path)
         click.echo(str(path))
         return
     runs = results.read_runs(folder)
@@ -460,10 +460,7 @@ def show(pipeline: str, stage: str | None, to: Path | None, as_json: bool) -> No
     found = profiles.load(pipeline)
     stages = found.stages if stage is None else (found.stage(stage),)
     if to is not None:
-        from ipa.studies.profile import page
-        from ipa.studies.report import save
-
-        save(page.render(found, stages), to)
+        shown.write(found, stages, to)
     if as_json:
         echo_json(shown.as_dict(found, stages))
     else:

@@ -18,6 +18,7 @@ from ipa.studies.commands.options import build_scenario
 from ipa.studies.errors import ScenarioError
 from ipa.studies.live_runs.run import check_installed, load_table
 from ipa.studies.loads import Load
+from ipa.studies.results import check_writable, whole_file
 from ipa.traces import Trace
 
 if TYPE_CHECKING:
@@ -116,26 +117,23 @@ def figures(sent: Sent, target: Target) -> dict[str, Any]:
 
 def check_file(path: Path) -> None:
     """Raise ScenarioError, before anything is sent, for a table that could not be written."""
-    from ipa.studies import results
-
     if path.suffix not in SUFFIXES:
         raise ScenarioError(f"--out {path}: should end in {' or '.join(SUFFIXES)}")
     if path.exists():
         raise ScenarioError(f"--out {path}: is there already; give a new file")
     if not path.absolute().parent.is_dir():
         raise ScenarioError(f"--out {path}: the folder {path.absolute().parent} does not exist")
-    results.check_writable(path.absolute().parent, f"--out {path}")
+    check_writable(path.absolute().parent, f"--out {path}")
 
 
 def write(sent: Sent, path: Path) -> None:
     """Write the table of requests; the file appears complete."""
     table = load_table(sent)
-    part = path.with_name(f".{path.name}.part")
-    if path.suffix == ".csv":
-        table.to_csv(part, index=False)
-    else:
-        table.to_parquet(part, compression="zstd", index=False)
-    part.replace(path)
+    with whole_file(path) as part:
+        if path.suffix == ".csv":
+            table.to_csv(part, index=False)
+        else:
+            table.to_parquet(part, compression="zstd", index=False)
 
 
 def warn(sent: Sent) -> None:

@@ -16,9 +16,9 @@ from ipa.studies.live_runs.run import Live
 from ipa.studies.loads import Windows, parse_windows
 from ipa.studies.scenario import Scenario
 from ipa.studies.validation import backends, terminal
+from ipa.studies.validation.course import conduct
+from ipa.studies.validation.experiment import design
 from ipa.studies.validation.outcome import Validation
-from ipa.studies.validation.plan import plan
-from ipa.studies.validation.study import validate
 
 
 def run(
@@ -33,14 +33,14 @@ def run(
     as_json: bool,
 ) -> None:
     """Validate a scenario, live as `how` says, and print what was found."""
-    planned = plan(scenario, duration_s, _windows(calibration_window), backend=how.backend, source=how.source)
-    run_live = backends.live_runner(how, planned.compared)
+    experiment = design(scenario, duration_s, _windows(calibration_window), backend=how.backend, source=how.source)
+    run_live = backends.live_runner(how, experiment.compared)
     with ExitStack() as stack:
         folder = out or Path(stack.enter_context(TemporaryDirectory(prefix="ipa-validate-"))) / "validation"
         advance = stack.enter_context(progress("live runs", repeats + 1))
         try:
             with redirect_stdout(sys.stderr):
-                validation = validate(planned, run_live, folder, repeats=repeats, on_finished=advance)
+                validation = conduct(experiment, run_live, folder, repeats=repeats, on_finished=advance)
         except KeyboardInterrupt:
             kept = f": what is finished stands in {out}; the same command goes on with the rest" if out else ""
             raise click.ClickException(f"interrupted{kept}") from None
