@@ -25,7 +25,7 @@ from ipa.studies.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from ipa.studies.results import RunData
+    from ipa.studies import RunData
 
 
 @click.command()
@@ -63,21 +63,15 @@ def compare(
     policies or seeds to extend one. A command that would drop or change a saved run is refused.
     """
     base = build_scenario(what, assignments, **options)
-    chosen = studies.comparison.scenarios(base, policies or studies.comparison.BASELINES, seeds)
-    for scenario in chosen[::seeds]:
-        studies.prepare(scenario)
+    chosen = policies or studies.BASELINES
     if report is not None:
         reports.check_report(report, out, base.records)
-    if out is not None:
-        studies.results.open_comparison(chosen, out)
     with (
         crews.ended_cleanly(out),
-        progress.counted("runs", len(chosen), quiet) as advance,
+        progress.counted("runs", len(chosen) * seeds, quiet) as advance,
         redirect_stdout(sys.stderr),  # a user's policy may print
     ):
-        runs = studies.comparison.run_all(chosen, jobs=crews.at_once(jobs), folder=out, on_finished=advance)
-    if out is not None:
-        studies.results.close_comparison(runs, out)
+        runs = studies.compare(base, chosen, seeds, jobs=crews.at_once(jobs), folder=out, on_finished=advance)
     if report is not None:
         reports.write_report(runs, report)
     if as_json:

@@ -12,7 +12,7 @@ from ipa import studies
 from ipa.studies.errors import ScenarioError
 
 if TYPE_CHECKING:
-    from ipa.studies.scenario import Scenario
+    from ipa.studies import Scenario
 
 F = TypeVar("F", bound=Callable[..., Any])
 

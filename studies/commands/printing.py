@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ipa.policies import StageConfiguration
-    from ipa.studies.run import Run
+    from ipa.studies import Run
 
 PIPED_WIDTH = 120
 """Columns where stdout is not a terminal."""

@@ -11,7 +11,7 @@ from ipa import studies
 from ipa.studies.errors import ScenarioError
 
 if TYPE_CHECKING:
-    from ipa.studies.results import RunData
+    from ipa.studies import RunData
 
 
 def check_report(path: Path, out: Path | None = None, records: str = "all") -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack, redirect_stdout
+from contextlib import redirect_stdout
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
@@ -31,10 +30,8 @@ from ipa.studies.errors import ScenarioError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ipa.studies.live_runs.run import Live
+    from ipa.studies import Validation
     from ipa.studies.loads import Windows
-    from ipa.studies.scenario import Scenario
-    from ipa.studies.validation.outcome import Validation
 
 
 @click.command()
@@ -102,7 +99,23 @@ def validate(
     live_runs = studies.live_runs
     cluster = live_runs.cluster.Cluster(context, namespace, name, url) if backend == "kubernetes" else None
     how = live_runs.run.Live(source=source, prometheus=prometheus, cluster=cluster, prometheus_match=prometheus_match)
-    validation = _validate(scenario, how, repeats, duration_s, _windows(calibration_window), out)
+    calibration = _windows(calibration_window)
+    with (
+        progress.counted("live runs", repeats + 1) as advance,
+        redirect_stdout(sys.stderr),
+    ):  # a user's policy may print
+        try:
+            validation = studies.validate(
+                scenario,
+                how,
+                out,
+                repeats=repeats,
+                duration_s=duration_s,
+                calibration=calibration,
+                on_finished=advance,
+            )
+        except KeyboardInterrupt:
+            raise jobs.interrupted(out) from None
     if report is not None:
         studies.validation.page.write(validation, report)
     if as_json:
@@ -118,27 +131,6 @@ def _windows(given: str | None) -> Windows | None:
         return None if given is None else studies.parse_windows(given)  # type: ignore[return-value]
     except ValueError as error:
         raise ScenarioError(f"--calibration-window {given}: {error}") from None
-
-
-def _validate(
-    scenario: Scenario,
-    how: Live,
-    repeats: int,
-    duration_s: int | None,
-    calibration: Windows | None,
-    out: Path | None,
-) -> Validation:
-    """Validate in `out`, or in a folder that is deleted afterwards."""
-    planned = studies.validation.plan(scenario, duration_s, calibration, backend=how.backend, source=how.source)
-    run_live = studies.validation.live_runner(how, planned.compared)
-    with ExitStack() as stack:
-        folder = out or Path(stack.enter_context(TemporaryDirectory(prefix="ipa-validate-"))) / "validation"
-        advance = stack.enter_context(progress.counted("live runs", repeats + 1))
-        try:
-            with redirect_stdout(sys.stderr):  # a user's policy may print
-                return studies.validation.validate(planned, run_live, folder, repeats=repeats, on_finished=advance)
-        except KeyboardInterrupt:
-            raise jobs.interrupted(out) from None
 
 
 def print_validation(validation: Validation, folder: Path | None, report: Path | None) -> None:

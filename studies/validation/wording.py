@@ -1,4 +1,4 @@
-"""The words of a validation, for the command line and the page alike."""
+"""What is said of a validation, in words and rows of text: the same in the terminal and on the page."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from ipa.studies.validation.agreement import Agreement
 from ipa.studies.validation.calibration import Overheads
-from ipa.studies.validation.comparison import Row
 from ipa.studies.validation.outcome import CLOSED_LOOP_PERCENT, Validation
 from ipa.studies.validation.rollouts import Took
+from ipa.studies.validation.verdicts import Row
 from ipa.studies.validation.windows import JUDGED_UP_TO
 
 OVERHEAD_NAMES = {
@@ -32,7 +32,7 @@ def title(validation: Validation) -> str:
     return (
         f"{summary['pipeline']} on {summary['trace']}, seconds {seconds(validation.scenario.window)}, "
         f"policy {summary['policy']}, seed {summary['seed']}: {repeats} live run{'s' if repeats > 1 else ''} "
-        f"({validation.plan.reality}) against the simulator"
+        f"({validation.experiment.reality}) against the simulator"
     )
 
 

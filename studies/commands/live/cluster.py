@@ -13,9 +13,9 @@ from ipa.studies.commands.options import together
 
 if TYPE_CHECKING:
     from ipa.live.kubernetes.settings import Deployed, Layout
+    from ipa.studies import Scenario
     from ipa.studies.live_runs.cluster import Cluster
     from ipa.studies.run import Prepared
-    from ipa.studies.scenario import Scenario
 
 
 def _memory(_: click.Context, __: click.Parameter, given: str) -> str:

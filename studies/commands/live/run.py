@@ -28,8 +28,8 @@ from ipa.studies.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from ipa.studies import Scenario
     from ipa.studies.live_runs.run import Live
-    from ipa.studies.scenario import Scenario
 
 PORTS = click.IntRange(0, 65535)
 

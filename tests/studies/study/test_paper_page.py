@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from ipa.studies import simulate
-from ipa.studies.study import conduct, published_file, schema
+from ipa.studies.drawing import MINUS
+from ipa.studies.study import course, published_file, schema
 from ipa.studies.study.published import Compared, score
-from ipa.studies.study.published_file import Figures
-from ipa.studies.wording import MINUS
+from ipa.studies.study.published_file import PublishedFigures
 from tests.studies.paper_page import refreshed, sections
 from tests.test_docs import named, needs_real_trace, table_rows
 
@@ -47,13 +47,16 @@ def cells() -> list[Compared]:
     found = []
     for row in table_rows("paper.md", "Published cells beside ours", "| pipeline | workload |"):
         pipeline, workload, system, cores, ours, _, pas, our_pas, _ = row
-        one, other = Figures(cores=figure(cores), pas=figure(pas)), Figures(cores=figure(ours), pas=figure(our_pas))
+        one, other = (
+            PublishedFigures(cores=figure(cores), pas=figure(pas)),
+            PublishedFigures(cores=figure(ours), pas=figure(our_pas)),
+        )
         found.append(Compared(pipeline, "published", workload, system.lower(), one, other))
     return found
 
 
 def test_the_pages_published_cells_are_the_files(cells: list[Compared]) -> None:
-    path = Path(conduct.__file__).parents[1] / "paper" / "published.yaml"
+    path = Path(course.__file__).parents[1] / "paper" / "published.yaml"
     given = {
         (pipeline, workload, system): figures
         for pipeline, workloads in published_file.load(path).cells.items()
@@ -105,7 +108,7 @@ def test_the_pages_cells_are_what_a_run_gives(cells: list[Compared]) -> None:
     """Seed 1 of 5: the planned figures hardly depend on the seed."""
     of_page = {(cell.pipeline, cell.workload, cell.system): cell.ours for cell in cells}
     ran = 0
-    for _, runs in conduct.prepare("paper", ["video", "audio-qa"], 1).studies:
+    for _, runs in course.prepare("paper", ["video", "audio-qa"], 1).studies:
         for run in runs:
             ours = of_page.get((run.pipeline, run.workload, run.system))
             if ours is not None and run.setting == "published":
@@ -118,9 +121,9 @@ def test_the_pages_cells_are_what_a_run_gives(cells: list[Compared]) -> None:
 
 def test_the_pages_parameters_are_those_of_the_files() -> None:
     rows = {row[0]: row for row in table_rows("paper.md", "What is run", "| pipeline | alpha, beta |")}
-    assert set(rows) == set(conduct.shipped())
+    assert set(rows) == set(course.shipped())
     for name, (_, weights, cap, margin, share, replicas) in rows.items():
-        ((_, runs),) = conduct.prepare("paper", [name], 1).studies
+        ((_, runs),) = course.prepare("paper", [name], 1).studies
         plain = [run for run in runs if run.workload == "steady-high" and not run.point]
         of = {run.system: run.scenario.policy.parameters for run in plain}
         given = of["ipa"]

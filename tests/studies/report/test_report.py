@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 
 from ipa.studies import Scenario, ScenarioError, simulate
@@ -18,111 +14,12 @@ from ipa.studies.intervals import estimate, paired_change_percent, paired_differ
 from ipa.studies.report import render, write
 from ipa.studies.report.bands import bands
 from ipa.studies.report.groups import by_policy
-from ipa.studies.report.headline import comparisons, table
-from ipa.studies.report.names import Mark, choose_sides
+from ipa.studies.report.headline import comparisons, headline
 from ipa.studies.report.page import plots
-from ipa.studies.report.series import (
-    MOST_CURVE_POINTS,
-    MOST_SEGMENTS,
-    MOST_STEPS,
-    bin_edges,
-    bin_s,
-    decided,
-    existing_cores,
-    latency_curve,
-    latency_quantiles_s,
-    load_rps,
-    segments,
-    violation_counts,
-)
 from ipa.studies.results import read_runs, write_run
+from tests.studies.made import Made, decisions_of, made, requests_of
 
 pytest.importorskip("plotly")
-
-SLA_S = 2.0
-
-
-@dataclass
-class Made:
-    """A run made by hand."""
-
-    summary: dict[str, Any]
-    tables: dict[str, pd.DataFrame]
-
-
-def requests_of(arrival_s: Sequence[float], latency_s: Sequence[float | str]) -> pd.DataFrame:
-    """Requests with their latencies, or how else they ended."""
-    ended = [entry if isinstance(entry, str) else "completed" for entry in latency_s]
-    latencies = [np.nan if isinstance(entry, str) else entry for entry in latency_s]
-    kinds = ["completed", "dropped", "failed", "unfinished"]
-    return pd.DataFrame(
-        {
-            "request": np.arange(len(ended)),
-            "arrival_s": np.array(arrival_s, dtype=float),
-            "outcome": pd.Categorical(ended, categories=kinds),
-            "latency_s": np.array(latencies, dtype=float),
-        }
-    )
-
-
-def decisions_of(*steps: tuple[float, str, int, int], stage: str = "detect", forecast: float = 5.0) -> pd.DataFrame:
-    """Decisions for one stage of one-core variants: (time, variant, batch, replicas)."""
-    rows = [
-        {
-            "step": step,
-            "time_s": time_s,
-            "stage": stage,
-            "variant": variant,
-            "batch": batch,
-            "replicas": replicas,
-            "cores": 1,
-            "cost_cores": replicas,
-            "accuracy": 0.5,
-            "forecast_rps": forecast,
-            "planned_load_rps": forecast,
-        }
-        for step, (time_s, variant, batch, replicas) in enumerate(steps)
-    ]
-    return pd.DataFrame(rows)
-
-
-def replicas_of(*rows: tuple[int, float, float]) -> pd.DataFrame:
-    """Replicas: (cores, created, gone)."""
-    return pd.DataFrame(rows, columns=["cores", "created_s", "gone_s"])
-
-
-def made(policy: str = "ipa", seed: int = 1, *, requests: pd.DataFrame | None = None, **figures: Any) -> Made:
-    """A run of 20 s: three requests of which one is late and one dropped, two decisions."""
-    if requests is None:
-        requests = requests_of([1.0, 11.0, 12.0], [0.5, 2.5, "dropped"])
-    summary = {
-        "pipeline": "video",
-        "policy": policy,
-        "trace": "bursty",
-        "seed": seed,
-        "duration_s": 20.0,
-        "requests": len(requests),
-        "dropped": 1,
-        "failed": 0,
-        "unfinished": 0,
-        "sla_s": SLA_S,
-        "sla_violation_rate": 0.6667,
-        "goodput_rps": 0.05,
-        "latency_p50_s": 1.5,
-        "latency_p99_s": 2.48,
-        "cost_mean_cores": 2.5,
-        "pas_mean": 33.0,
-        "decisions": 2,
-        "infeasible_decisions": 0,
-        "changes": 1,
-        "wall_s": np.random.default_rng().random(),  # no property of a run: it must not show
-    }
-    tables = {
-        "requests": requests,
-        "decisions": decisions_of((0.0, "small", 1, 2), (10.0, "large", 4, 3)),
-        "replicas": replicas_of((1, 0.0, 15.0), (2, 0.0, np.nan)),
-    }
-    return Made(summary | figures, tables)
 
 
 def cells(html: str) -> list[list[str]]:
@@ -190,99 +87,18 @@ def test_policies_without_a_common_seed_are_not_compared() -> None:
 
 def test_the_best_value_of_a_column_is_marked_and_ties_all_are() -> None:
     runs = [made("a", cost_mean_cores=3.0), made("b", cost_mean_cores=2.0), made("c", cost_mean_cores=2.001)]
-    html = table(by_policy(runs))
+    html = headline(by_policy(runs))
     assert html.count("<b>2.00</b>") == 2
     assert "<b>3.00</b>" not in html
     assert "<b>33.00</b>" not in html, "all policies have the same PAS: none is best"
 
 
 def test_columns_for_what_rarely_happens_appear_where_it_happened() -> None:
-    assert "Unfinished" not in table(by_policy([made()]))
-    assert "Unfinished" in table(by_policy([made(), made("b", unfinished=3)]))
+    assert "Unfinished" not in headline(by_policy([made()]))
+    assert "Unfinished" in headline(by_policy([made(), made("b", unfinished=3)]))
 
 
 # ---- what the plots draw ----
-
-
-def test_bins_are_of_ten_seconds_and_at_most_120() -> None:
-    assert [bin_s(duration_s) for duration_s in (2.0, 60.0, 1200.0, 1201.0, 86400.0)] == [0.2, 10.0, 10.0, 20.0, 1000.0]
-    assert bin_edges(25.0, 10.0).tolist() == [0.0, 10.0, 20.0, 25.0]
-
-
-def test_load_counts_arrivals_by_the_second() -> None:
-    load = load_rps(requests_of([0.0, 0.5, 2.0, 2.2, 2.4], [1.0] * 5), 2.5)
-    assert load.edges_s.tolist() == [0.0, 1.0, 2.0, 2.5]
-    assert load.value.tolist() == [2.0, 0.0, 6.0]
-
-
-def test_existing_cores_follow_creation_and_going() -> None:
-    """1 core for 15 s, 2 for all 20 s, 4 from second 5 to after the end: none beyond the duration."""
-    steps = existing_cores(replicas_of((1, 0.0, 15.0), (2, 0.0, np.nan), (4, 5.0, 21.0), (8, 20.0, 25.0)), 20.0)
-    assert steps.edges_s.tolist() == [0.0, 5.0, 15.0, 20.0]
-    assert steps.value.tolist() == [3.0, 7.0, 6.0]
-
-
-def test_many_steps_are_thinned_to_their_means() -> None:
-    """A replica of 3 cores that exists every other second of 6000: 1.5 cores in the mean of every thinned step."""
-    steps = existing_cores(replicas_of(*((3, float(at), at + 1.0) for at in range(0, 6000, 2))), 6000.0)
-    assert len(steps.value) == MOST_STEPS
-    assert steps.value == pytest.approx(np.full(MOST_STEPS, 1.5))
-
-
-def test_a_forecast_that_a_policy_does_not_make_has_no_line() -> None:
-    assert decided(decisions_of((0.0, "small", 1, 1), forecast=np.nan), "forecast_rps", 20.0) is None
-
-
-def test_equal_decisions_are_one_segment() -> None:
-    decisions = decisions_of(
-        (0.0, "a", 1, 2), (10.0, "a", 1, 2), (20.0, "b", 4, 2), (30.0, "b", 4, 2), (40.0, "b", 8, 2)
-    )
-    found = [(part.start_s, part.end_s, part.variant, part.batch) for part in segments(decisions, "detect", 45.0)]
-    assert found == [(0.0, 20.0, "a", 1), (20.0, 40.0, "b", 4), (40.0, 45.0, "b", 8)]
-
-
-def test_too_many_segments_are_thinned() -> None:
-    decisions = decisions_of(*((10.0 * step, "a", 1 + step % 2, 1) for step in range(2 * MOST_SEGMENTS + 1)))
-    found = segments(decisions, "detect", 20.0 * MOST_SEGMENTS + 10.0)
-    assert len(found) <= MOST_SEGMENTS
-    assert (found[0].start_s, found[-1].end_s) == (0.0, 20.0 * MOST_SEGMENTS + 10.0)
-
-
-def test_latency_quantiles_are_by_arrival_with_gaps_where_none_completed() -> None:
-    requests = requests_of([1.0, 2.0, 3.0, 15.0, 119.0], [1.0, 2.0, 6.0, "dropped", 0.5])
-    middle_s, (p50_s,) = latency_quantiles_s(requests, 120.0, (0.5,))
-    assert middle_s.tolist() == [5.0, 15.0, *range(25, 120, 10)]
-    assert (p50_s[0], p50_s[-1]) == (2.0, 0.5)
-    assert np.isnan(p50_s[1:-1]).all()
-
-
-def test_a_violation_is_counted_once_by_its_kind() -> None:
-    requests = requests_of([1.0, 2.0, 11.0, 11.5, 12.0, 13.0], [1.9, 2.1, "dropped", "dropped", "failed", "unfinished"])
-    _, counts = violation_counts(requests, 20.0, SLA_S)
-    assert {kind: int(of.sum()) for kind, of in counts.items()} == {
-        "late": 1,
-        "dropped": 2,
-        "failed": 1,
-        "unfinished": 1,
-    }
-
-
-def test_the_curve_at_the_sla_is_the_share_without_violation() -> None:
-    """Of 10,000 requests 8,000 take 1 ms to 8 s evenly and 2,000 are dropped: 20 % are within the SLA of 2 s."""
-    latency_s: list[float | str] = [0.001 * (place + 1) for place in range(8000)]
-    x, y = latency_curve([requests_of(np.zeros(10000).tolist(), [*latency_s, *["dropped"] * 2000])], SLA_S)
-    assert len(x) <= MOST_CURVE_POINTS
-    assert y[np.searchsorted(x, SLA_S, side="right") - 1] == pytest.approx(20.0)
-    assert (x[-1], y[-1]) == pytest.approx((8.0, 80.0))
-
-
-def test_names_stay_clear_of_bars_and_of_each_other() -> None:
-    """Bars across push a name above, the right edge pushes one to the left, neighbours take a side each."""
-    across = Mark(x=5.0, y=5.0, x_half=2.0, y_half=0.0, radius=5.0, name_width=100.0)
-    edge = Mark(x=9.9, y=2.0, x_half=0.0, y_half=0.0, radius=5.0, name_width=100.0)
-    neighbours = [Mark(x=x, y=8.0, x_half=0.0, y_half=0.0, radius=5.0, name_width=100.0) for x in (4.0, 4.3)]
-    assert choose_sides([across, edge], (0.0, 10.0), (0.0, 10.0), 400.0) == [(0, 1), (-1, 0)]
-    assert choose_sides(neighbours, (0.0, 10.0), (0.0, 10.0), 400.0) == [(-1, 0), (1, 0)]
 
 
 def test_variants_go_from_light_to_heavy() -> None:
@@ -374,7 +190,7 @@ def test_an_unusable_path_is_answered_by_name(tmp_path: Path) -> None:
         ([], "at least one run"),
         ([made(), made("low", trace="steady-low")], "trace is 'bursty' and 'steady-low'"),
         ([made(), made("low", sla_s=3.0)], "sla_s is 2.0 and 3.0"),
-        ([made(), made()], "policy 'ipa' is there twice with the same seed"),
+        ([made(), made()], "policy 'ipa' appears twice with the same seed"),
     ],
 )
 def test_runs_that_make_no_report_are_refused(runs: list[Made], text: str) -> None:

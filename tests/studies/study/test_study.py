@@ -19,15 +19,16 @@ from ipa import profiles
 from ipa.profiles.yaml_file import read
 from ipa.sim.sources import digest
 from ipa.sim.totals import violated_seconds
-from ipa.studies import Scenario, source
+from ipa.studies import Scenario
 from ipa.studies import load as load_scenario
+from ipa.studies.results import provenance
 from ipa.studies.run import simulate
-from ipa.studies.study import conduct, headline, plan, published, published_file, schema
+from ipa.studies.study import course, headline, plan, published, published_file, schema
 from ipa.studies.study.findings import Cell
 from ipa.studies.study.outcome import TIMELINE, Outcome, latency_edges_s, outcome_of
 from ipa.studies.study.plan import trials
 from ipa.studies.study.published import Compared
-from ipa.studies.study.published_file import Figures
+from ipa.studies.study.published_file import PublishedFigures
 from ipa.studies.study.report import figure, timelines
 from ipa.studies.study.sheets.headline import of_sweep
 from tests.command import PIPELINE, POLICIES, contents, ipa, refusal, start
@@ -197,8 +198,8 @@ def test_another_pipeline_under_the_same_name_is_run(here: Path) -> None:
 def test_what_other_source_has_run_is_run_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the same version: a policy's rule may have changed, and nothing tells which runs it decides."""
     study("--seeds", 1)
-    assert json.loads(Path("out/manifest.json").read_text())["versions"]["source"] == source.source_digest()
-    monkeypatch.setattr("ipa.studies.results.source_digest", lambda: "other")
+    assert json.loads(Path("out/manifest.json").read_text())["versions"]["source"] == provenance.source_digest()
+    monkeypatch.setattr("ipa.studies.results.provenance.source_digest", lambda: "other")
     study("--seeds", 1)
     assert fresh() == 14
     study("--seeds", 1)
@@ -206,10 +207,10 @@ def test_what_other_source_has_run_is_run_anew(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_digest_of_the_source_is_of_what_decides_results_wherever_it_lies(here: Path) -> None:
-    root = Path(source.__file__).parents[1]
-    for layer in (*source.LAYERS, "studies"):
+    root = Path(provenance.__file__).parents[2]
+    for layer in (*provenance.LAYERS, "studies"):
         shutil.copytree(root / layer, here / layer, ignore=shutil.ignore_patterns("__pycache__"))
-    assert digest(here, source.files(here)) == source.source_digest()
+    assert digest(here, provenance.source_files(here)) == provenance.source_digest()
     for name, decides in (
         *(
             ("sim/rules.py", True),
@@ -221,7 +222,7 @@ def test_the_digest_of_the_source_is_of_what_decides_results_wherever_it_lies(he
     ):
         text = (here / name).read_text()
         (here / name).write_text(f"{text}\n")
-        assert (digest(here, source.files(here)) != source.source_digest()) == decides, name
+        assert (digest(here, provenance.source_files(here)) != provenance.source_digest()) == decides, name
         (here / name).write_text(text)
 
 
@@ -471,7 +472,7 @@ def test_points_that_hardly_serve_are_no_saving() -> None:
 
 
 def compared(system: str, published_figures: tuple[float, float], ours: tuple[float, float]) -> Compared:
-    one, other = (Figures(cores=cores, pas=pas) for cores, pas in (published_figures, ours))
+    one, other = (PublishedFigures(cores=cores, pas=pas) for cores, pas in (published_figures, ours))
     return Compared("mine", "plain", "load", system, one, other)
 
 
@@ -634,9 +635,9 @@ def test_figures_of_ones_own_stand_beside_and_every_file_is_documented(here: Pat
 # ---- the paper's study ----
 
 
-@pytest.mark.parametrize("name", conduct.shipped())
+@pytest.mark.parametrize("name", course.shipped())
 def test_every_shipped_study_can_be_run(name: str) -> None:
-    wanted = conduct.prepare("paper", [name], None)
+    wanted = course.prepare("paper", [name], None)
     ((found, runs),) = wanted.studies
     assert wanted.seeds == 5
     assert len(found.systems) == 9
@@ -654,7 +655,7 @@ def test_every_shipped_study_can_be_run(name: str) -> None:
 
 
 def test_the_second_parameter_sets_of_the_publication() -> None:
-    _, runs = conduct.prepare("paper", ["audio-qa"], 1).studies[0]
+    _, runs = course.prepare("paper", ["audio-qa"], 1).studies[0]
     of = {(run.workload, run.system): run.scenario for run in runs if run.setting == "published" and not run.point}
     assert [of[load, "ipa"].policy.parameters["alpha"] for load in ("bursty", "steady-low")] == [20, 10]
     assert [of[load, "rim"].policy.parameters["beta"] for load in ("fluctuating", "steady-high")] == [0.1, 0.5]
@@ -664,14 +665,14 @@ def test_the_second_parameter_sets_of_the_publication() -> None:
 
 
 def test_the_published_file_has_the_32_cells() -> None:
-    path = Path(conduct.__file__).parents[1] / "paper" / "published.yaml"
+    path = Path(course.__file__).parents[1] / "paper" / "published.yaml"
     cells = published_file.load(path).cells
     assert sum(len(systems) for workloads in cells.values() for systems in workloads.values()) == 32
     assert read(path, kind="published").data["cells"]["video"]["bursty"]["ipa"] == {"cores": 2.72, "pas": 34.0}
 
 
 def test_without_the_real_trace_the_synthetic_loads_are_run_and_said() -> None:
-    wanted = conduct.prepare("paper", ["video"], 1)
+    wanted = course.prepare("paper", ["video"], 1)
     assert not wanted.has_real_trace
     assert {trial.scenario.trace for trial in wanted.trials} == {
         "bursty",

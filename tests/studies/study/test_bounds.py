@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from ipa.studies.drawing import MINUS
 from ipa.studies.errors import ScenarioError
-from ipa.studies.study import conduct, schema, sheets
+from ipa.studies.study import course, schema, sheets
 from ipa.studies.study.bounds import bounded
 from ipa.studies.study.found import Found
-from ipa.studies.wording import MINUS
 
 STUDY = """\
 schema_version: 1
@@ -29,8 +29,8 @@ def run(folder: Path, bound: str = "oracle", load: str = "constant:12:60", text:
     path = folder / "study.yaml"
     text = text.replace("constant:12:60", load).replace("bound: oracle", f"bound: {bound}")
     path.write_text(text, encoding="utf-8")
-    wanted = conduct.prepare(str(path), (), 2)
-    return conduct.conduct(wanted, folder / "out", 1, _no_progress, lambda _: None)
+    wanted = course.prepare(str(path), (), 2)
+    return course.conduct(wanted, folder / "out", 1, _no_progress, lambda _: None)
 
 
 class _no_progress:  # noqa: N801
@@ -97,6 +97,6 @@ def test_a_bound_that_is_no_system_is_refused_where_it_stands(tmp_path: Path) ->
 def test_a_study_without_a_bound_has_no_such_table(tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
     path.write_text(STUDY.replace("bound: oracle\n", ""), encoding="utf-8")
-    found = conduct.conduct(conduct.prepare(str(path), (), 1), tmp_path / "out", 1, _no_progress, lambda _: None)
+    found = course.conduct(course.prepare(str(path), (), 1), tmp_path / "out", 1, _no_progress, lambda _: None)
     assert not sheets.bounds(found, "default").rows
     assert "What bounds" not in (tmp_path / "out" / "tables.md").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What is compared with what: which seconds of the trace, live on what, and on which others overheads are measured."""
+"""The experiment of a validation: which seconds of the load are compared, live on what, and which others calibrate."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ BLOCK_S = 10
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The scenario that is compared, and the one that the overheads are measured on: the same on other seconds.
+class Experiment:
+    """The scenario that is compared, and the one that overheads are measured on: the same on other seconds.
 
-    `backend`: what the live runs run on, `loopback` or `kubernetes`; `source`: through what their policies observe.
+    `backend`: what the live runs run on, `loopback` or `kubernetes`; `source`: what their policies observe through.
     """
 
     compared: Scenario
@@ -44,14 +44,14 @@ class Plan:
         return self.backend if self.source == "gateway" else f"{self.backend}, observed by {self.source.capitalize()}"
 
 
-def plan(
+def design(
     scenario: Scenario,
     duration_s: int | None = None,
     calibration: Windows | None = None,
     *,
     backend: str = "loopback",
     source: str = "gateway",
-) -> Plan:
+) -> Experiment:
     """Choose the seconds: of the scenario's window, or all of the trace, those `duration_s` with the greatest rise.
 
     With a window and no duration the whole window is compared; with neither, `DURATION_S` seconds. The overheads are
@@ -73,7 +73,7 @@ def plan(
         raise ScenarioError(
             f"calibration window {_words(calibration)}: has seconds in common with those compared, {_words(compared)}"
         )
-    return Plan(
+    return Experiment(
         scenario.with_values({"window": [list(pair) for pair in compared]}),
         scenario.with_values({"window": [list(pair) for pair in calibration]}),
         backend,

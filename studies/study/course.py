@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from ipa.studies import results
+from ipa.studies import results, workers
+from ipa.studies.drawing import check_plotly
 from ipa.studies.errors import ScenarioError
-from ipa.studies.report.page import save
 from ipa.studies.study import decision_times, headline, markdown, plan, published, published_file, schema, tables
 from ipa.studies.study.findings import Findings, gather
 from ipa.studies.study.found import Found
@@ -29,10 +30,28 @@ TABLES = "tables.md"
 TIMES = "decision_times.md"
 
 
-def prepare(what: str, pipelines: Sequence[str], seeds: int | None) -> Plan:
-    """The studies that a command names: `paper`, or a study's file; of some pipelines, with some seeds.
+def run_study(
+    what: str | Path,
+    folder: str | Path,
+    *,
+    pipelines: Sequence[str] = (),
+    seeds: int | None = None,
+    jobs: int | None = None,
+) -> Found:
+    """Run a study (`paper`, or the path of a study file) and write its tables and its report to `folder`.
 
-    Raises ScenarioError, with file and line, for what is wrong in them: nothing has run or been written then.
+    Of it only `pipelines` (default: all), with the seeds from 1 to `seeds` (default: what the study says), `jobs` runs
+    at a time (default: one a core). Only runs that `folder` does not hold yet are run, so that an interrupted study is
+    resumed. Raises as `prepare` and `conduct`, and ScenarioError where plotly is not installed.
+    """
+    check_plotly("a study's report")
+    return conduct(prepare(str(what), pipelines, seeds), Path(folder), jobs or workers.cores())
+
+
+def prepare(what: str, pipelines: Sequence[str], seeds: int | None) -> Plan:
+    """The runs of `paper` or of a study file: of these pipelines (none: all), with seeds from 1 to `seeds`.
+
+    Raises ScenarioError, with file and line, for anything wrong in it; nothing has run or been written then.
     """
     if what == PAPER:
         names = shipped()
@@ -61,13 +80,23 @@ def shipped() -> tuple[str, ...]:
     return tuple(name for name in ORDER if name in there)
 
 
-def conduct(
-    wanted: Plan, folder: Path, jobs: int, progress: Callable[[int], Any], log: Callable[[str], object]
-) -> Found:
-    """Run what of the plan has not been run into this folder before, and write what was found.
+@contextmanager
+def _silent(_: int) -> Iterator[Callable[[], object]]:
+    yield lambda: None
 
-    `progress` gives, for a number of runs, a context that is told of each that is there. An interrupt keeps what is
-    finished. Raises ScenarioError for a folder that holds anything but a study, WorkerError as `run_missing`.
+
+def conduct(
+    wanted: Plan,
+    folder: Path,
+    jobs: int,
+    progress: Callable[[int], AbstractContextManager[Callable[[], object]]] = _silent,
+    log: Callable[[str], object] = lambda _: None,
+) -> Found:
+    """Run what the folder does not hold yet of a plan, then write what was found.
+
+    `progress` is given the number of runs and returns a context; what that yields is called after each run. `log` is
+    told how many runs there were. An interrupt keeps what has finished. Raises ScenarioError for a folder that holds
+    anything but a study or cannot be written, WorkerError as `run_missing`.
     """
     started_s = perf_counter()
     results.claim(folder, resumable=True, kind="study")
@@ -83,15 +112,15 @@ def conduct(
     for name, table in tables.tables(found.findings, found.matches, found.compared).items():
         path = folder / f"{name}.parquet"
         if table.empty:
-            path.unlink(missing_ok=True)  # of a study that had them
+            path.unlink(missing_ok=True)  # left by an earlier version of the study
         else:
             results.write_table(table, path)
-    save(markdown.render(found), folder / TABLES)
+    results.write_text(markdown.render(found), folder / TABLES)
     if wanted.published and wanted.published.decision_times:
-        save(markdown.render_times(found), folder / TIMES)
+        results.write_text(markdown.render_times(found), folder / TIMES)
     else:
         (folder / TIMES).unlink(missing_ok=True)
-    save(page.render(found), folder / REPORT)
+    results.write_text(page.render(found), folder / REPORT)
     times = [vars(timing) for timing in found.timings]
     spent = {"runs_s": ran_s, "whole_s": perf_counter() - started_s, "fresh_runs": ran.fresh}
     results.write_json({**manifest, "finished": True, **spent, "decision_times": times}, folder / results.MANIFEST)

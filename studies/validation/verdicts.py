@@ -115,7 +115,7 @@ class Worlds:
     open_loop: Sequence[Tables]
 
 
-def compare(
+def compare_worlds(
     worlds: Worlds,
     windows: Windows,
     judged: Sequence[Metric],

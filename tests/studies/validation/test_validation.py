@@ -21,15 +21,15 @@ from ipa.studies.run import prepare
 from ipa.studies.validation import backends, page, wording
 from ipa.studies.validation.agreement import Agreement, decided, in_closed_loop, ready_at, replicas_alike_percent
 from ipa.studies.validation.calibration import measure_overheads
-from ipa.studies.validation.comparison import Row
 from ipa.studies.validation.conditions import Conditions
+from ipa.studies.validation.course import conduct, stored
+from ipa.studies.validation.experiment import Experiment, design
 from ipa.studies.validation.folder import RunLive
 from ipa.studies.validation.measures import LIMITS, POINTS, Metric, measure, metrics
 from ipa.studies.validation.open_loop import simulate_decisions
 from ipa.studies.validation.outcome import Validation
-from ipa.studies.validation.plan import Plan, plan
 from ipa.studies.validation.rollouts import rollouts
-from ipa.studies.validation.study import stored, validate
+from ipa.studies.validation.verdicts import Row
 from ipa.studies.validation.windows import Windows, busiest, by_band, utilisation
 from tests.command import contents, ipa, refusal
 
@@ -48,21 +48,21 @@ BASE = Scenario(pipeline="video").with_values(
 )
 
 
-def world(base: Scenario = BASE, **changes: Any) -> tuple[Plan, RunLive]:
+def world(base: Scenario = BASE, **changes: Any) -> tuple[Experiment, RunLive]:
     """The plan of a scenario, and a live world that has these overheads, changed as said, but says that it is real."""
 
     def run_live(scenario: Scenario, folder: Path) -> None:
         run = simulate(scenario.with_values({**OVERHEADS, **changes}))
         results.write_run(replace(run, scenario=scenario), folder)
 
-    return plan(base), run_live
+    return design(base), run_live
 
 
 @pytest.fixture(scope="module")
 def known(tmp_path_factory: pytest.TempPathFactory) -> Validation:
     """The validation of a world that is just as its calibration says."""
-    planned, run_live = world()
-    return validate(planned, run_live, tmp_path_factory.mktemp("known") / "out", repeats=2)
+    experiment, run_live = world()
+    return conduct(experiment, run_live, tmp_path_factory.mktemp("known") / "out", repeats=2)
 
 
 # ---- the whole: sim against sim ----
@@ -101,8 +101,8 @@ def test_something_happened_in_what_was_compared(known: Validation) -> None:
 
 def test_sampled_service_times_leave_next_to_no_error(tmp_path: Path) -> None:
     """An overhead is part of what is sampled, so that its mean over some thousand batches is not quite its own."""
-    planned, run_live = world(BASE.with_values({"service_times": "lognormal"}))
-    found = validate(planned, run_live, tmp_path / "out", repeats=1)
+    experiment, run_live = world(BASE.with_values({"service_times": "lognormal"}))
+    found = conduct(experiment, run_live, tmp_path / "out", repeats=1)
     assert found.calibration.overheads.dispatch_overhead_s.value_s == pytest.approx(0.004, rel=0.05)
     assert found.passed
     assert max(abs(row.error) for row in found.rows if row.metric.tolerance is not None) < 0.01
@@ -110,13 +110,13 @@ def test_sampled_service_times_leave_next_to_no_error(tmp_path: Path) -> None:
 
 def test_a_wrong_overhead_is_found_out(tmp_path: Path) -> None:
     """What is compared has 40 ms a batch more than where the overheads were measured: the queues say so."""
-    planned, of_calibration = world()
+    experiment, of_calibration = world()
     _, of_repeats = world(dispatch_overhead_s=0.044)
 
     def run_live(scenario: Scenario, folder: Path) -> None:
-        (of_calibration if scenario == planned.calibration else of_repeats)(scenario, folder)
+        (of_calibration if scenario == experiment.calibration else of_repeats)(scenario, folder)
 
-    found = validate(planned, run_live, tmp_path / "out", repeats=2)
+    found = conduct(experiment, run_live, tmp_path / "out", repeats=2)
     off = {row.metric.key for row in found.rows if row.passed is False}
     assert "latency_mean_s" in off
     assert not found.passed
@@ -124,13 +124,13 @@ def test_a_wrong_overhead_is_found_out(tmp_path: Path) -> None:
 
 
 def test_a_slower_start_up_is_found_out(tmp_path: Path) -> None:
-    planned, of_calibration = world()
+    experiment, of_calibration = world()
     _, of_repeats = world(start_up_extra_s=9.0)
 
     def run_live(scenario: Scenario, folder: Path) -> None:
-        (of_calibration if scenario == planned.calibration else of_repeats)(scenario, folder)
+        (of_calibration if scenario == experiment.calibration else of_repeats)(scenario, folder)
 
-    found = validate(planned, run_live, tmp_path / "out", repeats=1)
+    found = conduct(experiment, run_live, tmp_path / "out", repeats=1)
     assert max(found.replicas_alike_percent.values()) < 95.0
     start_ups = [took for took in found.rollouts if took.kind == "start_up"]
     assert min(took.live.count for took in start_ups) > 0
@@ -140,8 +140,8 @@ def test_a_slower_start_up_is_found_out(tmp_path: Path) -> None:
 
 def test_the_live_decisions_tell_decisions_from_queues(tmp_path: Path) -> None:
     """The live world decides by another policy: in closed loop all is off, with its decisions nothing is."""
-    planned, run_live = world(policy={"name": "ipa", "load_margin": 2.0}, stop_s=0.0)
-    found = validate(planned, run_live, tmp_path / "out", repeats=1)
+    experiment, run_live = world(policy={"name": "ipa", "load_margin": 2.0}, stop_s=0.0)
+    found = conduct(experiment, run_live, tmp_path / "out", repeats=1)
     rows = {row.metric.key: row for row in found.rows}
     assert rows["cost_mean_cores"].error < -0.05
     assert found.closed_loop.percent < 90.0
@@ -171,8 +171,8 @@ def refusing(monkeypatch: pytest.MonkeyPatch, run_live: RunLive) -> RunLive:
 
 
 def test_a_decision_that_was_refused_is_not_simulated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    planned, run_live = world()
-    found = validate(planned, refusing(monkeypatch, run_live), tmp_path / "out", repeats=2)
+    experiment, run_live = world()
+    found = conduct(experiment, refusing(monkeypatch, run_live), tmp_path / "out", repeats=2)
     assert found.calibration.overheads.values() == OVERHEADS  # no delay is measured from what was refused
     assert max(abs(row.open_loop_error) for row in found.rows) < 1e-12
     for took in found.rollouts:
@@ -205,11 +205,11 @@ def test_results_of_before_decisions_had_outcomes_take_them_from_the_journal(
 
 def test_the_compared_seconds_have_the_greatest_rise_and_the_calibration_is_on_others() -> None:
     """Bursty: 5 rps until second 360, then 14, then 27."""
-    planned = plan(Scenario(pipeline="video", trace="bursty"))
-    ((start_s, end_s),) = planned.compared.window or ()
+    experiment = design(Scenario(pipeline="video", trace="bursty"))
+    ((start_s, end_s),) = experiment.compared.window or ()
     assert end_s - start_s == 120
     assert start_s < 360 < 420 < end_s
-    ((from_s, to_s),) = planned.calibration.window or ()
+    ((from_s, to_s),) = experiment.calibration.window or ()
     assert to_s - from_s == 90
     assert to_s <= start_s or from_s >= end_s
 
@@ -220,7 +220,7 @@ def test_the_compared_seconds_have_the_greatest_rise_and_the_calibration_is_on_o
 )
 def test_duration_and_window_say_how_long(window: str | None, duration_s: int | None, compared: int) -> None:
     base = Scenario(pipeline="video", trace="bursty").with_values({"window": window})
-    ((start_s, end_s),) = plan(base, duration_s).compared.window or ()
+    ((start_s, end_s),) = design(base, duration_s).compared.window or ()
     assert end_s - start_s == compared
     if window == "0:900":
         assert end_s <= 900
@@ -238,7 +238,7 @@ def test_duration_and_window_say_how_long(window: str | None, duration_s: int | 
 )
 def test_seconds_that_cannot_be(base: dict[str, Any], duration_s: Any, calibration: Any, said: str) -> None:
     with pytest.raises(ScenarioError, match=said):
-        plan(Scenario(pipeline="video").with_values(base), duration_s, calibration)
+        design(Scenario(pipeline="video").with_values(base), duration_s, calibration)
 
 
 # ---- figures by hand ----
@@ -514,8 +514,8 @@ def test_an_unfair_run_is_flagged(changes: dict[str, Any], said: list[str]) -> N
 
 
 def test_what_was_not_seen_is_said(tmp_path: Path) -> None:
-    planned, run_live = world(BASE.with_values({"trace": "constant:5:200", "policy": "static"}))
-    found = validate(planned, run_live, tmp_path / "out", repeats=1)
+    experiment, run_live = world(BASE.with_values({"trace": "constant:5:200", "policy": "static"}))
+    found = conduct(experiment, run_live, tmp_path / "out", repeats=1)
     said = "calibration: did not show start_up_extra_s, decision_delay_s, stop_s, taken as 0"
     assert said in found.flags
 
@@ -523,53 +523,60 @@ def test_what_was_not_seen_is_said(tmp_path: Path) -> None:
 # ---- the folder ----
 
 
+def name_of(fresh: Path) -> str:
+    """The name that a folder will have once it is whole: `live-1` of `.live-1-k3x_9a2c`."""
+    return fresh.name.removeprefix(".").rpartition("-")[0]
+
+
 @pytest.fixture
-def counted() -> tuple[Plan, RunLive, list[str]]:
+def counted() -> tuple[Experiment, RunLive, list[str]]:
     """A short world, and the names of the folders that it has been asked to write."""
-    planned, run_live = world(BASE.with_values({"window": "100:140"}))
+    experiment, run_live = world(BASE.with_values({"window": "100:140"}))
     asked: list[str] = []
 
     def run_counted(scenario: Scenario, folder: Path) -> None:
-        asked.append(folder.name)
+        asked.append(name_of(folder))
         run_live(scenario, folder)
 
-    return planned, run_counted, asked
+    return experiment, run_counted, asked
 
 
-def test_what_is_finished_is_not_run_again(counted: tuple[Plan, RunLive, list[str]], tmp_path: Path) -> None:
-    planned, run_live, asked = counted
-    first = validate(planned, run_live, tmp_path / "out", repeats=1)
+def test_what_is_finished_is_not_run_again(counted: tuple[Experiment, RunLive, list[str]], tmp_path: Path) -> None:
+    experiment, run_live, asked = counted
+    first = conduct(experiment, run_live, tmp_path / "out", repeats=1)
     assert asked == ["calibration", "live-1"]
-    assert validate(planned, run_live, tmp_path / "out", repeats=1).as_dict() == first.as_dict()
-    validate(planned, run_live, tmp_path / "out", repeats=3)
+    assert conduct(experiment, run_live, tmp_path / "out", repeats=1).as_dict() == first.as_dict()
+    conduct(experiment, run_live, tmp_path / "out", repeats=3)
     assert asked == ["calibration", "live-1", "live-2", "live-3"]
     assert stored(tmp_path / "out").as_dict() == json.loads((tmp_path / "out" / "validation.json").read_text())
 
 
-def test_an_interrupt_leaves_what_is_finished(counted: tuple[Plan, RunLive, list[str]], tmp_path: Path) -> None:
-    planned, run_live, asked = counted
+def test_an_interrupt_leaves_what_is_finished(counted: tuple[Experiment, RunLive, list[str]], tmp_path: Path) -> None:
+    experiment, run_live, asked = counted
 
     def interrupted(scenario: Scenario, folder: Path) -> None:
         run_live(scenario, folder)
-        if folder.name == "live-2":
+        if name_of(folder) == "live-2":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        validate(planned, interrupted, tmp_path / "out", repeats=2)
+        conduct(experiment, interrupted, tmp_path / "out", repeats=2)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["calibration", "live-1", "manifest.json"]
     with pytest.raises(ScenarioError, match="holds no validation"):
         stored(tmp_path / "elsewhere")
-    validate(planned, run_live, tmp_path / "out", repeats=2)
+    conduct(experiment, run_live, tmp_path / "out", repeats=2)
     assert asked == ["calibration", "live-1", "live-2", "live-2"]
 
 
-def test_a_folder_of_another_validation_is_left_alone(counted: tuple[Plan, RunLive, list[str]], tmp_path: Path) -> None:
-    planned, run_live, _ = counted
-    validate(planned, run_live, tmp_path / "out", repeats=1)
+def test_a_folder_of_another_validation_is_left_alone(
+    counted: tuple[Experiment, RunLive, list[str]], tmp_path: Path
+) -> None:
+    experiment, run_live, _ = counted
+    conduct(experiment, run_live, tmp_path / "out", repeats=1)
     before = contents(tmp_path)
-    other = plan(BASE.with_values({"window": "100:140", "seed": 2}))
+    other = design(BASE.with_values({"window": "100:140", "seed": 2}))
     with pytest.raises(ScenarioError, match="holds a validation of another scenario: seed 1, now 2"):
-        validate(other, run_live, tmp_path / "out", repeats=1)
+        conduct(other, run_live, tmp_path / "out", repeats=1)
     assert contents(tmp_path) == before
 
 
@@ -650,9 +657,7 @@ def test_a_report_of_what_is_not_finished(simulated_live: Callable[[RunLive], No
 
     simulated_live(interrupted)
     ipa("validate", "video", "--trace", *SHORT, "--out", tmp_path / "out")
-    assert "calibration is missing; the command that began the validation goes on" in refusal(
-        "report", tmp_path / "out"
-    )
+    assert "calibration is missing; run the same command again to resume" in refusal("report", tmp_path / "out")
 
 
 @pytest.mark.parametrize(

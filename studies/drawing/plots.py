@@ -1,24 +1,18 @@
-"""Parts that the plots share: a plot is a plotly specification as plain data, with its axes, panels and colours."""
+"""Plots as plain data for plotly, and the parts they share: axes, layout, lines, notes."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from math import isfinite
+from math import floor, isfinite, log10
 from typing import Any
 
-from ipa.studies.report.groups import Group
+from ipa.studies.drawing.colours import GRID, LINE, MUTED, SLA_COLOUR, TEXT
 
 Spec = dict[str, Any]
 
 FONT = "'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-serif"
-TEXT = "#1d2429"
-MUTED = "#66717a"
-LINE = "#c9d0d5"
-GRID = "#eceff1"
-SLA_COLOUR = "#b3261e"
-
 TIME = "time since the start (s)"
 
 CONFIG: Spec = {
@@ -64,17 +58,6 @@ def numbers(values: Iterable[float], decimals: int = 3) -> list[float | None]:
     return [round(float(value), decimals) if isfinite(value) else None for value in values]
 
 
-def faded(colour: str, opacity: float) -> str:
-    """A colour #rrggbb, seen through."""
-    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
-    return f"rgba({red},{green},{blue},{opacity:g})"
-
-
-def coloured(text: str, colour: str) -> str:
-    """Bold text in a colour, for a plot's title."""
-    return f'<b><span style="color:{colour}">{text}</span></b>'
-
-
 # ---- axes and layout ----
 
 
@@ -97,6 +80,13 @@ def axis(title: str = "", **more: object) -> Spec:
 def time_axis(duration_s: float, title: str = TIME, **more: object) -> Spec:
     """The axis of time, which is the same in all plots."""
     return axis(title, range=[0.0, duration_s], tickformat=",~f", **more)
+
+
+def log_ticks(low: float, high: float) -> Spec:
+    """Ticks of a logarithmic axis at 1, 2, 5 x 10^k, each with its number."""
+    powers = range(floor(log10(low)), floor(log10(high)) + 1)
+    values = [float(f"{step}e{power}") for power in powers for step in (1, 2, 5)]
+    return {"tickvals": values, "ticktext": [f"{value:g}" for value in values]}
 
 
 def layout(height: int, **more: object) -> Spec:
@@ -161,68 +151,6 @@ def note(text: str, **more: object) -> Spec:
         "font": {"size": 12, "color": MUTED},
         **more,
     }
-
-
-# ---- panels, one above the other ----
-
-
-@dataclass(frozen=True)
-class Panels:
-    """A panel a policy, sharing the axis of time and the range upwards."""
-
-    layout: Spec
-    references: tuple[str, ...]
-
-    def axes(self, place: int) -> Spec:
-        """The axes of the panel at a place from above, for a trace."""
-        return {"xaxis": f"x{self.references[place]}", "yaxis": f"y{self.references[place]}"}
-
-
-def panels(
-    groups: Sequence[Group],
-    titles: Sequence[str],
-    duration_s: float,
-    y_title: str,
-    highest: float,
-    **more: object,
-) -> Panels:
-    """Panels for the groups, each under its policy's name and what its title adds."""
-    count = len(groups)
-    panel, gap, top, bottom = (250, 0, 66, 52) if count == 1 else (112, 30, 66, 52)
-    inner = count * panel + (count - 1) * gap
-    references = tuple("" if place == 0 else str(place + 1) for place in range(count))
-    axes: Spec = {}
-    annotations = [note(y_title, x=0, xshift=-52, y=0.5, textangle=-90, xanchor="center", font={"size": 13})]
-    for place, (group, title, reference) in enumerate(zip(groups, titles, references, strict=True)):
-        upper = 1.0 - place * (panel + gap) / inner
-        last = place == count - 1
-        axes[f"yaxis{reference}"] = axis(
-            domain=[max(upper - panel / inner, 0.0), upper],
-            range=[0.0, highest],
-            nticks=5,
-            automargin=False,
-            anchor=f"x{reference}",
-        )
-        axes[f"xaxis{reference}"] = time_axis(
-            duration_s,
-            title=TIME if last else "",
-            showticklabels=last,
-            anchor=f"y{reference}",
-            **({"matches": "x"} if reference else {}),
-        )
-        text = coloured(group.label, group.colour) + (f"   {title}" if title else "")
-        annotations.append(note(text, x=0, xanchor="left", y=upper, yanchor="bottom", yshift=3))
-    return Panels(
-        layout(
-            inner + top + bottom,
-            margin={"l": 64, "r": 18, "t": top, "b": bottom},
-            annotations=annotations,
-            legend={"orientation": "h", "x": 0, "y": 1, "yref": "container", "yanchor": "top"},
-            **axes,
-            **more,
-        ),
-        references,
-    )
 
 
 def _mapping(value: object) -> Spec:
