@@ -26,6 +26,7 @@ from ipa import profiles
 from ipa.live.kubernetes import deploy
 from ipa.live.kubernetes.api import connect
 from ipa.live.kubernetes.backend import KubernetesBackend
+from ipa.live.kubernetes.opening import is_alone
 from ipa.live.kubernetes.settings import Deployed, Layout
 from ipa.live.plane import Plane
 from ipa.policies import StageConfiguration
@@ -244,7 +245,7 @@ async def on_cluster(deployed: Deployed, change: Change, folder: Path) -> Course
             assert applied.accepted, applied.reason
         last = {STAGE: change.last}
         async with asyncio.timeout(WITHIN_S):
-            while not (backend._look_now.is_complete(last) and backend._is_alone(last)):
+            while not (backend._look_now.is_complete(last) and is_alone(backend._pods.values(), last)):
                 await asyncio.sleep(0.1)
         return Course(change, backend.stages[STAGE].records(), tuple(decided_s))
     finally:

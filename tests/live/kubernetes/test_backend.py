@@ -17,8 +17,7 @@ import pytest
 
 pytest.importorskip("aiohttp")
 
-from ipa.live.kubernetes import backend as module
-from ipa.live.kubernetes import names
+from ipa.live.kubernetes import looks, names, opening
 from ipa.live.kubernetes.api import ApiError
 from ipa.live.kubernetes.backend import KubernetesBackend
 from ipa.live.kubernetes.guards import Guards
@@ -203,9 +202,10 @@ async def running(
     initial: Configuration | None = None,
     **how: Any,
 ) -> AsyncIterator[tuple[Any, Cluster]]:
-    monkeypatch.setattr(module, "LOOKED_AT_EVERY_S", 0.1)
-    monkeypatch.setattr(module, "BETWEEN_LOOKS_S", 0.01)
-    monkeypatch.setattr(module, "STOPPED_LOOKED_AT_EVERY_S", 0.1)
+    monkeypatch.setattr(looks, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(looks, "BETWEEN_LOOKS_S", 0.01)
+    monkeypatch.setattr(looks, "LOOK_EVERY_WHILE_STOPPED_S", 0.1)
+    monkeypatch.setattr(opening, "ASK_EVERY_S", 0.01)
     deployed = tiny(folder)
     cluster = Cluster(deployed)
     prepare(cluster)
@@ -289,16 +289,16 @@ def test_want_of_room_bounds_the_cores_that_a_policy_sees(tmp_path: Path, monkey
         assert (await asyncio.to_thread(backend.observe)).limit_cores is None
         cluster.out_of_room = 2
         await apply(backend, sort("small", 4))
-        await until(lambda: backend._room is not None, "the refusal is seen")
+        await until(lambda: backend._room.cores is not None, "the refusal is seen")
         await until(lambda: len(backend.stages["sort"].ready) == 2, "two have room")
-        await until(lambda: backend._room is not None and backend._room[0] == 2, "both are counted")
+        await until(lambda: backend._room.cores == 2, "both are counted")
         seen = await asyncio.to_thread(backend.observe)
         assert (seen.limit_cores, seen.stages["sort"].failed_variants) == (2, ())
         assert "exceeded quota" in backend.troubles()["no_room"]
         cluster.out_of_room = 0
         (name,) = cluster.stages
         cluster._roll_out(name, 4)
-        await until(lambda: backend._room is None, "there is room for all")
+        await until(lambda: backend._room.cores is None, "there is room for all")
         assert (await asyncio.to_thread(backend.observe)).limit_cores is None
         assert backend.troubles() == {}
 
@@ -430,7 +430,7 @@ def test_a_controller_begins_where_not_all_find_room_and_pods_of_before_are_stil
         cluster.pods["evicted"] = evicted
 
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
-        await until(lambda: backend._room is not None, "the want of room is seen")
+        await until(lambda: backend._room.cores is not None, "the want of room is seen")
         await until(lambda: len(backend.stages["sort"].ready) == 2, "two serve")
         assert (await asyncio.to_thread(backend.observe)).limit_cores == 2  # what has been evicted holds nothing
 

@@ -414,10 +414,10 @@ def test_want_of_quota_becomes_a_core_limit_and_no_failed_variant(namespace: str
     async def story() -> None:
         async with running(made, tmp_path) as backend, traffic(backend):
             assert (await apply(backend, sort("small", 4))).accepted
-            await until(lambda: backend._room is not None, "the refusal is seen")
+            await until(lambda: backend._room.cores is not None, "the refusal is seen")
             await until(lambda: len(backend.stages["sort"].ready) == 2, "two have room")
             await until_said(backend, "no_room", "exceeded quota")
-            await until(lambda: backend._room is not None and backend._room[0] == 2, "both are counted")
+            await until(lambda: backend._room.cores == 2, "both are counted")
             seen = await observe(backend)
             assert seen.limit_cores == 2
             assert seen.stages["sort"].failed_variants == ()

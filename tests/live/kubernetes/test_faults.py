@@ -304,7 +304,7 @@ def test_a_clock_that_is_set_changes_nothing(
         lease, other = Lease(api, deployed), Lease(connect(), deployed, "other")
         async with running(deployed, tmp_path, api=api, lease=lease) as backend, traffic(backend):
             stage = backend.stages["sort"]
-            backend._failed_at["sort"] = {"large": api.time_s()}
+            backend._failures._unwritten["sort"] = {"large": api.time_s()}
             await until(lambda: stage.failed_variants == ("large",), "the variant is left out, as the cluster knows")
             left_s = stage.excluded["large"] - backend.now_s
             with monkeypatch.context() as patch:
