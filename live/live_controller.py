@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from ipa.live.deadline import Deadline
 from ipa.live.journal import past_of
-from ipa.policies import Backend, Configuration, Controller, Entry, Journal, Policy, check_configuration
+from ipa.policies import Backend, Configuration, Controller, Entry, Journal, Policy
 from ipa.profiles import Pipeline
 
 
 class LiveController:
     """Decides within `limit_s`, and resumes from what its journal already holds.
 
-    `first_step` is the number of its first step; `resumed` is the configuration that stood last, None with an empty
-    journal. Raises PolicyError for a journal of another pipeline.
+    `first_step` is the number of its first step; `resumed` is the last configuration in force, None with an empty
+    journal.
     """
 
     def __init__(self, pipeline: Pipeline, policy: Policy, limit_s: float, journal: Journal) -> None:
         past = past_of(journal)
-        if past.configuration is not None:
-            check_configuration(pipeline, past.configuration)
         self.journal = journal
         self.first_step = past.next_step
         self.resumed: Configuration | None = past.configuration

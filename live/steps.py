@@ -33,9 +33,9 @@ async def take_steps(
 ) -> None:
     """Take a step at `since_s` + k x `interval_s`, k = 1, 2, ..., before `until_s`; `first` numbers the first one.
 
-    `take` is called in a thread of its own, and `on_step` with what it returned in this one. A step that falls due before the previous one is done is skipped, and the
-    journal shows it: the numbers have a gap, and the next entry's outcome says why. `sleep` returns False to end the
-    loop early; a step that has begun always ends first.
+    `take` is called in a thread of its own, `on_step` with what it returned in this one. A step that falls due before
+    the previous one is done is skipped, and the journal shows it: the numbers have a gap, and the next entry's outcome
+    says why. `sleep` returns False to end the loop early; a step that has begun always ends first.
     """
     turn, late = 1, ""
     while since_s + turn * interval_s < until_s:

@@ -47,8 +47,9 @@ class Stopping:
     async def finishes(self, work: Coroutine[Any, Any, object]) -> bool:
         """Do some work, and cancel it where the run has to end first; whether it was done."""
         doing = asyncio.ensure_future(work)
+        events: set[asyncio.Future[Any]] = {doing, self._signalled, self._failed}
         try:
-            await asyncio.wait({doing, self._signalled, self._failed}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(events, return_when=asyncio.FIRST_COMPLETED)
             if doing.done():
                 doing.result()
                 return True
@@ -58,11 +59,13 @@ class Stopping:
             await asyncio.gather(doing, return_exceptions=True)
 
     async def must_finish(self, work: Coroutine[Any, Any, object]) -> None:
-        """Do some work without which there is no run.
-
-        Raises KeyboardInterrupt or RunError where the run has to end before it is done.
-        """
+        """Do some work without which there is no run. Raises as `check` where the run has to end before it is done."""
         if not await self.finishes(work):
+            self.check()
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt or RunError, by what ends the run early, if anything does."""
+        if self.why:
             raise KeyboardInterrupt if self.why == INTERRUPTED else RunError(self.why)
 
     async def sleep(self, seconds: float) -> bool:

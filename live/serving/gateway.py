@@ -43,7 +43,7 @@ from ipa.live.serving.web import (
 )
 from ipa.policies import lightest_configuration
 from ipa.profiles import Pipeline
-from ipa.sim.rules import NEVER
+from ipa.sim.rules import NEVER, bound_s
 
 SWEEP_S = 0.1
 """How often requests past the bound are looked for."""
@@ -104,7 +104,7 @@ class Gateway:
         self.load = Load(0.0)
         self.names = tuple(stage.name for stage in pipeline.stages)
         self.ended_requests = Ended(options.records, self.names)
-        self.bound_s = 10 * pipeline.sla_s if options.bound_s is None else options.bound_s
+        self.bound_s = bound_s(pipeline.sla_s) if options.bound_s is None else options.bound_s
         self.router = Router(
             self.names, pipeline.drop_limits_s, lightest_configuration(pipeline), self, drop=options.drop
         )
