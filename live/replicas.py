@@ -218,5 +218,5 @@ class StageReplicas:
 
 
 def _first_to_go(replicas: Sequence[Replica], count: int) -> list[Replica]:
-    """`count` of them: starting ones first, then idle, then busy, and the highest number first within each."""
-    return sorted(replicas, key=lambda each: (not each.is_starting, each.is_busy, -each.number))[:count]
+    """The `count` of them that are removed first."""
+    return sorted(replicas, key=lambda each: rules.removal_order(each.is_starting, each.is_busy, each.number))[:count]

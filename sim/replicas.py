@@ -221,10 +221,9 @@ class ReplicaSet:
 
 
 def _first_to_go(replicas: list[Replica], count: int) -> list[Replica]:
-    """`count` of them: starting ones first, then idle, then busy, and the highest number first within each."""
+    """The `count` of them that are removed first."""
 
     def order(replica: Replica) -> tuple[int, int]:
-        state = 0 if replica.is_starting else 1 if replica.batch is None else 2
-        return state, -replica.number
+        return rules.removal_order(replica.is_starting, replica.batch is not None, replica.number)
 
     return sorted(replicas, key=order)[:count] if count else []

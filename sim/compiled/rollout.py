@@ -14,6 +14,7 @@ from ipa.sim.rules import NEVER
 
 _default_max_surge = small(rules.default_max_surge)
 _gone_s = small(rules.gone_s)
+_removal_order = small(rules.removal_order)
 _rollout = small(rules.rollout)
 
 
@@ -65,21 +66,25 @@ def roll_out(s: int, memory: Memory) -> None:
 
 @inner
 def _remove(s: int, current: int, obsolete: int, memory: Memory) -> None:
-    """Remove so many current and obsolete replicas: starting, then idle, then busy, the highest number first."""
+    """Remove so many current and obsolete replicas: the first of each in the order of the rules."""
     stage, replicas, existing = memory.stages[s], memory.replicas, memory.numbers[s, EXISTING]
     count = existing[0]
-    for state in range(3):
-        for i in range(count, 0, -1):
+    while current + obsolete > 0:
+        chosen, least = 0, (3, 0)
+        for i in range(1, 1 + count):
             replica = replicas[s, existing[i]]
-            is_current = replica.option == stage.option
-            if (current if is_current else obsolete) == 0 or replica.removed_s < NEVER:
+            if replica.removed_s < NEVER or (current if replica.option == stage.option else obsolete) == 0:
                 continue
-            if state != (0 if replica.ready_s == NEVER else 1 if replica.batch < 0 else 2):
-                continue
-            replica.removed_s = stage.now_s
-            append(memory.numbers[s, DRAINING], existing[i])
-            current -= is_current
-            obsolete -= not is_current
+            signed: Any = np.int64(existing[i])
+            order = _removal_order(replica.ready_s == NEVER, replica.batch >= 0, signed)
+            if order < least:
+                chosen, least = i, order
+        replica = replicas[s, existing[chosen]]
+        replica.removed_s = stage.now_s
+        append(memory.numbers[s, DRAINING], existing[chosen])
+        is_current = replica.option == stage.option
+        current -= is_current
+        obsolete -= not is_current
     existing[0] = 0
     for i in range(count):
         if replicas[s, existing[1 + i]].removed_s == NEVER:

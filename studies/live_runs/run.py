@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from ipa import traces
 from ipa.live.errors import LiveError
 from ipa.policies import Configuration, Controller, Journal, Planner, check_configuration, describe, reads
-from ipa.sim import stream, summarise
+from ipa.sim import rules, stream, summarise
 from ipa.sim.cluster import LoadView
 from ipa.sim.simulate import Opening
 from ipa.studies.errors import ScenarioError
-from ipa.studies.run import UNFINISHED_AFTER_SLAS, Prepared, Run, guarded, prepare
+from ipa.studies.run import Prepared, Run, guarded, prepare
 from ipa.studies.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ def _run(
         from ipa.studies.live_runs.cluster import backend_maker
 
         backend_in = backend_maker(scenario, prepared, live.cluster, loop.history_rps)
-    bound_s = UNFINISHED_AFTER_SLAS * prepared.sla_s
+    bound_s = rules.bound_s(prepared.sla_s)
     load = plane_run.Load(loop.arrivals_s, prepared.trace.duration_s, bound_s)
     first_step = loop.journal.entries[-1].observation.step + 1 if loop.earlier else 1
     how = plane_run.Control(
