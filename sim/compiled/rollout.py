@@ -1,4 +1,4 @@
-"""The replicas of a stage in the kernel: rollouts, and which ones are idle. The counterpart of `ipa.sim.replicas`."""
+"""The replicas of a stage in the kernel: rollouts, and which ones are idle, as in `ipa.sim.events.replica_set`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ import numpy as np
 from ipa.sim import rules
 from ipa.sim.compiled.heaps import append, push_event, push_number
 from ipa.sim.compiled.jit import inner, small
-from ipa.sim.compiled.memory import DRAINED, DRAINING, EXISTING, IDLE, IDLE_OTHERS, IS_READY, READY, STARTING, Memory
+from ipa.sim.compiled.memory import (
+    DRAINED,
+    DRAINING,
+    EXISTING,
+    IDLE,
+    IDLE_OTHERS,
+    IS_READY,
+    READY,
+    STARTING,
+    KernelMemory,
+)
 from ipa.sim.rules import NEVER
 
 _default_max_surge = small(rules.default_max_surge)
@@ -19,20 +29,20 @@ _rollout = small(rules.rollout)
 
 
 @small
-def _max_surge(s: int, memory: Memory) -> int:
+def _max_surge(s: int, memory: KernelMemory) -> int:
     given: int = memory.run[0].max_surge
     return _default_max_surge(memory.stages[s].desired) if given < 0 else given
 
 
 @small
-def has_room(s: int, memory: Memory) -> bool:
+def has_room(s: int, memory: KernelMemory) -> bool:
     """Whether a rollout step of stage s finds room for all replicas that it may create."""
     stage = memory.stages[s]
     return stage.replicas + stage.desired + _max_surge(s, memory) <= memory.replicas.shape[1]
 
 
 @inner
-def roll_out(s: int, memory: Memory) -> None:
+def roll_out(s: int, memory: KernelMemory) -> None:
     """One rollout step of stage s towards its configuration."""
     stage, replicas, existing = memory.stages[s], memory.replicas, memory.numbers[s, EXISTING]
     zero: Any = np.int64(0)  # for literal ones numba would compile the rule twice
@@ -65,7 +75,7 @@ def roll_out(s: int, memory: Memory) -> None:
 
 
 @inner
-def _remove(s: int, current: int, obsolete: int, memory: Memory) -> None:
+def _remove(s: int, current: int, obsolete: int, memory: KernelMemory) -> None:
     """Remove so many current and obsolete replicas: the first of each in the order of the rules."""
     stage, replicas, existing = memory.stages[s], memory.replicas, memory.numbers[s, EXISTING]
     count = existing[0]
@@ -92,7 +102,7 @@ def _remove(s: int, current: int, obsolete: int, memory: Memory) -> None:
 
 
 @inner
-def _create(s: int, memory: Memory) -> None:
+def _create(s: int, memory: KernelMemory) -> None:
     stage, now_s = memory.stages[s], memory.stages[s].now_s
     number = stage.replicas
     stage.replicas += 1
@@ -110,7 +120,7 @@ def _create(s: int, memory: Memory) -> None:
 
 
 @small
-def _idle_row(s: int, replica: Any, memory: Memory) -> int:
+def _idle_row(s: int, replica: Any, memory: KernelMemory) -> int:
     """The row of idle replicas that it belongs to: those of the configured variant are preferred."""
     stage = memory.stages[s]
     # The first comparison is often enough, and spares the look at the options.
@@ -120,7 +130,7 @@ def _idle_row(s: int, replica: Any, memory: Memory) -> int:
 
 
 @inner
-def _sort_idle(s: int, memory: Memory) -> None:
+def _sort_idle(s: int, memory: KernelMemory) -> None:
     """Rebuild the heaps of idle replicas: rising numbers are heaps."""
     existing = memory.numbers[s, EXISTING]
     memory.numbers[s, IDLE, 0] = 0
@@ -132,7 +142,7 @@ def _sort_idle(s: int, memory: Memory) -> None:
 
 
 @inner
-def put_idle(s: int, number: int, memory: Memory) -> None:
+def put_idle(s: int, number: int, memory: KernelMemory) -> None:
     """A replica has finished its batch; one that has been removed takes no other."""
     replica = memory.replicas[s, number]
     if replica.removed_s == NEVER:
@@ -140,7 +150,7 @@ def put_idle(s: int, number: int, memory: Memory) -> None:
 
 
 @inner
-def count_replicas(memory: Memory) -> None:
+def count_replicas(memory: KernelMemory) -> None:
     """Count every stage's replicas by variant and state, as of now."""
     run, tally, options = memory.run[0], memory.tally, memory.options
     for variant in range(len(tally)):

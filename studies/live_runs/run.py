@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ipa import traces
 from ipa.live.errors import LiveError
 from ipa.policies import Configuration, Controller, Journal, Planner, check_configuration, describe, reads
-from ipa.sim import rules, stream, summarise
-from ipa.sim.cluster import LoadView
-from ipa.sim.simulate import Opening
+from ipa.sim import LoadView, Opening, rules, stream, summarise
 from ipa.studies.errors import ScenarioError
 from ipa.studies.run import Prepared, Run, guarded, prepare
 from ipa.studies.scenario import Scenario
