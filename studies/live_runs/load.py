@@ -100,7 +100,7 @@ def load_table(sent: Sent) -> pd.DataFrame:
     import pandas as pd
 
     from ipa.live.load_generator import COMPLETED_STATUS, EXPIRED_STATUS, UNANSWERED
-    from ipa.sim.records import COMPLETED, DROPPED, FAILED, OUTCOMES, UNFINISHED
+    from ipa.sim import COMPLETED, DROPPED, FAILED, OUTCOMES, UNFINISHED
 
     outcome = np.full(len(sent.request), FAILED)
     outcome[sent.status == COMPLETED_STATUS] = COMPLETED

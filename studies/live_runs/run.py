@@ -10,10 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipa.live.errors import LiveError
 from ipa.policies import Configuration, Entry, Journal, Planner, check_configuration, describe
-from ipa.sim import summarise
-from ipa.sim.cluster import LoadView
-from ipa.sim.rules import bound_s
-from ipa.sim.simulate import Opening
+from ipa.sim import LoadView, Opening, rules, summarise
 from ipa.studies.errors import ScenarioError
 from ipa.studies.live_runs.choice import Live, check_installed, check_live, plane_of
 from ipa.studies.live_runs.load import load_table
@@ -84,7 +81,7 @@ def run_live(scenario: Scenario, live: Live, on_view: Callable[[View], object] =
         controller = _controller(scenario, live, prepared, journal)
         initial = _initial(scenario, prepared, controller, load)
         setup = _setup(scenario, live, prepared, _backend_maker(scenario, live, prepared, load.before(0.0)))
-        schedule = Schedule(arrivals_s, trace.duration_s, bound_s(prepared.sla_s))
+        schedule = Schedule(arrivals_s, trace.duration_s, rules.bound_s(prepared.sla_s))
         finished = run_with_load(setup, controller, initial, schedule, on_view)
     figures = summarise(
         pipeline, finished.records, initial, controller.entries, prepared.sla_s, scenario.price_per_core
