@@ -51,6 +51,11 @@ def gone_s(removed_s: float, busy_until_s: float, stop_s: float) -> float:
     return (removed_s if removed_s > busy_until_s else busy_until_s) + stop_s
 
 
+def bound_s(sla_s: float) -> float:
+    """How long a run may go on after its load has ended before what is left counts as unfinished: ten SLAs."""
+    return 10.0 * sla_s
+
+
 def default_max_surge(desired: int) -> int:
     """A quarter of the desired replicas, rounded up, as a Kubernetes Deployment does by default."""
     return (desired + 3) // 4

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from ipa.live.backend import LiveBackend
+from ipa.live.backend import LiveBackend, OnRollback
 from ipa.live.errors import RunError
 from ipa.live.gateway_client import RefusedError
 from ipa.live.kubernetes import deploy, looks
@@ -36,6 +36,7 @@ from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.threads import Threads
 from ipa.live.kubernetes.timeline import PodReplicas, Timeline
 from ipa.live.kubernetes.watch import PodWatch
+from ipa.live.monitoring import SourceMaker, from_gateway
 from ipa.live.plane import LOAD
 from ipa.policies import Applied, Configuration, Observation
 
@@ -67,9 +68,19 @@ class KubernetesBackend(LiveBackend):
         guards: Guards | None = None,
         lease: Lease | None = None,
         adopts: bool = False,
+        source: SourceMaker = from_gateway,
+        on_rollback: OnRollback = lambda *_: None,
     ) -> None:
-        super().__init__(deployed.plane, folder, history_rps)
         self.stages: dict[str, PodReplicas] = {}
+        self._timeline = Timeline(self.stages)
+        super().__init__(
+            deployed.plane,
+            folder,
+            history_rps,
+            lambda _: ClusterGateway(api, deployed, self._timeline, lambda: self.now_s),
+            source,
+            on_rollback,
+        )
         self.deployed = deployed
         self.url = url
         self._api = api
@@ -83,11 +94,9 @@ class KubernetesBackend(LiveBackend):
         self._failures = FailedVariants(self.stages)
         self._pods: dict[str, Pod] = {}
         self._is_listed = asyncio.Event()
-        self._timeline = Timeline(self.stages)
         self._watch = PodWatch(api, deployed.namespace, deployed.instance, self._watched)
         self._has_started = self._is_closing = False
         self._changing = asyncio.Lock()  # held while what is wanted, or the gateway's configuration, changes
-        self.client = ClusterGateway(api, deployed, self._timeline, lambda: self.now_s)
 
     # ---- the run ----
 
@@ -234,7 +243,7 @@ class KubernetesBackend(LiveBackend):
         self._failures.add(name, variant, self.now_s, self._api.time_s())
         self.rollbacks[name, variant] += 1
         for step in self._failures.steps_undone(name, self._step):
-            self.on_failed(step, f"{name}: rolled back to {sound.variant}: {why}")
+            self._on_rollback(step, f"{name}: rolled back to {sound.variant}: {why}")
         log.error("rolled back", extra={"stage": name, "variant": variant, "problem": why})
         async with self._changing:
             stage.configuration = sound

@@ -19,8 +19,6 @@ from ipa.live.monitoring.reading import Reading, SourceError, StageReading
 if TYPE_CHECKING:
     import aiohttp
 
-    from ipa.live.backend import LiveBackend
-
 ANSWERS_WITHIN_S = 5.0
 
 LOAD = "ipa_requests_received_total"
@@ -83,12 +81,6 @@ class PrometheusSource:
         self._history_s = history_s
         self._clock = clock
         self._since_s: float | None = None  # the newest sample that has been counted, on the server's clock
-
-    @classmethod
-    def of(cls, backend: LiveBackend, url: str, history_s: int, matchers: Sequence[str] = ()) -> PrometheusSource:
-        """The source of a run: its pipeline, its stages, its clock."""
-        name, stages = backend.plane.pipeline.name, tuple(backend.stages)
-        return cls(backend.session, url, name, stages, history_s, lambda: backend.now_s, matchers)
 
     async def read(self, now_s: float) -> Reading:
         """What the samples say that have come since the last call."""
