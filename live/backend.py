@@ -203,10 +203,7 @@ class LiveBackend(ABC):
             load_rps=window(reading.load_rps, self._history_rps, len(self._history_rps)),
             sample_age_s=reading.sample_age_s,
             limit_cores=self.plane.limit_cores,
-            stages={
-                name: _observed(stage, reading.stages.get(name, StageReading()), since_s, reading.time_s)
-                for name, stage in self.stages.items()
-            },
+            stages={name: _observed(stage, reading, since_s) for name, stage in self.stages.items()},
             latency=reading.latency,
             elapsed_s=max(reading.time_s - since_s, 0.0),
         )
@@ -266,8 +263,9 @@ class LiveBackend(ABC):
             self.fail(f"a defect of this program: {task.exception()!r}")
 
 
-def _observed(stage: StageReplicas, reading: StageReading, since_s: float, now_s: float) -> StageObservation:
-    available_s = stage.available_s(since_s, now_s)
+def _observed(stage: StageReplicas, whole: Reading, since_s: float) -> StageObservation:
+    reading = whole.stages.get(stage.stage, StageReading())
+    available_s = stage.available_s(since_s, whole.time_s)
     return StageObservation(
         configuration=stage.configuration,
         arrivals=reading.arrivals,
@@ -280,5 +278,5 @@ def _observed(stage: StageReplicas, reading: StageReading, since_s: float, now_s
         busy_fraction=min(reading.busy_s / available_s, 1.0) if available_s > 0.0 else 0.0,
         latency=reading.latency,
         failed_variants=stage.failed_variants,
-        concurrency=float(reading.queue_length + reading.in_service),
+        concurrency=whole.concurrency(stage.stage),
     )
