@@ -17,7 +17,7 @@ import pytest
 
 from ipa import profiles
 from ipa.profiles.yaml_file import read
-from ipa.sim.sources import digest
+from ipa.sim.sources import file_digest
 from ipa.sim.totals import violated_seconds
 from ipa.studies import Scenario
 from ipa.studies import load as load_scenario
@@ -210,7 +210,7 @@ def test_the_digest_of_the_source_is_of_what_decides_results_wherever_it_lies(he
     root = Path(provenance.__file__).parents[2]
     for layer in (*provenance.LAYERS, "studies"):
         shutil.copytree(root / layer, here / layer, ignore=shutil.ignore_patterns("__pycache__"))
-    assert digest(here, provenance.source_files(here)) == provenance.source_digest()
+    assert file_digest(here, provenance.source_files(here)) == provenance.source_digest()
     for name, decides in (
         *(
             ("sim/rules.py", True),
@@ -222,7 +222,7 @@ def test_the_digest_of_the_source_is_of_what_decides_results_wherever_it_lies(he
     ):
         text = (here / name).read_text()
         (here / name).write_text(f"{text}\n")
-        assert (digest(here, provenance.source_files(here)) != provenance.source_digest()) == decides, name
+        assert (file_digest(here, provenance.source_files(here)) != provenance.source_digest()) == decides, name
         (here / name).write_text(text)
 
 
