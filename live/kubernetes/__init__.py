@@ -11,3 +11,7 @@ gateway     its control API · reach: where clients find it
 deploy      up, status, down · lease: one writer
 pack        the image's root file system without Docker
 """
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

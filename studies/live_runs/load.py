@@ -5,20 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from ipa import traces
+from ipa import profiles, traces
 from ipa.sim import stream
-from ipa.studies.commands.options import build_scenario
 from ipa.studies.errors import ScenarioError
 from ipa.studies.live_runs.run import check_installed, load_table
 from ipa.studies.loads import Load
-from ipa.studies.results import check_writable, whole_file
+from ipa.studies.scenario import Scenario
 from ipa.traces import Trace
 
 if TYPE_CHECKING:
@@ -26,9 +22,6 @@ if TYPE_CHECKING:
 
 GATEWAY = "http://127.0.0.1:8080"
 SUFFIXES = (".csv", ".parquet")
-
-LATE_SHARE = 0.01
-"""The share of requests sent late above which latencies are not what they say."""
 
 
 @dataclass(frozen=True)
@@ -42,34 +35,41 @@ class Target:
     arrivals_s: FloatArray
 
 
+def pipeline_of(what: str) -> str:
+    """The pipeline whose scenario describes the load; for a URL any will do, as its load needs none."""
+    return "video" if _is_url(what) else what
+
+
 def target(
     what: str,
+    scenario: Scenario,
+    *,
     url: str | None,
     model: str | None,
     body: Path | None,
-    assignments: Sequence[str],
     duration_s: float | None,
-    options: Mapping[str, object],
 ) -> Target:
-    """What the command's argument and options describe. Raises ScenarioError, LiveError, TraceError or ProfileError."""
-    check_installed()
-    is_url = what.startswith(("http://", "https://"))
-    if is_url and url is not None:
-        raise ScenarioError(f"--url {url}: the argument is a URL already: {what}")
-    if is_url and model is None:
-        raise ScenarioError(f"{what}: say which model to ask with --model")
-    # A load needs no pipeline; any stands for the one that a scenario must have.
-    scenario = build_scenario("video" if is_url else what, assignments, **options)
-    if model is None:
-        from ipa import profiles
+    """Where the load of a scenario goes: to the URL `what`, or to the gateway of the pipeline or file `what`.
 
+    Raises ScenarioError, LiveError, TraceError or ProfileError.
+    """
+    check_installed()
+    if _is_url(what) and url is not None:
+        raise ScenarioError(f"--url {url}: the argument is already a URL: {what}")
+    if _is_url(what) and model is None:
+        raise ScenarioError(f"{what}: name the model with --model")
+    if model is None:
         model = profiles.load(scenario.pipeline).name
     trace = Load(scenario.trace, scenario.window, scenario.scale, scenario.scaling, scenario.seed).trace()
     if duration_s is not None and duration_s < trace.duration_s:
         trace = trace.window([(0.0, duration_s)])
     arrivals_s = traces.arrivals(trace, scenario.arrivals, stream(scenario.seed, "arrivals"))
-    address = what if is_url else url or GATEWAY
+    address = what if _is_url(what) else url or GATEWAY
     return Target(address, model, None if body is None else _read_body(body), trace, arrivals_s)
+
+
+def _is_url(what: str) -> bool:
+    return what.startswith(("http://", "https://"))
 
 
 def _read_body(path: Path) -> dict[str, Any]:
@@ -117,38 +117,23 @@ def figures(sent: Sent, target: Target) -> dict[str, Any]:
 
 def check_file(path: Path) -> None:
     """Raise ScenarioError, before anything is sent, for a table that could not be written."""
+    from ipa.studies import results
+
     if path.suffix not in SUFFIXES:
         raise ScenarioError(f"--out {path}: should end in {' or '.join(SUFFIXES)}")
     if path.exists():
         raise ScenarioError(f"--out {path}: is there already; give a new file")
     if not path.absolute().parent.is_dir():
         raise ScenarioError(f"--out {path}: the folder {path.absolute().parent} does not exist")
-    check_writable(path.absolute().parent, f"--out {path}")
+    results.check_writable(path.absolute().parent, f"--out {path}")
 
 
 def write(sent: Sent, path: Path) -> None:
     """Write the table of requests; the file appears complete."""
     table = load_table(sent)
-    with whole_file(path) as part:
-        if path.suffix == ".csv":
-            table.to_csv(part, index=False)
-        else:
-            table.to_parquet(part, compression="zstd", index=False)
-
-
-def warn(sent: Sent) -> None:
-    """Say on stderr where the generator itself could not keep up."""
-    text = late_warning(sent.lateness(), len(sent.request))
-    if text:
-        click.echo(text, err=True)
-
-
-def late_warning(lateness: Mapping[str, Any], requests: int) -> str:
-    """The warning where more than 1 % of the requests were sent late; empty where not."""
-    share = lateness["sent_late"] / requests if requests else 0.0
-    if share <= LATE_SHARE:
-        return ""
-    return (
-        f"Warning: {100 * share:.2g} % of the requests were sent more than 10 ms late "
-        f"(p99 {1000 * lateness['lateness_p99_s']:.0f} ms): this machine could not keep up with the load"
-    )
+    part = path.with_name(f".{path.name}.part")
+    if path.suffix == ".csv":
+        table.to_csv(part, index=False)
+    else:
+        table.to_parquet(part, compression="zstd", index=False)
+    part.replace(path)

@@ -1,10 +1,7 @@
-from . import sheets as sheets
-from .compare import comparisons as comparisons
-from .compare import sentence as sentence
 from .course import conduct as conduct
 from .course import prepare as prepare
 from .course import run_study as run_study
 from .found import Found as Found
-from .markdown import ran_on as ran_on
 from .plan import Plan as Plan
 from .summary import as_dict as as_dict
+from .summary import brief as brief

@@ -16,8 +16,6 @@ outcome       what was found
 wording       what was found, in words and rows of text
 page          what was found, as one HTML page
 curves        the plots on it
-command       what `ipa validate` does
-terminal      what it prints
 """
 
 import lazy_loader as lazy

@@ -141,7 +141,7 @@ def test_an_interrupted_study_goes_on_where_it_was(here: Path) -> None:
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert (process.returncode, output) == (1, "")
-    assert errors == "Error: interrupted: what is finished stands in out; the same command goes on with the rest\n"
+    assert errors == "Error: interrupted; finished runs are kept in out: repeat the command to resume\n"
     assert json.loads((here / "out" / "manifest.json").read_text())["finished"] is False
     (here / "go").touch()
     _, errors = start("study", "study.yaml", "--out", "out", "--jobs", 1).communicate(timeout=60)

@@ -83,7 +83,7 @@ def test_an_interrupted_command_says_what_is_kept(simulated_live: Callable[[RunL
     simulated_live(interrupted)
     result = ipa("validate", "video", "--trace", *SHORT, "--out", tmp_path / "out")
     assert result.exit_code == 1
-    assert f"interrupted: what is finished stands in {tmp_path / 'out'}" in result.stderr
+    assert f"interrupted; finished runs are kept in {tmp_path / 'out'}" in result.stderr
 
 
 def test_a_report_of_what_is_not_finished(simulated_live: Callable[[RunLive], None], tmp_path: Path) -> None:

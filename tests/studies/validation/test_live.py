@@ -56,7 +56,7 @@ def test_an_interrupt_keeps_what_is_finished_and_leaves_no_process(pipeline: str
     command.send_signal(signal.SIGINT)
     _, complaints = command.communicate(timeout=60)
     assert command.returncode == 1
-    assert "interrupted: what is finished stands in out" in complaints
+    assert "interrupted; finished runs are kept in out" in complaints
     assert sorted(path.name for path in Path("out").iterdir()) == ["calibration", "manifest.json"]
     assert processes_of(command.pid) == []
 

@@ -1,4 +1,4 @@
-"""How a live run looks: a line where stderr is no terminal, a picture of 80 columns where it is one."""
+"""How a live run is shown: as a screen of 80 columns on a terminal, as lines elsewhere."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ pytest.importorskip("aiohttp")
 
 from ipa.live.view import StageView, View
 from ipa.policies import NO_LATENCY, Applied, Decision, Entry, LatencyQuantiles, ReplicaCounts, StageConfiguration
-from ipa.studies.commands import live_view
-from ipa.studies.commands.live_view import line, spark, warn
+from ipa.studies.commands.live_line import line
+from ipa.studies.commands.live_screen import Screen, spark
+from ipa.studies.commands.live_view import warn, warn_if_late
 from tests.tiny import SMALL_ONES, observation
 
 DETECTION = StageView(
@@ -57,7 +58,7 @@ def drawn(view: View) -> list[str]:
     console = Console(width=80, record=True, highlight=False, emoji=False, quiet=True)
     with console.capture() as capture:
         console.quiet = False
-        console.print(live_view._Screen("video, policy ipa, bursty").drawn(view))
+        console.print(Screen("video, policy ipa, bursty").drawn(view))
     return [row.rstrip() for row in capture.get().splitlines()]
 
 
@@ -99,7 +100,7 @@ def test_loads_are_bars_from_zero() -> None:
     assert spark(deque([0.0])) == ""
 
 
-def test_what_makes_the_figures_other_than_they_seem_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_makes_the_figures_misleading_is_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
     sound: dict[str, Any] = {
         "requests_sent": 100,
         "sent_late": 0,
@@ -115,3 +116,14 @@ def test_what_makes_the_figures_other_than_they_seem_is_said(capsys: pytest.Capt
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 4
     assert said[-1] == "Warning: L3: at stage a"
+
+
+def test_a_load_sent_late_is_a_warning_above_one_percent(capsys: pytest.CaptureFixture[str]) -> None:
+    warn_if_late({"sent_late": 1, "lateness_p99_s": 0.02}, 100)
+    warn_if_late({"sent_late": 0}, 0)
+    assert capsys.readouterr().err == ""
+    warn_if_late({"sent_late": 2, "lateness_p99_s": 0.02}, 100)
+    assert capsys.readouterr().err == (
+        "Warning: 2 % of the requests were sent more than 10 ms late (p99 20 ms): this machine could not keep up with "
+        "the load\n"
+    )
