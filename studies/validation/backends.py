@@ -1,4 +1,4 @@
-"""What runs a scenario live: on this machine, or on a cluster."""
+"""What runs a scenario live, on this machine or on a cluster."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ipa.studies.validation.folder import RunLive
 
 
 def live_runner(how: live_run.Live, scenario: Scenario) -> RunLive:
-    """What runs a scenario live and writes its results folder.
+    """A function that runs a scenario live and writes its results folder.
 
     Raises LiveError, before anything runs, where the scenario, this machine or the cluster cannot run live.
     """
@@ -31,7 +31,7 @@ def live_runner(how: live_run.Live, scenario: Scenario) -> RunLive:
 
 
 def _run(how: live_run.Live, scenario: Scenario, folder: Path) -> None:
-    """Raises KeyboardInterrupt and RunError for a run that ended early: it says nothing."""
+    """Raise KeyboardInterrupt or RunError for a run that ended early, which says nothing."""
     finished = live_run.run_live(scenario, how)
     if finished.ended == "interrupted":
         raise KeyboardInterrupt

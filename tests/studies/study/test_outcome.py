@@ -14,6 +14,9 @@ from ipa.studies.study.outcome import TIMELINE, latency_edges_s, outcome_of
 from ipa.studies.study.plan import trials
 
 
+pytestmark = pytest.mark.usefixtures("here")
+
+
 def test_a_second_counts_when_more_than_one_percent_of_its_requests_are_late() -> None:
     """Of 0, 1, 3, 100 and 200 requests: none; one late; none late; one late of 100 (its p99 is the 99th); 3 of 200."""
     arrived, in_time = np.array([0, 1, 3, 100, 200]), np.array([0, 0, 3, 99, 197])

@@ -104,7 +104,7 @@ def test_all_combinations_of_variants() -> None:
         (
             "hop_s: 0.1",
             "seed: 3",
-            "study.yaml:15: parameters[0]: set: seed is not for a run to choose, the study has it",
+            "study.yaml:15: parameters[0]: set: seed is set by the study itself, not for a run",
         ),
         ("hop_s: 0.1", "drop_limits_s: {sart: 1}", "study.yaml:15: parameters[0]: ipa, plain, constant:5:40: drop_lim"),
         ("seeds: 2", "seed: 2", "study.yaml:6: seed: there is no such key here; did you mean 'seeds'?"),
@@ -124,7 +124,7 @@ def test_a_mistake_is_answered_by_line(old: str, new: str, text: str) -> None:
 def test_what_a_command_names_has_to_be_there(here: Path) -> None:
     assert refusal("study", "papper", "--out", "out").startswith("no study is called 'papper'; shipped: paper; or give")
     said = refusal("study", "paper", "--pipeline", "vidio", "--out", "out")
-    assert said.startswith("--pipeline vidio: there is none of this name; did you mean 'video'?")
+    assert said.startswith("--pipeline vidio: unknown name; did you mean 'video'?")
     assert refusal("study", "other.yaml", "--out", "out").startswith("other.yaml: cannot be read: No such file")
     (here / "other").mkdir()
     (here / "other" / "file").touch()
