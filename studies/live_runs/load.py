@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipa import profiles, traces
 from ipa.sim import stream
+from ipa.studies import results
 from ipa.studies.errors import ScenarioError
 from ipa.studies.live_runs.run import check_installed, load_table
 from ipa.studies.loads import Load
@@ -117,8 +118,6 @@ def figures(sent: Sent, target: Target) -> dict[str, Any]:
 
 def check_file(path: Path) -> None:
     """Raise ScenarioError, before anything is sent, for a table that could not be written."""
-    from ipa.studies import results
-
     if path.suffix not in SUFFIXES:
         raise ScenarioError(f"--out {path}: should end in {' or '.join(SUFFIXES)}")
     if path.exists():
@@ -131,9 +130,8 @@ def check_file(path: Path) -> None:
 def write(sent: Sent, path: Path) -> None:
     """Write the table of requests; the file appears complete."""
     table = load_table(sent)
-    part = path.with_name(f".{path.name}.part")
-    if path.suffix == ".csv":
-        table.to_csv(part, index=False)
-    else:
-        table.to_parquet(part, compression="zstd", index=False)
-    part.replace(path)
+    with results.whole_file(path) as part:
+        if path.suffix == ".csv":
+            table.to_csv(part, index=False)
+        else:
+            table.to_parquet(part, compression="zstd", index=False)

@@ -13,7 +13,6 @@ from ipa.studies.study import schema
 from ipa.studies.study.outcome import TIMELINE, latency_edges_s, outcome_of
 from ipa.studies.study.plan import trials
 
-
 pytestmark = pytest.mark.usefixtures("here")
 
 
