@@ -14,7 +14,7 @@ from ipa.studies.validation.folder import RunLive
 
 
 def live_runner(how: Live, scenario: Scenario) -> RunLive:
-    """What runs a scenario live and writes its results folder.
+    """A function that runs a scenario live and writes its results folder.
 
     Raises LiveError, before anything runs, where the scenario, this machine or the cluster cannot run live.
     """
@@ -30,7 +30,7 @@ def live_runner(how: Live, scenario: Scenario) -> RunLive:
 
 
 def _run(how: Live, scenario: Scenario, folder: Path) -> None:
-    """Raises KeyboardInterrupt and RunError for a run that ended early: it says nothing."""
+    """Raise KeyboardInterrupt or RunError for a run that ended early, which says nothing."""
     finished = run_live(scenario, how)
     if finished.ended == "interrupted":
         raise KeyboardInterrupt
