@@ -5,6 +5,7 @@ loop             opens a backend, takes the control steps, closes it · setup: h
 steps            when a control step is due · stopping: signals and failures that end a run early
 live_controller  the controller of a live run · deadline: the time limit of its policy · journal: its decisions on disk
 backend          what all backends have in common · loopback: the backend of processes on this machine
+observer         what policies observe, from what is read
 stage_replicas   the replicas of a stage, and rule 5 for real ones
 plane            the settings of the serving plane, and how its processes are called
 launcher         the parent of a run's processes · gateway_client: the gateway's control API, from outside

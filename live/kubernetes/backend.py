@@ -132,8 +132,9 @@ class KubernetesBackend(LiveBackend):
         """Set the run's t = 0 to a moment of `time.monotonic()`, or take over the gateway's clock."""
         if self._adopts:
             asked_s = time.monotonic()
-            self._observed_s = await self.client.join()
-            self._origin_s = (asked_s + time.monotonic()) / 2 - self._observed_s
+            there_s = await self.client.join()
+            self._observer.begin_at(there_s)
+            self._origin_s = (asked_s + time.monotonic()) / 2 - there_s
         else:
             reading = await self.client.clock()
             self._origin_s = origin_s
