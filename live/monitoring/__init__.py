@@ -7,8 +7,8 @@ counters       increments of counters over time: resets, gaps, staleness
 server         a Prometheus server of a run's own
 """
 
-from ipa.live.monitoring.gateway import GatewaySource
-from ipa.live.monitoring.prometheus import PrometheusSource
+from ipa.live.monitoring.gateway_source import GatewaySource
+from ipa.live.monitoring.prometheus_source import PrometheusSource
 from ipa.live.monitoring.reading import Reading, Source, SourceError, StageReading, quantiles, window
 from ipa.live.monitoring.sources import Access, SourceMaker, from_gateway, from_prometheus
 

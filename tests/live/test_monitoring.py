@@ -17,7 +17,7 @@ import pytest
 
 from ipa.live.monitoring import counters
 from ipa.live.monitoring.counters import added, clean, increase_since, per_second
-from ipa.live.monitoring.gateway import GatewaySource
+from ipa.live.monitoring.gateway_source import GatewaySource
 from ipa.live.monitoring.reading import Reading, SourceError, StageReading, window
 from ipa.policies import NO_LATENCY, LatencyQuantiles
 from tests.command import refusal
@@ -204,7 +204,7 @@ class Gateway:
 @contextmanager
 def prometheus(folder: Path, *targets: str) -> Iterator[str]:
     """A Prometheus server on loopback that scrapes the targets every second; its URL."""
-    from ipa.live.monitoring.server import command
+    from ipa.live.monitoring.prometheus_server import command
     from ipa.live.plane import free_port
 
     port = free_port()
@@ -234,7 +234,7 @@ async def scraped(folder: Path) -> AsyncIterator[tuple[Gateway, Any]]:
     """A gateway, scraped, and the source that reads of it."""
     import aiohttp
 
-    from ipa.live.monitoring.prometheus import PrometheusSource
+    from ipa.live.monitoring.prometheus_source import PrometheusSource
 
     gateway = Gateway()
     start_s = time.monotonic()
@@ -300,7 +300,7 @@ def test_a_real_server_s_samples_are_read_with_their_gaps_and_resets(tmp_path: P
 def test_of_two_gateways_of_one_pipeline_a_matcher_chooses_one(tmp_path: Path) -> None:
     aiohttp = pytest.importorskip("aiohttp")
 
-    from ipa.live.monitoring.prometheus import PrometheusSource
+    from ipa.live.monitoring.prometheus_source import PrometheusSource
 
     async def story() -> None:
         one, two = Gateway(), Gateway()
@@ -325,7 +325,7 @@ def test_of_two_gateways_of_one_pipeline_a_matcher_chooses_one(tmp_path: Path) -
 
 def test_a_matcher_is_in_every_query(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("aiohttp")
-    from ipa.live.monitoring.prometheus import PrometheusSource
+    from ipa.live.monitoring.prometheus_source import PrometheusSource
 
     asked: list[str] = []
 
@@ -350,7 +350,7 @@ def samples_of(name: str, *samples: tuple[float, float]) -> dict[str, Any]:
 
 def test_concurrency_from_samples_is_the_mean_since_the_newest_one_read_before(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("aiohttp")
-    from ipa.live.monitoring.prometheus import PrometheusSource
+    from ipa.live.monitoring.prometheus_source import PrometheusSource
 
     scraped = [(2.0, 4.0), (7.0, 14.0), (12.0, 34.0), (17.0, 44.0), (22.0, 6.0)]  # the last after a restart
     now_s = 0.0
@@ -405,7 +405,7 @@ def test_a_wrong_matcher_is_answered_before_anything_starts(
 def test_a_server_that_is_not_there_gives_no_reading() -> None:
     aiohttp = pytest.importorskip("aiohttp")
 
-    from ipa.live.monitoring.prometheus import PrometheusSource
+    from ipa.live.monitoring.prometheus_source import PrometheusSource
     from ipa.live.plane import free_port
 
     async def story() -> None:
