@@ -104,7 +104,7 @@ class Cluster:
         if call == "/control/configuration":
             self.configured.append(body)
         stage = dict.fromkeys(
-            ("arrivals", "completions", "drops", "failures", "queue_length", "in_service", "busy_s"), 0
+            ("arrivals", "completions", "drops", "failures", "queue_length", "in_service", "busy_s", "request_s"), 0
         )
         return {
             "time_s": time.monotonic() - self.origin_s,
