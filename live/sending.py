@@ -21,8 +21,7 @@ from ipa.live.load_generator import DEFAULT_BODY, UNANSWERED, FloatArray, Job, S
 from ipa.live.plane import LOAD
 from ipa.live.view import View, Watch
 from ipa.policies import Journal
-from ipa.sim.laws import violations
-from ipa.sim.records import Records
+from ipa.sim import Records, laws
 
 STOPS_WITHIN_S = 5.0
 """How long a load generator that is to stop may take to say what it has sent."""
@@ -126,7 +125,7 @@ def broken_laws(records: Records, is_whole: bool, has_lost_replicas: bool) -> It
     The integral of L9 is an engine's own. A batch that is retried starts after those that overtook it (L3). In a run
     that did not end by itself, or whose gateway served others too, batches lack members.
     """
-    for law in violations(records, eager=False):
+    for law in laws.violations(records, eager=False):
         is_excused = (
             law.startswith("L9")
             or (has_lost_replicas and law.startswith("L3"))

@@ -52,7 +52,7 @@ def gone_s(removed_s: float, busy_until_s: float, stop_s: float) -> float:
 
 
 def bound_s(sla_s: float) -> float:
-    """How long a run may go on after its load has ended before what is left counts as unfinished: ten SLAs."""
+    """How long a run may go on after its duration: ten SLAs. What has not ended by then is unfinished."""
     return 10.0 * sla_s
 
 
@@ -62,10 +62,7 @@ def default_max_surge(desired: int) -> int:
 
 
 class Rollout(NamedTuple):
-    """What one rollout step does, as numbers of replicas.
-
-    Which ones go is fixed by the order starting, idle, busy, and within each the highest number first.
-    """
+    """What one rollout step does, as numbers of replicas; `removal_order` says which ones are removed."""
 
     remove_starting_obsolete: int
     remove_current: int
@@ -110,3 +107,11 @@ def rollout(
             remove_ready_obsolete += allowed
         if surplus <= 0 and created <= 0 and allowed <= 0:
             return Rollout(remove_starting_obsolete, remove_current, create, remove_ready_obsolete)
+
+
+def removal_order(is_starting: bool, is_busy: bool, number: int) -> tuple[int, int]:
+    """The key by which replicas are removed, least first: starting, idle, busy; within each, the highest number first.
+
+    `number` has to be signed.
+    """
+    return 0 if is_starting else 2 if is_busy else 1, -number

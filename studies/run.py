@@ -26,7 +26,7 @@ from ipa.policies import (
 from ipa.profiles import Pipeline
 from ipa.profiles.errors import did_you_mean
 from ipa.sim import (
-    Control,
+    ControlSettings,
     Records,
     World,
     choose_engine,
@@ -198,8 +198,8 @@ def world_of(scenario: Scenario, duration_s: float, sla_s: float) -> World:
     )
 
 
-def _control(scenario: Scenario, initial: Configuration | None) -> Control:
-    return Control(
+def _control(scenario: Scenario, initial: Configuration | None) -> ControlSettings:
+    return ControlSettings(
         interval_s=scenario.interval_s,
         history_s=scenario.history_s,
         limit_cores=scenario.limit_cores,

@@ -7,13 +7,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ipa.live.errors import LiveError
+from ipa.live import LiveError
 from ipa.policies import reads
 from ipa.studies.run import Prepared
 from ipa.studies.scenario import Scenario
 
 if TYPE_CHECKING:
-    from ipa.live.plane import Plane
+    from ipa.live import Plane
 
 NEEDED = ("aiohttp", "orjson", "prometheus_client", "uvloop")
 
@@ -126,7 +126,7 @@ def _check_source(live: Live) -> None:
 
 def plane_of(scenario: Scenario, prepared: Prepared, live: Live = Live()) -> Plane:
     """The settings of the serving plane."""
-    from ipa.live.plane import Plane
+    from ipa.live import Plane
 
     return Plane(
         pipeline=prepared.pipeline,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ipa import profiles
-from ipa.live.errors import LiveError
+from ipa.live import LiveError
 from ipa.policies import Configuration, lightest_configuration
 from ipa.studies.live_runs.choice import Cluster, plane_of
 from ipa.studies.run import Prepared
@@ -15,12 +15,11 @@ from ipa.studies.scenario import Scenario
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ipa.live.backend import OnRollback
+    from ipa.live import BackendMaker, OnRollback
     from ipa.live.kubernetes.api import Api
     from ipa.live.kubernetes.backend import KubernetesBackend
     from ipa.live.kubernetes.settings import Deployed, Layout
     from ipa.live.monitoring import SourceMaker
-    from ipa.live.setup import BackendMaker
 
 
 def connect(cluster: Cluster, read_only: bool = False) -> Api:
