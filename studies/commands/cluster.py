@@ -230,8 +230,7 @@ def _cluster(options: dict[str, Any]) -> Cluster:
 def _layout(options: dict[str, Any]) -> Layout:
     from dataclasses import fields
 
-    from ipa.live.kubernetes import model_sources
-    from ipa.live.kubernetes.settings import Layout
+    from ipa.live.kubernetes import Layout, model_sources
 
     given = {field.name: options.pop(field.name) for field in fields(Layout) if field.name in options}
     layout = Layout(**given)

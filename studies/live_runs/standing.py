@@ -94,10 +94,7 @@ def backend_maker(
 
     One that sends no load adopts what is deployed as it stands.
     """
-    from ipa.live.kubernetes.backend import KubernetesBackend
-    from ipa.live.kubernetes.lease import Lease
-    from ipa.live.kubernetes.pace import Pace
-    from ipa.live.kubernetes.reach import client_url
+    from ipa.live.kubernetes import KubernetesBackend, Lease, Pace, client_url
 
     api = connect(cluster, read_only)
     there = standing(api, deployed(scenario, prepared, cluster), is_adopted=not sends_load)
