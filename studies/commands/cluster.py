@@ -230,12 +230,11 @@ def _cluster(options: dict[str, Any]) -> Cluster:
 def _layout(options: dict[str, Any]) -> Layout:
     from dataclasses import fields
 
-    from ipa.live.kubernetes import models
-    from ipa.live.kubernetes.settings import Layout
+    from ipa.live.kubernetes import Layout, model_sources
 
     given = {field.name: options.pop(field.name) for field in fields(Layout) if field.name in options}
     layout = Layout(**given)
-    models.check(layout)
+    model_sources.check(layout)
     return layout
 
 

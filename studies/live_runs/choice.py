@@ -110,14 +110,14 @@ def _check_source(live: Live) -> None:
     if live.prometheus is not None and live.source != "prometheus":
         raise LiveError("--prometheus goes with --source prometheus")
     if live.prometheus_match:
-        from ipa.live.monitoring.prometheus import check_matcher
+        from ipa.live.monitoring import check_matcher
 
         if live.source != "prometheus":
             raise LiveError("--prometheus-match goes with --source prometheus")
         for matcher in live.prometheus_match:
             check_matcher(matcher)
     if live.source == "prometheus" and live.prometheus is None:
-        from ipa.live.monitoring.server import find_prometheus
+        from ipa.live.monitoring import find_prometheus
 
         if live.cluster is not None:
             raise LiveError("--source prometheus on a cluster needs the URL of a server that scrapes it: --prometheus")

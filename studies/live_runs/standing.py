@@ -94,10 +94,7 @@ def backend_maker(
 
     One that sends no load adopts what is deployed as it stands.
     """
-    from ipa.live.kubernetes.backend import KubernetesBackend
-    from ipa.live.kubernetes.guards import Guards
-    from ipa.live.kubernetes.lease import Lease
-    from ipa.live.kubernetes.reach import client_url
+    from ipa.live.kubernetes import KubernetesBackend, Lease, Pace, client_url
 
     api = connect(cluster, read_only)
     there = standing(api, deployed(scenario, prepared, cluster), is_adopted=not sends_load)
@@ -110,7 +107,7 @@ def backend_maker(
             folder,
             history_rps,
             url,
-            guards=Guards(cluster.changes_per_minute),
+            pace=Pace(cluster.changes_per_minute),
             lease=None if read_only else Lease(api, there),
             adopts=not sends_load,
             source=source,
