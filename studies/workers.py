@@ -81,7 +81,7 @@ class _Crew(Generic[T, R]):
                     keep(places.pop(finished), finished.result())
             except BrokenProcessPool:
                 if not self._is_interrupted:
-                    raise WorkerError("a worker process was killed (out of memory? fewer --jobs take less)") from None
+                    raise WorkerError("a worker process was killed (out of memory? try fewer --jobs)") from None
             finally:
                 self._is_ending = True  # no worker is born any more
                 if self._is_killed:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ipa import profiles
 from ipa.studies.errors import ScenarioError
 from ipa.studies.loads import Load
+from ipa.studies.results import check_writable, whole_file
 from ipa.studies.run import arrivals_of
 from ipa.studies.scenario import Scenario
 from ipa.traces import Trace
@@ -142,26 +143,23 @@ def load_figures(sent: Sent, target: Target) -> dict[str, Any]:
 
 def check_load_file(path: Path) -> None:
     """Raise ScenarioError, before anything is sent, for a table that could not be written."""
-    from ipa.studies import results
-
     if path.suffix not in SUFFIXES:
         raise ScenarioError(f"--out {path}: should end in {' or '.join(SUFFIXES)}")
     if path.exists():
         raise ScenarioError(f"--out {path}: is there already; give a new file")
     if not path.absolute().parent.is_dir():
         raise ScenarioError(f"--out {path}: the folder {path.absolute().parent} does not exist")
-    results.check_writable(path.absolute().parent, f"--out {path}")
+    check_writable(path.absolute().parent, f"--out {path}")
 
 
 def write_load_table(sent: Sent, path: Path) -> None:
     """Write the table of requests; the file appears complete."""
     table = load_table(sent)
-    part = path.with_name(f".{path.name}.part")
-    if path.suffix == ".csv":
-        table.to_csv(part, index=False)
-    else:
-        table.to_parquet(part, compression="zstd", index=False)
-    part.replace(path)
+    with whole_file(path) as part:
+        if path.suffix == ".csv":
+            table.to_csv(part, index=False)
+        else:
+            table.to_parquet(part, compression="zstd", index=False)
 
 
 def late_warning(lateness: Mapping[str, Any], requests: int) -> str:

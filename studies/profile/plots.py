@@ -8,9 +8,8 @@ from html import escape
 from math import log10
 
 from ipa.profiles import Figure, Pipeline, Stage, Variant
+from ipa.studies.drawing import MUTED, TEXT, Plot, Spec, axis, colour, layout, note, numbers, sla_line
 from ipa.studies.profile.numbers import MARKS, QUANTITIES, Quantity
-from ipa.studies.report.groups import COLOURS
-from ipa.studies.report.plots import MUTED, TEXT, Plot, Spec, axis, layout, note, numbers, sla_line
 
 _PANEL, _GAP, _TOP, _BOTTOM = 165, 34, 30, 50
 _DIGITS = ((1.0,), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0))
@@ -45,7 +44,7 @@ VIEWS = (
 
 def colours(stage: Stage) -> list[str]:
     """The colour of each variant."""
-    return [COLOURS[place % len(COLOURS)] for place in range(len(stage.variants))]
+    return [colour(place) for place in range(len(stage.variants))]
 
 
 def plot(pipeline: Pipeline, stage: Stage, view: View) -> Plot:

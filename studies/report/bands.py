@@ -6,9 +6,8 @@ import re
 from collections.abc import Sequence
 from html import escape
 
+from ipa.studies.drawing import TEXT, TIME, Plot, Segment, Spec, axis, layout, numbers, segments, time_axis
 from ipa.studies.report.groups import Group
-from ipa.studies.report.plots import TEXT, TIME, Plot, Spec, axis, layout, numbers, time_axis
-from ipa.studies.report.series import Segment, segments
 
 _HUES = (("#d6e6f4", "#08306b"), ("#e2f0d9", "#0d4a26"), ("#fbe3cf", "#7a2c05"), ("#e9e0f1", "#3d1766"))
 """Per stage the colours of its lightest and its heaviest variant."""

@@ -6,10 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
+from ipa.studies.drawing import (
+    MUTED,
+    Mark,
+    Plot,
+    Side,
+    Spec,
+    axis,
+    choose_sides,
+    coloured,
+    faded,
+    layout,
+    note,
+    numbers,
+)
 from ipa.studies.intervals import Estimate
 from ipa.studies.report.groups import Group
-from ipa.studies.report.names import Mark, Side, choose_sides
-from ipa.studies.report.plots import MUTED, Plot, Spec, axis, coloured, faded, layout, note, numbers
 
 HEIGHT = 500
 _INNER_HEIGHT = HEIGHT - 90.0

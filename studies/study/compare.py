@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ipa.studies.drawing import signed
 from ipa.studies.intervals import Estimate, paired_change_percent, paired_difference
 from ipa.studies.study.findings import Cell, Findings
-from ipa.studies.wording import signed
 
 
 @dataclass(frozen=True)

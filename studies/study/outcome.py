@@ -12,7 +12,7 @@ from ipa.sim import Records
 from ipa.sim.model import FloatArray, IntArray
 from ipa.sim.records import COMPLETED
 from ipa.sim.tables import configured_accuracy, configured_cores
-from ipa.studies.report.series import bin_edges, bin_numbers, bin_s
+from ipa.studies.drawing import bin_edges, bin_numbers, bin_s
 from ipa.studies.run import Run
 
 TIMELINE = (

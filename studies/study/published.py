@@ -8,7 +8,7 @@ from itertools import combinations
 from statistics import fmean
 
 from ipa.studies.study.findings import Findings
-from ipa.studies.study.published_file import Figures, PublishedFile
+from ipa.studies.study.published_file import PublishedFigures, PublishedFile
 
 TIE_COST = 0.02
 """Published costs closer than this share of the larger one are tied."""
@@ -25,8 +25,8 @@ class Compared:
     setting: str
     workload: str
     system: str
-    published: Figures
-    ours: Figures
+    published: PublishedFigures
+    ours: PublishedFigures
 
     @property
     def cost_error(self) -> float:
@@ -57,7 +57,7 @@ def compared(findings: Findings, published: PublishedFile) -> Iterator[Compared]
         for system, figures in published.cells.get(findings.pipeline, {}).get(workload, {}).items():
             cell = findings.cell(setting, workload, system)
             if cell is not None:
-                ours = Figures(cores=cell.mean("planned_cost_mean_cores"), pas=cell.mean("planned_pas_mean"))
+                ours = PublishedFigures(cores=cell.mean("planned_cost_mean_cores"), pas=cell.mean("planned_pas_mean"))
                 yield Compared(findings.pipeline, setting, workload, system, figures, ours)
 
 

@@ -11,14 +11,14 @@ from ipa.profiles.yaml_file import FileModel, read, validate
 from ipa.studies.errors import ScenarioError
 
 
-class Figures(FileModel):
+class PublishedFigures(FileModel):
     """A cell: the mean of the planned cost and of the planned PAS."""
 
     cores: float
     pas: float
 
 
-class Load(FileModel):
+class PublishedLoad(FileModel):
     """A load: its requests, and by the second their mean, the fewest and the most."""
 
     requests: int
@@ -56,8 +56,8 @@ class PublishedFile(FileModel):
     source: str
     calibrated_on: list[str] = Field(default_factory=list)
     fitted_on: dict[str, dict[str, list[str]]] = Field(default_factory=dict)
-    loads: dict[str, Load] = Field(default_factory=dict)
-    cells: dict[str, dict[str, dict[str, Figures]]]
+    loads: dict[str, PublishedLoad] = Field(default_factory=dict)
+    cells: dict[str, dict[str, dict[str, PublishedFigures]]]
     seen_most: dict[str, dict[str, dict[str, list[SeenMost]]]] = Field(default_factory=dict)
     decision_times: list[DecisionTime] = Field(default_factory=list)
     predictor_smape_percent: Annotated[float, Field(gt=0)] | None = None

@@ -7,9 +7,7 @@ from pathlib import Path
 
 from ipa.live.errors import LiveError, RunError
 from ipa.studies import results
-from ipa.studies.live_runs.choice import Live, check_installed, check_live
-from ipa.studies.live_runs.run import run_live
-from ipa.studies.live_runs.standing import check_reachable
+from ipa.studies.live_runs import Live, check_installed, check_live, check_reachable, run_live
 from ipa.studies.run import prepare
 from ipa.studies.scenario import Scenario
 from ipa.studies.validation.folder import RunLive

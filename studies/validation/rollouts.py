@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipa.studies.validation.agreement import decided
-from ipa.studies.validation.comparison import plain
 from ipa.studies.validation.measures import Tables
+from ipa.studies.validation.verdicts import plain
 from ipa.studies.validation.windows import FloatArray
 
 if TYPE_CHECKING:

@@ -140,7 +140,7 @@ def test_an_interrupted_comparison_keeps_what_is_finished_and_goes_on(
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert output == ""
-    assert errors == "Error: interrupted: what is finished stands in both; the same command goes on with the rest\n"
+    assert errors == "Error: interrupted; finished runs are kept in both: repeat the command to resume\n"
 
     left = sorted(path.name for path in (here / "both").iterdir())
     assert set(left) <= {"manifest.json", *(f"my.py_Waits-{seed}" for seed in (1, 2, 3, 4, 5, 6))}

@@ -6,8 +6,7 @@ from math import log10
 
 import numpy as np
 
-from ipa.studies.report.plots import MUTED, Spec, note, numbers, sla_line
-from ipa.studies.report.timelines import log_ticks
+from ipa.studies.drawing import MUTED, Spec, log_ticks, note, numbers, sla_line
 from ipa.studies.study.findings import Cell, Findings
 from ipa.studies.study.outcome import latency_edges_s
 from ipa.studies.study.report.figure import Figure, Looks, grid

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipa.studies.report.plots import TEXT, Spec, axis, faded, numbers
+from ipa.studies.drawing import TEXT, Spec, axis, faded, numbers
 from ipa.studies.study.findings import Cell, Findings
 from ipa.studies.study.found import Found
 from ipa.studies.study.report.figure import Figure, Look, Looks, framed

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from statistics import median
 
+from ipa.studies.drawing import ARRIVALS, MUTED, Spec, axis, layout, numbers
 from ipa.studies.loads import find_trace
-from ipa.studies.report.plots import MUTED, Spec, axis, layout, numbers
 from ipa.studies.study.decision_times import BATCHES, PROBLEMS
 from ipa.studies.study.found import Found
 from ipa.studies.study.report.figure import Figure, Looks, grid
@@ -36,7 +36,7 @@ def loads(found: Found, looks: Looks) -> Figure:
                 "y": [int(count) for count in counts],
                 "name": "requests",
                 "legendgroup": "requests",
-                "line": {"color": "#aab4bb", "width": 1},
+                "line": {"color": ARRIVALS, "width": 1},
                 "hovertemplate": "%{y} rps<extra></extra>",
             }
         )

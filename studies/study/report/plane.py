@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ipa.studies.report.plots import Spec, faded, numbers
-from ipa.studies.report.timelines import log_ticks
+from ipa.studies.drawing import Spec, faded, log_ticks, numbers
 from ipa.studies.study.findings import Cell, Findings
 from ipa.studies.study.found import Found
 from ipa.studies.study.headline import front

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ipa.studies.wording import number
+from ipa.studies.drawing import number
 
 NONE = "–"
 """What is not there."""

@@ -140,7 +140,7 @@ def test_manifests_of_an_adviser_let_it_write_nowhere(tmp_path: Path) -> None:
     assert "--advise" in pod["containers"][0]["args"]
     listed = yaml.safe_load((out / "kustomization.yaml").read_text())["resources"]
     assert sorted([*listed, "kustomization.yaml"]) == sorted(each.name for each in out.iterdir())
-    assert "should be a new folder" in refusal("live", "manifests", "video", "--out", str(out))
+    assert "give a new folder" in refusal("live", "manifests", "video", "--out", str(out))
 
 
 @pytest.mark.parametrize("command", ["status", "down", "up"])
@@ -165,7 +165,7 @@ def test_without_the_client_a_command_says_what_to_install(
 
 def test_no_load_is_for_a_cluster() -> None:
     pytest.importorskip("aiohttp")
-    assert "--no-load goes with --backend kubernetes" in refusal("live", "run", "video", "--no-load")
+    assert "--no-load needs --backend kubernetes" in refusal("live", "run", "video", "--no-load")
 
 
 @pytest.mark.parametrize("mode", ["--no-load", "--advise"])
@@ -176,7 +176,7 @@ def test_a_controller_alone_has_no_results_to_write(mode: str, option: tuple[str
     pytest.importorskip("aiohttp")
     said = refusal("live", "run", "video", "--backend", "kubernetes", mode, *option, env=NO_CLUSTER)
     assert said.startswith(f"{name}: with {mode} on a cluster no load is sent")
-    assert "allowed: --state FILE, which keeps the journal" in said
+    assert "use --state FILE to keep the journal" in said
 
 
 def test_a_name_that_no_object_can_have_is_refused() -> None:
