@@ -7,13 +7,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ipa.live.errors import LiveError
+from ipa.live import LiveError
 from ipa.policies import reads
 from ipa.studies.run import Prepared
 from ipa.studies.scenario import Scenario
 
 if TYPE_CHECKING:
-    from ipa.live.plane import Plane
+    from ipa.live import Plane
 
 NEEDED = ("aiohttp", "orjson", "prometheus_client", "uvloop")
 
@@ -110,14 +110,14 @@ def _check_source(live: Live) -> None:
     if live.prometheus is not None and live.source != "prometheus":
         raise LiveError("--prometheus goes with --source prometheus")
     if live.prometheus_match:
-        from ipa.live.monitoring.prometheus import check_matcher
+        from ipa.live.monitoring import check_matcher
 
         if live.source != "prometheus":
             raise LiveError("--prometheus-match goes with --source prometheus")
         for matcher in live.prometheus_match:
             check_matcher(matcher)
     if live.source == "prometheus" and live.prometheus is None:
-        from ipa.live.monitoring.server import find_prometheus
+        from ipa.live.monitoring import find_prometheus
 
         if live.cluster is not None:
             raise LiveError("--source prometheus on a cluster needs the URL of a server that scrapes it: --prometheus")
@@ -126,7 +126,7 @@ def _check_source(live: Live) -> None:
 
 def plane_of(scenario: Scenario, prepared: Prepared, live: Live = Live()) -> Plane:
     """The settings of the serving plane."""
-    from ipa.live.plane import Plane
+    from ipa.live import Plane
 
     return Plane(
         pipeline=prepared.pipeline,

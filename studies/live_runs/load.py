@@ -21,7 +21,7 @@ from ipa.traces import Trace
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ipa.live.load_generator import FloatArray, Sent
+    from ipa.live import FloatArray, Sent
 
 GATEWAY = "http://127.0.0.1:8080"
 SUFFIXES = (".csv", ".parquet")
@@ -84,11 +84,11 @@ def _read_body(path: Path) -> dict[str, Any]:
 
 def send_load(target: Target, patience_s: float) -> Sent:
     """Send it, in this process, which does nothing else. Raises LiveError where the server or the model is missing."""
-    from ipa.live.load_generator import Job, run, zeros_for
+    from ipa.live import Job, send_job, zeros_for
 
     zeros = asyncio.run(zeros_for(target.url, target.model))
     body = zeros if target.body is None else target.body
-    return run(Job(target.url, target.model, time.monotonic() + 0.2, patience_s, body), target.arrivals_s)
+    return send_job(Job(target.url, target.model, time.monotonic() + 0.2, patience_s, body), target.arrivals_s)
 
 
 def load_table(sent: Sent) -> pd.DataFrame:
@@ -100,7 +100,7 @@ def load_table(sent: Sent) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    from ipa.live.load_generator import COMPLETED_STATUS, EXPIRED_STATUS, UNANSWERED
+    from ipa.live import COMPLETED_STATUS, EXPIRED_STATUS, UNANSWERED
     from ipa.sim import COMPLETED, DROPPED, FAILED, OUTCOMES, UNFINISHED
 
     outcome = np.full(len(sent.request), FAILED)

@@ -48,7 +48,7 @@ class Controlled(Observable, Protocol):
 
 def control_application(gateway: Controlled) -> web.Application:
     """The control port of a gateway."""
-    control = _Control(gateway)
+    control = _ControlApi(gateway)
     app = application()
 
     async def live(_: web.Request) -> web.Response:
@@ -67,7 +67,7 @@ def control_application(gateway: Controlled) -> web.Application:
     return app
 
 
-class _Control:
+class _ControlApi:
     def __init__(self, gateway: Controlled) -> None:
         self._gateway = gateway
 
