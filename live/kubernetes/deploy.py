@@ -223,7 +223,7 @@ def down(api: Api, deployed: Deployed, within_s: float = 120.0) -> int:
         while left:
             if time.monotonic() > until_s:
                 raise RunError(
-                    f"{len(left)} objects have not been deleted: {', '.join(f'{kind} {name}' for kind, name in left[:5])}"
+                    f"{len(left)} objects are not deleted yet: {', '.join(f'{kind} {name}' for kind, name in left[:5])}"
                 )
             # The root owns most of the rest, so that its delete takes that; what has no owner goes by its labels, and
             # so does what a controller has still made, such as its Lease, until it saw that the root is gone.
