@@ -50,8 +50,8 @@ def client_url(api: Api, deployed: Deployed) -> str:
             return names.url(ingress[0].get("ip") or ingress[0]["hostname"], port["port"])
         if service["spec"]["type"] != "NodePort":
             raise LiveError(
-                f"Service {deployed.instance} is of type {service['spec']['type']}, which cannot be reached from outside: "
-                f"give --url, or deploy with --service NodePort"
+                f"Service {deployed.instance} is of type {service['spec']['type']}, which cannot be reached from "
+                "outside: give --url, or deploy with --service NodePort"
             )
         nodes = api.request("GET", "/api/v1/nodes")["items"]
     except ApiError as error:
