@@ -242,7 +242,7 @@ def test_concurrency_from_samples_is_the_mean_since_the_newest_one_read_before(m
         (r'namespace="\d"', "should be"),
         ('namespace="a', "should be"),
         ('pipeline="nlp"', "pipeline is already set; allowed: labels that the scrape adds"),
-        ('stage!="a"', "stage is chosen already"),
+        ('stage!="a"', "stage is already set"),
     ],
 )
 def test_a_wrong_matcher_is_answered_before_anything_starts(

@@ -144,7 +144,7 @@ def test_a_public_client_can_ask_a_replica_directly(video: tuple[Plane, Process]
 
 
 def test_errors_have_the_form_of_the_protocol(client: Any, gateway: Process) -> None:
-    with pytest.raises(InferenceServerException, match="no model is called 'audio'; here is 'video'") as refused:
+    with pytest.raises(InferenceServerException, match="no model is called 'audio'; served here: 'video'") as refused:
         client.infer("audio", [floats([[1.0]])])
     assert refused.value.status() == "404"
     assert call("GET", gateway.url + "/v2/models/video/versions/2") == (
@@ -464,7 +464,7 @@ def test_a_request_that_a_model_refuses_fails_with_its_words(video: tuple[Plane,
     (replica,) = video[0].listed[DETECTION]
     listed(gateway, {DETECTION: [replica | {"number": 7, "model": "other"}]})
     status, answer = infer(gateway)
-    why = "replica 7 (yolov5n) answered 404: no model is called 'other'; here is 'yolov5n'"
+    why = "replica 7 (yolov5n) answered 404: no model is called 'other'; served here: 'yolov5n'"
     assert (status, answer) == (502, {"error": f"failed at stage 'object-detection': {why}"})
     (state,) = listed(gateway, {DETECTION: [replica | {"number": 7}]})[DETECTION]
     assert (state["failures"], state["suspended"]) == (1, False)
