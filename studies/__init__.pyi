@@ -3,6 +3,7 @@ from . import decision as decision
 from . import doctor as doctor
 from . import drawing as drawing
 from . import intervals as intervals
+from . import live_runs as live_runs
 from . import loads as loads
 from . import profile as profile
 from . import report as report
@@ -20,9 +21,9 @@ from .errors import ScenarioError as ScenarioError
 from .errors import WorkerError as WorkerError
 from .intervals import Estimate as Estimate
 from .intervals import estimate as estimate
-from .live_runs.run import Live as Live
-from .live_runs.run import LiveRun as LiveRun
-from .live_runs.run import run_live as run_live
+from .live_runs import Live as Live
+from .live_runs import LiveRun as LiveRun
+from .live_runs import run_live as run_live
 from .loads import Load as Load
 from .loads import parse_windows as parse_windows
 from .results import RunData as RunData

@@ -9,7 +9,7 @@ from ipa.live.errors import RunError
 from ipa.live.gateway_client import GatewayClient, RefusedError
 from ipa.live.monitoring.reading import Reading, SourceError, StageReading, quantiles
 
-_COUNTED = ("arrivals", "completions", "drops", "failures", "busy_s")
+_COUNTED = ("arrivals", "completions", "drops", "failures", "busy_s", "request_s")
 
 
 class GatewaySource:
@@ -18,14 +18,14 @@ class GatewaySource:
     def __init__(self, client: GatewayClient, history_s: int) -> None:
         self._client = client
         self._history_s = history_s
-        self._since_s = 0.0
+        self._since_s: float | None = None  # the moment of the reading before
         self._epoch: str | None = None
         self._before: dict[str, dict[str, float]] = {}
 
     async def read(self, now_s: float) -> Reading:
         """What has happened since the last call. Raises SourceError where the gateway does not answer."""
         try:
-            said = await self._client.observation(self._since_s, self._history_s)
+            said = await self._client.observation(self._since_s or 0.0, self._history_s)
         except (RunError, RefusedError) as error:
             raise SourceError(str(error)) from None
         if said["epoch"] != self._epoch:
@@ -37,6 +37,7 @@ class GatewaySource:
             sample_age_s=0.0,
             stages={name: self._stage(name, stage) for name, stage in said["stages"].items()},
             latency=quantiles(said["latencies_s"]),
+            covered_s=0.0 if self._since_s is None else max(time_s - self._since_s, 0.0),
         )
         self._since_s = time_s
         return reading
@@ -58,5 +59,6 @@ class GatewaySource:
             queue_length=said["queue_length"],
             in_service=said["in_service"],
             busy_s=since["busy_s"],
+            request_s=since["request_s"],
             latency=quantiles(said["latencies_s"]),
         )

@@ -19,8 +19,6 @@ from ipa.live.monitoring.reading import Reading, SourceError, StageReading
 if TYPE_CHECKING:
     import aiohttp
 
-    from ipa.live.backend import LiveBackend
-
 ANSWERS_WITHIN_S = 5.0
 
 LOAD = "ipa_requests_received_total"
@@ -31,6 +29,7 @@ COUNTED = {
     "drops": "ipa_stage_drops_total",
     "failures": "ipa_stage_failures_total",
     "busy_s": "ipa_busy_seconds_total",
+    "request_s": "ipa_stage_request_seconds_total",
 }
 GAUGES = {"queue_length": "ipa_queue_length", "in_service": "ipa_in_service"}
 DURATION, STAGE_DURATION = "ipa_request_duration_seconds_bucket", "ipa_stage_duration_seconds_bucket"
@@ -83,12 +82,6 @@ class PrometheusSource:
         self._clock = clock
         self._since_s: float | None = None  # the newest sample that has been counted, on the server's clock
 
-    @classmethod
-    def of(cls, backend: LiveBackend, url: str, history_s: int, matchers: Sequence[str] = ()) -> PrometheusSource:
-        """The source of a run: its pipeline, its stages, its clock."""
-        name, stages = backend.plane.pipeline.name, tuple(backend.stages)
-        return cls(backend.session, url, name, stages, history_s, lambda: backend.now_s, matchers)
-
     async def read(self, now_s: float) -> Reading:
         """What the samples say that have come since the last call."""
         # The server's clock dates the samples; this machine's may be another, and may be set at any moment.
@@ -107,6 +100,7 @@ class PrometheusSource:
             sample_age_s=max(now_s, 0.0) if newest_s is None else max(wall_s - newest_s, 0.0),
             stages={name: self._stage(series, name, since_s, wall_s) for name in self._stages},
             latency=_latency(series, DURATION, None, since_s),
+            covered_s=0.0 if self._since_s is None else _covered_s(series, since_s),
         )
         self._since_s = max((samples[-1][0] for _, samples in series), default=since_s)
         return reading
@@ -129,10 +123,11 @@ class PrometheusSource:
             )
             for field, name in GAUGES.items()
         }
-        busy_s = counted.pop("busy_s")
+        busy_s, request_s = counted.pop("busy_s"), counted.pop("request_s")
         return StageReading(
             **{field: round(count) for field, count in (counted | gauges).items()},
             busy_s=busy_s,
+            request_s=request_s,
             latency=_latency(series, STAGE_DURATION, stage, since_s),
         )
 
@@ -167,6 +162,15 @@ def _of(series: Sequence[Series], name: str, stage: str | None) -> list[Samples]
     return [
         samples for labels, samples in series if labels["__name__"] == name and stage in (None, labels.get("stage"))
     ]
+
+
+def _covered_s(series: Sequence[Series], since_s: float) -> float:
+    """Over how long the increments of the stages' integrals were taken: from the newest sample counted before, or the
+    first one known, to the newest."""
+    moments_s = [
+        time_s for samples in _of(series, COUNTED["request_s"], None) for time_s in (samples[0][0], samples[-1][0])
+    ]
+    return max(max(moments_s) - max(min(moments_s), since_s), 0.0) if moments_s else 0.0
 
 
 def _latency(series: Sequence[Series], name: str, stage: str | None, since_s: float) -> Any:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,11 +18,13 @@ from ipa.live.plane import LOOPBACK, free_port
 if TYPE_CHECKING:
     import aiohttp
 
-    from ipa.live.backend import LiveBackend
-
 MODULE = "ipa.live.monitoring.server"
 SCRAPE_INTERVAL_S = 1
 STARTS_WITHIN_S = 30.0
+
+RunProcess = Callable[[str, str, list[str], Callable[[int], object]], Path]
+"""Starts a process of a run (`LiveBackend.run_process`): name, module, arguments, what its exit status is passed to ->
+its log."""
 
 CONFIGURATION = """\
 global:
@@ -60,25 +62,29 @@ def command(folder: Path, targets: Sequence[str], port: int) -> list[str]:
     ]
 
 
-async def open_prometheus(backend: LiveBackend, folder: Path, targets: Sequence[str]) -> str:
-    """Start a server among the processes of a run, and wait until it has scraped all targets; its URL.
+class PrometheusServer:
+    """A server on loopback among the processes of a run. Its `url` is known before it is started."""
 
-    Raises RunError where it does not come up.
-    """
-    import aiohttp
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = free_port()
+        self.url = f"http://{LOOPBACK}:{self._port}"
 
-    port = free_port()
-    url = f"http://{LOOPBACK}:{port}"
-    ended: list[int] = []
-    log = backend.run_process("prometheus", MODULE, command(folder, targets, port), ended.append)
-    until_s = time.monotonic() + STARTS_WITHIN_S
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2.0)) as session:
-        while True:
-            if await _has_scraped(session, url, len(targets)):
-                return url
-            if ended or time.monotonic() > until_s:
-                raise RunError(f"the Prometheus server did not start:\n{log_end(log)}")
-            await asyncio.sleep(0.05)
+    async def start(self, run_process: RunProcess, targets: Sequence[str]) -> None:
+        """Start it as a process of the run, and wait until it has scraped all targets.
+
+        Raises LiveError where the program is not installed, RunError where it does not start.
+        """
+        import aiohttp
+
+        ended: list[int] = []
+        log = run_process("prometheus", MODULE, command(self._folder, targets, self._port), ended.append)
+        until_s = time.monotonic() + STARTS_WITHIN_S
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2.0)) as session:
+            while not await _has_scraped(session, self.url, len(targets)):
+                if ended or time.monotonic() > until_s:
+                    raise RunError(f"the Prometheus server did not start:\n{log_end(log)}")
+                await asyncio.sleep(0.05)
 
 
 async def _has_scraped(session: aiohttp.ClientSession, url: str, targets: int) -> bool:

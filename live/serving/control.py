@@ -7,33 +7,46 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from functools import partial
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from aiohttp import web
 
-from ipa.live.serving.counts import Load
+from ipa.live.serving.clock import RunClock
+from ipa.live.serving.gateway_metrics import GatewayMetrics
+from ipa.live.serving.observation import Observable, observation
 from ipa.live.serving.protocol import ProtocolError
-from ipa.live.serving.stage_queue import Replica
+from ipa.live.serving.replica_clients import ReplicaClients
+from ipa.live.serving.request import RoutedReplica
 from ipa.live.serving.web import add_health_routes, application, json_response, read_json
 from ipa.policies import PolicyError, StageConfiguration, check_configuration, checks
-from ipa.profiles import ProfileError
-
-if TYPE_CHECKING:
-    from ipa.live.serving.gateway import Gateway
+from ipa.profiles import Pipeline, ProfileError
 
 STATES = ("ready", "draining")
-MOST_LATENCIES = 10_000
-"""How many ended requests an observation looks back at."""
 MOST_RECORDS = 5_000
 """How many records one answer holds."""
 
 _STAGE_KEYS = ("variant", "batch", "replicas", "batch_timeout_s", "cores")
 
 
-def control_application(gateway: Gateway) -> web.Application:
+class Controlled(Observable, Protocol):
+    """The gateway as its control API sees it."""
+
+    pipeline: Pipeline
+    names: tuple[str, ...]
+    clock: RunClock
+    clients: ReplicaClients
+    metrics: GatewayMetrics
+    is_started: bool
+    is_closing: bool
+
+    def restart_clock(self, origin_s: float) -> None:
+        """Set time 0 to another moment of the monotonic clock, and count afresh."""
+        ...
+
+
+def control_application(gateway: Controlled) -> web.Application:
     """The control port of a gateway."""
     control = _Control(gateway)
     app = application()
@@ -55,7 +68,7 @@ def control_application(gateway: Gateway) -> web.Application:
 
 
 class _Control:
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Controlled) -> None:
         self._gateway = gateway
 
     async def start(self, http: web.Request) -> web.Response:
@@ -101,7 +114,7 @@ class _Control:
             }
         )
 
-    def _listed(self, stage: str, given: object) -> Mapping[tuple[int, str], Callable[[], Replica]]:
+    def _listed(self, stage: str, given: object) -> Mapping[tuple[int, str], Callable[[], RoutedReplica]]:
         """The ready ones of a stage's list, each with how to make it."""
         if not isinstance(given, list):
             raise ProtocolError(f"{stage}: {given!r}; allowed: a list of replicas")
@@ -116,7 +129,7 @@ class _Control:
                 ready[number, url] = create
         return ready
 
-    def _replica(self, stage: str, where: str, given: object) -> tuple[int, str, bool, Callable[[], Replica]]:
+    def _replica(self, stage: str, where: str, given: object) -> tuple[int, str, bool, Callable[[], RoutedReplica]]:
         if not isinstance(given, dict):
             raise ProtocolError(f"{where}: {given!r}; allowed: an object")
         required = ("number", "url", "variant", "cores", "state")
@@ -134,7 +147,7 @@ class _Control:
             most = variant.max_batch(fields["cores"])
         except (ProfileError, TypeError) as error:
             raise ProtocolError(f"{where}: {error}") from None
-        create = partial(Replica, number, variant.name, most, url.rstrip("/"), model)
+        create = partial(RoutedReplica, number, variant.name, most, url.rstrip("/"), model)
         return number, url.rstrip("/"), state == "ready", create
 
     async def observe(self, http: web.Request) -> web.Response:
@@ -142,34 +155,7 @@ class _Control:
         gateway = self._gateway
         seconds = _query(http, "seconds", 120.0, least=0.0)
         since_s = _query(http, "since", -math.inf)
-        now_s = gateway.clock.now_s()
-        load: Load = gateway.load
-        whole, by_stage = gateway.ended_requests.latencies_s(since_s, MOST_LATENCIES)
-        return json_response(
-            {
-                "epoch": gateway.epoch,
-                "time_s": now_s,
-                "configuration": {name: asdict(gateway.router.configuration[name]) for name in gateway.names},
-                "load_rps": load.before(now_s, int(seconds)),
-                "stages": {
-                    name: {**self._stage(k, now_s), "latencies_s": by_stage[name]}
-                    for k, name in enumerate(gateway.names)
-                },
-                "latencies_s": whole,
-            }
-        )
-
-    def _stage(self, position: int, now_s: float) -> dict[str, Any]:
-        counts, stage = self._gateway.router.counts[position], self._gateway.router.stages[position]
-        return {
-            "arrivals": counts.arrivals,
-            "completions": counts.completions,
-            "drops": counts.drops,
-            "failures": counts.failures,
-            "queue_length": len(stage.waiting),
-            "in_service": stage.in_service,
-            "busy_s": counts.busy_s + stage.running_s(now_s),
-        }
+        return json_response(observation(gateway, gateway.clock.now_s(), since_s, int(seconds)))
 
     async def records(self, http: web.Request) -> web.Response:
         """Requests that have ended."""
@@ -215,7 +201,7 @@ def _stage_configuration(name: str, given: object) -> StageConfiguration:
     return StageConfiguration(**_checked(checks.mapping, name, given, _STAGE_KEYS))
 
 
-def _state(replica: Replica) -> dict[str, Any]:
+def _state(replica: RoutedReplica) -> dict[str, Any]:
     return {
         "number": replica.number,
         "busy": replica.batch is not None,

@@ -24,6 +24,19 @@ def line(view: View) -> str:
     )
 
 
+def step_line(entry: Entry) -> str:
+    """A control step in one line."""
+    decided = "  ".join(
+        f"{name} {each.variant} b{each.batch} x{each.replicas}" for name, each in entry.decision.configuration.items()
+    )
+    outcome = entry.outcome
+    why = "" if outcome is None or not outcome.reason else f"  ({outcome.reason})"
+    return f"step {entry.observation.step}: load {entry.observation.load_rps[-1]:g} rps  {decided}{why}"
+
+
+# ---- words ----
+
+
 def ready(stage: StageView) -> int:
     """The replicas of the wanted variant that are ready."""
     counts = stage.replicas.get(stage.configuration.variant)

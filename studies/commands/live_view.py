@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ipa import studies
 from ipa.studies.commands import printing
-from ipa.studies.commands.live_line import line
+from ipa.studies.commands.live_line import line, step_line
 
 if TYPE_CHECKING:
     from ipa.live.view import View
+    from ipa.policies import Entry
 
 LINE_EVERY_S = 5.0
-
-LATE_SHARE = 0.01
-"""The share of requests sent late above which latencies are misleading."""
 
 Show = Callable[["View"], object]
 
@@ -52,32 +51,26 @@ class _Lines:
             click.echo(line(view), err=True)
 
 
+def show_step(entry: Entry) -> None:
+    """Print a control step on stderr."""
+    click.echo(step_line(entry), err=True)
+
+
 # ---- warnings ----
 
 
 def warn(live: Mapping[str, Any]) -> None:
     """Warn on stderr of what makes the figures of a live run misleading."""
-    warn_if_late(live, live["requests_sent"])
-    warnings = []
+    warnings = [studies.live_runs.late_warning(live, live["requests_sent"])]
     if live["decisions_held"]:
         warnings.append(
-            f"{live['decisions_held']} decisions kept the configuration in force because the policy failed or "
+            f"Warning: {live['decisions_held']} decisions kept the configuration in force because the policy failed or "
             "exceeded its time limit; see the notes in the journal"
         )
     if live["records_lost"]:
-        warnings.append(f"the gateway had no record of {live['records_lost']} requests that it answered")
+        warnings.append(f"Warning: the gateway had no record of {live['records_lost']} requests that it answered")
     if live["foreign_requests"]:
-        warnings.append(f"{live['foreign_requests']} requests came from other clients; they are in no table")
-    for text in (*warnings, *live["broken_laws"]):
-        click.echo(f"Warning: {text}", err=True)
-
-
-def warn_if_late(lateness: Mapping[str, Any], requests: int) -> None:
-    """Warn on stderr if more than 1 % of the requests were sent late."""
-    share = lateness["sent_late"] / requests if requests else 0.0
-    if share > LATE_SHARE:
-        click.echo(
-            f"Warning: {100 * share:.2g} % of the requests were sent more than 10 ms late "
-            f"(p99 {1000 * lateness['lateness_p99_s']:.0f} ms): this machine could not keep up with the load",
-            err=True,
-        )
+        warnings.append(f"Warning: {live['foreign_requests']} requests came from other clients; they are in no table")
+    warnings += [f"Warning: {law}" for law in live["broken_laws"]]
+    for text in filter(None, warnings):
+        click.echo(text, err=True)

@@ -96,9 +96,10 @@ def validate(
     scenario = build_scenario(what, assignments, policy=policy, **options)
     if report is not None:
         reports.check_report(report, out, scenario.records)
-    live_runs = studies.live_runs
-    cluster = live_runs.cluster.Cluster(context, namespace, name, url) if backend == "kubernetes" else None
-    how = live_runs.run.Live(source=source, prometheus=prometheus, cluster=cluster, prometheus_match=prometheus_match)
+    cluster = studies.live_runs.Cluster(context, namespace, name, url) if backend == "kubernetes" else None
+    how = studies.live_runs.Live(
+        source=source, prometheus=prometheus, cluster=cluster, prometheus_match=prometheus_match
+    )
     calibration = _windows(calibration_window)
     with (
         progress.counted("live runs", repeats + 1) as advance,

@@ -5,24 +5,29 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipa import profiles, traces
-from ipa.sim import stream
-from ipa.studies import results
+from ipa import profiles
 from ipa.studies.errors import ScenarioError
-from ipa.studies.live_runs.run import check_installed, load_table
 from ipa.studies.loads import Load
+from ipa.studies.results import check_writable, whole_file
+from ipa.studies.run import arrivals_of
 from ipa.studies.scenario import Scenario
 from ipa.traces import Trace
 
 if TYPE_CHECKING:
-    from ipa.live.load import FloatArray, Sent
+    import pandas as pd
+
+    from ipa.live.load_generator import FloatArray, Sent
 
 GATEWAY = "http://127.0.0.1:8080"
 SUFFIXES = (".csv", ".parquet")
+
+LATE_SHARE = 0.01
+"""The share of requests sent late above which latencies are not what they seem."""
 
 
 @dataclass(frozen=True)
@@ -36,41 +41,32 @@ class Target:
     arrivals_s: FloatArray
 
 
-def pipeline_of(what: str) -> str:
-    """The pipeline whose scenario describes the load; for a URL any will do, as its load needs none."""
-    return "video" if _is_url(what) else what
+def is_url(what: str) -> bool:
+    """Whether the argument of `ipa live load` is a server's address, and not a pipeline or a file."""
+    return what.startswith(("http://", "https://"))
 
 
-def target(
-    what: str,
-    scenario: Scenario,
-    *,
-    url: str | None,
-    model: str | None,
-    body: Path | None,
-    duration_s: float | None,
+def check_address(what: str, url: str | None, model: str | None) -> None:
+    """Raise ScenarioError for an address that comes with another one, or without the model to ask."""
+    if is_url(what) and url is not None:
+        raise ScenarioError(f"--url {url}: the argument is a URL already: {what}")
+    if is_url(what) and model is None:
+        raise ScenarioError(f"{what}: say which model to ask with --model")
+
+
+def load_target(
+    scenario: Scenario, url: str, model: str | None = None, body: Path | None = None, duration_s: float | None = None
 ) -> Target:
-    """Where the load of a scenario goes: to the URL `what`, or to the gateway of the pipeline or file `what`.
+    """The load of a scenario, at most `duration_s` of it, for the server at `url`.
 
-    Raises ScenarioError, LiveError, TraceError or ProfileError.
+    `model` None: the pipeline's name. `body`: a file with the request to send. Raises ScenarioError, TraceError or
+    ProfileError.
     """
-    check_installed()
-    if _is_url(what) and url is not None:
-        raise ScenarioError(f"--url {url}: the argument is already a URL: {what}")
-    if _is_url(what) and model is None:
-        raise ScenarioError(f"{what}: name the model with --model")
-    if model is None:
-        model = profiles.load(scenario.pipeline).name
+    model = model or profiles.load(scenario.pipeline).name
     trace = Load(scenario.trace, scenario.window, scenario.scale, scenario.scaling, scenario.seed).trace()
     if duration_s is not None and duration_s < trace.duration_s:
         trace = trace.window([(0.0, duration_s)])
-    arrivals_s = traces.arrivals(trace, scenario.arrivals, stream(scenario.seed, "arrivals"))
-    address = what if _is_url(what) else url or GATEWAY
-    return Target(address, model, None if body is None else _read_body(body), trace, arrivals_s)
-
-
-def _is_url(what: str) -> bool:
-    return what.startswith(("http://", "https://"))
+    return Target(url, model, None if body is None else _read_body(body), trace, arrivals_of(scenario, trace))
 
 
 def _read_body(path: Path) -> dict[str, Any]:
@@ -86,16 +82,45 @@ def _read_body(path: Path) -> dict[str, Any]:
     return dict(body)
 
 
-def send(target: Target, patience_s: float) -> Sent:
-    """Send it, in this process, which does nothing else. Raises LiveError where the server or model is not there."""
-    from ipa.live.load import Job, run, zeros_for
+def send_load(target: Target, patience_s: float) -> Sent:
+    """Send it, in this process, which does nothing else. Raises LiveError where the server or the model is missing."""
+    from ipa.live.load_generator import Job, run, zeros_for
 
     zeros = asyncio.run(zeros_for(target.url, target.model))
     body = zeros if target.body is None else target.body
     return run(Job(target.url, target.model, time.monotonic() + 0.2, patience_s, body), target.arrivals_s)
 
 
-def figures(sent: Sent, target: Target) -> dict[str, Any]:
+def load_table(sent: Sent) -> pd.DataFrame:
+    """One row per request that was sent: request, arrival_s (scheduled), sent_s, outcome, end_s, latency_s, status.
+
+    `outcome` and `end_s` are as a client sees them: completed is status 200, dropped 504, failed any other answer or a
+    failed connection, unfinished no answer by the end. A latency counts from the scheduled moment.
+    """
+    import numpy as np
+    import pandas as pd
+
+    from ipa.live.load_generator import COMPLETED_STATUS, EXPIRED_STATUS, UNANSWERED
+    from ipa.sim import COMPLETED, DROPPED, FAILED, OUTCOMES, UNFINISHED
+
+    outcome = np.full(len(sent.request), FAILED)
+    outcome[sent.status == COMPLETED_STATUS] = COMPLETED
+    outcome[sent.status == EXPIRED_STATUS] = DROPPED
+    outcome[sent.status == UNANSWERED] = UNFINISHED
+    return pd.DataFrame(
+        {
+            "request": sent.request,
+            "arrival_s": sent.scheduled_s,
+            "sent_s": sent.sent_s,
+            "outcome": pd.Categorical.from_codes(outcome, pd.Index(OUTCOMES)),
+            "end_s": sent.end_s,
+            "latency_s": np.where(outcome == COMPLETED, sent.end_s - sent.scheduled_s, np.nan),
+            "status": sent.status,
+        }
+    )
+
+
+def load_figures(sent: Sent, target: Target) -> dict[str, Any]:
     """Counts and latencies as the clients saw them, and by how much the generator itself was late."""
     import numpy as np
 
@@ -116,7 +141,7 @@ def figures(sent: Sent, target: Target) -> dict[str, Any]:
     }
 
 
-def check_file(path: Path) -> None:
+def check_load_file(path: Path) -> None:
     """Raise ScenarioError, before anything is sent, for a table that could not be written."""
     if path.suffix not in SUFFIXES:
         raise ScenarioError(f"--out {path}: should end in {' or '.join(SUFFIXES)}")
@@ -124,14 +149,25 @@ def check_file(path: Path) -> None:
         raise ScenarioError(f"--out {path}: is there already; give a new file")
     if not path.absolute().parent.is_dir():
         raise ScenarioError(f"--out {path}: the folder {path.absolute().parent} does not exist")
-    results.check_writable(path.absolute().parent, f"--out {path}")
+    check_writable(path.absolute().parent, f"--out {path}")
 
 
-def write(sent: Sent, path: Path) -> None:
+def write_load_table(sent: Sent, path: Path) -> None:
     """Write the table of requests; the file appears complete."""
     table = load_table(sent)
-    with results.whole_file(path) as part:
+    with whole_file(path) as part:
         if path.suffix == ".csv":
             table.to_csv(part, index=False)
         else:
             table.to_parquet(part, compression="zstd", index=False)
+
+
+def late_warning(lateness: Mapping[str, Any], requests: int) -> str:
+    """The warning where more than 1 % of the requests were sent late; empty where not."""
+    share = lateness["sent_late"] / requests if requests else 0.0
+    if share <= LATE_SHARE:
+        return ""
+    return (
+        f"Warning: {100 * share:.2g} % of the requests were sent more than 10 ms late "
+        f"(p99 {1000 * lateness['lateness_p99_s']:.0f} ms): this machine could not keep up with the load"
+    )

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipa.sim.sources import digest
+from ipa.sim.sources import file_digest
 
 if TYPE_CHECKING:
     from ipa.studies.scenario import Scenario
@@ -35,7 +35,7 @@ def source_digest() -> str:
     It is the same for a checkout and for what is installed from it.
     """
     folder = Path(__file__).parents[2]
-    return digest(folder, source_files(folder))
+    return file_digest(folder, source_files(folder))
 
 
 def source_files(folder: Path) -> list[Path]:

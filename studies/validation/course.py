@@ -10,7 +10,7 @@ from typing import Any
 from ipa.sim import stage_models
 from ipa.studies import results
 from ipa.studies.errors import ScenarioError
-from ipa.studies.live_runs.run import Live
+from ipa.studies.live_runs import Live
 from ipa.studies.loads import Windows
 from ipa.studies.run import Run, prepare, simulate
 from ipa.studies.scenario import Scenario

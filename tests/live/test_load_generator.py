@@ -21,11 +21,11 @@ from aiohttp import web
 
 from ipa import traces
 from ipa.live.errors import LiveError
-from ipa.live.load import DEFAULT_BODY, UNANSWERED, UNREACHABLE, Job, Sent, generate, write_job, zeros_for
+from ipa.live.load_generator import DEFAULT_BODY, UNANSWERED, UNREACHABLE, Job, Sent, generate, write_job, zeros_for
 from ipa.live.plane import free_port
 from ipa.sim import stream
 from ipa.studies import Scenario, simulate
-from ipa.studies.live_runs.run import load_table
+from ipa.studies.live_runs import late_warning, load_table
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -123,7 +123,7 @@ def test_where_nobody_listens_all_fail() -> None:
     assert sent.status.tolist() == [UNREACHABLE] * 2
 
 
-def test_lateness_is_measured() -> None:
+def test_lateness_is_measured_and_told() -> None:
     async def story() -> Sent:
         async with serving(at_once) as url:
             job = Job(url, "m", time.monotonic() - 1.0, 30.0, DEFAULT_BODY)  # the schedule began a second ago
@@ -132,6 +132,12 @@ def test_lateness_is_measured() -> None:
     lateness = asyncio.run(story()).lateness()
     assert lateness["sent_late"] >= 2
     assert lateness["lateness_max_s"] >= 1.0
+    assert late_warning({"sent_late": 1, "lateness_p99_s": 0.02}, 100) == ""
+    assert late_warning({"sent_late": 2, "lateness_p99_s": 0.02}, 100) == (
+        "Warning: 2 % of the requests were sent more than 10 ms late (p99 20 ms): this machine could not keep up with "
+        "the load"
+    )
+    assert late_warning({"sent_late": 0}, 0) == ""
 
 
 def test_a_live_load_arrives_when_the_simulated_one_does() -> None:
@@ -155,7 +161,13 @@ def test_told_to_end_it_writes_what_it_has_sent(tmp_path: Path) -> None:
         async with serving(note) as url:
             job = Job(url, "m", time.monotonic(), 60.0, DEFAULT_BODY)
             write_job(job, np.array([0.0, 1000.0]), tmp_path / "job.npz")
-            command = [sys.executable, "-m", "ipa.live.load", str(tmp_path / "job.npz"), str(tmp_path / "sent.npz")]
+            command = [
+                sys.executable,
+                "-m",
+                "ipa.live.load_generator",
+                str(tmp_path / "job.npz"),
+                str(tmp_path / "sent.npz"),
+            ]
             process = Popen(command)
             await asyncio.wait_for(here.wait(), 30.0)
             await asyncio.sleep(0.05)

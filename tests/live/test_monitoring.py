@@ -105,7 +105,14 @@ class Says:
 
 
 def said(time_s: float, arrivals: int, epoch: str = "one", load: tuple[int, ...] = ()) -> dict[str, Any]:
-    stage = {"arrivals": arrivals, "completions": arrivals, "drops": 0, "failures": 0, "busy_s": 0.5 * arrivals}
+    stage = {
+        "arrivals": arrivals,
+        "completions": arrivals,
+        "drops": 0,
+        "failures": 0,
+        "busy_s": 0.5 * arrivals,
+        "request_s": 2.0 * arrivals,
+    }
     gauges = {"queue_length": 2, "in_service": 1, "latencies_s": [0.1, 0.3]}
     return {
         "epoch": epoch,
@@ -138,6 +145,13 @@ def test_counts_are_those_since_the_last_reading() -> None:
 def test_a_gateway_that_has_restarted_counts_from_zero() -> None:
     _, (_, second) = readings(said(10.0, 40), said(2.0, 3, epoch="two"))
     assert second.stages["a"].arrivals == 3
+
+
+def test_concurrency_is_the_mean_since_the_reading_before() -> None:
+    """Every arrival adds two request-seconds. At the first reading, and in no time: those that are there, 2 + 1."""
+    _, seen = readings(said(10.0, 40), said(20.0, 65), said(20.0, 65), said(25.0, 10, epoch="two"))
+    assert [reading.concurrency("a") for reading in seen] == [3.0, 2.0 * 25 / 10, 3.0, 2.0 * 10 / 5]
+    assert seen[0].concurrency("b") == 0.0
 
 
 def test_the_load_is_that_of_the_whole_seconds_of_the_run() -> None:
@@ -326,6 +340,40 @@ def test_a_matcher_is_in_every_query(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, *selectors = asked
     assert (clock, len(selectors)) == ("time()", 2)
     assert all(',pipeline="tiny",namespace="a",service!="b"}[' in selector for selector in selectors)
+
+
+def samples_of(name: str, *samples: tuple[float, float]) -> dict[str, Any]:
+    """A series of stage a, as the server gives it; its clock is 1000 s ahead of the run's."""
+    values = [[1000.0 + time_s, str(value)] for time_s, value in samples]
+    return {"metric": {"__name__": name, "stage": "a", "pipeline": "tiny"}, "values": values}
+
+
+def test_concurrency_from_samples_is_the_mean_since_the_newest_one_read_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("aiohttp")
+    from ipa.live.monitoring.prometheus import PrometheusSource
+
+    scraped = [(2.0, 4.0), (7.0, 14.0), (12.0, 34.0), (17.0, 44.0), (22.0, 6.0)]  # the last after a restart
+    now_s = 0.0
+
+    async def ask(_: PrometheusSource, query: str) -> list[Any]:
+        if query == "time()":
+            return ["", str(1000.0 + now_s)]
+        known = [(time_s, value) for time_s, value in scraped if time_s <= now_s]
+        return [
+            samples_of("ipa_stage_request_seconds_total", *known),
+            samples_of("ipa_queue_length", *((time_s, 3.0) for time_s, _ in known)),
+        ]
+
+    monkeypatch.setattr(PrometheusSource, "_ask", ask)
+    source = PrometheusSource(None, "http://x", "tiny", ["a"], 60, lambda: now_s)  # type: ignore[arg-type]
+
+    def concurrency(at_s: float) -> float:
+        nonlocal now_s
+        now_s = at_s
+        return asyncio.run(source.read(at_s)).concurrency("a")
+
+    # The first, and the last, in which no sample is new: the queue. Between: 30 in 10 s, and 10 + 6 in 10 s.
+    assert [concurrency(at_s) for at_s in (5.0, 15.0, 25.0, 26.0)] == [3.0, 3.0, 1.6, 3.0]
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,13 @@ import click
 
 from ipa import studies
 from ipa.live import kubernetes
+from ipa.studies import live_runs
 from ipa.studies.commands.options import together
 
 if TYPE_CHECKING:
     from ipa.live.kubernetes.settings import Deployed, Layout
     from ipa.studies import Scenario
-    from ipa.studies.live_runs.cluster import Cluster
+    from ipa.studies.live_runs import Cluster
     from ipa.studies.run import Prepared
 
 
@@ -107,7 +108,7 @@ layout_options = together(
 def taken_cluster(options: dict[str, Any]) -> Cluster:
     """The cluster that the options describe, taken out of `options`."""
     named = {key: options.pop(key) for key in ("context", "namespace", "name") if key in options}
-    return studies.live_runs.cluster.Cluster(**named)
+    return live_runs.Cluster(**named)
 
 
 def taken_layout(options: dict[str, Any]) -> Layout:
@@ -121,4 +122,4 @@ def taken_layout(options: dict[str, Any]) -> Layout:
 def prepared(scenario: Scenario, cluster: Cluster, layout: Layout | None = None) -> tuple[Prepared, Deployed]:
     """The scenario with what it names, and what is deployed for it."""
     found = studies.prepare(scenario)
-    return found, studies.live_runs.cluster.deployed(scenario, found, cluster, layout)
+    return found, live_runs.deployed(scenario, found, cluster, layout)

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from ipa import studies
 from ipa.live import kubernetes
+from ipa.studies import live_runs
 from ipa.studies.commands.live import cluster
 from ipa.studies.commands.options import build_scenario, cluster_options, pipeline_argument
 
@@ -21,7 +21,7 @@ def down(what: str, backend: str, yes: bool, **options: Any) -> None:
     """Delete a deployed pipeline: everything that carries its labels, and nothing else."""
     where = cluster.taken_cluster(options)
     _, there = cluster.prepared(build_scenario(what, ()), where)
-    api = studies.live_runs.cluster.connect(where)
+    api = live_runs.connect(where)
     if not yes and not click.confirm(f"Delete {there.instance} in namespace {there.namespace}?", err=True):
         raise click.Abort
     click.echo(f"{kubernetes.deploy.down(api, there)} objects deleted.")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from ipa import studies
-from ipa.studies.commands import live_view, printing
+from ipa.studies import live_runs
+from ipa.studies.commands import printing
 from ipa.studies.commands.options import NEW_FILE, SECONDS, build_scenario, json_option, scenario_options
 
 
@@ -49,19 +49,23 @@ def load(
     The load is open loop: each request is sent when it is due, however slow the answers are, and latencies count from
     that moment. A URL needs --model; for PIPELINE or FILE the load goes to its gateway.
     """
-    live_load = studies.live_runs.load
-    scenario = build_scenario(live_load.pipeline_of(what), assignments, **options)
-    target = live_load.target(what, scenario, url=url, model=model, body=body, duration_s=duration_s)
+    live_runs.check_installed()
+    live_runs.check_address(what, url, model)
+    is_url = live_runs.is_url(what)
+    # A load needs no pipeline; any one will do for the scenario of a URL.
+    scenario = build_scenario("video" if is_url else what, assignments, **options)
+    target = live_runs.load_target(scenario, what if is_url else url or live_runs.GATEWAY, model, body, duration_s)
     if out is not None:
-        live_load.check_file(out)
-    sent = live_load.send(target, patience_s)
+        live_runs.check_load_file(out)
+    sent = live_runs.send_load(target, patience_s)
     if out is not None:
-        live_load.write(sent, out)
-    figures = live_load.figures(sent, target)
+        live_runs.write_load_table(sent, out)
+    figures = live_runs.load_figures(sent, target)
     if as_json:
         printing.print_json(figures)
     else:
         printing.print_figures(f"{target.trace.name} to {target.url}", figures)
         if out is not None:
             click.echo(f"Requests: {out}")
-    live_view.warn_if_late(sent.lateness(), len(sent.request))
+    if warning := live_runs.late_warning(sent.lateness(), len(sent.request)):
+        click.echo(warning, err=True)

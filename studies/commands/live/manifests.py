@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from ipa import studies
 from ipa.live import kubernetes
+from ipa.studies import live_runs
 from ipa.studies.commands.live import cluster
 from ipa.studies.commands.options import build_scenario, name_option, pipeline_argument, scenario_options
 
@@ -47,7 +47,7 @@ def manifests(
     where, layout = cluster.taken_cluster(options), cluster.taken_layout(options)
     scenario = build_scenario(what, assignments, policy=policy, **options)
     prepared, there = cluster.prepared(scenario, where, layout)
-    first = studies.live_runs.cluster.first_configuration(prepared)
+    first = live_runs.first_configuration(prepared)
     objects = [kubernetes.manifests.root(there), *kubernetes.manifests.everything(there, first, apis=APIS)]
     if controller or advise:
         objects += in_cluster.controller(there, in_cluster.scenario_files(scenario.as_dict()), advise)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ipa import studies
+from ipa.studies import live_runs
 from ipa.studies.commands import live_view, printing, reports
 from ipa.studies.commands.options import (
     NEW_FILE,
@@ -29,7 +30,7 @@ from ipa.studies.commands.options import (
 
 if TYPE_CHECKING:
     from ipa.studies import Scenario
-    from ipa.studies.live_runs.run import Live
+    from ipa.studies.live_runs import Live
 
 PORTS = click.IntRange(0, 65535)
 
@@ -114,17 +115,17 @@ def run(
     With --backend kubernetes the gateway and the replicas are those that `ipa live up` deployed. With --advise or
     --no-load it then sends no load and runs until it is stopped.
     """
-    studies.live_runs.run.check_installed()
+    live_runs.check_installed()
     scenario = build_scenario(what, assignments, policy=policy, **options)
     cluster = None
     if backend == "kubernetes":
-        cluster = studies.live_runs.cluster.Cluster(context, namespace, name, url, changes_per_minute)
+        cluster = live_runs.Cluster(context, namespace, name, url, changes_per_minute)
     if cluster is None and no_load:
         raise click.UsageError("--no-load needs --backend kubernetes")
     sends_load = cluster is None or not (no_load or advise)
     if not sends_load:
         _check_no_results({"--out": out, "--report": report, "--json": as_json}, "--no-load" if no_load else "--advise")
-    how = studies.live_runs.run.Live(
+    how = live_runs.Live(
         duration_s=duration_s,
         source=source or "gateway",
         prometheus=prometheus,
@@ -139,7 +140,7 @@ def run(
         prometheus_match=prometheus_match,
     )
     if cluster is not None and not sends_load:
-        studies.live_runs.cluster.control(scenario, cluster, how, studies.live_runs.cluster.tell)
+        live_runs.control_live(scenario, how, live_view.show_step)
     else:
         _run(scenario, how, out, report, as_json)
 
@@ -162,7 +163,7 @@ def _run(scenario: Scenario, how: Live, out: Path | None, report: Path | None, a
         reports.check_report(report, out, scenario.records)
     title = f"{scenario.pipeline}, policy {scenario.policy.name}, {scenario.trace}"
     with live_view.showing(title) as show, redirect_stdout(sys.stderr):  # a user's policy may print
-        finished = studies.live_runs.run.run_live(scenario, how, show)
+        finished = live_runs.run_live(scenario, how, show)
     if out is not None:
         studies.results.write_run(finished, out)
     if report is not None:

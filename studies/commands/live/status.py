@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from ipa import studies
 from ipa.live import kubernetes
+from ipa.studies import live_runs
 from ipa.studies.commands import printing
 from ipa.studies.commands.live import cluster
 from ipa.studies.commands.options import build_scenario, cluster_options, json_option, pipeline_argument
@@ -22,7 +22,7 @@ def status(what: str, backend: str, as_json: bool, **options: Any) -> None:
     """Show the state of a deployed pipeline: stages, replicas and what delays them."""
     where = cluster.taken_cluster(options)
     _, there = cluster.prepared(build_scenario(what, ()), where)
-    found = kubernetes.deploy.status(studies.live_runs.cluster.connect(where, read_only=True), there)
+    found = kubernetes.deploy.status(live_runs.connect(where, read_only=True), there)
     if as_json:
         printing.print_json(found)
     else:

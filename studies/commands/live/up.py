@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipa import studies
 from ipa.live import kubernetes
+from ipa.studies import live_runs
 from ipa.studies.commands.live import cluster
 from ipa.studies.commands.options import build_scenario, cluster_options, pipeline_argument, scenario_options
 
@@ -32,8 +32,8 @@ def up(what: str, backend: str, policy: str | None, assignments: Sequence[str], 
     where, layout = cluster.taken_cluster(options), cluster.taken_layout(options)
     scenario = build_scenario(what, assignments, policy=policy, **options)
     prepared, there = cluster.prepared(scenario, where, layout)
-    api = studies.live_runs.cluster.connect(where)
-    first = studies.live_runs.cluster.first_configuration(prepared)
+    api = live_runs.connect(where)
+    first = live_runs.first_configuration(prepared)
     steps = kubernetes.deploy.plan(api, there, first)
     click.echo(f"{there.instance} in namespace {there.namespace}:", err=True)
     for step in steps:

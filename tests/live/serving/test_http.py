@@ -29,10 +29,11 @@ from tritonclient.utils import InferenceServerException
 
 from ipa import profiles
 from ipa.live.serving.control import control_application
-from ipa.live.serving.gateway import Gateway, GatewayOptions
 from ipa.live.serving.gateway import main as gateway_command
+from ipa.live.serving.host import Gateway
 from ipa.live.serving.metrics import TABLE
 from ipa.live.serving.server import main as server_command
+from ipa.live.serving.settings import GatewayOptions
 from tests.live.serving.serving_plane import Plane, Process, ask, call, entry, get, plane, put, until, wanted
 
 DETECTION, CLASSIFICATION = "object-detection", "image-classification"

@@ -16,7 +16,7 @@ from ipa.live.view import StageView, View
 from ipa.policies import NO_LATENCY, Applied, Decision, Entry, LatencyQuantiles, ReplicaCounts, StageConfiguration
 from ipa.studies.commands.live_line import line
 from ipa.studies.commands.live_screen import Screen, spark
-from ipa.studies.commands.live_view import warn, warn_if_late
+from ipa.studies.commands.live_view import warn
 from tests.tiny import SMALL_ONES, observation
 
 DETECTION = StageView(
@@ -116,14 +116,3 @@ def test_what_makes_the_figures_misleading_is_a_warning(capsys: pytest.CaptureFi
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 4
     assert said[-1] == "Warning: L3: at stage a"
-
-
-def test_a_load_sent_late_is_a_warning_above_one_percent(capsys: pytest.CaptureFixture[str]) -> None:
-    warn_if_late({"sent_late": 1, "lateness_p99_s": 0.02}, 100)
-    warn_if_late({"sent_late": 0}, 0)
-    assert capsys.readouterr().err == ""
-    warn_if_late({"sent_late": 2, "lateness_p99_s": 0.02}, 100)
-    assert capsys.readouterr().err == (
-        "Warning: 2 % of the requests were sent more than 10 ms late (p99 20 ms): this machine could not keep up with "
-        "the load\n"
-    )

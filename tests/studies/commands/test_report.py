@@ -56,7 +56,7 @@ def test_a_report_that_could_not_be_written_is_noticed_before_anything_runs(
         ('{"schema_version": 1, "kind": "runs"}', "'runs'"),
         ('{"schema_version": 1, "kind": "runs", "runs": []}', "'runs'"),
         ('{"schema_version": 1, "kind": "runs", "runs": [3]}', "'runs'"),
-        ('{"schema_version": 1, "kind": "runs", "runs": ["a"]}', "not finished, 1 of 1 runs are missing (a first)"),
+        ('{"schema_version": 1, "kind": "runs", "runs": ["a"]}', "not finished: 1 of 1 runs are missing, a first"),
     ],
 )
 def test_unreadable_results_are_refused(own: Path, manifest: str, text: str) -> None:

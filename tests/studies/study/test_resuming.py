@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ipa.sim.sources import digest
+from ipa.sim.sources import file_digest
 from ipa.studies.results import provenance
 from tests.command import PIPELINE, POLICIES, contents, ipa, start
 from tests.studies.study.mine import STUDY, changed, fresh, study
@@ -75,7 +75,7 @@ def test_the_digest_of_the_source_is_of_what_decides_results_wherever_it_lies(he
     root = Path(provenance.__file__).parents[2]
     for layer in (*provenance.LAYERS, "studies"):
         shutil.copytree(root / layer, here / layer, ignore=shutil.ignore_patterns("__pycache__"))
-    assert digest(here, provenance.source_files(here)) == provenance.source_digest()
+    assert file_digest(here, provenance.source_files(here)) == provenance.source_digest()
     for name, decides in (
         *(
             ("sim/rules.py", True),
@@ -87,7 +87,7 @@ def test_the_digest_of_the_source_is_of_what_decides_results_wherever_it_lies(he
     ):
         text = (here / name).read_text()
         (here / name).write_text(f"{text}\n")
-        assert (digest(here, provenance.source_files(here)) != provenance.source_digest()) == decides, name
+        assert (file_digest(here, provenance.source_files(here)) != provenance.source_digest()) == decides, name
         (here / name).write_text(text)
 
 

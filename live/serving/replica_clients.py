@@ -12,7 +12,7 @@ import orjson
 from ipa.errors import Error
 from ipa.live.serving import protocol
 from ipa.live.serving.protocol import HEADER, ProtocolError
-from ipa.live.serving.stage_queue import Batch, Replica
+from ipa.live.serving.request import Batch, RoutedReplica
 from ipa.live.serving.tensors import Tensor
 from ipa.live.serving.web import MOST_BODY_BYTES
 
@@ -72,7 +72,7 @@ class ReplicaClients:
         text = f"answered {response.status}: {_error(data)}"
         raise ReplicaError(text, served=response.status != 503, again=response.status >= 500)
 
-    async def is_ready(self, replica: Replica) -> bool:
+    async def is_ready(self, replica: RoutedReplica) -> bool:
         """Whether the replica's model answers that it is ready."""
         try:
             async with self._session.get(
@@ -88,7 +88,7 @@ class ReplicaClients:
         for url in self._is_binary.keys() - urls:
             del self._is_binary[url]
 
-    async def metadata(self, replica: Replica) -> Mapping[str, Any]:
+    async def metadata(self, replica: RoutedReplica) -> Mapping[str, Any]:
         """What the replica says of its model; empty where it does not."""
         try:
             return await self._mapping(f"{replica.url}/v2/models/{replica.model}")
@@ -136,7 +136,7 @@ def _error(data: bytes) -> str:
     return str(text if text is not None else data[:200].decode(errors="replace"))
 
 
-async def until_ready(clients: ReplicaClients, replica: Replica, every_s: float) -> bool:
+async def until_ready(clients: ReplicaClients, replica: RoutedReplica, every_s: float) -> bool:
     """Wait until a suspended replica is ready; False once it is not listed any more."""
     while replica.is_listed:
         if await clients.is_ready(replica):

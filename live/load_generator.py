@@ -1,8 +1,8 @@
-"""An open-loop load generator: `python -m ipa.live.load JOB RESULT`, or `generate` in a process that does nothing else.
+"""An open-loop load generator: `python -m ipa.live.load_generator JOB RESULT`, or `generate` in an idle process.
 
 Requests go out at the moments they are scheduled for, whatever has become of those before: a slow server is not
-spared, and a latency counts from the scheduled moment (no coordinated omission). What the generator itself is late by
-is measured, request by request.
+spared, and a latency counts from the scheduled moment (no coordinated omission). How late the generator itself is, is
+measured request by request.
 """
 
 from __future__ import annotations

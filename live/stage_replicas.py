@@ -14,9 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ipa.policies import ReplicaCounts, StageConfiguration
-from ipa.sim import rules
-from ipa.sim.records import ReplicaRecords
-from ipa.sim.rules import NEVER
+from ipa.sim import NEVER, ReplicaRecords, rules
 
 FAILED_AFTER = 3
 """After how many failures in a row a variant counts as failed."""
@@ -218,5 +216,5 @@ class StageReplicas:
 
 
 def _first_to_go(replicas: Sequence[Replica], count: int) -> list[Replica]:
-    """`count` of them: starting ones first, then idle, then busy, and the highest number first within each."""
-    return sorted(replicas, key=lambda each: (not each.is_starting, each.is_busy, -each.number))[:count]
+    """The `count` of them that are removed first."""
+    return sorted(replicas, key=lambda each: rules.removal_order(each.is_starting, each.is_busy, each.number))[:count]
