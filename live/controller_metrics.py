@@ -10,7 +10,7 @@ from math import isnan, nan, prod
 from ipa.live.backend import TROUBLES, LiveBackend
 from ipa.live.errors import LiveError
 from ipa.live.plane import LOOPBACK
-from ipa.live.serving.metrics import ProcessMetrics
+from ipa.live.serving import ProcessMetrics
 from ipa.policies import Entry
 from ipa.profiles import Pipeline
 

@@ -122,7 +122,7 @@ async def generate(job: Job, scheduled_s: FloatArray, stop: asyncio.Event | None
     head, tail = b'{"id":"', b'",' + json.dumps(job.body).encode()[1:]
     headers = {"Content-Type": "application/json"}
 
-    async def send(index: int) -> None:
+    async def send_one(index: int) -> None:
         body = b"%s%d%s" % (head, job.first + index, tail)
         sent_s[index] = time.monotonic() - job.origin_s
         try:
@@ -148,7 +148,7 @@ async def generate(job: Job, scheduled_s: FloatArray, stop: asyncio.Event | None
                 await asyncio.sleep(0)  # behind the schedule, answers are still read
             if stop.is_set():
                 break
-            task = asyncio.create_task(send(index))
+            task = asyncio.create_task(send_one(index))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
         await _answers(tasks, stop, job.patience_s)
@@ -190,8 +190,8 @@ async def _answers(tasks: set[asyncio.Task[None]], stop: asyncio.Event, patience
     stopped.cancel()
 
 
-def run(job: Job, scheduled_s: FloatArray) -> Sent:
-    """`generate`, until SIGINT or SIGTERM ends it early."""
+def send_job(job: Job, scheduled_s: FloatArray) -> Sent:
+    """`generate` in this process, until SIGINT or SIGTERM ends it early."""
 
     async def until_told() -> Sent:
         stop = asyncio.Event()
@@ -213,7 +213,7 @@ def main(arguments: Sequence[str]) -> None:
     path, result = arguments
     with np.load(path) as stored:
         job, scheduled_s = Job(**json.loads(stored["job"].tobytes())), stored["scheduled_s"]
-    run(job, scheduled_s).write(Path(result))
+    send_job(job, scheduled_s).write(Path(result))
 
 
 async def zeros_for(url: str, model: str) -> dict[str, Any]:
@@ -237,7 +237,7 @@ async def zeros_for(url: str, model: str) -> dict[str, Any]:
     try:
         metadata = json.loads(text)
     except ValueError:
-        raise LiveError(f"{address}: the answer is no JSON: {text[:200].strip()}") from None
+        raise LiveError(f"{address}: the answer is not JSON: {text[:200].strip()}") from None
     inputs = [_zeros(each) for each in metadata.get("inputs") or ()]
     return {"inputs": inputs} if inputs else DEFAULT_BODY
 

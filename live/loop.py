@@ -15,8 +15,7 @@ from typing import TypeVar
 from ipa.live.backend import LiveBackend
 from ipa.live.controller_metrics import ControllerMetrics, serving
 from ipa.live.live_controller import LiveController
-from ipa.live.monitoring import SourceMaker, from_gateway, from_prometheus
-from ipa.live.monitoring.server import PrometheusServer
+from ipa.live.monitoring import PrometheusServer, SourceMaker, from_gateway, from_prometheus
 from ipa.live.setup import Prometheus, Setup
 from ipa.live.steps import take_steps
 from ipa.live.stopping import Stopping

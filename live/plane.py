@@ -12,7 +12,7 @@ GATEWAY = "ipa.live.serving.gateway"
 SERVER = "ipa.live.serving.server"
 LOAD = "ipa.live.load_generator"
 
-PRELOADED = (GATEWAY, SERVER, LOAD, "ipa.live.serving.emulated", "ipa.live.serving.control", "uvloop", "scipy.special")
+PRELOADED = (GATEWAY, SERVER, LOAD, "ipa.live.serving.emulated", "uvloop", "scipy.special")
 """What the processes of a run need: imported once, by their common parent."""
 
 LOOPBACK = "127.0.0.1"

@@ -19,7 +19,7 @@ def explain(scenario: Scenario, load_rps: float) -> Explanation:
     Raises ScenarioError for an impossible load and for a policy that does not use the optimiser.
     """
     if not (isfinite(load_rps) and load_rps >= 0.0):
-        raise ScenarioError(f"--load {load_rps}: should be a finite number of requests per second, from 0")
+        raise ScenarioError(f"--load {load_rps}: should be a finite number of requests per second, at least 0")
     policy = prepare(scenario).policy
     if not isinstance(policy, Planner):
         raise ScenarioError(

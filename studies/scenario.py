@@ -147,7 +147,7 @@ class Scenario(FileModel):
         if self.max_surge == 0 and self.max_unavailable == 0:
             raise refuse("max_surge and max_unavailable are both 0: no rollout could ever move")
         if self.initial is not None and self.start == "warm":
-            raise refuse("`initial` is given, but `start` is warm; it goes with start: configured")
+            raise refuse("`initial` needs start: configured, but `start` is warm")
         return self
 
     def with_values(self, values: Mapping[str, Any]) -> Scenario:

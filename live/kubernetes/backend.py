@@ -20,19 +20,19 @@ from ipa.live.errors import RunError
 from ipa.live.gateway_client import RefusedError
 from ipa.live.kubernetes import deploy, looks
 from ipa.live.kubernetes.api import Api, ApiError
+from ipa.live.kubernetes.cluster_gateway import ClusterGateway
 from ipa.live.kubernetes.failed_variants import FailedVariants, previous
-from ipa.live.kubernetes.gateway import ClusterGateway
-from ipa.live.kubernetes.guards import Guards, moves_pods
 from ipa.live.kubernetes.lease import Lease
 from ipa.live.kubernetes.lease_keeper import LeaseKeeper
 from ipa.live.kubernetes.looks import Looks
 from ipa.live.kubernetes.opening import Opening, longest_s
+from ipa.live.kubernetes.pace import Pace, moves_pods
 from ipa.live.kubernetes.pods import Pod
 from ipa.live.kubernetes.reach import until_reached
-from ipa.live.kubernetes.reconcile import StageState
 from ipa.live.kubernetes.reconciler import Look, Reconciler
 from ipa.live.kubernetes.room import Room
 from ipa.live.kubernetes.settings import Deployed
+from ipa.live.kubernetes.stage_state import StageState
 from ipa.live.kubernetes.threads import Threads
 from ipa.live.kubernetes.timeline import PodReplicas, Timeline
 from ipa.live.kubernetes.watch import PodWatch
@@ -65,7 +65,7 @@ class KubernetesBackend(LiveBackend):
         folder: Path,
         history_rps: tuple[float, ...],
         url: str,
-        guards: Guards | None = None,
+        pace: Pace | None = None,
         lease: Lease | None = None,
         adopts: bool = False,
         source: SourceMaker = from_gateway,
@@ -84,7 +84,7 @@ class KubernetesBackend(LiveBackend):
         self.deployed = deployed
         self.url = url
         self._api = api
-        self._guards = guards or Guards()
+        self._pace = pace or Pace()
         self._adopts = adopts or api.read_only
         self._threads = Threads()
         self._lease = LeaseKeeper(lease, self._threads, self._report)
@@ -132,8 +132,9 @@ class KubernetesBackend(LiveBackend):
         """Set the run's t = 0 to a moment of `time.monotonic()`, or take over the gateway's clock."""
         if self._adopts:
             asked_s = time.monotonic()
-            self._observed_s = await self.client.join()
-            self._origin_s = (asked_s + time.monotonic()) / 2 - self._observed_s
+            there_s = await self.client.join()
+            self._observer.begin_at(there_s)
+            self._origin_s = (asked_s + time.monotonic()) / 2 - there_s
         else:
             reading = await self.client.clock()
             self._origin_s = origin_s
@@ -170,7 +171,7 @@ class KubernetesBackend(LiveBackend):
             moves, before = self._moves(configuration), self.wanted
             applied = await super()._apply(configuration)
             if applied.accepted:
-                self._guards.note(moves)
+                self._pace.note(moves)
                 changed = [name for name, each in configuration.items() if each.variant != before[name].variant]
                 self._failures.decided(changed, self._step)
             return applied
@@ -182,7 +183,7 @@ class KubernetesBackend(LiveBackend):
             return f"held: {self._held()}"
         if self._look_now.stopped:
             return f"stopped: {self._look_now.stopped}"
-        return self._failures.refusal(configuration) or self._guards.refusal(self._moves(configuration))
+        return self._failures.refusal(configuration) or self._pace.refusal(self._moves(configuration))
 
     def _moves(self, configuration: Configuration) -> int:
         """For how many stages a configuration changes pods."""
@@ -211,11 +212,9 @@ class KubernetesBackend(LiveBackend):
         if look.done and not look.error:
             self._failures.has_written()
         if look.is_down:
-            self.fail(f"{self.deployed.instance} is not there (any more): ipa live up")
+            self.fail(f"{self.deployed.instance} is not deployed, or no longer: run ipa live up")
         if look.is_changed:
-            self.fail(
-                f"{self.deployed.instance} has been deployed anew, with another layout or pipeline file: start again"
-            )
+            self.fail(f"{self.deployed.instance} was redeployed with a different layout or pipeline file: restart")
         self._failures.take_over(look.stages, self.now_s, self._api.time_s())
         if self._api.read_only:
             self._follow(look.stages)

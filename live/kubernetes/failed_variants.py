@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ipa.live.kubernetes.reconcile import StageState
+from ipa.live.kubernetes.stage_state import StageState
 from ipa.live.kubernetes.timeline import EXCLUDED_FOR_S, PodReplicas, left_out
 from ipa.policies import Configuration, StageConfiguration
 

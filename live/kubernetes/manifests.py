@@ -20,7 +20,7 @@ from hashlib import sha256
 from math import ceil
 from typing import Any
 
-from ipa.live.kubernetes import models, names, parts
+from ipa.live.kubernetes import model_sources, names, parts
 from ipa.live.kubernetes.names import GATEWAY, MODEL_SERVER
 from ipa.live.kubernetes.parts import PIPELINE_PATH, Manifest
 from ipa.live.kubernetes.settings import Deployed, Resources, memory_bytes
@@ -241,7 +241,7 @@ def stage_deployment(
     variant = plane.pipeline.stage(stage).variant(wanted.variant)
     slowest_s = max(variant.p99_s(batch, wanted.cores) for batch in variant.batches(wanted.cores))
     marks = {"stage": stage, "variant": wanted.variant, "cores": str(wanted.cores)}
-    real = models.placed(deployed, stage, wanted.variant, wanted.cores)
+    real = model_sources.placed(deployed, stage, wanted.variant, wanted.cores)
     deployment = parts.deployment(
         deployed,
         deployed.meta(deployed.stage_name(stage), MODEL_SERVER, owner, stage=stage),
@@ -273,7 +273,7 @@ def _digest(given: Manifest) -> str:
 def _model_server(deployed: Deployed, stage: str, wanted: StageConfiguration) -> Manifest:
     plane = deployed.plane
     start_up_s = plane.pipeline.stage(stage).variant(wanted.variant).start_up_s
-    real = models.placed(deployed, stage, wanted.variant, wanted.cores)
+    real = model_sources.placed(deployed, stage, wanted.variant, wanted.cores)
     backend = ("folder", "--file", real.folder) if real else ("emulated",)
     container = parts.container(
         deployed,
@@ -323,7 +323,7 @@ def network_policy(deployed: Deployed, owner: Manifest | None = None) -> Manifes
             "podSelector": {"matchLabels": names.selector(deployed.instance, MODEL_SERVER)},
             "policyTypes": ["Ingress", "Egress"],
             "ingress": [{"from": [from_gateway], "ports": [{"protocol": "TCP", "port": MODEL_PORT}]}],
-            "egress": models.egress(deployed.layout),
+            "egress": model_sources.egress(deployed.layout),
         },
     }
 

@@ -32,7 +32,7 @@ def memory_bytes(quantity: str) -> int:
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([A-Za-z]*)", quantity)
     if found is None or found[2] not in _UNITS or not float(found[1]):
-        raise ValueError(f"{quantity!r} should be bytes, or such as 512Mi or 1Gi")
+        raise ValueError(f"{quantity!r} should be a number of bytes, or a quantity such as 512Mi or 1Gi")
     return int(float(found[1]) * _UNITS[found[2]])
 
 
@@ -55,7 +55,7 @@ class Resources:
 class Layout:
     """How a pipeline is laid out on a cluster: chosen when it is deployed, and kept beside it there.
 
-    `models`: emulated, or where real ones are (see `live.kubernetes.models`); of an object store, `s3_endpoint` is the
+    `models`: emulated, or where real ones are (see `model_sources`); of an object store, `s3_endpoint` is the
     URL (empty: Amazon's) and `s3_secret` the Secret with credentials (empty: none). `replica_cpu`: what a replica
     requests; `profile`: its profile's cores, as request and limit; empty: that for real models, `EMULATED_CPU` for
     emulated ones. `ready_within_s`: how long beyond its start-up time a variant may take to become ready before it is
@@ -84,7 +84,9 @@ class Layout:
         try:
             return cls(**json.loads(text))
         except (ValueError, TypeError) as error:
-            raise LiveError(f"the layout on the cluster was made by another version ({error}): ipa live up") from None
+            raise LiveError(
+                f"the layout on the cluster was made by another version ({error}); run ipa live up"
+            ) from None
 
 
 @dataclass(frozen=True)

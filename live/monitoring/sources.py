@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ipa.live.gateway_client import GatewayClient
-from ipa.live.monitoring.gateway import GatewaySource
-from ipa.live.monitoring.prometheus import PrometheusSource
+from ipa.live.monitoring.gateway_source import GatewaySource
+from ipa.live.monitoring.prometheus_source import PrometheusSource
 from ipa.live.monitoring.reading import Source
 from ipa.profiles import Pipeline
 

@@ -17,9 +17,9 @@ import click
 
 from ipa.live.serving import logs
 from ipa.live.serving.admission import MOST_INSIDE_BYTES
-from ipa.live.serving.control import control_application
+from ipa.live.serving.control_api import control_application
+from ipa.live.serving.gateway_options import GatewayOptions
 from ipa.live.serving.host import Gateway
-from ipa.live.serving.settings import GatewayOptions
 from ipa.live.serving.web import (
     add_protocol_routes,
     announce,

@@ -21,11 +21,11 @@ from ipa.live.serving.batch_service import BatchService, Job, kind
 from ipa.live.serving.clock import RunClock
 from ipa.live.serving.counts import ArrivalCounts, EndedRequests
 from ipa.live.serving.gateway_metrics import GatewayMetrics
+from ipa.live.serving.gateway_options import GatewayOptions
 from ipa.live.serving.protocol import InferRequest, ProtocolError
 from ipa.live.serving.replica_clients import ReplicaClients
 from ipa.live.serving.request import Batch, Request
 from ipa.live.serving.router import Router
-from ipa.live.serving.settings import GatewayOptions
 from ipa.live.serving.web import MOST_BODY_BYTES, read_body, send
 from ipa.policies import lightest_configuration
 from ipa.sim.rules import NEVER, bound_s

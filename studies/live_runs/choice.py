@@ -7,13 +7,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ipa.live.errors import LiveError
+from ipa.live import LiveError
 from ipa.policies import reads
 from ipa.studies.run import Prepared
 from ipa.studies.scenario import Scenario
 
 if TYPE_CHECKING:
-    from ipa.live.plane import Plane
+    from ipa.live import Plane
 
 NEEDED = ("aiohttp", "orjson", "prometheus_client", "uvloop")
 
@@ -100,7 +100,7 @@ def _check_scenario(scenario: Scenario, prepared: Prepared) -> None:
             raise LiveError(f"{key}: {getattr(scenario, key)}: {why}")
     if "future_rps" in reads(prepared.policy):
         raise LiveError(
-            f"policy {scenario.policy.name}: it or its predictor reads the load to come, which only a simulation knows"
+            f"policy {scenario.policy.name}: it or its predictor reads the future load, which only a simulation knows"
         )
 
 
@@ -108,16 +108,16 @@ def _check_source(live: Live) -> None:
     if live.source not in SOURCES:
         raise LiveError(f"--source {live.source}: allowed: {', '.join(SOURCES)}")
     if live.prometheus is not None and live.source != "prometheus":
-        raise LiveError("--prometheus goes with --source prometheus")
+        raise LiveError("--prometheus needs --source prometheus")
     if live.prometheus_match:
-        from ipa.live.monitoring.prometheus import check_matcher
+        from ipa.live.monitoring import check_matcher
 
         if live.source != "prometheus":
-            raise LiveError("--prometheus-match goes with --source prometheus")
+            raise LiveError("--prometheus-match needs --source prometheus")
         for matcher in live.prometheus_match:
             check_matcher(matcher)
     if live.source == "prometheus" and live.prometheus is None:
-        from ipa.live.monitoring.server import find_prometheus
+        from ipa.live.monitoring import find_prometheus
 
         if live.cluster is not None:
             raise LiveError("--source prometheus on a cluster needs the URL of a server that scrapes it: --prometheus")
@@ -126,7 +126,7 @@ def _check_source(live: Live) -> None:
 
 def plane_of(scenario: Scenario, prepared: Prepared, live: Live = Live()) -> Plane:
     """The settings of the serving plane."""
-    from ipa.live.plane import Plane
+    from ipa.live import Plane
 
     return Plane(
         pipeline=prepared.pipeline,

@@ -21,7 +21,7 @@ from ipa.traces import Trace
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ipa.live.load_generator import FloatArray, Sent
+    from ipa.live import FloatArray, Sent
 
 GATEWAY = "http://127.0.0.1:8080"
 SUFFIXES = (".csv", ".parquet")
@@ -49,9 +49,9 @@ def is_url(what: str) -> bool:
 def check_address(what: str, url: str | None, model: str | None) -> None:
     """Raise ScenarioError for an address that comes with another one, or without the model to ask."""
     if is_url(what) and url is not None:
-        raise ScenarioError(f"--url {url}: the argument is a URL already: {what}")
+        raise ScenarioError(f"--url {url}: the argument is already a URL: {what}")
     if is_url(what) and model is None:
-        raise ScenarioError(f"{what}: say which model to ask with --model")
+        raise ScenarioError(f"{what}: name the model with --model")
 
 
 def load_target(
@@ -75,7 +75,7 @@ def _read_body(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ScenarioError(f"--body {path}: cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise ScenarioError(f"--body {path}: is no JSON: {error}") from None
+        raise ScenarioError(f"--body {path}: is not JSON: {error}") from None
     if not isinstance(body, dict) or not isinstance(body.get("inputs"), list):
         raise ScenarioError(f"--body {path}: should be a V2 inference request: an object with the key 'inputs'")
     body.pop("id", None)
@@ -84,11 +84,11 @@ def _read_body(path: Path) -> dict[str, Any]:
 
 def send_load(target: Target, patience_s: float) -> Sent:
     """Send it, in this process, which does nothing else. Raises LiveError where the server or the model is missing."""
-    from ipa.live.load_generator import Job, run, zeros_for
+    from ipa.live import Job, send_job, zeros_for
 
     zeros = asyncio.run(zeros_for(target.url, target.model))
     body = zeros if target.body is None else target.body
-    return run(Job(target.url, target.model, time.monotonic() + 0.2, patience_s, body), target.arrivals_s)
+    return send_job(Job(target.url, target.model, time.monotonic() + 0.2, patience_s, body), target.arrivals_s)
 
 
 def load_table(sent: Sent) -> pd.DataFrame:
@@ -100,7 +100,7 @@ def load_table(sent: Sent) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    from ipa.live.load_generator import COMPLETED_STATUS, EXPIRED_STATUS, UNANSWERED
+    from ipa.live import COMPLETED_STATUS, EXPIRED_STATUS, UNANSWERED
     from ipa.sim import COMPLETED, DROPPED, FAILED, OUTCOMES, UNFINISHED
 
     outcome = np.full(len(sent.request), FAILED)
@@ -146,7 +146,7 @@ def check_load_file(path: Path) -> None:
     if path.suffix not in SUFFIXES:
         raise ScenarioError(f"--out {path}: should end in {' or '.join(SUFFIXES)}")
     if path.exists():
-        raise ScenarioError(f"--out {path}: is there already; give a new file")
+        raise ScenarioError(f"--out {path}: already exists; give a new file")
     if not path.absolute().parent.is_dir():
         raise ScenarioError(f"--out {path}: the folder {path.absolute().parent} does not exist")
     check_writable(path.absolute().parent, f"--out {path}")

@@ -8,7 +8,7 @@ from functools import cached_property
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from ipa.live.errors import LiveError
+from ipa.live import LiveError
 from ipa.policies import Configuration, Entry, Journal, Planner, check_configuration, describe
 from ipa.sim import LoadView, Opening, rules, summarise
 from ipa.studies.errors import ScenarioError
@@ -23,13 +23,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from ipa.live.backend import LiveBackend, OnRollback
-    from ipa.live.live_controller import LiveController
-    from ipa.live.load_generator import Sent
+    from ipa.live import BackendMaker, Finished, LiveBackend, LiveController, OnRollback, Sent, Setup, View
     from ipa.live.monitoring import SourceMaker
-    from ipa.live.sending import Finished
-    from ipa.live.setup import BackendMaker, Setup
-    from ipa.live.view import View
 
 LONGEST_DECISION_S = 5.0
 
@@ -65,9 +60,7 @@ def run_live(scenario: Scenario, live: Live, on_view: Callable[[View], object] =
     KeyboardInterrupt for a signal before they have.
     """
     check_installed()
-    from ipa.live.journal import open_journal
-    from ipa.live.run import run_with_load
-    from ipa.live.sending import Schedule
+    from ipa.live import Schedule, open_journal, run_with_load
 
     started_s = perf_counter()
     prepared = prepare(scenario)
@@ -119,8 +112,7 @@ def control_live(scenario: Scenario, live: Live, on_step: Callable[[Entry], obje
     failure that ends it early; a signal raises nothing.
     """
     check_installed()
-    from ipa.live.journal import open_journal
-    from ipa.live.run import run_without_load
+    from ipa.live import open_journal, run_without_load
 
     if live.cluster is None:
         raise LiveError("a controller that sends no load needs a cluster")
@@ -135,7 +127,7 @@ def control_live(scenario: Scenario, live: Live, on_step: Callable[[Entry], obje
 
 
 def _setup(scenario: Scenario, live: Live, prepared: Prepared, make_backend: BackendMaker) -> Setup:
-    from ipa.live.setup import Prometheus, Setup
+    from ipa.live import Prometheus, Setup
 
     return Setup(
         pipeline=prepared.pipeline,
@@ -151,7 +143,7 @@ def _setup(scenario: Scenario, live: Live, prepared: Prepared, make_backend: Bac
 def _backend_maker(scenario: Scenario, live: Live, prepared: Prepared, history_rps: tuple[float, ...]) -> BackendMaker:
     if live.cluster is not None:
         return backend_maker(scenario, prepared, live.cluster, history_rps)
-    from ipa.live.loopback import LoopbackBackend
+    from ipa.live import LoopbackBackend
 
     plane = plane_of(scenario, prepared, live)
 
@@ -163,7 +155,7 @@ def _backend_maker(scenario: Scenario, live: Live, prepared: Prepared, history_r
 
 def _controller(scenario: Scenario, live: Live, prepared: Prepared, journal: Journal) -> LiveController:
     """The policy with its guards, which decides in time and resumes from the journal."""
-    from ipa.live.live_controller import LiveController
+    from ipa.live import LiveController
 
     limit_s = live.decision_timeout_s or min(LONGEST_DECISION_S, scenario.interval_s)
     policy = guarded(prepared.policy, scenario, prepared.pipeline)
@@ -186,7 +178,9 @@ def _initial(scenario: Scenario, prepared: Prepared, controller: LiveController,
     opening = Opening(prepared.pipeline, load, duration_s, scenario.limit_cores, fields, scenario.seed)
     entry = controller.step(opening)
     if controller.held:
-        raise ScenarioError(f"the policy's first decision, which is to stand ready: {'; '.join(entry.decision.notes)}")
+        raise ScenarioError(
+            f"the policy's first decision, without which nothing can start: {'; '.join(entry.decision.notes)}"
+        )
     return opening.configuration
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ipa import profiles
-from ipa.live.errors import LiveError
+from ipa.live import LiveError
 from ipa.policies import Configuration, lightest_configuration
 from ipa.studies.live_runs.choice import Cluster, plane_of
 from ipa.studies.run import Prepared
@@ -15,12 +15,11 @@ from ipa.studies.scenario import Scenario
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ipa.live.backend import OnRollback
+    from ipa.live import BackendMaker, OnRollback
     from ipa.live.kubernetes.api import Api
     from ipa.live.kubernetes.backend import KubernetesBackend
     from ipa.live.kubernetes.settings import Deployed, Layout
     from ipa.live.monitoring import SourceMaker
-    from ipa.live.setup import BackendMaker
 
 
 def connect(cluster: Cluster, read_only: bool = False) -> Api:
@@ -61,9 +60,9 @@ def standing(api: Api, wanted: Deployed, is_adopted: bool = False) -> Deployed:
     except ApiError as error:
         raise LiveError(str(error)) from None
     if root is None:
-        raise LiveError(f"{wanted.instance} is not in namespace {wanted.namespace}: ipa live up")
+        raise LiveError(f"{wanted.instance} is not deployed in namespace {wanted.namespace}; run ipa live up")
     if is_adopted and root["data"].get(PIPELINE) != wanted.pipeline_file:
-        raise LiveError(f"{wanted.instance} has been deployed with another pipeline file: ipa live up")
+        raise LiveError(f"{wanted.instance} was deployed with a different pipeline file; run ipa live up")
     return replace(wanted, layout=Layout.from_text(root["data"].get(LAYOUT, "{}")))
 
 
@@ -95,10 +94,7 @@ def backend_maker(
 
     One that sends no load adopts what is deployed as it stands.
     """
-    from ipa.live.kubernetes.backend import KubernetesBackend
-    from ipa.live.kubernetes.guards import Guards
-    from ipa.live.kubernetes.lease import Lease
-    from ipa.live.kubernetes.reach import client_url
+    from ipa.live.kubernetes import KubernetesBackend, Lease, Pace, client_url
 
     api = connect(cluster, read_only)
     there = standing(api, deployed(scenario, prepared, cluster), is_adopted=not sends_load)
@@ -111,7 +107,7 @@ def backend_maker(
             folder,
             history_rps,
             url,
-            guards=Guards(cluster.changes_per_minute),
+            pace=Pace(cluster.changes_per_minute),
             lease=None if read_only else Lease(api, there),
             adopts=not sends_load,
             source=source,

@@ -35,9 +35,9 @@ def claim(folder: Path, *, resumable: bool = False, kind: str = "runs") -> None:
     if not any(folder.iterdir()):
         return
     if not (folder / MANIFEST).is_file():
-        raise ScenarioError(f"--out {folder}: holds other files; give a new or an empty folder")
+        raise ScenarioError(f"--out {folder}: holds other files; give a new or empty folder")
     if not (resumable and read_manifest(folder)["kind"] == kind):
-        raise ScenarioError(f"--out {folder}: holds results already; give a new or an empty folder")
+        raise ScenarioError(f"--out {folder}: already holds results; give a new or empty folder")
 
 
 def write_run(run: Run, folder: Path) -> None:

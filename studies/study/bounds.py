@@ -90,5 +90,7 @@ def _programme(cell: Cell) -> Programme:
     policy = create(cell.scenario.policy.name, profiles.load(cell.scenario.pipeline), cell.scenario.policy.parameters)
     programme = getattr(policy, "programme", None)
     if not isinstance(programme, Programme):
-        raise ScenarioError(f"bound: {cell.system} has the policy {cell.scenario.policy.name}, which has no programme")
+        raise ScenarioError(
+            f"bound: {cell.system} has the policy {cell.scenario.policy.name}, which does not use the optimiser"
+        )
     return programme

@@ -183,7 +183,7 @@ def _scenario(base: Scenario, case: _Case, trace: str, study: Study) -> Scenario
         create(scenario.policy.name, pipeline, scenario.policy.parameters)
         initial_configuration(scenario, pipeline)
         if scenario.records != "all":
-            raise ScenarioError(f"records: a study needs all of them, not {scenario.records}")
+            raise ScenarioError(f"records: a study needs the records of all requests, not {scenario.records}")
     except ValueError as error:
         where = f"{case.system}{f' ({case.point})' if case.point else ''}, {case.setting}, {case.workload}"
         raise _blamed(case, str(error)).error(f"{where}: {error}") from None

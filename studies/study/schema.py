@@ -158,7 +158,9 @@ def load(path: Path) -> Study:
             if getattr(layer, key) is not None:
                 places["keys", key] = Place(layer_document, (key,))
     if not sections["systems"]:
-        raise ScenarioError(document.error_at((), "the key 'systems' is missing: the policies to run, each by a name"))
+        raise ScenarioError(
+            document.error_at((), "the key 'systems' is missing: the policies to run, each under a name")
+        )
     study = Study(
         path=path,
         title=scalar("title") or path.stem,

@@ -21,7 +21,7 @@ def live_runner(how: Live, scenario: Scenario) -> RunLive:
     check_installed()
     for key in ("dispatch_overhead_s", "start_up_extra_s"):
         if getattr(scenario, key) > 0.0:
-            raise LiveError(f"{key}: {getattr(scenario, key)}: it is measured; allowed: 0")
+            raise LiveError(f"{key}: {getattr(scenario, key)}: a validation measures it; allowed: 0")
     prepared = prepare(scenario)
     check_live(scenario, how, prepared)
     if how.cluster is not None:

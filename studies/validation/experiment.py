@@ -62,7 +62,7 @@ def design(
     """
     if scenario.records != "all":
         raise ScenarioError(
-            f"records: {scenario.records}: a validation compares all requests; it goes with records: all"
+            f"records: {scenario.records}: a validation needs the records of all requests; use records: all"
         )
     counts = Load(scenario.trace, None, scenario.scale, scenario.scaling, scenario.seed).trace().per_second()
     compared = _compared(scenario, counts, duration_s)
@@ -71,7 +71,7 @@ def design(
         calibration = (_calibration(counts, free, scenario.trace),)
     elif any(not free[int(start_s) : int(np.ceil(end_s))].all() for start_s, end_s in calibration):
         raise ScenarioError(
-            f"calibration window {_words(calibration)}: has seconds in common with those compared, {_words(compared)}"
+            f"calibration window {_words(calibration)}: overlaps the seconds that are compared, {_words(compared)}"
         )
     return Experiment(
         scenario.with_values({"window": [list(pair) for pair in compared]}),

@@ -13,7 +13,7 @@ from ipa.studies import live_runs
 from ipa.studies.commands.options import together
 
 if TYPE_CHECKING:
-    from ipa.live.kubernetes.settings import Deployed, Layout
+    from ipa.live.kubernetes import Deployed, Layout
     from ipa.studies import Scenario
     from ipa.studies.live_runs import Cluster
     from ipa.studies.run import Prepared
@@ -115,7 +115,7 @@ def taken_layout(options: dict[str, Any]) -> Layout:
     """The layout that the options describe, taken out of `options`. Raises LiveError if it is impossible."""
     names = [field.name for field in fields(kubernetes.Layout)]
     layout = kubernetes.Layout(**{name: options.pop(name) for name in names if name in options})
-    kubernetes.models.check(layout)
+    kubernetes.model_sources.check(layout)
     return layout
 
 

@@ -20,8 +20,8 @@ pytest.importorskip("aiohttp")
 from ipa.live.kubernetes import looks, names, opening
 from ipa.live.kubernetes.api import ApiError
 from ipa.live.kubernetes.backend import KubernetesBackend
-from ipa.live.kubernetes.guards import Guards
 from ipa.live.kubernetes.manifests import as_text, gateway_deployment, owner_of, root, stage_deployment
+from ipa.live.kubernetes.pace import Pace
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.monitoring import Reading
 from ipa.policies import Applied, Configuration, ReplicaCounts
@@ -104,7 +104,7 @@ class Cluster:
         if call == "/control/configuration":
             self.configured.append(body)
         stage = dict.fromkeys(
-            ("arrivals", "completions", "drops", "failures", "queue_length", "in_service", "busy_s"), 0
+            ("arrivals", "completions", "drops", "failures", "queue_length", "in_service", "busy_s", "request_s"), 0
         )
         return {
             "time_s": time.monotonic() - self.origin_s,
@@ -382,7 +382,7 @@ def test_a_controller_that_has_waited_ends_where_another_pipeline_has_been_deplo
     async def told(*_: Any) -> None:
         raise AssertionError("it has begun")
 
-    with pytest.raises(RunError, match="ipa-tiny has been deployed anew"):
+    with pytest.raises(RunError, match="ipa-tiny was redeployed"):
         story(tmp_path, monkeypatch, told, prepare=prepare, lease=HeldLease(), adopts=True)
 
 
@@ -538,7 +538,7 @@ def test_silence_is_told_by_the_time_since_the_step_before_whatever_the_gateway_
         cluster.origin_s = time.monotonic() - gateways_s
         await backend.start(0.0)
         for sample_age_s, is_silent in ((1.0, False), (60.0, True)):
-            backend._observed_s = backend.now_s - 10.0
+            backend._observer.begin_at(backend.now_s - 10.0)
             scraped.sample_age_s = sample_age_s
             backend.begin_step(step)
             seen = await asyncio.to_thread(backend.observe)
@@ -571,9 +571,9 @@ def test_held_stopped_and_hasty_decisions_are_refused(tmp_path: Path, monkeypatc
         assert "someone" in (await apply(backend, sort())).reason
         cluster.refusal = None
         await until(lambda: backend._look_now.is_complete(sort("large")), "it goes on by itself")
-        assert (await apply(backend, sort())).reason == "guard: 1 changes within a minute; at most 1"
+        assert (await apply(backend, sort())).reason == "too fast: 1 changes within a minute; at most 1"
 
-    story(tmp_path, monkeypatch, told, guards=Guards(1))
+    story(tmp_path, monkeypatch, told, pace=Pace(1))
 
 
 def test_a_pipeline_that_is_deployed_anew_ends_the_run_and_is_left_as_it_is(
@@ -585,7 +585,7 @@ def test_a_pipeline_that_is_deployed_anew_ends_the_run_and_is_left_as_it_is(
         assert cluster.root is not None
         cluster.root["data"] = {**cluster.root["data"], "layout.json": "{}"}
         cluster.refusal = AssertionError("nothing may be written")
-        with pytest.raises(RunError, match="ipa-tiny has been deployed anew"):
+        with pytest.raises(RunError, match="ipa-tiny was redeployed"):
             await asyncio.wait_for(asyncio.shield(backend.failed), 10.0)
 
     story(tmp_path, monkeypatch, told)

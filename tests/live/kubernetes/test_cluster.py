@@ -432,14 +432,14 @@ def test_want_of_quota_becomes_a_core_limit_and_no_failed_variant(namespace: str
 
 
 def test_at_most_so_many_changes_a_minute(deployed: Deployed, tmp_path: Path) -> None:
-    from ipa.live.kubernetes.guards import Guards
+    from ipa.live.kubernetes.pace import Pace
 
     async def story() -> None:
-        async with running(deployed, tmp_path, guards=Guards(changes_per_minute=2)) as backend:
+        async with running(deployed, tmp_path, pace=Pace(changes_per_minute=2)) as backend:
             assert (await apply(backend, sort("small", 2))).accepted
             assert (await apply(backend, sort("small", 1))).accepted
             third = await apply(backend, sort("small", 2))
-            assert (third.accepted, third.reason) == (False, "guard: 2 changes within a minute; at most 2")
+            assert (third.accepted, third.reason) == (False, "too fast: 2 changes within a minute; at most 2")
             assert (await apply(backend, sort("small", 1, batch=4))).accepted  # queues are not pods
 
     asyncio.run(story())

@@ -31,7 +31,7 @@ from ipa.live.kubernetes.reach import client_url
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.load_generator import DEFAULT_BODY
 from ipa.live.monitoring import from_prometheus
-from ipa.live.monitoring.server import find_prometheus
+from ipa.live.monitoring.prometheus_server import find_prometheus
 from ipa.live.plane import free_port
 from ipa.policies import Controller, Entry, Journal
 from ipa.policies.registry import create

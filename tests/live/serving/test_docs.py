@@ -15,11 +15,11 @@ import pytest
 
 from ipa import profiles
 from ipa.live.serving import admission, gateway, server, web
-from ipa.live.serving.control import control_application
+from ipa.live.serving.control_api import control_application
+from ipa.live.serving.gateway_options import GatewayOptions
 from ipa.live.serving.host import Gateway
 from ipa.live.serving.metrics import TABLE
 from ipa.live.serving.models import own_model
-from ipa.live.serving.settings import GatewayOptions
 from tests.live.serving.test_models import answer
 from tests.live.serving.test_pipelines import free_ports
 from tests.test_docs import DOCS, Block, blocks, named, table_rows

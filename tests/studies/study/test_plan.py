@@ -107,7 +107,7 @@ def test_all_combinations_of_variants() -> None:
             "study.yaml:15: parameters[0]: set: seed is set by the study itself, not for a run",
         ),
         ("hop_s: 0.1", "drop_limits_s: {sart: 1}", "study.yaml:15: parameters[0]: ipa, plain, constant:5:40: drop_lim"),
-        ("seeds: 2", "seed: 2", "study.yaml:6: seed: there is no such key here; did you mean 'seeds'?"),
+        ("seeds: 2", "seed: 2", "study.yaml:6: seed: unknown key; did you mean 'seeds'?"),
         ("pipeline: mine.yaml", "pipeline: vidio", "study.yaml:4: pipeline: no pipeline is called 'vidio'"),
         ('["constant:5:40"', '["constnt:5:40"', "study.yaml:5: workloads: unknown trace 'constnt:5:40'"),
         ("title: mine\n", "title: mine\nbase: other.yaml\n", "study.yaml:4: base: other.yaml: no such file"),
@@ -130,10 +130,10 @@ def test_what_a_command_names_has_to_be_there(here: Path) -> None:
     (here / "other" / "file").touch()
     assert "holds other files" in refusal("study", "study.yaml", "--out", "other")
     assert ipa("simulate", "video", "--trace", "constant:5:30", "--out", "run").exit_code == 0
-    assert "holds results already" in refusal("study", "study.yaml", "--out", "run")
+    assert "already holds results" in refusal("study", "study.yaml", "--out", "run")
 
 
 def test_a_studys_folder_is_no_run_and_no_comparison() -> None:
     study("--seeds", 1)
     assert "holds a study, whose report is out/report.html" in refusal("report", "out")
-    assert "holds results already" in refusal("compare", "video", "--out", "out")
+    assert "already holds results" in refusal("compare", "video", "--out", "out")

@@ -101,7 +101,7 @@ def test_a_report_of_what_is_not_finished(simulated_live: Callable[[RunLive], No
         (("--backend", "moon"), "'moon' is not one of 'loopback', 'kubernetes'"),
         (("--repeats", "0"), "0 is not in the range x>=1"),
         (("--calibration-window", "late"), "--calibration-window late: a window is START:END in seconds"),
-        (("--records", "none"), "it goes with records: all"),
+        (("--records", "none"), "use records: all"),
         (("--duration", "5000"), "has no 5000 seconds in a row"),
     ],
 )

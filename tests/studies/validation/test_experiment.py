@@ -41,8 +41,8 @@ def test_duration_and_window_say_how_long(window: str | None, duration_s: int | 
         ({"trace": "constant:5:130"}, None, None, "overheads are measured on 20 others"),
         ({"trace": "constant:5:100"}, None, None, "has no 120 seconds in a row"),
         ({"trace": "bursty", "window": "0:100"}, 200, None, "0:100 of bursty has no 200 seconds"),
-        ({"trace": "bursty", "window": "0:100"}, None, ((90.0, 150.0),), "has seconds in common with those compared"),
-        ({"trace": "bursty", "records": "none"}, None, None, "it goes with records: all"),
+        ({"trace": "bursty", "window": "0:100"}, None, ((90.0, 150.0),), "overlaps the seconds that are compared"),
+        ({"trace": "bursty", "records": "none"}, None, None, "use records: all"),
     ],
 )
 def test_seconds_that_cannot_be(base: dict[str, Any], duration_s: Any, calibration: Any, said: str) -> None:

@@ -12,20 +12,12 @@ import pytest
 
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import ApiError
+from ipa.live.kubernetes.difference import Apply, ForeignOwnerError, Kept, Scale, difference, drift, foreign_owner
 from ipa.live.kubernetes.manifests import gateway_deployment, owner_of, root, stage_deployment
 from ipa.live.kubernetes.pods import Pod, listing, read
-from ipa.live.kubernetes.reconcile import (
-    Apply,
-    ForeignOwnerError,
-    Kept,
-    Scale,
-    difference,
-    drift,
-    foreign_owner,
-    read_stage,
-)
 from ipa.live.kubernetes.reconciler import LONGEST_PAUSE_S, Reconciler, check_ours
 from ipa.live.kubernetes.settings import Deployed
+from ipa.live.kubernetes.stage_state import read_stage
 from ipa.live.kubernetes.timeline import PodReplicas, Timeline
 from ipa.policies import ReplicaCounts, StageConfiguration
 from tests.live.kubernetes.world import on_server, pod, sound, template, tiny

@@ -1,4 +1,4 @@
-"""What live mode sees: exact counts from the gateway, and what a Prometheus server's samples do and do not say."""
+"""Readings from a Prometheus server, a real one where it is installed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from math import inf, isnan, nan
+from math import inf, isnan
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
@@ -15,156 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipa.live.monitoring import counters
-from ipa.live.monitoring.counters import added, clean, increase_since, per_second
-from ipa.live.monitoring.gateway import GatewaySource
-from ipa.live.monitoring.reading import Reading, SourceError, StageReading, window
-from ipa.policies import NO_LATENCY, LatencyQuantiles
+from ipa.live.monitoring.reading import Reading, SourceError, StageReading
 from tests.command import refusal
 
 needs_prometheus = pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
-
-# ---- counters ----
-
-
-def test_what_comes_between_two_samples_is_spread_over_the_time_between() -> None:
-    samples = [(0.0, 0.0), (1.0, 4.0), (2.0, 6.0), (3.5, 12.0), (4.5, 12.0)]
-    # 4 and 2 in the first two seconds; 4 a second from 2 to 3.5; then none.
-    np.testing.assert_allclose(per_second(samples, 4.0, 4), [4.0, 2.0, 4.0, 2.0])
-
-
-def test_a_second_that_no_samples_cover_is_no_sample_and_not_zero() -> None:
-    samples = [(1.0, 0.0), (2.0, 3.0), (3.0, 6.0)]
-    assert [isnan(count) for count in per_second(samples, 5.0, 5)] == [True, False, False, True, True]
-    assert all(map(isnan, per_second([(1.0, 7.0)], 3.0, 3)))
-    assert all(map(isnan, per_second([], 3.0, 3)))
-
-
-def test_no_requests_in_covered_seconds_are_zero() -> None:
-    assert per_second([(0.0, 5.0), (1.0, 5.0), (2.0, 5.0)], 2.0, 2) == [0.0, 0.0]
-
-
-def test_a_silence_of_some_scrapes_is_a_gap() -> None:
-    samples = [(0.0, 0.0), (1.0, 1.0), (2.0, 2.0), (5.0, 50.0), (6.0, 51.0), (7.0, 52.0)]
-    counts = per_second(samples, 7.0, 7)
-    assert [count for count in counts if not isnan(count)] == [1.0, 1.0, 1.0, 1.0]
-    assert [isnan(count) for count in counts] == [False, False, True, True, True, False, False]
-
-
-def test_a_counter_that_was_reset_counts_from_zero() -> None:
-    samples = [(0.0, 100.0), (1.0, 104.0), (2.0, 3.0), (3.0, 5.0)]
-    assert per_second(samples, 3.0, 3) == [4.0, 3.0, 2.0]
-    assert increase_since(samples, 0.0) == 9.0
-    assert increase_since(samples, 1.0) == 5.0
-
-
-def test_nothing_is_counted_twice_and_nothing_before_the_first_sample() -> None:
-    assert increase_since([(1.0, 40.0), (2.0, 42.0)], 0.0) == 2.0
-    assert increase_since([(1.0, 40.0), (2.0, 42.0)], 2.0) == 0.0
-
-
-def test_samples_that_are_no_numbers_are_passed_over() -> None:
-    assert clean([(0.0, nan), (1.0, 2.0), (2.0, inf)]) == [(1.0, 2.0)]
-
-
-def test_several_gateways_add_up_where_each_has_a_sample() -> None:
-    counts = added([[1.0, nan, nan], [2.0, 3.0, nan]], 3)
-    assert counts[:2] == (3.0, 3.0)
-    assert isnan(counts[2])
-    assert all(map(isnan, added([], 2)))
-
-
-def test_quantiles_lie_within_their_bucket() -> None:
-    # 100 requests: 50 up to 1 s, 45 between 1 and 2, 5 above 4.
-    buckets = {1.0: 50.0, 2.0: 95.0, 4.0: 95.0, inf: 100.0}
-    assert counters.quantiles(buckets) == LatencyQuantiles(1.0, 2.0, 4.0)
-    assert counters.quantiles({1.0: 0.0, inf: 0.0}) is NO_LATENCY
-    assert counters.quantiles({}) is NO_LATENCY
-
-
-def test_the_window_reaches_back_into_the_history() -> None:
-    assert window((5.0, 6.0), (1.0, 2.0, 3.0), 4) == (2.0, 3.0, 5.0, 6.0)
-    padded = window((), (1.0,), 3)
-    assert isnan(padded[0])
-    assert padded[2] == 1.0
-
-
-# ---- straight from the gateway ----
-
-
-class Says:
-    """A gateway's control API that says what it is given, call by call."""
-
-    def __init__(self, *answers: dict[str, Any]) -> None:
-        self.answers = list(answers)
-        self.asked: list[tuple[float, int]] = []
-
-    async def observation(self, since_s: float, seconds: int) -> dict[str, Any]:
-        self.asked.append((since_s, seconds))
-        return self.answers.pop(0)
-
-
-def said(time_s: float, arrivals: int, epoch: str = "one", load: tuple[int, ...] = ()) -> dict[str, Any]:
-    stage = {
-        "arrivals": arrivals,
-        "completions": arrivals,
-        "drops": 0,
-        "failures": 0,
-        "busy_s": 0.5 * arrivals,
-        "request_s": 2.0 * arrivals,
-    }
-    gauges = {"queue_length": 2, "in_service": 1, "latencies_s": [0.1, 0.3]}
-    return {
-        "epoch": epoch,
-        "time_s": time_s,
-        "load_rps": list(load),
-        "stages": {"a": stage | gauges},
-        "latencies_s": [],
-    }
-
-
-def readings(*answers: dict[str, Any], history_s: int = 3) -> tuple[Says, list[Reading]]:
-    gateway = Says(*answers)
-
-    async def story() -> list[Reading]:
-        source = GatewaySource(gateway, history_s)  # type: ignore[arg-type]
-        return [await source.read(0.0) for _ in answers]
-
-    return gateway, asyncio.run(story())
-
-
-def test_counts_are_those_since_the_last_reading() -> None:
-    gateway, (first, second) = readings(said(10.0, 40), said(20.0, 65))
-    assert (first.stages["a"].arrivals, second.stages["a"].arrivals) == (40, 25)
-    assert second.stages["a"].busy_s == 12.5
-    assert second.stages["a"].latency.p50_s == 0.2
-    assert second.latency is NO_LATENCY
-    assert [since_s for since_s, _ in gateway.asked] == [0.0, 10.0]
-
-
-def test_a_gateway_that_has_restarted_counts_from_zero() -> None:
-    _, (_, second) = readings(said(10.0, 40), said(2.0, 3, epoch="two"))
-    assert second.stages["a"].arrivals == 3
-
-
-def test_concurrency_is_the_mean_since_the_reading_before() -> None:
-    """Every arrival adds two request-seconds. At the first reading, and in no time: those that are there, 2 + 1."""
-    _, seen = readings(said(10.0, 40), said(20.0, 65), said(20.0, 65), said(25.0, 10, epoch="two"))
-    assert [reading.concurrency("a") for reading in seen] == [3.0, 2.0 * 25 / 10, 3.0, 2.0 * 10 / 5]
-    assert seen[0].concurrency("b") == 0.0
-
-
-def test_the_load_is_that_of_the_whole_seconds_of_the_run() -> None:
-    _, (early, late, short) = readings(
-        said(0.4, 0), said(2.001, 9, load=(4, 5)), said(9.5, 99, load=(7, 8)), history_s=3
-    )
-    assert early.load_rps == ()
-    assert late.load_rps == (4.0, 5.0)
-    assert isnan(short.load_rps[0])  # a second that the gateway does not tell of
-    assert short.load_rps[1:] == (7.0, 8.0)
-
-
-# ---- a real Prometheus server ----
 
 METRICS = """\
 # TYPE ipa_requests_received_total counter
@@ -204,7 +58,7 @@ class Gateway:
 @contextmanager
 def prometheus(folder: Path, *targets: str) -> Iterator[str]:
     """A Prometheus server on loopback that scrapes the targets every second; its URL."""
-    from ipa.live.monitoring.server import command
+    from ipa.live.monitoring.prometheus_server import command
     from ipa.live.plane import free_port
 
     port = free_port()
@@ -234,7 +88,7 @@ async def scraped(folder: Path) -> AsyncIterator[tuple[Gateway, Any]]:
     """A gateway, scraped, and the source that reads of it."""
     import aiohttp
 
-    from ipa.live.monitoring.prometheus import PrometheusSource
+    from ipa.live.monitoring.prometheus_source import PrometheusSource
 
     gateway = Gateway()
     start_s = time.monotonic()
@@ -300,7 +154,7 @@ def test_a_real_server_s_samples_are_read_with_their_gaps_and_resets(tmp_path: P
 def test_of_two_gateways_of_one_pipeline_a_matcher_chooses_one(tmp_path: Path) -> None:
     aiohttp = pytest.importorskip("aiohttp")
 
-    from ipa.live.monitoring.prometheus import PrometheusSource
+    from ipa.live.monitoring.prometheus_source import PrometheusSource
 
     async def story() -> None:
         one, two = Gateway(), Gateway()
@@ -325,7 +179,7 @@ def test_of_two_gateways_of_one_pipeline_a_matcher_chooses_one(tmp_path: Path) -
 
 def test_a_matcher_is_in_every_query(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("aiohttp")
-    from ipa.live.monitoring.prometheus import PrometheusSource
+    from ipa.live.monitoring.prometheus_source import PrometheusSource
 
     asked: list[str] = []
 
@@ -350,7 +204,7 @@ def samples_of(name: str, *samples: tuple[float, float]) -> dict[str, Any]:
 
 def test_concurrency_from_samples_is_the_mean_since_the_newest_one_read_before(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("aiohttp")
-    from ipa.live.monitoring.prometheus import PrometheusSource
+    from ipa.live.monitoring.prometheus_source import PrometheusSource
 
     scraped = [(2.0, 4.0), (7.0, 14.0), (12.0, 34.0), (17.0, 44.0), (22.0, 6.0)]  # the last after a restart
     now_s = 0.0
@@ -387,7 +241,7 @@ def test_concurrency_from_samples_is_the_mean_since_the_newest_one_read_before(m
         ('namespace="a",b="c"', "should be"),
         (r'namespace="\d"', "should be"),
         ('namespace="a', "should be"),
-        ('pipeline="nlp"', "pipeline is chosen already; allowed: labels of the scrape"),
+        ('pipeline="nlp"', "pipeline is already set; allowed: labels that the scrape adds"),
         ('stage!="a"', "stage is chosen already"),
     ],
 )
@@ -405,7 +259,7 @@ def test_a_wrong_matcher_is_answered_before_anything_starts(
 def test_a_server_that_is_not_there_gives_no_reading() -> None:
     aiohttp = pytest.importorskip("aiohttp")
 
-    from ipa.live.monitoring.prometheus import PrometheusSource
+    from ipa.live.monitoring.prometheus_source import PrometheusSource
     from ipa.live.plane import free_port
 
     async def story() -> None:

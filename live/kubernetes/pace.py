@@ -1,4 +1,4 @@
-"""What keeps a controller from doing harm by haste."""
+"""The pace of changes: how often a controller may change pods."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ipa.policies import StageConfiguration
 WINDOW_S = 60.0
 
 
-class Guards:
+class Pace:
     """At most `changes_per_minute` changes of a stage's pods, over all stages."""
 
     def __init__(self, changes_per_minute: int = 30, clock: Callable[[], float] = time.monotonic) -> None:
@@ -25,7 +25,7 @@ class Guards:
         while self._changed_at_s and self._changed_at_s[0] < since_s:
             self._changed_at_s.popleft()
         if changes and len(self._changed_at_s) + changes > self._most:
-            return f"guard: {len(self._changed_at_s)} changes within a minute; at most {self._most}"
+            return f"too fast: {len(self._changed_at_s)} changes within a minute; at most {self._most}"
         return ""
 
     def note(self, changes: int) -> None:

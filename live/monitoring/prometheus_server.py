@@ -1,4 +1,4 @@
-"""A Prometheus server of a live run's own: `python -m ipa.live.monitoring.server` becomes Debian's `prometheus`."""
+"""A Prometheus server of a live run's own; this module, run as a process, becomes Debian's `prometheus`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ipa.live.plane import LOOPBACK, free_port
 if TYPE_CHECKING:
     import aiohttp
 
-MODULE = "ipa.live.monitoring.server"
+MODULE = "ipa.live.monitoring.prometheus_server"
 SCRAPE_INTERVAL_S = 1
 STARTS_WITHIN_S = 30.0
 
