@@ -27,8 +27,8 @@ def compare(
 ) -> list[RunData]:
     """Run policies on the same requests: each with the seeds scenario.seed, scenario.seed + 1, ..., `seeds` of them.
 
-    `jobs` runs at a time, default: one a core. With a folder each run is kept there as soon as it has finished, and an
-    interrupted comparison is resumed. `on_finished` is called after each run. The runs come policy by policy, seed by
+    `jobs` runs at a time, default: one per core. With a folder each run is kept there as soon as it has finished, and
+    an interrupted comparison is resumed. `on_finished` is called after each run. The runs come policy by policy, seed by
     seed. Raises as `scenarios`, `prepare` and `run_all`, and ScenarioError for a folder that cannot be used.
     """
     folder = None if folder is None else Path(folder)
@@ -55,7 +55,7 @@ def scenarios(base: Scenario, policies: Sequence[str], seeds: int) -> list[Scena
     own = base.policy
     if own.parameters and own.name not in policies:
         raise ScenarioError(
-            f"policy: {', '.join(own.parameters)} would be of {own.name!r}, which is not compared; compared: "
+            f"policy: has parameters of {own.name!r} ({', '.join(own.parameters)}), which is not compared; compared: "
             f"{', '.join(policies)}"
         )
     return [

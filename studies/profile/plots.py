@@ -100,7 +100,7 @@ def _upward(stage: Stage, view: View, quantity: Quantity) -> Spec:
 
 
 def _ticks(least: float, most: float) -> list[float]:
-    """Round numbers along a logarithmic axis, at least three if there are."""
+    """Round numbers along a logarithmic axis, at least three where possible."""
     for digits in _DIGITS:
         every = [digit * 10.0**power for power in range(-6, 7) for digit in digits]
         ticks = [tick for tick in every if least <= 1.2 * tick and tick <= 1.2 * most]

@@ -1,4 +1,4 @@
-"""A pipeline's profiles in the terminal, two tables a stage, and the same as plain data."""
+"""A pipeline's profiles in the terminal, two tables per stage, and the same as plain data."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
 _WIDE = 100
-"""From so many columns on a terminal has room for every batch size and allocation."""
+"""A terminal with this many columns has room for every batch size and allocation."""
 
 _AGAINST_CORES = QUANTITIES[1:]
-"""What is shown over cores: p99 and throughput, which the SLA and the load are held against."""
+"""What is shown over cores: p99 and throughput, which are held against the SLA and the load."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class StageTable:
         return table
 
     def _over_batches(self, variant: Variant, batches: Sequence[int]) -> Iterator[list[str]]:
-        """A line a quantity, beside the variant's own facts."""
+        """One line per quantity, beside the facts of the variant."""
         facts = (
             variant.name,
             f"accuracy {100 * variant.accuracy:.2f}{self._sign(variant.accuracy_from)}",
@@ -64,7 +64,7 @@ class StageTable:
             yield [fact, quantity.label, *self._cells(quantity, figures, batches)]
 
     def _over_cores(self, variant: Variant, cores: Sequence[int]) -> Iterator[list[str]]:
-        """A line a quantity at batch 1, then at the largest; which are the base cores stands beneath the name."""
+        """One line per quantity at batch 1, then at the largest batch; the base cores are given beneath the name."""
         facts = iter((variant.name, f"base: {_in_cores(variant)}"))
         for batch in dict.fromkeys((variant.batches()[0], variant.max_batch())):
             figures = {figure.cores: figure for figure in variant.figures if figure.batch == batch}

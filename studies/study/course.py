@@ -40,9 +40,9 @@ def run_study(
 ) -> Found:
     """Run a study (`paper`, or the path of a study file) and write its tables and its report to `folder`.
 
-    Of it only `pipelines` (default: all), with the seeds from 1 to `seeds` (default: what the study says), `jobs` runs
-    at a time (default: one a core). Only runs that `folder` does not hold yet are run, so that an interrupted study is
-    resumed. Raises as `prepare` and `conduct`, and ScenarioError where plotly is not installed.
+    It runs on `pipelines` (default: all of the study's), with seeds from 1 to `seeds` (default: what the study says),
+    `jobs` runs at a time (default: one per core). Runs that `folder` holds already are not run again, so that an
+    interrupted study is resumed. Raises as `prepare` and `conduct`, and ScenarioError where plotly is not installed.
     """
     check_plotly("a study's report")
     return conduct(prepare(str(what), pipelines, seeds), Path(folder), jobs or workers.cores())

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Agreement:
-    """In how many of how many decisions two deciders agreed."""
+    """How many of how many decisions were equal."""
 
     equal: int
     total: int
 
     @property
     def percent(self) -> float:
-        """The share; NaN of none."""
+        """The share of equal ones; NaN where there were no decisions."""
         return 100.0 * self.equal / self.total if self.total else float("nan")
 
     def __add__(self, other: Agreement) -> Agreement:
@@ -35,7 +35,7 @@ class Agreement:
 
 
 def on_same_observations(entries: Sequence[Entry], scenario: Scenario, prepared: Prepared) -> Agreement:
-    """A recorded journal against the scenario's policy, asked offline about the observations in it (law L10)."""
+    """A recorded journal against the scenario's policy, asked again on each of its observations (law L10)."""
     policy = guarded(prepared.policy, scenario, prepared.pipeline)
     replayed = replay_journal(prepared.pipeline, policy, entries)
     equal = [
@@ -92,7 +92,7 @@ GRID_S = 0.1
 def replicas_alike_percent(
     live: Sequence[pd.DataFrame], simulated: pd.DataFrame, duration_s: float
 ) -> dict[str, float]:
-    """Stage -> the share of the time in which as many replicas were ready in both, the mean over live runs."""
+    """Stage -> the share of the time in which equally many replicas were ready in both; the mean over live runs."""
     moments_s = np.arange(0.0, duration_s, GRID_S)
     return {
         str(stage): 100.0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 LATENESS_P99_S = 0.010
-"""The load is the trace's as long as 99 % of the requests are sent no later than this after their time."""
+"""The load is that of the trace as long as 99 % of the requests are sent within this time of when they are due."""
 
 BUSY_SHARE = 0.80
 """The share of the processor time above which processes often wait for a processor."""

@@ -33,7 +33,7 @@ class KeptRun:
 
 
 def live_name(repeat: int) -> str:
-    """The folder's name of a repeat, from 1."""
+    """The name of the folder of a repeat, counted from 1."""
     return f"live-{repeat}"
 
 

@@ -123,7 +123,7 @@ def _of_requests(requests: Sequence[pd.DataFrame], sla_s: float) -> dict[str, fl
 
 
 def _visits(stages: pd.DataFrame, stage: str, requests: pd.DataFrame) -> pd.DataFrame:
-    """The visits to a stage that these requests paid and that were served."""
+    """The visits of these requests to a stage, as far as they were served."""
     served = stages[(stages["stage"] == stage) & np.isfinite(stages["finish_s"].to_numpy())]
     visits: pd.DataFrame = served[served["request"].isin(requests["request"])]
     return visits

@@ -23,7 +23,7 @@ KINDS = {"start_up": "start-up", "rollout": "rollout", "stop": "stop"}
 
 @dataclass(frozen=True)
 class Durations:
-    """Of one kind, at one stage: how many were seen, and how long they took [s]; NaN of none."""
+    """Of one kind, at one stage: how many were seen, and how long they took [s]; NaN where none was seen."""
 
     count: int
     mean_s: float

@@ -82,6 +82,7 @@ def test_the_digest_of_the_source_is_of_what_decides_results_wherever_it_lies(he
             ("sim/compiled/kernel.py", True),
             ("policies/ipa.py", True),
             ("studies/run.py", True),
+            ("studies/drawing/bins.py", True),
         ),
         *(("studies/commands/printing.py", False), ("studies/study/report/page.py", False)),
     ):
