@@ -20,10 +20,10 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Plane:
-    """The settings of a serving plane; the keys are the scenario's.
+    """The settings of a serving plane, under the scenario's keys.
 
     `source` is the pipeline's name or file; `pipeline` the same with the run's SLA and drop limits. `port` is the
-    gateway's for clients, `control_port` that of its control API and metrics; 0: any that is free.
+    gateway's for clients, `control_port` that of its control API and metrics; 0: any free one.
     """
 
     pipeline: Pipeline
@@ -40,7 +40,7 @@ class Plane:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on now."""
+    """A port of the loopback interface on which nothing listens now."""
     with socket.socket() as listener:
         listener.bind((LOOPBACK, 0))
         port: int = listener.getsockname()[1]
@@ -58,7 +58,7 @@ def gateway_arguments(
     replica_timeout_s: float | None = None,
     most_inside_bytes: int | None = None,
 ) -> list[str]:
-    """How the gateway is called.
+    """The arguments of the gateway, on loopback as on a cluster.
 
     `linger_s`: how long after SIGTERM it still serves clients that stay connected; for the others, see its `--help`.
     """
@@ -76,7 +76,7 @@ def gateway_arguments(
 
 
 def server_arguments(plane: Plane, replica: Replica, port: int, created_s: float, start_up_s: float) -> list[str]:
-    """How the model server of a replica is called; its start-up counts from `created_s` of `time.monotonic()`."""
+    """The arguments of a replica's model server; its start-up counts from `created_s` of `time.monotonic()`."""
     return [
         *("--port", str(port), "--model", replica.variant, "--backend", "emulated"),
         *("--pipeline", plane.source, "--stage", replica.stage, "--variant", replica.variant),
