@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipa.live.gateway_client import GatewayClient
-from ipa.live.load_generator import Sent
+from ipa.live.sent import Sent
 from ipa.live.stage_replicas import StageReplicas
 from ipa.sim import COMPLETED, FAILED, OUTCOMES, UNFINISHED, Records
 
