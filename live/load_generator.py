@@ -184,7 +184,7 @@ async def zeros_for(url: str, model: str) -> dict[str, Any]:
     try:
         metadata = json.loads(text)
     except ValueError:
-        raise LiveError(f"{address}: the answer is no JSON: {text[:200].strip()}") from None
+        raise LiveError(f"{address}: the answer is not JSON: {text[:200].strip()}") from None
     inputs = [_zeros(each) for each in metadata.get("inputs") or ()]
     return {"inputs": inputs} if inputs else DEFAULT_BODY
 

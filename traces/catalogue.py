@@ -55,7 +55,7 @@ def _constant(name: str) -> Trace:
         if isinstance(error, TraceError):
             raise
         raise TraceError(
-            f"{name!r}: wanted is {_CONSTANT}RATE or {_CONSTANT}RATE:SECONDS, such as "
+            f"{name!r}: should be {_CONSTANT}RATE or {_CONSTANT}RATE:SECONDS, such as "
             f"{_CONSTANT}25 or {_CONSTANT}2.5:600"
         ) from error
 
@@ -67,7 +67,7 @@ def _published(name: str, real: Path | None) -> Trace:
         raise TraceError(f"unknown trace {name!r}{nearest(name, known)}")
     if real is None:
         raise TraceError(
-            f"{name!r} is cut from the real trace, which is not given: name its file in the "
+            f"{name!r} is cut from the real trace, which has not been given: name its file in the "
             f"environment variable {ENVIRONMENT}, or use the synthetic {workload!r}"
         )
     return published(workload, read(real))

@@ -212,11 +212,9 @@ class KubernetesBackend(LiveBackend):
         if look.done and not look.error:
             self._failures.has_written()
         if look.is_down:
-            self.fail(f"{self.deployed.instance} is not there (any more): ipa live up")
+            self.fail(f"{self.deployed.instance} is not deployed, or no longer: run ipa live up")
         if look.is_changed:
-            self.fail(
-                f"{self.deployed.instance} has been deployed anew, with another layout or pipeline file: start again"
-            )
+            self.fail(f"{self.deployed.instance} was redeployed with a different layout or pipeline file: restart")
         self._failures.take_over(look.stages, self.now_s, self._api.time_s())
         if self._api.read_only:
             self._follow(look.stages)

@@ -127,7 +127,7 @@ def _until_stands(
         if look.is_down or look.is_changed:
             trouble = "another has taken it down, or deployed it anew"
         if trouble or time.monotonic() > until_s:
-            raise RunError(f"it does not come to stand: {trouble or look.error or dict(look.out_of_room)}")
+            raise RunError(f"it does not become ready: {trouble or look.error or dict(look.out_of_room)}")
         time.sleep(max(reconciler.pause_s, LOOKED_EVERY_S))
 
 
@@ -161,7 +161,7 @@ def status(api: Api, deployed: Deployed) -> dict[str, Any]:
     try:
         found = api.get("ConfigMap", deployed.namespace, deployed.instance)
         if found is None:
-            raise LiveError(f"{deployed.instance} is not in namespace {deployed.namespace}: ipa live up")
+            raise LiveError(f"{deployed.instance} is not deployed in namespace {deployed.namespace}; run ipa live up")
         lease = api.get("Lease", deployed.namespace, deployed.instance)
         gateway = api.get("Deployment", deployed.namespace, deployed.gateway_name)
         there = pods(api, deployed)
@@ -223,7 +223,7 @@ def down(api: Api, deployed: Deployed, within_s: float = 120.0) -> int:
         while left:
             if time.monotonic() > until_s:
                 raise RunError(
-                    f"{len(left)} objects do not go: {', '.join(f'{kind} {name}' for kind, name in left[:5])}"
+                    f"{len(left)} objects are not deleted yet: {', '.join(f'{kind} {name}' for kind, name in left[:5])}"
                 )
             # The root owns most of the rest, so that its delete takes that; what has no owner goes by its labels, and
             # so does what a controller has still made, such as its Lease, until it saw that the root is gone.

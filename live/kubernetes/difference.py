@@ -115,7 +115,7 @@ def difference(
     if foreign:
         raise ForeignOwnerError(
             f"{deployed.stage_name(stage)}: its replicas are set by {foreign!r} ({state.replicas}; wanted: "
-            f"{wanted.replicas}); remove what scales it, or delete the Deployment, which is then made anew"
+            f"{wanted.replicas}); remove what scales it, or delete the Deployment, which will then be recreated"
         )
     why = f"{stage}: {state.replicas} -> {wanted.replicas} replicas"
     version = state.given["metadata"]["resourceVersion"]

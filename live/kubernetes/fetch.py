@@ -96,7 +96,7 @@ def _place(path: str, folder: str) -> PurePosixPath:
     """Where an object goes below the target."""
     place = PurePosixPath(path).relative_to(folder)
     if ".." in place.parts:
-        raise FetchError(f"{S3}{path}: a name with .. is not taken")
+        raise FetchError(f"{S3}{path}: a name with .. is not allowed")
     return place
 
 
@@ -109,7 +109,7 @@ def _copy(store: S3FileSystem, source: str, target: Path) -> None:
         with store.open(source, "rb", cache_type="none") as reading, target.open("wb") as writing:
             shutil.copyfileobj(reading, writing, PART_BYTES)
     except FileExpired:
-        raise FetchError(f"{S3}{source} has changed while it was fetched") from None
+        raise FetchError(f"{S3}{source} changed while it was being fetched") from None
 
 
 def _explained(error: Exception, url: str, endpoint: str) -> str:

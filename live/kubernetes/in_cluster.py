@@ -274,7 +274,9 @@ def _moved(given: Any, found: dict[str, Path]) -> Any:
     file, _, name = given.rpartition(":")
     path = Path(file).resolve()
     if found.setdefault(path.name, path) != path:
-        raise LiveError(f"{path}: the policy names {found[path.name]} too, and the controller's pod has one folder")
+        raise LiveError(
+            f"{path}: the policy also names {found[path.name]}, but the controller's pod keeps both in one folder"
+        )
     return f"{FOLDER}/{path.name}:{name}"
 
 

@@ -68,7 +68,7 @@ class Opening:
             if await is_there():
                 return
             if is_hopeless() or time.monotonic() > until_s:
-                raise RunError(f"the {what} does not come to stand: {_why(self._look())}")
+                raise RunError(f"the {what} does not become ready: {_why(self._look())}")
             await asyncio.sleep(ASK_EVERY_S)
 
     async def _gateway_takes(self, initial: Configuration) -> bool:

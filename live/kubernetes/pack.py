@@ -113,7 +113,7 @@ def _files() -> Iterator[tuple[PurePosixPath, Path]]:
             yield site / package / path.relative_to(folder), path
     sleep = shutil.which("sleep")
     if sleep is None:
-        raise LiveError("there is no program `sleep` here, which preStop hooks need")
+        raise LiveError("the program `sleep`, which preStop hooks need, is not installed")
     yield PurePosixPath("bin/sleep"), Path(sleep).resolve()
 
 
@@ -132,7 +132,7 @@ def _libraries(paths: Iterable[Path]) -> dict[PurePosixPath, Path]:
     )
     named = {name: Path(path) for name, path in re.findall(r"^\s*(\S+) => (/\S+) \(", said, re.MULTILINE)}
     if "libc.so.6" not in named:
-        raise LiveError("the image is packed on Linux with glibc alone")
+        raise LiveError("the image can only be packed on Linux with glibc")
     system = PurePosixPath(str(named["libc.so.6"].parent)).relative_to("/")
     own = {path.name for path in binaries}
     libraries = {system / name: path.resolve() for name, path in named.items() if name not in own}

@@ -21,7 +21,9 @@ async def until_reached(url: str, within_s: float = REACHED_WITHIN_S) -> None:
     until_s = time.monotonic() + within_s
     while problem := await asyncio.to_thread(_unreached, url):
         if time.monotonic() > until_s:
-            raise RunError(f"the gateway is not reached at {url} from here ({problem}): give --url, or see --service")
+            raise RunError(
+                f"the gateway cannot be reached at {url} from here ({problem}): give --url, or see --service"
+            )
         await asyncio.sleep(ASKED_EVERY_S)
 
 
@@ -41,19 +43,19 @@ def client_url(api: Api, deployed: Deployed) -> str:
     try:
         service = api.get("Service", deployed.namespace, deployed.instance)
         if service is None:
-            raise LiveError(f"no Service {deployed.instance} in namespace {deployed.namespace}: ipa live up")
+            raise LiveError(f"no Service {deployed.instance} in namespace {deployed.namespace}; run ipa live up")
         port = service["spec"]["ports"][0]
         ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
         if ingress:
             return names.url(ingress[0].get("ip") or ingress[0]["hostname"], port["port"])
         if service["spec"]["type"] != "NodePort":
             raise LiveError(
-                f"Service {deployed.instance} is of type {service['spec']['type']}, which is not reached from outside: "
-                f"give --url, or deploy with --service NodePort"
+                f"Service {deployed.instance} is of type {service['spec']['type']}, which cannot be reached from "
+                "outside: give --url, or deploy with --service NodePort"
             )
         nodes = api.request("GET", "/api/v1/nodes")["items"]
     except ApiError as error:
-        raise LiveError(f"where clients reach the pipeline cannot be read ({error}): give --url") from None
+        raise LiveError(f"cannot find out where clients reach the pipeline ({error}): give --url") from None
     addresses = [each for node in nodes for each in node["status"]["addresses"]]
     by_type = {each["type"]: each["address"] for each in reversed(addresses)}
     address = by_type.get("ExternalIP") or by_type.get("InternalIP")

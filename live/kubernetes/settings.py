@@ -32,7 +32,7 @@ def memory_bytes(quantity: str) -> int:
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([A-Za-z]*)", quantity)
     if found is None or found[2] not in _UNITS or not float(found[1]):
-        raise ValueError(f"{quantity!r} should be bytes, or such as 512Mi or 1Gi")
+        raise ValueError(f"{quantity!r} should be a number of bytes, or a quantity such as 512Mi or 1Gi")
     return int(float(found[1]) * _UNITS[found[2]])
 
 
@@ -84,7 +84,9 @@ class Layout:
         try:
             return cls(**json.loads(text))
         except (ValueError, TypeError) as error:
-            raise LiveError(f"the layout on the cluster was made by another version ({error}): ipa live up") from None
+            raise LiveError(
+                f"the layout on the cluster was made by another version ({error}); run ipa live up"
+            ) from None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ class Admission:
     def room_for(self, size: int) -> Iterator[None]:
         """Count so many bytes as inside meanwhile. Raises ProtocolError (503) where there is no room for them."""
         if self._inside_bytes + size > self._most_bytes:
-            raise ProtocolError(f"the requests inside hold {self._inside_bytes} bytes; that is as many as may", 503)
+            raise ProtocolError(f"the requests inside hold {self._inside_bytes} bytes, the most allowed", 503)
         self._inside_bytes += size
         try:
             yield

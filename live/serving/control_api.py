@@ -79,7 +79,7 @@ class _ControlApi:
         gateway = self._gateway
         if not gateway.is_started or origin_s != gateway.clock.origin_s:
             if gateway.router.inside:
-                raise ProtocolError(f"{gateway.router.inside} requests are inside; the clock stays", 409)
+                raise ProtocolError(f"{gateway.router.inside} requests are inside, so the clock cannot be reset", 409)
             gateway.restart_clock(origin_s)
         return json_response({"epoch": gateway.epoch, "time_s": gateway.clock.now_s()})
 
@@ -97,7 +97,7 @@ class _ControlApi:
     async def replicas(self, http: web.Request) -> web.Response:
         """The whole list of replicas, which says where requests go: it is taken from this machine, or pod, alone."""
         if not is_loopback(http.remote):
-            raise ProtocolError("the list of replicas is taken from loopback alone", 403)
+            raise ProtocolError("the list of replicas is accepted from loopback only", 403)
         given = await read_json(http)
         gateway = self._gateway
         stages = _checked(checks.mapping, "the replicas", given, gateway.names)

@@ -99,7 +99,7 @@ def _parts(body: bytes, header_length: str | None) -> tuple[dict[str, Any], memo
     try:
         message = orjson.loads(view[:end])
     except orjson.JSONDecodeError as error:
-        raise ProtocolError(f"the body is no JSON: {error}") from None
+        raise ProtocolError(f"the body is not JSON: {error}") from None
     if not isinstance(message, dict):
         raise ProtocolError("the body should be a JSON object")
     return message, view[end:]
@@ -114,7 +114,7 @@ def _tensors(message: Mapping[str, Any], key: str, rest: memoryview) -> list[Ten
         tensor, at = _tensor(entry, f"{key}[{position}]", rest, at)
         found.append(tensor)
     if at != len(rest):
-        raise ProtocolError(f"{len(rest)} bytes of binary data follow; the tensors speak of {at}")
+        raise ProtocolError(f"{len(rest)} bytes of binary data follow; the tensors account for {at}")
     if len(found) > 1 and len({tensor.name for tensor in found}) < len(found):
         raise ProtocolError(f"two {key} have the same name")
     return found

@@ -87,7 +87,7 @@ class Server:
         if not self.is_ready or self.is_stopping:
             raise ProtocolError(f"replica of {self.name!r} is {'stopping' if self.is_stopping else 'starting'}", 503)
         if self._waiting >= MOST_WAITING:
-            raise ProtocolError(f"{self._waiting} requests are waiting; that is as many as may", 503)
+            raise ProtocolError(f"{self._waiting} requests are waiting, the most allowed", 503)
         self._waiting += 1
         try:
             async with self._turn:

@@ -81,7 +81,7 @@ def from_json(name: str, datatype: str, shape: tuple[int, ...], data: object, pa
     found = set(map(type, values))
     if not found <= allowed:
         odd = next(value for value in values if type(value) not in allowed)
-        raise TensorError(f"input {name!r}: {_shown(odd)} is no {datatype}")
+        raise TensorError(f"input {name!r}: {_shown(odd)} is not a valid {datatype}")
     try:
         with np.errstate(over="raise"):
             array = np.array(values, dtype=dtype)
@@ -200,14 +200,14 @@ def _texts(tensor: Tensor) -> list[str]:
     try:
         return [element.decode() for element in _elements(tensor)]
     except UnicodeDecodeError:
-        raise TensorError(f"tensor {tensor.name!r}: its bytes are no UTF-8 text; ask for binary data") from None
+        raise TensorError(f"tensor {tensor.name!r}: its bytes are not UTF-8 text; ask for binary data") from None
 
 
 def _packed_texts(name: str, values: Sequence[object]) -> bytes:
     parts = []
     for value in values:
         if type(value) is not str:
-            raise TensorError(f"input {name!r}: {_shown(value)} is no BYTES, whose JSON form is text")
+            raise TensorError(f"input {name!r}: {_shown(value)} is not valid as BYTES, whose JSON form is text")
         encoded = value.encode()
         parts += [_LENGTH.pack(len(encoded)), encoded]
     return b"".join(parts)
@@ -223,7 +223,7 @@ def _as_bytes(name: str, value: object) -> bytes:
 
 def _flattened(name: str, shape: tuple[int, ...], data: object) -> list[Any]:
     if not isinstance(data, list):
-        raise TensorError(f"input {name!r}: data {_shown(data)}; allowed: a list, flat or nested as the shape")
+        raise TensorError(f"input {name!r}: data {_shown(data)}; allowed: a list, flat or nested like the shape")
     values = data
     if data and isinstance(data[0], list):
         values = [data]

@@ -51,7 +51,7 @@ async def read_body(request: web.Request) -> bytes:
         async with asyncio.timeout(READ_S):
             return await request.read()
     except TimeoutError:
-        raise ProtocolError(f"the body did not come within {READ_S:g} s", 408) from None
+        raise ProtocolError(f"the body did not arrive within {READ_S:g} s", 408) from None
     except web.RequestPayloadError as error:
         raise ProtocolError(f"the body cannot be read: {' '.join(str(error).split())}") from None
     except web.HTTPRequestEntityTooLarge:
@@ -63,7 +63,7 @@ async def read_json(request: web.Request) -> Any:
     try:
         return orjson.loads(await read_body(request))
     except orjson.JSONDecodeError as error:
-        raise ProtocolError(f"the body is no JSON: {error}") from None
+        raise ProtocolError(f"the body is not JSON: {error}") from None
 
 
 async def send(request: web.Request, body: Body) -> web.StreamResponse:
@@ -131,9 +131,9 @@ def add_protocol_routes(
         async def checked(request: web.Request) -> web.StreamResponse:
             named, asked = request.match_info["model"], request.match_info.get("version", "1")
             if named != model:
-                raise ProtocolError(f"no model is called {named!r}; here is {model!r}", 404)
+                raise ProtocolError(f"no model is called {named!r}; served here: {model!r}", 404)
             if asked != "1":
-                raise ProtocolError(f"model {model!r} has no version {asked!r}; here is version '1'", 404)
+                raise ProtocolError(f"model {model!r} has no version {asked!r}; served here: version '1'", 404)
             return await handler(request)
 
         return checked

@@ -6,7 +6,7 @@ from math import isnan
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ipa.live.view import StageView, View
+    from ipa.live import StageView, View
     from ipa.policies import Entry, LatencyQuantiles
 
 

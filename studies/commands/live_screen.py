@@ -13,7 +13,7 @@ from rich.text import Text
 from ipa.studies.commands.live_line import clock, cores, forecast, number, quantiles, ready, share
 
 if TYPE_CHECKING:
-    from ipa.live.view import View
+    from ipa.live import View
     from ipa.policies import Entry
 
 SPARKS = "▁▂▃▄▅▆▇█"

@@ -14,7 +14,7 @@ from ipa.studies.commands import printing
 from ipa.studies.commands.live_line import line, step_line
 
 if TYPE_CHECKING:
-    from ipa.live.view import View
+    from ipa.live import View
     from ipa.policies import Entry
 
 LINE_EVERY_S = 5.0

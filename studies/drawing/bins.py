@@ -11,7 +11,7 @@ FloatArray = NDArray[np.float64]
 
 
 def round_up(value: float) -> float:
-    """The least of 1, 2, 5 x 10^k that is no smaller."""
+    """The least of 1, 2, 5 x 10^k that is at least the value."""
     power = 10.0 ** floor(log10(value))
     return next(power * step for step in (1, 2, 5, 10) if power * step >= value * (1 - 1e-9))
 
@@ -28,5 +28,5 @@ def bin_edges(duration_s: float, width_s: float) -> FloatArray:
 
 
 def bin_numbers(time_s: FloatArray, edges_s: FloatArray) -> NDArray[np.int64]:
-    """The number of each moment's bin; the last one takes the end too."""
+    """The number of the bin of each moment; the last bin includes its end."""
     return np.clip(np.searchsorted(edges_s, time_s, side="right") - 1, 0, len(edges_s) - 2)

@@ -24,12 +24,12 @@ ARRIVALS = "#aab4bb"
 
 
 def colour(place: int) -> str:
-    """The colour of what stands at a place; after the last the first comes again."""
+    """The colour for a place; after the last the first comes again."""
     return PALETTE[place % len(PALETTE)]
 
 
 def faded(colour: str, opacity: float) -> str:
-    """A colour #rrggbb, seen through."""
+    """A colour #rrggbb made transparent."""
     red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
     return f"rgba({red},{green},{blue},{opacity:g})"
 

@@ -67,5 +67,5 @@ def stacked_panels(
 
 
 def panel_title(name: str, colour: str, more: str = "") -> str:
-    """The title of a panel: a name (safe in HTML) in its colour, and what stands beside it."""
+    """The title of a panel: a name (safe in HTML) in its colour, and what is said beside it."""
     return coloured(name, colour) + (f"   {more}" if more else "")

@@ -48,13 +48,13 @@ class Plot:
 
 
 def in_script(value: object) -> str:
-    """JSON that may stand in a script: no text in it can end the script."""
+    """JSON that is safe in a script: no text in it can end the script."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def numbers(values: Iterable[float], decimals: int = 3) -> list[float | None]:
-    """Rounded for a small page; a gap for what is not a number."""
+    """Values rounded, so that a page stays small; None, a gap, for what is not a number."""
     return [round(float(value), decimals) if isfinite(value) else None for value in values]
 
 
@@ -78,7 +78,7 @@ def axis(title: str = "", **more: object) -> Spec:
 
 
 def time_axis(duration_s: float, title: str = TIME, **more: object) -> Spec:
-    """The axis of time, which is the same in all plots."""
+    """The axis of time, the same in all plots."""
     return axis(title, range=[0.0, duration_s], tickformat=",~f", **more)
 
 

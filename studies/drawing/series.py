@@ -19,7 +19,7 @@ MOST_SEGMENTS = 500
 MOST_CURVE_POINTS = 400
 
 VIOLATIONS = ("late", "dropped", "failed", "unfinished")
-"""The ways to violate the SLA, each of them exclusive."""
+"""The ways to violate the SLA; no request does so in more than one."""
 
 
 # ---- counted in bins ----
@@ -77,7 +77,7 @@ class Steps:
         return self.edges_s, np.append(self.value, self.value[-1:])
 
     def thinned(self) -> Steps:
-        """Itself, or where there are too many steps, its time-means in bins."""
+        """The same, or where there are too many steps their time-means in bins."""
         if len(self.value) <= MOST_STEPS:
             return self
         integral = np.concatenate([[0.0], np.cumsum(np.diff(self.edges_s) * self.value)])

@@ -1,4 +1,4 @@
-"""Figures as they are written for people: a true minus, an interval in brackets."""
+"""Figures as people read them: a true minus, an interval in brackets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ MINUS = "−"
 
 
 def number(value: float, decimals: int) -> str:
-    """A figure to some decimals; what rounds to zero has no sign."""
+    """A figure rounded to some decimals; what rounds to zero has no sign."""
     text = f"{value:,.{decimals}f}".replace("-", MINUS)
     return text if any(digit in "123456789" for digit in text) else text.removeprefix(MINUS)
 

@@ -50,9 +50,9 @@ def is_url(what: str) -> bool:
 def check_address(what: str, url: str | None, model: str | None) -> None:
     """Raise ScenarioError for an address that comes with another one, or without the model to ask."""
     if is_url(what) and url is not None:
-        raise ScenarioError(f"--url {url}: the argument is a URL already: {what}")
+        raise ScenarioError(f"--url {url}: the argument is already a URL: {what}")
     if is_url(what) and model is None:
-        raise ScenarioError(f"{what}: say which model to ask with --model")
+        raise ScenarioError(f"{what}: name the model with --model")
 
 
 def load_target(
@@ -76,7 +76,7 @@ def _read_body(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ScenarioError(f"--body {path}: cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise ScenarioError(f"--body {path}: is no JSON: {error}") from None
+        raise ScenarioError(f"--body {path}: is not JSON: {error}") from None
     if not isinstance(body, dict) or not isinstance(body.get("inputs"), list):
         raise ScenarioError(f"--body {path}: should be a V2 inference request: an object with the key 'inputs'")
     body.pop("id", None)
@@ -147,7 +147,7 @@ def check_load_file(path: Path) -> None:
     if path.suffix not in SUFFIXES:
         raise ScenarioError(f"--out {path}: should end in {' or '.join(SUFFIXES)}")
     if path.exists():
-        raise ScenarioError(f"--out {path}: is there already; give a new file")
+        raise ScenarioError(f"--out {path}: already exists; give a new file")
     if not path.absolute().parent.is_dir():
         raise ScenarioError(f"--out {path}: the folder {path.absolute().parent} does not exist")
     check_writable(path.absolute().parent, f"--out {path}")

@@ -48,7 +48,7 @@ def colours(stage: Stage) -> list[str]:
 
 
 def plot(pipeline: Pipeline, stage: Stage, view: View) -> Plot:
-    """A panel a quantity, one above the other, with logarithmic axes."""
+    """One panel per quantity, one above the other, with logarithmic axes."""
     inner = len(QUANTITIES) * _PANEL + (len(QUANTITIES) - 1) * _GAP
     axes: Spec = {}
     annotations, shapes, traces = [], [], []

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
 _WIDE = 100
-"""Columns of a terminal that has room for every batch size and allocation."""
+"""From so many columns on a terminal has room for every batch size and allocation."""
 
 _AGAINST_CORES = QUANTITIES[1:]
 """What is shown over cores: p99 and throughput, which the SLA and the load are held against."""
@@ -24,8 +24,8 @@ _AGAINST_CORES = QUANTITIES[1:]
 
 @dataclass(frozen=True)
 class StageTable:
-    """A stage's variants as `rich` prints them in the room there is: at their base cores over the batch sizes, then
-    alone and in the largest batch over the cores."""
+    """A stage's variants, as `rich` prints them in the room it has: at their base cores over the batch sizes, then at
+    batch 1 and at the largest batch over the cores."""
 
     pipeline: Pipeline
     stage: Stage
@@ -86,7 +86,7 @@ class StageTable:
 
 
 def _places(is_narrow: bool, profiled: Iterable[int]) -> list[int]:
-    """The columns: what is profiled, ascending; where there is no room for all, the first, a middle and the last."""
+    """The columns: what is profiled, ascending; if there is no room for all, the first, a middle one and the last."""
     places = sorted(set(profiled))
     return [places[0], places[len(places) // 2], places[-1]] if is_narrow and len(places) > 3 else places
 

@@ -73,7 +73,7 @@ def by_policy(runs: Sequence[RunData]) -> tuple[Group, ...]:
 
 
 def panel_titles(groups: Sequence[Group], more: Sequence[str]) -> list[str]:
-    """The titles of panels, one a policy, and what each says besides."""
+    """The titles of panels, one per policy, each with what it says beside the name."""
     return [panel_title(group.label, group.colour, text) for group, text in zip(groups, more, strict=True)]
 
 

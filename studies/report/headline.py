@@ -62,7 +62,7 @@ def reading(groups: Sequence[Group]) -> str:
     seeds = {group.seeds for group in groups}
     most = max(len(group.runs) for group in groups)
     if most == 1:
-        text = "One run a policy, so no intervals."
+        text = "One run per policy, so no intervals."
     elif len(seeds) == 1:
         text = f"Means over the seeds {_listed(groups[0].seeds)}, in brackets their 95 % intervals (Student t)."
     else:

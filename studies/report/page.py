@@ -84,12 +84,12 @@ def _facts(groups: Sequence[Group]) -> dict[str, str]:
         "Pipeline": str(summary["pipeline"]),
         "Load": str(summary["trace"]),
         "Duration": f"{float(summary['duration_s']):,g} s",
-        "Requests a run": _between(min(requests), max(requests)),
+        "Requests per run": _between(min(requests), max(requests)),
         "SLA, end to end": f"{float(summary['sla_s']):.4g} s",
         "Policies and seeds": "; ".join(
             f"{group.policy} (seed {', '.join(map(str, group.seeds))})" for group in groups
         ),
-        "Decisions a run": _between(
+        "Decisions per run": _between(
             *(end(int(run.summary["decisions"]) for group in groups for run in group.runs) for end in (min, max))
         ),
     }

@@ -38,7 +38,7 @@ class Point:
 
 
 def plane(groups: Sequence[Group]) -> Plot:
-    """PAS over cost, a point a policy; its size says how many requests violated the SLA."""
+    """PAS over cost, one point per policy; its size says how many requests violated the SLA."""
     points = [point for group in groups if (point := _point(group)) is not None]
     missing = [group.label for group in groups if group.label not in {p.group.label for p in points}]
     several = any(len(group.runs) > 1 for group in groups)
@@ -115,7 +115,7 @@ def _traces(point: Point) -> list[Spec]:
 
 
 def _diameter(point: Point) -> float:
-    """In pixels: from a point that can always be seen, larger with the violations up to a quarter of the requests."""
+    """In pixels: always large enough to be seen, and growing with the violations up to a quarter of the requests."""
     return 10.0 + 26.0 * sqrt(min(point.violations_percent, 25.0) / 25.0)
 
 

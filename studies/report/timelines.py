@@ -76,7 +76,7 @@ def load(groups: Sequence[Group], duration_s: float, first: str) -> Plot:
 
 
 def _shared(groups: Sequence[Group], column: str, duration_s: float) -> list[tuple[Steps, list[Group]]]:
-    """The lines of a column of the decisions, policies with the same line together; none for a plan as forecast."""
+    """The lines of a column of the decisions, equal lines together, without plans that equal the forecast."""
     found: dict[bytes, tuple[Steps, list[Group]]] = {}
     for group in groups:
         line = decided(group.tables["decisions"], column, duration_s)
@@ -90,7 +90,7 @@ def _shared(groups: Sequence[Group], column: str, duration_s: float) -> list[tup
 
 
 def _alike(plan: Steps, forecast: Steps) -> bool:
-    """Whether a plan is the forecast but for its rounding."""
+    """Whether a plan is the forecast except for rounding."""
     same = len(plan.value) == len(forecast.value)
     return same and bool(np.all(np.abs(plan.value - forecast.value) <= 0.5))
 

@@ -35,9 +35,9 @@ def claim(folder: Path, *, resumable: bool = False, kind: str = "runs") -> None:
     if not any(folder.iterdir()):
         return
     if not (folder / MANIFEST).is_file():
-        raise ScenarioError(f"--out {folder}: holds other files; give a new or an empty folder")
+        raise ScenarioError(f"--out {folder}: holds other files; give a new or empty folder")
     if not (resumable and read_manifest(folder)["kind"] == kind):
-        raise ScenarioError(f"--out {folder}: holds results already; give a new or an empty folder")
+        raise ScenarioError(f"--out {folder}: already holds results; give a new or empty folder")
 
 
 def write_run(run: Run, folder: Path) -> None:
@@ -57,7 +57,7 @@ def open_comparison(chosen: Sequence[Scenario], folder: Path) -> None:
     """Make the folder of a comparison before its runs: its manifest names all of them.
 
     A folder that holds a comparison is resumed by the same one, or by one with more policies or seeds. Raises
-    ScenarioError where a run that is there would be left out, or is of another scenario.
+    ScenarioError where a run in the folder would be left out, or is of another scenario.
     """
     claim(folder, resumable=True)
     names = [run_name(scenario) for scenario in chosen]
@@ -75,12 +75,12 @@ def open_comparison(chosen: Sequence[Scenario], folder: Path) -> None:
 
 
 def close_comparison(runs: Sequence[RunData], folder: Path) -> None:
-    """Add the table `runs`, a row a run, to the folder of a comparison."""
+    """Add the table `runs`, one row per run, to the folder of a comparison."""
     write_table(runs_table(runs), folder / "runs.parquet")
 
 
 def runs_table(runs: Sequence[RunData]) -> pd.DataFrame:
-    """One row a run: its summary without the wall time, which is not a property of the run."""
+    """One row per run: its summary without the wall time, which is not a property of the run."""
     import pandas as pd
 
     rows = [{key: value for key, value in run.summary.items() if key != "wall_s"} for run in runs]

@@ -21,7 +21,7 @@ KINDS = ("run", "runs", "study")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a folder, checked. Raises ScenarioError where there is none that this program can read."""
+    """The manifest of a folder, checked. Raises ScenarioError where there is none, or none this program can read."""
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
 """Writing whole or not at all: a file or a folder takes its name only once everything in it has been written.
 
-What is being written stands beside it under a name that begins with a dot. On any error (a full disk, an interrupt) it
-is removed, so that nothing half-written is left; only a program that is killed leaves such a file behind.
+Until then it lies beside that name under another one, which begins with a dot. On any error (a full disk, an interrupt)
+it is removed, so that nothing half-written is left behind, unless the program is killed.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 def whole_folder(folder: Path) -> Iterator[Path]:
     """A fresh folder beside `folder`, which takes its name when the block ends well and vanishes otherwise.
 
-    An empty `folder` may stand there already. Raises ScenarioError where the folder cannot be written.
+    An empty `folder` may exist already. Raises ScenarioError where the folder cannot be written.
     """
     folder = folder.absolute()
     fresh = None
@@ -62,7 +62,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 def write_text(text: str, path: Path) -> None:
-    """Write a text to a file, making its folder where there is none. Raises as `whole_file`."""
+    """Write a text to a file, whose folder is created if need be. Raises as `whole_file`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -22,7 +22,7 @@ from ipa.studies.study.runner import run_missing
 from ipa.studies.study.store import FINISHED, opened
 
 PAPER = "paper"
-"""The name of the shipped studies: the publication's, a file a pipeline."""
+"""The name of the shipped studies, those of the publication: one file per pipeline."""
 
 ORDER = ("video", "audio-qa", "audio-sent", "sum-qa", "nlp")
 REPORT = "report.html"
@@ -94,8 +94,8 @@ def conduct(
 ) -> Found:
     """Run what the folder does not hold yet of a plan, then write what was found.
 
-    `progress` is given the number of runs and returns a context; what that yields is called after each run. `log` is
-    told how many runs there were. An interrupt keeps what has finished. Raises ScenarioError for a folder that holds
+    `progress` is given the number of runs and returns a context manager; what it yields is called after each run. `log`
+    is told how many runs there were. An interrupt keeps what has finished. Raises ScenarioError for a folder that holds
     anything but a study or cannot be written, WorkerError as `run_missing`.
     """
     started_s = perf_counter()

@@ -41,8 +41,8 @@ class Compared:
 
 @dataclass(frozen=True)
 class Score:
-    """How well some cells agree; `rows_in_order` of `rows` workloads have all systems in the published order, of cost
-    and of PAS."""
+    """How well some cells agree; in `rows_in_order` of the `rows` workloads all systems are in the published order, by
+    cost and by PAS."""
 
     cells: int
     cost_error: float
@@ -78,7 +78,7 @@ def score(cells: Sequence[Compared]) -> Score | None:
 
 
 def out_of_order(row: Sequence[Compared]) -> list[tuple[str, str, str]]:
-    """The pairs of a row that stand otherwise than published: (what, one system, the other). Ties stand anyhow."""
+    """The pairs of a row in another order than published: (what, one system, the other). Ties may be in any order."""
     wrong = []
     for one, other in combinations(row, 2):
         costs = one.published.cores - other.published.cores
@@ -92,8 +92,8 @@ def out_of_order(row: Sequence[Compared]) -> list[tuple[str, str, str]]:
 
 
 def scores(cells: Sequence[Compared], file: PublishedFile | None) -> dict[str, Score | None]:
-    """Of all cells of a setting; of those on the workloads that figures were calibrated on; of the others, the test;
-    and of the test without the cells that a parameter was fitted on, None where there are none."""
+    """The scores of all cells of a setting; of those on workloads that figures were calibrated on; of the others, the
+    test; and of the test without the cells that a parameter was fitted on, None where there are none."""
     if file is None:
         return dict.fromkeys(("all", "calibrated", "test", "test_unfitted"))
     test = [cell for cell in cells if cell.workload not in file.calibrated_on]

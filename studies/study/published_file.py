@@ -1,4 +1,4 @@
-"""The file of published figures that a study sets beside its own."""
+"""The file of published figures that a study compares its own with."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class PublishedLoad(FileModel):
 
 
 class SeenMost(FileModel):
-    """A configuration that was seen much; `share` of the decisions, None where it is not said."""
+    """A configuration that was seen often; `share` of the decisions, None where it is not published."""
 
     configuration: str
     cores: str
@@ -64,5 +64,5 @@ class PublishedFile(FileModel):
 
 
 def load(path: Path) -> PublishedFile:
-    """The file's figures. Raises ScenarioError, with file and line, for whatever is wrong in it."""
+    """The file's figures. Raises ScenarioError, with file and line, for anything wrong in it."""
     return validate(PublishedFile, read(path, kind="published", error=ScenarioError), error=ScenarioError)

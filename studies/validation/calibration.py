@@ -1,7 +1,7 @@
 """What a live run takes beyond the profile, measured from its tables: the overheads that a simulation is given.
 
-The emulated service time of every batch is known exactly, as the k-th batch started at a stage takes the k-th draw of
-that stage's stream. What its replica was occupied longer is the dispatch overhead.
+The emulated service time of every batch is known exactly: the k-th batch started at a stage takes the k-th draw of that
+stage's stream. The dispatch overhead is how much longer its replica was occupied.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TRIMMED = 0.05
-"""The share of the smallest and of the largest values that a mean leaves out: one stall is no property of a system."""
+"""The share of the smallest and of the largest values that a mean leaves out: one stall says nothing of a system."""
 
 
 @dataclass(frozen=True)
 class Measured:
     """One overhead in seconds: the value to use, and how it is distributed; `count` 0: it was not seen.
 
-    The value is the trimmed mean, and of what happens a few times a run only (changes of replicas) the median.
+    The value is the trimmed mean; the median for what happens only a few times per run (changes of replicas).
     """
 
     value_s: float
@@ -97,7 +97,7 @@ def measure_overheads(tables: Mapping[str, pd.DataFrame], models: Sequence[Stage
 def _dispatch_s(tables: Mapping[str, pd.DataFrame], model: StageModel, position: int, seed: int) -> FloatArray:
     """Per finished batch of a stage, by how much it took longer than its emulated service time.
 
-    Batches of a replica that is in no table (-1), which came and went unseen, are left out.
+    Batches of a replica that came and went unseen (-1) are left out.
     """
     batches = _batches(tables["stages"], model.name)
     batches = batches[batches["replica"] >= 0]

@@ -73,7 +73,7 @@ def conduct(
     repeats: int = 3,
     on_finished: Callable[[], object] = lambda: None,
 ) -> Validation:
-    """Conduct an experiment, keeping every run in `folder`: finished runs that are there are not run again.
+    """Conduct an experiment, keeping every run in `folder`: what has finished there is not run again.
 
     `on_finished` is called after each of the `repeats` + 1 live runs. Raises ScenarioError for a folder that cannot be
     used, as `prepare` for what the scenario names, and as `run_live`.
@@ -147,7 +147,7 @@ def _overheads(scenario: Scenario, tables: Tables) -> Overheads:
 
 
 def _conditions(run: KeptRun, overheads: Overheads, refused: int) -> Conditions:
-    """What a live run met; the facts of the live world stand in its manifest."""
+    """What a live run met; its manifest has the facts of the live world."""
     live: Mapping[str, Any] = run.stored.manifest.get("live", {})
     counted = {
         "records_lost": "{} records of requests were lost",

@@ -15,10 +15,10 @@ from ipa.studies.scenario import Scenario
 Counts = NDArray[np.int64]
 
 DURATION_S = 120
-"""How long a comparison is where neither the scenario nor a person says it."""
+"""How long a comparison is unless the scenario or a person says otherwise."""
 
 CALIBRATION_S = 90
-"""How long the calibration is, likewise."""
+"""How long the calibration is unless a person says otherwise, or the trace is too short."""
 
 SHORTEST_CALIBRATION_S = 20
 
@@ -55,14 +55,14 @@ def design(
     """Choose the seconds: of the scenario's window, or all of the trace, those `duration_s` with the greatest rise.
 
     With a window and no duration the whole window is compared; with neither, `DURATION_S` seconds. The overheads are
-    measured on `calibration`, else on the `CALIBRATION_S` seconds with the greatest rise and fall among all others:
-    replicas come and go there.
+    measured on `calibration`, by default on the `CALIBRATION_S` other seconds with the greatest rise and fall, where
+    replicas come and go.
 
-    Raises ScenarioError where there are not as many seconds, or the two would have seconds in common.
+    Raises ScenarioError where there are not enough seconds, or the two would share some.
     """
     if scenario.records != "all":
         raise ScenarioError(
-            f"records: {scenario.records}: a validation compares all requests; it goes with records: all"
+            f"records: {scenario.records}: a validation needs the records of all requests; use records: all"
         )
     counts = Load(scenario.trace, None, scenario.scale, scenario.scaling, scenario.seed).trace().per_second()
     compared = _compared(scenario, counts, duration_s)
@@ -71,7 +71,7 @@ def design(
         calibration = (_calibration(counts, free, scenario.trace),)
     elif any(not free[int(start_s) : int(np.ceil(end_s))].all() for start_s, end_s in calibration):
         raise ScenarioError(
-            f"calibration window {_words(calibration)}: has seconds in common with those compared, {_words(compared)}"
+            f"calibration window {_words(calibration)}: overlaps the seconds that are compared, {_words(compared)}"
         )
     return Experiment(
         scenario.with_values({"window": [list(pair) for pair in compared]}),
@@ -124,7 +124,7 @@ def _rise_and_fall(counts: Counts) -> float:
 
 
 def _rise(counts: Counts) -> float:
-    """By how much the mean load of one block is above that of an earlier one, at most; never below 0."""
+    """The most by which the mean load of a block exceeds that of an earlier one; never below 0."""
     edges = np.arange(0, len(counts), BLOCK_S)
     means = np.add.reduceat(counts, edges) / np.diff(np.append(edges, len(counts)))
     return float(np.max(means - np.minimum.accumulate(means)))

@@ -38,7 +38,7 @@ def live_name(repeat: int) -> str:
 
 
 def open_folder(folder: Path, experiment: Experiment) -> None:
-    """Make the folder of a validation, or resume the one that is there, of the same experiment.
+    """Make the folder of a validation, or resume one of the same experiment.
 
     Raises ScenarioError for a folder that holds anything else.
     """
@@ -83,7 +83,7 @@ def read_experiment(folder: Path) -> Experiment:
 
 
 def kept_run(folder: Path, name: str, scenario: Scenario, run_live: RunLive) -> KeptRun:
-    """The live run of that name: the finished one that is there, of the same scenario; else it is run now and kept.
+    """The live run of that name: the finished one in the folder, of the same scenario; else it is run now and kept.
 
     An interrupted run leaves nothing behind. Raises as `read_kept`.
     """

@@ -1,4 +1,4 @@
-"""The figures that are compared, taken from a run's tables within chosen windows; several runs are pooled."""
+"""The figures that are compared, from the tables of runs within chosen windows; several runs are pooled."""
 
 from __future__ import annotations
 

@@ -23,15 +23,15 @@ from ipa.studies.validation.windows import JUDGED_UP_TO, FloatArray, Windows, bu
 SCHEMA_VERSION = 1
 
 FEWEST_JUDGED = 0.5
-"""The share of the windows that verdicts should be about, at least."""
+"""The least share of the windows that verdicts should be about."""
 
 CLOSED_LOOP_PERCENT = 90.0
-"""The share of equal decisions that closed loop has to reach; on the same observation it is all of them."""
+"""The share of decisions that must be equal in closed loop; on the same observation all must be."""
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """One live run with what was measured of it; `refused` of its decisions were not put in force."""
+    """One live run with what was measured in it; `refused`: how many of its decisions were not put in force."""
 
     run: KeptRun
     overheads: Overheads
@@ -69,7 +69,7 @@ class Validation:
 
     @cached_property
     def windows(self) -> Windows:
-        """All windows of the run, one a control interval."""
+        """All windows of the run, one per control interval."""
         return Windows.all_of(self.prepared.trace.duration_s, self.scenario.interval_s)
 
     @cached_property
@@ -115,7 +115,7 @@ class Validation:
 
     @property
     def refused(self) -> int:
-        """How many live decisions were refused, of all repeats; nothing else looks at these but `same_observations`."""
+        """How many live decisions were refused, over all repeats; besides, only `same_observations` counts these."""
         return sum(repeat.refused for repeat in self.repeats)
 
     @cached_property

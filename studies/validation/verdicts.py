@@ -1,4 +1,4 @@
-"""Live against simulated, figure by figure: errors beside the spread of the live repeats, and verdicts."""
+"""Live against simulated, figure by figure: errors, the spread of the live repeats, and verdicts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ipa.studies.validation.measures import POINTS, Metric, Tables, measure
 from ipa.studies.validation.windows import Windows
 
 SPREADS_ALLOWED = 2.0
-"""An error within this many spreads of the live repeats is within what the live system differs from itself."""
+"""An error within this many spreads of the live repeats is no more than the live system differs from itself."""
 
 
 @dataclass(frozen=True)
@@ -101,14 +101,14 @@ class Row:
 
 
 def plain(value: float | None) -> float | None:
-    """A number as JSON has it."""
+    """A number for JSON; None for what is not finite."""
     return value if value is not None and isfinite(value) else None
 
 
 @dataclass(frozen=True)
 class Worlds:
-    """What is compared: the tables of the live repeats, of the simulation in closed loop, and of one with the decisions
-    of each repeat."""
+    """What is compared: the tables of the live repeats, of the simulation in closed loop, and of a simulation with the
+    decisions of each repeat."""
 
     live: Sequence[Tables]
     simulated: Tables
@@ -122,7 +122,7 @@ def compare_worlds(
     sla_s: float,
     price_per_core: float,
 ) -> list[Row]:
-    """A row a metric, of the requests that arrived and the time that passed within the chosen windows."""
+    """One row per metric, of the requests that arrived and the time that passed within the chosen windows."""
 
     def measured(runs: Sequence[Tables]) -> Mapping[str, float]:
         return measure(runs, windows, sla_s, price_per_core)

@@ -87,7 +87,7 @@ def judged(validation: Validation) -> str:
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """A row as text: live, spread, simulated, error, error with the live decisions, allowed, verdict."""
+    """A row as text, under `HEADINGS`; the last is the verdict."""
     return (
         _figure(row.live),
         row.shown(row.spread).lstrip("+"),

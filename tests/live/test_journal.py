@@ -130,7 +130,7 @@ def test_a_journal_without_end_holds_the_latest_steps_alone_in_memory_and_in_its
     many_steps(journal, 8, 8)
     assert lines_of(path)[3:] == [(8, None), (8, Applied(True))]
     assert [entry.observation.step for entry in journal.entries] == [8]
-    with pytest.raises(LiveError, match="another controller writes this journal"):
+    with pytest.raises(LiveError, match="another controller is writing this journal"):
         FileJournal(path)
     journal.close()
     resumed = FileJournal(path, kept=1, kept_in_file=3)
@@ -188,13 +188,13 @@ def test_a_controller_that_waited_for_a_file_that_was_replaced_meanwhile_is_not_
     path, other = tmp_path / "journal.jsonl", tmp_path / "other.jsonl"
     other.touch()
     monkeypatch.setattr("ipa.live.journal.fcntl.flock", lambda *_: other.replace(path))
-    with pytest.raises(LiveError, match="another controller writes this journal"):
+    with pytest.raises(LiveError, match="another controller is writing this journal"):
         FileJournal(path)
 
 
 def test_a_journal_has_one_writer(tmp_path: Path) -> None:
     journal = FileJournal(tmp_path / "journal.jsonl")
-    with pytest.raises(LiveError, match=r"journal.jsonl: another controller writes this journal"):
+    with pytest.raises(LiveError, match=r"journal.jsonl: another controller is writing this journal"):
         FileJournal(tmp_path / "journal.jsonl")
     journal.close()
     FileJournal(tmp_path / "journal.jsonl").close()

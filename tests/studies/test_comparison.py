@@ -225,7 +225,7 @@ def test_a_damaged_run_is_refused_before_anything_runs(here: Path) -> None:
 
 def test_a_run_is_no_place_for_a_comparison(here: Path) -> None:
     assert ipa("simulate", "video", *SHORT, "--out", "run").exit_code == 0
-    assert "run: holds results already" in refusal("compare", "video", *TWO, "--out", "run")
+    assert "run: already holds results" in refusal("compare", "video", *TWO, "--out", "run")
 
 
 def test_results_come_in_the_order_of_the_scenarios() -> None:

@@ -13,7 +13,7 @@ from ipa.studies import live_runs
 from ipa.studies.commands.options import together
 
 if TYPE_CHECKING:
-    from ipa.live.kubernetes.settings import Deployed, Layout
+    from ipa.live.kubernetes import Deployed, Layout
     from ipa.studies import Scenario
     from ipa.studies.live_runs import Cluster
     from ipa.studies.run import Prepared

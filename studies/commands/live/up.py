@@ -13,7 +13,7 @@ from ipa.studies.commands.live import cluster
 from ipa.studies.commands.options import build_scenario, cluster_options, pipeline_argument, scenario_options
 
 if TYPE_CHECKING:
-    from ipa.live.kubernetes.reconciler import Look
+    from ipa.live.kubernetes import Look
 
 
 @click.command()

@@ -13,7 +13,7 @@ from ipa.studies.study.report.figure import Figure, Looks, grid
 
 
 def latencies(findings: Findings, looks: Looks, setting: str) -> Figure:
-    """The distribution of the latency, a panel a workload, a line a system, all seeds together."""
+    """The distribution of the latency: one panel per workload, one line per system, all seeds together."""
     workloads = findings.study.workloads
     sla_s = float(next(iter(findings.cells[0].outcomes.values())).summary["sla_s"])
     curves = {

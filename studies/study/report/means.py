@@ -16,7 +16,7 @@ _MEANS = (
 
 
 def means(found: Found, findings: Findings, looks: Looks, setting: str) -> Figure:
-    """Bars of cost, accuracy and violations, a group a workload; what is published beside them."""
+    """Bars of cost, accuracy and violations, one group per workload, with published figures beside them."""
     workloads, systems = findings.study.workloads, findings.systems
     width = len(systems) + 1.2
     place_of = {

@@ -62,7 +62,7 @@ def loads(found: Found, looks: Looks) -> Figure:
 
 
 def decision_times(found: Found) -> Figure:
-    """Time of a decision over the variants of a stage, a line a number of stages, published ones as diamonds."""
+    """Time of a decision over the variants per stage, one line per number of stages, published ones as diamonds."""
     regular = [timing for timing in found.timings if timing.is_regular]
     traces: list[Spec] = []
     for shade, stages in zip(_SHADES, sorted({len(timing.shape) for timing in regular}), strict=False):

@@ -1,7 +1,7 @@
 """The report of a study as one HTML page: everything in it, so that it opens anywhere and offline.
 
-The page has two choices that hold for all of it, the setting and the workload; a part that is for one of them only says
-so in `data-setting` or `data-workload`. A figure is drawn when it comes into view, so that the page opens at once.
+Two choices hold for the whole page, the setting and the workload; a part that is for one of them only says so in
+`data-setting` or `data-workload`. A figure is drawn when it comes into view, so that the page opens at once.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def _tables(found: Found, findings: Findings, setting: str) -> Iterator[str]:
 
 
 def _unswept(found: Found, setting: str, so: str) -> str:
-    """Why what is made from sweeps is missing in a setting; empty where it is not, or where the study has no sweeps."""
+    """Why a setting has nothing made from sweeps; empty where it does, or where the study has no sweeps."""
     swept = found.swept_settings
     if not swept or setting in swept:
         return ""
@@ -138,7 +138,7 @@ def _only(html: str, setting: str) -> str:
 
 
 MANY = 9
-"""A table of so many columns is set closer."""
+"""A table with this many columns is set closer."""
 
 
 def _table(sheet: Sheet) -> str:
@@ -158,6 +158,6 @@ def _name(text: str) -> Cell:
 
 
 def _figure(text: str) -> Cell:
-    """A figure; what stands in round brackets at its end is small, on a line of its own."""
+    """A figure; round brackets at its end are set small, on a line of their own."""
     main, bracket, rest = text.replace("violations ", "violations\u00a0").partition(" (")
     return Cell(escape(main), small=f"({escape(rest)}" if bracket else "")

@@ -78,7 +78,7 @@ def _cell(each: Compared) -> tuple[str, ...]:
 
 
 def misplaced(found: Found, setting: str) -> list[str]:
-    """The pairs of systems that stand otherwise than published, a sentence each."""
+    """The pairs of systems in another order than published, one sentence each."""
     rows: dict[tuple[str, str], list[Compared]] = {}
     for each in found.compared:
         if each.setting == setting:
@@ -91,7 +91,7 @@ def misplaced(found: Found, setting: str) -> list[str]:
 
 
 def seen_most(found: Found, setting: str, pipeline: str | None = None) -> Sheet:
-    """The configurations seen most, published and ours."""
+    """The configurations seen most often, published and ours."""
     rows: list[tuple[str, ...]] = []
     given = found.plan.published.seen_most if found.plan.published else {}
     for findings in found.findings:

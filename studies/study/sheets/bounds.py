@@ -12,7 +12,7 @@ MORE, LESS = "*", "†"
 
 
 def bounds(found: Found, setting: str) -> Sheet:
-    """A row a pipeline and workload: the bound's figures, and of every other system the distance."""
+    """One row per pipeline and workload: the figures of the bound, and the distance of every other system."""
     names = {findings.study.bound for findings in found.findings if findings.study.bound}
     others = [system for system in found.systems if system not in names]
     rows = []

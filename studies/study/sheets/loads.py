@@ -9,7 +9,7 @@ from ipa.studies.study.sheets.sheet import Sheet, plus
 
 
 def loads(found: Found) -> Sheet:
-    """A row a published load: its requests, their mean and range by the second, and what ours has more or less."""
+    """One row per published load: its requests, their mean and range by the second, and how ours differs."""
     findings = found.findings[0]
     rows = []
     for workload, theirs in (found.plan.published.loads if found.plan.published else {}).items():

@@ -1,4 +1,4 @@
-"""The systems beside each other, of one pipeline or of all."""
+"""The systems side by side, of one pipeline or of all."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _INFEASIBLE = (
 
 
 def systems(findings: Findings, setting: str) -> Sheet:
-    """A row a workload and system: means over the seeds with their intervals."""
+    """One row per workload and system: means over the seeds with their intervals."""
     rows = [
         (
             workload,
@@ -48,7 +48,7 @@ def systems(findings: Findings, setting: str) -> Sheet:
 
 
 def overall(found: Found, setting: str) -> Sheet:
-    """A row a pipeline and system: means over its workloads and seeds."""
+    """One row per pipeline and system: means over its workloads and seeds."""
     rows = []
     for findings in found.findings:
         for system in findings.systems:

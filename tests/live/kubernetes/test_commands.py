@@ -160,7 +160,7 @@ def test_without_the_client_a_command_says_what_to_install(
     monkeypatch.setitem(sys.modules, "kubernetes", None)
     name, *options = command
     said = refusal("live", name, "video", *options)
-    assert said == "the backend kubernetes needs the client: pip install 'ipa-pipelines[kubernetes]'"
+    assert said == "the kubernetes backend needs its client: pip install 'ipa-pipelines[kubernetes]'"
 
 
 def test_no_load_is_for_a_cluster() -> None:
@@ -240,8 +240,8 @@ def test_what_is_no_quantity_of_memory_is_refused(option: str, text: str) -> Non
         (("--models", "s3://"), "--models s3://: should be emulated, s3://BUCKET"),
         (("--models", "pvc:Claim"), "--models pvc:Claim: should be"),
         (("--models", "image:models"), "--models image:models: should be"),
-        (("--models", "pvc:claim", "--s3-secret", "keys"), "--s3-secret keys: goes with --models s3://BUCKET"),
-        (("--s3-endpoint", "http://store"), "--s3-endpoint http://store: goes with --models s3://BUCKET"),
+        (("--models", "pvc:claim", "--s3-secret", "keys"), "--s3-secret keys: needs --models s3://BUCKET"),
+        (("--s3-endpoint", "http://store"), "--s3-endpoint http://store: needs --models s3://BUCKET"),
         (("--models", "s3://shelf", "--s3-endpoint", "store:9000"), "--s3-endpoint store:9000: should be a URL"),
         (("--models", "s3://shelf", "--s3-endpoint", "http://a/b"), "--s3-endpoint http://a/b: should be a URL"),
     ],

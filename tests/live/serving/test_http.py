@@ -148,7 +148,7 @@ def test_errors_have_the_form_of_the_protocol(client: Any, gateway: Process) -> 
         client.infer("audio", [floats([[1.0]])])
     assert refused.value.status() == "404"
     assert call("GET", gateway.url + "/v2/models/video/versions/2") == (
-        404, {"error": "model 'video' has no version '2'; here is version '1'"},
+        404, {"error": "model 'video' has no version '2'; served here: version '1'"},
     )  # fmt: skip
     assert call("GET", gateway.url + "/v3") == (404, {"error": "GET /v3: Not Found"})
     assert call("GET", gateway.url + "/v2/models/video/infer")[0] == 405
@@ -404,7 +404,7 @@ def test_the_clock_is_not_set_under_requests(gateway: Process) -> None:
         waiting = pool.submit(infer, gateway)
         until(lambda: observed(gateway)["stages"][DETECTION]["queue_length"] == 1, "one waits")
         answer = call("PUT", gateway.urls["control_url"] + "/control/start", {"origin": time.monotonic()})
-        assert answer == (409, {"error": "1 requests are inside; the clock stays"})
+        assert answer == (409, {"error": "1 requests are inside, so the clock cannot be reset"})
         configured(gateway)
         assert waiting.result()[0] == 200
 

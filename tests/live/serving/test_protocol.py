@@ -134,7 +134,7 @@ def test_the_kind_is_name_datatype_shape_and_parameters() -> None:
 # ---- what breaks the protocol ----
 
 WRONG: list[tuple[bytes, str]] = [
-    (b"{", "the body is no JSON"),
+    (b"{", "the body is not JSON"),
     (b"[]", "the body should be a JSON object"),
     (b"{}", "inputs None; allowed: a list of tensors"),
     (request_body({"inputs": []}), r"inputs \[\]; allowed: a list of tensors"),
@@ -159,7 +159,7 @@ WRONG: list[tuple[bytes, str]] = [
     (one_input(datatype="FP16", data=[1, 1e9]), "input 'x': a value is outside the range of FP16"),
     (one_input(datatype="UINT8", data=[1, -1]), "input 'x': a value is outside the range of UINT8"),
     (one_input(datatype="BF16"), "input 'x': BF16 has no JSON form; send binary data"),
-    (one_input(datatype="BYTES"), "input 'x': 1 is no BYTES, whose JSON form is text"),
+    (one_input(datatype="BYTES"), "input 'x': 1 is not valid as BYTES, whose JSON form is text"),
     (one_input(datatype="BOOL"), "input 'x': 1 is no BOOL"),
     (one_input(shape=[2, 2], data=[[1, 2], [3]]), r"nested data does not have the shape \[2, 2\]"),
     (one_input(shape=[2, 2], data=[[1, 2], 3]), r"nested data does not have the shape \[2, 2\]"),
@@ -228,7 +228,7 @@ def test_an_output_that_is_not_there_is_refused_with_the_nearest() -> None:
 
 def test_bytes_that_are_no_text_are_only_given_as_binary_data() -> None:
     output = tensors.of_array("raw", np.array([b"\xff"], dtype=object))
-    with pytest.raises(ProtocolError, match="'raw': its bytes are no UTF-8 text; ask for binary data"):
+    with pytest.raises(ProtocolError, match="'raw': its bytes are not UTF-8 text; ask for binary data"):
         protocol.write_response("m", InferRequest(None, {}, [], Wanted(None, False)), [output])
 
 

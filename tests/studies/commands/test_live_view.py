@@ -12,7 +12,7 @@ from rich.console import Console
 
 pytest.importorskip("aiohttp")
 
-from ipa.live.view import StageView, View
+from ipa.live import StageView, View
 from ipa.policies import NO_LATENCY, Applied, Decision, Entry, LatencyQuantiles, ReplicaCounts, StageConfiguration
 from ipa.studies.commands.live_line import line
 from ipa.studies.commands.live_screen import Screen, spark

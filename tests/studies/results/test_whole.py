@@ -58,13 +58,20 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_whatever_ends_the_writing_nothing_is_left(error: type[BaseException], tmp_path: Path) -> None:
-    with pytest.raises(error), whole_file(tmp_path / "file") as part:
-        part.write_text("half")
-        raise error
-    with pytest.raises(error), whole_folder(tmp_path / "folder") as fresh:
-        (fresh / "half").write_text("half")
-        raise error
-    assert contents(tmp_path) == {}
+    def half_a_file() -> None:
+        with whole_file(tmp_path / "file") as part:
+            part.write_text("half")
+            raise error
+
+    def half_a_folder() -> None:
+        with whole_folder(tmp_path / "folder") as fresh:
+            (fresh / "half").write_text("half")
+            raise error
+
+    for write in (half_a_file, half_a_folder):
+        with pytest.raises(error):
+            write()
+        assert contents(tmp_path) == {}
 
 
 def test_a_folder_appears_with_all_that_is_in_it(tmp_path: Path) -> None:
