@@ -156,7 +156,16 @@ class LoopbackBackend(LiveBackend):
     def _start(self, replica: Replica, start_up_s: float) -> None:
         port = free_port()
         replica.url = f"http://{LOOPBACK}:{port}"
-        arguments = server_arguments(self.plane, replica, port, time.monotonic(), start_up_s)
+        arguments = server_arguments(
+            self.plane,
+            self.plane.source,
+            replica.stage,
+            replica.variant,
+            replica.cores,
+            port,
+            start_up_s=start_up_s,
+            created_s=time.monotonic(),
+        )
         self.run_process(replica.name, SERVER, arguments, partial(self._on_exit, replica))
         self.spawn(self._await_ready(replica, start_up_s))
 
