@@ -21,7 +21,8 @@ from ipa.traces import Trace
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ipa.live import FloatArray, Sent
+    from ipa.live import Sent
+    from ipa.sim import FloatArray
 
 GATEWAY = "http://127.0.0.1:8080"
 SUFFIXES = (".csv", ".parquet")
