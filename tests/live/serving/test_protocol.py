@@ -134,12 +134,12 @@ def test_the_kind_is_name_datatype_shape_and_parameters() -> None:
 # ---- what breaks the protocol ----
 
 WRONG: list[tuple[bytes, str]] = [
-    (b"{", "the body is no JSON"),
+    (b"{", "the body is not JSON"),
     (b"[]", "the body should be a JSON object"),
     (b"{}", "inputs None; allowed: a list of tensors"),
     (request_body({"inputs": []}), r"inputs \[\]; allowed: a list of tensors"),
     (request_body({"inputs": [1]}), r"inputs\[0\] 1; allowed: an object"),
-    (request_body({"inputs": [{}]}), r"inputs\[0\]: name None; allowed: a text"),
+    (request_body({"inputs": [{}]}), r"inputs\[0\]: name None; allowed: a string"),
     (one_input(datatype="INT"), r"datatype 'INT' \(did you mean 'INT\d+'\?\); allowed: BOOL, UINT8"),
     (one_input(datatype=["INT8"]), r"datatype \['INT8'\]; allowed"),
     (one_input(shape=None), r"inputs\[0\]: shape None; allowed: a list of 1 to 16 sizes"),
@@ -150,17 +150,17 @@ WRONG: list[tuple[bytes, str]] = [
     (one_input(data=None), r"inputs\[0\]: neither data nor the parameter binary_data_size"),
     (one_input(data=1), "input 'x': data 1; allowed: a list, flat or nested as the shape"),
     (one_input(data=[1]), r"input 'x': 1 elements of data; the shape \[2\] has 2"),
-    (one_input(data=[1, 2.5]), "input 'x': 2.5 is no INT32"),
-    (one_input(data=[1, "2"]), "input 'x': '2' is no INT32"),
-    (one_input(data=[1, True]), "input 'x': True is no INT32"),
-    (one_input(data=[1, None]), "input 'x': None is no INT32"),
+    (one_input(data=[1, 2.5]), "input 'x': 2.5 is not a valid INT32"),
+    (one_input(data=[1, "2"]), "input 'x': '2' is not a valid INT32"),
+    (one_input(data=[1, True]), "input 'x': True is not a valid INT32"),
+    (one_input(data=[1, None]), "input 'x': None is not a valid INT32"),
     (one_input(data=[1, 2**31]), "input 'x': a value is outside the range of INT32"),
     (one_input(datatype="FP32", data=[1, 1e39]), "input 'x': a value is outside the range of FP32"),
     (one_input(datatype="FP16", data=[1, 1e9]), "input 'x': a value is outside the range of FP16"),
     (one_input(datatype="UINT8", data=[1, -1]), "input 'x': a value is outside the range of UINT8"),
     (one_input(datatype="BF16"), "input 'x': BF16 has no JSON form; send binary data"),
-    (one_input(datatype="BYTES"), "input 'x': 1 is no BYTES, whose JSON form is text"),
-    (one_input(datatype="BOOL"), "input 'x': 1 is no BOOL"),
+    (one_input(datatype="BYTES"), "input 'x': 1 is not a string, which is the JSON form of BYTES"),
+    (one_input(datatype="BOOL"), "input 'x': 1 is not a valid BOOL"),
     (one_input(shape=[2, 2], data=[[1, 2], [3]]), r"nested data does not have the shape \[2, 2\]"),
     (one_input(shape=[2, 2], data=[[1, 2], 3]), r"nested data does not have the shape \[2, 2\]"),
     (one_input(shape=[2, 0], data=[[], [], []]), r"nested data does not have the shape \[2, 0\]"),
@@ -170,7 +170,7 @@ WRONG: list[tuple[bytes, str]] = [
     (request_body({"inputs": [json.loads(one_input())["inputs"][0]] * 2}), "two inputs have the same name"),
     (
         request_body({"id": 5, "inputs": [json.loads(one_input())["inputs"][0]]}),
-        "id 5; allowed: a text of up to 1024 characters",
+        "id 5; allowed: a string of up to 1024 characters",
     ),
     (request_body({"outputs": 5, "inputs": [json.loads(one_input())["inputs"][0]]}), "outputs 5; allowed: a list"),
     (request_body({"outputs": [{}], "inputs": [json.loads(one_input())["inputs"][0]]}), r"outputs\[0\]: {}; allowed"),
@@ -193,7 +193,7 @@ def binary_request(size: int, datatype: str = "INT16", shape: tuple[int, ...] = 
     ("head", "rest", "answer"),
     [
         (binary_request(4), b"1234", None),
-        (binary_request(4), b"12345", "5 bytes of binary data follow; the tensors speak of 4"),
+        (binary_request(4), b"12345", "5 bytes of binary data follow; the tensors announce 4"),
         (binary_request(4), b"123", "binary_data_size 4; 3 bytes are left"),
         (binary_request(2), b"12", r"input 'x': 2 bytes of data; INT16 of shape \[2\] has 4"),
         (binary_request(4, "BF16"), b"1234", None),
@@ -228,7 +228,7 @@ def test_an_output_that_is_not_there_is_refused_with_the_nearest() -> None:
 
 def test_bytes_that_are_no_text_are_only_given_as_binary_data() -> None:
     output = tensors.of_array("raw", np.array([b"\xff"], dtype=object))
-    with pytest.raises(ProtocolError, match="'raw': its bytes are no UTF-8 text; ask for binary data"):
+    with pytest.raises(ProtocolError, match="'raw': its bytes are not UTF-8 text; ask for binary data"):
         protocol.write_response("m", InferRequest(None, {}, [], Wanted(None, False)), [output])
 
 
