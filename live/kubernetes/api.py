@@ -1,6 +1,6 @@
 """The API server, through the official client: plain data in and out, one exception for everything that goes wrong.
 
-Nothing is retried here: who asks re-reads and decides anew (`reconcile`).
+Nothing is retried here: the caller reads again and decides afresh (`reconciler`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Object = dict[str, Any]
 
 ANSWERS_WITHIN_S = 10.0
 WATCH_S = 20
-"""How long one watch lasts at most; a connection that has died silently is found by then."""
+"""The longest a watch may last; by then a connection that has died silently is noticed."""
 
 PLURALS = {
     "ConfigMap": "configmaps",
@@ -41,18 +41,18 @@ PLURALS = {
 }
 
 CLOCK_IS_RIGHT_TO_S = 2.0
-"""How far this machine's clock may be from the server's, which it tells in whole seconds, and count as right."""
+"""How far this machine's clock may be from the server's, which is told in whole seconds, and still count as right."""
 
 TRANSIENT = (0, 408, 429, 500, 502, 503, 504)
 """Statuses after which the same request may succeed later; 0: no answer at all."""
 
 
 _PROXIED = re.compile(r"/api/v1/namespaces/[^/]+/(services|pods)/[^/]+/proxy/")
-"""Paths behind which not the server answers, nor its clock."""
+"""Paths that something other than the server answers, with another clock."""
 
 
 class ApiError(Error):
-    """A request that the API server refused, or did not answer (`status` 0)."""
+    """The API server refused a request, or did not answer it (`status` 0)."""
 
     def __init__(self, what: str, status: int, text: str, causes: tuple[str, ...] = ()) -> None:
         super().__init__(f"{what}: {text}")
@@ -67,11 +67,11 @@ class ApiError(Error):
 
 
 class ReadOnlyError(LiveError):
-    """A write was asked of a client that only reads."""
+    """A client that only reads was asked to write."""
 
 
 class Api:
-    """One cluster as one user sees it. `read_only`: anything but reading raises ReadOnlyError, before it is sent."""
+    """A cluster as one user sees it. With `read_only`, any write raises ReadOnlyError before it is sent."""
 
     def __init__(self, client: Any, read_only: bool = False) -> None:
         from kubernetes.dynamic import DynamicClient
@@ -81,7 +81,7 @@ class Api:
         self.read_only = read_only
 
     def time_s(self) -> float:
-        """Unix time: this machine's, or where the server's is another, the server's, which dates all objects."""
+        """Unix time: this machine's, or the server's where the two differ, since the server dates all objects."""
         ours_s = time.time()
         if self._servers is None:
             return ours_s
@@ -89,7 +89,7 @@ class Api:
         return ours_s if abs(ours_s - theirs_s) <= CLOCK_IS_RIGHT_TO_S else theirs_s
 
     def get(self, kind: str, namespace: str, name: str, within_s: float = ANSWERS_WITHIN_S) -> Object | None:
-        """One object, None where it is not there."""
+        """An object; None if it does not exist."""
         try:
             return self.request("GET", path_of(kind, namespace, name), within_s=within_s)
         except ApiError as error:
@@ -104,7 +104,7 @@ class Api:
     def watch(self, kind: str, namespace: str, selector: str, resource_version: str) -> Iterator[Object]:
         """Events after a resource version, until the server ends the watch.
 
-        Raises ApiError, here where the watch does not begin, from the iterator where it breaks off.
+        Raises ApiError: at once if the watch cannot begin, from the iterator if it breaks off.
         """
         what = f"watch {PLURALS[kind]}"
         response = self._send(
@@ -121,7 +121,7 @@ class Api:
         return _events(response, what)
 
     def apply(self, manifest: Mapping[str, Any], dry_run: bool = False) -> Object:
-        """Server-side apply with our field manager; never by force: a field of another manager is a 409."""
+        """Server-side apply with our field manager, never by force: another manager's field is answered with 409."""
         meta = manifest["metadata"]
         return self.request(
             "PATCH",
@@ -133,7 +133,7 @@ class Api:
         )
 
     def scale(self, namespace: str, name: str, replicas: int, resource_version: str | None = None) -> Object:
-        """Set a Deployment's replicas by the scale subresource; with a resource version, only if it still has that."""
+        """Set a Deployment's replicas by the scale subresource; with a resource version, only if it is current."""
         meta = {"name": name, "namespace": namespace}
         if resource_version is not None:
             meta["resourceVersion"] = resource_version
@@ -148,7 +148,7 @@ class Api:
         self.request("PATCH", path, patch, content_type=content_type, field_manager=FIELD_MANAGER)
 
     def delete(self, kind: str, namespace: str, name: str) -> None:
-        """Delete an object and what it owns; one that is not there is deleted already."""
+        """Delete an object and what it owns; an object that does not exist counts as deleted."""
         try:
             self.request("DELETE", path_of(kind, namespace, name), propagation_policy="Background")
         except ApiError as error:
@@ -163,12 +163,12 @@ class Api:
     def request(
         self, method: str, path: str, body: object = None, *, within_s: float = ANSWERS_WITHIN_S, **options: Any
     ) -> Object:
-        """Any request whose answer is JSON. Raises ApiError, for an answer that is none too."""
+        """Any request that is answered in JSON. Raises ApiError, also for an answer that is not JSON."""
         response = self._send(method, path, f"{method} {path}", body=body, within_s=within_s, **options)
         try:
             text = response.data
             found: Object = json.loads(text) if text else {}
-        except Exception as error:  # the connection broke off, or something before the server has answered
+        except Exception as error:  # the connection broke off, or something in front of the server answered
             raise ApiError(f"{method} {path}", 0, f"{type(error).__name__}: {error}") from None
         return found
 
@@ -192,9 +192,9 @@ class Api:
 
 
 def connect(context: str | None = None, read_only: bool = False) -> Api:
-    """The cluster of a kubeconfig's context; inside a pod, with none given, the pod's own.
+    """The cluster of a kubeconfig's context, or inside a pod, with no context given, the pod's own.
 
-    Raises LiveError where the client is not installed or no configuration is found.
+    Raises LiveError if the client is not installed or no configuration is found.
     """
     kubernetes = _client()
     configuration = kubernetes.client.Configuration()
@@ -210,7 +210,7 @@ def connect(context: str | None = None, read_only: bool = False) -> Api:
 
 
 def _client() -> Any:
-    """The official client. Raises LiveError where it is not installed."""
+    """The official client. Raises LiveError if it is not installed."""
     try:
         import kubernetes
     except ImportError:
@@ -219,18 +219,18 @@ def _client() -> Any:
 
 
 def _kubeconfig() -> str | None:
-    """The kubeconfig that is named now, where the client only knows what was when it was imported; None: ~/.kube."""
+    """The kubeconfig that KUBECONFIG names now (the client remembers the one at its import); None: ~/.kube."""
     return os.environ.get("KUBECONFIG") or None
 
 
 def in_cluster() -> bool:
-    """Whether this process is in a pod, and no kubeconfig is named."""
+    """Whether this process runs in a pod and no kubeconfig is named."""
     token = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
     return "KUBERNETES_SERVICE_HOST" in os.environ and "KUBECONFIG" not in os.environ and token.is_file()
 
 
 def current_namespace(context: str | None = None) -> str:
-    """The namespace of a kubeconfig's context; `default` where it names none."""
+    """The namespace of a kubeconfig's context; `default` if it names none."""
     config = _client().config
     try:
         contexts, active = config.list_kube_config_contexts(_kubeconfig())
@@ -260,17 +260,17 @@ VERSIONS = {
     "RoleBinding": "rbac.authorization.k8s.io/v1",
     "ServiceMonitor": "monitoring.coreos.com/v1",
 }
-"""Of kinds outside the core group."""
+"""The API groups of kinds outside the core group."""
 
 
 class _NoDiscovery:
-    """We name every path ourselves, so nothing has to be asked of the server first."""
+    """Every path is spelled out here, so the server need not be asked for its resources first."""
 
     def __init__(self, *_: object) -> None: ...
 
 
 def _failure(what: str, error: Any) -> ApiError:
-    """The server's own words about a refusal, and which fields it was about."""
+    """The server's own words about a refusal, and the fields concerned."""
     body = error.body.decode(errors="replace") if isinstance(error.body, bytes) else error.body
     try:
         said = json.loads(body or "{}")

@@ -1,8 +1,8 @@
 """The backend whose replicas are pods.
 
 `apply` says what is wanted: the gateway's queues take batch sizes and timeouts over at once. One task, the reconcile
-loop, brings the cluster to it, a look at a time (`looks`); a watch of the pods wakes it and keeps the replicas'
-timeline. Nothing is kept here that could not be read again: a controller that is started anew goes on.
+loop, brings the cluster there, look by look (`looks`); a watch of the pods wakes it and keeps the replicas' timeline.
+Nothing is kept here that could not be read again, so a controller that is restarted carries on.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from ipa.live.plane import LOAD
 from ipa.policies import Applied, Configuration, Observation
 
 REMEMBERED_FOR_S = 600.0
-"""How long a controller whose run has no end remembers replicas that are gone."""
+"""How long a controller without an end remembers replicas that are gone."""
 READ_WITHIN_S = 60.0
 """How long the first list of pods may take to come."""
 
@@ -49,11 +49,11 @@ log = logging.getLogger("ipa.live.kubernetes.backend")
 
 
 class KubernetesBackend(LiveBackend):
-    """A pipeline that has been deployed; the cluster does rule 5.
+    """A pipeline that has been deployed; the cluster carries out rule 5.
 
-    A read-only `api` makes it see all and change nothing. With `adopts` it goes on with what stands, as it stands: it
-    begins with the configuration that the cluster says is wanted, whole or not, and the run's clock is the gateway's;
-    without, the first configuration is to stand ready, and t = 0 is set. `lease` None: nobody else writes.
+    With a read-only `api` it sees everything and changes nothing. With `adopts` it takes over what is running, as is:
+    it starts from the configuration that the cluster says is wanted, rolled out or not, and uses the gateway's clock.
+    Without, it first brings the initial configuration up and sets t = 0. `lease` None: nobody else writes.
     """
 
     client: ClusterGateway
@@ -101,10 +101,11 @@ class KubernetesBackend(LiveBackend):
     # ---- the run ----
 
     async def open(self, initial: Configuration) -> None:
-        """Bring the pipeline to `initial` and wait until it stands ready, with nothing else left.
+        """Bring the pipeline to `initial` and wait until that is ready, with nothing else left.
 
-        One that adopts takes what the cluster says is wanted once nobody else may change it, and goes on from there
-        (`initial`: of stages of which it says nothing). Raises RunError where it does not come to that, with why.
+        One that adopts waits until nobody else may change the pipeline and takes over what the cluster says is wanted;
+        `initial` then fills in stages about which it says nothing. Raises RunError, with the reason, if the pipeline
+        does not become ready.
         """
         await self._open_launcher((LOAD,))
         await self._lease.take()
@@ -145,7 +146,7 @@ class KubernetesBackend(LiveBackend):
         self._wake.set()
 
     async def close(self) -> None:
-        """End the processes of this machine; the pipeline stays as it is (`ipa live down` takes it away)."""
+        """End the processes on this machine. The pipeline stays as it is: `ipa live down` removes it."""
         self._is_closing = True
         self._watch.stop()
         await super().close()
@@ -159,7 +160,7 @@ class KubernetesBackend(LiveBackend):
             raise RunError(str(error)) from None
 
     def _may_write(self) -> bool:
-        """Whether it may be written now that a Lease may have run out, or the run may have ended; from any thread."""
+        """Whether writing is still allowed: the Lease may have run out, or the run ended. Called from any thread."""
         return self._lease.is_held and not (self._api.read_only or self._is_closing)
 
     # ---- the seam ----
@@ -212,9 +213,9 @@ class KubernetesBackend(LiveBackend):
         if look.done and not look.error:
             self._failures.has_written()
         if look.is_down:
-            self.fail(f"{self.deployed.instance} is not deployed, or no longer: run ipa live up")
+            self.fail(f"{self.deployed.instance} does not exist (any more): ipa live up")
         if look.is_changed:
-            self.fail(f"{self.deployed.instance} was redeployed with a different layout or pipeline file: restart")
+            self.fail(f"{self.deployed.instance} has been redeployed with another layout or pipeline file: start again")
         self._failures.take_over(look.stages, self.now_s, self._api.time_s())
         if self._api.read_only:
             self._follow(look.stages)
@@ -227,18 +228,18 @@ class KubernetesBackend(LiveBackend):
         return await self._looks.rest()
 
     def _follow(self, states: Mapping[str, StageState]) -> None:
-        """One who only reads takes over what others want."""
+        """Take over what others want, where this controller only reads."""
         for name, state in states.items():
             if state.wanted is not None:
                 self.stages[name].configuration = state.wanted
 
     async def _roll_back(self, name: str, why: str, state: StageState) -> None:
-        """Back to what stood before, and leave the variant out for a while."""
+        """Go back to the configuration that stood before, and leave the variant out for a while."""
         stage = self.stages[name]
         variant = stage.configuration.variant
         sound = previous(state, variant)
         if sound is None or not self._pods:
-            return  # there is nothing to go back to; the look says what is wrong
+            return  # nothing to go back to; the look says what is wrong
         self._failures.add(name, variant, self.now_s, self._api.time_s())
         self.rollbacks[name, variant] += 1
         for step in self._failures.steps_undone(name, self._step):
@@ -249,8 +250,8 @@ class KubernetesBackend(LiveBackend):
         self._wake.set()
 
     async def _keep_gateway(self) -> None:
-        """Configure a gateway that has another configuration than is wanted: it was started anew, or a variant has been
-        rolled back, or an answer was lost."""
+        """Configure a gateway whose configuration is not the wanted one: it has restarted, a variant has been rolled
+        back, or an answer was lost."""
         if not self._has_started:
             return
         async with self._changing:
@@ -259,7 +260,7 @@ class KubernetesBackend(LiveBackend):
                 there = (await self.client.observation(before_s, 0))["configuration"]
                 if there == {name: asdict(each) for name, each in wanted.items()}:
                     return
-                log.warning("the gateway is configured anew")
+                log.warning("the gateway is being reconfigured")
                 await self.client.configure(wanted)
             except (RunError, RefusedError) as error:  # the next look tries again
                 log.warning("the gateway keeps its configuration", extra={"problem": str(error)})
@@ -293,7 +294,7 @@ class KubernetesBackend(LiveBackend):
     # ---- the watch ----
 
     def _watched(self, pods: Mapping[str, Pod], is_fresh: bool) -> None:
-        """In the watch's thread."""
+        """Called in the watch's thread."""
         self._loop.call_soon_threadsafe(self._note_pods, dict(pods), is_fresh, time.monotonic())
 
     def _note_pods(self, pods: dict[str, Pod], is_fresh: bool, seen_s: float) -> None:

@@ -1,6 +1,6 @@
-"""The gateway's control API from the controller's side: through the API server's proxy, or straight from inside.
+"""The control API of a gateway on a cluster, reached through the API server's proxy.
 
-The proxy asks nothing of the cluster's network: whoever may talk to the API server, and may use this one Service,
+The proxy needs nothing of the cluster's network: whoever may talk to the API server, and may use this one Service,
 reaches the gateway.
 """
 
@@ -19,11 +19,11 @@ from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.timeline import Timeline
 
 ASKED = 9
-"""How often the gateway's clock is asked for; the answer that was quickest counts."""
+"""How many times the gateway's clock is read; the quickest answer counts."""
 
 
 class ClockReading(NamedTuple):
-    """The gateway's monotonic clock minus ours [s], and by how much that may be wrong."""
+    """The gateway's monotonic clock minus ours [s], and how far off that may be."""
 
     offset_s: float
     error_s: float
@@ -32,9 +32,9 @@ class ClockReading(NamedTuple):
 class ClusterGateway(GatewayClient):
     """The control API of a deployed pipeline's gateway.
 
-    Records come with the replicas' numbers in the run's tables, which the timeline knows. Times are the run's, which is
-    `now_s` now, whichever gateway answers: one that has been started anew (another epoch) counts from its own start,
-    and the difference is measured then.
+    Records come with the replicas' numbers in the run's tables, which the timeline knows. All times are the run's,
+    whose clock is `now_s`. A gateway that has restarted (another epoch) counts from its own start; the difference is
+    then measured.
     """
 
     def __init__(self, api: Api, deployed: Deployed, timeline: Timeline, now_s: Callable[[], float]) -> None:
@@ -48,10 +48,10 @@ class ClusterGateway(GatewayClient):
         self._proxy = f"/api/v1/namespaces/{deployed.namespace}/services/http:{deployed.control_name}:control/proxy"
 
     async def records(self, after: int, limit: int = 10_000) -> dict[str, Any]:
-        """As the gateway gives them, with the replicas' numbers of the run."""
+        """Records as the gateway gives them, with the run's times and replica numbers."""
         said = await super().records(after, limit)
         await self._align(said["epoch"])
-        said["started"] = True  # its times are the run's, whoever has set its clock
+        said["started"] = True  # the times are the run's, whoever set the gateway's clock
         for record in said["records"]:
             self._shift(record, "arrival_s", "end_s")
             for visit in record["stages"]:
@@ -63,10 +63,10 @@ class ClusterGateway(GatewayClient):
         return said
 
     async def clock(self) -> ClockReading:
-        """Compare clocks: the gateway's time 0 is set to that of its monotonic clock, and then read (Cristian 1989).
+        """Compare clocks: set the gateway's time 0 to that of its monotonic clock, then read it (Cristian 1989).
 
-        Where no difference is as likely as any that was measured, both processes are on one machine, whose clock is
-        one. Raises RefusedError while requests are inside.
+        A difference no larger than its error means that both processes share one machine and its clock. Raises
+        RefusedError while requests are inside.
         """
 
         async def read() -> float:
@@ -76,20 +76,20 @@ class ClusterGateway(GatewayClient):
         return ClockReading(0.0, 0.0) if abs(best.offset_s) <= best.error_s else best
 
     async def join(self) -> float:
-        """Take the gateway's times for the run's from here on; its time now."""
+        """Take the gateway's clock as the run's from here on; returns its time now."""
         said = await super().observation(0.0, 0)
         self._epoch, self._shift_s = said["epoch"], 0.0
         return float(said["time_s"])
 
     async def observation(self, since_s: float, seconds: int) -> dict[str, Any]:
-        """As the gateway gives it."""
+        """The observation as the gateway gives it, in the run's time."""
         said = await super().observation(since_s - self._shift_s, seconds)
         if await self._align(said["epoch"]):
             said = await super().observation(since_s - self._shift_s, seconds)
         return self._shift(said, "time_s")
 
     async def _align(self, epoch: str) -> bool:
-        """Whether another gateway answers than before, whose clock is now known."""
+        """Whether another gateway answers than before; its clock has then been measured."""
         if self._epoch in (None, epoch):
             return False
 
@@ -101,7 +101,7 @@ class ClusterGateway(GatewayClient):
         return True
 
     def _shift(self, said: dict[str, Any], *keys: str) -> dict[str, Any]:
-        """Set times of an answer that are known."""
+        """Convert an answer's times, where they are given, to the run's."""
         for key in keys:
             if said.get(key) is not None:
                 said[key] += self._shift_s

@@ -1,4 +1,4 @@
-"""Putting a pipeline on a cluster, looking at it there, and taking it away."""
+"""Deploying a pipeline to a cluster, looking at it there, and removing it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ LOOKED_EVERY_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What `up` will do about one object; `fields`: what it changes."""
+    """What `up` will do to one object; `fields` are those it changes."""
 
     action: str
     kind: str
@@ -56,9 +56,9 @@ class Step:
 
 
 def plan(api: Api, deployed: Deployed, first: Configuration) -> list[Step]:
-    """What `up` would do, as the server itself answers to a dry run of all of it.
+    """What `up` would do, by the server's own answers to a dry run of everything.
 
-    Raises LiveError for what the server would refuse, and for objects of these names that are not ours.
+    Raises LiveError for what the server would refuse, and for objects that have our names but are not ours.
     """
     steps = []
     try:
@@ -82,10 +82,10 @@ def up(
     on_look: Callable[[Look], object] = lambda _: None,
     within_s: float = 600.0,
 ) -> None:
-    """Apply everything and wait until it stands ready: what was wanted before, `first` where nothing was.
+    """Apply everything and wait until it is ready, in the configuration wanted before, or in `first` if none was.
 
-    The Deployments are written under the Lease; a controller that holds it writes them itself, or ends where it sees
-    another pipeline or layout. Raises LiveError for a refusal, RunError where it does not come to stand.
+    The Deployments are written under the Lease. A controller that holds it writes them itself, or ends if it sees
+    another pipeline or layout. Raises LiveError for a refusal, RunError if the pipeline does not become ready.
     """
     try:
         owner = owner_of(api.apply(root(deployed)))
@@ -125,14 +125,14 @@ def _until_stands(
             return
         trouble = look.stopped or "; ".join(f"{stage}: {why}" for stage, why in look.failed.items())
         if look.is_down or look.is_changed:
-            trouble = "another has taken it down, or deployed it anew"
+            trouble = "it has meanwhile been taken down or redeployed by another"
         if trouble or time.monotonic() > until_s:
-            raise RunError(f"it does not become ready: {trouble or look.error or dict(look.out_of_room)}")
+            raise RunError(f"it did not become ready: {trouble or look.error or dict(look.out_of_room)}")
         time.sleep(max(reconciler.pause_s, LOOKED_EVERY_S))
 
 
 def standing(api: Api, deployed: Deployed, first: Configuration) -> Configuration:
-    """What the cluster says is wanted; `first` of stages of which it says nothing that the pipeline has.
+    """The configuration that the cluster says is wanted; `first` for stages where it names none that the pipeline has.
 
     Raises ApiError.
     """
@@ -157,7 +157,7 @@ def pods(api: Api, deployed: Deployed) -> list[Pod]:
 
 
 def status(api: Api, deployed: Deployed) -> dict[str, Any]:
-    """How a deployed pipeline stands, JSON-able. Raises LiveError where it is not there, or cannot be read."""
+    """The state of a deployed pipeline, ready for JSON. Raises LiveError if it does not exist or cannot be read."""
     try:
         found = api.get("ConfigMap", deployed.namespace, deployed.instance)
         if found is None:
@@ -201,11 +201,11 @@ def status(api: Api, deployed: Deployed) -> dict[str, Any]:
 
 
 def _of_controller(lease: Mapping[str, Any] | None, now_s: float) -> dict[str, Any]:
-    """Who holds the Lease, its latest step, and what it says keeps it from its work."""
+    """The holder of the Lease, its latest step, and the troubles it reports."""
     spec = (lease or {}).get("spec", {})
     holder = spec.get("holderIdentity") or None
     if lease is None or holder is None:
-        return {"controller": None, "step": None, "troubles": {"no_controller": "none holds the Lease"}}
+        return {"controller": None, "step": None, "troubles": {"no_controller": "no controller holds the Lease"}}
     said = json.loads((lease["metadata"].get("annotations") or {}).get(names.REPORT) or "{}")
     age_s = now_s - seconds(spec["renewTime"])
     silent = {"no_controller": f"{holder} has not renewed the Lease for {age_s:.0f} s"} if age_s > DURATION_S else {}
@@ -213,20 +213,18 @@ def _of_controller(lease: Mapping[str, Any] | None, now_s: float) -> dict[str, A
 
 
 def down(api: Api, deployed: Deployed, within_s: float = 120.0) -> int:
-    """Delete everything that carries this pipeline's labels and wait until it is gone; how many objects there were.
+    """Delete everything with this pipeline's labels and wait until it is gone; returns how many objects there were.
 
-    Raises LiveError for objects that cannot be deleted, RunError for such as do not go.
+    Raises LiveError for objects that may not be deleted, RunError for objects that remain.
     """
     try:
         there = left = list(_ours(api, deployed))
         until_s = time.monotonic() + within_s
         while left:
             if time.monotonic() > until_s:
-                raise RunError(
-                    f"{len(left)} objects are not deleted yet: {', '.join(f'{kind} {name}' for kind, name in left[:5])}"
-                )
-            # The root owns most of the rest, so that its delete takes that; what has no owner goes by its labels, and
-            # so does what a controller has still made, such as its Lease, until it saw that the root is gone.
+                raise RunError(f"{len(left)} objects remain: {', '.join(f'{kind} {name}' for kind, name in left[:5])}")
+            # The root owns most of the rest, which is deleted with it. What has no owner is found by its labels, and
+            # so is what a controller still creates, such as its Lease, until it sees that the root is gone.
             for kind, name in sorted(left, key=lambda each: each[0] != "ConfigMap"):
                 if kind != "Pod":
                     api.delete(kind, deployed.namespace, name)
@@ -264,7 +262,7 @@ def _state(pod: Pod) -> str:
 
 def _refusal(error: ApiError, deployed: Deployed) -> str:
     if error.status == 404 and "namespaces" in error.text:
-        return f"namespace {deployed.namespace} is not there: kubectl create namespace {deployed.namespace}"
+        return f"namespace {deployed.namespace} does not exist: kubectl create namespace {deployed.namespace}"
     if error.status == 403:
         return f"not allowed: {error.text}"
     if error.status == 409 and error.causes:

@@ -1,7 +1,7 @@
 """What is left to do at a stage, as a pure function of what is wanted and what there is.
 
-Level-triggered: every look starts from the whole state as the API server has it, however it came to be, and ends in the
-difference alone. A refused or stale write is never repeated as it was; the next look reads again and finds what is then
+Level-triggered: every look starts from the whole state in the API server, however it came about, and yields only the
+difference. A refused or stale write is never repeated unchanged: the next look reads again and finds what is then left
 to do.
 """
 
@@ -34,10 +34,10 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Set a stage's replicas, if its Deployment still is what was read.
+    """Set a stage's replicas, provided its Deployment is still what was read.
 
-    `is_rolling`: it has replicas of more than one template. The controller of Deployments would share the replicas out
-    among them, in proportion, if their ReplicaSets remembered how many there were to be; they are to forget that first.
+    `is_rolling`: it has replicas of more than one template. The Deployment controller would share the replicas out
+    among them in proportion, by the number that their ReplicaSets remember; that number is removed first.
     """
 
     stage: str
@@ -51,11 +51,11 @@ Action = Apply | Scale
 
 
 class ForeignOwnerError(Error):
-    """Another field manager holds what we would have to change."""
+    """Another field manager owns what would have to change."""
 
 
 class Kept:
-    """What a server keeps otherwise than it was asked, as admission webhooks make it: asking again changes nothing."""
+    """What a server keeps different from what was asked, say because of admission webhooks: asking again is no use."""
 
     def __init__(self) -> None:
         self._of: dict[tuple[str, str], tuple[Manifest, frozenset[str]]] = {}
@@ -65,7 +65,7 @@ class Kept:
         self._of[_key(manifest)] = manifest, frozenset(drift(manifest, _of_kind(manifest, answer)))
 
     def drift(self, manifest: Manifest, given: Mapping[str, Any]) -> list[str]:
-        """Where an object differs from a manifest, but for what the server has kept of the very same one."""
+        """Where an object differs from a manifest, except where the server kept this very manifest different."""
         asked, kept = self._of.get(_key(manifest), (None, frozenset[str]()))
         found = drift(manifest, _of_kind(manifest, given))
         return [path for path in found if path not in kept] if asked == manifest else found
@@ -76,7 +76,7 @@ def _key(manifest: Manifest) -> tuple[str, str]:
 
 
 def _of_kind(manifest: Manifest, given: Mapping[str, Any]) -> dict[str, Any]:
-    """An object with its kind, which lists leave out."""
+    """An object with its kind, which is missing in lists."""
     return {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], **given}
 
 
@@ -89,18 +89,18 @@ def difference(
     failed: Mapping[str, float] | None = None,
     kept: Kept | None = None,
 ) -> list[Action]:
-    """What makes a stage what it should be, in order: nothing where it is that already.
+    """The actions, in order, that make a stage what it should be; none if it already is.
 
-    `failed`: the variants to remember as failed, with the moments; None: those that are remembered. `kept`: what the
-    server is known to keep otherwise than asked. Raises ForeignOwnerError where another manager has set the replicas,
-    or has paused the Deployment.
+    `failed` are the variants to remember as failed, with the times [Unix time]; None: those remembered already. `kept`
+    is what the server is known to keep different. Raises ForeignOwnerError if another manager has set the replicas or
+    paused the Deployment.
 
-    More replicas are asked for once the controller of Deployments has seen a new template, so that they are of the new
-    variant; fewer before it is given one, so that old replicas make room for new ones.
+    More replicas are asked for only once the Deployment controller has seen a new template, so that they are of the new
+    variant; fewer are asked for before it gets one, so that old replicas make room for new ones.
     """
     kept = kept or Kept()
     if state is None:
-        return [Apply(stage_deployment(deployed, stage, wanted, owner), f"{stage} is not there")]
+        return [Apply(stage_deployment(deployed, stage, wanted, owner), f"{stage} does not exist")]
     if state.given["spec"].get("paused"):
         name = deployed.stage_name(stage)
         raise ForeignOwnerError(f"{name} is paused: kubectl rollout resume deployment/{name}")
@@ -115,7 +115,7 @@ def difference(
     if foreign:
         raise ForeignOwnerError(
             f"{deployed.stage_name(stage)}: its replicas are set by {foreign!r} ({state.replicas}; wanted: "
-            f"{wanted.replicas}); remove what scales it, or delete the Deployment, which will then be recreated"
+            f"{wanted.replicas}); remove what scales it, or delete the Deployment, which is then recreated"
         )
     why = f"{stage}: {state.replicas} -> {wanted.replicas} replicas"
     version = state.given["metadata"]["resourceVersion"]
@@ -133,7 +133,7 @@ def _notes(sound: StageConfiguration | None, failed: Mapping[str, float]) -> dic
 
 
 def drift(ours: Any, theirs: Any, path: str = "") -> list[str]:
-    """Where an object differs from a manifest: the paths of all that the manifest says and the object does not.
+    """The paths of the manifest's fields whose values the object does not have.
 
     What the object has beyond the manifest (the server's defaults, other managers' fields) is no difference.
     """
@@ -149,7 +149,7 @@ def drift(ours: Any, theirs: Any, path: str = "") -> list[str]:
             for position, (one, other) in enumerate(zip(ours, theirs, strict=True))
             for found in drift(one, other, f"{path}[{position}]")
         ]
-    # The server leaves out what is empty or false, and writes quantities its own way.
+    # The server leaves out what is empty or false, and has its own way of writing quantities.
     is_same = ours == theirs or (not ours and theirs is None) or (_QUANTITY.search(path) and _is_as_much(ours, theirs))
     return [] if is_same else [path]
 
@@ -165,7 +165,7 @@ def _is_as_much(one: Any, other: Any) -> bool:
 
 
 def foreign_owner(given: Mapping[str, Any], path: Sequence[str]) -> str:
-    """The manager other than us that has set a field of an object, empty for none."""
+    """The manager other than us that owns a field of an object; empty if there is none."""
     for entry in given["metadata"].get("managedFields") or ():
         fields: Any = entry.get("fieldsV1") or {}
         for key in path:

@@ -1,10 +1,10 @@
 """Tells a gateway of its replicas: `python -m ipa.live.kubernetes.endpoints`, the container beside it.
 
-It watches the pods of the pipeline's model servers and hands the gateway the whole list after every change, and every
-few seconds even without one, so that a gateway that has restarted knows them again. It needs no controller: replicas
-that crash, move or are added by hand are found while none runs. While the API server is away the latest list stays in
-force; the gateway itself leaves out replicas that do not answer. Pods of a variant that the pipeline's file does not
-have, as an older or newer file has made them, are not listed: the gateway would refuse the list with all others on it.
+It watches the pods of the pipeline's model servers and sends the gateway the whole list after every change, and every
+few seconds without one, so that a restarted gateway gets to know them again. It needs no controller: replicas that
+crash, move or are added by hand are found while none runs. While the API server is away, the latest list stays in
+force; the gateway itself skips replicas that do not answer. Pods of a variant that the pipeline's file does not have,
+made from an older or newer file, are not listed: the gateway would refuse the whole list.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ log = logging.getLogger("ipa.live.kubernetes.endpoints")
 
 
 class Endpoints:
-    """The latest list, and who is told of it."""
+    """Keeps the latest list, and tells the gateway."""
 
     def __init__(self, gateway: str, pipeline: Pipeline) -> None:
         self._url = f"{gateway.rstrip('/')}/control/replicas"
         self._pipeline = pipeline
-        self._unknown: set[str] = set()  # why pods were left out, to be said once
+        self._unknown: set[str] = set()  # why pods were left out; logged once
         self._changes: queue.Queue[Mapping[str, Pod]] = queue.Queue()
         self._listed: dict[str, list[dict[str, Any]]] | None = None
         self._stopping = threading.Event()
@@ -52,12 +52,12 @@ class Endpoints:
         self._changes.put(pods)
 
     def stop(self) -> None:
-        """End after what is being told."""
+        """Stop after the message under way."""
         self._stopping.set()
         self._changes.put({})
 
     def run(self) -> None:
-        """Tell the gateway until stopped. Before the first list from the API server it is told nothing."""
+        """Keep telling the gateway until stopped, from the first list of the API server on."""
         while not self._stopping.is_set():
             with suppress(queue.Empty):
                 pods = self._changes.get(timeout=TOLD_AGAIN_EVERY_S)
@@ -97,7 +97,7 @@ class Endpoints:
 
 @click.command()
 @click.option("--namespace", required=True)
-@click.option("--instance", required=True, help="of the pipeline whose replicas are watched")
+@click.option("--instance", required=True, help="namespace of the pipeline whose replicas are watched")
 @click.option("--pipeline", "pipeline_name", required=True, help="a shipped pipeline's name, or a file: the gateway's")
 @click.option("--gateway", required=True, metavar="URL", help="its control port")
 def main(namespace: str, instance: str, pipeline_name: str, gateway: str) -> None:

@@ -35,11 +35,11 @@ class FailedVariants:
     # ---- what the cluster remembers ----
 
     def to_write(self, states: Mapping[str, StageState], wall_s: float) -> dict[str, dict[str, float]]:
-        """What the Deployments are to remember (stage -> variant -> Unix time), where it differs from what they do."""
+        """Stage -> variant -> Unix time: what the Deployments of stages with new failures are to remember."""
         return {name: {**_remembered(states.get(name), wall_s), **new} for name, new in self._unwritten.items()}
 
     def has_written(self) -> None:
-        """All of it stands in the Deployments now."""
+        """The Deployments remember all of it now."""
         self._unwritten = {}
 
     def take_over(self, states: Mapping[str, StageState], now_s: float, wall_s: float) -> None:

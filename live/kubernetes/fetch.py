@@ -1,9 +1,9 @@
 """What puts a variant from an object store into a pod: `python -m ipa.live.kubernetes.fetch s3://BUCKET/FOLDER TARGET`.
 
-An init container runs it before the model server starts. The target is whole or not there at all. The store is read
-through fsspec's s3fs, which asks again, after a pause with jitter, for what fails for a moment (no connection, 5xx,
+An init container runs it before the model server starts. The target is either complete or absent. The store is read
+through fsspec's s3fs, which retries, after a pause with jitter, what fails for a moment (no connection, 5xx,
 throttling, a body that breaks off). Credentials are the usual variables AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
-AWS_SESSION_TOKEN and AWS_REGION; without the first it asks anonymously.
+AWS_SESSION_TOKEN and AWS_REGION; without the first, access is anonymous.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ AWS = "https://s3.amazonaws.com"
 DEFAULT_REGION = "us-east-1"
 
 ATTEMPTS = 6
-"""How often a call is made before it has failed; where nobody listens, that takes some 12 s."""
+"""How often a call is tried before it counts as failed: some 12 s if nobody listens."""
 PART_ATTEMPTS = 3
-"""How often a part is asked for whose body breaks off."""
+"""How often a part whose body breaks off is asked for."""
 CONNECTED_WITHIN_S, SILENT_FOR_S = 5.0, 20.0
 PART_BYTES = 8 * 2**20
 
 
 class FetchError(LiveError):
-    """What kept a variant from being fetched, in one line."""
+    """A variant could not be fetched; the text says why, in one line."""
 
 
 def fetch(url: str, target: Path, endpoint: str, environment: Mapping[str, str], attempts: int = ATTEMPTS) -> int:
-    """Fetch all files below `url` to the folder `target`; how many there are. Raises FetchError.
+    """Fetch all files below `url` to the folder `target`; returns how many there are. Raises FetchError.
 
-    A target that is there has been fetched whole by an earlier start of the container, and stays.
+    A target that exists was fetched completely by an earlier start of the container, and stays.
     """
     if target.exists():
         return sum(path.is_file() for path in target.rglob("*"))
-    # Else the machine's metadata service is asked for a region and credentials, which pods may not.
+    # Otherwise the machine's metadata service is asked for a region and credentials, which pods may not do.
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     try:
         from botocore.exceptions import BotoCoreError
@@ -96,12 +96,12 @@ def _place(path: str, folder: str) -> PurePosixPath:
     """Where an object goes below the target."""
     place = PurePosixPath(path).relative_to(folder)
     if ".." in place.parts:
-        raise FetchError(f"{S3}{path}: a name with .. is not allowed")
+        raise FetchError(f"{S3}{path}: a name with .. is refused")
     return place
 
 
 def _copy(store: S3FileSystem, source: str, target: Path) -> None:
-    """One object, whole; that all parts are of one version is asked of the store with each."""
+    """One complete object; every request makes sure that its part is of the same version."""
     from s3fs.utils import FileExpired
 
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -133,7 +133,7 @@ def _explained(error: Exception, url: str, endpoint: str) -> str:
 
 
 def _code(error: Exception) -> str:
-    """The store's own word for what is wrong; empty where it said none."""
+    """The store's own code for what is wrong; empty if it gave none."""
     answer: Any = getattr(error.__cause__, "response", None)
     return str(answer["Error"].get("Code", "")) if answer else ""
 

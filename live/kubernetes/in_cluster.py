@@ -1,4 +1,4 @@
-"""The controller inside the cluster, as pure functions: what it is, and what it may do, rule by rule."""
+"""The objects of a controller inside the cluster, as pure functions: itself, and what it may do, rule by rule."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ RULES: tuple[tuple[str, dict[str, Any]], ...] = (
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
     ),
 )
-"""What a controller may do in its namespace, and what for: nothing that it does not use."""
+"""What a controller may do in its namespace, and why; it may do nothing that it does not need."""
 
 NAMELESS = frozenset({"create", "list", "watch"})
-"""Verbs of requests that name no object, or none yet: a rule with one of them cannot be bound by name."""
+"""Verbs of requests that name no existing object: a rule with one of them cannot be restricted to names."""
 
 READ_ONLY_RULES: tuple[tuple[str, dict[str, Any]], ...] = (
     (
@@ -85,11 +85,11 @@ READ_ONLY_RULES: tuple[tuple[str, dict[str, Any]], ...] = (
         {"apiGroups": [""], "resources": ["services/proxy"], "verbs": ["get"]},
     ),
 )
-"""What `run --advise` needs: it decides and writes nowhere."""
+"""What `run --advise` needs, which decides and writes nothing."""
 
 
 def named(rules: Sequence[tuple[str, dict[str, Any]]], deployed: Deployed) -> list[dict[str, Any]]:
-    """The rules, bound to this pipeline's objects where the API can, and their names are known."""
+    """The rules, restricted to this pipeline's objects where the API allows that and the names are known."""
     stages = [deployed.stage_name(stage) for stage in deployed.stages]
     bound = {
         "configmaps": [deployed.instance],
@@ -117,7 +117,7 @@ def role(deployed: Deployed, name: str, rules: Sequence[tuple[str, dict[str, Any
 
 
 def access(deployed: Deployed, name: str, rules: Sequence[tuple[str, dict[str, Any]]] = RULES) -> list[Manifest]:
-    """A ServiceAccount that may do what the rules say."""
+    """A ServiceAccount that is allowed what the rules say."""
     group = "rbac.authorization.k8s.io"
     meta = deployed.meta(name, CONTROLLER)
     return [
@@ -134,12 +134,12 @@ def access(deployed: Deployed, name: str, rules: Sequence[tuple[str, dict[str, A
 
 
 def controller(deployed: Deployed, files: Mapping[str, str], advise: bool = False) -> list[Manifest]:
-    """A controller in the cluster for a deployed pipeline: its scenario, what it may do, and itself.
+    """The objects of a controller for a deployed pipeline: its scenario, what it may do, and its Deployment.
 
-    `files`: its scenario's, by name (`scenario_files`). `advise`: it decides and changes nothing, and its Role lets it
-    write nowhere.
+    `files` are those of its scenario, by name (`scenario_files`). With `advise` it decides and changes nothing, and its
+    Role allows no write.
 
-    It keeps its journal for as long as its pod lives; what it must not lose is on the cluster's own objects.
+    Its journal lives as long as its pod; whatever must not be lost is kept on the cluster's own objects.
     """
     name = names.name(deployed.instance, "controller")
     meta = deployed.meta(name, CONTROLLER)
@@ -151,7 +151,7 @@ def controller(deployed: Deployed, files: Mapping[str, str], advise: bool = Fals
             "kind": "Deployment",
             "metadata": meta,
             "spec": {
-                # A second one would wait for the Lease, and take over within 12 s.
+                # A second replica would wait for the Lease, and take over within 12 s.
                 "replicas": 1,
                 "selector": {"matchLabels": names.selector(deployed.instance, CONTROLLER)},
                 "template": {
@@ -189,7 +189,7 @@ def _pod(deployed: Deployed, name: str, advise: bool) -> Manifest:
                 "args": arguments,
                 "env": [{"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}],
                 "ports": [{"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"}],
-                # It serves them once its scenario has been read, so that one that cannot run replaces no other.
+                # Metrics are served once the scenario has been read: a controller that cannot run replaces none.
                 "readinessProbe": {
                     "httpGet": {"path": "/metrics", "port": METRICS_PORT},
                     "periodSeconds": 2,
@@ -226,7 +226,7 @@ def _pod(deployed: Deployed, name: str, advise: bool) -> Manifest:
 
 
 def service_monitor(deployed: Deployed) -> Manifest:
-    """For the Prometheus operator: where the gateway's metrics are."""
+    """Tells the Prometheus operator where the gateway's metrics are."""
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "ServiceMonitor",
@@ -239,7 +239,7 @@ def service_monitor(deployed: Deployed) -> Manifest:
 
 
 def pod_monitor(deployed: Deployed) -> Manifest:
-    """For the Prometheus operator: where the metrics of the controller in the cluster are."""
+    """Tells the Prometheus operator where the metrics of the controller in the cluster are."""
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PodMonitor",
@@ -252,9 +252,10 @@ def pod_monitor(deployed: Deployed) -> Manifest:
 
 
 def scenario_files(scenario: Mapping[str, Any]) -> dict[str, str]:
-    """A scenario for the controller's pod, as files by name: itself, and those of one's own that its policy names.
+    """A scenario for the controller's pod, as files by name: its own, and the Python files that its policy names.
 
-    The pipeline's file lies beside them; the load comes from elsewhere. LiveError for two files of one name.
+    The pipeline's file is mounted beside them; the load comes from elsewhere. Raises LiveError if two files have one
+    name.
     """
     found: dict[str, Path] = {}
     kept = {key: value for key, value in scenario.items() if key not in LOAD}
@@ -266,7 +267,7 @@ def scenario_files(scenario: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _moved(given: Any, found: dict[str, Path]) -> Any:
-    """A policy's choice with each file of a class in the controller's folder; `found`: name there -> the file here."""
+    """A policy's choice, with each class's file moved to the controller's folder; `found`: name there -> file here."""
     if isinstance(given, Mapping):
         return {key: _moved(value, found) for key, value in given.items()}
     if not isinstance(given, str) or not plugins.is_file(given):
@@ -275,18 +276,18 @@ def _moved(given: Any, found: dict[str, Path]) -> Any:
     path = Path(file).resolve()
     if found.setdefault(path.name, path) != path:
         raise LiveError(
-            f"{path}: the policy also names {found[path.name]}, but the controller's pod keeps both in one folder"
+            f"{path}: the policy also names {found[path.name]}, and both go to one folder of the controller's pod"
         )
     return f"{FOLDER}/{path.name}:{name}"
 
 
 def as_yaml(objects: Sequence[Manifest]) -> str:
-    """The objects as a YAML stream; a Role's rules with a comment each on what for."""
+    """The objects as a YAML stream; each of a Role's rules has a comment that says why."""
     return "---\n".join(map(_as_yaml, objects))
 
 
 def kustomize_base(objects: Sequence[Manifest]) -> dict[str, str]:
-    """The files of a kustomize base, by name: one an object, and the one that lists them."""
+    """The files of a kustomize base, by name: one for each object, and the one that lists them."""
     files = {f"{each['kind'].lower()}-{each['metadata']['name']}.yaml": _as_yaml(each) for each in objects}
     listed = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": list(files)}
     return {**files, "kustomization.yaml": _as_yaml(listed)}
@@ -299,7 +300,7 @@ def _as_yaml(given: Manifest) -> str:
 
 
 def _dumped(given: Manifest) -> str:
-    """As YAML, in which a file's text is to be read line by line."""
+    """As YAML in which a file's text can be read line by line."""
     import yaml
 
     class Dumper(yaml.SafeDumper):

@@ -1,7 +1,7 @@
 """One writer: a Lease that the controller holds, and that another takes over once it is no longer renewed.
 
-Whether a holder is alive is judged by this machine's clock alone: its record must have stayed the same for the whole
-duration as seen from here, so that clocks that differ do no harm.
+Whether a holder is alive is judged by this machine's clock alone: its record must have stayed unchanged for the whole
+duration as seen from here. So clocks that differ do no harm.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from ipa.live.kubernetes.settings import Deployed
 
 
 def monotonic_s() -> float:
-    """Seconds of a clock that nobody sets; where there is one, of one that goes on while the machine sleeps."""
+    """Seconds of a clock that nobody sets, and that, where possible, keeps running while the machine sleeps."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 DURATION_S = 10.0
 RETRY_S = 2.0
-"""Between renewals, and between attempts to take over: so a dead holder is succeeded within 12 s."""
+"""Between renewals, and between attempts to take over: a dead holder is replaced within 12 s."""
 ANSWERS_WITHIN_S = 3.0
-"""An answer that comes later would leave no time for another attempt."""
+"""A later answer would leave no time for another attempt."""
 
 
 class Lease:
-    """The Lease of a deployed pipeline. `acquire` also renews; call it every `retry_s`.
+    """The Lease of a deployed pipeline. `acquire` also renews it: call it every `retry_s`.
 
-    `report` is written with each renewal, for `ipa live status`.
+    `report` is written with each renewal, for `ipa live status` to show.
     """
 
     def __init__(
@@ -53,13 +53,13 @@ class Lease:
         self.holder = ""
         self.report = ""
         self.retry_s = RETRY_S
-        self._seen: tuple[str, str] = ("", "")  # holder and renewal, and since when they are the same
+        self._seen: tuple[str, str] = ("", "")  # holder and renewal, as last seen to change
         self._seen_at_s = 0.0
         self._renewed_at_s: float | None = None
 
     @property
     def is_held(self) -> bool:
-        """Whether it is surely ours: a holder stops writing before another may start."""
+        """Whether it is certainly ours: a holder stops writing before another may start."""
         return self._renewed_at_s is not None and self._clock() - self._renewed_at_s < DURATION_S - RETRY_S
 
     @property
@@ -68,10 +68,10 @@ class Lease:
         return self._renewed_at_s is not None and self.holder not in ("", self.identity)
 
     def acquire(self) -> bool:
-        """Take or renew it, if it is free, ours or out of date; whether it is ours now. Never raises ApiError."""
+        """Take or renew the Lease if it is free, ours or expired; returns whether it is ours. Never raises ApiError."""
         try:
             return self._acquire()
-        except ApiError:  # not there to be read or written: it stays as long as it lasts
+        except ApiError:  # it cannot be read or written: what we hold lasts until it expires
             return self.is_held
 
     def release(self) -> None:
@@ -81,7 +81,7 @@ class Lease:
             if found is not None and found["spec"].get("holderIdentity") == self.identity:
                 self._write({**found, "spec": {**found["spec"], "holderIdentity": ""}})
         except ApiError:
-            return  # it runs out by itself
+            return  # it expires by itself
 
     def _acquire(self) -> bool:
         asked_at_s = self._clock()
@@ -97,7 +97,7 @@ class Lease:
         try:
             self._write(self._ours(found))
         except ApiError as error:
-            if error.status == 409:  # another was quicker
+            if error.status == 409:  # another was faster
                 return False
             raise
         self.holder, self._renewed_at_s = self.identity, asked_at_s

@@ -1,14 +1,14 @@
 """The objects of a deployed pipeline, as pure functions: settings and configuration in, plain data out.
 
     ConfigMap            the pipeline's file; it owns all the rest, so that deleting it deletes everything
-    ServiceAccount, Role, RoleBinding   of the gateway's watch: it may see pods, and nothing else
+    ServiceAccount, Role, RoleBinding   of the gateway's watch, which may see pods and nothing else
     gateway              one Deployment (the router, and beside it the watch of its replicas), a Service for clients and
                          one for the control plane
     per stage            one Deployment of model servers, and a PodDisruptionBudget where the server has them
-    NetworkPolicy        model servers hear the gateway alone, and call nobody but the object store of their models
+    NetworkPolicy        model servers are called by the gateway only, and call only the object store of their models
 
-A stage's `replicas` is no field of these manifests: it is set by the scale subresource alone, so that nothing that
-applies a manifest ever takes it back.
+A stage's `replicas` is not among the fields of these manifests: only the scale subresource sets it, so that applying a
+manifest never reverts it.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ DATA_PORT, CONTROL_PORT, MODEL_PORT = 8080, 8081, 8080
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 DRAIN_S = 1
-"""How long a pod that is to end still answers as before, which is when the gateway learns of its end."""
+"""How long a pod that is to end still answers as before; meanwhile the gateway learns of its end."""
 GATEWAY_DRAIN_S = 3
-"""The same of the gateway's pod, of whose end every node has to learn."""
+"""The same for the gateway's pod, of whose end every node has to learn."""
 GATEWAY_LINGER_S = 5
-"""How long the gateway then still serves those who stay connected, each for the last time."""
+"""How long the gateway then still serves clients that stay connected, each for the last time."""
 GATEWAY_SHARE = 4
-"""One part in so many of the gateway's memory is for requests: read, in batches and as answers they take up to three
-times their size, and the rest is the gateway's own and its books'."""
+"""The share of the gateway's memory that requests may take is one in this many: read, in batches and as answers they
+need up to three times their size, and the rest is for the gateway itself and its books."""
 GRACE_S = 10
-"""Beyond the longest stay of a batch: after so long a pod that does not end is killed."""
+"""How much longer than the longest batch a pod may take to end before it is killed."""
 
 
 def root(deployed: Deployed) -> Manifest:
@@ -59,7 +59,7 @@ def root(deployed: Deployed) -> Manifest:
 
 
 def owner_of(root: Mapping[str, Any]) -> Manifest:
-    """The reference to the ConfigMap as the server has it (it needs its uid)."""
+    """The reference to the ConfigMap, as an owner, as the server has it: its uid is needed."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -72,7 +72,7 @@ def owner_of(root: Mapping[str, Any]) -> Manifest:
 def everything(
     deployed: Deployed, configuration: Configuration, owner: Manifest | None = None, apis: frozenset[str] = frozenset()
 ) -> list[Manifest]:
-    """All objects but the root, in the order in which they are applied; `apis`: the groups the server has."""
+    """All objects but the root, in the order in which they are applied; `apis` are the API groups of the server."""
     return [
         *surroundings(deployed, owner, apis),
         *(stage_deployment(deployed, stage, configuration[stage], owner) for stage in deployed.stages),
@@ -81,7 +81,7 @@ def everything(
 
 
 def surroundings(deployed: Deployed, owner: Manifest | None, apis: frozenset[str]) -> list[Manifest]:
-    """All objects but the root and the Deployments, which `reconcile` keeps."""
+    """All objects but the root and the Deployments, which the reconciler keeps."""
     budgets = [disruption_budget(deployed, stage, owner) for stage in deployed.stages]
     return [
         *gateway_access(deployed, owner),
@@ -96,7 +96,7 @@ def surroundings(deployed: Deployed, owner: Manifest | None, apis: frozenset[str
 
 
 def gateway_deployment(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
-    """The router and its queues, and beside it the watch that tells it of its replicas."""
+    """The router with its queues, and beside it the watch that tells it about its replicas."""
     pod = parts.pod(
         deployed,
         [_router(deployed), _watch(deployed)],
@@ -110,7 +110,7 @@ def gateway_deployment(deployed: Deployed, owner: Manifest | None = None) -> Man
         names.selector(deployed.instance, GATEWAY),
         deployed.labels(GATEWAY),
         pod,
-        # Another gateway takes new requests before this one, which ends what it has, goes.
+        # A new gateway takes new requests before the old one, which finishes what it has, goes away.
         {"maxSurge": 1, "maxUnavailable": 0},
         deadline_s=ceil(deployed.layout.ready_within_s),
     )
@@ -140,7 +140,7 @@ def _router(deployed: Deployed) -> Manifest:
 
 
 def _answers_within_s(pipeline: Pipeline) -> float:
-    """How long a batch may be out before its replica counts as lost: a node that dies says nothing."""
+    """How long a batch may take before its replica counts as lost: a node that dies says nothing."""
     slowest_s = max(
         variant.p99_s(variant.max_batch(cores), cores)
         for stage in pipeline.stages
@@ -166,7 +166,7 @@ def _watch(deployed: Deployed) -> Manifest:
 
 
 def _token_volume() -> Manifest:
-    """A token for the one container that needs it; a pod's automatic one would be in all of them."""
+    """A token for the one container that needs it; the automatic one would be in every container of the pod."""
     return {
         "name": "token",
         "projected": {
@@ -180,7 +180,7 @@ def _token_volume() -> Manifest:
 
 
 def gateway_access(deployed: Deployed, owner: Manifest | None = None) -> list[Manifest]:
-    """What the gateway's watch may do: see the namespace's pods."""
+    """What the gateway's watch is allowed: to see the namespace's pods."""
     meta = deployed.meta(deployed.gateway_name, GATEWAY, owner)
     group = "rbac.authorization.k8s.io"
     return [
@@ -207,7 +207,7 @@ def client_service(deployed: Deployed, owner: Manifest | None = None) -> Manifes
 
 
 def control_service(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
-    """Where the controller and Prometheus find the gateway; never outside the cluster."""
+    """Where the controller and Prometheus find the gateway; not reachable from outside the cluster."""
     return _service(deployed, deployed.control_name, {"control": CONTROL_PORT}, owner)
 
 
@@ -236,7 +236,7 @@ def stage_deployment(
     owner: Manifest | None = None,
     notes: Mapping[str, str] | None = None,
 ) -> Manifest:
-    """The model servers of a stage. `notes`: further annotations, by which a controller remembers."""
+    """The model servers of a stage. `notes` are further annotations, in which a controller remembers things."""
     plane = deployed.plane
     variant = plane.pipeline.stage(stage).variant(wanted.variant)
     slowest_s = max(variant.p99_s(batch, wanted.cores) for batch in variant.batches(wanted.cores))
@@ -292,7 +292,7 @@ def _model_server(deployed: Deployed, stage: str, wanted: StageConfiguration) ->
         ports={"http": MODEL_PORT},
         probed_port=MODEL_PORT,
         threads=wanted.cores,
-        # The start-up probe gives a model its time, whether the server listens while it gets ready or after it.
+        # The start-up probe gives the model time, whether the server listens while it loads or only afterwards.
         starts_within_s=ceil(start_up_s + deployed.layout.ready_within_s),
         drain_s=DRAIN_S,
     )
@@ -316,7 +316,7 @@ def disruption_budget(deployed: Deployed, stage: str, owner: Manifest | None = N
 
 
 def network_policy(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
-    """Model servers are called by the gateway and call nobody but their object store. The node's probes always pass."""
+    """Model servers are called by the gateway only and call only their object store. The node's probes always pass."""
     from_gateway = {"podSelector": {"matchLabels": names.selector(deployed.instance, GATEWAY)}}
     return {
         "apiVersion": "networking.k8s.io/v1",
@@ -340,7 +340,7 @@ def as_text(wanted: StageConfiguration) -> str:
 
 
 def from_text(text: str) -> StageConfiguration:
-    """What `as_text` made. ValueError for anything else."""
+    """The configuration that `as_text` wrote. Raises ValueError for anything else."""
     try:
         return StageConfiguration(**json.loads(text))
     except TypeError as error:

@@ -4,7 +4,7 @@
     pvc:CLAIM[/FOLDER]     a volume of the namespace, mounted read-only
     image:/FOLDER          the image itself
 
-Below each lies PIPELINE/STAGE/VARIANT/ with what a model server takes from a folder: `model.onnx` or `model.py`.
+Each holds folders PIPELINE/STAGE/VARIANT/ with what a model server loads from a folder: `model.onnx` or `model.py`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CREDENTIALS = {
     "AWS_SESSION_TOKEN": True,
     "AWS_REGION": True,
 }
-"""The keys of a Secret with credentials, and which may be left out."""
+"""The keys of a Secret with credentials, and whether each may be left out."""
 
 _NAME = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?"
 _FOLDER = r"(/[^/\s]+)*"
@@ -43,7 +43,7 @@ _ENDPOINT = re.compile(r"https?://[^/\s]+")
 
 @dataclass(frozen=True)
 class Placed:
-    """Where a model server finds its model, and what the pod needs for it."""
+    """Where a model server finds its model, and what its pod needs for that."""
 
     folder: str
     mount: Manifest | None = None
@@ -52,7 +52,7 @@ class Placed:
 
 
 def check(layout: Layout) -> None:
-    """Raise LiveError for models that cannot be where the layout says."""
+    """Raise LiveError if models cannot be where the layout says."""
     kind = _kind(layout)
     if kind is None and layout.models != EMULATED:
         raise LiveError(
@@ -68,7 +68,7 @@ def check(layout: Layout) -> None:
 
 
 def placed(deployed: Deployed, stage: str, variant: str, cores: int) -> Placed | None:
-    """How a variant's model comes into the pod; None for an emulated one. `cores`: of the replica."""
+    """How a variant's model gets into the pod of a replica with so many cores; None for an emulated model."""
     kind = _kind(deployed.layout)
     if kind is None:
         return None
@@ -85,7 +85,7 @@ def placed(deployed: Deployed, stage: str, variant: str, cores: int) -> Placed |
 
 
 def egress(layout: Layout) -> list[Manifest]:
-    """Whom model servers' pods may call: where an init container fetches, the object store and DNS; else nobody."""
+    """What model servers' pods may call: object store and DNS if an init container fetches from one, else nothing."""
     if _kind(layout) != S3:
         return []
     endpoint = urlsplit(layout.s3_endpoint or AWS)
@@ -103,7 +103,7 @@ def _kind(layout: Layout) -> str | None:
 
 
 def _fetching(deployed: Deployed, url: str, folder: str, cores: int) -> Manifest:
-    """The init container. It asks for no more than the replica after it, so that it takes no further room."""
+    """The init container. It requests no more than the replica after it, so that it needs no additional room."""
     layout = deployed.layout
     made = parts.container(
         deployed,

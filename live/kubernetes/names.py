@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 
 PART_OF = "ipa-pipelines"
-"""What `app.kubernetes.io/part-of` and `managed-by` say of all our objects; `down` touches nothing without it."""
+"""The value of `app.kubernetes.io/part-of` and `managed-by` on all our objects; `down` touches nothing without it."""
 FIELD_MANAGER = "ipa-pipelines"
 
 NAME = "app.kubernetes.io/name"
@@ -19,17 +19,17 @@ GATEWAY, MODEL_SERVER, CONTROLLER = "gateway", "model-server", "controller"
 """The components."""
 
 WANTED = "ipa/wanted"
-"""On a stage's Deployment: the configuration that it is asked to be, as JSON."""
+"""On a stage's Deployment: the wanted configuration, as JSON."""
 SOUND = "ipa/sound"
-"""On a stage's Deployment: the latest configuration that has been rolled out whole, to which a failed one goes back."""
+"""On a stage's Deployment: the latest configuration to be rolled out completely; a failed one is rolled back to it."""
 FAILED = "ipa/failed"
 """On a stage's Deployment: which variants never became ready, and when that was found, as JSON."""
 TEMPLATE = "ipa/template"
-"""On pod templates: a digest of the pod's specification, by which a pod is known to be of the present one."""
+"""On pod templates: a digest of the pod's specification, by which pods of the present template are recognised."""
 CONTENT = "ipa/content"
-"""On pod templates: a digest of what they mount, so that another pipeline file makes other pods."""
+"""On pod templates: a digest of what they mount, so that another pipeline file means new pods."""
 REPORT = "ipa/report"
-"""On the Lease: what its holder says of itself with each renewal, as JSON."""
+"""On the Lease: what its holder reports with each renewal, as JSON."""
 HOLD = "ipa/hold"
 """The kill switch, on the pipeline's ConfigMap: with the value "true" the controller changes nothing."""
 DESIRED = "deployment.kubernetes.io/desired-replicas"
@@ -40,14 +40,14 @@ _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
 def label(text: str) -> str:
-    """The text as a label's value: itself where it can be one, else shortened, with a digest that keeps it apart."""
+    """A text as a label's value: unchanged if it is a valid one, else shortened and made unique by a digest."""
     if len(text) <= LONGEST_LABEL and _LABEL.fullmatch(text):
         return text
     return _with_digest(re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._"), text, LONGEST_LABEL)
 
 
 def name(*parts: str) -> str:
-    """An object's name (a DNS label): the parts joined where they can be, else with a digest that keeps it apart."""
+    """An object's name (a DNS label): the parts joined if that is a valid one, else made unique by a digest."""
     text = "-".join(parts)
     plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
     if plain == text and len(plain) <= LONGEST_LABEL - 10:
@@ -56,7 +56,7 @@ def name(*parts: str) -> str:
 
 
 def labels(instance: str, pipeline: str, component: str, **more: str) -> dict[str, str]:
-    """The labels of an object; `more`: stage, variant, cores."""
+    """The labels of an object; `more` are stage, variant and cores."""
     named = {f"ipa/{key}": label(value) for key, value in more.items()}
     return {**selector(instance, component), PIPELINE: label(pipeline), **_ours(), **named}
 
@@ -77,7 +77,7 @@ def of_instance(instance: str) -> str:
 
 
 def url(host: str, port: int) -> str:
-    """Of a server at a host's name, or its address of IPv4 or IPv6."""
+    """The URL of a server at a host name, an IPv4 or an IPv6 address."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 

@@ -38,7 +38,7 @@ class Opening:
         self._is_configured = False
 
     async def until_gateway(self, within_s: float) -> None:
-        """Wait until a gateway serves. Raises RunError where none comes to."""
+        """Wait until a gateway serves. Raises RunError if none does."""
 
         async def is_there() -> bool:
             return self._look().is_gateway_there
@@ -46,7 +46,7 @@ class Opening:
         await self._until(is_there, "gateway", within_s, lambda: False)
 
     async def until_whole(self, initial: Configuration, within_s: float) -> None:
-        """Wait until `initial` is in force and stands ready, alone. Raises RunError where it does not come to that."""
+        """Wait until `initial` is in force and its replicas alone are there, ready. Raises RunError if that fails."""
 
         async def is_whole() -> bool:
             self._is_configured = self._is_configured or await self._gateway_takes(initial)
@@ -68,7 +68,7 @@ class Opening:
             if await is_there():
                 return
             if is_hopeless() or time.monotonic() > until_s:
-                raise RunError(f"the {what} does not become ready: {_why(self._look())}")
+                raise RunError(f"the {what} did not become ready: {_why(self._look())}")
             await asyncio.sleep(ASK_EVERY_S)
 
     async def _gateway_takes(self, initial: Configuration) -> bool:

@@ -1,8 +1,8 @@
 """The image's root file system without Docker: `python -m ipa.live.kubernetes.pack OUT.tar [MODELS]`.
 
-What this Python runs on goes into the archive: interpreter and standard library, the distributions that live mode
-depends on as they are installed here, the shared libraries that all of them need, and `sleep` for preStop hooks. The
-Dockerfile beside this file describes the same image for those who have Docker. Works on Linux with glibc.
+The archive holds what this Python runs on: interpreter and standard library, the distributions that live mode depends
+on, as installed here, the shared libraries that all of them need, and `sleep` for preStop hooks. The Dockerfile beside
+this file describes the same image for Docker. Works on Linux with glibc.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PACKAGES = ("ipa",)
 USER = 65532
 PREFIX = PurePosixPath("usr/local")
 MODELS = PurePosixPath("models")
-"""Where a folder of models is baked in."""
+"""Where in the image a folder of models goes."""
 LEFT_OUT = {"test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "site-packages"}
 """Folders of the standard library that no server needs."""
 
@@ -36,9 +36,9 @@ COMMAND = f"#!/{PREFIX}/bin/python3\nfrom ipa.studies.commands import main\n\nma
 
 
 def pack(out: Path, models: Path | None = None) -> int:
-    """Write the root file system to `out`, with a folder of models if one is given; its size [bytes].
+    """Write the root file system to `out`, with a folder of models if one is given; returns its size [bytes].
 
-    Raises LiveError for what is not installed or not there.
+    Raises LiveError for what is not installed or does not exist.
     """
     if models is not None and not models.is_dir():
         raise LiveError(f"{models}: no such folder")
@@ -62,7 +62,7 @@ def pack(out: Path, models: Path | None = None) -> int:
 
 
 def distributions(name: str = DISTRIBUTION, extras: Iterable[str] = EXTRAS) -> dict[str, metadata.Distribution]:
-    """The distribution and all that it requires, by name, as installed here. Raises LiveError for one that is not."""
+    """The distribution and all that it requires, by name. Raises LiveError for one that is not installed here."""
     found: dict[str, metadata.Distribution] = {}
     waiting = [(name, tuple(extras))]
     while waiting:
@@ -93,7 +93,7 @@ def _version() -> str:
 
 
 def _files() -> Iterator[tuple[PurePosixPath, Path]]:
-    """Where each file goes in the image, and where it is here."""
+    """Path in the image -> path here, for every file."""
     yield PREFIX / "bin" / f"python{_version()}", Path(sys.executable).resolve()
     library = PREFIX / "lib" / f"python{_version()}"
     stdlib = Path(sysconfig.get_path("stdlib"))
@@ -113,7 +113,7 @@ def _files() -> Iterator[tuple[PurePosixPath, Path]]:
             yield site / package / path.relative_to(folder), path
     sleep = shutil.which("sleep")
     if sleep is None:
-        raise LiveError("the program `sleep`, which preStop hooks need, is not installed")
+        raise LiveError("the program `sleep`, which preStop hooks need, is not here")
     yield PurePosixPath("bin/sleep"), Path(sleep).resolve()
 
 
@@ -124,7 +124,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _libraries(paths: Iterable[Path]) -> dict[PurePosixPath, Path]:
-    """The shared libraries that programs and extension modules need beyond each other, with the loader."""
+    """The shared libraries, with the loader, that programs and extension modules need beyond each other."""
     binaries = [path for path in paths if ".so" in path.suffixes or path.parent.name == "bin"]
     said = "".join(
         subprocess.run(["ldd", *map(str, part)], capture_output=True, text=True, check=False).stdout

@@ -26,7 +26,7 @@ def deployment(
     rolling: Manifest,
     deadline_s: int,
 ) -> Manifest:
-    """A Deployment whose rollout counts as failed after `deadline_s`; how many replicas is not said."""
+    """A Deployment whose rollout counts as failed after `deadline_s`; it leaves the number of replicas open."""
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -51,7 +51,7 @@ def pod(
     volumes: Iterable[Manifest] = (),
     init_containers: Sequence[Manifest] = (),
 ) -> Manifest:
-    """A pod without a token, with the pipeline's file and a small /tmp; killed `grace_s` after it was asked to end."""
+    """A pod without a token, with the pipeline's file and a small /tmp; killed `grace_s` after being asked to end."""
     made: Manifest = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -83,9 +83,9 @@ def container(
     starts_within_s: int = 60,
     drain_s: int = 0,
 ) -> Manifest:
-    """A container that runs a module of ours; numerical libraries have `threads` threads.
+    """A container that runs one of our modules; numerical libraries get `threads` threads.
 
-    `drain_s`: for so long it goes on as before when its pod is to end, until others have learnt of that.
+    When its pod is to end, it goes on as before for `drain_s`, until others have learnt of that.
     """
     made: Manifest = {
         "name": name,
@@ -114,7 +114,7 @@ def container(
 
 
 def pod_security() -> Manifest:
-    """No root."""
+    """A pod does not run as root."""
     return {
         "runAsNonRoot": True,
         "runAsUser": USER,
@@ -125,7 +125,7 @@ def pod_security() -> Manifest:
 
 
 def container_security() -> Manifest:
-    """Nothing to write to, and nothing to rise by."""
+    """A container can write nowhere and gain no privileges."""
     return {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,

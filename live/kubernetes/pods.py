@@ -1,4 +1,4 @@
-"""What a pod of a model server says of its replica."""
+"""What a model server's pod tells about its replica."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FAILING = (
     "InvalidImageName",
     "RunContainerError",
 )
-"""Why a container may wait that will not start by waiting alone."""
+"""Reasons for which a container waits and will not start by waiting alone."""
 
 _DIGEST_BITS = 22
 
@@ -31,13 +31,13 @@ log = logging.getLogger("ipa.live.kubernetes.pods")
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """One replica; moments are seconds of the wall clock (Unix time), None where they have not come.
+    """One replica; times are Unix times [s], None if they have not come.
 
-    `uid` is the pod's, unique for all time; `template` the digest of what it was made from; `ended_s` when the last
-    container of a pod that is to go had ended, to half a second; `waiting` why its container does not start, empty
-    where it does, and `said` what it, or the system, last said of that; `crash` how a container that was started again
-    had ended; `unschedulable`: why no node takes it, empty where one may; `is_over`: it serves no more and holds
-    nothing.
+    `uid` is unique for all time; `template` is the digest of what the pod was made from; `ended_s` is when the last
+    container of a pod that is to go had ended, to half a second. `waiting` is why its container does not start, empty
+    if it does, and `said` what it, or the system, last said about that; `crash` is how a container that was restarted
+    had ended; `unschedulable` is why no node takes the pod, empty if one may. A pod that `is_over` serves no more and
+    holds no resources.
     """
 
     uid: str
@@ -61,37 +61,37 @@ class Pod:
 
     @property
     def is_serving(self) -> bool:
-        """Ready, and to stay."""
+        """Whether it is ready, and to stay."""
         return self.ready_s is not None and self.removed_s is None and not self.is_over and self.address is not None
 
     @property
     def number(self) -> int:
-        """The replica's number: whoever sees the pod finds the same; it grows with the second of creation.
+        """The replica's number, the same for whoever sees the pod; it grows with the second of creation.
 
-        A double holds it exactly (53 bits), as it goes through JSON and tables.
+        A double holds it exactly (53 bits), since it passes through JSON and tables.
         """
         digest = int.from_bytes(sha256(self.uid.encode()).digest()[:4], "big") >> (32 - _DIGEST_BITS)
         return (int(self.created_s) << _DIGEST_BITS) | digest
 
 
 def ours(given: Iterable[Mapping[str, Any]]) -> list[Pod]:
-    """Pods as the API server gives them, without those that carry our labels and cannot be read: others made them."""
+    """Pods read from what the API server gives, without those that have our labels but were made by others."""
     found = []
     for each in given:
         try:
             found.append(read(each))
         except ValueError as error:
-            log.warning("a pod is none of ours", extra={"pod": each["metadata"]["name"], "problem": str(error)})
+            log.warning("a pod is not one of ours", extra={"pod": each["metadata"]["name"], "problem": str(error)})
     return found
 
 
 def read(given: Mapping[str, Any]) -> Pod:
-    """A pod as the API server gives it. ValueError for labels that we would not give it."""
+    """A pod read from what the API server gives. Raises ValueError for labels that we would not give it."""
     meta, status = given["metadata"], given.get("status") or {}
     conditions = {each["type"]: each for each in status.get("conditions") or ()}
     ready, scheduled = conditions.get("Ready", {}), conditions.get("PodScheduled", {})
     containers = status.get("containerStatuses") or ()
-    # Containers wait for the init containers before them, so that these come first.
+    # Containers wait for the init containers, so those come first.
     all_containers = (*(status.get("initContainerStatuses") or ()), *containers)
     labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
     return Pod(
@@ -117,9 +117,9 @@ def read(given: Mapping[str, Any]) -> Pod:
 
 
 def listing(pods: Iterable[Pod], stages: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
-    """The gateway's list of replicas: every stage, its serving pods in order of their numbers.
+    """The gateway's list of replicas: for every stage, its serving pods in order of their numbers.
 
-    Of pods whose numbers are equal (some 1 in 10,000 lists of 50 made within one second) the later ones count up.
+    If pods have the same number (some 1 in 10,000 lists of 50 created within one second), the later ones count up.
     """
     listed: dict[str, list[dict[str, Any]]] = {stage: [] for stage in stages}
     taken: set[tuple[str, int]] = set()
@@ -143,7 +143,7 @@ def listing(pods: Iterable[Pod], stages: Iterable[str]) -> dict[str, list[dict[s
 
 
 def seconds(timestamp: str) -> float:
-    """Unix time of a timestamp of the API (RFC 3339)."""
+    """Unix time of one of the API's timestamps (RFC 3339)."""
     return datetime.fromisoformat(timestamp.replace("Z", "+00:00")).timestamp()
 
 
@@ -153,15 +153,15 @@ def _unschedulable(scheduled: Mapping[str, Any]) -> str:
 
 
 def _removed_s(meta: Mapping[str, Any]) -> float | None:
-    """When its deletion was asked for: the timestamp is when the grace period ends."""
+    """When its deletion was requested: the timestamp is that of the end of the grace period."""
     at = meta.get("deletionTimestamp")
     return None if at is None else seconds(at) - float(meta.get("deletionGracePeriodSeconds") or 0)
 
 
 def _has_ended(meta: Mapping[str, Any], containers: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a pod that is to go runs no container any more.
+    """Whether a pod that is to go no longer runs any container.
 
-    A kubelet that finds an ended container cleared away says that it waits, and not when it ended.
+    Of an ended container that has been cleared away the kubelet says that it waits, and not when it ended.
     """
     is_to_go = meta.get("deletionTimestamp") is not None
     return is_to_go and bool(containers) and not any("running" in (each.get("state") or {}) for each in containers)
@@ -184,7 +184,7 @@ def _waiting(container: Mapping[str, Any]) -> str:
 
 
 def _said(container: Mapping[str, Any]) -> str:
-    """The last line of what a container that does not run says: its own words where it had any, else the system's."""
+    """The last line that a container that is not running said: its own words if it left any, else the system's."""
     state, last = container.get("state") or {}, container.get("lastState") or {}
     if "running" in state:
         return ""

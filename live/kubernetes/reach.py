@@ -1,4 +1,4 @@
-"""Where clients outside the cluster reach a deployed pipeline, and from when on."""
+"""Where clients outside the cluster reach a deployed pipeline, and waiting until they do."""
 
 from __future__ import annotations
 
@@ -12,18 +12,16 @@ from ipa.live.kubernetes.api import Api, ApiError
 from ipa.live.kubernetes.settings import Deployed
 
 REACHED_WITHIN_S = 30.0
-"""How long it may take until clients reach the gateway: the network learns of a Service some time after it is made."""
+"""How long it may take until clients reach the gateway: the network learns of a new Service with some delay."""
 ASKED_EVERY_S = 0.2
 
 
 async def until_reached(url: str, within_s: float = REACHED_WITHIN_S) -> None:
-    """Wait until the gateway answers from here, so that no request of the load is sent in vain. Raises RunError."""
+    """Wait until the gateway answers from here, so that no request of the load is wasted. Raises RunError."""
     until_s = time.monotonic() + within_s
     while problem := await asyncio.to_thread(_unreached, url):
         if time.monotonic() > until_s:
-            raise RunError(
-                f"the gateway cannot be reached at {url} from here ({problem}): give --url, or see --service"
-            )
+            raise RunError(f"the gateway cannot be reached at {url} ({problem}): give --url, or see --service")
         await asyncio.sleep(ASKED_EVERY_S)
 
 
@@ -38,7 +36,7 @@ def _unreached(url: str) -> str:
 def client_url(api: Api, deployed: Deployed) -> str:
     """Where clients outside reach the pipeline: its Service's load balancer, or a node's port.
 
-    Raises LiveError for a Service that is not reachable from outside, or not there.
+    Raises LiveError if its Service does not exist or cannot be reached from outside.
     """
     try:
         service = api.get("Service", deployed.namespace, deployed.instance)
@@ -50,8 +48,8 @@ def client_url(api: Api, deployed: Deployed) -> str:
             return names.url(ingress[0].get("ip") or ingress[0]["hostname"], port["port"])
         if service["spec"]["type"] != "NodePort":
             raise LiveError(
-                f"Service {deployed.instance} is of type {service['spec']['type']}, which cannot be reached from "
-                "outside: give --url, or deploy with --service NodePort"
+                f"Service {deployed.instance} of type {service['spec']['type']} cannot be reached from outside: "
+                f"give --url, or deploy with --service NodePort"
             )
         nodes = api.request("GET", "/api/v1/nodes")["items"]
     except ApiError as error:

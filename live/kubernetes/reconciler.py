@@ -1,4 +1,4 @@
-"""One look at the cluster and what follows from it: read everything, compare, do what is left to do."""
+"""One look at the cluster: read everything, compare it with what is wanted, and do what is left to do."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from ipa.live.kubernetes.stage_state import StageState, has_available, read_stag
 from ipa.policies import Configuration
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
-"""After a look that failed, the pause before the next: doubling, times a random factor from a half to one."""
+"""The pause after a failed look: it doubles each time, times a random factor between a half and one."""
 
 
 @dataclass(frozen=True)
 class Look:
     """What one look found and did.
 
-    `is_gateway_there`: one serves, `is_gateway_ready`: and it is the one that there should be; `failed`: stage -> why
-    its wanted variant will not become ready; `out_of_room`: stage -> why it cannot have all its replicas; `is_held`:
-    the kill switch is on; `is_down`: the pipeline has been taken down; `is_changed`: it has been deployed anew, as
-    another file or layout says; `stopped`: why nothing is done until a person has acted; `error`: why this look did not
-    get to its end, and another follows.
+    `is_gateway_there`: a gateway serves; `is_gateway_ready`: all of it is as it should be. `failed`: stage -> why its
+    wanted variant will not become ready; `out_of_room`: stage -> why it cannot have all its replicas. `is_held`: the
+    kill switch is on; `is_down`: the pipeline has been taken down; `is_changed`: it has been redeployed with another
+    file or layout. `stopped`: why nothing is done until a person acts; `error`: why this look broke off; another
+    follows.
     """
 
     stages: Mapping[str, StageState] = field(default_factory=dict)
@@ -47,11 +47,11 @@ class Look:
 
     @property
     def lacks_gateway(self) -> bool:
-        """Whether it has been seen that no gateway is ready."""
+        """Whether no gateway was found ready."""
         return bool(self.stages) and not (self.is_gateway_there or self.error or self.stopped)
 
     def is_complete(self, configuration: Configuration) -> bool:
-        """Whether every stage is what it should be, with no replica of another kind left."""
+        """Whether every stage is as it should be, with no replica of another kind left."""
         has_ended = self.is_down or self.is_changed
         is_quiet = self.is_gateway_ready and not (self.error or self.stopped or has_ended or self.done)
         return is_quiet and all(
@@ -64,18 +64,18 @@ class Look:
 
 
 class Reconciler:
-    """Brings one deployed pipeline to a configuration, a look at a time.
+    """Brings one deployed pipeline to a configuration, look by look.
 
-    It remembers nothing but its pause, what the server keeps otherwise than asked, and that the pipeline has once stood
-    as it says: what differs from then on has been deployed by another, and is not undone (`has_stood`: that is so from
-    the beginning).
+    All it remembers is its pause, what the server keeps different from what was asked, and whether the pipeline's root
+    has once been as it should be. If it differs after that, somebody else has redeployed the pipeline, and that is not
+    undone. `has_stood`: this holds from the beginning.
     """
 
     def __init__(self, api: Api, deployed: Deployed, has_stood: bool = False) -> None:
         self._api = api
         self._deployed = deployed
         self.pause_s = 0.0
-        """How long to wait before the next look, after one that failed; 0 after one that did not."""
+        """How long to wait after a failed look; 0 after one that succeeded."""
         self._has_stood = has_stood
         self._kept = Kept()
 
@@ -86,9 +86,9 @@ class Reconciler:
         failed: Mapping[str, Mapping[str, float]] | None = None,
         may_write: Callable[[], bool] = lambda: True,
     ) -> Look:
-        """Read, compare, and act on the difference. `failed`: per stage, the variants to remember as failed.
+        """Read, compare, and act on the difference. `failed`: stage -> the variants to remember as failed, with when.
 
-        `may_write` is asked before each write: requests take time, in which a Lease may run out.
+        `may_write` is asked before each write: requests take time, and a Lease may run out meanwhile.
         """
         done: list[str] = []
         stages: dict[str, StageState] = {}
@@ -112,14 +112,14 @@ class Reconciler:
         except ForeignOwnerError as foreign:
             return self._stopped(stages, str(foreign))
         except ApiError as error:
-            if error.status == 409 and error.causes:  # of an apply: these fields are another manager's
+            if error.status == 409 and error.causes:  # an apply: another manager owns these fields
                 return self._stopped(stages, f"another manager owns what has to change: {error.text}")
             self.pause_s = min(max(2.0 * self.pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)
             if not error.is_transient and error.status not in (404, 409):
                 return self._stopped(stages, str(error))
             return Look(stages, done=tuple(done), error=str(error))
         self.pause_s = 0.0
-        # What has just been changed is judged by the next look.
+        # The next look judges what has just been changed.
         current = {} if done else stages
         return Look(
             stages,
@@ -132,7 +132,7 @@ class Reconciler:
         )
 
     def _is_as_said(self, data: Mapping[str, str]) -> bool:
-        """Whether the root says what this pipeline is, be it in the words of another version."""
+        """Whether the root describes this pipeline, if only in the words of another version."""
         try:
             layout = Layout.from_text(data.get(LAYOUT, "{}"))
         except LiveError:
@@ -166,7 +166,7 @@ class Reconciler:
         actions: list[Action] = [
             Apply(manifest, f"{manifest['metadata']['name']}: {', '.join(changed[:3])}")
             for manifest, there in pairs
-            if (changed := ["it is not there"] if there is None else self._kept.drift(manifest, there))
+            if (changed := ["it does not exist"] if there is None else self._kept.drift(manifest, there))
         ]
         for stage, configuration in wanted.items():
             actions += difference(
@@ -196,7 +196,7 @@ class Reconciler:
 
 
 def check_ours(given: Mapping[str, object] | None, deployed: Deployed) -> None:
-    """Raise LiveError for an object that is there and not this pipeline's."""
+    """Raise LiveError for an object that exists and is not this pipeline's."""
     meta = (given or {}).get("metadata")
     if not isinstance(meta, dict):
         return

@@ -30,7 +30,7 @@ class Room:
             self.cores = None
 
     def within(self, limit_cores: int | None) -> int | None:
-        """The lower of a limit (None: no limit) and what there is room for."""
+        """The lower of `limit_cores` (None: no limit) and what there is room for."""
         if self.cores is None:
             return limit_cores
         return min(self.cores, limit_cores or self.cores)
@@ -40,4 +40,4 @@ class Room:
         if self.cores is None:
             return ""
         why = "; ".join(f"{stage}: {why}" for stage, why in look.out_of_room.items())
-        return why or f"found for {self.cores} cores; more are tried again"
+        return why or f"there is room for {self.cores} cores; more will be tried again"

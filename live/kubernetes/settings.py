@@ -15,37 +15,37 @@ from ipa.live.plane import Plane
 
 DEFAULT_IMAGE = "ipa-pipelines:latest"
 EMULATED = "emulated"
-"""The models that only wait, as long as their profile says."""
+"""Models that only wait for as long as their profile says."""
 PROFILE = "profile"
-"""The CPU of a replica that has its profile's cores."""
+"""The CPU setting of a replica that gets its profile's cores."""
 EMULATED_CPU = "20m"
-"""What a replica with an emulated model, which only waits, requests."""
+"""The CPU request of a replica with an emulated model, which only waits."""
 
 
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
 def memory_bytes(quantity: str) -> int:
-    """The bytes of a Kubernetes quantity of memory, such as 512Mi. ValueError for anything else.
+    """The bytes of a Kubernetes quantity of memory, such as 512Mi. Raises ValueError for anything else.
 
-    What Kubernetes knows besides, such as 512m, which is half a byte, is a mistake where memory is meant.
+    Kubernetes accepts more, such as 512m, which is half a byte; for memory that is a mistake.
     """
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([A-Za-z]*)", quantity)
     if found is None or found[2] not in _UNITS or not float(found[1]):
-        raise ValueError(f"{quantity!r} should be a number of bytes, or a quantity such as 512Mi or 1Gi")
+        raise ValueError(f"{quantity!r} should be a number of bytes, such as 512Mi or 1Gi")
     return int(float(found[1]) * _UNITS[found[2]])
 
 
 @dataclass(frozen=True)
 class Resources:
-    """Kubernetes quantities of one container; None: no request, or no limit, of CPU."""
+    """The Kubernetes quantities of one container; None: no CPU request, or no CPU limit."""
 
     cpu: str | None
     cpu_limit: str | None
     memory: str
 
     def as_manifest(self) -> dict[str, dict[str, str]]:
-        """As a container's `resources`; memory is requested as it is limited."""
+        """As a container's `resources`; memory has a request equal to its limit."""
         requests = {"memory": self.memory} | ({} if self.cpu is None else {"cpu": self.cpu})
         limits = {"memory": self.memory} | ({} if self.cpu_limit is None else {"cpu": self.cpu_limit})
         return {"requests": requests, "limits": limits}
@@ -53,13 +53,13 @@ class Resources:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a pipeline is laid out on a cluster: chosen when it is deployed, and kept beside it there.
+    """How a pipeline is laid out on a cluster: chosen when it is deployed, and kept with it there.
 
-    `models`: emulated, or where real ones are (see `model_sources`); of an object store, `s3_endpoint` is the
-    URL (empty: Amazon's) and `s3_secret` the Secret with credentials (empty: none). `replica_cpu`: what a replica
-    requests; `profile`: its profile's cores, as request and limit; empty: that for real models, `EMULATED_CPU` for
-    emulated ones. `ready_within_s`: how long beyond its start-up time a variant may take to become ready before it is
-    rolled back. `gateway_cpu` is what the gateway requests, `gateway_memory` its request and limit.
+    `models` is `emulated`, or where real ones are (see `model_sources`). For an object store, `s3_endpoint` is its URL
+    (empty: Amazon's) and `s3_secret` the Secret with credentials (empty: none). `replica_cpu` is what a replica
+    requests; `profile` means its profile's cores, as request and limit; empty means that for real models and
+    `EMULATED_CPU` for emulated ones. A variant that is not ready `ready_within_s` after its start-up time is rolled
+    back. `gateway_cpu` is the gateway's request, `gateway_memory` its request and limit.
     """
 
     image: str = DEFAULT_IMAGE
@@ -80,7 +80,7 @@ class Layout:
 
     @classmethod
     def from_text(cls, text: str) -> Layout:
-        """What `as_text` made; LiveError for anything else, as another version would make it."""
+        """The layout that `as_text` wrote. Raises LiveError for anything else, such as the text of another version."""
         try:
             return cls(**json.loads(text))
         except (ValueError, TypeError) as error:
@@ -91,7 +91,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Deployed:
-    """One pipeline on a cluster; `pipeline_file` is the text of the pipeline's file."""
+    """A pipeline on a cluster; `pipeline_file` is the text of the pipeline's file."""
 
     plane: Plane
     pipeline_file: str
@@ -106,7 +106,7 @@ class Deployed:
 
     @cached_property
     def instance(self) -> str:
-        """The name of the whole, by which one cluster tells several from each other."""
+        """The name of the whole, which tells several deployed pipelines of a cluster apart."""
         return self.name or names.name("ipa", self.pipeline)
 
     @property
@@ -133,7 +133,7 @@ class Deployed:
         return sha256(self.pipeline_file.encode()).hexdigest()[:16]
 
     def replica_resources(self, cores: int) -> Resources:
-        """Of a replica with so many cores of its profile."""
+        """The resources of a replica with so many of its profile's cores."""
         layout = self.layout
         cpu = layout.replica_cpu or (EMULATED_CPU if layout.models == EMULATED else PROFILE)
         if cpu == PROFILE:
@@ -145,7 +145,7 @@ class Deployed:
         return names.labels(self.instance, self.pipeline, component, **more)
 
     def meta(self, name: str, component: str, owner: Any = None, **more: str) -> dict[str, Any]:
-        """An object's metadata; `owner`: the one whose deletion deletes it."""
+        """An object's metadata; deleting the `owner` deletes the object."""
         meta: dict[str, Any] = {
             "name": name,
             "namespace": self.namespace,

@@ -14,22 +14,22 @@ from ipa.live.kubernetes.pods import FAILING, Pod
 from ipa.policies import StageConfiguration
 
 CRASHES_ALLOWED = 2
-"""A container that has crashed more often while its variant never became ready will not by another start."""
+"""If a container has crashed more often while its variant never became ready, another start will not help."""
 NO_SUCH_IMAGE = ("ErrImageNeverPull", "InvalidImageName")
-"""An image that will not come by waiting; a registry that is away for a while may come back before the deadline."""
+"""Waiting will not bring these images; a registry that is away may come back before the deadline."""
 
 _OVER_QUOTA = "exceeded quota"
 _WANT_OF_ROOM = re.compile(r"Insufficient|Too many pods|\btaint|unschedulable")
-"""What a scheduler says where other, or emptier, nodes would do; of volumes and affinities they would not."""
+"""What a scheduler says if other, or emptier, nodes would help; with volumes and affinities they would not."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageState:
     """A stage's Deployment as the server has it, and the pods of the stage.
 
-    `wanted`, `sound` and `failed` are what its annotations say (None: nothing that could be read), `problem` a
-    sentence on why its rollout cannot go on, empty where it can; `is_out_of_room`: for want of quota or of nodes, which
-    is no fault of the variant.
+    `wanted`, `sound` and `failed` are what its annotations say (None: nothing that could be read). `problem` is a
+    sentence on why its rollout cannot go on, empty if it can; with `is_out_of_room` the reason is a lack of quota or
+    nodes, and no fault of the variant.
     """
 
     given: Mapping[str, Any]
@@ -46,18 +46,18 @@ class StageState:
 
     @property
     def is_seen(self) -> bool:
-        """The controller of Deployments has acted on what it was asked last; until then counts are those of before."""
+        """Whether the Deployment controller has acted on the latest change; until then the counts are older."""
         return is_seen(self.given)
 
     @property
     def is_uniform(self) -> bool:
-        """All replicas are of the present template."""
+        """Whether all replicas are of the present template."""
         status = self.given.get("status") or {}
         return self.is_seen and bool(status.get("updatedReplicas", 0) == status.get("replicas", 0))
 
     @property
     def is_complete(self) -> bool:
-        """All replicas are of the present template, and ready."""
+        """Whether all replicas are of the present template, and ready."""
         status = self.given.get("status") or {}
         counts = {status.get(key, 0) for key in ("updatedReplicas", "availableReplicas", "replicas")}
         return self.is_uniform and counts == {self.replicas}
@@ -79,18 +79,18 @@ def _configuration(text: str | None) -> StageConfiguration | None:
 
 
 def is_seen(given: Mapping[str, Any]) -> bool:
-    """Whether a Deployment's status is of what it was asked last."""
+    """Whether a Deployment's status reflects its latest change."""
     seen = (given.get("status") or {}).get("observedGeneration", 0)
     return bool(seen >= given["metadata"].get("generation", 1))
 
 
 def has_available(given: Mapping[str, Any] | None) -> bool:
-    """Whether a Deployment is there and has a pod that is ready."""
+    """Whether a Deployment exists and has a pod that is ready."""
     return given is not None and bool((given.get("status") or {}).get("availableReplicas", 0))
 
 
 def _problem(given: Mapping[str, Any], pods: Sequence[Pod]) -> tuple[str, bool]:
-    """Why a rollout cannot go on, empty where it can; and whether for want of room."""
+    """Why a rollout cannot go on, empty if it can; and whether for lack of room."""
     here = [pod for pod in pods if pod.removed_s is None and not pod.is_over]
     homeless = [pod for pod in here if pod.unschedulable]
     if any(_WANT_OF_ROOM.search(pod.unschedulable) for pod in homeless):
@@ -114,20 +114,20 @@ def _problem(given: Mapping[str, Any], pods: Sequence[Pod]) -> tuple[str, bool]:
 
 
 def _conditions(given: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """A Deployment's conditions by type; none of what its controller has not seen yet, as they are of before."""
+    """A Deployment's conditions by type; none while they are older than its latest change."""
     conditions = (given.get("status") or {}).get("conditions") or ()
     return {each["type"]: each for each in conditions} if is_seen(given) else {}
 
 
 def _last_words(pods: Sequence[Pod]) -> str:
-    """What one of them says of its failure, or the scheduler of it, else how it ended."""
+    """What one of them, or the scheduler, says about the failure; else how one ended."""
     said = next((text for pod in pods if (text := pod.said or pod.unschedulable)), "")
     crash = next((pod.crash for pod in pods if pod.crash), "")
     return f": {said}" if said else f" ({crash})" if crash else ""
 
 
 def _will_not_start(pod: Pod, has_served: bool) -> bool:
-    """Where another replica serves, what keeps this one is its own; else crashes, or an image that cannot come."""
+    """Whether a pod will never start: it crashes, or its image cannot come, and no other replica has served."""
     is_hopeless = pod.restarts > CRASHES_ALLOWED or pod.waiting in NO_SUCH_IMAGE
     return pod.waiting in FAILING and is_hopeless and not has_served
 

@@ -1,7 +1,7 @@
 """From pods to the replicas of the run: when each was created, became ready, was removed and was gone.
 
-What a watch tells as it happens is dated by the run's own clock, to the latency of the watch. What a list finds later,
-or a watch that had broken off, is dated by the API server's timestamps, which are whole seconds of the wall clock.
+What a watch reports as it happens is dated by the run's own clock, to within the latency of the watch. What is found
+later, by a list or by a watch that had broken off, is dated by the API server's timestamps, which are whole seconds.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from ipa.live.kubernetes.pods import Pod
 from ipa.live.stage_replicas import Replica, StageReplicas
 
 EXCLUDED_FOR_S = 300.0
-"""How long a variant that did not become ready is not chosen again."""
+"""How long a variant that did not become ready is left out."""
 
 
 def left_out(failed: Mapping[str, float], wall_s: float) -> dict[str, float]:
-    """Of variants that failed at a moment [Unix time] those whose time is not over."""
+    """The variants, with the times of their failures [Unix time], that are still left out."""
     return {variant: at_s for variant, at_s in failed.items() if at_s + EXCLUDED_FOR_S > wall_s}
 
 
 @dataclass
 class PodReplicas(StageReplicas):
-    """The replicas of one stage; `excluded`: variants that failed to start, and until when [s of the run]."""
+    """The replicas of one stage; `excluded`: variant that failed to start -> until when it is left out [s]."""
 
     excluded: dict[str, float] = field(default_factory=dict)
 
     @property
     def failed_variants(self) -> tuple[str, ...]:
-        """Variants that are not to be chosen now."""
+        """Variants that may not be chosen now."""
         return tuple(sorted(self.excluded))
 
     def forgive(self, now_s: float) -> None:
-        """Let variants be tried again whose time is over."""
+        """Let variants be tried again that have been left out for long enough."""
         self.excluded = {variant: until_s for variant, until_s in self.excluded.items() if now_s < until_s}
 
 
@@ -43,13 +43,13 @@ class Timeline:
     def __init__(self, stages: Mapping[str, StageReplicas]) -> None:
         self._stages = stages
         self._replicas: dict[str, Replica] = {}  # by the pod's uid
-        # The gateway's number -> ours, of a pod: a container that is started again is another replica.
+        # stage and the gateway's number of a pod -> our numbers: a restarted container is another replica
         self._numbers: dict[tuple[str, int], list[int]] = {}
         self._restarts: dict[str, int] = {}
-        self._forgotten: set[str] = set()  # pods that are listed still, of which nothing more is to be known
+        self._forgotten: set[str] = set()  # pods that are still listed but no longer wanted
 
     def note(self, pods: Mapping[str, Pod], is_fresh: bool, now_s: float, wall_s: float) -> None:
-        """Take over how the pods stand at `now_s` of the run, which is `wall_s` in Unix time."""
+        """Take over the state of the pods at `now_s` of the run, which is `wall_s` in Unix time."""
 
         def moment(at_s: float) -> float:
             return now_s if is_fresh else min(at_s - wall_s + now_s, now_s)
@@ -65,7 +65,7 @@ class Timeline:
                 replica.gone_s = now_s
 
     def _first(self, uid: str, pod: Pod, at_s: float) -> Replica:
-        """The replica of a pod that was not known; how often it has crashed before is no death of this run."""
+        """The replica of a new pod; its earlier crashes do not count as deaths in this run."""
         self._restarts[uid] = pod.restarts
         return self._created(uid, pod, at_s)
 
@@ -94,7 +94,7 @@ class Timeline:
                 self._succeed(replica, pod, now_s)
 
     def _succeed(self, replica: Replica, pod: Pod, now_s: float) -> None:
-        """One that served has died, and its pod is another replica now, which costs the same cores at once."""
+        """A replica that served has died; its pod is now another replica, which costs the same cores from the start."""
         replica.removed_s = replica.gone_s = now_s
         successor = self._created(pod.uid, pod, now_s)
         if pod.ready_s is not None:
@@ -102,14 +102,14 @@ class Timeline:
 
     @staticmethod
     def _end(replica: Replica, pod: Pod, now_s: float, wall_s: float) -> None:
-        """A replica is gone, and costs no more, once its containers have ended; its pod's name stays for seconds."""
+        """A replica is gone, and costs nothing, once its containers have ended; its pod stays for some seconds."""
         if pod.ended_s is not None:
             replica.gone_s = min(max(pod.ended_s - wall_s + now_s, replica.removed_s), now_s)
         elif pod.is_over:
             replica.gone_s = now_s
 
     def restart(self) -> None:
-        """This is t = 0: what is gone has never been, and what stands, stands since then."""
+        """Make this t = 0: forget what is gone; what exists has existed since t = 0."""
         self._keep(lambda replica: not replica.is_gone)
         for stage in self._stages.values():
             for replica in stage.all:
@@ -117,12 +117,12 @@ class Timeline:
                 replica.ready_s = replica.ready_s if replica.is_starting else 0.0
 
     def forget(self, before_s: float) -> None:
-        """Forget replicas that were gone before a moment, as a controller without an end must."""
+        """Forget replicas that were gone before a moment, as a controller without an end has to."""
         if any(replica.gone_s < before_s for stage in self._stages.values() for replica in stage.all):
             self._keep(lambda replica: replica.gone_s >= before_s)
 
     def _keep(self, is_kept: Callable[[Replica], bool]) -> None:
-        """Forget the other replicas; those that stay have the numbers of their new positions."""
+        """Forget all other replicas; those that stay are renumbered by their new positions."""
         self._forgotten |= {uid for uid, replica in self._replicas.items() if not is_kept(replica)}
         self._replicas = {uid: replica for uid, replica in self._replicas.items() if is_kept(replica)}
         self._restarts = {uid: count for uid, count in self._restarts.items() if uid in self._replicas}
@@ -139,16 +139,16 @@ class Timeline:
         }
 
     def served(self, stage: str, number: int, start_s: float) -> None:
-        """A replica has started a batch: the gateway has learnt of it a little earlier, or of its end a little later,
-        than this watch. What the gateway knows is what counts."""
+        """A replica has started a batch, so it was ready then and not yet removed, even where this watch saw the one a
+        little later or the other a little earlier. What the gateway knows is what counts."""
         if 0 <= number < len(self._stages[stage].all):
             replica = self._stages[stage].all[number]
             replica.ready_s = min(replica.ready_s, start_s)
             replica.removed_s = max(replica.removed_s, start_s)
 
     def number(self, stage: str, gateways: int, start_s: float) -> int:
-        """The position in the table of the replica that started a batch at `start_s`, by the gateway's number; -1 for
-        one that nobody has seen."""
+        """The position in the table of the replica, by the gateway's number, that started a batch at `start_s`; -1 for
+        one that was never seen."""
         known = self._numbers.get((stage, gateways)) or [-1]
         created = (number for number in reversed(known) if self._stages[stage].all[number].created_s <= start_s)
         return next(created, known[0])

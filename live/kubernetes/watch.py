@@ -1,7 +1,8 @@
 """The pods of a pipeline, kept up to date: list, then watch, and list again whenever the watch cannot go on.
 
-Disconnects, restarts of the API server and resource versions that have expired (410) all end in the same place: a new
-list, whose difference to what was known is told as if it had been watched. What is known stays in force meanwhile.
+Lost connections, restarts of the API server and expired resource versions (410) all lead to the same place: a new
+list, whose differences from what was known are reported as if they had been watched. Until then, what is known stays in
+force.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from ipa.live.kubernetes.names import MODEL_SERVER
 from ipa.live.kubernetes.pods import Pod, ours
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
-"""Between attempts to list or watch: doubling, times a random factor from a half to one."""
+"""Between attempts to list or watch: it doubles each time, times a random factor between a half and one."""
 CAUGHT_UP_AFTER_S = 1.0
-"""What a watch that had broken off tells at first has happened meanwhile."""
+"""For this long, what a resumed watch reports may have happened while it was interrupted."""
 
 log = logging.getLogger("ipa.live.kubernetes.watch")
 
@@ -29,8 +30,8 @@ log = logging.getLogger("ipa.live.kubernetes.watch")
 class PodWatch:
     """Calls `on_change(pods by uid, is_fresh)` after every change, in its own thread.
 
-    `is_fresh`: this is the moment of the change, to the latency of the watch; False after a list or a watch that had
-    broken off, whose changes may be older. It is called after every list, too.
+    `is_fresh`: the change happened just now, to within the latency of the watch. After a list, or once an interrupted
+    watch resumes, it is False, as changes may be older. It is called after every list, too.
     """
 
     def __init__(
@@ -49,18 +50,18 @@ class PodWatch:
         self._stopping = threading.Event()
         self._pods: dict[str, Pod] = {}
         self._version = ""
-        """After which resource version the next watch goes on; empty: everything is listed first."""
+        """The resource version from which the next watch continues; empty: list everything first."""
         self._pause_s = FIRST_PAUSE_S
         self.lists = 0
         self.error = ""
-        """Why the latest attempt failed; empty while the watch goes on."""
+        """Why the latest attempt failed; empty while the watch is running."""
 
     def start(self) -> None:
-        """Run in a thread that ends with the program."""
+        """Start the thread, which ends with the program."""
         threading.Thread(target=self.run, name="watch", daemon=True).start()
 
     def stop(self) -> None:
-        """Let it end after the next event, or the end of the watch."""
+        """End after the next event, or at the end of the present watch."""
         self._stopping.set()
 
     def run(self) -> None:
@@ -72,15 +73,15 @@ class PodWatch:
                 self._watch()
                 self._pause_s = FIRST_PAUSE_S
             except ApiError as error:
-                # A resource version is kept over a lost connection; the server says itself when it has expired.
+                # The resource version survives a lost connection; the server itself says when it has expired.
                 self._interrupted(str(error), goes_on=error.status == 0)
-            except Exception as error:  # a mistake of ours must not end it in silence
+            except Exception as error:  # a mistake of ours must not end it silently
                 if not self._stopping.is_set():
                     log.exception("a defect of this program")
                     self._interrupted(repr(error), goes_on=False)
 
     def _interrupted(self, why: str, *, goes_on: bool) -> None:
-        """Say why, and wait; then the watch goes on after the latest version, or everything is listed anew."""
+        """Log why, and wait; the watch then resumes from the latest version, or everything is listed again."""
         if not goes_on:
             self._version = ""
         self.error = why
@@ -112,7 +113,7 @@ class PodWatch:
         is_deleted = event["type"] == "DELETED"
         for pod in ours([event["object"]]):
             self._pods[pod.uid] = pod
-            # The last word on a pod may be the first on when its containers had ended.
+            # The last event of a pod may be the first to say when its containers ended.
             if is_deleted and pod.ended_s is not None:
                 self._tell(is_fresh)
         if is_deleted:

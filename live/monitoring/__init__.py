@@ -3,8 +3,8 @@
 reading            what a source gives at a control step
 gateway_source     readings straight from the gateway, in exact seconds
 prometheus_source  readings from the samples of a Prometheus server · counters: what samples of counters say
-prometheus_server  a Prometheus server of a run's own
-sources            how a source is made from what a backend has
+prometheus_server  a run's own Prometheus server
+sources            sources made from what every backend has
 """
 
 import lazy_loader as lazy

@@ -1,7 +1,8 @@
-"""What samples of counters say, as a Prometheus server keeps them: increments, whatever the scrapes were like.
+"""Increments of counters from the samples that a Prometheus server keeps, however regular its scrapes were.
 
-A series is a list of (time_s, value), times rising. A value below the one before means that the counter was reset, and
-has counted from zero since. A longer silence than a few scrapes is a gap: what happened in it, and when, is unknown.
+A series is a list of (time_s, value) with rising times. A value below the one before means that the counter was reset
+and has counted from zero since. A silence of more than a few scrapes is a gap: what happened in it, and when, is
+unknown.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ipa.policies import NO_LATENCY, LatencyQuantiles
 Samples = Sequence[tuple[float, float]]
 
 SCRAPES_TO_A_GAP = 2.5
-"""A silence this many times as long as the scrapes are apart is a gap."""
+"""A silence longer than so many times the usual interval between scrapes is a gap."""
 
 
 def clean(samples: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -25,20 +26,20 @@ def clean(samples: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def increase(before: float, after: float) -> float:
-    """How far a counter has come from one sample to the next."""
+    """By how much a counter has grown from one sample to the next."""
     return after - before if after >= before else after
 
 
 def increase_since(samples: Samples, after_s: float) -> float:
-    """How far a counter has come after a moment; what came before the first sample known is not counted."""
+    """By how much a counter has grown since a moment, not counting anything before the first known sample."""
     return sum(increase(one, other) for (_, one), (time_s, other) in pairwise(samples) if time_s > after_s)
 
 
 def per_second(samples: Samples, end_s: float, seconds: int) -> list[float]:
     """The increments of the whole seconds [end - k, end - k + 1), newest last, shape (seconds,).
 
-    What came between two samples is spread evenly over the time between. NaN: a second that no pair of samples
-    covers, or that a gap touches.
+    The increment between two samples is spread evenly over the time between them. A second that no pair of samples
+    covers, or that a gap touches, is NaN.
     """
     counts, covered_s = [0.0] * seconds, [0.0] * seconds
     start_s = end_s - seconds
@@ -58,7 +59,7 @@ def per_second(samples: Samples, end_s: float, seconds: int) -> list[float]:
 
 
 def added(series: Sequence[Sequence[float]], seconds: int) -> tuple[float, ...]:
-    """Several series of per-second counts as one: a series without a sample counts where another has one."""
+    """The sum of several series of per-second counts; where only some have a sample, the others count as 0."""
     if not series:
         return (nan,) * seconds
     columns = ([value for value in column if value == value] for column in zip(*series, strict=True))
@@ -66,9 +67,9 @@ def added(series: Sequence[Sequence[float]], seconds: int) -> tuple[float, ...]:
 
 
 def quantiles(buckets: Mapping[float, float], shares: Sequence[float] = (0.5, 0.95, 0.99)) -> LatencyQuantiles:
-    """Quantiles of a histogram's increments: upper bound -> how many at most that; linear within a bucket.
+    """Quantiles of a histogram's increments (upper bound -> how many up to it), linear within a bucket.
 
-    What lies above the last finite bound counts as that bound, as in Prometheus's `histogram_quantile`.
+    Values above the last finite bound count as that bound, as in Prometheus's `histogram_quantile`.
     """
     bounds = sorted(buckets)
     total = buckets[bounds[-1]] if bounds else 0.0

@@ -13,17 +13,17 @@ _COUNTED = ("arrivals", "completions", "drops", "failures", "busy_s", "request_s
 
 
 class GatewaySource:
-    """Takes differences of the gateway's counters; a gateway that has restarted (another epoch) counts from zero."""
+    """Takes differences of the gateway's counters; those of a restarted gateway (another epoch) count from zero."""
 
     def __init__(self, client: GatewayClient, history_s: int) -> None:
         self._client = client
         self._history_s = history_s
-        self._since_s: float | None = None  # the moment of the reading before
+        self._since_s: float | None = None  # when the reading before was taken
         self._epoch: str | None = None
         self._before: dict[str, dict[str, float]] = {}
 
     async def read(self, now_s: float) -> Reading:
-        """What has happened since the last call. Raises SourceError where the gateway does not answer."""
+        """What has happened since the last call. Raises SourceError if the gateway does not answer."""
         try:
             said = await self._client.observation(self._since_s or 0.0, self._history_s)
         except (RunError, RefusedError) as error:

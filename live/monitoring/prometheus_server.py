@@ -23,8 +23,8 @@ SCRAPE_INTERVAL_S = 1
 STARTS_WITHIN_S = 30.0
 
 RunProcess = Callable[[str, str, list[str], Callable[[int], object]], Path]
-"""Starts a process of a run (`LiveBackend.run_process`): name, module, arguments, what its exit status is passed to ->
-its log."""
+"""Starts a process of a run, as `LiveBackend.run_process` does: name, module, arguments and a callback for its exit
+status -> its log."""
 
 CONFIGURATION = """\
 global:
@@ -38,7 +38,7 @@ scrape_configs:
 
 
 def find_prometheus() -> str:
-    """The path of the program. Raises LiveError where it is not installed."""
+    """The path of the program. Raises LiveError if it is not installed."""
     path = shutil.which("prometheus")
     if path is None:
         raise LiveError(
@@ -49,7 +49,7 @@ def find_prometheus() -> str:
 
 
 def command(folder: Path, targets: Sequence[str], port: int) -> list[str]:
-    """The command of a server on loopback that scrapes the targets (URLs) every second; its data is in `folder`."""
+    """The command of a server on loopback that scrapes the targets (URLs) every second, with its data in `folder`."""
     hosts = ", ".join(f"'{urlsplit(target).netloc}'" for target in targets)
     configuration = folder / "prometheus.yml"
     configuration.write_text(CONFIGURATION.format(interval_s=SCRAPE_INTERVAL_S, targets=hosts), encoding="utf-8")
@@ -100,5 +100,5 @@ async def _has_scraped(session: aiohttp.ClientSession, url: str, targets: int) -
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Become the program that the arguments say."""
+    """Become the program that the arguments name."""
     os.execv(arguments[0], list(arguments))

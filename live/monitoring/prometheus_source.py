@@ -1,7 +1,7 @@
 """Readings from a Prometheus server that scrapes the gateway.
 
-Raw samples are asked for (a range selector in an instant query) and not rates: Prometheus extrapolates and looks back
-up to five minutes, which would turn a gap into load. What the scrapes do not say stays NaN.
+It asks for raw samples (a range selector in an instant query) and not for rates: Prometheus extrapolates and looks back
+up to five minutes, which would turn a gap into load. What the scrapes do not tell stays NaN.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ GAUGES = {"queue_length": "ipa_queue_length", "in_service": "ipa_in_service"}
 DURATION, STAGE_DURATION = "ipa_request_duration_seconds_bucket", "ipa_stage_duration_seconds_bucket"
 
 MARGIN_S = 60
-"""How far back of what is asked for samples are fetched, so that it has one before it."""
+"""How far samples are fetched beyond the period asked for, so that one lies before it."""
 STALE_AFTER_S = 60.0
-"""A gauge whose newest sample is older says nothing of now."""
+"""A gauge whose newest sample is older says nothing about the present."""
 
 Series = tuple[Mapping[str, str], Samples]
 
@@ -46,9 +46,9 @@ _OWN_LABELS = ("__name__", "pipeline", "stage", "le")
 
 
 def check_matcher(text: str) -> None:
-    """Raise LiveError for what is no further label matcher: LABEL="VALUE" or LABEL!="VALUE".
+    """Raise LiveError for anything but a further label matcher, LABEL="VALUE" or LABEL!="VALUE".
 
-    A regular expression is none: whether it is a valid one, only the server knows.
+    Regular expressions are not accepted: only the server knows whether they are valid.
     """
     match = _MATCHER.fullmatch(text)
     if match is None:
@@ -60,8 +60,8 @@ def check_matcher(text: str) -> None:
 class PrometheusSource:
     """Reads the metrics of one pipeline from the server at `url`; `clock` is the run's.
 
-    `matchers` are further ones (`check_matcher`), for a server that scrapes several gateways of the pipeline: without
-    them these add up. Raises SourceError, from `read`, where the server does not answer or answers with an error.
+    `matchers` are further ones (`check_matcher`), for a server that scrapes several gateways of the pipeline, which
+    would otherwise be added up. `read` raises SourceError if the server does not answer or answers with an error.
     """
 
     def __init__(
@@ -80,11 +80,11 @@ class PrometheusSource:
         self._stages = stages
         self._history_s = history_s
         self._clock = clock
-        self._since_s: float | None = None  # the newest sample that has been counted, on the server's clock
+        self._since_s: float | None = None  # the time of the newest sample counted, on the server's clock
 
     async def read(self, now_s: float) -> Reading:
-        """What the samples say that have come since the last call."""
-        # The server's clock dates the samples; this machine's may be another, and may be set at any moment.
+        """What the samples since the last call say."""
+        # The server's clock dates the samples; this machine's may differ from it, and may be set at any moment.
         asked_s = self._clock()
         servers_s = float((await self._ask("time()"))[1])
         wall_s = servers_s + now_s - (asked_s + self._clock()) / 2
@@ -132,7 +132,7 @@ class PrometheusSource:
         )
 
     async def _series(self, names: Sequence[str], seconds: int) -> list[Series]:
-        """The samples of the last seconds of all series of these names, labels first."""
+        """The labels and the samples of the last seconds, for every series with one of these names."""
         matchers = ",".join([f'__name__=~"{"|".join(names)}"', *self._matchers])
         selector = f"{{{matchers}}}[{seconds}s]"
         result = await self._ask(selector)
@@ -165,8 +165,8 @@ def _of(series: Sequence[Series], name: str, stage: str | None) -> list[Samples]
 
 
 def _covered_s(series: Sequence[Series], since_s: float) -> float:
-    """Over how long the increments of the stages' integrals were taken: from the newest sample counted before, or the
-    first one known, to the newest."""
+    """The seconds that the increments of the stages' integrals cover: from the newest sample counted before, or from
+    the first one known, to the newest."""
     moments_s = [
         time_s for samples in _of(series, COUNTED["request_s"], None) for time_s in (samples[0][0], samples[-1][0])
     ]

@@ -1,4 +1,4 @@
-"""What a source of monitoring gives at a control step."""
+"""What a source of monitoring tells at a control step."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ QUANTILES = (0.5, 0.95, 0.99)
 
 
 class SourceError(Error):
-    """A source that does not answer now; the next step asks again."""
+    """A source does not answer; the next step asks again."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageReading:
-    """One stage since the reading before: counts of requests, `busy_s` summed over replicas; gauges of now.
+    """One stage: counts of requests since the reading before, `busy_s` summed over replicas, and its present gauges.
 
-    `request_s` is the integral over time of the requests waiting or in service [requests x seconds].
+    `request_s` is the integral over that time of the requests waiting or in service [requests x seconds].
     """
 
     arrivals: int = 0
@@ -40,9 +40,9 @@ class StageReading:
 class Reading:
     """The pipeline at `time_s` of the run's clock.
 
-    `load_rps` holds the arrivals of the run's whole seconds so far, newest last, at most as many as asked; NaN: no
-    sample. `sample_age_s` is how old the newest sample is, `covered_s` how many seconds the stages' integrals cover: 0
-    at the first reading, and where no sample is new.
+    `load_rps` holds the arrivals in the run's whole seconds so far, newest last, at most as many as asked for; NaN: no
+    sample. `sample_age_s` is the age of the newest sample, `covered_s` the time that the stages' integrals cover: 0 at
+    the first reading, and if no sample is new.
     """
 
     time_s: float
@@ -53,8 +53,10 @@ class Reading:
     covered_s: float = 0.0
 
     def concurrency(self, stage: str) -> float:
-        """How many requests were at a stage on average since the reading before; where no time has passed, those there
-        now. The simulator means the same (`ipa.sim.measuring.Presence`)."""
+        """How many requests were at a stage on average since the reading before; if no time has passed, how many are.
+
+        The same as in simulation (`ipa.sim.measuring.Presence`).
+        """
         reading = self.stages.get(stage, StageReading())
         if self.covered_s > 0.0:
             return max(reading.request_s, 0.0) / self.covered_s
@@ -65,18 +67,18 @@ class Source(Protocol):
     """Where readings come from."""
 
     async def read(self, now_s: float) -> Reading:
-        """What has happened since the last call. Raises SourceError where nothing can be said now."""
+        """What has happened since the last call. Raises SourceError if nothing can be said now."""
         ...
 
 
 def quantiles(latencies_s: Sequence[float]) -> LatencyQuantiles:
-    """The quantiles of some latencies; NaN of none."""
+    """The quantiles of latencies; NaN if there are none."""
     if not len(latencies_s):
         return NO_LATENCY
     return LatencyQuantiles(*np.quantile(latencies_s, QUANTILES).tolist())
 
 
 def window(load_rps: Sequence[float], history_rps: Sequence[float], seconds: int) -> tuple[float, ...]:
-    """The last `seconds` of the load: those of the run, and before them the history's; NaN where there is neither."""
+    """The last `seconds` of the load, from the run and, before it, the history; NaN for seconds with neither."""
     joined = (*history_rps, *load_rps)[-seconds:]
     return (*([float("nan")] * (seconds - len(joined))), *joined)

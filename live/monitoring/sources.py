@@ -1,4 +1,4 @@
-"""How a source is made from what every backend has."""
+"""Sources made from what every backend has."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Access:
-    """A running pipeline and the ways to what is known of it.
+    """A running pipeline, and what sources need to learn about it.
 
     Sources keep the load of the last `history_s` seconds; `clock` tells the time of the run [s].
     """

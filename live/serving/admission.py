@@ -1,4 +1,4 @@
-"""Admission by bytes: requests that memory has no room for are refused."""
+"""Admission by bytes: requests for which there is no room in memory are refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ipa.live.serving.protocol import ProtocolError
 MOST_INSIDE_BYTES = 2 * 2**30
 """How many bytes the requests inside may hold; further ones are refused (503), so that no overload takes all memory."""
 REQUEST_BYTES = 16 * 2**10
-"""What a request counts beyond its body: its connection, its task and its place in the books."""
+"""What a request counts beyond its body, for its connection, its task and its place in the books."""
 
 
 class Admission:
@@ -22,9 +22,9 @@ class Admission:
 
     @contextmanager
     def room_for(self, size: int) -> Iterator[None]:
-        """Count so many bytes as inside meanwhile. Raises ProtocolError (503) where there is no room for them."""
+        """Count so many bytes as inside while the block runs. Raises ProtocolError (503) if there is no room."""
         if self._inside_bytes + size > self._most_bytes:
-            raise ProtocolError(f"the requests inside hold {self._inside_bytes} bytes, the most allowed", 503)
+            raise ProtocolError(f"the requests inside hold {self._inside_bytes} bytes; no more are admitted", 503)
         self._inside_bytes += size
         try:
             yield

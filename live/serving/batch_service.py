@@ -1,4 +1,4 @@
-"""Batches on their way: sent to their replica, and what it answers made the input of the next stage."""
+"""Sends batches to their replicas and turns the answers into the input of the next stage."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class BatchService:
         self._spawn(self._serve(batch))
 
     async def metadata(self) -> Mapping[str, Any]:
-        """The pipeline as a model: what its first stage takes and its last one gives, as far as their replicas say."""
+        """The pipeline as a model: the inputs of its first stage and the outputs of its last, if replicas tell."""
         first, last = [await self._metadata_of(stage) for stage in (0, len(self._names) - 1)]
         return {
             "platform": "ipa_pipeline",
@@ -87,7 +87,7 @@ class BatchService:
         except (ReplicaError, TensorError) as error:
             self._failed(batch, error)
             return
-        except Exception as error:  # a mistake of ours: the replica must not stay taken for ever
+        except Exception as error:  # a mistake of ours must not keep the replica taken for ever
             log.exception("a batch could not be served")
             self._failed(batch, ReplicaError(f"met {type(error).__name__} in the gateway", again=False))
             return
@@ -98,7 +98,7 @@ class BatchService:
         self._router.finished(batch, self._clock.now_s())
 
     def _mapped(self, outputs: Sequence[Tensor], stage: int) -> Sequence[Tensor]:
-        """What a stage takes of the outputs of the one before it."""
+        """The inputs that a stage takes from the outputs of the one before it."""
         wanted = self._inputs[stage]
         if not wanted:
             return outputs

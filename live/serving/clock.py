@@ -1,4 +1,4 @@
-"""The run's clock: seconds since a moment that all processes of a machine can share."""
+"""The run's clock: seconds since a moment that all processes of a machine agree on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 
 class RunClock:
-    """`now_s` counts from `origin_s`, a moment of the monotonic clock (CLOCK_MONOTONIC, in seconds)."""
+    """Counts from `origin_s`, a moment of the monotonic clock (CLOCK_MONOTONIC, in seconds)."""
 
     def __init__(self, origin_s: float | None = None) -> None:
         self.origin_s = time.monotonic() if origin_s is None else origin_s

@@ -1,6 +1,6 @@
 """The control API of a gateway: configuration and replicas in, observations, records and metrics out.
 
-All of it is level-triggered: a caller always sends the whole state, and sending it again changes nothing.
+It is level-triggered: a caller always sends the whole state, and sending it again changes nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ipa.profiles import Pipeline, ProfileError
 
 STATES = ("ready", "draining")
 MOST_RECORDS = 5_000
-"""How many records one answer holds."""
+"""The most records in one answer."""
 
 _STAGE_KEYS = ("variant", "batch", "replicas", "batch_timeout_s", "cores")
 
@@ -47,7 +47,7 @@ class Controlled(Observable, Protocol):
 
 
 def control_application(gateway: Controlled) -> web.Application:
-    """The control port of a gateway."""
+    """The application behind a gateway's control port."""
     control = _ControlApi(gateway)
     app = application()
 
@@ -72,19 +72,19 @@ class _ControlApi:
         self._gateway = gateway
 
     async def start(self, http: web.Request) -> web.Response:
-        """Set the moment that is time 0; what it is already stays as it is, whatever is inside."""
+        """Set the moment that is time 0. Setting it to what it already is changes nothing, whatever is inside."""
         given = await read_json(http)
         origin_s = _checked(checks.mapping, "the body", given, ["origin"])["origin"]
         origin_s = _checked(checks.number, "origin", origin_s)
         gateway = self._gateway
         if not gateway.is_started or origin_s != gateway.clock.origin_s:
             if gateway.router.inside:
-                raise ProtocolError(f"{gateway.router.inside} requests are inside, so the clock cannot be reset", 409)
+                raise ProtocolError(f"{gateway.router.inside} requests are inside; the clock cannot be reset", 409)
             gateway.restart_clock(origin_s)
         return json_response({"epoch": gateway.epoch, "time_s": gateway.clock.now_s()})
 
     async def configure(self, http: web.Request) -> web.Response:
-        """Another configuration, in force at once."""
+        """Put another configuration in force at once."""
         given = await read_json(http)
         gateway = self._gateway
         stages = _checked(checks.mapping, "the configuration", given, gateway.names)
@@ -95,7 +95,7 @@ class _ControlApi:
         return json_response({"time_s": now_s})
 
     async def replicas(self, http: web.Request) -> web.Response:
-        """The whole list of replicas, which says where requests go: it is taken from this machine, or pod, alone."""
+        """Take over the list of all replicas. It says where requests go, so only this machine, or pod, may send it."""
         if not is_loopback(http.remote):
             raise ProtocolError("the list of replicas is accepted from loopback only", 403)
         given = await read_json(http)
@@ -115,7 +115,7 @@ class _ControlApi:
         )
 
     def _listed(self, stage: str, given: object) -> Mapping[tuple[int, str], Callable[[], RoutedReplica]]:
-        """The ready ones of a stage's list, each with how to make it."""
+        """The ready replicas of a stage's list, each with what makes its `RoutedReplica`."""
         if not isinstance(given, list):
             raise ProtocolError(f"{stage}: {given!r}; allowed: a list of replicas")
         ready, numbers = {}, set()
@@ -151,7 +151,7 @@ class _ControlApi:
         return number, url.rstrip("/"), state == "ready", create
 
     async def observe(self, http: web.Request) -> web.Response:
-        """How things stand; counters only ever grow, so that a reader takes differences."""
+        """An observation (`observation`)."""
         gateway = self._gateway
         seconds = _query(http, "seconds", 120.0, least=0.0)
         since_s = _query(http, "since", -math.inf)
@@ -182,7 +182,7 @@ class _ControlApi:
 
 
 def is_loopback(address: str | None) -> bool:
-    """Whether a peer's address is this machine's loopback, as IPv4, IPv6 or the one within the other."""
+    """Whether a peer's address is this machine's loopback: IPv4, IPv6, or IPv4 mapped into IPv6."""
     try:
         found = ip_address(address or "")
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the gateway has seen: arrivals per second, and what became of the requests, in bounded memory."""
+"""What the gateway has seen, in bounded memory: arrivals per second, and how requests ended."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ MOST_SECONDS = 3600
 
 
 class ArrivalCounts:
-    """Arrivals at the pipeline by whole seconds of the run's clock."""
+    """Arrivals at the pipeline, by whole seconds of the run's clock."""
 
     def __init__(self, since_s: float) -> None:
         self._first = max(0, floor(since_s))
         self._counts: Counter[int] = Counter()
 
     def add(self, now_s: float) -> None:
-        """One request more."""
+        """Count one more arrival."""
         second = floor(now_s)
         self._counts[second] += 1
         if len(self._counts) > 2 * MOST_SECONDS:
@@ -29,14 +29,14 @@ class ArrivalCounts:
                 del self._counts[old]
 
     def before(self, now_s: float, seconds: int) -> list[int]:
-        """The counts of up to so many complete seconds before now, newest last; none of before the start."""
+        """The counts of the last complete seconds, at most so many and none before the start, newest last."""
         end = floor(now_s)
         start = max(self._first, end - min(seconds, MOST_SECONDS))
         return [self._counts[second] for second in range(start, end)]
 
 
 class EndedRequests:
-    """The requests that have ended, in order of ending, numbered from 1; of too many the oldest are lost."""
+    """The requests that have ended, in that order, numbered from 1; beyond `most` the oldest are lost."""
 
     def __init__(self, most: int, stages: Iterable[str]) -> None:
         self._most = most
@@ -46,16 +46,16 @@ class EndedRequests:
 
     @property
     def lost(self) -> int:
-        """How many are not kept any more."""
+        """How many are no longer kept."""
         return self.count - len(self._rows)
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Forget them all, and number from 1 again."""
         self._rows.clear()
         self.count = 0
 
     def add(self, request: Request) -> None:
-        """One more; what is kept are plain values, which cost the garbage collector nothing."""
+        """Add one. Only plain values are kept, which cost the garbage collector nothing."""
         visits = tuple(
             (visit.enqueue_s, None, None, None, None, None, None)
             if (batch := visit.batch) is None
@@ -70,14 +70,14 @@ class EndedRequests:
         self.count += 1
 
     def after(self, number: int, limit: int) -> tuple[int, list[dict[str, Any]]]:
-        """Those after the `number`-th, at most `limit`; and the number of the last of them."""
+        """The number of the last one given, and those after the `number`-th, at most `limit` of them."""
         start = max(number, self.lost)
         rows = islice(self._rows, start - self.lost, start - self.lost + limit)
         found = [dict(zip(_KEYS, (*row[:-1], _visits(row[-1])), strict=True)) for row in rows]
         return start + len(found), found
 
     def latencies_s(self, since_s: float, limit: int) -> tuple[list[float], dict[str, list[float]]]:
-        """Latencies end to end and per stage of the last completed ones that ended after `since_s`, oldest first."""
+        """End-to-end and per-stage latencies of the last requests that ended after `since_s`, oldest first."""
         whole: list[float] = []
         by_stage: dict[str, list[float]] = {name: [] for name in self._stages}
         for _, arrival_s, end_s, outcome, _, visits in islice(reversed(self._rows), limit):

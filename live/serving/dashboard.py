@@ -1,4 +1,4 @@
-"""Grafana's view of live mode, generated from the table of metrics: `python -m ipa.live.serving.dashboard > ipa.json`.
+"""A Grafana dashboard, generated from the table of metrics: `python -m ipa.live.serving.dashboard > ipa.json`.
 
 Import the file in Grafana and choose a Prometheus data source.
 """

@@ -1,7 +1,7 @@
-"""A model that only takes its time: it holds the replica for the profiled, sampled service time and echoes its inputs.
+"""A model that only takes time: it is busy for a service time drawn from the profile and echoes its inputs.
 
-The k-th batch started at a stage takes the k-th draw of the stage's stream, as in simulation: the gateway says which
-one a batch is.
+The k-th batch started at a stage takes the k-th draw of the stage's stream, as in simulation; the gateway says which
+batch is which.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ipa.sim.model import ServiceTime
 from ipa.sim.streams import IndexedNormals, stream
 
 BLOCKING_S = 0.0025
-"""The last bit of a wait, slept through without the event loop, whose timers are only good to a millisecond."""
+"""The last part of a wait sleeps outside the event loop, whose timers are accurate to a millisecond only."""
 
 
 class Emulated:
@@ -28,19 +28,19 @@ class Emulated:
     def __init__(
         self, service: ServiceTime, *, seed: int = 0, stage: int = 0, outputs: Sequence[str] = (), factor: float = 1.0
     ) -> None:
-        """`outputs`: names that the next stage asks for, given from the input of that name, else from the first one.
+        """`outputs` are names that the next stage asks for, each filled from the input of that name, else the first.
 
-        `factor` scales all service times; 0: none at all.
+        `factor` scales all service times; 0 removes them.
         """
         self._service = service
         self._outputs = tuple(outputs)
         self._factor = factor
         self._normals = IndexedNormals(stream(seed, "service", stage))
         self._batches = 0
-        self.service_s(0, 1)  # makes the first draws, and loads what makes them
+        self.service_s(0, 1)  # makes the first draws now, and loads what makes them
 
     def service_s(self, batch_number: int, size: int) -> float:
-        """How long the `batch_number`-th batch of a stage takes if it has that size; ModelError for a wrong size."""
+        """How long the `batch_number`-th batch of a stage takes at that size. Raises ModelError for a wrong size."""
         if not 1 <= size <= self._service.max_batch:
             raise ModelError(f"batch_size {size}; allowed: 1 to {self._service.max_batch}, as profiled")
         sigmas = self._service.sigma
@@ -65,11 +65,11 @@ class Emulated:
         return {"platform": "ipa_emulated", "inputs": [], "outputs": []}
 
     def close(self) -> None:
-        """It holds nothing."""
+        """Nothing to release."""
 
 
 async def until(finish_s: float) -> None:
-    """Wait until that moment of the monotonic clock, to some 0.1 ms."""
+    """Wait until that moment of the monotonic clock, to within some 0.1 ms."""
     while (left_s := finish_s - time.monotonic()) > 0.0:
         if left_s > BLOCKING_S:
             await asyncio.sleep(left_s - BLOCKING_S)

@@ -1,7 +1,7 @@
 """The gateway of a pipeline: `python -m ipa.live.serving.gateway --pipeline video`.
 
-One asyncio process holds the router and all its queues (`host`). Clients talk to the data port, which serves the
-pipeline as one model of the protocol; the control plane to the control port.
+One asyncio process holds the router and all its queues (`host`). Clients use the data port, which serves the pipeline
+as one model of the protocol; the control plane uses the control port.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log = logging.getLogger("live.gateway")
 
 
 async def run(options: GatewayOptions) -> None:
-    """Serve until SIGTERM or SIGINT; a second one ends at once."""
+    """Serve until SIGTERM or SIGINT; a second signal ends the process at once."""
     gateway = Gateway(options)
     data = application()
     close_connections(data, when=lambda: gateway.is_closing)
@@ -82,34 +82,48 @@ def _limits(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict
 
 @click.command()
 @click.option("--pipeline", required=True, help="a shipped pipeline's name, or a file")
-@click.option("--sla", "sla_s", type=click.FloatRange(min=0, min_open=True), help="end to end [the pipeline's]")
+@click.option(
+    "--sla",
+    "sla_s",
+    type=click.FloatRange(min=0, min_open=True),
+    help="end-to-end latency target in seconds [the pipeline's]",
+)
 @click.option("--drop-limit", "drop_limits_s", multiple=True, callback=_limits, metavar="STAGE=SECONDS")
 @click.option("--drop", type=click.Choice(["request", "batch"]), default="request", show_default=True)
-@click.option("--host", default="127.0.0.1", show_default=True, help="for clients")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="for clients [any free one]")
+@click.option("--host", default="127.0.0.1", show_default=True, help="address for clients")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="port for clients [any free one]")
 @click.option("--control-host", default="127.0.0.1", show_default=True)
-@click.option("--control-port", type=click.IntRange(0, 65535), default=0, help="[any free one]")
-@click.option("--bound", "bound_s", type=click.FloatRange(min=0, min_open=True), help="longest stay [10 x SLA]")
-@click.option("--replica-timeout", "replica_timeout_s", type=click.FloatRange(min=0, min_open=True), help="[the bound]")
+@click.option("--control-port", type=click.IntRange(0, 65535), default=0, help="port of the control API [any free one]")
+@click.option(
+    "--bound", "bound_s", type=click.FloatRange(min=0, min_open=True), help="most seconds a request may stay [10 x SLA]"
+)
+@click.option(
+    "--replica-timeout",
+    "replica_timeout_s",
+    type=click.FloatRange(min=0, min_open=True),
+    help="most seconds for a batch [the bound]",
+)
 @click.option(
     "--linger",
     "linger_s",
     type=click.FloatRange(min=0),
     default=5.0,
     show_default=True,
-    help="seconds for connected clients to ask for the last time, at the end",
+    help="seconds that connected clients get at the end for a last request",
 )
 @click.option(
     "--most-inside",
     "most_inside_bytes",
     type=click.IntRange(min=1),
     default=MOST_INSIDE_BYTES,
-    help="bytes of requests; more are refused [2 GiB]",
+    help="most bytes of requests inside; more are refused [2 GiB]",
 )
-@click.option("--records", type=click.IntRange(min=1), default=50_000, show_default=True, help="ended requests kept")
+@click.option(
+    "--records", type=click.IntRange(min=1), default=50_000, show_default=True, help="how many ended requests are kept"
+)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
 def main(pipeline: str, sla_s: float | None, drop_limits_s: dict[str, float], **options: Any) -> None:
-    """The router and the queues of one pipeline."""
+    """Run the gateway of one pipeline: the router and its queues."""
     from ipa import profiles
     from ipa.profiles import ProfileError
 

@@ -1,4 +1,4 @@
-"""What a gateway tells Prometheus of itself."""
+"""The values of a gateway's metrics."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STANDING = (
     "ipa_in_service", "ipa_stage_request_seconds_total", "ipa_busy_seconds_total", "ipa_batch_size_limit",
     "ipa_batch_timeout_seconds", "ipa_replicas",
 )  # fmt: skip
-"""What the router's counts and queues say by themselves, read when Prometheus asks."""
+"""Metrics whose values are in the router's counts and queues, read when Prometheus asks."""
 
 
 class GatewayMetrics(ProcessMetrics):
@@ -69,7 +69,7 @@ class GatewayMetrics(ProcessMetrics):
 
 
 class _Standing(Collector):
-    """The metrics that stand in the router's counts and queues."""
+    """Reads the metrics that are in the router's counts and queues."""
 
     def __init__(self, pipeline: Pipeline, router: Router, clock: RunClock) -> None:
         self._pipeline = pipeline
@@ -103,7 +103,7 @@ class _Standing(Collector):
         return [self._family(name, values[name]) for name in _STANDING]
 
     def _replicas(self) -> list[tuple[tuple[str, ...], float]]:
-        """Every variant of the pipeline in every state, so that a series that ends does so with a zero."""
+        """Every variant of the pipeline in every state, so that a series that ends goes to zero."""
         tally: dict[tuple[str, ...], float] = {
             (stage.name, variant.name, state): 0
             for stage in self._pipeline.stages

@@ -1,4 +1,4 @@
-"""Logs as JSON lines on stderr: `time` (UTC), `level`, `process`, `event`, and what else a line is about."""
+"""Logs as JSON lines on stderr: `time` (UTC), `level`, `process`, `event`, and further keys of a line's own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "task
 
 
 class JsonLines(logging.Formatter):
-    """One record, one line; `extra` of a logging call becomes keys of its own."""
+    """One record a line; the `extra` of a logging call becomes further keys."""
 
     def __init__(self, process: str) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class JsonLines(logging.Formatter):
 
 
 def to_stderr(process: str, level: str = "info") -> None:
-    """Send all logs of this process to stderr as JSON lines, warnings of the interpreter included."""
+    """Send all logs of this process to stderr as JSON lines, including the interpreter's warnings."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(process))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)

@@ -1,6 +1,6 @@
 """Every metric of live mode in one table, by Prometheus's conventions: base units, `_total`, few labels.
 
-The gateway and the controller make theirs from it, the dashboard is generated from it.
+Gateway and controller create theirs from it, and the dashboard is generated from it.
 """
 
 from __future__ import annotations
@@ -85,10 +85,10 @@ BY_NAME = {metric.name: metric for metric in TABLE}
 
 
 class ProcessMetrics:
-    """The metrics of one process, by name, each with the pipeline's label set."""
+    """The metrics of one process, by name, each with the pipeline as a label."""
 
     def __init__(self, process: Process, pipeline: str, sla_s: float, without: Iterable[str] = ()) -> None:
-        """`without`: metrics that another collector gives."""
+        """`without` names metrics that another collector provides."""
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._pipeline = pipeline

@@ -6,7 +6,7 @@ last two. A class of your own:
     class MyModel:
         def predict(self, inputs: dict[str, numpy.ndarray]) -> dict[str, numpy.ndarray]: ...
 
-called in a thread of its own with a whole batch, joined along axis 0, and answering likewise.
+It is called in a thread of its own with a whole batch, joined along axis 0, and answers in the same form.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 class ModelError(InputError):
-    """A model that cannot be loaded, or a request that it cannot serve; the text says why."""
+    """A model cannot be loaded, or cannot serve a request; the text says why."""
 
 
 class Model(Protocol):
     """One replica's model."""
 
     async def infer(self, inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> Sequence[Tensor]:
-        """The outputs of a batch; ModelError or TensorError for inputs that it cannot take."""
+        """The outputs of a batch. Raises ModelError or TensorError for inputs that it cannot take."""
         ...
 
     def metadata(self) -> Mapping[str, Any]:
@@ -45,15 +45,15 @@ class Model(Protocol):
         ...
 
     def close(self) -> None:
-        """Give up what it holds."""
+        """Release what it holds."""
         ...
 
 
 class Predictor(Protocol):
-    """A model of one's own; `metadata` (optional) says its `inputs` and `outputs` as the protocol does."""
+    """A user's model; the optional `metadata` lists its `inputs` and `outputs` as the protocol does."""
 
     def predict(self, inputs: dict[str, npt.NDArray[Any]]) -> Arrays:
-        """Outputs by name of a batch joined along axis 0."""
+        """The outputs, by name, of a batch joined along axis 0."""
         ...
 
 
@@ -84,7 +84,7 @@ class Threaded:
 
 
 def check_inputs(inputs: Sequence[Tensor], expected: Mapping[str, Mapping[str, Any]]) -> None:
-    """TensorError unless the inputs are what the metadata say, if they say any (-1: any size)."""
+    """Raise TensorError for inputs other than those that the metadata list, if they list any (-1: any size)."""
     if not expected:
         return
     given = {tensor.name: tensor for tensor in inputs}
@@ -114,7 +114,7 @@ def folder_model(folder: Path, threads: int) -> Threaded:
     found = [name for name in (ONNX_FILE, OWN_FILE) if (folder / name).is_file()]
     if len(found) != 1:
         held = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
-        raise ModelError(f"{folder}: should hold {ONNX_FILE} or {OWN_FILE}, one of them; it holds {held}")
+        raise ModelError(f"{folder}: should hold either {ONNX_FILE} or {OWN_FILE}; it holds {held}")
     if found == [ONNX_FILE]:
         return onnx_model(folder / ONNX_FILE, threads)
     return own_model(f"{folder / OWN_FILE}:{OWN_CLASS}")
@@ -124,7 +124,7 @@ def folder_model(folder: Path, threads: int) -> Threaded:
 
 
 def onnx_model(path: Path, threads: int) -> Threaded:
-    """An ONNX file on the CPU with that many threads."""
+    """The model of an ONNX file, on the CPU with that many threads."""
     if not path.is_file():
         raise ModelError(f"{path}: no such file")
     try:

@@ -1,7 +1,7 @@
 """The Open Inference Protocol V2 over HTTP: inference requests and responses, JSON and binary.
 
-https://github.com/kserve/open-inference-protocol, with the binary tensor extension: the JSON part is then followed by
-the data of those tensors that say `binary_data_size`, and a header says where it ends.
+https://github.com/kserve/open-inference-protocol, with the binary tensor extension: the JSON part is followed by the
+data of the tensors that give a `binary_data_size`, and a header says where the JSON part ends.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from ipa.live.serving.tensors import DATATYPES, MOST_AXES, Tensor, TensorError, 
 from ipa.policies import checks
 
 HEADER = "Inference-Header-Content-Length"
-"""The HTTP header with the length of the JSON part, where binary data follow."""
+"""The HTTP header that gives the length of the JSON part if binary data follow it."""
 
 BINARY_EXTENSION = "binary_tensor_data"
-"""What a server that takes binary data lists among its extensions."""
+"""The extension that a server lists if it takes binary data."""
 
 MOST_ELEMENTS = 2**40
 LONGEST_ID = 1024
@@ -30,7 +30,7 @@ _NUMPY = orjson.OPT_SERIALIZE_NUMPY
 
 
 class ProtocolError(InputError):
-    """A message that breaks the protocol; answered with `status` and the text."""
+    """A message breaks the protocol; it is answered with `status` and the text."""
 
     def __init__(self, text: str, status: int = 400) -> None:
         super().__init__(text)
@@ -45,14 +45,14 @@ class Body(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """Which outputs are asked for, and in which form; `names` None: all."""
+    """Which outputs are wanted, and in which form; `names` None: all."""
 
     names: Mapping[str, bool] | None
     is_binary: bool
 
 
 class InferRequest(NamedTuple):
-    """One inference request: `parameters` are those that are neither empty nor about the form of the answer."""
+    """One inference request; `parameters` leaves out those that are empty or concern the form of the answer."""
 
     id: str | None
     parameters: Mapping[str, Any]
@@ -67,13 +67,13 @@ EVERYTHING_BINARY = Wanted(None, True)
 
 
 def read_request(body: bytes, header_length: str | None) -> InferRequest:
-    """The request of an HTTP body; `header_length` is the value of the extension's header, if given."""
+    """Read a request from an HTTP body; `header_length` is the value of the extension's header, if given."""
     message, rest = _parts(body, header_length)
     parameters = _mapping(message, "parameters")
     is_binary = _flag(parameters, "binary_data_output")
     request_id = message.get("id")
     if request_id is not None and not (isinstance(request_id, str) and len(request_id) <= LONGEST_ID):
-        raise ProtocolError(f"id {_shown(request_id)}; allowed: a text of up to {LONGEST_ID} characters")
+        raise ProtocolError(f"id {_shown(request_id)}; allowed: a string of up to {LONGEST_ID} characters")
     return InferRequest(
         request_id,
         {key: value for key, value in parameters.items() if key != "binary_data_output"} if parameters else {},
@@ -83,7 +83,7 @@ def read_request(body: bytes, header_length: str | None) -> InferRequest:
 
 
 def read_response(body: bytes, header_length: str | None) -> list[Tensor]:
-    """The outputs of a server's answer."""
+    """Read the outputs from a server's answer."""
     message, rest = _parts(body, header_length)
     return _tensors(message, "outputs", rest)
 
@@ -114,19 +114,19 @@ def _tensors(message: Mapping[str, Any], key: str, rest: memoryview) -> list[Ten
         tensor, at = _tensor(entry, f"{key}[{position}]", rest, at)
         found.append(tensor)
     if at != len(rest):
-        raise ProtocolError(f"{len(rest)} bytes of binary data follow; the tensors account for {at}")
+        raise ProtocolError(f"{len(rest)} bytes of binary data follow; the tensors announce {at}")
     if len(found) > 1 and len({tensor.name for tensor in found}) < len(found):
         raise ProtocolError(f"two {key} have the same name")
     return found
 
 
 def _tensor(entry: object, where: str, rest: memoryview, at: int) -> tuple[Tensor, int]:
-    """One tensor, and how far the binary data have been used."""
+    """One tensor, and the position in the binary data after it."""
     if not isinstance(entry, dict):
         raise ProtocolError(f"{where} {_shown(entry)}; allowed: an object")
     name, datatype = entry.get("name"), entry.get("datatype")
     if not isinstance(name, str) or not name:
-        raise ProtocolError(f"{where}: name {_shown(name)}; allowed: a text")
+        raise ProtocolError(f"{where}: name {_shown(name)}; allowed: a string")
     if datatype not in DATATYPES:
         hint = checks.nearest(datatype, DATATYPES) if isinstance(datatype, str) else ""
         raise ProtocolError(f"{where}: datatype {_shown(datatype)}{hint}; allowed: {', '.join(DATATYPES)}")
@@ -198,14 +198,14 @@ def _shown(value: object) -> str:
 
 
 def write_request(inputs: Sequence[Tensor], parameters: Mapping[str, Any], *, binary: bool) -> Body:
-    """A request for all outputs, in binary form or in JSON."""
+    """Write a request for all outputs, in binary form or in JSON."""
     asked = {**parameters, "binary_data_output": True} if binary else parameters
     head: dict[str, Any] = {"parameters": asked} if asked else {}
     return _written(head, "inputs", inputs, lambda _: binary)
 
 
 def write_response(model: str, request: InferRequest, outputs: Sequence[Tensor], version: str = "1") -> Body:
-    """The answer to `request`: the outputs that it wants, each in the form it wants."""
+    """Write the answer to `request`: the outputs that it wants, each in the wanted form."""
     names, is_binary = request.wanted
     if names is not None:
         by_name = {tensor.name: tensor for tensor in outputs}
@@ -223,7 +223,7 @@ def write_response(model: str, request: InferRequest, outputs: Sequence[Tensor],
 
 
 def write_error(text: str) -> bytes:
-    """The protocol's form of an error."""
+    """Write an error in the protocol's form."""
     return orjson.dumps({"error": text})
 
 

@@ -1,4 +1,4 @@
-"""The client side of a model server: batches sent to it, and the question whether it is ready."""
+"""The client side of model servers: sends them batches, and asks whether they are ready."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ PROBE_S = 2.0
 
 
 class ReplicaError(Error):
-    """A batch that a replica did not serve.
+    """A replica did not serve a batch.
 
-    `served` False: it never had it. `again` False: another replica would refuse it too.
+    `served` False: the batch never reached it. `again` False: another replica would refuse the batch too.
     """
 
     def __init__(self, text: str, *, served: bool = True, again: bool = True) -> None:
@@ -33,7 +33,7 @@ class ReplicaError(Error):
 
 
 class ReplicaClients:
-    """One pool of connections to all replicas; a batch may take `timeout_s`."""
+    """One pool of connections to all replicas; a batch may take `timeout_s` at most."""
 
     def __init__(self, timeout_s: float) -> None:
         self._session = aiohttp.ClientSession(
@@ -46,11 +46,11 @@ class ReplicaClients:
         self._is_binary: dict[str, bool] = {}
 
     async def close(self) -> None:
-        """Give up all connections."""
+        """Close all connections."""
         await self._session.close()
 
     async def infer(self, batch: Batch, inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> list[Tensor]:
-        """The outputs of a batch. ReplicaError."""
+        """The outputs of a batch. Raises ReplicaError."""
         replica = batch.replica
         binary = await self._takes_binary(replica.url)
         try:
@@ -84,19 +84,19 @@ class ReplicaClients:
             return False
 
     def forget(self, urls: set[str]) -> None:
-        """Only these are still replicas; others' properties need not be remembered."""
+        """Forget what is known of all servers but these."""
         for url in self._is_binary.keys() - urls:
             del self._is_binary[url]
 
     async def metadata(self, replica: RoutedReplica) -> Mapping[str, Any]:
-        """What the replica says of its model; empty where it does not."""
+        """What the replica says about its model; empty if it says nothing."""
         try:
             return await self._mapping(f"{replica.url}/v2/models/{replica.model}")
         except (aiohttp.ClientError, TimeoutError):
             return {}
 
     async def _takes_binary(self, url: str) -> bool:
-        """Whether the server takes binary data, which it is asked once."""
+        """Whether the server takes binary data; it is asked once."""
         if url not in self._is_binary:
             try:
                 extensions = (await self._mapping(f"{url}/v2")).get("extensions")
@@ -118,7 +118,7 @@ class ReplicaClients:
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:
-    """The whole answer. ReplicaError where it is longer than any body may be."""
+    """The whole answer. Raises ReplicaError if it is longer than a body may be."""
     data = bytearray()
     async for part in response.content.iter_any():
         data += part
@@ -137,7 +137,7 @@ def _error(data: bytes) -> str:
 
 
 async def until_ready(clients: ReplicaClients, replica: RoutedReplica, every_s: float) -> bool:
-    """Wait until a suspended replica is ready; False once it is not listed any more."""
+    """Wait until a suspended replica is ready; False if it is taken off the list first."""
     while replica.is_listed:
         if await clients.is_ready(replica):
             return True

@@ -1,4 +1,4 @@
-"""A request on its way, the batch that takes it and the replica that serves the batch, as the router knows them."""
+"""A request on its way, the batch that it is in and the replica that serves it, as the router knows them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Visit:
-    """A request at one stage: when it came, and the batch that served it last."""
+    """A request at one stage: when it arrived there, and the last batch it was in."""
 
     __slots__ = ("batch", "enqueue_s", "finish_s")
 
@@ -18,9 +18,9 @@ class Visit:
 
 
 class Request:
-    """One request on its way through the pipeline; `kind` and `data` are those at its present stage.
+    """A request on its way through the pipeline; `kind` and `data` are those at its present stage.
 
-    `outcome` is None while it is on its way. `tries` counts the batches it was in at this stage that failed.
+    `outcome` is None until it has ended. `tries` counts the failed batches that it was in at this stage.
     """
 
     __slots__ = (
@@ -50,14 +50,14 @@ class Request:
 
     @property
     def enqueue_s(self) -> float:
-        """When it came to its present stage."""
+        """When it arrived at its present stage."""
         return self.visits[-1].enqueue_s
 
 
 class RoutedReplica:
     """A replica as the router sees it.
 
-    Listed: the control plane wants it to serve. Suspended: its last batch failed and it has not answered ready since.
+    It is listed while the control plane wants it to serve, and suspended from a failed batch until it is ready again.
     """
 
     __slots__ = (

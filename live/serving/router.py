@@ -1,6 +1,6 @@
 """The router: requests pass the stages of a pipeline in order, and each ends in exactly one outcome.
 
-Like the stage queues it owns, it is told the time and touches no network: see `Host` for what it asks of the gateway.
+Like the stage queues it owns, it is told the time and touches no network; `Host` is what it asks of the gateway.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ipa.policies import Configuration, StageConfiguration
 from ipa.sim.records import COMPLETED, DROPPED, FAILED, OUTCOMES, UNFINISHED
 
 MOST_TRIES = 2
-"""How many batches of a request may fail at a stage: it is tried again once."""
+"""A request is given up when so many of its batches have failed at a stage: it is retried once."""
 
 
 class Host(Protocol):
@@ -26,7 +26,7 @@ class Host(Protocol):
         ...
 
     def wake(self, stage: int, at_s: float) -> None:
-        """Call `timer(stage)` at that moment, and at no moment asked for before; NEVER: at none."""
+        """Call `timer(stage)` at that moment, which replaces any set before; NEVER: do not call it."""
         ...
 
     def ended(self, request: Request) -> None:
@@ -81,18 +81,18 @@ class Router(StageHost):
     # ---- requests ----
 
     def arrive(self, request: Request, now_s: float) -> None:
-        """A request comes to the pipeline."""
+        """A request arrives at the pipeline."""
         self.inside += 1
         self.enqueue(0, (request,), now_s)
         self.stages[0].attempt(now_s)
 
     def enqueue(self, stage: int, requests: Sequence[Request], now_s: float) -> None:
-        """Requests come to a stage, in order; the attempt that follows is the caller's."""
+        """Requests arrive at a stage, in order; the caller makes the attempt that follows."""
         self.counts[stage].arrivals += len(requests)
         self.stages[stage].enqueue(requests, now_s)
 
     def timer(self, stage: int, now_s: float) -> None:
-        """The moment has come that `wake` asked for."""
+        """The moment that `wake` asked for has come."""
         self.stages[stage].attempt(now_s)
 
     def finished(self, batch: Batch, now_s: float) -> None:
@@ -104,7 +104,7 @@ class Router(StageHost):
         self.stages[batch.stage].attempt(now_s)
 
     def complete(self, batch: Batch, now_s: float) -> Sequence[Request]:
-        """Take note of a finished batch; its requests, to go on, or at the last stage ended."""
+        """Take note of a finished batch; returns its requests, which go on, or at the last stage have ended."""
         counts = self.counts[batch.stage]
         counts.completions += batch.size
         counts.busy_s += now_s - batch.start_s
@@ -118,10 +118,10 @@ class Router(StageHost):
         return alive
 
     def failed(self, batch: Batch, now_s: float, problem: str, *, served: bool = True, again: bool = True) -> None:
-        """A batch's replica has failed it and is suspended; `served` False: the batch never got to it.
+        """A replica has failed a batch and is suspended; `served` False: the batch never reached it.
 
-        The requests return to the head of the queue, in order; those whose second batch this was fail. `again` False:
-        all fail at once, and the replica is not to blame.
+        The requests return to the head of the queue, in order; those that fail for the second time are given up.
+        `again` False: all are given up at once, and the replica is not to blame.
         """
         stage = self.stages[batch.stage]
         self.counts[batch.stage].busy_s += now_s - batch.start_s
@@ -153,7 +153,7 @@ class Router(StageHost):
         self.end(request, DROPPED, now_s)
 
     def give_up(self, request: Request, now_s: float) -> None:
-        """A request has been inside for longer than any may."""
+        """Give up a request that has been inside for longer than the bound."""
         if request.outcome is None:
             self.stages[request.stage].withdraw(request, now_s)
             self.end(request, UNFINISHED, now_s)
@@ -177,9 +177,9 @@ class Router(StageHost):
             stage.attempt(now_s)
 
     def list_replicas(self, stage: int, listed: Mapping[tuple[int, str], Callable[[], RoutedReplica]]) -> None:
-        """The replicas that may take batches, by number and URL, and how to make one that is new.
+        """Set the replicas that may take batches: number and URL -> what makes a new one.
 
-        Those not listed finish what they have. The attempt that follows is the caller's.
+        Those not listed finish what they have. The caller makes the attempt that follows.
         """
         queue = self.stages[stage]
         known = {(replica.number, replica.url): replica for replica in queue.replicas}
@@ -194,7 +194,7 @@ class Router(StageHost):
         replica.is_suspended = False
         self.stages[stage].attempt(now_s)
 
-    # ---- the stages' StageHost ----
+    # ---- the stages' host ----
 
     def start(self, batch: Batch) -> None:
         self._host.start(batch)

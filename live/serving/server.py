@@ -1,7 +1,7 @@
 """A model server, which is one replica: `python -m ipa.live.serving.server --backend onnx --file model.onnx`.
 
-It serves one batch at a time; others wait. It is ready once its start-up time is over, and on SIGTERM no longer at
-once: it finishes its batch, waits for `--stop` and exits.
+It serves one batch at a time; others wait. It is ready once its start-up time is over. On SIGTERM it stops being ready
+at once, finishes its batch, waits for `--stop` and exits.
 """
 
 from __future__ import annotations
@@ -46,10 +46,11 @@ log = logging.getLogger("live.server")
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """How a replica runs. Emulated: what the pipeline's stage and variant say on that many cores (None: the base).
+    """How a replica runs. An emulated one takes what the profile of its stage and variant says for that many cores
+    (None: the variant's base).
 
-    `created_s` is the moment of the monotonic clock from which `start_up_s` counts (None: the process's start);
-    `start_up_s` None: the variant's, 0 for other backends. `factor` scales emulated service times.
+    `created_s` is the moment of the monotonic clock from which `start_up_s` counts (None: the start of the process);
+    `start_up_s` None: the variant's, or 0 for other backends. `factor` scales emulated service times.
     """
 
     backend: str = "emulated"
@@ -81,13 +82,13 @@ class Server:
         self.is_stopping = False
 
     async def infer(self, http: web.Request) -> web.StreamResponse:
-        """One batch, from body to answer."""
+        """Serve one batch, from body to answer."""
         body = await read_body(http)
         request = protocol.read_request(body, http.headers.get(protocol.HEADER))
         if not self.is_ready or self.is_stopping:
             raise ProtocolError(f"replica of {self.name!r} is {'stopping' if self.is_stopping else 'starting'}", 503)
         if self._waiting >= MOST_WAITING:
-            raise ProtocolError(f"{self._waiting} requests are waiting, the most allowed", 503)
+            raise ProtocolError(f"{self._waiting} requests are waiting; no more are accepted", 503)
         self._waiting += 1
         try:
             async with self._turn:
@@ -100,7 +101,7 @@ class Server:
         return await send(http, answer)
 
     async def metadata(self) -> Mapping[str, Any]:
-        """What the model says of itself."""
+        """What the model says about itself."""
         return self._model.metadata()
 
     async def start(self, ready_at_s: float) -> None:
@@ -110,7 +111,7 @@ class Server:
         log.info("ready", extra={"model": self.name})
 
     async def stop(self, stop_s: float) -> None:
-        """Refuse what is new, finish what is here, then wait."""
+        """Refuse new batches, finish those here, then wait."""
         self.is_stopping, self.is_ready = True, False
         while self._waiting:
             await asyncio.sleep(0.002)
@@ -119,7 +120,7 @@ class Server:
 
 
 async def run(options: ServerOptions, model: Model, tell: Callable[..., None] = announce) -> None:
-    """Serve until SIGTERM or SIGINT; a second one ends at once. `tell(url=...)` is called once it listens."""
+    """Serve until SIGTERM or SIGINT; a second signal ends at once. Calls `tell(url=...)` once it listens."""
     name = options.model or options.variant or "model"
     server = Server(name, model)
     app = application()
@@ -146,7 +147,7 @@ async def run(options: ServerOptions, model: Model, tell: Callable[..., None] = 
 
 
 def create(options: ServerOptions) -> Model:
-    """The model of a backend; ModelError or ProfileError where there is none."""
+    """The model of a backend. Raises ModelError or ProfileError if there is none."""
     if options.backend == "emulated":
         return _emulated(options)
     if options.backend == "onnx":
@@ -171,7 +172,7 @@ def _emulated(options: ServerOptions) -> Model:
     pipeline, stage = options.pipeline, options.pipeline.stage(options.stage)
     variant = stage.variant(options.variant)
     cores = variant.base_cores if options.cores is None else options.cores
-    variant.max_batch(cores)  # refuses cores that are not profiled
+    variant.max_batch(cores)  # raises ProfileError for cores that are not profiled
     position = pipeline.stages.index(stage)
     following = pipeline.stages[position + 1].inputs if position + 1 < len(pipeline.stages) else {}
     return Emulated(
@@ -192,7 +193,7 @@ def _start_up_s(options: ServerOptions) -> float:
 
 
 def _process_start_s() -> float:
-    """When this process started, on the monotonic clock; now where the system does not tell."""
+    """When this process started, on the monotonic clock; now if the system does not tell."""
     try:
         fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
         since_boot_s = int(fields[19]) / os.sysconf("SC_CLK_TCK")
@@ -202,14 +203,14 @@ def _process_start_s() -> float:
 
 
 def serve(options: ServerOptions) -> None:
-    """Make the model and `run` in an event loop; ModelError or ProfileError where there is no such model."""
+    """Make the model and `run` in an event loop. Raises ModelError or ProfileError if there is no such model."""
     model = create(options)
     logs.to_stderr("server", options.log_level)
     in_event_loop(run(options, model))
 
 
 def serve_announced(options: ServerOptions, connection: Connection) -> None:
-    """`serve` for a child process: its URL goes through the connection."""
+    """`serve` for a child process, which sends its URL through the connection."""
 
     def tell(url: str) -> None:
         connection.send(url)
@@ -228,20 +229,25 @@ def serve_announced(options: ServerOptions, connection: Connection) -> None:
 @click.option("--stage", default="")
 @click.option("--variant", default="")
 @click.option("--cores", type=click.IntRange(min=1), help="[the variant's base; onnx: 1]")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="of emulated service times")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="seed of emulated service times")
 @click.option(
-    "--factor", type=click.FloatRange(min=0), default=1.0, show_default=True, help="on emulated service times"
+    "--factor", type=click.FloatRange(min=0), default=1.0, show_default=True, help="scales emulated service times"
 )
-@click.option("--start-up", "start_up_s", type=click.FloatRange(min=0), help="seconds [emulated: the variant's; 0]")
+@click.option(
+    "--start-up",
+    "start_up_s",
+    type=click.FloatRange(min=0),
+    help="start-up time in seconds [the variant's if emulated, else 0]",
+)
 @click.option(
     "--stop", "stop_s", type=click.FloatRange(min=0), default=0.0, show_default=True, help="seconds to wait at the end"
 )
-@click.option("--created", "created_s", type=float, help="start of the start-up time, on the monotonic clock")
+@click.option("--created", "created_s", type=float, help="when the start-up time began, on the monotonic clock")
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="[any free one]")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="port to listen on [any free one]")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
 def main(pipeline_name: str | None, **options: Any) -> None:
-    """One replica: a model behind the Open Inference Protocol V2."""
+    """Run one replica: a model behind the Open Inference Protocol V2."""
     from ipa import profiles
     from ipa.profiles import ProfileError
 

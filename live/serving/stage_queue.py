@@ -1,11 +1,11 @@
 """One stage of a pipeline: its FIFO queue and the dispatch to its replicas, by the rules of the model.
 
-No clock and no network in here: every method is told the time, and what follows from it is handed to a `StageHost`. So
-the gateway runs it with real replicas, and the tests run it in virtual time with the stories of the simulator.
+There is no clock and no network here: every method is told the time, and a `StageHost` carries out what follows. So
+the gateway runs it with real replicas, and the tests run it in virtual time with the simulator's stories.
 
-One thing the model does not know: requests whose tensors differ in name, datatype or shape never share a batch. The
-queue stays first in, first out, so a batch ends where the kind changes; and a batch that one of another kind waits
-behind cannot grow any more, so it counts as full.
+One thing is not in the model: requests whose tensors differ in name, datatype or shape never share a batch. The queue
+stays first in, first out, so a batch ends where the kind changes; and once a request of another kind waits behind a
+batch, the batch cannot grow and counts as full.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class StageHost(Protocol):
         ...
 
     def wake(self, stage: int, at_s: float) -> None:
-        """Have the stage attempt at that moment, and at no moment set before; NEVER: at none."""
+        """Have the stage attempt at that moment, which replaces any set before; NEVER: clear it."""
         ...
 
 
@@ -73,10 +73,10 @@ class StageQueue:
         self.batches = 0
         self._request_s, self._request_s_at_s = 0.0, now_s
 
-    # ---- what happens to a stage; none of it attempts ----
+    # ---- what happens to a stage; none of this attempts ----
 
     def enqueue(self, requests: Iterable[Request], now_s: float) -> None:
-        """Requests come to this stage, in order."""
+        """Requests arrive at this stage, in order."""
         self._integrate(now_s)
         for request in requests:
             request.stage = self.position
@@ -93,7 +93,7 @@ class StageQueue:
             self.waiting.appendleft(request)
 
     def withdraw(self, request: Request, now_s: float) -> bool:
-        """Take a request out of the queue; False where it is not in it."""
+        """Take a request out of the queue; False if it is not in it."""
         self._integrate(now_s)
         try:
             self.waiting.remove(request)
@@ -108,7 +108,7 @@ class StageQueue:
         self.variant, self.batch, self.batch_timeout_s = variant, batch, batch_timeout_s
 
     def release(self, batch: Batch, now_s: float) -> None:
-        """A batch's replica is done with it, well or not."""
+        """The replica of a batch is done with it, successfully or not."""
         self._integrate(now_s)
         batch.replica.batch = None
         self.in_service -= batch.size
@@ -122,7 +122,7 @@ class StageQueue:
     # ---- dispatch ----
 
     def attempt(self, now_s: float) -> None:
-        """Start every batch that can start now; where one has to wait, set the timer to when it is due (rule 2)."""
+        """Start every batch that can start now; if one has to wait, set the timer to when it is due (rule 2)."""
         self._integrate(now_s)
         self.timer_s = NEVER
         while (replica := self._next_idle()) is not None:
@@ -140,7 +140,7 @@ class StageQueue:
         self._host.wake(self.position, self.timer_s)
 
     def _next_idle(self) -> RoutedReplica | None:
-        """The idle replica to serve next: of the configured variant if there is one, lowest number first."""
+        """The idle replica to use next: one of the configured variant if possible, lowest number first."""
         chosen = None
         for replica in self.replicas:  # in order of number
             if replica.is_idle:

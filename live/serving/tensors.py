@@ -1,7 +1,7 @@
 """Tensors as the protocol carries them: raw bytes with a name, a datatype and a shape.
 
-Data stay in the binary form of the protocol's extension (little-endian, row-major; BYTES elements with a length of 4
-bytes before each), so that batches are joined and split without decoding. JSON numbers are converted at the edge.
+Data stay in the binary form of the protocol's extension (little-endian, row-major; each BYTES element after its length
+in 4 bytes), so that batches are joined and split without decoding. JSON numbers are converted at the edge.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ipa.errors import InputError
 
 
 class TensorError(InputError):
-    """A tensor that is not what it says it is; the text names it, what was given and what is allowed."""
+    """A tensor is not what it claims to be; the text names it, what was given and what is allowed."""
 
 
 DTYPES: Mapping[str, np.dtype[Any]] = {
@@ -59,7 +59,7 @@ class Tensor(NamedTuple):
 
 
 def from_binary(name: str, datatype: str, shape: tuple[int, ...], data: bytes, parameters: Mapping[str, Any]) -> Tensor:
-    """A tensor of binary data, whose size must be what datatype and shape say; TensorError otherwise."""
+    """A tensor of binary data. Raises TensorError unless the size is what datatype and shape imply."""
     count = prod(shape)
     if datatype == "BYTES":
         _offsets(name, data, count)
@@ -70,7 +70,7 @@ def from_binary(name: str, datatype: str, shape: tuple[int, ...], data: bytes, p
 
 
 def from_json(name: str, datatype: str, shape: tuple[int, ...], data: object, parameters: Mapping[str, Any]) -> Tensor:
-    """A tensor of JSON values, flat or nested as the shape says; TensorError names what does not fit."""
+    """A tensor of JSON values, flat or nested as the shape says. Raises TensorError for what does not fit."""
     values = _flattened(name, shape, data)
     if datatype == "BYTES":
         return Tensor(name, datatype, shape, _packed_texts(name, values), parameters)
@@ -116,7 +116,7 @@ def to_array(tensor: Tensor) -> np.ndarray[Any, Any]:
 
 
 def of_array(name: str, array: np.ndarray[Any, Any]) -> Tensor:
-    """The tensor of a NumPy array; text and bytes become BYTES. TensorError for any other kind of array."""
+    """The tensor of a NumPy array; strings and bytes become BYTES. Raises TensorError for any other kind of array."""
     if array.dtype.kind in "OSU":
         values = [_as_bytes(name, value) for value in array.ravel().tolist()]
         return Tensor(name, "BYTES", array.shape, b"".join(pack("<I", len(value)) + value for value in values))
@@ -135,7 +135,7 @@ def kind(tensors: Sequence[Tensor]) -> tuple[Any, ...]:
 
 
 def joined(parts: Sequence[Sequence[Tensor]]) -> list[Tensor]:
-    """The batch of requests of one kind: their tensors joined along axis 0, in order."""
+    """Join the tensors of requests of one kind along axis 0, in order, into those of a batch."""
     if len(parts) == 1:
         return list(parts[0])
     count = len(parts)
@@ -149,7 +149,7 @@ def joined(parts: Sequence[Sequence[Tensor]]) -> list[Tensor]:
 
 
 def split(tensors: Sequence[Tensor], count: int) -> list[list[Tensor]]:
-    """The parts of `count` requests of a batch's tensors, cut along axis 0; TensorError where they do not divide."""
+    """Split a batch's tensors along axis 0 among its `count` requests. Raises TensorError if they do not divide."""
     if count == 1:
         return [list(tensors)]
     columns = [_cut(tensor, count) for tensor in tensors]
@@ -177,7 +177,7 @@ def _cut(tensor: Tensor, count: int) -> list[Tensor]:
 
 
 def _offsets(name: str, data: bytes, count: int) -> list[int]:
-    """Where each of `count` BYTES elements begins, and where the last one ends; all of `data` must be used."""
+    """Where each of `count` BYTES elements begins, and where the last one ends; they must fill all of `data`."""
     offsets, at, total = [0], 0, len(data)
     while at < total and len(offsets) <= count:
         if at + 4 > total:
@@ -207,7 +207,7 @@ def _packed_texts(name: str, values: Sequence[object]) -> bytes:
     parts = []
     for value in values:
         if type(value) is not str:
-            raise TensorError(f"input {name!r}: {_shown(value)} is not valid as BYTES, whose JSON form is text")
+            raise TensorError(f"input {name!r}: {_shown(value)} is not a string, which is the JSON form of BYTES")
         encoded = value.encode()
         parts += [_LENGTH.pack(len(encoded)), encoded]
     return b"".join(parts)
@@ -218,7 +218,7 @@ def _as_bytes(name: str, value: object) -> bytes:
         return value
     if isinstance(value, str):
         return value.encode()
-    raise TensorError(f"tensor {name!r}: {_shown(value)} is neither bytes nor text")
+    raise TensorError(f"tensor {name!r}: {_shown(value)} is neither bytes nor a string")
 
 
 def _flattened(name: str, shape: tuple[int, ...], data: object) -> list[Any]:

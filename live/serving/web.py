@@ -1,4 +1,4 @@
-"""What the gateway and the model server do alike with HTTP: routes of the protocol, limits, errors, a clean end."""
+"""The HTTP that gateway and model server have in common: the protocol's routes, limits, errors, a clean end."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from ipa.live.serving.protocol import BINARY_EXTENSION, Body, ProtocolError
 
 MOST_BODY_BYTES = 64 * 2**20
 READ_S = 30.0
-"""How long a request's body may take to come, once its headers are there."""
+"""How long a request's body may take to arrive after its headers."""
 WRITE_S = 30.0
-"""How long an answer may take to be taken."""
+"""How long a client may take to receive its answer."""
 KEEP_ALIVE_S = 75.0
-"""How long a connection may be silent, or take over the headers of its next request."""
+"""How long a connection may be silent, or take to send the headers of its next request."""
 SHUTDOWN_S = 5.0
-"""How long the answers on their way may take when all else has ended."""
+"""How long answers on their way may take once everything else has ended."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = logging.getLogger(__name__)
 
-# What aiohttp logs is what clients did to HTTP, with tracebacks; errors of handlers are logged below.
+# aiohttp would log, with tracebacks, what clients do wrong in HTTP; errors of handlers are logged below.
 _http_log = logging.getLogger("live.http")
 _http_log.setLevel(logging.CRITICAL)
 
@@ -46,7 +46,7 @@ def error_response(text: str, status: int) -> web.Response:
 
 
 async def read_body(request: web.Request) -> bytes:
-    """A request's whole body; ProtocolError where it is too large (413) or too slow (408)."""
+    """A request's whole body. Raises ProtocolError if it is too large (413) or too slow (408)."""
     try:
         async with asyncio.timeout(READ_S):
             return await request.read()
@@ -59,7 +59,7 @@ async def read_body(request: web.Request) -> bytes:
 
 
 async def read_json(request: web.Request) -> Any:
-    """A request's body as JSON; ProtocolError where it is none."""
+    """A request's body as JSON. Raises ProtocolError if it is not JSON."""
     try:
         return orjson.loads(await read_body(request))
     except orjson.JSONDecodeError as error:
@@ -67,7 +67,7 @@ async def read_json(request: web.Request) -> Any:
 
 
 async def send(request: web.Request, body: Body) -> web.StreamResponse:
-    """Answer with a message, to a client that takes it in time; one that does not is cut off."""
+    """Send an answer; a client that does not receive it in time is cut off."""
     response = web.Response(body=body.data, headers=body.headers)
     try:
         async with asyncio.timeout(WRITE_S):
@@ -83,7 +83,7 @@ async def send(request: web.Request, body: Body) -> web.StreamResponse:
 
 @web.middleware
 async def errors_in_form(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every error becomes one in the protocol's form."""
+    """Answer every error in the protocol's form."""
     try:
         return await handler(request)
     except ProtocolError as error:
@@ -94,21 +94,21 @@ async def errors_in_form(request: web.Request, handler: Handler) -> web.StreamRe
         raise
     except Exception:
         log.exception("a handler failed", extra={"path": request.path})
-        return error_response("internal error; the log has it", 500)
+        return error_response("internal error; see the log", 500)
 
 
 def application() -> web.Application:
-    """An empty application with limits and errors as above."""
+    """An empty application with these limits and this form of errors."""
     return web.Application(middlewares=[errors_in_form], client_max_size=MOST_BODY_BYTES)
 
 
 def close_connections(app: web.Application, when: Callable[[], bool]) -> None:
-    """Let every answer be the last on its connection while `when()`: the next request goes to another server."""
+    """While `when()`, close each connection after its answer, so that the next request goes to another server."""
 
     async def last(_: web.Request, response: web.StreamResponse) -> None:
         if when():
             response.force_close()
-            response.headers[hdrs.CONNECTION] = "close"  # the headers stand when this is called
+            response.headers[hdrs.CONNECTION] = "close"  # the headers are complete when this is called
 
     app.on_response_prepare.append(last)
 
@@ -131,9 +131,9 @@ def add_protocol_routes(
         async def checked(request: web.Request) -> web.StreamResponse:
             named, asked = request.match_info["model"], request.match_info.get("version", "1")
             if named != model:
-                raise ProtocolError(f"no model is called {named!r}; served here: {model!r}", 404)
+                raise ProtocolError(f"no model is called {named!r}; this server has {model!r}", 404)
             if asked != "1":
-                raise ProtocolError(f"model {model!r} has no version {asked!r}; served here: version '1'", 404)
+                raise ProtocolError(f"model {model!r} has no version {asked!r}; this server has version '1'", 404)
             return await handler(request)
 
         return checked
@@ -168,7 +168,7 @@ def add_health_routes(app: web.Application, live: Handler, ready: Handler) -> No
 
 
 async def listen(app: web.Application, host: str, port: int) -> tuple[web.AppRunner, str]:
-    """Serve `app`; the runner to clean up, and the URL."""
+    """Serve `app`; returns the runner, to be cleaned up, and the URL."""
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -200,7 +200,7 @@ def announce(**urls: str) -> None:
 
 
 def on_signals(stop: Callable[[], None], exit_at_once: Callable[[], None]) -> None:
-    """SIGTERM and SIGINT stop the process; the second one at once."""
+    """The first SIGTERM or SIGINT stops the process, the second ends it at once."""
     loop = asyncio.get_running_loop()
     seen: list[int] = []
 
@@ -213,7 +213,7 @@ def on_signals(stop: Callable[[], None], exit_at_once: Callable[[], None]) -> No
 
 
 def in_event_loop(work: Coroutine[Any, Any, None]) -> None:
-    """Run `work` to its end, on uvloop where there is one."""
+    """Run `work` to its end, on uvloop if that is installed."""
     try:
         import uvloop
     except ImportError:

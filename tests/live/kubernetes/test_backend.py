@@ -382,7 +382,7 @@ def test_a_controller_that_has_waited_ends_where_another_pipeline_has_been_deplo
     async def told(*_: Any) -> None:
         raise AssertionError("it has begun")
 
-    with pytest.raises(RunError, match="ipa-tiny was redeployed"):
+    with pytest.raises(RunError, match="ipa-tiny has been redeployed"):
         story(tmp_path, monkeypatch, told, prepare=prepare, lease=HeldLease(), adopts=True)
 
 
@@ -585,7 +585,7 @@ def test_a_pipeline_that_is_deployed_anew_ends_the_run_and_is_left_as_it_is(
         assert cluster.root is not None
         cluster.root["data"] = {**cluster.root["data"], "layout.json": "{}"}
         cluster.refusal = AssertionError("nothing may be written")
-        with pytest.raises(RunError, match="ipa-tiny was redeployed"):
+        with pytest.raises(RunError, match="ipa-tiny has been redeployed"):
             await asyncio.wait_for(asyncio.shield(backend.failed), 10.0)
 
     story(tmp_path, monkeypatch, told)
@@ -596,7 +596,7 @@ def test_a_pipeline_that_is_taken_down_ends_the_run(tmp_path: Path, monkeypatch:
 
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
         cluster.root = None
-        with pytest.raises(RunError, match="ipa-tiny is not there"):
+        with pytest.raises(RunError, match="ipa-tiny does not exist"):
             await asyncio.wait_for(asyncio.shield(backend.failed), 10.0)
 
     story(tmp_path, monkeypatch, told)

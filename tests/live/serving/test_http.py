@@ -144,11 +144,11 @@ def test_a_public_client_can_ask_a_replica_directly(video: tuple[Plane, Process]
 
 
 def test_errors_have_the_form_of_the_protocol(client: Any, gateway: Process) -> None:
-    with pytest.raises(InferenceServerException, match="no model is called 'audio'; served here: 'video'") as refused:
+    with pytest.raises(InferenceServerException, match="no model is called 'audio'; this server has 'video'") as refused:
         client.infer("audio", [floats([[1.0]])])
     assert refused.value.status() == "404"
     assert call("GET", gateway.url + "/v2/models/video/versions/2") == (
-        404, {"error": "model 'video' has no version '2'; served here: version '1'"},
+        404, {"error": "model 'video' has no version '2'; this server has version '1'"},
     )  # fmt: skip
     assert call("GET", gateway.url + "/v3") == (404, {"error": "GET /v3: Not Found"})
     assert call("GET", gateway.url + "/v2/models/video/infer")[0] == 405
@@ -404,7 +404,7 @@ def test_the_clock_is_not_set_under_requests(gateway: Process) -> None:
         waiting = pool.submit(infer, gateway)
         until(lambda: observed(gateway)["stages"][DETECTION]["queue_length"] == 1, "one waits")
         answer = call("PUT", gateway.urls["control_url"] + "/control/start", {"origin": time.monotonic()})
-        assert answer == (409, {"error": "1 requests are inside, so the clock cannot be reset"})
+        assert answer == (409, {"error": "1 requests are inside; the clock cannot be reset"})
         configured(gateway)
         assert waiting.result()[0] == 200
 
@@ -464,7 +464,7 @@ def test_a_request_that_a_model_refuses_fails_with_its_words(video: tuple[Plane,
     (replica,) = video[0].listed[DETECTION]
     listed(gateway, {DETECTION: [replica | {"number": 7, "model": "other"}]})
     status, answer = infer(gateway)
-    why = "replica 7 (yolov5n) answered 404: no model is called 'other'; served here: 'yolov5n'"
+    why = "replica 7 (yolov5n) answered 404: no model is called 'other'; this server has 'yolov5n'"
     assert (status, answer) == (502, {"error": f"failed at stage 'object-detection': {why}"})
     (state,) = listed(gateway, {DETECTION: [replica | {"number": 7}]})[DETECTION]
     assert (state["failures"], state["suspended"]) == (1, False)

@@ -251,7 +251,7 @@ def test_a_folder_is_served_as_what_it_holds(tmp_path: Path) -> None:
 def test_a_folder_holds_one_model(tmp_path: Path, files: list[str], held: str) -> None:
     for name in files:
         (tmp_path / name).touch()
-    with pytest.raises(ModelError, match=f"should hold model.onnx or model.py, one of them; it holds {held}"):
+    with pytest.raises(ModelError, match=f"should hold either model.onnx or model.py; it holds {held}"):
         folder_model(tmp_path, 1)
 
 
