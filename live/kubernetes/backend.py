@@ -213,7 +213,7 @@ class KubernetesBackend(LiveBackend):
         if look.done and not look.error:
             self._failures.has_written()
         if look.is_down:
-            self.fail(f"{self.deployed.instance} does not exist (any more): ipa live up")
+            self.fail(f"{self.deployed.instance} no longer exists; run ipa live up")
         if look.is_changed:
             self.fail(f"{self.deployed.instance} has been redeployed with another layout or pipeline file: start again")
         self._failures.take_over(look.stages, self.now_s, self._api.time_s())

@@ -596,7 +596,7 @@ def test_a_pipeline_that_is_taken_down_ends_the_run(tmp_path: Path, monkeypatch:
 
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
         cluster.root = None
-        with pytest.raises(RunError, match="ipa-tiny does not exist"):
+        with pytest.raises(RunError, match="ipa-tiny no longer exists"):
             await asyncio.wait_for(asyncio.shield(backend.failed), 10.0)
 
     story(tmp_path, monkeypatch, told)
