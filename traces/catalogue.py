@@ -67,7 +67,7 @@ def _published(name: str, real: Path | None) -> Trace:
         raise TraceError(f"unknown trace {name!r}{nearest(name, known)}")
     if real is None:
         raise TraceError(
-            f"{name!r} is cut from the real trace, which has not been given: name its file in the "
+            f"{name!r} is cut from the real trace, which is not given: name its file in the "
             f"environment variable {ENVIRONMENT}, or use the synthetic {workload!r}"
         )
     return published(workload, read(real))
