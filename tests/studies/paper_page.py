@@ -119,6 +119,6 @@ def digested(page: str, details: str) -> str:
 
 if __name__ == "__main__":
     tables = "\n".join(Path(sys.argv[1], name).read_text(encoding="utf-8") for name in (TABLES, TIMES))
-    details = refreshed(DETAILS.read_text(encoding="utf-8"), tables)
+    details = refreshed(DETAILS.read_text(encoding="utf-8"), tables).rstrip() + "\n"
     DETAILS.write_text(details, encoding="utf-8")
     PAGE.write_text(digested(PAGE.read_text(encoding="utf-8"), details), encoding="utf-8")
