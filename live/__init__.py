@@ -1,12 +1,22 @@
 """Live mode: the policies and the controller of the simulator on real servers.
 
-serving/       the plane: a gateway with the queues, model servers
-run            one live run from the first process to the last · control: its clock · deadline: a guard of policies
-view           how a run stands, for a person
-backend        what all backends have in common · launcher: who starts and ends processes
-loopback       the backend of processes on this machine · replicas: rule 5 on them
-plane          how the processes are called · gateway_client: the gateway's control API
-kubernetes/    the backend of a cluster
-monitoring/    what is observed, straight from the gateway or through Prometheus · collect: the simulator's records
-load           the open-loop load generator · journal: decisions on the disk · controller_metrics: for Prometheus
+run              the two uses of the live loop: with a load of its own, and without
+loop             opens a backend, takes the control steps, closes it · setup: how a live run is set up
+steps            when a control step is due · stopping: signals and failures that end a run early
+live_controller  the controller of a live run · deadline: the time limit of its policy · journal: its decisions on disk
+backend          what all backends have in common · loopback: the backend of processes on this machine
+stage_replicas   the replicas of a stage, and rule 5 for real ones
+plane            the settings of the serving plane, and how its processes are called
+launcher         the parent of a run's processes · gateway_client: the gateway's control API, from outside
+sending          a run's load: its process, and what it leaves behind · load_generator: the open loop that it runs
+collect          the gateway's records as the simulator's · view: how a run stands, every second
+controller_metrics  the controller's own metrics, for Prometheus
+errors           what live mode raises
+serving/         the plane: a gateway with the queues, model servers
+kubernetes/      the backend of a cluster
+monitoring/      what is observed: asked of the gateway, or read from Prometheus
 """
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -15,15 +15,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ipa.live.errors import RunError
 from ipa.live.gateway_client import GatewayClient, RefusedError
 from ipa.live.launcher import Launcher, log_end
-from ipa.live.monitoring.reading import Reading, Source, SourceError, StageReading, window
+from ipa.live.monitoring import Access, Reading, SourceError, SourceMaker, StageReading, window
 from ipa.live.plane import Plane
-from ipa.live.replicas import StageReplicas
+from ipa.live.stage_replicas import StageReplicas
 from ipa.policies import Applied, Configuration, Observation, StageObservation
 
 if TYPE_CHECKING:
     import aiohttp
 
 T = TypeVar("T")
+
+OnRollback = Callable[[int, str], object]
+"""Learns the number of a step whose decision has been rolled back, and why."""
 
 TROUBLES: Mapping[str, str] = {
     "no_sample": "nothing has been sampled since the step before, or the source does not answer: policies hold",
@@ -38,37 +41,50 @@ TROUBLES: Mapping[str, str] = {
 """What may keep a controller from its work: kind -> what it is, and what follows."""
 
 ENDED_POLLED_EVERY_S = 0.02
-"""Between two looks whether the processes of a run that closes have ended."""
+"""While a run closes, between two checks whether its processes have ended."""
 
 
 class LiveBackend(ABC):
     """Implements `ipa.policies.interface.Backend` in real time: a gateway with its queues, and replicas that converge.
 
-    It lives in an event loop; `observe` and `apply` are for a thread beside that loop. What is wanted is set by
-    `apply`; one task, the reconcile loop, compares it with what there is and acts (level-triggered: an event only wakes
-    it). Such processes of a run as the load are children of this machine's launcher.
-    `url` is where the load goes, `control_url` the gateway's control API (empty: not to be reached so). `failed` is
-    done, with RunError, once the run cannot go on. `on_failed` is told of a step whose decision was accepted and has
-    come to nothing since, and why; `rollbacks` counts those by stage and variant, `look_failures` looks that did not
-    get to their end.
+    It is made in an event loop, where it lives; `observe` and `apply` are called from another thread. `apply` sets the
+    desired configuration; one task, the reconcile loop, compares it with what there is and acts (level-triggered: an
+    event only wakes it). Other processes of a run, such as the load, are children of the launcher on this machine.
+
+    `connect` makes the client of the gateway's control API, and `source` what is observed through. `on_rollback` learns
+    of each step whose decision was accepted and has come to nothing since, and why.
+
+    `url` is where the load goes, `control_url` the gateway's control API (empty: not reached by a URL). `failed` is
+    done, with RunError, once the run cannot go on. `rollbacks` counts rollbacks by stage and variant, `look_failures`
+    the looks that failed.
     """
 
     url: str
     control_url = ""
     look_failures = 0
-    client: GatewayClient
-    session: aiohttp.ClientSession
     stages: Mapping[str, StageReplicas]
 
-    def __init__(self, plane: Plane, folder: Path, history_rps: tuple[float, ...]) -> None:
+    def __init__(
+        self,
+        plane: Plane,
+        folder: Path,
+        history_rps: tuple[float, ...],
+        connect: Callable[[aiohttp.ClientSession], GatewayClient],
+        source: SourceMaker,
+        on_rollback: OnRollback,
+    ) -> None:
+        import aiohttp
+
         self.plane = plane
-        self.stages = {}
         self.configured: dict[str, list[tuple[float, int]]] = {}
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.launcher = Launcher(self._on_launcher)
-        self.source: Source | None = None
-        self.on_failed: Callable[[int, str], object] = lambda *_: None
         self.rollbacks: Counter[tuple[str, str]] = Counter()
+        self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        self.client = connect(self.session)
+        access = Access(plane.pipeline, self.client, self.session, len(history_rps), lambda: self.now_s)
+        self._source = source(access)
+        self._on_rollback = on_rollback
         self._folder = folder
         self._history_rps = history_rps
         self._loop = asyncio.get_running_loop()
@@ -110,8 +126,7 @@ class LiveBackend(ABC):
         while self.launcher.pids and time.monotonic() < patience_s:
             await asyncio.sleep(ENDED_POLLED_EVERY_S)
         await self.launcher.close()
-        if hasattr(self, "session"):
-            await self.session.close()
+        await self.session.close()
         if self.failed.done():
             self.failed.exception()  # has been looked at
 
@@ -172,9 +187,8 @@ class LiveBackend(ABC):
             self.configured[stage].append((before_s if batch > latest else self.now_s, batch))
 
     async def _observe(self) -> Observation:
-        assert self.source is not None
         try:
-            reading = await self.source.read(self.now_s)
+            reading = await self._source.read(self.now_s)
             self._sampled_s = reading.time_s - reading.sample_age_s
             self._unsampled = ""
         except SourceError as error:
@@ -189,10 +203,7 @@ class LiveBackend(ABC):
             load_rps=window(reading.load_rps, self._history_rps, len(self._history_rps)),
             sample_age_s=reading.sample_age_s,
             limit_cores=self.plane.limit_cores,
-            stages={
-                name: _observed(stage, reading.stages.get(name, StageReading()), since_s, reading.time_s)
-                for name, stage in self.stages.items()
-            },
+            stages={name: _observed(stage, reading, since_s) for name, stage in self.stages.items()},
             latency=reading.latency,
             elapsed_s=max(reading.time_s - since_s, 0.0),
         )
@@ -225,9 +236,6 @@ class LiveBackend(ABC):
 
     async def _open_launcher(self, modules: Sequence[str], pipeline: str = "") -> None:
         """Processes can be started from here on; those of `modules`, on the pipeline, in a moment."""
-        import aiohttp
-
-        self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         await self.launcher.open(modules, self._log("launcher"), pipeline)
 
     def run_process(self, name: str, module: str, arguments: list[str], on_exit: Callable[[int], object]) -> Path:
@@ -243,7 +251,7 @@ class LiveBackend(ABC):
         return self._folder / f"{name}.log"
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run something beside; a mistake in it ends the run."""
+        """Run something alongside; an exception in it ends the run."""
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -255,8 +263,9 @@ class LiveBackend(ABC):
             self.fail(f"a defect of this program: {task.exception()!r}")
 
 
-def _observed(stage: StageReplicas, reading: StageReading, since_s: float, now_s: float) -> StageObservation:
-    available_s = stage.available_s(since_s, now_s)
+def _observed(stage: StageReplicas, whole: Reading, since_s: float) -> StageObservation:
+    reading = whole.stages.get(stage.stage, StageReading())
+    available_s = stage.available_s(since_s, whole.time_s)
     return StageObservation(
         configuration=stage.configuration,
         arrivals=reading.arrivals,
@@ -269,5 +278,5 @@ def _observed(stage: StageReplicas, reading: StageReading, since_s: float, now_s
         busy_fraction=min(reading.busy_s / available_s, 1.0) if available_s > 0.0 else 0.0,
         latency=reading.latency,
         failed_variants=stage.failed_variants,
-        concurrency=float(reading.queue_length + reading.in_service),
+        concurrency=whole.concurrency(stage.stage),
     )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isnan, nan, prod
 
 from ipa.live.backend import TROUBLES, LiveBackend
 from ipa.live.errors import LiveError
 from ipa.live.plane import LOOPBACK
-from ipa.live.serving.metrics import ProcessMetrics
+from ipa.live.serving import ProcessMetrics
 from ipa.policies import Entry
 from ipa.profiles import Pipeline
 
@@ -92,15 +92,13 @@ class ControllerMetrics:
 
 
 @contextmanager
-def serving(
-    port: int | None, pipeline: Pipeline, host: str = LOOPBACK
-) -> Iterator[tuple[Callable[[Entry, float], object], Callable[[LiveBackend], object]]]:
-    """Serve the metrics while the block lasts; what to call with each entry, and once with the backend.
+def serving(port: int | None, pipeline: Pipeline, host: str = LOOPBACK) -> Iterator[ControllerMetrics | None]:
+    """Serve a controller's metrics while the block lasts; None: none are kept.
 
-    None: none are served. Raises LiveError for a port that is taken.
+    Raises LiveError for a port that is taken.
     """
     if port is None:
-        yield (lambda *_: None), (lambda _: None)
+        yield None
         return
     from prometheus_client import start_http_server
 
@@ -110,7 +108,7 @@ def serving(
     except OSError as error:
         raise LiveError(f"--metrics-port {port}: {error.strerror}") from None
     try:
-        yield metrics.step, metrics.follow
+        yield metrics
     finally:
         server.shutdown()
         server.server_close()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipa.errors import Error
 from ipa.live.errors import RunError
-from ipa.live.replicas import Replica
+from ipa.live.stage_replicas import Replica
 from ipa.policies import Configuration
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """The journal of a live controller: a file that is complete at every moment, with one writer.
 
-Memory is bounded where the run has no end: it holds the latest entries, and of the others where in the file they are.
-The file is too: once it has twice as many entries as are kept, another one with the latest takes its place.
+In a run without end memory is bounded: it holds the latest entries and, of the others, their places in the file. So is
+the file: once it has twice as many entries as are kept, another one with the latest replaces it.
 """
 
 from __future__ import annotations
@@ -10,33 +10,69 @@ import fcntl
 import logging
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from ipa.live.errors import LiveError
-from ipa.policies import Applied, Entry, Journal, PolicyError, to_line
+from ipa.policies import Applied, Configuration, Entry, Journal, Memory, PolicyError, to_line
 from ipa.policies.journal import from_line
 
 log = logging.getLogger(__name__)
 
 KEPT_IN_FILE = 10_000
-"""Of how many steps the file of a run without end has the entries, at least: more than a day at one every 10 s."""
+"""How many steps the file of a run without end holds at least: more than a day at one every 10 s."""
 
 _BEGINNING = b'{"observation":'
 """How the line of an entry begins."""
 
 
+class Past(NamedTuple):
+    """What a journal hands to the controller that resumes from it.
+
+    `entries` counts those in memory. `configuration` is the last one that was not refused; None without an entry.
+    """
+
+    entries: int
+    memory: Memory
+    next_step: int
+    configuration: Configuration | None
+
+
+def past_of(journal: Journal) -> Past:
+    """What was decided before this run."""
+    if not journal.entries:
+        return Past(0, {}, 1, None)
+    latest = journal.entries[-1]
+    configuration = latest.observation.configuration if latest.is_refused else latest.decision.configuration
+    return Past(len(journal.entries), latest.decision.memory, latest.observation.step + 1, configuration)
+
+
+@contextmanager
+def open_journal(path: Path | None, *, has_tables: bool = True, has_end: bool = True) -> Iterator[Journal]:
+    """The journal of a run: in the file at `path`, or in memory alone. Raises as `FileJournal`.
+
+    A run without tables keeps only its latest entry in memory; the file of one without end is bounded.
+    """
+    kept = None if has_tables else 1
+    if path is None:
+        yield Journal(kept)
+        return
+    with closing(FileJournal(path, kept, None if has_end else KEPT_IN_FILE)) as journal:
+        yield journal
+
+
 class FileJournal(Journal):
     """Entries in a file, on the disk (fsync) before anything is applied.
 
-    An entry is written when it is decided, again with the backend's answer, and again should it come to nothing after
-    all: of several lines of a step the latest counts. A file that is there is gone on with; a line that a kill cut
-    short is cut off. `kept`: so many of the latest entries are in memory too; `kept_in_file`: the file comes to have no
-    more than twice as many; None: all. Raises LiveError for a file that another controller writes, or that cannot be
-    written; PolicyError for one that is no journal.
+    An entry is written when it is decided, again with the backend's answer, and again if it is rolled back later: of
+    several lines of a step the latest counts. An existing file is continued; a line that a kill cut short is removed.
+    `kept`: how many of the latest entries are in memory too; `kept_in_file`: the file never has more than twice as
+    many; None: all. Raises LiveError for a file that another controller is writing or that cannot be written,
+    PolicyError for one that is not a journal.
     """
 
     def __init__(self, path: Path, kept: int | None = None, kept_in_file: int | None = None) -> None:

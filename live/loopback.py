@@ -8,12 +8,13 @@ import time
 from functools import partial
 from pathlib import Path
 
-from ipa.live.backend import LiveBackend
+from ipa.live.backend import LiveBackend, OnRollback
 from ipa.live.errors import RunError
 from ipa.live.gateway_client import GatewayClient, RefusedError
 from ipa.live.launcher import in_words, log_end
+from ipa.live.monitoring import SourceMaker, from_gateway
 from ipa.live.plane import GATEWAY, LOOPBACK, PRELOADED, SERVER, Plane, free_port, gateway_arguments, server_arguments
-from ipa.live.replicas import STEADY_AFTER_S, Replica, StageReplicas
+from ipa.live.stage_replicas import STEADY_AFTER_S, Replica, StageReplicas
 from ipa.policies import Configuration
 
 POLLED_EVERY_S = 0.02
@@ -31,11 +32,30 @@ LOOKED_AT_EVERY_S = 1.0
 
 
 class LoopbackBackend(LiveBackend):
-    """A gateway and one model server a replica, all on loopback; rule 5 is done here."""
+    """A gateway and one model server per replica, all on loopback; rule 5 is carried out here."""
 
-    def __init__(self, plane: Plane, folder: Path, history_rps: tuple[float, ...]) -> None:
-        super().__init__(plane, folder, history_rps)
+    def __init__(
+        self,
+        plane: Plane,
+        folder: Path,
+        history_rps: tuple[float, ...],
+        *,
+        source: SourceMaker = from_gateway,
+        on_rollback: OnRollback = lambda *_: None,
+    ) -> None:
+        self._port = plane.port or free_port()
+        self._control_port = plane.control_port or free_port()
+        self.url = f"http://{LOOPBACK}:{self._port}"
+        self.control_url = f"http://{LOOPBACK}:{self._control_port}"
         self.stages: dict[str, StageReplicas] = {}
+        super().__init__(
+            plane,
+            folder,
+            history_rps,
+            lambda session: GatewayClient(session, self.control_url),
+            source,
+            on_rollback,
+        )
 
     # ---- the run ----
 
@@ -188,12 +208,8 @@ class LoopbackBackend(LiveBackend):
             await asyncio.sleep(POLLED_EVERY_S)
 
     async def _open_gateway(self) -> None:
-        port = self.plane.port or free_port()
-        control_port = self.plane.control_port or free_port()
-        self.url = f"http://{LOOPBACK}:{port}"
-        self.control_url = f"http://{LOOPBACK}:{control_port}"
-        self.client = GatewayClient(self.session, self.control_url)
-        log = self.run_process("gateway", GATEWAY, gateway_arguments(self.plane, port, control_port), self._on_gateway)
+        arguments = gateway_arguments(self.plane, self.plane.source, self._port, self._control_port, linger_s=0)
+        log = self.run_process("gateway", GATEWAY, arguments, self._on_gateway)
         until_s = time.monotonic() + READY_WITHIN_S
         while not await self.client.is_ready():
             if self.failed.done():

@@ -1,18 +1,18 @@
-"""What the serving plane of a live run is, and how its processes are called."""
+"""The serving plane of a live run: its settings, and the command lines of its processes."""
 
 from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
 
-from ipa.live.replicas import Replica
+from ipa.live.stage_replicas import Replica
 from ipa.profiles import Pipeline
 
 GATEWAY = "ipa.live.serving.gateway"
 SERVER = "ipa.live.serving.server"
-LOAD = "ipa.live.load"
+LOAD = "ipa.live.load_generator"
 
-PRELOADED = (GATEWAY, SERVER, LOAD, "ipa.live.serving.emulated", "ipa.live.serving.control", "uvloop", "scipy.special")
+PRELOADED = (GATEWAY, SERVER, LOAD, "ipa.live.serving.emulated", "uvloop", "scipy.special")
 """What the processes of a run need: imported once, by their common parent."""
 
 LOOPBACK = "127.0.0.1"
@@ -47,11 +47,29 @@ def free_port() -> int:
         return port
 
 
-def gateway_arguments(plane: Plane, port: int, control_port: int) -> list[str]:
-    """How the gateway is called."""
-    arguments = ["--pipeline", plane.source, "--port", str(port), "--control-port", str(control_port)]
-    arguments += ["--sla", repr(plane.pipeline.sla_s), "--drop", plane.drop]
-    arguments += ["--linger", "0", "--log-level", "warning"]  # its clients end with the run
+def gateway_arguments(
+    plane: Plane,
+    pipeline_file: str,
+    port: int,
+    control_port: int,
+    *,
+    linger_s: int,
+    host: str = LOOPBACK,
+    replica_timeout_s: float | None = None,
+    most_inside_bytes: int | None = None,
+) -> list[str]:
+    """How the gateway is called.
+
+    `linger_s`: how long after SIGTERM it still serves clients that stay connected; for the others, see its `--help`.
+    """
+    arguments = ["--pipeline", pipeline_file, "--host", host, "--port", str(port)]
+    arguments += ["--control-host", host, "--control-port", str(control_port)]
+    arguments += ["--sla", repr(plane.pipeline.sla_s), "--drop", plane.drop, "--log-level", "warning"]
+    if replica_timeout_s is not None:
+        arguments += ["--replica-timeout", repr(replica_timeout_s)]
+    arguments += ["--linger", str(linger_s)]
+    if most_inside_bytes is not None:
+        arguments += ["--most-inside", str(most_inside_bytes)]
     for stage, limit_s in zip(plane.pipeline.stages, plane.pipeline.drop_limits_s, strict=True):
         arguments += ["--drop-limit", f"{stage.name}={limit_s!r}"]
     return arguments

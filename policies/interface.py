@@ -74,7 +74,7 @@ class StageObservation:
 
     A request that has entered the stage and not left it is in `in_service` where its batch has started, else in
     `queue_length`: also where its batch is formed and waits at a replica (eager dispatch). `concurrency`: how many of
-    both there were on average (live: are at this step).
+    both there were on average since the step before; where no time has passed, how many there are.
     """
 
     configuration: StageConfiguration

@@ -51,16 +51,18 @@ def gone_s(removed_s: float, busy_until_s: float, stop_s: float) -> float:
     return (removed_s if removed_s > busy_until_s else busy_until_s) + stop_s
 
 
+def bound_s(sla_s: float) -> float:
+    """How long a run may go on after its duration: ten SLAs. What has not ended by then is unfinished."""
+    return 10.0 * sla_s
+
+
 def default_max_surge(desired: int) -> int:
     """A quarter of the desired replicas, rounded up, as a Kubernetes Deployment does by default."""
     return (desired + 3) // 4
 
 
 class Rollout(NamedTuple):
-    """What one rollout step does, as numbers of replicas.
-
-    Which ones go is fixed by the order starting, idle, busy, and within each the highest number first.
-    """
+    """What one rollout step does, as numbers of replicas; `removal_order` says which ones are removed."""
 
     remove_starting_obsolete: int
     remove_current: int
@@ -105,3 +107,11 @@ def rollout(
             remove_ready_obsolete += allowed
         if surplus <= 0 and created <= 0 and allowed <= 0:
             return Rollout(remove_starting_obsolete, remove_current, create, remove_ready_obsolete)
+
+
+def removal_order(is_starting: bool, is_busy: bool, number: int) -> tuple[int, int]:
+    """The key by which replicas are removed, least first: starting, idle, busy; within each, the highest number first.
+
+    `number` has to be signed.
+    """
+    return 0 if is_starting else 2 if is_busy else 1, -number

@@ -26,7 +26,7 @@ from ipa.policies import (
 from ipa.profiles import Pipeline
 from ipa.profiles.errors import did_you_mean
 from ipa.sim import (
-    Control,
+    ControlSettings,
     Records,
     World,
     choose_engine,
@@ -40,6 +40,7 @@ from ipa.sim import (
     summary_of,
 )
 from ipa.sim.model import FloatArray, StageModel
+from ipa.sim.rules import bound_s
 from ipa.studies.errors import ScenarioError
 from ipa.studies.loads import Load
 from ipa.studies.scenario import Scenario
@@ -49,9 +50,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TABLES = ("requests", "stages", "decisions", "replicas")
-
-UNFINISHED_AFTER_SLAS = 10.0
-"""How many SLAs a run may go on after the trace's end before what is left is unfinished."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +186,7 @@ def world_of(scenario: Scenario, duration_s: float, sla_s: float) -> World:
     """The settings of the scenario's world."""
     return World(
         duration_s=duration_s,
-        bound_s=UNFINISHED_AFTER_SLAS * sla_s,
+        bound_s=bound_s(sla_s),
         hop_s=scenario.hop_s,
         stop_s=scenario.stop_s,
         decision_delay_s=scenario.decision_delay_s,
@@ -200,8 +198,8 @@ def world_of(scenario: Scenario, duration_s: float, sla_s: float) -> World:
     )
 
 
-def _control(scenario: Scenario, initial: Configuration | None) -> Control:
-    return Control(
+def _control(scenario: Scenario, initial: Configuration | None) -> ControlSettings:
+    return ControlSettings(
         interval_s=scenario.interval_s,
         history_s=scenario.history_s,
         limit_cores=scenario.limit_cores,

@@ -1,13 +1,22 @@
 """Live mode on a Kubernetes cluster.
 
-settings    what a deployed pipeline is · names: what its objects are called and marked with
-manifests   its objects, as pure functions · parts: what pods have in common
-in_cluster  a controller in the cluster, and what it may do, rule by rule
-api         the API server, through the official client · watch: its pods, kept up to date · pods: what one says
-reconcile   what to do next, as a pure function of the state · reconciler: one look, and what follows
-endpoints   the gateway's watch of its replicas, a process beside it
-backend     the `Backend` whose replicas are pods · timeline: pods as replicas of the run · guards: against haste
-gateway     its control API · reach: where clients find it
-deploy      up, status, down · lease: one writer
-pack        the image's root file system without Docker
+settings         what a deployed pipeline is · names: what its objects are called and marked with
+manifests        its objects, as pure functions · parts: what pods have in common
+model_sources    where real models come from · fetch: the process that brings one into a pod
+in_cluster       a controller in the cluster, and what it may do, rule by rule
+api              the API server, through the official client
+deploy           up, status, down · reach: where clients find a pipeline
+backend          the `Backend` whose replicas are pods: a run, put together from what follows
+opening          waiting until the pipeline stands · cluster_gateway: the gateway's control API, and its clock
+reconciler       one look at the cluster, and what follows · looks: one after the other
+stage_state      how a stage stands · difference: what is left to do there
+watch            the pods, kept up to date · pods: what one says · timeline: pods as replicas of the run
+room             the cores there is room for · failed_variants: rolled back and left out · pace: how often pods change
+lease            one writer · lease_keeper: holding the Lease during a run · threads: calls that block
+endpoints        the gateway's watch of its replicas, a process beside it
+pack             the image's root file system without Docker
 """
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -11,14 +11,15 @@ from typing import Any
 from ipa.live.errors import LiveError, RunError
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import CORE, VERSIONS, Api, ApiError
+from ipa.live.kubernetes.difference import drift
 from ipa.live.kubernetes.lease import DURATION_S, Lease
 from ipa.live.kubernetes.manifests import everything, owner_of, root, surroundings
 from ipa.live.kubernetes.names import MODEL_SERVER
 from ipa.live.kubernetes.parts import Manifest
 from ipa.live.kubernetes.pods import Pod, ours, seconds
-from ipa.live.kubernetes.reconcile import drift, has_available
 from ipa.live.kubernetes.reconciler import Look, Reconciler, check_ours
 from ipa.live.kubernetes.settings import Deployed
+from ipa.live.kubernetes.stage_state import has_available
 from ipa.live.kubernetes.timeline import left_out
 from ipa.policies import Configuration, PolicyError, check_configuration
 from ipa.profiles import Pipeline

@@ -20,13 +20,14 @@ from hashlib import sha256
 from math import ceil
 from typing import Any
 
-from ipa.live.kubernetes import models, names, parts
+from ipa.live.kubernetes import model_sources, names, parts
 from ipa.live.kubernetes.names import GATEWAY, MODEL_SERVER
 from ipa.live.kubernetes.parts import PIPELINE_PATH, Manifest
 from ipa.live.kubernetes.settings import Deployed, Resources, memory_bytes
+from ipa.live.plane import gateway_arguments
 from ipa.policies import Configuration, StageConfiguration
 from ipa.profiles import Pipeline
-from ipa.sim.rules import default_max_surge
+from ipa.sim.rules import bound_s, default_max_surge
 
 PIPELINE, LAYOUT = "pipeline.yaml", "layout.json"
 """The keys of the ConfigMap."""
@@ -96,11 +97,10 @@ def surroundings(deployed: Deployed, owner: Manifest | None, apis: frozenset[str
 
 def gateway_deployment(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
     """The router and its queues, and beside it the watch that tells it of its replicas."""
-    bound_s = 10 * deployed.plane.pipeline.sla_s
     pod = parts.pod(
         deployed,
         [_router(deployed), _watch(deployed)],
-        grace_s=GATEWAY_DRAIN_S + GATEWAY_LINGER_S + ceil(bound_s) + GRACE_S,
+        grace_s=GATEWAY_DRAIN_S + GATEWAY_LINGER_S + ceil(bound_s(deployed.plane.pipeline.sla_s)) + GRACE_S,
         volumes=[_token_volume()],
     )
     pod["serviceAccountName"] = deployed.gateway_name
@@ -117,14 +117,16 @@ def gateway_deployment(deployed: Deployed, owner: Manifest | None = None) -> Man
 
 
 def _router(deployed: Deployed) -> Manifest:
-    plane = deployed.plane
-    arguments = ["--pipeline", PIPELINE_PATH, "--host", "0.0.0.0", "--port", str(DATA_PORT)]
-    arguments += ["--control-host", "0.0.0.0", "--control-port", str(CONTROL_PORT)]
-    arguments += ["--sla", repr(plane.pipeline.sla_s), "--drop", plane.drop, "--log-level", "warning"]
-    arguments += ["--replica-timeout", repr(_answers_within_s(plane.pipeline)), "--linger", str(GATEWAY_LINGER_S)]
-    arguments += ["--most-inside", str(memory_bytes(deployed.layout.gateway_memory) // GATEWAY_SHARE)]
-    for stage, limit_s in zip(plane.pipeline.stages, plane.pipeline.drop_limits_s, strict=True):
-        arguments += ["--drop-limit", f"{stage.name}={limit_s!r}"]
+    arguments = gateway_arguments(
+        deployed.plane,
+        PIPELINE_PATH,
+        DATA_PORT,
+        CONTROL_PORT,
+        host="0.0.0.0",
+        linger_s=GATEWAY_LINGER_S,
+        replica_timeout_s=_answers_within_s(deployed.plane.pipeline),
+        most_inside_bytes=memory_bytes(deployed.layout.gateway_memory) // GATEWAY_SHARE,
+    )
     return parts.container(
         deployed,
         "gateway",
@@ -145,7 +147,7 @@ def _answers_within_s(pipeline: Pipeline) -> float:
         for variant in stage.variants
         for cores in variant.cores
     )
-    return round(min(2.0 + 5.0 * slowest_s, 10.0 * pipeline.sla_s), 3)
+    return round(min(2.0 + 5.0 * slowest_s, bound_s(pipeline.sla_s)), 3)
 
 
 def _watch(deployed: Deployed) -> Manifest:
@@ -239,7 +241,7 @@ def stage_deployment(
     variant = plane.pipeline.stage(stage).variant(wanted.variant)
     slowest_s = max(variant.p99_s(batch, wanted.cores) for batch in variant.batches(wanted.cores))
     marks = {"stage": stage, "variant": wanted.variant, "cores": str(wanted.cores)}
-    real = models.placed(deployed, stage, wanted.variant, wanted.cores)
+    real = model_sources.placed(deployed, stage, wanted.variant, wanted.cores)
     deployment = parts.deployment(
         deployed,
         deployed.meta(deployed.stage_name(stage), MODEL_SERVER, owner, stage=stage),
@@ -271,7 +273,7 @@ def _digest(given: Manifest) -> str:
 def _model_server(deployed: Deployed, stage: str, wanted: StageConfiguration) -> Manifest:
     plane = deployed.plane
     start_up_s = plane.pipeline.stage(stage).variant(wanted.variant).start_up_s
-    real = models.placed(deployed, stage, wanted.variant, wanted.cores)
+    real = model_sources.placed(deployed, stage, wanted.variant, wanted.cores)
     backend = ("folder", "--file", real.folder) if real else ("emulated",)
     container = parts.container(
         deployed,
@@ -321,7 +323,7 @@ def network_policy(deployed: Deployed, owner: Manifest | None = None) -> Manifes
             "podSelector": {"matchLabels": names.selector(deployed.instance, MODEL_SERVER)},
             "policyTypes": ["Ingress", "Egress"],
             "ingress": [{"from": [from_gateway], "ports": [{"protocol": "TCP", "port": MODEL_PORT}]}],
-            "egress": models.egress(deployed.layout),
+            "egress": model_sources.egress(deployed.layout),
         },
     }
 

@@ -10,21 +10,12 @@ from typing import Any
 from ipa.live.errors import LiveError
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import Api, ApiError
+from ipa.live.kubernetes.difference import Action, Apply, ForeignOwnerError, Kept, Scale, difference
 from ipa.live.kubernetes.manifests import LAYOUT, PIPELINE, gateway_deployment, owner_of, root
 from ipa.live.kubernetes.names import MODEL_SERVER
 from ipa.live.kubernetes.pods import Pod
-from ipa.live.kubernetes.reconcile import (
-    Action,
-    Apply,
-    ForeignOwnerError,
-    Kept,
-    Scale,
-    StageState,
-    difference,
-    has_available,
-    read_stage,
-)
 from ipa.live.kubernetes.settings import Deployed, Layout
+from ipa.live.kubernetes.stage_state import StageState, has_available, read_stage
 from ipa.policies import Configuration
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0

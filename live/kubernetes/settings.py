@@ -55,7 +55,7 @@ class Resources:
 class Layout:
     """How a pipeline is laid out on a cluster: chosen when it is deployed, and kept beside it there.
 
-    `models`: emulated, or where real ones are (see `live.kubernetes.models`); of an object store, `s3_endpoint` is the
+    `models`: emulated, or where real ones are (see `model_sources`); of an object store, `s3_endpoint` is the
     URL (empty: Amazon's) and `s3_secret` the Secret with credentials (empty: none). `replica_cpu`: what a replica
     requests; `profile`: its profile's cores, as request and limit; empty: that for real models, `EMULATED_CPU` for
     emulated ones. `ready_within_s`: how long beyond its start-up time a variant may take to become ready before it is

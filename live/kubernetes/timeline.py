@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ipa.live.kubernetes.pods import Pod
-from ipa.live.replicas import Replica, StageReplicas
+from ipa.live.stage_replicas import Replica, StageReplicas
 
 EXCLUDED_FOR_S = 300.0
 """How long a variant that did not become ready is not chosen again."""

@@ -1,20 +1,12 @@
 """What live mode sees of a running pipeline, from either of two sources.
 
-reading        what a source gives at a control step
-gateway        straight from the gateway, in exact seconds · prometheus: from a Prometheus server's HTTP API
-counters       increments of counters over time: resets, gaps, staleness
+reading            what a source gives at a control step
+gateway_source     readings straight from the gateway, in exact seconds
+prometheus_source  readings from the samples of a Prometheus server · counters: what samples of counters say
+prometheus_server  a Prometheus server of a run's own
+sources            how a source is made from what a backend has
 """
 
-from ipa.live.monitoring.gateway import GatewaySource
-from ipa.live.monitoring.prometheus import PrometheusSource
-from ipa.live.monitoring.reading import Reading, Source, SourceError, StageReading, quantiles
+import lazy_loader as lazy
 
-__all__ = [
-    "GatewaySource",
-    "PrometheusSource",
-    "Reading",
-    "Source",
-    "SourceError",
-    "StageReading",
-    "quantiles",
-]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

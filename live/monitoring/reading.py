@@ -20,7 +20,10 @@ class SourceError(Error):
 
 @dataclass(frozen=True, slots=True)
 class StageReading:
-    """One stage since the reading before: counts of requests, `busy_s` summed over replicas; gauges of now."""
+    """One stage since the reading before: counts of requests, `busy_s` summed over replicas; gauges of now.
+
+    `request_s` is the integral over time of the requests waiting or in service [requests x seconds].
+    """
 
     arrivals: int = 0
     completions: int = 0
@@ -29,6 +32,7 @@ class StageReading:
     queue_length: int = 0
     in_service: int = 0
     busy_s: float = 0.0
+    request_s: float = 0.0
     latency: LatencyQuantiles = NO_LATENCY
 
 
@@ -37,7 +41,8 @@ class Reading:
     """The pipeline at `time_s` of the run's clock.
 
     `load_rps` holds the arrivals of the run's whole seconds so far, newest last, at most as many as asked; NaN: no
-    sample. `sample_age_s` is how old the newest sample is.
+    sample. `sample_age_s` is how old the newest sample is, `covered_s` how many seconds the stages' integrals cover: 0
+    at the first reading, and where no sample is new.
     """
 
     time_s: float
@@ -45,6 +50,15 @@ class Reading:
     sample_age_s: float
     stages: Mapping[str, StageReading]
     latency: LatencyQuantiles = NO_LATENCY
+    covered_s: float = 0.0
+
+    def concurrency(self, stage: str) -> float:
+        """How many requests were at a stage on average since the reading before; where no time has passed, those there
+        now. The simulator means the same (`ipa.sim.measuring.Presence`)."""
+        reading = self.stages.get(stage, StageReading())
+        if self.covered_s > 0.0:
+            return max(reading.request_s, 0.0) / self.covered_s
+        return float(reading.queue_length + reading.in_service)
 
 
 class Source(Protocol):

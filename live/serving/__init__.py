@@ -1,9 +1,18 @@
 """The serving plane: a gateway per pipeline before model servers, all speaking the Open Inference Protocol V2.
 
-gateway      one process: the router behind a port for clients and one for control · router: the stages in a chain
-stage_queue  one stage's queue and dispatch, without clock or network · replicas: the client side of a model server
-control      the control API · counts, records: what it tells
-server       one replica · models: what it can run · emulated: the profiled service time in place of a model
-protocol, tensors: the protocol's messages and data · web: what both servers do with HTTP
-metrics      the table of all metrics · dashboard: Grafana's view of it · logs: JSON lines
+gateway          the command and the process: a port for clients and one for control · gateway_options: how it runs
+host             the gateway itself: real time, and clients that wait · admission: how many bytes may be inside
+router           the stages in a chain · stage_queue: the queue and the dispatch of one, without clock or network
+request          a request on its way, its batch and its replica · batch_service: batches served by replicas
+replica_clients  the client side of model servers
+control_api      what the control plane sets and reads · observation: what it reads at a control step
+counts           arrivals by the second, and requests that have ended · clock: the run's
+server           one replica · models: what it can run · emulated: the profiled service time in place of a model
+protocol         the protocol's messages · tensors: their data · web: what both servers do with HTTP
+metrics          the table of all metrics · gateway_metrics: the gateway's values · dashboard: Grafana's view of them
+logs             JSON lines
 """
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

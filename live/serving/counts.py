@@ -8,19 +8,19 @@ from itertools import islice
 from math import floor
 from typing import Any
 
-from ipa.live.serving.stage_queue import Request
+from ipa.live.serving.request import Request
 
 MOST_SECONDS = 3600
 
 
-class Load:
+class ArrivalCounts:
     """Arrivals at the pipeline by whole seconds of the run's clock."""
 
     def __init__(self, since_s: float) -> None:
         self._first = max(0, floor(since_s))
         self._counts: Counter[int] = Counter()
 
-    def arrived(self, now_s: float) -> None:
+    def add(self, now_s: float) -> None:
         """One request more."""
         second = floor(now_s)
         self._counts[second] += 1
@@ -35,7 +35,7 @@ class Load:
         return [self._counts[second] for second in range(start, end)]
 
 
-class Ended:
+class EndedRequests:
     """The requests that have ended, in order of ending, numbered from 1; of too many the oldest are lost."""
 
     def __init__(self, most: int, stages: Iterable[str]) -> None:

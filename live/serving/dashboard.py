@@ -101,6 +101,11 @@ PANELS: tuple[Panel, ...] = (
         ),
     ),
     Panel("Planned accuracy (PAS)", "percentunit", ((_value("ipa_planned_accuracy_ratio"), "PAS"),)),
+    Panel(
+        "Requests at a stage, waiting or in service: the mean",
+        "short",
+        ((_rate("ipa_stage_request_seconds_total", "stage"), "{{stage}}"),),
+    ),
     Panel("Queue length", "short", ((_now("ipa_queue_length", "stage"), "{{stage}}"),)),
     Panel(
         "Batch size",

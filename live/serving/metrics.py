@@ -7,18 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.core import Metric as Family
-from prometheus_client.registry import Collector
-
-from ipa.live.serving.stage_queue import Batch, Request
-from ipa.sim.records import OUTCOMES
-
-if TYPE_CHECKING:
-    from ipa.live.serving.gateway import Gateway
 
 Kind = Literal["counter", "gauge", "histogram"]
 Process = Literal["gateway", "controller"]
@@ -58,6 +49,10 @@ TABLE: tuple[Metric, ...] = (
     Metric("ipa_service_seconds", "histogram", GATEWAY, ("stage", "variant"), "One batch, sent to answered."),
     Metric("ipa_queue_length", "gauge", GATEWAY, ("stage",), "Requests waiting in the stage's queue."),
     Metric("ipa_in_service", "gauge", GATEWAY, ("stage",), "Requests in batches being served."),
+    Metric(
+        "ipa_stage_request_seconds_total", "counter", GATEWAY, ("stage",),
+        "Seconds x requests at the stage, waiting or in service.",
+    ),
     Metric("ipa_busy_seconds_total", "counter", GATEWAY, ("stage",), "Seconds x replicas spent on batches."),
     Metric("ipa_batch_size", "histogram", GATEWAY, ("stage", "variant"), "Requests in a batch, as started."),
     Metric("ipa_batch_size_limit", "gauge", GATEWAY, ("stage",), "The configured batch size."),
@@ -127,112 +122,3 @@ def _buckets(name: str, sla_s: float) -> Sequence[float]:
     if name == "ipa_batch_size":
         return SIZES
     return DECISION_S if name == "ipa_decision_seconds" else [round(share * sla_s, 9) for share in OF_SLA]
-
-
-_STANDING = (
-    "ipa_requests_received_total", "ipa_requests_inside", "ipa_sla_seconds", "ipa_stage_arrivals_total",
-    "ipa_stage_completions_total", "ipa_stage_drops_total", "ipa_stage_failures_total", "ipa_queue_length",
-    "ipa_in_service", "ipa_busy_seconds_total", "ipa_batch_size_limit", "ipa_batch_timeout_seconds", "ipa_replicas",
-)  # fmt: skip
-"""What the gateway's counts and queues say by themselves, read when Prometheus asks."""
-
-
-class GatewayMetrics(ProcessMetrics):
-    """What the gateway tells of itself: a few histograms as things happen, all else when it is asked."""
-
-    def __init__(self, pipeline: str, sla_s: float, gateway: Gateway) -> None:
-        super().__init__("gateway", pipeline, sla_s, without=_STANDING)
-        self.registry.register(_Standing(pipeline, sla_s, gateway))
-        self._names = gateway.names
-        self._outcomes = {outcome: self.of("ipa_requests_total", outcome=outcome) for outcome in OUTCOMES}
-        self._violations = self.of("ipa_sla_violations_total")
-        self._sla_s = sla_s
-        self._duration = self.of("ipa_request_duration_seconds")
-        self._of_stage = [self.of("ipa_stage_duration_seconds", stage=name) for name in self._names]
-        self._of_variant: dict[tuple[int, str], tuple[Any, Any]] = {}
-
-    def ended(self, request: Request) -> None:
-        """A request has its outcome."""
-        self._outcomes[str(request.outcome)].inc()
-        latency_s = request.end_s - request.arrival_s
-        if request.outcome == "completed":
-            self._duration.observe(latency_s)
-        if request.outcome != "completed" or latency_s > self._sla_s:
-            self._violations.inc()
-
-    def started(self, batch: Batch) -> None:
-        """A batch has been sent to its replica."""
-        self._batch(batch)[0].observe(batch.size)
-
-    def finished(self, batch: Batch, now_s: float) -> None:
-        """A batch has been answered."""
-        self._batch(batch)[1].observe(now_s - batch.start_s)
-        duration = self._of_stage[batch.stage]
-        for request in batch.requests:
-            if request.outcome is None:
-                duration.observe(now_s - request.enqueue_s)
-
-    def _batch(self, batch: Batch) -> tuple[Any, Any]:
-        key = batch.stage, batch.replica.variant
-        if key not in self._of_variant:
-            labels = {"stage": self._names[batch.stage], "variant": batch.replica.variant}
-            self._of_variant[key] = self.of("ipa_batch_size", **labels), self.of("ipa_service_seconds", **labels)
-        return self._of_variant[key]
-
-
-class _Standing(Collector):
-    """The metrics that stand in the gateway's counts and queues."""
-
-    def __init__(self, pipeline: str, sla_s: float, gateway: Gateway) -> None:
-        self._pipeline = pipeline
-        self._sla_s = sla_s
-        self._gateway = gateway
-
-    def describe(self) -> Iterable[Family]:
-        return [self._family(name, []) for name in _STANDING]
-
-    def collect(self) -> Iterable[Family]:
-        router = self._gateway.router
-        now_s = self._gateway.clock.now_s()
-        stages = list(zip(router.names, router.stages, router.counts, strict=True))
-        values: dict[str, list[tuple[tuple[str, ...], float]]] = {
-            "ipa_requests_received_total": [((), router.counts[0].arrivals)],
-            "ipa_requests_inside": [((), router.inside)],
-            "ipa_sla_seconds": [((), self._sla_s)],
-            "ipa_stage_arrivals_total": [((name,), counts.arrivals) for name, _, counts in stages],
-            "ipa_stage_completions_total": [((name,), counts.completions) for name, _, counts in stages],
-            "ipa_stage_drops_total": [((name,), counts.drops) for name, _, counts in stages],
-            "ipa_stage_failures_total": [((name,), counts.failures) for name, _, counts in stages],
-            "ipa_queue_length": [((name,), len(stage.waiting)) for name, stage, _ in stages],
-            "ipa_in_service": [((name,), stage.in_service) for name, stage, _ in stages],
-            "ipa_busy_seconds_total": [
-                ((name,), counts.busy_s + stage.running_s(now_s)) for name, stage, counts in stages
-            ],
-            "ipa_batch_size_limit": [((name,), stage.batch) for name, stage, _ in stages],
-            "ipa_batch_timeout_seconds": [((name,), stage.batch_timeout_s) for name, stage, _ in stages],
-            "ipa_replicas": self._replicas(),
-        }
-        return [self._family(name, values[name]) for name in _STANDING]
-
-    def _replicas(self) -> list[tuple[tuple[str, ...], float]]:
-        """Every variant of the pipeline in every state, so that a series that ends does so with a zero."""
-        pipeline, router = self._gateway.pipeline, self._gateway.router
-        tally: dict[tuple[str, ...], float] = {
-            (stage.name, variant.name, state): 0
-            for stage in pipeline.stages
-            for variant in stage.variants
-            for state in ("ready", "draining", "suspended")
-        }
-        for name, stage in zip(router.names, router.stages, strict=True):
-            for replica in stage.replicas:
-                state = "draining" if not replica.is_listed else "suspended" if replica.is_suspended else "ready"
-                tally[name, replica.variant, state] += 1
-        return list(tally.items())
-
-    def _family(self, name: str, values: Iterable[tuple[tuple[str, ...], float]]) -> Family:
-        metric = BY_NAME[name]
-        kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
-        family = kind(metric.name, metric.help, labels=("pipeline", *metric.labels))
-        for labels, value in values:
-            family.add_metric((self._pipeline, *labels), value)
-        return family

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ipa.live.serving.stage_queue import Batch, Replica, Request, StageQueue, World
+from ipa.live.serving.request import Batch, Request, RoutedReplica
+from ipa.live.serving.stage_queue import StageHost, StageQueue
 from ipa.policies import Configuration, StageConfiguration
 from ipa.sim.records import COMPLETED, DROPPED, FAILED, OUTCOMES, UNFINISHED
 
@@ -44,7 +45,7 @@ class StageCounts:
     busy_s: float = 0.0
 
 
-class Router(World):
+class Router(StageHost):
     """The stages of one pipeline in a chain."""
 
     def __init__(
@@ -71,11 +72,11 @@ class Router(World):
         self.configuration: dict[str, StageConfiguration] = dict(configuration)
         self.inside = 0
 
-    def restart(self) -> None:
+    def restart(self, now_s: float) -> None:
         """Count afresh, and number batches from 0: a stage's k-th batch takes the k-th draw of its service times."""
         self.counts = [StageCounts() for _ in self.counts]
         for stage in self.stages:
-            stage.batches = 0
+            stage.restart(now_s)
 
     # ---- requests ----
 
@@ -107,7 +108,7 @@ class Router(World):
         counts = self.counts[batch.stage]
         counts.completions += batch.size
         counts.busy_s += now_s - batch.start_s
-        self.stages[batch.stage].release(batch)
+        self.stages[batch.stage].release(batch, now_s)
         for request in batch.requests:
             request.visits[-1].finish_s = now_s
         alive = [request for request in batch.requests if request.outcome is None]
@@ -126,7 +127,7 @@ class Router(World):
         self.counts[batch.stage].busy_s += now_s - batch.start_s
         batch.replica.failures += 1
         batch.replica.is_suspended = again
-        stage.release(batch)
+        stage.release(batch, now_s)
         returning = []
         for request in batch.requests:
             if request.outcome is not None:
@@ -137,7 +138,7 @@ class Router(World):
                 returning.append(request)
             else:
                 self.fail(request, now_s, problem)
-        stage.put_back(returning)
+        stage.put_back(returning, now_s)
         stage.attempt(now_s)
 
     def fail(self, request: Request, now_s: float, problem: str) -> None:
@@ -154,7 +155,7 @@ class Router(World):
     def give_up(self, request: Request, now_s: float) -> None:
         """A request has been inside for longer than any may."""
         if request.outcome is None:
-            self.stages[request.stage].withdraw(request)
+            self.stages[request.stage].withdraw(request, now_s)
             self.end(request, UNFINISHED, now_s)
 
     def end(self, request: Request, outcome: int, now_s: float) -> None:
@@ -175,7 +176,7 @@ class Router(World):
             stage.configure(wanted.variant, wanted.batch, wanted.batch_timeout_s)
             stage.attempt(now_s)
 
-    def list_replicas(self, stage: int, listed: Mapping[tuple[int, str], Callable[[], Replica]]) -> None:
+    def list_replicas(self, stage: int, listed: Mapping[tuple[int, str], Callable[[], RoutedReplica]]) -> None:
         """The replicas that may take batches, by number and URL, and how to make one that is new.
 
         Those not listed finish what they have. The attempt that follows is the caller's.
@@ -188,12 +189,12 @@ class Router(World):
         queue.replicas += [create() for key, create in listed.items() if key not in known]
         queue.replicas.sort(key=lambda replica: replica.number)
 
-    def resume(self, stage: int, replica: Replica, now_s: float) -> None:
+    def resume(self, stage: int, replica: RoutedReplica, now_s: float) -> None:
         """A suspended replica has answered ready."""
         replica.is_suspended = False
         self.stages[stage].attempt(now_s)
 
-    # ---- the stages' World ----
+    # ---- the stages' StageHost ----
 
     def start(self, batch: Batch) -> None:
         self._host.start(batch)

@@ -1,6 +1,6 @@
 """One stage of a pipeline: its FIFO queue and the dispatch to its replicas, by the rules of the model.
 
-No clock and no network in here: every method is told the time, and what follows from it is handed to a `World`. So
+No clock and no network in here: every method is told the time, and what follows from it is handed to a `StageHost`. So
 the gateway runs it with real replicas, and the tests run it in virtual time with the stories of the simulator.
 
 One thing the model does not know: requests whose tensors differ in name, datatype or shape never share a batch. The
@@ -12,114 +12,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
+from ipa.live.serving.request import Batch, Request, RoutedReplica, Visit
 from ipa.sim import rules
 from ipa.sim.rules import NEVER
 
 
-class Visit:
-    """A request at one stage: when it came, and the batch that served it last."""
-
-    __slots__ = ("batch", "enqueue_s", "finish_s")
-
-    def __init__(self, enqueue_s: float) -> None:
-        self.enqueue_s = enqueue_s
-        self.batch: Batch | None = None
-        self.finish_s: float | None = None
-
-
-class Request:
-    """One request on its way through the pipeline; `kind` and `data` are those at its present stage.
-
-    `outcome` is None while it is on its way. `tries` counts the batches it was in at this stage that failed.
-    """
-
-    __slots__ = (
-        "arrival_s",
-        "data",
-        "end_s",
-        "kind",
-        "name",
-        "on_end",
-        "outcome",
-        "problem",
-        "stage",
-        "tries",
-        "visits",
-    )
-
-    def __init__(self, name: str | None, arrival_s: float, kind: Any = None, data: Any = None) -> None:
-        self.name = name
-        self.arrival_s = arrival_s
-        self.kind = kind
-        self.data = data
-        self.stage = 0
-        self.tries = 0
-        self.visits: list[Visit] = []
-        self.outcome: str | None = None
-        self.end_s = 0.0
-        self.problem = ""
-        self.on_end: Any = None
-
-    @property
-    def enqueue_s(self) -> float:
-        """When it came to its present stage."""
-        return self.visits[-1].enqueue_s
-
-
-class Replica:
-    """A replica as the dispatch sees it.
-
-    Listed: the control plane wants it to serve. Suspended: its last batch failed and it has not answered ready since.
-    """
-
-    __slots__ = (
-        "batch",
-        "batches",
-        "failures",
-        "is_listed",
-        "is_suspended",
-        "max_batch",
-        "model",
-        "number",
-        "url",
-        "variant",
-    )
-
-    def __init__(self, number: int, variant: str, max_batch: int, url: str = "", model: str = "") -> None:
-        self.number = number
-        self.variant = variant
-        self.max_batch = max_batch
-        self.url = url
-        self.model = model or variant
-        self.batch: Batch | None = None
-        self.batches = 0
-        self.failures = 0
-        self.is_listed = True
-        self.is_suspended = False
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether it may take a batch now."""
-        return self.batch is None and self.is_listed and not self.is_suspended
-
-
-class Batch:
-    """The `number`-th batch started at a stage."""
-
-    __slots__ = ("number", "replica", "requests", "size", "stage", "start_s")
-
-    def __init__(self, number: int, stage: int, replica: Replica, requests: Sequence[Request], start_s: float) -> None:
-        self.number = number
-        self.stage = stage
-        self.replica = replica
-        self.requests = requests
-        self.size = len(requests)
-        self.start_s = start_s
-
-
-class World(Protocol):
+class StageHost(Protocol):
     """What carries out what a stage decides."""
 
     def start(self, batch: Batch) -> None:
@@ -139,25 +39,45 @@ class StageQueue:
     """A stage with central dispatch: a batch leaves the queue when an idle replica takes it."""
 
     def __init__(
-        self, position: int, drop_limit_s: float, world: World, variant: str, batch: int, batch_timeout_s: float,
+        self, position: int, drop_limit_s: float, host: StageHost, variant: str, batch: int, batch_timeout_s: float,
         *, drops_singly: bool = True,
     ) -> None:  # fmt: skip
         self.position = position
         self.waiting: deque[Request] = deque()
-        self.replicas: list[Replica] = []
+        self.replicas: list[RoutedReplica] = []
         self.batches = 0
         self.in_service = 0
         self.timer_s = NEVER
+        self._request_s, self._request_s_at_s = 0.0, 0.0  # the integral, and up to when it has been taken
         self._changes_of_kind = 0
         self._limit_s = drop_limit_s
         self._drops_singly = drops_singly
-        self._world = world
+        self._host = host
         self.variant, self.batch, self.batch_timeout_s = variant, batch, batch_timeout_s
+
+    @property
+    def present(self) -> int:
+        """How many requests are here, waiting or in service."""
+        return len(self.waiting) + self.in_service
+
+    def request_s(self, now_s: float) -> float:
+        """The integral of `present` over time, up to now [requests x seconds]; it never falls."""
+        return self._request_s + self.present * (now_s - self._request_s_at_s)
+
+    def _integrate(self, now_s: float) -> None:
+        """Take the integral up to now; to be called before `present` changes."""
+        self._request_s, self._request_s_at_s = self.request_s(now_s), now_s
+
+    def restart(self, now_s: float) -> None:
+        """Number batches and take the integral from 0 again."""
+        self.batches = 0
+        self._request_s, self._request_s_at_s = 0.0, now_s
 
     # ---- what happens to a stage; none of it attempts ----
 
     def enqueue(self, requests: Iterable[Request], now_s: float) -> None:
         """Requests come to this stage, in order."""
+        self._integrate(now_s)
         for request in requests:
             request.stage = self.position
             request.tries = 0
@@ -165,14 +85,16 @@ class StageQueue:
             self._changes_of_kind += bool(self.waiting) and self.waiting[-1].kind != request.kind
             self.waiting.append(request)
 
-    def put_back(self, requests: Sequence[Request]) -> None:
+    def put_back(self, requests: Sequence[Request], now_s: float) -> None:
         """Requests of a batch that failed return to the head, in order."""
+        self._integrate(now_s)
         for request in reversed(requests):
             self._changes_of_kind += bool(self.waiting) and self.waiting[0].kind != request.kind
             self.waiting.appendleft(request)
 
-    def withdraw(self, request: Request) -> bool:
+    def withdraw(self, request: Request, now_s: float) -> bool:
         """Take a request out of the queue; False where it is not in it."""
+        self._integrate(now_s)
         try:
             self.waiting.remove(request)
         except ValueError:
@@ -185,8 +107,9 @@ class StageQueue:
         """Another batch size, timeout or preferred variant, in force at once."""
         self.variant, self.batch, self.batch_timeout_s = variant, batch, batch_timeout_s
 
-    def release(self, batch: Batch) -> None:
+    def release(self, batch: Batch, now_s: float) -> None:
         """A batch's replica is done with it, well or not."""
+        self._integrate(now_s)
         batch.replica.batch = None
         self.in_service -= batch.size
         if not batch.replica.is_listed:
@@ -200,6 +123,7 @@ class StageQueue:
 
     def attempt(self, now_s: float) -> None:
         """Start every batch that can start now; where one has to wait, set the timer to when it is due (rule 2)."""
+        self._integrate(now_s)
         self.timer_s = NEVER
         while (replica := self._next_idle()) is not None:
             if self._drops_singly:
@@ -213,9 +137,9 @@ class StageQueue:
             requests = self._take(rules.dispatch_size(self.batch, replica.max_batch), now_s)
             if requests:
                 self._start(replica, requests, now_s)
-        self._world.wake(self.position, self.timer_s)
+        self._host.wake(self.position, self.timer_s)
 
-    def _next_idle(self) -> Replica | None:
+    def _next_idle(self) -> RoutedReplica | None:
         """The idle replica to serve next: of the configured variant if there is one, lowest number first."""
         chosen = None
         for replica in self.replicas:  # in order of number
@@ -233,21 +157,21 @@ class StageQueue:
 
     def _drop_expired_head(self, now_s: float) -> None:
         while self.waiting and self._is_expired(self.waiting[0], now_s):
-            self._world.dropped(self._pop(), now_s)
+            self._host.dropped(self._pop(), now_s)
 
     def _take(self, size: int, now_s: float) -> list[Request]:
         """Up to `size` requests of one kind from the head, in order; what has expired is dropped, not taken."""
         taken: list[Request] = []
         while self.waiting and len(taken) < size:
             if self._drops_singly and self._is_expired(self.waiting[0], now_s):
-                self._world.dropped(self._pop(), now_s)
+                self._host.dropped(self._pop(), now_s)
             elif taken and taken[0].kind != self.waiting[0].kind:
                 break
             else:
                 taken.append(self._pop())
         if not self._drops_singly and self._is_expired(min(taken, key=_arrival_s), now_s):
             for request in taken:
-                self._world.dropped(request, now_s)
+                self._host.dropped(request, now_s)
             return []
         return taken
 
@@ -256,7 +180,7 @@ class StageQueue:
         self._changes_of_kind -= bool(self.waiting) and self.waiting[0].kind != request.kind
         return request
 
-    def _start(self, replica: Replica, requests: Sequence[Request], now_s: float) -> None:
+    def _start(self, replica: RoutedReplica, requests: Sequence[Request], now_s: float) -> None:
         batch = Batch(self.batches, self.position, replica, requests, now_s)
         self.batches += 1
         self.in_service += batch.size
@@ -264,7 +188,7 @@ class StageQueue:
         replica.batches += 1
         for request in requests:
             request.visits[-1].batch = batch
-        self._world.start(batch)
+        self._host.start(batch)
 
 
 def _arrival_s(request: Request) -> float:

@@ -1,4 +1,4 @@
-"""Dispatch in the kernel: the counterpart of `ipa.sim.stage`, function by function."""
+"""Dispatch in the kernel: the counterpart of `ipa.sim.events.stage`, function by function."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from math import exp
 from ipa.sim import rules
 from ipa.sim.compiled.heaps import pop_number, push_event
 from ipa.sim.compiled.jit import hot, inner, small
-from ipa.sim.compiled.memory import COMPLETES, IDLE, IDLE_OTHERS, Memory
+from ipa.sim.compiled.memory import COMPLETES, IDLE, IDLE_OTHERS, KernelMemory
 from ipa.sim.rules import NEVER
 from ipa.sim.streams import BLOCK
 
@@ -19,7 +19,7 @@ _must_wait = small(rules.must_wait)
 
 
 @hot
-def attempt(s: int, memory: Memory) -> bool:
+def attempt(s: int, memory: KernelMemory) -> bool:
     """Start every batch that can start now, by central dispatch; else set the timer. False: out of random draws."""
     stage, now_s, numbers = memory.stages[s], memory.stages[s].now_s, memory.numbers
     stage.timer_s = NEVER
@@ -41,13 +41,13 @@ def attempt(s: int, memory: Memory) -> bool:
 
 
 @small
-def lacks_draw(s: int, number: int, memory: Memory) -> bool:
+def lacks_draw(s: int, number: int, memory: KernelMemory) -> bool:
     """Whether a batch at a replica of stage s would take a random draw that is not there yet."""
     return memory.stages[s].draw == BLOCK and memory.options[memory.replicas[s, number].option].is_sampled
 
 
 @small
-def next_batch_s(s: int, memory: Memory) -> float:
+def next_batch_s(s: int, memory: KernelMemory) -> float:
     """Drop what has expired at the head, then say when the next batch may start: now, later, or never."""
     run, stage, enqueued_s = memory.run[0], memory.stages[s], memory.enqueued_s
     now_s, total = stage.now_s, stage.tail
@@ -68,7 +68,7 @@ def next_batch_s(s: int, memory: Memory) -> float:
 
 
 @small
-def _full_s(s: int, memory: Memory) -> float:
+def _full_s(s: int, memory: KernelMemory) -> float:
     """When the batch at the head is full, as far as the requests to come are known."""
     stage = memory.stages[s]
     last = stage.head + stage.batch - 1
@@ -77,7 +77,7 @@ def _full_s(s: int, memory: Memory) -> float:
 
 
 @inner
-def wake_s(s: int, memory: Memory) -> float:
+def wake_s(s: int, memory: KernelMemory) -> float:
     """When a batch that has to wait may start, or its head is found expired by a request that comes."""
     stage, enqueued_s = memory.stages[s], memory.enqueued_s
     head, total = stage.head, stage.tail
@@ -98,7 +98,7 @@ def wake_s(s: int, memory: Memory) -> float:
 
 
 @small
-def take(s: int, size: int, memory: Memory) -> int:
+def take(s: int, size: int, memory: KernelMemory) -> int:
     """Take up to `size` requests from the head of the queue to the end of `served`; how many.
 
     Those expired are dropped, not taken; in batch dropping the whole batch where its oldest request is.
@@ -135,7 +135,7 @@ def later(one_s: float, other_s: float) -> float:
 
 
 @inner
-def _drop(s: int, request: int, memory: Memory) -> None:
+def _drop(s: int, request: int, memory: KernelMemory) -> None:
     run, stage = memory.run[0], memory.stages[s]
     drop = memory.drops[s, stage.drops]
     drop.request = request
@@ -148,7 +148,7 @@ def _drop(s: int, request: int, memory: Memory) -> None:
 
 
 @small
-def start(s: int, number: int, size: int, memory: Memory) -> None:
+def start(s: int, number: int, size: int, memory: KernelMemory) -> None:
     """Start a batch of the `size` requests at the end of `served` on a replica."""
     stage, replica, now_s = memory.stages[s], memory.replicas[s, number], memory.stages[s].now_s
     figures = memory.service[replica.option, size]

@@ -12,7 +12,7 @@ import numpy as np
 from ipa.policies import StageConfiguration
 from ipa.sim import streams
 from ipa.sim.compiled.kernel import ENDED, OUT_OF_DRAWS, OUT_OF_ROOM, advance
-from ipa.sim.compiled.memory import Memory, allocate
+from ipa.sim.compiled.memory import KernelMemory, allocate
 from ipa.sim.compiled.stage import CompiledStage, Option
 from ipa.sim.model import FloatArray, StageModel, World
 from ipa.sim.rules import APPLICATION, CLOSING, CONTROL, NEVER
@@ -130,7 +130,7 @@ class CompiledEngine:
         for stage, factors in enumerate(self._start_up_factors):
             self._memory.replicas["start_up_factor"][stage, before:] = list(islice(factors, room - before))
 
-    def _use(self, memory: Memory) -> None:
+    def _use(self, memory: KernelMemory) -> None:
         """Go on with another memory of the same content."""
         self._memory = memory
         for stage in self.stages:

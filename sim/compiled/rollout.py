@@ -1,4 +1,4 @@
-"""The replicas of a stage in the kernel: rollouts, and which ones are idle. The counterpart of `ipa.sim.replicas`."""
+"""The replicas of a stage in the kernel: rollouts, and which ones are idle, as in `ipa.sim.events.replica_set`."""
 
 from __future__ import annotations
 
@@ -9,29 +9,40 @@ import numpy as np
 from ipa.sim import rules
 from ipa.sim.compiled.heaps import append, push_event, push_number
 from ipa.sim.compiled.jit import inner, small
-from ipa.sim.compiled.memory import DRAINED, DRAINING, EXISTING, IDLE, IDLE_OTHERS, IS_READY, READY, STARTING, Memory
+from ipa.sim.compiled.memory import (
+    DRAINED,
+    DRAINING,
+    EXISTING,
+    IDLE,
+    IDLE_OTHERS,
+    IS_READY,
+    READY,
+    STARTING,
+    KernelMemory,
+)
 from ipa.sim.rules import NEVER
 
 _default_max_surge = small(rules.default_max_surge)
 _gone_s = small(rules.gone_s)
+_removal_order = small(rules.removal_order)
 _rollout = small(rules.rollout)
 
 
 @small
-def _max_surge(s: int, memory: Memory) -> int:
+def _max_surge(s: int, memory: KernelMemory) -> int:
     given: int = memory.run[0].max_surge
     return _default_max_surge(memory.stages[s].desired) if given < 0 else given
 
 
 @small
-def has_room(s: int, memory: Memory) -> bool:
+def has_room(s: int, memory: KernelMemory) -> bool:
     """Whether a rollout step of stage s finds room for all replicas that it may create."""
     stage = memory.stages[s]
     return stage.replicas + stage.desired + _max_surge(s, memory) <= memory.replicas.shape[1]
 
 
 @inner
-def roll_out(s: int, memory: Memory) -> None:
+def roll_out(s: int, memory: KernelMemory) -> None:
     """One rollout step of stage s towards its configuration."""
     stage, replicas, existing = memory.stages[s], memory.replicas, memory.numbers[s, EXISTING]
     zero: Any = np.int64(0)  # for literal ones numba would compile the rule twice
@@ -64,22 +75,26 @@ def roll_out(s: int, memory: Memory) -> None:
 
 
 @inner
-def _remove(s: int, current: int, obsolete: int, memory: Memory) -> None:
-    """Remove so many current and obsolete replicas: starting, then idle, then busy, the highest number first."""
+def _remove(s: int, current: int, obsolete: int, memory: KernelMemory) -> None:
+    """Remove so many current and obsolete replicas: the first of each in the order of the rules."""
     stage, replicas, existing = memory.stages[s], memory.replicas, memory.numbers[s, EXISTING]
     count = existing[0]
-    for state in range(3):
-        for i in range(count, 0, -1):
+    while current + obsolete > 0:
+        chosen, least = 0, (3, 0)
+        for i in range(1, 1 + count):
             replica = replicas[s, existing[i]]
-            is_current = replica.option == stage.option
-            if (current if is_current else obsolete) == 0 or replica.removed_s < NEVER:
+            if replica.removed_s < NEVER or (current if replica.option == stage.option else obsolete) == 0:
                 continue
-            if state != (0 if replica.ready_s == NEVER else 1 if replica.batch < 0 else 2):
-                continue
-            replica.removed_s = stage.now_s
-            append(memory.numbers[s, DRAINING], existing[i])
-            current -= is_current
-            obsolete -= not is_current
+            signed: Any = np.int64(existing[i])
+            order = _removal_order(replica.ready_s == NEVER, replica.batch >= 0, signed)
+            if order < least:
+                chosen, least = i, order
+        replica = replicas[s, existing[chosen]]
+        replica.removed_s = stage.now_s
+        append(memory.numbers[s, DRAINING], existing[chosen])
+        is_current = replica.option == stage.option
+        current -= is_current
+        obsolete -= not is_current
     existing[0] = 0
     for i in range(count):
         if replicas[s, existing[1 + i]].removed_s == NEVER:
@@ -87,7 +102,7 @@ def _remove(s: int, current: int, obsolete: int, memory: Memory) -> None:
 
 
 @inner
-def _create(s: int, memory: Memory) -> None:
+def _create(s: int, memory: KernelMemory) -> None:
     stage, now_s = memory.stages[s], memory.stages[s].now_s
     number = stage.replicas
     stage.replicas += 1
@@ -105,7 +120,7 @@ def _create(s: int, memory: Memory) -> None:
 
 
 @small
-def _idle_row(s: int, replica: Any, memory: Memory) -> int:
+def _idle_row(s: int, replica: Any, memory: KernelMemory) -> int:
     """The row of idle replicas that it belongs to: those of the configured variant are preferred."""
     stage = memory.stages[s]
     # The first comparison is often enough, and spares the look at the options.
@@ -115,7 +130,7 @@ def _idle_row(s: int, replica: Any, memory: Memory) -> int:
 
 
 @inner
-def _sort_idle(s: int, memory: Memory) -> None:
+def _sort_idle(s: int, memory: KernelMemory) -> None:
     """Rebuild the heaps of idle replicas: rising numbers are heaps."""
     existing = memory.numbers[s, EXISTING]
     memory.numbers[s, IDLE, 0] = 0
@@ -127,7 +142,7 @@ def _sort_idle(s: int, memory: Memory) -> None:
 
 
 @inner
-def put_idle(s: int, number: int, memory: Memory) -> None:
+def put_idle(s: int, number: int, memory: KernelMemory) -> None:
     """A replica has finished its batch; one that has been removed takes no other."""
     replica = memory.replicas[s, number]
     if replica.removed_s == NEVER:
@@ -135,7 +150,7 @@ def put_idle(s: int, number: int, memory: Memory) -> None:
 
 
 @inner
-def count_replicas(memory: Memory) -> None:
+def count_replicas(memory: KernelMemory) -> None:
     """Count every stage's replicas by variant and state, as of now."""
     run, tally, options = memory.run[0], memory.tally, memory.options
     for variant in range(len(tally)):

@@ -342,17 +342,16 @@ def validate(
     compared. With --out each live run is kept as soon as it is finished; the same command goes on with the rest. With
     --backend kubernetes gateway and replicas are those of `ipa live up`, and the load is sent from here.
     """
-    from ipa.studies.live_runs import cluster as live_cluster
-    from ipa.studies.live_runs import run as live_run
+    from ipa.studies.live_runs.choice import Cluster, Live
     from ipa.studies.validation import command
 
     scenario = build_scenario(what, assignments, policy=policy, **options)
     if report is not None:
         check_report(report, out, scenario.records)
-    cluster = live_cluster.Cluster(context, namespace, name, url) if backend == "kubernetes" else None
+    cluster = Cluster(context, namespace, name, url) if backend == "kubernetes" else None
     command.run(
         scenario,
-        live_run.Live(source=source, prometheus=prometheus, cluster=cluster, prometheus_match=prometheus_match),
+        Live(source=source, prometheus=prometheus, cluster=cluster, prometheus_match=prometheus_match),
         repeats=repeats,
         duration_s=duration_s,
         calibration_window=calibration_window,

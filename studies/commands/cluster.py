@@ -14,7 +14,7 @@ from ipa.studies.commands.options import build_scenario, echo_json, scenario_opt
 if TYPE_CHECKING:
     from ipa.live.kubernetes.reconciler import Look
     from ipa.live.kubernetes.settings import Deployed, Layout
-    from ipa.studies.live_runs.cluster import Cluster
+    from ipa.studies.live_runs.choice import Cluster
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -102,13 +102,13 @@ def up(what: str, backend: str, policy: str | None, assignments: Sequence[str], 
     Prints what will be created and changed, as the server answers to a dry run, and asks.
     """
     from ipa.live.kubernetes import deploy
-    from ipa.studies.live_runs import cluster as live_cluster
+    from ipa.studies.live_runs import standing
 
     cluster, layout = _cluster(options), _layout(options)
     scenario = build_scenario(what, assignments, policy=policy, **options)
     prepared, there = _prepared(scenario, cluster, layout)
-    api = live_cluster.connect(cluster)
-    first = live_cluster.first_configuration(prepared)
+    api = standing.connect(cluster)
+    first = standing.first_configuration(prepared)
     steps = deploy.plan(api, there, first)
     click.echo(f"{there.instance} in namespace {there.namespace}:", err=True)
     for step in steps:
@@ -128,11 +128,11 @@ def up(what: str, backend: str, policy: str | None, assignments: Sequence[str], 
 def status(what: str, backend: str, as_json: bool, **options: Any) -> None:
     """Show how a deployed pipeline stands: stages, replicas, what keeps them from what is wanted."""
     from ipa.live.kubernetes import deploy
-    from ipa.studies.live_runs import cluster as live_cluster
+    from ipa.studies.live_runs import standing
 
     cluster = _cluster(options)
     _, there = _prepared(build_scenario(what, ()), cluster)
-    said = deploy.status(live_cluster.connect(cluster, read_only=True), there)
+    said = deploy.status(standing.connect(cluster, read_only=True), there)
     if as_json:
         echo_json(said)
     else:
@@ -147,11 +147,11 @@ def status(what: str, backend: str, as_json: bool, **options: Any) -> None:
 def down(what: str, backend: str, yes: bool, **options: Any) -> None:
     """Take a deployed pipeline away: everything that carries its labels, and nothing else."""
     from ipa.live.kubernetes import deploy
-    from ipa.studies.live_runs import cluster as live_cluster
+    from ipa.studies.live_runs import standing
 
     cluster = _cluster(options)
     _, there = _prepared(build_scenario(what, ()), cluster)
-    api = live_cluster.connect(cluster)
+    api = standing.connect(cluster)
     if not yes and not click.confirm(f"Delete {there.instance} in namespace {there.namespace}?", err=True):
         raise click.Abort
     click.echo(f"{deploy.down(api, there)} objects deleted.")
@@ -180,7 +180,7 @@ def manifests(
 ) -> None:
     """Print the objects that `up` would apply, as YAML; no cluster is asked."""
     from ipa.live.kubernetes import in_cluster, manifests
-    from ipa.studies.live_runs import cluster as live_cluster
+    from ipa.studies.live_runs import standing
 
     cluster, layout = _cluster(options), _layout(options)
     scenario = build_scenario(what, assignments, policy=policy, **options)
@@ -188,7 +188,7 @@ def manifests(
     apis = frozenset({"networking.k8s.io/v1", "policy/v1"})
     objects = [
         manifests.root(there),
-        *manifests.everything(there, live_cluster.first_configuration(prepared), apis=apis),
+        *manifests.everything(there, standing.first_configuration(prepared), apis=apis),
     ]
     if controller or advise:
         objects += in_cluster.controller(there, in_cluster.scenario_files(scenario.as_dict()), advise)
@@ -222,7 +222,7 @@ class _Progress:
 
 
 def _cluster(options: dict[str, Any]) -> Cluster:
-    from ipa.studies.live_runs.cluster import Cluster
+    from ipa.studies.live_runs.choice import Cluster
 
     return Cluster(**{key: options.pop(key) for key in ("context", "namespace", "name") if key in options})
 
@@ -230,17 +230,16 @@ def _cluster(options: dict[str, Any]) -> Cluster:
 def _layout(options: dict[str, Any]) -> Layout:
     from dataclasses import fields
 
-    from ipa.live.kubernetes import models
-    from ipa.live.kubernetes.settings import Layout
+    from ipa.live.kubernetes import Layout, model_sources
 
     given = {field.name: options.pop(field.name) for field in fields(Layout) if field.name in options}
     layout = Layout(**given)
-    models.check(layout)
+    model_sources.check(layout)
     return layout
 
 
 def _prepared(scenario: Any, cluster: Cluster, layout: Layout | None = None) -> tuple[Any, Deployed]:
-    from ipa.studies.live_runs.cluster import deployed
+    from ipa.studies.live_runs.standing import deployed
     from ipa.studies.run import prepare
 
     prepared = prepare(scenario)

@@ -90,23 +90,21 @@ def run(
     it earlier: what ran is written. No process is left behind. With --backend kubernetes gateway and replicas are those
     that `ipa live up` has deployed; --advise and --no-load then send no load, and go on until told to stop.
     """
-    from ipa.studies import results
+    from ipa.studies import live_runs, results
     from ipa.studies.commands import cli, live_view
     from ipa.studies.commands import printing as terminal
-    from ipa.studies.live_runs import cluster as live_cluster
-    from ipa.studies.live_runs import run as live_run
 
-    live_run.check_installed()
+    live_runs.check_installed()
     scenario = build_scenario(what, assignments, policy=policy, **options)
     cluster = None
     if backend == "kubernetes":
-        cluster = live_cluster.Cluster(context, namespace, name, url, changes_per_minute)
+        cluster = live_runs.Cluster(context, namespace, name, url, changes_per_minute)
     if cluster is None and no_load:
         raise click.UsageError("--no-load goes with --backend kubernetes")
     sends_load = cluster is None or not (no_load or advise)
     if not sends_load:
         _check_no_results({"--out": out, "--report": report, "--json": as_json}, "--no-load" if no_load else "--advise")
-    how = live_run.Live(
+    how = live_runs.Live(
         duration_s=duration_s,
         source=source or "gateway",
         prometheus=prometheus,
@@ -121,7 +119,7 @@ def run(
         prometheus_match=prometheus_match,
     )
     if cluster is not None and not sends_load:
-        live_cluster.control(scenario, cluster, how, live_cluster.tell)
+        live_runs.control_live(scenario, how, live_view.tell)
         return
     if out is not None:
         results.claim(out)
@@ -129,7 +127,7 @@ def run(
         cli.check_report(report, out, scenario.records)
     title = f"{scenario.pipeline}, policy {scenario.policy.name}, {scenario.trace}"
     with live_view.showing(title) as show, redirect_stdout(sys.stderr):  # a policy of one's own may print
-        finished = live_run.run_live(scenario, how, show)
+        finished = live_runs.run_live(scenario, how, show)
     if out is not None:
         results.write_run(finished, out)
     if report is not None:
@@ -187,20 +185,27 @@ def load(
     URL needs --model; of PIPELINE or FILE it is the gateway. Requests go out when they are due, however slow the
     answers; latencies count from then.
     """
+    from ipa.studies import live_runs
     from ipa.studies.commands import printing as terminal
-    from ipa.studies.live_runs import load as live_load
 
-    target = live_load.target(what, url, model, body, assignments, duration_s, options)
+    live_runs.check_installed()
+    live_runs.check_address(what, url, model)
+    is_url = live_runs.is_url(what)
+    # A load needs no pipeline; any one fills the scenario's key.
+    scenario = build_scenario("video" if is_url else what, assignments, **options)
+    target = live_runs.load_target(scenario, what if is_url else url or live_runs.GATEWAY, model, body, duration_s)
     if out is not None:
-        live_load.check_file(out)
-    sent = live_load.send(target, patience_s)
+        live_runs.check_load_file(out)
+    sent = live_runs.send_load(target, patience_s)
     if out is not None:
-        live_load.write(sent, out)
-    figures = live_load.figures(sent, target)
+        live_runs.write_load_table(sent, out)
+    figures = live_runs.load_figures(sent, target)
     if as_json:
         echo_json(figures)
     else:
         terminal.print_figures(f"{target.trace.name} to {target.url}", figures)
         if out is not None:
             click.echo(f"Requests: {out}")
-    live_load.warn(sent)
+    warning = live_runs.late_warning(sent.lateness(), len(sent.request))
+    if warning:
+        click.echo(warning, err=True)

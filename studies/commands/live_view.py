@@ -67,6 +67,21 @@ def line(view: View) -> str:
     )
 
 
+def step_line(entry: Entry) -> str:
+    """A control step in one line."""
+    decided = "  ".join(
+        f"{name} {each.variant} b{each.batch} x{each.replicas}" for name, each in entry.decision.configuration.items()
+    )
+    outcome = entry.outcome
+    why = "" if outcome is None or not outcome.reason else f"  ({outcome.reason})"
+    return f"step {entry.observation.step}: load {entry.observation.load_rps[-1]:g} rps  {decided}{why}"
+
+
+def tell(entry: Entry) -> None:
+    """Print a control step on stderr."""
+    print(step_line(entry), file=sys.stderr, flush=True)
+
+
 class _Screen:
     """The whole picture, drawn anew every second."""
 

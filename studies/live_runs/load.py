@@ -5,29 +5,28 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from ipa import traces
-from ipa.sim import stream
-from ipa.studies.commands.options import build_scenario
+from ipa import profiles
 from ipa.studies.errors import ScenarioError
-from ipa.studies.live_runs.run import check_installed, load_table
 from ipa.studies.loads import Load
+from ipa.studies.run import arrivals_of
+from ipa.studies.scenario import Scenario
 from ipa.traces import Trace
 
 if TYPE_CHECKING:
-    from ipa.live.load import FloatArray, Sent
+    import pandas as pd
+
+    from ipa.live import FloatArray, Sent
 
 GATEWAY = "http://127.0.0.1:8080"
 SUFFIXES = (".csv", ".parquet")
 
 LATE_SHARE = 0.01
-"""The share of requests sent late above which latencies are not what they say."""
+"""The share of requests sent late above which latencies are not what they seem."""
 
 
 @dataclass(frozen=True)
@@ -41,34 +40,32 @@ class Target:
     arrivals_s: FloatArray
 
 
-def target(
-    what: str,
-    url: str | None,
-    model: str | None,
-    body: Path | None,
-    assignments: Sequence[str],
-    duration_s: float | None,
-    options: Mapping[str, object],
-) -> Target:
-    """What the command's argument and options describe. Raises ScenarioError, LiveError, TraceError or ProfileError."""
-    check_installed()
-    is_url = what.startswith(("http://", "https://"))
-    if is_url and url is not None:
-        raise ScenarioError(f"--url {url}: the argument is a URL already: {what}")
-    if is_url and model is None:
-        raise ScenarioError(f"{what}: say which model to ask with --model")
-    # A load needs no pipeline; any stands for the one that a scenario must have.
-    scenario = build_scenario("video" if is_url else what, assignments, **options)
-    if model is None:
-        from ipa import profiles
+def is_url(what: str) -> bool:
+    """Whether the argument of `ipa live load` is a server's address, and not a pipeline or a file."""
+    return what.startswith(("http://", "https://"))
 
-        model = profiles.load(scenario.pipeline).name
+
+def check_address(what: str, url: str | None, model: str | None) -> None:
+    """Raise ScenarioError for an address that comes with another one, or without the model to ask."""
+    if is_url(what) and url is not None:
+        raise ScenarioError(f"--url {url}: the argument is a URL already: {what}")
+    if is_url(what) and model is None:
+        raise ScenarioError(f"{what}: say which model to ask with --model")
+
+
+def load_target(
+    scenario: Scenario, url: str, model: str | None = None, body: Path | None = None, duration_s: float | None = None
+) -> Target:
+    """The load of a scenario, at most `duration_s` of it, for the server at `url`.
+
+    `model` None: the pipeline's name. `body`: a file with the request to send. Raises ScenarioError, TraceError or
+    ProfileError.
+    """
+    model = model or profiles.load(scenario.pipeline).name
     trace = Load(scenario.trace, scenario.window, scenario.scale, scenario.scaling, scenario.seed).trace()
     if duration_s is not None and duration_s < trace.duration_s:
         trace = trace.window([(0.0, duration_s)])
-    arrivals_s = traces.arrivals(trace, scenario.arrivals, stream(scenario.seed, "arrivals"))
-    address = what if is_url else url or GATEWAY
-    return Target(address, model, None if body is None else _read_body(body), trace, arrivals_s)
+    return Target(url, model, None if body is None else _read_body(body), trace, arrivals_of(scenario, trace))
 
 
 def _read_body(path: Path) -> dict[str, Any]:
@@ -84,16 +81,45 @@ def _read_body(path: Path) -> dict[str, Any]:
     return dict(body)
 
 
-def send(target: Target, patience_s: float) -> Sent:
-    """Send it, in this process, which does nothing else. Raises LiveError where the server or model is not there."""
-    from ipa.live.load import Job, run, zeros_for
+def send_load(target: Target, patience_s: float) -> Sent:
+    """Send it, in this process, which does nothing else. Raises LiveError where the server or the model is missing."""
+    from ipa.live import Job, send_job, zeros_for
 
     zeros = asyncio.run(zeros_for(target.url, target.model))
     body = zeros if target.body is None else target.body
-    return run(Job(target.url, target.model, time.monotonic() + 0.2, patience_s, body), target.arrivals_s)
+    return send_job(Job(target.url, target.model, time.monotonic() + 0.2, patience_s, body), target.arrivals_s)
 
 
-def figures(sent: Sent, target: Target) -> dict[str, Any]:
+def load_table(sent: Sent) -> pd.DataFrame:
+    """One row per request that was sent: request, arrival_s (scheduled), sent_s, outcome, end_s, latency_s, status.
+
+    `outcome` and `end_s` are as a client sees them: completed is status 200, dropped 504, failed any other answer or a
+    failed connection, unfinished no answer by the end. A latency counts from the scheduled moment.
+    """
+    import numpy as np
+    import pandas as pd
+
+    from ipa.live import COMPLETED_STATUS, EXPIRED_STATUS, UNANSWERED
+    from ipa.sim import COMPLETED, DROPPED, FAILED, OUTCOMES, UNFINISHED
+
+    outcome = np.full(len(sent.request), FAILED)
+    outcome[sent.status == COMPLETED_STATUS] = COMPLETED
+    outcome[sent.status == EXPIRED_STATUS] = DROPPED
+    outcome[sent.status == UNANSWERED] = UNFINISHED
+    return pd.DataFrame(
+        {
+            "request": sent.request,
+            "arrival_s": sent.scheduled_s,
+            "sent_s": sent.sent_s,
+            "outcome": pd.Categorical.from_codes(outcome, pd.Index(OUTCOMES)),
+            "end_s": sent.end_s,
+            "latency_s": np.where(outcome == COMPLETED, sent.end_s - sent.scheduled_s, np.nan),
+            "status": sent.status,
+        }
+    )
+
+
+def load_figures(sent: Sent, target: Target) -> dict[str, Any]:
     """Counts and latencies as the clients saw them, and by how much the generator itself was late."""
     import numpy as np
 
@@ -114,7 +140,7 @@ def figures(sent: Sent, target: Target) -> dict[str, Any]:
     }
 
 
-def check_file(path: Path) -> None:
+def check_load_file(path: Path) -> None:
     """Raise ScenarioError, before anything is sent, for a table that could not be written."""
     from ipa.studies import results
 
@@ -127,7 +153,7 @@ def check_file(path: Path) -> None:
     results.check_writable(path.absolute().parent, f"--out {path}")
 
 
-def write(sent: Sent, path: Path) -> None:
+def write_load_table(sent: Sent, path: Path) -> None:
     """Write the table of requests; the file appears complete."""
     table = load_table(sent)
     part = path.with_name(f".{path.name}.part")
@@ -136,13 +162,6 @@ def write(sent: Sent, path: Path) -> None:
     else:
         table.to_parquet(part, compression="zstd", index=False)
     part.replace(path)
-
-
-def warn(sent: Sent) -> None:
-    """Say on stderr where the generator itself could not keep up."""
-    text = late_warning(sent.lateness(), len(sent.request))
-    if text:
-        click.echo(text, err=True)
 
 
 def late_warning(lateness: Mapping[str, Any], requests: int) -> str:

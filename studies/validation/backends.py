@@ -7,32 +7,33 @@ from pathlib import Path
 
 from ipa.live.errors import LiveError, RunError
 from ipa.studies import results
-from ipa.studies.live_runs import cluster as live_cluster
-from ipa.studies.live_runs import run as live_run
+from ipa.studies.live_runs.choice import Live, check_installed, check_live
+from ipa.studies.live_runs.run import run_live
+from ipa.studies.live_runs.standing import check_reachable
 from ipa.studies.run import prepare
 from ipa.studies.scenario import Scenario
 from ipa.studies.validation.folder import RunLive
 
 
-def live_runner(how: live_run.Live, scenario: Scenario) -> RunLive:
+def live_runner(how: Live, scenario: Scenario) -> RunLive:
     """What runs a scenario live and writes its results folder.
 
     Raises LiveError, before anything runs, where the scenario, this machine or the cluster cannot run live.
     """
-    live_run.check_installed()
+    check_installed()
     for key in ("dispatch_overhead_s", "start_up_extra_s"):
         if getattr(scenario, key) > 0.0:
             raise LiveError(f"{key}: {getattr(scenario, key)}: it is measured; allowed: 0")
     prepared = prepare(scenario)
-    live_run.check_live(scenario, how, prepared)
+    check_live(scenario, how, prepared)
     if how.cluster is not None:
-        live_cluster.check_reachable(scenario, prepared, how.cluster)
+        check_reachable(scenario, prepared, how.cluster)
     return partial(_run, how)
 
 
-def _run(how: live_run.Live, scenario: Scenario, folder: Path) -> None:
+def _run(how: Live, scenario: Scenario, folder: Path) -> None:
     """Raises KeyboardInterrupt and RunError for a run that ended early: it says nothing."""
-    finished = live_run.run_live(scenario, how)
+    finished = run_live(scenario, how)
     if finished.ended == "interrupted":
         raise KeyboardInterrupt
     if finished.ended:

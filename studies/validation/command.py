@@ -12,7 +12,7 @@ import click
 
 from ipa.studies.commands.printing import progress
 from ipa.studies.errors import ScenarioError
-from ipa.studies.live_runs.run import Live
+from ipa.studies.live_runs.choice import Live
 from ipa.studies.loads import Windows, parse_windows
 from ipa.studies.scenario import Scenario
 from ipa.studies.validation import backends, terminal

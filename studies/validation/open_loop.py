@@ -24,7 +24,7 @@ def simulate_decisions(
     """
     pipeline, trace = prepared.pipeline, prepared.trace
     (_, initial), *later = decisions
-    engine = engines.create(
+    engine = engines.create_engine(
         choose_engine(scenario.engine),
         models_of(scenario, pipeline),
         world_of(scenario, trace.duration_s, prepared.sla_s),
@@ -35,7 +35,7 @@ def simulate_decisions(
     waiting = iter(later)
     within = iter([time_s for time_s, _ in later if time_s < trace.duration_s])
     engine.run(within, lambda: engine.apply(next(waiting)[1]))
-    found = records.collect(engine)
+    found = records.collect_records(engine)
     return {
         "requests": requests_table(pipeline, found),
         "stages": stages_table(found),

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from ipa.live.collect import Collector
-from ipa.live.load import UNANSWERED, UNREACHABLE, Sent
-from ipa.live.replicas import StageReplicas
-from ipa.live.run import _broken_laws
+from ipa.live.load_generator import UNANSWERED, UNREACHABLE, Sent
+from ipa.live.sending import broken_laws
+from ipa.live.stage_replicas import StageReplicas
 from ipa.policies import StageConfiguration
 from ipa.sim import requests_table, stages_table
 from ipa.sim.records import Records
@@ -115,7 +115,7 @@ def test_stages_say_how_far_each_came() -> None:
     ]
     assert table["batch"].tolist() == [0, 0, 2, 1, -1, -1]
     # The second was tried again after its replica had died, when the third had overtaken it.
-    assert list(_broken_laws(records, is_whole=True, has_lost_replicas=True)) == []
+    assert list(broken_laws(records, is_whole=True, has_lost_replicas=True)) == []
 
 
 def test_of_a_request_without_a_record_the_load_generator_tells() -> None:
@@ -150,7 +150,7 @@ def test_of_a_gateway_that_was_started_anew_all_records_come_and_only_what_the_o
     assert collector.lost == 2
     # The new gateway numbers its batches from 0, and these are others.
     assert records.batch.tolist() == [[0, 1, -1, -1, 2, 3, 4]] * 2
-    assert list(_broken_laws(records, is_whole=False, has_lost_replicas=False)) == []
+    assert list(broken_laws(records, is_whole=False, has_lost_replicas=False)) == []
 
 
 def test_records_that_were_fetched_before_the_gateway_dropped_them_are_not_lost() -> None:
@@ -177,6 +177,6 @@ def test_a_record_that_breaks_a_law_is_told() -> None:
         ended("1", "completed", 1.4, visit(1.01, 1.1, 1.2, 0), visit(1.2, 1.3, 1.4, 0)),
     )
     _, records = collected(Says(*overtaken), sent(200, 200))
-    assert any("L3: at stage a" in law for law in _broken_laws(records, is_whole=True, has_lost_replicas=False))
+    assert any("L3: at stage a" in law for law in broken_laws(records, is_whole=True, has_lost_replicas=False))
     # Where a replica has died, a batch tried again starts after those that overtook it.
-    assert not any("L3" in law for law in _broken_laws(records, is_whole=True, has_lost_replicas=True))
+    assert not any("L3" in law for law in broken_laws(records, is_whole=True, has_lost_replicas=True))

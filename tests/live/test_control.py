@@ -10,15 +10,19 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import pytest
 
-from ipa.live.control import control
 from ipa.live.controller_metrics import ControllerMetrics
 from ipa.live.deadline import Deadline
-from ipa.live.errors import LiveError
-from ipa.live.journal import FileJournal
+from ipa.live.errors import LiveError, RunError
+from ipa.live.journal import FileJournal, open_journal
+from ipa.live.live_controller import LiveController
+from ipa.live.run import run_without_load
+from ipa.live.setup import Setup
+from ipa.live.steps import take_steps
 from ipa.policies import (
     Applied,
     Configuration,
@@ -31,9 +35,6 @@ from ipa.policies import (
     PolicyError,
     read_journal,
 )
-from ipa.studies import Scenario
-from ipa.studies.live_runs import cluster as live_cluster
-from ipa.studies.live_runs.run import Live, journal_of
 from tests.live.world import until_now
 from tests.tiny import SMALL_ONES, configuration, observation, published, two_by_two
 
@@ -68,14 +69,16 @@ class Clockwork:
         self.now_s += self.lasting_s.get(self.step, 0.0)
         return Applied(True, self.late)
 
-    async def sleep(self, seconds: float) -> None:
+    async def sleep(self, seconds: float) -> bool:
         self.now_s += seconds
+        return True
 
 
 def steps(lasting_s: Mapping[int, float], duration_s: float = 60.0, first: int = 1) -> tuple[Clockwork, list[Entry]]:
     backend, journal = Clockwork(lasting_s), Journal()
     controller = Controller(PIPELINE, Counts(), journal)
-    asyncio.run(control(controller, backend, 10.0, duration_s, first=first, sleep=backend.sleep))
+    how = {"first": first, "since_s": 0.0, "until_s": duration_s}
+    asyncio.run(take_steps(lambda: controller.step(backend), backend, 10.0, backend.sleep, **how))  # type: ignore[arg-type]
     return backend, journal.entries
 
 
@@ -110,20 +113,15 @@ def test_a_controller_that_goes_on_numbers_its_steps_on() -> None:
 
 def test_without_an_end_steps_go_on_until_told_to_stop_on_a_clock_that_began_long_before() -> None:
     """It is 28,803 s there; step 42 at 28,820 lasts until 28,845, and step 45 is the last."""
-    backend, stopping = Clockwork({42: 25.0}), asyncio.Event()
+    backend, journal = Clockwork({42: 25.0}), Journal()
     backend.now_s = 28_803.0
-    journal = Journal()
+    controller = Controller(PIPELINE, Counts(), journal)
 
-    def on_step(entry: Entry) -> None:
-        if entry.observation.step == 45:
-            stopping.set()
+    async def sleep(seconds: float) -> bool:
+        return await backend.sleep(seconds) and backend.step < 45
 
-    async def story() -> None:
-        controller = Controller(PIPELINE, Counts(), journal)
-        how = {"first": 41, "since_s": 28_800.0, "sleep": backend.sleep, "stopping": stopping}
-        await control(controller, backend, 10.0, on_step=on_step, **how)  # type: ignore[arg-type]
-
-    asyncio.run(story())
+    how = {"first": 41, "since_s": 28_800.0, "until_s": inf}
+    asyncio.run(take_steps(lambda: controller.step(backend), backend, 10.0, sleep, **how))  # type: ignore[arg-type]
     assert backend.begun == [(41, 28_810.0), (42, 28_820.0), (45, 28_850.0)]
     assert journal.entries[-1].outcome == Applied(True, "steps 43 to 44 were skipped: step 42 took too long")
 
@@ -135,43 +133,89 @@ class Standing(Clockwork):
         super().__init__(lasting_s)
         self.now_s = 28_803.0
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.is_closed = False
+        self.log: list[str] = []
+
+    async def open(self, initial: Configuration) -> None:
+        self.log.append("open")
+
+    async def start(self, origin_s: float) -> None:
+        self.log.append("start")
 
     def observe(self) -> Observation:
         return replace(super().observe(), load_rps=(3.0,))
 
     async def close(self) -> None:
-        self.is_closed = True
+        self.log.append("close")
 
 
-def test_a_controller_on_a_cluster_skips_late_steps_and_its_journal_and_metrics_say_so(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Step 8 lasts 15 s, so that 9 is skipped. SIGTERM ends it after 10."""
-    journal, metrics, made = Journal(), ControllerMetrics(PIPELINE), []
+@pytest.fixture
+def standing(monkeypatch: pytest.MonkeyPatch) -> tuple[Setup, list[Standing]]:
+    """A setup whose backend passes the time by sleeping, and the backends that it has made."""
+    made: list[Standing] = []
 
-    async def opened(*_: object) -> None:
-        """It stands."""
-
-    def make(_: Path) -> Standing:
+    def make(**_: object) -> Standing:
         made.append(Standing({8: 15.0}))
         monkeypatch.setattr(asyncio, "sleep", made[0].sleep)
         return made[0]
 
+    return Setup(PIPELINE, make, 10.0), made  # type: ignore[arg-type]
+
+
+def with_six_steps() -> Journal:
+    """The journal of a controller that has ended after its sixth step."""
+    journal = Journal()
+    journal.decided(Entry(replace(observation(), step=6), Decision(SMALL_ONES, {"steps": 6}), Applied(True)))
+    return journal
+
+
+def test_a_controller_on_a_cluster_resumes_and_skips_late_steps_and_its_journal_and_metrics_say_so(
+    standing: tuple[Setup, list[Standing]],
+) -> None:
+    """Its journal has six steps. Step 8 lasts 15 s, so that 9 is skipped. SIGTERM ends it after 10."""
+    setup, made = standing
+    journal, metrics = with_six_steps(), ControllerMetrics(PIPELINE)
+
     def on_step(entry: Entry) -> None:
         metrics.step(entry, 0.01)
-        if entry.observation.step >= 10:
+        if entry.observation.step == 10:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(live_cluster, "_open", opened)
-    controller = Controller(PIPELINE, Counts(), journal)
-    scenario = Scenario(pipeline="video", interval_s=10.0)
-    asyncio.run(live_cluster._control(make, controller, SMALL_ONES, scenario, Live(), 7, on_step))  # type: ignore[arg-type]
+    run_without_load(setup, LiveController(PIPELINE, Counts(), 5.0, journal), SMALL_ONES, on_step=on_step)
     assert made[0].begun[:3] == [(7, 28_810.0), (8, 28_820.0), (10, 28_840.0)]
     why = "step 9 was skipped: step 8 took too long"
-    assert [entry.outcome for entry in journal.entries[:3]] == [Applied(True), Applied(True), Applied(True, why)]
+    assert [entry.outcome for entry in journal.entries[1:4]] == [Applied(True), Applied(True), Applied(True, why)]
+    assert [entry.decision.memory["steps"] for entry in journal.entries[:4]] == [6, 7, 8, 9]
     assert 'ipa_steps_skipped_total{pipeline="tiny"} 1.0' in metrics.of_process.text().decode()
-    assert made[0].is_closed
+    assert made[0].log == ["open", "start", "close"]
+
+
+def test_a_failure_ends_a_controller_after_the_step_that_has_begun(standing: tuple[Setup, list[Standing]]) -> None:
+    setup, made = standing
+    journal = Journal()
+
+    def on_step(entry: Entry) -> None:
+        if entry.observation.step == 2:
+            made[0].failed.set_exception(RunError("another controller has taken over"))
+
+    with pytest.raises(RunError, match="another controller has taken over"):
+        run_without_load(setup, LiveController(PIPELINE, Counts(), 5.0, journal), SMALL_ONES, on_step=on_step)
+    assert [entry.outcome for entry in journal.entries][:2] == [Applied(True)] * 2
+    assert made[0].log == ["open", "start", "close"]
+
+
+def test_a_signal_while_a_backend_is_opened_ends_a_controller_before_its_first_step(
+    standing: tuple[Setup, list[Standing]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup, made = standing
+
+    async def opening(self: Standing, initial: Configuration) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Standing, "open", opening)
+    journal = Journal()
+    run_without_load(setup, LiveController(PIPELINE, Counts(), 5.0, journal), SMALL_ONES)
+    assert (journal.entries, made[0].log) == ([], ["close"])
 
 
 # ---- the deadline ----
@@ -384,11 +428,11 @@ def test_a_run_without_tables_keeps_its_latest_entry_alone_in_memory(
 ) -> None:
     monkeypatch.setattr("ipa.live.journal.KEPT_IN_FILE", 3)
     for state in (None, tmp_path / "bounded.jsonl"):
-        with journal_of(state, has_tables=False, has_end=False) as journal:
+        with open_journal(state, has_tables=False, has_end=False) as journal:
             many_steps(journal, 1, 7)
             assert [entry.observation.step for entry in journal.entries] == [7]
     assert len(lines_of(tmp_path / "bounded.jsonl")) == 3
-    with journal_of(tmp_path / "whole.jsonl", has_tables=False) as journal:
+    with open_journal(tmp_path / "whole.jsonl", has_tables=False) as journal:
         many_steps(journal, 1, 7)
         assert len(journal.entries) == 1
     assert len(entries_of(tmp_path / "whole.jsonl")) == 7

@@ -21,12 +21,11 @@ from aiohttp import web
 
 from ipa import traces
 from ipa.live.errors import LiveError
-from ipa.live.load import DEFAULT_BODY, UNANSWERED, UNREACHABLE, Job, Sent, generate, write_job, zeros_for
+from ipa.live.load_generator import DEFAULT_BODY, UNANSWERED, UNREACHABLE, Job, Sent, generate, write_job, zeros_for
 from ipa.live.plane import free_port
 from ipa.sim import stream
 from ipa.studies import Scenario, simulate
-from ipa.studies.live_runs.load import late_warning
-from ipa.studies.live_runs.run import load_table
+from ipa.studies.live_runs import late_warning, load_table
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -162,7 +161,13 @@ def test_told_to_end_it_writes_what_it_has_sent(tmp_path: Path) -> None:
         async with serving(note) as url:
             job = Job(url, "m", time.monotonic(), 60.0, DEFAULT_BODY)
             write_job(job, np.array([0.0, 1000.0]), tmp_path / "job.npz")
-            command = [sys.executable, "-m", "ipa.live.load", str(tmp_path / "job.npz"), str(tmp_path / "sent.npz")]
+            command = [
+                sys.executable,
+                "-m",
+                "ipa.live.load_generator",
+                str(tmp_path / "job.npz"),
+                str(tmp_path / "sent.npz"),
+            ]
             process = Popen(command)
             await asyncio.wait_for(here.wait(), 30.0)
             await asyncio.sleep(0.05)

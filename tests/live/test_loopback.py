@@ -15,7 +15,7 @@ pytest.importorskip("aiohttp")
 
 from ipa.live import loopback
 from ipa.live.errors import RunError
-from ipa.live.load import DEFAULT_BODY
+from ipa.live.load_generator import DEFAULT_BODY
 from ipa.live.loopback import LoopbackBackend
 from ipa.policies import Applied, Configuration, Observation, ReplicaCounts
 from tests.live.world import descendants, is_alive, running, sort, until

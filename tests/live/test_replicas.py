@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ipa.live.replicas import Replica, StageReplicas
+from ipa.live.stage_replicas import Replica, StageReplicas
 from ipa.policies import ReplicaCounts, StageConfiguration
 
 

@@ -22,7 +22,7 @@ pytest.importorskip("aiohttp")
 from ipa.live.plane import free_port
 from ipa.policies import Applied, read_journal
 from ipa.studies import Scenario, results, simulate
-from ipa.studies.live_runs import run as live_run
+from ipa.studies.live_runs import choice
 from tests.command import contents, ipa, refusal, start
 from tests.live.world import descendants, is_alive, pipeline_file, sort, until_now
 
@@ -316,7 +316,7 @@ def test_what_only_a_simulation_can_have_is_refused_by_name(
 
 def test_without_its_libraries_live_mode_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(live_run, "NEEDED", ("no_such_library",))
+    monkeypatch.setattr(choice, "NEEDED", ("no_such_library",))
     wanted = "live mode needs no_such_library: pip install 'ipa-pipelines[live]'"
     assert refusal("live", "run", "video") == wanted
     assert refusal("live", "load", "video") == wanted

@@ -12,7 +12,6 @@ from typing import Any
 
 from ipa import profiles
 from ipa.live.loopback import LoopbackBackend
-from ipa.live.monitoring import GatewaySource
 from ipa.live.plane import Plane
 from ipa.policies import StageConfiguration
 
@@ -73,7 +72,6 @@ async def running(folder: Path, **settings: Any) -> AsyncIterator[LoopbackBacken
     backend = LoopbackBackend(Plane(profiles.load(str(path)), str(path), **settings), folder, HISTORY)
     try:
         await backend.open(sort())
-        backend.source = GatewaySource(backend.client, len(HISTORY))
         await backend.start(time.monotonic())
         yield backend
     finally:

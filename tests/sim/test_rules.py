@@ -54,6 +54,24 @@ def test_by_default_the_surge_is_a_quarter_rounded_up() -> None:
     assert [rules.default_max_surge(desired) for desired in (1, 2, 4, 5, 8, 9, 100)] == [1, 1, 1, 2, 2, 3, 25]
 
 
+def test_a_run_goes_on_for_ten_slas_at_most() -> None:
+    assert rules.bound_s(0.25) == 2.5
+
+
+def test_replicas_go_starting_then_idle_then_busy_and_the_highest_number_first() -> None:
+    """Replicas as (is_starting, is_busy, number)."""
+    replicas = [
+        (False, True, 0),
+        (False, False, 1),
+        (True, False, 2),
+        (False, True, 3),
+        (True, False, 4),
+        (False, False, 10),
+    ]
+    order = sorted(replicas, key=lambda each: rules.removal_order(*each))
+    assert [number for _, _, number in order] == [4, 2, 10, 1, 3, 0]
+
+
 # ---- the rollout ----
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from ipa import profiles
 from ipa.profiles.yaml_file import read
-from ipa.sim.sources import digest
+from ipa.sim.sources import file_digest
 from ipa.sim.totals import violated_seconds
 from ipa.studies import Scenario, source
 from ipa.studies import load as load_scenario
@@ -209,7 +209,7 @@ def test_the_digest_of_the_source_is_of_what_decides_results_wherever_it_lies(he
     root = Path(source.__file__).parents[1]
     for layer in (*source.LAYERS, "studies"):
         shutil.copytree(root / layer, here / layer, ignore=shutil.ignore_patterns("__pycache__"))
-    assert digest(here, source.files(here)) == source.source_digest()
+    assert file_digest(here, source.files(here)) == source.source_digest()
     for name, decides in (
         *(
             ("sim/rules.py", True),
@@ -221,7 +221,7 @@ def test_the_digest_of_the_source_is_of_what_decides_results_wherever_it_lies(he
     ):
         text = (here / name).read_text()
         (here / name).write_text(f"{text}\n")
-        assert (digest(here, source.files(here)) != source.source_digest()) == decides, name
+        assert (file_digest(here, source.files(here)) != source.source_digest()) == decides, name
         (here / name).write_text(text)
 
 

@@ -120,7 +120,7 @@ def main() -> None:
         return
     here = machine()
     print(f"{here['processor']}, {here['cores']} cores, Python {here['python']}, {here['packages']}\n")
-    chosen = ["simpy"] if engines.choose("auto") == "simpy" else ["compiled", "simpy"]
+    chosen = ["simpy"] if engines.choose_engine("auto") == "simpy" else ["compiled", "simpy"]
     exact = table(
         "Request by request",
         EXACT_COLUMNS,

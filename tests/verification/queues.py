@@ -13,7 +13,7 @@ import numpy as np
 from ipa.policies import StageConfiguration
 from ipa.sim import engines, streams
 from ipa.sim.model import FloatArray, ServiceTime, StageModel, World
-from ipa.sim.records import Records, collect
+from ipa.sim.records import Records, collect_records
 
 NEVER_S = 1e12
 
@@ -100,6 +100,6 @@ def run(engine: str, arrivals_s: FloatArray, queues: tuple[Queue, ...], law: Law
     }
     world = World(duration_s=float(arrivals_s[-1]), bound_s=NEVER_S)
     with patch.object(streams, "normal_blocks", law.blocks):
-        made = engines.create(engine, models, world, arrivals_s, initial, seed)
+        made = engines.create_engine(engine, models, world, arrivals_s, initial, seed)
         made.run(iter(()), lambda: None)
-    return collect(made)
+    return collect_records(made)

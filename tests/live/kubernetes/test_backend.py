@@ -17,14 +17,13 @@ import pytest
 
 pytest.importorskip("aiohttp")
 
-from ipa.live.kubernetes import backend as module
-from ipa.live.kubernetes import names
+from ipa.live.kubernetes import looks, names, opening
 from ipa.live.kubernetes.api import ApiError
 from ipa.live.kubernetes.backend import KubernetesBackend
-from ipa.live.kubernetes.guards import Guards
 from ipa.live.kubernetes.manifests import as_text, gateway_deployment, owner_of, root, stage_deployment
+from ipa.live.kubernetes.pace import Pace
 from ipa.live.kubernetes.settings import Deployed
-from ipa.live.monitoring import GatewaySource, Reading
+from ipa.live.monitoring import Reading
 from ipa.policies import Applied, Configuration, ReplicaCounts
 from tests.live.kubernetes.world import tiny
 from tests.live.world import HISTORY, sort, until
@@ -105,7 +104,7 @@ class Cluster:
         if call == "/control/configuration":
             self.configured.append(body)
         stage = dict.fromkeys(
-            ("arrivals", "completions", "drops", "failures", "queue_length", "in_service", "busy_s"), 0
+            ("arrivals", "completions", "drops", "failures", "queue_length", "in_service", "busy_s", "request_s"), 0
         )
         return {
             "time_s": time.monotonic() - self.origin_s,
@@ -203,16 +202,16 @@ async def running(
     initial: Configuration | None = None,
     **how: Any,
 ) -> AsyncIterator[tuple[Any, Cluster]]:
-    monkeypatch.setattr(module, "LOOKED_AT_EVERY_S", 0.1)
-    monkeypatch.setattr(module, "BETWEEN_LOOKS_S", 0.01)
-    monkeypatch.setattr(module, "STOPPED_LOOKED_AT_EVERY_S", 0.1)
+    monkeypatch.setattr(looks, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(looks, "BETWEEN_LOOKS_S", 0.01)
+    monkeypatch.setattr(looks, "LOOK_EVERY_WHILE_STOPPED_S", 0.1)
+    monkeypatch.setattr(opening, "ASK_EVERY_S", 0.01)
     deployed = tiny(folder)
     cluster = Cluster(deployed)
     prepare(cluster)
     backend = KubernetesBackend(deployed, cluster, folder, HISTORY, url="", **how)  # type: ignore[arg-type]
     try:
         await backend.open(initial or sort())
-        backend.source = GatewaySource(backend.client, len(HISTORY))
         await backend.start(time.monotonic())
         yield backend, cluster
     finally:
@@ -261,10 +260,10 @@ def test_a_decision_is_in_force_in_the_queues_and_then_rolled_out(
 def test_a_variant_that_will_not_start_is_rolled_back_and_its_decisions_have_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    failed: list[tuple[int, str]] = []
+
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
         cluster.crashing = {"large"}
-        failed = []
-        backend.on_failed = lambda step, why: failed.append((step, why))
         backend.begin_step(7)
         assert (await apply(backend, sort("large"))).accepted
         backend.begin_step(8)
@@ -281,7 +280,7 @@ def test_a_variant_that_will_not_start_is_rolled_back_and_its_decisions_have_fai
         (stage,) = cluster.stages.values()
         assert '{"large": ' in stage["metadata"]["annotations"][names.FAILED]  # for the next controller
 
-    story(tmp_path, monkeypatch, told)
+    story(tmp_path, monkeypatch, told, on_rollback=lambda step, why: failed.append((step, why)))
 
 
 def test_want_of_room_bounds_the_cores_that_a_policy_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,16 +288,16 @@ def test_want_of_room_bounds_the_cores_that_a_policy_sees(tmp_path: Path, monkey
         assert (await asyncio.to_thread(backend.observe)).limit_cores is None
         cluster.out_of_room = 2
         await apply(backend, sort("small", 4))
-        await until(lambda: backend._room is not None, "the refusal is seen")
+        await until(lambda: backend._room.cores is not None, "the refusal is seen")
         await until(lambda: len(backend.stages["sort"].ready) == 2, "two have room")
-        await until(lambda: backend._room is not None and backend._room[0] == 2, "both are counted")
+        await until(lambda: backend._room.cores == 2, "both are counted")
         seen = await asyncio.to_thread(backend.observe)
         assert (seen.limit_cores, seen.stages["sort"].failed_variants) == (2, ())
         assert "exceeded quota" in backend.troubles()["no_room"]
         cluster.out_of_room = 0
         (name,) = cluster.stages
         cluster._roll_out(name, 4)
-        await until(lambda: backend._room is None, "there is room for all")
+        await until(lambda: backend._room.cores is None, "there is room for all")
         assert (await asyncio.to_thread(backend.observe)).limit_cores is None
         assert backend.troubles() == {}
 
@@ -430,7 +429,7 @@ def test_a_controller_begins_where_not_all_find_room_and_pods_of_before_are_stil
         cluster.pods["evicted"] = evicted
 
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
-        await until(lambda: backend._room is not None, "the want of room is seen")
+        await until(lambda: backend._room.cores is not None, "the want of room is seen")
         await until(lambda: len(backend.stages["sort"].ready) == 2, "two serve")
         assert (await asyncio.to_thread(backend.observe)).limit_cores == 2  # what has been evicted holds nothing
 
@@ -521,8 +520,7 @@ def test_the_lease_is_given_back_after_the_last_write(tmp_path: Path, monkeypatc
 class Scraped:
     """A source whose newest sample is some seconds old."""
 
-    def __init__(self, sample_age_s: float) -> None:
-        self.sample_age_s = sample_age_s
+    sample_age_s = 0.0
 
     async def read(self, now_s: float) -> Reading:
         return Reading(now_s, (5.0,) * len(HISTORY), self.sample_age_s, {})
@@ -534,12 +532,14 @@ def test_silence_is_told_by_the_time_since_the_step_before_whatever_the_gateway_
 ) -> None:
     """A gateway that has run for hours before its controller, and one that was started anew before."""
 
+    scraped = Scraped()
+
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
         cluster.origin_s = time.monotonic() - gateways_s
         await backend.start(0.0)
         for sample_age_s, is_silent in ((1.0, False), (60.0, True)):
             backend._observed_s = backend.now_s - 10.0
-            backend.source = Scraped(sample_age_s)
+            scraped.sample_age_s = sample_age_s
             backend.begin_step(step)
             seen = await asyncio.to_thread(backend.observe)
             assert seen.time_s == pytest.approx(gateways_s, abs=5.0)
@@ -547,7 +547,7 @@ def test_silence_is_told_by_the_time_since_the_step_before_whatever_the_gateway_
             assert seen.is_silent is is_silent
             assert ("no_sample" in backend.troubles()) is is_silent
 
-    story(tmp_path, monkeypatch, told, adopts=True)
+    story(tmp_path, monkeypatch, told, adopts=True, source=lambda _: scraped)
 
 
 def test_held_stopped_and_hasty_decisions_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -571,9 +571,9 @@ def test_held_stopped_and_hasty_decisions_are_refused(tmp_path: Path, monkeypatc
         assert "someone" in (await apply(backend, sort())).reason
         cluster.refusal = None
         await until(lambda: backend._look_now.is_complete(sort("large")), "it goes on by itself")
-        assert (await apply(backend, sort())).reason == "guard: 1 changes within a minute; at most 1"
+        assert (await apply(backend, sort())).reason == "too fast: 1 changes within a minute; at most 1"
 
-    story(tmp_path, monkeypatch, told, guards=Guards(1))
+    story(tmp_path, monkeypatch, told, pace=Pace(1))
 
 
 def test_a_pipeline_that_is_deployed_anew_ends_the_run_and_is_left_as_it_is(

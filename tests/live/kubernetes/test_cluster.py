@@ -25,8 +25,7 @@ from ipa.live.kubernetes.backend import KubernetesBackend
 from ipa.live.kubernetes.lease import Lease
 from ipa.live.kubernetes.reach import client_url, until_reached
 from ipa.live.kubernetes.settings import Deployed, Layout
-from ipa.live.load import DEFAULT_BODY
-from ipa.live.monitoring import GatewaySource
+from ipa.live.load_generator import DEFAULT_BODY
 from ipa.policies import Applied, Configuration, Observation
 from tests.live.kubernetes.world import IMAGE, needs_cluster, tiny
 from tests.live.world import HISTORY, sort
@@ -80,7 +79,6 @@ async def running(
     backend = KubernetesBackend(deployed, api, folder, HISTORY, client_url(connect(), deployed), **how)
     try:
         await backend.open(initial or sort())
-        backend.source = GatewaySource(backend.client, len(HISTORY))
         await backend.start(time.monotonic())
         yield backend
     finally:
@@ -291,10 +289,11 @@ def test_a_variant_that_does_not_start_is_rolled_back_and_left_out(
 
     monkeypatch.setattr(manifests, "_model_server", crashing)
 
+    failed: list[tuple[int, str]] = []
+
     async def story() -> None:
-        async with running(deployed, tmp_path) as backend, traffic(backend):
-            failed = []
-            backend.on_failed = lambda *what: failed.append(what)
+        how = {"on_rollback": lambda *what: failed.append(what)}
+        async with running(deployed, tmp_path, **how) as backend, traffic(backend):
             backend.begin_step(3)
             assert (await apply(backend, sort("large"))).accepted
             await until(lambda: backend.stages["sort"].failed_variants == ("large",), "the variant is given up")
@@ -414,10 +413,10 @@ def test_want_of_quota_becomes_a_core_limit_and_no_failed_variant(namespace: str
     async def story() -> None:
         async with running(made, tmp_path) as backend, traffic(backend):
             assert (await apply(backend, sort("small", 4))).accepted
-            await until(lambda: backend._room is not None, "the refusal is seen")
+            await until(lambda: backend._room.cores is not None, "the refusal is seen")
             await until(lambda: len(backend.stages["sort"].ready) == 2, "two have room")
             await until_said(backend, "no_room", "exceeded quota")
-            await until(lambda: backend._room is not None and backend._room[0] == 2, "both are counted")
+            await until(lambda: backend._room.cores == 2, "both are counted")
             seen = await observe(backend)
             assert seen.limit_cores == 2
             assert seen.stages["sort"].failed_variants == ()
@@ -433,14 +432,14 @@ def test_want_of_quota_becomes_a_core_limit_and_no_failed_variant(namespace: str
 
 
 def test_at_most_so_many_changes_a_minute(deployed: Deployed, tmp_path: Path) -> None:
-    from ipa.live.kubernetes.guards import Guards
+    from ipa.live.kubernetes.pace import Pace
 
     async def story() -> None:
-        async with running(deployed, tmp_path, guards=Guards(changes_per_minute=2)) as backend:
+        async with running(deployed, tmp_path, pace=Pace(changes_per_minute=2)) as backend:
             assert (await apply(backend, sort("small", 2))).accepted
             assert (await apply(backend, sort("small", 1))).accepted
             third = await apply(backend, sort("small", 2))
-            assert (third.accepted, third.reason) == (False, "guard: 2 changes within a minute; at most 2")
+            assert (third.accepted, third.reason) == (False, "too fast: 2 changes within a minute; at most 2")
             assert (await apply(backend, sort("small", 1, batch=4))).accepted  # queues are not pods
 
     asyncio.run(story())

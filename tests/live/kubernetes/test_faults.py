@@ -29,15 +29,14 @@ from ipa.live.kubernetes.api import Api, connect
 from ipa.live.kubernetes.lease import Lease
 from ipa.live.kubernetes.reach import client_url
 from ipa.live.kubernetes.settings import Deployed
-from ipa.live.load import DEFAULT_BODY
-from ipa.live.monitoring import PrometheusSource
-from ipa.live.monitoring.server import find_prometheus
+from ipa.live.load_generator import DEFAULT_BODY
+from ipa.live.monitoring import from_prometheus
+from ipa.live.monitoring.prometheus_server import find_prometheus
 from ipa.live.plane import free_port
 from ipa.policies import Controller, Entry, Journal
 from ipa.policies.registry import create
 from tests.live.kubernetes.proxy import Proxy, proxied
 from tests.live.kubernetes.test_cluster import (
-    HISTORY,
     apply,
     controllers,
     deployed,
@@ -304,7 +303,7 @@ def test_a_clock_that_is_set_changes_nothing(
         lease, other = Lease(api, deployed), Lease(connect(), deployed, "other")
         async with running(deployed, tmp_path, api=api, lease=lease) as backend, traffic(backend):
             stage = backend.stages["sort"]
-            backend._failed_at["sort"] = {"large": api.time_s()}
+            backend._failures._unwritten["sort"] = {"large": api.time_s()}
             await until(lambda: stage.failed_variants == ("large",), "the variant is left out, as the cluster knows")
             left_s = stage.excluded["large"] - backend.now_s
             with monkeypatch.context() as patch:
@@ -380,8 +379,8 @@ def test_without_samples_of_prometheus_the_configuration_is_held(
     prometheus = Prometheus(proxy, deployed, tmp_path)
 
     async def story() -> None:
-        async with running(deployed, tmp_path) as backend, traffic(backend):
-            backend.source = PrometheusSource.of(backend, prometheus.url, len(HISTORY))
+        source = from_prometheus(prometheus.url)
+        async with running(deployed, tmp_path, source=source) as backend, traffic(backend):
             journal = Journal()
             controller = Controller(backend.plane.pipeline, create("ipa", backend.plane.pipeline), journal)
 

@@ -178,10 +178,11 @@ def test_a_variant_that_the_store_lacks_is_rolled_back_while_traffic_goes_on(
 ) -> None:
     url, keys = server
 
+    failed: list[str] = []
+
     async def story(deployed: Deployed) -> None:
-        async with running(deployed, tmp_path) as backend, asking(backend.url) as asked:
-            failed: list[str] = []
-            backend.on_failed = lambda _, why: failed.append(why)
+        how = {"on_rollback": lambda _, why: failed.append(why)}
+        async with running(deployed, tmp_path, **how) as backend, asking(backend.url) as asked:
             assert (await apply(backend, sort("large"))).accepted
             await until(lambda: failed, "the variant is given up")
             await until_stands(backend, sort())

@@ -15,10 +15,10 @@ import pytest
 from ipa.live.errors import RunError
 from ipa.live.gateway_client import ANSWERS_WITHIN_S
 from ipa.live.kubernetes.api import ApiError, _lines
+from ipa.live.kubernetes.cluster_gateway import ClusterGateway
 from ipa.live.kubernetes.endpoints import Endpoints
-from ipa.live.kubernetes.gateway import ClusterGateway
-from ipa.live.kubernetes.guards import Guards
 from ipa.live.kubernetes.lease import DURATION_S, RETRY_S, Lease
+from ipa.live.kubernetes.pace import Pace
 from ipa.live.kubernetes.reach import client_url, until_reached
 from ipa.live.kubernetes.timeline import Timeline
 from ipa.live.kubernetes.watch import PodWatch
@@ -309,16 +309,16 @@ def test_pods_that_the_pipeline_s_file_does_not_know_are_left_out_and_that_is_sa
 
 def test_at_most_so_many_changes_a_minute() -> None:
     clock = Clock()
-    guards = Guards(3, clock)
-    assert guards.refusal(3) == ""
-    guards.note(2)
+    pace = Pace(3, clock)
+    assert pace.refusal(3) == ""
+    pace.note(2)
     clock.now_s += 30.0
-    guards.note(1)
-    assert guards.refusal(1) == "guard: 3 changes within a minute; at most 3"
-    assert guards.refusal(0) == ""  # what moves no pod always may
+    pace.note(1)
+    assert pace.refusal(1) == "too fast: 3 changes within a minute; at most 3"
+    assert pace.refusal(0) == ""  # what moves no pod always may
     clock.now_s += 31.0
-    assert guards.refusal(2) == ""
-    assert guards.refusal(3) == "guard: 1 changes within a minute; at most 3"
+    assert pace.refusal(2) == ""
+    assert pace.refusal(3) == "too fast: 1 changes within a minute; at most 3"
 
 
 # ---- where clients reach it ----

@@ -14,9 +14,8 @@ from functools import partial
 from itertools import count
 from typing import Any, Protocol
 
+from ipa.live.serving.request import Batch, Request, RoutedReplica
 from ipa.live.serving.router import Router
-from ipa.live.serving.stage_queue import Batch, Request
-from ipa.live.serving.stage_queue import Replica as Listed
 from ipa.policies import StageConfiguration
 from ipa.sim import rules
 from ipa.sim.rules import APPLICATION, COMPLETION, CONTROL, DELIVERY, NEVER, REPLICA, TIMER
@@ -235,7 +234,7 @@ class GatewayWorld:
             stage,
             {
                 (each.number, ""): partial(
-                    Listed, each.number, each.variant, max(self._table(stage, each.variant, each.cores))
+                    RoutedReplica, each.number, each.variant, max(self._table(stage, each.variant, each.cores))
                 )
                 for each in self.fleets[stage].replicas
                 if each.ready_s is not None and each.removed_s is None

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 from ipa import profiles
-from ipa.live.serving import gateway, server, web
-from ipa.live.serving.control import control_application
+from ipa.live.serving import admission, gateway, server, web
+from ipa.live.serving.control_api import control_application
+from ipa.live.serving.gateway_options import GatewayOptions
+from ipa.live.serving.host import Gateway
 from ipa.live.serving.metrics import TABLE
 from ipa.live.serving.models import own_model
 from tests.live.serving.test_models import answer
@@ -38,7 +40,7 @@ def test_every_metric_is_documented() -> None:
 
 def test_every_call_of_the_control_api_is_documented() -> None:
     async def calls() -> set[str]:
-        opened = gateway.Gateway(gateway.GatewayOptions(profiles.load("video")))
+        opened = Gateway(GatewayOptions(profiles.load("video")))
         routes = control_application(opened).router.routes()
         made = {f"{route.method} {route.resource.canonical}" for route in routes if route.resource is not None}
         await opened.close()
@@ -60,7 +62,7 @@ def test_every_option_that_is_named_exists() -> None:
 
 def test_the_limits_are_those_in_force() -> None:
     assert f"more than {web.READ_S:g} s to arrive, or has more than {web.MOST_BODY_BYTES // 2**20} MiB" in TEXT
-    assert f"or {gateway.MOST_INSIDE_BYTES // 2**30} GiB of requests are inside" in TEXT
+    assert f"or {admission.MOST_INSIDE_BYTES // 2**30} GiB of requests are inside" in TEXT
 
 
 def test_the_model_of_ones_own_works(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ipa.live.serving.request import Batch, Request, RoutedReplica
 from ipa.live.serving.router import Router
-from ipa.live.serving.stage_queue import Batch, Replica, Request
 from ipa.sim.rules import NEVER
 from tests.sim.stories import of
 
@@ -50,8 +50,8 @@ def router(batch: int = 1, timeout_s: float = 0.0, stages: int = 1, replicas: in
 
 def ready(made: Router, stage: int, numbers: range | list[int], now_s: float = 0.0) -> None:
     """These are the replicas of a stage."""
-    listed: dict[tuple[int, str], Callable[[], Replica]] = {
-        (n, f"http://{n}"): partial(Replica, n, "small", 8, f"http://{n}") for n in numbers
+    listed: dict[tuple[int, str], Callable[[], RoutedReplica]] = {
+        (n, f"http://{n}"): partial(RoutedReplica, n, "small", 8, f"http://{n}") for n in numbers
     }
     made.list_replicas(stage, listed)
     made.stages[stage].attempt(now_s)
@@ -164,7 +164,7 @@ def test_a_suspended_replica_takes_nothing_until_it_is_ready_or_another_is_liste
     made.failed(host.serving[0], 1.0, "died")
     ready(made, 0, [0], now_s=2.0)  # listed as before
     assert len(host.serving) == 1
-    made.list_replicas(0, {(0, "http://new"): partial(Replica, 0, "small", 8, "http://new")})
+    made.list_replicas(0, {(0, "http://new"): partial(RoutedReplica, 0, "small", 8, "http://new")})
     made.stages[0].attempt(3.0)
     assert host.serving[1].replica.url == "http://new"
 

@@ -28,9 +28,10 @@ from tritonclient import http as triton
 from tritonclient.utils import InferenceServerException
 
 from ipa import profiles
-from ipa.live.serving.control import control_application
-from ipa.live.serving.gateway import Gateway, GatewayOptions
+from ipa.live.serving.control_api import control_application
 from ipa.live.serving.gateway import main as gateway_command
+from ipa.live.serving.gateway_options import GatewayOptions
+from ipa.live.serving.host import Gateway
 from ipa.live.serving.metrics import TABLE
 from ipa.live.serving.server import main as server_command
 from tests.live.serving.serving_plane import Plane, Process, ask, call, entry, get, plane, put, until, wanted

@@ -23,7 +23,7 @@ from ipa.policies import Static
 from ipa.profiles import ProfileError
 from ipa.sim import World, simulate_policy, stage_models, stream
 from ipa.sim.model import ServiceTime
-from ipa.sim.simulate import Control
+from ipa.sim.simulate import ControlSettings
 from ipa.sim.streams import BLOCK, IndexedNormals, standard_normals
 from tests.live.serving.models_world import affine_file, models_folder
 
@@ -57,7 +57,9 @@ def test_the_kth_batch_takes_as_long_as_in_simulation() -> None:
     policy = Static(pipeline, configuration=chosen, planned_load_rps=20.0)
     arrivals_s = np.sort(stream(3, "arrivals").uniform(0.0, 20.0, 300))
     models, world = stage_models(pipeline, sampled=True), World(duration_s=20.0, bound_s=70.0)
-    records = simulate_policy(pipeline, policy, models, world, Control(), arrivals_s, np.empty(0), seed=3).records
+    records = simulate_policy(
+        pipeline, policy, models, world, ControlSettings(), arrivals_s, np.empty(0), seed=3
+    ).records
     for position, stage in enumerate(pipeline.stages):
         emulated = create(ServerOptions(pipeline=pipeline, stage=stage.name, variant=stage.variants[0].name, seed=3))
         assert isinstance(emulated, Emulated)

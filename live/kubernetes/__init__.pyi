@@ -1,0 +1,17 @@
+from . import deploy as deploy
+from . import in_cluster as in_cluster
+from . import manifests as manifests
+from . import model_sources as model_sources
+from . import names as names
+from .api import Api as Api
+from .api import ApiError as ApiError
+from .api import connect as connect
+from .api import current_namespace as current_namespace
+from .backend import KubernetesBackend as KubernetesBackend
+from .lease import Lease as Lease
+from .pace import Pace as Pace
+from .reach import client_url as client_url
+from .reconciler import Look as Look
+from .settings import Deployed as Deployed
+from .settings import Layout as Layout
+from .settings import memory_bytes as memory_bytes

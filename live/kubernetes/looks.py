@@ -1,0 +1,55 @@
+"""One look at the cluster after another: made in a thread, logged, and the latest kept."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from ipa.live.kubernetes.pods import Pod
+from ipa.live.kubernetes.reconciler import Look, Reconciler
+from ipa.live.kubernetes.threads import Threads
+from ipa.policies import Configuration
+
+LOOK_EVERY_S = 2.0
+"""The reconcile loop looks at everything this often even if nothing has happened."""
+BETWEEN_LOOKS_S = 0.2
+"""The least time between two looks, however much happens."""
+LOOK_EVERY_WHILE_STOPPED_S = 5.0
+
+log = logging.getLogger("ipa.live.kubernetes.looks")
+
+
+class Looks:
+    """The looks of a `reconciler`; `latest` is the last of them, empty before the first."""
+
+    def __init__(self, reconciler: Reconciler, threads: Threads) -> None:
+        self.latest = Look()
+        self._reconciler = reconciler
+        self._threads = threads
+
+    async def take(
+        self,
+        wanted: Configuration,
+        pods: Sequence[Pod],
+        failed: Mapping[str, Mapping[str, float]],
+        may_write: Callable[[], bool],
+    ) -> Look:
+        """Take another look; for the arguments, see `Reconciler.look`."""
+        look = await self._threads.call(self._reconciler.look, wanted, pods, failed, may_write)
+        if look.error:  # what only a person can end is believed until it is seen to have ended
+            look = replace(look, is_held=self.latest.is_held, stopped=self.latest.stopped)
+        for what in look.done:
+            log.info("changed", extra={"what": what})
+        if look.stopped and look.stopped != self.latest.stopped:
+            log.error("stopped", extra={"problem": look.stopped})
+        self.latest = look
+        return look
+
+    async def rest(self) -> float:
+        """Let the least time between two looks pass; how long the next may then wait if nothing happens [s]."""
+        await asyncio.sleep(BETWEEN_LOOKS_S)
+        if self.latest.stopped:
+            return LOOK_EVERY_WHILE_STOPPED_S
+        return self._reconciler.pause_s or (BETWEEN_LOOKS_S if self.latest.done else LOOK_EVERY_S)

@@ -1,0 +1,102 @@
+"""Waiting until a deployed pipeline stands as a run needs it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+
+from ipa.live.errors import RunError
+from ipa.live.gateway_client import GatewayClient, RefusedError
+from ipa.live.kubernetes.pods import Pod
+from ipa.live.kubernetes.reconciler import Look
+from ipa.policies import Configuration
+from ipa.profiles import Pipeline
+
+STANDS_WITHIN_S = 600.0
+"""How long the first configuration may take to stand ready, beyond the start-up times of its replicas."""
+ASK_EVERY_S = 0.2
+
+
+class Opening:
+    """Waits, while the reconcile loop works, for what its looks find: `look` is the latest, `pods` are those seen.
+
+    `failed` is done, with an error, once the run cannot go on; both waits raise that error.
+    """
+
+    def __init__(
+        self,
+        client: GatewayClient,
+        look: Callable[[], Look],
+        pods: Callable[[], Iterable[Pod]],
+        failed: asyncio.Future[None],
+    ) -> None:
+        self._client = client
+        self._look = look
+        self._pods = pods
+        self._failed = failed
+        self._is_configured = False
+
+    async def until_gateway(self, within_s: float) -> None:
+        """Wait until a gateway serves. Raises RunError where none comes to."""
+
+        async def is_there() -> bool:
+            return self._look().is_gateway_there
+
+        await self._until(is_there, "gateway", within_s, lambda: False)
+
+    async def until_whole(self, initial: Configuration, within_s: float) -> None:
+        """Wait until `initial` is in force and stands ready, alone. Raises RunError where it does not come to that."""
+
+        async def is_whole() -> bool:
+            self._is_configured = self._is_configured or await self._gateway_takes(initial)
+            look = self._look()
+            return self._is_configured and look.is_complete(initial) and is_alone(self._pods(), initial)
+
+        def is_hopeless() -> bool:
+            return bool(self._look().failed or self._look().stopped)
+
+        await self._until(is_whole, "first configuration", within_s, is_hopeless)
+
+    async def _until(
+        self, is_there: Callable[[], Awaitable[bool]], what: str, within_s: float, is_hopeless: Callable[[], bool]
+    ) -> None:
+        until_s = time.monotonic() + within_s
+        while True:
+            if self._failed.done():
+                self._failed.result()
+            if await is_there():
+                return
+            if is_hopeless() or time.monotonic() > until_s:
+                raise RunError(f"the {what} does not come to stand: {_why(self._look())}")
+            await asyncio.sleep(ASK_EVERY_S)
+
+    async def _gateway_takes(self, initial: Configuration) -> bool:
+        try:
+            await self._client.configure(initial)
+        except RunError:
+            return False
+        except RefusedError as refusal:
+            raise RunError(f"the gateway refused the first configuration: {refusal}") from None
+        return True
+
+
+def longest_s(pipeline: Pipeline, initial: Configuration) -> float:
+    """How long a configuration may take to stand ready [s]."""
+    return STANDS_WITHIN_S + max(
+        pipeline.stage(name).variant(wanted.variant).start_up_s * wanted.replicas for name, wanted in initial.items()
+    )
+
+
+def is_alone(pods: Iterable[Pod], wanted: Configuration) -> bool:
+    """Whether the pods are the wanted ones and no others, not even some that are ending."""
+    there = [pod for pod in pods if not pod.is_over]
+    replicas = sum(each.replicas for each in wanted.values())
+    return len(there) == replicas and all(pod.is_serving for pod in there)
+
+
+def _why(look: Look) -> str:
+    """What a person should know of a look that did not get to its end."""
+    found = [*look.failed.items(), *look.out_of_room.items()]
+    said = "; ".join(f"{stage}: {why}" for stage, why in found)
+    return look.stopped or said or look.error or "its pods are not all ready yet"

@@ -1,0 +1,257 @@
+"""An open-loop load generator: `python -m ipa.live.load_generator JOB RESULT`, or `generate` in an idle process.
+
+Requests go out at the moments they are scheduled for, whatever has become of those before: a slow server is not
+spared, and a latency counts from the scheduled moment (no coordinated omission). How late the generator itself is, is
+measured request by request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ipa.live.errors import LiveError
+
+if TYPE_CHECKING:
+    import aiohttp
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+UNANSWERED, UNREACHABLE = 0, -1
+"""In place of an HTTP status: no answer by the end, and a connection that failed."""
+
+COMPLETED_STATUS, EXPIRED_STATUS = 200, 504
+
+CONNECT_S = 5.0
+
+LATE_S = 0.01
+"""A request sent later than this is late: the generator, or its machine, could not keep up."""
+
+DEFAULT_BODY: dict[str, Any] = {"inputs": [{"name": "input", "shape": [1, 1], "datatype": "FP32", "data": [0.0]}]}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to send where: `body` is a V2 inference request, to which each request's id, its number, is added.
+
+    `first` is the number of the first request; `patience_s` how long after the last scheduled moment answers are
+    waited for. `origin_s`: the moment of `time.monotonic()` that is 0 on the schedule.
+    """
+
+    url: str
+    model: str
+    origin_s: float
+    patience_s: float
+    body: dict[str, Any]
+    first: int = 0
+
+    @property
+    def target(self) -> str:
+        """Where requests go."""
+        return f"{self.url.rstrip('/')}/v2/models/{self.model}/infer"
+
+
+class Sent(NamedTuple):
+    """What became of the requests that were sent, in order; arrays of shape (sent,), seconds on the schedule's clock.
+
+    `end_s` is when the answer was there (or the connection failed), NaN for none; `status` the HTTP status,
+    `UNANSWERED` or `UNREACHABLE`.
+    """
+
+    request: IntArray
+    scheduled_s: FloatArray
+    sent_s: FloatArray
+    end_s: FloatArray
+    status: IntArray
+
+    @property
+    def lateness_s(self) -> FloatArray:
+        """By how much each was sent too late."""
+        return self.sent_s - self.scheduled_s
+
+    def lateness(self) -> dict[str, float | int]:
+        """The lateness of sending: p50, p99 and greatest [s], and how many requests were late by more than 10 ms."""
+        late_s = self.lateness_s
+        if not len(late_s):
+            return {"lateness_p50_s": 0.0, "lateness_p99_s": 0.0, "lateness_max_s": 0.0, "sent_late": 0}
+        p50_s, p99_s = np.quantile(late_s, (0.5, 0.99)).tolist()
+        return {
+            "lateness_p50_s": p50_s,
+            "lateness_p99_s": p99_s,
+            "lateness_max_s": float(late_s.max()),
+            "sent_late": int(np.count_nonzero(late_s > LATE_S)),
+        }
+
+    @classmethod
+    def read(cls, path: Path) -> Sent:
+        """What `write` has written."""
+        with np.load(path) as stored:
+            return cls(*(stored[name] for name in cls._fields))
+
+    def write(self, path: Path) -> None:
+        """Write it to an .npz file, which appears complete."""
+        part = path.with_name(f".{path.name}.part.npz")
+        np.savez(part, **self._asdict())
+        part.replace(path)
+
+
+async def generate(job: Job, scheduled_s: FloatArray, stop: asyncio.Event | None = None) -> Sent:
+    """Send a request at each of the scheduled moments, shape (requests,), sorted, and wait for the answers.
+
+    `stop` ends it early: nothing more is sent or waited for.
+    """
+    import aiohttp
+
+    count = len(scheduled_s)
+    sent_s, end_s = np.full(count, np.nan), np.full(count, np.nan)
+    status = np.full(count, UNANSWERED, dtype=np.int64)
+    stop = stop or asyncio.Event()
+    tasks: set[asyncio.Task[None]] = set()
+    head, tail = b'{"id":"', b'",' + json.dumps(job.body).encode()[1:]
+    headers = {"Content-Type": "application/json"}
+
+    async def send_one(index: int) -> None:
+        body = b"%s%d%s" % (head, job.first + index, tail)
+        sent_s[index] = time.monotonic() - job.origin_s
+        try:
+            async with session.post(job.target, data=body, headers=headers) as response:
+                await response.read()
+                status[index] = response.status
+        except TimeoutError:
+            return
+        except (aiohttp.ClientError, OSError):
+            status[index] = UNREACHABLE
+        end_s[index] = time.monotonic() - job.origin_s
+
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30.0)
+    longest_s = float(scheduled_s[-1] - scheduled_s[0]) if count else 0.0
+    timeout = aiohttp.ClientTimeout(total=longest_s + job.patience_s, sock_connect=CONNECT_S)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        await _warm_up(session, job.url)
+        for index, moment_s in enumerate(scheduled_s.tolist()):
+            wait_s = job.origin_s + moment_s - time.monotonic()
+            if wait_s > 0.0:
+                await _wait(stop, wait_s)
+            elif index % 64 == 0:
+                await asyncio.sleep(0)  # behind the schedule, answers are still read
+            if stop.is_set():
+                break
+            task = asyncio.create_task(send_one(index))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+        await _answers(tasks, stop, job.patience_s)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    gone = np.flatnonzero(np.isfinite(sent_s))
+    return Sent(gone + job.first, scheduled_s[gone], sent_s[gone], end_s[gone], status[gone])
+
+
+async def _warm_up(session: aiohttp.ClientSession, url: str) -> None:
+    """Open a first connection, so that the first request does not wait for it."""
+    import aiohttp
+
+    try:
+        async with session.get(f"{url.rstrip('/')}/v2/health/live", timeout=aiohttp.ClientTimeout(total=0.2)) as answer:
+            await answer.read()
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        return  # the requests themselves will tell
+
+
+async def _wait(stop: asyncio.Event, seconds: float) -> None:
+    """Sleep, unless it is a long time that is to be stopped."""
+    if seconds < 0.5:
+        await asyncio.sleep(seconds)
+        return
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return
+
+
+async def _answers(tasks: set[asyncio.Task[None]], stop: asyncio.Event, patience_s: float) -> None:
+    stopped = asyncio.create_task(stop.wait())
+    until_s = time.monotonic() + patience_s
+    while tasks and not stopped.done() and (left_s := until_s - time.monotonic()) > 0.0:
+        await asyncio.wait({*tasks, stopped}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+
+
+def send_job(job: Job, scheduled_s: FloatArray) -> Sent:
+    """`generate` in this process, until SIGINT or SIGTERM ends it early."""
+
+    async def until_told() -> Sent:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        return await generate(job, scheduled_s, stop)
+
+    gc.freeze()
+    return asyncio.run(until_told())
+
+
+def write_job(job: Job, scheduled_s: FloatArray, path: Path) -> None:
+    """Write a job for a process of its own."""
+    np.savez(path, scheduled_s=scheduled_s, job=np.frombuffer(json.dumps(job.__dict__).encode(), dtype=np.uint8))
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Do the job in the file JOB and write what was sent to RESULT."""
+    path, result = arguments
+    with np.load(path) as stored:
+        job, scheduled_s = Job(**json.loads(stored["job"].tobytes())), stored["scheduled_s"]
+    send_job(job, scheduled_s).write(Path(result))
+
+
+async def zeros_for(url: str, model: str) -> dict[str, Any]:
+    """A request of zeros that a V2 server's metadata of its model describes; `DEFAULT_BODY` where it names no inputs.
+
+    Raises LiveError where no such server or model is there.
+    """
+    import aiohttp
+
+    address = f"{url.rstrip('/')}/v2/models/{model}"
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10.0)) as session,
+            session.get(address) as response,
+        ):
+            text = await response.text()
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise LiveError(f"{address}: no V2 server answers: {error or type(error).__name__}") from None
+    if response.status != 200:
+        raise LiveError(f"{address}: HTTP status {response.status}: {text[:200].strip()}")
+    try:
+        metadata = json.loads(text)
+    except ValueError:
+        raise LiveError(f"{address}: the answer is no JSON: {text[:200].strip()}") from None
+    inputs = [_zeros(each) for each in metadata.get("inputs") or ()]
+    return {"inputs": inputs} if inputs else DEFAULT_BODY
+
+
+def _zeros(tensor: dict[str, Any]) -> dict[str, Any]:
+    shape = [max(int(size), 1) for size in tensor["shape"]]
+    zero: Any = "" if tensor["datatype"] == "BYTES" else False if tensor["datatype"] == "BOOL" else 0
+    return {
+        "name": tensor["name"],
+        "shape": shape,
+        "datatype": tensor["datatype"],
+        "data": [zero] * int(np.prod(shape, dtype=np.int64)),
+    }
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,132 @@
+"""The one live loop: open a backend, step a controller on it whenever a step is due, and close it, whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+
+from ipa.live.backend import LiveBackend
+from ipa.live.controller_metrics import ControllerMetrics, serving
+from ipa.live.live_controller import LiveController
+from ipa.live.monitoring import PrometheusServer, SourceMaker, from_gateway, from_prometheus
+from ipa.live.setup import Prometheus, Setup
+from ipa.live.steps import take_steps
+from ipa.live.stopping import Stopping
+from ipa.policies import Applied, Backend, Configuration, Entry, Observation
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Loop:
+    """An open backend, the controller that steps on it, and what may end that early; `folder` is the run's own."""
+
+    setup: Setup
+    controller: LiveController
+    backend: LiveBackend
+    stopping: Stopping
+    folder: Path
+    on_step: Callable[[Entry], object]
+
+    async def take_steps(self, *, since_s: float = 0.0, until_s: float = inf) -> None:
+        """Step every interval after `since_s` until `until_s`, or until something ends the run."""
+        on = Advised(self.backend) if self.setup.advise else self.backend
+        await take_steps(
+            lambda: self.controller.step(on),
+            self.backend,
+            self.setup.interval_s,
+            self.stopping.sleep,
+            self.on_step,
+            first=self.controller.first_step,
+            since_s=since_s,
+            until_s=until_s,
+        )
+
+
+def in_loop(
+    use: Callable[[Loop], Awaitable[T]],
+    setup: Setup,
+    controller: LiveController,
+    initial: Configuration,
+    on_step: Callable[[Entry], object] = lambda _: None,
+) -> T:
+    """Do something with a backend on which `initial` is ready; `on_step` is called with each new entry.
+
+    SIGINT or SIGTERM ends it early, a second one ends the program at once. No process is left behind. Raises RunError
+    where the backend does not start, KeyboardInterrupt for a signal before it has, LiveError for a metrics port that is
+    taken.
+    """
+
+    async def main(metrics: ControllerMetrics | None) -> T:
+        async with _opened(setup, controller, initial, metrics, on_step) as loop:
+            return await use(loop)
+
+    with serving(setup.metrics_port, setup.pipeline, setup.metrics_host) as metrics:
+        return asyncio.run(main(metrics))
+
+
+@asynccontextmanager
+async def _opened(
+    setup: Setup,
+    controller: LiveController,
+    initial: Configuration,
+    metrics: ControllerMetrics | None,
+    on_step: Callable[[Entry], object],
+) -> AsyncIterator[Loop]:
+    def stepped(entry: Entry) -> None:
+        if metrics is not None:
+            metrics.step(entry, controller.decision_s)
+        on_step(entry)
+
+    with TemporaryDirectory(prefix="ipa-live-") as name:
+        folder = Path(name)
+        source, server = _source(setup.prometheus, folder)
+        backend = setup.make_backend(folder=folder, source=source, on_rollback=controller.journal.failed)
+
+        def end_at_once() -> None:
+            backend.launcher.kill()
+            shutil.rmtree(folder, ignore_errors=True)
+
+        stopping = Stopping(backend.failed, end_at_once)
+        try:
+            if metrics is not None:
+                metrics.follow(backend)
+            await stopping.must_finish(backend.open(initial))
+            if server is not None:
+                await stopping.must_finish(server.start(backend.run_process, [backend.control_url]))
+            yield Loop(setup, controller, backend, stopping, folder, stepped)
+        finally:
+            await backend.close()
+            stopping.close()
+
+
+def _source(prometheus: Prometheus | None, folder: Path) -> tuple[SourceMaker, PrometheusServer | None]:
+    """What makes the source of the observations, and the server to start for it, if any."""
+    if prometheus is None:
+        return from_gateway, None
+    if prometheus.url is not None:
+        return from_prometheus(prometheus.url, prometheus.matchers), None
+    server = PrometheusServer(folder)
+    return from_prometheus(server.url, prometheus.matchers), server
+
+
+class Advised:
+    """A backend that sees everything and changes nothing."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def observe(self) -> Observation:
+        """What the backend observes."""
+        return self._backend.observe()
+
+    def apply(self, configuration: Configuration) -> Applied:
+        """Nothing is applied."""
+        return Applied(False, "advise: nothing is changed")

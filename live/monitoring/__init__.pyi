@@ -1,0 +1,15 @@
+from .gateway_source import GatewaySource as GatewaySource
+from .prometheus_server import PrometheusServer as PrometheusServer
+from .prometheus_server import find_prometheus as find_prometheus
+from .prometheus_source import PrometheusSource as PrometheusSource
+from .prometheus_source import check_matcher as check_matcher
+from .reading import Reading as Reading
+from .reading import Source as Source
+from .reading import SourceError as SourceError
+from .reading import StageReading as StageReading
+from .reading import quantiles as quantiles
+from .reading import window as window
+from .sources import Access as Access
+from .sources import SourceMaker as SourceMaker
+from .sources import from_gateway as from_gateway
+from .sources import from_prometheus as from_prometheus

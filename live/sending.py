@@ -1,0 +1,144 @@
+"""The load of a live run: the process that sends it, what the gateway records of it, and what it leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ipa.live.backend import LiveBackend
+from ipa.live.collect import Collector
+from ipa.live.errors import RunError
+from ipa.live.gateway_client import RefusedError
+from ipa.live.launcher import in_words, log_end
+from ipa.live.load_generator import DEFAULT_BODY, UNANSWERED, FloatArray, Job, Sent, write_job
+from ipa.live.plane import LOAD
+from ipa.live.view import View, Watch
+from ipa.policies import Journal
+from ipa.sim import Records, laws
+
+STOPS_WITHIN_S = 5.0
+"""How long a load generator that is to stop may take to say what it has sent."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Requests to send at these moments, shape (requests,), in a run of `duration_s`.
+
+    Answers are waited for until `patience_s` after its end. `body` is the V2 inference request.
+    """
+
+    arrivals_s: FloatArray
+    duration_s: float
+    patience_s: float
+    body: dict[str, Any] = field(default_factory=lambda: DEFAULT_BODY)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a run with a load leaves behind; `ended` says why it ended early, empty if it did not.
+
+    `lost` and `foreign` count requests without a record, and requests of others (see `Collector`). `broken_laws` are
+    the laws of the model that the records break, one sentence each.
+    """
+
+    records: Records
+    sent: Sent
+    ended: str
+    lost: int
+    foreign: int
+    broken_laws: tuple[str, ...]
+
+
+class Sending:
+    """Sends a schedule to a backend's gateway, from a process of its own, and collects what becomes of it."""
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        backend: LiveBackend,
+        journal: Journal,
+        folder: Path,
+        on_view: Callable[[View], object],
+    ) -> None:
+        self._schedule = schedule
+        self._backend = backend
+        self._collector = Collector(backend.client, tuple(backend.stages))
+        self._watch = Watch(backend, self._collector, journal, schedule.duration_s, on_view)
+        self._job, self._result = folder / "job.npz", folder / "sent.npz"
+        self._has_ended = asyncio.Event()
+
+    def start(self, origin_s: float) -> None:
+        """Start the process; `origin_s` is the moment of `time.monotonic()` at which the run's clock is at 0."""
+        schedule, backend = self._schedule, self._backend
+        last_s = float(schedule.arrivals_s[-1]) if len(schedule.arrivals_s) else 0.0
+        patience_s = schedule.duration_s - last_s + schedule.patience_s
+        job = Job(backend.url, backend.plane.pipeline.name, origin_s, patience_s, schedule.body)
+        write_job(job, schedule.arrivals_s, self._job)
+        self._log = backend.run_process("load", LOAD, [str(self._job), str(self._result)], self._on_exit)
+        self._watching = backend.spawn(self._watch.run())
+
+    def _on_exit(self, status: int) -> None:
+        self._has_ended.set()
+        if status != 0:
+            self._backend.fail(f"the load generator has ended ({in_words(status)}):\n{log_end(self._log)}")
+
+    async def until_all_ended(self) -> None:
+        """Wait until the duration is over and every request has ended, or patience has."""
+        await self._has_ended.wait()
+        await asyncio.sleep(max(self._schedule.duration_s - self._backend.now_s, 0.0))
+
+    async def finish(self, why: str) -> Finished:
+        """Stop the load if it is still being sent, and put together what there is. `why` the run ended early."""
+        schedule, backend, collector = self._schedule, self._backend, self._collector
+        end_s = backend.now_s
+        self._watching.cancel()
+        await asyncio.gather(self._watching, return_exceptions=True)
+        await self._stop()
+        with suppress(RunError, RefusedError):
+            await collector.fetch()
+        sent = Sent.read(self._result) if self._result.is_file() else _presumed(schedule.arrivals_s, end_s)
+        duration_s = schedule.duration_s if not why else min(schedule.duration_s, max(end_s, 1.0))
+        records = collector.records(sent, backend.stages, backend.configured, duration_s, end_s)
+        is_whole = not (why or collector.lost or collector.foreign)
+        has_lost_replicas = any(stage.deaths for stage in backend.stages.values())
+        broken = tuple(broken_laws(records, is_whole, has_lost_replicas))
+        return Finished(records, sent, why, collector.lost, collector.foreign, broken)
+
+    async def _stop(self) -> None:
+        if not self._has_ended.is_set():
+            self._backend.launcher.signal("load", signal.SIGTERM)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STOPS_WITHIN_S):
+                    await self._has_ended.wait()
+
+
+def broken_laws(records: Records, is_whole: bool, has_lost_replicas: bool) -> Iterator[str]:
+    """The laws that a live run breaks, of those that apply to it.
+
+    The integral of L9 is an engine's own. A batch that is retried starts after those that overtook it (L3). In a run
+    that did not end by itself, or whose gateway served others too, batches lack members.
+    """
+    for law in laws.violations(records, eager=False):
+        is_excused = (
+            law.startswith("L9")
+            or (has_lost_replicas and law.startswith("L3"))
+            or (not is_whole and "does not have the members it says" in law)
+        )
+        if not is_excused:
+            yield law
+
+
+def _presumed(arrivals_s: FloatArray, end_s: float) -> Sent:
+    """What a load generator that left no account was to send until a moment."""
+    count = int(np.searchsorted(arrivals_s, end_s))
+    unknown = np.full(count, np.nan)
+    return Sent(
+        np.arange(count), arrivals_s[:count], unknown, unknown.copy(), np.full(count, UNANSWERED, dtype=np.int64)
+    )

@@ -1,0 +1,127 @@
+"""Batches on their way: sent to their replica, and what it answers made the input of the next stage."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ipa.live.serving import tensors
+from ipa.live.serving.clock import RunClock
+from ipa.live.serving.gateway_metrics import GatewayMetrics
+from ipa.live.serving.replica_clients import ReplicaClients, ReplicaError, until_ready
+from ipa.live.serving.request import Batch
+from ipa.live.serving.router import Router
+from ipa.live.serving.tensors import Tensor, TensorError
+from ipa.profiles import Pipeline
+
+PROBE_EVERY_S = 0.25
+"""How often a suspended replica is asked whether it is ready."""
+
+log = logging.getLogger("live.gateway")
+
+
+@dataclass(slots=True)
+class Job:
+    """What the gateway keeps of a request while it is inside: the tensors for its present stage, and its client's
+    parameters. `done` is set once the request has ended."""
+
+    tensors: Sequence[Tensor]
+    parameters: Mapping[str, Any]
+    done: asyncio.Future[None] = field(repr=False)
+
+
+class BatchService:
+    """Has replicas serve batches and tells the router how that ended; a request's `data` is its `Job`.
+
+    `spawn` runs a coroutine beside.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        router: Router,
+        clients: ReplicaClients,
+        metrics: GatewayMetrics,
+        clock: RunClock,
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+    ) -> None:
+        self._names = tuple(stage.name for stage in pipeline.stages)
+        self._inputs = [stage.inputs for stage in pipeline.stages]
+        self._router = router
+        self._clients = clients
+        self._metrics = metrics
+        self._clock = clock
+        self._spawn = spawn
+
+    def start(self, batch: Batch) -> None:
+        """Have its replica serve a batch."""
+        self._metrics.started(batch)
+        self._spawn(self._serve(batch))
+
+    async def metadata(self) -> Mapping[str, Any]:
+        """The pipeline as a model: what its first stage takes and its last one gives, as far as their replicas say."""
+        first, last = [await self._metadata_of(stage) for stage in (0, len(self._names) - 1)]
+        return {
+            "platform": "ipa_pipeline",
+            "inputs": first.get("inputs", []),
+            "outputs": last.get("outputs", []),
+        }
+
+    async def _metadata_of(self, stage: int) -> Mapping[str, Any]:
+        for replica in self._router.stages[stage].replicas:
+            if replica.is_listed and not replica.is_suspended:
+                return await self._clients.metadata(replica)
+        return {}
+
+    async def _serve(self, batch: Batch) -> None:
+        jobs: list[Job] = [request.data for request in batch.requests]
+        parameters = {**jobs[0].parameters, "batch_number": batch.number, "batch_size": batch.size}
+        try:
+            outputs = await self._clients.infer(batch, tensors.joined([job.tensors for job in jobs]), parameters)
+            parts: list[Sequence[Tensor]] = [*tensors.split(outputs, batch.size)]
+            if batch.stage + 1 < len(self._names):
+                parts = [self._mapped(part, batch.stage + 1) for part in parts]
+        except (ReplicaError, TensorError) as error:
+            self._failed(batch, error)
+            return
+        except Exception as error:  # a mistake of ours: the replica must not stay taken for ever
+            log.exception("a batch could not be served")
+            self._failed(batch, ReplicaError(f"met {type(error).__name__} in the gateway", again=False))
+            return
+        for request, job, part in zip(batch.requests, jobs, parts, strict=True):
+            job.tensors = part
+            request.kind = kind(part, job.parameters)
+        self._metrics.finished(batch, self._clock.now_s())
+        self._router.finished(batch, self._clock.now_s())
+
+    def _mapped(self, outputs: Sequence[Tensor], stage: int) -> Sequence[Tensor]:
+        """What a stage takes of the outputs of the one before it."""
+        wanted = self._inputs[stage]
+        if not wanted:
+            return outputs
+        by_name = {tensor.name: tensor for tensor in outputs}
+        missing = [source for source in wanted.values() if source not in by_name]
+        if missing:
+            raise TensorError(f"no output {missing[0]!r} for {self._names[stage]!r}; outputs: {', '.join(by_name)}")
+        return [by_name[source]._replace(name=name) for name, source in wanted.items()]
+
+    def _failed(self, batch: Batch, error: ReplicaError | TensorError) -> None:
+        served, again = (error.served, error.again) if isinstance(error, ReplicaError) else (True, False)
+        problem = f"replica {batch.replica.number} ({batch.replica.variant}) {error}"
+        log.warning("batch failed", extra={"stage": self._names[batch.stage], "problem": problem, "size": batch.size})
+        self._router.failed(batch, self._clock.now_s(), problem, served=served, again=again)
+        if batch.replica.is_suspended:
+            self._spawn(self._await_recovery(batch))
+
+    async def _await_recovery(self, batch: Batch) -> None:
+        if await until_ready(self._clients, batch.replica, PROBE_EVERY_S):
+            self._router.resume(batch.stage, batch.replica, self._clock.now_s())
+
+
+def kind(inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What requests that may share a batch have in common: names, datatypes and shapes of tensors, and parameters."""
+    found = tensors.kind(inputs)
+    return (*found, *sorted(parameters.items(), key=repr)) if parameters else found

@@ -1,0 +1,222 @@
+"""The control API of a gateway: configuration and replicas in, observations, records and metrics out.
+
+All of it is level-triggered: a caller always sends the whole state, and sending it again changes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from ipaddress import ip_address
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from ipa.live.serving.clock import RunClock
+from ipa.live.serving.gateway_metrics import GatewayMetrics
+from ipa.live.serving.observation import Observable, observation
+from ipa.live.serving.protocol import ProtocolError
+from ipa.live.serving.replica_clients import ReplicaClients
+from ipa.live.serving.request import RoutedReplica
+from ipa.live.serving.web import add_health_routes, application, json_response, read_json
+from ipa.policies import PolicyError, StageConfiguration, check_configuration, checks
+from ipa.profiles import Pipeline, ProfileError
+
+STATES = ("ready", "draining")
+MOST_RECORDS = 5_000
+"""How many records one answer holds."""
+
+_STAGE_KEYS = ("variant", "batch", "replicas", "batch_timeout_s", "cores")
+
+
+class Controlled(Observable, Protocol):
+    """The gateway as its control API sees it."""
+
+    pipeline: Pipeline
+    names: tuple[str, ...]
+    clock: RunClock
+    clients: ReplicaClients
+    metrics: GatewayMetrics
+    is_started: bool
+    is_closing: bool
+
+    def restart_clock(self, origin_s: float) -> None:
+        """Set time 0 to another moment of the monotonic clock, and count afresh."""
+        ...
+
+
+def control_application(gateway: Controlled) -> web.Application:
+    """The control port of a gateway."""
+    control = _ControlApi(gateway)
+    app = application()
+
+    async def live(_: web.Request) -> web.Response:
+        return json_response({"live": True})
+
+    async def ready(_: web.Request) -> web.Response:
+        return json_response({"ready": not gateway.is_closing}, 503 if gateway.is_closing else 200)
+
+    add_health_routes(app, live, ready)
+    app.router.add_put("/control/start", control.start)
+    app.router.add_put("/control/configuration", control.configure)
+    app.router.add_put("/control/replicas", control.replicas)
+    app.router.add_get("/control/observation", control.observe)
+    app.router.add_get("/control/records", control.records)
+    app.router.add_get("/metrics", control.metrics)
+    return app
+
+
+class _ControlApi:
+    def __init__(self, gateway: Controlled) -> None:
+        self._gateway = gateway
+
+    async def start(self, http: web.Request) -> web.Response:
+        """Set the moment that is time 0; what it is already stays as it is, whatever is inside."""
+        given = await read_json(http)
+        origin_s = _checked(checks.mapping, "the body", given, ["origin"])["origin"]
+        origin_s = _checked(checks.number, "origin", origin_s)
+        gateway = self._gateway
+        if not gateway.is_started or origin_s != gateway.clock.origin_s:
+            if gateway.router.inside:
+                raise ProtocolError(f"{gateway.router.inside} requests are inside; the clock stays", 409)
+            gateway.restart_clock(origin_s)
+        return json_response({"epoch": gateway.epoch, "time_s": gateway.clock.now_s()})
+
+    async def configure(self, http: web.Request) -> web.Response:
+        """Another configuration, in force at once."""
+        given = await read_json(http)
+        gateway = self._gateway
+        stages = _checked(checks.mapping, "the configuration", given, gateway.names)
+        wanted = {name: _stage_configuration(name, stage) for name, stage in stages.items()}
+        _checked(check_configuration, gateway.pipeline, wanted)
+        now_s = gateway.clock.now_s()
+        gateway.router.configure(wanted, now_s)
+        return json_response({"time_s": now_s})
+
+    async def replicas(self, http: web.Request) -> web.Response:
+        """The whole list of replicas, which says where requests go: it is taken from this machine, or pod, alone."""
+        if not is_loopback(http.remote):
+            raise ProtocolError("the list of replicas is taken from loopback alone", 403)
+        given = await read_json(http)
+        gateway = self._gateway
+        stages = _checked(checks.mapping, "the replicas", given, gateway.names)
+        listed = [self._listed(name, stages[name]) for name in gateway.names]
+        for position, of_stage in enumerate(listed):
+            gateway.router.list_replicas(position, of_stage)
+            gateway.router.stages[position].attempt(gateway.clock.now_s())
+        everyone = [replica for stage in gateway.router.stages for replica in stage.replicas]
+        gateway.clients.forget({replica.url for replica in everyone})
+        return json_response(
+            {
+                name: [_state(replica) for replica in stage.replicas]
+                for name, stage in zip(gateway.names, gateway.router.stages, strict=True)
+            }
+        )
+
+    def _listed(self, stage: str, given: object) -> Mapping[tuple[int, str], Callable[[], RoutedReplica]]:
+        """The ready ones of a stage's list, each with how to make it."""
+        if not isinstance(given, list):
+            raise ProtocolError(f"{stage}: {given!r}; allowed: a list of replicas")
+        ready, numbers = {}, set()
+        for position, entry in enumerate(given):
+            where = f"{stage}[{position}]"
+            number, url, is_ready, create = self._replica(stage, where, entry)
+            if number in numbers:
+                raise ProtocolError(f"{where}: two replicas have the number {number}")
+            numbers.add(number)
+            if is_ready:
+                ready[number, url] = create
+        return ready
+
+    def _replica(self, stage: str, where: str, given: object) -> tuple[int, str, bool, Callable[[], RoutedReplica]]:
+        if not isinstance(given, dict):
+            raise ProtocolError(f"{where}: {given!r}; allowed: an object")
+        required = ("number", "url", "variant", "cores", "state")
+        _checked(checks.known, f"key of {where}", given, (*required, "model"))
+        fields = _checked(checks.mapping, where, {k: v for k, v in given.items() if k != "model"}, required)
+        number = _checked(checks.integer, f"{where}.number", fields["number"], at_least=0)
+        state = _checked(checks.choice, f"{where}.state", fields["state"], STATES)
+        url, model = fields["url"], given.get("model", fields["variant"])
+        if not isinstance(url, str) or not url.startswith(("http://", "https://")):
+            raise ProtocolError(f"{where}.url={url!r}; allowed: http://HOST:PORT")
+        if not isinstance(model, str) or not model or "/" in model:
+            raise ProtocolError(f"{where}.model={model!r}; allowed: a name")
+        try:
+            variant = self._gateway.pipeline.stage(stage).variant(fields["variant"])
+            most = variant.max_batch(fields["cores"])
+        except (ProfileError, TypeError) as error:
+            raise ProtocolError(f"{where}: {error}") from None
+        create = partial(RoutedReplica, number, variant.name, most, url.rstrip("/"), model)
+        return number, url.rstrip("/"), state == "ready", create
+
+    async def observe(self, http: web.Request) -> web.Response:
+        """How things stand; counters only ever grow, so that a reader takes differences."""
+        gateway = self._gateway
+        seconds = _query(http, "seconds", 120.0, least=0.0)
+        since_s = _query(http, "since", -math.inf)
+        return json_response(observation(gateway, gateway.clock.now_s(), since_s, int(seconds)))
+
+    async def records(self, http: web.Request) -> web.Response:
+        """Requests that have ended."""
+        after = int(_query(http, "after", 0.0, least=0.0))
+        limit = min(int(_query(http, "limit", MOST_RECORDS, least=1.0)), MOST_RECORDS)
+        gateway = self._gateway
+        ended = gateway.ended_requests
+        number, found = ended.after(after, limit)
+        return json_response(
+            {
+                "epoch": gateway.epoch,
+                "started": gateway.is_started,
+                "next": number,
+                "lost": ended.lost,
+                "records": found,
+            }
+        )
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        """Prometheus's text format."""
+        from prometheus_client import CONTENT_TYPE_LATEST
+
+        return web.Response(body=self._gateway.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def is_loopback(address: str | None) -> bool:
+    """Whether a peer's address is this machine's loopback, as IPv4, IPv6 or the one within the other."""
+    try:
+        found = ip_address(address or "")
+    except ValueError:
+        return False
+    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
+
+
+def _checked(check: Callable[..., Any], *given: Any, **bounds: Any) -> Any:
+    try:
+        return check(*given, **bounds)
+    except PolicyError as error:
+        raise ProtocolError(str(error)) from None
+
+
+def _stage_configuration(name: str, given: object) -> StageConfiguration:
+    return StageConfiguration(**_checked(checks.mapping, name, given, _STAGE_KEYS))
+
+
+def _state(replica: RoutedReplica) -> dict[str, Any]:
+    return {
+        "number": replica.number,
+        "busy": replica.batch is not None,
+        "batches": replica.batches,
+        "failures": replica.failures,
+        "suspended": replica.is_suspended,
+    }
+
+
+def _query(http: web.Request, key: str, default: float, *, least: float = -math.inf) -> float:
+    text = http.query.get(key)
+    try:
+        value = default if text is None else float(text)
+    except ValueError:
+        value = math.nan
+    if not value >= least or (text is not None and not math.isfinite(value)):
+        raise ProtocolError(f"{key}={text}; allowed: a number" + (f" from {least:g}" if least > -math.inf else ""))
+    return value

@@ -1,0 +1,32 @@
+"""How a gateway runs: the values behind its command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ipa.live.serving.admission import MOST_INSIDE_BYTES
+from ipa.profiles import Pipeline
+
+
+@dataclass(frozen=True)
+class GatewayOptions:
+    """What a gateway serves, where it listens, and its limits.
+
+    `bound_s` is the longest that a request may stay (None: 10 x the SLA), `replica_timeout_s` the longest that a
+    replica may take over a batch (None: the bound). When the gateway is to end, clients that are still connected may
+    take `linger_s` to send their last request. The requests inside may hold `most_inside_bytes`; `records` requests
+    that have ended are kept for the control API.
+    """
+
+    pipeline: Pipeline
+    drop: str = "request"
+    host: str = "127.0.0.1"
+    port: int = 0
+    control_host: str = "127.0.0.1"
+    control_port: int = 0
+    bound_s: float | None = None
+    replica_timeout_s: float | None = None
+    linger_s: float = 5.0
+    most_inside_bytes: int = MOST_INSIDE_BYTES
+    records: int = 50_000
+    log_level: str = "info"

@@ -1,0 +1,204 @@
+"""The gateway's process between its clients and its replicas: real time, and the end of a request's wait.
+
+The router decides; `Gateway` is its host, which keeps its timers, hands its batches to `batch_service` and lets clients
+know how their requests ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from aiohttp import web
+
+from ipa.live.serving import protocol
+from ipa.live.serving.admission import REQUEST_BYTES, Admission
+from ipa.live.serving.batch_service import BatchService, Job, kind
+from ipa.live.serving.clock import RunClock
+from ipa.live.serving.counts import ArrivalCounts, EndedRequests
+from ipa.live.serving.gateway_metrics import GatewayMetrics
+from ipa.live.serving.gateway_options import GatewayOptions
+from ipa.live.serving.protocol import InferRequest, ProtocolError
+from ipa.live.serving.replica_clients import ReplicaClients
+from ipa.live.serving.request import Batch, Request
+from ipa.live.serving.router import Router
+from ipa.live.serving.web import MOST_BODY_BYTES, read_body, send
+from ipa.policies import lightest_configuration
+from ipa.sim.rules import NEVER, bound_s
+
+SWEEP_S = 0.1
+"""How often requests past the bound are looked for."""
+
+STATUS = {"dropped": 504, "unfinished": 504, "failed": 502}
+"""HTTP status by outcome, where there is no answer."""
+
+log = logging.getLogger("live.gateway")
+
+
+class Gateway:
+    """The router's host, to be made in a running event loop; the control API reads and sets it from outside.
+
+    `epoch` names what is counted together, so that clients computing deltas see that the counters have restarted.
+    While it `is_closing`, new requests are still served, each as the last of its connection.
+    """
+
+    def __init__(self, options: GatewayOptions) -> None:
+        pipeline = options.pipeline
+        self.pipeline = pipeline
+        self.epoch = _new_epoch()
+        self.clock = RunClock()
+        self.is_started = False
+        self.is_closing = False
+        self.names = tuple(stage.name for stage in pipeline.stages)
+        self.arrivals = ArrivalCounts(0.0)
+        self.ended_requests = EndedRequests(options.records, self.names)
+        self.bound_s = bound_s(pipeline.sla_s) if options.bound_s is None else options.bound_s
+        self.router = Router(
+            self.names, pipeline.drop_limits_s, lightest_configuration(pipeline), self, drop=options.drop
+        )
+        self.metrics = GatewayMetrics(pipeline, self.router, self.clock)
+        self.clients = ReplicaClients(self.bound_s if options.replica_timeout_s is None else options.replica_timeout_s)
+        self._batches = BatchService(pipeline, self.router, self.clients, self.metrics, self.clock, self._spawn)
+        self.metadata = self._batches.metadata
+        self._admission = Admission(options.most_inside_bytes)
+        self._is_closed = False
+        self._loop = asyncio.get_running_loop()
+        self._timers: list[asyncio.TimerHandle | None] = [None] * len(self.names)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._by_age: deque[Request] = deque()
+        self._spawn(self._sweep())
+
+    def restart_clock(self, origin_s: float) -> None:
+        """Set time 0 to another moment of the monotonic clock: a new run, of which everything is counted afresh. No
+        request may be inside."""
+        self.is_started = True
+        self.epoch = _new_epoch()
+        self.clock.origin_s = origin_s
+        now_s = self.clock.now_s()
+        self.arrivals = ArrivalCounts(now_s)
+        self.ended_requests.clear()
+        self.router.restart(now_s)
+
+    # ---- clients ----
+
+    async def infer(self, http: web.Request) -> web.StreamResponse:
+        """One request of a client, from its body to its answer."""
+        coming = min(http.content_length or 0, MOST_BODY_BYTES)
+        with self._admission.room_for(REQUEST_BYTES + coming):
+            body = await read_body(http)
+            if self._is_closed:
+                raise ProtocolError("the gateway is shutting down", 503)
+            now_s = self.clock.now_s()
+            # A body that was compressed, or whose length was not announced, may be larger.
+            with self._admission.room_for(len(body) - coming):
+                asked = protocol.read_request(body, http.headers.get(protocol.HEADER))
+                request = self._admitted(asked, now_s)
+                job: Job = request.data
+                await job.done
+        request.data = None  # the request itself is remembered for a while, its data need not be
+        if request.outcome != "completed":
+            raise ProtocolError(self._why(request), STATUS[str(request.outcome)])
+        return await send(http, protocol.write_response(self.pipeline.name, asked, job.tensors))
+
+    def _admitted(self, asked: InferRequest, now_s: float) -> Request:
+        for tensor in asked.inputs:
+            if tensor.shape[0] == 0:
+                raise ProtocolError(f"input {tensor.name!r}: shape {list(tensor.shape)} is empty along axis 0")
+        job = Job(asked.inputs, asked.parameters, self._loop.create_future())
+        request = Request(asked.id, now_s, kind(asked.inputs, asked.parameters), job)
+        self.arrivals.add(now_s)
+        self._by_age.append(request)
+        self.router.arrive(request, now_s)
+        return request
+
+    def _why(self, request: Request) -> str:
+        stage = self.names[request.stage]
+        age_s = request.end_s - request.arrival_s
+        match request.outcome:
+            case "dropped":
+                return f"dropped: expired at stage {stage!r}, {age_s:.3f} s after its arrival"
+            case "unfinished":
+                return f"unfinished: given up at stage {stage!r} after {age_s:.3f} s"
+        return f"failed at stage {stage!r}: {request.problem}"
+
+    # ---- the router's Host ----
+
+    def start(self, batch: Batch) -> None:
+        """Have a replica serve a batch."""
+        self._batches.start(batch)
+
+    def wake(self, stage: int, at_s: float) -> None:
+        """Set the stage's one timer."""
+        timer = self._timers[stage]
+        if timer is not None:
+            timer.cancel()
+            self._timers[stage] = None
+        if at_s < NEVER:
+            delay_s = max(0.0, at_s - self.clock.now_s())
+            self._timers[stage] = self._loop.call_later(delay_s, self._ring, stage)
+
+    def ended(self, request: Request) -> None:
+        """Enter a request's end in the books, and let its client know."""
+        self.ended_requests.add(request)
+        self.metrics.ended(request)
+        if not request.data.done.done():
+            request.data.done.set_result(None)
+
+    def _ring(self, stage: int) -> None:
+        # The loop's timers may ring a little early; the attempt then sets the timer again.
+        self._timers[stage] = None
+        self.router.timer(stage, self.clock.now_s())
+
+    # ---- the end ----
+
+    async def _sweep(self) -> None:
+        """Give up what has been inside for longer than the bound."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            now_s = self.clock.now_s()
+            while self._by_age and (
+                self._by_age[0].outcome is not None or now_s > self._by_age[0].arrival_s + self.bound_s
+            ):
+                self.router.give_up(self._by_age.popleft(), now_s)
+
+    async def drain(self, is_connected: Callable[[], bool], linger_s: float) -> None:
+        """Send clients elsewhere, each with its last answer, while one is connected, at most for `linger_s`.
+
+        Then take no new request, and wait until those inside have ended, at most as long as the bound.
+        """
+        self.is_closing = True
+        log.info("draining", extra={"inside": self.router.inside})
+        deadline_s = self.clock.now_s() + linger_s
+        while is_connected() and self.clock.now_s() < deadline_s:
+            await asyncio.sleep(0.01)
+        self._is_closed = True
+        deadline_s = self.clock.now_s() + self.bound_s
+        while self.router.inside and self.clock.now_s() < deadline_s:
+            await asyncio.sleep(0.01)
+        for request in list(self._by_age):
+            self.router.give_up(request, self.clock.now_s())
+
+    async def close(self) -> None:
+        """End all tasks and connections."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.clients.close()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.critical("a task of the gateway failed", exc_info=task.exception())
+
+
+def _new_epoch() -> str:
+    return os.urandom(8).hex()

@@ -1,0 +1,53 @@
+"""What a gateway tells at a control step, as the control API sends it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from ipa.live.serving.counts import ArrivalCounts, EndedRequests
+from ipa.live.serving.router import Router
+
+MOST_LATENCIES = 10_000
+"""How many ended requests an observation looks back at."""
+
+
+class Observable(Protocol):
+    """What an observation is made of; `epoch` names what is counted together."""
+
+    epoch: str
+    router: Router
+    arrivals: ArrivalCounts
+    ended_requests: EndedRequests
+
+
+def observation(gateway: Observable, now_s: float, since_s: float, seconds: int) -> dict[str, Any]:
+    """How things stand now, with the load of up to `seconds` whole seconds and the latencies of what has ended after
+    `since_s`. Counters only ever grow within an epoch: a reader takes differences."""
+    router = gateway.router
+    whole, by_stage = gateway.ended_requests.latencies_s(since_s, MOST_LATENCIES)
+    return {
+        "epoch": gateway.epoch,
+        "time_s": now_s,
+        "configuration": {name: asdict(router.configuration[name]) for name in router.names},
+        "load_rps": gateway.arrivals.before(now_s, seconds),
+        "stages": {
+            name: {**_stage(router, position, now_s), "latencies_s": by_stage[name]}
+            for position, name in enumerate(router.names)
+        },
+        "latencies_s": whole,
+    }
+
+
+def _stage(router: Router, position: int, now_s: float) -> dict[str, Any]:
+    counts, stage = router.counts[position], router.stages[position]
+    return {
+        "arrivals": counts.arrivals,
+        "completions": counts.completions,
+        "drops": counts.drops,
+        "failures": counts.failures,
+        "queue_length": len(stage.waiting),
+        "in_service": stage.in_service,
+        "busy_s": counts.busy_s + stage.running_s(now_s),
+        "request_s": stage.request_s(now_s),
+    }

@@ -1,0 +1,107 @@
+"""A request on its way, the batch that takes it and the replica that serves the batch, as the router knows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class Visit:
+    """A request at one stage: when it came, and the batch that served it last."""
+
+    __slots__ = ("batch", "enqueue_s", "finish_s")
+
+    def __init__(self, enqueue_s: float) -> None:
+        self.enqueue_s = enqueue_s
+        self.batch: Batch | None = None
+        self.finish_s: float | None = None
+
+
+class Request:
+    """One request on its way through the pipeline; `kind` and `data` are those at its present stage.
+
+    `outcome` is None while it is on its way. `tries` counts the batches it was in at this stage that failed.
+    """
+
+    __slots__ = (
+        "arrival_s",
+        "data",
+        "end_s",
+        "kind",
+        "name",
+        "outcome",
+        "problem",
+        "stage",
+        "tries",
+        "visits",
+    )
+
+    def __init__(self, name: str | None, arrival_s: float, kind: Any = None, data: Any = None) -> None:
+        self.name = name
+        self.arrival_s = arrival_s
+        self.kind = kind
+        self.data = data
+        self.stage = 0
+        self.tries = 0
+        self.visits: list[Visit] = []
+        self.outcome: str | None = None
+        self.end_s = 0.0
+        self.problem = ""
+
+    @property
+    def enqueue_s(self) -> float:
+        """When it came to its present stage."""
+        return self.visits[-1].enqueue_s
+
+
+class RoutedReplica:
+    """A replica as the router sees it.
+
+    Listed: the control plane wants it to serve. Suspended: its last batch failed and it has not answered ready since.
+    """
+
+    __slots__ = (
+        "batch",
+        "batches",
+        "failures",
+        "is_listed",
+        "is_suspended",
+        "max_batch",
+        "model",
+        "number",
+        "url",
+        "variant",
+    )
+
+    def __init__(self, number: int, variant: str, max_batch: int, url: str = "", model: str = "") -> None:
+        self.number = number
+        self.variant = variant
+        self.max_batch = max_batch
+        self.url = url
+        self.model = model or variant
+        self.batch: Batch | None = None
+        self.batches = 0
+        self.failures = 0
+        self.is_listed = True
+        self.is_suspended = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it may take a batch now."""
+        return self.batch is None and self.is_listed and not self.is_suspended
+
+
+class Batch:
+    """The `number`-th batch started at a stage."""
+
+    __slots__ = ("number", "replica", "requests", "size", "stage", "start_s")
+
+    def __init__(
+        self, number: int, stage: int, replica: RoutedReplica, requests: Sequence[Request], start_s: float
+    ) -> None:
+        self.number = number
+        self.stage = stage
+        self.replica = replica
+        self.requests = requests
+        self.size = len(requests)
+        self.start_s = start_s

@@ -1,0 +1,220 @@
+"""The replicas of one stage on real machines: which exist, what a rollout does next, which variants fail to start.
+
+Times are seconds on the run's clock. The rollout itself is the model's (rule 5, `ipa.sim.rules.rollout`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import NamedTuple
+
+import numpy as np
+
+from ipa.policies import ReplicaCounts, StageConfiguration
+from ipa.sim import NEVER, ReplicaRecords, rules
+
+FAILED_AFTER = 3
+"""After how many failures in a row a variant counts as failed."""
+STEADY_AFTER_S = 10.0
+"""How long a replica has to serve for its variant to count as sound; one that dies earlier has failed to start."""
+FORGIVEN_AFTER_S = 300.0
+"""After how long without a start a failed variant may be tried again."""
+LONGEST_BACK_OFF_S = 30.0
+
+
+@dataclass(eq=False)
+class Replica:
+    """One copy of a variant: `url` is where it serves, `number` counts the stage's replicas from 0."""
+
+    stage: str
+    number: int
+    variant: str
+    cores: int
+    created_s: float
+    url: str = ""
+    ready_s: float = NEVER
+    removed_s: float = NEVER
+    gone_s: float = NEVER
+    is_busy: bool = False
+    is_stopping: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its name in logs and among the processes of a run."""
+        return f"{self.stage}-{self.number}"
+
+    @property
+    def is_starting(self) -> bool:
+        return not isfinite(self.ready_s)
+
+    @property
+    def is_removed(self) -> bool:
+        return isfinite(self.removed_s)
+
+    @property
+    def is_gone(self) -> bool:
+        return isfinite(self.gone_s)
+
+
+class Change(NamedTuple):
+    """What one rollout step asks for: replicas to create, of the configured variant, and those to remove."""
+
+    create: int
+    remove: list[Replica]
+
+
+@dataclass
+class _Failures:
+    """How often in a row a variant has failed, and when last."""
+
+    count: int = 0
+    latest_s: float = 0.0
+
+    @property
+    def back_off_s(self) -> float:
+        """None after the first failure, then doubling from half a second."""
+        return 0.0 if self.count < 2 else min(0.5 * 2.0 ** (self.count - 2), LONGEST_BACK_OFF_S)
+
+
+@dataclass
+class StageReplicas:
+    """All replicas that a stage has had, in order of creation.
+
+    `max_surge` None: a quarter of the desired replicas, rounded up.
+    """
+
+    stage: str
+    configuration: StageConfiguration
+    max_surge: int | None = None
+    max_unavailable: int = 0
+    all: list[Replica] = field(default_factory=list)
+    deaths: Counter[str] = field(default_factory=Counter)
+    """By variant, how many replicas have ended that nobody had asked to."""
+    _failures: dict[str, _Failures] = field(default_factory=dict)
+
+    @property
+    def existing(self) -> list[Replica]:
+        """Starting and ready ones."""
+        return [replica for replica in self.all if not replica.is_removed]
+
+    @property
+    def draining(self) -> list[Replica]:
+        """Removed ones that are not gone yet."""
+        return [replica for replica in self.all if replica.is_removed and not replica.is_gone]
+
+    @property
+    def ready(self) -> list[Replica]:
+        return [replica for replica in self.existing if not replica.is_starting]
+
+    def create(self, now_s: float) -> Replica:
+        """One replica more, of the configured variant."""
+        wanted = self.configuration
+        replica = Replica(self.stage, len(self.all), wanted.variant, wanted.cores, now_s)
+        self.all.append(replica)
+        return replica
+
+    def roll_out(self, now_s: float) -> Change:
+        """The next step towards the configuration; nothing is created while the variant's back-off lasts."""
+        wanted = self.configuration
+        existing = self.existing
+        current = [each for each in existing if (each.variant, each.cores) == (wanted.variant, wanted.cores)]
+        obsolete = [each for each in existing if each not in current]
+        obsolete_starting = [each for each in obsolete if each.is_starting]
+        obsolete_ready = [each for each in obsolete if not each.is_starting]
+        starting_current = sum(each.is_starting for each in current)
+        surge = rules.default_max_surge(wanted.replicas) if self.max_surge is None else self.max_surge
+        step = rules.rollout(
+            wanted.replicas,
+            surge,
+            self.max_unavailable,
+            starting_current,
+            len(obsolete_starting),
+            len(current) - starting_current,
+            len(obsolete_ready),
+        )
+        remove = [
+            *obsolete_starting,
+            *_first_to_go(current, step.remove_current),
+            *_first_to_go(obsolete_ready, step.remove_ready_obsolete),
+        ]
+        return Change(step.create if self.back_off_left_s(now_s) <= 0.0 else 0, remove)
+
+    # ---- failures ----
+
+    def died(self, replica: Replica, now_s: float) -> None:
+        """A replica has ended by itself; if before it served steadily, its variant has failed to start."""
+        replica.removed_s = now_s
+        self.deaths[replica.variant] += 1
+        if not replica.is_starting and now_s - replica.ready_s >= STEADY_AFTER_S:
+            return
+        failures = self._failures.setdefault(replica.variant, _Failures())
+        failures.count += 1
+        failures.latest_s = now_s
+
+    def note_steady(self, now_s: float) -> None:
+        """Forget the failures of variants of which a replica has served long enough, and those of long ago."""
+        steady = {each.variant for each in self.ready if now_s - each.ready_s >= STEADY_AFTER_S}
+        self._failures = {
+            variant: failures
+            for variant, failures in self._failures.items()
+            if variant not in steady and now_s - failures.latest_s < FORGIVEN_AFTER_S
+        }
+
+    def back_off_left_s(self, now_s: float) -> float:
+        """How long the configured variant may not be started again."""
+        failures = self._failures.get(self.configuration.variant)
+        return 0.0 if failures is None else failures.latest_s + failures.back_off_s - now_s
+
+    @property
+    def failed_variants(self) -> tuple[str, ...]:
+        """Variants that fail whenever they are started."""
+        return tuple(sorted(name for name, failures in self._failures.items() if failures.count >= FAILED_AFTER))
+
+    # ---- what observations and records say ----
+
+    def counts(self) -> dict[str, ReplicaCounts]:
+        """How many replicas of each variant exist, by state."""
+        tally: dict[str, list[int]] = {}
+        for replica in self.all:
+            if not replica.is_gone:
+                state = 2 if replica.is_removed else 0 if replica.is_starting else 1
+                tally.setdefault(replica.variant, [0, 0, 0])[state] += 1
+        return {variant: ReplicaCounts(*states) for variant, states in sorted(tally.items())}
+
+    def available_s(self, since_s: float, until_s: float) -> float:
+        """Seconds that replicas have been ready within a span, those draining included."""
+        spans = ((max(each.ready_s, since_s), min(each.gone_s, until_s)) for each in self.all)
+        return sum(max(end_s - start_s, 0.0) for start_s, end_s in spans)
+
+    @property
+    def cores(self) -> int:
+        """Of all replicas that exist."""
+        return sum(each.cores for each in self.all if not each.is_gone)
+
+    def core_s(self, until_s: float) -> float:
+        """Core-seconds so far: each replica from creation until it is gone."""
+        return sum(each.cores * max(min(each.gone_s, until_s) - each.created_s, 0.0) for each in self.all)
+
+    def records(self) -> ReplicaRecords:
+        """The timeline, as the simulator's tables want it."""
+
+        def moments(of: Callable[[Replica], float]) -> np.typing.NDArray[np.float64]:
+            values = np.array([of(replica) for replica in self.all], dtype=np.float64)
+            return np.where(np.isfinite(values), values, np.nan)
+
+        return ReplicaRecords(
+            variant=tuple(replica.variant for replica in self.all),
+            cores=np.array([replica.cores for replica in self.all], dtype=np.int64),
+            created_s=moments(lambda replica: replica.created_s),
+            ready_s=moments(lambda replica: replica.ready_s),
+            removed_s=moments(lambda replica: replica.removed_s),
+            gone_s=moments(lambda replica: replica.gone_s),
+        )
+
+
+def _first_to_go(replicas: Sequence[Replica], count: int) -> list[Replica]:
+    """The `count` of them that are removed first."""
+    return sorted(replicas, key=lambda each: rules.removal_order(each.is_starting, each.is_busy, each.number))[:count]

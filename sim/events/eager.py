@@ -1,0 +1,67 @@
+"""Eager dispatch, as the published system has it: a batch leaves the queue as soon as it is formed.
+
+It then waits at a replica chosen round-robin, busy or not; the batches of a removed replica return to the head of the
+queue.
+"""
+
+from __future__ import annotations
+
+from ipa.sim import rules
+from ipa.sim.events.replica_set import SimPyReplica, WaitingBatch
+from ipa.sim.events.stage import SimPyStage
+from ipa.sim.rules import NEVER
+
+
+class EagerStage(SimPyStage):
+    """A stage whose replicas have queues of formed batches."""
+
+    _formed = 0
+    _last_chosen = -1
+
+    def attempt(self, now_s: float) -> None:
+        """Form every batch that can be formed now, each for the next ready replica in turn."""
+        self._timer_s = NEVER
+        while (replica := self._next_in_turn()) is not None:
+            ready_s = self._next_batch_s(now_s)
+            if ready_s > now_s:
+                self._wake_at(ready_s)
+                return
+            head = self.head
+            requests = self._take(rules.dispatch_size(self._batch, replica.max_batch), now_s)
+            if not requests:
+                continue
+            self._last_chosen = replica.number
+            enqueued_s = self._enqueued_of(requests, head)
+            replica.waiting.append(WaitingBatch(self._formed, requests, enqueued_s))
+            self._formed += 1
+            if replica.batch is None:
+                self._serve_waiting(replica, now_s)
+
+    def _next_in_turn(self) -> SimPyReplica | None:
+        """The ready replica with the next higher number than the one chosen last, else the lowest."""
+        ready = [replica for replica in self.replicas.existing if not replica.is_starting]
+        later = (replica for replica in ready if replica.number > self._last_chosen)
+        return next(later, ready[0] if ready else None)
+
+    def _enqueued_of(self, requests: list[int], head: int) -> list[float]:
+        """The enqueue times of requests just taken from position `head` on, dropped ones between them."""
+        taken = dict(zip(self.queue[head : self.head], self.enqueued_s[head : self.head], strict=True))
+        return [taken[request] for request in requests]
+
+    def _serve_waiting(self, replica: SimPyReplica, now_s: float) -> None:
+        self._start(replica, replica.waiting.popleft().requests, now_s)
+
+    def _after_completion(self, replica: SimPyReplica, now_s: float) -> None:
+        if replica.waiting:
+            self._serve_waiting(replica, now_s)
+
+    def _take_back(self, removed: list[SimPyReplica]) -> None:
+        waiting = sorted(batch for replica in removed for batch in replica.waiting)
+        for replica in removed:
+            replica.waiting.clear()
+        requests = [request for batch in waiting for request in batch.requests]
+        enqueued_s = [moment for batch in waiting for moment in batch.enqueued_s]
+        # They were taken from positions before the head, so there is room for them.
+        end, self.head = self.head, self.head - len(requests)
+        self.queue[self.head : end] = requests
+        self.enqueued_s[self.head : end] = enqueued_s

@@ -1,0 +1,100 @@
+"""The SimPy engine: the stages of a pipeline in one environment, from the first arrival to the last request's end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
+
+from ipa.policies import StageConfiguration
+from ipa.sim import streams
+from ipa.sim.events.eager import EagerStage
+from ipa.sim.events.environment import Environment, Happening
+from ipa.sim.events.stage import SimPyStage
+from ipa.sim.model import FloatArray, StageModel, World
+from ipa.sim.rules import APPLICATION, CLOSING, CONTROL
+
+
+class SimPyEngine:
+    """One run of the model. Build it, `run` it once, then read the stages' logs."""
+
+    def __init__(
+        self,
+        models: Sequence[StageModel],
+        world: World,
+        arrivals_s: FloatArray,
+        initial: Mapping[str, StageConfiguration],
+        seed: int,
+    ) -> None:
+        self.world = world
+        self.arrivals_s = arrivals_s
+        self.env = Environment(len(models))
+        self._open = len(arrivals_s)
+        self._closing = self.env.event()
+        self.end_s = world.duration_s
+        kind = EagerStage if world.dispatch == "eager" else SimPyStage
+        arrivals = arrivals_s.tolist()
+        self.stages = tuple(
+            kind(
+                self.env,
+                position,
+                model,
+                world,
+                initial[model.name],
+                arrivals,
+                streams.standard_normals(streams.stream(seed, "service", position)),
+                streams.start_up_factors(seed, position, world.start_up_sigma),
+                self._on_ended,
+            )
+            for position, model in enumerate(models)
+        )
+        for stage, following in pairwise(self.stages):
+            stage.next = following
+
+    @property
+    def now_s(self) -> float:
+        """The present moment."""
+        return self.env.now
+
+    def run(self, control_times_s: Iterator[float], on_control: Callable[[], object]) -> None:
+        """Run to the end, calling `on_control` at each of the times, which rise."""
+        world = self.world
+        self.stages[0].expect(float(self.arrivals_s.sum()))
+
+        def control(happening: Happening) -> None:
+            on_control()
+            schedule_next(happening)
+
+        def schedule_next(happening: Happening) -> None:
+            time_s = next(control_times_s, None)
+            if time_s is not None:
+                self.env.at(time_s, self.env.priority(CONTROL), happening)
+
+        schedule_next(Happening(control))
+        closing = self.env.priority(CLOSING)
+        self.env.at(world.duration_s, closing, Happening(self._on_duration_over))
+        self.env.at(world.duration_s + world.bound_s, closing, Happening(self._close))
+        self.env.run(until=self._closing)
+        self.end_s = self.env.now
+
+    def apply(self, configuration: Mapping[str, StageConfiguration]) -> None:
+        """Let a decision made now take effect after the world's decision delay."""
+        due_s = self.env.now + self.world.decision_delay_s
+        self.env.at(due_s, self.env.priority(APPLICATION), Happening(self._on_application, configuration))
+
+    def _on_application(self, happening: Happening) -> None:
+        configuration: Mapping[str, StageConfiguration] = happening.payload
+        for stage in self.stages:
+            stage.configure(configuration[stage.model.name], self.env.now)
+
+    def _on_ended(self, requests: int) -> None:
+        self._open -= requests
+        if self._open == 0 and self.env.now > self.world.duration_s:
+            self.env.at(self.env.now, self.env.priority(CLOSING), Happening(self._close))
+
+    def _on_duration_over(self, happening: Happening) -> None:
+        if self._open == 0:
+            self._close(happening)
+
+    def _close(self, _: Happening) -> None:
+        if not self._closing.triggered:
+            self._closing.succeed()

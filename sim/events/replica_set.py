@@ -1,0 +1,229 @@
+"""The replicas of one stage: which exist, which are ready, which are idle, and how a rollout moves them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from heapq import heapify, heappop, heappush
+from typing import NamedTuple
+
+import numpy as np
+
+from ipa.policies import ReplicaCounts, StageConfiguration
+from ipa.sim import rules
+from ipa.sim.events.environment import Happening
+from ipa.sim.interface import Replicas
+from ipa.sim.model import FloatArray, ServiceTime, StageModel, World
+from ipa.sim.rules import NEVER
+
+Batch = list[int]
+"""The requests of one batch, by number, in queue order."""
+
+
+class WaitingBatch(NamedTuple):
+    """A batch formed by eager dispatch that waits at its replica."""
+
+    formed: int
+    requests: Batch
+    enqueued_s: list[float]
+
+
+class SimPyReplica:
+    """One copy of a variant; `finish_s` is the end of its latest batch, known when that batch starts."""
+
+    __slots__ = (
+        "batch",
+        "completion",
+        "cores",
+        "created_s",
+        "finish_s",
+        "is_preferred",
+        "latency_s",
+        "max_batch",
+        "number",
+        "ready_s",
+        "removed_s",
+        "sigma",
+        "variant",
+        "waiting",
+    )
+
+    def __init__(
+        self,
+        number: int,
+        variant: str,
+        cores: int,
+        service: ServiceTime,
+        created_s: float,
+        on_completion: Callable[[Happening], None],
+    ) -> None:
+        self.number = number
+        self.variant = variant
+        self.cores = cores
+        self.latency_s = service.latency_s
+        self.max_batch = service.max_batch
+        self.sigma = service.sigma
+        self.created_s = created_s
+        self.ready_s = NEVER
+        self.removed_s = NEVER
+        self.finish_s = 0.0
+        self.batch: Batch | None = None
+        self.waiting: deque[WaitingBatch] = deque()
+        self.is_preferred = True
+        self.completion = Happening(on_completion, self)
+
+    @property
+    def is_starting(self) -> bool:
+        return self.ready_s == NEVER
+
+    def gone_s(self, stop_s: float) -> float:
+        """When it ceases to exist; infinity while it has not been removed."""
+        if self.removed_s == NEVER:
+            return NEVER
+        return rules.gone_s(self.removed_s, self.finish_s, stop_s)
+
+
+class RolloutResult(NamedTuple):
+    """The replicas that one rollout step created and removed."""
+
+    created: list[SimPyReplica]
+    removed: list[SimPyReplica]
+
+
+class ReplicaSet:
+    """All replicas that a stage has ever had, in order of creation, and which of them exist and idle now."""
+
+    def __init__(
+        self,
+        model: StageModel,
+        world: World,
+        configuration: StageConfiguration,
+        on_completion: Callable[[Happening], None],
+    ) -> None:
+        self._model = model
+        self._world = world
+        self._on_completion = on_completion
+        self.configuration = configuration
+        self.all: list[SimPyReplica] = []
+        self.existing: list[SimPyReplica] = []  # starting and ready, in order of number
+        self.draining: list[SimPyReplica] = []
+        self.idle: list[int] = []  # a heap of numbers: ready, idle, of the configured variant
+        self.idle_others: list[int] = []  # the same for the other variants
+        for _ in range(configuration.replicas):
+            self._create(0.0).ready_s = 0.0
+        self._sort_idle()
+
+    def take_idle(self) -> SimPyReplica:
+        """The idle replica to serve next: of the configured variant if there is one, lowest number first."""
+        return self.all[heappop(self.idle or self.idle_others)]
+
+    def put_idle(self, replica: SimPyReplica) -> None:
+        """A replica has finished its batch; one that has been removed takes no other."""
+        if replica.removed_s == NEVER:
+            heappush(self.idle if replica.is_preferred else self.idle_others, replica.number)
+
+    def roll_out(self, configuration: StageConfiguration, now_s: float) -> RolloutResult:
+        """One rollout step towards `configuration`, which becomes the desired one."""
+        self.configuration = configuration
+        current: list[SimPyReplica] = []
+        obsolete_starting: list[SimPyReplica] = []
+        obsolete_ready: list[SimPyReplica] = []
+        for replica in self.existing:
+            if self._is_current(replica):
+                current.append(replica)
+            elif replica.is_starting:
+                obsolete_starting.append(replica)
+            else:
+                obsolete_ready.append(replica)
+        starting_current = sum(replica.is_starting for replica in current)
+        desired = configuration.replicas
+        max_surge = self._world.max_surge
+        step = rules.rollout(
+            desired,
+            rules.default_max_surge(desired) if max_surge is None else max_surge,
+            self._world.max_unavailable,
+            starting_current,
+            len(obsolete_starting),
+            len(current) - starting_current,
+            len(obsolete_ready),
+        )
+        removed = [
+            *obsolete_starting,
+            *_first_to_go(current, step.remove_current),
+            *_first_to_go(obsolete_ready, step.remove_ready_obsolete),
+        ]
+        if removed:
+            for replica in removed:
+                replica.removed_s = now_s
+            self.existing = [replica for replica in self.existing if replica.removed_s == NEVER]
+            self.draining += removed
+        created = [self._create(now_s) for _ in range(step.create)]
+        self._sort_idle()
+        return RolloutResult(created, removed)
+
+    def activate(self, replica: SimPyReplica, now_s: float) -> bool:
+        """A replica's start-up time is over; false when it has been removed meanwhile."""
+        if replica.removed_s != NEVER:
+            return False
+        replica.ready_s = now_s
+        return True
+
+    def counts(self, now_s: float) -> dict[str, ReplicaCounts]:
+        """How many replicas of each variant exist, by state; variants without any are left out."""
+        stop_s = self._world.stop_s
+        self.draining = [replica for replica in self.draining if replica.gone_s(stop_s) > now_s]
+        tally = {variant: [0, 0, 0] for variant in self._model.start_up_s}
+        for replica in self.existing:
+            tally[replica.variant][0 if replica.is_starting else 1] += 1
+        for replica in self.draining:
+            tally[replica.variant][2] += 1
+        return {variant: ReplicaCounts(*states) for variant, states in tally.items() if any(states)}
+
+    def log(self) -> Replicas:
+        """All replicas as arrays."""
+        replicas = self.all
+
+        def moments(values: Iterable[float]) -> FloatArray:
+            return np.array(list(values), dtype=np.float64)
+
+        return Replicas(
+            variant=tuple(replica.variant for replica in replicas),
+            cores=np.array([replica.cores for replica in replicas], dtype=np.int64),
+            created_s=moments(replica.created_s for replica in replicas),
+            ready_s=moments(replica.ready_s for replica in replicas),
+            removed_s=moments(replica.removed_s for replica in replicas),
+            finish_s=moments(replica.finish_s for replica in replicas),
+        )
+
+    def _is_current(self, replica: SimPyReplica) -> bool:
+        wanted = self.configuration
+        return replica.variant == wanted.variant and replica.cores == wanted.cores
+
+    def _create(self, now_s: float) -> SimPyReplica:
+        variant, cores = self.configuration.variant, self.configuration.cores
+        service = self._model.service[variant, cores]
+        number = len(self.all)
+        replica = SimPyReplica(number, variant, cores, service, now_s, self._on_completion)
+        self.all.append(replica)
+        self.existing.append(replica)
+        return replica
+
+    def _sort_idle(self) -> None:
+        """Rebuild the heaps of idle replicas: which ones are preferred depends on the configuration."""
+        self.idle = []
+        self.idle_others = []
+        for replica in self.existing:
+            replica.is_preferred = replica.variant == self.configuration.variant
+            if replica.batch is None and not replica.is_starting:
+                (self.idle if replica.is_preferred else self.idle_others).append(replica.number)
+        heapify(self.idle)
+        heapify(self.idle_others)
+
+
+def _first_to_go(replicas: list[SimPyReplica], count: int) -> list[SimPyReplica]:
+    """The `count` of them that are removed first."""
+
+    def order(replica: SimPyReplica) -> tuple[int, int]:
+        return rules.removal_order(replica.is_starting, replica.batch is not None, replica.number)
+
+    return sorted(replicas, key=order)[:count] if count else []

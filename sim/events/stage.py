@@ -1,0 +1,299 @@
+"""One stage: a FIFO queue before replicas that serve batches.
+
+A request has no object and no event of its own. The queue is a list of request numbers that only grows, with a head
+that moves; the first stage's list holds all arrivals from the start, since they are known, so that an arrival needs
+no event either: the stage wakes when the next batch can be full, is due, or when a waiting request will have expired.
+Each replica reuses one event for its batches. What was served is logged per batch and spread over the requests once,
+at the end.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import exp
+
+from ipa.policies import ReplicaCounts, StageConfiguration
+from ipa.sim import rules
+from ipa.sim.events.environment import Environment, Happening
+from ipa.sim.events.logs import BatchLog, DropLog
+from ipa.sim.events.replica_set import Batch, ReplicaSet, SimPyReplica
+from ipa.sim.interface import Batches, Drops, Replicas
+from ipa.sim.model import StageModel, World
+from ipa.sim.rules import COMPLETION, DELIVERY, NEVER, REPLICA, TIMER
+
+
+class SimPyStage:
+    """A stage with central dispatch: a batch leaves the queue when an idle replica takes it."""
+
+    def __init__(
+        self,
+        env: Environment,
+        position: int,
+        model: StageModel,
+        world: World,
+        configuration: StageConfiguration,
+        arrivals_s: Sequence[float],
+        normals: Iterator[float],
+        start_up_factors: Iterator[float],
+        on_ended: Callable[[int], None],
+    ) -> None:
+        self._env = env
+        self._completion = env.priority(COMPLETION, position)
+        self._delivery = env.priority(DELIVERY, position)
+        self._activation = env.priority(REPLICA, position)
+        self._timer = env.priority(TIMER, position)
+        self.position = position
+        self.model = model
+        self._hop_s = world.hop_s
+        self._limit_s = model.drop_limit_s
+        self._drops_singly = world.drop == "request"
+        self._arrivals_s = arrivals_s
+        self._normals = normals
+        self._start_up_factors = start_up_factors
+        self._on_ended = on_ended
+        self.next: SimPyStage | None = None
+        self.queue: list[int] = []
+        self.enqueued_s: list[float] = []
+        self.head = 0
+        self.replicas = ReplicaSet(model, world, configuration, self._on_completion)
+        self.configured: list[tuple[float, int]] = []  # since when which batch size
+        self._adopt(configuration, 0.0)
+        for _ in self.replicas.all:
+            next(start_up_factors)  # the first replicas stand ready, yet take their draws
+        self._timer_s = NEVER
+        self._scheduled_s = NEVER
+        self.batches = BatchLog()
+        self.drops = DropLog()
+        self.completions = 0
+        self.enqueued_sum_s = 0.0  # sums of the moments at which requests came and left,
+        self.left_sum_s = 0.0  # for the law of the integral
+
+    def _adopt(self, configuration: StageConfiguration, now_s: float) -> None:
+        self.configured.append((now_s, configuration.batch))
+        self._batch = configuration.batch
+        self._batch_timeout_s = configuration.batch_timeout_s
+
+    @property
+    def configuration(self) -> StageConfiguration:
+        return self.replicas.configuration
+
+    # ---- what happens to a stage ----
+
+    def receive(self, requests: Batch, now_s: float) -> None:
+        """Enqueue requests of a finished batch, in their order, and attempt to dispatch."""
+        self.queue.extend(requests)
+        self.enqueued_s.extend([now_s] * len(requests))
+        self.enqueued_sum_s += now_s * len(requests)
+        self.attempt(now_s)
+
+    def expect(self, arrivals_sum_s: float) -> None:
+        """Make this the first stage: its requests are 0, 1, ..., enqueued at their arrival times."""
+        self.queue = list(range(len(self._arrivals_s)))
+        self.enqueued_s = list(self._arrivals_s)
+        self.enqueued_sum_s = arrivals_sum_s
+        if self.queue:
+            self._wake_at(self.enqueued_s[0])
+
+    def configure(self, configuration: StageConfiguration, now_s: float) -> None:
+        """A decision takes effect here: batch size and timeout at once, replicas by a rollout."""
+        self._adopt(configuration, now_s)
+        self._roll_out(configuration, now_s)
+        self.attempt(now_s)
+
+    def _on_ready(self, happening: Happening) -> None:
+        now_s = self._env.now
+        if self.replicas.activate(happening.payload, now_s):
+            self._roll_out(self.configuration, now_s)
+            self.attempt(now_s)
+
+    def _roll_out(self, configuration: StageConfiguration, now_s: float) -> None:
+        change = self.replicas.roll_out(configuration, now_s)
+        for replica in change.created:
+            start_up_s = self.model.start_up_s[replica.variant] * next(self._start_up_factors)
+            ready = Happening(self._on_ready, replica)
+            self._env.at(now_s + start_up_s, self._activation, ready)
+        if change.removed:
+            self._take_back(change.removed)
+
+    def _on_completion(self, happening: Happening) -> None:
+        replica: SimPyReplica = happening.payload
+        now_s = replica.finish_s
+        requests = replica.batch or []
+        replica.batch = None
+        self.completions += len(requests)
+        self.left_sum_s += now_s * len(requests)
+        self.replicas.put_idle(replica)
+        following = self.next
+        if following is None:
+            self._on_ended(len(requests))
+        elif self._hop_s == 0.0:
+            following.receive(requests, now_s)
+        else:
+            delivery = Happening(following._on_delivery, requests)
+            self._env.at(now_s + self._hop_s, following._delivery, delivery)
+        self._after_completion(replica, now_s)
+        self.attempt(now_s)
+
+    def _on_delivery(self, happening: Happening) -> None:
+        self.receive(happening.payload, self._env.now)
+
+    def _on_timer(self, _: Happening) -> None:
+        now_s = self._env.now
+        if now_s == self._scheduled_s:
+            self._scheduled_s = NEVER
+        if now_s == self._timer_s:
+            self.attempt(now_s)
+
+    # ---- dispatch ----
+
+    def attempt(self, now_s: float) -> None:
+        """Start every batch that can start now; where one has to wait, set the timer to when it need wait no more."""
+        self._timer_s = NEVER
+        replicas = self.replicas
+        while replicas.idle or replicas.idle_others:
+            ready_s = self._next_batch_s(now_s)
+            if ready_s > now_s:
+                self._wake_at(ready_s)
+                return
+            replica = replicas.take_idle()
+            requests = self._take(rules.dispatch_size(self._batch, replica.max_batch), now_s)
+            if requests:
+                self._start(replica, requests, now_s)
+            else:
+                replicas.put_idle(replica)
+
+    def _next_batch_s(self, now_s: float) -> float:
+        """Drop what has expired at the head, then say when the next batch may start: `now_s`, later, or never."""
+        queue, enqueued_s = self.queue, self.enqueued_s
+        total = len(queue)
+        while True:
+            head = self.head
+            if head == total:
+                return NEVER
+            oldest_s = self._arrivals_s[queue[head]]
+            if not (self._drops_singly and rules.is_expired(now_s, oldest_s, self._limit_s)):
+                break
+            self._drop(queue[head], now_s)
+            self.head = head + 1
+        last = head + self._batch - 1
+        full_s = enqueued_s[last] if last < total else NEVER
+        due_s = rules.due_s(enqueued_s[head], self._batch_timeout_s)
+        if not rules.must_wait(full_s <= now_s, now_s, due_s):
+            return now_s
+        wake_s = full_s if full_s < due_s else due_s
+        if self._drops_singly:
+            # An arrival after the head has expired finds it so: the one attempt of an arrival that matters.
+            expiry_s = oldest_s + self._limit_s
+            if expiry_s < wake_s:
+                finder = bisect_right(enqueued_s, expiry_s, head)
+                if finder < total and enqueued_s[finder] < wake_s:
+                    wake_s = enqueued_s[finder]
+        return wake_s
+
+    def _take(self, size: int, now_s: float) -> Batch:
+        """Take up to `size` requests from the head of the queue; those expired are dropped, not taken."""
+        queue, enqueued_s = self.queue, self.enqueued_s
+        head, total = self.head, len(queue)
+        end = head + size
+        if end > total or enqueued_s[end - 1] > now_s:
+            end = bisect_right(enqueued_s, now_s, head, min(end, total))
+        requests = queue[head:end]
+        self.head = end
+        # Arrivals are sorted, so the lowest number is the oldest request of the batch.
+        if rules.is_expired(now_s, self._arrivals_s[min(requests)], self._limit_s):
+            if self._drops_singly:
+                return self._sift(requests, size, now_s)
+            for request in requests:
+                self._drop(request, now_s)
+            return []
+        return requests
+
+    def _sift(self, requests: Batch, size: int, now_s: float) -> Batch:
+        """Drop the expired among `requests` and fill up from the queue to `size`."""
+        kept: Batch = []
+        while True:
+            for request in requests:
+                if rules.is_expired(now_s, self._arrivals_s[request], self._limit_s):
+                    self._drop(request, now_s)
+                else:
+                    kept.append(request)
+            head = self.head
+            waiting = bisect_right(self.enqueued_s, now_s, head)
+            end = min(head + size - len(kept), waiting)
+            if end == head:
+                return kept
+            requests = self.queue[head:end]
+            self.head = end
+
+    def _drop(self, request: int, now_s: float) -> None:
+        self.drops.requests.append(request)
+        self.drops.dropped_s.append(now_s)
+        self.left_sum_s += now_s
+        self._on_ended(1)
+
+    def _start(self, replica: SimPyReplica, requests: Batch, now_s: float) -> None:
+        size = len(requests)
+        if replica.sigma is None:
+            factor = 1.0
+        else:
+            sigma = replica.sigma[size]
+            factor = exp(sigma * next(self._normals) - 0.5 * sigma * sigma)
+        finish_s = rules.finish_s(now_s, replica.latency_s[size], factor)
+        replica.batch = requests
+        replica.finish_s = finish_s
+        log = self.batches
+        log.requests.extend(requests)
+        log.end.append(len(log.requests))
+        log.start_s.append(now_s)
+        log.finish_s.append(finish_s)
+        log.replica.append(replica.number)
+        self._env.at(finish_s, self._completion, replica.completion)
+
+    def _wake_at(self, time_s: float) -> None:
+        """Set the stage's one timer; a happening already on its way to that moment serves again."""
+        self._timer_s = time_s
+        if time_s != self._scheduled_s and time_s < NEVER:
+            self._scheduled_s = time_s
+            self._env.at(time_s, self._timer, Happening(self._on_timer))
+
+    # ---- what eager dispatch does otherwise ----
+
+    def _after_completion(self, replica: SimPyReplica, now_s: float) -> None:
+        """Nothing waits at a replica here."""
+
+    def _take_back(self, removed: list[SimPyReplica]) -> None:
+        """Nothing waits at a replica here."""
+
+    # ---- what control steps and records read: sim.interface.EngineStage ----
+
+    @property
+    def enqueued(self) -> int:
+        return len(self.queue)
+
+    @property
+    def dropped(self) -> int:
+        return len(self.drops.requests)
+
+    @property
+    def in_service(self) -> int:
+        return len(self.batches.requests) - self.completions
+
+    def enqueued_before(self, now_s: float) -> int:
+        return bisect_left(self._arrivals_s, now_s) if self.position == 0 else len(self.queue)
+
+    def waiting(self, now_s: float) -> int:
+        came = bisect_right(self._arrivals_s, now_s) if self.position == 0 else len(self.queue)
+        return rules.waiting(came, self.dropped, len(self.batches.requests))
+
+    def replica_counts(self, now_s: float) -> Mapping[str, ReplicaCounts]:
+        return self.replicas.counts(now_s)
+
+    def batch_log(self, since: int = 0) -> Batches:
+        return self.batches.since(since)
+
+    def drop_log(self) -> Drops:
+        return self.drops.arrays()
+
+    def replica_log(self) -> Replicas:
+        return self.replicas.log()

@@ -1,0 +1,143 @@
+"""What is chosen for a live run: its settings, and what of a scenario it can have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ipa.live import LiveError
+from ipa.policies import reads
+from ipa.studies.run import Prepared
+from ipa.studies.scenario import Scenario
+
+if TYPE_CHECKING:
+    from ipa.live import Plane
+
+NEEDED = ("aiohttp", "orjson", "prometheus_client", "uvloop")
+
+SOURCES = ("gateway", "prometheus")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Which cluster, and what is deployed there.
+
+    None: the kubeconfig's current context, the context's namespace, the pipeline's own name, the Service's URL.
+    `changes_per_minute` bounds the changes of a stage's pods.
+    """
+
+    context: str | None = None
+    namespace: str | None = None
+    name: str | None = None
+    url: str | None = None
+    changes_per_minute: int = 30
+
+
+@dataclass(frozen=True)
+class Live:
+    """How a scenario runs live: everything that is not a property of the scenario.
+
+    `duration_s`: at most so much of the load. `source` is what policies observe through; with "prometheus",
+    `prometheus` is the URL of a server that scrapes the gateway (None: one is started), and `prometheus_match` are
+    label matchers that choose the gateway's series besides the pipeline's name. With `advise` nothing is changed.
+    `decision_timeout_s` None: the interval, at most 5 s. `port` is the gateway's for clients, `control_port` that of
+    its control API and metrics; 0: any free one. `metrics_port` is that of the controller's own metrics at
+    `metrics_host`; None: they are not served. `state` is a file that always holds the whole journal, from which a
+    controller resumes. `cluster` None: on this machine.
+    """
+
+    duration_s: float | None = None
+    source: str = "gateway"
+    prometheus: str | None = None
+    advise: bool = False
+    decision_timeout_s: float | None = None
+    port: int = 0
+    control_port: int = 0
+    metrics_port: int | None = None
+    metrics_host: str = "127.0.0.1"
+    state: Path | None = None
+    cluster: Cluster | None = None
+    prometheus_match: tuple[str, ...] = ()
+
+    @property
+    def backend(self) -> str:
+        """What it runs on, in a word."""
+        return "loopback" if self.cluster is None else "kubernetes"
+
+
+def check_installed() -> None:
+    """Raise LiveError where the libraries of live mode are missing."""
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise LiveError(f"live mode needs {', '.join(missing)}: pip install 'ipa-pipelines[live]'")
+
+
+def check_live(scenario: Scenario, live: Live, prepared: Prepared) -> None:
+    """Raise LiveError, naming the key or option, for what only a simulation can have and what is impossible."""
+    _check_scenario(scenario, prepared)
+    _check_source(live)
+    if live.duration_s is not None and live.duration_s < 1.0:
+        raise LiveError(f"--duration {live.duration_s:g}: should be at least 1 second")
+
+
+def _check_scenario(scenario: Scenario, prepared: Prepared) -> None:
+    simulated = {
+        "dispatch": (scenario.dispatch != "central", "the gateway dispatches centrally; allowed: central"),
+        "engine": (scenario.engine != "auto", "a live run has no engine; allowed: auto"),
+        "records": (scenario.records != "all", "a live run keeps all records; allowed: all"),
+        "service_times": (
+            scenario.service_times != "lognormal",
+            "the emulated servers take the profiled times, mean and p99; allowed: lognormal",
+        ),
+        "start_up_sigma": (scenario.start_up_sigma > 0.0, "processes start as they do; allowed: 0"),
+        "hop_s": (scenario.hop_s > 0.0, "a live hop takes what it takes; allowed: 0"),
+        "decision_delay_s": (scenario.decision_delay_s > 0.0, "a live decision takes what it takes; allowed: 0"),
+    }
+    for key, (is_wrong, why) in simulated.items():
+        if is_wrong:
+            raise LiveError(f"{key}: {getattr(scenario, key)}: {why}")
+    if "future_rps" in reads(prepared.policy):
+        raise LiveError(
+            f"policy {scenario.policy.name}: it or its predictor reads the load to come, which only a simulation knows"
+        )
+
+
+def _check_source(live: Live) -> None:
+    if live.source not in SOURCES:
+        raise LiveError(f"--source {live.source}: allowed: {', '.join(SOURCES)}")
+    if live.prometheus is not None and live.source != "prometheus":
+        raise LiveError("--prometheus goes with --source prometheus")
+    if live.prometheus_match:
+        from ipa.live.monitoring import check_matcher
+
+        if live.source != "prometheus":
+            raise LiveError("--prometheus-match goes with --source prometheus")
+        for matcher in live.prometheus_match:
+            check_matcher(matcher)
+    if live.source == "prometheus" and live.prometheus is None:
+        from ipa.live.monitoring import find_prometheus
+
+        if live.cluster is not None:
+            raise LiveError("--source prometheus on a cluster needs the URL of a server that scrapes it: --prometheus")
+        find_prometheus()
+
+
+def plane_of(scenario: Scenario, prepared: Prepared, live: Live = Live()) -> Plane:
+    """The settings of the serving plane."""
+    from ipa.live import Plane
+
+    return Plane(
+        pipeline=prepared.pipeline,
+        source=scenario.pipeline,
+        seed=scenario.seed,
+        service_times=scenario.service_times,
+        stop_s=scenario.stop_s,
+        drop=scenario.drop,
+        max_surge=scenario.max_surge,
+        max_unavailable=scenario.max_unavailable,
+        limit_cores=scenario.limit_cores,
+        port=live.port,
+        control_port=live.control_port,
+    )

@@ -1,0 +1,117 @@
+"""What a cluster is asked to run for a scenario, and what it runs already."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ipa import profiles
+from ipa.live import LiveError
+from ipa.policies import Configuration, lightest_configuration
+from ipa.studies.live_runs.choice import Cluster, plane_of
+from ipa.studies.run import Prepared
+from ipa.studies.scenario import Scenario
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ipa.live import BackendMaker, OnRollback
+    from ipa.live.kubernetes.api import Api
+    from ipa.live.kubernetes.backend import KubernetesBackend
+    from ipa.live.kubernetes.settings import Deployed, Layout
+    from ipa.live.monitoring import SourceMaker
+
+
+def connect(cluster: Cluster, read_only: bool = False) -> Api:
+    """The cluster's API. Raises LiveError where there is none."""
+    from ipa.live.kubernetes.api import connect
+
+    return connect(cluster.context, read_only)
+
+
+def deployed(scenario: Scenario, prepared: Prepared, cluster: Cluster, layout: Layout | None = None) -> Deployed:
+    """What is deployed for a scenario. `layout` None: the default one."""
+    from ipa.live.kubernetes import names
+    from ipa.live.kubernetes.api import current_namespace
+    from ipa.live.kubernetes.settings import Deployed, Layout
+
+    if cluster.name is not None and names.name(cluster.name) != cluster.name:
+        raise LiveError(f"--name {cluster.name}: should be lower-case letters, digits and hyphens, at most 53")
+    return Deployed(
+        plane=plane_of(scenario, prepared),
+        pipeline_file=profiles.text(scenario.pipeline),
+        namespace=cluster.namespace or current_namespace(cluster.context),
+        name=cluster.name or "",
+        layout=layout or Layout(),
+    )
+
+
+def standing(api: Api, wanted: Deployed, is_adopted: bool = False) -> Deployed:
+    """The same with the layout that the cluster has. Raises LiveError where nothing is deployed.
+
+    `is_adopted`: its pipeline file has to be the same too.
+    """
+    from ipa.live.kubernetes.api import ApiError
+    from ipa.live.kubernetes.manifests import LAYOUT, PIPELINE
+    from ipa.live.kubernetes.settings import Layout
+
+    try:
+        root = api.get("ConfigMap", wanted.namespace, wanted.instance)
+    except ApiError as error:
+        raise LiveError(str(error)) from None
+    if root is None:
+        raise LiveError(f"{wanted.instance} is not in namespace {wanted.namespace}: ipa live up")
+    if is_adopted and root["data"].get(PIPELINE) != wanted.pipeline_file:
+        raise LiveError(f"{wanted.instance} has been deployed with another pipeline file: ipa live up")
+    return replace(wanted, layout=Layout.from_text(root["data"].get(LAYOUT, "{}")))
+
+
+def check_reachable(scenario: Scenario, prepared: Prepared, cluster: Cluster) -> None:
+    """Raise LiveError where the pipeline is not on the cluster, or its clients could not reach it from here."""
+    from ipa.live.kubernetes.reach import client_url
+
+    api = connect(cluster, read_only=True)
+    there = standing(api, deployed(scenario, prepared, cluster))
+    if cluster.url is None:
+        client_url(api, there)
+
+
+def first_configuration(prepared: Prepared) -> Configuration:
+    """What `up` deploys where nothing is deployed yet."""
+    return prepared.initial or lightest_configuration(prepared.pipeline)
+
+
+def backend_maker(
+    scenario: Scenario,
+    prepared: Prepared,
+    cluster: Cluster,
+    history_rps: tuple[float, ...],
+    *,
+    read_only: bool = False,
+    sends_load: bool = True,
+) -> BackendMaker:
+    """What makes the backend of a run on a cluster. Raises LiveError for what is not there.
+
+    One that sends no load adopts what is deployed as it stands.
+    """
+    from ipa.live.kubernetes import KubernetesBackend, Lease, Pace, client_url
+
+    api = connect(cluster, read_only)
+    there = standing(api, deployed(scenario, prepared, cluster), is_adopted=not sends_load)
+    url = cluster.url or (client_url(api, there) if sends_load else "")
+
+    def make(*, folder: Path, source: SourceMaker, on_rollback: OnRollback) -> KubernetesBackend:
+        return KubernetesBackend(
+            there,
+            api,
+            folder,
+            history_rps,
+            url,
+            pace=Pace(cluster.changes_per_minute),
+            lease=None if read_only else Lease(api, there),
+            adopts=not sends_load,
+            source=source,
+            on_rollback=on_rollback,
+        )
+
+    return make

@@ -1,0 +1,661 @@
+"""What follows from the state of a cluster: the difference and nothing else. No cluster: a server made of memory."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipa.live.kubernetes import names
+from ipa.live.kubernetes.api import ApiError
+from ipa.live.kubernetes.difference import Apply, ForeignOwnerError, Kept, Scale, difference, drift, foreign_owner
+from ipa.live.kubernetes.manifests import gateway_deployment, owner_of, root, stage_deployment
+from ipa.live.kubernetes.pods import Pod, listing, read
+from ipa.live.kubernetes.reconciler import LONGEST_PAUSE_S, Reconciler, check_ours
+from ipa.live.kubernetes.settings import Deployed
+from ipa.live.kubernetes.stage_state import read_stage
+from ipa.live.kubernetes.timeline import PodReplicas, Timeline
+from ipa.policies import ReplicaCounts, StageConfiguration
+from tests.live.kubernetes.world import on_server, pod, sound, template, tiny
+from tests.live.world import sort
+
+SMALL, LARGE = sort("small", 2)["sort"], sort("large", 2)["sort"]
+
+
+def actions(deployed: Deployed, wanted: StageConfiguration, given: Mapping[str, Any] | None) -> list[Apply | Scale]:
+    state = None if given is None else read_stage(given, ())
+    return difference(deployed, "sort", wanted, state, None)
+
+
+LATE = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "has timed out"}
+
+# ---- the difference ----
+
+
+def test_what_stands_as_wanted_is_left_alone(tmp_path: Path) -> None:
+    assert actions(tiny(tmp_path), SMALL, on_server(tiny(tmp_path), SMALL, notes=sound(SMALL))) == []
+
+
+def test_a_stage_that_is_not_there_is_made(tmp_path: Path) -> None:
+    (made,) = actions(tiny(tmp_path), SMALL, None)
+    assert isinstance(made, Apply)
+    assert made.manifest["kind"] == "Deployment"
+
+
+def test_fewer_or_more_replicas_are_a_scale_of_what_was_read_and_nothing_else(tmp_path: Path) -> None:
+    given = on_server(tiny(tmp_path), SMALL, notes=sound(SMALL), replicas=5, available=5)
+    (scale,) = actions(tiny(tmp_path), replace(SMALL, replicas=2), given)
+    assert scale == Scale("sort", 2, "7", False, "sort: 5 -> 2 replicas")
+
+
+def test_another_batch_changes_an_annotation_and_no_template(tmp_path: Path) -> None:
+    given = on_server(tiny(tmp_path), SMALL, notes=sound(SMALL))
+    (apply,) = actions(tiny(tmp_path), replace(SMALL, batch=4), given)
+    assert isinstance(apply, Apply)
+    assert drift(apply.manifest, given) == ["metadata.annotations.ipa/wanted"]
+
+
+def test_a_shrinking_change_of_variant_is_scaled_before_the_template(tmp_path: Path) -> None:
+    given = on_server(tiny(tmp_path), replace(SMALL, replicas=4), notes=sound(SMALL))
+    scale, apply = actions(tiny(tmp_path), LARGE, given)
+    assert isinstance(apply, Apply)
+    assert scale == Scale("sort", 2, "7", False, "sort: 4 -> 2 replicas")
+
+
+def test_a_growing_change_of_variant_is_scaled_once_its_template_is_seen(tmp_path: Path) -> None:
+    deployed, wanted = tiny(tmp_path), replace(LARGE, replicas=4)
+    (apply,) = actions(deployed, wanted, on_server(deployed, SMALL, notes=sound(SMALL)))
+    assert isinstance(apply, Apply)
+    given = on_server(deployed, wanted, replicas=2, updated=1, old=2, notes=sound(SMALL), generation=2, seen=1)
+    assert actions(deployed, wanted, given) == []
+    given["status"]["observedGeneration"] = 2
+    assert actions(deployed, wanted, given) == [Scale("sort", 4, "7", True, "sort: 2 -> 4 replicas")]
+
+
+def test_a_change_of_replicas_in_the_middle_of_a_rollout_is_marked_as_such(tmp_path: Path) -> None:
+    deployed, standing = tiny(tmp_path), replace(LARGE, replicas=3)
+    given = on_server(deployed, standing, updated=1, old=3, notes=sound(SMALL))
+    more = actions(deployed, replace(LARGE, replicas=5), given)
+    fewer = actions(deployed, replace(LARGE, replicas=1), given)
+    assert [type(each) for each in more] == [Apply, Scale]  # the surge follows the replicas
+    assert [type(each) for each in fewer] == [Scale, Apply]
+    assert all(each.is_rolling for each in (*more, *fewer) if isinstance(each, Scale))
+
+
+def test_a_rollout_is_complete_when_the_server_has_seen_it_and_all_replicas_are_new_and_ready(tmp_path: Path) -> None:
+    deployed = tiny(tmp_path)
+
+    def is_complete(**status: Any) -> bool:
+        return read_stage(on_server(deployed, SMALL, **status), ()).is_complete
+
+    assert is_complete()
+    assert not is_complete(generation=2, seen=1)  # the counts are those of before
+    assert not is_complete(updated=1)
+    assert not is_complete(old=1)
+    assert not is_complete(available=1)
+
+
+def test_a_rolled_out_configuration_is_remembered_as_sound(tmp_path: Path) -> None:
+    (apply,) = actions(tiny(tmp_path), LARGE, on_server(tiny(tmp_path), LARGE, notes=sound(SMALL)))
+    assert isinstance(apply, Apply)
+    remembered = apply.manifest["metadata"]["annotations"][names.SOUND]
+    assert '"variant":"large"' in remembered
+    (apply,) = actions(tiny(tmp_path), SMALL, on_server(tiny(tmp_path), LARGE, available=1, notes=sound(LARGE)))
+    assert isinstance(apply, Apply)
+    assert '"variant":"large"' in apply.manifest["metadata"]["annotations"][names.SOUND]  # not what is only asked for
+
+
+def test_an_edit_by_another_hand_is_a_difference_and_what_the_server_adds_is_none(tmp_path: Path) -> None:
+    given = on_server(tiny(tmp_path), SMALL, notes=sound(SMALL))
+    given["spec"]["template"]["spec"]["dnsPolicy"] = "ClusterFirst"
+    assert actions(tiny(tmp_path), SMALL, given) == []
+    edited = copy.deepcopy(given)
+    edited["spec"]["template"]["spec"]["containers"][0]["image"] = "other:1"
+    (apply,) = actions(tiny(tmp_path), SMALL, edited)
+    assert isinstance(apply, Apply)
+    assert apply.why == "sort: spec.template.spec.containers[0].image"
+
+
+@pytest.mark.parametrize(("ours", "servers"), [("1024Mi", "1Gi"), ("0.5", "500m"), ("1000m", "1"), ("1.5Gi", "1536Mi")])
+def test_the_server_writes_quantities_its_own_way(ours: str, servers: str) -> None:
+    pytest.importorskip("kubernetes")
+
+    def container(quantity: str) -> dict[str, Any]:
+        return {"containers": [{"resources": {"limits": {"memory": quantity}}}]}
+
+    assert drift(container(ours), container(servers)) == []
+    assert drift(container(ours), container("2Gi")) == ["containers[0].resources.limits.memory"]
+    assert drift({"image": ours}, {"image": servers}) == ["image"]
+
+
+def test_a_deployment_that_is_paused_stops_the_controller(tmp_path: Path) -> None:
+    deployed = tiny(tmp_path)
+    given = on_server(deployed, SMALL)
+    given["spec"]["paused"] = True
+    with pytest.raises(ForeignOwnerError, match="is paused: kubectl rollout resume deployment/ipa-tiny-stage-sort"):
+        difference(deployed, "sort", SMALL, read_stage(given, ()), None)
+
+
+def test_replicas_that_another_manager_has_set_are_not_taken_from_it(tmp_path: Path) -> None:
+    given = on_server(tiny(tmp_path), SMALL, notes=sound(SMALL), replicas=5)
+    given["metadata"]["managedFields"] = [
+        {"manager": "ipa-pipelines", "fieldsV1": {"f:spec": {"f:template": {}}}},
+        {"manager": "kube-hpa", "fieldsV1": {"f:spec": {"f:replicas": {}}}},
+    ]
+    with pytest.raises(ForeignOwnerError, match="set by 'kube-hpa' \\(5; wanted: 2\\)"):
+        actions(tiny(tmp_path), SMALL, given)
+    assert actions(tiny(tmp_path), replace(SMALL, replicas=5), given)  # as long as both agree, nobody minds
+
+
+def test_our_own_manager_is_no_foreigner() -> None:
+    given = {"metadata": {"managedFields": [{"manager": "ipa-pipelines", "fieldsV1": {"f:spec": {"f:replicas": {}}}}]}}
+    assert foreign_owner(given, ("spec", "replicas")) == ""
+
+
+# ---- what is wrong ----
+
+
+def problem(deployed: Deployed, pods: list[Pod], **status: Any) -> tuple[str, bool]:
+    state = read_stage(on_server(deployed, LARGE, updated=0, old=2, **status), pods)
+    return state.problem, state.is_out_of_room
+
+
+def test_a_container_that_keeps_crashing_before_it_was_ever_ready_will_not_start(tmp_path: Path) -> None:
+    large = template(tiny(tmp_path), LARGE)
+    crashing = pod(1, "large", template=large, ready_s=None, waiting="CrashLoopBackOff", restarts=3)
+    assert problem(tiny(tmp_path), [crashing]) == ("variant large: CrashLoopBackOff after 3 restarts", False)
+    once = replace(crashing, restarts=1)
+    assert problem(tiny(tmp_path), [once]) == ("", False)
+    other_serves = [crashing, pod(2, "large", template=large)]
+    assert problem(tiny(tmp_path), other_serves) == ("", False)
+    of_before = [replace(crashing, template="another")]
+    assert problem(tiny(tmp_path), of_before) == ("", False)
+
+
+@pytest.mark.parametrize("waiting", ["ErrImageNeverPull", "InvalidImageName"])
+def test_an_image_that_cannot_come_is_found_without_waiting(tmp_path: Path, waiting: str) -> None:
+    large = template(tiny(tmp_path), LARGE)
+    without = pod(1, "large", template=large, ready_s=None, waiting=waiting)
+    found, is_out_of_room = problem(tiny(tmp_path), [without])
+    assert (waiting in found, is_out_of_room) == (True, False)
+    elsewhere_it_serves = [without, pod(2, "large", template=large)]
+    assert problem(tiny(tmp_path), elsewhere_it_serves) == ("", False)
+
+
+@pytest.mark.parametrize("waiting", ["ImagePullBackOff", "ErrImagePull"])
+def test_an_image_that_does_not_come_may_until_the_deadline(tmp_path: Path, waiting: str) -> None:
+    pulling = pod(1, "large", template=template(tiny(tmp_path), LARGE), ready_s=None, waiting=waiting, said="no route")
+    assert problem(tiny(tmp_path), [pulling]) == ("", False)
+    assert problem(tiny(tmp_path), [pulling], conditions=[LATE]) == ("variant large: has timed out: no route", False)
+
+
+def test_a_rollout_past_its_deadline_has_failed(tmp_path: Path) -> None:
+    assert problem(tiny(tmp_path), [], conditions=[LATE]) == ("variant large: has timed out", False)
+
+
+def test_conditions_of_before_are_not_blamed_on_what_is_new(tmp_path: Path) -> None:
+    assert problem(tiny(tmp_path), [], conditions=[LATE], generation=2, seen=1) == ("", False)
+
+
+def test_what_a_container_said_at_its_end_is_part_of_the_problem(tmp_path: Path) -> None:
+    said = "Error: s3://shelf/tiny/sort/large: there is nothing"
+    failing = pod(1, "large", template=template(tiny(tmp_path), LARGE), ready_s=None, said=said)
+    crashing = replace(failing, waiting="CrashLoopBackOff", restarts=3)
+    assert problem(tiny(tmp_path), [crashing])[0] == f"variant large: CrashLoopBackOff after 3 restarts: {said}"
+    assert problem(tiny(tmp_path), [failing], conditions=[LATE])[0] == f"variant large: has timed out: {said}"
+
+
+def test_want_of_quota_or_of_nodes_is_no_fault_of_the_variant(tmp_path: Path) -> None:
+    quota = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}
+    assert problem(tiny(tmp_path), [], conditions=[LATE, quota]) == ("exceeded quota", True)
+
+
+@pytest.mark.parametrize(
+    "said", ["0/1 nodes are available: 1 Insufficient cpu.", "0/2 nodes are available: 2 node(s) were unschedulable."]
+)
+def test_pods_that_another_node_would_take_want_room(tmp_path: Path, said: str) -> None:
+    homeless = pod(1, "large", ready_s=None, is_scheduled=False, unschedulable=said)
+    assert problem(tiny(tmp_path), [homeless, pod(2)]) == (f"1 of 2 pods find no node with room: {said}", True)
+
+
+def test_what_no_node_would_take_or_a_webhook_refuses_is_no_want_of_room(tmp_path: Path) -> None:
+    large, said = template(tiny(tmp_path), LARGE), 'persistentvolumeclaim "shelf" not found'
+    homeless = pod(1, "large", template=large, ready_s=None, is_scheduled=False, unschedulable=said)
+    assert problem(tiny(tmp_path), [homeless]) == ("", False)
+    assert problem(tiny(tmp_path), [homeless], conditions=[LATE]) == (f"variant large: has timed out: {said}", False)
+    refused = {"type": "ReplicaFailure", "status": "True", "message": 'pods "x" is forbidden: violates PodSecurity'}
+    assert problem(tiny(tmp_path), [], conditions=[refused]) == ("", False)
+    found = problem(tiny(tmp_path), [], conditions=[LATE, refused])
+    assert found == (f"variant large: has timed out: {refused['message']}", False)
+
+
+# ---- one look ----
+
+
+class Server:
+    """An API server made of memory: what it is told is what it has. `failing`: what the next requests answer."""
+
+    def __init__(self, deployed: Deployed, given: dict[str, Any] | None) -> None:
+        self.deployed = deployed
+        self.stages = [] if given is None else [given]
+        self.root: dict[str, Any] | None = {**root(deployed)}
+        self.root["metadata"] = {**self.root["metadata"], "uid": "r"}
+        self.gateway = gateway_deployment(deployed, owner_of(self.root))
+        self.gateway["status"] = {"replicas": 1, "updatedReplicas": 1, "availableReplicas": 1, "observedGeneration": 1}
+        self.sets: list[dict[str, Any]] = []
+        self.written: list[object] = []
+        self.failing: list[ApiError] = []
+        self.read_only = False
+
+    def get(self, kind: str, namespace: str, name: str) -> Any:
+        return self.root if kind == "ConfigMap" else self.gateway
+
+    def list(self, kind: str, namespace: str, selector: str) -> Any:
+        if kind == "ReplicaSet":
+            return {"items": self.sets}
+        return {"items": [{k: v for k, v in each.items() if k not in ("kind", "apiVersion")} for each in self.stages]}
+
+    def apply(self, manifest: dict[str, Any]) -> Any:
+        self._fail()
+        self.written.append(manifest["metadata"]["name"])
+        return manifest
+
+    def scale(self, namespace: str, name: str, replicas: int, resource_version: str | None) -> Any:
+        self._fail()
+        self.written.append((name, replicas, resource_version))
+
+    def forget(self, kind: str, namespace: str, name: str, annotation: str) -> None:
+        self._fail()
+        self.written.append((kind, name, annotation))
+
+    def _fail(self) -> None:
+        if self.failing:
+            raise self.failing.pop(0)
+
+
+def owned(deployed: Deployed, wanted: StageConfiguration, **status: Any) -> dict[str, Any]:
+    """The stage's Deployment with the owner that `Server` has."""
+    given = on_server(deployed, wanted, notes=sound(wanted), **status)
+    given["metadata"]["ownerReferences"] = [owner_of({"metadata": {"name": deployed.instance, "uid": "r"}})]
+    return given
+
+
+def looker(tmp_path: Path, wanted: StageConfiguration = SMALL, **status: Any) -> tuple[Server, Reconciler]:
+    deployed = tiny(tmp_path)
+    server = Server(deployed, owned(deployed, wanted, **status))
+    return server, Reconciler(server, deployed)  # type: ignore[arg-type]
+
+
+def test_a_look_at_what_stands_writes_nothing(tmp_path: Path) -> None:
+    server, reconciler = looker(tmp_path)
+    look = reconciler.look({"sort": SMALL}, [])
+    assert (server.written, look.done, look.is_complete({"sort": SMALL})) == ([], (), True)
+
+
+def test_a_look_acts_on_the_difference_alone(tmp_path: Path) -> None:
+    server, reconciler = looker(tmp_path, replicas=3, available=3)
+    look = reconciler.look({"sort": SMALL}, [])
+    assert server.written == [("ipa-tiny-stage-sort", 2, "7")]
+    assert not look.is_complete({"sort": SMALL})  # what has just been asked for is not there yet
+
+
+def test_replica_sets_that_share_a_rollout_forget_how_many_there_were_to_be(tmp_path: Path) -> None:
+    wanted = replace(LARGE, replicas=4)
+    server, reconciler = looker(tmp_path, wanted, replicas=2, updated=1, old=2)
+    desired = {names.DESIRED: "2"}
+    for name, replicas, noted in (("old", 2, desired), ("new", 1, desired), ("gone", 0, desired), ("told", 1, {})):
+        server.sets.append({"metadata": {"name": name, "annotations": noted}, "spec": {"replicas": replicas}})
+    reconciler.look({"sort": wanted}, [])
+    assert server.written == [
+        ("ReplicaSet", "old", names.DESIRED),
+        ("ReplicaSet", "new", names.DESIRED),
+        ("ipa-tiny-stage-sort", 4, "7"),
+    ]
+
+
+@pytest.mark.parametrize("status", [409, 429, 500, 503, 0])
+def test_a_write_that_does_not_get_through_is_found_anew_by_the_next_look(tmp_path: Path, status: int) -> None:
+    server, reconciler = looker(tmp_path, replicas=3, available=3)
+    server.failing = [ApiError("PUT scale", status, "not now")]
+    look = reconciler.look({"sort": SMALL}, [])
+    assert (server.written, look.stopped, bool(look.error), reconciler.pause_s > 0.0) == ([], "", True, True)
+    server.stages[0]["metadata"]["resourceVersion"] = "8"  # it has changed meanwhile
+    assert reconciler.look({"sort": SMALL}, []).error == ""
+    assert (server.written, reconciler.pause_s) == ([("ipa-tiny-stage-sort", 2, "8")], 0.0)
+
+
+def test_pauses_grow_and_stay_bounded(tmp_path: Path) -> None:
+    server, reconciler = looker(tmp_path, replicas=3)
+    pauses = []
+    for _ in range(20):
+        server.failing = [ApiError("PUT scale", 429, "too many requests")]
+        reconciler.look({"sort": SMALL}, [])
+        pauses.append(reconciler.pause_s)
+    assert pauses[0] <= 0.5
+    assert max(pauses) <= LONGEST_PAUSE_S
+    assert pauses[-1] >= LONGEST_PAUSE_S / 2 * 0.5
+
+
+def test_a_field_of_another_manager_stops_the_controller_until_a_person_has_acted(tmp_path: Path) -> None:
+    server, reconciler = looker(tmp_path)
+    server.stages[0]["spec"]["template"]["spec"]["containers"][0]["image"] = "other:1"
+    conflict = ApiError("PATCH", 409, 'conflict with "kubectl-edit"', (".spec.template: conflict",))
+    server.failing = [conflict, conflict]
+    for _ in range(2):
+        look = reconciler.look({"sort": SMALL}, [])
+        assert "kubectl-edit" in look.stopped
+    assert reconciler.look({"sort": SMALL}, []).stopped == ""  # by itself, once it may
+
+
+def test_what_a_webhook_makes_of_a_manifest_is_asked_for_once(tmp_path: Path) -> None:
+    manifest = stage_deployment(tiny(tmp_path), "sort", SMALL)
+    given = copy.deepcopy(manifest)
+    given["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]["cpu"] = "250m"
+    changed = "spec.template.spec.containers[0].resources.requests.cpu"
+    kept = Kept()
+    assert kept.drift(manifest, given) == [changed]
+    kept.note(manifest, given)  # the answer to an apply
+    assert kept.drift(manifest, given) == []
+    given["spec"]["template"]["spec"]["containers"][0]["image"] = "another's"
+    assert kept.drift(manifest, given) == ["spec.template.spec.containers[0].image"]
+    other = stage_deployment(tiny(tmp_path), "sort", LARGE)
+    assert changed in kept.drift(other, given)
+
+
+def test_nothing_is_written_once_it_may_not_be(tmp_path: Path) -> None:
+    server, reconciler = looker(tmp_path)
+    look = reconciler.look({"sort": LARGE}, [], may_write=lambda: False)
+    assert (look.done, look.error, server.written) == ((), "the Lease is not held", [])
+
+
+def test_a_gateway_of_before_serves_until_the_new_one_does_and_none_is_missed(tmp_path: Path) -> None:
+    server, reconciler = looker(tmp_path)
+    server.gateway["status"] = {"replicas": 2, "updatedReplicas": 1, "availableReplicas": 1, "observedGeneration": 1}
+    look = reconciler.look({"sort": SMALL}, [])
+    assert (look.is_gateway_ready, look.lacks_gateway) == (False, False)
+    server.gateway["spec"]["replicas"] = 0
+    server.gateway["status"] = {"observedGeneration": 1}
+    look = reconciler.look({"sort": SMALL}, [])
+    assert (look.is_gateway_ready, look.lacks_gateway) == (False, True)
+
+
+def test_the_kill_switch_keeps_everything_as_it_is(tmp_path: Path) -> None:
+    server, reconciler = looker(tmp_path, replicas=3)
+    assert server.root is not None
+    server.root["metadata"]["annotations"] = {names.HOLD: "true"}
+    look = reconciler.look({"sort": SMALL}, [])
+    assert (look.is_held, server.written) == (True, [])
+
+
+def test_a_read_only_client_is_never_asked_to_write(tmp_path: Path) -> None:
+    server, reconciler = looker(tmp_path, replicas=3)
+    server.read_only = True
+    assert reconciler.look({"sort": SMALL}, []).error == ""
+    assert server.written == []
+
+
+def test_a_pipeline_that_has_been_taken_down_is_said_so(tmp_path: Path) -> None:
+    server, reconciler = looker(tmp_path)
+    server.root = None
+    assert reconciler.look({"sort": SMALL}, []).is_down
+
+
+def test_a_variant_that_will_not_start_is_named_and_one_without_room_is_not(tmp_path: Path) -> None:
+    _, reconciler = looker(tmp_path, LARGE, updated=0, old=2)
+    crashing = pod(
+        1, "large", template=template(tiny(tmp_path), LARGE), ready_s=None, waiting="CrashLoopBackOff", restarts=3
+    )
+    look = reconciler.look({"sort": LARGE}, [crashing])
+    assert list(look.failed) == ["sort"]
+    homeless = replace(crashing, waiting="", unschedulable="0/1 nodes are available: 1 Insufficient cpu.")
+    look = reconciler.look({"sort": LARGE}, [homeless])
+    assert (look.failed, list(look.out_of_room)) == ({}, ["sort"])
+
+
+def test_what_is_not_ours_is_refused(tmp_path: Path) -> None:
+    from ipa.live.errors import LiveError
+
+    deployed = tiny(tmp_path)
+    check_ours(None, deployed)
+    check_ours(root(deployed), deployed)
+    theirs = {"kind": "Service", "metadata": {"name": "ipa-tiny", "namespace": "default", "labels": {"app": "x"}}}
+    with pytest.raises(LiveError, match="Service ipa-tiny in namespace default is not ours"):
+        check_ours(theirs, deployed)
+
+
+# ---- pods ----
+
+
+def as_given(**status: Any) -> dict[str, Any]:
+    return {
+        "metadata": {
+            "uid": "u",
+            "name": "p",
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+            "labels": {"ipa/stage": "sort", "ipa/variant": "small", "ipa/cores": "2"},
+            "annotations": {"ipa/variant": "small/odd name"},
+        },
+        "status": status,
+    }
+
+
+def test_a_pod_is_read_as_the_server_gives_it() -> None:
+    at_s = 1767225600.0  # 2026-01-01
+    conditions = [
+        {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:09Z"},
+        {"type": "PodScheduled", "status": "True"},
+    ]
+    found = read(as_given(podIP="10.0.0.9", phase="Running", conditions=conditions))
+    assert (found.variant, found.cores, found.created_s, found.ready_s) == ("small/odd name", 2, at_s, at_s + 9)
+    assert found.is_serving
+    ending = as_given(podIP="10.0.0.9", conditions=conditions)
+    ending["metadata"] |= {"deletionTimestamp": "2026-01-01T00:01:30Z", "deletionGracePeriodSeconds": 30}
+    ending["status"]["containerStatuses"] = [{"state": {"terminated": {"finishedAt": "2026-01-01T00:01:02Z"}}}]
+    assert read(ending).ended_s == at_s + 62.5
+    assert read(ending).removed_s == at_s + 60  # asked for when the grace period began
+    assert not read(ending).is_serving
+
+
+@pytest.mark.parametrize(("state", "is_over"), [("running", False), ("waiting", True), ("terminated", True)])
+def test_a_pod_that_is_to_go_is_over_once_no_container_runs(state: str, is_over: bool) -> None:
+    """A kubelet may clear an ended container away before it says so: it then waits, and is not dated."""
+    ending = as_given(phase="Running", containerStatuses=[{"state": {state: {}}}])
+    assert not read(ending).is_over
+    ending["metadata"] |= {"deletionTimestamp": "2026-01-01T00:01:30Z", "deletionGracePeriodSeconds": 30}
+    assert read(ending).is_over == is_over
+
+
+def test_a_pod_that_has_only_just_been_made_is_starting() -> None:
+    found = read(as_given())
+    assert (found.is_serving, found.is_scheduled, found.waiting, found.restarts) == (False, False, "", 0)
+
+
+def test_an_init_container_that_fails_is_why_its_pod_waits() -> None:
+    ended = {"exitCode": 1, "message": "a first line\nError: s3://shelf/large: there is nothing\n"}
+    initialising = {"restartCount": 0, "state": {"waiting": {"reason": "PodInitializing"}}}
+    fetching = {"state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}}, "restartCount": 3}
+    found = read(
+        as_given(
+            initContainerStatuses=[{**fetching, "lastState": {"terminated": ended}}], containerStatuses=[initialising]
+        )
+    )
+    assert (found.waiting, found.restarts) == ("CrashLoopBackOff", 3)
+    assert found.said == "Error: s3://shelf/large: there is nothing"
+    again = {"state": {"running": {}}, "lastState": {"terminated": ended}, "restartCount": 3}
+    found = read(as_given(initContainerStatuses=[again], containerStatuses=[initialising]))
+    assert (found.waiting, found.said) == ("PodInitializing", "")
+
+
+def test_a_container_that_never_ran_has_the_system_s_word_for_why() -> None:
+    lacking = {"reason": "CreateContainerConfigError", "message": 'secret "keys" not found'}
+    found = read(as_given(initContainerStatuses=[{"state": {"waiting": lacking}, "restartCount": 0}]))
+    assert (found.waiting, found.said) == ("CreateContainerConfigError", 'secret "keys" not found')
+
+
+def test_an_init_container_that_is_done_says_nothing_of_its_pod() -> None:
+    done = {"state": {"terminated": {"exitCode": 0}}, "restartCount": 0}
+    running = {"state": {"running": {}}, "restartCount": 0}
+    found = read(as_given(initContainerStatuses=[done], containerStatuses=[running]))
+    assert (found.waiting, found.said, found.restarts) == ("", "", 0)
+
+
+def test_replicas_are_numbered_alike_by_whoever_sees_them_and_in_order_of_creation() -> None:
+    pods = [pod(3), pod(1), pod(2)]
+    listed = listing(pods, ["sort"])["sort"]
+    assert [each["url"] for each in listed] == [f"http://10.0.0.{number}:8080" for number in (1, 2, 3)]
+    assert [each["number"] for each in listing(pods[:1], ["sort"])["sort"]] == [listed[2]["number"]]
+    assert all(float(each["number"]) == each["number"] for each in listed)  # through JSON and tables
+
+
+def test_an_address_of_ipv6_stands_in_brackets() -> None:
+    (only,) = listing([pod(1, address="fd00::1")], ["sort"])["sort"]
+    assert only["url"] == "http://[fd00::1]:8080"
+
+
+def test_pods_whose_numbers_meet_are_kept_apart() -> None:
+    twin = replace(pod(1), address="10.0.0.9")
+    numbers = [each["number"] for each in listing([pod(1), twin], ["sort"])["sort"]]
+    assert numbers[1] == numbers[0] + 1
+
+
+def test_only_what_serves_is_listed_and_every_stage_is_there() -> None:
+    pods = [pod(1, ready_s=None), pod(2, removed_s=5.0), pod(3, is_over=True), pod(4, address=None)]
+    assert listing(pods, ["sort", "other"]) == {"sort": [], "other": []}
+
+
+# ---- the timeline ----
+
+
+def timeline() -> tuple[Timeline, PodReplicas]:
+    stage = PodReplicas("sort", SMALL)
+    return Timeline({"sort": stage}), stage
+
+
+def test_what_is_watched_is_dated_as_it_happens() -> None:
+    line, sorting = timeline()
+    line.note({"a": pod(100, ready_s=None, uid="a")}, True, 5.0, 1000.0)
+    line.note({"a": pod(100, uid="a")}, True, 13.2, 1008.2)
+    line.note({"a": pod(100, uid="a", removed_s=1.0)}, True, 20.0, 1015.0)
+    assert sorting.counts() == {"small": ReplicaCounts(draining=1)}
+    line.note({}, True, 23.5, 1018.5)
+    (replica,) = sorting.all
+    moments = (replica.created_s, replica.ready_s, replica.removed_s, replica.gone_s)
+    assert moments == (5.0, 13.2, 20.0, 23.5)
+    assert sorting.core_s(30.0) == 18.5  # a replica costs from its creation until it is gone
+
+
+def test_what_a_list_finds_is_dated_by_the_server_s_own_timestamps() -> None:
+    line, sorting = timeline()
+    line.note({"a": pod(1000, uid="a", ready_s=1008.0)}, False, 50.0, 1040.0)
+    (replica,) = sorting.all
+    assert (replica.created_s, replica.ready_s) == (10.0, 18.0)  # 40 and 32 s before 50
+
+
+def test_a_pod_that_has_been_evicted_is_gone_though_it_is_listed() -> None:
+    line, sorting = timeline()
+    line.note({"a": pod(1, uid="a")}, True, 1.0, 1.0)
+    line.note({"a": pod(1, uid="a", is_over=True)}, True, 9.0, 9.0)
+    assert (sorting.all[0].removed_s, sorting.all[0].gone_s) == (9.0, 9.0)
+
+
+def test_a_replica_is_gone_once_its_containers_have_ended_though_its_pod_is_still_listed() -> None:
+    line, sorting = timeline()
+    line.note({"a": pod(1, uid="a")}, True, 1.0, 1001.0)
+    line.note({"a": pod(1, uid="a", removed_s=1009.0)}, True, 9.0, 1009.0)
+    line.note({"a": pod(1, uid="a", removed_s=1009.0, ended_s=1010.5)}, True, 13.0, 1013.0)
+    line.note({}, True, 15.0, 1015.0)
+    assert (sorting.all[0].removed_s, sorting.all[0].gone_s) == (9.0, 10.5)
+
+
+def test_a_container_that_has_crashed_and_starts_anew_is_not_gone() -> None:
+    line, sorting = timeline()
+    line.note({"a": pod(1, uid="a", ended_s=5.5)}, True, 6.0, 6.0)
+    assert not sorting.all[0].is_gone
+
+
+def test_a_container_that_served_and_is_started_again_is_another_replica() -> None:
+    line, sorting = timeline()
+    line.note({"a": pod(1, uid="a")}, True, 1.0, 1.0)
+    line.note({"a": pod(1, uid="a", ready_s=None, restarts=1)}, True, 9.0, 9.0)
+    line.note({"a": pod(1, uid="a", ready_s=12.0, restarts=1)}, True, 12.0, 12.0)
+    first, second = sorting.all
+    assert (first.ready_s, first.removed_s, first.gone_s) == (1.0, 9.0, 9.0)
+    assert (second.created_s, second.ready_s, second.is_removed) == (9.0, 12.0, False)
+    assert [line.number("sort", pod(1, uid="a").number, start_s) for start_s in (8.0, 12.5)] == [0, 1]
+    assert sorting.deaths == {"small": 1}
+
+
+def test_crashes_before_a_pod_was_known_are_none_of_this_run_s() -> None:
+    line, sorting = timeline()
+    line.note({"a": pod(1, uid="a", restarts=4)}, False, 1.0, 1.0)
+    assert (len(sorting.all), sorting.deaths) == (1, {})
+
+
+def test_crashes_are_counted_by_variant() -> None:
+    line, sorting = timeline()
+    for restarts in (0, 2, 2, 3):
+        line.note({"a": pod(1, uid="a", restarts=restarts)}, True, 1.0, 1.0)
+    assert sorting.deaths == {"small": 3}
+
+
+def test_at_t_0_what_stands_has_always_stood_and_numbers_start_anew() -> None:
+    line, sorting = timeline()
+    line.note({"a": pod(1, uid="a"), "b": pod(2, uid="b")}, False, 0.0, 0.0)
+    line.note({"b": pod(2, uid="b")}, True, 5.0, 5.0)
+    line.restart()
+    (replica,) = sorting.all
+    assert (replica.number, replica.created_s, replica.ready_s) == (0, 0.0, 0.0)
+    assert line.number("sort", pod(2, uid="b").number, 1.0) == 0
+    assert line.number("sort", pod(1, uid="a").number, 1.0) == -1
+
+
+def test_a_pod_that_was_gone_before_t_0_and_is_listed_still_is_none_of_the_run_s() -> None:
+    line, sorting = timeline()
+    ended = pod(1, uid="a", removed_s=2.0, ended_s=3.0, is_over=True)
+    line.note({"a": ended, "b": pod(2, uid="b")}, False, 5.0, 5.0)
+    line.restart()
+    line.note({"a": ended, "b": pod(2, uid="b")}, True, 6.0, 6.0)
+    line.note({"b": pod(2, uid="b")}, True, 7.0, 7.0)
+    assert [each.is_gone for each in sorting.all] == [False]
+
+
+def test_a_batch_that_starts_within_the_watch_s_latency_is_of_a_replica_that_was_there() -> None:
+    line, sorting = timeline()
+    line.note({"a": pod(1, uid="a", removed_s=None)}, True, 10.0, 10.0)
+    line.note({"a": pod(1, uid="a", removed_s=1.0)}, True, 20.0, 20.0)
+    line.served("sort", 0, 9.99)
+    line.served("sort", 0, 20.01)
+    assert (sorting.all[0].ready_s, sorting.all[0].removed_s) == (9.99, 20.01)
+
+
+def test_a_controller_without_an_end_forgets_what_is_long_gone() -> None:
+    line, sorting = timeline()
+    line.note({"a": pod(1, uid="a")}, True, 1.0, 1.0)
+    line.note({"b": pod(2, uid="b")}, True, 100.0, 100.0)
+    line.forget(99.0)
+    assert len(sorting.all) == 2
+    line.forget(101.0)
+    assert [(replica.number, replica.created_s) for replica in sorting.all] == [(0, 100.0)]
+    assert line.number("sort", pod(2, uid="b").number, 101.0) == 0
+    assert len(line._numbers) == 1
+
+
+def test_a_failed_variant_is_left_out_for_a_while() -> None:
+    _, sorting = timeline()
+    sorting.excluded["large"] = 300.0
+    sorting.forgive(299.0)
+    assert sorting.failed_variants == ("large",)
+    sorting.forgive(300.0)
+    assert sorting.failed_variants == ()
+
+
+def test_a_change_of_the_template_is_what_the_server_rolls_out(tmp_path: Path) -> None:
+    deployed = tiny(tmp_path)
+    before, after = (stage_deployment(deployed, "sort", each)["spec"]["template"] for each in (SMALL, LARGE))
+    changed = drift(after, before)
+    assert "metadata.annotations.ipa/variant" in changed
+    assert any(each.startswith("spec.containers[0].args") for each in changed)

@@ -1,0 +1,112 @@
+"""Concurrency means the same live as in simulation: the mean number of requests at a stage since the step before.
+
+The router of real gateways plays random scenarios in virtual time (`gateway_world`). At each control step its
+observation is made as the control API makes it and read as a controller reads it; the simulator plays the same scenario
+and says what a policy sees there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("aiohttp")
+
+from ipa.live.monitoring import GatewaySource, Reading
+from ipa.live.serving.counts import ArrivalCounts, EndedRequests
+from ipa.live.serving.observation import observation
+from ipa.sim.measuring import Presence
+from tests.live.serving.gateway_world import GatewayWorld
+from tests.sim import engine_runs
+from tests.sim.random_scenarios import scenario
+
+HISTORY_S = 60
+
+
+class World:
+    """A gateway in virtual time that is read at the control steps of its scenario."""
+
+    def __init__(self, drawn: dict[str, Any]) -> None:
+        self._world = GatewayWorld(drawn)
+        router = self._world.router
+        self._gateway = SimpleNamespace(
+            epoch="one", router=router, arrivals=ArrivalCounts(0.0), ended_requests=EndedRequests(1, router.names)
+        )
+        self._source = GatewaySource(self, HISTORY_S)  # type: ignore[arg-type]
+        self.now_s = 0.0
+        self.readings: list[Reading] = []
+        for time_s in step_times_s(drawn):
+            self._world.at_control_step(time_s, self._step)
+        self._world.run()
+
+    async def observation(self, since_s: float, seconds: int) -> dict[str, Any]:
+        """In place of the control API's client."""
+        return observation(self._gateway, self.now_s, since_s, seconds)
+
+    def _step(self, now_s: float) -> None:
+        self.now_s = now_s
+        self.readings.append(asyncio.run(self._source.read(now_s)))
+
+
+def step_times_s(drawn: dict[str, Any]) -> list[float]:
+    """The start, and the steps at which the scenario decides."""
+    return [0.0, *(time_s for time_s, _ in drawn["decisions"])]
+
+
+def simulated(drawn: dict[str, Any], seed: int, engine: str) -> list[list[float]]:
+    """What a policy sees in simulation, step by step, stage by stage."""
+    run = engine_runs.build(drawn, seed, engine)
+    presence, decisions = Presence(run), iter(drawn["decisions"])
+    means: list[list[float]] = []
+
+    def step() -> None:
+        means.append(presence.step(run.now_s))
+        if len(means) > 1:
+            run.apply(engine_runs.configuration(next(decisions)[1]))
+
+    run.run(iter(step_times_s(drawn)), step)
+    return means
+
+
+@pytest.mark.parametrize("engine", ["simpy", "compiled"])
+@pytest.mark.parametrize("drop", ["request", "batch"])
+def test_the_gateway_says_what_the_simulator_says(drop: str, engine: str) -> None:
+    most, busy = 0.0, 0
+    for seed in range(300):
+        drawn = engine_runs.with_engine_draws(scenario(seed, dispatch="central", drop=drop), seed)
+        expected = simulated(drawn, seed, engine)
+        found = [[reading.concurrency(name) for name in reading.stages] for reading in World(drawn).readings]
+        assert len(found) == len(expected)
+        np.testing.assert_allclose(found, expected, rtol=0.0, atol=1e-9, err_msg=f"seed {seed}")
+        most = max(most, np.max(expected))
+        busy += int(np.count_nonzero(expected))
+    assert most > 20.0
+    assert busy > 1000
+
+
+def test_a_mean_that_can_be_worked_out_by_hand() -> None:
+    """One replica takes 2 s a request. Two come at 0 s, one at 3 s; steps at 4 and 8 s.
+
+    Until 4 s: two for 2 s, one for 1 s, two for 1 s, so 7 / 4. Then two more: the second one ends at 4 s, the third at
+    6 s, so 2 / 4.
+    """
+    wanted = {"variant": "a", "cores": 1, "batch": 1, "replicas": 1, "batch_timeout_s": 0.0}
+    variant = {"latency_s": {1: {1: 2.0}}, "start_up_s": 0.0}
+    drawn = scenario(1, dispatch="central", drop="request") | {
+        "arrivals": [0.0, 0.0, 3.0],
+        "duration_s": 12.0,
+        "stages": [{"variants": {"a": variant}, "drop_limit_s": 60.0}],
+        "initial": [wanted],
+        "decisions": [[4.0, [wanted]], [8.0, [wanted]]],
+        "hop_s": 0.0,
+        "start_up_factors": None,
+        "factors": None,
+        "bound_s": 60.0,
+    }
+    means = [reading.concurrency("0") for reading in World(drawn).readings]
+    assert means == [2.0, 7 / 4, 2 / 4]
+    assert simulated(drawn, 1, "simpy") == [[mean] for mean in means]
