@@ -180,7 +180,7 @@ def test_every_block_is_of_a_kind_that_is_checked() -> None:
     assert kinds <= {"sh", "console", "python", "yaml", "csv"}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         file, _, anchor = link.partition("#")

@@ -1,18 +1,25 @@
-"""Refreshes docs/paper.md from a finished study: python -m tests.studies.paper_page FOLDER
+"""Refreshes the two pages on the paper's study from a finished one: python -m tests.studies.paper_page FOLDER
 
-A section of the page under a heading of the third level that FOLDER/tables.md or FOLDER/decision_times.md has too is
-taken over from there.
+Each section of docs/paper-details.md whose heading, of the third level, is also in FOLDER/tables.md or
+FOLDER/decision_times.md is replaced by that one. The tables of docs/paper.md are digests of these sections.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from ipa.studies.drawing import MINUS
 from ipa.studies.study.course import TABLES, TIMES
 
 PAGE = Path(__file__).parents[2] / "docs" / "paper.md"
+DETAILS = PAGE.with_name("paper-details.md")
+
+PUBLISHED = "published settings"
+FAR_PERCENT = 5.0
+"""Cells whose cost differs by more are listed."""
 
 
 def sections(text: str) -> dict[str, str]:
@@ -32,6 +39,86 @@ def refreshed(page: str, tables: str) -> str:
     return page
 
 
+# ---- digests of the details ----
+
+
+def figure(text: str) -> float:
+    """A figure as the pages write it."""
+    return float(text.replace(MINUS, "-").replace("%", "").replace(",", "").strip())
+
+
+def rows(section: str) -> list[list[str]]:
+    """The cells of a section's first table, without its header."""
+    table = re.search(r"^\|.*?\n(?!\|)", section, re.MULTILINE | re.DOTALL)
+    lines = table[0].splitlines() if table else []
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:]]
+
+
+def span(figures: Iterable[str], unit: str = "") -> str:
+    """The least and the greatest of some figures, or the one that they are."""
+    ordered = sorted(set(figures), key=figure)
+    return (" to ".join([ordered[0], ordered[-1]][: len(ordered)]) + unit) if ordered else ""
+
+
+def agreement(details: Mapping[str, str]) -> list[list[str]]:
+    return [row[1:] for row in rows(details["Agreement with the published cells"]) if row[0] == PUBLISHED]
+
+
+def far_cells(details: Mapping[str, str]) -> list[list[str]]:
+    return [row[:6] for row in rows(details["Published cells beside ours"]) if abs(figure(row[5])) > FAR_PERCENT]
+
+
+def gains(details: Mapping[str, str], measure: str = "measured") -> list[list[str]]:
+    """Of each pipeline the range over the loads: what IPA gains or saves, and how many more violations it has."""
+    table = rows(details[f"The headline, {measure}"])
+    found = []
+    for pipeline in dict.fromkeys(row[0] for row in table):
+        columns = zip(*(row[2:] for row in table if row[0] == pipeline), strict=True)
+        found.append([pipeline, *(_gain(column) for column in columns)])
+    return found
+
+
+def _gain(cells: Iterable[str]) -> str:
+    gained, violations = [], []
+    for cell in cells:
+        first, more = re.match(r"(?:≈ )?(\S+)", cell), re.search(rf"violations ([+{MINUS}\d.]+)", cell)
+        assert first, cell
+        assert more, cell
+        gained.append(first[1])
+        violations.append(more[1])
+    return f"{span(gained)} ({span(violations)})"
+
+
+def systems(details: Mapping[str, str]) -> list[list[str]]:
+    """Of each system, for every pipeline: cost, PAS and SLA violations."""
+    found: dict[str, list[str]] = {}
+    for _, system, cost, pas, violations, *_ in rows(details[f"Every system, {PUBLISHED}"]):
+        found.setdefault(system, [system]).append(f"{cost} / {pas} / {violations}")
+    return list(found.values())
+
+
+DIGESTS = {
+    "Agreement": agreement,
+    "Why some cells differ": far_cells,
+    "Gains and savings": gains,
+    "Every system": systems,
+}
+"""Heading of docs/paper.md -> the body of its first table, from the sections of the details."""
+
+
+def digested(page: str, details: str) -> str:
+    """The page with its tables made from the details."""
+    known = sections(details)
+    for heading, digest in DIGESTS.items():
+        start = re.search(rf"^### {re.escape(heading)}\n.*?^\|---[^\n]*\n", page, re.MULTILINE | re.DOTALL)
+        assert start, f"no table under {heading!r}"
+        after = re.sub(r"\A(\|[^\n]*\n)+", "", page[start.end() :])
+        page = page[: start.end()] + "".join(f"| {' | '.join(row)} |\n" for row in digest(known)) + after
+    return page
+
+
 if __name__ == "__main__":
     tables = "\n".join(Path(sys.argv[1], name).read_text(encoding="utf-8") for name in (TABLES, TIMES))
-    PAGE.write_text(refreshed(PAGE.read_text(encoding="utf-8"), tables), encoding="utf-8")
+    details = refreshed(DETAILS.read_text(encoding="utf-8"), tables).rstrip() + "\n"
+    DETAILS.write_text(details, encoding="utf-8")
+    PAGE.write_text(digested(PAGE.read_text(encoding="utf-8"), details), encoding="utf-8")

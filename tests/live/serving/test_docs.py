@@ -61,7 +61,7 @@ def test_every_option_that_is_named_exists() -> None:
 
 
 def test_the_limits_are_those_in_force() -> None:
-    assert f"more than {web.READ_S:g} s to come, or has more than {web.MOST_BODY_BYTES // 2**20} MiB" in TEXT
+    assert f"more than {web.READ_S:g} s to arrive, or has more than {web.MOST_BODY_BYTES // 2**20} MiB" in TEXT
     assert f"or {admission.MOST_INSIDE_BYTES // 2**30} GiB of requests are inside" in TEXT
 
 
