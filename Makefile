@@ -8,13 +8,23 @@ MLSERVER_INSTALLED := .venv-mlserver/installed
 JSON ?= build/bench.json
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo test test-cluster soak mlserver verify install lint format bench bench-peers bench-lock mlserver-lock lock clean
+.PHONY: demo test check test-cluster soak mlserver verify install lint format bench bench-peers bench-lock mlserver-lock lock clean
 
 demo: install
 	$(BIN)/ipa compare video --trace bursty --seeds 3 --report report.html
 
 test: install
 	$(BIN)/pytest -n auto
+
+# What can be known of one folder in seconds: style, types, import rules and its own tests.
+check: install
+	@test -d "$(FOLDER)" -a -d "tests/$(FOLDER)" || \
+		{ echo 'FOLDER should name a folder that has one in tests/ too: make check FOLDER=policies'; exit 2; }
+	$(BIN)/ruff check $(FOLDER) tests/$(FOLDER)
+	$(BIN)/ruff format --check $(FOLDER) tests/$(FOLDER)
+	$(BIN)/mypy --package ipa.$(subst /,.,$(FOLDER))
+	$(BIN)/lint-imports
+	$(BIN)/pytest -n auto tests/$(FOLDER)
 
 # On the cluster that KUBECONFIG names, with our image on it (IPA_IMAGE; docs/kubernetes.md). Without, `make test` skips these.
 test-cluster: install

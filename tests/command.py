@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -109,9 +111,25 @@ def is_refused(command: str, texts: Sequence[str]) -> None:
 
 
 def start(*args: object, **options: Any) -> subprocess.Popen[str]:
-    """The command in a process of its own, its output in pipes."""
+    """The command in a process of its own, its output in pipes; Ctrl-C reaches it, however the tests were started."""
     command = [sys.executable, "-m", "ipa", *map(str, args)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    with interruptible():
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Processes started within it begin with SIGINT's default action, as from a terminal.
+
+    A process inherits an ignored signal, and `ipa` leaves ignored what it finds ignored: whoever starts it with
+    `nohup ipa study paper &` in a script wants it to outlive Ctrl-C. Tests that interrupt it must not inherit that from
+    their own start. A handler, unlike an ignored signal, does not survive exec, so one is in place meanwhile.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def every_command(group: click.Command = main, path: str = "ipa") -> Iterator[tuple[str, click.Command]]:

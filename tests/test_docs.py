@@ -39,6 +39,7 @@ from tests.command import every_command
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
+LINKED = [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((DOCS / "decisions").glob("*.md"))]
 EXAMPLES = ROOT / "studies" / "examples"
 REAL_TRACE = os.environ.get(traces.catalogue.ENVIRONMENT, "")
 HAS_REPORT = find_spec("plotly") is not None
@@ -180,9 +181,9 @@ def test_every_block_is_of_a_kind_that_is_checked() -> None:
     assert kinds <= {"sh", "console", "python", "yaml", "csv"}
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+    for link in re.findall(r"\]\(((?!https:)[^)\s]+)\)", page.read_text(encoding="utf-8")):
         file, _, anchor = link.partition("#")
         target = (page.parent / file).resolve() if file else page
         assert target.exists(), f"{page.name}: {link}"

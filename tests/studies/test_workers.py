@@ -16,7 +16,7 @@ import pytest
 
 from ipa.studies import workers
 from ipa.studies.commands.jobs import at_once
-from tests.command import POLICIES, SHORT, start
+from tests.command import POLICIES, SHORT, interruptible, start
 
 LIMIT_S = 100
 """How long a test waits for what should come at once."""
@@ -120,9 +120,9 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize("jobs", [2, 5])
 def test_an_interrupt_of_the_whole_group_while_the_workers_start(jobs: int) -> None:
     """One as each worker is born, in it and in its parent: the first is an interrupt, the others are second ones."""
-    ran = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED_AT_BIRTH.format(jobs=jobs)], capture_output=True, text=True, timeout=LIMIT_S
-    )
+    command = [sys.executable, "-c", INTERRUPTED_AT_BIRTH.format(jobs=jobs)]
+    with interruptible():
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "interrupted\n", "")
 
 

@@ -9,7 +9,7 @@ import pytest
 from ipa.studies import simulate
 from ipa.studies.study import course, published_file
 from ipa.studies.study.published import Compared, score
-from ipa.studies.study.published_file import Figures
+from ipa.studies.study.published_file import PublishedFigures
 from tests.studies.paper_page import DETAILS, PAGE, digested, figure, gains, refreshed, rows, sections, span
 from tests.test_docs import ROOT, needs_real_trace, table_rows
 
@@ -22,7 +22,10 @@ def cells() -> list[Compared]:
     found = []
     for row in table_rows("paper-details.md", "Published cells beside ours", "| pipeline | workload |"):
         pipeline, workload, system, cores, ours, _, pas, our_pas, _ = row
-        one, other = Figures(cores=figure(cores), pas=figure(pas)), Figures(cores=figure(ours), pas=figure(our_pas))
+        one, other = (
+            PublishedFigures(cores=figure(cores), pas=figure(pas)),
+            PublishedFigures(cores=figure(ours), pas=figure(our_pas)),
+        )
         found.append(Compared(pipeline, "published", workload, system.lower(), one, other))
     return found
 
@@ -246,7 +249,7 @@ def test_what_hangs_on_the_fitted_parameter_is_what_a_run_gives(cells: list[Comp
     for run in runs:
         if (run.system, run.setting) == ("rim", "published") and run.workload in ("bursty", "fluctuating"):
             summary = simulate(run.scenario.with_values({"policy.beta": 0.5})).summary
-            ours = Figures(cores=summary["planned_cost_mean_cores"], pas=summary["planned_pas_mean"])
+            ours = PublishedFigures(cores=summary["planned_cost_mean_cores"], pas=summary["planned_pas_mean"])
             given = fitted[run.workload, "rim"].published
             changed.append(Compared("audio-qa", "published", run.workload, "rim", given, ours))
     bursty, fluctuating = changed[-2:]
