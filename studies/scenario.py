@@ -85,26 +85,26 @@ class Scenario(FileModel):
     kind: Literal["scenario"] = "scenario"
     pipeline: str = Field(description="a shipped pipeline's name, or the path of a pipeline file")
     policy: Annotated[PolicyChoice, BeforeValidator(_policy)] = PolicyChoice(name="ipa")
-    seed: Whole = Field(1, le=LARGEST_SEED, description="decides every random draw of the run")
+    seed: Whole = Field(default=1, le=LARGEST_SEED, description="decides every random draw of the run")
 
-    trace: str = Field("bursty", description="a workload's name, or the path of a trace file")
+    trace: str = Field(default="bursty", description="a workload's name, or the path of a trace file")
     window: Annotated[Windows | None, BeforeValidator(_windows)] = Field(
-        None, description="the seconds of the trace to use, START:END; several are joined"
+        default=None, description="the seconds of the trace to use, START:END; several are joined"
     )
-    scale: Positive = Field(1.0, description="factor on the trace's requests")
+    scale: Positive = Field(default=1.0, description="factor on the trace's requests")
     scaling: Literal["floor", "thin"] = "floor"
     arrivals: Literal["poisson", "poisson-count", "even", "clumped"] = "poisson"
 
-    sla_s: Positive | None = Field(None, description="end to end; default: the pipeline's")
-    interval_s: Positive = Field(10.0, description="between two decisions")
-    history_s: Counting = Field(120, le=LONGEST_HISTORY_S, description="seconds of load that a decision sees")
+    sla_s: Positive | None = Field(default=None, description="end to end; default: the pipeline's")
+    interval_s: Positive = Field(default=10.0, description="between two decisions")
+    history_s: Counting = Field(default=120, le=LONGEST_HISTORY_S, description="seconds of load that a decision sees")
     decision_delay_s: NotNegative = 0.0
     start: Literal["warm", "configured"] = Field(
-        "warm",
+        default="warm",
         description="warm: the policy's first decision stands ready; configured: `initial` does",
     )
     initial: dict[str, StageStart] | None = Field(
-        None,
+        default=None,
         description="stage -> what stands ready; default: the lightest variants, one replica each",
     )
     limit_cores: Counting | None = None
@@ -112,17 +112,17 @@ class Scenario(FileModel):
     price_per_core: Positive = 1.0
 
     service_times: Literal["lognormal", "mean"] = Field(
-        "lognormal",
+        default="lognormal",
         description="lognormal: fitted to mean and p99; mean: every batch takes the mean",
     )
-    start_up_sigma: NotNegative = Field(0.0, le=2.0, description="of the lognormal factor on start-ups")
-    hop_s: NotNegative = Field(0.0, description="between a stage and the next")
+    start_up_sigma: NotNegative = Field(default=0.0, le=2.0, description="of the lognormal factor on start-ups")
+    hop_s: NotNegative = Field(default=0.0, description="between a stage and the next")
     dispatch_overhead_s: NotNegative = Field(
-        0.0, description="occupies the replica with every batch, beyond the profile; policies plan without it"
+        default=0.0, description="occupies the replica with every batch, beyond the profile; policies plan without it"
     )
-    start_up_extra_s: NotNegative = Field(0.0, description="added to every variant's start-up time")
-    stop_s: NotNegative = Field(0.0, description="from a replica's last batch until it is gone")
-    max_surge: Whole | None = Field(None, description="default: a quarter of the desired replicas")
+    start_up_extra_s: NotNegative = Field(default=0.0, description="added to every variant's start-up time")
+    stop_s: NotNegative = Field(default=0.0, description="from a replica's last batch until it is gone")
+    max_surge: Whole | None = Field(default=None, description="default: a quarter of the desired replicas")
     max_unavailable: Whole = 0
     dispatch: Literal["central", "eager"] = "central"
     drop: Literal["request", "batch"] = "request"
@@ -130,15 +130,16 @@ class Scenario(FileModel):
         default_factory=dict, description="stage -> limit; default: 2 x SLA at the first, SLA later"
     )
     engine: Literal["auto", "simpy", "compiled"] = Field(
-        "auto", description="compiled needs numba; auto takes it where it is installed; the results are the same"
+        default="auto",
+        description="compiled needs numba; auto takes it where it is installed; the results are the same",
     )
     records: Literal["all", "sample", "none"] = Field(
-        "all",
+        default="all",
         description="of which requests records are kept; sample or none: memory stays bounded, and latency quantiles "
         "have a relative error of up to 0.1 %",
     )
     journal: Literal["lean", "full"] = Field(
-        "lean",
+        default="lean",
         description="full: every observation carries all fields, so that any policy can replay it",
     )
 
