@@ -5,10 +5,13 @@ loop             opens a backend, takes the control steps, closes it · setup: h
 steps            when a control step is due · stopping: signals and failures that end a run early
 live_controller  the controller of a live run · deadline: the time limit of its policy · journal: its decisions on disk
 backend          what all backends have in common · loopback: the backend of processes on this machine
+observer         what policies observe, from what is read
 stage_replicas   the replicas of a stage, and rule 5 for real ones
 plane            the settings of the serving plane, and how its processes are called
-launcher         the parent of a run's processes · gateway_client: the gateway's control API, from outside
-sending          a run's load: its process, and what it leaves behind · load_generator: the open loop that it runs
+launcher         starts a run's processes · parent: the process that forks them
+gateway_client   the gateway's control API, from outside
+sending          a run's load: its process, and what it leaves behind
+load_generator   the open loop that the process runs · sent: what it has sent
 collect          the gateway's records as the simulator's · view: how a run stands, every second
 controller_metrics  the controller's own metrics, for Prometheus
 errors           what live mode raises

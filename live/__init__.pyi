@@ -5,12 +5,7 @@ from .errors import LiveError as LiveError
 from .errors import RunError as RunError
 from .journal import open_journal as open_journal
 from .live_controller import LiveController as LiveController
-from .load_generator import COMPLETED_STATUS as COMPLETED_STATUS
-from .load_generator import EXPIRED_STATUS as EXPIRED_STATUS
-from .load_generator import UNANSWERED as UNANSWERED
-from .load_generator import FloatArray as FloatArray
 from .load_generator import Job as Job
-from .load_generator import Sent as Sent
 from .load_generator import send_job as send_job
 from .load_generator import zeros_for as zeros_for
 from .loopback import LoopbackBackend as LoopbackBackend
@@ -20,6 +15,10 @@ from .run import run_with_load as run_with_load
 from .run import run_without_load as run_without_load
 from .sending import Finished as Finished
 from .sending import Schedule as Schedule
+from .sent import COMPLETED_STATUS as COMPLETED_STATUS
+from .sent import EXPIRED_STATUS as EXPIRED_STATUS
+from .sent import UNANSWERED as UNANSWERED
+from .sent import Sent as Sent
 from .setup import BackendMaker as BackendMaker
 from .setup import Prometheus as Prometheus
 from .setup import Setup as Setup

@@ -1,4 +1,4 @@
-"""What the backends of live mode have in common, whatever their replicas are."""
+"""What all live backends have in common, whatever their replicas are."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ipa.live.errors import RunError
 from ipa.live.gateway_client import GatewayClient, RefusedError
 from ipa.live.launcher import Launcher, log_end
-from ipa.live.monitoring import Access, Reading, SourceError, SourceMaker, StageReading, window
+from ipa.live.monitoring import Access, SourceMaker
+from ipa.live.observer import Observer
 from ipa.live.plane import Plane
 from ipa.live.stage_replicas import StageReplicas
-from ipa.policies import Applied, Configuration, Observation, StageObservation
+from ipa.policies import Applied, Configuration, Observation
 
 if TYPE_CHECKING:
     import aiohttp
@@ -83,23 +84,20 @@ class LiveBackend(ABC):
         self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         self.client = connect(self.session)
         access = Access(plane.pipeline, self.client, self.session, len(history_rps), lambda: self.now_s)
-        self._source = source(access)
+        self._observer = Observer(plane, history_rps, source(access))
         self._on_rollback = on_rollback
         self._folder = folder
-        self._history_rps = history_rps
         self._loop = asyncio.get_running_loop()
         self._origin_s = time.monotonic()
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._step, self._late = 0, ""
-        self._observed_s, self._sampled_s = 0.0, 0.0
-        self._unsampled = ""  # why nothing has been sampled since the step before
 
     # ---- the run ----
 
     @abstractmethod
     async def open(self, initial: Configuration) -> None:
-        """Wait until `initial` stands ready. Raises RunError, with the reason, where it does not come to that."""
+        """Wait until `initial` is ready. Raises RunError, with the reason, where that does not happen."""
 
     @abstractmethod
     async def start(self, origin_s: float) -> None:
@@ -112,11 +110,11 @@ class LiveBackend(ABC):
 
     @property
     def wanted(self) -> Configuration:
-        """What the replicas are to converge to."""
+        """What the replicas converge to."""
         return {name: stage.configuration for name, stage in self.stages.items()}
 
     async def close(self) -> None:
-        """End every process of the run on this machine by SIGTERM, and what does not end so by SIGKILL."""
+        """End every process of the run on this machine with SIGTERM, and those that remain with SIGKILL."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -128,11 +126,11 @@ class LiveBackend(ABC):
         await self.launcher.close()
         await self.session.close()
         if self.failed.done():
-            self.failed.exception()  # has been looked at
+            self.failed.exception()  # marks it as retrieved
 
     def troubles(self) -> dict[str, str]:
         """What keeps the controller from its work now: kind, of `TROUBLES` -> a sentence."""
-        return {"no_sample": self._unsampled} if self._unsampled else {}
+        return {"no_sample": self._observer.trouble} if self._observer.trouble else {}
 
     def fail(self, text: str) -> None:
         """The run cannot go on; the text says why."""
@@ -142,15 +140,15 @@ class LiveBackend(ABC):
     # ---- the seam: from a thread beside the event loop ----
 
     def begin_step(self, step: int, late: str = "") -> None:
-        """Number the step to come; `late` says, for the journal, why steps before it were skipped."""
+        """Number the next step; `late` tells the journal why the steps before it were skipped."""
         self._step, self._late = step, late
 
     def observe(self) -> Observation:
-        """The present observation; where the source gives none, the load is NaN and the policies hold."""
+        """The present observation; without a sample the load is NaN, and policies hold."""
         return self._in_loop(self._observe())
 
     def apply(self, configuration: Configuration) -> Applied:
-        """Batch sizes and timeouts are in force when this returns; the replicas converge."""
+        """Put batch sizes and timeouts in force before this returns; the replicas converge."""
         return self._in_loop(self._apply(configuration))
 
     def _in_loop(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -181,41 +179,13 @@ class LiveBackend(ABC):
         """Why a configuration may not be asked for now; empty if it may."""
 
     def _note_batch(self, stage: str, batch: int, before_s: float) -> None:
-        """A batch size came into force between the asking and now: the larger of the two held all that time."""
+        """A batch size came into force between `before_s` and now; the larger one is taken to have held throughout."""
         latest = self.configured[stage][-1][1]
         if batch != latest:
             self.configured[stage].append((before_s if batch > latest else self.now_s, batch))
 
     async def _observe(self) -> Observation:
-        try:
-            reading = await self._source.read(self.now_s)
-            self._sampled_s = reading.time_s - reading.sample_age_s
-            self._unsampled = ""
-        except SourceError as error:
-            reading = self._nothing()
-            self._unsampled = str(error)
-        since_s, self._observed_s = self._observed_s, reading.time_s
-        observation = Observation(
-            pipeline=self.plane.pipeline.name,
-            step=self._step,
-            seed=self.plane.seed,
-            time_s=reading.time_s,
-            load_rps=window(reading.load_rps, self._history_rps, len(self._history_rps)),
-            sample_age_s=reading.sample_age_s,
-            limit_cores=self.plane.limit_cores,
-            stages={name: _observed(stage, reading, since_s) for name, stage in self.stages.items()},
-            latency=reading.latency,
-            elapsed_s=max(reading.time_s - since_s, 0.0),
-        )
-        if not self._unsampled and observation.is_silent:
-            self._unsampled = f"the newest sample is {reading.sample_age_s:.0f} s old"
-        return observation
-
-    def _nothing(self) -> Reading:
-        """The reading where there is none: no sample, which is not zero load."""
-        now_s = self.now_s
-        unknown = (float("nan"),) * len(self._history_rps)
-        return Reading(now_s, unknown, max(now_s - self._sampled_s, 0.0), {})
+        return await self._observer.observe(self._step, self.now_s, self.stages)
 
     # ---- the reconcile loop ----
 
@@ -230,16 +200,16 @@ class LiveBackend(ABC):
 
     @abstractmethod
     async def _look(self) -> float:
-        """One look at everything, and what follows from it; in how many seconds to look again at the latest."""
+        """Look at everything and act on it; return after how many seconds at most to look again."""
 
     # ---- processes and tasks ----
 
     async def _open_launcher(self, modules: Sequence[str], pipeline: str = "") -> None:
-        """Processes can be started from here on; those of `modules`, on the pipeline, in a moment."""
+        """Make it possible to start processes; those of `modules`, with the pipeline, then start in a moment."""
         await self.launcher.open(modules, self._log("launcher"), pipeline)
 
     def run_process(self, name: str, module: str, arguments: list[str], on_exit: Callable[[int], object]) -> Path:
-        """Start a process of the run, such as the load; the path of its log. `on_exit` is told its exit status."""
+        """Start a process of the run, such as the load; return the path of its log. `on_exit` gets its exit status."""
         log = self._log(name)
         self.launcher.start(name, module, arguments, log, on_exit)
         return log
@@ -261,22 +231,3 @@ class LiveBackend(ABC):
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             self.fail(f"a defect of this program: {task.exception()!r}")
-
-
-def _observed(stage: StageReplicas, whole: Reading, since_s: float) -> StageObservation:
-    reading = whole.stages.get(stage.stage, StageReading())
-    available_s = stage.available_s(since_s, whole.time_s)
-    return StageObservation(
-        configuration=stage.configuration,
-        arrivals=reading.arrivals,
-        completions=reading.completions,
-        drops=reading.drops,
-        failures=reading.failures,
-        queue_length=reading.queue_length,
-        in_service=reading.in_service,
-        replicas=stage.counts(),
-        busy_fraction=min(reading.busy_s / available_s, 1.0) if available_s > 0.0 else 0.0,
-        latency=reading.latency,
-        failed_variants=stage.failed_variants,
-        concurrency=whole.concurrency(stage.stage),
-    )

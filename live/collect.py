@@ -1,4 +1,4 @@
-"""Collects the gateway's records as requests end, and makes the simulator's records of them."""
+"""Collects the gateway's records as requests end, and turns them into the simulator's records."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipa.live.gateway_client import GatewayClient
-from ipa.live.load_generator import Sent
+from ipa.live.sent import Sent
 from ipa.live.stage_replicas import StageReplicas
 from ipa.sim import COMPLETED, FAILED, OUTCOMES, UNFINISHED, Records
 
@@ -20,18 +20,17 @@ _PER_STAGE = ("enqueue_s", "start_s", "finish_s", "replica", "batch", "batch_siz
 _WHOLE = ("replica", "batch", "batch_size")
 
 _ENDED = (200, 502, 504)
-"""The statuses by which a gateway answers a request that was inside."""
+"""The statuses with which a gateway answers a request that it had admitted."""
 
 NAN = float("nan")
 
 
 @dataclass
 class Collector:
-    """Fetches records before the gateway's bounded buffer drops them; 8 bytes a value.
+    """Fetches records before the gateway's bounded buffer drops them; 8 bytes per value.
 
-    A gateway that has been started anew, which is another epoch, has records of its own, numbered from the first.
-    `lost` counts requests that a gateway has answered and whose record never came, `foreign` those of others than the
-    run's load.
+    A gateway that has restarted is another epoch, and numbers its records from the first. `lost` counts requests that a
+    gateway answered and whose record never came, `foreign` requests that are not of the run's load.
     """
 
     client: GatewayClient
@@ -40,17 +39,17 @@ class Collector:
     foreign: int = 0
     _epoch: str | None = None
     _next: dict[str | None, int] = field(default_factory=dict)
-    """By epoch, for while one gateway takes the place of another either may answer."""
+    """By epoch: while one gateway replaces another, either may answer."""
     _batches: list[int] = field(default_factory=list)
-    """Per stage, from which number on the batches of this epoch count: those before it have theirs already."""
+    """Per stage, the number of this epoch's first batch: earlier epochs have the numbers before it."""
     _rows: array[float] = field(default_factory=lambda: array("d"))
 
     async def fetch(self) -> list[dict[str, Any]]:
-        """Take what has ended since the last call; the new records."""
+        """Take the records of requests that have ended since the last call, and return them."""
         fresh: list[dict[str, Any]] = []
         while True:
             said = await self.client.records(self._next.get(self._epoch, 0))
-            if not said["started"]:  # its clock is not the run's yet, and with that it counts afresh
+            if not said["started"]:  # its clock is not the run's yet, and its records will restart
                 return fresh
             if said["epoch"] != self._epoch:
                 self._begin(said["epoch"])
@@ -99,11 +98,10 @@ class Collector:
         duration_s: float,
         run_end_s: float,
     ) -> Records:
-        """The records of the requests that were sent, as of a simulation.
+        """The records of the requests that were sent, like those of a simulation.
 
-        A request arrives when it was scheduled. One of which the gateway has no record has failed where the load
-        generator had an error for an answer, and is unfinished otherwise; it is lost where the answer was that of a
-        request that had been inside.
+        A request arrives when it was scheduled. One without a record has failed if the load generator's answer was an
+        error, and is unfinished otherwise; it is lost if the answer says that it had been admitted.
         """
         rows = self._table()
         place = {int(request): index for index, request in enumerate(sent.request.tolist())}

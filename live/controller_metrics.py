@@ -19,7 +19,7 @@ FOLLOWED_EVERY_S = 1.0
 
 
 class ControllerMetrics:
-    """Kept up to date by the entries of the journal, and by looks at the backend."""
+    """The metrics, updated from the journal's entries and from the backend."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
@@ -28,7 +28,7 @@ class ControllerMetrics:
         self._counted: dict[tuple[str, ...], int] = {}
 
     def step(self, entry: Entry, decision_s: float) -> None:
-        """One control step more."""
+        """Take in another control step."""
         metrics, decision, observation = self.of_process, entry.decision, entry.observation
         metrics.of("ipa_decision_seconds").observe(decision_s)
         metrics.of("ipa_decisions_total", rung=decision.rung).inc()
@@ -55,7 +55,7 @@ class ControllerMetrics:
         metrics.of("ipa_planned_accuracy_ratio").set(prod(accuracies))
 
     def look(self, backend: LiveBackend) -> None:
-        """How things stand."""
+        """Take in the present state of the backend."""
         gauges = self.of_process.of
         stages = backend.stages
         gauges("ipa_existing_cores").set(sum(stage.cores for stage in stages.values()))

@@ -1,4 +1,4 @@
-"""A guard of live runs: a policy that takes too long, or makes a mistake, changes nothing."""
+"""A guard of live runs: a policy that exceeds its time limit or fails changes nothing."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ FIRST_LIMIT_S = 60.0
 
 @dataclass
 class Deadline:
-    """Holds the configuration where the policy has not decided within `limit_s`, fails, or decides what cannot be.
+    """Holds the configuration if the policy does not decide within `limit_s`, fails, or decides what is impossible.
 
-    The decision then has the rung "hold" and a note that says why; the memory stays what it was. A policy that is
-    still at an earlier decision is not asked another: it holds too. `held` counts such decisions. The first one may
-    take `first_limit_s`, as policies load their libraries then.
+    The decision then has the rung "hold" and a note that says why; the memory stays as it was. While the policy is
+    still busy with an earlier decision it is not asked for another, and the configuration is held too. `held` counts
+    these decisions. The first decision may take `first_limit_s`, since policies load their libraries then.
     """
 
     policy: Policy
@@ -42,7 +42,7 @@ class Deadline:
         return reads(self.policy)
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
-        """The policy's decision, or to hold."""
+        """The policy's decision, or one that holds the configuration."""
         started_s = monotonic()
         try:
             return self._decide(observation, memory)
@@ -70,7 +70,7 @@ class Deadline:
 
 
 class Call(Generic[T]):
-    """A function running in a thread of its own, which no exit of the program waits for."""
+    """A function running in a thread of its own, which the program does not wait for when it exits."""
 
     def __init__(self, function: Callable[[], T], on_done: Callable[[], object] = lambda: None) -> None:
         self._function = function
@@ -91,7 +91,7 @@ class Call(Generic[T]):
         return self._thread.is_alive()
 
     def wait(self, seconds: float) -> bool:
-        """Whether it ends within some seconds."""
+        """Wait at most so long; whether it has ended."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
 

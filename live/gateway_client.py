@@ -18,7 +18,7 @@ ANSWERS_WITHIN_S = 5.0
 
 
 class RefusedError(Error):
-    """The gateway answered that it will not; the text says why."""
+    """The gateway refused; the text says why."""
 
 
 class GatewayClient:
@@ -29,7 +29,7 @@ class GatewayClient:
         self._url = url
 
     async def is_ready(self) -> bool:
-        """Whether it answers at all."""
+        """Whether it answers."""
         try:
             await self._call("GET", "/v2/health/live", within_s=1.0)
         except (RunError, RefusedError):

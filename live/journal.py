@@ -94,9 +94,7 @@ class FileJournal(Journal):
         for number, line in enumerate(self._file, start=1):
             if not line.endswith(b"\n"):
                 if not line.startswith(_BEGINNING[: len(line)]):
-                    raise PolicyError(
-                        f"{self._path}: not a journal: its last line is not whole, and begins otherwise than an entry"
-                    )
+                    raise PolicyError(f"{self._path}: not a journal: its last line is not the beginning of an entry")
                 break
             if line.strip():
                 entry = from_line(line.decode("utf-8", errors="replace"), f"{self._path}:{number}")
@@ -179,7 +177,7 @@ def _open(path: Path) -> BinaryIO:
         is_ours = False
     if not is_ours:
         file.close()
-        raise LiveError(f"{path}: another controller writes this journal")
+        raise LiveError(f"{path}: another controller is writing this journal")
     return file
 
 

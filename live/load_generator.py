@@ -16,28 +16,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ipa.live.errors import LiveError
+from ipa.live.sent import UNANSWERED, UNREACHABLE, Sent
 
 if TYPE_CHECKING:
     import aiohttp
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-
-UNANSWERED, UNREACHABLE = 0, -1
-"""In place of an HTTP status: no answer by the end, and a connection that failed."""
-
-COMPLETED_STATUS, EXPIRED_STATUS = 200, 504
+    from ipa.sim import FloatArray
 
 CONNECT_S = 5.0
-
-LATE_S = 0.01
-"""A request sent later than this is late: the generator, or its machine, could not keep up."""
 
 DEFAULT_BODY: dict[str, Any] = {"inputs": [{"name": "input", "shape": [1, 1], "datatype": "FP32", "data": [0.0]}]}
 
@@ -61,50 +52,6 @@ class Job:
     def target(self) -> str:
         """Where requests go."""
         return f"{self.url.rstrip('/')}/v2/models/{self.model}/infer"
-
-
-class Sent(NamedTuple):
-    """What became of the requests that were sent, in order; arrays of shape (sent,), seconds on the schedule's clock.
-
-    `end_s` is when the answer was there (or the connection failed), NaN for none; `status` the HTTP status,
-    `UNANSWERED` or `UNREACHABLE`.
-    """
-
-    request: IntArray
-    scheduled_s: FloatArray
-    sent_s: FloatArray
-    end_s: FloatArray
-    status: IntArray
-
-    @property
-    def lateness_s(self) -> FloatArray:
-        """By how much each was sent too late."""
-        return self.sent_s - self.scheduled_s
-
-    def lateness(self) -> dict[str, float | int]:
-        """The lateness of sending: p50, p99 and greatest [s], and how many requests were late by more than 10 ms."""
-        late_s = self.lateness_s
-        if not len(late_s):
-            return {"lateness_p50_s": 0.0, "lateness_p99_s": 0.0, "lateness_max_s": 0.0, "sent_late": 0}
-        p50_s, p99_s = np.quantile(late_s, (0.5, 0.99)).tolist()
-        return {
-            "lateness_p50_s": p50_s,
-            "lateness_p99_s": p99_s,
-            "lateness_max_s": float(late_s.max()),
-            "sent_late": int(np.count_nonzero(late_s > LATE_S)),
-        }
-
-    @classmethod
-    def read(cls, path: Path) -> Sent:
-        """What `write` has written."""
-        with np.load(path) as stored:
-            return cls(*(stored[name] for name in cls._fields))
-
-    def write(self, path: Path) -> None:
-        """Write it to an .npz file, which appears complete."""
-        part = path.with_name(f".{path.name}.part.npz")
-        np.savez(part, **self._asdict())
-        part.replace(path)
 
 
 async def generate(job: Job, scheduled_s: FloatArray, stop: asyncio.Event | None = None) -> Sent:
@@ -237,7 +184,7 @@ async def zeros_for(url: str, model: str) -> dict[str, Any]:
     try:
         metadata = json.loads(text)
     except ValueError:
-        raise LiveError(f"{address}: the answer is no JSON: {text[:200].strip()}") from None
+        raise LiveError(f"{address}: the answer is not JSON: {text[:200].strip()}") from None
     inputs = [_zeros(each) for each in metadata.get("inputs") or ()]
     return {"inputs": inputs} if inputs else DEFAULT_BODY
 

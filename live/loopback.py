@@ -18,15 +18,15 @@ from ipa.live.stage_replicas import STEADY_AFTER_S, Replica, StageReplicas
 from ipa.policies import Configuration
 
 POLLED_EVERY_S = 0.02
-"""Between two questions whether a starting replica is ready, or a draining one idle; at first."""
+"""At first, how often a starting replica is asked whether it is ready, and a draining one whether it is idle."""
 POLLED_AT_LEAST_EVERY_S = 0.2
-"""Between two such questions of a replica that takes its time."""
+"""The same for a replica that takes long to start."""
 READY_WITHIN_S = 30.0
-"""How long beyond its start-up time a process may take until it is ready."""
+"""How long a process may take to become ready, beyond its start-up time."""
 STOPS_WITHIN_S = 30.0
-"""How long beyond its stop time a process may take to end after SIGTERM; then it is killed."""
+"""How long a process may take to end after SIGTERM, beyond its stop time, before it is killed."""
 MOST_REPLICAS = 250
-"""The most replicas that one machine is asked to run, each a process."""
+"""The most replicas, each a process, that one machine is asked to run."""
 LOOKED_AT_EVERY_S = 1.0
 """The reconcile loop looks at everything this often even if nothing has happened."""
 
@@ -60,9 +60,9 @@ class LoopbackBackend(LiveBackend):
     # ---- the run ----
 
     async def open(self, initial: Configuration) -> None:
-        """Start the gateway and the replicas of `initial`, and wait until all stand ready.
+        """Start the gateway and the replicas of `initial`, and wait until all are ready.
 
-        Raises RunError, with the end of a log, where one does not come up.
+        Raises RunError, with the end of a log, if one does not become ready.
         """
         refusal = self._refusal(initial)
         if refusal:
@@ -98,7 +98,6 @@ class LoopbackBackend(LiveBackend):
     # ---- the reconcile loop ----
 
     async def _look(self) -> float:
-        """One look at everything, and what follows from it; in how many seconds to look again at the latest."""
         try:
             await self.client.list_replicas(self._listed())
             removed = [each for stage in self.stages.values() for each in self._roll_out(stage, self.now_s)]
@@ -108,9 +107,9 @@ class LoopbackBackend(LiveBackend):
             self.fail(f"the gateway refused the list of replicas: {refusal}")
             return LOOKED_AT_EVERY_S
         except RunError:
-            return LOOKED_AT_EVERY_S  # one that has died is found by its exit, one that is slow asked again
+            return LOOKED_AT_EVERY_S  # a gateway that has died is found by its exit, a slow one is asked again
         for replica in removed:
-            replica.removed_s = self.now_s  # until the gateway knew, a batch could start there
+            replica.removed_s = self.now_s  # a batch could start there until the gateway knew
         waits_s = [LOOKED_AT_EVERY_S]
         for stage in self.stages.values():
             waits_s += [POLLED_EVERY_S for replica in stage.draining if not self._stop_if_idle(replica)]
@@ -119,7 +118,7 @@ class LoopbackBackend(LiveBackend):
         return min(waits_s)
 
     def _roll_out(self, stage: StageReplicas, now_s: float) -> list[Replica]:
-        """Start what the next rollout step creates; the replicas that it removes."""
+        """Start the replicas that the next rollout step creates, and return those that it removes."""
         stage.note_steady(now_s)
         change = stage.roll_out(now_s)
         for replica in change.remove:
@@ -146,7 +145,7 @@ class LoopbackBackend(LiveBackend):
             self.launcher.signal(replica.name, signal.SIGKILL)
 
     def _listed(self) -> dict[str, list[Replica]]:
-        """What the gateway is told: ready replicas, and draining ones that may be busy."""
+        """What the gateway learns of: ready replicas, and draining ones that may be busy."""
         return {
             name: [each for each in (*stage.ready, *stage.draining) if not each.is_starting]
             for name, stage in self.stages.items()
@@ -157,7 +156,16 @@ class LoopbackBackend(LiveBackend):
     def _start(self, replica: Replica, start_up_s: float) -> None:
         port = free_port()
         replica.url = f"http://{LOOPBACK}:{port}"
-        arguments = server_arguments(self.plane, replica, port, time.monotonic(), start_up_s)
+        arguments = server_arguments(
+            self.plane,
+            self.plane.source,
+            replica.stage,
+            replica.variant,
+            replica.cores,
+            port,
+            start_up_s=start_up_s,
+            created_s=time.monotonic(),
+        )
         self.run_process(replica.name, SERVER, arguments, partial(self._on_exit, replica))
         self.spawn(self._await_ready(replica, start_up_s))
 
@@ -165,7 +173,7 @@ class LoopbackBackend(LiveBackend):
         return self.plane.pipeline.stage(replica.stage).variant(replica.variant).start_up_s
 
     async def _await_ready(self, replica: Replica, start_up_s: float) -> None:
-        """Ask the replica from when it should be ready until it is; kill it where that takes too long."""
+        """From when the replica should be ready, ask it until it is; kill it if that takes too long."""
         await asyncio.sleep(start_up_s)
         until_s = time.monotonic() + READY_WITHIN_S
         pause_s = POLLED_EVERY_S

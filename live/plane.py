@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ipa.live.stage_replicas import Replica
 from ipa.profiles import Pipeline
 
 GATEWAY = "ipa.live.serving.gateway"
@@ -20,10 +20,10 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Plane:
-    """The settings of a serving plane; the keys are the scenario's.
+    """The settings of a serving plane, under the scenario's keys.
 
     `source` is the pipeline's name or file; `pipeline` the same with the run's SLA and drop limits. `port` is the
-    gateway's for clients, `control_port` that of its control API and metrics; 0: any that is free.
+    gateway's for clients, `control_port` that of its control API and metrics; 0: any free one.
     """
 
     pipeline: Pipeline
@@ -40,7 +40,7 @@ class Plane:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on now."""
+    """A port of the loopback interface on which nothing listens now."""
     with socket.socket() as listener:
         listener.bind((LOOPBACK, 0))
         port: int = listener.getsockname()[1]
@@ -58,7 +58,7 @@ def gateway_arguments(
     replica_timeout_s: float | None = None,
     most_inside_bytes: int | None = None,
 ) -> list[str]:
-    """How the gateway is called.
+    """The arguments of the gateway, on loopback as on a cluster.
 
     `linger_s`: how long after SIGTERM it still serves clients that stay connected; for the others, see its `--help`.
     """
@@ -75,12 +75,26 @@ def gateway_arguments(
     return arguments
 
 
-def server_arguments(plane: Plane, replica: Replica, port: int, created_s: float, start_up_s: float) -> list[str]:
-    """How the model server of a replica is called; its start-up counts from `created_s` of `time.monotonic()`."""
-    return [
-        *("--port", str(port), "--model", replica.variant, "--backend", "emulated"),
-        *("--pipeline", plane.source, "--stage", replica.stage, "--variant", replica.variant),
-        *("--cores", str(replica.cores), "--seed", str(plane.seed)),
-        *("--created", repr(created_s), "--start-up", repr(start_up_s), "--stop", repr(plane.stop_s)),
-        *("--log-level", "warning"),
-    ]
+def server_arguments(
+    plane: Plane,
+    pipeline_file: str,
+    stage: str,
+    variant: str,
+    cores: int,
+    port: int,
+    *,
+    start_up_s: float,
+    created_s: float | None = None,
+    host: str = LOOPBACK,
+    models: Sequence[str] = ("emulated",),
+) -> list[str]:
+    """The arguments of a replica's model server, on loopback as on a cluster.
+
+    Its start-up counts from `created_s` of `time.monotonic()`, or from its own start. `models`: the value of --backend,
+    and the options that go with it.
+    """
+    arguments = ["--host", host, "--port", str(port), "--model", variant, "--backend", *models]
+    arguments += ["--pipeline", pipeline_file, "--stage", stage, "--variant", variant]
+    arguments += ["--cores", str(cores), "--seed", str(plane.seed), "--stop", repr(plane.stop_s)]
+    arguments += ["--start-up", repr(start_up_s), "--log-level", "warning"]
+    return arguments if created_s is None else [*arguments, "--created", repr(created_s)]

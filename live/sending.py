@@ -17,11 +17,12 @@ from ipa.live.collect import Collector
 from ipa.live.errors import RunError
 from ipa.live.gateway_client import RefusedError
 from ipa.live.launcher import in_words, log_end
-from ipa.live.load_generator import DEFAULT_BODY, UNANSWERED, FloatArray, Job, Sent, write_job
+from ipa.live.load_generator import DEFAULT_BODY, Job, write_job
 from ipa.live.plane import LOAD
+from ipa.live.sent import UNANSWERED, Sent
 from ipa.live.view import View, Watch
 from ipa.policies import Journal
-from ipa.sim import Records, laws
+from ipa.sim import FloatArray, Records, laws
 
 STOPS_WITHIN_S = 5.0
 """How long a load generator that is to stop may take to say what it has sent."""

@@ -19,9 +19,9 @@ from ipa.sim import NEVER, ReplicaRecords, rules
 FAILED_AFTER = 3
 """After how many failures in a row a variant counts as failed."""
 STEADY_AFTER_S = 10.0
-"""How long a replica has to serve for its variant to count as sound; one that dies earlier has failed to start."""
+"""How long a replica has to serve before its variant counts as sound; one that dies earlier has failed to start."""
 FORGIVEN_AFTER_S = 300.0
-"""After how long without a start a failed variant may be tried again."""
+"""How long after its latest failure a variant may be tried again."""
 LONGEST_BACK_OFF_S = 30.0
 
 
@@ -92,7 +92,7 @@ class StageReplicas:
     max_unavailable: int = 0
     all: list[Replica] = field(default_factory=list)
     deaths: Counter[str] = field(default_factory=Counter)
-    """By variant, how many replicas have ended that nobody had asked to."""
+    """By variant, how many replicas have ended without being asked to."""
     _failures: dict[str, _Failures] = field(default_factory=dict)
 
     @property

@@ -46,6 +46,9 @@ class Stopping:
 
     async def finishes(self, work: Coroutine[Any, Any, object]) -> bool:
         """Do some work, and cancel it where the run has to end first; whether it was done."""
+        if self.why:
+            work.close()
+            return False
         doing = asyncio.ensure_future(work)
         events: set[asyncio.Future[Any]] = {doing, self._signalled, self._failed}
         try:

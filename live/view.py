@@ -1,4 +1,4 @@
-"""What a person sees of a live run: how it stands, every second."""
+"""What a person sees of a live run, every second."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ipa.policies import Entry, Journal, LatencyQuantiles, ReplicaCounts, StageC
 
 SHOWN_EVERY_S = 1.0
 RECENT_S = 10.0
-"""Of the last how many seconds the latencies shown are."""
+"""How far back the latencies shown reach."""
 
 
 @dataclass(frozen=True)
 class StageView:
-    """One stage as it stands."""
+    """One stage at a moment; `failures` counts replicas that died, by variant."""
 
     configuration: StageConfiguration
     replicas: Mapping[str, ReplicaCounts]
@@ -35,11 +35,11 @@ class StageView:
 
 @dataclass(frozen=True)
 class View:
-    """A run as it stands: what a person wants to see of it every second.
+    """A run at a moment.
 
-    `load_rps` is that of the last whole second (NaN: none yet), `latency` of what completed in the last 10 s; `ended`
-    and `violations` count requests since the start; `cores` are of all replicas that exist. `failures`: replicas that
-    died, by variant.
+    `load_rps` is that of the last whole second (NaN: none yet), `latency` that of requests completed in the last 10 s.
+    `ended` and `violations` count requests since the start; `cores` are those of all existing replicas, `mean_cores`
+    their mean since the start. `entry` is the latest control step.
     """
 
     time_s: float
@@ -57,7 +57,7 @@ class View:
 
 
 class Watch:
-    """Collects the records of a run as they come, and shows how things stand, every second of the run's clock."""
+    """Collects the records of a run as they come, and shows the run, every second of its clock."""
 
     def __init__(
         self,

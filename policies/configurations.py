@@ -70,7 +70,7 @@ def check_configuration(pipeline: Pipeline, configuration: object) -> None:
 
 def _check_stage(stage: Stage, wanted: object) -> None:
     if not isinstance(wanted, StageConfiguration):
-        raise PolicyError(f"{wanted!r} is no policies.StageConfiguration")
+        raise PolicyError(f"{wanted!r} is not a policies.StageConfiguration")
     variants = [variant.name for variant in stage.variants]
     if wanted.variant not in variants:
         raise PolicyError(

@@ -62,7 +62,7 @@ class CoreLimit:
         if limit_cores is None:
             return decision
         if limit_cores < 1:
-            raise PolicyError(f"a core limit of {limit_cores}; allowed: from 1, or None for no limit")
+            raise PolicyError(f"core limit {limit_cores}; allowed: at least 1, or None for no limit")
         configuration = dict(decision.configuration)
         wanted_cores = _total_cores(configuration)
         while _total_cores(configuration) > limit_cores:

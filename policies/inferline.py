@@ -161,5 +161,5 @@ def _excess(envelope: Sequence[tuple[int, float]], load_rps: Sequence[float]) ->
 
 def _sample(given: Sequence[float]) -> list[float]:
     if not isinstance(given, (list, tuple)) or not given:
-        raise PolicyError(f"sample_rps={given!r} must be a list of counts, one a second")
+        raise PolicyError(f"sample_rps={given!r} must be a list of counts, one per second")
     return [checks.number("sample_rps", count, at_least=0) for count in given]

@@ -136,6 +136,6 @@ def _line_of(thing: Any) -> int:
 
 def _callable(found: Any, where: str) -> Factory:
     if not callable(found):
-        raise PolicyError(f"{where} is no class but {type(found).__name__}")
+        raise PolicyError(f"{where} is not a class but a {type(found).__name__}")
     factory: Factory = found
     return factory

@@ -39,7 +39,7 @@ class Static:
         planned_load_rps: float = 0.0,
     ) -> None:
         if configuration is not None and replicas is not None:
-            raise PolicyError("configuration and replicas are given; only one of them can stand")
+            raise PolicyError("configuration and replicas are both given; give only one of them")
         stages = [stage.name for stage in pipeline.stages]
         self._pipeline = pipeline
         self._programme = Programme.published(pipeline)

@@ -135,7 +135,7 @@ class _Reader:
                 raise self._refuse(key_node, "a key should be plain text")
             key, here = key_node.value, (*loc, key_node.value)
             if key in result:
-                twin = f"the key {key!r} is there already, at line {self.lines[here]}"
+                twin = f"the key {key!r} is already given, at line {self.lines[here]}"
                 raise self._refuse(key_node, twin)
             self.lines[here] = key_node.start_mark.line + 1
             result[key] = self.value(value_node, here)
@@ -178,7 +178,7 @@ class FileModel(BaseModel):
         for key in data if isinstance(data, dict) else ():
             if key not in keys:
                 raise refuse(
-                    f"there is no such key here{did_you_mean(key, keys)}; allowed: {listed(keys)}",
+                    f"unknown key{did_you_mean(key, keys)}; allowed: {listed(keys)}",
                     key,
                 )
         return data

@@ -1,37 +1,31 @@
-"""Studies: what people run. `simulate(scenario) -> Run` is the Python face of the project, `cli` its command line.
+"""Studies: what people run. Here is the Python face of the project; `commands` is its command line.
 
-scenario       one run as a validated value · loads: the trace it runs on · run: prepare and simulate
-results        runs on disk · comparison: many runs on all cores · intervals: means over seeds
-study/         systems x loads x seeds from one file · paper/: the publication's, as such files
-live_run       one run on real servers · live_load: a load sent to one · live_commands, live_view: how they are told
-live_cluster   what a cluster is asked to run · cluster_commands: up, status, down, manifests
-decision       one decision explained, a journal replayed · terminal: what commands print
-report/        the HTML report · profile/: a pipeline's profiles, shown · validation/: live runs against simulated ones
-examples/      to start from
+One run
+    scenario      everything a run depends on, as one validated value
+    loads         the load it runs on
+    run           a scenario prepared and simulated
+    decision      one decision explained; a journal replayed with another policy
+    errors        what is wrong with the input, or went wrong
+Many runs
+    comparison    policies against each other on the same requests
+    workers       tasks on all cores
+    intervals     means over seeds and their intervals
+    study         systems x loads x seeds, from one file
+    paper         the study files of the publication
+Live runs
+    live_runs     a scenario on real servers
+    validation    live runs against simulations of the same
+What comes of them
+    results       runs on disk
+    report        the report of a run or a comparison
+    profile       a pipeline's profiles, shown
+    drawing       the kit that all pages are drawn with
+Besides
+    commands      the command `ipa`
+    doctor        what this machine has
+    examples      to start from
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import lazy_loader as lazy
 
-if TYPE_CHECKING:
-    from ipa.studies.errors import ScenarioError
-    from ipa.studies.run import Run, simulate
-    from ipa.studies.scenario import Scenario, find, load
-
-__all__ = ["Run", "Scenario", "ScenarioError", "find", "load", "simulate"]
-
-_HOMES = {
-    "Run": "run",
-    "Scenario": "scenario",
-    "ScenarioError": "errors",
-    "find": "scenario",
-    "load": "scenario",
-    "simulate": "run",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # The command `ipa` lives in this package: importing it must not import the simulator.
-    if name in _HOMES:
-        return getattr(import_module(f"ipa.studies.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

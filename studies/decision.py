@@ -1,4 +1,4 @@
-"""One decision at a time: why the optimiser chooses what it does, and what a policy would have done on a journal."""
+"""Decisions one by one: why the optimiser chooses what it does, and what a policy would have decided on a journal."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ipa.studies.scenario import Scenario
 
 
 def explain(scenario: Scenario, load_rps: float) -> Explanation:
-    """The decision of the scenario's policy for a load that is known, with its reasons.
+    """The decision of the scenario's policy for a known load, with the reasons.
 
-    Raises ScenarioError for a load that is none and for a policy that does not use the optimiser.
+    Raises ScenarioError for an impossible load and for a policy that does not use the optimiser.
     """
     if not (isfinite(load_rps) and load_rps >= 0.0):
-        raise ScenarioError(f"--load {load_rps}: should be a finite number of requests per second, from 0")
+        raise ScenarioError(f"--load {load_rps}: should be a finite number of requests per second, at least 0")
     policy = prepare(scenario).policy
     if not isinstance(policy, Planner):
         raise ScenarioError(
@@ -39,7 +39,7 @@ class Replayed:
 
     @property
     def equal(self) -> int:
-        """In how many steps both decided the same configuration."""
+        """The number of steps in which both decided the same configuration."""
         pairs = zip(self.recorded, self.replayed, strict=True)
         return sum(one.decision.configuration == other.decision.configuration for one, other in pairs)
 
@@ -52,7 +52,7 @@ def replay(journal: Path, scenario: Scenario) -> Replayed:
     """Ask a scenario's policy, its guards included, on every observation of a recorded journal.
 
     The policy has its own memory from step to step. Raises ScenarioError for a file that cannot be read, PolicyError
-    for one that is no journal or lacks what the policy reads, and as `prepare`.
+    for one that is not a journal or lacks what the policy reads, and as `prepare`.
     """
     prepared = prepare(scenario)
     policy = guarded(prepared.policy, scenario, prepared.pipeline)
@@ -62,7 +62,7 @@ def replay(journal: Path, scenario: Scenario) -> Replayed:
         raise ScenarioError(f"{journal}: not a text file (UTF-8)") from None
     except OSError as error:
         raise ScenarioError(f"{journal}: cannot be read: {error.strerror}") from None
-    # A live controller's file has a line more for each answer: of several of a step the latest counts.
+    # The file of a live controller has a further line for each answer: of the lines of a step the last counts.
     by_step = {entry.observation.step: entry for entry in read_journal(text.splitlines(), str(journal))}
     recorded = tuple(by_step.values())
     if not recorded:

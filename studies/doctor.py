@@ -50,7 +50,7 @@ def doctor(environ: Mapping[str, str] = os.environ, today: date | None = None) -
 
 
 def lines(found: Mapping[str, Any]) -> Iterator[str]:
-    """The same for people, a line a finding."""
+    """The same for people, one line per finding."""
     python = found["python"]
     yield f"{PROJECT} {found['project']['version']}"
     yield f"Python {python['version']} ({python['implementation']}), {python['cpus']} cores, {python['platform']}"
@@ -86,7 +86,7 @@ def _package(package: str, extra: str, note: str = "") -> Finding:
 
 
 def _extras() -> dict[str, Finding]:
-    """The extras that this installation knows, by what they require."""
+    """The extras of this installation, each with what it requires."""
     needs: dict[str, list[str]] = {}
     for requirement in (metadata.requires(PROJECT) or []) if _version(PROJECT) else []:
         extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)['\"]", requirement)
@@ -110,16 +110,16 @@ def _program(name: str, purpose: str) -> Finding:
 
 
 def _file(named: str) -> Finding:
-    """What an environment variable names: only whether a file is there."""
+    """Whether the file that an environment variable names exists; it is not read."""
     if not named:
         return _finding(False, None, "not set")
-    # KUBECONFIG may name several, of which those that are missing are passed over.
+    # KUBECONFIG may name several files; missing ones are skipped.
     there = any(Path(path).expanduser().is_file() for path in named.split(os.pathsep))
     return _finding(there, None, named if there else f"{named}: no such file")
 
 
 def _gurobi(environ: Mapping[str, str], today: date) -> Finding:
-    """The solver and its licence, as far as it says without a server."""
+    """The solver and its licence, as far as that can be told without asking a server."""
     found = _package("gurobipy", "gurobi")
     if not found["ready"]:
         return found

@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean and the ends of its 95 % interval, NaN where one value alone gives none."""
+    """A mean and the ends of its 95 % interval; NaN where there was a single value, which gives none."""
 
     mean: float
     low: float
@@ -19,12 +19,12 @@ class Estimate:
 
     @property
     def has_interval(self) -> bool:
-        """Whether there were values enough for an interval."""
+        """Whether there were enough values for an interval."""
         return not isnan(self.low)
 
 
 def estimate(values: Iterable[float | None]) -> Estimate | None:
-    """The mean of the values that are there and its Student t interval; None where there are none.
+    """The mean of the known values with its Student t interval; None where none is known.
 
     The interval is mean +- t(0.975, n - 1) s / sqrt(n), with s the sample's standard deviation.
     """

@@ -1,4 +1,4 @@
-"""Which load a study runs on: a trace by name or file, cut to windows and scaled."""
+"""The load of a run: a trace by name or file, cut to windows and scaled."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Load:
 
     @classmethod
     def given(cls, name: str, window: str | None, scale: float | None, seed: int) -> Load:
-        """The load that a command's options describe. Raises ScenarioError for a window that is none."""
+        """The load that a command's options describe. Raises ScenarioError for an invalid window."""
         try:
             windows = None if window is None else parse_windows(window)
         except ValueError as error:
@@ -48,7 +48,7 @@ class Load:
 
 
 def find_trace(name: str, seed: int) -> Trace:
-    """The whole trace that a name or a path means. Raises TraceError, and ScenarioError for a wrong IPA_TRACE."""
+    """The whole trace of a name or a path. Raises TraceError, and ScenarioError where IPA_TRACE names no file."""
     real = traces.default_path(os.environ)
     if name.startswith("twitter:") and real is not None and not real.is_file():
         raise ScenarioError(f"{ENVIRONMENT}={real}: no such file; it should name the file of the real trace")
@@ -59,12 +59,12 @@ def find_trace(name: str, seed: int) -> Trace:
 
 @lru_cache(maxsize=8)
 def _real(name: str, real: Path, changed_ns: int) -> Trace:
-    """A window of the real trace, whose file of a month takes longer to read than a run; read once while unchanged."""
+    """A window of the real trace, read again only when its file has changed: a month of it takes longer than a run."""
     return traces.find(name, real=real)
 
 
 def parse_windows(value: object) -> object:
-    """`10:20`, `10:20,40:50`, or a list of such or of pairs, as a list of pairs. Raises ValueError for other texts."""
+    """Windows as pairs, from `10:20`, `10:20,40:50`, or a list of these or of pairs. Raises ValueError otherwise."""
     if isinstance(value, str):
         value = value.split(",")
     if not isinstance(value, list | tuple):

@@ -58,8 +58,8 @@ class Run:
 
     `records` and `entries` hold what the scenario's key `records` says; the summary is of all.
     `summary` holds the stable names of the documentation; `tables` the tidy tables, made when first asked for.
-    `decisions_reused` is the share of decisions that the policy had already found for the same question, None for a
-    policy that does not keep them.
+    `decisions_reused` is the share of decisions that the policy had already found for an equal question, None for a
+    policy that does not remember them.
     """
 
     scenario: Scenario
@@ -84,7 +84,7 @@ class Run:
 
     @property
     def further(self) -> Mapping[str, Any]:
-        """What the manifest says besides, of runs that are more than simulated."""
+        """What else the manifest says of a run that is more than a simulation."""
         return {}
 
 
@@ -124,7 +124,7 @@ def prepare(scenario: Scenario) -> Prepared:
 def simulate(scenario: Scenario, on_step: Callable[[float], object] = lambda _: None) -> Run:
     """Run a scenario. Same scenario, same tables, byte for byte.
 
-    `on_step` is told after every decision which share of the trace is over, from 0 to 1.
+    `on_step` is called after every decision with the share of the trace that is over, from 0 to 1.
 
     Raises as `prepare`, before anything has run; PolicyError for a decision that cannot be carried out; LawError should
     the run break a law of the model.
@@ -168,7 +168,7 @@ def simulate(scenario: Scenario, on_step: Callable[[float], object] = lambda _: 
 
 
 def models_of(scenario: Scenario, pipeline: Pipeline) -> tuple[StageModel, ...]:
-    """The stages as the scenario has the engines see them."""
+    """The stages of a scenario as the engines see them."""
     return stage_models(
         pipeline,
         sampled=scenario.service_times == "lognormal",
@@ -211,7 +211,7 @@ def _control(scenario: Scenario, initial: Configuration | None) -> ControlSettin
 
 
 def initial_configuration(scenario: Scenario, pipeline: Pipeline) -> Configuration | None:
-    """What stands ready at the start; None for a warm start. Raises ScenarioError for what the pipeline cannot be."""
+    """What stands ready at the start; None for a warm start. Raises ScenarioError for what the pipeline lacks."""
     if scenario.start == "warm":
         return None
     configuration = dict(lightest_configuration(pipeline))
@@ -241,7 +241,7 @@ def guarded(policy: Policy, scenario: Scenario, pipeline: Pipeline) -> Policy:
 
 
 def check_stage_names(pipeline: Pipeline, key: str, given: Mapping[str, object]) -> None:
-    """Raise ScenarioError for a key of a scenario that names a stage which the pipeline has not."""
+    """Raise ScenarioError for a key of a scenario that names a stage the pipeline does not have."""
     known = [stage.name for stage in pipeline.stages]
     for name in given:
         if name not in known:

@@ -1,5 +1,4 @@
-"""A scenario: everything that one run depends on, as one validated value; a YAML file and the command line give the
-same."""
+"""A scenario: everything that one run depends on, as one validated value, from a YAML file or the command line."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ LARGEST_SEED = 2**63 - 1
 
 
 def _policy(value: object) -> object:
-    """A policy's name alone stands for it without parameters."""
+    """A policy's name alone means the policy without parameters."""
     return {"name": value} if isinstance(value, str) else value
 
 
@@ -44,8 +43,7 @@ Counting = Annotated[int, Field(strict=True, ge=1)]
 
 
 class StageStart(FileModel):
-    """What stands ready at a stage at the start; None: the variant's base cores, and the timeout the default of its
-    batch."""
+    """What stands ready at a stage at the start; `cores` None: the variant's base cores."""
 
     variant: str
     batch: Counting = 1
@@ -68,7 +66,7 @@ class PolicyChoice(BaseModel):
 
 
 class GuardBounds(FileModel):
-    """Bounds on every stage's replicas that hold whatever the policy says."""
+    """Bounds on the replicas of every stage, whatever the policy decides."""
 
     min_replicas: Counting = 1
     max_replicas: Counting | None = None
@@ -149,7 +147,7 @@ class Scenario(FileModel):
         if self.max_surge == 0 and self.max_unavailable == 0:
             raise refuse("max_surge and max_unavailable are both 0: no rollout could ever move")
         if self.initial is not None and self.start == "warm":
-            raise refuse("`initial` is given, but `start` is warm; it goes with start: configured")
+            raise refuse("`initial` needs start: configured, but `start` is warm")
         return self
 
     def with_values(self, values: Mapping[str, Any]) -> Scenario:
@@ -189,7 +187,7 @@ def parse_value(text: str) -> Any:
 
 
 def _put(data: dict[str, Any], path: list[str], value: Any, key: str) -> None:
-    """Set a value deep in plain data, making the mappings on the way."""
+    """Set a value deep in plain data, creating mappings on the way."""
     if isinstance(data.get("policy"), str):
         data["policy"] = _policy(data["policy"])
     for name in path[:-1]:
@@ -202,9 +200,9 @@ def _put(data: dict[str, Any], path: list[str], value: Any, key: str) -> None:
 
 
 def find(name_or_path: str, values: Mapping[str, Any] | None = None) -> Scenario:
-    """What a command is asked to run: a scenario file, or a pipeline (shipped or a file) with all else default.
+    """The scenario of that name: a scenario file, or a pipeline (shipped or a file) with defaults for everything else.
 
-    `values`, by dotted key, take the place of these. Raises ProfileError or ScenarioError where it is none of these.
+    `values`, by dotted key, override these. Raises ProfileError or ScenarioError where it is neither.
     """
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml") or path.exists():
@@ -218,8 +216,8 @@ def find(name_or_path: str, values: Mapping[str, Any] | None = None) -> Scenario
 def load(path: str | Path, values: Mapping[str, Any] | None = None) -> Scenario:
     """The scenario in a YAML file; ScenarioError with file and line for anything wrong in it.
 
-    Paths in the file (pipeline, trace, policy) are relative to the file's folder. `values`, by dotted key, take the
-    place of what the file says.
+    Paths in the file (pipeline, trace, policy) are relative to the file's folder. `values`, by dotted key, override
+    what the file says.
     """
     document = read(path, kind="scenario", schema_version=SCHEMA_VERSION, error=ScenarioError)
     scenario = validate(Scenario, document, error=ScenarioError)
@@ -237,14 +235,14 @@ def load(path: str | Path, values: Mapping[str, Any] | None = None) -> Scenario:
 
 
 def _check_names(scenario: Scenario, document: Document, replaced: Collection[str]) -> None:
-    """Raise ScenarioError, with its line, for what a file names and is not there."""
+    """Raise ScenarioError, with the line, for anything that a file names and that does not exist."""
     key = "pipeline"
     try:
         pipeline = profiles.load(scenario.pipeline)
         key = "policy"
         create(scenario.policy.name, pipeline, scenario.policy.parameters)
         key = "trace"
-        if not Path(scenario.trace).is_file():  # one that is there is read once, by the run
+        if not Path(scenario.trace).is_file():  # a file is read once, by the run
             find_trace(scenario.trace, scenario.seed)
     except ValueError as error:
         if key in replaced or key not in document.data:
@@ -253,7 +251,7 @@ def _check_names(scenario: Scenario, document: Document, replaced: Collection[st
 
 
 def _beside(folder: Path, name: str) -> str:
-    """A file named in a scenario stands beside it; anything else (a shipped name has no suffix) stays as it is."""
+    """The path of a file that lies beside the scenario; any other name (a shipped one has no suffix) is unchanged."""
     file, colon, rest = name.partition(":")
     is_there = bool(Path(file).suffix) and (folder / file).is_file()
     return f"{folder / file}{colon}{rest}" if is_there else name

@@ -1,4 +1,4 @@
-"""Tasks on worker processes: an interrupt ends them in order, and none is left behind, whatever ends this process."""
+"""Tasks on worker processes. An interrupt ends them cleanly, and none outlives this process, however it ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ R = TypeVar("R")
 Handler = Callable[[int, FrameType | None], Any]
 
 PER_CORE = 2
-"""Workers a core at most: one computes, a second gains only where a policy waits for something, a third nothing."""
+"""The most workers per core: a second one gains only where a policy waits for something, a third nothing."""
 
 
 def cores() -> int:
@@ -29,10 +29,10 @@ def cores() -> int:
 
 
 def run_all(function: Callable[[T], R], tasks: Sequence[T], jobs: int, keep: Callable[[int, R], object]) -> None:
-    """`function` of every task, `jobs` at a time; `keep` is told each task's place and result as it is finished.
+    """Call `function` on every task, `jobs` at a time, and `keep` with the place and the result of each that finishes.
 
-    With workers, SIGINT and SIGTERM let what has begun finish, and it is kept; then KeyboardInterrupt is raised. A
-    second one kills the workers. Raises WorkerError where something else kills one.
+    With workers, SIGINT or SIGTERM lets the tasks that have begun finish, and keeps their results; then it raises
+    KeyboardInterrupt. A second signal kills the workers. Raises WorkerError where something else kills one.
     """
     if jobs == 1 or len(tasks) <= 1:
         for place, task in enumerate(tasks):
@@ -51,8 +51,8 @@ def terminable() -> Iterator[None]:
 class _Crew(Generic[T, R]):
     """A pool of workers for one list of tasks.
 
-    An interrupt never raises in here, as it could come while the pool is half made, or a result half kept: it is put
-    in line with the results.
+    An interrupt raises nothing in here, where it could strike a half-made pool or a half-kept result: it waits its turn
+    among the results.
     """
 
     def __init__(self, size: int) -> None:
@@ -81,9 +81,9 @@ class _Crew(Generic[T, R]):
                     keep(places.pop(finished), finished.result())
             except BrokenProcessPool:
                 if not self._is_interrupted:
-                    raise WorkerError("a worker process was killed (out of memory? fewer --jobs take less)") from None
+                    raise WorkerError("a worker process was killed (out of memory? try fewer --jobs)") from None
             finally:
-                self._is_ending = True  # no worker is born any more
+                self._is_ending = True  # no more workers are started
                 if self._is_killed:
                     self._cut()
                 self._pool.shutdown(cancel_futures=True)
@@ -94,7 +94,7 @@ class _Crew(Generic[T, R]):
                 raise KeyboardInterrupt
 
     def _interrupt(self, number: int, _: FrameType | None) -> None:
-        if os.getpid() != self._owner:  # a worker so young that it has its parent's handlers still
+        if os.getpid() != self._owner:  # a worker just forked, which still has its parent's handlers
             if number == signal.SIGTERM:
                 os._exit(1)
         elif self._is_interrupted:
@@ -114,15 +114,15 @@ class _Crew(Generic[T, R]):
             self._cut()
 
     def _cut(self) -> None:
-        """A worker killed in the midst of sending a result leaves a part of it, whose rest the pool would await for
-        ever: without a writer it finds the end of what was sent."""
+        """Close the sending end of the results: a worker killed while sending one leaves a part of it, for whose rest
+        the pool would wait for ever."""
         results: Any = self._pool._result_queue
         results._writer.close()
 
 
 @contextmanager
 def _handled(numbers: Sequence[signal.Signals], handler: Handler) -> Iterator[None]:
-    """Within it `handler` has the signals, but for those that are ignored; only the main thread can have them so."""
+    """Let `handler` handle the signals within the block, except ignored ones; only the main thread can do so."""
     before: dict[signal.Signals, Any] = {}
     try:
         if threading.current_thread() is threading.main_thread():
@@ -136,7 +136,7 @@ def _handled(numbers: Sequence[signal.Signals], handler: Handler) -> Iterator[No
 
 
 def _become_worker() -> None:
-    """Leave interrupts to the parent, which lets started runs finish, and its stdout too, whatever a policy prints."""
+    """Leave interrupts to the parent, which lets started runs finish; keep its stdout clean of what policies print."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     sys.stdout = sys.stderr
@@ -144,7 +144,7 @@ def _become_worker() -> None:
 
 
 def _end_with_parent() -> None:
-    """End this worker at once when its parent is gone: nobody else would, and nobody waits for its results."""
+    """End this worker as soon as its parent is gone: nobody else would, and nobody waits for its results."""
     from multiprocessing import parent_process
 
     parent = parent_process()

@@ -5,15 +5,27 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 from click.testing import CliRunner, Result
 
-from ipa.studies.commands.cli import main
+from ipa.studies.commands import main
 
 SHORT = ("--trace", "constant:5:30")
 """A load of 150 requests in 30 s, three decisions."""
+
+SUMMARY_NAMES = [
+    *("pipeline", "policy", "trace", "seed", "engine", "duration_s"),
+    *("requests", "completed", "dropped", "failed", "unfinished"),
+    *("sla_s", "sla_violation_rate", "goodput_rps"),
+    *("latency_mean_s", "latency_p50_s", "latency_p95_s", "latency_p99_s"),
+    *("cost_mean_cores", "cost_core_s", "pas_mean", "planned_cost_mean_cores", "planned_pas_mean"),
+    *("decisions", "infeasible_decisions", "changes", "wall_s"),
+]
+"""The names in the summary of a run that stay as they are."""
 
 PIPELINE = """\
 schema_version: 1
@@ -88,10 +100,36 @@ def refusal(*args: object, env: dict[str, str] | None = None) -> str:
     return result.stderr.partition("Error: ")[2].strip()
 
 
+def is_refused(command: str, texts: Sequence[str]) -> None:
+    """Check that a command line is refused with all of these texts."""
+    message = refusal(*command.split(" "))
+    for text in texts:
+        assert text in message
+    assert "Value error" not in message
+
+
 def start(*args: object, **options: Any) -> subprocess.Popen[str]:
     """The command in a process of its own, its output in pipes."""
     command = [sys.executable, "-m", "ipa", *map(str, args)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def every_command(group: click.Command = main, path: str = "ipa") -> Iterator[tuple[str, click.Command]]:
+    """Every command that is no group, with the words that call it."""
+    for each, command in whole_tree(group, path):
+        if not isinstance(command, click.Group):
+            yield each, command
+
+
+def whole_tree(command: click.Command = main, path: str = "ipa") -> Iterator[tuple[str, click.Command]]:
+    """A command and all below it, each with the words that call it."""
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from whole_tree(below, f"{path} {name}")
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:

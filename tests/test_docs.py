@@ -18,7 +18,6 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, get_args
 
-import click
 import pytest
 from click.testing import CliRunner
 from pydantic import BaseModel
@@ -32,9 +31,10 @@ from ipa.policies.registry import POLICIES
 from ipa.policies.scaler import Scaler
 from ipa.profiles.yaml_file import read
 from ipa.studies import Run, Scenario, find, load, results, simulate
-from ipa.studies.commands.cli import main
+from ipa.studies.commands import main
 from ipa.studies.profile.numbers import MARKS, counts, sla_sum
 from ipa.studies.scenario import GuardBounds, PolicyChoice, StageStart
+from tests.command import every_command
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -247,19 +247,11 @@ def test_every_allowed_word_is_documented() -> None:
 # ---- the command line ----
 
 
-def every_command(group: click.Group, path: str = "ipa") -> Iterator[tuple[str, click.Command]]:
-    for name, command in group.commands.items():
-        if isinstance(command, click.Group):
-            yield from every_command(command, f"{path} {name}")
-        else:
-            yield f"{path} {name}", command
-
-
 def test_every_command_and_option_is_documented_and_no_other() -> None:
     text = (DOCS / "scenarios.md").read_text(encoding="utf-8")
     given = set(re.findall(r"--[a-z][a-z0-9-]*", text))
     real = {"--help", "--version"}
-    for path, command in every_command(main):
+    for path, command in every_command():
         assert re.search(rf"`{path}[ `]", text), path
         real |= {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
     assert given == real

@@ -35,7 +35,7 @@ def arrivals(trace: Trace, process: str = "poisson", rng: np.random.Generator | 
     """
     if process not in PROCESSES:
         raise TraceError(
-            f"unknown arrival process {process!r}; there are {', '.join(PROCESSES)}{nearest(process, PROCESSES)}"
+            f"unknown arrival process {process!r}; allowed: {', '.join(PROCESSES)}{nearest(process, PROCESSES)}"
         )
     if trace.timestamps_s is not None:
         return trace.timestamps_s
@@ -43,7 +43,7 @@ def arrivals(trace: Trace, process: str = "poisson", rng: np.random.Generator | 
     if process == "even":
         return _even(counts)
     if rng is None:
-        raise TraceError(f"the arrival process {process!r} draws: give rng, a numpy Generator")
+        raise TraceError(f"the arrival process {process!r} is random: give rng, a numpy Generator")
     return _RANDOM[process](counts, rng)
 
 

@@ -55,7 +55,7 @@ def _constant(name: str) -> Trace:
         if isinstance(error, TraceError):
             raise
         raise TraceError(
-            f"{name!r}: wanted is {_CONSTANT}RATE or {_CONSTANT}RATE:SECONDS, such as "
+            f"{name!r}: should be {_CONSTANT}RATE or {_CONSTANT}RATE:SECONDS, such as "
             f"{_CONSTANT}25 or {_CONSTANT}2.5:600"
         ) from error
 

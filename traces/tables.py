@@ -135,8 +135,8 @@ def of_parquet(content: bytes, origin: Origin) -> Trace:
         values = table.column(name)
         if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
             raise TraceError(
-                f"{path}, column {name}: holds {values.type}, not plain numbers; instants are "
-                "wanted as seconds since the trace's start"
+                f"{path}, column {name}: holds {values.type}, not plain numbers; give instants "
+                "as seconds since the start of the trace"
             )
         rows = range(1, len(values) + 1)
         if values.null_count:

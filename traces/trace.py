@@ -242,7 +242,7 @@ def _span(trace: Trace, window: tuple[float, float]) -> tuple[float, float]:
     try:
         start_s, end_s = window
     except (TypeError, ValueError) as error:
-        raise TraceError(f"window {window!r}: a list of pairs (start_s, end_s) is wanted") from error
+        raise TraceError(f"window {window!r}: should be a list of pairs (start_s, end_s)") from error
     length = f"trace {trace.name!r} has the seconds 0-{trace.duration_s:.12g}"
     if not 0 <= start_s < end_s <= trace.duration_s:
         raise TraceError(
@@ -250,7 +250,7 @@ def _span(trace: Trace, window: tuple[float, float]) -> tuple[float, float]:
             f"not after the trace; {length}"
         )
     if trace.counts is not None and not (start_s == int(start_s) and end_s == int(end_s)):
-        raise TraceError(f"window {start_s}-{end_s}: of counts only whole seconds can be cut")
+        raise TraceError(f"window {start_s}-{end_s}: counts can only be cut at whole seconds")
     return float(start_s), float(end_s)
 
 

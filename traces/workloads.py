@@ -115,7 +115,7 @@ def constant(rate_rps: float, duration_s: int = CONSTANT_S) -> Trace:
 
 def _known(name: str) -> None:
     if name not in WINDOWS:
-        raise TraceError(f"unknown workload {name!r}; there are {', '.join(NAMES)}{nearest(name, NAMES)}")
+        raise TraceError(f"unknown workload {name!r}; allowed: {', '.join(NAMES)}{nearest(name, NAMES)}")
 
 
 def _seeded(seed: int) -> np.random.Generator:

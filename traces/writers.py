@@ -25,11 +25,11 @@ def write(trace: Trace, path: str | Path, *, overwrite: bool = False) -> Path:
     path = Path(path)
     if path.suffix not in _SUFFIXES:
         raise TraceError(
-            f"{path}: unknown suffix {path.suffix!r}; written are {', '.join(_SUFFIXES)}"
+            f"{path}: unknown suffix {path.suffix!r}; supported: {', '.join(_SUFFIXES)}"
             f"{nearest(path.suffix, _SUFFIXES)}"
         )
     if path.exists() and not overwrite:
-        raise TraceError(f"{path}: is there already; choose another name or ask to overwrite it")
+        raise TraceError(f"{path}: already exists; choose another name or ask to overwrite it")
     content = _csv(trace) if path.suffix == ".csv" else _parquet(trace)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -214,7 +214,7 @@ def _client() -> Any:
     try:
         import kubernetes
     except ImportError:
-        raise LiveError("the backend kubernetes needs the client: pip install 'ipa-pipelines[kubernetes]'") from None
+        raise LiveError("the kubernetes backend needs its client: pip install 'ipa-pipelines[kubernetes]'") from None
     return kubernetes
 
 

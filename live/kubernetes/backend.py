@@ -133,8 +133,9 @@ class KubernetesBackend(LiveBackend):
         """Set the run's t = 0 to a moment of `time.monotonic()`, or take over the gateway's clock."""
         if self._adopts:
             asked_s = time.monotonic()
-            self._observed_s = await self.client.join()
-            self._origin_s = (asked_s + time.monotonic()) / 2 - self._observed_s
+            there_s = await self.client.join()
+            self._observer.begin_at(there_s)
+            self._origin_s = (asked_s + time.monotonic()) / 2 - there_s
         else:
             reading = await self.client.clock()
             self._origin_s = origin_s
@@ -212,7 +213,7 @@ class KubernetesBackend(LiveBackend):
         if look.done and not look.error:
             self._failures.has_written()
         if look.is_down:
-            self.fail(f"{self.deployed.instance} does not exist (any more): ipa live up")
+            self.fail(f"{self.deployed.instance} no longer exists; run ipa live up")
         if look.is_changed:
             self.fail(f"{self.deployed.instance} has been redeployed with another layout or pipeline file: start again")
         self._failures.take_over(look.stages, self.now_s, self._api.time_s())

@@ -161,7 +161,7 @@ def status(api: Api, deployed: Deployed) -> dict[str, Any]:
     try:
         found = api.get("ConfigMap", deployed.namespace, deployed.instance)
         if found is None:
-            raise LiveError(f"{deployed.instance} is not in namespace {deployed.namespace}: ipa live up")
+            raise LiveError(f"{deployed.instance} is not deployed in namespace {deployed.namespace}; run ipa live up")
         lease = api.get("Lease", deployed.namespace, deployed.instance)
         gateway = api.get("Deployment", deployed.namespace, deployed.gateway_name)
         there = pods(api, deployed)

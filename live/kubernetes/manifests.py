@@ -24,7 +24,7 @@ from ipa.live.kubernetes import model_sources, names, parts
 from ipa.live.kubernetes.names import GATEWAY, MODEL_SERVER
 from ipa.live.kubernetes.parts import PIPELINE_PATH, Manifest
 from ipa.live.kubernetes.settings import Deployed, Resources, memory_bytes
-from ipa.live.plane import gateway_arguments
+from ipa.live.plane import gateway_arguments, server_arguments
 from ipa.policies import Configuration, StageConfiguration
 from ipa.profiles import Pipeline
 from ipa.sim.rules import bound_s, default_max_surge
@@ -271,20 +271,23 @@ def _digest(given: Manifest) -> str:
 
 
 def _model_server(deployed: Deployed, stage: str, wanted: StageConfiguration) -> Manifest:
-    plane = deployed.plane
-    start_up_s = plane.pipeline.stage(stage).variant(wanted.variant).start_up_s
+    start_up_s = deployed.plane.pipeline.stage(stage).variant(wanted.variant).start_up_s
     real = model_sources.placed(deployed, stage, wanted.variant, wanted.cores)
-    backend = ("folder", "--file", real.folder) if real else ("emulated",)
     container = parts.container(
         deployed,
         "model-server",
         "ipa.live.serving.server",
-        [
-            *("--host", "0.0.0.0", "--port", str(MODEL_PORT), "--model", wanted.variant, "--backend", *backend),
-            *("--pipeline", PIPELINE_PATH, "--stage", stage, "--variant", wanted.variant),
-            *("--cores", str(wanted.cores), "--seed", str(plane.seed), "--stop", repr(plane.stop_s)),
-            *("--start-up", repr(0.0 if real else start_up_s), "--log-level", "warning"),
-        ],
+        server_arguments(
+            deployed.plane,
+            PIPELINE_PATH,
+            stage,
+            wanted.variant,
+            wanted.cores,
+            MODEL_PORT,
+            start_up_s=0.0 if real else start_up_s,
+            host="0.0.0.0",
+            models=("folder", "--file", real.folder) if real else ("emulated",),
+        ),
         resources=deployed.replica_resources(wanted.cores).as_manifest(),
         ports={"http": MODEL_PORT},
         probed_port=MODEL_PORT,

@@ -60,7 +60,7 @@ def check(layout: Layout) -> None:
         )
     for option, value in (("--s3-endpoint", layout.s3_endpoint), ("--s3-secret", layout.s3_secret)):
         if value and kind != S3:
-            raise LiveError(f"{option} {value}: goes with --models s3://BUCKET[/FOLDER]")
+            raise LiveError(f"{option} {value}: needs --models s3://BUCKET[/FOLDER]")
     if layout.s3_endpoint and not _ENDPOINT.fullmatch(layout.s3_endpoint):
         raise LiveError(
             f"--s3-endpoint {layout.s3_endpoint}: should be a URL without a path, such as http://store:9000"

@@ -32,7 +32,7 @@ LEFT_OUT = {"test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "l
 """Folders of the standard library that no server needs."""
 
 PASSWD = f"root:x:0:0:root:/:/sbin/nologin\nipa:x:{USER}:{USER}:ipa:/tmp:/sbin/nologin\n"
-COMMAND = f"#!/{PREFIX}/bin/python3\nfrom ipa.studies.commands.cli import main\n\nmain()\n"
+COMMAND = f"#!/{PREFIX}/bin/python3\nfrom ipa.studies.commands import main\n\nmain()\n"
 
 
 def pack(out: Path, models: Path | None = None) -> int:

@@ -41,7 +41,7 @@ def client_url(api: Api, deployed: Deployed) -> str:
     try:
         service = api.get("Service", deployed.namespace, deployed.instance)
         if service is None:
-            raise LiveError(f"no Service {deployed.instance} in namespace {deployed.namespace}: ipa live up")
+            raise LiveError(f"no Service {deployed.instance} in namespace {deployed.namespace}; run ipa live up")
         port = service["spec"]["ports"][0]
         ingress = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
         if ingress:

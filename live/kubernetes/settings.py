@@ -84,7 +84,9 @@ class Layout:
         try:
             return cls(**json.loads(text))
         except (ValueError, TypeError) as error:
-            raise LiveError(f"the layout on the cluster was made by another version ({error}): ipa live up") from None
+            raise LiveError(
+                f"the layout on the cluster was made by another version ({error}); run ipa live up"
+            ) from None
 
 
 @dataclass(frozen=True)

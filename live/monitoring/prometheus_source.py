@@ -54,7 +54,7 @@ def check_matcher(text: str) -> None:
     if match is None:
         raise LiveError(f'--prometheus-match {text}: should be LABEL="VALUE" or LABEL!="VALUE", in double quotes')
     if match[1] in _OWN_LABELS:
-        raise LiveError(f"--prometheus-match {text}: {match[1]} is chosen already; allowed: labels of the scrape")
+        raise LiveError(f"--prometheus-match {text}: {match[1]} is already set; allowed: labels that the scrape adds")
 
 
 class PrometheusSource:

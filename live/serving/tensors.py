@@ -223,7 +223,7 @@ def _as_bytes(name: str, value: object) -> bytes:
 
 def _flattened(name: str, shape: tuple[int, ...], data: object) -> list[Any]:
     if not isinstance(data, list):
-        raise TensorError(f"input {name!r}: data {_shown(data)}; allowed: a list, flat or nested as the shape")
+        raise TensorError(f"input {name!r}: data {_shown(data)}; allowed: a list, flat or nested like the shape")
     values = data
     if data and isinstance(data[0], list):
         values = [data]

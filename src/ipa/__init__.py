@@ -6,6 +6,11 @@ sim         the model of queues, batches, replicas and rollouts
 policies    what decides, and the loop that lets it
 traces      loads
 profiles    pipelines: stages, variants, measured latencies
+errors      the base of all errors
 
-Each is a folder at the root of the repository, found here under the one import name `ipa`.
+Each of these folders is at the root of the repository, and is found here under the one import name `ipa`.
 """
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

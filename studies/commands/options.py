@@ -1,83 +1,162 @@
-"""What the commands share: the options that describe a scenario, and JSON on stdout."""
+"""Options that several commands share, and the scenario that they describe."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ipa import studies
+from ipa.studies.errors import ScenarioError
+
 if TYPE_CHECKING:
-    from ipa.studies.scenario import Scenario
+    from ipa.studies import Scenario
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-
-def scenario_options(command: F) -> F:
-    """The options that set a key of the scenario each."""
-    for option in (
-        click.option(
-            "--set",
-            "assignments",
-            multiple=True,
-            metavar="KEY=VALUE",
-            help="any other key of the scenario, such as policy.beta=0.5 or hop_s=0.01",
-        ),
-        click.option("--records", help="all, sample or none: of which requests records are kept [all]"),
-        click.option("--journal", help="lean, or full: observations with all fields, for any policy's replay [lean]"),
-        click.option("--seed", type=click.IntRange(min=0), help="of every random draw [1]"),
-        click.option("--arrivals", help="poisson, poisson-count, even or clumped [poisson]"),
-        click.option("--scaling", help="floor or thin [floor]"),
-        click.option("--scale", type=float, help="factor on the trace's requests [1]"),
-        click.option(
-            "--window",
-            metavar="START:END",
-            help="seconds of the trace; several, comma-separated, are joined",
-        ),
-        click.option(
-            "--trace",
-            help="a workload (bursty, steady-low, ...), twitter:bursty, or a file [bursty]",
-        ),
-    ):
-        command = option(command)
-    return command
+SECONDS = click.FloatRange(min=0.0, min_open=True)
+NEW_FILE = click.Path(path_type=Path, dir_okay=False)
+FOLDER = click.Path(path_type=Path)
 
 
-def prometheus_options(command: F) -> F:
-    """The options that say which Prometheus server is read, and which series of it."""
-    for option in (
-        click.option(
-            "--prometheus-match",
-            multiple=True,
-            metavar='LABEL="VALUE"',
-            help="of the series there only those with this label; several times: with all of them",
-        ),
-        click.option(
-            "--prometheus", metavar="URL", help="a Prometheus server that scrapes the gateway [one is started]"
-        ),
-    ):
-        command = option(command)
-    return command
+def together(*options: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Several options as one decorator; the help lists them in this order."""
+
+    def decorate(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+# ---- the scenario ----
+
+
+pipeline_argument = click.argument("what", metavar="PIPELINE|FILE")
+"""A shipped pipeline's name, or a pipeline or scenario file."""
+
+policy_option = click.option(
+    "--policy",
+    help="Policy to run: ipa, scale-only:low, switch-only, static, ... or a class in a file, my.py:MyPolicy. "
+    "Default: ipa.",
+)
+
+set_option = click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set any key of the scenario, such as policy.beta=0.5 or hop_s=0.01. Repeatable.",
+)
+
+window_option = click.option(
+    "--window",
+    metavar="START:END",
+    help="Seconds of the trace to use. Several windows, separated by commas, are joined.",
+)
+
+scale_option = click.option("--scale", type=float, help="Multiply the request rate by this factor. Default: 1.")
+
+workload_seed_option = click.option(
+    "--seed", type=click.IntRange(min=0), default=1, help="Seed of a synthetic workload. Default: 1."
+)
+
+scenario_options = together(
+    click.option(
+        "--trace",
+        help="Trace to run on: a named workload (bursty, steady-low, ...), a window of the real trace (twitter:bursty) "
+        "or a file. Default: bursty.",
+    ),
+    window_option,
+    scale_option,
+    click.option("--scaling", help="How to scale: floor (round down) or thin (draw at random). Default: floor."),
+    click.option("--arrivals", help="Arrival process: poisson, poisson-count, even or clumped. Default: poisson."),
+    click.option("--seed", type=click.IntRange(min=0), help="Seed of every random draw. Default: 1."),
+    click.option(
+        "--journal",
+        help="Detail of the journal: lean, or full, so that any policy can replay it. Default: lean.",
+    ),
+    click.option("--records", help="Which requests to keep records of: all, sample or none. Default: all."),
+    set_option,
+)
+"""The options that each set a key of the scenario."""
 
 
 def build_scenario(what: str, assignments: Sequence[str], **options: object) -> Scenario:
-    """The scenario that a command's argument and options describe."""
-    from ipa.studies.errors import ScenarioError
-    from ipa.studies.scenario import find, parse_value
-
+    """The scenario that a command's argument and options describe. Raises ScenarioError or ProfileError."""
     values = {name: value for name, value in options.items() if value is not None}
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not equals or not all(key.split(".")):
             raise ScenarioError(f"--set {assignment}: should be KEY=VALUE, such as policy.beta=0.5")
         try:
-            values[key] = parse_value(value)
+            values[key] = studies.parse_value(value)
         except ScenarioError as error:
             raise ScenarioError(f"--set {assignment}: {error}") from None
-    return find(what, values)
+    return studies.find(what, values)
 
 
-def echo_json(value: object) -> None:
-    """One JSON document on stdout and nothing else."""
-    click.echo(json.dumps(value, indent=2, allow_nan=False))
+# ---- many runs ----
+
+
+jobs_option = click.option(
+    "--jobs", type=click.IntRange(min=1), help="Runs at a time, at most two per core. Default: one per core."
+)
+
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print no progress on stderr.")
+
+
+# ---- what comes out ----
+
+
+out_option = click.option("--out", type=FOLDER, help="Write the results to this new or empty folder.")
+
+resumable_out_option = click.option(
+    "--out", type=FOLDER, help="Write every run to this folder; repeat the command to resume an interrupted one."
+)
+
+report_option = click.option("--report", type=NEW_FILE, help="Write an HTML report to this file.")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+
+
+# ---- live ----
+
+
+url_option = click.option(
+    "--url", metavar="URL", help="kubernetes: where to send the load. Default: the gateway's Service, from outside."
+)
+
+source_option = click.option(
+    "--source",
+    type=click.Choice(["gateway", "prometheus"]),
+    default="gateway",
+    help="Where policies get their observations live: gateway, in exact seconds, or prometheus. Default: gateway.",
+)
+
+prometheus_options = together(
+    click.option(
+        "--prometheus",
+        metavar="URL",
+        help="Prometheus server that scrapes the gateway. Default: one is started.",
+    ),
+    click.option(
+        "--prometheus-match",
+        multiple=True,
+        metavar='LABEL="VALUE"',
+        help="Read only the series that have this label. Repeatable; all must match.",
+    ),
+)
+"""The options that say which Prometheus server is read, and which series of it."""
+
+name_option = click.option("--name", help="Name of the deployed pipeline. Default: ipa-PIPELINE.")
+
+cluster_options = together(
+    click.option("--context", help="Context in the kubeconfig. Default: the current one."),
+    click.option("--namespace", help="Namespace of the pipeline. Default: the context's."),
+    name_option,
+)
+"""The options that say which cluster, and what on it."""

@@ -100,7 +100,7 @@ def _check_scenario(scenario: Scenario, prepared: Prepared) -> None:
             raise LiveError(f"{key}: {getattr(scenario, key)}: {why}")
     if "future_rps" in reads(prepared.policy):
         raise LiveError(
-            f"policy {scenario.policy.name}: it or its predictor reads the load to come, which only a simulation knows"
+            f"policy {scenario.policy.name}: it or its predictor reads the future load, which only a simulation knows"
         )
 
 
@@ -108,12 +108,12 @@ def _check_source(live: Live) -> None:
     if live.source not in SOURCES:
         raise LiveError(f"--source {live.source}: allowed: {', '.join(SOURCES)}")
     if live.prometheus is not None and live.source != "prometheus":
-        raise LiveError("--prometheus goes with --source prometheus")
+        raise LiveError("--prometheus needs --source prometheus")
     if live.prometheus_match:
         from ipa.live.monitoring import check_matcher
 
         if live.source != "prometheus":
-            raise LiveError("--prometheus-match goes with --source prometheus")
+            raise LiveError("--prometheus-match needs --source prometheus")
         for matcher in live.prometheus_match:
             check_matcher(matcher)
     if live.source == "prometheus" and live.prometheus is None:

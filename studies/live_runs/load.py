@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ipa import profiles
 from ipa.studies.errors import ScenarioError
 from ipa.studies.loads import Load
+from ipa.studies.results import check_writable, whole_file
 from ipa.studies.run import arrivals_of
 from ipa.studies.scenario import Scenario
 from ipa.traces import Trace
@@ -20,7 +21,8 @@ from ipa.traces import Trace
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ipa.live import FloatArray, Sent
+    from ipa.live import Sent
+    from ipa.sim import FloatArray
 
 GATEWAY = "http://127.0.0.1:8080"
 SUFFIXES = (".csv", ".parquet")
@@ -48,9 +50,9 @@ def is_url(what: str) -> bool:
 def check_address(what: str, url: str | None, model: str | None) -> None:
     """Raise ScenarioError for an address that comes with another one, or without the model to ask."""
     if is_url(what) and url is not None:
-        raise ScenarioError(f"--url {url}: the argument is a URL already: {what}")
+        raise ScenarioError(f"--url {url}: the argument is already a URL: {what}")
     if is_url(what) and model is None:
-        raise ScenarioError(f"{what}: say which model to ask with --model")
+        raise ScenarioError(f"{what}: name the model with --model")
 
 
 def load_target(
@@ -74,7 +76,7 @@ def _read_body(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ScenarioError(f"--body {path}: cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise ScenarioError(f"--body {path}: is no JSON: {error}") from None
+        raise ScenarioError(f"--body {path}: is not JSON: {error}") from None
     if not isinstance(body, dict) or not isinstance(body.get("inputs"), list):
         raise ScenarioError(f"--body {path}: should be a V2 inference request: an object with the key 'inputs'")
     body.pop("id", None)
@@ -142,26 +144,23 @@ def load_figures(sent: Sent, target: Target) -> dict[str, Any]:
 
 def check_load_file(path: Path) -> None:
     """Raise ScenarioError, before anything is sent, for a table that could not be written."""
-    from ipa.studies import results
-
     if path.suffix not in SUFFIXES:
         raise ScenarioError(f"--out {path}: should end in {' or '.join(SUFFIXES)}")
     if path.exists():
-        raise ScenarioError(f"--out {path}: is there already; give a new file")
+        raise ScenarioError(f"--out {path}: already exists; give a new file")
     if not path.absolute().parent.is_dir():
         raise ScenarioError(f"--out {path}: the folder {path.absolute().parent} does not exist")
-    results.check_writable(path.absolute().parent, f"--out {path}")
+    check_writable(path.absolute().parent, f"--out {path}")
 
 
 def write_load_table(sent: Sent, path: Path) -> None:
     """Write the table of requests; the file appears complete."""
     table = load_table(sent)
-    part = path.with_name(f".{path.name}.part")
-    if path.suffix == ".csv":
-        table.to_csv(part, index=False)
-    else:
-        table.to_parquet(part, compression="zstd", index=False)
-    part.replace(path)
+    with whole_file(path) as part:
+        if path.suffix == ".csv":
+            table.to_csv(part, index=False)
+        else:
+            table.to_parquet(part, compression="zstd", index=False)
 
 
 def late_warning(lateness: Mapping[str, Any], requests: int) -> str:

@@ -178,7 +178,9 @@ def _initial(scenario: Scenario, prepared: Prepared, controller: LiveController,
     opening = Opening(prepared.pipeline, load, duration_s, scenario.limit_cores, fields, scenario.seed)
     entry = controller.step(opening)
     if controller.held:
-        raise ScenarioError(f"the policy's first decision, which is to stand ready: {'; '.join(entry.decision.notes)}")
+        raise ScenarioError(
+            f"the policy's first decision, without which nothing can start: {'; '.join(entry.decision.notes)}"
+        )
     return opening.configuration
 
 

@@ -60,9 +60,9 @@ def standing(api: Api, wanted: Deployed, is_adopted: bool = False) -> Deployed:
     except ApiError as error:
         raise LiveError(str(error)) from None
     if root is None:
-        raise LiveError(f"{wanted.instance} is not in namespace {wanted.namespace}: ipa live up")
+        raise LiveError(f"{wanted.instance} is not deployed in namespace {wanted.namespace}; run ipa live up")
     if is_adopted and root["data"].get(PIPELINE) != wanted.pipeline_file:
-        raise LiveError(f"{wanted.instance} has been deployed with another pipeline file: ipa live up")
+        raise LiveError(f"{wanted.instance} was deployed with a different pipeline file; run ipa live up")
     return replace(wanted, layout=Layout.from_text(root["data"].get(LAYOUT, "{}")))
 
 

@@ -1,9 +1,11 @@
-"""A pipeline's profiles, shown: `ipa profile show`.
+"""A pipeline's profiles, shown in the terminal and as one HTML page.
 
-numbers  the numbers of a profile and the marks that say where each comes from
-table    in the terminal, and as plain data · page: as one HTML page, `render` · plots: the plots on it
+numbers   the numbers of a profile, and the marks that say where each comes from
+table     in the terminal, and as plain data
+page      as one HTML page: `render` and `write`
+plots     the plots on it
 """
 
-from ipa.studies.profile.table import StageTable, as_dict, notes
+import lazy_loader as lazy
 
-__all__ = ["StageTable", "as_dict", "notes"]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -22,7 +22,7 @@ MARKS: Mapping[str, Mark] = {
     "calibrated": Mark("★", "star"),
     "assumed": Mark("✕", "x-thin-open"),
 }
-"""Kind of provenance -> its mark; shapes, so that they are told apart without colours."""
+"""Kind of provenance -> its mark; shapes, which can be told apart without colours."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ QUANTITIES = (
 
 
 def counts(pipeline: Pipeline, stages: Sequence[Stage]) -> dict[str, int]:
-    """Kind of provenance -> how many of the stages' numbers (mean, p99, throughput) are of it."""
+    """Kind of provenance -> how many of the stages' numbers (mean, p99, throughput) have it."""
     kinds = [pipeline.provenance[source].kind for source in _number_sources(stages)]
     return {kind: kinds.count(kind) for kind in MARKS}
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 
 from ipa.profiles import Pipeline, Stage, Variant
+from ipa.studies.drawing import SLA_COLOUR, Cell, facts, html_document, html_table
 from ipa.studies.profile.numbers import MARKS, counts, pins, sla_sum, sources
 from ipa.studies.profile.plots import VIEWS, colours, plot
-from ipa.studies.report import document
-from ipa.studies.report.plots import SLA_COLOUR
+from ipa.studies.results import write_text
 
 
 def render(pipeline: Pipeline, stages: Sequence[Stage]) -> str:
@@ -19,7 +20,12 @@ def render(pipeline: Pipeline, stages: Sequence[Stage]) -> str:
     """
     subtitle = f"{escape(pipeline.description)}<br>SLA, end to end: {sla_sum(pipeline)}"
     sections = "".join(_section(pipeline, stage) for stage in stages)
-    return document(f"Pipeline {pipeline.name}: profiles", subtitle, sections + _sources(pipeline, stages))
+    return html_document(f"Pipeline {pipeline.name}: profiles", subtitle, sections + _sources(pipeline, stages))
+
+
+def write(pipeline: Pipeline, stages: Sequence[Stage], path: Path) -> None:
+    """Write the page to a file, whole or not at all. Raises as `render`, and for an unusable path."""
+    write_text(render(pipeline, stages), path)
 
 
 def _section(pipeline: Pipeline, stage: Stage) -> str:
@@ -32,7 +38,7 @@ def _section(pipeline: Pipeline, stage: Stage) -> str:
     plots = "".join(f"<div>{plot(pipeline, stage, view).html()}</div>\n" for view in VIEWS)
     return (
         f'<section class="long">\n<h2>{escape(stage.name)}</h2>\n<p class="muted">{reading}</p>\n{_table(stage)}'
-        f'<p class="key">{_key(stage)}</p>\n<div class="pair">\n{plots}</div>\n{_list(pins([stage]))}</section>\n'
+        f'<p class="key">{_key(stage)}</p>\n<div class="pair">\n{plots}</div>\n{facts(pins([stage]))}</section>\n'
     )
 
 
@@ -51,26 +57,26 @@ def _key(stage: Stage) -> str:
 def _table(stage: Stage) -> str:
     """The variants at their base cores."""
     large = min(variant.max_batch() for variant in stage.variants)
-    numbers = ("mean, batch 1", "p99, batch 1", "rps, batch 1", f"rps, batch {large}")
-    titles = ("variant", "accuracy", "base cores", "start-up", *numbers)
-    head = "".join(f"<th>{title}</th>" for title in titles)
-    rows = "".join(_row(stage, variant, large) for variant in stage.variants)
-    return f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n'
+    columns = ("variant", "accuracy", "base cores", "start-up", "mean, batch 1", "p99, batch 1", "rps, batch 1")
+    rows = [
+        (
+            variant.name,
+            f"{100 * variant.accuracy:.2f}",
+            _base_cores(stage, variant),
+            f"{variant.start_up_s:g} s",
+            f"{variant.mean_s(1):.3f} s",
+            f"{variant.p99_s(1):.3f} s",
+            f"{variant.throughput_rps(1):.2f}",
+            f"{variant.throughput_rps(large):.2f}",
+        )
+        for variant in stage.variants
+    ]
+    return html_table((*columns, f"rps, batch {large}"), rows)
 
 
-def _row(stage: Stage, variant: Variant, large: int) -> str:
+def _base_cores(stage: Stage, variant: Variant) -> Cell:
     rule = stage.base_cores_rule(variant.name) or "none"
-    cells = (
-        escape(variant.name),
-        f"{100 * variant.accuracy:.2f}",
-        f"{variant.base_cores}" + (f"<small>pinned; rule: {rule}</small>" if variant.base_cores_why else ""),
-        f"{variant.start_up_s:g} s",
-        f"{variant.mean_s(1):.3f} s",
-        f"{variant.p99_s(1):.3f} s",
-        f"{variant.throughput_rps(1):.2f}",
-        f"{variant.throughput_rps(large):.2f}",
-    )
-    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>\n"
+    return Cell(f"{variant.base_cores}", f"pinned; rule: {rule}" if variant.base_cores_why else "")
 
 
 def _sources(pipeline: Pipeline, stages: Sequence[Stage]) -> str:
@@ -81,10 +87,5 @@ def _sources(pipeline: Pipeline, stages: Sequence[Stage]) -> str:
     return (
         '<section class="long">\n<h2>Where the numbers come from</h2>\n'
         f'<p class="muted">Of the {sum(total.values())} latencies and throughputs of these profiles: {shares}.</p>\n'
-        f"{_list(listed)}</section>\n"
+        f"{facts(listed)}</section>\n"
     )
-
-
-def _list(texts: Mapping[str, str]) -> str:
-    entries: Iterable[str] = (f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>\n" for name, text in texts.items())
-    return f"<dl>\n{''.join(entries)}</dl>\n" if texts else ""

@@ -8,9 +8,8 @@ from html import escape
 from math import log10
 
 from ipa.profiles import Figure, Pipeline, Stage, Variant
+from ipa.studies.drawing import MUTED, TEXT, Plot, Spec, axis, colour, layout, note, numbers, sla_line
 from ipa.studies.profile.numbers import MARKS, QUANTITIES, Quantity
-from ipa.studies.report.groups import COLOURS
-from ipa.studies.report.plots import MUTED, TEXT, Plot, Spec, axis, layout, note, numbers, sla_line
 
 _PANEL, _GAP, _TOP, _BOTTOM = 165, 34, 30, 50
 _DIGITS = ((1.0,), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0))
@@ -45,11 +44,11 @@ VIEWS = (
 
 def colours(stage: Stage) -> list[str]:
     """The colour of each variant."""
-    return [COLOURS[place % len(COLOURS)] for place in range(len(stage.variants))]
+    return [colour(place) for place in range(len(stage.variants))]
 
 
 def plot(pipeline: Pipeline, stage: Stage, view: View) -> Plot:
-    """A panel a quantity, one above the other, with logarithmic axes."""
+    """One panel per quantity, one above the other, with logarithmic axes."""
     inner = len(QUANTITIES) * _PANEL + (len(QUANTITIES) - 1) * _GAP
     axes: Spec = {}
     annotations, shapes, traces = [], [], []
@@ -101,7 +100,7 @@ def _upward(stage: Stage, view: View, quantity: Quantity) -> Spec:
 
 
 def _ticks(least: float, most: float) -> list[float]:
-    """Round numbers along a logarithmic axis, at least three if there are."""
+    """Round numbers along a logarithmic axis, at least three where possible."""
     for digits in _DIGITS:
         every = [digit * 10.0**power for power in range(-6, 7) for digit in digits]
         ticks = [tick for tick in every if least <= 1.2 * tick and tick <= 1.2 * most]

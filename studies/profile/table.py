@@ -1,4 +1,4 @@
-"""A pipeline's profiles in the terminal, two tables a stage, and the same as plain data."""
+"""A pipeline's profiles in the terminal, two tables per stage, and the same as plain data."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
 _WIDE = 100
-"""Columns of a terminal that has room for every batch size and allocation."""
+"""A terminal with this many columns has room for every batch size and allocation."""
 
 _AGAINST_CORES = QUANTITIES[1:]
-"""What is shown over cores: p99 and throughput, which the SLA and the load are held against."""
+"""What is shown over cores: p99 and throughput, which are held against the SLA and the load."""
 
 
 @dataclass(frozen=True)
 class StageTable:
-    """A stage's variants as `rich` prints them in the room there is: at their base cores over the batch sizes, then
-    alone and in the largest batch over the cores."""
+    """A stage's variants, as `rich` prints them in the room it has: at their base cores over the batch sizes, then at
+    batch 1 and at the largest batch over the cores."""
 
     pipeline: Pipeline
     stage: Stage
@@ -53,7 +53,7 @@ class StageTable:
         return table
 
     def _over_batches(self, variant: Variant, batches: Sequence[int]) -> Iterator[list[str]]:
-        """A line a quantity, beside the variant's own facts."""
+        """One line per quantity, beside the facts of the variant."""
         facts = (
             variant.name,
             f"accuracy {100 * variant.accuracy:.2f}{self._sign(variant.accuracy_from)}",
@@ -64,7 +64,7 @@ class StageTable:
             yield [fact, quantity.label, *self._cells(quantity, figures, batches)]
 
     def _over_cores(self, variant: Variant, cores: Sequence[int]) -> Iterator[list[str]]:
-        """A line a quantity at batch 1, then at the largest; which are the base cores stands beneath the name."""
+        """One line per quantity at batch 1, then at the largest batch; the base cores are given beneath the name."""
         facts = iter((variant.name, f"base: {_in_cores(variant)}"))
         for batch in dict.fromkeys((variant.batches()[0], variant.max_batch())):
             figures = {figure.cores: figure for figure in variant.figures if figure.batch == batch}
@@ -86,7 +86,7 @@ class StageTable:
 
 
 def _places(is_narrow: bool, profiled: Iterable[int]) -> list[int]:
-    """The columns: what is profiled, ascending; where there is no room for all, the first, a middle and the last."""
+    """The columns: what is profiled, ascending; if there is no room for all, the first, a middle one and the last."""
     places = sorted(set(profiled))
     return [places[0], places[len(places) // 2], places[-1]] if is_narrow and len(places) > 3 else places
 

@@ -1,12 +1,14 @@
-"""Reports: finished runs as one HTML page that needs nothing else, drawn by plotly in the browser.
+"""The report of a run or a comparison: one HTML page that needs nothing else.
 
-groups     the runs of a report by policy, with its colour
-series     what the plots draw, as plain arrays · plots: parts that they share (axes, panels, colours)
-plane, timelines, bands: the plots, as plotly's plain data · names: where the plane's labels go
-headline   the table of means and the sentences under it · page: all of it on one page, `render` and `write`;
-           `document` and `save` for other pages of ours
+page        all of it on one page: `render` and `write`
+headline    the table of means, and the sentences under it
+groups      the runs of a report by policy, each with its label and colour
+plane       accuracy against cost
+timelines   load, forecast and cores over time
+bands       what was decided for each stage over time
+latencies   latencies and violations over time, and the distribution of the latency
 """
 
-from ipa.studies.report.page import document, render, save, write
+import lazy_loader as lazy
 
-__all__ = ["document", "render", "save", "write"]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

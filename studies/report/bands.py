@@ -1,4 +1,4 @@
-"""Bands of what was decided: a plot part a stage, a row a policy, the variant in force as a colour."""
+"""Bands of what was decided: a part for each stage, a row for each policy, the variant in force as a colour."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import re
 from collections.abc import Sequence
 from html import escape
 
+from ipa.studies.drawing import TEXT, TIME, Plot, Segment, Spec, axis, layout, numbers, segments, time_axis
 from ipa.studies.report.groups import Group
-from ipa.studies.report.plots import TEXT, TIME, Plot, Spec, axis, layout, numbers, time_axis
-from ipa.studies.report.series import Segment, segments
 
 _HUES = (("#d6e6f4", "#08306b"), ("#e2f0d9", "#0d4a26"), ("#fbe3cf", "#7a2c05"), ("#e9e0f1", "#3d1766"))
 """Per stage the colours of its lightest and its heaviest variant."""
 
-_MOST_GAPS = 150  # more segments in a row than this would be mostly the gaps between them
+_MOST_GAPS = 150  # with more segments in a row, the gaps between them would fill it
 _ROW, _HEAD, _BOTTOM = 30, 46, 52
 
 
@@ -74,7 +73,7 @@ def bands(groups: Sequence[Group], duration_s: float, first: str) -> Plot:
 
 
 def _stage(groups: Sequence[Group], stage: str, hue: tuple[str, str], duration_s: float, reference: str) -> list[Spec]:
-    """The traces of a stage, one a variant, the lightest first."""
+    """The traces of a stage, one per variant, the lightest first."""
     rows = [segments(group.tables["decisions"], stage, duration_s) for group in groups]
     gap = 0.5 if max(map(len, rows)) <= _MOST_GAPS else 0.0
     variants = _variants(groups, stage)

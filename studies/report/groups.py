@@ -1,4 +1,4 @@
-"""The runs of a report, by policy: a group is a policy with its seeds, its label and its colour."""
+"""The runs of a report by policy: a group is a policy with its seeds, its label and its colour."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+from ipa.studies.drawing import colour, panel_title
 from ipa.studies.errors import ScenarioError
 from ipa.studies.intervals import Estimate, estimate
 
@@ -15,24 +16,12 @@ if TYPE_CHECKING:
 
     from ipa.studies.results import RunData
 
-COLOURS = (
-    "#0b62a4",
-    "#d1490c",
-    "#12855c",
-    "#8e4fa8",
-    "#c98a00",
-    "#3aa0c9",
-    "#b83a6b",
-    "#5f6b73",
-)
-"""A policy's colour in every plot, by its place; told apart with colour-blind eyes and in print."""
-
 _SAME_FOR_ALL = ("pipeline", "trace", "sla_s", "duration_s")
 
 
 @dataclass(frozen=True)
 class Group:
-    """The runs of one policy, a seed each; `label` is safe in HTML and in a plot's text."""
+    """The runs of one policy, one per seed; `label` is safe in HTML and in the text of a plot."""
 
     policy: str
     label: str
@@ -74,13 +63,18 @@ def by_policy(runs: Sequence[RunData]) -> tuple[Group, ...]:
         found.setdefault(str(run.summary["policy"]), []).append(run)
     labels = _labels(list(found))
     groups = tuple(
-        Group(policy, labels[policy], COLOURS[place % len(COLOURS)], tuple(of_policy))
+        Group(policy, labels[policy], colour(place), tuple(of_policy))
         for place, (policy, of_policy) in enumerate(found.items())
     )
     for group in groups:
         if len(set(group.seeds)) < len(group.seeds):
-            raise ScenarioError(f"policy {group.policy!r} is there twice with the same seed")
+            raise ScenarioError(f"policy {group.policy!r} appears twice with the same seed")
     return groups
+
+
+def panel_titles(groups: Sequence[Group], more: Sequence[str]) -> list[str]:
+    """The titles of panels, one per policy, each with what it says beside the name."""
+    return [panel_title(group.label, group.colour, text) for group, text in zip(groups, more, strict=True)]
 
 
 def _labels(policies: Sequence[str]) -> dict[str, str]:

@@ -1,18 +1,18 @@
-"""The headline: a table with a row a policy, and how the first policy compares with each of the others."""
+"""The headline: a table with one row per policy, and how the first policy compares with each of the others."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ipa.studies.drawing import Cell, html_table, number, signed
 from ipa.studies.intervals import Estimate, estimate, paired_change_percent, paired_difference
 from ipa.studies.report.groups import Group
-from ipa.studies.wording import number, signed
 
 
 @dataclass(frozen=True)
 class Column:
-    """A figure of the summary as it is shown: times a factor, to some decimals; which end is good, if any."""
+    """A figure of the summary as it is shown: times a factor, rounded; `good`: which end is better, if any."""
 
     key: str
     title: str
@@ -43,21 +43,18 @@ _WHERE_ANY = (
 )
 
 
-def table(groups: Sequence[Group]) -> str:
-    """The table as HTML: means, below them their intervals; the best value of a column in bold."""
+def headline(groups: Sequence[Group]) -> str:
+    """The table as HTML: means with their intervals beneath; the best value of a column in bold."""
     columns = [*_COLUMNS, *(column for column in _WHERE_ANY if _any(column, groups))]
-    head = "".join(f"<th>{column.title}<small>{column.unit}</small></th>" for column in columns)
     cells = [_column(column, groups) for column in columns]
-    rows = "".join(
-        f'<tr><th scope="row"><i style="background:{group.colour}"></i>{group.label}</th>'
-        + "".join(of_column[row] for of_column in cells)
-        + "</tr>\n"
-        for row, group in enumerate(groups)
+    return html_table(
+        ["Policy", *(Cell(column.title, column.unit) for column in columns)],
+        [[_name(group), *(of_column[row] for of_column in cells)] for row, group in enumerate(groups)],
     )
-    return (
-        f'<div class="wide"><table>\n<thead><tr><th scope="col">Policy</th>{head}</tr></thead>\n'
-        f"<tbody>\n{rows}</tbody></table></div>\n"
-    )
+
+
+def _name(group: Group) -> Cell:
+    return Cell(f'<i style="background:{group.colour}"></i>{group.label}', is_heading=True)
 
 
 def reading(groups: Sequence[Group]) -> str:
@@ -65,7 +62,7 @@ def reading(groups: Sequence[Group]) -> str:
     seeds = {group.seeds for group in groups}
     most = max(len(group.runs) for group in groups)
     if most == 1:
-        text = "One run a policy, so no intervals."
+        text = "One run per policy, so no intervals."
     elif len(seeds) == 1:
         text = f"Means over the seeds {_listed(groups[0].seeds)}, in brackets their 95 % intervals (Student t)."
     else:
@@ -102,22 +99,23 @@ def _violations_percent(group: Group) -> dict[int, float | None]:
     return {seed: None if rate is None else 100.0 * rate for seed, rate in rates.items()}
 
 
-def _column(column: Column, groups: Sequence[Group]) -> list[str]:
+def _column(column: Column, groups: Sequence[Group]) -> list[Cell]:
     """The cells of a column, top down."""
     found = [column.estimate(group) for group in groups]
     whole = column.decimals == 1 and all(len(group.runs) == 1 for group in groups)
     decimals = 0 if whole else column.decimals
     shown = ["–" if value is None else number(value.mean, decimals) for value in found]
     best = set(_best(column, found, shown))
-    cells = []
-    for text, value in zip(shown, found, strict=True):
-        interval = (
-            f"<small>[{number(value.low, decimals)}, {number(value.high, decimals)}]</small>"
-            if value is not None and value.has_interval
-            else ""
-        )
-        cells.append(f"<td>{f'<b>{text}</b>' if text in best else text}{interval}</td>")
-    return cells
+    return [
+        Cell(f"<b>{text}</b>" if text in best else text, _interval(value, decimals))
+        for text, value in zip(shown, found, strict=True)
+    ]
+
+
+def _interval(value: Estimate | None, decimals: int) -> str:
+    if value is None or not value.has_interval:
+        return ""
+    return f"[{number(value.low, decimals)}, {number(value.high, decimals)}]"
 
 
 def _best(column: Column, found: Sequence[Estimate | None], shown: Sequence[str]) -> Iterator[str]:

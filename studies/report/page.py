@@ -1,79 +1,45 @@
-"""A report as one HTML page: everything in it, plotly.js included, so that it opens anywhere and offline."""
+"""The report of a run or a comparison as one HTML page."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
-from ipa.studies.errors import ScenarioError
+from ipa.studies.drawing import Plot, html_document, plot_section, what_was_run
 from ipa.studies.report.bands import bands
 from ipa.studies.report.groups import Group, by_policy
-from ipa.studies.report.headline import comparisons, reading, table
+from ipa.studies.report.headline import comparisons, headline, reading
+from ipa.studies.report.latencies import distribution, latency, violations
 from ipa.studies.report.plane import plane
-from ipa.studies.report.plots import Plot
-from ipa.studies.report.timelines import cores, distribution, latency, load, violations
+from ipa.studies.report.timelines import cores, load
+from ipa.studies.results import write_text
 
 if TYPE_CHECKING:
     from ipa.studies.results import RunData
 
 
 def render(runs: Sequence[RunData], title: str, facts: Mapping[str, str] | None = None) -> str:
-    """The page for one or several finished runs on the same load; several seeds of a policy make its intervals.
+    """The page for one or several finished runs on the same load; a policy with several seeds gets intervals.
 
     `facts` are further lines of "What was run" (versions, a hash). The same runs give the same page, byte for byte.
     Raises ScenarioError where there are no runs, they are on different loads, a policy has a seed twice, or plotly is
     not installed.
     """
     groups = by_policy(runs)
-    headline = f'<p class="muted">{reading(groups)}</p>\n{table(groups)}{comparisons(groups)}'
-    return document(
+    top = f'<p class="muted">{reading(groups)}</p>\n{headline(groups)}{comparisons(groups)}'
+    sections = "".join(map(plot_section, plots(groups)))
+    return html_document(
         title,
         _subtitle(groups),
-        f"<section>\n<h2>Headline</h2>\n{headline}</section>\n"
-        f"{''.join(map(_section, plots(groups)))}<details>\n<summary>What was run</summary>\n"
-        f"<dl>\n{_facts(groups, facts or {})}</dl>\n</details>\n",
+        f"<section>\n<h2>Headline</h2>\n{top}</section>\n{sections}{what_was_run(_facts(groups) | dict(facts or {}))}",
     )
 
 
 def write(runs: Sequence[RunData], title: str, path: Path, facts: Mapping[str, str] | None = None) -> None:
-    """Write the page of `render` to a file, whole or not at all; raises as `render` does, and for an unusable path."""
-    save(render(runs, title, facts), path)
-
-
-def document(title: str, subtitle: str, body: str) -> str:
-    """An HTML document of ours, with our style and plotly.js in it; `subtitle` and `body` are HTML.
-
-    Raises ScenarioError where plotly is not installed.
-    """
-    return _PAGE.format(
-        title=escape(title),
-        style=files("ipa.studies.report").joinpath("page.css").read_text(encoding="utf-8"),
-        plotly=_plotly_js(),
-        subtitle=subtitle,
-        body=body,
-    )
-
-
-def save(document: str, path: Path) -> None:
-    """Write a document to a file, whole or not at all; ScenarioError for an unusable path."""
-    page = document.encode()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as part:
-            part.write(page)
-        try:
-            os.chmod(part.name, 0o644)
-            os.replace(part.name, path)
-        except OSError:
-            os.unlink(part.name)
-            raise
-    except OSError as error:
-        raise ScenarioError(f"{path}: cannot be written: {error.strerror}") from None
+    """Write the page of `render` to a file, whole or not at all. Raises as `render`, and for an unusable path."""
+    write_text(render(runs, title, facts), path)
 
 
 def plots(groups: Sequence[Group]) -> list[Plot]:
@@ -100,10 +66,6 @@ def _first_seeds(groups: Sequence[Group]) -> str:
     return f" Seed {first.pop()} only." if len(first) == 1 else " The first seed of each policy only."
 
 
-def _section(plot: Plot) -> str:
-    return f'<section>\n<h2>{plot.heading}</h2>\n<p class="muted">{plot.reading}</p>\n{plot.html()}</section>\n'
-
-
 def _subtitle(groups: Sequence[Group]) -> str:
     summary = groups[0].runs[0].summary
     return (
@@ -114,25 +76,23 @@ def _subtitle(groups: Sequence[Group]) -> str:
     )
 
 
-def _facts(groups: Sequence[Group], more: Mapping[str, str]) -> str:
+def _facts(groups: Sequence[Group]) -> dict[str, str]:
     """The lines of "What was run"."""
     summary = groups[0].runs[0].summary
     requests = [int(run.summary["requests"]) for group in groups for run in group.runs]
-    lines = {
+    return {
         "Pipeline": str(summary["pipeline"]),
         "Load": str(summary["trace"]),
         "Duration": f"{float(summary['duration_s']):,g} s",
-        "Requests a run": _between(min(requests), max(requests)),
+        "Requests per run": _between(min(requests), max(requests)),
         "SLA, end to end": f"{float(summary['sla_s']):.4g} s",
         "Policies and seeds": "; ".join(
             f"{group.policy} (seed {', '.join(map(str, group.seeds))})" for group in groups
         ),
-        "Decisions a run": _between(
+        "Decisions per run": _between(
             *(end(int(run.summary["decisions"]) for group in groups for run in group.runs) for end in (min, max))
         ),
-        **more,
     }
-    return "".join(f"<dt>{escape(str(name))}</dt><dd>{escape(str(value))}</dd>\n" for name, value in lines.items())
 
 
 def _between(least: int, most: int) -> str:
@@ -141,33 +101,3 @@ def _between(least: int, most: int) -> str:
 
 def _counted(count: int, one: str, several: str) -> str:
     return f"{count} {one if count == 1 else several}"
-
-
-def _plotly_js() -> str:
-    try:
-        from plotly.offline import get_plotlyjs
-    except ModuleNotFoundError:
-        raise ScenarioError(
-            "a report is drawn with plotly, which is not installed: pip install 'ipa-pipelines[report]'"
-        ) from None
-    return str(get_plotlyjs())
-
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-{style}</style>
-<script>{plotly}</script>
-</head>
-<body>
-<header>
-<h1>{title}</h1>
-<p>{subtitle}</p>
-</header>
-{body}</body>
-</html>
-"""

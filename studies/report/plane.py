@@ -6,10 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
+from ipa.studies.drawing import (
+    MUTED,
+    Mark,
+    Plot,
+    Side,
+    Spec,
+    axis,
+    choose_sides,
+    coloured,
+    faded,
+    layout,
+    note,
+    numbers,
+)
 from ipa.studies.intervals import Estimate
 from ipa.studies.report.groups import Group
-from ipa.studies.report.names import Mark, Side, choose_sides
-from ipa.studies.report.plots import MUTED, Plot, Spec, axis, coloured, faded, layout, note, numbers
 
 HEIGHT = 500
 _INNER_HEIGHT = HEIGHT - 90.0
@@ -26,7 +38,7 @@ class Point:
 
 
 def plane(groups: Sequence[Group]) -> Plot:
-    """PAS over cost, a point a policy; its size says how many requests violated the SLA."""
+    """PAS over cost, one point per policy; its size says how many requests violated the SLA."""
     points = [point for group in groups if (point := _point(group)) is not None]
     missing = [group.label for group in groups if group.label not in {p.group.label for p in points}]
     several = any(len(group.runs) > 1 for group in groups)
@@ -103,7 +115,7 @@ def _traces(point: Point) -> list[Spec]:
 
 
 def _diameter(point: Point) -> float:
-    """In pixels: from a point that can always be seen, larger with the violations up to a quarter of the requests."""
+    """In pixels: always large enough to be seen, and growing with the violations up to a quarter of the requests."""
     return 10.0 + 26.0 * sqrt(min(point.violations_percent, 25.0) / 25.0)
 
 

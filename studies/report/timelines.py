@@ -1,48 +1,30 @@
-"""The plots over time, and the distribution of latencies."""
+"""What was asked and provided over time: load and forecast, existing and decided cores."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import floor, log10
 
 import numpy as np
 
-from ipa.studies.report.groups import Group
-from ipa.studies.report.plots import (
+from ipa.studies.drawing import (
+    ARRIVALS,
     MUTED,
-    SLA_COLOUR,
     TEXT,
     Plot,
-    Spec,
+    Steps,
     axis,
+    decided,
+    existing_cores,
     faded,
     key,
     layout,
-    note,
+    load_rps,
     numbers,
-    panels,
-    sla_line,
+    stacked_panels,
     steps,
     time_axis,
 )
-from ipa.studies.report.series import (
-    VIOLATIONS,
-    Steps,
-    bin_s,
-    decided,
-    existing_cores,
-    latency_curve,
-    latency_quantiles_s,
-    load_rps,
-    violation_counts,
-)
-
-_KINDS = {
-    "late": ("late", "#e8a33d"),
-    "dropped": ("dropped", "#b3261e"),
-    "failed": ("failed", "#6d3f8c"),
-    "unfinished": ("unfinished", "#8b949b"),
-}
+from ipa.studies.report.groups import Group, panel_titles
 
 
 def load(groups: Sequence[Group], duration_s: float, first: str) -> Plot:
@@ -54,7 +36,7 @@ def load(groups: Sequence[Group], duration_s: float, first: str) -> Plot:
             numbers(x),
             numbers(y),
             "arrivals",
-            line={"color": "#aab4bb", "width": 1},
+            line={"color": ARRIVALS, "width": 1},
             fill="tozeroy",
             fillcolor="#e7ebee",
             hovertemplate="%{y:.1f} rps",
@@ -94,7 +76,7 @@ def load(groups: Sequence[Group], duration_s: float, first: str) -> Plot:
 
 
 def _shared(groups: Sequence[Group], column: str, duration_s: float) -> list[tuple[Steps, list[Group]]]:
-    """The lines of a column of the decisions, policies with the same line together; none for a plan as forecast."""
+    """The lines of a column of the decisions, equal lines together, without plans that equal the forecast."""
     found: dict[bytes, tuple[Steps, list[Group]]] = {}
     for group in groups:
         line = decided(group.tables["decisions"], column, duration_s)
@@ -108,7 +90,7 @@ def _shared(groups: Sequence[Group], column: str, duration_s: float) -> list[tup
 
 
 def _alike(plan: Steps, forecast: Steps) -> bool:
-    """Whether a plan is the forecast but for its rounding."""
+    """Whether a plan is the forecast except for rounding."""
     same = len(plan.value) == len(forecast.value)
     return same and bool(np.all(np.abs(plan.value - forecast.value) <= 0.5))
 
@@ -118,9 +100,8 @@ def cores(groups: Sequence[Group], duration_s: float, first: str) -> Plot:
     existing = [existing_cores(group.tables["replicas"], duration_s) for group in groups]
     wanted = [decided(group.tables["decisions"], "cost_cores", duration_s) for group in groups]
     highest = max(float(line.value.max()) for line in [*existing, *wanted] if line is not None)
-    grid = panels(
-        groups,
-        [f"mean {_mean(line):.2f} cores" for line in existing],
+    grid = stacked_panels(
+        panel_titles(groups, [f"mean {_mean(line):.2f} cores" for line in existing]),
         duration_s,
         "cores",
         1.08 * max(highest, 1.0),
@@ -175,152 +156,3 @@ def cores(groups: Sequence[Group], duration_s: float, first: str) -> Plot:
 def _mean(line: Steps) -> float:
     lasting_s = np.diff(line.edges_s)
     return float(np.sum(lasting_s * line.value) / np.sum(lasting_s))
-
-
-def latency(groups: Sequence[Group], duration_s: float, sla_s: float, first: str) -> Plot:
-    """The median and the 99 % quantile of the latency, in bins of time."""
-    found = [latency_quantiles_s(group.tables["requests"], duration_s, (0.5, 0.99)) for group in groups]
-    seen = [values[np.isfinite(values)] for _, values in found]
-    highest = max([sla_s, *(float(values.max()) for values in seen if len(values))])
-    grid = panels(
-        groups,
-        ["" if len(values) else "nothing completed" for values in seen],
-        duration_s,
-        "latency (s)",
-        1.08 * highest,
-        hovermode="x unified",
-        shapes=[],
-    )
-    traces = [
-        key("p50", "p50", line={"color": MUTED, "width": 2.2}),
-        key("p99", "p99", line={"color": MUTED, "width": 1.2}),
-        key(f"SLA {sla_s:.4g} s", "sla", line={"color": SLA_COLOUR, "width": 1.2, "dash": "dash"}),
-    ]
-    for place, (group, (middle_s, values)) in enumerate(zip(groups, found, strict=True)):
-        mode = "lines" if len(middle_s) > 20 else "lines+markers"
-        for name, width, row in (("p99", 1.1, values[1]), ("p50", 2.2, values[0])):
-            traces.append(
-                {
-                    "type": "scatter",
-                    "mode": mode,
-                    "x": numbers(middle_s),
-                    "y": numbers(row, 4),
-                    "name": name,
-                    "line": {"color": group.colour, "width": width},
-                    "marker": {"size": 4},
-                    "hovertemplate": "%{y:.3f} s",
-                    "legendgroup": name,
-                    "showlegend": False,
-                    **grid.axes(place),
-                }
-            )
-        grid.layout["shapes"].append(sla_line(sla_s, reference=grid.references[place]))
-    return Plot(
-        "latency",
-        "Latency over time",
-        f"Median (thick) and 99 % quantile (thin) of the requests that arrived in each {bin_s(duration_s):g} s and "
-        f"completed; late above the dashed line, a gap where none completed.{first}",
-        traces,
-        grid.layout,
-    )
-
-
-def violations(groups: Sequence[Group], duration_s: float, sla_s: float, first: str) -> Plot:
-    """The requests that violated the SLA, by how, in bins of time."""
-    found = [violation_counts(group.tables["requests"], duration_s, sla_s) for group in groups]
-    highest = max(int(sum(counts.values()).max()) for _, counts in found)  # type: ignore[union-attr]
-    titles = []
-    for group, (_, counts) in zip(groups, found, strict=True):
-        total, requests = sum(int(of.sum()) for of in counts.values()), len(group.tables["requests"])
-        share = f" ({100.0 * total / requests:.2f} %)" if requests else ""
-        titles.append(f"{total:,} of {requests:,} requests{share}")
-    grid = panels(
-        groups,
-        titles,
-        duration_s,
-        f"requests per {bin_s(duration_s):g} s",
-        1.1 * max(highest, 1),
-        barmode="stack",
-        bargap=0,
-    )
-    shown = [
-        kind for kind in VIOLATIONS if kind in ("late", "dropped") or any(counts[kind].any() for _, counts in found)
-    ]
-    traces = []
-    for place, (edges_s, counts) in enumerate(found):
-        for kind in shown:
-            name, colour = _KINDS[kind]
-            traces.append(
-                {
-                    "type": "bar",
-                    "x": numbers((edges_s[:-1] + edges_s[1:]) / 2.0),
-                    "y": [int(count) for count in counts[kind]],
-                    "width": numbers(np.diff(edges_s)),
-                    "name": name,
-                    "marker": {"color": colour, "line": {"width": 0}},
-                    "hovertemplate": f"{name}: %{{y}}<extra></extra>",
-                    "legendgroup": kind,
-                    "showlegend": place == 0,
-                    **grid.axes(place),
-                }
-            )
-    return Plot(
-        "violations",
-        "Drops and SLA violations",
-        "Requests by the time they arrived that were answered late or not at all; "
-        f"an empty panel is a policy that kept the SLA.{first}",
-        traces,
-        grid.layout,
-    )
-
-
-def distribution(groups: Sequence[Group], sla_s: float) -> Plot:
-    """The distribution of the latency over all seeds, of all requests."""
-    traces, fastest, slowest = [], [sla_s], [sla_s]
-    for group in groups:
-        x, y = latency_curve([run.tables["requests"] for run in group.runs], sla_s)
-        x, y = x[x > 0.0], y[x > 0.0]
-        if not len(x):
-            continue
-        fastest.append(float(x[0]))
-        slowest.append(float(x[-1]))
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "x": numbers(x, 5),
-                "y": numbers(y),
-                "name": group.label,
-                "line": {"color": group.colour, "width": 2},
-                "hovertemplate": "%{y:.2f} % within %{x:.3f} s",
-            }
-        )
-    traces.append(key(f"SLA {sla_s:.4g} s", "sla", line={"color": SLA_COLOUR, "dash": "dash", "width": 1.2}))
-    pooled = " Seeds together." if any(len(group.runs) > 1 for group in groups) else ""
-    empty = [] if len(fastest) > 1 else [note("nothing completed", x=0.3, y=0.5)]
-    return Plot(
-        "distribution",
-        "Distribution of the latency",
-        "Share of all requests answered within a latency (logarithmic): at the dashed line, the share within the SLA; "
-        f"requests never answered keep a curve below 100 %.{pooled}",
-        traces,
-        layout(
-            440,
-            xaxis=axis(
-                "latency (s)",
-                type="log",
-                range=numbers(np.log10([0.9 * min(fastest), 1.1 * max(slowest)])),
-                **log_ticks(min(fastest), max(slowest)),
-            ),
-            yaxis=axis("share of all requests (%)", range=[0.0, 101.0]),
-            shapes=[sla_line(sla_s, vertical=True)],
-            annotations=empty,
-        ),
-    )
-
-
-def log_ticks(low: float, high: float) -> Spec:
-    """Ticks at 1, 2, 5 x 10^k, each with its number."""
-    powers = range(floor(log10(low)), floor(log10(high)) + 1)
-    values = [float(f"{step}e{power}") for power in powers for step in (1, 2, 5)]
-    return {"tickvals": values, "ticktext": [f"{value:g}" for value in values]}

@@ -1,7 +1,27 @@
-"""Studies: named systems on several loads, over seeds and with sweeps, from one file to tables and a report.
+"""A study: named systems on several loads, over seeds and with sweeps, from one file to tables and a report.
 
-schema    a study file · plan: its runs, checked, each with its scenario · runner: runs what is missing, on all cores
-outcome   what is kept of a run · store: the finished runs, kept as they come · findings: them by cell
-compare, headline, published, forecasts, decision_times: what is asked of them · found: all answers together
-tables, sheets/, markdown, summary, report/: how the answers are written · conduct: from the file to the folder
+schema           the study file
+plan             its runs, each with its scenario, checked before any runs
+course           from the file to the folder: `run_study`, `prepare` and `conduct`
+runner           running what is missing, on all cores
+store            the finished runs, kept as they come
+outcome          what is kept of a run
+findings         the finished runs by cell
+found            everything a study has found
+compare          the first system against each of the others
+headline         what a curve of settings gains at equal cost, and saves at equal accuracy
+bounds           how far every system is from the one that bounds them
+forecasts        how good forecasts were
+decision_times   how long a decision takes
+published        published figures beside ours
+published_file   the file of published figures
+tables           the findings as parquet tables
+sheets           the findings as tables of text
+markdown         the findings as a Markdown file
+report           the findings as one HTML page
+summary          the findings as JSON and in the terminal
 """
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

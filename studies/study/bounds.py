@@ -1,4 +1,4 @@
-"""How far every system is from the one that bounds them: by the objective of that one's programme, as it came out.
+"""How far every system is from the one that bounds them, by the objective of its programme as it came out.
 
     alpha x A - beta x cost     A: the time's mean of the accuracy of what was decided, as the programme combines it;
                                 cost: of all replicas that existed
@@ -20,7 +20,7 @@ from ipa.studies.intervals import Estimate, paired_difference
 from ipa.studies.study.findings import Cell, Findings, Values
 
 AS_RARELY_POINTS = 0.1
-"""SLA violations of at most so many percentage points more are as rare."""
+"""SLA violations that differ by at most so many percentage points are equally rare."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Bounded:
 
 
 def bounded(findings: Findings, setting: str) -> Iterator[Bounded]:
-    """A row a workload; none where the study names no bound. Raises ScenarioError for a bound without a programme."""
+    """One per workload; none where the study names no bound. Raises ScenarioError for a bound without a programme."""
     name = findings.study.bound
     for workload in findings.study.workloads if name else ():
         cell = findings.cell(setting, workload, str(name))
@@ -90,5 +90,7 @@ def _programme(cell: Cell) -> Programme:
     policy = create(cell.scenario.policy.name, profiles.load(cell.scenario.pipeline), cell.scenario.policy.parameters)
     programme = getattr(policy, "programme", None)
     if not isinstance(programme, Programme):
-        raise ScenarioError(f"bound: {cell.system} has the policy {cell.scenario.policy.name}, which has no programme")
+        raise ScenarioError(
+            f"bound: {cell.system} has the policy {cell.scenario.policy.name}, which does not use the optimiser"
+        )
     return programme

@@ -1,13 +1,13 @@
-"""The first system of a study against each of the others, paired by seed, and the sentence that says so."""
+"""The first system of a study against each of the others, paired by seed, in figures and as a sentence."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ipa.studies.drawing import signed
 from ipa.studies.intervals import Estimate, paired_change_percent, paired_difference
 from ipa.studies.study.findings import Cell, Findings
-from ipa.studies.wording import signed
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def sentence(findings: Findings, comparison: Comparison) -> str:
 
 
 def comparisons(findings: Findings) -> Iterator[Comparison]:
-    """The first system against each other one, in every setting and on every workload that both have."""
+    """The first system against each of the others, in every setting and on every workload that both have."""
     first, *others = findings.systems
     for setting, workload in findings.places():
         one = findings.cell(setting, workload, first)

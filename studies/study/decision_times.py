@@ -34,12 +34,12 @@ class Timing:
 
 
 def measure(further: Iterable[tuple[Shape, int]] = ()) -> list[Timing]:
-    """The time of a decision for 1 to 9 stages of 1 to 9 variants with batches of 1 to 64, nothing known from before.
+    """The time of a decision for 1 to 9 stages of 1 to 9 variants with batches of 1 to 64, each from scratch.
 
     `further`: other sizes, each with its number of batch sizes. The SLA lies between the quickest configuration and
     what would be best without one, so that it binds.
     """
-    _seconds(_problem(0, (2, 2), 2))  # what is loaded and compiled at the first use is no part of a decision
+    _seconds(_problem(0, (2, 2), 2))  # loading and compiling at the first use is not part of a decision
     sizes = [((variants,) * stages, BATCHES) for stages in SIZES for variants in SIZES]
     return [
         Timing(shape, batches, median(_seconds(_problem(seed, shape, batches)) for seed in range(PROBLEMS)))

@@ -18,7 +18,7 @@ Values = Mapping[int, float | None]
 """A figure by seed."""
 
 INFEASIBLE_SHARE = "infeasible_share"
-"""The one figure of a cell that no summary has."""
+"""The one figure of a cell that is not in a summary."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ class Cell:
 
     @property
     def name(self) -> tuple[str, str, str, str, str]:
-        """What a row of a table says it is of."""
+        """The columns that name the cell in a table."""
         return self.pipeline, self.setting, self.workload, self.system, self.point
 
 
 @dataclass(frozen=True)
 class Findings:
-    """All of a study's finished runs."""
+    """All finished runs of a study."""
 
     study: Study
     pipeline: str

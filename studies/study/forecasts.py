@@ -1,4 +1,4 @@
-"""How good a system's forecasts were: their error against the busiest second that came."""
+"""How good the forecasts of a system were: their error against the busiest second that followed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a study has found, of all its pipelines: what tables, pages and summaries are made from."""
+"""Everything a study has found, on all its pipelines: what tables, pages and summaries are made from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ipa.studies.study.published import Compared, Score
 
 @dataclass(frozen=True)
 class Found:
-    """Findings a pipeline; the headline's matches and the published cells of all of them; times of decisions."""
+    """The findings of each pipeline; the matches of the headline and the published cells of all; decision times."""
 
     plan: Plan
     findings: tuple[Findings, ...]
@@ -32,7 +32,7 @@ class Found:
 
     @property
     def full_settings(self) -> list[str]:
-        """The settings that have all systems; the others stand in tables of the published cells alone."""
+        """The settings that have all systems; the others appear only in tables of the published cells."""
         everywhere = (item for each in self.findings for item in each.study.settings.items())
         partial = {name for name, setting in everywhere if setting.systems is not None}
         return [name for name in self.settings if name not in partial]
@@ -44,7 +44,7 @@ class Found:
 
     @property
     def swept_settings(self) -> list[str]:
-        """The settings in which sweeps were run, and so the headline has an answer."""
+        """The settings in which sweeps were run, so that the headline has an answer."""
         swept = {cell.setting for findings in self.findings for cell in findings.cells if cell.point}
         return [name for name in self.settings if name in swept]
 

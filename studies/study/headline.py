@@ -3,8 +3,8 @@
 The curve is a sweep (IPA with several weights); the others are systems, or the points of a further sweep. Against one
 of them stands, at equal cost, the curve's most accurate point whose cost is within `EQUAL_COST` of its; at equal
 accuracy the cheapest whose PAS is within `EQUAL_PAS`. Where there is no such point, the two that are next to it on the
-curve are mixed, as if each were used for a share of the time. All are chosen by means over the seeds. What is left of a
-difference in cost or PAS is said beside what is gained.
+curve are mixed, as if each were used for a share of the time. All are chosen by means over the seeds. What remains of a
+difference in cost or PAS is reported beside the gain.
 
 Of a sweep those points count that do the same work and that no other such point betters. One that violates the SLA far
 more often than what stands against it is cheap because it hardly serves anyone: it is left out.

@@ -15,7 +15,7 @@ def render(found: Found) -> str:
 
 
 def render_times(found: Found) -> str:
-    """The file of decision times, published and ours: apart, as they are another every time."""
+    """The file of decision times, published and ours; a file of its own, as they differ every time."""
     return "\n".join(table(sheets.decision_times(found)))
 
 

@@ -12,7 +12,7 @@ from ipa.sim import Records
 from ipa.sim.model import FloatArray, IntArray
 from ipa.sim.records import COMPLETED
 from ipa.sim.tables import configured_accuracy, configured_cores
-from ipa.studies.report.series import bin_edges, bin_numbers, bin_s
+from ipa.studies.drawing import bin_edges, bin_numbers, bin_s
 from ipa.studies.run import Run
 
 TIMELINE = (
@@ -26,8 +26,8 @@ TIMELINE = (
     "violations",
     "violated_seconds",
 )
-"""The columns of a timeline: a row a bin, `time_s` its start. Costs and PAS are means over the bin, the forecast is
-the one in force at its start, the rest counts of requests that arrived in it, and of its seconds."""
+"""The columns of a timeline, one row per bin, which starts at `time_s`. Costs and PAS are means over the bin; the
+forecast is the one in force at its start; the rest count the requests that arrived in it, and its seconds."""
 
 LATENCY_LEAST_S = 1e-3
 LATENCY_BINS_PER_DECADE = 100
@@ -36,8 +36,8 @@ LATENCY_DECADES = 7
 
 
 class Wanted(NamedTuple):
-    """A configuration that was decided: per stage the variant and its replicas; the cores of all, and the share of the
-    time for which it was what was wanted."""
+    """A configuration that was decided: the variant of each stage and its replicas, the cores of all, and the share of
+    the time for which it was in force."""
 
     variants: tuple[str, ...]
     replicas: tuple[int, ...]
@@ -88,7 +88,7 @@ def _latencies(records: Records) -> IntArray:
 
 
 def _decided(run: Run) -> tuple[FloatArray, list[Configuration], FloatArray]:
-    """When what was wanted, and the forecast that it was decided on."""
+    """When each configuration was wanted, and the forecast it was decided on."""
     entries = run.entries
     since_s = [entry.observation.time_s for entry in entries]
     wanted: list[Configuration] = [entry.decision.configuration for entry in entries]
@@ -126,7 +126,7 @@ def _timeline(run: Run, since_s: FloatArray, wanted: list[Configuration], foreca
 
 
 def _bin_means(since_s: FloatArray, value: FloatArray, edges_s: FloatArray) -> FloatArray:
-    """The means over bins of what has value[i] from since_s[i] on; it begins with the first bin."""
+    """The means over bins of a figure that has value[i] from since_s[i] on; the first begins with the first bin."""
     moments_s = np.append(since_s, edges_s[-1])
     integral = np.concatenate([[0.0], np.cumsum(np.diff(moments_s) * value)])
     return np.asarray(np.diff(np.interp(edges_s, moments_s, integral)) / np.diff(edges_s))
@@ -154,7 +154,7 @@ def _violated_seconds(arrival_s: FloatArray, in_time: np.ndarray, edges_s: Float
 
 
 def _configurations(since_s: FloatArray, wanted: list[Configuration], duration_s: float) -> list[Wanted]:
-    """Each configuration wanted, whatever its batch sizes; the longest first."""
+    """Each configuration wanted, whatever its batch sizes; the one longest in force first."""
     lasting_s = np.diff(np.append(since_s, duration_s)).tolist()
     shares: dict[tuple[tuple[str, ...], tuple[int, ...], float], float] = {}
     for configuration, lasted_s in zip(wanted, lasting_s, strict=True):

@@ -1,4 +1,4 @@
-"""From a study to its runs: a trial is one of them, with its scenario."""
+"""From a study to its runs: a trial is one run with its scenario."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ipa.traces.workloads import NAMES
 Values = dict[str, Any]
 
 OWN_KEYS = ("schema_version", "kind", "pipeline", "trace", "seed")
-"""Keys of a scenario that the study gives each run itself."""
+"""Keys of a scenario that the study itself sets for each run."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Plan:
-    """Studies with all their runs, checked: everything that they name is there."""
+    """Studies with all their runs, checked: everything that they name exists."""
 
     name: str
     studies: tuple[tuple[Study, tuple[Trial, ...]], ...]
@@ -173,7 +173,7 @@ def _scenario(base: Scenario, case: _Case, trace: str, study: Study) -> Scenario
     """The scenario of a case, seed 1, checked. Raises ScenarioError that names the place of the wrong key."""
     for key in OWN_KEYS:
         if key in case.values:
-            raise case.origins[key].error(f"set: {key} is not for a run to choose, the study has it")
+            raise case.origins[key].error(f"set: {key} is set by the study itself, not for a run")
     values = {**case.values, "policy": _beside(study, case.values["policy"])}
     try:
         scenario = base.with_values({**values, "trace": trace})
@@ -183,7 +183,7 @@ def _scenario(base: Scenario, case: _Case, trace: str, study: Study) -> Scenario
         create(scenario.policy.name, pipeline, scenario.policy.parameters)
         initial_configuration(scenario, pipeline)
         if scenario.records != "all":
-            raise ScenarioError(f"records: a study needs all of them, not {scenario.records}")
+            raise ScenarioError(f"records: a study needs the records of all requests, not {scenario.records}")
     except ValueError as error:
         where = f"{case.system}{f' ({case.point})' if case.point else ''}, {case.setting}, {case.workload}"
         raise _blamed(case, str(error)).error(f"{where}: {error}") from None
@@ -191,13 +191,13 @@ def _scenario(base: Scenario, case: _Case, trace: str, study: Study) -> Scenario
 
 
 def _blamed(case: _Case, text: str) -> Place:
-    """Where the key stands that an error is about: the longest whose name the text has; else the policy's."""
+    """Where the key of an error is: the longest one that the text names, else the policy's."""
     named = [key for key in case.origins if key in text or key.removeprefix("policy.") in text.split(": ")[0]]
     return case.origins[max(named, key=len, default="policy")]
 
 
 def _trace_name(study: Study, workload: str) -> str:
-    """The load of a workload: the real trace's window where that is preferred and there."""
+    """The load of a workload: the window of the real trace where that is preferred and available."""
     if study.prefer_real_trace and workload in NAMES and traces.default_path(os.environ) is not None:
         return f"twitter:{workload}"
     return _beside(study, workload)
@@ -212,14 +212,14 @@ def _trace_digest(study: Study, trace: str) -> str:
 
 
 def _beside(study: Study, name: str) -> str:
-    """A file named in a study stands beside it; anything else stays as it is."""
+    """The path of a file that lies beside the study; any other name is unchanged."""
     file, colon, rest = name.partition(":")
     beside = study.path.parent / file
     return f"{beside}{colon}{rest}" if Path(file).suffix and beside.is_file() else name
 
 
 def _content(figures: profiles.Pipeline) -> str:
-    """A digest of all that a pipeline is, its figures included, which its own representation leaves out."""
+    """A digest of a whole pipeline, including its figures, which its representation leaves out."""
     rows = [variant.figures for stage in figures.stages for variant in stage.variants]
     return sha256(repr((figures, rows)).encode()).hexdigest()
 
@@ -233,7 +233,7 @@ def _values(given: list[Any] | str, figures: profiles.Pipeline) -> list[Any]:
 
 
 def _short(value: Any) -> str:
-    """A value in a point's name: of a mapping the values alone."""
+    """A value as the name of a point has it; of a mapping only the values."""
     if isinstance(value, Mapping):
         return ",".join(map(str, value.values()))
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -244,6 +244,6 @@ def check_names(wanted: Sequence[str], known: Sequence[str], option: str) -> Non
     for name in wanted:
         if name not in known:
             raise ScenarioError(
-                f"{option} {name}: there is none of this name"
+                f"{option} {name}: unknown name"
                 f"{profiles.errors.did_you_mean(name, known)}; there are {profiles.errors.listed(known)}"
             )

@@ -8,7 +8,7 @@ from itertools import combinations
 from statistics import fmean
 
 from ipa.studies.study.findings import Findings
-from ipa.studies.study.published_file import Figures, PublishedFile
+from ipa.studies.study.published_file import PublishedFigures, PublishedFile
 
 TIE_COST = 0.02
 """Published costs closer than this share of the larger one are tied."""
@@ -25,8 +25,8 @@ class Compared:
     setting: str
     workload: str
     system: str
-    published: Figures
-    ours: Figures
+    published: PublishedFigures
+    ours: PublishedFigures
 
     @property
     def cost_error(self) -> float:
@@ -41,8 +41,8 @@ class Compared:
 
 @dataclass(frozen=True)
 class Score:
-    """How well some cells agree; `rows_in_order` of `rows` workloads have all systems in the published order, of cost
-    and of PAS."""
+    """How well some cells agree; in `rows_in_order` of the `rows` workloads all systems are in the published order, by
+    cost and by PAS."""
 
     cells: int
     cost_error: float
@@ -57,7 +57,7 @@ def compared(findings: Findings, published: PublishedFile) -> Iterator[Compared]
         for system, figures in published.cells.get(findings.pipeline, {}).get(workload, {}).items():
             cell = findings.cell(setting, workload, system)
             if cell is not None:
-                ours = Figures(cores=cell.mean("planned_cost_mean_cores"), pas=cell.mean("planned_pas_mean"))
+                ours = PublishedFigures(cores=cell.mean("planned_cost_mean_cores"), pas=cell.mean("planned_pas_mean"))
                 yield Compared(findings.pipeline, setting, workload, system, figures, ours)
 
 
@@ -78,7 +78,7 @@ def score(cells: Sequence[Compared]) -> Score | None:
 
 
 def out_of_order(row: Sequence[Compared]) -> list[tuple[str, str, str]]:
-    """The pairs of a row that stand otherwise than published: (what, one system, the other). Ties stand anyhow."""
+    """The pairs of a row in another order than published: (what, one system, the other). Ties may be in any order."""
     wrong = []
     for one, other in combinations(row, 2):
         costs = one.published.cores - other.published.cores
@@ -92,8 +92,8 @@ def out_of_order(row: Sequence[Compared]) -> list[tuple[str, str, str]]:
 
 
 def scores(cells: Sequence[Compared], file: PublishedFile | None) -> dict[str, Score | None]:
-    """Of all cells of a setting; of those on the workloads that figures were calibrated on; of the others, the test;
-    and of the test without the cells that a parameter was fitted on, None where there are none."""
+    """The scores of all cells of a setting; of those on workloads that figures were calibrated on; of the others, the
+    test; and of the test without the cells that a parameter was fitted on, None where there are none."""
     if file is None:
         return dict.fromkeys(("all", "calibrated", "test", "test_unfitted"))
     test = [cell for cell in cells if cell.workload not in file.calibrated_on]

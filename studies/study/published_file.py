@@ -1,4 +1,4 @@
-"""The file of published figures that a study sets beside its own."""
+"""The file of published figures that a study compares its own with."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ipa.profiles.yaml_file import FileModel, read, validate
 from ipa.studies.errors import ScenarioError
 
 
-class Figures(FileModel):
+class PublishedFigures(FileModel):
     """A cell: the mean of the planned cost and of the planned PAS."""
 
     cores: float
     pas: float
 
 
-class Load(FileModel):
+class PublishedLoad(FileModel):
     """A load: its requests, and by the second their mean, the fewest and the most."""
 
     requests: int
@@ -28,7 +28,7 @@ class Load(FileModel):
 
 
 class SeenMost(FileModel):
-    """A configuration that was seen much; `share` of the decisions, None where it is not said."""
+    """A configuration that was seen often; `share` of the decisions, None where it is not published."""
 
     configuration: str
     cores: str
@@ -56,13 +56,13 @@ class PublishedFile(FileModel):
     source: str
     calibrated_on: list[str] = Field(default_factory=list)
     fitted_on: dict[str, dict[str, list[str]]] = Field(default_factory=dict)
-    loads: dict[str, Load] = Field(default_factory=dict)
-    cells: dict[str, dict[str, dict[str, Figures]]]
+    loads: dict[str, PublishedLoad] = Field(default_factory=dict)
+    cells: dict[str, dict[str, dict[str, PublishedFigures]]]
     seen_most: dict[str, dict[str, dict[str, list[SeenMost]]]] = Field(default_factory=dict)
     decision_times: list[DecisionTime] = Field(default_factory=list)
     predictor_smape_percent: Annotated[float, Field(gt=0)] | None = None
 
 
 def load(path: Path) -> PublishedFile:
-    """The file's figures. Raises ScenarioError, with file and line, for whatever is wrong in it."""
+    """The file's figures. Raises ScenarioError, with file and line, for anything wrong in it."""
     return validate(PublishedFile, read(path, kind="published", error=ScenarioError), error=ScenarioError)

@@ -1,4 +1,4 @@
-"""Running trials on all cores: what is finished is kept at once, what is there already is not run again."""
+"""Running trials on all cores: each is kept as soon as it has finished, and none is run twice."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ipa.studies.study.store import Store
 from ipa.studies.workers import run_all
 
 CHUNK = 8
-"""Trials per task of a worker: fewer, and handing them over costs; more, and an interrupt loses more."""
+"""Trials per task of a worker: with fewer, handing them over costs more; with more, an interrupt loses more."""
 
 
 @dataclass(frozen=True)
 class Ran:
-    """Of how many trials the runs were fresh, found in the store, or shared with another trial, being of the same."""
+    """How many trials were run, were found in the store, or share the run of another trial."""
 
     fresh: int
     found: int
@@ -32,9 +32,9 @@ class Ran:
 
 
 def run_missing(trials: Sequence[Trial], store: Store, jobs: int, on_finished: Callable[[], object]) -> Ran:
-    """Run the trials that the store has not, `jobs` at a time, and keep them.
+    """Run the trials that the store lacks, `jobs` at a time, and keep them.
 
-    `on_finished` is told of every trial that is there, found or run. Raises as `workers.run_all`.
+    `on_finished` is called for every trial, found or run. Raises as `workers.run_all`.
     """
     there = store.keys()
     waiting: dict[str, Trial] = {}

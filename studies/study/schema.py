@@ -1,8 +1,8 @@
 """A study file: named systems on named workloads under named settings, and sweeps of their parameters.
 
-`set` maps keys of a scenario, dotted as on the command line (`policy.beta`), to values. What a run's scenario is, each
-of these over the ones before: the setting's `set`, the system's policy and `set`, then every entry of `parameters` that
-is for it, and for a point of a sweep its `set` and the values varied.
+`set` maps keys of a scenario, dotted as on the command line (`policy.beta`), to values. The scenario of a run is put
+together from these, later ones overriding earlier ones: the setting's `set`, the system's policy and `set`, every entry
+of `parameters` that is for it, and for a point of a sweep its `set` and the values varied.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ ALL_VARIANTS = "all"
 
 
 class Setting(FileModel):
-    """Keys that all systems share, over those of the setting that it is `like`; `systems` says for which of them the
-    setting is, None: all."""
+    """Keys that all systems share, over those of the setting that this one is `like`; `systems`: which systems it is
+    for, None: all."""
 
     title: str = ""
     like: str | None = None
@@ -39,7 +39,7 @@ class Setting(FileModel):
 
 
 class System(FileModel):
-    """A policy under a name of its own, so that one policy may stand in a study several times."""
+    """A policy under a name of its own, so that a study can have one policy several times."""
 
     title: str = ""
     policy: str
@@ -56,7 +56,7 @@ class Parameters(FileModel):
 
 
 class Sweep(FileModel):
-    """A system with other values: every combination of what is varied. `settings`: in which, None: the first."""
+    """A system with other values: every combination of those varied. `settings`: where it is run, None: the first."""
 
     title: str = ""
     of: str
@@ -66,7 +66,7 @@ class Sweep(FileModel):
 
 
 class Headline(FileModel):
-    """What a curve (a sweep) is asked: the accuracy gained at the cost of others, the cost saved at their accuracy.
+    """What is asked of a curve (a sweep): what accuracy it gains at the cost of others, what cost it saves at theirs.
 
     The others are systems or sweeps.
     """
@@ -77,7 +77,7 @@ class Headline(FileModel):
 
 
 class StudyFile(FileModel):
-    """One file. With `base`, another one beside it or shipped, what that says and this one does not stands too."""
+    """One file. `base` names another one, beside it or shipped, which holds where this one says nothing."""
 
     schema_version: Literal[1] = 1
     kind: Literal["study"] = "study"
@@ -98,7 +98,7 @@ class StudyFile(FileModel):
 
 @dataclass(frozen=True)
 class Place:
-    """Where something stands in a file, for errors."""
+    """Where something is in a file, for error messages."""
 
     document: Document
     loc: Loc
@@ -109,7 +109,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Study:
-    """A study, its base joined in. `places` says where each part stands: (section, name or number) -> place."""
+    """A study joined with its base. `places` says where each part comes from: (section, name or number) -> place."""
 
     path: Path
     title: str
@@ -129,11 +129,11 @@ class Study:
 
 
 ONLY_SETTING = {"default": Setting(title="own defaults")}
-"""The settings of a study that has none."""
+"""The settings of a study that names none."""
 
 
 def load(path: Path) -> Study:
-    """The study of a file. Raises ScenarioError, with file and line, for whatever is wrong in it or in its base."""
+    """The study of a file. Raises ScenarioError, with file and line, for anything wrong in it or in its base."""
     layers = _layers(path)
     document, _ = layers[-1]
 
@@ -158,7 +158,9 @@ def load(path: Path) -> Study:
             if getattr(layer, key) is not None:
                 places["keys", key] = Place(layer_document, (key,))
     if not sections["systems"]:
-        raise ScenarioError(document.error_at((), "the key 'systems' is missing: the policies to run, each by a name"))
+        raise ScenarioError(
+            document.error_at((), "the key 'systems' is missing: the policies to run, each under a name")
+        )
     study = Study(
         path=path,
         title=scalar("title") or path.stem,
@@ -213,7 +215,7 @@ def _published(layers: list[tuple[Document, StudyFile]]) -> Path | None:
 
 
 def _check_references(study: Study, workloads: tuple[str, ...]) -> None:
-    """Raise ScenarioError for a name that is not there; `workloads` are those of the file and of its bases."""
+    """Raise ScenarioError for an unknown name; `workloads` are those of the file and of its bases."""
     known = {
         "systems": (*study.systems,),
         "workloads": workloads,

@@ -1,4 +1,4 @@
-"""The finished runs of a study in one file: each is kept as soon as it is done, and found again by what it was of."""
+"""The finished runs of a study in one file, each kept as soon as it has finished, under a key of all it depends on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CREATE = "CREATE TABLE IF NOT EXISTS runs (key TEXT PRIMARY KEY, summary TEXT, 
 
 
 class Store:
-    """The file; whatever is kept in it is there whole, even if the program is killed at once."""
+    """The file; whatever is kept in it is kept whole, even if the program is killed right then."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -39,13 +39,13 @@ class Store:
         return {key for (key,) in self._connection.execute("SELECT key FROM runs")}
 
     def keep(self, finished: Iterable[tuple[str, Outcome]]) -> None:
-        """Add finished runs, all of them or, if that is interrupted, none."""
+        """Add finished runs: all of them or, if interrupted, none."""
         rows = [(key, *_packed(outcome)) for key, outcome in finished]
         with self._connection:
             self._connection.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)", rows)
 
     def outcome(self, key: str) -> Outcome:
-        """The run of that key, which has to be there."""
+        """The run of that key, which must have been kept."""
         found = self._connection.execute("SELECT summary, timeline, latencies FROM runs WHERE key = ?", (key,))
         return _unpacked(*found.fetchone())
 
@@ -55,7 +55,7 @@ class Store:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Store]:
-    """The store of a file, which is made where it is not there. Raises ScenarioError for one that is none."""
+    """The store in a file, created if need be. Raises ScenarioError for a file that is not a store."""
     store = None
     try:
         store = Store(path)

@@ -1,17 +1,18 @@
-"""What `ipa study` prints."""
+"""What a study has found in brief, for people and as plain data."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from ipa.studies.commands import printing as terminal
 from ipa.studies.study import sheets
 from ipa.studies.study.compare import comparisons, sentence
 from ipa.studies.study.found import Found
 from ipa.studies.study.markdown import ran_on
+from ipa.studies.study.sheets import Sheet
 from ipa.studies.study.tables import match_row
 
 
@@ -39,16 +40,16 @@ def as_dict(found: Found, folder: Path) -> dict[str, Any]:
     }
 
 
-def print_found(found: Found, folder: Path) -> None:
-    """The score and the headline, and where the rest is."""
-    terminal.print_line(ran_on(found))
+def brief(found: Found, folder: Path) -> Iterator[str | Sheet]:
+    """What people read first: lines and tables, the score and the headline, then where the rest is."""
+    yield ran_on(found)
     if found.compared:
-        terminal.print_sheet(sheets.score(found))
-    brief = sheets.headline(found, found.settings[0], "measured", brief=True)
-    if brief.rows:
-        terminal.print_sheet(brief)
-    for findings in found.findings if not brief.rows else ():
+        yield sheets.score(found)
+    headline = sheets.headline(found, found.settings[0], "measured", brief=True)
+    if headline.rows:
+        yield headline
+    for findings in found.findings if not headline.rows else ():
         for each in comparisons(findings):
-            terminal.print_line(f"{sentence(findings, each)} ({each.one.setting})")
+            yield f"{sentence(findings, each)} ({each.one.setting})"
     for what, name in (("Report", "report.html"), ("Tables", "tables.md")):
-        terminal.print_line(f"{what}: {folder / name}")
+        yield f"{what}: {folder / name}"

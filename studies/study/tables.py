@@ -1,4 +1,4 @@
-"""The tables of a study as parquet files, a row a thing."""
+"""The tables of a study, written as parquet files."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def tables(
 def _runs(cells: Iterable[Cell]) -> Iterator[dict[str, Any]]:
     for cell in cells:
         for seed, outcome in cell.outcomes.items():
-            # A figure that is not there (no request completed) is NaN, so that a column has one type in every table.
+            # A missing figure (no request completed) is NaN, so that a column has the same type in every table.
             figures = {
                 key: float("nan") if value is None else value
                 for key, value in outcome.summary.items()
@@ -87,7 +87,7 @@ def _configurations(cells: Sequence[Cell]) -> pd.DataFrame:
 
 
 def _repeated(names: Sequence[tuple[Cell, int]], lengths: Sequence[int]) -> pd.DataFrame:
-    """The columns that say what a row is of, for so many rows each."""
+    """The columns that say which run a row belongs to, repeated for so many rows each."""
     import pandas as pd
 
     columns: dict[str, Any] = {}

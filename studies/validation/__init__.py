@@ -1,9 +1,23 @@
-"""Validation: is the world as the simulator says? Live runs against the simulation of the same, figure by figure.
+"""Validation: live runs against simulations of the same, figure by figure.
 
-plan           which seconds are compared, and which calibrate · folder: the runs on disk · backends: what runs live
-study          the course of it all · outcome: what was found · command: the same for the command line
-calibration    what a live run takes beyond the profile · conditions: whether it was a fair run
-measures       the figures · windows: within which part of a run, by utilisation · comparison: errors and verdicts
-agreement      of decisions and replicas · open_loop: a simulation with the decisions made live
-terminal       what people read · page, curves: the same as HTML
+experiment    which seconds of the load are compared, and which others calibrate
+backends      what runs a scenario live
+course        the course of it all: `validate`, `conduct` and `stored`
+folder        the runs on disk
+calibration   what a live run takes beyond the profile
+conditions    whether a live run was a fair one
+windows       the windows of a run, by utilisation
+measures      the figures that are compared
+verdicts      errors, spreads and verdicts
+agreement     of decisions, and of replicas over time
+rollouts      how long start-ups, rollouts and stops took
+open_loop     a simulation with the decisions made live
+outcome       what was found
+wording       what was found, in words and rows of text
+page          what was found, as one HTML page
+curves        the plots on it
 """
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Agreement:
-    """In how many of how many decisions two deciders agreed."""
+    """How many of how many decisions were equal."""
 
     equal: int
     total: int
 
     @property
     def percent(self) -> float:
-        """The share; NaN of none."""
+        """The share of equal ones; NaN where there were no decisions."""
         return 100.0 * self.equal / self.total if self.total else float("nan")
 
     def __add__(self, other: Agreement) -> Agreement:
@@ -35,7 +35,7 @@ class Agreement:
 
 
 def on_same_observations(entries: Sequence[Entry], scenario: Scenario, prepared: Prepared) -> Agreement:
-    """A recorded journal against the scenario's policy, asked offline about the observations in it (law L10)."""
+    """A recorded journal against the scenario's policy, asked again on each of its observations (law L10)."""
     policy = guarded(prepared.policy, scenario, prepared.pipeline)
     replayed = replay_journal(prepared.pipeline, policy, entries)
     equal = [
@@ -47,7 +47,7 @@ def on_same_observations(entries: Sequence[Entry], scenario: Scenario, prepared:
 def in_closed_loop(live: pd.DataFrame, simulated: pd.DataFrame, interval_s: float) -> Agreement:
     """The decisions of two runs at the same control steps, from the tables `decisions`.
 
-    What stood ready at the start counts in neither. A step that only one of them made, or that one was refused, counts
+    What stood ready at the start does not count. A step that only one of them took, or in which one was refused, counts
     as unequal.
     """
     ours, theirs = (
@@ -58,9 +58,9 @@ def in_closed_loop(live: pd.DataFrame, simulated: pd.DataFrame, interval_s: floa
 
 
 def decided(decisions: pd.DataFrame) -> list[tuple[float, Configuration]]:
-    """When which configuration came in force, in order, from the table `decisions`; first what stood at the start.
+    """When each configuration came into force, in order, from the table `decisions`; first the one at the start.
 
-    A decision that was refused is none: what stood before it stayed in force.
+    A refused decision does not count: the configuration before it stayed in force.
     """
     found: dict[int, tuple[float, dict[str, StageConfiguration]]] = {}
     for row in accepted(decisions).to_dict("records"):
@@ -70,7 +70,7 @@ def decided(decisions: pd.DataFrame) -> list[tuple[float, Configuration]]:
 
 
 def accepted(decisions: pd.DataFrame) -> pd.DataFrame:
-    """Of the table `decisions` what was put in force."""
+    """The rows of the table `decisions` that were put in force."""
     kept: pd.DataFrame = decisions[decisions["accepted"]]
     return kept
 
@@ -86,13 +86,13 @@ def _wanted(row: Mapping[object, object]) -> StageConfiguration:
 
 
 GRID_S = 0.1
-"""How finely numbers of replicas over time are compared."""
+"""The time between two moments at which numbers of replicas are compared."""
 
 
 def replicas_alike_percent(
     live: Sequence[pd.DataFrame], simulated: pd.DataFrame, duration_s: float
 ) -> dict[str, float]:
-    """Stage -> the share of the time in which as many replicas were ready in both, the mean over live runs."""
+    """Stage -> the share of the time in which equally many replicas were ready in both; the mean over live runs."""
     moments_s = np.arange(0.0, duration_s, GRID_S)
     return {
         str(stage): 100.0

@@ -7,23 +7,21 @@ from pathlib import Path
 
 from ipa.live.errors import LiveError, RunError
 from ipa.studies import results
-from ipa.studies.live_runs.choice import Live, check_installed, check_live
-from ipa.studies.live_runs.run import run_live
-from ipa.studies.live_runs.standing import check_reachable
+from ipa.studies.live_runs import Live, check_installed, check_live, check_reachable, run_live
 from ipa.studies.run import prepare
 from ipa.studies.scenario import Scenario
 from ipa.studies.validation.folder import RunLive
 
 
 def live_runner(how: Live, scenario: Scenario) -> RunLive:
-    """What runs a scenario live and writes its results folder.
+    """A function that runs a scenario live and writes its results folder.
 
     Raises LiveError, before anything runs, where the scenario, this machine or the cluster cannot run live.
     """
     check_installed()
     for key in ("dispatch_overhead_s", "start_up_extra_s"):
         if getattr(scenario, key) > 0.0:
-            raise LiveError(f"{key}: {getattr(scenario, key)}: it is measured; allowed: 0")
+            raise LiveError(f"{key}: {getattr(scenario, key)}: a validation measures it; allowed: 0")
     prepared = prepare(scenario)
     check_live(scenario, how, prepared)
     if how.cluster is not None:
@@ -32,7 +30,7 @@ def live_runner(how: Live, scenario: Scenario) -> RunLive:
 
 
 def _run(how: Live, scenario: Scenario, folder: Path) -> None:
-    """Raises KeyboardInterrupt and RunError for a run that ended early: it says nothing."""
+    """Raise KeyboardInterrupt or RunError for a run that ended early, which says nothing."""
     finished = run_live(scenario, how)
     if finished.ended == "interrupted":
         raise KeyboardInterrupt

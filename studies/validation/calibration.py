@@ -1,7 +1,7 @@
 """What a live run takes beyond the profile, measured from its tables: the overheads that a simulation is given.
 
-The emulated service time of every batch is known exactly, as the k-th batch started at a stage takes the k-th draw of
-that stage's stream. What its replica was occupied longer is the dispatch overhead.
+The emulated service time of every batch is known exactly: the k-th batch started at a stage takes the k-th draw of that
+stage's stream. The dispatch overhead is how much longer its replica was occupied.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TRIMMED = 0.05
-"""The share of the smallest and of the largest values that a mean leaves out: one stall is no property of a system."""
+"""The share of the smallest and of the largest values that a mean leaves out: one stall says nothing of a system."""
 
 
 @dataclass(frozen=True)
 class Measured:
     """One overhead in seconds: the value to use, and how it is distributed; `count` 0: it was not seen.
 
-    The value is the trimmed mean, and of what happens a few times a run only (changes of replicas) the median.
+    The value is the trimmed mean; the median for what happens only a few times per run (changes of replicas).
     """
 
     value_s: float
@@ -40,7 +40,7 @@ class Measured:
 
     @classmethod
     def of(cls, values_s: FloatArray, *, rare: bool = False) -> Measured:
-        """Of all values seen; 0 s where none was."""
+        """From all values seen; 0 s where there were none."""
         values_s = values_s[np.isfinite(values_s)]
         if not len(values_s):
             return cls(0.0, 0.0, 0.0, 0)
@@ -97,7 +97,7 @@ def measure_overheads(tables: Mapping[str, pd.DataFrame], models: Sequence[Stage
 def _dispatch_s(tables: Mapping[str, pd.DataFrame], model: StageModel, position: int, seed: int) -> FloatArray:
     """Per finished batch of a stage, by how much it took longer than its emulated service time.
 
-    Batches of a replica that is in no table (-1), which came and went unseen, are left out.
+    Batches of a replica that came and went unseen (-1) are left out.
     """
     batches = _batches(tables["stages"], model.name)
     batches = batches[batches["replica"] >= 0]
@@ -128,7 +128,7 @@ def _batches(stages: pd.DataFrame, stage: str) -> pd.DataFrame:
 
 
 def _arrivals_s(tables: Mapping[str, pd.DataFrame], first: str) -> FloatArray:
-    """Per request, how long after it was due it was in the first stage's queue."""
+    """Per request, the time from when it was due until it was in the queue of the first stage."""
     stages = tables["stages"]
     enqueue_s = stages[stages["stage"] == first].set_index("request")["enqueue_s"]
     late_s: FloatArray = (enqueue_s - tables["requests"].set_index("request")["arrival_s"]).to_numpy(dtype=np.float64)
@@ -136,7 +136,7 @@ def _arrivals_s(tables: Mapping[str, pd.DataFrame], first: str) -> FloatArray:
 
 
 def _hops_s(stages: pd.DataFrame, names: Sequence[str]) -> FloatArray:
-    """Per request and hop, from a stage's finish to the next one's enqueue."""
+    """Per request and hop, the time from the finish at one stage to the enqueue at the next."""
     by_name = {name: stages[stages["stage"] == name].set_index("request") for name in names}
     hops = [
         (by_name[after]["enqueue_s"] - by_name[before]["finish_s"]).to_numpy(dtype=np.float64)
@@ -146,7 +146,7 @@ def _hops_s(stages: pd.DataFrame, names: Sequence[str]) -> FloatArray:
 
 
 def _start_up_s(replicas: pd.DataFrame, model: StageModel) -> FloatArray:
-    """Per replica created within the run and ready, by how much it started slower than its profile says."""
+    """Per replica created during the run that became ready, how much longer it took than its profile says."""
     own = replicas[(replicas["stage"] == model.name) & (replicas["created_s"] > 0.0)]
     profiled_s = np.array([model.start_up_s[variant] for variant in own["variant"]])
     took_s: FloatArray = (own["ready_s"] - own["created_s"]).to_numpy(dtype=np.float64)
@@ -155,7 +155,7 @@ def _start_up_s(replicas: pd.DataFrame, model: StageModel) -> FloatArray:
 
 
 def _delays_s(decisions: pd.DataFrame, replicas: pd.DataFrame) -> FloatArray:
-    """Per decision in force after which a replica was created or removed before the next, how soon the first was."""
+    """Per decision in force that was followed, before the next, by a replica created or removed: how soon."""
     decisions = accepted(decisions)
     made_s = decisions.drop_duplicates("step")["time_s"].to_numpy(dtype=np.float64)
     wanted = decisions.set_index(["step", "stage"])[["variant", "replicas", "cores"]].astype(str).unstack("stage")

@@ -1,4 +1,4 @@
-"""Whether a live run was a fair one: how late its requests were sent, and how busy the machine was."""
+"""Whether a live run was fair: how late its requests were sent, and how busy the machine was."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 LATENESS_P99_S = 0.010
-"""The load is the trace's as long as 99 % of the requests are sent no later than this after their time."""
+"""The load is that of the trace as long as 99 % of the requests are sent within this time of when they are due."""
 
 BUSY_SHARE = 0.80
-"""The share of the machine's processor time above which processes wait for a processor often."""
+"""The share of the processor time above which processes often wait for a processor."""
 
 OVERHEAD_P99_S = 0.050
-"""The dispatch overhead that one batch in a hundred may exceed; beyond it replicas were held up by something else."""
+"""The dispatch overhead that one batch in a hundred may exceed; with more, something else held the replicas up."""
 
 _CPU_TIMES = Path("/proc/stat")
 

@@ -7,29 +7,33 @@ from html import escape
 
 import numpy as np
 
-from ipa.studies.report.groups import Group
-from ipa.studies.report.plots import (
+from ipa.studies.drawing import (
+    PALETTE,
     SLA_COLOUR,
     TEXT,
     Plot,
     Spec,
     axis,
+    bin_s,
     faded,
     key,
+    latency_curve,
+    latency_quantiles_s,
     layout,
+    load_rps,
     numbers,
-    panels,
+    panel_title,
     sla_line,
+    stacked_panels,
     steps,
     time_axis,
 )
-from ipa.studies.report.series import bin_s, latency_curve, latency_quantiles_s, load_rps
 from ipa.studies.validation.agreement import GRID_S, ready_at
 from ipa.studies.validation.measures import Tables
 from ipa.studies.validation.outcome import Validation
 from ipa.studies.validation.windows import JUDGED_UP_TO, FloatArray, Windows, busiest
 
-LIVE, SIMULATED, OPEN_LOOP = "#0b62a4", "#d1490c", "#12855c"
+LIVE, SIMULATED, OPEN_LOOP = PALETTE[:3]
 
 
 def plots(validation: Validation) -> list[Plot]:
@@ -146,9 +150,11 @@ def replicas(validation: Validation) -> Plot:
     ]
     highest = max(int(ready.max()) for lines in counted for _, ready, *_ in lines)
     shares = validation.replicas_alike_percent
-    grid = panels(
-        [Group(stage, escape(stage, quote=False), TEXT, ()) for stage in validation.stages],
-        [f"as many in both {shares[stage]:.1f} % of the time" for stage in validation.stages],
+    grid = stacked_panels(
+        [
+            panel_title(escape(stage, quote=False), TEXT, f"as many in both {shares[stage]:.1f} % of the time")
+            for stage in validation.stages
+        ],
         duration_s,
         "replicas ready",
         1.15 * max(highest, 1),

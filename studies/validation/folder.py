@@ -1,14 +1,11 @@
-"""The folder of a validation: every run in it is an ordinary results folder, written as soon as the run is finished."""
+"""The folder of a validation: each run in it is an ordinary results folder, written as soon as the run has finished."""
 
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 from ipa.studies import results
@@ -16,7 +13,7 @@ from ipa.studies.errors import ScenarioError
 from ipa.studies.results import StoredRun
 from ipa.studies.scenario import Scenario
 from ipa.studies.validation.conditions import Machine
-from ipa.studies.validation.plan import Plan
+from ipa.studies.validation.experiment import Experiment
 
 KIND = "validation"
 CALIBRATION, SIMULATED = "calibration", "simulated"
@@ -24,34 +21,34 @@ CONDITIONS = "conditions.json"
 RESULT = "validation.json"
 
 RunLive = Callable[[Scenario, Path], None]
-"""Runs a scenario live and writes its results folder to the path, which is not there yet."""
+"""Runs a scenario live and writes its results to the folder, which is empty."""
 
 
 @dataclass(frozen=True)
-class LiveRun:
-    """A finished live run: what it left in its folder, and how busy the machine was meanwhile."""
+class KeptRun:
+    """A live run that is kept: its results, and how busy the machine was meanwhile."""
 
     stored: StoredRun
     machine: dict[str, Any]
 
 
 def live_name(repeat: int) -> str:
-    """The folder's name of a repeat, from 1."""
+    """The name of the folder of a repeat, counted from 1."""
     return f"live-{repeat}"
 
 
-def open_folder(folder: Path, plan: Plan) -> None:
-    """Make the folder of a validation, or go on with the one that is there, of the same plan.
+def open_folder(folder: Path, experiment: Experiment) -> None:
+    """Make the folder of a validation, or resume one of the same experiment.
 
     Raises ScenarioError for a folder that holds anything else.
     """
     wanted = {
         "schema_version": results.SCHEMA_VERSION,
         "kind": KIND,
-        "backend": plan.backend,
-        "source": plan.source,
-        "compared": plan.compared.as_dict(),
-        "calibration": plan.calibration.as_dict(),
+        "backend": experiment.backend,
+        "source": experiment.source,
+        "compared": experiment.compared.as_dict(),
+        "calibration": experiment.calibration.as_dict(),
     }
     found = read_manifest(folder)
     if found is None:
@@ -73,44 +70,38 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return manifest if isinstance(manifest, dict) and manifest.get("kind") == KIND else None
 
 
-def read_plan(folder: Path) -> Plan:
-    """The plan of a validation's folder. Raises ScenarioError where it holds none."""
+def read_experiment(folder: Path) -> Experiment:
+    """The experiment of a validation's folder. Raises ScenarioError where it holds none."""
     manifest = read_manifest(folder)
     if manifest is None:
         raise ScenarioError(f"{folder}: holds no validation")
     try:
         compared, calibration = (Scenario.model_validate(manifest[key]) for key in ("compared", "calibration"))
-        return Plan(compared, calibration, str(manifest["backend"]), str(manifest["source"]))
+        return Experiment(compared, calibration, str(manifest["backend"]), str(manifest["source"]))
     except (KeyError, ValueError) as error:
         raise ScenarioError(f"{folder / results.MANIFEST}: not that of a validation: {error}") from None
 
 
-def live_run(folder: Path, name: str, scenario: Scenario, run_live: RunLive) -> LiveRun:
-    """The live run of a name: the finished one that is there, of the same scenario, else run now and kept.
+def kept_run(folder: Path, name: str, scenario: Scenario, run_live: RunLive) -> KeptRun:
+    """The live run of that name: the finished one in the folder, of the same scenario; else it is run now and kept.
 
-    What an interrupt stops leaves nothing behind. Raises ScenarioError for a run of another scenario.
+    An interrupted run leaves nothing behind. Raises as `read_kept`.
     """
     place = folder / name
     if not place.exists():
-        with _appearing(place) as fresh:
+        with results.whole_folder(place) as fresh:
             machine = Machine()
             with machine.watched():
                 run_live(scenario, fresh)
             results.write_json(machine.as_dict(), fresh / CONDITIONS)
+    return read_kept(place, scenario)
+
+
+def read_kept(place: Path, scenario: Scenario) -> KeptRun:
+    """The live run in a folder. Raises ScenarioError for one that is missing, damaged or of another scenario."""
     stored = results.finished(place, scenario)
     try:
         conditions = json.loads((place / CONDITIONS).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ScenarioError(f"{place / CONDITIONS}: cannot be read: {error}") from None
-    return LiveRun(stored, conditions)
-
-
-@contextmanager
-def _appearing(place: Path) -> Iterator[Path]:
-    """A folder to be made that takes its place when the block ends well; whatever else there is vanishes."""
-    workshop = Path(mkdtemp(prefix=f".{place.name}-", dir=place.parent))
-    try:
-        yield workshop / place.name
-        (workshop / place.name).rename(place)
-    finally:
-        shutil.rmtree(workshop, ignore_errors=True)
+    return KeptRun(stored, conditions)

@@ -1,4 +1,4 @@
-"""The figures that are compared, taken from a run's tables within chosen windows; several runs are pooled."""
+"""The figures that are compared, from the tables of runs within chosen windows; several runs are pooled."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _of_requests(requests: Sequence[pd.DataFrame], sla_s: float) -> dict[str, fl
 
 
 def _visits(stages: pd.DataFrame, stage: str, requests: pd.DataFrame) -> pd.DataFrame:
-    """The visits to a stage that these requests paid and that were served."""
+    """The visits of these requests to a stage, as far as they were served."""
     served = stages[(stages["stage"] == stage) & np.isfinite(stages["finish_s"].to_numpy())]
     visits: pd.DataFrame = served[served["request"].isin(requests["request"])]
     return visits

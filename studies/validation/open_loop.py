@@ -1,6 +1,6 @@
-"""A simulation without a policy: the configurations that a live run decided, at the moments at which it did.
+"""A simulation without a policy: it takes the decisions of a live run, at the moments at which they were made.
 
-Beside the simulation in closed loop it tells an error of the queues and replicas from one of the decisions.
+Beside the simulation in closed loop it tells errors of queues and replicas from errors of decisions.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ def simulate_decisions(
 ) -> Tables:
     """The tables `requests`, `stages` and `replicas` of the scenario's load under these decisions.
 
-    The first one stands ready at the start; each later one is made at its time, rising, and takes effect after the
-    scenario's decision delay.
+    The first one stands ready at the start; each later one, in order of time, is made at its time and takes effect
+    after the scenario's decision delay.
     """
     pipeline, trace = prepared.pipeline, prepared.trace
     (_, initial), *later = decisions

@@ -12,28 +12,28 @@ from ipa.studies.run import Prepared, Run
 from ipa.studies.scenario import Scenario
 from ipa.studies.validation.agreement import Agreement, replicas_alike_percent
 from ipa.studies.validation.calibration import Overheads
-from ipa.studies.validation.comparison import Row, Worlds, compare, plain
 from ipa.studies.validation.conditions import Conditions
-from ipa.studies.validation.folder import CALIBRATION, LiveRun, live_name
+from ipa.studies.validation.experiment import Experiment
+from ipa.studies.validation.folder import CALIBRATION, KeptRun, live_name
 from ipa.studies.validation.measures import LIMITS, Tables, metrics
-from ipa.studies.validation.plan import Plan
 from ipa.studies.validation.rollouts import Took, compare_rollouts
+from ipa.studies.validation.verdicts import Row, Worlds, compare_worlds, plain
 from ipa.studies.validation.windows import JUDGED_UP_TO, FloatArray, Windows, busiest, by_band
 
 SCHEMA_VERSION = 1
 
 FEWEST_JUDGED = 0.5
-"""The share of the windows that verdicts should be about, at least."""
+"""The least share of the windows that verdicts should be about."""
 
 CLOSED_LOOP_PERCENT = 90.0
-"""The share of equal decisions that closed loop has to reach; on the same observation it is all of them."""
+"""The share of decisions that must be equal in closed loop; on the same observation all must be."""
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """One live run with what was measured of it; `refused` of its decisions were not put in force."""
+    """One live run with what was measured in it; `refused`: how many of its decisions were not put in force."""
 
-    run: LiveRun
+    run: KeptRun
     overheads: Overheads
     conditions: Conditions
     same_observations: Agreement
@@ -50,7 +50,7 @@ class Repeat:
 class Validation:
     """Everything that was found; `calibration` is the live run on other seconds that gave the overheads."""
 
-    plan: Plan
+    experiment: Experiment
     prepared: Prepared
     calibration: Repeat
     repeats: tuple[Repeat, ...]
@@ -60,7 +60,7 @@ class Validation:
     @property
     def scenario(self) -> Scenario:
         """What was compared, as it ran live."""
-        return self.plan.compared
+        return self.experiment.compared
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -69,7 +69,7 @@ class Validation:
 
     @cached_property
     def windows(self) -> Windows:
-        """All windows of the run, one a control interval."""
+        """All windows of the run, one per control interval."""
         return Windows.all_of(self.prepared.trace.duration_s, self.scenario.interval_s)
 
     @cached_property
@@ -95,8 +95,8 @@ class Validation:
 
     def compared(self, windows: Windows) -> list[Row]:
         """Live against simulated within some windows."""
-        judged = metrics(self.stages, LIMITS[self.plan.backend])
-        return compare(self.worlds, windows, judged, self.prepared.sla_s, self.scenario.price_per_core)
+        judged = metrics(self.stages, LIMITS[self.experiment.backend])
+        return compare_worlds(self.worlds, windows, judged, self.prepared.sla_s, self.scenario.price_per_core)
 
     @cached_property
     def rollouts(self) -> list[Took]:
@@ -115,7 +115,7 @@ class Validation:
 
     @property
     def refused(self) -> int:
-        """How many live decisions were refused, of all repeats; nothing else looks at these but `same_observations`."""
+        """How many live decisions were refused, over all repeats; besides, only `same_observations` counts these."""
         return sum(repeat.refused for repeat in self.repeats)
 
     @cached_property
@@ -158,11 +158,11 @@ class Validation:
         return {
             "schema_version": SCHEMA_VERSION,
             "kind": "validation",
-            "backend": self.plan.backend,
-            "source": self.plan.source,
+            "backend": self.experiment.backend,
+            "source": self.experiment.source,
             **{key: summary[key] for key in ("pipeline", "policy", "trace", "seed", "duration_s", "sla_s")},
             "compared_window": [list(pair) for pair in self.scenario.window or ()],
-            "calibration_window": [list(pair) for pair in self.plan.calibration.window or ()],
+            "calibration_window": [list(pair) for pair in self.experiment.calibration.window or ()],
             "passed": self.passed,
             "flags": self.flags,
             "overheads_s": self.calibration.overheads.values(),

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 
-from ipa.studies.report.page import document, save
-from ipa.studies.validation import terminal
-from ipa.studies.validation.comparison import Row
+from ipa.studies.drawing import Cell, html_document, html_table, plot_section, what_was_run
+from ipa.studies.results import write_text
+from ipa.studies.validation import wording
 from ipa.studies.validation.curves import plots
 from ipa.studies.validation.outcome import Validation
 from ipa.studies.validation.rollouts import KINDS
-from ipa.studies.validation.terminal import HEADINGS, cells, seconds
+from ipa.studies.validation.verdicts import Row
 
 _READING = (
     "Live: the repeats pooled. Spread: the standard deviation over the repeats. Error: simulated against live; beside "
@@ -25,86 +25,72 @@ _COLOURS = {"ok": "#12855c", "in spread": "#c98a00", "OFF": "#b3261e"}
 
 def write(validation: Validation, path: Path) -> None:
     """Write the page; raises ScenarioError where plotly is not installed or the path cannot be used."""
-    save(render(validation), path)
+    write_text(render(validation), path)
 
 
 def render(validation: Validation) -> str:
     """The page as HTML. The same runs give the same page, byte for byte."""
     summary = validation.simulated.summary
-    sections = "".join(
-        f'<section>\n<h2>{plot.heading}</h2>\n<p class="muted">{plot.reading}</p>\n{plot.html()}</section>\n'
-        for plot in plots(validation)
-    )
-    facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>\n" for name, value in _facts(validation).items())
-    return document(
+    return html_document(
         f"Live against simulated: {summary['pipeline']} on {summary['trace']}",
-        escape(terminal.title(validation)),
-        f"<section>\n{_headline(validation)}</section>\n{sections}"
-        f"<details>\n<summary>What was run</summary>\n<dl>\n{facts}</dl>\n</details>\n",
+        escape(wording.title(validation)),
+        f"<section>\n{_headline(validation)}</section>\n{''.join(map(plot_section, plots(validation)))}"
+        f"{what_was_run(_facts(validation))}",
     )
 
 
 def _headline(validation: Validation) -> str:
     good = validation.passed
-    verdict = f'<b style="color:{_COLOURS["ok" if good else "OFF"]}">{escape(terminal.verdict(validation))}</b>'
+    verdict = f'<b style="color:{_COLOURS["ok" if good else "OFF"]}">{escape(wording.verdict(validation))}</b>'
     flags = "".join(f"<li>{escape(flag)}</li>\n" for flag in validation.flags)
     doubts = f'<p class="muted">What makes it doubtful:</p>\n<ul>\n{flags}</ul><br>\n' if flags else ""
     found = "".join(
-        f"<li>{escape(name)}: <b>{escape(value)}</b></li>\n" for name, value in terminal.decisions(validation)
+        f"<li>{escape(name)}: <b>{escape(value)}</b></li>\n" for name, value in wording.decisions(validation)
     )
     return (
         f"<p>Verdict: {verdict}.</p>\n{doubts}"
-        f'<p class="muted">Of {escape(terminal.judged(validation))}. {_READING}</p>\n'
-        f"{_table(['', *HEADINGS[:-1], 'verdict'], _rows(validation.rows, of_stages=False))}"
+        f'<p class="muted">Of {escape(wording.judged(validation))}. {_READING}</p>\n'
+        f"{html_table(['', *wording.HEADINGS[:-1], 'verdict'], _rows(validation.rows, of_stages=False))}"
         f'<p class="muted">The same by utilisation of the busiest stage:</p>\n{_bands(validation)}'
         f"<ul>\n{found}</ul><br>\n"
-        f'<p class="muted">{escape(terminal.ROLLOUTS)}:</p>\n{_rollouts(validation)}'
+        f'<p class="muted">{escape(wording.ROLLOUTS)}:</p>\n{_rollouts(validation)}'
         "<details><summary>Stage by stage</summary>\n"
-        f"{_table(['', *HEADINGS[:-1], ''], _rows(validation.rows, of_stages=True))}</details>\n"
+        f"{html_table(['', *wording.HEADINGS[:-1], ''], _rows(validation.rows, of_stages=True))}</details>\n"
     )
 
 
-def _rows(rows: Sequence[Row], *, of_stages: bool) -> Iterator[Sequence[str]]:
+def _rows(rows: Sequence[Row], *, of_stages: bool) -> Iterator[Sequence[str | Cell]]:
     stage = None
     for row in (row for row in rows if (row.metric.stage is not None) == of_stages):
         if row.metric.stage != stage:
             stage = row.metric.stage
-            yield [f"<b>{escape(stage or '')}</b>", *[""] * len(HEADINGS)]
+            yield [Cell(f"<b>{escape(stage or '')}</b>"), *[""] * len(wording.HEADINGS)]
         unit = f" ({row.metric.unit})" if row.metric.unit else ""
-        *figures, mark = map(escape, cells(row))
-        colour = _COLOURS.get(mark)
-        yield [
-            escape(f"{row.metric.title}{unit}"),
-            *figures,
-            f'<b style="color:{colour}">{mark}</b>' if colour else "",
-        ]
+        *figures, mark = wording.cells(row)
+        yield [f"{row.metric.title}{unit}", *figures, _mark(mark)]
+
+
+def _mark(verdict: str) -> Cell:
+    colour = _COLOURS.get(verdict)
+    return Cell(f'<b style="color:{colour}">{verdict}</b>' if colour else "")
 
 
 def _bands(validation: Validation) -> str:
-    shown = [row.metric for row in validation.rows if row.metric.key in terminal.BAND_METRICS]
+    shown = [row.metric for row in validation.rows if row.metric.key in wording.BAND_METRICS]
     rows = [
         [
-            escape(name),
+            name,
             str(windows.chosen.sum()),
-            *(escape(row.shown(row.error)) for row in rows if row.metric.key in terminal.BAND_METRICS),
+            *(row.shown(row.error) for row in rows if row.metric.key in wording.BAND_METRICS),
         ]
         for name, (windows, rows) in validation.bands.items()
     ]
-    return _table(["utilisation", "windows", *(f"{metric.title}" for metric in shown)], rows)
+    return html_table(["utilisation", "windows", *(metric.title for metric in shown)], rows)
 
 
 def _rollouts(validation: Validation) -> str:
-    rows = [
-        [escape(f"{took.stage}: {KINDS[took.kind]}"), *terminal.rollout_cells(took)] for took in validation.rollouts
-    ]
-    return _table(["", *terminal.ROLLOUT_HEADINGS], rows)
-
-
-def _table(head: Sequence[str], rows: Iterator[Sequence[str]] | Sequence[Sequence[str]]) -> str:
-    """A table of cells in HTML."""
-    titles = "".join(f'<th scope="col">{escape(title)}</th>' for title in head)
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>\n" for row in rows)
-    return f'<div class="wide"><table>\n<thead><tr>{titles}</tr></thead>\n<tbody>\n{body}</tbody></table></div>\n'
+    rows = [[f"{took.stage}: {KINDS[took.kind]}", *wording.rollout_cells(took)] for took in validation.rollouts]
+    return html_table(["", *wording.ROLLOUT_HEADINGS], rows)
 
 
 def _facts(validation: Validation) -> dict[str, str]:
@@ -120,8 +106,8 @@ def _facts(validation: Validation) -> dict[str, str]:
         for number, repeat in enumerate(validation.repeats, start=1)
     }
     return {
-        "Compared": f"seconds {seconds(validation.scenario.window)} of {validation.simulated.summary['trace']}",
-        "Measured on": f"seconds {seconds(validation.plan.calibration.window)}",
+        "Compared": f"seconds {wording.seconds(validation.scenario.window)} of {validation.simulated.summary['trace']}",
+        "Measured on": f"seconds {wording.seconds(validation.experiment.calibration.window)}",
         **measured,
         **live,
     }

@@ -1,4 +1,4 @@
-"""How long replicas took to start and to stop, and stages to become what was decided, from a run's tables."""
+"""How long replicas took to start and to stop, and stages to reach what was decided, from the tables of a run."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipa.studies.validation.agreement import decided
-from ipa.studies.validation.comparison import plain
 from ipa.studies.validation.measures import Tables
+from ipa.studies.validation.verdicts import plain
 from ipa.studies.validation.windows import FloatArray
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ KINDS = {"start_up": "start-up", "rollout": "rollout", "stop": "stop"}
 
 @dataclass(frozen=True)
 class Durations:
-    """Of one kind, at one stage: how many were seen, and how long they took [s]; NaN of none."""
+    """Of one kind, at one stage: how many were seen, and how long they took [s]; NaN where none was seen."""
 
     count: int
     mean_s: float
@@ -31,7 +31,7 @@ class Durations:
 
     @classmethod
     def of(cls, values_s: FloatArray) -> Durations:
-        """Of those that came to an end."""
+        """Over those that came to an end."""
         values_s = values_s[np.isfinite(values_s)]
         if not len(values_s):
             return cls(0, float("nan"), float("nan"))
@@ -67,7 +67,7 @@ class Took:
 
 
 def compare_rollouts(live: Sequence[Tables], open_loop: Sequence[Tables], stages: Sequence[str]) -> list[Took]:
-    """A row a stage and kind; the runs of each world are taken together."""
+    """One row per stage and kind; the runs of each world are pooled."""
     found = []
     for stage in stages:
         worlds = [

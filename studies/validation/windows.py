@@ -1,4 +1,4 @@
-"""Windows of a run, one a control interval, and how busy its stages were in each: the bands of utilisation."""
+"""The windows of a run, one per control interval, and how busy its stages were in each: the bands of utilisation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BANDS: tuple[tuple[str, float], ...] = (
     ("60 to 85 %", 0.85),
     ("above 85 %", float("inf")),
 )
-"""The bands of utilisation, each with what its windows lie below or at."""
+"""The bands of utilisation, each with its upper end, which it includes."""
 
 JUDGED_UP_TO = 0.85
 """The highest utilisation at which a verdict is given: nearer to saturation small differences grow without bound."""
@@ -41,16 +41,16 @@ class Windows:
         return cls(np.append(inner, duration_s), np.ones(len(inner), dtype=bool))
 
     def only(self, chosen: BoolArray) -> Windows:
-        """Of the same windows others chosen."""
+        """The same windows with others chosen."""
         return Windows(self.edges_s, chosen)
 
     @property
     def total_s(self) -> float:
-        """How long the chosen windows are together."""
+        """The total length of the chosen windows."""
         return float(np.diff(self.edges_s)[self.chosen].sum())
 
     def holds(self, time_s: FloatArray) -> BoolArray:
-        """Which moments lie in a chosen window; shape of `time_s`. NaN lies in none."""
+        """Which moments lie in a chosen window; shape of `time_s`. NaN never does."""
         place = np.searchsorted(self.edges_s, time_s, side="right") - 1
         inside = (place >= 0) & (place < len(self.chosen)) & np.isfinite(time_s)
         return inside & self.chosen[np.clip(place, 0, len(self.chosen) - 1)]

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from ipa.live.collect import Collector
-from ipa.live.load_generator import UNANSWERED, UNREACHABLE, Sent
 from ipa.live.sending import broken_laws
+from ipa.live.sent import UNANSWERED, UNREACHABLE, Sent
 from ipa.live.stage_replicas import StageReplicas
 from ipa.policies import StageConfiguration
 from ipa.sim import requests_table, stages_table

@@ -21,8 +21,9 @@ from aiohttp import web
 
 from ipa import traces
 from ipa.live.errors import LiveError
-from ipa.live.load_generator import DEFAULT_BODY, UNANSWERED, UNREACHABLE, Job, Sent, generate, write_job, zeros_for
+from ipa.live.load_generator import DEFAULT_BODY, Job, generate, write_job, zeros_for
 from ipa.live.plane import free_port
+from ipa.live.sent import UNANSWERED, UNREACHABLE, Sent
 from ipa.sim import stream
 from ipa.studies import Scenario, simulate
 from ipa.studies.live_runs import late_warning, load_table

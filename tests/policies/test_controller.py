@@ -202,7 +202,7 @@ SMALL = StageConfiguration("small", 1, 1, 0.0, 1)
         (replace(SMALL, batch=1.0), "stage 'b': batch 1.0; allowed"),  # type: ignore[arg-type]
         (replace(SMALL, replicas=0), "stage 'b': replicas 0; allowed: ints from 1 to 10000"),
         (replace(SMALL, batch_timeout_s=-0.1), "stage 'b': batch_timeout_s -0.1; allowed: finite seconds from 0"),
-        (None, "stage 'b': None is no policies.StageConfiguration"),
+        (None, "stage 'b': None is not a policies.StageConfiguration"),
     ],
 )
 def test_a_configuration_that_cannot_be_is_answered_with_what_can(wrong: Any, text: str) -> None:

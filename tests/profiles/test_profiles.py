@@ -349,7 +349,7 @@ def test_a_wrong_variant_is_answered_by_line(
             "threshold_rps",
             "treshold_rps",
             (
-                "12: stages[only].treshold_rps: there is no such key here; did you mean "
+                "12: stages[only].treshold_rps: unknown key; did you mean "
                 "'threshold_rps'?; allowed: name, task, accuracy_metric, threshold_rps, sla, dr"
             ),
         ),
@@ -408,7 +408,7 @@ def test_a_wrong_variant_is_answered_by_line(
         ("kind: pipeline", "kind: scenario", "2: kind: should be 'pipeline'; given 'scenario'"),
         ("version: 1", "version: 2", "1: schema_version: should be 1; given 2"),
         ("kind: pipeline\n", "", "1: the key 'kind' is missing; it should be 'pipeline'"),
-        (" alpha: 2", " alpha: 2\n  alpha: 3", "26: the key 'alpha' is there already, at line 25"),
+        (" alpha: 2", " alpha: 2\n  alpha: 3", "26: the key 'alpha' is already given, at line 25"),
         ("beta: 1", "beta: &x 1\n  y: *x", "26: anchors with aliases (&name, *name) are not supp"),
         (
             "alpha: 2",

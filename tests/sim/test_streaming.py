@@ -311,7 +311,7 @@ def test_simpy_keeps_all_and_a_report_draws_all(tmp_path: Path, monkeypatch: pyt
     short = ("simulate", "video", *SHORT)
     assert "records: none needs the compiled engine" in refusal(*short, "--records", "none", "--set", "engine=simpy")
     assert "all, sample" in " ".join(refusal(*short, "--records", "some").replace("'", "").split())
-    assert "goes with records: all" in refusal(*short, "--records", "sample", "--report", "run.html")
+    assert "use records: all" in refusal(*short, "--records", "sample", "--report", "run.html")
     assert answer(*short, "--records", "none", "--json")["records"] == "none"
     assert ipa(*short, "--records", "sample", "--out", "run").exit_code == 0
     assert "records is sample" in refusal("report", "run")

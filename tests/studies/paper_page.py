@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-from ipa.studies.study.conduct import TABLES, TIMES
+from ipa.studies.study.course import TABLES, TIMES
 
 PAGE = Path(__file__).parents[2] / "docs" / "paper.md"
 

@@ -93,7 +93,7 @@ def test_options_may_replace_what_a_file_names_wrongly() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("pipeline: video\ntrce: bursty\n", "scenario.yaml:4: trce: there is no such key here; did you mean 'trace'"),
+        ("pipeline: video\ntrce: bursty\n", "scenario.yaml:4: trce: unknown key; did you mean 'trace'"),
         ("pipeline: video\nseed: -3\n", "scenario.yaml:4: seed: should be greater than or equal to 0; given -3"),
         ("pipeline: video\nseed: 1.5\n", "scenario.yaml:4: seed: should be a valid integer; given 1.5"),
         ("pipeline: video\nscale: .nan\n", "scenario.yaml:4: scale: should be a finite number; given nan"),
@@ -114,8 +114,8 @@ def test_options_may_replace_what_a_file_names_wrongly() -> None:
         ("pipeline: video\nmax_surge: 0\n", "scenario.yaml:1: max_surge and max_unavailable are both 0"),
         ("pipeline: video\ninitial: {}\n", "scenario.yaml:1: `initial` is given, but `start` is warm"),
         ("pipeline: video\nguards:\n  min_replicas: 3\n  max_replicas: 2\n", "scenario.yaml:4: guards: max_replicas 2"),
-        ("pipeline: video\nguards: {max_replica: 2}\n", "scenario.yaml:4: guards.max_replica: there is no such key"),
-        ("pipeline: video\nseed: 1\nseed: 2\n", "scenario.yaml:5: the key 'seed' is there already, at line 4"),
+        ("pipeline: video\nguards: {max_replica: 2}\n", "scenario.yaml:4: guards.max_replica: unknown key"),
+        ("pipeline: video\nseed: 1\nseed: 2\n", "scenario.yaml:5: the key 'seed' is already given, at line 4"),
         ("pipeline: [video\n", "scenario.yaml:4: not valid YAML"),
         ("", "scenario.yaml:1: pipeline: this key is missing"),
     ],

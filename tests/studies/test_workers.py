@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ipa.studies import workers
-from ipa.studies.commands import cli
+from ipa.studies.commands.jobs import at_once
 from tests.command import POLICIES, SHORT, start
 
 LIMIT_S = 100
@@ -76,7 +76,7 @@ def kept() -> set[str]:
     return {path.name for path in Path("out").iterdir() if path.name.startswith("my.py_")}
 
 
-INTERRUPTED = "Error: interrupted: what is finished stands in out; the same command goes on with the rest\n"
+INTERRUPTED = "Error: interrupted; finished runs are kept in out: repeat the command to resume\n"
 
 
 def test_workers_end_with_a_parent_that_is_killed() -> None:
@@ -127,8 +127,8 @@ def test_an_interrupt_of_the_whole_group_while_the_workers_start(jobs: int) -> N
 
 
 KILLED = (
-    "Error: a worker process was killed (out of memory? fewer --jobs take less): what is finished stands in out; the "
-    "same command goes on with the rest\n"
+    "Error: a worker process was killed (out of memory? try fewer --jobs); finished runs are kept in out: "
+    "repeat the command to resume\n"
 )
 
 
@@ -175,7 +175,7 @@ def test_what_has_begun_is_kept_after_an_interrupt(here: Path) -> None:
 
 def test_jobs_are_at_most_two_a_core(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(workers, "cores", lambda: 3)
-    assert [cli.at_once(jobs) for jobs in (None, 1, 6)] == [3, 1, 6]
+    assert [at_once(jobs) for jobs in (None, 1, 6)] == [3, 1, 6]
     assert capsys.readouterr().err == ""
-    assert cli.at_once(100_000) == 6
-    assert capsys.readouterr().err == "--jobs 100000: 6 at a time, 2 a core; more gain nothing\n"
+    assert at_once(100_000) == 6
+    assert capsys.readouterr().err == "--jobs 100000: running 6 at a time, 2 per core; more gain nothing\n"

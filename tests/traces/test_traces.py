@@ -691,7 +691,7 @@ def test_a_written_csv_is_plain_columns(tmp_path: Path) -> None:
 
 def test_a_file_is_overwritten_only_when_asked(tmp_path: Path) -> None:
     path = write(of_counts(1), tmp_path / "load.csv")
-    with pytest.raises(TraceError, match=r"load.csv: is there already"):
+    with pytest.raises(TraceError, match=r"load.csv: already exists"):
         write(of_counts(2), path)
     assert read(path) == of_counts(1)
     write(of_counts(2), path, overwrite=True)
@@ -734,8 +734,8 @@ def test_a_constant_load_is_found_by_rate_and_seconds() -> None:
         ("burst", r"unknown trace 'burst': neither a file nor one of .*mean 'bursty'\?"),
         ("steady_low", r"did you mean 'steady-low'\?"),
         ("constant", r"constant:RATE.*did you mean 'constant:RATE'\?"),
-        ("constant:many", "'constant:many': wanted is constant:RATE or constant:RATE:SECONDS"),
-        ("constant:5:1.5", "'constant:5:1.5': wanted is constant:RATE"),
+        ("constant:many", "'constant:many': should be constant:RATE or constant:RATE:SECONDS"),
+        ("constant:5:1.5", "'constant:5:1.5': should be constant:RATE"),
         ("constant:-1", "a finite rate above 0, not -1.0"),
         ("constant:5:0", "lasts 1 to 1e[+]08 s, not 0"),
         ("twitter:burst", r"unknown trace 'twitter:burst'; did you mean 'twitter:bursty'\?"),

@@ -1,6 +1,14 @@
 """The report of a study: one HTML page with counterparts of the published figures.
 
-figure      what a figure is; each system's colour and dash · page: the page, with its style and its script
-overview    the loads and the times of decisions
-means, timelines, plane, latencies: the figures of a pipeline
+page        the page, with its style and its script
+figure      what a figure is; the look of each system
+overview    the loads, and the times of decisions
+means       cost, accuracy and violations as bars
+timelines   what the systems wanted over time
+plane       accuracy against cost: sweeps as curves, systems as points
+latencies   the distribution of the latency
 """
+
+from ipa.studies.study.report.page import render
+
+__all__ = ["render"]

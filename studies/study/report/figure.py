@@ -6,19 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from ipa.studies.report.plots import CONFIG, TEXT, Spec, axis, in_script, layout, note
+from ipa.studies.drawing import CONFIG, TEXT, Spec, axis, colour, in_script, layout, note
 
-COLOURS = (
-    "#0b62a4",
-    "#e07b1a",
-    "#b3261e",
-    "#12855c",
-    "#8e4fa8",
-    "#c2a200",
-    "#2fa3c7",
-    "#d0528c",
-    "#3a4248",
-)
 DASHES = (
     "solid",
     "9px,3px",
@@ -31,8 +20,8 @@ DASHES = (
     "12px,3px,4px,3px",
 )
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "pentagon", "star", "triangle-down", "cross", "hexagon")
-"""A system's colour, dash and symbol in every figure, by its place in the study; no two systems share a dash or a
-symbol, for prints without colour."""
+"""Beside its colour a system's dash and symbol in every figure, by its place in the study; no two systems share a dash
+or a symbol, so that a print without colour tells them apart."""
 
 TOOLS = 26
 """The room above the legend, where plotly's buttons appear [pixels]."""
@@ -60,7 +49,7 @@ def looks(systems: Sequence[tuple[str, str]]) -> Looks:
         name: Look(
             name,
             escape(title, quote=False),
-            COLOURS[place % len(COLOURS)],
+            colour(place),
             DASHES[place % len(DASHES)],
             SYMBOLS[place % len(SYMBOLS)],
             2.6 if place == 0 else 1.6,

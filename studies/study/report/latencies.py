@@ -6,15 +6,14 @@ from math import log10
 
 import numpy as np
 
-from ipa.studies.report.plots import MUTED, Spec, note, numbers, sla_line
-from ipa.studies.report.timelines import log_ticks
+from ipa.studies.drawing import MUTED, Spec, log_ticks, note, numbers, sla_line
 from ipa.studies.study.findings import Cell, Findings
 from ipa.studies.study.outcome import latency_edges_s
 from ipa.studies.study.report.figure import Figure, Looks, grid
 
 
 def latencies(findings: Findings, looks: Looks, setting: str) -> Figure:
-    """The distribution of the latency, a panel a workload, a line a system, all seeds together."""
+    """The distribution of the latency: one panel per workload, one line per system, all seeds together."""
     workloads = findings.study.workloads
     sla_s = float(next(iter(findings.cells[0].outcomes.values())).summary["sla_s"])
     curves = {

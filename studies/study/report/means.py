@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipa.studies.report.plots import TEXT, Spec, axis, faded, numbers
+from ipa.studies.drawing import TEXT, Spec, axis, faded, numbers
 from ipa.studies.study.findings import Cell, Findings
 from ipa.studies.study.found import Found
 from ipa.studies.study.report.figure import Figure, Look, Looks, framed
@@ -16,7 +16,7 @@ _MEANS = (
 
 
 def means(found: Found, findings: Findings, looks: Looks, setting: str) -> Figure:
-    """Bars of cost, accuracy and violations, a group a workload; what is published beside them."""
+    """Bars of cost, accuracy and violations, one group per workload, with published figures beside them."""
     workloads, systems = findings.study.workloads, findings.systems
     width = len(systems) + 1.2
     place_of = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from statistics import median
 
+from ipa.studies.drawing import ARRIVALS, MUTED, Spec, axis, layout, numbers
 from ipa.studies.loads import find_trace
-from ipa.studies.report.plots import MUTED, Spec, axis, layout, numbers
 from ipa.studies.study.decision_times import BATCHES, PROBLEMS
 from ipa.studies.study.found import Found
 from ipa.studies.study.report.figure import Figure, Looks, grid
@@ -36,7 +36,7 @@ def loads(found: Found, looks: Looks) -> Figure:
                 "y": [int(count) for count in counts],
                 "name": "requests",
                 "legendgroup": "requests",
-                "line": {"color": "#aab4bb", "width": 1},
+                "line": {"color": ARRIVALS, "width": 1},
                 "hovertemplate": "%{y} rps<extra></extra>",
             }
         )
@@ -62,7 +62,7 @@ def loads(found: Found, looks: Looks) -> Figure:
 
 
 def decision_times(found: Found) -> Figure:
-    """Time of a decision over the variants of a stage, a line a number of stages, published ones as diamonds."""
+    """Time of a decision over the variants per stage, one line per number of stages, published ones as diamonds."""
     regular = [timing for timing in found.timings if timing.is_regular]
     traces: list[Spec] = []
     for shade, stages in zip(_SHADES, sorted({len(timing.shape) for timing in regular}), strict=False):

@@ -1,7 +1,7 @@
 """The report of a study as one HTML page: everything in it, so that it opens anywhere and offline.
 
-The page has two choices that hold for all of it, the setting and the workload; a part that is for one of them only says
-so in `data-setting` or `data-workload`. A figure is drawn when it comes into view, so that the page opens at once.
+Two choices hold for the whole page, the setting and the workload; a part that is for one of them only says so in
+`data-setting` or `data-workload`. A figure is drawn when it comes into view, so that the page opens at once.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from importlib.resources import files
 
-from ipa.studies.report.page import document
+from ipa.studies.drawing import Cell, html_document, html_table
 from ipa.studies.study import sheets
 from ipa.studies.study.findings import Findings
 from ipa.studies.study.found import Found
@@ -28,7 +28,7 @@ def render(found: Found) -> str:
     sections += [_pipeline(found, findings, styles, settings) for findings in found.findings]
     own = files("ipa.studies.study.report")
     style, script = (own.joinpath(f"study.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    return document(
+    return html_document(
         f"Study: {found.plan.name}",
         escape(ran_on(found)),
         f"<style>\n{style}</style>\n<nav>{_navigation(found, settings)}</nav>\n{''.join(sections)}"
@@ -125,7 +125,7 @@ def _tables(found: Found, findings: Findings, setting: str) -> Iterator[str]:
 
 
 def _unswept(found: Found, setting: str, so: str) -> str:
-    """Why what is made from sweeps is missing in a setting; empty where it is not, or where the study has no sweeps."""
+    """Why a setting has nothing made from sweeps; empty where it does, or where the study has no sweeps."""
     swept = found.swept_settings
     if not swept or setting in swept:
         return ""
@@ -138,28 +138,26 @@ def _only(html: str, setting: str) -> str:
 
 
 MANY = 9
-"""A table of so many columns is set closer."""
+"""A table with this many columns is set closer."""
 
 
 def _table(sheet: Sheet) -> str:
-    many = ' class="many"' if len(sheet.columns) >= MANY else ""
-    head = "".join(
-        f'<th class="{"name" if place < sheet.names else "figure"}">{escape(column)}</th>'
+    columns = [
+        Cell(escape(column), css="name") if place < sheet.names else column
         for place, column in enumerate(sheet.columns)
+    ]
+    rows = (
+        [_name(text) if place < sheet.names else _figure(text) for place, text in enumerate(row)] for row in sheet.rows
     )
-    rows = "".join(
-        "<tr>" + "".join(_cell(text, place < sheet.names) for place, text in enumerate(row)) + "</tr>\n"
-        for row in sheet.rows
-    )
-    return (
-        f'<h3>{escape(sheet.title)}</h3>\n<p class="muted">{escape(sheet.reading)}</p>\n'
-        f'<div class="wide"><table{many}>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n'
-    )
+    drawn = html_table(columns, rows, css="many" if len(columns) >= MANY else "")
+    return f'<h3>{escape(sheet.title)}</h3>\n<p class="muted">{escape(sheet.reading)}</p>\n{drawn}'
 
 
-def _cell(text: str, is_name: bool) -> str:
-    """A cell; of a figure what stands in round brackets at its end is small, on a line of its own."""
-    if is_name:
-        return f'<td class="{"name long" if len(text) > 30 else "name"}">{escape(text)}</td>'
+def _name(text: str) -> Cell:
+    return Cell(escape(text), css="name long" if len(text) > 30 else "name")
+
+
+def _figure(text: str) -> Cell:
+    """A figure; round brackets at its end are set small, on a line of their own."""
     main, bracket, rest = text.replace("violations ", "violations\u00a0").partition(" (")
-    return f"<td>{escape(main)}{f'<small>({escape(rest)}</small>' if bracket else ''}</td>"
+    return Cell(escape(main), small=f"({escape(rest)}" if bracket else "")

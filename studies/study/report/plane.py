@@ -1,14 +1,13 @@
 """The preference sweep: accuracy over cost, sweeps as curves, systems as points.
 
-All is measured but what is published, which is planned; so our planned figures stand beside that.
+Everything is measured except what is published, which is planned; our own planned figures are shown beside it.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from ipa.studies.report.plots import Spec, faded, numbers
-from ipa.studies.report.timelines import log_ticks
+from ipa.studies.drawing import Spec, faded, log_ticks, numbers
 from ipa.studies.study.findings import Cell, Findings
 from ipa.studies.study.found import Found
 from ipa.studies.study.headline import front
@@ -25,7 +24,7 @@ _OF_PUBLISHED = (
 
 
 def plane(found: Found, findings: Findings, looks: Looks, setting: str) -> Figure | None:
-    """PAS over cost, a panel a workload: the sweeps as curves, every system a point, published ones as diamonds."""
+    """PAS over cost, one panel per workload: sweeps as curves, systems as points, published ones as diamonds."""
     workloads = [each for each in findings.study.workloads if any(_swept(findings, setting, each))]
     if not workloads:
         return None

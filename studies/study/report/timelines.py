@@ -1,4 +1,4 @@
-"""What a pipeline's systems wanted over time, and what it did to the requests."""
+"""What the systems of a pipeline wanted over time, and how the requests fared."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from math import ceil
 import numpy as np
 
 from ipa.sim.model import FloatArray
-from ipa.studies.report.plots import Spec, axis, numbers
+from ipa.studies.drawing import Spec, axis, numbers
 from ipa.studies.study.findings import Cell, Findings
 from ipa.studies.study.outcome import TIMELINE
 from ipa.studies.study.report.figure import Figure, Look, Looks, framed
@@ -26,7 +26,7 @@ CLIPPED_AT = 0.99
 
 
 def timeline(findings: Findings, looks: Looks, setting: str, workload: str) -> Figure:
-    """Load, planned cost, planned PAS and violations over time, a line a system."""
+    """Load, planned cost, planned PAS and violations over time, one line per system."""
     seed = findings.seeds[0]
     cells = [cell for system in findings.systems if (cell := findings.cell(setting, workload, system)) is not None]
     gap, top, bottom = 22, 44, 52

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from ipa.studies.drawing import number
 from ipa.studies.study.findings import Cell
 from ipa.studies.study.forecasts import HORIZON_S, smape_percent
 from ipa.studies.study.found import Found
 from ipa.studies.study.published import Compared, Score, out_of_order
 from ipa.studies.study.published_file import SeenMost
 from ipa.studies.study.sheets.sheet import NONE, Sheet, plus
-from ipa.studies.wording import number
 
 
 def score(found: Found) -> Sheet:
@@ -78,7 +78,7 @@ def _cell(each: Compared) -> tuple[str, ...]:
 
 
 def misplaced(found: Found, setting: str) -> list[str]:
-    """The pairs of systems that stand otherwise than published, a sentence each."""
+    """The pairs of systems in another order than published, one sentence each."""
     rows: dict[tuple[str, str], list[Compared]] = {}
     for each in found.compared:
         if each.setting == setting:
@@ -91,7 +91,7 @@ def misplaced(found: Found, setting: str) -> list[str]:
 
 
 def seen_most(found: Found, setting: str, pipeline: str | None = None) -> Sheet:
-    """The configurations seen most, published and ours."""
+    """The configurations seen most often, published and ours."""
     rows: list[tuple[str, ...]] = []
     given = found.plan.published.seen_most if found.plan.published else {}
     for findings in found.findings:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from ipa.studies.drawing import number
 from ipa.studies.study.bounds import AS_RARELY_POINTS, Distance, bounded
 from ipa.studies.study.found import Found
 from ipa.studies.study.sheets.sheet import NONE, Sheet, plus
-from ipa.studies.wording import number
 
 MORE, LESS = "*", "†"
 """Beside a distance: the system violates the SLA more often than the bound, or the bound does."""
 
 
 def bounds(found: Found, setting: str) -> Sheet:
-    """A row a pipeline and workload: the bound's figures, and of every other system the distance."""
+    """One row per pipeline and workload: the figures of the bound, and the distance of every other system."""
     names = {findings.study.bound for findings in found.findings if findings.study.bound}
     others = [system for system in found.systems if system not in names]
     rows = []

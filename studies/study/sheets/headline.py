@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
+from ipa.studies.drawing import signed
 from ipa.studies.intervals import Estimate
 from ipa.studies.study.found import Found
 from ipa.studies.study.headline import SAME_WORK_POINTS, Match
 from ipa.studies.study.sheets.sheet import NONE, Sheet, plus
-from ipa.studies.wording import signed
 
 MIXED = "≈ "
 """Before a gain for which two settings are mixed."""
@@ -28,9 +28,9 @@ _REST = (
 
 
 def headline(found: Found, setting: str, measure: str, *, brief: bool = False) -> Sheet:
-    """The accuracy gained at equal cost and the cost saved at equal accuracy, a row a pipeline and workload.
+    """The accuracy gained at equal cost and the cost saved at equal accuracy, one row per pipeline and workload.
 
-    `brief`: against systems alone, without what stands in round brackets.
+    `brief`: against systems only, without what is in round brackets.
     """
     grouped: dict[tuple[str, str], dict[tuple[str, str], list[Match]]] = {}
     asked: dict[tuple[str, str], str] = {}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from ipa.studies.drawing import number
 from ipa.studies.loads import find_trace
 from ipa.studies.study.found import Found
 from ipa.studies.study.sheets.sheet import Sheet, plus
-from ipa.studies.wording import number
 
 
 def loads(found: Found) -> Sheet:
-    """A row a published load: its requests, their mean and range by the second, and what ours has more or less."""
+    """One row per published load: its requests, their mean and range by the second, and how ours differs."""
     findings = found.findings[0]
     rows = []
     for workload, theirs in (found.plan.published.loads if found.plan.published else {}).items():

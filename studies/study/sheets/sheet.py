@@ -1,13 +1,13 @@
-"""A table of text, which the page and Markdown write alike."""
+"""A table of text, which the page, Markdown and the terminal show alike."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ipa.studies.wording import number
+from ipa.studies.drawing import number
 
 NONE = "–"
-"""What is not there."""
+"""Shown where there is nothing."""
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,14 @@
-"""The systems beside each other, of one pipeline or of all."""
+"""The systems side by side, of one pipeline or of all."""
 
 from __future__ import annotations
 
 from statistics import fmean
 
+from ipa.studies.drawing import number
 from ipa.studies.study.compare import comparisons
 from ipa.studies.study.findings import INFEASIBLE_SHARE, Cell, Findings
 from ipa.studies.study.found import Found
 from ipa.studies.study.sheets.sheet import NONE, Sheet
-from ipa.studies.wording import number
 
 _FIGURES = (
     ("cost, cores", "cost_mean_cores", 1.0, 2),
@@ -27,7 +27,7 @@ _INFEASIBLE = (
 
 
 def systems(findings: Findings, setting: str) -> Sheet:
-    """A row a workload and system: means over the seeds with their intervals."""
+    """One row per workload and system: means over the seeds with their intervals."""
     rows = [
         (
             workload,
@@ -48,7 +48,7 @@ def systems(findings: Findings, setting: str) -> Sheet:
 
 
 def overall(found: Found, setting: str) -> Sheet:
-    """A row a pipeline and system: means over its workloads and seeds."""
+    """One row per pipeline and system: means over its workloads and seeds."""
     rows = []
     for findings in found.findings:
         for system in findings.systems:

@@ -538,7 +538,7 @@ def test_silence_is_told_by_the_time_since_the_step_before_whatever_the_gateway_
         cluster.origin_s = time.monotonic() - gateways_s
         await backend.start(0.0)
         for sample_age_s, is_silent in ((1.0, False), (60.0, True)):
-            backend._observed_s = backend.now_s - 10.0
+            backend._observer.begin_at(backend.now_s - 10.0)
             scraped.sample_age_s = sample_age_s
             backend.begin_step(step)
             seen = await asyncio.to_thread(backend.observe)
@@ -596,7 +596,7 @@ def test_a_pipeline_that_is_taken_down_ends_the_run(tmp_path: Path, monkeypatch:
 
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
         cluster.root = None
-        with pytest.raises(RunError, match="ipa-tiny does not exist"):
+        with pytest.raises(RunError, match="ipa-tiny no longer exists"):
             await asyncio.wait_for(asyncio.shield(backend.failed), 10.0)
 
     story(tmp_path, monkeypatch, told)

@@ -140,7 +140,7 @@ def test_manifests_of_an_adviser_let_it_write_nowhere(tmp_path: Path) -> None:
     assert "--advise" in pod["containers"][0]["args"]
     listed = yaml.safe_load((out / "kustomization.yaml").read_text())["resources"]
     assert sorted([*listed, "kustomization.yaml"]) == sorted(each.name for each in out.iterdir())
-    assert "should be a new folder" in refusal("live", "manifests", "video", "--out", str(out))
+    assert "give a new folder" in refusal("live", "manifests", "video", "--out", str(out))
 
 
 @pytest.mark.parametrize("command", ["status", "down", "up"])
@@ -160,12 +160,12 @@ def test_without_the_client_a_command_says_what_to_install(
     monkeypatch.setitem(sys.modules, "kubernetes", None)
     name, *options = command
     said = refusal("live", name, "video", *options)
-    assert said == "the backend kubernetes needs the client: pip install 'ipa-pipelines[kubernetes]'"
+    assert said == "the kubernetes backend needs its client: pip install 'ipa-pipelines[kubernetes]'"
 
 
 def test_no_load_is_for_a_cluster() -> None:
     pytest.importorskip("aiohttp")
-    assert "--no-load goes with --backend kubernetes" in refusal("live", "run", "video", "--no-load")
+    assert "--no-load needs --backend kubernetes" in refusal("live", "run", "video", "--no-load")
 
 
 @pytest.mark.parametrize("mode", ["--no-load", "--advise"])
@@ -176,7 +176,7 @@ def test_a_controller_alone_has_no_results_to_write(mode: str, option: tuple[str
     pytest.importorskip("aiohttp")
     said = refusal("live", "run", "video", "--backend", "kubernetes", mode, *option, env=NO_CLUSTER)
     assert said.startswith(f"{name}: with {mode} on a cluster no load is sent")
-    assert "allowed: --state FILE, which keeps the journal" in said
+    assert "use --state FILE to keep the journal" in said
 
 
 def test_a_name_that_no_object_can_have_is_refused() -> None:
@@ -240,8 +240,8 @@ def test_what_is_no_quantity_of_memory_is_refused(option: str, text: str) -> Non
         (("--models", "s3://"), "--models s3://: should be emulated, s3://BUCKET"),
         (("--models", "pvc:Claim"), "--models pvc:Claim: should be"),
         (("--models", "image:models"), "--models image:models: should be"),
-        (("--models", "pvc:claim", "--s3-secret", "keys"), "--s3-secret keys: goes with --models s3://BUCKET"),
-        (("--s3-endpoint", "http://store"), "--s3-endpoint http://store: goes with --models s3://BUCKET"),
+        (("--models", "pvc:claim", "--s3-secret", "keys"), "--s3-secret keys: needs --models s3://BUCKET"),
+        (("--s3-endpoint", "http://store"), "--s3-endpoint http://store: needs --models s3://BUCKET"),
         (("--models", "s3://shelf", "--s3-endpoint", "store:9000"), "--s3-endpoint store:9000: should be a URL"),
         (("--models", "s3://shelf", "--s3-endpoint", "http://a/b"), "--s3-endpoint http://a/b: should be a URL"),
     ],

@@ -241,8 +241,8 @@ def test_concurrency_from_samples_is_the_mean_since_the_newest_one_read_before(m
         ('namespace="a",b="c"', "should be"),
         (r'namespace="\d"', "should be"),
         ('namespace="a', "should be"),
-        ('pipeline="nlp"', "pipeline is chosen already; allowed: labels of the scrape"),
-        ('stage!="a"', "stage is chosen already"),
+        ('pipeline="nlp"', "pipeline is already set; allowed: labels that the scrape adds"),
+        ('stage!="a"', "stage is already set"),
     ],
 )
 def test_a_wrong_matcher_is_answered_before_anything_starts(

@@ -144,9 +144,8 @@ def test_a_public_client_can_ask_a_replica_directly(video: tuple[Plane, Process]
 
 
 def test_errors_have_the_form_of_the_protocol(client: Any, gateway: Process) -> None:
-    with pytest.raises(
-        InferenceServerException, match="no model is called 'audio'; this server has 'video'"
-    ) as refused:
+    text = "no model is called 'audio'; this server has 'video'"
+    with pytest.raises(InferenceServerException, match=text) as refused:
         client.infer("audio", [floats([[1.0]])])
     assert refused.value.status() == "404"
     assert call("GET", gateway.url + "/v2/models/video/versions/2") == (

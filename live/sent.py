@@ -1,0 +1,63 @@
+"""What a load generator has sent, when, and how it was answered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ipa.sim import FloatArray, IntArray
+
+UNANSWERED, UNREACHABLE = 0, -1
+"""In place of an HTTP status: no answer by the end, and a connection that failed."""
+
+COMPLETED_STATUS, EXPIRED_STATUS = 200, 504
+
+LATE_S = 0.01
+"""A request sent later than this is late: the generator, or its machine, could not keep up."""
+
+
+class Sent(NamedTuple):
+    """What became of the requests that were sent, in order; arrays of shape (sent,), seconds on the schedule's clock.
+
+    `end_s` is when the answer arrived or the connection failed, NaN if neither; `status` the HTTP status,
+    `UNANSWERED` or `UNREACHABLE`.
+    """
+
+    request: IntArray
+    scheduled_s: FloatArray
+    sent_s: FloatArray
+    end_s: FloatArray
+    status: IntArray
+
+    @property
+    def lateness_s(self) -> FloatArray:
+        """How late each was sent."""
+        return self.sent_s - self.scheduled_s
+
+    def lateness(self) -> dict[str, float | int]:
+        """The lateness of sending: p50, p99 and greatest [s], and how many requests were late by more than 10 ms."""
+        late_s = self.lateness_s
+        if not len(late_s):
+            return {"lateness_p50_s": 0.0, "lateness_p99_s": 0.0, "lateness_max_s": 0.0, "sent_late": 0}
+        p50_s, p99_s = np.quantile(late_s, (0.5, 0.99)).tolist()
+        return {
+            "lateness_p50_s": p50_s,
+            "lateness_p99_s": p99_s,
+            "lateness_max_s": float(late_s.max()),
+            "sent_late": int(np.count_nonzero(late_s > LATE_S)),
+        }
+
+    @classmethod
+    def read(cls, path: Path) -> Sent:
+        """What `write` has written."""
+        with np.load(path) as stored:
+            return cls(*(stored[name] for name in cls._fields))
+
+    def write(self, path: Path) -> None:
+        """Write it to an .npz file, which appears complete."""
+        part = path.with_name(f".{path.name}.part.npz")
+        np.savez(part, **self._asdict())
+        part.replace(path)

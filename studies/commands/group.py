@@ -1,0 +1,36 @@
+"""A group of commands, each imported when it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import click
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and short help; the module of one is imported when it is called.
+
+    `package` holds a module for each command, of the same name, which defines the command under that name.
+    """
+
+    def __init__(self, *args: Any, package: str, short_helps: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.package = package
+        self.short_helps = short_helps
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(self.short_helps)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.short_helps:
+            return None
+        command = getattr(import_module(f"{self.package}.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands in the group's help, which imports none of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self.short_helps[name]) for name in self.list_commands(ctx)])

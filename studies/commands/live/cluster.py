@@ -1,0 +1,125 @@
+"""What the commands about a pipeline on a Kubernetes cluster share: their options, and what those describe."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ipa import studies
+from ipa.live import kubernetes
+from ipa.studies import live_runs
+from ipa.studies.commands.options import together
+
+if TYPE_CHECKING:
+    from ipa.live.kubernetes import Deployed, Layout
+    from ipa.studies import Scenario
+    from ipa.studies.live_runs import Cluster
+    from ipa.studies.run import Prepared
+
+
+def _memory(_: click.Context, __: click.Parameter, given: str) -> str:
+    try:
+        kubernetes.memory_bytes(given)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return given
+
+
+backend_option = click.option(
+    "--backend",
+    type=click.Choice(["kubernetes"]),
+    default="kubernetes",
+    help="Where the pipeline is deployed. Default: kubernetes.",
+)
+
+deployed_policy_option = click.option(
+    "--policy", help="Policy of the scenario: checked now, and run by a controller in the cluster. Default: ipa."
+)
+
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+
+layout_options = together(
+    click.option(
+        "--image",
+        default="ipa-pipelines:latest",
+        help="Image of all containers. Default: ipa-pipelines:latest.",
+    ),
+    click.option(
+        "--pull",
+        "pull_policy",
+        type=click.Choice(["Always", "IfNotPresent", "Never"]),
+        default="IfNotPresent",
+        help="When to pull the image. Default: IfNotPresent.",
+    ),
+    click.option(
+        "--service",
+        "service_type",
+        type=click.Choice(["ClusterIP", "NodePort", "LoadBalancer"]),
+        default="ClusterIP",
+        help="Type of the Service through which clients reach the gateway. Default: ClusterIP.",
+    ),
+    click.option(
+        "--models",
+        default="emulated",
+        help="Models: emulated, or where real ones are stored: s3://BUCKET[/FOLDER], pvc:CLAIM[/FOLDER] or "
+        "image:/FOLDER. Default: emulated.",
+    ),
+    click.option("--s3-endpoint", default="", metavar="URL", help="URL of the object store. Default: Amazon S3."),
+    click.option(
+        "--s3-secret",
+        default="",
+        help="Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the like. Default: no credentials.",
+    ),
+    click.option(
+        "--cpu",
+        "replica_cpu",
+        default="",
+        help="CPU request of a replica; profile means the cores in its profile. Default: 20m for emulated models, "
+        "profile for real ones.",
+    ),
+    click.option(
+        "--memory",
+        "replica_memory",
+        default="256Mi",
+        callback=_memory,
+        help="Memory request and limit of a replica. Default: 256Mi.",
+    ),
+    click.option("--gateway-cpu", default="250m", help="CPU request of the gateway. Default: 250m."),
+    click.option(
+        "--gateway-memory",
+        default="512Mi",
+        callback=_memory,
+        help="Memory request and limit of the gateway. Default: 512Mi.",
+    ),
+    click.option(
+        "--ready-within",
+        "ready_within_s",
+        type=click.FloatRange(min=1),
+        default=60.0,
+        help="Seconds that a replica may take to become ready, beyond its start-up time, before its variant counts as "
+        "failed. Default: 60.",
+    ),
+)
+"""The options that say how a pipeline is laid out on a cluster."""
+
+
+def taken_cluster(options: dict[str, Any]) -> Cluster:
+    """The cluster that the options describe, taken out of `options`."""
+    named = {key: options.pop(key) for key in ("context", "namespace", "name") if key in options}
+    return live_runs.Cluster(**named)
+
+
+def taken_layout(options: dict[str, Any]) -> Layout:
+    """The layout that the options describe, taken out of `options`. Raises LiveError if it is impossible."""
+    names = [field.name for field in fields(kubernetes.Layout)]
+    layout = kubernetes.Layout(**{name: options.pop(name) for name in names if name in options})
+    kubernetes.model_sources.check(layout)
+    return layout
+
+
+def prepared(scenario: Scenario, cluster: Cluster, layout: Layout | None = None) -> tuple[Prepared, Deployed]:
+    """The scenario with what it names, and what is deployed for it."""
+    found = studies.prepare(scenario)
+    return found, live_runs.deployed(scenario, found, cluster, layout)

@@ -1,0 +1,27 @@
+"""`ipa live down`: delete a deployed pipeline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ipa.live import kubernetes
+from ipa.studies import live_runs
+from ipa.studies.commands.live import cluster
+from ipa.studies.commands.options import build_scenario, cluster_options, pipeline_argument
+
+
+@click.command()
+@pipeline_argument
+@cluster.backend_option
+@cluster_options
+@cluster.yes_option
+def down(what: str, backend: str, yes: bool, **options: Any) -> None:
+    """Delete a deployed pipeline: everything that carries its labels, and nothing else."""
+    where = cluster.taken_cluster(options)
+    _, there = cluster.prepared(build_scenario(what, ()), where)
+    api = live_runs.connect(where)
+    if not yes and not click.confirm(f"Delete {there.instance} in namespace {there.namespace}?", err=True):
+        raise click.Abort
+    click.echo(f"{kubernetes.deploy.down(api, there)} objects deleted.")

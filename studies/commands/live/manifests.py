@@ -1,0 +1,66 @@
+"""`ipa live manifests`: the objects of a deployed pipeline, as YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ipa.live import kubernetes
+from ipa.studies import live_runs
+from ipa.studies.commands.live import cluster
+from ipa.studies.commands.options import build_scenario, name_option, pipeline_argument, scenario_options
+
+APIS = frozenset({"networking.k8s.io/v1", "policy/v1"})
+"""The APIs beyond the core that a cluster is taken to have."""
+
+
+@click.command()
+@pipeline_argument
+@cluster.deployed_policy_option
+@scenario_options
+@name_option
+@click.option("--namespace", default="default", help="Namespace of the objects. Default: default.")
+@cluster.layout_options
+@click.option("--controller", is_flag=True, help="Add a controller that runs in the cluster, with its permissions.")
+@click.option("--advise", is_flag=True, help="Add a controller that changes nothing and has no permission to write.")
+@click.option("--monitor", is_flag=True, help="Add a ServiceMonitor for the Prometheus operator.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write a kustomize base of the objects to this new folder.",
+)
+def manifests(
+    what: str,
+    policy: str | None,
+    assignments: Sequence[str],
+    controller: bool,
+    advise: bool,
+    monitor: bool,
+    out: Path | None,
+    **options: Any,
+) -> None:
+    """Print the objects that `ipa live up` would apply, as YAML, without asking a cluster."""
+    in_cluster = kubernetes.in_cluster
+    where, layout = cluster.taken_cluster(options), cluster.taken_layout(options)
+    scenario = build_scenario(what, assignments, policy=policy, **options)
+    prepared, there = cluster.prepared(scenario, where, layout)
+    first = live_runs.first_configuration(prepared)
+    objects = [kubernetes.manifests.root(there), *kubernetes.manifests.everything(there, first, apis=APIS)]
+    if controller or advise:
+        objects += in_cluster.controller(there, in_cluster.scenario_files(scenario.as_dict()), advise)
+    if monitor:
+        objects += [in_cluster.service_monitor(there)]
+    if monitor and (controller or advise):
+        objects += [in_cluster.pod_monitor(there)]
+    if out is None:
+        click.echo(in_cluster.as_yaml(objects), nl=False)
+        return
+    try:
+        out.mkdir(parents=True)
+    except OSError as error:
+        raise click.UsageError(f"--out {out}: {error.strerror}; give a new folder") from None
+    for name, text in in_cluster.kustomize_base(objects).items():
+        (out / name).write_text(text, encoding="utf-8")

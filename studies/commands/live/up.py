@@ -1,0 +1,59 @@
+"""`ipa live up`: deploy a pipeline on a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ipa.live import kubernetes
+from ipa.studies import live_runs
+from ipa.studies.commands.live import cluster
+from ipa.studies.commands.options import build_scenario, cluster_options, pipeline_argument, scenario_options
+
+if TYPE_CHECKING:
+    from ipa.live.kubernetes import Look
+
+
+@click.command()
+@pipeline_argument
+@cluster.backend_option
+@cluster.deployed_policy_option
+@scenario_options
+@cluster_options
+@cluster.layout_options
+@cluster.yes_option
+def up(what: str, backend: str, policy: str | None, assignments: Sequence[str], yes: bool, **options: Any) -> None:
+    """Deploy a pipeline on a cluster, or bring a deployed one up to date.
+
+    A dry run on the server finds what will be created and changed; this is printed, and you are asked to confirm.
+    """
+    where, layout = cluster.taken_cluster(options), cluster.taken_layout(options)
+    scenario = build_scenario(what, assignments, policy=policy, **options)
+    prepared, there = cluster.prepared(scenario, where, layout)
+    api = live_runs.connect(where)
+    first = live_runs.first_configuration(prepared)
+    steps = kubernetes.deploy.plan(api, there, first)
+    click.echo(f"{there.instance} in namespace {there.namespace}:", err=True)
+    for step in steps:
+        fields = f" ({', '.join(step.fields[:3])}{', ...' if len(step.fields) > 3 else ''})" if step.fields else ""
+        click.echo(f"  {step.action:<6} {step.kind} {step.name}{fields}", err=True)
+    if not yes and not click.confirm("Continue?", err=True):
+        raise click.Abort
+    kubernetes.deploy.up(api, there, first, _Progress())
+    click.echo(f"{there.instance} is ready.")
+
+
+class _Progress:
+    """Prints on stderr what was done or is awaited, once."""
+
+    def __init__(self) -> None:
+        self._printed = ""
+
+    def __call__(self, look: Look) -> None:
+        waiting = [*look.out_of_room.values(), look.error]
+        text = "; ".join([*look.done, *(each for each in waiting if each)])
+        if text and text != self._printed:
+            click.echo(f"  {text}", err=True)
+            self._printed = text

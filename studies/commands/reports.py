@@ -1,0 +1,42 @@
+"""The option --report: what is checked before anything runs, and the report that is written afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ipa import studies
+from ipa.studies.errors import ScenarioError
+
+if TYPE_CHECKING:
+    from ipa.studies import RunData
+
+
+def check_report(path: Path, out: Path | None = None, records: str = "all") -> None:
+    """Raise ScenarioError, before anything is simulated, for a report that could not be written or drawn.
+
+    Its folder has to exist, or be made by the run, as `out` is. A report needs the records of all requests.
+    """
+    if records != "all":
+        raise ScenarioError(f"a report needs the records of all requests, but records is {records}; use records: all")
+    folder = path.absolute().parent
+    made = () if out is None else (out.absolute(), *out.absolute().parents)
+    if not (folder.is_dir() or folder in made):
+        raise ScenarioError(f"--report {path}: the folder {folder} does not exist")
+    studies.results.check_writable(folder, f"--report {path}")
+    check_plotly("--report")
+
+
+def check_plotly(what: str) -> None:
+    """Raise ScenarioError, before anything is simulated, if plotly, which draws reports, is not installed."""
+    if find_spec("plotly") is None:
+        raise ScenarioError(f"{what} needs plotly, which is not installed: pip install 'ipa-pipelines[report]'")
+
+
+def write_report(runs: Sequence[RunData], path: Path) -> None:
+    """Write the report of finished runs; its title names the policies, the pipeline and the load."""
+    policies = list(dict.fromkeys(str(run.summary["policy"]) for run in runs))
+    first = runs[0].summary
+    studies.report.write(runs, f"{', '.join(policies)} on {first['pipeline']}, {first['trace']}", path)

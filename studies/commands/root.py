@@ -1,0 +1,64 @@
+"""The command `ipa`: its commands, and how it answers errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from ipa.errors import Error, InputError
+from ipa.studies.commands.group import LazyGroup
+
+
+class Root(LazyGroup):
+    """Answers errors with one clear message and their exit code, never with a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except KeyboardInterrupt:
+            raise click.Abort from None
+        except InputError as error:
+            raise click.UsageError(str(error)) from None
+        except BrokenPipeError:
+            # Whoever read our output has stopped (`ipa ... | head`), which is no error.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise click.exceptions.Exit(0) from None
+        except Error as error:
+            click.echo(f"Error: {error}", err=True)
+            raise click.exceptions.Exit(error.exit_code) from None
+
+
+@click.group(
+    cls=Root,
+    package="ipa.studies.commands",
+    short_helps={
+        "compare": "Run several policies on the same requests and compare cost, accuracy and latency.",
+        "doctor": "Check this machine: engines, solvers and licences, optional extras, programs and files.",
+        "live": "Run pipelines on real servers, on this machine or on a cluster.",
+        "optimise": "Explain one decision: each stage's options, the binding constraint and the runner-up.",
+        "profile": "Inspect pipelines: variants, latencies and where each number comes from.",
+        "replay": "Show what another policy would have decided on the observations in a recorded journal.",
+        "report": "Draw the results in FOLDER as one HTML file.",
+        "simulate": "Simulate one policy on one load.",
+        "study": "Run a study: several systems on several loads, over seeds and parameter sweeps.",
+        "trace": "Inspect, generate and convert loads.",
+        "validate": "Compare the simulator with live runs of the same scenario.",
+    },
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="ipa-pipelines", prog_name="ipa")
+def main() -> None:
+    """Simulate and run inference pipelines that adapt to their load.
+
+    A policy keeps choosing the model variant, the batch size and the number of replicas of each stage.
+
+    \b
+    ipa simulate video                       IPA on 20 minutes of a bursty load
+    ipa compare video --report report.html   IPA next to scale-only and switch-only policies
+    ipa optimise video --load 20             one decision, explained
+    """

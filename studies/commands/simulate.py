@@ -1,0 +1,60 @@
+"""`ipa simulate`: one policy on one load."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import click
+
+from ipa import studies
+from ipa.studies.commands import printing, progress, reports
+from ipa.studies.commands.options import (
+    build_scenario,
+    json_option,
+    out_option,
+    pipeline_argument,
+    policy_option,
+    report_option,
+    scenario_options,
+)
+
+
+@click.command()
+@pipeline_argument
+@policy_option
+@scenario_options
+@out_option
+@report_option
+@json_option
+def simulate(
+    what: str,
+    policy: str | None,
+    assignments: Sequence[str],
+    out: Path | None,
+    report: Path | None,
+    as_json: bool,
+    **options: object,
+) -> None:
+    """Simulate one policy on one load.
+
+    PIPELINE is the name of a shipped pipeline, such as video; FILE is a pipeline or scenario file.
+    """
+    scenario = build_scenario(what, assignments, policy=policy, **options)
+    if out is not None:
+        studies.results.claim(out)
+    if report is not None:
+        reports.check_report(report, out, scenario.records)
+    with progress.shared("simulated") as on_step, redirect_stdout(sys.stderr):  # a user's policy may print
+        run = studies.simulate(scenario, on_step)
+    if out is not None:
+        studies.results.write_run(run, out)
+    if report is not None:
+        reports.write_report([run], report)
+    if as_json:
+        printing.print_json(run.summary)
+    else:
+        printing.print_run(run, out, report)
+    printing.warn([run.summary])

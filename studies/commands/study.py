@@ -1,0 +1,71 @@
+"""`ipa study`: the runs of a study file, as tables and one report."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ipa import studies
+from ipa.studies.commands import jobs as crews
+from ipa.studies.commands import printing, progress, reports
+from ipa.studies.commands.options import FOLDER, jobs_option, json_option, quiet_option
+
+if TYPE_CHECKING:
+    from ipa.studies.study.sheets import Sheet
+
+
+@click.command()
+@click.argument("what", metavar="paper|FILE")
+@click.option(
+    "--out",
+    type=FOLDER,
+    required=True,
+    help="Write the tables and the report to this folder; repeat the command to resume an interrupted study.",
+)
+@click.option("--pipeline", "pipelines", multiple=True, help="Run only this pipeline of the study. Repeatable.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    help="Runs of each system on each load, with seeds from 1 on. Default: what the study says; 5 for paper.",
+)
+@jobs_option
+@quiet_option
+@json_option
+def study(
+    what: str, out: Path, pipelines: Sequence[str], seeds: int | None, jobs: int | None, quiet: bool, as_json: bool
+) -> None:
+    """Run a study: several systems on several loads, over seeds and parameter sweeps.
+
+    `paper` repeats the published evaluation, with further systems; FILE is a study file of your own. The results are
+    tables and one HTML report. Each run is saved as soon as it finishes: after an interrupt, with more seeds or
+    pipelines, or with a changed file, only the missing runs are run.
+    """
+    reports.check_plotly("a study's report")
+    wanted = studies.study.prepare(what, pipelines, seeds)
+    log = (lambda _: None) if quiet else printing.log
+    with crews.ended_cleanly(out), redirect_stdout(sys.stderr):  # a user's policy may print
+        found = studies.study.conduct(
+            wanted, out, crews.at_once(jobs), lambda total: progress.counted("runs", total, quiet), log
+        )
+    if as_json:
+        printing.print_json(studies.study.as_dict(found, out))
+    else:
+        for part in studies.study.brief(found, out):
+            if isinstance(part, str):
+                printing.print_line(part)
+            else:
+                print_sheet(part)
+
+
+def print_sheet(sheet: Sheet) -> None:
+    """Print a table of text under its title, then how to read it."""
+    table = printing.new_table(sheet.title, *sheet.columns, names=sheet.names, folds_names=True)
+    for row in sheet.rows:
+        table.add_row(*row)
+    printing.print_table(table)
+    printing.console().print(sheet.reading, style="dim")

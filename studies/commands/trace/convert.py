@@ -1,0 +1,22 @@
+"""`ipa trace convert`: a load, or a part of it, written to a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+import ipa
+from ipa import studies
+from ipa.studies.commands.options import NEW_FILE, scale_option, window_option, workload_seed_option
+
+
+@click.command()
+@click.argument("source", metavar="NAME|FILE")
+@click.argument("to", type=NEW_FILE)
+@window_option
+@scale_option
+@workload_seed_option
+def convert(source: str, to: Path, window: str | None, scale: float | None, seed: int) -> None:
+    """Write a load, or a part of it, to a new .csv or .parquet file."""
+    click.echo(str(ipa.traces.write(studies.Load.given(source, window, scale, seed).trace(), to)))

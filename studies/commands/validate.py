@@ -1,0 +1,179 @@
+"""`ipa validate`: the simulator against live runs of the same scenario."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ipa import studies
+from ipa.studies.commands import jobs, printing, progress, reports
+from ipa.studies.commands.options import (
+    build_scenario,
+    cluster_options,
+    json_option,
+    pipeline_argument,
+    policy_option,
+    prometheus_options,
+    report_option,
+    resumable_out_option,
+    scenario_options,
+    source_option,
+    url_option,
+)
+from ipa.studies.errors import ScenarioError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ipa.studies import Validation
+    from ipa.studies.loads import Windows
+
+
+@click.command()
+@pipeline_argument
+@click.option(
+    "--backend",
+    type=click.Choice(["loopback", "kubernetes"]),
+    default="loopback",
+    help="Where the live runs run: loopback, on this machine, or kubernetes, on what `ipa live up` has deployed. "
+    "Default: loopback.",
+)
+@cluster_options
+@url_option
+@source_option
+@prometheus_options
+@click.option(
+    "--repeats", type=click.IntRange(min=1), default=3, help="Number of live runs, all of the same load. Default: 3."
+)
+@click.option(
+    "--duration",
+    "duration_s",
+    type=click.IntRange(min=20),
+    help="Seconds of the load to compare, chosen where it rises most. Default: the whole --window, or 120.",
+)
+@policy_option
+@scenario_options
+@click.option(
+    "--calibration-window",
+    metavar="START:END",
+    help="Other seconds of the trace, to measure overheads on. Default: chosen where the load rises most.",
+)
+@resumable_out_option
+@report_option
+@json_option
+def validate(
+    what: str,
+    backend: str,
+    context: str | None,
+    namespace: str | None,
+    name: str | None,
+    url: str | None,
+    source: str,
+    prometheus: str | None,
+    prometheus_match: tuple[str, ...],
+    repeats: int,
+    duration_s: int | None,
+    policy: str | None,
+    assignments: Sequence[str],
+    calibration_window: str | None,
+    out: Path | None,
+    report: Path | None,
+    as_json: bool,
+    **options: object,
+) -> None:
+    """Compare the simulator with live runs of the same scenario.
+
+    Overheads (of a batch, a hop, a start-up, a decision and a stop) are measured on other seconds of the load than the
+    ones compared. With --out each live run is saved as soon as it finishes; repeat the command to resume. With
+    --backend kubernetes the gateway and the replicas are those that `ipa live up` deployed, and the load is sent from
+    this machine.
+    """
+    scenario = build_scenario(what, assignments, policy=policy, **options)
+    if report is not None:
+        reports.check_report(report, out, scenario.records)
+    cluster = studies.live_runs.Cluster(context, namespace, name, url) if backend == "kubernetes" else None
+    how = studies.live_runs.Live(
+        source=source, prometheus=prometheus, cluster=cluster, prometheus_match=prometheus_match
+    )
+    calibration = _windows(calibration_window)
+    with (
+        progress.counted("live runs", repeats + 1) as advance,
+        redirect_stdout(sys.stderr),
+    ):  # a user's policy may print
+        try:
+            validation = studies.validate(
+                scenario,
+                how,
+                out,
+                repeats=repeats,
+                duration_s=duration_s,
+                calibration=calibration,
+                on_finished=advance,
+            )
+        except KeyboardInterrupt:
+            raise jobs.interrupted(out) from None
+    if report is not None:
+        studies.validation.page.write(validation, report)
+    if as_json:
+        printing.print_json(validation.as_dict())
+    else:
+        print_validation(validation, out, report)
+    for flag in validation.flags:
+        printing.log(f"Warning: {flag}")
+
+
+def _windows(given: str | None) -> Windows | None:
+    try:
+        return None if given is None else studies.parse_windows(given)  # type: ignore[return-value]
+    except ValueError as error:
+        raise ScenarioError(f"--calibration-window {given}: {error}") from None
+
+
+def print_validation(validation: Validation, folder: Path | None, report: Path | None) -> None:
+    """Print the comparison by figure and by band of utilisation, rollouts, decisions and the verdict."""
+    words = studies.validation.wording
+    printing.print_line(words.title(validation))
+    printing.print_line(words.overheads(validation.calibration.overheads))
+    for table in (_rows(validation), _bands(validation), _rollouts(validation)):
+        printing.print_table(table)
+    for name, found in words.decisions(validation):
+        printing.print_line(f"{name}: {found}")
+    printing.print_line(f"Verdict: {words.verdict(validation)}")
+    printing.print_places(folder, report)
+
+
+def _rows(validation: Validation) -> Table:
+    words = studies.validation.wording
+    table = printing.new_table(f"\nLive against simulated: {words.judged(validation)}", "", *words.HEADINGS)
+    stage = None
+    for row in validation.rows:
+        if row.metric.stage != stage:
+            stage = row.metric.stage
+            table.add_section()
+            table.add_row(stage or "", style="bold")
+        unit = f" ({row.metric.unit})" if row.metric.unit else ""
+        table.add_row(f"{'  ' if stage else ''}{row.metric.title}{unit}", *words.cells(row))
+    return table
+
+
+def _bands(validation: Validation) -> Table:
+    keys = studies.validation.wording.BAND_METRICS
+    names = [row.metric.title for row in validation.rows if row.metric.key in keys]
+    table = printing.new_table("Errors by utilisation of the busiest stage", "utilisation", "windows", *names)
+    for name, (windows, rows) in validation.bands.items():
+        errors = [row.shown(row.error) for row in rows if row.metric.key in keys]
+        table.add_row(name, str(windows.chosen.sum()), *errors)
+    return table
+
+
+def _rollouts(validation: Validation) -> Table:
+    words = studies.validation.wording
+    table = printing.new_table(f"\n{words.ROLLOUTS}", "", *words.ROLLOUT_HEADINGS)
+    for took in validation.rollouts:
+        table.add_row(f"{took.stage}: {studies.validation.KINDS[took.kind]}", *words.rollout_cells(took))
+    return table

@@ -1,0 +1,16 @@
+"""The kit that every HTML page is drawn with.
+
+document    the document itself, and its parts: sections, lists of facts
+table       the one way to an HTML table
+plots       a plot as plain data for plotly: axes, layout, lines, notes
+panels      panels one above the other over the same time
+series      what the plots show, computed from a run's tables
+bins        the bins of time that statistics are taken in
+names       where the names of points go
+colours     the colours of every page
+wording     figures as people read them
+"""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -1,0 +1,71 @@
+"""Panels one above the other over the same time: one a policy, or one a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ipa.studies.drawing.colours import coloured
+from ipa.studies.drawing.plots import TIME, Spec, axis, layout, note, time_axis
+
+
+@dataclass(frozen=True)
+class Panels:
+    """Panels that share the axis of time and the range of y; `references` are plotly's numbers of their axes."""
+
+    layout: Spec
+    references: tuple[str, ...]
+
+    def axes(self, place: int) -> Spec:
+        """The axes of the panel at a place from above, for a trace."""
+        return {"xaxis": f"x{self.references[place]}", "yaxis": f"y{self.references[place]}"}
+
+
+def stacked_panels(
+    titles: Sequence[str],
+    duration_s: float,
+    y_title: str,
+    highest: float,
+    **more: object,
+) -> Panels:
+    """Panels one above the other, each under its title (see `panel_title`); `highest` is where their y axes end."""
+    count = len(titles)
+    panel, gap, top, bottom = (250, 0, 66, 52) if count == 1 else (112, 30, 66, 52)
+    inner = count * panel + (count - 1) * gap
+    references = tuple("" if place == 0 else str(place + 1) for place in range(count))
+    axes: Spec = {}
+    annotations = [note(y_title, x=0, xshift=-52, y=0.5, textangle=-90, xanchor="center", font={"size": 13})]
+    for place, (title, reference) in enumerate(zip(titles, references, strict=True)):
+        upper = 1.0 - place * (panel + gap) / inner
+        last = place == count - 1
+        axes[f"yaxis{reference}"] = axis(
+            domain=[max(upper - panel / inner, 0.0), upper],
+            range=[0.0, highest],
+            nticks=5,
+            automargin=False,
+            anchor=f"x{reference}",
+        )
+        axes[f"xaxis{reference}"] = time_axis(
+            duration_s,
+            title=TIME if last else "",
+            showticklabels=last,
+            anchor=f"y{reference}",
+            **({"matches": "x"} if reference else {}),
+        )
+        annotations.append(note(title, x=0, xanchor="left", y=upper, yanchor="bottom", yshift=3))
+    return Panels(
+        layout(
+            inner + top + bottom,
+            margin={"l": 64, "r": 18, "t": top, "b": bottom},
+            annotations=annotations,
+            legend={"orientation": "h", "x": 0, "y": 1, "yref": "container", "yanchor": "top"},
+            **axes,
+            **more,
+        ),
+        references,
+    )
+
+
+def panel_title(name: str, colour: str, more: str = "") -> str:
+    """The title of a panel: a name (safe in HTML) in its colour, and what is said beside it."""
+    return coloured(name, colour) + (f"   {more}" if more else "")

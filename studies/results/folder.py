@@ -1,0 +1,88 @@
+"""Filling a results folder: with one run (tables, journal, manifest), or with a comparison (a folder for each run)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ipa.policies import to_line
+from ipa.studies.errors import ScenarioError
+from ipa.studies.results.manifest import MANIFEST, SCHEMA_VERSION, manifest_of, read_manifest
+from ipa.studies.results.stored import JOURNAL, RunData, find_finished, run_name
+from ipa.studies.results.whole import as_json, check_writable, put_table, whole_folder, write_json, write_table
+from ipa.studies.run import Run
+from ipa.studies.scenario import Scenario
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def claim(folder: Path, *, resumable: bool = False, kind: str = "runs") -> None:
+    """Make sure that results may go to `folder`: it is new or empty, and can be written.
+
+    `resumable`: it may also hold results of that kind (`runs`: a comparison), which are then resumed. Raises
+    ScenarioError, before anything is simulated or written, for a folder that holds anything else: finished results are
+    never overwritten.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ScenarioError(f"--out {folder}: is a file; give a new folder")
+    check_writable(folder if resumable else folder.absolute().parent, f"--out {folder}")
+    if not folder.is_dir():
+        return
+    if not resumable and (folder.is_mount() or folder.samefile(Path())):
+        raise ScenarioError(f"--out {folder}: cannot be replaced as a whole; give a new folder")
+    if not any(folder.iterdir()):
+        return
+    if not (folder / MANIFEST).is_file():
+        raise ScenarioError(f"--out {folder}: holds other files; give a new or empty folder")
+    if not (resumable and read_manifest(folder)["kind"] == kind):
+        raise ScenarioError(f"--out {folder}: already holds results; give a new or empty folder")
+
+
+def write_run(run: Run, folder: Path) -> None:
+    """Write a run's tables, journal and manifest to `folder`, which appears complete or not at all.
+
+    Raises ScenarioError where it cannot be written.
+    """
+    with whole_folder(folder) as fresh:
+        for name, table in {**run.tables, "runs": runs_table([run])}.items():
+            put_table(table, fresh / f"{name}.parquet")
+        lines = [to_line(entry) + "\n" for entry in run.entries]
+        (fresh / JOURNAL).write_text("".join(lines), encoding="utf-8")
+        (fresh / MANIFEST).write_text(as_json(manifest_of(run)), encoding="utf-8")
+
+
+def open_comparison(chosen: Sequence[Scenario], folder: Path) -> None:
+    """Make the folder of a comparison before its runs: its manifest names all of them.
+
+    A folder that holds a comparison is resumed by the same one, or by one with more policies or seeds. Raises
+    ScenarioError where a run in the folder would be left out, or is of another scenario.
+    """
+    claim(folder, resumable=True)
+    names = [run_name(scenario) for scenario in chosen]
+    if (folder / MANIFEST).is_file():
+        for name in read_manifest(folder)["runs"]:
+            if name not in names and (folder / name).exists():
+                raise ScenarioError(
+                    f"--out {folder}: holds the run {name}, which is not among those asked for; name its policy and "
+                    "seed too, or give a new folder"
+                )
+    for scenario in chosen:
+        find_finished(scenario, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json({"schema_version": SCHEMA_VERSION, "kind": "runs", "runs": names}, folder / MANIFEST)
+
+
+def close_comparison(runs: Sequence[RunData], folder: Path) -> None:
+    """Add the table `runs`, one row per run, to the folder of a comparison."""
+    write_table(runs_table(runs), folder / "runs.parquet")
+
+
+def runs_table(runs: Sequence[RunData]) -> pd.DataFrame:
+    """One row per run: its summary without the wall time, which is not a property of the run."""
+    import pandas as pd
+
+    rows = [{key: value for key, value in run.summary.items() if key != "wall_s"} for run in runs]
+    # A missing figure (no request completed) is NaN, so that a column has the same type in every table.
+    return pd.DataFrame([{key: float("nan") if value is None else value for key, value in row.items()} for row in rows])

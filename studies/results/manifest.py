@@ -1,0 +1,77 @@
+"""The manifest of a results folder: what the folder holds, and what it was made from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ipa.studies.errors import ScenarioError
+from ipa.studies.results.provenance import files_of, versions
+
+if TYPE_CHECKING:
+    from ipa.studies.run import Run
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+
+KINDS = ("run", "runs", "study")
+"""What a results folder may hold: one run, a comparison, a study."""
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder, checked. Raises ScenarioError where there is none, or none this program can read."""
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise ScenarioError(f"{folder}: holds no results: {MANIFEST} is missing") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ScenarioError(f"{path}: cannot be read: {error}") from None
+    version = manifest.get("schema_version") if isinstance(manifest, dict) else None
+    if version != SCHEMA_VERSION:
+        raise ScenarioError(f"{path}: schema_version is {version!r}; this program reads {SCHEMA_VERSION}")
+    if manifest.get("kind") not in KINDS:
+        raise ScenarioError(f"{path}: kind is {manifest.get('kind')!r}; it should be {' or '.join(KINDS)}")
+    if manifest["kind"] == "run" and not isinstance(manifest.get("summary"), dict):
+        raise ScenarioError(f"{path}: the key 'summary' should hold the summary of the run")
+    names = manifest.get("runs")
+    if manifest["kind"] == "runs" and not (
+        isinstance(names, list) and names and all(isinstance(name, str) for name in names)
+    ):
+        raise ScenarioError(f"{path}: the key 'runs' should list the folders of the runs")
+    return dict(manifest)
+
+
+def manifest_of(run: Run) -> dict[str, Any]:
+    """The manifest of a run."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "run",
+        "scenario": run.scenario.as_dict(),
+        "scenario_sha256": run.scenario.digest,
+        "files": files_of(run.scenario),
+        "policy": run.policy,
+        "seed": run.scenario.seed,
+        "trace": {
+            "name": run.trace.name,
+            "source": run.trace.source,
+            "sha256": run.trace.sha256,
+            "requests": run.trace.requests,
+        },
+        "summary": run.summary,
+        "decisions_reused": run.decisions_reused,
+        **versions(),
+        **run.further,
+    }
+
+
+def difference(what: str, then: object, now: object) -> str:
+    """The key in which two scenarios differ, or the file in which their files do, in words."""
+    if not (isinstance(then, Mapping) and isinstance(now, Mapping)):
+        return f"another {what}"
+    key = next(key for key in (*now, *then) if then.get(key) != now.get(key))
+    if what == "files":
+        return f"another content of {key}"
+    return f"another scenario: {key} {json.dumps(then.get(key))}, now {json.dumps(now.get(key))}"

@@ -1,0 +1,68 @@
+"""Where results come from: the versions of the program and its libraries, a digest of its source, the files it read."""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+from hashlib import sha256
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ipa.sim.sources import file_digest
+
+if TYPE_CHECKING:
+    from ipa.studies.scenario import Scenario
+
+PACKAGES = ("ipa-pipelines", "numba", "numpy", "pandas", "pyarrow", "scipy", "simpy")
+"""What the figures of a run depend on."""
+
+LAYERS = ("profiles", "traces", "policies", "sim")
+OF_STUDIES = ("loads.py", "run.py", "scenario.py", "drawing/bins.py", "study/outcome.py")
+"""The files of `studies` that a run goes through; all others only show what came of it."""
+
+
+def versions() -> dict[str, Any]:
+    """The versions of Python and of `PACKAGES`, and as this program's own a digest of its source too."""
+    named = {name: _version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), "versions": {**named, "source": source_digest()}}
+
+
+@cache
+def source_digest() -> str:
+    """sha256 of the source that decides what comes of a run, read once per process.
+
+    It is the same for a checkout and for what is installed from it.
+    """
+    folder = Path(__file__).parents[2]
+    return file_digest(folder, source_files(folder))
+
+
+def source_files(folder: Path) -> list[Path]:
+    """The files of that source, in the folder that holds the packages."""
+    layers = [file for layer in LAYERS for file in (folder / layer).rglob("*.py")]
+    return [*layers, *(folder / "studies" / name for name in OF_STUDIES)]
+
+
+def files_of(scenario: Scenario) -> dict[str, str]:
+    """The sha256 of every file that a scenario names (pipeline, trace, policy, predictor), by the name it gives."""
+    found: dict[str, str] = {}
+
+    def look_at(value: object) -> None:
+        if isinstance(value, str):
+            for name in (value, value.rpartition(":")[0]):
+                if name and Path(name).is_file():
+                    found[name] = sha256(Path(name).read_bytes()).hexdigest()
+        elif isinstance(value, dict | list):
+            for item in value.values() if isinstance(value, dict) else value:
+                look_at(item)
+
+    look_at(scenario.as_dict())
+    return found
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,130 @@
+"""Runs read back from their folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ipa.policies import Entry, read_journal
+from ipa.studies.errors import ScenarioError
+from ipa.studies.results.manifest import MANIFEST, difference, read_manifest
+from ipa.studies.results.provenance import files_of
+from ipa.studies.run import TABLES
+from ipa.studies.scenario import Scenario
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+JOURNAL = "journal.jsonl"
+
+
+class RunData(Protocol):
+    """A finished run, just made or read back: its summary and its tables."""
+
+    @property
+    def summary(self) -> Mapping[str, Any]: ...
+
+    @property
+    def tables(self) -> Mapping[str, pd.DataFrame]: ...
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run read back from its folder; the tables are read when first asked for."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def summary(self) -> Mapping[str, Any]:
+        """The summary of the run."""
+        summary: Mapping[str, Any] = self.manifest["summary"]
+        return summary
+
+    @cached_property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The run's tables, as `Run.tables`. Raises ScenarioError for one that cannot be read."""
+        found = {name: _read_table(self.folder / f"{name}.parquet") for name in TABLES}
+        if "accepted" not in found["decisions"]:  # older results lack this column; their journal has the answers
+            refused = {entry.observation.step for entry in self.entries if entry.is_refused}
+            found["decisions"] = found["decisions"].assign(accepted=~found["decisions"]["step"].isin(refused))
+        return found
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The journal. Raises ScenarioError where it cannot be read, PolicyError where it is damaged."""
+        path = self.folder / JOURNAL
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise ScenarioError(f"{path}: cannot be read: {error.strerror}") from None
+        return list(read_journal(text.splitlines(), str(path)))
+
+
+def read_runs(folder: str | Path) -> list[StoredRun]:
+    """The runs in a results folder: one, or those of a comparison.
+
+    Raises ScenarioError where the folder holds neither, or not all runs of the comparison.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    if manifest["kind"] == "study":
+        raise ScenarioError(f"{folder}: holds a study, whose report is {folder / 'report.html'}; ipa study writes it")
+    if manifest["kind"] == "run":
+        return [StoredRun(folder, manifest)]
+    missing = [name for name in manifest["runs"] if not (folder / name / MANIFEST).is_file()]
+    if missing:
+        raise ScenarioError(
+            f"{folder}: the comparison is not finished: {len(missing)} of {len(manifest['runs'])} runs are missing, "
+            f"{missing[0]} first; run the same command again to resume it"
+        )
+    return [_read_run(folder / name) for name in manifest["runs"]]
+
+
+def find_finished(scenario: Scenario, folder: Path) -> StoredRun | None:
+    """The run of this scenario in a comparison's folder; None where it has not finished.
+
+    Raises ScenarioError where the run there is of another scenario, or of files that have changed since.
+    """
+    inner = folder / run_name(scenario)
+    return finished(inner, scenario) if inner.exists() else None
+
+
+def finished(folder: Path, scenario: Scenario) -> StoredRun:
+    """The run in a folder inside another one, which must be of this scenario; raises as `find_finished`."""
+    stored = _read_run(folder)
+    given = {"scenario": scenario.as_dict(), "files": files_of(scenario)}
+    for what, now in given.items():
+        then = stored.manifest.get(what)
+        if then != now:
+            raise ScenarioError(
+                f"--out {folder.parent}: {folder.name} is of {difference(what, then, now)}; give a new folder"
+            )
+    return stored
+
+
+def run_name(scenario: Scenario) -> str:
+    """The name of a run's folder in that of its comparison."""
+    policy = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in scenario.policy.name)
+    return f"{policy}-{scenario.seed}"
+
+
+def _read_run(folder: Path) -> StoredRun:
+    manifest = read_manifest(folder)
+    if manifest["kind"] != "run":
+        raise ScenarioError(f"{folder / MANIFEST}: should be of one run")
+    return StoredRun(folder, manifest)
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError:
+        raise ScenarioError(f"{path}: no such file; the results are not complete") from None
+    except (OSError, ValueError) as error:
+        raise ScenarioError(f"{path}: cannot be read: {error}") from None

@@ -1,0 +1,106 @@
+"""Writing whole or not at all: a file or a folder takes its name only once everything in it has been written.
+
+Until then it lies beside that name under another one, which begins with a dot. On any error (a full disk, an interrupt)
+it is removed, so that nothing half-written is left behind, unless the program is killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING
+
+from ipa.studies.errors import ScenarioError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """The path to write a file to, which replaces `path` when the block ends well and vanishes otherwise.
+
+    Raises ScenarioError where the file cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    except OSError as error:
+        raise _unwritten(path, error) from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A fresh folder beside `folder`, which takes its name when the block ends well and vanishes otherwise.
+
+    An empty `folder` may exist already. Raises ScenarioError where the folder cannot be written.
+    """
+    folder = folder.absolute()
+    fresh = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        yield fresh
+        fresh.chmod(0o755)
+        if folder.exists() and not any(folder.iterdir()):
+            folder.rmdir()
+        os.replace(fresh, folder)
+    except OSError as error:
+        raise _unwritten(folder, error) from error
+    finally:
+        if fresh is not None:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a text to a file, whose folder is created if need be. Raises as `whole_file`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritten(path, error) from error
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(value: object, path: Path) -> None:
+    """Write a value to a file as JSON. Raises as `whole_file`."""
+    with whole_file(path) as part:
+        part.write_text(as_json(value), encoding="utf-8")
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table to a parquet file. Raises as `whole_file`."""
+    with whole_file(path) as part:
+        put_table(table, part)
+
+
+def as_json(value: object) -> str:
+    """A value as the text of a JSON file."""
+    return json.dumps(value, indent=2) + "\n"
+
+
+def put_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a parquet file to a path that no one sees yet: to that of `whole_file`, or in `whole_folder`."""
+    table.to_parquet(path, compression="zstd", index=False)
+
+
+def check_writable(folder: Path, what: str) -> None:
+    """Raise ScenarioError, beginning with `what`, where nothing could be written to a folder, existing or not."""
+    place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    try:
+        os.rmdir(mkdtemp(prefix=".ipa-", dir=place))
+    except OSError as error:
+        raise ScenarioError(f"{what}: cannot be written: {place}: {error.strerror}") from None
+
+
+def _unwritten(path: Path, error: OSError) -> ScenarioError:
+    return ScenarioError(f"{path}: cannot be written: {error.strerror or error}")

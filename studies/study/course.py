@@ -1,0 +1,171 @@
+"""A study from its file to its folder: run what is missing, then write the tables, the report and the manifest."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from hashlib import sha256
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from ipa.studies import results, workers
+from ipa.studies.drawing import check_plotly
+from ipa.studies.errors import ScenarioError
+from ipa.studies.study import decision_times, headline, markdown, plan, published, published_file, schema, tables
+from ipa.studies.study.findings import Findings, gather
+from ipa.studies.study.found import Found
+from ipa.studies.study.plan import Plan
+from ipa.studies.study.report import page
+from ipa.studies.study.runner import run_missing
+from ipa.studies.study.store import FINISHED, opened
+
+PAPER = "paper"
+"""The name of the shipped studies, those of the publication: one file per pipeline."""
+
+ORDER = ("video", "audio-qa", "audio-sent", "sum-qa", "nlp")
+REPORT = "report.html"
+TABLES = "tables.md"
+TIMES = "decision_times.md"
+
+
+def run_study(
+    what: str | Path,
+    folder: str | Path,
+    *,
+    pipelines: Sequence[str] = (),
+    seeds: int | None = None,
+    jobs: int | None = None,
+) -> Found:
+    """Run a study (`paper`, or the path of a study file) and write its tables and its report to `folder`.
+
+    It runs on `pipelines` (default: all of the study's), with seeds from 1 to `seeds` (default: what the study says),
+    `jobs` runs at a time (default: one per core). Runs that `folder` holds already are not run again, so that an
+    interrupted study is resumed. Raises as `prepare` and `conduct`, and ScenarioError where plotly is not installed.
+    """
+    check_plotly("a study's report")
+    return conduct(prepare(str(what), pipelines, seeds), Path(folder), jobs or workers.cores())
+
+
+def prepare(what: str, pipelines: Sequence[str], seeds: int | None) -> Plan:
+    """The runs of `paper` or of a study file: of these pipelines (none: all), with seeds from 1 to `seeds`.
+
+    Raises ScenarioError, with file and line, for anything wrong in it; nothing has run or been written then.
+    """
+    if what == PAPER:
+        names = shipped()
+        plan.check_names(pipelines, names, "--pipeline")
+        paths = [_paper() / f"{name}.yaml" for name in names if not pipelines or name in pipelines]
+    else:
+        paths = [Path(what)]
+        if not paths[0].is_file() and not paths[0].suffix:
+            raise ScenarioError(f"no study is called {what!r}; shipped: {PAPER}; or give the path of a study file")
+    studies = [schema.load(path) for path in paths]
+    if what != PAPER:
+        plan.check_names(pipelines, [study.pipeline for study in studies], "--pipeline")
+    used = seeds or max(study.seeds for study in studies)
+    named = {study.published for study in studies if study.published is not None}
+    return Plan(
+        name=what if what == PAPER else studies[0].title,
+        studies=tuple((study, tuple(plan.trials(study, used))) for study in studies),
+        published=published_file.load(named.pop()) if named else None,
+        seeds=used,
+    )
+
+
+def shipped() -> tuple[str, ...]:
+    """The pipelines of the shipped study."""
+    there = {path.stem for path in _paper().glob("*.yaml")}
+    return tuple(name for name in ORDER if name in there)
+
+
+@contextmanager
+def _silent(_: int) -> Iterator[Callable[[], object]]:
+    yield lambda: None
+
+
+def conduct(
+    wanted: Plan,
+    folder: Path,
+    jobs: int,
+    progress: Callable[[int], AbstractContextManager[Callable[[], object]]] = _silent,
+    log: Callable[[str], object] = lambda _: None,
+) -> Found:
+    """Run what the folder does not hold yet of a plan, then write what was found.
+
+    `progress` is given the number of runs and returns a context manager; what it yields is called after each run. `log`
+    is told how many runs there were. An interrupt keeps what has finished. Raises ScenarioError for a folder that holds
+    anything but a study or cannot be written, WorkerError as `run_missing`.
+    """
+    started_s = perf_counter()
+    results.claim(folder, resumable=True, kind="study")
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = _manifest(wanted)
+    with opened(folder / FINISHED) as store:
+        results.write_json({**manifest, "finished": False}, folder / results.MANIFEST)
+        with progress(len(wanted.trials)) as advance:
+            ran = run_missing(wanted.trials, store, jobs, advance)
+        ran_s = perf_counter() - started_s
+        log(f"{ran.fresh} runs in {ran_s:.1f} s{ran.others}")
+        found = _found(wanted, tuple(gather(study, trials, store) for study, trials in wanted.studies))
+    for name, table in tables.tables(found.findings, found.matches, found.compared).items():
+        path = folder / f"{name}.parquet"
+        if table.empty:
+            path.unlink(missing_ok=True)  # left by an earlier version of the study
+        else:
+            results.write_table(table, path)
+    results.write_text(markdown.render(found), folder / TABLES)
+    if wanted.published and wanted.published.decision_times:
+        results.write_text(markdown.render_times(found), folder / TIMES)
+    else:
+        (folder / TIMES).unlink(missing_ok=True)
+    results.write_text(page.render(found), folder / REPORT)
+    times = [vars(timing) for timing in found.timings]
+    spent = {"runs_s": ran_s, "whole_s": perf_counter() - started_s, "fresh_runs": ran.fresh}
+    results.write_json({**manifest, "finished": True, **spent, "decision_times": times}, folder / results.MANIFEST)
+    return found
+
+
+def _found(wanted: Plan, findings: tuple[Findings, ...]) -> Found:
+    return Found(
+        plan=wanted,
+        findings=findings,
+        matches=tuple(match for each in findings for match in headline.matches(each)),
+        compared=tuple(
+            cell for each in findings if wanted.published for cell in published.compared(each, wanted.published)
+        ),
+        timings=tuple(decision_times.measure(_published_sizes(wanted))),
+    )
+
+
+def _published_sizes(wanted: Plan) -> list[tuple[tuple[int, ...], int]]:
+    """The sizes of the problems whose published decision times are known."""
+    given = wanted.published.decision_times if wanted.published else []
+    return [(tuple(each.variants), each.batches or decision_times.BATCHES) for each in given]
+
+
+def _manifest(wanted: Plan) -> dict[str, Any]:
+    return {
+        "schema_version": results.SCHEMA_VERSION,
+        "kind": "study",
+        "study": wanted.name,
+        "seeds": list(range(1, wanted.seeds + 1)),
+        "runs": len(wanted.trials),
+        "real_trace": wanted.has_real_trace,
+        "pipelines": {
+            study.pipeline: {
+                "file_sha256": {path.name: sha256(path.read_bytes()).hexdigest() for path in study.files},
+                "workloads": {trial.workload: trial.scenario.trace for trial in trials},
+                "settings": list(study.settings),
+                "systems": {name: {"title": system.title or name} for name, system in study.systems.items()},
+            }
+            for study, trials in wanted.studies
+        },
+        "cores": os.cpu_count(),
+        **results.versions(),
+    }
+
+
+def _paper() -> Path:
+    return schema.SHIPPED / PAPER

@@ -1,0 +1,166 @@
+"""The course of a validation: measure the overheads live, run live, simulate the same, compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from ipa.sim import stage_models
+from ipa.studies import results
+from ipa.studies.errors import ScenarioError
+from ipa.studies.live_runs import Live
+from ipa.studies.loads import Windows
+from ipa.studies.run import Run, prepare, simulate
+from ipa.studies.scenario import Scenario
+from ipa.studies.validation.agreement import decided, in_closed_loop, on_same_observations
+from ipa.studies.validation.backends import live_runner
+from ipa.studies.validation.calibration import Overheads, measure_overheads
+from ipa.studies.validation.conditions import Conditions
+from ipa.studies.validation.experiment import Experiment, design
+from ipa.studies.validation.folder import (
+    CALIBRATION,
+    RESULT,
+    SIMULATED,
+    KeptRun,
+    RunLive,
+    kept_run,
+    live_name,
+    open_folder,
+    read_experiment,
+    read_kept,
+)
+from ipa.studies.validation.measures import Tables
+from ipa.studies.validation.open_loop import simulate_decisions
+from ipa.studies.validation.outcome import Repeat, Validation
+from ipa.studies.validation.verdicts import Worlds
+
+
+def validate(
+    scenario: Scenario,
+    live: Live | None = None,
+    folder: str | Path | None = None,
+    *,
+    repeats: int = 3,
+    duration_s: int | None = None,
+    calibration: Windows | None = None,
+    on_finished: Callable[[], object] = lambda: None,
+) -> Validation:
+    """Run a scenario live, simulate the same, and compare: how far is the simulator from real processes?
+
+    `live` says on what and how it runs live; default: on this machine. It runs `repeats` times on the `duration_s`
+    seconds of its load with the greatest rise (default: its window, else 120 s). What a live run takes beyond the
+    profile is measured on other seconds, `calibration`, and given to the simulation; see `design`. Every run is kept in
+    `folder`, where an interrupted validation is resumed; None: nothing is kept.
+
+    `on_finished` is called after each of the `repeats` + 1 live runs. Raises as `design`, `live_runner` and `conduct`.
+    """
+    live = live or Live()
+    experiment = design(scenario, duration_s, calibration, backend=live.backend, source=live.source)
+    run_live = live_runner(live, experiment.compared)
+    if folder is not None:
+        return conduct(experiment, run_live, Path(folder), repeats=repeats, on_finished=on_finished)
+    with TemporaryDirectory(prefix="ipa-validate-") as temporary:
+        return conduct(experiment, run_live, Path(temporary) / "runs", repeats=repeats, on_finished=on_finished)
+
+
+def conduct(
+    experiment: Experiment,
+    run_live: RunLive,
+    folder: Path,
+    *,
+    repeats: int = 3,
+    on_finished: Callable[[], object] = lambda: None,
+) -> Validation:
+    """Conduct an experiment, keeping every run in `folder`: what has finished there is not run again.
+
+    `on_finished` is called after each of the `repeats` + 1 live runs. Raises ScenarioError for a folder that cannot be
+    used, as `prepare` for what the scenario names, and as `run_live`.
+    """
+    for scenario in (experiment.compared, experiment.calibration):
+        prepare(scenario)
+    open_folder(folder, experiment)
+    found = []
+    for name in (CALIBRATION, *map(live_name, range(1, repeats + 1))):
+        scenario = experiment.calibration if name == CALIBRATION else experiment.compared
+        found.append(kept_run(folder, name, scenario, run_live))
+        on_finished()
+    validation = _validation(experiment, found[0], found[1:])
+    if not (folder / SIMULATED).exists():
+        results.write_run(validation.simulated, folder / SIMULATED)
+    results.write_json(validation.as_dict(), folder / RESULT)
+    return validation
+
+
+def stored(folder: Path) -> Validation:
+    """The validation in a folder, compared afresh. Raises ScenarioError where runs are missing."""
+    experiment = read_experiment(folder)
+    repeats = 0
+    while (folder / live_name(repeats + 1)).exists():
+        repeats += 1
+    names = (CALIBRATION, *map(live_name, range(1, max(repeats, 1) + 1)))
+    for name in names:
+        if not (folder / name).exists():
+            raise ScenarioError(f"{folder}: {name} is missing; run the same command again to resume the validation")
+    calibration = read_kept(folder / CALIBRATION, experiment.calibration)
+    return _validation(experiment, calibration, [read_kept(folder / name, experiment.compared) for name in names[1:]])
+
+
+def _validation(experiment: Experiment, calibration: KeptRun, live: Sequence[KeptRun]) -> Validation:
+    overheads = _overheads(experiment.calibration, calibration.stored.tables)
+    scenario = experiment.compared.with_values(overheads.values())
+    prepared, simulated = prepare(scenario), simulate(scenario)
+    seen = [run.stored.tables for run in live]
+    open_loop = [simulate_decisions(scenario, prepared, decided(tables["decisions"])) for tables in seen]
+    return Validation(
+        experiment,
+        prepared,
+        _measured(
+            calibration, experiment.calibration, simulate(experiment.calibration.with_values(overheads.values()))
+        ),
+        tuple(_measured(run, experiment.compared, simulated) for run in live),
+        simulated,
+        Worlds(seen, simulated.tables, open_loop),
+    )
+
+
+def _measured(run: KeptRun, scenario: Scenario, simulated: Run) -> Repeat:
+    tables = run.stored.tables
+    entries = run.stored.entries
+    overheads = _overheads(scenario, tables)
+    refused = sum(entry.is_refused for entry in entries)
+    return Repeat(
+        run,
+        overheads,
+        _conditions(run, overheads, refused),
+        on_same_observations(entries, scenario, prepare(scenario)),
+        in_closed_loop(tables["decisions"], simulated.tables["decisions"], scenario.interval_s),
+        refused,
+    )
+
+
+def _overheads(scenario: Scenario, tables: Tables) -> Overheads:
+    pipeline = prepare(scenario).pipeline
+    models = stage_models(pipeline, sampled=scenario.service_times == "lognormal")
+    return measure_overheads(tables, models, scenario.seed)
+
+
+def _conditions(run: KeptRun, overheads: Overheads, refused: int) -> Conditions:
+    """What a live run met; its manifest has the facts of the live world."""
+    live: Mapping[str, Any] = run.stored.manifest.get("live", {})
+    counted = {
+        "records_lost": "{} records of requests were lost",
+        "foreign_requests": "{} requests came from elsewhere",
+        "decisions_held": "{} decisions failed or took too long, and what stood was held",
+    }
+    faults = [words.format(live[key]) for key, words in counted.items() if live.get(key)]
+    if refused:
+        faults.append(f"{refused} decisions were refused, and what stood stayed in force")
+    faults += [f"a law of the model did not hold: {law}" for law in live.get("broken_laws", ())]
+    return Conditions(
+        lateness_p99_s=live.get("lateness_p99_s"),
+        overhead_p99_s=overheads.dispatch_overhead_s.p99_s,
+        faults=tuple(faults),
+        **run.machine,
+    )

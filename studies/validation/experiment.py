@@ -1,0 +1,142 @@
+"""The experiment of a validation: which seconds of the load are compared, live on what, and which others calibrate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ipa.studies.errors import ScenarioError
+from ipa.studies.loads import Load, Windows
+from ipa.studies.scenario import Scenario
+
+Counts = NDArray[np.int64]
+
+DURATION_S = 120
+"""How long a comparison is unless the scenario or a person says otherwise."""
+
+CALIBRATION_S = 90
+"""How long the calibration is unless a person says otherwise, or the trace is too short."""
+
+SHORTEST_CALIBRATION_S = 20
+
+BLOCK_S = 10
+"""Windows begin at multiples of it, and rises are those of the mean load of so many seconds."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The scenario that is compared, and the one that overheads are measured on: the same on other seconds.
+
+    `backend`: what the live runs run on, `loopback` or `kubernetes`; `source`: what their policies observe through.
+    """
+
+    compared: Scenario
+    calibration: Scenario
+    backend: str = "loopback"
+    source: str = "gateway"
+
+    @property
+    def reality(self) -> str:
+        """What the live runs run on, in words."""
+        return self.backend if self.source == "gateway" else f"{self.backend}, observed by {self.source.capitalize()}"
+
+
+def design(
+    scenario: Scenario,
+    duration_s: int | None = None,
+    calibration: Windows | None = None,
+    *,
+    backend: str = "loopback",
+    source: str = "gateway",
+) -> Experiment:
+    """Choose the seconds: of the scenario's window, or all of the trace, those `duration_s` with the greatest rise.
+
+    With a window and no duration the whole window is compared; with neither, `DURATION_S` seconds. The overheads are
+    measured on `calibration`, by default on the `CALIBRATION_S` other seconds with the greatest rise and fall, where
+    replicas come and go.
+
+    Raises ScenarioError where there are not enough seconds, or the two would share some.
+    """
+    if scenario.records != "all":
+        raise ScenarioError(
+            f"records: {scenario.records}: a validation needs the records of all requests; use records: all"
+        )
+    counts = Load(scenario.trace, None, scenario.scale, scenario.scaling, scenario.seed).trace().per_second()
+    compared = _compared(scenario, counts, duration_s)
+    free = _without(len(counts), compared)
+    if calibration is None:
+        calibration = (_calibration(counts, free, scenario.trace),)
+    elif any(not free[int(start_s) : int(np.ceil(end_s))].all() for start_s, end_s in calibration):
+        raise ScenarioError(
+            f"calibration window {_words(calibration)}: overlaps the seconds that are compared, {_words(compared)}"
+        )
+    return Experiment(
+        scenario.with_values({"window": [list(pair) for pair in compared]}),
+        scenario.with_values({"window": [list(pair) for pair in calibration]}),
+        backend,
+        source,
+    )
+
+
+def _compared(scenario: Scenario, counts: Counts, duration_s: int | None) -> Windows:
+    if scenario.window is not None and duration_s is None:
+        return scenario.window
+    wanted_s = DURATION_S if duration_s is None else duration_s
+    allowed = np.ones(len(counts), dtype=bool)
+    if scenario.window is not None:
+        allowed = ~_without(len(counts), scenario.window)
+    found = _greatest(_rise, counts, allowed, wanted_s)
+    if found is None:
+        raise ScenarioError(
+            f"--duration {wanted_s}: {_words(scenario.window or ((0, len(counts)),))} of {scenario.trace} has no "
+            f"{wanted_s} seconds in a row"
+        )
+    return (found,)
+
+
+def _calibration(counts: Counts, free: NDArray[np.bool_], trace: str) -> tuple[float, float]:
+    for length_s in range(CALIBRATION_S, SHORTEST_CALIBRATION_S - 1, -BLOCK_S):
+        found = _greatest(_rise_and_fall, counts, free, length_s)
+        if found is not None:
+            return found
+    raise ScenarioError(
+        f"{trace} has {len(counts)} seconds, and all but {int(free.sum())} of them are compared: overheads are "
+        f"measured on {SHORTEST_CALIBRATION_S} others in a row at least; compare fewer, by --duration or --window"
+    )
+
+
+def _greatest(
+    change: Callable[[Counts], float], counts: Counts, allowed: NDArray[np.bool_], length_s: int
+) -> tuple[float, float] | None:
+    """The seconds, `length_s` in a row and all allowed, in which the load changes most; the earliest of equal ones."""
+    starts = [s for s in range(0, len(counts) - length_s + 1, BLOCK_S) if allowed[s : s + length_s].all()]
+    if not starts:
+        return None
+    best = max(starts, key=lambda start: change(counts[start : start + length_s]))
+    return float(best), float(best + length_s)
+
+
+def _rise_and_fall(counts: Counts) -> float:
+    return _rise(counts) + _rise(-counts)
+
+
+def _rise(counts: Counts) -> float:
+    """The most by which the mean load of a block exceeds that of an earlier one; never below 0."""
+    edges = np.arange(0, len(counts), BLOCK_S)
+    means = np.add.reduceat(counts, edges) / np.diff(np.append(edges, len(counts)))
+    return float(np.max(means - np.minimum.accumulate(means)))
+
+
+def _without(seconds: int, windows: Windows) -> NDArray[np.bool_]:
+    """Which seconds lie in none of the windows."""
+    free = np.ones(seconds, dtype=bool)
+    for start_s, end_s in windows:
+        free[int(start_s) : int(np.ceil(end_s))] = False
+    return free
+
+
+def _words(windows: Windows) -> str:
+    return ",".join(f"{start_s:g}:{end_s:g}" for start_s, end_s in windows)

@@ -1,0 +1,119 @@
+"""What is said of a validation, in words and rows of text: the same in the terminal and on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ipa.studies.validation.agreement import Agreement
+from ipa.studies.validation.calibration import Overheads
+from ipa.studies.validation.outcome import CLOSED_LOOP_PERCENT, Validation
+from ipa.studies.validation.rollouts import Took
+from ipa.studies.validation.verdicts import Row
+from ipa.studies.validation.windows import JUDGED_UP_TO
+
+OVERHEAD_NAMES = {
+    "dispatch_overhead_s": "a batch +{}",
+    "hop_s": "a hop {}",
+    "start_up_extra_s": "a start-up +{}",
+    "decision_delay_s": "a decision takes effect after {}",
+    "stop_s": "a stop {}",
+}
+
+ROLLOUTS = "Seconds that replicas took to start and to stop, and rollouts; simulated: with the live decisions"
+
+ROLLOUT_HEADINGS = ("live", "mean", "longest", "simulated", "mean", "longest")
+
+BAND_METRICS = ("latency_mean_s", "latency_p99_s", "sla_violations_percent", "cost_mean_cores", "pas_mean")
+
+
+def title(validation: Validation) -> str:
+    """What was compared, in one line."""
+    summary, repeats = validation.simulated.summary, len(validation.repeats)
+    return (
+        f"{summary['pipeline']} on {summary['trace']}, seconds {seconds(validation.scenario.window)}, "
+        f"policy {summary['policy']}, seed {summary['seed']}: {repeats} live run{'s' if repeats > 1 else ''} "
+        f"({validation.experiment.reality}) against the simulator"
+    )
+
+
+def seconds(windows: Sequence[tuple[float, float]] | None) -> str:
+    """Windows as the command line has them."""
+    return ",".join(f"{start_s:g}:{end_s:g}" for start_s, end_s in windows or ())
+
+
+def overheads(found: Overheads) -> str:
+    """What was measured beyond the profile, in one line."""
+    words = [
+        wording.format(f"{1e3 * getattr(found, key).value_s:.1f} ms")
+        for key, wording in OVERHEAD_NAMES.items()
+        if getattr(found, key).count
+    ]
+    return f"Measured on other seconds: {', '.join(words) or 'nothing'}"
+
+
+def decisions(validation: Validation) -> list[tuple[str, str]]:
+    """How many decisions were equal, how many refused, and for how long as many replicas were ready."""
+    alike = ", ".join(f"{stage} {share:.1f} %" for stage, share in validation.replicas_alike_percent.items())
+    return [
+        ("Equal decisions on the same observation", _agreement(validation.same_observations, 100.0)),
+        ("Equal decisions in closed loop", _agreement(validation.closed_loop, CLOSED_LOOP_PERCENT)),
+        ("Live decisions that were refused", f"{validation.refused} of {validation.same_observations.total}"),
+        ("As many replicas ready, share of the time", alike),
+    ]
+
+
+def verdict(validation: Validation) -> str:
+    """The verdict in words."""
+    if validation.passed:
+        doubts = len(validation.flags)
+        doubtful = f"; {doubts} {'warning' if doubts == 1 else 'warnings'}" if doubts else ""
+        return f"the simulator agrees with the live runs in all that is judged{doubtful}"
+    off = [row.metric.title for row in validation.rows if row.passed is False]
+    if validation.same_observations.percent < 100.0:
+        off.append("decisions on the same observation")
+    if validation.closed_loop.percent < CLOSED_LOOP_PERCENT:
+        off.append("decisions in closed loop")
+    return f"off: {', '.join(off)}" if off else "nothing could be judged"
+
+
+def judged(validation: Validation) -> str:
+    """Which part of the run the verdicts are about."""
+    windows = validation.judged
+    width_s = validation.scenario.interval_s
+    return (
+        f"{windows.chosen.sum()} of {len(windows.chosen)} windows of {width_s:g} s, those in which no stage was above "
+        f"{100 * JUDGED_UP_TO:g} % utilisation"
+    )
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """A row as text, under `HEADINGS`; the last is the verdict."""
+    return (
+        _figure(row.live),
+        row.shown(row.spread).lstrip("+"),
+        _figure(row.simulated),
+        row.shown(row.error),
+        row.shown(row.open_loop_error),
+        "" if row.allowed is None else row.shown(row.allowed).lstrip("+"),
+        row.verdict,
+    )
+
+
+HEADINGS = ("live", "spread", "simulated", "error", "with live decisions", "allowed", "")
+
+
+def rollout_cells(took: Took) -> tuple[str, ...]:
+    """A row as text: how many, the mean and the longest, live and simulated."""
+    return tuple(
+        text
+        for found in (took.live, took.simulated)
+        for text in (str(found.count), _figure(found.mean_s), _figure(found.longest_s))
+    )
+
+
+def _agreement(found: Agreement, wanted_percent: float) -> str:
+    return f"{found.equal} of {found.total} ({found.percent:.1f} %, wanted {wanted_percent:g} %)"
+
+
+def _figure(value: float) -> str:
+    return "-" if value != value else f"{value:.4g}"

@@ -1,0 +1,34 @@
+"""`ipa compare`: several policies at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.command import SHORT, SUMMARY_NAMES, answer, is_refused
+
+
+def test_json_of_a_comparison_is_a_list_of_summaries() -> None:
+    both = ("--policy", "ipa", "--policy", "switch-only", "--seeds", 2)
+    summaries = answer("compare", "video", *both, *SHORT, "--quiet", "--json")
+    assert [(each["policy"], each["seed"]) for each in summaries] == [
+        ("ipa", 1),
+        ("ipa", 2),
+        ("switch-only", 1),
+        ("switch-only", 2),
+    ]
+    assert all(set(SUMMARY_NAMES) <= set(each) for each in summaries)
+
+
+@pytest.mark.parametrize(
+    ("command", "texts"),
+    [
+        ("compare vidoe", ["did you mean 'video'"]),
+        ("compare video --policy ipa --policy switch-onyl", ["did you mean 'switch-only'"]),
+        ("compare video --policy ipa --policy ipa", ["--policy ipa: is given twice"]),
+        ("compare video --policy switch-only --set policy.beta=2", ["beta", "'ipa'", "not compared"]),
+        ("compare video --seeds 0", ["--seeds", "0"]),
+        ("compare video --jobs 0", ["--jobs", "0"]),
+    ],
+)
+def test_a_comparison_that_cannot_be_is_refused_with_what_is_allowed(command: str, texts: list[str]) -> None:
+    is_refused(command, texts)

@@ -1,0 +1,58 @@
+"""`ipa replay`: what another policy would have decided."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.command import SHORT, ipa, is_refused, refusal
+
+
+def test_a_journal_is_replayed(own: Path) -> None:
+    same = ipa("replay", "run/journal.jsonl", "--pipeline", "video", "--policy", "ipa")
+    assert same.stdout == "ipa would have decided the same in 3 of 3 steps\n"
+    other = ipa("replay", "run/journal.jsonl", "--pipeline", "video", "--policy", "scale-only:low", "--json")
+    lines = [json.loads(line) for line in other.stdout.splitlines()]
+    assert [line["observation"]["step"] for line in lines] == [0, 1, 2]
+    chosen = lines[0]["decision"]["configuration"]
+    assert [stage["variant"] for stage in chosen.values()] == ["yolov5n", "resnet18"]
+
+
+def test_of_several_lines_of_a_step_the_latest_is_replayed(own: Path) -> None:
+    """A live controller writes a line when it has decided, and another with the answer."""
+    lines = Path("run/journal.jsonl").read_text(encoding="utf-8").splitlines()
+    unanswered = [json.dumps({**json.loads(line), "outcome": None}, separators=(",", ":")) for line in lines]
+    both = [each for pair in zip(unanswered, lines, strict=True) for each in pair]
+    Path("live.jsonl").write_text("\n".join(both) + "\n", encoding="utf-8")
+    said = ipa("replay", "live.jsonl", "--pipeline", "video", "--policy", "ipa")
+    assert said.stdout == "ipa would have decided the same in 3 of 3 steps\n"
+
+
+def test_a_replay_takes_the_settings_of_the_run(own: Path) -> None:
+    """beta = 0 makes cores free: the most accurate variants; without it the replay differs in every step."""
+    free = ("--set", "policy.beta=0")
+    assert ipa("simulate", "video", *SHORT, *free, "--out", "free").exit_code == 0
+    replay = ("replay", "free/journal.jsonl", "--pipeline", "video")
+    assert "in 3 of 3 steps" in ipa(*replay, *free).stdout
+    assert "in 0 of 3 steps" in ipa(*replay).stdout
+
+
+def test_a_damaged_journal_is_refused_by_line(own: Path) -> None:
+    replay = ("--pipeline", "video")
+    whole = (own / "run" / "journal.jsonl").read_text()
+    (own / "cut").write_text(whole[: len(whole) // 2])
+    assert "cut:2: not a line of JSON" in refusal("replay", "cut", *replay)
+    (own / "empty").write_text("\n")
+    assert "empty: holds no entries" in refusal("replay", "empty", *replay)
+    assert "not a text file" in refusal("replay", "run/requests.parquet", *replay)
+    assert "manifest.json:1" in refusal("replay", "run/manifest.json", *replay)
+    (own / "list").write_text("[1]\n")
+    assert "list:1: not a journal entry" in refusal("replay", "list", *replay)
+    (own / "nested").write_text("[" * 100_000)
+    assert "nested:1: " in refusal("replay", "nested", *replay)
+    (own / "old").write_text(whole.replace('"schema_version":2', '"schema_version":7'))
+    assert "old:1: not a journal entry: its schema_version is 7" in refusal("replay", "old", *replay)
+
+
+def test_a_journal_that_is_not_there_is_refused() -> None:
+    is_refused("replay nofile --pipeline video", ["nofile: cannot be read: No such file"])

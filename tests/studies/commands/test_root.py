@@ -1,0 +1,92 @@
+"""The command `ipa` itself: its help, and what holds for all of its commands."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from ipa.studies.commands.group import LazyGroup
+from tests.command import contents, ipa, start, whole_tree
+
+ROOT = Path(__file__).parents[3]
+
+HEAVY = ("aiohttp", "kubernetes", "numpy", "pandas", "pydantic", "rich", "scipy", "simpy", "yaml")
+"""Packages that no help loads."""
+
+
+def test_no_help_loads_anything_heavy() -> None:
+    """All helps in one process of its own."""
+    code = f"""
+import sys
+from click.testing import CliRunner
+from tests.command import main, whole_tree
+
+for words, _ in list(whole_tree()):
+    print(CliRunner().invoke(main, [*words.split()[1:], "--help"], catch_exceptions=False).output)
+print([name for name in {HEAVY} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "Simulate one policy on one load." in done.stdout
+
+
+def test_the_help_of_ipa_imports_no_command() -> None:
+    code = """
+import sys
+from click.testing import CliRunner
+from ipa.studies.commands import main
+
+print(CliRunner().invoke(main, ["--help"]).output, *sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Commands:" in done.stdout
+    loaded = {name for name in done.stdout.split() if name.startswith("ipa.studies.commands.")}
+    assert loaded == {"ipa.studies.commands.group", "ipa.studies.commands.root"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "studies" / "commands").rglob("*.py")), ids=lambda path: path.stem)
+def test_no_import_stands_in_the_body_of_a_command(path: Path) -> None:
+    functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+    for command in (each for each in functions if each.decorator_list):
+        if any("click." in ast.unparse(decorator) for decorator in command.decorator_list):
+            assert not [node for node in ast.walk(command) if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
+@pytest.mark.parametrize(("words", "group"), [each for each in whole_tree() if isinstance(each[1], LazyGroup)])
+def test_a_groups_short_helps_are_the_first_sentences_of_its_commands(words: str, group: LazyGroup) -> None:
+    context = click.Context(group)
+    for name, short_help in group.short_helps.items():
+        command = group.get_command(context, name)
+        assert command is not None
+        assert command.help is not None
+        assert " ".join(command.help.partition("\n\n")[0].split()) == short_help
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "--help",
+        "simulate video --trace constant:5:30",
+        "simulate video --trace constant:5:30 --json",
+        "replay run/journal.jsonl --pipeline video --json",
+        "trace info bursty",
+    ],
+)
+def test_a_reader_that_leaves_early_sees_no_traceback(own: Path, command: str) -> None:
+    process = start(*command.split())
+    assert process.stdout is not None
+    process.stdout.close()
+    _, errors = process.communicate(timeout=60)
+    assert errors == ""
+
+
+def test_nothing_is_written_by_commands_that_only_print(own: Path) -> None:
+    before = contents(own)
+    for command in ("simulate video --trace constant:5:30", "optimise video --load 9", "trace info bursty"):
+        assert ipa(*command.split()).exit_code == 0
+    assert contents(own) == before

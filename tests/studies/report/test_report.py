@@ -1,0 +1,233 @@
+"""The report: its numbers are the summary's, its page needs nothing else, and it bears any finished run."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipa.studies import Scenario, ScenarioError, simulate
+from ipa.studies.intervals import estimate, paired_change_percent, paired_difference
+from ipa.studies.report import render, write
+from ipa.studies.report.bands import bands
+from ipa.studies.report.groups import by_policy
+from ipa.studies.report.headline import comparisons, headline
+from ipa.studies.report.page import plots
+from ipa.studies.results import read_runs, write_run
+from tests.studies.made import Made, decisions_of, made, requests_of
+
+pytest.importorskip("plotly")
+
+
+def cells(html: str) -> list[list[str]]:
+    """The texts of a table's body, row by row, without their tags; an interval after its mean."""
+    rows = re.findall(r"<tr><th scope=\"row\">.*?</tr>", html, re.DOTALL)
+    return [
+        [re.sub(r"<[^>]+>", "", cell.replace("<small>", " ")) for cell in re.findall(r"<t[hd].*?</t[hd]>", row)]
+        for row in rows
+    ]
+
+
+# ---- the numbers ----
+
+
+def test_the_headline_shows_the_figures_of_the_summary() -> None:
+    (row,) = cells(render([made(pas_mean=33.456, cost_mean_cores=2.994, dropped=1234)], "One run"))
+    assert row == ["ipa", "33.46", "2.99", "66.67", "0.05", "1.500", "2.480", "1,234", "1"]
+
+
+def test_an_interval_is_that_of_student() -> None:
+    """1, 2, 3: mean 2, s = 1, t(0.975, 2) = 4.302653, half width 4.302653 / sqrt(3) = 2.484138."""
+    found = estimate([1.0, 2.0, 3.0])
+    assert found is not None
+    assert (found.mean, found.low, found.high) == pytest.approx((2.0, -0.484138, 4.484138), abs=1e-6)
+
+
+def test_the_headline_shows_the_mean_over_seeds_with_its_interval() -> None:
+    runs = [made(seed=seed, pas_mean=float(30 + seed)) for seed in (1, 2, 3)]
+    (row,) = cells(render(runs, "Seeds"))
+    assert row[1] == "32.00 [29.52, 34.48]"
+    assert row[2] == "2.50 [2.50, 2.50]"
+
+
+def test_a_figure_that_one_seed_lacks_is_the_mean_of_the_others() -> None:
+    found = estimate([None, 4.0])
+    assert found is not None
+    assert found.mean == 4.0
+    assert not found.has_interval
+    assert estimate([None]) is None
+
+
+def test_differences_are_taken_seed_by_seed() -> None:
+    """Far apart between the seeds, but always 1 apart, and 10 % apart: the interval has no width."""
+    difference = paired_difference({1: 11.0, 2: 91.0, 3: 5.0}, {2: 90.0, 1: 10.0})
+    change = paired_change_percent({1: 11.0, 2: 99.0}, {1: 10.0, 2: 90.0})
+    assert difference is not None
+    assert change is not None
+    assert (difference.mean, difference.low, difference.high) == pytest.approx((1.0, 1.0, 1.0))
+    assert (change.mean, change.low, change.high) == pytest.approx((10.0, 10.0, 10.0))
+
+
+def test_the_first_policy_is_compared_with_each_of_the_others() -> None:
+    runs = [made("ipa", seed, pas_mean=34.0 + seed, cost_mean_cores=2.2, sla_violation_rate=0.02) for seed in (1, 2)]
+    runs += [made("low", seed, pas_mean=32.0 + seed, cost_mean_cores=2.0, sla_violation_rate=0.03) for seed in (1, 2)]
+    text = re.sub("<[^>]+>", "", comparisons(by_policy(runs)))
+    assert (
+        "ipa against low: +2.00 [2.00, 2.00] PAS at +10.0 [10.0, 10.0] % cost "
+        "and −1.00 [−1.00, −1.00] percentage points of SLA violations"
+    ) in text
+
+
+def test_policies_without_a_common_seed_are_not_compared() -> None:
+    assert "no seed in common" in comparisons(by_policy([made("ipa", 1), made("low", 2)]))
+
+
+def test_the_best_value_of_a_column_is_marked_and_ties_all_are() -> None:
+    runs = [made("a", cost_mean_cores=3.0), made("b", cost_mean_cores=2.0), made("c", cost_mean_cores=2.001)]
+    html = headline(by_policy(runs))
+    assert html.count("<b>2.00</b>") == 2
+    assert "<b>3.00</b>" not in html
+    assert "<b>33.00</b>" not in html, "all policies have the same PAS: none is best"
+
+
+def test_columns_for_what_rarely_happens_appear_where_it_happened() -> None:
+    assert "Unfinished" not in headline(by_policy([made()]))
+    assert "Unfinished" in headline(by_policy([made(), made("b", unfinished=3)]))
+
+
+# ---- what the plots draw ----
+
+
+def test_variants_go_from_light_to_heavy() -> None:
+    run = made()
+    run.tables["decisions"] = decisions_of((0.0, "resnet101", 1, 1), (5.0, "resnet18", 1, 1), (10.0, "resnet50", 1, 1))
+    drawn = bands(by_policy([run]), 20.0, "").traces
+    assert [trace["name"] for trace in drawn] == ["resnet18", "resnet50", "resnet101"]
+
+
+# ---- the page ----
+
+
+class Links(HTMLParser):
+    """What a page would fetch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [f"{tag} {name}" for name, _ in attrs if name in ("src", "href", "srcset", "action")]
+
+
+def many() -> list[Made]:
+    return [made(policy, seed, pas_mean=30.0 + seed) for policy in ("ipa", "low", "high") for seed in (1, 2, 3)]
+
+
+def test_the_page_fetches_nothing_and_sends_nothing() -> None:
+    page = render(many(), "Offline")
+    links = Links()
+    links.feed(page)
+    assert links.found == []
+    assert "@import" not in page.split("</style>")[0]
+    assert page.count('"showSendToCloud":false,"plotlyServerURL":""') == 7
+    assert page.count("* plotly.js v") == 1
+    assert len(page.encode()) < 6e6
+
+
+def test_names_are_escaped() -> None:
+    policy = "<script>alert(1)</script> & <b>co</b>"
+    page = render([made(policy, pipeline="<i>p</i>")], "<img src=x> & more", {"<u>": "</script>"})
+    ours = page.replace(page.split("<script>", 1)[1].split("</script>", 1)[0], "")
+    for harmful in ("<img", "<script>alert", "<i>p", "<b>co", "<u>", "&amp;amp;"):
+        assert harmful not in ours, harmful
+    assert "<title>&lt;img src=x&gt; &amp; more</title>" in ours
+    assert ours.count("<script>") == ours.count("</script>") == 8
+
+
+def test_a_policy_from_a_file_is_shown_without_its_folder() -> None:
+    assert [group.label for group in by_policy([made("/home/me/my.py:Mine"), made("ipa")])] == ["my.py:Mine", "ipa"]
+    both = [made("/a/my.py:Mine"), made("/b/my.py:Mine")]
+    assert [group.label for group in by_policy(both)] == ["/a/my.py:Mine", "/b/my.py:Mine"]
+
+
+def test_the_same_runs_give_the_same_bytes() -> None:
+    assert render(many(), "Same") == render(many(), "Same")
+
+
+def test_time_plots_show_the_first_seed_and_say_so() -> None:
+    page = render(many(), "Seeds")
+    assert page.count("Seed 1 only.") == 5
+    assert "only." not in render([made()], "One").split("</style>")[1].split("Load and forecast")[1]
+
+
+def test_what_was_run_holds_the_facts() -> None:
+    page = render([made()], "Facts", {"numpy": "2.4.6"})
+    assert "<dt>numpy</dt><dd>2.4.6</dd>" in page
+    assert "<dt>SLA, end to end</dt><dd>2 s</dd>" in page
+
+
+def test_write_replaces_a_file_whole(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "report.html"
+    write([made()], "First", path)
+    write([made()], "Second", path)
+    assert path.read_bytes().decode() == render([made()], "Second")
+    assert [entry.name for entry in path.parent.iterdir()] == ["report.html"]
+
+
+def test_an_unusable_path_is_answered_by_name(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ScenarioError, match="folder: cannot be written"):
+        write([made()], "Folder", tmp_path / "folder")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.mark.parametrize(
+    ("runs", "text"),
+    [
+        ([], "at least one run"),
+        ([made(), made("low", trace="steady-low")], "trace is 'bursty' and 'steady-low'"),
+        ([made(), made("low", sla_s=3.0)], "sla_s is 2.0 and 3.0"),
+        ([made(), made()], "policy 'ipa' appears twice with the same seed"),
+    ],
+)
+def test_runs_that_make_no_report_are_refused(runs: list[Made], text: str) -> None:
+    with pytest.raises(ScenarioError, match=text):
+        render(runs, "Refused")
+
+
+# ---- any finished run ----
+
+NOTHING: dict[str, Any] = {"pas_mean": None, "latency_p50_s": None, "latency_p99_s": None, "sla_violation_rate": 1.0}
+
+DEGENERATE: dict[str, list[Made]] = {
+    "one policy": [made()],
+    "three policies, three seeds": many(),
+    "ten policies": [made(f"policy-{number}") for number in range(10)],
+    "no drops": [made(requests=requests_of([1.0, 2.0], [0.5, 0.6]), dropped=0, sla_violation_rate=0.0)],
+    "nothing completed": [made(requests=requests_of([1.0, 2.0], ["dropped", "unfinished"]), unfinished=1, **NOTHING)],
+    "no requests": [made(requests=requests_of([], []), dropped=0, **(NOTHING | {"sla_violation_rate": 0.0}))],
+    "one policy completed nothing": [made(), made("b", requests=requests_of([1.0], ["dropped"]), **NOTHING)],
+    "two seconds": [made(requests=requests_of([0.1, 1.9], [0.5, 2.5]), duration_s=2.0)],
+    "no cost": [made(), made("free", cost_mean_cores=0.0)],
+}
+
+
+@pytest.mark.parametrize("runs", DEGENERATE.values(), ids=DEGENERATE.keys())
+def test_any_finished_run_can_be_drawn(runs: list[Made]) -> None:
+    import plotly.graph_objects as go
+
+    assert "NaN" not in "".join(plot.html() for plot in plots(by_policy(runs)))
+    assert render(runs, "Any").count('class="plot"') == 7
+    for plot in plots(by_policy(runs)):
+        go.Figure(data=plot.traces, layout=plot.layout)  # refuses what plotly does not know
+
+
+def test_a_run_read_back_gives_the_same_page(tmp_path: Path) -> None:
+    run = simulate(Scenario(pipeline="video", window=((400.0, 440.0),)))
+    write_run(run, tmp_path / "run")
+    page = render([run], "Stored")
+    assert render(read_runs(tmp_path / "run"), "Stored") == page
+    assert cells(page)[0][1:3] == [f"{run.summary['pas_mean']:.2f}", f"{run.summary['cost_mean_cores']:.2f}"]

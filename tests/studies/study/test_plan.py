@@ -1,0 +1,139 @@
+"""A study file: what is run of it, and how mistakes in it are answered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ipa import profiles
+from ipa.studies import load as load_scenario
+from ipa.studies import simulate
+from ipa.studies.study import plan, schema
+from ipa.studies.study.plan import trials
+from tests.command import ipa, refusal
+from tests.studies.study.mine import changed, study
+
+pytest.importorskip("plotly")
+
+pytestmark = pytest.mark.usefixtures("here")
+
+
+def test_a_runs_scenario_is_setting_then_system_then_parameters_then_sweep() -> None:
+    found = trials(schema.load(Path("study.yaml")), 1)
+    by_name = {(t.setting, t.workload, t.system, t.point): t.scenario for t in found}
+    # 2 workloads x (3 systems + 2 points in the first setting, 2 systems in the other).
+    assert len(found) == len(by_name) == 2 * (3 + 2 + 2)
+    low, high = (by_name["slow", f"constant:{rate}:40", "ipa", ""] for rate in (5, 9))
+    assert (low.decision_delay_s, low.hop_s, low.policy.parameters) == (5.0, 0.1, {"beta": 0.5})
+    assert high.policy.parameters == {"beta": 0.25}
+    point = by_name["plain", "constant:9:40", "weights", "alpha=10"]
+    assert point.policy.parameters == {"beta": 0.25, "gamma": 0, "alpha": 10}
+    assert point.decision_delay_s == 0.0
+    assert by_name["plain", "constant:5:40", "two", ""].hop_s == 0.0
+
+
+def test_a_run_of_a_study_is_the_run_of_its_scenario(here: Path) -> None:
+    study("--seeds", 1)
+    runs = pd.read_parquet("out/runs.parquet")
+    row = runs[(runs.system == "ipa") & (runs.setting == "slow") & (runs.workload == "constant:9:40")].iloc[0]
+    (here / "same.yaml").write_text(
+        "schema_version: 1\nkind: scenario\npipeline: mine.yaml\ntrace: constant:9:40\ndecision_delay_s: 5\n"
+        "hop_s: 0.1\npolicy: {name: ipa, beta: 0.25}\n"
+    )
+    summary = simulate(load_scenario(here / "same.yaml")).summary
+    for key in ("requests", "cost_mean_cores", "pas_mean", "latency_p99_s", "planned_cost_mean_cores"):
+        assert row[key] == summary[key]
+
+
+def test_a_base_is_joined_in_and_given_way_to(here: Path) -> None:
+    (here / "mine2.yaml").write_text(
+        "schema_version: 1\nkind: study\nbase: study.yaml\nworkloads: [constant:5:20]\n"
+        "systems: {one: {policy: static}, three: {policy: rate}}\n"
+    )
+    joined = schema.load(here / "mine2.yaml")
+    assert list(joined.systems) == ["ipa", "one", "two", "three"]
+    assert (joined.systems["one"].policy, joined.workloads, joined.seeds) == ("static", ("constant:5:20",), 2)
+
+
+def test_a_shipped_study_may_be_the_base(here: Path) -> None:
+    (here / "mine2.yaml").write_text(
+        "schema_version: 1\nkind: study\nbase: paper/video.yaml\nworkloads: [bursty]\n"
+        "systems: {mine: {policy: static}}\n"
+    )
+    joined = schema.load(here / "mine2.yaml")
+    assert (joined.pipeline, next(iter(joined.systems)), list(joined.systems)[-1]) == ("video", "ipa", "mine")
+    assert [path.name for path in joined.files] == ["common.yaml", "video.yaml", "mine2.yaml"]
+
+
+def test_all_combinations_of_variants() -> None:
+    changed("{policy.alpha: [1, 10]}", "{policy.variants: all}")
+    text = Path("study.yaml").read_text().replace("policy.gamma: 0", "policy: scale-only, hop_s: 0")
+    joined = text.replace("{systems: [ipa], set: {policy.beta: 0.5, hop_s: 0.1}}", "{systems: [ipa], set: {}}")
+    Path("study.yaml").write_text(joined.replace("set: {policy.beta: 0.25}", "set: {}"))
+    two_stages = profiles.load("video")
+    sweep = schema.load(Path("study.yaml")).sweeps["weights"]
+    found = plan.points(schema.load(Path("study.yaml")), sweep, two_stages)
+    assert len(found) == 25
+    assert found[1][0] == "variants=yolov5n,resnet34"
+    assert found[1][1]["policy.variants"] == {"object-detection": "yolov5n", "image-classification": "resnet34"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ("policy: ipa}", "policy: ipo}", "study.yaml:11: systems.ipa: ipa, plain, constant:5:40: unknown policy 'ipo'"),
+        ("[ipa, one]", "[ipa, onne]", "study.yaml:9: settings.slow: systems: there is no 'onne'; did you mean 'one'?"),
+        ("like: plain", "like: plane", "study.yaml:9: settings.slow: like: there is no 'plane'; did you mean 'plain'?"),
+        ("of: ipa", "of: ippa", "study.yaml:18: sweeps.weights: of: there is no 'ippa'"),
+        ("curve: weights", "curve: wights", "study.yaml:19: headline: curve: there is no 'wights'"),
+        (
+            "{policy.alpha: [1, 10]}",
+            "{policy.alpha: all}",
+            "study.yaml:18: sweeps.weights: vary policy.alpha: `all`",
+        ),
+        ("{policy.alpha: [1, 10]}", "{policy.alpha: []}", "study.yaml:18: sweeps.weights.vary.policy.alpha: should"),
+        ("policy.beta: 0.25", "policy.betta: 0.25", "study.yaml:16: parameters[1]: ipa, plain, constant:9:40:"),
+        ("hop_s: 0.1", "hop_s: -1", "study.yaml:15: parameters[0]: ipa, plain, constant:5:40: hop_s: should be"),
+        (
+            "hop_s: 0.1",
+            "records: none",
+            "study.yaml:15: parameters[0]: ipa, plain, constant:5:40: records: a study needs",
+        ),
+        (
+            "hop_s: 0.1",
+            "seed: 3",
+            "study.yaml:15: parameters[0]: set: seed is set by the study itself, not for a run",
+        ),
+        ("hop_s: 0.1", "drop_limits_s: {sart: 1}", "study.yaml:15: parameters[0]: ipa, plain, constant:5:40: drop_lim"),
+        ("seeds: 2", "seed: 2", "study.yaml:6: seed: unknown key; did you mean 'seeds'?"),
+        ("pipeline: mine.yaml", "pipeline: vidio", "study.yaml:4: pipeline: no pipeline is called 'vidio'"),
+        ('["constant:5:40"', '["constnt:5:40"', "study.yaml:5: workloads: unknown trace 'constnt:5:40'"),
+        ("title: mine\n", "title: mine\nbase: other.yaml\n", "study.yaml:4: base: other.yaml: no such file"),
+        ("title: mine\n", "title: mine\nbase: study.yaml\n", "study.yaml:4: base: study.yaml: a study cannot be its"),
+        ("title: mine\n", "title: mine\npublished: p.yaml\n", "study.yaml:4: published: p.yaml: no such file"),
+    ],
+)
+def test_a_mistake_is_answered_by_line(old: str, new: str, text: str) -> None:
+    changed(old, new)
+    said = refusal("study", "study.yaml", "--out", "out")
+    assert said.startswith(text), said
+
+
+def test_what_a_command_names_has_to_be_there(here: Path) -> None:
+    assert refusal("study", "papper", "--out", "out").startswith("no study is called 'papper'; shipped: paper; or give")
+    said = refusal("study", "paper", "--pipeline", "vidio", "--out", "out")
+    assert said.startswith("--pipeline vidio: unknown name; did you mean 'video'?")
+    assert refusal("study", "other.yaml", "--out", "out").startswith("other.yaml: cannot be read: No such file")
+    (here / "other").mkdir()
+    (here / "other" / "file").touch()
+    assert "holds other files" in refusal("study", "study.yaml", "--out", "other")
+    assert ipa("simulate", "video", "--trace", "constant:5:30", "--out", "run").exit_code == 0
+    assert "already holds results" in refusal("study", "study.yaml", "--out", "run")
+
+
+def test_a_studys_folder_is_no_run_and_no_comparison() -> None:
+    study("--seeds", 1)
+    assert "holds a study, whose report is out/report.html" in refusal("report", "out")
+    assert "already holds results" in refusal("compare", "video", "--out", "out")

@@ -1,0 +1,114 @@
+"""What is said of a study: in its tables, its report and the terminal."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ipa.studies.drawing import PALETTE
+from ipa.studies.study.findings import Cell
+from ipa.studies.study.outcome import TIMELINE
+from ipa.studies.study.report import figure, timelines
+from tests.command import ipa
+from tests.studies.study.mine import cell, changed, figures, study
+
+pytest.importorskip("plotly")
+
+pytestmark = pytest.mark.usefixtures("here")
+
+
+def test_the_share_of_infeasible_decisions_stands_beside_the_means() -> None:
+    """34 and 35 of 120 decisions are 28.75 % on average."""
+    rim = cell("rim", infeasible=(34, 35), decisions=(120, 120))
+    assert rim.mean("infeasible_share", 100.0) == 28.75
+    study()
+    text = Path("out/tables.md").read_text()
+    assert text.count("| changes | infeasible, % |") == 3  # all workloads together, and each in both settings
+
+
+def test_a_setting_without_sweeps_says_so_in_the_report() -> None:
+    changed("systems: [ipa, one], set: {decision", "set: {decision")
+    study("--seeds", 1)
+    page = Path("out/report.html").read_text()
+    assert page.count("The sweeps are run in plain alone.") == 2
+    assert (
+        '<div data-setting="slow">\n<p class="muted">The sweeps are run in plain alone. So there is no headline' in page
+    )
+
+
+def test_the_terminals_headline_explains_no_more_than_it_has() -> None:
+    result = ipa("study", "study.yaml", "--out", "out", "--jobs", 1, "--seeds", 1)
+    assert "At another's cost" in result.output
+    assert not re.search("round brackets|sweep", result.output.lower())
+
+
+def test_one_seed_has_no_interval_and_says_so() -> None:
+    said = study("--seeds", 1)
+    assert {each["sentence"].count("[") for each in said["comparisons"]} == {0}
+    assert "IPA against one on mine constant:5:40: " in said["comparisons"][0]["sentence"]
+    assert "One seed, so no intervals." in Path("out/tables.md").read_text()
+    two = study("--seeds", 2, folder="two")
+    assert {each["sentence"].count("[") for each in two["comparisons"]} == {3}
+
+
+def test_the_report_needs_nothing_else_and_has_every_system() -> None:
+    study("--seeds", 1)
+    page = Path("out/report.html").read_text()
+    assert "src=" not in page.split("</script>", 1)[1]
+    for what in ("mine-means-plain", "mine-timeline-plain-constant:9:40", "mine-plane-plain", "mine-latencies-plain"):
+        spec = page.split(f'id="{what}-spec">', 1)[1].split("</script>", 1)[0]
+        names = {trace.get("name") for trace in json.loads(spec)["data"]}
+        assert {"IPA", "one"} <= names
+    assert "Red diamonds" not in page  # nothing is published of it
+    assert Path("out/report.html").stat().st_size < 10e6
+
+
+def test_a_print_without_colour_tells_systems_and_sweeps_apart() -> None:
+    assert len(set(figure.DASHES)) == len(set(figure.SYMBOLS)) == len(PALETTE)
+    changed("headline:", "  others: {title: gamma varied, of: ipa, vary: {policy.gamma: [1, 2]}}\nheadline:")
+    study("--seeds", 1)
+    shown = figures(Path("out/report.html").read_text())
+    marks = [
+        (trace["name"], trace["marker"]["symbol"])
+        for trace in shown["mine-plane-plain"]["data"]
+        if trace["mode"] == "markers" and trace["showlegend"]
+    ]
+    assert marks == [
+        ("other weights", "x-thin"),
+        ("gamma varied", "cross-thin"),
+        ("IPA", "circle"),
+        ("one", "square"),
+        ("two", "triangle-up"),
+    ]
+    (sla,) = {shape["line"].get("dash") for shape in shown["mine-latencies-plain"]["layout"]["shapes"]}
+    assert sla is None  # of the lines there only the first system's is solid
+    labels = [note["text"] for note in shown["mine-latencies-plain"]["layout"]["annotations"]]
+    assert sum(text.startswith("SLA ") for text in labels) == 2  # one a workload
+    titles = [note["text"] for note in shown["loads"]["layout"]["annotations"]]
+    assert titles == ["<b>constant:5:40</b>", "<b>constant:9:40</b>"]
+
+
+def test_a_single_spike_does_not_flatten_the_cost_over_time() -> None:
+    """100 steps of 10 cores with one of 500: the axis ends at 11. Of 10 and 14 all is shown."""
+
+    def cells(*costs: float) -> list[Cell]:
+        timeline = np.zeros((len(TIMELINE), len(costs)))
+        timeline[TIMELINE.index("planned_cost_cores")] = costs
+        spiky = cell("rim")
+        return [replace(spiky, outcomes={1: replace(spiky.outcomes[1], timeline=timeline)})]
+
+    assert timelines.cost_shown_to(cells(500.0, *[10.0] * 199), 1) == 11
+    assert timelines.cost_shown_to(cells(*[10.0] * 150, *[14.0] * 50), 1) is None
+
+
+def test_violations_over_time_are_of_the_requests_that_arrived() -> None:
+    """3 of 4, none of 2, and of none nothing is said."""
+    timeline = np.zeros((len(TIMELINE), 3))
+    timeline[TIMELINE.index("requests")], timeline[TIMELINE.index("violations")] = (4, 2, 0), (3, 0, 0)
+    assert timelines.shown_values(timeline, "violations").tolist()[:2] == [75.0, 0.0]
+    assert np.isnan(timelines.shown_values(timeline, "violations")[2])

@@ -1,0 +1,150 @@
+"""A study's folder: what is there is not run again, and what has changed is."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from ipa.sim.sources import file_digest
+from ipa.studies.results import provenance
+from tests.command import PIPELINE, POLICIES, contents, ipa, start
+from tests.studies.study.mine import STUDY, changed, fresh, study
+
+pytest.importorskip("plotly")
+
+pytestmark = pytest.mark.usefixtures("here")
+
+
+def test_what_is_there_is_not_run_again_and_what_changed_is() -> None:
+    """28 runs; the second time none; a third seed 14 more; another beta for the second workload only its runs."""
+    study()
+    assert fresh() == 28
+    before = contents(Path("out"))
+    study()
+    assert fresh() == 0
+    study("--seeds", 3)
+    assert fresh() == 14
+    changed("policy.beta: 0.25", "policy.beta: 0.75")
+    study()
+    assert fresh() == 2 * (2 + 2)  # ipa in two settings, and its sweep's two points; two seeds each
+    Path("study.yaml").write_text(STUDY)
+    study()
+    assert fresh() == 0
+    for name, content in contents(Path("out")).items():
+        if name.endswith(".parquet"):
+            assert content == before[name], name
+
+
+def test_runs_that_were_there_are_told_from_those_that_share_one() -> None:
+    """`three` is `one` under another name: its four runs, of two loads with two seeds, are those of `one`."""
+    changed(
+        '  two: {policy: "switch-only:2"}\n', '  two: {policy: "switch-only:2"}\n  three: {policy: "switch-only:1"}\n'
+    )
+    command = ("study", "study.yaml", "--out", "out", "--jobs", 1)
+    said = ipa(*command).stderr
+    assert re.fullmatch(r"28 runs in [\d.]+ s; 4 share the run of another\n", said), said
+    said = ipa(*command).stderr
+    assert re.fullmatch(r"0 runs in [\d.]+ s; 32 were there\n", said), said
+
+
+def test_another_pipeline_under_the_same_name_is_run(here: Path) -> None:
+    study("--seeds", 1)
+    (here / "mine.yaml").write_text(PIPELINE.replace("mean_s: 0.1,", "mean_s: 0.09,"))
+    study("--seeds", 1)
+    assert fresh() == 14
+
+
+def test_what_other_source_has_run_is_run_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the same version: a policy's rule may have changed, and nothing tells which runs it decides."""
+    study("--seeds", 1)
+    assert json.loads(Path("out/manifest.json").read_text())["versions"]["source"] == provenance.source_digest()
+    monkeypatch.setattr("ipa.studies.results.provenance.source_digest", lambda: "other")
+    study("--seeds", 1)
+    assert fresh() == 14
+    study("--seeds", 1)
+    assert fresh() == 0
+
+
+def test_the_digest_of_the_source_is_of_what_decides_results_wherever_it_lies(here: Path) -> None:
+    root = Path(provenance.__file__).parents[2]
+    for layer in (*provenance.LAYERS, "studies"):
+        shutil.copytree(root / layer, here / layer, ignore=shutil.ignore_patterns("__pycache__"))
+    assert file_digest(here, provenance.source_files(here)) == provenance.source_digest()
+    for name, decides in (
+        *(
+            ("sim/rules.py", True),
+            ("sim/compiled/kernel.py", True),
+            ("policies/ipa.py", True),
+            ("studies/run.py", True),
+            ("studies/drawing/bins.py", True),
+        ),
+        *(("studies/commands/printing.py", False), ("studies/study/report/page.py", False)),
+    ):
+        text = (here / name).read_text()
+        (here / name).write_text(f"{text}\n")
+        assert (file_digest(here, provenance.source_files(here)) != provenance.source_digest()) == decides, name
+        (here / name).write_text(text)
+
+
+def test_the_tables_are_the_same_bytes_whatever_the_jobs(here: Path) -> None:
+    for jobs in (1, 2):
+        process = start("study", "study.yaml", "--out", f"jobs{jobs}", "--jobs", jobs, "--json")
+        output, errors = process.communicate(timeout=100)
+        assert process.returncode == 0, errors
+        assert json.loads(output)["runs"] == 28
+    one, two = (
+        {name: content for name, content in contents(here / f"jobs{jobs}").items() if name.endswith(".parquet")}
+        for jobs in (1, 2)
+    )
+    assert len(one) == 6
+    assert one == two
+
+
+WAITS = (
+    POLICIES
+    + '''
+import time
+from pathlib import Path
+
+
+class Waits(Hold):
+    """Holds up the third seed until the file `go` is there."""
+
+    def decide(self, observation, memory):
+        if observation.seed == 9 and not Path("go").exists():
+            Path("waiting").touch()
+            while not Path("go").exists():
+                time.sleep(0.01)
+        return super().decide(observation, memory)
+'''
+)
+
+
+def test_an_interrupted_study_goes_on_where_it_was(here: Path) -> None:
+    """One system, 16 seeds in chunks of 8: the interrupt comes in the ninth, of the second chunk."""
+    (here / "my.py").write_text(WAITS)
+    (here / "study.yaml").write_text(
+        "schema_version: 1\nkind: study\npipeline: video\nworkloads: [constant:5:30]\nseeds: 16\n"
+        "systems: {waits: {policy: 'my.py:Waits', set: {engine: simpy}}}\n"
+    )
+    process = start("study", "study.yaml", "--out", "out", "--jobs", 1, "-q")
+    until = time.monotonic() + 60
+    while not (here / "waiting").exists():
+        assert time.monotonic() < until
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (1, "")
+    assert errors == "Error: interrupted; finished runs are kept in out: repeat the command to resume\n"
+    assert json.loads((here / "out" / "manifest.json").read_text())["finished"] is False
+    (here / "go").touch()
+    _, errors = start("study", "study.yaml", "--out", "out", "--jobs", 1).communicate(timeout=60)
+    assert "8 runs in " in errors
+    assert fresh() == 8

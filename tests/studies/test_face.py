@@ -1,0 +1,109 @@
+"""The Python face: what is on it, what importing it costs, and its functions for many runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import ipa
+from ipa import Scenario, ScenarioError, compare, read_runs, run_study, simulate, studies, validate
+from ipa.studies import Live, results
+from tests.command import contents
+
+HEAVY = ("numpy", "pandas", "pyarrow", "pydantic", "scipy", "simpy", "rich", "aiohttp", "click")
+
+SHORT = Scenario(pipeline="video").with_values({"trace": "constant:5:20"})
+
+STUDY = """
+schema_version: 1
+kind: study
+title: two
+pipeline: video
+workloads: ["constant:5:20"]
+systems:
+  ipa: {policy: ipa}
+  hold: {policy: static}
+"""
+
+
+@pytest.mark.parametrize("module", ["ipa", "ipa.studies"])
+def test_importing_the_face_loads_nothing_heavy(module: str) -> None:
+    code = f"import sys, {module}; print([name for name in {HEAVY!r} if name in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert loaded.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", [ipa, studies])
+def test_everything_on_the_face_is_there(module: object) -> None:
+    names = module.__all__  # type: ignore[attr-defined]
+    assert {"Run", "Scenario", "ScenarioError", "compare", "find", "load", "read_runs"} <= set(names)
+    assert {"run_live", "run_study", "simulate", "validate"} <= set(names)
+    for name in names:
+        assert getattr(module, name) is not None
+
+
+def test_ipa_offers_what_studies_does() -> None:
+    for name in set(ipa.__all__) - {"Error", "InputError", "live", "policies", "profiles", "sim", "studies", "traces"}:
+        assert getattr(ipa, name) is getattr(studies, name)
+
+
+def test_a_policy_is_compared_with_another_over_seeds() -> None:
+    runs = compare(SHORT, ["ipa", "static"], seeds=2, jobs=1)
+    assert [(run.summary["policy"], run.summary["seed"]) for run in runs] == [
+        *(("ipa", 1), ("ipa", 2)),
+        *(("static", 1), ("static", 2)),
+    ]
+    alone = simulate(SHORT.with_values({"policy": "static", "seed": 2})).summary
+    assert {**runs[3].summary, "wall_s": 0} == {**alone, "wall_s": 0}
+
+
+def test_a_comparison_in_a_folder_is_kept_and_resumed(tmp_path: Path) -> None:
+    finished: list[int] = []
+    compare(SHORT, ["ipa"], folder=tmp_path / "out", jobs=1)
+    before = contents(tmp_path / "out" / "ipa-1")
+    compare(SHORT, ["ipa", "static"], folder=tmp_path / "out", jobs=1, on_finished=lambda: finished.append(1))
+    assert (len(read_runs(tmp_path / "out")), len(finished)) == (2, 2)
+    assert contents(tmp_path / "out" / "ipa-1") == before
+    with pytest.raises(ScenarioError, match="holds the run static-1"):
+        compare(SHORT, ["ipa"], folder=str(tmp_path / "out"))
+
+
+def test_every_policy_is_checked_before_any_runs(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="nonsense"):
+        compare(SHORT, ["ipa", "nonsense"], folder=tmp_path / "out")
+    assert contents(tmp_path) == {}
+
+
+def test_a_study_is_run_from_its_file(tmp_path: Path) -> None:
+    pytest.importorskip("plotly")
+    (tmp_path / "study.yaml").write_text(STUDY)
+    found = run_study(tmp_path / "study.yaml", tmp_path / "out", seeds=2, jobs=1)
+    assert [(cell.system, cell.point, list(cell.outcomes)) for cell in found.findings[0].cells] == [
+        ("ipa", "", [1, 2]),
+        ("hold", "", [1, 2]),
+    ]
+    assert {"report.html", "tables.md", "runs.parquet"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    run_study(tmp_path / "study.yaml", tmp_path / "out", seeds=2, jobs=1)
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["fresh_runs"] == 0
+
+
+def test_a_validation_needs_no_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A simulation stands for the live runs."""
+    asked: list[Live] = []
+
+    def live_runner(live: Live, _: Scenario) -> object:
+        asked.append(live)
+        return lambda scenario, folder: results.write_run(replace(simulate(scenario), scenario=scenario), folder)
+
+    monkeypatch.setattr("ipa.studies.validation.course.live_runner", live_runner)
+    found = validate(SHORT.with_values({"trace": "fluctuating"}), repeats=1, duration_s=20)
+    assert asked == [Live()]
+    assert found.as_dict()["repeats"][0]["decisions_refused"] == 0
+    kept = validate(found.scenario, Live(source="prometheus"), tmp_path / "out", repeats=1)
+    assert kept.experiment.source == "prometheus"
+    assert (tmp_path / "out" / "live-1" / "manifest.json").is_file()

@@ -1,0 +1,16 @@
+"""A validation all of whose answers are known."""
+
+from __future__ import annotations
+
+import pytest
+
+from ipa.studies.validation.course import conduct
+from ipa.studies.validation.outcome import Validation
+from tests.studies.validation.worlds import world
+
+
+@pytest.fixture(scope="session")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Validation:
+    """The validation of a world that is just as its calibration says."""
+    experiment, run_live = world()
+    return conduct(experiment, run_live, tmp_path_factory.mktemp("known") / "out", repeats=2)

@@ -1,0 +1,116 @@
+"""The command `ipa validate`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipa.studies import Scenario
+from ipa.studies.validation import backends
+from ipa.studies.validation.folder import RunLive
+from tests.command import ipa, refusal
+from tests.studies.validation.worlds import world
+
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
+
+@pytest.fixture
+def simulated_live(monkeypatch: pytest.MonkeyPatch) -> Callable[[RunLive], None]:
+    """Let a function stand for the live backend."""
+
+    def use(run_live: RunLive) -> None:
+        monkeypatch.setattr(backends, "live_runner", lambda how, scenario: run_live)
+
+    return use
+
+
+SHORT = ("fluctuating", "--window", "100:140", "--set", "policy.load_margin=0.5", "--repeats", 2)
+
+
+def test_the_command_says_how_far_off_the_simulator_is(
+    simulated_live: Callable[[RunLive], None], tmp_path: Path
+) -> None:
+    simulated_live(world()[1])
+    result = ipa("validate", "video", "--trace", *SHORT, "--out", tmp_path / "out")
+    assert result.exit_code == 0
+    assert "2 live runs (loopback) against the simulator" in result.stdout
+    assert "Measured on other seconds: a batch +" in result.stdout
+    assert "latency, p99 (s)" in result.stdout
+    assert "object-detection" in result.stdout
+    assert "Equal decisions on the same observation: 8 of 8 (100.0 %, wanted 100 %)" in result.stdout
+    assert "Verdict: " in result.stdout
+    assert "the machine was" not in result.stdout  # that is for stderr
+
+
+def test_the_command_as_json(simulated_live: Callable[[RunLive], None], tmp_path: Path) -> None:
+    simulated_live(world()[1])
+    result = ipa("validate", "video", "--trace", *SHORT, "--out", tmp_path / "out", "--json")
+    found = json.loads(result.stdout)
+    assert found == json.loads((tmp_path / "out" / "validation.json").read_text())
+    assert found["compared_window"] == [[100.0, 140.0]]
+    assert [row["metric"] for row in found["judged"]["rows"]][:2] == ["latency_mean_s", "latency_p50_s"]
+    assert set(found["repeats"][0]["conditions"]) >= {"lateness_p99_s", "busy_share", "load_average", "flags"}
+
+
+def test_each_live_run_is_an_ordinary_result(simulated_live: Callable[[RunLive], None], tmp_path: Path) -> None:
+    pytest.importorskip("plotly")
+    simulated_live(world()[1])
+    ipa("validate", "video", "--trace", *SHORT, "--out", tmp_path / "out")
+    assert ipa("report", tmp_path / "out" / "live-2").exit_code == 0
+    assert ipa("report", tmp_path / "out" / "simulated").exit_code == 0
+
+
+def test_the_report_is_drawn_again_from_its_folder(simulated_live: Callable[[RunLive], None], tmp_path: Path) -> None:
+    pytest.importorskip("plotly")
+    simulated_live(world()[1])
+    report = tmp_path / "report.html"
+    ipa("validate", "video", "--trace", *SHORT, "--out", tmp_path / "out", "--report", report)
+    assert ipa("report", tmp_path / "out").exit_code == 0
+    drawn = (tmp_path / "out" / "report.html").read_bytes()
+    assert drawn == report.read_bytes()
+    for name in ("distribution", "latency", "replicas", "utilisation", "load"):
+        assert f'id="plot-{name}"'.encode() in drawn
+
+
+def test_an_interrupted_command_says_what_is_kept(simulated_live: Callable[[RunLive], None], tmp_path: Path) -> None:
+    def interrupted(scenario: Scenario, folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    simulated_live(interrupted)
+    result = ipa("validate", "video", "--trace", *SHORT, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert f"interrupted; finished runs are kept in {tmp_path / 'out'}" in result.stderr
+
+
+def test_a_report_of_what_is_not_finished(simulated_live: Callable[[RunLive], None], tmp_path: Path) -> None:
+    def interrupted(scenario: Scenario, folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    simulated_live(interrupted)
+    ipa("validate", "video", "--trace", *SHORT, "--out", tmp_path / "out")
+    assert "calibration is missing; run the same command again to resume" in refusal("report", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--backend", "moon"), "'moon' is not one of 'loopback', 'kubernetes'"),
+        (("--repeats", "0"), "0 is not in the range x>=1"),
+        (("--calibration-window", "late"), "--calibration-window late: a window is START:END in seconds"),
+        (("--records", "none"), "use records: all"),
+        (("--duration", "5000"), "has no 5000 seconds in a row"),
+    ],
+)
+def test_what_cannot_be_validated(options: tuple[str, ...], said: str, monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert said in refusal("validate", "video", *options)
+
+
+def test_json_stands_alone(simulated_live: Callable[[RunLive], None]) -> None:
+    simulated_live(world()[1])
+    result = ipa("validate", "video", "--trace", *SHORT, "--json")
+    assert json.loads(result.stdout)["kind"] == "validation"

@@ -1,0 +1,152 @@
+"""A validation as a whole: a simulated world with known overheads stands for the live one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ipa.policies import Applied, Configuration
+from ipa.sim import stage_models
+from ipa.sim.backend import SimulatedBackend
+from ipa.studies import Scenario, results
+from ipa.studies.validation import page, wording
+from ipa.studies.validation.calibration import measure_overheads
+from ipa.studies.validation.course import conduct
+from ipa.studies.validation.folder import RunLive
+from ipa.studies.validation.outcome import Validation
+from tests.studies.validation.worlds import BASE, OVERHEADS, world
+
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
+
+def test_known_overheads_are_recovered(known: Validation) -> None:
+    assert known.calibration.overheads.values() == OVERHEADS
+
+
+def test_with_the_right_overheads_nothing_differs(known: Validation) -> None:
+    for row in known.rows:
+        nothing = pytest.approx((0.0, 0.0, 0.0), abs=1e-12)
+        assert (row.error, row.open_loop_error, row.spread) == nothing, row.metric.key
+    assert known.same_observations.percent == known.closed_loop.percent == 100.0
+    assert set(known.replicas_alike_percent.values()) == {100.0}
+    assert known.passed
+
+
+def test_a_batch_of_a_replica_that_nobody_saw_measures_nothing(known: Validation) -> None:
+    tables = dict(known.calibration.tables)
+    models = stage_models(known.prepared.pipeline, sampled=False)
+    before = measure_overheads(tables, models, seed=1).dispatch_overhead_s
+    tables["stages"] = tables["stages"].assign(
+        replica=tables["stages"]["replica"].where(tables["stages"]["batch"] > 0, -1)
+    )
+    after = measure_overheads(tables, models, seed=1).dispatch_overhead_s
+    assert (after.count, after.value_s) == (before.count - len(models), pytest.approx(before.value_s))
+
+
+def test_something_happened_in_what_was_compared(known: Validation) -> None:
+    changes = known.simulated.tables["replicas"].query("created_s > 0")
+    assert len(changes) >= 3
+    assert known.judged.chosen.sum() >= 6
+    assert known.closed_loop.total == 2 * 11
+
+
+def test_sampled_service_times_leave_next_to_no_error(tmp_path: Path) -> None:
+    """An overhead is part of what is sampled, so that its mean over some thousand batches is not quite its own."""
+    experiment, run_live = world(BASE.with_values({"service_times": "lognormal"}))
+    found = conduct(experiment, run_live, tmp_path / "out", repeats=1)
+    assert found.calibration.overheads.dispatch_overhead_s.value_s == pytest.approx(0.004, rel=0.05)
+    assert found.passed
+    assert max(abs(row.error) for row in found.rows if row.metric.tolerance is not None) < 0.01
+
+
+def test_a_wrong_overhead_is_found_out(tmp_path: Path) -> None:
+    """What is compared has 40 ms a batch more than where the overheads were measured: the queues say so."""
+    experiment, of_calibration = world()
+    _, of_repeats = world(dispatch_overhead_s=0.044)
+
+    def run_live(scenario: Scenario, folder: Path) -> None:
+        (of_calibration if scenario == experiment.calibration else of_repeats)(scenario, folder)
+
+    found = conduct(experiment, run_live, tmp_path / "out", repeats=2)
+    off = {row.metric.key for row in found.rows if row.passed is False}
+    assert "latency_mean_s" in off
+    assert not found.passed
+    assert found.repeats[0].overheads.dispatch_overhead_s.value_s == pytest.approx(0.044)
+
+
+def test_a_slower_start_up_is_found_out(tmp_path: Path) -> None:
+    experiment, of_calibration = world()
+    _, of_repeats = world(start_up_extra_s=9.0)
+
+    def run_live(scenario: Scenario, folder: Path) -> None:
+        (of_calibration if scenario == experiment.calibration else of_repeats)(scenario, folder)
+
+    found = conduct(experiment, run_live, tmp_path / "out", repeats=1)
+    assert max(found.replicas_alike_percent.values()) < 95.0
+    start_ups = [took for took in found.rollouts if took.kind == "start_up"]
+    assert min(took.live.count for took in start_ups) > 0
+    for took in start_ups:
+        assert took.live.mean_s - took.simulated.mean_s == pytest.approx(9.0 - OVERHEADS["start_up_extra_s"])
+
+
+def test_the_live_decisions_tell_decisions_from_queues(tmp_path: Path) -> None:
+    """The live world decides by another policy: in closed loop all is off, with its decisions nothing is."""
+    experiment, run_live = world(policy={"name": "ipa", "load_margin": 2.0}, stop_s=0.0)
+    found = conduct(experiment, run_live, tmp_path / "out", repeats=1)
+    rows = {row.metric.key: row for row in found.rows}
+    assert rows["cost_mean_cores"].error < -0.05
+    assert found.closed_loop.percent < 90.0
+    assert found.same_observations.percent < 100.0
+    assert max(abs(row.open_loop_error) for row in found.rows) < 1e-12
+
+
+REFUSED = (3, 4, 5, 8)
+"""The steps whose decisions a refusing world does not carry out; all want another configuration than stands."""
+
+
+def refusing(monkeypatch: pytest.MonkeyPatch, run_live: RunLive) -> RunLive:
+    """The same live world, which refuses the decisions of some steps."""
+    applied = SimulatedBackend.apply
+
+    def apply(cluster: SimulatedBackend, configuration: Configuration) -> Applied:
+        if cluster._step in REFUSED:
+            return Applied(False, "guard: not now")
+        return applied(cluster, configuration)
+
+    def run(scenario: Scenario, folder: Path) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(SimulatedBackend, "apply", apply)
+            run_live(scenario, folder)
+
+    return run
+
+
+def test_a_decision_that_was_refused_is_not_simulated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    experiment, run_live = world()
+    found = conduct(experiment, refusing(monkeypatch, run_live), tmp_path / "out", repeats=2)
+    assert found.calibration.overheads.values() == OVERHEADS  # no delay is measured from what was refused
+    assert max(abs(row.open_loop_error) for row in found.rows) < 1e-12
+    for took in found.rollouts:
+        assert took.live.as_dict() == pytest.approx(took.simulated.as_dict())
+    assert (found.same_observations.equal, found.same_observations.total) == (24, 24)
+    assert found.closed_loop.equal <= found.closed_loop.total - 2 * len(REFUSED)
+    assert found.refused == 2 * len(REFUSED)
+    assert found.as_dict()["decisions"]["refused"] == {"count": 8, "total": 24}
+    assert [repeat["decisions_refused"] for repeat in found.as_dict()["repeats"]] == [4, 4]
+    assert ("Live decisions that were refused", "8 of 24") in wording.decisions(found)
+    assert "live-2: 4 decisions were refused, and what stood stayed in force" in found.flags
+    assert "Live decisions that were refused: <b>8 of 24</b>" in page.render(found)
+
+
+def test_results_of_before_decisions_had_outcomes_take_them_from_the_journal(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run_live = refusing(monkeypatch, world()[1])
+    run_live(BASE.with_values({"window": "100:220"}), tmp_path / "run")
+    (today,) = results.read_runs(tmp_path / "run")
+    table = today.tables["decisions"]
+    assert tuple(table[~table["accepted"]]["step"].unique()) == REFUSED
+    results.write_table(table.drop(columns="accepted"), tmp_path / "run" / "decisions.parquet")
+    (older,) = results.read_runs(tmp_path / "run")
+    assert older.tables["decisions"]["accepted"].tolist() == table["accepted"].tolist()

@@ -1,0 +1,87 @@
+"""`ipa validate` with real processes: the course of it, not how near it comes, which depends on the machine."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.command import PIPELINE, refusal, start
+
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
+pytest.importorskip("aiohttp")
+
+QUICK = (
+    *("--trace", "bursty", "--window", "360:372", "--calibration-window", "420:428"),
+    *("--set", "interval_s=2", "--set", "policy.load_margin=0.5", "--set", "sla_s=1", "--scale", "0.3"),
+)
+"""12 seconds with five decisions, after 8 others."""
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A pipeline of one stage, whose replicas start in a second, in the present folder."""
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text(PIPELINE.replace("seconds: 8", "seconds: 1"))
+    return "mine.yaml"
+
+
+def test_live_runs_are_compared_with_the_simulation(pipeline: str) -> None:
+    command = start("validate", pipeline, *QUICK, "--repeats", 1, "--out", "out", "--json")
+    said, complaints = command.communicate(timeout=120)
+    assert command.returncode == 0, complaints
+    found: dict[str, Any] = json.loads(said)
+    same, closed = found["decisions"]["on_same_observations"], found["decisions"]["in_closed_loop"]
+    assert (same["equal"], same["total"]) == (6, 6)
+    assert closed["total"] == 5
+    assert found["repeats"][0]["summary"]["requests"] == found["simulated"]["requests"] > 10
+    rows = {row["metric"]: row for row in found["all"]["rows"]}
+    assert rows["latency_mean_s"]["live"] > 0.1  # the emulated batch of one
+    assert found["calibration"]["overheads"]["dispatch_overhead_s"]["count"] > 5
+    assert 0.0 < found["overheads_s"]["dispatch_overhead_s"] < 1.0
+    assert found["repeats"][0]["conditions"]["lateness_p99_s"] is not None
+
+
+def test_an_interrupt_keeps_what_is_finished_and_leaves_no_process(pipeline: str) -> None:
+    command = start("validate", pipeline, *QUICK, "--repeats", 2, "--out", "out", start_new_session=True)
+    until = time.monotonic() + 60
+    while not Path("out/calibration").exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    time.sleep(4)
+    command.send_signal(signal.SIGINT)
+    _, complaints = command.communicate(timeout=60)
+    assert command.returncode == 1
+    assert "interrupted; finished runs are kept in out" in complaints
+    assert sorted(path.name for path in Path("out").iterdir()) == ["calibration", "manifest.json"]
+    assert processes_of(command.pid) == []
+
+
+def processes_of(session: int) -> list[str]:
+    """The command lines of the processes that are still in a session."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            state = (path / "stat").read_text().rpartition(")")[2].split()
+            if int(state[3]) == session:
+                found.append((path / "cmdline").read_text().replace("\0", " "))
+        except (OSError, IndexError):
+            continue
+    return found
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("dispatch=eager", "dispatch: eager: the gateway dispatches centrally"),
+        ("hop_s=0.1", "hop_s: 0.1: a live hop takes what it takes"),
+        ("dispatch_overhead_s=0.1", "dispatch_overhead_s: 0.1: a validation measures it; allowed: 0"),
+        ("start_up_extra_s=1", "start_up_extra_s: 1.0: a validation measures it; allowed: 0"),
+    ],
+)
+def test_what_only_a_simulation_can_have(key: str, said: str, pipeline: str) -> None:
+    assert said in refusal("validate", pipeline, "--set", key)

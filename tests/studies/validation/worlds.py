@@ -1,0 +1,33 @@
+"""Worlds whose overheads are known, as simulations that stand for live ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ipa.studies import Scenario, results, simulate
+from ipa.studies.validation.experiment import Experiment, design
+from ipa.studies.validation.folder import RunLive
+
+OVERHEADS = {
+    "dispatch_overhead_s": 0.004,
+    "hop_s": 0.002,
+    "start_up_extra_s": 0.6,
+    "decision_delay_s": 0.05,
+    "stop_s": 0.4,
+}
+
+BASE = Scenario(pipeline="video").with_values(
+    {"trace": "fluctuating", "policy": {"name": "ipa", "load_margin": 1.0}, "service_times": "mean"}
+)
+
+
+def world(base: Scenario = BASE, **changes: Any) -> tuple[Experiment, RunLive]:
+    """The plan of a scenario, and a live world that has these overheads, changed as said, but says that it is real."""
+
+    def run_live(scenario: Scenario, folder: Path) -> None:
+        run = simulate(scenario.with_values({**OVERHEADS, **changes}))
+        results.write_run(replace(run, scenario=scenario), folder)
+
+    return design(base), run_live
