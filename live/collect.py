@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ipa.live.gateway_client import GatewayClient
 from ipa.live.load import Sent
 from ipa.live.replicas import StageReplicas
-from ipa.sim.records import COMPLETED, FAILED, OUTCOMES, UNFINISHED, Records
+from ipa.sim import COMPLETED, FAILED, OUTCOMES, UNFINISHED, Records
 
 _PER_REQUEST = ("request", "outcome", "stage", "arrival_s", "end_s")
 _PER_STAGE = ("enqueue_s", "start_s", "finish_s", "replica", "batch", "batch_size")

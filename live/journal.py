@@ -17,8 +17,7 @@ from threading import Lock
 from typing import BinaryIO
 
 from ipa.live.errors import LiveError
-from ipa.policies import Applied, Entry, Journal, PolicyError, to_line
-from ipa.policies.journal import from_line
+from ipa.policies import Applied, Entry, Journal, PolicyError, from_line, to_line
 
 log = logging.getLogger(__name__)
 

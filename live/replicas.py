@@ -14,9 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ipa.policies import ReplicaCounts, StageConfiguration
-from ipa.sim import rules
-from ipa.sim.records import ReplicaRecords
-from ipa.sim.rules import NEVER
+from ipa.sim import NEVER, ReplicaRecords, rules
 
 FAILED_AFTER = 3
 """After how many failures in a row a variant counts as failed."""

@@ -32,8 +32,7 @@ from ipa.live.monitoring.server import open_prometheus
 from ipa.live.plane import LOAD, Plane
 from ipa.live.view import View, Watch
 from ipa.policies import Applied, Backend, Configuration, Controller, Entry, Journal, Observation
-from ipa.sim.laws import violations
-from ipa.sim.records import Records
+from ipa.sim import Records, laws
 
 LEAD_S = 0.5
 """From everything being ready to t = 0."""
@@ -288,7 +287,7 @@ def _broken_laws(records: Records, is_whole: bool, has_lost_replicas: bool) -> I
     The integral of L9 is an engine's own. A batch tried again starts after those that overtook it (L3). Of a run that
     is not whole, or not the load's alone, batches lack members.
     """
-    for law in violations(records, eager=False):
+    for law in laws.violations(records, eager=False):
         is_excused = (
             law.startswith("L9")
             or (has_lost_replicas and law.startswith("L3"))

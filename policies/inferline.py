@@ -28,10 +28,9 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
-from ipa.policies.inferline_plan import Plan, Size, plan
+from ipa.policies.inferline_plan import InferLinePlan, Size, plan
 from ipa.policies.interface import Memory, Observation, PolicyError
-from ipa.policies.optimiser.options import replicas_for
-from ipa.policies.optimiser.table import planned_batches
+from ipa.policies.optimiser import planned_batches, replicas_for
 from ipa.policies.scaler import Scaled, Scaler, Served, moment
 
 if TYPE_CHECKING:
@@ -111,7 +110,7 @@ class InferLine(Scaler):
         sample = self.sample_rps or [count for count in observation.load_rps if count == count]
         mean_rps = sum(sample) / len(sample)
         choices = [self._sizes(k, stage, mean_rps) for k, stage in enumerate(stages)]
-        found: Plan = plan(sample, choices, self._programme.target_s, self.max_replicas)
+        found: InferLinePlan = plan(sample, choices, self._programme.target_s, self.max_replicas)
         service_s = max(1, ceil(sum(size.latency_s for size in found.sizes) - EPSILON))
         windows = [service_s]
         while windows[-1] * 2 <= LONGEST_WINDOW_S:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import TypeVar
 
-from ipa.policies.optimiser.options import replicas_for
+from ipa.policies.optimiser import replicas_for
 
 T = TypeVar("T")
 Replicas = tuple[int, ...]
@@ -44,7 +44,7 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class InferLinePlan:
     """Per stage a batch size, replicas, and the provisioning ratio rho.
 
     rho is mean load / (replicas needed x throughput), where the replicas needed may be a fraction: the least that keep
@@ -58,7 +58,9 @@ class Plan:
     feasible: bool
 
 
-def plan(sample_rps: Sequence[float], choices: Sequence[Sequence[Size]], sla_s: float, max_replicas: int) -> Plan:
+def plan(
+    sample_rps: Sequence[float], choices: Sequence[Sequence[Size]], sla_s: float, max_replicas: int
+) -> InferLinePlan:
     """The plan for a sample (a count a second); per stage `choices` are its batch sizes, rising, the first being 1.
 
     Where not even `max_replicas` keep the SLA, the plan is not feasible: batches of 1, and the replicas that the
@@ -72,13 +74,13 @@ def plan(sample_rps: Sequence[float], choices: Sequence[Sequence[Size]], sla_s: 
     while not world.keeps(sizes, replicas):
         growing = [k for k, count in enumerate(replicas) if count < max_replicas]
         if hopeless or not growing:
-            return Plan(sizes, replicas, (1.0,) * len(sizes), False)
+            return InferLinePlan(sizes, replicas, (1.0,) * len(sizes), False)
         least = min(growing, key=lambda k: replicas[k] * sizes[k].throughput_rps)
         replicas = _with(replicas, least, replicas[least] + 1)
     while (better := world.cheaper(sizes, replicas)) is not None:
         sizes, replicas = better
     rho = tuple(world.rho(k, sizes, replicas) for k in range(len(sizes)))
-    return Plan(sizes, replicas, rho, True)
+    return InferLinePlan(sizes, replicas, rho, True)
 
 
 def latency_s(sample_rps: Sequence[float], sizes: Sequence[Size], replicas: Sequence[float]) -> float:
@@ -140,7 +142,7 @@ class _World:
         return 1 + bisect_left(fewer, True, key=lambda count: self.keeps(sizes, _with(replicas, k, count)))
 
     def rho(self, k: int, sizes: Sequence[Size], replicas: Sequence[float]) -> float:
-        """See `Plan`."""
+        """See `InferLinePlan`."""
         if self.mean_rps == 0:
             return 1.0
         short, enough = 0.0, float(replicas[k])

@@ -3,11 +3,11 @@
 Source: Inference Pipeline Adaptation, Journal of Systems Research 2024.
 """
 
-from ipa.policies.planner import Planner
+from ipa.policies.optimising_policy import OptimisingPolicy
 
 
-class Ipa(Planner):
+class Ipa(OptimisingPolicy):
     """The published policy: the most accuracy for the least cores within the SLA.
 
-    Parameters: see `Planner` and, for the weights and what is planned with, `Programme`.
+    Parameters: see `OptimisingPolicy` and, for the weights and what is planned with, `Programme`.
     """

@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
 from ipa.policies.interface import Configuration, Decision, Memory, Observation, PolicyError
-from ipa.policies.planner import PLANNING_PARAMETERS, Planner, decision
+from ipa.policies.optimising_policy import PLANNING_PARAMETERS, OptimisingPolicy, decision_from_solution
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
 
 
-class Oracle(Planner):
+class Oracle(OptimisingPolicy):
     """IPA (Inference Pipeline Adaptation, JSys 2024) with the true load in place of a forecast.
 
     `wait_share`: the share of the SLA that requests may wait in queues where load comes in bursts; what a batch takes
     has the rest. `interval_s`: the time between two decisions, which only the first decision needs: later ones take the
     time since the one before. `decision_delay_s`: the scenario's. `load_margin`, `rounding` and `throughput_share` are
-    those of a plan without caution unless given. Further parameters: see `Planner`, but for `predictor`. The
+    those of a plan without caution unless given. Further parameters: see `OptimisingPolicy`, but for `predictor`. The
     observation must have `future_rps`; PolicyError where it has not, as in a live world.
     """
 
@@ -88,14 +88,14 @@ class Oracle(Planner):
         now = {**memory, "time_s": observation.time_s, "present": present, "lost": 0.0}
         free = self.answers.solve(problem)
         if "time_s" not in memory:
-            return decision(free, now, load_rps, problem.load_rps)
+            return decision_from_solution(free, now, load_rps, problem.load_rps)
         at_hand = {name: [stage.variant] for name, stage in observation.configuration.items()}
         kept = self.answers.solve(replace(problem, variants=at_hand))
         gain = max(free.objective["total"] - kept.objective["total"], 0.0)
         lost = memory["lost"] + gain * interval_s
         if kept.feasible and lost < self._price(observation.configuration, free.configuration):
-            return decision(kept, {**now, "lost": lost}, load_rps, problem.load_rps)
-        return decision(free, now, load_rps, problem.load_rps)
+            return decision_from_solution(kept, {**now, "lost": lost}, load_rps, problem.load_rps)
+        return decision_from_solution(free, now, load_rps, problem.load_rps)
 
     def _price(self, one: Configuration, other: Configuration) -> float:
         """What a change of variants costs, in objective x seconds: the new replicas start beside the old ones."""

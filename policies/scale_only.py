@@ -11,21 +11,21 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
-from ipa.policies.planner import Planner
+from ipa.policies.optimising_policy import OptimisingPolicy
 from ipa.policies.variants import explicit_variants, variants_argument
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
 
 
-class ScaleOnly(Planner):
+class ScaleOnly(OptimisingPolicy):
     """The optimiser with the variants given.
 
     `variants`: a name of the pipeline's `published.scale_only` ("low", "high"; "low" is the
     lightest variants where the pipeline names none), or stage -> variant. They stand even if
     nothing with them is feasible, unless `keep_variants` is false; a variant that has failed to
     start is replaced all the same, by any other: `candidates` is empty unless it is given. Further
-    parameters: see `Planner`.
+    parameters: see `OptimisingPolicy`.
     """
 
     def __init__(

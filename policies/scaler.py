@@ -17,9 +17,7 @@ from ipa.policies.interface import (
     StageConfiguration,
     StageObservation,
 )
-from ipa.policies.optimiser import Programme
-from ipa.policies.optimiser.options import replicas_for
-from ipa.policies.optimiser.table import planned_batches
+from ipa.policies.optimiser import Programme, planned_batches, replicas_for
 from ipa.policies.variants import explicit_variants, standing, variants_argument
 
 if TYPE_CHECKING:

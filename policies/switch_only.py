@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
 from ipa.policies.interface import PolicyError
-from ipa.policies.planner import Planner
+from ipa.policies.optimising_policy import OptimisingPolicy
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
 
 
-class SwitchOnly(Planner):
+class SwitchOnly(OptimisingPolicy):
     """The optimiser with the replicas given: stage -> number, by default the published ones.
 
     An option is open where its replicas sustain the load: n h >= load. Further parameters: see
-    `Planner`.
+    `OptimisingPolicy`.
     """
 
     def __init__(

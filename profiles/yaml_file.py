@@ -1,7 +1,7 @@
 """YAML files answered by line: reading with line numbers, validation errors in plain words.
 
-Two steps. `read` turns a file into a `Document`: plain data, and the line where every key and item
-stands. `validate` runs a pydantic model over it; whatever is wrong comes out as one error, a line
+Two steps. `read_yaml` turns a file into a `Document`: plain data, and the line where every key and item
+stands. `validate_document` runs a pydantic model over it; whatever is wrong comes out as one error, a line
 of text for each problem: `file:line: key: what is wrong; given ...; did you mean ...?`.
 
 YAML is read as YAML 1.2 has it: `1e-6` is a number, `on`, `no`, `2018-04-01` and `1:30` are text.
@@ -53,7 +53,7 @@ class Document:
         return f"{self.path}:{self.line_of(loc)}: " + (f"{key}: {text}" if key else text)
 
 
-def read(
+def read_yaml(
     path: str | Path | Traversable,
     *,
     kind: str | tuple[str, ...],
@@ -69,13 +69,13 @@ def read(
         raise error(f"{name}: not a text file (UTF-8)") from None
     except OSError as cause:
         raise error(f"{name}: cannot be read: {cause.strerror or cause}") from None
-    document = parse(text, name, error=error)
+    document = parse_yaml(text, name, error=error)
     _check_header(document, "kind", (kind,) if isinstance(kind, str) else kind, error)
     _check_header(document, "schema_version", (schema_version,), error)
     return document
 
 
-def parse(text: str, path: str, *, error: type[ValueError] = ProfileError) -> Document:
+def parse_yaml(text: str, path: str, *, error: type[ValueError] = ProfileError) -> Document:
     """The text of a file as a document; `error` where it is not YAML or its top not a mapping."""
     try:
         node = yaml.compose(text, Loader=_LOADER)
@@ -177,19 +177,19 @@ class FileModel(BaseModel):
         keys = [field.alias or name for name, field in cls.model_fields.items()]
         for key in data if isinstance(data, dict) else ():
             if key not in keys:
-                raise refuse(
+                raise refusal(
                     f"there is no such key here{did_you_mean(key, keys)}; allowed: {listed(keys)}",
                     key,
                 )
         return data
 
 
-def refuse(text: str, *at: str | int) -> PydanticCustomError:
+def refusal(text: str, *at: str | int) -> PydanticCustomError:
     """An error for a validator to raise: the whole text, and where below the validated value."""
     return PydanticCustomError("refused", "{text}", {"text": text, "at": at})
 
 
-def validate(model: type[M], document: Document, *, error: type[ValueError] = ProfileError) -> M:
+def validate_document(model: type[M], document: Document, *, error: type[ValueError] = ProfileError) -> M:
     """The document as the model; `error` lists what is wrong, a line each, in file order."""
     try:
         return model.model_validate(document.data)

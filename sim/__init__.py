@@ -1,40 +1,17 @@
 """The model: a pipeline of queues, batches and replicas under load.
 
-rules          the model's rules as pure functions · model: what a run is given · streams: keyed random draws
-engines        the choice of an engine, and the face of both · compiled/: the compiled engine
-environment, replicas, stage, eager, logs, engine: the SimPy engine
-cluster        what a control step sees and does · measuring: the costly part of it · simulate: a run under a policy
-records        what a run leaves · laws: what must hold of it · tables: the same for people
-totals, planned, summary: its figures, from records or without any · balance: the laws that totals can be held to
-histogram      quantiles of very many values · sources: digests of source files
+rules       the model's rules as pure functions, obeyed by both engines and by live mode
+model       what a run is given: stages, service times, the world's settings · streams: keyed random draws
+interface   what both engines have in common · engines: the choice between them
+events/     the SimPy engine · compiled/: the same rules, compiled
+simulate    a run under a policy · opening: the decision before it
+backend     what a control step sees and does · load_view: the load it sees · measuring: the costly part
+records     what a run leaves behind · laws: what must hold of it · tables: the same as data frames
+totals      its figures, from records or as it goes · balance: laws of totals · histogram: quantiles of many values
+planned     what was decided over a run · summary: all figures under stable names
+sources     digests of source files
 """
 
-from ipa.sim.engines import EngineError
-from ipa.sim.engines import choose as choose_engine
-from ipa.sim.laws import LawError
-from ipa.sim.model import World, stage_models
-from ipa.sim.records import OUTCOMES, Records
-from ipa.sim.simulate import Control, Simulated, simulate_policy
-from ipa.sim.streams import stream
-from ipa.sim.summary import summarise, summary_of
-from ipa.sim.tables import decisions_table, replicas_table, requests_table, stages_table
+import lazy_loader as lazy
 
-__all__ = [
-    "OUTCOMES",
-    "Control",
-    "EngineError",
-    "LawError",
-    "Records",
-    "Simulated",
-    "World",
-    "choose_engine",
-    "decisions_table",
-    "replicas_table",
-    "requests_table",
-    "simulate_policy",
-    "stage_models",
-    "stages_table",
-    "stream",
-    "summarise",
-    "summary_of",
-]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ipa.sim.engines import Engine
+from ipa.sim.interface import Engine
 from ipa.sim.laws import LawError, close, cost_differs
 from ipa.sim.records import Records
 

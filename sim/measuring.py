@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ipa.policies import NO_LATENCY, LatencyQuantiles
-from ipa.sim.engines import Batches, Engine, StageState
+from ipa.sim.interface import Batches, Engine, EngineStage
 from ipa.sim.model import FloatArray
 
 
@@ -92,7 +92,7 @@ class Measuring:
             delivered_s = fresh.finish_s + self._engine.world.hop_s
             self._readers[position + 1].enqueue_s[fresh.requests] = np.repeat(delivered_s, fresh.size)
 
-    def _busy_fraction(self, stage: StageState, running: Batches, now_s: float) -> float:
+    def _busy_fraction(self, stage: EngineStage, running: Batches, now_s: float) -> float:
         """Time in service over time ready, of all replicas; a removed one counts until its last batch is done."""
         since_s = self._since_s
         busy_s = np.sum(np.minimum(running.finish_s, now_s) - np.maximum(running.start_s, since_s))

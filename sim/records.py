@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipa.sim import rules
-from ipa.sim.engines import Batches, BoolArray, Drops, Engine, StageState
+from ipa.sim.interface import Batches, BoolArray, Drops, Engine, EngineStage
 from ipa.sim.model import FloatArray, IntArray
 from ipa.sim.rules import NEVER
 
@@ -138,7 +138,7 @@ class Recorder:
         return kept, places[kept]
 
 
-def collect(engine: Engine) -> Records:
+def collect_records(engine: Engine) -> Records:
     """The records of a run that has ended, whose engine has kept everything."""
     recorder = Recorder(engine.arrivals_s, len(engine.stages))
     for position, stage in enumerate(engine.stages):
@@ -146,13 +146,13 @@ def collect(engine: Engine) -> Records:
     return recorder.records(engine)
 
 
-def _integral_s(stage: StageState, end_s: float) -> float:
+def _integral_s(stage: EngineStage, end_s: float) -> float:
     """Requests present at the stage, integrated over the run: the sum of leaving minus that of coming."""
     present = stage.enqueued - stage.completions - stage.dropped
     return stage.left_sum_s + present * end_s - stage.enqueued_sum_s
 
 
-def _replica_records(stage: StageState, end_s: float, stop_s: float) -> ReplicaRecords:
+def _replica_records(stage: EngineStage, end_s: float, stop_s: float) -> ReplicaRecords:
     log = stage.replica_log()
     gone_s = [
         NEVER if removed_s == NEVER else rules.gone_s(removed_s, finish_s, stop_s)

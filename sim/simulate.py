@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count, takewhile
 
 import numpy as np
 
 from ipa.policies import (
-    NO_LATENCY,
-    Applied,
     Configuration,
     Controller,
     Entry,
     Journal,
-    Observation,
     Policy,
-    StageObservation,
-    lightest_configuration,
     reads,
 )
 from ipa.profiles import Pipeline
 from ipa.sim import engines, laws, records, streams
-from ipa.sim.cluster import LoadView, SimulatedCluster
+from ipa.sim.backend import SimulatedBackend
+from ipa.sim.interface import Engine, Handover
+from ipa.sim.load_view import LoadView
 from ipa.sim.model import FloatArray, IntArray, StageModel, World
+from ipa.sim.opening import Opening
 from ipa.sim.planned import LatestEntry, Planned
 from ipa.sim.totals import Totalling, Totals, totals_of
 
@@ -33,7 +31,7 @@ SAMPLE = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Control:
+class ControlSettings:
     """How a run is controlled: a decision every `interval_s` on the load of the last `history_s` seconds.
 
     `initial` stands ready at the start; None: the policy decides at time 0 on the history, and that stands ready
@@ -72,7 +70,7 @@ def simulate_policy(
     policy: Policy,
     models: Sequence[StageModel],
     world: World,
-    control: Control,
+    control: ControlSettings,
     arrivals_s: FloatArray,
     history_rps: FloatArray,
     seed: int,
@@ -85,7 +83,7 @@ def simulate_policy(
     Raises EngineError for an engine that cannot run here, PolicyError for a decision that cannot be carried out, and
     LawError should the run break a law of the model.
     """
-    name = engines.choose(control.engine, control.records)
+    name = engines.choose_engine(control.engine, control.records)
     planned = Planned(pipeline)
     journal = LatestEntry(planned) if control.records == "none" else Journal()
     controller = Controller(pipeline, policy, journal)
@@ -99,10 +97,10 @@ def simulate_policy(
     else:
         planned.stands(initial, 0.0)
     keeping = _keeping(control.records, pipeline, world, arrivals_s, seed)
-    engine = engines.create(
+    engine = engines.create_engine(
         name, models, world, arrivals_s, initial, seed, None if keeping is None else keeping.receive
     )
-    cluster = SimulatedCluster(engine, load, pipeline.name, seed, control.limit_cores, fields)
+    cluster = SimulatedBackend(engine, load, pipeline.name, seed, control.limit_cores, fields)
     moments = (step * control.interval_s for step in count(1))
 
     def step() -> None:
@@ -113,7 +111,7 @@ def simulate_policy(
     if keeping is not None:
         found, totals = keeping.found(engine)
     else:
-        found = records.collect(engine)
+        found = records.collect_records(engine)
         laws.check(found, eager=world.dispatch == "eager")
         totals = totals_of(pipeline, found, pipeline.sla_s)
     if control.records == "none":
@@ -129,11 +127,11 @@ class _Keeping:
         self._totalling = Totalling(pipeline, arrivals_s, world)
         self._recorder = records.Recorder(arrivals_s, len(pipeline.stages), kept)
 
-    def receive(self, given: engines.Handover) -> None:
+    def receive(self, given: Handover) -> None:
         self._totalling.take(given)
         self._recorder.take(given.stage, given.batches, given.drops)
 
-    def found(self, engine: engines.Engine) -> tuple[records.Records, Totals]:
+    def found(self, engine: Engine) -> tuple[records.Records, Totals]:
         found = self._recorder.records(engine)
         return found, self._totalling.totals(engine, found)
 
@@ -146,56 +144,3 @@ def _keeping(wanted: str, pipeline: Pipeline, world: World, arrivals_s: FloatArr
         size = min(SAMPLE, len(arrivals_s))
         kept = np.sort(streams.stream(seed, "sample").choice(len(arrivals_s), size, replace=False, shuffle=False))
     return _Keeping(pipeline, world, arrivals_s, kept)
-
-
-class Opening:
-    """The backend of the decision before the first request: nothing runs yet, and what is decided stands ready."""
-
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        load: LoadView,
-        duration_s: float,
-        limit_cores: int | None,
-        fields: set[str],
-        seed: int,
-    ) -> None:
-        self.configuration: Configuration = lightest_configuration(pipeline)
-        future_rps = load.after(0.0, duration_s) if "future_rps" in fields else None
-        self._observation = Observation(
-            pipeline=pipeline.name,
-            step=0,
-            seed=seed,
-            time_s=0.0,
-            load_rps=load.before(0.0),
-            sample_age_s=0.0,
-            limit_cores=limit_cores,
-            stages=self._idle_stages(fields),
-            latency=NO_LATENCY if "latency" in fields else None,
-            future_rps=future_rps,
-        )
-
-    def observe(self) -> Observation:
-        return self._observation
-
-    def apply(self, configuration: Configuration) -> Applied:
-        self.configuration = configuration
-        return Applied(accepted=True)
-
-    def _idle_stages(self, fields: set[str]) -> Mapping[str, StageObservation]:
-        return {
-            name: StageObservation(
-                configuration=wanted,
-                arrivals=0,
-                completions=0,
-                drops=0,
-                failures=0,
-                queue_length=0,
-                in_service=0,
-                replicas={},
-                busy_fraction=0.0 if "busy_fraction" in fields else None,
-                latency=NO_LATENCY if "latency" in fields else None,
-                concurrency=0.0 if "concurrency" in fields else None,
-            )
-            for name, wanted in self.configuration.items()
-        }

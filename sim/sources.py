@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 
-def digest(folder: Path, files: Iterable[Path]) -> str:
+def file_digest(folder: Path, files: Iterable[Path]) -> str:
     """sha256 of files below a folder, of their names and their text: the same on every machine that has the same."""
     sha = sha256()
     for name, file in sorted((file.relative_to(folder).as_posix(), file) for file in files):

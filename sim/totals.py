@@ -11,8 +11,8 @@ import numpy as np
 
 from ipa.profiles import Pipeline
 from ipa.sim import balance, laws
-from ipa.sim.engines import Batches, Engine, Handover
 from ipa.sim.histogram import RELATIVE_ERROR, Histogram
+from ipa.sim.interface import Batches, Engine, Handover
 from ipa.sim.model import FloatArray, IntArray, World
 from ipa.sim.records import COMPLETED, DROPPED, FAILED, UNFINISHED, Records
 from ipa.sim.tables import served_accuracy

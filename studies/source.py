@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from ipa.sim.sources import digest
+from ipa.sim import file_digest
 
 LAYERS = ("profiles", "traces", "policies", "sim")
 OF_STUDIES = ("loads.py", "run.py", "scenario.py", "study/outcome.py")
@@ -16,7 +16,7 @@ OF_STUDIES = ("loads.py", "run.py", "scenario.py", "study/outcome.py")
 def source_digest() -> str:
     """sha256 of that source, read once in a process; the same for a checkout and for what is installed from it."""
     folder = Path(__file__).parents[1]
-    return digest(folder, files(folder))
+    return file_digest(folder, files(folder))
 
 
 def files(folder: Path) -> list[Path]:

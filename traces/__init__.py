@@ -8,7 +8,7 @@ The folder's map:
 """
 
 from ipa.traces.arrivals import PROCESSES, arrivals
-from ipa.traces.catalogue import default_path, find
+from ipa.traces.catalogue import TRACE_VARIABLE, default_path, find
 from ipa.traces.checks import TraceError
 from ipa.traces.readers import read
 from ipa.traces.summary import info
@@ -21,6 +21,7 @@ __all__ = [
     "NAMES",
     "PROCESSES",
     "SCALE",
+    "TRACE_VARIABLE",
     "WINDOWS",
     "Trace",
     "TraceError",

@@ -9,7 +9,7 @@ from ipa.traces.readers import read
 from ipa.traces.trace import Trace
 from ipa.traces.workloads import CONSTANT_S, NAMES, constant, published, synthesise
 
-ENVIRONMENT = "IPA_TRACE"
+TRACE_VARIABLE = "IPA_TRACE"
 """The environment variable that may name the file of the real trace."""
 
 _REAL = "twitter:"
@@ -18,7 +18,7 @@ _CONSTANT = "constant:"
 
 def default_path(environ: Mapping[str, str]) -> Path | None:
     """The file of the real trace that the environment names, if it does."""
-    named = environ.get(ENVIRONMENT, "")
+    named = environ.get(TRACE_VARIABLE, "")
     return Path(named) if named else None
 
 
@@ -68,6 +68,6 @@ def _published(name: str, real: Path | None) -> Trace:
     if real is None:
         raise TraceError(
             f"{name!r} is cut from the real trace, which is not given: name its file in the "
-            f"environment variable {ENVIRONMENT}, or use the synthetic {workload!r}"
+            f"environment variable {TRACE_VARIABLE}, or use the synthetic {workload!r}"
         )
     return published(workload, read(real))

@@ -26,7 +26,7 @@ from ipa.live.kubernetes.parts import PIPELINE_PATH, Manifest
 from ipa.live.kubernetes.settings import Deployed, Resources, memory_bytes
 from ipa.policies import Configuration, StageConfiguration
 from ipa.profiles import Pipeline
-from ipa.sim.rules import default_max_surge
+from ipa.sim import rules
 
 PIPELINE, LAYOUT = "pipeline.yaml", "layout.json"
 """The keys of the ConfigMap."""
@@ -253,7 +253,7 @@ def stage_deployment(
             init_containers=real.init_containers if real else (),
         ),
         {
-            "maxSurge": default_max_surge(wanted.replicas) if plane.max_surge is None else plane.max_surge,
+            "maxSurge": rules.default_max_surge(wanted.replicas) if plane.max_surge is None else plane.max_surge,
             "maxUnavailable": plane.max_unavailable,
         },
         deadline_s=ceil(variant.start_up_s + deployed.layout.ready_within_s),

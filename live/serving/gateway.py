@@ -43,7 +43,7 @@ from ipa.live.serving.web import (
 )
 from ipa.policies import lightest_configuration
 from ipa.profiles import Pipeline
-from ipa.sim.rules import NEVER
+from ipa.sim import NEVER
 
 SWEEP_S = 0.1
 """How often requests past the bound are looked for."""

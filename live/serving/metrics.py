@@ -15,7 +15,7 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
 from ipa.live.serving.stage_queue import Batch, Request
-from ipa.sim.records import OUTCOMES
+from ipa.sim import OUTCOMES
 
 if TYPE_CHECKING:
     from ipa.live.serving.gateway import Gateway

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from ipa.live.serving.stage_queue import Batch, Replica, Request, StageQueue, World
 from ipa.policies import Configuration, StageConfiguration
-from ipa.sim.records import COMPLETED, DROPPED, FAILED, OUTCOMES, UNFINISHED
+from ipa.sim import COMPLETED, DROPPED, FAILED, OUTCOMES, UNFINISHED
 
 MOST_TRIES = 2
 """How many batches of a request may fail at a stage: it is tried again once."""

@@ -14,8 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from ipa.sim import rules
-from ipa.sim.rules import NEVER
+from ipa.sim import NEVER, rules
 
 
 class Visit:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ipa.policies.optimiser.problem import Problem, Programme
+from ipa.policies.optimiser.problem import Problem
+from ipa.policies.optimiser.programme import Programme
 from ipa.policies.optimiser.solution import Solution, solve
 
 MOST_KEPT = 10_000

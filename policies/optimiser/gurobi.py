@@ -17,7 +17,7 @@ import numpy as np
 from ipa.policies.optimiser.exact import Pick
 from ipa.policies.optimiser.folded import Folded, Layout, fold, pick_of
 from ipa.policies.optimiser.options import StageOptions
-from ipa.policies.optimiser.solvers import SolverError
+from ipa.policies.optimiser.packages import SolverError
 
 NO_LICENCE, TOO_LARGE = gp.GRB.Error.NO_LICENSE, gp.GRB.Error.SIZE_LIMIT_EXCEEDED
 PARAMETERS: dict[str, float] = {

@@ -10,7 +10,7 @@ import numpy as np
 from ipa.policies.optimiser.exact import Pick
 from ipa.policies.optimiser.folded import Folded, fold, pick_of
 from ipa.policies.optimiser.options import StageOptions
-from ipa.policies.optimiser.solvers import SolverError
+from ipa.policies.optimiser.packages import SolverError
 
 OPTIONS: dict[str, bool | int | float] = {
     "output_flag": False,

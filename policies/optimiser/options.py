@@ -9,13 +9,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from math import ceil
-from typing import TYPE_CHECKING
 
+from ipa.policies.optimiser.problem import Problem
 from ipa.policies.optimiser.scales import NS
 from ipa.policies.optimiser.table import Row
-
-if TYPE_CHECKING:
-    from ipa.policies.optimiser.problem import Problem
 
 # A load that a replica sustains but for rounding needs no further replica.
 SLACK = 1e-9

@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from ipa.policies.optimiser.parameters import Parameters
+
 if TYPE_CHECKING:
-    from ipa.policies.optimiser.problem import Programme
     from ipa.profiles import Stage, Variant
 
 NS = 1_000_000_000
@@ -31,7 +32,7 @@ CORES_BITS, BATCH_BITS, CHANGED_BITS = 48, 32, 12
 
 @dataclass(frozen=True, slots=True)
 class Scales:
-    """The whole-number scales of one programme.
+    """The whole-number scales of one parameters.
 
     `terms` and `raw` map each stage's variants to the accuracy in units of 1 / D and as a fraction.
     `shift` is the number of bits below the objective's digits; `order_bits` those below the count
@@ -99,21 +100,21 @@ class Scales:
         }
 
 
-def scales(programme: Programme, order_bits: int) -> Scales:
+def scales(parameters: Parameters, order_bits: int) -> Scales:
     """The scales of a programme; `order_bits` are needed to number all its configurations."""
-    stages = programme.pipeline.stages
-    exact = [accuracy_terms(stage, programme) for stage in stages]
+    stages = parameters.pipeline.stages
+    exact = [accuracy_terms(stage, parameters) for stage in stages]
     denominator = math.lcm(*(term.denominator for terms in exact for term in terms.values()))
-    multiply = programme.accuracy == "product"
+    multiply = parameters.accuracy == "product"
     unit = denominator ** len(stages) if multiply else denominator
-    weights = [Fraction(str(w)) for w in (programme.alpha, programme.beta, programme.gamma)]
+    weights = [Fraction(str(w)) for w in (parameters.alpha, parameters.beta, parameters.gamma)]
     weight_unit = math.lcm(*(weight.denominator for weight in weights))
     alpha, beta, gamma = (int(weight * weight_unit) for weight in weights)
     return Scales(
         terms=tuple({name: int(term * denominator) for name, term in e.items()} for e in exact),
         raw=tuple({v.name: v.accuracy for v in stage.variants} for stage in stages),
         multiply=multiply,
-        unit=unit * len(stages) if programme.accuracy == "average" else unit,
+        unit=unit * len(stages) if parameters.accuracy == "average" else unit,
         weight_unit=weight_unit,
         alpha=alpha,
         beta=beta,
@@ -122,13 +123,13 @@ def scales(programme: Programme, order_bits: int) -> Scales:
     )
 
 
-def accuracy_terms(stage: Stage, programme: Programme) -> dict[str, Fraction]:
+def accuracy_terms(stage: Stage, parameters: Parameters) -> dict[str, Fraction]:
     """Variant -> its accuracy as the programme counts it: raw or rank, lifted to the floor."""
-    if programme.accuracy_scale == "rank":
-        terms = accuracy_ranks(stage, programme.candidates_of(stage))
+    if parameters.accuracy_scale == "rank":
+        terms = accuracy_ranks(stage, parameters.candidates_of(stage))
     else:
         terms = {v.name: Fraction(round(v.accuracy * NS), NS) for v in stage.variants}
-    floor = Fraction(round(programme.accuracy_floor * NS), NS)
+    floor = Fraction(round(parameters.accuracy_floor * NS), NS)
     return {name: max(floor, term) for name, term in terms.items()}
 
 

@@ -9,9 +9,10 @@ from ipa.policies.interface import StageConfiguration
 from ipa.policies.optimiser.binding import binding
 from ipa.policies.optimiser.exact import Pick
 from ipa.policies.optimiser.ladder import OPTIMAL, Answer, climb
+from ipa.policies.optimiser.packages import SolverError
 from ipa.policies.optimiser.problem import Problem
 from ipa.policies.optimiser.scales import NS
-from ipa.policies.optimiser.solvers import SolverError, solver_named
+from ipa.policies.optimiser.solvers import solver_named
 
 
 @dataclass(frozen=True, slots=True)

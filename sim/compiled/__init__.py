@@ -1,9 +1,12 @@
-"""The compiled engine: the model of `ipa.sim.stage` and its like as one function that numba compiles; needs numba.
+"""The compiled engine: the model as one function that numba compiles, bit by bit what the SimPy engine gives.
 
-jit        how functions are compiled and cached · blocks: memory kept between runs · memory: a run's state as arrays
-heaps, rollout, dispatch, eager, kernel: what is compiled, from the bottom up; the rules are those of `ipa.sim.rules`
-engine     what Python does around the kernel · stage: a stage as control steps and records read it
-streaming  the same with room for a window of the requests, for loads that are longer than memory
+engine      `CompiledEngine`: what Python does around the kernel · stage: a stage as control steps and records read it
+streaming   `StreamedEngine`: the same with room for a window of the requests, for loads larger than memory
+kernel      the event loop · dispatch, eager, rollout: what happens at a stage · heaps: events, idle replicas
+memory      the state of a run as arrays · blocks: memory kept between runs
+jit         how functions are compiled, and where the result is cached
+
+Needs numba.
 """
 
 from ipa.sim.compiled.engine import CompiledEngine

@@ -1,4 +1,4 @@
-"""Dispatch in the kernel: the counterpart of `ipa.sim.stage`, function by function."""
+"""Dispatch in the kernel: the counterpart of `ipa.sim.events.stage`, function by function."""
 
 from __future__ import annotations
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from ipa.sim.compiled.dispatch import dispatch_size, lacks_draw, next_batch_s, start, take
 from ipa.sim.compiled.jit import hot, inner
-from ipa.sim.compiled.memory import DRAINING, EXISTING, Memory, Records
+from ipa.sim.compiled.memory import DRAINING, EXISTING, Memory, RecordArray
 from ipa.sim.rules import NEVER
 
 
 @hot
-def attempt_eager(s: int, memory: Memory, waiting: Records) -> bool:
+def attempt_eager(s: int, memory: Memory, waiting: RecordArray) -> bool:
     """Serve on where a replica has finished, then form every batch that can be formed. False: out of random draws."""
     stage, now_s = memory.stages[s], memory.stages[s].now_s
     stage.timer_s = NEVER
@@ -61,7 +61,7 @@ def next_in_turn(s: int, memory: Memory) -> int:
 
 
 @inner
-def _put_waiting(s: int, number: int, head: int, size: int, memory: Memory, waiting: Records) -> None:
+def _put_waiting(s: int, number: int, head: int, size: int, memory: Memory, waiting: RecordArray) -> None:
     """Let a batch just taken from position `head` on, dropped requests between its own, wait at a replica."""
     stage, replica, served = memory.stages[s], memory.replicas[s, number], memory.served
     first = served[s, stage.served]
@@ -82,7 +82,7 @@ def _put_waiting(s: int, number: int, head: int, size: int, memory: Memory, wait
 
 
 @inner
-def _take_waiting(s: int, number: int, memory: Memory, waiting: Records) -> int:
+def _take_waiting(s: int, number: int, memory: Memory, waiting: RecordArray) -> int:
     """Move the first batch that waits at a replica to the end of `served`; its size."""
     replica, end = memory.replicas[s, number], memory.stages[s].served
     request = replica.first
@@ -95,7 +95,7 @@ def _take_waiting(s: int, number: int, memory: Memory, waiting: Records) -> int:
 
 
 @inner
-def take_back(s: int, since: int, memory: Memory, waiting: Records) -> None:
+def take_back(s: int, since: int, memory: Memory, waiting: RecordArray) -> None:
     """The batches at replicas removed, all but the first `since`, return to the queue's head as they were formed."""
     stage, replicas, removed = memory.stages[s], memory.replicas, memory.numbers[s, DRAINING]
     for i in range(since, removed[0]):

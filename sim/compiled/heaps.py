@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ipa.sim.compiled.jit import inner, small
-from ipa.sim.compiled.memory import Records
+from ipa.sim.compiled.memory import RecordArray
 
 _MADE_BITS = 40
 
@@ -31,7 +31,7 @@ def _put(event: Any, time_s: float, order: int, replica: int) -> None:
 
 
 @inner
-def push_event(time_s: float, rank: int, replica: int, stage: Any, heap: Records) -> None:
+def push_event(time_s: float, rank: int, replica: int, stage: Any, heap: RecordArray) -> None:
     """Add an event to the heap of a stage, in place of the first one if that is over."""
     order = (rank << _MADE_BITS) + stage.made
     stage.made += 1
@@ -51,7 +51,7 @@ def push_event(time_s: float, rank: int, replica: int, stage: Any, heap: Records
 
 
 @inner
-def pop_event(stage: Any, heap: Records) -> None:
+def pop_event(stage: Any, heap: RecordArray) -> None:
     """Remove the first event of a stage, which is heap[0]."""
     stage.is_over = False
     stage.events -= 1
@@ -60,7 +60,7 @@ def pop_event(stage: Any, heap: Records) -> None:
 
 
 @inner
-def _sift(time_s: float, order: int, replica: int, size: int, heap: Records) -> None:
+def _sift(time_s: float, order: int, replica: int, size: int, heap: RecordArray) -> None:
     """Put an event in place of the first one of a heap."""
     hole = 0
     while True:
@@ -78,7 +78,7 @@ def _sift(time_s: float, order: int, replica: int, size: int, heap: Records) -> 
 
 
 @inner
-def push_number(numbers: Records, number: int) -> None:
+def push_number(numbers: RecordArray, number: int) -> None:
     """Add a number to a heap, which begins at place 1."""
     numbers[0] += 1
     hole = numbers[0]
@@ -92,7 +92,7 @@ def push_number(numbers: Records, number: int) -> None:
 
 
 @inner
-def pop_number(numbers: Records) -> None:
+def pop_number(numbers: RecordArray) -> None:
     """Remove the least number of a heap, which is at place 1."""
     size = numbers[0] - 1
     numbers[0] = size
@@ -112,7 +112,7 @@ def pop_number(numbers: Records) -> None:
 
 
 @small
-def append(numbers: Records, number: int) -> None:
+def append(numbers: RecordArray, number: int) -> None:
     """Add a number at the end of a row."""
     numbers[0] += 1
     numbers[numbers[0]] = number

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numba
 from numba import njit
 
-from ipa.sim.sources import digest
+from ipa.sim.sources import file_digest
 
 _config: Any = numba.config
 
@@ -54,7 +54,7 @@ def entry(function: F) -> F:
     except RuntimeError:
         return compiled
     # numba looks at the entry's own file alone: an edited rule must make the cache stale as well.
-    compiled._cache._cache_file._source_stamp = digest(_FOLDER.parent, _SOURCES)
+    compiled._cache._cache_file._source_stamp = file_digest(_FOLDER.parent, _SOURCES)
     return compiled
 
 

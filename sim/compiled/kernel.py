@@ -13,7 +13,7 @@ from ipa.sim.compiled.dispatch import attempt, later, wake_s
 from ipa.sim.compiled.eager import attempt_eager, next_in_turn, take_back
 from ipa.sim.compiled.heaps import pop_event, rank_of
 from ipa.sim.compiled.jit import entry, hot, inner, small
-from ipa.sim.compiled.memory import DRAINING, FIRST, IDLE, IDLE_OTHERS, Memory, Records
+from ipa.sim.compiled.memory import DRAINING, FIRST, IDLE, IDLE_OTHERS, Memory, RecordArray
 from ipa.sim.compiled.rollout import count_replicas, has_room, put_idle, roll_out
 from ipa.sim.rules import CLOSING, COMPLETION, DELIVERY, NEVER, TIMER
 
@@ -26,7 +26,7 @@ _HANDOVER = COMPLETION - 1
 
 
 @entry
-def advance(until_s: float, until_rank: int, memory: Memory, waiting: Records | None) -> int:
+def advance(until_s: float, until_rank: int, memory: Memory, waiting: RecordArray | None) -> int:
     """Let everything happen that comes before the moment (time, rank); why it stopped, as one of the above.
 
     `waiting` None: central dispatch, and what only eager dispatch needs is not even compiled.
@@ -77,7 +77,7 @@ def _go_on(
     is_closing: bool,
     is_alone: bool,
     memory: Memory,
-    waiting: Records | None,
+    waiting: RecordArray | None,
 ) -> int:
     """Let everything happen at stage s that comes before a moment, or one event where it is not alone.
 
@@ -156,7 +156,7 @@ def _first_stage(until_s: float, until_rank: int, memory: Memory) -> int:
 
 
 @inner
-def _set_first_timer(memory: Memory, waiting: Records | None) -> None:
+def _set_first_timer(memory: Memory, waiting: RecordArray | None) -> None:
     """Set the first stage's timer to what it would be had the latest attempt known all arrivals known now.
 
     No attempt: that would drop, and heads are dropped only when something happens at the stage. Arrivals that the
@@ -171,7 +171,7 @@ def _set_first_timer(memory: Memory, waiting: Records | None) -> None:
 
 
 @hot
-def _complete(s: int, memory: Memory, waiting: Records | None) -> None:
+def _complete(s: int, memory: Memory, waiting: RecordArray | None) -> None:
     """A replica finishes its batch: the next stage gets it, or will after the hop, or its requests have ended."""
     run, stage = memory.run[0], memory.stages[s]
     number = memory.heap[s, 0].replica
@@ -196,7 +196,7 @@ def _complete(s: int, memory: Memory, waiting: Records | None) -> None:
 
 
 @small
-def _activate(s: int, memory: Memory, waiting: Records | None) -> None:
+def _activate(s: int, memory: Memory, waiting: RecordArray | None) -> None:
     """A replica's start-up time is over; nothing more happens where it has been removed meanwhile."""
     stage = memory.stages[s]
     replica = memory.replicas[s, memory.heap[s, 0].replica]
@@ -209,7 +209,7 @@ def _activate(s: int, memory: Memory, waiting: Records | None) -> None:
 
 
 @inner
-def _roll_out(s: int, memory: Memory, waiting: Records | None) -> None:
+def _roll_out(s: int, memory: Memory, waiting: RecordArray | None) -> None:
     removed_before = memory.numbers[s, DRAINING, 0]
     roll_out(s, memory)
     if waiting is not None:

@@ -17,7 +17,7 @@ from ipa.sim import rules
 from ipa.sim.compiled.blocks import Kind, carve
 from ipa.sim.streams import BLOCK
 
-Records = npt.NDArray[Any]
+RecordArray = npt.NDArray[Any]
 
 # Typed numbers, not Python's: for each of those that a function is called with, numba would compile it once.
 _typed: Any = np.arange(8)
@@ -107,22 +107,22 @@ WAITING = _record(enqueued_s="f8", formed="i8", size="i4", behind="i4", next="i4
 class Memory(NamedTuple):
     """The arrays: S stages, N requests, at most R replicas of a stage."""
 
-    run: Records  # RUN (1,)
-    stages: Records  # STAGE (S,)
-    options: Records  # OPTION: the (variant, cores) of all stages
-    service: Records  # SERVICE (options, largest batch + 1)
+    run: RecordArray  # RUN (1,)
+    stages: RecordArray  # STAGE (S,)
+    options: RecordArray  # OPTION: the (variant, cores) of all stages
+    service: RecordArray  # SERVICE (options, largest batch + 1)
     arrivals_s: npt.NDArray[np.float64]  # (N,)
     normals: npt.NDArray[np.float64]  # (S, BLOCK)
     tally: npt.NDArray[np.int64]  # (variants of all stages, 3), as of the latest stop
     queue: npt.NDArray[np.uint32]  # (S, N): requests in order of enqueue
     enqueued_s: npt.NDArray[np.float64]  # (S, N): of the same
     served: npt.NDArray[np.uint32]  # (S, N): the members of the batches started, one batch after the other
-    batches: Records  # BATCH (S, N), in order of start; `end` is that of its members in `served`
-    drops: Records  # DROP (S, N)
+    batches: RecordArray  # BATCH (S, N), in order of start; `end` is that of its members in `served`
+    drops: RecordArray  # DROP (S, N)
     finished: npt.NDArray[np.uint32]  # (S, N): batches in order of completion, but for the last stage
-    replicas: Records  # REPLICA (S, R)
+    replicas: RecordArray  # REPLICA (S, R)
     numbers: npt.NDArray[np.uint32]  # (S, 4, 1 + R): replicas by state
-    heap: Records  # EVENT (S, R): each replica has at most one event to come
+    heap: RecordArray  # EVENT (S, R): each replica has at most one event to come
 
     @property
     def capacity(self) -> int:
@@ -167,7 +167,7 @@ def extended(array: npt.NDArray[Any], requests: int) -> npt.NDArray[Any]:
 
 def allocate(
     requests: int, stages: int, options: int, variants: int, largest_batch: int, *, is_eager: bool
-) -> tuple[Memory, Records | None]:
+) -> tuple[Memory, RecordArray | None]:
     """The memory of a run, and for eager dispatch the requests in batches that wait at a replica: WAITING (S, N).
 
     What there is per request comes from a block that the process keeps for its next run.

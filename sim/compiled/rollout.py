@@ -1,4 +1,4 @@
-"""The replicas of a stage in the kernel: rollouts, and which ones are idle. The counterpart of `ipa.sim.replicas`."""
+"""The replicas of a stage in the kernel: rollouts, and which ones are idle, as in `ipa.sim.events.replica_set`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ import numpy as np
 from ipa.sim import rules
 from ipa.sim.compiled.heaps import append, push_event, push_number
 from ipa.sim.compiled.jit import inner, small
-from ipa.sim.compiled.memory import DRAINED, DRAINING, EXISTING, IDLE, IDLE_OTHERS, IS_READY, READY, STARTING, Memory
+from ipa.sim.compiled.memory import (
+    DRAINED,
+    DRAINING,
+    EXISTING,
+    IDLE,
+    IDLE_OTHERS,
+    IS_READY,
+    READY,
+    STARTING,
+    Memory,
+)
 from ipa.sim.rules import NEVER
 
 _default_max_surge = small(rules.default_max_surge)

@@ -10,7 +10,7 @@ import numpy as np
 from ipa.policies import ReplicaCounts, StageConfiguration
 from ipa.sim import rules
 from ipa.sim.compiled.memory import EXISTING, IDLE, Memory
-from ipa.sim.engines import Batches, Drops, Replicas
+from ipa.sim.interface import Batches, Drops, Replicas
 from ipa.sim.model import StageModel
 from ipa.sim.rules import NEVER
 
@@ -24,7 +24,7 @@ class Option(NamedTuple):
 
 
 class CompiledStage:
-    """One stage of a run: a `StageState`. What is read is copied, so that it stays when the run is gone."""
+    """One stage of a run: a `EngineStage`. What is read is copied, so that it stays when the run is gone."""
 
     configuration: StageConfiguration
 

@@ -17,9 +17,9 @@ import numpy.typing as npt
 from ipa.policies import StageConfiguration
 from ipa.sim import rules
 from ipa.sim.compiled.engine import CompiledEngine
-from ipa.sim.compiled.memory import Memory, Records, extended
+from ipa.sim.compiled.memory import Memory, RecordArray, extended
 from ipa.sim.compiled.stage import CompiledStage, Option
-from ipa.sim.engines import Batches, Drops, Handover
+from ipa.sim.interface import Batches, Drops, Handover
 from ipa.sim.model import FloatArray, IntArray, StageModel, World
 from ipa.sim.rules import COMPLETION
 
@@ -177,7 +177,7 @@ class StreamedStage(CompiledStage):
             self._unread = self._unread.followed_by(fresh)
         return Handover(self.position, before_s, fresh, variant, drops)
 
-    def move_on(self, waiting: Records | None) -> IntArray:
+    def move_on(self, waiting: RecordArray | None) -> IntArray:
         """Move what has not ended here to the front of the stage's arrays; the requests among it."""
         memory, s, state = self.memory, self.position, self._state
         batches = self._leave_batches()
@@ -191,7 +191,7 @@ class StreamedStage(CompiledStage):
         in_queue = memory.queue[s, len(at_replicas) : len(at_replicas) + queued]
         return np.concatenate([batches, at_replicas, in_queue])
 
-    def renumber(self, first: int, known: int, waiting: Records | None) -> None:
+    def renumber(self, first: int, known: int, waiting: RecordArray | None) -> None:
         """Let request `first` of those in memory be number 0; the ones before have ended."""
         memory, s, state = self.memory, self.position, self._state
         memory.queue[s, : state["tail"]] -= first
@@ -229,7 +229,7 @@ class StreamedStage(CompiledStage):
         self._past = self._past._replace(served=self._past.served + served, batches=self._past.batches + first)
         return memory.served[s, : state["served"]]
 
-    def _at_replicas(self, waiting: Records | None) -> npt.NDArray[np.int32]:
+    def _at_replicas(self, waiting: RecordArray | None) -> npt.NDArray[np.int32]:
         """Eager dispatch: the requests in the batches that wait at the stage's replicas."""
         found: list[int] = []
         if waiting is not None:

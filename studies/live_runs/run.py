@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ipa import traces
 from ipa.live.errors import LiveError
-from ipa.policies import Configuration, Controller, Journal, Planner, check_configuration, describe, reads
-from ipa.sim import rules, stream, summarise
-from ipa.sim.cluster import LoadView
-from ipa.sim.simulate import Opening
+from ipa.policies import Configuration, Controller, Journal, OptimisingPolicy, check_configuration, describe, reads
+from ipa.sim import LoadView, Opening, rules, stream, summarise
 from ipa.studies.errors import ScenarioError
 from ipa.studies.run import Prepared, Run, guarded, prepare
 from ipa.studies.scenario import Scenario
@@ -142,7 +140,7 @@ def run_live(
         entries=entries,
         records=finished.records,
         summary=summary,
-        decisions_reused=prepared.policy.answers.hit_rate if isinstance(prepared.policy, Planner) else None,
+        decisions_reused=prepared.policy.answers.hit_rate if isinstance(prepared.policy, OptimisingPolicy) else None,
         sent=finished.sent,
         live=_facts(live, loop, finished),
     )
@@ -308,7 +306,7 @@ def load_table(sent: Sent) -> pd.DataFrame:
     import pandas as pd
 
     from ipa.live.load import COMPLETED_STATUS, EXPIRED_STATUS, UNANSWERED
-    from ipa.sim.records import COMPLETED, DROPPED, FAILED, OUTCOMES, UNFINISHED
+    from ipa.sim import COMPLETED, DROPPED, FAILED, OUTCOMES, UNFINISHED
 
     outcome = np.full(len(sent.request), FAILED)
     outcome[sent.status == COMPLETED_STATUS] = COMPLETED

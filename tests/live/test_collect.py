@@ -14,8 +14,7 @@ from ipa.live.load import UNANSWERED, UNREACHABLE, Sent
 from ipa.live.replicas import StageReplicas
 from ipa.live.run import _broken_laws
 from ipa.policies import StageConfiguration
-from ipa.sim import requests_table, stages_table
-from ipa.sim.records import Records
+from ipa.sim import Records, requests_table, stages_table
 from tests.tiny import two_by_two
 
 PIPELINE = two_by_two()

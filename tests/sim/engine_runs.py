@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from ipa.policies import StageConfiguration
 from ipa.sim import streams
-from ipa.sim.engines import Engine, create
+from ipa.sim.engines import create_engine
+from ipa.sim.interface import Engine
 from ipa.sim.model import ServiceTime, StageModel, World
-from ipa.sim.records import OUTCOMES, Records, collect
+from ipa.sim.records import OUTCOMES, Records, collect_records
 
 SIGMA = 0.4
 MOST_DRAWS = 600
@@ -36,7 +37,7 @@ def _factors(seed: int, purpose: str, position: int) -> list[float]:
 
 def build(scenario: dict[str, Any], seed: int, engine: str = "simpy") -> Engine:
     """The engine of a name for a scenario."""
-    return create(engine, *parts(scenario), seed)
+    return create_engine(engine, *parts(scenario), seed)
 
 
 def parts(
@@ -68,7 +69,7 @@ def run(scenario: dict[str, Any], seed: int, engine: str = "simpy") -> Records:
     decisions = iter(scenario["decisions"])
     times_s = iter([time_s for time_s, _ in scenario["decisions"]])
     built.run(times_s, lambda: built.apply(configuration(next(decisions)[1])))
-    return collect(built)
+    return collect_records(built)
 
 
 def _model(name: str, stage: dict[str, Any], sampled: bool) -> StageModel:

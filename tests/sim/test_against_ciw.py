@@ -17,9 +17,9 @@ import pytest
 
 from ipa.policies import StageConfiguration
 from ipa.sim import streams
-from ipa.sim.engine import Engine
+from ipa.sim.events import SimPyEngine
 from ipa.sim.model import FloatArray, ServiceTime, StageModel, World
-from ipa.sim.records import COMPLETED, DROPPED, Records, collect
+from ipa.sim.records import COMPLETED, DROPPED, Records, collect_records
 
 ciw = pytest.importorskip("ciw", reason="Ciw is not installed")
 
@@ -36,7 +36,7 @@ def compiled_engine() -> type[Any]:
 
 @pytest.fixture(params=["simpy", "compiled"])
 def engine(request: pytest.FixtureRequest) -> type[Any]:
-    return Engine if request.param == "simpy" else compiled_engine()
+    return SimPyEngine if request.param == "simpy" else compiled_engine()
 
 
 def in_ours(
@@ -64,7 +64,7 @@ def in_ours(
     initial = {str(stage): StageConfiguration("v", 1, replicas, 0.0, 1) for stage, replicas in enumerate(servers)}
     run = engine(models, World(float(arrivals_s[-1]), LONG_S), arrivals_s, initial, 0)
     run.run(iter(()), lambda: None)
-    return collect(run)
+    return collect_records(run)
 
 
 class Patience(ciw.dists.Distribution):  # type: ignore[misc]

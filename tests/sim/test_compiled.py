@@ -21,9 +21,9 @@ import tests
 from ipa import sim
 from ipa.policies import StageConfiguration, to_line
 from ipa.sim import EngineError, Records, choose_engine
-from ipa.sim.engines import create
+from ipa.sim.engines import create_engine
 from ipa.sim.model import ServiceTime, StageModel, World
-from ipa.sim.records import ReplicaRecords, collect
+from ipa.sim.records import ReplicaRecords, collect_records
 from ipa.studies import Run, Scenario, simulate
 from tests.sim import engine_runs
 from tests.sim.random_scenarios import scenario
@@ -103,10 +103,10 @@ def crowded(engine: str, dispatch: str) -> Records:
     ]
     arrivals_s = np.linspace(0.0, 11.9, 10_000)
     world = World(12.0, 50.0, start_up_sigma=0.3, max_surge=3, dispatch=dispatch)
-    run = create(engine, models, world, arrivals_s, decisions[0], seed=3)
+    run = create_engine(engine, models, world, arrivals_s, decisions[0], seed=3)
     steps = iter(decisions[1:])
     run.run(iter(range(1, 12)), lambda: run.apply(next(steps)))
-    return collect(run)
+    return collect_records(run)
 
 
 @pytest.mark.parametrize("dispatch", ["central", "eager"])

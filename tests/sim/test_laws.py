@@ -39,7 +39,7 @@ from ipa.policies import (
 )
 from ipa.profiles import Figure, Pipeline, Stage, Variant
 from ipa.sim import (
-    Control,
+    ControlSettings,
     LawError,
     Records,
     World,
@@ -95,7 +95,7 @@ class Setting:
     arrivals: str
     sampled: bool
     world: World
-    control: Control
+    control: ControlSettings
     seed: int
 
     def new_policy(self) -> Policy:
@@ -283,7 +283,7 @@ def run_settings(
         dispatch=dispatch or draw(st.sampled_from(["central", "eager"])),
         drop=draw(st.sampled_from(["request", "batch"])),
     )
-    control = Control(
+    control = ControlSettings(
         interval_s=draw(st.sampled_from([1.0, 1.5, 4.0])),
         history_s=20,
         limit_cores=draw(st.sampled_from([None, None, 8])),
@@ -614,7 +614,7 @@ def test_l10_a_policy_with_a_memory_is_replayed_through_it() -> None:
     figures = (Figure(1, 1, 0.25, 0.25, 4.0),)
     pipeline = Pipeline("one", "", (Stage("a", "task", 1.0, 1.0, (Variant("v", 0.5, 1, 0.0, figures),)),))
     trace = Trace.of_counts("few", [1, 1, 1, 1])
-    setting = Setting(pipeline, "wandering", trace, "even", False, World(4.0, 10.0), Control(1.0, 10), 1)
+    setting = Setting(pipeline, "wandering", trace, "even", False, World(4.0, 10.0), ControlSettings(1.0, 10), 1)
     entries = list(read_journal([to_line(entry) for entry in setting.run().entries]))
     replayed = list(replay_journal(pipeline, Wandering(pipeline), entries))
     assert [entry.decision.memory for entry in replayed] == [{"steps": steps} for steps in (1, 2, 3, 4)]

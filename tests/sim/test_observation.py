@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from ipa.policies import Entry, StageObservation
-from ipa.sim.engines import Engine
+from ipa.sim.interface import Engine
 from ipa.studies import Run, find, simulate
 from tests.sim import engine_runs
 from tests.sim.random_scenarios import scenario

@@ -13,9 +13,10 @@ import pytest
 
 from ipa.policies import Configuration, Decision, Memory, Observation, ReplicaCounts, Static, lightest_configuration
 from ipa.profiles import Pipeline
-from ipa.sim import Control, Records, World, laws, simulate_policy, stage_models, stream
-from ipa.sim.cluster import LoadView, SimulatedCluster
-from ipa.sim.records import OUTCOMES, collect
+from ipa.sim import ControlSettings, Records, World, laws, simulate_policy, stage_models, stream
+from ipa.sim.backend import SimulatedBackend
+from ipa.sim.load_view import LoadView
+from ipa.sim.records import OUTCOMES, collect_records
 from ipa.sim.streams import standard_normals
 from ipa.studies import Scenario
 from tests import tiny
@@ -115,7 +116,7 @@ def on_the_engine(story: Story) -> tuple[Log, list[Seen], Records]:
     """The log of a story on the engine, what its control steps saw, and the records."""
     engine = engine_runs.build(in_oracle_format(story), seed=1)
     load = LoadView(engine.arrivals_s, np.empty(0), history_s=10)
-    cluster = SimulatedCluster(engine, load, "story", 1, None, ())
+    cluster = SimulatedBackend(engine, load, "story", 1, None, ())
     decisions = iter(story.decisions)
     seen: list[Seen] = []
 
@@ -125,7 +126,7 @@ def on_the_engine(story: Story) -> tuple[Log, list[Seen], Records]:
         cluster.apply({str(stage): wanted for stage, wanted in enumerate(next(decisions)[1])})
 
     engine.run(iter([time_s for time_s, _ in story.decisions]), control)
-    records = collect(engine)
+    records = collect_records(engine)
     return log_of_the_engine(records), seen, records
 
 
@@ -239,7 +240,7 @@ def one_stage() -> Pipeline:
 
 
 def watched(
-    arrivals_s: list[float], history_rps: list[float], control: Control, duration_s: float = 30.0
+    arrivals_s: list[float], history_rps: list[float], control: ControlSettings, duration_s: float = 30.0
 ) -> list[Observation]:
     """What a policy sees of a run of `one_stage`."""
     pipeline, policy = one_stage(), Recorder(SMALL_ONE)
@@ -297,7 +298,7 @@ def test_rule_5_a_rollout_that_could_not_move_is_refused() -> None:
 
 def test_rule_8_a_control_step_counts_the_arrivals_of_the_seconds_before_it() -> None:
     """At 10, with a history of 3 s: those in [7, 8), [8, 9), [9, 10); the one at 10 is only in the queue."""
-    (opening, at_10, *_) = watched([7.0, 7.5, 9.999, 10.0], [1.0], Control(history_s=3))
+    (opening, at_10, *_) = watched([7.0, 7.5, 9.999, 10.0], [1.0], ControlSettings(history_s=3))
     assert opening.time_s == 0.0
     assert at_10.load_rps == (2.0, 0.0, 1.0)
     assert at_10.stages["a"].arrivals == 3
@@ -311,14 +312,14 @@ def test_rule_8_a_control_step_counts_the_arrivals_of_the_seconds_before_it() ->
 def test_rule_9_control_steps_lie_at_multiples_of_the_interval_below_the_duration(
     duration_s: float, times_s: list[float]
 ) -> None:
-    seen = watched([1.0], [1.0], Control(), duration_s)
+    seen = watched([1.0], [1.0], ControlSettings(), duration_s)
     assert [(observation.step, observation.time_s) for observation in seen] == list(enumerate(times_s))
 
 
 def test_rule_9_warm_the_first_decision_is_made_on_the_history_and_stands_ready() -> None:
     pipeline, wanted = one_stage(), {"a": of("small", replicas=3)}
     policy, world = Recorder(wanted), World(duration_s=5.0, bound_s=5.0)
-    models, control = stage_models(pipeline, sampled=False), Control(history_s=4)
+    models, control = stage_models(pipeline, sampled=False), ControlSettings(history_s=4)
     history_rps = np.array([9.0, 4.0, 5.0])
     run = simulate_policy(pipeline, policy, models, world, control, np.array([0.0]), history_rps, seed=1)
     (opening,) = policy.seen
@@ -330,14 +331,14 @@ def test_rule_9_warm_the_first_decision_is_made_on_the_history_and_stands_ready(
 
 
 def test_rule_9_without_history_the_first_ten_seconds_are_repeated() -> None:
-    (opening,) = watched([0.5, 0.6, 9.5], [], Control(history_s=12), duration_s=10.0)
+    (opening,) = watched([0.5, 0.6, 9.5], [], ControlSettings(history_s=12), duration_s=10.0)
     ten = (2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
     assert opening.load_rps == (*ten[-2:], *ten)
 
 
 def test_rule_9_configured_a_given_configuration_stands_ready_and_nobody_decides_at_0() -> None:
     start: Configuration = {"a": of("small", replicas=2)}
-    seen = watched([1.0], [], Control(initial=start))
+    seen = watched([1.0], [], ControlSettings(initial=start))
     assert [observation.time_s for observation in seen] == [10.0, 20.0]
     assert seen[0].configuration == start
     assert seen[0].stages["a"].replicas == {"small": ReplicaCounts(ready=2)}
@@ -345,7 +346,7 @@ def test_rule_9_configured_a_given_configuration_stands_ready_and_nobody_decides
 
 
 def test_rule_10_defaults() -> None:
-    control, world, scenario = Control(), World(duration_s=1.0, bound_s=1.0), Scenario(pipeline="video")
+    control, world, scenario = ControlSettings(), World(duration_s=1.0, bound_s=1.0), Scenario(pipeline="video")
     assert (control.interval_s, control.history_s, control.initial) == (10.0, 120, None)
     assert (scenario.interval_s, scenario.history_s, scenario.start) == (10.0, 120, "warm")
     for given in (world, scenario):

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from ipa.policies import Applied, Configuration, to_line
 from ipa.sim import EngineError, LawError, balance, simulate
-from ipa.sim.cluster import SimulatedCluster
-from ipa.sim.engines import Engine, Handover, create
+from ipa.sim.backend import SimulatedBackend
+from ipa.sim.engines import create_engine
 from ipa.sim.histogram import LEAST, RELATIVE_ERROR, Histogram
-from ipa.sim.records import Recorder, Records, collect
+from ipa.sim.interface import Engine, Handover
+from ipa.sim.records import Recorder, Records, collect_records
 from ipa.studies import Run, Scenario, results
 from ipa.studies import simulate as run_scenario
 from ipa.traces import Trace, arrivals
@@ -80,11 +81,11 @@ def test_a_window_of_a_few_requests_changes_nothing(dispatch: str, drop: str, bl
     """1, 4 or 17 requests are in memory at first, of up to 120; more only where more are present at once."""
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
         drawn = scenario(seed, dispatch=dispatch, drop=drop)
-        whole = create("compiled", *engine_runs.parts(drawn), seed)
+        whole = create_engine("compiled", *engine_runs.parts(drawn), seed)
         steps = followed(whole, drawn)
         for window in WINDOWS:
             records, steps_of_window = streamed(drawn, seed, window)
-            assert list(differences(collect(whole), records)) == [], f"seed {seed}, window {window}"
+            assert list(differences(collect_records(whole), records)) == [], f"seed {seed}, window {window}"
             assert steps_of_window == steps, f"seed {seed}, window {window}"
 
 
@@ -184,14 +185,14 @@ def test_without_records_replicas_are_all_that_is_kept(bursty: tuple[Run, Run], 
 
 def test_refused_decisions_are_so_in_every_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps 7 and 10 want more cores and are refused: another run than without, and the same with each engine."""
-    apply = SimulatedCluster.apply
+    apply = SimulatedBackend.apply
 
-    def reluctant(cluster: SimulatedCluster, configuration: Configuration) -> Applied:
+    def reluctant(cluster: SimulatedBackend, configuration: Configuration) -> Applied:
         return Applied(False, "no") if cluster._step in (7, 10) else apply(cluster, configuration)
 
     base = Scenario(pipeline="video").with_values({"trace": "fluctuating", "window": "100:220"})
     untouched = run_scenario(base)
-    monkeypatch.setattr(SimulatedCluster, "apply", reluctant)
+    monkeypatch.setattr(SimulatedBackend, "apply", reluctant)
     whole, literal, sample, none = (
         run_scenario(base.with_values(changes))
         for changes in ({}, {"engine": "simpy"}, {"records": "sample"}, {"records": "none"})

@@ -16,9 +16,8 @@ import pandas as pd
 import pytest
 
 from ipa import profiles
-from ipa.profiles.yaml_file import read
-from ipa.sim.sources import digest
-from ipa.sim.totals import violated_seconds
+from ipa.profiles import read_yaml
+from ipa.sim import file_digest, violated_seconds
 from ipa.studies import Scenario, source
 from ipa.studies import load as load_scenario
 from ipa.studies.run import simulate
@@ -209,7 +208,7 @@ def test_the_digest_of_the_source_is_of_what_decides_results_wherever_it_lies(he
     root = Path(source.__file__).parents[1]
     for layer in (*source.LAYERS, "studies"):
         shutil.copytree(root / layer, here / layer, ignore=shutil.ignore_patterns("__pycache__"))
-    assert digest(here, source.files(here)) == source.source_digest()
+    assert file_digest(here, source.files(here)) == source.source_digest()
     for name, decides in (
         *(
             ("sim/rules.py", True),
@@ -221,7 +220,7 @@ def test_the_digest_of_the_source_is_of_what_decides_results_wherever_it_lies(he
     ):
         text = (here / name).read_text()
         (here / name).write_text(f"{text}\n")
-        assert (digest(here, source.files(here)) != source.source_digest()) == decides, name
+        assert (file_digest(here, source.files(here)) != source.source_digest()) == decides, name
         (here / name).write_text(text)
 
 
@@ -667,7 +666,7 @@ def test_the_published_file_has_the_32_cells() -> None:
     path = Path(conduct.__file__).parents[1] / "paper" / "published.yaml"
     cells = published_file.load(path).cells
     assert sum(len(systems) for workloads in cells.values() for systems in workloads.values()) == 32
-    assert read(path, kind="published").data["cells"]["video"]["bursty"]["ipa"] == {"cores": 2.72, "pas": 34.0}
+    assert read_yaml(path, kind="published").data["cells"]["video"]["bursty"]["ipa"] == {"cores": 2.72, "pas": 34.0}
 
 
 def test_without_the_real_trace_the_synthetic_loads_are_run_and_said() -> None:

@@ -14,8 +14,7 @@ import pandas as pd
 import pytest
 
 from ipa.policies import Applied, Configuration, StageConfiguration
-from ipa.sim import stage_models
-from ipa.sim.cluster import SimulatedCluster
+from ipa.sim import SimulatedBackend, stage_models
 from ipa.studies import Scenario, ScenarioError, results, simulate
 from ipa.studies.run import prepare
 from ipa.studies.validation import backends, page, terminal
@@ -155,16 +154,16 @@ REFUSED = (3, 4, 5, 8)
 
 def refusing(monkeypatch: pytest.MonkeyPatch, run_live: RunLive) -> RunLive:
     """The same live world, which refuses the decisions of some steps."""
-    applied = SimulatedCluster.apply
+    applied = SimulatedBackend.apply
 
-    def apply(cluster: SimulatedCluster, configuration: Configuration) -> Applied:
+    def apply(cluster: SimulatedBackend, configuration: Configuration) -> Applied:
         if cluster._step in REFUSED:
             return Applied(False, "guard: not now")
         return applied(cluster, configuration)
 
     def run(scenario: Scenario, folder: Path) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(SimulatedCluster, "apply", apply)
+            patch.setattr(SimulatedBackend, "apply", apply)
             run_live(scenario, folder)
 
     return run

@@ -9,15 +9,14 @@ from unittest.mock import patch
 import numpy as np
 
 from ipa.policies import StageConfiguration
-from ipa.sim import engines, streams
-from ipa.sim.engine import Engine
-from ipa.sim.model import FloatArray, ServiceTime, StageModel, World
+from ipa.sim import Engine, FloatArray, ServiceTime, StageModel, World, streams
+from ipa.sim.events import SimPyEngine
 from tests.benchmarks.tandem import ARRIVAL_RATE, SERVERS, SERVICE_RATE, STAGES
 
 SIMPY, COMPILED = "SimPy engine", "compiled engine"
-ENGINES: dict[str, Callable[..., engines.Engine]] = {SIMPY: Engine}
+ENGINES: dict[str, Callable[..., Engine]] = {SIMPY: SimPyEngine}
 if find_spec("numba") is not None:
-    from ipa.sim.compiled.engine import CompiledEngine
+    from ipa.sim.compiled import CompiledEngine
 
     ENGINES[COMPILED] = CompiledEngine
 
@@ -33,7 +32,7 @@ def exponential_blocks(generator: np.random.Generator) -> Iterator[FloatArray]:
         yield np.log(generator.exponential(size=streams.BLOCK)) + 0.5
 
 
-def simulator(kind: Callable[..., engines.Engine]) -> Callable[[int, int], float]:
+def simulator(kind: Callable[..., Engine]) -> Callable[[int, int], float]:
     """The tandem in an engine of a class."""
     service = ServiceTime((0.0, 1.0 / SERVICE_RATE), (0.0, 1.0))
     models = [StageModel(str(stage), {("v", 1): service}, {"v": 0.0}, NEVER_S) for stage in range(STAGES)]

@@ -21,10 +21,17 @@ from ipa.live.serving.server import ServerOptions, create
 from ipa.live.serving.tensors import TensorError
 from ipa.policies import Static
 from ipa.profiles import ProfileError
-from ipa.sim import World, simulate_policy, stage_models, stream
-from ipa.sim.model import ServiceTime
-from ipa.sim.simulate import Control
-from ipa.sim.streams import BLOCK, IndexedNormals, standard_normals
+from ipa.sim import (
+    ControlSettings,
+    IndexedNormals,
+    ServiceTime,
+    World,
+    simulate_policy,
+    stage_models,
+    standard_normals,
+    stream,
+    streams,
+)
 from tests.live.serving.models_world import affine_file, models_folder
 
 
@@ -39,8 +46,8 @@ def answer(model: Model, inputs: dict[str, np.ndarray[Any, Any]], **parameters: 
 
 
 def test_draws_by_number_are_the_draws_in_order() -> None:
-    in_order = list(islice(standard_normals(stream(5, "service", 1)), 3 * BLOCK))
-    numbers = [0, BLOCK, 3 * BLOCK - 1, 1, 2 * BLOCK + 7, BLOCK - 1, 0]
+    in_order = list(islice(standard_normals(stream(5, "service", 1)), 3 * streams.BLOCK))
+    numbers = [0, streams.BLOCK, 3 * streams.BLOCK - 1, 1, 2 * streams.BLOCK + 7, streams.BLOCK - 1, 0]
     drawn = IndexedNormals(stream(5, "service", 1))
     assert [drawn[n] for n in numbers] == [in_order[n] for n in numbers]
 
@@ -57,7 +64,9 @@ def test_the_kth_batch_takes_as_long_as_in_simulation() -> None:
     policy = Static(pipeline, configuration=chosen, planned_load_rps=20.0)
     arrivals_s = np.sort(stream(3, "arrivals").uniform(0.0, 20.0, 300))
     models, world = stage_models(pipeline, sampled=True), World(duration_s=20.0, bound_s=70.0)
-    records = simulate_policy(pipeline, policy, models, world, Control(), arrivals_s, np.empty(0), seed=3).records
+    records = simulate_policy(
+        pipeline, policy, models, world, ControlSettings(), arrivals_s, np.empty(0), seed=3
+    ).records
     for position, stage in enumerate(pipeline.stages):
         emulated = create(ServerOptions(pipeline=pipeline, stage=stage.name, variant=stage.variants[0].name, seed=3))
         assert isinstance(emulated, Emulated)

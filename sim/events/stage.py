@@ -15,15 +15,15 @@ from math import exp
 
 from ipa.policies import ReplicaCounts, StageConfiguration
 from ipa.sim import rules
-from ipa.sim.engines import Batches, Drops, Replicas
-from ipa.sim.environment import Environment, Happening
-from ipa.sim.logs import BatchLog, DropLog
+from ipa.sim.events.environment import Environment, Happening
+from ipa.sim.events.logs import BatchLog, DropLog
+from ipa.sim.events.replica_set import Batch, ReplicaSet, SimPyReplica
+from ipa.sim.interface import Batches, Drops, Replicas
 from ipa.sim.model import StageModel, World
-from ipa.sim.replicas import Batch, Replica, ReplicaSet
 from ipa.sim.rules import COMPLETION, DELIVERY, NEVER, REPLICA, TIMER
 
 
-class Stage:
+class SimPyStage:
     """A stage with central dispatch: a batch leaves the queue when an idle replica takes it."""
 
     def __init__(
@@ -52,7 +52,7 @@ class Stage:
         self._normals = normals
         self._start_up_factors = start_up_factors
         self._on_ended = on_ended
-        self.next: Stage | None = None
+        self.next: SimPyStage | None = None
         self.queue: list[int] = []
         self.enqueued_s: list[float] = []
         self.head = 0
@@ -117,7 +117,7 @@ class Stage:
             self._take_back(change.removed)
 
     def _on_completion(self, happening: Happening) -> None:
-        replica: Replica = happening.payload
+        replica: SimPyReplica = happening.payload
         now_s = replica.finish_s
         requests = replica.batch or []
         replica.batch = None
@@ -232,7 +232,7 @@ class Stage:
         self.left_sum_s += now_s
         self._on_ended(1)
 
-    def _start(self, replica: Replica, requests: Batch, now_s: float) -> None:
+    def _start(self, replica: SimPyReplica, requests: Batch, now_s: float) -> None:
         size = len(requests)
         if replica.sigma is None:
             factor = 1.0
@@ -259,13 +259,13 @@ class Stage:
 
     # ---- what eager dispatch does otherwise ----
 
-    def _after_completion(self, replica: Replica, now_s: float) -> None:
+    def _after_completion(self, replica: SimPyReplica, now_s: float) -> None:
         """Nothing waits at a replica here."""
 
-    def _take_back(self, removed: list[Replica]) -> None:
+    def _take_back(self, removed: list[SimPyReplica]) -> None:
         """Nothing waits at a replica here."""
 
-    # ---- what control steps and records read: sim.engines.StageState ----
+    # ---- what control steps and records read: sim.interface.EngineStage ----
 
     @property
     def enqueued(self) -> int:

@@ -4,67 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from math import inf
-
-import numpy as np
-import numpy.typing as npt
 
 from ipa.policies import Applied, LatencyQuantiles, Observation, StageConfiguration, StageObservation
-from ipa.sim.engines import Engine, StageState
+from ipa.sim.interface import Engine, EngineStage
+from ipa.sim.load_view import LoadView
 from ipa.sim.measuring import Measuring, Presence
-from ipa.sim.model import FloatArray
-
-FUTURE_S = 120
-"""How many seconds ahead a policy that reads the future sees."""
-
-
-class LoadView:
-    """Per-second counts of requests around any moment of a run, the time before its start included.
-
-    `history_rps` holds the counts of the seconds before the run, newest last. Where there is none, the first ten
-    seconds of the run stand for it, repeated (rule 9; of a shorter run its whole seconds, one at least); seconds before
-    a history that is shorter than asked have no sample (NaN).
-    """
-
-    def __init__(
-        self, arrivals_s: FloatArray, history_rps: FloatArray, history_s: int, duration_s: float = inf
-    ) -> None:
-        self._arrivals_s = arrivals_s
-        self._history_s = history_s
-        history = np.asarray(history_rps, dtype=np.float64)
-        if not len(history):
-            seconds = int(max(1.0, min(10.0, duration_s)))
-            first = np.diff(np.searchsorted(arrivals_s, np.arange(seconds + 1))).astype(np.float64)
-            history = np.tile(first, history_s // seconds + 1)
-        padded = np.concatenate([np.full(history_s, np.nan), history])
-        self._history: list[float] = padded[len(padded) - history_s :].tolist()
-        until_s = int(arrivals_s[-1]) + 1 if len(arrivals_s) else 0
-        self._counts = self._between(np.arange(until_s + 1))  # of the whole seconds up to the last request
-
-    def before(self, time_s: float) -> tuple[float, ...]:
-        """The counts of the seconds [t - k, t - k + 1) up to `time_s`, newest last."""
-        # A second that lies partly before the start counts as one of the history.
-        seconds = min(int(time_s), self._history_s)
-        if time_s == int(time_s):
-            counts = self._whole_seconds(int(time_s) - seconds, seconds)
-        else:
-            counts = self._between(time_s - np.arange(seconds, -1, -1))
-        return (*self._history[seconds:], *counts)
-
-    def after(self, time_s: float, duration_s: float) -> tuple[float, ...]:
-        """The counts of the whole seconds to come, soonest first, as far as the run goes."""
-        seconds = min(FUTURE_S, int(duration_s - time_s))
-        if time_s == int(time_s):
-            return tuple(self._whole_seconds(int(time_s), seconds))
-        return tuple(self._between(time_s + np.arange(seconds + 1)))
-
-    def _whole_seconds(self, since_s: int, seconds: int) -> list[float]:
-        counts = self._counts[since_s : since_s + seconds]
-        return counts + [0.0] * (seconds - len(counts))
-
-    def _between(self, edges_s: npt.NDArray[np.generic]) -> list[float]:
-        counts: list[float] = np.diff(np.searchsorted(self._arrivals_s, edges_s)).astype(np.float64).tolist()
-        return counts
 
 
 @dataclass(slots=True)
@@ -76,7 +20,7 @@ class _Counters:
     drops: int = 0
 
 
-class SimulatedCluster:
+class SimulatedBackend:
     """A backend whose world is a running engine; `fields` are the costly fields that observations carry."""
 
     def __init__(
@@ -143,7 +87,7 @@ class SimulatedCluster:
 
     @staticmethod
     def _observe_stage(
-        stage: StageState,
+        stage: EngineStage,
         since: _Counters,
         now_s: float,
         busy_fraction: float | None,

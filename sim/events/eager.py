@@ -7,12 +7,12 @@ queue.
 from __future__ import annotations
 
 from ipa.sim import rules
-from ipa.sim.replicas import Replica, WaitingBatch
+from ipa.sim.events.replica_set import SimPyReplica, WaitingBatch
+from ipa.sim.events.stage import SimPyStage
 from ipa.sim.rules import NEVER
-from ipa.sim.stage import Stage
 
 
-class EagerStage(Stage):
+class EagerStage(SimPyStage):
     """A stage whose replicas have queues of formed batches."""
 
     _formed = 0
@@ -37,7 +37,7 @@ class EagerStage(Stage):
             if replica.batch is None:
                 self._serve_waiting(replica, now_s)
 
-    def _next_in_turn(self) -> Replica | None:
+    def _next_in_turn(self) -> SimPyReplica | None:
         """The ready replica with the next higher number than the one chosen last, else the lowest."""
         ready = [replica for replica in self.replicas.existing if not replica.is_starting]
         later = (replica for replica in ready if replica.number > self._last_chosen)
@@ -48,14 +48,14 @@ class EagerStage(Stage):
         taken = dict(zip(self.queue[head : self.head], self.enqueued_s[head : self.head], strict=True))
         return [taken[request] for request in requests]
 
-    def _serve_waiting(self, replica: Replica, now_s: float) -> None:
+    def _serve_waiting(self, replica: SimPyReplica, now_s: float) -> None:
         self._start(replica, replica.waiting.popleft().requests, now_s)
 
-    def _after_completion(self, replica: Replica, now_s: float) -> None:
+    def _after_completion(self, replica: SimPyReplica, now_s: float) -> None:
         if replica.waiting:
             self._serve_waiting(replica, now_s)
 
-    def _take_back(self, removed: list[Replica]) -> None:
+    def _take_back(self, removed: list[SimPyReplica]) -> None:
         waiting = sorted(batch for replica in removed for batch in replica.waiting)
         for replica in removed:
             replica.waiting.clear()

@@ -7,14 +7,14 @@ from itertools import pairwise
 
 from ipa.policies import StageConfiguration
 from ipa.sim import streams
-from ipa.sim.eager import EagerStage
-from ipa.sim.environment import Environment, Happening
+from ipa.sim.events.eager import EagerStage
+from ipa.sim.events.environment import Environment, Happening
+from ipa.sim.events.stage import SimPyStage
 from ipa.sim.model import FloatArray, StageModel, World
 from ipa.sim.rules import APPLICATION, CLOSING, CONTROL
-from ipa.sim.stage import Stage
 
 
-class Engine:
+class SimPyEngine:
     """One run of the model. Build it, `run` it once, then read the stages' logs."""
 
     def __init__(
@@ -31,7 +31,7 @@ class Engine:
         self._open = len(arrivals_s)
         self._closing = self.env.event()
         self.end_s = world.duration_s
-        kind = EagerStage if world.dispatch == "eager" else Stage
+        kind = EagerStage if world.dispatch == "eager" else SimPyStage
         arrivals = arrivals_s.tolist()
         self.stages = tuple(
             kind(

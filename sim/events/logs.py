@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ipa.sim.engines import Batches, Drops
+from ipa.sim.interface import Batches, Drops
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ FALLBACK_NOTED = "solver_fallback_noted"
 PLANNING_PARAMETERS = ("predictor", "load_margin", "rounding", "solver", "solver_fallback", *PROGRAMME_PARAMETERS)
 
 
-class Planner:
+class OptimisingPolicy:
     """A policy that plans for a forecast with the optimiser.
 
     `predictor`: a name, {"name": ..., parameters ...} or a Predictor. The planned load is forecast
@@ -90,7 +90,7 @@ class Planner:
         if problem is None:
             return self._hold(observation, memory)
         solution = self.answers.solve(problem)
-        return decision(solution, memory, forecast_rps, problem.load_rps)
+        return decision_from_solution(solution, memory, forecast_rps, problem.load_rps)
 
     def problem(self, observation: Observation, forecast_rps: float) -> Problem | None:
         """The optimiser's problem for a forecast; None for a forecast of NaN."""
@@ -140,7 +140,9 @@ class Planner:
         )
 
 
-def decision(solution: Solution, memory: Memory, forecast_rps: float, planned_load_rps: float) -> Decision:
+def decision_from_solution(
+    solution: Solution, memory: Memory, forecast_rps: float, planned_load_rps: float
+) -> Decision:
     """A decision that carries a solution out; that a fallback answered is noted once, and remembered."""
     notes = solution.notes
     if solution.fallback_note and FALLBACK_NOTED not in memory:

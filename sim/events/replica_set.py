@@ -11,8 +11,8 @@ import numpy as np
 
 from ipa.policies import ReplicaCounts, StageConfiguration
 from ipa.sim import rules
-from ipa.sim.engines import Replicas
-from ipa.sim.environment import Happening
+from ipa.sim.events.environment import Happening
+from ipa.sim.interface import Replicas
 from ipa.sim.model import FloatArray, ServiceTime, StageModel, World
 from ipa.sim.rules import NEVER
 
@@ -28,7 +28,7 @@ class WaitingBatch(NamedTuple):
     enqueued_s: list[float]
 
 
-class Replica:
+class SimPyReplica:
     """One copy of a variant; `finish_s` is the end of its latest batch, known when that batch starts."""
 
     __slots__ = (
@@ -83,11 +83,11 @@ class Replica:
         return rules.gone_s(self.removed_s, self.finish_s, stop_s)
 
 
-class Change(NamedTuple):
+class RolloutResult(NamedTuple):
     """The replicas that one rollout step created and removed."""
 
-    created: list[Replica]
-    removed: list[Replica]
+    created: list[SimPyReplica]
+    removed: list[SimPyReplica]
 
 
 class ReplicaSet:
@@ -104,30 +104,30 @@ class ReplicaSet:
         self._world = world
         self._on_completion = on_completion
         self.configuration = configuration
-        self.all: list[Replica] = []
-        self.existing: list[Replica] = []  # starting and ready, in order of number
-        self.draining: list[Replica] = []
+        self.all: list[SimPyReplica] = []
+        self.existing: list[SimPyReplica] = []  # starting and ready, in order of number
+        self.draining: list[SimPyReplica] = []
         self.idle: list[int] = []  # a heap of numbers: ready, idle, of the configured variant
         self.idle_others: list[int] = []  # the same for the other variants
         for _ in range(configuration.replicas):
             self._create(0.0).ready_s = 0.0
         self._sort_idle()
 
-    def take_idle(self) -> Replica:
+    def take_idle(self) -> SimPyReplica:
         """The idle replica to serve next: of the configured variant if there is one, lowest number first."""
         return self.all[heappop(self.idle or self.idle_others)]
 
-    def put_idle(self, replica: Replica) -> None:
+    def put_idle(self, replica: SimPyReplica) -> None:
         """A replica has finished its batch; one that has been removed takes no other."""
         if replica.removed_s == NEVER:
             heappush(self.idle if replica.is_preferred else self.idle_others, replica.number)
 
-    def roll_out(self, configuration: StageConfiguration, now_s: float) -> Change:
+    def roll_out(self, configuration: StageConfiguration, now_s: float) -> RolloutResult:
         """One rollout step towards `configuration`, which becomes the desired one."""
         self.configuration = configuration
-        current: list[Replica] = []
-        obsolete_starting: list[Replica] = []
-        obsolete_ready: list[Replica] = []
+        current: list[SimPyReplica] = []
+        obsolete_starting: list[SimPyReplica] = []
+        obsolete_ready: list[SimPyReplica] = []
         for replica in self.existing:
             if self._is_current(replica):
                 current.append(replica)
@@ -159,9 +159,9 @@ class ReplicaSet:
             self.draining += removed
         created = [self._create(now_s) for _ in range(step.create)]
         self._sort_idle()
-        return Change(created, removed)
+        return RolloutResult(created, removed)
 
-    def activate(self, replica: Replica, now_s: float) -> bool:
+    def activate(self, replica: SimPyReplica, now_s: float) -> bool:
         """A replica's start-up time is over; false when it has been removed meanwhile."""
         if replica.removed_s != NEVER:
             return False
@@ -195,15 +195,15 @@ class ReplicaSet:
             finish_s=moments(replica.finish_s for replica in replicas),
         )
 
-    def _is_current(self, replica: Replica) -> bool:
+    def _is_current(self, replica: SimPyReplica) -> bool:
         wanted = self.configuration
         return replica.variant == wanted.variant and replica.cores == wanted.cores
 
-    def _create(self, now_s: float) -> Replica:
+    def _create(self, now_s: float) -> SimPyReplica:
         variant, cores = self.configuration.variant, self.configuration.cores
         service = self._model.service[variant, cores]
         number = len(self.all)
-        replica = Replica(number, variant, cores, service, now_s, self._on_completion)
+        replica = SimPyReplica(number, variant, cores, service, now_s, self._on_completion)
         self.all.append(replica)
         self.existing.append(replica)
         return replica
@@ -220,10 +220,10 @@ class ReplicaSet:
         heapify(self.idle_others)
 
 
-def _first_to_go(replicas: list[Replica], count: int) -> list[Replica]:
+def _first_to_go(replicas: list[SimPyReplica], count: int) -> list[SimPyReplica]:
     """The `count` of them that are removed first."""
 
-    def order(replica: Replica) -> tuple[int, int]:
+    def order(replica: SimPyReplica) -> tuple[int, int]:
         return rules.removal_order(replica.is_starting, replica.batch is not None, replica.number)
 
     return sorted(replicas, key=order)[:count] if count else []

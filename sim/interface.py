@@ -1,0 +1,161 @@
+"""What both engines have in common: how one is run, and what control steps, measuring and records read of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ipa.policies import ReplicaCounts, StageConfiguration
+from ipa.sim.model import FloatArray, IntArray, StageModel, World
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+class Batches(NamedTuple):
+    """Batches started at a stage, in order; `requests` holds their members one batch after the other."""
+
+    requests: IntArray
+    size: IntArray
+    start_s: FloatArray
+    finish_s: FloatArray
+    replica: IntArray
+
+    def followed_by(self, others: Batches) -> Batches:
+        """These and then the others."""
+        columns: list[Any] = [np.concatenate(both) for both in zip(self, others, strict=True)]
+        return Batches(*columns)
+
+    def where(self, chosen: BoolArray) -> Batches:
+        """Those of the batches that are chosen."""
+        return Batches(
+            self.requests[np.repeat(chosen, self.size)],
+            self.size[chosen],
+            self.start_s[chosen],
+            self.finish_s[chosen],
+            self.replica[chosen],
+        )
+
+
+class Drops(NamedTuple):
+    """The requests dropped at a stage, and when."""
+
+    requests: IntArray
+    dropped_s: FloatArray
+
+
+class Handover(NamedTuple):
+    """What has happened at a stage since the last one, in order; stages come by rising position.
+
+    `variant` holds for each batch the position of its variant among the model's. Nothing that is handed over later
+    was started, finished or dropped before `before_s`, though batches that finish later are among these.
+    """
+
+    stage: int
+    before_s: float
+    batches: Batches
+    variant: IntArray
+    drops: Drops
+
+
+class Replicas(NamedTuple):
+    """The replicas of a stage by number; infinity where a moment has not come, `finish_s` the end of the last batch."""
+
+    variant: tuple[str, ...]
+    cores: IntArray
+    created_s: FloatArray
+    ready_s: FloatArray
+    removed_s: FloatArray
+    finish_s: FloatArray
+
+
+class EngineStage(Protocol):
+    """One stage of an engine, as it stands or as the run has left it."""
+
+    @property
+    def model(self) -> StageModel: ...
+
+    @property
+    def configuration(self) -> StageConfiguration:
+        """What is desired."""
+        ...
+
+    @property
+    def configured(self) -> Sequence[tuple[float, int]]:
+        """The batch sizes in force, as (since when, size)."""
+        ...
+
+    @property
+    def enqueued(self) -> int:
+        """How many requests have been put in the queue; at the first stage all that ever will be."""
+        ...
+
+    @property
+    def completions(self) -> int: ...
+
+    @property
+    def dropped(self) -> int: ...
+
+    @property
+    def in_service(self) -> int:
+        """How many requests are being served, by draining replicas too."""
+        ...
+
+    @property
+    def enqueued_sum_s(self) -> float:
+        """The sum of the moments at which requests were enqueued."""
+        ...
+
+    @property
+    def left_sum_s(self) -> float:
+        """The sum of the moments at which requests left, served or dropped."""
+        ...
+
+    def enqueued_before(self, now_s: float) -> int:
+        """How many requests have been enqueued before `now_s` (first stage) or so far (later stages)."""
+        ...
+
+    def waiting(self, now_s: float) -> int:
+        """How many requests wait, in the queue or in batches formed at replicas; those that arrive now included."""
+        ...
+
+    def replica_counts(self, now_s: float) -> Mapping[str, ReplicaCounts]:
+        """How many replicas of each variant exist, by state."""
+        ...
+
+    def batch_log(self, since: int = 0) -> Batches:
+        """The batches from number `since` on."""
+        ...
+
+    def drop_log(self) -> Drops: ...
+
+    def replica_log(self) -> Replicas: ...
+
+
+class Engine(Protocol):
+    """One run of the model: built, run once, then read."""
+
+    @property
+    def world(self) -> World: ...
+
+    @property
+    def arrivals_s(self) -> FloatArray: ...
+
+    @property
+    def stages(self) -> Sequence[EngineStage]: ...
+
+    @property
+    def now_s(self) -> float: ...
+
+    @property
+    def end_s(self) -> float: ...
+
+    def run(self, control_times_s: Iterator[float], on_control: Callable[[], object]) -> None:
+        """Run to the end, calling `on_control` at each of the times, which rise."""
+        ...
+
+    def apply(self, configuration: Mapping[str, StageConfiguration]) -> None:
+        """Let a decision made now take effect after the world's decision delay."""
+        ...
