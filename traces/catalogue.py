@@ -1,4 +1,4 @@
-"""From what a person types to a trace."""
+"""Finding traces by what a person types: a name or a path."""
 
 import os
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ from ipa.traces.trace import Trace
 from ipa.traces.workloads import CONSTANT_S, NAMES, constant, published, synthesise
 
 TRACE_VARIABLE = "IPA_TRACE"
-"""The environment variable that may name the file of the real trace."""
+"""The environment variable for the file of the real trace."""
 
 _REAL = "twitter:"
 _CONSTANT = "constant:"
 
 
 def default_path(environ: Mapping[str, str]) -> Path | None:
-    """The file of the real trace that the environment names, if it does."""
+    """The file of the real trace, if the environment names one."""
     named = environ.get(TRACE_VARIABLE, "")
     return Path(named) if named else None
 

@@ -8,15 +8,15 @@ from importlib.util import find_spec
 from ipa.policies.interface import PolicyError
 
 PACKAGES: Mapping[str, str] = {"gurobi": "gurobipy", "highs": "highspy"}
-"""Solver -> the package that its extra, of the same name, installs."""
+"""Solver -> the package that the extra of the same name installs."""
 
 
 class SolverError(PolicyError):
-    """A solver that cannot answer here: not installed, without a licence, too small a one."""
+    """A solver that cannot answer here: not installed, without a licence, or with one that is too small."""
 
 
 def check_installed(name: str) -> None:
-    """SolverError for a solver whose package is missing, with the extra to install."""
+    """SolverError if the solver's package is missing; it names the extra to install."""
     package = PACKAGES.get(name)
     if package is not None and find_spec(package) is None:
         raise SolverError(

@@ -22,19 +22,17 @@ LONGEST_TIMEOUT_S = 1.0
 
 @dataclass(frozen=True)
 class Parameters:
-    """What is wanted of a pipeline, whatever the load.
+    """What is wanted of a pipeline, and with what assumptions.
 
-    `accuracy` says how the stages' accuracies combine and `accuracy_scale` what they are: raw
-    fractions, or ranks (lowest variant 0, highest 1, equally spaced; an only variant 1), each
-    lifted to at least `accuracy_floor`. `candidates` (stage -> variants; a missing stage: all) are
-    the variants to choose from, and the ranks are among them. Batches are the profiled powers of two up to `batch_cap`.
-    The plan uses `throughput_share` of the profiled throughput and the `statistic` of the latency.
-    None for `sla_s`: the pipeline's; for `drop_limits_s` (one per stage): 2 x SLA at the first
-    stage, the SLA at later ones. `published_queue_defect` reproduces the published code, whose
-    queue term takes the binary selector for the batch size: -|M_s| (|B| - 1) / load in place of (b
-    - 1) / load.
+    `accuracy` says how the accuracies of the stages combine, `accuracy_scale` what they are: raw fractions, or ranks
+    (the lowest variant 0, the highest 1, equally spaced; an only variant 1), each raised to at least `accuracy_floor`.
+    `candidates` (stage -> variants; a missing stage: all) are the variants to choose from and to rank. Batch sizes are
+    the profiled powers of two up to `batch_cap`. Planning uses `throughput_share` of the profiled throughput and the
+    `statistic` of the latency. `sla_s` None: the pipeline's. `drop_limits_s` (one for each stage) None: 2 x SLA at the
+    first stage, the SLA at later ones. `published_queue_defect` reproduces the published code, whose queue term takes
+    the binary selector for the batch size: -|M_s| (|B| - 1) / load in place of (b - 1) / load.
 
-    PolicyError: a value out of range, named.
+    PolicyError: a value out of range.
     """
 
     pipeline: Pipeline
@@ -77,21 +75,20 @@ class Parameters:
 
     @property
     def target_s(self) -> float:
-        """The SLA that is planned for [s]."""
+        """The SLA to plan for [s]."""
         return self.pipeline.sla_s if self.sla_s is None else self.sla_s
 
     @cached_property
     def drop_limits(self) -> tuple[float, ...]:
-        """Per stage, the age at which a request is dropped [s]."""
+        """For each stage, the age at which a request is dropped [s]."""
         if self.drop_limits_s is not None:
             return self.drop_limits_s
         return self.pipeline.with_limits(self.sla_s, {}).drop_limits_s
 
     def batch_timeout_s(self, stage: int, batch: int, planned_rps: float) -> float:
-        """How long a request waits at most for its batch to fill [s]; `stage` is its position.
+        """The longest that a request waits for its batch to fill [s]; `stage` is a position.
 
-        0 for a batch of 1, else the least of (batch - 1) / planned_rps, 1 s and half the stage's
-        drop limit.
+        0 for a batch of 1, else the least of (batch - 1) / planned_rps, 1 s and half the stage's drop limit.
         """
         if batch == 1:
             return 0.0

@@ -16,13 +16,12 @@ HIGHEST_LOAD_RPS = 1e12
 class Problem:
     """One decision's question.
 
-    `variants` (stage -> the variants wanted; a missing stage: all) is the accuracy wish of a policy
-    that fixes them; `keep_variants` says whether it stands when nothing meets it. `replicas` (stage
-    -> number) fixes them. `failed` variants are left out while another is there. `current` is the
-    configuration at hand, for ties.
+    `variants` (stage -> the variants wanted; a missing stage: all) is the wish of a policy that fixes variants;
+    `keep_variants` says whether it still holds when nothing feasible meets it. `replicas` (stage -> number) fixes the
+    replicas. `failed` variants are left out as long as there are others. `current` is the present configuration, which
+    is preferred among equals.
 
-    PolicyError: a load that is NaN, infinite or negative, an unknown stage or variant, a number out
-    of range.
+    PolicyError: a load that is NaN, infinite or negative, an unknown stage or variant, or a number out of range.
     """
 
     programme: Programme

@@ -40,21 +40,20 @@ class Programme(Parameters):
 
     @classmethod
     def published(cls, pipeline: Pipeline, **changes: Any) -> Programme:
-        """With the published parameters but for `changes`; PolicyError: an unknown one."""
+        """The programme with the published parameters and `changes` to them; PolicyError: an unknown parameter."""
         checks.known("parameter", changes, PROGRAMME_PARAMETERS)
         own = {key: getattr(pipeline.published, key) for key in _PUBLISHED}
         return cls(pipeline, **{**own, **changes})
 
     @cached_property
     def table(self) -> Table:
-        """Everything of the options that does not depend on the load, computed once."""
+        """Everything about the options that does not depend on the load, computed once."""
         return tabulate(self)
 
     def score(self, configuration: Configuration) -> dict[str, float]:
-        """The objective's parts of any configuration of this pipeline.
+        """The parts of the objective, for any configuration of this pipeline.
 
-        accuracy (as combined), pas (product of raw accuracies), cost_cores, batch (sum of sizes),
-        total.
+        They are accuracy (combined), pas (the product of raw accuracies), cost_cores, batch (the sum of sizes), total.
         """
         chosen = [configuration[stage.name] for stage in self.pipeline.stages]
         variants = [each.variant for each in chosen]
@@ -63,5 +62,5 @@ class Programme(Parameters):
         return self.table.scales.parts(variants, cores, batch)
 
     def accuracy_of(self, variants: Sequence[str]) -> float:
-        """The accuracy of one variant per stage, as it is combined."""
+        """The combined accuracy of one variant for each stage."""
         return self.table.scales.parts(variants, 0, 0)["accuracy"]

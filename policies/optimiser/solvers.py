@@ -1,7 +1,7 @@
-"""The solvers by name: any of them can answer, and all agree in the objective.
+"""The solvers by name. Any of them can answer, and all agree in the objective.
 
-`exact` is built in. `gurobi` and `highs` come with the extras of their names and are imported when
-first asked; their answers may differ from it among equals only.
+`exact` is built in. `gurobi` and `highs` come with the extras of their names, and are imported when first asked. Their
+answers differ from those of `exact` only among equals.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Solver = Callable[[Sequence[StageOptions], int | None, int | None, int], Pick | 
 
 
 def gurobi(stages: Sequence[StageOptions], sla_ns: int | None, limit_cores: int | None, reward: int) -> Pick | None:
-    """The same by Gurobi. SolverError: not installed, no licence, a model too large for it."""
+    """As `exact`, with Gurobi. SolverError: not installed, no licence, or a model too large for the licence."""
     check_installed("gurobi")
     from ipa.policies.optimiser.gurobi import best
 
@@ -27,7 +27,7 @@ def gurobi(stages: Sequence[StageOptions], sla_ns: int | None, limit_cores: int 
 
 
 def highs(stages: Sequence[StageOptions], sla_ns: int | None, limit_cores: int | None, reward: int) -> Pick | None:
-    """The same by HiGHS. SolverError: not installed."""
+    """As `exact`, with HiGHS. SolverError: not installed."""
     check_installed("highs")
     from ipa.policies.optimiser.highs import best
 

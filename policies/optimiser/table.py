@@ -1,4 +1,4 @@
-"""What of the options does not depend on the load, computed once per parameters."""
+"""The part of the options that does not depend on the load, computed once for each programme."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One variant and batch size of a stage: one replica's figures.
+    """The figures of one replica with one variant and batch size of a stage.
 
-    `loss` is what it loses apart from its cores (see `scales`), where it is not what the stage has;
-    `bare_loss` the same where accuracy is not wished for.
+    `loss` is its loss without its cores (see `scales`), if it is a change for the stage; `bare_loss` is the same
+    without accuracy.
     """
 
     variant: str
@@ -34,9 +34,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class StageTable:
-    """The rows of one stage, by variant in the pipeline's order and rising batch size.
+    """The rows of one stage, by variant in the pipeline's order, then by rising batch size.
 
-    `idle_rows` has each variant's smallest batch alone: the options at zero load.
+    `idle_rows` has only the smallest batch of each variant: the options at zero load.
     """
 
     name: str
@@ -55,9 +55,9 @@ class StageTable:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """All stages' rows, the scales they are written in, and the SLA in the same nanoseconds.
+    """The rows of all stages, the scales of their figures, and the SLA in nanoseconds.
 
-    `published_wait_ns` is each stage's queue term times the load under the published code's defect.
+    `published_wait_ns` is the queue term of each stage, times the load, under the published code's defect.
     """
 
     stages: tuple[StageTable, ...]
@@ -68,7 +68,7 @@ class Table:
 
 
 def tabulate(parameters: Parameters) -> Table:
-    """The table of a parameters."""
+    """The table of the programme with these parameters."""
     stages = parameters.pipeline.stages
     candidates = [parameters.candidates_of(stage) for stage in stages]
     sizes = [[planned_batches(v, parameters.batch_cap) for v in variants] for variants in candidates]
@@ -93,7 +93,7 @@ def tabulate(parameters: Parameters) -> Table:
         stages=tuple(tables),
         names=tuple(stage.name for stage in stages),
         scales=scale,
-        # Every stage's latency is rounded to a nanosecond: one is forgiven per stage.
+        # Every stage's latency is rounded to a nanosecond, so one is allowed for each stage.
         sla_ns=round(parameters.target_s * NS) + len(stages),
         published_wait_ns=tuple(-len(variants) * (used - 1) * NS for variants in candidates),
     )
