@@ -1,5 +1,4 @@
-"""The tidy tables of a run: one row for each thing, times in seconds, NaN for what never happened, names as categories.
-"""
+"""The tidy tables of a run: one row for each thing, times in seconds, NaN for what never came, names as categories."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ class Scales:
 
 
 def scales(parameters: Parameters, order_bits: int) -> Scales:
-    """The scales of the programme with these parameters; it takes `order_bits` bits to number all its configurations."""
+    """The scales of the programme with these parameters; numbering its configurations takes `order_bits` bits."""
     stages = parameters.pipeline.stages
     exact = [accuracy_terms(stage, parameters) for stage in stages]
     denominator = math.lcm(*(term.denominator for terms in exact for term in terms.values()))
