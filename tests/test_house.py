@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -55,6 +56,42 @@ def test_folders_import_of_each_other_only_what_is_on_a_face() -> None:
     assert [
         f"{each.place}: {each.module}.{each.name}" for each in found if not house.is_allowed(each, packages, faces)
     ] == []
+
+
+ENGINE_FREE = {"laws", "load_view", "model", "opening", "records", "rules", "streams", "summary", "tables"}
+"""Modules of the simulator that live mode may use: they import no engine."""
+
+
+def test_live_mode_takes_of_the_simulator_what_needs_no_engine() -> None:
+    """The import rules see that live imports the face, but not which names of it."""
+    module_of = {
+        name.name: node.module or name.name
+        for node in ast.parse((house.PACKAGE / "sim/__init__.pyi").read_text()).body
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+    }
+    taken = {
+        module_of[name.name]
+        for path in (house.ROOT / "live").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module == "ipa.sim"
+        for name in node.names
+    }
+    assert taken <= ENGINE_FREE
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("from ipa import sim, profiles", ("numpy", "simpy", "numba", "pydantic", "yaml")),
+        ("from ipa import policies", ("numpy", "scipy", "pandas", "pydantic", "yaml")),
+        ("from ipa.sim import Opening, LoadView, Records, laws, rules, summarise", ("simpy", "numba", "pandas")),
+    ],
+)
+def test_a_face_loads_nothing_heavy(statement: str, absent: tuple[str, ...]) -> None:
+    program = f"import sys\n{statement}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not set(absent) & set(done.stdout.split())
 
 
 # ---- circles ----

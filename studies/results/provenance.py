@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipa.sim.sources import file_digest
+from ipa.sim import file_digest
 
 if TYPE_CHECKING:
     from ipa.studies.scenario import Scenario

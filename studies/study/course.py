@@ -13,11 +13,20 @@ from typing import Any
 from ipa.studies import results, workers
 from ipa.studies.drawing import check_plotly
 from ipa.studies.errors import ScenarioError
-from ipa.studies.study import decision_times, headline, markdown, plan, published, published_file, schema, tables
+from ipa.studies.study import (
+    decision_times,
+    headline,
+    markdown,
+    plan,
+    published,
+    published_file,
+    report,
+    schema,
+    tables,
+)
 from ipa.studies.study.findings import Findings, gather
 from ipa.studies.study.found import Found
 from ipa.studies.study.plan import Plan
-from ipa.studies.study.report import page
 from ipa.studies.study.runner import run_missing
 from ipa.studies.study.store import FINISHED, opened
 
@@ -120,7 +129,7 @@ def conduct(
         results.write_text(markdown.render_times(found), folder / TIMES)
     else:
         (folder / TIMES).unlink(missing_ok=True)
-    results.write_text(page.render(found), folder / REPORT)
+    results.write_text(report.render(found), folder / REPORT)
     times = [vars(timing) for timing in found.timings]
     spent = {"runs_s": ran_s, "whole_s": perf_counter() - started_s, "fresh_runs": ran.fresh}
     results.write_json({**manifest, "finished": True, **spent, "decision_times": times}, folder / results.MANIFEST)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from ipa.live.errors import LiveError, RunError
+from ipa.live import LiveError, RunError
 from ipa.studies import results
 from ipa.studies.live_runs import Live, check_installed, check_live, check_reachable, run_live
 from ipa.studies.run import prepare
