@@ -6,6 +6,9 @@ INSTALLED := .venv/installed
 PEERS_INSTALLED := .venv-bench/installed
 MLSERVER_INSTALLED := .venv-mlserver/installed
 JSON ?= build/bench.json
+# Processes that run tests: as many as there are cores. One that has no test left takes over half of another's.
+WORKERS ?= auto
+PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .PHONY: demo test check test-cluster soak mlserver verify install lint format bench bench-peers bench-lock mlserver-lock lock clean
@@ -14,7 +17,7 @@ demo: install
 	$(BIN)/ipa compare video --trace bursty --seeds 3 --report report.html
 
 test: install
-	$(BIN)/pytest -n auto
+	$(PYTEST)
 
 # What can be known of one folder in seconds: style, types, import rules and its own tests.
 check: install
@@ -24,7 +27,7 @@ check: install
 	$(BIN)/ruff format --check $(FOLDER) tests/$(FOLDER)
 	$(BIN)/mypy --package ipa.$(subst /,.,$(FOLDER))
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n auto tests/$(FOLDER)
+	$(PYTEST) tests/$(FOLDER)
 
 # On the cluster that KUBECONFIG names, with our image on it (IPA_IMAGE; docs/kubernetes.md). Without, `make test` skips these.
 test-cluster: install
