@@ -32,7 +32,8 @@ check: install
 # On the cluster that KUBECONFIG names, with our image on it (IPA_IMAGE; docs/kubernetes.md). Without, `make test` skips these.
 test-cluster: install
 	@test -n "$$KUBECONFIG" || { echo 'KUBECONFIG should name a cluster'; exit 2; }
-	$(BIN)/pytest -n 0 $(PYTEST_OPTIONS) tests/live/kubernetes
+	$(BIN)/pytest -n 3 --dist worksteal -m 'cluster and not alone' tests/live/kubernetes
+	$(BIN)/pytest -n 0 -m 'cluster and alone' tests/live/kubernetes
 
 # Live serving under load for 10 minutes while replicas are killed and all is reconfigured, and 10,000 malformed requests.
 soak: install

@@ -27,10 +27,10 @@ from ipa.live.kubernetes.reach import client_url, until_reached
 from ipa.live.kubernetes.settings import Deployed, Layout
 from ipa.live.load_generator import DEFAULT_BODY
 from ipa.policies import Applied, Configuration, Observation
-from tests.live.kubernetes.world import IMAGE, needs_cluster, tiny
+from tests.live.kubernetes.world import IMAGE, tiny
 from tests.live.world import HISTORY, sort
 
-pytestmark = needs_cluster
+pytestmark = pytest.mark.cluster
 
 WITHIN_S = 90.0
 """How long a test waits for a cluster on a machine that is busy."""

@@ -51,10 +51,9 @@ from tests.live.kubernetes.test_cluster import (
     until_well,
     values,
 )
-from tests.live.kubernetes.world import needs_cluster
 from tests.live.world import sort
 
-pytestmark = needs_cluster
+pytestmark = pytest.mark.cluster
 
 __all__ = ["deployed", "namespace"]
 
@@ -138,6 +137,7 @@ def test_while_the_api_server_is_away_traffic_goes_on_and_steps_hold(
     asyncio.run(story())
 
 
+@pytest.mark.alone
 @pytest.mark.skipif("IPA_RESTART_API_SERVER" not in os.environ, reason="IPA_RESTART_API_SERVER names no command")
 def test_an_api_server_that_is_restarted_is_waited_for(deployed: Deployed, tmp_path: Path) -> None:
     """The command restarts the real one; Lease and watch are kept or taken up again, and no request is lost."""
@@ -274,6 +274,7 @@ def cordoned(api: Api) -> Iterator[None]:
         cordon(False)
 
 
+@pytest.mark.alone
 def test_a_cordoned_node_is_want_of_room_until_it_is_open_again(deployed: Deployed, tmp_path: Path) -> None:
     async def story() -> None:
         async with running(deployed, tmp_path) as backend, traffic(backend):

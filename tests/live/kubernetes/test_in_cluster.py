@@ -24,9 +24,9 @@ from ipa.live.kubernetes.settings import Deployed
 from tests.command import answer, ipa, start
 from tests.live.kubernetes.test_cluster import namespace, values
 from tests.live.kubernetes.test_faults import execute
-from tests.live.kubernetes.world import IMAGE, needs_cluster, tiny
+from tests.live.kubernetes.world import IMAGE, tiny
 
-pytestmark = needs_cluster
+pytestmark = pytest.mark.cluster
 
 __all__ = ["namespace"]
 

@@ -19,7 +19,7 @@ from ipa.live.kubernetes.settings import Deployed, Layout
 from ipa.live.plane import Plane
 from ipa.policies import StageConfiguration, lightest_configuration
 from ipa.sim import rules
-from tests.live.kubernetes.world import IMAGE, needs_cluster, tiny
+from tests.live.kubernetes.world import IMAGE, tiny
 from tests.live.world import sort
 
 APIS = frozenset({"networking.k8s.io/v1", "policy/v1"})
@@ -393,7 +393,7 @@ def test_manifests_as_yaml_say_what_each_rule_is_for(tmp_path: Path) -> None:
     assert list(yaml.safe_load_all(text)) == in_cluster.controller(tiny(tmp_path), {})
 
 
-@needs_cluster
+@pytest.mark.cluster
 @pytest.mark.parametrize("name", profiles.names())
 def test_a_real_server_takes_the_manifests_of_every_shipped_pipeline(name: str) -> None:
     """A server-side dry run: the API server's own validation of every field."""
@@ -407,7 +407,7 @@ def test_a_real_server_takes_the_manifests_of_every_shipped_pipeline(name: str) 
     assert {step.action for step in steps} <= {"create", "change", "keep"}
 
 
-@needs_cluster
+@pytest.mark.cluster
 @pytest.mark.parametrize("layout", SOURCES, ids=lambda layout: layout.models)
 def test_a_real_server_takes_real_models(tmp_path: Path, layout: Layout) -> None:
     from ipa.live.kubernetes import api
@@ -418,7 +418,7 @@ def test_a_real_server_takes_real_models(tmp_path: Path, layout: Layout) -> None
             assert client.apply(each, dry_run=True)["kind"] == each["kind"]
 
 
-@needs_cluster
+@pytest.mark.cluster
 def test_a_real_server_takes_the_controller(tmp_path: Path) -> None:
     from ipa.live.kubernetes import api
 

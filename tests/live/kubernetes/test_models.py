@@ -23,13 +23,13 @@ from ipa.live.kubernetes.api import connect
 from ipa.live.kubernetes.reach import client_url, until_reached
 from ipa.live.kubernetes.settings import Deployed, Layout
 from tests.live.kubernetes.test_cluster import WITHIN_S, Traffic, apply, namespace, running, until, until_stands
-from tests.live.kubernetes.world import IMAGE, needs_cluster, tiny
+from tests.live.kubernetes.world import IMAGE, tiny
 from tests.live.serving.models_world import BUCKET, models_folder, put_folder, s3_server, shut
 from tests.live.world import sort
 
 __all__ = ["namespace"]
 
-pytestmark = needs_cluster
+pytestmark = pytest.mark.cluster
 
 ROW = [1.0, 2.0, 3.0]
 OF_SMALL, OF_LARGE = [3.0, 6.0, 9.0], [3.0, 5.0, 7.0]

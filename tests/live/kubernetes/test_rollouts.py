@@ -17,9 +17,8 @@ from ipa.live.kubernetes.api import connect
 from ipa.live.kubernetes.settings import Deployed
 from ipa.sim import rules
 from tests.live.kubernetes.rollouts import STAGE, WITHIN_S, asks, changes, in_model, on_cluster, pipeline
-from tests.live.kubernetes.world import needs_cluster
 
-pytestmark = needs_cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
 START_UP_S = 3.0
 LATER_S = 12.0

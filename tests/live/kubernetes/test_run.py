@@ -17,9 +17,9 @@ pytest.importorskip("aiohttp")
 from ipa.live.kubernetes.api import connect
 from ipa.studies import Scenario, simulate
 from tests.command import ipa
-from tests.live.kubernetes.world import IMAGE, needs_cluster
+from tests.live.kubernetes.world import IMAGE
 
-pytestmark = needs_cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
 LOAD = ("--trace", "bursty", "--window", "300:480", "--scale", "2")
 """Some 30 requests a second with bursts, so that replicas are added and variants changed."""

@@ -15,9 +15,9 @@ pytest.importorskip("aiohttp")
 
 from ipa.live.kubernetes.api import connect
 from tests.command import ipa, refusal
-from tests.live.kubernetes.world import IMAGE, needs_cluster
+from tests.live.kubernetes.world import IMAGE
 
-pytestmark = needs_cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
 SCENARIO = ("--trace", "bursty", "--set", "policy.load_margin=1", "--scale", "0.5")
 """Some 13 requests a second, rising, and plans for twice as many: few pods, none near saturation."""

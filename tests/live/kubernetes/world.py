@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from ipa import profiles
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.manifests import as_text, stage_deployment
@@ -21,8 +19,6 @@ from tests.live.world import PIPELINE, pipeline_file, sort
 
 IMAGE = os.environ.get("IPA_IMAGE", "local/ipa:dev")
 """What the cluster has of us: see docs/live.md."""
-
-needs_cluster = pytest.mark.skipif("KUBECONFIG" not in os.environ, reason="no cluster: KUBECONFIG is not set")
 
 
 def tiny(folder: Path, namespace: str = "default", layout: Layout | None = None, **settings: Any) -> Deployed:
