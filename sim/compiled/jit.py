@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -53,9 +54,26 @@ def entry(function: F) -> F:
         compiled.enable_caching()
     except RuntimeError:
         return compiled
+    cache: Any = compiled._cache._cache_file
     # numba checks only the file of the entry itself, but an edited rule must invalidate the cache as well.
-    compiled._cache._cache_file._source_stamp = file_digest(_FOLDER.parent, _SOURCES)
+    cache._source_stamp = file_digest(_FOLDER.parent, _SOURCES)
+    cache._load_index = _or_nothing(cache._load_index)
     return compiled
+
+
+def _or_nothing(load_index: Callable[[], dict[Any, Any]]) -> Callable[[], dict[Any, Any]]:
+    """The same; an index that cannot be read counts as empty.
+
+    numba unpickles an index before it compares the stamp, which fails if a class of the older source has been renamed.
+    """
+
+    def load() -> dict[Any, Any]:
+        try:
+            return load_index()
+        except (AttributeError, ImportError, EOFError, pickle.UnpicklingError):
+            return {}
+
+    return load
 
 
 def _undisturbed(compile_for: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -286,6 +287,16 @@ def test_an_edited_rule_is_compiled_again(copy: Path) -> None:
     text = rules.read_text()
     rules.write_text(text.replace("return now_s > arrival_s + limit_s", "return now_s > arrival_s + limit_s + 1e9"))
     assert one_run(copy) == (0, 0)
+
+
+def test_a_cache_that_names_a_class_of_older_source_is_made_anew(copy: Path) -> None:
+    dropped, _ = one_run(copy)
+    for index in (copy / "ipa" / "sim" / "compiled" / "__pycache__").glob("*.nbi"):
+        with index.open("rb") as file:
+            version = pickle.load(file)
+        index.write_bytes(pickle.dumps(version) + b"cipa.sim.compiled.memory\nNoSuchClass\n.")
+    assert one_run(copy) == (dropped, 0)
+    assert one_run(copy) == (dropped, 1)
 
 
 def test_it_runs_where_nothing_can_be_cached(copy: Path, tmp_path: Path) -> None:
