@@ -144,8 +144,9 @@ def test_a_public_client_can_ask_a_replica_directly(video: tuple[Plane, Process]
 
 
 def test_errors_have_the_form_of_the_protocol(client: Any, gateway: Process) -> None:
-    text = "no model is called 'audio'; this server has 'video'"
-    with pytest.raises(InferenceServerException, match=text) as refused:
+    with pytest.raises(
+        InferenceServerException, match="no model is called 'audio'; this server has 'video'"
+    ) as refused:
         client.infer("audio", [floats([[1.0]])])
     assert refused.value.status() == "404"
     assert call("GET", gateway.url + "/v2/models/video/versions/2") == (
