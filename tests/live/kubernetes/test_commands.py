@@ -88,7 +88,7 @@ def test_what_a_scenario_names_of_one_s_own_goes_into_the_controller_s_pod(tmp_p
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "policy.py").write_text(OWN)
     clash = f"policy.predictor={tmp_path}/other/policy.py:Mine"
-    assert "the controller's pod has one folder" in refusal(
+    assert "both go to one folder of the controller's pod" in refusal(
         "live", "manifests", scenario, "--controller", "--set", clash
     )
 
@@ -230,7 +230,7 @@ def test_a_quantity_of_memory_has_so_many_bytes(text: str, size: int) -> None:
 @pytest.mark.parametrize("option", ["--memory", "--gateway-memory"])
 @pytest.mark.parametrize("text", ["512m", "512MB", "much", "-1Gi", "0Mi", ""])
 def test_what_is_no_quantity_of_memory_is_refused(option: str, text: str) -> None:
-    assert f"{text!r} should be bytes, or such as 512Mi" in refusal("live", "manifests", "video", option, text)
+    assert f"{text!r} should be a number of bytes, such as 512Mi" in refusal("live", "manifests", "video", option, text)
 
 
 @pytest.mark.parametrize(
