@@ -16,24 +16,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ipa.live import BackendMaker, OnRollback
-    from ipa.live.kubernetes.api import Api
-    from ipa.live.kubernetes.backend import KubernetesBackend
-    from ipa.live.kubernetes.settings import Deployed, Layout
+    from ipa.live.kubernetes import Api, Deployed, KubernetesBackend, Layout
     from ipa.live.monitoring import SourceMaker
 
 
 def connect(cluster: Cluster, read_only: bool = False) -> Api:
     """The cluster's API. Raises LiveError where there is none."""
-    from ipa.live.kubernetes.api import connect
+    from ipa.live.kubernetes import connect
 
     return connect(cluster.context, read_only)
 
 
 def deployed(scenario: Scenario, prepared: Prepared, cluster: Cluster, layout: Layout | None = None) -> Deployed:
     """What is deployed for a scenario. `layout` None: the default one."""
-    from ipa.live.kubernetes import names
-    from ipa.live.kubernetes.api import current_namespace
-    from ipa.live.kubernetes.settings import Deployed, Layout
+    from ipa.live.kubernetes import Deployed, Layout, current_namespace, names
 
     if cluster.name is not None and names.name(cluster.name) != cluster.name:
         raise LiveError(f"--name {cluster.name}: should be lower-case letters, digits and hyphens, at most 53")
@@ -51,9 +47,7 @@ def standing(api: Api, wanted: Deployed, is_adopted: bool = False) -> Deployed:
 
     `is_adopted`: its pipeline file has to be the same too.
     """
-    from ipa.live.kubernetes.api import ApiError
-    from ipa.live.kubernetes.manifests import LAYOUT, PIPELINE
-    from ipa.live.kubernetes.settings import Layout
+    from ipa.live.kubernetes import ApiError, Layout, manifests
 
     try:
         root = api.get("ConfigMap", wanted.namespace, wanted.instance)
@@ -61,14 +55,14 @@ def standing(api: Api, wanted: Deployed, is_adopted: bool = False) -> Deployed:
         raise LiveError(str(error)) from None
     if root is None:
         raise LiveError(f"{wanted.instance} is not deployed in namespace {wanted.namespace}; run ipa live up")
-    if is_adopted and root["data"].get(PIPELINE) != wanted.pipeline_file:
+    if is_adopted and root["data"].get(manifests.PIPELINE) != wanted.pipeline_file:
         raise LiveError(f"{wanted.instance} was deployed with a different pipeline file; run ipa live up")
-    return replace(wanted, layout=Layout.from_text(root["data"].get(LAYOUT, "{}")))
+    return replace(wanted, layout=Layout.from_text(root["data"].get(manifests.LAYOUT, "{}")))
 
 
 def check_reachable(scenario: Scenario, prepared: Prepared, cluster: Cluster) -> None:
     """Raise LiveError where the pipeline is not on the cluster, or its clients could not reach it from here."""
-    from ipa.live.kubernetes.reach import client_url
+    from ipa.live.kubernetes import client_url
 
     api = connect(cluster, read_only=True)
     there = standing(api, deployed(scenario, prepared, cluster))
