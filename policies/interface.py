@@ -74,7 +74,7 @@ class StageObservation:
 
     A request that is at the stage counts in `in_service` once its batch has started, and before that in `queue_length`,
     even if its batch is formed and waits at a replica (eager dispatch). `concurrency` is the average of their sum since
-    the last step; where no time has passed, their sum.
+    the last step, or their sum now if no time has passed.
     """
 
     configuration: StageConfiguration

@@ -1,7 +1,8 @@
 """Live mode on a Kubernetes cluster.
 
 settings         what a deployed pipeline is · names: what its objects are called and marked with
-manifests        its objects, as pure functions · parts: what pods have in common
+manifests        its objects, as pure functions · gateway_manifests: those of its gateway
+parts            what Deployments and pods have in common
 model_sources    where real models come from · fetch: the process that brings one into a pod
 in_cluster       a controller in the cluster, and what it may do, rule by rule
 api              the API server, through the official client

@@ -10,9 +10,8 @@ from typing import Any
 
 from ipa.live.errors import LiveError
 from ipa.live.kubernetes import names
-from ipa.live.kubernetes.manifests import GRACE_S
 from ipa.live.kubernetes.names import CONTROLLER, GATEWAY
-from ipa.live.kubernetes.parts import PIPELINE_PATH, Manifest, container_security, pod_security
+from ipa.live.kubernetes.parts import GRACE_S, PIPELINE_PATH, Manifest, container_security, pod_security
 from ipa.live.kubernetes.settings import Deployed
 from ipa.policies import plugins
 

@@ -12,6 +12,8 @@ Manifest = dict[str, Any]
 
 PIPELINE_PATH = "/etc/ipa/pipeline.yaml"
 USER = 65532
+GRACE_S = 10
+"""How much longer than its work a pod may take to end before it is killed."""
 PROBED_EVERY_S = 1
 SAYS_ITS_LAST_LINES = "FallbackToLogsOnError"
 """The termination message of a container that fails: the end of its log."""

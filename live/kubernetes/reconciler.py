@@ -11,7 +11,8 @@ from ipa.live.errors import LiveError
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import Api, ApiError
 from ipa.live.kubernetes.difference import Action, Apply, ForeignOwnerError, Kept, Scale, difference
-from ipa.live.kubernetes.manifests import LAYOUT, PIPELINE, gateway_deployment, owner_of, root
+from ipa.live.kubernetes.gateway_manifests import gateway_deployment
+from ipa.live.kubernetes.manifests import LAYOUT, PIPELINE, owner_of, root
 from ipa.live.kubernetes.names import MODEL_SERVER
 from ipa.live.kubernetes.pods import Pod
 from ipa.live.kubernetes.settings import Deployed, Layout

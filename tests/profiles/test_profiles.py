@@ -527,7 +527,7 @@ def test_the_caller_chooses_the_error_kind_and_version(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text("kind: scenario\nschema_version: 2\nsed: 1\n")
     document = yaml_file.read_yaml(path, kind="scenario", schema_version=2, error=ScenarioError)
-    with pytest.raises(ScenarioError, match=r"s.yaml:3: sed: there is no .*did you mean 'seed'"):
+    with pytest.raises(ScenarioError, match=r"s.yaml:3: sed: unknown key; did you mean 'seed'"):
         yaml_file.validate_document(Scenario, document, error=ScenarioError)
     with pytest.raises(ScenarioError, match="should be 1; given 2"):
         yaml_file.read_yaml(path, kind="scenario", error=ScenarioError)

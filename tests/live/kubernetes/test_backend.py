@@ -20,7 +20,8 @@ pytest.importorskip("aiohttp")
 from ipa.live.kubernetes import looks, names, opening
 from ipa.live.kubernetes.api import ApiError
 from ipa.live.kubernetes.backend import KubernetesBackend
-from ipa.live.kubernetes.manifests import as_text, gateway_deployment, owner_of, root, stage_deployment
+from ipa.live.kubernetes.gateway_manifests import gateway_deployment
+from ipa.live.kubernetes.manifests import as_text, owner_of, root, stage_deployment
 from ipa.live.kubernetes.pace import Pace
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.monitoring import Reading

@@ -13,7 +13,8 @@ import pytest
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import ApiError
 from ipa.live.kubernetes.difference import Apply, ForeignOwnerError, Kept, Scale, difference, drift, foreign_owner
-from ipa.live.kubernetes.manifests import gateway_deployment, owner_of, root, stage_deployment
+from ipa.live.kubernetes.gateway_manifests import gateway_deployment
+from ipa.live.kubernetes.manifests import owner_of, root, stage_deployment
 from ipa.live.kubernetes.pods import Pod, listing, read
 from ipa.live.kubernetes.reconciler import LONGEST_PAUSE_S, Reconciler, check_ours
 from ipa.live.kubernetes.settings import Deployed

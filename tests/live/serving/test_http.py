@@ -588,7 +588,7 @@ def service_s(variant: str, factor: float) -> float:
     """The first batch of one at the first stage with seed 1."""
     from ipa import profiles
     from ipa.live.serving.emulated import Emulated
-    from ipa.sim import stage_model
+    from ipa.sim.model import stage_model
 
     stage = profiles.load("video").stages[0]
     service = stage_model(stage, 0.0, sampled=True).service[variant, stage.variant(variant).base_cores]

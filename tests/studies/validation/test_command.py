@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from ipa.studies import Scenario
-from ipa.studies.validation import backends
 from ipa.studies.validation.folder import RunLive
 from tests.command import ipa, refusal
 from tests.studies.validation.worlds import world
@@ -23,7 +22,7 @@ def simulated_live(monkeypatch: pytest.MonkeyPatch) -> Callable[[RunLive], None]
     """Let a function stand for the live backend."""
 
     def use(run_live: RunLive) -> None:
-        monkeypatch.setattr(backends, "live_runner", lambda how, scenario: run_live)
+        monkeypatch.setattr("ipa.studies.validation.course.live_runner", lambda how, scenario: run_live)
 
     return use
 
