@@ -28,8 +28,8 @@ def compare(
     """Run policies on the same requests: each with the seeds scenario.seed, scenario.seed + 1, ..., `seeds` of them.
 
     `jobs` runs at a time, default: one per core. With a folder each run is kept there as soon as it has finished, and
-    an interrupted comparison is resumed. `on_finished` is called after each run. The runs are ordered by policy,
-    then seed. Raises as `scenarios`, `prepare` and `run_all`, and ScenarioError for a folder that cannot be used.
+    an interrupted comparison is resumed. `on_finished` is called after each run. The runs come policy by policy, seed
+    by seed. Raises as `scenarios`, `prepare` and `run_all`, and ScenarioError for a folder that cannot be used.
     """
     folder = None if folder is None else Path(folder)
     chosen = scenarios(scenario, policies, seeds)

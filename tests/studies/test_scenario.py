@@ -112,7 +112,7 @@ def test_options_may_replace_what_a_file_names_wrongly() -> None:
         ("pipeline: video\ntrace: burtsy\n", "scenario.yaml:4: trace: unknown trace 'burtsy'"),
         ("pipeline: video\ntrace: gone.csv\n", "scenario.yaml:4: trace: gone.csv: no such file"),
         ("pipeline: video\nmax_surge: 0\n", "scenario.yaml:1: max_surge and max_unavailable are both 0"),
-        ("pipeline: video\ninitial: {}\n", "scenario.yaml:1: `initial` is given, but `start` is warm"),
+        ("pipeline: video\ninitial: {}\n", "scenario.yaml:1: `initial` needs start: configured"),
         ("pipeline: video\nguards:\n  min_replicas: 3\n  max_replicas: 2\n", "scenario.yaml:4: guards: max_replicas 2"),
         ("pipeline: video\nguards: {max_replica: 2}\n", "scenario.yaml:4: guards.max_replica: unknown key"),
         ("pipeline: video\nseed: 1\nseed: 2\n", "scenario.yaml:5: the key 'seed' is already given, at line 4"),
