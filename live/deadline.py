@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Generic, TypeVar
 
-from ipa.policies import Decision, Memory, Observation, Policy, reads
-from ipa.policies.configurations import check_decision
+from ipa.policies import Decision, Memory, Observation, Policy, check_decision, reads
 from ipa.profiles import Pipeline
 
 T = TypeVar("T")

@@ -18,8 +18,7 @@ from threading import Lock
 from typing import BinaryIO, NamedTuple
 
 from ipa.live.errors import LiveError
-from ipa.policies import Applied, Configuration, Entry, Journal, Memory, PolicyError, to_line
-from ipa.policies.journal import from_line
+from ipa.policies import Applied, Configuration, Entry, Journal, Memory, PolicyError, from_line, to_line
 
 log = logging.getLogger(__name__)
 

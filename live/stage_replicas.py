@@ -216,5 +216,5 @@ class StageReplicas:
 
 
 def _first_to_go(replicas: Sequence[Replica], count: int) -> list[Replica]:
-    """The `count` of them that are removed first."""
+    """The first `count` of these replicas in the order of removal."""
     return sorted(replicas, key=lambda each: rules.removal_order(each.is_starting, each.is_busy, each.number))[:count]

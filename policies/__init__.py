@@ -1,16 +1,17 @@
 """Policies: what decides, and the loop that lets it.
 
-interface      the seam: observation, configuration, decision, policy, backend
-controller     the loop · guards: bounds on any policy · configurations: what one may be
-journal        decisions as JSON lines, and their replay
-predictors     forecasts of the load · optimiser/: the integer programme
-ipa, oracle, scale_only, switch_only: a policy each · planner: what these optimising ones share
-hpa, kpa, inferline (inferline_plan), rate: a policy each · scaler: what these share, that change replicas alone
-static: the yardstick · variants: variants by name
-registry       policies by name · plugins: from packages and files · checks: what a parameter may be
+interface           what a policy sees and answers, and what carries it out: the seam that everything hangs on
+controller          the loop · journal: decisions as JSON lines, and their replay
+configurations      what a decision may be · guards: bounds on any policy
+registry            policies by name · plugins: from packages and files · checks: what a parameter may be
+ipa, oracle, scale_only, switch_only: policies that ask the optimiser · optimising_policy: what they share
+hpa, kpa, inferline, rate: policies that change replicas alone · scaler: what they share · inferline_plan: a plan
+static              never decides anew: the yardstick · variants: variants by name
+predictors          forecasts of the load · optimiser/: the integer programme
 """
 
-from ipa.policies.configurations import check_configuration, lightest_configuration
+from ipa.policies import checks, plugins
+from ipa.policies.configurations import check_configuration, check_decision, lightest_configuration
 from ipa.policies.controller import Controller, Entry, Journal
 from ipa.policies.guards import Bounds, CoreLimit
 from ipa.policies.hpa import Hpa
@@ -34,17 +35,17 @@ from ipa.policies.interface import (
     reads,
 )
 from ipa.policies.ipa import Ipa
+from ipa.policies.journal import from_line, to_line
 from ipa.policies.journal import read as read_journal
 from ipa.policies.journal import replay as replay_journal
-from ipa.policies.journal import to_line
 from ipa.policies.kpa import Kpa
 from ipa.policies.optimiser import ExplainedOption, Explanation
 from ipa.policies.optimiser import explain as explain_problem
+from ipa.policies.optimising_policy import PLANNING_PARAMETERS, OptimisingPolicy, decision_from_solution
 from ipa.policies.oracle import Oracle
-from ipa.policies.planner import Planner
-from ipa.policies.predictors import create_predictor
+from ipa.policies.predictors import PREDICTORS, create_predictor
 from ipa.policies.rate import Rate
-from ipa.policies.registry import create, describe
+from ipa.policies.registry import POLICIES, create, describe
 from ipa.policies.scale_only import ScaleOnly
 from ipa.policies.scaler import Scaler
 from ipa.policies.static import Static
@@ -53,6 +54,9 @@ from ipa.policies.switch_only import SwitchOnly
 __all__ = [
     "COSTLY_FIELDS",
     "NO_LATENCY",
+    "PLANNING_PARAMETERS",
+    "POLICIES",
+    "PREDICTORS",
     "Applied",
     "Backend",
     "Bounds",
@@ -71,8 +75,8 @@ __all__ = [
     "LatencyQuantiles",
     "Memory",
     "Observation",
+    "OptimisingPolicy",
     "Oracle",
-    "Planner",
     "Policy",
     "PolicyError",
     "Predictor",
@@ -85,11 +89,16 @@ __all__ = [
     "Static",
     "SwitchOnly",
     "check_configuration",
+    "check_decision",
+    "checks",
     "create",
     "create_predictor",
+    "decision_from_solution",
     "describe",
     "explain_problem",
+    "from_line",
     "lightest_configuration",
+    "plugins",
     "read_journal",
     "reads",
     "replay_journal",

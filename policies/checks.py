@@ -1,4 +1,4 @@
-"""Checks of what a person gave: they name the key, the value, what is allowed, the nearest name."""
+"""Checks of what a person has written. Errors name the key, the value, what is allowed and the nearest right name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def number(
     above: float | None = None,
     at_most: float | None = None,
 ) -> float:
-    """`value` as a finite float within the bounds; PolicyError otherwise (a bool is no number)."""
+    """`value` as a finite float within the bounds; PolicyError otherwise (a bool does not count as a number)."""
     bounds = [f"at least {at_least:g}"] if at_least is not None else []
     bounds += [f"above {above:g}"] if above is not None else []
     bounds += [f"at most {at_most:g}"] if at_most is not None else []
@@ -37,7 +37,7 @@ def number(
 
 
 def integer(key: str, value: Any, *, at_least: int = 1) -> int:
-    """`value` as an int of at least `at_least`; PolicyError otherwise (True is no number)."""
+    """`value` as an int of at least `at_least`; PolicyError otherwise (True does not count as a number)."""
     if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
         raise PolicyError(f"{key}={value!r} must be a whole number of at least {at_least}")
     return value
@@ -59,8 +59,8 @@ def choice(key: str, value: Any, allowed: Iterable[str]) -> str:
 
 
 def known(what: str, names: Iterable[str], allowed: Iterable[str]) -> None:
-    """PolicyError for the first of `names` that is not `allowed`: the nearest one and the list."""
-    right = tuple(dict.fromkeys(allowed))  # a class may take itself what it hands on too
+    """PolicyError for the first of `names` that is not `allowed`, with the nearest allowed one and the list."""
+    right = tuple(dict.fromkeys(allowed))  # a class may have a parameter that it also passes on
     for name in names:
         if name not in right:
             listed = ", ".join(right) if right else "none"
@@ -68,7 +68,7 @@ def known(what: str, names: Iterable[str], allowed: Iterable[str]) -> None:
 
 
 def mapping(key: str, value: Any, allowed: Iterable[str]) -> dict[str, Any]:
-    """`value` as a dict with exactly the keys `allowed`; PolicyError: what is wrong or missing."""
+    """`value` as a dict with exactly the keys `allowed`; PolicyError otherwise, with what is wrong or missing."""
     names = tuple(allowed)
     if not isinstance(value, Mapping):
         raise PolicyError(f"{key}={value!r} must map each of: {', '.join(names)}")
@@ -80,6 +80,6 @@ def mapping(key: str, value: Any, allowed: Iterable[str]) -> dict[str, Any]:
 
 
 def nearest(value: Any, allowed: Iterable[str]) -> str:
-    """' (did you mean ...?)', or nothing when no allowed name is near."""
+    """' (did you mean ...?)', or nothing if no allowed name is near."""
     close = get_close_matches(str(value), list(allowed), n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,4 +1,4 @@
-"""What a policy may answer: decisions and configurations, checked, and the lightest configuration of a pipeline."""
+"""What a policy may answer: checks of decisions and configurations, and a pipeline's lightest configuration."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ipa.policies.variants import lightest
 from ipa.profiles import Pipeline, Stage
 
 MOST_REPLICAS = 10_000
-"""The most replicas of a stage: more is a policy's mistake, which would take all memory before it is seen."""
+"""The most replicas of a stage. More are a policy's mistake, which would use up all memory before anyone noticed."""
 
 
 def lightest_configuration(pipeline: Pipeline) -> Configuration:
-    """One replica of the lightest variant at every stage, batch size 1, on its base cores."""
+    """One replica of the lightest variant at every stage, with batch size 1 and its base cores."""
     return {
         stage.name: StageConfiguration(
             variant=lightest(stage),
@@ -29,9 +29,9 @@ def lightest_configuration(pipeline: Pipeline) -> Configuration:
 
 
 def check_decision(pipeline: Pipeline, decision: object) -> Decision:
-    """`decision` itself; PolicyError where it is none that every backend could carry out and a journal hold.
+    """`decision` itself, if every backend can carry it out and a journal can hold it; PolicyError otherwise.
 
-    That is: a configuration that the pipeline can have, numbers that are finite, notes that are texts.
+    It needs a configuration that the pipeline can have, finite numbers, and notes that are strings.
     """
     if not isinstance(decision, Decision):
         raise PolicyError(f"decide returned {type(decision).__name__}, not a policies.Decision")
@@ -56,7 +56,7 @@ def check_decision(pipeline: Pipeline, decision: object) -> Decision:
 
 
 def check_configuration(pipeline: Pipeline, configuration: object) -> None:
-    """Raise PolicyError for a configuration that this pipeline cannot have, naming stage, value and what is allowed."""
+    """PolicyError for a configuration that the pipeline cannot have: the stage, the value, and what is allowed."""
     expected = [stage.name for stage in pipeline.stages]
     if not isinstance(configuration, Mapping) or set(configuration) != set(expected):
         given = list(configuration) if isinstance(configuration, Mapping) else configuration

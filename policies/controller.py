@@ -1,4 +1,4 @@
-"""The control loop: observe, decide, check, apply, and a journal of it all. The same code drives every backend."""
+"""The control loop: observe, decide, check, apply, and keep a journal. The same code drives every backend."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class Entry:
 
     @property
     def is_refused(self) -> bool:
-        """Whether the decision was not put in force, or has come to nothing since."""
+        """Whether the decision never came into force, or has failed since."""
         return self.outcome is not None and not self.outcome.accepted
 
 
 class Journal:
-    """The entries of a run in memory, one a step, in order. `kept`: so many of the latest; None: all."""
+    """The entries of a run in memory, one for each step, in order. `kept`: how many to keep, the latest; None: all."""
 
     def __init__(self, kept: int | None = None) -> None:
         self.entries: list[Entry] = []
         self._kept = kept
 
     def decided(self, entry: Entry) -> None:
-        """Keep a decision before it is applied, so that a controller killed now can be resumed."""
+        """Note a decision before it is applied, so that a controller that is killed now can resume."""
         self.entries.append(entry)
         if self._kept is not None:
             del self.entries[: -self._kept]
@@ -44,9 +44,9 @@ class Journal:
         self.entries[-1] = replace(self.entries[-1], outcome=outcome)
 
     def failed(self, step: int, why: str) -> None:
-        """A decision that the backend had accepted has come to nothing since: the outcome of its entry says so.
+        """Note that a decision which the backend had accepted has failed since.
 
-        One that was refused, or has no answer yet, stays as it is.
+        The entry of a decision that was refused, or that has no answer yet, stays as it is.
         """
         for at in reversed(range(len(self.entries))):
             if self.entries[at].observation.step == step:
@@ -57,7 +57,7 @@ class Journal:
 
 
 class Controller:
-    """Asks one policy at every step and keeps its memory; everything else it knows comes from the backend."""
+    """Asks a policy at every step and keeps its memory; everything else it knows comes from the backend."""
 
     def __init__(self, pipeline: Pipeline, policy: Policy, journal: Journal, memory: Memory | None = None) -> None:
         self._pipeline = pipeline
@@ -66,10 +66,10 @@ class Controller:
         self._memory: Memory = {} if memory is None else memory
 
     def decide(self, observation: Observation) -> Decision:
-        """The policy's decision, checked; its memory is what a journal holds of it.
+        """The policy's decision, checked; its memory is as it would come back from a journal.
 
-        Raises PolicyError, naming the step, where it cannot be carried out by any backend, and for an error in a user's
-        own file, naming the line.
+        Raises PolicyError, with the step, if no backend could carry the decision out, and for an error in a user's own
+        file, with the line.
         """
         try:
             decision = check_decision(self._pipeline, self._policy.decide(observation, self._memory))
@@ -77,7 +77,7 @@ class Controller:
         except Exception as error:
             place = plugins.origin(error)
             if not place and not isinstance(error, PolicyError):
-                raise  # a mistake of ours, whose traceback is wanted
+                raise  # a bug in this program: show the traceback
             text = str(error) if isinstance(error, PolicyError) else f"{type(error).__name__}: {error}"
             raise PolicyError(f"step {observation.step} (at {observation.time_s:g} s): {place}{text}") from error
         self._memory = decision.memory
@@ -93,7 +93,7 @@ class Controller:
 
 
 def _as_in_a_journal(memory: Memory) -> Memory:
-    """The memory as it comes back from a journal, so that a resumed controller goes on as a running one would."""
+    """The memory as it comes back from a journal, so that a resumed controller decides as a running one would."""
     try:
         plain: dict[str, Any] = json.loads(json.dumps(memory, allow_nan=False))
     except (TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Guards: bounds that hold whatever the policy says. A guard wraps a policy and is one itself."""
+"""Guards: bounds that hold whatever a policy says. A guard wraps a policy and is itself a policy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ipa.profiles import Pipeline
 
 @dataclass(frozen=True)
 class Bounds:
-    """Keeps every stage within a least and a greatest number of replicas."""
+    """Keeps the replicas of every stage between a minimum and a maximum."""
 
     policy: Policy
     pipeline: Pipeline
@@ -30,7 +30,7 @@ class Bounds:
         return reads(self.policy)
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
-        """The policy's decision with every number of replicas brought within the bounds."""
+        """The policy's decision with all numbers of replicas within the bounds."""
         decision = check_decision(self.pipeline, self.policy.decide(observation, memory))
         replicas = {stage: self._bounded(wanted.replicas) for stage, wanted in decision.configuration.items()}
         return _with_replicas(decision, replicas, "bounds")
@@ -42,10 +42,10 @@ class Bounds:
 
 @dataclass(frozen=True)
 class CoreLimit:
-    """Keeps the desired cores within the limit that the observation states, if it states one.
+    """Keeps the desired cores within the limit in the observation, if there is one.
 
-    Replicas go one at a time from the stage that then still sustains the most load, so that the pipeline's throughput
-    suffers least. One replica a stage always stays: where even those exceed the limit, a note says so.
+    It removes one replica at a time, from the stage that sustains the most load without it, so that the pipeline's
+    throughput suffers least. Every stage keeps one replica; if even these exceed the limit, a note says so.
     """
 
     policy: Policy
@@ -56,7 +56,7 @@ class CoreLimit:
         return reads(self.policy)
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
-        """The policy's decision, cut down to the limit. PolicyError for a limit below 1."""
+        """The policy's decision, cut down to the limit. PolicyError: a limit below 1."""
         decision = check_decision(self.pipeline, self.policy.decide(observation, memory))
         limit_cores = observation.limit_cores
         if limit_cores is None:

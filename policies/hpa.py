@@ -1,21 +1,21 @@
 """Kubernetes' HorizontalPodAutoscaler (HPA, autoscaling/v2), one for each stage.
 
 Source: Kubernetes, "Horizontal Pod Autoscaling" (kubernetes.io) and pkg/controller/podautoscaler, with its defaults.
-Every sync period (15 s), with U the metric's mean over the replicas that have one:
+Every sync period (15 s), with U the mean of the metric over the replicas that have one:
 
-    desired = ceil(replicas counted x U / target), or as it is where |U / target - 1| <= tolerance (10 %)
+    desired = ceil(replicas counted x U / target), or unchanged if |U / target - 1| <= tolerance (10 %)
 
-*Replicas that are not ready* do not count, but for scaling up, where starting ones count as 0. *Ready replicas without
-a metric* count as 100 % for scaling down, as 0 for scaling up. Where counting them brings the ratio within the
-tolerance or turns its direction, nothing changes. *Stabilisation*: scaling down goes no lower than any recommendation
-of the last 300 s, the replicas at the start being the first. *Rate*: in 15 s at most 4 more replicas or 100 % more,
+*Replicas that are not ready* count only for scaling up, where starting ones count as 0. *Ready replicas without a
+metric* count as 100 % for scaling down and as 0 for scaling up. If counting them brings the ratio within the tolerance
+or reverses its direction, nothing changes. *Stabilisation*: scaling down goes no lower than any recommendation of the
+last 300 s, of which the replicas at the start are the first. *Rate*: within 15 s at most 4 more replicas or 100 % more,
 whichever is more; scaling down is not limited.
 
-What stands for the metrics server: `utilisation` is the stage's busy fraction since the last sync (a model server that
-is busy uses all its cores); a replica that has become ready since has none of its own yet (in Kubernetes, too, a metric
-counts only once its window lies wholly after the replica became ready). The controller's clock
-ticks every 15 s, and the first control step at or after a tick is a sync; steps between only measure. So an interval
-that divides 15 s (5 or 15 s) gives the real period, and another one does on average: 10 s syncs at 20, 30, 50, 60 s.
+In place of the metrics server, `utilisation` is the stage's busy fraction since the last sync (a busy model server uses
+all its cores). A replica that has become ready since then has no metric yet; in Kubernetes, too, a metric counts only
+once its window lies entirely after the replica became ready. The controller's clock ticks every 15 s, and the first
+control step at or after a tick is a sync; the steps between only measure. An interval that divides 15 s (5 or 15 s)
+therefore gives the real period, and any other does on average: 10 s syncs at 20, 30, 50, 60 s.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 METRICS = ("utilisation", "concurrency", "rps")
 UTILISATION = 0.8
-"""The default target of `utilisation`, and of `rps` as a part of the profiled throughput."""
+"""The default target of `utilisation`, and of `rps` as a share of the profiled throughput."""
 LIMIT_PERIOD_S = 15.0
 OPENING_S = 10
 EPSILON = 1e-9
@@ -42,12 +42,13 @@ EPSILON = 1e-9
 class Hpa(Scaler):
     """The HorizontalPodAutoscaler at fixed variants and batches.
 
-    `metric`: "utilisation"; "concurrency" (queued and in service at the stage, the mean since the last sync) or "rps"
-    (the load of the last sync period), both per ready replica. `target`: what a replica is to have of it; None: 0.8 of
-    the time for utilisation, the stage's batch for concurrency, 0.8 x the profiled throughput for rps. `scale_up_pods`
-    and `scale_up_percent`: the most per 15 s. Further parameters: see `Scaler`. Before anything runs there is no
-    metric: the replicas that carry the mean of the last 10 s of load on the target. PolicyError: a value that
-    cannot be.
+    `metric`: "utilisation"; or, both per ready replica, "concurrency" (requests queued and in service at the stage, the
+    mean since the last sync) or "rps" (the load of the last sync period). `target`: the metric that a replica should
+    have; None: 0.8 of the time for utilisation, the stage's batch for concurrency, 0.8 x the profiled throughput for
+    rps. `scale_up_pods` and `scale_up_percent`: the most to add within 15 s. For other parameters see `Scaler`. Before
+    anything runs there is no metric; the first decision carries the mean load of the last 10 s at the target.
+
+    PolicyError: an impossible value.
     """
 
     further_parameters = SCALER_PARAMETERS
@@ -95,9 +96,9 @@ class Hpa(Scaler):
     def scale(self, observation: Observation, memory: Memory, stages: Sequence[Served]) -> Scaled:
         """The replicas for this step.
 
-        Memory: the times of the last step and the last tick, the ready replicas at the last sync, and per stage what
-        has been measured since (the metric's integral and its seconds), the recommendations and the replicas added,
-        each as [time, number].
+        Memory: the times of the last step and the last tick, the ready replicas at the last sync and, for each stage,
+        what has been measured since (the metric's integral and its seconds), the recommendations, and the replicas
+        added, each as [time, number].
         """
         now_s = observation.time_s
         if not exists(stages):
@@ -122,7 +123,7 @@ class Hpa(Scaler):
         return Scaled(replicas, _synced(now_s, tick_s + ticks * self.sync_s, ready, remembered), notes=notes)
 
     def _measured(self, since_s: float, before: Mapping[str, Any], stages: Sequence[Served]) -> dict[str, Any]:
-        """Per stage the integral of the metric since the last sync and the seconds that it covers."""
+        """For each stage, the integral of the metric since the last sync and the seconds that it covers."""
         measured = {}
         for stage in stages:
             total, seconds = before.get(stage.name, (0.0, 0.0))
@@ -138,7 +139,7 @@ class Hpa(Scaler):
     def _recommended(
         self, observation: Observation, stage: Served, was_ready: int, measured: tuple[float, float]
     ) -> int:
-        """What the metric asks for."""
+        """The replicas that the metric asks for."""
         total, seconds = measured
         mean, missing, target = total / seconds if seconds else nan, 0, self._target(stage)
         if self.metric == "utilisation":
@@ -169,7 +170,7 @@ class Hpa(Scaler):
     def _paced(
         self, now_s: float, current: int, recommended: int, history: Mapping[str, Any]
     ) -> tuple[int, dict[str, Any], str]:
-        """The recommendation, stabilised and limited, the history with it, and what was done to it."""
+        """The recommendation, stabilised and limited; the history with it; and what was changed."""
         recommendations = [*_within(history["recommended"], now_s, self.scale_down_window_s), (now_s, recommended)]
         highest = max(count for _, count in recommendations)
         wanted = max(recommended, min(current, highest))
@@ -199,8 +200,8 @@ def recommendation(
 ) -> int:
     """The replicas that the metric asks for.
 
-    `usage`: its mean over the ready replicas that have one; `missing`: ready ones that have none, which count as 1
-    for scaling down (only utilisation has such). `current` where no ready replica has a metric (`usage` NaN too).
+    `usage`: the mean over the ready replicas that have a metric. `missing`: how many ready ones have none, which count
+    as 1 for scaling down (only with utilisation). If no ready replica has a metric, or `usage` is NaN: `current`.
     """
     measured = ready - missing
     if measured <= 0 or usage != usage:
@@ -230,5 +231,5 @@ def _synced(now_s: float, tick_s: float, ready: Mapping[str, int], histories: Ma
 
 
 def _begun(now_s: float, replicas: int) -> dict[str, Any]:
-    """The history of an autoscaler that starts now: the replicas it finds are its first recommendation."""
+    """The history of an autoscaler that starts now; its first recommendation is the replicas that it finds."""
     return {"recommended": [(now_s, replicas)], "added": []}

@@ -1,23 +1,23 @@
-"""InferLine: a plan for a sample of the load, then a tuner that compares the load with that sample at every time scale.
+"""InferLine: a plan for a sample of the load, then a tuner that compares the load with the sample on every time scale.
 
 Source: Crankshaw et al., InferLine: Latency-Aware Provisioning and Scaling for Prediction Serving Pipelines, SoCC 2020.
 
-*Plan*, once: see `ipa.policies.inferline_plan`. It gives batches, replicas k, and for each stage the provisioning ratio
-rho = mean load / (replicas needed x throughput mu).
+*Plan*, once: see `ipa.policies.inferline_plan`. It gives batches, replicas k and, for each stage, the provisioning
+ratio rho = mean load / (replicas needed x throughput mu).
 
-*Scale up*, at once. The traffic envelope of a load is, for windows of the pipeline's service time doubled up to 60 s,
-the most requests in any window of that length, as a rate. Where the envelope of the last minute exceeds the sample's,
-with r the greatest rate that does:  k = ceil(r / (mu rho)), never fewer than there are.
+*Scale up*, at once. The traffic envelope of a load holds, for windows of the pipeline's service time doubled again and
+again up to 60 s, the most requests in any window of that length, as a rate. If the envelope of the last minute exceeds
+the sample's, and r is the greatest rate at which it does:  k = ceil(r / (mu rho)), never fewer than there are.
 
-*Scale down*, only when 15 s have passed without a change: with r the greatest mean of 5 s in the last 30 s, and
-rho_p = min rho over the stages, the most cautious one:  k = ceil(r / (mu rho_p)), never more than there are, and no
-fewer than the envelope asks for.
+*Scale down*, only after 15 s without a change. With r the greatest mean of 5 s in the last 30 s, and rho_p = min rho
+over the stages, the most cautious one:  k = ceil(r / (mu rho_p)), never more than there are, and no fewer than the
+envelope asks for.
 
-What departs from the paper: the variants are fixed and so is the hardware, so the planner has no downgrade; its
-simulation of the sample is a fluid queue per second (see there); the load is known as counts per second, so that the
-smallest window is 1 s, and is compared at control steps, not at every arrival (an interval of 1 or 2 s comes near);
-every stage sees the pipeline's load (scale factors are 1 in a chain). The paper does not replan for some hours, nor
-does this.
+Departures from the paper: variants and hardware are fixed, so the planner has no downgrade. Its simulation of the
+sample is a fluid queue, second by second (see there). The load is known as counts per second, so the smallest window is
+1 s, and it is compared at control steps instead of at every arrival (an interval of 1 or 2 s comes close). Every stage
+sees the pipeline's load (scale factors are 1 in a chain). The paper does not replan for some hours, and neither does
+this.
 """
 
 from __future__ import annotations
@@ -28,10 +28,9 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
-from ipa.policies.inferline_plan import Plan, Size, plan
+from ipa.policies.inferline_plan import InferLinePlan, Size, plan
 from ipa.policies.interface import Memory, Observation, PolicyError
-from ipa.policies.optimiser.options import replicas_for
-from ipa.policies.optimiser.table import planned_batches
+from ipa.policies.optimiser import planned_batches, replicas_for
 from ipa.policies.scaler import Scaled, Scaler, Served, moment
 
 if TYPE_CHECKING:
@@ -45,10 +44,10 @@ FIXED = ("variants", "min_replicas", "max_replicas")
 class InferLine(Scaler):
     """InferLine at fixed variants; batches are planned.
 
-    `sample_rps`: the load to plan for, a count for each second; None: what the first observation shows of the load.
-    `stable_s`: how long nothing may have changed before scaling down, on the busiest `bucket_s` of the last `recent_s`
-    seconds. Further parameters: see `Scaler`, but for `batch`. A plan that cannot meet the SLA says so at every step
-    (rung "sla-excess"). PolicyError: a value that cannot be.
+    `sample_rps`: the load to plan for, a count for each second; None: the load in the first observation. `stable_s`:
+    how long nothing must have changed before scaling down to the busiest `bucket_s` of the last `recent_s` seconds. For
+    other parameters except `batch` see `Scaler`. A plan that cannot meet the SLA says so at every step (rung
+    "sla-excess"). PolicyError: an impossible value.
     """
 
     further_parameters = FIXED
@@ -80,7 +79,7 @@ class InferLine(Scaler):
         """The replicas for this step. Memory: the plan, the replicas wanted, and when these last changed."""
         now_s = observation.time_s
         planned = memory["plan"] if "plan" in memory else self._plan(observation, stages)
-        # Not what is configured: the last decision may not be in force yet, and would be taken back.
+        # Not what is configured: the last decision may not be in force yet, and would be undone.
         wanted = memory.get("replicas", planned["replicas"])
         replicas = [wanted[stage.name] for stage in stages]
         changed_s = moment(memory.get("changed_s", now_s), now_s)
@@ -111,7 +110,7 @@ class InferLine(Scaler):
         sample = self.sample_rps or [count for count in observation.load_rps if count == count]
         mean_rps = sum(sample) / len(sample)
         choices = [self._sizes(k, stage, mean_rps) for k, stage in enumerate(stages)]
-        found: Plan = plan(sample, choices, self._programme.target_s, self.max_replicas)
+        found: InferLinePlan = plan(sample, choices, self._programme.target_s, self.max_replicas)
         service_s = max(1, ceil(sum(size.latency_s for size in found.sizes) - EPSILON))
         windows = [service_s]
         while windows[-1] * 2 <= LONGEST_WINDOW_S:
@@ -126,7 +125,7 @@ class InferLine(Scaler):
         }
 
     def _sizes(self, stage: int, served: Served, mean_rps: float) -> list[Size]:
-        """The batch sizes a stage may have, as the planner wants them."""
+        """The batch sizes that a stage may have, as the planner takes them."""
         variant = served.variant
         return [
             Size(
@@ -154,7 +153,7 @@ def peak_rps(load_rps: Sequence[float], window_s: int) -> float:
 
 
 def _excess(envelope: Sequence[tuple[int, float]], load_rps: Sequence[float]) -> float | None:
-    """The greatest rate at which the load's envelope exceeds the planned one; None where it does nowhere."""
+    """The greatest rate at which the load's envelope exceeds the planned one; None if it does nowhere."""
     seen = [(peak_rps(load_rps, window_s), planned_rps) for window_s, planned_rps in envelope]
     return max((rate for rate, planned_rps in seen if rate > planned_rps + EPSILON), default=None)
 

@@ -1,16 +1,16 @@
 """InferLine's planner: the cheapest batches and replicas that keep the SLA on a sample of the load.
 
-Source: InferLine, SoCC 2020, section 4, without its choice of hardware. *Start*: batches of 1, one replica a stage; a
-replica more where the throughput is least until the SLA is met. *Then*, again and again, the change that saves most
-cores while the SLA is still met: a replica less at a stage, or a larger batch there and as many replicas less as that
-allows; of equal savings the earlier stage and the smaller batch. (In the paper a larger batch is a step of its own,
-which saves nothing until the next.)
+Source: InferLine, SoCC 2020, section 4, without its choice of hardware. *Start* with batches of 1 and one replica at
+each stage, and add a replica where the throughput is least until the SLA is met. *Then* repeat the change that saves
+most cores while the SLA is still met: one replica less at a stage, or a larger batch there and as many fewer replicas
+as that allows; of equal savings, the earlier stage and the smaller batch. (In the paper a larger batch is a step of its
+own, which saves nothing until the next.)
 
 *Is the SLA met?* The paper simulates the sample request by request. Here each stage is a fluid queue, second by second:
-what a stage cannot serve within a second waits, what it serves arrives at the next. A second's latency is the sum over
-stages of the backlog at its end / capacity, the wait for a batch to fill and the batch's p99; it must keep the SLA for
-the best 99 % of requests, and no stage may carry less than the mean load. Queueing within a second is
-not seen: with an SLA of seconds it is small beside that, with one below some 0.1 s it would not be.
+what a stage cannot serve within a second waits, and what it serves arrives at the next stage. The latency of a second
+is the sum over the stages of the backlog at its end / capacity, the wait for a batch to fill, and the batch's p99. It
+must keep the SLA for the best 99 % of requests, and no stage may carry less than the mean load. Queueing within a
+second is invisible, which is negligible with an SLA of seconds, but not with one below about 0.1 s.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from dataclasses import dataclass
 from math import inf
 from typing import TypeVar
 
-from ipa.policies.optimiser.options import replicas_for
+from ipa.policies.optimiser import replicas_for
 
 T = TypeVar("T")
 Replicas = tuple[int, ...]
 PERCENTILE = 0.99
 BISECTIONS = 20
 LEAST_RHO = 1e-6
-"""A sample with next to no load would make any later one want replicas without number."""
+"""A sample with almost no load would otherwise make any later load ask for unlimited replicas."""
 EPSILON = 1e-9
 
 
@@ -44,12 +44,12 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """Per stage a batch size, replicas, and the provisioning ratio rho.
+class InferLinePlan:
+    """For each stage a batch size, replicas, and the provisioning ratio rho.
 
-    rho is mean load / (replicas needed x throughput), where the replicas needed may be a fraction: the least that keep
-    the SLA with the other stages as planned. (The paper divides by the planned whole number; where that is 1 or 2,
-    rounding up would pass for slack.) 1 for a sample without load.
+    rho is mean load / (replicas needed x throughput). The replicas needed may be a fraction: the least that keep the
+    SLA with the other stages as planned. (The paper divides by the planned whole number; with 1 or 2 replicas, rounding
+    up would look like slack.) For a sample without load rho is 1.
     """
 
     sizes: tuple[Size, ...]
@@ -58,31 +58,33 @@ class Plan:
     feasible: bool
 
 
-def plan(sample_rps: Sequence[float], choices: Sequence[Sequence[Size]], sla_s: float, max_replicas: int) -> Plan:
-    """The plan for a sample (a count a second); per stage `choices` are its batch sizes, rising, the first being 1.
+def plan(
+    sample_rps: Sequence[float], choices: Sequence[Sequence[Size]], sla_s: float, max_replicas: int
+) -> InferLinePlan:
+    """The plan for a sample, a count for each second; `choices`: the batch sizes of each stage, rising from 1.
 
-    Where not even `max_replicas` keep the SLA, the plan is not feasible: batches of 1, and the replicas that the
-    search ended with; where the batches alone take longer than the SLA, those for the mean load.
+    If not even `max_replicas` keep the SLA, the plan is not feasible: it has batches of 1 and the replicas at which the
+    search ended. If the batches alone take longer than the SLA, it has the replicas for the mean load.
     """
     world = _World(sample_rps, choices, sla_s)
     sizes = tuple(stage[0] for stage in choices)
-    # Fewer could not carry the mean load, and would be added to first.
+    # Fewer could not carry the mean load, so the search would first add up to these anyway.
     replicas = tuple(min(max_replicas, replicas_for(world.mean_rps, size.throughput_rps)) for size in sizes)
     hopeless = sum(size.latency_s for size in sizes) > sla_s
     while not world.keeps(sizes, replicas):
         growing = [k for k, count in enumerate(replicas) if count < max_replicas]
         if hopeless or not growing:
-            return Plan(sizes, replicas, (1.0,) * len(sizes), False)
+            return InferLinePlan(sizes, replicas, (1.0,) * len(sizes), False)
         least = min(growing, key=lambda k: replicas[k] * sizes[k].throughput_rps)
         replicas = _with(replicas, least, replicas[least] + 1)
     while (better := world.cheaper(sizes, replicas)) is not None:
         sizes, replicas = better
     rho = tuple(world.rho(k, sizes, replicas) for k in range(len(sizes)))
-    return Plan(sizes, replicas, rho, True)
+    return InferLinePlan(sizes, replicas, rho, True)
 
 
 def latency_s(sample_rps: Sequence[float], sizes: Sequence[Size], replicas: Sequence[float]) -> float:
-    """The latency that 99 % of the sample's requests keep [s], infinite where a stage carries less than the mean load.
+    """The latency that 99 % of the sample's requests keep [s]; infinite if a stage carries less than the mean load.
 
     Replicas may be fractions.
     """
@@ -109,7 +111,7 @@ def latency_s(sample_rps: Sequence[float], sizes: Sequence[Size], replicas: Sequ
 
 @dataclass(frozen=True, slots=True)
 class _World:
-    """What the search asks again and again."""
+    """The sample and the choices, for the questions that the search keeps asking."""
 
     sample_rps: Sequence[float]
     choices: Sequence[Sequence[Size]]
@@ -123,7 +125,7 @@ class _World:
         return latency_s(self.sample_rps, sizes, replicas) <= self.sla_s
 
     def cheaper(self, sizes: tuple[Size, ...], replicas: tuple[int, ...]) -> tuple[tuple[Size, ...], Replicas] | None:
-        """The change that saves most cores, or None."""
+        """The change that saves most cores; None if there is none."""
         best, best_saving = None, 0
         for k, stage in enumerate(self.choices):
             for size in stage[stage.index(sizes[k]) :]:
@@ -140,7 +142,7 @@ class _World:
         return 1 + bisect_left(fewer, True, key=lambda count: self.keeps(sizes, _with(replicas, k, count)))
 
     def rho(self, k: int, sizes: Sequence[Size], replicas: Sequence[float]) -> float:
-        """See `Plan`."""
+        """See `InferLinePlan`."""
         if self.mean_rps == 0:
             return 1.0
         short, enough = 0.0, float(replicas[k])
@@ -154,5 +156,5 @@ class _World:
 
 
 def _with(values: tuple[T, ...], k: int, value: T) -> tuple[T, ...]:
-    """The values with another one at k."""
+    """The values, with a different one at k."""
     return (*values[:k], value, *values[k + 1 :])

@@ -1,8 +1,8 @@
-"""The one seam that everything hangs on: what a policy sees, what it answers, and what carries it out.
+"""The interface between policies and the world: what a policy sees, what it answers, and what carries that out.
 
-A policy is asked at every control step. It gets an `Observation` (all it may know, the time included) and the memory it
-handed back last time, and answers with a `Decision`. It keeps nothing in itself, so one object serves many runs, and
-the same observation and memory give the same decision in simulation and on a cluster.
+A policy is asked at every control step. It gets an `Observation` (everything it may know, including the time) and the
+memory that it returned last time, and answers with a `Decision`. It has no state of its own, so one object serves many
+runs, and the same observation and memory give the same decision in simulation and on a cluster.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from ipa.errors import InputError
 OBSERVATION_SCHEMA_VERSION = 2
 
 Memory = Mapping[str, Any]
-"""What a policy hands from one decision to the next: JSON-able, empty at the start."""
+"""What a policy passes from one decision to the next. It must be JSON-able, and is empty at the start."""
 
 COSTLY_FIELDS = ("latency", "busy_fraction", "concurrency", "future_rps")
-"""Fields of an observation that a simulation computes only for a policy that names them in `reads`."""
+"""Fields of an observation that a simulation computes only for policies that name them in `reads`."""
 
 
 class PolicyError(InputError):
-    """A policy, a parameter of one, or an answer of one that cannot be used; the text says what is allowed."""
+    """A policy, one of its parameters or one of its answers that cannot be used. The text says what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageConfiguration:
-    """What one stage is asked to be: `replicas` copies of `variant` with `cores` each, batches of up to `batch`."""
+    """What is wanted of one stage: `replicas` copies of `variant` with `cores` each, and batches of up to `batch`."""
 
     variant: str
     batch: int
@@ -43,7 +43,7 @@ class StageConfiguration:
 
 
 Configuration = Mapping[str, StageConfiguration]
-"""Stage name -> what the stage is asked to be."""
+"""Stage name -> what is wanted of the stage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class ReplicaCounts:
 
 @dataclass(frozen=True, slots=True)
 class LatencyQuantiles:
-    """Quantiles of what completed since the last step, in seconds; all NaN where nothing completed."""
+    """Latency quantiles of what has completed since the last step, in seconds; all NaN if nothing has."""
 
     p50_s: float
     p95_s: float
@@ -70,11 +70,11 @@ NO_LATENCY = LatencyQuantiles(float("nan"), float("nan"), float("nan"))
 
 @dataclass(frozen=True, slots=True)
 class StageObservation:
-    """One stage since the last control step; counts are of requests, `configuration` is the desired one.
+    """One stage since the last control step. Counts are of requests; `configuration` is the desired one.
 
-    A request that has entered the stage and not left it is in `in_service` where its batch has started, else in
-    `queue_length`: also where its batch is formed and waits at a replica (eager dispatch). `concurrency`: how many of
-    both there were on average since the step before; where no time has passed, how many there are.
+    A request that is at the stage counts in `in_service` once its batch has started, and before that in `queue_length`,
+    even if its batch is formed and waits at a replica (eager dispatch). `concurrency` is the average of their sum since
+    the last step, or their sum now if no time has passed.
     """
 
     configuration: StageConfiguration
@@ -95,10 +95,10 @@ class StageObservation:
 class Observation:
     """Everything a policy may know at one control step.
 
-    `load_rps` holds per-second counts of the last window, newest last; NaN means no sample, never zero.
-    `future_rps` (simulation only, for policies that read it) holds the counts of the seconds to come, soonest first.
-    `elapsed_s` are the seconds since the step before, or since the start; 0: none. `time_s` may begin anew where a
-    controller goes on from a journal.
+    `load_rps` holds the counts of the last window's seconds, newest last. NaN means no sample, never zero.
+    `future_rps` (only in simulation, and for policies that read it) holds the counts of the seconds to come, soonest
+    first. `elapsed_s`: the seconds since the previous step, or since the start; may be 0. `time_s` may restart from 0
+    when a controller resumes from a journal.
     """
 
     pipeline: str
@@ -121,17 +121,17 @@ class Observation:
 
     @property
     def is_silent(self) -> bool:
-        """Whether nothing was sampled since the step before: what the stages' counts say then is unknown, not zero."""
+        """Whether nothing has been sampled since the previous step; the stages' counts are then unknown, not zero."""
         return self.sample_age_s >= self.elapsed_s > 0
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A configuration, the memory to hand back next time, and the why.
+    """A configuration, the memory to pass to the next decision, and the reasons.
 
-    `rung` is "optimal" or the name of the fallback that produced the configuration, `binding` the constraint that
-    kept a better one out. `objective` holds the parts that the policy weighed. All of it lands in the journal and the
-    tables.
+    `rung` is "optimal" or the name of the fallback that produced the configuration; `binding` is the constraint that
+    ruled out a better one. `objective` holds the parts that the policy weighed. All of this goes into the journal and
+    the tables.
     """
 
     configuration: Configuration
@@ -147,7 +147,7 @@ class Decision:
 
 @runtime_checkable
 class Policy(Protocol):
-    """Anything that decides. `reads` (optional, default empty) names the `COSTLY_FIELDS` it needs."""
+    """Anything that decides. The optional attribute `reads` names the `COSTLY_FIELDS` that it needs."""
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The decision for this step: a pure function of the two arguments."""
@@ -160,7 +160,7 @@ class Predictor(Protocol):
     reads: tuple[str, ...]
 
     def predict(self, observation: Observation) -> float:
-        """The load to plan for [rps]; NaN when no sample of the window is there."""
+        """The load to plan for [rps]; NaN if the window has no sample."""
         ...
 
 
@@ -173,19 +173,19 @@ class Applied:
 
 
 class Backend(Protocol):
-    """A world to control: the simulator, processes on one machine, a cluster."""
+    """A world to control: the simulator, processes on one machine, or a cluster."""
 
     def observe(self) -> Observation:
-        """The present observation."""
+        """What is to be seen now."""
         ...
 
     def apply(self, configuration: Configuration) -> Applied:
-        """Ask for a configuration; returns at once, the backend converges on its own."""
+        """Ask for a configuration. Returns at once; the backend converges on its own."""
         ...
 
 
 def reads(decider: object) -> tuple[str, ...]:
-    """The costly fields a policy or predictor needs; PolicyError names one that does not exist."""
+    """The costly fields that a policy or predictor needs. PolicyError: one of them does not exist."""
     wanted = tuple(getattr(decider, "reads", ()))
     for field in wanted:
         if field not in COSTLY_FIELDS:

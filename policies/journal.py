@@ -1,4 +1,4 @@
-"""The decision journal as text: JSON lines, one control step each, and what another policy would have done on it."""
+"""The decision journal as text, one line of JSON for each control step, and its replay with any policy."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from ipa.profiles import Pipeline
 
 
 def to_line(entry: Entry) -> str:
-    """One entry as one line of JSON; NaN, a missing sample, is null."""
+    """One entry as one line of JSON. NaN, a missing sample, becomes null."""
     return json.dumps(_without_nan(asdict(entry)), separators=(",", ":"), allow_nan=False)
 
 
 def from_line(line: str, where: str = "journal") -> Entry:
-    """The entry of a line that `to_line` made; PolicyError (beginning with `where`) for any other."""
+    """The entry of a line that `to_line` has written; PolicyError, beginning with `where`, for any other line."""
     try:
         data = json.loads(line)
         observation = _observation(data["observation"])
@@ -56,10 +56,9 @@ def read(lines: Iterable[str], where: str = "journal") -> Iterator[Entry]:
 
 
 def replay(pipeline: Pipeline, policy: Policy, entries: Iterable[Entry]) -> Iterator[Entry]:
-    """What `policy` would have decided on what was seen, step by step, starting from an empty memory.
+    """What `policy` would have decided at each step on what was seen then, starting from an empty memory.
 
-    Raises PolicyError for a journal of a pipeline with other stages, and by name for a field that the policy reads and
-    the journal lacks.
+    Raises PolicyError if the journal is of a pipeline with other stages, or lacks a field that the policy reads.
     """
     controller = Controller(pipeline, policy, Journal())
     wanted = reads(policy)
@@ -128,7 +127,7 @@ def _observation(data: dict[str, Any]) -> Observation:
 
 
 def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:
-    """It did not say how much time had passed: policies took the mean of all steps, and so they decide as before."""
+    """Version 1 has no elapsed time. Policies then took the mean of all steps, which keeps their decisions the same."""
     elapsed_s = data["time_s"] / data["step"] if data["step"] > 0 else 0.0
     return {**data, "elapsed_s": elapsed_s, "schema_version": OBSERVATION_SCHEMA_VERSION}
 

@@ -1,21 +1,21 @@
-"""Knative's autoscaler (KPA): replicas for the concurrency of the last minute, at once for that of a panic.
+"""Knative's autoscaler (KPA): replicas for the concurrency of the last minute or, in a panic, of the last seconds.
 
 Source: Knative Serving, pkg/autoscaler and "Additional autoscaling configuration" (knative.dev), with its defaults.
-Every tick (2 s there) and per stage, with the concurrency averaged over the stable window (60 s) and over the panic
-window (6 s), and the ready replicas R >= 1:
+At every tick (2 s in Knative) and for each stage, with the concurrency averaged over the stable window (60 s) and over
+the panic window (6 s), and R >= 1 ready replicas:
 
     desired = ceil(average concurrency / (target concurrency x utilisation)),
     kept within floor(R / max scale-down rate) and ceil(max scale-up rate x R)
 
-*Panic* begins when the panic window wants at least 200 % of the ready replicas (before the bounds), and ends when it
-has wanted less for a stable window. In panic the replicas are the most that either window has wanted since it began;
-they never fall. An autoscaler that starts with more than one replica ready starts in panic, so that they stay until
-there is a history to judge by.
+A *panic* begins when the panic window wants at least 200 % of the ready replicas (before the bounds), and ends when it
+has wanted less for a whole stable window. During a panic the replicas never fall: they are the most that either window
+has wanted since it began. An autoscaler that starts with more than one ready replica starts in a panic, so that these
+stay until there is a history to go by.
 
-Concurrency is what is queued and in service at a stage. Knative averages it over every second; here it is the mean
-since the last control step: an interval of 2 s (the tick) gives 30 and 3 values a window, 10 s only 6 and 1, so that a
-panic is then found late and begun by a single value. Left out: scaling to zero, the activator and its burst capacity,
-and the options that are off by default (scale-down delay, activation scale).
+Concurrency counts the requests queued and in service at a stage. Knative averages it over every second; here it is the
+mean since the last control step. An interval of 2 s (the tick) gives 30 and 3 values in the two windows, 10 s only 6
+and 1, so that a panic is found late and starts from a single value. Left out are scaling to zero, the activator and its
+burst capacity, and the options that are off by default (scale-down delay, activation scale).
 """
 
 from __future__ import annotations
@@ -35,16 +35,18 @@ OPENING_S = 10
 EPSILON = 1e-9
 
 Sample = tuple[float, float]
-"""When, and the concurrency then."""
+"""A time, and the concurrency then."""
 
 
 class Kpa(Scaler):
     """Knative's autoscaler at fixed variants and batches; use it with an interval of 2 s.
 
-    `target_concurrency`: requests per replica, None for the stage's batch (a replica serves one batch at a time);
-    `utilisation`: the part of it aimed at; `panic_threshold`: wanted over ready replicas; the windows in seconds.
-    Further parameters: see `Scaler`. Before anything runs: the replicas that carry the mean of the last 10 s of load on
-    `utilisation` of their throughput. PolicyError: a value that cannot be.
+    `target_concurrency`: requests per replica; None: the stage's batch, since a replica serves one batch at a time.
+    `utilisation`: the share of it to aim at. `panic_threshold`: wanted over ready replicas. For other parameters see
+    `Scaler`. Before anything runs, the first decision carries the mean load of the last 10 s with `utilisation` of the
+    replicas' throughput.
+
+    PolicyError: an impossible value.
     """
 
     further_parameters = SCALER_PARAMETERS
@@ -90,7 +92,7 @@ class Kpa(Scaler):
         return {**{key: getattr(self, key) for key in own}, **super().parameters}
 
     def scale(self, observation: Observation, memory: Memory, stages: Sequence[Served]) -> Scaled:
-        """The replicas for this tick. Memory, per stage: the samples of the stable window, and the panic or None."""
+        """The replicas for this tick. Memory: each stage's samples of the stable window, and its panic or None."""
         if not exists(stages):
             replicas = self.sized(stages, recent_rps(observation, OPENING_S))
             opening = zip(stages, replicas, strict=True)
@@ -121,7 +123,7 @@ class Kpa(Scaler):
         return wanted, {"samples": samples, "panic": panic}
 
     def _panic(self, now_s: float, panic: dict[str, Any] | None, over: bool) -> dict[str, Any] | None:
-        """The panic from now on: since when the threshold was last exceeded, and the most replicas in it."""
+        """The panic from now on: when the threshold was last exceeded, and the most replicas wanted in it."""
         if over:
             return {"since_s": now_s, "most": panic["most"] if panic else 0}
         if panic is None:

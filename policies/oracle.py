@@ -1,10 +1,10 @@
-"""Oracle: IPA with the future known, which bounds what a policy can make of its programme; simulation only.
+"""Oracle: IPA with a known future, as a bound on what a policy can make of the programme. Only for simulation.
 
-It needs no caution, as nothing surprises it. It plans with the whole of the profiled throughput, for the least load at
-which none of the requests to come waits too long: not for the busiest second, as a queue evens seconds out. It looks
-ahead to when the replicas of the *next* decision can be ready: the interval, the decision delay and the longest
-start-up time from now. And it changes variants only where that pays: once what staying has lost is worth as much as the
-new replicas that start beside the old ones.
+Nothing surprises it, so it needs no caution. It plans with all of the profiled throughput, for the least rate of
+service at which no coming request waits too long; that is below the load of the busiest second, because a queue evens
+out seconds. It looks ahead until the replicas of the *next* decision can be ready: the interval, the decision delay and
+the longest start-up from now. It changes variants only when that pays off: once staying has lost as much as the new
+replicas cost that start beside the old ones.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
 from ipa.policies.interface import Configuration, Decision, Memory, Observation, PolicyError
-from ipa.policies.planner import PLANNING_PARAMETERS, Planner, decision
+from ipa.policies.optimising_policy import PLANNING_PARAMETERS, OptimisingPolicy, decision_from_solution
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
 
 
-class Oracle(Planner):
+class Oracle(OptimisingPolicy):
     """IPA (Inference Pipeline Adaptation, JSys 2024) with the true load in place of a forecast.
 
-    `wait_share`: the share of the SLA that requests may wait in queues where load comes in bursts; what a batch takes
-    has the rest. `interval_s`: the time between two decisions, which only the first decision needs: later ones take the
-    time since the one before. `decision_delay_s`: the scenario's. `load_margin`, `rounding` and `throughput_share` are
-    those of a plan without caution unless given. Further parameters: see `Planner`, but for `predictor`. The
-    observation must have `future_rps`; PolicyError where it has not, as in a live world.
+    `wait_share`: the share of the SLA that requests may spend in queues during bursts; the rest is for the batches.
+    `interval_s`: the time between decisions, which only the first decision needs; later ones use the time since the
+    previous one. `decision_delay_s`: that of the scenario. The defaults of `load_margin`, `rounding` and
+    `throughput_share` are a plan without caution. For other parameters except `predictor` see `OptimisingPolicy`.
+    PolicyError: the observation has no `future_rps`, as outside a simulation.
     """
 
     further_parameters = tuple(name for name in PLANNING_PARAMETERS if name != "predictor")
@@ -73,7 +73,7 @@ class Oracle(Planner):
         return {**own, **planning, "sla_s": self.sla_s}
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
-        """The decision for this step. PolicyError: no future observed, a solver that cannot answer."""
+        """The decision for this step. PolicyError: no future in the observation, or a solver that cannot answer."""
         if observation.future_rps is None:
             raise PolicyError("the policy 'oracle' needs future_rps, which only a simulation has")
         since_s = observation.time_s - memory.get("time_s", observation.time_s)
@@ -88,23 +88,23 @@ class Oracle(Planner):
         now = {**memory, "time_s": observation.time_s, "present": present, "lost": 0.0}
         free = self.answers.solve(problem)
         if "time_s" not in memory:
-            return decision(free, now, load_rps, problem.load_rps)
+            return decision_from_solution(free, now, load_rps, problem.load_rps)
         at_hand = {name: [stage.variant] for name, stage in observation.configuration.items()}
         kept = self.answers.solve(replace(problem, variants=at_hand))
         gain = max(free.objective["total"] - kept.objective["total"], 0.0)
         lost = memory["lost"] + gain * interval_s
         if kept.feasible and lost < self._price(observation.configuration, free.configuration):
-            return decision(kept, {**now, "lost": lost}, load_rps, problem.load_rps)
-        return decision(free, now, load_rps, problem.load_rps)
+            return decision_from_solution(kept, {**now, "lost": lost}, load_rps, problem.load_rps)
+        return decision_from_solution(free, now, load_rps, problem.load_rps)
 
     def _price(self, one: Configuration, other: Configuration) -> float:
-        """What a change of variants costs, in objective x seconds: the new replicas start beside the old ones."""
+        """What a change of variants costs, in objective x seconds, since new replicas start beside the old ones."""
         cores = sum(each.total_cores for name, each in other.items() if each.variant != one[name].variant)
         return self.programme.beta * cores * self._start_up_s
 
 
 def _present(observation: Observation, before: Mapping[str, int]) -> dict[str, int]:
-    """Stage -> the requests that have come to it and not left: wherever they wait, be it at a replica."""
+    """Stage -> the requests that are there, wherever they wait."""
     return {
         name: before.get(name, 0) + stage.arrivals - stage.completions - stage.drops - stage.failures
         for name, stage in observation.stages.items()
@@ -114,8 +114,8 @@ def _present(observation: Observation, before: Mapping[str, int]) -> dict[str, i
 def sustained_rps(load_rps: Sequence[float], waiting: int, wait_s: float) -> float:
     """The least rate of service at which no request waits longer than `wait_s`; NaN without a sample.
 
-    `load_rps`: counts of the seconds to come, soonest first; `waiting` requests are there already. Of any seconds in a
-    row, all requests are served by `wait_s` after the beginning of the last one, when they may all have come.
+    `load_rps`: counts of the seconds to come, soonest first; `waiting` requests are there already. In any run of
+    consecutive seconds, all requests must be served by `wait_s` after the last one begins, when all may have arrived.
     """
     counts = [count for count in load_rps if count == count]
     if not counts:

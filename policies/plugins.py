@@ -1,8 +1,7 @@
 """Finding a class by name or in a file, and calling it with checked parameters.
 
-Names are built in or come from installed packages through entry points; a file is named
-`path.py:Class`. A mistake in either is told with what is allowed, and with file and line where it
-is in a file.
+Names are built in, or come from the entry points of installed packages; a class in a file is written `path.py:Class`.
+Errors say what is allowed, and give file and line for a mistake in a file.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ Factory = Callable[..., Any]
 
 
 def find(kind: str, name: str, built_in: Mapping[str, Factory], group: str) -> Factory:
-    """The class called `name`, built in or by its entry point; PolicyError for an unknown name."""
+    """The class called `name`, built in or from an entry point; PolicyError for an unknown name."""
     if name in built_in:
         return built_in[name]
     installed = {point.name: point for point in entry_points(group=group)}
@@ -42,7 +41,7 @@ def is_file(spec: str) -> bool:
 
 
 def from_file(spec: str, method: str) -> Factory:
-    """The class of `path.py:Class`, which must have `method`; PolicyError with file and line."""
+    """The class in `path.py:Class`, which must have `method`; PolicyError with file and line otherwise."""
     file, _, name = spec.rpartition(":")
     if not file or not name:
         raise PolicyError(f"{spec!r} names no class; write {spec.rstrip(':')}:ClassName")
@@ -66,8 +65,7 @@ def from_file(spec: str, method: str) -> Factory:
 def call(what: str, factory: Factory, *given: Any, parameters: Mapping[str, Any]) -> Any:
     """`factory(*given, **parameters)`; PolicyError for an unknown or a missing parameter.
 
-    A class that takes `**anything` may list the names in `further_parameters`; otherwise it checks
-    them itself.
+    A class that takes `**anything` may list the allowed names in `further_parameters`; otherwise it checks them itself.
     """
     named, required, open_ended = _parameters(factory, len(given))
     further = getattr(factory, "further_parameters", ())
@@ -85,7 +83,7 @@ def call(what: str, factory: Factory, *given: Any, parameters: Mapping[str, Any]
 
 
 def _parameters(factory: Factory, skipped: int) -> tuple[list[str], list[str], bool]:
-    """The names taken after the first `skipped`, the required ones, and whether any will do."""
+    """The names of the parameters after the first `skipped`, the required ones, and whether any name is taken."""
     try:
         every = list(inspect.signature(factory).parameters.values())
     except (TypeError, ValueError):
@@ -97,7 +95,7 @@ def _parameters(factory: Factory, skipped: int) -> tuple[list[str], list[str], b
 
 
 def _executed(path: Path) -> ModuleType:
-    """A fresh module of a file's code, in `sys.modules` (where dataclasses look) by its path."""
+    """A new module with a file's code. It is in `sys.modules`, where dataclasses look it up, under its path."""
     try:
         source = path.read_bytes()
     except OSError as error:
@@ -106,7 +104,7 @@ def _executed(path: Path) -> ModuleType:
     module.__file__ = str(path)
     sys.modules[module.__name__] = module
     try:
-        exec(compile(source, str(path), "exec"), vars(module))  # what a user's own file is for
+        exec(compile(source, str(path), "exec"), vars(module))  # running the user's own file is the purpose
     except SyntaxError as error:
         raise PolicyError(f"{path}:{error.lineno}: syntax error: {error.msg}") from error
     except Exception as error:
@@ -116,7 +114,7 @@ def _executed(path: Path) -> ModuleType:
 
 
 def origin(error: BaseException) -> str:
-    """'file:line: ' of the last frame in a user's file, or nothing."""
+    """'file:line: ' of the innermost frame in a user's file, or nothing."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if _module_name(Path(frame.filename)) in sys.modules:
             return f"{frame.filename}:{frame.lineno}: "

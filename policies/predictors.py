@@ -1,8 +1,8 @@
-"""Predictors of the load: what the last windows say, or what the future holds.
+"""Predictors of the load, from the last windows or from the future itself.
 
-A window's load is its busiest second (`of="max"`: the published system forecasts the maximum) or
-its mean. Windows are counted back from the newest second. A NaN second is no sample and is skipped;
-with no sample at all the forecast is NaN, never zero.
+The load of a window is that of its busiest second (`of="max"`, which is what the published system forecasts) or its
+mean. Windows are counted back from the newest second. Seconds without a sample (NaN) are skipped; without any sample
+the forecast is NaN, never zero.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Reactive(_NoCostlyField):
 
 @dataclass(frozen=True)
 class Max(_NoCostlyField):
-    """The greatest load of the last windows; by default 2 minutes, the published history."""
+    """The greatest load of the last windows; by default they are 2 minutes, the published history."""
 
     windows: int = 12
     window_s: int = 10
@@ -61,9 +61,9 @@ class Max(_NoCostlyField):
 class Mean(_NoCostlyField):
     """`factor` x the mean load of the last windows.
 
-    By default 1.04 x the mean of the last four 10 s maxima, in place of the published system's LSTM. On
-    the Twitter stream of 2018-04, seconds 1296000 to 1297200, a forecast every 10 s of the busiest of
-    the next 20 s: 9.2 % SMAPE, where the last maximum alone has 11.3 %.
+    The default is 1.04 x the mean of the last four 10 s maxima, in place of the published system's LSTM. As a forecast,
+    every 10 s, of the busiest of the next 20 s, on seconds 1296000 to 1297200 of the Twitter stream of 2018-04, it has
+    a SMAPE of 9.2 %; the last maximum alone has 11.3 %.
     """
 
     windows: int = 4
@@ -85,7 +85,7 @@ class Mean(_NoCostlyField):
 
 @dataclass(frozen=True)
 class Oracle(_NoCostlyField):
-    """The load of the next `horizon_s` seconds as it will be; only a simulation knows it."""
+    """The true load of the next `horizon_s` seconds, which only a simulation knows."""
 
     horizon_s: int = 20
     of: str = "max"
@@ -96,7 +96,7 @@ class Oracle(_NoCostlyField):
         checks.choice("of", self.of, OF)
 
     def predict(self, observation: Observation) -> float:
-        """The forecast [rps]; NaN at the end of the load. PolicyError: no future observed."""
+        """The forecast [rps]; NaN at the end of the load. PolicyError: no future in the observation."""
         if observation.future_rps is None:
             raise PolicyError("the predictor 'oracle' needs future_rps, which only a simulation has")
         return load_of(observation.future_rps[: self.horizon_s], self.of)
@@ -111,7 +111,7 @@ PREDICTORS: Mapping[str, type[Any]] = {
 
 
 def load_of(seconds: Sequence[float], of: str) -> float:
-    """The load of some seconds [rps]: the busiest one or the mean; NaN without a sample."""
+    """The load of some seconds [rps]: of the busiest one, or the mean; NaN without a sample."""
     samples = [count for count in seconds if count == count]
     if not samples:
         return nan
@@ -128,8 +128,8 @@ def window_loads(load_rps: Sequence[float], windows: int, window_s: int, of: str
 def create_predictor(given: str | Mapping[str, Any] | Predictor) -> Predictor:
     """A predictor from a name, from {"name": ..., parameters ...}, or as it is.
 
-    A name is built in, an entry point of the group `ipa.predictors`, or `path.py:Class` (called
-    with the parameters). PolicyError for an unknown name or parameter, or a wrong value.
+    A name is built in, an entry point of the group `ipa.predictors`, or `path.py:Class`; the class is called with the
+    parameters. PolicyError: an unknown name or parameter, or a wrong value.
     """
     if isinstance(given, str):
         given = {"name": given}

@@ -1,9 +1,9 @@
-"""Rate: the replicas that the measured rate needs, with a margin. The simplest autoscaler that is of any use.
+"""Rate: the replicas that the measured rate needs, with a margin. The simplest autoscaler that is of use.
 
     n = max(1, ceil(rate x (1 + margin) / h(batch)))
 
-per stage, where h is the profiled throughput of a replica: the capacity planning of every textbook (utilisation law,
-Jain, The Art of Computer Systems Performance Analysis, 1991, ch. 33), done again at every step.
+for each stage, where h is the profiled throughput of a replica: textbook capacity planning (the utilisation law; Jain,
+The Art of Computer Systems Performance Analysis, 1991, ch. 33), repeated at every step.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
 from ipa.policies.interface import Memory, Observation, Predictor, reads
-from ipa.policies.optimiser.options import replicas_for
+from ipa.policies.optimiser import replicas_for
 from ipa.policies.predictors import create_predictor, describe_predictor
 from ipa.policies.scaler import SCALER_PARAMETERS, Scaled, Scaler, Served
 
@@ -26,8 +26,8 @@ MEASURED: Mapping[str, Any] = {"name": "reactive", "window_s": 10, "of": "mean"}
 class Rate(Scaler):
     """Replicas for the measured rate.
 
-    `predictor`: what the rate is, by default the mean of the last 10 seconds; `margin`: the part added to it. Further
-    parameters: see `Scaler`. No rate (NaN) holds the replicas. PolicyError: a value that cannot be.
+    `predictor`: gives the rate, by default the mean of the last 10 seconds. `margin`: the share added to it. For other
+    parameters see `Scaler`. Without a rate (NaN), the replicas stay. PolicyError: an impossible value.
     """
 
     further_parameters = SCALER_PARAMETERS

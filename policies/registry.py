@@ -1,4 +1,4 @@
-"""Policies by name: built in, from installed packages, or from a file."""
+"""Policies by name: built in, from an installed package, or from a file."""
 
 from __future__ import annotations
 
@@ -36,13 +36,12 @@ POLICIES: Mapping[str, type[Any]] = {
 def create(spec: str, pipeline: Pipeline, parameters: Mapping[str, Any] | None = None) -> Policy:
     """The policy that a spec names, for a pipeline, with parameters.
 
-    A spec is a name, a name with an argument ("scale-only:high", "scale-only:yolov5s,resnet50",
-    "switch-only:3,3", "static:yolov5n:8:3,resnet18:1:2"), or a class in a file ("my.py:MyPolicy").
-    Names are built in or entry points of the group `ipa.policies`; the class is called with
-    (pipeline, **parameters). An argument is turned into parameters by the class's
-    `from_argument(argument, pipeline)`.
+    A spec is a name, a name with an argument ("scale-only:high", "scale-only:yolov5s,resnet50", "switch-only:3,3",
+    "static:yolov5n:8:3,resnet18:1:2"), or a class in a file ("my.py:MyPolicy"). Names are built in, or entry points of
+    the group `ipa.policies`. The class is called with (pipeline, **parameters); its `from_argument(argument, pipeline)`
+    turns an argument into parameters.
 
-    PolicyError: an unknown name, parameter or class, a value that cannot be, an error in the file.
+    PolicyError: an unknown name, parameter or class, an impossible value, or an error in the file.
     """
     given = dict(parameters or {})
     if not isinstance(spec, str) or not spec:
@@ -64,8 +63,8 @@ def create(spec: str, pipeline: Pipeline, parameters: Mapping[str, Any] | None =
 def describe(policy: object) -> dict[str, Any]:
     """The policy's name and effective parameters, JSON-able, for manifests.
 
-    The parameters are the attribute `parameters` where the policy has one, else its public
-    attributes as far as they are JSON-able; policies and predictors in them are described in turn.
+    The parameters are the policy's attribute `parameters` if it has one, else its public attributes as far as they are
+    JSON-able. Policies and predictors among them are described in turn.
     """
     names = {kind: name for name, kind in POLICIES.items()}
     name = names.get(type(policy), type(policy).__name__)
@@ -94,7 +93,7 @@ def _with_argument(
 
 
 def _plain(value: Any) -> Any:
-    """`value` in dicts, lists, numbers and strings; _OPAQUE where that cannot be."""
+    """`value` as dicts, lists, numbers and strings; _OPAQUE if it cannot be written so."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, Mapping):

@@ -1,8 +1,7 @@
 """Scale-only, after FA2: fixed variants; batches and replicas follow the load at the least cost.
 
-Source: FA2, Fast, Accurate Autoscaling for Serving Deep Learning Inference with SLA Guarantees,
-RTAS 2022, as the baseline of IPA (JSys 2024): FA2-low with the lightest variants, FA2-high with
-heavy ones.
+Source: FA2, Fast, Accurate Autoscaling for Serving Deep Learning Inference with SLA Guarantees, RTAS 2022, as a
+baseline of IPA (JSys 2024): FA2-low with the lightest variants, FA2-high with heavy ones.
 """
 
 from __future__ import annotations
@@ -11,21 +10,20 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
-from ipa.policies.planner import Planner
+from ipa.policies.optimising_policy import OptimisingPolicy
 from ipa.policies.variants import explicit_variants, variants_argument
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
 
 
-class ScaleOnly(Planner):
-    """The optimiser with the variants given.
+class ScaleOnly(OptimisingPolicy):
+    """The optimiser with given variants.
 
-    `variants`: a name of the pipeline's `published.scale_only` ("low", "high"; "low" is the
-    lightest variants where the pipeline names none), or stage -> variant. They stand even if
-    nothing with them is feasible, unless `keep_variants` is false; a variant that has failed to
-    start is replaced all the same, by any other: `candidates` is empty unless it is given. Further
-    parameters: see `Planner`.
+    `variants`: a name in the pipeline's `published.scale_only` ("low", "high"; without published ones, "low" means the
+    lightest variants), or stage -> variant. They stay even if nothing is feasible with them, unless `keep_variants` is
+    False. A variant that has failed to start is replaced in any case, by any other, since `candidates` is empty by
+    default. For other parameters see `OptimisingPolicy`.
     """
 
     def __init__(
@@ -54,5 +52,5 @@ class ScaleOnly(Planner):
 
     @staticmethod
     def from_argument(argument: str, pipeline: Pipeline) -> dict[str, Any]:
-        """The parameters of `scale-only:low` or, a variant per stage, `:yolov5s,resnet50`."""
+        """The parameters of `scale-only:low` or, with one variant per stage, `scale-only:yolov5s,resnet50`."""
         return variants_argument(argument, pipeline)

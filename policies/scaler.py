@@ -1,4 +1,4 @@
-"""What Hpa, Kpa, InferLine and Rate share: variants that are given, batches too, and replicas that follow the load."""
+"""What Hpa, Kpa, InferLine and Rate share: variants and batches are given, and the replicas follow the load."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ from ipa.policies.interface import (
     StageConfiguration,
     StageObservation,
 )
-from ipa.policies.optimiser import Programme
-from ipa.policies.optimiser.options import replicas_for
-from ipa.policies.optimiser.table import planned_batches
+from ipa.policies.optimiser import Programme, planned_batches, replicas_for
 from ipa.policies.variants import explicit_variants, standing, variants_argument
 
 if TYPE_CHECKING:
@@ -28,13 +26,13 @@ if TYPE_CHECKING:
 SCALER_PARAMETERS = ("variants", "batch", "min_replicas", "max_replicas")
 LARGEST = "largest"
 BATCHES_IN_SHARE = 2
-"""A request that just misses a batch waits for it and is in the next: two batches fit into a stage's share of the SLA
-(Nexus, SOSP 2019)."""
+"""A request that just misses a batch waits for all of it and is in the next one, so two batches must fit into a stage's
+share of the SLA (Nexus, SOSP 2019)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A stage as it is: the variant that serves it, the batch, what a replica sustains [rps], and what was observed."""
+    """A stage now: the variant that serves it, the batch size, the load a replica sustains, and what was observed."""
 
     name: str
     variant: Variant
@@ -44,29 +42,29 @@ class Served:
 
     @property
     def replicas(self) -> int:
-        """The desired replicas at present."""
+        """The replicas desired at present."""
         return self.seen.configuration.replicas
 
     @property
     def ready(self) -> int:
-        """Ready replicas, of whatever variant."""
+        """Ready replicas, of any variant."""
         return sum(counts.ready for counts in self.seen.replicas.values())
 
     @property
     def starting(self) -> int:
-        """Replicas that are starting, of whatever variant."""
+        """Starting replicas, of any variant."""
         return sum(counts.starting for counts in self.seen.replicas.values())
 
     @property
     def concurrency(self) -> float:
-        """Requests queued and in service, on average since the last step where that was observed, else at present."""
+        """Requests queued and in service: their average since the last step if observed, else their present number."""
         mean = self.seen.concurrency
         return self.seen.queue_length + self.seen.in_service if mean is None else mean
 
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """Replicas per stage, in order, and the memory to hand back; the load planned for where there is one."""
+    """The replicas of each stage, in order, the memory to pass on and, if there is one, the load planned for."""
 
     replicas: Sequence[int]
     memory: Memory
@@ -74,27 +72,27 @@ class Scaled:
     planned_load_rps: float | None = None
     batches: Mapping[str, int] | None = None
     shortfall: str = ""
-    """The rung of the decision, where this is not what was wanted."""
+    """The rung of the decision if it falls short of what was wanted."""
     notes: Sequence[str] = ()
 
 
 class Scaler(ABC):
-    """A policy that changes replicas alone.
+    """A policy that changes only the replicas.
 
-    `variants`: a name of the pipeline's `published.scale_only` ("low", "high"), or stage -> variant; one that has
+    `variants`: a name in the pipeline's `published.scale_only` ("low", "high"), or stage -> variant. A variant that has
     failed to start is replaced by the lightest that has not (rung "no-accuracy"). `batch`: a number for all stages,
-    stage -> number, or "largest": the largest power of two up to the pipeline's batch cap of which two fit into the
-    stage's share of the SLA (2 x p99 <= share), else 1. Replicas stay within `min_replicas` and `max_replicas`. The
-    batch timeout is the least of (batch - 1) / load, 1 s and half the drop limit, where load is what the replicas are
-    meant to carry: `share` x their throughput at the stage that carries least. Without a load sample the
-    configuration is held.
+    stage -> number, or "largest": the largest power of two, up to the pipeline's batch cap, for which two batches fit
+    into the stage's share of the SLA (2 x p99 <= share), else 1. Replicas stay between `min_replicas` and
+    `max_replicas`. The batch timeout is the least of (batch - 1) / load, 1 s and half the drop limit, where load is
+    what the replicas are meant to carry: `share` x their throughput, at the stage where that is least. Without a load
+    sample, the configuration stays.
 
-    PolicyError: a name or number that cannot be.
+    PolicyError: an impossible name or number.
     """
 
     reads: tuple[str, ...] = ()
     share: float = 1.0
-    """The part of a replica's throughput that is meant to be used."""
+    """The share of a replica's throughput that is meant to be used."""
 
     def __init__(
         self,
@@ -119,7 +117,7 @@ class Scaler(ABC):
 
     @staticmethod
     def from_argument(argument: str, pipeline: Pipeline) -> dict[str, Any]:
-        """The parameters of `NAME:low` or, a variant per stage, `NAME:yolov5s,resnet50`."""
+        """The parameters of `NAME:low` or, with one variant per stage, `NAME:yolov5s,resnet50`."""
         return variants_argument(argument, pipeline)
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
@@ -133,10 +131,10 @@ class Scaler(ABC):
 
     @abstractmethod
     def scale(self, observation: Observation, memory: Memory, stages: Sequence[Served]) -> Scaled:
-        """The replicas for this step; a pure function of the arguments. There is a load sample."""
+        """The replicas for this step, a pure function of the arguments. There is at least one load sample."""
 
     def served(self, observation: Observation, batches: Mapping[str, int] | None = None) -> list[Served]:
-        """The stages as they are, with the policy's batches unless others are given."""
+        """The stages as they are now, with the policy's batches unless others are given."""
         stages = []
         for stage in self._pipeline.stages:
             seen = observation.stages[stage.name]
@@ -146,7 +144,7 @@ class Scaler(ABC):
         return stages
 
     def sized(self, stages: Sequence[Served], load_rps: float) -> list[int]:
-        """The replicas that carry a load on `share` of their throughput, within the bounds."""
+        """The replicas that carry a load with `share` of their throughput, within the bounds."""
         return [self.bounded(replicas_for(load_rps, self.share * stage.throughput_rps)) for stage in stages]
 
     def bounded(self, replicas: int) -> int:
@@ -233,17 +231,19 @@ class Scaler(ABC):
 
 
 def moment(remembered_s: float, now_s: float) -> float:
-    """A remembered moment. One after now is of a clock that has begun anew since, and counts as now: nothing is to wait
-    until the clock has come there again."""
+    """A remembered time, at most `now_s`.
+
+    A later one is from before the clock restarted. It counts as now, so that nothing waits for the clock to catch up.
+    """
     return min(remembered_s, now_s)
 
 
 def exists(stages: Sequence[Served]) -> bool:
-    """Whether any replica exists; none does before the first request of a warm start."""
+    """Whether any replica exists; before the first request of a warm start, none does."""
     return any(stage.seen.replicas for stage in stages)
 
 
 def recent_rps(observation: Observation, seconds: int) -> float:
-    """The mean of the last `seconds` samples of the load; there is at least one sample in the observation."""
+    """The mean of the last `seconds` samples of the load, of which there must be at least one."""
     samples = [count for count in observation.load_rps if count == count][-seconds:]
     return sum(samples) / len(samples)

@@ -1,4 +1,4 @@
-"""Static: one configuration for ever. The yardstick for everything that adapts."""
+"""Static: one configuration for ever, the yardstick for everything that adapts."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ KEYS = ("variant", "batch", "replicas", "batch_timeout_s")
 class Static:
     """A fixed configuration, whatever the load.
 
-    Without `configuration`: the lightest variants, batches of 1 and `replicas` (stage -> number;
-    one each by default). `configuration` maps each stage to variant, batch (default 1), replicas
-    (default 1) and batch_timeout_s (default: 0 for a batch of 1, else the least of (batch - 1) /
-    planned_load_rps, 1 s and half the drop limit). A variant that has failed to start is replaced
-    by the lightest that has not (rung "no-accuracy").
+    Without `configuration`: the lightest variants, batches of 1, and `replicas` (stage -> number, by default one each).
+    `configuration` maps each stage to variant, batch (default 1), replicas (default 1) and batch_timeout_s (default: 0
+    for a batch of 1, else the least of (batch - 1) / planned_load_rps, 1 s and half the drop limit). A variant that has
+    failed to start is replaced by the lightest that has not (rung "no-accuracy").
     """
 
     reads: tuple[str, ...] = ()
@@ -66,7 +65,7 @@ class Static:
 
     @staticmethod
     def from_argument(argument: str, pipeline: Pipeline) -> dict[str, Any]:
-        """The parameters of `static:3,2` (replicas), or variant:batch:replicas of each stage."""
+        """The parameters of `static:3,2` (replicas), or of variant:batch:replicas for each stage."""
         if ":" not in argument:
             return {"replicas": replicas_argument(argument, pipeline)}
         words = [word.split(":") for word in argument.split(",")]
@@ -82,7 +81,7 @@ class Static:
         }
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
-        """The configuration, whatever is observed but for failed variants."""
+        """The configuration, in which only variants that have failed to start are replaced."""
         configuration, notes = self._working(observation)
         cores = sum(stage.total_cores for stage in configuration.values())
         limit = observation.limit_cores

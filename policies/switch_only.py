@@ -1,6 +1,6 @@
-"""Switch-only, after RIM: the replicas are fixed; variants and batch sizes follow the load.
+"""Switch-only, after RIM: fixed replicas; variants and batch sizes follow the load.
 
-Source: RIM, the reactive baseline of IPA (JSys 2024), with statically high numbers of replicas.
+Source: RIM, the reactive baseline of IPA (JSys 2024), with fixed, high numbers of replicas.
 """
 
 from __future__ import annotations
@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
 from ipa.policies.interface import PolicyError
-from ipa.policies.planner import Planner
+from ipa.policies.optimising_policy import OptimisingPolicy
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
 
 
-class SwitchOnly(Planner):
-    """The optimiser with the replicas given: stage -> number, by default the published ones.
+class SwitchOnly(OptimisingPolicy):
+    """The optimiser with given replicas: stage -> number, by default the published ones.
 
-    An option is open where its replicas sustain the load: n h >= load. Further parameters: see
-    `Planner`.
+    It may choose any option whose replicas sustain the load: n h >= load. For other parameters see `OptimisingPolicy`.
     """
 
     def __init__(
@@ -56,7 +55,7 @@ class SwitchOnly(Planner):
 
 
 def replicas_argument(argument: str, pipeline: Pipeline) -> dict[str, int]:
-    """Stage -> replicas from "3,3"; PolicyError where it is not one whole number per stage."""
+    """Stage -> replicas from "3,3"; PolicyError if that is not one whole number per stage."""
     stages = [stage.name for stage in pipeline.stages]
     words = argument.split(",")
     if len(words) != len(stages) or not all(word.strip().isdecimal() for word in words):

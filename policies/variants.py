@@ -1,4 +1,4 @@
-"""Variants by name: the lightest one, the choices a pipeline publishes, and what replaces a failed one."""
+"""Variants by name: the lightest one, a pipeline's published choices, and what replaces a variant that has failed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def explicit_variants(pipeline: Pipeline, variants: str | Mapping[str, str]) -> dict[str, str]:
-    """Stage -> variant, from a name or such a mapping.
+    """Stage -> variant, from a name or from such a mapping.
 
-    A name is one of the pipeline's `published.scale_only` ("low", "high"; "low" is the lightest variants where the
-    pipeline names none). PolicyError: a name, stage or variant that is not there.
+    A name is one of the pipeline's `published.scale_only` ("low", "high"). Without a published one, "low" means the
+    lightest variants. PolicyError: an unknown name, stage or variant.
     """
     stages = {stage.name: [v.name for v in stage.variants] for stage in pipeline.stages}
     if isinstance(variants, str):
@@ -32,7 +32,7 @@ def explicit_variants(pipeline: Pipeline, variants: str | Mapping[str, str]) -> 
 
 
 def variants_argument(argument: str, pipeline: Pipeline) -> dict[str, Any]:
-    """The parameter `variants` from "high" or, a variant per stage, "yolov5s,resnet50"."""
+    """The parameter `variants` from "high" or from one variant per stage, "yolov5s,resnet50"."""
     names = argument.split(",")
     if argument in _named_choices(pipeline) or len(names) != len(pipeline.stages):
         return {"variants": argument}
@@ -41,13 +41,13 @@ def variants_argument(argument: str, pipeline: Pipeline) -> dict[str, Any]:
 
 
 def lightest(stage: Stage, failed: Collection[str] = ()) -> str:
-    """The variant of fewest base cores, of these the least accurate; of those that have not failed, if any."""
+    """The variant with the fewest base cores, then the least accuracy, among those that have not failed (if any)."""
     working = [variant for variant in stage.variants if variant.name not in failed]
     return min(working or stage.variants, key=lambda variant: (variant.base_cores, variant.accuracy)).name
 
 
 def standing(stage: Stage, wanted: str, failed: Collection[str]) -> str:
-    """The wanted variant; once it has failed to start, the lightest that has not, if any."""
+    """The wanted variant or, once it has failed to start, the lightest that has not (if any)."""
     every_one_failed = all(variant.name in failed for variant in stage.variants)
     return wanted if wanted not in failed or every_one_failed else lightest(stage, failed)
 

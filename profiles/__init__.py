@@ -1,27 +1,12 @@
 """Pipelines: stages, variants and their latency profiles; the shipped pipelines.
 
-`catalogue` finds and loads them; `pipeline` and `published` have the frozen values, `figures` the
-profile of a variant with its laws and look-up tables, `rules` the published SLAs and base cores.
-`schema` and `fields` say what a pipeline file holds; `yaml_file` reads any YAML file and answers
-mistakes by line; `library/` has the shipped files. pydantic and PyYAML are imported with a file.
+catalogue   finds and loads pipelines by name or path · library/: the shipped files
+pipeline    the frozen values · published: what a publication says of a pipeline
+figures     a variant's profile: laws and look-up tables · rules: the published SLAs and base cores
+schema      what a pipeline file holds · fields: its recurring parts
+yaml_file   any YAML file with line numbers, validated · errors: the error, and the nearest right name
 """
 
-from ipa.profiles.catalogue import json_schema, load, names, text
-from ipa.profiles.errors import ProfileError
-from ipa.profiles.figures import Figure
-from ipa.profiles.pipeline import Pipeline, Stage, Variant
-from ipa.profiles.published import Provenance, Published
+import lazy_loader as lazy
 
-__all__ = [
-    "Figure",
-    "Pipeline",
-    "ProfileError",
-    "Provenance",
-    "Published",
-    "Stage",
-    "Variant",
-    "json_schema",
-    "load",
-    "names",
-    "text",
-]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

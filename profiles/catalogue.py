@@ -69,6 +69,6 @@ def _load_shipped(name: str) -> Pipeline:
 
 def _load_file(path: Path | Traversable) -> Pipeline:
     from ipa.profiles.schema import PipelineFile
-    from ipa.profiles.yaml_file import read, validate
+    from ipa.profiles.yaml_file import read_yaml, validate_document
 
-    return validate(PipelineFile, read(path, kind="pipeline")).pipeline()
+    return validate_document(PipelineFile, read_yaml(path, kind="pipeline")).pipeline()

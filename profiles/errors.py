@@ -1,4 +1,4 @@
-"""How a wrong profile is answered, and the nearest right name for a wrong one."""
+"""The error of a profile that cannot be used, and the nearest right name for a wrong one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class ProfileError(InputError):
 
 
 def did_you_mean(name: str, allowed: Iterable[str]) -> str:
-    """`; did you mean 'right'?` for the name nearest to `name`, or nothing when none is near."""
+    """`; did you mean 'right'?` with the name nearest to `name`, or nothing if none is near."""
     near = get_close_matches(name, list(allowed), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 

@@ -8,14 +8,14 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema
 
-from ipa.profiles.yaml_file import refuse
+from ipa.profiles.yaml_file import refusal
 
 _SLUG = r"[a-z0-9]+(-[a-z0-9]+)*"
 
 
 def _slug(name: str) -> str:
     if len(name) > 63 or not re.fullmatch(_SLUG, name):
-        raise refuse(
+        raise refusal(
             f"should be a simple name of lower-case letters, digits and single hyphens, at most 63 long; given {name!r}"
         )
     return name
@@ -26,7 +26,7 @@ def _null_for_rule(value: Any) -> Any:
         return None
     if isinstance(value, dict):
         return value
-    raise refuse(f"should be `rule` or a pinned value with its why, in {{}}; given {value!r}")
+    raise refusal(f"should be `rule` or a pinned value with its why, in {{}}; given {value!r}")
 
 
 def _one_for_all(value: Any) -> Any:

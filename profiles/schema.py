@@ -19,7 +19,7 @@ from ipa.profiles.fields import ONE_FOR_ALL, OR_RULE, OR_TEXT, RULE_OR_NULL, Cou
 from ipa.profiles.figures import Figure, grid_problem, row_problem
 from ipa.profiles.pipeline import Pipeline, Stage, Variant
 from ipa.profiles.published import Provenance, Published, published_problem
-from ipa.profiles.yaml_file import FileModel, Loc, refuse
+from ipa.profiles.yaml_file import FileModel, Loc, refusal
 
 
 class Measured(FileModel):
@@ -79,7 +79,7 @@ class FigureRow(FileModel):
     def _lawful(self) -> FigureRow:
         problem = row_problem(self.figure())
         if problem:
-            raise refuse(problem.text, problem.key)
+            raise refusal(problem.text, problem.key)
         return self
 
     def figure(self) -> Figure:
@@ -137,12 +137,12 @@ class VariantSection(FileModel):
         problem = grid_problem(self.grid())
         if problem:
             at: Loc = () if problem.row is None else (problem.row, problem.key)
-            raise refuse(problem.text, "figures", *(part for part in at if part != ""))
+            raise refusal(problem.text, "figures", *(part for part in at if part != ""))
         cores = sorted({row.cores for row in self.figures})
         if self.base_cores and self.base_cores.pinned not in cores:
             given = f"given {self.base_cores.pinned}"
             text = f"should be a profiled allocation: {listed(cores)}; {given}"
-            raise refuse(text, "base_cores", "pinned")
+            raise refusal(text, "base_cores", "pinned")
         return self
 
     def grid(self) -> tuple[Figure, ...]:
@@ -190,7 +190,7 @@ class StageSection(FileModel):
                     f"{self.threshold_rps:g} and p99_s at most {sla_s:g} at batch size 1; "
                     "pin it: {pinned: ..., why: ...}"
                 )
-                raise refuse(text, "variants", index, "base_cores")
+                raise refusal(text, "variants", index, "base_cores")
         return self
 
     def sla_in_force_s(self) -> float:
@@ -258,7 +258,7 @@ class PipelineFile(FileModel):
     def _lawful(self) -> PipelineFile:
         _refuse_twins("stages", "stage", (stage.name for stage in self.stages))
         if self.stages[0].inputs:
-            raise refuse("the first stage has none before it: its inputs are the client's", "stages", 0, "inputs")
+            raise refusal("the first stage has none before it: its inputs are the client's", "stages", 0, "inputs")
         self._check_edges()
         self._check_provenance()
         wrong = published_problem(
@@ -266,7 +266,7 @@ class PipelineFile(FileModel):
             {stage.name: [variant.name for variant in stage.variants] for stage in self.stages},
         )
         if wrong:
-            raise refuse(wrong[1], "published", *wrong[0])
+            raise refusal(wrong[1], "published", *wrong[0])
         return self
 
     def _check_edges(self) -> None:
@@ -277,13 +277,13 @@ class PipelineFile(FileModel):
                 if name not in names:
                     hint = did_you_mean(name, names)
                     text = f"no stage is called {name!r}{hint}; stages: {listed(names)}"
-                    raise refuse(text, "edges", index)
+                    raise refusal(text, "edges", index)
             if edge not in chain:
                 text = f"{edge[0]} -> {edge[1]} is not supported yet: only a chain, as listed"
-                raise refuse(f"{text}: {' -> '.join(names)}", "edges", index)
+                raise refusal(f"{text}: {' -> '.join(names)}", "edges", index)
         if self.edges is not None and sorted(self.edges) != sorted(chain):
             text = f"is not supported yet: only a chain, every edge once: {' -> '.join(names)}"
-            raise refuse(text, "edges")
+            raise refusal(text, "edges")
 
     def _check_provenance(self) -> None:
         used = dict(self._sources())
@@ -291,10 +291,10 @@ class PipelineFile(FileModel):
             if key not in self.provenance:
                 hint = did_you_mean(key, self.provenance)
                 text = f"no provenance is called {key!r}{hint}; there are: "
-                raise refuse(text + (listed(self.provenance) or "none"), *at)
+                raise refusal(text + (listed(self.provenance) or "none"), *at)
         for key in self.provenance:
             if key not in used:
-                raise refuse("no figure comes from this; remove it", "provenance", key)
+                raise refusal("no figure comes from this; remove it", "provenance", key)
 
     def _sources(self) -> Iterator[tuple[str, Loc]]:
         """Every provenance key that is named, and where."""
@@ -335,5 +335,5 @@ def _refuse_twins(key: str, what: str, names: Iterable[str]) -> None:
     first: dict[str, int] = {}
     for index, name in enumerate(names):
         if name in first:
-            raise refuse(f"two {key} are called {name!r}; {what} names differ", key, index, "name")
+            raise refusal(f"two {key} are called {name!r}; {what} names differ", key, index, "name")
         first[name] = index

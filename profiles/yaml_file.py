@@ -1,11 +1,11 @@
-"""YAML files answered by line: reading with line numbers, validation errors in plain words.
+"""YAML files with line numbers, validated with errors in plain words.
 
-Two steps. `read` turns a file into a `Document`: plain data, and the line where every key and item
-stands. `validate` runs a pydantic model over it; whatever is wrong comes out as one error, a line
-of text for each problem: `file:line: key: what is wrong; given ...; did you mean ...?`.
+It takes two steps. `read_yaml` turns a file into a `Document`: plain data, and the line of every key and item.
+`validate_document` runs a pydantic model over it. Whatever is wrong is reported in one error, with a line of text for
+each problem: `file:line: key: what is wrong; given ...; did you mean ...?`.
 
-YAML is read as YAML 1.2 has it: `1e-6` is a number, `on`, `no`, `2018-04-01` and `1:30` are text.
-Duplicate keys, aliases and tags are refused: they make a file mean something else than it seems to.
+Scalars are those of YAML 1.2: `1e-6` is a number; `on`, `no`, `2018-04-01` and `1:30` are text. Duplicate keys, aliases
+and tags are refused, because a file with them may not mean what it seems to.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Loc = tuple[str | int, ...]
 M = TypeVar("M", bound=BaseModel)
 
 MOST_PROBLEMS = 10
-"""How many problems of a file are listed before the rest is only counted."""
+"""How many problems of a file are listed; the rest are only counted."""
 
 
 @dataclass(frozen=True)
@@ -42,25 +42,25 @@ class Document:
     lines: Mapping[Loc, int]
 
     def line_of(self, loc: Loc) -> int:
-        """The line (from 1) of a key or item; for one that is missing, of what should hold it."""
+        """The line (from 1) of a key or item or, if that is missing, of what should contain it."""
         while loc not in self.lines:
             loc = loc[:-1]
         return self.lines[loc]
 
     def error_at(self, loc: Loc, text: str) -> str:
-        """`file:line: key: text`, naming list items that have a `name` by it."""
+        """`file:line: key: text`, where list items that have a `name` go by it."""
         key = _key_path(self.data, loc)
         return f"{self.path}:{self.line_of(loc)}: " + (f"{key}: {text}" if key else text)
 
 
-def read(
+def read_yaml(
     path: str | Path | Traversable,
     *,
     kind: str | tuple[str, ...],
     schema_version: int = 1,
     error: type[ValueError] = ProfileError,
 ) -> Document:
-    """The file as a document; `error` where it cannot be read or is of no such kind or version."""
+    """The file as a document; `error` if it cannot be read or has another kind or version."""
     name = str(path)
     source = Path(path) if isinstance(path, str) else path
     try:
@@ -69,14 +69,14 @@ def read(
         raise error(f"{name}: not a text file (UTF-8)") from None
     except OSError as cause:
         raise error(f"{name}: cannot be read: {cause.strerror or cause}") from None
-    document = parse(text, name, error=error)
+    document = parse_yaml(text, name, error=error)
     _check_header(document, "kind", (kind,) if isinstance(kind, str) else kind, error)
     _check_header(document, "schema_version", (schema_version,), error)
     return document
 
 
-def parse(text: str, path: str, *, error: type[ValueError] = ProfileError) -> Document:
-    """The text of a file as a document; `error` where it is not YAML or its top not a mapping."""
+def parse_yaml(text: str, path: str, *, error: type[ValueError] = ProfileError) -> Document:
+    """The text of a file as a document; `error` if it is not YAML or not a mapping at the top."""
     try:
         node = yaml.compose(text, Loader=_LOADER)
         if node is None:
@@ -145,7 +145,7 @@ class _Reader:
         return self._error(f"{self._path}:{node.start_mark.line + 1}: {text}")
 
 
-# Without resolvers of their own, PyYAML's base loaders leave plain scalars as text.
+# PyYAML's base loaders have no resolvers, so they leave plain scalars as text.
 _LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _PLAIN_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:str")
 
@@ -167,7 +167,7 @@ def _scalar(text: str) -> Any:
 
 
 class FileModel(BaseModel):
-    """The base of a file's models: unknown keys, coercions, NaN and infinities are refused."""
+    """The base of the models of files. It refuses unknown keys, coercions, NaN and infinities."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, populate_by_name=False)
 
@@ -177,20 +177,20 @@ class FileModel(BaseModel):
         keys = [field.alias or name for name, field in cls.model_fields.items()]
         for key in data if isinstance(data, dict) else ():
             if key not in keys:
-                raise refuse(
+                raise refusal(
                     f"unknown key{did_you_mean(key, keys)}; allowed: {listed(keys)}",
                     key,
                 )
         return data
 
 
-def refuse(text: str, *at: str | int) -> PydanticCustomError:
-    """An error for a validator to raise: the whole text, and where below the validated value."""
+def refusal(text: str, *at: str | int) -> PydanticCustomError:
+    """An error for a validator to raise: its complete text, and where it is below the validated value."""
     return PydanticCustomError("refused", "{text}", {"text": text, "at": at})
 
 
-def validate(model: type[M], document: Document, *, error: type[ValueError] = ProfileError) -> M:
-    """The document as the model; `error` lists what is wrong, a line each, in file order."""
+def validate_document(model: type[M], document: Document, *, error: type[ValueError] = ProfileError) -> M:
+    """The document as the model; `error` lists what is wrong in file order, one problem on each line."""
     try:
         return model.model_validate(document.data)
     except ValidationError as cause:

@@ -1,5 +1,6 @@
 from . import laws as laws
 from . import rules as rules
+from . import streams as streams
 from .backend import SimulatedBackend as SimulatedBackend
 from .engines import EngineError as EngineError
 from .engines import choose_engine as choose_engine
@@ -15,6 +16,7 @@ from .model import World as World
 from .model import stage_model as stage_model
 from .model import stage_models as stage_models
 from .opening import Opening as Opening
+from .planned import Planned as Planned
 from .records import COMPLETED as COMPLETED
 from .records import DROPPED as DROPPED
 from .records import FAILED as FAILED

@@ -1,4 +1,4 @@
-"""The simulated backend: what a control step sees of a running engine, and how a decision reaches it."""
+"""The simulated backend: what a control step sees of a running engine, and how its decision takes effect."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ipa.sim.measuring import Measuring, Presence
 
 @dataclass(slots=True)
 class _Counters:
-    """A stage's running totals at the latest control step."""
+    """A stage's running totals as of the latest control step."""
 
     arrivals: int = 0
     completions: int = 0
@@ -21,7 +21,7 @@ class _Counters:
 
 
 class SimulatedBackend:
-    """A backend whose world is a running engine; `fields` are the costly fields that observations carry."""
+    """A backend in front of a running engine. `fields`: the costly fields to include in observations."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class SimulatedBackend:
         self._presence = Presence(engine) if "concurrency" in fields else None
 
     def observe(self) -> Observation:
-        """Everything since the last step, and the load of the window before now."""
+        """What has happened since the last step, and the load of the window up to now."""
         now_s, since_s = self._engine.now_s, self._observed_s
         self._step, self._observed_s = self._step + 1, now_s
         measured = self._measuring.step(now_s) if self._measuring else None
@@ -76,7 +76,7 @@ class SimulatedBackend:
         )
 
     def apply(self, configuration: Mapping[str, StageConfiguration]) -> Applied:
-        """Hand the decision to the engine, where it takes effect after the decision delay."""
+        """Pass the decision to the engine, where it takes effect after the decision delay."""
         self._engine.apply(configuration)
         return Applied(accepted=True)
 

@@ -1,4 +1,4 @@
-"""The laws that totals can be held to: L1, L8 and L9 of a run of which not all requests have been recorded."""
+"""The laws that can be checked on totals alone, in a run that has not recorded all requests: L1, L8 and L9."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from ipa.sim.records import Records
 
 @dataclass(slots=True)
 class StageTotals:
-    """What has been counted of a stage's batches and drops: requests, and the sums of the moments of each."""
+    """Counts of requests in a stage's batches and drops, and the sums of the times at which each happened."""
 
     finished: int = 0
     finished_sum_s: float = 0.0
-    delivered: int = 0  # to the next stage; at the last one all that have finished
+    delivered: int = 0  # to the next stage; at the last stage, all that have finished
     delivered_sum_s: float = 0.0
     dropped: int = 0
     dropped_sum_s: float = 0.0
 
 
 def check(stages: Sequence[StageTotals], records: Records, engine: Engine) -> None:
-    """Raise LawError naming every law that a run that has ended breaks; `records` hold all its replicas."""
+    """Raise LawError naming every law that a finished run breaks; `records` hold all its replicas."""
     broken = list(violations(stages, records, engine))
     if broken:
         raise LawError("the simulation broke its own laws: " + "; ".join(broken))
 
 
 def violations(stages: Sequence[StageTotals], records: Records, engine: Engine) -> Iterator[str]:
-    """What is wrong, one sentence a broken law: the engine's own counts and integrals against the batches and drops."""
+    """What is wrong, one sentence for each broken law: the engine's figures must agree with its batches and drops."""
     came, came_sum_s = len(engine.arrivals_s), float(engine.arrivals_s.sum())
     magnitude_s = len(engine.arrivals_s) * records.run_end_s
     for position, (total, state) in enumerate(zip(stages, engine.stages, strict=True)):

@@ -10,24 +10,23 @@ from ipa.sim.interface import Engine, Handover
 from ipa.sim.model import FloatArray, StageModel, World
 
 ENGINES = ("auto", "simpy", "compiled")
-"""What may be asked for; auto: the compiled engine where numba is installed, else SimPy."""
-
+"""What may be asked for. auto: the compiled engine if numba is installed, else the SimPy engine."""
 
 RECORDS = ("all", "sample", "none")
-"""Of which requests a run may keep records."""
+"""Which requests a run may keep records of."""
 
 
 class EngineError(InputError):
-    """An engine that does not exist or cannot run here."""
+    """An engine that does not exist, or that cannot run here."""
 
 
 def choose_engine(wanted: str, records: str = "all") -> str:
-    """The engine that runs where `wanted` is asked for: "simpy" or "compiled". Both give the same records, bit by bit.
+    """The engine to run, "simpy" or "compiled", where `wanted` is asked for. Both give the same records, bit for bit.
 
-    `records`: what is to be kept of the requests, one of `RECORDS`; only the compiled engine can do without all.
+    `records`: which requests to keep records of, one of `RECORDS`. The SimPy engine always keeps all of them.
 
-    Raises EngineError for a name that is none of `ENGINES`, for the compiled engine where numba is missing, and for the
-    SimPy engine where not all records are to be kept.
+    Raises EngineError for a name that is not in `ENGINES`, for the compiled engine where numba is missing, and for the
+    SimPy engine where not all records are wanted.
     """
     if wanted not in ENGINES:
         raise EngineError(f"engine {wanted!r}; allowed: {', '.join(ENGINES)}")
@@ -61,9 +60,9 @@ def create_engine(
     seed: int,
     receive: Callable[[Handover], object] | None = None,
 ) -> Engine:
-    """The engine of a name that `choose_engine` gave, ready to run once.
+    """An engine by the name that `choose_engine` gave, ready to run once.
 
-    With `receive` it is the compiled one, which hands over what happens instead of keeping it.
+    With `receive`, it is the compiled engine in any case, and hands over what happens instead of keeping it.
     """
     if receive is not None:
         from ipa.sim.compiled import StreamedEngine

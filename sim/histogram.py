@@ -1,4 +1,4 @@
-"""Quantiles of very many values in bounded memory: a histogram whose bins are all equally wide on a log scale."""
+"""Quantiles of very many values in bounded memory: a histogram with bins of equal width on a log scale."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from ipa.sim.model import FloatArray
 
 RELATIVE_ERROR = 0.001
-"""By how much a quantile may differ from the exact one, relative to that."""
+"""By how much a quantile may differ from the exact one, relative to it."""
 
 LEAST = 1e-6
-"""What is smaller counts as this: with latencies, a microsecond."""
+"""Smaller values count as this; for latencies it is a microsecond."""
 
 MOST = 1e9
 
-# All values of a bin lie within the factors 1 - e and 1 + e of its middle; a little less, for the logarithm's rounding.
+# Every value of a bin is within a factor of 1 - e to 1 + e of its middle, less a little for the logarithm's rounding.
 _WIDTH = log1p(RELATIVE_ERROR * (1.0 - 1e-9)) - log1p(-RELATIVE_ERROR * (1.0 - 1e-9))
 _BINS = ceil(log(MOST / LEAST) / _WIDTH) + 1
 
@@ -24,9 +24,10 @@ _BINS = ceil(log(MOST / LEAST) / _WIDTH) + 1
 class Histogram:
     """Counts of values from `LEAST` to `MOST`.
 
-    A quantile is that of `numpy.quantile` (linear between the two nearest values), where a bin's middle stands for its
-    values: so it is within `RELATIVE_ERROR` of the exact one. Source of the bins: Masson, Rim and Lee, DDSketch, VLDB
-    2019.
+    Quantiles are those of `numpy.quantile` (linear between the two nearest values), with the middle of a bin in place
+    of its values, so each is within `RELATIVE_ERROR` of the exact one.
+
+    Source of the bins: Masson, Rim and Lee, DDSketch, VLDB 2019.
     """
 
     def __init__(self) -> None:
@@ -40,14 +41,14 @@ class Histogram:
         self._counts += np.bincount(bins.astype(np.int64), minlength=_BINS)
 
     def quantiles(self, shares: tuple[float, ...]) -> tuple[float, ...] | None:
-        """The quantiles of these shares, each from 0 to 1; None where nothing has been counted."""
+        """The quantiles at these shares, each from 0 to 1; None if nothing has been counted."""
         up_to = np.cumsum(self._counts)
         total = int(up_to[-1])
         if total == 0:
             return None
 
         def ranked(rank: int) -> float:
-            """About the value that has `rank` values before it."""
+            """Approximately the value with `rank` values below it."""
             position = int(np.searchsorted(up_to, rank, side="right"))
             return float(LEAST * np.exp(position * _WIDTH) * _MIDDLE)
 
@@ -60,4 +61,4 @@ class Histogram:
 
 
 _MIDDLE = 2.0 * np.exp(_WIDTH) / (1.0 + np.exp(_WIDTH))
-"""A bin's middle over its lower edge: as far from that as from the upper one, relative to each."""
+"""A bin's middle over its lower edge; its relative distance from both edges is the same."""

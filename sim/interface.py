@@ -1,4 +1,4 @@
-"""What both engines have in common: how one is run, and what control steps, measuring and records read of it."""
+"""What both engines have in common: how they are run, and what control steps, measurements and records read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 
 class Batches(NamedTuple):
-    """Batches started at a stage, in order; `requests` holds their members one batch after the other."""
+    """Batches in the order in which a stage started them; `requests` holds the members of all, batch after batch."""
 
     requests: IntArray
     size: IntArray
@@ -24,12 +24,12 @@ class Batches(NamedTuple):
     replica: IntArray
 
     def followed_by(self, others: Batches) -> Batches:
-        """These and then the others."""
+        """These batches, then the others."""
         columns: list[Any] = [np.concatenate(both) for both in zip(self, others, strict=True)]
         return Batches(*columns)
 
     def where(self, chosen: BoolArray) -> Batches:
-        """Those of the batches that are chosen."""
+        """The chosen batches; shape of `chosen`: (batches,)."""
         return Batches(
             self.requests[np.repeat(chosen, self.size)],
             self.size[chosen],
@@ -47,10 +47,10 @@ class Drops(NamedTuple):
 
 
 class Handover(NamedTuple):
-    """What has happened at a stage since the last one, in order; stages come by rising position.
+    """What has happened at a stage since its last handover, in order; the first stage comes first.
 
-    `variant` holds for each batch the position of its variant among the model's. Nothing that is handed over later
-    was started, finished or dropped before `before_s`, though batches that finish later are among these.
+    `variant` holds, for each batch, the position of its variant in the stage's model. Whatever starts, finishes or is
+    dropped before `before_s` has been handed over by now; some of the batches here may finish later.
     """
 
     stage: int
@@ -61,7 +61,7 @@ class Handover(NamedTuple):
 
 
 class Replicas(NamedTuple):
-    """The replicas of a stage by number; infinity where a moment has not come, `finish_s` the end of the last batch."""
+    """The replicas of a stage by number; infinity for what has not happened. `finish_s`: when the last batch ends."""
 
     variant: tuple[str, ...]
     cores: IntArray
@@ -72,24 +72,24 @@ class Replicas(NamedTuple):
 
 
 class EngineStage(Protocol):
-    """One stage of an engine, as it stands or as the run has left it."""
+    """One stage of an engine, during the run or after it."""
 
     @property
     def model(self) -> StageModel: ...
 
     @property
     def configuration(self) -> StageConfiguration:
-        """What is desired."""
+        """The desired configuration."""
         ...
 
     @property
     def configured(self) -> Sequence[tuple[float, int]]:
-        """The batch sizes in force, as (since when, size)."""
+        """The batch sizes that have been in force, as (since when, size)."""
         ...
 
     @property
     def enqueued(self) -> int:
-        """How many requests have been put in the queue; at the first stage all that ever will be."""
+        """How many requests have been put in the queue; at the first stage, all of the run's."""
         ...
 
     @property
@@ -100,25 +100,25 @@ class EngineStage(Protocol):
 
     @property
     def in_service(self) -> int:
-        """How many requests are being served, by draining replicas too."""
+        """How many requests are being served, draining replicas included."""
         ...
 
     @property
     def enqueued_sum_s(self) -> float:
-        """The sum of the moments at which requests were enqueued."""
+        """The sum of the times at which requests were enqueued."""
         ...
 
     @property
     def left_sum_s(self) -> float:
-        """The sum of the moments at which requests left, served or dropped."""
+        """The sum of the times at which requests left, served or dropped."""
         ...
 
     def enqueued_before(self, now_s: float) -> int:
-        """How many requests have been enqueued before `now_s` (first stage) or so far (later stages)."""
+        """How many requests were enqueued before `now_s` (first stage) or have been so far (later stages)."""
         ...
 
     def waiting(self, now_s: float) -> int:
-        """How many requests wait, in the queue or in batches formed at replicas; those that arrive now included."""
+        """How many requests wait, in the queue or in batches formed at replicas, including those that arrive now."""
         ...
 
     def replica_counts(self, now_s: float) -> Mapping[str, ReplicaCounts]:
@@ -135,7 +135,7 @@ class EngineStage(Protocol):
 
 
 class Engine(Protocol):
-    """One run of the model: built, run once, then read."""
+    """One run of the model. Build it, `run` it once, then read its stages."""
 
     @property
     def world(self) -> World: ...
@@ -153,9 +153,9 @@ class Engine(Protocol):
     def end_s(self) -> float: ...
 
     def run(self, control_times_s: Iterator[float], on_control: Callable[[], object]) -> None:
-        """Run to the end, calling `on_control` at each of the times, which rise."""
+        """Run to the end, calling `on_control` at each of the times, which must rise."""
         ...
 
     def apply(self, configuration: Mapping[str, StageConfiguration]) -> None:
-        """Let a decision made now take effect after the world's decision delay."""
+        """Put a decision made now into effect, after the world's decision delay."""
         ...

@@ -1,4 +1,4 @@
-"""The laws that every run obeys, checked at its end. A broken one is a defect of the program, never of the input."""
+"""The laws that every run obeys, checked at its end. A broken law is a bug in this program, never bad input."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _RELATIVE = 1e-9
 
 
 class LawError(Error):
-    """A run broke a law of the model: its results must not be used."""
+    """A run has broken a law of the model, so its results must not be used."""
 
     exit_code = 3
 
@@ -27,7 +27,7 @@ def check(records: Records, *, eager: bool) -> None:
 
 
 def violations(records: Records, *, eager: bool) -> Iterator[str]:
-    """What is wrong with a run's records, one sentence a broken law; nothing for a sound run."""
+    """What is wrong with a run's records, one sentence for each broken law; nothing for a sound run."""
     yield from _one_outcome_each(records)
     yield from _times_in_order(records)
     for stage, name in enumerate(records.stages):
@@ -76,7 +76,7 @@ def _times_in_order(records: Records) -> Iterator[str]:
 
 
 def _starts_in_queue_order(records: Records, stage: int) -> bool:
-    """Batches in order of start must take requests in order of enqueue."""
+    """Whether batches, in order of start, take requests in order of enqueue."""
     served = np.flatnonzero(records.batch[stage] >= 0)
     order = served[np.argsort(records.batch[stage, served], kind="stable")]
     batch, enqueue_s = records.batch[stage, order], records.enqueue_s[stage, order]
@@ -110,13 +110,13 @@ def _replicas_serve_one_batch(records: Records, stage: int) -> Iterator[str]:
 
 
 def replica_core_s(replicas: ReplicaRecords, records: Records) -> float:
-    """Core-seconds of all replicas, each from creation until it is gone, within the duration."""
+    """The core-seconds of all replicas within the duration, each from its creation until it is gone."""
     until_s = np.minimum(np.nan_to_num(replicas.gone_s, nan=np.inf), records.duration_s)
     return fsum(replicas.cores * np.maximum(until_s - replicas.created_s, 0.0))
 
 
 def existing_core_s(replicas: ReplicaRecords, records: Records) -> float:
-    """The same as an integral over time of the cores that exist, changing at each creation and exit."""
+    """The same figure as an integral over time of the cores that exist, which change at each creation and exit."""
     gone = np.isfinite(replicas.gone_s)
     moments = np.concatenate([replicas.created_s, replicas.gone_s[gone]])
     change = np.concatenate([replicas.cores, -replicas.cores[gone]])
@@ -126,7 +126,7 @@ def existing_core_s(replicas: ReplicaRecords, records: Records) -> float:
 
 
 def _presence_s(records: Records, stage: int) -> float:
-    """The sum over requests of the time from enqueue to finish, drop or the end of the run."""
+    """The sum over all requests of the time from enqueue to finish, drop or the end of the run."""
     came = np.isfinite(records.enqueue_s[stage])
     left_s = np.where(records.dropped_stage == stage, records.end_s, records.finish_s[stage])
     left_s = np.nan_to_num(left_s, nan=records.run_end_s)
@@ -134,7 +134,7 @@ def _presence_s(records: Records, stage: int) -> float:
 
 
 def _magnitude_s(records: Records) -> float:
-    """The size of the sums that the integral is the small difference of."""
+    """The size of the sums whose small difference the integral is."""
     return len(records.arrival_s) * records.run_end_s
 
 
@@ -143,13 +143,13 @@ def _sizes_in_force(records: Records, stage: int) -> bool:
     served = records.batch[stage] >= 0
     start_s, size = records.start_s[stage, served], records.batch_size[stage, served]
     last = np.searchsorted(since_s, start_s, side="right") - 1
-    # Within one instant a batch may start before or after a change: both sizes are in force then.
+    # Within one instant a batch may start before or after a change, so both sizes are in force.
     first = np.maximum(np.searchsorted(since_s, start_s, side="left") - 1, 0)
     too_large = size > np.maximum(sizes[first], sizes[last])
     return not np.any(too_large & (last - first <= 1))
 
 
 def close(one: float, other: float, magnitude: float = 0.0) -> bool:
-    """Whether two figures are the same but for rounding; `magnitude`: of the sums that they are the difference of."""
+    """Whether two figures are equal up to rounding; `magnitude`: the size of the sums that they are differences of."""
     scale = max(abs(one), abs(other), 1.0)
     return abs(one - other) <= _RELATIVE * scale + 1e-12 * magnitude

@@ -10,15 +10,15 @@ import numpy.typing as npt
 from ipa.sim.model import FloatArray
 
 FUTURE_S = 120
-"""How many seconds ahead a policy that reads the future sees."""
+"""How many seconds ahead a policy sees if it reads the future."""
 
 
 class LoadView:
     """Per-second counts of requests around any moment of a run, the time before its start included.
 
-    `history_rps` holds the counts of the seconds before the run, newest last. Where there is none, the first ten
-    seconds of the run stand for it, repeated (rule 9; of a shorter run its whole seconds, one at least); seconds before
-    a history that is shorter than asked have no sample (NaN).
+    `history_rps` holds the counts of the seconds before the run, newest last. Without it, the first ten seconds of the
+    run are repeated in its place (rule 9; in a shorter run, its whole seconds, at least one). Where the history is
+    shorter than asked for, the seconds before it have no sample (NaN).
     """
 
     def __init__(
@@ -34,11 +34,11 @@ class LoadView:
         padded = np.concatenate([np.full(history_s, np.nan), history])
         self._history: list[float] = padded[len(padded) - history_s :].tolist()
         until_s = int(arrivals_s[-1]) + 1 if len(arrivals_s) else 0
-        self._counts = self._between(np.arange(until_s + 1))  # of the whole seconds up to the last request
+        self._counts = self._between(np.arange(until_s + 1))  # whole seconds, up to the last request
 
     def before(self, time_s: float) -> tuple[float, ...]:
         """The counts of the seconds [t - k, t - k + 1) up to `time_s`, newest last."""
-        # A second that lies partly before the start counts as one of the history.
+        # A second that lies partly before the start counts as history.
         seconds = min(int(time_s), self._history_s)
         if time_s == int(time_s):
             counts = self._whole_seconds(int(time_s) - seconds, seconds)
@@ -47,7 +47,7 @@ class LoadView:
         return (*self._history[seconds:], *counts)
 
     def after(self, time_s: float, duration_s: float) -> tuple[float, ...]:
-        """The counts of the whole seconds to come, soonest first, as far as the run goes."""
+        """The counts of the whole seconds to come, soonest first, up to the end of the run."""
         seconds = min(FUTURE_S, int(duration_s - time_s))
         if time_s == int(time_s):
             return tuple(self._whole_seconds(int(time_s), seconds))

@@ -12,8 +12,8 @@ from ipa.sim.interface import Batches, Engine, EngineStage
 from ipa.sim.model import FloatArray
 
 
-class Measured(NamedTuple):
-    """One control step's figures: of the pipeline, and per stage."""
+class StepFigures(NamedTuple):
+    """The figures of one control step: of the whole pipeline, and by stage."""
 
     latency: LatencyQuantiles
     stage_latency: list[LatencyQuantiles]
@@ -22,7 +22,7 @@ class Measured(NamedTuple):
 
 @dataclass(slots=True)
 class _Reader:
-    """When requests were enqueued at a stage, how many of its batches have been read, and those not yet finished."""
+    """When requests were enqueued at a stage, its batches that are still running, and how many have been read."""
 
     enqueue_s: FloatArray
     running: Batches
@@ -30,8 +30,10 @@ class _Reader:
 
 
 class Presence:
-    """How many requests there are at each stage, on average since the last call: from the sums that the engine keeps of
-    the moments at which they come and leave."""
+    """How many requests are at each stage, on average since the last call.
+
+    Computed from the engine's sums of the times at which requests come and leave.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -40,17 +42,17 @@ class Presence:
         self._integrals = [0.0] * len(engine.stages)
 
     def step(self, now_s: float) -> list[float]:
-        """The mean of every stage; where no time has passed, those present."""
+        """The mean of every stage; if no time has passed, the number present."""
         means = []
         for position, stage in enumerate(self._engine.stages):
             entered, entered_sum_s = stage.enqueued, stage.enqueued_sum_s
-            if position == 0:  # which has all that will ever come
+            if position == 0:  # its queue holds all requests of the run
                 entered = int(self._engine.arrivals_s.searchsorted(now_s, "right"))
                 entered_sum_s = float(self._arrived_sum_s[entered])
             present = entered - stage.completions - stage.dropped
             integral = stage.left_sum_s + present * now_s - entered_sum_s
             passed_s = now_s - self._since_s
-            # Sums of many moments: what is nothing may come out a trifle below.
+            # With sums of many floats, zero may come out slightly negative.
             means.append(max(integral - self._integrals[position], 0.0) / passed_s if passed_s > 0.0 else present)
             self._integrals[position] = integral
         self._since_s = now_s
@@ -58,7 +60,7 @@ class Presence:
 
 
 class Measuring:
-    """Reads the batch logs of an engine as they grow."""
+    """Reads the batch logs of an engine while they grow."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -69,8 +71,8 @@ class Measuring:
             for stage, enqueue_s in zip(engine.stages, (engine.arrivals_s, *later), strict=True)
         ]
 
-    def step(self, now_s: float) -> Measured:
-        """The figures of what happened since the last call."""
+    def step(self, now_s: float) -> StepFigures:
+        """The figures of the time since the last call."""
         stage_latency, busy_fraction = [], []
         latency = NO_LATENCY
         for position, (stage, reader) in enumerate(zip(self._engine.stages, self._readers, strict=True)):
@@ -81,7 +83,7 @@ class Measuring:
             stage_latency.append(_quantiles(finished, reader.enqueue_s))
             latency = _quantiles(finished, self._engine.arrivals_s)
         self._since_s = now_s
-        return Measured(latency, stage_latency, busy_fraction)
+        return StepFigures(latency, stage_latency, busy_fraction)
 
     def _read_new_batches(self, position: int) -> None:
         reader = self._readers[position]
@@ -93,7 +95,7 @@ class Measuring:
             self._readers[position + 1].enqueue_s[fresh.requests] = np.repeat(delivered_s, fresh.size)
 
     def _busy_fraction(self, stage: EngineStage, running: Batches, now_s: float) -> float:
-        """Time in service over time ready, of all replicas; a removed one counts until its last batch is done."""
+        """Time in service over time ready, of all replicas; a removed one counts until its last batch is finished."""
         since_s = self._since_s
         busy_s = np.sum(np.minimum(running.finish_s, now_s) - np.maximum(running.start_s, since_s))
         replicas = stage.replica_log()

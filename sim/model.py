@@ -1,4 +1,4 @@
-"""What a simulation is given: stages with their service times, and the settings of the world they run in."""
+"""The input of a simulation: stages with their service times, and the settings of the world they run in."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ DROP_MODES = ("request", "batch")
 
 @dataclass(frozen=True, slots=True)
 class ServiceTime:
-    """How long one replica of a variant with some cores takes for a batch, by batch size.
+    """How long one replica, of a given variant and number of cores, takes for a batch of each size.
 
-    `latency_s[n]` is the mean for n requests (index 0 unused), `sigma[n]` that of the lognormal factor of mean 1
-    (`None`: every batch takes exactly the mean).
+    `latency_s[n]` is the mean for n requests (index 0 is unused). `sigma[n]` is the sigma of a lognormal factor with
+    mean 1; None: every batch takes exactly the mean.
     """
 
     latency_s: tuple[float, ...]
@@ -38,7 +38,7 @@ class ServiceTime:
 
 @dataclass(frozen=True, slots=True)
 class StageModel:
-    """One stage as the engine sees it; `service` is keyed by (variant, cores)."""
+    """One stage as an engine sees it; the keys of `service` are (variant, cores)."""
 
     name: str
     service: Mapping[tuple[str, int], ServiceTime]
@@ -50,8 +50,8 @@ class StageModel:
 class World:
     """The settings of one simulated world; all times in seconds.
 
-    `max_surge` None: a quarter of the desired replicas, rounded up. `bound_s` is how long the run may go on after
-    `duration_s`; what has not ended by then is unfinished.
+    `max_surge` None: a quarter of the desired replicas, rounded up. `bound_s`: how long the run may continue after
+    `duration_s`; requests that have not ended by then are unfinished.
     """
 
     duration_s: float
@@ -85,10 +85,10 @@ def stage_model(
     dispatch_overhead_s: float = 0.0,
     start_up_extra_s: float = 0.0,
 ) -> StageModel:
-    """The engine's view of a profiled stage; `sampled`: service times vary, fitted to mean and p99.
+    """A profiled stage as an engine sees it; with `sampled`, service times vary and fit the profile's mean and p99.
 
-    What a real system takes beyond its profile: `dispatch_overhead_s` occupies the replica with every batch,
-    `start_up_extra_s` comes before every replica is ready.
+    Two overheads of real systems come on top of the profile: `dispatch_overhead_s` lengthens every batch,
+    `start_up_extra_s` every start-up.
     """
     service = {
         (variant.name, cores): _service_time(*variant.latency_table(cores), dispatch_overhead_s, sampled=sampled)
@@ -102,7 +102,7 @@ def stage_model(
 def stage_models(
     pipeline: Pipeline, *, sampled: bool, dispatch_overhead_s: float = 0.0, start_up_extra_s: float = 0.0
 ) -> tuple[StageModel, ...]:
-    """All stages of a pipeline, with its drop limits; the rest as `stage_model`."""
+    """All stages of a pipeline, with its drop limits; for the rest see `stage_model`."""
     return tuple(
         stage_model(
             stage,
@@ -115,11 +115,11 @@ def stage_models(
     )
 
 
-@lru_cache(maxsize=4096)  # the runs of a study ask for the same ones again and again
+@lru_cache(maxsize=4096)  # the runs of a study keep asking for the same ones
 def _service_time(
     mean_s: tuple[float, ...], p99_s: tuple[float, ...], overhead_s: float, *, sampled: bool
 ) -> ServiceTime:
-    """The overhead makes every batch longer, not more random: sigma is that of the profile."""
+    """The overhead makes batches longer, not more random: sigma stays that of the profile."""
     latency_s = (mean_s[0], *(mean + overhead_s for mean in mean_s[1:]))
     if not sampled:
         return ServiceTime(latency_s)

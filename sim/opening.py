@@ -1,4 +1,4 @@
-"""The decision before the first request, which fixes what stands ready when a run begins."""
+"""The decision before the first request, which says what is ready when a run begins."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ipa.sim.load_view import LoadView
 
 
 class Opening:
-    """The backend of the decision before the first request: nothing runs yet, and what is decided stands ready."""
+    """The backend of the decision before the first request: nothing runs yet, and what is decided is ready at once."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What was decided over a run, as far as the summary needs it: three numbers a decision."""
+"""What was decided during a run, as far as the summary needs it: three numbers for each decision."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ipa.sim.tables import configured_accuracy, configured_cores
 
 
 class Planned:
-    """When what came in force, in order; `cores` and `accuracy` are those of the whole configuration.
+    """The configurations in force during a run, in order: since when, with what cores and accuracy in all.
 
-    A decision that was refused leaves in force what stood before it.
+    A refused decision leaves the one before it in force.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -31,7 +31,7 @@ class Planned:
 
     @classmethod
     def of(cls, pipeline: Pipeline, initial: Configuration, entries: Iterable[Entry]) -> Self:
-        """What a journal says, before whose first entry `initial` stood, unless that entry is of time 0."""
+        """From a journal. `initial` was in force before its first entry, unless that entry is of time 0."""
         planned = cls(pipeline)
         for entry in entries:
             if not planned.decisions and entry.observation.step > 0:
@@ -42,14 +42,14 @@ class Planned:
         return planned
 
     def decided(self, entry: Entry) -> None:
-        """One decision more."""
+        """Add a decision."""
         self.decisions += 1
         self.infeasible += not entry.decision.feasible
         if not entry.is_refused:
             self.stands(entry.decision.configuration, entry.observation.time_s)
 
     def stands(self, configuration: Configuration, since_s: float) -> None:
-        """From now on the configuration is what is wanted."""
+        """Add a configuration that is in force from `since_s` on."""
         self.changes += self._latest is not None and configuration != self._latest
         self._latest = configuration
         self._since_s.append(since_s)
@@ -57,11 +57,11 @@ class Planned:
         self._accuracy.append(configured_accuracy(self._pipeline, configuration))
 
     def mean_cores(self, duration_s: float) -> float:
-        """The mean over time of the cores wanted."""
+        """The mean over time of the cores decided on."""
         return self._time_mean(self._cores, duration_s)
 
     def mean_accuracy(self, duration_s: float) -> float:
-        """The mean over time of the accuracy wanted."""
+        """The mean over time of the accuracy decided on."""
         return self._time_mean(self._accuracy, duration_s)
 
     def _time_mean(self, values: list[float], duration_s: float) -> float:
@@ -70,13 +70,13 @@ class Planned:
 
 
 class LatestEntry(Journal):
-    """A journal that keeps its latest entry alone; what the summary needs of the others goes to `planned`."""
+    """A journal that keeps only its latest entry; what the summary needs of the others goes to `planned`."""
 
     def __init__(self, planned: Planned) -> None:
         super().__init__(kept=1)
         self._planned = planned
 
     def answered(self, outcome: Applied) -> None:
-        """Add the backend's answer, without which a decision is not known to be in force."""
+        """Add the backend's answer, which says whether the decision is in force."""
         super().answered(outcome)
         self._planned.decided(self.entries[-1])

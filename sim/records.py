@@ -15,20 +15,21 @@ from ipa.sim.rules import NEVER
 
 COMPLETED, DROPPED, FAILED, UNFINISHED = range(4)
 OUTCOMES = ("completed", "dropped", "failed", "unfinished")
-"""How a request ends, by code."""
+"""How a request ends; the index is its code."""
 
 
 @dataclass(frozen=True)
 class Records:
-    """One run, or of its requests a sample: S stages, N requests. Times in seconds, NaN where it did not come to that;
-    numbers -1 likewise.
+    """All requests of a run, or a sample of them: S stages, N requests.
+
+    Times are in seconds. What never happened is NaN as a time and -1 as a number.
 
     `request` holds the requests' numbers in order of arrival, shape (N,).
 
     `enqueue_s`, `start_s`, `finish_s`, `replica`, `batch` (k: the k-th batch started at the stage) and `batch_size`
-    have shape (S, N); `arrival_s`, `end_s`, `outcome` (codes of `OUTCOMES`) and `dropped_stage` shape (N,).
-    `integral_s` is the engine's own integral over time of the requests present at each stage, shape (S,);
-    `configured` the batch sizes in force at each stage, as (since when, size).
+    have shape (S, N); `arrival_s`, `end_s`, `outcome` (codes of `OUTCOMES`) and `dropped_stage` have shape (N,).
+    `integral_s` is the number of requests present at each stage, integrated over time by the engine itself, shape (S,).
+    `configured` holds the batch sizes in force at each stage, as (since when, size).
     """
 
     stages: tuple[str, ...]
@@ -52,7 +53,7 @@ class Records:
 
 @dataclass(frozen=True)
 class ReplicaRecords:
-    """The replicas of one stage in order of creation; NaN where a moment never came within the run."""
+    """The replicas of one stage in order of creation; NaN for what did not happen within the run."""
 
     variant: tuple[str, ...]
     cores: IntArray
@@ -63,10 +64,10 @@ class ReplicaRecords:
 
 
 class Recorder:
-    """Fills in records as the logs of the stages come, each stage's in order."""
+    """Fills in records from the stages' logs as they come; those of one stage must come in order."""
 
     def __init__(self, arrivals_s: FloatArray, stages: int, request: IntArray | None = None) -> None:
-        """`request`: the requests to keep records of, by rising number, shape (N,); None: all."""
+        """`request`: the numbers of the requests to keep records of, rising, shape (N,); None: all of them."""
         self._is_whole = request is None
         self._request = np.arange(len(arrivals_s)) if request is None else request
         self._arrival_s = arrivals_s if request is None else arrivals_s[request]
@@ -130,7 +131,7 @@ class Recorder:
         )
 
     def _kept(self, requests: IntArray) -> tuple[slice | BoolArray, IntArray]:
-        """Which of the requests have records, and at which places."""
+        """Which of the requests have records, and in which places."""
         if self._is_whole:
             return slice(None), requests
         places = np.searchsorted(self._request, requests)
@@ -139,7 +140,7 @@ class Recorder:
 
 
 def collect_records(engine: Engine) -> Records:
-    """The records of a run that has ended, whose engine has kept everything."""
+    """The records of a finished run whose engine has kept everything."""
     recorder = Recorder(engine.arrivals_s, len(engine.stages))
     for position, stage in enumerate(engine.stages):
         recorder.take(position, stage.batch_log(), stage.drop_log())
@@ -147,7 +148,7 @@ def collect_records(engine: Engine) -> Records:
 
 
 def _integral_s(stage: EngineStage, end_s: float) -> float:
-    """Requests present at the stage, integrated over the run: the sum of leaving minus that of coming."""
+    """The requests present at the stage, integrated over the run: the sum of exit times less that of enqueue times."""
     present = stage.enqueued - stage.completions - stage.dropped
     return stage.left_sum_s + present * end_s - stage.enqueued_sum_s
 

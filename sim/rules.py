@@ -1,8 +1,8 @@
 """The model's rules as pure functions of numbers.
 
-Written once: the SimPy engine calls them, the compiled engine compiles them as they are, and a live gateway obeys them
-with real clocks. All times are absolute seconds; each comparison is made with one addition, so that every caller gets
-the same double.
+They are written once: the SimPy engine calls them, the compiled engine compiles them as they are, and the live gateway
+follows them on a real clock. All times are absolute seconds. Every comparison takes a single addition, so that all
+callers get the same double.
 """
 
 from __future__ import annotations
@@ -10,44 +10,44 @@ from __future__ import annotations
 from typing import NamedTuple
 
 COMPLETION, DELIVERY, REPLICA, CONTROL, APPLICATION, TIMER, CLOSING = range(7)
-"""The ranks of what happens within one instant, first to last."""
+"""The order of events within one instant, first to last."""
 
 NEVER = float("inf")
-"""A moment that does not come."""
+"""The time of something that never happens."""
 
 
 def is_expired(now_s: float, arrival_s: float, limit_s: float) -> bool:
-    """Whether a request that reached the pipeline at `arrival_s` is no longer worth serving."""
+    """Whether a request that reached the pipeline at `arrival_s` is too old to be served."""
     return now_s > arrival_s + limit_s
 
 
 def due_s(enqueue_s: float, batch_timeout_s: float) -> float:
-    """When a batch headed by a request enqueued at `enqueue_s` starts, full or not."""
+    """When a batch whose first request was enqueued at `enqueue_s` starts even if it is not full."""
     return enqueue_s + batch_timeout_s
 
 
 def must_wait(is_full: bool, now_s: float, due_at_s: float) -> bool:
-    """Whether a batch is neither full nor due; expired requests behind the head count towards full."""
+    """Whether a batch is neither full nor due. Expired requests behind the head count as part of it."""
     return not is_full and now_s < due_at_s
 
 
 def dispatch_size(batch: int, max_batch: int) -> int:
-    """The most requests one dispatch takes: the stage's batch size, bounded by what the replica has profiled."""
+    """The most requests that one dispatch takes: the stage's batch size, or the largest profiled for the replica."""
     return batch if batch < max_batch else max_batch
 
 
 def finish_s(start_s: float, latency_s: float, factor: float) -> float:
-    """When a batch started at `start_s` is done."""
+    """When a batch started at `start_s` is finished."""
     return start_s + latency_s * factor
 
 
 def waiting(entered: int, dropped: int, started: int) -> int:
-    """How many of the requests that have entered a stage wait there: in its queue or in a batch formed at a replica."""
+    """How many requests wait at a stage: in its queue, or in a batch that is formed and waits at a replica."""
     return entered - dropped - started
 
 
 def gone_s(removed_s: float, busy_until_s: float, stop_s: float) -> float:
-    """When a removed replica ceases to exist and to cost: it finishes its batch, then stops."""
+    """When a removed replica is gone and costs nothing more: it finishes its batch, then takes `stop_s` to stop."""
     return (removed_s if removed_s > busy_until_s else busy_until_s) + stop_s
 
 
@@ -79,11 +79,11 @@ def rollout(
     ready_current: int,
     ready_obsolete: int,
 ) -> Rollout:
-    """One rollout step, carried on until nothing changes, as a Kubernetes Deployment's controller does it.
+    """One rollout step, repeated until nothing changes, as the controller of a Kubernetes Deployment does it.
 
-    Every argument counts replicas of one stage: `current` ones have the configured variant and cores, the others are
-    obsolete; draining ones are in none of the counts. Only the removal of ready obsolete replicas is held back by
-    `max_unavailable`, and only creation by `max_surge`; `max_surge + max_unavailable >= 1`, else nothing could move.
+    The counts are of one stage's replicas: current ones have the configured variant and cores, all others are
+    obsolete; draining ones are not counted. `max_unavailable` limits only the removal of ready obsolete replicas,
+    `max_surge` only creation. Their sum must be at least 1, or nothing could ever move.
     """
     remove_starting_obsolete = starting_obsolete
     remove_current = 0
@@ -110,8 +110,8 @@ def rollout(
 
 
 def removal_order(is_starting: bool, is_busy: bool, number: int) -> tuple[int, int]:
-    """The key by which replicas are removed, least first: starting, idle, busy; within each, the highest number first.
+    """The sort key of replicas to be removed: starting ones first, then idle, then busy; highest number first in each.
 
-    `number` has to be signed.
+    `number` must be a signed integer.
     """
     return 0 if is_starting else 2 if is_busy else 1, -number

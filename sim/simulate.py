@@ -1,4 +1,4 @@
-"""One simulated run: an engine, a controller that steps at every interval, and what both leave behind."""
+"""One simulated run: an engine, a controller that steps at regular intervals, and what both leave behind."""
 
 from __future__ import annotations
 
@@ -27,18 +27,17 @@ from ipa.sim.planned import LatestEntry, Planned
 from ipa.sim.totals import Totalling, Totals, totals_of
 
 SAMPLE = 100_000
-"""Of how many requests a sample keeps records."""
+"""How many requests a sample keeps records of."""
 
 
 @dataclass(frozen=True, slots=True)
 class ControlSettings:
     """How a run is controlled: a decision every `interval_s` on the load of the last `history_s` seconds.
 
-    `initial` stands ready at the start; None: the policy decides at time 0 on the history, and that stands ready
-    (warm).
-    `fields` are costly observation fields to compute besides those that the policy reads. `engine` is one of
-    `engines.ENGINES`, `records` one of `engines.RECORDS`: of which requests records are kept, all, none, or a uniform
-    sample of `SAMPLE` (all of them where there are fewer). With none, no decisions are kept either.
+    `initial` is the configuration that is ready at the start; None: what the policy decides at time 0 from the history
+    (a warm start). `fields`: costly observation fields to compute besides those that the policy reads. `engine` is one
+    of `engines.ENGINES`, `records` one of `engines.RECORDS`: keep records of all requests, of none, or of a uniform
+    sample of `SAMPLE` (of all, where there are fewer). With none, no decisions are kept either.
     """
 
     interval_s: float = 10.0
@@ -52,9 +51,9 @@ class ControlSettings:
 
 @dataclass(frozen=True)
 class Simulated:
-    """What a run left behind: its records, its journal, what stood ready at the start, and which engine ran.
+    """What a run left behind: its records, its journal, the configuration ready at the start, and the engine's name.
 
-    `totals` and `planned` are of the whole run, whatever records and entries have been kept.
+    `totals` and `planned` cover the whole run, whatever records and entries have been kept.
     """
 
     records: records.Records
@@ -78,7 +77,7 @@ def simulate_policy(
 ) -> Simulated:
     """Run `policy` on the arrivals; shape of `arrivals_s`: (requests,), sorted, in [0, duration).
 
-    `on_step` is told after every control step which share of the duration is over.
+    `on_step` is called after every control step with the share of the duration that has passed.
 
     Raises EngineError for an engine that cannot run here, PolicyError for a decision that cannot be carried out, and
     LawError should the run break a law of the model.
@@ -121,7 +120,7 @@ def simulate_policy(
 
 
 class _Keeping:
-    """What is kept of a run that is handed over bit by bit: totals, and the records of some requests."""
+    """What is kept of a run that is handed over piece by piece: totals, and the records of some requests."""
 
     def __init__(self, pipeline: Pipeline, world: World, arrivals_s: FloatArray, kept: IntArray) -> None:
         self._totalling = Totalling(pipeline, arrivals_s, world)

@@ -1,4 +1,4 @@
-"""Digests of source files: what was made by other source, be it results or machine code, is told by them."""
+"""Digests of source files, by which results and machine code made from other source are recognised."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 
 def file_digest(folder: Path, files: Iterable[Path]) -> str:
-    """sha256 of files below a folder, of their names and their text: the same on every machine that has the same."""
+    """sha256 of the names and the text of files below a folder; equal files give the same digest on every machine."""
     sha = sha256()
     for name, file in sorted((file.relative_to(folder).as_posix(), file) for file in files):
-        text = file.read_bytes().replace(b"\r\n", b"\n")  # as a checkout on Windows has it
+        text = file.read_bytes().replace(b"\r\n", b"\n")  # what a checkout on Windows may have
         sha.update(f"{name} {len(text)}\n".encode() + text)
     return sha.hexdigest()

@@ -1,7 +1,7 @@
-"""Keyed random streams: one per (seed, purpose, stage), so that one change never shifts the draws of another.
+"""Random streams with keys: one per (seed, purpose, stage), so that a change in one place shifts no draws elsewhere.
 
-The k-th batch started at a stage takes the k-th draw of that stage's service stream whatever the policy or engine,
-which makes the draws common to everything that is compared.
+The k-th batch started at a stage takes the k-th draw of that stage's service stream, whatever the policy or the engine:
+runs that are compared see the same draws.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ import numpy.typing as npt
 PURPOSES = ("arrivals", "service", "start-up", "scaling", "workload", "sample")
 
 BLOCK = 4096
-"""How many draws are made at once."""
+"""Draws are made in blocks of this many."""
 
 _SMALLEST_UNIFORM = 2.0**-54  # the normal quantile of an exact zero would be minus infinity
 _NORMAL_P99 = 2.3263478740408408  # the standard normal's 99 % quantile
 
 
 def stream(seed: int, purpose: str, stage: int = 0) -> np.random.Generator:
-    """The generator for one purpose (one of `PURPOSES`) at one stage of a run with this seed."""
+    """The generator for a purpose (one of `PURPOSES`) at a stage, in a run with this seed."""
     key = (PURPOSES.index(purpose), stage)
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 
 
 def normal_blocks(generator: np.random.Generator) -> Iterator[npt.NDArray[np.float64]]:
-    """Endless standard normal draws in blocks of shape (BLOCK,), each draw the quantile of one uniform."""
+    """Endless blocks of standard normal draws, shape (BLOCK,); each draw is the normal quantile of one uniform draw."""
     from scipy.special import ndtri
 
     while True:
@@ -43,7 +43,7 @@ def standard_normals(generator: np.random.Generator) -> Iterator[float]:
 
 
 def start_up_factors(seed: int, stage: int, sigma: float) -> Iterator[float]:
-    """Lognormal factors of mean 1, one per replica created at a stage; exactly 1 without a sigma."""
+    """Lognormal factors of mean 1, one for each replica created at a stage; all exactly 1 where sigma is 0."""
     if sigma == 0.0:
         return repeat(1.0)
     normals = standard_normals(stream(seed, "start-up", stage))
@@ -51,10 +51,10 @@ def start_up_factors(seed: int, stage: int, sigma: float) -> Iterator[float]:
 
 
 def lognormal_sigma(p99_over_mean: float) -> float:
-    """The sigma of the lognormal whose 99 % quantile is that many times its mean.
+    """The sigma of the lognormal whose 99 % quantile is `p99_over_mean` times its mean.
 
-    With quantile / mean = exp(z sigma - sigma^2 / 2) and z the standard normal quantile; of the two roots the smaller.
-    Raises ValueError outside [1, exp(z^2 / 2)] = [1, 14.97], where no lognormal fits.
+    It solves quantile / mean = exp(z sigma - sigma^2 / 2), where z is the standard normal's 99 % quantile; of the two
+    roots it is the smaller. Raises ValueError outside [1, exp(z^2 / 2)] = [1, 14.97], where no lognormal fits.
     """
     discriminant = _NORMAL_P99**2 - 2.0 * log(p99_over_mean) if p99_over_mean >= 1.0 else -1.0
     if discriminant < 0.0:
@@ -63,10 +63,10 @@ def lognormal_sigma(p99_over_mean: float) -> float:
 
 
 class IndexedNormals:
-    """The draws of `standard_normals` by their number, in any order, without making those between."""
+    """The draws of `standard_normals` by number, in any order, without making the ones in between."""
 
     def __init__(self, generator: np.random.Generator) -> None:
-        """`generator`: a fresh one of `stream`, used by nothing else."""
+        """`generator`: fresh from `stream`, and used by nothing else."""
         bits = generator.bit_generator
         assert isinstance(bits, np.random.PCG64)
         self._bits = bits

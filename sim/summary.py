@@ -19,19 +19,19 @@ def summarise(
     sla_s: float,
     price_per_core: float,
 ) -> dict[str, int | float | None]:
-    """The figures of a run whose records and entries are all there; see `summary_of`."""
+    """The figures of a run that has kept all records and entries; see `summary_of`."""
     return summary_of(
         totals_of(pipeline, records, sla_s), Planned.of(pipeline, initial, entries), sla_s, price_per_core
     )
 
 
 def summary_of(totals: Totals, planned: Planned, sla_s: float, price_per_core: float) -> dict[str, int | float | None]:
-    """The figures of one run; seconds, requests per second, cores times price; PAS in points (x 100).
+    """The figures of one run, in seconds, requests per second, and cores times price; PAS in points (x 100).
 
-    The SLA violation rate is of all requests: late, dropped, failed and unfinished ones. The rate of seconds is of
-    those in which a request arrived: the ones whose p99, by `violated_seconds`, is above the SLA. Rates and cost cover
-    the trace's duration. Planned figures are time-means of the decided configuration in force. None where nothing
-    completed.
+    The SLA violation rate is the share of late, dropped, failed and unfinished requests among all. The rate of violated
+    seconds is the share, among the seconds in which a request arrived, of those whose p99 is above the SLA (see
+    `violated_seconds`). Rates and cost cover the trace's duration. Planned figures are means over time of the decided
+    configuration in force. A figure of completed requests is None if nothing completed.
     """
     duration_s, completed = totals.duration_s, totals.completed
     core_s = price_per_core * totals.core_s

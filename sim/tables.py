@@ -1,4 +1,4 @@
-"""The tidy tables of a run: one row a thing, times in seconds, missing moments NaN, names as categories."""
+"""The tidy tables of a run: one row for each thing, times in seconds, NaN for what never came, names as categories."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 
 def requests_table(pipeline: Pipeline, records: Records) -> pd.DataFrame:
-    """One row a request: request, arrival_s, outcome, dropped_stage, end_s, latency_s and accuracy (completed only).
+    """One row for each request: request, arrival_s, outcome, dropped_stage, end_s, latency_s, accuracy.
 
-    `accuracy` is the product of the accuracies of the variants that served the request (its PAS as a fraction).
+    The last two are of completed requests only. `accuracy` is the product of the accuracies of the variants that served
+    the request (its PAS as a fraction).
     """
     import pandas as pd
 
@@ -39,9 +40,10 @@ def requests_table(pipeline: Pipeline, records: Records) -> pd.DataFrame:
 
 
 def stages_table(records: Records) -> pd.DataFrame:
-    """One row a request and stage it reached: request, stage, enqueue_s, start_s, finish_s, replica, batch, batch_size.
+    """One row for each request and stage it reached: when it was enqueued, started and finished, and in which batch.
 
-    `batch` numbers the batches of a stage in order of start; -1 where the request was not served there.
+    The columns are request, stage, enqueue_s, start_s, finish_s, replica, batch, batch_size. `batch` numbers a stage's
+    batches in order of start; -1 if the request was not served there.
     """
     import pandas as pd
 
@@ -64,7 +66,7 @@ def stages_table(records: Records) -> pd.DataFrame:
 
 
 def replicas_table(records: Records) -> pd.DataFrame:
-    """One row a replica: stage, replica, variant, cores, created_s, ready_s, removed_s, gone_s."""
+    """One row for each replica: stage, replica, variant, cores, created_s, ready_s, removed_s, gone_s."""
     import pandas as pd
 
     sets = records.replicas
@@ -88,11 +90,11 @@ def replicas_table(records: Records) -> pd.DataFrame:
 
 
 def decisions_table(pipeline: Pipeline, initial: Configuration, entries: Sequence[Entry]) -> pd.DataFrame:
-    """One row a control step and stage: step, time_s, stage and what was decided for it, then the step's figures.
+    """One row for each control step and stage: step, time_s, stage, what was decided for it, then the step's figures.
 
-    Row 0 is the configuration that stood ready at the start, `rung` "initial" where no policy decided it. `cost_cores`
-    and `accuracy` are those of the whole decided configuration, repeated for each stage. `accepted` is false for a
-    decision that a backend refused: what stood before it stayed in force.
+    Step 0 is the configuration that was ready at the start; its `rung` is "initial" if no policy decided it.
+    `cost_cores` and `accuracy` are of the whole configuration, repeated for each stage. `accepted` is False for a
+    decision that the backend refused, which leaves the one before it in force.
     """
     import pandas as pd
 
@@ -153,7 +155,7 @@ def decisions_table(pipeline: Pipeline, initial: Configuration, entries: Sequenc
 
 
 def served_accuracy(pipeline: Pipeline, records: Records) -> FloatArray:
-    """Per request the product over the stages that served it of their variants' accuracies; shape (requests,)."""
+    """For each request, the product of the accuracies of the variants that served it; shape (requests,)."""
     accuracy = np.ones(len(records.arrival_s))
     for position, stage in enumerate(pipeline.stages):
         of_replica = np.array([stage.variant(name).accuracy for name in records.replicas[position].variant])
@@ -177,7 +179,7 @@ def configured_accuracy(pipeline: Pipeline, configuration: Configuration) -> flo
 
 
 def _named(codes: IntArray, names: Sequence[str]) -> pd.Categorical[str]:
-    """The names that the codes stand for; -1 is none."""
+    """The names that codes stand for; -1 stands for none."""
     import pandas as pd
 
     return pd.Categorical.from_codes(codes, pd.Index(names))

@@ -1,4 +1,4 @@
-"""What the summary says of a run's requests and replicas: from its records, or without any as the run goes on."""
+"""A run's figures of requests and replicas: from its records, or added up during the run without records."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ QUANTILES = (0.5, 0.95, 0.99)
 class Totals:
     """Counts of requests and sums over them.
 
-    `in_time` were completed within the SLA; of all completed, `within` were so before the trace's end, and of those
-    `good` in time. Requests arrived in `seconds` seconds; in `seconds_violated` of these the p99 of that second's
-    requests is above the SLA, see `violated_seconds`. The sums are over completed requests. `quantiles_s` are those of
-    `QUANTILES` of their latency, None where there are none, each within `relative_error` of the exact one. `core_s` are
-    the core-seconds of all replicas.
+    Of the completed requests, `in_time` kept the SLA, `within` completed before the end of the trace, and `good` did
+    both. Requests arrived in `seconds` different seconds; in `seconds_violated` of them the p99 of that second's
+    requests is above the SLA (see `violated_seconds`). The sums are over completed requests. `quantiles_s` are the
+    quantiles `QUANTILES` of their latency, each within `relative_error` of the exact one; None if nothing completed.
+    `core_s`: the core-seconds of all replicas.
     """
 
     duration_s: float
@@ -50,7 +50,7 @@ class Totals:
 
 
 def totals_of(pipeline: Pipeline, records: Records, sla_s: float) -> Totals:
-    """The totals of a run whose records are all there."""
+    """The totals of a run that has kept all records."""
     outcome, duration_s = records.outcome, records.duration_s
     completed = outcome == COMPLETED
     latency_s = (records.end_s - records.arrival_s)[completed]
@@ -80,10 +80,10 @@ def totals_of(pipeline: Pipeline, records: Records, sla_s: float) -> Totals:
 
 
 def violated_seconds(arrived: IntArray, in_time: IntArray) -> int:
-    """The seconds whose p99 is above the SLA, from the requests that arrived in each and those of them in time.
+    """The number of seconds whose p99 is above the SLA; both arrays count requests by the second of their arrival.
 
-    A request that was never completed counts as infinitely late. The p99 is the least latency within which at least
-    99 % of the second's requests are, so that a second counts when more than 1 % of them violate the SLA.
+    A request that never completed counts as infinitely late. The p99 is the least latency that at least 99 % of the
+    second's requests keep, so a second counts if more than 1 % of its requests violate the SLA.
     """
     return int(np.count_nonzero(100 * (arrived - in_time) > arrived))
 
@@ -93,11 +93,11 @@ def _core_s(records: Records) -> float:
 
 
 class Totalling:
-    """Adds up a run as it is handed over.
+    """Adds up a run while it is handed over.
 
-    Everything comes out as from the records but the quantiles, which have a relative error of up to `RELATIVE_ERROR`
-    (0.1 %), and the sum of latencies, which is added up in another order. A request takes a byte, or as many as the
-    number takes that says which variants have served it, a second of the duration 16 bytes.
+    The result is that of the records, except for the quantiles, whose relative error is up to `RELATIVE_ERROR` (0.1 %),
+    and the sum of latencies, which is added up in another order. Memory: one byte a request (more only if there are too
+    many combinations of variants for a byte), and 16 bytes for each second of the duration.
     """
 
     def __init__(self, pipeline: Pipeline, arrivals_s: FloatArray, world: World) -> None:
@@ -106,10 +106,10 @@ class Totalling:
         self._hop_s = world.hop_s
         self._sla_s = pipeline.sla_s
         self._accuracies = [[variant.accuracy for variant in stage.variants] for stage in pipeline.stages]
-        # Digits of a mixed radix, the first stage's the last; 0: not served there.
+        # The variants that served a request, as digits of a mixed radix, the first stage's last; 0: not served there.
         self._radixes = [1 + len(accuracies) for accuracies in self._accuracies]
         self._served = np.zeros(len(arrivals_s), np.min_scalar_type(prod(self._radixes) - 1))
-        self._of_served: Counter[int] = Counter()  # completed requests by that number
+        self._of_served: Counter[int] = Counter()  # completed requests, by that number
         self._stages = [balance.StageTotals() for _ in pipeline.stages]
         self._open: list[Batches | None] = [None for _ in pipeline.stages]  # not yet at the next stage
         self._histogram = Histogram()
@@ -118,7 +118,7 @@ class Totalling:
         self._in_time_by_second = np.zeros(ceil(world.duration_s), dtype=np.int64)
 
     def take(self, given: Handover) -> None:
-        """What has happened at a stage since the last time."""
+        """Add what has happened at a stage since the last call."""
         position, fresh, total = given.stage, given.batches, self._stages[given.stage]
         place = prod(self._radixes[:position])
         digits = (place * (1 + given.variant)).astype(self._served.dtype)
@@ -166,7 +166,7 @@ class Totalling:
             self._in_time_by_second[first : first + len(counts)] += counts
 
     def totals(self, engine: Engine, records: Records) -> Totals:
-        """The totals of a run that has ended; LawError where they break a law. `records` hold all replicas."""
+        """The totals of a finished run; LawError if they break a law. `records` must hold all replicas."""
         for position, batches in enumerate(self._open):
             if batches is not None:
                 self._finish(position, batches.where(batches.finish_s <= engine.end_s))
@@ -195,7 +195,7 @@ class Totalling:
         )
 
     def _accuracy_sum(self) -> float:
-        """The exact sum, rounded once, as `fsum` gives it."""
+        """The exact sum, rounded once, as by `fsum`."""
         total = Fraction(0)
         for served, count in self._of_served.items():
             accuracy, digits = 1.0, served

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
-from ipa.policies import Entry, Explanation, Planner, explain_problem, read_journal, replay_journal, to_line
+from ipa.policies import Entry, Explanation, OptimisingPolicy, explain_problem, read_journal, replay_journal, to_line
 from ipa.studies.errors import ScenarioError
 from ipa.studies.run import guarded, prepare
 from ipa.studies.scenario import Scenario
@@ -21,7 +21,7 @@ def explain(scenario: Scenario, load_rps: float) -> Explanation:
     if not (isfinite(load_rps) and load_rps >= 0.0):
         raise ScenarioError(f"--load {load_rps}: should be a finite number of requests per second, at least 0")
     policy = prepare(scenario).policy
-    if not isinstance(policy, Planner):
+    if not isinstance(policy, OptimisingPolicy):
         raise ScenarioError(
             f"--policy {scenario.policy.name}: does not use the optimiser, so there is nothing to explain; "
             "policies that do: ipa, oracle, scale-only, switch-only"

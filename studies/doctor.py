@@ -12,8 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ipa.policies.optimiser import SolverError
-from ipa.traces.catalogue import ENVIRONMENT as TRACE
+from ipa.policies.optimiser import SolverError, gurobi_licence_expiry
+from ipa.traces import TRACE_VARIABLE
 
 PROJECT = "ipa-pipelines"
 KUBECONFIG = "KUBECONFIG"
@@ -45,7 +45,7 @@ def doctor(environ: Mapping[str, str] = os.environ, today: date | None = None) -
         },
         "extras": _extras(),
         "programs": {"prometheus": _program("prometheus", "for ipa live run --source prometheus")},
-        "files": {name: _file(environ.get(name, "")) for name in (KUBECONFIG, TRACE)},
+        "files": {name: _file(environ.get(name, "")) for name in (KUBECONFIG, TRACE_VARIABLE)},
     }
 
 
@@ -151,10 +151,8 @@ def _licence_file(path: Path, today: date) -> Finding:
 
 def _licence_of_pip() -> Finding:
     """The licence within the package, which only Gurobi itself can read."""
-    from ipa.policies.optimiser.gurobi import expiry
-
     try:
-        expires = expiry()
+        expires = gurobi_licence_expiry()
     except SolverError as error:
         return {"ready": False, "note": str(error)}
     limits = "2,000 variables and constraints, 200 variables where quadratic"

@@ -11,8 +11,7 @@ from typing import Literal
 from ipa import traces
 from ipa.sim import stream
 from ipa.studies.errors import ScenarioError
-from ipa.traces import Trace
-from ipa.traces.catalogue import ENVIRONMENT
+from ipa.traces import TRACE_VARIABLE, Trace
 
 Windows = tuple[tuple[float, float], ...]
 """Windows of a trace, each (start_s, end_s), joined in this order."""
@@ -51,7 +50,7 @@ def find_trace(name: str, seed: int) -> Trace:
     """The whole trace of a name or a path. Raises TraceError, and ScenarioError where IPA_TRACE names no file."""
     real = traces.default_path(os.environ)
     if name.startswith("twitter:") and real is not None and not real.is_file():
-        raise ScenarioError(f"{ENVIRONMENT}={real}: no such file; it should name the file of the real trace")
+        raise ScenarioError(f"{TRACE_VARIABLE}={real}: no such file; it should name the file of the real trace")
     if real is not None and name.startswith("twitter:"):
         return _real(name, real, real.stat().st_mtime_ns)
     return traces.find(name, seed=seed, real=real)

@@ -14,7 +14,7 @@ from ipa.policies import (
     Configuration,
     CoreLimit,
     Entry,
-    Planner,
+    OptimisingPolicy,
     Policy,
     PolicyError,
     StageConfiguration,
@@ -23,24 +23,24 @@ from ipa.policies import (
     describe,
     lightest_configuration,
 )
-from ipa.profiles import Pipeline
-from ipa.profiles.errors import did_you_mean
+from ipa.profiles import Pipeline, did_you_mean
 from ipa.sim import (
     ControlSettings,
+    FloatArray,
     Records,
+    StageModel,
     World,
     choose_engine,
     decisions_table,
     replicas_table,
     requests_table,
+    rules,
     simulate_policy,
     stage_models,
     stages_table,
     stream,
     summary_of,
 )
-from ipa.sim.model import FloatArray, StageModel
-from ipa.sim.rules import bound_s
 from ipa.studies.errors import ScenarioError
 from ipa.studies.loads import Load
 from ipa.studies.scenario import Scenario
@@ -163,7 +163,7 @@ def simulate(scenario: Scenario, on_step: Callable[[float], object] = lambda _: 
         entries=tuple(simulated.entries),
         records=simulated.records,
         summary=summary,
-        decisions_reused=prepared.policy.answers.hit_rate if isinstance(prepared.policy, Planner) else None,
+        decisions_reused=prepared.policy.answers.hit_rate if isinstance(prepared.policy, OptimisingPolicy) else None,
     )
 
 
@@ -186,7 +186,7 @@ def world_of(scenario: Scenario, duration_s: float, sla_s: float) -> World:
     """The settings of the scenario's world."""
     return World(
         duration_s=duration_s,
-        bound_s=bound_s(sla_s),
+        bound_s=rules.bound_s(sla_s),
         hop_s=scenario.hop_s,
         stop_s=scenario.stop_s,
         decision_delay_s=scenario.decision_delay_s,

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from ipa import profiles
 from ipa.policies import create
-from ipa.profiles.yaml_file import Document, FileModel, Loc, parse, read, refuse, validate
+from ipa.profiles import Document, FileModel, Loc, parse_yaml, read_yaml, refusal, validate_document
 from ipa.studies.errors import ScenarioError
 from ipa.studies.loads import Windows, find_trace, parse_windows
 
@@ -33,7 +33,7 @@ def _windows(value: object) -> object:
     try:
         return parse_windows(value)
     except ValueError as error:
-        raise refuse(f"{error}; given {value!r}") from None
+        raise refusal(f"{error}; given {value!r}") from None
 
 
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
@@ -74,7 +74,7 @@ class GuardBounds(FileModel):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.max_replicas is not None and self.max_replicas < self.min_replicas:
-            raise refuse(f"max_replicas {self.max_replicas} is below min_replicas {self.min_replicas}")
+            raise refusal(f"max_replicas {self.max_replicas} is below min_replicas {self.min_replicas}")
         return self
 
 
@@ -145,9 +145,9 @@ class Scenario(FileModel):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.max_surge == 0 and self.max_unavailable == 0:
-            raise refuse("max_surge and max_unavailable are both 0: no rollout could ever move")
+            raise refusal("max_surge and max_unavailable are both 0: no rollout could ever move")
         if self.initial is not None and self.start == "warm":
-            raise refuse("`initial` needs start: configured, but `start` is warm")
+            raise refusal("`initial` needs start: configured, but `start` is warm")
         return self
 
     def with_values(self, values: Mapping[str, Any]) -> Scenario:
@@ -155,7 +155,7 @@ class Scenario(FileModel):
         data = self.as_dict()
         for key, value in values.items():
             _put(data, key.split("."), value, key)
-        return validate(Scenario, _Given("", data, {}), error=ScenarioError)
+        return validate_document(Scenario, _Given("", data, {}), error=ScenarioError)
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, defaults included, JSON-able; `from_dict` takes it back."""
@@ -181,7 +181,7 @@ class _Given(Document):
 def parse_value(text: str) -> Any:
     """A value on the command line, read as the same text in a scenario file would be. Raises ScenarioError."""
     try:
-        return parse(f"value: {text}", "", error=ScenarioError).data["value"]
+        return parse_yaml(f"value: {text}", "", error=ScenarioError).data["value"]
     except ScenarioError as error:
         raise ScenarioError(str(error).partition(": ")[2]) from None
 
@@ -207,7 +207,7 @@ def find(name_or_path: str, values: Mapping[str, Any] | None = None) -> Scenario
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml") or path.exists():
         kinds = ("pipeline", "scenario")
-        if read(path, kind=kinds, error=ScenarioError).data["kind"] == "scenario":
+        if read_yaml(path, kind=kinds, error=ScenarioError).data["kind"] == "scenario":
             return load(path, values)
     profiles.load(name_or_path)
     return Scenario(pipeline=name_or_path).with_values(values or {})
@@ -219,8 +219,8 @@ def load(path: str | Path, values: Mapping[str, Any] | None = None) -> Scenario:
     Paths in the file (pipeline, trace, policy) are relative to the file's folder. `values`, by dotted key, override
     what the file says.
     """
-    document = read(path, kind="scenario", schema_version=SCHEMA_VERSION, error=ScenarioError)
-    scenario = validate(Scenario, document, error=ScenarioError)
+    document = read_yaml(path, kind="scenario", schema_version=SCHEMA_VERSION, error=ScenarioError)
+    scenario = validate_document(Scenario, document, error=ScenarioError)
     folder = Path(path).parent
     policy = scenario.policy
     scenario = scenario.model_copy(

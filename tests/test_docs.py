@@ -24,12 +24,8 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from ipa import profiles, traces
-from ipa.policies.planner import PLANNING_PARAMETERS
-from ipa.policies.predictors import PREDICTORS
-from ipa.policies.rate import MEASURED
-from ipa.policies.registry import POLICIES
-from ipa.policies.scaler import Scaler
-from ipa.profiles.yaml_file import read
+from ipa.policies import PLANNING_PARAMETERS, POLICIES, PREDICTORS, Scaler
+from ipa.profiles import read_yaml
 from ipa.studies import Run, Scenario, find, load, results, simulate
 from ipa.studies.commands import main
 from ipa.studies.profile.numbers import MARKS, counts, sla_sum
@@ -40,7 +36,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 EXAMPLES = ROOT / "studies" / "examples"
-REAL_TRACE = os.environ.get(traces.catalogue.ENVIRONMENT, "")
+REAL_TRACE = os.environ.get(traces.TRACE_VARIABLE, "")
 HAS_REPORT = find_spec("plotly") is not None
 
 needs_real_trace = pytest.mark.skipif(not REAL_TRACE, reason="IPA_TRACE does not name the real trace")
@@ -311,7 +307,7 @@ def test_every_parameter_of_an_autoscaler_is_documented_with_its_default() -> No
     assert documented_defaults("Oracle") == own_defaults(POLICIES["oracle"])
     rate = own_defaults(POLICIES["rate"], shared)
     assert documented_defaults("rate") == {**rate, "predictor": "`reactive`, mean of 10 s"}
-    assert MEASURED == {"name": "reactive", "window_s": 10, "of": "mean"}
+    assert POLICIES["rate"].__init__.__kwdefaults__["predictor"] == {"name": "reactive", "window_s": 10, "of": "mean"}
 
 
 def test_every_policy_is_documented() -> None:
@@ -423,7 +419,7 @@ def test_every_arrival_process_is_documented() -> None:
 
 def examples(kind: str) -> list[Path]:
     files = sorted(EXAMPLES.glob("*.yaml"))
-    return [path for path in files if read(path, kind=("pipeline", "scenario")).data["kind"] == kind]
+    return [path for path in files if read_yaml(path, kind=("pipeline", "scenario")).data["kind"] == kind]
 
 
 @pytest.mark.parametrize("path", examples("scenario"), ids=lambda path: path.name)

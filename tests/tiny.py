@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ipa.policies.interface import Configuration, Observation, ReplicaCounts, StageConfiguration, StageObservation
+from ipa.policies import Configuration, Observation, ReplicaCounts, StageConfiguration, StageObservation
 from ipa.profiles import Figure, Pipeline, Published, Stage, Variant
 
 

@@ -1,14 +1,13 @@
 """Loads: what arrives at a pipeline, as counts per second or as timestamps.
 
-The folder's map:
-`trace` the value `Trace` · `shaping` its scaling and cutting · `checks` what a number may be
-`arrivals` from counts per second to instants · `workloads` the named synthetic loads
-`readers` files to traces (`tables`: CSV and parquet) · `writers` traces to files
-`catalogue` names and paths to traces · `summary` the figures of a trace
+trace       the value `Trace` · shaping: scaling and cutting · checks: what a number may be
+catalogue   from a name or a path to a trace · workloads: the named synthetic loads
+readers     from files to traces · writers: from traces to files · tables: CSV and parquet
+arrivals    from counts per second to the times of requests · summary: the figures of a trace
 """
 
 from ipa.traces.arrivals import PROCESSES, arrivals
-from ipa.traces.catalogue import default_path, find
+from ipa.traces.catalogue import TRACE_VARIABLE, default_path, find
 from ipa.traces.checks import TraceError
 from ipa.traces.readers import read
 from ipa.traces.summary import info
@@ -21,6 +20,7 @@ __all__ = [
     "NAMES",
     "PROCESSES",
     "SCALE",
+    "TRACE_VARIABLE",
     "WINDOWS",
     "Trace",
     "TraceError",

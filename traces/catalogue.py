@@ -1,4 +1,4 @@
-"""From what a person types to a trace."""
+"""Finding traces by what a person types: a name or a path."""
 
 import os
 from collections.abc import Mapping
@@ -9,16 +9,16 @@ from ipa.traces.readers import read
 from ipa.traces.trace import Trace
 from ipa.traces.workloads import CONSTANT_S, NAMES, constant, published, synthesise
 
-ENVIRONMENT = "IPA_TRACE"
-"""The environment variable that may name the file of the real trace."""
+TRACE_VARIABLE = "IPA_TRACE"
+"""The environment variable for the file of the real trace."""
 
 _REAL = "twitter:"
 _CONSTANT = "constant:"
 
 
 def default_path(environ: Mapping[str, str]) -> Path | None:
-    """The file of the real trace that the environment names, if it does."""
-    named = environ.get(ENVIRONMENT, "")
+    """The file of the real trace, if the environment names one."""
+    named = environ.get(TRACE_VARIABLE, "")
     return Path(named) if named else None
 
 
@@ -68,6 +68,6 @@ def _published(name: str, real: Path | None) -> Trace:
     if real is None:
         raise TraceError(
             f"{name!r} is cut from the real trace, which is not given: name its file in the "
-            f"environment variable {ENVIRONMENT}, or use the synthetic {workload!r}"
+            f"environment variable {TRACE_VARIABLE}, or use the synthetic {workload!r}"
         )
     return published(workload, read(real))

@@ -71,6 +71,6 @@ def numbers(values: ArrayLike, what: str) -> Numbers:
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """The end of a message: `; did you mean 'x'?` where a name is near, else nothing."""
+    """The end of a message: `; did you mean 'x'?` if a name is near, else nothing."""
     match = get_close_matches(name, list(allowed), n=1)
     return f"; did you mean {match[0]!r}?" if match else ""

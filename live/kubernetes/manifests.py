@@ -27,7 +27,7 @@ from ipa.live.kubernetes.settings import Deployed, Resources, memory_bytes
 from ipa.live.plane import gateway_arguments, server_arguments
 from ipa.policies import Configuration, StageConfiguration
 from ipa.profiles import Pipeline
-from ipa.sim.rules import bound_s, default_max_surge
+from ipa.sim import rules
 
 PIPELINE, LAYOUT = "pipeline.yaml", "layout.json"
 """The keys of the ConfigMap."""
@@ -100,7 +100,7 @@ def gateway_deployment(deployed: Deployed, owner: Manifest | None = None) -> Man
     pod = parts.pod(
         deployed,
         [_router(deployed), _watch(deployed)],
-        grace_s=GATEWAY_DRAIN_S + GATEWAY_LINGER_S + ceil(bound_s(deployed.plane.pipeline.sla_s)) + GRACE_S,
+        grace_s=GATEWAY_DRAIN_S + GATEWAY_LINGER_S + ceil(rules.bound_s(deployed.plane.pipeline.sla_s)) + GRACE_S,
         volumes=[_token_volume()],
     )
     pod["serviceAccountName"] = deployed.gateway_name
@@ -147,7 +147,7 @@ def _answers_within_s(pipeline: Pipeline) -> float:
         for variant in stage.variants
         for cores in variant.cores
     )
-    return round(min(2.0 + 5.0 * slowest_s, bound_s(pipeline.sla_s)), 3)
+    return round(min(2.0 + 5.0 * slowest_s, rules.bound_s(pipeline.sla_s)), 3)
 
 
 def _watch(deployed: Deployed) -> Manifest:
@@ -255,7 +255,7 @@ def stage_deployment(
             init_containers=real.init_containers if real else (),
         ),
         {
-            "maxSurge": default_max_surge(wanted.replicas) if plane.max_surge is None else plane.max_surge,
+            "maxSurge": rules.default_max_surge(wanted.replicas) if plane.max_surge is None else plane.max_surge,
             "maxUnavailable": plane.max_unavailable,
         },
         deadline_s=ceil(variant.start_up_s + deployed.layout.ready_within_s),

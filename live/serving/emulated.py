@@ -14,9 +14,7 @@ from typing import Any
 
 from ipa.live.serving.models import ModelError
 from ipa.live.serving.tensors import Tensor
-from ipa.sim import rules
-from ipa.sim.model import ServiceTime
-from ipa.sim.streams import IndexedNormals, stream
+from ipa.sim import IndexedNormals, ServiceTime, rules, stream
 
 BLOCKING_S = 0.0025
 """The last part of a wait sleeps outside the event loop, whose timers are accurate to a millisecond only."""

@@ -14,7 +14,7 @@ from ipa.live.serving.metrics import BY_NAME, ProcessMetrics
 from ipa.live.serving.request import Batch, Request
 from ipa.live.serving.router import Router
 from ipa.profiles import Pipeline
-from ipa.sim.records import OUTCOMES
+from ipa.sim import OUTCOMES
 
 _STANDING = (
     "ipa_requests_received_total", "ipa_requests_inside", "ipa_sla_seconds", "ipa_stage_arrivals_total",

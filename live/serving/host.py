@@ -28,7 +28,7 @@ from ipa.live.serving.request import Batch, Request
 from ipa.live.serving.router import Router
 from ipa.live.serving.web import MOST_BODY_BYTES, read_body, send
 from ipa.policies import lightest_configuration
-from ipa.sim.rules import NEVER, bound_s
+from ipa.sim import NEVER, rules
 
 SWEEP_S = 0.1
 """How often requests past the bound are looked for."""
@@ -56,7 +56,7 @@ class Gateway:
         self.names = tuple(stage.name for stage in pipeline.stages)
         self.arrivals = ArrivalCounts(0.0)
         self.ended_requests = EndedRequests(options.records, self.names)
-        self.bound_s = bound_s(pipeline.sla_s) if options.bound_s is None else options.bound_s
+        self.bound_s = rules.bound_s(pipeline.sla_s) if options.bound_s is None else options.bound_s
         self.router = Router(
             self.names, pipeline.drop_limits_s, lightest_configuration(pipeline), self, drop=options.drop
         )

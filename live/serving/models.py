@@ -23,8 +23,7 @@ import numpy.typing as npt
 
 from ipa.errors import InputError
 from ipa.live.serving.tensors import DTYPES, Tensor, TensorError, of_array, to_array
-from ipa.policies import plugins
-from ipa.policies.interface import PolicyError
+from ipa.policies import PolicyError, plugins
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 

@@ -12,7 +12,7 @@ from typing import Protocol
 from ipa.live.serving.request import Batch, Request, RoutedReplica
 from ipa.live.serving.stage_queue import StageHost, StageQueue
 from ipa.policies import Configuration, StageConfiguration
-from ipa.sim.records import COMPLETED, DROPPED, FAILED, OUTCOMES, UNFINISHED
+from ipa.sim import COMPLETED, DROPPED, FAILED, OUTCOMES, UNFINISHED
 
 MOST_TRIES = 2
 """A request is given up when so many of its batches have failed at a stage: it is retried once."""

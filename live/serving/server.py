@@ -165,7 +165,7 @@ def create(options: ServerOptions) -> Model:
 
 def _emulated(options: ServerOptions) -> Model:
     from ipa.live.serving.emulated import Emulated
-    from ipa.sim.model import stage_model
+    from ipa.sim import stage_model
 
     if options.pipeline is None:
         raise ModelError("the backend emulated needs --pipeline, --stage and --variant")

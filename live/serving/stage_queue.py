@@ -15,8 +15,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from ipa.live.serving.request import Batch, Request, RoutedReplica, Visit
-from ipa.sim import rules
-from ipa.sim.rules import NEVER
+from ipa.sim import NEVER, rules
 
 
 class StageHost(Protocol):

@@ -1,19 +1,26 @@
-"""The optimiser: a pipeline's integer programme solved exactly, and never without an answer.
+"""The optimiser: a pipeline's integer programme, solved exactly, and always with an answer.
 
-problem.py   what is asked: `Programme` (whatever the load) and `Problem` (one decision)
-scales.py    the objective in whole numbers · table.py, options.py   the options of any, of one load
-solvers.py   the solvers by name · exact.py: merging Pareto fronts (fronts.py), with bounds where
-             there are many options (bounded.py, relaxation.py) · gurobi.py, highs.py: folded.py
-ladder.py    the rungs for infeasible problems (throughput.py) · binding.py   what keeps the better out
-solution.py  `solve` · answers.py  each problem once · explain.py  options, slack, runner-up
+parameters  what the operator of a pipeline wants · programme: `Programme`, the same with its tables
+problem     `Problem`, one decision's question · solution: `solve`, its answer · answers: each question solved once
+explain     why an answer was chosen: every option, the slack, the runner-up · binding: what keeps better ones out
+ladder      what is answered where nothing is feasible · throughput: the most load that cores and replicas sustain
+scales      the objective in whole numbers · table: options before the load is known · options: options for one load
+solvers     the solvers by name · packages: what they need installed
+exact       merging Pareto fronts · fronts: what is worth keeping · bounded, relaxation: bounds, where options are many
+gurobi, highs: other solvers · folded: the linear model that both solve
 """
 
 from ipa.policies.optimiser.answers import Answers
 from ipa.policies.optimiser.explain import ExplainedOption, Explanation, RunnerUp, explain
 from ipa.policies.optimiser.ladder import RUNGS
-from ipa.policies.optimiser.problem import PROGRAMME_PARAMETERS, Problem, Programme
+from ipa.policies.optimiser.options import replicas_for
+from ipa.policies.optimiser.packages import SolverError, check_installed
+from ipa.policies.optimiser.parameters import PROGRAMME_PARAMETERS
+from ipa.policies.optimiser.problem import Problem
+from ipa.policies.optimiser.programme import Programme
 from ipa.policies.optimiser.solution import Solution, solve
-from ipa.policies.optimiser.solvers import SOLVERS, SolverError, check_installed
+from ipa.policies.optimiser.solvers import SOLVERS, gurobi_licence_expiry
+from ipa.policies.optimiser.table import planned_batches
 
 __all__ = [
     "PROGRAMME_PARAMETERS",
@@ -29,5 +36,8 @@ __all__ = [
     "SolverError",
     "check_installed",
     "explain",
+    "gurobi_licence_expiry",
+    "planned_batches",
+    "replicas_for",
     "solve",
 ]

@@ -1,8 +1,9 @@
-"""Answers already given: what is asked again in a run is not solved again."""
+"""Answers already given: a question that comes again in a run is not solved again."""
 
 from __future__ import annotations
 
-from ipa.policies.optimiser.problem import Problem, Programme
+from ipa.policies.optimiser.problem import Problem
+from ipa.policies.optimiser.programme import Programme
 from ipa.policies.optimiser.solution import Solution, solve
 
 MOST_KEPT = 10_000
@@ -13,8 +14,8 @@ Question = tuple[object, ...]
 class Answers:
     """The solutions of one programme's problems by one solver, each computed once.
 
-    A solution follows from its problem alone, so an answer is the same whether it was kept or not.
-    `hits` and `misses` count the questions asked. The oldest answer goes when there are very many.
+    A solution depends only on its problem, so a kept answer is the same as a new one. `hits` and `misses` count the
+    questions asked. The oldest answer goes when there are very many.
     """
 
     def __init__(self, programme: Programme, solver: str = "exact", fallback: str | None = None) -> None:
@@ -25,12 +26,12 @@ class Answers:
 
     @property
     def hit_rate(self) -> float:
-        """The share of questions that had been answered before; 0 when nothing was asked."""
+        """The share of questions that had been answered before; 0 if nothing was asked."""
         asked = self.hits + self.misses
         return self.hits / asked if asked else 0.0
 
     def solve(self, problem: Problem) -> Solution:
-        """The solution of a problem, as `solve` finds it; one of another programme is not kept."""
+        """The solution of a problem, as `solve` finds it. Those of other programmes are not kept."""
         if problem.programme is not self._programme:
             return solve(problem, solver=self._solver, fallback=self._fallback)
         asked = question(problem)
@@ -47,9 +48,9 @@ class Answers:
 
 
 def question(problem: Problem) -> Question:
-    """All that the answer hangs on beside the programme, hashable.
+    """Everything that the answer depends on besides the programme, hashable.
 
-    Of the configuration at hand, that is each stage's variant and batch size: ties go to them.
+    Of the present configuration, that is each stage's variant and batch size, which are preferred among equals.
     """
     names, current = problem.programme.table.names, problem.current or {}
     variants, replicas = problem.variants, problem.replicas

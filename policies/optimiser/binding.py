@@ -13,11 +13,10 @@ CONSTRAINTS = ("sla", "cores", "replicas")
 
 
 def binding(problem: Problem, answer: Answer, best: Solver) -> str:
-    """The constraint whose lifting alone gains most; of equals the first of `CONSTRAINTS`.
+    """The constraint that gains most when it alone is lifted; among equals, the first of `CONSTRAINTS`.
 
-    "sla+cores" where only both together gain, "none" where nothing does. On a lower rung: what
-    closed the rungs above, "variants" being the wish for certain variants. Solves again only where
-    a constraint was in the way.
+    "sla+cores" if only lifting both gains anything, "none" if nothing does. On a lower rung: what ruled out the rungs
+    above, where "variants" is the wish for certain variants. Solves again only if a constraint was in the way.
     """
     if answer.rung == NO_ACCURACY:
         return "variants"
@@ -36,10 +35,9 @@ def binding(problem: Problem, answer: Answer, best: Solver) -> str:
 
 
 def relaxation_gains(problem: Problem, answer: Answer, best: Solver) -> dict[str, int]:
-    """By how much the objective of an optimal answer rises when one constraint alone is lifted.
+    """By how much the objective of an optimal answer rises when one constraint is lifted, for each of them.
 
-    In units of the scales' U W, exact. A constraint that the solver never had to hold gains
-    nothing.
+    Exact, in units of the scales' U W. A constraint that the solver never needed gains nothing.
     """
     held: tuple[str, ...] = answer.pick.held
     sla_ns, limit = answer.sla_ns, answer.limit_cores
@@ -71,7 +69,7 @@ def _gain(
 
 
 def _rise(problem: Problem, answer: Answer, loss: int) -> int:
-    """By how much the objective of a loss is above that of the answer."""
+    """By how much the objective of a loss exceeds that of the answer."""
     shift = problem.programme.table.scales.shift
     return (answer.pick.loss >> shift) - (loss >> shift)
 

@@ -1,8 +1,8 @@
-"""Merging with bounds: partial picks that cannot become the best are left out on the way.
+"""Merging with bounds: partial picks that cannot become the best are dropped on the way.
 
-Passes grow wider. A narrow one keeps only the most promising few partial picks of each stage; it
-finds a good pick, and is all there is to do where nothing promising had to go. The last one leaves
-out just what cannot beat the pick found. Picks are compared in whole numbers; floats only bound.
+Each pass is wider than the one before. A narrow pass keeps only the few most promising partial picks of each stage; it
+finds a good pick, and is enough if nothing promising had to be dropped. The last pass drops only what cannot beat the
+pick found. Picks are compared in whole numbers; floats serve only as bounds.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ Partial = tuple[int, int, int, int, tuple[int, ...], float, float, float]
 """A point, then its bound, and its cost and accuracy in shares."""
 
 Stage = list[tuple[Point, Option]]
-"""A stage's options twice, by falling accuracy, with latency and cores above the stage's least."""
+"""A stage's options in both forms, by falling accuracy, with latency and cores above the stage's least."""
 
 
 class Bound(NamedTuple):
-    """A relaxation as one stage needs it: what may follow, and the most that a pick may cost."""
+    """A relaxation as one stage needs it: the best that may follow, and the most that a pick may cost."""
 
     prices: tuple[float, float]
     limit_price: float
@@ -38,9 +38,9 @@ class Bound(NamedTuple):
 def best_of_many(
     fronts: Sequence[Sequence[Point]], most_ns: float, most_cores: float, reward: int, matters: Matters
 ) -> tuple[int, tuple[int, ...]] | None:
-    """The least loss - reward x product of accuracies within the limits, and its picks, if any.
+    """The least loss - reward x product of accuracies within the limits, and its picks; None if there are none.
 
-    One front per stage; limits that do not matter are infinite.
+    There is one front for each stage; limits that do not matter are infinite.
     """
     reduced = _reduced(fronts, most_ns, most_cores)
     if reduced is None:
@@ -58,7 +58,7 @@ def best_of_many(
         if complete:
             break
         cost = min([cost, *(partial[6] - share * partial[7] for partial in found)])
-    # No two picks have the same loss, their places in the order being part of it.
+    # No two picks have the same loss, since their places in the order are part of it.
     return min(
         ((loss - reward * accuracy, picks) for loss, _, _, accuracy, picks, *_ in found),
         default=None,
@@ -103,7 +103,7 @@ def _merged(
     width: int | None,
     matters: Matters,
 ) -> tuple[list[Partial], bool]:
-    """The picks that may cost as little as `cost`, and whether none had to go for the width."""
+    """The picks that may cost as little as `cost`, and whether none was dropped because of the width."""
     merged: list[Partial] = [(0, 0, 0, 1, (), 0.0, 0.0, 1.0)]
     complete = True
     for k, stage in enumerate(stages, start=1):

@@ -1,11 +1,10 @@
 """The optimum of a multiple-choice knapsack by merging Pareto fronts, for any number of stages.
 
-Every stage picks one option. Options are merged stage by stage; of the partial picks only those
-stay that no other one beats in all of loss, latency, cores and accuracy, as far as these matter
-and, where there are many, that can still become the best (see `bounded`). A constraint is left out
-until an answer breaks it: an optimum without it that happens to keep it is the optimum, and its
-fronts are far smaller. Losses are whole numbers of which no two sums are equal (see `scales`), so
-the answer is the one that enumeration finds, ties included.
+Every stage picks one option. Options are merged stage by stage. Of the partial picks, only those are kept that no other
+one beats in all of loss, latency, cores and accuracy, as far as these matter, and, where there are many, only those
+that can still become the best (see `bounded`). A constraint is left out until an answer breaks it: an optimum that
+keeps it anyway is the optimum, and its fronts are far smaller. Losses are whole numbers of which no two sums are equal
+(see `scales`), so the answer is the one that enumeration would find, ties included.
 """
 
 from __future__ import annotations
@@ -18,16 +17,16 @@ from ipa.policies.optimiser.bounded import best_of_many
 from ipa.policies.optimiser.fronts import Matters, Point, front, unbeaten
 from ipa.policies.optimiser.options import StageOptions
 
-# Up to so many combinations of options, bounds cost more than they save.
+# Up to this many combinations of options, bounds cost more than they save.
 FEW = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """One option per stage by index, its loss (reward taken off), the constraints that shaped it.
+    """One option for each stage by index, its loss (less the reward), and the constraints that shaped it.
 
-    A constraint that is not in `held` was not needed: without it the answer is the same.
-    `free_loss` is the loss of the best pick without any constraint, where the solver knows it.
+    A constraint that is not in `held` made no difference: without it the answer is the same. `free_loss` is the loss of
+    the best pick without any constraint, if the solver knows it.
     """
 
     indices: tuple[int, ...]
@@ -37,7 +36,7 @@ class Pick:
 
 
 def exact(stages: Sequence[StageOptions], sla_ns: int | None, limit_cores: int | None, reward: int) -> Pick | None:
-    """The pick of least loss - reward x product of accuracies within SLA and cores, or None."""
+    """The pick with the least loss - reward x product of accuracies within SLA and cores; None if there is none."""
     if not all(stage.rows for stage in stages):
         return None
     if sla_ns is not None and sum(min(stage.latency_ns) for stage in stages) > sla_ns:
@@ -96,7 +95,7 @@ def _best_of_few(
 def _completed(
     merged: list[Point], last: list[Point], most_ns: float, most_cores: float, reward: int
 ) -> tuple[int, tuple[int, ...]] | None:
-    """The best completion of `merged` by one of `last`; losses rise: the search ends early."""
+    """The best completion of `merged` by one of `last`; losses rise, so the search ends early."""
     best: tuple[int, tuple[int, ...]] | None = None
     highest = reward * max((point[3] for point in last), default=0)
     for loss, latency, used, accuracy, picks in merged:

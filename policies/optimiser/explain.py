@@ -22,10 +22,9 @@ from ipa.policies.optimiser.solvers import Solver, solver_named
 class ExplainedOption:
     """One variant and batch size of a stage.
 
-    `latency_s` includes `queue_wait_s`; `accuracy` is the raw one; `value` is the objective with
-    this option here and the other stages as chosen. `sustains`: within the allowed replicas;
-    `dominated`: another option of the stage is as good in all that matters (value at equal
-    accuracy, latency, and cores where they are limited).
+    `latency_s` includes `queue_wait_s`; `accuracy` is the raw one. `value` is the objective with this option here and
+    the other stages as chosen. `sustains`: within the allowed replicas. `dominated`: another option of the stage is as
+    good in everything that matters (value at equal accuracy, latency, and cores if they are limited).
     """
 
     variant: str
@@ -43,7 +42,7 @@ class ExplainedOption:
 
 @dataclass(frozen=True, slots=True)
 class RunnerUp:
-    """The best configuration with other variants or batch sizes; `difference` of the objectives."""
+    """The best configuration with other variants or batch sizes, and the `difference` of the objectives."""
 
     configuration: Mapping[str, StageConfiguration]
     objective: Mapping[str, float]
@@ -52,11 +51,11 @@ class RunnerUp:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """All there is to say about one decision of the optimiser.
+    """Everything there is to say about one decision of the optimiser.
 
-    `gains`: by how much the objective would rise without one constraint (of an optimal answer; else
-    empty). `slack_s` is the SLA less the planned latency. The runner-up is the second best by the
-    order of the rung, None if there is none.
+    `gains`: by how much the objective would rise without each constraint (empty unless the answer is optimal).
+    `slack_s` is the SLA less the planned latency. The runner-up is the second best in the order of the rung; None if
+    there is none.
     """
 
     load_rps: float
@@ -74,7 +73,7 @@ class Explanation:
     notes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as dicts, tuples, numbers and strings: ready for JSON."""
+        """The same as dicts, tuples, numbers and strings, ready for JSON."""
         return asdict(self)
 
 
@@ -114,7 +113,7 @@ def _runner_up(
     configuration: Mapping[str, StageConfiguration],
     best: Solver,
 ) -> RunnerUp | None:
-    """What differs from the choice does so at some stage: the best of all with one option less."""
+    """The best of all picks with another option at some stage, found by leaving out one chosen option at a time."""
     found: list[tuple[int, int, Answer, Pick]] = []
     for k, chosen in enumerate(answer.pick.indices):
         stage = answer.stages[k]
@@ -134,7 +133,7 @@ def _runner_up(
 
 
 def _next_best(stages: tuple[StageOptions, ...], answer: Answer, best: Solver) -> tuple[Pick, int] | None:
-    """The best pick by the order of the answer's rung, and what that order puts before the loss."""
+    """The best pick in the order of the answer's rung, and what that order ranks before the loss."""
     if answer.rung in (OPTIMAL, NO_ACCURACY):
         pick = best(stages, answer.sla_ns, answer.limit_cores, answer.reward)
         return None if pick is None else (pick, 0)

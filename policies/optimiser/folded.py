@@ -6,9 +6,9 @@
                 sum_g z[k, g] = p_(k-1)      p_0 = 1,  p_k = sum_g a[k, g] z[k, g]
                 0 <= z[k, g] <= sum of x[k, i] over the options i of accuracy g
 
-Replicas are folded into the options. The product of accuracies is a flow: what reaches stage k is
-the product so far, and all of it goes through the accuracy picked there; without a reward there is
-no flow. Columns are the x, stage by stage, then the z; rows in the order above, the links last.
+Replicas are folded into the options. The product of accuracies is a flow: the product so far reaches stage k, and all
+of it goes through the accuracy picked there; without a reward there is no flow. Columns are the x, stage by stage, then
+the z; rows are in the order above, with the links last.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from ipa.policies.optimiser.options import StageOptions
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 
-# Solvers hold rows to about 1e-9 and costs to about 1e-9: written in large units, that is little.
+# Solvers keep rows and costs to about 1e-9, which is little if they are written in large units.
 ROW_UNIT, COST_UNIT = 1e3, 1e6
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What of a model stays the same while only figures change: its columns, rows and entries.
+    """The part of a model that stays the same while only figures change: its columns, rows and entries.
 
-    Per stage, `accuracies` has the distinct ones in shares, rising, and `groups` the place of each
-    option's among them; without a reward, there is no flow and a single one.
+    For each stage, `accuracies` has the distinct accuracies as shares, rising, and `groups` the place of each option's
+    accuracy among them. Without a reward there is no flow, and a single accuracy.
     """
 
     groups: tuple[tuple[int, ...], ...]
@@ -54,8 +54,8 @@ class Layout:
 class Folded:
     """A model: minimise `cost` x subject to `low` <= A x <= `high`; entries of A as triples, 0 <= x <= 1.
 
-    The first `layout.options` columns are binary. Only `cost` and the `changing` entries depend on
-    the load where the layout is the same; none of these is 0.
+    The first `layout.options` columns are binary. With the same layout, only `cost` and the first `changing` entries
+    depend on the load; none of these entries is 0.
     """
 
     layout: Layout
@@ -83,7 +83,7 @@ class Folded:
 
 
 def fold(stages: Sequence[StageOptions], sla_ns: int | None, limit_cores: int | None, reward: int) -> Folded | None:
-    """The model of a problem, as `exact` takes it; None where plainly nothing is within the limits."""
+    """The model of a problem as `exact` takes it; None if obviously nothing is within the limits."""
     if not all(stage.rows for stage in stages):
         return None
     spent = _shares([stage.latency_ns for stage in stages], sla_ns)
@@ -107,9 +107,9 @@ def fold(stages: Sequence[StageOptions], sla_ns: int | None, limit_cores: int | 
 
 
 def _shares(spendings: Sequence[Sequence[int]], limit: int | None) -> list[float] | None:
-    """Every option's share of what is left of a limit above the least, plus 1: never 0; None if nothing is left.
+    """Each option's share of what the least options leave of a limit, plus 1, so that it is never 0.
 
-    What is more than all that is left counts as twice that, which is too much as well.
+    An option that takes more than all of that counts as twice as much, which is still too much. None: nothing is left.
     """
     if limit is None:
         return []
@@ -124,7 +124,7 @@ def _written(layout: Layout, costs: list[float], limited: list[float], reward: f
     stage_of = np.repeat(np.arange(stages, dtype=np.int32), [len(group) for group in layout.groups])
     every = np.arange(count, dtype=np.int32)
     limits = sum(layout.limited)
-    # The limits come first, so that what changes with the load is at the front.
+    # The limits come first, so that the entries that change with the load are in front.
     rows = [np.repeat(stages + np.arange(limits, dtype=np.int32), count), stage_of]
     columns = [np.tile(every, limits), every]
     entries = [np.array(limited), np.ones(count)]
@@ -165,7 +165,7 @@ def pick_of(
     limit_cores: int | None,
     reward: int,
 ) -> Pick | None:
-    """A solver's pick with its loss in whole numbers; None where it breaks a limit, were it by a nanosecond."""
+    """A solver's pick with its loss in whole numbers; None if it breaks a limit, even by a nanosecond."""
     chosen = list(zip(stages, indices, strict=True))
     if sla_ns is not None and sum(stage.latency_ns[i] for stage, i in chosen) > sla_ns:
         return None

@@ -1,4 +1,4 @@
-"""What of a stage's options, or of partial picks, is worth keeping: that which no other one beats."""
+"""Which of a stage's options, or of partial picks, are worth keeping: those that no other one beats."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any, NamedTuple, TypeVar
 from ipa.policies.optimiser.options import StageOptions
 
 Point = tuple[int, int, int, int, tuple[int, ...]]
-"""Loss, latency [ns], cores, accuracy, picks; what does not matter stands at 0 (accuracy: 1)."""
+"""Loss, latency [ns], cores, accuracy, picks; what does not matter is 0 (accuracy: 1)."""
 
 T = TypeVar("T")
 P = TypeVar("P", bound=tuple[Any, ...])
 
 
 class Matters(NamedTuple):
-    """What counts beside the loss."""
+    """What matters besides the loss."""
 
     sla: bool
     cores: bool
@@ -24,7 +24,7 @@ class Matters(NamedTuple):
 
 
 def front(stage: StageOptions, matters: Matters) -> list[Point]:
-    """A stage's options that none of its others beats in what matters, by rising loss."""
+    """A stage's options that no other one beats in what matters, by rising loss."""
     loss, nothing = stage.loss, [0] * len(stage.loss)
     latency_ns = stage.latency_ns if matters.sla else nothing
     cores = stage.cores if matters.cores else nothing
@@ -40,9 +40,9 @@ def front(stage: StageOptions, matters: Matters) -> list[Point]:
 
 
 def unbeaten(points: list[P], matters: Matters) -> list[P]:
-    """By rising loss, the points that no point of less loss equals or beats in all that matters.
+    """The points, by rising loss, that no point with less loss equals or beats in everything that matters.
 
-    Tuples that begin as `Point` does; sorts the list that it is given.
+    Points are tuples that begin like `Point`. The given list is sorted in place.
     """
     points.sort()
     sla, cores, reward = matters
@@ -67,7 +67,7 @@ def _in_one(costs: Sequence[int], points: Sequence[T]) -> list[T]:
 
 
 def _in_two(costs: Sequence[tuple[int, int]], points: Sequence[P]) -> list[P]:
-    """A staircase of what is kept so far: the first cost rises, the second falls."""
+    """Keeps a staircase of points, along which the first cost rises and the second falls."""
     kept: list[P] = []
     firsts: list[int] = []
     seconds: list[int] = []

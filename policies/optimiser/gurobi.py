@@ -1,8 +1,7 @@
-"""The folded model in Gurobi: one environment per process, models kept and updated in place.
+"""The folded model in Gurobi: one environment for each process, with models that are kept and updated in place.
 
-A model is kept for every layout, so that a decision for another load changes coefficients alone.
-Each starts afresh all the same: what an answer is among equals must not hang on earlier answers.
-Not for several threads at once.
+There is one model for each layout, so that a decision for another load only changes coefficients. It is reset before
+each solution, because the choice among equals must not depend on earlier answers. Not thread-safe.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import numpy as np
 from ipa.policies.optimiser.exact import Pick
 from ipa.policies.optimiser.folded import Folded, Layout, fold, pick_of
 from ipa.policies.optimiser.options import StageOptions
-from ipa.policies.optimiser.solvers import SolverError
+from ipa.policies.optimiser.packages import SolverError
 
 NO_LICENCE, TOO_LARGE = gp.GRB.Error.NO_LICENSE, gp.GRB.Error.SIZE_LIMIT_EXCEEDED
 PARAMETERS: dict[str, float] = {
@@ -37,7 +36,7 @@ _models: dict[Layout, KeptModel] = {}
 
 
 def best(stages: Sequence[StageOptions], sla_ns: int | None, limit_cores: int | None, reward: int) -> Pick | None:
-    """As `exact`. SolverError: no licence, a model too large for it, any other failure of Gurobi."""
+    """As `exact`. SolverError: no licence, a model too large for it, or any other failure of Gurobi."""
     folded = fold(stages, sla_ns, limit_cores, reward)
     if folded is None:
         return None
@@ -59,7 +58,7 @@ def best(stages: Sequence[StageOptions], sla_ns: int | None, limit_cores: int | 
 
 
 def expiry() -> date | None:
-    """The day on which the licence in use expires, None for never. SolverError: there is no valid one."""
+    """The day on which the licence in use expires; None: never. SolverError: there is no valid licence."""
     try:
         with gp.Model(env=_environment()) as model:
             number = int(model.LicenseExpiration)
@@ -102,7 +101,7 @@ class KeptModel:
         self._cost, self._entries = folded.cost, folded.entries
 
     def solved(self, folded: Folded) -> tuple[int, ...] | None:
-        """Each stage's option at the optimum; None where the model is infeasible."""
+        """The option of each stage at the optimum; None if the model is infeasible."""
         self.model.reset(1)
         self.model.optimize()
         status = self.model.Status
@@ -113,13 +112,13 @@ class KeptModel:
         return folded.picked(self.model.getAttr(gp.GRB.Attr.X, self._x))
 
     def without(self, binaries: Sequence[int]) -> gp.Constr:
-        """Rule one pick out, given by its binaries."""
+        """Rule out one pick, given by its binaries."""
         left = gp.LinExpr([1.0] * len(binaries), [self._x[i] for i in binaries])
         return self.model.addLConstr(left, gp.GRB.LESS_EQUAL, len(binaries) - 1.0)
 
 
 def _model(folded: Folded) -> KeptModel:
-    """The kept model of a layout, made where there is none; the oldest goes when there are many."""
+    """The model of a layout, made if there is none yet; the oldest goes when there are too many."""
     env = _environment()
     if folded.layout not in _models:
         if len(_models) >= KEPT_MODELS:
@@ -129,7 +128,7 @@ def _model(folded: Folded) -> KeptModel:
 
 
 def _environment() -> gp.Env:
-    """The environment of this process; what a fork inherits is not used."""
+    """The environment of this process; one that a fork has inherited is not used."""
     process = os.getpid()
     if process not in _environments:
         _models.clear()

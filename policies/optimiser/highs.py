@@ -1,4 +1,4 @@
-"""The folded model in HiGHS, written anew for every decision."""
+"""The folded model in HiGHS, built anew for every decision."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from ipa.policies.optimiser.exact import Pick
 from ipa.policies.optimiser.folded import Folded, fold, pick_of
 from ipa.policies.optimiser.options import StageOptions
-from ipa.policies.optimiser.solvers import SolverError
+from ipa.policies.optimiser.packages import SolverError
 
 OPTIONS: dict[str, bool | int | float] = {
     "output_flag": False,
@@ -25,7 +25,7 @@ OPTIONS: dict[str, bool | int | float] = {
 
 
 class QuietHighs(highspy.Highs):
-    """HiGHS without its callbacks, the setting up of which prints a banner on stdout."""
+    """HiGHS without its callbacks, whose set-up prints a banner on stdout."""
 
     def __init__(self) -> None:
         super(highspy.Highs, self).__init__()
@@ -34,7 +34,7 @@ class QuietHighs(highspy.Highs):
 
 
 def best(stages: Sequence[StageOptions], sla_ns: int | None, limit_cores: int | None, reward: int) -> Pick | None:
-    """As `exact`. SolverError where HiGHS gives up."""
+    """As `exact`. SolverError: HiGHS gives up."""
     folded = fold(stages, sla_ns, limit_cores, reward)
     if folded is None:
         return None
@@ -66,7 +66,7 @@ def _model(folded: Folded) -> highspy.HighsLp:
 
 
 def _solved(solver: highspy.Highs, folded: Folded) -> tuple[int, ...] | None:
-    """Each stage's option at the optimum; None where the model is infeasible."""
+    """The option of each stage at the optimum; None if the model is infeasible."""
     solver.run()
     status = solver.getModelStatus()
     if status in (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible):

@@ -1,17 +1,13 @@
-"""From a problem to an answer: the optimum, or the first rung of the ladder that has one.
+"""From a problem to an answer: the optimum, or else the answer of the first rung of a ladder that has one.
 
-1. `optimal`: the best configuration that keeps the SLA, sustains the load and stays within cores
-   and replicas.
-2. `no-accuracy`: the accuracy wish is dropped. What is feasible does not depend on what accuracy is
-   worth, so this rung is for problems that want certain `variants`: the restriction goes (with
-   `keep_variants=False`; at a stage whose wanted variants have all failed, in any case) and, with
-   alpha = 0, the cheapest configuration that keeps the SLA and sustains the load is taken. Without
-   such a wish the rung is passed over.
-3. `sla-excess`: the least planned latency among those that sustain the load; among equals, the best
-   objective.
-4. `most-throughput`: the greatest sustained load within cores and replicas; among equals, the least
-   planned latency, then the best objective. Where not even one replica per stage fits the cores:
-   the fewest cores, and a note says so.
+1. `optimal`: the best configuration that keeps the SLA, sustains the load, and stays within cores and replicas.
+2. `no-accuracy`: the wish for accuracy is dropped. What is feasible does not depend on the weight of accuracy, so this
+   rung is only for problems that want certain `variants`, and is skipped otherwise. The restriction is lifted (with
+   `keep_variants=False`; in any case at a stage whose wanted variants have all failed) and, with alpha = 0, the
+   cheapest configuration is taken that keeps the SLA and sustains the load.
+3. `sla-excess`: the least planned latency that sustains the load; among equals, the best objective.
+4. `most-throughput`: the greatest load that cores and replicas sustain; among equals, the least planned latency, then
+   the best objective. If not even one replica for each stage fits the cores: the fewest cores, and a note says so.
 """
 
 from __future__ import annotations
@@ -37,7 +33,7 @@ OPTIMAL, NO_ACCURACY, SLA_EXCESS, MOST_THROUGHPUT = RUNGS = (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A pick, the options it was made from, and the constraints it was held to on its rung."""
+    """A pick, the options it was made from, and the constraints that its rung imposed."""
 
     rung: str
     pick: Pick
@@ -88,7 +84,7 @@ def fastest(stages: Sequence[StageOptions], limit: int | None, reward: int, best
             return None
         chosen = zip(stages, quickest.indices, strict=True)
         least_ns = sum(stage.latency_ns[i] for stage, i in chosen)
-    # What keeps the least possible latency as if it were the SLA is the best of the fastest.
+    # With the least possible latency as the SLA, the optimum is the best of the fastest.
     pick = best(stages, least_ns, limit, reward)
     return None if pick is None else (pick, least_ns)
 
@@ -96,10 +92,10 @@ def fastest(stages: Sequence[StageOptions], limit: int | None, reward: int, best
 def wanted_variants(
     problem: Problem,
 ) -> tuple[tuple[Collection[str], ...], bool, tuple[str, ...]]:
-    """Per stage the variants to choose from, whether failures end the wish somewhere, and notes.
+    """For each stage the variants to choose from; whether failures end the wish at some stage; and notes.
 
-    Failed variants are left out while there is another: a wanted one first, else any. Where all
-    have failed, the choice is made as if none had.
+    Failed variants are left out as long as there are others, wanted ones first. If all have failed, the choice is made
+    as if none had.
     """
     stages = problem.programme.table.stages
     if not problem.variants and not problem.failed:

@@ -1,6 +1,6 @@
-"""The options of each stage for one load: a variant, a batch size, the replicas that sustain it.
+"""The options of each stage for one load: a variant, a batch size, and the replicas that sustain the load.
 
-Plain parallel lists, which any solver can turn into its own arrays.
+They are plain parallel lists, which any solver can turn into its own arrays.
 """
 
 from __future__ import annotations
@@ -9,23 +9,20 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from math import ceil
-from typing import TYPE_CHECKING
 
+from ipa.policies.optimiser.problem import Problem
 from ipa.policies.optimiser.scales import NS
 from ipa.policies.optimiser.table import Row
 
-if TYPE_CHECKING:
-    from ipa.policies.optimiser.problem import Problem
-
-# A load that a replica sustains but for rounding needs no further replica.
+# No further replica for a load that is sustained up to rounding.
 SLACK = 1e-9
-# Waits for batches that never fill: long past any SLA, short enough to add up in nanoseconds.
+# The wait for a batch that never fills: far beyond any SLA, but short enough to add up in nanoseconds.
 LONGEST_WAIT_NS = 1_000_000 * NS
 
 
 @dataclass(frozen=True, slots=True)
 class StageOptions:
-    """One stage's options; `cut` counts those left out for want of replicas."""
+    """One stage's options; `cut` counts those left out because they need too many replicas."""
 
     rows: Sequence[Row]
     replicas: list[int]
@@ -61,10 +58,10 @@ def options(
     accuracy_matters: bool = True,
     replicas_bound: bool = True,
 ) -> tuple[StageOptions, ...]:
-    """Per stage, the options with the `wanted` variants that sustain the load.
+    """For each stage, the options with the `wanted` variants that sustain the load.
 
-    With `sustain_rps`, they sustain that; their queues fill at the load all the same. Without
-    `replicas_bound`, replicas are free and uncapped whatever the problem says.
+    With `sustain_rps`, they need to sustain only that, although their queues fill at the load. Without
+    `replicas_bound`, replicas are free and unlimited whatever the problem says.
     """
     programme, table, load = problem.programme, problem.programme.table, problem.load_rps
     sustained = load if sustain_rps is None else sustain_rps
@@ -75,7 +72,7 @@ def options(
         fixed = problem.replicas[stage.name] if problem.replicas and replicas_bound else 0
         waits = {batch: wait_ns(problem, k, batch) for batch in stage.batches}
         every = rows = stage.select(wanted[k], load <= 0)
-        # As `replicas_for`, without the calls: a large pipeline has hundreds of rows.
+        # As `replicas_for`, but inline: a large pipeline has hundreds of rows.
         counts = [ceil(sustained / row.throughput_rps - SLACK) or 1 for row in rows]
         if max(counts) > (fixed or most):
             sustaining = [count <= (fixed or most) for count in counts]
@@ -108,8 +105,7 @@ def options(
 def wait_ns(problem: Problem, stage: int, batch: int) -> int:
     """The longest wait for a batch to fill, (b - 1) / load [ns]; 0 at zero load.
 
-    With `published_queue_defect`: -|M_s| (|B| - 1) / load, the published code's term, whatever the
-    batch.
+    With `published_queue_defect`, the published code's term, whatever the batch: -|M_s| (|B| - 1) / load.
     """
     load = problem.load_rps
     if load <= 0:

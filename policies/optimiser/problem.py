@@ -1,190 +1,27 @@
-"""The integer programme as a value: what a pipeline's operator wants, and the load to plan for.
-
-    maximise    alpha * A - beta * sum_s n_s R_s - gamma * sum_s b_s
-    subject to  sum_s [ l_s + (b_s - 1) / load ] <= SLA
-                n_s * h_s >= load for every s,   sum_s n_s R_s <= cores
-
-(IPA, JSys 2024.) Per stage one variant and one batch size; the replicas n follow: max(1, ceil(load
-/ h)). `Programme` holds what does not depend on the load and keeps its tables; `Problem` is one
-decision's question.
-"""
+"""One decision's question to the optimiser."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 from ipa.policies import checks
 from ipa.policies.interface import Configuration, PolicyError
-from ipa.policies.optimiser.table import Table, tabulate
+from ipa.policies.optimiser.programme import Programme
 
-if TYPE_CHECKING:
-    from ipa.profiles import Pipeline, Stage, Variant
-
-ACCURACIES = ("product", "sum", "average")
-SCALES = ("raw", "rank")
-STATISTICS = ("p99", "mean")
-LONGEST_TIMEOUT_S = 1.0
 HIGHEST_LOAD_RPS = 1e12
-
-
-@dataclass(frozen=True)
-class Programme:
-    """What is wanted of a pipeline, whatever the load.
-
-    `accuracy` says how the stages' accuracies combine and `accuracy_scale` what they are: raw
-    fractions, or ranks (lowest variant 0, highest 1, equally spaced; an only variant 1), each
-    lifted to at least `accuracy_floor`. `candidates` (stage -> variants; a missing stage: all) are
-    the variants to choose from, and the ranks are among them. Batches are the profiled powers of two up to `batch_cap`.
-    The plan uses `throughput_share` of the profiled throughput and the `statistic` of the latency.
-    None for `sla_s`: the pipeline's; for `drop_limits_s` (one per stage): 2 x SLA at the first
-    stage, the SLA at later ones. `published_queue_defect` reproduces the published code, whose
-    queue term takes the binary selector for the batch size: -|M_s| (|B| - 1) / load in place of (b
-    - 1) / load.
-
-    PolicyError: a value out of range, named.
-    """
-
-    pipeline: Pipeline
-    alpha: float = 1.0
-    beta: float = 1.0
-    gamma: float = 1e-6
-    accuracy: str = "product"
-    accuracy_scale: str = "raw"
-    accuracy_floor: float = 0.0
-    candidates: Mapping[str, Collection[str]] = field(default_factory=dict, hash=False)
-    batch_cap: int = 64
-    sla_s: float | None = None
-    statistic: str = "p99"
-    throughput_share: float = 1.0
-    max_replicas: int = 100
-    drop_limits_s: tuple[float, ...] | None = None
-    published_queue_defect: bool = False
-
-    def __post_init__(self) -> None:
-        for key in ("alpha", "beta", "gamma"):
-            self._set(key, checks.number(key, getattr(self, key), at_least=0))
-        checks.choice("accuracy", self.accuracy, ACCURACIES)
-        checks.choice("accuracy_scale", self.accuracy_scale, SCALES)
-        checks.choice("statistic", self.statistic, STATISTICS)
-        checks.number("accuracy_floor", self.accuracy_floor, at_least=0, at_most=1)
-        checks.integer("batch_cap", self.batch_cap)
-        checks.integer("max_replicas", self.max_replicas)
-        checks.number("throughput_share", self.throughput_share, above=0, at_most=1)
-        checks.flag("published_queue_defect", self.published_queue_defect)
-        self._set("candidates", self._checked_candidates())
-        if self.sla_s is not None:
-            checks.number("sla_s", self.sla_s, above=0)
-        if self.drop_limits_s is not None:
-            self._set("drop_limits_s", self._checked_drop_limits())
-
-    @classmethod
-    def published(cls, pipeline: Pipeline, **changes: Any) -> Programme:
-        """With the published parameters but for `changes`; PolicyError: an unknown one."""
-        checks.known("parameter", changes, PROGRAMME_PARAMETERS)
-        own = {key: getattr(pipeline.published, key) for key in _PUBLISHED}
-        return cls(pipeline, **{**own, **changes})
-
-    def candidates_of(self, stage: Stage) -> tuple[Variant, ...]:
-        """The variants of a stage to choose from, in the pipeline's order."""
-        names = self.candidates.get(stage.name)
-        return tuple(variant for variant in stage.variants if names is None or variant.name in names)
-
-    @property
-    def target_s(self) -> float:
-        """The SLA that is planned for [s]."""
-        return self.pipeline.sla_s if self.sla_s is None else self.sla_s
-
-    @cached_property
-    def drop_limits(self) -> tuple[float, ...]:
-        """Per stage, the age at which a request is dropped [s]."""
-        if self.drop_limits_s is not None:
-            return self.drop_limits_s
-        return self.pipeline.with_limits(self.sla_s, {}).drop_limits_s
-
-    @cached_property
-    def table(self) -> Table:
-        """Everything of the options that does not depend on the load, computed once."""
-        return tabulate(self)
-
-    def score(self, configuration: Configuration) -> dict[str, float]:
-        """The objective's parts of any configuration of this pipeline.
-
-        accuracy (as combined), pas (product of raw accuracies), cost_cores, batch (sum of sizes),
-        total.
-        """
-        chosen = [configuration[stage.name] for stage in self.pipeline.stages]
-        variants = [each.variant for each in chosen]
-        cores = sum(each.total_cores for each in chosen)
-        batch = sum(each.batch for each in chosen)
-        return self.table.scales.parts(variants, cores, batch)
-
-    def accuracy_of(self, variants: Sequence[str]) -> float:
-        """The accuracy of one variant per stage, as it is combined."""
-        return self.table.scales.parts(variants, 0, 0)["accuracy"]
-
-    def batch_timeout_s(self, stage: int, batch: int, planned_rps: float) -> float:
-        """How long a request waits at most for its batch to fill [s]; `stage` is its position.
-
-        0 for a batch of 1, else the least of (batch - 1) / planned_rps, 1 s and half the stage's
-        drop limit.
-        """
-        if batch == 1:
-            return 0.0
-        fill_s = (batch - 1) / planned_rps if planned_rps > 0 else math.inf
-        return min(fill_s, LONGEST_TIMEOUT_S, self.drop_limits[stage] / 2)
-
-    def _checked_candidates(self) -> dict[str, tuple[str, ...]]:
-        stages = {stage.name: [variant.name for variant in stage.variants] for stage in self.pipeline.stages}
-        given = {} if self.candidates is None else self.candidates
-        if not isinstance(given, Mapping):
-            raise PolicyError(f"candidates={given!r} must map stages to variants; stages: {', '.join(stages)}")
-        checks.known("stage in candidates", given, stages)
-        for stage, names in given.items():
-            if isinstance(names, str) or not isinstance(names, Collection) or not names:
-                raise PolicyError(f"candidates of {stage} must be a list of variants: {', '.join(stages[stage])}")
-            checks.known(f"variant of {stage} in candidates", names, stages[stage])
-        return {stage: tuple(names) for stage, names in given.items()}
-
-    def _checked_drop_limits(self) -> tuple[float, ...]:
-        stages = len(self.pipeline.stages)
-        given = self.drop_limits_s
-        if not isinstance(given, (list, tuple)) or len(given) != stages:
-            raise PolicyError(f"drop_limits_s={given!r} must be a list of {stages}, one per stage")
-        return tuple(checks.number("drop_limits_s", limit, above=0) for limit in given)
-
-    def _set(self, key: str, value: object) -> None:
-        object.__setattr__(self, key, value)
-
-
-PROGRAMME_PARAMETERS = tuple(each.name for each in fields(Programme) if each.name != "pipeline")
-_PUBLISHED = (
-    "alpha",
-    "beta",
-    "gamma",
-    "accuracy",
-    "accuracy_scale",
-    "accuracy_floor",
-    "candidates",
-    "batch_cap",
-    "throughput_share",
-)
 
 
 @dataclass(frozen=True)
 class Problem:
     """One decision's question.
 
-    `variants` (stage -> the variants wanted; a missing stage: all) is the accuracy wish of a policy
-    that fixes them; `keep_variants` says whether it stands when nothing meets it. `replicas` (stage
-    -> number) fixes them. `failed` variants are left out while another is there. `current` is the
-    configuration at hand, for ties.
+    `variants` (stage -> the variants wanted; a missing stage: all) is the wish of a policy that fixes variants;
+    `keep_variants` says whether it still holds when nothing feasible meets it. `replicas` (stage -> number) fixes the
+    replicas. `failed` variants are left out as long as there are others. `current` is the present configuration, which
+    is preferred among equals.
 
-    PolicyError: a load that is NaN, infinite or negative, an unknown stage or variant, a number out
-    of range.
+    PolicyError: a load that is NaN, infinite or negative, an unknown stage or variant, or a number out of range.
     """
 
     programme: Programme

@@ -1,18 +1,16 @@
 """Optimistic bounds: SLA and cores priced instead of held (Lagrangian relaxation).
 
-With a price on time and one on cores, stages hang together through the product of accuracies alone.
-Whatever was picked before stage k, with accuracies whose product is y, the best that the stages
-from k on can still do is
+With a price on time and one on cores, only the product of accuracies connects the stages. Whatever was picked before
+stage k, if the product of its accuracies is y, the best that the stages from k on can still do is
 
     F_k(y) = min over their picks of  sum (cost + prices x spending) - R y (product of accuracies),
 
-a lower envelope of straight lines in y, and F_k(y) = min over options (cost + prices x spending +
-F_(k+1)(y a)): the envelopes follow from the last stage backwards. What keeps the limits costs no
-less than F less the price of the limits, which bounds every partial pick. Prices that bound well
-are found by cutting planes, one price at a time.
+which is a lower envelope of straight lines in y, and F_k(y) = min over options (cost + prices x spending +
+F_(k+1)(y a)), so the envelopes follow from the last stage backwards. A pick within the limits costs at least F less the
+price of the limits, which bounds every partial pick. Cutting planes find prices that bound well, one price at a time.
 
-Costs and accuracies are floats, in shares of a greatest one. Bounds only say what cannot be best,
-with a margin for rounding.
+Costs and accuracies are floats, as shares of the greatest one. Bounds only say what cannot be best, with a margin for
+rounding.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ from typing import NamedTuple
 STEPS, ROUNDS = 12, 3
 # Prices are good enough when the bound can rise by no more than this share of the gap.
 ENOUGH = 0.1
-# With a gap as wide, steeper prices and a search around the best pick pay for themselves.
+# With a gap this wide, steeper prices and a search around the best pick pay off.
 WIDE, STEEP = 0.02, 2.0
 ROUNDING = 1e-12
 
@@ -40,11 +38,11 @@ class Option(NamedTuple):
 
 Chain = tuple[int, "Chain"] | None
 Line = tuple[float, float, Chain]
-"""Value at y = 0, slope downwards, and the options it stands for, stage by stage."""
+"""Value at y = 0, downward slope, and the options that the line stands for, stage by stage."""
 
 
 class Envelope(NamedTuple):
-    """The lowest of some lines; line i is it from cut i - 1 to cut i."""
+    """The lower envelope of some lines; line i is the lowest from cut i - 1 to cut i."""
 
     lines: list[Line]
     cuts: list[float]
@@ -54,8 +52,8 @@ class Envelope(NamedTuple):
 class Relaxation:
     """The envelopes F_0 .. F_S for the prices of a nanosecond and a core.
 
-    `limit_price` is that of all that may be spent, `bound` F_0(1) less it, which `pick` attains;
-    `cost` and `spent` are the pick's, the reward taken off.
+    `limit_price` is the price of everything that may be spent. `bound` is F_0(1) less that price, which `pick` attains.
+    `cost` (less the reward) and `spent` are those of the pick.
     """
 
     prices: tuple[float, float]
@@ -68,7 +66,7 @@ class Relaxation:
 
     @property
     def margin(self) -> float:
-        """By how much rounding may falsify a bound."""
+        """How far a bound may be off because of rounding."""
         return ROUNDING * len(self.pick) * (1.0 + self.limit_price)
 
 

@@ -1,15 +1,14 @@
-"""The objective in whole numbers, so that equal means equal, for every solver alike.
+"""The objective in whole numbers, so that equal means equal, for every solver.
 
 Accuracies are fractions (raw ones to 1e-9, ranks exact) and weights are the decimals as written.
 With D and W their common denominators, and U the number that stands for an accuracy of 1 (sum: D,
 average: D x stages, product: D ^ stages), U W (alpha A - beta cores - gamma batch) is whole.
 
-A *loss* is one whole number, to be minimised and added up over the stages. Its digits are, from the
-highest: the objective's loss, the cores, the batch sizes, the number of stages that change, and the
-place in the order. The sum of losses therefore orders configurations by the rule for ties (fewest
-cores, smallest batches, fewest changes, first), and no two configurations have the same. With
-product accuracy the loss leaves the accuracy out: a configuration's order is then its loss minus
-`reward` times the product.
+A *loss* is one whole number, to be added up over the stages and minimised. Its digits are, from the highest: the
+objective's loss, the cores, the batch sizes, the number of stages that change, and the place in the order. The sum of
+losses therefore orders configurations by the rule for ties (fewest cores, then smallest batches, then fewest changes,
+then the first), and no two configurations have the same. With product accuracy the loss leaves the accuracy out: a
+configuration's rank is then its loss minus `reward` times the product.
 """
 
 from __future__ import annotations
@@ -21,8 +20,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from ipa.policies.optimiser.parameters import Parameters
+
 if TYPE_CHECKING:
-    from ipa.policies.optimiser.problem import Programme
     from ipa.profiles import Stage, Variant
 
 NS = 1_000_000_000
@@ -33,9 +33,8 @@ CORES_BITS, BATCH_BITS, CHANGED_BITS = 48, 32, 12
 class Scales:
     """The whole-number scales of one programme.
 
-    `terms` and `raw` map each stage's variants to the accuracy in units of 1 / D and as a fraction.
-    `shift` is the number of bits below the objective's digits; `order_bits` those below the count
-    of changes.
+    `terms` and `raw` map each stage's variants to their accuracy, in units of 1 / D and as a fraction. `shift` is the
+    number of bits below the objective's digits, `order_bits` the number below the count of changes.
     """
 
     terms: tuple[dict[str, int], ...]
@@ -55,7 +54,7 @@ class Scales:
 
     @property
     def reward(self) -> int:
-        """What the product of accuracies takes off a loss, per unit (0 where the loss has it)."""
+        """What each unit of the product of accuracies takes off a loss (0 if the loss includes accuracy)."""
         return self.alpha << self.shift if self.multiply else 0
 
     @property
@@ -83,11 +82,11 @@ class Scales:
         return math.prod(terms) if self.multiply else sum(terms)
 
     def objective(self, loss: int) -> float:
-        """The objective that a configuration's loss (reward taken off) stands for."""
+        """The objective of a configuration, from its loss (less the reward)."""
         return -(loss >> self.shift) / (self.unit * self.weight_unit)
 
     def parts(self, variants: Sequence[str], cores: int, batch: int) -> dict[str, float]:
-        """The objective's parts; one variant per stage, `cores` and `batch` summed over stages."""
+        """The parts of the objective, for one variant per stage; `cores` and `batch` are sums over the stages."""
         accuracy = self.combine([t[v] for t, v in zip(self.terms, variants, strict=True)])
         total = self.alpha * accuracy - self.unit * (self.beta * cores + self.gamma * batch)
         return {
@@ -99,21 +98,21 @@ class Scales:
         }
 
 
-def scales(programme: Programme, order_bits: int) -> Scales:
-    """The scales of a programme; `order_bits` are needed to number all its configurations."""
-    stages = programme.pipeline.stages
-    exact = [accuracy_terms(stage, programme) for stage in stages]
+def scales(parameters: Parameters, order_bits: int) -> Scales:
+    """The scales of the programme with these parameters; numbering its configurations takes `order_bits` bits."""
+    stages = parameters.pipeline.stages
+    exact = [accuracy_terms(stage, parameters) for stage in stages]
     denominator = math.lcm(*(term.denominator for terms in exact for term in terms.values()))
-    multiply = programme.accuracy == "product"
+    multiply = parameters.accuracy == "product"
     unit = denominator ** len(stages) if multiply else denominator
-    weights = [Fraction(str(w)) for w in (programme.alpha, programme.beta, programme.gamma)]
+    weights = [Fraction(str(w)) for w in (parameters.alpha, parameters.beta, parameters.gamma)]
     weight_unit = math.lcm(*(weight.denominator for weight in weights))
     alpha, beta, gamma = (int(weight * weight_unit) for weight in weights)
     return Scales(
         terms=tuple({name: int(term * denominator) for name, term in e.items()} for e in exact),
         raw=tuple({v.name: v.accuracy for v in stage.variants} for stage in stages),
         multiply=multiply,
-        unit=unit * len(stages) if programme.accuracy == "average" else unit,
+        unit=unit * len(stages) if parameters.accuracy == "average" else unit,
         weight_unit=weight_unit,
         alpha=alpha,
         beta=beta,
@@ -122,21 +121,21 @@ def scales(programme: Programme, order_bits: int) -> Scales:
     )
 
 
-def accuracy_terms(stage: Stage, programme: Programme) -> dict[str, Fraction]:
-    """Variant -> its accuracy as the programme counts it: raw or rank, lifted to the floor."""
-    if programme.accuracy_scale == "rank":
-        terms = accuracy_ranks(stage, programme.candidates_of(stage))
+def accuracy_terms(stage: Stage, parameters: Parameters) -> dict[str, Fraction]:
+    """Variant -> its accuracy as the programme counts it: raw or as a rank, raised to the floor."""
+    if parameters.accuracy_scale == "rank":
+        terms = accuracy_ranks(stage, parameters.candidates_of(stage))
     else:
         terms = {v.name: Fraction(round(v.accuracy * NS), NS) for v in stage.variants}
-    floor = Fraction(round(programme.accuracy_floor * NS), NS)
+    floor = Fraction(round(parameters.accuracy_floor * NS), NS)
     return {name: max(floor, term) for name, term in terms.items()}
 
 
 def accuracy_ranks(stage: Stage, candidates: Sequence[Variant]) -> dict[str, Fraction]:
-    """Variant -> rank of its accuracy: lowest 0 to highest 1, equal ones alike, an only one 1.
+    """Variant -> rank of its accuracy, from 0 for the lowest to 1 for the highest; an only variant has 1.
 
-    Ranks are among the candidates; another variant, which may still be serving, has the rank of the
-    best candidate that it reaches, or the lowest.
+    Ranks are among the candidates. Any other variant, which may still be serving, has the rank of the best candidate
+    whose accuracy it reaches, or else the lowest.
     """
     levels = sorted({variant.accuracy for variant in candidates})
     top = len(levels) - 1

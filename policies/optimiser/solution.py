@@ -1,4 +1,4 @@
-"""The optimiser's front door: a problem in, a configuration and the why of it out."""
+"""The optimiser's entry point: from a problem to a configuration and its reasons."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from ipa.policies.interface import StageConfiguration
 from ipa.policies.optimiser.binding import binding
 from ipa.policies.optimiser.exact import Pick
 from ipa.policies.optimiser.ladder import OPTIMAL, Answer, climb
+from ipa.policies.optimiser.packages import SolverError
 from ipa.policies.optimiser.problem import Problem
 from ipa.policies.optimiser.scales import NS
-from ipa.policies.optimiser.solvers import SolverError, solver_named
+from ipa.policies.optimiser.solvers import solver_named
 
 
 @dataclass(frozen=True, slots=True)
 class Solution:
     """The answer to a problem.
 
-    `rung` is one of `RUNGS`, `binding` as in `binding.binding`. `objective` has accuracy, pas,
-    cost_cores, batch, total. `latency_s` is the planned worst case, to be held against `sla_s`;
-    `sustained_rps` what the configuration serves at most as planned. `fallback_note` says why the
-    fallback answered in the solver's place, and is empty where it did not.
+    `rung` is one of `RUNGS`; for `binding` see `binding.binding`. `objective` has accuracy, pas, cost_cores, batch and
+    total. `latency_s` is the planned worst case, to be compared with `sla_s`; `sustained_rps` is the most that the
+    configuration serves as planned. `fallback_note` says why the fallback answered in the solver's place; it is empty
+    if the solver itself answered.
     """
 
     configuration: Mapping[str, StageConfiguration]
@@ -36,15 +37,15 @@ class Solution:
 
     @property
     def feasible(self) -> bool:
-        """Whether the problem was answered as it was put: on the first rung alone."""
+        """Whether the problem was answered as posed, on the first rung."""
         return self.rung == OPTIMAL
 
 
 def solve(problem: Problem, *, solver: str = "exact", fallback: str | None = None) -> Solution:
-    """The best configuration, or the ladder's: there is one.
+    """The best configuration, or else the ladder's; there is always one.
 
-    Where the solver cannot answer, the `fallback` does. PolicyError: an unknown solver;
-    SolverError: one that cannot answer, without a fallback.
+    If the solver cannot answer, the `fallback` does. PolicyError: an unknown solver. SolverError: the solver cannot
+    answer and there is no fallback.
     """
     try:
         return _solution(problem, solver)

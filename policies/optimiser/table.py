@@ -1,4 +1,4 @@
-"""What of the options does not depend on the load, computed once per programme."""
+"""The part of the options that does not depend on the load, computed once for each programme."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ipa.policies.optimiser.parameters import Parameters
 from ipa.policies.optimiser.scales import NS, Scales, scales
 
 if TYPE_CHECKING:
-    from ipa.policies.optimiser.problem import Programme
     from ipa.profiles import Variant
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One variant and batch size of a stage: one replica's figures.
+    """The figures of one replica with one variant and batch size of a stage.
 
-    `loss` is what it loses apart from its cores (see `scales`), where it is not what the stage has;
-    `bare_loss` the same where accuracy is not wished for.
+    `loss` is its loss without its cores (see `scales`), if it is a change for the stage; `bare_loss` is the same
+    without accuracy.
     """
 
     variant: str
@@ -34,9 +34,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class StageTable:
-    """The rows of one stage, by variant in the pipeline's order and rising batch size.
+    """The rows of one stage, by variant in the pipeline's order, then by rising batch size.
 
-    `idle_rows` has each variant's smallest batch alone: the options at zero load.
+    `idle_rows` has only the smallest batch of each variant: the options at zero load.
     """
 
     name: str
@@ -55,9 +55,9 @@ class StageTable:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """All stages' rows, the scales they are written in, and the SLA in the same nanoseconds.
+    """The rows of all stages, the scales of their figures, and the SLA in nanoseconds.
 
-    `published_wait_ns` is each stage's queue term times the load under the published code's defect.
+    `published_wait_ns` is the queue term of each stage, times the load, under the published code's defect.
     """
 
     stages: tuple[StageTable, ...]
@@ -67,13 +67,13 @@ class Table:
     published_wait_ns: tuple[int, ...]
 
 
-def tabulate(programme: Programme) -> Table:
-    """The table of a programme."""
-    stages = programme.pipeline.stages
-    candidates = [programme.candidates_of(stage) for stage in stages]
-    sizes = [[planned_batches(v, programme.batch_cap) for v in variants] for variants in candidates]
+def tabulate(parameters: Parameters) -> Table:
+    """The table of the programme with these parameters."""
+    stages = parameters.pipeline.stages
+    candidates = [parameters.candidates_of(stage) for stage in stages]
+    sizes = [[planned_batches(v, parameters.batch_cap) for v in variants] for variants in candidates]
     order_bits = [sum(map(len, each)).bit_length() for each in sizes]
-    scale = scales(programme, sum(order_bits))
+    scale = scales(parameters, sum(order_bits))
     distinct = [tuple(sorted(set().union(*each))) for each in sizes]
     tables = []
     for k, stage in enumerate(stages):
@@ -82,7 +82,7 @@ def tabulate(programme: Programme) -> Table:
             (variant, batch) for variant, batches in zip(candidates[k], sizes[k], strict=True) for batch in batches
         ]
         rows = tuple(
-            _row(variant, batch, programme, scale, scale.terms[k][variant.name], i << place)
+            _row(variant, batch, parameters, scale, scale.terms[k][variant.name], i << place)
             for i, (variant, batch) in enumerate(pairs)
         )
         smallest = {v.name: batches[0] for v, batches in zip(candidates[k], sizes[k], strict=True)}
@@ -93,8 +93,8 @@ def tabulate(programme: Programme) -> Table:
         stages=tuple(tables),
         names=tuple(stage.name for stage in stages),
         scales=scale,
-        # Every stage's latency is rounded to a nanosecond: one is forgiven per stage.
-        sla_ns=round(programme.target_s * NS) + len(stages),
+        # Every stage's latency is rounded to a nanosecond, so one is allowed for each stage.
+        sla_ns=round(parameters.target_s * NS) + len(stages),
         published_wait_ns=tuple(-len(variants) * (used - 1) * NS for variants in candidates),
     )
 
@@ -104,15 +104,15 @@ def planned_batches(variant: Variant, cap: int) -> list[int]:
     return [batch for batch in variant.batches() if batch <= cap and batch & (batch - 1) == 0]
 
 
-def _row(variant: Variant, batch: int, programme: Programme, scale: Scales, term: int, place: int) -> Row:
-    latency_s = variant.p99_s(batch) if programme.statistic == "p99" else variant.mean_s(batch)
+def _row(variant: Variant, batch: int, parameters: Parameters, scale: Scales, term: int, place: int) -> Row:
+    latency_s = variant.p99_s(batch) if parameters.statistic == "p99" else variant.mean_s(batch)
     bare_loss = scale.batch_loss(batch) + scale.changed_loss + place
     return Row(
         variant=variant.name,
         batch=batch,
         latency_s=latency_s,
         latency_ns=round(latency_s * NS),
-        throughput_rps=variant.throughput_rps(batch) * programme.throughput_share,
+        throughput_rps=variant.throughput_rps(batch) * parameters.throughput_share,
         cores=variant.base_cores,
         accuracy=term,
         loss=bare_loss + scale.accuracy_loss(term),

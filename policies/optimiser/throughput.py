@@ -19,8 +19,8 @@ def most_sustained_rps(
 ) -> float:
     """The greatest rate up to `load_rps` that all stages can serve within `limit_cores` in all.
 
-    It is `load_rps` or the throughput of some whole number of replicas of some row, so those are
-    searched. 0 when even one replica per stage (or the `fixed` ones) is too much.
+    It is `load_rps`, or the throughput of a whole number of replicas of some row, so the search is among these. 0 if
+    even one replica for each stage (or the `fixed` ones) takes too many cores.
     """
     useful = [_useful(rows) for rows in stages]
     rates = {load_rps}
@@ -47,7 +47,7 @@ def fewest_cores(stages: Sequence[Sequence[Row]], fixed: Sequence[int] | None) -
 
 
 def _useful(rows: Sequence[Row]) -> list[Row]:
-    """The rows whose throughput no row of as few cores reaches."""
+    """The rows whose throughput no row with as few cores reaches."""
     kept: list[Row] = []
     for row in sorted(rows, key=lambda row: (row.cores, -row.throughput_rps)):
         if not kept or row.throughput_rps > kept[-1].throughput_rps:
@@ -56,7 +56,7 @@ def _useful(rows: Sequence[Row]) -> list[Row]:
 
 
 def _cores(stages: Sequence[Sequence[Row]], rate_rps: float, most: int, fixed: Sequence[int] | None) -> float:
-    """The fewest cores that sustain a rate; infinite where the replicas do not suffice."""
+    """The fewest cores that sustain a rate; infinite if the replicas are not enough."""
     total = 0.0
     for k, rows in enumerate(stages):
         allowed = fixed[k] if fixed else most

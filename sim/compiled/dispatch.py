@@ -1,4 +1,4 @@
-"""Dispatch in the kernel: the counterpart of `ipa.sim.events.stage`, function by function."""
+"""Dispatch in the kernel, function by function as in `ipa.sim.events.stage`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from math import exp
 from ipa.sim import rules
 from ipa.sim.compiled.heaps import pop_number, push_event
 from ipa.sim.compiled.jit import hot, inner, small
-from ipa.sim.compiled.memory import COMPLETES, IDLE, IDLE_OTHERS, KernelMemory
+from ipa.sim.compiled.memory import COMPLETES, IDLE, IDLE_OTHERS, Memory
 from ipa.sim.rules import NEVER
 from ipa.sim.streams import BLOCK
 
@@ -19,8 +19,8 @@ _must_wait = small(rules.must_wait)
 
 
 @hot
-def attempt(s: int, memory: KernelMemory) -> bool:
-    """Start every batch that can start now, by central dispatch; else set the timer. False: out of random draws."""
+def attempt(s: int, memory: Memory) -> bool:
+    """Central dispatch: start every batch that can start now, or else set the timer. False: out of random draws."""
     stage, now_s, numbers = memory.stages[s], memory.stages[s].now_s, memory.numbers
     stage.timer_s = NEVER
     while numbers[s, IDLE, 0] + numbers[s, IDLE_OTHERS, 0] > 0:
@@ -41,14 +41,14 @@ def attempt(s: int, memory: KernelMemory) -> bool:
 
 
 @small
-def lacks_draw(s: int, number: int, memory: KernelMemory) -> bool:
-    """Whether a batch at a replica of stage s would take a random draw that is not there yet."""
+def lacks_draw(s: int, number: int, memory: Memory) -> bool:
+    """Whether a batch at this replica of stage s needs a random draw and there is none left."""
     return memory.stages[s].draw == BLOCK and memory.options[memory.replicas[s, number].option].is_sampled
 
 
 @small
-def next_batch_s(s: int, memory: KernelMemory) -> float:
-    """Drop what has expired at the head, then say when the next batch may start: now, later, or never."""
+def next_batch_s(s: int, memory: Memory) -> float:
+    """Drop expired requests at the head, then say when the next batch may start: now, later, or never."""
     run, stage, enqueued_s = memory.run[0], memory.stages[s], memory.enqueued_s
     now_s, total = stage.now_s, stage.tail
     while True:
@@ -68,8 +68,8 @@ def next_batch_s(s: int, memory: KernelMemory) -> float:
 
 
 @small
-def _full_s(s: int, memory: KernelMemory) -> float:
-    """When the batch at the head is full, as far as the requests to come are known."""
+def _full_s(s: int, memory: Memory) -> float:
+    """When the batch at the head is full, as far as requests are known."""
     stage = memory.stages[s]
     last = stage.head + stage.batch - 1
     moment_s: float = memory.enqueued_s[s, last] if last < stage.tail else NEVER
@@ -77,8 +77,8 @@ def _full_s(s: int, memory: KernelMemory) -> float:
 
 
 @inner
-def wake_s(s: int, memory: KernelMemory) -> float:
-    """When a batch that has to wait may start, or its head is found expired by a request that comes."""
+def wake_s(s: int, memory: Memory) -> float:
+    """When a waiting batch may start, or when an arrival finds that its head has expired."""
     stage, enqueued_s = memory.stages[s], memory.enqueued_s
     head, total = stage.head, stage.tail
     if head == total:
@@ -98,10 +98,10 @@ def wake_s(s: int, memory: KernelMemory) -> float:
 
 
 @small
-def take(s: int, size: int, memory: KernelMemory) -> int:
-    """Take up to `size` requests from the head of the queue to the end of `served`; how many.
+def take(s: int, size: int, memory: Memory) -> int:
+    """Move up to `size` requests from the head of the queue to the end of `served`; returns how many.
 
-    Those expired are dropped, not taken; in batch dropping the whole batch where its oldest request is.
+    Expired ones are dropped instead. With batch dropping, the whole batch is dropped if its oldest request has expired.
     """
     run, stage, served, arrivals_s = memory.run[0], memory.stages[s], memory.served, memory.arrivals_s
     now_s, head, end = stage.now_s, stage.head, stage.served
@@ -130,12 +130,12 @@ def take(s: int, size: int, memory: KernelMemory) -> int:
 
 @small
 def later(one_s: float, other_s: float) -> float:
-    """The later of two moments, which takes less time to compile than `max`."""
+    """The later of two times; takes less time to compile than `max`."""
     return one_s if one_s > other_s else other_s
 
 
 @inner
-def _drop(s: int, request: int, memory: KernelMemory) -> None:
+def _drop(s: int, request: int, memory: Memory) -> None:
     run, stage = memory.run[0], memory.stages[s]
     drop = memory.drops[s, stage.drops]
     drop.request = request
@@ -148,8 +148,8 @@ def _drop(s: int, request: int, memory: KernelMemory) -> None:
 
 
 @small
-def start(s: int, number: int, size: int, memory: KernelMemory) -> None:
-    """Start a batch of the `size` requests at the end of `served` on a replica."""
+def start(s: int, number: int, size: int, memory: Memory) -> None:
+    """Start the `size` requests at the end of `served` as a batch on a replica."""
     stage, replica, now_s = memory.stages[s], memory.replicas[s, number], memory.stages[s].now_s
     figures = memory.service[replica.option, size]
     factor = 1.0

@@ -1,4 +1,4 @@
-"""Eager dispatch in the kernel: the counterpart of `sim.eager`. The batches that wait are linked lists of requests."""
+"""Eager dispatch in the kernel, as in `ipa.sim.events.eager`. Waiting batches are linked lists of requests."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any
 
 from ipa.sim.compiled.dispatch import dispatch_size, lacks_draw, next_batch_s, start, take
 from ipa.sim.compiled.jit import hot, inner
-from ipa.sim.compiled.memory import DRAINING, EXISTING, KernelMemory, RecordArray
+from ipa.sim.compiled.memory import DRAINING, EXISTING, Memory, RecordArray
 from ipa.sim.rules import NEVER
 
 
 @hot
-def attempt_eager(s: int, memory: KernelMemory, waiting: RecordArray) -> bool:
-    """Serve on where a replica has finished, then form every batch that can be formed. False: out of random draws."""
+def attempt_eager(s: int, memory: Memory, waiting: RecordArray) -> bool:
+    """Start what waits at a replica that has finished, then form batches while possible. False: out of random draws."""
     stage, now_s = memory.stages[s], memory.stages[s].now_s
     stage.timer_s = NEVER
     if stage.freed >= 0:
@@ -46,8 +46,8 @@ def attempt_eager(s: int, memory: KernelMemory, waiting: RecordArray) -> bool:
 
 
 @inner
-def next_in_turn(s: int, memory: KernelMemory) -> int:
-    """The ready replica with the next higher number than the one chosen last, else the lowest, else -1."""
+def next_in_turn(s: int, memory: Memory) -> int:
+    """The ready replica with the next number after the one chosen last, else with the lowest; -1 if there is none."""
     existing = memory.numbers[s, EXISTING]
     lowest = -1
     for i in range(existing[0]):
@@ -61,8 +61,8 @@ def next_in_turn(s: int, memory: KernelMemory) -> int:
 
 
 @inner
-def _put_waiting(s: int, number: int, head: int, size: int, memory: KernelMemory, waiting: RecordArray) -> None:
-    """Let a batch just taken from position `head` on, dropped requests between its own, wait at a replica."""
+def _put_waiting(s: int, number: int, head: int, size: int, memory: Memory, waiting: RecordArray) -> None:
+    """Let the batch just taken from position `head` on wait at a replica; dropped requests may lie in between."""
     stage, replica, served = memory.stages[s], memory.replicas[s, number], memory.served
     first = served[s, stage.served]
     for i in range(size):
@@ -82,8 +82,8 @@ def _put_waiting(s: int, number: int, head: int, size: int, memory: KernelMemory
 
 
 @inner
-def _take_waiting(s: int, number: int, memory: KernelMemory, waiting: RecordArray) -> int:
-    """Move the first batch that waits at a replica to the end of `served`; its size."""
+def _take_waiting(s: int, number: int, memory: Memory, waiting: RecordArray) -> int:
+    """Move the first batch that waits at a replica to the end of `served`; returns its size."""
     replica, end = memory.replicas[s, number], memory.stages[s].served
     request = replica.first
     size: int = waiting[s, request].size
@@ -95,15 +95,15 @@ def _take_waiting(s: int, number: int, memory: KernelMemory, waiting: RecordArra
 
 
 @inner
-def take_back(s: int, since: int, memory: KernelMemory, waiting: RecordArray) -> None:
-    """The batches at replicas removed, all but the first `since`, return to the queue's head as they were formed."""
+def take_back(s: int, since: int, memory: Memory, waiting: RecordArray) -> None:
+    """Return the batches of removed replicas, from the `since`-th on, to the queue's head in the order of forming."""
     stage, replicas, removed = memory.stages[s], memory.replicas, memory.numbers[s, DRAINING]
     for i in range(since, removed[0]):
         batch = replicas[s, removed[1 + i]].first
         while batch >= 0:
             stage.head -= waiting[s, batch].size
             batch = waiting[s, batch].next
-    # They were taken from positions before the head, so there is room for them.
+    # They were taken from before the head, so there is room for them.
     position = stage.head
     while True:
         earliest: Any = -1

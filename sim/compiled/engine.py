@@ -1,4 +1,4 @@
-"""The compiled engine: the kernel, and what Python does around it, which is to decide, to draw and to make room."""
+"""The compiled engine: the kernel, and what Python does around it: decisions, random draws, and making room."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import numpy as np
 from ipa.policies import StageConfiguration
 from ipa.sim import streams
 from ipa.sim.compiled.kernel import ENDED, OUT_OF_DRAWS, OUT_OF_ROOM, advance
-from ipa.sim.compiled.memory import KernelMemory, allocate
+from ipa.sim.compiled.memory import Memory, allocate
 from ipa.sim.compiled.stage import CompiledStage, Option
 from ipa.sim.model import FloatArray, StageModel, World
 from ipa.sim.rules import APPLICATION, CLOSING, CONTROL, NEVER
 
 _LEAST_NORMAL = -8.3
-"""Less than the normal quantile of the smallest uniform draw, 2^-54."""
+"""A bound below the normal quantile of the smallest uniform draw, 2^-54."""
 
 _SPARE_ROOM = 32
-"""Replicas for which a stage has room beyond those it needs at once."""
+"""How many replicas a stage has room for beyond those it needs at once."""
 
 
 class CompiledEngine:
@@ -74,7 +74,7 @@ class CompiledEngine:
         return CompiledStage(position, model, self._memory, options, first_variant)
 
     def run(self, control_times_s: Iterator[float], on_control: Callable[[], object]) -> None:
-        """Run to the end, calling `on_control` at each of the times, which rise."""
+        """Run to the end, calling `on_control` at each of the times, which must rise."""
         control_s = next(control_times_s, NEVER)
         closing_s, bound_s = self.world.duration_s, self.world.duration_s + self.world.bound_s
         while True:
@@ -96,7 +96,7 @@ class CompiledEngine:
                 closing_s = bound_s
 
     def apply(self, configuration: Mapping[str, StageConfiguration]) -> None:
-        """Let a decision made now take effect after the world's decision delay."""
+        """Put a decision made now into effect, after the world's decision delay."""
         self._pending.append((self.now_s + self.world.decision_delay_s, configuration))
 
     def _configure(self, configuration: Mapping[str, StageConfiguration]) -> None:
@@ -105,7 +105,7 @@ class CompiledEngine:
         self._run["applies"] = True
 
     def _advance(self, time_s: float, rank: int) -> int:
-        """Let the kernel go on until the moment, or the run's end, whatever it needs on the way."""
+        """Run the kernel up to a time and rank, or the end of the run, giving it what it needs on the way."""
         while True:
             status = advance(time_s, rank, self._memory, self._waiting)
             if status == OUT_OF_DRAWS:
@@ -116,7 +116,7 @@ class CompiledEngine:
                 return status
 
     def _draw(self) -> None:
-        """A new block of draws for each stage that has used up its own."""
+        """Give each stage that has used up its draws a new block of them."""
         for stage, blocks in enumerate(self._normals):
             state = self._memory.stages[stage]
             if state["draw"] == streams.BLOCK:
@@ -124,14 +124,14 @@ class CompiledEngine:
                 state["draw"] = 0
 
     def _make_room(self, replicas: int) -> None:
-        """Give every stage room for twice as many replicas; those to come have their start-up factors."""
+        """Give every stage room for twice as many replicas, with the start-up factors of those to come."""
         before, room = self._memory.room, 2 * replicas + _SPARE_ROOM
         self._use(self._memory.with_room(room))
         for stage, factors in enumerate(self._start_up_factors):
             self._memory.replicas["start_up_factor"][stage, before:] = list(islice(factors, room - before))
 
-    def _use(self, memory: KernelMemory) -> None:
-        """Go on with another memory of the same content."""
+    def _use(self, memory: Memory) -> None:
+        """Continue with another memory of the same content."""
         self._memory = memory
         for stage in self.stages:
             stage.memory = memory
@@ -144,7 +144,7 @@ class CompiledEngine:
         run["drops_singly"] = world.drop == "request"
 
     def _safe_until_s(self, models: Sequence[StageModel]) -> float:
-        """Up to when every batch and every hop ends later than it begins, as doubles.
+        """Up to which time every batch and every hop ends after it begins, in doubles.
 
         A sum t + x exceeds t if x >= t / 2^52, and no draw is below `_LEAST_NORMAL`.
         """
@@ -175,7 +175,7 @@ class CompiledEngine:
                 figures["sigma"] = service.sigma
 
     def _expect(self) -> None:
-        """Begin with all requests to come and no draws; the run begins with attempts, which set the timers."""
+        """Begin with all requests still to come and no draws; the first attempts of dispatch set the timers."""
         self._memory.stages["enqueued_sum_s"][0] = self.arrivals_s.sum()
         self._memory.stages["draw"] = streams.BLOCK
         self._run["open"] = self._memory.stages["present"][0] = len(self.arrivals_s)
@@ -183,7 +183,7 @@ class CompiledEngine:
         self._load(self.arrivals_s[: self._capacity()], 0)
 
     def _load(self, arrivals_s: FloatArray, known: int) -> None:
-        """Put arrivals at the end of the first stage's queue, as requests from number `known` on."""
+        """Append arrivals to the first stage's queue, as requests from number `known` on."""
         memory, state, count = self._memory, self._memory.stages[0], len(arrivals_s)
         begin = state["tail"]
         memory.arrivals_s[known : known + count] = arrivals_s

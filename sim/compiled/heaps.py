@@ -1,4 +1,4 @@
-"""Heaps in the kernel's memory: of the events to come at a stage, and of the numbers of idle replicas."""
+"""Heaps in the kernel's memory: a stage's events to come, and the numbers of its idle replicas."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _is_before(one: Any, other: Any) -> bool:
 
 @small
 def _put(event: Any, time_s: float, order: int, replica: int) -> None:
-    # Field by field: records are copied byte by byte.
+    # Field by field, since records would be copied byte by byte.
     event.time_s = time_s
     event.order = order
     event.replica = replica
@@ -32,7 +32,7 @@ def _put(event: Any, time_s: float, order: int, replica: int) -> None:
 
 @inner
 def push_event(time_s: float, rank: int, replica: int, stage: Any, heap: RecordArray) -> None:
-    """Add an event to the heap of a stage, in place of the first one if that is over."""
+    """Add an event to the heap of a stage, replacing the first one if that is over."""
     order = (rank << _MADE_BITS) + stage.made
     stage.made += 1
     if stage.is_over:
@@ -61,7 +61,7 @@ def pop_event(stage: Any, heap: RecordArray) -> None:
 
 @inner
 def _sift(time_s: float, order: int, replica: int, size: int, heap: RecordArray) -> None:
-    """Put an event in place of the first one of a heap."""
+    """Replace the first event of a heap."""
     hole = 0
     while True:
         child = 2 * hole + 1
@@ -79,7 +79,7 @@ def _sift(time_s: float, order: int, replica: int, size: int, heap: RecordArray)
 
 @inner
 def push_number(numbers: RecordArray, number: int) -> None:
-    """Add a number to a heap, which begins at place 1."""
+    """Add a number to a heap, which begins at index 1."""
     numbers[0] += 1
     hole = numbers[0]
     while hole > 1:
@@ -93,7 +93,7 @@ def push_number(numbers: RecordArray, number: int) -> None:
 
 @inner
 def pop_number(numbers: RecordArray) -> None:
-    """Remove the least number of a heap, which is at place 1."""
+    """Remove the least number of a heap, which is at index 1."""
     size = numbers[0] - 1
     numbers[0] = size
     last = numbers[size + 1]

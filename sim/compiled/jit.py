@@ -1,4 +1,4 @@
-"""How functions are compiled, and where the result is kept so that later processes only load it."""
+"""How functions are compiled, and where the result is cached so that later processes only have to load it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _config: Any = numba.config
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Nothing is allocated, so arrays need no reference counts: those would cost more than all the rest.
+# Nothing is allocated, so arrays need no reference counts, which would cost more than everything else together.
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True, "_nrt": False}
 _INNER: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True}
 
@@ -25,7 +25,7 @@ _SOURCES = (_FOLDER.parent / "rules.py", _FOLDER.parent / "streams.py", *sorted(
 
 
 def inner(function: F) -> F:
-    """`function`, compiled for calls from compiled functions."""
+    """`function`, compiled to be called from compiled functions."""
     compiled: Any = njit(**_INNER)(function)
     return compiled
 
@@ -37,15 +37,15 @@ def small(function: F) -> F:
 
 
 def hot(function: F) -> F:
-    """The same, merged into its callers by LLVM, which pays where every event goes through it."""
+    """The same, merged into its callers by LLVM, which pays off for functions that every event goes through."""
     compiled: Any = njit(**_INNER, forceinline=True)(function)
     return compiled
 
 
 def entry(function: F) -> F:
-    """`function`, compiled for calls from Python and cached on disk.
+    """`function`, compiled to be called from Python and cached on disk.
 
-    Where nothing can be written, neither beside the sources nor in the user's cache folder, each process compiles anew.
+    If neither the source folder nor the user's cache folder can be written to, each process compiles it anew.
     """
     compiled: Any = njit(**_OPTIONS)(function)
     compiled._compile_for_args = _undisturbed(compiled._compile_for_args)
@@ -53,14 +53,14 @@ def entry(function: F) -> F:
         compiled.enable_caching()
     except RuntimeError:
         return compiled
-    # numba looks at the entry's own file alone: an edited rule must make the cache stale as well.
+    # numba checks only the file of the entry itself, but an edited rule must invalidate the cache as well.
     compiled._cache._cache_file._source_stamp = file_digest(_FOLDER.parent, _SOURCES)
     return compiled
 
 
 def _undisturbed(compile_for: Callable[..., Any]) -> Callable[..., Any]:
-    """The same in less time: without garbage collection, which finds next to nothing, and with LLVM's first level of
-    optimisation, whose code is within some 3 % as fast."""
+    """The same in less time: without garbage collection, which would find nearly nothing, and with LLVM's first level
+    of optimisation, whose code is about 3 % slower."""
 
     def compile_undisturbed(*arguments: Any, **named: Any) -> Any:
         was_enabled, level = gc.isenabled(), _config.OPT

@@ -1,10 +1,10 @@
-"""The event loop of the compiled engine. It allocates nothing, and stops where Python has to do something.
+"""The event loop of the compiled engine. It allocates nothing, and stops wherever Python has something to do.
 
-A stage is influenced by those before it and by control alone. So between two control steps each goes on by itself to
-the moment of the next, the first stage first, on what the stage before has finished meanwhile: every stage sees the
-events of its own in the order in which the whole pipeline would have them. That needs that nothing ends at the very
-instant at which it begins, where one instant may lead through several stages and back in rank; where it may, and for
-what is left when the requests have ended, the stages go on event by event in the pipeline's order.
+A stage depends only on the stages before it and on control. Between two control steps each stage therefore runs alone
+up to the next step, the first stage first, on what the stage before has finished: every stage sees its own events in
+the order in which the whole pipeline would have them. This requires that nothing ends at the instant at which it
+begins, since such an instant could lead through several stages and back in rank. Where that can happen, and for what is
+left when all requests have ended, the stages advance event by event in the pipeline's order.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from ipa.sim.compiled.dispatch import attempt, later, wake_s
 from ipa.sim.compiled.eager import attempt_eager, next_in_turn, take_back
 from ipa.sim.compiled.heaps import pop_event, rank_of
 from ipa.sim.compiled.jit import entry, hot, inner, small
-from ipa.sim.compiled.memory import DRAINING, FIRST, IDLE, IDLE_OTHERS, KernelMemory, RecordArray
+from ipa.sim.compiled.memory import DRAINING, FIRST, IDLE, IDLE_OTHERS, Memory, RecordArray
 from ipa.sim.compiled.rollout import count_replicas, has_room, put_idle, roll_out
 from ipa.sim.rules import CLOSING, COMPLETION, DELIVERY, NEVER, TIMER
 
 REACHED, ENDED, OUT_OF_DRAWS, OUT_OF_ROOM = range(4)
-"""Why the kernel stops: it is where it should go; every request has ended after the run's duration; a stage needs more
-random draws; a stage needs room for more replicas. After the latter two it goes on as if nothing had been."""
+"""Why the kernel stops: it has got where it should; all requests have ended, after the run's duration; a stage needs
+more random draws; a stage needs room for more replicas. After the last two it continues as if it had not stopped."""
 
 _HANDOVER = COMPLETION - 1
-"""The rank of a delivery without a hop: part of the completion, which the stage before has had by then."""
+"""The rank of a delivery without a hop, which is part of a completion that the stage before has already handled."""
 
 
 @entry
-def advance(until_s: float, until_rank: int, memory: KernelMemory, waiting: RecordArray | None) -> int:
-    """Let everything happen that comes before the moment (time, rank); why it stopped, as one of the above.
+def advance(until_s: float, until_rank: int, memory: Memory, waiting: RecordArray | None) -> int:
+    """Let everything happen that comes before (time, rank); returns why it stopped, one of the above.
 
-    `waiting` None: central dispatch, and what only eager dispatch needs is not even compiled.
+    `waiting` None: central dispatch; what only eager dispatch needs is then not even compiled.
     """
     run, stages = memory.run[0], memory.stages
     count = len(stages)
@@ -76,13 +76,13 @@ def _go_on(
     until_rank: int,
     is_closing: bool,
     is_alone: bool,
-    memory: KernelMemory,
+    memory: Memory,
     waiting: RecordArray | None,
 ) -> int:
-    """Let everything happen at stage s that comes before a moment, or one event where it is not alone.
+    """Let everything happen at stage s that comes before (time, rank), or a single event if it does not run alone.
 
-    Where the run is closing, a stage alone stops as soon as it has no requests to come: the run may end before what
-    else it expects.
+    When the run is closing, a stage that runs alone stops as soon as it expects no more requests, since the run may end
+    before its other events.
     """
     stage = memory.stages[s]
     goes_on = is_alone or not stage.attempts
@@ -117,14 +117,14 @@ def _go_on(
 
 
 @small
-def _expects_delivery(s: int, memory: KernelMemory) -> bool:
-    """Whether the stage before has finished a batch that stage s has not got yet."""
+def _expects_delivery(s: int, memory: Memory) -> bool:
+    """Whether the stage before has finished a batch that stage s has not received yet."""
     return s > 0 and memory.stages[s - 1].delivered < memory.stages[s - 1].finished
 
 
 @hot
-def _next(s: int, memory: KernelMemory) -> tuple[float, int]:
-    """When what comes next at stage s happens, and its rank."""
+def _next(s: int, memory: Memory) -> tuple[float, int]:
+    """When the next event of stage s happens, and its rank."""
     stage = memory.stages[s]
     time_s, rank = NEVER, TIMER
     if stage.events > 0:
@@ -143,8 +143,8 @@ def _next(s: int, memory: KernelMemory) -> tuple[float, int]:
 
 
 @inner
-def _first_stage(until_s: float, until_rank: int, memory: KernelMemory) -> int:
-    """The stage at which what comes next in the pipeline happens, if before a moment, else -1."""
+def _first_stage(until_s: float, until_rank: int, memory: Memory) -> int:
+    """The stage at which the pipeline's next event happens, if that is before (time, rank), else -1."""
     first = -1
     for s in range(len(memory.stages)):
         if memory.stages[s].attempts:
@@ -156,11 +156,11 @@ def _first_stage(until_s: float, until_rank: int, memory: KernelMemory) -> int:
 
 
 @inner
-def _set_first_timer(memory: KernelMemory, waiting: RecordArray | None) -> None:
-    """Set the first stage's timer to what it would be had the latest attempt known all arrivals known now.
+def _set_first_timer(memory: Memory, waiting: RecordArray | None) -> None:
+    """Set the first stage's timer to what it would be if the latest attempt had known all arrivals known now.
 
-    No attempt: that would drop, and heads are dropped only when something happens at the stage. Arrivals that the
-    attempt did not know lie after the present moment, so what it did and that it had to wait stand.
+    This is no new attempt, which could drop requests: those are dropped only when something happens at the stage. The
+    arrivals that the attempt did not know are in the future, so what it did, and that it had to wait, still holds.
     """
     if waiting is None:
         waits = memory.numbers[FIRST, IDLE, 0] + memory.numbers[FIRST, IDLE_OTHERS, 0] > 0
@@ -171,8 +171,8 @@ def _set_first_timer(memory: KernelMemory, waiting: RecordArray | None) -> None:
 
 
 @hot
-def _complete(s: int, memory: KernelMemory, waiting: RecordArray | None) -> None:
-    """A replica finishes its batch: the next stage gets it, or will after the hop, or its requests have ended."""
+def _complete(s: int, memory: Memory, waiting: RecordArray | None) -> None:
+    """A replica finishes its batch, which goes to the next stage, at once or after the hop, or ends the requests."""
     run, stage = memory.run[0], memory.stages[s]
     number = memory.heap[s, 0].replica
     stage.is_over = True
@@ -196,8 +196,8 @@ def _complete(s: int, memory: KernelMemory, waiting: RecordArray | None) -> None
 
 
 @small
-def _activate(s: int, memory: KernelMemory, waiting: RecordArray | None) -> None:
-    """A replica's start-up time is over; nothing more happens where it has been removed meanwhile."""
+def _activate(s: int, memory: Memory, waiting: RecordArray | None) -> None:
+    """A replica's start-up time is over; nothing happens if it has been removed in the meantime."""
     stage = memory.stages[s]
     replica = memory.replicas[s, memory.heap[s, 0].replica]
     pop_event(stage, memory.heap[s])
@@ -209,7 +209,7 @@ def _activate(s: int, memory: KernelMemory, waiting: RecordArray | None) -> None
 
 
 @inner
-def _roll_out(s: int, memory: KernelMemory, waiting: RecordArray | None) -> None:
+def _roll_out(s: int, memory: Memory, waiting: RecordArray | None) -> None:
     removed_before = memory.numbers[s, DRAINING, 0]
     roll_out(s, memory)
     if waiting is not None:
@@ -217,13 +217,13 @@ def _roll_out(s: int, memory: KernelMemory, waiting: RecordArray | None) -> None
 
 
 @small
-def _size(s: int, k: int, memory: KernelMemory) -> int:
+def _size(s: int, k: int, memory: Memory) -> int:
     """The size of the k-th batch started at stage s."""
     return memory.batches[s, k].end - (memory.batches[s, k - 1].end if k > 0 else 0)
 
 
 @inner
-def _deliver(s: int, memory: KernelMemory) -> None:
+def _deliver(s: int, memory: Memory) -> None:
     """Put the batch that the stage before has finished next in the queue of stage s."""
     stage, sender, now_s = memory.stages[s], memory.stages[s - 1], memory.stages[s].now_s
     k = memory.finished[s - 1, sender.delivered]

@@ -1,9 +1,9 @@
 """The memory of a run of the compiled engine: arrays of records, which the kernel and the engine both read and write.
 
-The records' fields are the state of the model: what the SimPy engine keeps in objects. Index s is the stage's position;
-replicas, requests and batches go by number; `NEVER` is a moment that has not come, -1 a number that is none. Numbers by
-which the kernel reaches into arrays at every event are unsigned and of 32 bits, as numba looks whether others are
-negative; the difference of two such is to be taken as of signed ones.
+The fields of the records are the state of the model, which the SimPy engine keeps in objects. Index s is the stage's
+position; replicas, requests and batches go by number. `NEVER` is the time of what has not happened, -1 stands for no
+number. Numbers with which the kernel indexes arrays at every event are unsigned and have 32 bits, because numba checks
+the sign of others; convert them to signed ones before taking a difference.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ipa.sim.streams import BLOCK
 
 RecordArray = npt.NDArray[Any]
 
-# Typed numbers, not Python's: for each of those that a function is called with, numba would compile it once.
+# Typed numbers, since numba would compile a function once for every Python literal that it is called with.
 _typed: Any = np.arange(8)
 COMPLETES, IS_READY = _typed[rules.COMPLETION], _typed[rules.REPLICA]
 """The ranks of the events on a stage's heap."""
@@ -30,7 +30,7 @@ FIRST = _typed[0]
 EXISTING, DRAINING, IDLE, IDLE_OTHERS = _typed[:4]
 """The rows of `numbers`: starting and ready replicas by rising number; removed ones; heaps of idle ones.
 
-A row begins with how many numbers follow.
+The first entry of a row says how many numbers follow.
 """
 
 STARTING, READY, DRAINED = range(3)
@@ -104,7 +104,7 @@ DROP = _record(dropped_s="f8", request="i4")
 WAITING = _record(enqueued_s="f8", formed="i8", size="i4", behind="i4", next="i4")
 
 
-class KernelMemory(NamedTuple):
+class Memory(NamedTuple):
     """The arrays: S stages, N requests, at most R replicas of a stage."""
 
     run: RecordArray  # RUN (1,)
@@ -134,7 +134,7 @@ class KernelMemory(NamedTuple):
         """The most replicas that a stage can have had."""
         return int(self.replicas.shape[1])
 
-    def with_room(self, room: int) -> KernelMemory:
+    def with_room(self, room: int) -> Memory:
         """The same with room for `room` replicas at every stage."""
         stages, before = self.replicas.shape
         replicas = np.zeros((stages, room), REPLICA)
@@ -145,8 +145,8 @@ class KernelMemory(NamedTuple):
         heap[:, :before] = self.heap
         return self._replace(replicas=replicas, numbers=numbers, heap=heap)
 
-    def with_capacity(self, requests: int) -> KernelMemory:
-        """The same with room for so many requests, which are not fewer."""
+    def with_capacity(self, requests: int) -> Memory:
+        """The same with room for `requests` requests, which must not be fewer."""
         kept = {name: extended(getattr(self, name), requests) for name in PER_REQUEST}
         return self._replace(**kept)
 
@@ -156,7 +156,7 @@ PER_REQUEST = ("arrivals_s", "queue", "enqueued_s", "served", "batches", "drops"
 
 
 def extended(array: npt.NDArray[Any], requests: int) -> npt.NDArray[Any]:
-    """An array with `requests` places along its last axis; as it is where it has none (not needed in this run)."""
+    """An array with `requests` places along its last axis; unchanged if it has none (this run does not need it)."""
     before = array.shape[-1]
     if before == 0:
         return array
@@ -167,10 +167,10 @@ def extended(array: npt.NDArray[Any], requests: int) -> npt.NDArray[Any]:
 
 def allocate(
     requests: int, stages: int, options: int, variants: int, largest_batch: int, *, is_eager: bool
-) -> tuple[KernelMemory, RecordArray | None]:
-    """The memory of a run, and for eager dispatch the requests in batches that wait at a replica: WAITING (S, N).
+) -> tuple[Memory, RecordArray | None]:
+    """The memory of a run and, for eager dispatch, the requests in batches that wait at replicas: WAITING (S, N).
 
-    What there is per request comes from a block that the process keeps for its next run.
+    The arrays with a place for each request come from a block that the process keeps for its next run.
     """
     kinds: dict[str, Kind] = {
         "arrivals_s": ((requests,), np.float64),
@@ -184,7 +184,7 @@ def allocate(
     }
     arrays = dict(zip(kinds, carve(list(kinds.values())), strict=True))
     waiting = arrays.pop("waiting")
-    memory = KernelMemory(
+    memory = Memory(
         run=np.zeros(1, RUN),
         stages=np.zeros(stages, STAGE),
         options=np.zeros(options, OPTION),

@@ -18,7 +18,7 @@ from ipa.sim.compiled.memory import (
     IS_READY,
     READY,
     STARTING,
-    KernelMemory,
+    Memory,
 )
 from ipa.sim.rules import NEVER
 
@@ -29,23 +29,23 @@ _rollout = small(rules.rollout)
 
 
 @small
-def _max_surge(s: int, memory: KernelMemory) -> int:
+def _max_surge(s: int, memory: Memory) -> int:
     given: int = memory.run[0].max_surge
     return _default_max_surge(memory.stages[s].desired) if given < 0 else given
 
 
 @small
-def has_room(s: int, memory: KernelMemory) -> bool:
-    """Whether a rollout step of stage s finds room for all replicas that it may create."""
+def has_room(s: int, memory: Memory) -> bool:
+    """Whether there is room for all the replicas that a rollout step of stage s may create."""
     stage = memory.stages[s]
     return stage.replicas + stage.desired + _max_surge(s, memory) <= memory.replicas.shape[1]
 
 
 @inner
-def roll_out(s: int, memory: KernelMemory) -> None:
+def roll_out(s: int, memory: Memory) -> None:
     """One rollout step of stage s towards its configuration."""
     stage, replicas, existing = memory.stages[s], memory.replicas, memory.numbers[s, EXISTING]
-    zero: Any = np.int64(0)  # for literal ones numba would compile the rule twice
+    zero: Any = np.int64(0)  # numba would compile the rule a second time for a literal 0
     starting_current = starting_obsolete = ready_current = ready_obsolete = zero
     for i in range(existing[0]):
         replica = replicas[s, existing[1 + i]]
@@ -65,7 +65,7 @@ def roll_out(s: int, memory: KernelMemory) -> None:
         ready_current,
         ready_obsolete,
     )
-    # Of the obsolete ones those that start go first, so that the sum says which ones go.
+    # Starting replicas go first, so the sum is enough to say which obsolete ones go.
     obsolete = step.remove_starting_obsolete + step.remove_ready_obsolete
     if step.remove_current + obsolete > 0:
         _remove(s, step.remove_current, obsolete, memory)
@@ -75,8 +75,8 @@ def roll_out(s: int, memory: KernelMemory) -> None:
 
 
 @inner
-def _remove(s: int, current: int, obsolete: int, memory: KernelMemory) -> None:
-    """Remove so many current and obsolete replicas: the first of each in the order of the rules."""
+def _remove(s: int, current: int, obsolete: int, memory: Memory) -> None:
+    """Remove that many current and that many obsolete replicas, by the rules' order of removal."""
     stage, replicas, existing = memory.stages[s], memory.replicas, memory.numbers[s, EXISTING]
     count = existing[0]
     while current + obsolete > 0:
@@ -102,7 +102,7 @@ def _remove(s: int, current: int, obsolete: int, memory: KernelMemory) -> None:
 
 
 @inner
-def _create(s: int, memory: KernelMemory) -> None:
+def _create(s: int, memory: Memory) -> None:
     stage, now_s = memory.stages[s], memory.stages[s].now_s
     number = stage.replicas
     stage.replicas += 1
@@ -120,18 +120,18 @@ def _create(s: int, memory: KernelMemory) -> None:
 
 
 @small
-def _idle_row(s: int, replica: Any, memory: KernelMemory) -> int:
-    """The row of idle replicas that it belongs to: those of the configured variant are preferred."""
+def _idle_row(s: int, replica: Any, memory: Memory) -> int:
+    """The row of idle replicas that a replica belongs to: those of the configured variant are preferred."""
     stage = memory.stages[s]
-    # The first comparison is often enough, and spares the look at the options.
+    # The first comparison often settles it, and saves looking up the options.
     if replica.option == stage.option or memory.options[replica.option].variant == stage.variant:
         return IDLE
     return IDLE_OTHERS
 
 
 @inner
-def _sort_idle(s: int, memory: KernelMemory) -> None:
-    """Rebuild the heaps of idle replicas: rising numbers are heaps."""
+def _sort_idle(s: int, memory: Memory) -> None:
+    """Rebuild the heaps of idle replicas; rising numbers already form a heap."""
     existing = memory.numbers[s, EXISTING]
     memory.numbers[s, IDLE, 0] = 0
     memory.numbers[s, IDLE_OTHERS, 0] = 0
@@ -142,16 +142,16 @@ def _sort_idle(s: int, memory: KernelMemory) -> None:
 
 
 @inner
-def put_idle(s: int, number: int, memory: KernelMemory) -> None:
-    """A replica has finished its batch; one that has been removed takes no other."""
+def put_idle(s: int, number: int, memory: Memory) -> None:
+    """Make a replica idle again after a batch, unless it has been removed."""
     replica = memory.replicas[s, number]
     if replica.removed_s == NEVER:
         push_number(memory.numbers[s, _idle_row(s, replica, memory)], number)
 
 
 @inner
-def count_replicas(memory: KernelMemory) -> None:
-    """Count every stage's replicas by variant and state, as of now."""
+def count_replicas(memory: Memory) -> None:
+    """Count the replicas of every stage by variant and state."""
     run, tally, options = memory.run[0], memory.tally, memory.options
     for variant in range(len(tally)):
         for state in range(3):

@@ -1,4 +1,4 @@
-"""A stage in the kernel's memory, with the face that control steps and records read."""
+"""A stage in the kernel's memory, as control steps and records read it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 
 from ipa.policies import ReplicaCounts, StageConfiguration
 from ipa.sim import rules
-from ipa.sim.compiled.memory import EXISTING, IDLE, KernelMemory
+from ipa.sim.compiled.memory import EXISTING, IDLE, Memory
 from ipa.sim.interface import Batches, Drops, Replicas
 from ipa.sim.model import StageModel
 from ipa.sim.rules import NEVER
 
 
 class Option(NamedTuple):
-    """What a replica can be. The kernel knows it by its number among those of all stages."""
+    """A kind of replica. The kernel knows it by its number among the options of all stages."""
 
     stage: int
     variant: str
@@ -24,12 +24,12 @@ class Option(NamedTuple):
 
 
 class CompiledStage:
-    """One stage of a run: a `EngineStage`. What is read is copied, so that it stays when the run is gone."""
+    """One stage of a run: a `EngineStage`. What is read is copied, so that it outlives the run."""
 
     configuration: StageConfiguration
 
     def __init__(
-        self, position: int, model: StageModel, memory: KernelMemory, options: Sequence[Option], first_variant: int
+        self, position: int, model: StageModel, memory: Memory, options: Sequence[Option], first_variant: int
     ) -> None:
         self.position = position
         self.model = model
@@ -45,7 +45,7 @@ class CompiledStage:
         self._state["chosen"] = self._state["freed"] = -1
 
     def start(self, configuration: StageConfiguration) -> None:
-        """Let a configuration stand ready at the start."""
+        """Make a configuration ready at the start."""
         self.configure(configuration, 0.0)
         count = configuration.replicas
         self._state["replicas"] = count
@@ -57,7 +57,7 @@ class CompiledStage:
             self.memory.numbers[self.position, row, : 1 + count] = [count, *range(count)]
 
     def configure(self, configuration: StageConfiguration, now_s: float) -> None:
-        """Write down a decision that takes effect now, for the kernel to carry out."""
+        """Note a decision that takes effect now, for the kernel to carry out."""
         self.configuration = configuration
         self.configured.append((now_s, configuration.batch))
         state = self._state
@@ -101,7 +101,7 @@ class CompiledStage:
         return rules.waiting(came, self.dropped, int(self._state["served"]))
 
     def replica_counts(self, now_s: float) -> Mapping[str, ReplicaCounts]:
-        # The kernel has counted when it stopped, which was now.
+        # The kernel counted when it stopped, which is now.
         counts = self.memory.tally[self._first_variant : self._first_variant + len(self._variants)].tolist()
         return {
             variant: ReplicaCounts(*states)

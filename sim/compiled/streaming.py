@@ -1,9 +1,9 @@
 """The compiled engine with room for a window of requests: what is past is handed over, so that memory stays bounded.
 
-The kernel is the same and so is everything it does. Before it would come upon an arrival that is not in memory yet, it
-stops there; what has been done is handed over, the rest moves to the front of the arrays, and the next arrivals follow.
-Within the arrays requests, batches and places in a queue are numbered from what is still there; here and outside they
-have the numbers that they have in the whole run.
+The kernel and its results are the same. Before it reaches an arrival that is not in memory yet, it stops; what is done
+is handed over, the rest moves to the front of the arrays, and the next arrivals follow. In the arrays, requests,
+batches and places in a queue are numbered from the first one still there; outside, they have their numbers in the whole
+run.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import numpy.typing as npt
 from ipa.policies import StageConfiguration
 from ipa.sim import rules
 from ipa.sim.compiled.engine import CompiledEngine
-from ipa.sim.compiled.memory import KernelMemory, RecordArray, extended
+from ipa.sim.compiled.memory import Memory, RecordArray, extended
 from ipa.sim.compiled.stage import CompiledStage, Option
 from ipa.sim.interface import Batches, Drops, Handover
 from ipa.sim.model import FloatArray, IntArray, StageModel, World
 from ipa.sim.rules import COMPLETION
 
 WINDOW = 2**18
-"""How many requests there is room for; more where more of them are present at once."""
+"""How many requests there is room for; more if more of them are present at once."""
 
 
 class StreamedEngine(CompiledEngine):
-    """The compiled engine; `receive` gets all that happens at the stages, bit by bit and each thing once."""
+    """The compiled engine in bounded memory; `receive` gets everything that happens at the stages, piece by piece."""
 
     stages: tuple[StreamedStage, ...]
 
@@ -44,9 +44,9 @@ class StreamedEngine(CompiledEngine):
     ) -> None:
         self._receive = receive
         self._window = WINDOW if window is None else window
-        self._first = 0  # number in the whole run of the first request in memory
+        self._first = 0  # the number, in the whole run, of the first request in memory
         super().__init__(models, world, arrivals_s, initial, seed)
-        self._end = self._capacity()  # and of the first one that is yet to be put there
+        self._end = self._capacity()  # and of the first one that is not there yet
 
     def run(self, control_times_s: Iterator[float], on_control: Callable[[], object]) -> None:
         """Run to the end, calling `on_control` at each of the times, which rise."""
@@ -54,7 +54,7 @@ class StreamedEngine(CompiledEngine):
         self._hand_over(self.end_s)
 
     def _capacity(self) -> int:
-        # The run begins with attempts at time 0, which have to know all that come then.
+        # The run begins with attempts at time 0, which must know all requests that arrive then.
         at_start = int(self.arrivals_s.searchsorted(0.0, "right"))
         return min(max(self._window, at_start), len(self.arrivals_s))
 
@@ -74,7 +74,7 @@ class StreamedEngine(CompiledEngine):
             self._receive(stage.hand_over(before_s))
 
     def _move_on(self) -> None:
-        """Make room for further requests behind those that have not ended."""
+        """Make room for further requests by dropping those that have ended."""
         known = self._end - self._first
         present = [stage.move_on(self._waiting) for stage in self.stages]
         first = int(min((numbers.min() for numbers in present if len(numbers)), default=known))
@@ -86,7 +86,7 @@ class StreamedEngine(CompiledEngine):
             self._double()
 
     def _double(self) -> None:
-        """So that moving does not come to be most of the work."""
+        """Double the room, so that moving does not become most of the work."""
         capacity = 2 * self._memory.capacity
         self._use(self._memory.with_capacity(capacity))
         if self._waiting is not None:
@@ -100,9 +100,9 @@ class StreamedEngine(CompiledEngine):
 
 
 class _Past(NamedTuple):
-    """How much of a stage has left its memory."""
+    """What has left a stage's memory, in numbers."""
 
-    requests: int = 0  # of the whole run: by number, not by what the stage has seen of them
+    requests: int = 0  # counted in the whole run, whether this stage has seen them or not
     queued: int = 0
     served: int = 0
     batches: int = 0
@@ -110,13 +110,13 @@ class _Past(NamedTuple):
 
 
 class StreamedStage(CompiledStage):
-    """A stage of which only what has not ended is in memory; what it counts is of the whole run."""
+    """A stage that keeps in memory only what has not ended; its counts are of the whole run."""
 
     def __init__(
         self,
         position: int,
         model: StageModel,
-        memory: KernelMemory,
+        memory: Memory,
         options: Sequence[Option],
         first_variant: int,
         arrivals_s: FloatArray,
@@ -124,8 +124,8 @@ class StreamedStage(CompiledStage):
         super().__init__(position, model, memory, options, first_variant)
         self._arrivals_s = arrivals_s
         self._past = _Past()
-        self._handed = 0  # of the batches in memory, the first so many have been handed over
-        self._unread: Batches | None = None  # handed over, but not yet read here; None where nobody reads
+        self._handed = 0  # how many of the batches in memory have been handed over
+        self._unread: Batches | None = None  # handed over but not read yet; None if nobody reads
         self._variant_of_option = memory.options["variant"] - first_variant
 
     # ---- what control steps and records read ----
@@ -150,7 +150,7 @@ class StreamedStage(CompiledStage):
         return rules.waiting(came, self.dropped, self._past.served + int(self._state["served"]))
 
     def batch_log(self, since: int = 0) -> Batches:
-        """The batches from number `since` on; once they have been asked for, those before are gone."""
+        """The batches from number `since` on; earlier ones can no longer be read afterwards."""
         log = fresh = self._batches(self._handed)
         if self._unread is not None:
             log = self._unread.followed_by(fresh)
@@ -160,7 +160,7 @@ class StreamedStage(CompiledStage):
         return log.where(number >= since)
 
     def drop_log(self) -> Drops:
-        """The drops that have not been handed over."""
+        """The drops that have not been handed over yet."""
         log = super().drop_log()
         return log._replace(requests=log.requests + self._past.requests)
 
@@ -178,10 +178,10 @@ class StreamedStage(CompiledStage):
         return Handover(self.position, before_s, fresh, variant, drops)
 
     def move_on(self, waiting: RecordArray | None) -> IntArray:
-        """Move what has not ended here to the front of the stage's arrays; the requests among it."""
+        """Move what has not ended here to the front of the stage's arrays; returns the requests among it."""
         memory, s, state = self.memory, self.position, self._state
         batches = self._leave_batches()
-        # Batches that wait at a replica may return to the queue: to places before the head.
+        # Batches that wait at a replica may return to the queue, to places before the head.
         at_replicas = self._at_replicas(waiting)
         left, queued = int(state["head"]) - len(at_replicas), int(state["tail"]) - int(state["head"])
         for array in (memory.queue[s], memory.enqueued_s[s]):
@@ -192,7 +192,7 @@ class StreamedStage(CompiledStage):
         return np.concatenate([batches, at_replicas, in_queue])
 
     def renumber(self, first: int, known: int, waiting: RecordArray | None) -> None:
-        """Let request `first` of those in memory be number 0; the ones before have ended."""
+        """Renumber the requests in memory so that `first` becomes 0; those before it have ended."""
         memory, s, state = self.memory, self.position, self._state
         memory.queue[s, : state["tail"]] -= first
         memory.served[s, : state["served"]] -= first
@@ -204,12 +204,12 @@ class StreamedStage(CompiledStage):
         self._past = self._past._replace(requests=self._past.requests + first)
 
     def _batches(self, since: int) -> Batches:
-        """Those from number `since` in memory on."""
+        """The batches from number `since` in memory on."""
         log = super().batch_log(since)
         return log._replace(requests=log.requests + self._past.requests)
 
     def _leave_batches(self) -> npt.NDArray[np.uint32]:
-        """Leave behind the batches that have gone on, as far as they come first; the requests in the others."""
+        """Drop the leading batches that have gone on to the next stage; returns the requests in the others."""
         memory, s, state = self.memory, self.position, self._state
         batches, delivered, finished = (int(state[name]) for name in ("batches", "delivered", "finished"))
         running = memory.replicas["batch"][s, : state["replicas"]]

@@ -1,7 +1,7 @@
-"""Eager dispatch, as the published system has it: a batch leaves the queue as soon as it is formed.
+"""Eager dispatch, as in the published system: a batch leaves the queue as soon as it is formed.
 
-It then waits at a replica chosen round-robin, busy or not; the batches of a removed replica return to the head of the
-queue.
+It then waits at a replica that is chosen round-robin, busy or not. When a replica is removed, the batches waiting there
+return to the head of the queue.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class EagerStage(SimPyStage):
     _last_chosen = -1
 
     def attempt(self, now_s: float) -> None:
-        """Form every batch that can be formed now, each for the next ready replica in turn."""
+        """Form every batch that can be formed now, each for the ready replica whose turn it is."""
         self._timer_s = NEVER
         while (replica := self._next_in_turn()) is not None:
             ready_s = self._next_batch_s(now_s)
@@ -38,13 +38,13 @@ class EagerStage(SimPyStage):
                 self._serve_waiting(replica, now_s)
 
     def _next_in_turn(self) -> SimPyReplica | None:
-        """The ready replica with the next higher number than the one chosen last, else the lowest."""
+        """The ready replica with the next number after the one chosen last, or else with the lowest."""
         ready = [replica for replica in self.replicas.existing if not replica.is_starting]
         later = (replica for replica in ready if replica.number > self._last_chosen)
         return next(later, ready[0] if ready else None)
 
     def _enqueued_of(self, requests: list[int], head: int) -> list[float]:
-        """The enqueue times of requests just taken from position `head` on, dropped ones between them."""
+        """The enqueue times of the requests just taken from position `head` on; dropped ones may lie between them."""
         taken = dict(zip(self.queue[head : self.head], self.enqueued_s[head : self.head], strict=True))
         return [taken[request] for request in requests]
 
@@ -61,7 +61,7 @@ class EagerStage(SimPyStage):
             replica.waiting.clear()
         requests = [request for batch in waiting for request in batch.requests]
         enqueued_s = [moment for batch in waiting for moment in batch.enqueued_s]
-        # They were taken from positions before the head, so there is room for them.
+        # They were taken from before the head, so there is room for them.
         end, self.head = self.head, self.head - len(requests)
         self.queue[self.head : end] = requests
         self.enqueued_s[self.head : end] = enqueued_s

@@ -1,4 +1,4 @@
-"""The SimPy engine: the stages of a pipeline in one environment, from the first arrival to the last request's end."""
+"""The SimPy engine: a pipeline's stages in one environment, from the first arrival to the end of the last request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ipa.sim.rules import APPLICATION, CLOSING, CONTROL
 
 
 class SimPyEngine:
-    """One run of the model. Build it, `run` it once, then read the stages' logs."""
+    """One run of the model. Build it, `run` it once, then read the logs of its stages."""
 
     def __init__(
         self,
@@ -52,11 +52,11 @@ class SimPyEngine:
 
     @property
     def now_s(self) -> float:
-        """The present moment."""
+        """The present time."""
         return self.env.now
 
     def run(self, control_times_s: Iterator[float], on_control: Callable[[], object]) -> None:
-        """Run to the end, calling `on_control` at each of the times, which rise."""
+        """Run to the end, calling `on_control` at each of the times, which must rise."""
         world = self.world
         self.stages[0].expect(float(self.arrivals_s.sum()))
 
@@ -77,7 +77,7 @@ class SimPyEngine:
         self.end_s = self.env.now
 
     def apply(self, configuration: Mapping[str, StageConfiguration]) -> None:
-        """Let a decision made now take effect after the world's decision delay."""
+        """Put a decision made now into effect, after the world's decision delay."""
         due_s = self.env.now + self.world.decision_delay_s
         self.env.at(due_s, self.env.priority(APPLICATION), Happening(self._on_application, configuration))
 

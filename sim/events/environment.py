@@ -1,9 +1,8 @@
 """SimPy with absolute times and the model's order within one instant.
 
-SimPy's own `timeout(delay)` adds the delay to the clock, and `now + (t - now)` is not always `t`: a timer could then
-fire an ulp before its deadline. The model's moments are absolute, so they are put on SimPy's queue as they are. SimPy
-orders an instant by priority, then by the order in which events were made; the priority here is the rank of the rule,
-then the stage.
+SimPy's own `timeout(delay)` adds the delay to the clock, and `now + (t - now)` is not always `t`: a timer could fire an
+ulp before its deadline. The model's times are absolute, so they go on SimPy's queue as they are. Within one instant,
+SimPy goes by priority and then by the order in which events were made; a priority is the model's rank, then the stage.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import simpy
 
 
 class Happening:
-    """An event in SimPy's eyes, reusable: the same object is scheduled again once it has happened."""
+    """An event to SimPy, but reusable: the same object can be scheduled again once it has happened."""
 
     __slots__ = ("_ok", "callback_once", "callbacks", "payload")
 
@@ -35,11 +34,11 @@ class Environment(simpy.Environment):
         self.stages = stages
 
     def priority(self, rank: int, stage: int = 0) -> int:
-        """What SimPy orders an instant by: the rank, then the stage."""
+        """SimPy's priority within an instant: by rank, then by stage."""
         return rank * self.stages + stage
 
     def at(self, time_s: float, priority: int, happening: Happening) -> None:
-        """Let `happening` take place at `time_s`, within that instant by priority and order of creation."""
+        """Schedule `happening` for `time_s`; within that instant, priority and then the order of scheduling decide."""
         happening.callbacks = happening.callback_once
         entry: Any = (time_s, priority, next(self._eid), happening)
         heappush(self._queue, entry)

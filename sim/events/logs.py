@@ -1,4 +1,4 @@
-"""What the SimPy engine keeps of the batches started and the requests dropped at a stage: flat lists that grow."""
+"""The batches started and the requests dropped at a stage of the SimPy engine, in lists that grow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ipa.sim.interface import Batches, Drops
 
 @dataclass(slots=True)
 class BatchLog:
-    """The batches in order of start; `requests` holds their members one batch after the other, each up to its `end`."""
+    """The batches in order of start; `requests` holds their members, batch after batch, each batch up to its `end`."""
 
     requests: list[int] = field(default_factory=list)
     end: list[int] = field(default_factory=list)
@@ -33,7 +33,7 @@ class BatchLog:
 
 @dataclass(slots=True)
 class DropLog:
-    """The requests in order of dropping, and when."""
+    """The dropped requests in order, and when each was dropped."""
 
     requests: list[int] = field(default_factory=list)
     dropped_s: list[float] = field(default_factory=list)

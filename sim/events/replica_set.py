@@ -17,11 +17,11 @@ from ipa.sim.model import FloatArray, ServiceTime, StageModel, World
 from ipa.sim.rules import NEVER
 
 Batch = list[int]
-"""The requests of one batch, by number, in queue order."""
+"""The numbers of the requests in one batch, in queue order."""
 
 
 class WaitingBatch(NamedTuple):
-    """A batch formed by eager dispatch that waits at its replica."""
+    """A batch that eager dispatch has formed and that waits at its replica."""
 
     formed: int
     requests: Batch
@@ -29,7 +29,7 @@ class WaitingBatch(NamedTuple):
 
 
 class SimPyReplica:
-    """One copy of a variant; `finish_s` is the end of its latest batch, known when that batch starts."""
+    """One copy of a variant. `finish_s`: when its latest batch ends, which is known when that batch starts."""
 
     __slots__ = (
         "batch",
@@ -77,7 +77,7 @@ class SimPyReplica:
         return self.ready_s == NEVER
 
     def gone_s(self, stop_s: float) -> float:
-        """When it ceases to exist; infinity while it has not been removed."""
+        """When it is gone; infinity while it has not been removed."""
         if self.removed_s == NEVER:
             return NEVER
         return rules.gone_s(self.removed_s, self.finish_s, stop_s)
@@ -91,7 +91,7 @@ class RolloutResult(NamedTuple):
 
 
 class ReplicaSet:
-    """All replicas that a stage has ever had, in order of creation, and which of them exist and idle now."""
+    """All replicas that a stage has ever had, in order of creation, and which of them exist or are idle now."""
 
     def __init__(
         self,
@@ -114,16 +114,16 @@ class ReplicaSet:
         self._sort_idle()
 
     def take_idle(self) -> SimPyReplica:
-        """The idle replica to serve next: of the configured variant if there is one, lowest number first."""
+        """The idle replica that serves next: one of the configured variant if possible, the lowest number first."""
         return self.all[heappop(self.idle or self.idle_others)]
 
     def put_idle(self, replica: SimPyReplica) -> None:
-        """A replica has finished its batch; one that has been removed takes no other."""
+        """Make a replica idle again after a batch, unless it has been removed."""
         if replica.removed_s == NEVER:
             heappush(self.idle if replica.is_preferred else self.idle_others, replica.number)
 
     def roll_out(self, configuration: StageConfiguration, now_s: float) -> RolloutResult:
-        """One rollout step towards `configuration`, which becomes the desired one."""
+        """Take one rollout step towards `configuration`, which becomes the desired one."""
         self.configuration = configuration
         current: list[SimPyReplica] = []
         obsolete_starting: list[SimPyReplica] = []
@@ -162,14 +162,14 @@ class ReplicaSet:
         return RolloutResult(created, removed)
 
     def activate(self, replica: SimPyReplica, now_s: float) -> bool:
-        """A replica's start-up time is over; false when it has been removed meanwhile."""
+        """Make a replica ready at the end of its start-up; False if it has been removed in the meantime."""
         if replica.removed_s != NEVER:
             return False
         replica.ready_s = now_s
         return True
 
     def counts(self, now_s: float) -> dict[str, ReplicaCounts]:
-        """How many replicas of each variant exist, by state; variants without any are left out."""
+        """How many replicas of each variant exist, by state; variants that have none are left out."""
         stop_s = self._world.stop_s
         self.draining = [replica for replica in self.draining if replica.gone_s(stop_s) > now_s]
         tally = {variant: [0, 0, 0] for variant in self._model.start_up_s}
@@ -209,7 +209,7 @@ class ReplicaSet:
         return replica
 
     def _sort_idle(self) -> None:
-        """Rebuild the heaps of idle replicas: which ones are preferred depends on the configuration."""
+        """Rebuild the heaps of idle replicas; the configuration says which replicas are preferred."""
         self.idle = []
         self.idle_others = []
         for replica in self.existing:
@@ -221,7 +221,7 @@ class ReplicaSet:
 
 
 def _first_to_go(replicas: list[SimPyReplica], count: int) -> list[SimPyReplica]:
-    """The `count` of them that are removed first."""
+    """The first `count` of these replicas in the order of removal."""
 
     def order(replica: SimPyReplica) -> tuple[int, int]:
         return rules.removal_order(replica.is_starting, replica.batch is not None, replica.number)

@@ -1,10 +1,10 @@
-"""One stage: a FIFO queue before replicas that serve batches.
+"""One stage: a FIFO queue in front of replicas that serve batches.
 
-A request has no object and no event of its own. The queue is a list of request numbers that only grows, with a head
-that moves; the first stage's list holds all arrivals from the start, since they are known, so that an arrival needs
-no event either: the stage wakes when the next batch can be full, is due, or when a waiting request will have expired.
-Each replica reuses one event for its batches. What was served is logged per batch and spread over the requests once,
-at the end.
+A request has neither an object nor an event of its own. The queue is a list of request numbers that only grows, with a
+head that moves. Arrivals are known in advance, so the first stage's list holds all of them from the start, and an
+arrival needs no event either: the stage wakes when the next batch can be full or is due, or when a waiting request has
+expired. Each replica reuses one event for all its batches. Service is logged by batch and assigned to requests once, at
+the end.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ipa.sim.rules import COMPLETION, DELIVERY, NEVER, REPLICA, TIMER
 
 
 class SimPyStage:
-    """A stage with central dispatch: a batch leaves the queue when an idle replica takes it."""
+    """A stage with central dispatch: a batch stays in the queue until an idle replica takes it."""
 
     def __init__(
         self,
@@ -57,17 +57,17 @@ class SimPyStage:
         self.enqueued_s: list[float] = []
         self.head = 0
         self.replicas = ReplicaSet(model, world, configuration, self._on_completion)
-        self.configured: list[tuple[float, int]] = []  # since when which batch size
+        self.configured: list[tuple[float, int]] = []  # batch sizes, as (since when, size)
         self._adopt(configuration, 0.0)
         for _ in self.replicas.all:
-            next(start_up_factors)  # the first replicas stand ready, yet take their draws
+            next(start_up_factors)  # the first replicas are ready at once, but take their draws too
         self._timer_s = NEVER
         self._scheduled_s = NEVER
         self.batches = BatchLog()
         self.drops = DropLog()
         self.completions = 0
-        self.enqueued_sum_s = 0.0  # sums of the moments at which requests came and left,
-        self.left_sum_s = 0.0  # for the law of the integral
+        self.enqueued_sum_s = 0.0  # the sums of the times at which requests came and left,
+        self.left_sum_s = 0.0  # which the law of the integral needs
 
     def _adopt(self, configuration: StageConfiguration, now_s: float) -> None:
         self.configured.append((now_s, configuration.batch))
@@ -81,14 +81,14 @@ class SimPyStage:
     # ---- what happens to a stage ----
 
     def receive(self, requests: Batch, now_s: float) -> None:
-        """Enqueue requests of a finished batch, in their order, and attempt to dispatch."""
+        """Enqueue the requests of a finished batch, in order, and attempt to dispatch."""
         self.queue.extend(requests)
         self.enqueued_s.extend([now_s] * len(requests))
         self.enqueued_sum_s += now_s * len(requests)
         self.attempt(now_s)
 
     def expect(self, arrivals_sum_s: float) -> None:
-        """Make this the first stage: its requests are 0, 1, ..., enqueued at their arrival times."""
+        """Make this the first stage: requests 0, 1, ... are enqueued when they arrive."""
         self.queue = list(range(len(self._arrivals_s)))
         self.enqueued_s = list(self._arrivals_s)
         self.enqueued_sum_s = arrivals_sum_s
@@ -96,7 +96,7 @@ class SimPyStage:
             self._wake_at(self.enqueued_s[0])
 
     def configure(self, configuration: StageConfiguration, now_s: float) -> None:
-        """A decision takes effect here: batch size and timeout at once, replicas by a rollout."""
+        """Put a decision into effect: batch size and timeout at once, replicas by a rollout."""
         self._adopt(configuration, now_s)
         self._roll_out(configuration, now_s)
         self.attempt(now_s)
@@ -148,7 +148,7 @@ class SimPyStage:
     # ---- dispatch ----
 
     def attempt(self, now_s: float) -> None:
-        """Start every batch that can start now; where one has to wait, set the timer to when it need wait no more."""
+        """Start every batch that can start now. If the next one must wait, set the timer to the end of its wait."""
         self._timer_s = NEVER
         replicas = self.replicas
         while replicas.idle or replicas.idle_others:
@@ -164,7 +164,7 @@ class SimPyStage:
                 replicas.put_idle(replica)
 
     def _next_batch_s(self, now_s: float) -> float:
-        """Drop what has expired at the head, then say when the next batch may start: `now_s`, later, or never."""
+        """Drop expired requests at the head, then say when the next batch may start: at `now_s`, later, or never."""
         queue, enqueued_s = self.queue, self.enqueued_s
         total = len(queue)
         while True:
@@ -183,7 +183,7 @@ class SimPyStage:
             return now_s
         wake_s = full_s if full_s < due_s else due_s
         if self._drops_singly:
-            # An arrival after the head has expired finds it so: the one attempt of an arrival that matters.
+            # The first arrival after the head has expired is the only one whose attempt changes anything: it drops it.
             expiry_s = oldest_s + self._limit_s
             if expiry_s < wake_s:
                 finder = bisect_right(enqueued_s, expiry_s, head)
@@ -192,7 +192,7 @@ class SimPyStage:
         return wake_s
 
     def _take(self, size: int, now_s: float) -> Batch:
-        """Take up to `size` requests from the head of the queue; those expired are dropped, not taken."""
+        """Take up to `size` requests from the head of the queue, dropping those that have expired."""
         queue, enqueued_s = self.queue, self.enqueued_s
         head, total = self.head, len(queue)
         end = head + size
@@ -200,7 +200,7 @@ class SimPyStage:
             end = bisect_right(enqueued_s, now_s, head, min(end, total))
         requests = queue[head:end]
         self.head = end
-        # Arrivals are sorted, so the lowest number is the oldest request of the batch.
+        # Arrivals are sorted, so the request with the lowest number is the oldest.
         if rules.is_expired(now_s, self._arrivals_s[min(requests)], self._limit_s):
             if self._drops_singly:
                 return self._sift(requests, size, now_s)
@@ -210,7 +210,7 @@ class SimPyStage:
         return requests
 
     def _sift(self, requests: Batch, size: int, now_s: float) -> Batch:
-        """Drop the expired among `requests` and fill up from the queue to `size`."""
+        """Drop the expired among `requests`, and fill up to `size` from the queue."""
         kept: Batch = []
         while True:
             for request in requests:
@@ -251,13 +251,13 @@ class SimPyStage:
         self._env.at(finish_s, self._completion, replica.completion)
 
     def _wake_at(self, time_s: float) -> None:
-        """Set the stage's one timer; a happening already on its way to that moment serves again."""
+        """Set the stage's only timer; a happening that is already scheduled for that time is used again."""
         self._timer_s = time_s
         if time_s != self._scheduled_s and time_s < NEVER:
             self._scheduled_s = time_s
             self._env.at(time_s, self._timer, Happening(self._on_timer))
 
-    # ---- what eager dispatch does otherwise ----
+    # ---- what eager dispatch does differently ----
 
     def _after_completion(self, replica: SimPyReplica, now_s: float) -> None:
         """Nothing waits at a replica here."""

@@ -22,9 +22,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ipa.policies import Decision, Ipa, Memory, Observation
+from ipa.policies import Decision, Ipa, Memory, Observation, decision_from_solution
 from ipa.policies.optimiser import solve
-from ipa.policies.planner import decision
 from ipa.profiles import Pipeline
 
 
@@ -53,6 +52,6 @@ class Steady:
 
         # Steadiness is worth a little of the objective, but no broken SLA and no lost load.
         if kept.feasible and gain <= self.least_gain:
-            made = decision(kept, memory, forecast_rps, problem.load_rps)
+            made = decision_from_solution(kept, memory, forecast_rps, problem.load_rps)
             return replace(made, notes=(*made.notes, f"kept the variants; a change gains {gain:.3g}"))
-        return decision(free, memory, forecast_rps, problem.load_rps)
+        return decision_from_solution(free, memory, forecast_rps, problem.load_rps)

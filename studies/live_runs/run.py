@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ipa.live import LiveError
-from ipa.policies import Configuration, Entry, Journal, Planner, check_configuration, describe
+from ipa.policies import Configuration, Entry, Journal, OptimisingPolicy, check_configuration, describe
 from ipa.sim import LoadView, Opening, rules, summarise
 from ipa.studies.errors import ScenarioError
 from ipa.studies.live_runs.choice import Live, check_installed, check_live, plane_of
@@ -98,7 +98,7 @@ def run_live(scenario: Scenario, live: Live, on_view: Callable[[View], object] =
         entries=controller.entries,
         records=finished.records,
         summary=summary,
-        decisions_reused=prepared.policy.answers.hit_rate if isinstance(prepared.policy, Planner) else None,
+        decisions_reused=prepared.policy.answers.hit_rate if isinstance(prepared.policy, OptimisingPolicy) else None,
         sent=finished.sent,
         live=_facts(live, controller, finished),
     )

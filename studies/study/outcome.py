@@ -8,10 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ipa.policies import Configuration
-from ipa.sim import Records
-from ipa.sim.model import FloatArray, IntArray
-from ipa.sim.records import COMPLETED
-from ipa.sim.tables import configured_accuracy, configured_cores
+from ipa.sim import COMPLETED, FloatArray, IntArray, Records, configured_accuracy, configured_cores
 from ipa.studies.drawing import bin_edges, bin_numbers, bin_s
 from ipa.studies.run import Run
 

@@ -19,7 +19,7 @@ from ipa.studies.run import check_stage_names, initial_configuration
 from ipa.studies.scenario import Scenario
 from ipa.studies.study.published_file import PublishedFile
 from ipa.studies.study.schema import ALL_VARIANTS, Place, Study, Sweep
-from ipa.traces.workloads import NAMES
+from ipa.traces import NAMES
 
 Values = dict[str, Any]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ipa.profiles.yaml_file import FileModel, read, validate
+from ipa.profiles import FileModel, read_yaml, validate_document
 from ipa.studies.errors import ScenarioError
 
 
@@ -65,4 +65,4 @@ class PublishedFile(FileModel):
 
 def load(path: Path) -> PublishedFile:
     """The file's figures. Raises ScenarioError, with file and line, for anything wrong in it."""
-    return validate(PublishedFile, read(path, kind="published", error=ScenarioError), error=ScenarioError)
+    return validate_document(PublishedFile, read_yaml(path, kind="published", error=ScenarioError), error=ScenarioError)

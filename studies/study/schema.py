@@ -15,8 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ipa.profiles.errors import did_you_mean, listed
-from ipa.profiles.yaml_file import Document, FileModel, Loc, read, validate
+from ipa.profiles import Document, FileModel, Loc, did_you_mean, listed, read_yaml, validate_document
 from ipa.studies.errors import ScenarioError
 
 Names = Annotated[list[str], Field(min_length=1)]
@@ -189,8 +188,8 @@ def _layers(path: Path) -> list[tuple[Document, StudyFile]]:
     layers: list[tuple[Document, StudyFile]] = []
     seen: list[Path] = []
     while True:
-        document = read(path, kind="study", error=ScenarioError)
-        file = validate(StudyFile, document, error=ScenarioError)
+        document = read_yaml(path, kind="study", error=ScenarioError)
+        file = validate_document(StudyFile, document, error=ScenarioError)
         layers.insert(0, (document, file))
         seen.append(path.resolve())
         if file.base is None:

@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipa.sim import stream
-from ipa.sim.model import StageModel
-from ipa.sim.streams import standard_normals
+from ipa.sim import StageModel, standard_normals, stream
 from ipa.studies.validation.agreement import accepted
 from ipa.studies.validation.windows import FloatArray
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ipa.policies import Configuration
-from ipa.sim import choose_engine, engines, records, replicas_table, requests_table, stages_table
+from ipa.sim import choose_engine, collect_records, create_engine, replicas_table, requests_table, stages_table
 from ipa.studies.run import Prepared, arrivals_of, models_of, world_of
 from ipa.studies.scenario import Scenario
 from ipa.studies.validation.measures import Tables
@@ -24,7 +24,7 @@ def simulate_decisions(
     """
     pipeline, trace = prepared.pipeline, prepared.trace
     (_, initial), *later = decisions
-    engine = engines.create_engine(
+    engine = create_engine(
         choose_engine(scenario.engine),
         models_of(scenario, pipeline),
         world_of(scenario, trace.duration_s, prepared.sla_s),
@@ -35,7 +35,7 @@ def simulate_decisions(
     waiting = iter(later)
     within = iter([time_s for time_s, _ in later if time_s < trace.duration_s])
     engine.run(within, lambda: engine.apply(next(waiting)[1]))
-    found = records.collect_records(engine)
+    found = collect_records(engine)
     return {
         "requests": requests_table(pipeline, found),
         "stages": stages_table(found),

@@ -9,7 +9,7 @@ import numpy as np
 
 from ipa import traces
 from ipa.policies import StageConfiguration
-from ipa.sim.model import FloatArray, ServiceTime, StageModel, World
+from ipa.sim import FloatArray, ServiceTime, StageModel, World
 from ipa.studies import Scenario, simulate
 from tests.benchmarks import naive
 from tests.benchmarks.tables import Column, Table, Value, cpu_s

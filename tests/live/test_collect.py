@@ -14,8 +14,7 @@ from ipa.live.sending import broken_laws
 from ipa.live.sent import UNANSWERED, UNREACHABLE, Sent
 from ipa.live.stage_replicas import StageReplicas
 from ipa.policies import StageConfiguration
-from ipa.sim import requests_table, stages_table
-from ipa.sim.records import Records
+from ipa.sim import Records, requests_table, stages_table
 from tests.tiny import two_by_two
 
 PIPELINE = two_by_two()

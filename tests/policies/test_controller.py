@@ -24,8 +24,7 @@ from ipa.policies import (
     create,
     lightest_configuration,
 )
-from ipa.sim import decisions_table
-from ipa.sim.planned import Planned
+from ipa.sim import Planned, decisions_table
 from tests.tiny import SMALL_ONES, configuration, observation, published, two_by_two
 
 PIPELINE = two_by_two(published())

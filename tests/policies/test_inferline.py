@@ -8,7 +8,7 @@ import pytest
 
 from ipa.policies import Configuration, Decision, InferLine, Memory
 from ipa.policies.inferline import peak_rps
-from ipa.policies.inferline_plan import Plan, Size, latency_s, plan
+from ipa.policies.inferline_plan import InferLinePlan, Size, latency_s, plan
 from tests.tiny import chosen, configuration, observation, published, two_by_two
 
 PIPELINE = two_by_two(published(accuracy="sum"))
@@ -68,7 +68,7 @@ def test_what_cannot_be_is_said() -> None:
     assert (slow.replicas, slow.feasible) == ((3,), False)
     capped = plan([25.0] * 10, [[SINGLE]], 1.0, 2)
     assert (capped.replicas, capped.feasible) == ((2,), False)
-    assert plan([0.0] * 10, [[SINGLE]], 1.0, 2) == Plan((SINGLE,), (1,), (1.0,), True)
+    assert plan([0.0] * 10, [[SINGLE]], 1.0, 2) == InferLinePlan((SINGLE,), (1,), (1.0,), True)
 
 
 def test_a_sample_of_next_to_nothing_leaves_a_number_of_replicas() -> None:

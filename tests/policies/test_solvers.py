@@ -18,7 +18,18 @@ from hypothesis import HealthCheck, given, settings
 from ipa import profiles
 from ipa.policies import Ipa, ScaleOnly, create
 from ipa.policies.interface import Decision, Memory, PolicyError
-from ipa.policies.optimiser import Answers, Problem, Programme, SolverError, bounded, exact, explain, solve, solvers
+from ipa.policies.optimiser import (
+    Answers,
+    Problem,
+    Programme,
+    SolverError,
+    bounded,
+    exact,
+    explain,
+    packages,
+    solve,
+    solvers,
+)
 from ipa.policies.optimiser.exact import Pick
 from ipa.policies.optimiser.options import StageOptions
 from ipa.policies.optimiser.relaxation import Option, Relaxed
@@ -30,7 +41,7 @@ from tests.tiny import chosen, configuration, observation, pipeline, two_by_two,
 
 GENERAL = [
     pytest.param(name, marks=pytest.mark.skipif(find_spec(package) is None, reason=f"{package} is not installed"))
-    for name, package in solvers.PACKAGES.items()
+    for name, package in packages.PACKAGES.items()
 ]
 needs_gurobi = pytest.mark.skipif(find_spec("gurobipy") is None, reason="gurobipy is not installed")
 
@@ -330,11 +341,11 @@ def test_an_environment_without_licence_is_told(monkeypatch: pytest.MonkeyPatch)
         gurobi.expiry()
 
 
-@pytest.mark.parametrize(("solver", "package"), solvers.PACKAGES.items())
+@pytest.mark.parametrize(("solver", "package"), packages.PACKAGES.items())
 def test_a_missing_extra_is_named_before_anything_runs(
     solver: str, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(solvers, "find_spec", lambda _: None)
+    monkeypatch.setattr(packages, "find_spec", lambda _: None)
     text = rf"solver='{solver}' needs {package}: pip install 'ipa-pipelines\[{solver}\]'"
     with pytest.raises(PolicyError, match=text):
         create("ipa", two_by_two(), {"solver": solver})

@@ -500,15 +500,15 @@ def test_a_name_that_is_not_shipped_is_answered_with_the_nearest_and_the_list() 
 
 
 def test_scalars_are_those_of_yaml_1_2() -> None:
-    numbers = yaml_file.parse("a: [1e-6, 1.5E3, .5, 010, -3, -.inf]", "x").data["a"]
+    numbers = yaml_file.parse_yaml("a: [1e-6, 1.5E3, .5, 010, -3, -.inf]", "x").data["a"]
     assert numbers == [1e-6, 1500.0, 0.5, 10, -3, -math.inf]
-    texts = yaml_file.parse("a: [on, no, 2018-04-01, 1:30, '1', \"true\"]", "x").data["a"]
+    texts = yaml_file.parse_yaml("a: [on, no, 2018-04-01, 1:30, '1', \"true\"]", "x").data["a"]
     assert texts == ["on", "no", "2018-04-01", "1:30", "1", "true"]
-    assert yaml_file.parse("a: [~, null, True, false]", "x").data["a"] == [None, None, True, False]
+    assert yaml_file.parse_yaml("a: [~, null, True, false]", "x").data["a"] == [None, None, True, False]
 
 
 def test_lines_are_those_of_keys_and_items() -> None:
-    document = yaml_file.parse("a: 1\nb:\n  - x\n  - c: 2\n    d: 3\n", "x")
+    document = yaml_file.parse_yaml("a: 1\nb:\n  - x\n  - c: 2\n    d: 3\n", "x")
     assert document.line_of(("b", 1, "d")) == 5
     assert document.line_of(("b", 0)) == 3
     assert document.line_of(("b", 1, "missing")) == 4
@@ -526,17 +526,17 @@ def test_the_caller_chooses_the_error_kind_and_version(tmp_path: Path) -> None:
 
     path = tmp_path / "s.yaml"
     path.write_text("kind: scenario\nschema_version: 2\nsed: 1\n")
-    document = yaml_file.read(path, kind="scenario", schema_version=2, error=ScenarioError)
-    with pytest.raises(ScenarioError, match=r"s.yaml:3: sed: there is no .*did you mean 'seed'"):
-        yaml_file.validate(Scenario, document, error=ScenarioError)
+    document = yaml_file.read_yaml(path, kind="scenario", schema_version=2, error=ScenarioError)
+    with pytest.raises(ScenarioError, match=r"s.yaml:3: sed: unknown key; did you mean 'seed'"):
+        yaml_file.validate_document(Scenario, document, error=ScenarioError)
     with pytest.raises(ScenarioError, match="should be 1; given 2"):
-        yaml_file.read(path, kind="scenario", error=ScenarioError)
+        yaml_file.read_yaml(path, kind="scenario", error=ScenarioError)
 
 
 def test_the_pure_python_yaml_parser_reads_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = yaml_file.parse(GOOD, "x")
+    quick = yaml_file.parse_yaml(GOOD, "x")
     monkeypatch.setattr(yaml_file, "_LOADER", yaml.BaseLoader)
-    assert yaml_file.parse(GOOD, "x") == quick
+    assert yaml_file.parse_yaml(GOOD, "x") == quick
 
 
 # --- the package ------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ipa.policies.optimiser import SOLVERS
+from ipa.policies.optimiser import SOLVERS, SolverError
 from ipa.studies import doctor
 from ipa.studies.doctor import lines
 
@@ -123,9 +123,7 @@ def test_a_licence_of_a_server_is_not_asked_for(tmp_path: Path) -> None:
 
 @needs_gurobi
 def test_the_licence_of_pip_tells_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ipa.policies.optimiser import SolverError, gurobi
-
-    monkeypatch.setattr(gurobi, "expiry", lambda: date(2027, 11, 29))
+    monkeypatch.setattr(doctor, "gurobi_licence_expiry", lambda: date(2027, 11, 29))
     finding = found()["solvers"]["gurobi"]
     assert finding["ready"]
     assert finding["note"].startswith("size-limited licence: 2,000 variables")
@@ -134,5 +132,5 @@ def test_the_licence_of_pip_tells_its_limits(monkeypatch: pytest.MonkeyPatch) ->
     def expired() -> None:
         raise SolverError("solver='gurobi': no valid licence, or it has expired")
 
-    monkeypatch.setattr(gurobi, "expiry", expired)
+    monkeypatch.setattr(doctor, "gurobi_licence_expiry", expired)
     assert found()["solvers"]["gurobi"]["ready"] is False

@@ -13,7 +13,7 @@ from time import perf_counter
 
 import numpy as np
 
-from ipa.sim import engines
+from ipa.sim import choose_engine
 from tests.benchmarks.tables import Value, machine
 from tests.verification.cases import CASES, TOLERANCE_SDS, Case
 from tests.verification.exact import EXACT, TOLERANCE_S, Exact
@@ -120,7 +120,7 @@ def main() -> None:
         return
     here = machine()
     print(f"{here['processor']}, {here['cores']} cores, Python {here['python']}, {here['packages']}\n")
-    chosen = ["simpy"] if engines.choose_engine("auto") == "simpy" else ["compiled", "simpy"]
+    chosen = ["simpy"] if choose_engine("auto") == "simpy" else ["compiled", "simpy"]
     exact = table(
         "Request by request",
         EXACT_COLUMNS,

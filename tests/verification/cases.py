@@ -9,7 +9,7 @@ from zlib import crc32
 
 import numpy as np
 
-from ipa.sim.records import DROPPED, Records
+from ipa.sim import DROPPED, Records
 from tests.verification import theory
 from tests.verification.queues import (
     CONSTANT,

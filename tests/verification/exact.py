@@ -8,7 +8,7 @@ from zlib import crc32
 
 import numpy as np
 
-from ipa.sim.model import FloatArray
+from ipa.sim import FloatArray
 from tests.verification.queues import CONSTANT, NEVER_S, Law, Queue, gamma, lognormal, poisson_arrivals, run
 from tests.verification.recursions import Visits, batches, kiefer_wolfowitz, lindley, with_limit
 

@@ -11,9 +11,7 @@ from unittest.mock import patch
 import numpy as np
 
 from ipa.policies import StageConfiguration
-from ipa.sim import engines, streams
-from ipa.sim.model import FloatArray, ServiceTime, StageModel, World
-from ipa.sim.records import Records, collect_records
+from ipa.sim import FloatArray, Records, ServiceTime, StageModel, World, collect_records, create_engine, streams
 
 NEVER_S = 1e12
 
@@ -100,6 +98,6 @@ def run(engine: str, arrivals_s: FloatArray, queues: tuple[Queue, ...], law: Law
     }
     world = World(duration_s=float(arrivals_s[-1]), bound_s=NEVER_S)
     with patch.object(streams, "normal_blocks", law.blocks):
-        made = engines.create_engine(engine, models, world, arrivals_s, initial, seed)
+        made = create_engine(engine, models, world, arrivals_s, initial, seed)
         made.run(iter(()), lambda: None)
     return collect_records(made)

@@ -10,7 +10,7 @@ from heapq import heapreplace
 
 import numpy as np
 
-from ipa.sim.model import FloatArray
+from ipa.sim import FloatArray
 
 Visits = tuple[FloatArray, FloatArray]
 

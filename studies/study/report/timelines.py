@@ -7,7 +7,7 @@ from math import ceil
 
 import numpy as np
 
-from ipa.sim.model import FloatArray
+from ipa.sim import FloatArray
 from ipa.studies.drawing import Spec, axis, numbers
 from ipa.studies.study.findings import Cell, Findings
 from ipa.studies.study.outcome import TIMELINE

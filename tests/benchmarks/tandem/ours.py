@@ -9,15 +9,14 @@ from unittest.mock import patch
 import numpy as np
 
 from ipa.policies import StageConfiguration
-from ipa.sim import Engine, streams
+from ipa.sim import Engine, FloatArray, ServiceTime, StageModel, World, streams
 from ipa.sim.events import SimPyEngine
-from ipa.sim.model import FloatArray, ServiceTime, StageModel, World
 from tests.benchmarks.tandem import ARRIVAL_RATE, SERVERS, SERVICE_RATE, STAGES
 
 SIMPY, COMPILED = "SimPy engine", "compiled engine"
 ENGINES: dict[str, Callable[..., Engine]] = {SIMPY: SimPyEngine}
 if find_spec("numba") is not None:
-    from ipa.sim.compiled.engine import CompiledEngine
+    from ipa.sim.compiled import CompiledEngine
 
     ENGINES[COMPILED] = CompiledEngine
 

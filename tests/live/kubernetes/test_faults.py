@@ -33,8 +33,7 @@ from ipa.live.load_generator import DEFAULT_BODY
 from ipa.live.monitoring import from_prometheus
 from ipa.live.monitoring.prometheus_server import find_prometheus
 from ipa.live.plane import free_port
-from ipa.policies import Controller, Entry, Journal
-from ipa.policies.registry import create
+from ipa.policies import Controller, Entry, Journal, create
 from tests.live.kubernetes.proxy import Proxy, proxied
 from tests.live.kubernetes.test_cluster import (
     apply,

@@ -18,7 +18,7 @@ from ipa.live.kubernetes.manifests import everything, from_text, owner_of, root,
 from ipa.live.kubernetes.settings import Deployed, Layout
 from ipa.live.plane import Plane
 from ipa.policies import StageConfiguration, lightest_configuration
-from ipa.sim.rules import default_max_surge
+from ipa.sim import rules
 from tests.live.kubernetes.world import IMAGE, needs_cluster, tiny
 from tests.live.world import sort
 
@@ -113,7 +113,7 @@ def test_the_surge_is_the_model_s_default(replicas: int) -> None:
         pipeline.stages[0].variants[0].name, 1, replicas, 0.0, pipeline.stages[0].variants[0].base_cores
     )
     rolling = stage_deployment(deployed, name, wanted)["spec"]["strategy"]["rollingUpdate"]
-    assert rolling == {"maxSurge": default_max_surge(replicas), "maxUnavailable": 0}
+    assert rolling == {"maxSurge": rules.default_max_surge(replicas), "maxUnavailable": 0}
     assert rolling["maxSurge"] == -(-replicas // 4)
 
 

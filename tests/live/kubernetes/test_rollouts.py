@@ -15,7 +15,7 @@ pytest.importorskip("aiohttp")
 from ipa.live.kubernetes import deploy
 from ipa.live.kubernetes.api import connect
 from ipa.live.kubernetes.settings import Deployed
-from ipa.sim.rules import default_max_surge
+from ipa.sim import rules
 from tests.live.kubernetes.rollouts import STAGE, WITHIN_S, asks, changes, in_model, on_cluster, pipeline
 from tests.live.kubernetes.world import needs_cluster
 
@@ -53,7 +53,7 @@ def test_a_change_goes_as_rule_5_says(deployed: Deployed, tmp_path: Path, name: 
     change = changes(START_UP_S)[name]
     course = asyncio.run(on_cluster(deployed, change, tmp_path))
     before, after = change.initial.replicas, change.last.replicas
-    surge = default_max_surge(after) if change.max_surge is None else change.max_surge
+    surge = rules.default_max_surge(after) if change.max_surge is None else change.max_surge
     assert course.least_ready >= min(before, after) - change.max_unavailable
     assert course.most_existing <= max(before, after + surge)
     assert course.created == {change.last.variant: after}  # none of the old variant

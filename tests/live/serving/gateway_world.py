@@ -17,8 +17,7 @@ from typing import Any, Protocol
 from ipa.live.serving.request import Batch, Request, RoutedReplica
 from ipa.live.serving.router import Router
 from ipa.policies import StageConfiguration
-from ipa.sim import rules
-from ipa.sim.rules import APPLICATION, COMPLETION, CONTROL, DELIVERY, NEVER, REPLICA, TIMER
+from ipa.sim import NEVER, rules
 from tests.sim.stories import Seen
 
 
@@ -114,7 +113,7 @@ class GatewayWorld:
         for time_s, stages in scenario["decisions"]:
             for position, wanted_now in enumerate(stages):
                 at_s = time_s + scenario["decision_delay_s"]
-                self._at(at_s, APPLICATION, position, self._apply, position, StageConfiguration(**wanted_now))
+                self._at(at_s, rules.APPLICATION, position, self._apply, position, StageConfiguration(**wanted_now))
 
     # ---- time (rules 8 and 9) ----
 
@@ -129,7 +128,7 @@ class GatewayWorld:
             while coming and coming[0].arrival_s == self._now_s:
                 self.router.inside += 1
                 self.router.enqueue(0, [coming.pop(0)], self._now_s)
-                self._at(self._now_s, TIMER, 0, self.router.timer, 0, self._now_s)
+                self._at(self._now_s, rules.TIMER, 0, self.router.timer, 0, self._now_s)
             while self._events and self._events[0][0] == self._now_s:
                 heapq.heappop(self._events)[-1]()
         return self._result(self._end_s())
@@ -144,7 +143,7 @@ class GatewayWorld:
 
     def at_control_step(self, time_s: float, look: Callable[[float], None]) -> None:
         """Have a look at the moment of a control step."""
-        self._at(time_s, CONTROL, 0, look, time_s)
+        self._at(time_s, rules.CONTROL, 0, look, time_s)
 
     def seen(self, now_s: float) -> list[Seen]:
         """How every stage stands, counts since the start; those arriving just now are not among the arrivals."""
@@ -179,12 +178,12 @@ class GatewayWorld:
         latency_s = self._table(batch.stage, replica.variant, replica.cores)[batch.size]
         replica.finish_s = rules.finish_s(self._now_s, latency_s, next(self._factors[batch.stage]))
         replica.is_busy = True
-        self._at(replica.finish_s, COMPLETION, batch.stage, self._complete, batch, replica)
+        self._at(replica.finish_s, rules.COMPLETION, batch.stage, self._complete, batch, replica)
 
     def wake(self, stage: int, at_s: float) -> None:
         self._wakes[stage] += 1
         if at_s < NEVER:
-            self._at(at_s, TIMER, stage, self._ring, stage, self._wakes[stage])
+            self._at(at_s, rules.TIMER, stage, self._ring, stage, self._wakes[stage])
 
     def ended(self, request: Request) -> None:
         self._open -= 1
@@ -204,7 +203,7 @@ class GatewayWorld:
             return
         requests = self.router.complete(batch, self._now_s)
         if batch.stage + 1 < len(self._stages):
-            self._at(self._now_s + hop_s, DELIVERY, batch.stage + 1, self._deliver, batch.stage + 1, requests)
+            self._at(self._now_s + hop_s, rules.DELIVERY, batch.stage + 1, self._deliver, batch.stage + 1, requests)
         self.router.stages[batch.stage].attempt(self._now_s)
 
     def _deliver(self, stage: int, requests: list[Request]) -> None:
@@ -225,7 +224,7 @@ class GatewayWorld:
         for replica in self.fleets[stage].roll_out(self._wanted[stage], self._now_s):
             start_up_s = self._stages[stage]["variants"][replica.variant]["start_up_s"]
             ready_s = self._now_s + start_up_s * next(self._start_ups[stage])
-            self._at(ready_s, REPLICA, stage, self._activate, stage, replica)
+            self._at(ready_s, rules.REPLICA, stage, self._activate, stage, replica)
         self._list(stage)
         self.router.stages[stage].attempt(self._now_s)
 

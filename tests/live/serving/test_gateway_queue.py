@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ipa.live.serving.request import Batch, Request, RoutedReplica
 from ipa.live.serving.router import Router
-from ipa.sim.rules import NEVER
+from ipa.sim import NEVER
 from tests.sim.stories import of
 
 

@@ -144,8 +144,9 @@ def test_a_public_client_can_ask_a_replica_directly(video: tuple[Plane, Process]
 
 
 def test_errors_have_the_form_of_the_protocol(client: Any, gateway: Process) -> None:
-    text = "no model is called 'audio'; this server has 'video'"
-    with pytest.raises(InferenceServerException, match=text) as refused:
+    with pytest.raises(
+        InferenceServerException, match="no model is called 'audio'; this server has 'video'"
+    ) as refused:
         client.infer("audio", [floats([[1.0]])])
     assert refused.value.status() == "404"
     assert call("GET", gateway.url + "/v2/models/video/versions/2") == (
@@ -588,7 +589,7 @@ def service_s(variant: str, factor: float) -> float:
     """The first batch of one at the first stage with seed 1."""
     from ipa import profiles
     from ipa.live.serving.emulated import Emulated
-    from ipa.sim.model import stage_model
+    from ipa.sim import stage_model
 
     stage = profiles.load("video").stages[0]
     service = stage_model(stage, 0.0, sampled=True).service[variant, stage.variant(variant).base_cores]

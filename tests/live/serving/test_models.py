@@ -21,10 +21,17 @@ from ipa.live.serving.server import ServerOptions, create
 from ipa.live.serving.tensors import TensorError
 from ipa.policies import Static
 from ipa.profiles import ProfileError
-from ipa.sim import World, simulate_policy, stage_models, stream
-from ipa.sim.model import ServiceTime
-from ipa.sim.simulate import ControlSettings
-from ipa.sim.streams import BLOCK, IndexedNormals, standard_normals
+from ipa.sim import (
+    ControlSettings,
+    IndexedNormals,
+    ServiceTime,
+    World,
+    simulate_policy,
+    stage_models,
+    standard_normals,
+    stream,
+    streams,
+)
 from tests.live.serving.models_world import affine_file, models_folder
 
 
@@ -39,8 +46,8 @@ def answer(model: Model, inputs: dict[str, np.ndarray[Any, Any]], **parameters: 
 
 
 def test_draws_by_number_are_the_draws_in_order() -> None:
-    in_order = list(islice(standard_normals(stream(5, "service", 1)), 3 * BLOCK))
-    numbers = [0, BLOCK, 3 * BLOCK - 1, 1, 2 * BLOCK + 7, BLOCK - 1, 0]
+    in_order = list(islice(standard_normals(stream(5, "service", 1)), 3 * streams.BLOCK))
+    numbers = [0, streams.BLOCK, 3 * streams.BLOCK - 1, 1, 2 * streams.BLOCK + 7, streams.BLOCK - 1, 0]
     drawn = IndexedNormals(stream(5, "service", 1))
     assert [drawn[n] for n in numbers] == [in_order[n] for n in numbers]
 

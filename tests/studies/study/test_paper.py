@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ipa import profiles
-from ipa.profiles.yaml_file import read
+from ipa.profiles import read_yaml
 from ipa.studies.study import course, published_file
 
 pytest.importorskip("plotly")
@@ -48,7 +48,7 @@ def test_the_published_file_has_the_32_cells() -> None:
     path = Path(course.__file__).parents[1] / "paper" / "published.yaml"
     cells = published_file.load(path).cells
     assert sum(len(systems) for workloads in cells.values() for systems in workloads.values()) == 32
-    assert read(path, kind="published").data["cells"]["video"]["bursty"]["ipa"] == {"cores": 2.72, "pas": 34.0}
+    assert read_yaml(path, kind="published").data["cells"]["video"]["bursty"]["ipa"] == {"cores": 2.72, "pas": 34.0}
 
 
 def test_without_the_real_trace_the_synthetic_loads_are_run_and_said() -> None:

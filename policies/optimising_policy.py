@@ -1,4 +1,4 @@
-"""What Ipa, ScaleOnly and SwitchOnly share: forecast the load, plan for it, solve, say why."""
+"""What Ipa, ScaleOnly, SwitchOnly and Oracle share: forecast the load, plan for it, solve, and give reasons."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ FALLBACK_NOTED = "solver_fallback_noted"
 PLANNING_PARAMETERS = ("predictor", "load_margin", "rounding", "solver", "solver_fallback", *PROGRAMME_PARAMETERS)
 
 
-class Planner:
-    """A policy that plans for a forecast with the optimiser.
+class OptimisingPolicy:
+    """A policy that asks the optimiser for the best configuration under a forecast load.
 
-    `predictor`: a name, {"name": ..., parameters ...} or a Predictor. The planned load is forecast
-    x (1 + load_margin), at least 0, rounded to a whole number (`rounding="nearest"`, as the
-    published system; halves to even) or not ("none"). `load_margin` and the parameters of
-    `Programme` default to the pipeline's published ones. A forecast of NaN holds the configuration
-    (rung "hold"). `solver_fallback` answers where `solver` cannot (not installed, no licence, one
-    too small for the problem); the first such decision of a run says so. What has been answered is
-    kept in `answers`. PolicyError: an unknown parameter or a value that cannot be, a solver that is
-    not installed.
+    `predictor`: a name, {"name": ..., parameters ...} or a Predictor. The planned load is forecast x (1 + load_margin),
+    rounded to a whole number (`rounding="nearest"`, half to even, as in the published system) or not ("none").
+    `load_margin` and the parameters of `Programme` default to the pipeline's published ones. A forecast of NaN leaves
+    the configuration as it is (rung "hold"). `solver_fallback` answers where `solver` cannot: not installed, without a
+    licence, or with one that is too small for the problem; the first such decision of a run says so. `answers` keeps
+    the answers given so far.
+
+    PolicyError: an unknown parameter, an impossible value, or a solver that is not installed.
     """
 
     further_parameters: ClassVar[tuple[str, ...]] = PLANNING_PARAMETERS
@@ -58,7 +58,7 @@ class Planner:
         check_installed(solver if solver_fallback is None else solver_fallback)
         self.answers = Answers(self.programme, solver, solver_fallback)
         self.fixed: dict[str, Any] = {}
-        """Fields of every `Problem` of this policy: variants, keep_variants, replicas."""
+        """Fields that every `Problem` of this policy has: variants, keep_variants, replicas."""
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -81,19 +81,19 @@ class Planner:
         }
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
-        """The decision for this step. PolicyError: an infinite or negative forecast, a solver that cannot answer."""
+        """The decision for this step. PolicyError: an infinite or negative forecast, or a solver that cannot answer."""
         return self.decide_for(float(self.predictor.predict(observation)), observation, memory)
 
     def decide_for(self, forecast_rps: float, observation: Observation, memory: Memory) -> Decision:
-        """The decision for a forecast, whoever made it; as `decide`."""
+        """The decision for a given forecast; raises as `decide`."""
         problem = self.problem(observation, forecast_rps)
         if problem is None:
             return self._hold(observation, memory)
         solution = self.answers.solve(problem)
-        return decision(solution, memory, forecast_rps, problem.load_rps)
+        return decision_from_solution(solution, memory, forecast_rps, problem.load_rps)
 
     def problem(self, observation: Observation, forecast_rps: float) -> Problem | None:
-        """The optimiser's problem for a forecast; None for a forecast of NaN."""
+        """The optimiser's problem for a forecast; None if that is NaN."""
         if forecast_rps != forecast_rps:
             return None
         forecast_rps = checks.number("the predictor's forecast", forecast_rps, at_least=0)
@@ -140,8 +140,10 @@ class Planner:
         )
 
 
-def decision(solution: Solution, memory: Memory, forecast_rps: float, planned_load_rps: float) -> Decision:
-    """A decision that carries a solution out; that a fallback answered is noted once, and remembered."""
+def decision_from_solution(
+    solution: Solution, memory: Memory, forecast_rps: float, planned_load_rps: float
+) -> Decision:
+    """The decision to carry out a solution. If a fallback solver answered, the first such decision notes it."""
     notes = solution.notes
     if solution.fallback_note and FALLBACK_NOTED not in memory:
         notes, memory = (*notes, solution.fallback_note), {**memory, FALLBACK_NOTED: True}

@@ -1,0 +1,66 @@
+"""The integer programme of a pipeline.
+
+    maximise    alpha * A - beta * sum_s n_s R_s - gamma * sum_s b_s
+    subject to  sum_s [ l_s + (b_s - 1) / load ] <= SLA
+                n_s * h_s >= load for every s,   sum_s n_s R_s <= cores
+
+(IPA, JSys 2024.) At each stage it chooses one variant and one batch size; the number of replicas n follows from them:
+max(1, ceil(load / h)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from ipa.policies import checks
+from ipa.policies.interface import Configuration
+from ipa.policies.optimiser.parameters import PROGRAMME_PARAMETERS, Parameters
+from ipa.policies.optimiser.table import Table, tabulate
+
+if TYPE_CHECKING:
+    from ipa.profiles import Pipeline
+
+_PUBLISHED = (
+    "alpha",
+    "beta",
+    "gamma",
+    "accuracy",
+    "accuracy_scale",
+    "accuracy_floor",
+    "candidates",
+    "batch_cap",
+    "throughput_share",
+)
+
+
+class Programme(Parameters):
+    """The programme with given parameters (see `Parameters`), and its tables, which do not depend on the load."""
+
+    @classmethod
+    def published(cls, pipeline: Pipeline, **changes: Any) -> Programme:
+        """The programme with the published parameters and `changes` to them; PolicyError: an unknown parameter."""
+        checks.known("parameter", changes, PROGRAMME_PARAMETERS)
+        own = {key: getattr(pipeline.published, key) for key in _PUBLISHED}
+        return cls(pipeline, **{**own, **changes})
+
+    @cached_property
+    def table(self) -> Table:
+        """Everything about the options that does not depend on the load, computed once."""
+        return tabulate(self)
+
+    def score(self, configuration: Configuration) -> dict[str, float]:
+        """The parts of the objective, for any configuration of this pipeline.
+
+        They are accuracy (combined), pas (the product of raw accuracies), cost_cores, batch (the sum of sizes), total.
+        """
+        chosen = [configuration[stage.name] for stage in self.pipeline.stages]
+        variants = [each.variant for each in chosen]
+        cores = sum(each.total_cores for each in chosen)
+        batch = sum(each.batch for each in chosen)
+        return self.table.scales.parts(variants, cores, batch)
+
+    def accuracy_of(self, variants: Sequence[str]) -> float:
+        """The combined accuracy of one variant for each stage."""
+        return self.table.scales.parts(variants, 0, 0)["accuracy"]
