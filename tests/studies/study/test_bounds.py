@@ -81,7 +81,8 @@ def test_where_the_bound_violates_the_sla_more_often_that_is_marked_too(tmp_path
 
 
 def test_a_bound_has_a_programme(tmp_path: Path) -> None:
-    with pytest.raises(ScenarioError, match=r"bound: steady has the policy static:.*, which does not use the optimiser"):
+    text = r"bound: steady has the policy static:.*, which does not use the optimiser"
+    with pytest.raises(ScenarioError, match=text):
         run(tmp_path, bound="steady")
 
 
