@@ -8,7 +8,7 @@ in_cluster       a controller in the cluster, and what it may do, rule by rule
 api              the API server, through the official client
 deploy           up, status, down · reach: where clients find a pipeline
 backend          the `Backend` whose replicas are pods: a run, put together from what follows
-opening          waiting until the pipeline stands · cluster_gateway: the gateway's control API, and its clock
+readiness        waiting until the pipeline is ready · cluster_gateway: the gateway's control API, and its clock
 reconciler       one look at the cluster, and what follows · looks: one after the other
 stage_state      how a stage stands · difference: what is left to do there
 watch            the pods, kept up to date · pods: what one says · timeline: pods as replicas of the run

@@ -25,10 +25,10 @@ from ipa.live.kubernetes.failed_variants import FailedVariants, previous
 from ipa.live.kubernetes.lease import Lease
 from ipa.live.kubernetes.lease_keeper import LeaseKeeper
 from ipa.live.kubernetes.looks import Looks
-from ipa.live.kubernetes.opening import Opening, longest_s
 from ipa.live.kubernetes.pace import Pace, moves_pods
 from ipa.live.kubernetes.pods import Pod
 from ipa.live.kubernetes.reach import until_reached
+from ipa.live.kubernetes.readiness import Readiness, longest_s
 from ipa.live.kubernetes.reconciler import Look, Reconciler
 from ipa.live.kubernetes.room import Room
 from ipa.live.kubernetes.settings import Deployed
@@ -120,12 +120,12 @@ class KubernetesBackend(LiveBackend):
         async with asyncio.timeout(READ_WITHIN_S):
             await self._is_listed.wait()
         self.spawn(self._converge())
-        opening = Opening(self.client, lambda: self._look_now, lambda: self._pods.values(), self.failed)
+        readiness = Readiness(self.client, lambda: self._look_now, lambda: self._pods.values(), self.failed)
         within_s = longest_s(self.plane.pipeline, initial)
         if self._adopts:
-            await opening.until_gateway(within_s)
+            await readiness.until_gateway(within_s)
         else:
-            await opening.until_whole(initial, within_s)
+            await readiness.until_whole(initial, within_s)
         if self.url:
             await until_reached(self.url)
 

@@ -3,7 +3,7 @@
 page        all of it on one page: `render` and `write`
 headline    the table of means, and the sentences under it
 groups      the runs of a report by policy, each with its label and colour
-plane       accuracy against cost
+trade_off   accuracy against cost
 timelines   load, forecast and cores over time
 bands       what was decided for each stage over time
 latencies   latencies and violations over time, and the distribution of the latency

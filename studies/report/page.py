@@ -12,8 +12,8 @@ from ipa.studies.report.bands import bands
 from ipa.studies.report.groups import Group, by_policy
 from ipa.studies.report.headline import comparisons, headline, reading
 from ipa.studies.report.latencies import distribution, latency, violations
-from ipa.studies.report.plane import plane
 from ipa.studies.report.timelines import cores, load
+from ipa.studies.report.trade_off import trade_off
 from ipa.studies.results import write_text
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def plots(groups: Sequence[Group]) -> list[Plot]:
     duration_s, sla_s = float(summary["duration_s"]), float(summary["sla_s"])
     first = _first_seeds(groups)
     return [
-        plane(groups),
+        trade_off(groups),
         load(groups, duration_s, first),
         cores(groups, duration_s, first),
         bands(groups, duration_s, first),

@@ -5,7 +5,7 @@ figure      what a figure is; the look of each system
 overview    the loads, and the times of decisions
 means       cost, accuracy and violations as bars
 timelines   what the systems wanted over time
-plane       accuracy against cost: sweeps as curves, systems as points
+trade_off   accuracy against cost: sweeps as curves, systems as points
 latencies   the distribution of the latency
 """
 

@@ -15,7 +15,7 @@ from ipa.studies.study import sheets
 from ipa.studies.study.findings import Findings
 from ipa.studies.study.found import Found
 from ipa.studies.study.markdown import DEFECT, ran_on
-from ipa.studies.study.report import latencies, means, overview, plane, timelines
+from ipa.studies.study.report import latencies, means, overview, timelines, trade_off
 from ipa.studies.study.report.figure import Figure, Looks, looks
 from ipa.studies.study.sheets import Sheet
 
@@ -100,7 +100,7 @@ def _figures(found: Found, findings: Findings, styles: Looks, setting: str) -> I
     yield means.means(found, findings, styles, setting)
     for workload in findings.study.workloads:
         yield timelines.timeline(findings, styles, setting, workload)
-    swept = plane.plane(found, findings, styles, setting)
+    swept = trade_off.trade_off(found, findings, styles, setting)
     if swept is not None:
         yield swept
     yield latencies.latencies(findings, styles, setting)

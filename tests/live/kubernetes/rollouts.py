@@ -26,7 +26,7 @@ from ipa import profiles
 from ipa.live.kubernetes import deploy
 from ipa.live.kubernetes.api import connect
 from ipa.live.kubernetes.backend import KubernetesBackend
-from ipa.live.kubernetes.opening import is_alone
+from ipa.live.kubernetes.readiness import is_alone
 from ipa.live.kubernetes.settings import Deployed, Layout
 from ipa.live.plane import Plane
 from ipa.policies import StageConfiguration

@@ -37,7 +37,7 @@ class Point:
     violations_percent: float
 
 
-def plane(groups: Sequence[Group]) -> Plot:
+def trade_off(groups: Sequence[Group]) -> Plot:
     """PAS over cost, one point per policy; its size says how many requests violated the SLA."""
     points = [point for group in groups if (point := _point(group)) is not None]
     missing = [group.label for group in groups if group.label not in {p.group.label for p in points}]

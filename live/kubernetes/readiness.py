@@ -1,4 +1,4 @@
-"""Waiting until a deployed pipeline stands as a run needs it."""
+"""Waiting until a deployed pipeline is ready for a run."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ipa.live.kubernetes.reconciler import Look
 from ipa.policies import Configuration
 from ipa.profiles import Pipeline
 
-STANDS_WITHIN_S = 600.0
-"""How long the first configuration may take to stand ready, beyond the start-up times of its replicas."""
+READY_WITHIN_S = 600.0
+"""How long the first configuration may take to become ready, beyond the start-up times of its replicas."""
 ASK_EVERY_S = 0.2
 
 
-class Opening:
+class Readiness:
     """Waits, while the reconcile loop works, for what its looks find: `look` is the latest, `pods` are those seen.
 
     `failed` is done, with an error, once the run cannot go on; both waits raise that error.
@@ -83,7 +83,7 @@ class Opening:
 
 def longest_s(pipeline: Pipeline, initial: Configuration) -> float:
     """How long a configuration may take to stand ready [s]."""
-    return STANDS_WITHIN_S + max(
+    return READY_WITHIN_S + max(
         pipeline.stage(name).variant(wanted.variant).start_up_s * wanted.replicas for name, wanted in initial.items()
     )
 

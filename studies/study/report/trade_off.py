@@ -23,7 +23,7 @@ _OF_PUBLISHED = (
 )
 
 
-def plane(found: Found, findings: Findings, looks: Looks, setting: str) -> Figure | None:
+def trade_off(found: Found, findings: Findings, looks: Looks, setting: str) -> Figure | None:
     """PAS over cost, one panel per workload: sweeps as curves, systems as points, published ones as diamonds."""
     workloads = [each for each in findings.study.workloads if any(_swept(findings, setting, each))]
     if not workloads:
