@@ -217,8 +217,8 @@ def test_rounding_does_not_carry_a_timestamp_out_of_its_window() -> None:
         ([(0, 2), (4, 7)], "window 4-7: .* has the seconds 0-5"),
         ([(math.nan, 2)], "window nan-2"),
         ([(0, math.inf)], "window 0-inf"),
-        ([(0.5, 2)], r"window 0.5-2: of counts only whole seconds"),
-        ((0, 2), r"window 0: a list of pairs"),
+        ([(0.5, 2)], r"window 0.5-2: counts can only be cut at whole seconds"),
+        ((0, 2), r"window 0: should be a list of pairs"),
         ([(0, 1, 2)], r"window \(0, 1, 2\): a list of pairs"),
     ],
 )
@@ -439,7 +439,7 @@ def test_timestamps_are_their_own_arrivals() -> None:
 def test_an_arrival_process_is_named_and_given_its_generator() -> None:
     with pytest.raises(TraceError, match=r"unknown arrival process 'poison'.*mean 'poisson'\?"):
         arrivals(of_counts(1), "poison", rng())
-    with pytest.raises(TraceError, match="'clumped' draws: give rng"):
+    with pytest.raises(TraceError, match="'clumped' is random: give rng"):
         arrivals(of_counts(1), "clumped")
 
 
