@@ -219,7 +219,7 @@ def test_rounding_does_not_carry_a_timestamp_out_of_its_window() -> None:
         ([(0, math.inf)], "window 0-inf"),
         ([(0.5, 2)], r"window 0.5-2: counts can only be cut at whole seconds"),
         ((0, 2), r"window 0: should be a list of pairs"),
-        ([(0, 1, 2)], r"window \(0, 1, 2\): a list of pairs"),
+        ([(0, 1, 2)], r"window \(0, 1, 2\): should be a list of pairs"),
     ],
 )
 def test_a_window_outside_the_trace_is_refused_with_its_length(
