@@ -211,7 +211,7 @@ def _control(scenario: Scenario, initial: Configuration | None) -> ControlSettin
 
 
 def initial_configuration(scenario: Scenario, pipeline: Pipeline) -> Configuration | None:
-    """What stands ready at the start; None for a warm start. Raises ScenarioError for what the pipeline lacks."""
+    """What is ready at the start; None for a warm start. Raises ScenarioError for what the pipeline lacks."""
     if scenario.start == "warm":
         return None
     configuration = dict(lightest_configuration(pipeline))

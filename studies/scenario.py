@@ -43,7 +43,7 @@ Counting = Annotated[int, Field(strict=True, ge=1)]
 
 
 class StageStart(FileModel):
-    """What stands ready at a stage at the start; `cores` None: the variant's base cores."""
+    """What is ready at a stage at the start; `cores` None: the variant's base cores."""
 
     variant: str
     batch: Counting = 1
@@ -101,11 +101,11 @@ class Scenario(FileModel):
     decision_delay_s: NotNegative = 0.0
     start: Literal["warm", "configured"] = Field(
         default="warm",
-        description="warm: the policy's first decision stands ready; configured: `initial` does",
+        description="warm: the policy's first decision is ready; configured: `initial` is",
     )
     initial: dict[str, StageStart] | None = Field(
         default=None,
-        description="stage -> what stands ready; default: the lightest variants, one replica each",
+        description="stage -> what is ready at the start; default: the lightest variants, one replica each",
     )
     limit_cores: Counting | None = None
     guards: GuardBounds = GuardBounds()

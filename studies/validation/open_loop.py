@@ -19,7 +19,7 @@ def simulate_decisions(
 ) -> Tables:
     """The tables `requests`, `stages` and `replicas` of the scenario's load under these decisions.
 
-    The first one stands ready at the start; each later one, in order of time, is made at its time and takes effect
+    The first one is ready at the start; each later one, in order of time, is made at its time and takes effect
     after the scenario's decision delay.
     """
     pipeline, trace = prepared.pipeline, prepared.trace

@@ -35,7 +35,7 @@ def where() -> Iterator[tuple[str, ...]]:
 
 def test_three_minutes_of_bursty_load_on_real_pods(tmp_path: Path, where: tuple[str, ...]) -> None:
     image = ("--image", IMAGE, "--pull", "Never", "--service", "NodePort")
-    assert "ipa-video stands ready." in ipa("live", "up", "video", *where, *image, "--yes").stdout
+    assert "ipa-video is ready." in ipa("live", "up", "video", *where, *image, "--yes").stdout
     out = tmp_path / "run"
     ran = ipa("live", "run", "video", *where, *LOAD, "--duration", "180", "--out", str(out), "--json")
     assert ran.exit_code == 0, ran.stderr
@@ -75,4 +75,4 @@ def test_three_minutes_of_bursty_load_on_real_pods(tmp_path: Path, where: tuple[
     assert all(stage["ready"] >= 1 and not stage["problem"] for stage in status["stages"].values())
     assert "objects deleted" in ipa("live", "down", "video", *where, "--yes").stdout
     gone = ipa("live", "status", "video", *where)
-    assert (gone.exit_code, "is not in namespace" in gone.stderr) == (2, True)
+    assert (gone.exit_code, "is not deployed in namespace" in gone.stderr) == (2, True)

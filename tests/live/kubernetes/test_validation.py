@@ -38,7 +38,7 @@ def where() -> Iterator[tuple[str, ...]]:
 def test_the_simulator_agrees_with_real_pods(tmp_path: Path, where: tuple[str, ...]) -> None:
     assert "ipa live up" in refusal("validate", "video", *where, *SCENARIO, *SECONDS)  # before it stands
     image = ("--image", IMAGE, "--pull", "Never", "--service", "NodePort")
-    assert "ipa-video stands ready." in ipa("live", "up", "video", *where, *image, "--yes").stdout
+    assert "ipa-video is ready." in ipa("live", "up", "video", *where, *image, "--yes").stdout
     for attempt in range(1, ATTEMPTS + 1):
         found = validated(tmp_path / f"validation-{attempt}", where)
         off = [row for row in found["judged"]["rows"] if row["metric"] in JUDGED and not row["passed"]]
