@@ -30,14 +30,18 @@ OnRollback = Callable[[int, str], object]
 """Learns the number of a step whose decision has been rolled back, and why."""
 
 TROUBLES: Mapping[str, str] = {
-    "no_sample": "nothing has been sampled since the step before, or the source does not answer: policies hold",
+    "no_sample": "nothing has been sampled since the previous step, or the source does not answer: policies hold "
+    "the configuration",
     "no_lease": "another controller holds the Lease, or it cannot be renewed: nothing is changed",
-    "no_api": "the latest look at the cluster failed, or the watch of its pods has broken off: tried again",
-    "no_gateway": "no gateway is ready: requests find none, and policies hold until Kubernetes has started another",
+    "no_api": "the latest look at the cluster failed, or the watch of its pods was interrupted: the "
+    "controller tries again",
+    "no_gateway": "no gateway is ready: requests fail, and policies hold the configuration until Kubernetes has "
+    "started another",
     "held": "the kill switch is on: nothing is changed",
-    "stopped": "another owns or has paused what has to change, or the API server forbids it: nothing is changed",
-    "no_room": "quota or nodes have no room for all replicas: policies are told of fewer cores",
-    "failed_variant": "a variant does not become ready, or is left out for having failed",
+    "stopped": "another manager owns or has paused an object that must change, or the API server forbids the "
+    "change: nothing is changed",
+    "no_room": "quota or nodes have no room for all replicas: policies get a lower limit on cores",
+    "failed_variant": "a variant does not become ready, or is avoided because it has failed",
 }
 """What may keep a controller from its work: kind -> what it is, and what follows."""
 

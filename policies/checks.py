@@ -58,13 +58,16 @@ def choice(key: str, value: Any, allowed: Iterable[str]) -> str:
     return value
 
 
-def known(what: str, names: Iterable[str], allowed: Iterable[str]) -> None:
-    """PolicyError for the first of `names` that is not `allowed`, with the nearest allowed one and the list."""
+def known(what: str, names: Iterable[str], allowed: Iterable[str], of: str = "") -> None:
+    """PolicyError for the first of `names` that is not `allowed`, with the nearest allowed one and the list.
+
+    `of` follows the name: whose names they are, such as " of policy 'ipa'".
+    """
     right = tuple(dict.fromkeys(allowed))  # a class may have a parameter that it also passes on
     for name in names:
         if name not in right:
             listed = ", ".join(right) if right else "none"
-            raise PolicyError(f"unknown {what} {name!r}{nearest(name, right)}; allowed: {listed}")
+            raise PolicyError(f"unknown {what} {name!r}{of}{nearest(name, right)}; allowed: {listed}")
 
 
 def mapping(key: str, value: Any, allowed: Iterable[str]) -> dict[str, Any]:

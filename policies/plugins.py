@@ -70,7 +70,7 @@ def call(what: str, factory: Factory, *given: Any, parameters: Mapping[str, Any]
     named, required, open_ended = _parameters(factory, len(given))
     further = getattr(factory, "further_parameters", ())
     if not open_ended or further:
-        checks.known(f"parameter of {what}", parameters, (*named, *further))
+        checks.known("parameter", parameters, (*named, *further), of=f" of {what}")
     missing = [name for name in required if name not in parameters]
     if missing:
         raise PolicyError(f"{what} needs the parameter {', '.join(missing)}")

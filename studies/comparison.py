@@ -51,7 +51,7 @@ def scenarios(base: Scenario, policies: Sequence[str], seeds: int) -> list[Scena
     """
     twice = next((policy for position, policy in enumerate(policies) if policy in policies[:position]), None)
     if twice is not None:
-        raise ScenarioError(f"--policy {twice}: is given twice; a comparison runs each policy once per seed")
+        raise ScenarioError(f"--policy {twice}: given twice; a comparison runs each policy once per seed")
     own = base.policy
     if own.parameters and own.name not in policies:
         raise ScenarioError(

@@ -85,4 +85,4 @@ def test_the_index_names_every_decision() -> None:
 @pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.stem)
 def test_a_decision_has_the_four_parts(page: Path) -> None:
     headings = re.findall(r"^## (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    assert headings == ["Context", "Choice", "What else there was", "Consequences"]
+    assert headings == ["Context", "Choice", "Alternatives", "Consequences"]

@@ -67,7 +67,7 @@ def _published(name: str, real: Path | None) -> Trace:
         raise TraceError(f"unknown trace {name!r}{nearest(name, known)}")
     if real is None:
         raise TraceError(
-            f"{name!r} is cut from the real trace, which is not given: name its file in the "
-            f"environment variable {TRACE_VARIABLE}, or use the synthetic {workload!r}"
+            f"{name!r} is cut from the real trace, whose file is not known: set the environment variable "
+            f"{TRACE_VARIABLE} to its path, or use the synthetic {workload!r}"
         )
     return published(workload, read(real))

@@ -243,14 +243,14 @@ def _span(trace: Trace, window: tuple[float, float]) -> tuple[float, float]:
         start_s, end_s = window
     except (TypeError, ValueError) as error:
         raise TraceError(f"window {window!r}: should be a list of pairs (start_s, end_s)") from error
-    length = f"trace {trace.name!r} has the seconds 0-{trace.duration_s:.12g}"
+    length = f"trace {trace.name!r} has seconds 0 to {trace.duration_s:.12g}"
     if not 0 <= start_s < end_s <= trace.duration_s:
         raise TraceError(
-            f"window {start_s}-{end_s}: a window starts at 0 or later, ends after its start and "
-            f"not after the trace; {length}"
+            f"window {start_s:.12g}:{end_s:.12g}: should start at 0 or later, end after its start and end within the "
+            f"trace; {length}"
         )
     if trace.counts is not None and not (start_s == int(start_s) and end_s == int(end_s)):
-        raise TraceError(f"window {start_s}-{end_s}: counts can only be cut at whole seconds")
+        raise TraceError(f"window {start_s:.12g}:{end_s:.12g}: counts can only be cut at whole seconds")
     return float(start_s), float(end_s)
 
 

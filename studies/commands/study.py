@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option(
     "--seeds",
     type=click.IntRange(min=1),
-    help="Runs of each system on each load, with seeds from 1 on. Default: what the study says; 5 for paper.",
+    help="Runs of each system on each load, with seeds from 1 on. Default: as in the study file; 5 for paper.",
 )
 @jobs_option
 @quiet_option
@@ -42,8 +42,8 @@ def study(
     """Run a study: several systems on several loads, over seeds and parameter sweeps.
 
     `paper` repeats the published evaluation, with further systems; FILE is a study file of your own. The results are
-    tables and one HTML report. Each run is saved as soon as it finishes: after an interrupt, with more seeds or
-    pipelines, or with a changed file, only the missing runs are run.
+    tables and one HTML report. Each run is saved as soon as it finishes. Repeat the command after an interrupt, with
+    more seeds or pipelines, or with a changed file: only the missing runs are made.
     """
     reports.check_plotly("a study's report")
     wanted = studies.study.prepare(what, pipelines, seeds)

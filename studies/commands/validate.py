@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     "--backend",
     type=click.Choice(["loopback", "kubernetes"]),
     default="loopback",
-    help="Where the live runs run: loopback, on this machine, or kubernetes, on what `ipa live up` has deployed. "
+    help="Where the live runs take place: loopback, on this machine, or kubernetes, on what `ipa live up` deployed. "
     "Default: loopback.",
 )
 @cluster_options
@@ -54,14 +54,14 @@ if TYPE_CHECKING:
     "--duration",
     "duration_s",
     type=click.IntRange(min=20),
-    help="Seconds of the load to compare, chosen where it rises most. Default: the whole --window, or 120.",
+    help="Number of seconds to compare, taken where the load rises most. Default: the whole --window, or 120.",
 )
 @policy_option
 @scenario_options
 @click.option(
     "--calibration-window",
     metavar="START:END",
-    help="Other seconds of the trace, to measure overheads on. Default: chosen where the load rises most.",
+    help="Seconds of the trace to measure overheads on, outside those compared. Default: where the load rises most.",
 )
 @resumable_out_option
 @report_option
@@ -88,10 +88,10 @@ def validate(
 ) -> None:
     """Compare the simulator with live runs of the same scenario.
 
-    Overheads (of a batch, a hop, a start-up, a decision and a stop) are measured on other seconds of the load than the
-    ones compared. With --out each live run is saved as soon as it finishes; repeat the command to resume. With
-    --backend kubernetes the gateway and the replicas are those that `ipa live up` deployed, and the load is sent from
-    this machine.
+    Overheads (of a batch, a hop, a start-up, a decision and a stop) are measured on a part of the load outside the
+    seconds compared, and passed to the simulator. With --out each live run is saved as soon as it finishes; repeat the
+    command to resume. With --backend kubernetes the gateway and the replicas are those that `ipa live up` deployed, and
+    the load is sent from this machine.
     """
     scenario = build_scenario(what, assignments, policy=policy, **options)
     if report is not None:

@@ -35,7 +35,7 @@ def claim(folder: Path, *, resumable: bool = False, kind: str = "runs") -> None:
     if not any(folder.iterdir()):
         return
     if not (folder / MANIFEST).is_file():
-        raise ScenarioError(f"--out {folder}: holds other files; give a new or empty folder")
+        raise ScenarioError(f"--out {folder}: contains other files; give a new or empty folder")
     if not (resumable and read_manifest(folder)["kind"] == kind):
         raise ScenarioError(f"--out {folder}: already holds results; give a new or empty folder")
 

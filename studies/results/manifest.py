@@ -26,7 +26,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        raise ScenarioError(f"{folder}: holds no results: {MANIFEST} is missing") from None
+        raise ScenarioError(f"{folder}: contains no results: {MANIFEST} is missing") from None
     except (OSError, ValueError, RecursionError) as error:
         raise ScenarioError(f"{path}: cannot be read: {error}") from None
     version = manifest.get("schema_version") if isinstance(manifest, dict) else None

@@ -226,7 +226,7 @@ def _check_references(study: Study, workloads: tuple[str, ...]) -> None:
         for name in given or ():
             if name not in among:
                 hint = did_you_mean(name, among)
-                raise place.error(f"{what}: there is no {name!r}{hint}; there are {listed(among) or 'none'}")
+                raise place.error(f"{what}: unknown name {name!r}{hint}; allowed: {listed(among) or 'none'}")
 
     earlier: list[str] = []
     for name, setting in study.settings.items():

@@ -340,7 +340,7 @@ def test_results_are_never_overwritten(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     Path("run").mkdir()
     Path("run/notes").write_text("mine")
-    assert "holds other files" in refusal("live", "run", "video", "--out", "run")
+    assert "contains other files" in refusal("live", "run", "video", "--out", "run")
     assert contents(tmp_path / "run") == {"notes": b"mine"}
 
 

@@ -64,7 +64,7 @@ def test_the_scenarios_own_policy_keeps_its_parameters_and_the_others_have_none(
 
 
 def test_a_policy_given_twice_and_parameters_of_none_are_refused() -> None:
-    with pytest.raises(ScenarioError, match="--policy ipa: is given twice"):
+    with pytest.raises(ScenarioError, match="--policy ipa: given twice"):
         scenarios(find("video"), ["ipa", "switch-only", "ipa"], 1)
     with pytest.raises(
         ScenarioError, match=r"parameters of 'ipa' \(beta\), which is not compared; compared: switch-only"

@@ -210,14 +210,14 @@ def test_rounding_does_not_carry_a_timestamp_out_of_its_window() -> None:
     ("windows", "message"),
     [
         ([], "no window given"),
-        ([(2, 2)], "window 2-2: .* has the seconds 0-5"),
-        ([(3, 1)], "window 3-1: .* has the seconds 0-5"),
-        ([(-1, 2)], "window -1-2: .* has the seconds 0-5"),
-        ([(0, 6)], "window 0-6: .* has the seconds 0-5"),
-        ([(0, 2), (4, 7)], "window 4-7: .* has the seconds 0-5"),
-        ([(math.nan, 2)], "window nan-2"),
-        ([(0, math.inf)], "window 0-inf"),
-        ([(0.5, 2)], r"window 0.5-2: counts can only be cut at whole seconds"),
+        ([(2, 2)], "window 2:2: .* has seconds 0 to 5"),
+        ([(3, 1)], "window 3:1: .* has seconds 0 to 5"),
+        ([(-1, 2)], "window -1:2: .* has seconds 0 to 5"),
+        ([(0, 6)], "window 0:6: .* has seconds 0 to 5"),
+        ([(0, 2), (4, 7)], "window 4:7: .* has seconds 0 to 5"),
+        ([(math.nan, 2)], "window nan:2"),
+        ([(0, math.inf)], "window 0:inf"),
+        ([(0.5, 2)], r"window 0.5:2: counts can only be cut at whole seconds"),
         ((0, 2), r"window 0: should be a list of pairs"),
         ([(0, 1, 2)], r"window \(0, 1, 2\): should be a list of pairs"),
     ],
@@ -739,7 +739,7 @@ def test_a_constant_load_is_found_by_rate_and_seconds() -> None:
         ("constant:-1", "a finite rate above 0, not -1.0"),
         ("constant:5:0", "lasts 1 to 1e[+]08 s, not 0"),
         ("twitter:burst", r"unknown trace 'twitter:burst'; did you mean 'twitter:bursty'\?"),
-        ("twitter:bursty", "name its file in the environment variable IPA_TRACE"),
+        ("twitter:bursty", "set the environment variable IPA_TRACE"),
         ("nowhere.csv", "nowhere.csv: no such file"),
     ],
 )
@@ -756,7 +756,7 @@ def test_a_published_window_is_cut_from_the_file_given(tmp_path: Path) -> None:
     assert trace.history_counts.tolist() == (stream[1300560:1301160] // 8).tolist()
     assert trace.name == "twitter:bursty"
     assert trace.source == "stream.txt, seconds 1301160-1302360, x 0.125"
-    with pytest.raises(TraceError, match="has the seconds 0-1302360"):
+    with pytest.raises(TraceError, match="has seconds 0 to 1302360"):
         find("twitter:steady-high", real=path)
 
 

@@ -75,7 +75,7 @@ PORTS = click.IntRange(0, 65535)
     help="Port of the gateway's control API and metrics. Default: any free.",
 )
 @click.option("--metrics-port", type=PORTS, help="Serve the controller's own metrics on this port.")
-@click.option("--metrics-host", default="127.0.0.1", help="Address to serve them on. Default: 127.0.0.1.")
+@click.option("--metrics-host", default="127.0.0.1", help="Address for --metrics-port. Default: 127.0.0.1.")
 @click.option("--state", type=NEW_FILE, help="Keep the journal in this file, and resume from it if it exists.")
 @out_option
 @report_option
@@ -110,10 +110,10 @@ def run(
     """Run one policy on one load, with real processes in real time.
 
     The gateway, one model server per replica and the load generator run as processes of this machine until the load is
-    over. Ctrl-C ends the run early and cleanly: what has run is written, and no process is left behind.
+    over. Ctrl-C ends the run early and cleanly: the results so far are written, and no process is left behind.
 
-    With --backend kubernetes the gateway and the replicas are those that `ipa live up` deployed. With --advise or
-    --no-load it then sends no load and runs until it is stopped.
+    With --backend kubernetes the gateway and the replicas are those that `ipa live up` deployed. If --advise or
+    --no-load is given too, no load is sent, and the run continues until it is stopped.
     """
     live_runs.check_installed()
     scenario = build_scenario(what, assignments, policy=policy, **options)

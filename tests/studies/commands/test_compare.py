@@ -24,7 +24,7 @@ def test_json_of_a_comparison_is_a_list_of_summaries() -> None:
     [
         ("compare vidoe", ["did you mean 'video'"]),
         ("compare video --policy ipa --policy switch-onyl", ["did you mean 'switch-only'"]),
-        ("compare video --policy ipa --policy ipa", ["--policy ipa: is given twice"]),
+        ("compare video --policy ipa --policy ipa", ["--policy ipa: given twice"]),
         ("compare video --policy switch-only --set policy.beta=2", ["beta", "'ipa'", "not compared"]),
         ("compare video --seeds 0", ["--seeds", "0"]),
         ("compare video --jobs 0", ["--jobs", "0"]),

@@ -73,4 +73,4 @@ def test_damaged_tables_are_refused(own: Path) -> None:
 
 
 def test_a_folder_without_results_is_refused() -> None:
-    is_refused("report nofolder", ["nofolder: holds no results"])
+    is_refused("report nofolder", ["nofolder: contains no results"])

@@ -77,7 +77,7 @@ def test_results_go_to_a_new_place_alone(own: Path, command: str) -> None:
     (own / "other").mkdir()
     (own / "other" / "notes.txt").write_text("mine")
     run = (command, "video", *SHORT, "--policy", "ipa", "--out")
-    assert "other: holds other files" in refusal(*run, "other")
+    assert "other: contains other files" in refusal(*run, "other")
     assert "run: already holds results" in refusal(*run, "run")
     assert "my.py: is a file" in refusal(*run, "my.py")
     assert "my.py/x: cannot be written" in refusal(*run, "my.py/x")

@@ -26,7 +26,7 @@ def test_traces_are_made_converted_and_described(here: Path) -> None:
         ("trace info bursty --scale 0", ["above 0, not 0"]),
         ("trace info bursty --scale nan", ["not nan"]),
         ("trace info bursty --window 5", ["--window 5", "START:END"]),
-        ("trace info bursty --window 9:9", ["9.0-9.0"]),
+        ("trace info bursty --window 9:9", ["window 9:9"]),
         ("trace info burtsy", ["did you mean 'bursty'"]),
         ("trace synthesise bursty --to nofolder/x.csv", ["nofolder/x.csv: cannot be written"]),
         ("trace synthesise bursty --to x.txt", [".csv, .parquet"]),

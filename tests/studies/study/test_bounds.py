@@ -89,7 +89,7 @@ def test_a_bound_that_is_no_system_is_refused_where_it_stands(tmp_path: Path) ->
     path = tmp_path / "study.yaml"
     path.write_text(STUDY.replace("bound: oracle", "bound: oracel"), encoding="utf-8")
     with pytest.raises(
-        ScenarioError, match=r"study.yaml:8: bound: system: there is no 'oracel'; did you mean 'oracle'\?"
+        ScenarioError, match=r"study.yaml:8: bound: system: unknown name 'oracel'; did you mean 'oracle'\?"
     ):
         schema.load(path)
 

@@ -158,7 +158,7 @@ def test_the_first_page_and_the_readme_give_the_agreement_of_the_details(details
         (readme, f"cost differs by {test_cost} and PAS by {figure(test_pas):.1f} ("),
         (
             readme,
-            f"({untouched_cost} and {figure(untouched_pas):.1f} without the two cells there that a parameter was",
+            f"({untouched_cost} and {figure(untouched_pas):.1f} without two cells to which a parameter was",
         ),
         (readme, f"in {order} rows"),
     ):

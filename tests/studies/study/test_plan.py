@@ -84,10 +84,14 @@ def test_all_combinations_of_variants() -> None:
     ("old", "new", "text"),
     [
         ("policy: ipa}", "policy: ipo}", "study.yaml:11: systems.ipa: ipa, plain, constant:5:40: unknown policy 'ipo'"),
-        ("[ipa, one]", "[ipa, onne]", "study.yaml:9: settings.slow: systems: there is no 'onne'; did you mean 'one'?"),
-        ("like: plain", "like: plane", "study.yaml:9: settings.slow: like: there is no 'plane'; did you mean 'plain'?"),
-        ("of: ipa", "of: ippa", "study.yaml:18: sweeps.weights: of: there is no 'ippa'"),
-        ("curve: weights", "curve: wights", "study.yaml:19: headline: curve: there is no 'wights'"),
+        ("[ipa, one]", "[ipa, onne]", "study.yaml:9: settings.slow: systems: unknown name 'onne'; did you mean 'one'?"),
+        (
+            "like: plain",
+            "like: plane",
+            "study.yaml:9: settings.slow: like: unknown name 'plane'; did you mean 'plain'?",
+        ),
+        ("of: ipa", "of: ippa", "study.yaml:18: sweeps.weights: of: unknown name 'ippa'"),
+        ("curve: weights", "curve: wights", "study.yaml:19: headline: curve: unknown name 'wights'"),
         (
             "{policy.alpha: [1, 10]}",
             "{policy.alpha: all}",
@@ -128,7 +132,7 @@ def test_what_a_command_names_has_to_be_there(here: Path) -> None:
     assert refusal("study", "other.yaml", "--out", "out").startswith("other.yaml: cannot be read: No such file")
     (here / "other").mkdir()
     (here / "other" / "file").touch()
-    assert "holds other files" in refusal("study", "study.yaml", "--out", "other")
+    assert "contains other files" in refusal("study", "study.yaml", "--out", "other")
     assert ipa("simulate", "video", "--trace", "constant:5:30", "--out", "run").exit_code == 0
     assert "already holds results" in refusal("study", "study.yaml", "--out", "run")
 
