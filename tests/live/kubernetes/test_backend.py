@@ -17,7 +17,7 @@ import pytest
 
 pytest.importorskip("aiohttp")
 
-from ipa.live.kubernetes import looks, names, opening
+from ipa.live.kubernetes import looks, names, readiness
 from ipa.live.kubernetes.api import ApiError
 from ipa.live.kubernetes.backend import KubernetesBackend
 from ipa.live.kubernetes.gateway_manifests import gateway_deployment
@@ -206,7 +206,7 @@ async def running(
     monkeypatch.setattr(looks, "LOOK_EVERY_S", 0.1)
     monkeypatch.setattr(looks, "BETWEEN_LOOKS_S", 0.01)
     monkeypatch.setattr(looks, "LOOK_EVERY_WHILE_STOPPED_S", 0.1)
-    monkeypatch.setattr(opening, "ASK_EVERY_S", 0.01)
+    monkeypatch.setattr(readiness, "ASK_EVERY_S", 0.01)
     deployed = tiny(folder)
     cluster = Cluster(deployed)
     prepare(cluster)

@@ -288,12 +288,11 @@ def test_a_variant_that_does_not_start_is_rolled_back_and_left_out(
         return made | changed if wanted.variant == "large" else made
 
     monkeypatch.setattr(manifests, "_model_server", crashing)
-
     failed: list[tuple[int, str]] = []
 
     async def story() -> None:
-        how = {"on_rollback": lambda *what: failed.append(what)}
-        async with running(deployed, tmp_path, **how) as backend, traffic(backend):
+        told = {"on_rollback": lambda *what: failed.append(what)}
+        async with running(deployed, tmp_path, **told) as backend, traffic(backend):
             backend.begin_step(3)
             assert (await apply(backend, sort("large"))).accepted
             await until(lambda: backend.stages["sort"].failed_variants == ("large",), "the variant is given up")
