@@ -96,7 +96,7 @@ def test_a_predictor_is_made_from_a_file(tmp_path: Path) -> None:
     [
         ("maen", r"unknown predictor 'maen' \(did you mean 'mean'\?\); allowed: max, mean, oracle"),
         ({"factor": 1.0}, "lacks a name"),
-        ({"name": "mean", "factr": 1}, r"parameter of predictor 'mean' 'factr' .*'factor'"),
+        ({"name": "mean", "factr": 1}, r"unknown parameter 'factr' of predictor 'mean' .*'factor'"),
         ({"name": "mean", "factor": 0}, "factor=0 must be a finite number and above 0"),
         ({"name": "mean", "factor": "1"}, "factor='1' must be a finite number"),
         ({"name": "max", "windows": 0}, "windows=0 must be a whole number of at least 1"),
