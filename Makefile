@@ -6,8 +6,9 @@ INSTALLED := .venv/installed
 PEERS_INSTALLED := .venv-bench/installed
 MLSERVER_INSTALLED := .venv-mlserver/installed
 JSON ?= build/bench.json
-# Processes that run tests: as many as there are cores. One that has no test left takes over half of another's.
-WORKERS ?= auto
+# Processes that run tests: one more than there are cores, as tests of live mode mostly wait. One that has no test left
+# takes over half of another's.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
