@@ -267,7 +267,7 @@ TOO_MUCH = ["-c", "held = b'x' * 2**30"]
     ("changed", "how", "ready_within_s"),
     [
         ({"args": ["--no-such-option"]}, "(Error, exit code 2)", 60.0),
-        ({"command": ["python"], "args": TOO_MUCH}, "(OOMKilled, exit code 137)", 15.0),
+        ({"command": ["python"], "args": TOO_MUCH}, "(OOMKilled, exit code 137)", 60.0),
         ({"image": "local/none:1"}, "ErrImageNeverPull", 60.0),
     ],
     ids=["crashes", "needs too much memory", "has no image"],

@@ -194,7 +194,7 @@ def test_a_variant_that_the_store_lacks_is_rolled_back_while_traffic_goes_on(
     with (
         secret(namespace, keys) as name,
         up(
-            namespace, tmp_path, f"s3://{BUCKET}/some", s3_endpoint=url, s3_secret=name, ready_within_s=20.0
+            namespace, tmp_path, f"s3://{BUCKET}/some", s3_endpoint=url, s3_secret=name, ready_within_s=60.0
         ) as deployed,
     ):
         asyncio.run(story(deployed))
@@ -217,7 +217,7 @@ def test_what_keeps_the_first_models_from_coming_is_said_by_up(
     def tried(name: str) -> str:
         with (
             pytest.raises(RunError) as error,
-            up(namespace, tmp_path, source, s3_endpoint=url, s3_secret=name, ready_within_s=12.0),
+            up(namespace, tmp_path, source, s3_endpoint=url, s3_secret=name, ready_within_s=30.0),
         ):
             pass
         return str(error.value)
@@ -258,7 +258,7 @@ def test_models_come_from_a_volume(namespace: str, tmp_path: Path, models: Path)
         # A variant that is not there has its model server crash, which says what it lacks.
         with (
             pytest.raises(RunError, match="/models/nowhere/tiny/sort/small: no such folder"),
-            up(namespace, tmp_path, "pvc:shelf/nowhere", ready_within_s=12.0),
+            up(namespace, tmp_path, "pvc:shelf/nowhere", ready_within_s=30.0),
         ):
             pass
     finally:
