@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -35,7 +35,7 @@ class Pod:
 
     `uid` is unique for all time; `template` is the digest of what the pod was made from; `ended_s` is when the last
     container of a pod that is to go had ended, to half a second. `waiting` is why its container does not start, empty
-    if it does, and `said` what it, or the system, last said about that; `crash` is how a container that was restarted
+    if it does, and `said` what it, or the system, last said about that; `crash` is how a container that crashed
     had ended; `unschedulable` is why no node takes the pod, empty if one may. A pod that `is_over` serves no more and
     holds no resources.
     """
@@ -63,6 +63,11 @@ class Pod:
     def is_serving(self) -> bool:
         """Whether it is ready, and to stay."""
         return self.ready_s is not None and self.removed_s is None and not self.is_over and self.address is not None
+
+    def remembering(self, earlier: Pod | None) -> Pod:
+        """The pod as it is now, with how its container ended before, where the kubelet has cleared that away."""
+        is_lost = earlier is not None and not self.crash and self.restarts > 0
+        return replace(self, crash=earlier.crash) if earlier is not None and is_lost else self
 
     @property
     def number(self) -> int:
@@ -109,7 +114,7 @@ def read(given: Mapping[str, Any]) -> Pod:
         waiting=next((why for each in all_containers if (why := _waiting(each))), ""),
         said=next((text for each in all_containers if (text := _said(each))), ""),
         restarts=sum(each.get("restartCount", 0) for each in all_containers),
-        crash=next((how for each in all_containers if (how := _crash(each))), ""),
+        crash=next((how for each in all_containers if (how := _crash(each, "deletionTimestamp" in meta))), ""),
         is_scheduled=scheduled.get("status") == "True",
         unschedulable=_unschedulable(scheduled),
         is_over=status.get("phase") in ("Failed", "Succeeded") or _has_ended(meta, containers),
@@ -173,9 +178,12 @@ def _ended_s(containers: Sequence[Mapping[str, Any]]) -> float | None:
     return max(map(seconds, filter(None, ends))) + 0.5 if ends and all(ends) else None
 
 
-def _crash(container: Mapping[str, Any]) -> str:
-    """Such as "OOMKilled, exit code 137"."""
+def _crash(container: Mapping[str, Any], is_to_go: bool) -> str:
+    """Such as "OOMKilled, exit code 137". Containers of a pod that is to go are told to end."""
     ended = (container.get("lastState") or {}).get("terminated")
+    now = (container.get("state") or {}).get("terminated")
+    if now is not None and now.get("exitCode") and not is_to_go:
+        ended = now
     return "" if ended is None else f"{ended.get('reason', 'ended')}, exit code {ended.get('exitCode')}"
 
 

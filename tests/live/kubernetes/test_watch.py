@@ -19,6 +19,7 @@ from ipa.live.kubernetes.cluster_gateway import ClusterGateway
 from ipa.live.kubernetes.endpoints import Endpoints
 from ipa.live.kubernetes.lease import DURATION_S, RETRY_S, Lease
 from ipa.live.kubernetes.pace import Pace
+from ipa.live.kubernetes.pods import read
 from ipa.live.kubernetes.reach import client_url, until_reached
 from ipa.live.kubernetes.timeline import Timeline
 from ipa.live.kubernetes.watch import PodWatch
@@ -110,6 +111,35 @@ def test_the_last_word_on_a_pod_says_when_its_containers_had_ended() -> None:
     ended["object"]["status"] = {"containerStatuses": [{"state": terminated}]}
     seen, _ = told([["a"], [ended], []])
     assert seen[:3] == [{"a"}, {"a"}, set()]  # it is told once more, and then gone
+
+
+def test_how_a_container_ended_stays_known_when_the_kubelet_has_cleared_it_away() -> None:
+    killed = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
+    states = [
+        {"state": killed, "restartCount": 0},
+        {"state": {"running": {}}, "lastState": {}, "restartCount": 1},
+        {"state": {"terminated": {"exitCode": 0, "reason": "Completed"}}, "restartCount": 1},
+    ]
+    events = [event("MODIFIED", "a", str(11 + at)) for at in range(3)]
+    for each, state in zip(events, states, strict=True):
+        each["object"]["status"] = {"containerStatuses": [state]}
+    crashes: list[str] = []
+    server = Server([["a"], events, ["a"], []])
+    watch = PodWatch(
+        Api(server),  # type: ignore[arg-type]
+        "default", "ipa-tiny", lambda pods, _: crashes.append(pods["a"].crash), random_factor=lambda: 0.0,
+    )  # fmt: skip
+    server.watch = watch
+    watch.run()
+    assert crashes[:4] == ["", *["OOMKilled, exit code 137"] * 3]
+
+
+def test_a_container_that_is_told_to_end_has_not_crashed() -> None:
+    killed = {"state": {"terminated": {"exitCode": 137, "reason": "Error"}}}
+    pod = given("a", "1") | {"status": {"containerStatuses": [killed]}}
+    assert read(pod).crash == "Error, exit code 137"
+    pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:01:00Z"
+    assert read(pod).crash == ""
 
 
 def test_a_bookmark_moves_the_version_and_changes_nothing() -> None:
