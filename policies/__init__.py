@@ -2,7 +2,7 @@
 
 interface           what a policy sees and answers, and what carries it out: the seam that everything hangs on
 controller          the loop · journal: decisions as JSON lines, and their replay
-configurations      what a decision may be · guards: bounds on any policy
+configurations      what a decision may be · guards: bounds on any policy · time_limit: on its time
 registry            policies by name · plugins: from packages and files · checks: what a parameter may be
 ipa, oracle, scale_only, switch_only: policies that ask the optimiser · optimising_policy: what they share
 hpa, kpa, inferline, rate: policies that change replicas alone · scaler: what they share · inferline_plan: a plan
@@ -50,6 +50,7 @@ from ipa.policies.scale_only import ScaleOnly
 from ipa.policies.scaler import Scaler
 from ipa.policies.static import Static
 from ipa.policies.switch_only import SwitchOnly
+from ipa.policies.time_limit import TimeLimit
 
 __all__ = [
     "COSTLY_FIELDS",
@@ -88,6 +89,7 @@ __all__ = [
     "StageObservation",
     "Static",
     "SwitchOnly",
+    "TimeLimit",
     "check_configuration",
     "check_decision",
     "checks",

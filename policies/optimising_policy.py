@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ipa.policies import checks
 from ipa.policies.interface import Configuration, Decision, Memory, Observation, Predictor, reads
 from ipa.policies.optimiser import PROGRAMME_PARAMETERS, SOLVERS, Answers, Problem, Programme, Solution, check_installed
-from ipa.policies.predictors import create_predictor, describe_predictor
+from ipa.policies.predictors import create_predictor, describe_predictor, forecast_of
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
@@ -82,7 +82,7 @@ class OptimisingPolicy:
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The decision for this step. PolicyError: an infinite or negative forecast, or a solver that cannot answer."""
-        return self.decide_for(float(self.predictor.predict(observation)), observation, memory)
+        return self.decide_for(forecast_of(self.predictor, observation), observation, memory)
 
     def decide_for(self, forecast_rps: float, observation: Observation, memory: Memory) -> Decision:
         """The decision for a given forecast; raises as `decide`."""
@@ -96,7 +96,7 @@ class OptimisingPolicy:
         """The optimiser's problem for a forecast; None if that is NaN."""
         if forecast_rps != forecast_rps:
             return None
-        forecast_rps = checks.number("the predictor's forecast", forecast_rps, at_least=0)
+        forecast_rps = checks.number("forecast_rps", forecast_rps, at_least=0)
         failed = {name: stage.failed_variants for name, stage in observation.stages.items() if stage.failed_variants}
         return self.problem_for(
             self.planned_load_rps(forecast_rps),

@@ -20,6 +20,9 @@ from ipa.policies.interface import PolicyError
 
 Factory = Callable[..., Any]
 
+_USER_FILE = "user file "
+"""How the name of the module of a user's file begins."""
+
 
 def find(kind: str, name: str, built_in: Mapping[str, Factory], group: str) -> Factory:
     """The class called `name`, built in or from an entry point; PolicyError for an unknown name."""
@@ -121,8 +124,16 @@ def origin(error: BaseException) -> str:
     return ""
 
 
+def place_of(kind: type) -> str:
+    """'file:line: ' of a class in a user's file, or nothing."""
+    module = sys.modules.get(kind.__module__)
+    if module is None or not kind.__module__.startswith(_USER_FILE):
+        return ""
+    return f"{module.__file__}:{_line_of(kind)}: "
+
+
 def _module_name(path: Path) -> str:
-    return f"user file {path.resolve()}"
+    return f"{_USER_FILE}{path.resolve()}"
 
 
 def _line_of(thing: Any) -> int:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import nan
+from math import inf, nan
+from numbers import Real
 from typing import Any
 
 from ipa.policies import checks, plugins
@@ -108,6 +109,18 @@ PREDICTORS: Mapping[str, type[Any]] = {
     "mean": Mean,
     "oracle": Oracle,
 }
+
+
+def forecast_of(predictor: Predictor, observation: Observation) -> float:
+    """The predictor's forecast [rps]; NaN where it has none. PolicyError: it is no number, negative or infinite."""
+    given: Any = predictor.predict(observation)
+    if isinstance(given, Real) and not isinstance(given, bool) and not (given < 0 or given == inf):
+        return float(given)
+    kind = type(predictor)
+    raise PolicyError(
+        f"{plugins.place_of(kind)}{kind.__name__}.predict returned {given!r}; allowed: requests per second, a finite "
+        "number of at least 0, or NaN where there is no forecast"
+    )
 
 
 def load_of(seconds: Sequence[float], of: str) -> float:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ipa.policies import checks
 from ipa.policies.interface import Memory, Observation, Predictor, reads
 from ipa.policies.optimiser import replicas_for
-from ipa.policies.predictors import create_predictor, describe_predictor
+from ipa.policies.predictors import create_predictor, describe_predictor, forecast_of
 from ipa.policies.scaler import SCALER_PARAMETERS, Scaled, Scaler, Served
 
 if TYPE_CHECKING:
@@ -54,10 +54,9 @@ class Rate(Scaler):
 
     def scale(self, observation: Observation, memory: Memory, stages: Sequence[Served]) -> Scaled:
         """The replicas for the rate. PolicyError: an infinite or negative forecast."""
-        rate_rps = float(self.predictor.predict(observation))
+        rate_rps = forecast_of(self.predictor, observation)
         if rate_rps != rate_rps:
             return Scaled([stage.replicas for stage in stages], memory)
-        rate_rps = checks.number("the predictor's forecast", rate_rps, at_least=0)
         planned_rps = rate_rps * (1 + self.margin)
         replicas = [replicas_for(planned_rps, stage.throughput_rps) for stage in stages]
         return Scaled(replicas, memory, rate_rps, planned_rps)

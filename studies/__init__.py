@@ -4,6 +4,7 @@ One run
     scenario      everything a run depends on, as one validated value
     loads         the load it runs on
     run           a scenario prepared and simulated
+    size          what is too large to begin with
     decision      one decision explained; a journal replayed with another policy
     errors        what is wrong with the input, or went wrong
 Many runs

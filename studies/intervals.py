@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import isnan, nan, sqrt
+from math import inf, isclose, isnan, nan, sqrt
 
 import numpy as np
 
@@ -22,11 +22,27 @@ class Estimate:
         """Whether there were enough values for an interval."""
         return not isnan(self.low)
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the interval ends earlier below the mean than above it."""
+        return self.has_interval and not isclose(self.mean - self.low, self.high - self.mean, rel_tol=1e-9)
 
-def estimate(values: Iterable[float | None]) -> Estimate | None:
+    def text(self, digits: int) -> str:
+        """The mean with half its interval, or with both ends where these are not as far: `0.10 ± 0.04`, `0.10 (0.00 to
+        0.25)`."""
+        mean = f"{self.mean:.{digits}f}"
+        if not self.has_interval:
+            return mean
+        if self.is_cut_off:
+            return f"{mean} ({self.low:.{digits}f} to {self.high:.{digits}f})"
+        return f"{mean} ± {self.high - self.mean:.{digits}f}"
+
+
+def estimate(values: Iterable[float | None], at_least: float = -inf) -> Estimate | None:
     """The mean of the known values with its Student t interval; None where none is known.
 
-    The interval is mean +- t(0.975, n - 1) s / sqrt(n), with s the sample's standard deviation.
+    The interval is mean +- t(0.975, n - 1) s / sqrt(n), with s the sample's standard deviation. It is cut off at
+    `at_least`, where a quantity such as a rate cannot be less.
     """
     known = np.array([value for value in values if value is not None], dtype=np.float64)
     count = len(known)
@@ -38,7 +54,7 @@ def estimate(values: Iterable[float | None]) -> Estimate | None:
     from scipy.special import stdtrit
 
     half = float(stdtrit(count - 1, 0.975)) * float(known.std(ddof=1)) / sqrt(count)
-    return Estimate(mean, mean - half, mean + half)
+    return Estimate(mean, max(mean - half, at_least), mean + half)
 
 
 def paired_difference(one: Mapping[int, float | None], other: Mapping[int, float | None]) -> Estimate | None:

@@ -18,6 +18,7 @@ from ipa.policies import (
     Policy,
     PolicyError,
     StageConfiguration,
+    TimeLimit,
     check_configuration,
     create,
     describe,
@@ -44,6 +45,7 @@ from ipa.sim import (
 from ipa.studies.errors import ScenarioError
 from ipa.studies.loads import Load
 from ipa.studies.scenario import Scenario
+from ipa.studies.size import check_size
 from ipa.traces import Trace
 
 if TYPE_CHECKING:
@@ -83,6 +85,13 @@ class Run:
         }
 
     @property
+    def accuracies(self) -> dict[str, dict[str, float]]:
+        """Stage -> variant -> accuracy, from 0 to 1."""
+        return {
+            stage.name: {variant.name: variant.accuracy for variant in stage.variants} for stage in self.pipeline.stages
+        }
+
+    @property
     def further(self) -> Mapping[str, Any]:
         """What else the manifest says of a run that is more than a simulation."""
         return {}
@@ -111,11 +120,12 @@ def prepare(scenario: Scenario) -> Prepared:
     check_stage_names(pipeline, "drop_limits_s", scenario.drop_limits_s)
     pipeline = pipeline.with_limits(scenario.sla_s, scenario.drop_limits_s)
     policy = create(scenario.policy.name, pipeline, scenario.policy.parameters)
-    load = Load(scenario.trace, scenario.window, scenario.scale, scenario.scaling, scenario.seed)
+    trace = Load(scenario.trace, scenario.window, scenario.scale, scenario.scaling, scenario.seed).trace()
+    check_size(scenario, trace, len(pipeline.stages))
     return Prepared(
         pipeline=pipeline,
         policy=policy,
-        trace=load.trace(),
+        trace=trace,
         initial=initial_configuration(scenario, pipeline),
         sla_s=pipeline.sla_s,
     )
@@ -134,7 +144,7 @@ def simulate(scenario: Scenario, on_step: Callable[[float], object] = lambda _: 
     pipeline, trace = prepared.pipeline, prepared.trace
     simulated = simulate_policy(
         pipeline,
-        guarded(prepared.policy, scenario, pipeline),
+        TimeLimit(guarded(prepared.policy, scenario, pipeline)),
         models_of(scenario, pipeline),
         world_of(scenario, trace.duration_s, prepared.sla_s),
         _control(scenario, prepared.initial),

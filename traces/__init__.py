@@ -10,7 +10,7 @@ from ipa.traces.arrivals import PROCESSES, arrivals
 from ipa.traces.catalogue import TRACE_VARIABLE, default_path, find
 from ipa.traces.checks import TraceError
 from ipa.traces.readers import read
-from ipa.traces.summary import info
+from ipa.traces.summary import info, means_rps
 from ipa.traces.trace import HISTORY_S, Trace
 from ipa.traces.workloads import NAMES, SCALE, WINDOWS, constant, published, synthesise
 from ipa.traces.writers import write
@@ -29,6 +29,7 @@ __all__ = [
     "default_path",
     "find",
     "info",
+    "means_rps",
     "published",
     "read",
     "synthesise",

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from ipa.traces.checks import Counts
 from ipa.traces.trace import Trace
 
 MINUTE_S = 60
@@ -35,11 +34,13 @@ def info(trace: Trace) -> dict[str, object]:
         "change_sd_rps": float(np.diff(counts).std()) if len(counts) > 1 else None,
         "peak_to_mean": float(counts.max()) / mean_rps if mean_rps else None,
         "dispersion_index": float(counts.var()) / mean_rps if mean_rps else None,
-        "minute_means_rps": _means(counts, MINUTE_S),
+        "minute_means_rps": means_rps(trace, MINUTE_S),
     }
 
 
-def _means(counts: Counts, width_s: int) -> list[float]:
+def means_rps(trace: Trace, width_s: int) -> list[float]:
+    """The mean rate of each stretch of `width_s` seconds, the last one of what is left."""
+    counts = trace.per_second()
     starts = np.arange(0, len(counts), width_s)
     widths = np.diff(np.append(starts, len(counts)))
     return [float(mean) for mean in np.add.reduceat(counts, starts) / widths]

@@ -117,9 +117,5 @@ def by_policy(runs: Sequence[RunData]) -> dict[str, list[RunData]]:
 
 def _cell(group: Sequence[RunData], key: str, factor: float, digits: int) -> str:
     values = (run.summary[key] for run in group)
-    found = studies.estimate(None if value is None else factor * value for value in values)
-    if found is None:
-        return "-"
-    if not found.has_interval:
-        return f"{found.mean:.{digits}f}"
-    return f"{found.mean:.{digits}f} ± {found.high - found.mean:.{digits}f}"
+    found = studies.estimate((None if value is None else factor * value for value in values), at_least=0.0)
+    return "-" if found is None else found.text(digits)

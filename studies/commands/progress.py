@@ -54,9 +54,9 @@ class Lines:
 
 
 @contextmanager
-def shared(what: str) -> Iterator[Callable[[float], object]]:
+def shared(what: str, quiet: bool = False) -> Iterator[Callable[[float], object]]:
     """Progress of one run; call what it yields with the share that is done, from 0 to 1. A bar, or nothing."""
-    if not sys.stderr.isatty():
+    if quiet or not sys.stderr.isatty():
         yield lambda _: None
         return
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn

@@ -14,19 +14,20 @@ if TYPE_CHECKING:
     from ipa.studies import RunData
 
 
-def check_report(path: Path, out: Path | None = None, records: str = "all") -> None:
+def check_report(path: Path, out: Path | None = None, records: str = "all", option: str = "--report") -> None:
     """Raise ScenarioError, before anything is simulated, for a report that could not be written or drawn.
 
-    Its folder has to exist, or be made by the run, as `out` is. A report needs the records of all requests.
+    Its folder has to exist, or be made by the run, as `out` is. A report needs the records of all requests. `option`:
+    the one that names the file.
     """
     if records != "all":
         raise ScenarioError(f"a report needs the records of all requests, but records is {records}; use records: all")
     folder = path.absolute().parent
     made = () if out is None else (out.absolute(), *out.absolute().parents)
     if not (folder.is_dir() or folder in made):
-        raise ScenarioError(f"--report {path}: the folder {folder} does not exist")
-    studies.results.check_writable(folder, f"--report {path}")
-    check_plotly("--report")
+        raise ScenarioError(f"{option} {path}: the folder {folder} does not exist")
+    studies.results.check_writable(folder, f"{option} {path}")
+    check_plotly(option)
 
 
 def check_plotly(what: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -14,6 +15,21 @@ from ipa.studies.commands.group import LazyGroup
 
 class Root(LazyGroup):
     """Answers errors with one clear message and their exit code, never with a traceback."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            try:
+                return super().main(*args, **kwargs)
+            finally:
+                sys.stdout.flush()  # here, where an error can still be answered
+        except OSError as error:
+            _drop_output()
+            if isinstance(error, BrokenPipeError):
+                sys.exit(0)
+            place = f"{error.filename}: " if error.filename else "standard output: cannot be written: "
+            with suppress(OSError):
+                click.echo(f"Error: {place}{error.strerror or error}", err=True)
+            sys.exit(1)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -26,11 +42,17 @@ class Root(LazyGroup):
             raise click.UsageError(str(error)) from None
         except BrokenPipeError:
             # Whoever read our output has stopped (`ipa ... | head`), which is no error.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop_output()
             raise click.exceptions.Exit(0) from None
         except Error as error:
             click.echo(f"Error: {error}", err=True)
             raise click.exceptions.Exit(error.exit_code) from None
+
+
+def _drop_output() -> None:
+    """Let what is still to be printed go nowhere: it cannot be written, and would fail again at the end."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(

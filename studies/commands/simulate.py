@@ -17,6 +17,7 @@ from ipa.studies.commands.options import (
     out_option,
     pipeline_argument,
     policy_option,
+    quiet_option,
     report_option,
     scenario_options,
 )
@@ -28,6 +29,7 @@ from ipa.studies.commands.options import (
 @scenario_options
 @out_option
 @report_option
+@quiet_option
 @json_option
 def simulate(
     what: str,
@@ -35,6 +37,7 @@ def simulate(
     assignments: Sequence[str],
     out: Path | None,
     report: Path | None,
+    quiet: bool,
     as_json: bool,
     **options: object,
 ) -> None:
@@ -47,7 +50,7 @@ def simulate(
         studies.results.claim(out)
     if report is not None:
         reports.check_report(report, out, scenario.records)
-    with progress.shared("simulated") as on_step, redirect_stdout(sys.stderr):  # a user's policy may print
+    with progress.shared("simulated", quiet) as on_step, redirect_stdout(sys.stderr):  # a user's policy may print
         run = studies.simulate(scenario, on_step)
     if out is not None:
         studies.results.write_run(run, out)

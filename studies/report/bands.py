@@ -118,13 +118,15 @@ def _bars(groups: Sequence[Group], variant: str, parts: Sequence[tuple[int, Segm
 
 
 def _variants(groups: Sequence[Group], stage: str) -> list[str]:
-    """The variants decided for a stage, light ones first: by cores, then by name with numbers in their order."""
-    weight: dict[str, int] = {}
+    """The variants decided for a stage, light ones first: by accuracy, then cores, then name with numbers in order."""
+    weight: dict[str, tuple[float, int]] = {}
     for group in groups:
+        accuracies = group.accuracies.get(stage, {})
         rows = group.tables["decisions"]
         rows = rows[rows["stage"] == stage]
         for variant, cores in zip(rows["variant"].astype(str), rows["cores"], strict=True):
-            weight[variant] = min(weight.get(variant, int(cores)), int(cores))
+            found = accuracies.get(variant, 0.0), int(cores)
+            weight[variant] = min(weight.get(variant, found), found)
     return sorted(weight, key=lambda variant: (weight[variant], _natural(variant)))
 
 

@@ -38,13 +38,18 @@ class Group:
         """The tables of the first seed, which the plots over time show."""
         return self.runs[0].tables
 
+    @property
+    def accuracies(self) -> Mapping[str, Mapping[str, float]]:
+        """Stage -> variant -> accuracy; empty in results of earlier versions."""
+        return self.runs[0].accuracies
+
     def values(self, key: str) -> dict[int, float | None]:
         """A figure of the summary by seed."""
         return {int(run.summary["seed"]): run.summary[key] for run in self.runs}
 
     def estimate(self, key: str) -> Estimate | None:
         """A figure's mean over the seeds with its interval; None where no run has it."""
-        return estimate(self.values(key).values())
+        return estimate(self.values(key).values(), at_least=0.0)
 
 
 def by_policy(runs: Sequence[RunData]) -> tuple[Group, ...]:

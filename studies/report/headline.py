@@ -23,7 +23,8 @@ class Column:
 
     def estimate(self, group: Group) -> Estimate | None:
         """The figure of a policy, in the column's unit."""
-        return estimate(None if value is None else self.factor * value for value in group.values(self.key).values())
+        values = group.values(self.key).values()
+        return estimate((None if value is None else self.factor * value for value in values), at_least=0.0)
 
 
 _COLUMNS = (

@@ -53,6 +53,7 @@ def manifest_of(run: Run) -> dict[str, Any]:
         "scenario_sha256": run.scenario.digest,
         "files": files_of(run.scenario),
         "policy": run.policy,
+        "accuracies": run.accuracies,
         "seed": run.scenario.seed,
         "trace": {
             "name": run.trace.name,

@@ -22,13 +22,18 @@ JOURNAL = "journal.jsonl"
 
 
 class RunData(Protocol):
-    """A finished run, just made or read back: its summary and its tables."""
+    """A finished run, just made or read back: its summary, its tables and its variants."""
 
     @property
     def summary(self) -> Mapping[str, Any]: ...
 
     @property
     def tables(self) -> Mapping[str, pd.DataFrame]: ...
+
+    @property
+    def accuracies(self) -> Mapping[str, Mapping[str, float]]:
+        """Stage -> variant -> accuracy; empty in results of earlier versions."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,12 @@ class StoredRun:
         """The summary of the run."""
         summary: Mapping[str, Any] = self.manifest["summary"]
         return summary
+
+    @property
+    def accuracies(self) -> Mapping[str, Mapping[str, float]]:
+        """Stage -> variant -> accuracy, as in `RunData`."""
+        found: Mapping[str, Mapping[str, float]] = self.manifest.get("accuracies", {})
+        return found
 
     @cached_property
     def tables(self) -> dict[str, pd.DataFrame]:

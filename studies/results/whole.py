@@ -1,7 +1,8 @@
 """Writing whole or not at all: a file or a folder takes its name only once everything in it has been written.
 
 Until then it lies beside that name under another one, which begins with a dot. On any error (a full disk, an interrupt)
-it is removed, so that nothing half-written is left behind, unless the program is killed.
+it is removed, so that nothing half-written is left behind. What a killed program leaves is removed by the next one that
+writes the same file or folder.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
+from platform import node
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
@@ -27,8 +30,9 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     Raises ScenarioError where the file cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = _part(path)
     try:
+        _remove_leftovers(path)
         yield part
         os.replace(part, path)
     except OSError as error:
@@ -48,9 +52,10 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     fresh = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        _remove_leftovers(folder)
+        _part(folder).mkdir()
+        fresh = _part(folder)
         yield fresh
-        fresh.chmod(0o755)
         if folder.exists() and not any(folder.iterdir()):
             folder.rmdir()
         os.replace(fresh, folder)
@@ -100,6 +105,33 @@ def check_writable(folder: Path, what: str) -> None:
         os.rmdir(mkdtemp(prefix=".ipa-", dir=place))
     except OSError as error:
         raise ScenarioError(f"{what}: cannot be written: {place}: {error.strerror}") from None
+
+
+def _part(path: Path) -> Path:
+    """What a file or folder is called while this process writes it."""
+    return path.with_name(f".{path.name}.{node()}-{os.getpid()}.part")
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what processes of this machine that are no more have left of a file or folder."""
+    beginning = f".{path.name}.{node()}-"
+    for part in path.parent.glob(f"{escape(beginning)}*.part"):
+        process = part.name.removeprefix(beginning).removesuffix(".part")
+        if process.isdigit() and not _is_running(int(process)):
+            with suppress(OSError):
+                shutil.rmtree(part) if part.is_dir() else part.unlink()
+
+
+def _is_running(process: int) -> bool:
+    if os.name != "posix":
+        return True  # signal 0 would end the process there
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # it is somebody else's
+    return True
 
 
 def _unwritten(path: Path, error: OSError) -> ScenarioError:

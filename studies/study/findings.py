@@ -42,7 +42,7 @@ class Cell:
 
     def estimate(self, key: str, factor: float = 1.0) -> Estimate | None:
         """A figure's mean over the seeds with its interval; None where no run has it."""
-        return estimate(self.values(key, factor).values())
+        return estimate(self.values(key, factor).values(), at_least=0.0)
 
     def mean(self, key: str, factor: float = 1.0) -> float:
         """A figure's mean over the seeds, NaN where no run has it."""

@@ -73,10 +73,9 @@ DEFECT = "queue-term"
 def ran_on(found: Found) -> str:
     """What was run, in words."""
     plan = found.plan
-    trace = "the real trace" if plan.has_real_trace else "synthetic loads"
     seeds = "1 seed" if plan.seeds == 1 else f"seeds 1 to {plan.seeds}"
     pipelines = ", ".join(findings.pipeline for findings in found.findings)
-    return f"{len(plan.trials):,} runs of {pipelines} on {trace}, {seeds}"
+    return f"{len(plan.trials):,} runs of {pipelines} on {plan.loads}, {seeds}"
 
 
 def table(sheet: Sheet) -> Iterator[str]:

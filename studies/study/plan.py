@@ -61,9 +61,21 @@ class Plan:
         return [trial for _, trials in self.studies for trial in trials]
 
     @property
+    def loads(self) -> str:
+        """What the runs are on, in words: the real trace, synthetic loads, the names of files."""
+        words = dict.fromkeys(_load_in_words(trial.scenario.trace) for trial in self.trials)
+        return ", ".join(words)
+
+    @property
     def has_real_trace(self) -> bool:
         """Whether any of the runs is on the real trace."""
         return any(trial.scenario.trace.startswith("twitter:") for trial in self.trials)
+
+
+def _load_in_words(trace: str) -> str:
+    if trace.startswith("twitter:"):
+        return "the real trace"
+    return Path(trace).name if Path(trace).suffix else "synthetic loads"
 
 
 @dataclass(frozen=True)

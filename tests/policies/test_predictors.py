@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from math import isnan, nan
+from math import inf, isnan, nan
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from ipa.policies.interface import PolicyError
-from ipa.policies.predictors import Max, Mean, Oracle, Reactive, create_predictor, window_loads
+from ipa.policies.interface import Observation, PolicyError
+from ipa.policies.predictors import Max, Mean, Oracle, Reactive, create_predictor, forecast_of, window_loads
 from tests.tiny import observation
 
 # Three windows of 4 s: maxima 3, 9, 5; means 2, 4, 4.
@@ -89,6 +91,35 @@ def test_a_predictor_is_made_from_a_file(tmp_path: Path) -> None:
     )
     flat = create_predictor({"name": f"{file}:Flat", "load_rps": 7.0})
     assert flat.predict(observation()) == 7.0
+
+
+class Answering:
+    """Forecasts whatever it is given."""
+
+    reads = ()
+
+    def __init__(self, forecast: Any) -> None:
+        self.forecast = forecast
+
+    def predict(self, _: Observation) -> Any:
+        """The answer."""
+        return self.forecast
+
+
+@pytest.mark.parametrize("answer", [None, "x", "5", True, -1.0, inf, [3.0]])
+def test_a_forecast_that_is_no_rate_is_refused(answer: object) -> None:
+    with pytest.raises(PolicyError, match=r"Answering.predict returned .*; allowed: requests per second"):
+        forecast_of(Answering(answer), observation())
+
+
+@pytest.mark.parametrize("answer", [3, 3.0, np.float32(3.0), np.int64(3)])
+def test_any_number_is_a_forecast(answer: object) -> None:
+    found = forecast_of(Answering(answer), observation())
+    assert (type(found), found) == (float, 3.0)
+
+
+def test_no_forecast_is_one_too() -> None:
+    assert isnan(forecast_of(Answering(np.nan), observation()))
 
 
 @pytest.mark.parametrize(

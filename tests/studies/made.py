@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ class Made:
 
     summary: dict[str, Any]
     tables: dict[str, pd.DataFrame]
+    accuracies: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def requests_of(arrival_s: Sequence[float], latency_s: Sequence[float | str]) -> pd.DataFrame:

@@ -14,6 +14,17 @@ def test_an_interval_is_students_t() -> None:
     assert (found.mean, found.low, found.high) == pytest.approx((2.0, 2.0 - 2.4841, 2.0 + 2.4841), abs=1e-4)
 
 
+def test_what_cannot_be_negative_has_no_interval_below_zero() -> None:
+    """0, 0, 3: mean 1, s = sqrt(3); 4.3027 * sqrt(3) / sqrt(3) on either side reach from below 0 to 5.30."""
+    found = estimate([0.0, 0.0, 3.0], at_least=0.0)
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx((0.0, 5.3027), abs=1e-4)
+    assert found.text(2) == "1.00 (0.00 to 5.30)"
+    symmetric = estimate([1.0, 2.0, 3.0], at_least=-5.0)
+    assert symmetric is not None
+    assert symmetric.text(2) == "2.00 ± 2.48"
+
+
 def test_one_value_has_no_interval_and_none_no_mean() -> None:
     found = estimate([None, 5.0])
     assert found is not None

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ipa.live import kubernetes
-from ipa.studies import live_runs
+from ipa.studies import live_runs, results
 from ipa.studies.commands.live import cluster
 from ipa.studies.commands.options import build_scenario, name_option, pipeline_argument, scenario_options
 
@@ -30,7 +30,7 @@ APIS = frozenset({"networking.k8s.io/v1", "policy/v1"})
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Write a kustomize base of the objects to this new folder.",
+    help="Write a kustomize base of the objects to this new or empty folder.",
 )
 def manifests(
     what: str,
@@ -45,6 +45,8 @@ def manifests(
     """Print the objects that `ipa live up` would apply, as YAML, without asking a cluster."""
     in_cluster = kubernetes.in_cluster
     where, layout = cluster.taken_cluster(options), cluster.taken_layout(options)
+    if out is not None:
+        results.claim(out)
     scenario = build_scenario(what, assignments, policy=policy, **options)
     prepared, there = cluster.prepared(scenario, where, layout)
     first = live_runs.first_configuration(prepared)
@@ -58,9 +60,6 @@ def manifests(
     if out is None:
         click.echo(in_cluster.as_yaml(objects), nl=False)
         return
-    try:
-        out.mkdir(parents=True)
-    except OSError as error:
-        raise click.UsageError(f"--out {out}: {error.strerror}; give a new folder") from None
-    for name, text in in_cluster.kustomize_base(objects).items():
-        (out / name).write_text(text, encoding="utf-8")
+    with results.whole_folder(out) as fresh:
+        for name, text in in_cluster.kustomize_base(objects).items():
+            (fresh / name).write_text(text, encoding="utf-8")

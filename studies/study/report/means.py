@@ -80,8 +80,16 @@ def _bars(
         "yaxis": y_axis,
     }
     if any(value is not None and value.has_interval for value in values):
-        halves = [0.0 if value is None or not value.has_interval else value.high - value.mean for value in values]
-        bars["error_y"] = {"type": "data", "array": numbers(halves, 4), "color": TEXT, "thickness": 1, "width": 2}
+        ends = [(0.0, 0.0) if value is None else (value.mean - value.low, value.high - value.mean) for value in values]
+        bars["error_y"] = {
+            "type": "data",
+            "symmetric": False,
+            "array": numbers((above for _, above in ends), 4),
+            "arrayminus": numbers((below for below, _ in ends), 4),
+            "color": TEXT,
+            "thickness": 1,
+            "width": 2,
+        }
     ticks: Spec = {
         "type": "scatter",
         "mode": "markers",

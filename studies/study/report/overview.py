@@ -55,7 +55,7 @@ def loads(found: Found, looks: Looks) -> Figure:
         "loads",
         "Load patterns",
         f"The requests of every second, and the busiest second that {looks[first].title} expected. "
-        + ("Windows of the real trace." if found.plan.has_real_trace else "Synthetic loads, seed 1."),
+        f"Seed 1, on {found.plan.loads}.",
         traces,
         panels.layout,
     )

@@ -73,13 +73,15 @@ def _seeds(findings: Findings) -> str:
     count = len(findings.seeds)
     if count == 1:
         return "One seed, so no intervals."
-    return f"Means over {count} seeds ± half their 95 % intervals (Student's t)."
+    return f"Means over {count} seeds ± half their 95 % intervals (Student's t; cut off at 0)."
 
 
 def _estimate(cell: Cell, key: str, factor: float, digits: int) -> str:
     found = cell.estimate(key, factor)
     if found is None:
         return NONE
+    if found.is_cut_off:
+        return f"{number(found.mean, digits)} ({number(found.low, digits)} to {number(found.high, digits)})"
     text = number(found.mean, digits)
     return f"{text} ± {number(found.high - found.mean, digits)}" if found.has_interval else text
 

@@ -170,3 +170,17 @@ def _write_policy(own: Path, answer_of_policy: str) -> None:
     )
     source = (own / "my.py").read_text().rstrip() + f"\nclass Own(Hold):{decide}"
     (own / "my.py").write_text(source)
+
+
+@pytest.mark.parametrize("forecast", ["None", "'x'", "-1.0", "float('inf')"])
+def test_a_predictor_of_ones_own_that_answers_no_rate_is_told_with_its_place(own: Path, forecast: str) -> None:
+    (own / "ahead.py").write_text(
+        f"class Ahead:\n    reads = ()\n\n    def predict(self, observation):\n        return {forecast}\n"
+    )
+    for policy in ("ipa", "rate"):
+        message = refusal(
+            "simulate", "video", *SHORT, "--policy", policy, "--set", "policy.predictor=ahead.py:Ahead", "--out", "new"
+        )
+        assert "ahead.py:1: Ahead.predict returned" in message
+        assert "allowed: requests per second" in message
+    assert not (own / "new").exists()

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import click
 import pytest
@@ -83,6 +84,40 @@ def test_a_reader_that_leaves_early_sees_no_traceback(own: Path, command: str) -
     process.stdout.close()
     _, errors = process.communicate(timeout=60)
     assert errors == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize(
+    "command",
+    ["--help", "--version", "simulate video --trace constant:5:30", "trace info bursty", "live manifests video"],
+)
+def test_output_that_has_no_room_is_an_error_and_no_traceback(here: Path, command: str) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-m", "ipa", *command.split()], stdout=full, stderr=PIPE, text=True)
+    assert (done.returncode, done.stderr) == (
+        1, "Error: standard output: cannot be written: No space left on device\n"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "simulate video --trace constant:5:30 --out new",
+        "simulate video --trace constant:5:30 --report new.html",
+        "live manifests video --out new",
+    ],
+)
+def test_files_that_have_no_room_are_an_error_and_leave_nothing(here: Path, command: str) -> None:
+    """No file may grow beyond 2 kB, as on a disk that is all but full."""
+    code = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048)); import runpy\n"
+    code += f"sys.argv = ['ipa', *{command.split()}]; runpy.run_module('ipa', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "new" in done.stderr
+    assert "cannot be written: " in done.stderr
+    assert "File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert contents(here) == {}
 
 
 def test_nothing_is_written_by_commands_that_only_print(own: Path) -> None:

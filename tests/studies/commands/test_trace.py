@@ -63,3 +63,12 @@ def test_a_trace_that_is_cut_off_is_refused(here: Path) -> None:
     whole = lzma.compress(b"5\n" * 1000)
     (here / "cut.txt.xz").write_bytes(whole[: len(whole) // 2])
     assert "cut.txt.xz: damaged or cut off" in refusal("simulate", "video", "--trace", "cut.txt.xz")
+
+
+def test_means_over_time_are_as_many_as_a_person_reads() -> None:
+    """A day has 1,440 minutes; 24 hours are printed, and --json has the minutes."""
+    printed = ipa("trace", "info", "constant:2:86400").stdout
+    assert "mean_rps of every hour" in printed
+    assert printed.split("of every hour")[1].split() == ["2,"] * 23 + ["2"]
+    assert "mean_rps of every minute" in ipa("trace", "info", "constant:2:600").stdout
+    assert len(answer("trace", "info", "constant:2:86400", "--json")["minute_means_rps"]) == 1440

@@ -108,6 +108,14 @@ def test_variants_go_from_light_to_heavy() -> None:
     assert [trace["name"] for trace in drawn] == ["resnet18", "resnet50", "resnet101"]
 
 
+def test_what_is_light_is_told_by_accuracy_where_cores_and_names_say_otherwise() -> None:
+    run = made()
+    run.tables["decisions"] = decisions_of((0.0, "a-large", 1, 1), (5.0, "b-base", 1, 1), (10.0, "c-small", 1, 1))
+    run.accuracies = {"detect": {"a-large": 0.9, "b-base": 0.8, "c-small": 0.7}}
+    drawn = bands(by_policy([run]), 20.0, "").traces
+    assert [trace["name"] for trace in drawn] == ["c-small", "b-base", "a-large"]
+
+
 # ---- the page ----
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,34 @@ def test_whatever_ends_the_writing_nothing_is_left(error: type[BaseException], t
         with pytest.raises(error):
             write()
         assert contents(tmp_path) == {}
+
+
+def test_what_a_killed_program_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    code = f"""
+import os, signal
+from pathlib import Path
+from ipa.studies.results import whole_file, whole_folder
+with whole_file(Path({str(tmp_path / "file")!r})) as part, whole_folder(Path({str(tmp_path / "folder")!r})) as fresh:
+    part.write_text("half")
+    (fresh / "half").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", code], check=False)
+    assert len(os.listdir(tmp_path)) == 2
+    write_text("all", tmp_path / "file")
+    with whole_folder(tmp_path / "folder") as fresh:
+        (fresh / "file").write_text("all")
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+
+
+def test_what_another_program_is_writing_stays(tmp_path: Path) -> None:
+    with whole_file(tmp_path / "file") as part:
+        part.write_text("half")
+        code = f"from pathlib import Path; from ipa.studies.results import write_text; \
+write_text('theirs', Path({str(tmp_path / 'file')!r}))"
+        subprocess.run([sys.executable, "-c", code], check=True)
+        assert part.read_text() == "half"
+    assert (tmp_path / "file").read_text() == "half"
 
 
 def test_a_folder_appears_with_all_that_is_in_it(tmp_path: Path) -> None:

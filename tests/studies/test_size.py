@@ -1,0 +1,40 @@
+"""Runs that no machine could finish are refused before they begin."""
+
+from __future__ import annotations
+
+import pytest
+
+from ipa import traces
+from ipa.studies import Scenario, ScenarioError
+from ipa.studies.size import check_size
+
+MIB = 2**20
+
+
+def scenario(**keys: object) -> Scenario:
+    return Scenario(pipeline="video").with_values(keys)
+
+
+def test_a_run_that_fits_is_let_through() -> None:
+    """1,000 requests x (10 + 2 x 130 bytes) and 10 decisions x 3 kB are 0.3 MB."""
+    load = traces.constant(10.0, 100)
+    check_size(scenario(), load, 2, memory_bytes=300_000)
+    with pytest.raises(ScenarioError, match="1,000 requests and 10 decisions need about"):
+        check_size(scenario(), load, 2, memory_bytes=299_999)
+
+
+def test_the_way_round_is_named_where_there_is_one() -> None:
+    """A million requests: 258 MiB with all records, 10 MB without."""
+    load = traces.constant(1000.0, 1000)
+    with pytest.raises(ScenarioError, match=r"--records none"):
+        check_size(scenario(), load, 2, memory_bytes=20 * MIB)
+    check_size(scenario(records="none"), load, 2, memory_bytes=20 * MIB)
+    with pytest.raises(ScenarioError) as error:
+        check_size(scenario(), load, 2, memory_bytes=MIB)
+    assert "--records none" not in str(error.value)
+    assert "--window" in str(error.value)
+
+
+def test_decisions_without_end_are_refused() -> None:
+    with pytest.raises(ScenarioError, match=r"interval_s 1e-09: makes 100,000,000,000 decisions in 100 s; allowed"):
+        check_size(scenario(interval_s=1e-9), traces.constant(10.0, 100), 2)
