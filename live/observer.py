@@ -22,16 +22,18 @@ class Observer:
         self._plane = plane
         self._history_rps = history_rps
         self._source = source
-        self._observed_s, self._sampled_s = 0.0, 0.0
+        self._observed_s, self._counted_s, self._sampled_s = 0.0, 0.0, 0.0
 
     def begin_at(self, time_s: float) -> None:
         """Let the first observation count the time from this moment on the run's clock."""
-        self._observed_s = time_s
+        self._observed_s = self._counted_s = time_s
 
     async def observe(self, step: int, now_s: float, stages: Mapping[str, StageReplicas]) -> Observation:
         """The present observation; without a sample the load is NaN, and policies hold."""
         reading = await self._read(now_s)
         since_s, self._observed_s = self._observed_s, reading.time_s
+        counted_since_s = self._counted_s
+        self._counted_s = reading.time_s if reading.counted_until_s is None else reading.counted_until_s
         observation = Observation(
             pipeline=self._plane.pipeline.name,
             step=step,
@@ -40,7 +42,9 @@ class Observer:
             load_rps=window(reading.load_rps, self._history_rps, len(self._history_rps)),
             sample_age_s=reading.sample_age_s,
             limit_cores=self._plane.limit_cores,
-            stages={name: _observed(stage, reading, since_s) for name, stage in stages.items()},
+            stages={
+                name: _observed(stage, reading, counted_since_s, self._counted_s) for name, stage in stages.items()
+            },
             latency=reading.latency,
             elapsed_s=max(reading.time_s - since_s, 0.0),
         )
@@ -61,9 +65,9 @@ class Observer:
         return reading
 
 
-def _observed(stage: StageReplicas, whole: Reading, since_s: float) -> StageObservation:
+def _observed(stage: StageReplicas, whole: Reading, since_s: float, until_s: float) -> StageObservation:
     reading = whole.stages.get(stage.stage, StageReading())
-    available_s = stage.available_s(since_s, whole.time_s)
+    available_s = stage.available_s(since_s, until_s)
     return StageObservation(
         configuration=stage.configuration,
         arrivals=reading.arrivals,

@@ -1,8 +1,8 @@
 from .gateway_source import GatewaySource as GatewaySource
+from .prometheus_api import check_matcher as check_matcher
 from .prometheus_server import PrometheusServer as PrometheusServer
 from .prometheus_server import find_prometheus as find_prometheus
 from .prometheus_source import PrometheusSource as PrometheusSource
-from .prometheus_source import check_matcher as check_matcher
 from .reading import Reading as Reading
 from .reading import Source as Source
 from .reading import SourceError as SourceError

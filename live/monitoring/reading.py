@@ -42,7 +42,7 @@ class Reading:
 
     `load_rps` holds the arrivals in the run's whole seconds so far, newest last, at most as many as asked for; NaN: no
     sample. `sample_age_s` is the age of the newest sample, `covered_s` the time that the stages' integrals cover: 0 at
-    the first reading, and if no sample is new.
+    the first reading, and if no sample is new. The stages are as they were at `counted_until_s`; None: at `time_s`.
     """
 
     time_s: float
@@ -51,6 +51,7 @@ class Reading:
     stages: Mapping[str, StageReading]
     latency: LatencyQuantiles = NO_LATENCY
     covered_s: float = 0.0
+    counted_until_s: float | None = None
 
     def concurrency(self, stage: str) -> float:
         """How many requests were at a stage on average since the reading before; if no time has passed, how many are.

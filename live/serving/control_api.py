@@ -104,7 +104,7 @@ class _ControlApi:
         listed = [self._listed(name, stages[name]) for name in gateway.names]
         for position, of_stage in enumerate(listed):
             gateway.router.list_replicas(position, of_stage)
-            gateway.router.stages[position].attempt(gateway.clock.now_s())
+            gateway.router.attempt(position, gateway.clock.now_s())
         everyone = [replica for stage in gateway.router.stages for replica in stage.replicas]
         gateway.clients.forget({replica.url for replica in everyone})
         return json_response(

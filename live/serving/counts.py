@@ -17,8 +17,13 @@ class ArrivalCounts:
     """Arrivals at the pipeline, by whole seconds of the run's clock."""
 
     def __init__(self, since_s: float) -> None:
-        self._first = max(0, floor(since_s))
         self._counts: Counter[int] = Counter()
+        self.restart(since_s)
+
+    def restart(self, since_s: float) -> None:
+        """Count afresh from a moment on."""
+        self._first = max(0, floor(since_s))
+        self._counts.clear()
 
     def add(self, now_s: float) -> None:
         """Count one more arrival."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
+from math import nan
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -10,17 +12,17 @@ from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
 from ipa.live.serving.clock import RunClock
-from ipa.live.serving.metrics import BY_NAME, ProcessMetrics
+from ipa.live.serving.counts import ArrivalCounts
+from ipa.live.serving.metrics import BY_NAME, SLOTS, STAGE_STATE, ProcessMetrics, at_whole_second
 from ipa.live.serving.request import Batch, Request
-from ipa.live.serving.router import Router
+from ipa.live.serving.router import Router, StageState
 from ipa.profiles import Pipeline
 from ipa.sim import OUTCOMES
 
 _STANDING = (
-    "ipa_requests_received_total", "ipa_requests_inside", "ipa_sla_seconds", "ipa_stage_arrivals_total",
-    "ipa_stage_completions_total", "ipa_stage_drops_total", "ipa_stage_failures_total", "ipa_queue_length",
-    "ipa_in_service", "ipa_stage_request_seconds_total", "ipa_busy_seconds_total", "ipa_batch_size_limit",
-    "ipa_batch_timeout_seconds", "ipa_replicas",
+    "ipa_requests_received_total", "ipa_requests_inside", "ipa_sla_seconds", "ipa_batch_size_limit",
+    "ipa_batch_timeout_seconds", "ipa_replicas", "ipa_whole_seconds", "ipa_whole_second_requests",
+    *STAGE_STATE.values(), *map(at_whole_second, STAGE_STATE.values()),
 )  # fmt: skip
 """Metrics whose values are in the router's counts and queues, read when Prometheus asks."""
 
@@ -28,9 +30,9 @@ _STANDING = (
 class GatewayMetrics(ProcessMetrics):
     """A few histograms and counters kept as things happen; all else is read from the router when Prometheus asks."""
 
-    def __init__(self, pipeline: Pipeline, router: Router, clock: RunClock) -> None:
+    def __init__(self, pipeline: Pipeline, router: Router, arrivals: ArrivalCounts, clock: RunClock) -> None:
         super().__init__("gateway", pipeline.name, pipeline.sla_s, without=_STANDING)
-        self.registry.register(_Standing(pipeline, router, clock))
+        self.registry.register(_Standing(pipeline, router, arrivals, clock))
         self._names = router.names
         self._outcomes = {outcome: self.of("ipa_requests_total", outcome=outcome) for outcome in OUTCOMES}
         self._violations = self.of("ipa_sla_violations_total")
@@ -38,6 +40,11 @@ class GatewayMetrics(ProcessMetrics):
         self._duration = self.of("ipa_request_duration_seconds")
         self._of_stage = [self.of("ipa_stage_duration_seconds", stage=name) for name in self._names]
         self._of_variant: dict[tuple[int, str], tuple[Any, Any]] = {}
+        self.restart()
+
+    def restart(self) -> None:
+        """The gateway counts from zero from now on."""
+        self.of("ipa_counted_since_timestamp_seconds").set(time.time())
 
     def ended(self, request: Request) -> None:
         """A request has its outcome."""
@@ -71,9 +78,10 @@ class GatewayMetrics(ProcessMetrics):
 class _Standing(Collector):
     """Reads the metrics that are in the router's counts and queues."""
 
-    def __init__(self, pipeline: Pipeline, router: Router, clock: RunClock) -> None:
+    def __init__(self, pipeline: Pipeline, router: Router, arrivals: ArrivalCounts, clock: RunClock) -> None:
         self._pipeline = pipeline
         self._router = router
+        self._arrivals = arrivals
         self._clock = clock
 
     def describe(self) -> Iterable[Family]:
@@ -81,26 +89,37 @@ class _Standing(Collector):
 
     def collect(self) -> Iterable[Family]:
         router, now_s = self._router, self._clock.now_s()
-        stages = list(zip(router.names, router.stages, router.counts, strict=True))
+        router.pass_seconds(now_s)
         values: dict[str, list[tuple[tuple[str, ...], float]]] = {
             "ipa_requests_received_total": [((), router.counts[0].arrivals)],
             "ipa_requests_inside": [((), router.inside)],
             "ipa_sla_seconds": [((), self._pipeline.sla_s)],
-            "ipa_stage_arrivals_total": [((name,), counts.arrivals) for name, _, counts in stages],
-            "ipa_stage_completions_total": [((name,), counts.completions) for name, _, counts in stages],
-            "ipa_stage_drops_total": [((name,), counts.drops) for name, _, counts in stages],
-            "ipa_stage_failures_total": [((name,), counts.failures) for name, _, counts in stages],
-            "ipa_queue_length": [((name,), len(stage.waiting)) for name, stage, _ in stages],
-            "ipa_in_service": [((name,), stage.in_service) for name, stage, _ in stages],
-            "ipa_stage_request_seconds_total": [((name,), stage.request_s(now_s)) for name, stage, _ in stages],
-            "ipa_busy_seconds_total": [
-                ((name,), counts.busy_s + stage.running_s(now_s)) for name, stage, counts in stages
+            **self._of_states([router.state(position, now_s) for position in range(len(router.stages))]),
+            **{at_whole_second(name): each for name, each in self._of_states(router.at_whole_second).items()},
+            "ipa_batch_size_limit": [
+                ((name,), stage.batch) for name, stage in zip(router.names, router.stages, strict=True)
             ],
-            "ipa_batch_size_limit": [((name,), stage.batch) for name, stage, _ in stages],
-            "ipa_batch_timeout_seconds": [((name,), stage.batch_timeout_s) for name, stage, _ in stages],
+            "ipa_batch_timeout_seconds": [
+                ((name,), stage.batch_timeout_s) for name, stage in zip(router.names, router.stages, strict=True)
+            ],
             "ipa_replicas": self._replicas(),
+            "ipa_whole_seconds": [((), router.whole_second)],
+            "ipa_whole_second_requests": self._by_slot(router.whole_second),
         }
         return [self._family(name, values[name]) for name in _STANDING]
+
+    def _of_states(self, states: Iterable[StageState]) -> Mapping[str, list[tuple[tuple[str, ...], float]]]:
+        """The values of the metrics of `STAGE_STATE` where the stages stand so."""
+        named = list(zip(self._router.names, states, strict=True))
+        return {
+            name: [((stage,), getattr(state, field)) for stage, state in named] for field, name in STAGE_STATE.items()
+        }
+
+    def _by_slot(self, second: int) -> list[tuple[tuple[str, ...], float]]:
+        """The load of the last whole seconds by their slots; NaN for those before the gateway began to count."""
+        counts: list[float] = [*self._arrivals.before(second, SLOTS)]
+        known = [nan] * (SLOTS - len(counts)) + counts
+        return [((f"{(second - SLOTS + place) % SLOTS}/{SLOTS}",), count) for place, count in enumerate(known)]
 
     def _replicas(self) -> list[tuple[tuple[str, ...], float]]:
         """Every variant of the pipeline in every state, so that a series that ends goes to zero."""

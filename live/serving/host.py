@@ -60,7 +60,7 @@ class Gateway:
         self.router = Router(
             self.names, pipeline.drop_limits_s, lightest_configuration(pipeline), self, drop=options.drop
         )
-        self.metrics = GatewayMetrics(pipeline, self.router, self.clock)
+        self.metrics = GatewayMetrics(pipeline, self.router, self.arrivals, self.clock)
         self.clients = ReplicaClients(self.bound_s if options.replica_timeout_s is None else options.replica_timeout_s)
         self._batches = BatchService(pipeline, self.router, self.clients, self.metrics, self.clock, self._spawn)
         self.metadata = self._batches.metadata
@@ -79,9 +79,10 @@ class Gateway:
         self.epoch = _new_epoch()
         self.clock.origin_s = origin_s
         now_s = self.clock.now_s()
-        self.arrivals = ArrivalCounts(now_s)
+        self.arrivals.restart(now_s)
         self.ended_requests.clear()
         self.router.restart(now_s)
+        self.metrics.restart()
 
     # ---- clients ----
 

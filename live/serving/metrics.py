@@ -6,7 +6,7 @@ Gateway and controller create theirs from it, and the dashboard is generated fro
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
@@ -34,7 +34,10 @@ class Metric:
     help: str
 
 
-TABLE: tuple[Metric, ...] = (
+SLOTS = 64
+"""The load of so many whole seconds is told: more than the longest usual interval between scrapes, a minute."""
+
+_METRICS: tuple[Metric, ...] = (
     Metric("ipa_requests_received_total", "counter", GATEWAY, (), "Requests that came to the pipeline."),
     Metric("ipa_requests_total", "counter", GATEWAY, ("outcome",), "Requests that ended, by outcome."),
     Metric("ipa_sla_violations_total", "counter", GATEWAY, (), "Requests late, dropped, failed or unfinished."),
@@ -58,6 +61,14 @@ TABLE: tuple[Metric, ...] = (
     Metric("ipa_batch_size_limit", "gauge", GATEWAY, ("stage",), "The configured batch size."),
     Metric("ipa_batch_timeout_seconds", "gauge", GATEWAY, ("stage",), "The configured batch timeout."),
     Metric(
+        "ipa_counted_since_timestamp_seconds", "gauge", GATEWAY, (), "When the gateway began to count from zero.",
+    ),
+    Metric("ipa_whole_seconds", "gauge", GATEWAY, (), "Whole seconds that have passed on the run's clock."),
+    Metric(
+        "ipa_whole_second_requests", "gauge", GATEWAY, ("slot",),
+        f"Requests in the newest whole second whose number is k modulo {SLOTS}, for the slot k/{SLOTS}.",
+    ),
+    Metric(
         "ipa_replicas", "gauge", (*GATEWAY, *CONTROLLER), ("stage", "variant", "state"),
         "Existing replicas: ready, draining, suspended (gateway); starting (controller).",
     ),
@@ -80,6 +91,33 @@ TABLE: tuple[Metric, ...] = (
     Metric("ipa_rollbacks_total", "counter", CONTROLLER, ("stage", "variant"), "Rollouts of a variant taken back."),
     Metric("ipa_replica_failures_total", "counter", CONTROLLER, ("stage", "variant"), "Replicas that died."),
 )  # fmt: skip
+
+STAGE_STATE = {
+    "arrivals": "ipa_stage_arrivals_total",
+    "completions": "ipa_stage_completions_total",
+    "drops": "ipa_stage_drops_total",
+    "failures": "ipa_stage_failures_total",
+    "queue_length": "ipa_queue_length",
+    "in_service": "ipa_in_service",
+    "busy_s": "ipa_busy_seconds_total",
+    "request_s": "ipa_stage_request_seconds_total",
+}
+"""The metric of each field of a stage's state; each is also told as it was when the last whole second ended."""
+
+
+def at_whole_second(name: str) -> str:
+    """The name under which a metric of `STAGE_STATE` is told as it was when the last whole second ended."""
+    return name.replace("ipa_", "ipa_whole_second_", 1)
+
+
+TABLE = (
+    *_METRICS,
+    *(
+        replace(metric, name=at_whole_second(metric.name), help=f"{metric.name} as the last whole second ended.")
+        for metric in _METRICS
+        if metric.name in STAGE_STATE.values()
+    ),
+)
 
 BY_NAME = {metric.name: metric for metric in TABLE}
 

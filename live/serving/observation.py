@@ -32,22 +32,8 @@ def observation(gateway: Observable, now_s: float, since_s: float, seconds: int)
         "configuration": {name: asdict(router.configuration[name]) for name in router.names},
         "load_rps": gateway.arrivals.before(now_s, seconds),
         "stages": {
-            name: {**_stage(router, position, now_s), "latencies_s": by_stage[name]}
+            name: {**asdict(router.state(position, now_s)), "latencies_s": by_stage[name]}
             for position, name in enumerate(router.names)
         },
         "latencies_s": whole,
-    }
-
-
-def _stage(router: Router, position: int, now_s: float) -> dict[str, Any]:
-    counts, stage = router.counts[position], router.stages[position]
-    return {
-        "arrivals": counts.arrivals,
-        "completions": counts.completions,
-        "drops": counts.drops,
-        "failures": counts.failures,
-        "queue_length": len(stage.waiting),
-        "in_service": stage.in_service,
-        "busy_s": counts.busy_s + stage.running_s(now_s),
-        "request_s": stage.request_s(now_s),
     }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import floor
 from typing import Protocol
 
 from ipa.live.serving.request import Batch, Request, RoutedReplica
@@ -45,8 +46,29 @@ class StageCounts:
     busy_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class StageState:
+    """A stage at one moment: its totals so far, in requests, and how many wait and are in service.
+
+    `busy_s` is in seconds x replicas and `request_s` in seconds x requests; batches in service count so far.
+    """
+
+    arrivals: int
+    completions: int
+    drops: int
+    failures: int
+    queue_length: int
+    in_service: int
+    busy_s: float
+    request_s: float
+
+
 class Router(StageHost):
-    """The stages of one pipeline in a chain."""
+    """The stages of one pipeline in a chain.
+
+    `whole_second` is the last whole second that has ended, as the number of seconds until its end, and
+    `at_whole_second` how the stages stood at that end, exactly: see `pass_seconds`.
+    """
 
     def __init__(
         self,
@@ -71,28 +93,62 @@ class Router(StageHost):
         self.counts = [StageCounts() for _ in names]
         self.configuration: dict[str, StageConfiguration] = dict(configuration)
         self.inside = 0
+        self.whole_second = 0
+        self.at_whole_second = self._states(0.0)
 
     def restart(self, now_s: float) -> None:
         """Count afresh, and number batches from 0: a stage's k-th batch takes the k-th draw of its service times."""
         self.counts = [StageCounts() for _ in self.counts]
         for stage in self.stages:
             stage.restart(now_s)
+        self.whole_second = floor(now_s)
+        self.at_whole_second = self._states(now_s)
+
+    def state(self, stage: int, now_s: float) -> StageState:
+        """How a stage stands; `now_s` may be any moment since its last change."""
+        counts, queue = self.counts[stage], self.stages[stage]
+        return StageState(
+            counts.arrivals,
+            counts.completions,
+            counts.drops,
+            counts.failures,
+            len(queue.waiting),
+            queue.in_service,
+            counts.busy_s + queue.running_s(now_s),
+            queue.request_s(now_s),
+        )
+
+    def pass_seconds(self, now_s: float) -> None:
+        """Keep how the stages stood when the last whole second ended.
+
+        To be called before anything changes: until then all is as it was at that moment, so it needs no timer.
+        """
+        second = floor(now_s)
+        if second > self.whole_second:
+            self.whole_second = second
+            self.at_whole_second = self._states(float(second))
+
+    def _states(self, now_s: float) -> list[StageState]:
+        return [self.state(position, now_s) for position in range(len(self.stages))]
 
     # ---- requests ----
 
     def arrive(self, request: Request, now_s: float) -> None:
         """A request arrives at the pipeline."""
+        self.pass_seconds(now_s)
         self.inside += 1
         self.enqueue(0, (request,), now_s)
         self.stages[0].attempt(now_s)
 
     def enqueue(self, stage: int, requests: Sequence[Request], now_s: float) -> None:
         """Requests arrive at a stage, in order; the caller makes the attempt that follows."""
+        self.pass_seconds(now_s)
         self.counts[stage].arrivals += len(requests)
         self.stages[stage].enqueue(requests, now_s)
 
     def timer(self, stage: int, now_s: float) -> None:
         """The moment that `wake` asked for has come."""
+        self.pass_seconds(now_s)
         self.stages[stage].attempt(now_s)
 
     def finished(self, batch: Batch, now_s: float) -> None:
@@ -105,6 +161,7 @@ class Router(StageHost):
 
     def complete(self, batch: Batch, now_s: float) -> Sequence[Request]:
         """Take note of a finished batch; returns its requests, which go on, or at the last stage have ended."""
+        self.pass_seconds(now_s)
         counts = self.counts[batch.stage]
         counts.completions += batch.size
         counts.busy_s += now_s - batch.start_s
@@ -123,6 +180,7 @@ class Router(StageHost):
         The requests return to the head of the queue, in order; those that fail for the second time are given up.
         `again` False: all are given up at once, and the replica is not to blame.
         """
+        self.pass_seconds(now_s)
         stage = self.stages[batch.stage]
         self.counts[batch.stage].busy_s += now_s - batch.start_s
         batch.replica.failures += 1
@@ -155,6 +213,7 @@ class Router(StageHost):
     def give_up(self, request: Request, now_s: float) -> None:
         """Give up a request that has been inside for longer than the bound."""
         if request.outcome is None:
+            self.pass_seconds(now_s)
             self.stages[request.stage].withdraw(request, now_s)
             self.end(request, UNFINISHED, now_s)
 
@@ -170,6 +229,7 @@ class Router(StageHost):
 
     def configure(self, configuration: Configuration, now_s: float) -> None:
         """A decision takes effect: batch size, timeout and preferred variant at once, changed or not."""
+        self.pass_seconds(now_s)
         self.configuration = dict(configuration)
         for name, stage in zip(self.names, self.stages, strict=True):
             wanted = configuration[name]
@@ -192,6 +252,11 @@ class Router(StageHost):
     def resume(self, stage: int, replica: RoutedReplica, now_s: float) -> None:
         """A suspended replica has answered ready."""
         replica.is_suspended = False
+        self.attempt(stage, now_s)
+
+    def attempt(self, stage: int, now_s: float) -> None:
+        """Start every batch of a stage that can start now, after its replicas have changed."""
+        self.pass_seconds(now_s)
         self.stages[stage].attempt(now_s)
 
     # ---- the stages' host ----

@@ -141,7 +141,7 @@ def print_validation(validation: Validation, folder: Path | None, report: Path |
     printing.print_line(words.overheads(validation.calibration.overheads))
     for table in (_rows(validation), _bands(validation), _rollouts(validation)):
         printing.print_table(table)
-    for name, found in words.decisions(validation):
+    for name, found in (*words.decisions(validation), *words.beyond(validation)):
         printing.print_line(f"{name}: {found}")
     printing.print_line(f"Verdict: {words.verdict(validation)}")
     printing.print_places(folder, report)

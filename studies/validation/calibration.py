@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -23,12 +23,16 @@ if TYPE_CHECKING:
 TRIMMED = 0.05
 """The share of the smallest and of the largest values that a mean leaves out: one stall says nothing of a system."""
 
+Estimate = Literal["mean", "trimmed", "median"]
+
 
 @dataclass(frozen=True)
 class Measured:
     """One overhead in seconds: the value to use, and how it is distributed; `count` 0: it was not seen.
 
-    The value is the trimmed mean; the median for what happens only a few times per run (changes of replicas).
+    The value is the mean for what occupies a replica, since near saturation queues depend on the time that batches take
+    in all, stalls included; the trimmed mean for a hop; the median for what happens only a few times per run (changes
+    of replicas).
     """
 
     value_s: float
@@ -37,7 +41,7 @@ class Measured:
     count: int
 
     @classmethod
-    def of(cls, values_s: FloatArray, *, rare: bool = False) -> Measured:
+    def of(cls, values_s: FloatArray, estimate: Estimate) -> Measured:
         """From all values seen; 0 s where there were none."""
         values_s = values_s[np.isfinite(values_s)]
         if not len(values_s):
@@ -45,7 +49,13 @@ class Measured:
         from scipy.stats import trim_mean
 
         median_s, p99_s = np.quantile(values_s, (0.5, 0.99))
-        value_s = median_s if rare else trim_mean(values_s, TRIMMED)
+        match estimate:
+            case "mean":
+                value_s = values_s.mean()
+            case "trimmed":
+                value_s = trim_mean(values_s, TRIMMED)
+            case "median":
+                value_s = median_s
         return cls(float(value_s), float(median_s), float(p99_s), len(values_s))
 
 
@@ -82,13 +92,13 @@ def measure_overheads(tables: Mapping[str, pd.DataFrame], models: Sequence[Stage
     by_stage = {model.name: _dispatch_s(tables, model, position, seed) for position, model in enumerate(models)}
     extra_s = [_start_up_s(replicas, model) for model in models]
     return Overheads(
-        dispatch_overhead_s=Measured.of(np.concatenate(list(by_stage.values()))),
-        hop_s=Measured.of(_hops_s(tables["stages"], [model.name for model in models])),
-        start_up_extra_s=Measured.of(np.concatenate(extra_s), rare=True),
-        decision_delay_s=Measured.of(_delays_s(tables["decisions"], replicas), rare=True),
-        stop_s=Measured.of(_stops_s(tables["stages"], replicas), rare=True),
-        arrival_s=Measured.of(_arrivals_s(tables, models[0].name)),
-        dispatch_by_stage={stage: Measured.of(values_s) for stage, values_s in by_stage.items()},
+        dispatch_overhead_s=Measured.of(np.concatenate(list(by_stage.values())), "mean"),
+        hop_s=Measured.of(_hops_s(tables["stages"], [model.name for model in models]), "trimmed"),
+        start_up_extra_s=Measured.of(np.concatenate(extra_s), "median"),
+        decision_delay_s=Measured.of(_delays_s(tables["decisions"], replicas), "median"),
+        stop_s=Measured.of(_stops_s(tables["stages"], replicas), "median"),
+        arrival_s=Measured.of(_arrivals_s(tables, models[0].name), "trimmed"),
+        dispatch_by_stage={stage: Measured.of(values_s, "mean") for stage, values_s in by_stage.items()},
     )
 
 

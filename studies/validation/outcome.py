@@ -83,6 +83,21 @@ class Validation:
         return self.windows.only(self.busy <= JUDGED_UP_TO)
 
     @cached_property
+    def above(self) -> Windows:
+        """The other windows, nearer to saturation."""
+        return self.windows.only(self.busy > JUDGED_UP_TO)
+
+    @cached_property
+    def drops(self) -> tuple[float, float, float]:
+        """How many requests of a run were dropped: live, simulated, and simulated with the live decisions."""
+        worlds = self.worlds
+        live, simulated, open_loop = (
+            sum(int((tables["requests"]["outcome"] == "dropped").sum()) for tables in runs) / len(runs)
+            for runs in (worlds.live, [worlds.simulated], worlds.open_loop)
+        )
+        return live, simulated, open_loop
+
+    @cached_property
     def rows(self) -> list[Row]:
         """The comparison that verdicts are about."""
         return self.compared(self.judged)
@@ -181,6 +196,8 @@ class Validation:
                 {"band": name, **_counted(chosen), "rows": [row.as_dict() for row in rows]}
                 for name, (chosen, rows) in self.bands.items()
             ],
+            "above": {**_counted(self.above), "rows": [row.as_dict() for row in self.compared(self.above)]},
+            "drops": dict(zip(("live", "simulated", "open_loop"), self.drops, strict=True)),
             "utilisation": [plain(float(value)) for value in self.busy],
             "replicas_alike_percent": self.replicas_alike_percent,
             "rollouts": [took.as_dict() for took in self.rollouts],

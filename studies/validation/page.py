@@ -45,7 +45,8 @@ def _headline(validation: Validation) -> str:
     flags = "".join(f"<li>{escape(flag)}</li>\n" for flag in validation.flags)
     doubts = f'<p class="muted">What makes it doubtful:</p>\n<ul>\n{flags}</ul><br>\n' if flags else ""
     found = "".join(
-        f"<li>{escape(name)}: <b>{escape(value)}</b></li>\n" for name, value in wording.decisions(validation)
+        f"<li>{escape(name)}: <b>{escape(value)}</b></li>\n"
+        for name, value in (*wording.decisions(validation), *wording.beyond(validation))
     )
     return (
         f"<p>Verdict: {verdict}.</p>\n{doubts}"

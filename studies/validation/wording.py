@@ -23,7 +23,11 @@ ROLLOUTS = "Seconds that replicas took to start and to stop, and rollouts; simul
 
 ROLLOUT_HEADINGS = ("live", "mean", "longest", "simulated", "mean", "longest")
 
-BAND_METRICS = ("latency_mean_s", "latency_p99_s", "sla_violations_percent", "cost_mean_cores", "pas_mean")
+BAND_METRICS = (
+    "latency_mean_s", "latency_p99_s", "sla_violations_percent", "drops_percent", "cost_mean_cores", "pas_mean",
+)  # fmt: skip
+
+BEYOND_METRICS = ("latency_mean_s", "latency_p99_s", "sla_violations_percent", "drops_percent", "throughput_rps")
 
 
 def title(validation: Validation) -> str:
@@ -60,6 +64,21 @@ def decisions(validation: Validation) -> list[tuple[str, str]]:
         ("Live decisions that were refused", f"{validation.refused} of {validation.same_observations.total}"),
         ("As many replicas ready, share of the time", alike),
     ]
+
+
+def beyond(validation: Validation) -> list[tuple[str, str]]:
+    """How far off the simulator is where no verdict is given: nearer to saturation, and in what was dropped."""
+    found = []
+    if (above := validation.above).chosen.any():
+        rows = [row for row in validation.compared(above) if row.metric.key in BEYOND_METRICS]
+        errors = (f"{row.metric.title} {row.shown(row.error)} ({row.shown(row.open_loop_error)})" for row in rows)
+        name = f"Errors above {100 * JUDGED_UP_TO:g} % utilisation (with live decisions), not judged"
+        windows = f"{above.chosen.sum()} of {len(above.chosen)} windows"
+        found.append((name, f"{', '.join(errors)}; {windows}"))
+    live, simulated, open_loop = validation.drops
+    if live or simulated or open_loop:
+        found.append(("Requests dropped in a run", f"live {live:.0f}, simulated {simulated:.0f} ({open_loop:.0f})"))
+    return found
 
 
 def verdict(validation: Validation) -> str:

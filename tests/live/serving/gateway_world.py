@@ -226,7 +226,7 @@ class GatewayWorld:
             ready_s = self._now_s + start_up_s * next(self._start_ups[stage])
             self._at(ready_s, rules.REPLICA, stage, self._activate, stage, replica)
         self._list(stage)
-        self.router.stages[stage].attempt(self._now_s)
+        self.router.attempt(stage, self._now_s)
 
     def _list(self, stage: int) -> None:
         self.router.list_replicas(

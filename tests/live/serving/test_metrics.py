@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ipa.live.controller_metrics import ControllerMetrics
 from ipa.live.serving.dashboard import PANELS, dashboard, metrics_of
 from ipa.live.serving.logs import JsonLines
-from ipa.live.serving.metrics import OF_SLA, TABLE, ProcessMetrics
+from ipa.live.serving.metrics import OF_SLA, STAGE_STATE, TABLE, ProcessMetrics, at_whole_second
 from ipa.policies import Applied, Decision, Entry
 from tests.tiny import SMALL_ONES, observation, two_by_two
 
@@ -33,7 +33,7 @@ def test_names_follow_the_conventions() -> None:
         assert re.fullmatch(r"ipa_[a-z][a-z_]*", metric.name)
         assert metric.name.endswith("_total") == (metric.kind == "counter"), metric.name
         assert not re.search(r"_(ms|millis|minutes|s)$", metric.name), metric.name
-        assert set(metric.labels) <= {"stage", "variant", "state", "outcome", "rung", "kind"}, metric.name
+        assert set(metric.labels) <= {"stage", "variant", "state", "outcome", "rung", "kind", "slot"}, metric.name
         assert metric.help.endswith("."), metric.name
 
 
@@ -99,12 +99,14 @@ def test_every_expression_reads_metrics_of_the_table_alone(panel: Any) -> None:
 
 
 def test_every_metric_is_on_the_dashboard_or_said_not_to_be() -> None:
-    """Those left out say the same as one that is shown, or serve alerts."""
+    """Those left out say the same as one that is shown, or serve alerts or the controller."""
     shown = {name for panel in PANELS for expression, _ in panel.queries for name in metrics_of(expression)}
     left_out = {metric.name for metric in TABLE if not series_of(metric.name) & shown}
     assert left_out == {
         "ipa_requests_inside", "ipa_stage_arrivals_total", "ipa_stage_completions_total", "ipa_in_service",
         "ipa_batch_timeout_seconds", "ipa_observed_load_rps", "ipa_sample_age_seconds",
+        "ipa_counted_since_timestamp_seconds", "ipa_whole_seconds", "ipa_whole_second_requests",
+        *map(at_whole_second, STAGE_STATE.values()),
     }  # fmt: skip
 
 

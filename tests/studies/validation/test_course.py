@@ -44,6 +44,42 @@ def test_a_batch_of_a_replica_that_nobody_saw_measures_nothing(known: Validation
     assert (after.count, after.value_s) == (before.count - len(models), pytest.approx(before.value_s))
 
 
+def test_batches_that_stall_count_in_full_as_they_occupy_their_replicas(known: Validation) -> None:
+    """One batch in fifty takes 0.5 s more: 10 ms of a replica's time for every batch."""
+    tables = dict(known.calibration.tables)
+    models = stage_models(known.prepared.pipeline, sampled=False)
+    stages = tables["stages"]
+    stalled = (stages["batch"] > 0) & (stages["batch"] % 50 == 0)
+    tables["stages"] = stages.assign(finish_s=stages["finish_s"] + 0.5 * stalled)
+    found = measure_overheads(tables, models, seed=1)
+    batches = stages[stages["batch"] >= 0].drop_duplicates(["stage", "batch"])
+    share = ((batches["batch"] > 0) & (batches["batch"] % 50 == 0)).mean()
+    assert 0.01 < share < 0.03
+    assert found.dispatch_overhead_s.value_s == pytest.approx(0.004 + 0.5 * share)
+    assert found.dispatch_overhead_s.median_s == pytest.approx(0.004)
+
+
+def test_how_far_off_it_is_nearer_to_saturation_and_in_drops_is_said(tmp_path: Path) -> None:
+    """Three cores for a load that needs more; what is compared takes 20 ms a batch more than what was measured."""
+    base = BASE.with_values({"limit_cores": 3, "sla_s": 1.0})
+    experiment, of_calibration = world(base)
+    _, of_repeats = world(base, dispatch_overhead_s=0.024)
+
+    def run_live(scenario: Scenario, folder: Path) -> None:
+        (of_calibration if scenario == experiment.calibration else of_repeats)(scenario, folder)
+
+    found = conduct(experiment, run_live, tmp_path / "out", repeats=1)
+    live, simulated, open_loop = found.drops
+    assert live > simulated > 0
+    said = dict(wording.beyond(found))
+    assert said["Requests dropped in a run"] == f"live {live:.0f}, simulated {simulated:.0f} ({open_loop:.0f})"
+    (errors,) = (text for name, text in said.items() if name.startswith("Errors above 85 % utilisation"))
+    assert errors.endswith(f"{found.above.chosen.sum()} of 12 windows")
+    assert all(title in errors for title in ("latency, mean", "latency, p99", "SLA violations", "drops"))
+    assert found.as_dict()["drops"] == {"live": live, "simulated": simulated, "open_loop": open_loop}
+    assert "Requests dropped in a run" in page.render(found)
+
+
 def test_something_happened_in_what_was_compared(known: Validation) -> None:
     changes = known.simulated.tables["replicas"].query("created_s > 0")
     assert len(changes) >= 3
