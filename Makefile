@@ -12,7 +12,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo test check test-cluster soak mlserver verify install lint format bench bench-peers bench-lock mlserver-lock lock clean
+.PHONY: demo test check test-cluster soak mlserver verify install lint format bench bench-peers bench-lock mlserver-lock lock image-lock clean
 
 demo: install
 	$(BIN)/ipa compare video --trace bursty --seeds 3 --report report.html
@@ -105,6 +105,12 @@ mlserver-lock:
 lock:
 	uv pip compile pyproject.toml --all-extras --universal --generate-hashes --no-emit-index-url \
 		--custom-compile-command 'make lock' --quiet --output-file requirements.lock
+
+# Needs uv on the PATH; after lock, as it takes over what that has locked: what live/kubernetes/Dockerfile installs.
+image-lock:
+	uv pip compile pyproject.toml --extra live --extra kubernetes --extra onnx --extra s3 --extra build \
+		--constraint requirements.lock --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate \
+		--custom-compile-command 'make image-lock' --quiet --output-file requirements-image.lock
 
 clean:
 	rm -rf .venv .venv-bench .venv-mlserver build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -9,7 +9,7 @@ from math import isnan, nan, prod
 
 from ipa.live.backend import TROUBLES, LiveBackend
 from ipa.live.errors import LiveError
-from ipa.live.plane import LOOPBACK
+from ipa.live.plane import LOOPBACK, listening_host
 from ipa.live.serving import ProcessMetrics
 from ipa.policies import Entry
 from ipa.profiles import Pipeline
@@ -104,7 +104,7 @@ def serving(port: int | None, pipeline: Pipeline, host: str = LOOPBACK) -> Itera
 
     metrics = ControllerMetrics(pipeline)
     try:
-        server, thread = start_http_server(port, host, registry=metrics.of_process.registry)
+        server, thread = start_http_server(port, listening_host(host), registry=metrics.of_process.registry)
     except OSError as error:
         raise LiveError(f"--metrics-port {port}: {error.strerror}") from None
     try:

@@ -16,6 +16,8 @@ PRELOADED = (GATEWAY, SERVER, LOAD, "ipa.live.serving.emulated", "uvloop", "scip
 """What the processes of a run need: imported once, by their common parent."""
 
 LOOPBACK = "127.0.0.1"
+EVERYWHERE = "::"
+"""All addresses of a machine, IPv6 and IPv4."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,11 @@ def free_port() -> int:
         listener.bind((LOOPBACK, 0))
         port: int = listener.getsockname()[1]
         return port
+
+
+def listening_host(host: str) -> str:
+    """The address to listen on: that of IPv4 alone in place of EVERYWHERE on a machine without IPv6."""
+    return "0.0.0.0" if host == EVERYWHERE and not socket.has_dualstack_ipv6() else host
 
 
 def gateway_arguments(

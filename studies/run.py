@@ -118,6 +118,7 @@ def prepare(scenario: Scenario) -> Prepared:
     pipeline = profiles.load(scenario.pipeline)
     check_stage_names(pipeline, "initial", scenario.initial or {})
     check_stage_names(pipeline, "drop_limits_s", scenario.drop_limits_s)
+    check_stage_names(pipeline, "kubernetes.stages", scenario.kubernetes.stages)
     pipeline = pipeline.with_limits(scenario.sla_s, scenario.drop_limits_s)
     policy = create(scenario.policy.name, pipeline, scenario.policy.parameters)
     trace = Load(scenario.trace, scenario.window, scenario.scale, scenario.scaling, scenario.seed).trace()

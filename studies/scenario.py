@@ -8,9 +8,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 from ipa import profiles
+from ipa.live.kubernetes import PodSections
 from ipa.policies import create
 from ipa.profiles import Document, FileModel, Loc, parse_yaml, read_yaml, refusal, validate_document
 from ipa.studies.errors import ScenarioError
@@ -141,6 +142,10 @@ class Scenario(FileModel):
     journal: Literal["lean", "full"] = Field(
         default="lean",
         description="full: every observation carries all fields, so that any policy can replay it",
+    )
+    kubernetes: Annotated[PodSections, PlainSerializer(PodSections.as_plain)] = Field(
+        default=PodSections(),
+        description="what is added to pods by `ipa live up` and `ipa live manifests`, under Kubernetes' own names",
     )
 
     @model_validator(mode="after")

@@ -24,6 +24,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from ipa import profiles, traces
+from ipa.live.kubernetes import PodSections
 from ipa.policies import PLANNING_PARAMETERS, POLICIES, PREDICTORS, Scaler
 from ipa.profiles import read_yaml
 from ipa.studies import Run, Scenario, find, load, results, simulate
@@ -209,7 +210,7 @@ def shown(default: object) -> str:
     """A default as the pages write it."""
     if default is PydanticUndefined:
         return "required"
-    if default is None or default == {}:
+    if default in (None, {}, PodSections()):
         return "none"
     if isinstance(default, PolicyChoice):
         return f"`{default.name}`"

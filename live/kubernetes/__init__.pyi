@@ -3,6 +3,7 @@ from . import in_cluster as in_cluster
 from . import manifests as manifests
 from . import model_sources as model_sources
 from . import names as names
+from . import pod_settings as pod_settings
 from .api import Api as Api
 from .api import ApiError as ApiError
 from .api import connect as connect
@@ -10,6 +11,7 @@ from .api import current_namespace as current_namespace
 from .backend import KubernetesBackend as KubernetesBackend
 from .lease import Lease as Lease
 from .pace import Pace as Pace
+from .pod_fields import PodSections as PodSections
 from .reach import client_url as client_url
 from .reconciler import Look as Look
 from .settings import Deployed as Deployed

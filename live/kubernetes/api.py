@@ -6,10 +6,11 @@ Nothing is retried here: the caller reads again and decides afresh (`reconciler`
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from ipa.live.errors import LiveError
 from ipa.live.kubernetes.names import FIELD_MANAGER
 
 Object = dict[str, Any]
+OnWarning = Callable[[str], object]
+"""Told what the server warns of."""
 
 ANSWERS_WITHIN_S = 10.0
 WATCH_S = 20
@@ -47,8 +50,14 @@ TRANSIENT = (0, 408, 429, 500, 502, 503, 504)
 """Statuses after which the same request may succeed later; 0: no answer at all."""
 
 
+_WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
+"""A warning in an answer's header, such as that an API is deprecated; several are separated by commas."""
+
 _PROXIED = re.compile(r"/api/v1/namespaces/[^/]+/(services|pods)/[^/]+/proxy/")
 """Paths that something other than the server answers, with another clock."""
+
+
+log = logging.getLogger("ipa.live.kubernetes.api")
 
 
 class ApiError(Error):
@@ -71,14 +80,19 @@ class ReadOnlyError(LiveError):
 
 
 class Api:
-    """A cluster as one user sees it. With `read_only`, any write raises ReadOnlyError before it is sent."""
+    """A cluster as one user sees it. With `read_only`, any write raises ReadOnlyError before it is sent.
 
-    def __init__(self, client: Any, read_only: bool = False) -> None:
+    Each warning of the server is told once, to `on_warning`.
+    """
+
+    def __init__(self, client: Any, read_only: bool = False, on_warning: OnWarning | None = None) -> None:
         from kubernetes.dynamic import DynamicClient
 
         self._client = DynamicClient(client, discoverer=_NoDiscovery)
         self._servers: tuple[float, float] | None = None  # its Unix time, at a moment of the monotonic clock
         self.read_only = read_only
+        self._on_warning = on_warning or _log_warning
+        self._warned: set[str] = set()
 
     def time_s(self) -> float:
         """Unix time: this machine's, or the server's where the two differ, since the server dates all objects."""
@@ -186,12 +200,21 @@ class Api:
             raise _failure(what, error) from None
         except Exception as error:  # whatever the connection raises
             raise ApiError(what, 0, f"{type(error).__name__}: {error}") from None
-        if not _PROXIED.match(path) and (date := response.headers.get("Date")):
-            self._servers = parsedate_to_datetime(date).timestamp(), time.monotonic()
+        if not _PROXIED.match(path):
+            self._read_headers(response.headers)
         return response
 
+    def _read_headers(self, headers: Mapping[str, str]) -> None:
+        if date := headers.get("Date"):
+            self._servers = parsedate_to_datetime(date).timestamp(), time.monotonic()
+        for quoted in _WARNING.findall(headers.get("Warning") or ""):
+            text = re.sub(r"\\(.)", r"\1", quoted)
+            if text not in self._warned:
+                self._warned.add(text)
+                self._on_warning(text)
 
-def connect(context: str | None = None, read_only: bool = False) -> Api:
+
+def connect(context: str | None = None, read_only: bool = False, on_warning: OnWarning | None = None) -> Api:
     """The cluster of a kubeconfig's context, or inside a pod, with no context given, the pod's own.
 
     Raises LiveError if the client is not installed or no configuration is found.
@@ -206,7 +229,11 @@ def connect(context: str | None = None, read_only: bool = False) -> Api:
     except (kubernetes.config.ConfigException, OSError) as error:
         raise LiveError(f"no cluster: {error}; set KUBECONFIG, or give --context") from None
     configuration.retries = False
-    return Api(kubernetes.client.ApiClient(configuration), read_only)
+    return Api(kubernetes.client.ApiClient(configuration), read_only, on_warning)
+
+
+def _log_warning(text: str) -> None:
+    log.warning("the API server warns", extra={"problem": text})
 
 
 def _client() -> Any:

@@ -277,13 +277,17 @@ class KubernetesBackend(LiveBackend):
             **super().troubles(),
             "no_lease": "" if self._lease.is_held else self._lease.trouble,
             "no_api": look.error or self._watch.error,
-            "no_gateway": f"no pod of {self.deployed.gateway_name} is ready" if look.lacks_gateway else "",
+            "no_gateway": self._no_gateway(look) if look.lacks_gateway else "",
             "held": self._held() if look.is_held else "",
             "stopped": look.stopped,
             "no_room": self._room.trouble(look),
             "failed_variant": self._failures.trouble(look.failed),
         }
         return {kind: said for kind, said in found.items() if said}
+
+    def _no_gateway(self, look: Look) -> str:
+        why = look.gateway_problem or look.gateway_delay
+        return f"no pod of {self.deployed.gateway_name} is ready" + (f": {why}" if why else "")
 
     def _held(self) -> str:
         return f"the annotation ipa/hold of ConfigMap {self.deployed.instance} is true"

@@ -123,11 +123,12 @@ def _until_stands(
         on_look(look)
         if look.is_complete(wanted):
             return
-        trouble = look.stopped or "; ".join(f"{stage}: {why}" for stage, why in look.failed.items())
+        trouble = look.hopeless
         if look.is_down or look.is_changed:
             trouble = "it has meanwhile been taken down or redeployed by another"
         if trouble or time.monotonic() > until_s:
-            raise RunError(f"it did not become ready: {trouble or look.error or dict(look.out_of_room)}")
+            why = trouble or look.waits_for or "its pods are not all ready yet"
+            raise RunError(f"it did not become ready: {why}")
         time.sleep(max(reconciler.pause_s, LOOKED_EVERY_S))
 
 
@@ -165,7 +166,8 @@ def status(api: Api, deployed: Deployed) -> dict[str, Any]:
         lease = api.get("Lease", deployed.namespace, deployed.instance)
         gateway = api.get("Deployment", deployed.namespace, deployed.gateway_name)
         there = pods(api, deployed)
-        stages = Reconciler(api, deployed).read(there)
+        reconciler = Reconciler(api, deployed)
+        stages, at_gateway = reconciler.read(there), reconciler.read_gateway(gateway)
     except ApiError as error:
         raise LiveError(_refusal(error, deployed)) from None
     return {
@@ -173,6 +175,7 @@ def status(api: Api, deployed: Deployed) -> dict[str, Any]:
         "namespace": deployed.namespace,
         "pipeline": deployed.pipeline,
         "gateway_ready": has_available(gateway),
+        "gateway_problem": "" if at_gateway is None else at_gateway.problem or at_gateway.delay,
         **_of_controller(lease, api.time_s()),
         "held": (found["metadata"].get("annotations") or {}).get(names.HOLD) == "true",
         "stages": {
@@ -181,7 +184,7 @@ def status(api: Api, deployed: Deployed) -> dict[str, Any]:
                 "replicas": state.replicas,
                 "ready": sum(pod.is_serving for pod in state.pods),
                 "complete": state.is_complete,
-                "problem": state.problem,
+                "problem": state.problem or state.delay,
                 "failed_variants": sorted(left_out(state.failed, api.time_s())),
                 "pods": [
                     {

@@ -21,7 +21,7 @@ from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import StageState
 from ipa.policies import StageConfiguration
 
-_QUANTITY = re.compile(r"\.resources\.(requests|limits)\.[^.]+$")
+_QUANTITY = re.compile(r"\.resources\.(requests|limits)\.[^\[]+$")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from ipa.live.kubernetes import names, parts
 from ipa.live.kubernetes.names import GATEWAY
 from ipa.live.kubernetes.parts import GRACE_S, PIPELINE_PATH, Manifest
 from ipa.live.kubernetes.settings import Deployed, Resources, memory_bytes
-from ipa.live.plane import gateway_arguments
+from ipa.live.plane import EVERYWHERE, gateway_arguments
 from ipa.profiles import Pipeline
 from ipa.sim import rules
 
@@ -43,6 +43,7 @@ def gateway_deployment(deployed: Deployed, owner: Manifest | None = None) -> Man
         # A new gateway takes new requests before the old one, which finishes what it has, goes away.
         {"maxSurge": 1, "maxUnavailable": 0},
         deadline_s=ceil(deployed.layout.ready_within_s),
+        added=deployed.pods_of(GATEWAY),
     )
 
 
@@ -52,7 +53,7 @@ def _router(deployed: Deployed) -> Manifest:
         PIPELINE_PATH,
         DATA_PORT,
         CONTROL_PORT,
-        host="0.0.0.0",
+        host=EVERYWHERE,
         linger_s=LINGER_S,
         replica_timeout_s=_answers_within_s(deployed.plane.pipeline),
         most_inside_bytes=memory_bytes(deployed.layout.gateway_memory) // MEMORY_SHARE,
@@ -110,11 +111,13 @@ def _token_volume() -> Manifest:
 
 
 def gateway_access(deployed: Deployed, owner: Manifest | None = None) -> list[Manifest]:
-    """What the gateway's watch is allowed: to see the namespace's pods."""
+    """What the gateway's watch is allowed: to see the namespace's pods. A ServiceAccount that is given is not made."""
     meta = deployed.meta(deployed.gateway_name, GATEWAY, owner)
     group = "rbac.authorization.k8s.io"
+    given = deployed.pods_of(GATEWAY).get("serviceAccountName")
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta, "automountServiceAccountToken": False}
     return [
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta, "automountServiceAccountToken": False},
+        *(() if given else (account,)),
         {
             "apiVersion": f"{group}/v1",
             "kind": "Role",
@@ -126,30 +129,43 @@ def gateway_access(deployed: Deployed, owner: Manifest | None = None) -> list[Ma
             "kind": "RoleBinding",
             "metadata": meta,
             "roleRef": {"apiGroup": group, "kind": "Role", "name": deployed.gateway_name},
-            "subjects": [{"kind": "ServiceAccount", "name": deployed.gateway_name, "namespace": deployed.namespace}],
+            "subjects": [
+                {
+                    "kind": "ServiceAccount",
+                    "name": given or deployed.gateway_name,
+                    "namespace": deployed.namespace,
+                }
+            ],
         },
     ]
 
 
-def client_service(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
+def client_service(deployed: Deployed, owner: Manifest | None = None, is_dual: bool = False) -> Manifest:
     """Where clients find the pipeline, as one model of the Open Inference Protocol."""
-    return _service(deployed, deployed.instance, {"http": DATA_PORT}, owner, deployed.layout.service_type)
+    return _service(deployed, deployed.instance, {"http": DATA_PORT}, owner, is_dual, deployed.layout.service_type)
 
 
-def control_service(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
+def control_service(deployed: Deployed, owner: Manifest | None = None, is_dual: bool = False) -> Manifest:
     """Where the controller and Prometheus find the gateway; not reachable from outside the cluster."""
-    return _service(deployed, deployed.control_name, {"control": CONTROL_PORT}, owner)
+    return _service(deployed, deployed.control_name, {"control": CONTROL_PORT}, owner, is_dual)
 
 
 def _service(
-    deployed: Deployed, name: str, ports: Mapping[str, int], owner: Manifest | None, kind: str = "ClusterIP"
+    deployed: Deployed,
+    name: str,
+    ports: Mapping[str, int],
+    owner: Manifest | None,
+    is_dual: bool,
+    kind: str = "ClusterIP",
 ) -> Manifest:
+    """A Service of the gateway. With `is_dual` it has an address of each family that the cluster has."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": deployed.meta(name, GATEWAY, owner),
         "spec": {
             "type": kind,
+            **({"ipFamilyPolicy": "PreferDualStack"} if is_dual else {}),
             "selector": names.selector(deployed.instance, GATEWAY),
             "ports": [{"name": key, "port": port, "targetPort": key, "protocol": "TCP"} for key, port in ports.items()],
         },

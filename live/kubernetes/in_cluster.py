@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from ipa.live.errors import LiveError
-from ipa.live.kubernetes import names
+from ipa.live.kubernetes import names, pod_settings
 from ipa.live.kubernetes.names import CONTROLLER, GATEWAY
 from ipa.live.kubernetes.parts import GRACE_S, PIPELINE_PATH, Manifest, container_security, pod_security
 from ipa.live.kubernetes.settings import Deployed
+from ipa.live.plane import EVERYWHERE
 from ipa.policies import plugins
 
 METRICS_PORT = 9100
 FOLDER = "/etc/ipa"
 SCENARIO = "scenario.yaml"
 STATE_PATH = "/var/lib/ipa/journal.jsonl"
-LOAD = ("trace", "window", "scale", "scaling", "arrivals")
-"""The keys of a scenario's load."""
+NOT_OURS = ("trace", "window", "scale", "scaling", "arrivals", "kubernetes")
+"""The keys of a scenario that say nothing to a controller: its load, and how its pods are laid out."""
 
 RULES: tuple[tuple[str, dict[str, Any]], ...] = (
     (
@@ -116,18 +117,19 @@ def role(deployed: Deployed, name: str, rules: Sequence[tuple[str, dict[str, Any
 
 
 def access(deployed: Deployed, name: str, rules: Sequence[tuple[str, dict[str, Any]]] = RULES) -> list[Manifest]:
-    """A ServiceAccount that is allowed what the rules say."""
+    """A ServiceAccount that is allowed what the rules say; one that is given is not made."""
     group = "rbac.authorization.k8s.io"
     meta = deployed.meta(name, CONTROLLER)
+    given = deployed.pods_of(CONTROLLER).get("serviceAccountName")
     return [
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta},
+        *(() if given else ({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta},)),
         role(deployed, name, rules),
         {
             "apiVersion": f"{group}/v1",
             "kind": "RoleBinding",
             "metadata": meta,
             "roleRef": {"apiGroup": group, "kind": "Role", "name": name},
-            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": deployed.namespace}],
+            "subjects": [{"kind": "ServiceAccount", "name": given or name, "namespace": deployed.namespace}],
         },
     ]
 
@@ -142,6 +144,15 @@ def controller(deployed: Deployed, files: Mapping[str, str], advise: bool = Fals
     """
     name = names.name(deployed.instance, "controller")
     meta = deployed.meta(name, CONTROLLER)
+    selector = names.selector(deployed.instance, CONTROLLER)
+    template: Manifest = {
+        "metadata": {
+            "labels": deployed.labels(CONTROLLER),
+            "annotations": {names.CONTENT: _content(deployed, files)},
+        },
+        "spec": _pod(deployed, name, advise),
+    }
+    pod_settings.put_into(template, deployed.pods_of(CONTROLLER), selector)
     return [
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": dict(files)},
         *access(deployed, name, READ_ONLY_RULES if advise else RULES),
@@ -152,14 +163,8 @@ def controller(deployed: Deployed, files: Mapping[str, str], advise: bool = Fals
             "spec": {
                 # A second replica would wait for the Lease, and take over within 12 s.
                 "replicas": 1,
-                "selector": {"matchLabels": names.selector(deployed.instance, CONTROLLER)},
-                "template": {
-                    "metadata": {
-                        "labels": deployed.labels(CONTROLLER),
-                        "annotations": {names.CONTENT: _content(deployed, files)},
-                    },
-                    "spec": _pod(deployed, name, advise),
-                },
+                "selector": {"matchLabels": selector},
+                "template": template,
             },
         },
     ]
@@ -173,7 +178,7 @@ def _pod(deployed: Deployed, name: str, advise: bool) -> Manifest:
     arguments = ["live", "run", f"{FOLDER}/{SCENARIO}", "--backend", "kubernetes"]
     arguments += ["--advise" if advise else "--no-load"]
     arguments += ["--namespace", deployed.namespace, "--name", deployed.instance]
-    arguments += ["--state", STATE_PATH, "--metrics-port", str(METRICS_PORT), "--metrics-host", "0.0.0.0"]
+    arguments += ["--state", STATE_PATH, "--metrics-port", str(METRICS_PORT), "--metrics-host", EVERYWHERE]
     return {
         "serviceAccountName": name,
         "enableServiceLinks": False,
@@ -257,7 +262,7 @@ def scenario_files(scenario: Mapping[str, Any]) -> dict[str, str]:
     name.
     """
     found: dict[str, Path] = {}
-    kept = {key: value for key, value in scenario.items() if key not in LOAD}
+    kept = {key: value for key, value in scenario.items() if key not in NOT_OURS}
     there = {**kept, "pipeline": PIPELINE_PATH, "policy": _moved(scenario["policy"], found)}
     # JSON is YAML.
     return {SCENARIO: json.dumps(there, indent=1) + "\n"} | {

@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from hashlib import sha256
 from math import ceil
 from typing import Any
 
@@ -25,7 +24,7 @@ from ipa.live.kubernetes.gateway_manifests import client_service, control_servic
 from ipa.live.kubernetes.names import GATEWAY, MODEL_SERVER
 from ipa.live.kubernetes.parts import GRACE_S, PIPELINE_PATH, Manifest
 from ipa.live.kubernetes.settings import Deployed
-from ipa.live.plane import server_arguments
+from ipa.live.plane import EVERYWHERE, server_arguments
 from ipa.policies import Configuration, StageConfiguration
 from ipa.sim import rules
 
@@ -73,10 +72,12 @@ def everything(
 def surroundings(deployed: Deployed, owner: Manifest | None, apis: frozenset[str]) -> list[Manifest]:
     """All objects but the root and the Deployments, which the reconciler keeps."""
     budgets = [disruption_budget(deployed, stage, owner) for stage in deployed.stages]
+    # Since 1.21 servers have policy/v1, and know Services of two families.
+    is_dual = "policy/v1" in apis
     return [
         *gateway_access(deployed, owner),
-        client_service(deployed, owner),
-        control_service(deployed, owner),
+        client_service(deployed, owner, is_dual),
+        control_service(deployed, owner, is_dual),
         *([network_policy(deployed, owner)] if "networking.k8s.io/v1" in apis else []),
         *(budgets if "policy/v1" in apis else []),
     ]
@@ -115,15 +116,11 @@ def stage_deployment(
             "maxUnavailable": plane.max_unavailable,
         },
         deadline_s=ceil(variant.start_up_s + deployed.layout.ready_within_s),
+        added=deployed.pods_of(MODEL_SERVER, stage),
     )
     deployment["metadata"]["annotations"] = {names.WANTED: as_text(wanted), **(notes or {})}
-    template = deployment["spec"]["template"]
-    template["metadata"]["annotations"] |= {names.VARIANT: wanted.variant, names.TEMPLATE: _digest(template["spec"])}
+    deployment["spec"]["template"]["metadata"]["annotations"][names.VARIANT] = wanted.variant
     return deployment
-
-
-def _digest(given: Manifest) -> str:
-    return sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _model_server(deployed: Deployed, stage: str, wanted: StageConfiguration) -> Manifest:
@@ -141,7 +138,7 @@ def _model_server(deployed: Deployed, stage: str, wanted: StageConfiguration) ->
             wanted.cores,
             MODEL_PORT,
             start_up_s=0.0 if real else start_up_s,
-            host="0.0.0.0",
+            host=EVERYWHERE,
             models=("folder", "--file", real.folder) if real else ("emulated",),
         ),
         resources=deployed.replica_resources(wanted.cores).as_manifest(),

@@ -35,6 +35,13 @@ HOLD = "ipa/hold"
 DESIRED = "deployment.kubernetes.io/desired-replicas"
 """On a ReplicaSet: the replicas of its Deployment when its controller last scaled it."""
 
+RESERVED = (
+    "ipa/",
+    *(NAME, INSTANCE, COMPONENT, "app.kubernetes.io/part-of", "app.kubernetes.io/managed-by"),
+    *("deployment.kubernetes.io/", "pod-template-hash"),
+)
+"""How the labels and annotations begin by which objects are found again; nobody else sets them."""
+
 LONGEST_LABEL = 63
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 

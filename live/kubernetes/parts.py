@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
-from ipa.live.kubernetes import names
+from ipa.live.kubernetes import names, pod_settings
 from ipa.live.kubernetes.settings import Deployed
 
 Manifest = dict[str, Any]
@@ -27,8 +29,20 @@ def deployment(
     pod: Manifest,
     rolling: Manifest,
     deadline_s: int,
+    added: Mapping[str, Any],
 ) -> Manifest:
-    """A Deployment whose rollout counts as failed after `deadline_s`; it leaves the number of replicas open."""
+    """A Deployment whose rollout counts as failed after `deadline_s`; it leaves the number of replicas open.
+
+    `added` is what the layout adds to its pods.
+    """
+    template: Manifest = {
+        "metadata": {"labels": dict(pod_labels), "annotations": {names.CONTENT: deployed.content}},
+        "spec": pod,
+    }
+    pod_settings.put_into(template, added, selector)
+    template["metadata"]["annotations"][names.TEMPLATE] = _digest(
+        [pod, *(added.get(key) for key in ("labels", "annotations") if added.get(key))]
+    )
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -38,12 +52,13 @@ def deployment(
             "strategy": {"type": "RollingUpdate", "rollingUpdate": rolling},
             "progressDeadlineSeconds": deadline_s,
             "revisionHistoryLimit": 1,
-            "template": {
-                "metadata": {"labels": dict(pod_labels), "annotations": {names.CONTENT: deployed.content}},
-                "spec": pod,
-            },
+            "template": template,
         },
     }
+
+
+def _digest(given: object) -> str:
+    return sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def pod(

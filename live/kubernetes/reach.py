@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import urllib.request
+from ipaddress import ip_address
 
 from ipa.live.errors import LiveError, RunError
 from ipa.live.kubernetes import names
@@ -54,9 +55,19 @@ def client_url(api: Api, deployed: Deployed) -> str:
         nodes = api.request("GET", "/api/v1/nodes")["items"]
     except ApiError as error:
         raise LiveError(f"cannot find out where clients reach the pipeline ({error}): give --url") from None
+    # The port is open on the addresses of the Service's families alone; servers before 1.20 name none.
+    families = service["spec"].get("ipFamilies") or ["IPv4", "IPv6"]
     addresses = [each for node in nodes for each in node["status"]["addresses"]]
-    by_type = {each["type"]: each["address"] for each in reversed(addresses)}
+    by_type = {each["type"]: each["address"] for each in reversed(addresses) if _family(each["address"]) in families}
     address = by_type.get("ExternalIP") or by_type.get("InternalIP")
     if address is None:
-        raise LiveError("no node has an address: give --url")
+        raise LiveError(f"no node has an address ({' or '.join(families)}): give --url")
     return names.url(address, port["nodePort"])
+
+
+def _family(address: str) -> str:
+    """IPv4 or IPv6; a node's name is neither."""
+    try:
+        return f"IPv{ip_address(address).version}"
+    except ValueError:
+        return ""

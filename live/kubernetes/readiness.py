@@ -43,7 +43,7 @@ class Readiness:
         async def is_there() -> bool:
             return self._look().is_gateway_there
 
-        await self._until(is_there, "gateway", within_s, lambda: False)
+        await self._until(is_there, "gateway", within_s, lambda: bool(self._look().gateway_problem))
 
     async def until_whole(self, initial: Configuration, within_s: float) -> None:
         """Wait until `initial` is in force and its replicas alone are there, ready. Raises RunError if that fails."""
@@ -54,7 +54,7 @@ class Readiness:
             return self._is_configured and look.is_complete(initial) and is_alone(self._pods(), initial)
 
         def is_hopeless() -> bool:
-            return bool(self._look().failed or self._look().stopped)
+            return bool(self._look().hopeless)
 
         await self._until(is_whole, "first configuration", within_s, is_hopeless)
 
@@ -68,7 +68,9 @@ class Readiness:
             if await is_there():
                 return
             if is_hopeless() or time.monotonic() > until_s:
-                raise RunError(f"the {what} did not become ready: {_why(self._look())}")
+                look = self._look()
+                why = look.hopeless or look.waits_for or "its pods are not all ready yet"
+                raise RunError(f"the {what} did not become ready: {why}")
             await asyncio.sleep(ASK_EVERY_S)
 
     async def _gateway_takes(self, initial: Configuration) -> bool:
@@ -93,10 +95,3 @@ def is_alone(pods: Iterable[Pod], wanted: Configuration) -> bool:
     there = [pod for pod in pods if not pod.is_over]
     replicas = sum(each.replicas for each in wanted.values())
     return len(there) == replicas and all(pod.is_serving for pod in there)
-
-
-def _why(look: Look) -> str:
-    """What a person should know of a look that did not get to its end."""
-    found = [*look.failed.items(), *look.out_of_room.items()]
-    said = "; ".join(f"{stage}: {why}" for stage, why in found)
-    return look.stopped or said or look.error or "its pods are not all ready yet"

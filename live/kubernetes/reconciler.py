@@ -13,8 +13,8 @@ from ipa.live.kubernetes.api import Api, ApiError
 from ipa.live.kubernetes.difference import Action, Apply, ForeignOwnerError, Kept, Scale, difference
 from ipa.live.kubernetes.gateway_manifests import gateway_deployment
 from ipa.live.kubernetes.manifests import LAYOUT, PIPELINE, owner_of, root
-from ipa.live.kubernetes.names import MODEL_SERVER
-from ipa.live.kubernetes.pods import Pod
+from ipa.live.kubernetes.names import GATEWAY, MODEL_SERVER
+from ipa.live.kubernetes.pods import Pod, ours
 from ipa.live.kubernetes.settings import Deployed, Layout
 from ipa.live.kubernetes.stage_state import StageState, has_available, read_stage
 from ipa.policies import Configuration
@@ -28,10 +28,11 @@ class Look:
     """What one look found and did.
 
     `is_gateway_there`: a gateway serves; `is_gateway_ready`: all of it is as it should be. `failed`: stage -> why its
-    wanted variant will not become ready; `out_of_room`: stage -> why it cannot have all its replicas. `is_held`: the
-    kill switch is on; `is_down`: the pipeline has been taken down; `is_changed`: it has been redeployed with another
-    file or layout. `stopped`: why nothing is done until a person acts; `error`: why this look broke off; another
-    follows.
+    wanted variant will not become ready; `out_of_room`: stage -> why it cannot have all its replicas; `delays`: stage
+    -> what keeps a pod from starting and may pass. `gateway_problem` and `gateway_delay` say the same of the gateway,
+    where lack of room is a delay. `is_held`: the kill switch is on; `is_down`: the pipeline has been taken down;
+    `is_changed`: it has been redeployed with another file or layout. `stopped`: why nothing is done until a person
+    acts; `error`: why this look broke off; another follows.
     """
 
     stages: Mapping[str, StageState] = field(default_factory=dict)
@@ -40,6 +41,9 @@ class Look:
     done: tuple[str, ...] = ()
     failed: Mapping[str, str] = field(default_factory=dict)
     out_of_room: Mapping[str, str] = field(default_factory=dict)
+    delays: Mapping[str, str] = field(default_factory=dict)
+    gateway_problem: str = ""
+    gateway_delay: str = ""
     is_held: bool = False
     is_down: bool = False
     is_changed: bool = False
@@ -50,6 +54,16 @@ class Look:
     def lacks_gateway(self) -> bool:
         """Whether no gateway was found ready."""
         return bool(self.stages) and not (self.is_gateway_there or self.error or self.stopped)
+
+    @property
+    def hopeless(self) -> str:
+        """Why it will not become ready by waiting; empty if it may."""
+        return self.stopped or _sentences(self.failed, self.gateway_problem)
+
+    @property
+    def waits_for(self) -> str:
+        """What keeps it from being ready and may pass; empty if nothing is known."""
+        return self.error or _sentences({**self.out_of_room, **self.delays}, self.gateway_delay)
 
     def is_complete(self, configuration: Configuration) -> bool:
         """Whether every stage is as it should be, with no replica of another kind left."""
@@ -62,6 +76,11 @@ class Look:
             and state.replicas == wanted.replicas
             for stage, wanted in configuration.items()
         )
+
+
+def _sentences(of_stages: Mapping[str, str], of_gateway: str) -> str:
+    said = [f"{stage}: {why}" for stage, why in of_stages.items()]
+    return "; ".join([*said, f"the gateway: {of_gateway}"] if of_gateway else said)
 
 
 class Reconciler:
@@ -110,6 +129,7 @@ class Reconciler:
                         return Look(stages, done=tuple(done), error="the Lease is not held")
                     self._act(action)
                     done.append(action.why)
+            at_gateway = self.read_gateway(gateway)
         except ForeignOwnerError as foreign:
             return self._stopped(stages, str(foreign))
         except ApiError as error:
@@ -121,14 +141,17 @@ class Reconciler:
             return Look(stages, done=tuple(done), error=str(error))
         self.pause_s = 0.0
         # The next look judges what has just been changed.
-        current = {} if done else stages
+        current, judged = ({}, None) if done else (stages, at_gateway)
         return Look(
             stages,
             has_available(gateway),
-            has_available(gateway) and gateway is not None and read_stage(gateway, ()).is_complete,
+            has_available(gateway) and at_gateway is not None and at_gateway.is_complete,
             tuple(done),
             failed={stage: each.problem for stage, each in current.items() if each.problem and not each.is_out_of_room},
             out_of_room={stage: each.problem for stage, each in current.items() if each.is_out_of_room},
+            delays={stage: each.delay for stage, each in current.items() if each.delay},
+            gateway_problem="" if judged is None or judged.is_out_of_room else judged.problem,
+            gateway_delay="" if judged is None else judged.problem if judged.is_out_of_room else judged.delay,
             is_held=is_held,
         )
 
@@ -153,6 +176,16 @@ class Reconciler:
             for stage in self._deployed.stages
             if (name := self._deployed.stage_name(stage)) in by_name
         }
+
+    def read_gateway(self, given: Mapping[str, Any] | None) -> StageState | None:
+        """The gateway as the server has it, with its pods unless all is well; None: there is none. Raises ApiError."""
+        if given is None:
+            return None
+        state = read_stage(given, ())
+        if state.is_complete and has_available(given):
+            return state
+        selector = names.as_query(names.selector(self._deployed.instance, GATEWAY))
+        return read_stage(given, ours(self._api.list("Pod", self._deployed.namespace, selector)["items"]))
 
     def _actions(
         self,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
 from ipa.live.errors import LiveError
-from ipa.live.kubernetes import names
+from ipa.live.kubernetes import names, pod_settings
 from ipa.live.plane import Plane
 
 DEFAULT_IMAGE = "ipa-pipelines:latest"
@@ -59,7 +60,8 @@ class Layout:
     (empty: Amazon's) and `s3_secret` the Secret with credentials (empty: none). `replica_cpu` is what a replica
     requests; `profile` means its profile's cores, as request and limit; empty means that for real models and
     `EMULATED_CPU` for emulated ones. A variant that is not ready `ready_within_s` after its start-up time is rolled
-    back. `gateway_cpu` is the gateway's request, `gateway_memory` its request and limit.
+    back. `gateway_cpu` is the gateway's request, `gateway_memory` its request and limit. `pods` is a scenario's section
+    `kubernetes` (`pod_fields`): what is added to the pods of each part.
     """
 
     image: str = DEFAULT_IMAGE
@@ -73,6 +75,12 @@ class Layout:
     gateway_cpu: str = "250m"
     gateway_memory: str = "512Mi"
     ready_within_s: float = 60.0
+    pods: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def has_profile_cpu(self) -> bool:
+        """Whether a replica's CPU request and limit are its profile's cores."""
+        return (self.replica_cpu or (EMULATED_CPU if self.models == EMULATED else PROFILE)) == PROFILE
 
     def as_text(self) -> str:
         """As JSON."""
@@ -135,10 +143,13 @@ class Deployed:
     def replica_resources(self, cores: int) -> Resources:
         """The resources of a replica with so many of its profile's cores."""
         layout = self.layout
-        cpu = layout.replica_cpu or (EMULATED_CPU if layout.models == EMULATED else PROFILE)
-        if cpu == PROFILE:
+        if layout.has_profile_cpu:
             return Resources(str(cores), str(cores), layout.replica_memory)
-        return Resources(cpu, None, layout.replica_memory)
+        return Resources(layout.replica_cpu or EMULATED_CPU, None, layout.replica_memory)
+
+    def pods_of(self, component: str, stage: str = "") -> dict[str, Any]:
+        """What is added to the pods of a component or, for model servers, of a stage."""
+        return pod_settings.of_part(self.layout.pods, component, stage)
 
     def labels(self, component: str, **more: str) -> dict[str, str]:
         """The labels of an object of this pipeline."""

@@ -1,4 +1,4 @@
-"""How a stage of a deployed pipeline stands: its Deployment as the server has it, and its pods."""
+"""How a stage of a deployed pipeline, or its gateway, stands: its Deployment as the server has it, and its pods."""
 
 from __future__ import annotations
 
@@ -19,6 +19,12 @@ NO_SUCH_IMAGE = ("ErrImageNeverPull", "InvalidImageName")
 """Waiting will not bring these images; a registry that is away may come back before the deadline."""
 
 _OVER_QUOTA = "exceeded quota"
+_REFUSED = re.compile(r"is forbidden: (?!exceeded quota|error looking up service account)|is invalid: ")
+"""What the API server says of pods that it will refuse again: limits that a quota asks for or a LimitRange sets, Pod
+Security, a priority class that is not there. A quota has room again some day, and a new account is known in a moment.
+"""
+_REFUSED_POD = re.compile(r'pods? "([^"]+)"', re.IGNORECASE)
+_ROLLED_OUT = re.compile(r'replica ?set "([^"]+)"', re.IGNORECASE)
 _WANT_OF_ROOM = re.compile(r"Insufficient|Too many pods|\btaint|unschedulable")
 """What a scheduler says if other, or emptier, nodes would help; with volumes and affinities they would not."""
 
@@ -29,7 +35,7 @@ class StageState:
 
     `wanted`, `sound` and `failed` are what its annotations say (None: nothing that could be read). `problem` is a
     sentence on why its rollout cannot go on, empty if it can; with `is_out_of_room` the reason is a lack of quota or
-    nodes, and no fault of the variant.
+    nodes, and no fault of the variant. `delay` is what keeps a pod from starting now, and may pass.
     """
 
     given: Mapping[str, Any]
@@ -39,6 +45,7 @@ class StageState:
     failed: Mapping[str, float] = field(default_factory=dict)
     problem: str = ""
     is_out_of_room: bool = False
+    delay: str = ""
 
     @property
     def replicas(self) -> int:
@@ -68,7 +75,9 @@ def read_stage(given: Mapping[str, Any], pods: Sequence[Pod]) -> StageState:
     annotations = given["metadata"].get("annotations") or {}
     wanted, sound = (_configuration(annotations.get(key)) for key in (names.WANTED, names.SOUND))
     problem, is_out_of_room = _problem(given, pods)
-    return StageState(given, pods, wanted, sound, _failed(annotations.get(names.FAILED)), problem, is_out_of_room)
+    failed = _failed(annotations.get(names.FAILED))
+    delay = "" if problem else _delay(given, pods)
+    return StageState(given, pods, wanted, sound, failed, problem, is_out_of_room, delay)
 
 
 def _configuration(text: str | None) -> StageConfiguration | None:
@@ -95,22 +104,55 @@ def _problem(given: Mapping[str, Any], pods: Sequence[Pod]) -> tuple[str, bool]:
     homeless = [pod for pod in here if pod.unschedulable]
     if any(_WANT_OF_ROOM.search(pod.unschedulable) for pod in homeless):
         return f"{len(homeless)} of {len(here)} pods find no node with room: {homeless[0].unschedulable}", True
-    annotations = given["spec"]["template"]["metadata"].get("annotations") or {}
-    current = [pod for pod in here if pod.template == annotations.get(names.TEMPLATE)]
+    current, variant = _current(given, here), _variant(given)
     has_served = any(pod.ready_s is not None for pod in current)
     stuck = next((pod for pod in current if _will_not_start(pod, has_served)), None)
     if stuck is not None:
-        return f"variant {stuck.variant}: {stuck.waiting} after {stuck.restarts} restarts{_last_words(current)}", False
-    conditions = _conditions(given)
-    refused, progress = conditions.get("ReplicaFailure", {}), conditions.get("Progressing", {})
-    refusal = refused.get("message", refused.get("reason", "")) if refused.get("status") == "True" else ""
+        return f"{variant}{stuck.waiting} after {stuck.restarts} restarts{_last_words(current)}", False
+    refusal, progress = _refusal(given), _conditions(given).get("Progressing", {})
     if _OVER_QUOTA in refusal:
         return refusal, True
+    if _REFUSED.search(refusal) and not (has_served or _is_older(refusal, progress)):
+        return f"{variant}{refusal}", False
     if progress.get("reason") == "ProgressDeadlineExceeded":
         why = progress.get("message", "not ready in time")
         words = _last_words(current) or (f": {refusal}" if refusal else "")
-        return f"variant {annotations.get(names.VARIANT)}: {why}{words}", False
+        return f"{variant}{why}{words}", False
     return "", False
+
+
+def _delay(given: Mapping[str, Any], pods: Sequence[Pod]) -> str:
+    """What keeps one of the present pods from starting, or the next from being made; empty if nothing does."""
+    current = _current(given, [pod for pod in pods if pod.removed_s is None and not pod.is_over])
+    late = next((pod for pod in current if pod.ready_s is None and (pod.waiting in FAILING or pod.unschedulable)), None)
+    if late is None:
+        refusal = _refusal(given)
+        return "" if _is_older(refusal, _conditions(given).get("Progressing", {})) else refusal
+    return f"{_variant(given)}{late.waiting or 'no node takes it'}{_last_words([late])}"
+
+
+def _current(given: Mapping[str, Any], pods: Sequence[Pod]) -> list[Pod]:
+    """The pods of the present template."""
+    template = (given["spec"]["template"]["metadata"].get("annotations") or {}).get(names.TEMPLATE)
+    return [pod for pod in pods if pod.template == template]
+
+
+def _is_older(refusal: str, progress: Mapping[str, Any]) -> bool:
+    """Whether the refused pod is of an earlier template, whose refusal is told until it is scaled down."""
+    pod, rolled_out = _REFUSED_POD.match(refusal), _ROLLED_OUT.search(progress.get("message", ""))
+    return pod is not None and rolled_out is not None and not pod[1].startswith(f"{rolled_out[1]}-")
+
+
+def _variant(given: Mapping[str, Any]) -> str:
+    """How a sentence about its pods begins: with the variant, where there is one."""
+    variant = (given["spec"]["template"]["metadata"].get("annotations") or {}).get(names.VARIANT)
+    return f"variant {variant}: " if variant else ""
+
+
+def _refusal(given: Mapping[str, Any]) -> str:
+    """Why the API server refuses the next pod; empty if it does not."""
+    refused = _conditions(given).get("ReplicaFailure", {})
+    return str(refused.get("message", refused.get("reason", ""))) if refused.get("status") == "True" else ""
 
 
 def _conditions(given: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

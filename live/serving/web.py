@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 from aiohttp import hdrs, web
 
+from ipa.live.plane import EVERYWHERE, listening_host
 from ipa.live.serving import protocol
 from ipa.live.serving.protocol import BINARY_EXTENSION, Body, ProtocolError
 
@@ -186,9 +187,12 @@ async def listen(app: web.Application, host: str, port: int) -> tuple[web.AppRun
 
 
 def _socket(host: str, port: int) -> socket.socket:
+    host = listening_host(host)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if host == EVERYWHERE:
+        listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # one socket for both families
     listening.bind((host, port))
     return listening
 

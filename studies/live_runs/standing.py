@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
     from ipa.live.monitoring import SourceMaker
 
 
-def connect(cluster: Cluster, read_only: bool = False) -> Api:
-    """The cluster's API. Raises LiveError where there is none."""
+def connect(cluster: Cluster, read_only: bool = False, on_warning: Callable[[str], object] | None = None) -> Api:
+    """The cluster's API; `on_warning` None: the server's warnings are logged. Raises LiveError where there is none."""
     from ipa.live.kubernetes import connect
 
-    return connect(cluster.context, read_only)
+    return connect(cluster.context, read_only, on_warning)
 
 
 def deployed(scenario: Scenario, prepared: Prepared, cluster: Cluster, layout: Layout | None = None) -> Deployed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -105,6 +105,11 @@ layout_options = together(
 """The options that say how a pipeline is laid out on a cluster."""
 
 
+def warn(text: str) -> None:
+    """Print a warning of the API server."""
+    click.echo(f"Warning: {text}", err=True)
+
+
 def taken_cluster(options: dict[str, Any]) -> Cluster:
     """The cluster that the options describe, taken out of `options`."""
     named = {key: options.pop(key) for key in ("context", "namespace", "name") if key in options}
@@ -120,6 +125,12 @@ def taken_layout(options: dict[str, Any]) -> Layout:
 
 
 def prepared(scenario: Scenario, cluster: Cluster, layout: Layout | None = None) -> tuple[Prepared, Deployed]:
-    """The scenario with what it names, and what is deployed for it."""
+    """The scenario with what it names, and what is deployed for it: a layout takes the scenario's pods over.
+
+    Raises LiveError for pods that the layout cannot have.
+    """
     found = studies.prepare(scenario)
+    if layout is not None:
+        layout = replace(layout, pods=scenario.kubernetes.as_plain())
+        kubernetes.pod_settings.check(layout.pods, layout.has_profile_cpu)
     return found, live_runs.deployed(scenario, found, cluster, layout)

@@ -21,7 +21,7 @@ def down(what: str, backend: str, yes: bool, **options: Any) -> None:
     """Delete a deployed pipeline: everything that carries its labels, and nothing else."""
     where = cluster.taken_cluster(options)
     _, there = cluster.prepared(build_scenario(what, ()), where)
-    api = live_runs.connect(where)
+    api = live_runs.connect(where, on_warning=cluster.warn)
     if not yes and not click.confirm(f"Delete {there.instance} in namespace {there.namespace}?", err=True):
         raise click.Abort
     click.echo(f"{kubernetes.deploy.down(api, there)} objects deleted.")

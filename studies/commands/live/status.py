@@ -22,7 +22,7 @@ def status(what: str, backend: str, as_json: bool, **options: Any) -> None:
     """Show the state of a deployed pipeline: stages, replicas and what delays them."""
     where = cluster.taken_cluster(options)
     _, there = cluster.prepared(build_scenario(what, ()), where)
-    found = kubernetes.deploy.status(live_runs.connect(where, read_only=True), there)
+    found = kubernetes.deploy.status(live_runs.connect(where, read_only=True, on_warning=cluster.warn), there)
     if as_json:
         printing.print_json(found)
     else:
@@ -34,6 +34,8 @@ def print_status(found: dict[str, Any]) -> None:
     gateway = "ready" if found["gateway_ready"] else "not ready"
     name, namespace, controller = found["name"], found["namespace"], found["controller"]
     click.echo(f"{name} in namespace {namespace}: gateway {gateway}, controller {controller}")
+    if found["gateway_problem"]:
+        click.echo(f"gateway: {found['gateway_problem']}")
     for kind, why in found["troubles"].items():
         click.echo(f"{kind}: {why}")
     table = printing.new_listing("stage", "variant", "batch", "wanted", "ready", "pods", "problem")

@@ -32,7 +32,7 @@ def up(what: str, backend: str, policy: str | None, assignments: Sequence[str], 
     where, layout = cluster.taken_cluster(options), cluster.taken_layout(options)
     scenario = build_scenario(what, assignments, policy=policy, **options)
     prepared, there = cluster.prepared(scenario, where, layout)
-    api = live_runs.connect(where)
+    api = live_runs.connect(where, on_warning=cluster.warn)
     first = live_runs.first_configuration(prepared)
     steps = kubernetes.deploy.plan(api, there, first)
     click.echo(f"{there.instance} in namespace {there.namespace}:", err=True)
@@ -52,8 +52,7 @@ class _Progress:
         self._printed = ""
 
     def __call__(self, look: Look) -> None:
-        waiting = [*look.out_of_room.values(), look.error]
-        text = "; ".join([*look.done, *(each for each in waiting if each)])
+        text = "; ".join([*look.done, *filter(None, [look.waits_for])])
         if text and text != self._printed:
             click.echo(f"  {text}", err=True)
             self._printed = text

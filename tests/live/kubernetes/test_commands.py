@@ -13,6 +13,7 @@ import yaml
 
 from ipa.live.errors import LiveError
 from ipa.live.kubernetes import deploy, pack
+from ipa.live.kubernetes.reconciler import Look
 from ipa.live.kubernetes.settings import Layout, memory_bytes
 from tests.command import ipa, refusal
 from tests.live.kubernetes.world import tiny
@@ -49,7 +50,7 @@ def test_manifests_of_a_controller_hold_the_scenario_and_what_it_may_do() -> Non
         *("ServiceMonitor", "PodMonitor"),
     ]
     container = objects[kinds.index("ServiceMonitor") - 1]["spec"]["template"]["spec"]["containers"][0]
-    assert container["args"][-2:] == ["--metrics-host", "0.0.0.0"]  # who scrapes is another pod
+    assert container["args"][-2:] == ["--metrics-host", "::"]  # who scrapes is another pod
     assert "# sets the number of replicas" in said.stdout
 
 
@@ -280,6 +281,43 @@ def test_programs_bring_the_libraries_that_they_need() -> None:
     found = pack._libraries([Path(sys.executable).resolve()])
     assert any(target.name == "libc.so.6" for target in found)
     assert any("ld-linux" in target.name for target in found)
+
+
+def test_up_prints_each_cause_once_when_it_appears(capsys: pytest.CaptureFixture[str]) -> None:
+    from ipa.studies.commands.live.up import _Progress
+
+    refused, full = "variant small: ErrImagePull: no such host", 'pods "x" is forbidden: exceeded quota'
+    progress = _Progress()
+    for look in (
+        Look(done=("sort does not exist",)),
+        Look(),
+        Look(delays={"sort": refused}),
+        Look(delays={"sort": refused}),
+        Look(delays={"sort": refused}, gateway_delay=full),
+        Look(error="GET /version: away"),
+        Look(),
+    ):
+        progress(look)
+    assert capsys.readouterr().err.splitlines() == [
+        "  sort does not exist",
+        f"  sort: {refused}",
+        f"  sort: {refused}; the gateway: {full}",
+        "  GET /version: away",
+    ]
+
+
+def test_status_says_what_keeps_the_gateway_from_coming(capsys: pytest.CaptureFixture[str]) -> None:
+    from ipa.studies.commands.live.status import print_status
+
+    found = {"name": "ipa-tiny", "namespace": "here", "controller": None, "troubles": {}, "stages": {}}
+    print_status({**found, "gateway_ready": False, "gateway_problem": "no node takes it: 0/1 nodes"})
+    print_status({**found, "gateway_ready": True, "gateway_problem": ""})
+    said = [line for line in capsys.readouterr().out.splitlines() if "gateway" in line]
+    assert said == [
+        "ipa-tiny in namespace here: gateway not ready, controller None",
+        "gateway: no node takes it: 0/1 nodes",
+        "ipa-tiny in namespace here: gateway ready, controller None",
+    ]
 
 
 def test_what_may_keep_a_controller_from_its_work_is_documented() -> None:

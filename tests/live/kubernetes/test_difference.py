@@ -223,15 +223,83 @@ def test_pods_that_another_node_would_take_want_room(tmp_path: Path, said: str) 
     assert problem(tiny(tmp_path), [homeless, pod(2)]) == (f"1 of 2 pods find no node with room: {said}", True)
 
 
-def test_what_no_node_would_take_or_a_webhook_refuses_is_no_want_of_room(tmp_path: Path) -> None:
+def test_what_no_node_would_take_is_no_want_of_room(tmp_path: Path) -> None:
     large, said = template(tiny(tmp_path), LARGE), 'persistentvolumeclaim "shelf" not found'
     homeless = pod(1, "large", template=large, ready_s=None, is_scheduled=False, unschedulable=said)
     assert problem(tiny(tmp_path), [homeless]) == ("", False)
     assert problem(tiny(tmp_path), [homeless], conditions=[LATE]) == (f"variant large: has timed out: {said}", False)
-    refused = {"type": "ReplicaFailure", "status": "True", "message": 'pods "x" is forbidden: violates PodSecurity'}
-    assert problem(tiny(tmp_path), [], conditions=[refused]) == ("", False)
-    found = problem(tiny(tmp_path), [], conditions=[LATE, refused])
-    assert found == (f"variant large: has timed out: {refused['message']}", False)
+
+
+def refused(message: str) -> dict[str, str]:
+    """The condition of a Deployment whose next pod is refused."""
+    return {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'pods "x" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false',
+        'pods "x" is forbidden: failed quota: cores: must specify limits.cpu',
+        'pods "x" is forbidden: maximum cpu usage per Container is 1, but limit is 2',
+        'pods "x" is forbidden: no PriorityClass with name high was found',
+        'Pod "x" is invalid: spec.tolerations[0].operator: Invalid value: "Exists"',
+    ],
+)
+def test_what_a_server_will_refuse_again_is_said_at_once_unless_the_variant_has_served(
+    said: str, tmp_path: Path
+) -> None:
+    assert problem(tiny(tmp_path), [], conditions=[refused(said)]) == (f"variant large: {said}", False)
+    served = pod(1, "large", template=template(tiny(tmp_path), LARGE))
+    assert problem(tiny(tmp_path), [served], conditions=[refused(said)]) == ("", False)
+    late = problem(tiny(tmp_path), [served], conditions=[LATE, refused(said)])
+    assert late == (f"variant large: has timed out: {said}", False)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'Internal error occurred: failed calling webhook "policy.example.com": connection refused',
+        'pods "x" is forbidden: error looking up service account a/b: serviceaccount "b" not found',
+        'admission webhook "policy.example.com" denied the request: no',
+    ],
+)
+def test_what_a_server_may_allow_later_delays_until_the_deadline(said: str, tmp_path: Path) -> None:
+    given = on_server(tiny(tmp_path), LARGE, replicas=2, available=0, conditions=[refused(said)])
+    state = read_stage(given, [])
+    assert (state.problem, state.delay) == ("", said)
+
+
+def test_a_refusal_of_an_earlier_template_is_told_on_and_says_nothing_of_the_present_one(tmp_path: Path) -> None:
+    said = 'pods "sort-5d8-x7k2p" is forbidden: failed quota: cores: must specify limits.cpu'
+
+    def state(replica_set: str) -> tuple[str, str]:
+        begun = {"type": "Progressing", "status": "True", "message": f'Created new replica set "{replica_set}"'}
+        given = on_server(tiny(tmp_path), LARGE, replicas=1, available=0, conditions=[begun, refused(said)])
+        found = read_stage(given, [])
+        return found.problem, found.delay
+
+    assert state("sort-5d8") == (f"variant large: {said}", "")
+    assert state("sort-77f") == ("", "")
+
+
+def test_what_delays_a_pod_is_said_while_it_may_pass(tmp_path: Path) -> None:
+    large = template(tiny(tmp_path), LARGE)
+    waiting: dict[str, Any] = {"template": large, "ready_s": None}
+
+    def delay(**how: Any) -> str:
+        given = on_server(tiny(tmp_path), LARGE, replicas=1, available=0)
+        return read_stage(
+            given, [pod(1, "large", **waiting, **how), pod(2, ready_s=None, waiting="ErrImagePull")]
+        ).delay
+
+    assert delay() == delay(waiting="ContainerCreating") == ""
+    assert delay(waiting="ErrImagePull", said="no such host") == "variant large: ErrImagePull: no such host"
+    assert delay(waiting="CrashLoopBackOff", restarts=1, crash="Error, exit code 3") == (
+        "variant large: CrashLoopBackOff (Error, exit code 3)"
+    )
+    assert delay(unschedulable="didn't match node selector") == (
+        "variant large: no node takes it: didn't match node selector"
+    )
 
 
 # ---- one look ----
@@ -248,6 +316,7 @@ class Server:
         self.gateway = gateway_deployment(deployed, owner_of(self.root))
         self.gateway["status"] = {"replicas": 1, "updatedReplicas": 1, "availableReplicas": 1, "observedGeneration": 1}
         self.sets: list[dict[str, Any]] = []
+        self.gateway_pods: list[dict[str, Any]] = []
         self.written: list[object] = []
         self.failing: list[ApiError] = []
         self.read_only = False
@@ -258,6 +327,8 @@ class Server:
     def list(self, kind: str, namespace: str, selector: str) -> Any:
         if kind == "ReplicaSet":
             return {"items": self.sets}
+        if kind == "Pod":
+            return {"items": self.gateway_pods}
         return {"items": [{k: v for k, v in each.items() if k not in ("kind", "apiVersion")} for each in self.stages]}
 
     def apply(self, manifest: dict[str, Any]) -> Any:
@@ -382,6 +453,34 @@ def test_a_gateway_of_before_serves_until_the_new_one_does_and_none_is_missed(tm
     server.gateway["status"] = {"observedGeneration": 1}
     look = reconciler.look({"sort": SMALL}, [])
     assert (look.is_gateway_ready, look.lacks_gateway) == (False, True)
+
+
+def test_what_keeps_a_gateway_from_coming_is_said(tmp_path: Path) -> None:
+    server, reconciler = looker(tmp_path)
+    said = 'pods "x" is forbidden: failed quota: cores: must specify limits.cpu'
+    server.gateway["status"] = {"observedGeneration": 1, "conditions": [refused(said)]}
+    look = reconciler.look({"sort": SMALL}, [])
+    assert (look.failed, look.gateway_problem, look.hopeless) == ({}, said, f"the gateway: {said}")
+    said = 'pods "x" is forbidden: exceeded quota: cores'
+    server.gateway["status"] = {"observedGeneration": 1, "conditions": [refused(said)]}
+    look = reconciler.look({"sort": SMALL}, [])
+    assert (look.hopeless, look.out_of_room, look.waits_for) == ("", {}, f"the gateway: {said}")
+
+
+def test_why_the_pod_of_a_gateway_does_not_start_is_said(tmp_path: Path) -> None:
+    server, reconciler = looker(tmp_path)
+    server.gateway["status"] = {"observedGeneration": 1}
+    waiting = {"state": {"waiting": {"reason": "ErrImagePull", "message": "no such host"}}}
+    meta = {"uid": "u", "name": "gateway-1", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    annotations = server.gateway["spec"]["template"]["metadata"]["annotations"]
+    server.gateway_pods = [
+        {"metadata": {**meta, "annotations": annotations}, "status": {"containerStatuses": [waiting]}}
+    ]
+    look = reconciler.look({"sort": SMALL}, [])
+    assert (look.hopeless, look.waits_for) == ("", "the gateway: ErrImagePull: no such host")
+    server.gateway_pods[0]["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] = "InvalidImageName"
+    look = reconciler.look({"sort": SMALL}, [])
+    assert look.hopeless == "the gateway: InvalidImageName after 0 restarts: no such host"
 
 
 def test_the_kill_switch_keeps_everything_as_it_is(tmp_path: Path) -> None:

@@ -193,6 +193,25 @@ def gateway_of(deployed: Deployed) -> dict[str, Any]:
     return spec
 
 
+def test_all_servers_listen_on_every_address_of_their_pod(tmp_path: Path) -> None:
+    containers = [each for spec in pod_specs(tiny(tmp_path)) for each in spec["containers"]]
+    found = {
+        name: each["args"][each["args"].index(name) + 1]
+        for each in containers
+        for name in ("--host", "--control-host", "--metrics-host")
+        if name in each["args"]
+    }
+    assert found == {"--host": "::", "--control-host": "::", "--metrics-host": "::"}
+
+
+def test_services_have_an_address_of_each_family_where_the_server_knows_of_two(tmp_path: Path) -> None:
+    configuration = lightest_configuration(tiny(tmp_path).plane.pipeline)
+    for apis, policy in ((APIS, "PreferDualStack"), (frozenset[str](), None)):
+        made = everything(tiny(tmp_path), configuration, OWNER, apis)
+        services = [each["spec"].get("ipFamilyPolicy") for each in made if each["kind"] == "Service"]
+        assert services == [policy, policy]
+
+
 def test_model_servers_hear_the_gateway_alone(tmp_path: Path) -> None:
     policy = next(each for each in objects(tiny(tmp_path)) if each["kind"] == "NetworkPolicy")
     (rule,) = policy["spec"]["ingress"]

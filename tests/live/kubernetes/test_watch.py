@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
+from urllib3 import HTTPHeaderDict
 
 from ipa.live.errors import RunError
 from ipa.live.gateway_client import ANSWERS_WITHIN_S
@@ -247,6 +248,25 @@ def test_where_this_machine_s_clock_is_wrong_the_server_s_counts(
     assert api.time_s() == 1767225600.0 + theirs_s
 
 
+def test_what_a_server_warns_of_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("kubernetes")
+    from ipa.live.kubernetes.api import Api
+
+    told: list[str] = []
+    api = Api(SimpleNamespace(configuration=None), on_warning=told.append)
+    answer, headers = Answer(b"{}"), HTTPHeaderDict(Answer.headers)
+    headers.add("Warning", '299 - "policy/v1beta1 is deprecated, use policy/v1"')
+    headers.add("Warning", '299 api "would violate PodSecurity \\"restricted:latest\\""')
+    monkeypatch.setattr(answer, "headers", headers, raising=False)
+    monkeypatch.setattr(api._client, "request", lambda *_, **__: answer)
+    for path in ("/version", "/api", "/api/v1/namespaces/default/services/http:a:control/proxy/x"):
+        api.request("GET", path)
+    assert told == [
+        "policy/v1beta1 is deprecated, use policy/v1",
+        'would violate PodSecurity "restricted:latest"',
+    ]
+
+
 class Answer:
     """One of a server whose clock is at 2026."""
 
@@ -372,6 +392,23 @@ def test_clients_outside_reach_the_load_balancer_or_a_node(
 ) -> None:
     service = {"spec": NODE_PORT, "status": {"loadBalancer": {"ingress": ingress}}}
     nodes = [{"status": {"addresses": [{"type": "InternalIP", "address": node}]}}]
+    api = SimpleNamespace(get=lambda *_: service, request=lambda *_: {"items": nodes})
+    assert client_url(api, tiny(tmp_path)) == url  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("families", "url"),
+    [
+        (["IPv4"], "http://10.0.0.2:30080"),
+        (["IPv6"], "http://[fd00::2]:30080"),
+        (["IPv6", "IPv4"], "http://10.0.0.2:30080"),
+        ([], "http://10.0.0.2:30080"),
+    ],
+)
+def test_a_node_is_asked_at_an_address_of_the_service_s_families(tmp_path: Path, families: list[str], url: str) -> None:
+    service = {"spec": {**NODE_PORT, "ipFamilies": families}}
+    addresses = [{"type": "InternalIP", "address": address} for address in ("10.0.0.2", "fd00::2")]
+    nodes = [{"status": {"addresses": [{"type": "Hostname", "address": "node-1"}, *addresses]}}]
     api = SimpleNamespace(get=lambda *_: service, request=lambda *_: {"items": nodes})
     assert client_url(api, tiny(tmp_path)) == url  # type: ignore[arg-type]
 

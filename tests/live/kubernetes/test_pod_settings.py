@@ -1,0 +1,233 @@
+"""What people add to our pods: the section `kubernetes` of a scenario, in pod templates and in refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ipa.live.kubernetes import in_cluster, names
+from ipa.live.kubernetes.difference import drift
+from ipa.live.kubernetes.gateway_manifests import gateway_access, gateway_deployment
+from ipa.live.kubernetes.manifests import stage_deployment
+from ipa.live.kubernetes.settings import Layout
+from ipa.studies import find
+from tests.command import ipa, refusal
+from tests.live.kubernetes.world import tiny
+from tests.live.world import sort
+
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
+HEAD = "schema_version: 1\nkind: scenario\npipeline: video\nkubernetes:\n"
+SMALL = sort("small")["sort"]
+
+
+def template(folder: Path, part: str = "sort", **sections: Any) -> dict[str, Any]:
+    """The pod template of a part of the tiny pipeline with these sections."""
+    deployed = tiny(folder, layout=Layout(pods=sections))
+    if part == "gateway":
+        made = gateway_deployment(deployed)
+    elif part == "controller":
+        made = in_cluster.controller(deployed, {})[-1]
+    else:
+        made = stage_deployment(deployed, "sort", SMALL)
+    found: dict[str, Any] = made["spec"]["template"]
+    return found
+
+
+def test_each_part_gets_what_is_given_for_it_and_for_all(tmp_path: Path) -> None:
+    sections: dict[str, Any] = {
+        "pods": {"labels": {"team": "vision"}, "imagePullSecrets": [{"name": "registry"}]},
+        "gateway": {"priorityClassName": "high"},
+        "models": {"nodeSelector": {"disk": "ssd", "zone": "a"}},
+        "stages": {"sort": {"nodeSelector": {"zone": "b"}}, "other": {"nodeSelector": {"zone": "c"}}},
+        "controller": {"resources": {"limits": {"memory": "1Gi"}, "requests": {"memory": "1Gi"}}},
+    }
+    found = {part: template(tmp_path, part, **sections) for part in ("gateway", "sort", "controller")}
+    assert [each["metadata"]["labels"]["team"] for each in found.values()] == ["vision"] * 3
+    assert [each["spec"]["imagePullSecrets"] for each in found.values()] == [[{"name": "registry"}]] * 3
+    assert [each["spec"].get("priorityClassName") for each in found.values()] == ["high", None, None]
+    assert found["sort"]["spec"]["nodeSelector"] == {"disk": "ssd", "zone": "b"}
+    assert "nodeSelector" not in found["gateway"]["spec"]
+    assert found["controller"]["spec"]["containers"][0]["resources"]["limits"] == {"memory": "1Gi"}
+
+
+def test_labels_by_which_pods_are_found_stay_ours(tmp_path: Path) -> None:
+    plain, labelled = template(tmp_path), template(tmp_path, pods={"labels": {"a": "b"}})
+    assert labelled["metadata"]["labels"] == {"a": "b", **plain["metadata"]["labels"]}
+
+
+def test_a_cpu_limit_of_the_gateway_is_one_of_each_of_its_containers_as_quotas_ask(tmp_path: Path) -> None:
+    router, watch = template(tmp_path, "gateway", gateway={"resources": {"limits": {"cpu": "2"}}})["spec"]["containers"]
+    assert router["resources"] == {
+        "requests": {"cpu": "250m", "memory": "512Mi"},
+        "limits": {"memory": "512Mi", "cpu": "2"},
+    }
+    assert watch["resources"]["limits"] == {"memory": "128Mi", "cpu": "500m"}
+    without = template(tmp_path, "gateway")["spec"]["containers"]
+    assert ["cpu" in each["resources"]["limits"] for each in without] == [False, False]
+
+
+def test_a_device_is_for_the_model_alone_and_a_limit_for_what_fetches_it_too(tmp_path: Path) -> None:
+    given = {"resources": {"limits": {"example.com/gpu": "1", "cpu": "1"}}}
+    deployed = tiny(tmp_path, layout=Layout(models="s3://shelf", replica_cpu="100m", pods={"models": given}))
+    spec = stage_deployment(deployed, "sort", SMALL)["spec"]["template"]["spec"]
+    assert spec["containers"][0]["resources"]["limits"] == {"memory": "256Mi", "cpu": "1", "example.com/gpu": "1"}
+    assert spec["initContainers"][0]["resources"]["limits"] == {"memory": "256Mi", "cpu": "1"}
+
+
+def test_pods_are_spread_among_their_own_kind_unless_said_otherwise(tmp_path: Path) -> None:
+    spread = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}
+    other = {**spread, "labelSelector": {"matchLabels": {"a": "b"}}}
+    (own, given) = template(tmp_path, models={"topologySpreadConstraints": [spread, other]})["spec"][
+        "topologySpreadConstraints"
+    ]
+    assert own["labelSelector"]["matchLabels"] == names.selector("ipa-tiny", "model-server", stage="sort")
+    assert given == other
+
+
+def test_an_account_of_one_s_own_is_bound_and_not_made(tmp_path: Path) -> None:
+    sections = {part: {"serviceAccountName": "mine"} for part in ("gateway", "controller")}
+    deployed = tiny(tmp_path, layout=Layout(pods=sections))
+    for objects in (gateway_access(deployed), in_cluster.access(deployed, "ipa-tiny-controller")):
+        assert [each["kind"] for each in objects] == ["Role", "RoleBinding"]
+        assert objects[1]["subjects"][0]["name"] == "mine"
+    for made in (gateway_deployment(deployed), in_cluster.controller(deployed, {})[-1]):
+        assert made["spec"]["template"]["spec"]["serviceAccountName"] == "mine"
+
+
+@pytest.mark.parametrize("part", ["gateway", "sort"])
+@pytest.mark.parametrize("given", [{"nodeSelector": {"a": "b"}}, {"labels": {"a": "b"}}, {"annotations": {"a": "b"}}])
+def test_what_is_taken_back_is_seen_as_a_change_too(part: str, given: dict[str, Any], tmp_path: Path) -> None:
+    """What an object has beyond a manifest is no difference, so a digest has to tell."""
+    with_it, without = template(tmp_path, part, pods=given), template(tmp_path, part)
+    changed = f"metadata.annotations.{names.TEMPLATE}"
+    assert drift(without, with_it) == [changed]
+    assert changed in drift(with_it, without)
+
+
+def test_quantities_of_devices_are_equal_however_they_are_written() -> None:
+    ours, theirs = ({"resources": {"limits": {"example.com/gpu": text}}} for text in ("1000m", "1"))
+    assert drift({"spec": ours}, {"spec": theirs}) == []
+
+
+def test_a_layout_with_pods_comes_back_from_the_cluster() -> None:
+    layout = Layout(pods={"gateway": {"labels": {"a": "b"}}})
+    assert Layout.from_text(layout.as_text()) == layout != Layout()
+
+
+# ---- the section of a scenario ----
+
+WHOLE = """
+  pods:
+    imagePullSecrets: [{name: registry}]
+    labels: {team: vision, empty: ""}
+    annotations: {example.com/note: any text}
+  gateway:
+    resources: {limits: {cpu: 1}}
+    priorityClassName: high
+    serviceAccountName: mine
+  models:
+    tolerations:
+    - {key: dedicated, operator: Equal, value: models, effect: NoSchedule}
+    topologySpreadConstraints:
+    - {maxSkew: 1, topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: ScheduleAnyway}
+    affinity:
+      nodeAffinity:
+        requiredDuringSchedulingIgnoredDuringExecution:
+          nodeSelectorTerms:
+          - matchExpressions: [{key: kubernetes.io/arch, operator: In, values: [amd64]}]
+      podAntiAffinity:
+        preferredDuringSchedulingIgnoredDuringExecution:
+        - weight: 50
+          podAffinityTerm: {topologyKey: kubernetes.io/hostname, labelSelector: {matchLabels: {app: other}}}
+  stages:
+    object-detection:
+      nodeSelector: {disk: ssd}
+      resources: {limits: {nvidia.com/gpu: 1}}
+  controller:
+    nodeSelector: {pool: small}
+"""
+
+
+def written(text: str) -> str:
+    Path("scenario.yaml").write_text(HEAD + text)
+    return "scenario.yaml"
+
+
+def test_a_scenario_s_section_is_kept_as_it_was_written_and_goes_into_the_layout() -> None:
+    scenario = find(written(WHOLE))
+    given = yaml.safe_load(WHOLE)
+    given["gateway"]["resources"]["limits"]["cpu"] = "1"
+    given["stages"]["object-detection"]["resources"]["limits"]["nvidia.com/gpu"] = "1"
+    assert scenario.as_dict()["kubernetes"] == given
+    assert scenario.with_values({}) == scenario
+    objects = list(yaml.safe_load_all(ipa("live", "manifests", "scenario.yaml", "--controller").stdout))
+    assert Layout.from_text(objects[0]["data"]["layout.json"]).pods == given
+    (inside,) = [each["data"]["scenario.yaml"] for each in objects if "scenario.yaml" in each.get("data", {})]
+    assert "kubernetes" not in yaml.safe_load(inside)  # a controller reads the layout
+    selectors = {
+        each["metadata"]["name"]: each["spec"]["template"]["spec"].get("nodeSelector")
+        for each in objects
+        if each["kind"] == "Deployment"
+    }
+    assert selectors == {
+        "ipa-video-stage-object-detection": {"disk": "ssd"},
+        "ipa-video-stage-image-classification": None,
+        "ipa-video-gateway": None,
+        "ipa-video-controller": {"pool": "small"},
+    }
+
+
+def test_one_setting_needs_no_file() -> None:
+    said = ipa("live", "manifests", "video", "--set", "kubernetes.gateway.resources.limits.cpu=1")
+    layout = Layout.from_text(next(yaml.safe_load_all(said.stdout))["data"]["layout.json"])
+    assert layout.pods == {"gateway": {"resources": {"limits": {"cpu": "1"}}}}
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("gatway: {}", "kubernetes.gatway: unknown key; did you mean 'gateway'?"),
+        ("models: {nodeselector: {a: b}}", "kubernetes.models.nodeselector: unknown key; did you mean 'nodeSelector'?"),
+        ("models: {tolerations: [{key: a, efect: b}]}", "tolerations[0].efect: unknown key; did you mean 'effect'?"),
+        ("models: {tolerations: [{effect: Noschedule}]}", "given 'Noschedule'; did you mean 'NoSchedule'?"),
+        ("models: {affinity: {nodeAfinity: {}}}", "affinity.nodeAfinity: unknown key; did you mean 'nodeAffinity'?"),
+        ("models: {securityContext: {}}", "securityContext: cannot be given: pods keep what the profile `restricted`"),
+        ("controller: {hostNetwork: true}", "hostNetwork: cannot be given: pods keep what the profile `restricted`"),
+        ("gateway: {replicas: 2}", "replicas: cannot be given: it is what policies decide"),
+        ("gateway: {image: x}", "image: cannot be given: it is the option --image"),
+        ("pods: {labels: {ipa/stage: x}}", "labels.ipa/stage: is ours: pods are found again by it"),
+        ("pods: {labels: {app.kubernetes.io/name: x}}", "labels.app.kubernetes.io/name: is ours"),
+        ("pods: {annotations: {ipa/wanted: x}}", "annotations.ipa/wanted: is ours"),
+        (
+            "pods: {labels: {team: a b}}",
+            "labels.team: should be at most 63 letters, digits, '-', '_' and '.'",
+        ),
+        ("pods: {annotations: {a: true}}", "annotations.a: should be a valid string; given True"),
+        ("gateway: {resources: {limits: {cpu: many}}}", "limits.cpu: should be a quantity, such as 2, 500m or 1Gi"),
+        ("gateway: {resources: {requests: {cpu: 1}}}", "requests.cpu: cannot be given here: it is the option --cpu"),
+        ("gateway: {resources: {limits: {memory: 1Gi}}}", "limits.memory: cannot be given here: it is the option"),
+        ("gateway: {serviceAccountName: A B}", "serviceAccountName: should be the name of an object"),
+        ("gateway: {imagePullSecrets: [registry]}", "imagePullSecrets[0]: should be a mapping of keys to values"),
+    ],
+)
+def test_what_cannot_be_added_is_refused_by_line_and_name(given: str, why: str) -> None:
+    said = refusal("live", "manifests", written(f"  {given}\n"))
+    assert said.startswith("scenario.yaml:5: kubernetes.")
+    assert why in said
+
+
+def test_a_stage_that_is_not_there_is_refused() -> None:
+    said = refusal("live", "manifests", written("  stages: {object-detecton: {}}\n"))
+    assert "kubernetes.stages: 'video' has no stage 'object-detecton'" in said
+    assert "did you mean 'object-detection'?" in said
+
+
+def test_replicas_with_their_profile_s_cores_have_no_other_limit() -> None:
+    path = written("  models: {resources: {limits: {cpu: 1}}}\n")
+    assert ipa("live", "manifests", path).exit_code == 0
+    said = refusal("live", "manifests", path, "--cpu", "profile")
+    assert said.startswith("kubernetes.models.resources.limits.cpu: 1: replicas have their profile's cores")

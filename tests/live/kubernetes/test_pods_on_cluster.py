@@ -1,0 +1,141 @@
+"""What is added to pods arrives there, and what keeps them from coming is named when it appears: on a real cluster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+pytest.importorskip("kubernetes")
+
+from ipa.live.errors import RunError
+from ipa.live.kubernetes import deploy, names
+from ipa.live.kubernetes.api import connect
+from ipa.live.kubernetes.reconciler import Look
+from ipa.live.kubernetes.settings import Deployed, Layout
+from tests.live.kubernetes.test_cluster import WITHIN_S, takes_pods
+from tests.live.kubernetes.world import IMAGE, tiny
+from tests.live.world import sort
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture
+def namespace() -> Iterator[str]:
+    """A namespace of the test's own, which gets a quota or bounds."""
+    api, name = connect(), f"ipa-test-{uuid4().hex[:8]}"
+    api.request("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    until_s = time.monotonic() + WITHIN_S
+    while not takes_pods(api, name):
+        assert time.monotonic() < until_s, f"namespace {name} takes no pods"
+        time.sleep(0.1)
+    yield name
+    api.request("DELETE", f"/api/v1/namespaces/{name}")
+
+
+def laid_out(folder: Path, namespace: str, **sections: Any) -> Deployed:
+    layout = Layout(image=IMAGE, pull_policy="Never", ready_within_s=WITHIN_S, pods=sections)
+    return tiny(folder, namespace, layout=layout)
+
+
+def limit_cpu(namespace: str) -> None:
+    """Ask a CPU limit of every container, and wait until that is in force."""
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "cores"}}
+    path = f"/api/v1/namespaces/{namespace}/resourcequotas"
+    connect().request("POST", path, {**quota, "spec": {"hard": {"limits.cpu": "16"}}})
+    until_s = time.monotonic() + WITHIN_S
+    while not (connect().request("GET", f"{path}/cores").get("status") or {}).get("used"):
+        assert time.monotonic() < until_s, "the quota is not counted"
+        time.sleep(0.1)
+
+
+LIMIT = {"resources": {"limits": {"cpu": "2"}}}
+
+
+def test_a_quota_on_cpu_limits_that_only_the_gateway_breaks_is_named_at_once(namespace: str, tmp_path: Path) -> None:
+    limit_cpu(namespace)
+    deployed = laid_out(tmp_path, namespace, models=LIMIT)
+    began_s = time.monotonic()
+    with pytest.raises(RunError, match=r"the gateway: .*forbidden: failed quota: cores: must specify limits\.cpu"):
+        deploy.up(connect(), deployed, sort())
+    assert time.monotonic() - began_s < deployed.layout.ready_within_s  # before any deadline
+    found = deploy.status(connect(), deployed)
+    assert not found["gateway_ready"]
+    assert "must specify limits.cpu" in found["gateway_problem"]
+    # What the old template's pod was refused for says nothing of the new one's.
+    mended = replace(deployed, layout=replace(deployed.layout, pods={"models": LIMIT, "gateway": LIMIT}))
+    deploy.up(connect(), mended, sort(), within_s=2 * WITHIN_S)
+    assert deploy.status(connect(), mended)["gateway_ready"]
+
+
+def test_with_a_limit_of_the_gateway_the_same_quota_lets_all_come_and_another_layout_is_rolled_out(
+    namespace: str, tmp_path: Path
+) -> None:
+    limit_cpu(namespace)
+    deployed = laid_out(tmp_path, namespace, pods=LIMIT)
+    deploy.up(connect(), deployed, sort(), within_s=2 * WITHIN_S)
+    gateway = pods_of(deployed, "gateway")
+    assert [limits(pod) for pod in gateway] == [{"gateway": "2", "endpoints": "500m"}]
+    found = deploy.status(connect(), deployed)
+    assert (found["gateway_ready"], found["gateway_problem"]) == (True, "")
+    another = replace(
+        deployed, layout=replace(deployed.layout, pods={"pods": LIMIT, "gateway": {"labels": {"a": "b"}}})
+    )
+    steps = {(step.kind, step.name): step.action for step in deploy.plan(connect(), another, sort())}
+    assert steps["Deployment", deployed.gateway_name] == "change"
+    assert steps["Deployment", deployed.stage_name("sort")] == "keep"
+    deploy.up(connect(), another, sort(), within_s=2 * WITHIN_S)
+    assert "b" in {pod["metadata"]["labels"].get("a") for pod in pods_of(deployed, "gateway")}
+    assert {step.action for step in deploy.plan(connect(), another, sort())} == {"keep"}
+
+
+def test_what_is_given_for_a_part_arrives_on_its_pods(namespace: str, tmp_path: Path) -> None:
+    taint = {"key": "dedicated", "operator": "Equal", "value": "models", "effect": "NoSchedule"}
+    sections = {
+        "pods": {"labels": {"team": "vision"}, "annotations": {"example.com/note": "some text"}},
+        "models": {"nodeSelector": {"kubernetes.io/os": "linux"}, "tolerations": [taint]},
+        "stages": {"sort": {"labels": {"heavy": "yes"}}},
+    }
+    deployed = laid_out(tmp_path, namespace, **sections)
+    deploy.up(connect(), deployed, sort(), within_s=2 * WITHIN_S)
+    (gateway,), (server,) = pods_of(deployed, "gateway"), pods_of(deployed, "model-server")
+    for pod in (gateway, server):
+        assert pod["metadata"]["labels"]["team"] == "vision"
+        assert pod["metadata"]["annotations"]["example.com/note"] == "some text"
+    assert (gateway["metadata"]["labels"].get("heavy"), server["metadata"]["labels"]["heavy"]) == (None, "yes")
+    assert (gateway["spec"].get("nodeSelector"), server["spec"]["nodeSelector"]) == (
+        None,
+        {"kubernetes.io/os": "linux"},
+    )
+    assert (taint in gateway["spec"]["tolerations"], taint in server["spec"]["tolerations"]) == (False, True)
+    assert {step.action for step in deploy.plan(connect(), deployed, sort())} == {"keep"}
+
+
+def test_what_may_pass_is_told_while_up_waits(namespace: str, tmp_path: Path) -> None:
+    """No node has the label; one that has it may still come."""
+    deployed = laid_out(tmp_path, namespace, models={"nodeSelector": {"disk": "none-has-it"}})
+    told: list[str] = []
+
+    def note(look: Look) -> None:
+        told.append(look.waits_for)
+        if look.waits_for:
+            raise KeyboardInterrupt  # seen: no need to wait for the deadline
+
+    with pytest.raises(KeyboardInterrupt):
+        deploy.up(connect(), deployed, sort(), note)
+    assert told[-1].startswith("sort: variant small: no node takes it: 0/")
+
+
+def pods_of(deployed: Deployed, component: str) -> list[dict[str, Any]]:
+    selector = names.as_query(names.selector(deployed.instance, component))
+    found: list[dict[str, Any]] = connect().list("Pod", deployed.namespace, selector)["items"]
+    return found
+
+
+def limits(pod: dict[str, Any]) -> dict[str, str]:
+    return {each["name"]: each["resources"]["limits"]["cpu"] for each in pod["spec"]["containers"]}

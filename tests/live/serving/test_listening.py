@@ -1,0 +1,63 @@
+"""Servers in pods listen on IPv6 and IPv4 at one port, and on IPv4 alone where the kernel has nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from ipa import profiles
+from ipa.live.controller_metrics import serving
+from ipa.live.plane import EVERYWHERE, free_port, listening_host
+from ipa.live.serving.web import listen
+
+needs_ipv6 = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this kernel has no IPv6")
+
+V4, V6 = "127.0.0.1", "[::1]"
+
+
+def answers(hosts: tuple[str, ...]) -> tuple[str, dict[str, str]]:
+    """The host of the URL of a server that listens everywhere; and what peer it sees, by the host asked."""
+
+    async def peer(http: web.Request) -> web.Response:
+        return web.Response(text=http.remote)
+
+    async def story() -> tuple[str, dict[str, str]]:
+        app = web.Application()
+        app.router.add_get("/", peer)
+        runner, url = await listen(app, EVERYWHERE, 0)
+        base, port = url.rsplit(":", 1)
+        seen = {}
+        try:
+            async with aiohttp.ClientSession() as client:
+                for host in hosts:
+                    async with client.get(f"http://{host}:{port}/") as response:
+                        seen[host] = await response.text()
+        finally:
+            await runner.cleanup()
+        return base.removeprefix("http://"), seen
+
+    return asyncio.run(story())
+
+
+@needs_ipv6
+def test_one_port_serves_both_families() -> None:
+    assert answers((V4, V6)) == ("[::]", {V4: "::ffff:127.0.0.1", V6: "::1"})
+
+
+def test_without_ipv6_the_port_is_one_of_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
+    assert answers((V4,)) == ("0.0.0.0", {V4: V4})
+    assert [listening_host(host) for host in (EVERYWHERE, V4, "::1")] == ["0.0.0.0", V4, "::1"]
+
+
+@pytest.mark.parametrize("has_ipv6", [pytest.param(True, marks=needs_ipv6), False])
+def test_a_controller_s_metrics_are_there_for_both_too(has_ipv6: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: has_ipv6)
+    port = free_port()
+    with serving(port, profiles.load("video"), EVERYWHERE):
+        for host in ("127.0.0.1", *(("::1",) if has_ipv6 else ())):
+            socket.create_connection((host, port)).close()
