@@ -37,9 +37,12 @@ TROUBLES: Mapping[str, str] = {
     "controller tries again",
     "no_gateway": "no gateway is ready: requests fail, and policies hold the configuration until Kubernetes has "
     "started another",
+    "no_replica": "no replica of a stage is ready: its requests wait for one until they are dropped",
     "held": "the kill switch is on: nothing is changed",
     "stopped": "another manager owns or has paused an object that must change, or the API server forbids the "
-    "change: nothing is changed",
+    "change: it is left as it is, and decisions that change it are refused",
+    "foreign_scaler": "another has set a stage's replicas: they are set back, or left to it while it keeps "
+    "setting them",
     "no_room": "quota or nodes have no room for all replicas: policies get a lower limit on cores",
     "failed_variant": "a variant does not become ready, or is avoided because it has failed",
 }

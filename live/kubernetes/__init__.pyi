@@ -10,10 +10,10 @@ from .api import connect as connect
 from .api import current_namespace as current_namespace
 from .backend import KubernetesBackend as KubernetesBackend
 from .lease import Lease as Lease
+from .look import Look as Look
 from .pace import Pace as Pace
 from .pod_fields import PodSections as PodSections
 from .reach import client_url as client_url
-from .reconciler import Look as Look
 from .settings import Deployed as Deployed
 from .settings import Layout as Layout
 from .settings import memory_bytes as memory_bytes

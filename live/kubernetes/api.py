@@ -17,7 +17,7 @@ from typing import Any
 
 from ipa.errors import Error
 from ipa.live.errors import LiveError
-from ipa.live.kubernetes.names import FIELD_MANAGER
+from ipa.live.kubernetes.names import FIELD_MANAGER, REPLICAS
 
 Object = dict[str, Any]
 OnWarning = Callable[[str], object]
@@ -30,6 +30,7 @@ WATCH_S = 20
 PLURALS = {
     "ConfigMap": "configmaps",
     "Deployment": "deployments",
+    "HorizontalPodAutoscaler": "horizontalpodautoscalers",
     "Lease": "leases",
     "NetworkPolicy": "networkpolicies",
     "Pod": "pods",
@@ -90,6 +91,7 @@ class Api:
 
         self._client = DynamicClient(client, discoverer=_NoDiscovery)
         self._servers: tuple[float, float] | None = None  # its Unix time, at a moment of the monotonic clock
+        self._older: dict[str, str] = {}  # kind -> the group that this server has it in
         self.read_only = read_only
         self._on_warning = on_warning or _log_warning
         self._warned: set[str] = set()
@@ -105,7 +107,7 @@ class Api:
     def get(self, kind: str, namespace: str, name: str, within_s: float = ANSWERS_WITHIN_S) -> Object | None:
         """An object; None if it does not exist."""
         try:
-            return self.request("GET", path_of(kind, namespace, name), within_s=within_s)
+            return self.request("GET", self._path(kind, namespace, name), within_s=within_s)
         except ApiError as error:
             if error.status == 404:
                 return None
@@ -113,7 +115,7 @@ class Api:
 
     def list(self, kind: str, namespace: str, selector: str = "") -> Object:
         """The list object: `items`, and the `resourceVersion` in its metadata from which a watch goes on."""
-        return self.request("GET", path_of(kind, namespace), label_selector=selector or None)
+        return self.request("GET", self._path(kind, namespace), label_selector=selector or None)
 
     def watch(self, kind: str, namespace: str, selector: str, resource_version: str) -> Iterator[Object]:
         """Events after a resource version, until the server ends the watch.
@@ -147,13 +149,16 @@ class Api:
         )
 
     def scale(self, namespace: str, name: str, replicas: int, resource_version: str | None = None) -> Object:
-        """Set a Deployment's replicas by the scale subresource; with a resource version, only if it is current."""
-        meta = {"name": name, "namespace": namespace}
+        """Set a Deployment's replicas and note the number as ours; with a resource version, only if it is current.
+
+        The Deployment itself is written, not its scale subresource, so that our field manager owns the number.
+        """
+        meta: Object = {"annotations": {REPLICAS: str(replicas)}}
         if resource_version is not None:
             meta["resourceVersion"] = resource_version
-        scale = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": meta, "spec": {"replicas": replicas}}
-        path = f"{path_of('Deployment', namespace, name)}/scale"
-        return self.request("PUT", path, scale, field_manager=FIELD_MANAGER)
+        patch = {"metadata": meta, "spec": {"replicas": replicas}}
+        path, content_type = path_of("Deployment", namespace, name), "application/merge-patch+json"
+        return self.request("PATCH", path, patch, content_type=content_type, field_manager=FIELD_MANAGER)
 
     def forget(self, kind: str, namespace: str, name: str, annotation: str) -> None:
         """Remove an annotation from an object, if it has it."""
@@ -164,7 +169,7 @@ class Api:
     def delete(self, kind: str, namespace: str, name: str) -> None:
         """Delete an object and what it owns; an object that does not exist counts as deleted."""
         try:
-            self.request("DELETE", path_of(kind, namespace, name), propagation_policy="Background")
+            self.request("DELETE", self._path(kind, namespace, name), propagation_policy="Background")
         except ApiError as error:
             if error.status != 404:
                 raise
@@ -172,7 +177,12 @@ class Api:
     def groups(self) -> frozenset[str]:
         """The API groups that the server has, as "group/version"."""
         groups = self.request("GET", "/apis")["groups"]
-        return frozenset(version["groupVersion"] for group in groups for version in group["versions"])
+        found = frozenset(version["groupVersion"] for group in groups for version in group["versions"])
+        self._older = {kind: older for kind, older in OLDER.items() if older in found and VERSIONS[kind] not in found}
+        return found
+
+    def _path(self, kind: str, namespace: str, name: str = "") -> str:
+        return path_of(kind, namespace, name, self._older.get(kind, ""))
 
     def request(
         self, method: str, path: str, body: object = None, *, within_s: float = ANSWERS_WITHIN_S, **options: Any
@@ -278,6 +288,7 @@ def path_of(kind: str, namespace: str, name: str = "", api_version: str = "") ->
 CORE = "v1"
 VERSIONS = {
     "Deployment": "apps/v1",
+    "HorizontalPodAutoscaler": "autoscaling/v1",
     "Lease": "coordination.k8s.io/v1",
     "NetworkPolicy": "networking.k8s.io/v1",
     "PodDisruptionBudget": "policy/v1",
@@ -288,6 +299,8 @@ VERSIONS = {
     "ServiceMonitor": "monitoring.coreos.com/v1",
 }
 """The API groups of kinds outside the core group."""
+OLDER = {"PodDisruptionBudget": "policy/v1beta1"}
+"""Where servers had a kind before it moved to the group above."""
 
 
 class _NoDiscovery:

@@ -24,12 +24,13 @@ from ipa.live.kubernetes.cluster_gateway import ClusterGateway
 from ipa.live.kubernetes.failed_variants import FailedVariants, previous
 from ipa.live.kubernetes.lease import Lease
 from ipa.live.kubernetes.lease_keeper import LeaseKeeper
+from ipa.live.kubernetes.look import Look, said
 from ipa.live.kubernetes.looks import Looks
 from ipa.live.kubernetes.pace import Pace, moves_pods
 from ipa.live.kubernetes.pods import Pod
 from ipa.live.kubernetes.reach import until_reached
 from ipa.live.kubernetes.readiness import Readiness, longest_s
-from ipa.live.kubernetes.reconciler import Look, Reconciler
+from ipa.live.kubernetes.reconciler import Reconciler
 from ipa.live.kubernetes.room import Room
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import StageState
@@ -90,7 +91,7 @@ class KubernetesBackend(LiveBackend):
         self._lease = LeaseKeeper(lease, self._threads, self._report)
         self._reconciler = Reconciler(api, deployed, has_stood=self._adopts)
         self._looks = Looks(self._reconciler, self._threads)
-        self._room = Room(len(deployed.stages))
+        self._room = Room(len(deployed.stages), deployed.layout.nodes_within_s)
         self._failures = FailedVariants(self.stages)
         self._pods: dict[str, Pod] = {}
         self._is_listed = asyncio.Event()
@@ -182,8 +183,9 @@ class KubernetesBackend(LiveBackend):
             return f"the Lease is {self._lease.trouble}"
         if self._look_now.is_held:
             return f"held: {self._held()}"
-        if self._look_now.stopped:
-            return f"stopped: {self._look_now.stopped}"
+        stopped = self._look_now.refusal(self.wanted, configuration)
+        if stopped:
+            return f"stopped: {stopped}"
         return self._failures.refusal(configuration) or self._pace.refusal(self._moves(configuration))
 
     def _moves(self, configuration: Configuration) -> int:
@@ -210,7 +212,7 @@ class KubernetesBackend(LiveBackend):
             return looks.LOOK_EVERY_S
         failed = self._failures.to_write(self._look_now.stages, self._api.time_s())
         look = await self._looks.take(self.wanted, list(self._pods.values()), failed, self._may_write)
-        if look.done and not look.error:
+        if look.done and not (look.error or look.stopped):
             self._failures.has_written()
         if look.is_down:
             self.fail(f"{self.deployed.instance} no longer exists; run ipa live up")
@@ -278,8 +280,10 @@ class KubernetesBackend(LiveBackend):
             "no_lease": "" if self._lease.is_held else self._lease.trouble,
             "no_api": look.error or self._watch.error,
             "no_gateway": self._no_gateway(look) if look.lacks_gateway else "",
+            "no_replica": said(self._unserved()),
             "held": self._held() if look.is_held else "",
-            "stopped": look.stopped,
+            "stopped": said({name: why for name, why in look.stopped.items() if name not in look.foreign}),
+            "foreign_scaler": said(look.foreign),
             "no_room": self._room.trouble(look),
             "failed_variant": self._failures.trouble(look.failed),
         }
@@ -288,6 +292,17 @@ class KubernetesBackend(LiveBackend):
     def _no_gateway(self, look: Look) -> str:
         why = look.gateway_problem or look.gateway_delay
         return f"no pod of {self.deployed.gateway_name} is ready" + (f": {why}" if why else "")
+
+    def _unserved(self) -> dict[str, str]:
+        """Stages without a replica that is ready."""
+        serving = {pod.stage for pod in self._pods.values() if pod.is_serving}
+        there = {
+            name: sum(pod.stage == name and not pod.is_over for pod in self._pods.values()) for name in self.stages
+        }
+        lacking = {
+            name: f"none of its {count} replicas is ready" for name, count in there.items() if name not in serving
+        }
+        return lacking if self._is_listed.is_set() else {}
 
     def _held(self) -> str:
         return f"the annotation ipa/hold of ConfigMap {self.deployed.instance} is true"

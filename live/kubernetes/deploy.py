@@ -10,21 +10,22 @@ from typing import Any
 
 from ipa.live.errors import LiveError, RunError
 from ipa.live.kubernetes import names
-from ipa.live.kubernetes.api import CORE, VERSIONS, Api, ApiError
+from ipa.live.kubernetes.api import CORE, OLDER, VERSIONS, Api, ApiError
 from ipa.live.kubernetes.difference import drift
 from ipa.live.kubernetes.lease import DURATION_S, Lease
+from ipa.live.kubernetes.look import Look
 from ipa.live.kubernetes.manifests import everything, owner_of, root, surroundings
-from ipa.live.kubernetes.names import MODEL_SERVER
+from ipa.live.kubernetes.names import GATEWAY, MODEL_SERVER
 from ipa.live.kubernetes.parts import Manifest
 from ipa.live.kubernetes.pods import Pod, ours, seconds
-from ipa.live.kubernetes.reconciler import Look, Reconciler, check_ours
+from ipa.live.kubernetes.reconciler import Reconciler, check_ours
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import has_available
 from ipa.live.kubernetes.timeline import left_out
 from ipa.policies import Configuration, PolicyError, check_configuration
 from ipa.profiles import Pipeline
 
-CREATE, CHANGE, KEEP = "create", "change", "keep"
+CREATE, CHANGE, KEEP, DELETE = "create", "change", "keep", "delete"
 
 KINDS = (
     "Deployment",
@@ -56,7 +57,7 @@ class Step:
 
 
 def plan(api: Api, deployed: Deployed, first: Configuration) -> list[Step]:
-    """What `up` would do, by the server's own answers to a dry run of everything.
+    """What `up` would do, by the server's own answers to a dry run of everything, and what it would delete.
 
     Raises LiveError for what the server would refuse, and for objects that have our names but are not ours.
     """
@@ -70,6 +71,7 @@ def plan(api: Api, deployed: Deployed, first: Configuration) -> list[Step]:
             check_ours(None if given is None else {"kind": manifest["kind"], **given}, deployed)
             api.apply(manifest, dry_run=True)
             steps.append(_step(manifest, given))
+        steps += [Step(DELETE, kind, name) for kind, name in leftovers(api, deployed)]
     except ApiError as error:
         raise LiveError(_refusal(error, deployed)) from None
     return steps
@@ -83,6 +85,8 @@ def up(
     within_s: float = 600.0,
 ) -> None:
     """Apply everything and wait until it is ready, in the configuration wanted before, or in `first` if none was.
+
+    Stages that the pipeline no longer has are deleted last, when the gateway that used them has finished.
 
     The Deployments are written under the Lease. A controller that holds it writes them itself, or ends if it sees
     another pipeline or layout. Raises LiveError for a refusal, RunError if the pipeline does not become ready.
@@ -98,6 +102,10 @@ def up(
         _until_stands(api, deployed, first, on_look, within_s, lease)
     finally:
         lease.release()
+    try:
+        _delete_leftovers(api, deployed, within_s)
+    except ApiError as error:
+        raise LiveError(_refusal(error, deployed)) from None
 
 
 def _until_stands(
@@ -130,6 +138,33 @@ def _until_stands(
             why = trouble or look.waits_for or "its pods are not all ready yet"
             raise RunError(f"it did not become ready: {why}")
         time.sleep(max(reconciler.pause_s, LOOKED_EVERY_S))
+
+
+def leftovers(api: Api, deployed: Deployed) -> list[tuple[str, str]]:
+    """Kind and name of what is left of stages that the pipeline had under an earlier file. Raises ApiError."""
+    stages = {deployed.stage_name(stage) for stage in deployed.stages}
+    selector = f"{names.of_instance(deployed.instance)},{names.COMPONENT}={MODEL_SERVER},{names.STAGE}"
+    return [
+        (kind, name)
+        for kind in _kinds(api)
+        if kind in ("Deployment", "PodDisruptionBudget")
+        for each in api.list(kind, deployed.namespace, selector)["items"]
+        if (name := each["metadata"]["name"]) not in stages
+    ]
+
+
+def _delete_leftovers(api: Api, deployed: Deployed, within_s: float) -> None:
+    """Delete what is left of earlier stages, once no gateway that is ending may still send requests there."""
+    left = leftovers(api, deployed)
+    selector = names.as_query(names.selector(deployed.instance, GATEWAY))
+    until_s = time.monotonic() + within_s
+    while left and time.monotonic() < until_s:
+        found = api.list("Pod", deployed.namespace, selector)["items"]
+        if not any("deletionTimestamp" in each["metadata"] for each in found):
+            break
+        time.sleep(LOOKED_EVERY_S)
+    for kind, name in left:
+        api.delete(kind, deployed.namespace, name)
 
 
 def standing(api: Api, deployed: Deployed, first: Configuration) -> Configuration:
@@ -168,6 +203,7 @@ def status(api: Api, deployed: Deployed) -> dict[str, Any]:
         there = pods(api, deployed)
         reconciler = Reconciler(api, deployed)
         stages, at_gateway = reconciler.read(there), reconciler.read_gateway(gateway)
+        left = leftovers(api, deployed)
     except ApiError as error:
         raise LiveError(_refusal(error, deployed)) from None
     return {
@@ -200,6 +236,7 @@ def status(api: Api, deployed: Deployed) -> dict[str, Any]:
             }
             for stage, state in stages.items()
         },
+        "leftovers": sorted(name for kind, name in left if kind == "Deployment"),
     }
 
 
@@ -240,11 +277,15 @@ def down(api: Api, deployed: Deployed, within_s: float = 120.0) -> int:
 
 def _ours(api: Api, deployed: Deployed) -> Iterator[tuple[str, str]]:
     """Kind and name of everything with this pipeline's labels."""
+    for kind in _kinds(api):
+        found = api.list(kind, deployed.namespace, names.of_instance(deployed.instance))
+        yield from ((kind, each["metadata"]["name"]) for each in found["items"])
+
+
+def _kinds(api: Api) -> list[str]:
+    """The kinds that the server has, of those that a deployed pipeline may consist of."""
     groups = api.groups() | {CORE}
-    for kind in KINDS:
-        if VERSIONS.get(kind, CORE) in groups:
-            found = api.list(kind, deployed.namespace, names.of_instance(deployed.instance))
-            yield from ((kind, each["metadata"]["name"]) for each in found["items"])
+    return [kind for kind in KINDS if {VERSIONS.get(kind, CORE), OLDER.get(kind)} & groups]
 
 
 def _step(manifest: Manifest, given: dict[str, Any] | None) -> Step:

@@ -34,7 +34,7 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Set a stage's replicas, provided its Deployment is still what was read.
+    """Set a stage's replicas, provided its Deployment is still what was read, or what the apply before has made of it.
 
     `is_rolling`: it has replicas of more than one template. The Deployment controller would share the replicas out
     among them in proportion, by the number that their ReplicaSets remember; that number is removed first.
@@ -92,8 +92,7 @@ def difference(
     """The actions, in order, that make a stage what it should be; none if it already is.
 
     `failed` are the variants to remember as failed, with the times [Unix time]; None: those remembered already. `kept`
-    is what the server is known to keep different. Raises ForeignOwnerError if another manager has set the replicas or
-    paused the Deployment.
+    is what the server is known to keep different. Raises ForeignOwnerError if another has paused the Deployment.
 
     More replicas are asked for only once the Deployment controller has seen a new template, so that they are of the new
     variant; fewer are asked for before it gets one, so that old replicas make room for new ones.
@@ -109,22 +108,15 @@ def difference(
     manifest = stage_deployment(deployed, stage, wanted, owner, notes)
     changed = kept.drift(manifest, state.given)
     apply: list[Action] = [Apply(manifest, f"{stage}: {', '.join(changed[:3])}")] if changed else []
-    if state.replicas == wanted.replicas:
+    if state.asked == state.replicas == wanted.replicas:
         return apply
-    foreign = foreign_owner(state.given, ("spec", "replicas"))
-    if foreign:
-        raise ForeignOwnerError(
-            f"{deployed.stage_name(stage)}: its replicas are set by {foreign!r} ({state.replicas}; wanted: "
-            f"{wanted.replicas}); remove what scales it, or delete the Deployment, which is then recreated"
-        )
+    is_rolling = state.replicas != wanted.replicas and not state.is_uniform
     why = f"{stage}: {state.replicas} -> {wanted.replicas} replicas"
-    version = state.given["metadata"]["resourceVersion"]
+    scale = Scale(stage, wanted.replicas, state.given["metadata"]["resourceVersion"], is_rolling, why)
     if wanted.replicas < state.replicas:
-        return [Scale(stage, wanted.replicas, version, not state.is_uniform, why), *apply]
+        return [scale, *apply]
     has_new_template = any(path.startswith("spec.template") for path in changed)
-    if has_new_template or not state.is_seen:
-        return apply
-    return [*apply, Scale(stage, wanted.replicas, "" if changed else version, not state.is_uniform, why)]
+    return apply if has_new_template or not state.is_seen else [*apply, scale]
 
 
 def _notes(sound: StageConfiguration | None, failed: Mapping[str, float]) -> dict[str, str]:

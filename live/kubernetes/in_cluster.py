@@ -11,7 +11,14 @@ from typing import Any
 from ipa.live.errors import LiveError
 from ipa.live.kubernetes import names, pod_settings
 from ipa.live.kubernetes.names import CONTROLLER, GATEWAY
-from ipa.live.kubernetes.parts import GRACE_S, PIPELINE_PATH, Manifest, container_security, pod_security
+from ipa.live.kubernetes.parts import (
+    GRACE_S,
+    PIPELINE_PATH,
+    Manifest,
+    container_security,
+    lost_node_tolerations,
+    pod_security,
+)
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.plane import EVERYWHERE
 from ipa.policies import plugins
@@ -33,7 +40,7 @@ RULES: tuple[tuple[str, dict[str, Any]], ...] = (
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
     ),
     (
-        "sees whether the gateway is ready; sets the stages' variant, batch and cores, and it, by server-side apply",
+        "sees whether the gateway is ready; applies it and the stages, and sets their replicas",
         {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "patch"]},
     ),
     (
@@ -41,8 +48,8 @@ RULES: tuple[tuple[str, dict[str, Any]], ...] = (
         {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["list", "create"]},
     ),
     (
-        "sets the number of replicas",
-        {"apiGroups": ["apps"], "resources": ["deployments/scale"], "verbs": ["update"]},
+        "names the autoscaler that has set the replicas of one of them",
+        {"apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"], "verbs": ["list"]},
     ),
     (
         "in a rollout, keeps that number from being shared out among old replicas and new: names carry hashes",
@@ -95,7 +102,6 @@ def named(rules: Sequence[tuple[str, dict[str, Any]]], deployed: Deployed) -> li
         "configmaps": [deployed.instance],
         "services/proxy": [f"http:{deployed.control_name}:control"],
         "deployments": [deployed.gateway_name, *stages],
-        "deployments/scale": stages,
         "leases": [deployed.instance],
     }
     return [{**rule, **_names(rule, bound)} for _, rule in rules]
@@ -184,6 +190,7 @@ def _pod(deployed: Deployed, name: str, advise: bool) -> Manifest:
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_S,
         "securityContext": pod_security(),
+        "tolerations": lost_node_tolerations(),
         "containers": [
             {
                 "name": "controller",

@@ -7,8 +7,9 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from ipa.live.kubernetes.look import Look
 from ipa.live.kubernetes.pods import Pod
-from ipa.live.kubernetes.reconciler import Look, Reconciler
+from ipa.live.kubernetes.reconciler import Reconciler
 from ipa.live.kubernetes.threads import Threads
 from ipa.policies import Configuration
 
@@ -39,17 +40,25 @@ class Looks:
         """Take another look; for the arguments, see `Reconciler.look`."""
         look = await self._threads.call(self._reconciler.look, wanted, pods, failed, may_write)
         if look.error:  # what only a person can end is believed until it is seen to have ended
-            look = replace(look, is_held=self.latest.is_held, stopped=self.latest.stopped)
+            look = replace(
+                look,
+                is_held=look.is_held or self.latest.is_held,
+                stopped={**self.latest.stopped, **look.stopped},
+                foreign={**self.latest.foreign, **look.foreign},
+            )
         for what in look.done:
             log.info("changed", extra={"what": what})
-        if look.stopped and look.stopped != self.latest.stopped:
-            log.error("stopped", extra={"problem": look.stopped})
+        for name, why in look.stopped.items():
+            if self.latest.stopped.get(name) != why:
+                log.error("stopped", extra={"stage": name, "problem": why})
+        for name, why in look.foreign.items():
+            if self.latest.foreign.get(name) != why:
+                log.warning("another sets replicas", extra={"stage": name, "problem": why})
         self.latest = look
         return look
 
     async def rest(self) -> float:
         """Let the least time between two looks pass; how long the next may then wait if nothing happens [s]."""
         await asyncio.sleep(BETWEEN_LOOKS_S)
-        if self.latest.stopped:
-            return LOOK_EVERY_WHILE_STOPPED_S
-        return self._reconciler.pause_s or (BETWEEN_LOOKS_S if self.latest.done else LOOK_EVERY_S)
+        as_usual_s = LOOK_EVERY_WHILE_STOPPED_S if self.latest.stopped else LOOK_EVERY_S
+        return self._reconciler.pause_s or (BETWEEN_LOOKS_S if self.latest.done else as_usual_s)

@@ -4,10 +4,11 @@
     ServiceAccount, Role, RoleBinding   of the gateway's watch, which may see pods and nothing else
     gateway              one Deployment (the router, and beside it the watch of its replicas), a Service for clients and
                          one for the control plane
-    per stage            one Deployment of model servers, and a PodDisruptionBudget where the server has them
+    per stage            one Deployment of model servers
+    PodDisruptionBudget  one per stage and one for the gateway, which keep an only pod from being evicted
     NetworkPolicy        model servers are called by the gateway only, and call only the object store of their models
 
-A stage's `replicas` is not among the fields of these manifests: only the scale subresource sets it, so that applying a
+A stage's `replicas` is not among the fields of these manifests: only the reconciler sets it, so that applying a
 manifest never reverts it.
 """
 
@@ -32,6 +33,9 @@ PIPELINE, LAYOUT = "pipeline.yaml", "layout.json"
 """The keys of the ConfigMap."""
 
 MODEL_PORT = 8080
+
+BUDGET_APIS = ("policy/v1", "policy/v1beta1")
+"""Where servers have PodDisruptionBudgets, the newest first; before 1.21 only the older."""
 
 DRAIN_S = 1
 """How long a pod that is to end still answers as before; meanwhile the gateway learns of its end."""
@@ -71,7 +75,7 @@ def everything(
 
 def surroundings(deployed: Deployed, owner: Manifest | None, apis: frozenset[str]) -> list[Manifest]:
     """All objects but the root and the Deployments, which the reconciler keeps."""
-    budgets = [disruption_budget(deployed, stage, owner) for stage in deployed.stages]
+    budgets = next((version for version in BUDGET_APIS if version in apis), None)
     # Since 1.21 servers have policy/v1, and know Services of two families.
     is_dual = "policy/v1" in apis
     return [
@@ -79,7 +83,7 @@ def surroundings(deployed: Deployed, owner: Manifest | None, apis: frozenset[str
         client_service(deployed, owner, is_dual),
         control_service(deployed, owner, is_dual),
         *([network_policy(deployed, owner)] if "networking.k8s.io/v1" in apis else []),
-        *(budgets if "policy/v1" in apis else []),
+        *(disruption_budgets(deployed, owner, budgets) if budgets else []),
     ]
 
 
@@ -155,17 +159,29 @@ def _model_server(deployed: Deployed, stage: str, wanted: StageConfiguration) ->
     return container
 
 
-def disruption_budget(deployed: Deployed, stage: str, owner: Manifest | None = None) -> Manifest:
-    """Evictions take one replica of a stage at a time."""
-    return {
-        "apiVersion": "policy/v1",
-        "kind": "PodDisruptionBudget",
-        "metadata": deployed.meta(deployed.stage_name(stage), MODEL_SERVER, owner, stage=stage),
-        "spec": {
-            "maxUnavailable": max(1, deployed.plane.max_unavailable),
-            "selector": {"matchLabels": names.selector(deployed.instance, MODEL_SERVER, stage=stage)},
-        },
-    }
+def disruption_budgets(
+    deployed: Deployed, owner: Manifest | None = None, api_version: str = BUDGET_APIS[0]
+) -> list[Manifest]:
+    """Evictions leave at least half of a stage's replicas, and never take an only one, nor the gateway.
+
+    The share holds for any number of replicas, so no budget has to follow the scaling.
+    """
+
+    def budget(name: str, component: str, least: int | str, **of: str) -> Manifest:
+        return {
+            "apiVersion": api_version,
+            "kind": "PodDisruptionBudget",
+            "metadata": deployed.meta(name, component, owner, **of),
+            "spec": {
+                "minAvailable": least,
+                "selector": {"matchLabels": names.selector(deployed.instance, component, **of)},
+            },
+        }
+
+    return [
+        budget(deployed.gateway_name, GATEWAY, 1),
+        *(budget(deployed.stage_name(stage), MODEL_SERVER, "50%", stage=stage) for stage in deployed.stages),
+    ]
 
 
 def network_policy(deployed: Deployed, owner: Manifest | None = None) -> Manifest:

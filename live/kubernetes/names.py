@@ -32,6 +32,8 @@ REPORT = "ipa/report"
 """On the Lease: what its holder reports with each renewal, as JSON."""
 HOLD = "ipa/hold"
 """The kill switch, on the pipeline's ConfigMap: with the value "true" the controller changes nothing."""
+REPLICAS = "ipa/replicas"
+"""On a stage's Deployment: how many replicas we last asked for; any other number is somebody else's."""
 DESIRED = "deployment.kubernetes.io/desired-replicas"
 """On a ReplicaSet: the replicas of its Deployment when its controller last scaled it."""
 

@@ -17,6 +17,8 @@ USER = 65532
 GRACE_S = 10
 """How much longer than its work a pod may take to end before it is killed."""
 PROBED_EVERY_S = 1
+NODE_LOST_FOR_S = 30
+"""How long a pod stays on a node that is not ready or cannot be reached; then another is made elsewhere."""
 SAYS_ITS_LAST_LINES = "FallbackToLogsOnError"
 """The termination message of a container that fails: the end of its log."""
 
@@ -74,6 +76,7 @@ def pod(
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": grace_s,
         "securityContext": pod_security(),
+        "tolerations": lost_node_tolerations(),
         "containers": containers,
         "volumes": [
             {
@@ -128,6 +131,19 @@ def container(
     if drain_s:
         made["lifecycle"] = {"preStop": {"exec": {"command": ["sleep", str(drain_s)]}}}
     return made
+
+
+def lost_node_tolerations() -> list[Manifest]:
+    """Without these a cluster tolerates a lost node for five minutes."""
+    return [
+        {
+            "key": f"node.kubernetes.io/{state}",
+            "operator": "Exists",
+            "effect": "NoExecute",
+            "tolerationSeconds": NODE_LOST_FOR_S,
+        }
+        for state in ("not-ready", "unreachable")
+    ]
 
 
 def pod_security() -> Manifest:

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from ipa.live.errors import RunError
 from ipa.live.gateway_client import GatewayClient, RefusedError
+from ipa.live.kubernetes.look import Look
 from ipa.live.kubernetes.pods import Pod
-from ipa.live.kubernetes.reconciler import Look
 from ipa.policies import Configuration
 from ipa.profiles import Pipeline
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,93 +13,70 @@ from ipa.live.errors import LiveError
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import Api, ApiError
 from ipa.live.kubernetes.difference import Action, Apply, ForeignOwnerError, Kept, Scale, difference
+from ipa.live.kubernetes.foreign_scalers import Autoscalers, Dispute, actor, judged
 from ipa.live.kubernetes.gateway_manifests import gateway_deployment
+from ipa.live.kubernetes.look import Look
 from ipa.live.kubernetes.manifests import LAYOUT, PIPELINE, owner_of, root
 from ipa.live.kubernetes.names import GATEWAY, MODEL_SERVER
 from ipa.live.kubernetes.pods import Pod, ours
 from ipa.live.kubernetes.settings import Deployed, Layout
 from ipa.live.kubernetes.stage_state import StageState, has_available, read_stage
-from ipa.policies import Configuration
+from ipa.policies import Configuration, StageConfiguration
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
 """The pause after a failed look: it doubles each time, times a random factor between a half and one."""
 
 
-@dataclass(frozen=True)
-class Look:
-    """What one look found and did.
+@dataclass
+class _Work:
+    """What is done in one look, part by part: a part that is stopped stops no other."""
 
-    `is_gateway_there`: a gateway serves; `is_gateway_ready`: all of it is as it should be. `failed`: stage -> why its
-    wanted variant will not become ready; `out_of_room`: stage -> why it cannot have all its replicas; `delays`: stage
-    -> what keeps a pod from starting and may pass. `gateway_problem` and `gateway_delay` say the same of the gateway,
-    where lack of room is a delay. `is_held`: the kill switch is on; `is_down`: the pipeline has been taken down;
-    `is_changed`: it has been redeployed with another file or layout. `stopped`: why nothing is done until a person
-    acts; `error`: why this look broke off; another follows.
-    """
-
-    stages: Mapping[str, StageState] = field(default_factory=dict)
-    is_gateway_there: bool = False
-    is_gateway_ready: bool = False
-    done: tuple[str, ...] = ()
-    failed: Mapping[str, str] = field(default_factory=dict)
-    out_of_room: Mapping[str, str] = field(default_factory=dict)
-    delays: Mapping[str, str] = field(default_factory=dict)
-    gateway_problem: str = ""
-    gateway_delay: str = ""
-    is_held: bool = False
-    is_down: bool = False
-    is_changed: bool = False
-    stopped: str = ""
+    done: list[str] = field(default_factory=list)
+    touched: set[str] = field(default_factory=set)
+    stopped: dict[str, str] = field(default_factory=dict)
     error: str = ""
 
-    @property
-    def lacks_gateway(self) -> bool:
-        """Whether no gateway was found ready."""
-        return bool(self.stages) and not (self.is_gateway_there or self.error or self.stopped)
-
-    @property
-    def hopeless(self) -> str:
-        """Why it will not become ready by waiting; empty if it may."""
-        return self.stopped or _sentences(self.failed, self.gateway_problem)
-
-    @property
-    def waits_for(self) -> str:
-        """What keeps it from being ready and may pass; empty if nothing is known."""
-        return self.error or _sentences({**self.out_of_room, **self.delays}, self.gateway_delay)
-
-    def is_complete(self, configuration: Configuration) -> bool:
-        """Whether every stage is as it should be, with no replica of another kind left."""
-        has_ended = self.is_down or self.is_changed
-        is_quiet = self.is_gateway_ready and not (self.error or self.stopped or has_ended or self.done)
-        return is_quiet and all(
-            (state := self.stages.get(stage)) is not None
-            and state.is_complete
-            and state.wanted == wanted
-            and state.replicas == wanted.replicas
-            for stage, wanted in configuration.items()
-        )
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """One stage or other object. Raises ApiError if the server answers nobody now, so that the rest can wait."""
+        try:
+            yield
+        except ForeignOwnerError as foreign:
+            self.stopped[name] = str(foreign)
+        except ApiError as error:
+            if error.status == 409 and error.causes:  # an apply: another manager owns these fields
+                self.stopped[name] = f"another manager owns what has to change: {error.text}"
+            elif error.is_transient:
+                raise
+            elif error.status in (404, 409):  # it has changed since it was read
+                self.error = self.error or str(error)
+            else:
+                self.stopped[name] = str(error)
 
 
-def _sentences(of_stages: Mapping[str, str], of_gateway: str) -> str:
-    said = [f"{stage}: {why}" for stage, why in of_stages.items()]
-    return "; ".join([*said, f"the gateway: {of_gateway}"] if of_gateway else said)
+class _MayNotWriteError(Exception):
+    """The Lease has run out in the middle of a look."""
 
 
 class Reconciler:
     """Brings one deployed pipeline to a configuration, look by look.
 
-    All it remembers is its pause, what the server keeps different from what was asked, and whether the pipeline's root
-    has once been as it should be. If it differs after that, somebody else has redeployed the pipeline, and that is not
-    undone. `has_stood`: this holds from the beginning.
+    All it remembers is its pause, what the server keeps different from what was asked, who else has set replicas, and
+    whether the pipeline's root has once been as it should be. If it differs after that, somebody else has redeployed
+    the pipeline, and that is not undone. `has_stood`: this holds from the beginning. `clock`: a monotonic one [s].
     """
 
-    def __init__(self, api: Api, deployed: Deployed, has_stood: bool = False) -> None:
+    def __init__(
+        self, api: Api, deployed: Deployed, has_stood: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._api = api
         self._deployed = deployed
+        self._clock = clock
         self.pause_s = 0.0
         """How long to wait after a failed look; 0 after one that succeeded."""
         self._has_stood = has_stood
         self._kept = Kept()
+        self._disputes: dict[str, Dispute] = {}
 
     def look(
         self,
@@ -106,12 +85,11 @@ class Reconciler:
         failed: Mapping[str, Mapping[str, float]] | None = None,
         may_write: Callable[[], bool] = lambda: True,
     ) -> Look:
-        """Read, compare, and act on the difference. `failed`: stage -> the variants to remember as failed, with when.
+        """Read, compare, and act on the difference, stage by stage. `failed`: stage -> the variants to remember as
+        failed, with when.
 
         `may_write` is asked before each write: requests take time, and a Lease may run out meanwhile.
         """
-        done: list[str] = []
-        stages: dict[str, StageState] = {}
         try:
             given = self._api.get("ConfigMap", self._deployed.namespace, self._deployed.instance)
             if given is None:
@@ -120,40 +98,44 @@ class Reconciler:
             if self._has_stood and not is_as_said:
                 return Look(is_changed=True)
             self._has_stood = is_as_said
-            stages |= self.read(pods)
+            stages = self.read(pods)
             gateway = self._api.get("Deployment", self._deployed.namespace, self._deployed.gateway_name)
-            is_held = (given["metadata"].get("annotations") or {}).get(names.HOLD) == "true"
-            if not is_held and not self._api.read_only:
-                for action in self._actions(wanted, stages, given, gateway, failed or {}):
-                    if not may_write():
-                        return Look(stages, done=tuple(done), error="the Lease is not held")
-                    self._act(action)
-                    done.append(action.why)
             at_gateway = self.read_gateway(gateway)
-        except ForeignOwnerError as foreign:
-            return self._stopped(stages, str(foreign))
         except ApiError as error:
-            if error.status == 409 and error.causes:  # an apply: another manager owns these fields
-                return self._stopped(stages, f"another manager owns what has to change: {error.text}")
-            self.pause_s = min(max(2.0 * self.pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)
-            if not error.is_transient and error.status not in (404, 409):
-                return self._stopped(stages, str(error))
-            return Look(stages, done=tuple(done), error=str(error))
-        self.pause_s = 0.0
+            if error.is_transient or error.status in (404, 409):
+                self._pause(True)
+                return Look(error=str(error))
+            return Look(stopped={self._deployed.instance: str(error)})
+        is_held = (given["metadata"].get("annotations") or {}).get(names.HOLD) == "true"
+        work = _Work()
+        if not is_held and not self._api.read_only:
+            self._work(work, wanted, stages, given, gateway, failed or {}, may_write)
+        self._pause(bool(work.error))
         # The next look judges what has just been changed.
-        current, judged = ({}, None) if done else (stages, at_gateway)
+        current = {stage: each for stage, each in stages.items() if stage not in work.touched}
+        judged_gateway = None if self._deployed.gateway_name in work.touched else at_gateway
         return Look(
             stages,
             has_available(gateway),
             has_available(gateway) and at_gateway is not None and at_gateway.is_complete,
-            tuple(done),
+            tuple(work.done),
             failed={stage: each.problem for stage, each in current.items() if each.problem and not each.is_out_of_room},
             out_of_room={stage: each.problem for stage, each in current.items() if each.is_out_of_room},
             delays={stage: each.delay for stage, each in current.items() if each.delay},
-            gateway_problem="" if judged is None or judged.is_out_of_room else judged.problem,
-            gateway_delay="" if judged is None else judged.problem if judged.is_out_of_room else judged.delay,
+            **_of_gateway(judged_gateway),
             is_held=is_held,
+            stopped=work.stopped,
+            foreign={
+                stage: text
+                for stage, each in self._disputes.items()
+                if stage in wanted and (text := each.said(wanted[stage].replicas))
+            },
+            error=work.error,
         )
+
+    def _pause(self, has_failed: bool) -> None:
+        longer_s = min(max(2.0 * self.pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)
+        self.pause_s = longer_s if has_failed else 0.0
 
     def _is_as_said(self, data: Mapping[str, str]) -> bool:
         """Whether the root describes this pipeline, if only in the words of another version."""
@@ -187,46 +169,121 @@ class Reconciler:
         selector = names.as_query(names.selector(self._deployed.instance, GATEWAY))
         return read_stage(given, ours(self._api.list("Pod", self._deployed.namespace, selector)["items"]))
 
-    def _actions(
+    # ---- acting ----
+
+    def _work(
         self,
+        work: _Work,
         wanted: Configuration,
         stages: Mapping[str, StageState],
         given: Mapping[str, Any],
         gateway: Mapping[str, Any] | None,
         failed: Mapping[str, Mapping[str, float]],
-    ) -> list[Action]:
+        may_write: Callable[[], bool],
+    ) -> None:
         owner = owner_of(given)
-        pairs = [(root(self._deployed), given), (gateway_deployment(self._deployed, owner), gateway)]
-        actions: list[Action] = [
-            Apply(manifest, f"{manifest['metadata']['name']}: {', '.join(changed[:3])}")
-            for manifest, there in pairs
-            if (changed := ["it does not exist"] if there is None else self._kept.drift(manifest, there))
-        ]
-        for stage, configuration in wanted.items():
-            actions += difference(
-                self._deployed, stage, configuration, stages.get(stage), owner, failed.get(stage), self._kept
-            )
-        return actions
+        autoscalers = Autoscalers(self._api, self._deployed)
+        try:
+            for manifest, there in (
+                (root(self._deployed), given),
+                (gateway_deployment(self._deployed, owner), gateway),
+            ):
+                name = manifest["metadata"]["name"]
+                changed = ["it does not exist"] if there is None else self._kept.drift(manifest, there)
+                if changed:
+                    with work.part(name):
+                        self._act(work, name, [Apply(manifest, f"{name}: {', '.join(changed[:3])}")], None, may_write)
+            for stage, configuration in wanted.items():
+                with work.part(stage):
+                    state = stages.get(stage)
+                    actions = difference(
+                        self._deployed, stage, configuration, state, owner, failed.get(stage), self._kept
+                    )
+                    self._stage(work, stage, configuration, state, actions, autoscalers, may_write)
+        except _MayNotWriteError:
+            work.error = "the Lease is not held"
+        except ApiError as error:
+            work.error = str(error)
 
-    def _act(self, action: Action) -> None:
-        if isinstance(action, Apply):
-            self._kept.note(action.manifest, self._api.apply(action.manifest))
-        else:
-            self._scale(action)
+    def _stage(
+        self,
+        work: _Work,
+        stage: str,
+        wanted: StageConfiguration,
+        state: StageState | None,
+        actions: Sequence[Action],
+        autoscalers: Autoscalers,
+        may_write: Callable[[], bool],
+    ) -> None:
+        """Do what is to be done at a stage; its replicas are left alone while they are left to another."""
+        dispute = None if state is None else self._dispute(stage, state, wanted, autoscalers)
+        if dispute is not None and dispute.stands_aside:
+            self._disputes[stage] = dispute
+            work.stopped[stage] = dispute.said(wanted.replicas)
+            actions = [each for each in actions if isinstance(each, Apply)]
+        has_scaled = self._act(work, stage, actions, state, may_write)
+        # What was not set back, say because the write was refused, is judged anew.
+        if dispute is not None and state is not None and (has_scaled or state.is_ours):
+            self._disputes[stage] = dispute
 
-    def _scale(self, action: Scale) -> None:
+    def _dispute(self, stage: str, state: StageState, wanted: StageConfiguration, autoscalers: Autoscalers) -> Dispute:
+        before = self._disputes.get(stage, Dispute())
+        is_ours = state.is_ours or state.replicas == wanted.replicas
+        by, autoscaler = ("", "") if is_ours else actor(state.given, autoscalers)
+        has_gone = False
+        if before.stands_aside and before.autoscaler:
+            has_gone = autoscalers.of(self._deployed.stage_name(stage)) is None and autoscalers.are_known
+        return judged(before, state.replicas, is_ours, by, autoscaler, self._clock(), has_gone)
+
+    def _act(
+        self,
+        work: _Work,
+        part: str,
+        actions: Sequence[Action],
+        state: StageState | None,
+        may_write: Callable[[], bool],
+    ) -> bool:
+        """Carry out the actions of one part, in order; whether the replicas were set."""
+        answer: Mapping[str, Any] | None = None
+        has_scaled = False
+        for action in actions:
+            if not may_write():
+                raise _MayNotWriteError
+            if isinstance(action, Apply):
+                answer = self._api.apply(action.manifest)
+                self._kept.note(action.manifest, answer)
+            else:
+                if answer is not None and state is not None and _is_scaled(answer, state):
+                    break  # by another, since it was read: the next look judges that
+                self._scale(action, answer)
+                has_scaled = True
+            work.touched.add(part)
+            work.done.append(action.why)
+        return has_scaled
+
+    def _scale(self, action: Scale, applied: Mapping[str, Any] | None) -> None:
         namespace = self._deployed.namespace
         if action.is_rolling:
             selector = names.as_query(names.selector(self._deployed.instance, MODEL_SERVER, stage=action.stage))
             for each in self._api.list("ReplicaSet", namespace, selector)["items"]:
                 if each["spec"]["replicas"] and names.DESIRED in each["metadata"].get("annotations", {}):
                     self._api.forget("ReplicaSet", namespace, each["metadata"]["name"], names.DESIRED)
-        name = self._deployed.stage_name(action.stage)
-        self._api.scale(namespace, name, action.replicas, action.resource_version or None)
+        version = action.resource_version if applied is None else applied["metadata"].get("resourceVersion")
+        self._api.scale(namespace, self._deployed.stage_name(action.stage), action.replicas, version)
 
-    @staticmethod
-    def _stopped(stages: Mapping[str, StageState], why: str) -> Look:
-        return Look(stages, stopped=why)
+
+def _of_gateway(state: StageState | None) -> dict[str, str]:
+    """What keeps the gateway from coming; lack of room may pass."""
+    if state is None:
+        return {}
+    if state.is_out_of_room:
+        return {"gateway_delay": state.problem}
+    return {"gateway_problem": state.problem, "gateway_delay": state.delay}
+
+
+def _is_scaled(answer: Mapping[str, Any], state: StageState) -> bool:
+    """Whether a Deployment has other replicas than when it was read."""
+    return bool(answer["spec"].get("replicas", state.replicas) != state.replicas)
 
 
 def check_ours(given: Mapping[str, object] | None, deployed: Deployed) -> None:

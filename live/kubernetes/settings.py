@@ -60,7 +60,8 @@ class Layout:
     (empty: Amazon's) and `s3_secret` the Secret with credentials (empty: none). `replica_cpu` is what a replica
     requests; `profile` means its profile's cores, as request and limit; empty means that for real models and
     `EMULATED_CPU` for emulated ones. A variant that is not ready `ready_within_s` after its start-up time is rolled
-    back. `gateway_cpu` is the gateway's request, `gateway_memory` its request and limit. `pods` is a scenario's section
+    back. Pods that no node has room for wait `nodes_within_s` for another node before policies get a lower limit on
+    cores. `gateway_cpu` is the gateway's request, `gateway_memory` its request and limit. `pods` is a scenario's section
     `kubernetes` (`pod_fields`): what is added to the pods of each part.
     """
 
@@ -75,6 +76,7 @@ class Layout:
     gateway_cpu: str = "250m"
     gateway_memory: str = "512Mi"
     ready_within_s: float = 60.0
+    nodes_within_s: float = 60.0
     pods: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property

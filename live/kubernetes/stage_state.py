@@ -25,7 +25,7 @@ Security, a priority class that is not there. A quota has room again some day, a
 """
 _REFUSED_POD = re.compile(r'pods? "([^"]+)"', re.IGNORECASE)
 _ROLLED_OUT = re.compile(r'replica ?set "([^"]+)"', re.IGNORECASE)
-_WANT_OF_ROOM = re.compile(r"Insufficient|Too many pods|\btaint|unschedulable")
+_WANT_OF_ROOM = re.compile(r"Insufficient|Too many pods|\btaint|unschedulable|no nodes available")
 """What a scheduler says if other, or emptier, nodes would help; with volumes and affinities they would not."""
 
 
@@ -33,9 +33,10 @@ _WANT_OF_ROOM = re.compile(r"Insufficient|Too many pods|\btaint|unschedulable")
 class StageState:
     """A stage's Deployment as the server has it, and the pods of the stage.
 
-    `wanted`, `sound` and `failed` are what its annotations say (None: nothing that could be read). `problem` is a
-    sentence on why its rollout cannot go on, empty if it can; with `is_out_of_room` the reason is a lack of quota or
-    nodes, and no fault of the variant. `delay` is what keeps a pod from starting now, and may pass.
+    `wanted`, `sound`, `failed` and `asked`, the replicas that we last asked for, are what its annotations say (None:
+    nothing that could be read). `problem` is a sentence on why its rollout cannot go on, empty if it can; with
+    `is_out_of_room` the reason is a lack of quota or nodes, and no fault of the variant. `delay` is what keeps a pod
+    from starting now, and may pass.
     """
 
     given: Mapping[str, Any]
@@ -43,6 +44,7 @@ class StageState:
     wanted: StageConfiguration | None = None
     sound: StageConfiguration | None = None
     failed: Mapping[str, float] = field(default_factory=dict)
+    asked: int | None = None
     problem: str = ""
     is_out_of_room: bool = False
     delay: str = ""
@@ -50,6 +52,11 @@ class StageState:
     @property
     def replicas(self) -> int:
         return int(self.given["spec"].get("replicas", 1))
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the number of replicas is what we asked for, if we ever did."""
+        return self.asked in (None, self.replicas)
 
     @property
     def is_seen(self) -> bool:
@@ -75,9 +82,19 @@ def read_stage(given: Mapping[str, Any], pods: Sequence[Pod]) -> StageState:
     annotations = given["metadata"].get("annotations") or {}
     wanted, sound = (_configuration(annotations.get(key)) for key in (names.WANTED, names.SOUND))
     problem, is_out_of_room = _problem(given, pods)
-    failed = _failed(annotations.get(names.FAILED))
+    asked = annotations.get(names.REPLICAS, "")
     delay = "" if problem else _delay(given, pods)
-    return StageState(given, pods, wanted, sound, failed, problem, is_out_of_room, delay)
+    return StageState(
+        given,
+        pods,
+        wanted,
+        sound,
+        _failed(annotations.get(names.FAILED)),
+        int(asked) if asked.isdecimal() else None,
+        problem,
+        is_out_of_room,
+        delay,
+    )
 
 
 def _configuration(text: str | None) -> StageConfiguration | None:

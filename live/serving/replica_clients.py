@@ -16,7 +16,8 @@ from ipa.live.serving.request import Batch, RoutedReplica
 from ipa.live.serving.tensors import Tensor
 from ipa.live.serving.web import MOST_BODY_BYTES
 
-CONNECT_S = 5.0
+CONNECT_S = 2.0
+"""A connection that hangs for longer, as to a node that is lost, counts as one that is refused."""
 PROBE_S = 2.0
 
 
@@ -61,7 +62,7 @@ class ReplicaClients:
                 data = await _body(response)
             if response.status == 200:
                 return protocol.read_response(data, response.headers.get(HEADER))
-        except aiohttp.ClientConnectorError as error:
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise ReplicaError(f"cannot be reached: {error}", served=False) from None
         except TimeoutError:
             raise ReplicaError("did not answer in time") from None

@@ -101,6 +101,14 @@ layout_options = together(
         help="Seconds that a replica may take to become ready, beyond its start-up time, before its variant counts as "
         "failed. Default: 60.",
     ),
+    click.option(
+        "--nodes-within",
+        "nodes_within_s",
+        type=click.FloatRange(min=0),
+        default=60.0,
+        help="Seconds that replicas for which no node has room wait for another node, before policies get a lower "
+        "limit on cores. Default: 60.",
+    ),
 )
 """The options that say how a pipeline is laid out on a cluster."""
 

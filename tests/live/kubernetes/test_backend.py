@@ -85,14 +85,18 @@ class Cluster:
         if manifest["kind"] == "ConfigMap":
             self.root = {**manifest, "metadata": {**manifest["metadata"], "uid": "r"}}
             return manifest
-        replicas = self.stages[name]["spec"]["replicas"] if name in self.stages else 1
-        self.stages[name] = {**copy.deepcopy(manifest)}
-        self._roll_out(name, replicas)
+        before = self.stages.get(name)
+        self.stages[name] = copy.deepcopy(manifest)
+        if before is not None and names.REPLICAS in before["metadata"]["annotations"]:
+            asked = before["metadata"]["annotations"][names.REPLICAS]
+            self.stages[name]["metadata"]["annotations"][names.REPLICAS] = asked
+        self._roll_out(name, 1 if before is None else before["spec"]["replicas"])
         return manifest
 
     def scale(self, namespace: str, name: str, replicas: int, resource_version: str | None) -> Any:
         self.before_write()
         self.writes.append(f"{name} {replicas}")
+        self.stages[name]["metadata"]["annotations"][names.REPLICAS] = str(replicas)
         self._roll_out(name, replicas)
 
     def before_write(self) -> None:
@@ -549,6 +553,18 @@ def test_silence_is_told_by_the_time_since_the_step_before_whatever_the_gateway_
             assert ("no_sample" in backend.troubles()) is is_silent
 
     story(tmp_path, monkeypatch, told, adopts=True, source=lambda _: scraped)
+
+
+def test_a_stage_without_a_replica_that_is_ready_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        assert "no_replica" not in backend.troubles()
+        ((uid, pod),) = cluster.pods.items()
+        pod["status"]["conditions"] = [{"type": "Ready", "status": "False"}]  # as where its node is lost
+        cluster._tell("MODIFIED", uid)
+        await until(lambda: "no_replica" in backend.troubles(), "it is seen")
+        assert backend.troubles()["no_replica"] == "sort: none of its 1 replicas is ready"
+
+    story(tmp_path, monkeypatch, told)
 
 
 def test_held_stopped_and_hasty_decisions_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ from ipa.live.kubernetes.reach import client_url, until_reached
 from ipa.live.kubernetes.settings import Deployed, Layout
 from ipa.live.load_generator import DEFAULT_BODY
 from ipa.policies import Applied, Configuration, Observation
-from tests.live.kubernetes.world import IMAGE, tiny
+from tests.live.kubernetes.world import IMAGE, tiny, two_stages
 from tests.live.world import HISTORY, sort
 
 pytestmark = pytest.mark.cluster
@@ -360,22 +360,163 @@ def test_the_kill_switch_keeps_everything_as_it_is_until_it_is_off(deployed: Dep
     asyncio.run(story())
 
 
-def test_replicas_that_another_sets_are_left_to_it_and_said(deployed: Deployed, tmp_path: Path) -> None:
+def kubectl_scale(api: Api, deployed: Deployed, replicas: int) -> None:
+    """As `kubectl scale` does."""
+    path = f"/apis/apps/v1/namespaces/{deployed.namespace}/deployments/{deployed.stage_name('sort')}/scale"
+    patch = {"spec": {"replicas": replicas}}
+    api.request("PATCH", path, patch, content_type="application/merge-patch+json", field_manager="kubectl")
+
+
+def test_replicas_that_another_sets_are_set_back_and_said(deployed: Deployed, tmp_path: Path) -> None:
     api = connect()
     path = f"/apis/apps/v1/namespaces/{deployed.namespace}/deployments/{deployed.stage_name('sort')}"
 
     async def story() -> None:
-        async with running(deployed, tmp_path) as backend:
-            async with traffic(backend):
-                patch = {"spec": {"replicas": 2}}
-                api.request("PATCH", path, patch, content_type="application/merge-patch+json", field_manager="someone")
-                await until_said(backend, "stopped", "set by 'someone'")
-                refused = await apply(backend, sort("large"))
-                assert (refused.accepted, "someone" in refused.reason) == (False, True)
-            # As the message says; until its pods are there again requests may wait too long.
-            api.delete("Deployment", deployed.namespace, deployed.stage_name("sort"))
+        async with running(deployed, tmp_path) as backend, traffic(backend):
+            patch = {"spec": {"replicas": 2}}
+            api.request("PATCH", path, patch, content_type="application/merge-patch+json", field_manager="someone")
+            await until_said(backend, "foreign_scaler", "sort: 'someone' had set 2 replicas, which were set back")
             await until_stands(backend, sort())
+            kubectl_scale(api, deployed, 3)
+            await until_said(backend, "foreign_scaler", "had set 3 replicas, which were set back")
+            await until_stands(backend, sort())
+            assert (await apply(backend, sort("large"))).accepted
+            await until_stands(backend, sort("large"))
+
+    asyncio.run(story())
+
+
+def test_an_autoscaler_is_named_and_left_alone_until_it_is_deleted(deployed: Deployed, tmp_path: Path) -> None:
+    """It wants three replicas at least and tries every 15 s, with no metrics server; somebody helps it."""
+    api = connect()
+    path = f"/apis/autoscaling/v1/namespaces/{deployed.namespace}/horizontalpodautoscalers"
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": deployed.stage_name("sort")}
+    autoscaler = {
+        "apiVersion": "autoscaling/v1",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "theirs", "namespace": deployed.namespace},
+        "spec": {"scaleTargetRef": target, "minReplicas": 3, "maxReplicas": 5},
+    }
+
+    async def story() -> None:
+        async with running(deployed, tmp_path) as backend, traffic(backend):
+            api.request("POST", path, autoscaler)
+            await until_said(backend, "foreign_scaler", "HorizontalPodAutoscaler theirs keeps setting its replicas")
+            refused = await apply(backend, sort("small", 2))
+            assert (refused.accepted, "HorizontalPodAutoscaler theirs" in refused.reason) == (False, True)
+            assert (await apply(backend, sort())).accepted  # which leaves the stage as it is
+            await asyncio.sleep(20.0)  # long enough for the autoscaler to act once more
+            created = len(backend.stages["sort"].all)
+            assert deploy.status(api, deployed)["stages"]["sort"]["replicas"] == 3
+            api.request("DELETE", f"{path}/theirs")
+            await until_stands(backend, sort())
+            assert len(backend.stages["sort"].all) == created
+            assert (await apply(backend, sort("small", 2))).accepted
+            await until_stands(backend, sort("small", 2))
+
+    asyncio.run(story())
+
+
+def test_what_others_set_again_and_again_is_left_to_them_without_a_fight(deployed: Deployed, tmp_path: Path) -> None:
+    api = connect()
+
+    async def story() -> None:
+        async with running(deployed, tmp_path) as backend, traffic(backend):
+            for _ in range(4):
+                await until(lambda: not backend._look_now.foreign or _replicas(api, deployed) == 1, "it is set back")
+                kubectl_scale(api, deployed, 2)
+                await until(lambda: backend._look_now.stopped or _replicas(api, deployed) == 1, "a look has seen it")
+            await until_said(backend, "foreign_scaler", "keeps setting its replicas, now 2 (wanted: 1)")
+            await asyncio.sleep(6.0)
+            assert _replicas(api, deployed) == 2
+
+    asyncio.run(story())
+
+
+def _replicas(api: Api, deployed: Deployed) -> int:
+    found = api.get("Deployment", deployed.namespace, deployed.stage_name("sort"))
+    assert found is not None
+    return int(found["spec"]["replicas"])
+
+
+def test_a_stage_that_is_paused_stops_no_repair_of_another(namespace: str, tmp_path: Path) -> None:
+    api, made = connect(), replace(two_stages(tmp_path, namespace), name="two")
+    both = {"sort": sort()["sort"], "rank": sort()["sort"]}
+    deploy.up(api, made, both, within_s=WITHIN_S)
+    path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{made.stage_name('sort')}"
+
+    def pause(value: bool) -> None:
+        patch = {"spec": {"paused": value}}
+        api.request("PATCH", path, patch, content_type="application/merge-patch+json", field_manager="kubectl-rollout")
+
+    async def story() -> None:
+        async with running(made, tmp_path, initial=both) as backend:
+            pause(True)
+            await until_said(backend, "stopped", "sort: two-stage-sort is paused")
+            more = {**both, "rank": sort("small", 2)["sort"]}
+            assert (await apply(backend, more)).accepted
+            await until(lambda: len(backend.stages["rank"].ready) == 2, "the other stage goes on")
+            refused = await apply(backend, {**more, "sort": sort("large")["sort"]})
+            assert refused.reason.startswith("stopped: sort: two-stage-sort is paused")
+            api.delete("Deployment", namespace, made.stage_name("rank"))
+            await until(lambda: len(backend.stages["rank"].ready) == 2, "it is repaired")
+            pause(False)
+            await until_stands(backend, more)
             await until_well(backend)
+
+    try:
+        asyncio.run(story())
+    finally:
+        deploy.down(api, made, within_s=WITHIN_S)
+
+
+def test_stages_that_a_pipeline_no_longer_has_are_in_the_plan_and_deleted(namespace: str, tmp_path: Path) -> None:
+    api = connect()
+    before, after = (replace(two_stages(tmp_path, namespace, name), name="former") for name in ("rank", "label"))
+    deploy.up(api, before, dict.fromkeys(("sort", "rank"), sort()["sort"]), within_s=WITHIN_S)
+    try:
+        configuration = dict.fromkeys(("sort", "label"), sort()["sort"])
+        steps = deploy.plan(api, after, configuration)
+        gone = {(step.kind, step.name) for step in steps if step.action == "delete"}
+        assert gone == {(kind, "former-stage-rank") for kind in ("Deployment", "PodDisruptionBudget")}
+        assert deploy.status(api, after)["leftovers"] == ["former-stage-rank"]
+        deploy.up(api, after, configuration, within_s=WITHIN_S)
+        assert api.get("Deployment", namespace, "former-stage-rank") is None
+        assert api.get("Deployment", namespace, "former-stage-label") is not None
+        assert {step.action for step in deploy.plan(api, after, configuration)} == {"keep"}
+    finally:
+        deploy.down(api, after, within_s=WITHIN_S)
+
+
+def test_an_only_replica_and_the_gateway_are_not_evicted(deployed: Deployed, tmp_path: Path) -> None:
+    api = connect()
+    version = "policy/v1" if "policy/v1" in api.groups() else "policy/v1beta1"
+
+    def evict(name: str) -> int:
+        eviction = {"apiVersion": version, "kind": "Eviction", "metadata": {"name": name}}
+        try:
+            api.request("POST", f"/api/v1/namespaces/{deployed.namespace}/pods/{name}/eviction", eviction)
+        except ApiError as error:
+            return error.status
+        return 200
+
+    def pods(component: str) -> list[str]:
+        found = api.list("Pod", deployed.namespace, names.as_query(names.selector(deployed.instance, component)))
+        return [each["metadata"]["name"] for each in found["items"] if "deletionTimestamp" not in each["metadata"]]
+
+    def allowed(name: str) -> Any:
+        found = api.get("PodDisruptionBudget", deployed.namespace, name) or {}
+        return (found.get("status") or {}).get("disruptionsAllowed")
+
+    async def story() -> None:
+        async with running(deployed, tmp_path) as backend, traffic(backend):
+            await until(lambda: allowed(deployed.gateway_name) == 0, "the budget knows the gateway")
+            assert [evict(name) for name in pods(names.GATEWAY)] == [429]
+            assert [evict(name) for name in pods(names.MODEL_SERVER)] == [429]
+            assert (await apply(backend, sort("small", 2))).accepted
+            await until_stands(backend, sort("small", 2))
+            await until(lambda: allowed(deployed.stage_name("sort")) == 1, "one may go")
+            assert sorted(evict(name) for name in pods(names.MODEL_SERVER)[:2]) == [200, 429]
 
     asyncio.run(story())
 

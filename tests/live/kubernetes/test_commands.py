@@ -51,7 +51,7 @@ def test_manifests_of_a_controller_hold_the_scenario_and_what_it_may_do() -> Non
     ]
     container = objects[kinds.index("ServiceMonitor") - 1]["spec"]["template"]["spec"]["containers"][0]
     assert container["args"][-2:] == ["--metrics-host", "::"]  # who scrapes is another pod
-    assert "# sets the number of replicas" in said.stdout
+    assert "# names the autoscaler that has set the replicas of one of them" in said.stdout
 
 
 OWN = """
@@ -100,6 +100,7 @@ class Shelf:
     def __init__(self, *groups: str) -> None:
         self.there = {("ConfigMap", "ipa-tiny"), ("Deployment", "ipa-tiny-controller"), ("Lease", "ipa-tiny")}
         self.asked: set[str] = set()
+        self.selectors: set[str] = set()
         self._groups = frozenset(groups)
         self._is_written_again = False
 
@@ -108,6 +109,7 @@ class Shelf:
 
     def list(self, kind: str, namespace: str, selector: str) -> Any:
         self.asked.add(kind)
+        self.selectors.add(selector)
         return {"items": [{"metadata": {"name": name}} for each, name in self.there if each == kind]}
 
     def delete(self, kind: str, namespace: str, name: str) -> None:
@@ -123,6 +125,20 @@ def test_down_takes_what_a_controller_has_still_made(tmp_path: Path, monkeypatch
     assert deploy.down(shelf, tiny(tmp_path)) == 3  # type: ignore[arg-type]
     assert shelf.there == set()
     assert "ServiceMonitor" not in shelf.asked  # a kind that this server does not have
+
+
+def test_what_is_left_of_stages_that_a_pipeline_no_longer_has_is_found_and_nothing_else(tmp_path: Path) -> None:
+    shelf = Shelf("apps/v1", "policy/v1beta1")
+    kinds = ("Deployment", "PodDisruptionBudget", "Service")
+    shelf.there = {(kind, f"ipa-tiny-stage-{stage}") for kind in kinds for stage in ("sort", "rank")}
+    found = deploy.leftovers(shelf, tiny(tmp_path))  # type: ignore[arg-type]
+    assert found == [(kind, "ipa-tiny-stage-rank") for kind in ("Deployment", "PodDisruptionBudget")]
+    assert shelf.selectors == {
+        (
+            "app.kubernetes.io/part-of=ipa-pipelines,app.kubernetes.io/instance=ipa-tiny,"
+            "app.kubernetes.io/component=model-server,ipa/stage"
+        )
+    }
 
 
 def test_down_takes_monitors_where_there_is_an_operator_of_prometheus(tmp_path: Path) -> None:

@@ -141,15 +141,11 @@ def test_a_deployment_that_is_paused_stops_the_controller(tmp_path: Path) -> Non
         difference(deployed, "sort", SMALL, read_stage(given, ()), None)
 
 
-def test_replicas_that_another_manager_has_set_are_not_taken_from_it(tmp_path: Path) -> None:
-    given = on_server(tiny(tmp_path), SMALL, notes=sound(SMALL), replicas=5)
-    given["metadata"]["managedFields"] = [
-        {"manager": "ipa-pipelines", "fieldsV1": {"f:spec": {"f:template": {}}}},
-        {"manager": "kube-hpa", "fieldsV1": {"f:spec": {"f:replicas": {}}}},
-    ]
-    with pytest.raises(ForeignOwnerError, match="set by 'kube-hpa' \\(5; wanted: 2\\)"):
-        actions(tiny(tmp_path), SMALL, given)
-    assert actions(tiny(tmp_path), replace(SMALL, replicas=5), given)  # as long as both agree, nobody minds
+def test_replicas_of_a_stage_that_is_new_become_ours_with_the_first_look(tmp_path: Path) -> None:
+    one = replace(SMALL, replicas=1)
+    given = on_server(tiny(tmp_path), one, notes=sound(one))
+    del given["metadata"]["annotations"][names.REPLICAS]  # as where an apply has made it
+    assert actions(tiny(tmp_path), one, given) == [Scale("sort", 1, "7", False, "sort: 1 -> 1 replicas")]
 
 
 def test_our_own_manager_is_no_foreigner() -> None:
@@ -216,7 +212,12 @@ def test_want_of_quota_or_of_nodes_is_no_fault_of_the_variant(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "said", ["0/1 nodes are available: 1 Insufficient cpu.", "0/2 nodes are available: 2 node(s) were unschedulable."]
+    "said",
+    [
+        "0/1 nodes are available: 1 Insufficient cpu.",
+        "0/2 nodes are available: 2 node(s) were unschedulable.",
+        "no nodes available to schedule pods",
+    ],
 )
 def test_pods_that_another_node_would_take_want_room(tmp_path: Path, said: str) -> None:
     homeless = pod(1, "large", ready_s=None, is_scheduled=False, unschedulable=said)
@@ -317,6 +318,7 @@ class Server:
         self.gateway["status"] = {"replicas": 1, "updatedReplicas": 1, "availableReplicas": 1, "observedGeneration": 1}
         self.sets: list[dict[str, Any]] = []
         self.gateway_pods: list[dict[str, Any]] = []
+        self.autoscalers: list[dict[str, Any]] | None = []  # None: they may not be listed
         self.written: list[object] = []
         self.failing: list[ApiError] = []
         self.read_only = False
@@ -324,11 +326,15 @@ class Server:
     def get(self, kind: str, namespace: str, name: str) -> Any:
         return self.root if kind == "ConfigMap" else self.gateway
 
-    def list(self, kind: str, namespace: str, selector: str) -> Any:
+    def list(self, kind: str, namespace: str, selector: str = "") -> Any:
         if kind == "ReplicaSet":
             return {"items": self.sets}
         if kind == "Pod":
             return {"items": self.gateway_pods}
+        if kind == "HorizontalPodAutoscaler":
+            if self.autoscalers is None:
+                raise ApiError("GET", 403, "forbidden")
+            return {"items": self.autoscalers}
         return {"items": [{k: v for k, v in each.items() if k not in ("kind", "apiVersion")} for each in self.stages]}
 
     def apply(self, manifest: dict[str, Any]) -> Any:
@@ -394,7 +400,7 @@ def test_a_write_that_does_not_get_through_is_found_anew_by_the_next_look(tmp_pa
     server, reconciler = looker(tmp_path, replicas=3, available=3)
     server.failing = [ApiError("PUT scale", status, "not now")]
     look = reconciler.look({"sort": SMALL}, [])
-    assert (server.written, look.stopped, bool(look.error), reconciler.pause_s > 0.0) == ([], "", True, True)
+    assert (server.written, look.stopped, bool(look.error), reconciler.pause_s > 0.0) == ([], {}, True, True)
     server.stages[0]["metadata"]["resourceVersion"] = "8"  # it has changed meanwhile
     assert reconciler.look({"sort": SMALL}, []).error == ""
     assert (server.written, reconciler.pause_s) == ([("ipa-tiny-stage-sort", 2, "8")], 0.0)
@@ -419,8 +425,8 @@ def test_a_field_of_another_manager_stops_the_controller_until_a_person_has_acte
     server.failing = [conflict, conflict]
     for _ in range(2):
         look = reconciler.look({"sort": SMALL}, [])
-        assert "kubectl-edit" in look.stopped
-    assert reconciler.look({"sort": SMALL}, []).stopped == ""  # by itself, once it may
+        assert "kubectl-edit" in look.stopped["sort"]
+    assert reconciler.look({"sort": SMALL}, []).stopped == {}  # by itself, once it may
 
 
 def test_what_a_webhook_makes_of_a_manifest_is_asked_for_once(tmp_path: Path) -> None:

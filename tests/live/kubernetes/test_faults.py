@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ from tests.live.kubernetes.test_cluster import (
     controllers,
     deployed,
     gateways,
+    kubectl_scale,
     namespace,
     observe,
     running,
@@ -80,8 +82,7 @@ def test_writes_that_are_refused_for_a_while_get_through_later(
 ) -> None:
     async def story() -> None:
         async with running(deployed, tmp_path, api=through(proxy, tmp_path)) as backend, traffic(backend):
-            proxy.fail("PATCH", "/deployments/", status, times=3)
-            proxy.fail("PUT", "/scale", status, times=3)
+            proxy.fail("PATCH", "/deployments/", status, times=6)
             assert (await apply(backend, sort("large", 2))).accepted
             await until_stands(backend, sort("large", 2))
             assert not proxy._failures  # all six have been refused
@@ -278,6 +279,8 @@ def cordoned(api: Api) -> Iterator[None]:
 
 @pytest.mark.alone
 def test_a_cordoned_node_is_want_of_room_until_it_is_open_again(deployed: Deployed, tmp_path: Path) -> None:
+    deployed = replace(deployed, layout=replace(deployed.layout, nodes_within_s=3.0))
+
     async def story() -> None:
         async with running(deployed, tmp_path) as backend, traffic(backend):
             with cordoned(connect()):
@@ -285,6 +288,7 @@ def test_a_cordoned_node_is_want_of_room_until_it_is_open_again(deployed: Deploy
                 await until_said(backend, "no_room", "2 of 3 pods find no node with room")
                 (said,) = deploy.status(connect(), deployed)["stages"].values()
                 assert [pod["state"] for pod in said["pods"]].count("unschedulable") == 2
+                await until(lambda: backend._room.cores == 1, "no node has come")
                 assert (await observe(backend)).limit_cores == 1
                 assert (await observe(backend)).stages["sort"].failed_variants == ()
             await until_stands(backend, sort("small", 3))
@@ -448,7 +452,7 @@ def used(seen: list[tuple[str, str, int]]) -> set[tuple[str, str]]:
     for method, path, status in seen:
         plain, _, query = path.partition("?")
         parts = plain.split("/namespaces/")[-1].split("/")[1:]
-        resource = parts[0] + ("/proxy" if "proxy" in parts else "/scale" if parts[-1] == "scale" else "")
+        resource = parts[0] + ("/proxy" if "proxy" in parts else "")
         verb = VERBS[method]
         if verb == "get" and len(parts) == 1:
             verb = "watch" if "watch=" in query else "list"
@@ -473,6 +477,9 @@ def test_the_role_suffices_and_nothing_in_it_is_unused(deployed: Deployed, tmp_p
                 assert (await apply(backend, wanted)).accepted
                 await until_stands(backend, wanted)
             await observe(backend)
+            kubectl_scale(connect(), deployed, 2)
+            await until(lambda: backend._look_now.foreign, "another's replicas are set back")
+            await until_stands(backend, sort("large", 1))
             # A Deployment that is gone is made anew, and a ConfigMap that was changed is set right.
             stage = deployed.stage_name("sort")
             connect().delete("Deployment", deployed.namespace, stage)

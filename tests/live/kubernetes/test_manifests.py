@@ -351,6 +351,33 @@ def test_kinds_that_the_server_lacks_are_left_out(tmp_path: Path) -> None:
     assert {"NetworkPolicy", "PodDisruptionBudget"} & {each["kind"] for each in made} == set()
 
 
+@pytest.mark.parametrize("version", ["policy/v1", "policy/v1beta1"])
+def test_budgets_keep_the_gateway_and_an_only_replica_from_eviction(tmp_path: Path, version: str) -> None:
+    """Half of the replicas, rounded up: one of one, one of two, two of three."""
+    deployed = tiny(tmp_path)
+    made = everything(deployed, sort(), OWNER, frozenset({version}))
+    budgets = {each["metadata"]["name"]: each for each in made if each["kind"] == "PodDisruptionBudget"}
+    assert {name: each["spec"]["minAvailable"] for name, each in budgets.items()} == {
+        "ipa-tiny-gateway": 1,
+        "ipa-tiny-stage-sort": "50%",
+    }
+    assert {each["apiVersion"] for each in budgets.values()} == {version}
+    for name, each in budgets.items():
+        deployment = next(one for one in made if one["kind"] == "Deployment" and one["metadata"]["name"] == name)
+        assert each["spec"]["selector"] == deployment["spec"]["selector"]
+
+
+def test_pods_leave_a_node_that_is_lost_after_half_a_minute(tmp_path: Path) -> None:
+    made = [*everything(tiny(tmp_path), sort()), *in_cluster.controller(tiny(tmp_path), {})]
+    pods = [each["spec"]["template"]["spec"] for each in made if each["kind"] == "Deployment"]
+    assert len(pods) == 3
+    for each in pods:
+        assert {(one["key"], one["effect"], one["tolerationSeconds"]) for one in each["tolerations"]} == {
+            ("node.kubernetes.io/not-ready", "NoExecute", 30),
+            ("node.kubernetes.io/unreachable", "NoExecute", 30),
+        }
+
+
 def test_another_pipeline_file_makes_other_pods(tmp_path: Path) -> None:
     one = tiny(tmp_path)
     two = Deployed(one.plane, one.pipeline_file + "# another", layout=one.layout)
@@ -382,12 +409,12 @@ def test_a_controller_s_role_names_the_pipeline_s_own_objects_and_never_deletes(
         ("configmaps", "patch"): ["ipa-tiny"],
         ("deployments", "get"): ["ipa-tiny-gateway", "ipa-tiny-stage-sort"],
         ("deployments", "patch"): ["ipa-tiny-gateway", "ipa-tiny-stage-sort"],
-        ("deployments/scale", "update"): ["ipa-tiny-stage-sort"],
         ("services/proxy", "get"): ["http:ipa-tiny-control:control"],
         ("services/proxy", "update"): ["http:ipa-tiny-control:control"],
         ("leases", "get"): ["ipa-tiny"],
         ("leases", "update"): ["ipa-tiny"],
         **dict.fromkeys([("pods", "list"), ("pods", "watch"), ("deployments", "list"), ("deployments", "create")]),
+        ("horizontalpodautoscalers", "list"): None,
         **dict.fromkeys([("replicasets", "list"), ("replicasets", "patch"), ("leases", "create")]),
     }
 
@@ -408,7 +435,7 @@ def test_manifests_as_yaml_say_what_each_rule_is_for(tmp_path: Path) -> None:
     import yaml
 
     text = in_cluster.as_yaml(in_cluster.controller(tiny(tmp_path), {}))
-    assert "# sets the number of replicas\n- apiGroups: [apps]" in text
+    assert "# reads the stages' Deployments, and makes those that are not there any more\n- apiGroups: [apps]" in text
     assert list(yaml.safe_load_all(text)) == in_cluster.controller(tiny(tmp_path), {})
 
 

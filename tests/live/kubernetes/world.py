@@ -29,11 +29,24 @@ def tiny(folder: Path, namespace: str = "default", layout: Layout | None = None,
     return Deployed(plane, PIPELINE, namespace, layout=layout)
 
 
+def two_stages(folder: Path, namespace: str = "default", second: str = "rank") -> Deployed:
+    """The tiny pipeline with a `second` stage like its first, under the same name."""
+    head, _, rest = PIPELINE.partition("  - name: sort\n")
+    stage, _, tail = rest.partition("published:")
+    stages = "".join(f"  - name: {name}\n{stage}" for name in ("sort", second))
+    text = f"{head}{stages}published:{tail.replace('{sort: 2}', f'{{sort: 2, {second}: 2}}')}"
+    path = folder / f"two-{second}.yaml"
+    path.write_text(text, encoding="utf-8")
+    layout = Layout(image=IMAGE, pull_policy="Never", service_type="NodePort")
+    return Deployed(Plane(profiles.load(str(path)), str(path)), text, namespace, layout=layout)
+
+
 def on_server(
     deployed: Deployed,
     wanted: StageConfiguration,
     *,
     replicas: int | None = None,
+    asked: int | None = None,
     updated: int | None = None,
     old: int = 0,
     available: int | None = None,
@@ -42,10 +55,14 @@ def on_server(
     notes: Mapping[str, str] | None = None,
     **status: Any,
 ) -> dict[str, Any]:
-    """The stage's Deployment as a server would have it, with its defaults and a status."""
+    """The stage's Deployment as a server would have it, with its defaults and a status.
+
+    Its `replicas` are those that we `asked` for, and these are the wanted ones, unless said otherwise.
+    """
     given = stage_deployment(deployed, "sort", wanted, None, notes)
     count = wanted.replicas if replicas is None else replicas
     updated = count if updated is None else updated
+    given["metadata"]["annotations"][names.REPLICAS] = str(count if asked is None else asked)
     given["metadata"] |= {"uid": "u", "resourceVersion": "7", "generation": generation}
     given["spec"] |= {"replicas": count, "minReadySeconds": 0}
     given["status"] = {

@@ -1,0 +1,65 @@
+"""When a core limit follows from pods that find no room: at once for a quota, after a wait where a node may come."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ipa.live.kubernetes.look import Look
+from ipa.live.kubernetes.room import Room
+from ipa.live.kubernetes.stage_state import read_stage
+from tests.live.kubernetes.world import on_server, pod, tiny
+from tests.live.world import sort
+
+THREE = sort("small", 3)["sort"]
+FULL = "0/1 nodes are available: 1 Insufficient cpu."
+
+
+def look(folder: Path, placed: int, homeless: int, quota: str = "") -> Look:
+    """A look at so many small replicas of one core with a node, and without."""
+    conditions = [{"type": "ReplicaFailure", "status": "True", "message": quota}] if quota else []
+    waiting = [pod(9 + n, ready_s=None, is_scheduled=False, unschedulable=FULL) for n in range(homeless)]
+    state = read_stage(
+        on_server(tiny(folder), THREE, conditions=conditions), [*(pod(n) for n in range(placed)), *waiting]
+    )
+    return Look({"sort": state}, out_of_room={"sort": state.problem} if state.is_out_of_room else {})
+
+
+def test_pods_without_a_node_wait_for_one_before_the_limit_falls(tmp_path: Path) -> None:
+    room, full = Room(1, nodes_within_s=60.0), look(tmp_path, 1, 2)
+    for now_s in (0.0, 59.0):
+        room.note(full, now_s)
+        assert room.within(8) == 8
+        assert (
+            room.trouble(full)
+            == f"sort: 2 of 3 pods find no node with room: {FULL} (another node may come within 60 s)"
+        )
+    room.note(full, 60.0)
+    assert room.within(8) == 1
+
+
+def test_a_look_that_acts_or_breaks_off_does_not_begin_the_wait_anew(tmp_path: Path) -> None:
+    room, full = Room(1, nodes_within_s=60.0), look(tmp_path, 1, 2)
+    room.note(full, 0.0)
+    room.note(Look(error="away"), 20.0)
+    room.note(replace(full, done=("another stage",), out_of_room={}), 40.0)
+    room.note(full, 60.0)
+    assert room.within(None) == 1
+
+
+def test_a_node_that_comes_for_some_lets_the_others_wait_anew(tmp_path: Path) -> None:
+    room = Room(1, nodes_within_s=60.0)
+    room.note(look(tmp_path, 1, 2), 0.0)
+    room.note(look(tmp_path, 2, 1), 50.0)
+    room.note(look(tmp_path, 2, 1), 109.0)
+    assert room.within(None) is None
+    room.note(look(tmp_path, 3, 0), 110.0)
+    assert room.trouble(look(tmp_path, 3, 0)) == ""
+    room.note(look(tmp_path, 2, 1), 200.0)
+    assert room.within(None) is None
+
+
+def test_a_quota_does_not_grow_by_waiting(tmp_path: Path) -> None:
+    room = Room(1, nodes_within_s=60.0)
+    room.note(look(tmp_path, 2, 0, quota="exceeded quota: few"), 0.0)
+    assert room.within(None) == 2
