@@ -25,8 +25,8 @@ def check_size(scenario: Scenario, trace: Trace, stages: int, memory_bytes: floa
     decisions = trace.duration_s / scenario.interval_s
     if decisions > MOST_DECISIONS:
         raise ScenarioError(
-            f"interval_s {scenario.interval_s:g}: makes {decisions:,.0f} decisions in {trace.duration_s:,g} s; allowed: "
-            f"at most {MOST_DECISIONS:,} in a run; use a larger interval_s, or a part of the load (--window)"
+            f"interval_s {scenario.interval_s:g}: makes {decisions:,.0f} decisions in {trace.duration_s:,g} s; "
+            f"allowed: at most {MOST_DECISIONS:,} in a run; use a larger interval_s, or a part of the load (--window)"
         )
     available = _memory_bytes() if memory_bytes is None else memory_bytes
     needed = _needed_bytes(scenario.records, trace.requests, decisions, stages)
@@ -35,9 +35,9 @@ def check_size(scenario: Scenario, trace: Trace, stages: int, memory_bytes: floa
     least = _needed_bytes("none", trace.requests, decisions, stages)
     way = "records: none (--records none), " if least <= available else ""
     raise ScenarioError(
-        f"trace {trace.name}: {trace.requests:,} requests and {decisions:,.0f} decisions need about {_gigabytes(needed)} "
-        f"of memory with records: {scenario.records}, and this machine has {_gigabytes(available)}; use {way}a part of "
-        "the load (--window) or less of it (--scale)"
+        f"trace {trace.name}: {trace.requests:,} requests and {decisions:,.0f} decisions need about "
+        f"{_gigabytes(needed)} of memory with records: {scenario.records}, and this machine has "
+        f"{_gigabytes(available)}; use {way}a part of the load (--window) or less of it (--scale)"
     )
 
 

@@ -113,7 +113,7 @@ class Reconciler:
         self._pause(bool(work.error))
         # The next look judges what has just been changed.
         current = {stage: each for stage, each in stages.items() if stage not in work.touched}
-        judged_gateway = None if self._deployed.gateway_name in work.touched else at_gateway
+        problem, delay = _of_gateway(None if self._deployed.gateway_name in work.touched else at_gateway)
         return Look(
             stages,
             has_available(gateway),
@@ -122,7 +122,8 @@ class Reconciler:
             failed={stage: each.problem for stage, each in current.items() if each.problem and not each.is_out_of_room},
             out_of_room={stage: each.problem for stage, each in current.items() if each.is_out_of_room},
             delays={stage: each.delay for stage, each in current.items() if each.delay},
-            **_of_gateway(judged_gateway),
+            gateway_problem=problem,
+            gateway_delay=delay,
             is_held=is_held,
             stopped=work.stopped,
             foreign={
@@ -272,13 +273,11 @@ class Reconciler:
         self._api.scale(namespace, self._deployed.stage_name(action.stage), action.replicas, version)
 
 
-def _of_gateway(state: StageState | None) -> dict[str, str]:
-    """What keeps the gateway from coming; lack of room may pass."""
+def _of_gateway(state: StageState | None) -> tuple[str, str]:
+    """What keeps the gateway from coming, and what does so and may pass, as lack of room may."""
     if state is None:
-        return {}
-    if state.is_out_of_room:
-        return {"gateway_delay": state.problem}
-    return {"gateway_problem": state.problem, "gateway_delay": state.delay}
+        return "", ""
+    return ("", state.problem) if state.is_out_of_room else (state.problem, state.delay)
 
 
 def _is_scaled(answer: Mapping[str, Any], state: StageState) -> bool:

@@ -61,8 +61,8 @@ class Layout:
     requests; `profile` means its profile's cores, as request and limit; empty means that for real models and
     `EMULATED_CPU` for emulated ones. A variant that is not ready `ready_within_s` after its start-up time is rolled
     back. Pods that no node has room for wait `nodes_within_s` for another node before policies get a lower limit on
-    cores. `gateway_cpu` is the gateway's request, `gateway_memory` its request and limit. `pods` is a scenario's section
-    `kubernetes` (`pod_fields`): what is added to the pods of each part.
+    cores. `gateway_cpu` is the gateway's request, `gateway_memory` its request and limit. `pods` is a scenario's
+    section `kubernetes` (`pod_fields`): what is added to the pods of each part.
     """
 
     image: str = DEFAULT_IMAGE
