@@ -16,7 +16,6 @@ from .run import run_without_load as run_without_load
 from .sending import Finished as Finished
 from .sending import Schedule as Schedule
 from .sent import COMPLETED_STATUS as COMPLETED_STATUS
-from .sent import EXPIRED_STATUS as EXPIRED_STATUS
 from .sent import UNANSWERED as UNANSWERED
 from .sent import Sent as Sent
 from .setup import BackendMaker as BackendMaker

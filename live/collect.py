@@ -20,7 +20,7 @@ _PER_STAGE = ("enqueue_s", "start_s", "finish_s", "replica", "batch", "batch_siz
 _WHOLE = ("replica", "batch", "batch_size")
 
 _ENDED = (200, 502, 504)
-"""The statuses with which a gateway answers a request that it had admitted."""
+"""The statuses with which a gateway answers a request that it had admitted, unless nobody could serve it."""
 
 NAN = float("nan")
 
@@ -113,7 +113,7 @@ class Collector:
         outcome = np.full(count, UNFINISHED, dtype=np.int64)
         has_record = np.zeros(count, dtype=bool)
         has_record[where] = True
-        self.lost = int(np.count_nonzero(~has_record & np.isin(sent.status, _ENDED)))
+        self.lost = int(np.count_nonzero(~has_record & (np.isin(sent.status, _ENDED) | sent.is_dropped)))
         refused = np.isfinite(sent.end_s) & (sent.status != 200)
         outcome[refused] = FAILED
         end_s = np.where(refused, sent.end_s, NAN)

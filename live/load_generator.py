@@ -63,7 +63,7 @@ async def generate(job: Job, scheduled_s: FloatArray, stop: asyncio.Event | None
 
     count = len(scheduled_s)
     sent_s, end_s = np.full(count, np.nan), np.full(count, np.nan)
-    status = np.full(count, UNANSWERED, dtype=np.int64)
+    status, may_retry = np.full(count, UNANSWERED, dtype=np.int64), np.zeros(count, dtype=bool)
     stop = stop or asyncio.Event()
     tasks: set[asyncio.Task[None]] = set()
     head, tail = b'{"id":"', b'",' + json.dumps(job.body).encode()[1:]
@@ -75,7 +75,7 @@ async def generate(job: Job, scheduled_s: FloatArray, stop: asyncio.Event | None
         try:
             async with session.post(job.target, data=body, headers=headers) as response:
                 await response.read()
-                status[index] = response.status
+                status[index], may_retry[index] = response.status, "Retry-After" in response.headers
         except TimeoutError:
             return
         except (aiohttp.ClientError, OSError):
@@ -103,7 +103,7 @@ async def generate(job: Job, scheduled_s: FloatArray, stop: asyncio.Event | None
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     gone = np.flatnonzero(np.isfinite(sent_s))
-    return Sent(gone + job.first, scheduled_s[gone], sent_s[gone], end_s[gone], status[gone])
+    return Sent(gone + job.first, scheduled_s[gone], sent_s[gone], end_s[gone], status[gone], may_retry[gone])
 
 
 async def _warm_up(session: aiohttp.ClientSession, url: str) -> None:

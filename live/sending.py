@@ -139,7 +139,6 @@ def broken_laws(records: Records, is_whole: bool, has_lost_replicas: bool) -> It
 def _presumed(arrivals_s: FloatArray, end_s: float) -> Sent:
     """What a load generator that left no account was to send until a moment."""
     count = int(np.searchsorted(arrivals_s, end_s))
-    unknown = np.full(count, np.nan)
-    return Sent(
-        np.arange(count), arrivals_s[:count], unknown, unknown.copy(), np.full(count, UNANSWERED, dtype=np.int64)
-    )
+    unknown, unanswered = np.full(count, np.nan), np.full(count, UNANSWERED, dtype=np.int64)
+    numbers, may_retry = np.arange(count), np.zeros(count, dtype=bool)
+    return Sent(numbers, arrivals_s[:count], unknown, unknown.copy(), unanswered, may_retry)

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from ipa.sim import FloatArray, IntArray
 
 UNANSWERED, UNREACHABLE = 0, -1
 """In place of an HTTP status: no answer by the end, and a connection that failed."""
 
-COMPLETED_STATUS, EXPIRED_STATUS = 200, 504
+COMPLETED_STATUS, EXPIRED_STATUS, UNAVAILABLE_STATUS = 200, 504, 503
 
 LATE_S = 0.01
 """A request sent later than this is late: the generator, or its machine, could not keep up."""
@@ -23,7 +25,7 @@ class Sent(NamedTuple):
     """What became of the requests that were sent, in order; arrays of shape (sent,), seconds on the schedule's clock.
 
     `end_s` is when the answer arrived or the connection failed, NaN if neither; `status` the HTTP status,
-    `UNANSWERED` or `UNREACHABLE`.
+    `UNANSWERED` or `UNREACHABLE`. `may_retry` (bool): the answer said when to ask again (Retry-After).
     """
 
     request: IntArray
@@ -31,6 +33,13 @@ class Sent(NamedTuple):
     sent_s: FloatArray
     end_s: FloatArray
     status: IntArray
+    may_retry: npt.NDArray[np.bool_]
+
+    @property
+    def is_dropped(self) -> npt.NDArray[np.bool_]:
+        """Whether each was dropped: expired, or refused for now by a pipeline that nobody could serve."""
+        is_refused: npt.NDArray[np.bool_] = (self.status == UNAVAILABLE_STATUS) & self.may_retry
+        return is_refused | np.equal(self.status, EXPIRED_STATUS)
 
     @property
     def lateness_s(self) -> FloatArray:

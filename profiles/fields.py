@@ -33,6 +33,16 @@ def _one_for_all(value: Any) -> Any:
     return dict.fromkeys(("mean", "p99", "throughput"), value) if isinstance(value, str) else value
 
 
+def _number_or_output(value: Any) -> Any:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    if (is_number and 1 <= value <= 4096) or (isinstance(value, str) and value):
+        return value
+    raise refusal(
+        "should be the rows for each row of the input, from 1 to 4096, "
+        f"or the name of the output that has their number for each; given {value!r}"
+    )
+
+
 class Or:
     """In the JSON schema: a shorthand beside the mapping that it stands for."""
 
@@ -54,6 +64,9 @@ Count = Annotated[int, Field(ge=1, le=4096)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Rate = Annotated[float, Field(gt=0, le=1e9)]
 Weight = Annotated[float, Field(ge=0, le=1e9)]
+
+RowCount = Annotated[Count | Text, BeforeValidator(_number_or_output)]
+"""Rows of an output for each row of the input: so many, or as many as another output says."""
 
 RULE_OR_NULL = BeforeValidator(_null_for_rule)
 """For `Pinned | None`: the word `rule` stands for None, the value that the published rule gives."""

@@ -7,7 +7,7 @@ profiles is refused.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
@@ -111,6 +111,8 @@ class Stage:
     variants' accuracies are fractions of. `drop_limit_s` is the age at which a request is dropped
     here, None for the default (see `Pipeline.drop_limits_s`). `inputs` (live mode) names for each
     input tensor the output tensor of the stage before that it takes; empty: the same names.
+    `output_rows` (live mode) says of outputs that do not have the input's rows how many rows each row
+    of the input has there: a number, or the name of the output that has the number for each.
     """
 
     name: str
@@ -122,6 +124,7 @@ class Stage:
     accuracy_metric: str = ""
     drop_limit_s: float | None = None
     inputs: Mapping[str, str] = field(default_factory=dict, hash=False)
+    output_rows: Mapping[str, int | str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for key in ("sla_s", "threshold_rps", "drop_limit_s"):
@@ -129,6 +132,8 @@ class Stage:
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise ProfileError(f"{self.name}: {key} should be finite and above 0; given {value!r}")
         _refuse_twins(self.name, "variant", (variant.name for variant in self.variants))
+        for output, problem in output_rows_problems(self.output_rows):
+            raise ProfileError(f"{self.name}: output_rows.{output}: {problem}")
 
     @cached_property
     def _by_name(self) -> dict[str, Variant]:
@@ -211,6 +216,15 @@ class Pipeline:
     def stage(self, name: str) -> Stage:
         """The stage of that name; ProfileError names the nearest."""
         return _named(name, self._by_name, f"{self.name} has no stage")
+
+
+def output_rows_problems(output_rows: Mapping[str, int | str]) -> Iterator[tuple[str, str]]:
+    """Outputs whose rows are declared in a way that cannot be followed, and why not."""
+    for output, rows in output_rows.items():
+        if isinstance(rows, str) and rows in output_rows:
+            yield output, f"{rows!r} has one number for each row of the input, so it has no rows of its own to declare"
+        elif isinstance(rows, int) and rows < 1:
+            yield output, f"should be at least 1; given {rows}"
 
 
 def _named(name: str, things: Mapping[str, T], lacks: str) -> T:

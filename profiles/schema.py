@@ -15,9 +15,21 @@ from pydantic import Field, model_validator
 
 from ipa.profiles import rules
 from ipa.profiles.errors import did_you_mean, listed
-from ipa.profiles.fields import ONE_FOR_ALL, OR_RULE, OR_TEXT, RULE_OR_NULL, Count, Rate, Seconds, Slug, Text, Weight
+from ipa.profiles.fields import (
+    ONE_FOR_ALL,
+    OR_RULE,
+    OR_TEXT,
+    RULE_OR_NULL,
+    Count,
+    Rate,
+    RowCount,
+    Seconds,
+    Slug,
+    Text,
+    Weight,
+)
 from ipa.profiles.figures import Figure, grid_problem, row_problem
-from ipa.profiles.pipeline import Pipeline, Stage, Variant
+from ipa.profiles.pipeline import Pipeline, Stage, Variant, output_rows_problems
 from ipa.profiles.published import Provenance, Published, published_problem
 from ipa.profiles.yaml_file import FileModel, Loc, refusal
 
@@ -177,11 +189,14 @@ class StageSection(FileModel):
     sla: Annotated[PinnedSla | None, RULE_OR_NULL, OR_RULE]
     drop_limit_s: Seconds | None = None
     inputs: dict[Text, Text] = Field(default_factory=dict)
+    output_rows: dict[Text, RowCount] = Field(default_factory=dict)
     variants: Annotated[list[VariantSection], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _lawful(self) -> StageSection:
         _refuse_twins("variants", "variant", (variant.name for variant in self.variants))
+        for output, problem in output_rows_problems(self.output_rows):
+            raise refusal(problem, "output_rows", output)
         sla_s = self.sla_in_force_s()
         for index, variant in enumerate(self.variants):
             if variant.base_cores_in_force(self.threshold_rps, sla_s) is None:
@@ -215,6 +230,7 @@ class StageSection(FileModel):
             accuracy_metric=self.accuracy_metric.strip(),
             drop_limit_s=self.drop_limit_s,
             inputs=dict(self.inputs),
+            output_rows=dict(self.output_rows),
         )
 
 

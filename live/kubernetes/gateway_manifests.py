@@ -14,6 +14,9 @@ from ipa.profiles import Pipeline
 from ipa.sim import rules
 
 DATA_PORT, CONTROL_PORT = 8080, 8081
+ACCEPTS_PATH = "/gateway/ready"
+"""Where the gateway says that it takes requests. Not `/v2/health/ready`, which needs a replica at every stage: if that
+cut the gateway off, it could not tell its clients why they are not served, and their connections would be refused."""
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 DRAIN_S = 3
@@ -66,6 +69,7 @@ def _router(deployed: Deployed) -> Manifest:
         resources=Resources(deployed.layout.gateway_cpu, None, deployed.layout.gateway_memory).as_manifest(),
         ports={"http": DATA_PORT, "control": CONTROL_PORT},
         probed_port=DATA_PORT,
+        ready_path=ACCEPTS_PATH,
         drain_s=DRAIN_S,
     )
 

@@ -99,6 +99,7 @@ def container(
     resources: Mapping[str, Any],
     ports: Mapping[str, int] | None = None,
     probed_port: int | None = None,
+    ready_path: str = "/v2/health/ready",
     threads: int = 1,
     starts_within_s: int = 60,
     drain_s: int = 0,
@@ -127,7 +128,7 @@ def container(
     if ports:
         made["ports"] = [{"name": key, "containerPort": port, "protocol": "TCP"} for key, port in ports.items()]
     if probed_port is not None:
-        made |= _probes(probed_port, starts_within_s)
+        made |= _probes(probed_port, ready_path, starts_within_s)
     if drain_s:
         made["lifecycle"] = {"preStop": {"exec": {"command": ["sleep", str(drain_s)]}}}
     return made
@@ -166,7 +167,7 @@ def container_security() -> Manifest:
     }
 
 
-def _probes(port: int, starts_within_s: int) -> Manifest:
+def _probes(port: int, ready_path: str, starts_within_s: int) -> Manifest:
     def probe(path: str, failures: int, every_s: int = PROBED_EVERY_S) -> Manifest:
         return {
             "httpGet": {"path": path, "port": port},
@@ -177,6 +178,6 @@ def _probes(port: int, starts_within_s: int) -> Manifest:
 
     return {
         "startupProbe": probe("/v2/health/live", max(1, starts_within_s // PROBED_EVERY_S)),
-        "readinessProbe": probe("/v2/health/ready", 3),
+        "readinessProbe": probe(ready_path, 3),
         "livenessProbe": probe("/v2/health/live", 6, every_s=10),
     }

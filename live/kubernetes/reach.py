@@ -28,7 +28,7 @@ async def until_reached(url: str, within_s: float = REACHED_WITHIN_S) -> None:
 
 def _unreached(url: str) -> str:
     try:
-        urllib.request.urlopen(f"{url.rstrip('/')}/v2/health/ready", timeout=2.0).close()
+        urllib.request.urlopen(f"{url.rstrip('/')}/v2/health/live", timeout=2.0).close()
     except OSError as error:
         return str(error)
     return ""

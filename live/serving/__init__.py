@@ -4,7 +4,7 @@ gateway          the command and the process: a port for clients and one for con
 host             the gateway itself: real time, and clients that wait · admission: how many bytes may be inside
 router           the stages in a chain · stage_queue: the queue and the dispatch of one, without clock or network
 request          a request on its way, its batch and its replica · batch_service: batches served by replicas
-replica_clients  the client side of model servers
+replica_clients  the client side of model servers · sharing: whose rows of a batch's outputs are whose
 control_api      what the control plane sets and reads · observation: what it reads at a control step
 counts           arrivals by the second, and requests that have ended · clock: the run's
 server           one replica · models: what it can run · emulated: the profiled service time in place of a model

@@ -14,6 +14,7 @@ from ipa.live.serving.gateway_metrics import GatewayMetrics
 from ipa.live.serving.replica_clients import ReplicaClients, ReplicaError, until_ready
 from ipa.live.serving.request import Batch
 from ipa.live.serving.router import Router
+from ipa.live.serving.sharing import RowsError, shared
 from ipa.live.serving.tensors import Tensor, TensorError
 from ipa.profiles import Pipeline
 
@@ -26,11 +27,13 @@ log = logging.getLogger("live.gateway")
 @dataclass(slots=True)
 class Job:
     """What the gateway keeps of a request while it is inside: the tensors for its present stage, and its client's
-    parameters. `done` is set once the request has ended."""
+    parameters. `done` is set once the request has ended; `retry_after_s` is set before that if it was dropped where no
+    replica could take batches."""
 
     tensors: Sequence[Tensor]
     parameters: Mapping[str, Any]
     done: asyncio.Future[None] = field(repr=False)
+    retry_after_s: int | None = None
 
 
 class BatchService:
@@ -50,6 +53,7 @@ class BatchService:
     ) -> None:
         self._names = tuple(stage.name for stage in pipeline.stages)
         self._inputs = [stage.inputs for stage in pipeline.stages]
+        self._output_rows = [stage.output_rows for stage in pipeline.stages]
         self._router = router
         self._clients = clients
         self._metrics = metrics
@@ -81,10 +85,13 @@ class BatchService:
         parameters = {**jobs[0].parameters, "batch_number": batch.number, "batch_size": batch.size}
         try:
             outputs = await self._clients.infer(batch, tensors.joined([job.tensors for job in jobs]), parameters)
-            parts: list[Sequence[Tensor]] = [*tensors.split(outputs, batch.size)]
+            rows = {tensor.shape[0] for tensor in jobs[0].tensors}
+            parts: list[Sequence[Tensor]] = [*shared(outputs, batch.size, rows, self._output_rows[batch.stage])]
             if batch.stage + 1 < len(self._names):
                 parts = [self._mapped(part, batch.stage + 1) for part in parts]
         except (ReplicaError, TensorError) as error:
+            if isinstance(error, RowsError):
+                self._metrics.wrong_rows(batch)
             self._failed(batch, error)
             return
         except Exception as error:  # a mistake of ours must not keep the replica taken for ever
@@ -110,6 +117,8 @@ class BatchService:
 
     def _failed(self, batch: Batch, error: ReplicaError | TensorError) -> None:
         served, again = (error.served, error.again) if isinstance(error, ReplicaError) else (True, False)
+        if served and not all(tensor.shape[0] for tensor in batch.requests[0].data.tensors):
+            again = False  # a model that cannot take an empty input is not broken: see `docs/live.md`, Rows
         problem = f"replica {batch.replica.number} ({batch.replica.variant}) {error}"
         log.warning("batch failed", extra={"stage": self._names[batch.stage], "problem": problem, "size": batch.size})
         self._router.failed(batch, self._clock.now_s(), problem, served=served, again=again)

@@ -139,8 +139,10 @@ PANELS: tuple[Panel, ...] = (
         (
             (_rate("ipa_stage_drops_total", "stage"), "{{stage}} dropped"),
             (_rate("ipa_stage_failures_total", "stage"), "{{stage}} failed"),
+            (_rate("ipa_wrong_rows_total", "stage, variant"), "{{stage}} {{variant}} batches with wrong rows"),
         ),
     ),
+    Panel("No replica that can take batches, for", "s", ((_now("ipa_stage_outage_seconds", "stage"), "{{stage}}"),)),
     Panel("Decisions", "short", ((_rate("ipa_decisions_total", "rung"), "{{rung}}"),)),
     Panel("Time to decide, p99", "s", ((_quantile(0.99, "ipa_decision_seconds"), "p99"),)),
     Panel(

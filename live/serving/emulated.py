@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from math import exp
 from typing import Any
 
+import numpy as np
+
 from ipa.live.serving.models import ModelError
-from ipa.live.serving.tensors import Tensor
+from ipa.live.serving.tensors import Tensor, cut, of_array
 from ipa.sim import IndexedNormals, ServiceTime, rules, stream
 
 BLOCKING_S = 0.0025
@@ -24,14 +26,25 @@ class Emulated:
     """The service time of one variant on some cores, at one stage of a run with one seed."""
 
     def __init__(
-        self, service: ServiceTime, *, seed: int = 0, stage: int = 0, outputs: Sequence[str] = (), factor: float = 1.0
+        self,
+        service: ServiceTime,
+        *,
+        seed: int = 0,
+        stage: int = 0,
+        outputs: Sequence[str] = (),
+        output_rows: Mapping[str, int | str] | None = None,
+        factor: float = 1.0,
     ) -> None:
         """`outputs` are names that the next stage asks for, each filled from the input of that name, else the first.
+
+        `output_rows` are the stage's: an output has so many equal rows for each row of the input, or one where another
+        output counts them.
 
         `factor` scales all service times; 0 removes them.
         """
         self._service = service
         self._outputs = tuple(outputs)
+        self._output_rows = output_rows or {}
         self._factor = factor
         self._normals = IndexedNormals(stream(seed, "service", stage))
         self._batches = 0
@@ -54,10 +67,14 @@ class Emulated:
         number = _count(parameters, "batch_number", self._batches)
         self._batches += 1
         await until(start_s + self.service_s(number, size))
-        if not self._outputs:
-            return inputs
         by_name = {tensor.name: tensor for tensor in inputs}
-        return [by_name.get(name, inputs[0])._replace(name=name) for name in self._outputs]
+        names = self._outputs or tuple(by_name)
+        rows = {name: self._output_rows.get(name, 1) for name in names}
+        counting = sorted({each for each in rows.values() if isinstance(each, str)})
+        return [
+            *(_repeated(by_name.get(name, inputs[0]), name, rows[name]) for name in names if name not in counting),
+            *(of_array(name, np.ones(inputs[0].shape[0], dtype=np.int64)) for name in counting),
+        ]
 
     def metadata(self) -> Mapping[str, Any]:
         return {"platform": "ipa_emulated", "inputs": [], "outputs": []}
@@ -73,6 +90,16 @@ async def until(finish_s: float) -> None:
             await asyncio.sleep(left_s - BLOCKING_S)
         else:
             time.sleep(left_s)
+
+
+def _repeated(tensor: Tensor, name: str, rows: int | str) -> Tensor:
+    """The tensor under another name, each row so many times; once if they are counted."""
+    named = tensor._replace(name=name)
+    if not isinstance(rows, int) or rows == 1:
+        return named
+    parts = cut(named, [1] * named.shape[0])
+    data = b"".join(part.data * rows for part in parts)
+    return named._replace(shape=(named.shape[0] * rows, *named.shape[1:]), data=data)
 
 
 def _count(parameters: Mapping[str, Any], key: str, default: int) -> int:

@@ -30,6 +30,9 @@ from ipa.live.serving.web import (
     on_signals,
 )
 
+ACCEPTS_PATH = "/gateway/ready"
+"""On the data port: whether this gateway takes requests, for whoever decides whether to send them here."""
+
 log = logging.getLogger("live.gateway")
 
 
@@ -41,11 +44,12 @@ async def run(options: GatewayOptions) -> None:
     add_protocol_routes(
         data,
         server="ipa-gateway",
-        is_ready=lambda: not gateway.is_closing,
+        unready=gateway.unready,
         model=options.pipeline.name,
         metadata=gateway.metadata,
         infer=gateway.infer,
     )
+    data.router.add_get(ACCEPTS_PATH, gateway.accepts)
     data_runner, url = await listen(data, options.host, options.port)
     control_runner, control_url = await listen(control_application(gateway), options.control_host, options.control_port)
     stopping = asyncio.Event()

@@ -21,7 +21,7 @@ from ipa.sim import OUTCOMES
 
 _STANDING = (
     "ipa_requests_received_total", "ipa_requests_inside", "ipa_sla_seconds", "ipa_batch_size_limit",
-    "ipa_batch_timeout_seconds", "ipa_replicas", "ipa_whole_seconds", "ipa_whole_second_requests",
+    "ipa_batch_timeout_seconds", "ipa_replicas", "ipa_stage_outage_seconds", "ipa_whole_seconds", "ipa_whole_second_requests",
     *STAGE_STATE.values(), *map(at_whole_second, STAGE_STATE.values()),
 )  # fmt: skip
 """Metrics whose values are in the router's counts and queues, read when Prometheus asks."""
@@ -67,6 +67,11 @@ class GatewayMetrics(ProcessMetrics):
             if request.outcome is None:
                 duration.observe(now_s - request.enqueue_s)
 
+    def wrong_rows(self, batch: Batch) -> None:
+        """An output of a batch had other rows than it should have."""
+        labels = {"stage": self._names[batch.stage], "variant": batch.replica.variant}
+        self.of("ipa_wrong_rows_total", **labels).inc()
+
     def _batch(self, batch: Batch) -> tuple[Any, Any]:
         key = batch.stage, batch.replica.variant
         if key not in self._of_variant:
@@ -105,6 +110,9 @@ class _Standing(Collector):
             "ipa_replicas": self._replicas(),
             "ipa_whole_seconds": [((), router.whole_second)],
             "ipa_whole_second_requests": self._by_slot(router.whole_second),
+            "ipa_stage_outage_seconds": [
+                ((name,), stage.outage_s(now_s)) for name, stage in zip(router.names, router.stages, strict=True)
+            ],
         }
         return [self._family(name, values[name]) for name in _STANDING]
 

@@ -11,6 +11,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Coroutine
+from math import ceil
 from typing import Any
 
 from aiohttp import web
@@ -26,15 +27,15 @@ from ipa.live.serving.protocol import InferRequest, ProtocolError
 from ipa.live.serving.replica_clients import ReplicaClients
 from ipa.live.serving.request import Batch, Request
 from ipa.live.serving.router import Router
-from ipa.live.serving.web import MOST_BODY_BYTES, read_body, send
+from ipa.live.serving.web import MOST_BODY_BYTES, read_body, readiness, send
 from ipa.policies import lightest_configuration
 from ipa.sim import NEVER, rules
 
-SWEEP_S = 0.1
-"""How often requests past the bound are looked for."""
+SWEEP_S = 0.05
+"""How often requests that have expired, or are past the bound, are looked for."""
 
 STATUS = {"dropped": 504, "unfinished": 504, "failed": 502}
-"""HTTP status by outcome, where there is no answer."""
+"""HTTP status by outcome, where there is no answer; 503 for what was dropped where no replica can take batches."""
 
 log = logging.getLogger("live.gateway")
 
@@ -84,6 +85,20 @@ class Gateway:
         self.router.restart(now_s)
         self.metrics.restart()
 
+    # ---- whether it is ready ----
+
+    def unready(self) -> str:
+        """Why the pipeline cannot serve a request that comes now; empty if it can."""
+        if self.is_closing:
+            return "the gateway is shutting down"
+        stages = ", ".join(map(repr, self.router.unserved))
+        return f"no replica that can take batches at stage {stages}" if stages else ""
+
+    async def accepts(self, _: web.Request) -> web.Response:
+        """Whether this gateway takes requests, whatever the replicas: so that a cluster keeps sending them here, where
+        they wait or are told why not, until it shuts down."""
+        return readiness({}, "the gateway is shutting down" if self.is_closing else "")
+
     # ---- clients ----
 
     async def infer(self, http: web.Request) -> web.StreamResponse:
@@ -102,7 +117,7 @@ class Gateway:
                 await job.done
         request.data = None  # the request itself is remembered for a while, its data need not be
         if request.outcome != "completed":
-            raise ProtocolError(self._why(request), STATUS[str(request.outcome)])
+            raise self._refusal(request, job)
         return await send(http, protocol.write_response(self.pipeline.name, asked, job.tensors))
 
     def _admitted(self, asked: InferRequest, now_s: float) -> Request:
@@ -116,9 +131,15 @@ class Gateway:
         self.router.arrive(request, now_s)
         return request
 
-    def _why(self, request: Request) -> str:
+    def _refusal(self, request: Request, job: Job) -> ProtocolError:
+        status = STATUS[str(request.outcome)] if job.retry_after_s is None else 503
+        return ProtocolError(self._why(request, job), status, retry_after_s=job.retry_after_s)
+
+    def _why(self, request: Request, job: Job) -> str:
         stage = self.names[request.stage]
         age_s = request.end_s - request.arrival_s
+        if job.retry_after_s is not None:
+            return f"dropped: no replica can take batches at stage {stage!r}, {age_s:.3f} s after its arrival"
         match request.outcome:
             case "dropped":
                 return f"dropped: expired at stage {stage!r}, {age_s:.3f} s after its arrival"
@@ -146,8 +167,15 @@ class Gateway:
         """Enter a request's end in the books, and let its client know."""
         self.ended_requests.add(request)
         self.metrics.ended(request)
+        if request.outcome == "dropped" and not self.router.stages[request.stage].can_serve:
+            request.data.retry_after_s = self._starts_within_s(request.stage)
         if not request.data.done.done():
             request.data.done.set_result(None)
+
+    def _starts_within_s(self, stage: int) -> int:
+        """How long a new replica of the configured variant takes to start, in whole seconds, at least one."""
+        queue = self.router.stages[stage]
+        return max(1, ceil(self.pipeline.stages[stage].variant(queue.variant).start_up_s))
 
     def _ring(self, stage: int) -> None:
         # The loop's timers may ring a little early; the attempt then sets the timer again.
@@ -157,10 +185,11 @@ class Gateway:
     # ---- the end ----
 
     async def _sweep(self) -> None:
-        """Give up what has been inside for longer than the bound."""
+        """Drop what has expired, and give up what has been inside for longer than the bound."""
         while True:
             await asyncio.sleep(SWEEP_S)
             now_s = self.clock.now_s()
+            self.router.expire(now_s)
             while self._by_age and (
                 self._by_age[0].outcome is not None or now_s > self._by_age[0].arrival_s + self.bound_s
             ):

@@ -48,6 +48,10 @@ _METRICS: tuple[Metric, ...] = (
     Metric("ipa_stage_completions_total", "counter", GATEWAY, ("stage",), "Requests that the stage served."),
     Metric("ipa_stage_drops_total", "counter", GATEWAY, ("stage",), "Requests that expired in the stage's queue."),
     Metric("ipa_stage_failures_total", "counter", GATEWAY, ("stage",), "Requests given up after failed batches."),
+    Metric(
+        "ipa_wrong_rows_total", "counter", GATEWAY, ("stage", "variant"),
+        "Batches refused because an output had other rows than declared.",
+    ),
     Metric("ipa_stage_duration_seconds", "histogram", GATEWAY, ("stage",), "Queue and service of one stage."),
     Metric("ipa_service_seconds", "histogram", GATEWAY, ("stage", "variant"), "One batch, sent to answered."),
     Metric("ipa_queue_length", "gauge", GATEWAY, ("stage",), "Requests waiting in the stage's queue."),
@@ -71,6 +75,10 @@ _METRICS: tuple[Metric, ...] = (
     Metric(
         "ipa_replicas", "gauge", (*GATEWAY, *CONTROLLER), ("stage", "variant", "state"),
         "Existing replicas: ready, draining, suspended (gateway); starting (controller).",
+    ),
+    Metric(
+        "ipa_stage_outage_seconds", "gauge", GATEWAY, ("stage",),
+        "For how long no replica could take batches; 0: one can.",
     ),
     Metric("ipa_desired_replicas", "gauge", CONTROLLER, ("stage", "variant"), "Replicas that were decided."),
     Metric("ipa_desired_cores", "gauge", CONTROLLER, (), "Cores of all decided replicas."),

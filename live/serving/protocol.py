@@ -30,11 +30,15 @@ _NUMPY = orjson.OPT_SERIALIZE_NUMPY
 
 
 class ProtocolError(InputError):
-    """A message breaks the protocol; it is answered with `status` and the text."""
+    """A message breaks the protocol; it is answered with `status` and the text.
 
-    def __init__(self, text: str, status: int = 400) -> None:
+    `retry_after_s`: when it may be worth while to ask again, in whole seconds.
+    """
+
+    def __init__(self, text: str, status: int = 400, *, retry_after_s: int | None = None) -> None:
         super().__init__(text)
         self.status = status
+        self.retry_after_s = retry_after_s
 
 
 class Body(NamedTuple):

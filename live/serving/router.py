@@ -112,7 +112,7 @@ class Router(StageHost):
             counts.completions,
             counts.drops,
             counts.failures,
-            len(queue.waiting),
+            queue.length,
             queue.in_service,
             counts.busy_s + queue.running_s(now_s),
             queue.request_s(now_s),
@@ -150,6 +150,13 @@ class Router(StageHost):
         """The moment that `wake` asked for has come."""
         self.pass_seconds(now_s)
         self.stages[stage].attempt(now_s)
+
+    def expire(self, now_s: float) -> None:
+        """Drop at every stage what has expired there, and what waits where nobody has served for too long."""
+        self.pass_seconds(now_s)
+        for stage in self.stages:
+            stage.look(now_s)
+            stage.expire(now_s)
 
     def finished(self, batch: Batch, now_s: float) -> None:
         """A batch is done: its requests go on together, in order; the next stage attempts, then the batch's own."""
@@ -226,6 +233,11 @@ class Router(StageHost):
         self._host.ended(request)
 
     # ---- control ----
+
+    @property
+    def unserved(self) -> list[str]:
+        """The stages without a replica that can take batches."""
+        return [name for name, stage in zip(self.names, self.stages, strict=True) if not stage.can_serve]
 
     def configure(self, configuration: Configuration, now_s: float) -> None:
         """A decision takes effect: batch size, timeout and preferred variant at once, changed or not."""

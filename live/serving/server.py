@@ -81,12 +81,17 @@ class Server:
         self.is_ready = False
         self.is_stopping = False
 
+    @property
+    def phase(self) -> str:
+        """What it does while it is not ready."""
+        return f"replica of {self.name!r} is {'stopping' if self.is_stopping else 'starting'}"
+
     async def infer(self, http: web.Request) -> web.StreamResponse:
         """Serve one batch, from body to answer."""
         body = await read_body(http)
         request = protocol.read_request(body, http.headers.get(protocol.HEADER))
         if not self.is_ready or self.is_stopping:
-            raise ProtocolError(f"replica of {self.name!r} is {'stopping' if self.is_stopping else 'starting'}", 503)
+            raise ProtocolError(self.phase, 503)
         if self._waiting >= MOST_WAITING:
             raise ProtocolError(f"{self._waiting} requests are waiting; no more are accepted", 503)
         self._waiting += 1
@@ -127,7 +132,7 @@ async def run(options: ServerOptions, model: Model, tell: Callable[..., None] = 
     add_protocol_routes(
         app,
         server="ipa-model-server",
-        is_ready=lambda: server.is_ready,
+        unready=lambda: "" if server.is_ready else server.phase,
         model=name,
         metadata=server.metadata,
         infer=server.infer,
@@ -180,6 +185,7 @@ def _emulated(options: ServerOptions) -> Model:
         seed=options.seed,
         stage=position,
         outputs=tuple(dict.fromkeys(following.values())),
+        output_rows=stage.output_rows,
         factor=options.factor,
     )
 

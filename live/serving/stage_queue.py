@@ -6,12 +6,19 @@ the gateway runs it with real replicas, and the tests run it in virtual time wit
 One thing is not in the model: requests whose tensors differ in name, datatype or shape never share a batch. The queue
 stays first in, first out, so a batch ends where the kind changes; and once a request of another kind waits behind a
 batch, the batch cannot grow and counts as full.
+
+Another is `expire`, which a gateway calls every few milliseconds: by the model, what has expired is dropped by the next
+attempt, which may never come. A request that is dropped by `expire` gets its outcome at once but keeps its place until
+an attempt would have dropped it, so that batches start when they would have started, with the requests they would have
+had (`docs/live.md`, Drops). At the head, its place no longer matters and is given up.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import count
 from typing import Protocol
 
 from ipa.live.serving.request import Batch, Request, RoutedReplica, Visit
@@ -49,15 +56,33 @@ class StageQueue:
         self.timer_s = NEVER
         self._request_s, self._request_s_at_s = 0.0, 0.0  # the integral, and up to when it has been taken
         self._changes_of_kind = 0
+        self._ended = 0  # of those waiting, how many have their outcome already
+        self._by_age: list[tuple[float, int, Request]] = []  # a heap of those waiting, and some that wait no more
+        self._entries = count()
+        self.without_since_s: float | None = None
         self._limit_s = drop_limit_s
         self._drops_singly = drops_singly
         self._host = host
         self.variant, self.batch, self.batch_timeout_s = variant, batch, batch_timeout_s
 
     @property
+    def length(self) -> int:
+        """How many requests wait for an outcome in the queue."""
+        return len(self.waiting) - self._ended
+
+    @property
     def present(self) -> int:
         """How many requests are here, waiting or in service."""
-        return len(self.waiting) + self.in_service
+        return self.length + self.in_service
+
+    @property
+    def can_serve(self) -> bool:
+        """Whether there is a replica that can take batches, now or when it has finished one."""
+        return any(replica.is_listed and not replica.is_suspended for replica in self.replicas)
+
+    def outage_s(self, now_s: float) -> float:
+        """For how long there has been none, as far as `look` has seen."""
+        return 0.0 if self.without_since_s is None else now_s - self.without_since_s
 
     def request_s(self, now_s: float) -> float:
         """The integral of `present` over time, up to now [requests x seconds]; it never falls."""
@@ -68,7 +93,11 @@ class StageQueue:
         self._request_s, self._request_s_at_s = self.request_s(now_s), now_s
 
     def restart(self, now_s: float) -> None:
-        """Number batches and take the integral from 0 again."""
+        """Number batches and take the integral from 0 again; nobody may be waiting, and time may go back."""
+        self.waiting.clear()
+        self._by_age.clear()
+        self._ended = self._changes_of_kind = 0
+        self.without_since_s = None
         self.batches = 0
         self._request_s, self._request_s_at_s = 0.0, now_s
 
@@ -83,6 +112,7 @@ class StageQueue:
             request.visits.append(Visit(now_s))
             self._changes_of_kind += bool(self.waiting) and self.waiting[-1].kind != request.kind
             self.waiting.append(request)
+            self._remember(request)
 
     def put_back(self, requests: Sequence[Request], now_s: float) -> None:
         """Requests of a batch that failed return to the head, in order."""
@@ -90,6 +120,7 @@ class StageQueue:
         for request in reversed(requests):
             self._changes_of_kind += bool(self.waiting) and self.waiting[0].kind != request.kind
             self.waiting.appendleft(request)
+            self._remember(request)
 
     def withdraw(self, request: Request, now_s: float) -> bool:
         """Take a request out of the queue; False if it is not in it."""
@@ -113,6 +144,38 @@ class StageQueue:
         self.in_service -= batch.size
         if not batch.replica.is_listed:
             self.replicas.remove(batch.replica)
+
+    def _remember(self, request: Request) -> None:
+        heapq.heappush(self._by_age, (request.arrival_s, next(self._entries), request))
+
+    def _is_waiting(self, request: Request) -> bool:
+        return request.stage == self.position and request.outcome is None and request.visits[-1].batch is None
+
+    def look(self, now_s: float) -> None:
+        """Take note of whether there is a replica that can take batches."""
+        if self.can_serve:
+            self.without_since_s = None
+        elif self.without_since_s is None:
+            self.without_since_s = now_s
+
+    def expire(self, now_s: float) -> None:
+        """Drop what has expired, wherever it is in the queue; see the module's docstring.
+
+        If the stage has had no replica that can take batches for as long as its drop limit, drop whatever waits: who
+        comes now cannot hope for one in time.
+        """
+        self._integrate(now_s)
+        is_hopeless = self.outage_s(now_s) >= self._limit_s
+        while self._by_age:
+            arrival_s, _, request = self._by_age[0]
+            if self._is_waiting(request):
+                if not (is_hopeless or rules.is_expired(now_s, arrival_s, self._limit_s)):
+                    break
+                self._ended += 1
+                self._host.dropped(request, now_s)
+            heapq.heappop(self._by_age)
+        while self.waiting and self.waiting[0].outcome is not None and (self._drops_singly or is_hopeless):
+            self._pop()
 
     def running_s(self, now_s: float) -> float:
         """How long the batches in service have been running, in seconds x replicas."""
@@ -154,28 +217,33 @@ class StageQueue:
     def _is_expired(self, request: Request, now_s: float) -> bool:
         return rules.is_expired(now_s, request.arrival_s, self._limit_s)
 
+    def _drop(self, request: Request, now_s: float) -> None:
+        if request.outcome is None:
+            self._host.dropped(request, now_s)
+
     def _drop_expired_head(self, now_s: float) -> None:
         while self.waiting and self._is_expired(self.waiting[0], now_s):
-            self._host.dropped(self._pop(), now_s)
+            self._drop(self._pop(), now_s)
 
     def _take(self, size: int, now_s: float) -> list[Request]:
         """Up to `size` requests of one kind from the head, in order; what has expired is dropped, not taken."""
         taken: list[Request] = []
         while self.waiting and len(taken) < size:
             if self._drops_singly and self._is_expired(self.waiting[0], now_s):
-                self._host.dropped(self._pop(), now_s)
+                self._drop(self._pop(), now_s)
             elif taken and taken[0].kind != self.waiting[0].kind:
                 break
             else:
                 taken.append(self._pop())
         if not self._drops_singly and self._is_expired(min(taken, key=_arrival_s), now_s):
             for request in taken:
-                self._host.dropped(request, now_s)
+                self._drop(request, now_s)
             return []
         return taken
 
     def _pop(self) -> Request:
         request = self.waiting.popleft()
+        self._ended -= request.outcome is not None
         self._changes_of_kind -= bool(self.waiting) and self.waiting[0].kind != request.kind
         return request
 

@@ -6,8 +6,8 @@ in 4 bytes), so that batches are joined and split without decoding. JSON numbers
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import chain, pairwise
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate, chain, pairwise
 from math import prod
 from struct import Struct, pack
 from typing import Any, NamedTuple
@@ -148,28 +148,20 @@ def joined(parts: Sequence[Sequence[Tensor]]) -> list[Tensor]:
     ]
 
 
-def split(tensors: Sequence[Tensor], count: int) -> list[list[Tensor]]:
-    """Split a batch's tensors along axis 0 among its `count` requests. Raises TensorError if they do not divide."""
-    if count == 1:
-        return [list(tensors)]
-    columns = [_cut(tensor, count) for tensor in tensors]
-    return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in range(count)]
-
-
-def _cut(tensor: Tensor, count: int) -> list[Tensor]:
+def cut(tensor: Tensor, rows: Sequence[int]) -> list[Tensor]:
+    """Cut a tensor along axis 0 into parts of so many rows each, in order; they must add up to its rows."""
     name, datatype, shape, data, parameters = tensor
-    if not shape or shape[0] % count:
-        raise TensorError(f"output {name!r} of shape {list(shape)} cannot be split among {count} requests along axis 0")
-    part = (shape[0] // count, *shape[1:])
+    per_row = prod(shape[1:])
+    edges: Iterable[int] = accumulate(rows, initial=0)
     if datatype == "BYTES":
-        elements = prod(part)
-        cuts = _offsets(name, data, elements * count)[:: elements or 1]
-        edges = cuts if elements else [0] * (count + 1)
-        return [Tensor(name, datatype, part, data[start:end], parameters) for start, end in pairwise(edges)]
-    size = prod(part) * SIZES[datatype]
+        offsets = _offsets(name, data, prod(shape))
+        edges = [offsets[edge * per_row] for edge in edges]
+    else:
+        size = per_row * SIZES[datatype]
+        edges = [edge * size for edge in edges]
     return [
-        Tensor(name, datatype, part, data[start : start + size], parameters)
-        for start in (range(0, size * count, size) if size else [0] * count)
+        Tensor(name, datatype, (count, *shape[1:]), data[start:end], parameters)
+        for count, (start, end) in zip(rows, pairwise(edges), strict=True)
     ]
 
 

@@ -41,9 +41,12 @@ def json_response(value: object, status: int = 200) -> web.Response:
     return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
 
 
-def error_response(text: str, status: int) -> web.Response:
+def error_response(text: str, status: int, retry_after_s: int | None = None) -> web.Response:
     """An error in the protocol's form."""
-    return web.Response(body=protocol.write_error(text), status=status, content_type="application/json")
+    headers = {} if retry_after_s is None else {hdrs.RETRY_AFTER: str(retry_after_s)}
+    return web.Response(
+        body=protocol.write_error(text), status=status, headers=headers, content_type="application/json"
+    )
 
 
 async def read_body(request: web.Request) -> bytes:
@@ -88,7 +91,7 @@ async def errors_in_form(request: web.Request, handler: Handler) -> web.StreamRe
     try:
         return await handler(request)
     except ProtocolError as error:
-        return error_response(str(error), error.status)
+        return error_response(str(error), error.status, error.retry_after_s)
     except web.HTTPException as error:
         return error_response(f"{request.method} {request.path}: {error.reason}", error.status)
     except ConnectionError:
@@ -118,12 +121,12 @@ def add_protocol_routes(
     app: web.Application,
     *,
     server: str,
-    is_ready: Callable[[], bool],
+    unready: Callable[[], str],
     model: str,
     metadata: Callable[[], Awaitable[Mapping[str, Any]]],
     infer: Handler,
 ) -> None:
-    """The protocol's routes for a server of one model."""
+    """The protocol's routes for a server of one model; `unready` says why it is not ready, and nothing if it is."""
     from importlib.metadata import version
 
     described = {"name": server, "version": version("ipa-pipelines"), "extensions": [BINARY_EXTENSION]}
@@ -143,10 +146,10 @@ def add_protocol_routes(
         return json_response({"live": True})
 
     async def ready(_: web.Request) -> web.Response:
-        return json_response({"ready": is_ready()}, 200 if is_ready() else 503)
+        return readiness({}, unready())
 
     async def model_ready(_: web.Request) -> web.Response:
-        return json_response({"name": model, "ready": is_ready()}, 200 if is_ready() else 503)
+        return readiness({"name": model}, unready())
 
     async def of_server(_: web.Request) -> web.Response:
         return json_response(described)
@@ -160,6 +163,13 @@ def add_protocol_routes(
         app.router.add_post(f"{path}/infer", known(infer))
         app.router.add_get(f"{path}/ready", known(model_ready))
         app.router.add_get(path, known(of_model))
+
+
+def readiness(described: Mapping[str, Any], problem: str) -> web.Response:
+    """Whether something is ready, and why not."""
+    if problem:
+        return json_response({**described, "ready": False, "error": problem}, 503)
+    return json_response({**described, "ready": True})
 
 
 def add_health_routes(app: web.Application, live: Handler, ready: Handler) -> None:

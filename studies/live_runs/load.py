@@ -95,18 +95,19 @@ def send_load(target: Target, patience_s: float) -> Sent:
 def load_table(sent: Sent) -> pd.DataFrame:
     """One row per request that was sent: request, arrival_s (scheduled), sent_s, outcome, end_s, latency_s, status.
 
-    `outcome` and `end_s` are as a client sees them: completed is status 200, dropped 504, failed any other answer or a
-    failed connection, unfinished no answer by the end. A latency counts from the scheduled moment.
+    `outcome` and `end_s` are as a client sees them: completed is status 200, dropped 504 or a 503 that says when
+    to ask again, failed any other answer or a failed connection, unfinished no answer by the end. A latency counts
+    from the scheduled moment.
     """
     import numpy as np
     import pandas as pd
 
-    from ipa.live import COMPLETED_STATUS, EXPIRED_STATUS, UNANSWERED
+    from ipa.live import COMPLETED_STATUS, UNANSWERED
     from ipa.sim import COMPLETED, DROPPED, FAILED, OUTCOMES, UNFINISHED
 
     outcome = np.full(len(sent.request), FAILED)
     outcome[sent.status == COMPLETED_STATUS] = COMPLETED
-    outcome[sent.status == EXPIRED_STATUS] = DROPPED
+    outcome[sent.is_dropped] = DROPPED
     outcome[sent.status == UNANSWERED] = UNFINISHED
     return pd.DataFrame(
         {

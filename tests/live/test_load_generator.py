@@ -108,14 +108,15 @@ def test_every_way_to_end_has_its_outcome() -> None:
         if number == 4:
             assert request.transport is not None
             request.transport.abort()
-        return web.Response(status=(200, 504, 500, 200, 200)[number])
+        status = (200, 504, 500, 200, 200, 503, 503)[number]
+        return web.Response(status=status, headers={"Retry-After": "8"} if number == 5 else {})
 
-    sent = sent_to(by_number, [0.0, 0.01, 0.02, 0.03, 0.04], patience_s=0.5)
-    assert sent.status.tolist() == [200, 504, 500, UNANSWERED, UNREACHABLE]
+    sent = sent_to(by_number, [0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06], patience_s=0.5)
+    assert sent.status.tolist() == [200, 504, 500, UNANSWERED, UNREACHABLE, 503, 503]
     table = load_table(sent)
-    assert table["outcome"].tolist() == ["completed", "dropped", "failed", "unfinished", "failed"]
-    assert np.isfinite(table["latency_s"]).tolist() == [True, False, False, False, False]
-    assert np.isfinite(table["end_s"]).tolist() == [True, True, True, False, True]
+    assert table["outcome"].tolist() == ["completed", "dropped", "failed", "unfinished", "failed", "dropped", "failed"]
+    assert np.isfinite(table["latency_s"]).tolist() == [True] + [False] * 6
+    assert np.isfinite(table["end_s"]).tolist() == [True, True, True, False, True, True, True]
 
 
 def test_where_nobody_listens_all_fail() -> None:

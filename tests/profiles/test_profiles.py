@@ -28,6 +28,11 @@ FIGURES = (
     Figure(2, 8, 0.20, 0.30, 40.0),
 )
 
+ROWS = (
+    "should be the rows for each row of the input, from 1 to 4096, "
+    "or the name of the output that has their number for each"
+)
+
 GOOD = """\
 schema_version: 1
 kind: pipeline
@@ -161,6 +166,15 @@ def stage(*variants: Variant) -> Stage:
     return Stage("only", "does it", 1.0, 4.0, variants or (variant(),))
 
 
+def test_the_rows_of_outputs_are_numbers_or_names_and_stay_under_other_limits(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(changed("    threshold_rps: 4", "    output_rows: {boxes: n, points: 17}\n    threshold_rps: 4"))
+    loaded = profiles.load(path)
+    assert loaded.stages[0].output_rows == {"boxes": "n", "points": 17}
+    assert loaded.with_limits(9.0, {"only": 3.0}).stages[0].output_rows == {"boxes": "n", "points": 17}
+    assert "output_rows: {boxes: n, points: 17}" in profiles.text(path)
+
+
 def test_values_compare_hash_and_pickle() -> None:
     pipeline = Pipeline("tiny", "", (stage(),))
     pipeline.stage("only").variant("small").mean_s(3)  # a look-up leaves nothing that counts
@@ -205,6 +219,8 @@ def test_a_value_made_in_code_obeys_the_same_laws_as_a_file() -> None:
         variant(start_up_s=math.inf)
     with pytest.raises(ProfileError, match="sla_s should be"):
         replace(stage(), sla_s=0.0)
+    with pytest.raises(ProfileError, match=r"only: output_rows.y: should be at least 1; given 0"):
+        replace(stage(), output_rows={"y": 0})
     with pytest.raises(ProfileError, match=r"published.scale_only.low: the stage 'only' is miss"):
         Pipeline("tiny", "", (stage(),), Published(scale_only={"low": {}}))
 
@@ -404,6 +420,19 @@ def test_a_wrong_variant_is_answered_by_line(
             "published:",
             "published:\n  candidates: {only: []}",
             "25: published.candidates.only: ",
+        ),
+        *(
+            (
+                "    threshold_rps: 4",
+                f"    output_rows: {{boxes: {given}}}\n    threshold_rps: 4",
+                f"12: stages[only].output_rows.boxes: {ROWS}; given {shown}",
+            )
+            for given, shown in (("0", "0"), ("4097", "4097"), ("1.5", "1.5"), ("true", "True"), ("''", "''"))
+        ),
+        (
+            "    threshold_rps: 4",
+            "    output_rows: {boxes: counts, counts: 4}\n    threshold_rps: 4",
+            "12: stages[only].output_rows.boxes: 'counts' has one number for each row of the input, so it has no rows ",
         ),
         ("kind: pipeline", "kind: scenario", "2: kind: should be 'pipeline'; given 'scenario'"),
         ("version: 1", "version: 2", "1: schema_version: should be 1; given 2"),

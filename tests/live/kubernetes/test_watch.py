@@ -434,7 +434,7 @@ def test_a_load_waits_until_the_gateway_is_reached() -> None:
 
 
 async def ready(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    assert (await reader.readline()).startswith(b"GET /v2/health/ready ")
+    assert (await reader.readline()).startswith(b"GET /v2/health/live ")
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
     await writer.drain()
     writer.close()

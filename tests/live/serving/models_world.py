@@ -54,6 +54,59 @@ def affine_file(onnx: Any, path: Path) -> None:
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
 
 
+def detector_file(onnx: Any, path: Path) -> None:
+    """Non-maximum suppression: of each image's candidates, so many as it likes become crops, in the images' order.
+
+    image: rows x candidates x (y1, x1, y2, x2, score) -> crops: kept x (y1, x1, y2, x2); counts: how many of each row.
+    """
+    helper, floating, whole = onnx.helper, onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
+    node, constant = helper.make_node, helper.make_tensor
+    names = ("zero", "one", "two", "three", "four", "five")
+    graph = helper.make_graph(
+        [
+            node("Slice", ["image", "zero1", "four1", "two1"], ["boxes"]),
+            node("Slice", ["image", "four1", "five1", "two1"], ["column"]),
+            node("Transpose", ["column"], ["scores"], perm=[0, 2, 1]),
+            node("NonMaxSuppression", ["boxes", "scores", "most", "overlap", "least_score"], ["kept"]),
+            node("Slice", ["kept", "zero1", "one1", "one1"], ["row_of"]),
+            node("Slice", ["kept", "two1", "three1", "one1"], ["box_of"]),
+            node("Concat", ["row_of", "box_of"], ["places"], axis=1),
+            node("GatherND", ["boxes", "places"], ["crops"]),
+            node("Shape", ["image"], ["shape"]),
+            node("Gather", ["shape", "zero"], ["rows"]),
+            node("Range", ["zero", "rows", "one"], ["each_row"]),
+            node("Equal", ["row_of", "each_row"], ["is_of"]),
+            node("Cast", ["is_of"], ["is_of_number"], to=whole),
+            node("ReduceSum", ["is_of_number", "zero1"], ["counts"], keepdims=0),
+        ],
+        "detector",
+        [helper.make_tensor_value_info("image", floating, ["rows", "candidates", 5])],
+        [
+            helper.make_tensor_value_info("crops", floating, ["kept", 4]),
+            helper.make_tensor_value_info("counts", whole, ["rows"]),
+        ],
+        [
+            constant("zero", whole, [], [0]), constant("one", whole, [], [1]), constant("most", whole, [1], [100]),
+            constant("overlap", floating, [1], [0.5]), constant("least_score", floating, [1], [0.5]),
+            *(constant(f"{name}1", whole, [1], [n]) for n, name in enumerate(names)),
+        ],
+    )  # fmt: skip
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+
+
+def classifier_file(onnx: Any, path: Path) -> None:
+    """x: rows x 4 -> y: rows x 3, a linear layer."""
+    helper, floating = onnx.helper, onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "weights"], ["y"])],
+        "classifier",
+        [helper.make_tensor_value_info("x", floating, ["rows", 4])],
+        [helper.make_tensor_value_info("y", floating, ["rows", 3])],
+        [helper.make_tensor("weights", floating, [4, 3], [float(n) for n in range(12)])],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+
+
 @contextmanager
 def s3_server(folder: Path, host: str = "127.0.0.1") -> Iterator[str]:
     """An S3 server with an empty bucket, and its URL."""

@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -413,20 +415,75 @@ def test_the_clock_is_not_set_under_requests(gateway: Process) -> None:
 # ---- ends: expired, given up, failed, shut down ----
 
 
-def test_an_expired_request_is_answered_504_with_its_stage(tmp_path: Path) -> None:
+def test_an_expired_request_is_answered_504_with_its_stage_while_the_only_replica_is_busy(tmp_path: Path) -> None:
+    """The first batch takes a minute; the second request is answered long before."""
     with plane(tmp_path) as up:
-        gateway = up.gateway("--pipeline", "video", "--drop-limit", f"{DETECTION}=0.05")
+        gateway = up.gateway("--pipeline", "video", "--drop-limit", f"{DETECTION}=0.5")
+        server = up.emulated("video", DETECTION, "yolov5n", "--factor", "800")
+        listed(gateway, {DETECTION: [entry(0, server.url, "yolov5n")]})
         with ThreadPoolExecutor(1) as pool:
-            late = pool.submit(infer, gateway)
-            until(lambda: observed(gateway)["stages"][DETECTION]["queue_length"] == 1, "it waits")
-            time.sleep(0.06)
-            server = up.emulated("video", DETECTION, "yolov5n", "--factor", "0")
-            listed(gateway, {DETECTION: [entry(0, server.url, "yolov5n")]})
-            status, answer = late.result()
+            first = pool.submit(infer, gateway)
+            until(lambda: observed(gateway)["stages"][DETECTION]["in_service"] == 1, "the replica is busy")
+            status, answer = infer(gateway)
+            assert not first.done()
+            (record,) = recorded(gateway)["records"]
+            server.kill()
         assert status == 504
         assert answer["error"].startswith("dropped: expired at stage 'object-detection', ")
-        (record,) = recorded(gateway)["records"]
-        assert (record["outcome"], record["stage"]) == ("dropped", DETECTION)
+        assert (record["outcome"], record["stage"], record["stages"][0]["start_s"]) == ("dropped", DETECTION, None)
+
+
+def test_where_no_replica_can_take_batches_a_request_is_answered_503_when_it_expires(tmp_path: Path) -> None:
+    """It has arrived and was dropped, so the load and the drop are seen; the second finds nobody either."""
+    with plane(tmp_path) as up:
+        gateway = up.gateway("--pipeline", "video", "--drop-limit", f"{DETECTION}=0.5")
+        for _ in range(2):
+            status, headers, answer = call_with_headers(gateway)
+            assert (status, headers["Retry-After"]) == (503, "8")  # the profile's start-up time
+            assert answer["error"].startswith("dropped: no replica can take batches at stage 'object-detection', ")
+        assert [record["outcome"] for record in recorded(gateway)["records"]] == ["dropped"] * 2
+        stage = observed(gateway)["stages"][DETECTION]
+        assert (stage["arrivals"], stage["drops"], stage["queue_length"]) == (2, 2, 0)
+        assert observed(gateway)["stages"][CLASSIFICATION]["arrivals"] == 0
+        outage = re.search(r"ipa_stage_outage_seconds{[^}]*object-detection[^}]*} (.*)", get_text(gateway))
+        assert outage is not None
+        assert float(outage[1]) >= 0.5
+
+
+def call_with_headers(gateway: Process) -> tuple[int, Any, Any]:
+    """Status, headers and answer of a request."""
+    connection = http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=30)
+    with closing(connection):
+        connection.request("POST", "/v2/models/video/infer", json.dumps(ask()))
+        answer = connection.getresponse()
+        return answer.status, answer.headers, json.loads(answer.read())
+
+
+def test_a_pipeline_is_ready_while_every_stage_has_a_replica_that_can_take_batches(tmp_path: Path) -> None:
+    """The gateway takes requests all the while: it can tell its clients why nobody serves them."""
+    with plane(tmp_path) as up:
+        gateway = up.gateway("--pipeline", "video")
+        ready, of_model = gateway.url + "/v2/health/ready", gateway.url + "/v2/models/video/ready"
+        missing = "no replica that can take batches at stage "
+        both = f"{missing}'object-detection', 'image-classification'"
+        assert call("GET", ready) == (503, {"ready": False, "error": both})
+        assert call("GET", of_model) == (503, {"name": "video", "ready": False, "error": both})
+        servers = {stage: up.emulated("video", stage, variant, "--factor", "0") for stage, variant in STAGES}
+        of_stage = {stage: [entry(0, servers[stage].url, variant)] for stage, variant in STAGES}
+        listed(gateway, {DETECTION: of_stage[DETECTION]})
+        assert call("GET", ready) == (503, {"ready": False, "error": f"{missing}'image-classification'"})
+        listed(gateway, of_stage)
+        assert call("GET", ready) == (200, {"ready": True})
+        assert call("GET", of_model) == (200, {"name": "video", "ready": True})
+        servers[CLASSIFICATION].kill()
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(infer, gateway)  # fails, and its replica is suspended
+            until(lambda: call("GET", ready)[0] == 503, "no replica is left that can take batches")
+            assert call("GET", gateway.url + "/gateway/ready") == (200, {"ready": True})
+            assert call("GET", gateway.urls["control_url"] + "/v2/health/ready") == (200, {"ready": True})
+            new = up.emulated("video", CLASSIFICATION, "resnet18", "--factor", "0")
+            listed(gateway, of_stage | {CLASSIFICATION: [entry(1, new.url, "resnet18")]})
+            assert call("GET", ready) == (200, {"ready": True})
 
 
 def test_a_request_that_nobody_serves_is_given_up_at_the_bound(tmp_path: Path) -> None:
@@ -479,7 +536,9 @@ def test_a_gateway_that_shuts_down_answers_those_who_are_connected_for_the_last_
         kept, late = http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=30), half_sent(gateway)
         assert answer_on(kept) == (200, None)
         gateway.popen.send_signal(signal.SIGTERM)
-        until(lambda: call("GET", gateway.url + "/v2/health/ready")[0] == 503, "it is not ready")
+        until(lambda: call("GET", gateway.url + "/gateway/ready")[0] == 503, "it is to be sent no more")
+        why = {"ready": False, "error": "the gateway is shutting down"}
+        assert call("GET", gateway.url + "/v2/health/ready") == (503, why)
         assert infer(gateway)[0] == 200  # one who has not learnt of its end
         assert answer_on(kept) == (200, "close")
         late.sendall(b"}")

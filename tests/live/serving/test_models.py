@@ -106,6 +106,15 @@ def test_an_emulated_stage_gives_the_outputs_that_the_next_one_takes() -> None:
     assert {name: array.tolist() for name, array in answer(emulated, given).items()} == {"crop": [1.0], "y": [2.0]}
 
 
+def test_an_emulated_stage_gives_the_rows_that_are_declared() -> None:
+    emulated = Emulated(ServiceTime((0.0, 0.0)), output_rows={"x": 2, "words": "counts"}, outputs=("x", "words"))
+    given = {"x": np.array([[1.0], [2.0]]), "words": np.array([b"a", b"bc"], dtype=object)}
+    found = answer(emulated, given, batch_size=1)
+    assert found["x"].tolist() == [[1.0], [1.0], [2.0], [2.0]]
+    assert found["words"].tolist() == [b"a", b"bc"]
+    assert found["counts"].tolist() == [1, 1]
+
+
 def test_a_wait_ends_never_before_its_moment() -> None:
     async def waits() -> list[float]:
         late_s = []

@@ -102,20 +102,17 @@ def test_what_is_joined_can_be_split_again(data: st.DataObject, count: int) -> N
     joined = tensors.joined(parts)
     arrays = [np.concatenate([tensors.to_array(part[k]) for part in parts]) for k in range(2)]
     assert all(np.array_equal(tensors.to_array(found), array) for found, array in zip(joined, arrays, strict=True))
-    assert tensors.split(joined, count) == parts
+    columns = [tensors.cut(each, [len(array) // count] * count) for each, array in zip(joined, arrays, strict=True)]
+    assert [list(part) for part in zip(*columns, strict=True)] == parts
 
 
-def test_what_does_not_divide_is_not_split() -> None:
-    output = tensors.of_array("y", np.zeros((3, 2)))
-    with pytest.raises(
-        TensorError, match=r"output 'y' of shape \[3, 2\] cannot be split among 2 requests along axis 0"
-    ):
-        tensors.split([output], 2)
-
-
-def test_empty_outputs_are_split_into_empty_ones() -> None:
-    rows = [tensors.of_array("y", np.zeros((0, 2))), tensors.of_array("t", np.empty(0, dtype=object))]
-    assert tensors.split(rows, 2) == [rows, rows]
+@given(st.data(), st.lists(st.integers(0, 3), min_size=1, max_size=5))
+def test_parts_of_any_number_of_rows_are_cut_off_in_order(data: st.DataObject, rows: list[int]) -> None:
+    total, wide = sum(rows), data.draw(st.integers(0, 3))
+    for array in (np.arange(total * wide).reshape(total, wide), np.array([b"x" * n for n in range(total)], object)):
+        parts = tensors.cut(tensors.of_array("y", array), rows)
+        assert [part.shape for part in parts] == [(count, *array.shape[1:]) for count in rows]
+        assert np.array_equal(np.concatenate([tensors.to_array(part) for part in parts]), array)
 
 
 def test_the_kind_is_name_datatype_shape_and_parameters() -> None:
