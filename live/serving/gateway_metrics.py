@@ -21,7 +21,8 @@ from ipa.sim import OUTCOMES
 
 _STANDING = (
     "ipa_requests_received_total", "ipa_requests_inside", "ipa_sla_seconds", "ipa_batch_size_limit",
-    "ipa_batch_timeout_seconds", "ipa_replicas", "ipa_stage_outage_seconds", "ipa_whole_seconds", "ipa_whole_second_requests",
+    "ipa_batch_timeout_seconds", "ipa_replicas", "ipa_stage_outage_seconds", "ipa_whole_seconds",
+    "ipa_whole_second_requests",
     *STAGE_STATE.values(), *map(at_whole_second, STAGE_STATE.values()),
 )  # fmt: skip
 """Metrics whose values are in the router's counts and queues, read when Prometheus asks."""
