@@ -12,7 +12,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo test check test-cluster soak mlserver verify install lint format bench bench-peers bench-lock mlserver-lock lock image-lock clean
+.PHONY: demo test check test-cluster soak chaos mlserver verify install lint format bench bench-peers bench-lock mlserver-lock lock image-lock clean
 
 demo: install
 	$(BIN)/ipa compare video --trace bursty --seeds 3 --report report.html
@@ -40,6 +40,14 @@ test-cluster: install
 soak: install
 	$(BIN)/python -m tests.live.serving.soak --seconds 600
 	IPA_FUZZ=10000 $(BIN)/pytest -q -n 0 tests/live/serving/test_fuzz.py
+
+# Faults of all kinds under load for half an hour: on this machine, or with ON=cluster on the one that KUBECONFIG names, or
+# with ON=cluster-alone on one that nobody else uses. A seed makes a schedule; that of the day unless SEED says otherwise.
+ON ?= loopback
+SECONDS ?= 1800
+SEED ?= $(shell date -u +%Y%m%d)
+chaos: install
+	$(BIN)/python -m tests.live.chaos --on $(ON) --seconds $(SECONDS) --seed $(SEED)
 
 # A real V2 server for the tests to put behind the gateway, in an environment of its own; without it they skip that.
 mlserver: $(MLSERVER_INSTALLED)

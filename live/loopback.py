@@ -216,7 +216,9 @@ class LoopbackBackend(LiveBackend):
             await asyncio.sleep(POLLED_EVERY_S)
 
     async def _open_gateway(self) -> None:
-        arguments = gateway_arguments(self.plane, self.plane.source, self._port, self._control_port, linger_s=0)
+        arguments = gateway_arguments(
+            self.plane, self.plane.source, self._port, self._control_port, linger_s=0, waits_for_start=True
+        )
         log = self.run_process("gateway", GATEWAY, arguments, self._on_gateway)
         until_s = time.monotonic() + READY_WITHIN_S
         while not await self.client.is_ready():

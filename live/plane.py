@@ -64,6 +64,7 @@ def gateway_arguments(
     host: str = LOOPBACK,
     replica_timeout_s: float | None = None,
     most_inside_bytes: int | None = None,
+    waits_for_start: bool = False,
 ) -> list[str]:
     """The arguments of the gateway, on loopback as on a cluster.
 
@@ -77,6 +78,8 @@ def gateway_arguments(
     arguments += ["--linger", str(linger_s)]
     if most_inside_bytes is not None:
         arguments += ["--most-inside", str(most_inside_bytes)]
+    if waits_for_start:
+        arguments.append("--wait-for-start")
     for stage, limit_s in zip(plane.pipeline.stages, plane.pipeline.drop_limits_s, strict=True):
         arguments += ["--drop-limit", f"{stage.name}={limit_s!r}"]
     return arguments

@@ -15,7 +15,7 @@ class GatewayOptions:
     `bound_s` is the longest that a request may stay (None: 10 x the SLA), `replica_timeout_s` the longest that a
     replica may take over a batch (None: the bound). When the gateway is to end, clients that are still connected may
     take `linger_s` to send their last request. The requests inside may hold `most_inside_bytes`; `records` requests
-    that have ended are kept for the control API.
+    that have ended are kept for the control API. One that `waits_for_start` serves nobody before its time 0 is set.
     """
 
     pipeline: Pipeline
@@ -29,4 +29,5 @@ class GatewayOptions:
     linger_s: float = 5.0
     most_inside_bytes: int = MOST_INSIDE_BYTES
     records: int = 50_000
+    waits_for_start: bool = False
     log_level: str = "info"

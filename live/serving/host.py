@@ -54,6 +54,7 @@ class Gateway:
         self.clock = RunClock()
         self.is_started = False
         self.is_closing = False
+        self._waits_for_start = options.waits_for_start
         self.names = tuple(stage.name for stage in pipeline.stages)
         self.arrivals = ArrivalCounts(0.0)
         self.ended_requests = EndedRequests(options.records, self.names)
@@ -91,6 +92,8 @@ class Gateway:
         """Why the pipeline cannot serve a request that comes now; empty if it can."""
         if self.is_closing:
             return "the gateway is shutting down"
+        if not self.has_begun:
+            return "the run has not begun"
         stages = ", ".join(map(repr, self.router.unserved))
         return f"no replica that can take batches at stage {stages}" if stages else ""
 
@@ -101,8 +104,15 @@ class Gateway:
 
     # ---- clients ----
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether clients are served: always, unless the gateway waits for its time 0."""
+        return self.is_started or not self._waits_for_start
+
     async def infer(self, http: web.Request) -> web.StreamResponse:
         """One request of a client, from its body to its answer."""
+        if not self.has_begun:
+            raise ProtocolError("the run has not begun", 503)
         coming = min(http.content_length or 0, MOST_BODY_BYTES)
         with self._admission.room_for(REQUEST_BYTES + coming):
             body = await read_body(http)

@@ -179,3 +179,19 @@ def test_a_record_that_breaks_a_law_is_told() -> None:
     assert any("L3: at stage a" in law for law in broken_laws(records, is_whole=True, has_lost_replicas=False))
     # Where a replica has died, a batch tried again starts after those that overtook it.
     assert not any("L3" in law for law in broken_laws(records, is_whole=True, has_lost_replicas=True))
+
+
+def test_a_replica_that_serves_on_after_a_batch_without_an_answer_breaks_no_law() -> None:
+    """Request 0's batch failed at stage b, where its replica served request 1 later; two at once are still told."""
+    failed = ended("0", "failed", 0.9, visit(0.01, 0.1, 0.2), visit(0.2, 0.3), stage="b")
+
+    def laws_of(start_s: float) -> list[str]:
+        later = ended("1", "completed", 1.6, visit(1.01, 1.1, 1.2, 1), visit(1.2, 1.3, 1.6, 1))
+        third = ended("2", "completed", 2.6, visit(2.01, 2.02, 2.03, 2), visit(2.03, start_s, 2.6, 2))
+        first, second = later["stages"]
+        late = {**later, "end_s": 2.5, "stages": [first, {**second, "finish_s": 2.5}]}
+        _, records = collected(Says(failed, late, third), sent(502, 200, 200))
+        return [law for law in broken_laws(records, is_whole=True, has_lost_replicas=False) if law.startswith("L4")]
+
+    assert laws_of(2.5) == []
+    assert laws_of(2.4) == ["L4: at stage b a replica served two batches at once"]

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import pytest
 
 pytest.importorskip("aiohttp")
 
+from ipa import profiles
 from ipa.live import loopback
 from ipa.live.errors import RunError
 from ipa.live.load_generator import DEFAULT_BODY
 from ipa.live.loopback import LoopbackBackend
+from ipa.live.plane import Plane
 from ipa.policies import Applied, Configuration, Observation, ReplicaCounts
-from tests.live.world import descendants, is_alive, running, sort, until
+from tests.live.world import HISTORY, descendants, is_alive, pipeline_file, running, sort, until
 
 
 async def ask(backend: LoopbackBackend) -> int:
@@ -150,6 +153,23 @@ def test_without_a_gateway_there_is_no_sample_and_the_run_fails(tmp_path: Path) 
             answer = await apply(backend, sort(replicas=2))
             assert not answer.accepted
             assert answer.reason.startswith("the gateway does not answer PUT /control/configuration")
+
+    asyncio.run(story())
+
+
+def test_clients_that_come_before_the_run_has_begun_are_refused_and_do_not_stop_it(tmp_path: Path) -> None:
+    async def story() -> None:
+        path = pipeline_file(tmp_path)
+        backend = LoopbackBackend(Plane(profiles.load(str(path)), str(path)), tmp_path, HISTORY)
+        try:
+            await backend.open(sort())
+            asking = [asyncio.create_task(ask(backend)) for _ in range(30)]
+            assert await ask(backend) == 503
+            await backend.start(time.monotonic())  # whatever is inside
+            assert set(await asyncio.gather(*asking)) <= {200, 503}
+            assert await ask(backend) == 200
+        finally:
+            await backend.close()
 
     asyncio.run(story())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -120,3 +121,32 @@ def is_alive(pid: int) -> bool:
         return Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def usage(pid: int) -> tuple[int, int]:
+    """Open descriptors and resident bytes of a process; zeros where the system does not tell, or it is gone."""
+    folder = Path("/proc", str(pid))
+    try:
+        resident = int((folder / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return len(list((folder / "fd").iterdir())), resident
+    except OSError:
+        return 0, 0
+
+
+def metric_values(text: str) -> dict[tuple[str, ...], float]:
+    """Metrics in Prometheus's text format: name and labels, but for the pipeline's -> value."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    return {
+        (sample.name, *(value for key, value in sorted(sample.labels.items()) if key != "pipeline")): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def steps(state: Path) -> list[int]:
+    """The numbers of the steps in a journal, in order of writing."""
+    if not state.exists():
+        return []
+    lines = state.read_text(encoding="utf-8").splitlines()
+    return [json.loads(each)["observation"]["step"] for each in lines if each.endswith("}")]

@@ -6,8 +6,10 @@ from __future__ import annotations
 import re
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import MappingProxyType
@@ -25,9 +27,23 @@ current-context: x
 """
 
 
+@dataclass(frozen=True)
+class Passed:
+    """An answered request; it came, went on and was answered at these times of `time.monotonic()`."""
+
+    method: str
+    path: str
+    body: bytes
+    status: int
+    came_s: float
+    sent_s: float
+    end_s: float
+
+
 class Proxy:
     """`fail(method, pattern, status, times)` answers matching requests with a status; `is_away` breaks all off;
-    `scraped`, unless None, is said for the gateway's metrics."""
+    `scraped`, unless None, is said for the gateway's metrics; `delay_s` passes before each request does; `note` learns
+    of each that the server has answered (`Passed`)."""
 
     def __init__(self) -> None:
         import kubernetes
@@ -45,6 +61,8 @@ class Proxy:
             retries=False,
         )
         self.is_away = False
+        self.delay_s = 0.0
+        self.note: Callable[[Passed], object] = lambda _: None
         self.scraped: tuple[int, bytes] | None = None
         self.seen: list[tuple[str, str, int]] = []
         self.refused: list[tuple[str, str]] = []
@@ -56,7 +74,8 @@ class Proxy:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                proxy._pass(self)
+                with suppress(ConnectionError):  # a client that has been killed
+                    proxy._pass(self)
 
             do_PUT = do_POST = do_PATCH = do_DELETE = do_GET  # noqa: N815
 
@@ -75,6 +94,10 @@ class Proxy:
         """Answer the next requests that match with a status, without asking the server."""
         self._failures.append((method, pattern, status, times))
 
+    def recover(self) -> None:
+        """Fail no more requests."""
+        self._failures = []
+
     def drop_watches(self) -> None:
         """Break all watches off."""
         for connection in self._watches:
@@ -92,6 +115,7 @@ class Proxy:
 
     def _pass(self, asked: BaseHTTPRequestHandler) -> None:
         method, path = asked.command, asked.path
+        came_s = time.monotonic()
         body = asked.rfile.read(int(asked.headers.get("Content-Length") or 0))
         status = 0 if self.is_away else self._failure(method, path)
         if self.is_away:
@@ -103,10 +127,13 @@ class Proxy:
         if status:
             self._answer(asked, status, b'{"kind": "Status", "message": "not now, says the proxy"}')
             return
+        time.sleep(self.delay_s)
+        sent_s = time.monotonic()
         said = self._pool.request(
             method, self._host + path, body=body, headers=self._headers(asked), preload_content=False, redirect=False
         )
         self.seen.append((method, path, said.status))
+        self.note(Passed(method, path, body, said.status, came_s, sent_s, time.monotonic()))
         if said.status in (401, 403):
             self.refused.append((method, path))
         if "watch=" in path and said.status == 200:

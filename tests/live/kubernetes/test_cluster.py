@@ -9,10 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 pytest.importorskip("kubernetes")
 pytest.importorskip("aiohttp")
@@ -27,8 +25,8 @@ from ipa.live.kubernetes.reach import client_url, until_reached
 from ipa.live.kubernetes.settings import Deployed, Layout
 from ipa.live.load_generator import DEFAULT_BODY
 from ipa.policies import Applied, Configuration, Observation
-from tests.live.kubernetes.world import IMAGE, tiny, two_stages
-from tests.live.world import HISTORY, sort
+from tests.live.kubernetes.world import IMAGE, own_namespace, tiny, two_stages
+from tests.live.world import HISTORY, metric_values, sort
 
 pytestmark = pytest.mark.cluster
 
@@ -38,24 +36,8 @@ WITHIN_S = 90.0
 
 @pytest.fixture(scope="module")
 def namespace() -> Iterator[str]:
-    api, name = connect(), f"ipa-test-{uuid4().hex[:8]}"
-    api.request("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    until_s = time.monotonic() + WITHIN_S
-    while not takes_pods(api, name):
-        assert time.monotonic() < until_s, f"namespace {name} takes no pods"
-        time.sleep(0.1)
-    yield name
-    api.request("DELETE", f"/api/v1/namespaces/{name}")
-
-
-def takes_pods(api: Api, namespace: str) -> bool:
-    """Whether the account that pods run as has been made."""
-    pod = {"metadata": {"name": "tried"}, "spec": {"containers": [{"name": "tried", "image": IMAGE}]}}
-    try:
-        api.request("POST", f"/api/v1/namespaces/{namespace}/pods", pod, dry_run="All")
-    except ApiError:
-        return False
-    return True
+    with own_namespace(WITHIN_S) as name:
+        yield name
 
 
 @pytest.fixture
@@ -129,22 +111,14 @@ async def traffic(backend: KubernetesBackend) -> AsyncIterator[Traffic]:
 def gateways(deployed: Deployed) -> dict[tuple[str, ...], float]:
     """The metrics of the gateway: name and labels, but for the pipeline's -> value."""
     path = f"/api/v1/namespaces/{deployed.namespace}/services/http:{deployed.control_name}:control/proxy/metrics"
-    return values(connect()._send("GET", path, "metrics", within_s=10.0).data.decode())
+    return metric_values(connect()._send("GET", path, "metrics", within_s=10.0).data.decode())
 
 
 def controllers(backend: KubernetesBackend) -> dict[tuple[str, ...], float]:
     """The metrics of the controller of a backend, as they would be scraped now."""
     metrics = ControllerMetrics(backend.plane.pipeline)
     metrics.look(backend)
-    return values(metrics.of_process.text().decode())
-
-
-def values(text: str) -> dict[tuple[str, ...], float]:
-    return {
-        (sample.name, *(value for key, value in sorted(sample.labels.items()) if key != "pipeline")): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
+    return metric_values(metrics.of_process.text().decode())
 
 
 async def until_said(backend: KubernetesBackend, kind: str, what: str) -> None:

@@ -15,7 +15,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,9 +50,9 @@ from tests.live.kubernetes.test_cluster import (
     until_said,
     until_stands,
     until_well,
-    values,
 )
-from tests.live.world import sort
+from tests.live.kubernetes.world import cordoned
+from tests.live.world import metric_values, sort, steps
 
 pytestmark = pytest.mark.cluster
 
@@ -258,23 +257,6 @@ def execute(deployed: Deployed, pod: str, program: str) -> None:
     running = kubernetes.stream.stream(call, pod, deployed.namespace, command=command, **how)
     running.run_forever(timeout=10.0)
     running.sock.shutdown()
-
-
-@contextmanager
-def cordoned(api: Api) -> Iterator[None]:
-    """No node takes a new pod."""
-    nodes = [each["metadata"]["name"] for each in api.request("GET", "/api/v1/nodes")["items"]]
-
-    def cordon(value: bool) -> None:
-        for node in nodes:
-            patch = {"spec": {"unschedulable": value}}
-            api.request("PATCH", f"/api/v1/nodes/{node}", patch, content_type="application/merge-patch+json")
-
-    cordon(True)
-    try:
-        yield
-    finally:
-        cordon(False)
 
 
 @pytest.mark.alone
@@ -557,17 +539,9 @@ def scraped(port: int) -> dict[tuple[str, ...], float]:
     """The metrics that a controller serves; none before it does."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10.0) as response:
-            return values(response.read().decode())
+            return metric_values(response.read().decode())
     except OSError:
         return {}
-
-
-def steps(state: Path) -> list[int]:
-    """The numbers of the steps in a journal, in order of writing."""
-    if not state.exists():
-        return []
-    lines = state.read_text(encoding="utf-8").splitlines()
-    return [json.loads(each)["observation"]["step"] for each in lines if each.endswith("}")]
 
 
 def wait_for(holds: Any, process: subprocess.Popen[str], what: str, within_s: float = 60.0) -> float:

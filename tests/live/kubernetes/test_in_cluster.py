@@ -22,9 +22,10 @@ from ipa.live.kubernetes.in_cluster import METRICS_PORT
 from ipa.live.kubernetes.reach import client_url
 from ipa.live.kubernetes.settings import Deployed
 from tests.command import answer, ipa, start
-from tests.live.kubernetes.test_cluster import namespace, values
+from tests.live.kubernetes.test_cluster import namespace
 from tests.live.kubernetes.test_faults import execute
 from tests.live.kubernetes.world import IMAGE, tiny
+from tests.live.world import metric_values
 
 pytestmark = pytest.mark.cluster
 
@@ -119,7 +120,7 @@ class World:
     def metrics(self, pod: dict[str, Any]) -> dict[tuple[str, ...], float]:
         """What a controller's pod would be scraped for."""
         path = f"{self.path(pod)}:{METRICS_PORT}/proxy/metrics"
-        return values(self.api._send("GET", path, "metrics", within_s=10.0).data.decode())
+        return metric_values(self.api._send("GET", path, "metrics", within_s=10.0).data.decode())
 
     def is_controlled_by(self, pod: dict[str, Any], beyond: int = 0) -> bool:
         """Whether status names this pod as the controller, with steps beyond some, and nothing that keeps it."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from ipa import profiles
 from ipa.live.kubernetes import names
+from ipa.live.kubernetes.api import Api, ApiError, connect
 from ipa.live.kubernetes.manifests import as_text, stage_deployment
 from ipa.live.kubernetes.pods import Pod
 from ipa.live.kubernetes.settings import Deployed, Layout
@@ -99,3 +103,45 @@ def pod(number: int, variant: str = "small", **given: Any) -> Pod:
 def sound(wanted: StageConfiguration) -> dict[str, str]:
     """The note that a configuration has stood whole."""
     return {names.SOUND: as_text(wanted)}
+
+
+@contextmanager
+def own_namespace(within_s: float) -> Iterator[str]:
+    """A new namespace that takes pods, deleted afterwards."""
+    api, name = connect(), f"ipa-test-{uuid4().hex[:8]}"
+    api.request("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    try:
+        until_s = time.monotonic() + within_s
+        while not _takes_pods(api, name):
+            assert time.monotonic() < until_s, f"namespace {name} takes no pods"
+            time.sleep(0.1)
+        yield name
+    finally:
+        api.request("DELETE", f"/api/v1/namespaces/{name}")
+
+
+def _takes_pods(api: Api, namespace: str) -> bool:
+    """Whether the account that pods run as has been made."""
+    pod = {"metadata": {"name": "tried"}, "spec": {"containers": [{"name": "tried", "image": IMAGE}]}}
+    try:
+        api.request("POST", f"/api/v1/namespaces/{namespace}/pods", pod, dry_run="All")
+    except ApiError:
+        return False
+    return True
+
+
+@contextmanager
+def cordoned(api: Api) -> Iterator[None]:
+    """No node takes a new pod."""
+    nodes = [each["metadata"]["name"] for each in api.request("GET", "/api/v1/nodes")["items"]]
+
+    def cordon(value: bool) -> None:
+        for node in nodes:
+            patch = {"spec": {"unschedulable": value}}
+            api.request("PATCH", f"/api/v1/nodes/{node}", patch, content_type="application/merge-patch+json")
+
+    cordon(True)
+    try:
+        yield
+    finally:
+        cordon(False)

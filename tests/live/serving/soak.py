@@ -20,12 +20,12 @@ from typing import Any
 
 import aiohttp
 
+from tests.live.serving.books import STATUSES, is_lawful
 from tests.live.serving.serving_plane import Process, call, entry, get, plane, put, until, wanted
 from tests.live.serving.test_fuzz import resources
 
 STAGES = {"object-detection": ("yolov5n", "yolov5s"), "image-classification": ("resnet18", "resnet34")}
 PIPELINE, FACTOR, SLA_S = "video", "0.02", 1.0
-STATUSES = {"completed": (200,), "dropped": (504, 503), "unfinished": (504,), "failed": (502,)}
 RECORDS = 1_000_000
 SLOW_SHARE = 0.02
 
@@ -201,7 +201,7 @@ class Soak:
             status = self.answers.get(record["id"], -1)
             if status not in (-1, *STATUSES[record["outcome"]]):
                 lost.append(f"{record['id']}: {record['outcome']}, yet answered {status}")
-            if not lawful(record):
+            if not is_lawful(record):
                 lost.append(f"{record['id']}: times out of order: {record}")
         logged = self.gateway.log.read_text()
         if exit_code or logged:
@@ -221,14 +221,6 @@ class Soak:
             "memory_mb": [round(each["bytes"] / 2**20) for each in (before, after)],
             "lost": lost,
         }
-
-
-def lawful(record: dict[str, Any]) -> bool:
-    """Law L2: arrival, enqueue, start, finish, the next enqueue, the end."""
-    times = [record["arrival_s"]]
-    for visit in record["stages"]:
-        times += [visit[key] for key in ("enqueue_s", "start_s", "finish_s") if visit[key] is not None]
-    return times == sorted(times) and times[-1] <= record["end_s"]
 
 
 def soak(seconds: float, load_rps: float, seed: int) -> dict[str, Any]:

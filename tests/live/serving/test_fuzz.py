@@ -12,7 +12,6 @@ import socket
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from hypothesis import strategies as st
 
 from ipa.live.serving.tensors import DATATYPES
 from tests.live.serving.serving_plane import Process, ask, call, entry, get, plane, put
+from tests.live.world import usage
 
 REQUESTS = int(os.environ.get("IPA_FUZZ", "600"))
 ALLOWED = {200, 400, 404, 405, 408, 411, 413, 415, 431, 502, 504}
@@ -213,8 +213,5 @@ def test_bytes_that_are_no_http_end_their_connection_alone(targets: dict[str, Ta
 
 def resources(process: Process) -> dict[str, int]:
     """Open files and resident memory of a process, where the system tells."""
-    folder = Path(f"/proc/{process.popen.pid}")
-    if not folder.exists():
-        return {"files": 0, "bytes": 0}
-    resident = int((folder / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    return {"files": len(list((folder / "fd").iterdir())), "bytes": resident}
+    files, resident_bytes = usage(process.popen.pid)
+    return {"files": files, "bytes": resident_bytes}
