@@ -12,9 +12,10 @@ launcher         starts a run's processes · parent: the process that forks them
 gateway_client   the gateway's control API, from outside
 sending          a run's load: its process, and what it leaves behind
 load_generator   the open loop that the process runs · sent: what it has sent
-collect          the gateway's records as the simulator's · view: how a run stands, every second
+collect          the gateway's records as the simulator's · kept: on disk as they come
+view             how a run stands, every second
 controller_metrics  the controller's own metrics, for Prometheus
-errors           what live mode raises
+log_lines        the log of its commands · errors: what live mode raises
 serving/         the plane: a gateway with the queues, model servers
 kubernetes/      the backend of a cluster
 monitoring/      what is observed: asked of the gateway, or read from Prometheus

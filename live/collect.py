@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +12,7 @@ import numpy.typing as npt
 
 from ipa.live.gateway_client import GatewayClient
 from ipa.live.sent import Sent
-from ipa.live.stage_replicas import StageReplicas
-from ipa.sim import COMPLETED, FAILED, OUTCOMES, UNFINISHED, Records
+from ipa.sim import COMPLETED, DROPPED, OUTCOMES, UNFINISHED, IntArray, Records, ReplicaRecords
 
 _PER_REQUEST = ("request", "outcome", "stage", "arrival_s", "end_s")
 _PER_STAGE = ("enqueue_s", "start_s", "finish_s", "replica", "batch", "batch_size")
@@ -23,6 +22,8 @@ _ENDED = (200, 502, 504)
 """The statuses with which a gateway answers a request that it had admitted, unless nobody could serve it."""
 
 NAN = float("nan")
+
+BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass
@@ -35,6 +36,8 @@ class Collector:
 
     client: GatewayClient
     stages: Sequence[str]
+    on_rows: Callable[[list[list[float]]], object] = lambda _: None
+    """Called with each fetch's rows of the run's load."""
     lost: int = 0
     foreign: int = 0
     _epoch: str | None = None
@@ -47,22 +50,40 @@ class Collector:
     async def fetch(self) -> list[dict[str, Any]]:
         """Take the records of requests that have ended since the last call, and return them."""
         fresh: list[dict[str, Any]] = []
+        rows: list[list[float]] = []
+        try:
+            await self._fetch(fresh, rows)
+        finally:
+            self.on_rows(rows)
+        return fresh
+
+    async def _fetch(self, fresh: list[dict[str, Any]], rows: list[list[float]]) -> None:
         while True:
             said = await self.client.records(self._next.get(self._epoch, 0))
             if not said["started"]:  # its clock is not the run's yet, and its records will restart
-                return fresh
+                return
             if said["epoch"] != self._epoch:
                 self._begin(said["epoch"])
                 continue
             self._next[self._epoch] = said["next"]
             for record in said["records"]:
                 if str(record["id"]).isdigit():
-                    self._rows.extend(self._row(record))
+                    rows.append(self._row(record))
+                    self._rows.extend(rows[-1])
                 else:
                     self.foreign += 1
             fresh += said["records"]
             if not said["records"]:
-                return fresh
+                return
+
+    def take(self, rows: Iterable[Sequence[float]]) -> None:
+        """Take rows that another collector has handed to its `on_rows`."""
+        for row in rows:
+            self._rows.extend(row)
+
+    def have(self, requests: IntArray) -> BoolArray:
+        """For each request, by its number, whether its record has come."""
+        return np.isin(requests, self._table()[:, 0].astype(np.int64))
 
     def _begin(self, epoch: str) -> None:
         self._epoch = epoch
@@ -93,15 +114,16 @@ class Collector:
     def records(
         self,
         sent: Sent,
-        replicas: Mapping[str, StageReplicas],
+        replicas: Mapping[str, ReplicaRecords],
         configured: Mapping[str, Sequence[tuple[float, int]]],
         duration_s: float,
         run_end_s: float,
     ) -> Records:
         """The records of the requests that were sent, like those of a simulation.
 
-        A request arrives when it was scheduled. One without a record has failed if the load generator's answer was an
-        error, and is unfinished otherwise; it is lost if the answer says that it had been admitted.
+        A request arrives when it was scheduled. What became of one without a record is what its client saw: completed
+        (200), dropped (504), failed (any other answer, or no connection), unfinished (no answer). It is lost if the
+        answer says that it had been admitted; when and where it was served is then not known.
         """
         rows = self._table()
         place = {int(request): index for index, request in enumerate(sent.request.tolist())}
@@ -110,13 +132,10 @@ class Collector:
         rows = rows[known]
         where = np.array([place[int(row)] for row in rows[:, 0]], dtype=np.int64)
         count = len(sent.request)
-        outcome = np.full(count, UNFINISHED, dtype=np.int64)
         has_record = np.zeros(count, dtype=bool)
         has_record[where] = True
         self.lost = int(np.count_nonzero(~has_record & (np.isin(sent.status, _ENDED) | sent.is_dropped)))
-        refused = np.isfinite(sent.end_s) & (sent.status != 200)
-        outcome[refused] = FAILED
-        end_s = np.where(refused, sent.end_s, NAN)
+        outcome, end_s = sent.outcome, sent.end_s.copy()
         ended_at = np.full(count, -1, dtype=np.int64)
         outcome[where], end_s[where] = rows[:, 1].astype(np.int64), rows[:, 4]
         ended_at[where] = rows[:, 2].astype(np.int64)
@@ -124,8 +143,10 @@ class Collector:
         per_stage = _spread(rows[:, len(_PER_REQUEST) :], where, count, len(self.stages))
         finish_s = per_stage["finish_s"]
         finish_s[-1, outcome != COMPLETED] = NAN
+        of_client = ~has_record & (outcome == COMPLETED)
+        finish_s[-1, of_client] = end_s[of_client]
         names = tuple(self.stages)
-        dropped_stage = np.where(outcome == OUTCOMES.index("dropped"), ended_at, -1)
+        dropped_stage = np.where(outcome == DROPPED, ended_at, -1)
         return Records(
             stages=names,
             run_end_s=run_end_s,
@@ -135,7 +156,7 @@ class Collector:
             outcome=outcome,
             dropped_stage=dropped_stage,
             end_s=end_s,
-            replicas=tuple(replicas[name].records() for name in names),
+            replicas=tuple(replicas[name] for name in names),
             integral_s=np.zeros(len(names)),
             configured=tuple(tuple(configured[name]) for name in names),
             **per_stage,

@@ -56,12 +56,15 @@ class Deadline:
         self._is_first = False
         if not call.wait(limit_s):
             return self._hold(observation, memory, f"no decision within {limit_s:g} s")
-        try:
-            decision = check_decision(self.pipeline, call.result())
-            json.dumps(decision.memory, allow_nan=False)
-        except Exception as error:
-            return self._hold(observation, memory, f"the policy failed: {type(error).__name__}: {error}")
-        return decision
+        error = call.error  # of any kind: a policy that exits does not end the run
+        if error is None:
+            try:
+                decision = check_decision(self.pipeline, call.result())
+                json.dumps(decision.memory, allow_nan=False)
+                return decision
+            except Exception as impossible:
+                error = impossible
+        return self._hold(observation, memory, f"the policy failed: {type(error).__name__}: {error}")
 
     def _hold(self, observation: Observation, memory: Memory, why: str) -> Decision:
         self.held += 1
@@ -74,7 +77,8 @@ class Call(Generic[T]):
     def __init__(self, function: Callable[[], T], on_done: Callable[[], object] = lambda: None) -> None:
         self._function = function
         self._on_done = on_done
-        self._error: BaseException | None = None
+        self.error: BaseException | None = None
+        """What it raised, once it has ended."""
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -82,7 +86,7 @@ class Call(Generic[T]):
         try:
             self._value = self._function()
         except BaseException as error:
-            self._error = error
+            self.error = error
         self._on_done()
 
     @property
@@ -96,6 +100,6 @@ class Call(Generic[T]):
 
     def result(self) -> T:
         """What it returned; raises what it raised."""
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         return self._value

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 ANSWERS_WITHIN_S = 5.0
 
+OBSERVED = ("epoch", "time_s", "load_rps", "latencies_s", "configuration", "stages")
+OF_A_STAGE = (
+    *("arrivals", "completions", "drops", "failures", "busy_s", "request_s"),
+    *("queue_length", "in_service", "latencies_s"),
+)
+"""The keys of an observation, and of each stage in it, on which a controller relies."""
+
 
 class RefusedError(Error):
     """The gateway refused; the text says why."""
@@ -61,6 +68,11 @@ class GatewayClient:
         """Counters, gauges and the load of the last seconds; latencies since a moment of the run's clock."""
         query = {"seconds": str(seconds), "since": repr(since_s)}
         answer: dict[str, Any] = await self._call("GET", "/control/observation", query=query)
+        if lacking := _lacking(answer):
+            raise RunError(
+                f"the gateway is of another version than this controller: its observation lacks {', '.join(lacking)}; "
+                "on a cluster, ipa live up with an image of this version brings it up to date"
+            )
         return answer
 
     async def records(self, after: int, limit: int = 10_000) -> dict[str, Any]:
@@ -92,6 +104,12 @@ class GatewayClient:
         if status >= 400:
             raise RefusedError(str(answer.get("error", answer)) if isinstance(answer, dict) else str(answer))
         return answer
+
+
+def _lacking(observation: Mapping[str, Any]) -> list[str]:
+    """The keys that an observation should have and has not, such as one of an older gateway."""
+    of_stages = {key for stage in observation.get("stages", {}).values() for key in OF_A_STAGE if key not in stage}
+    return [key for key in OBSERVED if key not in observation] + sorted(of_stages)
 
 
 def _listed(replica: Replica) -> dict[str, object]:

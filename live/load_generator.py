@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ import numpy as np
 
 from ipa.live.errors import LiveError
 from ipa.live.sent import UNANSWERED, UNREACHABLE, Sent
+from ipa.live.stopping import heeded
 
 if TYPE_CHECKING:
     import aiohttp
@@ -142,7 +142,7 @@ def send_job(job: Job, scheduled_s: FloatArray) -> Sent:
 
     async def until_told() -> Sent:
         stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in heeded():
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         return await generate(job, scheduled_s, stop)
 

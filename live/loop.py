@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -85,7 +85,7 @@ async def _opened(
             metrics.step(entry, controller.decision_s)
         on_step(entry)
 
-    with TemporaryDirectory(prefix="ipa-live-") as name:
+    with closing(Stopping()) as stopping, TemporaryDirectory(prefix="ipa-live-") as name:
         folder = Path(name)
         source, server = _source(setup.prometheus, folder)
         backend = setup.make_backend(folder=folder, source=source, on_rollback=controller.journal.failed)
@@ -94,7 +94,7 @@ async def _opened(
             backend.launcher.kill()
             shutil.rmtree(folder, ignore_errors=True)
 
-        stopping = Stopping(backend.failed, end_at_once)
+        stopping.follow(backend.failed, end_at_once)
         try:
             if metrics is not None:
                 metrics.follow(backend)
@@ -104,7 +104,6 @@ async def _opened(
             yield Loop(setup, controller, backend, stopping, folder, stepped)
         finally:
             await backend.close()
-            stopping.close()
 
 
 def _source(prometheus: Prometheus | None, folder: Path) -> tuple[SourceMaker, PrometheusServer | None]:

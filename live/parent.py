@@ -89,8 +89,11 @@ def _become(command: dict[str, Any]) -> None:
         for source, target in ((nothing, 0), (log, 1), (log, 2)):
             os.dup2(source, target)
         os.closerange(3, 64)  # the parent's selector and pipes
-        sys.argv = [command["module"], *command["arguments"]]
-        importlib.import_module(command["module"]).main(command["arguments"])
+        module = importlib.import_module(command["module"])
+        # As `python -m MODULE` leaves them, so that messages name the program.
+        sys.argv = [str(module.__file__), *command["arguments"]]
+        sys.modules["__main__"].__package__ = module.__package__
+        module.main(command["arguments"])
         status = 0
     except SystemExit as exit_:
         status = exit_.code if isinstance(exit_.code, int) else 0 if exit_.code is None else 1

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from math import inf
 
+from ipa.live.kept import Keeper
 from ipa.live.live_controller import LiveController
 from ipa.live.loop import Loop, in_loop
 from ipa.live.sending import Finished, Schedule, Sending
@@ -25,15 +26,16 @@ def run_with_load(
     initial: Configuration,
     schedule: Schedule,
     on_view: Callable[[View], object] = lambda _: None,
+    keeper: Keeper | None = None,
 ) -> Finished:
     """Send a load, and run until each of its requests has ended; `initial` is ready at t = 0.
 
-    `on_view` is called every second with how the run stands. A signal or a failure once the load is being sent ends the
-    run early; before that they raise (see `in_loop`).
+    `on_view` is called every second with how the run stands; `keeper` keeps on disk what has ended. A signal or a
+    failure once the load is being sent ends the run early; before that they raise (see `in_loop`).
     """
 
     async def send(loop: Loop) -> Finished:
-        sending = Sending(schedule, loop.backend, controller.journal, loop.folder, on_view)
+        sending = Sending(schedule, loop.backend, controller.journal, loop.folder, on_view, keeper)
         origin_s = time.monotonic() + LEAD_S
         await loop.stopping.must_finish(loop.backend.start(origin_s))
         sending.start(origin_s)

@@ -16,6 +16,7 @@ from ipa.live.backend import LiveBackend
 from ipa.live.collect import Collector
 from ipa.live.errors import RunError
 from ipa.live.gateway_client import RefusedError
+from ipa.live.kept import Keeper, timelines
 from ipa.live.launcher import in_words, log_end
 from ipa.live.load_generator import DEFAULT_BODY, Job, write_job
 from ipa.live.plane import LOAD
@@ -45,8 +46,9 @@ class Schedule:
 class Finished:
     """What a run with a load leaves behind; `ended` says why it ended early, empty if it did not.
 
-    `lost` and `foreign` count requests without a record, and requests of others (see `Collector`). `broken_laws` are
-    the laws of the model that the records break, one sentence each.
+    `lost` and `foreign` count requests without a record, and requests of others (see `Collector`). `cut_off` counts
+    those that the early end of the run cut off before they had ended: nothing can be said of them, and they are in
+    neither `records` nor `sent`. `broken_laws` are the laws of the model that the records break, one sentence each.
     """
 
     records: Records
@@ -54,6 +56,7 @@ class Finished:
     ended: str
     lost: int
     foreign: int
+    cut_off: int
     broken_laws: tuple[str, ...]
 
 
@@ -67,10 +70,16 @@ class Sending:
         journal: Journal,
         folder: Path,
         on_view: Callable[[View], object],
+        keeper: Keeper | None = None,
     ) -> None:
         self._schedule = schedule
         self._backend = backend
-        self._collector = Collector(backend.client, tuple(backend.stages))
+
+        def keep(rows: list[list[float]]) -> None:
+            if keeper is not None:
+                keeper.note(rows, backend)
+
+        self._collector = Collector(backend.client, tuple(backend.stages), keep)
         self._watch = Watch(backend, self._collector, journal, schedule.duration_s, on_view)
         self._job, self._result = folder / "job.npz", folder / "sent.npz"
         self._has_ended = asyncio.Event()
@@ -105,12 +114,16 @@ class Sending:
         with suppress(RunError, RefusedError):
             await collector.fetch()
         sent = Sent.read(self._result) if self._result.is_file() else _presumed(schedule.arrivals_s, end_s)
+        has_ended = (sent.status != UNANSWERED) | collector.have(sent.request)
+        cut_off = int(np.count_nonzero(~has_ended)) if why else 0
+        if why:
+            sent = sent.only(has_ended)
         duration_s = schedule.duration_s if not why else min(schedule.duration_s, max(end_s, 1.0))
-        records = collector.records(sent, backend.stages, backend.configured, duration_s, end_s)
+        records = collector.records(sent, timelines(backend), backend.configured, duration_s, end_s)
         is_whole = not (why or collector.lost or collector.foreign)
         has_lost_replicas = any(stage.deaths for stage in backend.stages.values())
         broken = tuple(broken_laws(records, is_whole, has_lost_replicas))
-        return Finished(records, sent, why, collector.lost, collector.foreign, broken)
+        return Finished(records, sent, why, collector.lost, collector.foreign, cut_off, broken)
 
     async def _stop(self) -> None:
         if not self._has_ended.is_set():
@@ -124,8 +137,9 @@ def broken_laws(records: Records, is_whole: bool, has_lost_replicas: bool) -> It
     """The laws that a live run breaks, of those that apply to it.
 
     The integral of L9 is an engine's own. A batch that is retried starts after those that overtook it (L3). In a run
-    that did not end by itself, or whose gateway served others too, batches lack members. A batch that failed, or whose
-    requests were given up, has no finish, and its replica may have served others since (L4).
+    that did not end by itself, or whose gateway served others too or lost records, batches lack members, and where a
+    request was dropped may not be known. A batch that failed, or whose requests were given up, has no finish, and its
+    replica may have served others since (L4).
     """
     unanswered = np.isnan(records.finish_s)
     ended = replace(records, finish_s=np.where(unanswered, records.start_s, records.finish_s))
@@ -136,6 +150,7 @@ def broken_laws(records: Records, is_whole: bool, has_lost_replicas: bool) -> It
             or (has_lost_replicas and law.startswith("L3"))
             or (not is_whole and "does not have the members it says" in law)
             or (unanswered.any() and "served two batches at once" in law and law not in of_answered)
+            or (not is_whole and "not the same as dropped at a stage" in law)
         )
         if not is_excused:
             yield law

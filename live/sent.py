@@ -42,13 +42,32 @@ class Sent(NamedTuple):
         return is_refused | np.equal(self.status, EXPIRED_STATUS)
 
     @property
+    def outcome(self) -> IntArray:
+        """What became of each as its client saw it, by code of `ipa.sim.OUTCOMES`.
+
+        Completed is status 200, dropped 504 or a 503 that says when to ask again, failed any other answer or a failed
+        connection, unfinished no answer.
+        """
+        from ipa.sim import COMPLETED, DROPPED, FAILED, UNFINISHED
+
+        outcome = np.full(len(self.request), FAILED, dtype=np.int64)
+        outcome[self.status == COMPLETED_STATUS] = COMPLETED
+        outcome[self.is_dropped] = DROPPED
+        outcome[self.status == UNANSWERED] = UNFINISHED
+        return outcome
+
+    def only(self, chosen: npt.NDArray[np.bool_]) -> Sent:
+        """The chosen requests; `chosen` has shape (sent,)."""
+        return Sent._make(column[chosen] for column in self)
+
+    @property
     def lateness_s(self) -> FloatArray:
         """How late each was sent."""
         return self.sent_s - self.scheduled_s
 
     def lateness(self) -> dict[str, float | int]:
         """The lateness of sending: p50, p99 and greatest [s], and how many requests were late by more than 10 ms."""
-        late_s = self.lateness_s
+        late_s = self.lateness_s[np.isfinite(self.sent_s)]  # it is not known of those of a killed run
         if not len(late_s):
             return {"lateness_p50_s": 0.0, "lateness_p99_s": 0.0, "lateness_max_s": 0.0, "sent_late": 0}
         p50_s, p99_s = np.quantile(late_s, (0.5, 0.99)).tolist()

@@ -1,4 +1,4 @@
-"""What ends a live run early: SIGINT, SIGTERM, or a failure of its backend."""
+"""What ends a live run early: SIGINT, SIGTERM, or a failure of its backend; and what signals do before and after it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Coroutine
+from types import FrameType
 from typing import Any
 
 from ipa.live.errors import RunError
@@ -14,22 +15,70 @@ from ipa.live.errors import RunError
 INTERRUPTED = "interrupted"
 
 
-class Stopping:
-    """Waits for work to be done, or for a reason to stop.
+def heeded() -> tuple[signal.Signals, ...]:
+    """The signals that end a run, without those that this process ignores since its start (`nohup`, `&` in a script).
 
-    The first signal asks the run to end in order. A second one calls `at_once`, which should leave no process behind,
-    and ends the program with exit code 1. `failed` is done, with an error, once the run cannot go on.
+    None in another thread than the main one, which receives no signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return ()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    return tuple(number for number in numbers if signal.getsignal(number) not in (signal.SIG_IGN, None))
+
+
+class Interrupts:
+    """What signals do to a command around its live run, within a `with` block.
+
+    Before the run there is nothing to keep: the program ends at once, with exit code 1 (an exception could strike
+    anywhere, even where nobody can catch it). From its beginning on (see `Stopping`), what has been found is to be
+    written: one signal is borne, a second one ends the program at once. `on_end` is called then.
     """
 
-    def __init__(self, failed: asyncio.Future[None], at_once: Callable[[], object]) -> None:
-        self._failed = failed
-        self._at_once = at_once
+    def __init__(self, on_end: Callable[[], object] = lambda: None) -> None:
+        self._on_end = on_end
+        self._before: dict[signal.Signals, Any] = {}
+        self.has_begun = False
+        self._is_asked = False
+
+    def __enter__(self) -> Interrupts:
+        self._before = {number: signal.signal(number, self) for number in heeded()}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal."""
+        if self.has_begun and not self._is_asked:
+            self._is_asked = True
+            return
+        self._on_end()
+        os.write(2, b"Aborted!\n")
+        os._exit(1)
+
+
+class Stopping:
+    """Waits for work to be done, or for a reason to stop; to be made in an event loop, as the first thing of a run.
+
+    The first signal asks the run to end in order. A second one ends the program with exit code 1; what `follow` was
+    given leaves no process behind. Signals that the process ignores stay ignored.
+    """
+
+    def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._failed: asyncio.Future[None] = self._loop.create_future()
+        self._at_once: Callable[[], object] = lambda: None
         self._signalled: asyncio.Future[None] = self._loop.create_future()
-        is_main = threading.current_thread() is threading.main_thread()
-        self._numbers = (signal.SIGINT, signal.SIGTERM) if is_main else ()  # other threads receive no signals
-        for number in self._numbers:
+        self._before = {number: signal.getsignal(number) for number in heeded()}
+        for number, before in self._before.items():
+            if isinstance(before, Interrupts):
+                before.has_begun = True
             self._loop.add_signal_handler(number, self._on_signal)
+
+    def follow(self, failed: asyncio.Future[None], at_once: Callable[[], object]) -> None:
+        """`failed` is done, with an error, once the run cannot go on; `at_once` ends its processes without waiting."""
+        self._failed, self._at_once = failed, at_once
 
     def _on_signal(self) -> None:
         if self._signalled.done():
@@ -78,5 +127,6 @@ class Stopping:
 
     def close(self) -> None:
         """Leave signals to whoever handled them before."""
-        for number in self._numbers:
+        for number, before in self._before.items():
             self._loop.remove_signal_handler(number)
+            signal.signal(number, before)

@@ -69,14 +69,14 @@ class Controller:
         """The policy's decision, checked; its memory is as it would come back from a journal.
 
         Raises PolicyError, with the step, if no backend could carry the decision out, and for an error in a user's own
-        file, with the line.
+        file, with the line. A policy that asks the program to exit has failed too: it is not the one to end a run.
         """
         try:
             decision = check_decision(self._pipeline, self._policy.decide(observation, self._memory))
             decision = replace(decision, memory=_as_in_a_journal(decision.memory))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             place = plugins.origin(error)
-            if not place and not isinstance(error, PolicyError):
+            if not place and not isinstance(error, PolicyError | SystemExit):
                 raise  # a bug in this program: show the traceback
             text = str(error) if isinstance(error, PolicyError) else f"{type(error).__name__}: {error}"
             raise PolicyError(f"step {observation.step} (at {observation.time_s:g} s): {place}{text}") from error

@@ -32,7 +32,7 @@ def find(kind: str, name: str, built_in: Mapping[str, Factory], group: str) -> F
     checks.known(kind, [name], sorted({*built_in, *installed}))
     try:
         found = installed[name].load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         where = installed[name].value
         raise PolicyError(f"{kind} {name!r} ({where}) cannot be loaded: {error}") from error
     return _callable(found, f"{kind} {name!r}")
@@ -81,7 +81,7 @@ def call(what: str, factory: Factory, *given: Any, parameters: Mapping[str, Any]
         return factory(*given, **parameters)
     except PolicyError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PolicyError(f"{origin(error)}{what}: {type(error).__name__}: {error}") from error
 
 
@@ -110,7 +110,7 @@ def _executed(path: Path) -> ModuleType:
         exec(compile(source, str(path), "exec"), vars(module))  # running the user's own file is the purpose
     except SyntaxError as error:
         raise PolicyError(f"{path}:{error.lineno}: syntax error: {error.msg}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         where = origin(error) or f"{path}: "
         raise PolicyError(f"{where}{type(error).__name__}: {error}") from error
     return module

@@ -155,12 +155,15 @@ def decisions_table(pipeline: Pipeline, initial: Configuration, entries: Sequenc
 
 
 def served_accuracy(pipeline: Pipeline, records: Records) -> FloatArray:
-    """For each request, the product of the accuracies of the variants that served it; shape (requests,)."""
+    """For each request, the product of the accuracies of the variants that served it; shape (requests,).
+
+    NaN where a stage has not served it, or it is not known by which replica.
+    """
     accuracy = np.ones(len(records.arrival_s))
     for position, stage in enumerate(pipeline.stages):
         of_replica = np.array([stage.variant(name).accuracy for name in records.replicas[position].variant])
         replica: IntArray = records.replica[position]
-        accuracy *= np.where(replica >= 0, of_replica[replica], 1.0)
+        accuracy *= np.where(replica >= 0, of_replica[replica], np.nan)
     return accuracy
 
 

@@ -74,9 +74,15 @@ def totals_of(pipeline: Pipeline, records: Records, sla_s: float) -> Totals:
         latency_sum_s=fsum(latency_s),
         quantiles_s=tuple(np.quantile(latency_s, QUANTILES).tolist()) if len(latency_s) else None,
         relative_error=0.0,
-        accuracy_sum=fsum(served_accuracy(pipeline, records)[completed]),
+        accuracy_sum=_accuracy_sum(served_accuracy(pipeline, records)[completed]),
         core_s=_core_s(records),
     )
+
+
+def _accuracy_sum(accuracies: FloatArray) -> float:
+    """Their sum; an unknown one (NaN: of a live request whose record was lost) counts as the mean of the others."""
+    known = accuracies[np.isfinite(accuracies)]
+    return fsum(known) * (len(accuracies) / len(known)) if len(known) else 0.0
 
 
 def violated_seconds(arrived: IntArray, in_time: IntArray) -> int:

@@ -4,7 +4,7 @@ settings         what a deployed pipeline is · names: what its objects are call
 manifests        its objects, as pure functions · gateway_manifests: those of its gateway
 parts            what Deployments and pods have in common · pod_fields: what people add to them · pod_settings: how
 model_sources    where real models come from · fetch: the process that brings one into a pod
-in_cluster       a controller in the cluster, and what it may do, rule by rule
+in_cluster       a controller in the cluster, and what it may do, rule by rule · permissions: whether it really may
 api              the API server, through the official client
 deploy           up, status, down · reach: where clients find a pipeline
 backend          the `Backend` whose replicas are pods: a run, put together from what follows

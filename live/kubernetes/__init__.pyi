@@ -16,4 +16,5 @@ from .pod_fields import PodSections as PodSections
 from .reach import client_url as client_url
 from .settings import Deployed as Deployed
 from .settings import Layout as Layout
+from .settings import cpu_cores as cpu_cores
 from .settings import memory_bytes as memory_bytes

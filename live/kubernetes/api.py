@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +61,15 @@ _PROXIED = re.compile(r"/api/v1/namespaces/[^/]+/(services|pods)/[^/]+/proxy/")
 
 log = logging.getLogger("ipa.live.kubernetes.api")
 
+_QUESTION = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+"""Where a client asks what it may do."""
+
 
 class ApiError(Error):
     """The API server refused a request, or did not answer it (`status` 0)."""
 
     def __init__(self, what: str, status: int, text: str, causes: tuple[str, ...] = ()) -> None:
-        super().__init__(f"{what}: {text}")
+        super().__init__(f"{what}: {f'HTTP {status}: ' if status else ''}{text}")
         self.status = status
         self.text = text
         self.causes = causes
@@ -166,13 +170,29 @@ class Api:
         path, content_type = path_of(kind, namespace, name), "application/merge-patch+json"
         self.request("PATCH", path, patch, content_type=content_type, field_manager=FIELD_MANAGER)
 
-    def delete(self, kind: str, namespace: str, name: str) -> None:
-        """Delete an object and what it owns; an object that does not exist counts as deleted."""
+    def delete(self, kind: str, namespace: str, name: str, *, alone: bool = False) -> None:
+        """Delete an object and, unless `alone`, what it owns; an object that does not exist counts as deleted."""
+        policy = "Orphan" if alone else "Background"
         try:
-            self.request("DELETE", self._path(kind, namespace, name), propagation_policy="Background")
+            self.request("DELETE", path_of(kind, namespace, name), propagation_policy=policy)
         except ApiError as error:
             if error.status != 404:
                 raise
+
+    def may(self, namespace: str, verb: str, group: str, resource: str, name: str = "") -> bool:
+        """Whether this client's account may do that; `resource` may have a subresource, such as `deployments/scale`.
+
+        It asks and changes nothing, so a client that only reads may ask too.
+        """
+        resource, _, subresource = resource.partition("/")
+        asked = {"namespace": namespace, "verb": verb, "group": group, "resource": resource}
+        asked |= {key: value for key, value in (("subresource", subresource), ("name", name)) if value}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": asked},
+        }
+        return bool(self.request("POST", _QUESTION, review)["status"]["allowed"])
 
     def groups(self) -> frozenset[str]:
         """The API groups that the server has, as "group/version"."""
@@ -199,7 +219,7 @@ class Api:
     def _send(self, method: str, path: str, what: str, *, within_s: object, **options: Any) -> Any:
         from kubernetes.client.exceptions import ApiException
 
-        if self.read_only and method != "GET":
+        if self.read_only and method != "GET" and path != _QUESTION:
             raise ReadOnlyError(f"{what}: this client only reads")
         try:
             response = self._client.request(
@@ -267,12 +287,19 @@ def in_cluster() -> bool:
 
 
 def current_namespace(context: str | None = None) -> str:
-    """The namespace of a kubeconfig's context; `default` if it names none."""
+    """The namespace of a kubeconfig's context; `default` if it names none, or there is no kubeconfig.
+
+    Raises LiveError for a context that the kubeconfig does not have.
+    """
+    if find_spec("kubernetes") is None:
+        return "default"
     config = _client().config
     try:
         contexts, active = config.list_kube_config_contexts(_kubeconfig())
     except config.ConfigException:
         return "default"
+    if context is not None and context not in (known := [each["name"] for each in contexts]):
+        raise LiveError(f"--context {context}: the kubeconfig has no such context; it has {', '.join(known)}")
     chosen = next((each for each in contexts if each["name"] == context), active)
     return str(chosen["context"].get("namespace", "default"))
 

@@ -27,6 +27,7 @@ from ipa.live.kubernetes.lease_keeper import LeaseKeeper
 from ipa.live.kubernetes.look import Look, said
 from ipa.live.kubernetes.looks import Looks
 from ipa.live.kubernetes.pace import Pace, moves_pods
+from ipa.live.kubernetes.permissions import missing
 from ipa.live.kubernetes.pods import Pod
 from ipa.live.kubernetes.reach import until_reached
 from ipa.live.kubernetes.readiness import Readiness, longest_s
@@ -109,6 +110,7 @@ class KubernetesBackend(LiveBackend):
         does not become ready.
         """
         await self._open_launcher((LOAD,))
+        await self._check_permissions()
         await self._lease.take()
         self.spawn(self._lease.keep(self.fail))
         if self._adopts:
@@ -118,8 +120,11 @@ class KubernetesBackend(LiveBackend):
             self.stages[stage.name] = PodReplicas(stage.name, wanted, self.plane.max_surge, self.plane.max_unavailable)
             self.configured[stage.name] = [(0.0, wanted.batch)]
         self._watch.start()
-        async with asyncio.timeout(READ_WITHIN_S):
-            await self._is_listed.wait()
+        try:
+            async with asyncio.timeout(READ_WITHIN_S):
+                await self._is_listed.wait()
+        except TimeoutError:
+            raise RunError(f"the pods could not be listed within {READ_WITHIN_S:g} s: {self._watch.error}") from None
         self.spawn(self._converge())
         readiness = Readiness(self.client, lambda: self._look_now, lambda: self._pods.values(), self.failed)
         within_s = longest_s(self.plane.pipeline, initial)
@@ -153,6 +158,22 @@ class KubernetesBackend(LiveBackend):
         await super().close()
         await self._threads.finish()  # before another may write
         await self._lease.release()
+
+    async def _check_permissions(self) -> None:
+        """Raise RunError, naming each, for permissions that this account lacks and cannot do without."""
+        try:
+            lacking = await self._threads.call(missing, self._api, self.deployed)
+        except ApiError as error:
+            log.warning("what this account may do is not known", extra={"problem": str(error)})
+            return
+        for each in lacking:
+            if each.is_optional:
+                log.warning("not allowed, and can be done without", extra={"permission": str(each)})
+        if vital := [str(each) for each in lacking if not each.is_optional]:
+            raise RunError(
+                f"this account may not, in namespace {self.deployed.namespace}: {'; '.join(vital)}. "
+                "ipa live manifests --controller prints a Role that allows all that a controller needs"
+            )
 
     async def _standing(self, initial: Configuration) -> Configuration:
         try:

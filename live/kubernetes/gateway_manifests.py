@@ -33,7 +33,7 @@ def gateway_deployment(deployed: Deployed, owner: Manifest | None = None) -> Man
     pod = parts.pod(
         deployed,
         [_router(deployed), _watch(deployed)],
-        grace_s=DRAIN_S + LINGER_S + ceil(rules.bound_s(deployed.plane.pipeline.sla_s)) + GRACE_S,
+        grace_s=DRAIN_S + LINGER_S + ceil(_drained_within_s(deployed.plane.pipeline)) + GRACE_S,
         volumes=[_token_volume()],
     )
     pod["serviceAccountName"] = deployed.gateway_name
@@ -83,6 +83,11 @@ def _answers_within_s(pipeline: Pipeline) -> float:
         for cores in variant.cores
     )
     return round(min(2.0 + 5.0 * slowest_s, rules.bound_s(pipeline.sla_s)), 3)
+
+
+def _drained_within_s(pipeline: Pipeline) -> float:
+    """How long a gateway that takes no new request may wait for those inside (see `Gateway.drain`)."""
+    return min(max(pipeline.drop_limits_s) + _answers_within_s(pipeline), rules.bound_s(pipeline.sla_s))
 
 
 def _watch(deployed: Deployed) -> Manifest:

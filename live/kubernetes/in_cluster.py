@@ -70,6 +70,10 @@ RULES: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 """What a controller may do in its namespace, and why; it may do nothing that it does not need."""
 
+OPTIONAL = frozenset({"replicasets"})
+"""Resources without which a controller works, less well: a rollout's additional replicas are shared out among old and
+new ones."""
+
 NAMELESS = frozenset({"create", "list", "watch"})
 """Verbs of requests that name no existing object: a rule with one of them cannot be restricted to names."""
 

@@ -51,6 +51,8 @@ class Lease:
         self._clock = clock
         self.identity = identity or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.holder = ""
+        self.problem = ""
+        """Why the latest attempt could neither read nor write it; empty if it could."""
         self.report = ""
         self.retry_s = RETRY_S
         self._seen: tuple[str, str] = ("", "")  # holder and renewal, as last seen to change
@@ -70,8 +72,11 @@ class Lease:
     def acquire(self) -> bool:
         """Take or renew the Lease if it is free, ours or expired; returns whether it is ours. Never raises ApiError."""
         try:
-            return self._acquire()
-        except ApiError:  # it cannot be read or written: what we hold lasts until it expires
+            is_ours = self._acquire()
+            self.problem = ""
+            return is_ours
+        except ApiError as error:  # it cannot be read or written: what we hold lasts until it expires
+            self.problem = str(error)
             return self.is_held
 
     def release(self) -> None:

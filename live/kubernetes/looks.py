@@ -48,14 +48,32 @@ class Looks:
             )
         for what in look.done:
             log.info("changed", extra={"what": what})
-        for name, why in look.stopped.items():
-            if self.latest.stopped.get(name) != why:
-                log.error("stopped", extra={"stage": name, "problem": why})
+        self._log(look)
+        self.latest = look
+        return look
+
+    def _log(self, look: Look) -> None:
+        """What has changed since the latest look: what keeps the controller from its work, why, and that it is over."""
+        for name in (*look.stopped, *(self.latest.stopped.keys() - look.stopped)):
+            why = look.stopped.get(name, "")
+            if why and why != self.latest.stopped.get(name):
+                log.error("stopped: nothing is changed here until somebody acts", extra={"stage": name, "problem": why})
+            elif not why:
+                log.warning("goes on", extra={"stage": name})
         for name, why in look.foreign.items():
             if self.latest.foreign.get(name) != why:
                 log.warning("another sets replicas", extra={"stage": name, "problem": why})
-        self.latest = look
-        return look
+        for why, before, begins, ends in (
+            (look.error, self.latest.error, "the cluster could not be read or changed", "the cluster answers again"),
+            ("yes" if look.is_held else "", "yes" if self.latest.is_held else "", "held", "no longer held"),
+        ):
+            if why and why != before:
+                log.error(begins, extra={"problem": why} if why != "yes" else {})
+            elif before and not why:
+                log.warning(ends)
+        for stage, why in {**look.failed, **look.out_of_room}.items():
+            if why not in (self.latest.failed.get(stage), self.latest.out_of_room.get(stage)):
+                log.warning("a stage is not as wanted", extra={"stage": stage, "problem": why})
 
     async def rest(self) -> float:
         """Let the least time between two looks pass; how long the next may then wait if nothing happens [s]."""

@@ -265,12 +265,21 @@ class Reconciler:
     def _scale(self, action: Scale, applied: Mapping[str, Any] | None) -> None:
         namespace = self._deployed.namespace
         if action.is_rolling:
-            selector = names.as_query(names.selector(self._deployed.instance, MODEL_SERVER, stage=action.stage))
+            self._undivide(action.stage)
+        version = action.resource_version if applied is None else applied["metadata"].get("resourceVersion")
+        self._api.scale(namespace, self._deployed.stage_name(action.stage), action.replicas, version)
+
+    def _undivide(self, stage: str) -> None:
+        """Keep a change of replicas from being shared out among old and new ones, if this account may do that."""
+        namespace = self._deployed.namespace
+        selector = names.as_query(names.selector(self._deployed.instance, MODEL_SERVER, stage=stage))
+        try:
             for each in self._api.list("ReplicaSet", namespace, selector)["items"]:
                 if each["spec"]["replicas"] and names.DESIRED in each["metadata"].get("annotations", {}):
                     self._api.forget("ReplicaSet", namespace, each["metadata"]["name"], names.DESIRED)
-        version = action.resource_version if applied is None else applied["metadata"].get("resourceVersion")
-        self._api.scale(namespace, self._deployed.stage_name(action.stage), action.replicas, version)
+        except ApiError as error:
+            if error.status != 403:
+                raise
 
 
 def _of_gateway(state: StageState | None) -> tuple[str, str]:

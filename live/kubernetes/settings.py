@@ -37,6 +37,18 @@ def memory_bytes(quantity: str) -> int:
     return int(float(found[1]) * _UNITS[found[2]])
 
 
+def cpu_cores(quantity: str) -> float:
+    """The cores of a Kubernetes quantity of CPU, such as 250m. Raises ValueError for anything else.
+
+    Kubernetes accepts more, such as 1k, which is a thousand cores; that is a mistake.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(m?)", quantity)
+    cores = 0.0 if found is None else float(found[1]) * (0.001 if found[2] else 1.0)
+    if not cores:
+        raise ValueError(f"{quantity!r} should be a number of cores above 0, such as 0.5 or 500m")
+    return cores
+
+
 @dataclass(frozen=True)
 class Resources:
     """The Kubernetes quantities of one container; None: no CPU request, or no CPU limit."""

@@ -85,7 +85,7 @@ class PodWatch:
         if not goes_on:
             self._version = ""
         self.error = why
-        log.warning("watch interrupted", extra={"problem": why})
+        log.warning("the watch of the pods is interrupted", extra={"problem": why})
         self._stopping.wait(self._pause_s * self._random_factor())
         self._pause_s = min(2.0 * self._pause_s, LONGEST_PAUSE_S)
 

@@ -141,7 +141,7 @@ def main(pipeline: str, sla_s: float | None, drop_limits_s: dict[str, float], **
     try:
         serve(GatewayOptions(loaded, **options))
     except OSError as error:
-        raise click.UsageError(f"cannot listen: {error}") from None
+        raise click.UsageError(f"cannot listen: {error.strerror or error}") from None
 
 
 if __name__ == "__main__":

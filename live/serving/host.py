@@ -59,11 +59,12 @@ class Gateway:
         self.arrivals = ArrivalCounts(0.0)
         self.ended_requests = EndedRequests(options.records, self.names)
         self.bound_s = rules.bound_s(pipeline.sla_s) if options.bound_s is None else options.bound_s
+        self._replica_timeout_s = self.bound_s if options.replica_timeout_s is None else options.replica_timeout_s
         self.router = Router(
             self.names, pipeline.drop_limits_s, lightest_configuration(pipeline), self, drop=options.drop
         )
         self.metrics = GatewayMetrics(pipeline, self.router, self.arrivals, self.clock)
-        self.clients = ReplicaClients(self.bound_s if options.replica_timeout_s is None else options.replica_timeout_s)
+        self.clients = ReplicaClients(self._replica_timeout_s)
         self._batches = BatchService(pipeline, self.router, self.clients, self.metrics, self.clock, self._spawn)
         self.metadata = self._batches.metadata
         self._admission = Admission(options.most_inside_bytes)
@@ -208,7 +209,8 @@ class Gateway:
     async def drain(self, is_connected: Callable[[], bool], linger_s: float) -> None:
         """Send clients elsewhere, each with its last answer, while one is connected, at most for `linger_s`.
 
-        Then take no new request, and wait until those inside have ended, at most as long as the bound.
+        Then take no new request, and wait until those inside have ended, at most as long as the latest of them may be
+        served: until it expires at every stage, and a batch that began just before has been answered.
         """
         self.is_closing = True
         log.info("draining", extra={"inside": self.router.inside})
@@ -216,7 +218,8 @@ class Gateway:
         while is_connected() and self.clock.now_s() < deadline_s:
             await asyncio.sleep(0.01)
         self._is_closed = True
-        deadline_s = self.clock.now_s() + self.bound_s
+        longest_s = max(self.pipeline.drop_limits_s) + self._replica_timeout_s
+        deadline_s = self.clock.now_s() + min(longest_s, self.bound_s)
         while self.router.inside and self.clock.now_s() < deadline_s:
             await asyncio.sleep(0.01)
         for request in list(self._by_age):

@@ -263,7 +263,7 @@ def main(pipeline_name: str | None, **options: Any) -> None:
     except (ProfileError, ModelError) as error:
         raise click.UsageError(str(error)) from None
     except OSError as error:
-        raise click.UsageError(f"cannot listen: {error}") from None
+        raise click.UsageError(f"cannot listen: {error.strerror or error}") from None
 
 
 if __name__ == "__main__":

@@ -201,9 +201,13 @@ def _socket(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if host == EVERYWHERE:
-        listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # one socket for both families
-    listening.bind((host, port))
+    try:
+        if host == EVERYWHERE:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # one socket for both families
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise OSError(error.errno, f"{host} port {port}: {error.strerror}") from None
     return listening
 
 
@@ -214,7 +218,7 @@ def announce(**urls: str) -> None:
 
 
 def on_signals(stop: Callable[[], None], exit_at_once: Callable[[], None]) -> None:
-    """The first SIGTERM or SIGINT stops the process, the second ends it at once."""
+    """The first SIGTERM or SIGINT stops the process, the second ends it at once; an ignored signal stays ignored."""
     loop = asyncio.get_running_loop()
     seen: list[int] = []
 
@@ -223,7 +227,8 @@ def on_signals(stop: Callable[[], None], exit_at_once: Callable[[], None]) -> No
         (stop if len(seen) == 1 else exit_at_once)()
 
     for which in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(which, handle)
+        if signal.getsignal(which) is not signal.SIG_IGN:
+            loop.add_signal_handler(which, handle)
 
 
 def in_event_loop(work: Coroutine[Any, Any, None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,12 +15,20 @@ from ipa.studies.commands import printing
 from ipa.studies.commands.live_line import line, step_line
 
 if TYPE_CHECKING:
-    from ipa.live import View
+    from ipa.live import Interrupts, View
     from ipa.policies import Entry
 
 LINE_EVERY_S = 5.0
+SHOW_CURSOR = b"\x1b[?25h"
 
 Show = Callable[["View"], object]
+
+
+def interrupts() -> Interrupts:
+    """What Ctrl-C and SIGTERM do around a live run; the cursor, which a screen hides, comes back."""
+    from ipa.live import Interrupts
+
+    return Interrupts(lambda: os.write(2, SHOW_CURSOR) if os.isatty(2) else None)
 
 
 @contextmanager
@@ -69,6 +78,11 @@ def warn(live: Mapping[str, Any]) -> None:
         )
     if live["records_lost"]:
         warnings.append(f"Warning: the gateway had no record of {live['records_lost']} requests that it answered")
+    if live["cut_off"]:
+        warnings.append(
+            f"Warning: {live['cut_off']} requests were cut off by the early end of the run; they are in no table, and "
+            "count neither as served nor as violations"
+        )
     if live["foreign_requests"]:
         warnings.append(f"Warning: {live['foreign_requests']} requests came from other clients; they are in no table")
     warnings += [f"Warning: {law}" for law in live["broken_laws"]]

@@ -64,7 +64,9 @@ workload_seed_option = click.option(
     "--seed", type=click.IntRange(min=0), default=1, help="Seed of a synthetic workload. Default: 1."
 )
 
-scenario_options = together(
+seed_option = click.option("--seed", type=click.IntRange(min=0), help="Seed of every random draw. Default: 1.")
+
+load_options = together(
     click.option(
         "--trace",
         help="Trace to run on: a named workload (bursty, steady-low, ...), a window of the real trace (twitter:bursty) "
@@ -74,7 +76,12 @@ scenario_options = together(
     scale_option,
     click.option("--scaling", help="How to scale: floor (round down) or thin (draw at random). Default: floor."),
     click.option("--arrivals", help="Arrival process: poisson, poisson-count, even or clumped. Default: poisson."),
-    click.option("--seed", type=click.IntRange(min=0), help="Seed of every random draw. Default: 1."),
+    seed_option,
+)
+"""The options that each set a key of a scenario's load."""
+
+scenario_options = together(
+    load_options,
     click.option(
         "--journal",
         help="Detail of the journal: lean, or full, so that any policy can replay it. Default: lean.",

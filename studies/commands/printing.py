@@ -172,11 +172,11 @@ def warn(summaries: Sequence[Mapping[str, Any]]) -> None:
             worst = max(shares, default=0.0)
             if worst > least_share:
                 of_seeds = f" in the worst of {len(shares)} seeds" if len(shares) > 1 else ""
-                log(f"Warning: {policy}: {what} ({100 * worst:.2g} % of the requests{of_seeds})")
+                log(f"Warning: {policy}: {100 * worst:.2g} % of the requests{of_seeds} {what}")
 
 
 _MISLEADING = (
-    ("unfinished", 0.0, "requests unfinished 10 SLAs after the end of the trace; latencies count completed ones only"),
-    ("dropped", 0.05, "overloaded: many requests dropped; latencies count completed ones only"),
+    ("unfinished", 0.0, "were unfinished 10 SLAs after the end of the trace; latencies are of completed ones only"),
+    ("dropped", 0.05, "were dropped: it is overloaded; latencies are of completed ones only"),
 )
-"""A count of the summary, the share of the requests above which it misleads, and why."""
+"""A count of the summary, the share of the requests above which it misleads, and what became of that share."""

@@ -13,6 +13,9 @@ from .load import load_table as load_table
 from .load import load_target as load_target
 from .load import send_load as send_load
 from .load import write_load_table as write_load_table
+from .recover import check_none_kept as check_none_kept
+from .recover import kept_folder as kept_folder
+from .recover import recover as recover
 from .run import LiveRun as LiveRun
 from .run import control_live as control_live
 from .run import run_live as run_live

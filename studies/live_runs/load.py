@@ -102,13 +102,9 @@ def load_table(sent: Sent) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    from ipa.live import COMPLETED_STATUS, UNANSWERED
-    from ipa.sim import COMPLETED, DROPPED, FAILED, OUTCOMES, UNFINISHED
+    from ipa.sim import COMPLETED, OUTCOMES
 
-    outcome = np.full(len(sent.request), FAILED)
-    outcome[sent.status == COMPLETED_STATUS] = COMPLETED
-    outcome[sent.is_dropped] = DROPPED
-    outcome[sent.status == UNANSWERED] = UNFINISHED
+    outcome = sent.outcome
     return pd.DataFrame(
         {
             "request": sent.request,

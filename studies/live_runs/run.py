@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from time import perf_counter
@@ -52,22 +53,28 @@ class LiveRun(Run):
         return {"live": dict(self.live)}
 
 
-def run_live(scenario: Scenario, live: Live, on_view: Callable[[View], object] = lambda _: None) -> LiveRun:
+def run_live(
+    scenario: Scenario,
+    live: Live,
+    on_view: Callable[[View], object] = lambda _: None,
+    keep_in: Path | None = None,
+) -> LiveRun:
     """Run a scenario on real servers until its load is over, or SIGINT or SIGTERM ends it.
 
-    `on_view` is called every second with how the run stands. Raises as `ipa.studies.run.prepare`, LiveError for what a
+    `on_view` is called every second with how the run stands. What has ended is kept in the new folder `keep_in`
+    meanwhile, for `recover` should this process be killed. Raises as `ipa.studies.run.prepare`, LiveError for what a
     live run cannot have, PolicyError for a journal of another pipeline, RunError where the servers do not start, and
     KeyboardInterrupt for a signal before they have.
     """
     check_installed()
-    from ipa.live import Schedule, open_journal, run_with_load
+    from ipa.live import Keeper, Schedule, as_plain, open_journal, run_with_load
 
     started_s = perf_counter()
     prepared = prepare(scenario)
     check_live(scenario, live, prepared)
     if live.duration_s is not None and live.duration_s < prepared.trace.duration_s:
         prepared = replace(prepared, trace=prepared.trace.window([(0.0, live.duration_s)]))
-    pipeline, trace = prepared.pipeline, prepared.trace
+    trace = prepared.trace
     arrivals_s = arrivals_of(scenario, trace)
     load = LoadView(arrivals_s, trace.history_counts.astype(float), scenario.history_s, trace.duration_s)
     with open_journal(live.state) as journal:
@@ -75,32 +82,53 @@ def run_live(scenario: Scenario, live: Live, on_view: Callable[[View], object] =
         initial = _initial(scenario, prepared, controller, load)
         setup = _setup(scenario, live, prepared, _backend_maker(scenario, live, prepared, load.before(0.0)))
         schedule = Schedule(arrivals_s, trace.duration_s, rules.bound_s(prepared.sla_s))
-        finished = run_with_load(setup, controller, initial, schedule, on_view)
-    figures = summarise(
-        pipeline, finished.records, initial, controller.entries, prepared.sla_s, scenario.price_per_core
+        how = _how(live, controller)
+        about = {
+            "scenario": scenario.as_dict(), "duration_s": trace.duration_s, "initial": as_plain(initial), "live": how
+        }  # fmt: skip
+        keeper = None if keep_in is None else Keeper(keep_in, about, controller)
+        with nullcontext() if keeper is None else closing(keeper):
+            finished = run_with_load(setup, controller, initial, schedule, on_view, keeper)
+    return live_run_of(
+        scenario, prepared, initial, controller.entries, finished, how, controller.held, perf_counter() - started_s
     )
+
+
+def live_run_of(
+    scenario: Scenario,
+    prepared: Prepared,
+    initial: Configuration,
+    entries: tuple[Entry, ...],
+    finished: Finished,
+    how: Mapping[str, Any],
+    held: int,
+    wall_s: float,
+) -> LiveRun:
+    """A finished run with its figures; `how` it ran, and how many decisions `held` the configuration."""
+    pipeline, policy = prepared.pipeline, prepared.policy
+    figures = summarise(pipeline, finished.records, initial, entries, prepared.sla_s, scenario.price_per_core)
     summary = {
         "pipeline": pipeline.name,
         "policy": scenario.policy.name,
-        "trace": trace.name,
+        "trace": prepared.trace.name,
         "seed": scenario.seed,
         "engine": "live",
         "records": "all",
         **figures,
-        "wall_s": perf_counter() - started_s,
+        "wall_s": wall_s,
     }
     return LiveRun(
         scenario=scenario,
         pipeline=pipeline,
-        trace=trace,
-        policy=describe(prepared.policy),
+        trace=prepared.trace,
+        policy=describe(policy),
         initial=initial,
-        entries=controller.entries,
+        entries=entries,
         records=finished.records,
         summary=summary,
-        decisions_reused=prepared.policy.answers.hit_rate if isinstance(prepared.policy, OptimisingPolicy) else None,
+        decisions_reused=policy.answers.hit_rate if isinstance(policy, OptimisingPolicy) else None,
         sent=finished.sent,
-        live=_facts(live, controller, finished),
+        live=_facts(how, held, finished),
     )
 
 
@@ -184,18 +212,27 @@ def _initial(scenario: Scenario, prepared: Prepared, controller: LiveController,
     return opening.configuration
 
 
-def _facts(live: Live, controller: LiveController, finished: Finished) -> dict[str, Any]:
-    """What the manifest says of the live world."""
+def _how(live: Live, controller: LiveController) -> dict[str, Any]:
+    """What the manifest says of how it runs."""
     return {
         "backend": live.backend,
         "source": live.source,
         "advise": live.advise,
-        "ended": finished.ended,
         "decision_timeout_s": controller.limit_s,
-        "decisions_held": controller.held,
+    }
+
+
+def _facts(how: Mapping[str, Any], held: int, finished: Finished) -> dict[str, Any]:
+    """What the manifest says of the live world."""
+    return {
+        **{key: how[key] for key in ("backend", "source", "advise")},
+        "ended": finished.ended,
+        "decision_timeout_s": how["decision_timeout_s"],
+        "decisions_held": held,
         "requests_sent": len(finished.sent.request),
         **finished.sent.lateness(),
         "records_lost": finished.lost,
         "foreign_requests": finished.foreign,
+        "cut_off": finished.cut_off,
         "broken_laws": list(finished.broken_laws),
     }

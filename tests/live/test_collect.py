@@ -15,6 +15,7 @@ from ipa.live.sent import UNANSWERED, UNREACHABLE, Sent
 from ipa.live.stage_replicas import StageReplicas
 from ipa.policies import StageConfiguration
 from ipa.sim import Records, requests_table, stages_table
+from ipa.sim.totals import totals_of
 from tests.tiny import two_by_two
 
 PIPELINE = two_by_two()
@@ -77,7 +78,8 @@ def records_of(collector: Collector, load: Sent) -> Records:
         stage.create(0.0).ready_s = 0.0
         replicas[name] = stage
     configured = {"a": [(0.0, 1)], "b": [(0.0, 1)]}
-    return collector.records(load, replicas, configured, 10.0, 12.0)
+    timelines = {name: stage.records() for name, stage in replicas.items()}
+    return collector.records(load, timelines, configured, 10.0, 12.0)
 
 
 SERVED = (visit(0.01, 0.02, 0.12), visit(0.12, 0.13, 0.23))
@@ -118,12 +120,19 @@ def test_stages_say_how_far_each_came() -> None:
 
 
 def test_of_a_request_without_a_record_the_load_generator_tells() -> None:
-    """No answer: unfinished. Refused, or no connection: failed. Answered, but the record was lost: unfinished."""
-    collector, records = collected(Says(), sent(UNANSWERED, 503, UNREACHABLE, 200))
-    outcomes = requests_table(PIPELINE, records)["outcome"].tolist()
-    assert outcomes == ["unfinished", "failed", "failed", "unfinished"]
-    assert records.end_s[1] == 1.5
-    assert collector.lost == 1  # the last: it was inside, and nothing else is known of it
+    """No answer: unfinished. Refused, or no connection: failed. Answered, but the record was lost: as answered."""
+    collector, records = collected(Says(EVERY_WAY[0]), sent(200, UNANSWERED, 503, UNREACHABLE, 200, 504, 502))
+    table = requests_table(PIPELINE, records)
+    assert table["outcome"].tolist()[1:] == ["unfinished", "failed", "failed", "completed", "dropped", "failed"]
+    assert table["latency_s"].tolist()[4] == 0.5  # as its client saw it
+    assert isnan(table["accuracy"][4])
+    assert (records.end_s[2], records.end_s[5]) == (2.5, 5.5)
+    assert collector.lost == 3  # the last ones: they were inside, and nothing else is known of them
+    assert set(stages_table(records)["request"]) == {0}
+    totals = totals_of(PIPELINE, records, sla_s=1.0)
+    assert (totals.completed, totals.dropped, totals.failed, totals.unfinished) == (2, 1, 3, 1)
+    assert totals.accuracy_sum / totals.completed == pytest.approx(0.5 * 0.6)  # of those of which it is known
+    assert list(broken_laws(records, is_whole=False, has_lost_replicas=False)) == []
 
 
 def served(number: int, batch: int) -> dict[str, Any]:
@@ -145,7 +154,7 @@ def test_of_a_gateway_that_was_started_anew_all_records_come_and_only_what_the_o
     assert [each["id"] for each in asyncio.run(collector.fetch())] == ["4", "5", "6"]
     records = records_of(collector, sent(*[200] * 7))
     outcomes = requests_table(PIPELINE, records)["outcome"].tolist()
-    assert outcomes == [*["completed"] * 2, *["unfinished"] * 2, *["completed"] * 3]
+    assert outcomes == ["completed"] * 7
     assert collector.lost == 2
     # The new gateway numbers its batches from 0, and these are others.
     assert records.batch.tolist() == [[0, 1, -1, -1, 2, 3, 4]] * 2

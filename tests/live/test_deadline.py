@@ -71,13 +71,21 @@ def test_a_policy_still_at_an_earlier_decision_is_not_asked_again(stuck: Stuck) 
     until_now(lambda: deadline.decide(observation(), {}).rung == "optimal", "a decision after the policy was let go")
 
 
-def test_a_policy_that_fails_changes_nothing() -> None:
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ZeroDivisionError("by zero"), "ZeroDivisionError: by zero"),
+        (SystemExit(0), "SystemExit: 0"),
+        (KeyboardInterrupt(), "KeyboardInterrupt: "),
+    ],
+)
+def test_a_policy_that_fails_or_exits_changes_nothing(error: BaseException, said: str) -> None:
     class Fails:
         def decide(self, observation: Observation, memory: Memory) -> Decision:
-            raise ZeroDivisionError("by zero")
+            raise error
 
     decision = Deadline(Fails(), PIPELINE, 30.0).decide(observation(), {})
-    assert (decision.configuration, decision.notes) == (SMALL_ONES, ("the policy failed: ZeroDivisionError: by zero",))
+    assert (decision.configuration, decision.notes) == (SMALL_ONES, (f"the policy failed: {said}",))
 
 
 @pytest.mark.parametrize(

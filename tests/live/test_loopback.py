@@ -178,9 +178,11 @@ def test_a_gateway_that_cannot_have_its_port_ends_the_run_before_it_begins(tmp_p
     async def story() -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
-            with pytest.raises(RunError, match=r"the gateway has ended(.|\n)*cannot listen(.|\n)*in use"):
+            with pytest.raises(RunError, match=rf"(.|\n)*cannot listen: 127.0.0.1 port {port}: (.|\n)*in use") as told:
                 async with running(tmp_path, port=port):
                     raise AssertionError("it has begun")
+            assert str(told.value).startswith("the gateway has ended")
+            assert "Usage: python -m ipa.live.serving.gateway [OPTIONS]" in str(told.value)
 
     asyncio.run(story())
 

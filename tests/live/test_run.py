@@ -7,10 +7,12 @@ import os
 import shutil
 import signal
 import socket
+import sys
+import time
 import urllib.request
 from importlib.util import find_spec
 from pathlib import Path
-from subprocess import Popen
+from subprocess import PIPE, Popen
 from typing import Any
 
 import numpy as np
@@ -23,8 +25,8 @@ from ipa.live.plane import free_port
 from ipa.policies import Applied, read_journal
 from ipa.studies import Scenario, results, simulate
 from ipa.studies.live_runs import choice
-from tests.command import contents, ipa, refusal, start
-from tests.live.world import descendants, is_alive, pipeline_file, sort, until_now
+from tests.command import contents, interruptible, ipa, refusal, start
+from tests.live.world import descendants, is_alive, of_environment, pipeline_file, sort, until_now
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -225,7 +227,7 @@ class started:  # noqa: N801 - reads as a verb in a with statement
 
     def __enter__(self) -> Popen[str]:
         pipeline_file(self._folder)
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TMPDIR": str(self._temporary)}
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(self._temporary)}
         self._process = start(
             *("live", "run", "tiny.yaml", *self._options, "--state", "state.jsonl"),
             cwd=self._folder,
@@ -254,8 +256,50 @@ def test_ctrl_c_ends_a_run_and_what_ran_is_written(tmp_path: Path) -> None:
     (stored,) = results.read_runs(tmp_path / "run")
     assert stored.summary["duration_s"] < 60.0
     assert 0 < stored.summary["completed"] <= stored.summary["requests"] < 1200
+    assert stored.summary["unfinished"] == 0  # what was inside has been cut off, and is counted as that
+    assert "unfinished" not in told
+    assert stored.manifest["live"]["requests_sent"] == stored.summary["requests"]
+    assert not (tmp_path / ".run.running").exists()
     assert stored.manifest["live"]["ended"] == "interrupted"
     assert "Results: run" in said
+
+
+def test_ctrl_c_at_any_moment_leaves_no_traceback_no_process_and_no_half_written_results(tmp_path: Path) -> None:
+    """From the beginning of the command to the end of the interpreter, at moments of a run that is not interrupted."""
+    pipeline_file(tmp_path)
+    whole_s = interrupted_after(tmp_path, "whole", None)
+    for share in np.linspace(0.02, 1.0, 8):
+        interrupted_after(tmp_path, f"{share:.2f}", share * whole_s)
+
+
+def interrupted_after(folder: Path, name: str, seconds: float | None) -> float:
+    """A run of two seconds of load, with Ctrl-C so long after the start of its program; how long it took in all."""
+    code = "from ipa.__main__ import main; print(flush=True); main()"
+    command = ["live", "run", "tiny.yaml", "--trace", "constant:20:2", "--set", "interval_s=1", "--out", name]
+    with interruptible():
+        process = Popen(
+            [sys.executable, "-c", code, *command],
+            stdout=PIPE, stderr=PIPE, text=True, cwd=folder,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(folder), "IPA_TEST": name},
+        )  # fmt: skip
+    assert process.stdout is not None
+    process.stdout.readline()
+    started_s = time.monotonic()
+    if seconds is not None:
+        time.sleep(seconds)  # the moment itself is what is tried
+        process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60.0)
+    assert "Traceback" not in told
+    assert process.returncode in ((0,) if seconds is None else (0, 1)), told
+    until_now(lambda: not of_environment(f"IPA_TEST={name}"), "the end of the run's processes")
+    assert not [path.name for path in folder.iterdir() if path.name.startswith((".", "ipa-live-"))]
+    if process.returncode == 0 or (folder / name).exists():
+        (stored,) = results.read_runs(folder / name)
+        assert stored.summary["unfinished"] == 0
+        assert stored.summary["requests"] <= 40
+        if stored.manifest["live"]["ended"] == "":
+            assert stored.summary["completed"] == 40
+    return time.monotonic() - started_s
 
 
 @pytest.mark.parametrize("how", [(signal.SIGKILL,), (signal.SIGINT, signal.SIGINT)], ids=["killed", "ctrl-c twice"])
@@ -270,6 +314,43 @@ def test_however_a_controller_ends_no_process_is_left(tmp_path: Path, how: tuple
         assert process.returncode != 0
     # the block's end waits until every process of the run is gone
     until_now(lambda: not list(scratch.iterdir()), "the removal of what the run kept")
+
+
+def test_a_run_that_was_killed_has_its_rows_and_decisions_in_tables_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / ".run.running"
+    with started(tmp_path, *LONG, "--out", "run") as process:
+        until_now(lambda: (kept / "requests.jsonl").exists() and rows_in(kept) > 40, "two seconds of requests")
+        monkeypatch.chdir(tmp_path)
+        early = ipa("live", "recover", "run")
+        assert (early.exit_code, "the run is still going on" in early.stderr) == (2, True)
+        process.kill()
+        process.wait(30.0)
+        rows = rows_in(kept)
+    assert f"ipa live recover {Path('run')} writes those of a killed one" in refusal(
+        "live", "run", "tiny.yaml", "--out", "run"
+    )
+    with (kept / "requests.jsonl").open("a") as file:
+        file.write("[77")  # a line that the kill has cut short
+    result = ipa("live", "recover", "run", "--json")
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    assert (said["requests"], said["completed"], said["live"]["ended"]) == (rows, rows, "the controller was killed")
+    assert said["live"]["broken_laws"] == []
+    assert said["live"]["cut_off"] >= 0
+    assert not kept.exists()
+    (stored,) = results.read_runs(tmp_path / "run")
+    assert len(stored.tables["requests"]) == len(stored.tables["stages"]) == rows
+    assert stored.tables["requests"]["latency_s"].between(0.02, 2.0).all()
+    assert stored.tables["decisions"]["step"].max() >= 1
+    assert stored.tables["replicas"]["variant"].tolist()
+    assert "nothing to recover" in refusal("live", "recover", "other")
+
+
+def rows_in(kept: Path) -> int:
+    """How many requests a run has kept so far."""
+    return (kept / "requests.jsonl").read_text().count("\n")
 
 
 @pytest.mark.parametrize(("victim", "said"), [("gateway", "the gateway has ended"), ("load", "the load generator")])

@@ -11,14 +11,15 @@ from contextlib import asynccontextmanager
 import pytest
 
 from ipa.live.errors import RunError
-from ipa.live.stopping import Stopping
+from ipa.live.stopping import Interrupts, Stopping
 
 
 @asynccontextmanager
 async def stopping(log: list[str] | None = None) -> AsyncIterator[tuple[Stopping, asyncio.Future[None]]]:
     """One that logs when everything is to end at once, and the future that fails it."""
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    made = Stopping(failed, lambda: log is not None and log.append("at once"))
+    made = Stopping()
+    made.follow(failed, lambda: log is not None and log.append("at once"))
     try:
         yield made, failed
     finally:
@@ -98,3 +99,43 @@ def test_a_second_signal_ends_the_program_at_once(monkeypatch: pytest.MonkeyPatc
 
     asyncio.run(story())
     assert log == ["at once", "exit 1"]
+
+
+def test_what_the_process_ignores_since_its_start_it_still_ignores() -> None:
+    """As `nohup ipa live run &` in a script, and as with `ipa study`."""
+
+    async def story() -> None:
+        async with stopping() as (it, _):
+            os.kill(os.getpid(), signal.SIGINT)
+            assert await it.sleep(0.05)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert not await it.sleep(60.0)
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        asyncio.run(story())
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        with Interrupts():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_before_a_run_a_signal_ends_the_program_and_after_its_beginning_one_is_borne(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log: list[str] = []
+    monkeypatch.setattr(os, "_exit", lambda code: log.append(f"exit {code}"))
+
+    async def story() -> None:
+        async with stopping() as (it, _):
+            assert await it.sleep(0.0)
+
+    with Interrupts(lambda: log.append("cursor")):
+        os.kill(os.getpid(), signal.SIGINT)
+        assert log == ["cursor", "exit 1"]
+        asyncio.run(story())
+        os.kill(os.getpid(), signal.SIGINT)
+        assert log == ["cursor", "exit 1"]
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert log == ["cursor", "exit 1"] * 2

@@ -150,3 +150,16 @@ def steps(state: Path) -> list[int]:
         return []
     lines = state.read_text(encoding="utf-8").splitlines()
     return [json.loads(each)["observation"]["step"] for each in lines if each.endswith("}")]
+
+
+def of_environment(setting: str) -> list[int]:
+    """The processes that were started with this setting, "NAME=value", in their environment."""
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            settings = Path("/proc", entry, "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if setting.encode() in settings and is_alive(int(entry)):
+            found.append(int(entry))
+    return found

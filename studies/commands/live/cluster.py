@@ -27,6 +27,18 @@ def _memory(_: click.Context, __: click.Parameter, given: str) -> str:
     return given
 
 
+def _cpu(_: click.Context, __: click.Parameter, given: str) -> str:
+    try:
+        kubernetes.cpu_cores(given)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return given
+
+
+def _cpu_or_profile(context: click.Context, parameter: click.Parameter, given: str) -> str:
+    return given if given in ("", "profile") else _cpu(context, parameter, given)
+
+
 backend_option = click.option(
     "--backend",
     type=click.Choice(["kubernetes"]),
@@ -36,6 +48,10 @@ backend_option = click.option(
 
 deployed_policy_option = click.option(
     "--policy", help="Policy of the scenario: checked now, and run by a controller in the cluster. Default: ipa."
+)
+
+emulation_seed_option = click.option(
+    "--seed", type=click.IntRange(min=0), help="Seed of the service times that emulated models draw. Default: 1."
 )
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
@@ -76,6 +92,7 @@ layout_options = together(
         "--cpu",
         "replica_cpu",
         default="",
+        callback=_cpu_or_profile,
         help="CPU request of a replica; profile means the cores in its profile. Default: 20m for emulated models, "
         "profile for real ones.",
     ),
@@ -86,7 +103,7 @@ layout_options = together(
         callback=_memory,
         help="Memory request and limit of a replica. Default: 256Mi.",
     ),
-    click.option("--gateway-cpu", default="250m", help="CPU request of the gateway. Default: 250m."),
+    click.option("--gateway-cpu", default="250m", callback=_cpu, help="CPU request of the gateway. Default: 250m."),
     click.option(
         "--gateway-memory",
         default="512Mi",

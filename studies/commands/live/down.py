@@ -18,10 +18,14 @@ from ipa.studies.commands.options import build_scenario, cluster_options, pipeli
 @cluster_options
 @cluster.yes_option
 def down(what: str, backend: str, yes: bool, **options: Any) -> None:
-    """Delete a deployed pipeline: everything that carries its labels, and nothing else."""
+    """Delete a deployed pipeline: everything that carries its labels, and nothing else.
+
+    The gateway goes first: it takes no new request, and answers those inside while the models still serve.
+    """
     where = cluster.taken_cluster(options)
     _, there = cluster.prepared(build_scenario(what, ()), where)
     api = live_runs.connect(where, on_warning=cluster.warn)
     if not yes and not click.confirm(f"Delete {there.instance} in namespace {there.namespace}?", err=True):
         raise click.Abort
-    click.echo(f"{kubernetes.deploy.down(api, there)} objects deleted.")
+    count = kubernetes.deploy.down(api, there, lambda text: click.echo(f"  {text}", err=True))
+    click.echo(f"{count} objects deleted.")

@@ -9,7 +9,7 @@ import click
 
 from ipa.studies import live_runs
 from ipa.studies.commands import printing
-from ipa.studies.commands.options import NEW_FILE, SECONDS, build_scenario, json_option, scenario_options
+from ipa.studies.commands.options import NEW_FILE, SECONDS, build_scenario, json_option, load_options, set_option
 
 
 @click.command()
@@ -21,7 +21,8 @@ from ipa.studies.commands.options import NEW_FILE, SECONDS, build_scenario, json
     type=NEW_FILE,
     help="JSON file with a V2 inference request to send. Default: zeros, shaped as the model's metadata says.",
 )
-@scenario_options
+@load_options
+@set_option
 @click.option("--duration", "duration_s", type=SECONDS, help="Seconds of the load to send. Default: all of it.")
 @click.option(
     "--patience",

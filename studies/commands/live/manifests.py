@@ -11,7 +11,7 @@ import click
 from ipa.live import kubernetes
 from ipa.studies import live_runs, results
 from ipa.studies.commands.live import cluster
-from ipa.studies.commands.options import build_scenario, name_option, pipeline_argument, scenario_options
+from ipa.studies.commands.options import build_scenario, cluster_options, pipeline_argument, set_option
 
 APIS = frozenset({"networking.k8s.io/v1", "policy/v1"})
 """The APIs beyond the core that a cluster is taken to have."""
@@ -20,9 +20,9 @@ APIS = frozenset({"networking.k8s.io/v1", "policy/v1"})
 @click.command()
 @pipeline_argument
 @cluster.deployed_policy_option
-@scenario_options
-@name_option
-@click.option("--namespace", default="default", help="Namespace of the objects. Default: default.")
+@set_option
+@cluster.emulation_seed_option
+@cluster_options
 @cluster.layout_options
 @click.option("--controller", is_flag=True, help="Add a controller that runs in the cluster, with its permissions.")
 @click.option("--advise", is_flag=True, help="Add a controller that changes nothing and has no permission to write.")
@@ -42,7 +42,10 @@ def manifests(
     out: Path | None,
     **options: Any,
 ) -> None:
-    """Print the objects that `ipa live up` would apply, as YAML, without asking a cluster."""
+    """Print the objects that `ipa live up` would apply, as YAML, without asking a cluster.
+
+    They are for the namespace of the kubeconfig's context, or `default` without a kubeconfig.
+    """
     in_cluster = kubernetes.in_cluster
     where, layout = cluster.taken_cluster(options), cluster.taken_layout(options)
     if out is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ipa import studies
+from ipa.live import log_lines
 from ipa.studies import live_runs
 from ipa.studies.commands import live_view, printing, reports
 from ipa.studies.commands.options import (
@@ -115,6 +118,7 @@ def run(
     With --backend kubernetes the gateway and the replicas are those that `ipa live up` deployed. If --advise or
     --no-load is given too, no load is sent, and the run continues until it is stopped.
     """
+    click.get_current_context().with_resource(live_view.interrupts())
     live_runs.check_installed()
     scenario = build_scenario(what, assignments, policy=policy, **options)
     cluster = None
@@ -140,6 +144,7 @@ def run(
         prometheus_match=prometheus_match,
     )
     if cluster is not None and not sends_load:
+        log_lines.to_stderr(logging.INFO)
         live_runs.control_live(scenario, how, live_view.show_step)
     else:
         _run(scenario, how, out, report, as_json)
@@ -159,13 +164,15 @@ def _run(scenario: Scenario, how: Live, out: Path | None, report: Path | None, a
     """Run the scenario with a load of its own; write, print and warn."""
     if out is not None:
         studies.results.claim(out)
+        live_runs.check_none_kept(out)
     if report is not None:
         reports.check_report(report, out, scenario.records)
     title = f"{scenario.pipeline}, policy {scenario.policy.name}, {scenario.trace}"
     with live_view.showing(title) as show, redirect_stdout(sys.stderr):  # a user's policy may print
-        finished = live_runs.run_live(scenario, how, show)
+        finished = live_runs.run_live(scenario, how, show, None if out is None else live_runs.kept_folder(out))
     if out is not None:
         studies.results.write_run(finished, out)
+        shutil.rmtree(live_runs.kept_folder(out), ignore_errors=True)
     if report is not None:
         reports.write_report([finished], report)
     if as_json:

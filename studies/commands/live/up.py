@@ -10,7 +10,7 @@ import click
 from ipa.live import kubernetes
 from ipa.studies import live_runs
 from ipa.studies.commands.live import cluster
-from ipa.studies.commands.options import build_scenario, cluster_options, pipeline_argument, scenario_options
+from ipa.studies.commands.options import build_scenario, cluster_options, pipeline_argument, set_option
 
 if TYPE_CHECKING:
     from ipa.live.kubernetes import Look
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 @pipeline_argument
 @cluster.backend_option
 @cluster.deployed_policy_option
-@scenario_options
+@set_option
+@cluster.emulation_seed_option
 @cluster_options
 @cluster.layout_options
 @cluster.yes_option

@@ -17,13 +17,19 @@ import pytest
 
 pytest.importorskip("aiohttp")
 
+from ipa.live.errors import RunError
+from ipa.live.kubernetes import backend as backend_module
 from ipa.live.kubernetes import looks, names, readiness
 from ipa.live.kubernetes.api import ApiError
 from ipa.live.kubernetes.backend import KubernetesBackend
 from ipa.live.kubernetes.gateway_manifests import gateway_deployment
+from ipa.live.kubernetes.lease_keeper import LeaseKeeper
 from ipa.live.kubernetes.manifests import as_text, owner_of, root, stage_deployment
 from ipa.live.kubernetes.pace import Pace
+from ipa.live.kubernetes.permissions import needed
 from ipa.live.kubernetes.settings import Deployed
+from ipa.live.kubernetes.threads import Threads
+from ipa.live.log_lines import Lines
 from ipa.live.monitoring import Reading
 from ipa.policies import Applied, Configuration, ReplicaCounts
 from tests.live.kubernetes.world import tiny
@@ -54,11 +60,15 @@ class Cluster:
         self.refusal: Exception | None = None
         self.unread: Exception | None = None
         self.ended: list[dict[str, Any]] = []
+        self.forbidden: set[tuple[str, str]] = set()  # verb and resource
 
     # ---- as an API ----
 
     def time_s(self) -> float:
         return time.time()
+
+    def may(self, namespace: str, verb: str, group: str, resource: str, name: str = "") -> bool:
+        return (verb, resource) not in self.forbidden
 
     def get(self, kind: str, namespace: str, name: str) -> Any:
         if self.unread is not None:
@@ -186,7 +196,7 @@ def _complete(given: dict[str, Any], replicas: int, ready: int | None = None) ->
 class HeldLease:
     """The Lease, held as long as a test has it so."""
 
-    identity, retry_s, report = "ours", 0.02, ""
+    identity, retry_s, report, problem = "ours", 0.02, "", ""
 
     def __init__(self, log: list[str] | None = None) -> None:
         self.is_held, self.is_lost, self.holder = True, False, "ours"
@@ -460,6 +470,110 @@ def test_one_who_only_reads_sees_what_others_want_and_rolls_nothing_back(
         assert (backend.rollbacks, cluster.configured) == ({}, [])
 
     story(tmp_path, monkeypatch, told, prepare=prepare)
+
+
+# ---- what it may do ----
+
+
+def test_a_permission_that_lacks_is_named_before_anything_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbid(cluster: Cluster) -> None:
+        cluster.forbidden = {("watch", "pods"), ("get", "leases"), ("patch", "deployments"), ("patch", "replicasets")}
+
+    with pytest.raises(RunError) as refused:
+        story(tmp_path, monkeypatch, None, prepare=forbid)  # type: ignore[arg-type]
+    said = str(refused.value)
+    assert said.startswith("this account may not, in namespace default: watch pods (sees replicas: ")
+    assert "; get leases.coordination.k8s.io ipa-tiny (holds the Lease, " in said
+    assert "; patch deployments.apps ipa-tiny-gateway (" in said
+    assert "; patch deployments.apps ipa-tiny-stage-sort (" in said
+    assert "replicasets" not in said  # it can do without
+
+
+def test_a_permission_that_it_can_do_without_is_a_warning_and_changes_are_made_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        (warning,) = [record for record in caplog.records if "done without" in record.getMessage()]
+        assert (
+            Lines()
+            .format(warning)
+            .endswith(
+                "warning: not allowed, and can be done without: permission: patch replicasets.apps "
+                "(in a rollout, keeps that number from being shared out among old replicas and new: names carry hashes)"
+            )
+        )
+
+    def forbid(cluster: Cluster) -> None:
+        cluster.forbidden = {("patch", "replicasets")}
+
+    story(tmp_path, monkeypatch, told, prepare=forbid)
+
+
+def test_one_who_only_reads_needs_no_permission_to_write(tmp_path: Path) -> None:
+    needs = {(each.verb, each.resource) for each in needed(tiny(tmp_path), read_only=True)}
+    assert {verb for verb, _ in needs} == {"get", "list", "watch"}
+    assert not {resource for _, resource in needs} & {"leases", "replicasets", "deployments/scale"}
+
+
+def test_pods_that_cannot_be_listed_are_said_to_be_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server does not say what is allowed, and then refuses."""
+    monkeypatch.setattr(backend_module, "READ_WITHIN_S", 0.2)
+
+    def forbid(cluster: Cluster) -> None:
+        def refused(*_: object, **__: object) -> Any:
+            raise ApiError("GET pods", 403, "pods is forbidden")
+
+        cluster.may = cluster.list = refused  # type: ignore[method-assign]
+
+    with pytest.raises(RunError, match=r"pods could not be listed within 0.2 s: GET pods: HTTP 403: pods is forbidden"):
+        story(tmp_path, monkeypatch, None, prepare=forbid)  # type: ignore[arg-type]
+    lines = [Lines().format(record) for record in caplog.records]
+    assert any(
+        line.endswith("the watch of the pods is interrupted: problem: GET pods: HTTP 403: pods is forbidden")
+        for line in lines
+    )
+    assert any("what this account may do is not known: problem: GET pods: HTTP 403" in line for line in lines)
+
+
+def test_what_stops_it_and_that_it_goes_on_stand_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        cluster.refusal = ApiError("PATCH", 409, 'conflict with "someone"', ("image: conflict",))
+        await apply(backend, sort("large", 1))
+        await until(lambda: backend._look_now.stopped, "it is stopped")
+        cluster.refusal = None
+        await until(lambda: backend._look_now.is_complete(sort("large", 1)), "it has gone on")
+
+    story(tmp_path, monkeypatch, told)
+    lines = [Lines().format(record).partition(" ")[2] for record in caplog.records]
+    why = 'another manager owns what has to change: conflict with "someone"'
+    assert f"error: stopped: nothing is changed until a person acts: problem: {why}" in lines
+    assert "warning: goes on" in lines
+
+
+def test_why_the_lease_is_waited_for_stands_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Another holds it, then it cannot be read, then it is ours."""
+    lease = HeldLease()
+    lease.is_held, lease.holder, lease.retry_s = False, "another", 0.0
+    turns = iter([("another", ""), ("another", ""), ("another", "GET leases: HTTP 403: forbidden"), None])
+
+    def acquire() -> bool:
+        turn = next(turns)
+        lease.holder, lease.problem = turn or ("ours", "")
+        return turn is None
+
+    lease.acquire = acquire  # type: ignore[method-assign]
+    asyncio.run(LeaseKeeper(lease, Threads(), lambda: "").take())  # type: ignore[arg-type]
+    assert [Lines().format(record).partition(" ")[2] for record in caplog.records] == [
+        "warning: waiting for the Lease: problem: held by another",
+        "warning: waiting for the Lease: problem: GET leases: HTTP 403: forbidden",
+        "warning: the Lease is ours",
+    ]
 
 
 # ---- one writer ----

@@ -221,6 +221,42 @@ def test_what_a_controller_remembers_outlives_another_up_and_one_delete_removes_
     deploy.up(api, deployed, sort(), within_s=WITHIN_S)  # for the fixture to take down
 
 
+def test_a_pipeline_that_is_taken_down_under_load_answers_what_it_has_taken(namespace: str, tmp_path: Path) -> None:
+    """Each of 20 clients sends its next request after the answer. The gateway ends while the models serve, so whoever
+    was inside is answered; afterwards nobody can connect any more."""
+    import aiohttp
+
+    made = tiny(tmp_path, namespace)
+    deploy.up(connect(), made, sort(), within_s=WITHIN_S)
+    url = client_url(connect(), made)
+    asyncio.run(until_reached(url))
+    told: list[str] = []
+
+    async def client(statuses: list[int]) -> None:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WITHIN_S, sock_connect=5.0)) as session:
+            while True:
+                try:
+                    async with session.post(f"{url}/v2/models/tiny/infer", json=DEFAULT_BODY) as response:
+                        await response.read()
+                        statuses.append(response.status)
+                except (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError):
+                    return
+
+    async def story() -> list[int]:
+        statuses: list[int] = []
+        clients = [asyncio.create_task(client(statuses)) for _ in range(20)]
+        await until(lambda: len(statuses) > 100, "they are served")
+        began_s = time.monotonic()
+        assert await asyncio.to_thread(deploy.down, connect(), made, told.append) > 5
+        print(f"down after {time.monotonic() - began_s:.1f} s, {len(statuses)} requests answered")
+        await asyncio.gather(*clients)
+        return statuses
+
+    assert set(asyncio.run(story())) <= {200, 503}  # 503: a new connection came while the old ones were closed
+    assert told[0].startswith("waiting for the gateway to answer the requests inside, at most ")
+    assert not list(deploy._ours(connect(), made))
+
+
 def test_objects_of_others_are_neither_taken_over_nor_deleted(namespace: str, tmp_path: Path) -> None:
     from ipa.live.errors import LiveError
 

@@ -13,8 +13,8 @@ import yaml
 
 from ipa.live.errors import LiveError
 from ipa.live.kubernetes import deploy, pack
-from ipa.live.kubernetes.reconciler import Look
-from ipa.live.kubernetes.settings import Layout, memory_bytes
+from ipa.live.kubernetes.look import Look
+from ipa.live.kubernetes.settings import Layout, cpu_cores, memory_bytes
 from tests.command import ipa, refusal
 from tests.live.kubernetes.world import tiny
 
@@ -37,6 +37,35 @@ def test_manifests_are_what_up_would_apply_and_ask_no_cluster() -> None:
         for container in each["spec"]["template"]["spec"]["containers"]
     ]
     assert set(images) == {"x:1"}
+
+
+KUBECONFIG = """\
+apiVersion: v1
+kind: Config
+current-context: work
+clusters: [{name: one, cluster: {server: "https://127.0.0.1:1"}}]
+users: [{name: me, user: {}}]
+contexts:
+  - {name: work, context: {cluster: one, user: me, namespace: mine}}
+  - {name: play, context: {cluster: one, user: me}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "namespace"), [((), "mine"), (("--context", "play"), "default"), (("--namespace", "there"), "there")]
+)
+def test_manifests_are_for_the_namespace_of_the_context(tmp_path: Path, given: tuple[str, ...], namespace: str) -> None:
+    config = tmp_path / "kubeconfig"
+    config.write_text(KUBECONFIG)
+    said = ipa("live", "manifests", "video", *given, env={"KUBECONFIG": str(config)})
+    assert {each["metadata"]["namespace"] for each in yaml.safe_load_all(said.stdout)} == {namespace}
+
+
+def test_a_context_that_the_kubeconfig_does_not_have_is_refused(tmp_path: Path) -> None:
+    config = tmp_path / "kubeconfig"
+    config.write_text(KUBECONFIG)
+    message = refusal("live", "manifests", "video", "--context", "word", env={"KUBECONFIG": str(config)})
+    assert message == "--context word: the kubeconfig has no such context; it has work, play"
 
 
 def test_manifests_of_a_controller_hold_the_scenario_and_what_it_may_do() -> None:
@@ -101,6 +130,9 @@ class Shelf:
         self.there = {("ConfigMap", "ipa-tiny"), ("Deployment", "ipa-tiny-controller"), ("Lease", "ipa-tiny")}
         self.asked: set[str] = set()
         self.selectors: set[str] = set()
+        self.deleted: list[str] = []
+        self.draining = 0
+        """How often the gateway's pod is still there once its Deployment is gone."""
         self._groups = frozenset(groups)
         self._is_written_again = False
 
@@ -110,9 +142,15 @@ class Shelf:
     def list(self, kind: str, namespace: str, selector: str) -> Any:
         self.asked.add(kind)
         self.selectors.add(selector)
+        if kind == "Pod" and "component=gateway" in selector:
+            self.draining -= 1
+            spec = {"terminationGracePeriodSeconds": 25}
+            return {"items": [{"metadata": {"name": "gateway-1"}, "spec": spec}] if self.draining >= 0 else []}
         return {"items": [{"metadata": {"name": name}} for each, name in self.there if each == kind]}
 
-    def delete(self, kind: str, namespace: str, name: str) -> None:
+    def delete(self, kind: str, namespace: str, name: str, *, alone: bool = False) -> None:
+        if (kind, name) in self.there:
+            self.deleted.append(f"{kind} {name}{' alone' if alone else ''}")
         self.there.discard((kind, name))
         if kind == "Lease" and not self._is_written_again:
             self._is_written_again = True
@@ -139,6 +177,35 @@ def test_what_is_left_of_stages_that_a_pipeline_no_longer_has_is_found_and_nothi
             "app.kubernetes.io/component=model-server,ipa/stage"
         )
     }
+
+
+def test_down_lets_the_gateway_answer_before_it_takes_the_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """First the root, so that nobody makes anything anew, then who decides and who takes requests; models last."""
+    monkeypatch.setattr(deploy, "LOOKED_EVERY_S", 0.0)
+    shelf = Shelf("apps/v1")
+    shelf.there |= {("Deployment", "ipa-tiny-gateway"), ("Deployment", "ipa-tiny-stage-sort")}
+    shelf.draining = 3
+    told: list[str] = []
+    assert deploy.down(shelf, tiny(tmp_path), told.append) == 4  # type: ignore[arg-type]
+    assert shelf.deleted == [
+        "ConfigMap ipa-tiny alone",
+        "Deployment ipa-tiny-controller",
+        "Deployment ipa-tiny-gateway",
+        "Deployment ipa-tiny-stage-sort",
+    ]
+    assert told == ["waiting for the gateway to answer the requests inside, at most 25 s: gateway-1"]
+
+
+def test_down_does_not_wait_for_ever_for_a_gateway_whose_node_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deploy, "LOOKED_EVERY_S", 0.0)
+    monkeypatch.setattr(deploy, "LATE_S", -25.0)
+    shelf = Shelf("apps/v1")
+    shelf.draining = 10**9
+    assert deploy.down(shelf, tiny(tmp_path)) == 2  # type: ignore[arg-type]
 
 
 def test_down_takes_monitors_where_there_is_an_operator_of_prometheus(tmp_path: Path) -> None:
@@ -242,6 +309,30 @@ def test_a_gateway_admits_as_much_as_its_memory_has_room_for() -> None:
 @pytest.mark.parametrize(("text", "size"), [("512Mi", 2**29), ("1.5Gi", 3 * 2**29), ("2G", 2 * 10**9), ("4096", 4096)])
 def test_a_quantity_of_memory_has_so_many_bytes(text: str, size: int) -> None:
     assert memory_bytes(text) == size
+
+
+@pytest.mark.parametrize("option", ["--cpu", "--gateway-cpu"])
+@pytest.mark.parametrize("text", ["lots", "1k", "-1", "0m", "1 core"])
+def test_what_is_no_quantity_of_cpu_is_refused(option: str, text: str) -> None:
+    assert f"{text!r} should be a number of cores above 0" in refusal("live", "manifests", "video", option, text)
+
+
+@pytest.mark.parametrize(("text", "cores"), [("250m", 0.25), ("1.5", 1.5), ("2", 2.0)])
+def test_a_quantity_of_cpu_has_so_many_cores(text: str, cores: float) -> None:
+    assert cpu_cores(text) == cores
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("load", ("--journal", "--records")),
+        ("up", ("--trace", "--window", "--scale", "--arrivals", "--journal", "--records")),
+        ("manifests", ("--trace", "--window", "--scale", "--arrivals", "--journal", "--records")),
+    ],
+)
+def test_a_command_offers_no_option_that_it_has_no_use_for(command: str, options: tuple[str, ...]) -> None:
+    for option in options:
+        assert f"No such option '{option}'" in refusal("live", command, "video", option, "1")
 
 
 @pytest.mark.parametrize("option", ["--memory", "--gateway-memory"])

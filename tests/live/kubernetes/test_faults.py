@@ -433,6 +433,8 @@ def used(seen: list[tuple[str, str, int]]) -> set[tuple[str, str]]:
     found = set()
     for method, path, status in seen:
         plain, _, query = path.partition("?")
+        if "/namespaces/" not in plain:
+            continue  # what it asks about its own permissions
         parts = plain.split("/namespaces/")[-1].split("/")[1:]
         resource = parts[0] + ("/proxy" if "proxy" in parts else "")
         verb = VERBS[method]
@@ -502,10 +504,35 @@ def test_an_adviser_s_role_suffices_and_cannot_write(deployed: Deployed, tmp_pat
         assert refused.value.status == 403
 
 
+@pytest.mark.parametrize(
+    ("resource", "verbs", "said"),
+    [
+        ("leases", ("get", "create", "update"), "get leases.coordination.k8s.io {name} (holds the Lease,"),
+        ("pods", ("list", "watch"), "list pods (sees replicas:"),
+    ],
+)
+def test_a_controller_whose_role_lacks_something_names_it_and_ends(
+    deployed: Deployed, tmp_path: Path, proxy: Proxy, resource: str, verbs: tuple[str, ...], said: str
+) -> None:
+    rules = [each for each in in_cluster.RULES if resource not in each[1]["resources"]]
+    kubeconfig = proxy.kubeconfig(tmp_path, token_of(connect(), deployed, rules))
+    process = controller(tmp_path / "tiny.yaml", deployed, tmp_path / "journal.jsonl", kubeconfig=kubeconfig)
+    _, told = process.communicate(timeout=150.0)
+    assert process.returncode == 1, told
+    (error,) = [line for line in told.splitlines() if line.startswith("Error: ")]
+    assert f"this account may not, in namespace {deployed.namespace}: " in error
+    assert said.format(name=deployed.instance) in error
+    for verb in verbs:
+        assert f"{verb} {resource}" in error
+    assert "Traceback" not in told
+
+
 # ---- a controller that is killed ----
 
 
-def controller(scenario: Path, deployed: Deployed, state: Path, *options: str) -> subprocess.Popen[str]:
+def controller(
+    scenario: Path, deployed: Deployed, state: Path, *options: str, kubeconfig: Path | None = None
+) -> subprocess.Popen[str]:
     """`ipa live run --no-load` as a process of its own."""
     command = [
         sys.executable,
@@ -518,7 +545,9 @@ def controller(scenario: Path, deployed: Deployed, state: Path, *options: str) -
         "kubernetes",
     ]
     command += ["--no-load", "--namespace", deployed.namespace, "--state", str(state), *options]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ})
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment |= {} if kubeconfig is None else {"KUBECONFIG": str(kubeconfig)}
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
 
 
 def ask(url: str, stopping: threading.Event) -> set[int]:

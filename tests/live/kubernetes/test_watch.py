@@ -302,7 +302,7 @@ def api_that_answers(data: bytes, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_a_call_of_the_gateway_through_the_proxy_waits_as_long_as_it_is_to(tmp_path: Path) -> None:
     waited_s: list[float] = []
-    answer = {"epoch": "first", "time_s": 0.0}
+    answer = {"epoch": "first", "time_s": 0.0, "load_rps": [], "latencies_s": [], "configuration": {}, "stages": {}}
     api = SimpleNamespace(request=lambda *_, within_s: waited_s.append(within_s) or answer)
     gateway = ClusterGateway(api, tiny(tmp_path), Timeline({}), lambda: 0.0)  # type: ignore[arg-type]
     assert asyncio.run(gateway.is_ready())

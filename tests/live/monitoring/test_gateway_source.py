@@ -6,8 +6,11 @@ import asyncio
 from math import isnan
 from typing import Any
 
+import pytest
+
+from ipa.live.gateway_client import GatewayClient
 from ipa.live.monitoring.gateway_source import GatewaySource
-from ipa.live.monitoring.reading import Reading, window
+from ipa.live.monitoring.reading import Reading, SourceError, window
 from ipa.policies import NO_LATENCY
 
 
@@ -88,3 +91,17 @@ def test_the_window_reaches_back_into_the_history() -> None:
     padded = window((), (1.0,), 3)
     assert isnan(padded[0])
     assert padded[2] == 1.0
+
+
+def test_an_older_gateway_is_said_to_be_one() -> None:
+    """It does not add up the seconds of requests yet."""
+    older = {**said(10.0, 40), "configuration": {}}
+    del older["stages"]["a"]["request_s"]
+
+    class Older(GatewayClient):
+        async def _call(self, *_: object, **__: object) -> Any:
+            return older
+
+    source = GatewaySource(Older(None, ""), 3)  # type: ignore[arg-type]
+    with pytest.raises(SourceError, match=r"another version than this controller.* lacks request_s; .* ipa live up"):
+        asyncio.run(source.read(0.0))

@@ -693,5 +693,5 @@ def test_a_port_that_is_taken_is_said(gateway: Process) -> None:
         capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip
     assert result.returncode == 2
-    assert "Error: cannot listen: " in result.stderr
+    assert f"Error: cannot listen: 127.0.0.1 port {port}: Address already in use" in result.stderr
     assert "Traceback" not in result.stderr

@@ -108,11 +108,14 @@ def test_what_makes_the_figures_misleading_is_a_warning(capsys: pytest.CaptureFi
         "decisions_held": 0,
         "records_lost": 0,
         "foreign_requests": 0,
+        "cut_off": 0,
         "broken_laws": [],
     }
     warn(sound)
     assert capsys.readouterr().err == ""
-    warn({**sound, "decisions_held": 2, "records_lost": 3, "foreign_requests": 4, "broken_laws": ["L3: at stage a"]})
+    counts = {"decisions_held": 2, "records_lost": 3, "foreign_requests": 4, "cut_off": 5}
+    warn({**sound, **counts, "broken_laws": ["L3: at stage a"]})
     said = capsys.readouterr().err.splitlines()
-    assert len(said) == 4
+    assert len(said) == 5
+    assert any(line.startswith("Warning: 5 requests were cut off by the early end of the run") for line in said)
     assert said[-1] == "Warning: L3: at stage a"

@@ -52,8 +52,10 @@ def test_an_overload_is_a_result_with_a_warning_on_stderr() -> None:
     """One replica a stage cannot serve 100 rps: most requests are dropped, which JSON readers are told too."""
     result = ipa("simulate", "video", "--policy", "static", "--trace", "constant:100:20", "--json")
     assert result.exit_code == 0
-    assert json.loads(result.stdout)["dropped"] > 1000
-    assert result.stderr.startswith("Warning: static: overloaded")
+    said = json.loads(result.stdout)
+    assert said["dropped"] > 1000
+    share = f"{100 * said['dropped'] / said['requests']:.2g} % of the requests were dropped: it is overloaded"
+    assert result.stderr == f"Warning: static: {share}; latencies are of completed ones only\n"
 
 
 def test_a_load_without_requests_has_no_latencies(here: Path) -> None:

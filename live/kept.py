@@ -1,0 +1,152 @@
+"""What a live run has found so far, on disk while it runs: a controller that is killed loses no row that has ended.
+
+Lines are appended as requests end and decisions are taken, at most a second later, and what a kill leaves can be read.
+Once a run that ends by itself or by a signal has written its results, this is removed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from ipa.live.errors import LiveError
+from ipa.policies import Configuration, Entry, StageConfiguration, from_line, to_line
+from ipa.sim import ReplicaRecords
+
+if TYPE_CHECKING:
+    from ipa.live.backend import LiveBackend
+    from ipa.live.live_controller import LiveController
+
+ABOUT, REQUESTS, JOURNAL, STANDING = "about.json", "requests.jsonl", "journal.jsonl", "standing.json"
+"""The files: what the run is, one line per request and per decision, and how its replicas stood last."""
+
+log = logging.getLogger(__name__)
+
+
+class Keeper:
+    """Keeps a run in a folder of its own, which is made with the first rows; `about` says, for JSON, what the run is.
+
+    Where it cannot be written any more, that is logged once, and the run goes on.
+    """
+
+    def __init__(self, folder: Path, about: Mapping[str, Any], controller: LiveController) -> None:
+        self._folder = folder
+        self._about = about
+        self._controller = controller
+        self._requests: IO[str] | None = None
+        self._decided = 0
+        self._has_failed = False
+
+    def note(self, rows: Sequence[Sequence[float]], backend: LiveBackend) -> None:
+        """Append what has ended since the last call; `rows` are the collector's."""
+        if self._has_failed:
+            return
+        try:
+            self._note(rows, backend)
+        except OSError as error:
+            self._has_failed = True
+            log.warning("what the run finds is not kept any more while it runs", extra={"problem": str(error)})
+
+    def _note(self, rows: Sequence[Sequence[float]], backend: LiveBackend) -> None:
+        file = self._requests or self._begin()
+        with (self._folder / JOURNAL).open("a", encoding="utf-8") as journal:
+            for entry in self._controller.entries[self._decided :]:
+                if entry.outcome is None:
+                    break
+                journal.write(to_line(entry) + "\n")
+                self._decided += 1
+        standing = {
+            "now_s": backend.now_s,
+            "held": self._controller.held,
+            "configured": backend.configured,
+            "replicas": {
+                name: {key: np.asarray(value).tolist() for key, value in vars(each).items()}
+                for name, each in timelines(backend).items()
+            },
+        }
+        part = self._folder / f".{STANDING}"
+        part.write_text(json.dumps(standing), encoding="utf-8")
+        part.replace(self._folder / STANDING)
+        # Last, so that every replica which a row names is known whenever a kill comes.
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+        file.flush()
+
+    def _begin(self) -> IO[str]:
+        self._folder.mkdir(parents=True)
+        (self._folder / ABOUT).write_text(json.dumps(self._about), encoding="utf-8")
+        self._requests = (self._folder / REQUESTS).open("a", encoding="utf-8")
+        fcntl.flock(self._requests, fcntl.LOCK_EX)  # until it is closed, or this process ends
+        return self._requests
+
+    def close(self) -> None:
+        """End keeping; what has been kept stays until the results are written."""
+        if self._requests is not None:
+            self._requests.close()
+
+
+@dataclass(frozen=True)
+class KeptRun:
+    """What a killed run has left: what it was, the collector's rows, its decisions, of which `held` failed, and how it
+    stood at `now_s`."""
+
+    about: Mapping[str, Any]
+    rows: list[list[float]]
+    entries: tuple[Entry, ...]
+    replicas: Mapping[str, ReplicaRecords]
+    configured: Mapping[str, Sequence[tuple[float, int]]]
+    now_s: float
+    held: int
+
+
+def read_kept(folder: Path) -> KeptRun:
+    """What `Keeper` has left in a folder; a line that the kill has cut short is left out.
+
+    Raises LiveError where there is nothing, or the run is still going on.
+    """
+    try:
+        with (folder / REQUESTS).open(encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            rows = [json.loads(line) for line in file if line.endswith("\n")]
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        standing = json.loads((folder / STANDING).read_text(encoding="utf-8"))
+        lines = (folder / JOURNAL).read_text(encoding="utf-8").splitlines(keepends=True)
+    except BlockingIOError:
+        raise LiveError(f"{folder}: the run is still going on") from None
+    except FileNotFoundError as error:
+        raise LiveError(f"{folder}: nothing to recover: {error.filename} is missing") from None
+    return KeptRun(
+        about,
+        rows,
+        tuple(from_line(line, f"{folder / JOURNAL}") for line in lines if line.endswith("\n")),
+        {name: _replicas(said) for name, said in standing["replicas"].items()},
+        {name: [(time_s, int(size)) for time_s, size in said] for name, said in standing["configured"].items()},
+        standing["now_s"],
+        standing["held"],
+    )
+
+
+def timelines(backend: LiveBackend) -> dict[str, ReplicaRecords]:
+    """The replicas of each stage, so far."""
+    return {name: stage.records() for name, stage in backend.stages.items()}
+
+
+def as_plain(configuration: Configuration) -> dict[str, dict[str, Any]]:
+    """A configuration, for JSON."""
+    return {name: asdict(each) for name, each in configuration.items()}
+
+
+def from_plain(said: Mapping[str, Mapping[str, Any]]) -> Configuration:
+    """What `as_plain` has made."""
+    return {name: StageConfiguration(**each) for name, each in said.items()}
+
+
+def _replicas(said: Mapping[str, Any]) -> ReplicaRecords:
+    moments = {key: np.array(value, dtype=np.float64) for key, value in said.items() if key.endswith("_s")}
+    return ReplicaRecords(variant=tuple(said["variant"]), cores=np.array(said["cores"], dtype=np.int64), **moments)

@@ -1,0 +1,62 @@
+"""The self-check of a controller: which of the permissions that it needs its account lacks.
+
+It asks the API server, before anything else, for each rule of the table that the Role is made of (`in_cluster`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from ipa.live.kubernetes.api import Api
+from ipa.live.kubernetes.in_cluster import OPTIONAL, READ_ONLY_RULES, RULES, named
+from ipa.live.kubernetes.settings import Deployed
+
+AT_ONCE = 8
+"""How many questions are asked at a time: a far API server would take seconds for all of them one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """One verb on one resource, such as `deployments/scale` of the group `apps`; `name` empty: on all of a namespace.
+
+    `why` says what a controller needs it for; without an optional one it works, less well.
+    """
+
+    verb: str
+    group: str
+    resource: str
+    name: str
+    why: str
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether a controller can do without."""
+        return self.resource in OPTIONAL
+
+    def __str__(self) -> str:
+        group = f".{self.group}" if self.group else ""
+        return f"{self.verb} {self.resource}{group}{f' {self.name}' if self.name else ''} ({self.why})"
+
+
+def needed(deployed: Deployed, read_only: bool) -> Iterator[Permission]:
+    """What a controller of a deployed pipeline needs; one that only reads (`run --advise`) needs less."""
+    rules = READ_ONLY_RULES if read_only else RULES
+    for (why, _), rule in zip(rules, named(rules, deployed), strict=True):
+        for resource in rule["resources"]:
+            for verb in rule["verbs"]:
+                for name in rule.get("resourceNames", ("",)):
+                    yield Permission(verb, rule["apiGroups"][0], resource, name, why)
+
+
+def missing(api: Api, deployed: Deployed) -> list[Permission]:
+    """What this client's account lacks of it. Raises ApiError where the server does not say."""
+    wanted = list(needed(deployed, api.read_only))
+
+    def is_allowed(each: Permission) -> bool:
+        return api.may(deployed.namespace, each.verb, each.group, each.resource, each.name)
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        allowed = list(threads.map(is_allowed, wanted))
+    return [each for each, is_there in zip(wanted, allowed, strict=True) if not is_there]

@@ -1,0 +1,96 @@
+"""`ipa live recover`: the results of a run whose controller was killed, from what it kept on disk while it ran."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ipa.studies import results
+from ipa.studies.errors import ScenarioError
+from ipa.studies.live_runs.run import LiveRun, live_run_of
+from ipa.studies.run import arrivals_of, prepare
+from ipa.studies.scenario import Scenario
+
+if TYPE_CHECKING:
+    from ipa.live import Sent
+    from ipa.sim import FloatArray
+
+KILLED = "the controller was killed"
+
+STATUS = {"completed": 200, "dropped": 504, "failed": 502, "unfinished": 504}
+"""How a gateway answers, by what became of a request."""
+
+
+def kept_folder(out: Path) -> Path:
+    """Where a run that is to write its results to `out` keeps what it has found so far: beside it, until it has."""
+    out = out.absolute()
+    return out.with_name(f".{out.name}.running")
+
+
+def check_none_kept(out: Path) -> None:
+    """Raise ScenarioError where a run that was killed has left something, which another would mix with its own."""
+    if kept_folder(out).exists():
+        raise ScenarioError(
+            f"--out {out}: a run that is going on, or was killed, keeps its results so far in {kept_folder(out)}; "
+            f"ipa live recover {out} writes those of a killed one"
+        )
+
+
+def recover(out: Path) -> LiveRun:
+    """Write the results of a killed run to the folder that it was to fill; it ends where it was last kept.
+
+    Raises LiveError where it has left nothing or is still going on, ScenarioError for a folder that is not empty.
+    """
+    from ipa.live import Collector, Finished, broken_laws, from_plain, read_kept
+
+    folder = kept_folder(out)
+    kept = read_kept(folder)
+    results.claim(out)
+    scenario = Scenario.model_validate(kept.about["scenario"])
+    prepared = prepare(scenario)
+    prepared = replace(prepared, trace=prepared.trace.window([(0.0, kept.about["duration_s"])]))
+    duration_s = min(max(kept.now_s, 1.0), prepared.trace.duration_s)
+    arrivals_s = arrivals_of(scenario, prepared.trace)
+    collector = Collector(None, tuple(kept.replicas))  # type: ignore[arg-type]
+    collector.take(kept.rows)
+    sent = _sent(kept.rows, arrivals_s)
+    records = collector.records(sent, kept.replicas, kept.configured, duration_s, kept.now_s)
+    finished = Finished(
+        records=records,
+        sent=sent,
+        ended=KILLED,
+        lost=0,
+        foreign=collector.foreign,
+        cut_off=int(np.searchsorted(arrivals_s, kept.now_s)) - len(sent.request),
+        broken_laws=tuple(broken_laws(records, is_whole=False, has_lost_replicas=True)),
+    )
+    initial = from_plain(kept.about["initial"])
+    run = live_run_of(scenario, prepared, initial, kept.entries, finished, kept.about["live"], kept.held, kept.now_s)
+    results.write_run(run, out)
+    shutil.rmtree(folder, ignore_errors=True)
+    return run
+
+
+def _sent(rows: list[list[float]], arrivals_s: FloatArray) -> Sent:
+    """What the load generator, which was killed too, is known to have sent: requests that have a record.
+
+    When it sent each is not known; the answer is taken to have come when the gateway had finished with the request.
+    """
+    from ipa.live import Sent
+    from ipa.sim import OUTCOMES
+
+    ended = {int(row[0]): row for row in rows if row[0] < len(arrivals_s)}
+    request = np.array(sorted(ended), dtype=np.int64)
+    outcome = [OUTCOMES[int(ended[each][1])] for each in request.tolist()]
+    return Sent(
+        request=request,
+        scheduled_s=arrivals_s[request],
+        sent_s=np.full(len(request), np.nan),
+        end_s=np.array([ended[each][4] for each in request.tolist()], dtype=np.float64),
+        status=np.array([STATUS[each] for each in outcome], dtype=np.int64),
+        may_retry=np.zeros(len(request), dtype=bool),
+    )
