@@ -1,7 +1,7 @@
 """The serving plane: a gateway per pipeline before model servers, all speaking the Open Inference Protocol V2.
 
 gateway          the command and the process: a port for clients and one for control · gateway_options: how it runs
-host             the gateway itself: real time, and clients that wait · admission: how many bytes may be inside
+host             the gateway itself: real time, and clients that wait · admission: limits, and what may be inside
 router           the stages in a chain · stage_queue: the queue and the dispatch of one, without clock or network
 request          a request on its way, its batch and its replica · batch_service: batches served by replicas
 replica_clients  the client side of model servers · sharing: whose rows of a batch's outputs are whose
@@ -9,6 +9,7 @@ control_api      what the control plane sets and reads · observation: what it r
 counts           arrivals by the second, and requests that have ended · clock: the run's
 server           one replica · models: what it can run · emulated: the profiled service time in place of a model
 protocol         the protocol's messages · tensors: their data · web: what both servers do with HTTP
+bodies           bodies as they arrive, inflated and bounded · messages: read and written at once, or by message_worker
 metrics          the table of all metrics · gateway_metrics: the gateway's values · dashboard: Grafana's view of them
 logs             JSON lines
 """

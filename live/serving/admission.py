@@ -1,32 +1,129 @@
-"""Admission by bytes: requests for which there is no room in memory are refused."""
+"""Admission by bytes: what requests may hold, one alone and all together, derived from the memory there is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
 
 from ipa.live.serving.protocol import ProtocolError
 
 MOST_INSIDE_BYTES = 2 * 2**30
-"""How many bytes the requests inside may hold; further ones are refused (503), so that no overload takes all memory."""
+"""How many bytes the requests inside may hold at most, however much memory there is."""
+MOST_BODY_BYTES = 64 * 2**20
+"""How large a body may be at most, however much memory there is."""
+MOST_MESSAGE_BYTES = MOST_BODY_BYTES + 2**20
+"""How large a batch may be on its way to a model server: as a client's largest body, with some more parameters."""
+MOST_BUILT_BYTES = 256 * 2**20
+"""How large JSON may become at most while it is read or written, however much memory there is; its parser needs about
+2 s for so much."""
 REQUEST_BYTES = 16 * 2**10
 """What a request counts beyond its body, for its connection, its task and its place in the books."""
 
+BUILT_PER_BYTE = 8
+BUILT_PER_VALUE = 96
+"""An upper bound of what JSON becomes: so many bytes per byte of text (the text on its way to its parser, and strings
+of 4 bytes a character), and per comma, colon and opening bracket. Resident memory with orjson: a number takes 60 bytes
+with its place in a list, a short string 112, `{},` 93 and `{"":1},` 244, which are two and three separators."""
+
+_CGROUP_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one message may take: `body_bytes` as a body, `built_bytes` as JSON while it is read or written."""
+
+    body_bytes: int = MOST_BODY_BYTES
+    built_bytes: int = MOST_BUILT_BYTES
+
+    @classmethod
+    def within(cls, inside_bytes: int) -> Limits:
+        """Those of a server whose requests may hold so many bytes together: none takes more than half of them."""
+        return cls(min(MOST_BODY_BYTES, inside_bytes // 4), min(MOST_BUILT_BYTES, inside_bytes // 2))
+
+    @property
+    def json_bytes(self) -> int:
+        """How long a JSON text may be: so long without any value in it."""
+        return min(self.body_bytes, self.built_bytes // BUILT_PER_BYTE)
+
+
+def built_bytes(text_bytes: int, values: int) -> int:
+    """The most memory that JSON of this length, with so many separators, takes while it is read."""
+    return BUILT_PER_BYTE * text_bytes + BUILT_PER_VALUE * values
+
+
+def default_inside_bytes() -> int:
+    """How many bytes the requests inside may hold if nobody says: a quarter of this process's memory, at most 2 GiB."""
+    return min(MOST_INSIDE_BYTES, _memory_bytes() // 4)
+
+
+def _memory_bytes() -> int:
+    """The memory that this process may use: its cgroup's limit, its own, or the machine's, whichever is least."""
+    import resource
+
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for limit in _CGROUP_LIMITS:
+        with suppress(OSError, ValueError):  # no such cgroup, or "max"
+            found.append(int(limit.read_text()))
+    own, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return min([*found, own] if own != resource.RLIM_INFINITY else found)
+
+
+def return_large_blocks() -> None:
+    """Have glibc return memory of 1 MiB and more to the system when it is freed.
+
+    By default it learns to keep blocks of up to 32 MiB in its heap, where bodies that grow side by side leave holes:
+    four at a time of 27 MiB each took 227 MB instead of 111.
+    """
+    import ctypes
+
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 2**20)
+
+
+_M_MMAP_THRESHOLD = -3
+
 
 class Admission:
-    """Counts the bytes of the requests inside, at most `most_bytes`."""
+    """Counts the bytes that the requests inside hold, at most `most_bytes`."""
 
-    def __init__(self, most_bytes: int = MOST_INSIDE_BYTES) -> None:
+    def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._inside_bytes = 0
 
-    @contextmanager
-    def room_for(self, size: int) -> Iterator[None]:
-        """Count so many bytes as inside while the block runs. Raises ProtocolError (503) if there is no room."""
-        if self._inside_bytes + size > self._most_bytes:
+    def share(self) -> Share:
+        """What one request holds, from now to the end of a `with` block. Raises ProtocolError (503) without room."""
+        return Share(self)
+
+    def change(self, bytes_more: int) -> None:
+        """Count more bytes, or fewer, as inside. Raises ProtocolError (503) if there is no room for more."""
+        if bytes_more > 0 and self._inside_bytes + bytes_more > self._most_bytes:
             raise ProtocolError(f"the requests inside hold {self._inside_bytes} bytes; no more are admitted", 503)
-        self._inside_bytes += size
-        try:
-            yield
-        finally:
-            self._inside_bytes -= size
+        self._inside_bytes += bytes_more
+
+
+class Share:
+    """What one request holds of the memory for all."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self._held = 0
+
+    def __enter__(self) -> Share:
+        self.hold(0)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._admission.change(-self._held)
+        self._held = 0
+
+    def hold(self, size: int) -> None:
+        """The request now holds so many bytes and those of any request. Raises ProtocolError (503) without room."""
+        more = REQUEST_BYTES + size - self._held
+        self._admission.change(more)
+        self._held += more

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from ipa.live.serving import tensors
@@ -21,19 +22,23 @@ from ipa.profiles import Pipeline
 PROBE_EVERY_S = 0.25
 """How often a suspended replica is asked whether it is ready."""
 
+TEXT_BYTES = 1024
+"""What a BYTES element counts in a batch beyond its own bytes: a batch has at most as many as a message may have."""
+
 log = logging.getLogger("live.gateway")
 
 
 @dataclass(slots=True)
 class Job:
     """What the gateway keeps of a request while it is inside: the tensors for its present stage, and its client's
-    parameters. `done` is set once the request has ended; `retry_after_s` is set before that if it was dropped where no
-    replica could take batches."""
+    parameters. `done` is set once the request has ended. Before that, `status` is set to its HTTP status if that is not
+    the one of its outcome, and `retry_after_s` if it was dropped where no replica could take batches."""
 
     tensors: Sequence[Tensor]
     parameters: Mapping[str, Any]
     done: asyncio.Future[None] = field(repr=False)
     retry_after_s: int | None = None
+    status: int | None = None
 
 
 class BatchService:
@@ -74,6 +79,12 @@ class BatchService:
             "outputs": last.get("outputs", []),
         }
 
+    async def output_names(self) -> Collection[str]:
+        """The outputs that the last stage's replicas declare, any of which may serve; empty if one declares none."""
+        serving = [each for each in self._router.stages[-1].replicas if each.is_listed and not each.is_suspended]
+        declared = await asyncio.gather(*[self._clients.output_names(each) for each in serving])
+        return list(dict.fromkeys(chain.from_iterable(declared))) if all(declared) else ()
+
     async def _metadata_of(self, stage: int) -> Mapping[str, Any]:
         for replica in self._router.stages[stage].replicas:
             if replica.is_listed and not replica.is_suspended:
@@ -100,6 +111,7 @@ class BatchService:
             return
         for request, job, part in zip(batch.requests, jobs, parts, strict=True):
             job.tensors = part
+            request.size_bytes = batch_bytes(part)
             request.kind = kind(part, job.parameters)
         self._metrics.finished(batch, self._clock.now_s())
         self._router.finished(batch, self._clock.now_s())
@@ -116,8 +128,13 @@ class BatchService:
         return [by_name[source]._replace(name=name) for name, source in wanted.items()]
 
     def _failed(self, batch: Batch, error: ReplicaError | TensorError) -> None:
-        served, again = (error.served, error.again) if isinstance(error, ReplicaError) else (True, False)
-        if served and not all(tensor.shape[0] for tensor in batch.requests[0].data.tensors):
+        served, again = True, False
+        jobs: list[Job] = [request.data for request in batch.requests if request.data is not None]
+        if isinstance(error, ReplicaError):
+            served, again = error.served, error.again
+            for job in jobs:
+                job.status = error.status
+        if served and jobs and not all(tensor.shape[0] for tensor in jobs[0].tensors):
             again = False  # a model that cannot take an empty input is not broken: see `docs/live.md`, Rows
         problem = f"replica {batch.replica.number} ({batch.replica.variant}) {error}"
         log.warning("batch failed", extra={"stage": self._names[batch.stage], "problem": problem, "size": batch.size})
@@ -133,4 +150,9 @@ class BatchService:
 def kind(inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> tuple[Any, ...]:
     """What requests that may share a batch have in common: names, datatypes and shapes of tensors, and parameters."""
     found = tensors.kind(inputs)
-    return (*found, *sorted(parameters.items(), key=repr)) if parameters else found
+    return (*found, tensors.parameters_kind(parameters)) if parameters else found
+
+
+def batch_bytes(inputs: Sequence[Tensor]) -> int:
+    """What a request adds to its batch; BYTES elements count for the time that each costs."""
+    return sum(len(tensor.data) + TEXT_BYTES * tensor.texts for tensor in inputs)

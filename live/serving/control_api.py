@@ -27,6 +27,9 @@ STATES = ("ready", "draining")
 MOST_RECORDS = 5_000
 """The most records in one answer."""
 
+MOST_NUMBER = 1e15
+"""The largest number that a query may have where it counts something."""
+
 _STAGE_KEYS = ("variant", "batch", "replicas", "batch_timeout_s", "cores")
 
 
@@ -153,14 +156,14 @@ class _ControlApi:
     async def observe(self, http: web.Request) -> web.Response:
         """An observation (`observation`)."""
         gateway = self._gateway
-        seconds = _query(http, "seconds", 120.0, least=0.0)
+        seconds = _query(http, "seconds", 120.0, least=0.0, most=MOST_NUMBER)
         since_s = _query(http, "since", -math.inf)
         return json_response(observation(gateway, gateway.clock.now_s(), since_s, int(seconds)))
 
     async def records(self, http: web.Request) -> web.Response:
         """Requests that have ended."""
-        after = int(_query(http, "after", 0.0, least=0.0))
-        limit = min(int(_query(http, "limit", MOST_RECORDS, least=1.0)), MOST_RECORDS)
+        after = int(_query(http, "after", 0.0, least=0.0, most=MOST_NUMBER))
+        limit = min(int(_query(http, "limit", MOST_RECORDS, least=1.0, most=MOST_NUMBER)), MOST_RECORDS)
         gateway = self._gateway
         ended = gateway.ended_requests
         number, found = ended.after(after, limit)
@@ -211,12 +214,13 @@ def _state(replica: RoutedReplica) -> dict[str, Any]:
     }
 
 
-def _query(http: web.Request, key: str, default: float, *, least: float = -math.inf) -> float:
+def _query(http: web.Request, key: str, default: float, *, least: float = -math.inf, most: float = math.inf) -> float:
     text = http.query.get(key)
     try:
         value = default if text is None else float(text)
     except ValueError:
         value = math.nan
-    if not value >= least or (text is not None and not math.isfinite(value)):
-        raise ProtocolError(f"{key}={text}; allowed: a number" + (f" from {least:g}" if least > -math.inf else ""))
+    if not least <= value <= most or (text is not None and not math.isfinite(value)):
+        bounds = (f" from {least:g}" if least > -math.inf else "") + (f" to {most:g}" if most < math.inf else "")
+        raise ProtocolError(f"{key}={text}; allowed: a number{bounds}")
     return value

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from ipa.live.serving import logs
-from ipa.live.serving.admission import MOST_INSIDE_BYTES
+from ipa.live.serving.admission import default_inside_bytes
 from ipa.live.serving.control_api import control_application
 from ipa.live.serving.gateway_options import GatewayOptions
 from ipa.live.serving.host import Gateway
@@ -119,8 +119,8 @@ def _limits(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict
     "--most-inside",
     "most_inside_bytes",
     type=click.IntRange(min=1),
-    default=MOST_INSIDE_BYTES,
-    help="most bytes of requests inside; more are refused [2 GiB]",
+    default=default_inside_bytes,
+    help="most bytes that requests inside hold; more are refused [a quarter of the memory, at most 2 GiB]",
 )
 @click.option(
     "--records", type=click.IntRange(min=1), default=50_000, show_default=True, help="how many ended requests are kept"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from ipa.live.serving.admission import MOST_INSIDE_BYTES
+from ipa.live.serving.admission import default_inside_bytes
 from ipa.profiles import Pipeline
 
 
@@ -27,7 +27,7 @@ class GatewayOptions:
     bound_s: float | None = None
     replica_timeout_s: float | None = None
     linger_s: float = 5.0
-    most_inside_bytes: int = MOST_INSIDE_BYTES
+    most_inside_bytes: int = field(default_factory=default_inside_bytes)
     records: int = 50_000
     waits_for_start: bool = False
     log_level: str = "info"

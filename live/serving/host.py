@@ -17,17 +17,19 @@ from typing import Any
 from aiohttp import web
 
 from ipa.live.serving import protocol
-from ipa.live.serving.admission import REQUEST_BYTES, Admission
-from ipa.live.serving.batch_service import BatchService, Job, kind
+from ipa.live.serving.admission import Admission, Limits, Share
+from ipa.live.serving.batch_service import BatchService, Job, batch_bytes, kind
+from ipa.live.serving.bodies import read_body
 from ipa.live.serving.clock import RunClock
 from ipa.live.serving.counts import ArrivalCounts, EndedRequests
 from ipa.live.serving.gateway_metrics import GatewayMetrics
 from ipa.live.serving.gateway_options import GatewayOptions
+from ipa.live.serving.messages import Messages
 from ipa.live.serving.protocol import InferRequest, ProtocolError
 from ipa.live.serving.replica_clients import ReplicaClients
 from ipa.live.serving.request import Batch, Request
 from ipa.live.serving.router import Router
-from ipa.live.serving.web import MOST_BODY_BYTES, read_body, readiness, send
+from ipa.live.serving.web import readiness, send
 from ipa.policies import lightest_configuration
 from ipa.sim import NEVER, rules
 
@@ -60,11 +62,18 @@ class Gateway:
         self.ended_requests = EndedRequests(options.records, self.names)
         self.bound_s = rules.bound_s(pipeline.sla_s) if options.bound_s is None else options.bound_s
         self._replica_timeout_s = self.bound_s if options.replica_timeout_s is None else options.replica_timeout_s
+        limits = Limits.within(options.most_inside_bytes)
         self.router = Router(
-            self.names, pipeline.drop_limits_s, lightest_configuration(pipeline), self, drop=options.drop
+            self.names,
+            pipeline.drop_limits_s,
+            lightest_configuration(pipeline),
+            self,
+            drop=options.drop,
+            most_bytes=limits.body_bytes,
         )
+        self._messages = Messages(limits)
         self.metrics = GatewayMetrics(pipeline, self.router, self.arrivals, self.clock)
-        self.clients = ReplicaClients(self._replica_timeout_s)
+        self.clients = ReplicaClients(self._replica_timeout_s, self._messages)
         self._batches = BatchService(pipeline, self.router, self.clients, self.metrics, self.clock, self._spawn)
         self.metadata = self._batches.metadata
         self._admission = Admission(options.most_inside_bytes)
@@ -114,36 +123,43 @@ class Gateway:
         """One request of a client, from its body to its answer."""
         if not self.has_begun:
             raise ProtocolError("the run has not begun", 503)
-        coming = min(http.content_length or 0, MOST_BODY_BYTES)
-        with self._admission.room_for(REQUEST_BYTES + coming):
-            body = await read_body(http)
+        with self._admission.share() as share:
+            asked = await self._read(http, share)
             if self._is_closed:
                 raise ProtocolError("the gateway is shutting down", 503)
-            now_s = self.clock.now_s()
-            # A body that was compressed, or whose length was not announced, may be larger.
-            with self._admission.room_for(len(body) - coming):
-                asked = protocol.read_request(body, http.headers.get(protocol.HEADER))
-                request = self._admitted(asked, now_s)
-                job: Job = request.data
-                await job.done
-        request.data = None  # the request itself is remembered for a while, its data need not be
-        if request.outcome != "completed":
-            raise self._refusal(request, job)
-        return await send(http, protocol.write_response(self.pipeline.name, asked, job.tensors))
+            request = self._admitted(asked, self.clock.now_s())
+            asked = asked._replace(inputs=())  # they are the job's, and make room when their stage is done
+            job: Job = request.data
+            await job.done
+            request.data = None  # the request itself is remembered for a while, its data need not be
+            if request.outcome != "completed":
+                raise self._refusal(request, job)
+            answer = await self._messages.write_response(self.pipeline.name, asked, job.tensors)
+            del job
+            return await send(http, answer)
 
-    def _admitted(self, asked: InferRequest, now_s: float) -> Request:
+    async def _read(self, http: web.Request, share: Share) -> InferRequest:
+        """A client's request, refused as early as it can be known; `share` counts what it holds."""
+        body = await read_body(http, self._messages.limits, share)
+        asked = await self._messages.read_request(body, http.headers.get(protocol.HEADER))
+        share.hold(2 * sum(len(tensor.data) for tensor in asked.inputs))  # and their copy on the way to a replica
         for tensor in asked.inputs:
             if tensor.shape[0] == 0:
                 raise ProtocolError(f"input {tensor.name!r}: shape {list(tensor.shape)} is empty along axis 0")
+        if asked.wanted.names is not None and (names := await self._batches.output_names()):
+            protocol.check_wanted(asked, names)
+        return asked
+
+    def _admitted(self, asked: InferRequest, now_s: float) -> Request:
         job = Job(asked.inputs, asked.parameters, self._loop.create_future())
-        request = Request(asked.id, now_s, kind(asked.inputs, asked.parameters), job)
+        request = Request(asked.id, now_s, kind(asked.inputs, asked.parameters), job, batch_bytes(asked.inputs))
         self.arrivals.add(now_s)
         self._by_age.append(request)
         self.router.arrive(request, now_s)
         return request
 
     def _refusal(self, request: Request, job: Job) -> ProtocolError:
-        status = STATUS[str(request.outcome)] if job.retry_after_s is None else 503
+        status = job.status or STATUS[str(request.outcome)] if job.retry_after_s is None else 503
         return ProtocolError(self._why(request, job), status, retry_after_s=job.retry_after_s)
 
     def _why(self, request: Request, job: Job) -> str:
@@ -231,6 +247,7 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.clients.close()
+        await self._messages.close()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)

@@ -6,14 +6,24 @@ data of the tensors that give a `binary_data_size`, and a header says where the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import reprlib
+from collections.abc import Collection, Mapping, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
 import orjson
 
 from ipa.errors import InputError
-from ipa.live.serving.tensors import DATATYPES, MOST_AXES, Tensor, TensorError, from_binary, from_json, to_json
+from ipa.live.serving.tensors import (
+    DATATYPES,
+    MOST_AXES,
+    Tensor,
+    TensorError,
+    from_binary,
+    from_json,
+    parameters_kind,
+    to_json,
+)
 from ipa.policies import checks
 
 HEADER = "Inference-Header-Content-Length"
@@ -23,10 +33,26 @@ BINARY_EXTENSION = "binary_tensor_data"
 """The extension that a server lists if it takes binary data."""
 
 MOST_ELEMENTS = 2**40
-LONGEST_ID = 1024
+MOST_TENSORS = 1024
+"""How many inputs or outputs a message may have."""
+MOST_TEXTS: Mapping[str, int] = {"inputs": 2**16, "outputs": 2**20}
+"""How many BYTES elements a message may have; they are looked at one by one, which takes some 0.1 us each."""
+MOST_PARAMETERS_BYTES = 64 * 2**10
+"""How long the parameters of a request and its inputs may be as JSON."""
+MOST_LEVELS = 32
+"""How deeply parameters may be nested."""
+LONGEST_ID = 256
+"""How many characters an id may have; a server keeps those of tens of thousands of requests."""
+LONGEST_NAME = 256
 
 _JSON = {"Content-Type": "application/json"}
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
+
+
+LONGEST_LENGTH = 18
+"""How many digits the extension's header may have."""
+
+Buffer = bytes | bytearray
 
 
 class ProtocolError(InputError):
@@ -70,36 +96,49 @@ EVERYTHING_BINARY = Wanted(None, True)
 # ---- reading ----
 
 
-def read_request(body: bytes, header_length: str | None) -> InferRequest:
+def read_request(body: Buffer, header_length: str | None) -> InferRequest:
     """Read a request from an HTTP body; `header_length` is the value of the extension's header, if given."""
     message, rest = _parts(body, header_length)
     parameters = _mapping(message, "parameters")
-    is_binary = _flag(parameters, "binary_data_output")
+    all_binary = _flag(parameters, "binary_data_output")
     request_id = message.get("id")
     if request_id is not None and not (isinstance(request_id, str) and len(request_id) <= LONGEST_ID):
         raise ProtocolError(f"id {_shown(request_id)}; allowed: a string of up to {LONGEST_ID} characters")
+    others = {key: value for key, value in parameters.items() if key != "binary_data_output"} if parameters else {}
+    inputs = _tensors(message, "inputs", rest)
+    size = sum(len(parameters_kind(given)) for given in (others, *(each.parameters for each in inputs)) if given)
+    if size > MOST_PARAMETERS_BYTES:
+        raise ProtocolError(f"parameters of {size} bytes; allowed: {MOST_PARAMETERS_BYTES}")
     return InferRequest(
         request_id,
-        {key: value for key, value in parameters.items() if key != "binary_data_output"} if parameters else {},
-        _tensors(message, "inputs", rest),
-        Wanted(_wanted_names(message, is_binary), is_binary),
+        others,
+        inputs,
+        Wanted(_wanted_names(message, all_binary), all_binary),
     )
 
 
-def read_response(body: bytes, header_length: str | None) -> list[Tensor]:
+def read_response(body: Buffer, header_length: str | None) -> list[Tensor]:
     """Read the outputs from a server's answer."""
     message, rest = _parts(body, header_length)
     return _tensors(message, "outputs", rest)
 
 
-def _parts(body: bytes, header_length: str | None) -> tuple[dict[str, Any], memoryview]:
+def json_length(header_length: str | None) -> int | None:
+    """The length of the JSON part that the extension's header gives. Raises ProtocolError if it is no number."""
+    if header_length is None:
+        return None
+    if not (header_length.isascii() and header_length.isdigit() and len(header_length) <= LONGEST_LENGTH):
+        raise ProtocolError(f"{HEADER}: {_shown(header_length)}; allowed: a number up to the body's length in bytes")
+    return int(header_length)
+
+
+def _parts(body: Buffer, header_length: str | None) -> tuple[dict[str, Any], memoryview]:
     """The JSON part as a mapping, and what follows it."""
-    end = len(body)
-    if header_length is not None:
-        if not (header_length.isascii() and header_length.isdigit() and int(header_length) <= end):
-            raise ProtocolError(f"{HEADER}: {header_length}; allowed: a number up to the body's {end} bytes")
-        end = int(header_length)
     view = memoryview(body)
+    length = json_length(header_length)
+    end = len(view) if length is None else length
+    if end > len(view):
+        raise ProtocolError(f"{HEADER}: {end}; allowed: a number up to the body's length in bytes, {len(view)}")
     try:
         message = orjson.loads(view[:end])
     except orjson.JSONDecodeError as error:
@@ -113,9 +152,12 @@ def _tensors(message: Mapping[str, Any], key: str, rest: memoryview) -> list[Ten
     given = message.get(key)
     if not isinstance(given, list) or (key == "inputs" and not given):
         raise ProtocolError(f"{key} {_shown(given)}; allowed: a list of tensors")
-    found, at = [], 0
+    if len(given) > MOST_TENSORS:
+        raise ProtocolError(f"{len(given)} {key}; allowed: up to {MOST_TENSORS}")
+    found, at, texts = [], 0, MOST_TEXTS[key]
     for position, entry in enumerate(given):
-        tensor, at = _tensor(entry, f"{key}[{position}]", rest, at)
+        tensor, at = _tensor(entry, f"{key}[{position}]", rest, at, texts)
+        texts -= tensor.texts
         found.append(tensor)
     if at != len(rest):
         raise ProtocolError(f"{len(rest)} bytes of binary data follow; the tensors announce {at}")
@@ -124,17 +166,19 @@ def _tensors(message: Mapping[str, Any], key: str, rest: memoryview) -> list[Ten
     return found
 
 
-def _tensor(entry: object, where: str, rest: memoryview, at: int) -> tuple[Tensor, int]:
-    """One tensor, and the position in the binary data after it."""
+def _tensor(entry: object, where: str, rest: memoryview, at: int, most_texts: int) -> tuple[Tensor, int]:
+    """One tensor, with at most so many BYTES elements, and the position in the binary data after it."""
     if not isinstance(entry, dict):
         raise ProtocolError(f"{where} {_shown(entry)}; allowed: an object")
     name, datatype = entry.get("name"), entry.get("datatype")
-    if not isinstance(name, str) or not name:
-        raise ProtocolError(f"{where}: name {_shown(name)}; allowed: a string")
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
+        raise ProtocolError(f"{where}: name {_shown(name)}; allowed: a string of up to {LONGEST_NAME} characters")
     if datatype not in DATATYPES:
-        hint = checks.nearest(datatype, DATATYPES) if isinstance(datatype, str) else ""
+        hint = checks.nearest(datatype, DATATYPES) if isinstance(datatype, str) and len(datatype) < 16 else ""
         raise ProtocolError(f"{where}: datatype {_shown(datatype)}{hint}; allowed: {', '.join(DATATYPES)}")
     shape = _shape(entry.get("shape"), where)
+    if datatype == "BYTES" and prod(shape) > most_texts:
+        raise ProtocolError(f"{where}: shape {_shown(list(shape))} has too many BYTES elements; allowed: {most_texts}")
     parameters = _mapping(entry, "parameters")
     try:
         if "binary_data_size" not in parameters:
@@ -161,19 +205,19 @@ def _shape(given: object, where: str) -> tuple[int, ...]:
     return tuple(given)
 
 
-def _wanted_names(message: Mapping[str, Any], is_binary: bool) -> Mapping[str, bool] | None:
+def _wanted_names(message: Mapping[str, Any], all_binary: bool) -> Mapping[str, bool] | None:
     given = message.get("outputs")
     if given is None:
         return None
-    if not isinstance(given, list):
-        raise ProtocolError(f"outputs {_shown(given)}; allowed: a list of objects with a name")
+    if not isinstance(given, list) or len(given) > MOST_TENSORS:
+        raise ProtocolError(f"outputs {_shown(given)}; allowed: a list of up to {MOST_TENSORS} objects with a name")
     names = {}
     for position, entry in enumerate(given):
         name = entry.get("name") if isinstance(entry, dict) else None
-        if not isinstance(name, str) or not name:
+        if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
             raise ProtocolError(f"outputs[{position}]: {_shown(entry)}; allowed: an object with a name")
         parameters = _mapping(entry, "parameters")
-        names[name] = _flag(parameters, "binary_data", is_binary)
+        names[name] = _flag(parameters, "binary_data", all_binary)
     return names or None
 
 
@@ -183,7 +227,17 @@ def _mapping(message: Mapping[str, Any], key: str) -> Mapping[str, Any]:
         return {}
     if not isinstance(given, dict):
         raise ProtocolError(f"{key} {_shown(given)}; allowed: an object")
+    if _is_deep(given, MOST_LEVELS):
+        raise ProtocolError(f"{key} are nested more than {MOST_LEVELS} deep")
     return given
+
+
+def _is_deep(value: object, levels: int) -> bool:
+    """Whether lists and objects are nested to more than so many levels."""
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deep(each, levels - 1) for each in inner)
 
 
 def _flag(parameters: Mapping[str, Any], key: str, default: bool = False) -> bool:
@@ -194,14 +248,19 @@ def _flag(parameters: Mapping[str, Any], key: str, default: bool = False) -> boo
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = _SHORT.repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+_SHORT = reprlib.Repr()
+"""Shows the beginning of a value, however large and however deep it is."""
+_SHORT.maxstring = _SHORT.maxother = 64
 
 
 # ---- writing ----
 
 
-def write_request(inputs: Sequence[Tensor], parameters: Mapping[str, Any], *, binary: bool) -> Body:
+def write_request(inputs: Sequence[Tensor], parameters: Mapping[str, Any], binary: bool) -> Body:
     """Write a request for all outputs, in binary form or in JSON."""
     asked = {**parameters, "binary_data_output": True} if binary else parameters
     head: dict[str, Any] = {"parameters": asked} if asked else {}
@@ -210,20 +269,34 @@ def write_request(inputs: Sequence[Tensor], parameters: Mapping[str, Any], *, bi
 
 def write_response(model: str, request: InferRequest, outputs: Sequence[Tensor], version: str = "1") -> Body:
     """Write the answer to `request`: the outputs that it wants, each in the wanted form."""
-    names, is_binary = request.wanted
-    if names is not None:
-        by_name = {tensor.name: tensor for tensor in outputs}
-        for name in names:
-            if name not in by_name:
-                raise ProtocolError(
-                    f"no output is called {name!r}{checks.nearest(name, by_name)}; outputs: {', '.join(by_name)}"
-                )
-        outputs = [by_name[name] for name in names]
+    outputs = wanted_outputs(request, outputs)
     head: dict[str, Any] = {"model_name": model, "model_version": version}
     if request.id is not None:
         head["id"] = request.id
-    wants = names or {}
-    return _written(head, "outputs", outputs, lambda name: wants.get(name, is_binary))
+    return _written(head, "outputs", outputs, lambda name: is_binary(request, name))
+
+
+def wanted_outputs(request: InferRequest, outputs: Sequence[Tensor]) -> Sequence[Tensor]:
+    """The outputs that the answer has. Raises ProtocolError if one that is wanted is not there."""
+    if request.wanted.names is None:
+        return outputs
+    by_name = {tensor.name: tensor for tensor in outputs}
+    check_wanted(request, by_name)
+    return [by_name[name] for name in request.wanted.names]
+
+
+def check_wanted(request: InferRequest, names: Collection[str]) -> None:
+    """Raise ProtocolError if the request wants an output that is not among these."""
+    for name in request.wanted.names or ():
+        if name not in names:
+            raise ProtocolError(
+                f"no output is called {name!r}{checks.nearest(name, names)}; outputs: {', '.join(names)}"
+            )
+
+
+def is_binary(request: InferRequest, name: str) -> bool:
+    """Whether the answer has the output of that name in binary form."""
+    return (request.wanted.names or {}).get(name, request.wanted.is_binary)
 
 
 def write_error(text: str) -> bytes:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import aiohttp
 import orjson
+from aiohttp import hdrs
 
 from ipa.errors import Error
 from ipa.live.serving import protocol
+from ipa.live.serving.admission import MOST_MESSAGE_BYTES, Limits
+from ipa.live.serving.bodies import Collected
+from ipa.live.serving.messages import Messages
 from ipa.live.serving.protocol import HEADER, ProtocolError
 from ipa.live.serving.request import Batch, RoutedReplica
 from ipa.live.serving.tensors import Tensor
-from ipa.live.serving.web import MOST_BODY_BYTES
+from ipa.live.serving.web import JSON_LIMITS
 
 CONNECT_S = 2.0
 """A connection that hangs for longer, as to a node that is lost, counts as one that is refused."""
@@ -24,27 +28,32 @@ PROBE_S = 2.0
 class ReplicaError(Error):
     """A replica did not serve a batch.
 
-    `served` False: the batch never reached it. `again` False: another replica would refuse the batch too.
+    `served` False: the batch never reached it. `again` False: another replica would refuse the batch too, with the
+    HTTP status `status` if it is one that the client should see.
     """
 
-    def __init__(self, text: str, *, served: bool = True, again: bool = True) -> None:
+    def __init__(self, text: str, *, served: bool = True, again: bool = True, status: int | None = None) -> None:
         super().__init__(text)
         self.served = served
         self.again = again
+        self.status = status
 
 
 class ReplicaClients:
     """One pool of connections to all replicas; a batch may take `timeout_s` at most."""
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, messages: Messages) -> None:
+        self._messages = messages
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60.0),
             timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_S),
             headers={"Accept-Encoding": "identity"},
+            auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             raise_for_status=False,
         )
         self._is_binary: dict[str, bool] = {}
+        self._outputs: dict[tuple[str, str], Collection[str]] = {}
 
     async def close(self) -> None:
         """Close all connections."""
@@ -55,13 +64,20 @@ class ReplicaClients:
         replica = batch.replica
         binary = await self._takes_binary(replica.url)
         try:
-            body = protocol.write_request(inputs, parameters, binary=binary)
+            body = await self._messages.write_request(inputs, parameters, binary=binary)
+        except ProtocolError as error:
+            too_large = 413 if error.status == 413 else None
+            raise ReplicaError(f"cannot be asked: {error}", again=False, status=too_large) from None
+        if len(body.data) > MOST_MESSAGE_BYTES:
+            problem = f"cannot be asked with {len(body.data)} bytes; allowed: {MOST_MESSAGE_BYTES}"
+            raise ReplicaError(problem, again=False, status=413)
+        try:
             async with self._session.post(
                 f"{replica.url}/v2/models/{replica.model}/infer", data=body.data, headers=body.headers
             ) as response:
-                data = await _body(response)
+                data = await _body(response, self._messages.limits)
             if response.status == 200:
-                return protocol.read_response(data, response.headers.get(HEADER))
+                return await self._messages.read_response(data, response.headers.get(HEADER))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise ReplicaError(f"cannot be reached: {error}", served=False) from None
         except TimeoutError:
@@ -69,9 +85,10 @@ class ReplicaClients:
         except aiohttp.ClientError as error:
             raise ReplicaError(f"broke off: {type(error).__name__}: {error}") from None
         except ProtocolError as error:
-            raise ReplicaError(f"its answer or our request breaks the protocol: {error}", again=False) from None
-        text = f"answered {response.status}: {_error(data)}"
-        raise ReplicaError(text, served=response.status != 503, again=response.status >= 500)
+            raise ReplicaError(f"its answer breaks the protocol: {error}", again=False) from None
+        text = f"answered {response.status}: {_error(data.data)}"
+        too_large = 413 if response.status == 413 else None
+        raise ReplicaError(text, served=response.status != 503, again=response.status >= 500, status=too_large)
 
     async def is_ready(self, replica: RoutedReplica) -> bool:
         """Whether the replica's model answers that it is ready."""
@@ -79,15 +96,17 @@ class ReplicaClients:
             async with self._session.get(
                 f"{replica.url}/v2/models/{replica.model}/ready", timeout=aiohttp.ClientTimeout(total=PROBE_S)
             ) as response:
-                await response.read()
+                await _body(response, JSON_LIMITS)
                 return response.status == 200
-        except (aiohttp.ClientError, TimeoutError):
+        except (aiohttp.ClientError, TimeoutError, ProtocolError):
             return False
 
     def forget(self, urls: set[str]) -> None:
         """Forget what is known of all servers but these."""
         for url in self._is_binary.keys() - urls:
             del self._is_binary[url]
+        for key in [key for key in self._outputs if key[0] not in urls]:
+            del self._outputs[key]
 
     async def metadata(self, replica: RoutedReplica) -> Mapping[str, Any]:
         """What the replica says about its model; empty if it says nothing."""
@@ -95,6 +114,17 @@ class ReplicaClients:
             return await self._mapping(f"{replica.url}/v2/models/{replica.model}")
         except (aiohttp.ClientError, TimeoutError):
             return {}
+
+    async def output_names(self, replica: RoutedReplica) -> Collection[str]:
+        """The outputs that the replica's model declares; empty if it declares none. It is asked once."""
+        key = replica.url, replica.model
+        if key not in self._outputs:
+            declared = (await self.metadata(replica)).get("outputs")
+            names = (
+                [each.get("name") for each in declared if isinstance(each, dict)] if isinstance(declared, list) else []
+            )
+            self._outputs[key] = [name for name in names if isinstance(name, str)]
+        return self._outputs[key]
 
     async def _takes_binary(self, url: str) -> bool:
         """Whether the server takes binary data; it is asked once."""
@@ -108,27 +138,31 @@ class ReplicaClients:
 
     async def _mapping(self, url: str) -> Mapping[str, Any]:
         async with self._session.get(url, timeout=aiohttp.ClientTimeout(total=PROBE_S)) as response:
-            data = await response.read()
+            try:
+                data = await _body(response, JSON_LIMITS)
+            except ProtocolError:
+                return {}
         if response.status != 200:
             return {}
         try:
-            found = orjson.loads(data)
+            found = orjson.loads(data.data)
         except orjson.JSONDecodeError:
             return {}
         return found if isinstance(found, dict) else {}
 
 
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    """The whole answer. Raises ReplicaError if it is longer than a body may be."""
-    data = bytearray()
+async def _body(response: aiohttp.ClientResponse, limits: Limits) -> Collected:
+    """The whole answer. Raises ProtocolError if it is larger than a body may be."""
+    coding = response.headers.get(hdrs.CONTENT_ENCODING, "identity")
+    if coding != "identity":
+        raise ProtocolError(f"{hdrs.CONTENT_ENCODING}: {coding}; allowed: identity")
+    collected = Collected(protocol.json_length(response.headers.get(HEADER)), limits)
     async for part in response.content.iter_any():
-        data += part
-        if len(data) > MOST_BODY_BYTES:
-            raise ReplicaError(f"answered more than {MOST_BODY_BYTES} bytes", again=False)
-    return bytes(data)
+        collected.add(part)
+    return collected
 
 
-def _error(data: bytes) -> str:
+def _error(data: bytes | bytearray) -> str:
     try:
         found = orjson.loads(data)
     except orjson.JSONDecodeError:

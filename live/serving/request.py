@@ -18,7 +18,7 @@ class Visit:
 
 
 class Request:
-    """A request on its way through the pipeline; `kind` and `data` are those at its present stage.
+    """A request on its way through the pipeline; `kind`, `data` and `size_bytes` are those at its present stage.
 
     `outcome` is None until it has ended. `tries` counts the failed batches that it was in at this stage.
     """
@@ -31,16 +31,20 @@ class Request:
         "name",
         "outcome",
         "problem",
+        "size_bytes",
         "stage",
         "tries",
         "visits",
     )
 
-    def __init__(self, name: str | None, arrival_s: float, kind: Any = None, data: Any = None) -> None:
+    def __init__(
+        self, name: str | None, arrival_s: float, kind: Any = None, data: Any = None, size_bytes: int = 0
+    ) -> None:
         self.name = name
         self.arrival_s = arrival_s
         self.kind = kind
         self.data = data
+        self.size_bytes = size_bytes
         self.stage = 0
         self.tries = 0
         self.visits: list[Visit] = []

@@ -78,13 +78,15 @@ class Router(StageHost):
         host: Host,
         *,
         drop: str = "request",
+        most_bytes: int | None = None,
     ) -> None:
+        """`most_bytes`: the most that the requests of a batch may have together."""
         self.names = tuple(names)
         self._host = host
         self.stages = [
             StageQueue(
                 position, limit_s, self, wanted.variant, wanted.batch, wanted.batch_timeout_s,
-                drops_singly=drop == "request",
+                drops_singly=drop == "request", most_bytes=most_bytes,
             )
             for position, (limit_s, wanted) in enumerate(
                 zip(drop_limits_s, (configuration[name] for name in names), strict=True)

@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,11 @@ import click
 from aiohttp import web
 
 from ipa.live.serving import logs, protocol
+from ipa.live.serving.admission import MOST_MESSAGE_BYTES, REQUEST_BYTES, Admission, Limits, default_inside_bytes
+from ipa.live.serving.bodies import read_body
+from ipa.live.serving.messages import Messages
 from ipa.live.serving.models import Model, ModelError, folder_model, onnx_model, own_model
-from ipa.live.serving.protocol import ProtocolError
+from ipa.live.serving.protocol import Body, InferRequest, ProtocolError
 from ipa.live.serving.tensors import TensorError
 from ipa.live.serving.web import (
     add_protocol_routes,
@@ -29,7 +32,6 @@ from ipa.live.serving.web import (
     in_event_loop,
     listen,
     on_signals,
-    read_body,
     send,
 )
 
@@ -74,6 +76,10 @@ class Server:
     """One replica: a model, one batch at a time."""
 
     def __init__(self, name: str, model: Model) -> None:
+        inside_bytes = default_inside_bytes()
+        # However little memory there is, one batch may come: what a model needs for it is its owner's affair.
+        self._admission = Admission(max(inside_bytes, 2 * MOST_MESSAGE_BYTES + REQUEST_BYTES))
+        self._messages = Messages(replace(Limits.within(inside_bytes), body_bytes=MOST_MESSAGE_BYTES))
         self.name = name
         self._model = model
         self._turn = asyncio.Lock()
@@ -88,8 +94,15 @@ class Server:
 
     async def infer(self, http: web.Request) -> web.StreamResponse:
         """Serve one batch, from body to answer."""
-        body = await read_body(http)
-        request = protocol.read_request(body, http.headers.get(protocol.HEADER))
+        with self._admission.share() as share:
+            body = await read_body(http, self._messages.limits, share)
+            request = await self._messages.read_request(body, http.headers.get(protocol.HEADER))
+            del body
+            share.hold(2 * sum(len(tensor.data) for tensor in request.inputs))
+            return await send(http, await self._served(request))
+
+    async def _served(self, request: InferRequest) -> Body:
+        """The answer to a request, once it has had its turn."""
         if not self.is_ready or self.is_stopping:
             raise ProtocolError(self.phase, 503)
         if self._waiting >= MOST_WAITING:
@@ -98,12 +111,11 @@ class Server:
         try:
             async with self._turn:
                 outputs = await self._model.infer(request.inputs, request.parameters)
-                answer = protocol.write_response(self.name, request, outputs)
+                return await self._messages.write_response(self.name, request, outputs)
         except (ModelError, TensorError) as error:
             raise ProtocolError(str(error)) from None
         finally:
             self._waiting -= 1
-        return await send(http, answer)
 
     async def metadata(self) -> Mapping[str, Any]:
         """What the model says about itself."""
@@ -121,6 +133,7 @@ class Server:
         while self._waiting:
             await asyncio.sleep(0.002)
         await asyncio.sleep(stop_s)
+        await self._messages.close()
         self._model.close()
 
 

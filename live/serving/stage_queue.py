@@ -5,7 +5,8 @@ the gateway runs it with real replicas, and the tests run it in virtual time wit
 
 One thing is not in the model: requests whose tensors differ in name, datatype or shape never share a batch. The queue
 stays first in, first out, so a batch ends where the kind changes; and once a request of another kind waits behind a
-batch, the batch cannot grow and counts as full.
+batch, the batch cannot grow and counts as full. The same holds for requests that have more bytes together than one
+message may have.
 
 Another is `expire`, which a gateway calls every few milliseconds: by the model, what has expired is dropped by the next
 attempt, which may never come. A request that is dropped by `expire` gets its outcome at once but keeps its place until
@@ -46,7 +47,7 @@ class StageQueue:
 
     def __init__(
         self, position: int, drop_limit_s: float, host: StageHost, variant: str, batch: int, batch_timeout_s: float,
-        *, drops_singly: bool = True,
+        *, drops_singly: bool = True, most_bytes: int | None = None,
     ) -> None:  # fmt: skip
         self.position = position
         self.waiting: deque[Request] = deque()
@@ -60,6 +61,8 @@ class StageQueue:
         self._by_age: list[tuple[float, int, Request]] = []  # a heap of those waiting, and some that wait no more
         self._entries = count()
         self.without_since_s: float | None = None
+        self._waiting_bytes = 0
+        self._most_bytes = most_bytes
         self._limit_s = drop_limit_s
         self._drops_singly = drops_singly
         self._host = host
@@ -111,6 +114,7 @@ class StageQueue:
             request.tries = 0
             request.visits.append(Visit(now_s))
             self._changes_of_kind += bool(self.waiting) and self.waiting[-1].kind != request.kind
+            self._waiting_bytes += request.size_bytes
             self.waiting.append(request)
             self._remember(request)
 
@@ -119,6 +123,7 @@ class StageQueue:
         self._integrate(now_s)
         for request in reversed(requests):
             self._changes_of_kind += bool(self.waiting) and self.waiting[0].kind != request.kind
+            self._waiting_bytes += request.size_bytes
             self.waiting.appendleft(request)
             self._remember(request)
 
@@ -129,6 +134,7 @@ class StageQueue:
             self.waiting.remove(request)
         except ValueError:
             return False
+        self._waiting_bytes -= request.size_bytes
         kinds = [each.kind for each in self.waiting]
         self._changes_of_kind = sum(kind != before for kind, before in zip(kinds[1:], kinds, strict=False))
         return True
@@ -212,7 +218,10 @@ class StageQueue:
         return chosen
 
     def _is_full(self) -> bool:
-        return len(self.waiting) >= self.batch or self._changes_of_kind > 0
+        return len(self.waiting) >= self.batch or self._changes_of_kind > 0 or self._is_too_much(self._waiting_bytes)
+
+    def _is_too_much(self, size_bytes: int) -> bool:
+        return self._most_bytes is not None and size_bytes > self._most_bytes
 
     def _is_expired(self, request: Request, now_s: float) -> bool:
         return rules.is_expired(now_s, request.arrival_s, self._limit_s)
@@ -228,13 +237,17 @@ class StageQueue:
     def _take(self, size: int, now_s: float) -> list[Request]:
         """Up to `size` requests of one kind from the head, in order; what has expired is dropped, not taken."""
         taken: list[Request] = []
+        taken_bytes = 0
         while self.waiting and len(taken) < size:
             if self._drops_singly and self._is_expired(self.waiting[0], now_s):
                 self._drop(self._pop(), now_s)
-            elif taken and taken[0].kind != self.waiting[0].kind:
+            elif taken and (
+                taken[0].kind != self.waiting[0].kind or self._is_too_much(taken_bytes + self.waiting[0].size_bytes)
+            ):
                 break
             else:
                 taken.append(self._pop())
+                taken_bytes += taken[-1].size_bytes
         if not self._drops_singly and self._is_expired(min(taken, key=_arrival_s), now_s):
             for request in taken:
                 self._drop(request, now_s)
@@ -245,6 +258,7 @@ class StageQueue:
         request = self.waiting.popleft()
         self._ended -= request.outcome is not None
         self._changes_of_kind -= bool(self.waiting) and self.waiting[0].kind != request.kind
+        self._waiting_bytes -= request.size_bytes
         return request
 
     def _start(self, replica: RoutedReplica, requests: Sequence[Request], now_s: float) -> None:

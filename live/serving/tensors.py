@@ -6,6 +6,7 @@ in 4 bytes), so that batches are joined and split without decoding. JSON numbers
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, chain, pairwise
 from math import prod
@@ -13,6 +14,7 @@ from struct import Struct, pack
 from typing import Any, NamedTuple
 
 import numpy as np
+import orjson
 
 from ipa.errors import InputError
 
@@ -51,11 +53,21 @@ class Tensor(NamedTuple):
     parameters: Mapping[str, Any] = {}
 
     @property
+    def texts(self) -> int:
+        """How many BYTES elements it has, which cost time one by one."""
+        return prod(self.shape) if self.datatype == "BYTES" else 0
+
+    @property
     def kind(self) -> tuple[Any, ...]:
         """What must be equal for two requests to share a batch."""
         if not self.parameters:
             return self.name, self.datatype, self.shape
-        return self.name, self.datatype, self.shape, tuple(sorted(self.parameters.items(), key=repr))
+        return self.name, self.datatype, self.shape, parameters_kind(self.parameters)
+
+
+def parameters_kind(parameters: Mapping[str, Any]) -> bytes:
+    """What is equal for equal parameters alone: their JSON, as Python takes 1, 1.0 and true for equal."""
+    return orjson.dumps(parameters, option=orjson.OPT_SORT_KEYS)
 
 
 def from_binary(name: str, datatype: str, shape: tuple[int, ...], data: bytes, parameters: Mapping[str, Any]) -> Tensor:
@@ -229,5 +241,5 @@ def _flattened(name: str, shape: tuple[int, ...], data: object) -> list[Any]:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = reprlib.repr(value)
     return text if len(text) <= 40 else text[:37] + "..."

@@ -15,11 +15,12 @@ from aiohttp import hdrs, web
 
 from ipa.live.plane import EVERYWHERE, listening_host
 from ipa.live.serving import protocol
+from ipa.live.serving.admission import Limits, return_large_blocks
+from ipa.live.serving.bodies import read_body
 from ipa.live.serving.protocol import BINARY_EXTENSION, Body, ProtocolError
 
-MOST_BODY_BYTES = 64 * 2**20
-READ_S = 30.0
-"""How long a request's body may take to arrive after its headers."""
+JSON_LIMITS = Limits(body_bytes=2**20, built_bytes=64 * 2**20)
+"""What a body may take that is read at once, as those of the control API are."""
 WRITE_S = 30.0
 """How long a client may take to receive its answer."""
 KEEP_ALIVE_S = 75.0
@@ -49,23 +50,10 @@ def error_response(text: str, status: int, retry_after_s: int | None = None) -> 
     )
 
 
-async def read_body(request: web.Request) -> bytes:
-    """A request's whole body. Raises ProtocolError if it is too large (413) or too slow (408)."""
-    try:
-        async with asyncio.timeout(READ_S):
-            return await request.read()
-    except TimeoutError:
-        raise ProtocolError(f"the body did not arrive within {READ_S:g} s", 408) from None
-    except web.RequestPayloadError as error:
-        raise ProtocolError(f"the body cannot be read: {' '.join(str(error).split())}") from None
-    except web.HTTPRequestEntityTooLarge:
-        raise ProtocolError(f"the body is too large; allowed: {MOST_BODY_BYTES} bytes", 413) from None
-
-
 async def read_json(request: web.Request) -> Any:
-    """A request's body as JSON. Raises ProtocolError if it is not JSON."""
+    """A request's body as JSON. Raises ProtocolError if it is not JSON, or too large."""
     try:
-        return orjson.loads(await read_body(request))
+        return orjson.loads((await read_body(request, JSON_LIMITS)).data)
     except orjson.JSONDecodeError as error:
         raise ProtocolError(f"the body is not JSON: {error}") from None
 
@@ -102,8 +90,8 @@ async def errors_in_form(request: web.Request, handler: Handler) -> web.StreamRe
 
 
 def application() -> web.Application:
-    """An empty application with these limits and this form of errors."""
-    return web.Application(middlewares=[errors_in_form], client_max_size=MOST_BODY_BYTES)
+    """An empty application with this form of errors."""
+    return web.Application(middlewares=[errors_in_form])
 
 
 def close_connections(app: web.Application, when: Callable[[], bool]) -> None:
@@ -183,6 +171,7 @@ async def listen(app: web.Application, host: str, port: int) -> tuple[web.AppRun
     runner = web.AppRunner(
         app,
         access_log=None,
+        auto_decompress=False,  # `bodies` inflates, within limits
         logger=_http_log,
         keepalive_timeout=KEEP_ALIVE_S,
         handle_signals=False,
@@ -233,6 +222,7 @@ def on_signals(stop: Callable[[], None], exit_at_once: Callable[[], None]) -> No
 
 def in_event_loop(work: Coroutine[Any, Any, None]) -> None:
     """Run `work` to its end, on uvloop if that is installed."""
+    return_large_blocks()
     try:
         import uvloop
     except ImportError:

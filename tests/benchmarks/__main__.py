@@ -12,10 +12,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.benchmarks import chart, engines, gateway, peers
+from tests.benchmarks import chart, engines, gateway, hostile, peers
 from tests.benchmarks.tables import Table, machine
 
-TABLES = ("engines", "runs", "solvers", "gateway", "peers")
+TABLES = ("engines", "runs", "solvers", "gateway", "hostile", "peers")
 
 
 def measured(names: list[str]) -> Iterator[Table | str]:
@@ -24,6 +24,7 @@ def measured(names: list[str]) -> Iterator[Table | str]:
         "engines": engines.engines,
         "runs": engines.whole_runs,
         "gateway": gateway.gateway,
+        "hostile": hostile.hostile_bodies,
     }
     if "solvers" in names and find_spec("tests.benchmarks.solvers") is not None:
         makers["solvers"] = import_module("tests.benchmarks.solvers").table

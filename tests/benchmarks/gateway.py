@@ -53,14 +53,14 @@ def gateway() -> Table:
 def _row(batch: int, form: str) -> dict[str, Value]:
     import uvloop
 
-    message, moments_s = _message(form), np.arange(0.0, DURATION_S, 1.0 / STEADY_RPS)
-    with _plane() as gateway:
-        _configure(gateway, batch, 0.0 if batch == 1 else 0.005)
+    sent, moments_s = message(form), np.arange(0.0, DURATION_S, 1.0 / STEADY_RPS)
+    with running() as gateway:
+        configure(gateway, batch, 0.0 if batch == 1 else 0.005)
         before_s = _cpu_s(gateway)
-        passing = uvloop.run(load_client.closed_loop(gateway.url, message, CLIENTS[batch], DURATION_S))
+        passing = uvloop.run(load_client.closed_loop(gateway.url, sent, CLIENTS[batch], DURATION_S))
         spent_s = None if before_s is None else (_cpu_s(gateway) or 0.0) - before_s
-        _configure(gateway, batch, 0.0)
-        steady = uvloop.run(load_client.open_loop(gateway.url, message, moments_s.tolist()))
+        configure(gateway, batch, 0.0)
+        steady = uvloop.run(load_client.open_loop(gateway.url, sent, moments_s.tolist()))
     statuses = passing.statuses + steady.statuses
     return {
         "batch": batch,
@@ -83,7 +83,8 @@ def _cpu_s(process: Process) -> float | None:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _message(form: str) -> bytes:
+def message(form: str) -> bytes:
+    """One inference request on the wire, `json` or `binary`."""
     path = f"/v2/models/{PIPELINE}/infer"
     values = np.arange(VALUES, dtype=np.float32)
     tensor = {"name": "image", "datatype": "FP32", "shape": [1, VALUES]}
@@ -97,17 +98,18 @@ def _message(form: str) -> bytes:
     return load_client.encoded(path, head + values.tobytes(), [("Inference-Header-Content-Length", str(len(head)))])
 
 
-def _configure(gateway: Process, batch: int, timeout_s: float) -> None:
+def configure(gateway: Process, batch: int, timeout_s: float) -> None:
+    """Set batch size and timeout of both stages."""
     configuration = {stage: wanted(variant, batch, timeout_s, REPLICAS) for stage, variant in STAGES}
     put(gateway.urls["control_url"] + "/control/configuration", configuration)
 
 
 @contextmanager
-def _plane() -> Iterator[Process]:
+def running(*options: str) -> Iterator[Process]:
     """A plane with the gateway on the first core, and this process and the replicas on the last."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
     with tempfile.TemporaryDirectory() as folder, plane(Path(folder), {"gateway": cores[0], "server": cores[-1]}) as up:
-        gateway = up.gateway("--pipeline", PIPELINE)
+        gateway = up.gateway("--pipeline", PIPELINE, *options)
         listed = {
             stage: [
                 entry(n, up.emulated(PIPELINE, stage, variant, "--factor", "0").url, variant) for n in range(REPLICAS)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from ipa import profiles
-from ipa.live.serving import admission, gateway, server, web
+from ipa.live.serving import admission, bodies, gateway, messages, protocol, server
 from ipa.live.serving.control_api import control_application
 from ipa.live.serving.gateway_options import GatewayOptions
 from ipa.live.serving.host import Gateway
@@ -61,8 +61,19 @@ def test_every_option_that_is_named_exists() -> None:
 
 
 def test_the_limits_are_those_in_force() -> None:
-    assert f"more than {web.READ_S:g} s to arrive, or has more than {web.MOST_BODY_BYTES // 2**20} MiB" in TEXT
-    assert f"or {admission.MOST_INSIDE_BYTES // 2**30} GiB of requests are inside" in TEXT
+    assert f"the body took more than {bodies.READ_S:g} s to arrive" in TEXT
+    assert f"and at most {admission.MOST_INSIDE_BYTES // 2**30} GiB" in TEXT
+    most, in_a_pod = admission.Limits(), admission.Limits.within(128 * 2**20)
+    for of, part in (("body_bytes", "a quarter"), ("built_bytes", "half")):
+        assert f"| {part} | {getattr(most, of) // 2**20} MiB | {getattr(in_a_pod, of) // 2**20} MiB |" in TEXT
+    counted = f"{admission.BUILT_PER_BYTE} bytes per byte of text and {admission.BUILT_PER_VALUE} bytes per comma"
+    assert counted in TEXT
+    assert f"may become {bodies.MOST_RATIO} times larger, or {bodies.FREE_OF_RATIO_BYTES // 2**20} MiB" in TEXT
+    assert f"limited to {protocol.MOST_TENSORS:,} tensors, {protocol.MOST_TEXTS['inputs']:,} `BYTES` elements" in TEXT
+    assert f"{protocol.MOST_PARAMETERS_BYTES // 2**10} KiB of parameters, nested {protocol.MOST_LEVELS} deep" in TEXT
+    assert f"`id`, of up to {protocol.LONGEST_ID} characters" in TEXT
+    assert f"JSON that may take more than {messages.AT_ONCE_BYTES // 2**20} MiB" in TEXT
+    assert f"Model servers accept {admission.MOST_MESSAGE_BYTES // 2**20} MiB" in TEXT
 
 
 def test_the_model_of_ones_own_works(tmp_path: Path) -> None:

@@ -5,24 +5,32 @@ IPA_FUZZ sets how many each server gets; `make soak` sends 10,000.
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 import http.client
 import json
 import os
 import socket
+import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import cycle, islice
 from typing import Any
 
+import aiohttp
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ipa.live.serving.tensors import DATATYPES
+from tests.live.serving import hostile
 from tests.live.serving.serving_plane import Process, ask, call, entry, get, plane, put
 from tests.live.world import usage
 
 REQUESTS = int(os.environ.get("IPA_FUZZ", "600"))
+LONG = 10_000
 ALLOWED = {200, 400, 404, 405, 408, 411, 413, 415, 431, 502, 504}
 """502: a replica refused what the gateway, which does not know the model, had let through."""
 
@@ -94,6 +102,12 @@ LENGTHS = st.one_of(
 PATHS = st.sampled_from(
     ["infer"] * 8 + ["ready", "", "versions/1/infer", "versions/2/infer", "../infer", "%00", "infer?x=1"]
 )
+CODINGS = st.one_of(
+    st.just(("", bytes)),
+    st.sampled_from([("gzip", gzip.compress), ("deflate", zlib.compress), ("gzip", zlib.compress), ("gzip", bytes)]),
+    st.tuples(st.sampled_from(["br", "gzip, gzip", "deflate", "identity", "x-gzip", "?"]), st.just(bytes)),
+)
+"""What a body says that it is compressed with, and what it really is."""
 METHODS = st.sampled_from(["POST"] * 9 + ["GET", "PUT", "DELETE", "HEAD", "PATCH"])
 
 
@@ -117,14 +131,18 @@ class Target:
         self.statuses: Counter[int] = Counter()
         self._connection: http.client.HTTPConnection | None = None
 
-    def send(self, method: str, path: str, body: bytes, tail: bytes, length: str | None) -> None:
+    def send(
+        self, method: str, path: str, body: bytes, length: str | None, coding: str = "", *, is_chunked: bool = False
+    ) -> None:
         headers = {} if length is None else {"Inference-Header-Content-Length": length}
+        headers |= {"Content-Encoding": coding} if coding else {}
+        sent = iter([body[:7], body[7:]]) if is_chunked and body else body
         connection = self._connection or http.client.HTTPConnection(
             self.process.url.removeprefix("http://"), timeout=20
         )
         self._connection = connection
         try:
-            connection.request(method, f"/v2/models/{self.model}/{path}".rstrip("/"), body + tail, headers)
+            connection.request(method, f"/v2/models/{self.model}/{path}".rstrip("/"), sent, headers)
             response = connection.getresponse()
             text = response.read()
         except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
@@ -169,10 +187,13 @@ def test_no_request_breaks_a_server(targets: dict[str, Target], name: str) -> No
         max_examples=REQUESTS // 2, deadline=None, database=None, derandomize=True,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )  # fmt: skip
-    @given(METHODS, PATHS, BODIES, st.binary(max_size=20), LENGTHS)
-    def fire(method: str, path: str, body: bytes, tail: bytes, length: str | None) -> None:
-        target.send(method, path, body, tail, length)
-        target.send("POST", "infer", body, b"", length)
+    @given(METHODS, PATHS, BODIES, st.binary(max_size=20), LENGTHS, CODINGS, st.booleans())
+    def fire(
+        method: str, path: str, body: bytes, tail: bytes, length: str | None, coding: Any, is_chunked: bool
+    ) -> None:
+        target.send(method, path, body + tail, length)
+        named, compress = coding
+        target.send("POST", "infer", compress(body), length, named, is_chunked=is_chunked)
 
     fire()
     assert target.statuses[200] > 0.02 * REQUESTS, target.statuses
@@ -209,6 +230,50 @@ def test_bytes_that_are_no_http_end_their_connection_alone(targets: dict[str, Ta
     assert call("GET", process.url + "/v2/health/live")[0] == 200
     assert process.log.read_text() == ""
     assert resources(process)["files"] <= before["files"] + 4
+
+
+@pytest.mark.parametrize("name", ["gateway", "server"])
+def test_hostile_bodies_and_slow_clients_leave_an_honest_client_alone(targets: dict[str, Target], name: str) -> None:
+    """No 500, no growth; in the long run (`make soak`), no answer to the honest client after more than a second."""
+    target = targets[name]
+    path = f"/v2/models/{target.model}/infer"
+    bodies = islice(cycle(hostile.kinds(12 if REQUESTS < LONG else 62).values()), max(40, REQUESTS // 10))
+    before = resources(target.process)
+    answers: Counter[int] = Counter()
+    honest: Counter[int] = Counter()
+    slowest_s = asyncio.run(_beside(target.process.url, path, bodies, answers, honest))
+    assert set(answers) <= ALLOWED | {503, hostile.NO_ANSWER}
+    assert answers[413] > 0
+    assert set(honest) == {200}
+    if REQUESTS >= LONG:
+        assert slowest_s < 1.0
+    assert target.process.log.read_text() == ""
+    after = resources(target.process)
+    assert after["files"] <= before["files"] + 8
+    assert after["bytes"] <= before["bytes"] + 96 * 2**20
+
+
+async def _beside(
+    url: str, path: str, bodies: Iterator[hostile.Hostile], answers: Counter[int], honest: Counter[int]
+) -> float:
+    """Send the bodies, four at a time, while an honest client asks again and again; its slowest answer in seconds."""
+
+    async def attack() -> None:
+        for body in bodies:
+            answers[await hostile.send(url, path, body)] += 1
+
+    attacks = asyncio.gather(*[attack() for _ in range(4)])
+    slowest_s = 0.0
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
+        while not attacks.done():
+            sent_s = time.monotonic()
+            async with session.post(url + path, json=ask()) as response:
+                await response.read()
+                honest[response.status] += 1
+            slowest_s = max(slowest_s, time.monotonic() - sent_s)
+            await asyncio.sleep(0.005)
+    await attacks
+    return slowest_s
 
 
 def resources(process: Process) -> dict[str, int]:

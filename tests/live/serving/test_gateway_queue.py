@@ -37,12 +37,14 @@ class Host:
         return [(batch.stage, batch.replica.number, [str(r.name) for r in batch.requests]) for batch in self.serving]
 
 
-def router(batch: int = 1, timeout_s: float = 0.0, stages: int = 1, replicas: int = 1) -> tuple[Router, Host]:
+def router(
+    batch: int = 1, timeout_s: float = 0.0, stages: int = 1, replicas: int = 1, most_bytes: int | None = None
+) -> tuple[Router, Host]:
     """Stages with `replicas` ready each, which take up to 8 at a time; requests expire after 100 s."""
     host = Host()
     names = "abcdef"[:stages]
     configuration = {name: of("small", batch=batch, timeout_s=timeout_s) for name in names}
-    made = Router(names, [100.0] * stages, configuration, host)
+    made = Router(names, [100.0] * stages, configuration, host, most_bytes=most_bytes)
     for stage in range(stages):
         ready(made, stage, range(replicas))
     return made, host
@@ -57,8 +59,8 @@ def ready(made: Router, stage: int, numbers: range | list[int], now_s: float = 0
     made.stages[stage].attempt(now_s)
 
 
-def arrive(made: Router, names: str, now_s: float = 0.0, kind: object = "k") -> list[Request]:
-    requests = [Request(name, now_s, kind) for name in names]
+def arrive(made: Router, names: str, now_s: float = 0.0, kind: object = "k", size_bytes: int = 0) -> list[Request]:
+    requests = [Request(name, now_s, kind, size_bytes=size_bytes) for name in names]
     for request in requests:
         made.arrive(request, now_s)
     return requests
@@ -87,6 +89,30 @@ def test_a_batch_that_another_kind_waits_behind_does_not_wait_for_company() -> N
     arrive(made, "b", now_s=1.0, kind="other")
     assert host.started() == [(0, 0, ["a"])]
     assert host.wakes[0] == 6.0
+
+
+def test_a_batch_ends_where_it_would_have_more_bytes_than_a_message_may() -> None:
+    """A message may have 10 bytes, each request has 4: after a, two and two; one of 11 bytes goes alone."""
+    made, host = router(batch=4, most_bytes=10)
+    arrive(made, "abcde", size_bytes=4)
+    arrive(made, "f", size_bytes=11)
+    for _ in range(4):
+        made.finished(host.serving[-1], 1.0)
+    assert [requests for *_, requests in host.started()] == [["a"], ["b", "c"], ["d", "e"], ["f"]]
+
+
+def test_a_batch_that_has_no_room_for_what_waits_behind_does_not_wait_for_company() -> None:
+    """a waits for a batch of 4 until 5; b comes at 1 and has no room in a message of 10 bytes: a starts."""
+    made, host = router(batch=4, timeout_s=5.0, replicas=2, most_bytes=10)
+    (a,) = arrive(made, "a", size_bytes=6)
+    assert host.started() == []
+    (b,) = arrive(made, "b", now_s=1.0, size_bytes=6)
+    assert host.started() == [(0, 0, ["a"])]
+    made.give_up(b, 2.0)
+    made.failed(host.serving[0], 2.0, "broke off")
+    arrive(made, "c", now_s=2.0, size_bytes=4)
+    assert host.started()[1:] == []
+    assert a.outcome is None
 
 
 @given(st.lists(st.sampled_from("xyz"), min_size=1, max_size=30), st.integers(1, 5), st.data())

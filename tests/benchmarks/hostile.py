@@ -1,0 +1,177 @@
+"""What hostile bodies cost honest clients: a gateway with 512 MiB, with and without a thousand of them, by turns."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from tests.benchmarks.tables import Column, Table, Value
+from tests.live import load_client
+from tests.live.serving import hostile
+from tests.live.serving.serving_plane import Process, until
+
+MEMORY_BYTES = 512 * 2**20
+ROUNDS, BODIES, AT_ONCE = 10, 100, 4
+"""In every round, so many bodies are sent, so many at a time."""
+HONEST_RPS, CONNECTIONS, QUIET_S = 50.0, 16, 6.0
+
+
+def hostile_bodies() -> Table:
+    """Latency of honest clients alone and beside hostile ones, and the gateway's memory."""
+    return Table(
+        name="hostile",
+        title=f"Hostile bodies: {ROUNDS * BODIES} in {ROUNDS} rounds, {AT_ONCE} at a time, at a gateway with 512 MiB",
+        columns=(
+            Column("beside", "honest clients"),
+            Column("requests", "requests", ",d"),
+            Column("not_200", "not 200", "d"),
+            Column("p50_ms", "p50 ms", ".2f"),
+            Column("p99_ms", "p99 ms", ".2f"),
+            Column("most_ms", "most ms", ".0f"),
+            Column("peak_mb", "peak MB", ".0f"),
+            Column("answers", "hostile answers"),
+        ),
+        rows=tuple(_rows()),
+        label=("beside",),
+        bars=("p99_ms",),
+        notes=(
+            f"Honest: {HONEST_RPS:g}/s on {CONNECTIONS} connections, 64 float32 as JSON; quiet and hostile by turns.",
+            "Peak: resident memory of the gateway and of its process for large JSON, added up.",
+        ),
+    )
+
+
+def _rows() -> Iterator[dict[str, Value]]:
+    from tests.benchmarks import gateway
+
+    message = gateway.message("json")
+    path = f"/v2/models/{gateway.PIPELINE}/infer"
+    bodies = cycle(hostile.kinds().values())
+    quiet, beside = load_client.Answers(), load_client.Answers()
+    answers: Counter[int] = Counter()
+    options = ("--most-inside", str(MEMORY_BYTES // 4))
+    with gateway.running(*options) as process, _limited(process, MEMORY_BYTES):
+        gateway.configure(process, 1, 0.0)
+        asyncio.run(_beside(process.url, path, message, []))  # warm up
+        peaks_mb = []
+        for _ in range(ROUNDS):
+            _add(quiet, asyncio.run(_beside(process.url, path, message, []))[0])
+            peaks_mb.append(_peak_mb(process))
+            sent, statuses = asyncio.run(_beside(process.url, path, message, list(islice(bodies, BODIES))))
+            _add(beside, sent)
+            answers += statuses
+        after_mb = _peak_mb(process)
+    for name, found, peak_mb in (("alone", quiet, peaks_mb[0]), ("beside hostile ones", beside, after_mb)):
+        yield {
+            "beside": name,
+            "requests": found.statuses.total(),
+            "not_200": found.statuses.total() - found.statuses[200],
+            "p50_ms": 1e3 * median(found.latencies_s),
+            "p99_ms": 1e3 * float(np.quantile(found.latencies_s, 0.99)),
+            "most_ms": 1e3 * max(found.latencies_s),
+            "peak_mb": peak_mb,
+            "answers": " ".join(f"{status}:{count}" for status, count in sorted(answers.items()))
+            if found is beside
+            else "",
+        }
+
+
+def _listed(statuses: Counter[int]) -> str:
+    return " ".join(f"{status}:{count}" for status, count in sorted(statuses.items()))
+
+
+async def _beside(
+    url: str, path: str, message: bytes, bodies: list[hostile.Hostile]
+) -> tuple[load_client.Answers, Counter[int]]:
+    """Honest requests while the bodies are sent from a thread of their own, or for a quiet while."""
+    statuses: Counter[int] = Counter()
+    sending = threading.Thread(target=lambda: asyncio.run(_send_all(url, path, bodies, statuses)))
+    sending.start()
+    honest, stop = load_client.Answers(), asyncio.get_running_loop().time() + QUIET_S
+    connections = [await load_client.connect(url) for _ in range(CONNECTIONS)]
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def one(connection: load_client.Connection) -> None:
+        sent_s = asyncio.get_running_loop().time()
+        honest.statuses[await connection.send(message)] += 1
+        honest.latencies_s.append(asyncio.get_running_loop().time() - sent_s)
+        connections.append(connection)  # to go on with
+
+    while sending.is_alive() or (not bodies and asyncio.get_running_loop().time() < stop):
+        if connections:  # a gateway that does not answer must not be filled by those who wait
+            task = asyncio.create_task(one(connections.pop()))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+        await asyncio.sleep(1.0 / HONEST_RPS)
+    await asyncio.gather(*tasks)
+    for connection in connections:
+        connection.close()
+    return honest, statuses
+
+
+async def _send_all(url: str, path: str, bodies: list[hostile.Hostile], statuses: Counter[int]) -> None:
+    waiting = iter(bodies)
+
+    async def some() -> None:
+        for body in waiting:
+            statuses[await hostile.send(url, path, body)] += 1
+
+    await asyncio.gather(*[some() for _ in range(AT_ONCE)])
+
+
+def _add(to: load_client.Answers, more: load_client.Answers) -> None:
+    to.statuses += more.statuses
+    to.latencies_s += more.latencies_s
+
+
+def _peak_mb(process: Process) -> float:
+    """The most resident memory that a process and its children have had."""
+    pids = [process.popen.pid]
+    children = Path(f"/proc/{pids[0]}/task/{pids[0]}/children")
+    if children.exists():
+        pids += map(int, children.read_text().split())
+    total = 0
+    for pid in pids:
+        status = Path(f"/proc/{pid}/status").read_text()
+        total += int(status.partition("VmHWM:")[2].split()[0])
+    return total / 1024
+
+
+def _removed(group: Path) -> bool:
+    try:
+        group.rmdir()
+    except OSError:  # a process is still in it
+        return False
+    return True
+
+
+@contextmanager
+def _limited(process: Process, most_bytes: int) -> Iterator[None]:
+    """Keep a process and its future children within a memory cgroup, where this user may make one."""
+    for root, key in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")):
+        group = Path(root) / f"ipa-benchmark-{os.getpid()}"
+        try:
+            group.mkdir()
+            (group / key).write_text(str(most_bytes))
+            (group / "cgroup.procs").write_text(str(process.popen.pid))
+        except OSError:
+            if group.is_dir():
+                group.rmdir()
+            continue
+        try:
+            yield
+        finally:
+            process.kill()
+            until(partial(_removed, group), "the gateway's process for large JSON has ended too")
+        return
+    raise RuntimeError("a memory limit needs a cgroup that this user may write")
