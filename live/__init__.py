@@ -9,7 +9,7 @@ observer         what policies observe, from what is read
 stage_replicas   the replicas of a stage, and rule 5 for real ones
 plane            the settings of the serving plane, and how its processes are called
 launcher         starts a run's processes · parent: the process that forks them
-gateway_client   the gateway's control API, from outside
+gateway_client   the gateway's control API, from outside · control_way: how calls get there · tokens: what it asks for
 sending          a run's load: its process, and what it leaves behind
 load_generator   the open loop that the process runs · sent: what it has sent
 collect          the gateway's records as the simulator's · kept: on disk as they come

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ipa.errors import Error
+from ipa.live.control_way import ControlWay, RefusedError
 from ipa.live.errors import RunError
 from ipa.live.stage_replicas import Replica
 from ipa.policies import Configuration
-
-if TYPE_CHECKING:
-    import aiohttp
-
-ANSWERS_WITHIN_S = 5.0
 
 OBSERVED = ("epoch", "time_s", "load_rps", "latencies_s", "configuration", "stages")
 OF_A_STAGE = (
@@ -24,33 +19,30 @@ OF_A_STAGE = (
 """The keys of an observation, and of each stage in it, on which a controller relies."""
 
 
-class RefusedError(Error):
-    """The gateway refused; the text says why."""
-
-
 class GatewayClient:
-    """Calls the control API at `url`. Every call raises RunError where the gateway does not answer."""
+    """Calls the control API. Every call raises RunError where the gateway does not answer."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
-        self._session = session
-        self._url = url
+    def __init__(self, way: ControlWay) -> None:
+        self._way = way
 
     async def is_ready(self) -> bool:
         """Whether it answers."""
         try:
-            await self._call("GET", "/v2/health/live", within_s=1.0)
+            await self._way.call("GET", "/v2/health/live", within_s=1.0)
         except (RunError, RefusedError):
             return False
         return True
 
     async def start(self, origin_s: float) -> str:
         """Set the run's t = 0 to a moment of `time.monotonic()`; the epoch of what the gateway counts from then on."""
-        answer = await self._call("PUT", "/control/start", {"origin": origin_s})
+        answer = await self._way.call("PUT", "/control/start", {"origin": origin_s})
         return str(answer["epoch"])
 
     async def configure(self, configuration: Configuration) -> None:
         """Put a configuration in force in the queues. Raises RefusedError with the gateway's reason."""
-        await self._call("PUT", "/control/configuration", {name: asdict(each) for name, each in configuration.items()})
+        await self._way.call(
+            "PUT", "/control/configuration", {name: asdict(each) for name, each in configuration.items()}
+        )
 
     async def list_replicas(self, replicas: Mapping[str, Sequence[Replica]]) -> None:
         """Tell the gateway which replicas there are, ready and draining, and note which are busy.
@@ -58,7 +50,7 @@ class GatewayClient:
         One that the gateway does not know any more is not busy.
         """
         listed = {stage: [_listed(each) for each in members] for stage, members in replicas.items()}
-        answer = await self._call("PUT", "/control/replicas", listed)
+        answer = await self._way.call("PUT", "/control/replicas", listed)
         for stage, members in replicas.items():
             busy = {each["number"] for each in answer.get(stage, ()) if each["busy"]}
             for replica in members:
@@ -67,7 +59,7 @@ class GatewayClient:
     async def observation(self, since_s: float, seconds: int) -> dict[str, Any]:
         """Counters, gauges and the load of the last seconds; latencies since a moment of the run's clock."""
         query = {"seconds": str(seconds), "since": repr(since_s)}
-        answer: dict[str, Any] = await self._call("GET", "/control/observation", query=query)
+        answer: dict[str, Any] = await self._way.call("GET", "/control/observation", query=query)
         if lacking := _lacking(answer):
             raise RunError(
                 f"the gateway is of another version than this controller: its observation lacks {', '.join(lacking)}; "
@@ -78,31 +70,7 @@ class GatewayClient:
     async def records(self, after: int, limit: int = 10_000) -> dict[str, Any]:
         """Requests that have ended, after the first `after` of them, of the epoch that the answer names."""
         query = {"after": str(after), "limit": str(limit)}
-        answer: dict[str, Any] = await self._call("GET", "/control/records", query=query)
-        return answer
-
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        body: object = None,
-        query: Mapping[str, str] | None = None,
-        within_s: float = ANSWERS_WITHIN_S,
-    ) -> Any:
-        import aiohttp
-
-        limit = aiohttp.ClientTimeout(total=within_s)
-        try:
-            async with self._session.request(
-                method, self._url + path, json=body, params=query, timeout=limit
-            ) as response:
-                text = await response.read()
-                status = response.status
-                answer = await response.json(content_type=None) if text else {}
-        except (TimeoutError, aiohttp.ClientError, ValueError, OSError) as error:
-            raise RunError(f"the gateway does not answer {method} {path}: {error or type(error).__name__}") from None
-        if status >= 400:
-            raise RefusedError(str(answer.get("error", answer)) if isinstance(answer, dict) else str(answer))
+        answer: dict[str, Any] = await self._way.call("GET", "/control/records", query=query)
         return answer
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from ipa.live.errors import LiveError
 from ipa.live.sent import UNANSWERED, UNREACHABLE, Sent
 from ipa.live.stopping import heeded
+from ipa.live.tokens import TokenFile
 
 if TYPE_CHECKING:
     import aiohttp
@@ -38,7 +39,8 @@ class Job:
     """What to send where: `body` is a V2 inference request, to which each request's id, its number, is added.
 
     `first` is the number of the first request; `patience_s` how long after the last scheduled moment answers are
-    waited for. `origin_s`: the moment of `time.monotonic()` that is 0 on the schedule.
+    waited for. `token_file` holds the token that the server asks its clients for, empty: none.
+    `origin_s`: the moment of `time.monotonic()` that is 0 on the schedule.
     """
 
     url: str
@@ -47,11 +49,17 @@ class Job:
     patience_s: float
     body: dict[str, Any]
     first: int = 0
+    token_file: str = ""
 
     @property
     def target(self) -> str:
         """Where requests go."""
         return f"{self.url.rstrip('/')}/v2/models/{self.model}/infer"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of each request. Raises LiveError if the token cannot be read."""
+        return {"Content-Type": "application/json", **_authorization(self.token_file)}
 
 
 async def generate(job: Job, scheduled_s: FloatArray, stop: asyncio.Event | None = None) -> Sent:
@@ -67,7 +75,7 @@ async def generate(job: Job, scheduled_s: FloatArray, stop: asyncio.Event | None
     stop = stop or asyncio.Event()
     tasks: set[asyncio.Task[None]] = set()
     head, tail = b'{"id":"', b'",' + json.dumps(job.body).encode()[1:]
-    headers = {"Content-Type": "application/json"}
+    headers = job.headers
 
     async def send_one(index: int) -> None:
         body = b"%s%d%s" % (head, job.first + index, tail)
@@ -163,18 +171,23 @@ def main(arguments: Sequence[str]) -> None:
     send_job(job, scheduled_s).write(Path(result))
 
 
-async def zeros_for(url: str, model: str) -> dict[str, Any]:
+def _authorization(token_file: str) -> dict[str, str]:
+    return TokenFile(Path(token_file)).headers() if token_file else {}
+
+
+async def zeros_for(url: str, model: str, token_file: str = "") -> dict[str, Any]:
     """A request of zeros that a V2 server's metadata of its model describes; `DEFAULT_BODY` where it names no inputs.
 
-    Raises LiveError where no such server or model is there.
+    Raises LiveError where no such server or model is there, or the token cannot be read.
     """
     import aiohttp
 
     address = f"{url.rstrip('/')}/v2/models/{model}"
+    headers = _authorization(token_file)
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10.0)) as session,
-            session.get(address) as response,
+            session.get(address, headers=headers) as response,
         ):
             text = await response.text()
     except (aiohttp.ClientError, OSError, TimeoutError) as error:

@@ -9,12 +9,14 @@ from functools import partial
 from pathlib import Path
 
 from ipa.live.backend import LiveBackend, OnRollback
+from ipa.live.control_way import DirectWay, RefusedError
 from ipa.live.errors import RunError
-from ipa.live.gateway_client import GatewayClient, RefusedError
+from ipa.live.gateway_client import GatewayClient
 from ipa.live.launcher import in_words, log_end
 from ipa.live.monitoring import SourceMaker, from_gateway
 from ipa.live.plane import GATEWAY, LOOPBACK, PRELOADED, SERVER, Plane, free_port, gateway_arguments, server_arguments
 from ipa.live.stage_replicas import STEADY_AFTER_S, Replica, StageReplicas
+from ipa.live.tokens import TokenFile, create_token_file
 from ipa.policies import Configuration
 
 POLLED_EVERY_S = 0.02
@@ -48,11 +50,12 @@ class LoopbackBackend(LiveBackend):
         self.url = f"http://{LOOPBACK}:{self._port}"
         self.control_url = f"http://{LOOPBACK}:{self._control_port}"
         self.stages: dict[str, StageReplicas] = {}
+        self._tokens = TokenFile(folder / "control-token")
         super().__init__(
             plane,
             folder,
             history_rps,
-            lambda session: GatewayClient(session, self.control_url),
+            lambda session: GatewayClient(DirectWay(session, self.control_url, self._tokens)),
             source,
             on_rollback,
         )
@@ -216,8 +219,15 @@ class LoopbackBackend(LiveBackend):
             await asyncio.sleep(POLLED_EVERY_S)
 
     async def _open_gateway(self) -> None:
+        create_token_file(self._tokens.path)
         arguments = gateway_arguments(
-            self.plane, self.plane.source, self._port, self._control_port, linger_s=0, waits_for_start=True
+            self.plane,
+            self.plane.source,
+            self._port,
+            self._control_port,
+            str(self._tokens.path),
+            linger_s=0,
+            waits_for_start=True,
         )
         log = self.run_process("gateway", GATEWAY, arguments, self._on_gateway)
         until_s = time.monotonic() + READY_WITHIN_S

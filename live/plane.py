@@ -59,19 +59,23 @@ def gateway_arguments(
     pipeline_file: str,
     port: int,
     control_port: int,
+    control_token_file: str,
     *,
     linger_s: int,
     host: str = LOOPBACK,
     replica_timeout_s: float | None = None,
     most_inside_bytes: int | None = None,
     waits_for_start: bool = False,
+    more: Sequence[str] = (),
 ) -> list[str]:
     """The arguments of the gateway, on loopback as on a cluster.
 
-    `linger_s`: how long after SIGTERM it still serves clients that stay connected; for the others, see its `--help`.
+    `linger_s`: how long after SIGTERM it still serves clients that stay connected; `more` are further
+    arguments; for the others, see its `--help`.
     """
     arguments = ["--pipeline", pipeline_file, "--host", host, "--port", str(port)]
     arguments += ["--control-host", host, "--control-port", str(control_port)]
+    arguments += ["--control-token-file", control_token_file]
     arguments += ["--sla", repr(plane.pipeline.sla_s), "--drop", plane.drop, "--log-level", "warning"]
     if replica_timeout_s is not None:
         arguments += ["--replica-timeout", repr(replica_timeout_s)]
@@ -82,7 +86,7 @@ def gateway_arguments(
         arguments.append("--wait-for-start")
     for stage, limit_s in zip(plane.pipeline.stages, plane.pipeline.drop_limits_s, strict=True):
         arguments += ["--drop-limit", f"{stage.name}={limit_s!r}"]
-    return arguments
+    return [*arguments, *more]
 
 
 def server_arguments(

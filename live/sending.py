@@ -14,8 +14,8 @@ import numpy as np
 
 from ipa.live.backend import LiveBackend
 from ipa.live.collect import Collector
+from ipa.live.control_way import RefusedError
 from ipa.live.errors import RunError
-from ipa.live.gateway_client import RefusedError
 from ipa.live.kept import Keeper, timelines
 from ipa.live.launcher import in_words, log_end
 from ipa.live.load_generator import DEFAULT_BODY, Job, write_job
@@ -33,13 +33,15 @@ STOPS_WITHIN_S = 5.0
 class Schedule:
     """Requests to send at these moments, shape (requests,), in a run of `duration_s`.
 
-    Answers are waited for until `patience_s` after its end. `body` is the V2 inference request.
+    Answers are waited for until `patience_s` after its end. `body` is the V2 inference request, `token_file` holds the
+    token that the gateway asks clients for (empty: none).
     """
 
     arrivals_s: FloatArray
     duration_s: float
     patience_s: float
     body: dict[str, Any] = field(default_factory=lambda: DEFAULT_BODY)
+    token_file: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ class Sending:
         schedule, backend = self._schedule, self._backend
         last_s = float(schedule.arrivals_s[-1]) if len(schedule.arrivals_s) else 0.0
         patience_s = schedule.duration_s - last_s + schedule.patience_s
-        job = Job(backend.url, backend.plane.pipeline.name, origin_s, patience_s, schedule.body)
+        name, token_file = backend.plane.pipeline.name, schedule.token_file
+        job = Job(backend.url, name, origin_s, patience_s, schedule.body, token_file=token_file)
         write_job(job, schedule.arrivals_s, self._job)
         self._log = backend.run_process("load", LOAD, [str(self._job), str(self._result)], self._on_exit)
         self._watching = backend.spawn(self._watch.run())

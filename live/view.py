@@ -10,8 +10,8 @@ from typing import Any
 
 from ipa.live.backend import LiveBackend
 from ipa.live.collect import Collector
+from ipa.live.control_way import RefusedError
 from ipa.live.errors import RunError
-from ipa.live.gateway_client import RefusedError
 from ipa.live.monitoring import GatewaySource, Reading, SourceError, quantiles
 from ipa.policies import Entry, Journal, LatencyQuantiles, ReplicaCounts, StageConfiguration
 

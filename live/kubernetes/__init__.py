@@ -9,6 +9,7 @@ api              the API server, through the official client
 deploy           up, status, down · reach: where clients find a pipeline
 backend          the `Backend` whose replicas are pods: a run, put together from what follows
 readiness        waiting until the pipeline is ready · cluster_gateway: the gateway's control API, and its clock
+control_ways     how calls of that API get to the gateway: to its Service, or by the API server's proxy
 reconciler       one look at the cluster, and what follows · look: what it found · looks: one after the other
 stage_state      how a stage stands · difference: what is left to do there · foreign_scalers: who else sets replicas
 watch            the pods, kept up to date · pods: what one says · timeline: pods as replicas of the run

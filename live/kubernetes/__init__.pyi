@@ -9,6 +9,7 @@ from .api import ApiError as ApiError
 from .api import connect as connect
 from .api import current_namespace as current_namespace
 from .backend import KubernetesBackend as KubernetesBackend
+from .gateway_manifests import control_secret as control_secret
 from .lease import Lease as Lease
 from .look import Look as Look
 from .pace import Pace as Pace

@@ -40,6 +40,7 @@ PLURALS = {
     "ReplicaSet": "replicasets",
     "Role": "roles",
     "RoleBinding": "rolebindings",
+    "Secret": "secrets",
     "Service": "services",
     "ServiceAccount": "serviceaccounts",
     "ServiceMonitor": "servicemonitors",
@@ -152,6 +153,16 @@ class Api:
             dry_run="All" if dry_run else None,
         )
 
+    def create(self, manifest: Mapping[str, Any]) -> bool:
+        """Create an object; False if there is one already, which stays as it is."""
+        try:
+            self.request("POST", path_of(manifest["kind"], manifest["metadata"]["namespace"]), manifest)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+            return False
+        return True
+
     def scale(self, namespace: str, name: str, replicas: int, resource_version: str | None = None) -> Object:
         """Set a Deployment's replicas and note the number as ours; with a resource version, only if it is current.
 
@@ -216,15 +227,24 @@ class Api:
             raise ApiError(f"{method} {path}", 0, f"{type(error).__name__}: {error}") from None
         return found
 
-    def _send(self, method: str, path: str, what: str, *, within_s: object, **options: Any) -> Any:
+    def _send(
+        self,
+        method: str,
+        path: str,
+        what: str,
+        *,
+        within_s: object,
+        headers: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> Any:
         from kubernetes.client.exceptions import ApiException
 
         if self.read_only and method != "GET" and path != _QUESTION:
             raise ReadOnlyError(f"{what}: this client only reads")
         try:
             response = self._client.request(
-                method.lower(), path, serialize=False, query_params=[], header_params={}, _request_timeout=within_s,
-                **options,
+                method.lower(), path, serialize=False, query_params=[], header_params=dict(headers or {}),
+                _request_timeout=within_s, **options,
             )  # fmt: skip
         except ApiException as error:
             raise _failure(what, error) from None

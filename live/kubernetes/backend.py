@@ -16,11 +16,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from ipa.live.backend import LiveBackend, OnRollback
+from ipa.live.control_way import RefusedError
 from ipa.live.errors import RunError
-from ipa.live.gateway_client import RefusedError
 from ipa.live.kubernetes import deploy, looks
 from ipa.live.kubernetes.api import Api, ApiError
 from ipa.live.kubernetes.cluster_gateway import ClusterGateway
+from ipa.live.kubernetes.control_ways import way_to
 from ipa.live.kubernetes.failed_variants import FailedVariants, previous
 from ipa.live.kubernetes.lease import Lease
 from ipa.live.kubernetes.lease_keeper import LeaseKeeper
@@ -56,6 +57,7 @@ class KubernetesBackend(LiveBackend):
     With a read-only `api` it sees everything and changes nothing. With `adopts` it takes over what is running, as is:
     it starts from the configuration that the cluster says is wanted, rolled out or not, and uses the gateway's clock.
     Without, it first brings the initial configuration up and sets t = 0. `lease` None: nobody else writes.
+    `control_token_file` is for one inside the cluster (see `control_ways`).
     """
 
     client: ClusterGateway
@@ -70,6 +72,7 @@ class KubernetesBackend(LiveBackend):
         pace: Pace | None = None,
         lease: Lease | None = None,
         adopts: bool = False,
+        control_token_file: Path | None = None,
         source: SourceMaker = from_gateway,
         on_rollback: OnRollback = lambda *_: None,
     ) -> None:
@@ -79,11 +82,14 @@ class KubernetesBackend(LiveBackend):
             deployed.plane,
             folder,
             history_rps,
-            lambda _: ClusterGateway(api, deployed, self._timeline, lambda: self.now_s),
+            lambda session: ClusterGateway(
+                way_to(api, deployed, session, control_token_file), deployed, self._timeline, lambda: self.now_s
+            ),
             source,
             on_rollback,
         )
         self.deployed = deployed
+        self._is_inside = control_token_file is not None
         self.url = url
         self._api = api
         self._pace = pace or Pace()
@@ -162,7 +168,7 @@ class KubernetesBackend(LiveBackend):
     async def _check_permissions(self) -> None:
         """Raise RunError, naming each, for permissions that this account lacks and cannot do without."""
         try:
-            lacking = await self._threads.call(missing, self._api, self.deployed)
+            lacking = await self._threads.call(missing, self._api, self.deployed, self._is_inside)
         except ApiError as error:
             log.warning("what this account may do is not known", extra={"problem": str(error)})
             return

@@ -1,20 +1,13 @@
-"""The control API of a gateway on a cluster, reached through the API server's proxy.
-
-The proxy needs nothing of the cluster's network: whoever may talk to the API server, and may use this one Service,
-reaches the gateway.
-"""
+"""The control API of a gateway on a cluster: its clock, and its records, are made those of the run."""
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
 
-from ipa.live.errors import RunError
-from ipa.live.gateway_client import ANSWERS_WITHIN_S, GatewayClient, RefusedError
-from ipa.live.kubernetes.api import Api, ApiError, ReadOnlyError
+from ipa.live.control_way import ControlWay
+from ipa.live.gateway_client import GatewayClient
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.timeline import Timeline
 
@@ -37,15 +30,14 @@ class ClusterGateway(GatewayClient):
     then measured.
     """
 
-    def __init__(self, api: Api, deployed: Deployed, timeline: Timeline, now_s: Callable[[], float]) -> None:
-        self._api = api
+    def __init__(self, way: ControlWay, deployed: Deployed, timeline: Timeline, now_s: Callable[[], float]) -> None:
+        super().__init__(way)
         self._now_s = now_s
         self._epoch: str | None = None
         self._shift_s = 0.0
         """The run's time minus the gateway's."""
         self._stages = deployed.stages
         self._timeline = timeline
-        self._proxy = f"/api/v1/namespaces/{deployed.namespace}/services/http:{deployed.control_name}:control/proxy"
 
     async def records(self, after: int, limit: int = 10_000) -> dict[str, Any]:
         """Records as the gateway gives them, with the run's times and replica numbers."""
@@ -70,7 +62,7 @@ class ClusterGateway(GatewayClient):
         """
 
         async def read() -> float:
-            return float((await self._call("PUT", "/control/start", {"origin": 0.0}))["time_s"])
+            return float((await self._way.call("PUT", "/control/start", {"origin": 0.0}))["time_s"])
 
         best = await _compared(time.monotonic, read)
         return ClockReading(0.0, 0.0) if abs(best.offset_s) <= best.error_s else best
@@ -106,24 +98,6 @@ class ClusterGateway(GatewayClient):
             if said.get(key) is not None:
                 said[key] += self._shift_s
         return said
-
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        body: object = None,
-        query: Mapping[str, str] | None = None,
-        within_s: float = ANSWERS_WITHIN_S,
-    ) -> Any:
-        url = f"{self._proxy}{path}" + (f"?{urlencode(query)}" if query else "")
-        try:
-            return await asyncio.to_thread(self._api.request, method, url, body, within_s=within_s)
-        except ReadOnlyError as error:
-            raise RefusedError(str(error)) from None
-        except ApiError as error:
-            if error.status in (400, 409, 413) and not error.is_transient:
-                raise RefusedError(error.text) from None
-            raise RunError(f"the gateway does not answer {method} {path}: {error.text}") from None
 
 
 async def _compared(ours_s: Callable[[], float], theirs_s: Callable[[], Awaitable[float]]) -> ClockReading:

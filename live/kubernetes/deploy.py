@@ -12,6 +12,7 @@ from ipa.live.errors import LiveError, RunError
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import CORE, OLDER, VERSIONS, Api, ApiError
 from ipa.live.kubernetes.difference import drift
+from ipa.live.kubernetes.gateway_manifests import control_secret
 from ipa.live.kubernetes.lease import DURATION_S, Lease
 from ipa.live.kubernetes.look import Look
 from ipa.live.kubernetes.manifests import everything, owner_of, root, surroundings
@@ -36,6 +37,7 @@ KINDS = (
     "Role",
     "ServiceAccount",
     "Lease",
+    "Secret",
     "ConfigMap",
     "ServiceMonitor",
     "PodMonitor",
@@ -73,6 +75,7 @@ def plan(api: Api, deployed: Deployed, first: Configuration) -> list[Step]:
             check_ours(None if given is None else {"kind": manifest["kind"], **given}, deployed)
             api.apply(manifest, dry_run=True)
             steps.append(_step(manifest, given))
+        steps.insert(1, _step_of_secret(api, deployed))
         steps += [Step(DELETE, kind, name) for kind, name in leftovers(api, deployed)]
     except ApiError as error:
         raise LiveError(_refusal(error, deployed)) from None
@@ -95,6 +98,7 @@ def up(
     """
     try:
         owner = owner_of(api.apply(root(deployed)))
+        api.create(control_secret(deployed, owner))
         for manifest in surroundings(deployed, owner, api.groups()):
             api.apply(manifest)
     except ApiError as error:
@@ -320,6 +324,9 @@ def _once(say: Callable[[str], object]) -> Callable[[str], None]:
 def _ours(api: Api, deployed: Deployed) -> Iterator[tuple[str, str]]:
     """Kind and name of everything with this pipeline's labels."""
     for kind in _kinds(api):
+        if kind == "Secret":  # asked for by its name: to list them one has to be allowed to read all
+            yield from _our_secret(api, deployed)
+            continue
         found = api.list(kind, deployed.namespace, names.of_instance(deployed.instance))
         yield from ((kind, each["metadata"]["name"]) for each in found["items"])
 
@@ -328,6 +335,19 @@ def _kinds(api: Api) -> list[str]:
     """The kinds that the server has, of those that a deployed pipeline may consist of."""
     groups = api.groups() | {CORE}
     return [kind for kind in KINDS if {VERSIONS.get(kind, CORE), OLDER.get(kind)} & groups]
+
+
+def _our_secret(api: Api, deployed: Deployed) -> Iterator[tuple[str, str]]:
+    found = api.get("Secret", deployed.namespace, deployed.control_name)
+    if found is not None and (found["metadata"].get("labels") or {}).get(names.INSTANCE) == deployed.instance:
+        yield "Secret", deployed.control_name
+
+
+def _step_of_secret(api: Api, deployed: Deployed) -> Step:
+    """The token of the control port is made once and then stays: `up` never reads or writes it again."""
+    given = api.get("Secret", deployed.namespace, deployed.control_name)
+    check_ours(None if given is None else {"kind": "Secret", **given}, deployed)
+    return Step(CREATE if given is None else KEEP, "Secret", deployed.control_name)
 
 
 def _step(manifest: Manifest, given: dict[str, Any] | None) -> Step:

@@ -19,6 +19,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import click
@@ -28,6 +29,7 @@ from ipa.live.errors import LiveError
 from ipa.live.kubernetes.api import connect
 from ipa.live.kubernetes.pods import Pod, listing
 from ipa.live.kubernetes.watch import PodWatch
+from ipa.live.tokens import TokenFile
 from ipa.profiles import Pipeline, ProfileError
 
 TOLD_AGAIN_EVERY_S = 2.0
@@ -39,7 +41,8 @@ log = logging.getLogger("ipa.live.kubernetes.endpoints")
 class Endpoints:
     """Keeps the latest list, and tells the gateway."""
 
-    def __init__(self, gateway: str, pipeline: Pipeline) -> None:
+    def __init__(self, gateway: str, pipeline: Pipeline, tokens: TokenFile) -> None:
+        self._tokens = tokens
         self._url = f"{gateway.rstrip('/')}/control/replicas"
         self._pipeline = pipeline
         self._unknown: set[str] = set()  # why pods were left out; logged once
@@ -84,14 +87,13 @@ class Endpoints:
         self._listed = listed
 
     def _tell(self, listed: dict[str, list[dict[str, Any]]]) -> None:
-        request = urllib.request.Request(
-            self._url, json.dumps(listed).encode(), {"Content-Type": "application/json"}, method="PUT"
-        )
         try:
+            headers = {"Content-Type": "application/json", **self._tokens.headers()}
+            request = urllib.request.Request(self._url, json.dumps(listed).encode(), headers, method="PUT")
             urllib.request.urlopen(request, timeout=ANSWERS_WITHIN_S).close()
         except urllib.error.HTTPError as error:
             log.error("the gateway refused the list", extra={"answer": error.read().decode(errors="replace")})
-        except OSError as error:
+        except (LiveError, OSError) as error:
             log.warning("the gateway does not answer", extra={"problem": str(error)})
 
 
@@ -100,7 +102,10 @@ class Endpoints:
 @click.option("--instance", required=True, help="namespace of the pipeline whose replicas are watched")
 @click.option("--pipeline", "pipeline_name", required=True, help="a shipped pipeline's name, or a file: the gateway's")
 @click.option("--gateway", required=True, metavar="URL", help="its control port")
-def main(namespace: str, instance: str, pipeline_name: str, gateway: str) -> None:
+@click.option(
+    "--token-file", required=True, type=click.Path(path_type=Path, dir_okay=False), help="token of the control port"
+)
+def main(namespace: str, instance: str, pipeline_name: str, gateway: str, token_file: Path) -> None:
     """Keep a gateway's list of replicas up to date until SIGTERM."""
     from ipa.live.serving import logs
 
@@ -109,7 +114,7 @@ def main(namespace: str, instance: str, pipeline_name: str, gateway: str) -> Non
         pipeline, api = profiles.load(pipeline_name), connect()
     except (ProfileError, LiveError) as error:
         sys.exit(str(error))
-    endpoints = Endpoints(gateway, pipeline)
+    endpoints = Endpoints(gateway, pipeline, TokenFile(token_file))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: endpoints.stop())
     PodWatch(api, namespace, instance, endpoints.changed).start()

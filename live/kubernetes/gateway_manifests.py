@@ -6,10 +6,19 @@ from collections.abc import Mapping
 from math import ceil
 
 from ipa.live.kubernetes import names, parts
-from ipa.live.kubernetes.names import GATEWAY
-from ipa.live.kubernetes.parts import GRACE_S, PIPELINE_PATH, Manifest
+from ipa.live.kubernetes.names import CONTROLLER, GATEWAY, MODEL_SERVER
+from ipa.live.kubernetes.parts import (
+    CONTROL_TOKEN_PATH,
+    GRACE_S,
+    MODEL_PORT,
+    PIPELINE_PATH,
+    Manifest,
+    secret_mount,
+    secret_volume,
+)
 from ipa.live.kubernetes.settings import Deployed, Resources, memory_bytes
 from ipa.live.plane import EVERYWHERE, gateway_arguments
+from ipa.live.tokens import new_token
 from ipa.profiles import Pipeline
 from ipa.sim import rules
 
@@ -17,6 +26,8 @@ DATA_PORT, CONTROL_PORT = 8080, 8081
 ACCEPTS_PATH = "/gateway/ready"
 """Where the gateway says that it takes requests. Not `/v2/health/ready`, which needs a replica at every stage: if that
 cut the gateway off, it could not tell its clients why they are not served, and their connections would be refused."""
+EVERY_NETWORK = ("0.0.0.0/0", "::/0")
+CLIENT_TOKEN_PATH = "/etc/ipa-clients/token"
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 DRAIN_S = 3
@@ -30,11 +41,14 @@ need up to three times their size, and the rest is for the gateway itself and it
 
 def gateway_deployment(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
     """The router with its queues, and beside it the watch that tells it about its replicas."""
+    volumes = [_token_volume(), secret_volume("control", deployed.control_name)]
+    if deployed.layout.client_token_secret:
+        volumes += [secret_volume("clients", deployed.layout.client_token_secret)]
     pod = parts.pod(
         deployed,
         [_router(deployed), _watch(deployed)],
         grace_s=DRAIN_S + LINGER_S + ceil(_drained_within_s(deployed.plane.pipeline)) + GRACE_S,
-        volumes=[_token_volume()],
+        volumes=volumes,
     )
     pod["serviceAccountName"] = deployed.gateway_name
     return parts.deployment(
@@ -56,12 +70,14 @@ def _router(deployed: Deployed) -> Manifest:
         PIPELINE_PATH,
         DATA_PORT,
         CONTROL_PORT,
+        CONTROL_TOKEN_PATH,
         host=EVERYWHERE,
         linger_s=LINGER_S,
         replica_timeout_s=_answers_within_s(deployed.plane.pipeline),
         most_inside_bytes=memory_bytes(deployed.layout.gateway_memory) // MEMORY_SHARE,
+        more=_bounds(deployed),
     )
-    return parts.container(
+    container = parts.container(
         deployed,
         "gateway",
         "ipa.live.serving.gateway",
@@ -72,6 +88,23 @@ def _router(deployed: Deployed) -> Manifest:
         ready_path=ACCEPTS_PATH,
         drain_s=DRAIN_S,
     )
+    container["volumeMounts"] += [secret_mount("control", CONTROL_TOKEN_PATH)]
+    if deployed.layout.client_token_secret:
+        container["volumeMounts"] += [secret_mount("clients", CLIENT_TOKEN_PATH)]
+    return container
+
+
+def _bounds(deployed: Deployed) -> list[str]:
+    """Who may use the gateway's ports, and where its replicas may be: pods have addresses, and our port."""
+    arguments = ["--replica-port", str(MODEL_PORT)]
+    for network in deployed.layout.pod_networks or EVERY_NETWORK:
+        arguments += ["--replica-network", network]
+    service = f"{deployed.control_name}.{deployed.namespace}"
+    for name in (deployed.control_name, service, f"{service}.svc", f"{service}.svc.cluster.local"):
+        arguments += ["--control-name", name]
+    if deployed.layout.client_token_secret:
+        arguments += ["--data-token-file", CLIENT_TOKEN_PATH]
+    return arguments
 
 
 def _answers_within_s(pipeline: Pipeline) -> float:
@@ -93,6 +126,7 @@ def _drained_within_s(pipeline: Pipeline) -> float:
 def _watch(deployed: Deployed) -> Manifest:
     arguments = ["--namespace", deployed.namespace, "--instance", deployed.instance]
     arguments += ["--pipeline", PIPELINE_PATH, "--gateway", f"http://127.0.0.1:{CONTROL_PORT}"]
+    arguments += ["--token-file", CONTROL_TOKEN_PATH]
     container = parts.container(
         deployed,
         "endpoints",
@@ -101,7 +135,10 @@ def _watch(deployed: Deployed) -> Manifest:
         resources={"requests": {"cpu": "10m", "memory": "128Mi"}, "limits": {"memory": "128Mi"}},
         drain_s=DRAIN_S,
     )
-    container["volumeMounts"] += [{"name": "token", "mountPath": TOKEN_PATH, "readOnly": True}]
+    container["volumeMounts"] += [
+        {"name": "token", "mountPath": TOKEN_PATH, "readOnly": True},
+        secret_mount("control", CONTROL_TOKEN_PATH),
+    ]
     return container
 
 
@@ -149,6 +186,17 @@ def gateway_access(deployed: Deployed, owner: Manifest | None = None) -> list[Ma
     ]
 
 
+def control_secret(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
+    """The Secret with a new token of the gateway's control port."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": deployed.meta(deployed.control_name, GATEWAY, owner),
+        "type": "Opaque",
+        "stringData": {names.TOKEN_KEY: new_token()},
+    }
+
+
 def client_service(deployed: Deployed, owner: Manifest | None = None, is_dual: bool = False) -> Manifest:
     """Where clients find the pipeline, as one model of the Open Inference Protocol."""
     return _service(deployed, deployed.instance, {"http": DATA_PORT}, owner, is_dual, deployed.layout.service_type)
@@ -157,6 +205,50 @@ def client_service(deployed: Deployed, owner: Manifest | None = None, is_dual: b
 def control_service(deployed: Deployed, owner: Manifest | None = None, is_dual: bool = False) -> Manifest:
     """Where the controller and Prometheus find the gateway; not reachable from outside the cluster."""
     return _service(deployed, deployed.control_name, {"control": CONTROL_PORT}, owner, is_dual)
+
+
+API_SERVER_PORTS = (443, 6443)
+"""Where API servers usually listen: as a Service, and behind it. Network plugins look at either."""
+NAMESPACE_NAME = "kubernetes.io/metadata.name"
+"""The label with its own name that a namespace has since Kubernetes 1.21."""
+
+
+def gateway_policy(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
+    """Everyone reaches the gateway's data port; its control port, the controller and what the layout names.
+
+    It calls model servers; the watch beside it, the API server, by name or address. The node's probes always pass.
+    """
+    controller = {"podSelector": {"matchLabels": names.selector(deployed.instance, CONTROLLER)}}
+    model_servers = {"podSelector": {"matchLabels": names.selector(deployed.instance, MODEL_SERVER)}}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": deployed.meta(deployed.gateway_name, GATEWAY, owner),
+        "spec": {
+            "podSelector": {"matchLabels": names.selector(deployed.instance, GATEWAY)},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [
+                {"ports": _ports(DATA_PORT)},
+                {"from": [controller, *map(_peer, deployed.layout.control_from)], "ports": _ports(CONTROL_PORT)},
+            ],
+            "egress": [
+                {"to": [model_servers], "ports": _ports(MODEL_PORT)},
+                {"ports": _ports(*API_SERVER_PORTS)},
+                {"ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]},
+            ],
+        },
+    }
+
+
+def _peer(given: str) -> Manifest:
+    """A namespace, or a network, as a policy's peer."""
+    if "/" in given:
+        return {"ipBlock": {"cidr": given}}
+    return {"namespaceSelector": {"matchLabels": {NAMESPACE_NAME: given}}}
+
+
+def _ports(*ports: int) -> list[Manifest]:
+    return [{"protocol": "TCP", "port": port} for port in ports]
 
 
 def _service(

@@ -12,12 +12,15 @@ from ipa.live.errors import LiveError
 from ipa.live.kubernetes import names, pod_settings
 from ipa.live.kubernetes.names import CONTROLLER, GATEWAY
 from ipa.live.kubernetes.parts import (
+    CONTROL_TOKEN_PATH,
     GRACE_S,
     PIPELINE_PATH,
     Manifest,
     container_security,
     lost_node_tolerations,
     pod_security,
+    secret_mount,
+    secret_volume,
 )
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.plane import EVERYWHERE
@@ -29,6 +32,22 @@ SCENARIO = "scenario.yaml"
 STATE_PATH = "/var/lib/ipa/journal.jsonl"
 NOT_OURS = ("trace", "window", "scale", "scaling", "arrivals", "kubernetes")
 """The keys of a scenario that say nothing to a controller: its load, and how its pods are laid out."""
+
+FINDS_GATEWAY: tuple[str, dict[str, Any]] = (
+    "finds the gateway's control port, whose token is mounted in its pod",
+    {"apiGroups": [""], "resources": ["services"], "verbs": ["get"]},
+)
+FROM_OUTSIDE: tuple[tuple[str, dict[str, Any]], ...] = (
+    (
+        "asks the gateway for observations, and puts configurations in force in its queues",
+        {"apiGroups": [""], "resources": ["services/proxy"], "verbs": ["get", "update"]},
+    ),
+    (
+        "reads the token of the gateway's control port",
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]},
+    ),
+)
+"""What a controller needs in place of `FINDS_GATEWAY` outside the cluster; an adviser needs no `update`."""
 
 RULES: tuple[tuple[str, dict[str, Any]], ...] = (
     (
@@ -55,10 +74,7 @@ RULES: tuple[tuple[str, dict[str, Any]], ...] = (
         "in a rollout, keeps that number from being shared out among old replicas and new: names carry hashes",
         {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["list", "patch"]},
     ),
-    (
-        "asks the gateway for observations, and puts configurations in force in its queues",
-        {"apiGroups": [""], "resources": ["services/proxy"], "verbs": ["get", "update"]},
-    ),
+    FINDS_GATEWAY,
     (
         "holds the Lease, so that one controller writes",
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "update"]},
@@ -70,9 +86,9 @@ RULES: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 """What a controller may do in its namespace, and why; it may do nothing that it does not need."""
 
-OPTIONAL = frozenset({"replicasets"})
-"""Resources without which a controller works, less well: a rollout's additional replicas are shared out among old and
-new ones."""
+OPTIONAL = frozenset({"horizontalpodautoscalers", "replicasets"})
+"""Resources without which a controller works, less well: an autoscaler that sets replicas is not named, and a rollout's
+additional replicas are shared out among old and new ones."""
 
 NAMELESS = frozenset({"create", "list", "watch"})
 """Verbs of requests that name no existing object: a rule with one of them cannot be restricted to names."""
@@ -91,12 +107,17 @@ READ_ONLY_RULES: tuple[tuple[str, dict[str, Any]], ...] = (
         "reads the stages' Deployments",
         {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["list"]},
     ),
-    (
-        "asks the gateway for observations",
-        {"apiGroups": [""], "resources": ["services/proxy"], "verbs": ["get"]},
-    ),
+    FINDS_GATEWAY,
 )
 """What `run --advise` needs, which decides and writes nothing."""
+
+
+def from_outside(rules: Sequence[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
+    """The rules of a controller that runs outside the cluster and reaches the gateway by the API server's proxy."""
+    writes = any({"patch", "update"} & {*rule["verbs"]} for _, rule in rules)
+    (why, proxy), reads_token = FROM_OUTSIDE
+    by_proxy = (why, proxy) if writes else (why.partition(",")[0], {**proxy, "verbs": ["get"]})
+    return [each for rule in rules for each in ((by_proxy, reads_token) if rule is FINDS_GATEWAY else (rule,))]
 
 
 def named(rules: Sequence[tuple[str, dict[str, Any]]], deployed: Deployed) -> list[dict[str, Any]]:
@@ -104,6 +125,8 @@ def named(rules: Sequence[tuple[str, dict[str, Any]]], deployed: Deployed) -> li
     stages = [deployed.stage_name(stage) for stage in deployed.stages]
     bound = {
         "configmaps": [deployed.instance],
+        "secrets": [deployed.control_name],
+        "services": [deployed.control_name],
         "services/proxy": [f"http:{deployed.control_name}:control"],
         "deployments": [deployed.gateway_name, *stages],
         "leases": [deployed.instance],
@@ -188,6 +211,7 @@ def _pod(deployed: Deployed, name: str, advise: bool) -> Manifest:
     arguments = ["live", "run", f"{FOLDER}/{SCENARIO}", "--backend", "kubernetes"]
     arguments += ["--advise" if advise else "--no-load"]
     arguments += ["--namespace", deployed.namespace, "--name", deployed.instance]
+    arguments += ["--control-token-file", CONTROL_TOKEN_PATH]
     arguments += ["--state", STATE_PATH, "--metrics-port", str(METRICS_PORT), "--metrics-host", EVERYWHERE]
     return {
         "serviceAccountName": name,
@@ -214,6 +238,7 @@ def _pod(deployed: Deployed, name: str, advise: bool) -> Manifest:
                 "securityContext": container_security(),
                 "volumeMounts": [
                     {"name": "settings", "mountPath": FOLDER, "readOnly": True},
+                    secret_mount("control", CONTROL_TOKEN_PATH),
                     {"name": "tmp", "mountPath": "/tmp"},
                     {"name": "state", "mountPath": "/var/lib/ipa"},
                 ],
@@ -234,6 +259,7 @@ def _pod(deployed: Deployed, name: str, advise: bool) -> Manifest:
                     ]
                 },
             },
+            secret_volume("control", deployed.control_name),
             {"name": "tmp", "emptyDir": {}},
             {"name": "state", "emptyDir": {}},
         ],

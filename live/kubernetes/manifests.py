@@ -3,10 +3,11 @@
     ConfigMap            the pipeline's file; it owns all the rest, so that deleting it deletes everything
     ServiceAccount, Role, RoleBinding   of the gateway's watch, which may see pods and nothing else
     gateway              one Deployment (the router, and beside it the watch of its replicas), a Service for clients and
-                         one for the control plane
+                         one for the control plane, whose token is in a Secret that `deploy.up` creates once
     per stage            one Deployment of model servers
     PodDisruptionBudget  one per stage and one for the gateway, which keep an only pod from being evicted
-    NetworkPolicy        model servers are called by the gateway only, and call only the object store of their models
+    NetworkPolicy        model servers are called by the gateway only, and call only the object store of their models;
+                         another one, if asked for, says who reaches the gateway's control port, and what it calls
 
 A stage's `replicas` is not among the fields of these manifests: only the reconciler sets it, so that applying a
 manifest never reverts it.
@@ -21,9 +22,15 @@ from math import ceil
 from typing import Any
 
 from ipa.live.kubernetes import model_sources, names, parts
-from ipa.live.kubernetes.gateway_manifests import client_service, control_service, gateway_access, gateway_deployment
+from ipa.live.kubernetes.gateway_manifests import (
+    client_service,
+    control_service,
+    gateway_access,
+    gateway_deployment,
+    gateway_policy,
+)
 from ipa.live.kubernetes.names import GATEWAY, MODEL_SERVER
-from ipa.live.kubernetes.parts import GRACE_S, PIPELINE_PATH, Manifest
+from ipa.live.kubernetes.parts import GRACE_S, MODEL_PORT, PIPELINE_PATH, Manifest
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.plane import EVERYWHERE, server_arguments
 from ipa.policies import Configuration, StageConfiguration
@@ -31,8 +38,6 @@ from ipa.sim import rules
 
 PIPELINE, LAYOUT = "pipeline.yaml", "layout.json"
 """The keys of the ConfigMap."""
-
-MODEL_PORT = 8080
 
 BUDGET_APIS = ("policy/v1", "policy/v1beta1")
 """Where servers have PodDisruptionBudgets, the newest first; before 1.21 only the older."""
@@ -82,7 +87,7 @@ def surroundings(deployed: Deployed, owner: Manifest | None, apis: frozenset[str
         *gateway_access(deployed, owner),
         client_service(deployed, owner, is_dual),
         control_service(deployed, owner, is_dual),
-        *([network_policy(deployed, owner)] if "networking.k8s.io/v1" in apis else []),
+        *(network_policies(deployed, owner) if "networking.k8s.io/v1" in apis else []),
         *(disruption_budgets(deployed, owner, budgets) if budgets else []),
     ]
 
@@ -182,6 +187,12 @@ def disruption_budgets(
         budget(deployed.gateway_name, GATEWAY, 1),
         *(budget(deployed.stage_name(stage), MODEL_SERVER, "50%", stage=stage) for stage in deployed.stages),
     ]
+
+
+def network_policies(deployed: Deployed, owner: Manifest | None = None) -> list[Manifest]:
+    """That of the model servers, and if it is asked for that of the gateway."""
+    of_gateway = [gateway_policy(deployed, owner)] if deployed.layout.network_policy else []
+    return [network_policy(deployed, owner), *of_gateway]
 
 
 def network_policy(deployed: Deployed, owner: Manifest | None = None) -> Manifest:

@@ -43,6 +43,8 @@ RESERVED = (
     *("deployment.kubernetes.io/", "pod-template-hash"),
 )
 """How the labels and annotations begin by which objects are found again; nobody else sets them."""
+TOKEN_KEY = "token"
+"""The key of Secrets with tokens."""
 
 LONGEST_LABEL = 63
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")

@@ -13,6 +13,11 @@ from ipa.live.kubernetes.settings import Deployed
 Manifest = dict[str, Any]
 
 PIPELINE_PATH = "/etc/ipa/pipeline.yaml"
+CONTROL_TOKEN_PATH = "/etc/ipa-control/token"
+"""Where the token of the gateway's control port is mounted in those containers that need it."""
+READABLE_BY_GROUP = 0o440
+MODEL_PORT = 8080
+"""The port of model servers."""
 USER = 65532
 GRACE_S = 10
 """How much longer than its work a pod may take to end before it is killed."""
@@ -145,6 +150,17 @@ def lost_node_tolerations() -> list[Manifest]:
         }
         for state in ("not-ready", "unreachable")
     ]
+
+
+def secret_volume(name: str, secret: str) -> Manifest:
+    """A volume with the token of a Secret, as a file that the containers' user can read and not change."""
+    items = [{"key": names.TOKEN_KEY, "path": names.TOKEN_KEY}]
+    return {"name": name, "secret": {"secretName": secret, "defaultMode": READABLE_BY_GROUP, "items": items}}
+
+
+def secret_mount(name: str, path: str) -> Manifest:
+    """The mount of `secret_volume` that makes its token the file at `path`."""
+    return {"name": name, "mountPath": path.rpartition("/")[0], "readOnly": True}
 
 
 def pod_security() -> Manifest:

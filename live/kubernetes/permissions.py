@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from ipa.live.kubernetes.api import Api
-from ipa.live.kubernetes.in_cluster import OPTIONAL, READ_ONLY_RULES, RULES, named
+from ipa.live.kubernetes.in_cluster import OPTIONAL, READ_ONLY_RULES, RULES, from_outside, named
 from ipa.live.kubernetes.settings import Deployed
 
 AT_ONCE = 8
@@ -40,9 +40,11 @@ class Permission:
         return f"{self.verb} {self.resource}{group}{f' {self.name}' if self.name else ''} ({self.why})"
 
 
-def needed(deployed: Deployed, read_only: bool) -> Iterator[Permission]:
-    """What a controller of a deployed pipeline needs; one that only reads (`run --advise`) needs less."""
+def needed(deployed: Deployed, read_only: bool, is_inside: bool) -> Iterator[Permission]:
+    """What a controller of a deployed pipeline needs, inside the cluster or outside; one that only reads (`run
+    --advise`) needs less."""
     rules = READ_ONLY_RULES if read_only else RULES
+    rules = rules if is_inside else tuple(from_outside(rules))
     for (why, _), rule in zip(rules, named(rules, deployed), strict=True):
         for resource in rule["resources"]:
             for verb in rule["verbs"]:
@@ -50,9 +52,9 @@ def needed(deployed: Deployed, read_only: bool) -> Iterator[Permission]:
                     yield Permission(verb, rule["apiGroups"][0], resource, name, why)
 
 
-def missing(api: Api, deployed: Deployed) -> list[Permission]:
+def missing(api: Api, deployed: Deployed, is_inside: bool) -> list[Permission]:
     """What this client's account lacks of it. Raises ApiError where the server does not say."""
-    wanted = list(needed(deployed, api.read_only))
+    wanted = list(needed(deployed, api.read_only, is_inside))
 
     def is_allowed(each: Permission) -> bool:
         return api.may(deployed.namespace, each.verb, each.group, each.resource, each.name)

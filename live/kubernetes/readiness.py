@@ -6,8 +6,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
+from ipa.live.control_way import RefusedError
 from ipa.live.errors import RunError
-from ipa.live.gateway_client import GatewayClient, RefusedError
+from ipa.live.gateway_client import GatewayClient
 from ipa.live.kubernetes.look import Look
 from ipa.live.kubernetes.pods import Pod
 from ipa.policies import Configuration
@@ -36,6 +37,7 @@ class Readiness:
         self._pods = pods
         self._failed = failed
         self._is_configured = False
+        self._unanswered = ""
 
     async def until_gateway(self, within_s: float) -> None:
         """Wait until a gateway serves. Raises RunError if none does."""
@@ -69,14 +71,15 @@ class Readiness:
                 return
             if is_hopeless() or time.monotonic() > until_s:
                 look = self._look()
-                why = look.hopeless or look.waits_for or "its pods are not all ready yet"
+                why = look.hopeless or look.waits_for or self._unanswered or "its pods are not all ready yet"
                 raise RunError(f"the {what} did not become ready: {why}")
             await asyncio.sleep(ASK_EVERY_S)
 
     async def _gateway_takes(self, initial: Configuration) -> bool:
         try:
             await self._client.configure(initial)
-        except RunError:
+        except RunError as error:
+            self._unanswered = str(error)
             return False
         except RefusedError as refusal:
             raise RunError(f"the gateway refused the first configuration: {refusal}") from None

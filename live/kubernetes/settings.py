@@ -75,6 +75,9 @@ class Layout:
     back. Pods that no node has room for wait `nodes_within_s` for another node before policies get a lower limit on
     cores. `gateway_cpu` is the gateway's request, `gateway_memory` its request and limit. `pods` is a scenario's
     section `kubernetes` (`pod_fields`): what is added to the pods of each part.
+    `client_token_secret` names the Secret with the tokens of clients (empty: they need none). With `network_policy` the
+    gateway's connections are restricted too; `control_from` are the namespaces and networks that then reach its control
+    port, beside the controller in the cluster. `pod_networks` are those of replicas (empty: any).
     """
 
     image: str = DEFAULT_IMAGE
@@ -89,6 +92,10 @@ class Layout:
     gateway_memory: str = "512Mi"
     ready_within_s: float = 60.0
     nodes_within_s: float = 60.0
+    client_token_secret: str = ""
+    network_policy: bool = False
+    control_from: tuple[str, ...] = ()
+    pod_networks: tuple[str, ...] = ()
     pods: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
@@ -104,8 +111,10 @@ class Layout:
     def from_text(cls, text: str) -> Layout:
         """The layout that `as_text` wrote. Raises LiveError for anything else, such as the text of another version."""
         try:
-            return cls(**json.loads(text))
-        except (ValueError, TypeError) as error:
+            given: dict[str, Any] = json.loads(text)
+            given = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+            return cls(**given)
+        except (ValueError, TypeError, AttributeError) as error:
             raise LiveError(
                 f"the layout on the cluster was made by another version ({error}); run ipa live up"
             ) from None

@@ -5,8 +5,9 @@ from __future__ import annotations
 from math import floor, nan
 from typing import Any
 
+from ipa.live.control_way import RefusedError
 from ipa.live.errors import RunError
-from ipa.live.gateway_client import GatewayClient, RefusedError
+from ipa.live.gateway_client import GatewayClient
 from ipa.live.monitoring.reading import Reading, SourceError, StageReading, quantiles
 
 _COUNTED = ("arrivals", "completions", "drops", "failures", "busy_s", "request_s")

@@ -6,6 +6,7 @@ router           the stages in a chain · stage_queue: the queue and the dispatc
 request          a request on its way, its batch and its replica · batch_service: batches served by replicas
 replica_clients  the client side of model servers · sharing: whose rows of a batch's outputs are whose
 control_api      what the control plane sets and reads · observation: what it reads at a control step
+access           who may use the ports: tokens, Host and Origin, the addresses of replicas
 counts           arrivals by the second, and requests that have ended · clock: the run's
 server           one replica · models: what it can run · emulated: the profiled service time in place of a model
 protocol         the protocol's messages · tensors: their data · web: what both servers do with HTTP

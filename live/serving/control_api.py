@@ -8,18 +8,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from ipaddress import ip_address
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from ipa.live.serving import access
 from ipa.live.serving.clock import RunClock
 from ipa.live.serving.gateway_metrics import GatewayMetrics
+from ipa.live.serving.gateway_options import GatewayOptions
 from ipa.live.serving.observation import Observable, observation
 from ipa.live.serving.protocol import ProtocolError
 from ipa.live.serving.replica_clients import ReplicaClients
 from ipa.live.serving.request import RoutedReplica
 from ipa.live.serving.web import add_health_routes, application, json_response, read_json
+from ipa.live.tokens import TokenFile
 from ipa.policies import PolicyError, StageConfiguration, check_configuration, checks
 from ipa.profiles import Pipeline, ProfileError
 
@@ -36,6 +39,7 @@ _STAGE_KEYS = ("variant", "batch", "replicas", "batch_timeout_s", "cores")
 class Controlled(Observable, Protocol):
     """The gateway as its control API sees it."""
 
+    options: GatewayOptions
     pipeline: Pipeline
     names: tuple[str, ...]
     clock: RunClock
@@ -49,10 +53,10 @@ class Controlled(Observable, Protocol):
         ...
 
 
-def control_application(gateway: Controlled) -> web.Application:
-    """The application behind a gateway's control port."""
+def control_application(gateway: Controlled, tokens: TokenFile) -> web.Application:
+    """The application behind a gateway's control port, whose calls need a token."""
     control = _ControlApi(gateway)
-    app = application()
+    app = application(access.control_guard(tokens, gateway.options.control_names))
 
     async def live(_: web.Request) -> web.Response:
         return json_response({"live": True})
@@ -99,7 +103,7 @@ class _ControlApi:
 
     async def replicas(self, http: web.Request) -> web.Response:
         """Take over the list of all replicas. It says where requests go, so only this machine, or pod, may send it."""
-        if not is_loopback(http.remote):
+        if not access.is_itself(http.remote):
             raise ProtocolError("the list of replicas is accepted from loopback only", 403)
         given = await read_json(http)
         gateway = self._gateway
@@ -141,8 +145,7 @@ class _ControlApi:
         number = _checked(checks.integer, f"{where}.number", fields["number"], at_least=0)
         state = _checked(checks.choice, f"{where}.state", fields["state"], STATES)
         url, model = fields["url"], given.get("model", fields["variant"])
-        if not isinstance(url, str) or not url.startswith(("http://", "https://")):
-            raise ProtocolError(f"{where}.url={url!r}; allowed: http://HOST:PORT")
+        self._check_url(f"{where}.url", url)
         if not isinstance(model, str) or not model or "/" in model:
             raise ProtocolError(f"{where}.model={model!r}; allowed: a name")
         try:
@@ -152,6 +155,22 @@ class _ControlApi:
             raise ProtocolError(f"{where}: {error}") from None
         create = partial(RoutedReplica, number, variant.name, most, url.rstrip("/"), model)
         return number, url.rstrip("/"), state == "ready", create
+
+    def _check_url(self, where: str, url: object) -> None:
+        """Requests go to replicas that the gateway's backend can have made, and nowhere else."""
+        try:
+            parts = urlsplit(url if isinstance(url, str) else "")
+            host, port = parts.hostname or "", parts.port
+        except ValueError:
+            raise ProtocolError(f"{where}={url!r}; allowed: http://ADDRESS:PORT") from None
+        if parts.scheme not in ("http", "https") or "@" in parts.netloc or (parts.path + parts.query).strip("/"):
+            raise ProtocolError(f"{where}={url!r}; allowed: http://ADDRESS:PORT")
+        options = self._gateway.options
+        if not access.is_among(host, options.replica_networks):
+            allowed = ", ".join(map(str, options.replica_networks))
+            raise ProtocolError(f"{where}={url!r}; allowed: an address in {allowed}")
+        if options.replica_port not in (None, port):
+            raise ProtocolError(f"{where}={url!r}; allowed: port {options.replica_port}")
 
     async def observe(self, http: web.Request) -> web.Response:
         """An observation (`observation`)."""
@@ -182,15 +201,6 @@ class _ControlApi:
         from prometheus_client import CONTENT_TYPE_LATEST
 
         return web.Response(body=self._gateway.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-
-def is_loopback(address: str | None) -> bool:
-    """Whether a peer's address is this machine's loopback: IPv4, IPv6, or IPv4 mapped into IPv6."""
-    try:
-        found = ip_address(address or "")
-    except ValueError:
-        return False
-    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
 
 
 def _checked(check: Callable[..., Any], *given: Any, **bounds: Any) -> Any:

@@ -10,15 +10,20 @@ import asyncio
 import gc
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 
-from ipa.live.serving import logs
+from ipa.live.errors import LiveError
+from ipa.live.serving import access, logs
 from ipa.live.serving.admission import default_inside_bytes
 from ipa.live.serving.control_api import control_application
-from ipa.live.serving.gateway_options import GatewayOptions
+from ipa.live.serving.gateway_options import LOOPBACK, GatewayOptions
 from ipa.live.serving.host import Gateway
 from ipa.live.serving.web import (
     add_protocol_routes,
@@ -29,6 +34,7 @@ from ipa.live.serving.web import (
     listen,
     on_signals,
 )
+from ipa.live.tokens import TokenFile, create_token_file
 
 ACCEPTS_PATH = "/gateway/ready"
 """On the data port: whether this gateway takes requests, for whoever decides whether to send them here."""
@@ -36,10 +42,11 @@ ACCEPTS_PATH = "/gateway/ready"
 log = logging.getLogger("live.gateway")
 
 
-async def run(options: GatewayOptions) -> None:
+async def run(options: GatewayOptions, control_tokens: TokenFile) -> None:
     """Serve until SIGTERM or SIGINT; a second signal ends the process at once."""
     gateway = Gateway(options)
-    data = application()
+    data_file = options.data_token_file
+    data = application(*(() if data_file is None else [access.data_guard(TokenFile(data_file))]))
     close_connections(data, when=lambda: gateway.is_closing)
     add_protocol_routes(
         data,
@@ -51,10 +58,11 @@ async def run(options: GatewayOptions) -> None:
     )
     data.router.add_get(ACCEPTS_PATH, gateway.accepts)
     data_runner, url = await listen(data, options.host, options.port)
-    control_runner, control_url = await listen(control_application(gateway), options.control_host, options.control_port)
+    control = control_application(gateway, control_tokens)
+    control_runner, control_url = await listen(control, options.control_host, options.control_port)
     stopping = asyncio.Event()
     on_signals(stopping.set, lambda: os._exit(1))
-    announce(url=url, control_url=control_url)
+    announce(url=url, control_url=control_url, control_token_file=str(control_tokens.path))
     log.info("listening", extra={"url": url, "control_url": control_url, "pipeline": options.pipeline.name})
     gc.freeze()
     await stopping.wait()
@@ -66,9 +74,36 @@ async def run(options: GatewayOptions) -> None:
 
 
 def serve(options: GatewayOptions) -> None:
-    """`run` in an event loop of its own."""
+    """`run` in an event loop of its own. Raises LiveError for a token file that cannot be used."""
     logs.to_stderr("gateway", options.log_level)
-    in_event_loop(run(options))
+    if options.data_token_file is not None:
+        TokenFile(options.data_token_file).read()
+    with _control_tokens(options.control_token_file) as tokens:
+        in_event_loop(run(options, tokens))
+
+
+@contextmanager
+def _control_tokens(path: Path | None) -> Iterator[TokenFile]:
+    """The token of the control port: the given file's, which is made if it is missing, or one for this process."""
+    if path is None:
+        with TemporaryDirectory(prefix="ipa-control-") as folder, _control_tokens(Path(folder, "token")) as tokens:
+            yield tokens
+        return
+    try:
+        if not path.exists():
+            create_token_file(path)
+    except OSError as error:
+        raise LiveError(f"{path}: no token can be written there: {error.strerror}") from None
+    tokens = TokenFile(path)
+    tokens.read()
+    yield tokens
+
+
+def _networks(_: click.Context, __: click.Parameter, given: Sequence[str]) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(map(ip_network, given)) or LOOPBACK
+    except ValueError as error:
+        raise click.BadParameter(f"{error}; allowed: 10.0.0.0/8, fd00::/8 and the like") from None
 
 
 def _limits(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict[str, float]:
@@ -98,6 +133,28 @@ def _limits(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="port for clients [any free one]")
 @click.option("--control-host", default="127.0.0.1", show_default=True)
 @click.option("--control-port", type=click.IntRange(0, 65535), default=0, help="port of the control API [any free one]")
+@click.option(
+    "--control-token-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="token of the control port; a missing file is made, with a new one [a new file, which is announced]",
+)
+@click.option(
+    "--control-name", "control_names", multiple=True, metavar="HOST", help="by which callers know the control port"
+)
+@click.option(
+    "--data-token-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="tokens of clients, one a line [clients need none]",
+)
+@click.option(
+    "--replica-network",
+    "replica_networks",
+    multiple=True,
+    callback=_networks,
+    metavar="CIDR",
+    help="where replicas may be; may be repeated [127.0.0.0/8 and ::1]",
+)
+@click.option("--replica-port", type=click.IntRange(1, 65535), help="port that replicas must have [any]")
 @click.option(
     "--bound", "bound_s", type=click.FloatRange(min=0, min_open=True), help="most seconds a request may stay [10 x SLA]"
 )
@@ -140,6 +197,8 @@ def main(pipeline: str, sla_s: float | None, drop_limits_s: dict[str, float], **
         raise click.UsageError(str(error)) from None
     try:
         serve(GatewayOptions(loaded, **options))
+    except LiveError as error:
+        raise click.UsageError(str(error)) from None
     except OSError as error:
         raise click.UsageError(f"cannot listen: {error.strerror or error}") from None
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 
 from ipa.live.serving.admission import default_inside_bytes
 from ipa.profiles import Pipeline
+
+LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1"))
 
 
 @dataclass(frozen=True)
@@ -16,6 +20,10 @@ class GatewayOptions:
     replica may take over a batch (None: the bound). When the gateway is to end, clients that are still connected may
     take `linger_s` to send their last request. The requests inside may hold `most_inside_bytes`; `records` requests
     that have ended are kept for the control API. One that `waits_for_start` serves nobody before its time 0 is set.
+
+    `control_token_file` holds the token of the control port, whose callers may also know it under `control_names`
+    (None: a new token, in a file of its own). `data_token_file` holds those of clients (None: they need none). Replicas
+    are accepted in `replica_networks` alone, and at `replica_port` alone (None: at any).
     """
 
     pipeline: Pipeline
@@ -24,6 +32,11 @@ class GatewayOptions:
     port: int = 0
     control_host: str = "127.0.0.1"
     control_port: int = 0
+    control_token_file: Path | None = None
+    control_names: tuple[str, ...] = ()
+    data_token_file: Path | None = None
+    replica_networks: tuple[IPv4Network | IPv6Network, ...] = LOOPBACK
+    replica_port: int | None = None
     bound_s: float | None = None
     replica_timeout_s: float | None = None
     linger_s: float = 5.0

@@ -51,6 +51,7 @@ class Gateway:
 
     def __init__(self, options: GatewayOptions) -> None:
         pipeline = options.pipeline
+        self.options = options
         self.pipeline = pipeline
         self.epoch = _new_epoch()
         self.clock = RunClock()

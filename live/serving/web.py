@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
 
 from ipa.live.plane import EVERYWHERE, listening_host
 from ipa.live.serving import protocol
@@ -28,7 +29,6 @@ KEEP_ALIVE_S = 75.0
 SHUTDOWN_S = 5.0
 """How long answers on their way may take once everything else has ended."""
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = logging.getLogger(__name__)
 
@@ -89,9 +89,9 @@ async def errors_in_form(request: web.Request, handler: Handler) -> web.StreamRe
         return error_response("internal error; see the log", 500)
 
 
-def application() -> web.Application:
-    """An empty application with this form of errors."""
-    return web.Application(middlewares=[errors_in_form])
+def application(*guards: Middleware) -> web.Application:
+    """An empty application with this form of errors, behind guards that may refuse a request."""
+    return web.Application(middlewares=[errors_in_form, *guards])
 
 
 def close_connections(app: web.Application, when: Callable[[], bool]) -> None:

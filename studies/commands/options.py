@@ -125,6 +125,10 @@ resumable_out_option = click.option(
     "--out", type=FOLDER, help="Write every run to this folder; repeat the command to resume an interrupted one."
 )
 
+token_file_option = click.option(
+    "--token-file", type=NEW_FILE, help="File with the token that the gateway asks its clients for. Default: none."
+)
+
 report_option = click.option("--report", type=NEW_FILE, help="Write an HTML report to this file.")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")

@@ -25,7 +25,8 @@ class Cluster:
     """Which cluster, and what is deployed there.
 
     None: the kubeconfig's current context, the context's namespace, the pipeline's own name, the Service's URL.
-    `changes_per_minute` bounds the changes of a stage's pods.
+    `changes_per_minute` bounds the changes of a stage's pods. `control_token_file`: the gateway's Service is called
+    with this token, as inside the cluster; None: by the API server's proxy.
     """
 
     context: str | None = None
@@ -33,6 +34,7 @@ class Cluster:
     name: str | None = None
     url: str | None = None
     changes_per_minute: int = 30
+    control_token_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Live:
     `decision_timeout_s` None: the interval, at most 5 s. `port` is the gateway's for clients, `control_port` that of
     its control API and metrics; 0: any free one. `metrics_port` is that of the controller's own metrics at
     `metrics_host`; None: they are not served. `state` is a file that always holds the whole journal, from which a
-    controller resumes. `cluster` None: on this machine.
+    controller resumes. `token_file` holds the token that a gateway on a cluster asks clients for. `cluster` None: on
+    this machine.
     """
 
     duration_s: float | None = None
@@ -60,6 +63,7 @@ class Live:
     state: Path | None = None
     cluster: Cluster | None = None
     prometheus_match: tuple[str, ...] = ()
+    token_file: Path | None = None
 
     @property
     def backend(self) -> str:

@@ -33,13 +33,17 @@ LATE_SHARE = 0.01
 
 @dataclass(frozen=True)
 class Target:
-    """A load, and the server and model it goes to; `body` None: zeros, as the model's metadata says."""
+    """A load, and the server and model it goes to; `body` None: zeros, as the model's metadata says.
+
+    `token_file` holds the token that the server asks clients for; empty: none.
+    """
 
     url: str
     model: str
     body: dict[str, Any] | None
     trace: Trace
     arrivals_s: FloatArray
+    token_file: str = ""
 
 
 def is_url(what: str) -> bool:
@@ -56,7 +60,12 @@ def check_address(what: str, url: str | None, model: str | None) -> None:
 
 
 def load_target(
-    scenario: Scenario, url: str, model: str | None = None, body: Path | None = None, duration_s: float | None = None
+    scenario: Scenario,
+    url: str,
+    model: str | None = None,
+    body: Path | None = None,
+    duration_s: float | None = None,
+    token_file: Path | None = None,
 ) -> Target:
     """The load of a scenario, at most `duration_s` of it, for the server at `url`.
 
@@ -67,7 +76,8 @@ def load_target(
     trace = Load(scenario.trace, scenario.window, scenario.scale, scenario.scaling, scenario.seed).trace()
     if duration_s is not None and duration_s < trace.duration_s:
         trace = trace.window([(0.0, duration_s)])
-    return Target(url, model, None if body is None else _read_body(body), trace, arrivals_of(scenario, trace))
+    given = None if body is None else _read_body(body)
+    return Target(url, model, given, trace, arrivals_of(scenario, trace), str(token_file or ""))
 
 
 def _read_body(path: Path) -> dict[str, Any]:
@@ -87,9 +97,11 @@ def send_load(target: Target, patience_s: float) -> Sent:
     """Send it, in this process, which does nothing else. Raises LiveError where the server or the model is missing."""
     from ipa.live import Job, send_job, zeros_for
 
-    zeros = asyncio.run(zeros_for(target.url, target.model))
+    zeros = asyncio.run(zeros_for(target.url, target.model, target.token_file))
     body = zeros if target.body is None else target.body
-    return send_job(Job(target.url, target.model, time.monotonic() + 0.2, patience_s, body), target.arrivals_s)
+    at_s = time.monotonic() + 0.2
+    job = Job(target.url, target.model, at_s, patience_s, body, token_file=target.token_file)
+    return send_job(job, target.arrivals_s)
 
 
 def load_table(sent: Sent) -> pd.DataFrame:

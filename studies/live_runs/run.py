@@ -81,7 +81,8 @@ def run_live(
         controller = _controller(scenario, live, prepared, journal)
         initial = _initial(scenario, prepared, controller, load)
         setup = _setup(scenario, live, prepared, _backend_maker(scenario, live, prepared, load.before(0.0)))
-        schedule = Schedule(arrivals_s, trace.duration_s, rules.bound_s(prepared.sla_s))
+        token_file = "" if live.token_file is None else str(live.token_file.absolute())
+        schedule = Schedule(arrivals_s, trace.duration_s, rules.bound_s(prepared.sla_s), token_file=token_file)
         how = _how(live, controller)
         about = {
             "scenario": scenario.as_dict(), "duration_s": trace.duration_s, "initial": as_plain(initial), "live": how

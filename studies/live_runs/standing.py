@@ -105,6 +105,7 @@ def backend_maker(
             pace=Pace(cluster.changes_per_minute),
             lease=None if read_only else Lease(api, there),
             adopts=not sends_load,
+            control_token_file=cluster.control_token_file,
             source=source,
             on_rollback=on_rollback,
         )

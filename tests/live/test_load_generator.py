@@ -24,6 +24,7 @@ from ipa.live.errors import LiveError
 from ipa.live.load_generator import DEFAULT_BODY, Job, generate, write_job, zeros_for
 from ipa.live.plane import free_port
 from ipa.live.sent import UNANSWERED, UNREACHABLE, Sent
+from ipa.live.tokens import TokenFile, create_token_file
 from ipa.sim import stream
 from ipa.studies import Scenario, simulate
 from ipa.studies.live_runs import late_warning, load_table
@@ -208,3 +209,29 @@ def test_a_model_that_is_not_there_is_told() -> None:
         asyncio.run(story())
     with pytest.raises(LiveError, match="no V2 server answers"):
         asyncio.run(zeros_for(f"http://127.0.0.1:{free_port()}", "m"))
+
+
+def test_requests_carry_the_token_that_a_file_holds_and_the_job_s_file_names_it_only(tmp_path: Path) -> None:
+    given = []
+
+    async def note(request: web.Request) -> web.Response:
+        given.append(request.headers["Authorization"])
+        return web.json_response({})
+
+    create_token_file(tmp_path / "token")
+    (token,) = TokenFile(tmp_path / "token").read()
+
+    async def story() -> Job:
+        async with serving(note) as url:
+            job = Job(url, "m", time.monotonic(), 30.0, DEFAULT_BODY, token_file=str(tmp_path / "token"))
+            assert (await generate(job, np.array([0.0, 0.0]))).status.tolist() == [200, 200]
+            return job
+
+    write_job(asyncio.run(story()), np.array([0.0]), tmp_path / "job.npz")
+    assert given == [f"Bearer {token}"] * 2
+    assert token.encode() not in (tmp_path / "job.npz").read_bytes()
+
+
+def test_a_token_that_cannot_be_read_is_told_before_anything_is_sent(tmp_path: Path) -> None:
+    with pytest.raises(LiveError, match=r"none: the token cannot be read: No such file"):
+        asyncio.run(zeros_for("http://127.0.0.1:1", "m", str(tmp_path / "none")))

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import stat
 import time
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,13 @@ pytest.importorskip("aiohttp")
 
 from ipa import profiles
 from ipa.live import loopback
+from ipa.live.control_way import DirectWay
 from ipa.live.errors import RunError
+from ipa.live.gateway_client import GatewayClient
 from ipa.live.load_generator import DEFAULT_BODY
 from ipa.live.loopback import LoopbackBackend
 from ipa.live.plane import Plane
+from ipa.live.tokens import TokenFile, create_token_file
 from ipa.policies import Applied, Configuration, Observation, ReplicaCounts
 from tests.live.world import HISTORY, descendants, is_alive, pipeline_file, running, sort, until
 
@@ -203,3 +207,26 @@ def test_no_process_outlives_its_run(tmp_path: Path, how: str) -> None:
         return set(there)
 
     assert not any(map(is_alive, asyncio.run(story())))
+
+
+def test_the_control_token_of_a_run_is_its_user_s_alone_and_in_no_other_file(tmp_path: Path) -> None:
+    elsewhere = TokenFile(tmp_path / "elsewhere")
+    create_token_file(elsewhere.path)
+
+    async def story() -> None:
+        async with running(tmp_path) as backend:
+            path = tmp_path / "control-token"
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            (token,) = TokenFile(path).read()
+            assert (await observe(backend)).stages["sort"].replicas["small"].ready == 1
+            process = Path(f"/proc/{backend.launcher.pids['gateway']}")
+            others = [each for each in tmp_path.iterdir() if each != path]
+            for each in (*others, process / "cmdline", process / "environ"):
+                assert token.encode() not in each.read_bytes()
+            async with backend.session.get(f"{backend.control_url}/control/records") as answer:
+                assert answer.status == 401
+            way = DirectWay(backend.session, backend.control_url, elsewhere)
+            with pytest.raises(RunError, match=r"the gateway at http://.* refuses the token in .*/elsewhere: needs"):
+                await GatewayClient(way).records(0)
+
+    asyncio.run(story())

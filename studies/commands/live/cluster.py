@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -37,6 +38,22 @@ def _cpu(_: click.Context, __: click.Parameter, given: str) -> str:
 
 def _cpu_or_profile(context: click.Context, parameter: click.Parameter, given: str) -> str:
     return given if given in ("", "profile") else _cpu(context, parameter, given)
+
+
+def _networks(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return tuple(str(ip_network(each)) for each in given)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}; allowed: networks such as 10.0.0.0/16") from None
+
+
+def _peers(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    for each in given:
+        if "/" in each:
+            _networks(_, __, (each,))
+        elif kubernetes.names.name(each) != each:
+            raise click.BadParameter(f"{each!r}; allowed: a namespace, or a network such as 10.0.0.0/16")
+    return given
 
 
 backend_option = click.option(
@@ -111,6 +128,32 @@ layout_options = together(
         help="Memory request and limit of the gateway. Default: 512Mi.",
     ),
     click.option(
+        "--client-token-secret",
+        default="",
+        metavar="NAME",
+        help="Secret with the tokens of clients under the key token, one a line. Default: clients need none.",
+    ),
+    click.option(
+        "--network-policy",
+        is_flag=True,
+        help="Restrict the gateway's connections by a NetworkPolicy; model servers always have one.",
+    ),
+    click.option(
+        "--control-from",
+        multiple=True,
+        metavar="NAMESPACE|CIDR",
+        callback=_peers,
+        help="--network-policy: who reaches the control port besides the controller in the cluster. May be repeated.",
+    ),
+    click.option(
+        "--pod-network",
+        "pod_networks",
+        multiple=True,
+        metavar="CIDR",
+        callback=_networks,
+        help="Where the gateway accepts replicas. May be repeated. Default: at any address that is not local.",
+    ),
+    click.option(
         "--ready-within",
         "ready_within_s",
         type=click.FloatRange(min=1),
@@ -146,6 +189,8 @@ def taken_layout(options: dict[str, Any]) -> Layout:
     names = [field.name for field in fields(kubernetes.Layout)]
     layout = kubernetes.Layout(**{name: options.pop(name) for name in names if name in options})
     kubernetes.model_sources.check(layout)
+    if layout.control_from and not layout.network_policy:
+        raise click.UsageError(f"--control-from {layout.control_from[0]}: needs --network-policy")
     return layout
 
 

@@ -9,7 +9,15 @@ import click
 
 from ipa.studies import live_runs
 from ipa.studies.commands import printing
-from ipa.studies.commands.options import NEW_FILE, SECONDS, build_scenario, json_option, load_options, set_option
+from ipa.studies.commands.options import (
+    NEW_FILE,
+    SECONDS,
+    build_scenario,
+    json_option,
+    load_options,
+    set_option,
+    token_file_option,
+)
 
 
 @click.command()
@@ -21,6 +29,7 @@ from ipa.studies.commands.options import NEW_FILE, SECONDS, build_scenario, json
     type=NEW_FILE,
     help="JSON file with a V2 inference request to send. Default: zeros, shaped as the model's metadata says.",
 )
+@token_file_option
 @load_options
 @set_option
 @click.option("--duration", "duration_s", type=SECONDS, help="Seconds of the load to send. Default: all of it.")
@@ -38,6 +47,7 @@ def load(
     url: str | None,
     model: str | None,
     body: Path | None,
+    token_file: Path | None,
     assignments: Sequence[str],
     duration_s: float | None,
     patience_s: float,
@@ -55,7 +65,9 @@ def load(
     is_url = live_runs.is_url(what)
     # A load needs no pipeline; any one will do for the scenario of a URL.
     scenario = build_scenario("video" if is_url else what, assignments, **options)
-    target = live_runs.load_target(scenario, what if is_url else url or live_runs.GATEWAY, model, body, duration_s)
+    target = live_runs.load_target(
+        scenario, what if is_url else url or live_runs.GATEWAY, model, body, duration_s, token_file
+    )
     if out is not None:
         live_runs.check_load_file(out)
     sent = live_runs.send_load(target, patience_s)

@@ -26,6 +26,11 @@ APIS = frozenset({"networking.k8s.io/v1", "policy/v1"})
 @cluster.layout_options
 @click.option("--controller", is_flag=True, help="Add a controller that runs in the cluster, with its permissions.")
 @click.option("--advise", is_flag=True, help="Add a controller that changes nothing and has no permission to write.")
+@click.option(
+    "--control-secret",
+    is_flag=True,
+    help="Print, alone, the Secret of the gateway's control port with a new token, for kubectl create -f -.",
+)
 @click.option("--monitor", is_flag=True, help="Add a ServiceMonitor for the Prometheus operator.")
 @click.option(
     "--out",
@@ -39,6 +44,7 @@ def manifests(
     controller: bool,
     advise: bool,
     monitor: bool,
+    control_secret: bool,
     out: Path | None,
     **options: Any,
 ) -> None:
@@ -52,6 +58,9 @@ def manifests(
         results.claim(out)
     scenario = build_scenario(what, assignments, policy=policy, **options)
     prepared, there = cluster.prepared(scenario, where, layout)
+    if control_secret:
+        click.echo(in_cluster.as_yaml([kubernetes.control_secret(there)]), nl=False)
+        return
     first = live_runs.first_configuration(prepared)
     objects = [kubernetes.manifests.root(there), *kubernetes.manifests.everything(there, first, apis=APIS)]
     if controller or advise:

@@ -28,6 +28,7 @@ from ipa.studies.commands.options import (
     prometheus_options,
     report_option,
     scenario_options,
+    token_file_option,
     url_option,
 )
 
@@ -50,12 +51,19 @@ PORTS = click.IntRange(0, 65535)
 @scenario_options
 @cluster_options
 @url_option
+@token_file_option
 @click.option("--no-load", is_flag=True, help="kubernetes: send no load; control the pipeline under its own traffic.")
 @click.option(
     "--changes-per-minute",
     type=click.IntRange(min=1),
     default=30,
     help="kubernetes: change the pods of a stage at most this often. Default: 30.",
+)
+@click.option(
+    "--control-token-file",
+    type=NEW_FILE,
+    help="kubernetes: call the gateway's control Service with the token in this file, as from inside the cluster. "
+    "Default: through the API server's proxy, with the token of its Secret.",
 )
 @click.option("--duration", "duration_s", type=SECONDS, help="Seconds of the load to run. Default: all of it.")
 @click.option("--advise", is_flag=True, help="Decide and write the journal, but change nothing after the start.")
@@ -92,8 +100,10 @@ def run(
     namespace: str | None,
     name: str | None,
     url: str | None,
+    token_file: Path | None,
     no_load: bool,
     changes_per_minute: int,
+    control_token_file: Path | None,
     duration_s: float | None,
     advise: bool,
     source: str | None,
@@ -123,9 +133,12 @@ def run(
     scenario = build_scenario(what, assignments, policy=policy, **options)
     cluster = None
     if backend == "kubernetes":
-        cluster = live_runs.Cluster(context, namespace, name, url, changes_per_minute)
+        cluster = live_runs.Cluster(context, namespace, name, url, changes_per_minute, control_token_file)
     if cluster is None and no_load:
         raise click.UsageError("--no-load needs --backend kubernetes")
+    for option, value in (("--control-token-file", control_token_file), ("--token-file", token_file)):
+        if cluster is None and value is not None:
+            raise click.UsageError(f"{option} needs --backend kubernetes")
     sends_load = cluster is None or not (no_load or advise)
     if not sends_load:
         _check_no_results({"--out": out, "--report": report, "--json": as_json}, "--no-load" if no_load else "--advise")
@@ -142,6 +155,7 @@ def run(
         state=state,
         cluster=cluster,
         prometheus_match=prometheus_match,
+        token_file=token_file,
     )
     if cluster is not None and not sends_load:
         log_lines.to_stderr(logging.INFO)

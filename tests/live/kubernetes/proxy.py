@@ -17,6 +17,8 @@ from typing import Any
 
 import urllib3
 
+from ipa.live.tokens import CONTROL_HEADER
+
 KUBECONFIG = """\
 apiVersion: v1
 kind: Config
@@ -144,7 +146,7 @@ class Proxy:
     def _headers(self, asked: BaseHTTPRequestHandler) -> dict[str, str]:
         given = asked.headers.get("Authorization") or ""
         token = given.removeprefix("Bearer").strip() or self._token.removeprefix("Bearer").strip()
-        kept = {key: asked.headers[key] for key in ("Content-Type", "Accept") if asked.headers.get(key)}
+        kept = {key: asked.headers[key] for key in ("Content-Type", "Accept", CONTROL_HEADER) if asked.headers.get(key)}
         return {**kept, "Authorization": f"Bearer {token}"}
 
     def _failure(self, method: str, path: str) -> int:

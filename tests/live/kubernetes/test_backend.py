@@ -32,7 +32,7 @@ from ipa.live.kubernetes.threads import Threads
 from ipa.live.log_lines import Lines
 from ipa.live.monitoring import Reading
 from ipa.policies import Applied, Configuration, ReplicaCounts
-from tests.live.kubernetes.world import tiny
+from tests.live.kubernetes.world import secret, tiny
 from tests.live.world import HISTORY, sort, until
 
 CREATED = "2026-01-01T00:00:{:02d}Z"
@@ -70,10 +70,10 @@ class Cluster:
     def may(self, namespace: str, verb: str, group: str, resource: str, name: str = "") -> bool:
         return (verb, resource) not in self.forbidden
 
-    def get(self, kind: str, namespace: str, name: str) -> Any:
+    def get(self, kind: str, namespace: str, name: str, within_s: float = 0.0) -> Any:
         if self.unread is not None:
             raise self.unread
-        return copy.deepcopy(self.root if kind == "ConfigMap" else self.gateway)
+        return copy.deepcopy({"ConfigMap": self.root, "Secret": secret("a-token-of-a-gateway")}.get(kind, self.gateway))
 
     def list(self, kind: str, namespace: str, selector: str = "") -> Any:
         found = self.pods if kind == "Pod" else self.stages

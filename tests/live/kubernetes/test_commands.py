@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from ipa.live.errors import LiveError
-from ipa.live.kubernetes import deploy, pack
+from ipa.live.kubernetes import deploy, names, pack
 from ipa.live.kubernetes.look import Look
 from ipa.live.kubernetes.settings import Layout, cpu_cores, memory_bytes
 from tests.command import ipa, refusal
@@ -66,6 +66,31 @@ def test_a_context_that_the_kubeconfig_does_not_have_is_refused(tmp_path: Path) 
     config.write_text(KUBECONFIG)
     message = refusal("live", "manifests", "video", "--context", "word", env={"KUBECONFIG": str(config)})
     assert message == "--context word: the kubeconfig has no such context; it has work, play"
+
+
+def test_manifests_hold_no_secret_but_that_of_the_control_port_alone_where_it_is_asked_for() -> None:
+    there = ("live", "manifests", "video", "--namespace", "there")
+    kinds = {each["kind"] for each in yaml.safe_load_all(ipa(*there, "--controller", env=NO_CLUSTER).stdout)}
+    assert "Secret" not in kinds
+    one, two = (yaml.safe_load(ipa(*there, "--control-secret", env=NO_CLUSTER).stdout) for _ in range(2))
+    assert (one["kind"], one["metadata"]["name"], one["metadata"]["namespace"]) == (
+        *("Secret", "ipa-video-control", "there"),
+    )
+    assert len(one["stringData"]["token"]) == len(two["stringData"]["token"]) == 43
+    assert one["stringData"] != two["stringData"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--control-from", "monitoring"), "--control-from monitoring: needs --network-policy"),
+        (("--network-policy", "--control-from", "10.0.0.1/8"), "has host bits set; allowed: networks such as"),
+        (("--network-policy", "--control-from", "Not_One"), "allowed: a namespace, or a network such as 10.0.0.0/16"),
+        (("--pod-network", "everywhere"), "allowed: networks such as 10.0.0.0/16"),
+    ],
+)
+def test_who_may_connect_is_checked(options: tuple[str, ...], said: str) -> None:
+    assert said in refusal("live", "manifests", "video", *options)
 
 
 def test_manifests_of_a_controller_hold_the_scenario_and_what_it_may_do() -> None:
@@ -139,6 +164,10 @@ class Shelf:
     def groups(self) -> frozenset[str]:
         return self._groups
 
+    def get(self, kind: str, namespace: str, name: str) -> Any:
+        labels = {names.INSTANCE: "ipa-tiny"}
+        return {"metadata": {"name": name, "labels": labels}} if (kind, name) in self.there else None
+
     def list(self, kind: str, namespace: str, selector: str) -> Any:
         self.asked.add(kind)
         self.selectors.add(selector)
@@ -160,8 +189,10 @@ class Shelf:
 def test_down_takes_what_a_controller_has_still_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deploy, "LOOKED_EVERY_S", 0.0)
     shelf = Shelf("apps/v1", "coordination.k8s.io/v1")
-    assert deploy.down(shelf, tiny(tmp_path)) == 3  # type: ignore[arg-type]
-    assert shelf.there == set()
+    shelf.there |= {("Secret", "ipa-tiny-control"), ("Secret", "of-another")}
+    assert deploy.down(shelf, tiny(tmp_path)) == 4  # type: ignore[arg-type]
+    assert shelf.there == {("Secret", "of-another")}
+    assert "Secret" not in shelf.asked  # its one Secret is asked for by name
     assert "ServiceMonitor" not in shelf.asked  # a kind that this server does not have
 
 

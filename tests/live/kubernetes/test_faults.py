@@ -451,7 +451,8 @@ def allowed(rules: Any) -> set[tuple[str, str]]:
 
 
 def test_the_role_suffices_and_nothing_in_it_is_unused(deployed: Deployed, tmp_path: Path, proxy: Proxy) -> None:
-    token = token_of(connect(), deployed, in_cluster.RULES)
+    rules = in_cluster.from_outside(in_cluster.RULES)
+    token = token_of(connect(), deployed, rules)
     api = through(proxy, tmp_path, token)
     connect().delete("Lease", deployed.namespace, deployed.instance)  # as where `kubectl apply` has deployed it
 
@@ -477,13 +478,14 @@ def test_the_role_suffices_and_nothing_in_it_is_unused(deployed: Deployed, tmp_p
 
     asyncio.run(story())
     assert proxy.refused == []
-    assert used(proxy.seen) == allowed(in_cluster.RULES)
+    assert used(proxy.seen) == allowed(rules)
 
 
 def test_an_adviser_s_role_suffices_and_cannot_write(deployed: Deployed, tmp_path: Path, proxy: Proxy) -> None:
     from ipa.live.kubernetes.api import ApiError
 
-    token = token_of(connect(), deployed, in_cluster.READ_ONLY_RULES)
+    rules = in_cluster.from_outside(in_cluster.READ_ONLY_RULES)
+    token = token_of(connect(), deployed, rules)
     api = through(proxy, tmp_path, token)
     api.read_only = True
 
@@ -493,7 +495,7 @@ def test_an_adviser_s_role_suffices_and_cannot_write(deployed: Deployed, tmp_pat
 
     asyncio.run(story())
     assert proxy.refused == []
-    assert used(proxy.seen) == allowed(in_cluster.READ_ONLY_RULES)
+    assert used(proxy.seen) == allowed(rules)
     api.read_only = False  # even if the program had a mistake, the server would not
     for write in (
         lambda: api.scale(deployed.namespace, deployed.stage_name("sort"), 3),

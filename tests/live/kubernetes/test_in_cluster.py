@@ -18,6 +18,7 @@ pytest.importorskip("aiohttp")
 
 from ipa.live.kubernetes import deploy, names
 from ipa.live.kubernetes.api import connect, path_of
+from ipa.live.kubernetes.gateway_manifests import control_secret
 from ipa.live.kubernetes.in_cluster import METRICS_PORT
 from ipa.live.kubernetes.reach import client_url
 from ipa.live.kubernetes.settings import Deployed
@@ -81,6 +82,7 @@ class World:
         layout = ("--image", IMAGE, "--pull", "Never", "--service", "NodePort")
         printed = ipa("live", "manifests", *self.where, *layout, *options)
         assert printed.exit_code == 0, printed.stderr
+        self.api.create(control_secret(self.deployed))
         for each in yaml.safe_load_all(printed.stdout):
             if each["apiVersion"] in self.api.groups() | {"v1"}:
                 self.api.apply(each)
@@ -162,7 +164,8 @@ def test_what_is_printed_controls_a_pipeline_from_inside_until_it_is_taken_down(
     world.apply("--controller")
     (first,) = until(lambda: world.pods(names.CONTROLLER), "the controller's pod is ready")
     until(lambda: world.is_controlled_by(first, 2), "status names it, and its steps")
-    assert (world.stage()["wanted"]["replicas"], world.stage()["ready"]) == (1, 1)
+    until(lambda: world.stage()["ready"] == 1, "its replica is ready")
+    assert world.stage()["wanted"]["replicas"] == 1
 
     with asked(world, rps=30, seconds=75):
         until(lambda: world.stage()["ready"] == 2, "it has added a replica")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ipa import profiles
 from ipa.live.kubernetes import in_cluster, names
+from ipa.live.kubernetes.gateway_manifests import control_secret
 from ipa.live.kubernetes.manifests import everything, from_text, owner_of, root, stage_deployment
 from ipa.live.kubernetes.settings import Deployed, Layout
 from ipa.live.plane import Plane
@@ -148,6 +149,72 @@ def test_only_the_gateway_s_watch_has_a_token(tmp_path: Path) -> None:
         for container in spec["containers"]
     }
     assert mounted == {"gateway": False, "endpoints": True, "model-server": False}
+
+
+def test_the_control_token_is_mounted_where_it_is_needed_as_a_file_that_cannot_be_changed(tmp_path: Path) -> None:
+    mounted = {}
+    for spec in pod_specs(tiny(tmp_path)):
+        for container in spec["containers"]:
+            found = [each for each in container["volumeMounts"] if each["name"] == "control"]
+            mounted[container["name"]] = [(each["mountPath"], each["readOnly"]) for each in found]
+            assert "secret" not in str(container.get("env", [])).lower()
+        volumes = [each["secret"] for each in spec["volumes"] if each["name"] == "control"]
+        assert [(each["secretName"], each["defaultMode"]) for each in volumes] in ([], [("ipa-tiny-control", 0o440)])
+    there = [("/etc/ipa-control", True)]
+    assert mounted == {"gateway": there, "endpoints": there, "controller": there, "model-server": []}
+
+
+def test_no_manifest_but_the_secret_holds_a_token(tmp_path: Path) -> None:
+    deployed = tiny(tmp_path)
+    made, again = control_secret(deployed, OWNER), control_secret(deployed, OWNER)
+    assert len(made["stringData"]["token"]) == 43  # 256 bits
+    assert made["stringData"] != again["stringData"]
+    kinds = {each["kind"] for each in (root(deployed), *objects(deployed), *in_cluster.controller(deployed, {}))}
+    assert "Secret" not in kinds
+
+
+def test_the_gateway_takes_replicas_of_the_pod_network_at_their_port_alone(tmp_path: Path) -> None:
+    router = gateway_of(tiny(tmp_path))["containers"][0]
+    assert option(router, "--replica-port") == "8080"
+    assert [each for each in router["args"] if "/0" in each] == ["0.0.0.0/0", "::/0"]
+    router = gateway_of(tiny(tmp_path, layout=Layout(pod_networks=("10.1.0.0/16",))))["containers"][0]
+    assert option(router, "--replica-network") == "10.1.0.0/16"
+    assert "0.0.0.0/0" not in router["args"]
+
+
+def test_clients_need_a_token_where_a_secret_is_named(tmp_path: Path) -> None:
+    assert "--data-token-file" not in str(gateway_of(tiny(tmp_path)))
+    spec = gateway_of(tiny(tmp_path, layout=Layout(client_token_secret="clients")))
+    router, watch = spec["containers"]
+    assert option(router, "--data-token-file") == "/etc/ipa-clients/token"
+    assert [each["mountPath"] for each in router["volumeMounts"] if each["name"] == "clients"] == ["/etc/ipa-clients"]
+    assert "clients" not in str(watch)
+
+
+def test_a_policy_of_the_gateway_is_made_where_it_is_asked_for(tmp_path: Path) -> None:
+    def policies(**settings: Any) -> list[dict[str, Any]]:
+        made = objects(tiny(tmp_path, layout=Layout(**settings)))
+        return [each["spec"] for each in made if each["kind"] == "NetworkPolicy"]
+
+    (of_servers,) = policies()
+    same, of_gateway = policies(network_policy=True, control_from=("monitoring", "10.0.0.0/28"))
+    assert same == of_servers
+    data, control = of_gateway["ingress"]
+    assert data == {"ports": [{"protocol": "TCP", "port": 8080}]}
+    assert control["ports"] == [{"protocol": "TCP", "port": 8081}]
+    controller, namespace, network = control["from"]
+    assert controller["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "controller"
+    assert namespace == {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    assert network == {"ipBlock": {"cidr": "10.0.0.0/28"}}
+    servers, api_server, dns = of_gateway["egress"]
+    assert servers["to"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "model-server"
+    assert [each["port"] for each in api_server["ports"]] == [443, 6443]
+    assert dns == DNS
+
+
+def test_a_layout_is_read_back_as_it_was_written() -> None:
+    layout = Layout(network_policy=True, control_from=("monitoring",), pod_networks=("10.1.0.0/16",))
+    assert Layout.from_text(layout.as_text()) == layout
 
 
 def _component(given: dict[str, Any]) -> str:
@@ -417,14 +484,27 @@ def test_a_controller_s_role_names_the_pipeline_s_own_objects_and_never_deletes(
         ("configmaps", "patch"): ["ipa-tiny"],
         ("deployments", "get"): ["ipa-tiny-gateway", "ipa-tiny-stage-sort"],
         ("deployments", "patch"): ["ipa-tiny-gateway", "ipa-tiny-stage-sort"],
-        ("services/proxy", "get"): ["http:ipa-tiny-control:control"],
-        ("services/proxy", "update"): ["http:ipa-tiny-control:control"],
+        ("services", "get"): ["ipa-tiny-control"],
         ("leases", "get"): ["ipa-tiny"],
         ("leases", "update"): ["ipa-tiny"],
         **dict.fromkeys([("pods", "list"), ("pods", "watch"), ("deployments", "list"), ("deployments", "create")]),
         ("horizontalpodautoscalers", "list"): None,
         **dict.fromkeys([("replicasets", "list"), ("replicasets", "patch"), ("leases", "create")]),
     }
+
+
+def test_a_controller_outside_reads_the_one_secret_and_uses_the_one_proxy(tmp_path: Path) -> None:
+    deployed = tiny(tmp_path)
+    for of_inside, verbs in ((in_cluster.RULES, ("get", "update")), (in_cluster.READ_ONLY_RULES, ("get",))):
+        inside, outside = (
+            names_by_verb(in_cluster.role(deployed, "c", each)["rules"])
+            for each in (of_inside, in_cluster.from_outside(of_inside))
+        )
+        assert {key: outside[key] for key in outside.keys() - inside.keys()} == {
+            ("secrets", "get"): ["ipa-tiny-control"],
+            **{("services/proxy", verb): ["http:ipa-tiny-control:control"] for verb in verbs},
+        }
+        assert inside.keys() - outside.keys() == {("services", "get")}
 
 
 def names_by_verb(rules: list[dict[str, Any]]) -> dict[tuple[str, str], list[str] | None]:

@@ -13,10 +13,11 @@ from typing import Any, ClassVar
 import pytest
 from urllib3 import HTTPHeaderDict
 
+from ipa.live.control_way import ANSWERS_WITHIN_S
 from ipa.live.errors import RunError
-from ipa.live.gateway_client import ANSWERS_WITHIN_S
 from ipa.live.kubernetes.api import ApiError, _lines
 from ipa.live.kubernetes.cluster_gateway import ClusterGateway
+from ipa.live.kubernetes.control_ways import ProxiedWay
 from ipa.live.kubernetes.endpoints import Endpoints
 from ipa.live.kubernetes.lease import DURATION_S, RETRY_S, Lease
 from ipa.live.kubernetes.pace import Pace
@@ -24,7 +25,8 @@ from ipa.live.kubernetes.pods import read
 from ipa.live.kubernetes.reach import client_url, until_reached
 from ipa.live.kubernetes.timeline import Timeline
 from ipa.live.kubernetes.watch import PodWatch
-from tests.live.kubernetes.world import pod, tiny
+from ipa.live.tokens import TokenFile
+from tests.live.kubernetes.world import pod, secret, tiny
 
 
 def given(name: str, version: str) -> dict[str, Any]:
@@ -303,8 +305,12 @@ def api_that_answers(data: bytes, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_call_of_the_gateway_through_the_proxy_waits_as_long_as_it_is_to(tmp_path: Path) -> None:
     waited_s: list[float] = []
     answer = {"epoch": "first", "time_s": 0.0, "load_rps": [], "latencies_s": [], "configuration": {}, "stages": {}}
-    api = SimpleNamespace(request=lambda *_, within_s: waited_s.append(within_s) or answer)
-    gateway = ClusterGateway(api, tiny(tmp_path), Timeline({}), lambda: 0.0)  # type: ignore[arg-type]
+    api = SimpleNamespace(
+        get=lambda *_: secret("a-token-of-a-gateway"),
+        request=lambda *_, within_s, headers: waited_s.append(within_s) or answer,
+    )
+    way = ProxiedWay(api, tiny(tmp_path))  # type: ignore[arg-type]
+    gateway = ClusterGateway(way, tiny(tmp_path), Timeline({}), lambda: 0.0)
     assert asyncio.run(gateway.is_ready())
     asyncio.run(gateway.observation(0.0, 0))
     assert waited_s == [1.0, ANSWERS_WITHIN_S]
@@ -323,7 +329,7 @@ def test_lines_are_put_together_however_the_network_cuts_them() -> None:
 
 def test_the_gateway_is_told_nothing_before_the_first_list_and_the_latest_then(tmp_path: Path) -> None:
     told: list[Mapping[str, Any]] = []
-    endpoints = Endpoints("http://gateway", tiny(tmp_path).plane.pipeline)
+    endpoints = Endpoints("http://gateway", tiny(tmp_path).plane.pipeline, TokenFile(tmp_path / "token"))
     endpoints.changed({"a": pod(1)}, True)
     endpoints.changed({"a": pod(1), "b": pod(2)}, True)
 
@@ -341,7 +347,7 @@ def test_pods_that_the_pipeline_s_file_does_not_know_are_left_out_and_that_is_sa
 ) -> None:
     """After a file that drops a variant its pods stay for a while; the gateway would refuse them, and all with them."""
     told: list[Mapping[str, Any]] = []
-    endpoints = Endpoints("http://gateway", tiny(tmp_path).plane.pipeline)
+    endpoints = Endpoints("http://gateway", tiny(tmp_path).plane.pipeline, TokenFile(tmp_path / "token"))
 
     def note(listed: Mapping[str, Any]) -> None:
         told.append(listed)

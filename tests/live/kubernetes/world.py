@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -77,6 +78,11 @@ def on_server(
         **status,
     }
     return given
+
+
+def secret(token: str) -> dict[str, Any]:
+    """The Secret of a control port as a server would have it."""
+    return {"data": {names.TOKEN_KEY: b64encode(token.encode()).decode()}}
 
 
 def template(deployed: Deployed, wanted: StageConfiguration) -> str:

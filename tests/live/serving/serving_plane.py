@@ -16,6 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+TOKEN_FILES: dict[str, str] = {}
+"""The files with the tokens of control ports, by URL."""
+
 START_S = 30.0
 """How long a process may take to listen, on a busy machine."""
 
@@ -77,6 +80,8 @@ class Plane:
             popen.wait()
             raise RuntimeError(f"{module} {' '.join(options)} ended: {log.read_text()}")
         process = Process(popen, json.loads(line), log)
+        if "control_url" in process.urls:
+            TOKEN_FILES[process.urls["control_url"]] = process.urls["control_token_file"]
         self.processes.append(process)
         return process
 
@@ -129,7 +134,9 @@ def wanted(variant: str, batch: int = 1, timeout_s: float = 0.0, replicas: int =
 
 
 def call(method: str, url: str, body: object = None, headers: Mapping[str, str] | None = None) -> tuple[int, Any]:
-    """Status and answer (JSON where it is some, else text) of one HTTP call."""
+    """Status and answer (JSON where it is some, else text) of one HTTP call; those of control ports have a token."""
+    if headers is None and (path := next((path for of, path in TOKEN_FILES.items() if url.startswith(of)), None)):
+        headers = {"Authorization": f"Bearer {Path(path).read_text().strip()}"}
     data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data=data, method=method, headers=dict(headers or {}))
     try:

@@ -20,6 +20,7 @@ from ipa.live.serving.gateway_options import GatewayOptions
 from ipa.live.serving.host import Gateway
 from ipa.live.serving.metrics import TABLE
 from ipa.live.serving.models import own_model
+from ipa.live.tokens import TokenFile
 from tests.live.serving.test_models import answer
 from tests.live.serving.test_pipelines import free_ports
 from tests.test_docs import DOCS, Block, blocks, named, table_rows
@@ -41,7 +42,7 @@ def test_every_metric_is_documented() -> None:
 def test_every_call_of_the_control_api_is_documented() -> None:
     async def calls() -> set[str]:
         opened = Gateway(GatewayOptions(profiles.load("video")))
-        routes = control_application(opened).router.routes()
+        routes = control_application(opened, TokenFile(Path("none"))).router.routes()
         made = {f"{route.method} {route.resource.canonical}" for route in routes if route.resource is not None}
         await opened.close()
         return made

@@ -37,6 +37,7 @@ from ipa.live.serving.gateway_options import GatewayOptions
 from ipa.live.serving.host import Gateway
 from ipa.live.serving.metrics import TABLE
 from ipa.live.serving.server import main as server_command
+from ipa.live.tokens import TokenFile, create_token_file
 from tests.live.serving.serving_plane import Plane, Process, ask, call, entry, get, plane, put, until, wanted
 
 DETECTION, CLASSIFICATION = "object-detection", "image-classification"
@@ -469,7 +470,8 @@ def get_text(gateway: Process) -> str:
 @pytest.mark.parametrize(
     ("change", "answer"),
     [
-        ({"url": "127.0.0.1:80"}, "object-detection[0].url='127.0.0.1:80'; allowed: http://HOST:PORT"),
+        ({"url": "127.0.0.1:80"}, "object-detection[0].url='127.0.0.1:80'; allowed: http://ADDRESS:PORT"),
+        ({"url": "http://10.0.0.1:80"}, "url='http://10.0.0.1:80'; allowed: an address in 127.0.0.0/8, ::1/128"),
         ({"state": "dead"}, "object-detection[0].state='dead' is none of: ready, draining"),
         ({"variant": "resnet18"}, "object-detection[0]: object-detection has no variant 'resnet18'"),
         ({"number": "1"}, "object-detection[0].number='1' must be a whole number of at least 0"),
@@ -492,20 +494,25 @@ def test_a_wrong_list_of_replicas_is_refused(gateway: Process, change: dict[str,
         ("127.0.0.1", True),
         ("::1", True),
         ("::ffff:127.0.0.1", True),
+        ("127.0.0.6", False),  # from where a service mesh delivers what others send
+        ("::ffff:127.0.0.6", False),
         ("10.0.0.9", False),
         ("fd00::1", False),
         (None, False),
     ],
 )
-def test_where_requests_go_is_said_from_loopback_alone(address: str | None, is_taken: bool) -> None:
+def test_where_requests_go_is_said_from_loopback_alone(tmp_path: Path, address: str | None, is_taken: bool) -> None:
     async def story() -> int:
         gateway = Gateway(GatewayOptions(profiles.load("video")))
         try:
             payload = streams.StreamReader(mock.Mock(), 2**16)
             payload.feed_data(json.dumps({stage: [] for stage, _ in STAGES}).encode())
             payload.feed_eof()
-            request = make_mocked_request("PUT", "/control/replicas", payload=payload).clone(remote=address)
-            app = control_application(gateway)
+            create_token_file(tmp_path / "token")
+            tokens = TokenFile(tmp_path / "token")
+            made = make_mocked_request("PUT", "/control/replicas", tokens.headers(), payload=payload)
+            request = made.clone(remote=address)
+            app = control_application(gateway, tokens)
             app.freeze()
             return (await app._handle(request)).status
         finally:
