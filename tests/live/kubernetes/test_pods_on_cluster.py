@@ -18,8 +18,8 @@ from ipa.live.kubernetes import deploy, names
 from ipa.live.kubernetes.api import connect
 from ipa.live.kubernetes.reconciler import Look
 from ipa.live.kubernetes.settings import Deployed, Layout
-from tests.live.kubernetes.test_cluster import WITHIN_S, takes_pods
-from tests.live.kubernetes.world import IMAGE, tiny
+from tests.live.kubernetes.test_cluster import WITHIN_S
+from tests.live.kubernetes.world import IMAGE, takes_pods, tiny
 from tests.live.world import sort
 
 pytestmark = pytest.mark.cluster

@@ -118,7 +118,7 @@ def own_namespace(within_s: float) -> Iterator[str]:
     api.request("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     try:
         until_s = time.monotonic() + within_s
-        while not _takes_pods(api, name):
+        while not takes_pods(api, name):
             assert time.monotonic() < until_s, f"namespace {name} takes no pods"
             time.sleep(0.1)
         yield name
@@ -126,7 +126,7 @@ def own_namespace(within_s: float) -> Iterator[str]:
         api.request("DELETE", f"/api/v1/namespaces/{name}")
 
 
-def _takes_pods(api: Api, namespace: str) -> bool:
+def takes_pods(api: Api, namespace: str) -> bool:
     """Whether the account that pods run as has been made."""
     pod = {"metadata": {"name": "tried"}, "spec": {"containers": [{"name": "tried", "image": IMAGE}]}}
     try:
