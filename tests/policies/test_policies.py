@@ -184,7 +184,7 @@ def test_described_parameters_make_the_same_policy() -> None:
     }
 
 
-@pytest.mark.parametrize(("forecast", "text"), [(float("inf"), "forecast=inf"), (-1.0, "forecast=-1.0")])
+@pytest.mark.parametrize(("forecast", "text"), [(float("inf"), "returned inf"), (-1.0, "returned -1.0")])
 def test_a_forecast_that_cannot_be_is_refused(forecast: float, text: str) -> None:
     class Wrong:
         reads: tuple[str, ...] = ()

@@ -552,8 +552,8 @@ def test_what_stops_it_and_that_it_goes_on_stand_in_the_log(
     story(tmp_path, monkeypatch, told)
     lines = [Lines().format(record).partition(" ")[2] for record in caplog.records]
     why = 'another manager owns what has to change: conflict with "someone"'
-    assert f"error: stopped: nothing is changed until a person acts: problem: {why}" in lines
-    assert "warning: goes on" in lines
+    assert f"error: stopped: nothing is changed here until somebody acts: stage: sort; problem: {why}" in lines
+    assert "warning: goes on: stage: sort" in lines
 
 
 def test_why_the_lease_is_waited_for_stands_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -98,10 +98,10 @@ def test_an_older_gateway_is_said_to_be_one() -> None:
     older = {**said(10.0, 40), "configuration": {}}
     del older["stages"]["a"]["request_s"]
 
-    class Older(GatewayClient):
-        async def _call(self, *_: object, **__: object) -> Any:
+    class Older:
+        async def call(self, *_: object, **__: object) -> Any:
             return older
 
-    source = GatewaySource(Older(None, ""), 3)  # type: ignore[arg-type]
+    source = GatewaySource(GatewayClient(Older()), 3)
     with pytest.raises(SourceError, match=r"another version than this controller.* lacks request_s; .* ipa live up"):
         asyncio.run(source.read(0.0))

@@ -57,7 +57,7 @@ def test_every_option_that_is_named_exists() -> None:
     options = {
         option for command in (gateway.main, server.main) for parameter in command.params for option in parameter.opts
     }
-    section = TEXT.split("## Serving")[1].split("\n## ")[0]
+    section = TEXT.split("## Serving")[1].split("\n## ")[0].split("### Chaos")[0]
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", section)) <= options
 
 

@@ -13,6 +13,8 @@ import pytest
 pytest.importorskip("aiohttp")
 
 from ipa.live.serving import replica_clients
+from ipa.live.serving.admission import Limits
+from ipa.live.serving.messages import Messages
 from ipa.live.serving.replica_clients import ReplicaClients, ReplicaError
 
 
@@ -39,7 +41,7 @@ def test_a_batch_whose_connection_hangs_has_not_reached_its_replica(
     monkeypatch.setattr(replica_clients, "CONNECT_S", 0.2)
 
     async def story() -> None:
-        clients = ReplicaClients(timeout_s=60.0)
+        clients = ReplicaClients(60.0, Messages(Limits()))
         clients._is_binary[hanging] = False  # it has served before
         batch: Any = SimpleNamespace(replica=SimpleNamespace(url=hanging, model="small"))
         try:

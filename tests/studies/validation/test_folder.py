@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from platform import node
 
 import pytest
 
@@ -18,8 +19,8 @@ pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def name_of(fresh: Path) -> str:
-    """The name that a folder will have once it is whole: `live-1` of `.live-1-k3x_9a2c`."""
-    return fresh.name.removeprefix(".").rpartition("-")[0]
+    """The name that a folder will have once it is whole: `live-1` of `.live-1.host-4711.part`."""
+    return fresh.name.removeprefix(".").partition(f".{node()}-")[0]
 
 
 @pytest.fixture
