@@ -17,15 +17,12 @@ from ipa.live.kubernetes.parts import (
     secret_volume,
 )
 from ipa.live.kubernetes.settings import Deployed, Resources, memory_bytes
-from ipa.live.plane import EVERYWHERE, gateway_arguments
+from ipa.live.plane import ACCEPTS_PATH, EVERYWHERE, gateway_arguments
 from ipa.live.tokens import new_token
 from ipa.profiles import Pipeline
 from ipa.sim import rules
 
 DATA_PORT, CONTROL_PORT = 8080, 8081
-ACCEPTS_PATH = "/gateway/ready"
-"""Where the gateway says that it takes requests. Not `/v2/health/ready`, which needs a replica at every stage: if that
-cut the gateway off, it could not tell its clients why they are not served, and their connections would be refused."""
 EVERY_NETWORK = ("0.0.0.0/0", "::/0")
 CLIENT_TOKEN_PATH = "/etc/ipa-clients/token"
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"

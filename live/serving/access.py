@@ -15,11 +15,12 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from ipa.live.errors import LiveError
+from ipa.live.plane import ACCEPTS_PATH
 from ipa.live.serving.web import error_response
 from ipa.live.tokens import CONTROL_HEADER, TokenFile
 
 HEALTH = frozenset({"/v2/health/live", "/v2/health/ready"})
-"""What probes ask, without a token."""
+"""What probes ask, without a token; the data port's also `ACCEPTS_PATH`."""
 OPEN = HEALTH | {"/metrics"}
 """What the control port answers without a token: it tells nobody's data, and Prometheus has to read it."""
 ITSELF = frozenset({"127.0.0.1", "::1"})
@@ -57,7 +58,7 @@ def data_guard(tokens: TokenFile) -> Middleware:
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        refusal = None if _route(request) in HEALTH else _refusal(tokens, request, "for clients")
+        refusal = None if _route(request) in {*HEALTH, ACCEPTS_PATH} else _refusal(tokens, request, "for clients")
         return await handler(request) if refusal is None else refusal
 
     return guard

@@ -20,6 +20,7 @@ from typing import Any
 import click
 
 from ipa.live.errors import LiveError
+from ipa.live.plane import ACCEPTS_PATH
 from ipa.live.serving import access, logs
 from ipa.live.serving.admission import default_inside_bytes
 from ipa.live.serving.control_api import control_application
@@ -35,9 +36,6 @@ from ipa.live.serving.web import (
     on_signals,
 )
 from ipa.live.tokens import TokenFile, create_token_file
-
-ACCEPTS_PATH = "/gateway/ready"
-"""On the data port: whether this gateway takes requests, for whoever decides whether to send them here."""
 
 log = logging.getLogger("live.gateway")
 

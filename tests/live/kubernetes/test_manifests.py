@@ -232,7 +232,7 @@ def test_probes_give_a_variant_its_start_up_and_the_time_until_it_counts_as_fail
 
 def test_a_gateway_stays_in_its_service_while_a_stage_has_no_replica(tmp_path: Path) -> None:
     """Its clients are to be told why they are not served; only a gateway that shuts down is to be cut off."""
-    from ipa.live.serving.gateway import ACCEPTS_PATH
+    from ipa.live.plane import ACCEPTS_PATH
 
     (made,) = (each for each in objects(tiny(tmp_path)) if _component(each) == "gateway")
     assert server(made)["readinessProbe"]["httpGet"]["path"] == ACCEPTS_PATH != "/v2/health/ready"

@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from click.testing import CliRunner
 
 from ipa import profiles
+from ipa.live.plane import ACCEPTS_PATH
 from ipa.live.serving import access
 from ipa.live.serving.control_api import control_application
 from ipa.live.serving.gateway import main as gateway_command
@@ -221,16 +222,18 @@ def test_clients_need_one_of_their_tokens_and_probes_none(tmp_path: Path) -> Non
         app = application(access.data_guard(TokenFile(path)))
         app.router.add_post("/v2/models/video/infer", infer)
         app.router.add_get("/v2/health/ready", infer)
+        app.router.add_get(ACCEPTS_PATH, infer)
         async with TestClient(TestServer(app)) as client:
             given = [None, "Bearer a-token-of-client-1", "Bearer a-token-of-client-2", "Bearer a-token-of-client-3"]
             answers = [
                 await client.post("/v2/models/video/infer", headers={} if each is None else {"Authorization": each})
                 for each in given
             ]
-            answers += [await client.get("/v2/health/ready"), await client.get("/v2/models/other")]
+            answers += [await client.get("/v2/health/ready"), await client.get(ACCEPTS_PATH)]
+            answers += [await client.get("/v2/models/other")]
             return [answer.status for answer in answers]
 
-    assert asyncio.run(story()) == [401, 200, 200, 401, 200, 401]
+    assert asyncio.run(story()) == [401, 200, 200, 401, 200, 200, 401]
 
 
 # ---- the process ----
