@@ -20,8 +20,9 @@ EVERYWHERE = "::"
 """All addresses of a machine, IPv6 and IPv4."""
 
 ACCEPTS_PATH = "/gateway/ready"
-"""Where, on its data port, a gateway says that it takes requests. Not `/v2/health/ready`, which needs a replica at every
-stage: if a cluster asked that, the gateway would be cut off and could not tell its clients why they are not served."""
+"""Where, on its data port, a gateway says that it takes requests. Not `/v2/health/ready`, which needs a replica at
+every stage: if a cluster asked that, the gateway would be cut off and could not tell its clients why they are not
+served."""
 
 
 @dataclass(frozen=True)
