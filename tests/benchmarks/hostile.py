@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from itertools import cycle, islice
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 
@@ -56,20 +57,19 @@ def _rows() -> Iterator[dict[str, Value]]:
 
     message = gateway.message("json")
     path = f"/v2/models/{gateway.PIPELINE}/infer"
-    bodies = cycle(hostile.kinds().values())
     quiet, beside = load_client.Answers(), load_client.Answers()
     answers: Counter[int] = Counter()
     options = ("--most-inside", str(MEMORY_BYTES // 4))
-    with gateway.running(*options) as process, _limited(process, MEMORY_BYTES):
+    with gateway.running(*options) as process, _limited(process, MEMORY_BYTES), _elsewhere() as sender:
         gateway.configure(process, 1, 0.0)
-        asyncio.run(_beside(process.url, path, message, []))  # warm up
+        asyncio.run(_honest(process.url, message, None))  # warm up
         peaks_mb = []
-        for _ in range(ROUNDS):
-            _add(quiet, asyncio.run(_beside(process.url, path, message, []))[0])
+        for number in range(ROUNDS):
+            _add(quiet, asyncio.run(_honest(process.url, message, None)))
             peaks_mb.append(_peak_mb(process))
-            sent, statuses = asyncio.run(_beside(process.url, path, message, list(islice(bodies, BODIES))))
-            _add(beside, sent)
-            answers += statuses
+            sending = sender.submit(_send, process.url, path, number * BODIES)
+            _add(beside, asyncio.run(_honest(process.url, message, sending)))
+            answers += sending.result()
         after_mb = _peak_mb(process)
     for name, found, peak_mb in (("alone", quiet, peaks_mb[0]), ("beside hostile ones", beside, after_mb)):
         yield {
@@ -86,17 +86,8 @@ def _rows() -> Iterator[dict[str, Value]]:
         }
 
 
-def _listed(statuses: Counter[int]) -> str:
-    return " ".join(f"{status}:{count}" for status, count in sorted(statuses.items()))
-
-
-async def _beside(
-    url: str, path: str, message: bytes, bodies: list[hostile.Hostile]
-) -> tuple[load_client.Answers, Counter[int]]:
-    """Honest requests while the bodies are sent from a thread of their own, or for a quiet while."""
-    statuses: Counter[int] = Counter()
-    sending = threading.Thread(target=lambda: asyncio.run(_send_all(url, path, bodies, statuses)))
-    sending.start()
+async def _honest(url: str, message: bytes, sending: Future[Counter[int]] | None) -> load_client.Answers:
+    """Honest requests while bodies are sent, or for a quiet while."""
     honest, stop = load_client.Answers(), asyncio.get_running_loop().time() + QUIET_S
     connections = [await load_client.connect(url) for _ in range(CONNECTIONS)]
     tasks: set[asyncio.Task[None]] = set()
@@ -107,7 +98,7 @@ async def _beside(
         honest.latencies_s.append(asyncio.get_running_loop().time() - sent_s)
         connections.append(connection)  # to go on with
 
-    while sending.is_alive() or (not bodies and asyncio.get_running_loop().time() < stop):
+    while asyncio.get_running_loop().time() < stop if sending is None else not sending.done():
         if connections:  # a gateway that does not answer must not be filled by those who wait
             task = asyncio.create_task(one(connections.pop()))
             tasks.add(task)
@@ -116,17 +107,41 @@ async def _beside(
     await asyncio.gather(*tasks)
     for connection in connections:
         connection.close()
-    return honest, statuses
+    return honest
 
 
-async def _send_all(url: str, path: str, bodies: list[hostile.Hostile], statuses: Counter[int]) -> None:
-    waiting = iter(bodies)
+@contextmanager
+def _elsewhere() -> Iterator[ProcessPoolExecutor]:
+    """A process for the hostile client, which has a machine of its own: here it goes behind everybody else."""
+    with ProcessPoolExecutor(1, get_context("spawn"), os.nice, (15,)) as pool:
+        pool.submit(_prepared).result()
+        yield pool
+
+
+@cache
+def _bodies() -> tuple[hostile.Hostile, ...]:
+    return tuple(hostile.kinds().values())
+
+
+def _prepared() -> None:
+    """Make the bodies, which takes seconds, before anything is measured."""
+    _bodies()
+
+
+def _send(url: str, path: str, first: int) -> Counter[int]:
+    """Send a round of bodies, from the `first` of an endless row of all kinds; how often which status came back."""
+    bodies = islice(cycle(_bodies()), first, first + BODIES)
+    statuses: Counter[int] = Counter()
 
     async def some() -> None:
-        for body in waiting:
+        for body in bodies:
             statuses[await hostile.send(url, path, body)] += 1
 
-    await asyncio.gather(*[some() for _ in range(AT_ONCE)])
+    async def every() -> None:
+        await asyncio.gather(*[some() for _ in range(AT_ONCE)])
+
+    asyncio.run(every())
+    return statuses
 
 
 def _add(to: load_client.Answers, more: load_client.Answers) -> None:
