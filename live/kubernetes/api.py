@@ -185,7 +185,7 @@ class Api:
         """Delete an object and, unless `alone`, what it owns; an object that does not exist counts as deleted."""
         policy = "Orphan" if alone else "Background"
         try:
-            self.request("DELETE", path_of(kind, namespace, name), propagation_policy=policy)
+            self.request("DELETE", self._path(kind, namespace, name), propagation_policy=policy)
         except ApiError as error:
             if error.status != 404:
                 raise
