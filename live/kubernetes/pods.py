@@ -192,9 +192,9 @@ def _waiting(container: Mapping[str, Any]) -> str:
 
 
 def _said(container: Mapping[str, Any]) -> str:
-    """The last line that a container that is not running said: its own words if it left any, else the system's."""
+    """The last line that a container that is not ready said: its own words if it left any, else the system's."""
     state, last = container.get("state") or {}, container.get("lastState") or {}
-    if "running" in state:
+    if "running" in state and (container.get("ready") or not last.get("terminated")):
         return ""
     ended = state.get("terminated") or last.get("terminated") or {}
     waiting = state.get("waiting") or {}

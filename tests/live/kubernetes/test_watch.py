@@ -137,6 +137,15 @@ def test_how_a_container_ended_stays_known_when_the_kubelet_has_cleared_it_away(
     assert crashes[:4] == ["", *["OOMKilled, exit code 137"] * 3]
 
 
+def test_what_a_container_said_is_known_while_the_next_one_has_not_become_ready() -> None:
+    ended = {"exitCode": 2, "reason": "Error", "message": "no such folder\n"}
+    again = {"state": {"running": {}}, "lastState": {"terminated": ended}, "restartCount": 1, "ready": False}
+    pod = given("a", "1") | {"status": {"containerStatuses": [again]}}
+    assert read(pod).said == "no such folder"
+    again["ready"] = True
+    assert read(pod).said == ""
+
+
 def test_a_container_that_is_told_to_end_has_not_crashed() -> None:
     killed = {"state": {"terminated": {"exitCode": 137, "reason": "Error"}}}
     pod = given("a", "1") | {"status": {"containerStatuses": [killed]}}
