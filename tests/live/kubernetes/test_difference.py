@@ -593,7 +593,7 @@ def test_an_init_container_that_fails_is_why_its_pod_waits() -> None:
     assert found.said == "Error: s3://shelf/large: there is nothing"
     again = {"state": {"running": {}}, "lastState": {"terminated": ended}, "restartCount": 3}
     found = read(as_given(initContainerStatuses=[again], containerStatuses=[initialising]))
-    assert (found.waiting, found.said) == ("PodInitializing", "")
+    assert (found.waiting, found.said) == ("PodInitializing", "Error: s3://shelf/large: there is nothing")
 
 
 def test_a_container_that_never_ran_has_the_system_s_word_for_why() -> None:
