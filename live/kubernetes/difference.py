@@ -111,7 +111,8 @@ def difference(
     if state.asked == state.replicas == wanted.replicas:
         return apply
     is_rolling = state.replicas != wanted.replicas and not state.is_uniform
-    why = f"{stage}: {state.replicas} -> {wanted.replicas} replicas"
+    is_set = state.replicas == wanted.replicas
+    why = f"{stage}: {state.replicas}{' stays the number of' if is_set else f' -> {wanted.replicas}'} replicas"
     scale = Scale(stage, wanted.replicas, state.given["metadata"]["resourceVersion"], is_rolling, why)
     if wanted.replicas < state.replicas:
         return [scale, *apply]
