@@ -19,7 +19,7 @@ from ipa.live.serving import protocol
 from ipa.live.serving.protocol import ProtocolError
 
 LENGTH = Struct("<Q")
-NICENESS = 5
+NICENESS = 15
 """On a machine or in a pod without a core to spare, the server goes first."""
 
 
