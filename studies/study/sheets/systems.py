@@ -81,7 +81,7 @@ def _estimate(cell: Cell, key: str, factor: float, digits: int) -> str:
     if found is None:
         return NONE
     if found.is_cut_off:
-        return f"{number(found.mean, digits)} ({number(found.low, digits)} to {number(found.high, digits)})"
+        return f"{number(found.mean, digits)} [{number(found.low, digits)}, {number(found.high, digits)}]"
     text = number(found.mean, digits)
     return f"{text} ± {number(found.high - found.mean, digits)}" if found.has_interval else text
 
