@@ -28,13 +28,14 @@ class Estimate:
         return self.has_interval and not isclose(self.mean - self.low, self.high - self.mean, rel_tol=1e-9)
 
     def text(self, digits: int) -> str:
-        """The mean with half its interval, or with both ends where these are not as far: `0.10 ± 0.04`, `0.10 [0.00,
+        """The mean with half its interval, or with both ends where these are not as far: `0.10 ± 0.04`, `0.10 [0,
         0.25]`."""
         mean = f"{self.mean:.{digits}f}"
         if not self.has_interval:
             return mean
         if self.is_cut_off:
-            return f"{mean} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+            low = f"{self.low:.{digits}f}" if self.low else "0"
+            return f"{mean} [{low}, {self.high:.{digits}f}]"
         return f"{mean} ± {self.high - self.mean:.{digits}f}"
 
 

@@ -19,7 +19,7 @@ def test_what_cannot_be_negative_has_no_interval_below_zero() -> None:
     found = estimate([0.0, 0.0, 3.0], at_least=0.0)
     assert found is not None
     assert (found.low, found.high) == pytest.approx((0.0, 5.3027), abs=1e-4)
-    assert found.text(2) == "1.00 [0.00, 5.30]"
+    assert found.text(2) == "1.00 [0, 5.30]"
     symmetric = estimate([1.0, 2.0, 3.0], at_least=-5.0)
     assert symmetric is not None
     assert symmetric.text(2) == "2.00 ± 2.48"
