@@ -63,8 +63,9 @@ def load(groups: Sequence[Group], duration_s: float, first: str) -> Plot:
     return Plot(
         "load",
         "Load and forecast",
-        "Requests that arrived (grey), and the load that each decision expected until the next. Most predictors forecast "
-        f"the busiest second to come, which lies above the mean. Where arrivals exceed the forecast, a queue forms.{first}",
+        "Requests that arrived (grey), and the load that each decision expected until the next. Most predictors "
+        "forecast the busiest second to come, which lies above the mean. Where arrivals exceed the forecast, a queue "
+        f"forms.{first}",
         traces,
         layout(
             400,
