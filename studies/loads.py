@@ -6,12 +6,15 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ipa import traces
 from ipa.sim import stream
 from ipa.studies.errors import ScenarioError
 from ipa.traces import TRACE_VARIABLE, Trace
+
+if TYPE_CHECKING:
+    from ipa.studies.scenario import Scenario
 
 Windows = tuple[tuple[float, float], ...]
 """Windows of a trace, each (start_s, end_s), joined in this order."""
@@ -35,6 +38,17 @@ class Load:
         except ValueError as error:
             raise ScenarioError(f"--window {window}: {error}") from None
         return cls(name, windows, 1.0 if scale is None else scale, "floor", seed)  # type: ignore[arg-type]
+
+    @classmethod
+    def of(cls, scenario: Scenario) -> Load:
+        """The load of a scenario."""
+        return cls(scenario.trace, scenario.window, scenario.scale, scenario.scaling, scenario.seed)
+
+    @property
+    def has_fixed_times(self) -> bool:
+        """Whether every seed has the same arrivals: the trace holds the times of its requests, and none are drawn."""
+        is_drawn = self.scale != 1.0 and self.scaling == "thin"
+        return not is_drawn and self.trace().kind == "timestamps"
 
     def trace(self) -> Trace:
         """The load itself. Raises TraceError for a name, file, window or factor that cannot be used."""

@@ -121,7 +121,7 @@ def prepare(scenario: Scenario) -> Prepared:
     check_stage_names(pipeline, "kubernetes.stages", scenario.kubernetes.stages)
     pipeline = pipeline.with_limits(scenario.sla_s, scenario.drop_limits_s)
     policy = create(scenario.policy.name, pipeline, scenario.policy.parameters)
-    trace = Load(scenario.trace, scenario.window, scenario.scale, scenario.scaling, scenario.seed).trace()
+    trace = Load.of(scenario).trace()
     check_size(scenario, trace, len(pipeline.stages))
     return Prepared(
         pipeline=pipeline,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tests.command import SHORT, SUMMARY_NAMES, answer, is_refused
+from tests.command import SHORT, SUMMARY_NAMES, answer, ipa, is_refused
 
 
 def test_json_of_a_comparison_is_a_list_of_summaries() -> None:
@@ -32,3 +34,10 @@ def test_json_of_a_comparison_is_a_list_of_summaries() -> None:
 )
 def test_a_comparison_that_cannot_be_is_refused_with_what_is_allowed(command: str, texts: list[str]) -> None:
     is_refused(command, texts)
+
+
+def test_seeds_that_replay_the_same_arrivals_are_said_to(here: Path) -> None:
+    (here / "times.csv").write_text("arrival_s\n" + "".join(f"{0.2 * k:.1f}\n" for k in range(150)))
+    command = ("compare", "video", "--policy", "ipa", "--seeds", 2, "--trace", "times.csv")
+    assert "Warning: times.csv says when each request comes" in ipa(*command).stderr
+    assert "says when" not in ipa(*command[:-1], "constant:5:30").stderr
