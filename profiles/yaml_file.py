@@ -203,7 +203,7 @@ def validate_document(model: type[M], document: Document, *, error: type[ValueEr
 
 def _problem(document: Document, details: ErrorDetails) -> tuple[int, str]:
     context = details.get("ctx", {})
-    loc = _existing(document.data, (*details["loc"], *context.get("at", ())))
+    loc = _existing(document.data, (*details["loc"], *context.get("at", ())), details["type"] == "missing")
     return document.line_of(loc), document.error_at(loc, _wording(details))
 
 
@@ -225,8 +225,8 @@ def _wording(details: ErrorDetails) -> str:
     return f"{text}; given {_shown(given)}{hint}"
 
 
-def _existing(data: Any, loc: Sequence[str | int]) -> Loc:
-    """The loc without the parts that pydantic adds for unions; a missing last key stays."""
+def _existing(data: Any, loc: Sequence[str | int], is_missing: bool) -> Loc:
+    """The loc without the parts that pydantic adds for unions; the last key stays where it is what is missing."""
     kept: list[str | int] = []
     loc = [part for part in loc if part != "[key]"]
     for position, part in enumerate(loc):
@@ -235,7 +235,7 @@ def _existing(data: Any, loc: Sequence[str | int]) -> Loc:
         )
         if inside:
             data = data[part]
-        if inside or (position == len(loc) - 1 and isinstance(data, dict)):
+        if inside or (is_missing and position == len(loc) - 1 and isinstance(data, dict)):
             kept.append(part)
     return tuple(kept)
 

@@ -13,12 +13,20 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from ipa.profiles import Document, FileModel, Loc, did_you_mean, listed, read_yaml, validate_document
 from ipa.studies.errors import ScenarioError
 
 Names = Annotated[list[str], Field(min_length=1)]
+
+
+def _as_text(value: object) -> object:
+    """A title such as 2000 need not be quoted."""
+    return f"{value}" if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+Title = Annotated[str, BeforeValidator(_as_text)]
 
 SHIPPED = Path(str(files("ipa.studies")))
 """The folder of the shipped studies: `paper/video.yaml` and others."""
@@ -31,7 +39,7 @@ class Setting(FileModel):
     """Keys that all systems share, over those of the setting that this one is `like`; `systems`: which systems it is
     for, None: all."""
 
-    title: str = ""
+    title: Title = ""
     like: str | None = None
     systems: Names | None = None
     set: dict[str, Any] = Field(default_factory=dict)
@@ -40,7 +48,7 @@ class Setting(FileModel):
 class System(FileModel):
     """A policy under a name of its own, so that a study can have one policy several times."""
 
-    title: str = ""
+    title: Title = ""
     policy: str
     set: dict[str, Any] = Field(default_factory=dict)
 
@@ -57,7 +65,7 @@ class Parameters(FileModel):
 class Sweep(FileModel):
     """A system with other values: every combination of those varied. `settings`: where it is run, None: the first."""
 
-    title: str = ""
+    title: Title = ""
     of: str
     settings: Names | None = None
     set: dict[str, Any] = Field(default_factory=dict)
@@ -81,7 +89,7 @@ class StudyFile(FileModel):
     schema_version: Literal[1] = 1
     kind: Literal["study"] = "study"
     base: str | None = None
-    title: str | None = None
+    title: Title | None = None
     pipeline: str | None = None
     workloads: Names | None = None
     prefer_real_trace: bool | None = None

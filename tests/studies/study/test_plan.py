@@ -97,6 +97,11 @@ def test_all_combinations_of_variants() -> None:
             "{policy.alpha: all}",
             "study.yaml:18: sweeps.weights: vary policy.alpha: `all`",
         ),
+        (
+            "{policy.alpha: [1, 10]}",
+            "{policy.alpha: {a: 1}}",
+            "study.yaml:18: sweeps.weights.vary.policy.alpha: should be a valid list; given a mapping",
+        ),
         ("{policy.alpha: [1, 10]}", "{policy.alpha: []}", "study.yaml:18: sweeps.weights.vary.policy.alpha: should"),
         ("policy.beta: 0.25", "policy.betta: 0.25", "study.yaml:16: parameters[1]: ipa, plain, constant:9:40:"),
         ("hop_s: 0.1", "hop_s: -1", "study.yaml:15: parameters[0]: ipa, plain, constant:5:40: hop_s: should be"),
@@ -123,6 +128,11 @@ def test_a_mistake_is_answered_by_line(old: str, new: str, text: str) -> None:
     changed(old, new)
     said = refusal("study", "study.yaml", "--out", "out")
     assert said.startswith(text), said
+
+
+def test_a_title_may_be_a_number() -> None:
+    changed("title: mine\n", "title: 2000\n")
+    assert schema.load(Path("study.yaml")).title == "2000"
 
 
 def test_what_a_command_names_has_to_be_there(here: Path) -> None:
