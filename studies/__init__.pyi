@@ -31,6 +31,7 @@ from .results import StoredRun as StoredRun
 from .results import read_runs as read_runs
 from .results import write_run as write_run
 from .run import Run as Run
+from .run import load_of as load_of
 from .run import prepare as prepare
 from .run import simulate as simulate
 from .scenario import Scenario as Scenario

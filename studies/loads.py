@@ -6,15 +6,12 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from ipa import traces
 from ipa.sim import stream
 from ipa.studies.errors import ScenarioError
 from ipa.traces import TRACE_VARIABLE, Trace
-
-if TYPE_CHECKING:
-    from ipa.studies.scenario import Scenario
 
 Windows = tuple[tuple[float, float], ...]
 """Windows of a trace, each (start_s, end_s), joined in this order."""
@@ -38,11 +35,6 @@ class Load:
         except ValueError as error:
             raise ScenarioError(f"--window {window}: {error}") from None
         return cls(name, windows, 1.0 if scale is None else scale, "floor", seed)  # type: ignore[arg-type]
-
-    @classmethod
-    def of(cls, scenario: Scenario) -> Load:
-        """The load of a scenario."""
-        return cls(scenario.trace, scenario.window, scenario.scale, scenario.scaling, scenario.seed)
 
     @property
     def has_fixed_times(self) -> bool:

@@ -121,7 +121,7 @@ def prepare(scenario: Scenario) -> Prepared:
     check_stage_names(pipeline, "kubernetes.stages", scenario.kubernetes.stages)
     pipeline = pipeline.with_limits(scenario.sla_s, scenario.drop_limits_s)
     policy = create(scenario.policy.name, pipeline, scenario.policy.parameters)
-    trace = Load.of(scenario).trace()
+    trace = load_of(scenario).trace()
     check_size(scenario, trace, len(pipeline.stages))
     return Prepared(
         pipeline=pipeline,
@@ -176,6 +176,11 @@ def simulate(scenario: Scenario, on_step: Callable[[float], object] = lambda _: 
         summary=summary,
         decisions_reused=prepared.policy.answers.hit_rate if isinstance(prepared.policy, OptimisingPolicy) else None,
     )
+
+
+def load_of(scenario: Scenario) -> Load:
+    """The load of a scenario."""
+    return Load(scenario.trace, scenario.window, scenario.scale, scenario.scaling, scenario.seed)
 
 
 def models_of(scenario: Scenario, pipeline: Pipeline) -> tuple[StageModel, ...]:

@@ -79,7 +79,7 @@ def compare(
     else:
         print_comparison(runs, out, report)
     printing.warn([run.summary for run in runs])
-    if seeds > 1 and studies.Load.of(base).has_fixed_times:
+    if seeds > 1 and studies.load_of(base).has_fixed_times:
         printing.log(
             f"Warning: {base.trace} says when each request comes, so all seeds have the same arrivals: intervals show "
             "only what else is drawn"

@@ -189,8 +189,8 @@ class LoopbackWorld:
 
     def _token(self) -> dict[str, str]:
         """The header with the control port's token, which the run keeps in a file, if it has one."""
-        texts = [path.read_text().strip() for path in self._scratch.glob("*/control-token")]
-        return {"Authorization": f"Bearer {texts[-1]}"} if texts else {}
+        found = max(self._scratch.glob("*/control-token"), key=lambda path: path.stat().st_mtime_ns, default=None)
+        return {} if found is None else {"Authorization": f"Bearer {found.read_text().strip()}"}
 
     async def _answers(self, url: str, headers: Mapping[str, str] | None = None) -> bytes | None:
         import aiohttp
