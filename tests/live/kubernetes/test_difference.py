@@ -145,7 +145,7 @@ def test_replicas_of_a_stage_that_is_new_become_ours_with_the_first_look(tmp_pat
     one = replace(SMALL, replicas=1)
     given = on_server(tiny(tmp_path), one, notes=sound(one))
     del given["metadata"]["annotations"][names.REPLICAS]  # as where an apply has made it
-    assert actions(tiny(tmp_path), one, given) == [Scale("sort", 1, "7", False, "sort: 1 -> 1 replicas")]
+    assert actions(tiny(tmp_path), one, given) == [Scale("sort", 1, "7", False, "sort: 1 stays the number of replicas")]
 
 
 def test_our_own_manager_is_no_foreigner() -> None:
