@@ -17,7 +17,7 @@ pytest.importorskip("kubernetes")
 pytest.importorskip("aiohttp")
 
 from ipa.live.kubernetes import deploy, names
-from ipa.live.kubernetes.api import connect, path_of
+from ipa.live.kubernetes.api import ApiError, connect, path_of
 from ipa.live.kubernetes.gateway_manifests import control_secret
 from ipa.live.kubernetes.in_cluster import METRICS_PORT
 from ipa.live.kubernetes.reach import client_url
@@ -61,12 +61,19 @@ T = TypeVar("T")
 
 
 def until(holds: Callable[[], T], what: str) -> T:
-    """Wait until something holds, and what it is then."""
+    """Wait until something holds, and what it is then. A pod that the API server cannot reach has not answered yet."""
     until_s = time.monotonic() + WITHIN_S
-    while not (found := holds()):
-        assert time.monotonic() < until_s, f"waited {WITHIN_S:g} s in vain: {what}"
+    last = ""
+    while True:
+        try:
+            if found := holds():
+                return found
+        except ApiError as error:
+            if not error.is_transient:
+                raise
+            last = f" ({error})"
+        assert time.monotonic() < until_s, f"waited {WITHIN_S:g} s in vain: {what}{last}"
         time.sleep(0.5)
-    return found
 
 
 class World:
