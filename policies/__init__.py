@@ -7,12 +7,13 @@ registry            policies by name · plugins: from packages and files · chec
 ipa, oracle, scale_only, switch_only: policies that ask the optimiser · optimising_policy: what they share
 hpa, kpa, inferline, rate: policies that change replicas alone · scaler: what they share · inferline_plan: a plan
 static              never decides anew: the yardstick · variants: variants by name
-predictors          forecasts of the load · optimiser/: the integer programme
+predictors/         forecasts of the load · forecast: what they answer · optimiser/: the integer programme
 """
 
 from ipa.policies import checks, plugins
 from ipa.policies.configurations import check_configuration, check_decision, lightest_configuration
 from ipa.policies.controller import Controller, Entry, Journal
+from ipa.policies.forecast import Forecast
 from ipa.policies.guards import Bounds, CoreLimit
 from ipa.policies.hpa import Hpa
 from ipa.policies.inferline import InferLine
@@ -32,6 +33,7 @@ from ipa.policies.interface import (
     ReplicaCounts,
     StageConfiguration,
     StageObservation,
+    ahead_of,
     reads,
 )
 from ipa.policies.ipa import Ipa
@@ -68,6 +70,7 @@ __all__ = [
     "Entry",
     "ExplainedOption",
     "Explanation",
+    "Forecast",
     "Hpa",
     "InferLine",
     "Ipa",
@@ -90,6 +93,7 @@ __all__ = [
     "Static",
     "SwitchOnly",
     "TimeLimit",
+    "ahead_of",
     "check_configuration",
     "check_decision",
     "checks",

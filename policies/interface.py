@@ -7,11 +7,12 @@ runs, and the same observation and memory give the same decision in simulation a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from ipa.errors import InputError
+from ipa.policies.forecast import Forecast
 
 OBSERVATION_SCHEMA_VERSION = 2
 
@@ -155,12 +156,19 @@ class Policy(Protocol):
 
 
 class Predictor(Protocol):
-    """Anything that forecasts the load; `reads` as in `Policy`."""
+    """Anything that forecasts the load; `reads` as in `Policy`.
+
+    One that sees nothing but `load_rps` may have `forecast_many(load_rps, horizon_s) -> list[Forecast]`, of an array of
+    shape (forecasts, seconds): a simulation then asks for many at once. They must be the same numbers, bit for bit.
+    """
 
     reads: tuple[str, ...]
 
-    def predict(self, observation: Observation) -> float:
-        """The load to plan for [rps]; NaN if the window has no sample."""
+    def forecast(self, observation: Observation, horizon_s: float) -> Forecast:
+        """The distribution of the load of the busiest of the next `horizon_s` seconds, a pure function of the two.
+
+        Missing (its point is NaN) if the window has no sample.
+        """
         ...
 
 
@@ -191,3 +199,17 @@ def reads(decider: object) -> tuple[str, ...]:
         if field not in COSTLY_FIELDS:
             raise PolicyError(f"{type(decider).__name__}.reads names {field!r}; allowed: {', '.join(COSTLY_FIELDS)}")
     return wanted
+
+
+Histories = Iterable[tuple[float, ...]]
+"""Values of `load_rps` of observations to come."""
+
+
+def ahead_of(policy: object) -> Callable[[Histories], object] | None:
+    """What makes a policy's forecasts ahead, all at once: its own `compute_ahead`, or that of the policy it guards."""
+    while policy is not None:
+        if callable(compute := getattr(policy, "compute_ahead", None)):
+            found: Callable[[Histories], object] = compute
+            return found
+        policy = getattr(policy, "policy", None)
+    return None

@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ipa.policies import checks
-from ipa.policies.interface import Configuration, Decision, Memory, Observation, Predictor, reads
+from ipa.policies.interface import Configuration, Decision, Histories, Memory, Observation, Predictor
 from ipa.policies.optimiser import PROGRAMME_PARAMETERS, SOLVERS, Answers, Problem, Programme, Solution, check_installed
-from ipa.policies.predictors import create_predictor, describe_predictor, forecast_of
+from ipa.policies.predictors import OUTLOOK_PARAMETERS, Outlook
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
@@ -16,13 +16,21 @@ if TYPE_CHECKING:
 ROUNDINGS = ("nearest", "none")
 FALLBACK_NOTED = "solver_fallback_noted"
 
-PLANNING_PARAMETERS = ("predictor", "load_margin", "rounding", "solver", "solver_fallback", *PROGRAMME_PARAMETERS)
+PLANNING_PARAMETERS = (
+    *OUTLOOK_PARAMETERS,
+    "load_margin",
+    "rounding",
+    "solver",
+    "solver_fallback",
+    *PROGRAMME_PARAMETERS,
+)
 
 
 class OptimisingPolicy:
     """A policy that asks the optimiser for the best configuration under a forecast load.
 
-    `predictor`: a name, {"name": ..., parameters ...} or a Predictor. The planned load is forecast x (1 + load_margin),
+    `predictor`: a name, {"name": ..., parameters ...} or a Predictor; `quantile` of its forecasts counts (None: their
+    point), for the next `horizon_s` seconds (None: 20). The planned load is forecast x (1 + load_margin),
     rounded to a whole number (`rounding="nearest"`, half to even, as in the published system) or not ("none").
     `load_margin` and the parameters of `Programme` default to the pipeline's published ones. A forecast of NaN leaves
     the configuration as it is (rung "hold"). `solver_fallback` answers where `solver` cannot: not installed, without a
@@ -39,6 +47,8 @@ class OptimisingPolicy:
         pipeline: Pipeline,
         *,
         predictor: str | Mapping[str, Any] | Predictor = "mean",
+        quantile: float | None = None,
+        horizon_s: float | None = None,
         load_margin: float | None = None,
         rounding: str = "nearest",
         solver: str = "exact",
@@ -48,7 +58,7 @@ class OptimisingPolicy:
         checks.known("parameter", programme, PLANNING_PARAMETERS)
         margin = pipeline.published.load_margin if load_margin is None else load_margin
         self.programme = Programme.published(pipeline, **programme)
-        self.predictor = create_predictor(predictor)
+        self.outlook = Outlook(predictor, quantile, horizon_s)
         self.load_margin = checks.number("load_margin", margin, above=-1)
         self.rounding = checks.choice("rounding", rounding, ROUNDINGS)
         self.solver = checks.choice("solver", solver, SOLVERS)
@@ -63,14 +73,19 @@ class OptimisingPolicy:
     @property
     def reads(self) -> tuple[str, ...]:
         """The costly fields that the predictor needs."""
-        return reads(self.predictor)
+        return self.outlook.reads
+
+    @property
+    def predictor(self) -> Predictor:
+        """What forecasts the load."""
+        return self.outlook.predictor
 
     @property
     def parameters(self) -> dict[str, Any]:
         """The effective parameters, JSON-able."""
         programme = {key: getattr(self.programme, key) for key in PROGRAMME_PARAMETERS}
         return {
-            "predictor": describe_predictor(self.predictor),
+            **self.outlook.parameters,
             "load_margin": self.load_margin,
             "rounding": self.rounding,
             "solver": self.solver,
@@ -82,7 +97,11 @@ class OptimisingPolicy:
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The decision for this step. PolicyError: an infinite or negative forecast, or a solver that cannot answer."""
-        return self.decide_for(forecast_of(self.predictor, observation), observation, memory)
+        return self.decide_for(self.outlook.rps(observation), observation, memory)
+
+    def compute_ahead(self, histories: Histories) -> None:
+        """Make the forecasts for these `load_rps` at once; see `Outlook.compute_ahead`."""
+        self.outlook.compute_ahead(histories)
 
     def decide_for(self, forecast_rps: float, observation: Observation, memory: Memory) -> Decision:
         """The decision for a given forecast; raises as `decide`."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ipa.policies import checks
 from ipa.policies.interface import Configuration, Decision, Memory, Observation, PolicyError
 from ipa.policies.optimising_policy import PLANNING_PARAMETERS, OptimisingPolicy, decision_from_solution
+from ipa.policies.predictors import OUTLOOK_PARAMETERS
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
@@ -29,11 +30,11 @@ class Oracle(OptimisingPolicy):
     `wait_share`: the share of the SLA that requests may spend in queues during bursts; the rest is for the batches.
     `interval_s`: the time between decisions, which only the first decision needs; later ones use the time since the
     previous one. `decision_delay_s`: that of the scenario. The defaults of `load_margin`, `rounding` and
-    `throughput_share` are a plan without caution. For other parameters except `predictor` see `OptimisingPolicy`.
-    PolicyError: the observation has no `future_rps`, as outside a simulation.
+    `throughput_share` are a plan without caution. For other parameters see `OptimisingPolicy`; those of the forecast
+    are left out. PolicyError: the observation has no `future_rps`, as outside a simulation.
     """
 
-    further_parameters = tuple(name for name in PLANNING_PARAMETERS if name != "predictor")
+    further_parameters = tuple(name for name in PLANNING_PARAMETERS if name not in OUTLOOK_PARAMETERS)
     reads = ("future_rps",)
 
     def __init__(
@@ -68,7 +69,7 @@ class Oracle(OptimisingPolicy):
     @property
     def parameters(self) -> dict[str, Any]:
         """The effective parameters, JSON-able."""
-        planning = {key: value for key, value in super().parameters.items() if key != "predictor"}
+        planning = {key: value for key, value in super().parameters.items() if key not in OUTLOOK_PARAMETERS}
         own = {key: getattr(self, key) for key in ("wait_share", "interval_s", "decision_delay_s")}
         return {**own, **planning, "sla_s": self.sla_s}
 

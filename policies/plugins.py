@@ -43,7 +43,7 @@ def is_file(spec: str) -> bool:
     return spec.rpartition(":")[0].endswith(".py") or spec.endswith(".py")
 
 
-def from_file(spec: str, method: str) -> Factory:
+def from_file(spec: str, *methods: str) -> Factory:
     """The class in `path.py:Class`, which must have `method`; PolicyError with file and line otherwise."""
     file, _, name = spec.rpartition(":")
     if not file or not name:
@@ -60,8 +60,8 @@ def from_file(spec: str, method: str) -> Factory:
         raise PolicyError(f"{path}: no class {name!r}{checks.nearest(name, own)}; classes there: {listed}")
     found = vars(module)[name]
     where = f"{path}:{_line_of(found)}: {name}"
-    if not callable(getattr(found, method, None)):
-        raise PolicyError(f"{where} has no method {method!r}")
+    if not any(callable(getattr(found, method, None)) for method in methods):
+        raise PolicyError(f"{where} has no method {' or '.join(map(repr, methods))}")
     return _callable(found, where)
 
 

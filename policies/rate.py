@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
-from ipa.policies.interface import Memory, Observation, Predictor, reads
+from ipa.policies.interface import Histories, Memory, Observation, Predictor
 from ipa.policies.optimiser import replicas_for
-from ipa.policies.predictors import create_predictor, describe_predictor, forecast_of
+from ipa.policies.predictors import Outlook
 from ipa.policies.scaler import SCALER_PARAMETERS, Scaled, Scaler, Served
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ MEASURED: Mapping[str, Any] = {"name": "reactive", "window_s": 10, "of": "mean"}
 class Rate(Scaler):
     """Replicas for the measured rate.
 
-    `predictor`: gives the rate, by default the mean of the last 10 seconds. `margin`: the share added to it. For other
+    `predictor`: gives the rate, by default the mean of the last 10 seconds; `quantile` and `horizon_s` as in
+    `OptimisingPolicy`. `margin`: the share added to it. For other
     parameters see `Scaler`. Without a rate (NaN), the replicas stay. PolicyError: an impossible value.
     """
 
@@ -37,24 +38,30 @@ class Rate(Scaler):
         pipeline: Pipeline,
         *,
         predictor: str | Mapping[str, Any] | Predictor = MEASURED,
+        quantile: float | None = None,
+        horizon_s: float | None = None,
         margin: float = 0.2,
         **scaler: Any,
     ) -> None:
         checks.known("parameter", scaler, SCALER_PARAMETERS)
         super().__init__(pipeline, **scaler)
-        self.predictor = create_predictor(predictor)
-        self.reads = reads(self.predictor)
+        self.outlook = Outlook(predictor, quantile, horizon_s)
+        self.reads = self.outlook.reads
         self.margin = checks.number("margin", margin, above=-1)
         self.share = 1 / (1 + self.margin)
 
     @property
     def parameters(self) -> dict[str, Any]:
         """The effective parameters, JSON-able."""
-        return {"predictor": describe_predictor(self.predictor), "margin": self.margin, **super().parameters}
+        return {**self.outlook.parameters, "margin": self.margin, **super().parameters}
+
+    def compute_ahead(self, histories: Histories) -> None:
+        """Make the forecasts for these `load_rps` at once; see `Outlook.compute_ahead`."""
+        self.outlook.compute_ahead(histories)
 
     def scale(self, observation: Observation, memory: Memory, stages: Sequence[Served]) -> Scaled:
         """The replicas for the rate. PolicyError: an infinite or negative forecast."""
-        rate_rps = forecast_of(self.predictor, observation)
+        rate_rps = self.outlook.rps(observation)
         if rate_rps != rate_rps:
             return Scaled([stage.replicas for stage in stages], memory)
         planned_rps = rate_rps * (1 + self.margin)

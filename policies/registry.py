@@ -101,6 +101,6 @@ def _plain(value: Any) -> Any:
         return {key: each for key, each in items.items() if each is not _OPAQUE}
     if isinstance(value, (list, tuple)):
         return [each for each in map(_plain, value) if each is not _OPAQUE]
-    if hasattr(value, "decide") or hasattr(value, "predict"):
+    if any(hasattr(value, method) for method in ("decide", "forecast", "predict")):
         return describe(value)
     return _OPAQUE

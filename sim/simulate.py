@@ -14,6 +14,7 @@ from ipa.policies import (
     Entry,
     Journal,
     Policy,
+    ahead_of,
     reads,
 )
 from ipa.profiles import Pipeline
@@ -28,6 +29,10 @@ from ipa.sim.totals import Totalling, Totals, totals_of
 
 SAMPLE = 100_000
 """How many requests a sample keeps records of."""
+
+
+STEPS_AHEAD = 256
+"""Of how many steps the forecasts are made at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +106,10 @@ def simulate_policy(
     )
     cluster = SimulatedBackend(engine, load, pipeline.name, seed, control.limit_cores, fields)
     moments = (step * control.interval_s for step in count(1))
+    forecasts = _Forecasts(policy, load, control.interval_s)
 
     def step() -> None:
+        forecasts.make(engine.now_s)
         controller.step(cluster)
         on_step(engine.now_s / world.duration_s)
 
@@ -117,6 +124,25 @@ def simulate_policy(
         return Simulated(found, totals, planned, (), initial, name)
     planned = Planned.of(pipeline, initial, journal.entries)
     return Simulated(found, totals, planned, journal.entries, initial, name)
+
+
+class _Forecasts:
+    """The policy's forecasts, made some hundred steps ahead at once where all that they see is the load."""
+
+    def __init__(self, policy: Policy, load: LoadView, interval_s: float) -> None:
+        self._compute = ahead_of(policy)
+        self._load = load
+        self._interval_s = interval_s
+        self._until_s = 0.0
+
+    def make(self, now_s: float) -> None:
+        """Make those of this step and of the next ones, unless it has been done."""
+        if self._compute is None or now_s < self._until_s:
+            return
+        first = round(now_s / self._interval_s)
+        moments_s = [step * self._interval_s for step in range(first, first + STEPS_AHEAD)]
+        self._until_s = (first + STEPS_AHEAD) * self._interval_s
+        self._compute(map(self._load.before, moments_s))
 
 
 class _Keeping:

@@ -40,7 +40,7 @@ class Steady:
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """IPA's decision, or the best one with the variants at hand if that is nearly as good."""
-        forecast_rps = self.ipa.predictor.predict(observation)
+        forecast_rps = self.ipa.outlook.rps(observation)
         problem = self.ipa.problem(observation, forecast_rps)
         if problem is None:  # no sample of the load: IPA holds the configuration
             return self.ipa.decide(observation, memory)

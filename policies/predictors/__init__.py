@@ -1,0 +1,35 @@
+"""Predictors of the load, from the last windows or from the future itself.
+
+Each answers with a distribution of the load of the busiest second within a horizon (`Forecast`). Windows are counted
+back from the newest second. Seconds without a sample (NaN) are skipped; without any sample there is no forecast.
+
+registry            predictors by name · outlook: what a policy plans from
+recent              the last windows again · smoothing: weighted means and trends · poisson: the spread of counts
+future              what only a simulation knows · shipped, windows: what they share
+"""
+
+from ipa.policies.predictors.future import Oracle
+from ipa.policies.predictors.outlook import OUTLOOK_PARAMETERS, Outlook
+from ipa.policies.predictors.poisson import Poisson
+from ipa.policies.predictors.recent import Max, Mean, Reactive
+from ipa.policies.predictors.registry import PREDICTORS, create_predictor, describe_predictor
+from ipa.policies.predictors.shipped import Shipped
+from ipa.policies.predictors.smoothing import Ewma, Holt
+from ipa.policies.predictors.windows import window_loads
+
+__all__ = [
+    "OUTLOOK_PARAMETERS",
+    "PREDICTORS",
+    "Ewma",
+    "Holt",
+    "Max",
+    "Mean",
+    "Oracle",
+    "Outlook",
+    "Poisson",
+    "Reactive",
+    "Shipped",
+    "create_predictor",
+    "describe_predictor",
+    "window_loads",
+]

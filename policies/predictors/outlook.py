@@ -1,0 +1,81 @@
+"""What a policy plans from: a predictor, how far it should look ahead, and which quantile of its forecast counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import inf
+from typing import Any
+
+from ipa.policies import checks, plugins
+from ipa.policies.forecast import DEFAULT_HORIZON_S, Forecast
+from ipa.policies.interface import Histories, Observation, PolicyError, Predictor, reads
+from ipa.policies.predictors.registry import create_predictor, describe_predictor
+
+OUTLOOK_PARAMETERS = ("predictor", "quantile", "horizon_s")
+
+
+class Outlook:
+    """Forecasts by a predictor.
+
+    `predictor` as in `create_predictor`. `quantile`: the level of the forecast to plan for, between 0 and 1; None: the
+    predictor's point forecast. `horizon_s`: how far to look ahead; None: 20 s, as published. PolicyError: an impossible
+    value.
+    """
+
+    def __init__(
+        self,
+        predictor: str | Mapping[str, Any] | object,
+        quantile: float | None = None,
+        horizon_s: float | None = None,
+    ) -> None:
+        self.predictor: Predictor = create_predictor(predictor)
+        self.reads = reads(self.predictor)
+        self.quantile = quantile
+        if quantile is not None and checks.number("quantile", quantile, above=0, at_most=1) == 1:
+            raise PolicyError(f"quantile={quantile!r} must be a finite number and above 0 and below 1")
+        self.horizon_s = DEFAULT_HORIZON_S if horizon_s is None else checks.number("horizon_s", horizon_s, at_least=1)
+        self._ahead: dict[tuple[float, ...], Forecast] = {}
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The effective parameters, JSON-able."""
+        return {
+            "predictor": describe_predictor(self.predictor),
+            "quantile": self.quantile,
+            "horizon_s": self.horizon_s,
+        }
+
+    def rps(self, observation: Observation) -> float:
+        """The load to plan for [rps]; NaN where there is no forecast. PolicyError: the predictor gives none that is."""
+        forecast = self._ahead.get(observation.load_rps) or self._asked(observation)
+        return forecast.point_rps if self.quantile is None else forecast.at(self.quantile)
+
+    def compute_ahead(self, histories: Histories) -> None:
+        """Make the forecasts for these `load_rps` now, all at once, and forget those made before.
+
+        `rps` then finds the same numbers that it would otherwise compute one by one. Nothing is done for a predictor
+        that sees more than these, or that has no `forecast_many`.
+        """
+        many = getattr(self.predictor, "forecast_many", None)
+        self._ahead = {}
+        if many is None or self.reads:
+            return
+        import numpy as np
+
+        by_length: dict[int, list[tuple[float, ...]]] = {}
+        for history in dict.fromkeys(histories):
+            by_length.setdefault(len(history), []).append(history)
+        for alike in by_length.values():
+            self._ahead.update(zip(alike, many(np.array(alike, dtype=np.float64), self.horizon_s), strict=True))
+
+    def _asked(self, observation: Observation) -> Forecast:
+        given: Any = self.predictor.forecast(observation, self.horizon_s)
+        if isinstance(given, Forecast) and not any(
+            value < 0 or value == inf for value in (given.point_rps, given.at(1))
+        ):
+            return given
+        kind = type(self.predictor)
+        raise PolicyError(
+            f"{plugins.place_of(kind)}{kind.__name__}.forecast returned {given!r}; allowed: a Forecast of requests per "
+            "second, finite numbers of at least 0, or NaN where there is no forecast"
+        )

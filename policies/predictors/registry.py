@@ -1,0 +1,92 @@
+"""Predictors by name, from packages and from files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from math import inf
+from numbers import Real
+from typing import Any
+
+from ipa.policies import plugins
+from ipa.policies.forecast import Forecast, certain
+from ipa.policies.interface import Observation, PolicyError, Predictor, reads
+from ipa.policies.predictors.future import Oracle
+from ipa.policies.predictors.poisson import Poisson
+from ipa.policies.predictors.recent import Max, Mean, Reactive
+from ipa.policies.predictors.smoothing import Ewma, Holt
+
+PREDICTORS: Mapping[str, type[Any]] = {
+    "reactive": Reactive,
+    "max": Max,
+    "mean": Mean,
+    "ewma": Ewma,
+    "holt": Holt,
+    "poisson": Poisson,
+    "oracle": Oracle,
+}
+
+
+class PointPredictor:
+    """A predictor with `predict(observation) -> float` alone, whose forecasts are single numbers for any horizon."""
+
+    def __init__(self, given: Any) -> None:
+        self.given = given
+        self.reads = reads(given)
+
+    def predict(self, observation: Observation) -> float:
+        """What it predicts [rps]; NaN: no forecast. PolicyError: it is no number, negative or infinite."""
+        predicted: Any = self.given.predict(observation)
+        if isinstance(predicted, Real) and not isinstance(predicted, bool) and not (predicted < 0 or predicted == inf):
+            return float(predicted)
+        kind = type(self.given)
+        raise PolicyError(
+            f"{plugins.place_of(kind)}{kind.__name__}.predict returned {predicted!r}; allowed: requests per second, a "
+            "finite number of at least 0, or NaN where there is no forecast"
+        )
+
+    def forecast(self, observation: Observation, horizon_s: float) -> Forecast:
+        """As `Predictor.forecast`."""
+        return certain(self.predict(observation), horizon_s)
+
+
+def create_predictor(given: str | Mapping[str, Any] | object) -> Predictor:
+    """A predictor from a name, from {"name": ..., parameters ...}, or as it is.
+
+    A name is built in, an entry point of the group `ipa.predictors`, or `path.py:Class`; the class is called with the
+    parameters. It has `forecast` as in `Predictor`, or `predict(observation) -> float`. PolicyError: an unknown name
+    or parameter, or a wrong value.
+    """
+    if isinstance(given, str):
+        given = {"name": given}
+    if not isinstance(given, Mapping):
+        if _is_predictor(given):
+            return _whole(given)
+        raise PolicyError(f"predictor={given!r} must be a name, a mapping, or have forecast() or predict()")
+    if not isinstance(given.get("name"), str):
+        raise PolicyError(f"predictor={dict(given)!r} lacks a name; names: {', '.join(PREDICTORS)}")
+    name = given["name"]
+    parameters = {key: value for key, value in given.items() if key != "name"}
+    if plugins.is_file(name):
+        factory = plugins.from_file(name, "forecast", "predict")
+    else:
+        factory = plugins.find("predictor", name, PREDICTORS, "ipa.predictors")
+    return _whole(plugins.call(f"predictor {name!r}", factory, parameters=parameters))
+
+
+def describe_predictor(predictor: Predictor) -> dict[str, Any]:
+    """The predictor's name and parameters, as `create_predictor` takes them."""
+    for name, kind in PREDICTORS.items():
+        if type(predictor) is kind:
+            return {"name": name, **asdict(predictor)}  # type: ignore[call-overload]
+    return {"name": type(predictor.given if isinstance(predictor, PointPredictor) else predictor).__name__}
+
+
+def _is_predictor(given: object) -> bool:
+    return any(callable(getattr(given, method, None)) for method in ("forecast", "predict"))
+
+
+def _whole(given: Any) -> Predictor:
+    predictor: Predictor = given if callable(getattr(given, "forecast", None)) else PointPredictor(given)
+    reads(predictor)
+    return predictor
