@@ -12,10 +12,10 @@ class ProfileError(InputError):
     """A pipeline, a profile or a name in one that cannot be used; the text says what is allowed."""
 
 
-def did_you_mean(name: str, allowed: Iterable[str]) -> str:
-    """`; did you mean 'right'?` with the name nearest to `name`, or nothing if none is near."""
+def did_you_mean(name: str, allowed: Iterable[str], prefix: str = "") -> str:
+    """`; did you mean 'right'?` with the name nearest to `name`, after a prefix, or nothing if none is near."""
     near = get_close_matches(name, list(allowed), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    return f"; did you mean {prefix + near[0]!r}?" if near else ""
 
 
 def listed(values: Iterable[object]) -> str:

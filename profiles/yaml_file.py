@@ -178,10 +178,15 @@ class FileModel(BaseModel):
         for key in data if isinstance(data, dict) else ():
             if key not in keys:
                 raise refusal(
-                    f"unknown key{did_you_mean(key, keys)}; allowed: {listed(keys)}",
+                    f"unknown key{cls._nearest(key, keys)}; allowed: {listed(keys)}",
                     key,
                 )
         return data
+
+    @classmethod
+    def _nearest(cls, key: str, keys: Sequence[str]) -> str:
+        """Which key may be meant by an unknown one, as `did_you_mean` says it."""
+        return did_you_mean(key, keys)
 
 
 def refusal(text: str, *at: str | int) -> PydanticCustomError:
@@ -194,11 +199,16 @@ def validate_document(model: type[M], document: Document, *, error: type[ValueEr
     try:
         return model.model_validate(document.data)
     except ValidationError as cause:
-        problems = [_problem(document, details) for details in cause.errors(include_url=False)]
+        raise error(in_words(cause, document)) from None
+
+
+def in_words(cause: ValidationError, document: Document) -> str:
+    """What is wrong with a document, in the order of the file, one problem on each line."""
+    problems = [_problem(document, details) for details in cause.errors(include_url=False)]
     lines = [text for _, text in sorted(problems, key=lambda problem: problem[0])]
     if len(lines) > MOST_PROBLEMS:
         lines[MOST_PROBLEMS:] = [f"... and {len(lines) - MOST_PROBLEMS} more"]
-    raise error("\n".join(lines))
+    return "\n".join(lines)
 
 
 def _problem(document: Document, details: ErrorDetails) -> tuple[int, str]:

@@ -4,11 +4,13 @@ One run
     scenario      everything a run depends on, as one validated value
     loads         the load it runs on
     run           a scenario prepared and simulated
+    run_data      what every finished run offers
     size          what is too large to begin with
     decision      one decision explained; a journal replayed with another policy
     errors        what is wrong with the input, or went wrong
 Many runs
     comparison    policies against each other on the same requests
+    compared      the runs of a comparison, together
     workers       tasks on all cores
     intervals     means over seeds and their intervals
     study         systems x loads x seeds, from one file

@@ -7,9 +7,11 @@ from functools import partial
 from pathlib import Path
 
 from ipa.studies import workers
+from ipa.studies.compared import Comparison
 from ipa.studies.errors import ScenarioError
-from ipa.studies.results import RunData, close_comparison, find_finished, open_comparison, run_name, write_run
+from ipa.studies.results import close_comparison, find_finished, open_comparison, run_name, write_run
 from ipa.studies.run import prepare, simulate
+from ipa.studies.run_data import RunData
 from ipa.studies.scenario import Scenario
 
 BASELINES = ("ipa", "scale-only:low", "scale-only:high", "switch-only")
@@ -24,7 +26,7 @@ def compare(
     jobs: int | None = None,
     folder: str | Path | None = None,
     on_finished: Callable[[], object] = lambda: None,
-) -> list[RunData]:
+) -> Comparison:
     """Run policies on the same requests: each with the seeds scenario.seed, scenario.seed + 1, ..., `seeds` of them.
 
     `jobs` runs at a time, default: one per core. With a folder each run is kept there as soon as it has finished, and
@@ -40,7 +42,7 @@ def compare(
     runs = run_all(chosen, jobs=jobs or workers.cores(), folder=folder, on_finished=on_finished)
     if folder is not None:
         close_comparison(runs, folder)
-    return runs
+    return Comparison(tuple(runs))
 
 
 def scenarios(base: Scenario, policies: Sequence[str], seeds: int) -> list[Scenario]:

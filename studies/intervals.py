@@ -39,6 +39,12 @@ class Estimate:
         return f"{mean} ± {self.high - self.mean:.{digits}f}"
 
 
+def as_columns(key: str, found: Estimate | None) -> dict[str, float]:
+    """A figure in a row of a table: `KEY`, its mean, and `KEY_low` and `KEY_high`; NaN for what is not there."""
+    mean, low, high = (nan, nan, nan) if found is None else (found.mean, found.low, found.high)
+    return {key: mean, f"{key}_low": low, f"{key}_high": high}
+
+
 def estimate(values: Iterable[float | None], at_least: float = -inf) -> Estimate | None:
     """The mean of the known values with its Student t interval; None where none is known.
 

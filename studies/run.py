@@ -44,6 +44,7 @@ from ipa.sim import (
 )
 from ipa.studies.errors import ScenarioError
 from ipa.studies.loads import Load
+from ipa.studies.report import Shown
 from ipa.studies.scenario import Scenario
 from ipa.studies.size import check_size
 from ipa.traces import Trace
@@ -54,8 +55,8 @@ if TYPE_CHECKING:
 TABLES = ("requests", "stages", "decisions", "replicas")
 
 
-@dataclass(frozen=True)
-class Run:
+@dataclass(frozen=True, repr=False)
+class Run(Shown):
     """A finished run: the scenario, what was simulated, and the figures.
 
     `records` and `entries` hold what the scenario's key `records` says; the summary is of all.

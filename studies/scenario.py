@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
 
 from ipa import profiles
 from ipa.live.kubernetes import PodSections
-from ipa.policies import create
-from ipa.profiles import Document, FileModel, Loc, parse_yaml, read_yaml, refusal, validate_document
+from ipa.policies import PLANNING_PARAMETERS, create
+from ipa.profiles import (
+    Document,
+    FileModel,
+    Loc,
+    did_you_mean,
+    in_words,
+    parse_yaml,
+    read_yaml,
+    refusal,
+    validate_document,
+)
 from ipa.studies.errors import ScenarioError
 from ipa.studies.loads import Windows, find_trace, parse_windows
 
@@ -80,7 +90,10 @@ class GuardBounds(FileModel):
 
 
 class Scenario(FileModel):
-    """One run. Every default is the model's own (docs/model.md); times in seconds, resources in cores."""
+    """One run. Every default is the model's own (docs/model.md); times in seconds, resources in cores.
+
+    `Scenario(pipeline="video", seed=2)` raises ScenarioError for a wrong key or value, as a file does.
+    """
 
     schema_version: Literal[1] = 1
     kind: Literal["scenario"] = "scenario"
@@ -147,6 +160,21 @@ class Scenario(FileModel):
         default=PodSections(),
         description="what is added to pods by `ipa live up` and `ipa live manifests`, under Kubernetes' own names",
     )
+
+    if not TYPE_CHECKING:  # type checkers make a better one from the keys
+
+        def __init__(self, /, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                raise ScenarioError(in_words(error, _Given("", values, {}))) from None
+
+        # A file is validated without it, and keeps its own errors, which know the lines.
+        __init__.__pydantic_base_init__ = True
+
+    @classmethod
+    def _nearest(cls, key: str, keys: Sequence[str]) -> str:
+        return did_you_mean(key, keys) or did_you_mean(key, PLANNING_PARAMETERS, "policy.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

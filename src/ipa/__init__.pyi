@@ -7,8 +7,8 @@ from . import traces as traces
 from .errors import Error as Error
 from .errors import InputError as InputError
 from .studies import BASELINES as BASELINES
+from .studies import Comparison as Comparison
 from .studies import Estimate as Estimate
-from .studies import Found as Found
 from .studies import Live as Live
 from .studies import LiveRun as LiveRun
 from .studies import Run as Run
@@ -16,12 +16,16 @@ from .studies import RunData as RunData
 from .studies import Scenario as Scenario
 from .studies import ScenarioError as ScenarioError
 from .studies import StoredRun as StoredRun
+from .studies import Study as Study
 from .studies import Validation as Validation
 from .studies import WorkerError as WorkerError
 from .studies import compare as compare
 from .studies import find as find
 from .studies import load as load
-from .studies import read_runs as read_runs
+from .studies import read_comparison as read_comparison
+from .studies import read_run as read_run
+from .studies import read_study as read_study
+from .studies import read_validation as read_validation
 from .studies import run_live as run_live
 from .studies import run_study as run_study
 from .studies import simulate as simulate

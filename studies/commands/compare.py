@@ -25,7 +25,7 @@ from ipa.studies.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from ipa.studies import RunData
+    from ipa.studies import Comparison
 
 
 @click.command()
@@ -71,14 +71,14 @@ def compare(
         progress.counted("runs", len(chosen) * seeds, quiet) as advance,
         redirect_stdout(sys.stderr),  # a user's policy may print
     ):
-        runs = studies.compare(base, chosen, seeds, jobs=crews.at_once(jobs), folder=out, on_finished=advance)
+        comparison = studies.compare(base, chosen, seeds, jobs=crews.at_once(jobs), folder=out, on_finished=advance)
     if report is not None:
-        reports.write_report(runs, report)
+        comparison.write_report(report)
     if as_json:
-        printing.print_json([dict(run.summary) for run in runs])
+        printing.print_json([dict(run.summary) for run in comparison.runs])
     else:
-        print_comparison(runs, out, report)
-    printing.warn([run.summary for run in runs])
+        print_comparison(comparison, out, report)
+    printing.warn([run.summary for run in comparison.runs])
     if seeds > 1 and studies.load_of(base).has_fixed_times:
         printing.log(
             f"Warning: {base.trace} says when each request comes, so all seeds have the same arrivals: intervals show "
@@ -86,41 +86,18 @@ def compare(
         )
 
 
-COLUMNS = (
-    ("PAS", "pas_mean", 1.0, 2),
-    ("cores", "cost_mean_cores", 1.0, 2),
-    ("violations %", "sla_violation_rate", 100.0, 2),
-    ("p50 s", "latency_p50_s", 1.0, 2),
-    ("p99 s", "latency_p99_s", 1.0, 2),
-    ("dropped", "dropped", 1.0, 0),
-    ("changes", "changes", 1.0, 0),
-)
-"""The columns of the table: title, key of the summary, factor, digits."""
-
-
-def print_comparison(runs: Sequence[RunData], folder: Path | None, report: Path | None) -> None:
+def print_comparison(comparison: Comparison, folder: Path | None, report: Path | None) -> None:
     """Print a row for each policy, means over seeds with 95 % intervals, and where results and report are."""
-    grouped = by_policy(runs)
-    first = next(iter(grouped.values()))
-    seeds = [run.summary["seed"] for run in first]
-    span = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}, 95 % intervals"
-    title = printing.title_of_run(first[0].summary, span)
-    table = printing.new_table(title, "policy", *(name for name, *_ in COLUMNS))
-    for policy, group in grouped.items():
-        table.add_row(policy, *(_cell(group, key, factor, digits) for _, key, factor, digits in COLUMNS))
+    groups = studies.report.by_policy(comparison.runs)
+    first = groups[0]
+    span = f"seed {first.seeds[0]}"
+    if len(first.seeds) > 1:
+        span = f"seeds {first.seeds[0]} to {first.seeds[-1]}, 95 % intervals"
+    columns = studies.report.FIGURES
+    table = printing.new_table(
+        printing.title_of_run(first.runs[0].summary, span), "policy", *(name for name, *_ in columns)
+    )
+    for group in groups:
+        table.add_row(group.policy, *(studies.report.cell(group, figure) for figure in columns))
     printing.print_table(table)
     printing.print_places(folder, report)
-
-
-def by_policy(runs: Sequence[RunData]) -> dict[str, list[RunData]]:
-    """The runs of each policy, in the order in which the policies come."""
-    grouped: dict[str, list[RunData]] = {}
-    for run in runs:
-        grouped.setdefault(run.summary["policy"], []).append(run)
-    return grouped
-
-
-def _cell(group: Sequence[RunData], key: str, factor: float, digits: int) -> str:
-    values = (run.summary[key] for run in group)
-    found = studies.estimate((None if value is None else factor * value for value in values), at_least=0.0)
-    return "-" if found is None else found.text(digits)

@@ -22,12 +22,12 @@ def report(folder: Path, to: Path | None) -> None:
     path = to or folder / "report.html"
     if studies.validation.read_manifest(folder) is not None:
         reports.check_report(path, option="--to")
-        studies.validation.page.write(studies.validation.stored(folder), path)
+        studies.validation.page.write(studies.read_validation(folder), path)
     else:
-        runs = studies.results.read_runs(folder)
+        comparison = studies.read_comparison(folder)
         # Older results without this key hold all records.
-        kept = (run.summary.get("records", "all") for run in runs)
+        kept = (run.summary.get("records", "all") for run in comparison.runs)
         kept_first = next((records for records in kept if records != "all"), "all")
         reports.check_report(path, records=kept_first, option="--to")
-        reports.write_report(runs, path)
+        comparison.write_report(path)
     click.echo(str(path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,8 +19,7 @@ def check_report(path: Path, out: Path | None = None, records: str = "all", opti
     Its folder has to exist, or be made by the run, as `out` is. A report needs the records of all requests. `option`:
     the one that names the file.
     """
-    if records != "all":
-        raise ScenarioError(f"a report needs the records of all requests, but records is {records}; use records: all")
+    studies.report.check_records(records)
     folder = path.absolute().parent
     made = () if out is None else (out.absolute(), *out.absolute().parents)
     if not (folder.is_dir() or folder in made):
@@ -36,8 +34,6 @@ def check_plotly(what: str) -> None:
         raise ScenarioError(f"{what} needs plotly, which is not installed: pip install 'ipa-pipelines[report]'")
 
 
-def write_report(runs: Sequence[RunData], path: Path) -> None:
-    """Write the report of finished runs; its title names the policies, the pipeline and the load."""
-    policies = list(dict.fromkeys(str(run.summary["policy"]) for run in runs))
-    first = runs[0].summary
-    studies.report.write(runs, f"{', '.join(policies)} on {first['pipeline']}, {first['trace']}", path)
+def write_report(run: RunData, path: Path) -> None:
+    """Write the report of one run."""
+    studies.Comparison((run,)).write_report(path)

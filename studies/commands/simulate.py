@@ -55,7 +55,7 @@ def simulate(
     if out is not None:
         studies.results.write_run(run, out)
     if report is not None:
-        reports.write_report([run], report)
+        reports.write_report(run, report)
     if as_json:
         printing.print_json(run.summary)
     else:

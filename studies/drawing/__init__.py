@@ -1,8 +1,10 @@
-"""The kit that every HTML page is drawn with.
+"""The kit that every HTML page is drawn with, and what notebooks show.
 
 document    the document itself, and its parts: sections, lists of facts
 table       the one way to an HTML table
 plots       a plot as plain data for plotly: axes, layout, lines, notes
+figures     plots as plotly's own figures
+sketches    small pictures and tables, for how a notebook shows a result
 panels      panels one above the other over the same time
 series      what the plots show, computed from a run's tables
 bins        the bins of time that statistics are taken in

@@ -10,11 +10,12 @@ from .colours import TEXT as TEXT
 from .colours import colour as colour
 from .colours import coloured as coloured
 from .colours import faded as faded
-from .document import check_plotly as check_plotly
 from .document import facts as facts
 from .document import html_document as html_document
 from .document import plot_section as plot_section
 from .document import what_was_run as what_was_run
+from .figures import check_plotly as check_plotly
+from .figures import plotly_figure as plotly_figure
 from .names import Mark as Mark
 from .names import Side as Side
 from .names import choose_sides as choose_sides
@@ -45,6 +46,13 @@ from .series import latency_quantiles_s as latency_quantiles_s
 from .series import load_rps as load_rps
 from .series import segments as segments
 from .series import violation_counts as violation_counts
+from .sketches import Curve as Curve
+from .sketches import Dot as Dot
+from .sketches import card as card
+from .sketches import plain_table as plain_table
+from .sketches import plane as plane
+from .sketches import sketch as sketch
+from .sketches import swatch as swatch
 from .table import Cell as Cell
 from .table import html_table as html_table
 from .wording import MINUS as MINUS

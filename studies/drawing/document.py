@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 from importlib.resources import files
-from importlib.util import find_spec
 
+from ipa.studies.drawing.figures import check_plotly
 from ipa.studies.drawing.plots import Plot
-from ipa.studies.errors import ScenarioError
 
 
 def html_document(title: str, subtitle: str, body: str) -> str:
@@ -39,12 +38,6 @@ def facts(lines: Mapping[str, str]) -> str:
 def what_was_run(lines: Mapping[str, str]) -> str:
     """The last part of a page, closed at first: what was run, as `facts`."""
     return f"<details>\n<summary>What was run</summary>\n{facts(lines)}</details>\n"
-
-
-def check_plotly(what: str) -> None:
-    """Raise ScenarioError where plotly, which draws `what`, is not installed."""
-    if find_spec("plotly") is None:
-        raise ScenarioError(f"{what} needs plotly, which is not installed: pip install 'ipa-pipelines[report]'")
 
 
 def _plotly_js() -> str:

@@ -6,9 +6,13 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import floor, isfinite, log10
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ipa.studies.drawing.colours import GRID, LINE, MUTED, SLA_COLOUR, TEXT
+from ipa.studies.drawing.figures import plotly_figure
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
 
 Spec = dict[str, Any]
 
@@ -36,6 +40,10 @@ class Plot:
     reading: str
     traces: list[Spec]
     layout: Spec
+
+    def figure(self) -> Figure:
+        """The plot as plotly's own figure. Raises ScenarioError where plotly is not installed."""
+        return plotly_figure(self.heading, self.traces, self.layout)
 
     def html(self) -> str:
         """The plot's element and the call that draws it."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 LONGEST_DECISION_S = 5.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LiveRun(Run):
     """A finished live run: like a simulated one, with what the load generator sent and the facts of the live world."""
 
@@ -55,21 +55,22 @@ class LiveRun(Run):
 
 def run_live(
     scenario: Scenario,
-    live: Live,
+    live: Live | None = None,
     on_view: Callable[[View], object] = lambda _: None,
     keep_in: Path | None = None,
 ) -> LiveRun:
     """Run a scenario on real servers until its load is over, or SIGINT or SIGTERM ends it.
 
-    `on_view` is called every second with how the run stands. What has ended is kept in the new folder `keep_in`
-    meanwhile, for `recover` should this process be killed. Raises as `ipa.studies.run.prepare`, LiveError for what a
-    live run cannot have, PolicyError for a journal of another pipeline, RunError where the servers do not start, and
-    KeyboardInterrupt for a signal before they have.
+    `live` says on what and how it runs; default: on this machine. `on_view` is called every second with how the run
+    stands. What has ended is kept in the new folder `keep_in` meanwhile, for `recover` should this process be killed.
+    Raises as `ipa.studies.run.prepare`, LiveError for what a live run cannot have, PolicyError for a journal of another
+    pipeline, RunError where the servers do not start, and KeyboardInterrupt for a signal before they have.
     """
     check_installed()
     from ipa.live import Keeper, Schedule, as_plain, open_journal, run_with_load
 
     started_s = perf_counter()
+    live = live or Live()
     prepared = prepare(scenario)
     check_live(scenario, live, prepared)
     if live.duration_s is not None and live.duration_s < prepared.trace.duration_s:

@@ -1,6 +1,7 @@
 """The report of a run or a comparison: one HTML page that needs nothing else.
 
-page        all of it on one page: `render` and `write`
+page        all of it on one page: `render`
+shown       what a notebook or a program has of it
 headline    the table of means, and the sentences under it
 groups      the runs of a report by policy, each with its label and colour
 trade_off   accuracy against cost

@@ -1,2 +1,9 @@
+from .groups import by_policy as by_policy
 from .page import render as render
-from .page import write as write
+from .shown import FIGURES as FIGURES
+from .shown import Shown as Shown
+from .shown import cell as cell
+from .shown import check_records as check_records
+from .shown import comparison_html as comparison_html
+from .shown import figures as figures
+from .shown import lines as lines

@@ -14,7 +14,7 @@ from ipa.studies.intervals import Estimate, estimate
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ipa.studies.results import RunData
+    from ipa.studies.run_data import RunData
 
 _SAME_FOR_ALL = ("pipeline", "trace", "sla_s", "duration_s")
 
@@ -47,9 +47,10 @@ class Group:
         """A figure of the summary by seed."""
         return {int(run.summary["seed"]): run.summary[key] for run in self.runs}
 
-    def estimate(self, key: str) -> Estimate | None:
-        """A figure's mean over the seeds with its interval; None where no run has it."""
-        return estimate(self.values(key).values(), at_least=0.0)
+    def estimate(self, key: str, factor: float = 1.0) -> Estimate | None:
+        """A figure's mean over the seeds with its interval, times a factor; None where no run has it."""
+        values = self.values(key).values()
+        return estimate((None if value is None else factor * value for value in values), at_least=0.0)
 
 
 def by_policy(runs: Sequence[RunData]) -> tuple[Group, ...]:

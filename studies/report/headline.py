@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ipa.studies.drawing import Cell, html_table, number, signed
-from ipa.studies.intervals import Estimate, estimate, paired_change_percent, paired_difference
+from ipa.studies.intervals import Estimate, paired_change_percent, paired_difference
 from ipa.studies.report.groups import Group
 
 
@@ -23,8 +23,7 @@ class Column:
 
     def estimate(self, group: Group) -> Estimate | None:
         """The figure of a policy, in the column's unit."""
-        values = group.values(self.key).values()
-        return estimate((None if value is None else self.factor * value for value in values), at_least=0.0)
+        return group.estimate(self.key, self.factor)
 
 
 _COLUMNS = (

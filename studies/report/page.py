@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ipa.studies.drawing import Plot, html_document, plot_section, what_was_run
@@ -14,10 +13,9 @@ from ipa.studies.report.headline import comparisons, headline, reading
 from ipa.studies.report.latencies import distribution, latency, violations
 from ipa.studies.report.timelines import cores, load
 from ipa.studies.report.trade_off import trade_off
-from ipa.studies.results import write_text
 
 if TYPE_CHECKING:
-    from ipa.studies.results import RunData
+    from ipa.studies.run_data import RunData
 
 
 def render(runs: Sequence[RunData], title: str, facts: Mapping[str, str] | None = None) -> str:
@@ -35,11 +33,6 @@ def render(runs: Sequence[RunData], title: str, facts: Mapping[str, str] | None 
         _subtitle(groups),
         f"<section>\n<h2>Headline</h2>\n{top}</section>\n{sections}{what_was_run(_facts(groups) | dict(facts or {}))}",
     )
-
-
-def write(runs: Sequence[RunData], title: str, path: Path, facts: Mapping[str, str] | None = None) -> None:
-    """Write the page of `render` to a file, whole or not at all. Raises as `render`, and for an unusable path."""
-    write_text(render(runs, title, facts), path)
 
 
 def plots(groups: Sequence[Group]) -> list[Plot]:

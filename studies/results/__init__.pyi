@@ -6,12 +6,13 @@ from .folder import write_run as write_run
 from .manifest import MANIFEST as MANIFEST
 from .manifest import SCHEMA_VERSION as SCHEMA_VERSION
 from .manifest import difference as difference
+from .manifest import read_manifest as read_manifest
 from .provenance import files_of as files_of
 from .provenance import versions as versions
-from .stored import RunData as RunData
 from .stored import StoredRun as StoredRun
 from .stored import find_finished as find_finished
 from .stored import finished as finished
+from .stored import read_run as read_run
 from .stored import read_runs as read_runs
 from .stored import run_name as run_name
 from .whole import check_writable as check_writable

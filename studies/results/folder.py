@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from ipa.policies import to_line
 from ipa.studies.errors import ScenarioError
 from ipa.studies.results.manifest import MANIFEST, SCHEMA_VERSION, manifest_of, read_manifest
-from ipa.studies.results.stored import JOURNAL, RunData, find_finished, run_name
+from ipa.studies.results.stored import JOURNAL, find_finished, run_name
 from ipa.studies.results.whole import as_json, check_writable, put_table, whole_folder, write_json, write_table
 from ipa.studies.run import Run
+from ipa.studies.run_data import RunData
 from ipa.studies.scenario import Scenario
 
 if TYPE_CHECKING:

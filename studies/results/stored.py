@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ipa.policies import Entry, read_journal
 from ipa.studies.errors import ScenarioError
+from ipa.studies.report import Shown
 from ipa.studies.results.manifest import MANIFEST, difference, read_manifest
 from ipa.studies.results.provenance import files_of
 from ipa.studies.run import TABLES
@@ -21,23 +22,8 @@ if TYPE_CHECKING:
 JOURNAL = "journal.jsonl"
 
 
-class RunData(Protocol):
-    """A finished run, just made or read back: its summary, its tables and its variants."""
-
-    @property
-    def summary(self) -> Mapping[str, Any]: ...
-
-    @property
-    def tables(self) -> Mapping[str, pd.DataFrame]: ...
-
-    @property
-    def accuracies(self) -> Mapping[str, Mapping[str, float]]:
-        """Stage -> variant -> accuracy; empty in results of earlier versions."""
-        ...
-
-
-@dataclass(frozen=True)
-class StoredRun:
+@dataclass(frozen=True, repr=False)
+class StoredRun(Shown):
     """A run read back from its folder; the tables are read when first asked for."""
 
     folder: Path
@@ -93,6 +79,14 @@ def read_runs(folder: str | Path) -> list[StoredRun]:
             f"{missing[0]} first; run the same command again to resume it"
         )
     return [_read_run(folder / name) for name in manifest["runs"]]
+
+
+def read_run(folder: str | Path) -> StoredRun:
+    """The run in a results folder. Raises ScenarioError where it holds none, or several."""
+    runs = read_runs(folder)
+    if runs[0].folder != Path(folder):
+        raise ScenarioError(f"{folder}: holds a comparison of {len(runs)} runs; give the folder of one of them")
+    return runs[0]
 
 
 def find_finished(scenario: Scenario, folder: Path) -> StoredRun | None:

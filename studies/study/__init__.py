@@ -2,12 +2,14 @@
 
 schema           the study file
 plan             its runs, each with its scenario, checked before any runs
-course           from the file to the folder: `run_study`, `prepare` and `conduct`
+course           from the file to the folder and back: `run_study`, `prepare`, `conduct`, `read_study`
 runner           running what is missing, on all cores
 store            the finished runs, kept as they come
+kept_plan        the plan, kept with them
 outcome          what is kept of a run
 findings         the finished runs by cell
 found            everything a study has found
+shown            the same with tables and figures, as notebooks show it
 compare          the first system against each of the others
 headline         what a curve of settings gains at equal cost, and saves at equal accuracy
 bounds           how far every system is from the one that bounds them

@@ -1,7 +1,9 @@
 from .course import conduct as conduct
 from .course import prepare as prepare
+from .course import read_study as read_study
 from .course import run_study as run_study
 from .found import Found as Found
 from .plan import Plan as Plan
+from .shown import Study as Study
 from .summary import as_dict as as_dict
 from .summary import brief as brief

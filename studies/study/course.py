@@ -16,18 +16,18 @@ from ipa.studies.errors import ScenarioError
 from ipa.studies.study import (
     decision_times,
     headline,
+    kept_plan,
     markdown,
     plan,
     published,
     published_file,
     report,
     schema,
-    tables,
 )
 from ipa.studies.study.findings import Findings, gather
-from ipa.studies.study.found import Found
 from ipa.studies.study.plan import Plan
 from ipa.studies.study.runner import run_missing
+from ipa.studies.study.shown import Study
 from ipa.studies.study.store import FINISHED, opened
 
 PAPER = "paper"
@@ -38,6 +38,9 @@ REPORT = "report.html"
 TABLES = "tables.md"
 TIMES = "decision_times.md"
 
+Progress = Callable[[int], AbstractContextManager[Callable[[], object]]]
+"""Given the number of runs; what the context manager yields is called after each of them."""
+
 
 def run_study(
     what: str | Path,
@@ -46,15 +49,42 @@ def run_study(
     pipelines: Sequence[str] = (),
     seeds: int | None = None,
     jobs: int | None = None,
-) -> Found:
+    progress: Progress | None = None,
+    log: Callable[[str], object] = lambda _: None,
+) -> Study:
     """Run a study (`paper`, or the path of a study file) and write its tables and its report to `folder`.
 
     It runs on `pipelines` (default: all of the study's), with seeds from 1 to `seeds` (default: what the study says),
     `jobs` runs at a time (default: one per core). Runs that `folder` holds already are not run again, so that an
-    interrupted study is resumed. Raises as `prepare` and `conduct`, and ScenarioError where plotly is not installed.
+    interrupted study is resumed. `progress` and `log` as in `conduct`. Raises as `prepare` and `conduct`, and
+    ScenarioError where plotly is not installed.
     """
     check_plotly("a study's report")
-    return conduct(prepare(str(what), pipelines, seeds), Path(folder), jobs or workers.cores())
+    wanted = prepare(str(what), pipelines, seeds)
+    return conduct(wanted, Path(folder), jobs or workers.cores(), progress or _silent, log)
+
+
+def read_study(folder: str | Path) -> Study:
+    """The study in a results folder. Raises ScenarioError where it holds none, or one that is not finished."""
+    folder = Path(folder)
+    manifest = results.read_manifest(folder)
+    if manifest["kind"] != "study":
+        raise ScenarioError(f"{folder}: holds no study; read it with read_run or read_comparison")
+    if not (manifest.get("finished") and (folder / FINISHED).is_file()):
+        raise ScenarioError(f"{folder}: the study is not finished; run the same command again to resume it")
+    with opened(folder / FINISHED) as store:
+        text = store.plan()
+        if text is None:
+            raise ScenarioError(f"{folder}: the study is of an earlier version; run the same command again")
+        try:
+            wanted = kept_plan.from_text(text)
+            timings = tuple(
+                decision_times.Timing(tuple(each["shape"]), each["batches"], each["seconds"])
+                for each in manifest["decision_times"]
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ScenarioError(f"{folder / FINISHED}: the plan of the study cannot be read: {error}") from None
+        return _study(wanted, tuple(gather(study, trials, store) for study, trials in wanted.studies), timings, folder)
 
 
 def prepare(what: str, pipelines: Sequence[str], seeds: int | None) -> Plan:
@@ -98,14 +128,13 @@ def conduct(
     wanted: Plan,
     folder: Path,
     jobs: int,
-    progress: Callable[[int], AbstractContextManager[Callable[[], object]]] = _silent,
+    progress: Progress = _silent,
     log: Callable[[str], object] = lambda _: None,
-) -> Found:
+) -> Study:
     """Run what the folder does not hold yet of a plan, then write what was found.
 
-    `progress` is given the number of runs and returns a context manager; what it yields is called after each run. `log`
-    is told how many runs there were. An interrupt keeps what has finished. Raises ScenarioError for a folder that holds
-    anything but a study or cannot be written, WorkerError as `run_missing`.
+    `progress` shows how far it is; `log` is told how many runs there were. An interrupt keeps what has finished. Raises
+    ScenarioError for a folder that holds anything but a study or cannot be written, WorkerError as `run_missing`.
     """
     started_s = perf_counter()
     results.claim(folder, resumable=True, kind="study")
@@ -117,8 +146,10 @@ def conduct(
             ran = run_missing(wanted.trials, store, jobs, advance)
         ran_s = perf_counter() - started_s
         log(f"{ran.fresh} runs in {ran_s:.1f} s{ran.others}")
-        found = _found(wanted, tuple(gather(study, trials, store) for study, trials in wanted.studies))
-    for name, table in tables.tables(found.findings, found.matches, found.compared).items():
+        store.keep_plan(kept_plan.to_text(wanted))
+        findings = tuple(gather(study, trials, store) for study, trials in wanted.studies)
+    found = _study(wanted, findings, tuple(decision_times.measure(_published_sizes(wanted))), folder)
+    for name, table in found.tables.items():
         path = folder / f"{name}.parquet"
         if table.empty:
             path.unlink(missing_ok=True)  # left by an earlier version of the study
@@ -136,15 +167,18 @@ def conduct(
     return found
 
 
-def _found(wanted: Plan, findings: tuple[Findings, ...]) -> Found:
-    return Found(
+def _study(
+    wanted: Plan, findings: tuple[Findings, ...], timings: tuple[decision_times.Timing, ...], folder: Path
+) -> Study:
+    return Study(
         plan=wanted,
         findings=findings,
         matches=tuple(match for each in findings for match in headline.matches(each)),
         compared=tuple(
             cell for each in findings if wanted.published for cell in published.compared(each, wanted.published)
         ),
-        timings=tuple(decision_times.measure(_published_sizes(wanted))),
+        timings=timings,
+        folder=folder,
     )
 
 

@@ -30,9 +30,10 @@ class Store:
         (layout,) = self._connection.execute("PRAGMA user_version").fetchone()
         if layout not in (0, LAYOUT):
             raise ScenarioError(f"{path}: was written by another version of this program; give a new folder")
-        with self._connection:
-            self._connection.execute(_CREATE)
-            self._connection.execute(f"PRAGMA user_version = {LAYOUT}")
+        if layout == 0:
+            with self._connection:
+                self._connection.execute(_CREATE)
+                self._connection.execute(f"PRAGMA user_version = {LAYOUT}")
 
     def keys(self) -> set[str]:
         """The keys of all finished runs."""
@@ -48,6 +49,20 @@ class Store:
         """The run of that key, which must have been kept."""
         found = self._connection.execute("SELECT summary, timeline, latencies FROM runs WHERE key = ?", (key,))
         return _unpacked(*found.fetchone())
+
+    def keep_plan(self, plan: str) -> None:
+        """Keep the plan of the study as text, in place of an earlier one."""
+        with self._connection:
+            self._connection.execute("CREATE TABLE IF NOT EXISTS plan (text BLOB)")
+            self._connection.execute("DELETE FROM plan")
+            self._connection.execute("INSERT INTO plan VALUES (?)", [zlib.compress(plan.encode())])
+
+    def plan(self) -> str | None:
+        """The plan that was kept; None in a store of an earlier version."""
+        if self._connection.execute("SELECT name FROM sqlite_master WHERE name = 'plan'").fetchone() is None:
+            return None
+        (packed,) = self._connection.execute("SELECT text FROM plan").fetchone()
+        return zlib.decompress(packed).decode()
 
     def close(self) -> None:
         self._connection.close()

@@ -17,7 +17,9 @@ from ipa.studies.study.published import Compared
 if TYPE_CHECKING:
     import pandas as pd
 
-_OF = ("pipeline", "setting", "workload", "system", "point")
+NAMES = ("pipeline", "setting", "workload", "system", "point")
+"""The columns that say which cell a row is of."""
+
 _NOT_OF_THE_RUN = ("wall_s", "pipeline", "seed")
 
 
@@ -50,7 +52,7 @@ def _runs(cells: Iterable[Cell]) -> Iterator[dict[str, Any]]:
                 for key, value in outcome.summary.items()
                 if key not in _NOT_OF_THE_RUN
             }
-            yield {**dict(zip(_OF, cell.name, strict=True)), "seed": seed, **figures}
+            yield {**dict(zip(NAMES, cell.name, strict=True)), "seed": seed, **figures}
 
 
 def _timelines(cells: Sequence[Cell]) -> pd.DataFrame:
@@ -83,7 +85,7 @@ def _configurations(cells: Sequence[Cell]) -> pd.DataFrame:
         for seed, outcome in cell.outcomes.items()
         for each in outcome.configurations
     ]
-    return pd.DataFrame(rows, columns=[*_OF[:4], "seed", "configuration", "cores", "share"])
+    return pd.DataFrame(rows, columns=[*NAMES[:4], "seed", "configuration", "cores", "share"])
 
 
 def _repeated(names: Sequence[tuple[Cell, int]], lengths: Sequence[int]) -> pd.DataFrame:
@@ -91,7 +93,7 @@ def _repeated(names: Sequence[tuple[Cell, int]], lengths: Sequence[int]) -> pd.D
     import pandas as pd
 
     columns: dict[str, Any] = {}
-    for position, key in enumerate(_OF[:4]):
+    for position, key in enumerate(NAMES[:4]):
         known = list(dict.fromkeys(cell.name[position] for cell, _ in names))
         codes = np.repeat([known.index(cell.name[position]) for cell, _ in names], lengths)
         columns[key] = pd.Categorical.from_codes(codes, pd.Index(known))
@@ -102,7 +104,7 @@ def _repeated(names: Sequence[tuple[Cell, int]], lengths: Sequence[int]) -> pd.D
 def _comparison(findings: Findings, comparison: Comparison) -> dict[str, Any]:
     one, other = comparison.one, comparison.other
     return {
-        **dict(zip(_OF[:4], one.name, strict=False)),
+        **dict(zip(NAMES[:4], one.name, strict=False)),
         "other": other.system,
         "seeds": len(findings.seeds),
         **differences(comparison),

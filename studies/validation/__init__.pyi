@@ -2,10 +2,10 @@ from . import page as page
 from . import wording as wording
 from .backends import live_runner as live_runner
 from .course import conduct as conduct
-from .course import stored as stored
+from .course import read_validation as read_validation
 from .course import validate as validate
 from .experiment import Experiment as Experiment
 from .experiment import design as design
 from .folder import read_manifest as read_manifest
-from .outcome import Validation as Validation
 from .rollouts import KINDS as KINDS
+from .shown import Validation as Validation

@@ -33,7 +33,8 @@ from ipa.studies.validation.folder import (
 )
 from ipa.studies.validation.measures import Tables
 from ipa.studies.validation.open_loop import simulate_decisions
-from ipa.studies.validation.outcome import Repeat, Validation
+from ipa.studies.validation.outcome import Repeat
+from ipa.studies.validation.shown import Validation
 from ipa.studies.validation.verdicts import Worlds
 
 
@@ -93,8 +94,9 @@ def conduct(
     return validation
 
 
-def stored(folder: Path) -> Validation:
-    """The validation in a folder, compared afresh. Raises ScenarioError where runs are missing."""
+def read_validation(folder: str | Path) -> Validation:
+    """The validation in a folder, compared afresh. Raises ScenarioError where it holds none, or runs are missing."""
+    folder = Path(folder)
     experiment = read_experiment(folder)
     repeats = 0
     while (folder / live_name(repeats + 1)).exists():

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ipa.studies.report import Shown
+
 SLA_S = 2.0
 
 
-@dataclass
-class Made:
+@dataclass(repr=False)
+class Made(Shown):
     """A run made by hand."""
 
     summary: dict[str, Any]
@@ -73,6 +75,7 @@ def made(policy: str = "ipa", seed: int = 1, *, requests: pd.DataFrame | None = 
         "seed": seed,
         "duration_s": 20.0,
         "requests": len(requests),
+        "completed": 2,
         "dropped": 1,
         "failed": 0,
         "unfinished": 0,

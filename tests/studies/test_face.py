@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import ipa
-from ipa import Scenario, ScenarioError, compare, read_runs, run_study, simulate, studies, validate
+from ipa import (
+    Scenario,
+    ScenarioError,
+    Study,
+    compare,
+    read_comparison,
+    read_study,
+    read_validation,
+    run_study,
+    simulate,
+    studies,
+    validate,
+)
 from ipa.studies import Live, results
 from tests.command import contents
 
@@ -41,8 +58,10 @@ def test_importing_the_face_loads_nothing_heavy(module: str) -> None:
 @pytest.mark.parametrize("module", [ipa, studies])
 def test_everything_on_the_face_is_there(module: object) -> None:
     names = module.__all__  # type: ignore[attr-defined]
-    assert {"Run", "Scenario", "ScenarioError", "compare", "find", "load", "read_runs"} <= set(names)
+    assert {"Run", "Scenario", "ScenarioError", "compare", "find", "load", "read_comparison"} <= set(names)
     assert {"run_live", "run_study", "simulate", "validate"} <= set(names)
+    assert {"read_run", "read_comparison", "read_study", "read_validation"} <= set(names)
+    assert set(names) <= set(dir(module))
     for name in names:
         assert getattr(module, name) is not None
 
@@ -53,7 +72,7 @@ def test_ipa_offers_what_studies_does() -> None:
 
 
 def test_a_policy_is_compared_with_another_over_seeds() -> None:
-    runs = compare(SHORT, ["ipa", "static"], seeds=2, jobs=1)
+    runs = compare(SHORT, ["ipa", "static"], seeds=2, jobs=1).runs
     assert [(run.summary["policy"], run.summary["seed"]) for run in runs] == [
         *(("ipa", 1), ("ipa", 2)),
         *(("static", 1), ("static", 2)),
@@ -67,7 +86,7 @@ def test_a_comparison_in_a_folder_is_kept_and_resumed(tmp_path: Path) -> None:
     compare(SHORT, ["ipa"], folder=tmp_path / "out", jobs=1)
     before = contents(tmp_path / "out" / "ipa-1")
     compare(SHORT, ["ipa", "static"], folder=tmp_path / "out", jobs=1, on_finished=lambda: finished.append(1))
-    assert (len(read_runs(tmp_path / "out")), len(finished)) == (2, 2)
+    assert (len(read_comparison(tmp_path / "out").runs), len(finished)) == (2, 2)
     assert contents(tmp_path / "out" / "ipa-1") == before
     with pytest.raises(ScenarioError, match="holds the run static-1"):
         compare(SHORT, ["ipa"], folder=str(tmp_path / "out"))
@@ -79,17 +98,73 @@ def test_every_policy_is_checked_before_any_runs(tmp_path: Path) -> None:
     assert contents(tmp_path) == {}
 
 
-def test_a_study_is_run_from_its_file(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def studied(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A study whose file is gone since."""
     pytest.importorskip("plotly")
-    (tmp_path / "study.yaml").write_text(STUDY)
-    found = run_study(tmp_path / "study.yaml", tmp_path / "out", seeds=2, jobs=1)
-    assert [(cell.system, cell.point, list(cell.outcomes)) for cell in found.findings[0].cells] == [
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "study.yaml").write_text(STUDY)
+    found = run_study(folder / "study.yaml", folder / "out", seeds=2, jobs=1)
+    (folder / "study.yaml").unlink()
+    return found
+
+
+def test_a_study_is_run_from_its_file(studied: Study, tmp_path: Path) -> None:
+    assert [(cell.system, cell.point, list(cell.outcomes)) for cell in studied.findings[0].cells] == [
         ("ipa", "", [1, 2]),
         ("hold", "", [1, 2]),
     ]
-    assert {"report.html", "tables.md", "runs.parquet"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"report.html", "tables.md", "runs.parquet"} <= {path.name for path in studied.folder.iterdir()}
+    shutil.copytree(studied.folder, tmp_path / "out")
+    (tmp_path / "study.yaml").write_text(STUDY)
     run_study(tmp_path / "study.yaml", tmp_path / "out", seeds=2, jobs=1)
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["fresh_runs"] == 0
+
+
+def test_a_study_is_read_back_without_its_file(studied: Study) -> None:
+    back = read_study(studied.folder)
+    assert back.plan.trials == studied.plan.trials
+    assert repr(back) == repr(studied)
+    assert back._repr_html_() == studied._repr_html_()
+    assert {name: figure.to_json() for name, figure in back.figures().items()} == {
+        name: figure.to_json() for name, figure in studied.figures().items()
+    }
+    for name, table in back.tables.items():
+        if not table.empty:
+            assert table.equals(pd.read_parquet(studied.folder / f"{name}.parquet"))
+
+
+def test_the_figures_of_a_study_are_those_of_its_page(studied: Study) -> None:
+    page = (studied.folder / "report.html").read_text()
+    assert sorted(re.findall(r'<div class="plot" id="([^"]+)"', page)) == sorted(studied.figures())
+
+
+def test_a_study_says_what_it_found(studied: Study) -> None:
+    assert "ipa against hold on video constant:5:20: +12.1 [12.1, 12.1] PAS" in repr(studied)
+    assert len(repr(studied)) < 1000
+    (ipa_row,) = studied.summary.query("system == 'ipa'").to_dict("records")
+    runs = studied.tables["runs"].query("system == 'ipa'")
+    assert ipa_row["cost_mean_cores"] == pytest.approx(runs["cost_mean_cores"].mean())
+    html = studied._repr_html_()
+    assert (html.count("<circle"), html.count("<script"), html.count("<td")) == (2, 0, 2 * 8)
+
+
+def test_a_folder_without_a_finished_study_is_no_study(studied: Study, tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match="contains no results"):
+        read_study(tmp_path)
+    results.write_run(simulate(SHORT), tmp_path / "run")
+    with pytest.raises(ScenarioError, match="holds no study"):
+        read_study(tmp_path / "run")
+    shutil.copytree(studied.folder, tmp_path / "half")
+    path = tmp_path / "half" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "finished": False}))
+    with pytest.raises(ScenarioError, match="the study is not finished"):
+        read_study(tmp_path / "half")
+    shutil.copytree(studied.folder, tmp_path / "older")
+    with closing(sqlite3.connect(tmp_path / "older" / "finished.sqlite")) as store:
+        store.execute("DROP TABLE plan")
+    with pytest.raises(ScenarioError, match="of an earlier version; run the same command again"):
+        read_study(tmp_path / "older")
 
 
 def test_a_validation_needs_no_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -107,3 +182,9 @@ def test_a_validation_needs_no_folder(monkeypatch: pytest.MonkeyPatch, tmp_path:
     kept = validate(found.scenario, Live(source="prometheus"), tmp_path / "out", repeats=1)
     assert kept.experiment.source == "prometheus"
     assert (tmp_path / "out" / "live-1" / "manifest.json").is_file()
+    back = read_validation(tmp_path / "out")
+    assert back.as_dict() == kept.as_dict()
+    assert list(back.figures()) == ["distribution", "latency", "replicas", "utilisation", "load"]
+    assert list(back.table["metric"]) == [row.metric.key for row in back.rows]
+    assert repr(back).splitlines()[2].startswith("  Verdict: ")
+    assert back._repr_html_().count("<svg") == 2

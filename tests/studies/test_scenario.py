@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -156,3 +158,23 @@ def test_unknown_stages_are_answered_with_the_nearest() -> None:
         "pipeline: video\nstart: configured\ninitial: {image-clasification: {variant: resnet18}}\n",
     )
     assert "did you mean 'image-classification'" in refusal("simulate", path)
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"intervals": 2.0}, "intervals: unknown key; did you mean 'interval_s'?"),
+        ({"aplha": 1}, "aplha: unknown key; did you mean 'policy.alpha'?"),
+        ({"guards": {"min_replica": 2}}, "guards.min_replica: unknown key; did you mean 'min_replicas'?"),
+        (
+            {"start": "configured", "initial": {"detect": {"varant": "x"}}},
+            "initial.detect.varant: unknown key; did you mean 'variant'?",
+        ),
+        ({"policy": {"nam": "ipa"}}, "policy.name: this key is missing"),
+        ({"arrivals": "poison"}, "did you mean 'poisson'?"),
+    ],
+)
+def test_a_scenario_made_in_python_is_answered_as_a_file_is(values: dict[str, Any], text: str) -> None:
+    with pytest.raises(ScenarioError, match=re.escape(text)) as caught:
+        Scenario(pipeline="video", **values)
+    assert "validation error" not in str(caught.value)

@@ -188,7 +188,7 @@ def _run(scenario: Scenario, how: Live, out: Path | None, report: Path | None, a
         studies.results.write_run(finished, out)
         shutil.rmtree(live_runs.kept_folder(out), ignore_errors=True)
     if report is not None:
-        reports.write_report([finished], report)
+        reports.write_report(finished, report)
     if as_json:
         printing.print_json({**finished.summary, "live": finished.live})
     else:

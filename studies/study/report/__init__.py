@@ -9,6 +9,6 @@ trade_off   accuracy against cost: sweeps as curves, systems as points
 latencies   the distribution of the latency
 """
 
-from ipa.studies.study.report.page import render
+from ipa.studies.study.report.page import figures, render
 
-__all__ = ["render"]
+__all__ = ["figures", "render"]

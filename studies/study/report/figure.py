@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import TYPE_CHECKING
 
-from ipa.studies.drawing import CONFIG, TEXT, Spec, axis, colour, in_script, layout, note
+from ipa.studies.drawing import CONFIG, TEXT, Spec, axis, colour, in_script, layout, note, plotly_figure
+
+if TYPE_CHECKING:
+    import plotly.graph_objects
 
 DASHES = (
     "solid",
@@ -70,6 +74,10 @@ class Figure:
     layout: Spec
     setting: str = ""
     workload: str = ""
+
+    def figure(self) -> plotly.graph_objects.Figure:
+        """The figure as plotly's own. Raises ScenarioError where plotly is not installed."""
+        return plotly_figure(self.heading, self.traces, self.layout)
 
     def html(self) -> str:
         """The figure's element; the page draws it when it comes into view."""

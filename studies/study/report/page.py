@@ -22,7 +22,7 @@ from ipa.studies.study.sheets import Sheet
 
 def render(found: Found) -> str:
     """The page. Raises ScenarioError where plotly is not installed."""
-    styles = looks([(name, _title(found, name)) for name in found.systems])
+    styles = _looks(found)
     settings = found.full_settings
     sections = [_overview(found, styles, settings)]
     sections += [_pipeline(found, findings, styles, settings) for findings in found.findings]
@@ -73,11 +73,12 @@ def _overview(found: Found, styles: Looks, settings: Sequence[str]) -> str:
         bounds = sheets.bounds(found, setting)
         if bounds.rows:
             parts.append(_only(_table(bounds), setting))
+    loads, decision_times = _overview_figures(found, styles)
     parts += [
-        overview.loads(found, styles).html(),
+        loads.html(),
         *(_table(sheet) for sheet in (sheets.loads(found),) if sheet.rows),
         _table(sheets.forecasts(found)),
-        overview.decision_times(found).html(),
+        decision_times.html(),
     ]
     if found.plan.published and found.plan.published.decision_times:
         parts.append(_table(sheets.decision_times(found)))
@@ -94,6 +95,24 @@ def _pipeline(found: Found, findings: Findings, styles: Looks, settings: Sequenc
             parts.append(_only(_unswept(found, setting, "So there is no figure of them here."), setting))
             parts.append(_only("".join(_tables(found, findings, setting)), setting))
     return "".join([*parts, "</section>\n"])
+
+
+def figures(found: Found) -> Iterator[Figure]:
+    """All figures, those of the overview first."""
+    styles = _looks(found)
+    yield from _overview_figures(found, styles)
+    for findings in found.findings:
+        for setting in found.full_settings:
+            if setting in findings.study.settings:
+                yield from _figures(found, findings, styles, setting)
+
+
+def _looks(found: Found) -> Looks:
+    return looks([(name, _title(found, name)) for name in found.systems])
+
+
+def _overview_figures(found: Found, styles: Looks) -> tuple[Figure, Figure]:
+    return overview.loads(found, styles), overview.decision_times(found)
 
 
 def _figures(found: Found, findings: Findings, styles: Looks, setting: str) -> Iterator[Figure]:

@@ -9,7 +9,7 @@ from platform import node
 import pytest
 
 from ipa.studies import Scenario, ScenarioError
-from ipa.studies.validation.course import conduct, stored
+from ipa.studies.validation.course import conduct, read_validation
 from ipa.studies.validation.experiment import Experiment, design
 from ipa.studies.validation.folder import RunLive
 from tests.command import contents
@@ -43,7 +43,7 @@ def test_what_is_finished_is_not_run_again(counted: tuple[Experiment, RunLive, l
     assert conduct(experiment, run_live, tmp_path / "out", repeats=1).as_dict() == first.as_dict()
     conduct(experiment, run_live, tmp_path / "out", repeats=3)
     assert asked == ["calibration", "live-1", "live-2", "live-3"]
-    assert stored(tmp_path / "out").as_dict() == json.loads((tmp_path / "out" / "validation.json").read_text())
+    assert read_validation(tmp_path / "out").as_dict() == json.loads((tmp_path / "out" / "validation.json").read_text())
 
 
 def test_an_interrupt_leaves_what_is_finished(counted: tuple[Experiment, RunLive, list[str]], tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_an_interrupt_leaves_what_is_finished(counted: tuple[Experiment, RunLive
         conduct(experiment, interrupted, tmp_path / "out", repeats=2)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["calibration", "live-1", "manifest.json"]
     with pytest.raises(ScenarioError, match="holds no validation"):
-        stored(tmp_path / "elsewhere")
+        read_validation(tmp_path / "elsewhere")
     conduct(experiment, run_live, tmp_path / "out", repeats=2)
     assert asked == ["calibration", "live-1", "live-2", "live-2"]
 

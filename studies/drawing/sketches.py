@@ -1,0 +1,162 @@
+"""Small pictures and tables as HTML that stands alone: how a notebook shows a result.
+
+They have neither script nor style sheet. Text and frames have the colour of the text around them, so that they can be
+read on a dark ground as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+
+from ipa.studies.drawing.bins import FloatArray
+
+WIDTH, HEIGHT = 240, 56
+"""The size of a picture [pixels]."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line over time, a gap where y is NaN; `is_area`: the area under it, which begins at 0.
+
+    Steps have one x more than y: y[i] holds from x[i] until x[i + 1]. `colour` empty: that of the text.
+    """
+
+    x: FloatArray
+    y: FloatArray
+    colour: str = ""
+    is_area: bool = False
+
+
+def sketch(title: str, unit: str, curves: Sequence[Curve], end_s: float, top: float | None = None) -> str:
+    """A small picture of curves over [0, end_s], from 0 to their highest value, or to `top`, under what it shows.
+
+    It is never wider than what it stands in.
+    """
+    highest = max((float(np.nanmax(curve.y, initial=0.0)) for curve in curves), default=0.0) if top is None else top
+    label = f"{title}, up to {highest:,.3g} {unit}".strip()
+    drawn = "".join(_path(curve, end_s, highest) for curve in curves)
+    return _picture(label, drawn, HEIGHT)
+
+
+def _path(curve: Curve, end_s: float, highest: float) -> str:
+    x, y = (_stepped if len(curve.x) > len(curve.y) else _as_given)(curve)
+    x, y = _thinned(x * (WIDTH / end_s), (HEIGHT - 1) - y * ((HEIGHT - 3) / (highest or 1.0)))
+    if not np.isfinite(y).any():
+        return ""
+    points = _points(x, y)
+    colour = _toned(curve.colour) if curve.colour else "currentColor"
+    if not curve.is_area:
+        return f'<path d="{points}" stroke="{colour}" stroke-width="1.3" fill="none"/>'
+    area = f"{points}V{HEIGHT - 1}H{x[0]:.4g}Z"
+    return f'<path d="{area}" fill="{colour}" fill-opacity="0.45" stroke="none"/>'
+
+
+def _as_given(curve: Curve) -> tuple[FloatArray, FloatArray]:
+    return curve.x, curve.y
+
+
+def _stepped(curve: Curve) -> tuple[FloatArray, FloatArray]:
+    """The corners of steps."""
+    return np.repeat(curve.x, 2)[1:-1], np.repeat(curve.y, 2)
+
+
+def _thinned(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """In each half pixel across only the first, highest, lowest and last of many points."""
+    if len(x) <= 4 * WIDTH:
+        return x, y
+    starts = np.flatnonzero(np.diff(np.floor(2 * x), prepend=-1.0)).tolist()
+    kept: list[int] = []
+    for start, stop in zip(starts, [*starts[1:], len(x)], strict=True):
+        within = y[start:stop]
+        kept += [start, stop - 1]
+        if np.isfinite(within).any():
+            kept += [start + int(np.nanargmin(within)), start + int(np.nanargmax(within))]
+    chosen = np.unique(kept)
+    return x[chosen], y[chosen]
+
+
+def swatch(colour: str) -> str:
+    """A dot in the colour of curves and points."""
+    return f'<span style="color:{_toned(colour)}">●</span> '
+
+
+def _toned(colour: str) -> str:
+    """A page's colour #rrggbb, lighter, so that it is seen on a dark ground too."""
+    parts = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return "#" + "".join(f"{round(0.7 * part + 0.3 * 200):02x}" for part in parts)
+
+
+def _points(x: FloatArray, y: FloatArray) -> str:
+    """The line through points as SVG has it, lifted where y is not a number."""
+    parts, letter = [], "M"
+    for across, down in zip(x.tolist(), y.tolist(), strict=True):
+        if down != down:
+            letter = "M"
+            continue
+        parts.append(f"{letter}{across:.4g} {down:.3g}")
+        letter = "L"
+    return "".join(parts)
+
+
+def plain_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of HTML cells, in the style of whatever shows it; the first column holds names."""
+    head = "".join(f"<th>{column}</th>" for column in columns)
+    body = "".join(_row(*cells) for cells in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _row(name: str, *cells: str) -> str:
+    figures = "".join(f'<td style="white-space:nowrap">{cell}</td>' for cell in cells)
+    return f'<tr><th style="text-align:left">{name}</th>{figures}</tr>'
+
+
+def card(title: str, lines: Iterable[str], *parts: str) -> str:
+    """What a notebook shows: the title, some lines below it (all of these text), and parts in HTML."""
+    said = "".join(f"<br>{escape(line)}" for line in lines)
+    return f"<div><b>{escape(title)}</b>{said}<br>{''.join(parts)}</div>"
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A point of a plane, with its name."""
+
+    x: float
+    y: float
+    name: str
+    colour: str
+
+
+def plane(title: str, x_name: str, y_name: str, dots: Sequence[Dot]) -> str:
+    """A small picture of points, each with its name when pointed at; the axes end at the outermost points."""
+    known = [dot for dot in dots if np.isfinite([dot.x, dot.y]).all()]
+    across, up = _place([dot.x for dot in known], WIDTH), _place([dot.y for dot in known], 2 * HEIGHT)
+    drawn = "".join(
+        f'<circle cx="{x:.1f}" cy="{2 * HEIGHT - y:.1f}" r="4" fill="{_toned(dot.colour)}">'
+        f"<title>{escape(f'{dot.name}: {dot.x:.4g}, {dot.y:.4g}')}</title></circle>"
+        for dot, x, y in zip(known, across, up, strict=True)
+    )
+    ends = (_ends(y_name, [dot.y for dot in known]), _ends(x_name, [dot.x for dot in known]))
+    return _picture(f"{title}: {' over '.join(ends)}", drawn, 2 * HEIGHT)
+
+
+def _ends(name: str, values: Sequence[float]) -> str:
+    return f"{name} {min(values):.3g} to {max(values):.3g}" if values else name
+
+
+def _place(values: Sequence[float], size: int) -> list[float]:
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    return [6 + (size - 12) * ((value - low) / (high - low) if high > low else 0.5) for value in values]
+
+
+def _picture(label: str, drawn: str, height: int) -> str:
+    """An image under its label, framed by the axes."""
+    return (
+        f'<span style="display:inline-block;margin:0 12px 6px 0"><small>{escape(label)}</small><br>'
+        f'<svg role="img" aria-label="{escape(label)}" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
+        f'height="{height}" style="max-width:100%">{drawn}<path d="M0.5 0V{height - 0.5}H{WIDTH}" '
+        f'stroke="currentColor" stroke-opacity="0.4" fill="none"/></svg></span>'
+    )
