@@ -32,7 +32,7 @@ class OptimisingPolicy:
     `predictor`: a name, {"name": ..., parameters ...} or a Predictor; `quantile` of its forecasts counts (None: their
     point), for the next `horizon_s` seconds (None: 20). The planned load is forecast x (1 + load_margin),
     rounded to a whole number (`rounding="nearest"`, half to even, as in the published system) or not ("none").
-    `load_margin` and the parameters of `Programme` default to the pipeline's published ones. A forecast of NaN leaves
+    `load_margin` and the parameters of `Programme` default to those of the pipeline. A forecast of NaN leaves
     the configuration as it is (rung "hold"). `solver_fallback` answers where `solver` cannot: not installed, without a
     licence, or with one that is too small for the problem; the first such decision of a run says so. `answers` keeps
     the answers given so far.
@@ -56,8 +56,8 @@ class OptimisingPolicy:
         **programme: Any,
     ) -> None:
         checks.known("parameter", programme, PLANNING_PARAMETERS)
-        margin = pipeline.published.load_margin if load_margin is None else load_margin
-        self.programme = Programme.published(pipeline, **programme)
+        margin = pipeline.defaults.load_margin if load_margin is None else load_margin
+        self.programme = Programme.of(pipeline, **programme)
         self.outlook = Outlook(predictor, quantile, horizon_s)
         self.load_margin = checks.number("load_margin", margin, above=-1)
         self.rounding = checks.choice("rounding", rounding, ROUNDINGS)

@@ -20,10 +20,9 @@ if TYPE_CHECKING:
 class ScaleOnly(OptimisingPolicy):
     """The optimiser with given variants.
 
-    `variants`: a name in the pipeline's `published.scale_only` ("low", "high"; without published ones, "low" means the
-    lightest variants), or stage -> variant. They stay even if nothing is feasible with them, unless `keep_variants` is
-    False. A variant that has failed to start is replaced in any case, by any other, since `candidates` is empty by
-    default. For other parameters see `OptimisingPolicy`.
+    `variants`: a name in the pipeline's `scale_only` ("low", "high"), or stage -> variant. They stay even if nothing is
+    feasible with them, unless `keep_variants` is False. A variant that has failed to start is replaced in any case, by
+    any other, since `candidates` is empty by default. For other parameters see `OptimisingPolicy`.
     """
 
     def __init__(

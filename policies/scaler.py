@@ -79,7 +79,7 @@ class Scaled:
 class Scaler(ABC):
     """A policy that changes only the replicas.
 
-    `variants`: a name in the pipeline's `published.scale_only` ("low", "high"), or stage -> variant. A variant that has
+    `variants`: a name in the pipeline's `scale_only` ("low", "high"), or stage -> variant. A variant that has
     failed to start is replaced by the lightest that has not (rung "no-accuracy"). `batch`: a number for all stages,
     stage -> number, or "largest": the largest power of two, up to the pipeline's batch cap, for which two batches fit
     into the stage's share of the SLA (2 x p99 <= share), else 1. Replicas stay between `min_replicas` and
@@ -104,7 +104,7 @@ class Scaler(ABC):
         max_replicas: int = 100,
     ) -> None:
         self._pipeline = pipeline
-        self._programme = Programme.published(pipeline)
+        self._programme = Programme.of(pipeline)
         self.variants = explicit_variants(pipeline, variants)
         self.batch = self._batches(batch)
         self.min_replicas = checks.integer("min_replicas", min_replicas)

@@ -41,7 +41,7 @@ class Static:
             raise PolicyError("configuration and replicas are both given; give only one of them")
         stages = [stage.name for stage in pipeline.stages]
         self._pipeline = pipeline
-        self._programme = Programme.published(pipeline)
+        self._programme = Programme.of(pipeline)
         self._planned_rps = checks.number("planned_load_rps", planned_load_rps, at_least=0)
         counts = checks.mapping("replicas", replicas or dict.fromkeys(stages, 1), stages)
         given = checks.mapping(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class SwitchOnly(OptimisingPolicy):
-    """The optimiser with given replicas: stage -> number, by default the published ones.
+    """The optimiser with given replicas: stage -> number, by default the pipeline's.
 
     It may choose any option whose replicas sustain the load: n h >= load. For other parameters see `OptimisingPolicy`.
     """
@@ -30,16 +30,11 @@ class SwitchOnly(OptimisingPolicy):
         **planning: Any,
     ) -> None:
         super().__init__(pipeline, **planning)
-        published = pipeline.published.switch_only_replicas
-        if replicas is None and not published:
-            raise PolicyError(
-                f"{pipeline.name} publishes no replicas for switch-only; give them, one number per "
-                f"stage: {', '.join(stage.name for stage in pipeline.stages)}"
-            )
         stages = [stage.name for stage in pipeline.stages]
+        given = replicas or pipeline.defaults.switch_only_replicas
         self.replicas = {
             stage: checks.integer(f"replicas of {stage}", count)
-            for stage, count in checks.mapping("replicas", replicas or published, stages).items()
+            for stage, count in checks.mapping("replicas", given, stages).items()
         }
         self.fixed = {"replicas": self.replicas}
 

@@ -1,4 +1,4 @@
-"""Variants by name: the lightest one, a pipeline's published choices, and what replaces a variant that has failed."""
+"""Variants by name: the lightest one, a pipeline's `low` and `high`, and what replaces a variant that has failed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ if TYPE_CHECKING:
 def explicit_variants(pipeline: Pipeline, variants: str | Mapping[str, str]) -> dict[str, str]:
     """Stage -> variant, from a name or from such a mapping.
 
-    A name is one of the pipeline's `published.scale_only` ("low", "high"). Without a published one, "low" means the
-    lightest variants. PolicyError: an unknown name, stage or variant.
+    A name is one of the pipeline's `scale_only` ("low", "high"). PolicyError: an unknown name, stage or variant.
     """
     stages = {stage.name: [v.name for v in stage.variants] for stage in pipeline.stages}
     if isinstance(variants, str):
-        named = _named_choices(pipeline)
+        named = pipeline.defaults.scale_only
         if variants not in named:
             raise PolicyError(
                 f"variants={variants!r} is none of: {', '.join(named)}"
@@ -34,7 +33,7 @@ def explicit_variants(pipeline: Pipeline, variants: str | Mapping[str, str]) -> 
 def variants_argument(argument: str, pipeline: Pipeline) -> dict[str, Any]:
     """The parameter `variants` from "high" or from one variant per stage, "yolov5s,resnet50"."""
     names = argument.split(",")
-    if argument in _named_choices(pipeline) or len(names) != len(pipeline.stages):
+    if argument in pipeline.defaults.scale_only or len(names) != len(pipeline.stages):
         return {"variants": argument}
     stages = [stage.name for stage in pipeline.stages]
     return {"variants": dict(zip(stages, names, strict=True))}
@@ -42,16 +41,10 @@ def variants_argument(argument: str, pipeline: Pipeline) -> dict[str, Any]:
 
 def lightest(stage: Stage, failed: Collection[str] = ()) -> str:
     """The variant with the fewest base cores, then the least accuracy, among those that have not failed (if any)."""
-    working = [variant for variant in stage.variants if variant.name not in failed]
-    return min(working or stage.variants, key=lambda variant: (variant.base_cores, variant.accuracy)).name
+    return stage.lightest(failed).name
 
 
 def standing(stage: Stage, wanted: str, failed: Collection[str]) -> str:
     """The wanted variant or, once it has failed to start, the lightest that has not (if any)."""
     every_one_failed = all(variant.name in failed for variant in stage.variants)
     return wanted if wanted not in failed or every_one_failed else lightest(stage, failed)
-
-
-def _named_choices(pipeline: Pipeline) -> dict[str, Mapping[str, str]]:
-    low = {stage.name: lightest(stage) for stage in pipeline.stages}
-    return {"low": low, **(pipeline.published.scale_only or {})}

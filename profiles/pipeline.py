@@ -1,4 +1,4 @@
-"""What a pipeline is: frozen values for stages and variants.
+"""A pipeline: frozen values.
 
 Made from a file by `ipa.profiles.load`, or in code; either way a value that breaks a law of the
 profiles is refused.
@@ -7,172 +7,46 @@ profiles is refused.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeVar
 
-from ipa.profiles import rules
-from ipa.profiles.errors import ProfileError, did_you_mean, listed
-from ipa.profiles.figures import Figure, Table, grid_problem, row_problem, tables
-from ipa.profiles.published import Provenance, Published, published_problem
-
-T = TypeVar("T")
+from ipa.profiles import default_rules
+from ipa.profiles.defaults import Defaults, defaults_problem
+from ipa.profiles.errors import ProfileError
+from ipa.profiles.stage import Stage, named, refuse_twins
 
 
 @dataclass(frozen=True)
-class Variant:
-    """A model for a stage's task.
+class Provenance:
+    """Where figures come from: measured, interpolated, calibrated or assumed; the source, law or reason."""
 
-    `accuracy` is a fraction 0..1 of the stage's metric, `base_cores` the cores of a replica unless
-    a policy says otherwise, `start_up_s` the time from creating a replica to its being ready.
-    `base_cores_why` says why the base was pinned and not computed; the `..._from` name entries of
-    the pipeline's provenance. ProfileError where the figures break a law.
-    """
-
-    name: str
-    accuracy: float
-    base_cores: int
-    start_up_s: float
-    figures: tuple[Figure, ...] = field(hash=False, repr=False)
-    base_cores_why: str = ""
-    accuracy_from: str = ""
-    start_up_from: str = ""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.accuracy <= 1:
-            raise ProfileError(f"{self.name}: accuracy should be above 0 and at most 1; given {self.accuracy!r}")
-        if not (math.isfinite(self.start_up_s) and self.start_up_s >= 0):
-            raise ProfileError(f"{self.name}: start_up_s should be finite and at least 0; given {self.start_up_s!r}")
-        row_problems = (row_problem(figure, row) for row, figure in enumerate(self.figures))
-        problem = next(filter(None, row_problems), None) or grid_problem(self.figures)
-        if problem:
-            row = "figures" if problem.row is None else f"figures[{problem.row}] {problem.key}"
-            raise ProfileError(f"{self.name}: {row.strip()}: {problem.text}")
-        self._table(self.base_cores)
-
-    @cached_property
-    def _tables(self) -> dict[int, Table]:
-        return tables(self.figures)
-
-    @property
-    def cores(self) -> tuple[int, ...]:
-        """The profiled allocations, ascending."""
-        return tuple(self._tables)
-
-    def batches(self, cores: int | None = None) -> tuple[int, ...]:
-        """The profiled batch sizes, ascending."""
-        return self._table(cores).batches
-
-    def max_batch(self, cores: int | None = None) -> int:
-        """The largest profiled batch size."""
-        return self._table(cores).batches[-1]
-
-    def mean_s(self, batch: int, cores: int | None = None) -> float:
-        """Mean time of a batch of `batch` requests [s]; cores default to the base.
-
-        ProfileError for cores that are not profiled and for a batch size outside 1..max; so for the
-        three figures.
-        """
-        return self._look_up(self._table(cores).mean_s, batch)
-
-    def p99_s(self, batch: int, cores: int | None = None) -> float:
-        """99th percentile of the time of a batch [s]."""
-        return self._look_up(self._table(cores).p99_s, batch)
-
-    def throughput_rps(self, batch: int, cores: int | None = None) -> float:
-        """Requests per second that one replica sustains; never above batch / mean."""
-        return self._look_up(self._table(cores).throughput_rps, batch)
-
-    def latency_table(self, cores: int | None = None) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """(mean_s, p99_s), each indexed by the batch size 0..max; index 0 holds 0.0."""
-        table = self._table(cores)
-        return table.mean_s, table.p99_s
-
-    def _table(self, cores: int | None) -> Table:
-        wanted = self.base_cores if cores is None else cores
-        table = self._tables.get(wanted)
-        if table is None:
-            raise ProfileError(f"{self.name} is not profiled with {wanted!r} cores; profiled: {listed(self.cores)}")
-        return table
-
-    def _look_up(self, values: tuple[float, ...], batch: int) -> float:
-        if 0 < batch < len(values):
-            return values[batch]
-        raise ProfileError(f"{self.name} has no batch size {batch!r}; allowed: 1 to {len(values) - 1}")
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A task with its queue: one of `variants` serves it.
-
-    `sla_s` is the SLA in force; `sla_why` says why it was pinned, and is empty where it is the
-    rule's. `threshold_rps` is what a base allocation must carry; `accuracy_metric` says what the
-    variants' accuracies are fractions of. `drop_limit_s` is the age at which a request is dropped
-    here, None for the default (see `Pipeline.drop_limits_s`). `inputs` (live mode) names for each
-    input tensor the output tensor of the stage before that it takes; empty: the same names.
-    `output_rows` (live mode) says of outputs that do not have the input's rows how many rows each row
-    of the input has there: a number, or the name of the output that has the number for each.
-    """
-
-    name: str
-    task: str
-    sla_s: float
-    threshold_rps: float
-    variants: tuple[Variant, ...]
-    sla_why: str = ""
-    accuracy_metric: str = ""
-    drop_limit_s: float | None = None
-    inputs: Mapping[str, str] = field(default_factory=dict, hash=False)
-    output_rows: Mapping[str, int | str] = field(default_factory=dict, hash=False)
-
-    def __post_init__(self) -> None:
-        for key in ("sla_s", "threshold_rps", "drop_limit_s"):
-            value = getattr(self, key)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise ProfileError(f"{self.name}: {key} should be finite and above 0; given {value!r}")
-        _refuse_twins(self.name, "variant", (variant.name for variant in self.variants))
-        for output, problem in output_rows_problems(self.output_rows):
-            raise ProfileError(f"{self.name}: output_rows.{output}: {problem}")
-
-    @cached_property
-    def _by_name(self) -> dict[str, Variant]:
-        return {variant.name: variant for variant in self.variants}
-
-    def variant(self, name: str) -> Variant:
-        """The variant of that name; ProfileError names the nearest."""
-        return _named(name, self._by_name, f"{self.name} has no variant")
-
-    @property
-    def sla_rule_s(self) -> float:
-        """The SLA by the published rule, whether or not it is the one in force."""
-        return rules.stage_sla_s(variant.p99_s(1, max(variant.cores)) for variant in self.variants)
-
-    def base_cores_rule(self, name: str) -> int | None:
-        """A variant's base cores by the published rule, in force or not; None: there are none."""
-        variant = self.variant(name)
-        allocations = ((c, variant.throughput_rps(1, c), variant.p99_s(1, c)) for c in variant.cores)
-        return rules.base_cores(allocations, self.threshold_rps, self.sla_s)
+    kind: str
+    text: str
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Stages in a chain, the parameters of the published runs, and where the figures come from."""
+    """Stages in a chain, what policies use unless told otherwise, and where the figures come from.
+
+    What `defaults` leave out is filled in by the rules of `ipa.profiles.default_rules`.
+    """
 
     name: str
     description: str
     stages: tuple[Stage, ...]
-    published: Published = field(default_factory=Published)
+    defaults: Defaults = field(default_factory=Defaults)
     provenance: Mapping[str, Provenance] = field(default_factory=dict, hash=False, repr=False)
 
     def __post_init__(self) -> None:
-        _refuse_twins(self.name, "stage", (stage.name for stage in self.stages))
-        wrong = published_problem(
-            self.published,
+        refuse_twins(self.name, "stage", (stage.name for stage in self.stages))
+        wrong = defaults_problem(
+            self.defaults,
             {stage.name: [variant.name for variant in stage.variants] for stage in self.stages},
         )
         if wrong:
-            raise ProfileError(f"{self.name}: published.{'.'.join(map(str, wrong[0]))}: {wrong[1]}")
+            raise ProfileError(f"{self.name}: defaults.{'.'.join(map(str, wrong[0]))}: {wrong[1]}")
+        object.__setattr__(self, "defaults", default_rules.complete(self.defaults, self.stages))
 
     @property
     def sla_s(self) -> float:
@@ -215,30 +89,4 @@ class Pipeline:
 
     def stage(self, name: str) -> Stage:
         """The stage of that name; ProfileError names the nearest."""
-        return _named(name, self._by_name, f"{self.name} has no stage")
-
-
-def output_rows_problems(output_rows: Mapping[str, int | str]) -> Iterator[tuple[str, str]]:
-    """Outputs whose rows are declared in a way that cannot be followed, and why not."""
-    for output, rows in output_rows.items():
-        if isinstance(rows, str) and rows in output_rows:
-            yield output, f"{rows!r} has one number for each row of the input, so it has no rows of its own to declare"
-        elif isinstance(rows, int) and rows < 1:
-            yield output, f"should be at least 1; given {rows}"
-
-
-def _named(name: str, things: Mapping[str, T], lacks: str) -> T:
-    thing = things.get(name)
-    if thing is None:
-        raise ProfileError(f"{lacks} {name!r}{did_you_mean(str(name), things)}; allowed: {listed(things)}")
-    return thing
-
-
-def _refuse_twins(owner: str, kind: str, names: Iterable[str]) -> None:
-    seen: list[str] = []
-    for name in names:
-        if name in seen:
-            raise ProfileError(f"{owner}: two {kind}s are called {name!r}")
-        seen.append(name)
-    if not seen:
-        raise ProfileError(f"{owner}: at least one {kind} is needed")
+        return named(name, self._by_name, f"{self.name} has no stage")

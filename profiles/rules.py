@@ -13,6 +13,9 @@ from statistics import fmean
 SLA_FACTOR = 25.0
 """Stage SLA over the mean p99 of a single request at the largest profiled allocation."""
 
+START_UP_S = 8.0
+"""From creating a replica to its being ready, where a file does not say it [s]."""
+
 
 def stage_sla_s(p99_s: Iterable[float]) -> float:
     """The stage's SLA in seconds: 25 x the mean over the variants of `p99_s`.
@@ -23,14 +26,15 @@ def stage_sla_s(p99_s: Iterable[float]) -> float:
     return SLA_FACTOR * fmean(p99_s)
 
 
-def base_cores(allocations: Iterable[tuple[int, float, float]], threshold_rps: float, sla_s: float) -> int | None:
+def base_cores(
+    allocations: Iterable[tuple[int, float, float]], threshold_rps: float | None, sla_s: float
+) -> int | None:
     """The fewest cores that carry the threshold within the stage's SLA; None: no allocation does.
 
     `allocations` holds (cores, throughput_rps, p99_s) at batch size 1. An allocation will do when
-    its throughput is at least `threshold_rps` and its p99 latency at most `sla_s`, the SLA in force
-    for the stage (pinned, if it is pinned).
+    its throughput is at least `threshold_rps` (None: whatever it is) and its p99 latency at most `sla_s`, the SLA in
+    force for the stage (pinned, if it is pinned).
     """
-    fitting = (
-        cores for cores, throughput_rps, p99_s in allocations if throughput_rps >= threshold_rps and p99_s <= sla_s
-    )
+    least_rps = threshold_rps or 0.0
+    fitting = (cores for cores, throughput_rps, p99_s in allocations if throughput_rps >= least_rps and p99_s <= sla_s)
     return min(fitting, default=None)

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from ipa.profiles import rules
+from ipa.profiles.defaults import CONSTANTS, Defaults, defaults_problem
 from ipa.profiles.errors import did_you_mean, listed
 from ipa.profiles.fields import (
     ONE_FOR_ALL,
@@ -29,8 +30,8 @@ from ipa.profiles.fields import (
     Weight,
 )
 from ipa.profiles.figures import Figure, grid_problem, row_problem
-from ipa.profiles.pipeline import Pipeline, Stage, Variant, output_rows_problems
-from ipa.profiles.published import Provenance, Published, published_problem
+from ipa.profiles.pipeline import Pipeline, Provenance
+from ipa.profiles.stage import Stage, Variant, output_rows_problems
 from ipa.profiles.yaml_file import FileModel, Loc, refusal
 
 
@@ -140,8 +141,8 @@ class VariantSection(FileModel):
 
     name: Slug
     accuracy: Accuracy
-    start_up: StartUp
-    base_cores: Annotated[PinnedCores | None, RULE_OR_NULL, OR_RULE]
+    start_up: StartUp | None = None
+    base_cores: Annotated[PinnedCores | None, RULE_OR_NULL, OR_RULE] = None
     figures: Annotated[list[FigureRow], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -160,7 +161,7 @@ class VariantSection(FileModel):
     def grid(self) -> tuple[Figure, ...]:
         return tuple(row.figure() for row in self.figures)
 
-    def base_cores_in_force(self, threshold_rps: float, sla_s: float) -> int | None:
+    def base_cores_in_force(self, threshold_rps: float | None, sla_s: float) -> int | None:
         if self.base_cores:
             return self.base_cores.pinned
         singles = ((r.cores, r.throughput_rps, r.p99_s) for r in self.figures if r.batch == 1)
@@ -171,11 +172,11 @@ class VariantSection(FileModel):
             name=self.name,
             accuracy=self.accuracy.value,
             base_cores=base_cores,
-            start_up_s=self.start_up.seconds,
+            start_up_s=self.start_up.seconds if self.start_up else rules.START_UP_S,
             figures=self.grid(),
             base_cores_why=self.base_cores.why.strip() if self.base_cores else "",
             accuracy_from=self.accuracy.source,
-            start_up_from=self.start_up.source,
+            start_up_from=self.start_up.source if self.start_up else "",
         )
 
 
@@ -185,8 +186,8 @@ class StageSection(FileModel):
     name: Slug
     task: Text
     accuracy_metric: Text
-    threshold_rps: Rate
-    sla: Annotated[PinnedSla | None, RULE_OR_NULL, OR_RULE]
+    threshold_rps: Rate | None = None
+    sla: Annotated[PinnedSla | None, RULE_OR_NULL, OR_RULE] = None
     drop_limit_s: Seconds | None = None
     inputs: dict[Text, Text] = Field(default_factory=dict)
     output_rows: dict[Text, RowCount] = Field(default_factory=dict)
@@ -200,9 +201,9 @@ class StageSection(FileModel):
         sla_s = self.sla_in_force_s()
         for index, variant in enumerate(self.variants):
             if variant.base_cores_in_force(self.threshold_rps, sla_s) is None:
+                rate = f"throughput_rps at least {self.threshold_rps:g} and " if self.threshold_rps else ""
                 text = (
-                    f"the rule finds no allocation with throughput_rps at least "
-                    f"{self.threshold_rps:g} and p99_s at most {sla_s:g} at batch size 1; "
+                    f"the rule finds no allocation with {rate}p99_s at most {sla_s:g} at batch size 1; "
                     "pin it: {pinned: ..., why: ...}"
                 )
                 raise refusal(text, "variants", index, "base_cores")
@@ -218,14 +219,15 @@ class StageSection(FileModel):
     def stage(self) -> Stage:
         sla_s = self.sla_in_force_s()
         bases = (v.base_cores_in_force(self.threshold_rps, sla_s) for v in self.variants)
+        variants = tuple(
+            section.variant(base) for section, base in zip(self.variants, bases, strict=True) if base is not None
+        )
         return Stage(
             name=self.name,
             task=self.task.strip(),
             sla_s=sla_s,
-            threshold_rps=float(self.threshold_rps),
-            variants=tuple(
-                section.variant(base) for section, base in zip(self.variants, bases, strict=True) if base is not None
-            ),
+            threshold_rps=float(self.threshold_rps or min(variant.throughput_rps(1) for variant in variants)),
+            variants=variants,
             sla_why=self.sla.why.strip() if self.sla else "",
             accuracy_metric=self.accuracy_metric.strip(),
             drop_limit_s=self.drop_limit_s,
@@ -234,28 +236,26 @@ class StageSection(FileModel):
         )
 
 
-class PublishedSection(FileModel):
-    """The parameters of the published runs; see `ipa.profiles.Published`.
+class DefaultsSection(FileModel):
+    """What policies use unless told otherwise; see `ipa.profiles.Defaults`. What is left out is by rule."""
 
-    All but the baselines are required: a file that was cut off must not load with defaults.
-    """
-
-    alpha: Weight
-    beta: Weight
-    gamma: Weight
-    accuracy: Literal["product", "sum", "average"]
-    accuracy_scale: Literal["raw", "rank"]
-    accuracy_floor: Annotated[float, Field(ge=0, lt=1)]
-    batch_cap: Count
-    load_margin: Annotated[float, Field(ge=0, le=10)]
-    throughput_share: Annotated[float, Field(gt=0, le=1)]
+    load_rps: Rate = Defaults.load_rps
+    alpha: Weight | None = None
+    beta: Weight = Defaults.beta
+    gamma: Weight = Defaults.gamma
+    accuracy: Literal["product", "sum", "average"] = "product"
+    accuracy_scale: Literal["raw", "rank"] = "raw"
+    accuracy_floor: Annotated[float, Field(ge=0, lt=1)] = Defaults.accuracy_floor
+    batch_cap: Count = Defaults.batch_cap
+    load_margin: Annotated[float, Field(ge=0, le=10)] = Defaults.load_margin
+    throughput_share: Annotated[float, Field(gt=0, le=1)] = Defaults.throughput_share
     candidates: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(default_factory=dict)
     scale_only: dict[Slug, dict[str, str]] = Field(default_factory=dict)
     switch_only_replicas: dict[str, Count] = Field(default_factory=dict)
 
-    def published(self) -> Published:
-        candidates = {stage: tuple(variants) for stage, variants in self.candidates.items()}
-        return Published(**{**self.model_dump(), "candidates": candidates})
+    def defaults(self) -> Defaults:
+        given = self.model_dump(exclude_unset=True)
+        return Defaults(**given, by_rule=tuple(key for key in CONSTANTS if key not in given))
 
 
 class PipelineFile(FileModel):
@@ -268,7 +268,10 @@ class PipelineFile(FileModel):
     provenance: dict[Slug, Origin]
     stages: Annotated[list[StageSection], Field(min_length=1)]
     edges: list[Annotated[list[str], Field(min_length=2, max_length=2)]] | None = None
-    published: PublishedSection
+    defaults: DefaultsSection | None = None
+    published: DefaultsSection | None = Field(
+        default=None, description="`defaults`, where they are those of the published runs of the pipeline"
+    )
 
     @model_validator(mode="after")
     def _lawful(self) -> PipelineFile:
@@ -277,13 +280,20 @@ class PipelineFile(FileModel):
             raise refusal("the first stage has none before it: its inputs are the client's", "stages", 0, "inputs")
         self._check_edges()
         self._check_provenance()
-        wrong = published_problem(
-            self.published.published(),
+        if self.defaults and self.published:
+            raise refusal("`defaults` are given as well: the two say the same, so give only one", "published")
+        key, section = self._defaults_section()
+        wrong = defaults_problem(
+            section.defaults(),
             {stage.name: [variant.name for variant in stage.variants] for stage in self.stages},
         )
         if wrong:
-            raise refusal(wrong[1], "published", *wrong[0])
+            raise refusal(wrong[1], key, *wrong[0])
         return self
+
+    def _defaults_section(self) -> tuple[str, DefaultsSection]:
+        """The key that is given, if any, and what it says."""
+        return ("published", self.published) if self.published else ("defaults", self.defaults or DefaultsSection())
 
     def _check_edges(self) -> None:
         names = [stage.name for stage in self.stages]
@@ -318,7 +328,8 @@ class PipelineFile(FileModel):
             for v, variant in enumerate(stage.variants):
                 at = ("stages", s, "variants", v)
                 yield variant.accuracy.source, (*at, "accuracy", "from")
-                yield variant.start_up.source, (*at, "start_up", "from")
+                if variant.start_up:
+                    yield variant.start_up.source, (*at, "start_up", "from")
                 for f, row in enumerate(variant.figures):
                     for number, key in row.sources.model_dump().items():
                         yield key, (*at, "figures", f, "from", number)
@@ -329,7 +340,7 @@ class PipelineFile(FileModel):
             name=self.name,
             description=self.description.strip(),
             stages=tuple(stage.stage() for stage in self.stages),
-            published=self.published.published(),
+            defaults=self._defaults_section()[1].defaults(),
             provenance={key: _provenance(origin) for key, origin in self.provenance.items()},
         )
 

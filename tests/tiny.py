@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ipa.policies import Configuration, Observation, ReplicaCounts, StageConfiguration, StageObservation
-from ipa.profiles import Figure, Pipeline, Published, Stage, Variant
+from ipa.profiles import Defaults, Figure, Pipeline, Stage, Variant
 
 
 def variant(
@@ -28,7 +28,7 @@ def variant(
     )
 
 
-def pipeline(*stages: Sequence[Variant], sla_s: float = 1.0, published: Published | None = None) -> Pipeline:
+def pipeline(*stages: Sequence[Variant], sla_s: float = 1.0, published: Defaults | None = None) -> Pipeline:
     """Stages "a", "b", ... of the variants given; the SLA is shared evenly."""
     return Pipeline(
         name="tiny",
@@ -36,11 +36,11 @@ def pipeline(*stages: Sequence[Variant], sla_s: float = 1.0, published: Publishe
         stages=tuple(
             Stage("abcdef"[k], "task", sla_s / len(stages), 1.0, tuple(variants)) for k, variants in enumerate(stages)
         ),
-        published=published or Published(),
+        defaults=published or Defaults(alpha=1.0, load_margin=0.0),
     )
 
 
-def two_by_two(published: Published | None = None) -> Pipeline:
+def two_by_two(published: Defaults | None = None) -> Pipeline:
     """Two stages, each with a small variant (1 core) and a large one (2 cores), batches 1 and 2.
 
     A replica serves, at batch 1 and 2: small 10 and 12.5 rps, large 5 and 6.25 rps.
@@ -54,20 +54,21 @@ def two_by_two(published: Published | None = None) -> Pipeline:
     )
 
 
-def published(**changes: object) -> Published:
-    """Published parameters of `two_by_two`."""
+def published(**changes: object) -> Defaults:
+    """Parameters of `two_by_two`."""
     values: dict[str, object] = {
         "alpha": 10.0,
         "beta": 1.0,
         "gamma": 1e-6,
         "batch_cap": 8,
+        "load_margin": 0.0,
         "scale_only": {
             "low": {"a": "small", "b": "small"},
             "high": {"a": "large", "b": "large"},
         },
         "switch_only_replicas": {"a": 2, "b": 2},
     }
-    return Published(**{**values, **changes})  # type: ignore[arg-type]
+    return Defaults(**{**values, **changes})  # type: ignore[arg-type]
 
 
 def configuration(**stages: tuple[str, int, int, int]) -> Configuration:

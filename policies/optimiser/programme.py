@@ -22,7 +22,7 @@ from ipa.policies.optimiser.table import Table, tabulate
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
 
-_PUBLISHED = (
+_OF_PIPELINE = (
     "alpha",
     "beta",
     "gamma",
@@ -39,10 +39,10 @@ class Programme(Parameters):
     """The programme with given parameters (see `Parameters`), and its tables, which do not depend on the load."""
 
     @classmethod
-    def published(cls, pipeline: Pipeline, **changes: Any) -> Programme:
-        """The programme with the published parameters and `changes` to them; PolicyError: an unknown parameter."""
+    def of(cls, pipeline: Pipeline, **changes: Any) -> Programme:
+        """The programme with the pipeline's parameters and `changes` to them; PolicyError: an unknown parameter."""
         checks.known("parameter", changes, PROGRAMME_PARAMETERS)
-        own = {key: getattr(pipeline.published, key) for key in _PUBLISHED}
+        own = {key: getattr(pipeline.defaults, key) for key in _OF_PIPELINE}
         return cls(pipeline, **{**own, **changes})
 
     @cached_property

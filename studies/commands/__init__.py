@@ -5,7 +5,7 @@ answers at once. What is heavy is reached through the lazy faces of `ipa` and `i
 
 root        the command `ipa` and its table of commands · group: a group that imports a command when it is called
 simulate, compare, study, optimise, report, replay, validate, doctor: a module for each command
-trace/      `ipa trace ...` · profile/: `ipa profile ...` · live/: `ipa live ...`
+trace/      `ipa trace ...` · profile/: `ipa profile ...` · live/: `ipa live ...` · pipeline/: `ipa pipeline ...`
 options     options that several commands share, and the scenario that they describe
 printing    what several commands print · progress: bars and lines while something runs
 jobs        many runs at once: how many, and how an interrupt ends · reports: the option --report

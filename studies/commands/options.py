@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ipa import studies
+from ipa.studies.commands import printing
 from ipa.studies.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -93,6 +94,18 @@ scenario_options = together(
 
 
 def build_scenario(what: str, assignments: Sequence[str], **options: object) -> Scenario:
+    """The scenario that a command's argument and options describe, for a policy to run.
+
+    What its pipeline leaves out is said on stderr, unless the command has --quiet. Raises ScenarioError or
+    ProfileError.
+    """
+    scenario = described_scenario(what, assignments, **options)
+    if not click.get_current_context().params.get("quiet"):
+        printing.say_rules(scenario.pipeline)
+    return scenario
+
+
+def described_scenario(what: str, assignments: Sequence[str] = (), **options: object) -> Scenario:
     """The scenario that a command's argument and options describe. Raises ScenarioError or ProfileError."""
     values = {name: value for name, value in options.items() if value is not None}
     for assignment in assignments:

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+import ipa
+from ipa import studies
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
@@ -160,6 +163,13 @@ def describe_configuration(configuration: Mapping[str, StageConfiguration]) -> s
 
 
 # ---- warnings ----
+
+
+def say_rules(pipeline: str) -> None:
+    """Say on stderr what the file of a pipeline leaves out and the rules give; of a shipped one, nothing."""
+    if pipeline not in ipa.profiles.names():
+        for line in studies.profile.note(ipa.profiles.load(pipeline), pipeline):
+            log(line)
 
 
 def warn(summaries: Sequence[Mapping[str, Any]]) -> None:

@@ -63,6 +63,7 @@ def _drop_output() -> None:
         "doctor": "Check this machine: engines, solvers and licences, optional extras, programs and files.",
         "live": "Run pipelines on real servers, on this machine or on a cluster.",
         "optimise": "Explain one decision: each stage's options, the binding constraint and the runner-up.",
+        "pipeline": "Make a pipeline file of your own from measured latencies, and check it.",
         "profile": "Inspect pipelines: variants, latencies and where each number comes from.",
         "replay": "Show what another policy would have decided on the observations in a recorded journal.",
         "report": "Draw the results in FOLDER as one HTML file.",

@@ -46,16 +46,14 @@ def study(
     more seeds or pipelines, or with a changed file: only the missing runs are made.
     """
     reports.check_plotly("a study's report")
+    wanted = studies.study.prepare(what, pipelines, seeds)
     log = (lambda _: None) if quiet else printing.log
+    if not quiet:
+        for pipeline in dict.fromkeys(trial.scenario.pipeline for trial in wanted.trials):
+            printing.say_rules(pipeline)
     with crews.ended_cleanly(out), redirect_stdout(sys.stderr):  # a user's policy may print
-        found = studies.run_study(
-            what,
-            out,
-            pipelines=pipelines,
-            seeds=seeds,
-            jobs=crews.at_once(jobs),
-            progress=lambda total: progress.counted("runs", total, quiet),
-            log=log,
+        found = studies.study.conduct(
+            wanted, out, crews.at_once(jobs), lambda total: progress.counted("runs", total, quiet), log
         )
     if as_json:
         printing.print_json(studies.study.as_dict(found, out))

@@ -9,7 +9,7 @@ from statistics import median
 from time import perf_counter
 
 from ipa.policies.optimiser import Problem, Programme, solve
-from ipa.profiles import Figure, Pipeline, Published, Stage, Variant
+from ipa.profiles import Defaults, Figure, Pipeline, Stage, Variant
 
 SIZES = (1, 3, 5, 7, 9)
 BATCHES = 7
@@ -58,7 +58,7 @@ def _problem(seed: int, shape: Shape, batches: int) -> Problem:
     made = tuple(_stage(rng, f"stage-{number}", variants, batches) for number, variants in enumerate(shape))
     # From a request alone to full batches of the slowest variants: most of what lies between is too slow.
     least_s = sum(min(variant.p99_s(1) for variant in stage.variants) for stage in made)
-    programme = Programme(Pipeline("random", "", made, Published()), alpha=60.0, beta=0.5, sla_s=3.0 * least_s)
+    programme = Programme(Pipeline("random", "", made, Defaults()), alpha=60.0, beta=0.5, sla_s=3.0 * least_s)
     problem = Problem(programme, float(rng.randint(3, 60)))
     assert programme.table.sla_ns  # the tables, which a run makes once, are no part of a decision
     return problem

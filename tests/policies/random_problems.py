@@ -9,7 +9,7 @@ from ipa.policies.optimiser import Problem, Programme
 from ipa.policies.optimiser.exact import exact
 from ipa.policies.optimiser.ladder import wanted_variants
 from ipa.policies.optimiser.options import options
-from ipa.profiles import Figure, Pipeline, Published, Stage, Variant
+from ipa.profiles import Defaults, Figure, Pipeline, Stage, Variant
 
 
 def tight(
@@ -22,7 +22,12 @@ def tight(
     """
     rng = Random(f"{seed} {stages} {variants} {batches}")
     programme = Programme(
-        Pipeline("random", "", tuple(_stage(rng, f"s{k}", variants, batches) for k in range(stages)), Published()),
+        Pipeline(
+            "random",
+            "",
+            tuple(_stage(rng, f"s{k}", variants, batches) for k in range(stages)),
+            Defaults(alpha=1.0, load_margin=0.0),
+        ),
         alpha=rng.choice([5.0, 20.0, 50.0, 200.0]) * (2 if accuracy == "product" else stages),
         beta=0.5,
         gamma=1e-6,

@@ -20,7 +20,7 @@ from ipa.policies.optimiser import RUNGS, Problem, Programme, explain, solve
 from ipa.policies.optimiser.exact import exact
 from ipa.policies.optimiser.options import StageOptions
 from ipa.policies.optimiser.table import Row
-from ipa.profiles import Pipeline, Variant
+from ipa.profiles import Defaults, Pipeline, Variant
 from tests.policies import brute_force
 from tests.tiny import chosen, configuration, pipeline, published, two_by_two, variant
 
@@ -117,6 +117,7 @@ def test_with_candidates_the_other_variants_might_as_well_not_be_there(problem: 
     }
     fewer = replace(
         made,
+        defaults=Defaults(),
         stages=tuple(
             replace(stage, variants=tuple(v for v in stage.variants if v.name in candidates[stage.name]))
             for stage in made.stages
@@ -228,7 +229,7 @@ def test_what_binds_is_what_gains_when_lifted(problem: Problem) -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.floats(0, 1e4), st.none() | st.integers(0, 60), st.booleans())
 def test_every_load_has_an_answer(load_rps: float, limit: int | None, defect: bool) -> None:
-    programme = Programme.published(profiles.load("video"), published_queue_defect=defect)
+    programme = Programme.of(profiles.load("video"), published_queue_defect=defect)
     solution = solve(Problem(programme, load_rps, limit_cores=limit))
     assert all(stage.replicas >= 1 for stage in solution.configuration.values())
     assert solution.feasible == (solution.rung == "optimal")
@@ -610,7 +611,7 @@ def test_an_unknown_solver_is_refused() -> None:
 
 
 def test_published_parameters_come_from_the_pipeline() -> None:
-    programme = Programme.published(two_by_two(published(alpha=7.0)), beta=0.25)
+    programme = Programme.of(two_by_two(published(alpha=7.0)), beta=0.25)
     assert (programme.alpha, programme.beta, programme.batch_cap) == (7.0, 0.25, 8)
     with pytest.raises(PolicyError, match=r"unknown parameter 'bta' \(did you mean 'beta'\?\)"):
-        Programme.published(two_by_two(), bta=1)
+        Programme.of(two_by_two(), bta=1)

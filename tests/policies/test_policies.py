@@ -109,7 +109,7 @@ def test_scale_only_keeps_its_variants_whatever_happens_unless_told() -> None:
 
 def test_published_candidates_limit_ipa_and_not_the_variants_of_scale_only() -> None:
     """At 4 rps one replica of large (5 rps) will do and is the more accurate, but small is the only candidate of a."""
-    limited = replace(PIPELINE, published=replace(PIPELINE.published, candidates={"a": ("small",)}))
+    limited = replace(PIPELINE, defaults=replace(PIPELINE.defaults, candidates={"a": ("small",)}))
     seen = observation([4] * 40)
 
     def variants_of(policy: Policy) -> list[str]:
@@ -122,9 +122,10 @@ def test_published_candidates_limit_ipa_and_not_the_variants_of_scale_only() -> 
         ScaleOnly(limited, variants="high", candidates={"a": ["small"]})
 
 
-def test_low_is_the_lightest_where_nothing_is_published() -> None:
+def test_where_nothing_is_given_low_is_the_lightest_and_high_the_most_accurate() -> None:
     plain = two_by_two()
     assert ScaleOnly(plain).variants == {"a": "small", "b": "small"}
+    assert ScaleOnly(plain, variants="high").variants == {"a": "large", "b": "large"}
     assert lightest(profiles.load("video").stages[0]) == "yolov5n"
 
 
@@ -137,9 +138,9 @@ def test_switch_only_switches_on_its_replicas() -> None:
     assert chosen(high.configuration) == {"a": ("small", 2, 2), "b": ("small", 2, 2)}
 
 
-def test_switch_only_needs_replicas() -> None:
-    with pytest.raises(PolicyError, match="publishes no replicas for switch-only"):
-        SwitchOnly(two_by_two())
+def test_switch_only_has_the_replicas_of_the_pipeline_s_rule() -> None:
+    """At 30 rps, three replicas of small: 12.5 rps each."""
+    assert SwitchOnly(two_by_two()).replicas == {"a": 3, "b": 3}
 
 
 def test_static_is_the_lightest_or_what_is_given() -> None:

@@ -270,7 +270,7 @@ def test_a_kept_gurobi_model_answers_as_a_fresh_one(accuracy: str) -> None:
 def test_general_solvers_print_nothing(solver: str) -> None:
     code = (
         "from ipa import profiles; from ipa.policies.optimiser import Problem, Programme, solve;"
-        f"solve(Problem(Programme.published(profiles.load('video')), 20.0), solver={solver!r})"
+        f"solve(Problem(Programme.of(profiles.load('video')), 20.0), solver={solver!r})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
@@ -279,7 +279,7 @@ def test_general_solvers_print_nothing(solver: str) -> None:
 def test_the_exact_solver_needs_no_package_but_the_standard_library() -> None:
     code = (
         "import sys; from ipa import profiles; from ipa.policies.optimiser import Problem, Programme, solve;"
-        "solve(Problem(Programme.published(profiles.load('video')), 20.0));"
+        "solve(Problem(Programme.of(profiles.load('video')), 20.0));"
         "print([name for name in ('numpy', 'numba', 'scipy', 'gurobipy', 'highspy') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

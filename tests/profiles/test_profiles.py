@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipa import profiles
-from ipa.profiles import Figure, Pipeline, ProfileError, Published, Stage, Variant, rules, yaml_file
+from ipa.profiles import Defaults, Figure, Pipeline, ProfileError, Stage, Variant, rules, yaml_file
 
 # Two allocations, three batch sizes; one core: 0.1, 0.16, 0.4 s.
 FIGURES = (
@@ -221,8 +221,8 @@ def test_a_value_made_in_code_obeys_the_same_laws_as_a_file() -> None:
         replace(stage(), sla_s=0.0)
     with pytest.raises(ProfileError, match=r"only: output_rows.y: should be at least 1; given 0"):
         replace(stage(), output_rows={"y": 0})
-    with pytest.raises(ProfileError, match=r"published.scale_only.low: the stage 'only' is miss"):
-        Pipeline("tiny", "", (stage(),), Published(scale_only={"low": {}}))
+    with pytest.raises(ProfileError, match=r"defaults.scale_only.low: the stage 'only' is miss"):
+        Pipeline("tiny", "", (stage(),), Defaults(scale_only={"low": {}}))
 
 
 # --- the published rules ----------------------------------------------------------------------
@@ -259,7 +259,7 @@ def test_a_file_becomes_a_pipeline_with_the_rules_values(tmp_path: Path) -> None
     assert (pipeline.name, only.name, only.variants[0].base_cores) == ("tiny", "only", 1)
     assert only.sla_s == only.sla_rule_s == pytest.approx(25 * 0.06)
     assert (only.sla_why, only.variants[0].base_cores_why) == ("", "")
-    assert pipeline.published.gamma == 1e-6
+    assert pipeline.defaults.gamma == 1e-6
     assert pipeline.provenance["guess"].text == "nobody knows"
 
 
@@ -507,9 +507,8 @@ def test_a_file_that_is_no_pipeline_at_all(tmp_path: Path, content: bytes, answe
     assert answer in refusal(tmp_path, content)
 
 
-def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
-    # up to the last line's number: after that, it is whole
-    for size in range(0, GOOD.index("throughput_share: 1"), 7):
+def test_a_file_cut_off_before_its_first_figure_is_refused(tmp_path: Path) -> None:
+    for size in range(0, GOOD.index(", from: bench}\n          - {cores: 1, batch: 2"), 7):
         assert refusal(tmp_path, GOOD[:size]).startswith("tiny.yaml")
 
 

@@ -28,17 +28,17 @@ class Choice:
 
 def accuracies(pipeline: Pipeline, stage: Stage) -> dict[str, float]:
     """What each candidate counts in the published objective: raw, or the rank among them, at least the floor."""
-    names = pipeline.published.candidates.get(stage.name, [variant.name for variant in stage.variants])
+    names = pipeline.defaults.candidates.get(stage.name, [variant.name for variant in stage.variants])
     candidates = sorted((v for v in stage.variants if v.name in names), key=lambda variant: variant.accuracy)
-    if pipeline.published.accuracy_scale == "raw":
+    if pipeline.defaults.accuracy_scale == "raw":
         return {variant.name: variant.accuracy for variant in candidates}
     top = len(candidates) - 1
-    floor = pipeline.published.accuracy_floor
+    floor = pipeline.defaults.accuracy_floor
     return {v.name: max(floor, place / top if top else 1.0) for place, v in enumerate(candidates)}
 
 
 def choices(pipeline: Pipeline, stage: Stage, load_rps: int, only: str | None) -> list[Choice]:
-    published, result = pipeline.published, []
+    published, result = pipeline.defaults, []
     for name, accuracy in accuracies(pipeline, stage).items():
         variant = stage.variant(name)
         for batch in (b for b in variant.batches() if b <= published.batch_cap):
@@ -54,7 +54,7 @@ def decide(
     pipeline: Pipeline, load_rps: int, fixed: Mapping[str, str] | None = None, alpha: float | None = None
 ) -> tuple[Choice, ...]:
     """The published programme."""
-    published = pipeline.published
+    published = pipeline.defaults
     options = (choices(pipeline, stage, load_rps, (fixed or {}).get(stage.name)) for stage in pipeline.stages)
 
     def objective(combination: tuple[Choice, ...]) -> float:
@@ -119,13 +119,13 @@ def test_the_published_optimiser_decides_as_published_on_audio_qa(
 )
 def test_the_scale_only_baselines_cost_as_published(name: str, baseline: str, load_rps: int, total_cores: int) -> None:
     pipeline = profiles.load(name)
-    fixed = pipeline.published.scale_only[baseline]
+    fixed = pipeline.defaults.scale_only[baseline]
     assert sum(choice.cores for choice in decide(pipeline, load_rps, fixed)) == total_cores
 
 
 def test_three_replicas_of_the_switch_only_baseline_carry_the_published_variants() -> None:
     video = profiles.load("video")
-    assert dict(video.published.switch_only_replicas) == {"object-detection": 3, "image-classification": 3}
+    assert dict(video.defaults.switch_only_replicas) == {"object-detection": 3, "image-classification": 3}
     model = {variant.name: variant for stage in video.stages for variant in stage.variants}
     for name, load_rps in (("yolov5s", 17), ("resnet101", 17), ("yolov5n", 34), ("resnet34", 34)):
         assert 3 * max(model[name].throughput_rps(b) for b in (1, 2, 4, 8)) >= load_rps
@@ -140,7 +140,7 @@ def test_the_light_baseline_is_the_lightest(name: str) -> None:
     for stage in pipeline.stages:
         candidates = [stage.variant(variant) for variant in accuracies(pipeline, stage)]
         lightest = min(candidates, key=lambda variant: (variant.base_cores, variant.accuracy))
-        assert pipeline.published.scale_only["low"][stage.name] == lightest.name
+        assert pipeline.defaults.scale_only["low"][stage.name] == lightest.name
 
 
 @pytest.mark.parametrize("name", profiles.names())
@@ -148,24 +148,24 @@ def test_the_heavy_baseline_is_the_most_accurate_of_the_fewest_cores_or_the_next
     pipeline = profiles.load(name)
     for stage in pipeline.stages:
         candidates = [stage.variant(variant) for variant in accuracies(pipeline, stage)]
-        low = pipeline.published.scale_only["low"][stage.name]
+        low = pipeline.defaults.scale_only["low"][stage.name]
         sizes = sorted({variant.base_cores for variant in candidates})
         best = [
             max((v for v in candidates if v.base_cores == cores), key=lambda variant: variant.accuracy).name
             for cores in sizes
         ]
         expected = next((variant for variant in best if variant != low), low)
-        assert pipeline.published.scale_only["high"][stage.name] == expected
+        assert pipeline.defaults.scale_only["high"][stage.name] == expected
 
 
 @pytest.mark.parametrize("name", ["audio-qa", "audio-sent", "sum-qa", "nlp"])
 def test_switch_only_has_the_replicas_with_which_the_lightest_carry_33_rps(name: str) -> None:
     """audio-qa's 27 and 6 are published; the rule is made from them."""
     pipeline = profiles.load(name)
-    planned_rps = round(33 * (1 + pipeline.published.load_margin))
-    light = decide(pipeline, planned_rps, pipeline.published.scale_only["low"])
+    planned_rps = round(33 * (1 + pipeline.defaults.load_margin))
+    light = decide(pipeline, planned_rps, pipeline.defaults.scale_only["low"])
     replicas = {stage.name: choice.replicas for stage, choice in zip(pipeline.stages, light, strict=True)}
-    assert dict(pipeline.published.switch_only_replicas) == replicas
+    assert dict(pipeline.defaults.switch_only_replicas) == replicas
     assert name != "audio-qa" or replicas == {"speech-to-text": 27, "question-answering": 6}
 
 
@@ -178,7 +178,7 @@ def test_every_published_system_serves_every_shipped_pipeline(name: str, policy:
     assert (summary["completed"], summary["infeasible_decisions"]) == (300, 0)
     assert summary["sla_violation_rate"] == 0
     pipeline = profiles.load(name)
-    fixed = pipeline.published.scale_only.get(policy.partition(":")[2])
+    fixed = pipeline.defaults.scale_only.get(policy.partition(":")[2])
     if fixed:
         pas = math.prod(stage.variant(fixed[stage.name]).accuracy for stage in pipeline.stages)
         assert summary["pas_mean"] == pytest.approx(100 * pas)

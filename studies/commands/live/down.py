@@ -9,7 +9,7 @@ import click
 from ipa.live import kubernetes
 from ipa.studies import live_runs
 from ipa.studies.commands.live import cluster
-from ipa.studies.commands.options import build_scenario, cluster_options, pipeline_argument
+from ipa.studies.commands.options import cluster_options, described_scenario, pipeline_argument
 
 
 @click.command()
@@ -23,7 +23,7 @@ def down(what: str, backend: str, yes: bool, **options: Any) -> None:
     The gateway goes first: it takes no new request, and answers those inside while the models still serve.
     """
     where = cluster.taken_cluster(options)
-    _, there = cluster.prepared(build_scenario(what, ()), where)
+    _, there = cluster.prepared(described_scenario(what), where)
     api = live_runs.connect(where, on_warning=cluster.warn)
     if not yes and not click.confirm(f"Delete {there.instance} in namespace {there.namespace}?", err=True):
         raise click.Abort

@@ -12,7 +12,7 @@ from ipa.studies.commands import printing
 from ipa.studies.commands.options import (
     NEW_FILE,
     SECONDS,
-    build_scenario,
+    described_scenario,
     json_option,
     load_options,
     set_option,
@@ -64,7 +64,7 @@ def load(
     live_runs.check_address(what, url, model)
     is_url = live_runs.is_url(what)
     # A load needs no pipeline; any one will do for the scenario of a URL.
-    scenario = build_scenario("video" if is_url else what, assignments, **options)
+    scenario = described_scenario("video" if is_url else what, assignments, **options)
     target = live_runs.load_target(
         scenario, what if is_url else url or live_runs.GATEWAY, model, body, duration_s, token_file
     )

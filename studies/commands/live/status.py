@@ -10,7 +10,7 @@ from ipa.live import kubernetes
 from ipa.studies import live_runs
 from ipa.studies.commands import printing
 from ipa.studies.commands.live import cluster
-from ipa.studies.commands.options import build_scenario, cluster_options, json_option, pipeline_argument
+from ipa.studies.commands.options import cluster_options, described_scenario, json_option, pipeline_argument
 
 
 @click.command()
@@ -21,7 +21,7 @@ from ipa.studies.commands.options import build_scenario, cluster_options, json_o
 def status(what: str, backend: str, as_json: bool, **options: Any) -> None:
     """Show the state of a deployed pipeline: stages, replicas and what delays them."""
     where = cluster.taken_cluster(options)
-    _, there = cluster.prepared(build_scenario(what, ()), where)
+    _, there = cluster.prepared(described_scenario(what), where)
     found = kubernetes.deploy.status(live_runs.connect(where, read_only=True, on_warning=cluster.warn), there)
     if as_json:
         printing.print_json(found)

@@ -27,7 +27,7 @@ def test_every_shipped_study_can_be_run(name: str) -> None:
         defect = run.scenario.policy.parameters.get("published_queue_defect", False)
         assert defect == (run.setting == "queue-term")
         # What is in force is what the pipeline publishes, but for the second parameter sets and the sweeps.
-        own = profiles.load(run.pipeline).published
+        own = profiles.load(run.pipeline).defaults
         given = run.scenario.policy.parameters
         if run.system in ("ipa", "rim") and run.workload == "steady-high":
             for key in ("alpha", "beta", "accuracy_scale", "batch_cap", "throughput_share", "load_margin"):

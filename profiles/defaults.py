@@ -1,4 +1,4 @@
-"""What a pipeline says besides its profiles: published parameters, where figures come from."""
+"""What policies use of a pipeline unless they are told otherwise: weights, assumptions, the baselines' choices."""
 
 from __future__ import annotations
 
@@ -9,54 +9,64 @@ from ipa.profiles.errors import did_you_mean, listed
 
 
 @dataclass(frozen=True)
-class Published:
-    """The parameters of the published runs of a pipeline.
+class Defaults:
+    """The parameters that policies take from a pipeline, for a published one those of its published runs.
 
     The objective weighs `alpha` x accuracy - `beta` x cores - `gamma` x batch sizes, the stages'
     accuracies combined by `accuracy` ("product", "sum" or "average"), each "raw" or as a "rank",
     none below `accuracy_floor`. Batches go up to `batch_cap`; the planned load is forecast x (1 +
     `load_margin`), the planned throughput the profiled x `throughput_share`. `candidates` are the
-    variants that the optimiser had to choose from (stage -> names; a stage left out: all).
+    variants that the optimiser has to choose from (stage -> names; a stage left out: all).
     `scale_only` fixes the variants of the scale-only baselines ("low", "high": stage -> variant),
     `switch_only_replicas` the replicas of the switch-only one.
+
+    A `Pipeline` fills in what is missing (an `alpha` of None, "low" and "high", the replicas) by the rules of
+    `ipa.profiles.default_rules`, which are made for forecasts of `load_rps`. `by_rule` names what was not given.
     """
 
-    alpha: float = 1.0
+    load_rps: float = 20.0
+    alpha: float | None = None
     beta: float = 1.0
     gamma: float = 1e-6
     accuracy: str = "product"
     accuracy_scale: str = "raw"
     accuracy_floor: float = 0.0
-    batch_cap: int = 64
-    load_margin: float = 0.0
+    batch_cap: int = 4096
+    load_margin: float = 0.2
     throughput_share: float = 1.0
     candidates: Mapping[str, Sequence[str]] = field(default_factory=dict, hash=False)
     scale_only: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
     switch_only_replicas: Mapping[str, int] = field(default_factory=dict, hash=False)
+    by_rule: tuple[str, ...] = field(default=(), compare=False)
 
 
-@dataclass(frozen=True)
-class Provenance:
-    """Where figures come from: measured, interpolated, calibrated or assumed; the source, law or reason."""
+CONSTANTS = (
+    "beta",
+    "gamma",
+    "accuracy",
+    "accuracy_scale",
+    "accuracy_floor",
+    "batch_cap",
+    "load_margin",
+    "throughput_share",
+)
+"""The defaults whose rule is one value for all pipelines: that of the class."""
 
-    kind: str
-    text: str
 
-
-def published_problem(
-    published: Published, stages: Mapping[str, Sequence[str]]
+def defaults_problem(
+    defaults: Defaults, stages: Mapping[str, Sequence[str]]
 ) -> tuple[tuple[str | int, ...], str] | None:
-    """Where published parameters name what the pipeline (stage -> variants) lacks, and the text.
+    """Where defaults name what the pipeline (stage -> variants) lacks, and the text.
 
     A baseline must name every stage, and variants of that stage; candidates name any stages, and at
     least one variant of each. None where all is well.
     """
     baselines: dict[tuple[str, ...], Mapping[str, object]] = {
-        ("scale_only", label): chosen for label, chosen in published.scale_only.items()
+        ("scale_only", label): chosen for label, chosen in defaults.scale_only.items()
     }
-    if published.switch_only_replicas:
-        baselines[("switch_only_replicas",)] = published.switch_only_replicas
-    for path, by_stage in {**baselines, ("candidates",): published.candidates}.items():
+    if defaults.switch_only_replicas:
+        baselines[("switch_only_replicas",)] = defaults.switch_only_replicas
+    for path, by_stage in {**baselines, ("candidates",): defaults.candidates}.items():
         for stage in by_stage:
             if stage not in stages:
                 hint = did_you_mean(stage, stages)
@@ -65,15 +75,15 @@ def published_problem(
         for stage in stages:
             if stage not in by_stage:
                 return path, f"the stage {stage!r} is missing"
-    return next(filter(None, (_variant_problem(*named, stages) for named in _variants_named(published))), None)
+    return next(filter(None, (_variant_problem(*named, stages) for named in _variants_named(defaults))), None)
 
 
-def _variants_named(published: Published) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+def _variants_named(defaults: Defaults) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
     """Every variant that is named: where, at which stage, its name."""
-    for label, chosen in published.scale_only.items():
+    for label, chosen in defaults.scale_only.items():
         for stage, variant in chosen.items():
             yield ("scale_only", label, stage), stage, variant
-    for stage, variants in published.candidates.items():
+    for stage, variants in defaults.candidates.items():
         for place, variant in enumerate(variants):
             yield ("candidates", stage, place), stage, variant
 

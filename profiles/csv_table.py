@@ -1,0 +1,132 @@
+"""A CSV table whose columns go by name, as text: its lines, what its columns mean, its numbers.
+
+Columns come in any order, under any of a few names, with the unit of a time in its name. Problems are collected, so
+that all of them are answered at once, each by file, line, column, value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+from ipa.profiles.errors import ProfileError, listed
+from ipa.profiles.yaml_file import MOST_PROBLEMS
+
+UNITS = {"s": "1", "sec": "1", "seconds": "1", "ms": "0.001", "milliseconds": "0.001", "us": "0.000001"}
+"""The unit that ends the name of a time's column -> seconds."""
+
+
+@dataclass
+class Problems:
+    """What is wrong in a file, by line."""
+
+    path: str
+    found: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, line: int, column: str, text: str) -> None:
+        """Note a problem of a cell or, with an empty `column`, of a line."""
+        place = f"{self.path}:{line}: {column}: " if column else f"{self.path}:{line}: "
+        self.found.append((line, place + text))
+
+    def raise_all(self) -> None:
+        """Raise ProfileError if there are problems, a line for each, in file order."""
+        texts = [text for _, text in sorted(self.found)]
+        if len(texts) > MOST_PROBLEMS:
+            texts[MOST_PROBLEMS:] = [f"... and {len(texts) - MOST_PROBLEMS} more"]
+        if texts:
+            raise ProfileError("\n".join(texts))
+
+
+@dataclass(frozen=True)
+class Column:
+    """Where a column is, what it is called in the file, and what one of its unit is [s] (1 for all but times)."""
+
+    place: int
+    title: str
+    unit: Decimal = Decimal(1)
+
+
+def lines_of(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Each line with its number, empty ones and comments (#) left out, its cells without the spaces around them.
+
+    Cells are separated by commas, semicolons or tabs, whichever the header has most of. ProfileError for a file that
+    cannot be read or is no such table.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ProfileError(f"{path}: not a text file (UTF-8)") from None
+    except OSError as cause:
+        raise ProfileError(f"{path}: cannot be read: {cause.strerror or cause}") from None
+    header = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
+    reader = csv.reader(text.splitlines(), delimiter=max(",;\t", key=header.count), strict=True)
+    try:
+        for cells in reader:
+            cells = [cell.strip() for cell in cells]
+            if any(cells) and not cells[0].startswith("#"):
+                yield reader.line_num, cells
+    except csv.Error as cause:
+        raise ProfileError(f"{path}:{reader.line_num}: not a CSV table: {cause}") from None
+
+
+def columns_of(
+    line: int, header: Sequence[str], names: Mapping[str, Sequence[str]], optional: Sequence[str], problems: Problems
+) -> dict[str, Column]:
+    """Key -> its column, for `names`: key -> what a column of it may be called; keys ending in `_s` are times.
+
+    Raises ProfileError, with the problems, for a column that is missing and not `optional`, one that is there twice,
+    and a time without its unit.
+    """
+    found: dict[str, Column] = {}
+    for place, title in enumerate(header):
+        name = re.sub(r"[^a-z0-9]+", "_", title.lower().replace("%", " percent ")).strip("_")
+        for key, allowed in names.items():
+            unit = _unit(name, allowed) if key.endswith("_s") else "1" if name in allowed else ""
+            if unit is None:
+                problems.add(line, title, f"lacks its unit; call it {key} or {key[:-2]}_ms")
+            elif unit and key in found:
+                problems.add(line, title, f"says the same as the column {found[key].title!r}; keep one")
+            if unit is None or unit:
+                found.setdefault(key, Column(place, title, Decimal(unit or "1")))
+    for key in names:
+        if key not in found and key not in optional:
+            wanted = f"{key} (or {key[:-2]}_ms)" if key.endswith("_s") else key
+            problems.add(line, "", f"the column {wanted} is missing; given: {listed(header)}")
+    problems.raise_all()
+    return found
+
+
+def _unit(name: str, allowed: Sequence[str]) -> str | None:
+    """Seconds in one unit of a time's column; empty if the name is another's, None if it lacks its unit."""
+    if name in allowed:
+        return None
+    begin, _, unit = name.rpartition("_")
+    return UNITS.get(unit, "") if begin in allowed else ""
+
+
+def seconds(text: str, column: Column) -> float:
+    """A time in seconds, above 0 and at most a day; ValueError says what is allowed, in the column's unit."""
+    return number(text, 86_400 / column.unit, column.unit)
+
+
+def number(text: str, most: Decimal, unit: Decimal = Decimal(1)) -> float:
+    """A number above 0 and at most `most`, times `unit`; ValueError says what is allowed."""
+    try:
+        given = Decimal(text)
+    except InvalidOperation:
+        given = Decimal("nan")
+    if given.is_finite() and 0 < given <= most and (value := float(given * unit)) > 0:
+        return value
+    raise ValueError(f"should be a number above 0 and at most {most:f}; given {text!r}")
+
+
+def whole(text: str) -> int:
+    """A whole number from 1 to 4096 (`4.0` is one); ValueError says what is allowed."""
+    match = re.fullmatch(r"([0-9]{1,4})(\.0*)?", text)
+    if not match or not 1 <= int(match[1]) <= 4096:
+        raise ValueError(f"should be a whole number from 1 to 4096; given {text!r}")
+    return int(match[1])

@@ -1,0 +1,214 @@
+"""A tidy table of measured latencies: one row for each stage, variant, number of cores and batch size."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import ROUND_DOWN, Context, Decimal
+from pathlib import Path
+from typing import Any
+
+from ipa.profiles.csv_table import Column, Problems, columns_of, lines_of, number, seconds, whole
+from ipa.profiles.errors import ProfileError
+from ipa.profiles.figures import Figure, Problem, grid_problem, row_problem
+
+NAMES = {
+    "stage": ("stage",),
+    "variant": ("variant", "model"),
+    "accuracy": ("accuracy", "accuracy_percent", "accuracy_pct"),
+    "cores": ("cores", "cpus", "cpu"),
+    "batch": ("batch", "batch_size"),
+    "mean_s": ("mean", "latency_mean", "mean_latency", "avg", "average"),
+    "p99_s": ("p99", "latency_p99", "p99_latency"),
+    "throughput_rps": ("throughput_rps", "rps", "requests_per_second"),
+    "start_up_s": ("start_up", "startup", "start_up_time", "startup_time"),
+    "accuracy_metric": ("accuracy_metric", "metric"),
+}
+"""What a column holds -> what it may be called; a time's name ends in its unit as well."""
+
+OPTIONAL = ("throughput_rps", "start_up_s", "accuracy_metric")
+
+_READERS: Mapping[str, Callable[[str, Column], float]] = {
+    "accuracy": lambda text, _: number(text, Decimal(100)),
+    "cores": lambda text, _: whole(text),
+    "batch": lambda text, _: whole(text),
+    "mean_s": seconds,
+    "p99_s": seconds,
+    "throughput_rps": lambda text, _: number(text, Decimal(10**9)),
+    "start_up_s": lambda text, column: 0.0 if re.fullmatch(r"0+(\.0*)?", text) else seconds(text, column),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: times in seconds, the accuracy as a fraction; None for what it leaves out."""
+
+    line: int
+    stage: str
+    variant: str
+    accuracy: float
+    cores: int
+    batch: int
+    mean_s: float
+    p99_s: float
+    throughput_rps: float | None = None
+    start_up_s: float | None = None
+    accuracy_metric: str | None = None
+
+    def figure(self) -> Figure:
+        """The row as a figure; a throughput that was not measured is batch / mean_s, rounded down to six digits."""
+        return Figure(self.cores, self.batch, self.mean_s, self.p99_s, self.throughput_rps or self._served_rps())
+
+    def _served_rps(self) -> float:
+        digits = Context(prec=6, rounding=ROUND_DOWN)
+        return float(digits.divide(Decimal(self.batch), Decimal(repr(self.mean_s))))
+
+
+@dataclass(frozen=True)
+class Latencies:
+    """The rows of a table by stage and variant, in the order of the file.
+
+    `in_percent`: accuracies stand in the file as per cent. `unused` are its columns without a meaning here, `renamed`
+    its names that are written in another way.
+    """
+
+    path: str
+    stages: Mapping[str, Mapping[str, Sequence[Row]]]
+    in_percent: bool
+    unused: tuple[str, ...]
+    renamed: Mapping[str, str]
+
+
+def read_latencies(path: str | Path) -> Latencies:
+    """Read a CSV file with a header.
+
+    Columns: stage, variant, accuracy (fractions, or per cent if all are above 1), cores, batch, mean_s and p99_s (or
+    _ms, _us); optional throughput_rps, start_up_s, accuracy_metric. ProfileError, a line of text for each problem, for
+    a file that cannot be read, columns and values that cannot be used, and figures that break a law of
+    `ipa.profiles.figures`.
+    """
+    problems = Problems(str(path))
+    lines = list(lines_of(Path(path)))
+    if len(lines) < 2:
+        raise ProfileError(f"{path}: no rows: should have a header and a row for each measurement")
+    (first, header), *rest = lines
+    columns = columns_of(first, header, NAMES, OPTIONAL, problems)
+    names = _Names(problems)
+    rows = [row for line, cells in rest if (row := _row(line, cells, columns, names, problems))]
+    problems.raise_all()
+    in_percent = _is_in_percent(rows, columns["accuracy"].title, problems)
+    if in_percent:
+        rows = [replace(row, accuracy=float(Decimal(str(row.accuracy)) / 100)) for row in rows]
+    stages = _grouped(rows)
+    _check(stages, columns, problems)
+    places = {column.place for column in columns.values()}
+    unused = tuple(title for place, title in enumerate(header) if place not in places and title)
+    return Latencies(str(path), stages, in_percent, unused, names.renamed)
+
+
+def slug(text: str) -> str:
+    """A name as pipeline files want it: lower-case letters, digits and single hyphens; empty if nothing is left."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63].strip("-")
+
+
+@dataclass
+class _Names:
+    """Names of stages and variants as pipeline files want them; two that would become one are refused."""
+
+    problems: Problems
+    renamed: dict[str, str] = field(default_factory=dict)
+    first: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def name(self, line: int, column: Column, owner: str, text: str) -> str:
+        """The name for a text; `owner` is what the names have to be distinct in."""
+        name = slug(text)
+        other = self.first.setdefault((owner, name), text)
+        if not name:
+            self.problems.add(line, column.title, f"should be a name with letters or digits; given {text!r}")
+        elif other != text:
+            self.problems.add(line, column.title, f"{text!r} and {other!r} would both be called {name!r}")
+        elif name != text:
+            self.renamed[text] = name
+        return name
+
+
+def _row(
+    line: int, cells: Sequence[str], columns: Mapping[str, Column], names: _Names, problems: Problems
+) -> Row | None:
+    """The row, or None if something in it is wrong."""
+    before = len(problems.found)
+    least = 1 + max(column.place for column in columns.values())
+    if len(cells) < least:
+        problems.add(line, "", f"has {len(cells)} cells; should have at least {least}, as the header says")
+        return None
+    texts = {key: cells[column.place] for key, column in columns.items()}
+    values: dict[str, Any] = {}
+    for key, read in _READERS.items():
+        if key in columns and (texts[key] or key not in OPTIONAL):
+            try:
+                values[key] = read(texts[key], columns[key])
+            except ValueError as error:
+                problems.add(line, columns[key].title, str(error))
+    stage = names.name(line, columns["stage"], "", texts["stage"])
+    variant = names.name(line, columns["variant"], f"variants of {stage}", texts["variant"])
+    if len(problems.found) > before:
+        return None
+    return Row(line, stage, variant, accuracy_metric=texts.get("accuracy_metric") or None, **values)
+
+
+def _is_in_percent(rows: Sequence[Row], title: str, problems: Problems) -> bool:
+    """Whether accuracies are per cent: as the column says, or as all of its values do."""
+    if title.lower() != "accuracy":
+        return True
+    above = [row for row in rows if row.accuracy > 1]
+    if above and len(above) < len(rows):
+        low = next(row for row in rows if row.accuracy <= 1)
+        given = f"given {above[0].accuracy:g} in line {above[0].line} and {low.accuracy:g} in line {low.line}"
+        allowed = "should be a fraction (at most 1) in all rows or per cent (above 1) in all rows"
+        text = f"{allowed}, or call the column accuracy_percent; {given}"
+        problems.add(max(above[0].line, low.line), title, text)
+        problems.raise_all()
+    return bool(above)
+
+
+def _grouped(rows: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:
+    stages: dict[str, dict[str, list[Row]]] = {}
+    for row in rows:
+        stages.setdefault(row.stage, {}).setdefault(row.variant, []).append(row)
+    return stages
+
+
+def _check(
+    stages: Mapping[str, Mapping[str, Sequence[Row]]], columns: Mapping[str, Column], problems: Problems
+) -> None:
+    """Refuse what should be the same throughout a variant or stage and is not, and figures that break a law."""
+    for stage, variants in stages.items():
+        of_stage = [row for rows in variants.values() for row in rows]
+        _check_same(f"stage {stage}", "accuracy_metric", of_stage, columns, problems)
+        for variant, rows in variants.items():
+            for key in ("accuracy", "start_up_s"):
+                _check_same(f"{variant} of {stage}", key, rows, columns, problems)
+            figures = [row.figure() for row in rows]
+            broken = [problem for place, figure in enumerate(figures) if (problem := row_problem(figure, place))]
+            whole_grid = None if broken else grid_problem(figures)
+            for problem in (*broken, *([whole_grid] if whole_grid else [])):
+                _add_figure(rows, columns, problem, problems)
+    problems.raise_all()
+
+
+def _check_same(whose: str, key: str, rows: Sequence[Row], columns: Mapping[str, Column], problems: Problems) -> None:
+    said = [getattr(row, key) for row in rows]
+    for row, given in zip(rows, said, strict=True):
+        if given != said[0]:
+            first, other = ("nothing" if value is None else value for value in (said[0], given))
+            text = f"should be the same in all rows of {whose}, {first} as in line {rows[0].line}; given {other}"
+            problems.add(row.line, columns[key].title, text)
+            return
+
+
+def _add_figure(rows: Sequence[Row], columns: Mapping[str, Column], problem: Problem, problems: Problems) -> None:
+    row = rows[problem.row or 0]
+    text = re.sub(r"first as row (\d+)", lambda match: f"first in line {rows[int(match[1])].line}", problem.text)
+    column = columns[problem.key].title if problem.key in columns else ""
+    problems.add(row.line, column, f"{row.variant} of {row.stage}: {text}")

@@ -1,0 +1,84 @@
+"""`ipa pipeline check`: whether a pipeline file can be used, and what it means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+import ipa
+from ipa import studies
+from ipa.studies.commands import printing
+from ipa.studies.commands.options import json_option, quiet_option
+
+if TYPE_CHECKING:
+    from ipa.profiles import Pipeline
+
+
+@click.command()
+@click.argument("file", metavar="FILE|PIPELINE")
+@quiet_option
+@json_option
+def check(file: str, quiet: bool, as_json: bool) -> None:
+    """Check a pipeline file, and show what it can serve and what is by rule.
+
+    A file with mistakes is answered with the line of each, and exit code 2. What is allowed but likely to surprise is a
+    warning on stderr.
+    """
+    pipeline = ipa.profiles.load(file)
+    if as_json:
+        printing.print_json(studies.profile.checked(pipeline))
+        return
+    _print_variants(pipeline)
+    _print_ends(pipeline)
+    _print_rules(pipeline)
+    for warning in studies.profile.warnings(pipeline):
+        printing.log(f"Warning: {warning}")
+
+
+def _print_variants(pipeline: Pipeline) -> None:
+    table = printing.new_table(
+        f"{pipeline.name}: SLA {studies.profile.sla_sum(pipeline)}",
+        *("stage", "variant", "accuracy", "cores", "batches", "p99 s", "rps", "starts in s"),
+        names=2,
+    )
+    for stage in pipeline.stages:
+        for variant in stage.variants:
+            table.add_row(
+                stage.name,
+                variant.name,
+                f"{100 * variant.accuracy:.2f}",
+                str(variant.base_cores),
+                f"1 to {variant.max_batch()}" if variant.max_batch() > 1 else "1",
+                f"{variant.p99_s(1):.3g}",
+                f"{ipa.profiles.default_rules.replica_rps(pipeline.defaults, stage, variant):.4g}",
+                f"{variant.start_up_s:g}",
+            )
+    printing.print_table(table)
+
+
+def _print_ends(pipeline: Pipeline) -> None:
+    table = printing.new_table(
+        "What it can do",
+        *("policy", "variants", "PAS", f"cores at {pipeline.defaults.load_rps:g} rps", "serves up to rps"),
+        names=2,
+        folds_names=True,
+    )
+    for end in studies.profile.ends(pipeline):
+        variants = ", ".join(end.variants.values())
+        table.add_row(f"scale-only:{end.name}", variants, f"{end.pas:.2f}", str(end.cores), f"{end.most_rps:.0f}")
+    printing.print_table(table)
+    printing.print_line(
+        "p99 s: at batch 1. rps: of a replica, at its best batch size within the stage's SLA. Loads are forecasts; up "
+        f"to rps: with {studies.profile.MOST_REPLICAS} replicas at the slowest stage."
+    )
+
+
+def _print_rules(pipeline: Pipeline) -> None:
+    rules = list(studies.profile.ruled(pipeline))
+    if rules:
+        table = printing.new_table("By rule", "key", "value", "why", names=3)
+        table.columns[1].no_wrap = table.columns[2].no_wrap = False
+        for each in rules:
+            table.add_row(each.key, each.value, each.why)
+        printing.print_table(table)

@@ -1,0 +1,111 @@
+"""What a pipeline can do, and what about it is likely to surprise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ipa.profiles import Pipeline, Stage, default_rules
+from ipa.studies.profile.by_rule import ruled
+
+MOST_REPLICAS = 100
+"""Of a stage, as policies plan unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class End:
+    """One end of what a pipeline can do: scale-only's choice of variants.
+
+    `pas` from 0 to 100, `cores` for a forecast of the pipeline's `load_rps`, `most_rps` the largest forecast that
+    `MOST_REPLICAS` replicas at each stage carry.
+    """
+
+    name: str
+    variants: dict[str, str]
+    pas: float
+    cores: int
+    most_rps: float
+
+
+def ends(pipeline: Pipeline) -> list[End]:
+    """What each of scale-only's choices reaches."""
+    return [_end(pipeline, name) for name in pipeline.defaults.scale_only]
+
+
+def _end(pipeline: Pipeline, name: str) -> End:
+    defaults, stages = pipeline.defaults, pipeline.stages
+    names = dict(defaults.scale_only[name])
+    variants = [(stage, stage.variant(names[stage.name])) for stage in stages]
+    least_rps = min(default_rules.replica_rps(defaults, stage, variant) for stage, variant in variants)
+    return End(
+        name=name,
+        variants=names,
+        pas=100 * math.prod(variant.accuracy for _, variant in variants),
+        cores=default_rules.total_cores(defaults, stages, names, defaults.load_rps),
+        most_rps=MOST_REPLICAS * least_rps / (1 + defaults.load_margin),
+    )
+
+
+def warnings(pipeline: Pipeline) -> Iterator[str]:
+    """What is likely to be a mistake, or to surprise."""
+    fastest_s = {stage.name: min(variant.p99_s(1) for variant in stage.variants) for stage in pipeline.stages}
+    for stage in pipeline.stages:
+        others_s = math.fsum(fastest_s.values()) - fastest_s[stage.name]
+        yield from _too_slow(pipeline, stage, others_s)
+        if all(variant.max_batch() == 1 for variant in stage.variants):
+            yield f"{stage.name}: only batch size 1 is profiled, so requests are never batched"
+    low, high = (_end(pipeline, label) for label in ("low", "high"))
+    if low.most_rps < pipeline.defaults.load_rps:
+        yield (
+            f"the lightest variants serve up to {low.most_rps:.3g} requests/s with {MOST_REPLICAS} replicas, less than "
+            f"load_rps, {pipeline.defaults.load_rps:g}: set that to your load, and run on such a load (--scale)"
+        )
+    if low.variants == high.variants:
+        yield "the lightest variants are the most accurate that keep the SLA: there is nothing to weigh against cores"
+
+
+def _too_slow(pipeline: Pipeline, stage: Stage, others_s: float) -> Iterator[str]:
+    """Variants that cannot keep the SLA, with the fastest ones at the other stages or in their stage's share of it."""
+    for variant in stage.variants:
+        p99_s = variant.p99_s(1)
+        said = f"{stage.name}: {variant.name} never keeps"
+        if p99_s + others_s > pipeline.sla_s:
+            at_others = f" and the fastest at the other stages {others_s:.3g} s" if len(pipeline.stages) > 1 else ""
+            yield f"{said} the SLA of {pipeline.sla_s:.4g} s: its p99 at batch 1 is {p99_s:.3g} s{at_others}"
+        elif p99_s > stage.sla_s:
+            yield f"{said} its stage's SLA of {stage.sla_s:.4g} s: its p99 at batch 1 is {p99_s:.3g} s"
+
+
+def checked(pipeline: Pipeline) -> dict[str, Any]:
+    """All of it, JSON-able."""
+    return {
+        "pipeline": pipeline.name,
+        "sla_s": pipeline.sla_s,
+        "stages": [
+            {
+                "stage": stage.name,
+                "sla_s": stage.sla_s,
+                "threshold_rps": stage.threshold_rps,
+                "variants": [
+                    {
+                        "variant": variant.name,
+                        "accuracy": variant.accuracy,
+                        "base_cores": variant.base_cores,
+                        "cores": list(variant.cores),
+                        "batches": list(variant.batches()),
+                        "p99_s": variant.p99_s(1),
+                        "replica_rps": default_rules.replica_rps(pipeline.defaults, stage, variant),
+                        "start_up_s": variant.start_up_s,
+                    }
+                    for variant in stage.variants
+                ],
+            }
+            for stage in pipeline.stages
+        ],
+        "load_rps": pipeline.defaults.load_rps,
+        "scale_only": [asdict(end) for end in ends(pipeline)],
+        "by_rule": [asdict(each) for each in ruled(pipeline)],
+        "warnings": list(warnings(pipeline)),
+    }

@@ -1,0 +1,214 @@
+"""`ipa pipeline`, and pipelines that say no more than was measured: they compare at once, and the rules are said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ipa import profiles
+from ipa.errors import Error
+from ipa.policies import create, describe
+from ipa.studies.profile import note, warnings
+from tests.command import PIPELINE, SHORT, answer, contents, ipa, refusal
+
+TABLE = """\
+stage,variant,accuracy,cores,batch,mean_ms,p99_ms,host
+sort,small,84,1,1,50,70,a
+sort,small,84,1,4,160,200,a
+answer,small,61,1,1,200,260,a
+answer,small,61,1,4,640,800,a
+answer,Large 2,78,2,1,270,348,a
+answer,Large 2,78,2,4,900,1140,a
+"""
+NOTE = """\
+mine.yaml: what it leaves out is by rule (ipa pipeline check mine.yaml says why):
+  SLA 1.75 + 7.6 = 9.35 s; alpha 56, beta 1, load margin 0.2; at a forecast of 20 requests/s low and high are worth \
+the same
+  scale-only low: small, small; high: small, large-2; switch-only replicas: 2, 6
+"""
+
+
+@pytest.fixture
+def table(here: Path) -> Path:
+    (here / "table.csv").write_text(TABLE)
+    return here
+
+
+@pytest.fixture
+def mine(table: Path) -> Path:
+    assert ipa("pipeline", "new", "mine.yaml", "--from", "table.csv").exit_code == 0
+    return table / "mine.yaml"
+
+
+# ---- a pipeline without defaults ----
+
+
+def test_a_pipeline_from_a_table_compares_at_once_and_the_rules_are_said_once(mine: Path) -> None:
+    result = ipa("compare", mine.name, "--trace", "constant:5:10", "--set", "engine=simpy")
+    assert result.exit_code == 0
+    policies = ["ipa", "scale-only:low", "scale-only:high", "switch-only"]
+    assert [word for word in result.stdout.split() if word in policies] == policies
+    assert result.stderr.count(NOTE) == 1
+    assert result.stderr.count("by rule") == 1
+
+
+def test_a_study_says_the_rules_of_each_pipeline_once(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = "schema_version: 1\nkind: study\ntitle: x\npipeline: mine.yaml\nworkloads: ['constant:5:20']\nseeds: 2\n"
+    Path("study.yaml").write_text(
+        study + "systems: {ipa: {title: IPA, policy: ipa}, low: {policy: 'scale-only:low'}}\n"
+    )
+    monkeypatch.setattr("ipa.studies.study.conduct", stop)
+    assert ipa("study", "study.yaml", "--out", "out").stderr == f"{NOTE}Error: stopped\n"
+    assert ipa("study", "study.yaml", "--out", "out", "-q").stderr == "Error: stopped\n"
+
+
+def stop(*_: object) -> None:
+    raise Error("stopped")
+
+
+def test_quiet_says_nothing_of_rules(mine: Path) -> None:
+    assert answer("simulate", mine.name, *SHORT, "-q", "--json")["completed"] == 150
+
+
+@pytest.mark.parametrize("command", ["simulate {} --trace constant:5:30", "optimise {} --load 5"])
+def test_of_pipelines_that_leave_nothing_out_nothing_is_said(here: Path, command: str) -> None:
+    """PIPELINE says everything but which variants are high and low; a shipped one says all."""
+    (here / "whole.yaml").write_text(PIPELINE)
+    for name in ("whole.yaml", "video"):
+        assert ipa(*command.format(name).split()).stderr == ""
+
+
+def test_policies_take_what_the_rules_give(mine: Path) -> None:
+    parameters = describe(create("ipa", profiles.load(mine)))["parameters"]
+    assert (parameters["alpha"], parameters["beta"], parameters["load_margin"]) == (56.0, 1.0, 0.2)
+
+
+def test_a_note_says_no_more_than_is_by_rule(here: Path) -> None:
+    whole = PIPELINE.replace("load_margin: 0, ", "")
+    (here / "mine.yaml").write_text(whole)
+    lines = note(profiles.load("mine.yaml"), "mine.yaml")
+    assert lines[1] == "  SLA 2 s; alpha 1, beta 1, load margin 0.2"
+
+
+# ---- new ----
+
+
+def test_new_says_how_it_read_the_table(table: Path) -> None:
+    result = ipa("pipeline", "new", "My Own.yaml", "--from", "table.csv")
+    assert (result.exit_code, result.stdout) == (0, "Pipeline: My Own.yaml\n")
+    assert result.stderr == (
+        "Accuracies of table.csv were read as per cent\n"
+        "Columns that are not used: host\n"
+        "Names have lower-case letters, digits and hyphens: Large 2 is large-2\n"
+    )
+    assert profiles.load("My Own.yaml").name == "my-own"
+
+
+def test_new_as_json(table: Path) -> None:
+    assert answer("pipeline", "new", "mine.yaml", "--from", "table.csv", "--name", "tickets", "--json") == {
+        "file": "mine.yaml",
+        "stages": {"sort": ["small"], "answer": ["small", "large-2"]},
+        "accuracies_in_percent": True,
+        "unused_columns": ["host"],
+        "renamed": {"Large 2": "large-2"},
+    }
+    assert profiles.load("mine.yaml").name == "tickets"
+
+
+def test_a_file_that_is_there_stays_unless_told_otherwise(mine: Path) -> None:
+    mine.write_text("mine\n")
+    again = ("pipeline", "new", mine.name, "--from", "table.csv")
+    assert refusal(*again) == "mine.yaml: is there already; --overwrite replaces it"
+    assert ipa(*again, "--overwrite", "-q").stderr == ""
+    assert mine.read_text().startswith("# Made from table.csv")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ("mine.yaml", "Missing option '--from'"),
+        ("mine.yaml --from none.csv", "none.csv: cannot be read: No such file"),
+        ("mine.csv --from table.csv", "mine.csv: should end in .yaml"),
+        ("table.csv --from table.csv", "table.csv: should end in .yaml"),
+        ("é.yaml --from table.csv", "--name é: should be lower-case letters"),
+        ("mine.yaml --from table.csv --name Mine", "--name Mine: should be lower-case letters"),
+        ("mine.yaml --from wrong.csv", "wrong.csv:2: mean_ms: should be a number above 0"),
+        ("table.csv/mine.yaml --from table.csv", "table.csv/mine.yaml: cannot be written"),
+    ],
+)
+def test_what_new_cannot_do_changes_nothing(table: Path, arguments: str, text: str) -> None:
+    (table / "wrong.csv").write_text(TABLE.replace(",50,", ",fast,", 1))
+    assert text in refusal("pipeline", "new", *arguments.split(" "))
+
+
+# ---- check ----
+
+
+def test_check_says_what_a_pipeline_can_do_and_why(mine: Path) -> None:
+    before = contents(Path())
+    result = ipa("pipeline", "check", mine.name)
+    assert (result.exit_code, result.stderr) == (0, "")
+    said = " ".join(result.stdout.split())
+    for text in (
+        "mine: SLA 1.75 + 7.6 = 9.35 s",
+        "answer large-2 78.00 2 1 to 4 0.348 4.444 8",
+        "scale-only:low small, small 51.24 5 521",
+        "scale-only:high small, large-2 65.52 13 370",
+        "sort: sla 1.75 s 25 x the mean p99 at batch 1 and most cores",
+        "alpha 56 at a forecast of 20 requests/s (load_rps)",
+        "switch_only_replicas sort: 2, answer: 6 the lightest variants carry 30 requests/s",
+    ):
+        assert text in said
+    assert contents(Path()) == before
+
+
+def test_check_as_json(mine: Path) -> None:
+    checked = answer("pipeline", "check", mine.name, "--json")
+    assert [end["cores"] for end in checked["scale_only"]] == [5, 13]
+    assert checked["stages"][1]["variants"][1]["variant"] == "large-2"
+    assert {"key": "beta", "value": "1", "why": "the unit: a core costs 1"} in checked["by_rule"]
+    assert checked["warnings"] == []
+
+
+def test_check_answers_a_wrong_file_with_its_line(mine: Path) -> None:
+    mine.write_text(mine.read_text().replace("p99_s: 0.07", "p99_s: 0.04"))
+    line = next(n for n, text in enumerate(mine.read_text().splitlines(), 1) if "p99_s: 0.04" in text)
+    message = refusal("pipeline", "check", mine.name)
+    assert message.startswith(f"mine.yaml:{line}: stages[sort].variants[small].figures[0].p99_s: should be at least")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "warning"),
+    [
+        ("pinned_s: 2,", "pinned_s: 0.09,", "sort: small never keeps the SLA of 0.09 s: its p99 at batch 1 is 0.1 s"),
+        (
+            "published:\n  {alpha",
+            "published:\n  {load_rps: 2000, alpha",
+            "the lightest variants serve up to 1.3e+03 requests/s with 100 replicas, less than load_rps, 2000: set",
+        ),
+        ("", "", "the lightest variants are the most accurate that keep the SLA: there is nothing to weigh against"),
+    ],
+)
+def test_check_warns_of_what_will_surprise(here: Path, old: str, new: str, warning: str) -> None:
+    (here / "mine.yaml").write_text(PIPELINE.replace(old, new))
+    result = ipa("pipeline", "check", "mine.yaml")
+    assert result.exit_code == 0
+    assert f"Warning: {warning}" in result.stderr
+
+
+def test_a_variant_that_keeps_the_sla_but_not_its_stage_s_is_warned_of(mine: Path) -> None:
+    """With 0.3 s for the stage, large takes 0.348 s: too long for the stage, not for the whole pipeline."""
+    text = mine.read_text().replace("# sla: {pinned_s: 7.6,", "sla: {pinned_s: 0.3,")
+    mine.write_text(text.replace("large-2\n", "large-2\n        base_cores: {pinned: 2, why: memory}\n"))
+    pipeline = profiles.load(mine.name)
+    assert next(warnings(pipeline)) == (
+        "answer: large-2 never keeps its stage's SLA of 0.3 s: its p99 at batch 1 is 0.348 s"
+    )
+    assert pipeline.defaults.scale_only["high"]["answer"] == "small"
+
+
+def test_only_batches_of_one_are_warned_of(here: Path) -> None:
+    rows = [line for line in PIPELINE.splitlines() if "batch: 2" not in line and "batch: 4" not in line]
+    (here / "mine.yaml").write_text("\n".join(rows) + "\n")
+    assert "sort: only batch size 1 is profiled, so requests are never batched" in warnings(profiles.load("mine.yaml"))
