@@ -11,7 +11,7 @@ from typing import Literal
 from ipa import traces
 from ipa.sim import stream
 from ipa.studies.errors import ScenarioError
-from ipa.traces import TRACE_VARIABLE, Trace
+from ipa.traces import NO_HINTS, TRACE_VARIABLE, TimeHints, Trace
 
 Windows = tuple[tuple[float, float], ...]
 """Windows of a trace, each (start_s, end_s), joined in this order."""
@@ -26,15 +26,16 @@ class Load:
     scale: float = 1.0
     scaling: Literal["floor", "thin"] = "floor"
     seed: int = 1
+    hints: TimeHints = NO_HINTS
 
     @classmethod
-    def given(cls, name: str, window: str | None, scale: float | None, seed: int) -> Load:
+    def given(cls, name: str, window: str | None, scale: float | None, seed: int, hints: TimeHints = NO_HINTS) -> Load:
         """The load that a command's options describe. Raises ScenarioError for an invalid window."""
         try:
             windows = None if window is None else parse_windows(window)
         except ValueError as error:
             raise ScenarioError(f"--window {window}: {error}") from None
-        return cls(name, windows, 1.0 if scale is None else scale, "floor", seed)  # type: ignore[arg-type]
+        return cls(name, windows, 1.0 if scale is None else scale, "floor", seed, hints)  # type: ignore[arg-type]
 
     @property
     def has_fixed_times(self) -> bool:
@@ -44,7 +45,7 @@ class Load:
 
     def trace(self) -> Trace:
         """The load itself. Raises TraceError for a name, file, window or factor that cannot be used."""
-        trace = find_trace(self.name, self.seed)
+        trace = find_trace(self.name, self.seed, self.hints)
         if self.windows is not None:
             trace = trace.window(self.windows)
         if self.scale != 1.0:
@@ -52,20 +53,30 @@ class Load:
         return trace
 
 
-def find_trace(name: str, seed: int) -> Trace:
+def find_trace(name: str, seed: int, hints: TimeHints = NO_HINTS) -> Trace:
     """The whole trace of a name or a path. Raises TraceError, and ScenarioError where IPA_TRACE names no file."""
     real = traces.default_path(os.environ)
-    if name.startswith("twitter:") and real is not None and not real.is_file():
-        raise ScenarioError(f"{TRACE_VARIABLE}={real}: no such file; it should name the file of the real trace")
-    if real is not None and name.startswith("twitter:"):
-        return _real(name, real, real.stat().st_mtime_ns)
-    return traces.find(name, seed=seed, real=real)
+    if name.startswith("twitter:"):
+        if real is not None and not real.is_file():
+            raise ScenarioError(f"{TRACE_VARIABLE}={real}: no such file; it should name the file of the real trace")
+        return traces.find(name, real=real) if real is None else _real(name, real, real.stat().st_mtime_ns)
+    path = Path(name)
+    if path.exists() and name not in traces.NAMES:
+        # A pipe can be read once, and changes while it is.
+        return _own(name, path.stat().st_mtime_ns if path.is_file() else 0, seed, hints)
+    return traces.find(name, seed=seed)
 
 
 @lru_cache(maxsize=8)
 def _real(name: str, real: Path, changed_ns: int) -> Trace:
     """A window of the real trace, read again only when its file has changed: a month of it takes longer than a run."""
     return traces.find(name, real=real)
+
+
+@lru_cache(maxsize=2)
+def _own(name: str, changed_ns: int, seed: int, hints: TimeHints) -> Trace:
+    """A file's trace, read again only when it has changed: several runs on it, and what is said of it, read it once."""
+    return traces.find(name, seed=seed, hints=hints)
 
 
 def parse_windows(value: object) -> object:

@@ -181,7 +181,7 @@ def simulate(scenario: Scenario, on_step: Callable[[float], object] = lambda _: 
 
 def load_of(scenario: Scenario) -> Load:
     """The load of a scenario."""
-    return Load(scenario.trace, scenario.window, scenario.scale, scenario.scaling, scenario.seed)
+    return Load(scenario.trace, scenario.window, scenario.scale, scenario.scaling, scenario.seed, scenario.time_hints)
 
 
 def models_of(scenario: Scenario, pipeline: Pipeline) -> tuple[StageModel, ...]:

@@ -26,6 +26,7 @@ from ipa.profiles import (
 )
 from ipa.studies.errors import ScenarioError
 from ipa.studies.loads import Windows, find_trace, parse_windows
+from ipa.traces import TimeHints
 
 SCHEMA_VERSION = 1
 
@@ -102,6 +103,13 @@ class Scenario(FileModel):
     seed: Whole = Field(default=1, le=LARGEST_SEED, description="decides every random draw of the run")
 
     trace: str = Field(default="bursty", description="a workload's name, or the path of a trace file")
+    time_column: str | None = Field(default=None, description="the column of times of a trace file; default: by name")
+    time_unit: Literal["s", "ms", "us", "ns", "min"] | None = Field(
+        default=None, description="of the numbers in that column; default: as its name or their size says"
+    )
+    time_zone: str | None = Field(
+        default=None, description="of times without one, such as Europe/Berlin; default: a clock that nobody changes"
+    )
     window: Annotated[Windows | None, BeforeValidator(_windows)] = Field(
         default=None, description="the seconds of the trace to use, START:END; several are joined"
     )
@@ -196,6 +204,11 @@ class Scenario(FileModel):
         return self.model_dump(mode="json")
 
     @property
+    def time_hints(self) -> TimeHints:
+        """What is said of the times in the trace's file. Raises TraceError for an unknown zone."""
+        return TimeHints(self.time_column, self.time_unit, self.time_zone)
+
+    @property
     def digest(self) -> str:
         """sha256 of the scenario's content."""
         return sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
@@ -275,9 +288,11 @@ def _check_names(scenario: Scenario, document: Document, replaced: Collection[st
         pipeline = profiles.load(scenario.pipeline)
         key = "policy"
         create(scenario.policy.name, pipeline, scenario.policy.parameters)
+        key = "time_zone"
+        hints = scenario.time_hints
         key = "trace"
         if not Path(scenario.trace).is_file():  # a file is read once, by the run
-            find_trace(scenario.trace, scenario.seed)
+            find_trace(scenario.trace, scenario.seed, hints)
     except ValueError as error:
         if key in replaced or key not in document.data:
             raise

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ipa.traces.checks import TraceError, nearest
-from ipa.traces.readers import read
+from ipa.traces.readers import NO_HINTS, TimeHints, read
 from ipa.traces.trace import Trace
 from ipa.traces.workloads import CONSTANT_S, NAMES, constant, published, synthesise
 
@@ -22,14 +22,15 @@ def default_path(environ: Mapping[str, str]) -> Path | None:
     return Path(named) if named else None
 
 
-def find(name_or_path: str | Path, *, seed: int = 0, real: Path | None = None) -> Trace:
+def find(name_or_path: str | Path, *, seed: int = 0, real: Path | None = None, hints: TimeHints = NO_HINTS) -> Trace:
     """The trace that a name or a path means:
 
     - `bursty`, `steady-low`, `steady-high`, `fluctuating`: the synthetic one drawn from `seed`;
     - `constant:25`, `constant:25:600`: 25 requests per second, for 1200 s, for 600 s;
     - `twitter:bursty` and so on: the published window itself, cut from the file `real` (see
       `default_path`);
-    - anything with a suffix or a folder, or that is a file: the file. `./bursty` is a file.
+    - anything with a suffix or a folder, or that is a file: the file, with what `hints` say of its times.
+      `./bursty` is a file.
 
     Raises TraceError for an unknown name, and as `read` does.
     """
@@ -42,7 +43,7 @@ def find(name_or_path: str | Path, *, seed: int = 0, real: Path | None = None) -
         if name.startswith(_REAL):
             return _published(name, real)
     if isinstance(name_or_path, Path) or Path(name).suffix or os.sep in name or Path(name).exists():
-        return read(name_or_path)
+        return read(name_or_path, hints, seed)
     names = (*NAMES, *(f"{_REAL}{workload}" for workload in NAMES), f"{_CONSTANT}RATE")
     raise TraceError(f"unknown trace {name!r}: neither a file nor one of {', '.join(names)}{nearest(name, names)}")
 

@@ -31,16 +31,21 @@ class TraceError(InputError):
 def bad_count(values: Numbers) -> tuple[int, str] | None:
     """The first index whose value is no count (a whole number, 0 to `MOST_PER_S`), and why."""
     good = (values >= 0) & (values <= MOST_PER_S) & (values == np.floor(values))
-    return _first(values, good, f"a second has at most {MOST_PER_S} requests")
+    fault = first_bad(values, good, "not a whole number")
+    if fault and MOST_PER_S < values[fault[0]] < np.inf:
+        return fault[0], f"{values[fault[0]]} is too large: a second has at most {MOST_PER_S} requests"
+    return fault
 
 
-def bad_time(values: Numbers) -> tuple[int, str] | None:
-    """The first index whose value is no instant (seconds, 0 <= t < `LONGEST_S`), and why."""
-    good = (values >= 0) & (values < LONGEST_S)
-    return _first(values, good, f"times are seconds since the trace's start, below {LONGEST_S:g}")
+def bad_time(values: Numbers, unit_s: float = 1.0) -> tuple[int, str] | None:
+    """The first index whose value is no instant (0 <= t < `LONGEST_S`, in units of `unit_s` seconds), and why."""
+    good = (values >= 0) & (values < LONGEST_S / unit_s)
+    unit = "" if unit_s == 1.0 else f", here in units of {unit_s:g} s"
+    return first_bad(values, good, f"too large: times are seconds since the trace's start, below {LONGEST_S:g}{unit}")
 
 
-def _first(values: Numbers, good: NDArray[np.bool_], limit: str) -> tuple[int, str] | None:
+def first_bad(values: Numbers, good: NDArray[np.bool_], otherwise: str) -> tuple[int, str] | None:
+    """The first index that is not good, and why: not finite, negative, or what is said `otherwise`."""
     if good.all():
         return None
     index = int(np.argmin(good))
@@ -49,9 +54,7 @@ def _first(values: Numbers, good: NDArray[np.bool_], limit: str) -> tuple[int, s
         return index, f"{value} is not a finite number"
     if value < 0:
         return index, f"{value} is negative"
-    if value != np.floor(value):
-        return index, f"{value} is not a whole number"
-    return index, f"{value} is too large: {limit}"
+    return index, f"{value} is {otherwise}"
 
 
 def numbers(values: ArrayLike, what: str) -> Numbers:

@@ -44,6 +44,18 @@ def per_second(times_s: Times, start_s: float, seconds: int) -> Counts:
     return np.diff(np.searchsorted(times_s, edges_s)).astype(np.int64, copy=False)
 
 
+def spread(counts: Counts, step_s: int, rng: np.random.Generator) -> Counts:
+    """Counts of steps of `step_s` seconds as counts per second: those of a Poisson process, given each step's count.
+
+    Each request falls into any second of its step with the same probability: a multinomial draw. Shape
+    (len(counts) x step_s,); nothing is drawn where a step is a second.
+    """
+    if step_s == 1:
+        return counts
+    drawn: Counts = rng.multinomial(counts, np.full(step_s, 1 / step_s)).reshape(-1).astype(np.int64, copy=False)
+    return drawn
+
+
 def _refuse_beyond(counts: Counts, factor: float) -> None:
     if counts.size and counts.max() * factor > MOST_PER_S:
         raise TraceError(

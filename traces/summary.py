@@ -1,5 +1,7 @@
 """The figures of a trace, for a person deciding whether it is the load they meant."""
 
+from datetime import timedelta
+
 import numpy as np
 
 from ipa.traces.trace import Trace
@@ -13,7 +15,8 @@ def info(trace: Trace) -> dict[str, object]:
     `sd_rps` and `change_sd_rps` (of the differences between neighbouring seconds) are population
     standard deviations. `dispersion_index` is variance / mean: 1 for a constant Poisson load, above
     it for a varying one. `minute_means_rps` ends with what is left of the last minute. None stands
-    where a figure is undefined: quotients of an empty load, changes within a single second.
+    where there is nothing to say: how a file was read where nothing had to be found out, a clock
+    where the file has none, quotients of an empty load, changes within a single second.
     """
     counts = trace.per_second()
     mean_rps = float(counts.mean())
@@ -23,6 +26,8 @@ def info(trace: Trace) -> dict[str, object]:
         "source": trace.source,
         "sha256": trace.sha256,
         "digest": trace.digest,
+        "reading": trace.reading or None,
+        "starts_at": None if trace.starts_at is None else trace.starts_at.isoformat(),
         "duration_s": trace.duration_s,
         "history_s": len(trace.history_counts),
         "requests": trace.requests,
@@ -36,6 +41,17 @@ def info(trace: Trace) -> dict[str, object]:
         "dispersion_index": float(counts.var()) / mean_rps if mean_rps else None,
         "minute_means_rps": means_rps(trace, MINUTE_S),
     }
+
+
+def sentence(trace: Trace) -> str:
+    """How a file was understood, in a line: requests, notation, unit and span. Empty where nothing had to be found."""
+    if not trace.reading:
+        return ""
+    span = f"{trace.duration_s:,.12g} s"
+    if trace.starts_at is not None:
+        end = trace.starts_at + timedelta(seconds=trace.duration_s)
+        span += f" from {trace.starts_at.isoformat()} to {end.isoformat()}"
+    return f"{trace.source}: {trace.requests:,} requests in {trace.reading}; {span}"
 
 
 def means_rps(trace: Trace, width_s: int) -> list[float]:

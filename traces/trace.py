@@ -3,7 +3,8 @@
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Literal
 
 import numpy as np
@@ -28,8 +29,10 @@ class Trace:
     `of_timestamps`. `history_counts` are the requests of each second just before 0, newest last,
     empty where nothing is known. `source` says in words where the load is from and what was done
     to it; `sha256` is the digest of that origin: a file as stored, else the load as first made.
+    `reading` says in words how the times or counts of a file were understood, where that had to be found out;
+    `starts_at` is the time of second 0 on the clock of the origin, None where there is no such clock.
 
-    Traces are equal when their loads are: name, source and sha256 do not count.
+    Traces are equal when their loads are: only kind, duration, load and history count.
 
     Raises TraceError for any value that is not as said, with its index.
     """
@@ -41,6 +44,8 @@ class Trace:
     history_counts: Counts = field(default_factory=lambda: NO_HISTORY, repr=False)
     source: str = "given"
     sha256: str = ""
+    reading: str = ""
+    starts_at: datetime | None = None
 
     def __post_init__(self) -> None:
         if (self.counts is None) == (self.timestamps_s is None):
@@ -73,11 +78,13 @@ class Trace:
         history_counts: ArrayLike = NO_HISTORY,
         source: str = "given",
         sha256: str = "",
+        reading: str = "",
+        starts_at: datetime | None = None,
     ) -> "Trace":
         """The trace of these requests per second, whole numbers, one second each."""
         array = _counts(counts, "counts")
         history = _counts(history_counts, "history_counts")
-        return cls(name, float(len(array)), array, None, history, source, sha256)
+        return cls(name, float(len(array)), array, None, history, source, sha256, reading, starts_at)
 
     @classmethod
     def of_timestamps(
@@ -162,7 +169,10 @@ class Trace:
             total_s += end_s - start_s
         history = _history_before(self, spans_s[0][0])
         words = " then ".join(f"{start_s:.12g}-{end_s:.12g}" for start_s, end_s in spans_s)
-        return self._changed(np.concatenate(parts), total_s, history, f"seconds {words}")
+        part = self._changed(np.concatenate(parts), total_s, history, f"seconds {words}")
+        if self.starts_at is None or len(spans_s) > 1:
+            return replace(part, starts_at=None)  # the clock of joined windows jumps
+        return replace(part, starts_at=self.starts_at + timedelta(seconds=spans_s[0][0]))
 
     def scaled(
         self,
@@ -204,8 +214,14 @@ class Trace:
 
     def _changed(self, load: Numbers, duration_s: float, history: Counts, words: str) -> "Trace":
         counts, times_s = (None, load) if self.counts is None else (load, None)
-        source = f"{self.source}, {words}"
-        return Trace(self.name, duration_s, counts, times_s, history, source, self.sha256)
+        return replace(
+            self,
+            duration_s=duration_s,
+            counts=counts,
+            timestamps_s=times_s,
+            history_counts=history,
+            source=f"{self.source}, {words}",
+        )
 
 
 def _counts(values: ArrayLike, what: str) -> Counts:

@@ -1,4 +1,4 @@
-"""From traces to files: CSV and parquet, in the columns and with the facts that `tables` reads."""
+"""From traces to files: CSV and parquet, in the columns and with the facts that `readers` know."""
 
 import json
 import os
@@ -7,17 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from ipa.traces.checks import TraceError, nearest
-from ipa.traces.tables import CLOCKS, COUNTS, FACTS, TIMES
+from ipa.traces.readers import FACTS
 from ipa.traces.trace import Trace
 
+_SECOND, _COUNT, _TIME = "second", "count", "arrival_s"
 _SUFFIXES = (".csv", ".parquet")
 
 
 def write(trace: Trace, path: str | Path, *, overwrite: bool = False) -> Path:
     """Writes a trace, so that `read` gives an equal one; the file appears whole or not at all.
 
-    Counts become the columns `second`, `count`, timestamps the column `arrival_s`; history and the
-    duration of timestamps go with them.
+    Counts become the columns `second`, `count`, timestamps the column `arrival_s`; history, the
+    duration of timestamps and the clock's time of the start go with them.
 
     Raises TraceError for a suffix other than .csv and .parquet, a file that is there already
     (unless `overwrite`), and a place that cannot be written to.
@@ -47,6 +48,8 @@ def _facts(trace: Trace) -> str:
         facts["duration_s"] = trace.duration_s
     if len(trace.history_counts):
         facts["history_counts"] = trace.history_counts.tolist()
+    if trace.starts_at is not None:
+        facts["starts_at"] = trace.starts_at.isoformat()
     return json.dumps(facts) if facts else ""
 
 
@@ -54,10 +57,10 @@ def _csv(trace: Trace) -> bytes:
     facts = _facts(trace)
     lines = [f"# {FACTS} {facts}"] if facts else []
     if trace.counts is None:
-        lines.append(TIMES[0])
+        lines.append(_TIME)
         lines.extend(map(repr, trace.load.tolist()))
     else:
-        lines.append(f"{CLOCKS[0]},{COUNTS[0]}")
+        lines.append(f"{_SECOND},{_COUNT}")
         lines.extend(f"{second},{count}" for second, count in enumerate(trace.counts.tolist()))
     return ("\n".join(lines) + "\n").encode()
 
@@ -67,9 +70,9 @@ def _parquet(trace: Trace) -> bytes:
     from pyarrow import parquet
 
     if trace.counts is None:
-        columns = {TIMES[0]: trace.load}
+        columns = {_TIME: trace.load}
     else:
-        columns = {CLOCKS[0]: np.arange(len(trace.counts)), COUNTS[0]: trace.counts}
+        columns = {_SECOND: np.arange(len(trace.counts)), _COUNT: trace.counts}
     facts = _facts(trace)
     table = pa.table(columns, metadata={FACTS: facts} if facts else None)
     sink = pa.BufferOutputStream()

@@ -66,6 +66,8 @@ def compare(
     chosen = policies or studies.BASELINES
     if report is not None:
         reports.check_report(report, out, base.records)
+    if not quiet:
+        printing.say_load(studies.load_of(base).trace())
     with (
         crews.ended_cleanly(out),
         progress.counted("runs", len(chosen) * seeds, quiet) as advance,

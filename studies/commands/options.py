@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+import ipa
 from ipa import studies
 from ipa.studies.commands import printing
 from ipa.studies.errors import ScenarioError
 
 if TYPE_CHECKING:
     from ipa.studies import Scenario
+    from ipa.traces import TimeHints
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,6 +61,17 @@ window_option = click.option(
     help="Seconds of the trace to use. Several windows, separated by commas, are joined.",
 )
 
+time_options = together(
+    click.option("--time-column", metavar="NAME", help="Column of times in a trace file. Default: by name."),
+    click.option(
+        "--time-unit",
+        type=click.Choice(["s", "ms", "us", "ns", "min"]),
+        help="Unit of the numbers in that column. Default: as its name or their size says.",
+    ),
+    click.option("--time-zone", metavar="ZONE", help="Zone of times without one, such as Europe/Berlin."),
+)
+"""The options that say what a trace file does not say of its times."""
+
 scale_option = click.option("--scale", type=float, help="Multiply the request rate by this factor. Default: 1.")
 
 workload_seed_option = click.option(
@@ -73,6 +86,7 @@ load_options = together(
         help="Trace to run on: a named workload (bursty, steady-low, ...), a window of the real trace (twitter:bursty) "
         "or a file. Default: bursty.",
     ),
+    time_options,
     window_option,
     scale_option,
     click.option("--scaling", help="How to scale: floor (round down) or thin (draw at random). Default: floor."),
@@ -91,6 +105,11 @@ scenario_options = together(
     set_option,
 )
 """The options that each set a key of the scenario."""
+
+
+def time_hints(time_column: str | None, time_unit: str | None, time_zone: str | None) -> TimeHints:
+    """What the time options say. Raises TraceError for an unknown zone."""
+    return ipa.traces.TimeHints(time_column, time_unit, time_zone)
 
 
 def build_scenario(what: str, assignments: Sequence[str], **options: object) -> Scenario:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ipa.policies import StageConfiguration
     from ipa.studies import Run
+    from ipa.traces import Trace
 
 PIPED_WIDTH = 120
 """Columns where stdout is not a terminal."""
@@ -46,6 +47,13 @@ def print_line(text: str) -> None:
 def log(text: str) -> None:
     """Print a line on stderr."""
     console(stderr=True, soft_wrap=True).print(text)
+
+
+def say_load(trace: Trace) -> None:
+    """Print on stderr how a file was understood as a load; nothing where there was nothing to find out."""
+    said = ipa.traces.sentence(trace)
+    if said:
+        log(said)
 
 
 def print_json(value: object) -> None:

@@ -50,6 +50,8 @@ def simulate(
         studies.results.claim(out)
     if report is not None:
         reports.check_report(report, out, scenario.records)
+    if not quiet:
+        printing.say_load(studies.load_of(scenario).trace())
     with progress.shared("simulated", quiet) as on_step, redirect_stdout(sys.stderr):  # a user's policy may print
         run = studies.simulate(scenario, on_step)
     if out is not None:

@@ -101,6 +101,7 @@ def validate(
         source=source, prometheus=prometheus, cluster=cluster, prometheus_match=prometheus_match
     )
     calibration = _windows(calibration_window)
+    printing.say_load(studies.load_of(scenario).trace())
     with (
         progress.counted("live runs", repeats + 1) as advance,
         redirect_stdout(sys.stderr),

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from ipa import profiles
 from ipa.studies.errors import ScenarioError
-from ipa.studies.loads import Load
 from ipa.studies.results import check_writable, whole_file
-from ipa.studies.run import arrivals_of
+from ipa.studies.run import arrivals_of, load_of
 from ipa.studies.scenario import Scenario
 from ipa.traces import Trace
 
@@ -73,7 +72,7 @@ def load_target(
     ProfileError.
     """
     model = model or profiles.load(scenario.pipeline).name
-    trace = Load(scenario.trace, scenario.window, scenario.scale, scenario.scaling, scenario.seed).trace()
+    trace = load_of(scenario).trace()
     if duration_s is not None and duration_s < trace.duration_s:
         trace = trace.window([(0.0, duration_s)])
     given = None if body is None else _read_body(body)

@@ -59,6 +59,8 @@ def manifest_of(run: Run) -> dict[str, Any]:
             "name": run.trace.name,
             "source": run.trace.source,
             "sha256": run.trace.sha256,
+            "reading": run.trace.reading or None,
+            "starts_at": None if run.trace.starts_at is None else run.trace.starts_at.isoformat(),
             "requests": run.trace.requests,
         },
         "summary": run.summary,

@@ -17,7 +17,7 @@ def smape_percent(cell: Cell) -> float | None:
     100 x the mean of |forecast - busiest| / ((forecast + busiest) / 2), of the first seed; None without any forecast.
     """
     seed, outcome = next(iter(cell.outcomes.items()))
-    counts = find_trace(cell.scenario.trace, seed).per_second()
+    counts = find_trace(cell.scenario.trace, seed, cell.scenario.time_hints).per_second()
     time_s, _, forecast_rps = outcome.timeline[:3]
     errors = []
     for start_s, forecast in zip(time_s.astype(np.int64), forecast_rps, strict=True):

@@ -19,7 +19,7 @@ from ipa.studies.run import check_stage_names, initial_configuration
 from ipa.studies.scenario import Scenario
 from ipa.studies.study.published_file import PublishedFile
 from ipa.studies.study.schema import ALL_VARIANTS, Place, Study, Sweep
-from ipa.traces import NAMES
+from ipa.traces import NAMES, TimeHints
 
 Values = dict[str, Any]
 
@@ -102,13 +102,16 @@ def trials(study: Study, seeds: int) -> list[Trial]:
         raise study.places["keys", "pipeline"].error(str(error)) from None
     always = f"{versions()['versions']}\n{_content(figures)}"
     loads = {workload: _trace_name(study, workload) for workload in study.workloads}
-    digests = {workload: _trace_digest(study, trace) for workload, trace in loads.items()}
+    digests: dict[tuple[str, TimeHints], str] = {}
     found: list[Trial] = []
     base = Scenario(pipeline=pipeline)
     for case in _cases(study, figures):
         scenario = _scenario(base, case, loads[case.workload], study)
         files = "".join(f"{name} {digest}\n" for name, digest in files_of(scenario).items())
-        shared = f"{always}\n{digests[case.workload]}\n{files}{scenario.digest}"
+        load = (loads[case.workload], scenario.time_hints)
+        if load not in digests:
+            digests[load] = _trace_digest(study, *load)
+        shared = f"{always}\n{digests[load]}\n{files}{scenario.digest}"
         found += [
             Trial(
                 pipeline=figures.name,
@@ -215,10 +218,10 @@ def _trace_name(study: Study, workload: str) -> str:
     return _beside(study, workload)
 
 
-def _trace_digest(study: Study, trace: str) -> str:
+def _trace_digest(study: Study, trace: str, hints: TimeHints) -> str:
     try:
         # A synthetic load is that of its name and the run's seed.
-        return trace if trace in NAMES else find_trace(trace, 1).sha256
+        return trace if trace in NAMES else find_trace(trace, 1, hints).sha256
     except ValueError as error:
         raise study.places["keys", "workloads"].error(str(error)) from None
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ipa.studies.errors import ScenarioError
-from ipa.studies.loads import Load, Windows
+from ipa.studies.loads import Windows
+from ipa.studies.run import load_of
 from ipa.studies.scenario import Scenario
 
 Counts = NDArray[np.int64]
@@ -64,7 +65,7 @@ def design(
         raise ScenarioError(
             f"records: {scenario.records}: a validation needs the records of all requests; use records: all"
         )
-    counts = Load(scenario.trace, None, scenario.scale, scenario.scaling, scenario.seed).trace().per_second()
+    counts = replace(load_of(scenario), windows=None).trace().per_second()
     compared = _compared(scenario, counts, duration_s)
     free = _without(len(counts), compared)
     if calibration is None:

@@ -524,9 +524,10 @@ def test_a_file_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "nowhere" / "march.txt")
     with pytest.raises(TraceError, match="cannot be read: Is a directory"):
         read(tmp_path)
-    for name in ("march.cvs", "march.cvs.gz"):
+    for name, content in (("march.cvs", b"cuont\n1\n"), ("march.cvs.gz", gzip.compress(b"cuont\n1\n"))):
         with pytest.raises(TraceError, match=r"unknown suffix '.cvs'.*did you mean '.csv'\?"):
-            read(put(tmp_path / name, "count\n1\n"))
+            read(put(tmp_path / name, content))
+    assert read(put(tmp_path / "march.cvs", "count\n1\n")) == of_counts(1)
 
 
 @pytest.mark.parametrize(
@@ -562,7 +563,7 @@ def test_timestamps_are_read_from_csv_sorted_and_never_shifted(tmp_path: Path, n
         ("count\n3\ninf\n", "line 3, column count: inf is not a finite number"),
         ("count\n-3\n", "line 2, column count: -3.0 is negative"),
         ("count\n3\n2.5\n", "line 3, column count: 2.5 is not a whole number"),
-        ("# note\n\ncount\n3\n", "line 2: no column of instants"),
+        ("# note\n\ncount\n3\n", "line 2: no column of times"),
         ("# note\ncount\n3\n-1\n", "line 4, column count: -1.0 is negative"),
         ("second,count\n0,3\n2,3\n", "line 3, column second: 2.0 stands where second 1 is due"),
         ("second,count\n5,3\n", "line 2, column second: 5.0 stands where second 0 is due"),
@@ -577,7 +578,7 @@ def test_timestamps_are_read_from_csv_sorted_and_never_shifted(tmp_path: Path, n
         ('note,count\n"a\nb",3\nc,x\n', "line 4, column count: 'x' is not a number"),
         ("second;count\n0;3\n", "line 1: no column .* among 'second;count'"),
         ("second,cuont\n0,3\n", r"line 1: no column .* among 'second', 'cuont'; .* 'count'\?"),
-        ("3\n4\n5\n", "line 1: no column of instants .* among '3'"),
+        ("3\n4\n5\n", "line 1: no column of times .* among '3'"),
         ("count,requests\n1,1\n", "line 1: more than one column to read"),
         ("count,count\n1,1\n", "line 1: more than one column to read"),
         ("second,time_s,count\n0,0,1\n", "line 1: more than one column to read"),

@@ -68,6 +68,7 @@ def load(
     target = live_runs.load_target(
         scenario, what if is_url else url or live_runs.GATEWAY, model, body, duration_s, token_file
     )
+    printing.say_load(target.trace)
     if out is not None:
         live_runs.check_load_file(out)
     sent = live_runs.send_load(target, patience_s)

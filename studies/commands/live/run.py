@@ -181,6 +181,7 @@ def _run(scenario: Scenario, how: Live, out: Path | None, report: Path | None, a
         live_runs.check_none_kept(out)
     if report is not None:
         reports.check_report(report, out, scenario.records)
+    printing.say_load(studies.load_of(scenario).trace())
     title = f"{scenario.pipeline}, policy {scenario.policy.name}, {scenario.trace}"
     with live_view.showing(title) as show, redirect_stdout(sys.stderr):  # a user's policy may print
         finished = live_runs.run_live(scenario, how, show, None if out is None else live_runs.kept_folder(out))

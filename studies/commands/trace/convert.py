@@ -8,15 +8,26 @@ import click
 
 import ipa
 from ipa import studies
-from ipa.studies.commands.options import NEW_FILE, scale_option, window_option, workload_seed_option
+from ipa.studies.commands import printing
+from ipa.studies.commands.options import (
+    NEW_FILE,
+    scale_option,
+    time_hints,
+    time_options,
+    window_option,
+    workload_seed_option,
+)
 
 
 @click.command()
 @click.argument("source", metavar="NAME|FILE")
 @click.argument("to", type=NEW_FILE)
+@time_options
 @window_option
 @scale_option
 @workload_seed_option
-def convert(source: str, to: Path, window: str | None, scale: float | None, seed: int) -> None:
+def convert(source: str, to: Path, window: str | None, scale: float | None, seed: int, **times: str | None) -> None:
     """Write a load, or a part of it, to a new .csv or .parquet file."""
-    click.echo(str(ipa.traces.write(studies.Load.given(source, window, scale, seed).trace(), to)))
+    trace = studies.Load.given(source, window, scale, seed, time_hints(**times)).trace()
+    printing.say_load(trace)
+    click.echo(str(ipa.traces.write(trace, to)))

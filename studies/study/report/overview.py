@@ -25,7 +25,7 @@ def loads(found: Found, looks: Looks) -> Figure:
     )
     traces: list[Spec] = []
     for place, cell in enumerate(cells):
-        counts = find_trace(cell.scenario.trace, seed).per_second()
+        counts = find_trace(cell.scenario.trace, seed, cell.scenario.time_hints).per_second()
         timeline = cell.outcomes[seed].timeline
         axes = panels.axes(place)
         line = {"x0": 0, "type": "scatter", "mode": "lines", "showlegend": place == 0, **axes}

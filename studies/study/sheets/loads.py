@@ -16,7 +16,7 @@ def loads(found: Found) -> Sheet:
         cell = next((each for each in findings.cells if each.workload == workload), None)
         if cell is None:
             continue
-        counts = find_trace(cell.scenario.trace, findings.seeds[0]).per_second()
+        counts = find_trace(cell.scenario.trace, findings.seeds[0], cell.scenario.time_hints).per_second()
         least, most = int(counts.min()), int(counts.max())
         rows.append(
             (

@@ -1,0 +1,58 @@
+"""CSV: comma-separated, a header, every row as long as the header; comments may stand above, the facts in one."""
+
+import csv
+from array import array
+from collections.abc import Iterator
+from itertools import chain
+
+from ipa.traces.checks import TraceError
+from ipa.traces.readers.columns import FACTS, Column, Facts, Gathering, facts_of, wanted
+from ipa.traces.readers.meaning import trace_of_columns
+from ipa.traces.readers.notation import TimeHints
+from ipa.traces.readers.stored import Stored
+from ipa.traces.trace import Trace
+
+
+def read_csv(stored: Stored, hints: TimeHints, seed: int) -> Trace:
+    """The trace of a CSV file. Raises TraceError with file, line and column."""
+    lines = stored.text_lines()
+    facts: Facts = {}
+    above, header = 0, ""
+    for header in lines:
+        if not header.startswith("#"):
+            break
+        above, words = above + 1, header.removeprefix("#").strip()
+        if words.startswith(FACTS):
+            facts = facts_of(words.removeprefix(FACTS), stored.place(above))
+        header = ""
+    return trace_of_columns(_columns(chain([header], lines), above, stored, hints), facts, stored, seed)
+
+
+def _columns(lines: Iterator[str], above: int, stored: Stored, hints: TimeHints) -> list[Column]:
+    rows = csv.reader(lines, strict=True)
+    places = array("q")
+    blank = 0
+    try:
+        header = [name.strip() for name in next(rows, [])]
+        names = wanted(header, stored.place(above + 1), hints)
+        columns = [(header.index(name), Gathering(name, hints)) for name in names]
+        for row in rows:
+            line = rows.line_num + above
+            if not row:  # blank lines may end a file
+                blank = blank or line
+                continue
+            if blank or len(row) != len(header):
+                given, line = ([], blank) if blank else (row, line)
+                raise TraceError(
+                    f"{stored.place(line)}: a row of {len(given)} values under a header of "
+                    f"{len(header)}: {','.join(given)[:60]!r}"
+                )
+            places.append(line)
+            for index, column in columns:
+                try:
+                    column.values.append(column.parse(row[index]))
+                except ValueError as error:
+                    raise TraceError(f"{stored.place(line)}, column {column.name}: {error}") from None
+    except csv.Error as error:
+        raise TraceError(f"{stored.place(rows.line_num + above)}: not readable as CSV: {error}") from error
+    return [column.column(str(stored.path), "line", places) for _, column in columns]

@@ -1,0 +1,76 @@
+"""The formats, and the one that a file has: by its suffix, else by its first line."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ipa.traces.checks import TraceError, nearest
+from ipa.traces.readers.access_log import is_access_log, read_access_log
+from ipa.traces.readers.columns import COUNT_NAMES, TIME_NAMES
+from ipa.traces.readers.csv_table import read_csv
+from ipa.traces.readers.json_lines import read_json_lines
+from ipa.traces.readers.notation import NO_HINTS, TimeHints
+from ipa.traces.readers.parquet_table import read_parquet
+from ipa.traces.readers.plain_counts import is_plain_counts, read_plain_counts
+from ipa.traces.readers.stored import PACKINGS, Stored, opened
+from ipa.traces.trace import Trace
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format: the suffixes that mean it, how its first line is known, and its reader.
+
+    A line may be known as that of several formats: the first of them is meant.
+    """
+
+    suffixes: tuple[str, ...]
+    knows: Callable[[bytes], bool]
+    read: Callable[[Stored, TimeHints, int], Trace]
+
+
+def _is_header(line: bytes) -> bool:
+    names = line.decode(errors="replace").lower().strip("\ufeff").split(",")
+    return any(name.strip(' "\r\n') in (*TIME_NAMES, *COUNT_NAMES) for name in names)
+
+
+FORMATS = (
+    Format((".parquet",), lambda line: line.startswith(b"PAR1"), read_parquet),
+    Format((".jsonl", ".ndjson"), lambda line: line.lstrip(b"\xef\xbb\xbf \t").startswith(b"{"), read_json_lines),
+    Format((".log",), is_access_log, read_access_log),
+    Format((".csv",), _is_header, read_csv),
+    Format((".txt", ""), is_plain_counts, read_plain_counts),
+)
+
+_ANYTHING = (".log", ".txt", "")
+"""Suffixes that say little: the first line is looked at before."""
+
+
+def read(path: str | Path, hints: TimeHints = NO_HINTS, seed: int = 0) -> Trace:
+    """The trace that a file holds, named after the file; its sha256 is that of the file as stored.
+
+    `hints` say of its times what the file does not. `seed` decides where requests fall that are counted per minute or
+    another step longer than a second.
+
+    Raises TraceError, naming the file and the place in it, for a file that cannot be read or unpacked, one of no known
+    format, an empty one, and any value that is no count or no time.
+    """
+    with opened(Path(path)) as stored:
+        if stored.is_empty:
+            raise TraceError(f"{path}: the file is empty")
+        return _format(stored).read(stored, hints, seed)
+
+
+def _format(stored: Stored) -> Format:
+    suffix = stored.content_name.suffix.lower()
+    by_suffix = next((form for form in FORMATS if suffix in form.suffixes), None)
+    if by_suffix is not None and suffix not in _ANYTHING:
+        return by_suffix
+    by_content = next((form for form in FORMATS if form.knows(stored.first)), by_suffix)
+    if by_content is None:
+        suffixes = [each for form in FORMATS for each in form.suffixes if each]
+        raise TraceError(
+            f"{stored.path}: unknown suffix {suffix!r}, and its content is of no known format; read are "
+            f"{', '.join(suffixes)} and names without one, each also packed as {', '.join(PACKINGS)}"
+            f"{nearest(suffix, (*suffixes, *PACKINGS))}"
+        )
+    return by_content

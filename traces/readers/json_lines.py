@@ -1,0 +1,43 @@
+"""JSON lines: an object a line, its keys the columns of a table; all have the first one's time, or count."""
+
+import json
+from array import array
+
+from ipa.traces.checks import TraceError
+from ipa.traces.readers.columns import Gathering, wanted
+from ipa.traces.readers.meaning import trace_of_columns
+from ipa.traces.readers.notation import TimeHints
+from ipa.traces.readers.stored import Stored
+from ipa.traces.trace import Trace
+
+
+def read_json_lines(stored: Stored, hints: TimeHints, seed: int) -> Trace:
+    """The trace of a file of JSON lines. Raises TraceError with file, line and key."""
+    columns: list[Gathering] = []
+    places = array("q")
+    for number, line in enumerate(stored.text_lines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise TraceError(f"{stored.place(number)}: not a JSON object: {error}") from None
+        if not isinstance(row, dict):
+            raise TraceError(f"{stored.place(number)}: not a JSON object: {line.strip()[:60]!r}")
+        if not columns:
+            columns = [Gathering(name, hints) for name in wanted(list(row), stored.place(number), hints)]
+        places.append(number)
+        for column in columns:
+            try:
+                column.values.append(column.parse(_token(row, column.name)))
+            except ValueError as error:
+                raise TraceError(f"{stored.place(number)}, column {column.name}: {error}") from None
+    return trace_of_columns([column.column(str(stored.path), "line", places) for column in columns], {}, stored, seed)
+
+
+def _token(row: dict[str, object], key: str) -> str:
+    value = row.get(key)
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        given = json.dumps(value)[:40] if key in row else "nothing"
+        raise ValueError(f"{given} is neither a number nor text")
+    return str(value)

@@ -1,0 +1,216 @@
+"""How the times of a column are written, found from the first of them.
+
+- Text is an ISO 8601 time, with a zone or without. Times without one are taken as they stand, or in the zone of the
+  hints, whose clock may be put forward and back.
+- A number is a time since 1970 or since the trace's start. The unit is that of the hints or the one that the column's
+  name ends with (`time_ms`). Otherwise it must be such that the number is a time of 1990 to 2100, which can be true of
+  one unit only; a smaller number may be in any unit, and is asked about.
+
+Times on a clock are whole microseconds since 1970, exact in a float64.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from re import fullmatch
+from zoneinfo import ZoneInfo, available_timezones
+
+import numpy as np
+
+from ipa.traces.checks import LONGEST_S, Numbers, TraceError, bad_time, first_bad, nearest
+
+UNITS = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3, "min": 6e7}
+"""Microseconds in a unit, by its name: in hints, and after the last `_` of a column's name."""
+
+WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds", "min": "minutes"}
+
+INDICES = {"second": "s", "minute": "min"}
+"""Columns that number the seconds or minutes of a table of counts."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EARLIEST_US = (datetime(1990, 1, 1, tzinfo=UTC) - EPOCH).total_seconds() * 1e6
+LATEST_US = (datetime(2100, 1, 1, tzinfo=UTC) - EPOCH).total_seconds() * 1e6
+
+_COARSE = {86_400: r"\d{4}-?\d\d-?\d\d", 60: r"\d{4}-?\d\d-?\d\d[T ]\d\d:?\d\d(Z| ?[+-]\d\d:?\d\d)?"}
+"""ISO times without seconds: how many seconds one of them stands for, and how it is written."""
+
+
+@dataclass(frozen=True)
+class TimeHints:
+    """What a file may not say of its times: the column that has them, their unit, the zone of a clock without one.
+
+    Raises TraceError for an unknown unit or zone.
+    """
+
+    column: str | None = None
+    unit: str | None = None
+    zone: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.unit is not None and self.unit not in UNITS:
+            raise TraceError(f"time_unit {self.unit!r}: allowed: {', '.join(UNITS)}{nearest(self.unit, UNITS)}")
+        if self.zone is not None:
+            try:
+                ZoneInfo(self.zone)
+            except (KeyError, ValueError, OSError):
+                near = nearest(self.zone, available_timezones())
+                raise TraceError(
+                    f"time_zone {self.zone!r}: not a zone that this machine knows, such as Europe/Berlin{near}"
+                ) from None
+
+    def __bool__(self) -> bool:
+        return self != TimeHints()
+
+
+NO_HINTS = TimeHints()
+
+
+@dataclass(frozen=True)
+class Notation:
+    """How times are written: what `parse` answers, times `us`, are microseconds.
+
+    `is_clock`: since 1970, else since the trace's start. `zone` is where the clock hangs, None for one without a zone;
+    `written_s`: the seconds that one time stands for, 60 where nothing below minutes is written. `parse` raises
+    ValueError with what is wrong with a time.
+    """
+
+    words: str
+    us: float
+    is_clock: bool
+    parse: Callable[[str], float]
+    zone: tzinfo | None = None
+    written_s: int = 1
+
+    def at(self, instant_us: float) -> datetime:
+        """The time on the clock, with its distance from UTC where it has a zone."""
+        moment = EPOCH + timedelta(microseconds=float(instant_us))
+        if self.zone is None:
+            return moment.replace(tzinfo=None)
+        there = moment.astimezone(self.zone)
+        return there.replace(tzinfo=timezone(there.utcoffset() or timedelta()))  # so that adding seconds is exact
+
+    def bad(self, values: Numbers) -> tuple[int, str] | None:
+        """The first index whose value cannot be a time in this notation, and why."""
+        if not self.is_clock:
+            return bad_time(values, self.us / 1e6)
+        good = (values >= EARLIEST_US / self.us) & (values < LATEST_US / self.us)
+        if self.parse is number:
+            like = ", as the first time is" if good[0] else ""
+            return first_bad(values, good, f"not {self.words} of 1990 to 2100{like}")
+        return None if good.all() else (int(np.argmin(good)), "not a time of 1990 to 2100")
+
+
+def notation_of(first: str, name: str, hints: TimeHints) -> Notation:
+    """The notation of a column, from its first value. Raises ValueError with what is wrong, and what to say."""
+    unit = hints.unit or unit_in(name)
+    try:
+        value = float(first)
+    except ValueError:
+        if unit is None or (hints.unit is None and name.lower() in INDICES):
+            return _iso(first.strip(), hints.zone)
+        raise ValueError(f"{first[:40]!r} is not a number") from None
+    return of_numbers(value, unit, hints)
+
+
+def unit_in(name: str) -> str | None:
+    """The unit that a column's name says: `ms` of `time_ms`, `min` of `minute`."""
+    name = name.lower()
+    _, underscore, end = name.rpartition("_")
+    return INDICES.get(name) or (end if underscore and end in UNITS else None)
+
+
+def of_numbers(first: float, unit: str | None, hints: TimeHints) -> Notation:
+    """The notation of numbers, from the first of them and the unit, None if nothing says it. Raises ValueError."""
+    if unit is None:
+        unit = next((each for each in UNITS if each != "min" and EARLIEST_US <= first * UNITS[each] < LATEST_US), None)
+    if not math.isfinite(first):
+        raise ValueError(f"{first} is not a finite number")
+    if unit is None:
+        raise ValueError(
+            f"{first:.15g} may be in any unit: give it as --time-unit, or time_unit in a scenario file: "
+            f"{', '.join(UNITS)}"
+        )
+    is_clock = first * UNITS[unit] >= EARLIEST_US
+    if hints.zone is not None:
+        since = "1970" if is_clock else "the start"
+        raise ValueError(f"{first:.15g} is a time since {since}, the same in every zone; leave time_zone out")
+    if not is_clock:
+        return Notation(f"{WORDS[unit]} since the start", UNITS[unit], False, number)
+    return Notation(f"{WORDS[unit]} since 1970", UNITS[unit], True, number, UTC)
+
+
+def number(token: str) -> float:
+    """A number; ValueError says of which text it is none."""
+    try:
+        return float(token)
+    except ValueError:
+        raise ValueError(f"{token[:40]!r} is not a number") from None
+
+
+def on_clock(words: str, zone: tzinfo | None) -> Notation:
+    """The notation of instants that are microseconds since 1970 already."""
+    return Notation(words, 1.0, True, _since(EPOCH, ""), zone)
+
+
+def microseconds(since: timedelta) -> float:
+    """All of a span in microseconds, exact."""
+    return (since.days * 86_400 + since.seconds) * 1e6 + since.microseconds
+
+
+def _iso(first: str, zone: str | None) -> Notation:
+    moment = _moment(first)
+    written_s = next((step_s for step_s, pattern in _COARSE.items() if fullmatch(pattern, first)), 1)
+    if moment.tzinfo is not None:
+        if zone is not None:
+            raise ValueError(f"{first!r} has a zone; leave time_zone out")
+        parse = _since(EPOCH, "has no zone, but the first time has one")
+        return Notation("ISO 8601 times", 1.0, True, parse, moment.tzinfo, written_s)
+    if zone is not None:
+        there = ZoneInfo(zone)
+        return Notation(f"ISO 8601 times in {zone}", 1.0, True, _local(there), there, written_s)
+    parse = _since(EPOCH.replace(tzinfo=None), "has a zone, but the first time has none")
+    return Notation("ISO 8601 times without a zone", 1.0, True, parse, None, written_s)
+
+
+def _moment(token: str) -> datetime:
+    try:
+        return datetime.fromisoformat(token.strip())
+    except ValueError:
+        raise ValueError(f"{token[:40]!r} is not an ISO 8601 time, such as 2026-01-05T10:00:00Z") from None
+
+
+def _since(epoch: datetime, fault: str) -> Callable[[str], float]:
+    def parse(token: str) -> float:
+        try:
+            return microseconds(_moment(token) - epoch)
+        except TypeError:  # of a time with a zone and one without
+            raise ValueError(f"{token[:40]!r} {fault}") from None
+
+    return parse
+
+
+def _local(zone: ZoneInfo) -> Callable[[str], float]:
+    """Times of a clock that is put forward and back.
+
+    An hour that the clock shows twice is read so as to be near the time before it in the file.
+    """
+    before_us: float | None = None
+
+    def parse(token: str) -> float:
+        nonlocal before_us
+        moment = _moment(token)
+        if moment.tzinfo is not None:
+            raise ValueError(f"{token[:40]!r} has a zone, but the first time has none")
+        one_us, other_us = (microseconds(moment.replace(tzinfo=zone, fold=fold) - EPOCH) for fold in (0, 1))
+        if other_us < one_us:  # Python's sign of a time that does not exist
+            raise ValueError(f"{token[:40]!r} does not exist in {zone.key}: the clock was put forward over it")
+        if before_us is not None and abs(other_us - before_us) < abs(one_us - before_us):
+            one_us = other_us
+        before_us = one_us
+        return one_us
+
+    return parse
+
+
+assert LONGEST_S * 1e6 < EARLIEST_US, "no number is both since the start and since 1970"

@@ -1,0 +1,148 @@
+"""A file as it is stored: its lines, unpacked by what its first bytes say, and its sha256, in one pass."""
+
+import bz2
+import gzip
+import hashlib
+import io
+import lzma
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO, TypedDict
+
+from ipa.traces.checks import TraceError, nearest
+
+BUFFER_BYTES = 1 << 20
+
+
+def _zstd(packed: BinaryIO) -> Any:
+    import pyarrow as pa
+
+    return pa.CompressedInputStream(packed, "zstd")
+
+
+_UNPACK: dict[str, tuple[bytes, Callable[[BinaryIO], Any]]] = {
+    ".gz": (b"\x1f\x8b", lambda packed: gzip.GzipFile(fileobj=packed)),
+    ".zst": (b"\x28\xb5\x2f\xfd", _zstd),
+    ".xz": (b"\xfd7zXZ\0", lzma.LZMAFile),
+    ".bz2": (b"BZh", bz2.BZ2File),
+}
+PACKINGS = tuple(_UNPACK)
+"""The suffixes of packed files: each with its first bytes, by which a file of any name is known."""
+
+
+class About(TypedDict):
+    """The file as a trace names it."""
+
+    name: str
+    source: str
+    sha256: str
+
+
+@dataclass
+class Stored:
+    """An open file: `lines` can be gone through once; `first` is the first that is neither blank nor a comment."""
+
+    path: Path
+    lines: Iterator[bytes]
+    first: bytes
+    is_empty: bool
+    _raw: "_Hashed" = field(repr=False)
+
+    @property
+    def content_name(self) -> Path:
+        """The file's name without the suffix of its packing."""
+        packing = self.path.suffix if self.path.suffix in PACKINGS else ""
+        return Path(self.path.name.removesuffix(packing))
+
+    @property
+    def about(self) -> About:
+        """The name of the trace, its source, and the sha256 of the file, of which what is left is read for it."""
+        return About(name=self.content_name.stem, source=self.path.name, sha256=self._raw.sha256())
+
+    def place(self, line: int) -> str:
+        """A line, counted from 1, for a message."""
+        return f"{self.path}, line {line}"
+
+    def text_lines(self) -> Iterator[str]:
+        """The lines as UTF-8 text, without a byte order mark. Raises TraceError with the line for other bytes."""
+        encoding = "utf-8-sig"
+        for number, line in enumerate(self.lines, start=1):
+            try:
+                yield line.decode(encoding)
+            except UnicodeDecodeError as error:
+                raise TraceError(f"{self.place(number)}: not UTF-8 text: {error.reason}") from error
+            encoding = "utf-8"
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Stored]:
+    """The file, open for the block. Raises TraceError where it cannot be read or unpacked, in the block too."""
+    packing = ""
+    try:
+        with _Hashed(path) as raw, io.BufferedReader(raw, BUFFER_BYTES) as buffered:
+            packing = _packing(buffered.peek(8), path)
+            stream = io.BufferedReader(_UNPACK[packing][1](buffered), BUFFER_BYTES) if packing else buffered
+            above: list[bytes] = []
+            for line in stream:
+                above.append(line)
+                if _is_content(line):
+                    break
+            first = above[-1] if above and _is_content(above[-1]) else b""
+            yield Stored(path, chain(above, stream), first, not any(map(_stripped, above)), raw)
+    except FileNotFoundError as error:
+        raise TraceError(f"{path}: no such file{nearest(path.name, _beside(path))}") from error
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+        if packing:
+            raise TraceError(f"{path}: damaged or cut off, {packing[1:]} says: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise TraceError(f"{path}: cannot be read: {reason}") from error
+
+
+def _packing(head: bytes, path: Path) -> str:
+    by_content = next((suffix for suffix, (magic, _) in _UNPACK.items() if head.startswith(magic)), "")
+    return by_content or (path.suffix if path.suffix in PACKINGS else "")
+
+
+def _is_content(line: bytes) -> bool:
+    return bool(_stripped(line)) and not _stripped(line).startswith(b"#")
+
+
+def _stripped(line: bytes) -> bytes:
+    return line.removeprefix(b"\xef\xbb\xbf").strip()
+
+
+def _beside(path: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(path.parent))
+    except OSError:
+        return []
+
+
+class _Hashed(io.RawIOBase):
+    """A file whose bytes are hashed as they are read."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = io.FileIO(path)
+        self._sha = hashlib.sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        size = self._file.readinto(buffer)
+        self._sha.update(memoryview(buffer)[:size])
+        return size
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    def sha256(self) -> str:
+        while self.readinto(bytearray(BUFFER_BYTES)):
+            pass
+        return self._sha.hexdigest()
