@@ -18,7 +18,7 @@ import numpy as np
 
 from ipa.live.errors import LiveError
 from ipa.policies import Configuration, Entry, StageConfiguration, from_line, to_line
-from ipa.sim import ReplicaRecords
+from ipa.sim import ReplicaRecords, Resize, Resizes
 
 if TYPE_CHECKING:
     from ipa.live.backend import LiveBackend
@@ -66,10 +66,7 @@ class Keeper:
             "now_s": backend.now_s,
             "held": self._controller.held,
             "configured": backend.configured,
-            "replicas": {
-                name: {key: np.asarray(value).tolist() for key, value in vars(each).items()}
-                for name, each in timelines(backend).items()
-            },
+            "replicas": {name: said_of(each) for name, each in timelines(backend).items()},
         }
         part = self._folder / f".{STANDING}"
         part.write_text(json.dumps(standing), encoding="utf-8")
@@ -125,7 +122,7 @@ def read_kept(folder: Path) -> KeptRun:
         about,
         rows,
         tuple(from_line(line, f"{folder / JOURNAL}") for line in lines if line.endswith("\n")),
-        {name: _replicas(said) for name, said in standing["replicas"].items()},
+        {name: replicas_of(said) for name, said in standing["replicas"].items()},
         {name: [(time_s, int(size)) for time_s, size in said] for name, said in standing["configured"].items()},
         standing["now_s"],
         standing["held"],
@@ -147,6 +144,21 @@ def from_plain(said: Mapping[str, Mapping[str, Any]]) -> Configuration:
     return {name: StageConfiguration(**each) for name, each in said.items()}
 
 
-def _replicas(said: Mapping[str, Any]) -> ReplicaRecords:
+def said_of(replicas: ReplicaRecords) -> dict[str, Any]:
+    """Replicas, for JSON."""
+    return {key: np.asarray(value).tolist() for key, value in vars(replicas).items()}
+
+
+def replicas_of(said: Mapping[str, Any]) -> ReplicaRecords:
+    """What `said_of` has made."""
     moments = {key: np.array(value, dtype=np.float64) for key, value in said.items() if key.endswith("_s")}
-    return ReplicaRecords(variant=tuple(said["variant"]), cores=np.array(said["cores"], dtype=np.int64), **moments)
+    resizes = [
+        Resize(int(replica), time_s, int(before), int(cores))
+        for replica, time_s, before, cores in zip(*said["resizes"], strict=True)
+    ]
+    return ReplicaRecords(
+        variant=tuple(said["variant"]),
+        cores=np.array(said["cores"], dtype=np.int64),
+        resizes=Resizes.of(resizes),
+        **moments,
+    )

@@ -103,8 +103,9 @@ class LoopbackBackend(LiveBackend):
     async def _look(self) -> float:
         try:
             await self.client.list_replicas(self._listed())
+            is_resized = self._resize(self.now_s)
             removed = [each for stage in self.stages.values() for each in self._roll_out(stage, self.now_s)]
-            if removed:
+            if removed or is_resized:
                 await self.client.list_replicas(self._listed())
         except RefusedError as refusal:
             self.fail(f"the gateway refused the list of replicas: {refusal}")
@@ -119,6 +120,11 @@ class LoopbackBackend(LiveBackend):
             back_off_s = stage.back_off_left_s(self.now_s)
             waits_s += [back_off_s] if back_off_s > 0.0 else []
         return min(waits_s)
+
+    def _resize(self, now_s: float) -> bool:
+        """Give replicas the configured cores, if that is to be in place; whether any had others."""
+        is_in_place = self.plane.resize == "in_place"
+        return is_in_place and sum(stage.resize(now_s) for stage in self.stages.values()) > 0
 
     def _roll_out(self, stage: StageReplicas, now_s: float) -> list[Replica]:
         """Start the replicas that the next rollout step creates, and return those that it removes."""

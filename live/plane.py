@@ -41,6 +41,7 @@ class Plane:
     drop: str = "request"
     max_surge: int | None = None
     max_unavailable: int = 0
+    resize: str = "rollout"
     limit_cores: int | None = None
     port: int = 0
     control_port: int = 0

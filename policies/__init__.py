@@ -4,6 +4,7 @@ interface           what a policy sees and answers, and what carries it out: the
 controller          the loop · journal: decisions as JSON lines, and their replay
 configurations      what a decision may be · guards: bounds on any policy · time_limit: on its time
 registry            policies by name · plugins: from packages and files · checks: what a parameter may be
+manual              what a policy and its parameters mean
 ipa, oracle, scale_only, switch_only: policies that ask the optimiser · optimising_policy: what they share
 hpa, kpa, inferline, rate: policies that change replicas alone · scaler: what they share · inferline_plan: a plan
 static              never decides anew: the yardstick · variants: variants by name
@@ -41,13 +42,15 @@ from ipa.policies.journal import from_line, to_line
 from ipa.policies.journal import read as read_journal
 from ipa.policies.journal import replay as replay_journal
 from ipa.policies.kpa import Kpa
+from ipa.policies.manual import Manual, Parameter, manual_of
+from ipa.policies.manual import names as policy_names
 from ipa.policies.optimiser import ExplainedOption, Explanation
 from ipa.policies.optimiser import explain as explain_problem
 from ipa.policies.optimising_policy import PLANNING_PARAMETERS, OptimisingPolicy, decision_from_solution
 from ipa.policies.oracle import Oracle
 from ipa.policies.predictors import PREDICTORS, create_predictor
 from ipa.policies.rate import Rate
-from ipa.policies.registry import POLICIES, create, describe
+from ipa.policies.registry import POLICIES, create, describe, split_spec, take_from_spec, takes
 from ipa.policies.scale_only import ScaleOnly
 from ipa.policies.scaler import Scaler
 from ipa.policies.static import Static
@@ -77,10 +80,12 @@ __all__ = [
     "Journal",
     "Kpa",
     "LatencyQuantiles",
+    "Manual",
     "Memory",
     "Observation",
     "OptimisingPolicy",
     "Oracle",
+    "Parameter",
     "Policy",
     "PolicyError",
     "Predictor",
@@ -104,9 +109,14 @@ __all__ = [
     "explain_problem",
     "from_line",
     "lightest_configuration",
+    "manual_of",
     "plugins",
+    "policy_names",
     "read_journal",
     "reads",
     "replay_journal",
+    "split_spec",
+    "take_from_spec",
+    "takes",
     "to_line",
 ]

@@ -74,7 +74,9 @@ class Controller:
         try:
             decision = check_decision(self._pipeline, self._policy.decide(observation, self._memory))
             decision = replace(decision, memory=_as_in_a_journal(decision.memory))
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise  # that is the user
+        except BaseException as error:
             place = plugins.origin(error)
             if not place and not isinstance(error, PolicyError | SystemExit):
                 raise  # a bug in this program: show the traceback

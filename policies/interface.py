@@ -194,7 +194,10 @@ class Backend(Protocol):
 
 def reads(decider: object) -> tuple[str, ...]:
     """The costly fields that a policy or predictor needs. PolicyError: one of them does not exist."""
-    wanted = tuple(getattr(decider, "reads", ()))
+    named = getattr(decider, "reads", ())
+    if isinstance(named, str) or not isinstance(named, Iterable):
+        raise PolicyError(f"{type(decider).__name__}.reads is {named!r}; allowed: a tuple of names of fields")
+    wanted = tuple(named)
     for field in wanted:
         if field not in COSTLY_FIELDS:
             raise PolicyError(f"{type(decider).__name__}.reads names {field!r}; allowed: {', '.join(COSTLY_FIELDS)}")

@@ -33,6 +33,8 @@ def from_line(line: str, where: str = "journal") -> Entry:
     """The entry of a line that `to_line` has written; PolicyError, beginning with `where`, for any other line."""
     try:
         data = json.loads(line)
+        if not isinstance(data, dict):
+            raise TypeError("should be a JSON object")
         observation = _observation(data["observation"])
         outcome = data["outcome"]
         return Entry(

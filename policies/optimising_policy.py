@@ -29,13 +29,14 @@ PLANNING_PARAMETERS = (
 class OptimisingPolicy:
     """A policy that asks the optimiser for the best configuration under a forecast load.
 
-    `predictor`: a name, {"name": ..., parameters ...} or a Predictor; `quantile` of its forecasts counts (None: their
-    point), for the next `horizon_s` seconds (None: 20). The planned load is forecast x (1 + load_margin),
-    rounded to a whole number (`rounding="nearest"`, half to even, as in the published system) or not ("none").
-    `load_margin` and the parameters of `Programme` default to those of the pipeline. A forecast of NaN leaves
-    the configuration as it is (rung "hold"). `solver_fallback` answers where `solver` cannot: not installed, without a
-    licence, or with one that is too small for the problem; the first such decision of a run says so. `answers` keeps
-    the answers given so far.
+    `predictor`: the forecast: a name, {"name": ..., parameters ...} or a Predictor. `quantile`: the share of cases in
+    which the load is to stay below the forecast; None: the predictor's point forecast. `horizon_s`: how far the
+    forecast looks; None: 20 s. `load_margin`: the planned load is forecast x (1 + margin); None: the pipeline's.
+    `rounding`: "nearest" rounds it to a whole number (half to even, as in the published system), "none" does not.
+    `solver`: "exact", which is built in, "gurobi" or "highs". `solver_fallback`: the solver that answers where `solver`
+    cannot: not installed, without a licence, or with one that is too small for the problem. The first such decision of
+    a run says so. The parameters of `Programme` default to the pipeline's. A forecast of NaN leaves the configuration
+    as it is (rung "hold"). `answers` keeps the answers given so far.
 
     PolicyError: an unknown parameter, an impossible value, or a solver that is not installed.
     """

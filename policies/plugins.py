@@ -10,7 +10,7 @@ import inspect
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +20,13 @@ from ipa.policies.interface import PolicyError
 
 Factory = Callable[..., Any]
 
+GIVEN = {
+    "decide": ("observation", "memory"),
+    "forecast": ("observation", "horizon_s"),
+    "predict": ("observation",),
+}
+"""What the methods of policies and predictors are called with."""
+
 _USER_FILE = "user file "
 """How the name of the module of a user's file begins."""
 
@@ -28,14 +35,19 @@ def find(kind: str, name: str, built_in: Mapping[str, Factory], group: str) -> F
     """The class called `name`, built in or from an entry point; PolicyError for an unknown name."""
     if name in built_in:
         return built_in[name]
-    installed = {point.name: point for point in entry_points(group=group)}
-    checks.known(kind, [name], sorted({*built_in, *installed}))
+    points = installed(group)
+    checks.known(kind, [name], sorted({*built_in, *points}))
     try:
-        found = installed[name].load()
+        found = points[name].load()
     except (Exception, SystemExit) as error:
-        where = installed[name].value
+        where = points[name].value
         raise PolicyError(f"{kind} {name!r} ({where}) cannot be loaded: {error}") from error
     return _callable(found, f"{kind} {name!r}")
+
+
+def installed(group: str) -> dict[str, EntryPoint]:
+    """The entry points of a group, by name."""
+    return {point.name: point for point in entry_points(group=group)}
 
 
 def is_file(spec: str) -> bool:
@@ -62,7 +74,23 @@ def from_file(spec: str, *methods: str) -> Factory:
     where = f"{path}:{_line_of(found)}: {name}"
     if not any(callable(getattr(found, method, None)) for method in methods):
         raise PolicyError(f"{where} has no method {' or '.join(map(repr, methods))}")
+    for method in methods:
+        _check_arguments(found, method, f"{where}.{method}")
     return _callable(found, where)
+
+
+def _check_arguments(found: Any, method: str, where: str) -> None:
+    """Raise PolicyError for a method of a class that cannot be called with what it will be given."""
+    if not inspect.isclass(found) or not callable(defined := getattr(found, method, None)):
+        return
+    is_bound = isinstance(inspect.getattr_static(found, method), staticmethod | classmethod)
+    given = () if is_bound else ("self",)
+    try:
+        inspect.signature(defined).bind(*given, *GIVEN[method])
+    except TypeError:
+        raise PolicyError(f"{where} should take ({', '.join((*given, *GIVEN[method]))})") from None
+    except ValueError:
+        pass  # written in C, without a signature
 
 
 def call(what: str, factory: Factory, *given: Any, parameters: Mapping[str, Any]) -> Any:
@@ -79,10 +107,17 @@ def call(what: str, factory: Factory, *given: Any, parameters: Mapping[str, Any]
         raise PolicyError(f"{what} needs the parameter {', '.join(missing)}")
     try:
         return factory(*given, **parameters)
-    except PolicyError:
+    except (PolicyError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         raise PolicyError(f"{origin(error)}{what}: {type(error).__name__}: {error}") from error
+
+
+def takes(factory: Factory, parameter: str) -> bool:
+    """Whether a class that is called with one thing given has a parameter of that name."""
+    named, _, open_ended = _parameters(factory, 1)
+    further = getattr(factory, "further_parameters", ())
+    return parameter in (*named, *further) or (open_ended and not further)
 
 
 def _parameters(factory: Factory, skipped: int) -> tuple[list[str], list[str], bool]:
@@ -109,8 +144,10 @@ def _executed(path: Path) -> ModuleType:
     try:
         exec(compile(source, str(path), "exec"), vars(module))  # running the user's own file is the purpose
     except SyntaxError as error:
-        raise PolicyError(f"{path}:{error.lineno}: syntax error: {error.msg}") from error
-    except (Exception, SystemExit) as error:
+        raise PolicyError(f"{path}:{error.lineno or 1}: syntax error: {error.msg}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         where = origin(error) or f"{path}: "
         raise PolicyError(f"{where}{type(error).__name__}: {error}") from error
     return module

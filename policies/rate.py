@@ -26,9 +26,10 @@ MEASURED: Mapping[str, Any] = {"name": "reactive", "window_s": 10, "of": "mean"}
 class Rate(Scaler):
     """Replicas for the measured rate.
 
-    `predictor`: gives the rate, by default the mean of the last 10 seconds; `quantile` and `horizon_s` as in
-    `OptimisingPolicy`. `margin`: the share added to it. For other
-    parameters see `Scaler`. Without a rate (NaN), the replicas stay. PolicyError: an impossible value.
+    `predictor`: gives the rate, by default the mean of the last 10 seconds. `quantile`: the share of cases in which the
+    load is to stay below the forecast; None: the predictor's point forecast. `horizon_s`: how far the forecast looks;
+    None: 20 s. `margin`: the share added to the rate. For other parameters see `Scaler`. Without a rate (NaN), the
+    replicas stay. PolicyError: an impossible value.
     """
 
     further_parameters = SCALER_PARAMETERS

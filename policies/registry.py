@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ipa import profiles
 from ipa.policies import plugins
 from ipa.policies.hpa import Hpa
 from ipa.policies.inferline import InferLine
@@ -39,25 +41,36 @@ def create(spec: str, pipeline: Pipeline, parameters: Mapping[str, Any] | None =
     A spec is a name, a name with an argument ("scale-only:high", "scale-only:yolov5s,resnet50", "switch-only:3,3",
     "static:yolov5n:8:3,resnet18:1:2"), or a class in a file ("my.py:MyPolicy"). Names are built in, or entry points of
     the group `ipa.policies`. The class is called with (pipeline, **parameters); its `from_argument(argument, pipeline)`
-    turns an argument into parameters.
+    turns an argument into parameters. Parameters may also follow in the spec itself, each value as in a YAML file:
+    "ipa alpha=2 predictor={name: mean, factor: 1.1}".
 
     PolicyError: an unknown name, parameter or class, an impossible value, or an error in the file.
     """
-    given = dict(parameters or {})
     if not isinstance(spec, str) or not spec:
         raise PolicyError(f"policy {spec!r} must be a name: {', '.join(POLICIES)}, or file.py:Class")
-    if plugins.is_file(spec):
-        factory, name = plugins.from_file(spec, "decide"), spec
-    else:
-        name, colon, argument = spec.partition(":")
-        factory = plugins.find("policy", name, POLICIES, "ipa.policies")
-        if colon:
-            given = _with_argument(name, argument, factory, pipeline, given)
+    whole, (spec, own) = spec, split_spec(spec)
+    given = _joined(whole, own, parameters or {})
+    name, colon, argument = (spec, "", "") if plugins.is_file(spec) else spec.partition(":")
+    factory = _factory(name)
+    if colon:
+        given = _with_argument(name, argument, factory, pipeline, given)
     policy = plugins.call(f"policy {name!r}", factory, pipeline, parameters=given)
     if not isinstance(policy, Policy):
         raise PolicyError(f"policy {name!r}: {type(policy).__name__} has no decide()")
     reads(policy)
     return policy
+
+
+def takes(spec: str, parameter: str) -> bool:
+    """Whether the policy that a spec names has a parameter of that name. PolicyError: an unknown name or class."""
+    spec, _ = split_spec(spec)
+    return plugins.takes(_factory(spec if plugins.is_file(spec) else spec.partition(":")[0]), parameter)
+
+
+def _factory(name: str) -> plugins.Factory:
+    if plugins.is_file(name):
+        return plugins.from_file(name, "decide")
+    return plugins.find("policy", name, POLICIES, "ipa.policies")
 
 
 def describe(policy: object) -> dict[str, Any]:
@@ -77,6 +90,9 @@ def describe(policy: object) -> dict[str, Any]:
 
 _OPAQUE = object()
 
+_PARAMETER = re.compile(r"""\s+[A-Za-z_][\w.]*=(?:"(?:[^"\\]|\\.)*"|'[^']*'|(?!\s+[A-Za-z_][\w.]*=).)*""", re.DOTALL)
+"""A parameter behind a policy's name, up to the next one; an equals sign in quotes begins none."""
+
 
 def _with_argument(
     name: str, argument: str, factory: Any, pipeline: Pipeline, given: Mapping[str, Any]
@@ -85,10 +101,46 @@ def _with_argument(
     if parse is None or not argument:
         wanted = "takes no argument" if parse is None else "lacks its argument after ':'"
         raise PolicyError(f"policy {name!r} {wanted}; given: {name}:{argument}")
-    own = parse(argument, pipeline)
+    return _joined(f"{name}:{argument}", parse(argument, pipeline), given)
+
+
+def split_spec(spec: str) -> tuple[str, dict[str, Any]]:
+    """A spec without the parameters behind it, and these. PolicyError: a value that is no YAML, a name given twice."""
+    found: dict[str, Any] = {}
+    for text in _PARAMETER.findall(spec):
+        key, _, value = text.strip().partition("=")
+        if "." in key:
+            whole, _, inner = key.partition(".")
+            raise PolicyError(f"policy {spec!r}: {key}: give the whole of {whole}, as in {whole}={{{inner}: {value}}}")
+        if key in found:
+            raise PolicyError(f"policy {spec!r}: gives {key} twice")
+        try:
+            found[key] = profiles.parse_yaml(f"value: {value}", "", error=PolicyError).data["value"]
+        except PolicyError as error:
+            raise PolicyError(f"policy {spec!r}: {text.strip()}: {str(error).partition(': ')[2]}") from None
+    return _PARAMETER.sub("", spec).strip(), found
+
+
+def take_from_spec(spec: str, parameter: str) -> tuple[str, Any]:
+    """A spec without one of the parameters behind it, and that one's value; None: it is not there.
+
+    PolicyError as `split_spec`.
+    """
+    if not any(_is_of(parameter, text) for text in _PARAMETER.findall(spec)):
+        return spec, None
+    rest = _PARAMETER.sub(lambda found: "" if _is_of(parameter, found[0]) else found[0], spec)
+    return rest.strip(), split_spec(spec)[1][parameter]
+
+
+def _is_of(parameter: str, text: str) -> bool:
+    return text.strip().partition("=")[0] == parameter
+
+
+def _joined(spec: str, own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters in a spec and those given beside it."""
     twice = [key for key in own if key in given]
     if twice:
-        raise PolicyError(f"{name}:{argument} gives {twice[0]}, and so do the parameters")
+        raise PolicyError(f"{spec} gives {twice[0]}, and so do the parameters")
     return {**own, **given}
 
 

@@ -6,7 +6,7 @@ baseline of IPA (JSys 2024): FA2-low with the lightest variants, FA2-high with h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class ScaleOnly(OptimisingPolicy):
     """The optimiser with given variants.
 
-    `variants`: a name in the pipeline's `scale_only` ("low", "high"), or stage -> variant. They stay even if nothing is
-    feasible with them, unless `keep_variants` is False. A variant that has failed to start is replaced in any case, by
-    any other, since `candidates` is empty by default. For other parameters see `OptimisingPolicy`.
+    `variants`: a name in the pipeline's `scale_only` ("low", "high"), or stage -> variant. `keep_variants`: keep them
+    even if nothing is feasible with them. `candidates`: stage -> variants that may replace one that has failed to
+    start; None, or a missing stage: all. For other parameters see `OptimisingPolicy`.
     """
 
     def __init__(
@@ -31,9 +31,10 @@ class ScaleOnly(OptimisingPolicy):
         *,
         variants: str | Mapping[str, str] = "low",
         keep_variants: bool = True,
+        candidates: Mapping[str, Collection[str]] | None = None,
         **planning: Any,
     ) -> None:
-        super().__init__(pipeline, **{"candidates": {}, **planning})
+        super().__init__(pipeline, candidates={} if candidates is None else candidates, **planning)
         self.variants = explicit_variants(pipeline, variants)
         for stage in pipeline.stages:
             names = [variant.name for variant in self.programme.candidates_of(stage)]

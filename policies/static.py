@@ -21,9 +21,10 @@ KEYS = ("variant", "batch", "replicas", "batch_timeout_s")
 class Static:
     """A fixed configuration, whatever the load.
 
-    Without `configuration`: the lightest variants, batches of 1, and `replicas` (stage -> number, by default one each).
-    `configuration` maps each stage to variant, batch (default 1), replicas (default 1) and batch_timeout_s (default: 0
-    for a batch of 1, else the least of (batch - 1) / planned_load_rps, 1 s and half the drop limit). A variant that has
+    `configuration`: stage -> variant, batch (default 1), replicas (default 1) and batch_timeout_s (default: 0 for a
+    batch of 1, else the least of (batch - 1) / planned_load_rps, 1 s and half the drop limit); None: the lightest
+    variants and batches of 1. `replicas`: stage -> number, in place of a configuration; None: one each.
+    `planned_load_rps`: the load for the default batch timeout, in requests per second. A variant that has
     failed to start is replaced by the lightest that has not (rung "no-accuracy").
     """
 

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 
 class SwitchOnly(OptimisingPolicy):
-    """The optimiser with given replicas: stage -> number, by default the pipeline's.
+    """The optimiser with given replicas.
 
-    It may choose any option whose replicas sustain the load: n h >= load. For other parameters see `OptimisingPolicy`.
+    `replicas`: stage -> number; None: the pipeline's. It may choose any option whose replicas sustain the load:
+    n h >= load. For other parameters see `OptimisingPolicy`.
     """
 
     def __init__(

@@ -7,7 +7,11 @@ events/     the SimPy engine · compiled/: the same rules, compiled
 simulate    a run under a policy · opening: the decision before it
 backend     what a control step sees and does · load_view: the load it sees · measuring: the costly part
 records     what a run leaves behind · laws: what must hold of it · tables: the same as data frames
-totals      its figures, from records or as it goes · balance: laws of totals · histogram: quantiles of many values
+resizes     how the cores of replicas have changed in place
+totals      its figures, from records or as it goes · balance: laws of totals · exact: a sum of many values
+sample      records of some requests of a long run · spent: where the time of all went
+intervals   counts of all requests in intervals of time · bins: the bins of time
+histogram   quantiles of many values
 planned     what was decided over a run · summary: all figures under stable names
 sources     digests of source files
 """

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ipa.policies import ReplicaCounts, StageConfiguration
 from ipa.sim.model import FloatArray, IntArray, StageModel, World
+from ipa.sim.resizes import Resizes
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -61,7 +62,10 @@ class Handover(NamedTuple):
 
 
 class Replicas(NamedTuple):
-    """The replicas of a stage by number; infinity for what has not happened. `finish_s`: when the last batch ends."""
+    """The replicas of a stage by number; infinity for what has not happened.
+
+    `cores` are those at creation. `finish_s`: when the last batch ends.
+    """
 
     variant: tuple[str, ...]
     cores: IntArray
@@ -69,6 +73,7 @@ class Replicas(NamedTuple):
     ready_s: FloatArray
     removed_s: FloatArray
     finish_s: FloatArray
+    resizes: Resizes
 
 
 class EngineStage(Protocol):

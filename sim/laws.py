@@ -47,6 +47,10 @@ def cost_differs(records: Records, stage: int) -> Iterator[str]:
     name, replicas = records.stages[stage], records.replicas[stage]
     if not close(replica_core_s(replicas, records), existing_core_s(replicas, records)):
         yield f"L8: at stage {name} the cost differs from the integral of the replica timeline"
+    resizes = replicas.resizes
+    created_s, removed_s = replicas.created_s[resizes.replica], replicas.removed_s[resizes.replica]
+    if np.any((resizes.time_s < created_s) | (resizes.time_s > removed_s)):
+        yield f"L8: at stage {name} a replica was resized before its creation or after its removal"
 
 
 def _one_outcome_each(records: Records) -> Iterator[str]:
@@ -112,14 +116,17 @@ def _replicas_serve_one_batch(records: Records, stage: int) -> Iterator[str]:
 def replica_core_s(replicas: ReplicaRecords, records: Records) -> float:
     """The core-seconds of all replicas within the duration, each from its creation until it is gone."""
     until_s = np.minimum(np.nan_to_num(replicas.gone_s, nan=np.inf), records.duration_s)
-    return fsum(replicas.cores * np.maximum(until_s - replicas.created_s, 0.0))
+    resizes = replicas.resizes
+    more = (resizes.cores - resizes.cores_before) * np.maximum(until_s[resizes.replica] - resizes.time_s, 0.0)
+    return fsum(np.append(replicas.cores * np.maximum(until_s - replicas.created_s, 0.0), more))
 
 
 def existing_core_s(replicas: ReplicaRecords, records: Records) -> float:
-    """The same figure as an integral over time of the cores that exist, which change at each creation and exit."""
-    gone = np.isfinite(replicas.gone_s)
-    moments = np.concatenate([replicas.created_s, replicas.gone_s[gone]])
-    change = np.concatenate([replicas.cores, -replicas.cores[gone]])
+    """The same figure as an integral over time of the cores that exist: they change at creation, resizes and exit."""
+    gone, resizes = np.isfinite(replicas.gone_s), replicas.resizes
+    at_end = resizes.at_end(replicas.cores)
+    moments = np.concatenate([replicas.created_s, resizes.time_s, replicas.gone_s[gone]])
+    change = np.concatenate([replicas.cores, resizes.cores - resizes.cores_before, -at_end[gone]])
     order = np.argsort(moments, kind="stable")
     edges_s = np.minimum(np.append(moments[order], np.inf), records.duration_s)
     return fsum(np.cumsum(change[order]) * np.diff(edges_s))

@@ -17,6 +17,7 @@ IntArray = npt.NDArray[np.int64]
 
 DISPATCH_MODES = ("central", "eager")
 DROP_MODES = ("request", "batch")
+RESIZE_MODES = ("rollout", "in_place")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,10 @@ class ServiceTime:
 
 @dataclass(frozen=True, slots=True)
 class StageModel:
-    """One stage as an engine sees it; the keys of `service` are (variant, cores)."""
+    """One stage as an engine sees it; the keys of `service` are (variant, cores).
+
+    With eager dispatch and resizing in place, all cores of a variant need the same batch sizes, as profiles have them.
+    """
 
     name: str
     service: Mapping[tuple[str, int], ServiceTime]
@@ -51,7 +55,8 @@ class World:
     """The settings of one simulated world; all times in seconds.
 
     `max_surge` None: a quarter of the desired replicas, rounded up. `bound_s`: how long the run may continue after
-    `duration_s`; requests that have not ended by then are unfinished.
+    `duration_s`; requests that have not ended by then are unfinished. `resize`: how replicas of the configured variant
+    get other cores.
     """
 
     duration_s: float
@@ -64,12 +69,15 @@ class World:
     max_unavailable: int = 0
     dispatch: str = "central"
     drop: str = "request"
+    resize: str = "rollout"
 
     def __post_init__(self) -> None:
         if self.dispatch not in DISPATCH_MODES:
             raise ValueError(f"dispatch {self.dispatch!r}; allowed: {', '.join(DISPATCH_MODES)}")
         if self.drop not in DROP_MODES:
             raise ValueError(f"drop {self.drop!r}; allowed: {', '.join(DROP_MODES)}")
+        if self.resize not in RESIZE_MODES:
+            raise ValueError(f"resize {self.resize!r}; allowed: {', '.join(RESIZE_MODES)}")
         if self.max_surge is not None and self.max_surge + self.max_unavailable < 1:
             raise ValueError(
                 f"max_surge {self.max_surge} and max_unavailable {self.max_unavailable}: "

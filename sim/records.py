@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from ipa.sim import rules
-from ipa.sim.interface import Batches, BoolArray, Drops, Engine, EngineStage
+from ipa.sim.interface import Batches, Drops, Engine, EngineStage
 from ipa.sim.model import FloatArray, IntArray
+from ipa.sim.resizes import NO_RESIZES, Resizes
 from ipa.sim.rules import NEVER
 
 COMPLETED, DROPPED, FAILED, UNFINISHED = range(4)
@@ -53,7 +53,10 @@ class Records:
 
 @dataclass(frozen=True)
 class ReplicaRecords:
-    """The replicas of one stage in order of creation; NaN for what did not happen within the run."""
+    """The replicas of one stage in order of creation; NaN for what did not happen within the run.
+
+    `cores` are those at creation; `resizes` say how they changed.
+    """
 
     variant: tuple[str, ...]
     cores: IntArray
@@ -61,82 +64,68 @@ class ReplicaRecords:
     ready_s: FloatArray
     removed_s: FloatArray
     gone_s: FloatArray
+    resizes: Resizes = NO_RESIZES
+
+
+class Visits(NamedTuple):
+    """What happened to N requests at S stages, as in `Records`: five arrays of shape (S, N), two of shape (N,)."""
+
+    start_s: FloatArray
+    finish_s: FloatArray
+    replica: IntArray
+    batch: IntArray
+    batch_size: IntArray
+    dropped_stage: IntArray
+    end_s: FloatArray
+
+    @classmethod
+    def none_yet(cls, stages: int, requests: int) -> Self:
+        """Of requests to which nothing has happened."""
+        start_s, finish_s = np.full((2, stages, requests), np.nan)
+        replica, batch, batch_size = np.full((3, stages, requests), -1, dtype=np.int64)
+        dropped_stage, end_s = np.full(requests, -1, dtype=np.int64), np.full(requests, np.nan)
+        return cls(start_s, finish_s, replica, batch, batch_size, dropped_stage, end_s)
+
+    def enter(self, position: int, batches: Batches, drops: Drops, first_batch: int, first_request: int = 0) -> None:
+        """Fill in batches and drops of a stage, the batches numbered from `first_batch` on.
+
+        `first_request`: the number of the first request here.
+        """
+        members, size = batches.requests - first_request, batches.size
+        self.start_s[position, members] = np.repeat(batches.start_s, size)
+        self.finish_s[position, members] = np.repeat(batches.finish_s, size)
+        self.replica[position, members] = np.repeat(batches.replica, size)
+        self.batch[position, members] = np.repeat(np.arange(first_batch, first_batch + len(size)), size)
+        self.batch_size[position, members] = np.repeat(size, size)
+        self.dropped_stage[drops.requests - first_request] = position
+        self.end_s[drops.requests - first_request] = drops.dropped_s
+
+    def where(self, chosen: IntArray | slice) -> Visits:
+        """The chosen requests."""
+        columns: list[Any] = [column[..., chosen] for column in self]
+        return Visits(*columns)
+
+    def followed_by(self, others: Visits) -> Visits:
+        """These requests, then the others."""
+        columns: list[Any] = [np.concatenate(both, axis=-1) for both in zip(self, others, strict=True)]
+        return Visits(*columns)
 
 
 class Recorder:
-    """Fills in records from the stages' logs as they come; those of one stage must come in order."""
+    """Fills in the records of all requests from the stages' logs as they come; those of a stage come in order."""
 
-    def __init__(self, arrivals_s: FloatArray, stages: int, request: IntArray | None = None) -> None:
-        """`request`: the numbers of the requests to keep records of, rising, shape (N,); None: all of them."""
-        self._is_whole = request is None
-        self._request = np.arange(len(arrivals_s)) if request is None else request
-        self._arrival_s = arrivals_s if request is None else arrivals_s[request]
-        shape = (stages, len(self._request))
-        self._start_s, self._finish_s = np.full(shape, np.nan), np.full(shape, np.nan)
-        self._replica, self._batch, self._batch_size = (np.full(shape, -1, dtype=np.int64) for _ in range(3))
+    def __init__(self, arrivals_s: FloatArray, stages: int) -> None:
+        self._visits = Visits.none_yet(stages, len(arrivals_s))
         self._batches = [0] * stages
-        self._dropped_stage = np.full(shape[1], -1, dtype=np.int64)
-        self._end_s = np.full(shape[1], np.nan)
 
     def take(self, position: int, batches: Batches, drops: Drops) -> None:
         """The next batches and drops of a stage."""
-        first, size = self._batches[position], batches.size
-        self._batches[position] += len(size)
-        if len(self._request) == 0:
-            return
-        kept, members = self._kept(batches.requests)
-
-        def each(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-            return np.repeat(values, size)[kept]
-
-        self._start_s[position, members] = each(batches.start_s)
-        self._finish_s[position, members] = each(batches.finish_s)
-        self._replica[position, members] = each(batches.replica)
-        self._batch[position, members] = each(np.arange(first, first + len(size)))
-        self._batch_size[position, members] = each(size)
-        kept, members = self._kept(drops.requests)
-        self._dropped_stage[members] = position
-        self._end_s[members] = drops.dropped_s[kept]
+        self._visits.enter(position, batches, drops, self._batches[position])
+        self._batches[position] += len(batches.size)
 
     def records(self, engine: Engine) -> Records:
         """The records of a run that has ended."""
-        end_s, finish_s = engine.end_s, self._finish_s
-        finish_s[finish_s > end_s] = np.nan
-        enqueue_s = np.empty_like(finish_s)
-        enqueue_s[0] = self._arrival_s
-        enqueue_s[1:] = finish_s[:-1] + engine.world.hop_s
-        enqueue_s[enqueue_s > end_s] = np.nan
-        outcome = np.where(self._dropped_stage >= 0, DROPPED, UNFINISHED)
-        completed = np.isfinite(finish_s[-1])
-        outcome[completed] = COMPLETED
-        self._end_s[completed] = finish_s[-1, completed]
-        return Records(
-            stages=tuple(stage.model.name for stage in engine.stages),
-            run_end_s=end_s,
-            duration_s=engine.world.duration_s,
-            request=self._request,
-            arrival_s=self._arrival_s,
-            outcome=outcome,
-            dropped_stage=self._dropped_stage,
-            end_s=self._end_s,
-            enqueue_s=enqueue_s,
-            start_s=self._start_s,
-            finish_s=finish_s,
-            replica=self._replica,
-            batch=self._batch,
-            batch_size=self._batch_size,
-            replicas=tuple(_replica_records(stage, end_s, engine.world.stop_s) for stage in engine.stages),
-            integral_s=np.array([_integral_s(stage, end_s) for stage in engine.stages]),
-            configured=tuple(tuple(stage.configured) for stage in engine.stages),
-        )
-
-    def _kept(self, requests: IntArray) -> tuple[slice | BoolArray, IntArray]:
-        """Which of the requests have records, and in which places."""
-        if self._is_whole:
-            return slice(None), requests
-        places = np.searchsorted(self._request, requests)
-        kept = self._request[np.minimum(places, len(self._request) - 1)] == requests
-        return kept, places[kept]
+        return records_of(engine, np.arange(len(engine.arrivals_s)), self._visits)
 
 
 def collect_records(engine: Engine) -> Records:
@@ -145,6 +134,44 @@ def collect_records(engine: Engine) -> Records:
     for position, stage in enumerate(engine.stages):
         recorder.take(position, stage.batch_log(), stage.drop_log())
     return recorder.records(engine)
+
+
+def records_of_none(engine: Engine) -> Records:
+    """The records of a finished run's replicas, without those of any request."""
+    return records_of(engine, np.zeros(0, dtype=np.int64), Visits.none_yet(len(engine.stages), 0))
+
+
+def records_of(engine: Engine, request: IntArray, visits: Visits) -> Records:
+    """The records of a finished run with the visits of these requests, whose numbers rise; shape (N,)."""
+    end_s, finish_s = engine.end_s, visits.finish_s
+    finish_s[finish_s > end_s] = np.nan
+    enqueue_s = np.empty_like(finish_s)
+    enqueue_s[0] = arrival_s = engine.arrivals_s[request]
+    enqueue_s[1:] = finish_s[:-1] + engine.world.hop_s
+    enqueue_s[enqueue_s > end_s] = np.nan
+    outcome = np.where(visits.dropped_stage >= 0, DROPPED, UNFINISHED)
+    completed = np.isfinite(finish_s[-1])
+    outcome[completed] = COMPLETED
+    visits.end_s[completed] = finish_s[-1, completed]
+    return Records(
+        stages=tuple(stage.model.name for stage in engine.stages),
+        run_end_s=end_s,
+        duration_s=engine.world.duration_s,
+        request=request,
+        arrival_s=arrival_s,
+        outcome=outcome,
+        dropped_stage=visits.dropped_stage,
+        end_s=visits.end_s,
+        enqueue_s=enqueue_s,
+        start_s=visits.start_s,
+        finish_s=finish_s,
+        replica=visits.replica,
+        batch=visits.batch,
+        batch_size=visits.batch_size,
+        replicas=tuple(_replica_records(stage, end_s, engine.world.stop_s) for stage in engine.stages),
+        integral_s=np.array([_integral_s(stage, end_s) for stage in engine.stages]),
+        configured=tuple(tuple(stage.configured) for stage in engine.stages),
+    )
 
 
 def _integral_s(stage: EngineStage, end_s: float) -> float:
@@ -170,4 +197,5 @@ def _replica_records(stage: EngineStage, end_s: float, stop_s: float) -> Replica
         ready_s=within_run(log.ready_s),
         removed_s=within_run(log.removed_s),
         gone_s=within_run(np.array(gone_s, dtype=np.float64)),
+        resizes=log.resizes,
     )

@@ -21,14 +21,19 @@ from ipa.profiles import Pipeline
 from ipa.sim import engines, laws, records, streams
 from ipa.sim.backend import SimulatedBackend
 from ipa.sim.interface import Engine, Handover
+from ipa.sim.intervals import IntervalCounts, Intervals
 from ipa.sim.load_view import LoadView
 from ipa.sim.model import FloatArray, IntArray, StageModel, World
 from ipa.sim.opening import Opening
 from ipa.sim.planned import LatestEntry, Planned
+from ipa.sim.sample import Sampling
 from ipa.sim.totals import Totalling, Totals, totals_of
 
-SAMPLE = 100_000
-"""How many requests a sample keeps records of."""
+SAMPLE = 10_000
+"""How many requests a sample keeps records of, and"""
+
+SLOWEST = 1_000
+"""of how many of the slowest, completed and dropped ones, there are records beside it."""
 
 
 STEPS_AHEAD = 256
@@ -41,8 +46,9 @@ class ControlSettings:
 
     `initial` is the configuration that is ready at the start; None: what the policy decides at time 0 from the history
     (a warm start). `fields`: costly observation fields to compute besides those that the policy reads. `engine` is one
-    of `engines.ENGINES`, `records` one of `engines.RECORDS`: keep records of all requests, of none, or of a uniform
-    sample of `SAMPLE` (of all, where there are fewer). With none, no decisions are kept either.
+    of `engines.ENGINES`. `records`: keep records of all requests ("all"); of a uniform sample of `SAMPLE` (all, where
+    there are fewer) and of the `SLOWEST`, with counts of all in intervals ("sample"); or of none, and no decisions
+    either ("none").
     """
 
     interval_s: float = 10.0
@@ -55,13 +61,30 @@ class ControlSettings:
 
 
 @dataclass(frozen=True)
+class Counted:
+    """A run of which the records are a sample: all of it in intervals, and the numbers of the sampled requests.
+
+    The other requests with records are the slowest. `filled_s`: when the last request of each batch was enqueued; of
+    the requests with records, shape (stages, requests), NaN where they were not served. `spent_s`: how long all
+    completed requests were at each stage, by what for (`spent.KINDS`); shape (stages, kinds).
+    """
+
+    intervals: Intervals
+    sample: IntArray
+    filled_s: FloatArray
+    spent_s: FloatArray
+
+
+@dataclass(frozen=True)
 class Simulated:
     """What a run left behind: its records, its journal, the configuration ready at the start, and the engine's name.
 
-    `totals` and `planned` cover the whole run, whatever records and entries have been kept.
+    `totals` and `planned` cover the whole run, whatever records and entries have been kept. `counted`: what there is
+    beside the records of a sample, else None.
     """
 
     records: records.Records
+    counted: Counted | None
     totals: Totals
     planned: Planned
     entries: Sequence[Entry]
@@ -87,7 +110,7 @@ def simulate_policy(
     Raises EngineError for an engine that cannot run here, PolicyError for a decision that cannot be carried out, and
     LawError should the run break a law of the model.
     """
-    name = engines.choose_engine(control.engine, control.records)
+    name = engines.choose_engine(control.engine)
     planned = Planned(pipeline)
     journal = LatestEntry(planned) if control.records == "none" else Journal()
     controller = Controller(pipeline, policy, journal)
@@ -114,16 +137,17 @@ def simulate_policy(
         on_step(engine.now_s / world.duration_s)
 
     engine.run(takewhile(lambda time_s: time_s < world.duration_s, moments), step)
+    counted = None
     if keeping is not None:
-        found, totals = keeping.found(engine)
+        found, totals, counted = keeping.found(engine)
     else:
         found = records.collect_records(engine)
         laws.check(found, eager=world.dispatch == "eager")
         totals = totals_of(pipeline, found, pipeline.sla_s)
     if control.records == "none":
-        return Simulated(found, totals, planned, (), initial, name)
+        return Simulated(found, counted, totals, planned, (), initial, name)
     planned = Planned.of(pipeline, initial, journal.entries)
-    return Simulated(found, totals, planned, journal.entries, initial, name)
+    return Simulated(found, counted, totals, planned, journal.entries, initial, name)
 
 
 class _Forecasts:
@@ -146,26 +170,36 @@ class _Forecasts:
 
 
 class _Keeping:
-    """What is kept of a run that is handed over piece by piece: totals, and the records of some requests."""
+    """What is kept of a run that is handed over piece by piece: totals, and with a sample its records and counts."""
 
-    def __init__(self, pipeline: Pipeline, world: World, arrivals_s: FloatArray, kept: IntArray) -> None:
+    def __init__(self, pipeline: Pipeline, world: World, arrivals_s: FloatArray, sample: IntArray | None) -> None:
         self._totalling = Totalling(pipeline, arrivals_s, world)
-        self._recorder = records.Recorder(arrivals_s, len(pipeline.stages), kept)
+        self._sample = sample
+        if sample is not None:
+            names = tuple(stage.name for stage in pipeline.stages)
+            self._counts = IntervalCounts(arrivals_s, names, world, pipeline.sla_s)
+            self._sampling = Sampling(arrivals_s, len(names), world.hop_s, sample, SLOWEST)
 
     def receive(self, given: Handover) -> None:
-        self._totalling.take(given)
-        self._recorder.take(given.stage, given.batches, given.drops)
+        completed = self._totalling.take(given)
+        if self._sample is not None:
+            self._counts.take(given, completed)
+            self._sampling.take(given)
 
-    def found(self, engine: Engine) -> tuple[records.Records, Totals]:
-        found = self._recorder.records(engine)
-        return found, self._totalling.totals(engine, found)
+    def found(self, engine: Engine) -> tuple[records.Records, Totals, Counted | None]:
+        if self._sample is None:
+            found, counted = records.records_of_none(engine), None
+        else:
+            found, filled_s = self._sampling.records(engine)
+            counted = Counted(self._counts.intervals(), self._sample, filled_s, self._sampling.spent_s())
+        return found, self._totalling.totals(engine, found), counted
 
 
 def _keeping(wanted: str, pipeline: Pipeline, world: World, arrivals_s: FloatArray, seed: int) -> _Keeping | None:
     if wanted == "all":
         return None
-    kept = np.empty(0, dtype=np.int64)
+    sample = None
     if wanted == "sample":
         size = min(SAMPLE, len(arrivals_s))
-        kept = np.sort(streams.stream(seed, "sample").choice(len(arrivals_s), size, replace=False, shuffle=False))
-    return _Keeping(pipeline, world, arrivals_s, kept)
+        sample = np.sort(streams.stream(seed, "sample").choice(len(arrivals_s), size, replace=False, shuffle=False))
+    return _Keeping(pipeline, world, arrivals_s, sample)

@@ -9,23 +9,27 @@ import numpy as np
 
 from ipa.policies import Configuration, Entry
 from ipa.profiles import Pipeline
+from ipa.sim.intervals import Intervals
 from ipa.sim.model import FloatArray, IntArray
 from ipa.sim.records import COMPLETED, OUTCOMES, Records
+from ipa.sim.spent import KINDS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def requests_table(pipeline: Pipeline, records: Records) -> pd.DataFrame:
+def requests_table(pipeline: Pipeline, records: Records, sample: IntArray | None = None) -> pd.DataFrame:
     """One row for each request: request, arrival_s, outcome, dropped_stage, end_s, latency_s, accuracy.
 
     The last two are of completed requests only. `accuracy` is the product of the accuracies of the variants that served
-    the request (its PAS as a fraction).
+    the request (its PAS as a fraction). With the numbers of a `sample`, a further column `sampled` says which requests
+    belong to it.
     """
     import pandas as pd
 
     completed = records.outcome == COMPLETED
     latency_s = np.where(completed, records.end_s - records.arrival_s, np.nan)
+    sampled = {} if sample is None else {"sampled": np.isin(records.request, sample, assume_unique=True)}
     return pd.DataFrame(
         {
             "request": records.request,
@@ -35,15 +39,17 @@ def requests_table(pipeline: Pipeline, records: Records) -> pd.DataFrame:
             "end_s": records.end_s,
             "latency_s": latency_s,
             "accuracy": np.where(completed, served_accuracy(pipeline, records), np.nan),
+            **sampled,
         }
     )
 
 
-def stages_table(records: Records) -> pd.DataFrame:
+def stages_table(records: Records, filled_s: FloatArray | None = None) -> pd.DataFrame:
     """One row for each request and stage it reached: when it was enqueued, started and finished, and in which batch.
 
     The columns are request, stage, enqueue_s, start_s, finish_s, replica, batch, batch_size. `batch` numbers a stage's
-    batches in order of start; -1 if the request was not served there.
+    batches in order of start; -1 if the request was not served there. A further column `filled_s`, where it is given,
+    says when the last request of the batch was enqueued, which may have no row here.
     """
     import pandas as pd
 
@@ -51,6 +57,7 @@ def stages_table(records: Records) -> pd.DataFrame:
     order = np.lexsort((stage, request))
     stage, request = stage[order], request[order]
     where = (stage, request)
+    filled = {} if filled_s is None else {"filled_s": filled_s[where]}
     return pd.DataFrame(
         {
             "request": records.request[request],
@@ -61,12 +68,13 @@ def stages_table(records: Records) -> pd.DataFrame:
             "replica": records.replica[where],
             "batch": records.batch[where],
             "batch_size": records.batch_size[where],
+            **filled,
         }
     )
 
 
 def replicas_table(records: Records) -> pd.DataFrame:
-    """One row for each replica: stage, replica, variant, cores, created_s, ready_s, removed_s, gone_s."""
+    """One row for each replica: stage, replica, variant, cores (at creation), created_s, ready_s, removed_s, gone_s."""
     import pandas as pd
 
     sets = records.replicas
@@ -85,6 +93,23 @@ def replicas_table(records: Records) -> pd.DataFrame:
             "ready_s": joined("ready_s"),
             "removed_s": joined("removed_s"),
             "gone_s": joined("gone_s"),
+        }
+    )
+
+
+def resizes_table(records: Records) -> pd.DataFrame:
+    """One row for each replica whose cores changed in place, each time: stage, replica, time_s, cores_before, cores."""
+    import pandas as pd
+
+    resizes = [replicas.resizes for replicas in records.replicas]
+    counts = [len(each.replica) for each in resizes]
+    return pd.DataFrame(
+        {
+            "stage": _named(np.repeat(np.arange(len(resizes)), counts), records.stages),
+            **{
+                name: np.concatenate([getattr(each, name) for each in resizes])
+                for name in ("replica", "time_s", "cores_before", "cores")
+            },
         }
     )
 
@@ -152,6 +177,83 @@ def decisions_table(pipeline: Pipeline, initial: Configuration, entries: Sequenc
     for name in ("stage", "variant", "binding", "rung"):
         table[name] = table[name].astype("category")
     return table
+
+
+def intervals_table(intervals: Intervals) -> pd.DataFrame:
+    """One row for each interval, which starts at `time_s`: the requests that arrived in it, and how they ended.
+
+    The columns are time_s, requests, quietest_rps, busiest_rps, completed, late, dropped, failed, unfinished,
+    became_late, late_waiting.
+    """
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "time_s": intervals.edges_s[:-1],
+            "requests": intervals.requests,
+            "quietest_rps": intervals.quietest_rps,
+            "busiest_rps": intervals.busiest_rps,
+            "completed": intervals.completed,
+            "late": intervals.late,
+            "dropped": intervals.dropped,
+            "failed": np.zeros_like(intervals.requests),
+            "unfinished": intervals.unfinished,
+            "became_late": intervals.became_late,
+            "late_waiting": intervals.late_waiting,
+        }
+    )
+
+
+def latencies_table(intervals: Intervals) -> pd.DataFrame:
+    """How many completed requests that arrived in an interval had about a latency: time_s, latency_s, requests."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "time_s": intervals.edges_s[intervals.latency_interval],
+            "latency_s": intervals.latency_s,
+            "requests": intervals.latency_count,
+        }
+    )
+
+
+def queues_table(intervals: Intervals) -> pd.DataFrame:
+    """One row for each interval and stage: what happened at the stage in the interval, and what is there at its end.
+
+    The columns are time_s, stage, enqueued, started, finished, dropped, waiting, in_service.
+    """
+    import pandas as pd
+
+    stages, count = intervals.enqueued.shape
+
+    def by_time(values: IntArray) -> IntArray:
+        return values.T.ravel()
+
+    return pd.DataFrame(
+        {
+            "time_s": np.repeat(intervals.edges_s[:-1], stages),
+            "stage": _named(np.tile(np.arange(stages), count), intervals.stages),
+            "enqueued": by_time(intervals.enqueued),
+            "started": by_time(intervals.started),
+            "finished": by_time(intervals.finished),
+            "dropped": by_time(intervals.dropped_at),
+            "waiting": by_time(np.cumsum(intervals.enqueued - intervals.started - intervals.dropped_at, axis=1)),
+            "in_service": by_time(np.cumsum(intervals.started - intervals.finished, axis=1)),
+        }
+    )
+
+
+def spent_table(intervals: Intervals, spent_s: FloatArray) -> pd.DataFrame:
+    """One row for each stage: stage, hop_s, batch_s, queue_s, service_s, the means over all completed requests.
+
+    `spent_s`: their sums, shape (stages, kinds). The means add up to the mean latency; NaN if nothing completed.
+    """
+    import pandas as pd
+
+    completed = int(intervals.completed.sum())
+    means_s = spent_s / completed if completed else np.full_like(spent_s, np.nan)
+    columns = {f"{kind}_s": means_s[:, place] for place, kind in enumerate(KINDS)}
+    return pd.DataFrame({"stage": _named(np.arange(len(spent_s)), intervals.stages), **columns})
 
 
 def served_accuracy(pipeline: Pipeline, records: Records) -> FloatArray:

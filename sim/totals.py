@@ -11,8 +11,10 @@ import numpy as np
 
 from ipa.profiles import Pipeline
 from ipa.sim import balance, laws
+from ipa.sim.exact import ExactSum
 from ipa.sim.histogram import RELATIVE_ERROR, Histogram
 from ipa.sim.interface import Batches, Engine, Handover
+from ipa.sim.intervals import NONE_COMPLETED, Completed
 from ipa.sim.model import FloatArray, IntArray, World
 from ipa.sim.records import COMPLETED, DROPPED, FAILED, UNFINISHED, Records
 from ipa.sim.tables import served_accuracy
@@ -101,9 +103,9 @@ def _core_s(records: Records) -> float:
 class Totalling:
     """Adds up a run while it is handed over.
 
-    The result is that of the records, except for the quantiles, whose relative error is up to `RELATIVE_ERROR` (0.1 %),
-    and the sum of latencies, which is added up in another order. Memory: one byte a request (more only if there are too
-    many combinations of variants for a byte), and 16 bytes for each second of the duration.
+    The result is that of the records, except for the quantiles, whose relative error is up to `RELATIVE_ERROR` (0.1 %).
+    Memory: one byte a request (more only if there are too many combinations of variants for a byte), and 16 bytes for
+    each second of the duration.
     """
 
     def __init__(self, pipeline: Pipeline, arrivals_s: FloatArray, world: World) -> None:
@@ -119,12 +121,12 @@ class Totalling:
         self._stages = [balance.StageTotals() for _ in pipeline.stages]
         self._open: list[Batches | None] = [None for _ in pipeline.stages]  # not yet at the next stage
         self._histogram = Histogram()
-        self._latency_sums_s: list[float] = []
+        self._latency_sum = ExactSum()
         self._in_time = self._within = self._good = 0
         self._in_time_by_second = np.zeros(ceil(world.duration_s), dtype=np.int64)
 
-    def take(self, given: Handover) -> None:
-        """Add what has happened at a stage since the last call."""
+    def take(self, given: Handover) -> Completed:
+        """Add what has happened at a stage since the last call; returns the requests that have completed since."""
         position, fresh, total = given.stage, given.batches, self._stages[given.stage]
         place = prod(self._radixes[:position])
         digits = (place * (1 + given.variant)).astype(self._served.dtype)
@@ -141,28 +143,28 @@ class Totalling:
         total.delivered += len(gone.requests)
         total.delivered_sum_s += float(np.sum(delivered_s[delivered] * gone.size))
         self._finish(position, gone)
-        if is_last:
-            self._complete(gone)
+        return self._complete(gone) if is_last else NONE_COMPLETED
 
     def _finish(self, position: int, batches: Batches) -> None:
         total = self._stages[position]
         total.finished += len(batches.requests)
         total.finished_sum_s += float(np.sum(batches.finish_s * batches.size))
 
-    def _complete(self, batches: Batches) -> None:
-        latency_s = np.repeat(batches.finish_s, batches.size)
-        within = latency_s <= self._duration_s
+    def _complete(self, batches: Batches) -> Completed:
+        finish_s = np.repeat(batches.finish_s, batches.size)
+        within = finish_s <= self._duration_s
         arrival_s = self._arrivals_s[batches.requests]
-        latency_s -= arrival_s
+        latency_s = finish_s - arrival_s
         in_time = latency_s <= self._sla_s
         self._in_time += int(np.count_nonzero(in_time))
         self._within += int(np.count_nonzero(within))
         self._good += int(np.count_nonzero(in_time & within))
         self._count_seconds(arrival_s[in_time].astype(np.int64))
-        self._latency_sums_s.append(float(latency_s.sum()))
+        self._latency_sum.add(latency_s)
         self._histogram.add(latency_s)
         served, counts = np.unique(self._served[batches.requests], return_counts=True)
         self._of_served.update(dict(zip(served.tolist(), counts.tolist(), strict=True)))
+        return Completed(batches.requests, finish_s, latency_s)
 
     def _count_seconds(self, second: IntArray) -> None:
         """Count requests in time by the second of their arrival."""
@@ -193,7 +195,7 @@ class Totalling:
             good=self._good,
             seconds=int(np.count_nonzero(arrived)),
             seconds_violated=violated_seconds(arrived, self._in_time_by_second),
-            latency_sum_s=fsum(self._latency_sums_s),
+            latency_sum_s=self._latency_sum.value(),
             quantiles_s=self._histogram.quantiles(QUANTILES),
             relative_error=RELATIVE_ERROR,
             accuracy_sum=self._accuracy_sum(),

@@ -1,15 +1,20 @@
 """Studies: what people run. Here is the Python face of the project; `commands` is its command line.
 
 One run
-    scenario      everything a run depends on, as one validated value
+    scenario      everything a run depends on, as one validated value · choices: the words that its keys may hold
     loads         the load it runs on
+    prometheus    a load out of a Prometheus server
+    load_page     a load as a page
     run           a scenario prepared and simulated
     run_data      what every finished run offers
+    tables        the tables that it leaves behind
     size          what is too large to begin with
     decision      one decision explained; a journal replayed with another policy
+    explained     why a journal's decisions were made
     errors        what is wrong with the input, or went wrong
 Many runs
     comparison    policies against each other on the same requests
+    systems       which policies, with which keys
     compared      the runs of a comparison, together
     workers       tasks on all cores
     intervals     means over seeds and their intervals
@@ -22,10 +27,12 @@ What comes of them
     results       runs on disk
     report        the report of a run or a comparison
     profile       a pipeline's profiles, shown
+    predictor     forecasts of a load: scored, shown, and learned
     drawing       the kit that all pages are drawn with
 Besides
     commands      the command `ipa`
     doctor        what this machine has
+    schemas       the JSON Schema of every kind of file
     examples      to start from
 """
 

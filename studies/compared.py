@@ -70,7 +70,7 @@ class Comparison:
     def write_report(self, path: str | Path) -> None:
         """Write the report as one HTML page, whole or not at all.
 
-        Raises ScenarioError for runs without the records of all requests, for a path that cannot be written, and where
+        Raises ScenarioError for runs without records, for a path that cannot be written, and where
         plotly is not installed.
         """
         for run in self.runs:

@@ -2,69 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from ipa.errors import Error
 from ipa.studies import workers
 from ipa.studies.compared import Comparison
-from ipa.studies.errors import ScenarioError
-from ipa.studies.results import close_comparison, find_finished, open_comparison, run_name, write_run
+from ipa.studies.results import close_comparison, find_finished, finished, open_comparison, run_name, write_run
 from ipa.studies.run import prepare, simulate
 from ipa.studies.run_data import RunData
 from ipa.studies.scenario import Scenario
-
-BASELINES = ("ipa", "scale-only:low", "scale-only:high", "switch-only")
-"""The systems of the publication: what a comparison runs by default."""
+from ipa.studies.systems import BASELINES, Given, choose
 
 
 def compare(
     scenario: Scenario,
-    policies: Sequence[str] = BASELINES,
+    policies: Sequence[Given] = BASELINES,
     seeds: int = 1,
     *,
+    predictors: Sequence[Given] = (),
+    parameters: Mapping[str, Any] | None = None,
     jobs: int | None = None,
     folder: str | Path | None = None,
     on_finished: Callable[[], object] = lambda: None,
+    log: Callable[[str], object] = lambda _: None,
 ) -> Comparison:
     """Run policies on the same requests: each with the seeds scenario.seed, scenario.seed + 1, ..., `seeds` of them.
 
-    `jobs` runs at a time, default: one per core. With a folder each run is kept there as soon as it has finished, and
-    an interrupted comparison is resumed. `on_finished` is called after each run. The runs are ordered by policy,
-    then seed. Raises as `scenarios`, `prepare` and `run_all`, and ScenarioError for a folder that cannot be used.
+    A policy is a text, such as `ipa alpha=20 label="IPA, bold"`, or a mapping with `name`, perhaps `label`, and
+    parameters. `predictors`, `parameters` and `log` as in `choose`. `jobs` runs at a time, default: one per core. With
+    a folder each run is kept there as soon as it has finished, and an interrupted comparison is resumed. `on_finished`
+    is called after each run. The runs are ordered by policy, then seed. An error in a run names its policy and its
+    seed. Raises as `choose`, `prepare` and `run_all`, and ScenarioError for a folder that cannot be used.
     """
     folder = None if folder is None else Path(folder)
-    chosen = scenarios(scenario, policies, seeds)
-    for one in chosen[::seeds]:
+    chosen = choose(scenario, policies, predictors=predictors, parameters=parameters, log=log)
+    for one in chosen:
         prepare(one)
+    every = with_seeds(chosen, seeds)
     if folder is not None:
-        open_comparison(chosen, folder)
-    runs = run_all(chosen, jobs=jobs or workers.cores(), folder=folder, on_finished=on_finished)
+        open_comparison(every, folder)
+    runs = run_all(every, jobs=jobs or workers.cores(), folder=folder, on_finished=on_finished)
     if folder is not None:
         close_comparison(runs, folder)
     return Comparison(tuple(runs))
 
 
-def scenarios(base: Scenario, policies: Sequence[str], seeds: int) -> list[Scenario]:
-    """Each policy with each of the seeds base.seed, base.seed + 1, ...; policies in the order given.
-
-    The base's own policy keeps its parameters; the others have none. Raises ScenarioError for a policy named twice and
-    for parameters of a policy that is not compared.
-    """
-    twice = next((policy for position, policy in enumerate(policies) if policy in policies[:position]), None)
-    if twice is not None:
-        raise ScenarioError(f"--policy {twice}: given twice; a comparison runs each policy once per seed")
-    own = base.policy
-    if own.parameters and own.name not in policies:
-        raise ScenarioError(
-            f"policy: has parameters of {own.name!r} ({', '.join(own.parameters)}), which is not compared; compared: "
-            f"{', '.join(policies)}"
-        )
-    return [
-        base.with_values({"seed": base.seed + offset} | ({} if policy == base.policy.name else {"policy": policy}))
-        for policy in policies
-        for offset in range(seeds)
-    ]
+def with_seeds(chosen: Sequence[Scenario], seeds: int) -> list[Scenario]:
+    """Each scenario with its seed and those after it, `seeds` of them."""
+    return [one.with_values({"seed": one.seed + offset}) for one in chosen for offset in range(seeds)]
 
 
 def run_all(
@@ -98,7 +86,12 @@ def run_all(
 
 
 def _run_one(folder: Path | None, scenario: Scenario) -> RunData:
-    run = simulate(scenario)
-    if folder is not None:
-        write_run(run, folder / run_name(scenario))
-    return run
+    try:
+        run = simulate(scenario)
+    except Error as error:
+        raise type(error)(f"{scenario.policy.title}, seed {scenario.seed}: {error}") from error
+    if folder is None:
+        return run
+    inner = folder / run_name(scenario)
+    write_run(run, inner)
+    return finished(inner, scenario)  # which reads its tables when they are asked for, and is small until then

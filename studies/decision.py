@@ -7,8 +7,17 @@ from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
-from ipa.policies import Entry, Explanation, OptimisingPolicy, explain_problem, read_journal, replay_journal, to_line
+from ipa.policies import (
+    Entry,
+    Explanation,
+    OptimisingPolicy,
+    explain_problem,
+    read_journal,
+    replay_journal,
+    to_line,
+)
 from ipa.studies.errors import ScenarioError
+from ipa.studies.results import read_lines
 from ipa.studies.run import guarded, prepare
 from ipa.studies.scenario import Scenario
 
@@ -56,14 +65,9 @@ def replay(journal: Path, scenario: Scenario) -> Replayed:
     """
     prepared = prepare(scenario)
     policy = guarded(prepared.policy, scenario, prepared.pipeline)
-    try:
-        text = journal.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise ScenarioError(f"{journal}: not a text file (UTF-8)") from None
-    except OSError as error:
-        raise ScenarioError(f"{journal}: cannot be read: {error.strerror}") from None
+    lines = read_lines(journal)
     # The file of a live controller has a further line for each answer: of the lines of a step the last counts.
-    by_step = {entry.observation.step: entry for entry in read_journal(text.splitlines(), str(journal))}
+    by_step = {entry.observation.step: entry for entry in read_journal(lines, str(journal))}
     recorded = tuple(by_step.values())
     if not recorded:
         raise ScenarioError(f"{journal}: holds no entries")

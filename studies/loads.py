@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -61,7 +62,7 @@ def find_trace(name: str, seed: int, hints: TimeHints = NO_HINTS) -> Trace:
             raise ScenarioError(f"{TRACE_VARIABLE}={real}: no such file; it should name the file of the real trace")
         return traces.find(name, real=real) if real is None else _real(name, real, real.stat().st_mtime_ns)
     path = Path(name)
-    if path.exists() and name not in traces.NAMES:
+    if name and path.exists() and name not in traces.NAMES:
         # A pipe can be read once, and changes while it is.
         return _own(name, path.stat().st_mtime_ns if path.is_file() else 0, seed, hints)
     return traces.find(name, seed=seed)
@@ -83,18 +84,26 @@ def parse_windows(value: object) -> object:
     """Windows as pairs, from `10:20`, `10:20,40:50`, or a list of these or of pairs. Raises ValueError otherwise."""
     if isinstance(value, str):
         value = value.split(",")
+    if value is None:
+        return None
+    try:
+        return tuple(_pair(item) for item in _items(value))
+    except (TypeError, ValueError):
+        raise ValueError("a window is START:END in seconds, such as 600:1800") from None
+
+
+def _items(value: object) -> Sequence[object]:
     if not isinstance(value, list | tuple):
-        return value
-    pairs: list[object] = []
-    for item in value:
-        if not isinstance(item, str):
-            pairs.append(item)
-            continue
-        start, separator, end = item.partition(":")
-        try:
-            if not separator:
-                raise ValueError
-            pairs.append((float(start), float(end)))
-        except ValueError:
-            raise ValueError("a window is START:END in seconds, such as 600:1800") from None
-    return tuple(tuple(pair) if isinstance(pair, list) else pair for pair in pairs)
+        raise TypeError(value)
+    return value
+
+
+def _pair(item: object) -> tuple[float, float]:
+    """One window; TypeError or ValueError if it is none."""
+    if isinstance(item, str):
+        first, last = item.split(":")
+        return float(first), float(last)
+    start, end = _items(item)
+    if isinstance(start, int | float) and isinstance(end, int | float):
+        return start, end
+    raise TypeError(item)

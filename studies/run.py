@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ipa import profiles, traces
 from ipa.policies import (
@@ -24,42 +25,36 @@ from ipa.policies import (
     describe,
     lightest_configuration,
 )
-from ipa.profiles import Pipeline, did_you_mean
+from ipa.profiles import Pipeline
 from ipa.sim import (
     ControlSettings,
+    Counted,
     FloatArray,
     Records,
     StageModel,
     World,
     choose_engine,
-    decisions_table,
-    replicas_table,
-    requests_table,
     rules,
     simulate_policy,
     stage_models,
-    stages_table,
     stream,
     summary_of,
 )
 from ipa.studies.errors import ScenarioError
 from ipa.studies.loads import Load
 from ipa.studies.report import Shown
-from ipa.studies.scenario import Scenario
+from ipa.studies.scenario import Scenario, check_stage_names
 from ipa.studies.size import check_size
+from ipa.studies.tables import Tables, tables_from, tables_of
 from ipa.traces import Trace
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-TABLES = ("requests", "stages", "decisions", "replicas")
 
 
 @dataclass(frozen=True, repr=False)
 class Run(Shown):
     """A finished run: the scenario, what was simulated, and the figures.
 
-    `records` and `entries` hold what the scenario's key `records` says; the summary is of all.
+    `records` and `entries` hold what the scenario's key `records` says, and `counted` what there is beside a sample;
+    the summary is of all.
     `summary` holds the stable names of the documentation; `tables` the tidy tables, made when first asked for.
     `decisions_reused` is the share of decisions that the policy had already found for an equal question, None for a
     policy that does not remember them.
@@ -74,16 +69,19 @@ class Run(Shown):
     records: Records
     summary: dict[str, Any]
     decisions_reused: float | None
+    counted: Counted | None = field(default=None, kw_only=True)
 
     @cached_property
-    def tables(self) -> dict[str, pd.DataFrame]:
-        """The tables `requests`, `stages`, `decisions` and `replicas`, as pandas DataFrames."""
-        return {
-            "requests": requests_table(self.pipeline, self.records),
-            "stages": stages_table(self.records),
-            "decisions": decisions_table(self.pipeline, self.initial, self.entries),
-            "replicas": replicas_table(self.records),
-        }
+    def tables(self) -> Tables:
+        """The tables `requests`, `stages`, `decisions` and `replicas`, those of `COUNTED` with a sample, and `resizes`
+        where replicas are resized in place."""
+        names = tables_of(self.scenario.records, self.scenario.resize)
+        return tables_from(names, self.pipeline, self.initial, self.entries, self.records, self.counted)
+
+    @property
+    def starts_at(self) -> datetime | None:
+        """When the load begins on a clock of its own; None where it has none."""
+        return self.trace.starts_at
 
     @property
     def accuracies(self) -> dict[str, dict[str, float]]:
@@ -115,7 +113,7 @@ def prepare(scenario: Scenario) -> Prepared:
     Raises EngineError, ProfileError, TraceError, PolicyError or ScenarioError, all ValueErrors, for what cannot be
     used.
     """
-    choose_engine(scenario.engine, scenario.records)
+    choose_engine(scenario.engine)
     pipeline = profiles.load(scenario.pipeline)
     check_stage_names(pipeline, "initial", scenario.initial or {})
     check_stage_names(pipeline, "drop_limits_s", scenario.drop_limits_s)
@@ -158,7 +156,7 @@ def simulate(scenario: Scenario, on_step: Callable[[float], object] = lambda _: 
     figures = summary_of(simulated.totals, simulated.planned, prepared.sla_s, scenario.price_per_core)
     summary = {
         "pipeline": pipeline.name,
-        "policy": scenario.policy.name,
+        "policy": scenario.policy.title,
         "trace": trace.name,
         "seed": scenario.seed,
         "engine": simulated.engine,
@@ -174,6 +172,7 @@ def simulate(scenario: Scenario, on_step: Callable[[float], object] = lambda _: 
         initial=simulated.initial,
         entries=tuple(simulated.entries),
         records=simulated.records,
+        counted=simulated.counted,
         summary=summary,
         decisions_reused=prepared.policy.answers.hit_rate if isinstance(prepared.policy, OptimisingPolicy) else None,
     )
@@ -212,6 +211,7 @@ def world_of(scenario: Scenario, duration_s: float, sla_s: float) -> World:
         max_unavailable=scenario.max_unavailable,
         dispatch=scenario.dispatch,
         drop=scenario.drop,
+        resize=scenario.resize,
     )
 
 
@@ -255,13 +255,3 @@ def guarded(policy: Policy, scenario: Scenario, pipeline: Pipeline) -> Policy:
     if scenario.limit_cores is not None:
         policy = CoreLimit(policy, pipeline)
     return policy
-
-
-def check_stage_names(pipeline: Pipeline, key: str, given: Mapping[str, object]) -> None:
-    """Raise ScenarioError for a key of a scenario that names a stage the pipeline does not have."""
-    known = [stage.name for stage in pipeline.stages]
-    for name in given:
-        if name not in known:
-            raise ScenarioError(
-                f"{key}: {pipeline.name!r} has no stage {name!r}; it has {', '.join(known)}{did_you_mean(name, known)}"
-            )

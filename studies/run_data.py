@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ipa.policies import Entry
+    from ipa.studies.scenario import Scenario
+
 
 class RunData(Protocol):
-    """A finished run: its summary, its tables and its variants."""
+    """A finished run, just made or read back: its scenario, summary, tables, variants and journal."""
+
+    @property
+    def scenario(self) -> Scenario: ...
+
+    @property
+    def starts_at(self) -> datetime | None:
+        """When the load begins on a clock of its own; None where it has none."""
+        ...
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """The journal. Raises ScenarioError where it cannot be read, PolicyError where it is damaged."""
+        ...
 
     @property
     def summary(self) -> Mapping[str, Any]: ...

@@ -8,15 +8,26 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from ipa import profiles
 from ipa.live.kubernetes import PodSections
-from ipa.policies import PLANNING_PARAMETERS, create
+from ipa.policies import PLANNING_PARAMETERS, create, take_from_spec
 from ipa.profiles import (
     Document,
     FileModel,
     Loc,
+    Pipeline,
     did_you_mean,
     in_words,
     parse_yaml,
@@ -24,6 +35,7 @@ from ipa.profiles import (
     refusal,
     validate_document,
 )
+from ipa.studies import choices
 from ipa.studies.errors import ScenarioError
 from ipa.studies.loads import Windows, find_trace, parse_windows
 from ipa.traces import TimeHints
@@ -31,6 +43,12 @@ from ipa.traces import TimeHints
 SCHEMA_VERSION = 1
 
 LONGEST_HISTORY_S = 86_400
+
+LONGEST_LABEL = 80
+"""In characters; a table has room for it."""
+
+STAGE_KEYS = ("initial", "drop_limits_s")
+"""Keys of values by stage."""
 
 LARGEST_SEED = 2**63 - 1
 """What a table's column of seeds can hold."""
@@ -42,6 +60,8 @@ def _policy(value: object) -> object:
 
 
 def _windows(value: object) -> object:
+    if not isinstance(value, str | list | tuple | None):
+        raise refusal(f"should be START:END in seconds, or a list of these; given {value!r}")
     try:
         return parse_windows(value)
     except ValueError as error:
@@ -64,12 +84,46 @@ class StageStart(FileModel):
     batch_timeout_s: NotNegative = 0.0
 
 
+def _label(value: object) -> object:
+    is_line = isinstance(value, str) and value.strip() and value.isprintable() and len(value) <= LONGEST_LABEL
+    if value is not None and not is_line:
+        raise refusal(f"label should be a line of text of at most {LONGEST_LABEL} characters; given {value!r}")
+    return value
+
+
 class PolicyChoice(BaseModel):
-    """A policy by name (or `file.py:Class`) with its parameters beside it, which the policy itself checks."""
+    """A policy by name (or `file.py:Class`) with its parameters beside it, which the policy itself checks.
+
+    `label` is what tables and reports call it, by default its name. Like parameters it may follow in the name, from
+    which it is taken.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     name: str
+    label: Annotated[str | None, BeforeValidator(_label)] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _label_of_name(cls, given: Any) -> Any:
+        if not (isinstance(given, Mapping) and isinstance(given.get("name"), str)):
+            return given
+        name, label = take_from_spec(given["name"], "label")
+        if name == given["name"]:
+            return given
+        if given.get("label") is not None:
+            raise refusal(f"label: given twice, {label!r} and {given['label']!r}")
+        return {**given, "name": name, "label": "" if label is None else label}
+
+    @model_serializer(mode="wrap")
+    def _without_no_label(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = whole(self)
+        return data if self.label is not None else {key: value for key, value in data.items() if key != "label"}
+
+    @property
+    def title(self) -> str:
+        """What tables, reports and folders call the policy."""
+        return self.label or self.name
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -99,29 +153,31 @@ class Scenario(FileModel):
     schema_version: Literal[1] = 1
     kind: Literal["scenario"] = "scenario"
     pipeline: str = Field(description="a shipped pipeline's name, or the path of a pipeline file")
-    policy: Annotated[PolicyChoice, BeforeValidator(_policy)] = PolicyChoice(name="ipa")
+    policy: Annotated[PolicyChoice, BeforeValidator(_policy, json_schema_input_type=str | PolicyChoice)] = PolicyChoice(
+        name="ipa"
+    )
     seed: Whole = Field(default=1, le=LARGEST_SEED, description="decides every random draw of the run")
 
     trace: str = Field(default="bursty", description="a workload's name, or the path of a trace file")
     time_column: str | None = Field(default=None, description="the column of times of a trace file; default: by name")
-    time_unit: Literal["s", "ms", "us", "ns", "min"] | None = Field(
+    time_unit: choices.TimeUnit | None = Field(
         default=None, description="of the numbers in that column; default: as its name or their size says"
     )
     time_zone: str | None = Field(
         default=None, description="of times without one, such as Europe/Berlin; default: a clock that nobody changes"
     )
-    window: Annotated[Windows | None, BeforeValidator(_windows)] = Field(
+    window: Annotated[Windows | None, BeforeValidator(_windows, json_schema_input_type=str | list[Any] | None)] = Field(
         default=None, description="the seconds of the trace to use, START:END; several are joined"
     )
     scale: Positive = Field(default=1.0, description="factor on the trace's requests")
-    scaling: Literal["floor", "thin"] = "floor"
-    arrivals: Literal["poisson", "poisson-count", "even", "clumped"] = "poisson"
+    scaling: choices.Scaling = "floor"
+    arrivals: choices.Arrivals = "poisson"
 
     sla_s: Positive | None = Field(default=None, description="end to end; default: the pipeline's")
     interval_s: Positive = Field(default=10.0, description="between two decisions")
     history_s: Counting = Field(default=120, le=LONGEST_HISTORY_S, description="seconds of load that a decision sees")
     decision_delay_s: NotNegative = 0.0
-    start: Literal["warm", "configured"] = Field(
+    start: choices.Start = Field(
         default="warm",
         description="warm: the policy's first decision is ready; configured: `initial` is",
     )
@@ -133,7 +189,7 @@ class Scenario(FileModel):
     guards: GuardBounds = GuardBounds()
     price_per_core: Positive = 1.0
 
-    service_times: Literal["lognormal", "mean"] = Field(
+    service_times: choices.ServiceTimes = Field(
         default="lognormal",
         description="lognormal: fitted to mean and p99; mean: every batch takes the mean",
     )
@@ -146,21 +202,24 @@ class Scenario(FileModel):
     stop_s: NotNegative = Field(default=0.0, description="from a replica's last batch until it is gone")
     max_surge: Whole | None = Field(default=None, description="default: a quarter of the desired replicas")
     max_unavailable: Whole = 0
-    dispatch: Literal["central", "eager"] = "central"
-    drop: Literal["request", "batch"] = "request"
+    resize: choices.Resize = Field(
+        default="rollout", description="how replicas of a variant that stays get other cores: replaced, or as they run"
+    )
+    dispatch: choices.Dispatch = "central"
+    drop: choices.Drop = "request"
     drop_limits_s: dict[str, Positive] = Field(
         default_factory=dict, description="stage -> limit; default: 2 x SLA at the first, SLA later"
     )
-    engine: Literal["auto", "simpy", "compiled"] = Field(
+    engine: choices.Engine = Field(
         default="auto",
         description="compiled needs numba; auto takes it where it is installed; the results are the same",
     )
-    records: Literal["all", "sample", "none"] = Field(
+    records: choices.Records = Field(
         default="all",
-        description="of which requests records are kept; sample or none: memory stays bounded, and latency quantiles "
-        "have a relative error of up to 0.1 %",
+        description="of which requests records are kept; sample: of some, with counts of all in intervals; sample or "
+        "none: memory stays bounded, and latency quantiles have a relative error of up to 0.1 %",
     )
-    journal: Literal["lean", "full"] = Field(
+    journal: choices.Journal = Field(
         default="lean",
         description="full: every observation carries all fields, so that any policy can replay it",
     )
@@ -263,18 +322,24 @@ def find(name_or_path: str, values: Mapping[str, Any] | None = None) -> Scenario
 def load(path: str | Path, values: Mapping[str, Any] | None = None) -> Scenario:
     """The scenario in a YAML file; ScenarioError with file and line for anything wrong in it.
 
-    Paths in the file (pipeline, trace, policy) are relative to the file's folder. `values`, by dotted key, override
-    what the file says.
+    Paths in the file (pipeline, trace, policy, predictor and its model) are relative to the file's folder. `values`, by
+    dotted key, override what the file says.
     """
     document = read_yaml(path, kind="scenario", schema_version=SCHEMA_VERSION, error=ScenarioError)
     scenario = validate_document(Scenario, document, error=ScenarioError)
     folder = Path(path).parent
     policy = scenario.policy
+    predictor = policy.parameters.get("predictor")
     scenario = scenario.model_copy(
         update={
-            "pipeline": _beside(folder, scenario.pipeline),
-            "trace": _beside(folder, scenario.trace),
-            "policy": policy.model_copy(update={"name": _beside(folder, policy.name)}),
+            "pipeline": beside(folder, scenario.pipeline),
+            "trace": beside(folder, scenario.trace),
+            "policy": policy.model_copy(
+                update={
+                    "name": beside(folder, policy.name),
+                    **({"predictor": predictor_beside(folder, predictor)} if predictor is not None else {}),
+                }
+            ),
         }
     ).with_values(values or {})
     _check_names(scenario, document, {key.partition(".")[0] for key in values or {}})
@@ -288,6 +353,8 @@ def _check_names(scenario: Scenario, document: Document, replaced: Collection[st
         pipeline = profiles.load(scenario.pipeline)
         key = "policy"
         create(scenario.policy.name, pipeline, scenario.policy.parameters)
+        for key in STAGE_KEYS:
+            check_stage_names(pipeline, key, getattr(scenario, key) or {})
         key = "time_zone"
         hints = scenario.time_hints
         key = "trace"
@@ -296,11 +363,33 @@ def _check_names(scenario: Scenario, document: Document, replaced: Collection[st
     except ValueError as error:
         if key in replaced or key not in document.data:
             raise
-        raise ScenarioError(document.error_at((key,), str(error))) from None
+        raise ScenarioError(document.error_at((key,), str(error).removeprefix(f"{key}: "))) from None
 
 
-def _beside(folder: Path, name: str) -> str:
-    """The path of a file that lies beside the scenario; any other name (a shipped one has no suffix) is unchanged."""
+def check_stage_names(pipeline: Pipeline, key: str, given: Mapping[str, object]) -> None:
+    """Raise ScenarioError for a key of a scenario that names a stage the pipeline does not have."""
+    known = [stage.name for stage in pipeline.stages]
+    for name in given:
+        if name not in known:
+            raise ScenarioError(
+                f"{key}: {pipeline.name!r} has no stage {name!r}; it has {', '.join(known)}{did_you_mean(name, known)}"
+            )
+
+
+def beside(folder: Path, name: str) -> str:
+    """The path of a file that lies in the folder; any other name (a shipped one has no suffix) is unchanged."""
     file, colon, rest = name.partition(":")
     is_there = bool(Path(file).suffix) and (folder / file).is_file()
     return f"{folder / file}{colon}{rest}" if is_there else name
+
+
+def predictor_beside(folder: Path, given: Any) -> Any:
+    """A predictor, by name or with its parameters; a class or a model that lies in the folder as its path."""
+    if isinstance(given, str):
+        return beside(folder, given)
+    if isinstance(given, Mapping):
+        return {
+            key: beside(folder, value) if key in ("name", "model") and isinstance(value, str) else value
+            for key, value in given.items()
+        }
+    return given

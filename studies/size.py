@@ -15,6 +15,8 @@ ARRIVAL_BYTES = 10
 RECORD_BYTES = 130
 """Of a request at a stage, where records of all requests are kept."""
 DECISION_BYTES = 3_000
+SAMPLE_BYTES = 100 * 2**20
+"""Where records of a sample are kept: of the requests under way, and the counts in intervals."""
 
 
 def check_size(scenario: Scenario, trace: Trace, stages: int, memory_bytes: float | None = None) -> None:
@@ -32,8 +34,12 @@ def check_size(scenario: Scenario, trace: Trace, stages: int, memory_bytes: floa
     needed = _needed_bytes(scenario.records, trace.requests, decisions, stages)
     if needed <= available:
         return
-    least = _needed_bytes("none", trace.requests, decisions, stages)
-    way = "records: none (--records none), " if least <= available else ""
+    fits = [
+        f"records: {records} (--records {records}), "
+        for records in ("sample", "none")
+        if _needed_bytes(records, trace.requests, decisions, stages) <= available
+    ]
+    way = fits[0] if fits else ""
     raise ScenarioError(
         f"trace {trace.name}: {trace.requests:,} requests and {decisions:,.0f} decisions need about "
         f"{_gigabytes(needed)} of memory with records: {scenario.records}, and this machine has "
@@ -43,7 +49,8 @@ def check_size(scenario: Scenario, trace: Trace, stages: int, memory_bytes: floa
 
 def _needed_bytes(records: str, requests: int, decisions: float, stages: int) -> float:
     of_requests = ARRIVAL_BYTES + (RECORD_BYTES * stages if records == "all" else 0)
-    return requests * of_requests + (0.0 if records == "none" else decisions * DECISION_BYTES)
+    of_sample = SAMPLE_BYTES if records == "sample" else 0
+    return requests * of_requests + of_sample + (0.0 if records == "none" else decisions * DECISION_BYTES)
 
 
 def _memory_bytes() -> float:

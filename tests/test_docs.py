@@ -26,11 +26,13 @@ from pydantic_core import PydanticUndefined
 from ipa import profiles, traces
 from ipa.live.kubernetes import PodSections
 from ipa.policies import PLANNING_PARAMETERS, POLICIES, PREDICTORS, Scaler
+from ipa.policies.predictors import describe_predictor
 from ipa.profiles import read_yaml
 from ipa.studies import Run, Scenario, find, load, results, simulate
 from ipa.studies.commands import main
 from ipa.studies.profile.numbers import MARKS, counts, sla_sum
 from ipa.studies.scenario import GuardBounds, PolicyChoice, StageStart
+from ipa.studies.tables import COUNTED, TABLES
 from tests.command import every_command
 
 ROOT = Path(__file__).parents[1]
@@ -161,6 +163,28 @@ def test_what_a_page_says_to_do_can_be_done(page: Path, tmp_path: Path, monkeypa
                 run_command(command)
 
 
+@pytest.mark.skipif(not HAS_REPORT, reason="plotly is not installed")
+def test_what_the_readme_says_of_a_pipeline_and_a_log_of_ones_own_can_be_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In an empty folder with an access log of 40 s; images need Chromium."""
+    monkeypatch.chdir(tmp_path)
+    lines = [f'h - - [05/Jan/2026:10:00:{second:02} +0100] "GET / HTTP/1.1" 200 5\n' for second in range(40)]
+    Path("access.log").write_text("".join(lines * 3))
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = text.partition("## Your own pipeline and log\n")[2].partition("\n## ")[0]
+    Path("section.md").write_text(section)
+    for block in blocks(Path("section.md")):
+        if block.file:
+            Path(block.file).write_text(block.text, encoding="utf-8")
+        elif block.language == "python":
+            exec(block.text, {})
+        for command in commands(block):
+            if "--static" not in command.words:
+                run_command(command)
+    assert Path("report.html").is_file()
+
+
 @needs_real_trace
 @pytest.mark.parametrize(
     "command",
@@ -175,7 +199,7 @@ def test_a_command_on_the_real_trace_runs(command: Command, tmp_path: Path, monk
 
 def test_every_block_is_of_a_kind_that_is_checked() -> None:
     kinds = {block.language for page in PAGES for block in blocks(page)}
-    assert kinds <= {"sh", "console", "python", "yaml", "csv"}
+    assert kinds <= {"sh", "console", "python", "yaml", "csv", "json"}
 
 
 @pytest.mark.parametrize("page", LINKED, ids=lambda page: str(page.relative_to(ROOT)))
@@ -263,10 +287,15 @@ def short_run() -> Run:
     return simulate(Scenario(pipeline="video", trace="constant:5:30"))
 
 
-@pytest.mark.parametrize("name", ["requests", "stages", "decisions", "replicas"])
-def test_every_column_is_documented(short_run: Run, name: str) -> None:
+@pytest.fixture(scope="module")
+def sampled_run() -> Run:
+    return simulate(Scenario(pipeline="video", trace="constant:5:30", records="sample"))
+
+
+@pytest.mark.parametrize("name", [*TABLES, *COUNTED])
+def test_every_column_is_documented(sampled_run: Run, name: str) -> None:
     rows = table_rows("scenarios.md", f"`{name}`", "| column |")
-    assert [named(row[0]) for row in rows] == list(short_run.tables[name].columns)
+    assert [named(row[0]) for row in rows] == list(sampled_run.tables[name].columns)
 
 
 def test_every_key_of_the_summary_is_documented(short_run: Run) -> None:
@@ -274,10 +303,14 @@ def test_every_key_of_the_summary_is_documented(short_run: Run) -> None:
     assert [named(row[0]) for row in rows] == list(short_run.summary)
 
 
-def test_every_file_and_every_key_of_the_manifest_is_documented(short_run: Run, tmp_path: Path) -> None:
-    results.write_run(short_run, tmp_path / "run")
-    files = [named(row[0]) for row in table_rows("scenarios.md", "Results", "| file |")]
-    assert sorted(files) == sorted(path.name for path in (tmp_path / "run").iterdir())
+def test_every_file_and_every_key_of_the_manifest_is_documented(
+    short_run: Run, sampled_run: Run, tmp_path: Path
+) -> None:
+    for run, name in ((short_run, "run"), (sampled_run, "sampled")):
+        results.write_run(run, tmp_path / name)
+    text = "".join("|".join(row) for row in table_rows("scenarios.md", "Results", "| file |"))
+    written = {path.name for name in ("run", "sampled") for path in (tmp_path / name).iterdir()}
+    assert set(re.findall(r"`([a-z]+\.[a-z.]+)`", text)) == written
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert [named(row[0]) for row in table_rows("scenarios.md", "The manifest", "| key |")] == list(manifest)
 
@@ -321,8 +354,11 @@ def test_every_policy_is_documented() -> None:
 def test_every_predictor_is_documented_with_its_defaults() -> None:
     rows = {named(row[0]): row[2] for row in table_rows("policies.md", "Predictors", "| name |")}
     for name, kind in PREDICTORS.items():
-        pairs = re.findall(r"`(\w+)` ([\w.]+)", rows[name])
-        assert dict(pairs) == {key: str(value) for key, value in vars(kind()).items()}
+        pairs = re.findall(r"`(\w+)` ([\w.-]+)", rows[name])
+        defaults = describe_predictor(kind())
+        if candidates := defaults.get("candidates"):
+            defaults["candidates"] = candidates[0]["name"]
+        assert {"name": name, **dict(pairs)} == {key: str(value) for key, value in defaults.items()}
 
 
 def test_the_pipeline_shown_is_the_one_shipped() -> None:

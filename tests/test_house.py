@@ -58,7 +58,7 @@ def test_folders_import_of_each_other_only_what_is_on_a_face() -> None:
     ] == []
 
 
-ENGINE_FREE = {"laws", "load_view", "model", "opening", "records", "rules", "streams", "summary", "tables"}
+ENGINE_FREE = {"laws", "load_view", "model", "opening", "records", "resizes", "rules", "streams", "summary", "tables"}
 """Modules of the simulator that live mode may use: they import no engine."""
 
 
@@ -85,6 +85,13 @@ def test_live_mode_takes_of_the_simulator_what_needs_no_engine() -> None:
     [
         ("from ipa import sim, profiles", ("numpy", "simpy", "numba", "pydantic", "yaml")),
         ("from ipa import policies", ("numpy", "scipy", "pandas", "pydantic", "yaml")),
+        (
+            (
+                "from ipa import live, policies, profiles, sim, studies, traces\n"
+                "policies.create_predictor('lstm')\nstudies.predictor.KINDS"
+            ),
+            ("keras", "jax", "sklearn", "h5py"),
+        ),
         ("from ipa.sim import Opening, LoadView, Records, laws, rules, summarise", ("simpy", "numba", "pandas")),
     ],
 )

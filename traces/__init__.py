@@ -3,38 +3,53 @@
 trace       the value `Trace` · shaping: scaling and cutting · checks: what a number may be
 catalogue   from a name or a path to a trace · workloads: the named synthetic loads
 readers     from files to traces, a format a module · writers: from traces to files
-arrivals    from counts per second to the times of requests · summary: the figures of a trace
+arrivals    from counts per second to the times of requests
+summary     the figures of a trace · shape: its burstiness, its day and week, its rises
 """
 
 from ipa.traces.arrivals import PROCESSES, arrivals
-from ipa.traces.catalogue import TRACE_VARIABLE, default_path, find
-from ipa.traces.checks import TraceError
-from ipa.traces.readers import NO_HINTS, TimeHints, read
+from ipa.traces.catalogue import TRACE_VARIABLE, default_path, find, known_names
+from ipa.traces.checks import LONGEST_S, TraceError
+from ipa.traces.readers import NO_HINTS, Filling, TimeHints, answered_series, read, trace_of_series
+from ipa.traces.shape import SCALES_S, WEEKDAYS, Rise, daily, dispersion, rises, weekly
 from ipa.traces.summary import info, means_rps, sentence
 from ipa.traces.trace import HISTORY_S, Trace
 from ipa.traces.workloads import NAMES, SCALE, WINDOWS, constant, published, synthesise
-from ipa.traces.writers import write
+from ipa.traces.writers import check_new, write
 
 __all__ = [
     "HISTORY_S",
+    "LONGEST_S",
     "NAMES",
     "NO_HINTS",
     "PROCESSES",
     "SCALE",
+    "SCALES_S",
     "TRACE_VARIABLE",
+    "WEEKDAYS",
     "WINDOWS",
+    "Filling",
+    "Rise",
     "TimeHints",
     "Trace",
     "TraceError",
+    "answered_series",
     "arrivals",
+    "check_new",
     "constant",
+    "daily",
     "default_path",
+    "dispersion",
     "find",
     "info",
+    "known_names",
     "means_rps",
     "published",
     "read",
+    "rises",
     "sentence",
     "synthesise",
+    "trace_of_series",
+    "weekly",
     "write",
 ]

@@ -44,8 +44,13 @@ def find(name_or_path: str | Path, *, seed: int = 0, real: Path | None = None, h
             return _published(name, real)
     if isinstance(name_or_path, Path) or Path(name).suffix or os.sep in name or Path(name).exists():
         return read(name_or_path, hints, seed)
-    names = (*NAMES, *(f"{_REAL}{workload}" for workload in NAMES), f"{_CONSTANT}RATE")
+    names = (*known_names(), f"{_CONSTANT}RATE")
     raise TraceError(f"unknown trace {name!r}: neither a file nor one of {', '.join(names)}{nearest(name, names)}")
+
+
+def known_names() -> tuple[str, ...]:
+    """The names of loads: the synthetic ones, then the windows of the real trace."""
+    return (*NAMES, *(f"{_REAL}{workload}" for workload in NAMES))
 
 
 def _constant(name: str) -> Trace:

@@ -1,9 +1,11 @@
 """The figures of a trace, for a person deciding whether it is the load they meant."""
 
+from dataclasses import asdict
 from datetime import timedelta
 
 import numpy as np
 
+from ipa.traces.shape import daily, dispersion, rises, weekly
 from ipa.traces.trace import Trace
 
 MINUTE_S = 60
@@ -14,7 +16,9 @@ def info(trace: Trace) -> dict[str, object]:
 
     `sd_rps` and `change_sd_rps` (of the differences between neighbouring seconds) are population
     standard deviations. `dispersion_index` is variance / mean: 1 for a constant Poisson load, above
-    it for a varying one. `minute_means_rps` ends with what is left of the last minute. None stands
+    it for a varying one; `dispersion_by_scale` has it by time scale, `largest_rises` the largest rises of the mean
+    rate, `daily_rps` and `weekly_rps` the means by hour of the day and by day of the week (see `shape`).
+    `minute_means_rps` ends with what is left of the last minute. None stands
     where there is nothing to say: how a file was read where nothing had to be found out, a clock
     where the file has none, quotients of an empty load, changes within a single second.
     """
@@ -39,6 +43,10 @@ def info(trace: Trace) -> dict[str, object]:
         "change_sd_rps": float(np.diff(counts).std()) if len(counts) > 1 else None,
         "peak_to_mean": float(counts.max()) / mean_rps if mean_rps else None,
         "dispersion_index": float(counts.var()) / mean_rps if mean_rps else None,
+        "dispersion_by_scale": {str(scale_s): index for scale_s, index in dispersion(trace).items()},
+        "largest_rises": [asdict(rise) for rise in rises(trace)],
+        "daily_rps": daily(trace),
+        "weekly_rps": weekly(trace),
         "minute_means_rps": means_rps(trace, MINUTE_S),
     }
 

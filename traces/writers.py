@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -24,22 +25,28 @@ def write(trace: Trace, path: str | Path, *, overwrite: bool = False) -> Path:
     (unless `overwrite`), and a place that cannot be written to.
     """
     path = Path(path)
-    if path.suffix not in _SUFFIXES:
-        raise TraceError(
-            f"{path}: unknown suffix {path.suffix!r}; supported: {', '.join(_SUFFIXES)}"
-            f"{nearest(path.suffix, _SUFFIXES)}"
-        )
-    if path.exists() and not overwrite:
-        raise TraceError(f"{path}: already exists; choose another name or ask to overwrite it")
+    check_new(path, overwrite=overwrite)
     content = _csv(trace) if path.suffix == ".csv" else _parquet(trace)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         beside.write_bytes(content)
         os.replace(beside, path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
         raise TraceError(f"{path}: cannot be written: {error.strerror}") from error
     return path
+
+
+def check_new(path: Path, *, overwrite: bool = False) -> None:
+    """Raises TraceError for a file that `write` would refuse for its name."""
+    if path.suffix not in _SUFFIXES:
+        raise TraceError(
+            f"{path}: unknown suffix {path.suffix!r}; supported: {', '.join(_SUFFIXES)}"
+            f"{nearest(path.suffix, _SUFFIXES)}"
+        )
+    if path.exists() and not overwrite:
+        raise TraceError(f"{path}: is there already; choose another name")
 
 
 def _facts(trace: Trace) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from ipa.live.errors import LiveError, RunError
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import CORE, OLDER, VERSIONS, Api, ApiError
-from ipa.live.kubernetes.difference import drift
+from ipa.live.kubernetes.difference import drift, template_cores
 from ipa.live.kubernetes.gateway_manifests import control_secret
 from ipa.live.kubernetes.lease import DURATION_S, Lease
 from ipa.live.kubernetes.look import Look
@@ -21,7 +21,7 @@ from ipa.live.kubernetes.parts import Manifest
 from ipa.live.kubernetes.pods import Pod, ours, seconds
 from ipa.live.kubernetes.reconciler import Reconciler, check_ours
 from ipa.live.kubernetes.settings import Deployed
-from ipa.live.kubernetes.stage_state import has_available
+from ipa.live.kubernetes.stage_state import StageState, has_available
 from ipa.live.kubernetes.timeline import left_out
 from ipa.policies import Configuration, PolicyError, check_configuration
 from ipa.profiles import Pipeline
@@ -69,8 +69,10 @@ def plan(api: Api, deployed: Deployed, first: Configuration) -> list[Step]:
     try:
         found = api.get("ConfigMap", deployed.namespace, deployed.instance)
         owner = None if found is None else owner_of(found)
-        configuration = standing(api, deployed, first)
-        for manifest in (root(deployed), *everything(deployed, configuration, owner, api.groups())):
+        states = Reconciler(api, deployed).read([])
+        configuration = _standing(deployed, first, states)
+        cores = {stage: template_cores(deployed, stage, configuration[stage], state) for stage, state in states.items()}
+        for manifest in (root(deployed), *everything(deployed, configuration, owner, api.groups(), cores)):
             given = api.get(manifest["kind"], deployed.namespace, manifest["metadata"]["name"])
             check_ours(None if given is None else {"kind": manifest["kind"], **given}, deployed)
             api.apply(manifest, dry_run=True)
@@ -178,8 +180,11 @@ def standing(api: Api, deployed: Deployed, first: Configuration) -> Configuratio
 
     Raises ApiError.
     """
-    stages = Reconciler(api, deployed).read([])
-    found = {stage: state.wanted for stage, state in stages.items() if state.wanted is not None}
+    return _standing(deployed, first, Reconciler(api, deployed).read([]))
+
+
+def _standing(deployed: Deployed, first: Configuration, states: Mapping[str, StageState]) -> Configuration:
+    found = {stage: state.wanted for stage, state in states.items() if state.wanted is not None}
     pipeline = deployed.plane.pipeline
     return {**first, **{name: each for name, each in found.items() if _can_be(pipeline, {**first, name: each})}}
 

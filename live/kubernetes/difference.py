@@ -47,7 +47,18 @@ class Scale:
     why: str
 
 
-Action = Apply | Scale
+@dataclass(frozen=True, slots=True)
+class ResizePod:
+    """Give a pod other cores, as it runs."""
+
+    stage: str
+    pod: str
+    variant: str
+    cores: int
+    why: str
+
+
+Action = Apply | Scale | ResizePod
 
 
 class ForeignOwnerError(Error):
@@ -88,14 +99,19 @@ def difference(
     owner: Manifest | None,
     failed: Mapping[str, float] | None = None,
     kept: Kept | None = None,
+    by_rollout: str = "",
 ) -> list[Action]:
     """The actions, in order, that make a stage what it should be; none if it already is.
 
     `failed` are the variants to remember as failed, with the times [Unix time]; None: those remembered already. `kept`
-    is what the server is known to keep different. Raises ForeignOwnerError if another has paused the Deployment.
+    is what the server is known to keep different. `by_rollout` is why cores, though they should be, cannot be changed
+    in place. Raises ForeignOwnerError if another has paused the Deployment.
 
     More replicas are asked for only once the Deployment controller has seen a new template, so that they are of the new
     variant; fewer are asked for before it gets one, so that old replicas make room for new ones.
+
+    Where cores are changed in place, a new template would be a rollout: it keeps the cores that it has as long as its
+    variant stays, and each pod, new ones too, gets the wanted ones.
     """
     kept = kept or Kept()
     if state is None:
@@ -105,9 +121,41 @@ def difference(
         raise ForeignOwnerError(f"{name} is paused: kubectl rollout resume deployment/{name}")
     is_reached = state.is_complete and state.wanted == wanted and state.replicas == wanted.replicas
     notes = _notes(wanted if is_reached else state.sound, state.failed if failed is None else failed)
-    manifest = stage_deployment(deployed, stage, wanted, owner, notes)
+    cores = None if by_rollout else template_cores(deployed, stage, wanted, state)
+    manifest = stage_deployment(deployed, stage, wanted, owner, notes, cores)
     changed = kept.drift(manifest, state.given)
-    apply: list[Action] = [Apply(manifest, f"{stage}: {', '.join(changed[:3])}")] if changed else []
+    why = f"{stage}: {', '.join(changed[:3])}" + (f"; not in place: {by_rollout}" if by_rollout else "")
+    apply: list[Action] = [Apply(manifest, why)] if changed else []
+    resizes = _resizes(stage, wanted, state) if deployed.plane.resize == "in_place" and not by_rollout else []
+    return [*_scaled(stage, wanted, state, changed, apply), *resizes]
+
+
+def template_cores(deployed: Deployed, stage: str, wanted: StageConfiguration, state: StageState) -> int | None:
+    """The cores that a stage's template keeps where pods are resized in place; None: it takes the wanted ones, as that
+    of another variant does, or one of cores that the pipeline no longer has."""
+    is_kept = deployed.plane.resize == "in_place" and state.variant == wanted.variant
+    profiled = deployed.plane.pipeline.stage(stage).variant(wanted.variant).cores
+    return state.cores if is_kept and state.cores in profiled else None
+
+
+def _resizes(stage: str, wanted: StageConfiguration, state: StageState) -> list[Action]:
+    return [
+        ResizePod(
+            stage,
+            pod.name,
+            pod.variant,
+            wanted.cores,
+            f"{stage}: {pod.name}: {pod.asked_cores} -> {wanted.cores} cores",
+        )
+        for pod in state.resizable(wanted.variant)
+        if pod.asked_cores != wanted.cores
+    ]
+
+
+def _scaled(
+    stage: str, wanted: StageConfiguration, state: StageState, changed: Sequence[str], apply: list[Action]
+) -> list[Action]:
+    """The apply, if any, and before or after it the setting of replicas."""
     if state.asked == state.replicas == wanted.replicas:
         return apply
     is_rolling = state.replicas != wanted.replicas and not state.is_uniform

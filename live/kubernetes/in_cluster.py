@@ -24,7 +24,7 @@ from ipa.live.kubernetes.parts import (
 )
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.plane import EVERYWHERE
-from ipa.policies import plugins
+from ipa.policies import plugins, split_spec
 
 METRICS_PORT = 9100
 FOLDER = "/etc/ipa"
@@ -86,9 +86,15 @@ RULES: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 """What a controller may do in its namespace, and why; it may do nothing that it does not need."""
 
-OPTIONAL = frozenset({"horizontalpodautoscalers", "replicasets"})
-"""Resources without which a controller works, less well: an autoscaler that sets replicas is not named, and a rollout's
-additional replicas are shared out among old and new ones."""
+RESIZES: tuple[str, dict[str, Any]] = (
+    "changes the cores of replicas as they run",
+    {"apiGroups": [""], "resources": ["pods/resize"], "verbs": ["patch"]},
+)
+"""What a controller may do besides, with `resize: in_place`."""
+
+OPTIONAL = frozenset({"horizontalpodautoscalers", "replicasets", "pods/resize"})
+"""Resources without which a controller works, less well: an autoscaler that sets replicas is not named, a rollout's
+additional replicas are shared out among old and new ones, and cores are changed by rollouts."""
 
 NAMELESS = frozenset({"create", "list", "watch"})
 """Verbs of requests that name no existing object: a rule with one of them cannot be restricted to names."""
@@ -110,6 +116,13 @@ READ_ONLY_RULES: tuple[tuple[str, dict[str, Any]], ...] = (
     FINDS_GATEWAY,
 )
 """What `run --advise` needs, which decides and writes nothing."""
+
+
+def rules_of(deployed: Deployed, read_only: bool = False) -> tuple[tuple[str, dict[str, Any]], ...]:
+    """The rules of a pipeline's controller; one that is `read_only` (`run --advise`) decides and writes nothing."""
+    if read_only:
+        return READ_ONLY_RULES
+    return (*RULES, RESIZES) if deployed.plane.resize == "in_place" else RULES
 
 
 def from_outside(rules: Sequence[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
@@ -188,7 +201,7 @@ def controller(deployed: Deployed, files: Mapping[str, str], advise: bool = Fals
     pod_settings.put_into(template, deployed.pods_of(CONTROLLER), selector)
     return [
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": dict(files)},
-        *access(deployed, name, READ_ONLY_RULES if advise else RULES),
+        *access(deployed, name, rules_of(deployed, read_only=advise)),
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
@@ -300,7 +313,9 @@ def scenario_files(scenario: Mapping[str, Any]) -> dict[str, str]:
     """
     found: dict[str, Path] = {}
     kept = {key: value for key, value in scenario.items() if key not in NOT_OURS}
-    there = {**kept, "pipeline": PIPELINE_PATH, "policy": _moved(scenario["policy"], found)}
+    name, parameters = split_spec(scenario["policy"]["name"])
+    policy = {**scenario["policy"], "name": name, **parameters}
+    there = {**kept, "pipeline": PIPELINE_PATH, "policy": _moved(policy, found)}
     # JSON is YAML.
     return {SCENARIO: json.dumps(there, indent=1) + "\n"} | {
         name: path.read_text(encoding="utf-8") for name, path in found.items()
@@ -336,7 +351,8 @@ def kustomize_base(objects: Sequence[Manifest]) -> dict[str, str]:
 
 def _as_yaml(given: Manifest) -> str:
     if given["kind"] == "Role" and given["metadata"]["labels"][names.COMPONENT] == CONTROLLER:
-        return _commented(given, next(each for each in (RULES, READ_ONLY_RULES) if len(each) == len(given["rules"])))
+        known = (RULES, (*RULES, RESIZES), READ_ONLY_RULES)
+        return _commented(given, next(each for each in known if len(each) == len(given["rules"])))
     return _dumped(given)
 
 

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from math import ceil
+from types import MappingProxyType
 from typing import Any
 
 from ipa.live.kubernetes import model_sources, names, parts
@@ -68,12 +69,22 @@ def owner_of(root: Mapping[str, Any]) -> Manifest:
 
 
 def everything(
-    deployed: Deployed, configuration: Configuration, owner: Manifest | None = None, apis: frozenset[str] = frozenset()
+    deployed: Deployed,
+    configuration: Configuration,
+    owner: Manifest | None = None,
+    apis: frozenset[str] = frozenset(),
+    cores: Mapping[str, int | None] = MappingProxyType({}),
 ) -> list[Manifest]:
-    """All objects but the root, in the order in which they are applied; `apis` are the API groups of the server."""
+    """All objects but the root, in the order in which they are applied; `apis` are the API groups of the server.
+
+    `cores`: stage -> the cores that its pods are made with, where these are not the wanted ones.
+    """
     return [
         *surroundings(deployed, owner, apis),
-        *(stage_deployment(deployed, stage, configuration[stage], owner) for stage in deployed.stages),
+        *(
+            stage_deployment(deployed, stage, configuration[stage], owner, cores=cores.get(stage))
+            for stage in deployed.stages
+        ),
         gateway_deployment(deployed, owner),
     ]
 
@@ -101,9 +112,14 @@ def stage_deployment(
     wanted: StageConfiguration,
     owner: Manifest | None = None,
     notes: Mapping[str, str] | None = None,
+    cores: int | None = None,
 ) -> Manifest:
-    """The model servers of a stage. `notes` are further annotations, in which a controller remembers things."""
-    plane = deployed.plane
+    """The model servers of a stage. `notes` are further annotations, in which a controller remembers things.
+
+    `cores` are those that its pods are made with, where they get the wanted ones in place; None: the wanted ones.
+    """
+    plane, standing = deployed.plane, wanted
+    wanted = wanted if cores is None else replace(wanted, cores=cores)
     variant = plane.pipeline.stage(stage).variant(wanted.variant)
     slowest_s = max(variant.p99_s(batch, wanted.cores) for batch in variant.batches(wanted.cores))
     marks = {"stage": stage, "variant": wanted.variant, "cores": str(wanted.cores)}
@@ -127,8 +143,11 @@ def stage_deployment(
         deadline_s=ceil(variant.start_up_s + deployed.layout.ready_within_s),
         added=deployed.pods_of(MODEL_SERVER, stage),
     )
-    deployment["metadata"]["annotations"] = {names.WANTED: as_text(wanted), **(notes or {})}
-    deployment["spec"]["template"]["metadata"]["annotations"][names.VARIANT] = wanted.variant
+    deployment["metadata"]["annotations"] = {names.WANTED: as_text(standing), **(notes or {})}
+    annotations = deployment["spec"]["template"]["metadata"]["annotations"]
+    annotations[names.VARIANT] = wanted.variant
+    if plane.resize == "in_place":
+        annotations[names.RESIZE] = plane.resize
     return deployment
 
 
@@ -137,7 +156,7 @@ def _model_server(deployed: Deployed, stage: str, wanted: StageConfiguration) ->
     real = model_sources.placed(deployed, stage, wanted.variant, wanted.cores)
     container = parts.container(
         deployed,
-        "model-server",
+        parts.MODEL_CONTAINER,
         "ipa.live.serving.server",
         server_arguments(
             deployed.plane,

@@ -18,6 +18,8 @@ CONTROL_TOKEN_PATH = "/etc/ipa-control/token"
 READABLE_BY_GROUP = 0o440
 MODEL_PORT = 8080
 """The port of model servers."""
+MODEL_CONTAINER = "model-server"
+"""The name of their container."""
 USER = 65532
 GRACE_S = 10
 """How much longer than its work a pod may take to end before it is killed."""

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from ipa.live.kubernetes.api import Api
-from ipa.live.kubernetes.in_cluster import OPTIONAL, READ_ONLY_RULES, RULES, from_outside, named
+from ipa.live.kubernetes.in_cluster import OPTIONAL, from_outside, named, rules_of
 from ipa.live.kubernetes.settings import Deployed
 
 AT_ONCE = 8
@@ -43,7 +43,7 @@ class Permission:
 def needed(deployed: Deployed, read_only: bool, is_inside: bool) -> Iterator[Permission]:
     """What a controller of a deployed pipeline needs, inside the cluster or outside; one that only reads (`run
     --advise`) needs less."""
-    rules = READ_ONLY_RULES if read_only else RULES
+    rules = rules_of(deployed, read_only)
     rules = rules if is_inside else tuple(from_outside(rules))
     for (why, _), rule in zip(rules, named(rules, deployed), strict=True):
         for resource in rule["resources"]:

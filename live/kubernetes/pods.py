@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 from ipa.live.kubernetes import names
-from ipa.live.kubernetes.parts import MODEL_PORT
+from ipa.live.kubernetes.parts import MODEL_CONTAINER, MODEL_PORT
 
 FAILING = (
     "CrashLoopBackOff",
@@ -37,7 +37,8 @@ class Pod:
     container of a pod that is to go had ended, to half a second. `waiting` is why its container does not start, empty
     if it does, and `said` what it, or the system, last said about that; `crash` is how a container that crashed
     had ended; `unschedulable` is why no node takes the pod, empty if one may. A pod that `is_over` serves no more and
-    holds no resources.
+    holds no resources. `asked_cores` are those that its specification asks for, None for one that is not resized in
+    place; `unresized` is what the kubelet says if it does not get them yet.
     """
 
     uid: str
@@ -58,6 +59,8 @@ class Pod:
     is_scheduled: bool = True
     unschedulable: str = ""
     is_over: bool = False
+    asked_cores: int | None = None
+    unresized: str = ""
 
     @property
     def is_serving(self) -> bool:
@@ -99,12 +102,16 @@ def read(given: Mapping[str, Any]) -> Pod:
     # Containers wait for the init containers, so those come first.
     all_containers = (*(status.get("initContainerStatuses") or ()), *containers)
     labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
+    cores, asked_cores = int(labels.get(names.CORES, 1)), None
+    if names.RESIZE in annotations:
+        asked_cores = _cores((given.get("spec") or {}).get("containers") or (), cores)
+        cores = _cores(containers, asked_cores)
     return Pod(
         uid=meta["uid"],
         name=meta["name"],
         stage=labels.get(names.STAGE, ""),
         variant=annotations.get(names.VARIANT, labels.get(names.VARIANT, "")),
-        cores=int(labels.get(names.CORES, 1)),
+        cores=cores,
         template=annotations.get(names.TEMPLATE, ""),
         address=status.get("podIP") or None,
         created_s=seconds(meta["creationTimestamp"]),
@@ -118,6 +125,8 @@ def read(given: Mapping[str, Any]) -> Pod:
         is_scheduled=scheduled.get("status") == "True",
         unschedulable=_unschedulable(scheduled),
         is_over=status.get("phase") in ("Failed", "Succeeded") or _has_ended(meta, containers),
+        asked_cores=asked_cores,
+        unresized=_unresized(conditions),
     )
 
 
@@ -150,6 +159,22 @@ def listing(pods: Iterable[Pod], stages: Iterable[str]) -> dict[str, list[dict[s
 def seconds(timestamp: str) -> float:
     """Unix time of one of the API's timestamps (RFC 3339)."""
     return datetime.fromisoformat(timestamp.replace("Z", "+00:00")).timestamp()
+
+
+def _cores(containers: Iterable[Mapping[str, Any]], default: int) -> int:
+    """The whole cores that the model server's container requests, in a pod's specification or its status."""
+    container = next((each for each in containers if each.get("name") == MODEL_CONTAINER), {})
+    cpu = str(((container.get("resources") or {}).get("requests") or {}).get("cpu", ""))
+    return int(cpu) if cpu.isdecimal() else default
+
+
+def _unresized(conditions: Mapping[str, Mapping[str, Any]]) -> str:
+    """Why the kubelet has not resized a pod: such as "Infeasible: Node didn't have enough capacity: cpu"."""
+    for kind in ("PodResizePending", "PodResizeInProgress"):
+        found = conditions.get(kind, {})
+        if found.get("status") == "True" and found.get("reason"):  # one in progress has a reason only if it fails
+            return ": ".join(filter(None, (found["reason"], found.get("message"))))
+    return ""
 
 
 def _unschedulable(scheduled: Mapping[str, Any]) -> str:

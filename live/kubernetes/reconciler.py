@@ -12,13 +12,15 @@ from typing import Any
 from ipa.live.errors import LiveError
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import Api, ApiError
-from ipa.live.kubernetes.difference import Action, Apply, ForeignOwnerError, Kept, Scale, difference
+from ipa.live.kubernetes.difference import Action, Apply, ForeignOwnerError, Kept, ResizePod, Scale, difference
 from ipa.live.kubernetes.foreign_scalers import Autoscalers, Dispute, actor, judged
 from ipa.live.kubernetes.gateway_manifests import gateway_deployment
 from ipa.live.kubernetes.look import Look
 from ipa.live.kubernetes.manifests import LAYOUT, PIPELINE, owner_of, root
 from ipa.live.kubernetes.names import GATEWAY, MODEL_SERVER
+from ipa.live.kubernetes.parts import MODEL_CONTAINER
 from ipa.live.kubernetes.pods import Pod, ours
+from ipa.live.kubernetes.resizing import Resizing
 from ipa.live.kubernetes.settings import Deployed, Layout
 from ipa.live.kubernetes.stage_state import StageState, has_available, read_stage
 from ipa.policies import Configuration, StageConfiguration
@@ -77,6 +79,7 @@ class Reconciler:
         self._has_stood = has_stood
         self._kept = Kept()
         self._disputes: dict[str, Dispute] = {}
+        self._resizing = Resizing(api, deployed, clock)
 
     def look(
         self,
@@ -197,8 +200,9 @@ class Reconciler:
             for stage, configuration in wanted.items():
                 with work.part(stage):
                     state = stages.get(stage)
+                    by_rollout = self._resizing.by_rollout(stage, configuration, state)
                     actions = difference(
-                        self._deployed, stage, configuration, state, owner, failed.get(stage), self._kept
+                        self._deployed, stage, configuration, state, owner, failed.get(stage), self._kept, by_rollout
                     )
                     self._stage(work, stage, configuration, state, actions, autoscalers, may_write)
         except _MayNotWriteError:
@@ -221,7 +225,7 @@ class Reconciler:
         if dispute is not None and dispute.stands_aside:
             self._disputes[stage] = dispute
             work.stopped[stage] = dispute.said(wanted.replicas)
-            actions = [each for each in actions if isinstance(each, Apply)]
+            actions = [each for each in actions if not isinstance(each, Scale)]
         has_scaled = self._act(work, stage, actions, state, may_write)
         # What was not set back, say because the write was refused, is judged anew.
         if dispute is not None and state is not None and (has_scaled or state.is_ours):
@@ -253,6 +257,12 @@ class Reconciler:
             if isinstance(action, Apply):
                 answer = self._api.apply(action.manifest)
                 self._kept.note(action.manifest, answer)
+            elif isinstance(action, ResizePod):
+                try:
+                    self._api.resize(self._deployed.namespace, action.pod, MODEL_CONTAINER, str(action.cores))
+                except ApiError as error:
+                    self._resizing.refused(action, error)
+                    continue
             else:
                 if answer is not None and state is not None and _is_scaled(answer, state):
                     break  # by another, since it was read: the next look judges that

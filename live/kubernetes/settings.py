@@ -170,6 +170,11 @@ class Deployed:
             return Resources(str(cores), str(cores), layout.replica_memory)
         return Resources(layout.replica_cpu or EMULATED_CPU, None, layout.replica_memory)
 
+    def check_resize(self) -> None:
+        """Raise LiveError if replicas are to be resized in place whose CPU does not follow their cores."""
+        if self.plane.resize == "in_place" and not self.layout.has_profile_cpu:
+            raise LiveError(f"resize: in_place: the replicas' CPU has to follow their cores: --replica-cpu {PROFILE}")
+
     def pods_of(self, component: str, stage: str = "") -> dict[str, Any]:
         """What is added to the pods of a component or, for model servers, of a stage."""
         return pod_settings.of_part(self.layout.pods, component, stage)

@@ -71,10 +71,33 @@ class StageState:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all replicas are of the present template, and ready."""
+        """Whether all replicas are of the present template, ready, and if resized in place of the wanted cores."""
         status = self.given.get("status") or {}
         counts = {status.get(key, 0) for key in ("updatedReplicas", "availableReplicas", "replicas")}
-        return self.is_uniform and counts == {self.replicas}
+        has_cores = self.wanted is None or not any(
+            {pod.asked_cores, pod.cores} != {self.wanted.cores} for pod in self.resizable(self.wanted.variant)
+        )
+        return self.is_uniform and counts == {self.replicas} and has_cores
+
+    @property
+    def cores(self) -> int | None:
+        """The cores that its pods are made with; None if they are not resized in place."""
+        meta = self.given["spec"]["template"]["metadata"]
+        is_resized = names.RESIZE in (meta.get("annotations") or {})
+        return int(meta["labels"][names.CORES]) if is_resized else None
+
+    @property
+    def variant(self) -> str:
+        """The variant of its template."""
+        return str((self.given["spec"]["template"]["metadata"].get("annotations") or {}).get(names.VARIANT, ""))
+
+    def resizable(self, variant: str) -> list[Pod]:
+        """The pods of a variant whose cores change in place, without those that are to go."""
+        return [
+            pod
+            for pod in self.pods
+            if pod.asked_cores is not None and pod.variant == variant and pod.removed_s is None and not pod.is_over
+        ]
 
 
 def read_stage(given: Mapping[str, Any], pods: Sequence[Pod]) -> StageState:
@@ -142,6 +165,8 @@ def _delay(given: Mapping[str, Any], pods: Sequence[Pod]) -> str:
     """What keeps one of the present pods from starting, or the next from being made; empty if nothing does."""
     current = _current(given, [pod for pod in pods if pod.removed_s is None and not pod.is_over])
     late = next((pod for pod in current if pod.ready_s is None and (pod.waiting in FAILING or pod.unschedulable)), None)
+    if late is None and (unresized := next((pod for pod in current if pod.unresized), None)):
+        return f"{unresized.name} keeps {unresized.cores} cores: {unresized.unresized}"
     if late is None:
         refusal = _refusal(given)
         return "" if _is_older(refusal, _conditions(given).get("Progressing", {})) else refusal

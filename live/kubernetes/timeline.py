@@ -84,6 +84,8 @@ class Timeline:
             replica.ready_s = moment(pod.ready_s)
         if not replica.is_removed and (pod.removed_s is not None or pod.is_over):
             replica.removed_s = now_s if pod.removed_s is None else moment(pod.removed_s)
+        if not replica.is_removed and replica.cores != pod.cores:
+            replica.resize(pod.cores, now_s)
         if replica.is_removed and not replica.is_gone:
             self._end(replica, pod, now_s, wall_s)
         crashed = pod.restarts - self._restarts[pod.uid]
@@ -114,6 +116,7 @@ class Timeline:
         for stage in self._stages.values():
             for replica in stage.all:
                 replica.created_s = 0.0
+                replica.resizes.clear()
                 replica.ready_s = replica.ready_s if replica.is_starting else 0.0
 
     def forget(self, before_s: float) -> None:

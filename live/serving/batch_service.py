@@ -93,7 +93,8 @@ class BatchService:
 
     async def _serve(self, batch: Batch) -> None:
         jobs: list[Job] = [request.data for request in batch.requests]
-        parameters = {**jobs[0].parameters, "batch_number": batch.number, "batch_size": batch.size}
+        ours = {"batch_number": batch.number, "batch_size": batch.size, "replica_cores": batch.replica.cores}
+        parameters = {**jobs[0].parameters, **ours}
         try:
             outputs = await self._clients.infer(batch, tensors.joined([job.tensors for job in jobs]), parameters)
             rows = {tensor.shape[0] for tensor in jobs[0].tensors}

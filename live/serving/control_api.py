@@ -153,7 +153,7 @@ class _ControlApi:
             most = variant.max_batch(fields["cores"])
         except (ProfileError, TypeError) as error:
             raise ProtocolError(f"{where}: {error}") from None
-        create = partial(RoutedReplica, number, variant.name, most, url.rstrip("/"), model)
+        create = partial(RoutedReplica, number, variant.name, most, url.rstrip("/"), model, fields["cores"])
         return number, url.rstrip("/"), state == "ready", create
 
     def _check_url(self, where: str, url: object) -> None:

@@ -205,7 +205,7 @@ def _panel(number: int, panel: Panel) -> dict[str, Any]:
         "datasource": source,
         "gridPos": {"x": 12 * (number % 2), "y": 8 * (number // 2), "w": 12, "h": 8},
         "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0, "custom": {"fillOpacity": 8}}, "overrides": []},
-        "options": {"legend": {"displayMode": "table", "placement": "right", "calcs": ["lastNotNull", "mean"]}},
+        "options": {"legend": {"displayMode": "table", "placement": "bottom", "calcs": ["lastNotNull", "mean"]}},
         "targets": [
             {"refId": chr(ord("A") + k), "datasource": source, "expr": expression, "legendFormat": legend}
             for k, (expression, legend) in enumerate(panel.queries)

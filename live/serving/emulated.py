@@ -1,7 +1,7 @@
 """A model that only takes time: it is busy for a service time drawn from the profile and echoes its inputs.
 
 The k-th batch started at a stage takes the k-th draw of the stage's stream, as in simulation; the gateway says which
-batch is which.
+batch is which, and how many cores the replica has.
 """
 
 from __future__ import annotations
@@ -34,39 +34,45 @@ class Emulated:
         outputs: Sequence[str] = (),
         output_rows: Mapping[str, int | str] | None = None,
         factor: float = 1.0,
+        resized: Mapping[int, ServiceTime] | None = None,
     ) -> None:
         """`outputs` are names that the next stage asks for, each filled from the input of that name, else the first.
 
         `output_rows` are the stage's: an output has so many equal rows for each row of the input, or one where another
         output counts them.
 
-        `factor` scales all service times; 0 removes them.
+        `factor` scales all service times; 0 removes them. `resized`: the service time by the cores that a batch names.
         """
         self._service = service
         self._outputs = tuple(outputs)
         self._output_rows = output_rows or {}
         self._factor = factor
+        self._resized = resized or {}
         self._normals = IndexedNormals(stream(seed, "service", stage))
         self._batches = 0
         self.service_s(0, 1)  # makes the first draws now, and loads what makes them
 
-    def service_s(self, batch_number: int, size: int) -> float:
-        """How long the `batch_number`-th batch of a stage takes at that size. Raises ModelError for a wrong size."""
-        if not 1 <= size <= self._service.max_batch:
-            raise ModelError(f"batch_size {size}; allowed: 1 to {self._service.max_batch}, as profiled")
-        sigmas = self._service.sigma
+    def service_s(self, batch_number: int, size: int, cores: int = 0) -> float:
+        """How long the `batch_number`-th batch of a stage takes at that size. Raises ModelError for a wrong size.
+
+        On `cores`, if these are profiled, else on those that it was started with.
+        """
+        service = self._resized.get(cores, self._service)
+        if not 1 <= size <= service.max_batch:
+            raise ModelError(f"batch_size {size}; allowed: 1 to {service.max_batch}, as profiled")
+        sigmas = service.sigma
         factor = 1.0
         if sigmas is not None:
             sigma = sigmas[size]
             factor = exp(sigma * self._normals[batch_number] - 0.5 * sigma * sigma)
-        return rules.finish_s(0.0, self._service.latency_s[size], factor) * self._factor
+        return rules.finish_s(0.0, service.latency_s[size], factor) * self._factor
 
     async def infer(self, inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> Sequence[Tensor]:
         start_s = time.monotonic()
         size = _count(parameters, "batch_size", inputs[0].shape[0])
         number = _count(parameters, "batch_number", self._batches)
         self._batches += 1
-        await until(start_s + self.service_s(number, size))
+        await until(start_s + self.service_s(number, size, _count(parameters, "replica_cores", 0)))
         by_name = {tensor.name: tensor for tensor in inputs}
         names = self._outputs or tuple(by_name)
         rows = {name: self._output_rows.get(name, 1) for name in names}

@@ -6,14 +6,16 @@ last two. A class of your own:
     class MyModel:
         def predict(self, inputs: dict[str, numpy.ndarray]) -> dict[str, numpy.ndarray]: ...
 
-It is called in a thread of its own with a whole batch, joined along axis 0, and answers in the same form.
+It is called in a thread of its own with a whole batch, joined along axis 0, and answers in the same form. If it has a
+method `resize(cores: int)`, that is called there before the first batch after its replica has got other cores.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -59,17 +61,24 @@ class Predictor(Protocol):
 class Threaded:
     """A predictor in a thread, so that the server answers while it works."""
 
-    def __init__(self, predictor: Predictor, metadata: Mapping[str, Any]) -> None:
+    def __init__(self, predictor: Predictor, metadata: Mapping[str, Any], cores: int | None = None) -> None:
+        """`cores` None: those of its first batch, if that names them."""
         self._predictor = predictor
+        self._cores = cores
         self._metadata = metadata
         self._expected = {entry["name"]: entry for entry in metadata.get("inputs", ())}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
 
     async def infer(self, inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> Sequence[Tensor]:
         check_inputs(inputs, self._expected)
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._predict, inputs)
+        cores = parameters.get("replica_cores")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._predict, inputs, cores)
 
-    def _predict(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+    def _predict(self, inputs: Sequence[Tensor], cores: object) -> Sequence[Tensor]:
+        if type(cores) is int and cores >= 1 and cores != self._cores:
+            if self._cores is not None and hasattr(self._predictor, "resize"):
+                self._predictor.resize(cores)
+            self._cores = cores
         outputs = self._predictor.predict({tensor.name: to_array(tensor) for tensor in inputs})
         if not isinstance(outputs, Mapping):
             raise ModelError(f"predict returned {type(outputs).__name__}, not a mapping of names to arrays")
@@ -106,8 +115,8 @@ def check_inputs(inputs: Sequence[Tensor], expected: Mapping[str, Mapping[str, A
 ONNX_FILE, OWN_FILE, OWN_CLASS = "model.onnx", "model.py", "Model"
 
 
-def folder_model(folder: Path, threads: int) -> Threaded:
-    """The model of a folder: its `model.onnx`, or the class `Model` of its `model.py`."""
+def folder_model(folder: Path, threads: int | None) -> Threaded:
+    """The model of a folder: its `model.onnx`, or the class `Model` of its `model.py`. `threads` as for these."""
     if not folder.is_dir():
         raise ModelError(f"{folder}: no such folder")
     found = [name for name in (ONNX_FILE, OWN_FILE) if (folder / name).is_file()]
@@ -116,39 +125,48 @@ def folder_model(folder: Path, threads: int) -> Threaded:
         raise ModelError(f"{folder}: should hold either {ONNX_FILE} or {OWN_FILE}; it holds {held}")
     if found == [ONNX_FILE]:
         return onnx_model(folder / ONNX_FILE, threads)
-    return own_model(f"{folder / OWN_FILE}:{OWN_CLASS}")
+    return own_model(f"{folder / OWN_FILE}:{OWN_CLASS}", threads)
 
 
 # ---- ONNX ----
 
 
-def onnx_model(path: Path, threads: int) -> Threaded:
-    """The model of an ONNX file, on the CPU with that many threads."""
+def onnx_model(path: Path, threads: int | None) -> Threaded:
+    """The model of an ONNX file, on the CPU with that many threads; None: one, until its cores change."""
     if not path.is_file():
         raise ModelError(f"{path}: no such file")
     try:
         import onnxruntime
     except ImportError:
         raise ModelError(f"{path}: needs the extra onnx: pip install 'ipa-pipelines[onnx]'") from None
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise ModelError(f"{path}: onnxruntime cannot load it: {error}") from None
+
+    def load(threads: int) -> Any:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        try:
+            return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise ModelError(f"{path}: onnxruntime cannot load it: {error}") from None
+
+    session = load(threads or 1)
     metadata = {
         "platform": "onnxruntime_onnx",
         "inputs": [_described(path, entry) for entry in session.get_inputs()],
         "outputs": [_described(path, entry) for entry in session.get_outputs()],
     }
-    return Threaded(_OnnxSession(session), metadata)
+    return Threaded(_OnnxSession(session, load), metadata, threads)
 
 
 class _OnnxSession:
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, load: Callable[[int], Any]) -> None:
         self._session = session
+        self._load = load
         self._names = [entry.name for entry in session.get_outputs()]
+
+    def resize(self, cores: int) -> None:
+        """Load the model again: a session keeps its number of threads."""
+        self._session = self._load(min(cores, os.cpu_count() or cores))
 
     def predict(self, inputs: dict[str, npt.NDArray[Any]]) -> Arrays:
         texts = {name: array.astype(str) if array.dtype == object else array for name, array in inputs.items()}
@@ -173,8 +191,8 @@ def _described(path: Path, entry: Any) -> dict[str, Any]:
 # ---- a class in a file ----
 
 
-def own_model(spec: str) -> Threaded:
-    """The model of `file.py:Class`."""
+def own_model(spec: str, cores: int | None = None) -> Threaded:
+    """The model of `file.py:Class`, which has so many cores; None: not known."""
     try:
         factory = plugins.from_file(spec, "predict")
         predictor = plugins.call(spec, factory, parameters={})
@@ -182,7 +200,8 @@ def own_model(spec: str) -> Threaded:
         raise ModelError(str(error)) from None
     metadata = getattr(predictor, "metadata", None)
     described = metadata() if inspect.ismethod(metadata) else {}
-    return Threaded(predictor, {"platform": "python", "inputs": [], "outputs": [], **_checked(spec, described)})
+    found = {"platform": "python", "inputs": [], "outputs": [], **_checked(spec, described)}
+    return Threaded(predictor, found, cores)
 
 
 def _checked(spec: str, described: Any) -> Mapping[str, Any]:

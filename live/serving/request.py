@@ -67,6 +67,7 @@ class RoutedReplica:
     __slots__ = (
         "batch",
         "batches",
+        "cores",
         "failures",
         "is_listed",
         "is_suspended",
@@ -77,10 +78,13 @@ class RoutedReplica:
         "variant",
     )
 
-    def __init__(self, number: int, variant: str, max_batch: int, url: str = "", model: str = "") -> None:
+    def __init__(
+        self, number: int, variant: str, max_batch: int, url: str = "", model: str = "", cores: int = 1
+    ) -> None:
         self.number = number
         self.variant = variant
         self.max_batch = max_batch
+        self.cores = cores
         self.url = url
         self.model = model or variant
         self.batch: Batch | None = None

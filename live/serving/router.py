@@ -253,12 +253,16 @@ class Router(StageHost):
     def list_replicas(self, stage: int, listed: Mapping[tuple[int, str], Callable[[], RoutedReplica]]) -> None:
         """Set the replicas that may take batches: number and URL -> what makes a new one.
 
-        Those not listed finish what they have. The caller makes the attempt that follows.
+        Those not listed finish what they have; those listed with other cores take them with their next batch. The
+        caller makes the attempt that follows.
         """
         queue = self.stages[stage]
         known = {(replica.number, replica.url): replica for replica in queue.replicas}
         for key, replica in known.items():
             replica.is_listed = key in listed
+            if replica.is_listed:
+                now = listed[key]()
+                replica.cores, replica.max_batch = now.cores, now.max_batch
         queue.replicas = [replica for replica in queue.replicas if replica.is_listed or replica.batch is not None]
         queue.replicas += [create() for key, create in listed.items() if key not in known]
         queue.replicas.sort(key=lambda replica: replica.number)

@@ -171,13 +171,13 @@ def create(options: ServerOptions) -> Model:
     if options.backend == "onnx":
         if options.file is None:
             raise ModelError("the backend onnx needs --file model.onnx")
-        return onnx_model(options.file, options.cores or 1)
+        return onnx_model(options.file, options.cores)
     if options.backend == "folder":
         if options.file is None:
             raise ModelError("the backend folder needs --file FOLDER")
-        return folder_model(options.file, options.cores or 1)
+        return folder_model(options.file, options.cores)
     if ".py" in options.backend:
-        return own_model(options.backend)
+        return own_model(options.backend, options.cores)
     raise ModelError(f"no backend is called {options.backend!r}; allowed: emulated, onnx, folder, or my.py:MyModel")
 
 
@@ -193,13 +193,15 @@ def _emulated(options: ServerOptions) -> Model:
     variant.max_batch(cores)  # raises ProfileError for cores that are not profiled
     position = pipeline.stages.index(stage)
     following = pipeline.stages[position + 1].inputs if position + 1 < len(pipeline.stages) else {}
+    service = stage_model(stage, 0.0, sampled=True).service
     return Emulated(
-        stage_model(stage, 0.0, sampled=True).service[variant.name, cores],
+        service[variant.name, cores],
         seed=options.seed,
         stage=position,
         outputs=tuple(dict.fromkeys(following.values())),
         output_rows=stage.output_rows,
         factor=options.factor,
+        resized={each: service[variant.name, each] for each in variant.cores},
     )
 
 

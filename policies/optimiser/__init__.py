@@ -17,12 +17,13 @@ from ipa.policies.optimiser.options import replicas_for
 from ipa.policies.optimiser.packages import SolverError, check_installed
 from ipa.policies.optimiser.parameters import PROGRAMME_PARAMETERS
 from ipa.policies.optimiser.problem import Problem
-from ipa.policies.optimiser.programme import Programme
+from ipa.policies.optimiser.programme import PIPELINE_PARAMETERS, Programme
 from ipa.policies.optimiser.solution import Solution, solve
 from ipa.policies.optimiser.solvers import SOLVERS, gurobi_licence_expiry
 from ipa.policies.optimiser.table import planned_batches
 
 __all__ = [
+    "PIPELINE_PARAMETERS",
     "PROGRAMME_PARAMETERS",
     "RUNGS",
     "SOLVERS",

@@ -24,13 +24,16 @@ LONGEST_TIMEOUT_S = 1.0
 class Parameters:
     """What is wanted of a pipeline, and with what assumptions.
 
-    `accuracy` says how the accuracies of the stages combine, `accuracy_scale` what they are: raw fractions, or ranks
-    (the lowest variant 0, the highest 1, equally spaced; an only variant 1), each raised to at least `accuracy_floor`.
-    `candidates` (stage -> variants; a missing stage: all) are the variants to choose from and to rank. Batch sizes are
-    the profiled powers of two up to `batch_cap`. Planning uses `throughput_share` of the profiled throughput and the
-    `statistic` of the latency. `sla_s` None: the pipeline's. `drop_limits_s` (one for each stage) None: 2 x SLA at the
-    first stage, the SLA at later ones. `published_queue_defect` reproduces the published code, whose queue term takes
-    the binary selector for the batch size: -|M_s| (|B| - 1) / load in place of (b - 1) / load.
+    `alpha`: the weight of the accuracy. `beta`: the weight of a core. `gamma`: the weight of a batch size. `accuracy`:
+    how the accuracies of the stages combine: "product", "sum" or "average". `accuracy_scale`: what they are: "raw"
+    fractions, or by "rank" (the lowest variant 0, the highest 1, equally spaced; an only variant 1). `accuracy_floor`:
+    each of them is raised to at least this. `candidates`: stage -> variants to choose from and to rank; a missing
+    stage: all. `batch_cap`: batch sizes are the profiled powers of two up to this. `sla_s`: the SLA to plan for; None:
+    the pipeline's. `statistic`: the latency to plan with: "p99" or "mean". `throughput_share`: the share of the
+    profiled throughput to plan with. `max_replicas`: the most replicas of a stage. `drop_limits_s`: one for each stage,
+    for the batch timeout; None: 2 x SLA at the first stage, the SLA at later ones. `published_queue_defect`: reproduce
+    the published code, whose queue term takes the binary selector for the batch size: -|M_s| (|B| - 1) / load in place
+    of (b - 1) / load.
 
     PolicyError: a value out of range.
     """

@@ -22,7 +22,7 @@ from ipa.policies.optimiser.table import Table, tabulate
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
 
-_OF_PIPELINE = (
+PIPELINE_PARAMETERS = (
     "alpha",
     "beta",
     "gamma",
@@ -42,7 +42,7 @@ class Programme(Parameters):
     def of(cls, pipeline: Pipeline, **changes: Any) -> Programme:
         """The programme with the pipeline's parameters and `changes` to them; PolicyError: an unknown parameter."""
         checks.known("parameter", changes, PROGRAMME_PARAMETERS)
-        own = {key: getattr(pipeline.defaults, key) for key in _OF_PIPELINE}
+        own = {key: getattr(pipeline.defaults, key) for key in PIPELINE_PARAMETERS}
         return cls(pipeline, **{**own, **changes})
 
     @cached_property

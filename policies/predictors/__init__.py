@@ -5,10 +5,15 @@ back from the newest second. Seconds without a sample (NaN) are skipped; without
 
 registry            predictors by name · outlook: what a policy plans from
 recent              the last windows again · smoothing: weighted means and trends · poisson: the spread of counts
+learned             what a training made of a trace · trained/: its models, and library/, the shipped ones
+auto                which of several did best just now
 future              what only a simulation knows · shipped, windows: what they share
 """
 
+from ipa.policies.forecast import LEVELS
+from ipa.policies.predictors.auto import Auto
 from ipa.policies.predictors.future import Oracle
+from ipa.policies.predictors.learned import Lstm, LstmQuantile, QuantileGbm
 from ipa.policies.predictors.outlook import OUTLOOK_PARAMETERS, Outlook
 from ipa.policies.predictors.poisson import Poisson
 from ipa.policies.predictors.recent import Max, Mean, Reactive
@@ -18,15 +23,20 @@ from ipa.policies.predictors.smoothing import Ewma, Holt
 from ipa.policies.predictors.windows import window_loads
 
 __all__ = [
+    "LEVELS",
     "OUTLOOK_PARAMETERS",
     "PREDICTORS",
+    "Auto",
     "Ewma",
     "Holt",
+    "Lstm",
+    "LstmQuantile",
     "Max",
     "Mean",
     "Oracle",
     "Outlook",
     "Poisson",
+    "QuantileGbm",
     "Reactive",
     "Shipped",
     "create_predictor",

@@ -47,8 +47,12 @@ class Outlook:
 
     def rps(self, observation: Observation) -> float:
         """The load to plan for [rps]; NaN where there is no forecast. PolicyError: the predictor gives none that is."""
-        forecast = self._ahead.get(observation.load_rps) or self._asked(observation)
+        forecast = self.forecast(observation)
         return forecast.point_rps if self.quantile is None else forecast.at(self.quantile)
+
+    def forecast(self, observation: Observation) -> Forecast:
+        """The forecast as a whole. PolicyError: the predictor gives none that is."""
+        return self._ahead.get(observation.load_rps) or self._asked(observation)
 
     def compute_ahead(self, histories: Histories) -> None:
         """Make the forecasts for these `load_rps` now, all at once, and forget those made before.

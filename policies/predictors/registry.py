@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from math import inf
 from numbers import Real
 from typing import Any
@@ -11,7 +11,9 @@ from typing import Any
 from ipa.policies import plugins
 from ipa.policies.forecast import Forecast, certain
 from ipa.policies.interface import Observation, PolicyError, Predictor, reads
+from ipa.policies.predictors.auto import Auto
 from ipa.policies.predictors.future import Oracle
+from ipa.policies.predictors.learned import Lstm, LstmQuantile, QuantileGbm
 from ipa.policies.predictors.poisson import Poisson
 from ipa.policies.predictors.recent import Max, Mean, Reactive
 from ipa.policies.predictors.smoothing import Ewma, Holt
@@ -23,7 +25,11 @@ PREDICTORS: Mapping[str, type[Any]] = {
     "ewma": Ewma,
     "holt": Holt,
     "poisson": Poisson,
+    "quantile-gbm": QuantileGbm,
+    "lstm": Lstm,
+    "lstm-quantile": LstmQuantile,
     "oracle": Oracle,
+    "auto": Auto,
 }
 
 
@@ -67,6 +73,8 @@ def create_predictor(given: str | Mapping[str, Any] | object) -> Predictor:
         raise PolicyError(f"predictor={dict(given)!r} lacks a name; names: {', '.join(PREDICTORS)}")
     name = given["name"]
     parameters = {key: value for key, value in given.items() if key != "name"}
+    if name == "auto" and "candidates" in parameters:
+        parameters["candidates"] = _candidates(parameters["candidates"])
     if plugins.is_file(name):
         factory = plugins.from_file(name, "forecast", "predict")
     else:
@@ -78,8 +86,17 @@ def describe_predictor(predictor: Predictor) -> dict[str, Any]:
     """The predictor's name and parameters, as `create_predictor` takes them."""
     for name, kind in PREDICTORS.items():
         if type(predictor) is kind:
-            return {"name": name, **asdict(predictor)}  # type: ignore[call-overload]
+            given = {field.name: getattr(predictor, field.name) for field in fields(predictor) if field.init}  # type: ignore[arg-type]
+            if isinstance(predictor, Auto):
+                given["candidates"] = [describe_predictor(each) for each in predictor.candidates]
+            return {"name": name, **given}
     return {"name": type(predictor.given if isinstance(predictor, PointPredictor) else predictor).__name__}
+
+
+def _candidates(given: Any) -> tuple[Predictor, ...]:
+    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+        raise PolicyError(f"candidates={given!r} should be a list of predictors")
+    return tuple(map(create_predictor, given))
 
 
 def _is_predictor(given: object) -> bool:

@@ -10,6 +10,13 @@ Needs numba.
 """
 
 from ipa.sim.compiled.engine import CompiledEngine
+from ipa.sim.compiled.jit import is_cached
+from ipa.sim.compiled.kernel import advance
 from ipa.sim.compiled.streaming import StreamedEngine
 
-__all__ = ["CompiledEngine", "StreamedEngine"]
+__all__ = ["CompiledEngine", "StreamedEngine", "is_compiled"]
+
+
+def is_compiled() -> bool:
+    """Whether the kernel has been compiled: by this process, or by an earlier one that this one finds on disk."""
+    return is_cached(advance)

@@ -102,6 +102,8 @@ class CompiledEngine:
     def _configure(self, configuration: Mapping[str, StageConfiguration]) -> None:
         for stage in self.stages:
             stage.configure(configuration[stage.model.name], self.now_s)
+            if self.world.resize == "in_place":
+                stage.resize(self.now_s)
         self._run["applies"] = True
 
     def _advance(self, time_s: float, rank: int) -> int:

@@ -61,6 +61,15 @@ def entry(function: F) -> F:
     return compiled
 
 
+def is_cached(compiled: Any) -> bool:
+    """Whether an `entry` was compiled for this machine's processor, now or in a process that left it on disk."""
+    if compiled.overloads:
+        return True
+    cache = getattr(compiled._cache, "_cache_file", None)
+    processor = compiled.targetctx.codegen().magic_tuple()
+    return cache is not None and any(key[1] == processor for key in cache._load_index())
+
+
 def _or_nothing(load_index: Callable[[], dict[Any, Any]]) -> Callable[[], dict[Any, Any]]:
     """The same; an index that cannot be read counts as empty.
 

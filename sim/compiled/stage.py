@@ -12,6 +12,7 @@ from ipa.sim import rules
 from ipa.sim.compiled.memory import EXISTING, IDLE, Memory
 from ipa.sim.interface import Batches, Drops, Replicas
 from ipa.sim.model import StageModel
+from ipa.sim.resizes import Resize, Resizes
 from ipa.sim.rules import NEVER
 
 
@@ -34,6 +35,7 @@ class CompiledStage:
         self.position = position
         self.model = model
         self.configured: list[tuple[float, int]] = []
+        self._resizes: list[Resize] = []
         self.memory = memory
         self._options = options
         self._numbers = {option: number for number, option in enumerate(options)}
@@ -66,6 +68,16 @@ class CompiledStage:
         state["batch"] = configuration.batch
         state["desired"] = configuration.replicas
         state["batch_timeout_s"] = configuration.batch_timeout_s
+
+    def resize(self, now_s: float) -> None:
+        """Give the configured cores to existing replicas of the configured variant."""
+        wanted, existing = self.configuration, self.memory.numbers[self.position, EXISTING]
+        for number in existing[1 : 1 + existing[0]].tolist():
+            replica = self.memory.replicas[self.position, number]
+            option = self._options[replica["option"]]
+            if option.variant == wanted.variant and option.cores != wanted.cores:
+                replica["option"] = self._state["option"]
+                self._resizes.append(Resize(number, now_s, option.cores, wanted.cores))
 
     # ---- what control steps and records read ----
 
@@ -128,11 +140,13 @@ class CompiledStage:
     def replica_log(self) -> Replicas:
         log = self.memory.replicas[self.position, : self._state["replicas"]]
         options = [self._options[number] for number in log["option"].tolist()]
+        resizes = Resizes.of(self._resizes)
         return Replicas(
             variant=tuple(option.variant for option in options),
-            cores=np.array([option.cores for option in options], dtype=np.int64),
+            cores=resizes.at_creation(np.array([option.cores for option in options], dtype=np.int64)),
             created_s=log["created_s"].copy(),
             ready_s=log["ready_s"].copy(),
             removed_s=log["removed_s"].copy(),
             finish_s=log["finish_s"].copy(),
+            resizes=resizes,
         )

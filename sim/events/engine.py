@@ -10,12 +10,19 @@ from ipa.sim import streams
 from ipa.sim.events.eager import EagerStage
 from ipa.sim.events.environment import Environment, Happening
 from ipa.sim.events.stage import SimPyStage
+from ipa.sim.interface import Handover
 from ipa.sim.model import FloatArray, StageModel, World
 from ipa.sim.rules import APPLICATION, CLOSING, CONTROL
 
+PIECE = 2**16
+"""How many requests in the first stage's batches make a piece to hand over."""
+
 
 class SimPyEngine:
-    """One run of the model. Build it, `run` it once, then read the logs of its stages."""
+    """One run of the model. Build it, `run` it once, then read the logs of its stages.
+
+    With `receive`, it hands over what happens piece by piece, at control steps, and its logs hold only what follows.
+    """
 
     def __init__(
         self,
@@ -24,7 +31,9 @@ class SimPyEngine:
         arrivals_s: FloatArray,
         initial: Mapping[str, StageConfiguration],
         seed: int,
+        receive: Callable[[Handover], object] | None = None,
     ) -> None:
+        self._receive = receive
         self.world = world
         self.arrivals_s = arrivals_s
         self.env = Environment(len(models))
@@ -62,6 +71,8 @@ class SimPyEngine:
 
         def control(happening: Happening) -> None:
             on_control()
+            if len(self.stages[0].batches.requests) >= PIECE:
+                self._hand_over()
             schedule_next(happening)
 
         def schedule_next(happening: Happening) -> None:
@@ -75,6 +86,13 @@ class SimPyEngine:
         self.env.at(world.duration_s + world.bound_s, closing, Happening(self._close))
         self.env.run(until=self._closing)
         self.end_s = self.env.now
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Hand over what has happened, if somebody receives it. Control steps have read it by now."""
+        if self._receive is not None:
+            for stage in self.stages:
+                self._receive(_hand_over(stage, self.env.now))
 
     def apply(self, configuration: Mapping[str, StageConfiguration]) -> None:
         """Put a decision made now into effect, after the world's decision delay."""
@@ -98,3 +116,16 @@ class SimPyEngine:
     def _close(self, _: Happening) -> None:
         if not self._closing.triggered:
             self._closing.succeed()
+
+
+def _hand_over(stage: SimPyStage, before_s: float) -> Handover:
+    """What has happened at a stage since the last time, which it forgets."""
+    # Batches that wait at a replica may return to the head of the queue, which needs the room before it.
+    at_replicas = sum(len(batch.requests) for replica in stage.replicas.existing for batch in replica.waiting)
+    left = stage.head - at_replicas
+    del stage.queue[:left], stage.enqueued_s[:left]
+    stage.head -= left
+    stage.past += left
+    batches = stage.batches.hand_over()
+    variant = stage.replicas.variant_numbers()[batches.replica]
+    return Handover(stage.position, before_s, batches, variant, stage.drops.hand_over())

@@ -13,7 +13,8 @@ from ipa.policies import ReplicaCounts, StageConfiguration
 from ipa.sim import rules
 from ipa.sim.events.environment import Happening
 from ipa.sim.interface import Replicas
-from ipa.sim.model import FloatArray, ServiceTime, StageModel, World
+from ipa.sim.model import FloatArray, IntArray, ServiceTime, StageModel, World
+from ipa.sim.resizes import Resize, Resizes
 from ipa.sim.rules import NEVER
 
 Batch = list[int]
@@ -59,10 +60,7 @@ class SimPyReplica:
     ) -> None:
         self.number = number
         self.variant = variant
-        self.cores = cores
-        self.latency_s = service.latency_s
-        self.max_batch = service.max_batch
-        self.sigma = service.sigma
+        self.resize(cores, service)
         self.created_s = created_s
         self.ready_s = NEVER
         self.removed_s = NEVER
@@ -71,6 +69,13 @@ class SimPyReplica:
         self.waiting: deque[WaitingBatch] = deque()
         self.is_preferred = True
         self.completion = Happening(on_completion, self)
+
+    def resize(self, cores: int, service: ServiceTime) -> None:
+        """Give it so many cores; the batch that it serves ends as it would have."""
+        self.cores = cores
+        self.latency_s = service.latency_s
+        self.max_batch = service.max_batch
+        self.sigma = service.sigma
 
     @property
     def is_starting(self) -> bool:
@@ -109,6 +114,7 @@ class ReplicaSet:
         self.draining: list[SimPyReplica] = []
         self.idle: list[int] = []  # a heap of numbers: ready, idle, of the configured variant
         self.idle_others: list[int] = []  # the same for the other variants
+        self._resizes: list[Resize] = []
         for _ in range(configuration.replicas):
             self._create(0.0).ready_s = 0.0
         self._sort_idle()
@@ -125,6 +131,8 @@ class ReplicaSet:
     def roll_out(self, configuration: StageConfiguration, now_s: float) -> RolloutResult:
         """Take one rollout step towards `configuration`, which becomes the desired one."""
         self.configuration = configuration
+        if self._world.resize == "in_place":
+            self._resize(now_s)
         current: list[SimPyReplica] = []
         obsolete_starting: list[SimPyReplica] = []
         obsolete_ready: list[SimPyReplica] = []
@@ -181,19 +189,28 @@ class ReplicaSet:
 
     def log(self) -> Replicas:
         """All replicas as arrays."""
-        replicas = self.all
+        replicas, resizes = self.all, Resizes.of(self._resizes)
 
         def moments(values: Iterable[float]) -> FloatArray:
             return np.array(list(values), dtype=np.float64)
 
         return Replicas(
             variant=tuple(replica.variant for replica in replicas),
-            cores=np.array([replica.cores for replica in replicas], dtype=np.int64),
+            cores=resizes.at_creation(np.array([replica.cores for replica in replicas], dtype=np.int64)),
             created_s=moments(replica.created_s for replica in replicas),
             ready_s=moments(replica.ready_s for replica in replicas),
             removed_s=moments(replica.removed_s for replica in replicas),
             finish_s=moments(replica.finish_s for replica in replicas),
+            resizes=resizes,
         )
+
+    def _resize(self, now_s: float) -> None:
+        """Give the configured cores to existing replicas of the configured variant."""
+        wanted = self.configuration
+        for replica in self.existing:
+            if replica.variant == wanted.variant and replica.cores != wanted.cores:
+                self._resizes.append(Resize(replica.number, now_s, replica.cores, wanted.cores))
+                replica.resize(wanted.cores, self._model.service[wanted.variant, wanted.cores])
 
     def _is_current(self, replica: SimPyReplica) -> bool:
         wanted = self.configuration
@@ -207,6 +224,11 @@ class ReplicaSet:
         self.all.append(replica)
         self.existing.append(replica)
         return replica
+
+    def variant_numbers(self) -> IntArray:
+        """The position of each replica's variant in the model, by the replica's number."""
+        numbers = {variant: number for number, variant in enumerate(self._model.start_up_s)}
+        return np.array([numbers[replica.variant] for replica in self.all], dtype=np.int64)
 
     def _sort_idle(self) -> None:
         """Rebuild the heaps of idle replicas; the configuration says which replicas are preferred."""

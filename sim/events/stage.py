@@ -56,6 +56,7 @@ class SimPyStage:
         self.queue: list[int] = []
         self.enqueued_s: list[float] = []
         self.head = 0
+        self.past = 0  # how many requests have left the front of these lists
         self.replicas = ReplicaSet(model, world, configuration, self._on_completion)
         self.configured: list[tuple[float, int]] = []  # batch sizes, as (since when, size)
         self._adopt(configuration, 0.0)
@@ -269,22 +270,22 @@ class SimPyStage:
 
     @property
     def enqueued(self) -> int:
-        return len(self.queue)
+        return self.past + len(self.queue)
 
     @property
     def dropped(self) -> int:
-        return len(self.drops.requests)
+        return self.drops.dropped
 
     @property
     def in_service(self) -> int:
-        return len(self.batches.requests) - self.completions
+        return self.batches.served - self.completions
 
     def enqueued_before(self, now_s: float) -> int:
-        return bisect_left(self._arrivals_s, now_s) if self.position == 0 else len(self.queue)
+        return bisect_left(self._arrivals_s, now_s) if self.position == 0 else self.enqueued
 
     def waiting(self, now_s: float) -> int:
-        came = bisect_right(self._arrivals_s, now_s) if self.position == 0 else len(self.queue)
-        return rules.waiting(came, self.dropped, len(self.batches.requests))
+        came = bisect_right(self._arrivals_s, now_s) if self.position == 0 else self.enqueued
+        return rules.waiting(came, self.dropped, self.batches.served)
 
     def replica_counts(self, now_s: float) -> Mapping[str, ReplicaCounts]:
         return self.replicas.counts(now_s)

@@ -11,21 +11,45 @@ from typing import TYPE_CHECKING
 import click
 
 from ipa import studies
+from ipa.studies.commands import complete, printing, progress, reports
 from ipa.studies.commands import jobs as crews
-from ipa.studies.commands import printing, progress, reports
 from ipa.studies.commands.options import (
+    assigned,
     build_scenario,
     jobs_option,
-    json_option,
+    output_options,
     pipeline_argument,
-    quiet_option,
     report_option,
     resumable_out_option,
     scenario_options,
 )
+from ipa.studies.errors import ScenarioError
 
 if TYPE_CHECKING:
     from ipa.studies import Comparison
+    from ipa.studies.systems import Given
+
+
+OF_POLICY = "policy."
+
+
+def is_for_all(assignment: str) -> bool:
+    """Whether --set gives a parameter of policies, rather than something else or which policy is the scenario's."""
+    key = assignment.partition("=")[0]
+    return key.startswith(OF_POLICY) and key not in ("policy.name", "policy.label")
+
+
+def _predictors(_: click.Context, __: click.Parameter, given: str | None) -> Sequence[Given]:
+    """Names, or mappings with `name` and parameters, as in YAML."""
+    if given is None:
+        return ()
+    try:
+        found = studies.parse_value(f"[{given}]")
+    except ScenarioError:
+        found = []
+    if not found or not all(isinstance(each, str) or (isinstance(each, dict) and "name" in each) for each in found):
+        raise click.BadParameter(f"{given!r}; allowed: names with commas between them, such as max,reactive")
+    return tuple(found)
 
 
 @click.command()
@@ -34,7 +58,16 @@ if TYPE_CHECKING:
     "--policy",
     "policies",
     multiple=True,
-    help="Policy to compare. Repeatable. Default: ipa, scale-only:low, scale-only:high and switch-only.",
+    shell_complete=complete.policies,
+    help="Policy to compare, with parameters of its own and a label after it: 'ipa alpha=2 label=\"IPA, cheap\"'. "
+    "Repeatable. Default: ipa, scale-only:low, scale-only:high and switch-only.",
+)
+@click.option(
+    "--predictors",
+    callback=_predictors,
+    metavar="NAME,...",
+    shell_complete=complete.predictors,
+    help="Compare each policy with each of these predictors: max,reactive,my.py:MyPredictor.",
 )
 @scenario_options
 @click.option(
@@ -43,37 +76,50 @@ if TYPE_CHECKING:
 @jobs_option
 @resumable_out_option
 @report_option
-@quiet_option
-@json_option
+@output_options
 def compare(
     what: str,
     policies: Sequence[str],
+    predictors: Sequence[Given],
     assignments: Sequence[str],
     seeds: int,
     jobs: int | None,
     out: Path | None,
     report: Path | None,
-    quiet: bool,
     as_json: bool,
     **options: object,
 ) -> None:
     """Run several policies on the same requests and compare cost, accuracy and latency.
 
+    A parameter that is set with --set policy.KEY=VALUE is for every policy that has it.
+
     With --out each run is saved as soon as it finishes. Repeat the command to resume an interrupted comparison, or add
     policies or seeds to extend one. A command that would drop or change a saved run is refused.
     """
-    base = build_scenario(what, assignments, **options)
+    for_all = [each for each in assignments if is_for_all(each)]
+    base = build_scenario(what, [each for each in assignments if each not in for_all], **options)
     chosen = policies or studies.BASELINES
+    parameters = {key.removeprefix(OF_POLICY): value for key, value in assigned(for_all).items()}
+    systems = studies.systems.choose(base, chosen, predictors=predictors, parameters=parameters, log=printing.note)
     if report is not None:
         reports.check_report(report, out, base.records)
-    if not quiet:
-        printing.say_load(studies.load_of(base).trace())
+    printing.say_load(studies.load_of(base).trace())
+    progress.say_compiling(base)
     with (
         crews.ended_cleanly(out),
-        progress.counted("runs", len(chosen) * seeds, quiet) as advance,
+        progress.counted("runs", len(systems) * seeds) as advance,
         redirect_stdout(sys.stderr),  # a user's policy may print
     ):
-        comparison = studies.compare(base, chosen, seeds, jobs=crews.at_once(jobs), folder=out, on_finished=advance)
+        comparison = studies.compare(
+            base,
+            chosen,
+            seeds,
+            predictors=predictors,
+            parameters=parameters,
+            jobs=crews.at_once(jobs),
+            folder=out,
+            on_finished=advance,
+        )
     if report is not None:
         comparison.write_report(report)
     if as_json:

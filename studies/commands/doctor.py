@@ -6,11 +6,11 @@ import click
 
 from ipa import studies
 from ipa.studies.commands import printing
-from ipa.studies.commands.options import json_option
+from ipa.studies.commands.options import output_options
 
 
 @click.command()
-@json_option
+@output_options
 def doctor(as_json: bool) -> None:
     """Check this machine: engines, solvers and licences, optional extras, programs and files."""
     found = studies.doctor.doctor()

@@ -12,7 +12,8 @@ import click
 class LazyGroup(click.Group):
     """A group that knows its commands by name and short help; the module of one is imported when it is called.
 
-    `package` holds a module for each command, of the same name, which defines the command under that name.
+    `package` holds a module for each command, of the same name with `_` for `-`, which defines the command under that
+    name, or with a `_` behind it where Python itself has the name (`list_`).
     """
 
     def __init__(self, *args: Any, package: str, short_helps: Mapping[str, str], **kwargs: Any) -> None:
@@ -26,7 +27,9 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.short_helps:
             return None
-        command = getattr(import_module(f"{self.package}.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        module = import_module(f"{self.package}.{name}")
+        command = getattr(module, name, None) or getattr(module, f"{name}_")
         assert isinstance(command, click.Command)
         return command
 

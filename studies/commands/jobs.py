@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ipa.studies import workers
+from ipa.studies.commands import printing
 from ipa.studies.errors import WorkerError
 
 
@@ -16,7 +17,7 @@ def at_once(jobs: int | None) -> int:
     """How many runs to run at a time where `jobs` are asked for: by default one per core, at most two per core."""
     most = workers.PER_CORE * workers.cores()
     if jobs is not None and jobs > most:
-        click.echo(f"--jobs {jobs}: running {most} at a time, {workers.PER_CORE} per core; more gain nothing", err=True)
+        printing.note(f"--jobs {jobs}: running {most} at a time, {workers.PER_CORE} per core; more gain nothing")
     return min(jobs or workers.cores(), most)
 
 

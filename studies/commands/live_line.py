@@ -18,7 +18,8 @@ def line(view: View) -> str:
         for name, stage in view.stages.items()
     )
     return (
-        f"{view.time_s:5.0f} s  load {number(view.load_rps, 0)} rps ({forecast(view.entry)})  {stages}  "
+        f"{view.time_s:5.0f} s, {max(view.duration_s - view.time_s, 0.0):.0f} s left  "
+        f"load {number(view.load_rps, 0)} rps ({forecast(view.entry)})  {stages}  "
         f"p50 {number(view.latency.p50_s, 3)} p99 {number(view.latency.p99_s, 3)} of {view.sla_s:.2f} s  "
         f"violations {share(view)}  {cores(view.cores)}"
     )

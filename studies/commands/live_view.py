@@ -34,6 +34,9 @@ def interrupts() -> Interrupts:
 @contextmanager
 def showing(title: str) -> Iterator[Show]:
     """Yields what to call with every view of the run; the screen vanishes when the block ends."""
+    if printing.is_quiet():
+        yield lambda _: None
+        return
     if not sys.stderr.isatty():
         yield _Lines()
         return
@@ -61,8 +64,8 @@ class _Lines:
 
 
 def show_step(entry: Entry) -> None:
-    """Print a control step on stderr."""
-    click.echo(step_line(entry), err=True)
+    """Print a control step on stderr, unless the command is quiet."""
+    printing.note(step_line(entry))
 
 
 # ---- warnings ----

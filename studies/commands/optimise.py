@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ipa import studies
-from ipa.studies.commands import printing
-from ipa.studies.commands.options import build_scenario, json_option, pipeline_argument, set_option
+from ipa.studies.commands import complete, printing
+from ipa.studies.commands.options import build_scenario, output_options, pipeline_argument, set_option
 
 if TYPE_CHECKING:
     from ipa.policies import ExplainedOption, Explanation
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 @click.command()
 @pipeline_argument
 @click.option("--load", "load_rps", type=float, required=True, help="Load to plan for, in requests per second.")
-@click.option("--policy", help="Policy whose parameters to use. Default: ipa.")
+@click.option("--policy", shell_complete=complete.policies, help="Policy whose parameters to use. Default: ipa.")
 @set_option
-@json_option
+@output_options
 def optimise(what: str, load_rps: float, policy: str | None, assignments: Sequence[str], as_json: bool) -> None:
     """Explain one decision: each stage's options, the binding constraint and the runner-up."""
     explanation = studies.explain(build_scenario(what, assignments, policy=policy), load_rps)
@@ -47,7 +47,7 @@ def print_explanation(explanation: Explanation) -> None:
                 f"{option.latency_s:.3f}",
                 f"{option.queue_wait_s:.3f}",
                 f"{100 * option.accuracy:.2f}",
-                f"{option.value:.4f}",
+                studies.drawing.number(option.value, 4),
                 _standing(option),
                 style="bold" if option.chosen else "dim" if option.dominated else None,
             )
@@ -66,8 +66,9 @@ def _standing(option: ExplainedOption) -> str:
 def _print_choice(explanation: Explanation) -> None:
     objective = explanation.objective
     gains = ", ".join(f"without {name}: +{gain:.4f}" for name, gain in explanation.gains.items() if gain > 0)
+    total = studies.drawing.number(objective["total"], 4)
     figures = (
-        f"PAS {100 * objective['pas']:.2f}, {objective['cost_cores']:g} cores, objective {objective['total']:.4f}, "
+        f"PAS {100 * objective['pas']:.2f}, {objective['cost_cores']:g} cores, objective {total}, "
         f"latency {explanation.latency_s:.3f} of {explanation.sla_s:.3f} s (slack {explanation.slack_s:.3f} s)"
     )
     lines = [

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
 import ipa
-from ipa import studies
-from ipa.studies.commands import printing
+from ipa import profiles, studies
+from ipa.studies import choices
+from ipa.studies.commands import complete, printing
 from ipa.studies.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -19,9 +21,33 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-SECONDS = click.FloatRange(min=0.0, min_open=True)
+
+class _Seconds(click.FloatRange):
+    """Seconds above 0; click's own range lets nan through."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds: float = super().convert(value, param, ctx)
+        if not isfinite(seconds):
+            self.fail(f"{seconds} is not a finite number.", param, ctx)
+        return seconds
+
+
+SECONDS = _Seconds(min=0.0, min_open=True)
 NEW_FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path)
+
+
+class Words(click.Choice[str]):
+    """A choice among the words of a `Literal`; a wrong one is answered with the nearest and with all."""
+
+    def __init__(self, literal: object) -> None:
+        super().__init__(get_args(literal))
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in self.choices:
+            hint = profiles.did_you_mean(value, self.choices)
+            self.fail(f"{value!r}; allowed: {', '.join(self.choices)}{hint}", param, ctx)
+        return str(value)
 
 
 def together(*options: Callable[[Any], Any]) -> Callable[[F], F]:
@@ -38,13 +64,14 @@ def together(*options: Callable[[Any], Any]) -> Callable[[F], F]:
 # ---- the scenario ----
 
 
-pipeline_argument = click.argument("what", metavar="PIPELINE|FILE")
+pipeline_argument = click.argument("what", metavar="PIPELINE|FILE", shell_complete=complete.pipelines)
 """A shipped pipeline's name, or a pipeline or scenario file."""
 
 policy_option = click.option(
     "--policy",
-    help="Policy to run: ipa, scale-only:low, switch-only, static, ... or a class in a file, my.py:MyPolicy. "
-    "Default: ipa.",
+    shell_complete=complete.policies,
+    help="Policy to run: ipa, scale-only:low, switch-only, static, ... or a class in a file, my.py:MyPolicy; "
+    "parameters may follow: 'ipa alpha=2'. Default: ipa.",
 )
 
 set_option = click.option(
@@ -52,6 +79,7 @@ set_option = click.option(
     "assignments",
     multiple=True,
     metavar="KEY=VALUE",
+    shell_complete=complete.keys,
     help="Set any key of the scenario, such as policy.beta=0.5 or hop_s=0.01. Repeatable.",
 )
 
@@ -65,7 +93,7 @@ time_options = together(
     click.option("--time-column", metavar="NAME", help="Column of times in a trace file. Default: by name."),
     click.option(
         "--time-unit",
-        type=click.Choice(["s", "ms", "us", "ns", "min"]),
+        type=Words(choices.TimeUnit),
         help="Unit of the numbers in that column. Default: as its name or their size says.",
     ),
     click.option("--time-zone", metavar="ZONE", help="Zone of times without one, such as Europe/Berlin."),
@@ -83,14 +111,23 @@ seed_option = click.option("--seed", type=click.IntRange(min=0), help="Seed of e
 load_options = together(
     click.option(
         "--trace",
+        shell_complete=complete.traces,
         help="Trace to run on: a named workload (bursty, steady-low, ...), a window of the real trace (twitter:bursty) "
         "or a file. Default: bursty.",
     ),
     time_options,
     window_option,
     scale_option,
-    click.option("--scaling", help="How to scale: floor (round down) or thin (draw at random). Default: floor."),
-    click.option("--arrivals", help="Arrival process: poisson, poisson-count, even or clumped. Default: poisson."),
+    click.option(
+        "--scaling",
+        type=Words(choices.Scaling),
+        help="How to scale: floor (round down) or thin (draw at random). Default: floor.",
+    ),
+    click.option(
+        "--arrivals",
+        type=Words(choices.Arrivals),
+        help="How requests arrive within a second. Default: poisson.",
+    ),
     seed_option,
 )
 """The options that each set a key of a scenario's load."""
@@ -99,9 +136,10 @@ scenario_options = together(
     load_options,
     click.option(
         "--journal",
+        type=Words(choices.Journal),
         help="Detail of the journal: lean, or full, so that any policy can replay it. Default: lean.",
     ),
-    click.option("--records", help="Which requests to keep records of: all, sample or none. Default: all."),
+    click.option("--records", type=Words(choices.Records), help="Which requests to keep records of. Default: all."),
     set_option,
 )
 """The options that each set a key of the scenario."""
@@ -115,18 +153,23 @@ def time_hints(time_column: str | None, time_unit: str | None, time_zone: str | 
 def build_scenario(what: str, assignments: Sequence[str], **options: object) -> Scenario:
     """The scenario that a command's argument and options describe, for a policy to run.
 
-    What its pipeline leaves out is said on stderr, unless the command has --quiet. Raises ScenarioError or
+    What its pipeline leaves out is said on stderr, unless the command is quiet. Raises ScenarioError or
     ProfileError.
     """
     scenario = described_scenario(what, assignments, **options)
-    if not click.get_current_context().params.get("quiet"):
-        printing.say_rules(scenario.pipeline)
+    printing.say_rules(scenario.pipeline)
     return scenario
 
 
 def described_scenario(what: str, assignments: Sequence[str] = (), **options: object) -> Scenario:
     """The scenario that a command's argument and options describe. Raises ScenarioError or ProfileError."""
     values = {name: value for name, value in options.items() if value is not None}
+    return studies.find(what, values | assigned(assignments))
+
+
+def assigned(assignments: Sequence[str]) -> dict[str, Any]:
+    """The values that --set gives, by key. Raises ScenarioError for one that is not KEY=VALUE."""
+    values = {}
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not equals or not all(key.split(".")):
@@ -135,7 +178,7 @@ def described_scenario(what: str, assignments: Sequence[str] = (), **options: ob
             values[key] = studies.parse_value(value)
         except ScenarioError as error:
             raise ScenarioError(f"--set {assignment}: {error}") from None
-    return studies.find(what, values)
+    return values
 
 
 # ---- many runs ----
@@ -144,8 +187,6 @@ def described_scenario(what: str, assignments: Sequence[str] = (), **options: ob
 jobs_option = click.option(
     "--jobs", type=click.IntRange(min=1), help="Runs at a time, at most two per core. Default: one per core."
 )
-
-quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print no progress on stderr.")
 
 
 # ---- what comes out ----
@@ -163,7 +204,18 @@ token_file_option = click.option(
 
 report_option = click.option("--report", type=NEW_FILE, help="Write an HTML report to this file.")
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+output_options = together(
+    click.option(
+        "-q",
+        "--quiet",
+        is_flag=True,
+        expose_value=False,
+        callback=printing.silence,
+        help="Print no progress and no notes on stderr; warnings and errors remain.",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else."),
+)
+"""What every command has: how much it says beside its results, and in which form it prints them."""
 
 
 # ---- live ----
@@ -175,7 +227,7 @@ url_option = click.option(
 
 source_option = click.option(
     "--source",
-    type=click.Choice(["gateway", "prometheus"]),
+    type=Words(choices.Source),
     default="gateway",
     help="Where policies get their observations live: gateway, in exact seconds, or prometheus. Default: gateway.",
 )

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from ipa.studies import Run
     from ipa.traces import Trace
 
+QUIET = f"{__name__}.quiet"
+"""The key of a command's context under which --quiet is kept."""
+
 PIPED_WIDTH = 120
 """Columns where stdout is not a terminal."""
 
@@ -49,16 +52,50 @@ def log(text: str) -> None:
     console(stderr=True, soft_wrap=True).print(text)
 
 
+def note(text: str) -> None:
+    """Print a line on stderr, unless the command is quiet."""
+    if not is_quiet():
+        log(text)
+
+
+def silence(context: click.Context, _: click.Parameter, given: bool) -> None:
+    """The callback of --quiet."""
+    context.meta[QUIET] = given
+
+
+def is_quiet() -> bool:
+    """Whether the command that runs prints neither progress nor notes."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(QUIET))
+
+
 def say_load(trace: Trace) -> None:
-    """Print on stderr how a file was understood as a load; nothing where there was nothing to find out."""
+    """Say on stderr how a file was understood as a load; nothing where there was nothing to find out."""
     said = ipa.traces.sentence(trace)
     if said:
-        log(said)
+        note(said)
 
 
 def print_json(value: object) -> None:
     """Print one JSON document on stdout."""
     click.echo(json.dumps(value, indent=2, allow_nan=False))
+
+
+def print_made(path: Path, as_json: bool) -> None:
+    """Print where the file is that a command has written."""
+    if as_json:
+        print_json({"file": str(path)})
+    else:
+        click.echo(str(path))
+
+
+def print_files(paths: Sequence[Path], as_json: bool) -> None:
+    """Print where the files are that a command has written."""
+    if as_json:
+        print_json({"files": [str(path) for path in paths]})
+    else:
+        for path in paths:
+            click.echo(str(path))
 
 
 def print_places(results: Path | None, report: Path | None) -> None:
@@ -177,7 +214,7 @@ def say_rules(pipeline: str) -> None:
     """Say on stderr what the file of a pipeline leaves out and the rules give; of a shipped one, nothing."""
     if pipeline not in ipa.profiles.names():
         for line in studies.profile.note(ipa.profiles.load(pipeline), pipeline):
-            log(line)
+            note(line)
 
 
 def warn(summaries: Sequence[Mapping[str, Any]]) -> None:

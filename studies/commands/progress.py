@@ -1,4 +1,5 @@
-"""Progress on stderr: a bar on a terminal, a line now and then elsewhere."""
+"""Progress on stderr: a bar on a terminal, a line now and then elsewhere; each says how fast it goes and what is
+left."""
 
 from __future__ import annotations
 
@@ -6,70 +7,128 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
+from typing import TYPE_CHECKING
 
+from ipa import sim
 from ipa.studies.commands import printing
+
+if TYPE_CHECKING:
+    from ipa.studies import Scenario
 
 LINE_EVERY_S = 10.0
 """How often a line is printed where there is no bar: often enough to follow, rarely enough for a log."""
 
+SETTLED_S = 1.0
+"""What is done in so short a time was mostly there already, as runs of an interrupted study are: no rate counts it."""
+
 
 @contextmanager
-def counted(what: str, total: int, quiet: bool = False) -> Iterator[Callable[[], None]]:
+def counted(what: str, total: int) -> Iterator[Callable[[], object]]:
     """Progress over `total` runs; call what it yields whenever one is finished."""
-    if quiet or total < 2:
+    if total < 2:
         yield lambda: None
         return
-    if not sys.stderr.isatty():
-        yield Lines(what, total)
-        return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    with _shown(what, total, "") as show:
+        done = 0
 
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=printing.console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda: bar.advance(task)
+        def advance() -> None:
+            nonlocal done
+            done += 1
+            show(done)
+
+        yield advance
+
+
+@contextmanager
+def shared(what: str) -> Iterator[Callable[[float], object]]:
+    """Progress of one run; call what it yields with the share that is done, from 0 to 1."""
+    with _shown(what, 100, " %") as show:
+        yield lambda share: show(100.0 * share)
+
+
+@contextmanager
+def _shown(what: str, total: int, unit: str) -> Iterator[Callable[[float], object]]:
+    """Yields what to call with how much of `total` is done; nothing is printed where the command is quiet."""
+    if printing.is_quiet():
+        yield lambda _: None
+    elif not sys.stderr.isatty():
+        yield Lines(what, total, unit)
+    else:
+        with _bar(what, total, unit) as show:
+            yield show
+
+
+class Pace:
+    """How fast something gets on, and how long the rest will take at that rate."""
+
+    def __init__(self, total: float, unit: str, clock: Callable[[], float]) -> None:
+        self._total, self._unit, self._clock = total, unit, clock
+        self.began_s = self._since_s = clock()
+        self._since_done = 0.0
+
+    def __call__(self, done: float) -> str:
+        """The rate and the time left in words, such as `15 per min, 2 min left`; empty while there is no rate."""
+        now_s = self._clock()
+        if now_s < self.began_s + SETTLED_S:
+            self._since_s, self._since_done = now_s, done
+        if done <= self._since_done or now_s <= self._since_s:
+            return ""
+        per_s = (done - self._since_done) / (now_s - self._since_s)
+        return f"{_rate(per_s, self._unit)}, {_span((self._total - done) / per_s)} left"
 
 
 class Lines:
-    """Progress as plain lines for a log: how many runs are finished, printed when one is, at most every 10 s."""
+    """Progress as plain lines for a log, at most one every 10 s, and none when all is done."""
 
-    def __init__(self, what: str, total: int, clock: Callable[[], float] = monotonic) -> None:
-        self._what, self._total, self._clock = what, total, clock
-        self._done = 0
-        self._began_s = self._printed_s = clock()
+    def __init__(self, what: str, total: int, unit: str = "", clock: Callable[[], float] = monotonic) -> None:
+        self._what, self._total, self._unit, self._clock = what, total, unit, clock
+        self._pace = Pace(total, unit, clock)
+        self._printed_s = self._pace.began_s
 
-    def __call__(self) -> None:
-        self._done += 1
+    def __call__(self, done: float) -> None:
         now_s = self._clock()
-        if now_s >= self._printed_s + LINE_EVERY_S and self._done < self._total:
+        pace = self._pace(done)
+        if now_s >= self._printed_s + LINE_EVERY_S and done < self._total:
             self._printed_s = now_s
-            took_s, left = now_s - self._began_s, self._total - self._done
-            printing.log(f"{self._what}: {self._done} of {self._total} after {took_s:.0f} s, {left} left")
+            share = f"{done:.0f}{self._unit}" if self._unit else f"{done:.0f} of {self._total}"
+            took = f"after {_span(now_s - self._pace.began_s)}"
+            printing.log(f"{self._what}: {', '.join(filter(None, (f'{share} {took}', pace)))}")
 
 
 @contextmanager
-def shared(what: str, quiet: bool = False) -> Iterator[Callable[[float], object]]:
-    """Progress of one run; call what it yields with the share that is done, from 0 to 1. A bar, or nothing."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+def _bar(what: str, total: int, unit: str) -> Iterator[Callable[[float], object]]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn(what), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    share = TaskProgressColumn() if unit else MofNCompleteColumn()
+    columns = (TextColumn(what), BarColumn(), share, TimeElapsedColumn(), TextColumn("{task.fields[pace]}"))
     with Progress(*columns, console=printing.console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=1.0)
-        shown = 0.0
+        task = bar.add_task(what, total=total, pace="")
+        pace, shown = Pace(total, unit, monotonic), 0.0
 
-        def show(share: float) -> None:
+        def show(done: float) -> None:
             nonlocal shown
-            if share >= shown + 0.002:
-                shown = share
-                bar.update(task, completed=share)
+            text = pace(done)
+            if done >= shown + total / 500 or done >= total:  # a step of a run takes less time than drawing does
+                shown = done
+                bar.update(task, completed=done, pace=text)
 
         yield show
+
+
+def _rate(per_s: float, unit: str) -> str:
+    times, of = next(((s, of) for s, of in ((1, "s"), (60, "min")) if per_s * s >= 1), (3600, "h"))
+    return f"{per_s * times:.2g}{unit} per {of}" if per_s * times < 100 else f"{per_s * times:.0f}{unit} per {of}"
+
+
+def _span(time_s: float) -> str:
+    if time_s < 120:
+        return f"{time_s:.0f} s"
+    return f"{time_s / 60:.0f} min" if time_s < 7200 else f"{time_s / 3600:.1f} h"
+
+
+def say_compiling(*scenarios: Scenario) -> None:
+    """Say on a terminal that the first of these runs begins with compiling the engine, where nobody has done so."""
+    if printing.is_quiet() or not sys.stderr.isatty():
+        return
+    if any(map(sim.must_compile, {each.engine for each in scenarios})):
+        printing.log("Compiling the engine, once on this machine: 3 s, or more if it is busy")

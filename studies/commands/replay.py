@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ipa import studies
-from ipa.studies.commands import printing
-from ipa.studies.commands.options import build_scenario, set_option
+from ipa.studies.commands import complete, printing
+from ipa.studies.commands.options import build_scenario, output_options, set_option
 
 if TYPE_CHECKING:
     from ipa.studies.decision import Replayed
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     "--pipeline",
     required=True,
     metavar="PIPELINE|FILE",
+    shell_complete=complete.pipelines,
     help="Pipeline that the journal was recorded on: its name, or a pipeline or scenario file.",
 )
-@click.option("--policy", help="Policy to replay. Default: ipa.")
+@click.option("--policy", shell_complete=complete.policies, help="Policy to replay. Default: ipa.")
 @set_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document per step and nothing else.")
+@output_options
 def replay(journal: Path, pipeline: str, policy: str | None, assignments: Sequence[str], as_json: bool) -> None:
     """Show what another policy would have decided on the observations in a recorded journal."""
     scenario = build_scenario(pipeline, assignments, policy=policy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,15 +12,22 @@ from ipa.studies.errors import ScenarioError
 
 if TYPE_CHECKING:
     from ipa.studies import RunData
+    from ipa.studies.drawing import Plot
+
+FORMS = ("png", "svg", "pdf")
+"""What --static can write."""
 
 
 def check_report(path: Path, out: Path | None = None, records: str = "all", option: str = "--report") -> None:
     """Raise ScenarioError, before anything is simulated, for a report that could not be written or drawn.
 
-    Its folder has to exist, or be made by the run, as `out` is. A report needs the records of all requests. `option`:
-    the one that names the file.
+    Its folder has to exist, or be made by the run, as `out` is. `option`: the one that names the file.
     """
     studies.report.check_records(records)
+    if path.is_dir():
+        raise ScenarioError(f"{option} {path}: is a directory")
+    if out is not None and path.absolute() == out.absolute():
+        raise ScenarioError(f"{option} {path}: the results go into a folder of this name")
     folder = path.absolute().parent
     made = () if out is None else (out.absolute(), *out.absolute().parents)
     if not (folder.is_dir() or folder in made):
@@ -28,10 +36,31 @@ def check_report(path: Path, out: Path | None = None, records: str = "all", opti
     check_plotly(option)
 
 
+def records_of(runs: Sequence[RunData]) -> str:
+    """Which records runs hold: `none` if one of them holds none; older results, which do not say it, hold all."""
+    kept = [str(run.summary.get("records", "all")) for run in runs]
+    return "none" if "none" in kept else kept[0]
+
+
+def check_images(folder: Path) -> None:
+    """Raise ScenarioError, before anything is read, for images that could not be drawn or written."""
+    studies.drawing.check_images("--static")
+    if folder.is_file():
+        raise ScenarioError(f"{folder}: is a file; images go into a folder")
+    studies.results.check_writable(folder, str(folder))
+
+
 def check_plotly(what: str) -> None:
     """Raise ScenarioError, before anything is simulated, if plotly, which draws reports, is not installed."""
     if find_spec("plotly") is None:
         raise ScenarioError(f"{what} needs plotly, which is not installed: pip install 'ipa-pipelines[report]'")
+
+
+def write_images(plots: Sequence[Plot], form: str, folder: Path) -> list[Path]:
+    """Write plots as images named after them; their paths."""
+    drawn = studies.drawing.draw_images(plots, form)
+    files = {f"{plot.name}.{form}": image for plot, image in zip(plots, drawn, strict=True)}
+    return studies.results.write_files(files, folder)
 
 
 def write_report(run: RunData, path: Path) -> None:

@@ -13,11 +13,10 @@ from ipa import studies
 from ipa.studies.commands import printing, progress, reports
 from ipa.studies.commands.options import (
     build_scenario,
-    json_option,
     out_option,
+    output_options,
     pipeline_argument,
     policy_option,
-    quiet_option,
     report_option,
     scenario_options,
 )
@@ -29,15 +28,13 @@ from ipa.studies.commands.options import (
 @scenario_options
 @out_option
 @report_option
-@quiet_option
-@json_option
+@output_options
 def simulate(
     what: str,
     policy: str | None,
     assignments: Sequence[str],
     out: Path | None,
     report: Path | None,
-    quiet: bool,
     as_json: bool,
     **options: object,
 ) -> None:
@@ -50,9 +47,9 @@ def simulate(
         studies.results.claim(out)
     if report is not None:
         reports.check_report(report, out, scenario.records)
-    if not quiet:
-        printing.say_load(studies.load_of(scenario).trace())
-    with progress.shared("simulated", quiet) as on_step, redirect_stdout(sys.stderr):  # a user's policy may print
+    printing.say_load(studies.load_of(scenario).trace())
+    progress.say_compiling(scenario)
+    with progress.shared("simulated") as on_step, redirect_stdout(sys.stderr):  # a user's policy may print
         run = studies.simulate(scenario, on_step)
     if out is not None:
         studies.results.write_run(run, out)

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 import click
 
 from ipa import studies
+from ipa.studies.commands import complete, printing, progress, reports
 from ipa.studies.commands import jobs as crews
-from ipa.studies.commands import printing, progress, reports
-from ipa.studies.commands.options import FOLDER, jobs_option, json_option, quiet_option
+from ipa.studies.commands.options import FOLDER, jobs_option, output_options
 
 if TYPE_CHECKING:
     from ipa.studies.study.sheets import Sheet
 
 
 @click.command()
-@click.argument("what", metavar="paper|FILE")
+@click.argument("what", metavar="paper|FILE", shell_complete=complete.studies)
 @click.option(
     "--out",
     type=FOLDER,
@@ -34,11 +34,8 @@ if TYPE_CHECKING:
     help="Runs of each system on each load, with seeds from 1 on. Default: as in the study file; 5 for paper.",
 )
 @jobs_option
-@quiet_option
-@json_option
-def study(
-    what: str, out: Path, pipelines: Sequence[str], seeds: int | None, jobs: int | None, quiet: bool, as_json: bool
-) -> None:
+@output_options
+def study(what: str, out: Path, pipelines: Sequence[str], seeds: int | None, jobs: int | None, as_json: bool) -> None:
     """Run a study: several systems on several loads, over seeds and parameter sweeps.
 
     `paper` repeats the published evaluation, with further systems; FILE is a study file of your own. The results are
@@ -47,13 +44,12 @@ def study(
     """
     reports.check_plotly("a study's report")
     wanted = studies.study.prepare(what, pipelines, seeds)
-    log = (lambda _: None) if quiet else printing.log
-    if not quiet:
-        for pipeline in dict.fromkeys(trial.scenario.pipeline for trial in wanted.trials):
-            printing.say_rules(pipeline)
+    for pipeline in dict.fromkeys(trial.scenario.pipeline for trial in wanted.trials):
+        printing.say_rules(pipeline)
+    progress.say_compiling(*(trial.scenario for trial in wanted.trials))
     with crews.ended_cleanly(out), redirect_stdout(sys.stderr):  # a user's policy may print
         found = studies.study.conduct(
-            wanted, out, crews.at_once(jobs), lambda total: progress.counted("runs", total, quiet), log
+            wanted, out, crews.at_once(jobs), lambda total: progress.counted("runs", total), printing.note
         )
     if as_json:
         printing.print_json(studies.study.as_dict(found, out))
@@ -63,6 +59,11 @@ def study(
                 printing.print_line(part)
             else:
                 print_sheet(part)
+    if found.failures:
+        raise click.ClickException(
+            f"{len(found.failures)} of {len(wanted.trials)} runs failed; the others are kept in {out}: repeat the "
+            "command to try the failed ones again"
+        )
 
 
 def print_sheet(sheet: Sheet) -> None:

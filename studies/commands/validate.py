@@ -15,7 +15,7 @@ from ipa.studies.commands import jobs, printing, progress, reports
 from ipa.studies.commands.options import (
     build_scenario,
     cluster_options,
-    json_option,
+    output_options,
     pipeline_argument,
     policy_option,
     prometheus_options,
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
 )
 @resumable_out_option
 @report_option
-@json_option
+@output_options
 def validate(
     what: str,
     backend: str,
@@ -96,12 +96,17 @@ def validate(
     scenario = build_scenario(what, assignments, policy=policy, **options)
     if report is not None:
         reports.check_report(report, out, scenario.records)
+    of_cluster = {"--context": context, "--namespace": namespace, "--name": name, "--url": url}
+    given = [option for option, value in of_cluster.items() if value is not None]
+    if backend != "kubernetes" and given:
+        raise click.UsageError(f"{given[0]} needs --backend kubernetes")
     cluster = studies.live_runs.Cluster(context, namespace, name, url) if backend == "kubernetes" else None
     how = studies.live_runs.Live(
         source=source, prometheus=prometheus, cluster=cluster, prometheus_match=prometheus_match
     )
     calibration = _windows(calibration_window)
     printing.say_load(studies.load_of(scenario).trace())
+    progress.say_compiling(scenario)
     with (
         progress.counted("live runs", repeats + 1) as advance,
         redirect_stdout(sys.stderr),

@@ -2,31 +2,9 @@
 
 from __future__ import annotations
 
-from math import ceil, floor, log10
-
-import numpy as np
-from numpy.typing import NDArray
-
-FloatArray = NDArray[np.float64]
-
-
-def round_up(value: float) -> float:
-    """The least of 1, 2, 5 x 10^k that is at least the value."""
-    power = 10.0 ** floor(log10(value))
-    return next(power * step for step in (1, 2, 5, 10) if power * step >= value * (1 - 1e-9))
+from ipa.sim import round_up
 
 
 def bin_s(duration_s: float) -> float:
     """The width of the bins that statistics are taken in: 10 s, more for a run above 20 minutes, less below 100 s."""
     return round_up(max(duration_s / 120.0, min(10.0, duration_s / 10.0)))
-
-
-def bin_edges(duration_s: float, width_s: float) -> FloatArray:
-    """The edges of bins over the duration; the last bin may be narrower."""
-    inner = np.arange(ceil(duration_s / width_s - 1e-9)) * width_s
-    return np.append(inner, duration_s)
-
-
-def bin_numbers(time_s: FloatArray, edges_s: FloatArray) -> NDArray[np.int64]:
-    """The number of the bin of each moment; the last bin includes its end."""
-    return np.clip(np.searchsorted(edges_s, time_s, side="right") - 1, 0, len(edges_s) - 2)

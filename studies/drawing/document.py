@@ -6,21 +6,27 @@ from collections.abc import Mapping
 from html import escape
 from importlib.resources import files
 
+from ipa.studies.drawing.colours import DARK, style_of_themes
+from ipa.studies.drawing.element import in_script
 from ipa.studies.drawing.figures import check_plotly
-from ipa.studies.drawing.plots import Plot
+from ipa.studies.drawing.plots import CONFIG, Plot
 
 
 def html_document(title: str, subtitle: str, body: str) -> str:
-    """A whole document, with our style and plotly.js; `title` is text, `subtitle` and `body` are HTML.
+    """A whole document, with our style, our scripts and plotly.js; `title` is text, `subtitle` and `body` are HTML.
 
     Raises ScenarioError where plotly is not installed.
     """
     return _DOCUMENT.format(
         title=escape(title),
-        style=files("ipa.studies.drawing").joinpath("page.css").read_text(encoding="utf-8"),
+        style=style_of_themes() + _own("page.css"),
         plotly=_plotly_js(),
         subtitle=subtitle,
         body=body,
+        drawing=in_script({"colours": DARK, "config": CONFIG}),
+        linked=_own("linked.js"),
+        figures=_own("figures.js"),
+        tables=_own("tables.js"),
     )
 
 
@@ -38,6 +44,10 @@ def facts(lines: Mapping[str, str]) -> str:
 def what_was_run(lines: Mapping[str, str]) -> str:
     """The last part of a page, closed at first: what was run, as `facts`."""
     return f"<details>\n<summary>What was run</summary>\n{facts(lines)}</details>\n"
+
+
+def _own(name: str) -> str:
+    return files("ipa.studies.drawing").joinpath(name).read_text(encoding="utf-8")
 
 
 def _plotly_js() -> str:
@@ -62,6 +72,15 @@ _DOCUMENT = """<!DOCTYPE html>
 <h1>{title}</h1>
 <p>{subtitle}</p>
 </header>
-{body}</body>
+<main>
+{body}</main>
+<script type="application/json" id="drawing">{drawing}</script>
+<script>
+{linked}</script>
+<script>
+{figures}</script>
+<script>
+{tables}</script>
+</body>
 </html>
 """

@@ -1,4 +1,4 @@
-"""Panels one above the other over the same time: one a policy, or one a stage."""
+"""Panels one above the other over the same axis, mostly time: one a policy, or one a stage."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ipa.studies.drawing.colours import coloured
-from ipa.studies.drawing.plots import TIME, Spec, axis, layout, note, time_axis
+from ipa.studies.drawing.narrow import PANEL_TITLE_GAP
+from ipa.studies.drawing.plots import Spec, axis, layout, note
 
 
 @dataclass(frozen=True)
 class Panels:
-    """Panels that share the axis of time and the range of y; `references` are plotly's numbers of their axes."""
+    """Panels that share their x axis and the range of y; `references` are plotly's numbers of their axes."""
 
     layout: Spec
     references: tuple[str, ...]
@@ -23,12 +24,15 @@ class Panels:
 
 def stacked_panels(
     titles: Sequence[str],
-    duration_s: float,
+    x: Spec,
     y_title: str,
     highest: float,
     **more: object,
 ) -> Panels:
-    """Panels one above the other, each under its title (see `panel_title`); `highest` is where their y axes end."""
+    """Panels one above the other, each under its title (see `panel_title`).
+
+    `x` is the axis that they share, written under the last; `highest` is where their y axes end.
+    """
     count = len(titles)
     panel, gap, top, bottom = (250, 0, 66, 52) if count == 1 else (112, 30, 66, 52)
     inner = count * panel + (count - 1) * gap
@@ -45,18 +49,17 @@ def stacked_panels(
             automargin=False,
             anchor=f"x{reference}",
         )
-        axes[f"xaxis{reference}"] = time_axis(
-            duration_s,
-            title=TIME if last else "",
-            showticklabels=last,
-            anchor=f"y{reference}",
+        axes[f"xaxis{reference}"] = {
+            **x,
+            **({} if last else {"title": {"text": ""}, "showticklabels": False}),
+            "anchor": f"y{reference}",
             **({"matches": "x"} if reference else {}),
-        )
+        }
         annotations.append(note(title, x=0, xanchor="left", y=upper, yanchor="bottom", yshift=3))
     return Panels(
         layout(
             inner + top + bottom,
-            margin={"l": 64, "r": 18, "t": top, "b": bottom},
+            margin={"l": 64, "r": 24, "t": top, "b": bottom},
             annotations=annotations,
             legend={"orientation": "h", "x": 0, "y": 1, "yref": "container", "yanchor": "top"},
             **axes,
@@ -68,4 +71,4 @@ def stacked_panels(
 
 def panel_title(name: str, colour: str, more: str = "") -> str:
     """The title of a panel: a name (safe in HTML) in its colour, and what is said beside it."""
-    return coloured(name, colour) + (f"   {more}" if more else "")
+    return coloured(name, colour) + (f"{PANEL_TITLE_GAP}{more}" if more else "")

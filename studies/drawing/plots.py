@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import floor, isfinite, log10
 from typing import TYPE_CHECKING, Any
 
-from ipa.studies.drawing.colours import GRID, LINE, MUTED, SLA_COLOUR, TEXT
+from ipa.studies.drawing.colours import BACKGROUND, GRID, LINE, MUTED, SLA_COLOUR, TEXT
+from ipa.studies.drawing.element import plot_element
 from ipa.studies.drawing.figures import plotly_figure
 
 if TYPE_CHECKING:
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 Spec = dict[str, Any]
 
 FONT = "'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-serif"
-TIME = "time since the start (s)"
 
 CONFIG: Spec = {
     "responsive": True,
     "displaylogo": False,
+    "doubleClick": "reset",
     "displayModeBar": "hover",
     "modeBarButtons": [["toImage", "resetScale2d"]],
     "toImageButtonOptions": {"format": "svg"},
@@ -46,19 +46,8 @@ class Plot:
         return plotly_figure(self.heading, self.traces, self.layout)
 
     def html(self) -> str:
-        """The plot's element and the call that draws it."""
-        data = in_script(self.traces), in_script(self.layout), in_script(CONFIG)
-        height = self.layout["height"]
-        return (
-            f'<div class="plot" id="plot-{self.name}" style="height:{height}px"></div>\n'
-            f'<script>Plotly.newPlot("plot-{self.name}", {", ".join(data)});</script>\n'
-        )
-
-
-def in_script(value: object) -> str:
-    """JSON that is safe in a script: no text in it can end the script."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+        """The plot's element, which the page's script draws."""
+        return plot_element(f"plot-{self.name}", self.heading, self.traces, self.layout)
 
 
 def numbers(values: Iterable[float], decimals: int = 3) -> list[float | None]:
@@ -85,11 +74,6 @@ def axis(title: str = "", **more: object) -> Spec:
     }
 
 
-def time_axis(duration_s: float, title: str = TIME, **more: object) -> Spec:
-    """The axis of time, the same in all plots."""
-    return axis(title, range=[0.0, duration_s], tickformat=",~f", **more)
-
-
 def log_ticks(low: float, high: float) -> Spec:
     """Ticks of a logarithmic axis at 1, 2, 5 x 10^k, each with its number."""
     powers = range(floor(log10(low)), floor(log10(high)) + 1)
@@ -103,20 +87,21 @@ def layout(height: int, **more: object) -> Spec:
         "height": height,
         "autosize": True,
         "font": {"family": FONT, "size": 12, "color": TEXT},
-        "paper_bgcolor": "#ffffff",
-        "plot_bgcolor": "#ffffff",
-        "margin": {"l": 64, "r": 18, "t": 34, "b": 52},
+        "paper_bgcolor": BACKGROUND,
+        "plot_bgcolor": BACKGROUND,
+        "margin": {"l": 64, "r": 24, "t": 34, "b": 52},
         "showlegend": True,
         "legend": {"orientation": "h", "x": 0.0, "y": 1.02, "yanchor": "bottom"},
-        "hoverlabel": {"namelength": -1, "font": {"family": FONT, "size": 12}},
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": LINE, "activecolor": MUTED},
+        "hoverlabel": {"align": "left", "namelength": -1, "font": {"family": FONT, "size": 12}},
         "hovermode": "closest",
         **more,
     }
 
 
-def steps(x: list[float | None], y: list[float | None], name: str, **more: object) -> Spec:
+def steps(x: Sequence[float | None], y: Sequence[float | None], name: str, **more: object) -> Spec:
     """A line that keeps each value until the next time."""
-    return {"type": "scatter", "mode": "lines", "x": x, "y": y, "name": name, **more} | {
+    return {"type": "scatter", "mode": "lines", "x": list(x), "y": list(y), "name": name, **more} | {
         "line": {"shape": "hv", "width": 1.8, **_mapping(more.get("line"))}
     }
 

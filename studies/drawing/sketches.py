@@ -12,7 +12,7 @@ from html import escape
 
 import numpy as np
 
-from ipa.studies.drawing.bins import FloatArray
+from ipa.sim import FloatArray
 
 WIDTH, HEIGHT = 240, 56
 """The size of a picture [pixels]."""

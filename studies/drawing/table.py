@@ -1,4 +1,4 @@
-"""The one way to an HTML table."""
+"""The one way to an HTML table, which a page's script lets readers sort, filter where it is long, and download."""
 
 from __future__ import annotations
 
@@ -17,13 +17,21 @@ class Cell:
     is_heading: bool = False
 
 
-def html_table(columns: Sequence[str | Cell], rows: Iterable[Sequence[str | Cell]], css: str = "") -> str:
-    """A table of HTML under its columns' headings; plain text is escaped. It scrolls sideways where it is too wide."""
+def html_table(
+    columns: Sequence[str | Cell], rows: Iterable[Sequence[str | Cell]], css: str = "", name: str = ""
+) -> str:
+    """A table of HTML under its columns' headings; plain text is escaped. It scrolls sideways where it is too wide.
+
+    `name`, in text, says what it shows: to those who cannot see it, and as the name of the file that is downloaded.
+    """
     head = "".join(_element("th", column, ' scope="col"') for column in columns)
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>\n" for row in rows)
+    # A box that scrolls has to be reached by the keyboard, and so needs a name.
+    box = f' role="region" tabindex="0" aria-label="{escape(name)}"' if name else ""
+    named = f' aria-label="{escape(name)}"' if name else ""
     return (
-        f'<div class="wide"><table{_class(css)}>\n<thead><tr>{head}</tr></thead>\n'
-        f"<tbody>\n{body}</tbody></table></div>\n"
+        f'<div class="table"><div class="wide"{box}><table{_class(css)}{named}>\n<thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{body}</tbody></table></div></div>\n"
     )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from ipa.live import LiveError
 from ipa.policies import reads
+from ipa.studies import choices
 from ipa.studies.run import Prepared
 from ipa.studies.scenario import Scenario
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 NEEDED = ("aiohttp", "orjson", "prometheus_client", "uvloop")
 
-SOURCES = ("gateway", "prometheus")
+SOURCES = get_args(choices.Source)
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,7 @@ def plane_of(scenario: Scenario, prepared: Prepared, live: Live = Live()) -> Pla
         drop=scenario.drop,
         max_surge=scenario.max_surge,
         max_unavailable=scenario.max_unavailable,
+        resize=scenario.resize,
         limit_cores=scenario.limit_cores,
         port=live.port,
         control_port=live.control_port,

@@ -18,11 +18,10 @@ from ipa.studies.live_runs.load import load_table
 from ipa.studies.live_runs.standing import backend_maker, first_configuration
 from ipa.studies.run import Prepared, Run, arrivals_of, guarded, prepare
 from ipa.studies.scenario import Scenario
+from ipa.studies.tables import Tables
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pandas as pd
 
     from ipa.live import BackendMaker, Finished, LiveBackend, LiveController, OnRollback, Sent, Setup, View
     from ipa.live.monitoring import SourceMaker
@@ -43,9 +42,9 @@ class LiveRun(Run):
         return str(self.live["ended"])
 
     @cached_property
-    def tables(self) -> dict[str, pd.DataFrame]:
+    def tables(self) -> Tables:
         """Those of a simulated run, and `load`: what the load generator saw (see `load_table`)."""
-        return {**super().tables, "load": load_table(self.sent)}
+        return Tables({**super().tables, "load": load_table(self.sent)})
 
     @property
     def further(self) -> Mapping[str, Any]:
@@ -111,7 +110,7 @@ def live_run_of(
     figures = summarise(pipeline, finished.records, initial, entries, prepared.sla_s, scenario.price_per_core)
     summary = {
         "pipeline": pipeline.name,
-        "policy": scenario.policy.name,
+        "policy": scenario.policy.title,
         "trace": prepared.trace.name,
         "seed": scenario.seed,
         "engine": "live",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from ipa.live.kubernetes import Api, Deployed, KubernetesBackend, Layout
     from ipa.live.monitoring import SourceMaker
 
+LABEL = re.compile("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+"""What Kubernetes takes as the name of a namespace."""
+
 
 def connect(cluster: Cluster, read_only: bool = False, on_warning: Callable[[str], object] | None = None) -> Api:
     """The cluster's API; `on_warning` None: the server's warnings are logged. Raises LiveError where there is none."""
@@ -34,6 +38,9 @@ def deployed(scenario: Scenario, prepared: Prepared, cluster: Cluster, layout: L
 
     if cluster.name is not None and names.name(cluster.name) != cluster.name:
         raise LiveError(f"--name {cluster.name}: should be lower-case letters, digits and hyphens, at most 53")
+    if cluster.namespace is not None and not LABEL.fullmatch(cluster.namespace):
+        allowed = "lower-case letters, digits and hyphens, at most 63"
+        raise LiveError(f"--namespace {cluster.namespace}: should be {allowed}")
     return Deployed(
         plane=plane_of(scenario, prepared),
         pipeline_file=profiles.text(scenario.pipeline),
@@ -58,7 +65,9 @@ def standing(api: Api, wanted: Deployed, is_adopted: bool = False) -> Deployed:
         raise LiveError(f"{wanted.instance} is not deployed in namespace {wanted.namespace}; run ipa live up")
     if is_adopted and root["data"].get(manifests.PIPELINE) != wanted.pipeline_file:
         raise LiveError(f"{wanted.instance} was deployed with a different pipeline file; run ipa live up")
-    return replace(wanted, layout=Layout.from_text(root["data"].get(manifests.LAYOUT, "{}")))
+    found = replace(wanted, layout=Layout.from_text(root["data"].get(manifests.LAYOUT, "{}")))
+    found.check_resize()
+    return found
 
 
 def check_reachable(scenario: Scenario, prepared: Prepared, cluster: Cluster) -> None:

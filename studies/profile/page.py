@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 from ipa.profiles import Pipeline, Stage, Variant
-from ipa.studies.drawing import SLA_COLOUR, Cell, facts, html_document, html_table
+from ipa.studies.drawing import SLA_COLOUR, Cell, facts, html_document, html_table, in_css
 from ipa.studies.profile.numbers import MARKS, counts, pins, sla_sum, sources
 from ipa.studies.profile.plots import VIEWS, colours, plot
 from ipa.studies.results import write_text
@@ -47,9 +47,12 @@ def _key(stage: Stage) -> str:
     named = zip(stage.variants, colours(stage), strict=True)
     return "".join(
         [
-            *(f'<span><i style="background:{colour}"></i>{escape(variant.name)}</span>' for variant, colour in named),
+            *(
+                f'<span><i style="background:{in_css(colour)}"></i>{escape(variant.name)}</span>'
+                for variant, colour in named
+            ),
             *(f"<span>{mark.sign} {kind}</span>" for kind, mark in MARKS.items()),
-            f'<span><b style="color:{SLA_COLOUR}">- - -</b> SLA of the stage</span>',
+            f'<span><b style="color:{in_css(SLA_COLOUR)}">- - -</b> SLA of the stage</span>',
         ]
     )
 
@@ -71,7 +74,7 @@ def _table(stage: Stage) -> str:
         )
         for variant in stage.variants
     ]
-    return html_table((*columns, f"rps, batch {large}"), rows)
+    return html_table((*columns, f"rps, batch {large}"), rows, name=f"Variants of {stage.name} at their base cores")
 
 
 def _base_cores(stage: Stage, variant: Variant) -> Cell:

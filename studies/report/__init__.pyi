@@ -1,4 +1,5 @@
 from .groups import by_policy as by_policy
+from .page import plots_of as plots_of
 from .page import render as render
 from .shown import FIGURES as FIGURES
 from .shown import Shown as Shown

@@ -4,20 +4,43 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from html import escape
 
-from ipa.studies.drawing import TEXT, TIME, Plot, Segment, Spec, axis, layout, numbers, segments, time_axis
+from ipa.studies.drawing import (
+    BACKGROUND,
+    HUES,
+    ON_DARK,
+    ON_LIGHT,
+    TIME,
+    Plot,
+    Segment,
+    Spec,
+    axis,
+    between,
+    clock,
+    coloured,
+    layout,
+    lengths,
+    moments,
+    segments,
+    time_axis,
+)
 from ipa.studies.report.groups import Group
-
-_HUES = (("#d6e6f4", "#08306b"), ("#e2f0d9", "#0d4a26"), ("#fbe3cf", "#7a2c05"), ("#e9e0f1", "#3d1766"))
-"""Per stage the colours of its lightest and its heaviest variant."""
+from ipa.studies.report.reasons import Reasons
 
 _MOST_GAPS = 150  # with more segments in a row, the gaps between them would fill it
 _ROW, _HEAD, _BOTTOM = 30, 46, 52
 
 
-def bands(groups: Sequence[Group], duration_s: float, first: str) -> Plot:
-    """Variant, batch size and replicas of every stage over time."""
+def bands(
+    groups: Sequence[Group],
+    reasons: Sequence[Reasons],
+    duration_s: float,
+    first: str,
+    starts_at: datetime | None = None,
+) -> Plot:
+    """Variant, batch size and replicas of every stage over time, and why; `reasons`: one of each group."""
     stages = list(dict.fromkeys(groups[0].tables["decisions"]["stage"].astype(str)))
     rows = max(len(groups), 1)
     part = _HEAD + rows * _ROW
@@ -32,7 +55,7 @@ def bands(groups: Sequence[Group], duration_s: float, first: str) -> Plot:
             domain=[max(upper - rows * _ROW / inner, 0.0), upper],
             range=[rows - 0.5, -0.5],
             tickvals=list(range(rows)),
-            ticktext=[f'<span style="color:{g.colour}"><b>{g.label}</b></span>' for g in groups],
+            ticktext=[coloured(g.label, g.colour) for g in groups],
             ticks="",
             showgrid=False,
             fixedrange=True,
@@ -54,16 +77,16 @@ def bands(groups: Sequence[Group], duration_s: float, first: str) -> Plot:
             "title": {"text": f"<b>{escape(stage, quote=False)}</b>  ", "font": {"size": 13}},
             "traceorder": "normal",
         }
-        traces += _stage(groups, stage, _HUES[place % len(_HUES)], duration_s, reference)
+        traces += _stage(groups, reasons, stage, HUES[place % len(HUES)], duration_s, reference, starts_at)
     return Plot(
         "bands",
         "Variants and batches",
         "What was decided for each stage: the colour is the variant, from light to heavy; written where there is room, "
-        f"3×b8 is three replicas with batches of up to 8.{first}",
+        f"3×b8 is three replicas with batches of up to 8. The pointer shows why it was decided.{first}",
         traces,
         layout(
             inner + _HEAD + _BOTTOM,
-            margin={"l": 64, "r": 18, "t": _HEAD, "b": _BOTTOM},
+            margin={"l": 64, "r": 24, "t": _HEAD, "b": _BOTTOM},
             barmode="overlay",
             bargap=0,
             uniformtext={"minsize": 10, "mode": "hide"},
@@ -72,7 +95,15 @@ def bands(groups: Sequence[Group], duration_s: float, first: str) -> Plot:
     )
 
 
-def _stage(groups: Sequence[Group], stage: str, hue: tuple[str, str], duration_s: float, reference: str) -> list[Spec]:
+def _stage(
+    groups: Sequence[Group],
+    reasons: Sequence[Reasons],
+    stage: str,
+    hue: tuple[str, str],
+    duration_s: float,
+    reference: str,
+    starts_at: datetime | None,
+) -> list[Spec]:
     """The traces of a stage, one per variant, the lightest first."""
     rows = [segments(group.tables["decisions"], stage, duration_s) for group in groups]
     gap = 0.5 if max(map(len, rows)) <= _MOST_GAPS else 0.0
@@ -81,11 +112,19 @@ def _stage(groups: Sequence[Group], stage: str, hue: tuple[str, str], duration_s
     for place, variant in enumerate(variants):
         depth = place / (len(variants) - 1) if len(variants) > 1 else 0.35
         parts = [(row, part) for row, found in enumerate(rows) for part in found if part.variant == variant]
+        about = [
+            [
+                groups[row].label,
+                " to ".join(clock(time_s, duration_s, starts_at) for time_s in (part.start_s, part.end_s)),
+                reasons[row].of(part.step),
+            ]
+            for row, part in parts
+        ]
         traces.append(
             {
-                **_bars(groups, variant, parts),
-                "textfont": {"size": 11, "color": "#ffffff" if depth > 0.45 else TEXT},
-                "marker": {"color": _between(*hue, depth), "line": {"color": "#ffffff", "width": gap}},
+                **_bars(variant, parts, about),
+                "textfont": {"size": 11, "color": ON_DARK if depth > 0.45 else ON_LIGHT},
+                "marker": {"color": between(*hue, depth), "line": {"color": BACKGROUND, "width": gap}},
                 "xaxis": f"x{reference}",
                 "yaxis": f"y{reference}",
                 "legend": f"legend{reference}",
@@ -94,14 +133,14 @@ def _stage(groups: Sequence[Group], stage: str, hue: tuple[str, str], duration_s
     return traces
 
 
-def _bars(groups: Sequence[Group], variant: str, parts: Sequence[tuple[int, Segment]]) -> Spec:
-    """The segments of a variant, each with its row, as bars."""
+def _bars(variant: str, parts: Sequence[tuple[int, Segment]], about: Sequence[Sequence[str]]) -> Spec:
+    """The segments of a variant, each with its row, as bars; `about` each: whose it is, when, and why."""
     name = escape(variant, quote=False)
     return {
         "type": "bar",
         "orientation": "h",
-        "base": numbers(part.start_s for _, part in parts),
-        "x": numbers(part.end_s - part.start_s for _, part in parts),
+        "base": moments(part.start_s for _, part in parts),
+        "x": lengths(part.end_s - part.start_s for _, part in parts),
         "y": [row for row, _ in parts],
         "width": 0.8,
         "name": name,
@@ -109,10 +148,9 @@ def _bars(groups: Sequence[Group], variant: str, parts: Sequence[tuple[int, Segm
         "textposition": "inside",
         "insidetextanchor": "middle",
         "textangle": 0,
-        "customdata": [[groups[row].label, round(part.start_s, 3), round(part.end_s, 3)] for row, part in parts],
+        "customdata": about,
         "hovertemplate": (
-            f"<b>%{{customdata[0]}}</b><br>{name} %{{text}}<br>"
-            "%{customdata[1]} to %{customdata[2]} s<extra></extra>"
+            f"<b>%{{customdata[0]}}</b><br>{name} %{{text}}<br>%{{customdata[1]}}<br>%{{customdata[2]}}<extra></extra>"
         ),
     }
 
@@ -132,9 +170,3 @@ def _variants(groups: Sequence[Group], stage: str) -> list[str]:
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
-
-
-def _between(light: str, dark: str, depth: float) -> str:
-    """A colour between two of the form #rrggbb."""
-    ends = [[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in (light, dark)]
-    return "#" + "".join(f"{round(a + (b - a) * depth):02x}" for a, b in zip(*ends, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -85,6 +86,6 @@ def panel_titles(groups: Sequence[Group], more: Sequence[str]) -> list[str]:
 
 def _labels(policies: Sequence[str]) -> dict[str, str]:
     """Names without the folders of a policy's file, unless two would then be the same."""
-    short = [policy.rsplit("/", 1)[-1] if ".py:" in policy else policy for policy in policies]
+    short = [re.sub(r"^\S*/(?=[^/\s]*\.py:)", "", policy) for policy in policies]
     names = short if len(set(short)) == len(short) else policies
     return {policy: escape(name, quote=False) for policy, name in zip(policies, names, strict=True)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ipa.studies.drawing import Cell, html_table, number, signed
+from ipa.studies.drawing import NONE, Cell, html_table, in_css, number, signed
 from ipa.studies.intervals import Estimate, paired_change_percent, paired_difference
 from ipa.studies.report.groups import Group
 
@@ -50,11 +50,12 @@ def headline(groups: Sequence[Group]) -> str:
     return html_table(
         ["Policy", *(Cell(column.title, column.unit) for column in columns)],
         [[_name(group), *(of_column[row] for of_column in cells)] for row, group in enumerate(groups)],
+        name="Figures of each policy",
     )
 
 
 def _name(group: Group) -> Cell:
-    return Cell(f'<i style="background:{group.colour}"></i>{group.label}', is_heading=True)
+    return Cell(f'<i style="background:{in_css(group.colour)}"></i>{group.label}', is_heading=True)
 
 
 def reading(groups: Sequence[Group]) -> str:
@@ -104,7 +105,7 @@ def _column(column: Column, groups: Sequence[Group]) -> list[Cell]:
     found = [column.estimate(group) for group in groups]
     whole = column.decimals == 1 and all(len(group.runs) == 1 for group in groups)
     decimals = 0 if whole else column.decimals
-    shown = ["–" if value is None else number(value.mean, decimals) for value in found]
+    shown = [NONE if value is None else number(value.mean, decimals) for value in found]
     best = set(_best(column, found, shown))
     return [
         Cell(f"<b>{text}</b>" if text in best else text, _interval(value, decimals))

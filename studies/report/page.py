@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from html import escape
 from typing import TYPE_CHECKING
 
-from ipa.studies.drawing import Plot, html_document, plot_section, what_was_run
+from ipa.studies.drawing import Plot, html_document, on_clock, plot_section, what_was_run
 from ipa.studies.report.bands import bands
 from ipa.studies.report.groups import Group, by_policy
 from ipa.studies.report.headline import comparisons, headline, reading
 from ipa.studies.report.latencies import distribution, latency, violations
+from ipa.studies.report.reasons import Reasons
+from ipa.studies.report.slowest import Passed, mean_latency, slowest
 from ipa.studies.report.timelines import cores, load
 from ipa.studies.report.trade_off import trade_off
+from ipa.studies.report.verdict import verdicts
 
 if TYPE_CHECKING:
     from ipa.studies.run_data import RunData
@@ -26,7 +30,7 @@ def render(runs: Sequence[RunData], title: str, facts: Mapping[str, str] | None 
     not installed.
     """
     groups = by_policy(runs)
-    top = f'<p class="muted">{reading(groups)}</p>\n{headline(groups)}{comparisons(groups)}'
+    top = f'{verdicts(groups)}<p class="muted">{reading(groups)}</p>\n{headline(groups)}{comparisons(groups)}'
     sections = "".join(map(plot_section, plots(groups)))
     return html_document(
         title,
@@ -35,20 +39,39 @@ def render(runs: Sequence[RunData], title: str, facts: Mapping[str, str] | None 
     )
 
 
+def plots_of(runs: Sequence[RunData]) -> list[Plot]:
+    """The plots of the page for some runs, in its order. Raises ScenarioError for runs that make no page."""
+    return plots(by_policy(runs))
+
+
 def plots(groups: Sequence[Group]) -> list[Plot]:
     """All plots, in the order of the page."""
     summary = groups[0].runs[0].summary
     duration_s, sla_s = float(summary["duration_s"]), float(summary["sla_s"])
-    first = _first_seeds(groups)
-    return [
-        trade_off(groups),
+    starts_at = groups[0].runs[0].starts_at
+    first, reasons = _first_seeds(groups), [Reasons(group) for group in groups]
+    compared = [trade_off(groups)] if sum(len(group.runs) for group in groups) > 1 else []
+    found = [
+        *compared,
         load(groups, duration_s, first),
-        cores(groups, duration_s, first),
-        bands(groups, duration_s, first),
+        cores(groups, reasons, duration_s, first),
+        bands(groups, reasons, duration_s, first, starts_at),
         latency(groups, duration_s, sla_s, first),
         violations(groups, duration_s, sla_s, first),
         distribution(groups, sla_s),
+        *_down_to_requests(groups, duration_s, sla_s, first, starts_at),
     ]
+    return found if starts_at is None else [on_clock(plot, starts_at, duration_s) for plot in found]
+
+
+def _down_to_requests(
+    groups: Sequence[Group], duration_s: float, sla_s: float, first: str, starts_at: datetime | None
+) -> list[Plot]:
+    """Where the latency went; nothing for runs kept without the times of requests at the stages."""
+    passed = [Passed(group) for group in groups]
+    if any(each.rows.empty for each in passed):
+        return []
+    return [mean_latency(passed, first), slowest(passed, duration_s, sla_s, first, starts_at)]
 
 
 def _first_seeds(groups: Sequence[Group]) -> str:

@@ -25,6 +25,7 @@ from ipa.studies.drawing import (
 from ipa.studies.errors import ScenarioError
 from ipa.studies.report.groups import Group, by_policy
 from ipa.studies.report.page import plots
+from ipa.studies.tables import RESIZES
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -49,7 +50,7 @@ class Shown:
     def figures(self: RunData) -> dict[str, Figure]:
         """The figures of the run's report, by name, as plotly's own.
 
-        Raises ScenarioError for a run without the records of all requests, or where plotly is not installed.
+        Raises ScenarioError for a run without records, or where plotly is not installed.
         """
         return figures([self])
 
@@ -68,14 +69,14 @@ def figures(runs: Sequence[RunData]) -> dict[str, Figure]:
 
 
 def check_records(records: str) -> None:
-    """Raise ScenarioError for runs whose `records` are not those that a report is drawn from."""
-    if records != "all":
-        raise ScenarioError(f"a report needs the records of all requests, but records is {records}; use records: all")
+    """Raise ScenarioError for runs without records, which cannot be drawn."""
+    if records == "none":
+        raise ScenarioError("a report needs records, but records is none; use records: sample, or all")
 
 
 def has_records(run: RunData) -> bool:
     """Whether pictures can be drawn of a run."""
-    return bool(run.summary.get("records", "all") == "all")
+    return bool(run.summary.get("records", "all") != "none")
 
 
 def title(summary: Mapping[str, Any]) -> str:
@@ -118,9 +119,9 @@ def cell(group: Group, figure: tuple[str, str, float, int]) -> str:
 def _sketches(run: RunData) -> str:
     """Load and forecast, cores existing and decided, the slowest latencies, violations."""
     end_s, sla_s = float(run.summary["duration_s"]), float(run.summary["sla_s"])
-    requests, decisions = run.tables["requests"], run.tables["decisions"]
-    load = load_rps(requests, end_s)
-    middle_s, (p99_s,) = latency_quantiles_s(requests, end_s, (0.99,))
+    decisions = run.tables["decisions"]
+    load = load_rps(run.tables, end_s)
+    middle_s, (p99_s,) = latency_quantiles_s(run.tables, end_s, (0.99,))
     return "".join(
         [
             sketch(
@@ -149,14 +150,14 @@ def _decided(decisions: Any, column: str, end_s: float) -> list[Curve]:
 
 def cores(run: RunData, colour: str) -> Curve:
     """The cores of existing replicas over time."""
-    found = existing_cores(run.tables["replicas"], float(run.summary["duration_s"]))
+    found = existing_cores(run.tables["replicas"], float(run.summary["duration_s"]), run.tables.get(RESIZES))
     return Curve(found.edges_s, found.value, colour, is_area=True)
 
 
 def violations(run: RunData) -> Curve:
     """The requests that violated the SLA, counted in bins."""
     summary = run.summary
-    edges_s, counts = violation_counts(run.tables["requests"], float(summary["duration_s"]), float(summary["sla_s"]))
+    edges_s, counts = violation_counts(run.tables, float(summary["duration_s"]), float(summary["sla_s"]))
     return Curve(edges_s, np.sum(list(counts.values()), axis=0, dtype=np.float64), SLA_COLOUR, is_area=True)
 
 

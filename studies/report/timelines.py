@@ -3,76 +3,121 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from ipa.studies.drawing import (
     ARRIVALS,
+    FILL,
     MUTED,
     TEXT,
     Plot,
+    Spec,
     Steps,
     axis,
+    course,
     decided,
     existing_cores,
     faded,
+    is_long,
     key,
     layout,
     load_rps,
-    numbers,
+    panel_title,
     stacked_panels,
-    steps,
     time_axis,
 )
 from ipa.studies.report.groups import Group, panel_titles
+from ipa.studies.report.reasons import Reasons
+from ipa.studies.tables import RESIZES
+
+MOST_LINES = 4
+"""With more forecasts and plans than these in one plot, each has a panel of its own."""
+
+_PLANS = (("forecast_rps", "forecast", "solid"), ("planned_load_rps", "planned for", "dot"))
 
 
 def load(groups: Sequence[Group], duration_s: float, first: str) -> Plot:
     """Arrivals per second, and what the policies forecast and planned for."""
-    arrivals = load_rps(groups[0].tables["requests"], duration_s)
-    x, y = arrivals.line
-    traces = [
-        steps(
-            numbers(x),
-            numbers(y),
-            "arrivals",
-            line={"color": ARRIVALS, "width": 1},
-            fill="tozeroy",
-            fillcolor="#e7ebee",
-            hovertemplate="%{y:.1f} rps",
-        )
-    ]
-    for column, what, dash in (
-        ("forecast_rps", "forecast", "solid"),
-        ("planned_load_rps", "planned for", "dot"),
-    ):
-        for line, members in _shared(groups, column, duration_s):
-            colour = members[0].colour if len(members) == 1 else TEXT
-            names = ", ".join(member.label for member in members)
-            whose = "all policies" if len(members) == len(groups) > 1 else names
-            x, y = line.line
-            traces.append(
-                steps(
-                    numbers(x),
-                    numbers(y),
-                    f"{what}: {whose}",
-                    line={"color": colour, "width": 1.8, "dash": dash},
-                    hovertemplate="%{y:.1f} rps",
-                )
-            )
+    arrivals = load_rps(groups[0].tables, duration_s, thin=False)
+    plans = [(what, dash, *shared) for column, what, dash in _PLANS for shared in _shared(groups, column, duration_s)]
+    several = len(plans) > MOST_LINES
     return Plot(
         "load",
         "Load and forecast",
         "Requests that arrived (grey), and the load that each decision expected until the next. Most predictors "
         "forecast the busiest second to come, which lies above the mean. Where arrivals exceed the forecast, a queue "
-        f"forms.{first}",
-        traces,
-        layout(
-            400,
-            xaxis=time_axis(duration_s),
-            yaxis=axis("load (requests per second)", rangemode="tozero"),
-            hovermode="x unified",
-        ),
+        f"forms.{_long(arrivals)}{first}",
+        *(_load_in_panels if several else _load_in_one)(groups, arrivals, plans, duration_s),
+    )
+
+
+Plan = tuple[str, str, Steps, list[Group]]
+"""Forecast or plan, how it is dashed, its line, and the policies that share it."""
+
+
+def _load_in_one(
+    groups: Sequence[Group], arrivals: Steps, plans: Sequence[Plan], duration_s: float
+) -> tuple[list[Spec], Spec]:
+    traces = _arrivals(arrivals)
+    for what, dash, line, members in plans:
+        colour = members[0].colour if len(members) == 1 else TEXT
+        names = ", ".join(member.label for member in members)
+        whose = "all policies" if len(members) == len(groups) > 1 else names
+        traces += course(line, f"{what}: {whose}", colour, "rps", line={"width": 1.8, "dash": dash})
+    return traces, layout(
+        400,
+        xaxis=time_axis(duration_s),
+        yaxis=axis("load (requests per second)", rangemode="tozero"),
+        hovermode="x unified",
+    )
+
+
+def _load_in_panels(
+    groups: Sequence[Group], arrivals: Steps, plans: Sequence[Plan], duration_s: float
+) -> tuple[list[Spec], Spec]:
+    """A panel for each policy that plans."""
+    planning = [group for group in groups if any(group in members for *_, members in plans)]
+    highest = max(float(line.value.max()) for line in [arrivals, *(line for _, _, line, _ in plans)])
+    grid = stacked_panels(
+        [panel_title(group.label, group.colour) for group in planning],
+        time_axis(duration_s),
+        "load (requests per second)",
+        1.05 * max(highest, 1.0),
+        hovermode="x unified",
+    )
+    traces = [
+        key("arrivals", "arrivals", line={"color": ARRIVALS, "width": 6}),
+        *(key(what, what, line={"color": MUTED, "width": 1.8, "dash": dash}) for _, what, dash in _PLANS),
+    ]
+    for place, group in enumerate(planning):
+        traces += _arrivals(arrivals, showlegend=False, legendgroup="arrivals", **grid.axes(place))
+        for what, dash, line, members in plans:
+            if group in members:
+                traces += course(
+                    line,
+                    what,
+                    group.colour,
+                    "rps",
+                    line={"width": 1.6, "dash": dash},
+                    showlegend=False,
+                    legendgroup=what,
+                    **grid.axes(place),
+                )
+    return traces, grid.layout
+
+
+def _arrivals(arrivals: Steps, **more: Any) -> list[Spec]:
+    return course(arrivals, "arrivals", ARRIVALS, "rps", fill=FILL, line={"width": 1}, **more)
+
+
+def _long(*figures: Steps | None) -> str:
+    """How to read the envelopes of a long run."""
+    if not any(figure is not None and is_long(figure) for figure in figures):
+        return ""
+    return (
+        " Over so long a time a line is the mean, and the band around it reaches from the least to the greatest value."
     )
 
 
@@ -80,8 +125,8 @@ def _shared(groups: Sequence[Group], column: str, duration_s: float) -> list[tup
     """The lines of a column of the decisions, equal lines together, without plans that equal the forecast."""
     found: dict[bytes, tuple[Steps, list[Group]]] = {}
     for group in groups:
-        line = decided(group.tables["decisions"], column, duration_s)
-        forecast = decided(group.tables["decisions"], "forecast_rps", duration_s)
+        line = decided(group.tables["decisions"], column, duration_s, thin=False)
+        forecast = decided(group.tables["decisions"], "forecast_rps", duration_s, thin=False)
         if line is None:
             continue
         if column != "forecast_rps" and forecast and _alike(line, forecast):
@@ -96,14 +141,16 @@ def _alike(plan: Steps, forecast: Steps) -> bool:
     return same and bool(np.all(np.abs(plan.value - forecast.value) <= 0.5))
 
 
-def cores(groups: Sequence[Group], duration_s: float, first: str) -> Plot:
-    """The cores of existing replicas, and those of the decided configuration."""
-    existing = [existing_cores(group.tables["replicas"], duration_s) for group in groups]
-    wanted = [decided(group.tables["decisions"], "cost_cores", duration_s) for group in groups]
+def cores(groups: Sequence[Group], reasons: Sequence[Reasons], duration_s: float, first: str) -> Plot:
+    """The cores of existing replicas, and those of the decided configuration; `reasons`: one of each group."""
+    existing = [
+        existing_cores(group.tables["replicas"], duration_s, group.tables.get(RESIZES), thin=False) for group in groups
+    ]
+    wanted = [decided(group.tables["decisions"], "cost_cores", duration_s, thin=False) for group in groups]
     highest = max(float(line.value.max()) for line in [*existing, *wanted] if line is not None)
     grid = stacked_panels(
         panel_titles(groups, [f"mean {_mean(line):.2f} cores" for line in existing]),
-        duration_s,
+        time_axis(duration_s),
         "cores",
         1.08 * max(highest, 1.0),
         hovermode="x unified",
@@ -113,42 +160,36 @@ def cores(groups: Sequence[Group], duration_s: float, first: str) -> Plot:
         key("decided", "decided", line={"color": TEXT, "width": 1.4, "dash": "dot"}),
     ]
     for place, group in enumerate(groups):
-        x, y = existing[place].line
-        traces.append(
-            steps(
-                numbers(x),
-                numbers(y),
-                "existing",
-                line={"color": group.colour, "width": 1.2},
-                fill="tozeroy",
-                fillcolor=faded(group.colour, 0.25),
-                hovertemplate="%{y:.4~g} cores",
-                legendgroup="existing",
-                showlegend=False,
-                **grid.axes(place),
-            )
+        of_panel: Spec = {"showlegend": False, **grid.axes(place)}
+        traces += course(
+            existing[place],
+            "existing",
+            group.colour,
+            "cores",
+            fill=faded(group.colour, 0.25),
+            line={"width": 1.2},
+            legendgroup="existing",
+            **of_panel,
         )
         decision = wanted[place]
         if decision is None:
             continue
-        x, y = decision.line
-        traces.append(
-            steps(
-                numbers(x),
-                numbers(y),
-                "decided",
-                line={"color": TEXT, "width": 1.4, "dash": "dot"},
-                hovertemplate="%{y:.4~g} cores",
-                legendgroup="decided",
-                showlegend=False,
-                **grid.axes(place),
-            )
+        traces += course(
+            decision,
+            "decided",
+            TEXT,
+            "cores",
+            reasons=[] if is_long(decision) else [reasons[place].of(step) for step in reasons[place].steps],
+            line={"width": 1.4, "dash": "dot"},
+            legendgroup="decided",
+            **of_panel,
         )
     return Plot(
         "cores",
         "Cores",
         "The filled area is the cost: the cores of all replicas that exist, whether starting, ready or draining; "
-        f"it stands above the decided cores while replicas are replaced.{first}",
+        "it stands above the decided cores while replicas are replaced. The pointer shows why a configuration was "
+        f"decided.{_long(*existing, *wanted)}{first}",
         traces,
         grid.layout,
     )

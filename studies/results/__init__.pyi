@@ -3,12 +3,14 @@ from .folder import close_comparison as close_comparison
 from .folder import open_comparison as open_comparison
 from .folder import runs_table as runs_table
 from .folder import write_run as write_run
+from .journal import read_lines as read_lines
 from .manifest import MANIFEST as MANIFEST
 from .manifest import SCHEMA_VERSION as SCHEMA_VERSION
 from .manifest import difference as difference
 from .manifest import read_manifest as read_manifest
 from .provenance import files_of as files_of
 from .provenance import versions as versions
+from .provenance import versions_of as versions_of
 from .stored import StoredRun as StoredRun
 from .stored import find_finished as find_finished
 from .stored import finished as finished
@@ -18,6 +20,7 @@ from .stored import run_name as run_name
 from .whole import check_writable as check_writable
 from .whole import whole_file as whole_file
 from .whole import whole_folder as whole_folder
+from .whole import write_files as write_files
 from .whole import write_json as write_json
 from .whole import write_table as write_table
 from .whole import write_text as write_text

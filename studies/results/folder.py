@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ipa.policies import to_line
 from ipa.studies.errors import ScenarioError
+from ipa.studies.results.journal import journal_name, write_journal
 from ipa.studies.results.manifest import MANIFEST, SCHEMA_VERSION, manifest_of, read_manifest
-from ipa.studies.results.stored import JOURNAL, find_finished, run_name
+from ipa.studies.results.stored import find_finished, run_name
 from ipa.studies.results.whole import as_json, check_writable, put_table, whole_folder, write_json, write_table
 from ipa.studies.run import Run
 from ipa.studies.run_data import RunData
@@ -49,8 +49,7 @@ def write_run(run: Run, folder: Path) -> None:
     with whole_folder(folder) as fresh:
         for name, table in {**run.tables, "runs": runs_table([run])}.items():
             put_table(table, fresh / f"{name}.parquet")
-        lines = [to_line(entry) + "\n" for entry in run.entries]
-        (fresh / JOURNAL).write_text("".join(lines), encoding="utf-8")
+        write_journal(run.entries, fresh / journal_name(run.scenario.records))
         (fresh / MANIFEST).write_text(as_json(manifest_of(run)), encoding="utf-8")
 
 
@@ -62,6 +61,9 @@ def open_comparison(chosen: Sequence[Scenario], folder: Path) -> None:
     """
     claim(folder, resumable=True)
     names = [run_name(scenario) for scenario in chosen]
+    folded = [name.casefold() for name in names]  # some file systems take upper and lower case for the same
+    if twins := {name for name in names if folded.count(name.casefold()) > 1}:
+        raise ScenarioError(f"--out {folder}: two policies would be kept as {min(twins)}; compare them apart")
     if (folder / MANIFEST).is_file():
         for name in read_manifest(folder)["runs"]:
             if name not in names and (folder / name).exists():

@@ -19,6 +19,9 @@ MANIFEST = "manifest.json"
 KINDS = ("run", "runs", "study")
 """What a results folder may hold: one run, a comparison, a study."""
 
+IDENTITY = ("pipeline", "policy", "trace", "seed")
+"""What the summary of every run says: which run it is."""
+
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a folder, checked. Raises ScenarioError where there is none, or none this program can read."""
@@ -36,6 +39,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise ScenarioError(f"{path}: kind is {manifest.get('kind')!r}; it should be {' or '.join(KINDS)}")
     if manifest["kind"] == "run" and not isinstance(manifest.get("summary"), dict):
         raise ScenarioError(f"{path}: the key 'summary' should hold the summary of the run")
+    missing = [key for key in IDENTITY if key not in manifest["summary"]] if manifest["kind"] == "run" else []
+    if missing:
+        raise ScenarioError(f"{path}: summary: the key {missing[0]!r} is missing")
     names = manifest.get("runs")
     if manifest["kind"] == "runs" and not (
         isinstance(names, list) and names and all(isinstance(name, str) for name in names)

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ipa.policies import split_spec
 from ipa.sim import file_digest
 
 if TYPE_CHECKING:
@@ -18,14 +19,18 @@ PACKAGES = ("ipa-pipelines", "numba", "numpy", "pandas", "pyarrow", "scipy", "si
 """What the figures of a run depend on."""
 
 LAYERS = ("profiles", "traces", "policies", "sim")
-OF_STUDIES = ("loads.py", "run.py", "scenario.py", "drawing/bins.py", "study/outcome.py")
+OF_STUDIES = ("loads.py", "run.py", "scenario.py", "tables.py", "drawing/bins.py", "study/outcome.py")
 """The files of `studies` that a run goes through; all others only show what came of it."""
 
 
 def versions() -> dict[str, Any]:
     """The versions of Python and of `PACKAGES`, and as this program's own a digest of its source too."""
-    named = {name: _version(name) for name in PACKAGES}
-    return {"python": platform.python_version(), "versions": {**named, "source": source_digest()}}
+    return {"python": platform.python_version(), "versions": {**versions_of(*PACKAGES), "source": source_digest()}}
+
+
+def versions_of(*packages: str) -> dict[str, str | None]:
+    """The versions of installed packages; None: it is not installed."""
+    return {name: _version(name) for name in packages}
 
 
 @cache
@@ -41,7 +46,8 @@ def source_digest() -> str:
 def source_files(folder: Path) -> list[Path]:
     """The files of that source, in the folder that holds the packages."""
     layers = [file for layer in LAYERS for file in (folder / layer).rglob("*.py")]
-    return [*layers, *(folder / "studies" / name for name in OF_STUDIES)]
+    learned = (folder / "policies" / "predictors" / "library").glob("*.npz")
+    return [*layers, *learned, *(folder / "studies" / name for name in OF_STUDIES)]
 
 
 def files_of(scenario: Scenario) -> dict[str, str]:
@@ -58,6 +64,8 @@ def files_of(scenario: Scenario) -> dict[str, str]:
                 look_at(item)
 
     look_at(scenario.as_dict())
+    name, parameters = split_spec(scenario.policy.name)
+    look_at([name, parameters])
     return found
 
 

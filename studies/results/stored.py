@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import Entry, read_journal
 from ipa.studies.errors import ScenarioError
 from ipa.studies.report import Shown
+from ipa.studies.results.journal import journal_name, read_lines
 from ipa.studies.results.manifest import MANIFEST, difference, read_manifest
 from ipa.studies.results.provenance import files_of
-from ipa.studies.run import TABLES
 from ipa.studies.scenario import Scenario
+from ipa.studies.tables import Tables, tables_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-JOURNAL = "journal.jsonl"
+_PLAIN = re.compile(r"[\w.:/,-]{1,100}")
+"""A policy's name as it usually is: `ipa`, `scale-only:low`, `my.py:MyPolicy`."""
+
+OF_OLD = {
+    "requests": ("request", "arrival_s", "outcome", "latency_s"),
+    "stages": ("request", "stage", "enqueue_s", "start_s", "finish_s"),
+    "decisions": ("step", "time_s", "stage", "variant", "replicas", "cost_cores"),
+    "replicas": ("stage", "replica", "variant", "cores", "created_s"),
+}
+"""Table -> columns that it has always had."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -28,6 +41,17 @@ class StoredRun(Shown):
 
     folder: Path
     manifest: Mapping[str, Any]
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario, as the manifest has it."""
+        return Scenario.model_validate(self.manifest["scenario"])
+
+    @property
+    def starts_at(self) -> datetime | None:
+        """When the load begins on a clock of its own, as in `RunData`."""
+        found = self.manifest.get("trace", {}).get("starts_at")
+        return None if found is None else datetime.fromisoformat(found)
 
     @property
     def summary(self) -> Mapping[str, Any]:
@@ -41,10 +65,16 @@ class StoredRun(Shown):
         found: Mapping[str, Mapping[str, float]] = self.manifest.get("accuracies", {})
         return found
 
+    @property
+    def records(self) -> str:
+        """Which requests there are records of, as in the scenario; all in older results, which do not say it."""
+        return str(self.summary.get("records", "all"))
+
     @cached_property
-    def tables(self) -> dict[str, pd.DataFrame]:
+    def tables(self) -> Tables:
         """The run's tables, as `Run.tables`. Raises ScenarioError for one that cannot be read."""
-        found = {name: _read_table(self.folder / f"{name}.parquet") for name in TABLES}
+        names = tables_of(self.records, self.manifest.get("scenario", {}).get("resize", "rollout"))
+        found = Tables((name, _read_table(self.folder / f"{name}.parquet")) for name in names)
         if "accepted" not in found["decisions"]:  # older results lack this column; their journal has the answers
             refused = {entry.observation.step for entry in self.entries if entry.is_refused}
             found["decisions"] = found["decisions"].assign(accepted=~found["decisions"]["step"].isin(refused))
@@ -53,12 +83,8 @@ class StoredRun(Shown):
     @property
     def entries(self) -> list[Entry]:
         """The journal. Raises ScenarioError where it cannot be read, PolicyError where it is damaged."""
-        path = self.folder / JOURNAL
-        try:
-            text = path.read_text(encoding="utf-8", errors="replace")
-        except OSError as error:
-            raise ScenarioError(f"{path}: cannot be read: {error.strerror}") from None
-        return list(read_journal(text.splitlines(), str(path)))
+        path = self.folder / journal_name(self.records)
+        return list(read_journal(read_lines(path), str(path)))
 
 
 def read_runs(folder: str | Path) -> list[StoredRun]:
@@ -112,9 +138,16 @@ def finished(folder: Path, scenario: Scenario) -> StoredRun:
 
 
 def run_name(scenario: Scenario) -> str:
-    """The name of a run's folder in that of its comparison."""
-    policy = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in scenario.policy.name)
-    return f"{policy}-{scenario.seed}"
+    """The name of a run's folder in that of its comparison.
+
+    A long title, or one with other characters than a policy's usual name, is followed by the start of its sha256: two
+    titles that look alike have two folders.
+    """
+    title = scenario.policy.title
+    plain = re.sub(r"[^\w.-]", "_", title)
+    if not _PLAIN.fullmatch(title):
+        plain = f"{plain[:40].strip('_.-')}-{sha256(title.encode()).hexdigest()[:8]}"
+    return f"{plain}-{scenario.seed}"
 
 
 def _read_run(folder: Path) -> StoredRun:
@@ -128,8 +161,12 @@ def _read_table(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        return pd.read_parquet(path)
+        table = pd.read_parquet(path)
     except FileNotFoundError:
         raise ScenarioError(f"{path}: no such file; the results are not complete") from None
     except (OSError, ValueError) as error:
         raise ScenarioError(f"{path}: cannot be read: {error}") from None
+    for column in OF_OLD.get(path.stem, ()):
+        if column not in table:
+            raise ScenarioError(f"{path}: the column {column!r} is missing")
+    return table

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
@@ -76,6 +76,18 @@ def write_text(text: str, path: Path) -> None:
         part.write_text(text, encoding="utf-8", newline="\n")
 
 
+def write_files(files: Mapping[str, bytes], folder: Path) -> list[Path]:
+    """Write files of some names into a folder, which is created if need be; their paths. Raises as `whole_file`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritten(folder, error) from error
+    for name, content in files.items():
+        with whole_file(folder / name) as part:
+            part.write_bytes(content)
+    return [folder / name for name in files]
+
+
 def write_json(value: object, path: Path) -> None:
     """Write a value to a file as JSON. Raises as `whole_file`."""
     with whole_file(path) as part:
@@ -135,4 +147,5 @@ def _is_running(process: int) -> bool:
 
 
 def _unwritten(path: Path, error: OSError) -> ScenarioError:
-    return ScenarioError(f"{path}: cannot be written: {error.strerror or error}")
+    why = f"{error.filename} is no folder" if isinstance(error, FileExistsError) else error.strerror or error
+    return ScenarioError(f"{path}: cannot be written: {why}")

@@ -7,6 +7,7 @@ runner           running what is missing, on all cores
 store            the finished runs, kept as they come
 kept_plan        the plan, kept with them
 outcome          what is kept of a run
+failures         runs that failed, and the study without them
 findings         the finished runs by cell
 found            everything a study has found
 shown            the same with tables and figures, as notebooks show it

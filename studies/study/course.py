@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -24,11 +25,12 @@ from ipa.studies.study import (
     report,
     schema,
 )
-from ipa.studies.study.findings import Findings, gather
+from ipa.studies.study.failures import failures, finished
+from ipa.studies.study.findings import gather
 from ipa.studies.study.plan import Plan
 from ipa.studies.study.runner import run_missing
 from ipa.studies.study.shown import Study
-from ipa.studies.study.store import FINISHED, opened
+from ipa.studies.study.store import FINISHED, Store, opened
 
 PAPER = "paper"
 """The name of the shipped studies, those of the publication: one file per pipeline."""
@@ -84,7 +86,7 @@ def read_study(folder: str | Path) -> Study:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ScenarioError(f"{folder / FINISHED}: the plan of the study cannot be read: {error}") from None
-        return _study(wanted, tuple(gather(study, trials, store) for study, trials in wanted.studies), timings, folder)
+        return _study(wanted, store, timings, folder)
 
 
 def prepare(what: str, pipelines: Sequence[str], seeds: int | None) -> Plan:
@@ -133,8 +135,10 @@ def conduct(
 ) -> Study:
     """Run what the folder does not hold yet of a plan, then write what was found.
 
-    `progress` shows how far it is; `log` is told how many runs there were. An interrupt keeps what has finished. Raises
-    ScenarioError for a folder that holds anything but a study or cannot be written, WorkerError as `run_missing`.
+    `progress` is given the number of runs and returns a context manager; what it yields is called after each run. `log`
+    is told how many runs there were. An interrupt keeps what has finished. Runs that fail are kept with their errors,
+    and tried again the next time; see `Found.failures`. Raises ScenarioError for a folder that holds
+    anything but a study or cannot be written, WorkerError as `run_missing`.
     """
     started_s = perf_counter()
     results.claim(folder, resumable=True, kind="study")
@@ -147,8 +151,23 @@ def conduct(
         ran_s = perf_counter() - started_s
         log(f"{ran.fresh} runs in {ran_s:.1f} s{ran.others}")
         store.keep_plan(kept_plan.to_text(wanted))
-        findings = tuple(gather(study, trials, store) for study, trials in wanted.studies)
-    found = _study(wanted, findings, tuple(decision_times.measure(_published_sizes(wanted))), folder)
+        timings = tuple(decision_times.measure(_published_sizes(wanted)))
+        found = _study(wanted, store, timings, folder)
+    if found.findings:
+        _write(found, folder)
+    else:  # what an earlier version of the study has left is not of this one
+        for path in (*folder.glob("*.parquet"), *(folder / name for name in (TABLES, TIMES, REPORT))):
+            path.unlink(missing_ok=True)
+    times = [vars(timing) for timing in found.timings]
+    spent = {"runs_s": ran_s, "whole_s": perf_counter() - started_s, "fresh_runs": ran.fresh}
+    failed_runs = [each.as_dict() for each in found.failures]
+    ended = {"finished": True, **spent, "failed_runs": failed_runs, "decision_times": times}
+    results.write_json({**manifest, **ended}, folder / results.MANIFEST)
+    return found
+
+
+def _write(found: Study, folder: Path) -> None:
+    """Write the tables and the report."""
     for name, table in found.tables.items():
         path = folder / f"{name}.parquet"
         if table.empty:
@@ -156,20 +175,19 @@ def conduct(
         else:
             results.write_table(table, path)
     results.write_text(markdown.render(found), folder / TABLES)
-    if wanted.published and wanted.published.decision_times:
+    published = found.plan.published
+    if published and published.decision_times:
         results.write_text(markdown.render_times(found), folder / TIMES)
     else:
         (folder / TIMES).unlink(missing_ok=True)
     results.write_text(report.render(found), folder / REPORT)
-    times = [vars(timing) for timing in found.timings]
-    spent = {"runs_s": ran_s, "whole_s": perf_counter() - started_s, "fresh_runs": ran.fresh}
-    results.write_json({**manifest, "finished": True, **spent, "decision_times": times}, folder / results.MANIFEST)
-    return found
 
 
-def _study(
-    wanted: Plan, findings: tuple[Findings, ...], timings: tuple[decision_times.Timing, ...], folder: Path
-) -> Study:
+def _study(wanted: Plan, store: Store, timings: tuple[decision_times.Timing, ...], folder: Path) -> Study:
+    """What the runs in the store say, without the systems that have failed."""
+    failed = [failures(trials, store) for _, trials in wanted.studies]
+    there = [finished(*part, of_part) for part, of_part in zip(wanted.studies, failed, strict=True)]
+    findings = tuple(gather(study, trials, store) for study, trials in there if trials)
     return Study(
         plan=wanted,
         findings=findings,
@@ -178,6 +196,7 @@ def _study(
             cell for each in findings if wanted.published for cell in published.compared(each, wanted.published)
         ),
         timings=timings,
+        failures=tuple(chain.from_iterable(failed)),
         folder=folder,
     )
 

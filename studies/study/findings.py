@@ -103,7 +103,7 @@ def _infeasible_share(summary: Mapping[str, Any]) -> float:
 
 
 def gather(study: Study, trials: Sequence[Trial], store: Store) -> Findings:
-    """The findings of a study all of whose trials are in the store."""
+    """The findings of a study all of whose trials, at least one, are in the store."""
     cells: dict[tuple[str, str, str, str], tuple[Trial, dict[int, Outcome]]] = {}
     for trial in trials:
         name = trial.setting, trial.workload, trial.system, trial.point

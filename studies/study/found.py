@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ipa.studies.study import decision_times, published
+from ipa.studies.study.failures import Failure
 from ipa.studies.study.findings import Findings
 from ipa.studies.study.headline import Match
 from ipa.studies.study.plan import Plan
@@ -13,13 +14,17 @@ from ipa.studies.study.published import Compared, Score
 
 @dataclass(frozen=True)
 class Found:
-    """The findings of each pipeline; the matches of the headline and the published cells of all; decision times."""
+    """The findings of each pipeline; the matches of the headline and the published cells of all; decision times.
+
+    `failures`: the runs that failed. Of a pipeline all of whose systems have failed there are no findings.
+    """
 
     plan: Plan
     findings: tuple[Findings, ...]
     matches: tuple[Match, ...]
     compared: tuple[Compared, ...]
     timings: tuple[decision_times.Timing, ...]
+    failures: tuple[Failure, ...]
 
     def scores(self, setting: str) -> dict[str, Score | None]:
         """How well the published cells agree in a setting."""

@@ -25,6 +25,8 @@ def _lines(found: Found) -> Iterator[str]:
     yield ""
     yield f"{ran_on(found)}."
     yield ""
+    if found.failures:
+        yield from table(sheets.failures(found))
     if found.compared:
         yield from table(sheets.score(found))
         first = found.settings[0]
@@ -74,8 +76,9 @@ def ran_on(found: Found) -> str:
     """What was run, in words."""
     plan = found.plan
     seeds = "1 seed" if plan.seeds == 1 else f"seeds 1 to {plan.seeds}"
-    pipelines = ", ".join(findings.pipeline for findings in found.findings)
-    return f"{len(plan.trials):,} runs of {pipelines} on {plan.loads}, {seeds}"
+    pipelines = ", ".join(dict.fromkeys(trial.pipeline for trial in plan.trials))
+    failed = f"; {len(found.failures)} runs failed" if found.failures else ""
+    return f"{len(plan.trials):,} runs of {pipelines} on {plan.loads}, {seeds}{failed}"
 
 
 def table(sheet: Sheet) -> Iterator[str]:

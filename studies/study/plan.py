@@ -15,8 +15,8 @@ from ipa.policies import create
 from ipa.studies.errors import ScenarioError
 from ipa.studies.loads import find_trace
 from ipa.studies.results import files_of, versions
-from ipa.studies.run import check_stage_names, initial_configuration
-from ipa.studies.scenario import Scenario
+from ipa.studies.run import initial_configuration
+from ipa.studies.scenario import Scenario, beside, check_stage_names, predictor_beside
 from ipa.studies.study.published_file import PublishedFile
 from ipa.studies.study.schema import ALL_VARIANTS, Place, Study, Sweep
 from ipa.traces import NAMES, TimeHints
@@ -44,6 +44,12 @@ class Trial:
     seed: int
     scenario: Scenario
     key: str
+
+    @property
+    def title(self) -> str:
+        """The run in words: `ipa on bursty, video, setting default, seed 1`."""
+        point = f" ({self.point})" if self.point else ""
+        return f"{self.system}{point} on {self.workload}, {self.pipeline}, setting {self.setting}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -190,6 +196,9 @@ def _scenario(base: Scenario, case: _Case, trace: str, study: Study) -> Scenario
         if key in case.values:
             raise case.origins[key].error(f"set: {key} is set by the study itself, not for a run")
     values = {**case.values, "policy": _beside(study, case.values["policy"])}
+    for key in ("policy.predictor", "policy.predictor.name", "policy.predictor.model"):
+        if key in values:
+            values[key] = predictor_beside(study.path.parent, values[key])
     try:
         scenario = base.with_values({**values, "trace": trace})
         pipeline = profiles.load(scenario.pipeline)
@@ -228,9 +237,7 @@ def _trace_digest(study: Study, trace: str, hints: TimeHints) -> str:
 
 def _beside(study: Study, name: str) -> str:
     """The path of a file that lies beside the study; any other name is unchanged."""
-    file, colon, rest = name.partition(":")
-    beside = study.path.parent / file
-    return f"{beside}{colon}{rest}" if Path(file).suffix and beside.is_file() else name
+    return beside(study.path.parent, name)
 
 
 def _content(figures: profiles.Pipeline) -> str:

@@ -26,7 +26,7 @@ def _as_text(value: object) -> object:
     return f"{value}" if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-Title = Annotated[str, BeforeValidator(_as_text)]
+Title = Annotated[str, BeforeValidator(_as_text, json_schema_input_type=str | float)]
 
 SHIPPED = Path(str(files("ipa.studies")))
 """The folder of the shipped studies: `paper/video.yaml` and others."""

@@ -58,6 +58,8 @@ class Study(Found):
         return "\n  ".join([f"Study {self.plan.name}", *self._lines()])
 
     def _repr_html_(self) -> str:
+        if not self.findings:
+            return card(f"Study {self.plan.name}", self._lines())
         setting = self.settings[0]
         sheet = sheets.overall(self, setting)
         place = {name: place for place, name in enumerate(self.systems)}

@@ -17,7 +17,11 @@ from ipa.studies.study.outcome import TIMELINE, Outcome, Wanted
 FINISHED = "finished.sqlite"
 LAYOUT = 1
 
-_CREATE = "CREATE TABLE IF NOT EXISTS runs (key TEXT PRIMARY KEY, summary TEXT, timeline BLOB, latencies BLOB)"
+_TABLES = {
+    "runs": "key TEXT PRIMARY KEY, summary TEXT, timeline BLOB, latencies BLOB",
+    "failed": "key TEXT PRIMARY KEY, error TEXT",
+    "plan": "text BLOB",
+}
 
 
 class Store:
@@ -30,20 +34,34 @@ class Store:
         (layout,) = self._connection.execute("PRAGMA user_version").fetchone()
         if layout not in (0, LAYOUT):
             raise ScenarioError(f"{path}: was written by another version of this program; give a new folder")
-        if layout == 0:
+        tables = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if not tables.issuperset(_TABLES):  # what is whole is only read
             with self._connection:
-                self._connection.execute(_CREATE)
+                for name, columns in _TABLES.items():
+                    self._connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
                 self._connection.execute(f"PRAGMA user_version = {LAYOUT}")
 
     def keys(self) -> set[str]:
         """The keys of all finished runs."""
         return {key for (key,) in self._connection.execute("SELECT key FROM runs")}
 
-    def keep(self, finished: Iterable[tuple[str, Outcome]]) -> None:
-        """Add finished runs: all of them or, if interrupted, none."""
-        rows = [(key, *_packed(outcome)) for key, outcome in finished]
+    def errors(self) -> dict[str, str]:
+        """The errors of the runs that failed and have not finished since, by key."""
+        return dict(self._connection.execute("SELECT key, error FROM failed"))
+
+    def keep(self, ended: Iterable[tuple[str, Outcome | str]]) -> None:
+        """Add runs, each with its outcome or with the error that ended it: all of them or, if interrupted, none."""
+        runs, failed, keys = [], [], []
+        for key, outcome in ended:
+            keys.append((key,))
+            if isinstance(outcome, str):
+                failed.append((key, outcome))
+            else:
+                runs.append((key, *_packed(outcome)))
         with self._connection:
-            self._connection.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)", rows)
+            self._connection.executemany("DELETE FROM failed WHERE key = ?", keys)
+            self._connection.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)", runs)
+            self._connection.executemany("INSERT INTO failed VALUES (?, ?)", failed)
 
     def outcome(self, key: str) -> Outcome:
         """The run of that key, which must have been kept."""
@@ -53,16 +71,13 @@ class Store:
     def keep_plan(self, plan: str) -> None:
         """Keep the plan of the study as text, in place of an earlier one."""
         with self._connection:
-            self._connection.execute("CREATE TABLE IF NOT EXISTS plan (text BLOB)")
             self._connection.execute("DELETE FROM plan")
             self._connection.execute("INSERT INTO plan VALUES (?)", [zlib.compress(plan.encode())])
 
     def plan(self) -> str | None:
         """The plan that was kept; None in a store of an earlier version."""
-        if self._connection.execute("SELECT name FROM sqlite_master WHERE name = 'plan'").fetchone() is None:
-            return None
-        (packed,) = self._connection.execute("SELECT text FROM plan").fetchone()
-        return zlib.decompress(packed).decode()
+        kept = self._connection.execute("SELECT text FROM plan").fetchone()
+        return zlib.decompress(kept[0]).decode() if kept else None
 
     def close(self) -> None:
         self._connection.close()

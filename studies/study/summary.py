@@ -24,6 +24,7 @@ def as_dict(found: Found, folder: Path) -> dict[str, Any]:
         "runs": len(found.plan.trials),
         "seeds": found.plan.seeds,
         "real_trace": found.plan.has_real_trace,
+        "failed": [each.as_dict() for each in found.failures],
         "scores": {
             setting: {part: None if given is None else asdict(given) for part, given in found.scores(setting).items()}
             for setting in found.settings
@@ -43,6 +44,10 @@ def as_dict(found: Found, folder: Path) -> dict[str, Any]:
 def brief(found: Found, folder: Path) -> Iterator[str | Sheet]:
     """What people read first: lines and tables, the score and the headline, then where the rest is."""
     yield ran_on(found)
+    if found.failures:
+        yield sheets.failures(found)
+    if not found.findings:
+        return
     if found.compared:
         yield sheets.score(found)
     headline = sheets.headline(found, found.settings[0], "measured", brief=True)

@@ -1,3 +1,4 @@
+from . import curves as curves
 from . import page as page
 from . import wording as wording
 from .backends import live_runner as live_runner

@@ -21,6 +21,7 @@ from ipa.studies.drawing import (
     latency_quantiles_s,
     layout,
     load_rps,
+    moments,
     numbers,
     panel_title,
     sla_line,
@@ -60,7 +61,7 @@ def distribution(validation: Validation) -> Plot:
     ]
     traces, ends_s = [], [sla_s]
     for name, runs, colour, width in curves:
-        x, y = latency_curve([run["requests"] for run in runs], sla_s)
+        x, y = latency_curve(runs, sla_s)
         ends_s += [float(x[-1])] if len(x) else []
         traces.append(
             {
@@ -105,7 +106,7 @@ def latency(validation: Validation) -> Plot:
                 {
                     "type": "scatter",
                     "mode": "lines+markers",
-                    "x": numbers(middle_s),
+                    "x": moments(middle_s),
                     "y": numbers(values, 4),
                     "name": f"{name}, {quantile}",
                     "line": {"color": colour, "width": width, "dash": dash},
@@ -133,7 +134,7 @@ def latency(validation: Validation) -> Plot:
 def _quantiles_over_time(runs: Sequence[Tables], duration_s: float) -> tuple[FloatArray, FloatArray]:
     import pandas as pd
 
-    return latency_quantiles_s(pd.concat([run["requests"] for run in runs]), duration_s, (0.5, 0.99))
+    return latency_quantiles_s({"requests": pd.concat([run["requests"] for run in runs])}, duration_s, (0.5, 0.99))
 
 
 def replicas(validation: Validation) -> Plot:
@@ -155,7 +156,7 @@ def replicas(validation: Validation) -> Plot:
             panel_title(escape(stage, quote=False), TEXT, f"as many in both {shares[stage]:.1f} % of the time")
             for stage in validation.stages
         ],
-        duration_s,
+        time_axis(duration_s),
         "replicas ready",
         1.15 * max(highest, 1),
         hovermode="x unified",
@@ -170,7 +171,7 @@ def replicas(validation: Validation) -> Plot:
             x, y = np.append(moments_s[kept], duration_s), np.append(ready[kept], ready[-1])
             traces.append(
                 steps(
-                    numbers(x, 1),
+                    moments(x),
                     numbers(y, 0),
                     name,
                     line={"color": colour, "width": width},
@@ -199,7 +200,7 @@ def utilisation(validation: Validation) -> Plot:
         busy = 100.0 * busiest(runs, windows)
         x, y = windows.edges_s, np.append(busy, busy[-1:])
         traces.append(
-            steps(numbers(x), numbers(y, 1), name, line={"color": colour, "width": 2}, hovertemplate="%{y:.0f} %")
+            steps(moments(x), numbers(y, 1), name, line={"color": colour, "width": 2}, hovertemplate="%{y:.0f} %")
         )
     limit = sla_line(100.0 * JUDGED_UP_TO) | {"line": {"color": TEXT, "width": 1, "dash": "dot"}}
     return Plot(
@@ -227,9 +228,9 @@ def load(validation: Validation) -> Plot:
         ("live 1", validation.worlds.live[0], LIVE, 1.6),
         ("simulated", validation.worlds.simulated, SIMULATED, 1.0),
     ):
-        x, y = load_rps(run["requests"], duration_s).line
+        x, y = load_rps(run, duration_s).line
         traces.append(
-            steps(numbers(x), numbers(y), name, line={"color": colour, "width": width}, hovertemplate="%{y:.0f} rps")
+            steps(moments(x), numbers(y), name, line={"color": colour, "width": width}, hovertemplate="%{y:.0f} rps")
         )
     return Plot(
         "load",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from ipa.studies.drawing import Cell, html_document, html_table, plot_section, what_was_run
+from ipa.studies.drawing import BAD, DOUBTFUL, GOOD, Cell, html_document, html_table, in_css, plot_section, what_was_run
 from ipa.studies.results import write_text
 from ipa.studies.validation import wording
 from ipa.studies.validation.curves import plots
@@ -20,7 +20,7 @@ _READING = (
     "error, or twice the spread where that is larger."
 )
 
-_COLOURS = {"ok": "#12855c", "in spread": "#c98a00", "OFF": "#b3261e"}
+_COLOURS = {"ok": in_css(GOOD), "in spread": in_css(DOUBTFUL), "OFF": in_css(BAD)}
 
 
 def write(validation: Validation, path: Path) -> None:
@@ -34,41 +34,52 @@ def render(validation: Validation) -> str:
     return html_document(
         f"Live against simulated: {summary['pipeline']} on {summary['trace']}",
         escape(wording.title(validation)),
-        f"<section>\n{_headline(validation)}</section>\n{''.join(map(plot_section, plots(validation)))}"
+        f'<section class="long">\n{_headline(validation)}</section>\n'
+        f"{''.join(map(plot_section, plots(validation)))}"
         f"{what_was_run(_facts(validation))}",
     )
 
 
 def _headline(validation: Validation) -> str:
-    good = validation.passed
-    verdict = f'<b style="color:{_COLOURS["ok" if good else "OFF"]}">{escape(wording.verdict(validation))}</b>'
+    good, said = validation.passed, wording.verdict(validation)
+    verdict = f'<b style="color:{_COLOURS["ok" if good else "OFF"]}">{escape(said[:1].upper() + said[1:])}</b>'
     flags = "".join(f"<li>{escape(flag)}</li>\n" for flag in validation.flags)
-    doubts = f'<p class="muted">What makes it doubtful:</p>\n<ul>\n{flags}</ul><br>\n' if flags else ""
+    doubts = f'<p class="muted">What makes it doubtful:</p>\n<ul>\n{flags}</ul>\n' if flags else ""
     found = "".join(
         f"<li>{escape(name)}: <b>{escape(value)}</b></li>\n"
         for name, value in (*wording.decisions(validation), *wording.beyond(validation))
     )
     return (
-        f"<p>Verdict: {verdict}.</p>\n{doubts}"
+        f"<h2>Verdict</h2>\n<p>{verdict}.</p>\n{doubts}"
         f'<p class="muted">Of {escape(wording.judged(validation))}. {_READING}</p>\n'
-        f"{html_table(['', *wording.HEADINGS[:-1], 'verdict'], _rows(validation.rows, of_stages=False))}"
+        f"{_judged(validation.rows)}"
         f'<p class="muted">The same by utilisation of the busiest stage:</p>\n{_bands(validation)}'
-        f"<ul>\n{found}</ul><br>\n"
+        f"<ul>\n{found}</ul>\n"
         f'<p class="muted">{escape(wording.ROLLOUTS)}:</p>\n{_rollouts(validation)}'
         "<details><summary>Stage by stage</summary>\n"
-        f"{html_table(['', *wording.HEADINGS[:-1], ''], _rows(validation.rows, of_stages=True))}</details>\n"
+        f"{_by_stage(validation.rows)}</details>\n"
     )
 
 
-def _rows(rows: Sequence[Row], *, of_stages: bool) -> Iterator[Sequence[str | Cell]]:
-    stage = None
-    for row in (row for row in rows if (row.metric.stage is not None) == of_stages):
-        if row.metric.stage != stage:
-            stage = row.metric.stage
-            yield [Cell(f"<b>{escape(stage or '')}</b>"), *[""] * len(wording.HEADINGS)]
-        unit = f" ({row.metric.unit})" if row.metric.unit else ""
-        *figures, mark = wording.cells(row)
-        yield [f"{row.metric.title}{unit}", *figures, _mark(mark)]
+def _judged(rows: Sequence[Row]) -> str:
+    """The figures of the whole pipeline with their verdicts."""
+    shown = [[_name(row), *_cells(row)] for row in rows if row.metric.stage is None]
+    return html_table(["figure", *wording.HEADINGS[:-1], "verdict"], shown, name="Live against simulated")
+
+
+def _by_stage(rows: Sequence[Row]) -> str:
+    """The figures of each stage, which are not judged."""
+    shown = [[row.metric.stage or "", _name(row), *_cells(row)[:-1]] for row in rows if row.metric.stage is not None]
+    return html_table(["stage", "figure", *wording.HEADINGS[:-1]], shown, name="Live against simulated, by stage")
+
+
+def _name(row: Row) -> str:
+    return f"{row.metric.title} ({row.metric.unit})" if row.metric.unit else row.metric.title
+
+
+def _cells(row: Row) -> list[str | Cell]:
+    *figures, verdict = wording.cells(row)
+    return [*figures, _mark(verdict)]
 
 
 def _mark(verdict: str) -> Cell:
@@ -86,12 +97,16 @@ def _bands(validation: Validation) -> str:
         ]
         for name, (windows, rows) in validation.bands.items()
     ]
-    return html_table(["utilisation", "windows", *(metric.title for metric in shown)], rows)
+    return html_table(
+        ["utilisation", "windows", *(metric.title for metric in shown)],
+        rows,
+        name="Errors by utilisation of the busiest stage",
+    )
 
 
 def _rollouts(validation: Validation) -> str:
     rows = [[f"{took.stage}: {KINDS[took.kind]}", *wording.rollout_cells(took)] for took in validation.rollouts]
-    return html_table(["", *wording.ROLLOUT_HEADINGS], rows)
+    return html_table(["stage: what", *wording.ROLLOUT_HEADINGS], rows, name="Seconds that rollouts took")
 
 
 def _facts(validation: Validation) -> dict[str, str]:

@@ -61,7 +61,7 @@ class Validation(outcome.Validation):
         end_s = self.prepared.trace.duration_s
         curves = []
         for runs, colour in ((self.worlds.live, LIVE), ([self.worlds.simulated], SIMULATED)):
-            requests = pd.concat([run["requests"] for run in runs])
+            requests = {"requests": pd.concat([run["requests"] for run in runs])}
             middle_s, (p99_s,) = latency_quantiles_s(requests, end_s, (0.99,))
             curves.append(Curve(middle_s, p99_s, colour))
         return sketch("latency p99, live (blue) and simulated", "s", curves, end_s)

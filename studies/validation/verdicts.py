@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ipa.studies.drawing import NONE, plus
 from ipa.studies.validation.measures import POINTS, Metric, Tables, measure
 from ipa.studies.validation.windows import Windows
 
@@ -73,9 +74,8 @@ class Row:
     def shown(self, error: float | None) -> str:
         """An error or a spread of this figure, in percent or points, as a person reads it."""
         if error is None or not isfinite(error):
-            return "-"
-        text = f"{error:+.2f}" if self.metric.error == POINTS else f"{100.0 * error:+.1f} %"
-        return text if any(digit in "123456789" for digit in text) else text.lstrip("+-")
+            return NONE
+        return plus(error, 2) if self.metric.error == POINTS else f"{plus(100.0 * error, 1)} %"
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able; NaN is null."""

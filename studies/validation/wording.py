@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ipa.studies.drawing import NONE
 from ipa.studies.validation.agreement import Agreement
 from ipa.studies.validation.calibration import Overheads
 from ipa.studies.validation.outcome import CLOSED_LOOP_PERCENT, Validation
@@ -135,4 +136,4 @@ def _agreement(found: Agreement, wanted_percent: float) -> str:
 
 
 def _figure(value: float) -> str:
-    return "-" if value != value else f"{value:.4g}"
+    return NONE if value != value else f"{value:.4g}"

@@ -383,7 +383,7 @@ def test_a_run_whose_gateway_or_load_dies_says_so(tmp_path: Path, victim: str, s
         (("--set", "service_times=mean"), "service_times: mean: the emulated servers take the profiled times"),
         (("--set", "policy.predictor=oracle"), "policy ipa: it or its predictor reads the future load"),
         (("--policy", "oracle"), "policy oracle: it or its predictor reads the future load"),
-        (("--source", "guess"), "--source guess: allowed: gateway, prometheus"),
+        (("--source", "guess"), "'--source': 'guess'; allowed: gateway, prometheus"),
         (("--prometheus", "http://localhost:9090"), "--prometheus needs --source prometheus"),
         (("--prometheus-match", 'a="b"'), "--prometheus-match needs --source prometheus"),
         (("--duration", "0.5"), "--duration 0.5: should be at least 1 second"),

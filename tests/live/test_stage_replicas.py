@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from ipa.live.kept import replicas_of, said_of
 from ipa.live.stage_replicas import Replica, StageReplicas
 from ipa.policies import ReplicaCounts, StageConfiguration
 
@@ -53,6 +56,40 @@ def test_of_too_many_the_starting_go_first_then_the_idle_then_the_busy() -> None
     sort.all[2].is_busy = True
     sort.configuration = wanted("small", 1)
     assert step(sort, 2.0) == (0, [3, 1, 0])
+
+
+def test_in_place_starting_and_ready_replicas_get_the_configured_cores_and_are_current() -> None:
+    """2 cores from 10 on, for the two that stand and the one that starts; that which drains keeps its one."""
+    sort = stage("small", 3)
+    sort.all[2].removed_s = 5.0
+    sort.create(8.0)
+    sort.configuration = StageConfiguration("small", 1, 3, 0.0, 2)
+    sort.resize(10.0)
+    sort.all[2].gone_s = 12.0
+    assert step(sort, 10.0) == (0, [])
+    assert sort.cores == 6
+    assert sort.core_s(20.0) == 2 * (10.0 * 1 + 10.0 * 2) + 12.0 + (2.0 * 1 + 10.0 * 2)
+    records = sort.records()
+    assert records.cores.tolist() == [1, 1, 1, 1]
+    assert [column.tolist() for column in records.resizes] == [[0, 1, 3], [10.0] * 3, [1] * 3, [2] * 3]
+
+
+def test_what_is_kept_of_a_killed_run_has_the_resizes() -> None:
+    sort = stage("small", 2)
+    sort.all[1].resize(4, 2.5)
+    records = sort.records()
+    back = replicas_of(json.loads(json.dumps(said_of(records))))
+    assert back.cores.tolist() == [1, 1]
+    assert [column.tolist() for column in back.resizes] == [[1], [2.5], [1], [4]]
+    assert [column.dtype for column in back.resizes] == [column.dtype for column in records.resizes]
+
+
+def test_in_place_another_variant_is_still_rolled_out() -> None:
+    sort = stage("small", 1)
+    sort.configuration = StageConfiguration("large", 1, 1, 0.0, 2)
+    sort.resize(10.0)
+    assert step(sort, 10.0) == (1, [])
+    assert [replica.cores for replica in sort.all] == [1, 2]
 
 
 def test_max_unavailable_lets_old_ones_go_at_once() -> None:

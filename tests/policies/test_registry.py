@@ -11,7 +11,7 @@ import pytest
 from ipa.policies import plugins
 from ipa.policies.interface import PolicyError
 from ipa.policies.ipa import Ipa
-from ipa.policies.registry import create, describe
+from ipa.policies.registry import create, describe, split_spec, take_from_spec, takes
 from ipa.policies.scale_only import ScaleOnly
 from ipa.policies.static import Static
 from ipa.policies.switch_only import SwitchOnly
@@ -216,3 +216,51 @@ def test_the_example_keeps_variants_for_a_small_gain_only() -> None:
     assert chosen(decision.configuration)["a"] == ("small", 1, 1)
     assert decision.notes == ("kept the variants; a change gains 4",)
     assert describe(shy)["parameters"]["ipa"]["parameters"]["predictor"]["name"] == "reactive"
+
+
+# ---- parameters in the spec ----
+
+
+def test_parameters_may_follow_a_policys_name_in_its_spec() -> None:
+    spec = "scale-only:high  load_margin=0.2 predictor={name: mean, factor: 1.5} rounding=none"
+    given = {"load_margin": 0.2, "predictor": {"name": "mean", "factor": 1.5}, "rounding": "none"}
+    assert describe(create(spec, PIPELINE)) == describe(create("scale-only:high", PIPELINE, given))
+    joined = describe(create("ipa beta=3", PIPELINE, {"alpha": 9}))["parameters"]
+    assert (joined["alpha"], joined["beta"]) == (9, 3)
+
+
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        ("ipa alpha=[1", "policy 'ipa alpha=[1': alpha=[1: not valid YAML"),
+        ("ipa alpha=1 alpha=2", "policy 'ipa alpha=1 alpha=2': gives alpha twice"),
+        ("ipa alhpa=1", "unknown parameter 'alhpa' of policy 'ipa' (did you mean 'alpha'?)"),
+        ("ipa alpha=much", "alpha='much'"),
+        ("ipa predictor.factor=2", "give the whole of predictor, as in predictor={factor: 2}"),
+        ("scale-only:low variants=high", "scale-only:low gives variants, and so do the parameters"),
+        ("ipa beta=7", "ipa beta=7 gives beta, and so do the parameters"),
+    ],
+)
+def test_wrong_parameters_in_a_spec_are_refused_with_what_is_allowed(spec: str, text: str) -> None:
+    with pytest.raises(PolicyError) as refused:
+        create(spec, PIPELINE, {"beta": 1})
+    assert text in str(refused.value)
+
+
+def test_an_equals_sign_in_quotes_begins_no_parameter() -> None:
+    spec = """ipa label="IPA alpha=2" predictor={name: mean, factor: 1.1} note='a b=c'"""
+    own = {"label": "IPA alpha=2", "predictor": {"name": "mean", "factor": 1.1}, "note": "a b=c"}
+    assert split_spec(spec) == ("ipa", own)
+    rest = """ipa predictor={name: mean, factor: 1.1} note='a b=c'"""
+    assert take_from_spec(spec, "label") == (rest, "IPA alpha=2")
+    assert take_from_spec(rest, "label") == (rest, None)
+    assert take_from_spec("my label.py:Mine", "label") == ("my label.py:Mine", None)
+
+
+def test_whether_a_policy_takes_a_parameter_is_known_without_a_pipeline() -> None:
+    assert [takes(spec, "predictor") for spec in ("ipa", "scale-only:low alpha=2", "rate", "hpa:high", "oracle")] == [
+        *(True, True, True),
+        *(False, False),
+    ]
+    with pytest.raises(PolicyError, match="did you mean 'ipa'"):
+        takes("ipaa", "alpha")

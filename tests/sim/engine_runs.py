@@ -58,6 +58,7 @@ def parts(
         max_unavailable=scenario["max_unavailable"],
         dispatch=scenario.get("dispatch", "central"),
         drop=scenario.get("drop", "request"),
+        resize=scenario.get("resize", "rollout"),
     )
     arrivals_s = np.array(scenario["arrivals"], dtype=np.float64)
     return models, world, arrivals_s, configuration(scenario["initial"])
@@ -142,4 +143,8 @@ def _replica(records: Records, position: int, number: int, oracle_keys: dict[str
         found[name] = None if isnan(values[number]) else float(values[number])
     if "cores" in oracle_keys:
         found["cores"] = int(replicas.cores[number])
+    if "resized" in oracle_keys:
+        own = replicas.resizes.replica == number
+        resizes = zip(replicas.resizes.time_s[own].tolist(), replicas.resizes.cores[own].tolist(), strict=True)
+        found["resized"] = list(resizes)
     return found

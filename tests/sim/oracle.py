@@ -15,7 +15,7 @@ A scenario is a dictionary:
 - factors: optional; per stage, the k-th batch started takes latency x factors[k] (past the end: 1)
 - start_up_factors: optional; the same for the j-th replica created, those at 0 counting first
 - bound_s: how long after duration_s the run ends at the latest (not given: 10 x sla_s)
-- dispatch: "central" or "eager"; drop: "request" or "batch"
+- dispatch: "central" or "eager"; drop: "request" or "batch"; resize: "rollout" or "in_place"
 
 The result has:
 
@@ -23,7 +23,8 @@ The result has:
   "dropped_at" and "dropped_s" for a dropped one. A visit has "enqueue" and "batch_id" (None before
   its batch starts); from the start also "start", "replica", "variant", "batch"; then "finish".
 - replicas: per stage {"id", "variant", "cores", "created", "ready", "removed", "gone"}, None for
-  what had not happened when the run ended
+  what had not happened when the run ended; "cores" as created, and where resizing is in place
+  "resized": [(time, new cores), ...]
 - queue_integral: per stage, request-seconds waiting or in service; end_s: when the run ended
 """
 
@@ -72,6 +73,11 @@ class Replica:
     gone: float | None = None
     serving: Batch | None = None
     waiting: list[Batch] = field(default_factory=list)
+    resized: list[tuple[float, int]] = field(default_factory=list)
+
+    @property
+    def now_cores(self) -> int:
+        return self.resized[-1][1] if self.resized else self.cores
 
     @property
     def is_starting(self) -> bool:
@@ -105,7 +111,7 @@ class Stage:
 
     def is_current(self, replica: Replica) -> bool:
         wanted = (self.configuration["variant"], self.configuration["cores"])
-        return (replica.variant, replica.cores) == wanted
+        return (replica.variant, replica.now_cores) == wanted
 
     def having(self, wanted: Callable[[Replica], bool]) -> list[Replica]:
         return [replica for replica in self.replicas if wanted(replica)]
@@ -115,7 +121,7 @@ class Stage:
         return self.having(lambda r: r.is_starting or r.is_ready)
 
     def latencies(self, replica: Replica) -> dict[int, float]:
-        table: dict[int, float] = self.variants[replica.variant]["latency_s"][replica.cores]
+        table: dict[int, float] = self.variants[replica.variant]["latency_s"][replica.now_cores]
         return table
 
 
@@ -137,6 +143,7 @@ class Simulation:
         self.made = 0  # events made so far: the last tie-breaker of rule 8
         self.eager = {"central": False, "eager": True}[scenario.get("dispatch", "central")]
         self.drop_batches = {"request": False, "batch": True}[scenario.get("drop", "request")]
+        self.in_place = {"rollout": False, "in_place": True}[scenario.get("resize", "rollout")]
         self.hop_s: float = scenario["hop_s"]
         self.stop_s: float = scenario["stop_s"]
         self.max_surge: int | None = scenario["max_surge"]
@@ -236,6 +243,8 @@ class Simulation:
 
     def application(self, stage: Stage, configuration: dict[str, Any]) -> None:
         stage.configuration = configuration
+        if self.in_place:
+            self.resize(stage)
         self.rollout(stage)
         self.attempt(stage)
 
@@ -342,6 +351,13 @@ class Simulation:
         stage.replicas.append(replica)
         return replica
 
+    def resize(self, stage: Stage) -> None:
+        """Other cores for what exists of the configured variant."""
+        for replica in stage.counted():
+            wanted = stage.configuration["variant"], stage.configuration["cores"]
+            if replica.variant == wanted[0] and replica.now_cores != wanted[1]:
+                replica.resized.append((self.now, wanted[1]))
+
     def rollout(self, stage: Stage) -> None:
         returned: list[Batch] = []
         while self.rollout_pass(stage, returned):
@@ -393,7 +409,9 @@ class Simulation:
     def result(self) -> dict[str, Any]:
         return {
             "requests": [request_result(request) for request in self.requests],
-            "replicas": [[replica_result(replica) for replica in stage.replicas] for stage in self.stages],
+            "replicas": [
+                [replica_result(replica, resizes=self.in_place) for replica in stage.replicas] for stage in self.stages
+            ],
             "queue_integral": [stage.integral for stage in self.stages],
             "end_s": self.now,
         }
@@ -406,6 +424,7 @@ def request_result(request: Request) -> dict[str, Any]:
     return result
 
 
-def replica_result(replica: Replica) -> dict[str, Any]:
-    keys = ("variant", "cores", "created", "ready", "removed", "gone")
+def replica_result(replica: Replica, *, resizes: bool) -> dict[str, Any]:
+    keys = ["variant", "cores", "created", "ready", "removed", "gone"]
+    keys += ["resized"] if resizes else []
     return {"id": replica.number} | {key: getattr(replica, key) for key in keys}

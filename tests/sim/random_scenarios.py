@@ -5,12 +5,17 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-OPTIONAL = {"factors"}
+OPTIONAL = {"factors", "resize"}
 MODES = [("central", "request")] * 3 + [
     ("eager", "request"),
     ("central", "batch"),
     ("eager", "batch"),
 ]
+
+
+def resizing(seed: int) -> str:
+    """How replicas get other cores in the scenario of `seed`, where both ways are to be seen."""
+    return ("rollout", "in_place")[seed % 2]
 
 
 def scenario(seed: int, *, core_sizes: int = 2, **overrides: Any) -> dict[str, Any]:
@@ -20,10 +25,20 @@ def scenario(seed: int, *, core_sizes: int = 2, **overrides: Any) -> dict[str, A
     key that scenarios do not have.
     """
     made = Maker(Random(seed), core_sizes).scenario()
+    if overrides.get("resize") == "in_place" and (made | overrides)["dispatch"] == "eager":
+        _trim(made["stages"])
     unknown = sorted(overrides.keys() - made.keys() - OPTIONAL)
     if unknown:
         raise TypeError(f"scenarios have no key {unknown[0]!r}: {', '.join(sorted(made))}")
     return made | overrides
+
+
+def _trim(stages: list[dict[str, Any]]) -> None:
+    """Give all cores of a variant the same batch sizes, as profiles do: batches may wait where cores change."""
+    for tables in (variant["latency_s"] for stage in stages for variant in stage["variants"].values()):
+        most = min(map(len, tables.values()))
+        for cores, table in tables.items():
+            tables[cores] = {batch: table[batch] for batch in range(1, most + 1)}
 
 
 class Maker:

@@ -27,7 +27,7 @@ from ipa.sim.model import ServiceTime, StageModel, World
 from ipa.sim.records import ReplicaRecords, collect_records
 from ipa.studies import Run, Scenario, simulate
 from tests.sim import engine_runs
-from tests.sim.random_scenarios import scenario
+from tests.sim.random_scenarios import resizing, scenario
 
 numba = pytest.importorskip("numba")
 
@@ -61,7 +61,7 @@ def differences(one: Any, other: Any, where: str = "") -> Iterator[str]:
 @pytest.mark.parametrize(("dispatch", "drop"), MODES)
 def test_both_engines_give_the_same_records(dispatch: str, drop: str, block: int) -> None:
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
-        drawn = scenario(seed, dispatch=dispatch, drop=drop)
+        drawn = scenario(seed, dispatch=dispatch, drop=drop, resize=resizing(seed))
         simpy, compiled = (engine_runs.run(drawn, seed, engine) for engine in ("simpy", "compiled"))
         assert list(differences(simpy, compiled)) == [], f"seed {seed}"
 
@@ -75,7 +75,7 @@ def test_batches_that_end_as_they_begin_change_nothing(dispatch: str, drop: str,
     """
     assert 4.0 + shortest_s == 4.0
     for seed in range(150):
-        drawn = scenario(seed, dispatch=dispatch, drop=drop)
+        drawn = scenario(seed, dispatch=dispatch, drop=drop, resize=resizing(seed))
         for stage in drawn["stages"]:
             for variant in stage["variants"].values():
                 for latency_s in variant["latency_s"].values():
@@ -156,6 +156,7 @@ WORLDS: list[dict[str, Any]] = [
     {"policy": "wandering", "dispatch": "eager", "interval_s": 2.5, "scale": 3.0, "arrivals": "clumped"},
     {"policy": "wandering", "drop": "batch", "interval_s": 4.0, "scale": 4.0, "service_times": "mean"},
     {"policy": "wandering", "dispatch": "eager", "drop": "batch", "sla_s": 0.4, "max_unavailable": 2},
+    {"policy": "wandering", "resize": "in_place", "stop_s": 1.5, "decision_delay_s": 3.0},
 ]
 
 
@@ -252,11 +253,14 @@ def test_an_unknown_engine_is_refused_by_name() -> None:
 
 ONE_RUN = """
 import sys
+from ipa.sim import must_compile
 from tests.sim import engine_runs
 from tests.sim.random_scenarios import scenario
+said = must_compile("compiled")
 records = engine_runs.run(scenario(5, dispatch="central", drop="request"), 5, "compiled")
 kernel = sys.modules["ipa.sim.compiled.kernel"].advance
 print(int((records.outcome == 1).sum()), sum(kernel.stats.cache_hits.values()))
+print(said, must_compile("compiled"), must_compile("simpy"))
 """
 
 
@@ -275,7 +279,9 @@ def one_run(copy: Path, **environment: str) -> tuple[int, int]:
     command = [sys.executable, "-c", ONE_RUN]
     done = subprocess.run(command, env=given, cwd=copy, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    dropped, hits = done.stdout.split()
+    dropped, hits, *said = done.stdout.split()
+    # What a command says beforehand: that the kernel has to be compiled if it is not in the cache, and only then.
+    assert said == [str(hits == "0"), "False", "False"]
     return int(dropped), int(hits)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from ipa.sim import laws
 from tests.sim import engine_runs, oracle
-from tests.sim.random_scenarios import scenario
+from tests.sim.random_scenarios import resizing, scenario
 
 BLOCK = 50
 BLOCKS = 20
@@ -22,7 +22,7 @@ MODES = [("central", "request"), ("central", "batch"), ("eager", "request"), ("e
 @pytest.mark.parametrize(("dispatch", "drop"), MODES)
 def test_engine_equals_the_oracle(dispatch: str, drop: str, block: int) -> None:
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
-        drawn = engine_runs.with_engine_draws(scenario(seed, dispatch=dispatch, drop=drop), seed)
+        drawn = engine_runs.with_engine_draws(scenario(seed, dispatch=dispatch, drop=drop, resize=resizing(seed)), seed)
         records = engine_runs.run(drawn, seed)
         expected = oracle.simulate(drawn)
         assert engine_runs.difference(records, expected) is None, f"seed {seed}"

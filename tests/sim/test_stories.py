@@ -105,6 +105,7 @@ def in_oracle_format(story: Story) -> dict[str, Any]:
         "max_unavailable": story.max_unavailable,
         "dispatch": story.dispatch,
         "drop": story.drop,
+        "resize": story.resize,
     }
 
 
@@ -176,6 +177,10 @@ def log_of_the_engine(records: Records) -> Log:
                 _moment(of_stage.gone_s[n]),
                 int(of_stage.cores[n]),
                 stage,
+                tuple(
+                    (float(of_stage.resizes.time_s[k]), int(of_stage.resizes.cores[k]))
+                    for k in np.flatnonzero(of_stage.resizes.replica == n)
+                ),
             )
             for stage, of_stage in zip(stages, records.replicas, strict=True)
             for n, variant in enumerate(of_stage.variant)
@@ -208,7 +213,7 @@ def log_of_the_oracle(result: Mapping[str, Any]) -> Log:
         sorted(drops, key=lambda drop: (drop.stage, drop.time_s, drop.request)),
         [n for n, request in enumerate(result["requests"]) if request["outcome"] == "unfinished"],
         [
-            Replica._make([*(replica[key] for key in keys), stage])
+            Replica._make([*(replica[key] for key in keys), stage, tuple(replica.get("resized", ()))])
             for stage, replicas in enumerate(result["replicas"])
             for replica in replicas
         ],
@@ -296,6 +301,11 @@ def test_rule_5_a_rollout_that_could_not_move_is_refused() -> None:
         World(duration_s=1.0, bound_s=1.0, max_surge=0, max_unavailable=0)
 
 
+def test_rule_5_a_way_to_resize_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="resize 'in-place'; allowed: rollout, in_place"):
+        World(duration_s=1.0, bound_s=1.0, resize="in-place")
+
+
 def test_rule_8_a_control_step_counts_the_arrivals_of_the_seconds_before_it() -> None:
     """At 10, with a history of 3 s: those in [7, 8), [8, 9), [9, 10); the one at 10 is only in the queue."""
     (opening, at_10, *_) = watched([7.0, 7.5, 9.999, 10.0], [1.0], ControlSettings(history_s=3))
@@ -353,7 +363,7 @@ def test_rule_10_defaults() -> None:
         delays_s = given.decision_delay_s, given.stop_s, given.hop_s, given.start_up_sigma
         assert delays_s == (0.0, 0.0, 0.0, 0.0)
         assert (given.max_surge, given.max_unavailable) == (None, 0)
-        assert (given.dispatch, given.drop) == ("central", "request")
+        assert (given.dispatch, given.drop, given.resize) == ("central", "request", "rollout")
 
 
 @pytest.mark.parametrize(

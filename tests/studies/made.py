@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ipa.policies import Entry
+from ipa.studies import Scenario
 from ipa.studies.report import Shown
 
 SLA_S = 2.0
@@ -21,6 +24,9 @@ class Made(Shown):
     summary: dict[str, Any]
     tables: dict[str, pd.DataFrame]
     accuracies: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    scenario: Scenario = field(default=Scenario(pipeline="video"))
+    entries: Sequence[Entry] = ()
+    starts_at: datetime | None = None
 
 
 def requests_of(arrival_s: Sequence[float], latency_s: Sequence[float | str]) -> pd.DataFrame:
@@ -34,6 +40,25 @@ def requests_of(arrival_s: Sequence[float], latency_s: Sequence[float | str]) ->
             "arrival_s": np.array(arrival_s, dtype=float),
             "outcome": pd.Categorical(ended, categories=kinds),
             "latency_s": np.array(latencies, dtype=float),
+            "end_s": np.array(arrival_s, dtype=float) + np.nan_to_num(latencies, nan=SLA_S),
+            "dropped_stage": pd.Categorical(["detect" if how == "dropped" else None for how in ended]),
+        }
+    )
+
+
+def stages_of(requests: pd.DataFrame) -> pd.DataFrame:
+    """How these requests passed through the one stage `detect`: alone in a batch, half of their time in the queue."""
+    answered = requests["outcome"] == "completed"
+    half_s = (requests["arrival_s"] + requests["end_s"]) / 2
+    return pd.DataFrame(
+        {
+            "request": requests["request"],
+            "stage": "detect",
+            "enqueue_s": requests["arrival_s"],
+            "start_s": half_s.where(answered),
+            "finish_s": requests["end_s"].where(answered),
+            "batch": requests["request"].where(answered, -1),
+            "batch_size": np.where(answered, 1, -1),
         }
     )
 
@@ -61,7 +86,8 @@ def decisions_of(*steps: tuple[float, str, int, int], stage: str = "detect", for
 
 def replicas_of(*rows: tuple[int, float, float]) -> pd.DataFrame:
     """Replicas: (cores, created, gone)."""
-    return pd.DataFrame(rows, columns=["cores", "created_s", "gone_s"])
+    frame = pd.DataFrame(rows, columns=["cores", "created_s", "gone_s"])
+    return frame.assign(stage="detect", variant="small", ready_s=frame["created_s"], removed_s=frame["gone_s"])
 
 
 def made(policy: str = "ipa", seed: int = 1, *, requests: pd.DataFrame | None = None, **figures: Any) -> Made:
@@ -93,6 +119,7 @@ def made(policy: str = "ipa", seed: int = 1, *, requests: pd.DataFrame | None = 
     }
     tables = {
         "requests": requests,
+        "stages": stages_of(requests),
         "decisions": decisions_of((0.0, "small", 1, 2), (10.0, "large", 4, 3)),
         "replicas": replicas_of((1, 0.0, 15.0), (2, 0.0, np.nan)),
     }

@@ -12,8 +12,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ipa.studies import ScenarioError, find, results
-from ipa.studies.comparison import run_all, scenarios
+from ipa.studies import find, results
+from ipa.studies.comparison import run_all, with_seeds
+from ipa.studies.systems import choose
 from tests.command import POLICIES, SHORT, answer, contents, ipa, refusal, start, tables
 
 TWO = ("--policy", "ipa", "--policy", "scale-only:low", *SHORT)
@@ -49,27 +50,6 @@ def test_a_run_of_a_comparison_is_that_of_the_simulation(here: Path) -> None:
     compared(*TWO, "--out", "both")
     assert ipa("simulate", "video", *SHORT, "--policy", "scale-only:low", "--out", "alone").exit_code == 0
     assert tables(here / "both" / "scale-only_low-1") == tables(here / "alone")
-
-
-def test_the_scenarios_own_policy_keeps_its_parameters_and_the_others_have_none() -> None:
-    base = find("video", {"policy.beta": 0.5, "seed": 4})
-    chosen = scenarios(base, ["ipa", "switch-only"], 2)
-    assert [(each.policy.name, each.seed) for each in chosen] == [
-        ("ipa", 4),
-        ("ipa", 5),
-        ("switch-only", 4),
-        ("switch-only", 5),
-    ]
-    assert [each.policy.parameters for each in chosen] == [{"beta": 0.5}] * 2 + [{}] * 2
-
-
-def test_a_policy_given_twice_and_parameters_of_none_are_refused() -> None:
-    with pytest.raises(ScenarioError, match="--policy ipa: given twice"):
-        scenarios(find("video"), ["ipa", "switch-only", "ipa"], 1)
-    with pytest.raises(
-        ScenarioError, match=r"parameters of 'ipa' \(beta\), which is not compared; compared: switch-only"
-    ):
-        scenarios(find("video", {"policy.beta": 0.5}), ["switch-only"], 1)
 
 
 def test_every_policy_is_checked_before_any_runs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,10 +211,11 @@ def test_a_run_is_no_place_for_a_comparison(here: Path) -> None:
 
 
 def test_results_come_in_the_order_of_the_scenarios() -> None:
-    chosen = scenarios(find("video", {"trace": "constant:5:20"}), ["switch-only", "ipa"], 2)
+    chosen = with_seeds(choose(find("video", {"trace": "constant:5:20", "seed": 4}), ["switch-only", "ipa"]), 2)
     told = []
     runs = run_all(chosen, jobs=1, on_finished=lambda: told.append(1))
     assert [(run.summary["policy"], run.summary["seed"]) for run in runs] == [
-        (each.policy.name, each.seed) for each in chosen
+        *(("switch-only", 4), ("switch-only", 5)),
+        *(("ipa", 4), ("ipa", 5)),
     ]
     assert len(told) == 4

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ipa import policies
 from ipa.studies import Scenario, ScenarioError, find, load, simulate
 from tests.command import PIPELINE, POLICIES, SHORT, answer, refusal
 
@@ -87,6 +89,21 @@ def test_paths_in_a_file_are_beside_it_wherever_one_works(here: Path, monkeypatc
     assert from_above["policy"] == "study/my.py:Hold"
 
 
+def test_a_predictor_and_its_model_in_a_file_are_beside_it(here: Path) -> None:
+    library = Path(policies.__file__).parent / "predictors" / "library"
+    (here / "study").mkdir()
+    shutil.copy(library / "lstm.npz", here / "study" / "mine.npz")
+    (here / "study" / "my.py").write_text("class Flat:\n    def predict(self, observation):\n        return 5.0\n")
+    given: dict[str, object] = {
+        "{name: lstm, model: mine.npz}": {"name": "lstm", "model": "study/mine.npz"},
+        "{name: lstm, model: lstm}": {"name": "lstm", "model": "lstm"},
+        "my.py:Flat": "study/my.py:Flat",
+    }
+    for predictor, found in given.items():
+        path = written(f"pipeline: video\npolicy: {{name: ipa, predictor: {predictor}}}\n", "study/one.yaml")
+        assert find(path).policy.parameters == {"predictor": found}
+
+
 def test_options_may_replace_what_a_file_names_wrongly() -> None:
     path = written("pipeline: video\ntrace: gone.csv\npolicy: ipaa\n")
     assert answer("simulate", path, *SHORT, "--policy", "ipa", "--json")["completed"] == 150
@@ -100,7 +117,10 @@ def test_options_may_replace_what_a_file_names_wrongly() -> None:
         ("pipeline: video\nseed: 1.5\n", "scenario.yaml:4: seed: should be a valid integer; given 1.5"),
         ("pipeline: video\nscale: .nan\n", "scenario.yaml:4: scale: should be a finite number; given nan"),
         ("pipeline: video\nscale: 0\n", "scenario.yaml:4: scale: should be greater than 0; given 0"),
-        ("pipeline: video\nwindow: 5\n", "scenario.yaml:4: window: should be a valid tuple; given 5"),
+        (
+            "pipeline: video\nwindow: 5\n",
+            "scenario.yaml:4: window: should be START:END in seconds, or a list of these; given 5",
+        ),
         ("pipeline: video\nwindow: five\n", "scenario.yaml:4: window: a window is START:END in seconds"),
         ("pipeline: video\nwindow: [5:10, 7]\n", "scenario.yaml:4: window"),
         ("pipeline: video\narrivals: poison\n", "scenario.yaml:4: arrivals: should be 'poisson'"),
@@ -178,3 +198,12 @@ def test_a_scenario_made_in_python_is_answered_as_a_file_is(values: dict[str, An
     with pytest.raises(ScenarioError, match=re.escape(text)) as caught:
         Scenario(pipeline="video", **values)
     assert "validation error" not in str(caught.value)
+
+
+def test_a_label_is_what_a_policy_is_called_and_none_leaves_no_trace() -> None:
+    labelled = find("video", {"policy": 'ipa alpha=2 label="IPA, bold"'})
+    assert (labelled.policy.name, labelled.policy.title) == ("ipa alpha=2", "IPA, bold")
+    assert labelled == find("video", {"policy": {"name": "ipa alpha=2", "label": "IPA, bold"}})
+    assert Scenario(**labelled.as_dict()) == labelled
+    assert find("video", {"policy": "ipa"}).as_dict()["policy"] == {"name": "ipa"}
+    assert find("video").policy.title == "ipa"

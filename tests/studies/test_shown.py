@@ -78,19 +78,19 @@ def test_a_notebook_shows_a_run_in_small_pictures(run: Run) -> None:
 def test_the_figures_of_a_run_are_those_of_its_page(run: Run) -> None:
     found = run.figures()
     page = render([run], "One")
-    assert re.findall(r'id="plot-([\w-]+)"', page) == list(found)
+    assert re.findall(r'class="plot" id="plot-([\w-]+)"', page) == list(found)
     assert found["load"].layout.title.text == "Load and forecast"
     assert found["load"].layout.height - found["load"].layout.margin.t == 400 - 34
     arrivals = found["load"].data[0]
     assert sum(arrivals.y[:-1]) == pytest.approx(run.summary["requests"])
 
 
-def test_a_run_without_all_records_has_no_figures_and_says_why() -> None:
+def test_a_run_without_records_has_no_figures_and_says_why() -> None:
     run = simulate(SHORT.with_values({"records": "none"}))
-    with pytest.raises(ScenarioError, match="records is none; use records: all"):
+    with pytest.raises(ScenarioError, match="records is none; use records: sample, or all"):
         run.figures()
     assert [element for element in elements(run._repr_html_()) if element.tag == "svg"] == []
-    with pytest.raises(ScenarioError, match="records is none; use records: all"):
+    with pytest.raises(ScenarioError, match="records is none; use records: sample, or all"):
         Comparison((run,)).write_report("report.html")
 
 

@@ -692,7 +692,7 @@ def test_a_written_csv_is_plain_columns(tmp_path: Path) -> None:
 
 def test_a_file_is_overwritten_only_when_asked(tmp_path: Path) -> None:
     path = write(of_counts(1), tmp_path / "load.csv")
-    with pytest.raises(TraceError, match=r"load.csv: already exists"):
+    with pytest.raises(TraceError, match=r"load.csv: is there already"):
         write(of_counts(2), path)
     assert read(path) == of_counts(1)
     write(of_counts(2), path, overwrite=True)

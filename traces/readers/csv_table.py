@@ -15,6 +15,12 @@ from ipa.traces.trace import Trace
 
 def read_csv(stored: Stored, hints: TimeHints, seed: int) -> Trace:
     """The trace of a CSV file. Raises TraceError with file, line and column."""
+    facts, above, lines = below_comments(stored)
+    return trace_of_columns(_columns(lines, above, stored, hints), facts, stored, seed)
+
+
+def below_comments(stored: Stored) -> tuple[Facts, int, Iterator[str]]:
+    """The facts in the comments above the header, how many lines these are, and the lines from the header on."""
     lines = stored.text_lines()
     facts: Facts = {}
     above, header = 0, ""
@@ -25,17 +31,35 @@ def read_csv(stored: Stored, hints: TimeHints, seed: int) -> Trace:
         if words.startswith(FACTS):
             facts = facts_of(words.removeprefix(FACTS), stored.place(above))
         header = ""
-    return trace_of_columns(_columns(chain([header], lines), above, stored, hints), facts, stored, seed)
+    return facts, above, chain([header], lines)
 
 
 def _columns(lines: Iterator[str], above: int, stored: Stored, hints: TimeHints) -> list[Column]:
-    rows = csv.reader(lines, strict=True)
+    rows = rows_of(lines, above, stored)
+    line, header = next(rows)
+    names = wanted(header, stored.place(line), hints)
+    columns = [(header.index(name), Gathering(name, hints)) for name in names]
     places = array("q")
+    for line, row in rows:
+        places.append(line)
+        for index, column in columns:
+            try:
+                column.values.append(column.parse(row[index]))
+            except ValueError as error:
+                raise TraceError(f"{stored.place(line)}, column {column.name}: {error}") from None
+    return [column.column(str(stored.path), "line", places) for _, column in columns]
+
+
+def rows_of(lines: Iterator[str], above: int, stored: Stored) -> Iterator[tuple[int, list[str]]]:
+    """The header, its names stripped, and every row, each with its line; `above` lines stand before them.
+
+    Raises TraceError, with file and line, for a row that is not as long as the header.
+    """
+    rows = csv.reader(lines, strict=True)
     blank = 0
     try:
         header = [name.strip() for name in next(rows, [])]
-        names = wanted(header, stored.place(above + 1), hints)
-        columns = [(header.index(name), Gathering(name, hints)) for name in names]
+        yield above + 1, header
         for row in rows:
             line = rows.line_num + above
             if not row:  # blank lines may end a file
@@ -47,12 +71,6 @@ def _columns(lines: Iterator[str], above: int, stored: Stored, hints: TimeHints)
                     f"{stored.place(line)}: a row of {len(given)} values under a header of "
                     f"{len(header)}: {','.join(given)[:60]!r}"
                 )
-            places.append(line)
-            for index, column in columns:
-                try:
-                    column.values.append(column.parse(row[index]))
-                except ValueError as error:
-                    raise TraceError(f"{stored.place(line)}, column {column.name}: {error}") from None
+            yield line, row
     except csv.Error as error:
         raise TraceError(f"{stored.place(rows.line_num + above)}: not readable as CSV: {error}") from error
-    return [column.column(str(stored.path), "line", places) for _, column in columns]

@@ -8,11 +8,21 @@ from ipa.traces.checks import TraceError, nearest
 from ipa.traces.readers.access_log import is_access_log, read_access_log
 from ipa.traces.readers.columns import COUNT_NAMES, TIME_NAMES
 from ipa.traces.readers.csv_table import read_csv
+from ipa.traces.readers.datasets import (
+    is_burst_gpt,
+    is_invocations,
+    is_invocations_per_minute,
+    read_burst_gpt,
+    read_invocations,
+    read_invocations_per_minute,
+)
 from ipa.traces.readers.json_lines import read_json_lines
 from ipa.traces.readers.notation import NO_HINTS, TimeHints
 from ipa.traces.readers.parquet_table import read_parquet
 from ipa.traces.readers.plain_counts import is_plain_counts, read_plain_counts
+from ipa.traces.readers.prometheus import is_prometheus, read_prometheus
 from ipa.traces.readers.stored import PACKINGS, Stored, opened
+from ipa.traces.readers.twitter_stream import is_tar, read_twitter_stream
 from ipa.traces.trace import Trace
 
 
@@ -20,7 +30,8 @@ from ipa.traces.trace import Trace
 class Format:
     """A format: the suffixes that mean it, how its first line is known, and its reader.
 
-    A line may be known as that of several formats: the first of them is meant.
+    A line may be known as that of several formats: the first of them is meant. A format without a suffix is known by
+    its first line whatever the file's name.
     """
 
     suffixes: tuple[str, ...]
@@ -34,6 +45,11 @@ def _is_header(line: bytes) -> bool:
 
 
 FORMATS = (
+    Format((), is_invocations_per_minute, read_invocations_per_minute),
+    Format((), is_invocations, read_invocations),
+    Format((), is_burst_gpt, read_burst_gpt),
+    Format((".tar", ".tgz"), is_tar, read_twitter_stream),
+    Format((".json",), is_prometheus, read_prometheus),
     Format((".parquet",), lambda line: line.startswith(b"PAR1"), read_parquet),
     Format((".jsonl", ".ndjson"), lambda line: line.lstrip(b"\xef\xbb\xbf \t").startswith(b"{"), read_json_lines),
     Format((".log",), is_access_log, read_access_log),
@@ -41,7 +57,7 @@ FORMATS = (
     Format((".txt", ""), is_plain_counts, read_plain_counts),
 )
 
-_ANYTHING = (".log", ".txt", "")
+_ANYTHING = (".json", ".log", ".txt", "")
 """Suffixes that say little: the first line is looked at before."""
 
 
@@ -62,8 +78,9 @@ def read(path: str | Path, hints: TimeHints = NO_HINTS, seed: int = 0) -> Trace:
 
 def _format(stored: Stored) -> Format:
     suffix = stored.content_name.suffix.lower()
-    by_suffix = next((form for form in FORMATS if suffix in form.suffixes), None)
-    if by_suffix is not None and suffix not in _ANYTHING:
+    by_header = next((form for form in FORMATS if not form.suffixes and form.knows(stored.first)), None)
+    by_suffix = by_header or next((form for form in FORMATS if suffix in form.suffixes), None)
+    if by_suffix is not None and (by_header or suffix not in _ANYTHING):
         return by_suffix
     by_content = next((form for form in FORMATS if form.knows(stored.first)), by_suffix)
     if by_content is None:

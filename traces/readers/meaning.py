@@ -22,8 +22,8 @@ from ipa.traces.trace import Trace
 
 _SECOND_US = 1_000_000
 _EXACT = ("arrival_s", "timestamp_s")
-_SPREAD = ", spread within each at random"
-_STEPS = {1: "second", 60: "minute", 3600: "hour", 86_400: "day"}
+SPREAD = ", spread within each at random"
+STEPS = {1: "second", 60: "minute", 3600: "hour", 86_400: "day"}
 
 
 def trace_of_columns(columns: list[Column], facts: Facts, stored: Stored, seed: int) -> Trace:
@@ -79,7 +79,7 @@ def _of_times(column: Column, notation: Notation, facts: Facts, seed: int) -> Fa
         counts = np.bincount(instants_us // (step_s * _SECOND_US), minlength=bins)
         found["counts"] = spread(counts, step_s, np.random.default_rng(seed))
         found["duration_s"] = len(found["counts"])
-        reading += f", counted per {_STEPS[step_s]}{_SPREAD if step_s > 1 else ''}"
+        reading += f", counted per {STEPS[step_s]}{SPREAD if step_s > 1 else ''}"
     else:
         found["timestamps_s"] = instants_us / _SECOND_US
         found["duration_s"] = _last_second(found["timestamps_s"])
@@ -93,7 +93,7 @@ def _last_second(times_s: Numbers) -> float:
 
 def _written_step_s(instants_us: Counts, notation: Notation) -> int:
     """To what whole seconds the times are written; 0: to less than one."""
-    for step_s in sorted(_STEPS, reverse=True):
+    for step_s in sorted(STEPS, reverse=True):
         if step_s <= notation.written_s and not (instants_us % (step_s * _SECOND_US)).any():
             return step_s
     return 0
@@ -115,9 +115,9 @@ def _of_counts(counts: Column, clock: Column, seed: int) -> Facts:
     per_second = spread(counts.values.astype(np.int64), step_s, np.random.default_rng(seed))
     found: Facts = {"counts": per_second, "duration_s": len(per_second)}
     if step_s > 1 or notation.is_clock:
-        step = _STEPS.get(step_s, f"{step_s} s")
+        step = STEPS.get(step_s, f"{step_s} s")
         found["reading"] = f"counts per {step} (columns {counts.name!r} and {clock.name!r})"
-        found["reading"] += _SPREAD if step_s > 1 else ""
+        found["reading"] += SPREAD if step_s > 1 else ""
     if notation.is_clock:
         found["starts_at"] = notation.at(start)
     return found
@@ -148,7 +148,7 @@ def _check_steps(clock: Column, notation: Notation, instants_us: Counts, start: 
     else:
         unit = next((name for name, unit in INDICES.items() if UNITS[unit] == notation.us), "time")
         given, due = str(clock.values[index]), f"{unit} {due_us[index] / notation.us:g}"
-    step = _STEPS.get(step_us // _SECOND_US, f"{step_us / _SECOND_US:g} s")
+    step = STEPS.get(step_us // _SECOND_US, f"{step_us / _SECOND_US:g} s")
     may_change = notation.is_clock and notation.zone is None
     zone = "; if the clock was put forward or back, give its --time-zone" if may_change else ""
     raise TraceError(

@@ -35,6 +35,10 @@ PACKINGS = tuple(_UNPACK)
 """The suffixes of packed files: each with its first bytes, by which a file of any name is known."""
 
 
+DAMAGE = (OSError, EOFError, lzma.LZMAError, zlib.error)
+"""What is raised by a packed file that is damaged or cut off."""
+
+
 class About(TypedDict):
     """The file as a trace names it."""
 
@@ -68,6 +72,10 @@ class Stored:
         """A line, counted from 1, for a message."""
         return f"{self.path}, line {line}"
 
+    def stream(self) -> BinaryIO:
+        """The unpacked bytes, of what has no lines; in place of `lines`."""
+        return io.BufferedReader(_Joined(self.lines), BUFFER_BYTES)
+
     def text_lines(self) -> Iterator[str]:
         """The lines as UTF-8 text, without a byte order mark. Raises TraceError with the line for other bytes."""
         encoding = "utf-8-sig"
@@ -85,8 +93,7 @@ def opened(path: Path) -> Iterator[Stored]:
     packing = ""
     try:
         with _Hashed(path) as raw, io.BufferedReader(raw, BUFFER_BYTES) as buffered:
-            packing = _packing(buffered.peek(8), path)
-            stream = io.BufferedReader(_UNPACK[packing][1](buffered), BUFFER_BYTES) if packing else buffered
+            packing, stream = unpacked(buffered, path)
             above: list[bytes] = []
             for line in stream:
                 above.append(line)
@@ -96,16 +103,19 @@ def opened(path: Path) -> Iterator[Stored]:
             yield Stored(path, chain(above, stream), first, not any(map(_stripped, above)), raw)
     except FileNotFoundError as error:
         raise TraceError(f"{path}: no such file{nearest(path.name, _beside(path))}") from error
-    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+    except DAMAGE as error:
         if packing:
             raise TraceError(f"{path}: damaged or cut off, {packing[1:]} says: {error}") from error
         reason = getattr(error, "strerror", None) or error
         raise TraceError(f"{path}: cannot be read: {reason}") from error
 
 
-def _packing(head: bytes, path: Path) -> str:
+def unpacked(file: "io.BufferedReader[Any]", path: Path) -> tuple[str, "io.BufferedReader[Any]"]:
+    """The suffix of a file's packing, empty for none, and its content; its first bytes decide, else its name."""
+    head = file.peek(8)
     by_content = next((suffix for suffix, (magic, _) in _UNPACK.items() if head.startswith(magic)), "")
-    return by_content or (path.suffix if path.suffix in PACKINGS else "")
+    packing = by_content or (path.suffix if path.suffix in PACKINGS else "")
+    return packing, io.BufferedReader(_UNPACK[packing][1](file), BUFFER_BYTES) if packing else file
 
 
 def _is_content(line: bytes) -> bool:
@@ -121,6 +131,27 @@ def _beside(path: Path) -> list[str]:
         return sorted(os.listdir(path.parent))
     except OSError:
         return []
+
+
+class _Joined(io.RawIOBase):
+    """Pieces of bytes as one file."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._left = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._left:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._left = memoryview(piece)
+        size = min(len(buffer), len(self._left))
+        buffer[:size], self._left = self._left[:size], self._left[size:]
+        return size
 
 
 class _Hashed(io.RawIOBase):

@@ -13,8 +13,8 @@ from ipa.studies.commands.options import (
     NEW_FILE,
     SECONDS,
     described_scenario,
-    json_option,
     load_options,
+    output_options,
     set_option,
     token_file_option,
 )
@@ -41,7 +41,7 @@ from ipa.studies.commands.options import (
     help="Seconds to wait for answers after the last request. Default: 60.",
 )
 @click.option("--out", type=NEW_FILE, help="Write a table of the requests to this new .csv or .parquet file.")
-@json_option
+@output_options
 def load(
     what: str,
     url: str | None,

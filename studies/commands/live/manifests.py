@@ -10,8 +10,15 @@ import click
 
 from ipa.live import kubernetes
 from ipa.studies import live_runs, results
+from ipa.studies.commands import printing
 from ipa.studies.commands.live import cluster
-from ipa.studies.commands.options import build_scenario, cluster_options, pipeline_argument, set_option
+from ipa.studies.commands.options import (
+    build_scenario,
+    cluster_options,
+    output_options,
+    pipeline_argument,
+    set_option,
+)
 
 APIS = frozenset({"networking.k8s.io/v1", "policy/v1"})
 """The APIs beyond the core that a cluster is taken to have."""
@@ -37,6 +44,7 @@ APIS = frozenset({"networking.k8s.io/v1", "policy/v1"})
     type=click.Path(path_type=Path, file_okay=False),
     help="Write a kustomize base of the objects to this new or empty folder.",
 )
+@output_options
 def manifests(
     what: str,
     policy: str | None,
@@ -46,6 +54,7 @@ def manifests(
     monitor: bool,
     control_secret: bool,
     out: Path | None,
+    as_json: bool,
     **options: Any,
 ) -> None:
     """Print the objects that `ipa live up` would apply, as YAML, without asking a cluster.
@@ -59,7 +68,7 @@ def manifests(
     scenario = build_scenario(what, assignments, policy=policy, **options)
     prepared, there = cluster.prepared(scenario, where, layout)
     if control_secret:
-        click.echo(in_cluster.as_yaml([kubernetes.control_secret(there)]), nl=False)
+        _print([kubernetes.control_secret(there)], as_json)
         return
     first = live_runs.first_configuration(prepared)
     objects = [kubernetes.manifests.root(there), *kubernetes.manifests.everything(there, first, apis=APIS)]
@@ -70,8 +79,19 @@ def manifests(
     if monitor and (controller or advise):
         objects += [in_cluster.pod_monitor(there)]
     if out is None:
-        click.echo(in_cluster.as_yaml(objects), nl=False)
+        _print(objects, as_json)
         return
+    files = in_cluster.kustomize_base(objects)
     with results.whole_folder(out) as fresh:
-        for name, text in in_cluster.kustomize_base(objects).items():
+        for name, text in files.items():
             (fresh / name).write_text(text, encoding="utf-8")
+    if as_json:
+        printing.print_json({"folder": str(out), "files": list(files)})
+
+
+def _print(objects: Sequence[dict[str, Any]], as_json: bool) -> None:
+    """Print objects as a YAML stream, or as the one JSON document that kubectl takes as well."""
+    if as_json:
+        printing.print_json({"apiVersion": "v1", "kind": "List", "items": objects})
+    else:
+        click.echo(kubernetes.in_cluster.as_yaml(objects), nl=False)

@@ -8,12 +8,12 @@ import click
 
 from ipa.studies import live_runs
 from ipa.studies.commands import live_view, printing
-from ipa.studies.commands.options import FOLDER, json_option
+from ipa.studies.commands.options import FOLDER, output_options
 
 
 @click.command()
 @click.argument("out", metavar="FOLDER", type=FOLDER)
-@json_option
+@output_options
 def recover(out: Path, as_json: bool) -> None:
     """Write the results of a run that was killed.
 

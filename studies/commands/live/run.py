@@ -21,13 +21,14 @@ from ipa.studies.commands.options import (
     SECONDS,
     build_scenario,
     cluster_options,
-    json_option,
     out_option,
+    output_options,
     pipeline_argument,
     policy_option,
     prometheus_options,
     report_option,
     scenario_options,
+    source_option,
     token_file_option,
     url_option,
 )
@@ -67,10 +68,7 @@ PORTS = click.IntRange(0, 65535)
 )
 @click.option("--duration", "duration_s", type=SECONDS, help="Seconds of the load to run. Default: all of it.")
 @click.option("--advise", is_flag=True, help="Decide and write the journal, but change nothing after the start.")
-@click.option(
-    "--source",
-    help="Where policies get their observations: gateway, in exact seconds, or prometheus. Default: gateway.",
-)
+@source_option
 @prometheus_options
 @click.option(
     "--decision-timeout",
@@ -90,7 +88,7 @@ PORTS = click.IntRange(0, 65535)
 @click.option("--state", type=NEW_FILE, help="Keep the journal in this file, and resume from it if it exists.")
 @out_option
 @report_option
-@json_option
+@output_options
 def run(
     what: str,
     backend: str,
@@ -106,7 +104,7 @@ def run(
     control_token_file: Path | None,
     duration_s: float | None,
     advise: bool,
-    source: str | None,
+    source: str,
     prometheus: str | None,
     prometheus_match: tuple[str, ...],
     decision_timeout_s: float | None,
@@ -136,15 +134,23 @@ def run(
         cluster = live_runs.Cluster(context, namespace, name, url, changes_per_minute, control_token_file)
     if cluster is None and no_load:
         raise click.UsageError("--no-load needs --backend kubernetes")
-    for option, value in (("--control-token-file", control_token_file), ("--token-file", token_file)):
-        if cluster is None and value is not None:
-            raise click.UsageError(f"{option} needs --backend kubernetes")
+    of_cluster = {
+        "--context": context,
+        "--namespace": namespace,
+        "--name": name,
+        "--url": url,
+        "--control-token-file": control_token_file,
+        "--token-file": token_file,
+    }
+    given = [option for option, value in of_cluster.items() if value is not None]
+    if cluster is None and given:
+        raise click.UsageError(f"{given[0]} needs --backend kubernetes")
     sends_load = cluster is None or not (no_load or advise)
     if not sends_load:
         _check_no_results({"--out": out, "--report": report, "--json": as_json}, "--no-load" if no_load else "--advise")
     how = live_runs.Live(
         duration_s=duration_s,
-        source=source or "gateway",
+        source=source,
         prometheus=prometheus,
         advise=advise,
         decision_timeout_s=decision_timeout_s,
@@ -158,7 +164,8 @@ def run(
         token_file=token_file,
     )
     if cluster is not None and not sends_load:
-        log_lines.to_stderr(logging.INFO)
+        if not printing.is_quiet():
+            log_lines.to_stderr(logging.INFO)
         live_runs.control_live(scenario, how, live_view.show_step)
     else:
         _run(scenario, how, out, report, as_json)
@@ -182,7 +189,7 @@ def _run(scenario: Scenario, how: Live, out: Path | None, report: Path | None, a
     if report is not None:
         reports.check_report(report, out, scenario.records)
     printing.say_load(studies.load_of(scenario).trace())
-    title = f"{scenario.pipeline}, policy {scenario.policy.name}, {scenario.trace}"
+    title = f"{scenario.pipeline}, policy {scenario.policy.title}, {scenario.trace}"
     with live_view.showing(title) as show, redirect_stdout(sys.stderr):  # a user's policy may print
         finished = live_runs.run_live(scenario, how, show, None if out is None else live_runs.kept_folder(out))
     if out is not None:

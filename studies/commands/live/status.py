@@ -10,14 +10,14 @@ from ipa.live import kubernetes
 from ipa.studies import live_runs
 from ipa.studies.commands import printing
 from ipa.studies.commands.live import cluster
-from ipa.studies.commands.options import cluster_options, described_scenario, json_option, pipeline_argument
+from ipa.studies.commands.options import cluster_options, described_scenario, output_options, pipeline_argument
 
 
 @click.command()
 @pipeline_argument
 @cluster.backend_option
 @cluster_options
-@json_option
+@output_options
 def status(what: str, backend: str, as_json: bool, **options: Any) -> None:
     """Show the state of a deployed pipeline: stages, replicas and what delays them."""
     where = cluster.taken_cluster(options)

@@ -9,8 +9,15 @@ import click
 
 from ipa.live import kubernetes
 from ipa.studies import live_runs
+from ipa.studies.commands import printing
 from ipa.studies.commands.live import cluster
-from ipa.studies.commands.options import build_scenario, cluster_options, pipeline_argument, set_option
+from ipa.studies.commands.options import (
+    build_scenario,
+    cluster_options,
+    output_options,
+    pipeline_argument,
+    set_option,
+)
 
 if TYPE_CHECKING:
     from ipa.live.kubernetes import Look
@@ -25,7 +32,16 @@ if TYPE_CHECKING:
 @cluster_options
 @cluster.layout_options
 @cluster.yes_option
-def up(what: str, backend: str, policy: str | None, assignments: Sequence[str], yes: bool, **options: Any) -> None:
+@output_options
+def up(
+    what: str,
+    backend: str,
+    policy: str | None,
+    assignments: Sequence[str],
+    yes: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Deploy a pipeline on a cluster, or bring a deployed one up to date.
 
     A dry run on the server finds what will be created and changed; this is printed, and you are asked to confirm.
@@ -36,14 +52,19 @@ def up(what: str, backend: str, policy: str | None, assignments: Sequence[str], 
     api = live_runs.connect(where, on_warning=cluster.warn)
     first = live_runs.first_configuration(prepared)
     steps = kubernetes.deploy.plan(api, there, first)
-    click.echo(f"{there.instance} in namespace {there.namespace}:", err=True)
+    tell = printing.note if yes else printing.log  # whoever is asked has to see what about
+    tell(f"{there.instance} in namespace {there.namespace}:")
     for step in steps:
         fields = f" ({', '.join(step.fields[:3])}{', ...' if len(step.fields) > 3 else ''})" if step.fields else ""
-        click.echo(f"  {step.action:<6} {step.kind} {step.name}{fields}", err=True)
+        tell(f"  {step.action:<6} {step.kind} {step.name}{fields}")
     if not yes and not click.confirm("Continue?", err=True):
         raise click.Abort
     kubernetes.deploy.up(api, there, first, _Progress())
-    click.echo(f"{there.instance} is ready.")
+    if as_json:
+        changes = [{"action": step.action, "kind": step.kind, "name": step.name} for step in steps]
+        printing.print_json({"name": there.instance, "namespace": there.namespace, "changes": changes})
+    else:
+        click.echo(f"{there.instance} is ready.")
 
 
 class _Progress:
@@ -55,5 +76,5 @@ class _Progress:
     def __call__(self, look: Look) -> None:
         text = "; ".join([*look.done, *filter(None, [look.waits_for])])
         if text and text != self._printed:
-            click.echo(f"  {text}", err=True)
+            printing.note(f"  {text}")
             self._printed = text

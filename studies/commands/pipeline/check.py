@@ -9,7 +9,7 @@ import click
 import ipa
 from ipa import studies
 from ipa.studies.commands import printing
-from ipa.studies.commands.options import json_option, quiet_option
+from ipa.studies.commands.options import output_options
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", metavar="FILE|PIPELINE")
-@quiet_option
-@json_option
-def check(file: str, quiet: bool, as_json: bool) -> None:
+@output_options
+def check(file: str, as_json: bool) -> None:
     """Check a pipeline file, and show what it can serve and what is by rule.
 
     A file with mistakes is answered with the line of each, and exit code 2. What is allowed but likely to surprise is a

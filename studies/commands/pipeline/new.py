@@ -10,7 +10,7 @@ import click
 import ipa
 from ipa import studies
 from ipa.studies.commands import printing
-from ipa.studies.commands.options import NEW_FILE, json_option, quiet_option
+from ipa.studies.commands.options import NEW_FILE, output_options
 from ipa.studies.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 @click.option("--from", "source", metavar="CSV", required=True, help="CSV table of the measurements.")
 @click.option("--name", help="Name of the pipeline. Default: that of FILE.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
-@quiet_option
-@json_option
-def new(file: Path, source: str, name: str | None, overwrite: bool, quiet: bool, as_json: bool) -> None:
+@output_options
+def new(file: Path, source: str, name: str | None, overwrite: bool, as_json: bool) -> None:
     """Write a pipeline file from a CSV table of measured latencies.
 
     A row of the table is one stage, variant, number of cores and batch size:
@@ -51,8 +50,7 @@ def new(file: Path, source: str, name: str | None, overwrite: bool, quiet: bool,
         printing.print_json({"file": str(file), **_as_dict(table)})
     else:
         printing.print_line(f"Pipeline: {file}")
-        if not quiet:
-            _say(table)
+        _say(table)
 
 
 def _as_dict(table: Latencies) -> dict[str, object]:
@@ -66,9 +64,9 @@ def _as_dict(table: Latencies) -> dict[str, object]:
 
 def _say(table: Latencies) -> None:
     """Say on stderr how the table was read."""
-    printing.log(f"Accuracies of {table.path} were read {'as per cent' if table.in_percent else 'as fractions'}")
+    printing.note(f"Accuracies of {table.path} were read {'as per cent' if table.in_percent else 'as fractions'}")
     if table.unused:
-        printing.log(f"Columns that are not used: {', '.join(table.unused)}")
+        printing.note(f"Columns that are not used: {', '.join(table.unused)}")
     if table.renamed:
         names = ", ".join(f"{text} is {name}" for text, name in table.renamed.items())
-        printing.log(f"Names have lower-case letters, digits and hyphens: {names}")
+        printing.note(f"Names have lower-case letters, digits and hyphens: {names}")

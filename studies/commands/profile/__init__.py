@@ -1,4 +1,4 @@
-"""`ipa profile`: pipelines. A module for its one command: show."""
+"""`ipa profile`: pipelines. A module for each command: list, show."""
 
 import click
 
@@ -9,7 +9,8 @@ from ipa.studies.commands.group import LazyGroup
     cls=LazyGroup,
     package="ipa.studies.commands.profile",
     short_helps={
-        "show": "Show accuracy, base cores, latency and throughput of every variant, and which of them are measured."
+        "list": "List the shipped pipelines with their stages, variants and SLAs.",
+        "show": "Show accuracy, base cores, latency and throughput of every variant, and which of them are measured.",
     },
 )
 def profile() -> None:

@@ -10,18 +10,18 @@ import click
 
 import ipa
 from ipa import studies
-from ipa.studies.commands import printing
-from ipa.studies.commands.options import NEW_FILE, json_option
+from ipa.studies.commands import complete, printing
+from ipa.studies.commands.options import NEW_FILE, output_options
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline, Stage
 
 
 @click.command()
-@click.argument("pipeline", metavar="PIPELINE|FILE")
+@click.argument("pipeline", metavar="PIPELINE|FILE", shell_complete=complete.pipelines)
 @click.option("--stage", help="Show only this stage.")
 @click.option("--to", type=NEW_FILE, help="Write an HTML page with plots to this file.")
-@json_option
+@output_options
 def show(pipeline: str, stage: str | None, to: Path | None, as_json: bool) -> None:
     """Show accuracy, base cores, latency and throughput of every variant, and which of them are measured."""
     found = ipa.profiles.load(pipeline)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from ipa.studies.drawing import CONFIG, TEXT, Spec, axis, colour, in_script, layout, note, plotly_figure
+from ipa.studies.drawing import TEXT, Spec, axis, colour, layout, note, plot_element, plotly_figure
 
 if TYPE_CHECKING:
     import plotly.graph_objects
@@ -82,11 +82,9 @@ class Figure:
     def html(self) -> str:
         """The figure's element; the page draws it when it comes into view."""
         shown_for = "".join(f' data-{key}="{escape(value)}"' for key, value in self.shown_for.items() if value)
-        spec = in_script({"data": self.traces, "layout": self.layout, "config": CONFIG})
         return (
-            f'<div{shown_for}>\n<h3>{self.heading}</h3>\n<p class="muted">{self.reading}</p>\n'
-            f'<div class="plot" id="{self.name}" style="height:{self.layout["height"]}px"></div>\n'
-            f'<script type="application/json" id="{self.name}-spec">{spec}</script>\n</div>\n'
+            f'<div class="figure"{shown_for}>\n<h3>{self.heading}</h3>\n<p class="muted">{self.reading}</p>\n'
+            f"{plot_element(self.name, self.heading, self.traces, self.layout)}</div>\n"
         )
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipa.studies.drawing import TEXT, Spec, axis, faded, numbers
+from ipa.studies.drawing import SLA_COLOUR, TEXT, Spec, axis, faded, numbers
 from ipa.studies.study.findings import Cell, Findings
 from ipa.studies.study.found import Found
 from ipa.studies.study.report.figure import Figure, Look, Looks, framed
@@ -54,7 +54,7 @@ def means(found: Found, findings: Findings, looks: Looks, setting: str) -> Figur
         f"{findings.pipeline}-means-{setting}",
         "Means",
         "Bars: the cost of what existed, the PAS of what was served, the share of requests that violated the SLA, with "
-        "95 % intervals over seeds. Black ticks: planned cost, planned PAS, and the share of seconds whose p99 was "
+        "95 % intervals over seeds. Ticks: planned cost, planned PAS, and the share of seconds whose p99 was "
         "above the SLA." + (" Red diamonds: published, to compare with the ticks." if has_published else ""),
         traces,
         framed(inner, top, bottom, bargap=0.1, barmode="overlay", **axes),
@@ -119,7 +119,7 @@ def _published(
             "mode": "markers",
             "x": [place_of[each.workload, each.system] for each in cells],
             "y": [each.published.cores if row == 0 else each.published.pas for each in cells],
-            "marker": {"symbol": "diamond-open", "size": 9, "color": "#d1001f", "line": {"width": 1.8}},
+            "marker": {"symbol": "diamond-open", "size": 9, "color": SLA_COLOUR, "line": {"width": 1.8}},
             "name": "published",
             "legendgroup": "published",
             "showlegend": row == 0,

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from statistics import median
 
-from ipa.studies.drawing import ARRIVALS, MUTED, Spec, axis, layout, numbers
+from ipa.studies.drawing import (
+    ARRIVALS,
+    MUTED,
+    ORIGIN_MS,
+    SHADES,
+    SLA_COLOUR,
+    TIME,
+    Spec,
+    axis,
+    layout,
+    numbers,
+    time_axis,
+)
 from ipa.studies.loads import find_trace
 from ipa.studies.study.decision_times import BATCHES, PROBLEMS
 from ipa.studies.study.found import Found
@@ -17,22 +29,25 @@ def loads(found: Found, looks: Looks) -> Figure:
     setting, first = found.settings[0], findings.systems[0]
     cells = [cell for workload in findings.study.workloads if (cell := findings.cell(setting, workload, first))]
     seed = findings.seeds[0]
+    counted = [find_trace(cell.scenario.trace, seed, cell.scenario.time_hints).per_second() for cell in cells]
     panels = grid(
         [cell.workload for cell in cells],
-        [{"title": "time (s)" if place >= len(cells) - 2 else ""} for place in range(len(cells))],
+        [
+            time_axis(float(len(counts)), TIME if place >= len(cells) - 2 else "")
+            for place, counts in enumerate(counted)
+        ],
         [{"title": "requests per second", "rangemode": "tozero"} for _ in cells],
         panel=200,
     )
     traces: list[Spec] = []
-    for place, cell in enumerate(cells):
-        counts = find_trace(cell.scenario.trace, seed, cell.scenario.time_hints).per_second()
+    for place, (cell, counts) in enumerate(zip(cells, counted, strict=True)):
         timeline = cell.outcomes[seed].timeline
         axes = panels.axes(place)
-        line = {"x0": 0, "type": "scatter", "mode": "lines", "showlegend": place == 0, **axes}
+        line = {"x0": ORIGIN_MS, "type": "scatter", "mode": "lines", "showlegend": place == 0, **axes}
         traces.append(
             {
                 **line,
-                "dx": 1,
+                "dx": 1000,
                 "y": [int(count) for count in counts],
                 "name": "requests",
                 "legendgroup": "requests",
@@ -43,7 +58,7 @@ def loads(found: Found, looks: Looks) -> Figure:
         traces.append(
             {
                 **line,
-                "dx": float(timeline[0, 1] - timeline[0, 0]) if timeline.shape[1] > 1 else 1,
+                "dx": 1e3 * float(timeline[0, 1] - timeline[0, 0]) if timeline.shape[1] > 1 else 1000,
                 "y": numbers(timeline[2], 2),
                 "name": f"forecast of {looks[first].title}",
                 "legendgroup": "forecast",
@@ -65,7 +80,7 @@ def decision_times(found: Found) -> Figure:
     """Time of a decision over the variants per stage, one line per number of stages, published ones as diamonds."""
     regular = [timing for timing in found.timings if timing.is_regular]
     traces: list[Spec] = []
-    for shade, stages in zip(_SHADES, sorted({len(timing.shape) for timing in regular}), strict=False):
+    for shade, stages in zip(SHADES, sorted({len(timing.shape) for timing in regular}), strict=False):
         of = [timing for timing in regular if len(timing.shape) == stages]
         traces.append(
             {
@@ -94,7 +109,7 @@ def decision_times(found: Found) -> Figure:
                 "textposition": "bottom center",
                 "textfont": {"color": MUTED},
                 "name": "published",
-                "marker": {"symbol": "diamond-open", "size": 11, "color": "#b3261e", "line": {"width": 2}},
+                "marker": {"symbol": "diamond-open", "size": 11, "color": SLA_COLOUR, "line": {"width": 2}},
                 "hovertemplate": "published, %{text} of %{x} variants: %{y:.3~s}s<extra></extra>",
             }
         )
@@ -114,7 +129,6 @@ def decision_times(found: Found) -> Figure:
 
 
 _TIMES = {1e-5: "10 µs", 1e-4: "0.1 ms", 1e-3: "1 ms", 1e-2: "10 ms", 1e-1: "0.1 s", 1.0: "1 s", 10.0: "10 s"}
-_SHADES = ("#9cc4e4", "#6aa5d3", "#3a84bd", "#0b62a4", "#08457a")
 
 
 def _stages(count: int) -> str:

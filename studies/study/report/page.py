@@ -59,20 +59,23 @@ def _choice(key: str, options: Sequence[tuple[str, str]]) -> str:
 
 def _overview(found: Found, styles: Looks, settings: Sequence[str]) -> str:
     parts = ['<section id="overview">\n<h2>Overview</h2>\n']
+    if found.failures:
+        parts.append(_table(sheets.failures(found)))
     if found.compared:
         parts.append(_table(sheets.score(found)))
         if DEFECT in found.settings:
             parts.append(f"<p>{escape(sheets.queue_term(found, found.settings[0], DEFECT))}</p>\n")
     for setting in settings:
+        title = found.setting_title(setting)
         parts.append(_only(_unswept(found, setting, "So there is no headline here."), setting))
         for measure in ("measured", "planned"):
             sheet = sheets.headline(found, setting, measure)
             if sheet.rows:
-                parts.append(_only(_table(sheet), setting))
-        parts.append(_only(_table(sheets.overall(found, setting)), setting))
+                parts.append(_only(_table(sheet, title), setting))
+        parts.append(_only(_table(sheets.overall(found, setting), title), setting))
         bounds = sheets.bounds(found, setting)
         if bounds.rows:
-            parts.append(_only(_table(bounds), setting))
+            parts.append(_only(_table(bounds, title), setting))
     loads, decision_times = _overview_figures(found, styles)
     parts += [
         loads.html(),
@@ -126,13 +129,14 @@ def _figures(found: Found, findings: Findings, styles: Looks, setting: str) -> I
 
 
 def _tables(found: Found, findings: Findings, setting: str) -> Iterator[str]:
+    of = f"{findings.pipeline}, {found.setting_title(setting)}"
     cells = sheets.cells(found, setting, findings.pipeline)
     if cells.rows:
-        yield _table(cells)
+        yield _table(cells, of)
         seen = sheets.seen_most(found, setting, findings.pipeline)
         if seen.rows:
-            yield _table(seen)
-    yield f"<details><summary>All figures</summary>\n{_table(sheets.systems(findings, setting))}</details>\n"
+            yield _table(seen, of)
+    yield f"<details><summary>All figures</summary>\n{_table(sheets.systems(findings, setting), of)}</details>\n"
     sentences = sheets.sentences(findings, setting)
     if sentences:
         items = "".join(f"<li>{escape(workload)}: {escape(text)}</li>\n" for workload, text in sentences)
@@ -160,7 +164,9 @@ MANY = 9
 """A table with this many columns is set closer."""
 
 
-def _table(sheet: Sheet) -> str:
+def _table(sheet: Sheet, of: str = "") -> str:
+    """A sheet under its heading; `of`: what tells it from other sheets of the same title."""
+    name = f"{sheet.title}: {of}" if of else sheet.title
     columns = [
         Cell(escape(column), css="name") if place < sheet.names else column
         for place, column in enumerate(sheet.columns)
@@ -168,7 +174,7 @@ def _table(sheet: Sheet) -> str:
     rows = (
         [_name(text) if place < sheet.names else _figure(text) for place, text in enumerate(row)] for row in sheet.rows
     )
-    drawn = html_table(columns, rows, css="many" if len(columns) >= MANY else "")
+    drawn = html_table(columns, rows, css="many" if len(columns) >= MANY else "", name=name)
     return f'<h3>{escape(sheet.title)}</h3>\n<p class="muted">{escape(sheet.reading)}</p>\n{drawn}'
 
 

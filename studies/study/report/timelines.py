@@ -8,7 +8,7 @@ from math import ceil
 import numpy as np
 
 from ipa.sim import FloatArray
-from ipa.studies.drawing import Spec, axis, numbers
+from ipa.studies.drawing import Spec, axis, moments, numbers, time_axis
 from ipa.studies.study.findings import Cell, Findings
 from ipa.studies.study.outcome import TIMELINE
 from ipa.studies.study.report.figure import Figure, Look, Looks, framed
@@ -31,7 +31,7 @@ def timeline(findings: Findings, looks: Looks, setting: str, workload: str) -> F
     cells = [cell for system in findings.systems if (cell := findings.cell(setting, workload, system)) is not None]
     gap, top, bottom = 22, 44, 52
     inner = sum(height for *_, height in ROWS) + gap * (len(ROWS) - 1)
-    axes: Spec = {"xaxis": axis("time since the start (s)", tickformat=",~f", anchor=f"y{len(ROWS)}")}
+    axes: Spec = {"xaxis": time_axis(_duration_s(cells, seed), anchor=f"y{len(ROWS)}")}
     upper, shown_to = 1.0, cost_shown_to(cells, seed)
     traces: list[Spec] = []
     for row, (title, column, height) in enumerate(ROWS):
@@ -66,6 +66,10 @@ def cost_shown_to(cells: Sequence[Cell], seed: int) -> float | None:
     return ceil(1.1 * most) if costs.max() > 1.5 * most else None
 
 
+def _duration_s(cells: Sequence[Cell], seed: int) -> float:
+    return max(float(cell.outcomes[seed].summary["duration_s"]) for cell in cells)
+
+
 def _bin_s(findings: Findings, setting: str, workload: str) -> float:
     cell = findings.cell(setting, workload, findings.systems[0])
     timeline = cell.outcomes[findings.seeds[0]].timeline if cell else np.zeros((1, 1))
@@ -79,8 +83,7 @@ def _line(cell: Cell, seed: int, look: Look, column: str, y_axis: str, row: int)
     return {
         "type": "scatter",
         "mode": "lines",
-        "x0": 0,
-        "dx": float(times_s[1]) if len(times_s) > 1 else 1,
+        "x": moments(times_s),
         "y": numbers(values, 2),
         "name": "load" if is_load else look.title,
         "legendgroup": "load" if is_load else look.name,

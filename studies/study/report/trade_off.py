@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ipa.studies.drawing import Spec, faded, log_ticks, numbers
+from ipa.studies.drawing import BACKGROUND, Spec, faded, log_ticks, numbers
 from ipa.studies.study.findings import Cell, Findings
 from ipa.studies.study.found import Found
 from ipa.studies.study.headline import front
@@ -118,7 +118,7 @@ def _point(cell: Cell, look: Look, panels: Grid, place: int) -> Spec:
             "symbol": look.symbol,
             "size": 13,
             "color": faded(look.colour, 0.8),
-            "line": {"color": "#ffffff", "width": 1},
+            "line": {"color": BACKGROUND, "width": 1},
         },
         "hovertemplate": (
             f"<b>{look.title}</b><br>%{{x:.2f}} cores, PAS %{{y:.2f}}<br>{violations:.2f} % violations<extra></extra>"

@@ -7,10 +7,12 @@ bounds      how far every system is from the one that bounds them
 systems     the systems beside each other
 loads       the loads, published and ours
 times       the time of a decision, published and ours
+failures    the runs that failed
 """
 
 from ipa.studies.study.sheets.agreement import cells, forecasts, misplaced, queue_term, score, seen_most
 from ipa.studies.study.sheets.bounds import bounds
+from ipa.studies.study.sheets.failures import failures
 from ipa.studies.study.sheets.headline import headline
 from ipa.studies.study.sheets.loads import loads
 from ipa.studies.study.sheets.sheet import Sheet
@@ -22,6 +24,7 @@ __all__ = [
     "bounds",
     "cells",
     "decision_times",
+    "failures",
     "forecasts",
     "headline",
     "loads",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ipa.studies.drawing import number
+from ipa.studies.drawing import NONE, number, plus
 from ipa.studies.study.findings import Cell
 from ipa.studies.study.forecasts import HORIZON_S, smape_percent
 from ipa.studies.study.found import Found
 from ipa.studies.study.published import Compared, Score, out_of_order
 from ipa.studies.study.published_file import SeenMost
-from ipa.studies.study.sheets.sheet import NONE, Sheet, plus
+from ipa.studies.study.sheets.sheet import Sheet
 
 
 def score(found: Found) -> Sheet:

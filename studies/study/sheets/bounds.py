@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ipa.studies.drawing import number
+from ipa.studies.drawing import NONE, number, plus
 from ipa.studies.study.bounds import AS_RARELY_POINTS, Distance, bounded
 from ipa.studies.study.found import Found
-from ipa.studies.study.sheets.sheet import NONE, Sheet, plus
+from ipa.studies.study.sheets.sheet import Sheet
 
 MORE, LESS = "*", "†"
 """Beside a distance: the system violates the SLA more often than the bound, or the bound does."""

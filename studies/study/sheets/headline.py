@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from ipa.studies.drawing import signed
+from ipa.studies.drawing import NONE, plus, signed
 from ipa.studies.intervals import Estimate
 from ipa.studies.study.found import Found
 from ipa.studies.study.headline import SAME_WORK_POINTS, Match
-from ipa.studies.study.sheets.sheet import NONE, Sheet, plus
+from ipa.studies.study.sheets.sheet import Sheet
 
 MIXED = "≈ "
 """Before a gain for which two settings are mixed."""

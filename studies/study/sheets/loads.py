@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ipa.studies.drawing import number
+from ipa.studies.drawing import number, plus
 from ipa.studies.loads import find_trace
 from ipa.studies.study.found import Found
-from ipa.studies.study.sheets.sheet import Sheet, plus
+from ipa.studies.study.sheets.sheet import Sheet
 
 
 def loads(found: Found) -> Sheet:

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ipa.studies.drawing import number
-
-NONE = "–"
-"""Shown where there is nothing."""
-
 
 @dataclass(frozen=True)
 class Sheet:
@@ -19,9 +14,3 @@ class Sheet:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     names: int = 1
-
-
-def plus(value: float, decimals: int) -> str:
-    """A figure with its sign."""
-    text = number(value, decimals)
-    return f"+{text}" if value > 0.0 and text.strip("0.,") else text

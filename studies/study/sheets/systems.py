@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from statistics import fmean
 
-from ipa.studies.drawing import number
+from ipa.studies.drawing import NONE, number
 from ipa.studies.study.compare import comparisons
 from ipa.studies.study.findings import INFEASIBLE_SHARE, Cell, Findings
 from ipa.studies.study.found import Found
-from ipa.studies.study.sheets.sheet import NONE, Sheet
+from ipa.studies.study.sheets.sheet import Sheet
 
 _FIGURES = (
     ("cost, cores", "cost_mean_cores", 1.0, 2),

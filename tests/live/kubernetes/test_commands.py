@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tarfile
 from importlib import metadata
@@ -15,6 +16,7 @@ from ipa.live.errors import LiveError
 from ipa.live.kubernetes import deploy, names, pack
 from ipa.live.kubernetes.look import Look
 from ipa.live.kubernetes.settings import Layout, cpu_cores, memory_bytes
+from ipa.studies import live_runs
 from tests.command import ipa, refusal
 from tests.live.kubernetes.world import tiny
 
@@ -37,6 +39,58 @@ def test_manifests_are_what_up_would_apply_and_ask_no_cluster() -> None:
         for container in each["spec"]["template"]["spec"]["containers"]
     ]
     assert set(images) == {"x:1"}
+
+
+def test_manifests_as_json_are_one_list_of_the_same_objects(tmp_path: Path) -> None:
+    plain, listed = (ipa("live", "manifests", "video", *how, env=NO_CLUSTER) for how in ((), ("--json",)))
+    found = json.loads(listed.stdout)
+    assert (found["apiVersion"], found["kind"]) == ("v1", "List")
+    assert found["items"] == list(yaml.safe_load_all(plain.stdout))
+    said = json.loads(ipa("live", "manifests", "video", "--json", "--out", tmp_path / "base", env=NO_CLUSTER).stdout)
+    assert sorted(said["files"]) == sorted(path.name for path in (tmp_path / "base").iterdir())
+
+
+@pytest.fixture
+def answering(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster on which one object is missing, and five are there to delete."""
+    monkeypatch.setattr(live_runs, "connect", lambda *_, **__: None)
+    monkeypatch.setattr(deploy, "plan", lambda *_: [deploy.Step("create", "Service", "ipa-video")])
+    monkeypatch.setattr(deploy, "up", lambda *given: given[-1](Look(done=("created Service ipa-video",))))
+
+    def down(_api: object, _there: object, tell: Any) -> int:
+        tell("deleted Service ipa-video")
+        return 5
+
+    monkeypatch.setattr(deploy, "down", down)
+
+
+@pytest.mark.usefixtures("answering")
+def test_up_and_down_say_what_they_do_unless_they_are_to_be_quiet() -> None:
+    up = ("live", "up", "video", "--yes")
+    loud = ipa(*up, env=NO_CLUSTER)
+    assert loud.stdout == "ipa-video is ready.\n"
+    assert loud.stderr.splitlines() == [
+        "ipa-video in namespace default:",
+        "  create Service ipa-video",
+        "  created Service ipa-video",
+    ]
+    quiet = ipa(*up, "-q", "--json", env=NO_CLUSTER)
+    assert quiet.stderr == ""
+    assert json.loads(quiet.stdout) == {
+        "name": "ipa-video",
+        "namespace": "default",
+        "changes": [{"action": "create", "kind": "Service", "name": "ipa-video"}],
+    }
+    down = ipa("live", "down", "video", "--yes", "-q", "--json", env=NO_CLUSTER)
+    assert down.stderr == ""
+    assert json.loads(down.stdout) == {"name": "ipa-video", "namespace": "default", "deleted": 5}
+
+
+@pytest.mark.usefixtures("answering")
+def test_whoever_is_asked_sees_what_about_though_quiet() -> None:
+    asked = ipa("live", "up", "video", "-q", env=NO_CLUSTER)
+    assert asked.exit_code == 1
+    assert "  create Service ipa-video" in asked.stderr
 
 
 KUBECONFIG = """\
@@ -140,6 +194,10 @@ def test_what_a_scenario_names_of_one_s_own_goes_into_the_controller_s_pod(tmp_p
     moved = "/etc/ipa/policy.py:Mine"
     assert inside["policy"] == {"name": moved, "predictor": {"name": moved}}
     assert "trace" not in inside  # the load comes from elsewhere
+    behind = f"{tmp_path}/policy.py:Mine predictor={tmp_path}/policy.py:Mine"
+    said = ipa("live", "manifests", "video", "--controller", "--policy", behind, env=NO_CLUSTER)
+    (again,) = [each["data"] for each in yaml.safe_load_all(said.stdout) if "scenario.yaml" in each.get("data", {})]
+    assert yaml.safe_load(again["scenario.yaml"])["policy"] == {"name": moved, "predictor": moved}
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "policy.py").write_text(OWN)
     clash = f"policy.predictor={tmp_path}/other/policy.py:Mine"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from typing import Any, Protocol
@@ -33,6 +33,11 @@ class Replica:
     removed_s: float | None = None
     finish_s: float = 0.0
     is_busy: bool = False
+    resized: list[tuple[float, int]] = field(default_factory=list)
+
+    @property
+    def now_cores(self) -> int:
+        return self.resized[-1][1] if self.resized else self.cores
 
 
 class Fleet(Protocol):
@@ -46,7 +51,7 @@ class Fleet(Protocol):
 
 
 class RuleFleet:
-    """Rollouts by the rule function."""
+    """Rollouts by the rule function, and resizes."""
 
     def __init__(self, max_surge: int | None, max_unavailable: int) -> None:
         self._max_surge = max_surge
@@ -55,7 +60,7 @@ class RuleFleet:
 
     def roll_out(self, wanted: StageConfiguration, now_s: float) -> list[Replica]:
         existing = [replica for replica in self.replicas if replica.removed_s is None]
-        current = [each for each in existing if (each.variant, each.cores) == (wanted.variant, wanted.cores)]
+        current = [each for each in existing if (each.variant, each.now_cores) == (wanted.variant, wanted.cores)]
         obsolete = [each for each in existing if each not in current]
         starting_obsolete = [each for each in obsolete if each.ready_s is None]
         ready_obsolete = [each for each in obsolete if each.ready_s is not None]
@@ -175,7 +180,7 @@ class GatewayWorld:
 
     def start(self, batch: Batch) -> None:
         replica = self.fleets[batch.stage].replicas[batch.replica.number]
-        latency_s = self._table(batch.stage, replica.variant, replica.cores)[batch.size]
+        latency_s = self._table(batch.stage, replica.variant, batch.replica.cores)[batch.size]
         replica.finish_s = rules.finish_s(self._now_s, latency_s, next(self._factors[batch.stage]))
         replica.is_busy = True
         self._at(replica.finish_s, rules.COMPLETION, batch.stage, self._complete, batch, replica)
@@ -212,6 +217,10 @@ class GatewayWorld:
 
     def _apply(self, stage: int, wanted: StageConfiguration) -> None:
         self._wanted[stage] = wanted
+        if self._scenario.get("resize") == "in_place":
+            for each in self.fleets[stage].replicas:
+                if each.removed_s is None and each.variant == wanted.variant and each.now_cores != wanted.cores:
+                    each.resized.append((self._now_s, wanted.cores))
         self.router.stages[stage].configure(wanted.variant, wanted.batch, wanted.batch_timeout_s)
         self._roll_out(stage)
 
@@ -233,7 +242,11 @@ class GatewayWorld:
             stage,
             {
                 (each.number, ""): partial(
-                    RoutedReplica, each.number, each.variant, max(self._table(stage, each.variant, each.cores))
+                    RoutedReplica,
+                    each.number,
+                    each.variant,
+                    max(self._table(stage, each.variant, each.now_cores)),
+                    cores=each.now_cores,
                 )
                 for each in self.fleets[stage].replicas
                 if each.ready_s is not None and each.removed_s is None
@@ -247,9 +260,13 @@ class GatewayWorld:
     # ---- the result, as the oracle gives it ----
 
     def _result(self, end_s: float) -> dict[str, Any]:
+        resizes = self._scenario.get("resize") == "in_place"
         return {
             "requests": [_request(request) for request in self.requests],
-            "replicas": [[_life(replica, self._stop_s, end_s) for replica in fleet.replicas] for fleet in self.fleets],
+            "replicas": [
+                [_life(replica, self._stop_s, end_s, resizes=resizes) for replica in fleet.replicas]
+                for fleet in self.fleets
+            ],
             "end_s": end_s,
         }
 
@@ -284,7 +301,7 @@ def _request(request: Request) -> dict[str, Any]:
     return found
 
 
-def _life(replica: Replica, stop_s: float, end_s: float) -> dict[str, Any]:
+def _life(replica: Replica, stop_s: float, end_s: float, *, resizes: bool) -> dict[str, Any]:
     gone_s = None
     if replica.removed_s is not None:
         gone_s = rules.gone_s(replica.removed_s, replica.finish_s, stop_s)
@@ -297,4 +314,5 @@ def _life(replica: Replica, stop_s: float, end_s: float) -> dict[str, Any]:
         "ready": replica.ready_s,
         "removed": replica.removed_s,
         "gone": gone_s,
+        **({"resized": replica.resized} if resizes else {}),
     }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from tests.command import SHORT, SUMMARY_NAMES, answer, ipa, is_refused
+from tests.command import POLICIES, SHORT, SUMMARY_NAMES, answer, ipa, is_refused, refusal
 
 
 def test_json_of_a_comparison_is_a_list_of_summaries() -> None:
@@ -26,14 +27,83 @@ def test_json_of_a_comparison_is_a_list_of_summaries() -> None:
     [
         ("compare vidoe", ["did you mean 'video'"]),
         ("compare video --policy ipa --policy switch-onyl", ["did you mean 'switch-only'"]),
-        ("compare video --policy ipa --policy ipa", ["--policy ipa: given twice"]),
-        ("compare video --policy switch-only --set policy.beta=2", ["beta", "'ipa'", "not compared"]),
+        ("compare video --policy ipa --policy ipa", ["--policy ipa: given twice", "--policy 'ipa KEY=VALUE'"]),
+        (
+            "compare video --set policy.bta=2",
+            ["policy.bta", "no policy that is compared", "did you mean 'policy.beta'"],
+        ),
+        ("compare video --predictors nonsense", ["unknown predictor 'nonsense'", "reactive"]),
+        ("compare video --predictors max,max", ["ipa predictor=max: given twice"]),
+        ("compare video --predictors max,3", ["--predictors", "'max,3'; allowed: names with commas between them"]),
+        ("compare video --predictors {name:", ["'{name:'; allowed: names with commas between them"]),
         ("compare video --seeds 0", ["--seeds", "0"]),
         ("compare video --jobs 0", ["--jobs", "0"]),
     ],
 )
 def test_a_comparison_that_cannot_be_is_refused_with_what_is_allowed(command: str, texts: list[str]) -> None:
     is_refused(command, texts)
+
+
+def test_one_policy_is_compared_with_itself_with_other_parameters(here: Path) -> None:
+    """Each goes by what was given; --set is for all, behind what each has of its own."""
+    given = ("ipa", "ipa alpha=200", "ipa predictor={name: mean, factor: 1.5} beta=0.01")
+    command = ("compare", "video", *(word for each in given for word in ("--policy", each)), *SHORT, "--out", "three")
+    summaries = answer(*command, "--set", "policy.beta=5", "-q", "--json")
+    assert [each["policy"] for each in summaries] == list(given)
+    assert len({each["pas_mean"] for each in summaries}) == 3
+    parameters = [
+        json.loads(path.read_text())["policy"]["parameters"] for path in sorted(here.glob("*/*/manifest.json"))
+    ]
+    assert sorted((each["alpha"], each["beta"]) for each in parameters) == [(2, 0.01), (2, 5), (200, 5)]
+    assert answer(*command, "--set", "policy.beta=5", "--json") == summaries  # all of them are found again
+    alone = ("simulate", "video", "--policy", given[2], *SHORT, "--json")
+    assert answer(*alone)["pas_mean"] == summaries[2]["pas_mean"]
+
+
+def test_two_names_that_would_share_a_folder_are_refused() -> None:
+    both = ("--policy", "ipa label=IPA", "--policy", "ipa alpha=3 label=iPa")
+    said = refusal("compare", "video", *both, *SHORT, "--out", "out")
+    assert said == "--out out: two policies would be kept as IPA-1; compare them apart"
+
+
+def test_predictors_labels_and_parameters_for_all_on_the_command_line(here: Path) -> None:
+    (here / "my.py").write_text("class Ten:\n    def predict(self, observation):\n        return 10.0\n")
+    policies = ("--policy", "ipa label='IPA x=1'", "--policy", "rate", "--policy", "hpa")
+    predictors = ("--predictors", "my.py:Ten,{name: mean, factor: 1.1}")
+    command = ("compare", "video", *policies, *predictors, *SHORT, "--set", "policy.alpha=3", "--out", "out")
+    result = ipa(*command, "--json")
+    assert result.exit_code == 0, result.stderr
+    runs = json.loads(result.stdout)
+    mean = "{name: mean, factor: 1.1}"
+    names = [
+        *("IPA x=1 my.py:Ten", f"IPA x=1 {mean}"),
+        *("rate predictor=my.py:Ten", f"rate predictor={mean}", "hpa"),
+    ]
+    assert [run["policy"] for run in runs] == names
+    assert result.stderr.splitlines()[:2] == [
+        "policy.predictor does not reach hpa, which has no such parameter",
+        f"policy.alpha does not reach {', '.join(names[2:])}, which have no such parameter",
+    ]
+    quiet = ipa(*command, "-q")
+    assert quiet.stderr == ""
+    assert all(name in quiet.stdout for name in names)
+
+
+def test_an_error_in_a_run_names_its_policy_and_its_seed(here: Path) -> None:
+    (here / "my.py").write_text(
+        POLICIES
+        + """
+
+class Second(Hold):
+    def decide(self, observation, memory):
+        if observation.seed == 2:
+            raise ValueError("not today")
+        return super().decide(observation, memory)
+"""
+    )
+    (line,) = [n for n, text in enumerate((here / "my.py").read_text().splitlines(), 1) if "not today" in text]
+    said = refusal("compare", "video", "--policy", "static", "--policy", "my.py:Second", "--seeds", 2, *SHORT)
+    assert said == f"my.py:Second, seed 2: step 0 (at 0 s): my.py:{line}: ValueError: not today"
 
 
 def test_seeds_that_replay_the_same_arrivals_are_said_to(here: Path) -> None:

@@ -64,14 +64,16 @@ def drawn(view: View) -> list[str]:
 
 def test_a_view_in_one_line() -> None:
     assert line(VIEW) == (
-        "   69 s  load 13 rps (forecast 29.1, planned 29)  object-detection yolov5n b2 2/2 q3  "
+        "   69 s, 51 s left  load 13 rps (forecast 29.1, planned 29)  object-detection yolov5n b2 2/2 q3  "
         "image-classification resnet34 b8 1/2 q0  p50 0.722 p99 1.035 of 6.89 s  violations 0.5 %  5 cores"
     )
 
 
 def test_a_view_before_anything_has_happened_in_one_line() -> None:
     early = replace(VIEW, time_s=0.0, load_rps=nan, entry=None, stages={}, latency=NO_LATENCY, ended=0, violations=0)
-    assert line(early) == "    0 s  load - rps (no forecast)    p50 - p99 - of 6.89 s  violations -  5 cores"
+    assert (
+        line(early) == "    0 s, 120 s left  load - rps (no forecast)    p50 - p99 - of 6.89 s  violations -  5 cores"
+    )
 
 
 def test_the_picture_fits_eighty_columns() -> None:

@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+from ipa.studies import Scenario
 from ipa.studies.commands import progress
 from tests.command import SHORT, ipa, start
 
@@ -15,20 +16,52 @@ from tests.command import SHORT, ipa, start
 def test_where_stderr_is_no_terminal_progress_is_a_line_every_ten_seconds(capsys: pytest.CaptureFixture[str]) -> None:
     """A run every 4 s: the third, sixth, ninth and so on is the first 10 s after a line; of the last one is none."""
     now_s = 0.0
-    done = progress.Lines("runs", 12, lambda: now_s)
-    for _ in range(12):
+    show = progress.Lines("runs", 12, clock=lambda: now_s)
+    for done in range(1, 13):
         now_s += 4.0
-        done()
+        show(done)
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err.splitlines() == [
-        "runs: 3 of 12 after 12 s, 9 left",
-        "runs: 6 of 12 after 24 s, 6 left",
-        "runs: 9 of 12 after 36 s, 3 left",
+        "runs: 3 of 12 after 12 s, 15 per min, 36 s left",
+        "runs: 6 of 12 after 24 s, 15 per min, 24 s left",
+        "runs: 9 of 12 after 36 s, 15 per min, 12 s left",
     ]
 
 
-@pytest.mark.parametrize(("option", "told"), [((), r"runs: 1 of 2 after \d+ s, 1 left\n"), (("-q",), "")])
+def test_runs_that_were_there_at_once_make_no_rate(capsys: pytest.CaptureFixture[str]) -> None:
+    """500 of 600 were there; then one every 5 s: 98 are left after two more, of 5 s each."""
+    now_s = 0.0
+    show = progress.Lines("runs", 600, clock=lambda: now_s)
+    for done in range(1, 501):
+        show(done)
+    for done in (501, 502):
+        now_s += 5.0
+        show(done)
+    assert capsys.readouterr().err == "runs: 502 of 600 after 10 s, 12 per min, 8 min left\n"
+
+
+def test_the_progress_of_one_run_says_its_share_and_what_is_left(capsys: pytest.CaptureFixture[str]) -> None:
+    now_s = 0.0
+    show = progress.Lines("simulated", 100, " %", clock=lambda: now_s)
+    now_s = 20.0
+    show(25.0)
+    assert capsys.readouterr().err == "simulated: 25 % after 20 s, 1.2 % per s, 60 s left\n"
+
+
+def test_on_a_terminal_a_bar_says_the_same(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    times_s = iter([0.0, *(2.0 * k for k in range(1, 100))])
+    monkeypatch.setattr(progress, "monotonic", lambda: next(times_s))
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    with progress.counted("runs", 4) as advance:
+        advance()
+        advance()
+    assert "30 per min, 4 s left" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("option", "told"), [((), r"runs: 1 of 2 after \d+ s.*\n"), (("-q",), "")])
 def test_progress_leaves_stdout_alone_and_can_be_left_out(
     option: tuple[str, ...], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,3 +92,44 @@ def test_progress_and_warnings_go_to_stderr_in_a_process_too() -> None:
     assert errors.startswith("Warning: static: ")
     assert "% of the requests in the worst of 2 seeds were dropped" in errors
     assert len(errors.splitlines()) == 1
+
+
+@pytest.fixture
+def must_compile(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A machine on which nobody has compiled the engine; the engines that were asked about."""
+    asked: list[str] = []
+
+    def must(engine: str) -> bool:
+        asked.append(engine)
+        return engine != "simpy"
+
+    monkeypatch.setattr("ipa.sim.must_compile", must)
+    return asked
+
+
+@pytest.mark.parametrize(("engines", "times"), [(["auto", "simpy", "compiled"], 1), (["simpy"], 0)])
+def test_a_terminal_is_told_once_that_the_engine_is_compiled_first(
+    engines: list[str],
+    times: int,
+    must_compile: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    progress.say_compiling(*(Scenario(pipeline="video", engine=engine) for engine in engines))
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == times * "Compiling the engine, once on this machine: 3 s, or more if it is busy\n"
+
+
+def test_no_log_is_told_of_compiling(must_compile: list[str]) -> None:
+    assert ipa("simulate", "video", *SHORT, "--json").stderr == ""
+    assert must_compile == []
+
+
+@pytest.mark.parametrize("command", [("simulate", "video"), ("compare", "video", "--policy", "static")])
+def test_commands_that_simulate_say_so_first(command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(progress, "say_compiling", lambda *scenarios: told.append(scenarios[0].engine))
+    assert ipa(*command, *SHORT, "--set", "engine=compiled").exit_code == 0
+    assert told == ["compiled"]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import lzma
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.command import SHORT, answer, ipa, is_refused, refusal
+from tests.command import SHORT, answer, ipa, refusal
 
 
 def test_traces_are_made_converted_and_described(here: Path) -> None:
@@ -20,22 +21,6 @@ def test_traces_are_made_converted_and_described(here: Path) -> None:
     figures = answer("trace", "info", "part.parquet", "--json")
     assert (figures["requests"], figures["mean_rps"]) == (20, 2.0)
     assert answer("simulate", "video", "--trace", "part.parquet", "--json")["requests"] == 20
-
-
-@pytest.mark.parametrize(
-    ("command", "texts"),
-    [
-        ("trace info bursty --scale 0", ["above 0, not 0"]),
-        ("trace info bursty --scale nan", ["not nan"]),
-        ("trace info bursty --window 5", ["--window 5", "START:END"]),
-        ("trace info bursty --window 9:9", ["window 9:9"]),
-        ("trace info burtsy", ["did you mean 'bursty'"]),
-        ("trace synthesise bursty --to nofolder/x.csv", ["nofolder/x.csv: cannot be written"]),
-        ("trace synthesise bursty --to x.txt", [".csv, .parquet"]),
-    ],
-)
-def test_a_wrong_load_is_refused_with_what_is_allowed(command: str, texts: list[str]) -> None:
-    is_refused(command, texts)
 
 
 def test_a_missing_real_trace_is_named_with_its_variable() -> None:
@@ -149,3 +134,62 @@ def test_seeds_differ_in_where_the_requests_of_a_minute_fall(here: Path) -> None
     )
     assert first == again == other == 0
     assert (here / "a.csv").read_text() == (here / "b.csv").read_text() != (here / "c.csv").read_text()
+
+
+# ---- the shape of a load ----
+
+
+def test_burstiness_and_rises_are_shown_by_time_scale(here: Path) -> None:
+    """300 s of 0 and 8 rps in turns of ten seconds: variance 16, mean 4; in tens 1600 and 40."""
+    (here / "load.txt").write_text(("0 " * 10 + "8 " * 10) * 15)
+    printed = " ".join(ipa("trace", "info", "load.txt").stdout.split())
+    assert "dispersion_index by scale 1 s: 4, 10 s: 40 largest rise" in printed
+    assert "largest rise by scale 1 s: 0 to 8 rps at 10 s 10 s: 0 to 8 rps at 10 s mean_rps of every" in printed
+    figures = answer("trace", "info", "load.txt", "--json")
+    assert figures["dispersion_by_scale"] == {"1": 4.0, "10": 40.0}
+    assert figures["largest_rises"][1] == {"span_s": 10, "at_s": 10, "from_rps": 0.0, "to_rps": 8.0}
+
+
+def test_the_day_and_the_week_are_shown_where_the_load_is_long_enough(here: Path) -> None:
+    """Counts of hours from Wednesday 6 a.m.: 3600 requests an hour, none from 6 to 7."""
+    hours = [f"{7 + (6 + hour) // 24:02}T{(6 + hour) % 24:02}:00Z" for hour in range(168)]
+    rows = [f"2026-01-{hour},{0 if 'T06' in hour else 3600}\n" for hour in hours]
+    (here / "week.csv").write_text("time,count\n" + "".join(rows))
+    printed = " ".join(ipa("trace", "info", "week.csv").stdout.split())
+    assert (
+        f"mean_rps of each hour from midnight {'1, ' * 6}0, {'1, ' * 16}1 mean_rps of each day from Monday" in printed
+    )
+    assert "from Monday 0.9583, 0.9583, 0.9583, 0.9583, 0.9583, 0.9583, 0.9583 mean" in printed
+    (here / "hours.csv").write_text("time,count\n" + "".join(rows[:23]))
+    assert "from midnight" not in ipa("trace", "info", "hours.csv").stdout
+
+
+def test_a_load_is_drawn_as_a_page(here: Path) -> None:
+    """All that it has: a clock, a week, rises; the same load gives the same page, names are text."""
+    hours = [f"{7 + hour // 24:02}T{hour % 24:02}:00Z" for hour in range(168)]
+    rows = [f"2026-01-{hour},{100 * int(hour[3:5])}\n" for hour in hours]
+    name = "<b>week&.csv"
+    (here / name).write_text("time,count\n" + "".join(rows))
+    assert "Report: week.html" in ipa("trace", "info", name, "--to", "week.html").stdout
+    page = (here / "week.html").read_text()
+    headings = ["The load over time", "Burstiness", "The day", "The week", "The largest rises", "Where it is from"]
+    assert [heading for heading in headings if f"<h2>{heading}</h2>" in page] == headings
+    assert "<h1>Load &lt;b&gt;week&amp;</h1>" in page
+    assert "<b>week" not in page
+    assert "Monday" in page
+    assert "23:00" in page
+    ipa("trace", "info", name, "--to", "again.html", "--json")
+    assert (here / "again.html").read_text() == page
+
+
+def test_a_page_shows_only_what_a_load_has(here: Path) -> None:
+    for load, headings in (
+        ("constant:5:30", ["The load over time", "Where it is from"]),
+        ("bursty", ["The load over time", "Burstiness", "The largest rises", "Where it is from"]),
+    ):
+        ipa("trace", "info", load, "--to", "page.html")
+        page = (here / "page.html").read_text()
+        assert re.findall("<h2>(.*?)</h2>", page) == headings
+    (here / "none.csv").write_text('# ipa-trace {"duration_s": 20}\narrival_s\n')
+    assert ipa("trace", "info", "none.csv", "--to", "page.html").exit_code == 0
+    assert "none.csv" in refusal("trace", "info", "bursty", "--to", "none.csv/page.html")

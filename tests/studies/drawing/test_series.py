@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from ipa.sim import bin_edges
 from ipa.studies.drawing import (
-    bin_edges,
     bin_s,
     decided,
     existing_cores,
@@ -26,7 +27,7 @@ def test_bins_are_of_ten_seconds_and_at_most_120() -> None:
 
 
 def test_load_counts_arrivals_by_the_second() -> None:
-    load = load_rps(requests_of([0.0, 0.5, 2.0, 2.2, 2.4], [1.0] * 5), 2.5)
+    load = load_rps({"requests": requests_of([0.0, 0.5, 2.0, 2.2, 2.4], [1.0] * 5)}, 2.5)
     assert load.edges_s.tolist() == [0.0, 1.0, 2.0, 2.5]
     assert load.value.tolist() == [2.0, 0.0, 6.0]
 
@@ -36,6 +37,19 @@ def test_existing_cores_follow_creation_and_going() -> None:
     steps = existing_cores(replicas_of((1, 0.0, 15.0), (2, 0.0, np.nan), (4, 5.0, 21.0), (8, 20.0, 25.0)), 20.0)
     assert steps.edges_s.tolist() == [0.0, 5.0, 15.0, 20.0]
     assert steps.value.tolist() == [3.0, 7.0, 6.0]
+
+
+def test_existing_cores_follow_resizes_until_the_replica_is_gone() -> None:
+    """1 core from 0; 3 from second 2, 2 from second 6, until the replica is gone at 8; another keeps its 4."""
+    replicas = pd.DataFrame(
+        {"stage": ["a", "a"], "replica": [0, 1], "cores": [1, 4], "created_s": [0.0, 0.0], "gone_s": [8.0, np.nan]}
+    )
+    resizes = pd.DataFrame(
+        {"stage": ["a", "a"], "replica": [0, 0], "time_s": [2.0, 6.0], "cores_before": [1, 3], "cores": [3, 2]}
+    )
+    steps = existing_cores(replicas, 10.0, resizes)
+    assert steps.edges_s.tolist() == [0.0, 2.0, 6.0, 8.0, 10.0]
+    assert steps.value.tolist() == [5.0, 7.0, 6.0, 4.0]
 
 
 def test_many_steps_are_thinned_to_their_means() -> None:
@@ -66,7 +80,7 @@ def test_too_many_segments_are_thinned() -> None:
 
 def test_latency_quantiles_are_by_arrival_with_gaps_where_none_completed() -> None:
     requests = requests_of([1.0, 2.0, 3.0, 15.0, 119.0], [1.0, 2.0, 6.0, "dropped", 0.5])
-    middle_s, (p50_s,) = latency_quantiles_s(requests, 120.0, (0.5,))
+    middle_s, (p50_s,) = latency_quantiles_s({"requests": requests}, 120.0, (0.5,))
     assert middle_s.tolist() == [5.0, 15.0, *range(25, 120, 10)]
     assert (p50_s[0], p50_s[-1]) == (2.0, 0.5)
     assert np.isnan(p50_s[1:-1]).all()
@@ -74,7 +88,7 @@ def test_latency_quantiles_are_by_arrival_with_gaps_where_none_completed() -> No
 
 def test_a_violation_is_counted_once_by_its_kind() -> None:
     requests = requests_of([1.0, 2.0, 11.0, 11.5, 12.0, 13.0], [1.9, 2.1, "dropped", "dropped", "failed", "unfinished"])
-    _, counts = violation_counts(requests, 20.0, SLA_S)
+    _, counts = violation_counts({"requests": requests}, 20.0, SLA_S)
     assert {kind: int(of.sum()) for kind, of in counts.items()} == {
         "late": 1,
         "dropped": 2,
@@ -86,7 +100,8 @@ def test_a_violation_is_counted_once_by_its_kind() -> None:
 def test_the_curve_at_the_sla_is_the_share_without_violation() -> None:
     """Of 10,000 requests 8,000 take 1 ms to 8 s evenly and 2,000 are dropped: 20 % are within the SLA of 2 s."""
     latency_s: list[float | str] = [0.001 * (place + 1) for place in range(8000)]
-    x, y = latency_curve([requests_of(np.zeros(10000).tolist(), [*latency_s, *["dropped"] * 2000])], SLA_S)
+    requests = requests_of(np.zeros(10000).tolist(), [*latency_s, *["dropped"] * 2000])
+    x, y = latency_curve([{"requests": requests}], SLA_S)
     assert len(x) <= MOST_CURVE_POINTS
     assert y[np.searchsorted(x, SLA_S, side="right") - 1] == pytest.approx(20.0)
     assert (x[-1], y[-1]) == pytest.approx((8.0, 80.0))

@@ -17,6 +17,7 @@ from ipa.studies.profile.numbers import MARKS, counts, pins, sources
 from ipa.studies.profile.page import render
 from ipa.studies.profile.plots import VIEWS, plot
 from tests.command import PIPELINE, answer, ipa, refusal
+from tests.studies.page_rules import check_page
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -226,6 +227,7 @@ def test_the_page_has_everything_and_is_the_same_every_time(tmp_path: Path) -> N
     for key, origin in pipeline.provenance.items():
         assert f"<dt>{MARKS[origin.kind].sign} {key}</dt>" in body
     assert 'src="http' not in body
+    check_page(text)
 
 
 @needs_plotly

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -10,14 +12,17 @@ from typing import Any
 import pytest
 
 from ipa.studies import Comparison, Scenario, ScenarioError, simulate
+from ipa.studies.drawing import DARK, ON_DARK, ON_LIGHT
 from ipa.studies.intervals import estimate, paired_change_percent, paired_difference
 from ipa.studies.report import render
 from ipa.studies.report.bands import bands
 from ipa.studies.report.groups import by_policy
 from ipa.studies.report.headline import comparisons, headline
 from ipa.studies.report.page import plots
+from ipa.studies.report.reasons import Reasons
 from ipa.studies.results import read_runs, write_run
 from tests.studies.made import Made, decisions_of, made, requests_of
+from tests.studies.page_rules import check_page
 
 pytest.importorskip("plotly")
 
@@ -101,10 +106,15 @@ def test_columns_for_what_rarely_happens_appear_where_it_happened() -> None:
 # ---- what the plots draw ----
 
 
+def drawn_bands(run: Made) -> list[dict[str, Any]]:
+    groups = by_policy([run])
+    return bands(groups, [Reasons(group) for group in groups], 20.0, "").traces
+
+
 def test_variants_go_from_light_to_heavy() -> None:
     run = made()
     run.tables["decisions"] = decisions_of((0.0, "resnet101", 1, 1), (5.0, "resnet18", 1, 1), (10.0, "resnet50", 1, 1))
-    drawn = bands(by_policy([run]), 20.0, "").traces
+    drawn = drawn_bands(run)
     assert [trace["name"] for trace in drawn] == ["resnet18", "resnet50", "resnet101"]
 
 
@@ -112,8 +122,44 @@ def test_what_is_light_is_told_by_accuracy_where_cores_and_names_say_otherwise()
     run = made()
     run.tables["decisions"] = decisions_of((0.0, "a-large", 1, 1), (5.0, "b-base", 1, 1), (10.0, "c-small", 1, 1))
     run.accuracies = {"detect": {"a-large": 0.9, "b-base": 0.8, "c-small": 0.7}}
-    drawn = bands(by_policy([run]), 20.0, "").traces
+    drawn = drawn_bands(run)
     assert [trace["name"] for trace in drawn] == ["c-small", "b-base", "a-large"]
+
+
+def test_which_plots_a_page_has() -> None:
+    """A plane with one point says nothing; without requests there is nothing to go down to."""
+    eight = ["load", "cores", "bands", "latency", "violations", "distribution", "mean-latency", "slowest"]
+    assert [plot.name for plot in plots(by_policy([made()]))] == eight
+    assert [plot.name for plot in plots(by_policy([made(), made(seed=2)]))] == ["plane", *eight]
+    assert [plot.name for plot in plots(by_policy([made(requests=requests_of([], []))]))] == eight[:-2]
+
+
+@pytest.mark.parametrize(("policies", "several"), [(4, False), (9, True)])
+def test_many_policies_are_drawn_in_panels_of_their_own(policies: int, several: bool) -> None:
+    runs = [made(f"p{place}") for place in range(policies)]
+    for place, run in enumerate(runs):
+        run.tables["decisions"] = decisions_of((0.0, "small", 1, 2), forecast=5.0 + place)
+    drawn = {plot.name: plot for plot in plots(by_policy(runs))}
+    for name in ("load", "distribution"):
+        assert (f"xaxis{policies}" in drawn[name].layout) == several
+
+
+def test_every_colour_of_a_layout_has_its_counterpart_for_the_dark() -> None:
+    for drawn in plots(by_policy(many())):
+        found = set(re.findall(r"#[0-9a-f]{6}\b", json.dumps(drawn.layout)))
+        assert found <= {*DARK, ON_LIGHT, ON_DARK}, drawn.name
+
+
+def test_a_log_with_a_clock_is_drawn_on_it() -> None:
+    run = made()
+    run.starts_at = datetime.fromisoformat("2018-04-03T08:59:50")
+    drawn = {plot.name: plot for plot in plots(by_policy([run]))}
+    for name in ("load", "cores", "latency", "violations"):
+        assert drawn[name].layout["xaxis"]["title"]["text"] == "time on 3 April 2018", name
+    spans = {about[1] for trace in drawn["bands"].traces for about in trace["customdata"]}
+    assert spans == {"08:59:50 to 09:00:00", "09:00:00 to 09:00:10"}
+    assert "arrived at 08:59:51" in drawn["slowest"].traces[0]["customdata"][0]
+    assert drawn["slowest"].layout["xaxis"]["title"]["text"] == "time since the arrival (s)"
 
 
 # ---- the page ----
@@ -140,7 +186,7 @@ def test_the_page_fetches_nothing_and_sends_nothing() -> None:
     links.feed(page)
     assert links.found == []
     assert "@import" not in page.split("</style>")[0]
-    assert page.count('"showSendToCloud":false,"plotlyServerURL":""') == 7
+    assert page.count('"showSendToCloud":false,"plotlyServerURL":""') == 1  # for all figures
     assert page.count("* plotly.js v") == 1
     assert len(page.encode()) < 6e6
 
@@ -152,11 +198,15 @@ def test_names_are_escaped() -> None:
     for harmful in ("<img", "<script>alert", "<i>p", "<b>co", "<u>", "&amp;amp;"):
         assert harmful not in ours, harmful
     assert "<title>&lt;img src=x&gt; &amp; more</title>" in ours
-    assert ours.count("<script>") == ours.count("</script>") == 8
+    assert (
+        ours.count("<script") == ours.count("</script>") == 13
+    )  # plotly, the page's three, a spec a figure, the colours
 
 
 def test_a_policy_from_a_file_is_shown_without_its_folder() -> None:
     assert [group.label for group in by_policy([made("/home/me/my.py:Mine"), made("ipa")])] == ["my.py:Mine", "ipa"]
+    with_more = by_policy([made("/home/me/my.py:Mine level=2 of=a/b"), made("ipa alpha=2")])
+    assert [group.label for group in with_more] == ["my.py:Mine level=2 of=a/b", "ipa alpha=2"]
     both = [made("/a/my.py:Mine"), made("/b/my.py:Mine")]
     assert [group.label for group in by_policy(both)] == ["/a/my.py:Mine", "/b/my.py:Mine"]
 
@@ -167,7 +217,7 @@ def test_the_same_runs_give_the_same_bytes() -> None:
 
 def test_time_plots_show_the_first_seed_and_say_so() -> None:
     page = render(many(), "Seeds")
-    assert page.count("Seed 1 only.") == 5
+    assert page.count("Seed 1 only.") == 7
     assert "only." not in render([made()], "One").split("</style>")[1].split("Load and forecast")[1]
 
 
@@ -226,8 +276,10 @@ DEGENERATE: dict[str, list[Made]] = {
 @pytest.mark.parametrize("runs", DEGENERATE.values(), ids=DEGENERATE.keys())
 def test_any_finished_run_can_be_drawn(runs: list[Made]) -> None:
     assert "NaN" not in "".join(plot.html() for plot in plots(by_policy(runs)))
-    assert render(runs, "Any").count('class="plot"') == 7
-    assert len(Comparison(tuple(runs)).figures()) == 7  # plotly refuses what it does not know
+    page = render(runs, "Any")
+    assert page.count('class="plot"') == len(plots(by_policy(runs)))
+    check_page(page)
+    assert len(Comparison(tuple(runs)).figures()) == len(plots(by_policy(runs)))  # plotly refuses what it does not know
 
 
 def test_a_run_read_back_gives_the_same_page(tmp_path: Path) -> None:

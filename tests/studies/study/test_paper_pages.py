@@ -10,6 +10,7 @@ from ipa.studies import simulate
 from ipa.studies.study import course, published_file
 from ipa.studies.study.published import Compared, score
 from ipa.studies.study.published_file import PublishedFigures
+from tests.studies import ablation
 from tests.studies.paper_page import DETAILS, PAGE, digested, figure, gains, refreshed, rows, sections, span
 from tests.test_docs import ROOT, needs_real_trace, table_rows
 
@@ -261,6 +262,41 @@ def test_what_hangs_on_the_fitted_parameter_is_what_a_run_gives(cells: list[Comp
         cheap = f"{-100 * bursty.cost_error:.0f} and {-100 * fluctuating.cost_error:.0f} % too cheap"
         assert f"{cheap} and {-bursty.pas_error:.1f} and {-fluctuating.pas_error:.1f} PAS too low" in text
         assert f"{found.rows_in_order} of {found.rows} rows are in the published order (seed 1)" in text
+
+
+@needs_real_trace
+def test_what_forecasts_are_worth_is_what_runs_give() -> None:
+    """Exactly where the network's arithmetic is that of the machine that wrote the page; within 3 % anywhere."""
+    said = {
+        tuple(row[:2]): row[2:] for row in table_rows("paper-details.md", "What a forecast is worth", "| pipeline |")
+    }
+    assert [pipeline for pipeline, slower in said if slower == "0"] == list(course.shipped())
+    for pipeline, slower, *cells in ablation.table(["video", "audio-qa"]):
+        for cell, of_page in zip(cells, said[pipeline, slower], strict=True):
+            (lost, cost), (lost_there, cost_there) = (one.rstrip(")").split(" (") for one in (cell, of_page))
+            assert figure(lost) == pytest.approx(figure(lost_there), rel=0.03, abs=5)
+            assert figure(cost) == pytest.approx(figure(cost_there), rel=0.01)
+    central = ablation.published_run("video").with_values({"dispatch": "central", "policy.predictor": {"name": "lstm"}})
+    assert simulate(central).summary["dropped"] == 0
+
+
+def test_the_text_on_forecasts_is_that_of_its_table() -> None:
+    page = prose(DETAILS)
+    said = table_rows("paper-details.md", "What a forecast is worth", "| pipeline |")
+    lost = {(row[0], row[1]): [figure(cell.split(" (")[0]) for cell in row[2:]] for row in said}
+    cost = {(row[0], row[1]): [figure(cell.rstrip(")").split(" (")[1]) for cell in row[2:]] for row in said}
+    assert all(min(each) == each[0] for each in lost.values())
+    assert [where for where, each in lost.items() if max(each) > each[3]] == [("video", "40")]
+    assert "it is {:.0f}, {:.0f} and {:.0f}, in the published order".format(*lost["audio-qa", "40"][:3]) in page
+    assert not any(lost["audio-qa", "0"])
+    true, lstm, window, second = lost["video", "0"]
+    more = cost["video", "0"][2] - cost["video", "0"][1]
+    assert f"As the last second, it is the published one: {true:.0f}, {lstm:.0f}, {second:,.0f}." in page
+    assert f"loses less than `lstm`, {window:.0f}, for {more:.2f} cores more" in page
+    true, lstm, *reactive = lost["video", "20"]
+    assert 43 < true < lstm < min(reactive)
+    near = {where: abs(each[1] / each[0] - 1) for where, each in cost.items() if where[1] == "0"}
+    assert [pipeline for (pipeline, _), share in near.items() if share > 0.0245] == ["nlp"]
 
 
 def test_a_refreshed_page_takes_over_the_sections_that_both_have() -> None:

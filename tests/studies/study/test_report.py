@@ -15,6 +15,7 @@ from ipa.studies.study.findings import Cell
 from ipa.studies.study.outcome import TIMELINE
 from ipa.studies.study.report import figure, timelines
 from tests.command import ipa
+from tests.studies.page_rules import check_page
 from tests.studies.study.mine import cell, changed, figures, study
 
 pytest.importorskip("plotly")
@@ -65,6 +66,7 @@ def test_the_report_needs_nothing_else_and_has_every_system() -> None:
         names = {trace.get("name") for trace in json.loads(spec)["data"]}
         assert {"IPA", "one"} <= names
     assert "Red diamonds" not in page  # nothing is published of it
+    check_page(page)
     assert Path("out/report.html").stat().st_size < 10e6
 
 

@@ -15,6 +15,7 @@ from ipa.studies.validation.calibration import measure_overheads
 from ipa.studies.validation.course import conduct
 from ipa.studies.validation.folder import RunLive
 from ipa.studies.validation.outcome import Validation
+from tests.studies.page_rules import check_page
 from tests.studies.validation.worlds import BASE, OVERHEADS, world
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -172,7 +173,9 @@ def test_a_decision_that_was_refused_is_not_simulated(monkeypatch: pytest.Monkey
     assert [repeat["decisions_refused"] for repeat in found.as_dict()["repeats"]] == [4, 4]
     assert ("Live decisions that were refused", "8 of 24") in wording.decisions(found)
     assert "live-2: 4 decisions were refused, and what stood stayed in force" in found.flags
-    assert "Live decisions that were refused: <b>8 of 24</b>" in page.render(found)
+    html = page.render(found)
+    assert "Live decisions that were refused: <b>8 of 24</b>" in html
+    check_page(html)
 
 
 def test_results_of_before_decisions_had_outcomes_take_them_from_the_journal(

@@ -37,7 +37,7 @@ def test_an_error_passes_within_the_tolerance_or_twice_the_spread(
 def test_points_are_differences() -> None:
     row = Row(Metric("m", "m", "%", POINTS, 2.0), live=0.0, spread=0.0, simulated=1.5, open_loop=-3.0)
     assert (row.error, row.open_loop_error, row.passed) == (1.5, -3.0, True)
-    assert [row.shown(error) for error in (1.5, -0.004, nan)] == ["+1.50", "0.00", "-"]
+    assert [row.shown(error) for error in (1.5, -0.004, nan)] == ["+1.50", "0.00", "–"]
 
 
 def test_a_figure_that_neither_world_has_is_not_judged() -> None:

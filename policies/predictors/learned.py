@@ -1,0 +1,112 @@
+"""Predictors that have learned from a trace, as `ipa predictor train` trains them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+from ipa.policies.forecast import DEFAULT_HORIZON_S, Forecast, certain, missing
+from ipa.policies.interface import Observation, PolicyError
+from ipa.policies.predictors import trained
+from ipa.policies.predictors.shipped import Shipped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ipa.policies.predictors.trained import Floats, Model
+
+
+@dataclass(frozen=True)
+class Learned(Shipped):
+    """`model`: the name of a shipped one, or a file, .npz or .keras. PolicyError: it cannot be used here."""
+
+    model: str
+    _trained: Model = field(init=False, repr=False, compare=False)
+    _outputs: Callable[[Floats], Floats] = field(init=False, repr=False, compare=False)
+
+    kind: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.model, str):
+            raise PolicyError(f"model={self.model!r} should be the name of a shipped model or a file")
+        found = trained.load(self.model)
+        if found.kind != self.kind:
+            raise PolicyError(f"model={self.model!r} is of kind {found.kind!r}; this predictor needs {self.kind!r}")
+        object.__setattr__(self, "_trained", found)
+        object.__setattr__(self, "_outputs", trained.forward_pass(found))
+
+    def forecast(self, observation: Observation, horizon_s: float = DEFAULT_HORIZON_S) -> Forecast:
+        """As `Shipped.forecast`."""
+        import numpy as np
+
+        return self.forecast_many(np.array([observation.load_rps], dtype=np.float64), horizon_s)[0]
+
+    @abstractmethod
+    def forecast_many(self, load_rps: Floats, horizon_s: float = DEFAULT_HORIZON_S) -> list[Forecast]:
+        """The forecasts after histories of shape (forecasts, seconds), as `forecast` makes each."""
+
+
+@dataclass(frozen=True)
+class Lstm(Learned):
+    """The published predictor: the maxima of the last 12 windows of 10 s, an LSTM of 25 units, and a dense layer that
+    answers with the busiest of the next 20 s, whatever the horizon. Until all windows have samples, the maximum seen.
+    """
+
+    model: str = "lstm"
+    kind: ClassVar[str] = "lstm"
+
+    def forecast_many(self, load_rps: Floats, horizon_s: float = DEFAULT_HORIZON_S) -> list[Forecast]:
+        """As `Learned.forecast_many`."""
+        import numpy as np
+
+        maxima = trained.features.maxima(trained.features.by_window(load_rps))
+        is_whole = ~np.isnan(maxima).any(axis=1)
+        busiest = np.fmax.reduce(maxima, axis=1)
+        inputs, scale = trained.features.published(maxima, self._trained.card["normalisation"])
+        outputs = np.maximum(self._outputs(inputs)[:, 0] * scale, 0.0)
+        return [certain(float(rps), DEFAULT_HORIZON_S) for rps in np.where(is_whole, outputs, busiest)]
+
+
+class Relative(Learned):
+    """A model of quantiles that sees loads relative to the history's mean and deviation, so that it carries over to
+    other scales. The horizon is one of its features; the models are trained for 10 to 60 s."""
+
+    def forecast_many(self, load_rps: Floats, horizon_s: float = DEFAULT_HORIZON_S) -> list[Forecast]:
+        """As `Learned.forecast_many`."""
+        import numpy as np
+
+        levels = self._trained.levels
+        windows = trained.features.by_window(load_rps)
+        level, scale = trained.features.level_and_scale(windows)
+        seen = trained.features.relative(windows, level, scale, np.full(len(level), horizon_s))
+        if self.kind == "quantile-gbm":
+            seen = seen.reshape(len(seen), -1)
+        values = np.maximum(level[:, None] + scale[:, None] * self._outputs(seen), 0.0)
+        values.sort(axis=1)
+        return [
+            missing(horizon_s) if row[0] != row[0] else _distribution(horizon_s, levels, tuple(row))
+            for row in values.tolist()
+        ]
+
+
+def _distribution(horizon_s: float, levels: tuple[float, ...], values_rps: tuple[float, ...]) -> Forecast:
+    """A forecast of these quantiles, with the median as its point."""
+    median = Forecast(horizon_s, 0.0, levels, values_rps).at(0.5)
+    return Forecast(horizon_s, median, levels, values_rps)
+
+
+@dataclass(frozen=True)
+class LstmQuantile(Relative):
+    """An LSTM of more features of each window, with one output for each quantile."""
+
+    model: str = "lstm-quantile"
+    kind: ClassVar[str] = "lstm-quantile"
+
+
+@dataclass(frozen=True)
+class QuantileGbm(Relative):
+    """Gradient-boosted trees for each quantile."""
+
+    model: str = "quantile-gbm"
+    kind: ClassVar[str] = "quantile-gbm"

@@ -1,0 +1,175 @@
+"""Models that a training made: files of arrays and a card, from which nothing is ever executed.
+
+An .npz file holds the arrays of `SHAPES` and the text `card`, a JSON object: what the model is, on what it was trained
+and how well it did. Of a .keras file the card is the file NAME.card.json beside it; without one it is taken for a
+published predictor, which sees counts as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ipa.policies import checks
+from ipa.policies.interface import PolicyError
+from ipa.policies.predictors.trained import features, keras_file
+
+LIBRARY = Path(__file__).parents[1] / "library"
+"""The shipped models, NAME.npz."""
+
+_NETWORK = {"kernel": "fg", "recurrent": "ug", "bias": "g", "dense_kernel": "ul", "dense_bias": "l"}
+_TREES = dict.fromkeys(("feature", "threshold", "left", "right", "value"), "ltn") | {"baseline": "l"}
+SHAPES: Mapping[str, Mapping[str, str]] = {"lstm": _NETWORK, "lstm-quantile": _NETWORK, "quantile-gbm": _TREES}
+"""The arrays of each kind of model, a letter for each dimension: features of a window, units, gates (four for each
+unit), levels, trees, nodes."""
+
+NORMALISATIONS = {"lstm": ("mean", "none"), "lstm-quantile": ("deviation",), "quantile-gbm": ("deviation",)}
+"""What loads are made of before a model sees them: multiples of their windows' mean, what they are, or distances from
+the mean of the history in its standard deviations (`features.relative`)."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """The arrays of a trained model, and its card."""
+
+    kind: str
+    arrays: Mapping[str, npt.NDArray[Any]]
+    card: Mapping[str, Any]
+    source: str
+
+    def __post_init__(self) -> None:
+        """PolicyError: arrays that do not fit each other or the kind, or a card that does not describe them."""
+        checks.choice(f"{self.source}: kind", self.kind, SHAPES)
+        checks.choice(f"{self.source}: normalisation", self.card.get("normalisation"), NORMALISATIONS[self.kind])
+        if self.kind != "quantile-gbm":
+            checks.choice(f"{self.source}: activation", self.card.get("activation"), keras_file.ACTIVATIONS)
+        sizes = self._sizes()
+        if self.kind == "lstm":
+            self._agree("outputs", sizes["l"], 1)
+            self._agree("inputs per window", sizes["f"], 1)
+        else:
+            levels = self.levels
+            if not levels or list(levels) != sorted(set(levels)) or not 0 < levels[0] <= levels[-1] < 1:
+                raise PolicyError(f"{self.source}: levels={list(levels)!r} should rise from above 0 to below 1")
+            self._agree("outputs", sizes["l"], len(levels))
+        if self.kind == "lstm-quantile":
+            self._agree("inputs per window", sizes["f"], len(features.PER_WINDOW))
+        if "g" in sizes:
+            self._agree("gates", sizes["g"], 4 * sizes["u"])
+        if "n" in sizes:
+            self._within("feature", features.WINDOWS * len(features.PER_WINDOW))
+            self._within("left", sizes["n"])
+            self._within("right", sizes["n"])
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """The levels of the quantiles that the model gives; none for a point."""
+        given = self.card.get("levels", [])
+        if not isinstance(given, list):
+            raise PolicyError(f"{self.source}: levels={given!r} should be a list")
+        return tuple(checks.number(f"{self.source}: levels", level) for level in given)
+
+    def _sizes(self) -> dict[str, int]:
+        """How long each of the dimensions is."""
+        wanted = SHAPES[self.kind]
+        checks.mapping(f"{self.source}: arrays", dict(self.arrays), wanted)
+        sizes: dict[str, int] = {}
+        for name, letters in wanted.items():
+            array = self.arrays[name]
+            if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+                raise PolicyError(f"{self.source}: {name} should hold finite numbers, not {array.dtype}")
+            if array.ndim != len(letters) or 0 in array.shape:
+                raise PolicyError(
+                    f"{self.source}: {name} has the shape {array.shape}; wanted: {len(letters)} dimensions"
+                )
+            for letter, size in zip(letters, array.shape, strict=True):
+                self._agree(f"shape {array.shape} of {name}: a dimension", size, sizes.setdefault(letter, size))
+        return sizes
+
+    def _agree(self, what: str, size: int, wanted: int) -> None:
+        if size != wanted:
+            raise PolicyError(f"{self.source}: {what} of {size}; a model of kind {self.kind!r} here has {wanted}")
+
+    def _within(self, name: str, size: int) -> None:
+        array = self.arrays[name]
+        if array.dtype.kind not in "iu" or array.min() < 0 or array.max() >= size:
+            raise PolicyError(f"{self.source}: {name} should hold whole numbers from 0 to {size - 1}")
+
+
+def load(model: str) -> Model:
+    """A shipped model by its name, or the one in an .npz or .keras file. PolicyError: none, or one that is wrong."""
+    path = Path(model)
+    if path.suffix == ".npz":
+        return read_npz(path)
+    if path.suffix == ".keras":
+        return _read_keras(path)
+    checks.choice("model", model, shipped())
+    return _shipped(model)
+
+
+@cache
+def shipped() -> tuple[str, ...]:
+    """The names of the shipped models."""
+    return tuple(sorted(path.stem for path in LIBRARY.glob("*.npz")))
+
+
+@cache
+def _shipped(name: str) -> Model:
+    return read_npz(LIBRARY / f"{name}.npz")
+
+
+def read_npz(path: Path) -> Model:
+    """The model in an .npz file. PolicyError: it cannot be read, holds objects, or is no model."""
+    try:
+        with path.open("rb") as file:
+            arrays = _unpacked(np.load(file, allow_pickle=False), path)
+    except OSError as error:
+        raise PolicyError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise PolicyError(f"{path}: is no whole .npz file of plain arrays: {error}") from error
+    if "card" not in arrays:
+        raise PolicyError(f"{path}: lacks card, the JSON text that says what the model is")
+    card = _card(arrays.pop("card"), path)
+    return Model(str(card.get("kind")), arrays, card, str(path))
+
+
+def _unpacked(found: Any, path: Path) -> dict[str, npt.NDArray[Any]]:
+    if isinstance(found, np.ndarray):
+        raise PolicyError(f"{path}: is no .npz file but a single array")
+    with found as packed:
+        size = sum(info.file_size for info in packed.zip.infolist())
+        if size > keras_file.MOST_BYTES:
+            raise PolicyError(f"{path}: holds {size} bytes; allowed: {keras_file.MOST_BYTES}")
+        return {name: packed[name] for name in packed.files}
+
+
+def write_npz(model: Model, path: Path) -> None:
+    """Write a model to a file that takes exactly this name."""
+    with path.open("wb") as file:
+        arrays: dict[str, Any] = {"card": np.array(json.dumps(model.card)), **model.arrays}
+        np.savez_compressed(file, **arrays)
+
+
+def _read_keras(path: Path) -> Model:
+    arrays, activation = keras_file.read(path)
+    beside = keras_file.card_beside(path)
+    card = {"kind": "lstm", "normalisation": "none", **beside, "activation": activation}
+    return Model(str(card["kind"]), arrays, card, str(path))
+
+
+def _card(stored: npt.NDArray[Any], path: Path) -> dict[str, Any]:
+    try:
+        card = json.loads(str(stored[()]))
+    except ValueError as error:
+        raise PolicyError(f"{path}: card is no JSON: {error}") from error
+    if not isinstance(card, dict):
+        raise PolicyError(f"{path}: card should be a JSON object, not {card!r}")
+    return card

@@ -1,0 +1,150 @@
+"""A run in intervals of time: what arrived in each and how it ended, how long that took, and the queues at its end.
+
+All figures are whole numbers, so they do not depend on the order of counting: both engines give the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from ipa.sim.bins import bin_edges, bin_numbers, interval_s
+from ipa.sim.histogram import Buckets
+from ipa.sim.interface import Handover
+from ipa.sim.model import FloatArray, IntArray, World
+
+LATENCY_ERROR = 0.01
+"""By how much a latency may differ from the middle of its bucket, relative to it."""
+
+
+_PIECE = 2**20
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """The counts of I intervals, between `edges_s`, shape (I + 1,): `interval_s` wide, the last one maybe narrower.
+
+    `requests` arrived, and of these so many were `completed` (and `late`), `dropped` and `unfinished`; the quietest and
+    the busiest second had `quietest_rps` and `busiest_rps` requests: shape (I,). So many requests in the system
+    `became_late` in the interval, having been there for the SLA; `late_waiting` were so at its end: shape (I,).
+
+    `latency_interval`, `latency_s` and `latency_count`, shape (L,): how many completed requests that arrived in an
+    interval had about this latency, the middle of a bucket (see `LATENCY_ERROR`).
+
+    `enqueued`, `started`, `finished` and `dropped_at` count by stage and by when it happened; shape (stages, I).
+    """
+
+    stages: tuple[str, ...]
+    edges_s: FloatArray
+    requests: IntArray
+    quietest_rps: IntArray
+    busiest_rps: IntArray
+    completed: IntArray
+    late: IntArray
+    dropped: IntArray
+    unfinished: IntArray
+    became_late: IntArray
+    late_waiting: IntArray
+    latency_interval: IntArray
+    latency_s: FloatArray
+    latency_count: IntArray
+    enqueued: IntArray
+    started: IntArray
+    finished: IntArray
+    dropped_at: IntArray
+
+
+class Completed(NamedTuple):
+    """Requests that have completed, in any order."""
+
+    requests: IntArray
+    finish_s: FloatArray
+    latency_s: FloatArray
+
+
+NONE_COMPLETED = Completed(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0))
+
+
+class IntervalCounts:
+    """Counts a run in intervals while it is handed over."""
+
+    def __init__(self, arrivals_s: FloatArray, stages: tuple[str, ...], world: World, sla_s: float) -> None:
+        self._arrivals_s, self._stages, self._hop_s, self._sla_s = arrivals_s, stages, world.hop_s, sla_s
+        self._edges_s = bin_edges(world.duration_s, interval_s(world.duration_s))
+        count = len(self._edges_s) - 1
+        self._completed, self._late, self._dropped = np.zeros((3, count), dtype=np.int64)
+        self._enqueued, self._started, self._finished, self._dropped_at = np.zeros(
+            (4, len(stages), count), dtype=np.int64
+        )
+        self._buckets = Buckets(LATENCY_ERROR)
+        self._latencies = np.zeros(count * self._buckets.count, dtype=np.int64)
+        self._requests = np.diff(np.searchsorted(arrivals_s, self._edges_s))
+        self._enqueued[0] = self._requests
+        # Every request becomes late, but for those that end before.
+        self._became_late, self._late_ended = np.zeros((2, count), dtype=np.int64)
+        for begin in range(0, len(arrivals_s), _PIECE):
+            self._became_late += self._counts_of(arrivals_s[begin : begin + _PIECE] + sla_s)
+
+    def take(self, given: Handover, completed: Completed) -> None:
+        """Add what has happened at a stage since the last call, and what has completed."""
+        position, batches, drops = given.stage, given.batches, given.drops
+        self._started[position] += self._counts_of(batches.start_s, batches.size)
+        self._finished[position] += self._counts_of(batches.finish_s, batches.size)
+        if position + 1 < len(self._stages):
+            self._enqueued[position + 1] += self._counts_of(batches.finish_s + self._hop_s, batches.size)
+        self._dropped_at[position] += self._counts_of(drops.dropped_s)
+        self._dropped += self._counts_of(self._arrivals_s[drops.requests])
+        self._end(drops.requests, drops.dropped_s)
+        self._end(completed.requests, completed.finish_s)
+        interval = bin_numbers(self._arrivals_s[completed.requests], self._edges_s)
+        self._completed += np.bincount(interval, minlength=len(self._completed))
+        self._late += np.bincount(interval[completed.latency_s > self._sla_s], minlength=len(self._late))
+        place = interval * self._buckets.count + self._buckets.numbers(completed.latency_s)
+        places, counts = np.unique(place, return_counts=True)
+        self._latencies[places] += counts
+
+    def _end(self, requests: IntArray, end_s: FloatArray) -> None:
+        """Tell late from other requests that have ended."""
+        late_from_s = self._arrivals_s[requests] + self._sla_s
+        is_late = end_s > late_from_s
+        self._became_late -= self._counts_of(late_from_s[~is_late])
+        # At the end of an interval, those are gone that end just then.
+        interval = np.searchsorted(self._edges_s, end_s[is_late]) - 1
+        self._late_ended += np.bincount(interval, minlength=len(self._edges_s))[: len(self._late_ended)]
+
+    def _counts_of(self, time_s: FloatArray, size: IntArray | None = None) -> IntArray:
+        """How many events, each of so many requests, happen in each interval; not those after the duration."""
+        within = time_s < self._edges_s[-1]
+        weight = None if size is None else size[within]
+        counts = np.bincount(bin_numbers(time_s[within], self._edges_s), weight, minlength=len(self._edges_s) - 1)
+        return counts.astype(np.int64)
+
+    def intervals(self) -> Intervals:
+        """The counts of a finished run."""
+        (places,) = np.nonzero(self._latencies)
+        interval, bucket = np.divmod(places, self._buckets.count)
+        seconds_s = np.arange(np.ceil(self._edges_s[-1]) + 1.0)
+        of_second = np.diff(np.searchsorted(self._arrivals_s, seconds_s))
+        first = self._edges_s[:-1].astype(np.int64)
+        return Intervals(
+            stages=self._stages,
+            edges_s=self._edges_s,
+            requests=self._requests,
+            quietest_rps=np.minimum.reduceat(of_second, first),
+            busiest_rps=np.maximum.reduceat(of_second, first),
+            completed=self._completed,
+            late=self._late,
+            dropped=self._dropped,
+            unfinished=self._requests - self._completed - self._dropped,
+            became_late=self._became_late,
+            late_waiting=np.cumsum(self._became_late - self._late_ended),
+            latency_interval=interval,
+            latency_s=self._buckets.middles(bucket),
+            latency_count=self._latencies[places],
+            enqueued=self._enqueued,
+            started=self._started,
+            finished=self._finished,
+            dropped_at=self._dropped_at,
+        )

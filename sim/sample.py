@@ -1,0 +1,154 @@
+"""Records of some requests of a run that is handed over piece by piece: of a sample, and of the slowest.
+
+Which requests are slow is known only when they have ended. Therefore all are recorded while they are under way, in a
+window that moves on with them, so that memory stays bounded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ipa.sim.interface import Batches, Engine, Handover
+from ipa.sim.model import FloatArray, IntArray
+from ipa.sim.records import Records, Visits, records_of
+from ipa.sim.spent import Spent
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some requests: their visits, and when the last of each one's batch was enqueued, shape (stages, requests)."""
+
+    visits: Visits
+    filled_s: FloatArray
+
+    @classmethod
+    def none_yet(cls, stages: int, requests: int) -> _Part:
+        return cls(Visits.none_yet(stages, requests), np.full((stages, requests), np.nan))
+
+    def where(self, chosen: IntArray | slice) -> _Part:
+        return _Part(self.visits.where(chosen), self.filled_s[:, chosen])
+
+    def followed_by(self, others: _Part) -> _Part:
+        return _Part(self.visits.followed_by(others.visits), np.concatenate([self.filled_s, others.filled_s], axis=-1))
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Requests that have ended, by number, in any order; `took_s`: from arrival to end, where that matters."""
+
+    request: IntArray
+    took_s: FloatArray
+    part: _Part
+
+    def where(self, chosen: IntArray) -> _Kept:
+        return _Kept(self.request[chosen], self.took_s[chosen], self.part.where(chosen))
+
+    def followed_by(self, others: _Kept) -> _Kept:
+        return _Kept(
+            np.concatenate([self.request, others.request]),
+            np.concatenate([self.took_s, others.took_s]),
+            self.part.followed_by(others.part),
+        )
+
+
+class Sampling:
+    """Keeps the records of `chosen` requests, whose numbers rise, and of the `slowest`, so many, of two kinds.
+
+    These are the completed requests that took longest, and the dropped ones that did until they were dropped. Of
+    equally slow ones, the first come first.
+    """
+
+    def __init__(self, arrivals_s: FloatArray, stages: int, hop_s: float, chosen: IntArray, slowest: int) -> None:
+        self._arrivals_s, self._stages, self._hop_s = arrivals_s, stages, hop_s
+        self._chosen, self._most = chosen, slowest
+        self._first = 0  # the number of the first request in the window
+        self._window = _Part.none_yet(stages, 0)
+        self._is_over = np.zeros(0, dtype=bool)  # of each request in the window
+        self._batches = [0] * stages
+        self._spent = Spent(stages, hop_s)
+        self._sample = self._completed = self._dropped = _Kept(np.zeros(0, dtype=np.int64), np.zeros(0), self._window)
+
+    def take(self, given: Handover) -> None:
+        """Add what has happened at a stage since the last call."""
+        position, batches, drops = given.stage, given.batches, given.drops
+        last = max((int(part.max()) for part in (batches.requests, drops.requests) if len(part)), default=-1)
+        self._reach(last + 1)
+        self._window.visits.enter(position, batches, drops, self._batches[position], self._first)
+        self._fill(position, batches)
+        self._batches[position] += len(batches.size)
+        if position + 1 == self._stages:
+            self._sift(given.before_s)
+            self._move_on()
+
+    def _reach(self, end: int) -> None:
+        """Extend the window to the requests before number `end`."""
+        missing = end - self._first - len(self._is_over)
+        if missing > 0:
+            self._window = self._window.followed_by(_Part.none_yet(self._stages, missing))
+            self._is_over = np.concatenate([self._is_over, np.zeros(missing, dtype=bool)])
+
+    def _fill(self, position: int, batches: Batches) -> None:
+        """Note when the last of each batch was enqueued."""
+        if not len(batches.size):
+            return
+        members = batches.requests - self._first
+        if position == 0:
+            enqueue_s = self._arrivals_s[batches.requests]
+        else:
+            enqueue_s = self._window.visits.finish_s[position - 1, members] + self._hop_s
+        last_s = np.maximum.reduceat(enqueue_s, np.cumsum(batches.size) - batches.size)
+        self._window.filled_s[position, members] = np.repeat(last_s, batches.size)
+
+    def _sift(self, before_s: float) -> None:
+        """Keep what is wanted of the requests that have ended since the last time."""
+        visits = self._window.visits
+        completed = visits.finish_s[-1] <= before_s
+        dropped = visits.dropped_stage >= 0
+        (ended,) = np.nonzero((completed | dropped) & ~self._is_over)
+        self._is_over[ended] = True
+        sampled = np.isin(ended + self._first, self._chosen, assume_unique=True)
+        self._sample = self._sample.followed_by(self._at(ended[sampled]))
+        done = ended[completed[ended]]
+        self._spent.add(self._arrivals_s[done + self._first], visits, self._window.filled_s, done)
+        self._completed = self._slower(self._completed, done, visits.finish_s[-1])
+        self._dropped = self._slower(self._dropped, ended[dropped[ended]], visits.end_s)
+
+    def _at(self, places: IntArray) -> _Kept:
+        """The requests at places of the window."""
+        return _Kept(places + self._first, np.zeros(len(places)), self._window.where(places))
+
+    def _slower(self, slow: _Kept, places: IntArray, end_s: FloatArray) -> _Kept:
+        """The slowest of those so far and of those at places of the window; `end_s`: of each request there."""
+        request = places + self._first
+        took_s = end_s[places] - self._arrivals_s[request]
+        first = self._slowest(request, took_s)
+        slow = slow.followed_by(_Kept(request[first], took_s[first], self._window.where(places[first])))
+        return slow.where(self._slowest(slow.request, slow.took_s))
+
+    def _slowest(self, request: IntArray, took_s: FloatArray) -> IntArray:
+        return np.lexsort((request, -took_s))[: self._most]
+
+    def _move_on(self) -> None:
+        """Drop the leading requests that have ended."""
+        gone = len(self._is_over) if self._is_over.all() else int(np.argmin(self._is_over))
+        self._window, self._is_over = self._window.where(slice(gone, None)), self._is_over[gone:]
+        self._first += gone
+
+    def spent_s(self) -> FloatArray:
+        """How long all completed requests were at each stage, by what for (`spent.KINDS`); shape (stages, kinds)."""
+        return self._spent.totals_s()
+
+    def records(self, engine: Engine) -> tuple[Records, FloatArray]:
+        """The records of a finished run, and when the last of each batch was enqueued, shape (stages, requests).
+
+        Sampled requests that have not ended are included.
+        """
+        missing = np.setdiff1d(self._chosen, self._sample.request, assume_unique=True)
+        self._reach(int(missing.max(initial=-1)) + 1)
+        unfinished = self._at(missing - self._first)
+        kept = self._sample.followed_by(unfinished).followed_by(self._completed).followed_by(self._dropped)
+        request, place = np.unique(kept.request, return_index=True)
+        part = kept.part.where(place)
+        return records_of(engine, request, part.visits), part.filled_s

@@ -1,0 +1,26 @@
+"""The words that keys of a scenario and options may hold: one list for the schemas, the command line and completion."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+TimeUnit = Literal["s", "ms", "us", "ns", "min"]
+Scaling = Literal["floor", "thin"]
+Arrivals = Literal["poisson", "poisson-count", "even", "clumped"]
+Start = Literal["warm", "configured"]
+ServiceTimes = Literal["lognormal", "mean"]
+Resize = Literal["rollout", "in_place"]
+Dispatch = Literal["central", "eager"]
+Drop = Literal["request", "batch"]
+Engine = Literal["auto", "simpy", "compiled"]
+Records = Literal["all", "sample", "none"]
+Journal = Literal["lean", "full"]
+
+Model = Literal["lstm", "lstm-quantile", "quantile-gbm"]
+"""What can be trained to predict a load."""
+
+Source = Literal["gateway", "prometheus"]
+"""Where policies get their observations in a live run."""
+
+FileKind = Literal["pipeline", "scenario", "study", "published"]
+"""What a file may be: its key `kind`."""

@@ -1,0 +1,90 @@
+"""What a shell offers when Tab is pressed: pipelines, policies, loads, and the keys of --set with their words.
+
+It has to come at once, so nothing heavy is imported: the keys of a scenario are read from the source of its class, as
+importing that takes longer than all the rest.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from functools import cache
+from importlib.resources import files
+from typing import get_args
+
+import click
+from click.shell_completion import CompletionItem
+
+import ipa
+from ipa.studies import choices
+
+Items = list[CompletionItem]
+
+
+def pipelines(_: click.Context, __: click.Parameter, typed: str) -> Items:
+    """The shipped pipelines, and files."""
+    return [*_beginning(typed, ipa.profiles.names()), CompletionItem(typed, type="file")]
+
+
+def studies(_: click.Context, __: click.Parameter, typed: str) -> Items:
+    """The shipped study, and files."""
+    return [*_beginning(typed, ["paper"]), CompletionItem(typed, type="file")]
+
+
+def policies(_: click.Context, __: click.Parameter, typed: str) -> Items:
+    """The policies, with the variants that most pipelines name, and files."""
+    scaling = (ipa.policies.ScaleOnly, ipa.policies.Scaler)  # they take the names of variants
+    named = [
+        f"{name}:{variants}"
+        for name, kind in ipa.policies.POLICIES.items()
+        if issubclass(kind, scaling)
+        for variants in ("low", "high")
+    ]
+    return [*_beginning(typed, [*ipa.policies.POLICIES, *named]), CompletionItem(typed, type="file")]
+
+
+def predictors(_: click.Context, __: click.Parameter, typed: str) -> Items:
+    """The predictors, behind those that are typed already."""
+    before, comma, _last = typed.rpartition(",")
+    return _beginning(typed, (f"{before}{comma}{name}" for name in ipa.policies.PREDICTORS))
+
+
+def traces(_: click.Context, __: click.Parameter, typed: str) -> Items:
+    """The named loads, and files."""
+    return [*_beginning(typed, ipa.traces.known_names()), CompletionItem(typed, type="file")]
+
+
+def keys(context: click.Context, _: click.Parameter, typed: str) -> Items:
+    """The keys of a scenario and of its policy, with `=`; behind that the words that the key may hold."""
+    key, equals, _value = typed.partition("=")
+    words = _keys_of("Scenario")
+    if equals:
+        return _beginning(typed, (f"{key}={word}" for word in words.get(key, ())))
+    inner = [f"policy.{name}=" for name in _parameters(context)] if key.startswith("policy.") else ["policy."]
+    inner += [f"guards.{name}=" for name in _keys_of("GuardBounds")]
+    return _beginning(typed, [*(f"{name}=" for name in words), *inner])
+
+
+def _beginning(typed: str, words: Iterable[str]) -> Items:
+    return [CompletionItem(word) for word in dict.fromkeys(words) if word.startswith(typed)]
+
+
+def _parameters(context: click.Context) -> list[str]:
+    """The parameters of the policies that the command line names, as far as they are built in; of none: of ipa."""
+    given = context.params.get("policy") or context.params.get("policies") or "ipa"
+    specs = [given] if isinstance(given, str) else list(given)
+    known = [name for spec in specs if (name := spec.split(":")[0].split()[0]) in ipa.policies.POLICIES]
+    return [parameter.name for name in known for parameter in ipa.policies.manual_of(name).parameters]
+
+
+@cache
+def _keys_of(name: str) -> dict[str, tuple[str, ...]]:
+    """The keys of a class of scenario files, each with the words that it may hold, if it is a choice of them."""
+    source = (files("ipa.studies") / "scenario.py").read_text(encoding="utf-8")
+    (model,) = (each for each in ast.parse(source).body if isinstance(each, ast.ClassDef) and each.name == name)
+    found = {}
+    for each in model.body:
+        if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name):
+            module, _, literal = ast.unparse(each.annotation).removesuffix(" | None").partition("choices.")
+            found[each.target.id] = get_args(getattr(choices, literal)) if literal and not module else ()
+    return found

@@ -1,0 +1,76 @@
+"""`ipa predictor train`: a predictor that has learned from a load, written to a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ipa import studies
+from ipa.studies import choices
+from ipa.studies.commands import printing, progress
+from ipa.studies.commands.options import NEW_FILE, Words, output_options, scale_option, window_option
+
+
+@click.command()
+@click.option("--trace", required=True, metavar="NAME|FILE", help="Load to learn from.")
+@window_option
+@scale_option
+@click.option(
+    "--model",
+    required=True,
+    type=Words(choices.Model),
+    help="What to train: the published network, ours with quantiles, or trees with quantiles.",
+)
+@click.option("--out", required=True, type=NEW_FILE, help="File to write: .npz, or .keras for a network.")
+@click.option("--seed", type=click.IntRange(min=0), default=1, help="Seed of every random draw. Default: 1.")
+@click.option("--every", type=click.IntRange(min=1), help="Seconds between samples. Default: 10; 1 for short loads.")
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    help="At most so many passes over the samples, for a network. Default: 60.",
+)
+@output_options
+def train(
+    trace: str,
+    window: str | None,
+    scale: float | None,
+    model: str,
+    out: Path,
+    seed: int,
+    every: int | None,
+    epochs: int | None,
+    as_json: bool,
+) -> None:
+    """Train a predictor on a load.
+
+    It is written with a card that says how. Without --window, it learns from the first 14 days, or from all of a
+    shorter load. The last seventh of these seconds is for validation: training stops when the forecasts for it get no
+    better, and it calibrates the quantiles.
+    """
+    studies.predictor.check_target(model, out)
+    load = studies.Load.given(trace, window, scale, seed).trace()
+    if window is None and load.duration_s > studies.predictor.TRAINED_S:
+        load = load.window(((0, studies.predictor.TRAINED_S),))
+    given = {"--trace": Path(trace).name, "--window": window, "--scale": scale, "--model": model, "--out": out.name}
+    command = _as_typed({**given, "--seed": seed, "--every": every, "--epochs": epochs})
+    passes = epochs or studies.predictor.EPOCHS
+    with progress.counted(f"training {model}", studies.predictor.steps(model, passes)) as on_step:
+        trained = studies.predictor.train(load, model, seed, command, on_step, every, passes)
+    card = studies.predictor.write(trained, out)
+    if as_json:
+        printing.print_json({"file": str(out), "card": str(card), "validation": trained.model.card["validation"]})
+        return
+    scores = ", ".join(f"{name} {_shown(value)}" for name, value in trained.model.card["validation"].items())
+    printing.print_line(f"Model: {out} (validation: {scores})")
+    printing.print_line(f"Card: {card}")
+
+
+def _as_typed(options: dict[str, Any]) -> str:
+    said = (f"{name} {value}" for name, value in options.items() if value is not None)
+    return f"ipa predictor train {' '.join(said)}"
+
+
+def _shown(value: Any) -> str:
+    return ", ".join(f"{level}: {loss:g}" for level, loss in value.items()) if isinstance(value, dict) else f"{value:g}"

@@ -1,0 +1,64 @@
+// Draw each figure when it comes into view: in the colours of the theme, laid out for its width, and once more for paper,
+// where what is folded is open.
+{
+  const NARROW = 640;  // a page less wide has figures laid out for narrow screens, as in page.css [pixels]
+  const PAPER = 680;  // the width of a figure on paper; A4 and Letter are wider [pixels]
+  const {colours, config} = JSON.parse(document.getElementById("drawing").textContent);
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const figures = [...document.querySelectorAll(".plot")];
+  const drawn = new Map();  // figure -> the look it has
+  let printing = false;
+
+  const hex = parts => "#" + parts.map(part => Number(part).toString(16).padStart(2, "0")).join("");
+  const rgb = colour => [1, 3, 5].map(at => parseInt(colour.slice(at, at + 2), 16)).join(",");
+  const darkened = text => text
+    .replace(/#[0-9a-f]{6}\b/g, colour => colours[colour] ?? colour)
+    .replace(/rgba\((\d+),(\d+),(\d+),/g, (all, ...parts) => {
+      const other = colours[hex(parts.slice(0, 3))];
+      return other ? `rgba(${rgb(other)},` : all;
+    });
+
+  const look = () => ({
+    isDark: dark.matches && !printing,
+    isNarrow: !printing && innerWidth < NARROW,
+    isOnPaper: printing,
+  });
+
+  function draw(figure) {
+    const wanted = look();
+    if (JSON.stringify(drawn.get(figure)) === JSON.stringify(wanted)) return;
+    drawn.set(figure, wanted);
+    const text = document.getElementById(`${figure.id}-spec`).textContent;
+    const spec = JSON.parse(wanted.isDark ? darkened(text) : text);
+    const layout = wanted.isNarrow ? spec.narrow : spec.layout;
+    // What a reader has zoomed to stays.
+    Object.assign(layout, {uirevision: true}, wanted.isOnPaper ? {width: PAPER, autosize: false} : {});
+    figure.style.height = `${layout.height}px`;
+    // On a narrow screen there is no room for buttons, and a finger that moves scrolls the page.
+    Plotly.react(figure, spec.data, layout, wanted.isNarrow ? {...config, displayModeBar: false} : config);
+    figure.dispatchEvent(new Event("drawn", {bubbles: true}));
+  }
+
+  const isShown = figure => figure.offsetParent !== null;
+  const redraw = () => figures.filter(figure => drawn.has(figure) && isShown(figure)).forEach(draw);
+  const seen = new IntersectionObserver(
+    // One by one, so that the page answers meanwhile.
+    entries => entries.filter(entry => entry.isIntersecting).forEach(entry => setTimeout(draw, 0, entry.target)),
+    {rootMargin: "300px"},
+  );
+  figures.forEach(figure => seen.observe(figure));
+  dark.addEventListener("change", redraw);
+  addEventListener("resize", redraw);
+  let opened = [];
+  addEventListener("beforeprint", () => {
+    printing = true;
+    opened = [...document.querySelectorAll("details:not([open])")];
+    for (const part of opened) part.open = true;
+    figures.filter(isShown).forEach(draw);
+  });
+  addEventListener("afterprint", () => {
+    printing = false;
+    for (const part of opened) part.open = false;
+    redraw();
+  });
+}

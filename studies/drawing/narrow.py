@@ -1,0 +1,189 @@
+"""The layout of a plot on a narrow screen, such as a telephone's: one column, more room for legends, fewer ticks.
+
+The page's script takes it where the page is less than 640 pixels wide. The data stay the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+Spec = dict[str, Any]
+
+_WIDTH, _USUAL_WIDTH = 260.0, 900.0
+"""The room for a legend on a narrow screen and on others [pixels]."""
+
+_ROW, _ENTRY, _LETTER = 19.0, 46.0, 6.4
+"""The height of a legend's row, the width of an entry besides its name, and that of a letter [pixels]."""
+
+_COLUMN_GAP = 64.0
+"""Between panels that were side by side [pixels]."""
+
+_MOST_TICKS = 6
+
+PANEL_TITLE_GAP = "   "
+"""Between the name in a panel's title and what is said beside it."""
+
+
+def narrowed(traces: Sequence[Spec], layout: Spec) -> Spec:
+    """The layout for a narrow screen; the given one is left as it is.
+
+    Panels side by side come one above the other. A legend that takes more rows pushes down what is beneath it. Axes
+    across have at most six ticks. Names beside points go, as the legend has them. A finger that moves scrolls the page.
+    """
+    narrow = deepcopy(layout)
+    rows_more = _rows_more(traces, narrow)
+    narrow["font"] = {**narrow["font"], "size": 11}
+    narrow["dragmode"] = False
+    _restack(narrow, rows_more)
+    top = _ROW * rows_more.get("legend", 0) if _is_above_all(narrow) else 0.0
+    narrow["height"] += top
+    narrow["margin"] = {**narrow["margin"], "r": 8, "t": narrow["margin"]["t"] + top}
+    if all(axis.get("automargin") for _, axis in _axes(narrow, "y")):
+        narrow["margin"]["l"] = 8  # as much is added as the labels need
+    for _, axis in [*_axes(narrow, "x"), *_axes(narrow, "y")]:
+        if "title" in axis:
+            axis["title"] = {**axis["title"], "font": {"size": 11}}
+    for _, axis in _axes(narrow, "x"):
+        _thin(axis)
+    narrow["annotations"] = [_small(note) for note in narrow.get("annotations", ()) if not _is_beside_a_point(note)]
+    for key, legend in narrow.items():
+        if re.fullmatch(r"legend\d*", key):
+            legend["x"] = 0
+            if "title" in legend:
+                legend["title"] = {**legend["title"], "side": "top"}
+    return narrow
+
+
+def _axes(layout: Spec, letter: str) -> list[tuple[str, Spec]]:
+    """The axes of a letter: plotly's short reference (`y2`) and the axis."""
+    found = ((re.fullmatch(rf"{letter}axis(\d*)", key), axis) for key, axis in layout.items())
+    return [(f"{letter}{match[1]}", axis) for match, axis in found if match]
+
+
+def _thin(axis: Spec) -> None:
+    if "tickvals" not in axis:
+        axis["nticks"] = _MOST_TICKS
+    elif axis.get("type") == "log":
+        every = ceil(len(axis["tickvals"]) / _MOST_TICKS)
+        axis["tickvals"], axis["ticktext"] = axis["tickvals"][::every], axis["ticktext"][::every]
+
+
+def _small(note: Spec) -> Spec:
+    """A note in small letters; what a title says beside a name comes beneath it."""
+    text = note["text"].replace(PANEL_TITLE_GAP, "<br>")
+    return note | {"text": text, "align": "left", "font": {**note["font"], "size": min(note["font"]["size"], 10)}}
+
+
+def _is_beside_a_point(note: Spec) -> bool:
+    return all(re.fullmatch(r"[xy]\d*", note[ref]) for ref in ("xref", "yref"))
+
+
+# ---- legends ----
+
+
+def _is_above_all(layout: Spec) -> bool:
+    """Whether the first legend stands above all panels, and not above one of several."""
+    return "legend2" not in layout
+
+
+def _rows_more(traces: Iterable[Spec], layout: Spec) -> dict[str, int]:
+    """How many more rows each legend takes than on other screens."""
+    widths: dict[str, list[float]] = {}
+    seen = set()
+    for trace in traces:
+        legend, name = trace.get("legend", "legend"), trace.get("name")
+        shown = trace.get("showlegend", True) and layout.get("showlegend", True)
+        if name and shown and (legend, trace.get("legendgroup", name), name) not in seen:
+            seen.add((legend, trace.get("legendgroup", name), name))
+            widths.setdefault(legend, []).append(_ENTRY + _LETTER * len(name))
+    return {
+        legend: _rows(found, _WIDTH) - _rows(found, _USUAL_WIDTH) + ("title" in layout.get(legend, {}))
+        for legend, found in widths.items()
+    }
+
+
+def _rows(widths: Sequence[float], room: float) -> int:
+    """The rows of a legend, whose entries are all as wide as the widest."""
+    in_row = max(int(room // max(widths)), 1)
+    return ceil(len(widths) / in_row)
+
+
+# ---- panels ----
+
+
+@dataclass(frozen=True, eq=False)
+class _Panel:
+    """A pair of axes: where it stands on paper, from 0 to 1, and the legend of its own, if it has one."""
+
+    x_axis: Spec
+    y_axis: Spec
+    legend: str
+
+    @property
+    def left(self) -> float:
+        return float(self.x_axis.get("domain", (0.0, 1.0))[0])
+
+    @property
+    def lower(self) -> float:
+        return float(self.y_axis.get("domain", (0.0, 1.0))[0])
+
+    @property
+    def upper(self) -> float:
+        return float(self.y_axis.get("domain", (0.0, 1.0))[1])
+
+
+def _restack(layout: Spec, rows_more: Mapping[str, int]) -> None:
+    """Put all panels in one column, each beneath the room that its legend needs."""
+    x_axes = dict(_axes(layout, "x"))
+    panels = [
+        _Panel(x_axes[axis.get("anchor", "x")], axis, f"legend{reference[1:]}")
+        for reference, axis in _axes(layout, "y")
+        if axis.get("anchor", "x") in x_axes
+    ]
+    panels.sort(key=lambda panel: (-panel.upper, panel.left))
+    margin = layout["margin"]
+    inner = layout["height"] - margin["t"] - margin["b"]
+    edges, at = [], 0.0  # from above [pixels]
+    for place, panel in enumerate(panels):
+        at += _gap(panels, place, inner)
+        if not _is_above_all(layout):
+            at += _ROW * rows_more.get(panel.legend, 0)
+        edges.append((at, at + (panel.upper - panel.lower) * inner))
+        at = edges[-1][1]
+    uppers = {panel: 1.0 - above / at for panel, (above, _) in zip(panels, edges, strict=True)}
+    _move_notes(layout, uppers)
+    _move_legends(layout, uppers, inner / at)
+    if len(panels) > 1:
+        for panel, (above, beneath) in zip(panels, edges, strict=True):
+            panel.x_axis["domain"] = [0.0, 1.0]
+            panel.y_axis["domain"] = [max(1.0 - beneath / at, 0.0), 1.0 - above / at]
+    layout["height"] += at - inner
+
+
+def _gap(panels: Sequence[_Panel], place: int, inner: float) -> float:
+    """The room above a panel as it was, or that between columns [pixels]."""
+    if place == 0:
+        return 0.0
+    above, panel = panels[place - 1], panels[place]
+    return (above.lower - panel.upper) * inner if above.lower >= panel.upper else _COLUMN_GAP
+
+
+def _move_notes(layout: Spec, uppers: Mapping[_Panel, float]) -> None:
+    """Move the titles of panels with their upper edges."""
+    corners = {(panel.left, panel.upper): upper for panel, upper in uppers.items()}
+    for note in layout.get("annotations", ()):
+        corner = (note["x"], note["y"])
+        if note["xref"] == note["yref"] == "paper" and corner in corners:
+            note["x"], note["y"] = 0.0, corners[corner]
+
+
+def _move_legends(layout: Spec, uppers: Mapping[_Panel, float], scale: float) -> None:
+    """Move the legends that panels have of their own with their upper edges."""
+    for panel, upper in uppers.items():
+        if not _is_above_all(layout) and panel.legend in layout:
+            layout[panel.legend]["y"] = upper + (layout[panel.legend]["y"] - panel.upper) * scale

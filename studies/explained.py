@@ -1,0 +1,40 @@
+"""Why a policy of ours decided what a journal says, asked again afterwards."""
+
+from __future__ import annotations
+
+from ipa import profiles
+from ipa.policies import POLICIES, Entry, Explanation, OptimisingPolicy, create, explain_problem
+from ipa.studies.scenario import Scenario
+
+
+def planner(scenario: Scenario) -> OptimisingPolicy | None:
+    """The scenario's policy where it is one of ours that uses the optimiser, to explain what it decided.
+
+    None for any other policy, or a predictor from a file, as explaining runs nobody's code again; and where what the
+    scenario names is gone.
+    """
+    chosen = scenario.policy
+    if chosen.name.partition(":")[0] not in POLICIES or ".py:" in str(chosen.parameters):
+        return None
+    try:
+        pipeline = profiles.load(scenario.pipeline).with_limits(scenario.sla_s, scenario.drop_limits_s)
+        policy = create(chosen.name, pipeline, chosen.parameters)
+    except ValueError:
+        return None
+    return policy if isinstance(policy, OptimisingPolicy) else None
+
+
+def explained(policy: OptimisingPolicy, entry: Entry) -> Explanation | None:
+    """Why a policy decided what a journal's entry says; None where it would not decide that today.
+
+    That is so for a decision that was held, guarded, or made of files that have changed since.
+    """
+    decision = entry.decision
+    try:
+        problem = policy.problem(
+            entry.observation, float("nan" if decision.forecast_rps is None else decision.forecast_rps)
+        )
+        found = None if problem is None else explain_problem(problem, solver=policy.solver)
+    except ValueError:
+        return None
+    return found if found is not None and found.configuration == decision.configuration else None

@@ -1,0 +1,7 @@
+"""How far training goes at most."""
+
+EPOCHS = 60
+"""Passes of a network over its samples."""
+
+TREES = 60
+"""Trees for each quantile."""

@@ -1,0 +1,119 @@
+"""What a predictor learns from: histories of a trace, and the busiest second that followed each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ipa.policies.predictors.trained import features
+from ipa.studies.errors import ScenarioError
+
+Floats = npt.NDArray[np.float64]
+
+HORIZONS_S = (20, 10, 40, 60)
+"""The horizons that a model learns, if it learns several; every other sample has the first one, the published."""
+
+GAP_S = 60
+"""So many seconds without any request are no load but a hole in the record; nothing is learnt from around it."""
+
+VALIDATION_SHARE = 1 / 7
+"""The share of the seconds, the last ones, that no model is fitted on: 2 days of 14."""
+
+LEAST_SAMPLES = 100
+
+FOLDS = 5
+
+_ROWS = 10_000
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Moments of a load: `ends` are their seconds in `counts`, `horizons_s` how far each looks ahead."""
+
+    counts: Floats
+    ends: npt.NDArray[np.int64]
+    horizons_s: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def only(self, chosen: npt.NDArray[Any]) -> Samples:
+        """Some of the samples."""
+        return Samples(self.counts, self.ends[chosen], self.horizons_s[chosen])
+
+    @property
+    def busiest_rps(self) -> Floats:
+        """The busiest second of each horizon, shape (samples,)."""
+        found = np.empty(len(self))
+        for horizon_s in np.unique(self.horizons_s):
+            of = self.horizons_s == horizon_s
+            ahead = np.lib.stride_tricks.sliding_window_view(self.counts, horizon_s)
+            found[of] = ahead[self.ends[of]].max(axis=1)
+        return found
+
+    def windows(self) -> Iterator[Floats]:
+        """The histories by windows, as `features.by_window`, some thousand at once."""
+        before = np.lib.stride_tricks.sliding_window_view(self.counts, features.HISTORY_S)
+        for first in range(0, len(self), _ROWS):
+            ends = self.ends[first : first + _ROWS]
+            yield features.by_window(before[ends - features.HISTORY_S])
+
+
+def split(
+    counts: npt.NDArray[np.int64], every_s: int, rng: np.random.Generator, horizons: int
+) -> tuple[Samples, Samples]:
+    """Samples to train on and to validate with: one every `every_s` seconds, of the first `horizons` of `HORIZONS_S`.
+
+    No second that is forecast is in both. ScenarioError: there are too few.
+    """
+    border = round(len(counts) * (1 - VALIDATION_SHARE))
+    load = counts.astype(np.float64)
+    seen = max(0, border - features.HISTORY_S)
+    parts = [_samples(part, every_s, rng, horizons) for part in (load[:border], load[seen:])]
+    for what, part in zip(("train on", "validate with"), parts, strict=True):
+        if len(part) < LEAST_SAMPLES:
+            raise ScenarioError(
+                f"a load of {len(counts)} s gives {len(part)} samples to {what}; at least {LEAST_SAMPLES} are needed, "
+                f"each of a history of {features.HISTORY_S} s and a horizon of {max(HORIZONS_S[:horizons])} s"
+            )
+    return parts[0], parts[1]
+
+
+def folds(
+    counts: npt.NDArray[np.int64], every_s: int, rng: np.random.Generator, horizons: int
+) -> Iterator[tuple[Samples, Samples, Samples]]:
+    """`FOLDS` times, samples to train on, to stop with, and to calibrate with: one part of the load after the other.
+
+    The part before it is to stop with, the rest to train on, without the samples that share a second with those of the
+    part that calibrates.
+    """
+    every = _samples(counts.astype(np.float64), every_s, rng, horizons)
+    apart_s = features.HISTORY_S + max(HORIZONS_S[:horizons])
+    parts = np.array_split(np.arange(len(every)), FOLDS)
+    for number, part in enumerate(parts):
+        is_apart = (every.ends < every.ends[part[0]] - apart_s) | (every.ends > every.ends[part[-1]] + apart_s)
+        is_stop = np.isin(np.arange(len(every)), parts[number - 1])
+        yield every.only(is_apart & ~is_stop), every.only(is_apart & is_stop), every.only(part)
+
+
+def _samples(counts: Floats, every_s: int, rng: np.random.Generator, horizons: int) -> Samples:
+    allowed = HORIZONS_S[:horizons]
+    ends = np.arange(features.HISTORY_S, len(counts) - max(allowed) + 1, every_s)
+    others = rng.choice(allowed, len(ends))
+    horizons_s = np.where(rng.random(len(ends)) < 0.5, allowed[0], others)
+    before = np.concatenate([[0], np.cumsum(_is_gap(counts))])  # seconds of gaps before each one
+    is_whole = before[ends + max(allowed)] == before[ends - features.HISTORY_S]
+    return Samples(counts, ends[is_whole], horizons_s[is_whole])
+
+
+def _is_gap(counts: Floats) -> npt.NDArray[np.bool_]:
+    """Whether each second is part of a gap."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], (counts == 0).astype(np.int8), [0]])))
+    found = np.zeros(len(counts), dtype=bool)
+    for start, end in edges.reshape(-1, 2):
+        found[start:end] = end - start >= GAP_S
+    return found

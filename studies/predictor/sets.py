@@ -1,0 +1,47 @@
+"""Samples as what each kind of model sees and answers, in units that do not depend on the load's scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ipa.policies.predictors.trained import features
+from ipa.studies.predictor.samples import Floats, Samples
+
+
+@dataclass(frozen=True)
+class Set:
+    """`inputs` for a model, and `targets` it should answer with; a target in rps is `level` + `scale` x that."""
+
+    inputs: Floats
+    targets: Floats
+    level: Floats
+    scale: Floats
+
+    @property
+    def busiest_rps(self) -> Floats:
+        return self.level + self.scale * self.targets
+
+
+def of(samples: Samples, kind: str) -> Set:
+    """The samples for a model of a kind."""
+    parts, first = [], 0
+    for windows in samples.windows():
+        horizons_s = samples.horizons_s[first : first + len(windows)].astype(np.float64)
+        first += len(windows)
+        parts.append(_published(windows) if kind == "lstm" else _relative(windows, horizons_s))
+    inputs, level, scale = (np.concatenate(each) for each in zip(*parts, strict=True))
+    if kind == "quantile-gbm":
+        inputs = inputs.reshape(len(inputs), -1)
+    return Set(inputs, (samples.busiest_rps - level) / scale, level, scale)
+
+
+def _published(windows: Floats) -> tuple[Floats, Floats, Floats]:
+    inputs, scale = features.published(features.maxima(windows), "mean")
+    return inputs, np.zeros(len(scale)), np.where(scale == 0.0, 1.0, scale)
+
+
+def _relative(windows: Floats, horizons_s: Floats) -> tuple[Floats, Floats, Floats]:
+    level, scale = features.level_and_scale(windows)
+    return features.relative(windows, level, scale, horizons_s), level, scale

@@ -1,0 +1,199 @@
+"""Training a predictor on a load: what it learns from, how it is fitted and calibrated, and the card about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from ipa.policies.predictors import LEVELS
+from ipa.policies.predictors.trained import Model, features, forward_pass, write_npz
+from ipa.studies import choices, results
+from ipa.studies.errors import ScenarioError
+from ipa.studies.predictor import samples, sets
+from ipa.studies.predictor.limits import EPOCHS, TREES
+from ipa.studies.predictor.sets import Set
+from ipa.traces import Trace
+
+KINDS = get_args(choices.Model)
+
+TRAINED_S = 14 * 86_400
+"""The published training part of a trace: its first 14 days."""
+
+MOST_SAMPLES = 100_000
+"""A sample every 10 s, as the published system forecasts; of a load with fewer seconds than these, every second."""
+
+SHORT_S = 6 * 3600
+"""The validation part of a shorter load is too short to calibrate with: the whole load is used, part by part."""
+
+CARD_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model, and for a network the .keras file that it is too."""
+
+    model: Model
+    keras_file: bytes | None
+
+
+def train(
+    trace: Trace,
+    kind: str,
+    seed: int,
+    command: str,
+    on_step: Callable[[], object] = lambda: None,
+    every_s: int | None = None,
+    epochs: int = EPOCHS,
+) -> Trained:
+    """Train a model of a kind on a whole trace; its last seventh is for validation.
+
+    This seventh also calibrates the quantiles. In a load below `SHORT_S` it is too short for that: models that are
+    trained on the rest of the load calibrate with each of its parts (cross-conformal, Vovk, 2015).
+
+    The same trace and seed give the same trees, and the same network on the same machine. `on_step` is called after
+    each of `steps(kind, epochs)` parts of the work, or fewer. `every_s` is how far samples are apart; None: 10 s, or
+    1 s in a load with fewer than `MOST_SAMPLES` seconds. `epochs` limits the passes of a network over them. Raises
+    ScenarioError: the trace is too short, or what trains is not installed.
+    """
+    counts = trace.per_second()
+    if every_s is None:
+        every_s = features.WINDOW_S if len(counts) >= MOST_SAMPLES else 1
+    horizons = 1 if kind == "lstm" else len(samples.HORIZONS_S)
+    of = samples.split(counts, every_s, np.random.default_rng(seed), horizons)
+    training, validation = (sets.of(part, kind) for part in of)
+    card = _card(trace, kind, every_s, seed, command) | {"samples": {"training": len(of[0]), "validation": len(of[1])}}
+    model, fitted = _fitted(kind, training, validation, card, seed, epochs, on_step)
+    if model.levels and len(counts) < SHORT_S:
+        parts = samples.folds(counts, every_s, np.random.default_rng(seed), horizons)
+        triples = ([sets.of(each, kind) for each in part] for part in parts)
+        errors = [_errors(_fitted(kind, rest, stop, card, seed, epochs)[0], part) for rest, stop, part in triples]
+    else:
+        errors = [_errors(model, validation)]
+    shift = _shift(np.concatenate(errors), model.levels, every_s)
+    offset = "baseline" if kind == "quantile-gbm" else "dense_bias"
+    model = replace(model, arrays={**model.arrays, offset: model.arrays[offset] + shift})
+    model = replace(model, card={**model.card, "validation": _scores(model, validation)})
+    return Trained(model, None if fitted is None else fitted.keras_file(shift))
+
+
+def _fitted(
+    kind: str,
+    training: Set,
+    validation: Set,
+    card: dict[str, Any],
+    seed: int,
+    epochs: int,
+    on_step: Callable[[], object] = lambda: None,
+) -> tuple[Model, Any]:
+    """A model that is not calibrated yet, and what Keras made of it, if it is a network."""
+    levels = () if kind == "lstm" else LEVELS
+    if kind == "quantile-gbm":
+        arrays = _fitter("fit_trees").fit(training, validation, levels, seed, TREES, on_step)
+        return Model(kind, arrays, {**card, "fit": {"trees": TREES}}, "the trained model"), None
+    fitted = _fitter("fit_network").fit(training, validation, levels, seed, epochs, on_step)
+    return Model(kind, fitted.arrays, {**card, "fit": {"epochs": fitted.epochs}}, "the trained model"), fitted
+
+
+def steps(kind: str, epochs: int = EPOCHS) -> int:
+    """The most parts of the work that training tells of."""
+    return len(LEVELS) if kind == "quantile-gbm" else epochs
+
+
+def write(trained: Trained, to: Path) -> Path:
+    """Write the model to an .npz or a .keras file, and its card to the file beside it, whose path is returned."""
+    card = to.with_suffix(".card.json")
+    with results.whole_file(to) as part:
+        if to.suffix == ".keras":
+            assert trained.keras_file is not None
+            part.write_bytes(trained.keras_file)
+        else:
+            write_npz(trained.model, part)
+    results.write_text(json.dumps(trained.model.card, indent=2) + "\n", card)
+    return card
+
+
+def check_target(kind: str, to: Path) -> None:
+    """Raise ScenarioError where a model of a kind cannot be written to such a file."""
+    allowed = (".npz",) if kind == "quantile-gbm" else (".npz", ".keras")
+    if to.suffix not in allowed:
+        raise ScenarioError(f"--out {to}: a model of kind {kind} is written to {' or '.join(allowed)}")
+
+
+def _fitter(module: str) -> Any:
+    try:
+        return import_module(f"ipa.studies.predictor.{module}")
+    except ImportError as error:
+        raise ScenarioError(f"training needs {error.name}: pip install 'ipa-pipelines[train]'") from error
+
+
+def _errors(model: Model, validation: Set) -> npt.NDArray[np.float64]:
+    """By how much targets exceed what the model answers, shape (samples, outputs)."""
+    return np.asarray(validation.targets[:, None] - forward_pass(model)(validation.inputs))
+
+
+def _shift(errors: npt.NDArray[np.float64], levels: tuple[float, ...], every_s: int) -> npt.NDArray[np.float64]:
+    """What to add to each quantile so that its level is the share of the targets below it.
+
+    This is split conformal calibration (Romano, Patterson and Candès, 2019): of n errors, a level above the median asks
+    for the quantile at (1 + 1 / n) x the level, one below for its mirror image. Samples whose horizons overlap count as
+    one. A point forecast stays as it is.
+    """
+    if not levels:
+        return np.zeros(errors.shape[1])
+    least = 1 / max(1, len(errors) * every_s // samples.HORIZONS_S[0])
+    further = [max(level, 1 - level) * least * np.sign(level - 0.5) for level in levels]
+    at = np.clip(np.add(levels, further), 0.0, 1.0)
+    return np.array([np.quantile(errors[:, place], level) for place, level in enumerate(at)])
+
+
+def _scores(model: Model, validation: Set) -> dict[str, Any]:
+    """How well the model does on the validation set, before its quantiles are sorted."""
+    busiest = validation.busiest_rps
+    forecasts = np.maximum(
+        validation.level[:, None] + validation.scale[:, None] * forward_pass(model)(validation.inputs), 0.0
+    )
+    levels = model.levels or (0.5,)
+    point = forecasts[:, levels.index(0.5)]
+    sums = np.where(point + busiest > 0, point + busiest, 1.0)
+    errors = busiest[:, None] - forecasts
+    pinball = np.maximum(np.array(levels) * errors, (np.array(levels) - 1.0) * errors).mean(axis=0)
+    found: dict[str, Any] = {"smape_percent": round(float(200.0 * np.mean(abs(point - busiest) / sums)), 3)}
+    if model.levels:
+        found["pinball_rps"] = {
+            f"{level:g}": round(float(loss), 4) for level, loss in zip(levels, pinball, strict=True)
+        }
+    return found
+
+
+def _card(trace: Trace, kind: str, every_s: int, seed: int, command: str) -> dict[str, Any]:
+    """What can be said of a model before it is trained."""
+    seconds = len(trace.per_second())
+    border = round(seconds * (1 - samples.VALIDATION_SHARE))
+    return {
+        "schema_version": CARD_VERSION,
+        "kind": kind,
+        "normalisation": "mean" if kind == "lstm" else "deviation",
+        **({} if kind == "quantile-gbm" else {"activation": "tanh"}),
+        "levels": [] if kind == "lstm" else list(LEVELS),
+        "horizons_s": sorted(samples.HORIZONS_S[:1] if kind == "lstm" else samples.HORIZONS_S),
+        "data": {"name": Path(trace.name).name, "sha256": trace.sha256, "seconds": seconds},
+        "split_s": {"training": [0, border], "validation": [border, seconds], "every": every_s},
+        "seed": seed,
+        "command": command,
+        "versions": results.versions_of(*_TRAINERS[kind]),
+    }
+
+
+_TRAINERS = {
+    "lstm": ("ipa-pipelines", "numpy", "keras", "jax"),
+    "lstm-quantile": ("ipa-pipelines", "numpy", "keras", "jax"),
+    "quantile-gbm": ("ipa-pipelines", "numpy", "scikit-learn"),
+}
+"""The packages that decide what comes of a training."""

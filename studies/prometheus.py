@@ -1,0 +1,249 @@
+"""A load out of a Prometheus server: a query over a span of time, asked in parts and read as `traces` reads answers.
+
+Prometheus answers at most 11,000 points a series and request; a week by the second takes 55 requests. Credentials go
+only to the host that they are for: a server that sends elsewhere is an error.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import unquote, urlencode, urlsplit, urlunsplit
+from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
+
+from ipa import traces
+from ipa.errors import Error
+from ipa.studies.errors import ScenarioError
+from ipa.traces import LONGEST_S, Filling, Trace
+
+MOST_POINTS = 11_000
+"""Points of a series that Prometheus answers to one request."""
+
+MOST_BYTES = 256 << 20
+"""The longest answer that is read."""
+
+LATEST_S = 4_102_444_800
+"""2100-01-01T00:00:00Z."""
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
+_DURATION = re.compile(r"(?:\d+[smhdwy])+")
+_WINDOW = re.compile(r"\[\s*([^\]:\s]+)\s*\]")
+_STRING = re.compile(r"""(["'])(?:\\.|(?!\1).)*\1|`[^`]*`""")
+_COUNTER = re.compile(r"\w_(total|count)\b")
+_RATE = re.compile(r"\bi?rate\s*\(")
+
+
+class ServerError(Error):
+    """A Prometheus server that does not answer, or answers with an error."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """A query for the requests of every step from `start_s` to `end_s`, whole seconds since 1970.
+
+    Raises ScenarioError for times in the wrong order, and a query whose values do not count the requests of a step.
+    """
+
+    query: str
+    start_s: int
+    end_s: int
+    step_s: int
+
+    def __post_init__(self) -> None:
+        if self.step_s < 1:
+            raise ScenarioError(f"--step {self.step_s}: a step is a whole number of seconds, at least 1")
+        lasts_s = self.end_s - self.start_s
+        if self.start_s < 0 or not self.step_s <= lasts_s <= LONGEST_S:
+            raise ScenarioError(
+                f"--start and --end: {lasts_s} s from start to end; allowed are one step of {self.step_s} s to "
+                f"{LONGEST_S:g} s"
+            )
+        _check_query(self.query, self.step_s)
+
+    @property
+    def steps(self) -> int:
+        """The whole steps in it."""
+        return (self.end_s - self.start_s) // self.step_s
+
+    def parts(self) -> Iterator[tuple[int, int]]:
+        """The first and last time of each request; together every step's end, and the start, where counters begin."""
+        points = self.steps + 1
+        for first in range(0, points, MOST_POINTS):
+            last = min(first + MOST_POINTS, points) - 1
+            yield self.start_s + first * self.step_s, self.start_s + last * self.step_s
+
+
+def _check_query(query: str, step_s: int) -> None:
+    """Raises ScenarioError for a query whose values cannot be the requests of a step, nor counters."""
+    plain, windows = _plain(query), windows_s(query)
+    use = f"use increase, such as sum(increase(requests_total[{step_s}s]))"
+    if _RATE.search(plain):
+        raise ScenarioError(f"--query {query}: rate is requests per second, not the requests of a step; {use}")
+    if "(" in plain and not windows and _COUNTER.search(plain):
+        raise ScenarioError(
+            f"--query {query}: adds up counters, which only rise; {use}, or ask for the counters themselves"
+        )
+    for window in windows - {step_s}:
+        raise ScenarioError(
+            f"--query {query}: counts the requests of {window} s, but the step is {step_s} s, so that requests would "
+            "be counted several times or not at all; make them the same"
+        )
+
+
+def _plain(query: str) -> str:
+    """A query without what stands in quotes."""
+    return _STRING.sub('""', query)
+
+
+def windows_s(query: str) -> set[int]:
+    """The lengths of the windows in a query, `[1m]`, of those that are written as whole seconds and longer units."""
+    return {duration_s(found) for found in _WINDOW.findall(_plain(query)) if _DURATION.fullmatch(found)}
+
+
+def duration_s(text: str) -> int:
+    """Seconds of a duration as Prometheus writes them: `90s`, `5m`, `1h30m`, `7d`. Raises ValueError for another."""
+    if not _DURATION.fullmatch(text):
+        raise ValueError(f"{text!r} is not a duration such as 30s, 5m, 1h30m or 7d")
+    return sum(int(number) * _UNITS_S[unit] for number, unit in re.findall(r"(\d+)([smhdwy])", text))
+
+
+def moment_s(text: str, now_s: float) -> float:
+    """Seconds since 1970 of `now`, a duration before now (`7d`), a number, or an ISO 8601 time with its zone.
+
+    Raises ValueError for anything else.
+    """
+    if text == "now":
+        return now_s
+    if _DURATION.fullmatch(text):
+        ago_s = duration_s(text)
+        if ago_s > now_s:
+            raise ValueError(f"{text!r} ago was before 1970")
+        return now_s - ago_s
+    try:
+        number = float(text)
+    except ValueError:
+        pass
+    else:
+        if not 0 <= number < LATEST_S:
+            raise ValueError(f"{text!r} is not a number of seconds since 1970, before 2100")
+        return number
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is neither a time, such as 2026-01-05T10:00:00+01:00, nor now, nor a duration before now, such "
+            "as 7d"
+        ) from None
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no zone; write Z for UTC or a distance from it, such as +01:00, at its end")
+    return moment.timestamp()
+
+
+class Server:
+    """The server at a URL, which may hold a user and a password for basic authentication.
+
+    `token` is a bearer token; `timeout_s` is for each request. Raises ScenarioError for a URL that is none.
+    """
+
+    def __init__(self, url: str, *, token: str | None = None, timeout_s: float = 30.0) -> None:
+        try:
+            parts = urlsplit(url)
+            port = f":{parts.port}" if parts.port is not None else ""
+        except ValueError as error:
+            raise ScenarioError(f"the URL of the server: {error}") from None
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ScenarioError("the URL of the server should be http:// or https://, a host and, if need be, a path")
+        if token is not None and parts.username is not None:
+            raise ScenarioError("give a user in the URL or a token, one of the two")
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        self.url = urlunsplit((parts.scheme, host + port, parts.path.rstrip("/"), "", ""))
+        self._headers = {"Accept": "application/json"}
+        if token is not None:
+            self._headers["Authorization"] = f"Bearer {token}"
+        elif parts.username is not None:
+            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            self._headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        self._timeout_s = timeout_s
+        self._opener: OpenerDirector = build_opener(_NoRedirects)
+
+    def load(
+        self,
+        asked: Range,
+        *,
+        seed: int,
+        filling: Filling = "refuse",
+        each: Callable[[], object] = lambda: None,
+    ) -> Trace:
+        """The load of a query; `each` is called after each request.
+
+        Raises ServerError for a server that does not answer, or answers with an error; TraceError for an answer that
+        is no load, and for gaps unless they are to be filled.
+        """
+        series = []
+        for first_s, last_s in asked.parts():
+            series += traces.answered_series(self._answer(asked, first_s, last_s), self.url)
+            each()
+        return traces.trace_of_series(
+            series,
+            asked.start_s,
+            asked.step_s,
+            asked.steps,
+            place=self.url,
+            seed=seed,
+            name="prometheus",
+            filling=filling,
+        )
+
+    def _answer(self, asked: Range, first_s: int, last_s: int) -> Any:
+        query = urlencode({"query": asked.query, "start": first_s, "end": last_s, "step": asked.step_s})
+        request = Request(f"{self.url}/api/v1/query_range?{query}", headers=self._headers)
+        try:
+            with self._opener.open(request, timeout=self._timeout_s) as response:
+                content = response.read(MOST_BYTES + 1)
+        except HTTPError as error:
+            with error:
+                raise ServerError(f"{self.url}: {_said(error)}") from None
+        except TimeoutError:
+            raise ServerError(f"{self.url}: no answer within {self._timeout_s:g} s") from None
+        except (URLError, OSError, http.client.HTTPException, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            if isinstance(reason, TimeoutError):
+                raise ServerError(f"{self.url}: no answer within {self._timeout_s:g} s") from None
+            said = getattr(reason, "strerror", None) or reason
+            raise ServerError(f"{self.url}: {said or type(error).__name__}") from None
+        if len(content) > MOST_BYTES:
+            raise ServerError(f"{self.url}: an answer of more than {MOST_BYTES >> 20} MB; sum the series in the query")
+        try:
+            return json.loads(content)
+        except (ValueError, RecursionError):
+            raise ServerError(
+                f"{self.url}: no answer of Prometheus: {content[:80].decode(errors='replace')!r}"
+            ) from None
+
+
+def _said(error: HTTPError) -> str:
+    """What a server says of a request that it refuses: Prometheus' own words where it is one."""
+    where = error.headers.get("Location")
+    if where is not None and 300 <= error.code < 400:
+        target = urlsplit(where)
+        return f"sends elsewhere, to {urlunsplit((target.scheme, target.netloc, target.path, '', ''))}; give that URL"
+    hint = "; give a token with --token-file, or user:password@ in the URL" if error.code == 401 else ""
+    try:
+        said = json.loads(error.read(10_000))["error"]
+    except (ValueError, KeyError, TypeError, OSError, http.client.HTTPException):
+        said = error.reason
+    return f"HTTP status {error.code}: {said}{hint}"
+
+
+class _NoRedirects(HTTPRedirectHandler):
+    """Credentials are for one host; urllib would take them along to any other."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None

@@ -1,0 +1,140 @@
+"""What a comparison compares: policies with their own keys and labels, each perhaps with several predictors."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ipa.policies import PLANNING_PARAMETERS, split_spec, takes
+from ipa.profiles import did_you_mean
+from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import PolicyChoice, Scenario, parse_value
+
+Given = str | Mapping[str, Any]
+"""A policy or a predictor as it is named: a text, or a mapping with `name` and parameters."""
+
+BASELINES = ("ipa", "scale-only:low", "scale-only:high", "switch-only")
+"""The systems of the publication: what a comparison runs by default."""
+
+
+def choose(
+    base: Scenario,
+    policies: Sequence[Given] = BASELINES,
+    *,
+    predictors: Sequence[Given] = (),
+    parameters: Mapping[str, Any] | None = None,
+    log: Callable[[str], object] = lambda _: None,
+) -> list[Scenario]:
+    """A scenario for each policy, in the order given; with `predictors`, for each policy with each of them.
+
+    `parameters`, by dotted key (`alpha`, `predictor.factor`), are for every policy that has them; a key of a policy's
+    own comes first. The base's own policy keeps its parameters. A policy without a predictor runs once. `log` is told
+    which policies a parameter or the predictors do not reach.
+
+    Raises ScenarioError for two entries that are equal or have one label, for parameters or predictors that no policy
+    has or that are given in two ways, and for parameters of the base's policy if that is not compared; PolicyError for
+    an unknown policy.
+    """
+    common = dict(parameters or {})
+    entries = [_entry(base, given) for given in policies]
+    own = base.policy
+    if own.parameters and own.name not in [entry.name for entry in entries]:
+        raise ScenarioError(
+            f"policy: has parameters of {own.name!r} ({', '.join(own.parameters)}), which is not compared; compared: "
+            f"{', '.join(entry.title for entry in entries)}"
+        )
+    if predictors:
+        if any(_top(key) == "predictor" for key in common):
+            raise ScenarioError("policy.predictor: given beside a list of predictors; leave one of them out")
+        entries = [one for entry in entries for one in _with_predictors(entry, predictors)]
+        _say_who_lacks("predictor", entries, log)
+    chosen = [_with_parameters(base, entry, common) for entry in entries]
+    for key in dict.fromkeys(map(_top, common)):
+        _say_who_lacks(key, entries, log)
+    _check_different([one.policy for one in chosen])
+    return chosen
+
+
+def _entry(base: Scenario, given: Given) -> PolicyChoice:
+    choice = base.with_values({"policy": given if isinstance(given, str) else dict(given)}).policy
+    name = " ".join([choice.name, *(f"{key}={_as_text(value)}" for key, value in choice.parameters.items())])
+    if name == base.policy.name:
+        return base.policy.model_copy(update={"label": choice.label or base.policy.label})
+    return PolicyChoice(name=name, label=choice.label)
+
+
+def _with_predictors(entry: PolicyChoice, predictors: Sequence[Given]) -> list[PolicyChoice]:
+    if not takes(entry.name, "predictor"):
+        return [entry]
+    if "predictor" in split_spec(entry.name)[1]:
+        raise ScenarioError(f"--policy {entry.name}: has a predictor of its own beside a list of them; leave one out")
+    rest = {key: value for key, value in entry.parameters.items() if key != "predictor"}
+    texts = [_as_text(predictor) for predictor in predictors]
+    return [
+        PolicyChoice(
+            name=f"{entry.name} predictor={text}", label=f"{entry.label} {text}" if entry.label else None, **rest
+        )
+        for text in texts
+    ]
+
+
+def _with_parameters(base: Scenario, entry: PolicyChoice, common: Mapping[str, Any]) -> Scenario:
+    own = split_spec(entry.name)[1]
+    reaching = {
+        f"policy.{key}": value for key, value in common.items() if _top(key) not in own and takes(entry.name, _top(key))
+    }
+    return base.with_values({"policy": entry.model_dump(), **reaching})
+
+
+def _say_who_lacks(parameter: str, entries: Sequence[PolicyChoice], log: Callable[[str], object]) -> None:
+    lacking = [entry.title for entry in entries if not takes(entry.name, parameter)]
+    if len(lacking) == len(entries):
+        known = parameter in PLANNING_PARAMETERS
+        nearest = "" if known else did_you_mean(parameter, PLANNING_PARAMETERS, "policy.")
+        raise ScenarioError(f"policy.{parameter}: no policy that is compared has it: {', '.join(lacking)}{nearest}")
+    if lacking:
+        log(f"policy.{parameter} does not reach {', '.join(lacking)}, which {_have(lacking)} no such parameter")
+
+
+def _have(names: Sequence[str]) -> str:
+    return "has" if len(names) == 1 else "have"
+
+
+def _check_different(chosen: Sequence[PolicyChoice]) -> None:
+    """Raise ScenarioError for two entries that would be the same runs, or that tables could not tell apart."""
+    for position, one in enumerate(chosen):
+        for other in chosen[:position]:
+            if one.name == other.name and one.title == other.title:
+                raise ScenarioError(
+                    f"--policy {one.title}: given twice; a comparison runs each policy once per seed. With other "
+                    f"parameters it is another one: --policy '{one.title} KEY=VALUE'"
+                )
+            if _content(one) == _content(other):
+                raise ScenarioError(
+                    f"--policy {other.title!r} and {one.title!r} are the same policy with the same parameters; leave "
+                    "one out"
+                )
+            if one.title == other.title:
+                raise ScenarioError(f"label {one.title!r}: is of {other.name!r} and of {one.name!r}; give each its own")
+
+
+def _content(choice: PolicyChoice) -> tuple[str, dict[str, Any]]:
+    name, own = split_spec(choice.name)
+    return name, {**own, **choice.parameters}
+
+
+def _top(key: str) -> str:
+    return key.partition(".")[0]
+
+
+def _as_text(value: object) -> str:
+    """A value as behind a policy's name: YAML in one line, plain where that is read back as the same."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_as_text(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_as_text, value)) + "]"
+    if isinstance(value, str) and re.fullmatch(r"[\w./-]+(:\w+)?", value) and parse_value(value) == value:
+        return value
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,108 @@
+"""What every command prints: results on stdout, as one JSON document if asked for; the rest on stderr, or nowhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from ipa import studies
+from ipa.studies import choices
+from tests.command import PIPELINE, SHORT, every_command, ipa
+
+COMMANDS = {words.removeprefix("ipa "): command for words, command in every_command()}
+
+RUNS = {
+    "compare": ("video", "--policy", "static", "--policy", "rate", *SHORT),
+    "doctor": (),
+    "live manifests": ("video",),
+    "optimise": ("video", "--load", 9),
+    "pipeline check": ("mine.yaml",),
+    "pipeline new": ("new.yaml", "--from", "latencies.csv"),
+    "policy list": (),
+    "policy show": ("ipa",),
+    "predictor evaluate": ("--trace", "constant:5:60", "--predictor", "max"),
+    "predictor list": (),
+    "predictor show": ("--trace", "constant:5:60", "--predictor", "max", "--to", "forecasts.html"),
+    "profile list": (),
+    "profile show": ("mine.yaml",),
+    "replay": ("run/journal.jsonl", "--pipeline", "video", "--policy", "static"),
+    "report": ("run", "--to", "page.html"),
+    "schema": ("study",),
+    "simulate": ("video", *SHORT),
+    "study": ("study.yaml", "--out", "study", "--jobs", 1),
+    "trace convert": ("bursty", "new.csv", "--window", "0:9"),
+    "trace info": ("bursty",),
+    "trace list": (),
+    "trace synthesise": ("bursty", "--to", "named.csv"),
+}
+"""What each command is tried with, but for those that need real servers."""
+
+ON_SERVERS = {f"live {name}" for name in ("down", "load", "recover", "run", "status", "up")} | {
+    "trace from-prometheus",
+    "validate",
+}
+
+TRAINS = {"predictor train"}
+"""What takes long, and Keras."""
+
+STUDY = (
+    "schema_version: 1\nkind: study\npipeline: mine.yaml\nworkloads: ['constant:5:30']\nsystems: {it: {policy: static}}"
+)
+
+LATENCIES = "stage,variant,accuracy,cores,batch,mean_ms,p99_ms\nsort,small,84,1,1,50,70\n"
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_every_command_has_both_options_with_one_meaning(words: str) -> None:
+    options = {name: option for option in COMMANDS[words].params for name in option.opts}
+    doctor = {name: option for option in COMMANDS["doctor"].params for name in option.opts}
+    for name in ("-q", "--quiet", "--json"):
+        assert options[name].to_info_dict() == doctor[name].to_info_dict()
+
+
+def test_every_command_is_tried() -> None:
+    assert {*RUNS, *ON_SERVERS, *TRAINS} == set(COMMANDS)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pipeline, a study, latencies and the results of a run, which all commands share."""
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "mine.yaml").write_text(PIPELINE)
+    (folder / "study.yaml").write_text(STUDY)
+    (folder / "latencies.csv").write_text(LATENCIES)
+    assert ipa("simulate", "video", *SHORT, "--out", folder / "run").exit_code == 0
+    return folder
+
+
+@pytest.mark.parametrize("words", RUNS)
+def test_quiet_json_is_one_document_and_nothing_else(words: str, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if words in ("report", "study", "predictor show"):
+        pytest.importorskip("plotly")
+    monkeypatch.chdir(files)
+    result = ipa(*words.split(), *RUNS[words], "--json", "--quiet")
+    assert (result.exit_code, result.stderr) == (0, "")
+    if words == "replay":  # one document for each step
+        assert [json.loads(line) for line in result.stdout.splitlines()]
+    else:
+        json.loads(result.stdout)
+
+
+def test_quiet_leaves_out_notes_and_keeps_warnings_and_results() -> None:
+    """The note is about --jobs; the warning, that a load is too much."""
+    overloaded = ("compare", "video", "--policy", "static", "--trace", "constant:100:20", "--jobs", 99)
+    loud, quiet = ipa(*overloaded), ipa(*overloaded, "-q")
+    assert loud.stdout == quiet.stdout
+    note, *warnings = loud.stderr.splitlines()
+    assert note.startswith("--jobs 99: running ")
+    assert warnings
+    assert quiet.stderr.splitlines() == warnings
+
+
+def test_the_choices_of_training_are_those_that_there_are() -> None:
+    assert get_args(choices.Model) == studies.predictor.KINDS
+    epochs = next(option for option in COMMANDS["predictor train"].params if option.name == "epochs")
+    assert str(epochs.to_info_dict()["help"]).endswith(f"Default: {studies.predictor.EPOCHS}.")

@@ -1,0 +1,102 @@
+"""`ipa predictor ...`: scores in the terminal, as JSON and in files; a picture; a list."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.command import answer, ipa, is_refused, refusal
+
+CONSTANT = ("predictor", "evaluate", "--trace", "constant:8:60")
+"""A forecast at 0, 10, 20, 30, 40: 8 requests in each second, before and after."""
+
+HALF = """
+class Half:
+    def __init__(self, share=0.5):
+        self.share = share
+
+    def predict(self, observation):
+        return self.share * observation.load_rps[-1]
+
+
+class Late:
+    reads = ("latency",)
+
+    def predict(self, observation):
+        return 1.0
+"""
+
+
+def test_predictors_are_scored_side_by_side_ones_own_too(here: Path) -> None:
+    """4 or 6 for 8 have SMAPE 2 x 4 / 12 and 2 x 2 / 14, pinball losses at 0.95 of 0.95 x 4 and 0.95 x 2."""
+    (here / "my.py").write_text(HALF)
+    found = answer(
+        *CONSTANT,
+        *("--predictor", "mean factor=1", "--predictor", "my.py:Half", "--predictor", "my.py:Half share=0.75"),
+        *("--quantile", 0.95, "--json"),
+    )
+    assert (found["forecasts"], found["horizon_s"], found["quantiles"]) == (5, 20, [0.95])
+    scores = {each["name"]: each for each in found["scores"]}
+    assert list(scores) == ["mean factor=1", "my.py:Half", "my.py:Half share=0.75"]
+    assert [each["smape_percent"] for each in scores.values()] == pytest.approx([0, 200 / 3, 200 / 7])
+    assert [each["pinball_rps"] for each in scores.values()] == [[0], [pytest.approx(3.8)], [pytest.approx(1.9)]]
+    assert [each["quantile_under_share"] for each in scores.values()] == [[0], [1], [1]]
+    assert all(each["forecast_ms"] > 0 for each in scores.values())
+
+
+def test_the_table_has_a_row_for_each_and_can_be_written(here: Path) -> None:
+    command = (*CONSTANT, "--predictor", "reactive", "--predictor", "holt", "--windows", "0:30,30:60")
+    printed = ipa(*command, "--to", "scores.md")
+    assert printed.exit_code == 0
+    assert "constant:8:60, 0:30,30:60: 4 forecasts of the busiest of 20 s" in printed.stdout
+    head, line, reactive, holt = (here / "scores.md").read_text().splitlines()
+    assert head.split(" | ")[:3] == ["| predictor", "SMAPE %", "under %"]
+    assert line.count("--:") == head.count("|") - 2
+    assert reactive.startswith("| reactive | 0.00 | 0.0 | 0.000 | 0.000 | 0.0 | 0.0 | - | ")
+    assert holt.startswith("| holt | 0.00 | 0.0 | 0.000 | 0.000 | 0.0 | 0.0 | 100.0 | ")
+    assert ipa(*command, "--to", "scores.csv").exit_code == 0
+    assert (here / "scores.csv").read_text().splitlines()[1].startswith("reactive,0.00,0.0,")
+
+
+def test_without_a_choice_all_are_scored_that_do_not_know_the_future() -> None:
+    names = [each["name"] for each in answer(*CONSTANT, "--json")["scores"]]
+    assert {"reactive", "mean", "poisson"} <= set(names)
+    assert "oracle" not in names
+
+
+def test_the_list_names_every_predictor_with_its_parameters() -> None:
+    found = {each["name"]: each for each in answer("predictor", "list", "--json")}
+    assert found["mean"]["parameters"] == {"windows": "4", "factor": "1.04", "window_s": "10", "of": "'max'"}
+    assert found["mean"]["summary"].startswith("`factor` x the mean load")
+    assert "window_s=10" in ipa("predictor", "list").stdout
+
+
+@pytest.mark.skipif(find_spec("plotly") is None, reason="a page is drawn with plotly")
+def test_forecasts_are_drawn_over_the_load(here: Path) -> None:
+    command = ("predictor", "show", "--trace", "constant:8:60", "--predictor", "holt", "--to", "page.html")
+    assert ipa(*command).stdout == "page.html\n"
+    assert "5 forecasts of the busiest of the next 20 s" in (here / "page.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "texts"),
+    [
+        ("predictor evaluate --predictor men", ["did you mean 'mean'"]),
+        ("predictor evaluate --windows 5", ["--windows 5", "START:END"]),
+        ("predictor evaluate --windows 0:1300", ["window 0:1300", "seconds 0 to 1200"]),
+        ("predictor evaluate --trace burtsy", ["did you mean 'bursty'"]),
+        ("predictor evaluate --quantile 1", ["--quantile"]),
+        ("predictor evaluate --horizon 0", ["--horizon"]),
+        ("predictor evaluate --predictor mean --to scores.txt", ["scores.txt", ".csv or .md"]),
+        ("predictor show", ["--to"]),
+    ],
+)
+def test_a_wrong_option_is_refused_with_what_is_allowed(command: str, texts: list[str]) -> None:
+    is_refused(command, texts)
+
+
+def test_who_reads_more_than_the_load_is_refused(here: Path) -> None:
+    (here / "my.py").write_text(HALF)
+    assert "reads latency, which a load alone does not give" in refusal(*CONSTANT, "--predictor", "my.py:Late")

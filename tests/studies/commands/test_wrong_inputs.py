@@ -1,0 +1,1111 @@
+"""Wrong inputs of every command in one table: each is answered with its place, and leaves nothing behind.
+
+A row is run in a folder with a user's files and results (`FILES`, `run`, `both`, `studied`).
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import pytest
+
+from ipa.policies import TimeLimit
+from tests.command import PIPELINE, POLICIES, contents, ipa
+from tests.studies.study.mine import STUDY
+
+pytest.importorskip("plotly")
+
+TABLE = "stage,variant,accuracy,cores,batch,mean_ms,p99_ms\n"
+ROW = "sort,small,84,1,1,50,70\n"
+SCENARIO = "schema_version: 1\nkind: scenario\npipeline: mine.yaml\n"
+RUN = "simulate mine.yaml --trace constant:5:30 --set engine=simpy"
+FILES = {
+    "mine.yaml": PIPELINE,
+    "my.py": POLICIES,
+    "study.yaml": STUDY,
+    "scenario.yaml": f"{SCENARIO}trace: constant:5:30\nengine: simpy\n",
+    "table.csv": f"{TABLE}{ROW}sort,small,84,1,4,160,200\n",
+    "load.csv": "second,count\n0,5\n1,5\n",
+}
+RESULTS = (
+    "simulate scenario.yaml --out run",
+    "compare scenario.yaml --policy ipa --policy static:2 --jobs 1 --out both",
+    "study study.yaml --seeds 1 --jobs 1 --out studied",
+)
+NO_CLUSTER = {"KUBECONFIG": "/nonexistent/kubeconfig", "HOME": "/nonexistent"}
+NOBODY = 65534
+
+
+def parquet(**columns: list[int]) -> bytes:
+    """The file of a table."""
+    import pandas as pd
+
+    content: bytes = pd.DataFrame(columns).to_parquet(None)
+    return content
+
+
+FOREIGN_TABLE = parquet(other=[1])
+
+
+class Wrong(NamedTuple):
+    """A command, what its error has to say, and the files that are written before (None: removed)."""
+
+    command: str
+    said: str | tuple[str, ...]
+    files: Mapping[str, str | bytes | None] = {}
+    code: int = 2
+
+
+def trace(content: str | bytes, said: str, options: str = "", name: str = "t.csv") -> Wrong:
+    """A file of a load."""
+    return Wrong(f"simulate mine.yaml --trace {name} {options}", said, {name: content})
+
+
+def log(second: str, said: str, options: str = "") -> Wrong:
+    """An access log whose second line is wrong."""
+    line = '192.0.2.7 - - [05/Jan/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5\n'
+    return trace(line + second, said, options, "a.log")
+
+
+def scenario(keys: str, said: str) -> Wrong:
+    """A scenario file with these keys after the pipeline."""
+    return Wrong("simulate s.yaml", said, {"s.yaml": SCENARIO + keys})
+
+
+def pipeline(old: str, new: str, said: str) -> Wrong:
+    """A pipeline file with a part replaced."""
+    assert old in PIPELINE, old
+    return Wrong("pipeline check mine.yaml", said, {"mine.yaml": PIPELINE.replace(old, new, 1)})
+
+
+def table(content: str | bytes, said: str) -> Wrong:
+    """A table of latencies."""
+    return Wrong("pipeline new new.yaml --from t.csv", said, {"t.csv": content})
+
+
+def study(old: str, new: str, said: str) -> Wrong:
+    """A study file with a part replaced."""
+    assert STUDY.count(old) == 1, old
+    return Wrong("study study.yaml --jobs 1 --out new", said, {"study.yaml": STUDY.replace(old, new)})
+
+
+def policy(source: str, said: str, options: str = "") -> Wrong:
+    """A user's policy `P`."""
+    return Wrong(f"{RUN} --policy p.py:P --out new {options}", said, {"p.py": source})
+
+
+def start(assignment: str, said: str) -> Wrong:
+    """What stands at the start of a stage."""
+    stage = "initial.object-detection"
+    settings = ("start=configured", f"{stage}.variant=yolov5n", f"{stage}.{assignment}")
+    return Wrong(f"simulate video {' '.join(f'--set {each}' for each in settings)}", said)
+
+
+def decides(body: str, said: str) -> Wrong:
+    """A policy that decides so, in line 3."""
+    return policy(
+        f"class P(object):\n    def __init__(self, pipeline): pass\n    def decide(self, seen, m): {body}\n", said
+    )
+
+
+def predicts(body: str, said: str) -> Wrong:
+    """A predictor that predicts so, in line 3."""
+    source = f"class A:\n    reads = ()\n    def predict(self, observation): {body}\n"
+    return Wrong(f"{RUN} --set policy.predictor=a.py:A --out new", said, {"a.py": source})
+
+
+def key(assignment: str, said: str) -> Wrong:
+    """A key or value of --set."""
+    return Wrong(f"{RUN} --set {shlex.quote(assignment)}", said)
+
+
+TRACES = [
+    trace("", "t.csv: the file is empty"),
+    trace("time\n", "t.csv: no rows below the header"),
+    trace("time\n5\n6\n", "t.csv, line 2, column time: 5 may be in any unit: give it as --time-unit, or"),
+    trace("time\n-1764000000\n", "t.csv, line 2, column time: -1764000000 may be in any unit: give it as --time-unit,"),
+    trace(
+        "time\n2026-01-05T10:00:00\n2026-01-05T10:00:01Z\n",
+        "t.csv, line 3, column time: '2026-01-05T10:00:01Z' has a zone, but the first time",
+    ),
+    trace("time\n1764000000\nsoon\n", "t.csv, line 3, column time: 'soon' is not a number"),
+    trace(
+        "time\n1764000000\n1764000000000\n",
+        "t.csv, line 3, column time: 1764000000000.0 is not seconds since 1970 of 1990 to",
+    ),
+    trace(
+        "time,timestamp\n1764000000,1764000000\n",
+        "t.csv, line 1: more than one column to read, or one twice: 'time', 'timestamp'; say",
+    ),
+    trace("a,b\n1,2\n", "t.csv, line 1: no column of times (timestamp, time, arrival, or with a unit such as"),
+    trace("time,b\n1764000000\n", "t.csv, line 2: a row of 1 values under a header of 2: '1764000000'"),
+    trace(
+        "time\n1764000000\n", "t.csv, line 1: no column 'x', which time_column names, among 'time'", "--time-column x"
+    ),
+    trace(
+        "time\n1764000000\n",
+        "Invalid value for '--time-unit': 'h'; allowed: s, ms, us, ns, min",
+        "--time-unit h",
+    ),
+    trace(
+        "time\n2026-01-05T10:00:00\n",
+        "t.csv, line 2, column time: '2026-01-05T10:00:00' is not a number",
+        "--time-unit ms",
+    ),
+    trace(
+        "time\n2026-01-05T10:00:00\n",
+        "time_zone 'Mars': not a zone that this machine knows, such as Europe/Berlin",
+        "--time-zone Mars",
+    ),
+    trace(
+        "time\n2026-03-29T02:30:00\n",
+        "t.csv, line 2, column time: '2026-03-29T02:30:00' does not exist in Europe/Berlin:",
+        "--time-zone Europe/Berlin",
+    ),
+    trace(
+        "minute,count\n0,5\n2,5\n", "t.csv, line 3, column minute: 2.0 stands where minute 1 is due; every minute from"
+    ),
+    trace("minute,count\n0,5\n1,-5\n", "t.csv, line 3, column count: -5.0 is negative"),
+    trace(
+        "second,count,count\n0,5,5\n", "t.csv, line 1: more than one column to read, or one twice: 'second', 'count',"
+    ),
+    trace(
+        "second,count\n0,5\n0,5\n", "t.csv, line 3, column second: 0.0 stands where second 1 is due; every second from"
+    ),
+    trace("second,count\n0,1e12\n", "t.csv, line 2, column count: 1000000000000.0 is too large: a second has at most"),
+    trace("second,count\n0,5.5\n", "t.csv, line 2, column count: 5.5 is not a whole number"),
+    trace("second,count\n0,\n", "t.csv, line 2, column count: '' is not a number"),
+    trace("second;count\n0;5\n", "t.csv, line 1: no column of times (timestamp, time, arrival, or with a unit such as"),
+    trace(b"\xff\xfe\x00\x01time\n", "t.csv, line 1: not UTF-8 text: invalid start byte"),
+    trace("arrival_s\n-1\n", "t.csv, line 2, column arrival_s: -1.0 is negative"),
+    trace("arrival_s\nnan\n", "t.csv, line 2, column arrival_s: nan is not a finite number"),
+    trace("arrival_s\n1e300\n", "t.csv, line 2, column arrival_s: 1e+300 is not seconds since 1970 of 1990 to 2100"),
+    log("rubbish\n", "a.log, line 2: not in Common Log Format, HOST IDENT USER [05/Jan/2026:10:00:00"),
+    log(
+        'h - - [99/Jan/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5\n',
+        "a.log, line 2: '99/Jan/2026:10:00:00 +0100' is not a time of 1990 to 2100",
+    ),
+    log("", "a.log: an access log says time, unit and zone itself; leave time_* out", "--time-column time"),
+    log("", "a.log: an access log says time, unit and zone itself; leave time_* out", "--time-unit ms"),
+    trace("rubbish\n", "a.log, line 1: not in Common Log Format, HOST IDENT USER [05/Jan/2026:10:00:00", name="a.log"),
+    trace(
+        b"\x1f\x8b\x08\x00zzzz",
+        "a.log.gz: damaged or cut off, gz says: Compressed file ended before the",
+        name="a.log.gz",
+    ),
+    trace(
+        b"\x28\xb5\x2f\xfdzzzz",
+        "a.csv.zst: damaged or cut off, zst says: Truncated compressed stream",
+        name="a.csv.zst",
+    ),
+    trace(b"x", "a.csv.xz: damaged or cut off, xz says: Input format not supported by decoder", name="a.csv.xz"),
+    trace(b"BZh9zz", "a.csv.bz2: damaged or cut off, bz2 says: Invalid data stream", name="a.csv.bz2"),
+    trace(
+        '{"time": 1764000000}\n{"tme": 1764000001}\n',
+        "a.jsonl, line 2, column time: nothing is neither a number nor text",
+        name="a.jsonl",
+    ),
+    trace(
+        '{"time": 1764000000}\n{\n',
+        "a.jsonl, line 2: not a JSON object: Expecting property name enclosed in double",
+        name="a.jsonl",
+    ),
+    trace("[1]\n", "a.jsonl, line 1: not a JSON object: '[1]'", name="a.jsonl"),
+    trace(
+        '{"x": 1}\n',
+        "a.jsonl, line 1: no column of times (timestamp, time, arrival, or with a unit such",
+        name="a.jsonl",
+    ),
+    trace(
+        b"PAR1", "a.parquet: not readable as parquet: Parquet file size is 4 bytes, smaller than the", name="a.parquet"
+    ),
+    trace("5 x", "a.txt, line 1, column 3: number 2 is 'x': not a number", name="a.txt"),
+    trace("hello\n", "a.xyz: unknown suffix '.xyz', and its content is of no known format; read are", name="a.xyz"),
+    Wrong("simulate mine.yaml --trace run", "run: cannot be read: Is a directory"),
+    Wrong("simulate mine.yaml --trace gone.csv", "gone.csv: no such file; did you mean 'load.csv'?"),
+    Wrong("simulate mine.yaml --trace ''", ".: cannot be read: Is a directory"),
+    Wrong(
+        "simulate mine.yaml --trace burtsy",
+        "unknown trace 'burtsy': neither a file nor one of bursty, steady-low, steady-high,",
+    ),
+    Wrong(
+        "simulate mine.yaml --trace twitter:bursty",
+        "'twitter:bursty' is cut from the real trace, whose file is not known: set the",
+    ),
+    Wrong(
+        "simulate mine.yaml --trace twitter:burtsy", "unknown trace 'twitter:burtsy'; did you mean 'twitter:bursty'?"
+    ),
+    Wrong(
+        "simulate mine.yaml --trace constant:",
+        "'constant:': should be constant:RATE or constant:RATE:SECONDS, such as constant:25",
+    ),
+    Wrong(
+        "simulate mine.yaml --trace constant:5:x",
+        "'constant:5:x': should be constant:RATE or constant:RATE:SECONDS, such as",
+    ),
+    Wrong("simulate mine.yaml --trace constant:0", "a constant load has a finite rate above 0, not 0.0"),
+    Wrong("simulate mine.yaml --trace constant:nan", "a constant load has a finite rate above 0, not nan"),
+    Wrong("simulate mine.yaml --trace constant:5:0", "a constant load lasts 1 to 1e+08 s, not 0"),
+    Wrong(
+        "simulate mine.yaml --trace constant:1e9",
+        "trace constant:1e+09: 1,200,000,000,000 requests and 120 decisions need about",
+    ),
+    Wrong(
+        "simulate mine.yaml --trace load.csv --window 0:9",
+        "window 0:9: should start at 0 or later, end after its start and end within the",
+    ),
+    Wrong(
+        "simulate mine.yaml --trace load.csv --window 0:1,5:6",
+        "window 5:6: should start at 0 or later, end after its start and end within the",
+    ),
+    Wrong(
+        "simulate mine.yaml --trace load.csv --window=-1:1",
+        "window -1:1: should start at 0 or later, end after its start and end within the",
+    ),
+    Wrong(
+        "simulate mine.yaml --trace load.csv --window x",
+        "window: a window is START:END in seconds, such as 600:1800; given 'x'",
+    ),
+    Wrong("simulate mine.yaml --trace load.csv --scale 0", "scale: should be greater than 0; given 0.0"),
+    Wrong("simulate mine.yaml --trace load.csv --scale x", "Invalid value for '--scale': 'x' is not a valid float."),
+    Wrong(
+        "simulate mine.yaml --trace load.csv --scale 1e12",
+        "scaled by 1e+12, a second of 5 requests would have more than the 1000000000 that",
+    ),
+    Wrong(
+        "simulate mine.yaml --trace load.csv --arrivals x",
+        "'--arrivals': 'x'; allowed: poisson, poisson-count, even, clumped",
+    ),
+    Wrong(
+        "simulate mine.yaml --trace load.csv --records some",
+        "'--records': 'some'; allowed: all, sample, none; did you mean 'sample'?",
+    ),
+    Wrong("trace info gone.csv", "gone.csv: no such file; did you mean 'load.csv'?"),
+    Wrong(
+        "trace info load.csv --window 0:9",
+        "window 0:9: should start at 0 or later, end after its start and end within the",
+    ),
+    Wrong("trace info bursty --seed x", "Invalid value for '--seed': 'x' is not a valid integer range."),
+    Wrong("trace convert load.csv load.txt", "load.txt: unknown suffix '.txt'; supported: .csv, .parquet"),
+    Wrong("trace convert load.csv load.csv", "load.csv: is there already; choose another name"),
+    Wrong("trace convert load.csv no/x.csv", "no/x.csv: cannot be written: No such file or directory"),
+    Wrong(
+        "trace convert load.csv x.csv --scale 1e15",
+        "scaled by 1e+15, a second of 5 requests would have more than the 1000000000 that",
+    ),
+    Wrong("trace synthesise bursty --to my.py/x.csv", "my.py/x.csv: cannot be written: Not a directory"),
+    Wrong("trace synthesise bursty --to mine.yaml", "mine.yaml: unknown suffix '.yaml'; supported: .csv, .parquet"),
+]
+
+SCENARIOS = [
+    Wrong("simulate", "Missing argument 'PIPELINE|FILE'."),
+    Wrong("simulate vidoe", "no pipeline is called 'vidoe'; did you mean 'video'?; shipped: audio-qa,"),
+    Wrong("simulate run", "run: cannot be read: Is a directory"),
+    Wrong("simulate my.py", "my.py:6: not valid YAML: mapping values are not allowed in this context"),
+    Wrong("simulate gone.yaml", "gone.yaml: cannot be read: No such file or directory"),
+    Wrong("simulate study.yaml", "study.yaml:2: kind: should be 'pipeline' or 'scenario'; given 'study'"),
+    Wrong("simulate s.yaml", "s.yaml: the file is empty", {"s.yaml": ""}),
+    Wrong("simulate s.yaml", "s.yaml:1: should be a mapping of keys to values; given a list", {"s.yaml": "[1]"}),
+    Wrong("simulate s.yaml", "s.yaml:2: not valid YAML: did not find expected node content", {"s.yaml": "a: [\n"}),
+    Wrong("simulate s.yaml", "s.yaml: not a text file (UTF-8)", {"s.yaml": b"\xff\xfe"}),
+    Wrong(
+        "simulate s.yaml", "s.yaml:1: schema_version: should be 1; given 9", {"s.yaml": SCENARIO.replace("1", "9", 1)}
+    ),
+    Wrong(
+        "simulate s.yaml",
+        "s.yaml:2: kind: should be 'pipeline' or 'scenario'; given 'scenrio'",
+        {"s.yaml": SCENARIO.replace("scenario", "scenrio")},
+    ),
+    Wrong(
+        "simulate s.yaml",
+        "s.yaml:3: pipeline: gone.yaml: cannot be read: No such file or directory",
+        {"s.yaml": SCENARIO.replace("mine", "gone")},
+    ),
+    scenario("seed: one\n", "s.yaml:4: seed: should be a valid integer; given 'one'"),
+    scenario("seed: 1\nseed: 2\n", "s.yaml:5: the key 'seed' is already given, at line 4"),
+    scenario("trase: x\n", "s.yaml:4: trase: unknown key; did you mean 'trace'?; allowed: schema_version, kind,"),
+    scenario("policy: []\n", "s.yaml:4: policy: should be a mapping of keys to values; given a list"),
+    scenario(
+        "policy: {name: ipa, bta: 3}\n",
+        "s.yaml:4: policy: unknown parameter 'bta' of policy 'ipa' (did you mean 'beta'?);",
+    ),
+    scenario("trace: gone.csv\n", "s.yaml:4: trace: gone.csv: no such file; did you mean 'load.csv'?"),
+    scenario("window: 5\n", "s.yaml:4: window: should be START:END in seconds, or a list of these; given 5"),
+    scenario(
+        "window: [[0, 5], [3]]\n", "s.yaml:4: window: a window is START:END in seconds, such as 600:1800; given [[0,"
+    ),
+    scenario("kubernetes: 3\n", "s.yaml:4: kubernetes: should be a mapping of keys to values; given 3"),
+    scenario("sla_s: 1e999\n", "s.yaml:4: sla_s: should be a finite number; given inf"),
+    scenario("guards: {max_replicas: 1e3}\n", "s.yaml:4: guards.max_replicas: should be a valid integer; given 1000.0"),
+    scenario(
+        "drop_limits_s: {sart: 3}\n", "s.yaml:4: drop_limits_s: 'mine' has no stage 'sart'; it has sort; did you mean"
+    ),
+    scenario(
+        "start: configured\ninitial: {sart: {variant: small}}\n",
+        "s.yaml:5: initial: 'mine' has no stage 'sart'; it has sort; did you mean 'sort'?",
+    ),
+    scenario(
+        "start: configured\ninitial: {sort: {variant: smal}}\n",
+        "initial: stage 'sort': unknown variant 'smal' (did you mean 'small'?); allowed:",
+    ),
+    scenario("<<: *x\n", "s.yaml:4: not valid YAML: found undefined alias"),
+    scenario("trace: !!python/object/apply:os.system ['echo hi']\n", "s.yaml:4: tags are not supported; given"),
+    scenario("---\ntrace: x\n", "s.yaml:4: not valid YAML: but found another document"),
+    scenario("? [1]\n: 3\n", "s.yaml:4: a key should be plain text"),
+    key("foo", "--set foo: should be KEY=VALUE, such as policy.beta=0.5"),
+    key("=3", "--set =3: should be KEY=VALUE, such as policy.beta=0.5"),
+    key("a..b=3", "--set a..b=3: should be KEY=VALUE, such as policy.beta=0.5"),
+    key("intervals=3", "intervals: unknown key; did you mean 'interval_s'?; allowed: schema_version, kind,"),
+    key("interval_s=", "interval_s: should be a valid number; given nothing"),
+    key("interval_s=0", "interval_s: should be greater than 0; given 0"),
+    key("interval_s=1e-9", "interval_s 1e-09: makes 30,000,000,000 decisions in 30 s; allowed: at most"),
+    key("seed=1.5", "seed: should be a valid integer; given 1.5"),
+    key("seed.x=1", "seed.x: 'seed' holds a single value, not keys"),
+    key("seed=[1", "--set seed=[1: not valid YAML: did not find expected ',' or ']'"),
+    key("seed=99999999999999999999", "seed: should be a valid integer; given 1e+20"),
+    key("history_s=0", "history_s: should be greater than or equal to 1; given 0"),
+    key("sla_s=0", "sla_s: should be greater than 0; given 0"),
+    key("stop_s=.inf", "stop_s: should be a finite number; given inf"),
+    key("hop_s=-1", "hop_s: should be greater than or equal to 0; given -1"),
+    key("start_up_sigma=5", "start_up_sigma: should be less than or equal to 2; given 5"),
+    key("window=3", "window: should be START:END in seconds, or a list of these; given 3"),
+    key("drop=all", "drop: should be 'request' or 'batch'; given 'all'"),
+    key("engine=fast", "engine: should be 'auto', 'simpy' or 'compiled'; given 'fast'"),
+    key("max_surge=0", "max_surge and max_unavailable are both 0: no rollout could ever move"),
+    key("limit_cores=1.5", "limit_cores: should be a valid integer; given 1.5"),
+    key("guards.x=3", "guards.x: unknown key; allowed: min_replicas, max_replicas"),
+    key("guards.min_replicas=99999", "step 0 (at 0 s): stage 'sort': replicas 99999; allowed: ints from 1 to 10000"),
+    key("initial.sort.variant=small", "`initial` needs start: configured, but `start` is warm"),
+    key("policy=", "policy: should be a mapping of keys to values; given nothing"),
+    key("policy.alpha=x", "alpha='x' must be a finite number and at least 0"),
+    key("policy.solver=cplx", "solver='cplx' is none of: exact, gurobi, highs"),
+    key("policy.quantile=2", "quantile=2 must be a finite number and above 0 and at most 1"),
+    key("policy.predictor=lsmt", "unknown predictor 'lsmt' (did you mean 'lstm'?); allowed: auto, ewma, holt, lstm,"),
+    key("policy.predictor=gone.py:A", "gone.py: cannot be read: No such file or directory"),
+    key("policy.predictor=3", "predictor=3 must be a name, a mapping, or have forecast() or predict()"),
+    key(
+        "policy.beta=!!python/name:os.system",
+        "--set policy.beta=!!python/name:os.system: tags are not supported; given",
+    ),
+]
+
+PIPELINES = [
+    Wrong("pipeline check gone.yaml", "gone.yaml: cannot be read: No such file or directory"),
+    Wrong("pipeline check run", "run: cannot be read: Is a directory"),
+    Wrong("pipeline check scenario.yaml", "scenario.yaml:2: kind: should be 'pipeline'; given 'scenario'"),
+    Wrong("pipeline check mine.yaml", "mine.yaml: the file is empty", {"mine.yaml": ""}),
+    pipeline("kind: pipeline", "kind: pipelin", "mine.yaml:2: kind: should be 'pipeline'; given 'pipelin'"),
+    pipeline(
+        "name: mine",
+        "name: Mine Own",
+        "mine.yaml:3: name: should be a simple name of lower-case letters, digits and single",
+    ),
+    pipeline(
+        "{value: 0.8",
+        "{value: 800",
+        "mine.yaml:15: stages[sort].variants[small].accuracy.value: should be less than or",
+    ),
+    pipeline(
+        "from: guess}",
+        "from: gess}",
+        "mine.yaml:15: stages[sort].variants[small].accuracy.from: no provenance is called",
+    ),
+    pipeline("stages:", "stage:", "mine.yaml:7: stage: unknown key; did you mean 'stages'?; allowed: schema_version,"),
+    pipeline(
+        "batch: 2,", "batch: 1,", "mine.yaml:20: stages[sort].variants[small].figures[1].throughput_rps: should be at"
+    ),
+    pipeline(
+        "p99_s: 0.1,",
+        "p99_s: 0.01,",
+        "mine.yaml:19: stages[sort].variants[small].figures[0].p99_s: should be at least the",
+    ),
+    pipeline(
+        "mean_s: 0.3,",
+        "mean_s: .nan,",
+        "mine.yaml:21: stages[sort].variants[small].figures[2].mean_s: should be a finite",
+    ),
+    pipeline(
+        "scale_only: {}",
+        "scale_only: {low: {sort: smll}}",
+        "mine.yaml:23: published.scale_only.low.sort: sort has no variant 'smll'; did you",
+    ),
+    pipeline(
+        "{sort: 2}", "{srt: 2}", "mine.yaml:23: published.switch_only_replicas.srt: no stage is called 'srt'; did you"
+    ),
+    pipeline(
+        "accuracy: product",
+        "accuracy: prod",
+        "mine.yaml:23: published.accuracy: should be 'product', 'sum' or 'average'; given",
+    ),
+    pipeline(
+        "pinned_s: 2", "pinned_s: -2", "mine.yaml:12: stages[sort].sla.pinned_s: should be greater than 0; given -2"
+    ),
+    pipeline(
+        "{pinned: 1,",
+        "{pinned: 7,",
+        "mine.yaml:17: stages[sort].variants[small].base_cores.pinned: should be a profiled",
+    ),
+    pipeline("task: sorts", "task: [sorts", "mine.yaml:10: not valid YAML: did not find expected ',' or ']'"),
+    table("", "t.csv: no rows: should have a header and a row for each measurement"),
+    table("a,b\n1,2\n", "t.csv:1: the column accuracy is missing; given: a, b"),
+    table(TABLE + "sort,small,84,1,1,50\n", "t.csv:2: has 6 cells; should have at least 7, as the header says"),
+    table(
+        TABLE + "sort,small,84,1,1,fast,70\n",
+        "t.csv:2: mean_ms: should be a number above 0 and at most 86400000; given 'fast'",
+    ),
+    table(
+        TABLE + "sort,small,84,1,1,50,20\n",
+        "t.csv:2: p99_ms: small of sort: should be at least the mean, 0.05 s; given 0.02",
+    ),
+    table(TABLE + "sort,small,84,1,0,50,70\n", "t.csv:2: batch: should be a whole number from 1 to 4096; given '0'"),
+    table(
+        TABLE + "sort,small,184,1,1,50,70\n",
+        "t.csv:2: accuracy: should be a number above 0 and at most 100; given '184'",
+    ),
+    table(TABLE + ROW + ROW, "t.csv:3: small of sort: cores 1, batch 1 stands twice, first in line 2"),
+    table(
+        TABLE + ROW + "sort,small,85,1,2,60,90\n",
+        "t.csv:3: accuracy: should be the same in all rows of small of sort, 0.84 as in line",
+    ),
+    table(TABLE + "sort,small,84,1,2,50,70\n", "t.csv:2: small of sort: batch size 1 is not profiled; profiled: 2"),
+    table(
+        TABLE + "sort,small,84,1.5,1,50,70\n", "t.csv:2: cores: should be a whole number from 1 to 4096; given '1.5'"
+    ),
+    table(
+        TABLE + ROW + "sort,small,84,1,2,40,60\n",
+        "t.csv:3: mean_ms: small of sort: should not fall with the batch size: at 1 cores",
+    ),
+    table(TABLE + "sort,!!!,84,1,1,50,70\n", "t.csv:2: variant: should be a name with letters or digits; given '!!!'"),
+    table(
+        TABLE + "sort,small,0.8,1,1,50,70\nsort,big,84,1,1,50,70\n",
+        "t.csv:3: accuracy: should be a fraction (at most 1) in all rows or per cent (above",
+    ),
+    table(TABLE.replace("mean_ms", "mean") + ROW, "t.csv:1: mean: lacks its unit; call it mean_s or mean_ms"),
+    table(b"\xff\xfea", "t.csv: not a text file (UTF-8)"),
+    Wrong("pipeline new new.yaml", "Missing option '--from'."),
+    Wrong("pipeline new mine.yaml --from table.csv", "mine.yaml: is there already; --overwrite replaces it"),
+    Wrong("pipeline new my.py/new.yaml --from table.csv", "my.py/new.yaml: cannot be written: my.py is no folder"),
+    Wrong("pipeline new new.yaml --from gone.csv", "gone.csv: cannot be read: No such file or directory"),
+    Wrong("pipeline new new.yaml --from run/requests.parquet", "run/requests.parquet: not a text file (UTF-8)"),
+    Wrong("pipeline new table.csv --from table.csv --overwrite", "table.csv: should end in .yaml"),
+    Wrong("profile show vidoe", "no pipeline is called 'vidoe'; did you mean 'video'?; shipped: audio-qa,"),
+    Wrong("profile show video --stage x", "video has no stage 'x'; allowed: object-detection, image-classification"),
+    Wrong("profile show video --to my.py/x.html", "my.py/x.html: cannot be written: my.py is no folder"),
+]
+
+POLICY_ROWS = [
+    policy("class P: pass\n", "p.py:1: P has no method 'decide'"),
+    policy("P = 3\n", "p.py:1: P has no method 'decide'"),
+    policy("x = 1\n", "p.py: no class 'P'; classes there: none"),
+    policy("x = \n", "p.py:1: syntax error: invalid syntax"),
+    policy("\0", "p.py:1: syntax error: source code string cannot contain null bytes"),
+    policy("import nonesuch\n", "p.py:1: ModuleNotFoundError: No module named 'nonesuch'"),
+    policy("raise SystemExit(0)\n", "p.py:1: SystemExit: 0"),
+    policy(
+        "class P:\n    def decide(self, observation): ...\n", "p.py:1: P.decide should take (self, observation, memory)"
+    ),
+    policy("class P:\n    def decide(self, seen, memory): ...\n", "policy 'p.py:P': TypeError: P() takes no arguments"),
+    policy(
+        "class P:\n    def __init__(self, pipeline): exit(3)\n    def decide(self, seen, memory): ...\n",
+        "p.py:2: policy 'p.py:P': SystemExit: 3",
+    ),
+    policy(
+        "class P:\n    def __init__(self, pipeline): ...\n    def decide(self, seen, m): ...\n",
+        "unknown parameter 'x' of policy 'p.py:P'; allowed: none",
+        "--set policy.x=1",
+    ),
+    decides("return None", "step 0 (at 0 s): decide returned NoneType, not a policies.Decision"),
+    decides("return seen", "step 0 (at 0 s): decide returned Observation, not a policies.Decision"),
+    decides("1 / 0", "step 0 (at 0 s): p.py:3: ZeroDivisionError: division by zero"),
+    decides("exit(0)", "step 0 (at 0 s): p.py:3: SystemExit: 0"),
+    decides("raise BaseException('x')", "step 0 (at 0 s): p.py:3: BaseException: x"),
+    decides("raise GeneratorExit", "step 0 (at 0 s): p.py:3: GeneratorExit:"),
+    decides("return self.decide(seen, m)", "step 0 (at 0 s): p.py:3: RecursionError: maximum recursion depth exceeded"),
+    decides("yield", "step 0 (at 0 s): decide returned generator, not a policies.Decision"),
+    decides("\n        while True: ...", "step 0 (at 0 s): p.py:4: no decision within 0.05 s"),
+    predicts("return None", "step 0 (at 0 s): a.py:1: A.predict returned None; allowed: requests per second, a"),
+    predicts("return 'x'", "step 0 (at 0 s): a.py:1: A.predict returned 'x'; allowed: requests per second, a"),
+    predicts("return -1", "step 0 (at 0 s): a.py:1: A.predict returned -1; allowed: requests per second, a"),
+    predicts("return True", "step 0 (at 0 s): a.py:1: A.predict returned True; allowed: requests per second, a"),
+    predicts("return [1]", "step 0 (at 0 s): a.py:1: A.predict returned [1]; allowed: requests per second, a"),
+    predicts("1 / 0", "step 0 (at 0 s): a.py:3: ZeroDivisionError: division by zero"),
+    predicts("exit()", "step 0 (at 0 s): a.py:3: SystemExit: None"),
+    predicts("\n        while True: ...", "step 0 (at 0 s): a.py:4: no decision within 0.05 s"),
+    Wrong(
+        f"{RUN} --set policy.predictor=a.py:A",
+        "a.py:1: A has no method 'forecast' or 'predict'",
+        {"a.py": "class A: pass\n"},
+    ),
+    Wrong(
+        f"{RUN} --set policy.predictor=a.py:A",
+        "a.py:1: A.predict should take (self, observation)",
+        {"a.py": "class A:\n    def predict(self): ...\n"},
+    ),
+    Wrong(
+        f"{RUN} --set policy.predictor=a.py:A",
+        "A.reads is 3; allowed: a tuple of names of fields",
+        {"a.py": "class A:\n    reads = 3\n    def predict(self, seen): ...\n"},
+    ),
+    Wrong(f"{RUN} --policy gone.py:P", "gone.py: cannot be read: No such file or directory"),
+    Wrong(f"{RUN} --policy my.py", "'my.py' names no class; write my.py:ClassName"),
+    Wrong(f"{RUN} --policy my.py:Hodl", "my.py: no class 'Hodl' (did you mean 'Hold'?); classes there: Hold"),
+    Wrong(f"{RUN} --policy ipaa", "unknown policy 'ipaa' (did you mean 'ipa'?); allowed: hpa, inferline, ipa, kpa,"),
+    Wrong(f"{RUN} --policy ''", "policy '' must be a name: ipa, scale-only, switch-only, hpa, kpa, inferline, rate,"),
+    Wrong(f"{RUN} --policy ipa:", "policy 'ipa' takes no argument; given: ipa:"),
+    Wrong(f"{RUN} --policy static:0", "configuration of sort: replicas=0 must be a whole number of at least 1"),
+    Wrong(f"{RUN} --policy static:small:1", "static:small:1 must be variant:batch:replicas for each of: sort"),
+    Wrong(f"{RUN} --policy switch-only:x", "replicas 'x' must be whole numbers, one per stage: sort"),
+    Wrong(f"{RUN} --policy scale-only:middle", "variants of sort='middle' is none of: small"),
+    Wrong("optimise mine.yaml --load nan", "--load nan: should be a finite number of requests per second, at least 0"),
+    Wrong(
+        "optimise mine.yaml --load 5 --policy static",
+        "--policy static: does not use the optimiser, so there is nothing to explain;",
+    ),
+    Wrong("optimise mine.yaml", "Missing option '--load'."),
+    Wrong("compare mine.yaml --seeds 0", "Invalid value for '--seeds': 0 is not in the range x>=1."),
+    Wrong("compare mine.yaml --jobs x", "Invalid value for '--jobs': 'x' is not a valid integer range."),
+    Wrong(
+        "compare mine.yaml --policy ipa --policy switch-onyl",
+        "unknown policy 'switch-onyl' (did you mean 'switch-only'?); allowed: hpa,",
+    ),
+    Wrong(
+        "compare scenario.yaml --policy ipa --trace constant:1e9",
+        "trace constant:1e+09: 1,200,000,000,000 requests and 120 decisions need about",
+    ),
+]
+
+STUDIES = [
+    Wrong("study study.yaml", "Missing option '--out'."),
+    Wrong("study papper --out new", "no study is called 'papper'; shipped: paper; or give the path of a study file"),
+    Wrong("study gone.yaml --out new", "gone.yaml: cannot be read: No such file or directory"),
+    Wrong("study scenario.yaml --out new", "scenario.yaml:2: kind: should be 'study'; given 'scenario'"),
+    Wrong("study study.yaml --out new --seeds 0", "Invalid value for '--seeds': 0 is not in the range x>=1."),
+    Wrong("study study.yaml --out new --pipeline video", "--pipeline video: unknown name; allowed: mine.yaml"),
+    study("\nsystems:\n", "\nsistems:\n", "study.yaml:10: sistems: unknown key; did you mean 'systems'?; allowed:"),
+    study("pipeline: mine.yaml", "pipeline: []", "study.yaml:4: pipeline: should be a valid string; given a list"),
+    study("seeds: 2", "seeds: [1]", "study.yaml:6: seeds: should be a valid integer; given a list"),
+    study(
+        'workloads: ["constant:5:40", "constant:9:40"]',
+        "workloads: []",
+        "study.yaml:5: workloads: should have at least 1 item, not 0; given a list",
+    ),
+    study('{policy: "switch-only:1"}', "{}", "study.yaml:12: systems.one.policy: this key is missing"),
+    study("title: mine\n", "title: [1]\n", "study.yaml:3: title: should be a valid string; given a list"),
+    study(
+        "of: ipa,", "off: ipa,", "study.yaml:18: sweeps.weights.off: unknown key; did you mean 'of'?; allowed: title,"
+    ),
+    study(
+        "like: plain", "like: plane", "study.yaml:9: settings.slow: like: unknown name 'plane'; did you mean 'plain'?;"
+    ),
+    study(
+        "policy: ipa}",
+        "policy: ipo}",
+        "study.yaml:11: systems.ipa: ipa, plain, constant:5:40: unknown policy 'ipo' (did",
+    ),
+]
+
+OUTPUTS = [
+    Wrong(f"{RUN} --out my.py", "--out my.py: is a file; give a new folder"),
+    Wrong(f"{RUN} --out run", "--out run: already holds results; give a new or empty folder"),
+    Wrong(f"{RUN} --out both", "--out both: already holds results; give a new or empty folder"),
+    Wrong(f"{RUN} --out my.py/x", "--out my.py/x: cannot be written:"),
+    Wrong(f"{RUN} --out .", "--out .: cannot be replaced as a whole; give a new folder"),
+    Wrong(f"{RUN} --out /proc/x", "--out /proc/x: cannot be written: /proc: No such file or directory"),
+    Wrong(f"{RUN} --out other", "--out other: contains other files; give a new or empty folder", {"other/x": "1"}),
+    Wrong(f"{RUN} --out new --report new", "--report new: the results go into a folder of this name"),
+    Wrong(f"{RUN} --report run", "Invalid value for '--report': File 'run' is a directory."),
+    Wrong(f"{RUN} --report my.py/r.html", "--report my.py/r.html: the folder"),
+    Wrong(f"{RUN} --report no/r.html", "--report no/r.html: the folder"),
+    Wrong(f"{RUN} --report /proc/x.html", "--report /proc/x.html: cannot be written: /proc: No such file or directory"),
+    Wrong("compare scenario.yaml --policy ipa --out my.py", "--out my.py: is a file; give a new folder"),
+    Wrong(
+        "compare scenario.yaml --policy ipa --out run", "--out run: already holds results; give a new or empty folder"
+    ),
+    Wrong(
+        "compare scenario.yaml --policy ipa --out studied",
+        "--out studied: already holds results; give a new or empty folder",
+    ),
+    Wrong(
+        "compare scenario.yaml --policy ipa --out both --set seed=7",
+        "--out both: holds the run ipa-1, which is not among those asked for; name its",
+    ),
+    Wrong("compare scenario.yaml --policy ipa --report no/r.html", "--report no/r.html: the folder"),
+    Wrong("study study.yaml --out my.py", "--out my.py: is a file; give a new folder"),
+    Wrong("study study.yaml --out run", "--out run: already holds results; give a new or empty folder"),
+    Wrong(
+        "study study.yaml --out other",
+        "--out other: contains other files; give a new or empty folder",
+        {"other/x": "1"},
+    ),
+]
+
+RESULTS_ROWS = [
+    Wrong(
+        "report run", "run/requests.parquet: the column 'request' is missing", {"run/requests.parquet": FOREIGN_TABLE}
+    ),
+    Wrong("report gone", "gone: contains no results: manifest.json is missing"),
+    Wrong("report my.py", "Invalid value for 'FOLDER': Directory 'my.py' is a file."),
+    Wrong("report .", ".: contains no results: manifest.json is missing"),
+    Wrong("report studied", "studied: holds a study, whose report is studied/report.html; ipa study writes it"),
+    Wrong("report run --to my.py/r.html", "--to my.py/r.html: the folder"),
+    Wrong("report run --to both", "--to both: is a directory"),
+    Wrong("report run --static jpeg", "Invalid value for '--static': 'jpeg' is not one of 'png', 'svg', 'pdf'."),
+    Wrong("report run", "run: contains no results: manifest.json is missing", {"run/manifest.json": None}),
+    Wrong(
+        "report run",
+        "run/manifest.json: cannot be read: Expecting property name enclosed in double",
+        {"run/manifest.json": "{"},
+    ),
+    Wrong("report run", "run/manifest.json: schema_version is None; this program reads 1", {"run/manifest.json": "[]"}),
+    Wrong(
+        "report run",
+        "run/manifest.json: cannot be read: 'utf-8' codec can't decode byte 0xff in position",
+        {"run/manifest.json": b"\xff"},
+    ),
+    Wrong(
+        "report run",
+        "run/manifest.json: schema_version is 9; this program reads 1",
+        {"run/manifest.json": '{"schema_version": 9, "kind": "run"}'},
+    ),
+    Wrong(
+        "report run",
+        "run/manifest.json: kind is 'rnu'; it should be run or runs or study",
+        {"run/manifest.json": '{"schema_version": 1, "kind": "rnu"}'},
+    ),
+    Wrong(
+        "report run",
+        "run/manifest.json: the key 'summary' should hold the summary of the run",
+        {"run/manifest.json": '{"schema_version": 1, "kind": "run"}'},
+    ),
+    Wrong(
+        "report run",
+        "run/manifest.json: summary: the key 'pipeline' is missing",
+        {"run/manifest.json": '{"schema_version": 1, "kind": "run", "summary": {"policy": "ipa"}}'},
+    ),
+    Wrong(
+        "report run",
+        "run/manifest.json: the key 'runs' should list the folders of the runs",
+        {"run/manifest.json": '{"schema_version": 1, "kind": "runs", "runs": [3]}'},
+    ),
+    Wrong(
+        "report run",
+        "run/requests.parquet: cannot be read: Could not open Parquet input source",
+        {"run/requests.parquet": b"PAR1"},
+    ),
+    Wrong(
+        "report run", "run/requests.parquet: no such file; the results are not complete", {"run/requests.parquet": None}
+    ),
+    Wrong(
+        "report run",
+        "run/decisions.parquet: no such file; the results are not complete",
+        {"run/decisions.parquet": None},
+    ),
+    Wrong(
+        "report both",
+        "both: the comparison is not finished: 1 of 2 runs are missing, ipa-1 first; run the",
+        {"both/ipa-1/manifest.json": None},
+    ),
+    Wrong(
+        "report both",
+        "both/ipa-1/requests.parquet: cannot be read: Could not open Parquet input source",
+        {"both/ipa-1/requests.parquet": b"x"},
+    ),
+    Wrong(
+        "study study.yaml --out studied",
+        "studied/manifest.json: cannot be read: Expecting property name enclosed in double",
+        {"studied/manifest.json": "{"},
+    ),
+    Wrong("replay gone --pipeline mine.yaml", "gone: cannot be read: No such file or directory"),
+    Wrong("replay run --pipeline mine.yaml", "Invalid value for 'JOURNAL': File 'run' is a directory."),
+    Wrong("replay run/journal.jsonl", "Missing option '--pipeline'."),
+    Wrong("replay run/journal.jsonl --pipeline video", "the journal is of 'mine' with the stages sort, not of 'video'"),
+    Wrong(
+        "replay run/journal.jsonl --pipeline mine.yaml --policy x",
+        "unknown policy 'x'; allowed: hpa, inferline, ipa, kpa, oracle, rate, scale-only,",
+    ),
+    Wrong(
+        "replay run/journal.jsonl --pipeline mine.yaml --set policy.x=3",
+        "unknown parameter 'x' of policy 'ipa'; allowed: predictor, quantile, horizon_s,",
+    ),
+    Wrong("replay run/requests.parquet --pipeline mine.yaml", "run/requests.parquet: not a text file (UTF-8)"),
+    Wrong("replay j --pipeline mine.yaml", "j: holds no entries", {"j": ""}),
+    Wrong(
+        "replay j --pipeline mine.yaml",
+        "j:2: not a line of JSON: Expecting property name enclosed in double quotes: line 1",
+        {"j": "\n{\n"},
+    ),
+    Wrong("replay j --pipeline mine.yaml", "j:1: not a journal entry: should be a JSON object", {"j": "[1]\n"}),
+    Wrong("replay j --pipeline mine.yaml", "j:1: the key 'observation' is missing", {"j": "{}\n"}),
+]
+
+LIVE = [
+    Wrong("live run vidoe", "no pipeline is called 'vidoe'; did you mean 'video'?; shipped: audio-qa,"),
+    Wrong(
+        "live run mine.yaml --backend moon",
+        "Invalid value for '--backend': 'moon' is not one of 'loopback', 'kubernetes'.",
+    ),
+    Wrong("live run mine.yaml --no-load", "--no-load needs --backend kubernetes"),
+    Wrong("live run mine.yaml --duration 0", "Invalid value for '--duration': 0.0 is not in the range x>0.0."),
+    Wrong("live run mine.yaml --duration nan", "Invalid value for '--duration': nan is not a finite number."),
+    Wrong("live run mine.yaml --port 70000", "Invalid value for '--port': 70000 is not in the range 0<=x<=65535."),
+    Wrong("live run mine.yaml --source moon", "'--source': 'moon'; allowed: gateway, prometheus"),
+    Wrong("live run mine.yaml --prometheus x", "--prometheus needs --source prometheus"),
+    Wrong("live run mine.yaml --context x", "--context needs --backend kubernetes"),
+    Wrong("live run mine.yaml --url http://x", "--url needs --backend kubernetes"),
+    Wrong("live run mine.yaml --token-file x", "--token-file needs --backend kubernetes"),
+    Wrong(
+        "live run mine.yaml --decision-timeout 0",
+        "Invalid value for '--decision-timeout': 0.0 is not in the range x>0.0.",
+    ),
+    Wrong("live run mine.yaml --state no/s", "no/s: cannot be written: No such file or directory"),
+    Wrong("live run mine.yaml --state my.py", "my.py:2: not a line of JSON: Expecting value: line 1 column 1 (char 0)"),
+    Wrong("live run mine.yaml --out run", "--out run: already holds results; give a new or empty folder"),
+    Wrong("live run mine.yaml --report no/r.html", "--report no/r.html: the folder"),
+    Wrong(
+        "live run mine.yaml --policy oracle",
+        "policy oracle: it or its predictor reads the future load, which only a simulation",
+    ),
+    Wrong("live run mine.yaml --policy gone.py:P", "gone.py: cannot be read: No such file or directory"),
+    Wrong(
+        "live run mine.yaml --trace constant:1e9",
+        "trace constant:1e+09: 1,200,000,000,000 requests and 120 decisions need about",
+    ),
+    Wrong("live run mine.yaml --records none", "records: none: a live run keeps all records; allowed: all"),
+    Wrong(
+        "live run mine.yaml --backend kubernetes",
+        "no cluster: Invalid kube-config file. No configuration found.; set KUBECONFIG, or",
+    ),
+    Wrong(
+        "live run mine.yaml --backend kubernetes --advise --out new",
+        "--out: with --advise on a cluster no load is sent, so there are no results to",
+    ),
+    Wrong("live load x", "no pipeline is called 'x'; shipped: audio-qa, audio-sent, nlp, sum-qa, video; or"),
+    Wrong("live load http://127.0.0.1:1", "http://127.0.0.1:1: name the model with --model"),
+    Wrong("live load mine.yaml --url ftp://x", "ftp://x/v2/models/mine: no V2 server answers: ftp://x/v2/models/mine"),
+    Wrong("live load mine.yaml --body gone.json", "--body gone.json: cannot be read: No such file or directory"),
+    Wrong(
+        "live load mine.yaml --body b.json",
+        "--body b.json: is not JSON: Expecting property name enclosed in double quotes: line",
+        {"b.json": "{"},
+    ),
+    Wrong(
+        "live load mine.yaml --body b.json",
+        "--body b.json: should be a V2 inference request: an object with the key 'inputs'",
+        {"b.json": "[]"},
+    ),
+    Wrong("live load mine.yaml --token-file gone", "gone: the token cannot be read: No such file or directory"),
+    Wrong("live load mine.yaml --url http://127.0.0.1:1 --out x.txt", "--out x.txt: should end in .csv or .parquet"),
+    Wrong(
+        "live load mine.yaml --url http://127.0.0.1:1 --out load.csv", "--out load.csv: already exists; give a new file"
+    ),
+    Wrong("live load mine.yaml --patience inf", "Invalid value for '--patience': inf is not a finite number."),
+    Wrong("live recover gone", ".gone.running: nothing to recover:"),
+    Wrong(
+        "live status mine.yaml --namespace x",
+        "no cluster: Invalid kube-config file. No configuration found.; set KUBECONFIG, or",
+    ),
+    Wrong(
+        "live status mine.yaml --name Bad!", "--name Bad!: should be lower-case letters, digits and hyphens, at most 53"
+    ),
+    Wrong(
+        "live down mine.yaml --yes --namespace x",
+        "no cluster: Invalid kube-config file. No configuration found.; set KUBECONFIG, or",
+    ),
+    Wrong(
+        "live up mine.yaml --yes --namespace x",
+        "no cluster: Invalid kube-config file. No configuration found.; set KUBECONFIG, or",
+    ),
+    Wrong("live up gone.yaml --yes", "gone.yaml: cannot be read: No such file or directory"),
+    Wrong(
+        "live manifests mine.yaml --name Mine!",
+        "--name Mine!: should be lower-case letters, digits and hyphens, at most 53",
+    ),
+    Wrong(
+        "live manifests mine.yaml --namespace Bad_",
+        "--namespace Bad_: should be lower-case letters, digits and hyphens, at most 63",
+    ),
+    Wrong(
+        "live manifests mine.yaml --models gs://x",
+        "--models gs://x: should be emulated, s3://BUCKET[/FOLDER], pvc:CLAIM[/FOLDER] or",
+    ),
+    Wrong(
+        "live manifests mine.yaml --models s3://x --s3-endpoint x",
+        "--s3-endpoint x: should be a URL without a path, such as http://store:9000",
+    ),
+    Wrong(
+        "live manifests mine.yaml --cpu lots",
+        "Invalid value for '--cpu': 'lots' should be a number of cores above 0, such as 0.5",
+    ),
+    Wrong(
+        "live manifests mine.yaml --memory 512m",
+        "Invalid value for '--memory': '512m' should be a number of bytes, such as 512Mi or",
+    ),
+    Wrong("live manifests mine.yaml --control-from x", "--control-from x: needs --network-policy"),
+    Wrong(
+        "live manifests mine.yaml --pod-network x",
+        "Invalid value for '--pod-network': 'x' does not appear to be an IPv4 or IPv6",
+    ),
+    Wrong(
+        "live manifests mine.yaml --ready-within 0", "Invalid value for '--ready-within': 0.0 is not in the range x>=1."
+    ),
+    Wrong(
+        "live manifests mine.yaml --set kubernetes.gateway.foo=3",
+        "kubernetes.gateway.foo: unknown key; allowed: labels, annotations, resources,",
+    ),
+    Wrong(
+        "live manifests mine.yaml --policy gone.py:P --controller", "gone.py: cannot be read: No such file or directory"
+    ),
+    Wrong("live manifests mine.yaml --out run", "--out run: already holds results; give a new or empty folder"),
+    Wrong("live manifests mine.yaml --out my.py/x", "--out my.py/x: cannot be written:"),
+    Wrong("validate mine.yaml --repeats 0", "Invalid value for '--repeats': 0 is not in the range x>=1."),
+    Wrong(
+        "validate mine.yaml --backend moon",
+        "Invalid value for '--backend': 'moon' is not one of 'loopback', 'kubernetes'.",
+    ),
+    Wrong(
+        "validate mine.yaml --calibration-window x",
+        "--calibration-window x: a window is START:END in seconds, such as 600:1800",
+    ),
+    Wrong("validate mine.yaml --duration 5000", "--duration 5000: 0:1200 of bursty has no 5000 seconds in a row"),
+    Wrong(
+        "validate mine.yaml --records none",
+        "records: none: a validation needs the records of all requests; use records: all",
+    ),
+    Wrong("validate mine.yaml --url http://x", "--url needs --backend kubernetes"),
+    Wrong("validate mine.yaml --out run", "--out run: already holds results; give a new or empty folder"),
+    Wrong("nonesuch", "No such command 'nonesuch'."),
+    Wrong("--nonesuch", "No such option '--nonesuch'."),
+    Wrong("doctor x", "Got unexpected extra argument (x)"),
+]
+
+SHIPPED = [
+    Wrong("simulate video --policy scale-only:lwo", ("'lwo'", "did you mean 'low'")),
+    Wrong("simulate video --policy static:yolov5q:1:1,resnet18:1:1", ("'yolov5q'", "yolov5x", "did you mean")),
+    Wrong("simulate video --policy static:yolov5n:0:1,resnet18:1:1", ("batch=0", "at least 1")),
+    Wrong("simulate video --policy static:1,0", ("replicas=0", "at least 1")),
+    Wrong("simulate video --policy static:1,-1", ("1,-1", "whole numbers")),
+    Wrong("simulate video --policy static:1,nan", ("1,nan", "whole numbers")),
+    Wrong("simulate video --policy static:1,99999999", ("99999999", "from 1 to 10000")),
+    Wrong("simulate video --policy=", "policy ''"),
+    Wrong("simulate video --trace constant:-5", "above 0, not -5"),
+    Wrong("simulate video --trace constant:inf", "not inf"),
+    Wrong("simulate video --trace nofile.csv", "nofile.csv: no such file"),
+    Wrong("simulate video --scale 0", "scale: should be greater than 0; given 0.0"),
+    Wrong("simulate video --scale -1", ("scale", "greater than 0; given -1.0")),
+    Wrong("simulate video --scale nan", ("scale", "finite number; given nan")),
+    Wrong("simulate video --scale inf", ("scale", "finite number; given inf")),
+    Wrong("simulate video --window 5", ("window: a window is START:END", "given '5'")),
+    Wrong("simulate video --window 1:2:3", "START:END"),
+    Wrong("simulate video --window=", "START:END"),
+    Wrong("simulate video --window a:b", "START:END"),
+    Wrong("simulate video --window nan:10", "given nan"),
+    Wrong("simulate video --window 5:5", ("window 5:5", "0 to 1200")),
+    Wrong("simulate video --window 5:3", "window 5:3"),
+    Wrong("simulate video --window 1000:1300", ("window 1000:1300", "0 to 1200")),
+    Wrong("simulate video --window 0.5:10", "whole seconds"),
+    Wrong("simulate video --seed -1", ("--seed", "-1")),
+    Wrong("simulate video --seed 9223372036854775808", ("seed", "9223372036854775807")),
+    Wrong("simulate video --arrivals even-ish", ("arrivals", "'even-ish'", "did you mean 'even'")),
+    Wrong("simulate video --set interval_s=x", ("interval_s", "number; given 'x'")),
+    Wrong("simulate video --set seed=true", ("seed", "integer; given True")),
+    Wrong("simulate video --set policy.bta=1", ("'bta'", "did you mean 'beta'")),
+    Wrong("simulate video --set policy.beta=much", "beta='much'"),
+    Wrong("simulate video --set policy.beta=.nan", "beta=nan"),
+    Wrong("simulate video --set history_s=100000000000", ("history_s", "86400")),
+    Wrong("simulate video --set limit_cores=0", ("limit_cores", "given 0")),
+    Wrong("simulate video --set limit_cores=-2", ("limit_cores", "given -2")),
+    Wrong("simulate video --set guards.max_replicas=0", ("guards.max_replicas", "given 0")),
+    Wrong("simulate video --set guards={min_replicas:5}", "guards"),
+    Wrong(
+        "simulate video --set guards.min_replicas=5 --set guards.max_replicas=2",
+        "guards: max_replicas 2 is below min_replicas 5",
+    ),
+    Wrong("simulate video --set drop_limits_s.object-detectio=3", "did you mean 'object-detection'"),
+    Wrong("simulate video --set initial.object-detection.variant=yolov5n", "start: configured"),
+    Wrong("simulate nofile.yaml", "nofile.yaml: cannot be read: No such file"),
+    Wrong("simulate .", "cannot be read: Is a directory"),
+    start(
+        "variant=yolov5q",
+        "initial: stage 'object-detection': unknown variant 'yolov5q'",
+    ),
+    start(
+        "batch=0",
+        "initial.object-detection.batch: should be greater than or equal to 1; given 0",
+    ),
+    start(
+        "batch=65",
+        "batch 65; allowed for 'yolov5n': ints from 1 to 64",
+    ),
+    start(
+        "batch=.nan",
+        "initial.object-detection.batch: should be a valid integer; given nan",
+    ),
+    start(
+        "replicas=-1",
+        "initial.object-detection.replicas: should be greater than or equal to 1; given -1",
+    ),
+    start(
+        "cores=3",
+        "3 cores are not profiled for 'yolov5n'; allowed: 1, 2, 4",
+    ),
+    start(
+        "batch_timeout_s=.inf",
+        "initial.object-detection.batch_timeout_s: should be a finite number; given inf",
+    ),
+    Wrong("optimise vidoe --load 20", "did you mean 'video'"),
+    Wrong("optimise video --load inf", "--load inf"),
+    Wrong("optimise video --load -1", "--load -1"),
+    Wrong("optimise video --load x", ("--load", "'x'")),
+    Wrong("optimise video --load 20 --policy static", ("static", "ipa, oracle, scale-only, switch-only")),
+    Wrong("compare vidoe", "did you mean 'video'"),
+    Wrong("compare video --policy ipa --policy ipa", "--policy ipa: given twice"),
+    Wrong("compare video --policy hpa --set policy.beta=2", "policy.beta: no policy that is compared has it: hpa"),
+    Wrong("compare video --jobs 0", ("--jobs", "0")),
+    Wrong("trace info bursty --scale 0", "above 0, not 0"),
+    Wrong("trace info bursty --scale nan", "not nan"),
+    Wrong("trace info bursty --window 5", ("--window 5", "START:END")),
+    Wrong("trace info bursty --window 9:9", "window 9:9"),
+    Wrong("trace info burtsy", "did you mean 'bursty'"),
+    Wrong("trace synthesise bursty --to nofolder/x.csv", "nofolder/x.csv: cannot be written"),
+    Wrong("trace synthesise bursty --to x.txt", ".csv, .parquet"),
+]
+"""On shipped pipelines and loads."""
+
+WRITES = [
+    Wrong(f"{RUN} --out new", "--out new: cannot be written:"),
+    Wrong(f"{RUN} --report new.html", "--report new.html: cannot be written:"),
+    Wrong("compare scenario.yaml --policy ipa --report new.html", "--report new.html: cannot be written:"),
+    Wrong("report run", "--to run/report.html: cannot be written:"),
+    Wrong("pipeline new new.yaml --from table.csv", "new.yaml: cannot be written: Permission denied"),
+    Wrong("profile show video --to new.html", "new.html: cannot be written: Permission denied"),
+    Wrong("trace synthesise constant:5 --to new.csv", "new.csv: cannot be written: Permission denied"),
+    Wrong("trace convert load.csv new.parquet", "new.parquet: cannot be written: Permission denied"),
+    Wrong("live manifests mine.yaml --out new", "--out new: cannot be written:"),
+]
+"""Commands that write, where nobody may."""
+
+FULL = [
+    Wrong(f"{RUN} --out new", "new: cannot be written: Error writing bytes to file. Detail: [errno 27] File too"),
+    Wrong(f"{RUN} --report new.html", "new.html: cannot be written: File too large"),
+    Wrong("compare scenario.yaml --policy ipa --report new.html", "new.html: cannot be written: File too large"),
+    Wrong("report run", "run/report.html: cannot be written: File too large"),
+    Wrong("pipeline new new.yaml --from table.csv", "new.yaml: cannot be written: File too large"),
+    Wrong("profile show video --to new.html", "new.html: cannot be written: File too large"),
+    Wrong("trace synthesise constant:5 --to new.csv", "new.csv: cannot be written: File too large"),
+    Wrong("live manifests mine.yaml --out new", "new: cannot be written: File too large"),
+]
+"""Commands that write more than a disk has room for."""
+
+ROWS = [*TRACES, *SCENARIOS, *PIPELINES, *POLICY_ROWS, *STUDIES, *OUTPUTS, *RESULTS_ROWS, *LIVE, *SHIPPED]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a user's files and results."""
+    folder = tmp_path_factory.mktemp("kept")
+    put(folder, FILES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for command in RESULTS:
+            assert ipa(*command.split()).exit_code == 0
+    return folder
+
+
+@pytest.fixture
+def there(kept: Path, here: Path) -> Path:
+    """The current folder, with the same."""
+    shutil.copytree(kept, here, dirs_exist_ok=True)
+    return here
+
+
+def put(folder: Path, files: Mapping[str, str | bytes | None]) -> None:
+    for name, content in files.items():
+        path = folder / name
+        if content is None:
+            path.unlink()
+            continue
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def check(folder: Path, row: Wrong) -> None:
+    """The row's command ends as it has to, says the place, and leaves the folder as it was."""
+    before = contents(folder)
+    result = ipa(*shlex.split(row.command), env=NO_CLUSTER)
+    assert (result.exit_code, result.stdout) == (row.code, ""), result.output
+    for text in (row.said,) if isinstance(row.said, str) else row.said:
+        assert text in result.stderr
+    assert sum(line.startswith("Error: ") for line in result.stderr.splitlines()) == 1
+    assert "Traceback" not in result.stderr
+    assert contents(folder) == before
+
+
+def named(row: Wrong) -> str:
+    return row.command.removeprefix(RUN).strip()
+
+
+@pytest.mark.parametrize("row", ROWS, ids=named)
+def test_wrong_input_is_answered_with_its_place_and_changes_nothing(
+    there: Path, monkeypatch: pytest.MonkeyPatch, row: Wrong
+) -> None:
+    monkeypatch.setattr("ipa.studies.run.TimeLimit", lambda policy: TimeLimit(policy, 0.05))
+    put(there, row.files)
+    check(there, row)
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """This process as a user to whom nothing belongs, where it may become one; otherwise it is none that may do all."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.setresuid(NOBODY, NOBODY, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+@pytest.fixture
+def public(kept: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The current folder, which everybody may reach and read and nobody may write to."""
+    with TemporaryDirectory() as folder:
+        shutil.copytree(kept, folder, dirs_exist_ok=True)
+        monkeypatch.chdir(folder)
+        every = [Path(folder), *Path(folder).rglob("*")]
+        for path in every:
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        yield Path(folder)
+        for path in every:
+            path.chmod(0o755)
+
+
+@pytest.mark.parametrize("row", WRITES, ids=named)
+def test_a_folder_that_another_user_may_only_read_is_named_and_stays_as_it_is(public: Path, row: Wrong) -> None:
+    with nobody():
+        check(public, row)
+
+
+@contextmanager
+def room(size_bytes: int) -> Iterator[None]:
+    """No file may grow beyond this, as on a disk that is all but full."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("row", FULL, ids=named)
+def test_what_a_disk_has_no_room_for_is_named_and_nothing_is_left_of_it(there: Path, row: Wrong) -> None:
+    with room(500):
+        check(there, row)

@@ -1,0 +1,212 @@
+"""What a comparison compares: policies with keys and labels of their own, several predictors, parameters for all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipa.studies import Scenario, ScenarioError, compare, find
+from ipa.studies.results import run_name
+from ipa.studies.systems import choose
+
+VIDEO = find("video")
+
+PREDICTOR = """
+class Forty:
+    def predict(self, observation):
+        return 40.0
+"""
+
+
+def told(chosen: list[Scenario]) -> list[tuple[str, str, dict[str, Any]]]:
+    """The title, the name and the parameters beside the name of each."""
+    return [(each.policy.title, each.policy.name, each.policy.parameters) for each in chosen]
+
+
+# ---- each its own ----
+
+
+def test_the_scenarios_own_policy_keeps_its_parameters_and_the_others_have_none() -> None:
+    base = find("video", {"policy.beta": 0.5})
+    assert told(choose(base, ["ipa", "switch-only", "ipa alpha=3"])) == [
+        ("ipa", "ipa", {"beta": 0.5}),
+        ("switch-only", "switch-only", {}),
+        ("ipa alpha=3", "ipa alpha=3", {}),
+    ]
+    assert told(choose(base, ["ipa label=Ours"])) == [("Ours", "ipa", {"beta": 0.5})]
+    with pytest.raises(
+        ScenarioError, match=r"parameters of 'ipa' \(beta\), which is not compared; compared: switch-on"
+    ):
+        choose(base, ["switch-only"])
+
+
+def test_a_mapping_means_the_same_as_a_text() -> None:
+    mapping = {"name": "ipa", "label": "IPA, bold", "predictor": {"name": "mean", "factor": 1.2}, "rounding": "none"}
+    text = 'ipa predictor={name: mean, factor: 1.2} rounding=none label="IPA, bold"'
+    assert choose(VIDEO, [mapping]) == choose(VIDEO, [text])
+    assert choose(VIDEO, [{"name": "ipa"}]) == choose(VIDEO, ["ipa"])
+
+
+@pytest.mark.parametrize(
+    ("policies", "text"),
+    [
+        (["ipa", "switch-only", "ipa"], "--policy ipa: given twice; a comparison runs each policy once per seed."),
+        (["ipa", "ipa label=B"], "--policy 'ipa' and 'B' are the same policy with the same parameters"),
+        (["ipa accuracy='sum'", 'ipa  accuracy="sum"'], "are the same policy with the same parameters; leave one out"),
+        (["ipa alpha=1 beta=2", {"name": "ipa", "beta": 2.0, "alpha": 1}], "are the same policy with the same par"),
+        (["ipa alpha=1 label=X", "rate label=X"], "label 'X': is of 'ipa alpha=1' and of 'rate'; give each its own"),
+        (["ipa alpha=1 label=rate", "rate"], "label 'rate': is of 'ipa alpha=1' and of 'rate'"),
+        (["ipa label="], "label should be a line of text of at most 80 characters; given ''"),
+        ([f"ipa label={'x' * 81}"], "label should be a line of text of at most 80 characters"),
+        (["ipa label=[a]"], "label should be a line of text of at most 80 characters; given ['a']"),
+        ([{"name": "ipa label=A", "label": "B"}], "label: given twice, 'A' and 'B'"),
+    ],
+)
+def test_entries_that_are_equal_or_cannot_be_told_apart_are_refused(policies: list[Any], text: str) -> None:
+    with pytest.raises(ScenarioError) as refused:
+        choose(VIDEO, policies)
+    assert text in str(refused.value)
+
+
+# ---- parameters for all ----
+
+
+def test_a_parameter_reaches_every_policy_that_has_it_and_which_have_not_is_said() -> None:
+    said: list[str] = []
+    policies = ["ipa", "scale-only:low", "hpa:high", "rate", "oracle"]
+    chosen = choose(VIDEO, policies, parameters={"predictor.name": "mean", "predictor.factor": 1.1}, log=said.append)
+    reached = {"predictor": {"name": "mean", "factor": 1.1}}
+    assert [each.policy.parameters for each in chosen] == [reached, reached, {}, reached, {}]
+    assert said == ["policy.predictor does not reach hpa:high, oracle, which have no such parameter"]
+
+
+def test_a_policys_own_key_comes_before_that_of_all_and_the_files_does_not() -> None:
+    base = find("video", {"policy.alpha": 7})
+    chosen = choose(base, ["ipa", "switch-only alpha=3", "switch-only"], parameters={"alpha": 5})
+    assert [(each.policy.name, each.policy.parameters) for each in chosen] == [
+        ("ipa", {"alpha": 5}),
+        ("switch-only alpha=3", {}),
+        ("switch-only", {"alpha": 5}),
+    ]
+    with pytest.raises(ScenarioError, match="'ipa' and 'ipa alpha=5' are the same policy"):
+        choose(VIDEO, ["ipa", "ipa alpha=5"], parameters={"alpha": 5})
+
+
+def test_a_parameter_that_no_policy_has_is_refused_with_the_nearest() -> None:
+    with pytest.raises(
+        ScenarioError, match=r"policy.predictro: no policy .* ipa, rate; did you mean 'policy.predictor'"
+    ):
+        choose(VIDEO, ["ipa", "rate"], parameters={"predictro": "max"})
+    with pytest.raises(ScenarioError, match=r"policy\.predictor: no policy that is compared has it: hpa$"):
+        choose(VIDEO, ["hpa"], parameters={"predictor": "max"})
+
+
+def test_a_class_in_a_file_is_reached_where_it_names_the_parameter(tmp_path: Path) -> None:
+    file = tmp_path / "my.py"
+    body = "        pass\n\n    def decide(self, observation, memory):\n        raise NotImplementedError\n\n"
+    file.write_text(
+        f"class Has:\n    def __init__(self, pipeline, predictor='max'):\n{body}"
+        f"class Any:\n    def __init__(self, pipeline, **anything):\n{body}"
+        f"class Lacks:\n    def __init__(self, pipeline):\n{body}"
+    )
+    policies = [f"{file}:{name}" for name in ("Has", "Any", "Lacks")]
+    chosen = choose(VIDEO, policies, parameters={"predictor": "mean"})
+    assert [each.policy.parameters for each in chosen] == [{"predictor": "mean"}, {"predictor": "mean"}, {}]
+
+
+# ---- several predictors ----
+
+
+def test_every_system_has_every_predictor_once_and_one_without_runs_once() -> None:
+    said: list[str] = []
+    predictors = ["max", {"name": "mean", "factor": 1.1}]
+    base = find("video", {"policy.predictor": "oracle", "policy.alpha": 3})
+    chosen = choose(base, ["ipa", "hpa:high", "scale-only:low label=FA2"], predictors=predictors, log=said.append)
+    assert told(chosen) == [
+        ("ipa predictor=max", "ipa predictor=max", {"alpha": 3}),
+        ("ipa predictor={name: mean, factor: 1.1}", "ipa predictor={name: mean, factor: 1.1}", {"alpha": 3}),
+        ("hpa:high", "hpa:high", {}),
+        ("FA2 max", "scale-only:low predictor=max", {}),
+        ("FA2 {name: mean, factor: 1.1}", "scale-only:low predictor={name: mean, factor: 1.1}", {}),
+    ]
+    assert said == ["policy.predictor does not reach hpa:high, which has no such parameter"]
+
+
+@pytest.mark.parametrize(
+    ("policies", "varied", "text"),
+    [
+        (["ipa"], {"predictors": ["max", "max"]}, "--policy ipa predictor=max: given twice"),
+        (
+            ["ipa predictor=mean"],
+            {"predictors": ["max"]},
+            "--policy ipa predictor=mean: has a predictor of its own besi",
+        ),
+        (
+            ["ipa"],
+            {"predictors": ["max"], "parameters": {"predictor": "mean"}},
+            "policy.predictor: given beside a list",
+        ),
+        (
+            ["hpa", "static"],
+            {"predictors": ["max"]},
+            "policy.predictor: no policy that is compared has it: hpa, static",
+        ),
+    ],
+)
+def test_predictors_that_contradict_or_reach_nobody_are_refused(
+    policies: list[str], varied: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(ScenarioError) as refused:
+        choose(VIDEO, policies, **varied)
+    assert text in str(refused.value)
+
+
+# ---- what comes of it ----
+
+
+def test_a_comparison_of_predictors_is_kept_resumed_and_shown_by_label(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """40 rps take more cores than 5; a predictor of one's own always says 40."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.py").write_text(PREDICTOR)
+    short = find("video", {"trace": "constant:5:20", "hop_s": 0.01})
+    policies = ["ipa label='IPA <a>'", "scale-only:low", "static"]
+    varied: dict[str, Any] = {"predictors": ["max", "my.py:Forty"], "parameters": {"alpha": 0}, "jobs": 1}
+    comparison = compare(short, policies, folder="out", **varied)
+    names = [
+        *("IPA <a> max", "IPA <a> my.py:Forty"),
+        *("scale-only:low predictor=max", "scale-only:low predictor=my.py:Forty", "static"),
+    ]
+    assert comparison.policies == names
+    assert list(comparison.summary.index) == names
+    planned = [run.summary["planned_cost_mean_cores"] for run in comparison.runs]
+    assert planned[1] > planned[0]
+    assert planned[3] > planned[2]
+    assert "IPA &lt;a&gt; max" in comparison._repr_html_()
+    assert "IPA <a>" not in comparison._repr_html_()
+
+    monkeypatch.setattr("ipa.studies.comparison.simulate", pytest.fail)
+    assert [run.summary for run in compare(short, policies, folder="out", **varied).runs] == [
+        run.summary for run in comparison.runs
+    ]
+    (tmp_path / "my.py").write_text(PREDICTOR.replace("40", "12"))
+    with pytest.raises(ScenarioError, match=r"another content of my\.py"):
+        compare(short, policies, folder="out", **varied)
+
+
+def test_names_of_folders_are_safe_and_of_different_titles_different() -> None:
+    """The plain ones are as they ever were, so that older results are found."""
+
+    def named(policy: Any) -> str:
+        return run_name(VIDEO.with_values({"policy": policy}))
+
+    assert named("scale-only:low") == "scale-only_low-1"
+    assert named("static:yolov5n:8:3,resnet18:1:2") == "static_yolov5n_8_3_resnet18_1_2-1"
+    assert named("a/my.py:Mine") == "a_my.py_Mine-1"
+    titles = ["A B", "A_B", "A=B", "A  B", "../../A", "A/../B", "x" * 80, "…", "CON ", "-rf x"]
+    folders = [named({"name": "ipa", "label": title}) for title in titles]
+    assert len({name.casefold() for name in folders}) == len(folders)
+    assert all("/" not in name and len(name.encode()) < 130 and name.rpartition("-")[2] == "1" for name in folders)
