@@ -88,15 +88,15 @@ def folds(
 ) -> Iterator[tuple[Samples, Samples, Samples]]:
     """`FOLDS` times, samples to train on, to stop with, and to calibrate with: one part of the load after the other.
 
-    The part before it is to stop with, the rest to train on, without the samples that share a second with those of the
-    part that calibrates.
+    Another part, no neighbour of it, is to stop with, the rest to train on, without the samples that share a second
+    with those of the part that calibrates.
     """
     every = _samples(counts.astype(np.float64), every_s, rng, horizons)
     apart_s = features.HISTORY_S + max(HORIZONS_S[:horizons])
     parts = np.array_split(np.arange(len(every)), FOLDS)
     for number, part in enumerate(parts):
         is_apart = (every.ends < every.ends[part[0]] - apart_s) | (every.ends > every.ends[part[-1]] + apart_s)
-        is_stop = np.isin(np.arange(len(every)), parts[number - 1])
+        is_stop = np.isin(np.arange(len(every)), parts[number - 2])
         yield every.only(is_apart & ~is_stop), every.only(is_apart & is_stop), every.only(part)
 
 

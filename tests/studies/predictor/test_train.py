@@ -13,12 +13,12 @@ import pytest
 
 from ipa.policies import create_predictor
 from ipa.policies.predictors import LEVELS
-from ipa.policies.predictors.trained import Model, forward_pass, load
+from ipa.policies.predictors.trained import SHAPES, Model, forward_pass, load
 from ipa.studies import ScenarioError
-from ipa.studies.predictor import sets
+from ipa.studies.predictor import KINDS, sets, train
 from ipa.studies.predictor.samples import Samples, folds, split
 from ipa.studies.predictor.training import _shift
-from ipa.traces import find
+from ipa.traces import Trace, find
 from tests.command import ipa, refusal
 from tests.tiny import observation
 
@@ -88,6 +88,10 @@ def test_a_calibrated_quantile_lies_a_little_further_out_where_samples_are_few()
     assert _shift(few[:, :1], (), 1) == pytest.approx([0])
 
 
+def test_every_kind_of_model_can_be_trained() -> None:
+    assert tuple(SHAPES) == KINDS
+
+
 def test_what_a_model_is_trained_to_answer_is_the_load() -> None:
     counts = np.random.default_rng(2).poisson(30, size=2000)
     training, _ = samples_of(counts)
@@ -149,6 +153,19 @@ def test_trees_are_trained_calibrated_and_written_with_their_card(
 
 
 @needs_sklearn
+def test_a_short_load_that_ends_calmly_is_not_forecast_calmly(few_trees: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its last seventh is constant, and would tell that nothing ever varies; what came before does."""
+    monkeypatch.setattr("ipa.studies.predictor.training.LEVELS", (0.5, 0.95))
+    rng = np.random.default_rng(3)
+    counts = np.concatenate([rng.poisson(30, size=3000), np.full(600, 30)])
+    model = train(Trace.of_counts("calm", counts), "quantile-gbm", 1, "here", every_s=4).model
+    noisy, _ = samples_of(rng.poisson(30, size=1500))
+    given = sets.of(noisy, "quantile-gbm")
+    exceeded = (given.targets[:, None] > forward_pass(model)(given.inputs)).mean(axis=0)
+    assert exceeded[1] < 0.15
+
+
+@needs_sklearn
 def test_numpy_follows_trees_as_scikit_learn_does() -> None:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
@@ -170,7 +187,8 @@ def test_numpy_follows_trees_as_scikit_learn_does() -> None:
 NETWORKS = """
 import numpy as np
 from ipa.studies.commands import main
-from ipa.studies.predictor import fit_network
+from ipa.studies.predictor import fit_network, training
+training.SHORT_S = 0
 for kind, name in (("lstm", "one.keras"), ("lstm-quantile", "many.keras")):
     options = ["--trace", "bursty", "--model", kind, "--out", name, "--epochs", "2", "--quiet"]
     main(["predictor", "train", *options], standalone_mode=False)
