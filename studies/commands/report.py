@@ -32,19 +32,19 @@ def report(folder: Path, to: Path | None, form: str | None, as_json: bool) -> No
     """
     if form is None:
         path = to or folder / "report.html"
-        _write_page(folder, path)
+        _write_page(folder, path, "the page" if to is None else "--to")
         printing.print_made(path, as_json)
     else:
         printing.print_files(_write_images(folder, form, to or folder / "figures"), as_json)
 
 
-def _write_page(folder: Path, path: Path) -> None:
+def _write_page(folder: Path, path: Path, what: str) -> None:
     if studies.validation.read_manifest(folder) is not None:
-        reports.check_report(path, option="--to")
+        reports.check_report(path, option=what)
         studies.validation.page.write(studies.read_validation(folder), path)
     else:
         comparison = studies.read_comparison(folder)
-        reports.check_report(path, records=reports.records_of(comparison.runs), option="--to")
+        reports.check_report(path, records=reports.records_of(comparison.runs), option=what)
         comparison.write_report(path)
 
 

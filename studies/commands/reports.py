@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ipa import studies
+from ipa.studies.commands import progress
 from ipa.studies.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def check_plotly(what: str) -> None:
 
 def write_images(plots: Sequence[Plot], form: str, folder: Path) -> list[Path]:
     """Write plots as images named after them; their paths."""
-    drawn = studies.drawing.draw_images(plots, form)
+    with progress.counted("images", len(plots)) as on_drawn:
+        drawn = studies.drawing.draw_images(plots, form, on_drawn)
     files = {f"{plot.name}.{form}": image for plot, image in zip(plots, drawn, strict=True)}
     return studies.results.write_files(files, folder)
 

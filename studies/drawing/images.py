@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,8 +29,8 @@ def check_images(what: str) -> None:
         raise ScenarioError(f"{what} needs Chromium or Chrome, and BROWSER_PATH names {browser}, which is no file")
 
 
-def draw_images(plots: Sequence[Plot], form: str) -> list[bytes]:
-    """The files of plots in a form: png, svg or pdf.
+def draw_images(plots: Sequence[Plot], form: str, on_drawn: Callable[[], object] = lambda: None) -> list[bytes]:
+    """The files of plots in a form: png, svg or pdf; `on_drawn` is called after each.
 
     Raises ScenarioError where kaleido or Chromium is missing (see `check_images`), or Chromium does not draw.
     """
@@ -38,21 +38,21 @@ def draw_images(plots: Sequence[Plot], form: str) -> list[bytes]:
     from choreographer.errors import BrowserFailedError, ChannelClosedError
 
     try:
-        return asyncio.run(_drawn(plots, form))
+        return asyncio.run(_drawn(plots, form, on_drawn))
     except (BrowserFailedError, ChannelClosedError, TimeoutError) as error:
         raise ScenarioError(f"Chromium did not draw the images: {error}") from error
 
 
-async def _drawn(plots: Sequence[Plot], form: str) -> list[bytes]:
+async def _drawn(plots: Sequence[Plot], form: str, on_drawn: Callable[[], object]) -> list[bytes]:
     from kaleido import Kaleido
 
     scale = 2 if form == "png" else 1
     # MathJax would come from the network.
     async with Kaleido(mathjax=False) as chromium:
-        return [
-            await chromium.calc_fig(
-                {"data": plot.traces, "layout": plot.layout},
-                opts={"format": form, "width": WIDTH, "height": plot.layout["height"], "scale": scale},
-            )
-            for plot in plots
-        ]
+        drawn = []
+        for plot in plots:
+            size = {"width": WIDTH, "height": plot.layout["height"], "scale": scale}
+            figure = {"data": plot.traces, "layout": plot.layout}
+            drawn.append(await chromium.calc_fig(figure, opts={"format": form, **size}))
+            on_drawn()
+        return drawn

@@ -27,7 +27,7 @@ STATUS = {"completed": 200, "dropped": 504, "failed": 502, "unfinished": 504}
 
 def kept_folder(out: Path) -> Path:
     """Where a run that is to write its results to `out` keeps what it has found so far: beside it, until it has."""
-    out = out.absolute()
+    out = out if out.name else out.absolute()
     return out.with_name(f".{out.name}.running")
 
 

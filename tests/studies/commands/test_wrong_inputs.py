@@ -807,7 +807,7 @@ LIVE = [
         "live load mine.yaml --url http://127.0.0.1:1 --out load.csv", "--out load.csv: already exists; give a new file"
     ),
     Wrong("live load mine.yaml --patience inf", "Invalid value for '--patience': inf is not a finite number."),
-    Wrong("live recover gone", ".gone.running: nothing to recover:"),
+    Wrong("live recover gone", "Error: .gone.running: nothing to recover:"),
     Wrong(
         "live status mine.yaml --namespace x",
         "no cluster: Invalid kube-config file. No configuration found.; set KUBECONFIG, or",
@@ -983,7 +983,7 @@ WRITES = [
     Wrong(f"{RUN} --out new", "--out new: cannot be written:"),
     Wrong(f"{RUN} --report new.html", "--report new.html: cannot be written:"),
     Wrong("compare scenario.yaml --policy ipa --report new.html", "--report new.html: cannot be written:"),
-    Wrong("report run", "--to run/report.html: cannot be written:"),
+    Wrong("report run", "the page run/report.html: cannot be written:"),
     Wrong("pipeline new new.yaml --from table.csv", "new.yaml: cannot be written: Permission denied"),
     Wrong("profile show video --to new.html", "new.html: cannot be written: Permission denied"),
     Wrong("trace synthesise constant:5 --to new.csv", "new.csv: cannot be written: Permission denied"),
