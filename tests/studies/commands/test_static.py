@@ -40,7 +40,7 @@ def test_an_unknown_form_is_refused() -> None:
 
 def test_each_figure_is_an_image_named_after_it_in_a_folder(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ipa.studies.drawing.check_images", lambda what: None)
-    monkeypatch.setattr("ipa.studies.drawing.draw_images", lambda plots, form: [b"drawn"] * len(plots))
+    monkeypatch.setattr("ipa.studies.drawing.draw_images", lambda plots, form, on_drawn: [b"drawn"] * len(plots))
     said = ipa("report", "run", "--static", "svg").stdout.splitlines()
     assert "run/figures/cores.svg" in said
     assert sorted(path.name for path in (own / "run" / "figures").iterdir()) == sorted(Path(path).name for path in said)
