@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -114,6 +115,8 @@ def _check_source(live: Live) -> None:
         raise LiveError(f"--source {live.source}: allowed: {', '.join(SOURCES)}")
     if live.prometheus is not None and live.source != "prometheus":
         raise LiveError("--prometheus needs --source prometheus")
+    if live.prometheus is not None and not re.fullmatch(r"https?://[^/?#\s]+\S*", live.prometheus):
+        raise LiveError(f"--prometheus {live.prometheus}: should be the URL of a server, such as http://localhost:9090")
     if live.prometheus_match:
         from ipa.live.monitoring import check_matcher
 

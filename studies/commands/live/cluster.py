@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, replace
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from ipa.studies import Scenario
     from ipa.studies.live_runs import Cluster
     from ipa.studies.run import Prepared
+
+
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+"""What Kubernetes takes as the name of most objects."""
 
 
 def _memory(_: click.Context, __: click.Parameter, given: str) -> str:
@@ -38,6 +43,18 @@ def _cpu(_: click.Context, __: click.Parameter, given: str) -> str:
 
 def _cpu_or_profile(context: click.Context, parameter: click.Parameter, given: str) -> str:
     return given if given in ("", "profile") else _cpu(context, parameter, given)
+
+
+def _image(_: click.Context, __: click.Parameter, given: str) -> str:
+    if not given or any(letter.isspace() for letter in given):
+        raise click.BadParameter(f"{given!r}; allowed: the name of an image, such as registry/name:tag")
+    return given
+
+
+def _secret(_: click.Context, __: click.Parameter, given: str) -> str:
+    if given and not (len(given) <= 253 and _SUBDOMAIN.fullmatch(given)):
+        raise click.BadParameter(f"{given!r}; allowed: the name of a Secret: a-z, 0-9, and - and . in between")
+    return given
 
 
 def _networks(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
@@ -77,6 +94,7 @@ layout_options = together(
     click.option(
         "--image",
         default="ipa-pipelines:latest",
+        callback=_image,
         help="Image of all containers. Default: ipa-pipelines:latest.",
     ),
     click.option(
@@ -103,6 +121,7 @@ layout_options = together(
     click.option(
         "--s3-secret",
         default="",
+        callback=_secret,
         help="Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the like. Default: no credentials.",
     ),
     click.option(
@@ -131,6 +150,7 @@ layout_options = together(
         "--client-token-secret",
         default="",
         metavar="NAME",
+        callback=_secret,
         help="Secret with the tokens of clients under the key token, one a line. Default: clients need none.",
     ),
     click.option(

@@ -758,6 +758,10 @@ LIVE = [
     Wrong("live run mine.yaml --port 70000", "Invalid value for '--port': 70000 is not in the range 0<=x<=65535."),
     Wrong("live run mine.yaml --source moon", "'--source': 'moon'; allowed: gateway, prometheus"),
     Wrong("live run mine.yaml --prometheus x", "--prometheus needs --source prometheus"),
+    Wrong(
+        "live run mine.yaml --source prometheus --prometheus ftp://x",
+        "--prometheus ftp://x: should be the URL of a server, such as http://localhost:9090",
+    ),
     Wrong("live run mine.yaml --context x", "--context needs --backend kubernetes"),
     Wrong("live run mine.yaml --url http://x", "--url needs --backend kubernetes"),
     Wrong("live run mine.yaml --token-file x", "--token-file needs --backend kubernetes"),
@@ -827,6 +831,11 @@ LIVE = [
     Wrong(
         "live manifests mine.yaml --name Mine!",
         "--name Mine!: should be lower-case letters, digits and hyphens, at most 53",
+    ),
+    Wrong("live manifests mine.yaml --image ''", "'--image': ''; allowed: the name of an image"),
+    Wrong(
+        "live manifests mine.yaml --client-token-secret Bad_",
+        "'--client-token-secret': 'Bad_'; allowed: the name of a Secret",
     ),
     Wrong(
         "live manifests mine.yaml --namespace Bad_",
