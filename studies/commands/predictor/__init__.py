@@ -15,7 +15,7 @@ from ipa.studies.commands.group import LazyGroup
         "evaluate": "Score predictors on a load, side by side.",
         "list": "List the predictors that are built in or installed, with their parameters.",
         "show": "Draw forecasts over the load as one HTML page.",
-        "train": "Train a predictor on a load, and write it with a card that says how.",
+        "train": "Train a predictor on a load.",
     },
 )
 def predictor() -> None:
