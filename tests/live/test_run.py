@@ -270,7 +270,7 @@ def test_ctrl_c_at_any_moment_leaves_no_traceback_no_process_and_no_half_written
     """From the beginning of the command to the end of the interpreter, at moments of a run that is not interrupted."""
     pipeline_file(tmp_path)
     whole_s = interrupted_after(tmp_path, "whole", None)
-    for share in np.linspace(0.02, 1.0, 8):
+    for share in np.linspace(0.02, 1.0, 6):
         interrupted_after(tmp_path, f"{share:.2f}", share * whole_s)
 
 
