@@ -387,7 +387,7 @@ SCENARIOS = [
     key("policy=", "policy: should be a mapping of keys to values; given nothing"),
     key("policy.alpha=x", "alpha='x' must be a finite number and at least 0"),
     key("policy.solver=cplx", "solver='cplx' is none of: exact, gurobi, highs"),
-    key("policy.quantile=2", "quantile=2 must be a finite number and above 0 and at most 1"),
+    key("policy.quantile=2", "quantile=2 must be a finite number and above 0 and below 1"),
     key("policy.predictor=lsmt", "unknown predictor 'lsmt' (did you mean 'lstm'?); allowed: auto, ewma, holt, lstm,"),
     key("policy.predictor=gone.py:A", "gone.py: cannot be read: No such file or directory"),
     key("policy.predictor=3", "predictor=3 must be a name, a mapping, or have forecast() or predict()"),
