@@ -63,7 +63,7 @@ verify: install
 
 install: $(INSTALLED)
 
-# Debian ships Python without venv; it is added where it is missing.
+# Debian ships Python without venv; it is added where it is missing. The run compiles the engine, once for all later ones.
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python'; exit 2; }
@@ -72,6 +72,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/ipa simulate video --trace constant:1 --window 0:10 --quiet > /dev/null
 	@touch $@
 
 lint: install

@@ -35,7 +35,7 @@ from ipa.sim.compiled import StreamedEngine, streaming
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
-BLOCKS = 4
+BLOCKS = 2
 BLOCK = 100
 WINDOWS = (1, 4, 17)
 

@@ -101,8 +101,7 @@ def until(path: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize(("jobs", "number"), [(1, signal.SIGINT), (2, signal.SIGTERM)])
 def test_an_interrupted_comparison_keeps_what_is_finished_and_goes_on(
     here: Path, jobs: int, number: signal.Signals
 ) -> None:
