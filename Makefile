@@ -12,7 +12,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo test check test-cluster soak chaos mlserver verify install lint format bench bench-peers bench-lock mlserver-lock lock image-lock clean
+.PHONY: demo test check test-cluster test-long soak chaos mlserver verify install lint format bench bench-peers bench-lock mlserver-lock lock image-lock clean
 
 demo: install
 	$(BIN)/ipa compare video --trace bursty --seeds 3 --report report.html
@@ -35,6 +35,10 @@ test-cluster: install
 	@test -n "$$KUBECONFIG" || { echo 'KUBECONFIG should name a cluster'; exit 2; }
 	$(BIN)/pytest -n 3 --dist worksteal -m 'cluster and not alone' tests/live/kubernetes
 	$(BIN)/pytest -n 0 -m 'cluster and alone' tests/live/kubernetes
+
+# What takes long: sweeps on a real Dask and a real Ray on this machine, and one that is killed ten times over.
+test-long: install
+	$(BIN)/pytest -n 0 -m long
 
 # Live serving under load for 10 minutes while replicas are killed and all is reconfigured, and 10,000 malformed requests.
 soak: install

@@ -31,7 +31,8 @@ class Collector:
     """Fetches records before the gateway's bounded buffer drops them; 8 bytes per value.
 
     A gateway that has restarted is another epoch, and numbers its records from the first. `lost` counts requests that a
-    gateway answered and whose record never came, `foreign` requests that are not of the run's load.
+    gateway answered and whose record never came, `foreign` requests that are not of the run's load. `retried`: the
+    stages at which a batch has failed and its requests were tried again.
     """
 
     client: GatewayClient
@@ -40,6 +41,7 @@ class Collector:
     """Called with each fetch's rows of the run's load."""
     lost: int = 0
     foreign: int = 0
+    retried: set[str] = field(default_factory=set)
     _epoch: str | None = None
     _next: dict[str | None, int] = field(default_factory=dict)
     """By epoch: while one gateway replaces another, either may answer."""
@@ -67,6 +69,8 @@ class Collector:
                 continue
             self._next[self._epoch] = said["next"]
             for record in said["records"]:
+                visited = zip(self.stages, record["stages"], strict=False)
+                self.retried |= {stage for stage, visit in visited if visit.get("retried")}
                 if str(record["id"]).isdigit():
                     rows.append(self._row(record))
                     self._rows.extend(rows[-1])

@@ -117,7 +117,7 @@ def read_kept(folder: Path) -> KeptRun:
     except BlockingIOError:
         raise LiveError(f"{folder}: the run is still going on") from None
     except FileNotFoundError as error:
-        raise LiveError(f"{folder}: nothing to recover: {error.filename} is missing") from None
+        raise LiveError(f"nothing to recover: {error.filename} is missing") from None
     return KeptRun(
         about,
         rows,

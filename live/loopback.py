@@ -50,6 +50,8 @@ class LoopbackBackend(LiveBackend):
         self.url = f"http://{LOOPBACK}:{self._port}"
         self.control_url = f"http://{LOOPBACK}:{self._control_port}"
         self.stages: dict[str, StageReplicas] = {}
+        self._untold: list[Replica] = []
+        """Replicas that are to go and that the gateway may still send batches to."""
         self._tokens = TokenFile(folder / "control-token")
         super().__init__(
             plane,
@@ -89,9 +91,13 @@ class LoopbackBackend(LiveBackend):
         self._origin_s = origin_s
         await self.client.start(origin_s)
         for stage in self.stages.values():
-            for replica in stage.all:
-                replica.created_s = replica.ready_s = 0.0
+            stage.restart()
         self._wake.set()
+
+    @property
+    def _moment_s(self) -> float:
+        """Now, on the run's clock; what happens in the moment before its t = 0 counts as happening then."""
+        return max(self.now_s, 0.0)
 
     def _refusal(self, configuration: Configuration) -> str:
         wanted = sum(each.replicas for each in configuration.values())
@@ -102,24 +108,31 @@ class LoopbackBackend(LiveBackend):
 
     async def _look(self) -> float:
         try:
-            await self.client.list_replicas(self._listed())
-            is_resized = self._resize(self.now_s)
-            removed = [each for stage in self.stages.values() for each in self._roll_out(stage, self.now_s)]
+            await self._list_replicas()
+            is_resized = self._resize(self._moment_s)
+            removed = [each for stage in self.stages.values() for each in self._roll_out(stage, self._moment_s)]
+            self._untold += removed
             if removed or is_resized:
-                await self.client.list_replicas(self._listed())
+                await self._list_replicas()
         except RefusedError as refusal:
             self.fail(f"the gateway refused the list of replicas: {refusal}")
             return LOOKED_AT_EVERY_S
         except RunError:
             return LOOKED_AT_EVERY_S  # a gateway that has died is found by its exit, a slow one is asked again
-        for replica in removed:
-            replica.removed_s = self.now_s  # a batch could start there until the gateway knew
         waits_s = [LOOKED_AT_EVERY_S]
         for stage in self.stages.values():
             waits_s += [POLLED_EVERY_S for replica in stage.draining if not self._stop_if_idle(replica)]
             back_off_s = stage.back_off_left_s(self.now_s)
             waits_s += [back_off_s] if back_off_s > 0.0 else []
         return min(waits_s)
+
+    async def _list_replicas(self) -> None:
+        """Tell the gateway which replicas there are: only then are those removed that are to go."""
+        await self.client.list_replicas(self._listed())
+        for replica in self._untold:
+            if not replica.is_gone:
+                replica.removed_s = self._moment_s  # a batch could start there until the gateway knew
+        self._untold.clear()
 
     def _resize(self, now_s: float) -> bool:
         """Give replicas the configured cores, if that is to be in place; whether any had others."""
@@ -188,7 +201,7 @@ class LoopbackBackend(LiveBackend):
         pause_s = POLLED_EVERY_S
         while not (replica.is_removed or replica.is_gone):
             if await self._answers_ready(replica.url):
-                replica.ready_s = self.now_s
+                replica.ready_s = self._moment_s
                 self._wake.set()
                 self.spawn(self._wake_after(STEADY_AFTER_S))
                 return
@@ -248,9 +261,11 @@ class LoopbackBackend(LiveBackend):
         self.fail(f"the gateway has ended ({in_words(status)}):\n{log_end(self._log('gateway'))}")
 
     def _on_exit(self, replica: Replica, status: int) -> None:
-        now_s = self.now_s
+        now_s = self._moment_s
         replica.gone_s = now_s
         replica.is_busy = False
         if not replica.is_removed:
             self.stages[replica.stage].died(replica, now_s)
+        elif not replica.is_stopping:  # nothing but this has ended it
+            replica.removed_s = now_s
         self._wake.set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from ipa.live.plane import LOAD
 from ipa.live.sent import UNANSWERED, Sent
 from ipa.live.view import View, Watch
 from ipa.policies import Journal
-from ipa.sim import FloatArray, Records, laws
+from ipa.sim import FloatArray, Records, ReplicaRecords, laws
 
 STOPS_WITHIN_S = 5.0
 """How long a load generator that is to stop may take to say what it has sent."""
@@ -124,8 +124,7 @@ class Sending:
         duration_s = schedule.duration_s if not why else min(schedule.duration_s, max(end_s, 1.0))
         records = collector.records(sent, timelines(backend), backend.configured, duration_s, end_s)
         is_whole = not (why or collector.lost or collector.foreign)
-        has_lost_replicas = any(stage.deaths for stage in backend.stages.values())
-        broken = tuple(broken_laws(records, is_whole, has_lost_replicas))
+        broken = tuple(broken_laws(records, is_whole, collector.retried))
         return Finished(records, sent, why, collector.lost, collector.foreign, cut_off, broken)
 
     async def _stop(self) -> None:
@@ -136,27 +135,42 @@ class Sending:
                     await self._has_ended.wait()
 
 
-def broken_laws(records: Records, is_whole: bool, has_lost_replicas: bool) -> Iterator[str]:
+def broken_laws(records: Records, is_whole: bool, retried: Collection[str]) -> Iterator[str]:
     """The laws that a live run breaks, of those that apply to it.
 
-    The integral of L9 is an engine's own. A batch that is retried starts after those that overtook it (L3). In a run
-    that did not end by itself, or whose gateway served others too or lost records, batches lack members, and where a
-    request was dropped may not be known. A batch that failed, or whose requests were given up, has no finish, and its
-    replica may have served others since (L4).
+    The integral of L9 is an engine's own. A batch that is retried starts after those that overtook it (L3, at the
+    stages `retried`). In a run that did not end by itself, or whose gateway served others too or lost records, batches
+    lack members, and where a request was dropped may not be known. A batch that failed, or whose requests were given
+    up, has no finish, and its replica may have served others since. A replica that is killed may still be sent a batch
+    until that is known, and its last answer may be on its way (L4).
     """
     unanswered = np.isnan(records.finish_s)
     ended = replace(records, finish_s=np.where(unanswered, records.start_s, records.finish_s))
     of_answered = set(laws.violations(ended, eager=False)) if unanswered.any() else set()
-    for law in laws.violations(records, eager=False):
+    broken = [*laws.violations(records, eager=False)]
+    of_others = set(laws.violations(_without_killed(records), eager=False)) if broken else set()
+    for law in broken:
         is_excused = (
             law.startswith("L9")
-            or (has_lost_replicas and law.startswith("L3"))
+            or (law.startswith("L3") and any(f"at stage {stage} " in law for stage in retried))
             or (not is_whole and "does not have the members it says" in law)
             or (unanswered.any() and "served two batches at once" in law and law not in of_answered)
             or (not is_whole and "not the same as dropped at a stage" in law)
+            or ("served before it was ready" in law and law not in of_others)
         )
         if not is_excused:
             yield law
+
+
+def _without_killed(records: Records) -> Records:
+    """The same, but replicas that ended without being asked to (removed in the moment they were gone) never end."""
+
+    def endless(replicas: ReplicaRecords) -> ReplicaRecords:
+        was_killed = replicas.removed_s == replicas.gone_s
+        removed_s, gone_s = (np.where(was_killed, np.nan, each) for each in (replicas.removed_s, replicas.gone_s))
+        return replace(replicas, removed_s=removed_s, gone_s=gone_s)
+
+    return replace(records, replicas=tuple(map(endless, records.replicas)))
 
 
 def _presumed(arrivals_s: FloatArray, end_s: float) -> Sent:

@@ -157,6 +157,16 @@ class StageReplicas:
         ]
         return Change(step.create if self.back_off_left_s(now_s) <= 0.0 else 0, remove)
 
+    def restart(self) -> None:
+        """It is t = 0: what stands has always stood, and what has gone is gone. Times before were of another clock."""
+        for replica in self.all:
+            replica.created_s = 0.0
+            replica.ready_s, replica.removed_s, replica.gone_s = (
+                0.0 if isfinite(each_s) else NEVER for each_s in (replica.ready_s, replica.removed_s, replica.gone_s)
+            )
+        for failures in self._failures.values():
+            failures.latest_s = 0.0
+
     # ---- failures ----
 
     def died(self, replica: Replica, now_s: float) -> None:

@@ -4,7 +4,7 @@ interface           what a policy sees and answers, and what carries it out: the
 controller          the loop · journal: decisions as JSON lines, and their replay
 configurations      what a decision may be · guards: bounds on any policy · time_limit: on its time
 registry            policies by name · plugins: from packages and files · checks: what a parameter may be
-manual              what a policy and its parameters mean
+manual              what a policy and its parameters mean · ranges: what values of them are worth trying
 ipa, oracle, scale_only, switch_only: policies that ask the optimiser · optimising_policy: what they share
 hpa, kpa, inferline, rate: policies that change replicas alone · scaler: what they share · inferline_plan: a plan
 static              never decides anew: the yardstick · variants: variants by name
@@ -12,7 +12,7 @@ predictors/         forecasts of the load · forecast: what they answer · optim
 """
 
 from ipa.policies import checks, plugins
-from ipa.policies.configurations import check_configuration, check_decision, lightest_configuration
+from ipa.policies.configurations import MOST_REPLICAS, check_configuration, check_decision, lightest_configuration
 from ipa.policies.controller import Controller, Entry, Journal
 from ipa.policies.forecast import Forecast
 from ipa.policies.guards import Bounds, CoreLimit
@@ -48,24 +48,28 @@ from ipa.policies.optimiser import ExplainedOption, Explanation
 from ipa.policies.optimiser import explain as explain_problem
 from ipa.policies.optimising_policy import PLANNING_PARAMETERS, OptimisingPolicy, decision_from_solution
 from ipa.policies.oracle import Oracle
-from ipa.policies.predictors import PREDICTORS, create_predictor
+from ipa.policies.predictors import PREDICTORS, Outlook, create_predictor
+from ipa.policies.ranges import RANGES, Choices, Range, parse_range, ranges_of
 from ipa.policies.rate import Rate
 from ipa.policies.registry import POLICIES, create, describe, split_spec, take_from_spec, takes
 from ipa.policies.scale_only import ScaleOnly
 from ipa.policies.scaler import Scaler
 from ipa.policies.static import Static
 from ipa.policies.switch_only import SwitchOnly
-from ipa.policies.time_limit import TimeLimit
+from ipa.policies.time_limit import TimeLimit, in_time
 
 __all__ = [
     "COSTLY_FIELDS",
+    "MOST_REPLICAS",
     "NO_LATENCY",
     "PLANNING_PARAMETERS",
     "POLICIES",
     "PREDICTORS",
+    "RANGES",
     "Applied",
     "Backend",
     "Bounds",
+    "Choices",
     "Configuration",
     "Controller",
     "CoreLimit",
@@ -85,10 +89,12 @@ __all__ = [
     "Observation",
     "OptimisingPolicy",
     "Oracle",
+    "Outlook",
     "Parameter",
     "Policy",
     "PolicyError",
     "Predictor",
+    "Range",
     "Rate",
     "ReplicaCounts",
     "ScaleOnly",
@@ -108,10 +114,13 @@ __all__ = [
     "describe",
     "explain_problem",
     "from_line",
+    "in_time",
     "lightest_configuration",
     "manual_of",
+    "parse_range",
     "plugins",
     "policy_names",
+    "ranges_of",
     "read_journal",
     "reads",
     "replay_journal",

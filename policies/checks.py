@@ -9,6 +9,9 @@ from typing import Any
 
 from ipa.policies.interface import PolicyError
 
+LONGEST_SHOWN = 80
+"""In characters: how much of a value stands in a message."""
+
 
 def number(
     key: str,
@@ -80,6 +83,12 @@ def mapping(key: str, value: Any, allowed: Iterable[str]) -> dict[str, Any]:
     if missing:
         raise PolicyError(f"{key} lacks {', '.join(missing)}; it must map each of: {', '.join(names)}")
     return {name: value[name] for name in names}
+
+
+def shown(value: object) -> str:
+    """A value in a message: its repr, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
 def nearest(value: Any, allowed: Iterable[str]) -> str:

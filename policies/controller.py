@@ -41,7 +41,8 @@ class Journal:
 
     def answered(self, outcome: Applied) -> None:
         """Add the backend's answer to the latest decision."""
-        self.entries[-1] = replace(self.entries[-1], outcome=outcome)
+        entry = self.entries[-1]
+        self.entries[-1] = Entry(entry.observation, entry.decision, outcome)
 
     def failed(self, step: int, why: str) -> None:
         """Note that a decision which the backend had accepted has failed since.
@@ -71,17 +72,10 @@ class Controller:
         Raises PolicyError, with the step, if no backend could carry the decision out, and for an error in a user's own
         file, with the line. A policy that asks the program to exit has failed too: it is not the one to end a run.
         """
-        try:
+        with plugins.blamed(f"step {observation.step} (at {observation.time_s:g} s): ", self._policy):
             decision = check_decision(self._pipeline, self._policy.decide(observation, self._memory))
-            decision = replace(decision, memory=_as_in_a_journal(decision.memory))
-        except KeyboardInterrupt:
-            raise  # that is the user
-        except BaseException as error:
-            place = plugins.origin(error)
-            if not place and not isinstance(error, PolicyError | SystemExit):
-                raise  # a bug in this program: show the traceback
-            text = str(error) if isinstance(error, PolicyError) else f"{type(error).__name__}: {error}"
-            raise PolicyError(f"step {observation.step} (at {observation.time_s:g} s): {place}{text}") from error
+            if decision.memory or decision.memory is not self._memory:  # an empty one handed back is as it was
+                decision = replace(decision, memory=_as_in_a_journal(decision.memory))
         self._memory = decision.memory
         return decision
 
@@ -96,6 +90,8 @@ class Controller:
 
 def _as_in_a_journal(memory: Memory) -> Memory:
     """The memory as it comes back from a journal, so that a resumed controller decides as a running one would."""
+    if not memory:
+        return {}
     try:
         plain: dict[str, Any] = json.loads(json.dumps(memory, allow_nan=False))
     except (TypeError, ValueError) as error:

@@ -43,7 +43,7 @@ def from_line(line: str, where: str = "journal") -> Entry:
             None if outcome is None else Applied(**outcome),
         )
     except json.JSONDecodeError as error:
-        raise PolicyError(f"{where}: not a line of JSON: {error}") from None
+        raise PolicyError(f"{where}: not a line of JSON: {error.msg}, column {error.colno}") from None
     except KeyError as error:
         raise PolicyError(f"{where}: the key {error} is missing") from None
     except (TypeError, AttributeError, ValueError, RecursionError) as error:
@@ -76,8 +76,8 @@ def replay(pipeline: Pipeline, policy: Policy, entries: Iterable[Entry]) -> Iter
         if missing:
             how = "a policy that reads it" if "future_rps" in missing else "journal: full"
             raise PolicyError(
-                f"{type(policy).__name__} reads {', '.join(missing)}, which the journal lacks at step "
-                f"{observation.step}; record it with {how}"
+                f"the policy reads {', '.join(missing)}, which the journal lacks at step {observation.step}; record it "
+                f"with {how}"
             )
         yield Entry(observation, controller.decide(observation))
 

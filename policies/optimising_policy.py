@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ipa.policies import checks
 from ipa.policies.interface import Configuration, Decision, Histories, Memory, Observation, Predictor
-from ipa.policies.optimiser import PROGRAMME_PARAMETERS, SOLVERS, Answers, Problem, Programme, Solution, check_installed
-from ipa.policies.predictors import OUTLOOK_PARAMETERS, Outlook
+from ipa.policies.optimiser import (
+    PROGRAMME_PARAMETERS,
+    SOLVERS,
+    Answers,
+    Problem,
+    Programme,
+    Solution,
+    check_installed,
+    question,
+)
+from ipa.policies.predictors import DEFAULT_PREDICTOR, OUTLOOK_PARAMETERS, Outlook
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
@@ -47,7 +56,7 @@ class OptimisingPolicy:
         self,
         pipeline: Pipeline,
         *,
-        predictor: str | Mapping[str, Any] | Predictor = "mean",
+        predictor: str | Mapping[str, Any] | Predictor = DEFAULT_PREDICTOR,
         quantile: float | None = None,
         horizon_s: float | None = None,
         load_margin: float | None = None,
@@ -106,23 +115,32 @@ class OptimisingPolicy:
 
     def decide_for(self, forecast_rps: float, observation: Observation, memory: Memory) -> Decision:
         """The decision for a given forecast; raises as `decide`."""
-        problem = self.problem(observation, forecast_rps)
-        if problem is None:
+        if forecast_rps != forecast_rps:
             return self._hold(observation, memory)
-        solution = self.answers.solve(problem)
-        return decision_from_solution(solution, memory, forecast_rps, problem.load_rps)
+        load_rps = self._planned_rps(forecast_rps)
+        asked = question(
+            self.programme.table.names,
+            load_rps,
+            observation.limit_cores,
+            _failed(observation),
+            observation.configuration,
+            **self.fixed,
+        )
+        solution = self.answers.kept(asked) or self.answers.solve(self._posed(observation, load_rps))
+        return decision_from_solution(solution, memory, forecast_rps, load_rps)
 
     def problem(self, observation: Observation, forecast_rps: float) -> Problem | None:
         """The optimiser's problem for a forecast; None if that is NaN."""
         if forecast_rps != forecast_rps:
             return None
-        forecast_rps = checks.number("forecast_rps", forecast_rps, at_least=0)
-        failed = {name: stage.failed_variants for name, stage in observation.stages.items() if stage.failed_variants}
+        return self._posed(observation, self._planned_rps(forecast_rps))
+
+    def _planned_rps(self, forecast_rps: float) -> float:
+        return self.planned_load_rps(checks.number("forecast_rps", forecast_rps, at_least=0))
+
+    def _posed(self, observation: Observation, load_rps: float) -> Problem:
         return self.problem_for(
-            self.planned_load_rps(forecast_rps),
-            observation.limit_cores,
-            failed=failed,
-            current=observation.configuration,
+            load_rps, observation.limit_cores, failed=_failed(observation), current=observation.configuration
         )
 
     def problem_for(
@@ -158,6 +176,11 @@ class OptimisingPolicy:
             rung="hold",
             notes=("no load sample",),
         )
+
+
+def _failed(observation: Observation) -> dict[str, tuple[str, ...]]:
+    """Stage -> its variants that failed to start; stages without any are left out."""
+    return {name: stage.failed_variants for name, stage in observation.stages.items() if stage.failed_variants}
 
 
 def decision_from_solution(

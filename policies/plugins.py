@@ -9,7 +9,8 @@ from __future__ import annotations
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -102,6 +103,7 @@ def call(what: str, factory: Factory, *given: Any, parameters: Mapping[str, Any]
     further = getattr(factory, "further_parameters", ())
     if not open_ended or further:
         checks.known("parameter", parameters, (*named, *further), of=f" of {what}")
+    _check_takes(what, factory, given)
     missing = [name for name in required if name not in parameters]
     if missing:
         raise PolicyError(f"{what} needs the parameter {', '.join(missing)}")
@@ -110,7 +112,21 @@ def call(what: str, factory: Factory, *given: Any, parameters: Mapping[str, Any]
     except (PolicyError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise PolicyError(f"{origin(error)}{what}: {type(error).__name__}: {error}") from error
+        raise PolicyError(f"{origin(error)}{what}: {said(error)}") from error
+
+
+def _check_takes(what: str, factory: Factory, given: Sequence[Any]) -> None:
+    """Raise PolicyError for a class that cannot be created with what every one of its kind is given."""
+    try:
+        signature = inspect.signature(factory)
+    except (TypeError, ValueError):
+        return  # written in C, without a signature
+    try:
+        signature.bind_partial(*given)
+    except TypeError:
+        names = ", ".join(type(each).__name__.lower() for each in given)
+        where = place_of(factory) if isinstance(factory, type) else ""
+        raise PolicyError(f"{where}{what}: __init__ should take (self, {names})") from None
 
 
 def takes(factory: Factory, parameter: str) -> bool:
@@ -149,8 +165,13 @@ def _executed(path: Path) -> ModuleType:
         raise
     except BaseException as error:
         where = origin(error) or f"{path}: "
-        raise PolicyError(f"{where}{type(error).__name__}: {error}") from error
+        raise PolicyError(f"{where}{said(error)}") from error
     return module
+
+
+def said(error: BaseException) -> str:
+    """The type of an error and what it says, if it says anything."""
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def origin(error: BaseException) -> str:
@@ -158,6 +179,35 @@ def origin(error: BaseException) -> str:
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if _module_name(Path(frame.filename)) in sys.modules:
             return f"{frame.filename}:{frame.lineno}: "
+    return ""
+
+
+@contextmanager
+def blamed(where: str = "", policy: object = None) -> Iterator[None]:
+    """Raises PolicyError, its text after `where`, for what goes wrong within in a user's own file, with the line.
+
+    A PolicyError of ours is placed at the class of the policy, if that is in such a file. Code that asks the program to
+    exit has failed too: it is not the one to end a run. An interrupt stays what it is, and so does a bug of this
+    program, whose traceback is wanted.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise  # that is the user
+    except BaseException as error:
+        place = origin(error)
+        if not place and not isinstance(error, PolicyError | SystemExit):
+            raise
+        text = str(error) if isinstance(error, PolicyError) else said(error)
+        raise PolicyError(f"{where}{place or _place_within(policy)}{text}") from error
+
+
+def _place_within(policy: object) -> str:
+    """The place of a policy's class, or of that of the policy which it guards."""
+    while policy is not None:
+        if place := place_of(type(policy)):
+            return place
+        policy = getattr(policy, "policy", None)
     return ""
 
 

@@ -63,8 +63,13 @@ def create(spec: str, pipeline: Pipeline, parameters: Mapping[str, Any] | None =
 
 def takes(spec: str, parameter: str) -> bool:
     """Whether the policy that a spec names has a parameter of that name. PolicyError: an unknown name or class."""
+    return plugins.takes(factory_of(spec), parameter)
+
+
+def factory_of(spec: str) -> plugins.Factory:
+    """The class that a spec names. PolicyError: an unknown name or class."""
     spec, _ = split_spec(spec)
-    return plugins.takes(_factory(spec if plugins.is_file(spec) else spec.partition(":")[0]), parameter)
+    return _factory(spec if plugins.is_file(spec) else spec.partition(":")[0])
 
 
 def _factory(name: str) -> plugins.Factory:

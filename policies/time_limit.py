@@ -6,8 +6,9 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from time import monotonic
 from types import FrameType
+from typing import Any, Self
 
 from ipa.policies.interface import Decision, Memory, Observation, Policy, PolicyError, reads
 
@@ -15,16 +16,20 @@ DECISION_LIMIT_S = 60.0
 """How long a policy may take over one decision of a simulation: as long as over the first of a live run."""
 
 
-@dataclass(frozen=True)
 class TimeLimit:
-    """Raises PolicyError out of a decision that takes longer than `limit_s`, in real time.
+    """Raises PolicyError out of a decision that takes longer than `limit_s`, in real time, within `with`.
 
-    A decision that is in time is not touched. There is no limit outside the main thread or without POSIX signals, and
-    none for a library that does not return to Python.
+    A decision that is in time is not touched. There is no limit outside `with`, outside the main thread or without
+    POSIX signals, and none for a library that does not return to Python. The clock is wound for all decisions within
+    `with`, not for each: when it rings, it is wound again for what the decision under way, if there is one, has left.
     """
 
-    policy: Policy
-    limit_s: float = DECISION_LIMIT_S
+    def __init__(self, policy: Policy, limit_s: float = DECISION_LIMIT_S) -> None:
+        self.policy = policy
+        self.limit_s = limit_s
+        self._began_s: float | None = None  # when the decision under way began
+        self._is_set = False
+        self._before: Any = None
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -32,18 +37,41 @@ class TimeLimit:
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The policy's decision. PolicyError: none within the limit."""
-        with _within(self.limit_s):
+        self._began_s = monotonic()
+        try:
             return self.policy.decide(observation, memory)
+        finally:
+            self._began_s = None
+
+    def __enter__(self) -> Self:
+        if hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGALRM, self._ring)
+            self._is_set = True
+            signal.setitimer(signal.ITIMER_REAL, self.limit_s)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_set:
+            self._is_set = False
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+            signal.signal(signal.SIGALRM, self._before)
+
+    def _ring(self, _: int, __: FrameType | None) -> None:
+        left_s = self.limit_s if self._began_s is None else self.limit_s - (monotonic() - self._began_s)
+        signal.setitimer(signal.ITIMER_REAL, left_s if left_s > 0.0 else self.limit_s)
+        if left_s <= 0.0:
+            raise PolicyError(f"no decision within {self.limit_s:g} s")
 
 
 @contextmanager
-def _within(limit_s: float) -> Iterator[None]:
+def in_time(what: str, limit_s: float = DECISION_LIMIT_S) -> Iterator[None]:
+    """Raises PolicyError out of what takes longer, in real time; where there is no limit, see `TimeLimit`."""
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def late(_: int, __: FrameType | None) -> None:
-        raise PolicyError(f"no decision within {limit_s:g} s")
+        raise PolicyError(f"no {what} within {limit_s:g} s")
 
     before = signal.signal(signal.SIGALRM, late)
     signal.setitimer(signal.ITIMER_REAL, limit_s)

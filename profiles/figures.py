@@ -94,7 +94,9 @@ def grid_problem(figures: Sequence[Figure]) -> Problem | None:
     cores = sorted({figure.cores for figure in figures})
     batches = sorted({figure.batch for figure in figures})
     if 1 not in batches:
-        return Problem(None, "", f"batch size 1 is not profiled; profiled: {listed(batches) or 'none'}")
+        return Problem(
+            None, "", f"batch size 1 is missing, which every variant needs; given: {listed(batches) or 'none'}"
+        )
     return _hole(rows, cores, batches) or _falling_mean(rows, figures, cores, batches)
 
 

@@ -84,9 +84,10 @@ class Pipeline:
         return replace(self, stages=tuple(stages))
 
     @cached_property
-    def _by_name(self) -> dict[str, Stage]:
+    def by_name(self) -> Mapping[str, Stage]:
+        """The stages by name, in their order."""
         return {stage.name: stage for stage in self.stages}
 
     def stage(self, name: str) -> Stage:
         """The stage of that name; ProfileError names the nearest."""
-        return named(name, self._by_name, f"{self.name} has no stage")
+        return named(name, self.by_name, f"{self.name} has no stage")

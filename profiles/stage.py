@@ -134,6 +134,11 @@ class Stage:
     def _by_name(self) -> dict[str, Variant]:
         return {variant.name: variant for variant in self.variants}
 
+    @cached_property
+    def largest_batches(self) -> Mapping[str, Mapping[int, int]]:
+        """Variant -> its profiled cores, ascending -> the largest batch size with these: all that may be configured."""
+        return {variant.name: {cores: variant.max_batch(cores) for cores in variant.cores} for variant in self.variants}
+
     def variant(self, name: str) -> Variant:
         """The variant of that name; ProfileError names the nearest."""
         return named(name, self._by_name, f"{self.name} has no variant")
@@ -148,11 +153,14 @@ class Stage:
         """The SLA by the published rule, whether or not it is the one in force."""
         return rules.stage_sla_s(variant.p99_s(1, max(variant.cores)) for variant in self.variants)
 
-    def base_cores_rule(self, name: str) -> int | None:
-        """A variant's base cores by the published rule, in force or not; None: there are none."""
+    def base_cores_rule(self, name: str, threshold_rps: float | None = None) -> int | None:
+        """A variant's base cores by the published rule, in force or not; None: there are none.
+
+        They are those for `threshold_rps`, by default the stage's own.
+        """
         variant = self.variant(name)
         allocations = ((c, variant.throughput_rps(1, c), variant.p99_s(1, c)) for c in variant.cores)
-        return rules.base_cores(allocations, self.threshold_rps, self.sla_s)
+        return rules.base_cores(allocations, threshold_rps or self.threshold_rps, self.sla_s)
 
 
 def output_rows_problems(output_rows: Mapping[str, int | str]) -> Iterator[tuple[str, str]]:

@@ -86,7 +86,7 @@ def parse_yaml(text: str, path: str, *, error: type[ValueError] = ProfileError) 
     except yaml.MarkedYAMLError as cause:
         mark = cause.problem_mark or cause.context_mark
         line = f":{mark.line + 1}" if mark else ""
-        raise error(f"{path}{line}: not valid YAML: {cause.problem or cause}") from None
+        raise error(f"{path}{line}: not valid YAML: {_said(cause)}") from None
     except yaml.YAMLError as cause:
         raise error(f"{path}: not valid YAML: {' '.join(str(cause).split())}") from None
     except RecursionError:
@@ -94,6 +94,13 @@ def parse_yaml(text: str, path: str, *, error: type[ValueError] = ProfileError) 
     if not isinstance(data, dict):
         raise error(f"{path}:1: should be a mapping of keys to values; given {_shown(data)}")
     return Document(path, data, reader.lines)
+
+
+def _said(cause: yaml.MarkedYAMLError) -> str:
+    """What PyYAML says is wrong; it says of a second document only that there is one."""
+    if cause.problem == "but found another document":
+        return "should be one document, but '---' begins another"
+    return cause.problem or str(cause)
 
 
 def _check_header(document: Document, key: str, allowed: tuple[str | int, ...], error: type[ValueError]) -> None:

@@ -4,7 +4,7 @@ rules       the model's rules as pure functions, obeyed by both engines and by l
 model       what a run is given: stages, service times, the world's settings · streams: keyed random draws
 interface   what both engines have in common · engines: the choice between them
 events/     the SimPy engine · compiled/: the same rules, compiled
-simulate    a run under a policy · opening: the decision before it
+simulate    a run under a policy · opening: the decision before it · stepping: a run that is stepped through
 backend     what a control step sees and does · load_view: the load it sees · measuring: the costly part
 records     what a run leaves behind · laws: what must hold of it · tables: the same as data frames
 resizes     how the cores of replicas have changed in place

@@ -41,6 +41,8 @@ from .simulate import Counted as Counted
 from .simulate import Simulated as Simulated
 from .simulate import simulate_policy as simulate_policy
 from .sources import file_digest as file_digest
+from .stepping import Stepped as Stepped
+from .stepping import stepped as stepped
 from .streams import IndexedNormals as IndexedNormals
 from .streams import standard_normals as standard_normals
 from .streams import stream as stream

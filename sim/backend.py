@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
-from ipa.policies import Applied, LatencyQuantiles, Observation, StageConfiguration, StageObservation
-from ipa.sim.interface import Engine, EngineStage
+from ipa.policies import Applied, Observation, StageConfiguration, StageObservation
+from ipa.sim.interface import Engine, Seen
 from ipa.sim.load_view import LoadView
 from ipa.sim.measuring import Measuring, Presence
-
-
-@dataclass(slots=True)
-class _Counters:
-    """A stage's running totals as of the latest control step."""
-
-    arrivals: int = 0
-    completions: int = 0
-    drops: int = 0
 
 
 class SimulatedBackend:
@@ -39,7 +29,8 @@ class SimulatedBackend:
         self._limit_cores = limit_cores
         self._fields = fields
         self._step, self._observed_s = 0, 0.0
-        self._counters = [_Counters() for _ in engine.stages]
+        self._names = [stage.model.name for stage in engine.stages]
+        self._seen = [Seen(0, 0, 0, 0, 0, {}) for _ in engine.stages]  # at the latest step
         measured = "latency" in fields or "busy_fraction" in fields
         self._measuring = Measuring(engine) if measured else None
         self._presence = Presence(engine) if "concurrency" in fields else None
@@ -49,8 +40,26 @@ class SimulatedBackend:
         now_s, since_s = self._engine.now_s, self._observed_s
         self._step, self._observed_s = self._step + 1, now_s
         measured = self._measuring.step(now_s) if self._measuring else None
-        has_latency = measured is not None and "latency" in self._fields
+        latency = measured if "latency" in self._fields else None
+        busy = measured if "busy_fraction" in self._fields else None
         concurrency = self._presence.step(now_s) if self._presence else None
+        stages: dict[str, StageObservation] = {}
+        for position, stage in enumerate(self._engine.stages):
+            before, seen = self._seen[position], stage.seen(now_s)
+            self._seen[position] = seen
+            stages[self._names[position]] = StageObservation(
+                configuration=stage.configuration,
+                arrivals=seen.entered - before.entered,
+                completions=seen.completions - before.completions,
+                drops=seen.dropped - before.dropped,
+                failures=0,
+                queue_length=seen.waiting,
+                in_service=seen.in_service,
+                replicas=seen.replicas,
+                busy_fraction=busy.busy_fraction[position] if busy else None,
+                latency=latency.stage_latency[position] if latency else None,
+                concurrency=concurrency[position] if concurrency else None,
+            )
         return Observation(
             pipeline=self._pipeline,
             step=self._step,
@@ -59,18 +68,8 @@ class SimulatedBackend:
             load_rps=self._load.before(now_s),
             sample_age_s=0.0,
             limit_cores=self._limit_cores,
-            stages={
-                stage.model.name: self._observe_stage(
-                    stage,
-                    counters,
-                    now_s,
-                    measured.busy_fraction[position] if measured and "busy_fraction" in self._fields else None,
-                    measured.stage_latency[position] if measured and has_latency else None,
-                    concurrency[position] if concurrency else None,
-                )
-                for position, (stage, counters) in enumerate(zip(self._engine.stages, self._counters, strict=True))
-            },
-            latency=measured.latency if measured and has_latency else None,
+            stages=stages,
+            latency=latency.latency if latency else None,
             future_rps=self._future(now_s),
             elapsed_s=now_s - since_s,
         )
@@ -84,30 +83,3 @@ class SimulatedBackend:
         if "future_rps" not in self._fields:
             return None
         return self._load.after(now_s, self._engine.world.duration_s)
-
-    @staticmethod
-    def _observe_stage(
-        stage: EngineStage,
-        since: _Counters,
-        now_s: float,
-        busy_fraction: float | None,
-        latency: LatencyQuantiles | None,
-        concurrency: float | None,
-    ) -> StageObservation:
-        arrivals = stage.enqueued_before(now_s)
-        completions, drops = stage.completions, stage.dropped
-        observation = StageObservation(
-            configuration=stage.configuration,
-            arrivals=arrivals - since.arrivals,
-            completions=completions - since.completions,
-            drops=drops - since.drops,
-            failures=0,
-            queue_length=stage.waiting(now_s),
-            in_service=stage.in_service,
-            replicas=stage.replica_counts(now_s),
-            busy_fraction=busy_fraction,
-            latency=latency,
-            concurrency=concurrency,
-        )
-        since.arrivals, since.completions, since.drops = arrivals, completions, drops
-        return observation

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -31,6 +31,8 @@ class Batches(NamedTuple):
 
     def where(self, chosen: BoolArray) -> Batches:
         """The chosen batches; shape of `chosen`: (batches,)."""
+        if chosen.all():
+            return self
         return Batches(
             self.requests[np.repeat(chosen, self.size)],
             self.size[chosen],
@@ -76,6 +78,22 @@ class Replicas(NamedTuple):
     resizes: Resizes
 
 
+class Seen(NamedTuple):
+    """What a control step sees of a stage: counts of requests since the start of the run, and what is there now.
+
+    `entered`: how many were enqueued before now (first stage) or have been so far (later stages). `waiting`: how many
+    wait, in the queue or in batches formed at replicas, including those that arrive now. `in_service`: how many are
+    being served, draining replicas included. `replicas`: how many of each variant exist, by state.
+    """
+
+    entered: int
+    completions: int
+    dropped: int
+    waiting: int
+    in_service: int
+    replicas: Mapping[str, ReplicaCounts]
+
+
 class EngineStage(Protocol):
     """One stage of an engine, during the run or after it."""
 
@@ -104,11 +122,6 @@ class EngineStage(Protocol):
     def dropped(self) -> int: ...
 
     @property
-    def in_service(self) -> int:
-        """How many requests are being served, draining replicas included."""
-        ...
-
-    @property
     def enqueued_sum_s(self) -> float:
         """The sum of the times at which requests were enqueued."""
         ...
@@ -118,16 +131,8 @@ class EngineStage(Protocol):
         """The sum of the times at which requests left, served or dropped."""
         ...
 
-    def enqueued_before(self, now_s: float) -> int:
-        """How many requests were enqueued before `now_s` (first stage) or have been so far (later stages)."""
-        ...
-
-    def waiting(self, now_s: float) -> int:
-        """How many requests wait, in the queue or in batches formed at replicas, including those that arrive now."""
-        ...
-
-    def replica_counts(self, now_s: float) -> Mapping[str, ReplicaCounts]:
-        """How many replicas of each variant exist, by state."""
+    def seen(self, now_s: float) -> Seen:
+        """What a control step at `now_s`, where the engine stands, sees of the stage."""
         ...
 
     def batch_log(self, since: int = 0) -> Batches:
@@ -140,7 +145,7 @@ class EngineStage(Protocol):
 
 
 class Engine(Protocol):
-    """One run of the model. Build it, `run` it once, then read its stages."""
+    """One run of the model. Build it, go through its `steps` once, then read its stages."""
 
     @property
     def world(self) -> World: ...
@@ -157,10 +162,18 @@ class Engine(Protocol):
     @property
     def end_s(self) -> float: ...
 
-    def run(self, control_times_s: Iterator[float], on_control: Callable[[], object]) -> None:
-        """Run to the end, calling `on_control` at each of the times, which must rise."""
+    def steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
+        """Run to the end, stopping at each of the times, which must rise; yields the time it stands at."""
         ...
 
     def apply(self, configuration: Mapping[str, StageConfiguration]) -> None:
         """Put a decision made now into effect, after the world's decision delay."""
         ...
+
+
+def arrived(arrivals_s: FloatArray, now_s: float) -> tuple[int, int]:
+    """How many requests have arrived before `now_s`, and how many by then, those that arrive just now included."""
+    by_now = int(arrivals_s.searchsorted(now_s, "right"))
+    if by_now and arrivals_s[by_now - 1] == now_s:
+        return int(arrivals_s.searchsorted(now_s)), by_now
+    return by_now, by_now

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import fsum
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from ipa.errors import Error
+from ipa.sim.model import FloatArray, IntArray
 from ipa.sim.records import COMPLETED, DROPPED, FAILED, UNFINISHED, Records, ReplicaRecords
 
 _RELATIVE = 1e-9
@@ -30,16 +32,40 @@ def violations(records: Records, *, eager: bool) -> Iterator[str]:
     """What is wrong with a run's records, one sentence for each broken law; nothing for a sound run."""
     yield from _one_outcome_each(records)
     yield from _times_in_order(records)
+    magnitude_s = _magnitude_s(records)
     for stage, name in enumerate(records.stages):
-        if not eager and not _starts_in_queue_order(records, stage):
+        batches = _Batches.of(records, stage)
+        if not eager and not _starts_in_queue_order(records, stage, batches):
             yield f"L3: at stage {name} a request started before one that was ahead of it"
-        yield from _replicas_serve_one_batch(records, stage)
+        yield from _replicas_serve_one_batch(records, stage, batches)
         yield from cost_differs(records, stage)
-        if not eager and not _sizes_in_force(records, stage):
+        if not eager and not _sizes_in_force(records, stage, batches):
             yield f"L4: at stage {name} a batch is larger than the batch size in force"
-        presence_s, magnitude_s = _presence_s(records, stage), _magnitude_s(records)
-        if not close(float(records.integral_s[stage]), presence_s, magnitude_s):
+        if not close(float(records.integral_s[stage]), _presence_s(records, stage), magnitude_s):
             yield f"L9: at stage {name} the requests present do not add up to the time spent there"
+
+
+class _Batches(NamedTuple):
+    """The batches of a stage: `order` has the requests served there, batch after batch, those of each by number;
+    `first` says where in it each batch begins, `size` how many requests it has. Batches should be in order of their
+    start; if they are, `by_start` and `first_by_start` take places and batches as they are, else they sort them."""
+
+    order: IntArray
+    first: IntArray
+    size: IntArray
+    by_start: IntArray | slice
+    first_by_start: IntArray | slice
+
+    @classmethod
+    def of(cls, records: Records, stage: int) -> Self:
+        served = np.flatnonzero(records.batch[stage] >= 0)
+        order = served[np.argsort(records.batch[stage, served], kind="stable")]
+        first = np.flatnonzero(np.diff(records.batch[stage, order], prepend=-1))
+        size = np.diff(first, append=len(order))
+        start_s = records.start_s[stage, order]
+        if np.all(start_s[1:] >= start_s[:-1]):
+            return cls(order, first, size, slice(None), slice(None))
+        return cls(order, first, size, np.argsort(start_s, kind="stable"), np.argsort(start_s[first], kind="stable"))
 
 
 def cost_differs(records: Records, stage: int) -> Iterator[str]:
@@ -79,43 +105,39 @@ def _times_in_order(records: Records) -> Iterator[str]:
         yield "L2: a request was started where it was dropped"
 
 
-def _starts_in_queue_order(records: Records, stage: int) -> bool:
+def _starts_in_queue_order(records: Records, stage: int, batches: _Batches) -> bool:
     """Whether batches, in order of start, take requests in order of enqueue."""
-    served = np.flatnonzero(records.batch[stage] >= 0)
-    order = served[np.argsort(records.batch[stage, served], kind="stable")]
-    batch, enqueue_s = records.batch[stage, order], records.enqueue_s[stage, order]
-    if not len(order):
+    if not len(batches.order):
         return True
-    first = np.flatnonzero(np.diff(batch, prepend=-1))
-    earliest = np.minimum.reduceat(enqueue_s, first)
-    latest = np.maximum.reduceat(enqueue_s, first)
+    enqueue_s = records.enqueue_s[stage, batches.order]
+    if np.all(enqueue_s[1:] >= enqueue_s[:-1]):
+        return True
+    earliest = np.minimum.reduceat(enqueue_s, batches.first)
+    latest = np.maximum.reduceat(enqueue_s, batches.first)
     return bool(np.all(earliest[1:] >= latest[:-1]))
 
 
-def _replicas_serve_one_batch(records: Records, stage: int) -> Iterator[str]:
+def _replicas_serve_one_batch(records: Records, stage: int, batches: _Batches) -> Iterator[str]:
     name, replicas = records.stages[stage], records.replicas[stage]
-    served = np.flatnonzero(records.batch[stage] >= 0)
-    _, first, sizes = np.unique(records.batch[stage, served], return_index=True, return_counts=True)
-    members = served[first]
-    if np.any(sizes != records.batch_size[stage, members]):
+    members = batches.order[batches.first]
+    if np.any(batches.size != records.batch_size[stage, members]):
         yield f"L4: at stage {name} a batch does not have the members it says"
-    replica = records.replica[stage, members]
-    start_s = records.start_s[stage, members]
-    finish_s = np.nan_to_num(records.finish_s[stage, members], nan=np.inf)
-    order = np.lexsort((start_s, replica))
+    members = members[batches.first_by_start]
+    start_s, replica = records.start_s[stage, members], records.replica[stage, members]
+    finish_s = _or_never(records.finish_s[stage, members])
+    order = np.argsort(replica.astype(np.min_scalar_type(len(replicas.variant))), kind="stable")
     same = replica[order][1:] == replica[order][:-1]
     if np.any(same & (start_s[order][1:] < finish_s[order][:-1])):
         yield f"L4: at stage {name} a replica served two batches at once"
     ready_s = replicas.ready_s[replica]
-    removed_s = np.nan_to_num(replicas.removed_s[replica], nan=np.inf)
-    gone_s = np.nan_to_num(replicas.gone_s[replica], nan=np.inf)
+    removed_s, gone_s = _or_never(replicas.removed_s)[replica], _or_never(replicas.gone_s)[replica]
     if not np.all((start_s >= ready_s) & (start_s <= removed_s) & (finish_s <= gone_s)):
         yield f"L4: at stage {name} a replica served before it was ready, after it was removed or when it was gone"
 
 
 def replica_core_s(replicas: ReplicaRecords, records: Records) -> float:
     """The core-seconds of all replicas within the duration, each from its creation until it is gone."""
-    until_s = np.minimum(np.nan_to_num(replicas.gone_s, nan=np.inf), records.duration_s)
+    until_s = np.minimum(_or_never(replicas.gone_s), records.duration_s)
     resizes = replicas.resizes
     more = (resizes.cores - resizes.cores_before) * np.maximum(until_s[resizes.replica] - resizes.time_s, 0.0)
     return fsum(np.append(replicas.cores * np.maximum(until_s - replicas.created_s, 0.0), more))
@@ -136,7 +158,7 @@ def _presence_s(records: Records, stage: int) -> float:
     """The sum over all requests of the time from enqueue to finish, drop or the end of the run."""
     came = np.isfinite(records.enqueue_s[stage])
     left_s = np.where(records.dropped_stage == stage, records.end_s, records.finish_s[stage])
-    left_s = np.nan_to_num(left_s, nan=records.run_end_s)
+    left_s = np.where(np.isnan(left_s), records.run_end_s, left_s)
     return float(np.sum((left_s - records.enqueue_s[stage])[came]))
 
 
@@ -145,15 +167,28 @@ def _magnitude_s(records: Records) -> float:
     return len(records.arrival_s) * records.run_end_s
 
 
-def _sizes_in_force(records: Records, stage: int) -> bool:
+def _sizes_in_force(records: Records, stage: int, batches: _Batches) -> bool:
     since_s, sizes = (np.array(column) for column in zip(*records.configured[stage], strict=True))
-    served = records.batch[stage] >= 0
-    start_s, size = records.start_s[stage, served], records.batch_size[stage, served]
-    last = np.searchsorted(since_s, start_s, side="right") - 1
+    requests = batches.order[batches.by_start]
+    start_s, size = records.start_s[stage, requests], records.batch_size[stage, requests]
+    last = _latest(np.searchsorted(start_s, since_s, side="left"), len(start_s))
     # Within one instant a batch may start before or after a change, so both sizes are in force.
-    first = np.maximum(np.searchsorted(since_s, start_s, side="left") - 1, 0)
+    first = np.maximum(_latest(np.searchsorted(start_s, since_s, side="right"), len(start_s)), 0)
     too_large = size > np.maximum(sizes[first], sizes[last])
     return not np.any(too_large & (last - first <= 1))
+
+
+def _or_never(moments_s: FloatArray) -> FloatArray:
+    """The moments, infinity in place of NaN."""
+    return np.where(np.isnan(moments_s), np.inf, moments_s)
+
+
+def _latest(begins: IntArray, count: int) -> IntArray:
+    """For each of `count` places, the number of the latest thing that has begun by then; -1: none.
+
+    `begins`: at which place each thing begins, rising.
+    """
+    return np.cumsum(np.bincount(begins, minlength=count)[:count]) - 1
 
 
 def close(one: float, other: float, magnitude: float = 0.0) -> bool:

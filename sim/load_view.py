@@ -32,30 +32,29 @@ class LoadView:
             first = np.diff(np.searchsorted(arrivals_s, np.arange(seconds + 1))).astype(np.float64)
             history = np.tile(first, history_s // seconds + 1)
         padded = np.concatenate([np.full(history_s, np.nan), history])
-        self._history: list[float] = padded[len(padded) - history_s :].tolist()
+        self._history: tuple[float, ...] = tuple(padded[len(padded) - history_s :].tolist())
         until_s = int(arrivals_s[-1]) + 1 if len(arrivals_s) else 0
-        self._counts = self._between(np.arange(until_s + 1))  # whole seconds, up to the last request
+        # Whole seconds up to the last request, and enough after it for any moment to be seen from.
+        self._until_s = until_s + history_s
+        self._counts = (*self._between(np.arange(until_s + 1)), *[0.0] * history_s)
+        self._seconds = (*self._history, *self._counts)
 
     def before(self, time_s: float) -> tuple[float, ...]:
         """The counts of the seconds [t - k, t - k + 1) up to `time_s`, newest last."""
+        if time_s == int(time_s):
+            at_s = min(int(time_s), self._until_s)
+            return self._seconds[at_s : at_s + self._history_s]
         # A second that lies partly before the start counts as history.
         seconds = min(int(time_s), self._history_s)
-        if time_s == int(time_s):
-            counts = self._whole_seconds(int(time_s) - seconds, seconds)
-        else:
-            counts = self._between(time_s - np.arange(seconds, -1, -1))
-        return (*self._history[seconds:], *counts)
+        return (*self._history[seconds:], *self._between(time_s - np.arange(seconds, -1, -1)))
 
     def after(self, time_s: float, duration_s: float) -> tuple[float, ...]:
         """The counts of the whole seconds to come, soonest first, up to the end of the run."""
         seconds = min(FUTURE_S, int(duration_s - time_s))
         if time_s == int(time_s):
-            return tuple(self._whole_seconds(int(time_s), seconds))
+            counts = self._counts[int(time_s) : int(time_s) + seconds]
+            return (*counts, *[0.0] * (seconds - len(counts)))
         return tuple(self._between(time_s + np.arange(seconds + 1)))
-
-    def _whole_seconds(self, since_s: int, seconds: int) -> list[float]:
-        counts = self._counts[since_s : since_s + seconds]
-        return counts + [0.0] * (seconds - len(counts))
 
     def _between(self, edges_s: npt.NDArray[np.generic]) -> list[float]:
         counts: list[float] = np.diff(np.searchsorted(self._arrivals_s, edges_s)).astype(np.float64).tolist()

@@ -50,9 +50,13 @@ class Planned:
 
     def stands(self, configuration: Configuration, since_s: float) -> None:
         """Add a configuration that is in force from `since_s` on."""
-        self.changes += self._latest is not None and configuration != self._latest
-        self._latest = configuration
         self._since_s.append(since_s)
+        if configuration == self._latest:
+            self._cores.append(self._cores[-1])
+            self._accuracy.append(self._accuracy[-1])
+            return
+        self.changes += self._latest is not None
+        self._latest = configuration
         self._cores.append(float(configured_cores(configuration)))
         self._accuracy.append(configured_accuracy(self._pipeline, configuration))
 

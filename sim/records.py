@@ -92,11 +92,12 @@ class Visits(NamedTuple):
         `first_request`: the number of the first request here.
         """
         members, size = batches.requests - first_request, batches.size
-        self.start_s[position, members] = np.repeat(batches.start_s, size)
-        self.finish_s[position, members] = np.repeat(batches.finish_s, size)
-        self.replica[position, members] = np.repeat(batches.replica, size)
-        self.batch[position, members] = np.repeat(np.arange(first_batch, first_batch + len(size)), size)
-        self.batch_size[position, members] = np.repeat(size, size)
+        number = np.repeat(np.arange(len(size)), size)
+        self.start_s[position, members] = batches.start_s[number]
+        self.finish_s[position, members] = batches.finish_s[number]
+        self.replica[position, members] = batches.replica[number]
+        self.batch[position, members] = number + first_batch
+        self.batch_size[position, members] = size[number]
         self.dropped_stage[drops.requests - first_request] = position
         self.end_s[drops.requests - first_request] = drops.dropped_s
 

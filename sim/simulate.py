@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import count, takewhile
+from itertools import takewhile
 
 import numpy as np
 
@@ -19,7 +19,6 @@ from ipa.policies import (
 )
 from ipa.profiles import Pipeline
 from ipa.sim import engines, laws, records, streams
-from ipa.sim.backend import SimulatedBackend
 from ipa.sim.interface import Engine, Handover
 from ipa.sim.intervals import IntervalCounts, Intervals
 from ipa.sim.load_view import LoadView
@@ -27,6 +26,7 @@ from ipa.sim.model import FloatArray, IntArray, StageModel, World
 from ipa.sim.opening import Opening
 from ipa.sim.planned import LatestEntry, Planned
 from ipa.sim.sample import Sampling
+from ipa.sim.stepping import stepped
 from ipa.sim.totals import Totalling, Totals, totals_of
 
 SAMPLE = 10_000
@@ -124,19 +124,26 @@ def simulate_policy(
     else:
         planned.stands(initial, 0.0)
     keeping = _keeping(control.records, pipeline, world, arrivals_s, seed)
-    engine = engines.create_engine(
-        name, models, world, arrivals_s, initial, seed, None if keeping is None else keeping.receive
+    run = stepped(
+        pipeline.name,
+        models,
+        world,
+        arrivals_s,
+        load,
+        initial,
+        seed,
+        engine=name,
+        interval_s=control.interval_s,
+        limit_cores=control.limit_cores,
+        fields=fields,
+        receive=None if keeping is None else keeping.receive,
     )
-    cluster = SimulatedBackend(engine, load, pipeline.name, seed, control.limit_cores, fields)
-    moments = (step * control.interval_s for step in count(1))
-    forecasts = _Forecasts(policy, load, control.interval_s)
-
-    def step() -> None:
-        forecasts.make(engine.now_s)
-        controller.step(cluster)
-        on_step(engine.now_s / world.duration_s)
-
-    engine.run(takewhile(lambda time_s: time_s < world.duration_s, moments), step)
+    forecasts = _Forecasts(policy, load, control.interval_s, world.duration_s)
+    for now_s in run.steps():
+        forecasts.make(now_s)
+        controller.step(run.backend)
+        on_step(now_s / world.duration_s)
+    engine = run.engine
     counted = None
     if keeping is not None:
         found, totals, counted = keeping.found(engine)
@@ -153,10 +160,11 @@ def simulate_policy(
 class _Forecasts:
     """The policy's forecasts, made some hundred steps ahead at once where all that they see is the load."""
 
-    def __init__(self, policy: Policy, load: LoadView, interval_s: float) -> None:
+    def __init__(self, policy: Policy, load: LoadView, interval_s: float, duration_s: float) -> None:
         self._compute = ahead_of(policy)
         self._load = load
         self._interval_s = interval_s
+        self._duration_s = duration_s
         self._until_s = 0.0
 
     def make(self, now_s: float) -> None:
@@ -164,9 +172,9 @@ class _Forecasts:
         if self._compute is None or now_s < self._until_s:
             return
         first = round(now_s / self._interval_s)
-        moments_s = [step * self._interval_s for step in range(first, first + STEPS_AHEAD)]
+        moments_s = (step * self._interval_s for step in range(first, first + STEPS_AHEAD))
         self._until_s = (first + STEPS_AHEAD) * self._interval_s
-        self._compute(map(self._load.before, moments_s))
+        self._compute(map(self._load.before, takewhile(lambda time_s: time_s < self._duration_s, moments_s)))
 
 
 class _Keeping:

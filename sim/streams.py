@@ -13,7 +13,7 @@ from math import exp, log, sqrt
 import numpy as np
 import numpy.typing as npt
 
-PURPOSES = ("arrivals", "service", "start-up", "scaling", "workload", "sample")
+PURPOSES = ("arrivals", "service", "start-up", "scaling", "workload", "sample", "windows")
 
 BLOCK = 4096
 """Draws are made in blocks of this many."""

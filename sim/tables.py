@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from ipa.sim.spent import KINDS
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Array = TypeVar("Array", FloatArray, IntArray)
 
 
 def requests_table(pipeline: Pipeline, records: Records, sample: IntArray | None = None) -> pd.DataFrame:
@@ -53,23 +56,26 @@ def stages_table(records: Records, filled_s: FloatArray | None = None) -> pd.Dat
     """
     import pandas as pd
 
-    stage, request = np.nonzero(np.isfinite(records.enqueue_s))
-    order = np.lexsort((stage, request))
-    stage, request = stage[order], request[order]
-    where = (stage, request)
-    filled = {} if filled_s is None else {"filled_s": filled_s[where]}
+    request, stage = np.nonzero(np.isfinite(records.enqueue_s.T))
+    place = stage * len(records.request) + request
+
+    def of_reached(values: Array) -> Array:
+        return values.ravel().take(place)
+
+    filled = {} if filled_s is None else {"filled_s": of_reached(filled_s)}
     return pd.DataFrame(
         {
             "request": records.request[request],
             "stage": _named(stage, records.stages),
-            "enqueue_s": records.enqueue_s[where],
-            "start_s": records.start_s[where],
-            "finish_s": records.finish_s[where],
-            "replica": records.replica[where],
-            "batch": records.batch[where],
-            "batch_size": records.batch_size[where],
+            "enqueue_s": of_reached(records.enqueue_s),
+            "start_s": of_reached(records.start_s),
+            "finish_s": of_reached(records.finish_s),
+            "replica": of_reached(records.replica),
+            "batch": of_reached(records.batch),
+            "batch_size": of_reached(records.batch_size),
             **filled,
-        }
+        },
+        copy=False,
     )
 
 
@@ -87,7 +93,7 @@ def replicas_table(records: Records) -> pd.DataFrame:
         {
             "stage": _named(np.repeat(np.arange(len(sets)), counts), records.stages),
             "replica": np.concatenate([np.arange(count) for count in counts]),
-            "variant": pd.Categorical([name for replicas in sets for name in replicas.variant]),
+            "variant": _categories([name for replicas in sets for name in replicas.variant]),
             "cores": joined("cores"),
             "created_s": joined("created_s"),
             "ready_s": joined("ready_s"),
@@ -123,60 +129,52 @@ def decisions_table(pipeline: Pipeline, initial: Configuration, entries: Sequenc
     """
     import pandas as pd
 
-    rows: list[dict[str, object]] = []
-
-    def add(step: int, time_s: float, configuration: Configuration, why: dict[str, object]) -> None:
-        figures = {
-            "cost_cores": configured_cores(configuration),
-            "accuracy": configured_accuracy(pipeline, configuration),
-        }
-        for stage in pipeline.stages:
-            wanted = configuration[stage.name]
-            rows.append(
-                {
-                    "step": step,
-                    "time_s": time_s,
-                    "stage": stage.name,
-                    "variant": wanted.variant,
-                    "batch": wanted.batch,
-                    "replicas": wanted.replicas,
-                    "cores": wanted.cores,
-                    "batch_timeout_s": wanted.batch_timeout_s,
-                    **figures,
-                    **why,
-                }
-            )
-
+    names = [stage.name for stage in pipeline.stages]
+    unknown = float("nan")
+    steps: list[tuple[object, ...]] = []  # a row for each step, in the order of `_STEP`
+    wanted: list[Configuration] = []
     if not entries or entries[0].observation.step > 0:
-        unknown = float("nan")
-        why = {"forecast_rps": unknown, "planned_load_rps": unknown, "objective": unknown}
-        add(
-            0,
-            0.0,
-            initial,
-            {**why, "binding": None, "rung": "initial", "feasible": True, "accepted": True, "notes": ""},
-        )
+        wanted.append(initial)
+        steps.append((0, 0.0, unknown, unknown, unknown, None, "initial", True, True, ""))
     for entry in entries:
         decision = entry.decision
-        add(
-            entry.observation.step,
-            entry.observation.time_s,
-            decision.configuration,
-            {
-                "forecast_rps": _number(decision.forecast_rps),
-                "planned_load_rps": _number(decision.planned_load_rps),
-                "objective": _number((decision.objective or {}).get("total")),
-                "binding": decision.binding,
-                "rung": decision.rung,
-                "feasible": decision.feasible,
-                "accepted": not entry.is_refused,
-                "notes": "; ".join(decision.notes),
-            },
+        wanted.append(decision.configuration)
+        steps.append(
+            (
+                entry.observation.step,
+                entry.observation.time_s,
+                _number(decision.forecast_rps),
+                _number(decision.planned_load_rps),
+                _number((decision.objective or {}).get("total")),
+                decision.binding,
+                decision.rung,
+                decision.feasible,
+                not entry.is_refused,
+                "; ".join(decision.notes),
+            )
         )
-    table = pd.DataFrame(rows)
+    of_step = dict(zip(_STEP, zip(*steps, strict=True), strict=True))
+    of_step["cost_cores"] = tuple(map(configured_cores, wanted))
+    of_step["accuracy"] = tuple(configured_accuracy(pipeline, each) for each in wanted)
+    columns: dict[str, Any] = {name: [value for value in of_step[name] for _ in names] for name in of_step}
+    of_stages = [configuration[name] for configuration in wanted for name in names]
+    columns["stage"] = names * len(wanted)
+    for name in _OF_STAGE:
+        columns[name] = [getattr(each, name) for each in of_stages]
     for name in ("stage", "variant", "binding", "rung"):
-        table[name] = table[name].astype("category")
-    return table
+        columns[name] = _categories(columns[name])
+    for name in _NUMBERS:
+        columns[name] = np.array(columns[name])
+    return pd.DataFrame({name: columns[name] for name in _DECISIONS}, copy=False)
+
+
+_STEP = (
+    *("step", "time_s", "forecast_rps", "planned_load_rps", "objective"),
+    *("binding", "rung", "feasible", "accepted", "notes"),
+)
+_OF_STAGE = ("variant", "batch", "replicas", "cores", "batch_timeout_s")
+_NUMBERS = (*_STEP[:5], *_OF_STAGE[1:], "feasible", "accepted", "cost_cores", "accuracy")
+_DECISIONS = ("step", "time_s", "stage", *_OF_STAGE, "cost_cores", "accuracy", *_STEP[2:])
 
 
 def intervals_table(intervals: Intervals) -> pd.DataFrame:
@@ -287,7 +285,25 @@ def _named(codes: IntArray, names: Sequence[str]) -> pd.Categorical[str]:
     """The names that codes stand for; -1 stands for none."""
     import pandas as pd
 
-    return pd.Categorical.from_codes(codes, pd.Index(names))
+    return pd.Categorical.from_codes(codes, _index(tuple(names)), validate=False)
+
+
+def _categories(values: Sequence[str | None]) -> pd.Categorical[str]:
+    """Names as categories, which are sorted; None stands for none."""
+    import pandas as pd
+
+    names = sorted({value for value in values if value is not None})
+    codes = {name: code for code, name in enumerate(names)}
+    places = np.array([-1 if value is None else codes[value] for value in values], dtype=np.int64)
+    return pd.Categorical.from_codes(places, _index(tuple(names)), validate=False)
+
+
+@lru_cache(maxsize=256)
+def _index(names: tuple[str, ...]) -> pd.Index[str]:
+    """Names as pandas has them, which take longer to make than a column; runs of a pipeline have the same ones."""
+    import pandas as pd
+
+    return pd.Index(names) if names else pd.Index([], dtype=object)
 
 
 def _number(value: float | None) -> float:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, fsum, prod
+from math import ceil, prod
 
 import numpy as np
 
 from ipa.profiles import Pipeline
 from ipa.sim import balance, laws
-from ipa.sim.exact import ExactSum
+from ipa.sim.exact import ExactSum, exact_sum
 from ipa.sim.histogram import RELATIVE_ERROR, Histogram
 from ipa.sim.interface import Batches, Engine, Handover
 from ipa.sim.intervals import NONE_COMPLETED, Completed
@@ -73,7 +73,7 @@ def totals_of(pipeline: Pipeline, records: Records, sla_s: float) -> Totals:
         good=int(np.count_nonzero(in_time & within)),
         seconds=int(np.count_nonzero(arrived)),
         seconds_violated=violated_seconds(arrived, served),
-        latency_sum_s=fsum(latency_s),
+        latency_sum_s=exact_sum(latency_s),
         quantiles_s=tuple(np.quantile(latency_s, QUANTILES).tolist()) if len(latency_s) else None,
         relative_error=0.0,
         accuracy_sum=_accuracy_sum(served_accuracy(pipeline, records)[completed]),
@@ -84,7 +84,11 @@ def totals_of(pipeline: Pipeline, records: Records, sla_s: float) -> Totals:
 def _accuracy_sum(accuracies: FloatArray) -> float:
     """Their sum; an unknown one (NaN: of a live request whose record was lost) counts as the mean of the others."""
     known = accuracies[np.isfinite(accuracies)]
-    return fsum(known) * (len(accuracies) / len(known)) if len(known) else 0.0
+    if not len(known):
+        return 0.0
+    different, counts = np.unique(known, return_counts=True)
+    total = sum(int(count) * Fraction(accuracy) for accuracy, count in zip(different, counts, strict=True))
+    return float(total) * (len(accuracies) / len(known))
 
 
 def violated_seconds(arrived: IntArray, in_time: IntArray) -> int:
@@ -94,6 +98,15 @@ def violated_seconds(arrived: IntArray, in_time: IntArray) -> int:
     second's requests keep, so a second counts if more than 1 % of its requests violate the SLA.
     """
     return int(np.count_nonzero(100 * (arrived - in_time) > arrived))
+
+
+def _counted(numbers: IntArray) -> tuple[IntArray, IntArray]:
+    """The different ones of some small numbers, and how often each occurs; shape of `numbers`: (n,)."""
+    if numbers.dtype.itemsize > 1:
+        return np.unique(numbers, return_counts=True)
+    counts = np.bincount(numbers)
+    (found,) = np.nonzero(counts)
+    return found, counts[found]
 
 
 def _core_s(records: Records) -> float:
@@ -162,8 +175,8 @@ class Totalling:
         self._count_seconds(arrival_s[in_time].astype(np.int64))
         self._latency_sum.add(latency_s)
         self._histogram.add(latency_s)
-        served, counts = np.unique(self._served[batches.requests], return_counts=True)
-        self._of_served.update(dict(zip(served.tolist(), counts.tolist(), strict=True)))
+        numbers, counts = _counted(self._served[batches.requests])
+        self._of_served.update(dict(zip(numbers.tolist(), counts.tolist(), strict=True)))
         return Completed(batches.requests, finish_s, latency_s)
 
     def _count_seconds(self, second: IntArray) -> None:

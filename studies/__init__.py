@@ -2,7 +2,7 @@
 
 One run
     scenario      everything a run depends on, as one validated value · choices: the words that its keys may hold
-    loads         the load it runs on
+    loads         the load it runs on · inputs: what its run is given
     prometheus    a load out of a Prometheus server
     load_page     a load as a page
     run           a scenario prepared and simulated
@@ -13,13 +13,19 @@ One run
     explained     why a journal's decisions were made
     errors        what is wrong with the input, or went wrong
 Many runs
+    many_runs     their summaries in one call · shared: what they have in common
     comparison    policies against each other on the same requests
     systems       which policies, with which keys
     compared      the runs of a comparison, together
     workers       tasks on all cores
     intervals     means over seeds and their intervals
     study         systems x loads x seeds, from one file
+    sweeps        one scenario with other values of its keys
+    many          what studies and sweeps stand on: runs made anywhere, kept as they come
+    answers       what a table of runs says: winners, fronts, which key matters
     paper         the study files of the publication
+    tuning        parameters that serve a wish best
+    environment   the control loop for whoever learns (Gymnasium)
 Live runs
     live_runs     a scenario on real servers
     validation    live runs against simulations of the same

@@ -11,6 +11,7 @@ from ipa.policies import (
     Entry,
     Explanation,
     OptimisingPolicy,
+    TimeLimit,
     explain_problem,
     read_journal,
     replay_journal,
@@ -71,5 +72,6 @@ def replay(journal: Path, scenario: Scenario) -> Replayed:
     recorded = tuple(by_step.values())
     if not recorded:
         raise ScenarioError(f"{journal}: holds no entries")
-    replayed = replay_journal(prepared.pipeline, policy, recorded)
-    return Replayed(scenario.policy.name, recorded, tuple(replayed))
+    with TimeLimit(policy) as limited:
+        replayed = tuple(replay_journal(prepared.pipeline, limited, recorded))
+    return Replayed(scenario.policy.name, recorded, replayed)

@@ -1,4 +1,4 @@
-"""Means over seeds with their 95 % intervals."""
+"""Means over seeds with their intervals: Student's, of 95 % unless said otherwise, and bootstrapped ones."""
 
 from __future__ import annotations
 
@@ -7,6 +7,16 @@ from dataclasses import dataclass
 from math import inf, isclose, isnan, nan, sqrt
 
 import numpy as np
+
+from ipa.sim import FloatArray
+
+CONFIDENCE = 0.95
+
+RESAMPLES = 9999
+"""How often a sample is drawn anew for a bootstrapped interval."""
+
+LEAST_FOR_BOOTSTRAP = 3
+"""Of fewer values there is no bootstrapped interval."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,53 @@ def estimate(values: Iterable[float | None], at_least: float = -inf) -> Estimate
 
     half = float(stdtrit(count - 1, 0.975)) * float(known.std(ddof=1)) / sqrt(count)
     return Estimate(mean, max(mean - half, at_least), mean + half)
+
+
+def student(values: FloatArray, confidence: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The mean of every row and the ends of its Student t interval, as `estimate`, of what is not NaN.
+
+    The ends are NaN for a row of fewer than two values, the mean for a row of none. A confidence of 1 - 0.05 / m gives
+    m intervals that all hold at a time in 95 % of all cases (Bonferroni).
+    """
+    from scipy.special import stdtrit
+
+    known = np.isfinite(values)
+    count = known.sum(axis=1)
+    mean = np.where(count > 0, np.where(known, values, 0.0).sum(axis=1) / np.maximum(count, 1), nan)
+    squares = np.where(known, (values - mean[:, None]) ** 2, 0.0).sum(axis=1)
+    freedom = np.maximum(count - 1, 1)
+    half = stdtrit(freedom, (1.0 + confidence) / 2.0) * np.sqrt(squares / freedom / np.maximum(count, 1))
+    half = np.where(count > 1, half, nan)
+    return mean, mean - half, mean + half
+
+
+def bootstrapped(values: FloatArray, confidence: float, seed: int = 0) -> tuple[FloatArray, FloatArray]:
+    """The ends of the bootstrap interval (BCa, `scipy.stats.bootstrap`) of the mean of every row, of what is not NaN.
+
+    The ends lie between the least and the largest value of the row, so that those of a rate are never below 0. NaN for
+    a row of fewer than three values; the value itself for a row of equal ones. The same seed gives the same ends.
+    """
+    from scipy.stats import bootstrap
+
+    low, high = np.full(len(values), nan), np.full(len(values), nan)
+    for place, row in enumerate(values):
+        known = row[np.isfinite(row)]
+        if len(known) < LEAST_FOR_BOOTSTRAP:
+            continue
+        if float(np.ptp(known)) <= 1e-12 * float(np.abs(known).max()):
+            low[place] = high[place] = known.mean()
+            continue
+        found = bootstrap(
+            (known,),
+            np.mean,
+            axis=-1,
+            vectorized=True,
+            confidence_level=confidence,
+            n_resamples=RESAMPLES,
+            random_state=np.random.default_rng(seed),
+        )
+        low[place], high[place] = found.confidence_interval
+    return low, high
 
 
 def paired_difference(one: Mapping[int, float | None], other: Mapping[int, float | None]) -> Estimate | None:

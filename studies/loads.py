@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +14,9 @@ from ipa import traces
 from ipa.sim import stream
 from ipa.studies.errors import ScenarioError
 from ipa.traces import NO_HINTS, TRACE_VARIABLE, TimeHints, Trace
+
+REAL = "twitter:"
+"""What the names of windows of the real trace begin with."""
 
 Windows = tuple[tuple[float, float], ...]
 """Windows of a trace, each (start_s, end_s), joined in this order."""
@@ -44,6 +48,21 @@ class Load:
         is_drawn = self.scale != 1.0 and self.scaling == "thin"
         return not is_drawn and self.trace().kind == "timestamps"
 
+    @property
+    def key(self) -> Hashable | None:
+        """What the load depends on, the state of its file included; None where it cannot be read twice."""
+        path = traces.default_path(os.environ) if self.name.startswith(REAL) else Path(self.name)
+        is_drawn = self.scale != 1.0 and self.scaling == "thin"
+        seed = self.seed
+        changed: tuple[int, int] | None = None
+        if path is not None and self.name not in traces.NAMES and path.exists():
+            if not path.is_file():
+                return None
+            state = path.stat()
+            changed = (state.st_mtime_ns, state.st_size)
+            seed = self.seed if is_drawn else 0
+        return (self.name, path, changed, self.windows, self.scale, self.scaling, seed, self.hints)
+
     def trace(self) -> Trace:
         """The load itself. Raises TraceError for a name, file, window or factor that cannot be used."""
         trace = find_trace(self.name, self.seed, self.hints)
@@ -56,16 +75,35 @@ class Load:
 
 def find_trace(name: str, seed: int, hints: TimeHints = NO_HINTS) -> Trace:
     """The whole trace of a name or a path. Raises TraceError, and ScenarioError where IPA_TRACE names no file."""
+    if name in _brought:
+        return _brought[name]
     real = traces.default_path(os.environ)
-    if name.startswith("twitter:"):
+    if name.startswith(REAL):
         if real is not None and not real.is_file():
             raise ScenarioError(f"{TRACE_VARIABLE}={real}: no such file; it should name the file of the real trace")
         return traces.find(name, real=real) if real is None else _real(name, real, real.stat().st_mtime_ns)
     path = Path(name)
-    if name and path.exists() and name not in traces.NAMES:
+    if not name:
+        raise ScenarioError(f"trace {name!r}: should be a named load or a file; ipa trace list lists the names")
+    if path.exists() and name not in traces.NAMES:
         # A pipe can be read once, and changes while it is.
         return _own(name, path.stat().st_mtime_ns if path.is_file() else 0, seed, hints)
     return traces.find(name, seed=seed)
+
+
+_brought: dict[str, Trace] = {}
+
+
+@contextmanager
+def brought(loads: Mapping[str, Trace]) -> Iterator[None]:
+    """Within it these loads are found by their names, whatever files this machine has."""
+    before = dict(_brought)
+    _brought.update(loads)
+    try:
+        yield
+    finally:
+        _brought.clear()
+        _brought.update(before)
 
 
 @lru_cache(maxsize=8)

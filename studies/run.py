@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from time import perf_counter
 from typing import Any
 
-from ipa import profiles, traces
 from ipa.policies import (
     Bounds,
     Configuration,
@@ -21,7 +21,6 @@ from ipa.policies import (
     StageConfiguration,
     TimeLimit,
     check_configuration,
-    create,
     describe,
     lightest_configuration,
 )
@@ -29,21 +28,17 @@ from ipa.profiles import Pipeline
 from ipa.sim import (
     ControlSettings,
     Counted,
-    FloatArray,
     Records,
-    StageModel,
-    World,
     choose_engine,
-    rules,
     simulate_policy,
-    stage_models,
-    stream,
+    summarise,
     summary_of,
 )
 from ipa.studies.errors import ScenarioError
-from ipa.studies.loads import Load
+from ipa.studies.inputs import later, world_of
 from ipa.studies.report import Shown
 from ipa.studies.scenario import Scenario, check_stage_names
+from ipa.studies.shared import Shared
 from ipa.studies.size import check_size
 from ipa.studies.tables import Tables, tables_from, tables_of
 from ipa.traces import Trace
@@ -107,20 +102,19 @@ class Prepared:
     sla_s: float
 
 
-def prepare(scenario: Scenario) -> Prepared:
-    """Find and check everything that a scenario names.
+def prepare(scenario: Scenario, shared: Shared | None = None) -> Prepared:
+    """Find and check everything that a scenario names; `shared`: what it has in common with other runs.
 
     Raises EngineError, ProfileError, TraceError, PolicyError or ScenarioError, all ValueErrors, for what cannot be
     used.
     """
+    shared = Shared() if shared is None else shared
     choose_engine(scenario.engine)
-    pipeline = profiles.load(scenario.pipeline)
+    pipeline = shared.pipeline(scenario)
     check_stage_names(pipeline, "initial", scenario.initial or {})
-    check_stage_names(pipeline, "drop_limits_s", scenario.drop_limits_s)
     check_stage_names(pipeline, "kubernetes.stages", scenario.kubernetes.stages)
-    pipeline = pipeline.with_limits(scenario.sla_s, scenario.drop_limits_s)
-    policy = create(scenario.policy.name, pipeline, scenario.policy.parameters)
-    trace = load_of(scenario).trace()
+    policy = shared.policy(scenario)
+    trace = shared.trace(scenario)
     check_size(scenario, trace, len(pipeline.stages))
     return Prepared(
         pipeline=pipeline,
@@ -131,29 +125,58 @@ def prepare(scenario: Scenario) -> Prepared:
     )
 
 
-def simulate(scenario: Scenario, on_step: Callable[[float], object] = lambda _: None) -> Run:
+class _OfThread(threading.local):
+    """What all runs of a thread share unless they are told otherwise."""
+
+    def __init__(self) -> None:
+        self.shared = Shared()
+
+
+_of_thread = _OfThread()
+
+
+def simulate(
+    scenario: Scenario,
+    on_step: Callable[[float], object] = lambda _: None,
+    *,
+    shared: Shared | None = None,
+    late_s: float = 0.0,
+) -> Run:
     """Run a scenario. Same scenario, same tables, byte for byte.
 
-    `on_step` is called after every decision with the share of the trace that is over, from 0 to 1.
+    `on_step` is called after every decision with the share of the trace that is over, from 0 to 1. `shared`: what it
+    has in common with other runs, by default with all of this thread; for the summaries of many runs see `summaries`.
+    With `late_s`, every request reaches the pipeline so much after it was due, as over a network; its latency counts
+    from when it was due. This needs the records of all requests and decisions.
 
     Raises as `prepare`, before anything has run; PolicyError for a decision that cannot be carried out; LawError should
     the run break a law of the model.
     """
     started_s = perf_counter()
-    prepared = prepare(scenario)
+    shared = _of_thread.shared if shared is None else shared
+    prepared = prepare(scenario, shared)
     pipeline, trace = prepared.pipeline, prepared.trace
-    simulated = simulate_policy(
-        pipeline,
-        TimeLimit(guarded(prepared.policy, scenario, pipeline)),
-        models_of(scenario, pipeline),
-        world_of(scenario, trace.duration_s, prepared.sla_s),
-        _control(scenario, prepared.initial),
-        arrivals_of(scenario, trace),
-        trace.history_counts.astype(float),
-        scenario.seed,
-        on_step,
-    )
-    figures = summary_of(simulated.totals, simulated.planned, prepared.sla_s, scenario.price_per_core)
+    answers = prepared.policy.answers if isinstance(prepared.policy, OptimisingPolicy) else None
+    asked_before = None if answers is None else answers.asked
+    due_s = shared.arrivals(scenario, trace)
+    with TimeLimit(guarded(prepared.policy, scenario, pipeline)) as limited:
+        simulated = simulate_policy(
+            pipeline,
+            limited,
+            shared.models(scenario),
+            world_of(scenario, trace.duration_s, prepared.sla_s),
+            _control(scenario, prepared.initial),
+            later(due_s, late_s, trace.duration_s),
+            trace.history_counts.astype(float),
+            scenario.seed,
+            on_step,
+        )
+    records, sla_s, price = simulated.records, prepared.sla_s, scenario.price_per_core
+    if late_s:
+        records = replace(records, arrival_s=due_s)
+        figures = summarise(pipeline, records, simulated.initial, simulated.entries, sla_s, price)
+    else:
+        figures = summary_of(simulated.totals, simulated.planned, sla_s, price)
     summary = {
         "pipeline": pipeline.name,
         "policy": scenario.policy.title,
@@ -171,47 +194,10 @@ def simulate(scenario: Scenario, on_step: Callable[[float], object] = lambda _: 
         policy=describe(prepared.policy),
         initial=simulated.initial,
         entries=tuple(simulated.entries),
-        records=simulated.records,
+        records=records,
         counted=simulated.counted,
         summary=summary,
-        decisions_reused=prepared.policy.answers.hit_rate if isinstance(prepared.policy, OptimisingPolicy) else None,
-    )
-
-
-def load_of(scenario: Scenario) -> Load:
-    """The load of a scenario."""
-    return Load(scenario.trace, scenario.window, scenario.scale, scenario.scaling, scenario.seed, scenario.time_hints)
-
-
-def models_of(scenario: Scenario, pipeline: Pipeline) -> tuple[StageModel, ...]:
-    """The stages of a scenario as the engines see them."""
-    return stage_models(
-        pipeline,
-        sampled=scenario.service_times == "lognormal",
-        dispatch_overhead_s=scenario.dispatch_overhead_s,
-        start_up_extra_s=scenario.start_up_extra_s,
-    )
-
-
-def arrivals_of(scenario: Scenario, trace: Trace) -> FloatArray:
-    """When the requests of the trace arrive; shape (requests,), sorted, in [0, duration)."""
-    return traces.arrivals(trace, scenario.arrivals, stream(scenario.seed, "arrivals"))
-
-
-def world_of(scenario: Scenario, duration_s: float, sla_s: float) -> World:
-    """The settings of the scenario's world."""
-    return World(
-        duration_s=duration_s,
-        bound_s=rules.bound_s(sla_s),
-        hop_s=scenario.hop_s,
-        stop_s=scenario.stop_s,
-        decision_delay_s=scenario.decision_delay_s,
-        start_up_sigma=scenario.start_up_sigma,
-        max_surge=scenario.max_surge,
-        max_unavailable=scenario.max_unavailable,
-        dispatch=scenario.dispatch,
-        drop=scenario.drop,
-        resize=scenario.resize,
+        decisions_reused=None if answers is None else answers.hit_rate(asked_before),
     )
 
 

@@ -22,7 +22,7 @@ from pydantic import (
 
 from ipa import profiles
 from ipa.live.kubernetes import PodSections
-from ipa.policies import PLANNING_PARAMETERS, create, take_from_spec
+from ipa.policies import MOST_REPLICAS, PLANNING_PARAMETERS, create, take_from_spec
 from ipa.profiles import (
     Document,
     FileModel,
@@ -134,7 +134,7 @@ class PolicyChoice(BaseModel):
 class GuardBounds(FileModel):
     """Bounds on the replicas of every stage, whatever the policy decides."""
 
-    min_replicas: Counting = 1
+    min_replicas: Annotated[Counting, Field(le=MOST_REPLICAS)] = 1
     max_replicas: Counting | None = None
 
     @model_validator(mode="after")
@@ -255,7 +255,7 @@ class Scenario(FileModel):
         """The scenario with other values, by dotted key (`policy.beta`). Raises ScenarioError naming the key."""
         data = self.as_dict()
         for key, value in values.items():
-            _put(data, key.split("."), value, key)
+            put(data, key.split("."), value, key)
         return validate_document(Scenario, _Given("", data, {}), error=ScenarioError)
 
     def as_dict(self) -> dict[str, Any]:
@@ -292,7 +292,7 @@ def parse_value(text: str) -> Any:
         raise ScenarioError(str(error).partition(": ")[2]) from None
 
 
-def _put(data: dict[str, Any], path: list[str], value: Any, key: str) -> None:
+def put(data: dict[str, Any], path: list[str], value: Any, key: str) -> None:
     """Set a value deep in plain data, creating mappings on the way."""
     if isinstance(data.get("policy"), str):
         data["policy"] = _policy(data["policy"])

@@ -6,9 +6,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from itertools import chain, islice
 from queue import SimpleQueue
 from types import FrameType
 from typing import Any, Generic, TypeVar
@@ -22,23 +23,29 @@ Handler = Callable[[int, FrameType | None], Any]
 PER_CORE = 2
 """The most workers per core: a second one gains only where a policy waits for something, a third nothing."""
 
+AHEAD = 3
+"""Tasks per worker that are handed over at a time, the one it works on included: none waits for its next one."""
+
 
 def cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_all(function: Callable[[T], R], tasks: Sequence[T], jobs: int, keep: Callable[[int, R], object]) -> None:
+def run_all(function: Callable[[T], R], tasks: Iterable[T], jobs: int, keep: Callable[[int, R], object]) -> None:
     """Call `function` on every task, `jobs` at a time, and `keep` with the place and the result of each that finishes.
 
-    With workers, SIGINT or SIGTERM lets the tasks that have begun finish, and keeps their results; then it raises
-    KeyboardInterrupt. A second signal kills the workers. Raises WorkerError where something else kills one.
+    A task is taken from `tasks` shortly before its turn, so that there may be any number of them. With workers,
+    SIGINT or SIGTERM lets the tasks that have begun finish, and keeps their results; then it raises KeyboardInterrupt.
+    A second signal kills the workers. Raises WorkerError where something else kills one.
     """
-    if jobs == 1 or len(tasks) <= 1:
-        for place, task in enumerate(tasks):
+    rest = iter(tasks)
+    first = list(islice(rest, jobs))
+    if len(first) <= 1:
+        for place, task in enumerate(chain(first, rest)):
             keep(place, function(task))
-        return
-    _Crew[T, R](min(jobs, len(tasks))).run(function, tasks, keep)
+    else:
+        _Crew[T, R](len(first)).run(function, chain(first, rest), keep)
 
 
 @contextmanager
@@ -61,23 +68,27 @@ class _Crew(Generic[T, R]):
 
         # Forking is quick and safe where no thread runs yet; macOS and Windows have no safe fork.
         context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        self._ahead = AHEAD * size
         self._owner = os.getpid()
         self._others = multiprocessing.active_children()
         self._pool = ProcessPoolExecutor(size, context, _become_worker)
         self._line: SimpleQueue[Future[R] | None] = SimpleQueue()
         self._is_interrupted = self._is_killed = self._is_ending = False
 
-    def run(self, function: Callable[[T], R], tasks: Sequence[T], keep: Callable[[int, R], object]) -> None:
+    def run(self, function: Callable[[T], R], tasks: Iterable[T], keep: Callable[[int, R], object]) -> None:
         from concurrent.futures.process import BrokenProcessPool
 
         places: dict[Future[R], int] = {}
+        waiting = enumerate(tasks)
         with _handled((signal.SIGINT, signal.SIGTERM), self._interrupt):
             try:
-                for place, task in enumerate(tasks):
-                    future = self._pool.submit(function, task)
-                    places[future] = place
-                    future.add_done_callback(self._line.put)
-                while places and (finished := self._line.get()) is not None:
+                while not self._is_interrupted:
+                    for place, task in islice(waiting, self._ahead - len(places)):
+                        future = self._pool.submit(function, task)
+                        places[future] = place
+                        future.add_done_callback(self._line.put)
+                    if not places or (finished := self._line.get()) is None:
+                        break
                     keep(places.pop(finished), finished.result())
             except BrokenProcessPool:
                 if not self._is_interrupted:

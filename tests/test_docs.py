@@ -130,7 +130,7 @@ def named(cell: str) -> str:
 
 def run_command(command: Command) -> None:
     # Worker processes gain nothing here, and forking under a test runner's threads is a warning on newer Pythons.
-    jobs = ("--jobs", "1") if command.words[1] in ("compare", "study") else ()
+    jobs = ("--jobs", "1") if command.words[1] in ("compare", "study", "sweep", "tune") else ()
     result = CliRunner().invoke(main, [*command.words[1:], *jobs])
     said = f"{' '.join(command.words)} (line {command.line}):\n{result.output}"
     assert result.exit_code == 0, said

@@ -194,6 +194,7 @@ def test_a_user_s_program_runs_beside_files_called_like_our_folders(installed: P
     assert Path(where.strip()).is_relative_to(installed.parents[1])
 
 
+@pytest.mark.long
 def test_a_user_s_program_is_type_checked(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(USER, encoding="utf-8")
     mypy = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(installed), "--cache-dir", "cache"]

@@ -33,7 +33,7 @@ def bad_count(values: Numbers) -> tuple[int, str] | None:
     good = (values >= 0) & (values <= MOST_PER_S) & (values == np.floor(values))
     fault = first_bad(values, good, "not a whole number")
     if fault and MOST_PER_S < values[fault[0]] < np.inf:
-        return fault[0], f"{values[fault[0]]} is too large: a second has at most {MOST_PER_S} requests"
+        return fault[0], f"{values[fault[0]]:.15g} is too large: a second has at most {MOST_PER_S:,} requests"
     return fault
 
 
@@ -53,8 +53,8 @@ def first_bad(values: Numbers, good: NDArray[np.bool_], otherwise: str) -> tuple
     if not np.isfinite(value):
         return index, f"{value} is not a finite number"
     if value < 0:
-        return index, f"{value} is negative"
-    return index, f"{value} is {otherwise}"
+        return index, f"{value:.15g} is negative"
+    return index, f"{value:.15g} is {otherwise}"
 
 
 def numbers(values: ArrayLike, what: str) -> Numbers:

@@ -59,6 +59,6 @@ def spread(counts: Counts, step_s: int, rng: np.random.Generator) -> Counts:
 def _refuse_beyond(counts: Counts, factor: float) -> None:
     if counts.size and counts.max() * factor > MOST_PER_S:
         raise TraceError(
-            f"scaled by {factor:g}, a second of {counts.max()} requests would have more than the "
-            f"{MOST_PER_S} that are allowed"
+            f"scale {factor:g}: a second of {counts.max():,} requests would have more than the {MOST_PER_S:,} that are "
+            "allowed"
         )

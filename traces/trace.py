@@ -192,7 +192,7 @@ class Trace:
         timestamps, `thin` without `rng`, and counts that become too large.
         """
         if not (math.isfinite(factor) and factor > 0):
-            raise TraceError(f"a scaling factor is a finite number above 0, not {factor}")
+            raise TraceError(f"scale {factor:g}: should be a finite number above 0")
         if how == "floor":
             if self.counts is None:
                 raise TraceError(

@@ -100,9 +100,9 @@ def constant(rate_rps: float, duration_s: int = CONSTANT_S) -> Trace:
     Raises TraceError for a rate that is not finite and above 0, or a duration below 1 s.
     """
     if not (math.isfinite(rate_rps) and rate_rps > 0):
-        raise TraceError(f"a constant load has a finite rate above 0, not {rate_rps}")
+        raise TraceError(f"constant:{rate_rps:g}: the rate should be a finite number above 0")
     if not 1 <= duration_s <= LONGEST_S:
-        raise TraceError(f"a constant load lasts 1 to {LONGEST_S:g} s, not {duration_s}")
+        raise TraceError(f"constant:{rate_rps:g}:{duration_s}: should last from 1 to {LONGEST_S:,.0f} s")
     totals = np.floor(np.arange(-HISTORY_S, duration_s + 1) * rate_rps)
     counts = np.diff(totals)
     return Trace.of_counts(

@@ -288,7 +288,7 @@ def connect(context: str | None = None, read_only: bool = False, on_warning: OnW
         else:
             kubernetes.config.load_kube_config(_kubeconfig(), context, client_configuration=configuration)
     except (kubernetes.config.ConfigException, OSError) as error:
-        raise LiveError(f"no cluster: {error}; set KUBECONFIG, or give --context") from None
+        raise LiveError(f"no cluster: {str(error).rstrip('.')}; set KUBECONFIG, or give --context") from None
     configuration.retries = False
     return Api(kubernetes.client.ApiClient(configuration), read_only, on_warning)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from ipa.live.kubernetes.look import Look
@@ -42,8 +42,8 @@ class Looks:
         if look.error:  # what only a person can end is believed until it is seen to have ended
             look = replace(
                 look,
-                is_held=look.is_held or self.latest.is_held,
-                stopped={**self.latest.stopped, **look.stopped},
+                is_held=look.is_held if look.has_read else self.latest.is_held,
+                stopped={**_left_out(self.latest.stopped, look.judged), **look.stopped},
                 foreign={**self.latest.foreign, **look.foreign},
             )
         for what in look.done:
@@ -80,3 +80,8 @@ class Looks:
         await asyncio.sleep(BETWEEN_LOOKS_S)
         as_usual_s = LOOK_EVERY_WHILE_STOPPED_S if self.latest.stopped else LOOK_EVERY_S
         return self._reconciler.pause_s or (BETWEEN_LOOKS_S if self.latest.done else as_usual_s)
+
+
+def _left_out(stopped: Mapping[str, str], judged: Collection[str]) -> dict[str, str]:
+    """What stopped the parts to which a look has not come."""
+    return {name: why for name, why in stopped.items() if name not in judged}

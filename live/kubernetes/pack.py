@@ -8,15 +8,17 @@ this file describes the same image for Docker. Works on Linux with glibc.
 from __future__ import annotations
 
 import os
+import py_compile
 import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata, util
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 
 from ipa.live.errors import LiveError
 
@@ -50,8 +52,9 @@ def pack(out: Path, models: Path | None = None) -> int:
     )
     libraries = _libraries(files.values())
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(out, "w") as archive:
-        for place, source in sorted({**libraries, **files}.items()):
+    with TemporaryDirectory(prefix="ipa-pack-") as folder, tarfile.open(out, "w") as archive:
+        compiled = dict(_compiled(files, Path(folder)))
+        for place, source in sorted({**libraries, **files, **compiled}.items()):
             archive.add(source, arcname=str(place), recursive=False, filter=_owned_by_root)
         for name, text, mode in (("etc/passwd", PASSWD, 0o644), (str(PREFIX / "bin/ipa"), COMMAND, 0o755)):
             _add_text(archive, name, text, mode)
@@ -115,6 +118,22 @@ def _files() -> Iterator[tuple[PurePosixPath, Path]]:
     if sleep is None:
         raise LiveError("the program `sleep`, which preStop hooks need, is not here")
     yield PurePosixPath("bin/sleep"), Path(sleep).resolve()
+
+
+def _compiled(files: Mapping[PurePosixPath, Path], folder: Path) -> Iterator[tuple[PurePosixPath, Path]]:
+    """Path in the image -> a file in `folder`, for each module of Python's that is not compiled yet.
+
+    A container cannot keep what it compiles, and would compile at every start. What is no Python is left as it is.
+    """
+    unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    modules = [place for place in files if place.suffix == ".py" and place.is_relative_to(PREFIX)]
+    for number, place in enumerate(modules):
+        kept = place.parent / "__pycache__" / f"{place.stem}.{sys.implementation.cache_tag}.pyc"
+        made = folder / f"{number}.pyc"
+        if kept not in files and py_compile.compile(
+            str(files[place]), str(made), f"/{place}", invalidation_mode=unchecked, quiet=2
+        ):
+            yield kept, made
 
 
 def _walk(folder: Path) -> Iterator[Path]:

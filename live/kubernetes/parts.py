@@ -108,12 +108,14 @@ def container(
     probed_port: int | None = None,
     ready_path: str = "/v2/health/ready",
     threads: int = 1,
-    starts_within_s: int = 60,
+    starts_within_s: int | None = None,
     drain_s: int = 0,
 ) -> Manifest:
     """A container that runs one of our modules; numerical libraries get `threads` threads.
 
-    When its pod is to end, it goes on as before for `drain_s`, until others have learnt of that.
+    One that takes long to start has `starts_within_s`. Others may take a minute, and are asked at once whether they are
+    ready: a startup probe would put that off by up to a second. When its pod is to end, it goes on as before for
+    `drain_s`, until others have learnt of that.
     """
     made: Manifest = {
         "name": name,
@@ -185,7 +187,7 @@ def container_security() -> Manifest:
     }
 
 
-def _probes(port: int, ready_path: str, starts_within_s: int) -> Manifest:
+def _probes(port: int, ready_path: str, starts_within_s: int | None) -> Manifest:
     def probe(path: str, failures: int, every_s: int = PROBED_EVERY_S) -> Manifest:
         return {
             "httpGet": {"path": path, "port": port},
@@ -194,8 +196,10 @@ def _probes(port: int, ready_path: str, starts_within_s: int) -> Manifest:
             "failureThreshold": failures,
         }
 
-    return {
-        "startupProbe": probe("/v2/health/live", max(1, starts_within_s // PROBED_EVERY_S)),
+    probes = {
         "readinessProbe": probe(ready_path, 3),
         "livenessProbe": probe("/v2/health/live", 6, every_s=10),
     }
+    if starts_within_s is None:
+        return probes
+    return {"startupProbe": probe("/v2/health/live", max(1, starts_within_s // PROBED_EVERY_S)), **probes}

@@ -36,6 +36,7 @@ class _Work:
     done: list[str] = field(default_factory=list)
     touched: set[str] = field(default_factory=set)
     stopped: dict[str, str] = field(default_factory=dict)
+    judged: set[str] = field(default_factory=set)
     error: str = ""
 
     @contextmanager
@@ -54,6 +55,7 @@ class _Work:
                 self.error = self.error or str(error)
             else:
                 self.stopped[name] = str(error)
+        self.judged.add(name)
 
 
 class _MayNotWriteError(Exception):
@@ -107,7 +109,7 @@ class Reconciler:
         except ApiError as error:
             if error.is_transient or error.status in (404, 409):
                 self._pause(True)
-                return Look(error=str(error))
+                return Look(error=str(error), has_read=False)
             return Look(stopped={self._deployed.instance: str(error)})
         is_held = (given["metadata"].get("annotations") or {}).get(names.HOLD) == "true"
         work = _Work()
@@ -135,6 +137,7 @@ class Reconciler:
                 if stage in wanted and (text := each.said(wanted[stage].replicas))
             },
             error=work.error,
+            judged=frozenset(work.judged),
         )
 
     def _pause(self, has_failed: bool) -> None:

@@ -62,11 +62,11 @@ class EndedRequests:
     def add(self, request: Request) -> None:
         """Add one. Only plain values are kept, which cost the garbage collector nothing."""
         visits = tuple(
-            (visit.enqueue_s, None, None, None, None, None, None)
+            (visit.enqueue_s, None, None, None, None, None, None, visit.is_retried)
             if (batch := visit.batch) is None
             else (
                 *(visit.enqueue_s, batch.start_s, visit.finish_s, batch.number, batch.size),
-                *(batch.replica.number, batch.replica.variant),
+                *(batch.replica.number, batch.replica.variant, visit.is_retried),
             )
             for visit in request.visits
         )
@@ -97,7 +97,7 @@ class EndedRequests:
 
 
 _KEYS = ("id", "arrival_s", "end_s", "outcome", "stage", "stages")
-_VISIT_KEYS = ("enqueue_s", "start_s", "finish_s", "batch", "batch_size", "replica", "variant")
+_VISIT_KEYS = ("enqueue_s", "start_s", "finish_s", "batch", "batch_size", "replica", "variant", "retried")
 
 
 def _visits(rows: Iterable[tuple[Any, ...]]) -> list[dict[str, Any]]:

@@ -94,7 +94,9 @@ class Messages:
         return done  # type: ignore[no-any-return]
 
     async def _elsewhere(self, asked: bytes) -> Any:
-        """What the other process answers. One that was interrupted or has ended is replaced at the next call."""
+        """What the other process answers. One that has ended is replaced, one that is interrupted at the next call."""
+        if self._process is not None and _has_ended(self._process):
+            await self.close()
         try:
             process = self._process = self._process or await _started()
             assert process.stdin is not None
@@ -107,10 +109,15 @@ class Messages:
             return pickle.loads(await process.stdout.readexactly(length))
         except BaseException as error:
             await self.close()
-            if isinstance(error, OSError | asyncio.IncompleteReadError):
+            # uvloop raises RuntimeError for a pipe whose reader has gone.
+            if isinstance(error, OSError | asyncio.IncompleteReadError | RuntimeError):
                 log.warning("the process for large JSON ended", extra={"problem": repr(error)})
                 raise ProtocolError("the process for large JSON ended; send binary data", 503) from None
             raise
+
+
+def _has_ended(process: asyncio.subprocess.Process) -> bool:
+    return process.returncode is not None or process.stdin is None or process.stdin.is_closing()
 
 
 async def _started() -> asyncio.subprocess.Process:

@@ -7,14 +7,15 @@ from typing import Any
 
 
 class Visit:
-    """A request at one stage: when it arrived there, and the last batch it was in."""
+    """A request at one stage: when it arrived there, the last batch it was in, and whether one before that failed."""
 
-    __slots__ = ("batch", "enqueue_s", "finish_s")
+    __slots__ = ("batch", "enqueue_s", "finish_s", "is_retried")
 
     def __init__(self, enqueue_s: float) -> None:
         self.enqueue_s = enqueue_s
         self.batch: Batch | None = None
         self.finish_s: float | None = None
+        self.is_retried = False
 
 
 class Request:

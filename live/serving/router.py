@@ -202,6 +202,7 @@ class Router(StageHost):
             request.tries += served
             if again and request.tries < MOST_TRIES:
                 request.visits[-1].batch = None
+                request.visits[-1].is_retried = True
                 returning.append(request)
             else:
                 self.fail(request, now_s, problem)

@@ -10,7 +10,7 @@ exact       merging Pareto fronts · fronts: what is worth keeping · bounded, r
 gurobi, highs: other solvers · folded: the linear model that both solve
 """
 
-from ipa.policies.optimiser.answers import Answers
+from ipa.policies.optimiser.answers import Answers, question
 from ipa.policies.optimiser.explain import ExplainedOption, Explanation, RunnerUp, explain
 from ipa.policies.optimiser.ladder import RUNGS
 from ipa.policies.optimiser.options import replicas_for
@@ -39,6 +39,7 @@ __all__ = [
     "explain",
     "gurobi_licence_expiry",
     "planned_batches",
+    "question",
     "replicas_for",
     "solve",
 ]

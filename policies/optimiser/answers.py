@@ -1,14 +1,25 @@
-"""Answers already given: a question that comes again in a run is not solved again."""
+"""Answers already given: a question that comes again, in this run or another, is not solved again."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from ipa.policies.interface import Configuration
 from ipa.policies.optimiser.problem import Problem
 from ipa.policies.optimiser.programme import Programme
 from ipa.policies.optimiser.solution import Solution, solve
 
-MOST_KEPT = 10_000
+MOST_KEPT = 2_000
 
 Question = tuple[object, ...]
+
+
+class Asked(NamedTuple):
+    """How many questions had been answered before, and how many had not."""
+
+    hits: int
+    misses: int
 
 
 class Answers:
@@ -25,19 +36,29 @@ class Answers:
         self.misses = 0
 
     @property
-    def hit_rate(self) -> float:
-        """The share of questions that had been answered before; 0 if nothing was asked."""
-        asked = self.hits + self.misses
-        return self.hits / asked if asked else 0.0
+    def asked(self) -> Asked:
+        """How many questions have been asked so far."""
+        return Asked(self.hits, self.misses)
+
+    def hit_rate(self, since: Asked | None = None) -> float:
+        """The share of questions that had been answered before, of those asked `since`; 0 if nothing was asked."""
+        before = Asked(0, 0) if since is None else since
+        hits, misses = self.hits - before.hits, self.misses - before.misses
+        return hits / (hits + misses) if hits + misses else 0.0
+
+    def kept(self, asked: Question) -> Solution | None:
+        """The answer to a question that has been asked before; None if it has not, or not lately."""
+        known = self._known.get(asked)
+        self.hits += known is not None
+        return known
 
     def solve(self, problem: Problem) -> Solution:
         """The solution of a problem, as `solve` finds it. Those of other programmes are not kept."""
         if problem.programme is not self._programme:
             return solve(problem, solver=self._solver, fallback=self._fallback)
-        asked = question(problem)
-        known = self._known.get(asked)
+        asked = question_of(problem)
+        known = self.kept(asked)
         if known is not None:
-            self.hits += 1
             return known
         self.misses += 1
         solution = solve(problem, solver=self._solver, fallback=self._fallback)
@@ -47,19 +68,41 @@ class Answers:
         return solution
 
 
-def question(problem: Problem) -> Question:
-    """Everything that the answer depends on besides the programme, hashable.
+def question(
+    names: Sequence[str],
+    load_rps: float,
+    limit_cores: int | None,
+    failed: Mapping[str, Collection[str]],
+    current: Configuration,
+    variants: Mapping[str, Collection[str]] | None = None,
+    keep_variants: bool = True,
+    replicas: Mapping[str, int] | None = None,
+) -> Question:
+    """Everything that the answer to a `Problem` of these fields depends on besides the programme, hashable.
 
-    Of the present configuration, that is each stage's variant and batch size, which are preferred among equals.
+    `names`: those of the stages. Of the present configuration, that is each stage's variant and batch size, which are
+    preferred among equals.
     """
-    names, current = problem.programme.table.names, problem.current or {}
-    variants, replicas = problem.variants, problem.replicas
     return (
+        load_rps,
+        limit_cores,
+        None if variants is None else tuple([tuple(sorted(variants.get(name, ()))) for name in names]),
+        keep_variants,
+        None if replicas is None else tuple([replicas[name] for name in names]),
+        tuple([tuple(sorted(failed.get(name, ()))) for name in names]) if any(failed.values()) else None,
+        tuple([(current[name].variant, current[name].batch) if name in current else None for name in names]),
+    )
+
+
+def question_of(problem: Problem) -> Question:
+    """The question that a problem asks."""
+    return question(
+        problem.programme.table.names,
         problem.load_rps,
         problem.limit_cores,
-        None if variants is None else tuple(tuple(sorted(variants.get(name, ()))) for name in names),
+        problem.failed,
+        problem.current or {},
+        problem.variants,
         problem.keep_variants,
-        None if replicas is None else tuple(replicas[name] for name in names),
-        tuple(tuple(sorted(problem.failed.get(name, ()))) for name in names),
-        tuple((current[name].variant, current[name].batch) if name in current else None for name in names),
+        problem.replicas,
     )

@@ -11,7 +11,7 @@ from ipa.policies.optimiser.binding import CONSTRAINTS, binding, relaxation_gain
 from ipa.policies.optimiser.exact import Pick
 from ipa.policies.optimiser.fronts import Matters, front
 from ipa.policies.optimiser.ladder import NO_ACCURACY, OPTIMAL, Answer, climb, fastest
-from ipa.policies.optimiser.options import StageOptions, replicas_for, wait_ns
+from ipa.policies.optimiser.options import StageOptions, replicas_for, waits_ns
 from ipa.policies.optimiser.problem import Problem
 from ipa.policies.optimiser.scales import NS
 from ipa.policies.optimiser.solution import configured
@@ -148,14 +148,15 @@ def _stage_options(
     offered = {(row.variant, row.batch): i for i, row in enumerate(stage.rows)}
     limited, reward = answer.limit_cores is not None, answer.reward > 0
     unbeaten = {point[-1][0] for point in front(stage, Matters(True, limited, reward))}
+    waits = waits_ns(problem, k, table.batches)
     explained = []
-    for row in table.select(answer.wanted[k], problem.load_rps <= 0):
+    for row in table.select(answer.wanted[k], problem.load_rps <= 0).rows:
         i = offered.get((row.variant, row.batch))
         fixed = problem.replicas[table.name] if problem.replicas else None
         replicas = fixed or replicas_for(problem.load_rps, row.throughput_rps)
         replicas = replicas if i is None else stage.replicas[i]
         here = StageConfiguration(row.variant, row.batch, replicas, 0.0, row.cores)
-        wait_s = wait_ns(problem, k, row.batch) / NS
+        wait_s = waits[row.batch] / NS
         explained.append(
             ExplainedOption(
                 variant=row.variant,

@@ -29,13 +29,14 @@ def front(stage: StageOptions, matters: Matters) -> list[Point]:
     latency_ns = stage.latency_ns if matters.sla else nothing
     cores = stage.cores if matters.cores else nothing
     accuracy = stage.accuracy if matters.reward else [1] * len(loss)
-    if any(matters):
-        order = sorted(range(len(loss)), key=loss.__getitem__)
-    else:
-        order = [min(range(len(loss)), key=loss.__getitem__)]
+    if not any(matters):
+        best = min(range(len(loss)), key=loss.__getitem__)
+        return [(loss[best], 0, 0, 1, (best,))]
+    order = sorted(range(len(loss)), key=loss.__getitem__)
     if sum(matters) == 1:
         costs = latency_ns if matters.sla else cores if matters.cores else [-each for each in accuracy]
         order = _in_one([costs[i] for i in order], order)
+        return [(loss[i], latency_ns[i], cores[i], accuracy[i], (i,)) for i in order]
     return unbeaten([(loss[i], latency_ns[i], cores[i], accuracy[i], (i,)) for i in order], matters)
 
 

@@ -123,7 +123,7 @@ def _most_throughput(
 ) -> Answer:
     programme, load, limit = problem.programme, problem.load_rps, problem.limit_cores
     tables = programme.table.stages
-    rows = [stage.select(names, load <= 0) for stage, names in zip(tables, wanted, strict=True)]
+    rows = [stage.select(names, load <= 0).rows for stage, names in zip(tables, wanted, strict=True)]
     fixed = [problem.replicas[stage.name] for stage in tables] if problem.replicas else None
     least = fewest_cores(rows, fixed)
     if limit is not None and least > limit:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from math import ceil
+from operator import mul
 
 from ipa.policies.optimiser.problem import Problem
 from ipa.policies.optimiser.scales import NS
@@ -29,7 +30,7 @@ class StageOptions:
     latency_ns: list[int]
     cores: list[int]
     loss: list[int]
-    accuracy: list[int]
+    accuracy: Sequence[int]
     cut: int
 
     def only(self, indices: Sequence[int]) -> StageOptions:
@@ -70,50 +71,50 @@ def options(
     stages = []
     for k, stage in enumerate(table.stages):
         fixed = problem.replicas[stage.name] if problem.replicas and replicas_bound else 0
-        waits = {batch: wait_ns(problem, k, batch) for batch in stage.batches}
-        every = rows = stage.select(wanted[k], load <= 0)
+        waits = waits_ns(problem, k, stage.batches)
+        every = chosen = stage.select(wanted[k], load <= 0)
         # As `replicas_for`, but inline: a large pipeline has hundreds of rows.
-        counts = [ceil(sustained / row.throughput_rps - SLACK) or 1 for row in rows]
+        counts = [ceil(sustained / each - SLACK) or 1 for each in every.throughput_rps]
         if max(counts) > (fixed or most):
             sustaining = [count <= (fixed or most) for count in counts]
-            rows, counts = tuple(compress(rows, sustaining)), list(compress(counts, sustaining))
+            chosen, counts = every.where(sustaining), list(compress(counts, sustaining))
         if fixed:
-            counts = [fixed] * len(rows)
-        cores = [count * row.cores for count, row in zip(counts, rows, strict=True)]
-        if accuracy_matters:
-            loss = [row.loss + used * core_loss for row, used in zip(rows, cores, strict=True)]
-        else:
-            loss = [row.bare_loss + used * core_loss for row, used in zip(rows, cores, strict=True)]
+            counts = [fixed] * len(counts)
+        rows = chosen.rows
+        cores = list(map(mul, counts, chosen.cores))
+        bare = chosen.loss if accuracy_matters else chosen.bare_loss
+        loss = [each + used * core_loss for each, used in zip(bare, cores, strict=True)]
         kept = _kept(problem, stage.name)
-        for i, row in enumerate(rows if kept else ()):
-            if (row.variant, row.batch) == kept:
-                loss[i] -= changed_loss
+        if kept is not None:
+            for i, row in enumerate(rows):
+                if row.batch == kept[1] and row.variant == kept[0]:
+                    loss[i] -= changed_loss
         stages.append(
             StageOptions(
                 rows=rows,
                 replicas=counts,
-                latency_ns=[row.latency_ns + waits[row.batch] for row in rows],
+                latency_ns=[each + waits[batch] for each, batch in zip(chosen.latency_ns, chosen.batch, strict=True)],
                 cores=cores,
                 loss=loss,
-                accuracy=[row.accuracy for row in rows],
-                cut=len(every) - len(rows),
+                accuracy=chosen.accuracy,
+                cut=len(every.rows) - len(rows),
             )
         )
     return tuple(stages)
 
 
-def wait_ns(problem: Problem, stage: int, batch: int) -> int:
-    """The longest wait for a batch to fill, (b - 1) / load [ns]; 0 at zero load.
+def waits_ns(problem: Problem, stage: int, batches: Collection[int]) -> dict[int, int]:
+    """Batch size -> the longest wait for it to fill, (b - 1) / load [ns]; 0 at zero load. `stage` is a position.
 
     With `published_queue_defect`, the published code's term, whatever the batch: -|M_s| (|B| - 1) / load.
     """
     load = problem.load_rps
     if load <= 0:
-        return 0
+        return dict.fromkeys(batches, 0)
     if problem.programme.published_queue_defect:
         loosened = -problem.programme.table.published_wait_ns[stage]
-        return -round(min(loosened / load, LONGEST_WAIT_NS))
-    return round(min((batch - 1) * NS / load, LONGEST_WAIT_NS))
+        return dict.fromkeys(batches, -round(min(loosened / load, LONGEST_WAIT_NS)))
+    return {batch: round(min((batch - 1) * NS / load, LONGEST_WAIT_NS)) for batch in batches}
 
 
 def _kept(problem: Problem, stage: str) -> tuple[str, int] | None:

@@ -30,10 +30,13 @@ class Parameters:
     each of them is raised to at least this. `candidates`: stage -> variants to choose from and to rank; a missing
     stage: all. `batch_cap`: batch sizes are the profiled powers of two up to this. `sla_s`: the SLA to plan for; None:
     the pipeline's. `statistic`: the latency to plan with: "p99" or "mean". `throughput_share`: the share of the
-    profiled throughput to plan with. `max_replicas`: the most replicas of a stage. `drop_limits_s`: one for each stage,
-    for the batch timeout; None: 2 x SLA at the first stage, the SLA at later ones. `published_queue_defect`: reproduce
-    the published code, whose queue term takes the binary selector for the batch size: -|M_s| (|B| - 1) / load in place
-    of (b - 1) / load.
+    profiled throughput to plan with. `throughput_cap_rps`: stage -> the most that the profiled throughput of a replica
+    counts for, as if it had been measured under that load; a missing stage: all of it. `threshold_rps`: replicas have
+    the fewest cores that carry so many requests within their stage's SLA, at batch 1 (the published rule), or the most
+    profiled where none do; None: their variant's base cores. `max_replicas`: the most replicas of a stage.
+    `drop_limits_s`: one for each stage, for the batch timeout; None: 2 x SLA at the first stage, the SLA at later ones.
+    `published_queue_defect`: reproduce the published code, whose queue term takes the binary selector for the batch
+    size: -|M_s| (|B| - 1) / load in place of (b - 1) / load.
 
     PolicyError: a value out of range.
     """
@@ -50,6 +53,8 @@ class Parameters:
     sla_s: float | None = None
     statistic: str = "p99"
     throughput_share: float = 1.0
+    throughput_cap_rps: Mapping[str, float] = field(default_factory=dict, hash=False)
+    threshold_rps: float | None = None
     max_replicas: int = 100
     drop_limits_s: tuple[float, ...] | None = None
     published_queue_defect: bool = False
@@ -65,6 +70,9 @@ class Parameters:
         checks.integer("max_replicas", self.max_replicas)
         checks.number("throughput_share", self.throughput_share, above=0, at_most=1)
         checks.flag("published_queue_defect", self.published_queue_defect)
+        if self.threshold_rps is not None:
+            checks.number("threshold_rps", self.threshold_rps, above=0)
+        self._set("throughput_cap_rps", self._checked_caps())
         self._set("candidates", self._checked_candidates())
         if self.sla_s is not None:
             checks.number("sla_s", self.sla_s, above=0)
@@ -75,6 +83,17 @@ class Parameters:
         """The variants of a stage to choose from, in the pipeline's order."""
         names = self.candidates.get(stage.name)
         return tuple(variant for variant in stage.variants if names is None or variant.name in names)
+
+    def cores_of(self, stage: Stage, variant: Variant) -> int:
+        """The cores of a replica."""
+        if self.threshold_rps is None:
+            return variant.base_cores
+        return stage.base_cores_rule(variant.name, self.threshold_rps) or max(variant.cores)
+
+    def throughput_rps(self, stage: Stage, variant: Variant, batch: int) -> float:
+        """The requests per second that a replica is planned to sustain."""
+        profiled = variant.throughput_rps(batch, self.cores_of(stage, variant))
+        return min(profiled, self.throughput_cap_rps.get(stage.name, profiled)) * self.throughput_share
 
     @property
     def target_s(self) -> float:
@@ -97,6 +116,16 @@ class Parameters:
             return 0.0
         fill_s = (batch - 1) / planned_rps if planned_rps > 0 else math.inf
         return min(fill_s, LONGEST_TIMEOUT_S, self.drop_limits[stage] / 2)
+
+    def _checked_caps(self) -> dict[str, float]:
+        stages = [stage.name for stage in self.pipeline.stages]
+        given = {} if self.throughput_cap_rps is None else self.throughput_cap_rps
+        if not isinstance(given, Mapping):
+            raise PolicyError(
+                f"throughput_cap_rps={given!r} must map stages to requests per second; stages: {', '.join(stages)}"
+            )
+        checks.known("stage in throughput_cap_rps", given, stages)
+        return {name: checks.number(f"throughput_cap_rps of {name}", cap, above=0) for name, cap in given.items()}
 
     def _checked_candidates(self) -> dict[str, tuple[str, ...]]:
         stages = {stage.name: [variant.name for variant in stage.variants] for stage in self.pipeline.stages}

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import compress
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from ipa.policies.optimiser.parameters import Parameters
 from ipa.policies.optimiser.scales import NS, Scales, scales
 
 if TYPE_CHECKING:
-    from ipa.profiles import Variant
+    from ipa.profiles import Stage, Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +33,54 @@ class Row:
     bare_loss: int
 
 
+class Columns(NamedTuple):
+    """Some rows of a stage, and their figures in columns, which are quicker to go through."""
+
+    rows: tuple[Row, ...]
+    batch: tuple[int, ...]
+    throughput_rps: tuple[float, ...]
+    cores: tuple[int, ...]
+    latency_ns: tuple[int, ...]
+    accuracy: tuple[int, ...]
+    loss: tuple[int, ...]
+    bare_loss: tuple[int, ...]
+
+    @classmethod
+    def of(cls, rows: tuple[Row, ...]) -> Self:
+        """Rows in columns."""
+        names = cls._fields[1:]
+        return cls(rows, *(tuple([getattr(row, name) for row in rows]) for name in names))
+
+    def where(self, chosen: Sequence[bool]) -> Columns:
+        """The chosen rows."""
+        kept: list[Any] = [tuple(compress(column, chosen)) for column in self]
+        return Columns(*kept)
+
+
 @dataclass(frozen=True, slots=True)
 class StageTable:
     """The rows of one stage, by variant in the pipeline's order, then by rising batch size.
 
-    `idle_rows` has only the smallest batch of each variant: the options at zero load.
+    `idle` has only the smallest batch of each variant: the options at zero load.
     """
 
     name: str
     variants: tuple[str, ...]
     batches: tuple[int, ...]
-    rows: tuple[Row, ...]
-    idle_rows: tuple[Row, ...]
+    every: Columns
+    idle: Columns
 
-    def select(self, variants: Collection[str], idle: bool) -> tuple[Row, ...]:
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """All rows."""
+        return self.every.rows
+
+    def select(self, variants: Collection[str], idle: bool) -> Columns:
         """The rows of some variants."""
-        rows = self.idle_rows if idle else self.rows
+        found = self.idle if idle else self.every
         if len(variants) == len(self.variants):
-            return rows
-        return tuple(row for row in rows if row.variant in variants)
+            return found
+        return found.where([row.variant in variants for row in found.rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +112,12 @@ def tabulate(parameters: Parameters) -> Table:
             (variant, batch) for variant, batches in zip(candidates[k], sizes[k], strict=True) for batch in batches
         ]
         rows = tuple(
-            _row(variant, batch, parameters, scale, scale.terms[k][variant.name], i << place)
+            _row(stage, variant, batch, parameters, scale, scale.terms[k][variant.name], i << place)
             for i, (variant, batch) in enumerate(pairs)
         )
         smallest = {v.name: batches[0] for v, batches in zip(candidates[k], sizes[k], strict=True)}
         idle = tuple(row for row in rows if row.batch == smallest[row.variant])
-        tables.append(StageTable(stage.name, tuple(smallest), distinct[k], rows, idle))
+        tables.append(StageTable(stage.name, tuple(smallest), distinct[k], Columns.of(rows), Columns.of(idle)))
     used = len(set().union(*distinct))
     return Table(
         stages=tuple(tables),
@@ -104,16 +134,19 @@ def planned_batches(variant: Variant, cap: int) -> list[int]:
     return [batch for batch in variant.batches() if batch <= cap and batch & (batch - 1) == 0]
 
 
-def _row(variant: Variant, batch: int, parameters: Parameters, scale: Scales, term: int, place: int) -> Row:
-    latency_s = variant.p99_s(batch) if parameters.statistic == "p99" else variant.mean_s(batch)
+def _row(
+    stage: Stage, variant: Variant, batch: int, parameters: Parameters, scale: Scales, term: int, place: int
+) -> Row:
+    cores = parameters.cores_of(stage, variant)
+    latency_s = variant.p99_s(batch, cores) if parameters.statistic == "p99" else variant.mean_s(batch, cores)
     bare_loss = scale.batch_loss(batch) + scale.changed_loss + place
     return Row(
         variant=variant.name,
         batch=batch,
         latency_s=latency_s,
         latency_ns=round(latency_s * NS),
-        throughput_rps=variant.throughput_rps(batch) * parameters.throughput_share,
-        cores=variant.base_cores,
+        throughput_rps=parameters.throughput_rps(stage, variant, batch),
+        cores=cores,
         accuracy=term,
         loss=bare_loss + scale.accuracy_loss(term),
         bare_loss=bare_loss,

@@ -17,12 +17,13 @@ from ipa.policies.predictors.learned import Lstm, LstmQuantile, QuantileGbm
 from ipa.policies.predictors.outlook import OUTLOOK_PARAMETERS, Outlook
 from ipa.policies.predictors.poisson import Poisson
 from ipa.policies.predictors.recent import Max, Mean, Reactive
-from ipa.policies.predictors.registry import PREDICTORS, create_predictor, describe_predictor
+from ipa.policies.predictors.registry import DEFAULT_PREDICTOR, PREDICTORS, create_predictor, describe_predictor
 from ipa.policies.predictors.shipped import Shipped
 from ipa.policies.predictors.smoothing import Ewma, Holt
 from ipa.policies.predictors.windows import window_loads
 
 __all__ = [
+    "DEFAULT_PREDICTOR",
     "LEVELS",
     "OUTLOOK_PARAMETERS",
     "PREDICTORS",

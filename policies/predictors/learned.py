@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, ClassVar
 
-from ipa.policies.forecast import DEFAULT_HORIZON_S, Forecast, certain, missing
+from ipa.policies.forecast import DEFAULT_HORIZON_S, Forecast, certain
 from ipa.policies.interface import Observation, PolicyError
 from ipa.policies.predictors import trained
 from ipa.policies.predictors.shipped import Shipped
+from ipa.policies.predictors.smoothing import Ewma
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,11 +32,11 @@ class Learned(Shipped):
     def __post_init__(self) -> None:
         if not isinstance(self.model, str):
             raise PolicyError(f"model={self.model!r} should be the name of a shipped model or a file")
-        found = trained.load(self.model)
+        found, outputs = _shipped(self.model) if self.model in trained.shipped() else _loaded(self.model)
         if found.kind != self.kind:
             raise PolicyError(f"model={self.model!r} is of kind {found.kind!r}; this predictor needs {self.kind!r}")
         object.__setattr__(self, "_trained", found)
-        object.__setattr__(self, "_outputs", trained.forward_pass(found))
+        object.__setattr__(self, "_outputs", outputs)
 
     def forecast(self, observation: Observation, horizon_s: float = DEFAULT_HORIZON_S) -> Forecast:
         """As `Shipped.forecast`."""
@@ -70,24 +72,38 @@ class Lstm(Learned):
 
 class Relative(Learned):
     """A model of quantiles that sees loads relative to the history's mean and deviation, so that it carries over to
-    other scales. The horizon is one of its features; the models are trained for 10 to 60 s."""
+    other scales. The horizon is one of its features; the models are trained for 10 to 60 s.
+
+    They are trained on whole histories. Until `least_seen_s` of the two minutes have been seen, `ewma` answers.
+    """
+
+    least_seen_s: ClassVar[int]
 
     def forecast_many(self, load_rps: Floats, horizon_s: float = DEFAULT_HORIZON_S) -> list[Forecast]:
         """As `Learned.forecast_many`."""
         import numpy as np
 
-        levels = self._trained.levels
         windows = trained.features.by_window(load_rps)
         level, scale = trained.features.level_and_scale(windows)
         seen = trained.features.relative(windows, level, scale, np.full(len(level), horizon_s))
         if self.kind == "quantile-gbm":
             seen = seen.reshape(len(seen), -1)
         values = np.maximum(level[:, None] + scale[:, None] * self._outputs(seen), 0.0)
+        values[level == 0.0] = 0.0  # nothing came, and no deviation says what might
         values.sort(axis=1)
-        return [
-            missing(horizon_s) if row[0] != row[0] else _distribution(horizon_s, levels, tuple(row))
-            for row in values.tolist()
-        ]
+        found = [_distribution(horizon_s, self._trained.levels, tuple(row)) for row in values.tolist()]
+        for place in np.flatnonzero((~np.isnan(windows)).sum(axis=(1, 2)) < self.least_seen_s).tolist():
+            found[place] = Ewma().after(load_rps[place].tolist(), horizon_s)
+        return found
+
+
+def _loaded(model: str) -> tuple[Model, Callable[[Floats], Floats]]:
+    found = trained.load(model)
+    return found, trained.forward_pass(found)
+
+
+_shipped = cache(_loaded)
+"""As every run makes its own predictor, and preparing a forward pass takes as long as a hundred forecasts."""
 
 
 def _distribution(horizon_s: float, levels: tuple[float, ...], values_rps: tuple[float, ...]) -> Forecast:
@@ -102,6 +118,7 @@ class LstmQuantile(Relative):
 
     model: str = "lstm-quantile"
     kind: ClassVar[str] = "lstm-quantile"
+    least_seen_s: ClassVar[int] = 80
 
 
 @dataclass(frozen=True)
@@ -110,3 +127,4 @@ class QuantileGbm(Relative):
 
     model: str = "quantile-gbm"
     kind: ClassVar[str] = "quantile-gbm"
+    least_seen_s: ClassVar[int] = 20

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import inf
 from typing import Any
 
@@ -10,12 +10,16 @@ from ipa.policies import checks, plugins
 from ipa.policies.forecast import DEFAULT_HORIZON_S, Forecast
 from ipa.policies.interface import Histories, Observation, PolicyError, Predictor, reads
 from ipa.policies.predictors.registry import create_predictor, describe_predictor
+from ipa.policies.predictors.shipped import Shipped
 
 OUTLOOK_PARAMETERS = ("predictor", "quantile", "horizon_s")
 
+MOST_KEPT = 4096
+"""How many forecasts are kept, more by a batch at most; each takes a kilobyte with its history."""
+
 
 class Outlook:
-    """Forecasts by a predictor.
+    """Forecasts by a predictor; those of ours that see the load alone are made once for each history, and kept.
 
     `predictor` as in `create_predictor`. `quantile`: the level of the forecast to plan for, between 0 and 1; None: the
     predictor's point forecast. `horizon_s`: how far to look ahead; None: 20 s, as published. PolicyError: an impossible
@@ -34,7 +38,7 @@ class Outlook:
         if quantile is not None and not 0 < checks.number("quantile", quantile) < 1:
             raise PolicyError(f"quantile={quantile!r} must be a finite number and above 0 and below 1")
         self.horizon_s = DEFAULT_HORIZON_S if horizon_s is None else checks.number("horizon_s", horizon_s, at_least=1)
-        self._ahead: dict[tuple[float, ...], Forecast] = {}
+        self._known: dict[tuple[float, ...], Forecast] = {}
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -52,25 +56,42 @@ class Outlook:
 
     def forecast(self, observation: Observation) -> Forecast:
         """The forecast as a whole. PolicyError: the predictor gives none that is."""
-        return self._ahead.get(observation.load_rps) or self._asked(observation)
+        load_rps = observation.load_rps
+        found = self._known.get(load_rps)
+        if found is None:
+            found = self._asked(observation)
+            if isinstance(self.predictor, Shipped) and not self.reads:
+                self._keep(((load_rps, found),))
+        return found
+
+    def share(self, other: Outlook) -> None:
+        """Keep forecasts in one place with another outlook of the same parameters."""
+        self._known = other._known
 
     def compute_ahead(self, histories: Histories) -> None:
-        """Make the forecasts for these `load_rps` now, all at once, and forget those made before.
+        """Make the forecasts for these `load_rps` now, all at once, unless they are known.
 
         `rps` then finds the same numbers that it would otherwise compute one by one. Nothing is done for a predictor
         that sees more than these, or that has no `forecast_many`.
         """
         many = getattr(self.predictor, "forecast_many", None)
-        self._ahead = {}
         if many is None or self.reads:
+            return
+        by_length: dict[int, list[tuple[float, ...]]] = {}
+        for history in dict.fromkeys(histories):
+            if history not in self._known:
+                by_length.setdefault(len(history), []).append(history)
+        if not by_length:
             return
         import numpy as np
 
-        by_length: dict[int, list[tuple[float, ...]]] = {}
-        for history in dict.fromkeys(histories):
-            by_length.setdefault(len(history), []).append(history)
         for alike in by_length.values():
-            self._ahead.update(zip(alike, many(np.array(alike, dtype=np.float64), self.horizon_s), strict=True))
+            self._keep(zip(alike, many(np.array(alike, dtype=np.float64), self.horizon_s), strict=True))
+
+    def _keep(self, made: Iterable[tuple[tuple[float, ...], Forecast]]) -> None:
+        if len(self._known) >= MOST_KEPT:
+            self._known.clear()
+        self._known.update(made)
 
     def _asked(self, observation: Observation) -> Forecast:
         given: Any = self.predictor.forecast(observation, self.horizon_s)
@@ -80,6 +101,6 @@ class Outlook:
             return given
         kind = type(self.predictor)
         raise PolicyError(
-            f"{plugins.place_of(kind)}{kind.__name__}.forecast returned {given!r}; allowed: a Forecast of requests per "
-            "second, finite numbers of at least 0, or NaN where there is no forecast"
+            f"{plugins.place_of(kind)}{kind.__name__}.forecast returned {checks.shown(given)}; allowed: a Forecast of "
+            "requests per second, finite numbers of at least 0, or NaN where there is no forecast"
         )

@@ -8,7 +8,7 @@ from math import inf
 from numbers import Real
 from typing import Any
 
-from ipa.policies import plugins
+from ipa.policies import checks, plugins
 from ipa.policies.forecast import Forecast, certain
 from ipa.policies.interface import Observation, PolicyError, Predictor, reads
 from ipa.policies.predictors.auto import Auto
@@ -32,6 +32,9 @@ PREDICTORS: Mapping[str, type[Any]] = {
     "auto": Auto,
 }
 
+DEFAULT_PREDICTOR = "quantile-gbm"
+"""What a policy plans by that is given none; docs/forecasts.md says why."""
+
 
 class PointPredictor:
     """A predictor with `predict(observation) -> float` alone, whose forecasts are single numbers for any horizon."""
@@ -43,17 +46,29 @@ class PointPredictor:
     def predict(self, observation: Observation) -> float:
         """What it predicts [rps]; NaN: no forecast. PolicyError: it is no number, negative or infinite."""
         predicted: Any = self.given.predict(observation)
-        if isinstance(predicted, Real) and not isinstance(predicted, bool) and not (predicted < 0 or predicted == inf):
-            return float(predicted)
+        rate_rps = _rate_rps(predicted)
+        if rate_rps is not None:
+            return rate_rps
         kind = type(self.given)
         raise PolicyError(
-            f"{plugins.place_of(kind)}{kind.__name__}.predict returned {predicted!r}; allowed: requests per second, a "
-            "finite number of at least 0, or NaN where there is no forecast"
+            f"{plugins.place_of(kind)}{kind.__name__}.predict returned {checks.shown(predicted)}; allowed: requests "
+            "per second, a finite number of at least 0, or NaN where there is no forecast"
         )
 
     def forecast(self, observation: Observation, horizon_s: float) -> Forecast:
         """As `Predictor.forecast`."""
         return certain(self.predict(observation), horizon_s)
+
+
+def _rate_rps(predicted: object) -> float | None:
+    """A prediction as a float; None for what is no rate."""
+    if isinstance(predicted, bool) or not isinstance(predicted, Real):
+        return None
+    try:
+        rate_rps = float(predicted)
+    except OverflowError:
+        return None
+    return None if rate_rps < 0 or rate_rps == inf else rate_rps
 
 
 def create_predictor(given: str | Mapping[str, Any] | object) -> Predictor:

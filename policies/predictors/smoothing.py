@@ -34,7 +34,11 @@ class Ewma(Shipped):
 
     def forecast(self, observation: Observation, horizon_s: float = DEFAULT_HORIZON_S) -> Forecast:
         """As `Shipped.forecast`."""
-        loads = window_loads(observation.load_rps, self.windows, self.window_s, "max")[::-1]
+        return self.after(observation.load_rps, horizon_s)
+
+    def after(self, load_rps: Sequence[float], horizon_s: float) -> Forecast:
+        """The forecast after the seconds of a load [rps], newest last."""
+        loads = window_loads(load_rps, self.windows, self.window_s, "max")[::-1]
         return _with_errors(_ewma(loads, self.weight), loads, horizon_s)
 
 

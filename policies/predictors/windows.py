@@ -11,7 +11,8 @@ OF = ("max", "mean")
 
 def load_of(seconds: Sequence[float], of: str) -> float:
     """The load of some seconds [rps]: of the busiest one, or the mean; NaN without a sample."""
-    samples = [count for count in seconds if count == count]
+    total = sum(seconds)
+    samples = seconds if total == total else [count for count in seconds if count == count]
     if not samples:
         return nan
     return max(samples) if of == "max" else sum(samples) / len(samples)

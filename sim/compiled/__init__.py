@@ -3,7 +3,7 @@
 engine      `CompiledEngine`: what Python does around the kernel · stage: a stage as control steps and records read it
 streaming   `StreamedEngine`: the same with room for a window of the requests, for loads larger than memory
 kernel      the event loop · dispatch, eager, rollout: what happens at a stage · heaps: events, idle replicas
-memory      the state of a run as arrays · blocks: memory kept between runs
+memory      the state of a run as arrays · layout: the part of it that runs share · blocks: memory kept between runs
 jit         how functions are compiled, and where the result is cached
 
 Needs numba.

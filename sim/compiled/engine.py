@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from math import exp
 
 import numpy as np
 
 from ipa.policies import StageConfiguration
 from ipa.sim import streams
 from ipa.sim.compiled.kernel import ENDED, OUT_OF_DRAWS, OUT_OF_ROOM, advance
+from ipa.sim.compiled.layout import Layout, layout_of
 from ipa.sim.compiled.memory import Memory, allocate
-from ipa.sim.compiled.stage import CompiledStage, Option
+from ipa.sim.compiled.stage import CompiledStage
 from ipa.sim.model import FloatArray, StageModel, World
 from ipa.sim.rules import APPLICATION, CLOSING, CONTROL, NEVER
-
-_LEAST_NORMAL = -8.3
-"""A bound below the normal quantile of the smallest uniform draw, 2^-54."""
 
 _SPARE_ROOM = 32
 """How many replicas a stage has room for beyond those it needs at once."""
@@ -43,24 +40,19 @@ class CompiledEngine:
         positions = range(len(models))
         self._normals = [streams.normal_blocks(streams.stream(seed, "service", stage)) for stage in positions]
         self._start_up_factors = [streams.start_up_factors(seed, stage, world.start_up_sigma) for stage in positions]
-        options = [Option(stage, *key) for stage in positions for key in models[stage].service]
-        variants = [(stage, name) for stage in positions for name in models[stage].start_up_s]
+        layout = layout_of(models)
         self._memory, self._waiting = allocate(
             self._capacity(),
             len(models),
-            len(options),
-            len(variants),
-            max(service.max_batch for model in models for service in model.service.values()),
+            layout.rows,
+            layout.service,
+            layout.variants,
             is_eager=world.dispatch == "eager",
         )
         self._run = self._memory.run[0]
         self._write_world()
-        self._run["instant_s"] = self._safe_until_s(models)
-        self._write_options(models, options, variants)
-        self.stages = tuple(
-            self._stage(stage, models[stage], options, variants.index((stage, next(iter(models[stage].start_up_s)))))
-            for stage in positions
-        )
+        self._run["instant_s"] = self._safe_until_s(layout.shortest_s)
+        self.stages = tuple(self._stage(stage, models[stage], layout) for stage in positions)
         self._make_room(max(wanted.replicas for wanted in initial.values()))
         for stage in self.stages:
             stage.start(initial[stage.model.name])
@@ -70,22 +62,26 @@ class CompiledEngine:
         """How many requests there is memory for."""
         return len(self.arrivals_s)
 
-    def _stage(self, position: int, model: StageModel, options: Sequence[Option], first_variant: int) -> CompiledStage:
-        return CompiledStage(position, model, self._memory, options, first_variant)
+    def _stage(self, position: int, model: StageModel, layout: Layout) -> CompiledStage:
+        return CompiledStage(position, model, self._memory, layout)
 
-    def run(self, control_times_s: Iterator[float], on_control: Callable[[], object]) -> None:
-        """Run to the end, calling `on_control` at each of the times, which must rise."""
+    def steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
+        """Run to the end, stopping at each of the times, which must rise; yields the time it stands at."""
         control_s = next(control_times_s, NEVER)
         closing_s, bound_s = self.world.duration_s, self.world.duration_s + self.world.bound_s
+        stood_s, stood_rank = -NEVER, CONTROL
         while True:
             application_s = self._pending[0][0] if self._pending else NEVER
             time_s, rank = min((control_s, CONTROL), (application_s, APPLICATION), (closing_s, CLOSING))
-            if self._advance(time_s, rank) == ENDED:
+            # Nothing can happen between a control step and an application at the same instant.
+            is_there = rank == APPLICATION and stood_rank == CONTROL and time_s == stood_s
+            if not is_there and self._advance(time_s, rank) == ENDED:
                 self.end_s = float(self._run["now_s"])
                 return
+            stood_s, stood_rank = time_s, rank
             self.now_s = time_s
             if rank == CONTROL:
-                on_control()
+                yield time_s
                 control_s = next(control_times_s, NEVER)
             elif rank == APPLICATION:
                 self._configure(self._pending.popleft()[1])
@@ -145,36 +141,12 @@ class CompiledEngine:
         run["max_unavailable"] = world.max_unavailable
         run["drops_singly"] = world.drop == "request"
 
-    def _safe_until_s(self, models: Sequence[StageModel]) -> float:
-        """Up to which time every batch and every hop ends after it begins, in doubles.
+    def _safe_until_s(self, shortest_s: float) -> float:
+        """Up to which time every batch and every hop ends after it begins, in doubles: t + x > t if x >= t / 2^52.
 
-        A sum t + x exceeds t if x >= t / 2^52, and no draw is below `_LEAST_NORMAL`.
+        `shortest_s`: what no batch takes less than.
         """
-        shortest_s = min(
-            latency_s * exp(sigma * _LEAST_NORMAL - 0.5 * sigma * sigma)
-            for model in models
-            for service in model.service.values()
-            for latency_s, sigma in zip(
-                service.latency_s[1:], (service.sigma or (0.0,) * len(service.latency_s))[1:], strict=True
-            )
-        )
         return 2.0**52 * min(shortest_s, self.world.hop_s or shortest_s)
-
-    def _write_options(
-        self, models: Sequence[StageModel], options: Sequence[Option], variants: Sequence[tuple[int, str]]
-    ) -> None:
-        for number, (stage, variant, cores) in enumerate(options):
-            service = models[stage].service[variant, cores]
-            self._memory.options[number] = (
-                models[stage].start_up_s[variant],
-                variants.index((stage, variant)),
-                service.max_batch,
-                service.sigma is not None,
-            )
-            figures = self._memory.service[number, : service.max_batch + 1]
-            figures["latency_s"] = service.latency_s
-            if service.sigma is not None:
-                figures["sigma"] = service.sigma
 
     def _expect(self) -> None:
         """Begin with all requests still to come and no draws; the first attempts of dispatch set the timers."""

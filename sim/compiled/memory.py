@@ -166,11 +166,12 @@ def extended(array: npt.NDArray[Any], requests: int) -> npt.NDArray[Any]:
 
 
 def allocate(
-    requests: int, stages: int, options: int, variants: int, largest_batch: int, *, is_eager: bool
+    requests: int, stages: int, options: RecordArray, service: RecordArray, variants: int, *, is_eager: bool
 ) -> tuple[Memory, RecordArray | None]:
     """The memory of a run and, for eager dispatch, the requests in batches that wait at replicas: WAITING (S, N).
 
-    The arrays with a place for each request come from a block that the process keeps for its next run.
+    `options` and `service` are as in `Memory`. The arrays with a place for each request come from a block that the
+    process keeps for its next run.
     """
     kinds: dict[str, Kind] = {
         "arrivals_s": ((requests,), np.float64),
@@ -187,8 +188,8 @@ def allocate(
     memory = Memory(
         run=np.zeros(1, RUN),
         stages=np.zeros(stages, STAGE),
-        options=np.zeros(options, OPTION),
-        service=np.zeros((options, largest_batch + 1), SERVICE),
+        options=options,
+        service=service,
         normals=np.empty((stages, BLOCK)),
         tally=np.zeros((variants, 3), np.int64),
         replicas=np.zeros((stages, 0), REPLICA),

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import numpy as np
 
 from ipa.policies import ReplicaCounts, StageConfiguration
 from ipa.sim import rules
+from ipa.sim.compiled.layout import Layout, Option
 from ipa.sim.compiled.memory import EXISTING, IDLE, Memory
-from ipa.sim.interface import Batches, Drops, Replicas
+from ipa.sim.interface import Batches, Drops, Replicas, Seen, arrived
 from ipa.sim.model import StageModel
 from ipa.sim.resizes import Resize, Resizes
 from ipa.sim.rules import NEVER
-
-
-class Option(NamedTuple):
-    """A kind of replica. The kernel knows it by its number among the options of all stages."""
-
-    stage: int
-    variant: str
-    cores: int
 
 
 class CompiledStage:
@@ -29,19 +21,22 @@ class CompiledStage:
 
     configuration: StageConfiguration
 
-    def __init__(
-        self, position: int, model: StageModel, memory: Memory, options: Sequence[Option], first_variant: int
-    ) -> None:
+    def __init__(self, position: int, model: StageModel, memory: Memory, layout: Layout) -> None:
         self.position = position
         self.model = model
         self.configured: list[tuple[float, int]] = []
+        self._written: StageConfiguration | None = None  # the one in memory
         self._resizes: list[Resize] = []
         self.memory = memory
-        self._options = options
-        self._numbers = {option: number for number, option in enumerate(options)}
-        self._first_variant = first_variant
-        self._variants = {variant: number for number, variant in enumerate(model.start_up_s, first_variant)}
+        self._options = layout.options
+        self._numbers = {option: number for number, option in enumerate(layout.options)}
+        first = layout.first_variants[position]
+        self._variants = {variant: number for number, variant in enumerate(model.start_up_s, first)}
+        self._tally = memory.tally[first : first + len(self._variants)]
+        self._tallied: list[list[int]] = []
+        self._replicas: Mapping[str, ReplicaCounts] = {}  # as of the latest look
         self._state = memory.stages[position]
+        self._counters = memory.stages[["tail", "served", "completions", "drops"]][position]
         self._state["limit_s"] = model.drop_limit_s
         self._state["timer_s"] = NEVER
         self._state["chosen"] = self._state["freed"] = -1
@@ -60,8 +55,10 @@ class CompiledStage:
 
     def configure(self, configuration: StageConfiguration, now_s: float) -> None:
         """Note a decision that takes effect now, for the kernel to carry out."""
-        self.configuration = configuration
         self.configured.append((now_s, configuration.batch))
+        if configuration is self._written:
+            return
+        self.configuration = self._written = configuration
         state = self._state
         state["option"] = self._numbers[Option(self.position, configuration.variant, configuration.cores)]
         state["variant"] = self._variants[configuration.variant]
@@ -94,10 +91,6 @@ class CompiledStage:
         return int(self._state["drops"])
 
     @property
-    def in_service(self) -> int:
-        return int(self._state["served"]) - self.completions
-
-    @property
     def enqueued_sum_s(self) -> float:
         return float(self._state["enqueued_sum_s"])
 
@@ -105,21 +98,24 @@ class CompiledStage:
     def left_sum_s(self) -> float:
         return float(self._state["left_sum_s"])
 
-    def enqueued_before(self, now_s: float) -> int:
-        return int(self.memory.arrivals_s.searchsorted(now_s)) if self.position == 0 else self.enqueued
+    def seen(self, now_s: float) -> Seen:
+        tail, served, completions, drops = self._counters.item()
+        before = by_now = tail
+        if self.position == 0:
+            before, by_now = arrived(self.memory.arrivals_s, now_s)
+        waiting = rules.waiting(by_now, drops, served)
+        return Seen(before, completions, drops, waiting, served - completions, self._replica_counts())
 
-    def waiting(self, now_s: float) -> int:
-        came = int(self.memory.arrivals_s.searchsorted(now_s, "right")) if self.position == 0 else self.enqueued
-        return rules.waiting(came, self.dropped, int(self._state["served"]))
-
-    def replica_counts(self, now_s: float) -> Mapping[str, ReplicaCounts]:
-        # The kernel counted when it stopped, which is now.
-        counts = self.memory.tally[self._first_variant : self._first_variant + len(self._variants)].tolist()
-        return {
-            variant: ReplicaCounts(*states)
-            for variant, states in zip(self._variants, counts, strict=True)
-            if any(states)
-        }
+    def _replica_counts(self) -> Mapping[str, ReplicaCounts]:
+        counts = self._tally.tolist()  # the kernel counted when it stopped, which is now
+        if counts != self._tallied:
+            self._tallied = counts
+            self._replicas = {
+                variant: ReplicaCounts(*states)
+                for variant, states in zip(self._variants, counts, strict=True)
+                if any(states)
+            }
+        return self._replicas
 
     def batch_log(self, since: int = 0) -> Batches:
         log = self.memory.batches[self.position, : self._state["batches"]]

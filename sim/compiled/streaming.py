@@ -17,9 +17,10 @@ import numpy.typing as npt
 from ipa.policies import StageConfiguration
 from ipa.sim import rules
 from ipa.sim.compiled.engine import CompiledEngine
+from ipa.sim.compiled.layout import Layout
 from ipa.sim.compiled.memory import Memory, RecordArray, extended
-from ipa.sim.compiled.stage import CompiledStage, Option
-from ipa.sim.interface import Batches, Drops, Handover
+from ipa.sim.compiled.stage import CompiledStage
+from ipa.sim.interface import Batches, Drops, Handover, Seen, arrived
 from ipa.sim.model import FloatArray, IntArray, StageModel, World
 from ipa.sim.rules import COMPLETION
 
@@ -48,9 +49,9 @@ class StreamedEngine(CompiledEngine):
         super().__init__(models, world, arrivals_s, initial, seed)
         self._end = self._capacity()  # and of the first one that is not there yet
 
-    def run(self, control_times_s: Iterator[float], on_control: Callable[[], object]) -> None:
-        """Run to the end, calling `on_control` at each of the times, which rise."""
-        super().run(control_times_s, on_control)
+    def steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
+        """Run to the end, stopping at each of the times, which rise; yields the time it stands at."""
+        yield from super().steps(control_times_s)
         self._hand_over(self.end_s)
 
     def _capacity(self) -> int:
@@ -58,8 +59,8 @@ class StreamedEngine(CompiledEngine):
         at_start = int(self.arrivals_s.searchsorted(0.0, "right"))
         return min(max(self._window, at_start), len(self.arrivals_s))
 
-    def _stage(self, position: int, model: StageModel, options: Sequence[Option], first_variant: int) -> StreamedStage:
-        return StreamedStage(position, model, self._memory, options, first_variant, self.arrivals_s)
+    def _stage(self, position: int, model: StageModel, layout: Layout) -> StreamedStage:
+        return StreamedStage(position, model, self._memory, layout, self.arrivals_s)
 
     def _advance(self, time_s: float, rank: int) -> int:
         while self._end < len(self.arrivals_s) and (next_s := float(self.arrivals_s[self._end])) <= time_s:
@@ -117,16 +118,15 @@ class StreamedStage(CompiledStage):
         position: int,
         model: StageModel,
         memory: Memory,
-        options: Sequence[Option],
-        first_variant: int,
+        layout: Layout,
         arrivals_s: FloatArray,
     ) -> None:
-        super().__init__(position, model, memory, options, first_variant)
+        super().__init__(position, model, memory, layout)
         self._arrivals_s = arrivals_s
         self._past = _Past()
         self._handed = 0  # how many of the batches in memory have been handed over
         self._unread: Batches | None = None  # handed over but not read yet; None if nobody reads
-        self._variant_of_option = memory.options["variant"] - first_variant
+        self._variant_of_option = memory.options["variant"] - layout.first_variants[position]
 
     # ---- what control steps and records read ----
 
@@ -138,16 +138,15 @@ class StreamedStage(CompiledStage):
     def dropped(self) -> int:
         return self._past.drops + super().dropped
 
-    @property
-    def in_service(self) -> int:
-        return self._past.served + super().in_service
-
-    def enqueued_before(self, now_s: float) -> int:
-        return int(self._arrivals_s.searchsorted(now_s)) if self.position == 0 else self.enqueued
-
-    def waiting(self, now_s: float) -> int:
-        came = int(self._arrivals_s.searchsorted(now_s, "right")) if self.position == 0 else self.enqueued
-        return rules.waiting(came, self.dropped, self._past.served + int(self._state["served"]))
+    def seen(self, now_s: float) -> Seen:
+        tail, served, completions, drops = self._counters.item()
+        past = self._past
+        before = by_now = past.queued + tail
+        if self.position == 0:
+            before, by_now = arrived(self._arrivals_s, now_s)
+        served, drops = past.served + served, past.drops + drops
+        waiting = rules.waiting(by_now, drops, served)
+        return Seen(before, completions, drops, waiting, served - completions, self._replica_counts())
 
     def batch_log(self, since: int = 0) -> Batches:
         """The batches from number `since` on; earlier ones can no longer be read afterwards."""

@@ -19,7 +19,7 @@ PIECE = 2**16
 
 
 class SimPyEngine:
-    """One run of the model. Build it, `run` it once, then read the logs of its stages.
+    """One run of the model. Build it, go through its `steps` once, then read the logs of its stages.
 
     With `receive`, it hands over what happens piece by piece, at control steps, and its logs hold only what follows.
     """
@@ -64,29 +64,36 @@ class SimPyEngine:
         """The present time."""
         return self.env.now
 
-    def run(self, control_times_s: Iterator[float], on_control: Callable[[], object]) -> None:
-        """Run to the end, calling `on_control` at each of the times, which must rise."""
+    def steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
+        """Run to the end, stopping at each of the times, which must rise; yields the time it stands at."""
         world = self.world
         self.stages[0].expect(float(self.arrivals_s.sum()))
+        control = Happening(_stand_still)
 
-        def control(happening: Happening) -> None:
-            on_control()
-            if len(self.stages[0].batches.requests) >= PIECE:
-                self._hand_over()
-            schedule_next(happening)
-
-        def schedule_next(happening: Happening) -> None:
+        def schedule_next() -> None:
             time_s = next(control_times_s, None)
             if time_s is not None:
-                self.env.at(time_s, self.env.priority(CONTROL), happening)
+                self.env.at(time_s, self.env.priority(CONTROL), control)
 
-        schedule_next(Happening(control))
+        schedule_next()
         closing = self.env.priority(CLOSING)
         self.env.at(world.duration_s, closing, Happening(self._on_duration_over))
         self.env.at(world.duration_s + world.bound_s, closing, Happening(self._close))
-        self.env.run(until=self._closing)
+        while not self._runs_to_the_end():
+            yield self.env.now
+            if len(self.stages[0].batches.requests) >= PIECE:
+                self._hand_over()
+            schedule_next()
         self.end_s = self.env.now
         self._hand_over()
+
+    def _runs_to_the_end(self) -> bool:
+        """Go on, to the end or to the next control step."""
+        try:
+            self.env.run(until=self._closing)
+        except _StandStillError:
+            return False
+        return True
 
     def _hand_over(self) -> None:
         """Hand over what has happened, if somebody receives it. Control steps have read it by now."""
@@ -129,3 +136,11 @@ def _hand_over(stage: SimPyStage, before_s: float) -> Handover:
     batches = stage.batches.hand_over()
     variant = stage.replicas.variant_numbers()[batches.replica]
     return Handover(stage.position, before_s, batches, variant, stage.drops.hand_over())
+
+
+class _StandStillError(Exception):
+    """Leaves the environment's `run` at a control step; called again, it goes on with what is due next."""
+
+
+def _stand_still(_: Happening) -> None:
+    raise _StandStillError

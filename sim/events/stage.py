@@ -10,15 +10,15 @@ the end.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import exp
 
-from ipa.policies import ReplicaCounts, StageConfiguration
+from ipa.policies import StageConfiguration
 from ipa.sim import rules
 from ipa.sim.events.environment import Environment, Happening
 from ipa.sim.events.logs import BatchLog, DropLog
 from ipa.sim.events.replica_set import Batch, ReplicaSet, SimPyReplica
-from ipa.sim.interface import Batches, Drops, Replicas
+from ipa.sim.interface import Batches, Drops, Replicas, Seen
 from ipa.sim.model import StageModel, World
 from ipa.sim.rules import COMPLETION, DELIVERY, NEVER, REPLICA, TIMER
 
@@ -276,19 +276,13 @@ class SimPyStage:
     def dropped(self) -> int:
         return self.drops.dropped
 
-    @property
-    def in_service(self) -> int:
-        return self.batches.served - self.completions
-
-    def enqueued_before(self, now_s: float) -> int:
-        return bisect_left(self._arrivals_s, now_s) if self.position == 0 else self.enqueued
-
-    def waiting(self, now_s: float) -> int:
-        came = bisect_right(self._arrivals_s, now_s) if self.position == 0 else self.enqueued
-        return rules.waiting(came, self.dropped, self.batches.served)
-
-    def replica_counts(self, now_s: float) -> Mapping[str, ReplicaCounts]:
-        return self.replicas.counts(now_s)
+    def seen(self, now_s: float) -> Seen:
+        before = by_now = self.enqueued
+        if self.position == 0:
+            before, by_now = bisect_left(self._arrivals_s, now_s), bisect_right(self._arrivals_s, now_s)
+        served, completions, dropped = self.batches.served, self.completions, self.dropped
+        waiting = rules.waiting(by_now, dropped, served)
+        return Seen(before, completions, dropped, waiting, served - completions, self.replicas.counts(now_s))
 
     def batch_log(self, since: int = 0) -> Batches:
         return self.batches.since(since)

@@ -7,10 +7,12 @@ from . import traces as traces
 from .errors import Error as Error
 from .errors import InputError as InputError
 from .studies import BASELINES as BASELINES
+from .studies import Answers as Answers
 from .studies import Comparison as Comparison
 from .studies import Estimate as Estimate
 from .studies import Live as Live
 from .studies import LiveRun as LiveRun
+from .studies import Outcome as Outcome
 from .studies import Run as Run
 from .studies import RunData as RunData
 from .studies import Scenario as Scenario
@@ -19,9 +21,11 @@ from .studies import StoredRun as StoredRun
 from .studies import Study as Study
 from .studies import Validation as Validation
 from .studies import WorkerError as WorkerError
+from .studies import answer as answer
 from .studies import compare as compare
 from .studies import find as find
 from .studies import load as load
+from .studies import read_answers as read_answers
 from .studies import read_comparison as read_comparison
 from .studies import read_run as read_run
 from .studies import read_study as read_study
@@ -29,5 +33,6 @@ from .studies import read_validation as read_validation
 from .studies import run_live as run_live
 from .studies import run_study as run_study
 from .studies import simulate as simulate
+from .studies import sweep as sweep
 from .studies import validate as validate
 from .studies import write_run as write_run

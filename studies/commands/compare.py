@@ -13,6 +13,7 @@ import click
 from ipa import studies
 from ipa.studies.commands import complete, printing, progress, reports
 from ipa.studies.commands import jobs as crews
+from ipa.studies.commands.amounts import Whole
 from ipa.studies.commands.options import (
     assigned,
     build_scenario,
@@ -70,9 +71,7 @@ def _predictors(_: click.Context, __: click.Parameter, given: str | None) -> Seq
     help="Compare each policy with each of these predictors: max,reactive,my.py:MyPredictor.",
 )
 @scenario_options
-@click.option(
-    "--seeds", type=click.IntRange(min=1), default=1, help="Runs per policy, with seeds from --seed on. Default: 1."
-)
+@click.option("--seeds", type=Whole(min=1), default=1, help="Runs per policy, with seeds from --seed on. Default: 1.")
 @jobs_option
 @resumable_out_option
 @report_option

@@ -9,6 +9,7 @@ import click
 
 from ipa import studies
 from ipa.studies.commands import complete, printing
+from ipa.studies.commands.amounts import Number
 from ipa.studies.commands.options import build_scenario, output_options, pipeline_argument, set_option
 
 if TYPE_CHECKING:
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @pipeline_argument
-@click.option("--load", "load_rps", type=float, required=True, help="Load to plan for, in requests per second.")
+@click.option(
+    "--load", "load_rps", type=Number(min=0.0), required=True, help="Load to plan for, in requests per second."
+)
 @click.option("--policy", shell_complete=complete.policies, help="Policy whose parameters to use. Default: ipa.")
 @set_option
 @output_options

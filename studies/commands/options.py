@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -13,6 +12,7 @@ import ipa
 from ipa import profiles, studies
 from ipa.studies import choices
 from ipa.studies.commands import complete, printing
+from ipa.studies.commands.amounts import Number, Whole
 from ipa.studies.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -22,17 +22,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _Seconds(click.FloatRange):
-    """Seconds above 0; click's own range lets nan through."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        seconds: float = super().convert(value, param, ctx)
-        if not isfinite(seconds):
-            self.fail(f"{seconds} is not a finite number.", param, ctx)
-        return seconds
-
-
-SECONDS = _Seconds(min=0.0, min_open=True)
 NEW_FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path)
 
@@ -100,13 +89,15 @@ time_options = together(
 )
 """The options that say what a trace file does not say of its times."""
 
-scale_option = click.option("--scale", type=float, help="Multiply the request rate by this factor. Default: 1.")
-
-workload_seed_option = click.option(
-    "--seed", type=click.IntRange(min=0), default=1, help="Seed of a synthetic workload. Default: 1."
+scale_option = click.option(
+    "--scale", type=Number(min=0.0, min_open=True), help="Multiply the request rate by this factor. Default: 1."
 )
 
-seed_option = click.option("--seed", type=click.IntRange(min=0), help="Seed of every random draw. Default: 1.")
+workload_seed_option = click.option(
+    "--seed", type=Whole(min=0), default=1, help="Seed of a synthetic workload. Default: 1."
+)
+
+seed_option = click.option("--seed", type=Whole(min=0), help="Seed of every random draw. Default: 1.")
 
 load_options = together(
     click.option(
@@ -132,16 +123,20 @@ load_options = together(
 )
 """The options that each set a key of a scenario's load."""
 
-scenario_options = together(
-    load_options,
-    click.option(
-        "--journal",
-        type=Words(choices.Journal),
-        help="Detail of the journal: lean, or full, so that any policy can replay it. Default: lean.",
-    ),
-    click.option("--records", type=Words(choices.Records), help="Which requests to keep records of. Default: all."),
-    set_option,
+journal_option = click.option(
+    "--journal",
+    type=Words(choices.Journal),
+    help="Detail of the journal: lean, or full, so that any policy can replay it. Default: lean.",
 )
+
+
+def records_option(default: str) -> Callable[[F], F]:
+    """The option --records, whose help says what is kept without it."""
+    help_text = f"Which requests to keep records of. Default: {default}."
+    return click.option("--records", type=Words(choices.Records), help=help_text)
+
+
+scenario_options = together(load_options, journal_option, records_option("all"), set_option)
 """The options that each set a key of the scenario."""
 
 
@@ -185,7 +180,15 @@ def assigned(assignments: Sequence[str]) -> dict[str, Any]:
 
 
 jobs_option = click.option(
-    "--jobs", type=click.IntRange(min=1), help="Runs at a time, at most two per core. Default: one per core."
+    "--jobs", type=Whole(min=1), help="Runs at a time, at most two per core. Default: one per core."
+)
+
+on_option = click.option(
+    "--on",
+    default="local",
+    metavar="PLACE",
+    help="Where to run: local, with --jobs processes, or a cluster that is there: dask://HOST:PORT, ray://HOST:PORT. "
+    "Default: local.",
 )
 
 

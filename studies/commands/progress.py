@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ipa import sim
 from ipa.studies.commands import printing
@@ -22,19 +22,26 @@ SETTLED_S = 1.0
 """What is done in so short a time was mostly there already, as runs of an interrupted study are: no rate counts it."""
 
 
+class Advance(Protocol):
+    """Called whenever a run has ended, with whether it has failed."""
+
+    def __call__(self, failed: bool = False) -> object: ...
+
+
 @contextmanager
-def counted(what: str, total: int) -> Iterator[Callable[[], object]]:
-    """Progress over `total` runs; call what it yields whenever one is finished."""
+def counted(what: str, total: int) -> Iterator[Advance]:
+    """Progress over `total` runs; call what it yields whenever one has ended."""
     if total < 2:
-        yield lambda: None
+        yield lambda failed=False: None
         return
     with _shown(what, total, "") as show:
-        done = 0
+        done = failures = 0
 
-        def advance() -> None:
-            nonlocal done
+        def advance(failed: bool = False) -> None:
+            nonlocal done, failures
             done += 1
-            show(done)
+            failures += failed
+            show(done, f"{failures} failed" if failures else "")
 
         yield advance
 
@@ -43,14 +50,15 @@ def counted(what: str, total: int) -> Iterator[Callable[[], object]]:
 def shared(what: str) -> Iterator[Callable[[float], object]]:
     """Progress of one run; call what it yields with the share that is done, from 0 to 1."""
     with _shown(what, 100, " %") as show:
-        yield lambda share: show(100.0 * share)
+        yield lambda share: show(100.0 * share, "")
 
 
 @contextmanager
-def _shown(what: str, total: int, unit: str) -> Iterator[Callable[[float], object]]:
-    """Yields what to call with how much of `total` is done; nothing is printed where the command is quiet."""
+def _shown(what: str, total: int, unit: str) -> Iterator[Callable[[float, str], object]]:
+    """Yields what to call with how much of `total` is done and what else to say; nothing is printed where the command
+    is quiet."""
     if printing.is_quiet():
-        yield lambda _: None
+        yield lambda _, __: None
     elif not sys.stderr.isatty():
         yield Lines(what, total, unit)
     else:
@@ -74,7 +82,7 @@ class Pace:
         if done <= self._since_done or now_s <= self._since_s:
             return ""
         per_s = (done - self._since_done) / (now_s - self._since_s)
-        return f"{_rate(per_s, self._unit)}, {_span((self._total - done) / per_s)} left"
+        return f"{_rate(per_s, self._unit)}, {span((self._total - done) / per_s)} left"
 
 
 class Lines:
@@ -85,18 +93,18 @@ class Lines:
         self._pace = Pace(total, unit, clock)
         self._printed_s = self._pace.began_s
 
-    def __call__(self, done: float) -> None:
+    def __call__(self, done: float, besides: str = "") -> None:
         now_s = self._clock()
         pace = self._pace(done)
         if now_s >= self._printed_s + LINE_EVERY_S and done < self._total:
             self._printed_s = now_s
             share = f"{done:.0f}{self._unit}" if self._unit else f"{done:.0f} of {self._total}"
-            took = f"after {_span(now_s - self._pace.began_s)}"
-            printing.log(f"{self._what}: {', '.join(filter(None, (f'{share} {took}', pace)))}")
+            took = f"after {span(now_s - self._pace.began_s)}"
+            printing.log(f"{self._what}: {', '.join(filter(None, (f'{share} {took}', pace, besides)))}")
 
 
 @contextmanager
-def _bar(what: str, total: int, unit: str) -> Iterator[Callable[[float], object]]:
+def _bar(what: str, total: int, unit: str) -> Iterator[Callable[[float, str], object]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     share = TaskProgressColumn() if unit else MofNCompleteColumn()
@@ -105,9 +113,9 @@ def _bar(what: str, total: int, unit: str) -> Iterator[Callable[[float], object]
         task = bar.add_task(what, total=total, pace="")
         pace, shown = Pace(total, unit, monotonic), 0.0
 
-        def show(done: float) -> None:
+        def show(done: float, besides: str) -> None:
             nonlocal shown
-            text = pace(done)
+            text = ", ".join(filter(None, (pace(done), besides)))
             if done >= shown + total / 500 or done >= total:  # a step of a run takes less time than drawing does
                 shown = done
                 bar.update(task, completed=done, pace=text)
@@ -120,15 +128,14 @@ def _rate(per_s: float, unit: str) -> str:
     return f"{per_s * times:.2g}{unit} per {of}" if per_s * times < 100 else f"{per_s * times:.0f}{unit} per {of}"
 
 
-def _span(time_s: float) -> str:
+def span(time_s: float) -> str:
+    """A time in words: `40 s`, `12 min`."""
     if time_s < 120:
         return f"{time_s:.0f} s"
     return f"{time_s / 60:.0f} min" if time_s < 7200 else f"{time_s / 3600:.1f} h"
 
 
 def say_compiling(*scenarios: Scenario) -> None:
-    """Say on a terminal that the first of these runs begins with compiling the engine, where nobody has done so."""
-    if printing.is_quiet() or not sys.stderr.isatty():
-        return
-    if any(map(sim.must_compile, {each.engine for each in scenarios})):
+    """Say that the first of these runs begins with compiling the engine, where nobody has done so on this machine."""
+    if not printing.is_quiet() and any(map(sim.must_compile, {each.engine for each in scenarios})):
         printing.log("Compiling the engine, once on this machine: 3 s, or more if it is busy")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,9 +11,16 @@ from ipa import studies
 from ipa.studies.commands import printing, reports
 from ipa.studies.commands.options import FOLDER, output_options
 
+if TYPE_CHECKING:
+    from ipa.studies import Answers
+    from ipa.studies.drawing import Plot
+
+SWEPT = "runs.parquet"
+"""The table of a sweep's folder."""
+
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("results", metavar="FOLDER|TABLE", type=click.Path(path_type=Path))
 @click.option(
     "--to",
     type=FOLDER,
@@ -25,35 +33,62 @@ from ipa.studies.commands.options import FOLDER, output_options
     help="Write each figure as an image of this form instead. Needs kaleido and Chromium.",
 )
 @output_options
-def report(folder: Path, to: Path | None, form: str | None, as_json: bool) -> None:
-    """Draw the results in FOLDER as one HTML file.
+def report(results: Path, to: Path | None, form: str | None, as_json: bool) -> None:
+    """Draw stored results as one HTML file.
 
-    FOLDER holds a run, a comparison or a validation. With --static, each figure is written as an image instead.
+    FOLDER holds a run, a comparison, a study, a sweep or a validation; TABLE is a parquet file with a row for each run
+    and a column for each key that varies. With --static, each figure is written as an image instead.
     """
+    folder = results.parent if results.is_file() else results
     if form is None:
         path = to or folder / "report.html"
-        _write_page(folder, path, "the page" if to is None else "--to")
+        _write_page(results, path, "the page" if to is None else "--to")
         printing.print_made(path, as_json)
     else:
-        printing.print_files(_write_images(folder, form, to or folder / "figures"), as_json)
+        images = to or folder / "figures"
+        reports.check_images(images)
+        printing.print_files(reports.write_images(_plots(results), form, images), as_json)
 
 
-def _write_page(folder: Path, path: Path, what: str) -> None:
-    if studies.validation.read_manifest(folder) is not None:
-        reports.check_report(path, option=what)
-        studies.validation.page.write(studies.read_validation(folder), path)
-    else:
-        comparison = studies.read_comparison(folder)
+def _write_page(results: Path, path: Path, what: str) -> None:
+    kind = _kind(results)
+    if kind in ("run", "runs"):
+        comparison = studies.read_comparison(results)
         reports.check_report(path, records=reports.records_of(comparison.runs), option=what)
         comparison.write_report(path)
-
-
-def _write_images(folder: Path, form: str, to: Path) -> list[Path]:
-    reports.check_images(to)
-    if studies.validation.read_manifest(folder) is not None:
-        plots = studies.validation.curves.plots(studies.read_validation(folder))
+        return
+    reports.check_report(path, option=what)
+    if kind == "validation":
+        studies.validation.page.write(studies.read_validation(results), path)
+    elif kind == "study":
+        studies.read_study(results).write_report(path)
     else:
-        runs = studies.results.read_runs(folder)
-        studies.report.check_records(reports.records_of(runs))
-        plots = studies.report.plots_of(runs)
-    return reports.write_images(plots, form, to)
+        _answers(results).write_report(path)
+
+
+def _plots(results: Path) -> list[Plot]:
+    kind = _kind(results)
+    if kind == "validation":
+        return studies.validation.curves.plots(studies.read_validation(results))
+    if kind == "study":
+        return studies.read_study(results).plots()
+    if kind in ("table", "sweep"):
+        return _answers(results).plots()
+    runs = studies.results.read_runs(results)
+    studies.report.check_records(reports.records_of(runs))
+    return studies.report.plots_of(runs)
+
+
+def _kind(results: Path) -> str:
+    """What the results are: a table, a validation, or what the manifest says."""
+    if results.is_file():
+        return "table"
+    if studies.validation.read_manifest(results) is not None:
+        return "validation"
+    return str(studies.results.read_manifest(results)["kind"])
+
+
+def _answers(results: Path) -> Answers:
+    if results.is_file():
+        return studies.read_answers(results)
+    return studies.read_answers(results / SWEPT, title=f"Sweep: {results.resolve().name}")

@@ -13,7 +13,8 @@ import click
 from ipa import studies
 from ipa.studies.commands import complete, printing, progress, reports
 from ipa.studies.commands import jobs as crews
-from ipa.studies.commands.options import FOLDER, jobs_option, output_options
+from ipa.studies.commands.amounts import Whole
+from ipa.studies.commands.options import FOLDER, jobs_option, on_option, output_options
 
 if TYPE_CHECKING:
     from ipa.studies.study.sheets import Sheet
@@ -30,12 +31,15 @@ if TYPE_CHECKING:
 @click.option("--pipeline", "pipelines", multiple=True, help="Run only this pipeline of the study. Repeatable.")
 @click.option(
     "--seeds",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     help="Runs of each system on each load, with seeds from 1 on. Default: as in the study file; 5 for paper.",
 )
 @jobs_option
+@on_option
 @output_options
-def study(what: str, out: Path, pipelines: Sequence[str], seeds: int | None, jobs: int | None, as_json: bool) -> None:
+def study(
+    what: str, out: Path, pipelines: Sequence[str], seeds: int | None, jobs: int | None, on: str, as_json: bool
+) -> None:
     """Run a study: several systems on several loads, over seeds and parameter sweeps.
 
     `paper` repeats the published evaluation, with further systems; FILE is a study file of your own. The results are
@@ -49,7 +53,7 @@ def study(what: str, out: Path, pipelines: Sequence[str], seeds: int | None, job
     progress.say_compiling(*(trial.scenario for trial in wanted.trials))
     with crews.ended_cleanly(out), redirect_stdout(sys.stderr):  # a user's policy may print
         found = studies.study.conduct(
-            wanted, out, crews.at_once(jobs), lambda total: progress.counted("runs", total), printing.note
+            wanted, out, crews.at_once(jobs), lambda total: progress.counted("runs", total), printing.note, on
         )
     if as_json:
         printing.print_json(studies.study.as_dict(found, out))

@@ -12,6 +12,7 @@ import click
 
 from ipa import studies
 from ipa.studies.commands import jobs, printing, progress, reports
+from ipa.studies.commands.amounts import Whole
 from ipa.studies.commands.options import (
     build_scenario,
     cluster_options,
@@ -47,13 +48,11 @@ if TYPE_CHECKING:
 @url_option
 @source_option
 @prometheus_options
-@click.option(
-    "--repeats", type=click.IntRange(min=1), default=3, help="Number of live runs, all of the same load. Default: 3."
-)
+@click.option("--repeats", type=Whole(min=1), default=3, help="Number of live runs, all of the same load. Default: 3.")
 @click.option(
     "--duration",
     "duration_s",
-    type=click.IntRange(min=20),
+    type=Whole(min=20),
     help="Number of seconds to compare, taken where the load rises most. Default: the whole --window, or 120.",
 )
 @policy_option

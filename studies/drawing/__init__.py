@@ -7,7 +7,7 @@ narrow      the layout of a plot on a narrow screen
 plots       a plot as plain data for plotly: axes, layout, lines, notes
 figures     plots as plotly's own figures
 sketches    small pictures and tables, for how a notebook shows a result
-panels      panels one above the other over the same time
+grid        panels side by side in rows of two
 clock       time in plots: moments, axes in minutes, hours or days
 courses     a figure over time: a line of steps, or an envelope where there are too many
 panels      panels one above the other over the same axis

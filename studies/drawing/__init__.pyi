@@ -15,6 +15,7 @@ from .colours import FAILED as FAILED
 from .colours import FILL as FILL
 from .colours import GOOD as GOOD
 from .colours import HUES as HUES
+from .colours import LINE as LINE
 from .colours import MUTED as MUTED
 from .colours import ON_DARK as ON_DARK
 from .colours import ON_LIGHT as ON_LIGHT
@@ -38,6 +39,9 @@ from .document import what_was_run as what_was_run
 from .element import plot_element as plot_element
 from .figures import check_plotly as check_plotly
 from .figures import plotly_figure as plotly_figure
+from .grid import Grid as Grid
+from .grid import framed as framed
+from .grid import grid as grid
 from .images import check_images as check_images
 from .images import draw_images as draw_images
 from .names import Mark as Mark

@@ -13,14 +13,22 @@ from ipa.studies.drawing.narrow import narrowed
 Spec = dict[str, Any]
 
 
-def plot_element(ident: str, heading: str, traces: Sequence[Spec], layout: Spec) -> str:
-    """The element that the page's script draws into, named for those who cannot see it."""
+def plot_element(ident: str, heading: str, traces: Sequence[Spec], layout: Spec, least_width: int = 0) -> str:
+    """The element that the page's script draws into, named for those who cannot see it.
+
+    With `least_width` [pixels] it stands in a box that scrolls sideways where the screen is narrower.
+    """
     spec = in_script({"data": traces, "layout": layout, "narrow": narrowed(traces, layout)})
-    return (
-        f'<div class="plot" id="{escape(ident)}" role="img" aria-label="{escape(in_words(heading, traces, layout))}" '
-        f'style="height:{layout["height"]}px"></div>\n'
+    words = escape(in_words(heading, traces, layout))
+    wide = f";min-width:{least_width}px" if least_width else ""
+    element = (
+        f'<div class="plot" id="{escape(ident)}" role="img" aria-label="{words}" '
+        f'style="height:{layout["height"]}px{wide}"></div>\n'
         f'<script type="application/json" id="{escape(ident)}-spec">{spec}</script>\n'
     )
+    if not least_width:
+        return element
+    return f'<div class="wide" role="region" tabindex="0" aria-label="{escape(_text(heading))}">\n{element}</div>\n'
 
 
 def in_words(heading: str, traces: Sequence[Spec], layout: Spec) -> str:

@@ -43,7 +43,8 @@ def narrowed(traces: Sequence[Spec], layout: Spec) -> Spec:
     top = _ROW * rows_more.get("legend", 0) if _is_above_all(narrow) else 0.0
     narrow["height"] += top
     narrow["margin"] = {**narrow["margin"], "r": 8, "t": narrow["margin"]["t"] + top}
-    if all(axis.get("automargin") for _, axis in _axes(narrow, "y")):
+    upright = _axes(narrow, "y")
+    if upright and all(axis.get("automargin") for _, axis in upright):
         narrow["margin"]["l"] = 8  # as much is added as the labels need
     for _, axis in [*_axes(narrow, "x"), *_axes(narrow, "y")]:
         if "title" in axis:
@@ -145,6 +146,8 @@ def _restack(layout: Spec, rows_more: Mapping[str, int]) -> None:
         for reference, axis in _axes(layout, "y")
         if axis.get("anchor", "x") in x_axes
     ]
+    if not panels:  # parallel coordinates have axes of their own
+        return
     panels.sort(key=lambda panel: (-panel.upper, panel.left))
     margin = layout["margin"]
     inner = layout["height"] - margin["t"] - margin["b"]

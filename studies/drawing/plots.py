@@ -33,13 +33,17 @@ CONFIG: Spec = {
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot under its heading, with the sentence that says how to read it (as HTML)."""
+    """A plot under its heading, with the sentence that says how to read it (as HTML).
+
+    On a screen narrower than `least_width` pixels it scrolls sideways, in its own box.
+    """
 
     name: str
     heading: str
     reading: str
     traces: list[Spec]
     layout: Spec
+    least_width: int = 0
 
     def figure(self) -> Figure:
         """The plot as plotly's own figure. Raises ScenarioError where plotly is not installed."""
@@ -47,7 +51,7 @@ class Plot:
 
     def html(self) -> str:
         """The plot's element, which the page's script draws."""
-        return plot_element(f"plot-{self.name}", self.heading, self.traces, self.layout)
+        return plot_element(f"plot-{self.name}", self.heading, self.traces, self.layout, self.least_width)
 
 
 def numbers(values: Iterable[float], decimals: int = 3) -> list[float | None]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from ipa import profiles
 from ipa.studies.errors import ScenarioError
+from ipa.studies.inputs import arrivals_of, load_of
 from ipa.studies.results import check_writable, whole_file
-from ipa.studies.run import arrivals_of, load_of
 from ipa.studies.scenario import Scenario
 from ipa.traces import Trace
 
@@ -51,9 +51,11 @@ def is_url(what: str) -> bool:
 
 
 def check_address(what: str, url: str | None, model: str | None) -> None:
-    """Raise ScenarioError for an address that comes with another one, or without the model to ask."""
+    """Raise ScenarioError for an address that is none, or comes with another one, or without the model to ask."""
     if is_url(what) and url is not None:
         raise ScenarioError(f"--url {url}: the argument is already a URL: {what}")
+    if url is not None and not is_url(url):
+        raise ScenarioError(f"--url {url}: should be the URL of a server, such as http://localhost:8080")
     if is_url(what) and model is None:
         raise ScenarioError(f"{what}: name the model with --model")
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from ipa.studies import results
 from ipa.studies.errors import ScenarioError
+from ipa.studies.inputs import arrivals_of
 from ipa.studies.live_runs.run import LiveRun, live_run_of
-from ipa.studies.run import arrivals_of, prepare
+from ipa.studies.run import prepare
 from ipa.studies.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -45,10 +46,13 @@ def recover(out: Path) -> LiveRun:
 
     Raises LiveError where it has left nothing or is still going on, ScenarioError for a folder that is not empty.
     """
-    from ipa.live import Collector, Finished, broken_laws, from_plain, read_kept
+    from ipa.live import Collector, Finished, LiveError, broken_laws, from_plain, read_kept
 
     folder = kept_folder(out)
-    kept = read_kept(folder)
+    try:
+        kept = read_kept(folder)
+    except LiveError as error:
+        raise LiveError(f"{out}: {error}") from None
     results.claim(out)
     scenario = Scenario.model_validate(kept.about["scenario"])
     prepared = prepare(scenario)
@@ -66,7 +70,7 @@ def recover(out: Path) -> LiveRun:
         lost=0,
         foreign=collector.foreign,
         cut_off=int(np.searchsorted(arrivals_s, kept.now_s)) - len(sent.request),
-        broken_laws=tuple(broken_laws(records, is_whole=False, has_lost_replicas=True)),
+        broken_laws=tuple(broken_laws(records, is_whole=False, retried=kept.replicas)),
     )
     initial = from_plain(kept.about["initial"])
     run = live_run_of(scenario, prepared, initial, kept.entries, finished, kept.about["live"], kept.held, kept.now_s)

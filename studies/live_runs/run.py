@@ -13,10 +13,11 @@ from ipa.live import LiveError
 from ipa.policies import Configuration, Entry, Journal, OptimisingPolicy, check_configuration, describe
 from ipa.sim import LoadView, Opening, rules, summarise
 from ipa.studies.errors import ScenarioError
+from ipa.studies.inputs import arrivals_of
 from ipa.studies.live_runs.choice import Live, check_installed, check_live, plane_of
 from ipa.studies.live_runs.load import load_table
 from ipa.studies.live_runs.standing import backend_maker, first_configuration
-from ipa.studies.run import Prepared, Run, arrivals_of, guarded, prepare
+from ipa.studies.run import Prepared, Run, guarded, prepare
 from ipa.studies.scenario import Scenario
 from ipa.studies.tables import Tables
 
@@ -127,7 +128,7 @@ def live_run_of(
         entries=entries,
         records=finished.records,
         summary=summary,
-        decisions_reused=policy.answers.hit_rate if isinstance(policy, OptimisingPolicy) else None,
+        decisions_reused=policy.answers.hit_rate() if isinstance(policy, OptimisingPolicy) else None,
         sent=finished.sent,
         live=_facts(how, held, finished),
     )

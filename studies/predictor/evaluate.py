@@ -10,7 +10,7 @@ from time import perf_counter
 import numpy as np
 import numpy.typing as npt
 
-from ipa.policies import Predictor
+from ipa.policies import Predictor, in_time, plugins
 from ipa.policies.predictors import Outlook
 from ipa.studies.predictor import scores
 from ipa.studies.predictor.cases import Cases
@@ -81,7 +81,7 @@ def forecasts_of(
 ) -> Forecasts:
     """The predictor's forecasts at all moments. `on_share` is told the share that is done.
 
-    PolicyError: what it gives is no forecast.
+    PolicyError: what it gives is no forecast, or an error in a user's own file.
     """
     outlook = Outlook(predictor, horizon_s=cases.horizon_s)
     reads_future = "future_rps" in outlook.reads
@@ -91,12 +91,14 @@ def forecasts_of(
     for first in range(0, len(cases), AT_ONCE):
         numbers = range(first, min(first + AT_ONCE, len(cases)))
         observations = [cases.observation(number, future=reads_future) for number in numbers]
-        outlook.compute_ahead(observation.load_rps for observation in observations)
-        for number, observation in zip(numbers, observations, strict=True):
-            forecast = outlook.forecast(observation)
-            is_certain = is_certain and forecast.is_certain
-            point[number] = forecast.point_rps
-            quantiles[:, number] = [forecast.at(level) for level in levels]
+        with plugins.blamed():
+            outlook.compute_ahead(observation.load_rps for observation in observations)
+            for number, observation in zip(numbers, observations, strict=True):
+                with in_time("forecast"):
+                    forecast = outlook.forecast(observation)
+                is_certain = is_certain and forecast.is_certain
+                point[number] = forecast.point_rps
+                quantiles[:, number] = [forecast.at(level) for level in levels]
         on_share((numbers.stop) / len(cases))
     return Forecasts(tuple(levels), point, quantiles, is_certain)
 
@@ -139,6 +141,7 @@ def forecast_ms(predictor: Predictor, cases: Cases) -> float:
     for number in np.linspace(0, len(cases) - 1, min(TIMED, len(cases))).astype(int).tolist():
         observation = cases.observation(number, future=reads_future)
         began_s = perf_counter()
-        predictor.forecast(observation, cases.horizon_s)
+        with plugins.blamed():
+            predictor.forecast(observation, cases.horizon_s)
         took_s.append(perf_counter() - began_s)
     return 1000.0 * median(took_s)

@@ -43,7 +43,7 @@ def _as_arrays(nodes: list[list[Any]]) -> dict[str, npt.NDArray[Any]]:
     itself = np.broadcast_to(np.arange(shape[2], dtype=np.int16), shape)
     arrays: dict[str, npt.NDArray[Any]] = {
         "feature": np.zeros(shape, np.int16),
-        "threshold": np.zeros(shape),
+        "threshold": np.zeros(shape, np.float32),
         "left": itself.copy(),
         "right": itself.copy(),
         "value": np.zeros(shape, np.float32),

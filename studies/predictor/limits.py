@@ -3,5 +3,5 @@
 EPOCHS = 60
 """Passes of a network over its samples."""
 
-TREES = 60
+TREES = 170
 """Trees for each quantile."""

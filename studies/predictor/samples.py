@@ -100,6 +100,12 @@ def folds(
         yield every.only(is_apart & ~is_stop), every.only(is_apart & is_stop), every.only(part)
 
 
+def thinned(learnt: Samples, factor: int, share: int, rng: np.random.Generator) -> Samples:
+    """Every `share`-th sample, in a load of which each request is kept with the probability 1 / `factor`."""
+    kept = rng.binomial(learnt.counts.astype(np.int64), 1.0 / factor)
+    return Samples(kept.astype(np.float64), learnt.ends[::share], learnt.horizons_s[::share])
+
+
 def _samples(counts: Floats, every_s: int, rng: np.random.Generator, horizons: int) -> Samples:
     allowed = HORIZONS_S[:horizons]
     ends = np.arange(features.HISTORY_S, len(counts) - max(allowed) + 1, every_s)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -35,6 +36,11 @@ def of(samples: Samples, kind: str) -> Set:
     if kind == "quantile-gbm":
         inputs = inputs.reshape(len(inputs), -1)
     return Set(inputs, (samples.busiest_rps - level) / scale, level, scale)
+
+
+def joined(parts: Sequence[Set]) -> Set:
+    """All of their samples."""
+    return Set(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Set)))
 
 
 def _published(windows: Floats) -> tuple[Floats, Floats, Floats]:

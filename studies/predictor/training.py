@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +18,7 @@ from ipa.studies import choices, results
 from ipa.studies.errors import ScenarioError
 from ipa.studies.predictor import samples, sets
 from ipa.studies.predictor.limits import EPOCHS, TREES
+from ipa.studies.predictor.samples import Samples
 from ipa.studies.predictor.sets import Set
 from ipa.traces import Trace
 
@@ -51,6 +52,7 @@ def train(
     on_step: Callable[[], object] = lambda: None,
     every_s: int | None = None,
     epochs: int = EPOCHS,
+    thinned_by: Sequence[int] = (),
 ) -> Trained:
     """Train a model of a kind on a whole trace; its last seventh is for validation.
 
@@ -59,21 +61,27 @@ def train(
 
     The same trace and seed give the same trees, and the same network on the same machine. `on_step` is called after
     each of `steps(kind, epochs)` parts of the work, or fewer. `every_s` is how far samples are apart; None: 10 s, or
-    1 s in a load with fewer than `MOST_SAMPLES` seconds. `epochs` limits the passes of a network over them. Raises
-    ScenarioError: the trace is too short, or what trains is not installed.
+    1 s in a load with fewer than `MOST_SAMPLES` seconds. `epochs` limits the passes of a network over them.
+    `thinned_by`: the model learns from the load of one of so many requests as well, as it does not know the rates, and
+    the spread, of a load that is far smaller. Raises ScenarioError: the trace is too short, or what trains is not
+    installed.
     """
     counts = trace.per_second()
     if every_s is None:
         every_s = features.WINDOW_S if len(counts) >= MOST_SAMPLES else 1
     horizons = 1 if kind == "lstm" else len(samples.HORIZONS_S)
     of = samples.split(counts, every_s, np.random.default_rng(seed), horizons)
-    training, validation = (sets.of(part, kind) for part in of)
+    rng = np.random.default_rng([seed, 1])
+    training, validation = _learnt(of[0], kind, thinned_by, rng), sets.of(of[1], kind)
     card = _card(trace, kind, every_s, seed, command) | {"samples": {"training": len(of[0]), "validation": len(of[1])}}
+    card |= {"thinned_by": list(thinned_by)}
     model, fitted = _fitted(kind, training, validation, card, seed, epochs, on_step)
     if model.levels and len(counts) < SHORT_S:
         parts = samples.folds(counts, every_s, np.random.default_rng(seed), horizons)
-        triples = ([sets.of(each, kind) for each in part] for part in parts)
-        errors = [_errors(_fitted(kind, rest, stop, card, seed, epochs)[0], part) for rest, stop, part in triples]
+        errors = []
+        for rest, *others in parts:
+            learnt, (stop, part) = _learnt(rest, kind, thinned_by, rng), (sets.of(each, kind) for each in others)
+            errors.append(_errors(_fitted(kind, learnt, stop, card, seed, epochs)[0], part))
     else:
         errors = [_errors(model, validation)]
     shift = _shift(np.concatenate(errors), model.levels, every_s)
@@ -81,6 +89,12 @@ def train(
     model = replace(model, arrays={**model.arrays, offset: model.arrays[offset] + shift})
     model = replace(model, card={**model.card, "validation": _scores(model, validation)})
     return Trained(model, None if fitted is None else fitted.keras_file(shift))
+
+
+def _learnt(training: Samples, kind: str, thinned_by: Sequence[int], rng: np.random.Generator) -> Set:
+    """What a model learns from: the samples, and half as many of thinned loads, of each factor equally many."""
+    thinned = [samples.thinned(training, factor, 2 * len(thinned_by), rng) for factor in thinned_by]
+    return sets.joined([sets.of(part, kind) for part in (training, *thinned)])
 
 
 def _fitted(
@@ -124,6 +138,7 @@ def check_target(kind: str, to: Path) -> None:
     allowed = (".npz",) if kind == "quantile-gbm" else (".npz", ".keras")
     if to.suffix not in allowed:
         raise ScenarioError(f"--out {to}: a model of kind {kind} is written to {' or '.join(allowed)}")
+    results.check_writable(to.parent, f"--out {to}")
 
 
 def _fitter(module: str) -> Any:

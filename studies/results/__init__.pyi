@@ -9,6 +9,7 @@ from .manifest import SCHEMA_VERSION as SCHEMA_VERSION
 from .manifest import difference as difference
 from .manifest import read_manifest as read_manifest
 from .provenance import files_of as files_of
+from .provenance import names_in as names_in
 from .provenance import versions as versions
 from .provenance import versions_of as versions_of
 from .stored import StoredRun as StoredRun

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 
-KINDS = ("run", "runs", "study")
-"""What a results folder may hold: one run, a comparison, a study."""
+KINDS = ("run", "runs", "study", "sweep")
+"""What a results folder may hold: one run, a comparison, a study, a sweep."""
 
 IDENTITY = ("pipeline", "policy", "trace", "seed")
 """What the summary of every run says: which run it is."""
@@ -29,10 +29,17 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        raise ScenarioError(f"{folder}: contains no results: {MANIFEST} is missing") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise ScenarioError(f"{path}: cannot be read: {error}") from None
-    version = manifest.get("schema_version") if isinstance(manifest, dict) else None
+        why = f"contains no results: {MANIFEST} is missing" if folder.exists() else "no such folder"
+        raise ScenarioError(f"{folder}: {why}") from None
+    except UnicodeDecodeError:
+        raise ScenarioError(f"{path}: not a text file (UTF-8)") from None
+    except OSError as error:
+        raise ScenarioError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise ScenarioError(f"{path}: not valid JSON: {error}") from None
+    if not isinstance(manifest, dict):
+        raise ScenarioError(f"{path}: should hold a JSON object; given {json.dumps(manifest)[:40]}")
+    version = manifest.get("schema_version")
     if version != SCHEMA_VERSION:
         raise ScenarioError(f"{path}: schema_version is {version!r}; this program reads {SCHEMA_VERSION}")
     if manifest.get("kind") not in KINDS:

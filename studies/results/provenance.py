@@ -19,7 +19,7 @@ PACKAGES = ("ipa-pipelines", "numba", "numpy", "pandas", "pyarrow", "scipy", "si
 """What the figures of a run depend on."""
 
 LAYERS = ("profiles", "traces", "policies", "sim")
-OF_STUDIES = ("loads.py", "run.py", "scenario.py", "tables.py", "drawing/bins.py", "study/outcome.py")
+OF_STUDIES = ("loads.py", "run.py", "scenario.py", "tables.py", "drawing/bins.py", "many/outcome.py")
 """The files of `studies` that a run goes through; all others only show what came of it."""
 
 
@@ -52,13 +52,16 @@ def source_files(folder: Path) -> list[Path]:
 
 def files_of(scenario: Scenario) -> dict[str, str]:
     """The sha256 of every file that a scenario names (pipeline, trace, policy, predictor), by the name it gives."""
-    found: dict[str, str] = {}
+    return {name: sha256(Path(name).read_bytes()).hexdigest() for name in names_in(scenario) if Path(name).is_file()}
+
+
+def names_in(scenario: Scenario) -> dict[str, None]:
+    """Everything in a scenario that may be the name of a file, in order."""
+    found: dict[str, None] = {}
 
     def look_at(value: object) -> None:
         if isinstance(value, str):
-            for name in (value, value.rpartition(":")[0]):
-                if name and Path(name).is_file():
-                    found[name] = sha256(Path(name).read_bytes()).hexdigest()
+            found.update(dict.fromkeys(name for name in (value, value.rpartition(":")[0]) if name))
         elif isinstance(value, dict | list):
             for item in value.values() if isinstance(value, dict) else value:
                 look_at(item)

@@ -96,6 +96,8 @@ def read_runs(folder: str | Path) -> list[StoredRun]:
     manifest = read_manifest(folder)
     if manifest["kind"] == "study":
         raise ScenarioError(f"{folder}: holds a study, whose report is {folder / 'report.html'}; ipa study writes it")
+    if manifest["kind"] == "sweep":
+        raise ScenarioError(f"{folder}: holds a sweep, whose table is {folder / 'runs.parquet'}")
     if manifest["kind"] == "run":
         return [StoredRun(folder, manifest)]
     missing = [name for name in manifest["runs"] if not (folder / name / MANIFEST).is_file()]

@@ -13,6 +13,7 @@ found            everything a study has found
 shown            the same with tables and figures, as notebooks show it
 compare          the first system against each of the others
 headline         what a curve of settings gains at equal cost, and saves at equal accuracy
+answered         what the runs say of systems and sweeps: winners, fronts, which key matters
 bounds           how far every system is from the one that bounds them
 forecasts        how good forecasts were
 decision_times   how long a decision takes

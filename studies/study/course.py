@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 from ipa.studies import results, workers
 from ipa.studies.drawing import check_plotly
 from ipa.studies.errors import ScenarioError
+from ipa.studies.many import FINISHED, Luggage, Store, opened, places, run_missing
 from ipa.studies.study import (
     decision_times,
     headline,
@@ -28,9 +30,7 @@ from ipa.studies.study import (
 from ipa.studies.study.failures import failures, finished
 from ipa.studies.study.findings import gather
 from ipa.studies.study.plan import Plan
-from ipa.studies.study.runner import run_missing
 from ipa.studies.study.shown import Study
-from ipa.studies.study.store import FINISHED, Store, opened
 
 PAPER = "paper"
 """The name of the shipped studies, those of the publication: one file per pipeline."""
@@ -40,8 +40,8 @@ REPORT = "report.html"
 TABLES = "tables.md"
 TIMES = "decision_times.md"
 
-Progress = Callable[[int], AbstractContextManager[Callable[[], object]]]
-"""Given the number of runs; what the context manager yields is called after each of them."""
+Progress = Callable[[int], AbstractContextManager[Callable[[bool], object]]]
+"""Given the number of runs; what the context manager yields is called after each of them, with whether it failed."""
 
 
 def run_study(
@@ -51,19 +51,20 @@ def run_study(
     pipelines: Sequence[str] = (),
     seeds: int | None = None,
     jobs: int | None = None,
+    on: str = places.LOCAL,
     progress: Progress | None = None,
     log: Callable[[str], object] = lambda _: None,
 ) -> Study:
     """Run a study (`paper`, or the path of a study file) and write its tables and its report to `folder`.
 
     It runs on `pipelines` (default: all of the study's), with seeds from 1 to `seeds` (default: what the study says),
-    `jobs` runs at a time (default: one per core). Runs that `folder` holds already are not run again, so that an
-    interrupted study is resumed. `progress` and `log` as in `conduct`. Raises as `prepare` and `conduct`, and
-    ScenarioError where plotly is not installed.
+    `jobs` runs at a time (default: one per core), or on the cluster that `on` names. Runs that `folder` holds already
+    are not run again, so that an interrupted study is resumed. `progress` and `log` as in `conduct`. Raises as
+    `prepare` and `conduct`, and ScenarioError where plotly is not installed.
     """
     check_plotly("a study's report")
     wanted = prepare(str(what), pipelines, seeds)
-    return conduct(wanted, Path(folder), jobs or workers.cores(), progress or _silent, log)
+    return conduct(wanted, Path(folder), jobs or workers.cores(), progress or _silent, log, on)
 
 
 def read_study(folder: str | Path) -> Study:
@@ -122,8 +123,8 @@ def shipped() -> tuple[str, ...]:
 
 
 @contextmanager
-def _silent(_: int) -> Iterator[Callable[[], object]]:
-    yield lambda: None
+def _silent(_: int) -> Iterator[Callable[[bool], object]]:
+    yield lambda _: None
 
 
 def conduct(
@@ -132,22 +133,27 @@ def conduct(
     jobs: int,
     progress: Progress = _silent,
     log: Callable[[str], object] = lambda _: None,
+    on: str = places.LOCAL,
 ) -> Study:
     """Run what the folder does not hold yet of a plan, then write what was found.
 
     `progress` is given the number of runs and returns a context manager; what it yields is called after each run. `log`
-    is told how many runs there were. An interrupt keeps what has finished. Runs that fail are kept with their errors,
-    and tried again the next time; see `Found.failures`. Raises ScenarioError for a folder that holds
-    anything but a study or cannot be written, WorkerError as `run_missing`.
+    is told how many runs there were, and what workers of a cluster have that differs. `on`: as in `places.opened`. An
+    interrupt keeps what has finished. Runs that fail are kept with their errors, and tried again the next time; see
+    `Found.failures`. Raises ScenarioError for a folder that holds anything but a study or cannot be written, and as
+    `places.opened` and `run_missing`.
     """
     started_s = perf_counter()
+    places.check(on)
     results.claim(folder, resumable=True, kind="study")
     folder.mkdir(parents=True, exist_ok=True)
     manifest = _manifest(wanted)
     with opened(folder / FINISHED) as store:
         results.write_json({**manifest, "finished": False}, folder / results.MANIFEST)
-        with progress(len(wanted.trials)) as advance:
-            ran = run_missing(wanted.trials, store, jobs, advance)
+        trials = wanted.trials
+        packed = partial(Luggage.of, (trial.scenario for trial in trials))
+        with places.opened(on, jobs, packed, log) as place, progress(len(trials)) as advance:
+            ran = run_missing((trial.asked for trial in trials), store, place, "all", advance)
         ran_s = perf_counter() - started_s
         log(f"{ran.fresh} runs in {ran_s:.1f} s{ran.others}")
         store.keep_plan(kept_plan.to_text(wanted))

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ipa.studies.many import Store
 from ipa.studies.study.plan import Trial
 from ipa.studies.study.schema import Headline, Study
-from ipa.studies.study.store import Store
 
 
 @dataclass(frozen=True)

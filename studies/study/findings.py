@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 from ipa.studies.intervals import Estimate, estimate
+from ipa.studies.many import Outcome, Store
 from ipa.studies.scenario import Scenario
-from ipa.studies.study.outcome import Outcome
 from ipa.studies.study.plan import Trial
 from ipa.studies.study.schema import Study
-from ipa.studies.study.store import Store
 
 Values = Mapping[int, float | None]
 """A figure by seed."""
 
 INFEASIBLE_SHARE = "infeasible_share"
-"""The one figure of a cell that is not in a summary."""
+"""Of a cell's decisions."""
+
+LOST = "lost"
+"""A cell's requests that were dropped or failed."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,9 @@ class Cell:
     outcomes: Mapping[int, Outcome]
 
     def values(self, key: str, factor: float = 1.0) -> Values:
-        """A figure of the summary by seed, times a factor; `infeasible_share` is of the decisions."""
-        if key == INFEASIBLE_SHARE:
-            return {seed: factor * _infeasible_share(outcome.summary) for seed, outcome in self.outcomes.items()}
-        found = {seed: outcome.summary[key] for seed, outcome in self.outcomes.items()}
+        """A figure of the summary by seed, or one of `DERIVED`, times a factor."""
+        of = DERIVED.get(key, itemgetter(key))
+        found = {seed: of(outcome.summary) for seed, outcome in self.outcomes.items()}
         return {seed: None if value is None else factor * value for seed, value in found.items()}
 
     def estimate(self, key: str, factor: float = 1.0) -> Estimate | None:
@@ -100,6 +102,14 @@ class Findings:
 
 def _infeasible_share(summary: Mapping[str, Any]) -> float:
     return float(summary["infeasible_decisions"] / max(summary["decisions"], 1))
+
+
+def _lost(summary: Mapping[str, Any]) -> float:
+    return float(summary["dropped"] + summary["failed"])
+
+
+DERIVED: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {INFEASIBLE_SHARE: _infeasible_share, LOST: _lost}
+"""The figures of a cell that are not in a summary."""
 
 
 def gather(study: Study, trials: Sequence[Trial], store: Store) -> Findings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ipa.studies.study import decision_times, published
@@ -10,6 +11,7 @@ from ipa.studies.study.findings import Findings
 from ipa.studies.study.headline import Match
 from ipa.studies.study.plan import Plan
 from ipa.studies.study.published import Compared, Score
+from ipa.studies.study.published_file import PublishedPoint
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,11 @@ class Found:
     def scores(self, setting: str) -> dict[str, Score | None]:
         """How well the published cells agree in a setting."""
         return published.scores([each for each in self.compared if each.setting == setting], self.plan.published)
+
+    def published_points(self, pipeline: str, sweep: str) -> Mapping[str, Mapping[str, PublishedPoint]]:
+        """What is published of a sweep: workload -> point -> figures."""
+        given = self.plan.published.points if self.plan.published else {}
+        return given.get(sweep, {}).get(pipeline, {})
 
     @property
     def settings(self) -> list[str]:

@@ -55,6 +55,9 @@ def _lines(found: Found) -> Iterator[str]:
         yield ""
         for measure in ("measured", "planned"):
             yield from table(sheets.headline(found, setting, measure))
+    for setting in found.swept_settings:
+        for sheet in sheets.named_points(found, setting):
+            yield from table(sheet)
     for setting in found.settings:
         for findings in found.findings:
             sheet = sheets.systems(findings, setting)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,12 @@ from typing import Any
 from ipa import profiles, traces
 from ipa.policies import create
 from ipa.studies.errors import ScenarioError
-from ipa.studies.loads import find_trace
-from ipa.studies.results import files_of, versions
+from ipa.studies.many import Asked, Keys, key_of
 from ipa.studies.run import initial_configuration
 from ipa.studies.scenario import Scenario, beside, check_stage_names, predictor_beside
 from ipa.studies.study.published_file import PublishedFile
 from ipa.studies.study.schema import ALL_VARIANTS, Place, Study, Sweep
-from ipa.traces import NAMES, TimeHints
+from ipa.traces import NAMES
 
 Values = dict[str, Any]
 
@@ -32,8 +30,7 @@ class Trial:
     """One run of a study.
 
     `system` is the name of a system, `point` then empty; or of a sweep, and `point` says which of its values. `key`
-    digests everything that the run depends on: the program's version and source, the libraries' versions, the
-    scenario, the files it names, the pipeline's figures, the trace.
+    digests everything that the run depends on; see `Keys`.
     """
 
     pipeline: str
@@ -46,10 +43,9 @@ class Trial:
     key: str
 
     @property
-    def title(self) -> str:
-        """The run in words: `ipa on bursty, video, setting default, seed 1`."""
-        point = f" ({self.point})" if self.point else ""
-        return f"{self.system}{point} on {self.workload}, {self.pipeline}, setting {self.setting}, seed {self.seed}"
+    def asked(self) -> Asked:
+        """The run as it is made."""
+        return Asked(self.key, self.scenario.as_dict())
 
 
 @dataclass(frozen=True)
@@ -106,18 +102,16 @@ def trials(study: Study, seeds: int) -> list[Trial]:
         figures = profiles.load(pipeline)
     except ValueError as error:
         raise study.places["keys", "pipeline"].error(str(error)) from None
-    always = f"{versions()['versions']}\n{_content(figures)}"
     loads = {workload: _trace_name(study, workload) for workload in study.workloads}
-    digests: dict[tuple[str, TimeHints], str] = {}
+    keys = Keys()
     found: list[Trial] = []
     base = Scenario(pipeline=pipeline)
     for case in _cases(study, figures):
         scenario = _scenario(base, case, loads[case.workload], study)
-        files = "".join(f"{name} {digest}\n" for name, digest in files_of(scenario).items())
-        load = (loads[case.workload], scenario.time_hints)
-        if load not in digests:
-            digests[load] = _trace_digest(study, *load)
-        shared = f"{always}\n{digests[load]}\n{files}{scenario.digest}"
+        try:
+            shared = keys.shared(scenario)
+        except ValueError as error:
+            raise study.places["keys", "workloads"].error(str(error)) from None
         found += [
             Trial(
                 pipeline=figures.name,
@@ -127,7 +121,7 @@ def trials(study: Study, seeds: int) -> list[Trial]:
                 point=case.point,
                 seed=seed,
                 scenario=scenario.model_copy(update={"seed": seed}),
-                key=sha256(f"{shared}\n{seed}".encode()).hexdigest(),
+                key=key_of(shared, seed),
             )
             for seed in range(1, seeds + 1)
         ]
@@ -135,7 +129,9 @@ def trials(study: Study, seeds: int) -> list[Trial]:
 
 
 def points(study: Study, sweep: Sweep, figures: profiles.Pipeline) -> list[tuple[str, Values]]:
-    """The points of a sweep: its name (`alpha=4`), and the values."""
+    """The points of a sweep: its name (`alpha=4`, or that given), and the values."""
+    if sweep.points:
+        return [(name, {**sweep.set, **values}) for name, values in sweep.points.items()]
     axes = [[(key, value) for value in _values(values, figures)] for key, values in sweep.vary.items()]
     return [
         (", ".join(f"{key.rpartition('.')[2]}={_short(value)}" for key, value in chosen), {**sweep.set, **dict(chosen)})
@@ -227,23 +223,9 @@ def _trace_name(study: Study, workload: str) -> str:
     return _beside(study, workload)
 
 
-def _trace_digest(study: Study, trace: str, hints: TimeHints) -> str:
-    try:
-        # A synthetic load is that of its name and the run's seed.
-        return trace if trace in NAMES else find_trace(trace, 1, hints).sha256
-    except ValueError as error:
-        raise study.places["keys", "workloads"].error(str(error)) from None
-
-
 def _beside(study: Study, name: str) -> str:
     """The path of a file that lies beside the study; any other name is unchanged."""
     return beside(study.path.parent, name)
-
-
-def _content(figures: profiles.Pipeline) -> str:
-    """A digest of a whole pipeline, including its figures, which its representation leaves out."""
-    rows = [variant.figures for stage in figures.stages for variant in stage.variants]
-    return sha256(repr((figures, rows)).encode()).hexdigest()
 
 
 def _values(given: list[Any] | str, figures: profiles.Pipeline) -> list[Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
 
-from ipa.studies.study.findings import Findings
+from ipa.studies.study.findings import LOST, Findings
 from ipa.studies.study.published_file import PublishedFigures, PublishedFile
 
 TIE_COST = 0.02
@@ -57,7 +57,12 @@ def compared(findings: Findings, published: PublishedFile) -> Iterator[Compared]
         for system, figures in published.cells.get(findings.pipeline, {}).get(workload, {}).items():
             cell = findings.cell(setting, workload, system)
             if cell is not None:
-                ours = PublishedFigures(cores=cell.mean("planned_cost_mean_cores"), pas=cell.mean("planned_pas_mean"))
+                ours = PublishedFigures(
+                    cores=cell.mean("planned_cost_mean_cores"),
+                    pas=cell.mean("planned_pas_mean"),
+                    lost=cell.mean(LOST),
+                    violated_seconds_percent=cell.mean("sla_violation_seconds_rate", 100.0),
+                )
                 yield Compared(findings.pipeline, setting, workload, system, figures, ours)
 
 

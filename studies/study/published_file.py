@@ -12,10 +12,19 @@ from ipa.studies.errors import ScenarioError
 
 
 class PublishedFigures(FileModel):
-    """A cell: the mean of the planned cost and of the planned PAS."""
+    """A cell: the means of the planned cost and of the planned PAS, and where they are known the requests that were
+    dropped or failed, and the violated seconds."""
 
     cores: float
     pas: float
+    lost: float | None = None
+    violated_seconds_percent: float | None = None
+
+
+class PublishedPoint(FileModel):
+    """What is published of a point of a sweep: the requests that were dropped or failed."""
+
+    lost: float
 
 
 class PublishedLoad(FileModel):
@@ -48,7 +57,7 @@ class PublishedFile(FileModel):
     """The file: pipeline -> workload -> system -> figures.
 
     Unpublished profile figures were chosen on the workloads `calibrated_on`; `fitted_on`: pipeline -> workload -> the
-    systems of which a parameter was chosen on that very cell.
+    systems of which a parameter was chosen on that very cell. `points`: sweep -> pipeline -> workload -> point.
     """
 
     schema_version: Literal[1] = 1
@@ -58,6 +67,7 @@ class PublishedFile(FileModel):
     fitted_on: dict[str, dict[str, list[str]]] = Field(default_factory=dict)
     loads: dict[str, PublishedLoad] = Field(default_factory=dict)
     cells: dict[str, dict[str, dict[str, PublishedFigures]]]
+    points: dict[str, dict[str, dict[str, dict[str, PublishedPoint]]]] = Field(default_factory=dict)
     seen_most: dict[str, dict[str, dict[str, list[SeenMost]]]] = Field(default_factory=dict)
     decision_times: list[DecisionTime] = Field(default_factory=list)
     predictor_smape_percent: Annotated[float, Field(gt=0)] | None = None

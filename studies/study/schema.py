@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from ipa.profiles import Document, FileModel, Loc, did_you_mean, listed, read_yaml, validate_document
+from ipa.profiles import Document, FileModel, Loc, did_you_mean, listed, read_yaml, refusal, validate_document
 from ipa.studies.errors import ScenarioError
 
 Names = Annotated[list[str], Field(min_length=1)]
@@ -63,13 +63,23 @@ class Parameters(FileModel):
 
 
 class Sweep(FileModel):
-    """A system with other values: every combination of those varied. `settings`: where it is run, None: the first."""
+    """A system with other values: every combination of those varied, or `points`, each under a name of its own.
+
+    Named points are few and are shown beside each other. `settings`: where it is run, None: the first.
+    """
 
     title: Title = ""
     of: str
     settings: Names | None = None
     set: dict[str, Any] = Field(default_factory=dict)
-    vary: dict[str, Annotated[list[Any], Field(min_length=1)] | Literal["all"]] = Field(min_length=1)
+    vary: dict[str, Annotated[list[Any], Field(min_length=1)] | Literal["all"]] = Field(default_factory=dict)
+    points: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if bool(self.vary) == bool(self.points):
+            raise refusal("needs either `vary` (key: list of values) or `points` (name: keys with their values)")
+        return self
 
 
 class Headline(FileModel):

@@ -9,10 +9,14 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ipa.studies.drawing import Dot, card, colour, plain_table, plane, swatch
+from ipa.studies.answers import Answers
+from ipa.studies.drawing import Dot, Plot, card, colour, plain_table, plane, swatch
+from ipa.studies.errors import ScenarioError
 from ipa.studies.intervals import as_columns
 from ipa.studies.report import FIGURES
+from ipa.studies.results import write_text
 from ipa.studies.study import report, sheets, tables
+from ipa.studies.study.answered import of_sweeps, of_systems
 from ipa.studies.study.compare import comparisons, sentence
 from ipa.studies.study.findings import Findings
 from ipa.studies.study.found import Found
@@ -53,6 +57,32 @@ class Study(Found):
     def figures(self) -> dict[str, Figure]:
         """The figures of the report, by name, as plotly's own. Raises ScenarioError where plotly is not installed."""
         return {figure.name: figure.figure() for figure in report.figures(self)}
+
+    def plots(self) -> list[Plot]:
+        """The same figures for images."""
+        return [figure.plot for figure in report.figures(self)]
+
+    def answers(self, sweep: str = "", pipeline: str = "", setting: str = "") -> Answers:
+        """What the runs say of a sweep, or of the systems: which wins, fronts, which key matters most.
+
+        Of the first pipeline and setting unless others are named. Raises ScenarioError for names that the study does
+        not have, and where there is only one system or point.
+        """
+        pipeline = pipeline or (self.findings[0].pipeline if self.findings else "")
+        for findings in self.findings:
+            if findings.pipeline == pipeline:
+                where = setting or next(iter(findings.study.settings))
+                given = dict(of_sweeps(findings, where)).get(sweep) if sweep else of_systems(findings, where)
+                if given is not None:
+                    return given
+        what = f"the sweep {sweep!r}" if sweep else "systems"
+        raise ScenarioError(
+            f"no two runs to compare: {what} of {pipeline or 'any pipeline'}, setting {setting or 'first'}"
+        )
+
+    def write_report(self, path: str | Path) -> None:
+        """Write the report as one HTML page, whole or not at all. Raises ScenarioError as that of a comparison."""
+        write_text(report.render(self), Path(path))
 
     def __repr__(self) -> str:
         return "\n  ".join([f"Study {self.plan.name}", *self._lines()])

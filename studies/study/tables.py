@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipa.studies.intervals import Estimate
+from ipa.studies.many import TIMELINE, latency_edges_s
 from ipa.studies.study.compare import Comparison, comparisons, sentence
 from ipa.studies.study.findings import Cell, Findings
 from ipa.studies.study.headline import Match
-from ipa.studies.study.outcome import TIMELINE, latency_edges_s
 from ipa.studies.study.published import Compared
 
 if TYPE_CHECKING:
@@ -67,12 +67,14 @@ def _timelines(cells: Sequence[Cell]) -> pd.DataFrame:
 
 
 def _latencies(cells: Sequence[Cell]) -> pd.DataFrame:
-    """The bins of latency with any request: `up_to_s` is the bin's upper end."""
-    parts = [(cell, seed, outcome.latencies) for cell in cells for seed, outcome in cell.outcomes.items()]
-    places = [np.flatnonzero(counts) for _, _, counts in parts]
+    """The bins of latency with any request or second: `up_to_s` is the bin's upper end."""
+    parts = [(cell, seed, outcome) for cell in cells for seed, outcome in cell.outcomes.items()]
+    places = [np.flatnonzero(outcome.latencies + outcome.seconds) for _, _, outcome in parts]
     table = _repeated([(cell, seed) for cell, seed, _ in parts], [len(place) for place in places])
     table["up_to_s"] = latency_edges_s()[np.concatenate(places)]
-    table["requests"] = np.concatenate([counts[place] for (_, _, counts), place in zip(parts, places, strict=True)])
+    for name, of in (("requests", "latencies"), ("seconds", "seconds")):
+        counts = (getattr(outcome, of)[place] for (_, _, outcome), place in zip(parts, places, strict=True))
+        table[name] = np.concatenate(list(counts))
     return table
 
 
@@ -157,4 +159,12 @@ def _published(each: Compared) -> dict[str, Any]:
         "published_pas": each.published.pas,
         "planned_pas": each.ours.pas,
         "pas_error": each.pas_error,
+        "published_lost": _or_nan(each.published.lost),
+        "lost": _or_nan(each.ours.lost),
+        "published_violated_seconds_percent": _or_nan(each.published.violated_seconds_percent),
+        "violated_seconds_percent": _or_nan(each.ours.violated_seconds_percent),
     }
+
+
+def _or_nan(value: float | None) -> float:
+    return float("nan") if value is None else value

@@ -112,14 +112,17 @@ def read_validation(folder: str | Path) -> Validation:
 def _validation(experiment: Experiment, calibration: KeptRun, live: Sequence[KeptRun]) -> Validation:
     overheads = _overheads(experiment.calibration, calibration.stored.tables)
     scenario = experiment.compared.with_values(overheads.values())
-    prepared, simulated = prepare(scenario), simulate(scenario)
+    late_s = overheads.late_s
+    prepared, simulated = prepare(scenario), simulate(scenario, late_s=late_s)
     seen = [run.stored.tables for run in live]
-    open_loop = [simulate_decisions(scenario, prepared, decided(tables["decisions"])) for tables in seen]
+    open_loop = [simulate_decisions(scenario, prepared, decided(tables["decisions"]), late_s) for tables in seen]
     return Validation(
         experiment,
         prepared,
         _measured(
-            calibration, experiment.calibration, simulate(experiment.calibration.with_values(overheads.values()))
+            calibration,
+            experiment.calibration,
+            simulate(experiment.calibration.with_values(overheads.values()), late_s=late_s),
         ),
         tuple(_measured(run, experiment.compared, simulated) for run in live),
         simulated,

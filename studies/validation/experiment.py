@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipa.studies.errors import ScenarioError
+from ipa.studies.inputs import load_of
 from ipa.studies.loads import Windows
-from ipa.studies.run import load_of
 from ipa.studies.scenario import Scenario
 
 Counts = NDArray[np.int64]

@@ -13,6 +13,7 @@ from ipa.studies.validation.verdicts import Row
 from ipa.studies.validation.windows import JUDGED_UP_TO
 
 OVERHEAD_NAMES = {
+    "arrival_s": "a request's way {}",
     "dispatch_overhead_s": "a batch +{}",
     "hop_s": "a hop {}",
     "start_up_extra_s": "a start-up +{}",

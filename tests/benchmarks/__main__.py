@@ -12,10 +12,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.benchmarks import chart, engines, gateway, hostile, peers
+from tests.benchmarks import chart, engines, gateway, hostile, many_runs, peers
 from tests.benchmarks.tables import Table, machine
 
-TABLES = ("engines", "runs", "solvers", "gateway", "hostile", "peers")
+TABLES = ("engines", "runs", "parts", "many", "solvers", "gateway", "hostile", "peers")
 
 
 def measured(names: list[str]) -> Iterator[Table | str]:
@@ -23,6 +23,8 @@ def measured(names: list[str]) -> Iterator[Table | str]:
     makers: dict[str, Callable[[], Table]] = {
         "engines": engines.engines,
         "runs": engines.whole_runs,
+        "parts": many_runs.parts,
+        "many": many_runs.many_runs,
         "gateway": gateway.gateway,
         "hostile": hostile.hostile_bodies,
     }

@@ -101,7 +101,8 @@ def two_stages(arrivals_s: FloatArray, batch: int, sigma: float | None) -> Calla
     def run(engine_name: str) -> None:
         engine = ENGINES[engine_name](models, World(DURATION_S, 100.0), arrivals_s, decided[0], seed=1)
         decisions = iter(decided)
-        engine.run(iter(edges_s[1:-1].tolist()), lambda: engine.apply(next(decisions)))
+        for _ in engine.steps(iter(edges_s[1:-1].tolist())):
+            engine.apply(next(decisions))
 
     return run
 

@@ -136,6 +136,55 @@ def test_a_replica_that_is_killed_is_replaced_and_its_batch_tried_again(tmp_path
     asyncio.run(story())
 
 
+def test_a_replica_is_removed_when_the_gateway_has_learnt_of_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then it may take batches, however long the gateway does not answer."""
+
+    async def story() -> None:
+        async with running(tmp_path) as backend:
+            (first,) = backend.stages["sort"].all
+            tell, told_s = backend.client.list_replicas, []
+
+            async def list_replicas(replicas: Mapping[str, Sequence[Replica]]) -> None:
+                if first.is_removed and not told_s:
+                    told_s.append(backend.now_s)
+                    raise RunError("the gateway does not answer")
+                await tell(replicas)
+
+            monkeypatch.setattr(backend.client, "list_replicas", list_replicas)
+            await apply(backend, sort("large"))
+            await until(lambda: first.is_gone, "it is gone")
+            assert first.removed_s >= told_s[0] + loopback.LOOKED_AT_EVERY_S
+
+    asyncio.run(story())
+
+
+def test_a_replica_that_dies_before_time_0_costs_nothing_and_is_replaced_at_once(tmp_path: Path) -> None:
+    """Times before are of another clock: one that had been up for long would keep the variant's next replica back."""
+
+    async def story() -> None:
+        path = pipeline_file(tmp_path)
+        backend = LoopbackBackend(Plane(profiles.load(str(path)), str(path)), tmp_path, HISTORY)
+        try:
+            await backend.open(sort())
+            backend._origin_s -= 1000.0
+            stage = backend.stages["sort"]
+            os.kill(backend.launcher.pids["sort-0"], signal.SIGKILL)
+            await until(lambda: stage.all[0].is_gone, "it is gone")
+            await backend.start(time.monotonic() + 0.5)
+            await until(lambda: len(stage.ready) == 1, "another is ready")
+            first, second = stage.all
+            assert (first.created_s, first.removed_s, first.gone_s) == (0.0, 0.0, 0.0)
+            os.kill(backend.launcher.pids["sort-1"], signal.SIGKILL)
+            await until(lambda: second.is_gone, "it is gone, too")
+            assert 0.0 <= second.created_s <= second.ready_s <= second.gone_s
+        finally:
+            await backend.close()
+
+    asyncio.run(story())
+
+
 def test_a_variant_that_cannot_start_is_observed_as_failed_and_the_old_one_serves_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -109,8 +110,8 @@ def until_now(holds: Callable[[], object], what: str) -> None:
         time.sleep(0.02)
 
 
-def descendants(pid: int) -> dict[int, str]:
-    """The processes that a process and its children have started: pid -> name."""
+def descendants(pid: int, generations: int = sys.maxsize) -> dict[int, str]:
+    """The processes that a process and its children have started, so many generations of them: pid -> name."""
     parents: dict[int, tuple[int, str]] = {}
     for entry in os.listdir("/proc"):
         if entry.isdigit():
@@ -123,7 +124,8 @@ def descendants(pid: int) -> dict[int, str]:
                 parents[int(entry)] = int(rest.split()[1]), name
     found: dict[int, str] = {}
     wanted = {pid}
-    while wanted:
+    while wanted and generations:
+        generations -= 1
         wanted = {child for child, (parent, _) in parents.items() if parent in wanted}
         found |= {child: parents[child][1] for child in wanted}
     return found

@@ -152,7 +152,7 @@ def test_a_wrong_answer_names_its_step_and_reaches_neither_journal_nor_backend()
     world, journal = World(), Journal()
     wrong = Decision(configuration(a=("small", 3, 1, 1), b=("small", 1, 1, 1)), {})
     with pytest.raises(
-        PolicyError, match=r"step 3 \(at 30 s\): stage 'a': batch 3; allowed for 'small': ints from 1 to 2"
+        PolicyError, match=r"step 3 \(at 30 s\): stage 'a': batch 3; allowed for 'small': whole numbers from 1 to 2"
     ):
         Controller(PIPELINE, Answers(wrong), journal).step(world)
     assert (world.log, journal.entries) == (["observe"], [])
@@ -197,11 +197,11 @@ SMALL = StageConfiguration("small", 1, 1, 0.0, 1)
             r"stage 'b': unknown variant 'smal' \(did you mean 'small'\?\); allowed: small",
         ),
         (replace(SMALL, cores=2), "stage 'b': 2 cores are not profiled for 'small'; allowed: 1"),
-        (replace(SMALL, batch=3), "stage 'b': batch 3; allowed for 'small': ints from 1 to 2"),
+        (replace(SMALL, batch=3), "stage 'b': batch 3; allowed for 'small': whole numbers from 1 to 2"),
         (replace(SMALL, batch=1.0), "stage 'b': batch 1.0; allowed"),  # type: ignore[arg-type]
-        (replace(SMALL, replicas=0), "stage 'b': replicas 0; allowed: ints from 1 to 10000"),
+        (replace(SMALL, replicas=0), "stage 'b': replicas 0; allowed: whole numbers from 1 to 10000"),
         (replace(SMALL, batch_timeout_s=-0.1), "stage 'b': batch_timeout_s -0.1; allowed: finite seconds from 0"),
-        (None, "stage 'b': None is not a policies.StageConfiguration"),
+        (None, "stage 'b': None is not an ipa.policies.StageConfiguration"),
     ],
 )
 def test_a_configuration_that_cannot_be_is_answered_with_what_can(wrong: Any, text: str) -> None:

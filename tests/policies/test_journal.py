@@ -233,7 +233,7 @@ def test_a_policy_that_reads_what_the_journal_lacks_is_refused_by_name(here: Pat
     recorded("ipa", here / "full", journal="full")
     replay = ("--pipeline", "video", "--policy", "my.py:Reads")
     message = refusal("replay", "lean/journal.jsonl", *replay)
-    assert f"Reads reads {field}, which the journal lacks at step 0; record it with journal: full" in message
+    assert f"the policy reads {field}, which the journal lacks at step 0; record it with journal: full" in message
     assert ipa("replay", "full/journal.jsonl", *replay).exit_code == 0
 
 
@@ -241,4 +241,7 @@ def test_a_predictor_that_reads_the_future_is_refused_by_name(here: Path) -> Non
     recorded("ipa", here / "run", journal="full")
     replay = ("replay", "run/journal.jsonl", "--pipeline", "video", "--set", "policy.predictor=oracle")
     message = refusal(*replay)
-    assert "Ipa reads future_rps, which the journal lacks at step 0; record it with a policy that reads it" in message
+    assert (
+        "the policy reads future_rps, which the journal lacks at step 0; record it with a policy that reads it"
+        in message
+    )

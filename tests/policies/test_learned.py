@@ -63,7 +63,8 @@ def test_each_learned_predictor_has_a_shipped_model_that_says_where_it_is_from()
         assert card == json.loads((LIBRARY / f"{name}.card.json").read_text(encoding="utf-8"))
         assert f"| `{name}` | {round((LIBRARY / f'{name}.npz').stat().st_size / 1000)} kB |" in PAGE
         assert f"kB | {card['validation']['smape_percent']:.2f} % |" in PAGE
-        assert card["split_s"] == {"training": [0, 1036800], "validation": [1036800, 1209600], "every": 10}
+        every_s = 5 if name == "quantile-gbm" else 10
+        assert card["split_s"] == {"training": [0, 1036800], "validation": [1036800, 1209600], "every": every_s}
         assert {"data", "validation", "versions", "command", "seed"} <= set(card)
 
 
@@ -332,3 +333,28 @@ def test_a_keras_file_with_other_weights_is_refused(tmp_path: Path) -> None:
             path, config, weights_file({n: a[..., :11] if a.shape[-1] == 12 else a for n, a in arrays().items()})
         )
     )
+
+
+@pytest.mark.parametrize(("name", "least_s"), [("quantile-gbm", 20), ("lstm-quantile", 80)])
+def test_of_a_history_that_is_too_short_to_learn_from_the_smoothed_maxima_are_the_forecast(
+    name: str, least_s: int
+) -> None:
+    """Samples count, wherever in the two minutes they are; alone and among others alike."""
+    load = [float(5 + second % 7) for second in range(least_s)]
+    seen = [load[1:], [nan] * 10 + load[1:], load, [nan] * 10 + load]
+    predictor = create_predictor(name)
+    found = [predictor.forecast(observation(each), 20.0) for each in seen]
+    smoothed = [create_predictor("ewma").forecast(observation(each), 20.0) for each in seen]
+    assert found[:2] == smoothed[:2]
+    assert found[2] != smoothed[2]
+    assert found[3] != smoothed[3]
+    many = np.full((2, 120), nan)
+    many[0, 120 - least_s + 1 :], many[1, 120 - least_s :] = load[1:], load
+    assert predictor.forecast_many(many, 20.0) == [found[0], found[2]]
+    assert predictor.forecast(observation([nan] * 120), 20.0).is_missing
+
+
+@pytest.mark.parametrize("name", ["quantile-gbm", "lstm-quantile"])
+def test_after_two_minutes_without_a_request_none_is_forecast(name: str) -> None:
+    found = create_predictor(name).forecast(observation([0.0] * 120), 20.0)
+    assert found.point_rps == 0.0 == found.at(0.99)

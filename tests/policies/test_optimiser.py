@@ -393,6 +393,29 @@ def test_half_the_throughput_share_doubles_the_replicas() -> None:
     assert [n for _, _, n in chosen(half.configuration).values()] == [4, 4]
 
 
+def test_a_capped_throughput_needs_more_replicas_of_that_stage_and_costs_no_time() -> None:
+    """20 rps at stage b: 2 replicas of 10 rps, but 4 where each counts for 5."""
+    fixed = {"a": ["small"], "b": ["small"]}
+    plain = solve(problem(20.0, variants=fixed, batch_cap=1))
+    capped = solve(problem(20.0, variants=fixed, batch_cap=1, throughput_cap_rps={"b": 5.0}))
+    assert [n for _, _, n in chosen(plain.configuration).values()] == [2, 2]
+    assert [n for _, _, n in chosen(capped.configuration).values()] == [2, 4]
+    assert capped.latency_s == plain.latency_s
+    halved = solve(problem(20.0, variants=fixed, batch_cap=1, throughput_cap_rps={"b": 5.0}, throughput_share=0.5))
+    assert [n for _, _, n in chosen(halved.configuration).values()] == [4, 8]
+
+
+def test_a_threshold_gives_replicas_the_fewest_cores_that_carry_it() -> None:
+    """On 1, 2 and 4 cores the stage serves 2, 4 and 8 rps; the base is 2 cores. Nothing carries 9: the most it is."""
+    figures = tuple(profiles.Figure(cores, 1, 0.5 / cores, 0.5 / cores, 2.0 * cores) for cores in (1, 2, 4))
+    scaling = replace(variant("scaling", 0.5, 1, {1: 0.5}), figures=figures, base_cores=2)
+    made = pipeline([scaling], sla_s=1.0)
+    for threshold_rps, cores, replicas in ((None, 2, 2), (1.5, 1, 4), (2.5, 2, 2), (5.0, 4, 1), (9.0, 4, 1)):
+        programme = Programme(made, threshold_rps=threshold_rps)
+        (stage,) = solve(Problem(programme, 8.0)).configuration.values()
+        assert (stage.cores, stage.replicas) == (cores, replicas)
+
+
 def test_the_published_defect_loosens_the_sla() -> None:
     """2 variants x (2 batch sizes - 1) / load at either stage: 4 / 8 rps = 0.5 s in all.
 
@@ -592,6 +615,10 @@ def test_a_load_that_is_none_is_refused(load_rps: float) -> None:
         ({"accuracy": "prod"}, "did you mean 'product'"),
         ({"batch_cap": 2.5}, "batch_cap=2.5 must be a whole number"),
         ({"throughput_share": 0}, "throughput_share=0 must be"),
+        ({"throughput_cap_rps": 10}, "throughput_cap_rps=10 must map stages to requests per second; stages: a, b"),
+        ({"throughput_cap_rps": {"c": 10}}, "unknown stage in throughput_cap_rps 'c'"),
+        ({"throughput_cap_rps": {"a": 0}}, "throughput_cap_rps of a=0 must be"),
+        ({"threshold_rps": 0}, "threshold_rps=0 must be"),
         ({"drop_limits_s": [1.0]}, "must be a list of 2, one per stage"),
         ({"variants": {"c": ["small"]}}, "unknown stage in variants 'c'"),
         ({"variants": {"a": ["smal"]}}, "unknown variant of a 'smal'.*did you mean 'small'"),

@@ -11,6 +11,7 @@ import pytest
 from ipa import profiles
 from ipa.policies.interface import Memory, Policy, PolicyError
 from ipa.policies.ipa import Ipa
+from ipa.policies.predictors import DEFAULT_PREDICTOR, create_predictor
 from ipa.policies.registry import create, describe
 from ipa.policies.scale_only import ScaleOnly
 from ipa.policies.static import Static
@@ -25,7 +26,7 @@ LARGE_ONES = {"a": ("large", 1, 1), "b": ("large", 1, 1)}
 
 def test_ipa_plans_for_the_rounded_forecast_and_says_why() -> None:
     """Windows with maxima 4: 1.04 x 4 = 4.16 rps, planned 4; large at both stages (13 - 2e-6)."""
-    decision = Ipa(PIPELINE).decide(observation([4] * 40), NOTHING)
+    decision = Ipa(PIPELINE, predictor="mean").decide(observation([4] * 40), NOTHING)
     assert decision.forecast_rps == pytest.approx(4.16)
     assert decision.planned_load_rps == 4.0
     assert chosen(decision.configuration) == LARGE_ONES
@@ -34,6 +35,13 @@ def test_ipa_plans_for_the_rounded_forecast_and_says_why() -> None:
     assert decision.objective["total"] == pytest.approx(13.0 - 2e-6)
     assert (decision.rung, decision.binding, decision.feasible) == ("optimal", "none", True)
     assert decision.memory == {}
+
+
+@pytest.mark.parametrize("policy", [Ipa(PIPELINE), ScaleOnly(PIPELINE), SwitchOnly(PIPELINE)])
+def test_given_no_predictor_a_policy_plans_by_the_default_one(policy: Ipa) -> None:
+    seen = observation([float(second % 7) for second in range(120)])
+    default = create_predictor(DEFAULT_PREDICTOR).forecast(seen, 20.0).point_rps
+    assert policy.decide(seen, NOTHING).forecast_rps == default > 0
 
 
 def test_the_margin_comes_before_the_rounding() -> None:

@@ -423,7 +423,7 @@ def test_a_question_is_answered_once_in_a_run(solved: list[Problem]) -> None:
     policy = Ipa(two_by_two(), alpha=10.0, accuracy="sum")
     made = list(run(policy, [4.0] * 5))
     assert (policy.answers.hits, policy.answers.misses, len(solved)) == (3, 2, 2)
-    assert policy.answers.hit_rate == 0.6
+    assert policy.answers.hit_rate() == 0.6
     assert len({str(each.configuration) for each in made}) == 1
 
 
@@ -491,7 +491,7 @@ def test_another_programme_is_answered_and_not_kept() -> None:
     answers = Answers(asked.programme)
     other = replace(asked, programme=replace(asked.programme, alpha=0.0))
     assert answers.solve(other) == solve(other) != answers.solve(asked)
-    assert (answers.hits, answers.misses, answers.hit_rate) == (0, 1, 0.0)
+    assert (answers.hits, answers.misses, answers.hit_rate()) == (0, 1, 0.0)
 
 
 def test_very_many_answers_push_the_oldest_out(monkeypatch: pytest.MonkeyPatch) -> None:

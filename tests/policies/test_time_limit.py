@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from pathlib import Path
+from time import sleep
 
 import pytest
 
@@ -23,6 +24,18 @@ class Holding:
         return Decision(configuration=observation.configuration, memory=memory)
 
 
+class Slow(Holding):
+    """Takes its time."""
+
+    def __init__(self, takes_s: float) -> None:
+        self.takes_s = takes_s
+
+    def decide(self, observation: Observation, memory: Memory) -> Decision:
+        """What stands."""
+        sleep(self.takes_s)
+        return super().decide(observation, memory)
+
+
 class Looping:
     """Never decides."""
 
@@ -34,22 +47,40 @@ class Looping:
 
 def test_a_decision_in_time_is_that_of_the_policy_and_leaves_no_alarm() -> None:
     before = signal.getsignal(signal.SIGALRM)
-    limited = TimeLimit(Holding())
-    assert limited.reads == ("latency",)
-    assert limited.decide(observation(), {"a": 1}) == Holding().decide(observation(), {"a": 1})
+    with TimeLimit(Holding()) as limited:
+        assert limited.reads == ("latency",)
+        for _ in range(2):
+            assert limited.decide(observation(), {"a": 1}) == Holding().decide(observation(), {"a": 1})
     assert signal.getsignal(signal.SIGALRM) == before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
 def test_a_decision_that_does_not_end_is_stopped() -> None:
-    with pytest.raises(PolicyError, match=r"no decision within 0.05 s"):
-        TimeLimit(Looping(), 0.05).decide(observation(), {})
+    before = signal.getsignal(signal.SIGALRM)
+    with TimeLimit(Looping(), 0.05) as limited:
+        for _ in range(2):
+            with pytest.raises(PolicyError, match=r"no decision within 0.05 s"):
+                limited.decide(observation(), {})
+    assert signal.getsignal(signal.SIGALRM) == before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_what_passes_between_decisions_does_not_count() -> None:
+    """The clock has rung three times by the end, never within a decision of 30 ms."""
+    with TimeLimit(Slow(0.03), 0.05) as limited:
+        for _ in range(3):
+            limited.decide(observation(), {})
+            sleep(0.03)
 
 
 def test_beside_the_main_thread_there_is_no_limit() -> None:
     made: list[Decision] = []
-    thread = threading.Thread(target=lambda: made.append(TimeLimit(Holding()).decide(observation(), {})))
+
+    def decide() -> None:
+        with TimeLimit(Holding()) as limited:
+            made.append(limited.decide(observation(), {}))
+
+    thread = threading.Thread(target=decide)
     thread.start()
     thread.join()
     assert len(made) == 1

@@ -211,7 +211,7 @@ def test_a_value_made_in_code_obeys_the_same_laws_as_a_file() -> None:
         variant(figures=(Figure(1, 1, math.nan, 0.05, 9.0),))
     with pytest.raises(ProfileError, match="cores 2, batch 8 is missing"):
         variant(figures=FIGURES[:-1])
-    with pytest.raises(ProfileError, match="batch size 1 is not profiled; profiled: none"):
+    with pytest.raises(ProfileError, match="batch size 1 is missing, which every variant needs; given: none"):
         variant(figures=())
     with pytest.raises(ProfileError, match="accuracy should be"):
         variant(accuracy=45.7)

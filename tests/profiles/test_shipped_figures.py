@@ -103,7 +103,7 @@ STAGES: dict[str, dict[str, Published]] = {
     },
     "nlp": {
         "language-identification": Published(0.97, 4, {"xlm-roberta-base": (99.59, 1, 1)}, 32),
-        "translation": Published(12.76, 4, {"opus-mt-fr-en": (33.1, 4, 8), "opus-mt-tc-big-fr-en": (34.4, 8, None)}),
+        "translation": Published(12.76, 4, {"opus-mt-fr-en": (33.1, 4, 8), "opus-mt-tc-big-fr-en": (34.4, 16, None)}),
         "summarisation": Published(
             3.87,
             4,

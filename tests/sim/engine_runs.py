@@ -69,7 +69,8 @@ def run(scenario: dict[str, Any], seed: int, engine: str = "simpy") -> Records:
     built = build(scenario, seed, engine)
     decisions = iter(scenario["decisions"])
     times_s = iter([time_s for time_s, _ in scenario["decisions"]])
-    built.run(times_s, lambda: built.apply(configuration(next(decisions)[1])))
+    for _ in built.steps(times_s):
+        built.apply(configuration(next(decisions)[1]))
     return collect_records(built)
 
 

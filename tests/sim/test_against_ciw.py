@@ -63,7 +63,7 @@ def in_ours(
     ]
     initial = {str(stage): StageConfiguration("v", 1, replicas, 0.0, 1) for stage, replicas in enumerate(servers)}
     run = engine(models, World(float(arrivals_s[-1]), LONG_S), arrivals_s, initial, 0)
-    run.run(iter(()), lambda: None)
+    list(run.steps(iter(())))
     return collect_records(run)
 
 

@@ -106,7 +106,8 @@ def crowded(engine: str, dispatch: str) -> Records:
     world = World(12.0, 50.0, start_up_sigma=0.3, max_surge=3, dispatch=dispatch)
     run = create_engine(engine, models, world, arrivals_s, decisions[0], seed=3)
     steps = iter(decisions[1:])
-    run.run(iter(range(1, 12)), lambda: run.apply(next(steps)))
+    for _ in run.steps(iter(range(1, 12))):
+        run.apply(next(steps))
     return collect_records(run)
 
 

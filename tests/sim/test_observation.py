@@ -190,13 +190,15 @@ def test_whoever_has_come_and_not_left_waits_or_is_served(dispatch: str, engine:
             come = np.count_nonzero(run.arrivals_s <= run.now_s)
             for number, stage in enumerate(run.stages):
                 entered = stage.enqueued if number else come
-                assert stage.waiting(run.now_s) + stage.in_service == entered - stage.completions - stage.dropped
+                seen = stage.seen(run.now_s)
+                assert seen.waiting + seen.in_service == entered - stage.completions - stage.dropped
                 if engine == "simpy":
-                    assert stage.waiting(run.now_s) == by_looking(stage, run.now_s)
-                waiting += stage.waiting(run.now_s)
+                    assert seen.waiting == by_looking(stage, run.now_s)
+                waiting += seen.waiting
             run.apply(engine_runs.configuration(next(steps)[1]))
 
-        run.run(iter([time_s for time_s, _ in drawn["decisions"]]), step)
+        for _ in run.steps(iter([time_s for time_s, _ in drawn["decisions"]])):
+            step()
     assert waiting > 1000
 
 

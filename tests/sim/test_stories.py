@@ -126,7 +126,8 @@ def on_the_engine(story: Story) -> tuple[Log, list[Seen], Records]:
         seen.extend(_seen(observation, stage) for stage in range(len(story.initial)))
         cluster.apply({str(stage): wanted for stage, wanted in enumerate(next(decisions)[1])})
 
-    engine.run(iter([time_s for time_s, _ in story.decisions]), control)
+    for _ in engine.steps(iter([time_s for time_s, _ in story.decisions])):
+        control()
     records = collect_records(engine)
     return log_of_the_engine(records), seen, records
 

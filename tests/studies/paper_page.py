@@ -1,14 +1,15 @@
 """Refreshes the two pages on the paper's study from a finished one: python -m tests.studies.paper_page FOLDER
 
 Each section of docs/paper-details.md whose heading, of the third level, is also in FOLDER/tables.md or
-FOLDER/decision_times.md is replaced by that one. The tables of docs/paper.md are digests of these sections.
+FOLDER/decision_times.md is replaced by that one. Its tables of named points are digests of FOLDER/tables.md, and the
+tables of docs/paper.md are digests of the sections of docs/paper-details.md.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from ipa.studies.drawing import MINUS
@@ -18,8 +19,15 @@ PAGE = Path(__file__).parents[2] / "docs" / "paper.md"
 DETAILS = PAGE.with_name("paper-details.md")
 
 PUBLISHED = "published settings"
+NO_MATCH = "IPA has none"
+"""Where the whole of IPA's curve is dearer, or less accurate."""
+
 FAR_PERCENT = 5.0
 """Cells whose cost differs by more are listed."""
+
+
+Digest = Callable[[Mapping[str, str]], list[list[str]]]
+"""From sections by heading to the cells of a table."""
 
 
 def sections(text: str) -> dict[str, str]:
@@ -81,12 +89,14 @@ def gains(details: Mapping[str, str], measure: str = "measured") -> list[list[st
 def _gain(cells: Iterable[str]) -> str:
     gained, violations = [], []
     for cell in cells:
+        if cell == NO_MATCH:
+            continue
         first, more = re.match(r"(?:≈ )?(\S+)", cell), re.search(rf"violations ([+{MINUS}\d.]+)", cell)
         assert first, cell
         assert more, cell
         gained.append(first[1])
         violations.append(more[1])
-    return f"{span(gained)} ({span(violations)})"
+    return f"{span(gained)} ({span(violations)})" if gained else NO_MATCH
 
 
 def systems(details: Mapping[str, str]) -> list[list[str]]:
@@ -97,8 +107,83 @@ def systems(details: Mapping[str, str]) -> list[list[str]]:
     return list(found.values())
 
 
+# ---- digests of the named points ----
+
+FORECASTS = {"0": "What a forecast is worth", "40": "What a forecast is worth, starts 40 s longer"}
+"""Seconds that starts take longer -> heading."""
+
+
+def points(tables: Mapping[str, str], heading: str) -> dict[tuple[str, str], dict[str, dict[str, str]]]:
+    """Pipeline and workload -> point -> column -> figure, of a sweep with named points."""
+    columns = [cell.strip() for cell in tables[heading].split("\n| ", 1)[1].split("\n", 1)[0].split("|")]
+    found: dict[tuple[str, str], dict[str, dict[str, str]]] = {}
+    for pipeline, workload, point, *figures in rows(tables[heading]):
+        found.setdefault((pipeline, workload), {})[point] = dict(zip(columns[3:], figures, strict=False))
+    return found
+
+
+def lost(tables: Mapping[str, str]) -> list[list[str]]:
+    """On bursty, for each pipeline and longer starts: what was lost with each forecast, and the cost."""
+    found = []
+    by_start = {slower: points(tables, heading) for slower, heading in FORECASTS.items()}
+    for pipeline, workload in by_start["0"]:
+        if workload == "bursty":
+            for slower, of in by_start.items():
+                cells = of[pipeline, workload].values()
+                found.append(
+                    [pipeline, slower, *(f"{each['dropped or failed']} ({each['cost, cores']})" for each in cells)]
+                )
+    return found
+
+
+def at_risk(tables: Mapping[str, str]) -> list[list[str]]:
+    """On bursty, for each pipeline and forecast: changes, and requests in service when removed and at batch changes."""
+    return [
+        [
+            pipeline,
+            *(
+                f"{each['changes']}; {each['in service when removed']}; {each['at batch changes']}"
+                for each in of.values()
+            ),
+        ]
+        for (pipeline, workload), of in points(tables, FORECASTS["0"]).items()
+        if workload == "bursty"
+    ]
+
+
+def dynamics(tables: Mapping[str, str]) -> list[list[str]]:
+    """For each pipeline and load: IPA's SLA violations with each change."""
+    return [
+        [*name, *(each["SLA violations, %"] for each in of.values())]
+        for name, of in points(tables, "What makes requests late").items()
+    ]
+
+
+def preferences(tables: Mapping[str, str]) -> list[list[str]]:
+    """For each pipeline and load: cost, PAS and SLA violations with each of the published preferences."""
+    return [
+        [*name, *(f"{each['cost, cores']} / {each['PAS']} / {each['SLA violations, %']}" for each in of.values())]
+        for name, of in points(tables, "The published preferences").items()
+    ]
+
+
+OF_TABLES = {
+    "Lost with each forecast": lost,
+    "At risk in rollouts": at_risk,
+    "IPA's SLA violations without each of these": dynamics,
+    "Preferences": preferences,
+}
+"""Heading of docs/paper-details.md -> the body of its first table, from the sections of FOLDER/tables.md."""
+
+
+def lost_of_two(details: Mapping[str, str]) -> list[list[str]]:
+    """What was lost on the two pipelines of which it is published."""
+    return [row for row in rows(details["Lost with each forecast"]) if row[0] in ("video", "audio-qa")]
+
+
 DIGESTS = {
     "Agreement": agreement,
+    "Lost with each forecast": lost_of_two,
     "Why some cells differ": far_cells,
     "Gains and savings": gains,
     "Every system": systems,
@@ -106,10 +191,10 @@ DIGESTS = {
 """Heading of docs/paper.md -> the body of its first table, from the sections of the details."""
 
 
-def digested(page: str, details: str) -> str:
-    """The page with its tables made from the details."""
-    known = sections(details)
-    for heading, digest in DIGESTS.items():
+def digested(page: str, source: str, digests: Mapping[str, Digest] = DIGESTS) -> str:
+    """The page with its tables made from the sections of another text."""
+    known = sections(source)
+    for heading, digest in digests.items():
         start = re.search(rf"^### {re.escape(heading)}\n.*?^\|---[^\n]*\n", page, re.MULTILINE | re.DOTALL)
         assert start, f"no table under {heading!r}"
         after = re.sub(r"\A(\|[^\n]*\n)+", "", page[start.end() :])
@@ -120,5 +205,6 @@ def digested(page: str, details: str) -> str:
 if __name__ == "__main__":
     tables = "\n".join(Path(sys.argv[1], name).read_text(encoding="utf-8") for name in (TABLES, TIMES))
     details = refreshed(DETAILS.read_text(encoding="utf-8"), tables).rstrip() + "\n"
+    details = digested(details, tables, OF_TABLES)
     DETAILS.write_text(details, encoding="utf-8")
     PAGE.write_text(digested(PAGE.read_text(encoding="utf-8"), details), encoding="utf-8")

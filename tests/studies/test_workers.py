@@ -146,7 +146,7 @@ def test_a_killed_worker_of_a_comparison_is_told_in_one_line_and_the_rest_is_kep
 
 
 def test_a_killed_worker_of_a_study_too(here: Path) -> None:
-    """16 seeds in two chunks; the second one is run anew."""
+    """16 seeds; those of the chunks under way are run anew."""
     pytest.importorskip("plotly")
     (here / "study.yaml").write_text(
         "schema_version: 1\nkind: study\npipeline: video\nworkloads: [constant:5:30]\nseeds: 16\n"
@@ -159,7 +159,7 @@ def test_a_killed_worker_of_a_study_too(here: Path) -> None:
     process = start("study", "study.yaml", "--out", "out", "-q", "--jobs", 2)
     process.communicate(timeout=LIMIT_S)
     assert process.returncode == 0
-    assert json.loads((here / "out" / "manifest.json").read_text())["fresh_runs"] in (8, 16)
+    assert json.loads((here / "out" / "manifest.json").read_text())["fresh_runs"] in range(1, 17)
 
 
 def test_what_has_begun_is_kept_after_an_interrupt(here: Path) -> None:

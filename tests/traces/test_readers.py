@@ -108,7 +108,7 @@ def test_in_its_zone_a_clock_put_forward_jumps_over_an_hour(log: Log) -> None:
         (["2026-01-05 12:00:00", "2026-01-05T12:00:01Z"], {"zone": "Europe/Berlin"}, "line 3, .* has a zone, but"),
         (["2026-01-05T12:00:00Z"], {"unit": "ms"}, "line 2, column time: '2026-01-05T12:00:00Z' is not a number"),
         (["2026-01-05T12:00:00Z", "1990-01-05T12:00:00Z"], {}, "line 2, column time: 1,136,073,600 s later than .*3"),
-        (["2026-01-05T12:00:00Z", "0001-01-01T00:00:00+01:00"], {}, "line 3, .*: not a time of 1990 to 2100"),
+        (["2026-01-05T12:00:00Z", "0001-01-01T00:00:00+01:00"], {}, "line 3, .*: not a time from 1990 to 2100"),
     ],
 )
 def test_what_is_no_such_time_is_refused_by_line(
@@ -176,13 +176,25 @@ def test_a_smaller_number_counts_from_the_start_in_a_unit_that_is_said(
         (["time", "0.5"], {}, "line 2, column time: 0.5 may be in any unit: give it as --time-unit, or time_unit in a"),
         (["timestamp", "20260105"], {}, "line 2, .*20260105 may be in any unit.*: s, ms, us, ns, min"),
         (["time", "nan"], {}, "line 2, column time: nan is not a finite number"),
-        (["time", "1767614400", "1767614400000"], {}, "line 3, column time: 1767614400000.0 is not seconds since 1970"),
-        (["time", "1767614400", "3"], {}, "line 3, column time: 3.0 is not seconds since 1970 of 1990 to 2100"),
-        (["time", "1767614400", "-3"], {}, "line 3, column time: -3.0 is negative"),
+        (
+            ["time", "1767614400", "1767614400000"],
+            {},
+            "line 3, column time: 1767614400000 is not a time from 1990 to 2100 in seconds since 1970, as",
+        ),
+        (
+            ["time", "1767614400", "3"],
+            {},
+            "line 3, column time: 3 is not a time from 1990 to 2100 in seconds since 1970",
+        ),
+        (["time", "1767614400", "-3"], {}, "line 3, column time: -3 is negative"),
         (["arrival_s", "5", "1764000000.1"], {}, "line 3, column arrival_s: 1764000000.1 is too large: times are sec"),
-        (["time_ms", "5", "1e12"], {}, "line 3, column time_ms: 1e12|1000000000000.0 is too large: .* of 0.001 s"),
-        (["time,timestamp", "1,2"], {}, "line 1: more than one column to read.*say which with --time-column"),
-        (["time", "1767614400000"], {"unit": "s"}, "line 2, .*: 1767614400000.0 is not seconds .* to 2100$"),
+        (["time_ms", "5", "1e12"], {}, "line 3, column time_ms: 1e12|1000000000000 is too large: .* of 0.001 s"),
+        (["time,timestamp", "1,2"], {}, "line 1: more than one column of times: .*say which with --time-column"),
+        (
+            ["time", "1767614400000"],
+            {"unit": "s"},
+            "line 2, .*: 1767614400000 is not a time from 1990 to 2100 in seconds since 1970$",
+        ),
         (["ts,path", "1,/"], {}, "line 1: no column of times .*--time-column .*names another"),
         (["tme,path", "1,/"], {"column": "tm"}, "line 1: no column 'tm', .*did you mean 'tme'"),
         (["time", "1767614400"], {"zone": "Europe/Berlin"}, "the same in every zone; leave time_zone out"),
@@ -262,8 +274,8 @@ def test_the_step_of_counts_is_that_of_the_times_beside_them(log: Log) -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["minute,count", "0,5", "2,5"], "line 3, column minute: 2.0 stands where minute 1 is due; every minute from"),
-        (["minute,count", "1,5"], "line 2, column minute: 1.0 stands where minute 0 is due"),
+        (["minute,count", "0,5", "2,5"], "line 3, column minute: 2 stands where minute 1 is due; every minute from"),
+        (["minute,count", "1,5"], "line 2, column minute: 1 stands where minute 0 is due"),
         (
             ["time,count", *(f"2026-01-05T12:0{minute}Z,5" for minute in (0, 1, 3))],
             r"line 4, column time: 2026-01-05T12:03:00\+00:00 stands where 2026-01-05T12:02:00\+00:00 is due.*count 0$",
@@ -326,7 +338,7 @@ def test_an_access_log_goes_on_when_the_clock_is_changed(log: Log) -> None:
         ("cut off", r"line 2: not in Common Log Format, HOST IDENT USER \[05/Jan/2026.*: 'cut off'"),
         (line("05/Foo/2026:10:00:00 +0100"), "line 2: '05/Foo/2026:10:00:00 [+]0100' is not a time"),
         (line("31/Feb/2026:10:00:00 +0100"), "line 2: '31/Feb/2026.*is not a time"),
-        (line("05/Jan/9999:10:00:00 +0100"), "line 2: '05/Jan/9999.* is not a time of 1990 to 2100"),
+        (line("05/Jan/9999:10:00:00 +0100"), "line 2: '05/Jan/9999.* is not a time from 1990 to 2100"),
         (line("05/Jan/1990:10:00:00 +0100"), "access.log, line 1: 1,136,.* s later than .*line 2; a trace lasts"),
     ],
 )
@@ -372,7 +384,7 @@ def test_json_lines_are_a_table(log: Log) -> None:
         ('{"time": ', "line 2: not a JSON object"),
         ('{"a": ' * 100_000, "line 2: not a JSON object: "),
         ("[1]", r"line 2: not a JSON object: '\[1\]'"),
-        ('{"tme": 1767614400}', "line 2, column time: nothing is neither a number nor text"),
+        ('{"tme": 1767614400}', "line 2, column time: is missing"),
         ('{"time": null}', "line 2, column time: null is neither a number nor text"),
         ('{"time": true}', "line 2, column time: true is neither a number nor text"),
         ('{"time": "soon"}', "line 2, column time: 'soon' is not a number"),

@@ -105,7 +105,7 @@ def test_archives_lie_in_archives_and_in_any_packing(tmp_path: Path) -> None:
         ("[1]", r"stream.tar, a/0.json.bz2, line 2: not a JSON object: '\[1\]"),
         ('{"created_at": "Sun"}', "line 2: timestamp_ms is missing, not a number of"),
         ('{"created_at": "Sun", "timestamp_ms": "soon"}', "line 2: timestamp_ms is 'soon', not a number of"),
-        ('{"created_at": "Sun", "timestamp_ms": "5"}', "line 2: timestamp_ms 5 is not a time of 1990 to 2100"),
+        ('{"created_at": "Sun", "timestamp_ms": "5"}', "line 2: timestamp_ms 5 is not a time from 1990 to 2100"),
         ('{"created_at": "Sun", "timestamp_ms": "1111111111111"}', "line 1: .* s later than .*line 2; a trace lasts"),
     ],
 )

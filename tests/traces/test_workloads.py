@@ -106,9 +106,9 @@ def test_a_constant_load_spreads_fractions_evenly() -> None:
     assert constant(25).requests == 30_000
     assert constant(2.5).history_counts.sum() == 1500
     for rate_rps in (0, -1, float("nan"), float("inf")):
-        with pytest.raises(TraceError, match="a finite rate above 0"):
+        with pytest.raises(TraceError, match="the rate should be a finite number above 0"):
             constant(rate_rps)
-    with pytest.raises(TraceError, match="lasts 1 to"):
+    with pytest.raises(TraceError, match="should last from 1 to"):
         constant(5, 0)
 
 

@@ -99,5 +99,5 @@ def run(engine: str, arrivals_s: FloatArray, queues: tuple[Queue, ...], law: Law
     world = World(duration_s=float(arrivals_s[-1]), bound_s=NEVER_S)
     with patch.object(streams, "normal_blocks", law.blocks):
         made = create_engine(engine, models, world, arrivals_s, initial, seed)
-        made.run(iter(()), lambda: None)
+        list(made.steps(iter(())))
     return collect_records(made)

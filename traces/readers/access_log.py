@@ -73,4 +73,4 @@ def _moment(written: str, place: str) -> datetime:
             raise ValueError
         return datetime(int(year), _MONTHS.index(month) + 1, int(day), int(hour), int(minute), int(second), tzinfo=zone)
     except ValueError:
-        raise TraceError(f"{place}: {written!r} is not a time of 1990 to 2100") from None
+        raise TraceError(f"{place}: {written!r} is not a time from 1990 to 2100") from None

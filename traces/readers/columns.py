@@ -96,11 +96,15 @@ def wanted(names: Sequence[str], place: str, hints: TimeHints) -> list[str]:
         raise TraceError(
             f"{place}: no column of times ({', '.join(_TIMES)}, or with a unit such as {_TIMES[-1]}_s) or counts "
             f"({', '.join(COUNT_NAMES)}) among {_listed(names)}{near}; --time-column (time_column in a scenario file) "
-            "names another column of times"
+            f"names another column of times{_separated(names)}"
         )
     if len(counts) > 1 or len(times) > 1:
-        way = "; say which with --time-column (time_column in a scenario file)" if len(set(times)) > 1 else ""
-        raise TraceError(f"{place}: more than one column to read, or one twice: {_listed(names)}{way}")
+        twice = next((name for each in (times, counts) for name in each if each.count(name) > 1), None)
+        if twice is not None:
+            raise TraceError(f"{place}: the column {twice!r} stands twice: {_listed(names)}")
+        way = "say which with --time-column (time_column in a scenario file)" if len(times) > 1 else "keep one of them"
+        kind, several = ("times", times) if len(times) > 1 else ("counts", counts)
+        raise TraceError(f"{place}: more than one column of {kind}: {_listed(several)}; {way}")
     return counts + times
 
 
@@ -129,6 +133,12 @@ def facts_of(text: str | bytes, place: str) -> Facts:
         except (TypeError, ValueError):
             raise TraceError(f"{place}: starts_at is an ISO 8601 time, not {facts['starts_at']!r}") from None
     return facts
+
+
+def _separated(names: Sequence[str]) -> str:
+    """What to say of a header that is not separated by commas."""
+    mark = next((mark for mark in (";", "\t") if len(names) == 1 and mark in names[0]), None)
+    return "" if mark is None else f"; values are separated by commas, not by {mark!r}"
 
 
 def _listed(names: Sequence[str]) -> str:

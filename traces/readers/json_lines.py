@@ -20,8 +20,8 @@ def read_json_lines(stored: Stored, hints: TimeHints, seed: int) -> Trace:
             continue
         try:
             row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise TraceError(f"{stored.place(number)}: not a JSON object: {error}") from None
+        except (ValueError, RecursionError) as error:  # the place in the line is no help beside that in the file
+            raise TraceError(f"{stored.place(number)}: not a JSON object: {getattr(error, 'msg', error)}") from None
         if not isinstance(row, dict):
             raise TraceError(f"{stored.place(number)}: not a JSON object: {line.strip()[:60]!r}")
         if not columns:
@@ -36,8 +36,9 @@ def read_json_lines(stored: Stored, hints: TimeHints, seed: int) -> Trace:
 
 
 def _token(row: dict[str, object], key: str) -> str:
-    value = row.get(key)
+    if key not in row:
+        raise ValueError("is missing")
+    value = row[key]
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        given = json.dumps(value)[:40] if key in row else "nothing"
-        raise ValueError(f"{given} is neither a number nor text")
+        raise ValueError(f"{json.dumps(value)[:40]} is neither a number nor text")
     return str(value)

@@ -147,7 +147,7 @@ def _check_steps(clock: Column, notation: Notation, instants_us: Counts, start: 
         given, due = (notation.at(instant).isoformat() for instant in (instants_us[index], due_us[index]))
     else:
         unit = next((name for name, unit in INDICES.items() if UNITS[unit] == notation.us), "time")
-        given, due = str(clock.values[index]), f"{unit} {due_us[index] / notation.us:g}"
+        given, due = f"{clock.values[index]:.15g}", f"{unit} {due_us[index] / notation.us:g}"
     step = STEPS.get(step_us // _SECOND_US, f"{step_us / _SECOND_US:g} s")
     may_change = notation.is_clock and notation.zone is None
     zone = "; if the clock was put forward or back, give its --time-zone" if may_change else ""

@@ -56,7 +56,7 @@ class TimeHints:
             except (KeyError, ValueError, OSError):
                 near = nearest(self.zone, available_timezones())
                 raise TraceError(
-                    f"time_zone {self.zone!r}: not a zone that this machine knows, such as Europe/Berlin{near}"
+                    f"time_zone {self.zone!r}: no zone that this machine knows; allowed: such as Europe/Berlin{near}"
                 ) from None
 
     def __bool__(self) -> bool:
@@ -96,9 +96,9 @@ class Notation:
             return bad_time(values, self.us / 1e6)
         good = (values >= EARLIEST_US / self.us) & (values < LATEST_US / self.us)
         if self.parse is number:
-            like = ", as the first time is" if good[0] else ""
-            return first_bad(values, good, f"not {self.words} of 1990 to 2100{like}")
-        return None if good.all() else (int(np.argmin(good)), "not a time of 1990 to 2100")
+            like = ", as the first one is" if good[0] else ""
+            return first_bad(values, good, f"not a time from 1990 to 2100 in {self.words}{like}")
+        return None if good.all() else (int(np.argmin(good)), "not a time from 1990 to 2100")
 
 
 def notation_of(first: str, name: str, hints: TimeHints) -> Notation:

@@ -100,7 +100,7 @@ def _second(line: bytes, keys: tuple[str, ...], place: str) -> int | None:
         given = "missing" if value is None else f"{str(value)[:40]!r}"
         raise TraceError(f"{place}: {key} is {given}, not a number of milliseconds since 1970") from None
     if not EARLIEST_US <= milliseconds * 1000 < LATEST_US:
-        raise TraceError(f"{place}: {key} {milliseconds} is not a time of 1990 to 2100")
+        raise TraceError(f"{place}: {key} {milliseconds} is not a time from 1990 to 2100")
     return milliseconds // 1000
 
 

@@ -12,6 +12,7 @@ import click
 from ipa import studies
 from ipa.live import kubernetes
 from ipa.studies import live_runs
+from ipa.studies.commands.amounts import Number, Whole
 from ipa.studies.commands.options import together
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ deployed_policy_option = click.option(
 )
 
 emulation_seed_option = click.option(
-    "--seed", type=click.IntRange(min=0), help="Seed of the service times that emulated models draw. Default: 1."
+    "--seed", type=Whole(min=0), help="Seed of the service times that emulated models draw. Default: 1."
 )
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
@@ -176,7 +177,7 @@ layout_options = together(
     click.option(
         "--ready-within",
         "ready_within_s",
-        type=click.FloatRange(min=1),
+        type=Number(min=1),
         default=60.0,
         help="Seconds that a replica may take to become ready, beyond its start-up time, before its variant counts as "
         "failed. Default: 60.",
@@ -184,7 +185,7 @@ layout_options = together(
     click.option(
         "--nodes-within",
         "nodes_within_s",
-        type=click.FloatRange(min=0),
+        type=Number(min=0),
         default=60.0,
         help="Seconds that replicas for which no node has room wait for another node, before policies get a lower "
         "limit on cores. Default: 60.",

@@ -9,9 +9,9 @@ import click
 
 from ipa.studies import live_runs
 from ipa.studies.commands import printing
+from ipa.studies.commands.amounts import SECONDS
 from ipa.studies.commands.options import (
     NEW_FILE,
-    SECONDS,
     described_scenario,
     load_options,
     output_options,

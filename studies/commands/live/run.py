@@ -16,9 +16,9 @@ from ipa import studies
 from ipa.live import log_lines
 from ipa.studies import live_runs
 from ipa.studies.commands import live_view, printing, reports
+from ipa.studies.commands.amounts import SECONDS, Whole
 from ipa.studies.commands.options import (
     NEW_FILE,
-    SECONDS,
     build_scenario,
     cluster_options,
     out_option,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ipa.studies import Scenario
     from ipa.studies.live_runs import Live
 
-PORTS = click.IntRange(0, 65535)
+PORTS = Whole(0, 65535)
 
 
 @click.command()
@@ -56,7 +56,7 @@ PORTS = click.IntRange(0, 65535)
 @click.option("--no-load", is_flag=True, help="kubernetes: send no load; control the pipeline under its own traffic.")
 @click.option(
     "--changes-per-minute",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     default=30,
     help="kubernetes: change the pods of a stage at most this often. Default: 30.",
 )

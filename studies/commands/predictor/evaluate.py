@@ -11,8 +11,9 @@ import click
 
 from ipa import studies
 from ipa.studies.commands import printing, progress
+from ipa.studies.commands.amounts import SHARE
 from ipa.studies.commands.options import NEW_FILE, output_options
-from ipa.studies.commands.predictor.options import SHARE, cases_of, cases_options, predictors_option, trace_of
+from ipa.studies.commands.predictor.options import cases_of, cases_options, predictors_option, trace_of
 
 if TYPE_CHECKING:
     from ipa.studies.predictor import Cases, Measured, Score

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ipa import studies
+from ipa.studies.commands.amounts import Whole
 from ipa.studies.commands.options import scale_option, together, workload_seed_option
 from ipa.studies.errors import ScenarioError
 
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from ipa.studies.predictor import Cases
     from ipa.traces import Trace
 
-WHOLE_SECONDS = click.IntRange(min=1)
-SHARE = click.FloatRange(min=0.0, max=1.0, min_open=True, max_open=True)
+WHOLE_SECONDS = Whole(min=1)
 
 predictors_option = click.option(
     "--predictor",

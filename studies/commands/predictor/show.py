@@ -10,8 +10,9 @@ import click
 
 from ipa import studies
 from ipa.studies.commands import printing
+from ipa.studies.commands.amounts import SHARE
 from ipa.studies.commands.options import NEW_FILE, output_options
-from ipa.studies.commands.predictor.options import SHARE, cases_of, cases_options, predictors_option, trace_of
+from ipa.studies.commands.predictor.options import cases_of, cases_options, predictors_option, trace_of
 from ipa.studies.commands.reports import check_plotly
 
 

@@ -10,6 +10,7 @@ import click
 from ipa import studies
 from ipa.studies import choices
 from ipa.studies.commands import printing, progress
+from ipa.studies.commands.amounts import Whole
 from ipa.studies.commands.options import NEW_FILE, Words, output_options, scale_option, window_option
 
 
@@ -24,12 +25,21 @@ from ipa.studies.commands.options import NEW_FILE, Words, output_options, scale_
     help="What to train: the published network, ours with quantiles, or trees with quantiles.",
 )
 @click.option("--out", required=True, type=NEW_FILE, help="File to write: .npz, or .keras for a network.")
-@click.option("--seed", type=click.IntRange(min=0), default=1, help="Seed of every random draw. Default: 1.")
-@click.option("--every", type=click.IntRange(min=1), help="Seconds between samples. Default: 10; 1 for short loads.")
+@click.option("--seed", type=Whole(min=0), default=1, help="Seed of every random draw. Default: 1.")
+@click.option("--every", type=Whole(min=1), help="Seconds between samples. Default: 10; 1 for short loads.")
 @click.option(
     "--epochs",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     help="At most so many passes over the samples, for a network. Default: 60.",
+)
+@click.option(
+    "--thin",
+    "thinned_by",
+    type=click.IntRange(min=2),
+    multiple=True,
+    metavar="FACTOR",
+    help="Learn also from the load with one of so many requests, so that the model knows lower rates. Repeatable. "
+    "Default: the load as it is.",
 )
 @output_options
 def train(
@@ -41,6 +51,7 @@ def train(
     seed: int,
     every: int | None,
     epochs: int | None,
+    thinned_by: tuple[int, ...],
     as_json: bool,
 ) -> None:
     """Train a predictor on a load.
@@ -55,9 +66,10 @@ def train(
         load = load.window(((0, studies.predictor.TRAINED_S),))
     given = {"--trace": Path(trace).name, "--window": window, "--scale": scale, "--model": model, "--out": out.name}
     command = _as_typed({**given, "--seed": seed, "--every": every, "--epochs": epochs})
+    command += "".join(f" --thin {factor}" for factor in thinned_by)
     passes = epochs or studies.predictor.EPOCHS
     with progress.counted(f"training {model}", studies.predictor.steps(model, passes)) as on_step:
-        trained = studies.predictor.train(load, model, seed, command, on_step, every, passes)
+        trained = studies.predictor.train(load, model, seed, command, on_step, every, passes, thinned_by)
     card = studies.predictor.write(trained, out)
     if as_json:
         printing.print_json({"file": str(out), "card": str(card), "validation": trained.model.card["validation"]})

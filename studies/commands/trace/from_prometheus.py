@@ -11,7 +11,8 @@ import click
 import ipa
 from ipa import studies
 from ipa.studies.commands import printing, progress
-from ipa.studies.commands.options import NEW_FILE, SECONDS, output_options
+from ipa.studies.commands.amounts import SECONDS, Whole
+from ipa.studies.commands.options import NEW_FILE, output_options
 from ipa.studies.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -42,9 +43,7 @@ if TYPE_CHECKING:
 )
 @click.option("--token-file", type=NEW_FILE, help="File with a bearer token. Or give user:password@ in the URL.")
 @click.option("--timeout", "timeout_s", type=SECONDS, default=30.0, help="Seconds for each answer. Default: 30.")
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=1, help="Seed of where requests fall within a step. Default: 1."
-)
+@click.option("--seed", type=Whole(min=0), default=1, help="Seed of where requests fall within a step. Default: 1.")
 @click.option("--to", type=NEW_FILE, required=True, help="Write to this new .csv or .parquet file.")
 @output_options
 def from_prometheus(

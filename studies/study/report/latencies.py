@@ -1,23 +1,59 @@
-"""The distribution of the latencies of a pipeline's systems."""
+"""The distribution of the latencies of a pipeline's systems: of the requests, and of the p99s of the seconds."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import log10
+from typing import NamedTuple
 
 import numpy as np
 
-from ipa.studies.drawing import MUTED, Spec, log_ticks, note, numbers, sla_line
+from ipa.studies.drawing import MUTED, Spec, grid, log_ticks, note, numbers, sla_line
+from ipa.studies.many import ARRIVED_SECONDS, latency_edges_s
 from ipa.studies.study.findings import Cell, Findings
-from ipa.studies.study.outcome import latency_edges_s
-from ipa.studies.study.report.figure import Figure, Looks, grid
+from ipa.studies.study.report.figure import Figure, Looks
 
 
-def latencies(findings: Findings, looks: Looks, setting: str) -> Figure:
-    """The distribution of the latency: one panel per workload, one line per system, all seeds together."""
+class _Of(NamedTuple):
+    """What a curve counts: the name of its histogram in an outcome, and of the total in the summary."""
+
+    name: str
+    total: str
+    heading: str
+    y: str
+    reading: str
+
+
+_REQUESTS = _Of(
+    "latencies",
+    "requests",
+    "Latency",
+    "% of all requests",
+    "Share of all requests answered within a latency (logarithmic), all seeds together; the height at the line of the "
+    "SLA is the share that kept the SLA. Requests that were dropped keep a curve below 100 %.",
+)
+_SECONDS = _Of(
+    "seconds",
+    ARRIVED_SECONDS,
+    "Latency by the second",
+    "% of all seconds",
+    "As the publication plots it: for every second the p99 of the requests that arrived in it, and the share of the "
+    "seconds whose p99 is within a latency (logarithmic), all seeds together. The height at the line of the SLA is the "
+    "share of seconds that kept it. Seconds whose p99 is that of a dropped request keep a curve below 100 %.",
+)
+
+
+def latencies(findings: Findings, looks: Looks, setting: str) -> Iterator[Figure]:
+    """The distributions, one panel per workload, one line per system, all seeds together."""
+    for of in (_REQUESTS, _SECONDS):
+        yield _distribution(findings, looks, setting, of)
+
+
+def _distribution(findings: Findings, looks: Looks, setting: str, of: _Of) -> Figure:
     workloads = findings.study.workloads
     sla_s = float(next(iter(findings.cells[0].outcomes.values())).summary["sla_s"])
     curves = {
-        (workload, system): _curve(cell)
+        (workload, system): _curve(cell, of)
         for workload in workloads
         for system in findings.systems
         if (cell := findings.cell(setting, workload, system)) is not None
@@ -33,7 +69,7 @@ def latencies(findings: Findings, looks: Looks, setting: str) -> Figure:
     panels = grid(
         workloads,
         [{**x_axis, "title": "latency (s)" if place >= len(workloads) - 2 else ""} for place in range(len(workloads))],
-        [{"title": "% of all requests", "range": [0.0, 101.0]} for _ in workloads],
+        [{"title": of.y, "range": [0.0, 101.0]} for _ in workloads],
     )
     traces: list[Spec] = []
     for place, workload in enumerate(workloads):
@@ -73,19 +109,19 @@ def latencies(findings: Findings, looks: Looks, setting: str) -> Figure:
                     }
                 )
     return Figure(
-        f"{findings.pipeline}-latencies-{setting}",
-        "Latency",
-        "Share of all requests answered within a latency (logarithmic), all seeds together; the height at the line "
-        "of the SLA is the share that kept the SLA. Requests that were dropped keep a curve below 100 %.",
+        f"{findings.pipeline}-{of.name}-{setting}",
+        of.heading,
+        of.reading,
         traces,
         panels.layout,
         setting=setting,
     )
 
 
-def _curve(cell: Cell) -> tuple[np.ndarray, np.ndarray]:
-    """Latencies, and the percentage of all requests that took no longer."""
-    counts = np.sum([outcome.latencies for outcome in cell.outcomes.values()], axis=0)
-    total = sum(int(outcome.summary["requests"]) for outcome in cell.outcomes.values())
+def _curve(cell: Cell, of: _Of) -> tuple[np.ndarray, np.ndarray]:
+    """Latencies, and the percentage of all requests or seconds that took no longer."""
+    outcomes = cell.outcomes.values()
+    counts = np.sum([getattr(outcome, of.name) for outcome in outcomes], axis=0)
+    total = sum(int(outcome.summary[of.total]) for outcome in outcomes)
     place = np.flatnonzero(counts)
     return latency_edges_s()[place], 100.0 * np.cumsum(counts)[place] / max(total, 1)

@@ -13,6 +13,7 @@ from ipa.studies.drawing import (
     TIME,
     Spec,
     axis,
+    grid,
     layout,
     numbers,
     time_axis,
@@ -20,7 +21,7 @@ from ipa.studies.drawing import (
 from ipa.studies.loads import find_trace
 from ipa.studies.study.decision_times import BATCHES, PROBLEMS
 from ipa.studies.study.found import Found
-from ipa.studies.study.report.figure import Figure, Looks, grid
+from ipa.studies.study.report.figure import Figure, Looks
 
 
 def loads(found: Found, looks: Looks) -> Figure:

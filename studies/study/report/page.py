@@ -10,8 +10,11 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from importlib.resources import files
 
+from ipa.studies import answers
+from ipa.studies.answers import Answers
 from ipa.studies.drawing import Cell, html_document, html_table
 from ipa.studies.study import sheets
+from ipa.studies.study.answered import of_sweeps, of_systems
 from ipa.studies.study.findings import Findings
 from ipa.studies.study.found import Found
 from ipa.studies.study.markdown import DEFECT, ran_on
@@ -94,10 +97,33 @@ def _pipeline(found: Found, findings: Findings, styles: Looks, settings: Sequenc
     parts = [f'<section id="{name}">\n<h2>{title}</h2>\n']
     for setting in settings:
         if setting in findings.study.settings:
+            parts.append(_only(_winners(findings, setting), setting))
             parts += [figure.html() for figure in _figures(found, findings, styles, setting)]
             parts.append(_only(_unswept(found, setting, "So there is no figure of them here."), setting))
+            parts += [_only(_sweep(findings, setting, *each), setting) for each in of_sweeps(findings, setting)]
             parts.append(_only("".join(_tables(found, findings, setting)), setting))
     return "".join([*parts, "</section>\n"])
+
+
+def _winners(findings: Findings, setting: str) -> str:
+    """Which system wins what, over all loads; nothing of one system."""
+    given = of_systems(findings, setting)
+    return "" if given is None else f"<h3>Which system wins</h3>\n{answers.headline_html(given)}"
+
+
+def _sweep(findings: Findings, setting: str, name: str, given: Answers) -> str:
+    """A sweep, folded: what was found, its best points, its figures."""
+    tables = "".join(f"<h4>Best points: {escape(title)}</h4>\n{text}" for title, text in answers.tables_html(given))
+    drawn = "".join(figure.html() for figure in _sweep_figures(findings, setting, name, given))
+    title = escape(f"Sweep: {findings.title(name)}")
+    return f"<details><summary>{title}</summary>\n{answers.headline_html(given)}{tables}{drawn}</details>\n"
+
+
+def _sweep_figures(findings: Findings, setting: str, name: str, given: Answers) -> Iterator[Figure]:
+    for plot in given.plots(f"{findings.pipeline}-{name}-{setting}-"):
+        yield Figure(
+            plot.name, plot.heading, plot.reading, plot.traces, plot.layout, setting, least_width=plot.least_width
+        )
 
 
 def figures(found: Found) -> Iterator[Figure]:
@@ -108,6 +134,8 @@ def figures(found: Found) -> Iterator[Figure]:
         for setting in found.full_settings:
             if setting in findings.study.settings:
                 yield from _figures(found, findings, styles, setting)
+                for each in of_sweeps(findings, setting):
+                    yield from _sweep_figures(findings, setting, *each)
 
 
 def _looks(found: Found) -> Looks:
@@ -125,7 +153,8 @@ def _figures(found: Found, findings: Findings, styles: Looks, setting: str) -> I
     swept = trade_off.trade_off(found, findings, styles, setting)
     if swept is not None:
         yield swept
-    yield latencies.latencies(findings, styles, setting)
+    yield from latencies.latencies(findings, styles, setting)
+    yield from means.named_points(found, findings, setting)
 
 
 def _tables(found: Found, findings: Findings, setting: str) -> Iterator[str]:
@@ -136,6 +165,8 @@ def _tables(found: Found, findings: Findings, setting: str) -> Iterator[str]:
         seen = sheets.seen_most(found, setting, findings.pipeline)
         if seen.rows:
             yield _table(seen, of)
+    for sheet in sheets.named_points(found, setting, findings.pipeline):
+        yield f"<details><summary>{escape(sheet.title)}: all figures</summary>\n{_table(sheet, of)}</details>\n"
     yield f"<details><summary>All figures</summary>\n{_table(sheets.systems(findings, setting), of)}</details>\n"
     sentences = sheets.sentences(findings, setting)
     if sentences:

@@ -8,10 +8,10 @@ from math import ceil
 import numpy as np
 
 from ipa.sim import FloatArray
-from ipa.studies.drawing import Spec, axis, moments, numbers, time_axis
+from ipa.studies.drawing import Spec, axis, framed, moments, numbers, time_axis
+from ipa.studies.many import TIMELINE
 from ipa.studies.study.findings import Cell, Findings
-from ipa.studies.study.outcome import TIMELINE
-from ipa.studies.study.report.figure import Figure, Look, Looks, framed
+from ipa.studies.study.report.figure import Figure, Look, Looks
 
 ROWS = (
     ("load (rps)", "load_rps", 90),

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ipa.studies.drawing import BACKGROUND, Spec, faded, log_ticks, numbers
+from ipa.studies.drawing import BACKGROUND, Grid, Spec, faded, grid, log_ticks, numbers
 from ipa.studies.study.findings import Cell, Findings
 from ipa.studies.study.found import Found
 from ipa.studies.study.headline import front
-from ipa.studies.study.report.figure import Figure, Grid, Look, Looks, grid
+from ipa.studies.study.report.figure import Figure, Look, Looks
 
 MARKS = ("x-thin", "cross-thin", "triangle-up-open", "square-open", "asterisk", "y-up")
 """The mark of a sweep's points, by its place in the study."""
@@ -40,7 +40,7 @@ def trade_off(found: Found, findings: Findings, looks: Looks, setting: str) -> F
     )
     traces: list[Spec] = []
     for place, workload in enumerate(workloads):
-        for name, cells in zip(findings.study.sweeps, _swept(findings, setting, workload), strict=True):
+        for name, cells in zip(_varied(findings), _swept(findings, setting, workload), strict=True):
             if cells:
                 traces += _sweep(findings, looks, name, cells, panels, place)
         for system in findings.systems:
@@ -65,19 +65,26 @@ def _log_cores(findings: Findings, setting: str, workload: str) -> Spec:
     costs = [
         cell.mean("cost_mean_cores")
         for cell in findings.cells
-        if (cell.setting, cell.workload) == (setting, workload) and cell.mean("cost_mean_cores") > 0.0
+        if (cell.setting, cell.workload) == (setting, workload)
+        and cell.system in (*findings.systems, *_varied(findings))
+        and cell.mean("cost_mean_cores") > 0.0
     ]
     low, high = min(costs, default=1.0), max(costs, default=1.0)
     return {"type": "log", "range": numbers(np.log10([0.85 * low, 1.15 * high])), **log_ticks(low, high)}
 
 
 def _swept(findings: Findings, setting: str, workload: str) -> list[list[Cell]]:
-    return [findings.of(setting, workload, name) for name in findings.study.sweeps]
+    return [findings.of(setting, workload, name) for name in _varied(findings)]
+
+
+def _varied(findings: Findings) -> list[str]:
+    """The sweeps that vary values; those with named points have a figure of their own."""
+    return [name for name, sweep in findings.study.sweeps.items() if not sweep.points]
 
 
 def _sweep(findings: Findings, looks: Looks, name: str, cells: list[Cell], panels: Grid, place: int) -> list[Spec]:
     look = looks[findings.study.sweeps[name].of]
-    mark = MARKS[list(findings.study.sweeps).index(name) % len(MARKS)]
+    mark = MARKS[_varied(findings).index(name) % len(MARKS)]
     best = front(cells, "measured")
     shared: Spec = {"type": "scatter", "legendgroup": name, "name": findings.title(name), **panels.axes(place)}
     return [

@@ -5,6 +5,7 @@ agreement   published cells beside ours: the score, the configurations seen most
 headline    what a curve gains at equal cost, and saves at equal accuracy
 bounds      how far every system is from the one that bounds them
 systems     the systems beside each other
+points      the named points of a sweep beside each other
 loads       the loads, published and ours
 times       the time of a decision, published and ours
 failures    the runs that failed
@@ -15,6 +16,7 @@ from ipa.studies.study.sheets.bounds import bounds
 from ipa.studies.study.sheets.failures import failures
 from ipa.studies.study.sheets.headline import headline
 from ipa.studies.study.sheets.loads import loads
+from ipa.studies.study.sheets.points import named_points
 from ipa.studies.study.sheets.sheet import Sheet
 from ipa.studies.study.sheets.systems import overall, sentences, systems
 from ipa.studies.study.sheets.times import decision_times
@@ -29,6 +31,7 @@ __all__ = [
     "headline",
     "loads",
     "misplaced",
+    "named_points",
     "overall",
     "queue_term",
     "score",

@@ -56,10 +56,12 @@ def cells(found: Found, setting: str, pipeline: str | None = None) -> Sheet:
     ]
     return Sheet(
         "Published cells beside ours",
-        "Means of the planned cost and of the planned PAS, the step before the first decision included.",
+        "Means of the planned cost and of the planned PAS, the step before the first decision included. Lost: the "
+        f"requests that were dropped or failed. {NONE}: not known to us.",
         (
             *("pipeline", "workload", "system"),
             *("cores, published", "ours", "difference", "PAS, published", "ours", "difference"),
+            *("lost, published", "ours", "violated seconds, %, published", "ours"),
         ),
         tuple(rows),
         names=3,
@@ -74,7 +76,13 @@ def _cell(each: Compared) -> tuple[str, ...]:
         number(each.published.pas, 2),
         number(each.ours.pas, 2),
         plus(each.pas_error, 2),
+        *(_or_none(figures.lost, 0) for figures in (each.published, each.ours)),
+        *(_or_none(figures.violated_seconds_percent, 1) for figures in (each.published, each.ours)),
     )
+
+
+def _or_none(value: float | None, decimals: int) -> str:
+    return NONE if value is None else number(value, decimals)
 
 
 def misplaced(found: Found, setting: str) -> list[str]:

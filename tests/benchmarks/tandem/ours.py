@@ -43,7 +43,7 @@ def simulator(kind: Callable[..., Engine]) -> Callable[[int, int], float]:
         arrivals_s = np.cumsum(gaps_s, out=gaps_s)
         with patch.object(streams, "normal_blocks", exponential_blocks):
             engine = kind(models, World(arrivals_s[-1], NEVER_S), arrivals_s, configuration, seed)
-            engine.run(iter(()), lambda: None)
+            list(engine.steps(iter(())))
         return (engine.stages[-1].left_sum_s - engine.stages[0].enqueued_sum_s) / customers
 
     return simulate

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from ipa import profiles
 from ipa.live.kubernetes import deploy
 from ipa.live.kubernetes.api import ApiError, connect
+from ipa.live.kubernetes.gateway_manifests import DRAIN_S, LINGER_S
 from ipa.live.kubernetes.reach import client_url, until_reached
 from ipa.live.kubernetes.settings import Deployed, Layout
 from ipa.live.plane import Plane
@@ -41,8 +42,12 @@ READY_WITHIN_S = 180.0
 LOOKED_AT_EVERY_S = 0.2
 USAGE_EVERY_S = 1.0
 ENDS_WITHIN_S = 30.0
-IN_A_ROW = 3
-"""How many new connections must reach the gateway for it to be back: the network learns of a new pod with a delay."""
+LEAVES_WITHIN_S = DRAIN_S + LINGER_S + 4.0
+"""How long a gateway's pod may still answer when it is deleted, however little grace is asked for: the kubelet lets it
+drain, serve connected clients for a last time, and finish what is inside, up to the largest drop limit."""
+IN_A_ROW = 10
+"""How many new connections must reach the gateway for it to be back: the network learns of a new pod with a delay, and
+for two seconds some may have reached the old one, which is still leaving."""
 
 
 @dataclass
@@ -215,21 +220,32 @@ class ClusterWorld:
     async def gateway_goes(self) -> None:
         """The gateway is being killed: until another is reached there may be none."""
         self._kills += 1
+        now_s = time.monotonic()
+        self.history.leavings.append(Span(now_s, now_s + LEAVES_WITHIN_S))
         if self._down is None or self._down.done():
             self._down = asyncio.create_task(self._until_back(len(self.history.lives)))
 
     async def _until_back(self, lives: int) -> None:
         since_s = time.monotonic()
         reached = 0
-        while reached < IN_A_ROW or len(self.history.lives) == lives:
-            try:
-                await until_reached(self.url, 5.0)
-                reached += 1
-            except Exception:
-                reached = 0
+        while reached < IN_A_ROW:
+            # The API server, through which the books are read, may know of the new pod before the network does.
+            is_new = len(self.history.lives) > lives
+            reached = reached + 1 if is_new and await self._is_reached() else 0
             self._note_outage(Span(since_s, inf))
             await asyncio.sleep(LOOKED_AT_EVERY_S)
         self._note_outage(Span(since_s, time.monotonic()))
+
+    async def _is_reached(self) -> bool:
+        """Whether one new connection gets an answer."""
+        import aiohttp
+
+        timeout = aiohttp.ClientTimeout(total=1.0)
+        try:
+            async with aiohttp.ClientSession(timeout=timeout) as session, session.get(f"{self.url}/v2/health/live"):
+                return True
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return False
 
     def _note_outage(self, span: Span) -> None:
         """The latest outage, as far as is known."""

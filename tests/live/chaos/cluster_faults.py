@@ -49,7 +49,7 @@ KINDS = (
     Kind("kill", "gateway", rests_s=8.0),
     Kind("kill", "controller", 2, rests_s=STANDS_BY_S),
     Kind("pause", "controller", lasts_s=(1.0, 20.0)),
-    Kind("refuse", "controller", 3, draw=draw_refusals),
+    Kind("refuse", "controller", 3, lasts_s=(1.0, 15.0), draw=draw_refusals),
     Kind("end_watches", "controller", 2),
     Kind("slow", "controller", lasts_s=(2.0, 8.0), draw=draw_delay),
     Kind("cut", "controller", lasts_s=(1.0, 15.0)),
@@ -131,11 +131,13 @@ class ClusterFaults:
     # ---- a controller's way to the API server ----
 
     async def refuse(self, fault: Fault) -> None:
-        """The next writes of a controller are refused."""
+        """The next writes of a controller are refused, of those that come while the fault lasts."""
         controller = self._controller(fault)
-        controller.troubled_s = time.monotonic()
+        controller.troubled_s = time.monotonic() + fault.lasts_s
         for method in ("PATCH", "PUT"):
             controller.proxy.fail(method, "/apis/", fault.parameters["status"], fault.parameters["times"])
+        await asyncio.sleep(fault.lasts_s)
+        controller.proxy.recover()
 
     async def end_watches(self, fault: Fault) -> None:
         """Watches break off, and the version from which to go on has expired."""

@@ -84,6 +84,8 @@ class History:
     hostile: list[Answer] = field(default_factory=list)
     lives: list[Life] = field(default_factory=list)
     outages: list[Span] = field(default_factory=list)
+    leavings: list[Span] = field(default_factory=list)
+    """When a gateway that is to end may still answer, beside the next one, whose books are then read."""
     usage: list[Usage] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
     steps: list[list[int]] = field(default_factory=list)

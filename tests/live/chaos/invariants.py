@@ -88,12 +88,13 @@ def own_answer(history: History, _: Bounds) -> Iterator[str]:
 def in_the_books(history: History, _: Bounds) -> Iterator[str]:
     """The books have every answered request once, with the outcome that its client saw.
 
-    What a gateway wrote between the last look at its books and its end is not known.
+    What a gateway wrote between the last look at its books and its end is not known. On a cluster, one that is leaving
+    answers clients that are still connected when the next one's books are already read.
     """
     entries = Counter(record["id"] for life in history.lives for record in life.records)
     yield from (f"{name}: in the books {count} times" for name, count in entries.items() if is_ours(name) and count > 1)
     outcomes = {record["id"]: record["outcome"] for life in history.lives for record in life.records}
-    unknown = list(_unread(history.lives))
+    unknown = [*_unread(history.lives), *((each.from_s, each.until_s) for each in history.leavings)]
     for answer in history.answers:
         outcome = outcomes.get(answer.request)
         if outcome is not None:

@@ -82,7 +82,8 @@ class LoopbackWorld:
                 await asyncio.sleep(LOOKED_AT_EVERY_S)
 
     def parts(self, role: str) -> list[int]:
-        """The processes of a role, in order of their names: gateway, launcher, load, controller, replica."""
+        """The processes of a role, in order of their names: gateway, launcher, load, controller, replica, or messages,
+        the gateway's process for large JSON."""
         if not self.pid or not is_alive(self.pid):
             return []
         if role == "controller":
@@ -91,8 +92,10 @@ class LoopbackWorld:
         names = {"gateway": "gateway", "load": "load"}
         if role in names:
             return [pid for pid, name in found.items() if name == names[role]]
-        if role == "launcher":
-            return [pid for pid, name in found.items() if name.startswith("python")]
+        if role in ("launcher", "messages"):
+            above = self.pid if role == "launcher" else next(iter(self.parts("gateway")), None)
+            interpreters = [pid for pid, name in found.items() if name.startswith("python")]
+            return [pid for pid in interpreters if above and pid in descendants(above, 1)]
         replicas = {pid: name for pid, name in found.items() if name.partition("-")[0] in self.wanted.now}
         return sorted(replicas, key=lambda pid: (replicas[pid].partition("-")[0], int(replicas[pid].partition("-")[2])))
 

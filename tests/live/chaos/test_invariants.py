@@ -120,6 +120,14 @@ def test_books_that_lack_a_request_are_found_unless_nobody_has_read_them() -> No
     assert evidence == "r9, sent at 21.00, ended after 1.00 s: answered 200, and not in the books"
 
 
+def test_books_that_lack_what_a_leaving_gateway_answered_are_not_blamed() -> None:
+    """r9 went to the old gateway, on a connection that was still open; r10 came when that had long been gone."""
+    history = answered(Answer("r9", 21.0, 22.0, 200), Answer("r10", 33.1, 33.2, 200))
+    history.leavings.append(Span(20.5, 32.5))
+    evidence = said(history)["the books say what clients saw"]
+    assert evidence == "r10, sent at 33.10, ended after 0.10 s: answered 200, and not in the books"
+
+
 def test_books_that_say_something_else_are_found() -> None:
     history = well()
     history.lives[0].records[0]["outcome"] = "dropped"

@@ -207,7 +207,8 @@ def in_model(change: Change, decided_s: Sequence[float], start_up_s: float, stop
     world = World(duration_s, 0.0, stop_s=stop_s, max_surge=change.max_surge, max_unavailable=change.max_unavailable)
     engine = create_engine("simpy", [model], world, np.array([duration_s]), {STAGE: change.initial}, 1)
     decisions = iter(change.decisions.values())
-    engine.run(iter(decided_s), lambda: engine.apply({STAGE: next(decisions)}))
+    for _ in engine.steps(iter(decided_s)):
+        engine.apply({STAGE: next(decisions)})
     (replicas,) = collect_records(engine).replicas
     return Course(change, replicas, tuple(decided_s))
 

@@ -461,6 +461,25 @@ def test_models_are_baked_into_what_is_packed(tmp_path: Path, monkeypatch: pytes
         pack.pack(tmp_path / "image.tar", tmp_path / "nowhere")
 
 
+def test_modules_are_packed_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Containers cannot write: what is not compiled in the image would be compiled at every start."""
+    whole, broken = tmp_path / "whole.py", tmp_path / "broken.py"
+    whole.write_text("x = 1\n")
+    broken.write_text("x = {{ template }} {\n")
+    site = pack.PREFIX / "lib/python3/site-packages"
+    python = {pack.PREFIX / "bin/python3": Path(sys.executable).resolve()}
+    files = python | {site / path.name: path for path in (whole, broken)}
+    monkeypatch.setattr(pack, "_files", lambda: iter(files.items()))
+    pack.pack(tmp_path / "image.tar")
+    with tarfile.open(tmp_path / "image.tar") as archive:
+        compiled = [name for name in archive.getnames() if name.endswith(".pyc")]
+        (name,) = compiled
+        assert name == f"{site}/__pycache__/whole.{sys.implementation.cache_tag}.pyc"
+        file = archive.extractfile(name)
+        assert file is not None
+        assert file.read()[4] == 1  # by hash, unchecked: whatever the times of files in the image are
+
+
 def test_what_is_packed_is_the_distribution_with_all_that_it_requires() -> None:
     found = pack.distributions("pydantic", ())
     assert {"pydantic", "pydantic-core", "typing-extensions"} <= set(found)

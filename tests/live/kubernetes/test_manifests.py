@@ -230,6 +230,15 @@ def test_probes_give_a_variant_its_start_up_and_the_time_until_it_counts_as_fail
     assert server(made)["readinessProbe"]["httpGet"]["path"] == "/v2/health/ready"
 
 
+def test_a_gateway_is_asked_at_once_whether_it_is_ready(tmp_path: Path) -> None:
+    """There is one gateway: until it is ready nobody is served, and a startup probe comes first, every second."""
+    (made,) = (each for each in objects(tiny(tmp_path)) if _component(each) == "gateway")
+    asked = server(made)
+    assert "startupProbe" not in asked
+    assert asked["readinessProbe"]["periodSeconds"] == 1
+    assert asked["livenessProbe"]["periodSeconds"] * asked["livenessProbe"]["failureThreshold"] == 60
+
+
 def test_a_gateway_stays_in_its_service_while_a_stage_has_no_replica(tmp_path: Path) -> None:
     """Its clients are to be told why they are not served; only a gateway that shuts down is to be cut off."""
     from ipa.live.plane import ACCEPTS_PATH

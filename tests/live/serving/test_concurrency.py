@@ -68,7 +68,8 @@ def simulated(drawn: dict[str, Any], seed: int, engine: str) -> list[list[float]
         if len(means) > 1:
             run.apply(engine_runs.configuration(next(decisions)[1]))
 
-    run.run(iter(step_times_s(drawn)), step)
+    for _ in run.steps(iter(step_times_s(drawn))):
+        step()
     return means
 
 

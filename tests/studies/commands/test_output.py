@@ -33,10 +33,12 @@ RUNS = {
     "schema": ("study",),
     "simulate": ("video", *SHORT),
     "study": ("study.yaml", "--out", "study", "--jobs", 1),
+    "sweep": ("video", *SHORT, "--vary", "hop_s=0,0.1", "--out", "sweep", "--jobs", 1),
     "trace convert": ("bursty", "new.csv", "--window", "0:9"),
     "trace info": ("bursty",),
     "trace list": (),
     "trace synthesise": ("bursty", "--to", "named.csv"),
+    "tune": ("mine.yaml", *SHORT, "--minimise", "cost_mean_cores", "--trials", 1, "--windows", 2, "--jobs", 1),
 }
 """What each command is tried with, but for those that need real servers."""
 

@@ -41,6 +41,15 @@ def test_runs_that_were_there_at_once_make_no_rate(capsys: pytest.CaptureFixture
     assert capsys.readouterr().err == "runs: 502 of 600 after 10 s, 12 per min, 8 min left\n"
 
 
+def test_runs_that_failed_are_counted_beside(capsys: pytest.CaptureFixture[str]) -> None:
+    """10 of 40 after 10 s, two of them without a result."""
+    now_s = 0.0
+    show = progress.Lines("runs", 40, clock=lambda: now_s)
+    now_s = 10.0
+    show(10, "2 failed")
+    assert capsys.readouterr().err == "runs: 10 of 40 after 10 s, 1 per s, 30 s left, 2 failed\n"
+
+
 def test_the_progress_of_one_run_says_its_share_and_what_is_left(capsys: pytest.CaptureFixture[str]) -> None:
     now_s = 0.0
     show = progress.Lines("simulated", 100, " %", clock=lambda: now_s)
@@ -107,24 +116,37 @@ def must_compile(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
+COMPILING = "Compiling the engine, once on this machine: 3 s, or more if it is busy\n"
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
 @pytest.mark.parametrize(("engines", "times"), [(["auto", "simpy", "compiled"], 1), (["simpy"], 0)])
-def test_a_terminal_is_told_once_that_the_engine_is_compiled_first(
+def test_it_is_said_once_that_the_engine_is_compiled_first(
     engines: list[str],
     times: int,
+    is_terminal: bool,
     must_compile: list[str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal)
     progress.say_compiling(*(Scenario(pipeline="video", engine=engine) for engine in engines))
     told = capsys.readouterr()
     assert told.out == ""
-    assert told.err == times * "Compiling the engine, once on this machine: 3 s, or more if it is busy\n"
+    assert told.err == times * COMPILING
 
 
-def test_no_log_is_told_of_compiling(must_compile: list[str]) -> None:
-    assert ipa("simulate", "video", *SHORT, "--json").stderr == ""
-    assert must_compile == []
+def test_a_log_is_told_of_compiling_and_a_quiet_command_is_not(must_compile: list[str]) -> None:
+    command = ("simulate", "video", *SHORT, "--json")
+    told = ipa(*command)
+    assert told.stderr.startswith(COMPILING)
+    assert json.loads(told.stdout)["requests"] == 150
+    assert ipa(*command, "-q").stderr == ""
+
+
+def test_where_the_engine_has_been_compiled_nothing_is_said_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ipa.sim.must_compile", lambda engine: False)
+    assert "Compiling" not in ipa("simulate", "video", *SHORT, "--json").stderr
 
 
 @pytest.mark.parametrize("command", [("simulate", "video"), ("compare", "video", "--policy", "static")])

@@ -85,8 +85,8 @@ def test_python_runs_the_command_as_a_module(
     "command",
     [
         "--help",
-        "simulate video --trace constant:5:30",
-        "simulate video --trace constant:5:30 --json",
+        "simulate video --trace constant:5:30 -q",
+        "simulate video --trace constant:5:30 --json -q",
         "replay run/journal.jsonl --pipeline video --json",
         "trace info bursty",
     ],
@@ -102,7 +102,7 @@ def test_a_reader_that_leaves_early_sees_no_traceback(own: Path, command: str) -
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 @pytest.mark.parametrize(
     "command",
-    ["--help", "--version", "simulate video --trace constant:5:30", "trace info bursty", "live manifests video"],
+    ["--help", "--version", "simulate video --trace constant:5:30 -q", "trace info bursty", "live manifests video"],
 )
 def test_output_that_has_no_room_is_an_error_and_no_traceback(here: Path, command: str) -> None:
     with open("/dev/full", "w") as full:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ipa.studies.drawing import axis, layout, note, stacked_panels, time_axis
+from ipa.studies.drawing import axis, grid, layout, note, stacked_panels, time_axis
 from ipa.studies.drawing.narrow import narrowed
-from ipa.studies.study.report.figure import grid
 
 
 def lines(*names: str, **more: Any) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import pytest
 
 from ipa.policies import Forecast, Observation
 from ipa.policies.predictors import Outlook
-from ipa.studies import Scenario, simulate
+from ipa.studies import Scenario, Shared, simulate
 
 
 @pytest.mark.parametrize("predictor", ["lstm", "lstm-quantile", "quantile-gbm"])
@@ -24,9 +24,9 @@ def test_a_run_has_the_same_decisions_whether_forecasts_are_made_ahead_or_when_a
         return ask(self, observation)
 
     monkeypatch.setattr(Outlook, "_asked", counted)
-    ahead = simulate(scenario)
+    ahead = simulate(scenario, shared=Shared())
     assert asked == [0]  # the decision before the run
     monkeypatch.setattr(Outlook, "compute_ahead", lambda self, histories: None)
-    when_asked = simulate(scenario)
+    when_asked = simulate(scenario, shared=Shared())
     assert asked == [0, *range(20)]
     assert ahead.entries == when_asked.entries

@@ -16,7 +16,7 @@ from ipa.policies.predictors import LEVELS
 from ipa.policies.predictors.trained import SHAPES, Model, forward_pass, load
 from ipa.studies import ScenarioError
 from ipa.studies.predictor import KINDS, sets, train
-from ipa.studies.predictor.samples import Samples, folds, split
+from ipa.studies.predictor.samples import Samples, folds, split, thinned
 from ipa.studies.predictor.training import _shift
 from ipa.traces import Trace, find
 from tests.command import ipa, refusal
@@ -58,6 +58,15 @@ def test_nothing_is_learnt_from_around_a_gap() -> None:
     training, _ = samples_of(counts)
     assert len(training) == whole - 120 - 60 - 60 + 1
     assert not any(1000 - 60 < end < 1060 + 120 for end in training.ends)
+
+
+def test_a_thinned_load_has_every_so_many_th_request_and_keeps_its_moments() -> None:
+    training, _ = samples_of(np.full(3000, 64))
+    quarter = thinned(training, 4, 3, np.random.default_rng(1))
+    assert quarter.ends.tolist() == training.ends[::3].tolist()
+    assert quarter.horizons_s.tolist() == training.horizons_s[::3].tolist()
+    assert quarter.counts.mean() == pytest.approx(16, abs=0.3)
+    assert quarter.counts.var() == pytest.approx(64 * 0.25 * 0.75, rel=0.1)  # binomial
 
 
 def test_a_load_that_is_too_short_is_refused() -> None:
@@ -130,12 +139,13 @@ def test_trees_are_trained_calibrated_and_written_with_their_card(
 ) -> None:
     monkeypatch.setattr("ipa.studies.predictor.training.SHORT_S", 0)
     options = ("--trace", "bursty", "--model", "quantile-gbm", "--quiet")
-    result = ipa("predictor", "train", *options, "--out", tmp_path / "m.npz")
+    result = ipa("predictor", "train", *options, "--thin", 4, "--out", tmp_path / "m.npz")
     assert result.exit_code == 0, result.output
     model = load(str(tmp_path / "m.npz"))
     card = json.loads((tmp_path / "m.card.json").read_text())
     assert model.card == card
-    assert card["command"] == "ipa predictor train --trace bursty --model quantile-gbm --out m.npz --seed 1"
+    assert card["command"] == "ipa predictor train --trace bursty --model quantile-gbm --out m.npz --seed 1 --thin 4"
+    assert card["thinned_by"] == [4]
     assert card["data"]["seconds"] == 1200
     assert card["split_s"] == {"training": [0, 1029], "validation": [1029, 1200], "every": 1}
     assert f"smape_percent {card['validation']['smape_percent']:g}" in result.output
@@ -150,6 +160,22 @@ def test_trees_are_trained_calibrated_and_written_with_their_card(
     assert ((errors <= 1e-9).mean(axis=0) >= levels - one).all()
     predictor = create_predictor({"name": "quantile-gbm", "model": str(tmp_path / "m.npz")})
     assert 15 < predictor.forecast(observation([20.0, 24.0] * 60), 20.0).point_rps < 40
+
+
+@needs_sklearn
+def test_trained_on_the_thinned_load_too_a_model_knows_the_spread_of_a_smaller_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Counts of 400 rps that hardly vary, as those of many equal clients; one in 40 requests is nearly Poisson."""
+    for name, value in {"SHORT_S": 0, "TREES": 20, "LEVELS": (0.5, 0.95)}.items():
+        monkeypatch.setattr(f"ipa.studies.predictor.training.{name}", value)
+    rng = np.random.default_rng(5)
+    large = Trace.of_counts("large", rng.integers(395, 405, size=4000))
+    models = [train(large, "quantile-gbm", 1, "here", every_s=4, thinned_by=by).model for by in ((), (40,))]
+    assert [model.card["thinned_by"] for model in models] == [[], [40]]
+    given = sets.of(samples_of(rng.poisson(10, size=2000))[0], "quantile-gbm")
+    exceeded = [(given.targets[:, None] > forward_pass(model)(given.inputs)).mean(axis=0)[1] for model in models]
+    assert exceeded[1] < min(0.15, exceeded[0] / 2)
 
 
 @needs_sklearn

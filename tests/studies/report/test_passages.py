@@ -8,12 +8,17 @@ import pytest
 
 from ipa.studies import Run, Scenario, simulate
 from ipa.studies.report.passages import BACK, KINDS, MOMENTS, beside, mean_spent_s, passages, spent_s
+from ipa.studies.scenario import PolicyChoice
 
 
 @pytest.fixture(scope="module")
 def run() -> Run:
     """Four minutes around the rise of the bursty load, with drops, rollouts and hops."""
-    return simulate(Scenario(pipeline="video", window=((360.0, 600.0),), hop_s=0.05))
+    return simulate(
+        Scenario(
+            pipeline="video", window=((360.0, 600.0),), hop_s=0.05, policy=PolicyChoice(name="ipa", predictor="mean")
+        )
+    )
 
 
 def requests_of(*rows: tuple[float, float, str]) -> pd.DataFrame:

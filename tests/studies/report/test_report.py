@@ -126,6 +126,12 @@ def test_what_is_light_is_told_by_accuracy_where_cores_and_names_say_otherwise()
     assert [trace["name"] for trace in drawn] == ["c-small", "b-base", "a-large"]
 
 
+def test_the_load_s_caption_says_what_forecasts_are_of_and_calls_no_gap_spare_capacity() -> None:
+    page = render([made()], "One run")
+    assert "forecast the busiest second to come, which lies above the mean" in page
+    assert "spare capacity" not in page
+
+
 def test_which_plots_a_page_has() -> None:
     """A plane with one point says nothing; without requests there is nothing to go down to."""
     eight = ["load", "cores", "bands", "latency", "violations", "distribution", "mean-latency", "slowest"]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ipa.studies import Scenario
+from ipa.studies.many import Outcome
 from ipa.studies.study.findings import Cell
-from ipa.studies.study.outcome import Outcome
 from tests.command import ipa
 
 STUDY = """\
@@ -68,11 +68,11 @@ def cell(system: str, point: str = "", **figures: tuple[float, float]) -> Cell:
         "decisions": "decisions",
     }
     nothing = dict.fromkeys(("cost", "pas", "late"), (0.0, 0.0))
-    outcomes = {}
+    outcomes, nothing_yet = {}, np.empty(0, np.int64)
     for seed in (1, 2):
         summary = {names[name]: values[seed - 1] for name, values in (nothing | figures).items()}
         planned = {f"planned_{key}": summary[key] for key in ("cost_mean_cores", "pas_mean")}
-        outcomes[seed] = Outcome({**summary, **planned}, np.empty((0, 0)), np.empty(0, np.int64), [])
+        outcomes[seed] = Outcome({**summary, **planned}, np.empty((0, 0)), nothing_yet, nothing_yet, [])
     return Cell("mine", "plain", "load", system, point, Scenario(pipeline="video", trace="load"), outcomes)
 
 

@@ -37,7 +37,7 @@ class _no_progress:  # noqa: N801
     def __init__(self, _: int) -> None: ...
 
     def __enter__(self) -> object:
-        return lambda: None
+        return lambda _: None
 
     def __exit__(self, *_: object) -> None: ...
 

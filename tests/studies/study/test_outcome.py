@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from ipa.sim.records import Records, ReplicaRecords
 from ipa.sim.totals import violated_seconds
 from ipa.studies import simulate
+from ipa.studies.many import TIMELINE, latency_edges_s, outcome_of
+from ipa.studies.many.outcome import exposed, p99_of_seconds_s
 from ipa.studies.study import schema
-from ipa.studies.study.outcome import TIMELINE, latency_edges_s, outcome_of
 from ipa.studies.study.plan import trials
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -41,3 +45,59 @@ def test_a_timeline_adds_up_to_the_summary() -> None:
     median_bin = int(np.searchsorted(np.cumsum(outcome.latencies), summary["completed"] / 2))
     assert edges_s[median_bin - 1] <= summary["latency_p50_s"] <= edges_s[median_bin]
     assert sum(each.share for each in outcome.configurations) == pytest.approx(1.0)
+    # A second is violated where its p99 is above the SLA, or that of a request which was not answered.
+    in_time = outcome.seconds[: np.searchsorted(edges_s, summary["sla_s"])].sum()
+    assert summary["arrived_seconds"] - in_time == line["violated_seconds"].sum()
+
+
+def of_one_stage(**changes: Any) -> Records:
+    """Four requests that arrive a second apart from 0 s; a single replica serves one after the other for 2 s each."""
+    arrival_s, start_s = np.arange(4.0), np.array([0.0, 2.0, 4.0, 6.0])
+    none, nothing = np.zeros(4, np.int64), np.full(1, np.nan)
+    records = Records(
+        stages=("a",),
+        run_end_s=10.0,
+        duration_s=10.0,
+        request=np.arange(4),
+        arrival_s=arrival_s,
+        outcome=none,
+        dropped_stage=none - 1,
+        end_s=start_s + 2.0,
+        enqueue_s=arrival_s[None],
+        start_s=start_s[None],
+        finish_s=start_s[None] + 2.0,
+        replica=none[None],
+        batch=np.arange(4)[None],
+        batch_size=none[None] + 1,
+        replicas=(ReplicaRecords(("v",), np.ones(1, np.int64), np.zeros(1), np.zeros(1), nothing, nothing),),
+        integral_s=np.zeros(1),
+        configured=(((0.0, 1),),),
+    )
+    return replace(records, **changes)
+
+
+@pytest.mark.parametrize(("removed_s", "interrupted"), [(np.nan, 0), (3.0, 1), (4.0, 1), (8.0, 0)])
+def test_a_request_in_service_when_its_replica_is_removed_is_counted_once(removed_s: float, interrupted: int) -> None:
+    """At 4 s the second one ends and the third one starts; at 8 s the last one ends."""
+    (only,) = of_one_stage().replicas
+    records = of_one_stage(replicas=(replace(only, removed_s=np.array([removed_s])),))
+    assert exposed(records) == {"interrupted": interrupted, "at_batch_changes": 0}
+
+
+def test_requests_at_a_stage_count_where_its_batch_size_changes() -> None:
+    """At 2.5 s the second one is served and the third waits; at 7 s the fourth is served. At 5 s nothing changes."""
+    records = of_one_stage(configured=(((0.0, 1), (2.5, 2), (5.0, 2), (7.0, 4)),))
+    assert exposed(records) == {"interrupted": 0, "at_batch_changes": 3}
+
+
+def test_the_p99_of_a_second_is_what_99_percent_of_its_requests_keep() -> None:
+    """Of 3 requests it is the longest, infinite if that one was dropped; of 100 the second longest."""
+    lasted_s = np.array([0.3, 0.1, 0.2])
+    few = of_one_stage(arrival_s=np.zeros(3), end_s=lasted_s, outcome=np.zeros(3, np.int64))
+    assert p99_of_seconds_s(few).tolist() == [0.3]
+    dropped = replace(few, outcome=np.array([0, 1, 0]))
+    assert p99_of_seconds_s(dropped).tolist() == [np.inf]
+    arrival_s = np.repeat([0.0, 5.5], [100, 1])
+    end_s = arrival_s + np.append(np.arange(1, 101) / 100, 7.0)
+    many = of_one_stage(arrival_s=arrival_s, end_s=end_s, outcome=np.zeros(101, np.int64))
+    assert p99_of_seconds_s(many).tolist() == [0.99, 7.0]

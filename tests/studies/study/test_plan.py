@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from ipa import profiles
+from ipa.studies import ScenarioError, read_comparison, simulate
 from ipa.studies import load as load_scenario
-from ipa.studies import simulate
-from ipa.studies.study import plan, schema
+from ipa.studies.study import plan, prepare, schema
 from ipa.studies.study.plan import trials
 from tests.command import ipa, refusal
 from tests.studies.study.mine import changed, study
@@ -32,6 +32,15 @@ def test_a_runs_scenario_is_setting_then_system_then_parameters_then_sweep() -> 
     assert point.policy.parameters == {"beta": 0.25, "gamma": 0, "alpha": 10}
     assert point.decision_delay_s == 0.0
     assert by_name["plain", "constant:5:40", "two", ""].hop_s == 0.0
+
+
+def test_named_points_are_run_under_their_names() -> None:
+    changed("vary: {policy.alpha: [1, 10]}", "points: {sparing: {policy.beta: 2}, as it is: {}}")
+    found = trials(schema.load(Path("study.yaml")), 1)
+    of = {
+        t.point: t.scenario.policy.parameters for t in found if (t.system, t.workload) == ("weights", "constant:5:40")
+    }
+    assert of == {"sparing": {"beta": 2, "gamma": 0}, "as it is": {"beta": 0.5, "gamma": 0}}
 
 
 def test_a_run_of_a_study_is_the_run_of_its_scenario(here: Path) -> None:
@@ -102,6 +111,13 @@ def test_all_combinations_of_variants() -> None:
             "{policy.alpha: {a: 1}}",
             "study.yaml:18: sweeps.weights.vary.policy.alpha: should be a valid list; given a mapping",
         ),
+        ("vary: {policy.alpha: [1, 10]}", "vary: {}", "study.yaml:18: sweeps.weights: needs either `vary` (key: list"),
+        ("vary: {", "points: {low: {policy.beta: 1}}, vary: {", "study.yaml:18: sweeps.weights: needs either `vary`"),
+        (
+            "vary: {policy.alpha: [1, 10]}",
+            "points: {low: {policy.alfa: 1}}",
+            "study.yaml:18: sweeps.weights: weights (",
+        ),
         ("{policy.alpha: [1, 10]}", "{policy.alpha: []}", "study.yaml:18: sweeps.weights.vary.policy.alpha: should"),
         ("policy.beta: 0.25", "policy.betta: 0.25", "study.yaml:16: parameters[1]: ipa, plain, constant:9:40:"),
         ("hop_s: 0.1", "hop_s: -1", "study.yaml:15: parameters[0]: ipa, plain, constant:5:40: hop_s: should be"),
@@ -130,6 +146,13 @@ def test_a_mistake_is_answered_by_line(old: str, new: str, text: str) -> None:
     assert said.startswith(text), said
 
 
+def test_a_study_on_an_own_log_says_so_and_one_on_named_loads_that_they_are_synthetic(here: Path) -> None:
+    assert prepare("study.yaml", (), None).loads == "synthetic loads"
+    (here / "load.csv").write_text("second,count\n0,5\n1,5\n")
+    changed('workloads: ["constant:5:40", "constant:9:40"]', 'workloads: ["load.csv", "constant:9:40"]')
+    assert prepare("study.yaml", (), None).loads == "load.csv, synthetic loads"
+
+
 def test_a_title_may_be_a_number() -> None:
     changed("title: mine\n", "title: 2000\n")
     assert schema.load(Path("study.yaml")).title == "2000"
@@ -149,5 +172,6 @@ def test_what_a_command_names_has_to_be_there(here: Path) -> None:
 
 def test_a_studys_folder_is_no_run_and_no_comparison() -> None:
     study("--seeds", 1)
-    assert "holds a study, whose report is out/report.html" in refusal("report", "out")
+    with pytest.raises(ScenarioError, match=r"holds a study, whose report is out/report\.html"):
+        read_comparison("out")
     assert "already holds results" in refusal("compare", "video", "--out", "out")

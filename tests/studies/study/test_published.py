@@ -43,7 +43,8 @@ source: a paper of mine
 fitted_on: {mine: {"constant:5:40": [two]}}
 loads: {"constant:5:40": {requests: 190, mean_rps: 4.75, least_rps: 5, most_rps: 6}}
 cells:
-  mine: {"constant:5:40": {one: {cores: 1, pas: 80}, two: {cores: 4, pas: 80}}}
+  mine: {"constant:5:40": {one: {cores: 1, pas: 80, lost: 3}, two: {cores: 4, pas: 80}}}
+points: {named: {mine: {"constant:5:40": {slow: {lost: 7}}}}}
 decision_times: [{variants: [3, 2], seconds: 1, how: published}]
 """
 
@@ -52,12 +53,21 @@ def test_figures_of_ones_own_stand_beside_and_every_file_is_documented(here: Pat
     """One core for one replica, as published; two for two where four are published: 0 and 50 % off, 25 % on average."""
     (here / "paper.yaml").write_text(PUBLISHED)
     changed("title: mine\n", "title: mine\npublished: paper.yaml\n")
+    text = Path("study.yaml").read_text()
+    Path("study.yaml").write_text(
+        text.replace(
+            "headline:",
+            "  named: {title: by name, of: one, points: {as it is: {}, slow: {decision_delay_s: 3}}}\nheadline:",
+        )
+    )
     said = study("--seeds", 1)["scores"]["plain"]
     assert said["all"] == {"cells": 2, "cost_error": 0.25, "pas_error": 0.0, "rows": 1, "rows_in_order": 1}
     assert (said["calibrated"], said["test"]) == (None, said["all"])
     assert said["test_unfitted"] == {"cells": 1, "cost_error": 0.0, "pas_error": 0.0, "rows": 1, "rows_in_order": 1}
     table = pd.read_parquet("out/published.parquet")
     assert table[table.setting == "plain"]["cost_error"].tolist() == [0.0, -0.5]
+    assert table[table.setting == "plain"]["published_lost"].fillna(-1).tolist() == [3, -1]
+    assert table[table.setting == "plain"]["lost"].tolist() == [0, 0]
     text, page = Path("out/tables.md").read_text(), Path("out/report.html").read_text()
     assert "| 2 | 3 + 2 | not said, 7 | 1000 ms (published) |" in Path("out/decision_times.md").read_text()
     assert "| constant:5:40 | 190 | 200 | +10 | 4.8 | 5.0 | +0.2 | 5 to 6 | 5 to 5 | 0, −1 |" in text
@@ -71,6 +81,21 @@ def test_figures_of_ones_own_stand_beside_and_every_file_is_documented(here: Pat
         for x, y in ((1.0, 1.0), (4.0, 2.0))
         for name, x in (("published (planned)", x), ("ours, planned", y))
     ]
+    # Lost requests stand beside those published: of a system, and of a sweep's named point.
+    assert "| mine | constant:5:40 | one | 1.00 | 1.00 | 0.0 % | 80.00 | 80.00 | 0.00 | 3 | 0 | – | 0.0 |" in text
+    by_name = text.split("### by name")[1].split("###")[0]
+    (header, *points) = [line.split(" | ") for line in by_name.splitlines() if line.startswith("| ")]
+    place = header.index("dropped or failed, published")
+    assert [(row[1], row[2], row[place - 1], row[place]) for row in points] == [
+        ("constant:5:40", "as it is", "0", "–"),
+        ("constant:5:40", "slow", "0", "7"),
+        ("constant:9:40", "as it is", "0", "–"),
+        ("constant:9:40", "slow", "0", "–"),
+    ]
+    named_bars = figures(page)["mine-named-plain"]["data"]
+    assert {trace["name"] for trace in named_bars if trace["type"] == "bar"} == {"as it is", "slow"}
+    assert [trace["y"] for trace in named_bars if trace["name"] == "published"] == [[7.0]]
+    assert "by name" not in {trace["name"] for trace in plane}
     study("--seeds", 1, folder="again")
     assert Path("again/tables.md").read_text() == text  # no time stands in it
     documented = {named(row[0]): row[2] for row in table_rows("studies.md", "The folder", "| file |")}

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from ipa.studies.drawing import PALETTE
+from ipa.studies.many import TIMELINE
 from ipa.studies.study.findings import Cell
-from ipa.studies.study.outcome import TIMELINE
 from ipa.studies.study.report import figure, timelines
 from tests.command import ipa
 from tests.studies.page_rules import check_page
@@ -61,7 +61,13 @@ def test_the_report_needs_nothing_else_and_has_every_system() -> None:
     study("--seeds", 1)
     page = Path("out/report.html").read_text()
     assert "src=" not in page.split("</script>", 1)[1]
-    for what in ("mine-means-plain", "mine-timeline-plain-constant:9:40", "mine-plane-plain", "mine-latencies-plain"):
+    for what in (
+        "mine-means-plain",
+        "mine-timeline-plain-constant:9:40",
+        "mine-plane-plain",
+        "mine-latencies-plain",
+        "mine-seconds-plain",
+    ):
         spec = page.split(f'id="{what}-spec">', 1)[1].split("</script>", 1)[0]
         names = {trace.get("name") for trace in json.loads(spec)["data"]}
         assert {"IPA", "one"} <= names

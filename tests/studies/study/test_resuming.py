@@ -128,7 +128,7 @@ class Waits(Hold):
 
 
 def test_an_interrupted_study_goes_on_where_it_was(here: Path) -> None:
-    """One system, 16 seeds in chunks of 8: the interrupt comes in the ninth, of the second chunk."""
+    """One system, 16 seeds: the interrupt comes in the ninth; the chunks before that one are kept."""
     (here / "my.py").write_text(WAITS)
     (here / "study.yaml").write_text(
         "schema_version: 1\nkind: study\npipeline: video\nworkloads: [constant:5:30]\nseeds: 16\n"
@@ -146,5 +146,5 @@ def test_an_interrupted_study_goes_on_where_it_was(here: Path) -> None:
     assert errors == "Error: interrupted; finished runs are kept in out: repeat the command to resume\n"
     assert json.loads((here / "out" / "manifest.json").read_text())["finished"] is False
     (here / "go").touch()
-    assert "8 runs in " in ipa("study", "study.yaml", "--out", "out", "--jobs", 1).stderr
-    assert fresh() == 8
+    assert re.search(r"\d+ runs in .*; \d+ were there", ipa("study", "study.yaml", "--out", "out", "--jobs", 1).stderr)
+    assert 8 <= fresh() < 16

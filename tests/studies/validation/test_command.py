@@ -37,7 +37,7 @@ def test_the_command_says_how_far_off_the_simulator_is(
     result = ipa("validate", "video", "--trace", *SHORT, "--out", tmp_path / "out")
     assert result.exit_code == 0
     assert "2 live runs (loopback) against the simulator" in result.stdout
-    assert "Measured on other seconds: a batch +" in result.stdout
+    assert "Measured on other seconds: a request's way 0.0 ms, a batch +" in result.stdout
     assert "latency, p99 (s)" in result.stdout
     assert "object-detection" in result.stdout
     assert "Equal decisions on the same observation: 8 of 8 (100.0 %, wanted 100 %)" in result.stdout
@@ -98,7 +98,7 @@ def test_a_report_of_what_is_not_finished(simulated_live: Callable[[RunLive], No
     ("options", "said"),
     [
         (("--backend", "moon"), "'moon' is not one of 'loopback', 'kubernetes'"),
-        (("--repeats", "0"), "0 is not in the range x>=1"),
+        (("--repeats", "0"), "'0'; allowed: a whole number from 1"),
         (("--calibration-window", "late"), "--calibration-window late: a window is START:END in seconds"),
         (("--records", "none"), "use records: all"),
         (("--duration", "5000"), "has no 5000 seconds in a row"),

@@ -9,7 +9,7 @@ import pytest
 from ipa.policies import Applied, Configuration
 from ipa.sim import stage_models
 from ipa.sim.backend import SimulatedBackend
-from ipa.studies import Scenario, results
+from ipa.studies import Scenario, results, simulate
 from ipa.studies.validation import page, wording
 from ipa.studies.validation.calibration import measure_overheads
 from ipa.studies.validation.course import conduct
@@ -32,6 +32,20 @@ def test_with_the_right_overheads_nothing_differs(known: Validation) -> None:
     assert known.same_observations.percent == known.closed_loop.percent == 100.0
     assert set(known.replicas_alike_percent.values()) == {100.0}
     assert known.passed
+
+
+def test_requests_that_come_late_are_simulated_to_come_so_late(tmp_path: Path) -> None:
+    """30 ms move 3 % of the requests into the next second's count, and with them decisions; latencies count from when a
+    request was due."""
+    experiment, run_live = world(late_s=0.03, stop_s=0.0)
+    found = conduct(experiment, run_live, tmp_path / "out", repeats=1)
+    assert found.calibration.overheads.late_s == 0.03
+    for row in found.rows:
+        assert (row.error, row.open_loop_error) == pytest.approx((0.0, 0.0), abs=1e-9), row.metric.key
+    assert found.closed_loop.percent == 100.0
+    requests = found.simulated.tables["requests"]
+    assert requests["arrival_s"].tolist() == simulate(experiment.compared).tables["requests"]["arrival_s"].tolist()
+    assert found.simulated.summary["latency_mean_s"] == pytest.approx(requests["latency_s"].mean())
 
 
 def test_a_batch_of_a_replica_that_nobody_saw_measures_nothing(known: Validation) -> None:

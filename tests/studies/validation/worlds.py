@@ -23,11 +23,14 @@ BASE = Scenario(pipeline="video").with_values(
 )
 
 
-def world(base: Scenario = BASE, **changes: Any) -> tuple[Experiment, RunLive]:
-    """The plan of a scenario, and a live world that has these overheads, changed as said, but says that it is real."""
+def world(base: Scenario = BASE, late_s: float = 0.0, **changes: Any) -> tuple[Experiment, RunLive]:
+    """The plan of a scenario, and a live world that has these overheads, changed as said, but says that it is real.
+
+    Its requests come `late_s` after they were due.
+    """
 
     def run_live(scenario: Scenario, folder: Path) -> None:
-        run = simulate(scenario.with_values({**OVERHEADS, **changes}))
+        run = simulate(scenario.with_values({**OVERHEADS, **changes}), late_s=late_s)
         results.write_run(replace(run, scenario=scenario), folder)
 
     return design(base), run_live

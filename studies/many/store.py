@@ -1,24 +1,26 @@
-"""The finished runs of a study in one file, each kept as soon as it has finished, under a key of all it depends on."""
+"""The finished runs of a study or a sweep in one file, kept as they come, each under a key of all it depends on."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ipa.studies.errors import ScenarioError
-from ipa.studies.study.outcome import TIMELINE, Outcome, Wanted
+from ipa.studies.many.outcome import TIMELINE, Outcome, Wanted
 
 FINISHED = "finished.sqlite"
-LAYOUT = 1
+LAYOUT = 2
 
 _TABLES = {
-    "runs": "key TEXT PRIMARY KEY, summary TEXT, timeline BLOB, latencies BLOB",
+    "runs": "key TEXT PRIMARY KEY, summary TEXT, timeline BLOB, latencies BLOB, seconds BLOB",
     "failed": "key TEXT PRIMARY KEY, error TEXT",
     "plan": "text BLOB",
 }
@@ -41,9 +43,36 @@ class Store:
                     self._connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
                 self._connection.execute(f"PRAGMA user_version = {LAYOUT}")
 
-    def keys(self) -> set[str]:
-        """The keys of all finished runs."""
-        return {key for (key,) in self._connection.execute("SELECT key FROM runs")}
+    def last(self) -> tuple[int, int]:
+        """A mark of what is there now, for `among`."""
+        (runs,) = self._connection.execute("SELECT ifnull(max(rowid), 0) FROM runs").fetchone()
+        (failed,) = self._connection.execute("SELECT ifnull(max(rowid), 0) FROM failed").fetchone()
+        return runs, failed
+
+    def among(self, keys: Sequence[str], mark: tuple[int, int]) -> dict[str, bool]:
+        """Those of the keys whose run has finished, or has failed since the mark; whether it finished before that."""
+        there = _marks(keys)
+        runs, failed = mark
+        since = self._connection.execute(
+            f"SELECT key FROM failed WHERE key IN ({there}) AND rowid > {failed}", keys
+        ).fetchall()
+        finished = self._connection.execute(f"SELECT key, rowid <= {runs} FROM runs WHERE key IN ({there})", keys)
+        return {**{key: False for (key,) in since}, **{key: bool(before) for key, before in finished}}
+
+    def count(self, keys: Iterable[str]) -> int:
+        """How many of the runs have finished."""
+        rest, found = iter(keys), 0
+        while some := list(islice(rest, 500)):
+            finished = self._connection.execute(f"SELECT count(*) FROM runs WHERE key IN ({_marks(some)})", some)
+            found += finished.fetchone()[0]
+        return found
+
+    def summaries(self, keys: Sequence[str]) -> dict[str, dict[str, Any] | str]:
+        """The summary of each of these runs that has finished, or the error of one that has failed, by key."""
+        there = _marks(keys)
+        runs = self._connection.execute(f"SELECT key, summary FROM runs WHERE key IN ({there})", keys)
+        failed = self._connection.execute(f"SELECT key, error FROM failed WHERE key IN ({there})", keys)
+        return {**dict(failed), **{key: json.loads(text)[0] for key, text in runs}}
 
     def errors(self) -> dict[str, str]:
         """The errors of the runs that failed and have not finished since, by key."""
@@ -60,12 +89,12 @@ class Store:
                 runs.append((key, *_packed(outcome)))
         with self._connection:
             self._connection.executemany("DELETE FROM failed WHERE key = ?", keys)
-            self._connection.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)", runs)
+            self._connection.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?)", runs)
             self._connection.executemany("INSERT INTO failed VALUES (?, ?)", failed)
 
     def outcome(self, key: str) -> Outcome:
         """The run of that key, which must have been kept."""
-        found = self._connection.execute("SELECT summary, timeline, latencies FROM runs WHERE key = ?", (key,))
+        found = self._connection.execute("SELECT summary, timeline, latencies, seconds FROM runs WHERE key = ?", (key,))
         return _unpacked(*found.fetchone())
 
     def keep_plan(self, plan: str) -> None:
@@ -97,17 +126,25 @@ def opened(path: Path) -> Iterator[Store]:
             store.close()
 
 
-def _packed(outcome: Outcome) -> tuple[str, bytes, bytes]:
+def _marks(keys: Sequence[str]) -> str:
+    return ",".join("?" * len(keys))
+
+
+def _packed(outcome: Outcome) -> tuple[str, bytes, bytes, bytes]:
     text = json.dumps([outcome.summary, outcome.configurations])
     timeline = zlib.compress(np.ascontiguousarray(outcome.timeline, dtype="<f8").tobytes(), 1)
-    return text, timeline, zlib.compress(outcome.latencies.astype("<i8").tobytes(), 1)
+    latencies, seconds = (
+        zlib.compress(each.astype("<i8").tobytes(), 1) for each in (outcome.latencies, outcome.seconds)
+    )
+    return text, timeline, latencies, seconds
 
 
-def _unpacked(text: str, timeline: bytes, latencies: bytes) -> Outcome:
+def _unpacked(text: str, timeline: bytes, latencies: bytes, seconds: bytes) -> Outcome:
     summary, configurations = json.loads(text)
     return Outcome(
         summary=summary,
         timeline=np.frombuffer(zlib.decompress(timeline), dtype="<f8").reshape(len(TIMELINE), -1),
         latencies=np.frombuffer(zlib.decompress(latencies), dtype="<i8"),
+        seconds=np.frombuffer(zlib.decompress(seconds), dtype="<i8"),
         configurations=[Wanted(tuple(names), tuple(counts), *rest) for names, counts, *rest in configurations],
     )

@@ -1,8 +1,10 @@
-"""What a study keeps of a run: the summary, a timeline, a histogram of latencies and the configurations decided."""
+"""What is kept of one of many runs: its summary; for a study's pages also a timeline, histograms of latencies and the
+configurations decided."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,6 +37,13 @@ TIMELINE = (
 """The columns of a timeline, one row per bin, which starts at `time_s`. Costs and PAS are means over the bin; the
 forecast is the one in force at its start; the rest count the requests that arrived in it, and its seconds."""
 
+INTERRUPTED, AT_BATCH_CHANGES = "interrupted", "at_batch_changes"
+"""Added to the summary: requests that a rollout of live containers may lose, and that of the model does not. They are
+in service at a replica when it is removed (it finishes them), or at a stage when its batch size changes."""
+
+ARRIVED_SECONDS = "arrived_seconds"
+"""Added to the summary: the number of seconds in which any request arrived."""
+
 LATENCY_LEAST_S = 1e-3
 LATENCY_BINS_PER_DECADE = 100
 LATENCY_DECADES = 7
@@ -60,23 +69,33 @@ class Wanted(NamedTuple):
 @dataclass(frozen=True)
 class Outcome:
     """A finished run. `timeline`: shape (len(TIMELINE), bins); `latencies`: requests completed, by bin of their
-    latency."""
+    latency; `seconds`: the seconds in which requests arrived, by bin of these requests' p99, without those whose p99 is
+    that of a request which was not answered. All but the summary is empty where nothing else was to be kept."""
 
     summary: dict[str, Any]
     timeline: FloatArray
     latencies: IntArray
+    seconds: IntArray
     configurations: list[Wanted]
 
 
 def outcome_of(run: Run) -> Outcome:
     """What is kept of a run with all its records."""
     since_s, wanted, forecast_rps = _decided(run)
+    p99_s = p99_of_seconds_s(run.records)
     return Outcome(
-        summary=run.summary,
+        summary={**run.summary, **exposed(run.records), ARRIVED_SECONDS: len(p99_s)},
         timeline=_timeline(run, since_s, wanted, forecast_rps),
-        latencies=_latencies(run.records),
+        latencies=_histogram(_latency_s(run.records)),
+        seconds=_histogram(p99_s),
         configurations=_configurations(since_s, wanted, run.trace.duration_s),
     )
+
+
+def summary_of(run: Run) -> Outcome:
+    """What is kept where only the summary is asked for, which needs no records."""
+    none = np.empty(0, np.int64)
+    return Outcome(run.summary, np.empty((len(TIMELINE), 0)), none, none, [])
 
 
 def latency_edges_s() -> FloatArray:
@@ -86,11 +105,39 @@ def latency_edges_s() -> FloatArray:
     return np.asarray(LATENCY_LEAST_S * 10.0**upper)
 
 
-def _latencies(records: Records) -> IntArray:
-    latency_s = (records.end_s - records.arrival_s)[records.outcome == COMPLETED]
+def _latency_s(records: Records) -> FloatArray:
+    """Of every request; infinite where it was not answered."""
+    return np.where(records.outcome == COMPLETED, records.end_s - records.arrival_s, np.inf)
+
+
+def p99_of_seconds_s(records: Records) -> FloatArray:
+    """The least latency that at least 99 % of the requests of a second keep, for each second in which any arrived."""
+    latency_s, second = _latency_s(records), records.arrival_s.astype(np.int64)
+    ordered_s = latency_s[np.lexsort((latency_s, second))]
+    _, first, count = np.unique(second, return_index=True, return_counts=True)  # requests are in order of arrival
+    return np.asarray(ordered_s[first + count - 1 - count // 100])
+
+
+def _histogram(latency_s: FloatArray) -> IntArray:
+    """How many are in each bin; infinite ones are in none."""
     edges_s = latency_edges_s()
-    place = np.minimum(np.searchsorted(edges_s, latency_s, side="left"), len(edges_s) - 1)
-    return np.bincount(place, minlength=len(edges_s))
+    place = np.searchsorted(edges_s, latency_s[np.isfinite(latency_s)], side="left")
+    return np.bincount(np.minimum(place, len(edges_s) - 1), minlength=len(edges_s))
+
+
+def exposed(records: Records) -> dict[str, int]:
+    """The requests that a rollout of live containers may lose: `INTERRUPTED` and `AT_BATCH_CHANGES`."""
+    interrupted = at_changes = 0
+    for stage, replicas in enumerate(records.replicas):
+        enqueue_s, start_s, finish_s = (each[stage] for each in (records.enqueue_s, records.start_s, records.finish_s))
+        served = np.isfinite(start_s)
+        removed_s = replicas.removed_s[records.replica[stage][served]]
+        interrupted += int(np.count_nonzero((start_s[served] <= removed_s) & (removed_s < finish_s[served])))
+        leave_s = np.where(np.isfinite(finish_s), finish_s, records.end_s)
+        for (_, before), (since_s, size) in pairwise(records.configured[stage]):
+            if size != before:
+                at_changes += int(np.count_nonzero((enqueue_s <= since_s) & (since_s < leave_s)))
+    return {INTERRUPTED: interrupted, AT_BATCH_CHANGES: at_changes}
 
 
 def _decided(run: Run) -> tuple[FloatArray, list[Configuration], FloatArray]:

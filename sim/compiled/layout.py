@@ -1,0 +1,85 @@
+"""The kinds of replica of a run as arrays for the kernel: they depend on the stages alone, so runs share them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from math import exp
+from typing import NamedTuple
+
+import numpy as np
+
+from ipa.sim.compiled.memory import OPTION, SERVICE, RecordArray
+from ipa.sim.model import ServiceTime, StageModel
+
+_LEAST_NORMAL = -8.3
+"""A bound below the normal quantile of the smallest uniform draw, 2^-54."""
+
+MOST_KEPT = 64
+"""The layouts that a process keeps, some 100 KB each."""
+
+
+class Option(NamedTuple):
+    """A kind of replica. The kernel knows it by its number among the options of all stages."""
+
+    stage: int
+    variant: str
+    cores: int
+
+
+class Layout(NamedTuple):
+    """The options of all stages, one stage after the other, and their figures; the kernel only reads the arrays.
+
+    `first_variants`: for each stage, the number of its first variant among the variants of all stages. `shortest_s`:
+    what no batch can take less than, in doubles.
+    """
+
+    options: tuple[Option, ...]
+    first_variants: tuple[int, ...]
+    variants: int
+    rows: RecordArray  # OPTION (options,)
+    service: RecordArray  # SERVICE (options, largest batch + 1)
+    shortest_s: float
+
+
+def layout_of(models: Sequence[StageModel]) -> Layout:
+    """The layout of these stages."""
+    return _layout(tuple((tuple(model.service.items()), tuple(model.start_up_s.items())) for model in models))
+
+
+Kinds = tuple[tuple[tuple[str, int], ServiceTime], ...]
+StartUps = tuple[tuple[str, float], ...]
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _layout(stages: tuple[tuple[Kinds, StartUps], ...]) -> Layout:
+    options = tuple(Option(stage, *key) for stage, (kinds, _) in enumerate(stages) for key, _ in kinds)
+    services = [service for kinds, _ in stages for _, service in kinds]
+    variants = [(stage, name) for stage, (_, start_ups) in enumerate(stages) for name, _ in start_ups]
+    rows = np.zeros(len(options), OPTION)
+    table = np.zeros((len(options), max(service.max_batch for service in services) + 1), SERVICE)
+    for number, (option, service) in enumerate(zip(options, services, strict=True)):
+        start_up_s = dict(stages[option.stage][1])[option.variant]
+        place = variants.index((option.stage, option.variant))
+        rows[number] = (start_up_s, place, service.max_batch, service.sigma is not None)
+        figures = table[number, : service.max_batch + 1]
+        figures["latency_s"] = service.latency_s
+        if service.sigma is not None:
+            figures["sigma"] = service.sigma
+    return Layout(
+        options=options,
+        first_variants=tuple(variants.index((stage, start_ups[0][0])) for stage, (_, start_ups) in enumerate(stages)),
+        variants=len(variants),
+        rows=rows,
+        service=table,
+        shortest_s=min(map(_shortest_s, services)),
+    )
+
+
+def _shortest_s(service: ServiceTime) -> float:
+    """No batch takes less: no draw is below `_LEAST_NORMAL`."""
+    sigmas = service.sigma or (0.0,) * len(service.latency_s)
+    return min(
+        latency_s * exp(sigma * _LEAST_NORMAL - 0.5 * sigma * sigma)
+        for latency_s, sigma in zip(service.latency_s[1:], sigmas[1:], strict=True)
+    )

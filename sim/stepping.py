@@ -1,0 +1,55 @@
+"""A run that is gone through step by step: whoever steps decides at each control step, a policy or anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count, takewhile
+
+from ipa.policies import Configuration
+from ipa.sim import engines
+from ipa.sim.backend import SimulatedBackend
+from ipa.sim.interface import Engine, Handover
+from ipa.sim.load_view import LoadView
+from ipa.sim.model import FloatArray, StageModel, World
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """A run that stands at time 0 with a configuration ready; go through its `steps` once."""
+
+    engine: Engine
+    backend: SimulatedBackend
+    interval_s: float
+
+    def steps(self) -> Iterator[float]:
+        """The times [s] of the control steps, `interval_s` apart and before the duration ends.
+
+        At each of them the backend can be observed, and a configuration applied; after the last the run ends.
+        """
+        moments = (step * self.interval_s for step in count(1))
+        return self.engine.steps(takewhile(lambda time_s: time_s < self.engine.world.duration_s, moments))
+
+
+def stepped(
+    pipeline: str,
+    models: Sequence[StageModel],
+    world: World,
+    arrivals_s: FloatArray,
+    load: LoadView,
+    initial: Configuration,
+    seed: int,
+    *,
+    engine: str = "auto",
+    interval_s: float = 10.0,
+    limit_cores: int | None = None,
+    fields: Collection[str] = (),
+    receive: Callable[[Handover], object] | None = None,
+) -> Stepped:
+    """A run on the arrivals, shape (requests,), sorted, in [0, duration), of which control steps see `load`.
+
+    `fields`: the costly fields to include in observations. With `receive`, the engine hands over what happens instead
+    of keeping it. Raises EngineError for an engine that cannot run here.
+    """
+    built = engines.create_engine(engines.choose_engine(engine), models, world, arrivals_s, initial, seed, receive)
+    return Stepped(built, SimulatedBackend(built, load, pipeline, seed, limit_cores, fields), interval_s)

@@ -1,0 +1,89 @@
+"""Outcomes: the columns of a table of runs that say how a run went, with their names for people and what is better."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ipa.profiles import did_you_mean, listed
+from ipa.studies.errors import ScenarioError
+
+Better = Literal["less", "more"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A column of a table of runs. `column` x `factor` is shown in `unit`, rounded to `decimals`.
+
+    `is_rate`: it is never below 0, so that its intervals end there.
+    """
+
+    column: str
+    title: str
+    better: Better
+    unit: str = ""
+    factor: float = 1.0
+    decimals: int = 2
+    is_rate: bool = True
+
+    @property
+    def sign(self) -> float:
+        """1 where less is better, else -1: a figure times it is the better the less it is."""
+        return 1.0 if self.better == "less" else -1.0
+
+    @property
+    def axis(self) -> str:
+        """The title of an axis: `cost [cores]`."""
+        return f"{self.title} [{self.unit}]" if self.unit else self.title
+
+    @property
+    def best(self) -> str:
+        """What the best setting has, in words: `lowest cost`."""
+        return f"{'lowest' if self.better == 'less' else 'highest'} {self.title}"
+
+
+KNOWN = (
+    Outcome("cost_mean_cores", "cost", "less", "cores"),
+    Outcome("pas_mean", "PAS", "more"),
+    Outcome("sla_violation_rate", "SLA violations", "less", "%", 100.0),
+    Outcome("goodput_rps", "goodput", "more", "rps"),
+    Outcome("latency_mean_s", "mean latency", "less", "s"),
+    Outcome("latency_p50_s", "median latency", "less", "s"),
+    Outcome("latency_p95_s", "latency p95", "less", "s"),
+    Outcome("latency_p99_s", "latency p99", "less", "s"),
+    Outcome("cost_core_s", "cost of the run", "less", "core-s", 1.0, 0),
+    Outcome("planned_cost_mean_cores", "planned cost", "less", "cores"),
+    Outcome("planned_pas_mean", "planned PAS", "more"),
+    Outcome("dropped", "dropped requests", "less", "", 1.0, 1),
+    Outcome("failed", "failed requests", "less", "", 1.0, 1),
+    Outcome("unfinished", "unfinished requests", "less", "", 1.0, 1),
+    Outcome("infeasible_decisions", "infeasible decisions", "less", "", 1.0, 1),
+    Outcome("changes", "changes", "less", "", 1.0, 1),
+)
+"""The outcomes that a run's summary has."""
+
+USUAL = ("cost_mean_cores", "pas_mean", "sla_violation_rate")
+"""What is asked first."""
+
+
+def find(given: Iterable[str | Outcome], columns: Sequence[str]) -> tuple[Outcome, ...]:
+    """The outcomes by the names of their columns, or as they are. Raises ScenarioError for one that the table lacks."""
+    known = {each.column: each for each in KNOWN}
+    found = []
+    for each in given:
+        if isinstance(each, str):
+            if each not in known:
+                raise ScenarioError(
+                    f"outcomes: {each!r} is none that is known{did_you_mean(each, list(known))}; allowed: "
+                    f"{listed(list(known))}, or an Outcome that says whether less of it is better"
+                )
+            each = known[each]
+        if each.column not in columns:
+            raise ScenarioError(
+                f"outcomes: the table has no column {each.column!r}{did_you_mean(each.column, columns)}"
+            )
+        found.append(each)
+    if not found:
+        raise ScenarioError("outcomes: none is given; at least one is needed")
+    return tuple(found)

@@ -1,0 +1,143 @@
+"""The keys in the order of how much they matter for an outcome.
+
+The method is the first of these that the settings allow; which it was is part of the answer.
+
+    variance      the settings are a full grid: exact shares of the variance
+    Sobol         they are a sample of Saltelli's, and SALib is installed
+    PAWN          they are at least 100
+    permutation   they are at least 10
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ipa.sim import FloatArray
+from ipa.studies.answers.outcome import Outcome
+from ipa.studies.answers.sensitivity import grid, pawn, sobol, surrogate
+from ipa.studies.answers.settings import Key, Settings
+from ipa.studies.intervals import student
+
+Method = Literal["variance", "Sobol", "PAWN", "permutation"]
+
+LEAST_SEEDS = 5
+"""Of fewer seeds, shares of the variance have no interval."""
+
+RESAMPLES = 400
+
+
+@dataclass(frozen=True)
+class Importance:
+    """A key's index with its 95 % interval, NaN where there is none; `alone`: its share without the other keys'."""
+
+    key: Key
+    value: float
+    low: float
+    high: float
+    alone: float
+
+    @property
+    def figures(self) -> tuple[float, float, float]:
+        """The index and the ends of its interval."""
+        return self.value, self.low, self.high
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The keys, the most important first. `noise`: what a key without effect may have as well; NaN if not known.
+
+    `explained`: the share of the variance that the surrogate explains, NaN for the other methods.
+    """
+
+    outcome: Outcome
+    method: Method
+    keys: tuple[Importance, ...]
+    noise: float
+    explained: float
+
+    @property
+    def measure(self) -> str:
+        """What the index is, for an axis."""
+        return {
+            "variance": "share of the variance",
+            "Sobol": "Sobol's total index",
+            "PAWN": "PAWN index",
+            "permutation": "growth of the error / variance",
+        }[self.method]
+
+    @property
+    def first(self) -> Importance | None:
+        """The key that is shown to matter most: its interval is above those of all others, or of a method without
+        intervals its value is; and above the noise. None where none is shown."""
+        first, *others = self.keys
+        least = first.value if np.isnan(first.low) else first.low
+        rest = [other.value if np.isnan(other.high) else other.high for other in others]
+        floor = max([0.0, *rest, *([] if np.isnan(self.noise) else [self.noise])])
+        return first if least > floor else None
+
+
+def rank(settings: Settings, outcome: Outcome, seed: int = 0) -> Ranking | None:
+    """The ranking of the keys; None of fewer than two keys, too few settings, or an outcome that is the same in all."""
+    whole = np.isfinite(settings.means[outcome.column])
+    codes, means = settings.codes[whole], settings.means[outcome.column][whole]
+    values = settings.values[outcome.column][whole]
+    keys = settings.keys
+    if len(keys) < 2 or len(means) < 4 or np.ptp(means) <= 1e-12 * np.abs(means).max():
+        return None
+    random = np.random.default_rng(seed)
+    levels = tuple(len(key.levels) for key in keys)
+    if grid.is_grid(codes, levels):
+        alone, total = grid.shares(codes, levels, means)
+        low, high = _over_seeds(settings, codes, levels, values, random)
+        return _ranking(settings, outcome, "variance", total, low, high, alone)
+    if sobol.is_saltelli(codes) and sobol.is_installed():
+        first, total, half = sobol.indices(codes, means)
+        return _ranking(settings, outcome, "Sobol", total, np.maximum(total - half, 0.0), total + half, first)
+    none = np.full(len(keys), np.nan)
+    if len(means) >= pawn.LEAST:
+        slides = [pawn.slides(codes[:, place]) for place in range(len(keys))]
+        found = np.array([pawn.interval(slide, means, random) for slide in slides])
+        noise = max(pawn.noise(slide, means, random) for slide in slides)
+        return _ranking(settings, outcome, "PAWN", found[:, 0], found[:, 1], found[:, 2], none, noise)
+    if len(means) < surrogate.LEAST:
+        return None
+    explained, growth = surrogate.importances(codes, [key.is_number for key in keys], means, random)
+    mean, low, high = student(growth, 0.95)
+    return _ranking(settings, outcome, "permutation", mean, low, high, none, explained=explained)
+
+
+def _over_seeds(
+    settings: Settings, codes: np.ndarray, levels: tuple[int, ...], values: FloatArray, random: np.random.Generator
+) -> tuple[FloatArray, FloatArray]:
+    """The intervals of the shares of the variance by the bootstrap over the seeds, which are the same for all."""
+    there = np.isfinite(values).all(axis=0)
+    seeds = int(there.sum())
+    if seeds < LEAST_SEEDS:
+        none = np.full(len(settings.keys), np.nan)
+        return none, none
+    times = random.multinomial(seeds, np.full(seeds, 1.0 / seeds), RESAMPLES) / seeds
+    drawn = [grid.shares(codes, levels, values[:, there] @ weights)[1] for weights in times]
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    return low, high
+
+
+def _ranking(
+    settings: Settings,
+    outcome: Outcome,
+    method: Method,
+    value: FloatArray,
+    low: FloatArray,
+    high: FloatArray,
+    alone: FloatArray,
+    noise: float = float("nan"),
+    explained: float = float("nan"),
+) -> Ranking:
+    found = [
+        Importance(key, *map(float, figures))
+        for key, *figures in zip(settings.keys, value, low, high, alone, strict=True)
+    ]
+    found.sort(key=lambda each: -each.value)
+    return Ranking(outcome, method, tuple(found), noise, explained)

@@ -1,0 +1,203 @@
+"""`ipa sweep`: one scenario with other values of its keys, over seeds, into one table."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from ipa import studies
+from ipa.studies import choices
+from ipa.studies.commands import complete, printing, progress
+from ipa.studies.commands import jobs as crews
+from ipa.studies.commands.amounts import Whole
+from ipa.studies.commands.options import (
+    FOLDER,
+    Words,
+    assigned,
+    jobs_option,
+    load_options,
+    on_option,
+    output_options,
+    pipeline_argument,
+    policy_option,
+    records_option,
+    set_option,
+)
+
+if TYPE_CHECKING:
+    from ipa.studies.sweeps import Swept, Trial
+
+SHOWN = ("cost_mean_cores", "pas_mean", "sla_violation_rate", "latency_p99_s")
+"""Outcomes that are printed."""
+
+MOST_SHOWN = 20
+"""Points that are printed one by one."""
+
+
+@click.command()
+@pipeline_argument
+@click.option(
+    "--vary",
+    multiple=True,
+    required=True,
+    metavar="KEY=VALUES",
+    shell_complete=complete.keys,
+    help="Values of any key of the scenario: policy.alpha=0.5,1,2, or from, to and step: hop_s=0:0.1:0.02; between two "
+    "ends for samples: policy.beta=0.1:10, on a logarithmic scale policy.beta=0.1:10:log. Repeatable.",
+)
+@click.option(
+    "--when",
+    multiple=True,
+    metavar="'CONDITION: KEY=VALUES'",
+    help="Vary a key only where a condition holds: 'policy==ipa: policy.alpha=1,2'. Repeatable.",
+)
+@click.option(
+    "--where",
+    multiple=True,
+    metavar="CONDITION",
+    help="Leave out the points where this does not hold: 'guards.min_replicas<=guards.max_replicas'. Repeatable.",
+)
+@click.option(
+    "--sample",
+    type=Words(choices.Sample),
+    default="grid",
+    help="Points: grid (all combinations), list (the first values, the second ones, ...), random, lhs (a Latin "
+    "hypercube) or sobol. Default: grid.",
+)
+@click.option("--points", type=Whole(min=1), help="Points to draw, with random, lhs and sobol.")
+@click.option("--sample-seed", type=Whole(min=0), default=1, help="Seed of drawn points. Default: 1.")
+@policy_option
+@load_options
+@records_option("none")
+@set_option
+@click.option(
+    "--seeds",
+    type=Whole(min=1),
+    help="Runs of each point, with seeds from --seed on. Default: 1; with --until at most 100.",
+)
+@click.option(
+    "--until",
+    multiple=True,
+    metavar="OUTCOME:WIDTH",
+    help="Add seeds until every point's 95 % interval is as narrow: cost_mean_cores:2% of the mean to either side, or "
+    "pas_mean:0.5. Repeatable.",
+)
+@click.option("--dry-run", is_flag=True, help="Run nothing: print how many runs, how long they take, and an example.")
+@jobs_option
+@on_option
+@click.option("--out", type=FOLDER, help="Write the table to this folder; repeat the command to resume or extend it.")
+@output_options
+def sweep(
+    what: str,
+    vary: Sequence[str],
+    when: Sequence[str],
+    where: Sequence[str],
+    sample: str,
+    points: int | None,
+    sample_seed: int,
+    assignments: Sequence[str],
+    seeds: int | None,
+    until: Sequence[str],
+    dry_run: bool,
+    jobs: int | None,
+    on: str,
+    out: Path | None,
+    as_json: bool,
+    **options: object,
+) -> None:
+    """Run one scenario with other values of its keys, over seeds, into one table.
+
+    Every point runs with the same seeds, and so on the same random draws. Each run is saved as soon as it finishes:
+    repeat the command after an interrupt, with more seeds, values or keys, and only the missing runs are made. A run
+    that fails ends nothing; its error is in the table.
+    """
+    if out is None and not dry_run:
+        raise click.UsageError("--out: names the folder for the table; or look first, with --dry-run")
+    given = {name: value for name, value in options.items() if value is not None} | assigned(assignments)
+    studies.many.places.check(on)
+    plan, count = studies.sweeps.prepare(
+        what,
+        vary,
+        when=when,
+        where=where,
+        sample=cast("Any", sample),
+        points=points,
+        sample_seed=sample_seed,
+        seeds=seeds,
+        until=until,
+        values=given,
+    )
+    printing.say_rules(plan.base.pipeline)
+    if dry_run:
+        tried = studies.sweeps.trial(plan, count, crews.at_once(jobs), out)
+        if as_json:
+            printing.print_json(tried.as_dict())
+        else:
+            print_trial(tried, on)
+        return
+    assert out is not None
+    progress.say_compiling(plan.base)
+    with crews.ended_cleanly(out), redirect_stdout(sys.stderr):  # a user's policy may print
+        swept = studies.sweeps.conduct(
+            plan, count, out, crews.at_once(jobs), on, lambda total: progress.counted("runs", total), printing.note
+        )
+    if as_json:
+        printing.print_json(swept.as_dict())
+    else:
+        print_swept(swept, plan.space.keys)
+    if swept.failed:
+        raise click.ClickException(
+            f"{swept.failed} of {swept.runs} runs failed; the others are kept in {out}: repeat the command to try the "
+            "failed ones again"
+        )
+
+
+def print_trial(tried: Trial, on: str) -> None:
+    """Print how many runs there would be, how long they would take, and the scenario of the first."""
+    most = "at most " if tried.is_open else ""
+    there = f", {tried.runs - tried.missing} of them are there" if tried.missing < tried.runs else ""
+    printing.print_line(f"{most}{tried.runs} runs: {_of(tried.points, 'point')} x {_of(tried.seeds, 'seed')}{there}")
+    took = f"{1000 * tried.run_s:.0f} ms a run, by a trial of {_of(tried.tried, 'run')}"
+    here = f"{_of(tried.jobs, 'process', 'es')} of this machine"
+    elsewhere = "" if on == "local" else f"; {on} was not asked"
+    printing.print_line(f"{most}about {progress.span(tried.estimated_s)} in {here} ({took}){elsewhere}")
+    printing.print_line(f"the first point, as a scenario file:\n\n{tried.example}")
+
+
+def print_swept(swept: Swept, keys: Sequence[str]) -> None:
+    """Print the points with the means of some outcomes, or of many points the range of these means."""
+    table = swept.table
+    if swept.looks:
+        last = swept.looks[-1]
+        reached = "every aim is reached" if not last.missed else f"{_of(last.missed, 'point')} still too wide"
+        printing.print_line(f"{_of(swept.seeds, 'seed')} after {_of(len(swept.looks), 'look')}: {reached}")
+    shown = [name for name in SHOWN if name in table]
+    means = table.groupby(list(keys), dropna=False, sort=False)[shown].mean()
+    title = f"{_of(swept.points, 'point')}, {_of(swept.seeds, 'seed')} each, means"
+    if len(means) <= MOST_SHOWN:
+        printed = printing.new_table(title, *keys, *shown, names=len(keys), folds_names=True)
+        for row in means.reset_index().itertuples(index=False):
+            printed.add_row(*(_text(value) for value in row))
+    else:
+        printed = printing.new_table(title, "outcome", "least", "median", "most")
+        for name in shown:
+            printed.add_row(name, *(_text(value) for value in means[name].quantile([0.0, 0.5, 1.0])))
+    printing.print_table(printed)
+    for error, times in swept.errors.items():
+        printing.print_line(f"{_of(times, 'run')} failed: {error}")
+    printing.print_line(f"Table: {swept.folder / 'runs.parquet'}")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.4g}"
+    return "" if value is None else str(value)
+
+
+def _of(count: int, what: str, plural: str = "s") -> str:
+    return f"{count:,} {what}{plural if count != 1 else ''}"

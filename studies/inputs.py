@@ -1,0 +1,54 @@
+"""What a scenario's run is given: its load, the arrivals, the stages as the engines see them, and the world."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ipa import traces
+from ipa.profiles import Pipeline
+from ipa.sim import FloatArray, StageModel, World, rules, stage_models, stream
+from ipa.studies.loads import Load
+from ipa.studies.scenario import Scenario
+from ipa.traces import Trace
+
+
+def load_of(scenario: Scenario) -> Load:
+    """The load of a scenario."""
+    return Load(scenario.trace, scenario.window, scenario.scale, scenario.scaling, scenario.seed, scenario.time_hints)
+
+
+def models_of(scenario: Scenario, pipeline: Pipeline) -> tuple[StageModel, ...]:
+    """The stages of a scenario as the engines see them."""
+    return stage_models(
+        pipeline,
+        sampled=scenario.service_times == "lognormal",
+        dispatch_overhead_s=scenario.dispatch_overhead_s,
+        start_up_extra_s=scenario.start_up_extra_s,
+    )
+
+
+def arrivals_of(scenario: Scenario, trace: Trace) -> FloatArray:
+    """When the requests of the trace arrive; shape (requests,), sorted, in [0, duration)."""
+    return traces.arrivals(trace, scenario.arrivals, stream(scenario.seed, "arrivals"))
+
+
+def later(due_s: FloatArray, late_s: float, duration_s: float) -> FloatArray:
+    """When requests that were due at these moments come that are late, none of them after the duration."""
+    return due_s if not late_s else np.minimum(due_s + late_s, np.nextafter(duration_s, 0.0))
+
+
+def world_of(scenario: Scenario, duration_s: float, sla_s: float) -> World:
+    """The settings of the scenario's world."""
+    return World(
+        duration_s=duration_s,
+        bound_s=rules.bound_s(sla_s),
+        hop_s=scenario.hop_s,
+        stop_s=scenario.stop_s,
+        decision_delay_s=scenario.decision_delay_s,
+        start_up_sigma=scenario.start_up_sigma,
+        max_surge=scenario.max_surge,
+        max_unavailable=scenario.max_unavailable,
+        dispatch=scenario.dispatch,
+        drop=scenario.drop,
+        resize=scenario.resize,
+    )

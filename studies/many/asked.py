@@ -1,0 +1,71 @@
+"""Runs that are asked for, each with a key of all that it depends on: what has that key need not be run again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ipa import profiles
+from ipa.profiles import Pipeline
+from ipa.studies.loads import find_trace
+from ipa.studies.results import names_in, versions
+from ipa.studies.scenario import Scenario
+from ipa.traces import NAMES, TimeHints
+
+
+class Asked(NamedTuple):
+    """A run: its key, and its scenario as plain data, which `Scenario.model_validate` takes."""
+
+    key: str
+    data: Mapping[str, Any]
+
+
+class Keys:
+    """Makes keys. Each file and each load that scenarios name is read once.
+
+    A key digests the program's version and source, the libraries' versions, the scenario, the files it names, the
+    pipeline's figures and the trace.
+    """
+
+    def __init__(self) -> None:
+        self._always = f"{versions()['versions']}"
+        self._files: dict[str, str] = {}
+        self._loads: dict[tuple[str, TimeHints], str] = {}
+        self._figures: dict[str, str] = {}
+
+    def shared(self, scenario: Scenario) -> str:
+        """What the key of a scenario with any seed begins with. Raises ValueError for what cannot be found."""
+        files = "".join(f"{name} {digest}\n" for name in names_in(scenario) if (digest := self._file(name)))
+        return (
+            f"{self._always}\n{self._content(scenario.pipeline)}\n{self._load(scenario.trace, scenario.time_hints)}\n"
+            f"{files}{scenario.model_copy(update={'seed': 0}).digest}"
+        )
+
+    def _file(self, name: str) -> str:
+        if name not in self._files:
+            self._files[name] = sha256(Path(name).read_bytes()).hexdigest() if Path(name).is_file() else ""
+        return self._files[name]
+
+    def _load(self, trace: str, hints: TimeHints) -> str:
+        if (trace, hints) not in self._loads:
+            # A synthetic load is that of its name and the run's seed.
+            self._loads[trace, hints] = trace if trace in NAMES else find_trace(trace, 1, hints).sha256
+        return self._loads[trace, hints]
+
+    def _content(self, pipeline: str) -> str:
+        if pipeline not in self._figures:
+            self._figures[pipeline] = content(profiles.load(pipeline))
+        return self._figures[pipeline]
+
+
+def key_of(shared: str, seed: int) -> str:
+    """The key of a run, of what its scenario shares over all seeds."""
+    return sha256(f"{shared}\n{seed}".encode()).hexdigest()
+
+
+def content(figures: Pipeline) -> str:
+    """A digest of a whole pipeline, including its figures, which its representation leaves out."""
+    rows = [variant.figures for stage in figures.stages for variant in stage.variants]
+    return sha256(repr((figures, rows)).encode()).hexdigest()

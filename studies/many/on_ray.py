@@ -1,0 +1,101 @@
+"""On a Ray cluster that is there: chunks are its tasks; a chunk whose worker dies goes to another one."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import ray
+from grpc import RpcError
+from ray import exceptions
+
+from ipa.studies.errors import WorkerError
+from ipa.studies.many.luggage import Luggage
+from ipa.studies.many.remote import LACKING, Customs, silenced, work
+from ipa.studies.many.runner import Chunk, Done, Kept
+from ipa.studies.workers import AHEAD
+
+WAIT_S = 1.0
+"""How long to wait for a chunk before looking whether workers have come or gone."""
+
+
+@contextmanager
+def connected(address: str, luggage: Luggage, say: Callable[[str], object]) -> Iterator[Cluster]:
+    """The cluster whose client server is at HOST:PORT. Raises WorkerError as `places.opened`."""
+    with silenced("ray"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what is said in an error of ours, such as that the cluster is gone
+        try:
+            context = ray.init(
+                f"ray://{address}", allow_multiple=True, log_to_driver=False, logging_level=logging.CRITICAL
+            )
+        except (ConnectionError, RuntimeError, OSError) as error:
+            raise WorkerError(f"no Ray cluster answers at {address}: {error}") from error
+        try:
+            with silenced("ray"), context:  # once more, as some of it was imported just now
+                yield Cluster(address, ray.put(luggage), Customs(say))
+        finally:
+            with suppress(Exception):
+                context.disconnect()
+
+
+@contextmanager
+def _read(address: str) -> Iterator[None]:
+    """Answers what goes wrong between here and the workers with one sentence."""
+    try:
+        yield
+    except exceptions.WorkerCrashedError as error:
+        raise WorkerError(f"several workers were killed over one chunk of runs (out of memory?): {error}") from None
+    except exceptions.RayTaskError as error:
+        raise WorkerError(LACKING.format(error=error.cause)) from error
+    except (ConnectionError, RpcError, exceptions.RaySystemError):
+        raise WorkerError(f"the Ray cluster at {address} is gone") from None
+
+
+@dataclass
+class Cluster:
+    """A place, as long as the client is connected."""
+
+    _address: str
+    _luggage: Any
+    _customs: Customs
+
+    @property
+    def where(self) -> str:
+        return f"{self.workers} workers of the Ray cluster at {self._address}"
+
+    @property
+    def workers(self) -> int:
+        with _read(self._address):
+            return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+    def make(self, kept: Kept, chunks: Iterable[Chunk], keep: Callable[[Done], object]) -> None:
+        """As `Place.make`: an interrupt gives up the chunks under way, and keeps those that are done."""
+        task = ray.remote(work)
+        waiting = iter(chunks)
+        under_way: list[Any] = []
+        try:
+            while True:
+                room = max(0, AHEAD * self.workers - len(under_way))
+                for chunk in islice(waiting, room):
+                    with _read(self._address):
+                        under_way.append(task.remote(self._luggage, kept, chunk))
+                if not under_way:
+                    return
+                self._keep_done(under_way, keep, WAIT_S)
+        except KeyboardInterrupt:
+            self._keep_done(under_way, keep, 0.0)
+            raise
+
+    def _keep_done(self, under_way: list[Any], keep: Callable[[Done], object], wait_s: float) -> None:
+        """Keep the chunks that are done, at most one of which is waited for."""
+        with _read(self._address):
+            ended, _ = ray.wait(under_way, num_returns=1, timeout=wait_s)
+            answers = [ray.get(each) for each in ended]
+        for each, answer in zip(ended, answers, strict=True):
+            under_way.remove(each)
+            keep(self._customs.passed(answer))

@@ -1,0 +1,139 @@
+"""What runs in one process have in common, kept so that it is found, drawn or computed once.
+
+All of it depends on a part of a scenario alone, so a run gets the same as it would make by itself: the question
+decides, not the run. Everything is bounded; what has not been asked for longest goes first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from ipa import profiles
+from ipa.policies import POLICIES, OptimisingPolicy, Outlook, Policy, create
+from ipa.profiles import Pipeline
+from ipa.sim import FloatArray, StageModel
+from ipa.studies.inputs import arrivals_of, load_of, models_of
+from ipa.studies.scenario import Scenario, check_stage_names
+from ipa.traces import Trace
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+MOST_PIPELINES = 32
+MOST_POLICIES = 16
+"""Each with up to some thousand answers."""
+MOST_LOADS = 128
+MOST_NUMBERS = 2**16
+"""Of a load that is kept, or of its arrivals: half a megabyte."""
+
+_FILES = (".py", ".npz", ".keras")
+"""What of a policy may be a file, which may have changed by the next run."""
+
+
+class Kept(Generic[K, V]):
+    """Up to `most` things by what they were made for; those that are not `small` are made anew each time."""
+
+    def __init__(self, most: int, small: Callable[[V], bool] = lambda _: True) -> None:
+        self._most = most
+        self._small = small
+        self._things: dict[K, V] = {}
+
+    def get(self, key: K, make: Callable[[], V]) -> V:
+        """The thing for a key, made if need be."""
+        found = self._things.pop(key, None)
+        if found is None:
+            found = make()
+            if not self._small(found):
+                return found
+            if len(self._things) >= self._most:
+                del self._things[next(iter(self._things))]
+        self._things[key] = found
+        return found
+
+
+@dataclass(frozen=True)
+class Served:
+    """A pipeline with the limits of a scenario, and its stages as the engines see them, each kept once made."""
+
+    pipeline: Pipeline
+    models: Kept[Hashable, tuple[StageModel, ...]]
+
+
+class Shared:
+    """Pipelines, policies with the answers that they have found, forecasts, and loads with their arrivals.
+
+    Runs that follow each other cost least if they differ in few of these.
+    """
+
+    def __init__(self) -> None:
+        self._served: Kept[Hashable, Served] = Kept(MOST_PIPELINES)
+        self._policies: Kept[Hashable, Policy] = Kept(MOST_POLICIES)
+        self._outlooks: Kept[Hashable, Outlook] = Kept(MOST_POLICIES)
+        self._traces: Kept[Hashable, Trace] = Kept(MOST_LOADS, lambda trace: len(trace.load) <= MOST_NUMBERS)
+        self._arrivals: Kept[Hashable, FloatArray] = Kept(MOST_LOADS, lambda times_s: len(times_s) <= MOST_NUMBERS)
+
+    def pipeline(self, scenario: Scenario) -> Pipeline:
+        """The scenario's pipeline with its limits. Raises as `profiles.load` and `Pipeline.with_limits`."""
+        return self._served_by(scenario).pipeline
+
+    def models(self, scenario: Scenario) -> tuple[StageModel, ...]:
+        """The stages of the scenario as the engines see them."""
+        served = self._served_by(scenario)
+        settings = (scenario.service_times, scenario.dispatch_overhead_s, scenario.start_up_extra_s)
+        return served.models.get(settings, lambda: models_of(scenario, served.pipeline))
+
+    def policy(self, scenario: Scenario) -> Policy:
+        """The scenario's policy; one of ours serves all runs that ask for the same. Raises as `policies.create`."""
+        pipeline = self.pipeline(scenario)
+        name, parameters = scenario.policy.name, scenario.policy.parameters
+        try:
+            text = json.dumps([name, parameters], sort_keys=True, allow_nan=False)
+        except (TypeError, ValueError):
+            return create(name, pipeline, parameters)
+        if any(ending in text for ending in _FILES):
+            return create(name, pipeline, parameters)
+
+        def made() -> Policy:
+            policy = create(name, pipeline, parameters)
+            if isinstance(policy, OptimisingPolicy):
+                about = json.dumps(policy.outlook.parameters, sort_keys=True)
+                policy.outlook.share(self._outlooks.get(about, lambda: policy.outlook))
+            return policy
+
+        policy = self._policies.get((_pipeline_key(scenario), text), made)
+        # Somebody else's may keep more than it should.
+        return policy if type(policy) in POLICIES.values() else create(name, pipeline, parameters)
+
+    def trace(self, scenario: Scenario) -> Trace:
+        """The scenario's load. Raises as `Load.trace`."""
+        load = load_of(scenario)
+        key = load.key
+        return load.trace() if key is None else self._traces.get(key, load.trace)
+
+    def arrivals(self, scenario: Scenario, trace: Trace) -> FloatArray:
+        """When the requests of the scenario's load arrive; shape (requests,), sorted, in [0, duration), read-only."""
+        key = load_of(scenario).key
+        if key is None:
+            return arrivals_of(scenario, trace)
+        arrivals_s = self._arrivals.get((key, scenario.arrivals, scenario.seed), lambda: arrivals_of(scenario, trace))
+        arrivals_s.setflags(write=False)
+        return arrivals_s
+
+    def _served_by(self, scenario: Scenario) -> Served:
+        def made() -> Served:
+            pipeline = profiles.load(scenario.pipeline)
+            check_stage_names(pipeline, "drop_limits_s", scenario.drop_limits_s)
+            return Served(pipeline.with_limits(scenario.sla_s, scenario.drop_limits_s), Kept(MOST_PIPELINES))
+
+        return self._served.get(_pipeline_key(scenario), made)
+
+
+def _pipeline_key(scenario: Scenario) -> Hashable:
+    path = Path(scenario.pipeline)
+    state = path.stat() if scenario.pipeline not in profiles.names() and path.exists() else None
+    changed = None if state is None else (state.st_mtime_ns, state.st_size)
+    return (scenario.pipeline, changed, scenario.sla_s, tuple(sorted(scenario.drop_limits_s.items())))

@@ -1,0 +1,77 @@
+"""Conditions on the values of a point: `policy==ipa and policy.load_margin<=0.2`, `guards.min_replicas<limit_cores`.
+
+Each term compares a key of the scenario with a value or with another key; a mapping with a name (a policy, a predictor)
+is compared by its name. A key that the point does not have equals nothing, and is above and below nothing.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ipa.profiles import did_you_mean
+from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import Scenario, parse_value
+
+OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<=": operator.le,
+    ">=": operator.ge,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+
+_TERM = re.compile(r"\s*([\w.]+)\s*(==|!=|<=|>=|<|>)\s*(.*\S)\s*")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """All of some terms: (key, operator, text of the other side)."""
+
+    text: str
+    terms: tuple[tuple[str, str, str], ...]
+
+    def holds(self, data: Mapping[str, Any]) -> bool:
+        """Whether it holds for a scenario as plain data. Raises ScenarioError for what cannot be compared."""
+        return all(self._holds(data, *term) for term in self.terms)
+
+    def _holds(self, data: Mapping[str, Any], key: str, sign: str, text: str) -> bool:
+        one = value_of(data, key)
+        other = value_of(data, text) if _is_key(text) else parse_value(text)
+        if one is None or (other is None and _is_key(text)):
+            return sign == "!=" and one is not other
+        try:
+            return bool(OPERATORS[sign](one, other))
+        except TypeError:
+            raise ScenarioError(f"{self.text}: {one!r} and {other!r} cannot be compared with {sign}") from None
+
+
+def parse(text: str) -> Condition:
+    """The condition of a text. Raises ScenarioError for another form, or a key that no scenario has."""
+    terms = []
+    for part in re.split(r"\band\b", text):
+        found = _TERM.fullmatch(part)
+        if found is None:
+            raise ScenarioError(f"{text}: should be KEY==VALUE, with ==, !=, <, <=, > or >=, several joined by `and`")
+        key, sign, other = found.groups()
+        if not _is_key(key):
+            hint = did_you_mean(key.partition(".")[0], Scenario.model_fields)
+            raise ScenarioError(f"{text}: {key}: no key of a scenario{hint}")
+        terms.append((key, sign, other))
+    return Condition(text, tuple(terms))
+
+
+def value_of(data: Mapping[str, Any], key: str) -> Any:
+    """The value of a dotted key; of a mapping with a name its name; None where there is none."""
+    value: Any = data
+    for name in key.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value.get("name", value) if isinstance(value, Mapping) else value
+
+
+def _is_key(text: str) -> bool:
+    return text.partition(".")[0] in Scenario.model_fields

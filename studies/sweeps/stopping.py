@@ -1,0 +1,102 @@
+"""As many seeds as an aim needs: `cost_mean_cores:2%`, the interval of the mean at most 2 % of it to either side.
+
+All points are run with the same seeds. After 8, 12, 18, 27, ... seeds, half as many more each time, the intervals are
+looked at, and the sweep stops at the first look at which every aim is reached at every point. Who looks several times
+and stops when pleased is more often wrong than 1 in 20: so the k-th look uses intervals of 1 - 0.05 / (k (k + 1)),
+Student's t. What they may miss adds up to 0.05 over all looks, however many there are (Bonferroni's inequality with an
+error that is spent over the looks: 0.05 x (1/2 + 1/6 + 1/12 + ...) = 0.05). So the interval at which the sweep stops
+holds a point's mean with 95 %, as far as Student's t holds for a fixed number of seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf, isfinite, sqrt
+from typing import Any
+
+import numpy as np
+
+from ipa.profiles import did_you_mean
+from ipa.studies.errors import ScenarioError
+
+FIRST = 8
+"""Seeds at the first look: with fewer, Student's t is wide and trusts the normal distribution most."""
+
+ERROR = 0.05
+
+MOST = 100
+"""Seeds at most, unless it is said."""
+
+
+@dataclass(frozen=True)
+class Aim:
+    """An outcome whose interval may reach so far to either side: a share of the mean, or so much."""
+
+    outcome: str
+    width: float
+    is_relative: bool
+
+    @property
+    def text(self) -> str:
+        """As it was given."""
+        return f"{self.outcome}:{self.width * 100:g}%" if self.is_relative else f"{self.outcome}:{self.width:g}"
+
+    def excess(self, values: Sequence[float], error: float) -> float:
+        """How wide the interval of the mean is, as a multiple of the aim; inf for a single value."""
+        if len(values) < 2:
+            return inf
+        from scipy.special import stdtrit
+
+        known = np.array(values, dtype=np.float64)
+        half = float(stdtrit(len(known) - 1, 1.0 - error / 2)) * float(known.std(ddof=1)) / sqrt(len(known))
+        allowed = self.width * abs(float(known.mean())) if self.is_relative else self.width
+        return half / allowed if allowed else (0.0 if half == 0.0 else inf)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen after so many seeds: intervals of 1 - `error`; at how many points some aim was missed, and the
+    widest interval as a multiple of its aim."""
+
+    seeds: int
+    error: float
+    missed: int
+    widest: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        widest = self.widest if isfinite(self.widest) else None
+        return {"seeds": self.seeds, "interval": 1.0 - self.error, "points_missed": self.missed, "widest": widest}
+
+
+def parse(text: str) -> Aim:
+    """The aim of `OUTCOME:WIDTH` or `OUTCOME:WIDTH%`. Raises ScenarioError for anything else."""
+    outcome, colon, width = text.partition(":")
+    try:
+        value = float(width.strip().removesuffix("%"))
+    except ValueError:
+        value = -1.0
+    if not colon or not outcome or not isfinite(value) or value <= 0.0:
+        raise ScenarioError(f"--until {text}: should be OUTCOME:WIDTH, such as cost_mean_cores:2% or pas_mean:0.5")
+    is_relative = width.strip().endswith("%")
+    return Aim(outcome, value / 100 if is_relative else value, is_relative)
+
+
+def looks(most: int) -> Iterator[tuple[int, float]]:
+    """The numbers of seeds at which is looked, the last one `most`, and the error that each look may spend."""
+    seeds, number = min(FIRST, most), 1
+    while True:
+        yield seeds, ERROR / (number * (number + 1))
+        if seeds >= most:
+            return
+        seeds, number = min(most, seeds + (seeds + 1) // 2), number + 1
+
+
+def check_outcomes(aims: Sequence[Aim], summary: Mapping[str, Any]) -> None:
+    """Raise ScenarioError for an aim at something that a summary does not have as a number."""
+    known = [key for key, value in summary.items() if not isinstance(value, str)]
+    for aim in aims:
+        if aim.outcome not in known:
+            hint = did_you_mean(aim.outcome, known)
+            raise ScenarioError(f"--until {aim.text}: no such outcome{hint}; allowed: {', '.join(known)}")

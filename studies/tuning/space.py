@@ -1,0 +1,77 @@
+"""Where settings are looked for: keys of a scenario, each with the values that are tried."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ipa.policies import Choices, PolicyError, Range, parse_range, ranges_of, split_spec
+from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import Scenario
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+Space = Mapping[str, Range | Choices]
+"""Key of a scenario (`policy.alpha`) -> what is tried."""
+
+Values = Mapping[str, Any]
+"""Key of a scenario -> one value."""
+
+OF_POLICY = "policy."
+
+OWN_KEYS = ("pipeline", "trace", "window", "scale", "scaling", "seed", "records", "time_column", "time_unit")
+"""Keys that say what is run, and are the same for all settings."""
+
+DIGITS = 4
+"""Significant digits of the numbers tried: what is printed is what was tried."""
+
+
+def space_of(scenario: Scenario, vary: Sequence[str] = ()) -> Space:
+    """The keys to vary: those of `vary`, each `KEY=RANGE` (see `parse_range`) or a `KEY` of the policy with a range of
+    its own; by default all parameters of the policy that have one and that the scenario does not set.
+
+    Raises ScenarioError for a key that cannot be varied, PolicyError for a range that is none.
+    """
+    spec = scenario.policy.name
+    known = {f"{OF_POLICY}{name}": text for name, text in ranges_of(spec).items()}
+    own = split_spec(spec)[1]
+    if not vary:
+        given = {f"{OF_POLICY}{name}" for name in (*own, *scenario.policy.parameters)}
+        known = {key: text for key, text in known.items() if key not in given}
+        if not known:
+            raise ScenarioError(f"policy {spec}: no parameter is left to tune; name keys with --vary KEY=FROM:TO")
+        return {key: parse_range(text) for key, text in known.items()}
+    found: dict[str, Range | Choices] = {}
+    for each in vary:
+        key, equals, text = each.partition("=")
+        if key in found:
+            raise ScenarioError(f"--vary {each}: {key} is given twice")
+        if key.partition(".")[0] in OWN_KEYS or not all(key.split(".")):
+            raise ScenarioError(f"--vary {each}: should be KEY=FROM:TO with a key such as policy.alpha or interval_s")
+        if key.removeprefix(OF_POLICY) in own and key.startswith(OF_POLICY):
+            raise ScenarioError(f"--vary {each}: --policy {spec} gives it a value already")
+        if not equals and key not in known:
+            raise ScenarioError(f"--vary {each}: has no range of its own; give one: {each}=FROM:TO")
+        try:
+            found[key] = parse_range(text if equals else known[key])
+        except PolicyError as error:
+            raise ScenarioError(f"--vary {each}: {error}") from None
+    return found
+
+
+def suggested(trial: Trial, space: Space) -> dict[str, Any]:
+    """What Optuna suggests for a trial; the same again where it has been asked before."""
+    return {key: _suggested(trial, key, each) for key, each in space.items()}
+
+
+def _suggested(trial: Trial, key: str, each: Range | Choices) -> Any:
+    if isinstance(each, Choices):
+        if all(isinstance(value, str | int | float) for value in each.values):
+            return trial.suggest_categorical(key, each.values)
+        # Optuna keeps numbers and texts; what else a key may hold, such as a mapping, it knows by its place.
+        return each.values[trial.suggest_categorical(key, range(len(each.values)))]
+    if each.is_whole:
+        return trial.suggest_int(key, int(each.low), int(each.high), step=int(each.step or 1))
+    value = trial.suggest_float(key, each.low, each.high, step=each.step, log=each.log)
+    return min(max(float(f"{value:.{DIGITS}g}"), each.low), each.high)

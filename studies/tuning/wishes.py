@@ -1,0 +1,171 @@
+"""What is wished of a policy: outcomes to make large or small, and limits that they have to keep."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf, isfinite, isnan
+
+from ipa.profiles import did_you_mean
+from ipa.studies.errors import ScenarioError
+
+OUTCOMES = (
+    "sla_violation_rate",
+    "sla_violation_seconds_rate",
+    "cost_mean_cores",
+    "pas_mean",
+    "goodput_rps",
+    "throughput_rps",
+    "latency_mean_s",
+    "latency_p50_s",
+    "latency_p95_s",
+    "latency_p99_s",
+    "planned_cost_mean_cores",
+    "planned_pas_mean",
+    "dropped",
+    "infeasible_decisions",
+    "changes",
+)
+"""The figures of a run's summary that may be wished for."""
+
+JUDGED = ("sla_violation_rate", "cost_mean_cores", "pas_mean")
+"""The figures that every policy is judged by."""
+
+DEFAULTS = "defaults"
+"""What stands in a limit for what the default parameters come to."""
+
+_LIMIT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*(?:(?P<factor>[^*]+?)\s*\*\s*)?(?P<value>\S+)\s*")
+_ALSO = re.compile(r"\s*(minimise|maximise)\s+(\w+)\s*")
+
+Outcomes = Mapping[str, float]
+"""Outcome -> its mean over the runs of one setting; NaN where it has none."""
+
+
+@dataclass(frozen=True)
+class Aim:
+    """An outcome to make as large, or else as small, as possible."""
+
+    outcome: str
+    is_most: bool = False
+
+    def __str__(self) -> str:
+        return f"{'maximise' if self.is_most else 'minimise'} {self.outcome}"
+
+    def loss(self, value: float) -> float:
+        """The outcome as something to make small; infinity where there is none."""
+        if isnan(value):
+            return inf
+        return -value if self.is_most else value
+
+
+@dataclass(frozen=True)
+class Limit:
+    """An outcome that has to be at most, or else at least, `value`, times that of the defaults if `of_defaults`."""
+
+    outcome: str
+    is_most: bool
+    value: float
+    of_defaults: bool = False
+
+    def __str__(self) -> str:
+        factor = "" if self.value == 1.0 else f"{self.value:g}*"
+        bound = f"{factor}{DEFAULTS}" if self.of_defaults else f"{self.value:g}"
+        return f"{self.outcome}{'<=' if self.is_most else '>='}{bound}"
+
+    def bound(self, defaults: float) -> float:
+        """The limit itself, where the outcome of the defaults is `defaults`."""
+        return self.value * defaults if self.of_defaults else self.value
+
+    def excess(self, value: float, defaults: float) -> float:
+        """By how much an outcome breaks the limit; at most 0 where it keeps it, infinity where there is no outcome."""
+        if isnan(value):
+            return inf
+        bound = self.bound(defaults)
+        return value - bound if self.is_most else bound - value
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """All that is wished; the first aim is the one by which a single answer is chosen."""
+
+    aims: tuple[Aim, ...]
+    limits: tuple[Limit, ...] = ()
+
+    @property
+    def outcomes(self) -> list[str]:
+        """Every outcome that is wished anything of, then `JUDGED`."""
+        aims, limits = (aim.outcome for aim in self.aims), (limit.outcome for limit in self.limits)
+        return list(dict.fromkeys([*aims, *limits, *JUDGED]))
+
+    def are_kept(self, found: Outcomes, defaults: Outcomes) -> bool:
+        """Whether all limits are."""
+        return all(each.excess(found[each.outcome], defaults[each.outcome]) <= 0.0 for each in self.limits)
+
+    def breach(self, found: Outcomes, defaults: Outcomes) -> float:
+        """How much is broken of all limits together, each as a share of its bound; 0 where all are kept."""
+        total = 0.0
+        for each in self.limits:
+            excess = each.excess(found[each.outcome], defaults[each.outcome])
+            total += max(0.0, excess) / (abs(each.bound(defaults[each.outcome])) or 1.0)
+        return total
+
+    def losses(self, found: Outcomes) -> tuple[float, ...]:
+        """What to make small, an aim each."""
+        return tuple(aim.loss(found[aim.outcome]) for aim in self.aims)
+
+
+def wishes_of(
+    minimise: str | None, maximise: str | None, also: Sequence[str] = (), limits: Sequence[str] = ()
+) -> Wishes:
+    """The wishes in words. Raises ScenarioError for an outcome that does not exist or a limit that is none."""
+    if (minimise is None) == (maximise is None):
+        raise ScenarioError("--minimise or --maximise: give one of them; further ones with --also")
+    first = (
+        Aim(_known(minimise, "--minimise")) if minimise is not None else Aim(_known(maximise or "", "--maximise"), True)
+    )
+    aims = [first, *map(_also, also)]
+    names = [aim.outcome for aim in aims]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ScenarioError(f"--also: {twice[0]} is wished for twice")
+    return Wishes(tuple(aims), tuple(map(parse_limit, limits)))
+
+
+def parse_limit(text: str) -> Limit:
+    """The limit that a text describes: `OUTCOME<=NUMBER`, `OUTCOME>=defaults` or `OUTCOME<=0.5*defaults`.
+
+    Raises ScenarioError with what is allowed.
+    """
+    found = _LIMIT.fullmatch(text)
+    if found is None:
+        raise _no_limit(text)
+    is_relative = found["value"] == DEFAULTS
+    try:
+        value = float(found["factor"] or 1.0) if is_relative else float(found["value"])
+    except ValueError:
+        raise _no_limit(text) from None
+    if not isfinite(value) or (found["factor"] and not is_relative):
+        raise _no_limit(text)
+    return Limit(_known(found[1], f"--slo {text}"), found[2] == "<=", value, is_relative)
+
+
+def _no_limit(text: str) -> ScenarioError:
+    return ScenarioError(
+        f"--slo {text}: should be OUTCOME<=NUMBER or OUTCOME>=NUMBER, such as sla_violation_rate<=0.01, or a share of "
+        f"what the defaults come to, such as cost_mean_cores<=0.9*{DEFAULTS}"
+    )
+
+
+def _also(text: str) -> Aim:
+    found = _ALSO.fullmatch(text)
+    if found is None:
+        raise ScenarioError(f"--also {text}: should be 'minimise OUTCOME' or 'maximise OUTCOME'")
+    return Aim(_known(found[2], f"--also {text}"), found[1] == "maximise")
+
+
+def _known(outcome: str, option: str) -> str:
+    if outcome not in OUTCOMES:
+        raise ScenarioError(
+            f"{option}: no outcome {outcome!r}{did_you_mean(outcome, OUTCOMES)}; allowed: {', '.join(OUTCOMES)}"
+        )
+    return outcome

@@ -1,0 +1,101 @@
+"""Differences between settings, and winners: only what the intervals show, whatever was chosen by the same runs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import t
+
+from ipa.studies import ScenarioError, answer
+from ipa.studies.intervals import bootstrapped, student
+from tests.studies.answers.tables import runs
+
+
+def test_differences_are_paired_by_seed() -> None:
+    """Cost differs by 0.9, 1.0 and 1.1 at the same seeds, although it lies between 1 and 51."""
+    table = runs(
+        [
+            {"policy.alpha": 1.0, "cost_mean_cores": [1.0, 10.0, 50.0]},
+            {"policy.alpha": 2.0, "cost_mean_cores": [1.9, 11.0, 51.1]},
+        ],
+        seeds=3,
+    )
+    found = answer(table)
+    row = found.differences("cost_mean_cores").iloc[1]
+    half = t.ppf(0.975, 2) * 0.1 / np.sqrt(3)
+    assert row["difference"] == pytest.approx(1.0)
+    assert (row["student_low"], row["student_high"]) == (pytest.approx(1 - half), pytest.approx(1 + half))
+    assert 0.9 - 1e-9 <= row["bootstrap_low"] < 1.0 < row["bootstrap_high"] <= 1.1 + 1e-9
+    assert row["shown"] == "worse"
+    assert found.headline[0] == (
+        "Lowest cost: alpha 1 with 20.33 [0, 85.13] cores is shown to win over the only other, which is "
+        "1.00 [0.75, 1.25] cores behind."
+    )
+
+
+def test_from_a_setting_that_is_named_others_may_be_better() -> None:
+    table = runs([{"policy.alpha": 1.0 * n, "pas_mean": [n + 0.0, n + 0.01, n - 0.01]} for n in (1, 2, 3)], seeds=3)
+    found = answer(table).differences("pas_mean", {"policy.alpha": 2})
+    assert found["shown"].tolist() == ["worse", "compared with", "better"]
+    for wanted, text in (({"policy.alpha": 9}, "no setting has the value 9"), ({"alpha": 1}, "alpha: is not a key")):
+        with pytest.raises(ScenarioError, match=text):
+            answer(table).differences("pas_mean", wanted)
+
+
+def test_with_more_settings_each_interval_is_wider() -> None:
+    """Of four differences each has 98.75 %."""
+    rows = [{"policy.alpha": 1.0 * n, "cost_mean_cores": [n + 0.0, n + 0.1, n + 0.5]} for n in range(5)]
+    found = answer(runs(rows, seeds=3)).winners[0]
+    assert found.confidence == pytest.approx(1 - 0.05 / 4)
+    one, two = (answer(runs(some, seeds=3)).winners[0] for some in (rows[:2], rows[:3]))
+    assert one.confidence == pytest.approx(0.95)
+    assert two.confidence == pytest.approx(0.975)
+
+
+def test_no_winner_of_one_seed() -> None:
+    found = answer(runs([{"policy.alpha": 1.0, "cost_mean_cores": 1.0}, {"policy.alpha": 2.0, "cost_mean_cores": 9.0}]))
+    assert found.headline == ["Lowest cost: alpha 1 with 1.00 cores; with one seed no setting is shown to win."]
+    assert found.differences("cost_mean_cores")["shown"].tolist() == ["compared with", "not shown"]
+
+
+def test_settings_that_are_the_same_in_every_run_are_called_that() -> None:
+    figures = [[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [2.0, 3.1, 4.0]]
+    rows = [{"policy.alpha": 1.0 * n, "cost_mean_cores": each} for n, each in enumerate(figures)]
+    assert (
+        "1 of 2 others is the same in every run, and the rest is shown to be worse" in answer(runs(rows, 3)).headline[0]
+    )
+    assert answer(runs(rows[:2], 3)).headline[0].startswith("Cost: 2.00 [0, 4.48] cores with every setting")
+
+
+def test_where_all_settings_are_equal_a_winner_is_called_in_at_most_one_in_twenty_cases() -> None:
+    """Two hundred sweeps of eight settings that differ by nothing but noise."""
+    random = np.random.default_rng(1)
+    won = 0
+    for _ in range(200):
+        rows = [{"policy.alpha": 1.0 * n, "cost_mean_cores": random.exponential(size=5).tolist()} for n in range(8)]
+        won += answer(runs(rows, 5)).winners[0].is_won
+    assert won <= 10
+
+
+def test_student_leaves_out_what_is_missing() -> None:
+    mean, low, high = student(np.array([[1.0, np.nan, 3.0], [np.nan, 5.0, np.nan], [np.nan] * 3]), 0.95)
+    assert mean[0] == 2.0
+    assert high[0] - 2.0 == pytest.approx(t.ppf(0.975, 1))
+    assert mean[1] == 5.0
+    assert np.isnan([low[1], high[1], mean[2], low[2]]).all()
+
+
+def test_bootstrap_intervals_of_a_rate_are_never_below_zero_and_cover_as_they_should() -> None:
+    """Means of 30 draws of an exponential distribution of mean 1: intervals of 90 % hold it in about 90 % of cases."""
+    values = np.random.default_rng(3).exponential(size=(400, 30))
+    low, high = bootstrapped(values, 0.9)
+    assert (low >= 0.0).all()
+    assert 0.85 <= ((low <= 1.0) & (high >= 1.0)).mean() <= 0.94
+    again = bootstrapped(values[:3], 0.9)
+    assert (again[0] == low[:3]).all()
+
+
+def test_too_few_values_have_no_bootstrap_interval_and_equal_ones_have_their_value() -> None:
+    low, high = bootstrapped(np.array([[1.0, 2.0, np.nan], [3.0, 3.0, 3.0]]), 0.95)
+    assert np.isnan([low[0], high[0]]).all()
+    assert (low[1], high[1]) == (3.0, 3.0)

@@ -1,0 +1,220 @@
+"""Sweeps on a real Dask cluster on this machine: a scheduler and two workers, some of which die."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests import house
+from tests.command import ipa, start
+from tests.studies.many.waiting import LIMIT_S, POLICY, command, until, waiting
+
+pytestmark = [
+    pytest.mark.long,
+    # Not imported here: it would change how this process logs.
+    pytest.mark.skipif(find_spec("distributed") is None, reason="distributed is not installed"),
+]
+
+FAILED = "Error: 1 of 24 runs failed; the others are kept in out: repeat the command to try the failed ones again\n"
+
+
+@pytest.fixture
+def here(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("IPA_TRACE", raising=False)
+    (elsewhere / "my.py").write_text(POLICY)
+    return elsewhere
+
+
+class Cluster:
+    """A scheduler at `address`, HOST:PORT, and its workers."""
+
+    def __init__(self, folder: Path, workers: int = 2, **environment: str) -> None:
+        self._environment = {**os.environ, **environment}
+        self._file = folder / "scheduler.json"
+        self._file.unlink(missing_ok=True)
+        self.folder = folder
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self.scheduler = self._started("scheduler", "--host", "127.0.0.1", "--port", "0")
+        self.address = until(self._address, "the scheduler's address").removeprefix("tcp://")
+        for _ in range(workers):
+            self.add_worker()
+
+    def add_worker(self) -> None:
+        self.workers.append(self._started("worker", "--nthreads", "1", "--no-nanny"))
+
+    def _started(self, what: str, *options: str) -> subprocess.Popen[bytes]:
+        program = [sys.executable, "-m", f"distributed.cli.dask_{what}", "--scheduler-file", str(self._file)]
+        away = self.folder / "away"  # where there is neither the policy nor anything else
+        away.mkdir(exist_ok=True)
+        with (self.folder / "dask.log").open("ab") as log:
+            command = [*program, "--no-dashboard", *options]
+            return subprocess.Popen(command, cwd=away, stdout=log, stderr=log, env=self._environment)
+
+    def _address(self) -> str | None:
+        with suppress(OSError, ValueError):
+            return str(json.loads(self._file.read_text())["address"])
+        return None
+
+    def end(self) -> None:
+        for process in (*self.workers, self.scheduler):
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    made = Cluster(tmp_path_factory.mktemp("dask"))
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def whole(here: Path) -> bytes:
+    """The table of the same sweep in one process."""
+    (here / "go").touch()
+    assert ipa(*command(here, "one", "--jobs", 1)).exit_code == 1
+    (here / "go").unlink()
+    return (here / "one" / "runs.parquet").read_bytes()
+
+
+def test_the_bytes_are_those_of_one_and_of_two_processes(here: Path, whole: bytes, cluster: Cluster) -> None:
+    """The workers have neither the user's policy nor the folder; the error names the file as it is called here."""
+    (here / "go").touch()
+    two = start(*command(here, "two", "--jobs", 2))
+    two.communicate(timeout=LIMIT_S)
+    assert (here / "two" / "runs.parquet").read_bytes() == whole
+    far = start(*command(here, "out", "--on", f"dask://{cluster.address}"))
+    assert far.communicate(timeout=LIMIT_S)[1] == FAILED
+    assert (here / "out" / "runs.parquet").read_bytes() == whole
+    assert json.loads((here / "out" / "manifest.json").read_text())["ran_on"].endswith(cluster.address)
+
+
+def test_a_worker_that_is_killed_in_the_middle_costs_nothing(here: Path, whole: bytes, cluster: Cluster) -> None:
+    far = start(*command(here, "out", "--on", f"dask://{cluster.address}"))
+    (worker,) = until(lambda: waiting(here), "a run that waits")
+    os.kill(worker, signal.SIGKILL)
+    (here / "go").touch()
+    assert far.communicate(timeout=LIMIT_S)[1] == FAILED
+    assert (here / "out" / "runs.parquet").read_bytes() == whole
+
+
+def test_after_the_scheduler_is_gone_the_same_command_goes_on(
+    here: Path, whole: bytes, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    far = start(*command(here, "out", "--on", f"dask://{cluster.address}"))
+    until(lambda: waiting(here), "a run that waits")
+    cluster.scheduler.kill()
+    errors = far.communicate(timeout=LIMIT_S)[1]
+    assert errors == (
+        f"Error: the Dask scheduler at {cluster.address} is gone; finished runs are kept in out: repeat the command to "
+        "resume\n"
+    )
+    assert far.returncode == 1
+    (here / "go").touch()
+    another = Cluster(tmp_path_factory.mktemp("another"), workers=1)
+    try:
+        again = start(*command(here, "out", "--on", f"dask://{another.address}"))
+        assert again.communicate(timeout=LIMIT_S)[1] == FAILED
+    finally:
+        another.end()
+    assert (here / "out" / "runs.parquet").read_bytes() == whole
+    assert json.loads((here / "out" / "manifest.json").read_text())["fresh_runs"] < 24
+
+
+def test_an_interrupt_ends_in_order(here: Path, whole: bytes, cluster: Cluster) -> None:
+    far = start(*command(here, "out", "--on", f"dask://{cluster.address}"))
+    until(lambda: waiting(here), "a run that waits")
+    far.send_signal(signal.SIGINT)
+    output, errors = far.communicate(timeout=LIMIT_S)
+    assert (far.returncode, output) == (1, "")
+    assert errors == "Error: interrupted; finished runs are kept in out: repeat the command to resume\n"
+    (here / "go").touch()
+    assert ipa(*command(here, "out", "--jobs", 1)).exit_code == 1
+    assert (here / "out" / "runs.parquet").read_bytes() == whole
+
+
+def test_a_slow_network_changes_nothing(here: Path, whole: bytes, cluster: Cluster) -> None:
+    """Whatever passes between here and the scheduler is 0.1 s late."""
+    (here / "go").touch()
+    with slowed(cluster.address, 0.1) as address:
+        far = start(*command(here, "out", "--on", f"dask://{address}"))
+        assert far.communicate(timeout=LIMIT_S)[1] == FAILED
+    assert (here / "out" / "runs.parquet").read_bytes() == whole
+
+
+def test_a_worker_with_other_source_is_refused_by_name(here: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Its package is a copy with one more line in a rule of the model."""
+    other = tmp_path_factory.mktemp("other")
+    shutil.copytree(house.PACKAGE, other / "ipa", ignore=shutil.ignore_patterns("__pycache__", "*.csv", "*.html"))
+    with (other / "ipa" / "sim" / "rules.py").open("a") as rules:
+        rules.write("\n")
+    cluster = Cluster(tmp_path_factory.mktemp("dask"), workers=1, PYTHONPATH=str(other))
+    try:
+        far = start(*command(here, "out", "--on", f"dask://{cluster.address}"))
+        errors = far.communicate(timeout=LIMIT_S)[1]
+    finally:
+        cluster.end()
+    said = r"Error: worker tcp://\S+ has ipa-pipelines \S+ \(source (\w+)\), this machine has \S+ "
+    found = re.match(said + r"\(source (\w+)\): install the same version there", errors)
+    assert found, errors
+    assert found[1] != found[2]
+    assert far.returncode == 1
+
+
+def test_where_no_scheduler_answers_that_is_said(here: Path) -> None:
+    (here / "go").touch()
+    far = start(*command(here, "out", "--on", "dask://127.0.0.1:9"))
+    assert far.communicate(timeout=LIMIT_S)[1].startswith("Error: no Dask scheduler answers at 127.0.0.1:9: ")
+    assert far.returncode == 1
+
+
+@contextmanager
+def slowed(address: str, delay_s: float) -> Iterator[str]:
+    """Another address for the same, from where and to where everything takes so much longer."""
+    host, _, port = address.partition(":")
+    loop = asyncio.new_event_loop()
+
+    async def passed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            with suppress(OSError):
+                while data := await reader.read(65536):
+                    await asyncio.sleep(delay_s)
+                    writer.write(data)
+        finally:
+            writer.close()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(host, int(port))
+        await asyncio.gather(passed(reader, back), passed(there, writer))
+
+    async def ended() -> None:
+        server.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.1)  # connections are closed in a turn of their own
+
+    server = loop.run_until_complete(asyncio.start_server(connected, host, 0))
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"{host}:{server.sockets[0].getsockname()[1]}"
+    finally:
+        asyncio.run_coroutine_threadsafe(ended(), loop).result(LIMIT_S)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

@@ -1,0 +1,78 @@
+"""A sweep that is killed ten times over, now its own process and now a worker's, goes on and loses nothing."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import time
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.command import ipa, start
+from tests.studies.many.waiting import LIMIT_S, POLICY, command, until
+
+pytestmark = pytest.mark.long
+
+SLOWLY = ("--set", "policy.pause_s=0.1")
+"""A run takes 0.3 s at least, so that the sweep lasts for ten kills."""
+
+
+@pytest.fixture
+def here(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("IPA_TRACE", raising=False)
+    (elsewhere / "my.py").write_text(POLICY)
+    (elsewhere / "go").touch()
+    return elsewhere
+
+
+def finished(folder: Path) -> set[str]:
+    """The keys of the runs that are kept, in a copy, as reading is to disturb nothing."""
+    if not (folder / "finished.sqlite").is_file():
+        return set()
+    with suppress(sqlite3.OperationalError):  # busy, or being made
+        connection = sqlite3.connect(folder / "finished.sqlite")
+        try:
+            return {key for (key,) in connection.execute("SELECT key FROM runs")}
+        finally:
+            connection.close()
+    return set()
+
+
+def is_further(process: subprocess.Popen[str], folder: Path, before: int) -> bool:
+    """Whether more runs are kept than before, or the command has ended."""
+    return len(finished(folder)) > before or process.poll() is not None
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[int]:
+    path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [int(each) for each in path.read_text().split()]
+
+
+def test_ten_kills_at_random_moments_lose_nothing_that_was_kept(here: Path) -> None:
+    draws = random.Random(1)
+    kills, seen = 0, set[str]()
+    while kills < 10:
+        process = start(*command(here, "out", "--jobs", 2, *SLOWLY))
+        if draws.random() < 0.7:  # not before something has come of it, most times
+            until(partial(is_further, process, here / "out", len(seen)), "a run")
+        time.sleep(draws.uniform(0.0, 0.5))
+        victims = [process.pid, *workers_of(process)] if process.poll() is None else []
+        if not victims:
+            break
+        with suppress(ProcessLookupError):
+            os.kill(draws.choice(victims), signal.SIGKILL)
+            kills += 1
+        process.communicate(timeout=LIMIT_S)
+        now = finished(here / "out")
+        assert seen <= now
+        seen = now
+    assert kills >= 5
+    assert ipa(*command(here, "out", "--jobs", 1, *SLOWLY)).exit_code == 1
+    assert ipa(*command(here, "whole", "--jobs", 1, *SLOWLY)).exit_code == 1
+    assert (here / "out" / "runs.parquet").read_bytes() == (here / "whole" / "runs.parquet").read_bytes()

@@ -1,0 +1,74 @@
+"""A user's policy that waits in the midst of a sweep, and the sweep of it: the same wherever it is run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.command import POLICIES, SHORT
+
+LIMIT_S = 500
+"""How long a test waits for what should come soon."""
+
+POLICY = (
+    POLICIES
+    + '''
+import os
+import time
+from pathlib import Path
+
+
+class Waits(Hold):
+    """With seed 6 at level 2 it says which process it is in, and waits until the file `go` is there."""
+
+    def __init__(self, pipeline, folder, level=1, pause_s=0.0):
+        self.folder, self.level, self.pause_s = Path(folder), level, pause_s
+
+    def decide(self, observation, memory):
+        time.sleep(self.pause_s)
+        if observation.seed == 6 and self.level == 2 and not (self.folder / "go").exists():
+            (self.folder / f"waiting-{os.getpid()}").touch()
+            while not (self.folder / "go").exists():
+                time.sleep(0.01)
+        if observation.seed == 4 and self.level == 1:
+            raise ZeroDivisionError("oh")
+        return super().decide(observation, memory)
+'''
+)
+
+SEEDS = 8
+
+
+def command(folder: Path, out: str, *options: object) -> tuple[object, ...]:
+    """`ipa sweep` of three levels and eight seeds: 24 runs, of which one fails and one waits."""
+    values = ("--vary", "policy.level=1,2,3", "--seeds", SEEDS, "--set", f"policy.folder={folder}")
+    return (
+        "sweep",
+        "video",
+        "--policy",
+        "my.py:Waits",
+        *SHORT,
+        "--set",
+        "engine=simpy",
+        *values,
+        "--out",
+        out,
+        "-q",
+        *options,
+    )
+
+
+def until(there: Callable[[], Any], what: str) -> Any:
+    """What `there` answers, once it answers anything."""
+    end_s = time.monotonic() + LIMIT_S
+    while not (found := there()):
+        assert time.monotonic() < end_s, what
+        time.sleep(0.02)
+    return found
+
+
+def waiting(folder: Path) -> list[int]:
+    """The processes in which a run has waited."""
+    return [int(path.name.rpartition("-")[2]) for path in folder.glob("waiting-*")]

@@ -1,0 +1,130 @@
+"""On which windows and seeds settings are chosen, and on which others they are judged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ipa import traces
+from ipa.studies import Scenario, ScenarioError
+from ipa.studies.tuning import Drawing
+from ipa.studies.tuning.cases import Case, cases_of, of_case
+
+DAY_S = 86_400
+
+
+@pytest.fixture
+def hours(tmp_path: Path) -> str:
+    """A load of three hours, 4 to 6 requests a second."""
+    path = tmp_path / "hours.csv"
+    traces.write(traces.Trace.of_counts("hours", np.random.default_rng(1).integers(4, 7, 10_800)), path)
+    return str(path)
+
+
+def drawn(trace: str, **how: object) -> object:
+    return cases_of(Scenario(pipeline="video", trace=trace), Drawing(**how))  # type: ignore[arg-type]
+
+
+def test_windows_of_the_first_two_thirds_are_for_training_and_later_ones_for_testing(hours: str) -> None:
+    cases = cases_of(Scenario(pipeline="video", trace=hours), Drawing(windows=3, length_s=600))
+    assert (len(cases.train), len(cases.test)) == (3, 5)
+    for case in cases.train:
+        assert case.window is not None
+        assert 0 <= case.window[0] < case.window[1] <= 7200
+    for case in cases.test:
+        assert case.window is not None
+        assert case.window[0] >= 7200 + 120  # what a policy sees of the past is none of the training's
+    windows = [case.window for case in (*cases.train, *cases.test)]
+    assert len(set(windows)) == 8
+    assert len({case.seed for case in (*cases.train, *cases.test)}) == 8
+
+
+def test_the_seed_draws_the_windows(hours: str) -> None:
+    def windows(seed: int) -> list[Case]:
+        return list(
+            cases_of(Scenario(pipeline="video", trace=hours, seed=seed), Drawing(windows=4, length_s=300)).train
+        )
+
+    assert windows(1) == windows(1)
+    assert [case.window for case in windows(1)] != [case.window for case in windows(2)]
+
+
+def test_runs_of_one_window_follow_each_other(hours: str) -> None:
+    cases = cases_of(Scenario(pipeline="video", trace=hours), Drawing(windows=2, length_s=600, seeds=2))
+    assert [case.seed for case in cases.train] == [1, 2, 3, 4]
+    assert cases.train[0].window == cases.train[1].window != cases.train[2].window
+    run = of_case(cases.base, cases.train[2])
+    assert (run.window, run.seed, run.records) == ((cases.train[2].window,), 3, "none")
+
+
+def test_a_load_that_is_drawn_keeps_seeds_apart() -> None:
+    cases = cases_of(Scenario(pipeline="video", trace="bursty", seed=5), Drawing(windows=2))
+    assert [(case.window, case.seed) for case in cases.train] == [(None, 5), (None, 6)]
+    assert [case.seed for case in cases.test] == [7, 8, 9, 10]
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"train": "0:600"}, "--train and --test: give both, or none"),
+        ({"train": "0:600", "test": "500:900"}, "--test 500:900: overlaps --train 0:600"),
+        ({"train": "0:600", "test": "700:99999"}, "--test 700:99999: should lie within the load, seconds 0 to 10800"),
+        ({"train": "0:600,700:800", "test": "900:1000"}, "--train 0:600,700:800: should be one part"),
+        ({"train": "x", "test": "900:1000"}, "--train x: a window is START:END"),
+        ({"train": "0:600", "test": "900:1000"}, "--train 0:600: holds no window of 1200 s"),
+        ({"alike": True}, "--draw alike: needs a load to be like"),
+    ],
+)
+def test_parts_that_cannot_be_used_are_refused(hours: str, how: dict[str, object], said: str) -> None:
+    with pytest.raises(ScenarioError, match=said):
+        drawn(hours, **how)
+
+
+def test_a_drawn_load_has_no_windows_and_a_file_no_window_of_its_own(hours: str) -> None:
+    with pytest.raises(ScenarioError, match="is drawn by each seed"):
+        drawn("bursty", length_s=100.0)
+    scenario = Scenario(pipeline="video", trace=hours, window="0:100")
+    with pytest.raises(ScenarioError, match="say with --train and --test"):
+        cases_of(scenario, Drawing())
+
+
+def test_fewer_windows_than_asked_for_are_said(hours: str) -> None:
+    said: list[str] = []
+    cases_of(Scenario(pipeline="video", trace=hours), Drawing(windows=9), said.append)
+    assert said == [
+        "--train: holds 6 windows of 1200 s, fewer than 9",
+        "--test: holds 2 windows of 1200 s, fewer than 18",
+    ]
+
+
+# ---- the real trace ----
+
+
+@pytest.fixture
+def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A real trace, as far as its form goes: 21 days at 40 per second, and every two hours 10 minutes at 240."""
+    counts = np.full(21 * DAY_S, 40)
+    for start in range(0, len(counts), 7200):
+        counts[start + 5460 : start + 6060] = 240
+    path = tmp_path / "real.parquet"
+    traces.write(traces.Trace.of_counts("real", counts), path)
+    monkeypatch.setenv("IPA_TRACE", str(path))
+    return path
+
+
+def test_windows_like_a_published_one_are_cut_from_the_whole_trace_scaled_as_it(real: Path) -> None:
+    """`twitter:bursty` is 5 rps with ten minutes at 30: so are the windows that begin 4800 s into two hours."""
+    cases = cases_of(Scenario(pipeline="video", trace="twitter:bursty"), Drawing(windows=10))
+    assert (cases.base.trace, cases.base.scale) == (str(real), 1 / 8)
+    assert [case.window[0] % 7200 for case in cases.train if case.window] == [4800.0] * 10
+    assert [case.window[0] % 7200 for case in cases.test if case.window] == [4920.0] * 20  # 120 s of history later
+    assert all(case.window and case.window[1] <= 14 * DAY_S for case in cases.train)
+    assert all(case.window and 14 * DAY_S < case.window[0] < 21 * DAY_S for case in cases.test)
+    assert "like twitter:bursty: 10 of seconds 0 to 1.2096e+06 to train on" in cases.words
+
+
+def test_any_windows_are_drawn_where_that_is_asked_for(real: Path) -> None:
+    cases = cases_of(Scenario(pipeline="video", trace="twitter:bursty"), Drawing(windows=10, alike=False))
+    assert len({case.window[0] % 7200 for case in cases.train if case.window}) > 1

@@ -1,0 +1,247 @@
+"""Tuning from the wishes to the scenario: what is found, that the same is found again, and that nothing is lost."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from ipa import studies
+from ipa.errors import Error
+from ipa.studies import Scenario, ScenarioError, Tuned, tune
+from ipa.studies.tuning import Drawing
+from tests.command import PIPELINE, answer, ipa, start
+
+pytest.importorskip("optuna")
+
+POLICY = '''
+from ipa.policies import Decision, PolicyError, StageConfiguration
+
+
+class Level:
+    """As many replicas as its level, of 10 rps each; 7 and 9 are none that can be run."""
+
+    ranges = {"level": "1:8:1"}
+
+    def __init__(self, pipeline, level=8, unused=0.0):
+        if level in (7, 9):
+            raise PolicyError(f"level={level} is no good")
+        self.level = level
+
+    def decide(self, observation, memory):
+        return Decision({"sort": StageConfiguration("small", 1, self.level, 0.0, 1)}, {})
+'''
+WISHES: dict[str, Any] = {"minimise": "cost_mean_cores", "limits": ["sla_violation_rate<=0.01"]}
+FEW = Drawing(windows=4)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text(PIPELINE)
+    Path("my.py").write_text(POLICY)
+    return tmp_path
+
+
+def scenario(**keys: Any) -> Scenario:
+    """25 requests a second for 20 seconds: three replicas of 10 rps are needed, and enough."""
+    return Scenario(pipeline="mine.yaml", policy="my.py:Level", trace="constant:25:20", engine="simpy", **keys)
+
+
+def levels(tuned: Tuned) -> list[int]:
+    return [setting.values["policy.level"] for setting in tuned.settings]
+
+
+# ---- what is found ----
+
+
+def test_the_cheapest_setting_within_the_limit_is_found_and_judged_on_other_seeds() -> None:
+    found = tune(scenario(), **WISHES, trials=16, drawing=FEW, jobs=1)
+    (best,) = found.best
+    assert best.values == {"policy.level": 3}
+    assert found.scenario.policy.parameters == {"level": 3}
+    assert best.keeps_limits == (True, True)
+    cost = {gain.outcome: gain for gain in best.test}["cost_mean_cores"]
+    assert (cost.defaults, cost.tuned) == (8.0, 3.0)
+    assert cost.percent is not None
+    assert cost.percent.mean == cost.percent.low == cost.percent.high == pytest.approx(-62.5)
+
+
+def test_what_is_clearly_worse_or_over_the_limit_is_dropped_before_it_has_met_all_windows() -> None:
+    found = tune(scenario(), **WISHES, vary=["policy.level=2,3,6"], trials=16, drawing=Drawing(windows=8), jobs=1)
+    runs = {(each.values["policy.level"], each.number < 8): len(each.rows) for each in found.settings}
+    assert runs[2, True] == 4  # too few replicas, as four seeds show
+    assert runs[6, True] == 8  # dear, but nothing is known yet that is better
+    assert runs[3, False] == 8
+    assert runs.get((6, False), 4) == 4
+
+
+def test_where_nothing_is_better_the_defaults_stay() -> None:
+    found = tune(scenario(), maximise="pas_mean", trials=4, drawing=FEW, jobs=1)
+    assert found.best[0].number is None
+    assert found.scenario == scenario()
+
+
+def test_where_no_setting_keeps_the_limits_the_one_that_breaks_them_least_is_told() -> None:
+    wishes: dict[str, Any] = {"minimise": "sla_violation_rate", "limits": ["cost_mean_cores<=0.5"]}
+    found = tune(scenario(), **wishes, vary=["policy.level=1,2,6"], trials=8, drawing=FEW, jobs=1)
+    assert found.best[0].values == {"policy.level": 1}
+    assert found.best[0].keeps_limits == (False, False)
+
+
+def test_of_two_aims_every_setting_that_none_beats_in_both_is_found() -> None:
+    """More replicas cost more and wait less."""
+    wishes: dict[str, Any] = {"minimise": "cost_mean_cores", "also": ["minimise latency_mean_s"]}
+    found = tune(scenario(), **wishes, vary=["policy.level=2,3,4"], trials=8, drawing=FEW, jobs=1)
+    assert [best.values.get("policy.level", 8) for best in found.best] == [2, 3, 4, 8]  # 8: the defaults
+
+
+def test_a_setting_that_cannot_be_run_is_kept_with_its_error_and_the_rest_go_on() -> None:
+    found = tune(scenario(), **WISHES, vary=["policy.level=3,7"], trials=8, drawing=FEW, jobs=1)
+    failed = [setting for setting in found.settings if setting.error]
+    assert failed
+    assert {setting.values["policy.level"] for setting in failed} == {7}
+    rows = found.table[found.table["error"] != ""]
+    assert len(rows) == len(failed)
+    assert "level=7 is no good" in rows["error"].iloc[0]
+    with pytest.raises(Error, match=r"no setting could be run; the first: .* is no good"):
+        tune(scenario(), **WISHES, vary=["policy.level=7,9"], trials=4, drawing=FEW, jobs=1)
+
+
+def test_any_key_of_the_scenario_can_be_varied() -> None:
+    found = tune(scenario(), **WISHES, vary=["policy.level", "interval_s=5:20"], trials=2, drawing=FEW, jobs=1)
+    assert set(found.settings[0].values) == {"policy.level", "interval_s"}
+    value = found.settings[0].values["interval_s"]
+    assert value == float(f"{value:.4g}")
+
+
+# ---- the same again ----
+
+
+def kept(folder: Path) -> dict[str, bytes]:
+    """What was found, as it was written; Optuna's own file has times in it."""
+    return {
+        path.name: path.read_bytes() for path in folder.iterdir() if path.name not in ("trials.log", "manifest.json")
+    }
+
+
+def test_the_same_seed_finds_the_same_whatever_the_number_of_workers(here: Path) -> None:
+    for jobs in (1, 2):
+        tune(scenario(), **WISHES, trials=10, drawing=FEW, jobs=jobs, folder=here / str(jobs))
+    assert kept(here / "1") == kept(here / "2")
+    other = tune(scenario(seed=2), **WISHES, trials=10, drawing=FEW, jobs=1)
+    assert levels(other) != pd.read_parquet(here / "1" / "runs.parquet")["policy.level"].tolist()
+
+
+@pytest.mark.parametrize("ended", [3, 10])
+def test_a_tuning_that_was_interrupted_goes_on_as_if_it_had_not_been(here: Path, ended: int) -> None:
+    whole = tune(scenario(), **WISHES, trials=10, drawing=FEW, jobs=1, folder=here / "whole")
+    count = 0
+
+    def interrupt() -> None:
+        nonlocal count
+        count += 1
+        if count == ended:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(scenario(), **WISHES, trials=10, drawing=FEW, jobs=1, folder=here / "cut", on_finished=interrupt)
+    again = tune(scenario(), **WISHES, trials=10, drawing=FEW, jobs=1, folder=here / "cut")
+    assert levels(again) == levels(whole)
+    assert kept(here / "cut") == kept(here / "whole")
+
+
+def test_runs_that_have_finished_are_not_run_again(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tune(scenario(), **WISHES, trials=8, drawing=FEW, jobs=1, folder=here / "out")
+    ran: list[Any] = []
+    real = studies.tuning.runs.summaries  # type: ignore[attr-defined]
+
+    def counted(scenarios: Any, shared: Any) -> Any:
+        every = list(scenarios)
+        ran.extend(every)
+        return real(every, shared)
+
+    monkeypatch.setattr("ipa.studies.tuning.runs.summaries", counted)
+    tune(scenario(), **WISHES, trials=8, drawing=FEW, jobs=1, folder=here / "out")
+    assert len(ran) == 1 + 4 + 2 * 8  # the defaults, and the best and the defaults on the windows to test on
+    tune(scenario(), **WISHES, trials=16, drawing=FEW, jobs=1, folder=here / "out")
+    assert len(pd.read_parquet(here / "out" / "runs.parquet").query("part == 'train'")["trial"].unique()) == 17
+
+
+def test_a_killed_command_loses_only_runs_in_flight_and_ctrl_c_ends_in_order(here: Path) -> None:
+    command = ["tune", "mine.yaml", "--policy", "my.py:Level", "--trace", "constant:25:20", "--set", "engine=simpy"]
+    command += ["--minimise", "cost_mean_cores", "--slo", "sla_violation_rate<=0.01", "--windows", "4"]
+    command += ["--trials", "16", "--jobs", "2", "--out"]
+    assert ipa(*command, "whole").exit_code == 0
+    for number, sent in enumerate((signal.SIGKILL, signal.SIGINT)):
+        process = start(*command, "cut")
+        log, size = here / "cut" / "trials.log", 3_000 * (number + 1)
+        while process.poll() is None and not (log.exists() and log.stat().st_size > size):
+            time.sleep(0.01)
+        process.send_signal(sent)
+        _, said = process.communicate(timeout=60)
+        if sent == signal.SIGINT and process.returncode != 0:
+            assert process.returncode == 1
+            assert "interrupted; finished runs are kept in cut: repeat the command to resume" in said
+    assert ipa(*command, "cut").exit_code == 0
+    assert kept(here / "cut") == kept(here / "whole")
+
+
+def test_two_tunings_at_once_are_not_mixed(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ipa.studies.tuning.kept.PATIENCE_S", 0.0)
+
+    def second() -> None:
+        with pytest.raises(ScenarioError, match="another tuning is at work there"):
+            tune(scenario(), **WISHES, trials=2, drawing=FEW, jobs=1, folder=here / "out")
+
+    tune(scenario(), **WISHES, trials=1, drawing=FEW, jobs=1, folder=here / "out", on_finished=second)
+
+
+def test_another_tuning_is_not_mixed_into_a_folder(here: Path) -> None:
+    tune(scenario(), **WISHES, trials=2, drawing=FEW, jobs=1, folder=here / "out")
+    with pytest.raises(ScenarioError, match=r"holds a tuning with limits \['sla_violation_rate<=0.01'\], not \[\]"):
+        tune(scenario(), minimise="cost_mean_cores", trials=2, drawing=FEW, jobs=1, folder=here / "out")
+    with pytest.raises(ScenarioError, match=r"holds a tuning with interval_s 10\.0, not 5\.0"):
+        tune(scenario(interval_s=5.0), **WISHES, trials=2, drawing=FEW, jobs=1, folder=here / "out")
+    (here / "mine").mkdir()
+    (here / "mine" / "thesis.txt").write_text("mine")
+    with pytest.raises(ScenarioError, match="contains other files"):
+        tune(scenario(), **WISHES, trials=2, drawing=FEW, jobs=1, folder=here / "mine")
+
+
+# ---- what is told ----
+
+
+def test_the_scenario_is_ready_to_run_as_it_is_printed(here: Path) -> None:
+    result = ipa(
+        *("tune", "mine.yaml", "--policy", "my.py:Level", "--trace", "constant:25:20", "--set", "engine=simpy"),
+        *("--minimise", "cost_mean_cores", "--slo", "sla_violation_rate<=0.01", "--windows", 2, "--trials", 16),
+        *("--jobs", 1, "--out", "out"),
+    )
+    assert result.exit_code == 0
+    Path("best.yaml").write_text(result.stdout)
+    assert result.stdout == (here / "out" / "best.yaml").read_text()
+    assert "#   cost_mean_cores         8.000      3.000  -62.5 % [-62.5, -62.5]\n" in result.stdout
+    assert studies.load("best.yaml").policy.parameters == {"level": 3}
+    assert answer("simulate", "best.yaml", "--json")["cost_mean_cores"] == 3.0
+
+
+def test_the_table_has_a_row_a_run(here: Path) -> None:
+    found = tune(scenario(), **WISHES, trials=16, drawing=FEW, jobs=1, folder=here / "out")
+    table = pd.read_parquet(here / "out" / "runs.parquet")
+    assert table.columns[:6].tolist() == ["trial", "part", "policy.level", "window_start_s", "window_end_s", "seed"]
+    assert table.query("trial == -1 and part == 'train'")["seed"].tolist() == [1, 2, 3, 4]
+    assert table.query("trial == -1 and part == 'test'")["seed"].tolist() == list(range(5, 13))
+    best = table[(table["trial"] == found.best[0].number) & (table["part"] == "test")]
+    assert best["cost_mean_cores"].tolist() == [3.0] * 8
+    pd.testing.assert_frame_equal(table, found.table)
+
+
+def test_without_optuna_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "optuna", None)
+    with pytest.raises(ScenarioError, match=r"pip install 'ipa-pipelines\[tune\]'"):
+        tune(scenario(), **WISHES, trials=1, drawing=FEW, jobs=1)
