@@ -54,15 +54,20 @@ class Found:
 
     @cached_property
     def fronts(self) -> list[Front]:
-        """The Pareto front of the first two outcomes, and of the first three."""
+        """The Pareto front of the first two outcomes, and of the first three; not where the third tells none apart."""
         if not self.are_compared or len(self.settings) < 2:
             return []
-        return [front(self.settings, self.outcomes[:count]) for count in (2, 3) if count <= len(self.outcomes)]
+        asked = self.outcomes
+        counts = [2] if len(asked) >= 2 else []
+        if len(asked) >= 3 and self.settings.differs(asked[2]):
+            counts.append(3)
+        return [front(self.settings, asked[:count]) for count in counts]
 
     @property
     def headline(self) -> list[str]:
         """What was found, in sentences."""
-        return list(sentences(self.settings, self.rankings, self.winners, self.are_compared))
+        same = [] if self.are_compared else [each for each in self.outcomes if not self.all_settings.differs(each)]
+        return list(sentences(self.settings, self.rankings, self.winners, self.are_compared, same))
 
     @property
     def ran(self) -> str:
@@ -91,18 +96,25 @@ def _plots(found: Found) -> Iterator[Plot]:
     for each in found.fronts:
         yield pictures.front(chosen, each, f"front-{len(each.outcomes)}")
     ordered = {ranking.outcome.column: ranking for ranking in found.rankings}
-    for outcome in found.outcomes:
+    differ = _differing(whole)
+    for outcome in differ:
         order = [place for place in _order(whole, ordered.get(outcome.column)) if whole.keys[place].fits]
         if len(order) > 1:
             yield pictures.heat_map(whole, outcome, order[0], order[1])
-    for outcome in found.outcomes:
+    for outcome in differ:
         shown = [place for place in _order(whole, ordered.get(outcome.column)) if whole.keys[place].fits]
         if shown:
             yield pictures.effects(whole, outcome, shown)
-    if len(chosen.keys) + len(found.outcomes) > 2 and len(chosen) > 2:
+    several = replace(chosen, outcomes=_differing(chosen))
+    if several.outcomes and len(chosen.keys) + len(several.outcomes) > 2 and len(chosen) > 2:
         order = _order(chosen, found.rankings[0] if found.rankings else None)
         kept = found.fronts[0].places if found.fronts else chosen.codes[:0, 0]
-        yield pictures.parallel(chosen, order, kept)
+        yield pictures.parallel(several, order, kept)
+
+
+def _differing(settings: Settings) -> tuple[Outcome, ...]:
+    """The outcomes that have a picture: one that is the same with every setting is said in words."""
+    return tuple(outcome for outcome in settings.outcomes if settings.differs(outcome))
 
 
 def _order(settings: Settings, ranking: Ranking | None) -> list[int]:

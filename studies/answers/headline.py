@@ -52,6 +52,8 @@ def wins(settings: Settings, found: Differences) -> str:
     has = f"{settings.title(place)} with {shown_mean(settings, outcome, place)}"
     if not found.others:
         return f"{outcome.best}: {has}; there is no other setting"
+    if not settings.differs(outcome) and len(settings.seeds) < 2:
+        return f"{outcome.title}: {shown_mean(settings, outcome, place)} with every setting"
     if len(settings.seeds) < 2:
         return f"{outcome.best}: {has}; with one seed no setting is shown to win"
     if found.is_won:
@@ -78,10 +80,15 @@ def _nearest(found: Differences) -> str:
     return f"{number(float(worse[at]), decimals)} {between} {found.outcome.unit}".strip()
 
 
-def sentences(settings: Settings, rankings: list[Ranking], winners: list[Differences], compared: bool) -> Iterator[str]:
-    """All of it, a sentence each. `compared`: whether all settings met the same loads."""
+def sentences(
+    settings: Settings, rankings: list[Ranking], winners: list[Differences], compared: bool, same: list[Outcome]
+) -> Iterator[str]:
+    """All of it, a sentence each. `compared`: whether all settings met the same loads; `same`: outcomes that are the
+    same with every setting and in no winner."""
     if not compared:
         yield "The settings met different loads, and so none of them is compared with another."
+    for outcome in same:
+        yield f"{_capital(f'{outcome.title}: {shown_mean(settings, outcome, 0)}')} with every setting."
     for found in winners:
         yield f"{_capital(wins(settings, found))}."
     for ranking in rankings:

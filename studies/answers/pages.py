@@ -24,7 +24,7 @@ def headline_html(found: Found) -> str:
 
 
 def tables_html(found: Found) -> list[tuple[str, str]]:
-    """The best settings by outcome: its title, and HTML."""
+    """The best settings by outcome: its title, and HTML; without outcomes that are the same with every setting."""
     settings = found.settings
     return [
         (
@@ -32,7 +32,7 @@ def tables_html(found: Found) -> list[tuple[str, str]]:
             f'<p class="muted">{sheets.reading(settings, each)}</p>\n{sheets.best_settings(settings, each)}',
         )
         for each in found.winners
-        if each.others
+        if each.others and settings.differs(each.outcome)
     ]
 
 

@@ -91,6 +91,11 @@ class Settings:
         least = 0.0 if outcome.is_rate else -np.inf
         return estimate((outcome.factor * known[np.isfinite(known)]).tolist(), least)
 
+    def differs(self, outcome: Outcome) -> bool:
+        """Whether any two settings have different means of an outcome."""
+        known = self.means[outcome.column]
+        return len(np.unique(known[np.isfinite(known)])) > 1
+
     def title(self, place: int) -> str:
         """A setting in words: `alpha 2, load_margin 0.1`."""
         return ", ".join(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from math import floor, log10
 
 import numpy as np
 
@@ -22,7 +23,7 @@ def best_settings(settings: Settings, found: Differences) -> str:
     order = [found.against, *(at for at in np.argsort(means, kind="stable").tolist() if at != found.against)]
     known = [at for at in order if np.isfinite(means[at])][:MOST_ROWS]
     others = [each for each in settings.outcomes if each is not outcome]
-    level = f"{100.0 * found.confidence:.6g} %"
+    level = f"{_level(found)} %"
     columns: list[str | Cell] = [
         *(Cell(escape(key.title)) for key in settings.keys),
         Cell(escape(outcome.axis), small="95 %"),
@@ -32,7 +33,7 @@ def best_settings(settings: Settings, found: Differences) -> str:
         *(Cell(escape(each.axis), small="95 %") for each in others),
     ]
     rows = [_row(settings, found, at, others) for at in known]
-    return html_table(columns, rows, name=f"Best settings: {outcome.title}")
+    return html_table(columns, rows, css="best", name=f"Best settings: {outcome.title}")
 
 
 def reading(settings: Settings, found: Differences) -> str:
@@ -43,9 +44,16 @@ def reading(settings: Settings, found: Differences) -> str:
         return f"{first}With one seed there are no intervals, and so nothing is shown."
     return (
         f"{first}Differences from the best setting, seed by seed. There are {found.others:,}, each with an interval of "
-        f"{100.0 * found.confidence:.6g} %, so that together they hold in 95 % of all cases (Bonferroni). A setting "
+        f"{_level(found)} %, so that together they hold in 95 % of all cases (Bonferroni). A setting "
         "is shown to be worse than the best if both intervals say so."
     )
+
+
+def _level(found: Differences) -> str:
+    """The confidence of an interval in percent, with as many decimals as tell it from 100."""
+    level = 100.0 * found.confidence
+    decimals = max(1, 1 - floor(log10(100.0 - level)))
+    return f"{level:.{decimals}f}".rstrip("0").rstrip(".")
 
 
 def _row(settings: Settings, found: Differences, at: int, others: list[Outcome]) -> list[str | Cell]:

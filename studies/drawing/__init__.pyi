@@ -28,6 +28,7 @@ from .colours import colour as colour
 from .colours import coloured as coloured
 from .colours import faded as faded
 from .colours import in_css as in_css
+from .colours import text_on_shade as text_on_shade
 from .courses import Envelope as Envelope
 from .courses import course as course
 from .courses import envelope as envelope
@@ -39,6 +40,7 @@ from .document import what_was_run as what_was_run
 from .element import plot_element as plot_element
 from .figures import check_plotly as check_plotly
 from .figures import plotly_figure as plotly_figure
+from .grid import TOOLS as TOOLS
 from .grid import Grid as Grid
 from .grid import framed as framed
 from .grid import grid as grid

@@ -88,10 +88,12 @@ def latency(groups: Sequence[Group], duration_s: float, sla_s: float, first: str
     )
 
 
-def violations(groups: Sequence[Group], duration_s: float, sla_s: float, first: str) -> Plot:
-    """The requests that violated the SLA, by how, in bins of time."""
+def violations(groups: Sequence[Group], duration_s: float, sla_s: float, first: str) -> Plot | None:
+    """The requests that violated the SLA, by how, in bins of time; None where none did."""
     found = [violation_counts(group.tables, duration_s, sla_s) for group in groups]
     highest = max(int(sum(counts.values()).max()) for _, counts in found)  # type: ignore[union-attr]
+    if not highest:
+        return None
     titles = []
     for group, (_, counts) in zip(groups, found, strict=True):
         total, requests = sum(int(of.sum()) for of in counts.values()), int(group.runs[0].summary["requests"])
@@ -101,7 +103,7 @@ def violations(groups: Sequence[Group], duration_s: float, sla_s: float, first: 
         panel_titles(groups, titles),
         time_axis(duration_s),
         f"requests per {bin_s(duration_s):g} s",
-        1.1 * max(highest, 1),
+        1.1 * highest,
         barmode="stack",
         bargap=0,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from html import escape
 from typing import TYPE_CHECKING
@@ -51,13 +52,16 @@ def plots(groups: Sequence[Group]) -> list[Plot]:
     starts_at = groups[0].runs[0].starts_at
     first, reasons = _first_seeds(groups), [Reasons(group) for group in groups]
     compared = [trade_off(groups)] if sum(len(group.runs) for group in groups) > 1 else []
+    over_time, violated = latency(groups, duration_s, sla_s, first), violations(groups, duration_s, sla_s, first)
+    if violated is None:
+        over_time = replace(over_time, reading=f"{over_time.reading} No request was late, dropped or failed.")
     found = [
         *compared,
         load(groups, duration_s, first),
         cores(groups, reasons, duration_s, first),
         bands(groups, reasons, duration_s, first, starts_at),
-        latency(groups, duration_s, sla_s, first),
-        violations(groups, duration_s, sla_s, first),
+        over_time,
+        *([violated] if violated else []),
         distribution(groups, sla_s),
         *_down_to_requests(groups, duration_s, sla_s, first, starts_at),
     ]

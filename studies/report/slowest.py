@@ -13,6 +13,7 @@ from ipa.studies.drawing import (
     HUES,
     MUTED,
     TEXT,
+    TOOLS,
     Plot,
     Spec,
     axis,
@@ -37,7 +38,7 @@ _ON_THE_WAY = "#9aa4ab"
 _LEAST_S = 1e-6
 """Less time than this is not drawn."""
 
-_ROW, _HEAD, _TOP, _BOTTOM = 17, 30, 70, 52
+_ROW, _HEAD, _TOP, _BOTTOM = 17, 30, 62 + TOOLS, 52
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def mean_latency(passed: Sequence[Passed], first: str) -> Plot:
             barmode="stack",
             bargap=0.25,
             margin={"l": 64, "r": 24, "t": _TOP, "b": _BOTTOM},
-            legend=_LEGEND,
+            legend=_legend(_TOP + _BOTTOM + 34 * len(passed)),
             xaxis=axis("mean latency (s)", range=[0.0, 1.15 * max([*totals, _LEAST_S])]),
             yaxis=axis(
                 range=[len(passed) - 0.5, -0.5],
@@ -178,7 +179,7 @@ def slowest(
             barmode="overlay",
             bargap=0,
             margin={"l": 64, "r": 24, "t": _TOP + 14, "b": _BOTTOM},
-            legend=_LEGEND,
+            legend=_legend(inner + _TOP + 14 + _BOTTOM),
             annotations=annotations,
             shapes=[
                 sla_line(sla_s, vertical=True, reference="" if place == 0 else str(place + 1))
@@ -189,7 +190,10 @@ def slowest(
     )
 
 
-_LEGEND: Spec = {"orientation": "h", "x": 0, "y": 1, "yref": "container", "yanchor": "top", "traceorder": "normal"}
+def _legend(height: int) -> Spec:
+    """The legend beneath plotly's buttons."""
+    upper = 1 - TOOLS / height
+    return {"orientation": "h", "x": 0, "y": upper, "yref": "container", "yanchor": "top", "traceorder": "normal"}
 
 
 @dataclass(frozen=True)

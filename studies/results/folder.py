@@ -73,8 +73,14 @@ def open_comparison(chosen: Sequence[Scenario], folder: Path) -> None:
                 )
     for scenario in chosen:
         find_finished(scenario, folder)
+    is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    write_json({"schema_version": SCHEMA_VERSION, "kind": "runs", "runs": names}, folder / MANIFEST)
+    try:
+        write_json({"schema_version": SCHEMA_VERSION, "kind": "runs", "runs": names}, folder / MANIFEST)
+    except ScenarioError:
+        if is_new:
+            folder.rmdir()
+        raise
 
 
 def close_comparison(runs: Sequence[RunData], folder: Path) -> None:

@@ -117,7 +117,7 @@ addEventListener("unhandledrejection", event => errors.push(String(event.reason)
 """
 
 _DRAWN = """new Promise((done, fail) => {
-  const left = () => [...document.querySelectorAll(".plot:empty")].filter(plot => plot.offsetParent).length;
+  const left = () => [...document.querySelectorAll(".plot:empty")].filter(plot => plot.checkVisibility()).length;
   const wait = () => left() ? setTimeout(look, 20) : requestAnimationFrame(() => setTimeout(done, 50));
   const look = () => errors.length ? fail(errors) : wait();
   look();

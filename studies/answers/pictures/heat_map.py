@@ -8,7 +8,7 @@ from ipa.studies.answers.effects import Bins, plane
 from ipa.studies.answers.outcome import Outcome
 from ipa.studies.answers.pictures.wording import SCALE, colour_bar, hover, safe
 from ipa.studies.answers.settings import Settings
-from ipa.studies.drawing import Plot, Spec, axis, layout, numbers
+from ipa.studies.drawing import Plot, Spec, axis, layout, numbers, text_on_shade
 
 MOST_WRITTEN = 80
 """A map of at most so many cells has the figures in them."""
@@ -42,9 +42,9 @@ def heat_map(settings: Settings, outcome: Outcome, across: int, up: int, name: s
             f"{hover(outcome, 'z')}<br>%{{customdata[2]}} settings<extra></extra>"
         ),
     }
+    traces = [trace]
     if rows * columns <= MOST_WRITTEN and columns <= 10:
-        trace["texttemplate"] = f"%{{z:.{_digits(found.mean)}f}}"
-        trace["textfont"] = {"size": 11}
+        traces.append(_figures(found.mean, trace["z"]))
     each = np.unique(found.settings[found.settings > 0])
     one = len(each) == 1 and each[0] == 1
     reading = (
@@ -56,7 +56,7 @@ def heat_map(settings: Settings, outcome: Outcome, across: int, up: int, name: s
         name or f"map-{outcome.column}",
         safe(f"{outcome.title[0].upper()}{outcome.title[1:]} over {found.across.key.title} and {found.up.key.title}"),
         reading,
-        [trace],
+        traces,
         layout(
             max(320, 120 + 30 * rows),
             xaxis=_axis(found.across),
@@ -68,6 +68,25 @@ def heat_map(settings: Settings, outcome: Outcome, across: int, up: int, name: s
     )
 
 
+def _figures(mean: np.ndarray, shown: list[list[float | None]]) -> Spec:
+    """The figures in the cells, each in a colour that is read on its cell in both themes."""
+    low, high = float(np.nanmin(mean)), float(np.nanmax(mean))
+    digits = _digits(mean)
+    cells = [
+        (across, up, value) for up, row in enumerate(shown) for across, value in enumerate(row) if value is not None
+    ]
+    depths = [(value - low) / (high - low) if high > low else 0.5 for _, _, value in cells]
+    return {
+        "type": "scatter",
+        "mode": "text",
+        "x": [across for across, _, _ in cells],
+        "y": [up for _, up, _ in cells],
+        "text": [f"{value:.{digits}f}".replace("-", "−") for _, _, value in cells],
+        "textfont": {"size": 12, "color": [text_on_shade(min(max(depth, 0.0), 1.0)) for depth in depths]},
+        "hoverinfo": "skip",
+    }
+
+
 def _digits(mean: np.ndarray) -> int:
     """Decimals so that the largest figure has about three digits."""
     largest = float(np.nanmax(np.abs(mean)))
@@ -77,4 +96,4 @@ def _digits(mean: np.ndarray) -> int:
 def _axis(bins: Bins) -> Spec:
     names = [name if len(name) <= LONGEST_LEVEL else f"{name[: LONGEST_LEVEL - 1]}…" for name in bins.names]
     ticks = {"tickvals": list(range(len(names))), "ticktext": [safe(name) for name in names]}
-    return axis(safe(bins.key.title), showgrid=False, **ticks)
+    return axis(safe(bins.key.title), showgrid=False, range=[-0.5, len(names) - 0.5], **ticks)

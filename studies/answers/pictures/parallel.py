@@ -50,13 +50,13 @@ def parallel(settings: Settings, order: list[int], kept: IntArray, name: str = "
         reading += f" Of {len(settings):,} settings {len(places)} are drawn: the Pareto front, and others at random."
     if len(order) > MOST_KEYS:
         reading += f" The {MOST_KEYS} keys of {len(order)} that matter most are drawn."
-    margin = {"l": 70, "r": 24, "t": 56, "b": 30}
+    margin = {"l": 70, "r": 24, "t": 72, "b": 30}
     return Plot(
         name,
         "All keys and outcomes at once",
         reading,
         [trace],
-        layout(430, margin=margin),
+        layout(446, margin=margin),
         AXIS_WIDTH * (len(axes) + 1),
     )
 

@@ -12,12 +12,12 @@ MOST_KEYS = 12
 
 READINGS = {
     "variance": (
-        "The settings are a full grid, so that an outcome's variance can be divided exactly. Dark: the share that a "
-        "key has alone; light: with what it does together with other keys. The light ones may add up to more than 1."
+        "The settings are a full grid, so that an outcome's variance can be divided exactly. Strong: the share that a "
+        "key has alone; faint: with what it does together with other keys. The faint ones may add up to more than 1."
     ),
     "Sobol": (
-        "Sobol's indices of a sample of Saltelli's, by SALib. Dark: the share of the variance that a key has alone; "
-        "light: with what it does together with other keys."
+        "Sobol's indices of a sample of Saltelli's, by SALib. Strong: the share of the variance that a key has alone; "
+        "faint: with what it does together with other keys."
     ),
     "PAWN": (
         "PAWN, which any sample allows: how far the outcome's distribution moves if the key's value is known, from 0 "

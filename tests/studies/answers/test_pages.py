@@ -54,6 +54,34 @@ def test_one_key_carries_effects_two_a_map_and_more_all_at_once() -> None:
     assert sum(name.startswith(("map-", "effects-")) for name in names) == 6
 
 
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_an_outcome_that_is_the_same_with_every_setting_is_said_and_not_drawn(seeds: int) -> None:
+    rows = [row | {"sla_violation_rate": 0.0} for row in swept(12, seeds)]
+    found = answer(runs(rows, seeds))
+    names = [plot.name for plot in found.plots()]
+    assert "front-2" in names
+    assert "front-3" not in names
+    assert not [name for name in names if name.endswith("sla_violation_rate")]
+    (lines,) = (plot.traces[0] for plot in found.plots() if plot.name == "parallel")
+    assert "SLA violations" not in [each["label"] for each in lines["dimensions"]]
+    (said,) = (sentence for sentence in found.headline if sentence.startswith("SLA violations"))
+    assert said.startswith("SLA violations: 0.00")
+    assert "with every setting" in said
+    assert "Best settings: SLA violations" not in page(runs(rows, seeds))
+
+
+def test_the_figures_of_a_map_are_above_it_in_a_colour_of_their_own_each() -> None:
+    two = grid({"policy.a": [1, 2], "policy.b": [1, 2, 3]}, lambda a, b: a + b)
+    _, written = next(plot for plot in answer(two).plots() if plot.name.startswith("map-")).traces
+    assert sorted(written["text"]) == ["2.00", "3.00", "3.00", "4.00", "4.00", "5.00"]
+    assert len(set(written["textfont"]["color"])) == 2
+
+
+@pytest.mark.parametrize(("settings", "level"), [(2, "95"), (4, "98.3"), (6, "99"), (1501, "99.9967")])
+def test_the_level_of_an_interval_has_no_more_digits_than_tell_it_from_100(settings: int, level: str) -> None:
+    assert f"Student, {level} %" in page(runs(swept(settings, 2), 2))
+
+
 def test_the_figures_are_plotlys_own() -> None:
     found = answer(TABLE)
     assert list(found.figures()) == [plot.name for plot in found.plots()]

@@ -6,6 +6,7 @@ A row is run in a folder with a user's files and results (`FILES`, `run`, `both`
 from __future__ import annotations
 
 import os
+import re
 import resource
 import shlex
 import shutil
@@ -42,6 +43,7 @@ RESULTS = (
     "compare scenario.yaml --policy ipa --policy static:2 --jobs 1 --out both",
     "study study.yaml --seeds 1 --jobs 1 --out studied",
 )
+COMPARED = "compare scenario.yaml --policy ipa --policy rate -q --out new"
 NO_CLUSTER = {"KUBECONFIG": "/nonexistent/kubeconfig", "HOME": "/nonexistent"}
 NOBODY = 65534
 
@@ -1473,6 +1475,10 @@ def test_a_full_file_system_is_named_and_nothing_is_left_on_it(full: Path, row: 
     check(full, row._replace(said=(str(row.said), "o space left on device")))
 
 
+def test_a_comparison_that_cannot_even_begin_on_a_full_file_system_leaves_no_folder(full: Path) -> None:
+    check(full, Wrong(f"{COMPARED} --jobs 1", "new/manifest.json: cannot be written: No space left on device"))
+
+
 @contextmanager
 def room(size_bytes: int) -> Iterator[None]:
     """No file may grow beyond this, as on a disk that is all but full."""
@@ -1488,3 +1494,16 @@ def room(size_bytes: int) -> Iterator[None]:
 def test_what_a_disk_has_no_room_for_is_named_and_nothing_is_left_of_it(there: Path, row: Wrong) -> None:
     with room(500):
         check(there, row._replace(said=(str(row.said), "File too large")))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_comparison_without_room_for_a_run_names_it_and_goes_on_when_there_is_some(there: Path, jobs: int) -> None:
+    """What stays is what the same command goes on from."""
+    command = f"{COMPARED} --jobs {jobs}".split()
+    with room(500):
+        result = ipa(*command)
+    assert result.exit_code == 2
+    assert re.fullmatch(r"Error: \S+/new/(ipa|rate)-1: cannot be written: .*File too large\n", result.stderr)
+    assert list(contents(there / "new")) == ["manifest.json"]
+    assert ipa(*command).exit_code == 0
+    assert {"ipa-1", "rate-1", "runs.parquet"} <= set(contents(there / "new"))

@@ -137,7 +137,16 @@ def test_which_plots_a_page_has() -> None:
     eight = ["load", "cores", "bands", "latency", "violations", "distribution", "mean-latency", "slowest"]
     assert [plot.name for plot in plots(by_policy([made()]))] == eight
     assert [plot.name for plot in plots(by_policy([made(), made(seed=2)]))] == ["plane", *eight]
-    assert [plot.name for plot in plots(by_policy([made(requests=requests_of([], []))]))] == eight[:-2]
+    kept = [name for name in eight if name != "violations"]
+    assert [plot.name for plot in plots(by_policy([made(requests=requests_of([], []))]))] == kept[:-2]
+
+
+def test_an_sla_that_nobody_violated_is_said_and_not_drawn() -> None:
+    run = made(requests=requests_of([1.0, 2.0], [0.1, 0.2]))
+    drawn = {plot.name: plot for plot in plots(by_policy([run]))}
+    assert "violations" not in drawn
+    assert drawn["latency"].reading.endswith("No request was late, dropped or failed.")
+    assert "No request was late" not in plots(by_policy([made()]))[3].reading
 
 
 @pytest.mark.parametrize(("policies", "several"), [(4, False), (9, True)])

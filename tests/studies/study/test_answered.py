@@ -22,7 +22,7 @@ def test_the_page_of_a_study_says_which_system_wins_and_shows_its_sweeps() -> No
     check_page(page)
     assert "Which system wins" in page
     assert "Sweep: other weights" in page
-    assert "mine-weights-plain-effects-cost_mean_cores" in figures(page)
+    assert "mine-weights-plain-front-2" in figures(page)
     Path("out/report.html").unlink()
     assert ipa("report", "out").stdout == "out/report.html\n"
     assert Path("out/report.html").read_text() == page
