@@ -158,6 +158,8 @@ def _executed(path: Path) -> ModuleType:
     module.__file__ = str(path)
     sys.modules[module.__name__] = module
     try:
+        if b"\0" in source:  # Pythons before 3.11.4 call this a ValueError
+            raise SyntaxError("source code string cannot contain null bytes")
         exec(compile(source, str(path), "exec"), vars(module))  # running the user's own file is the purpose
     except SyntaxError as error:
         raise PolicyError(f"{path}:{error.lineno or 1}: syntax error: {error.msg}") from error

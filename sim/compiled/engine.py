@@ -22,7 +22,7 @@ _SPARE_ROOM = 32
 
 
 class CompiledEngine:
-    """One run of the model. Build it, `run` it once, then read the stages."""
+    """One run of the model. Build it, go through its `steps` once, then read the stages."""
 
     def __init__(
         self,

@@ -42,9 +42,15 @@ class Waits(Hold):
 
 
 class Dies(Hold):
-    # As if out of memory at the last seed, until the file `go` is there.
+    # As if out of memory at the last seed, until the file `go` is there; of a comparison not before the first is kept.
+    def __init__(self, pipeline, after=""):
+        super().__init__(pipeline)
+        self.after = Path(after)
+
     def decide(self, observation, memory):
         if observation.seed == 16 and not Path("go").exists():
+            while not self.after.exists():
+                time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGKILL)
         return super().decide(observation, memory)
 """
@@ -73,7 +79,7 @@ def until_waiting(process: subprocess.Popen[str]) -> None:
 
 
 def kept() -> set[str]:
-    return {path.name for path in Path("out").iterdir() if path.name.startswith("my.py_")}
+    return {path.name for path in Path("out").iterdir() if path.is_dir()}
 
 
 INTERRUPTED = "Error: interrupted; finished runs are kept in out: repeat the command to resume\n"
@@ -133,13 +139,13 @@ KILLED = (
 
 
 def test_a_killed_worker_of_a_comparison_is_told_in_one_line_and_the_rest_is_kept(here: Path) -> None:
-    process = compare("my.py:Dies", 16)
+    process = compare("my.py:Dies after=out/dies-1 label=dies", 16)
     output, errors = process.communicate(timeout=LIMIT_S)
     assert (process.returncode, output, errors) == (1, "", KILLED)
-    assert "my.py_Dies-1" in kept()
-    assert "my.py_Dies-16" not in kept()
+    assert "dies-1" in kept()
+    assert "dies-16" not in kept()
     (here / "go").touch()
-    process = compare("my.py:Dies", 16)
+    process = compare("my.py:Dies after=out/dies-1 label=dies", 16)
     output, errors = process.communicate(timeout=LIMIT_S)
     assert (process.returncode, errors) == (0, "")
     assert len(kept()) == 16

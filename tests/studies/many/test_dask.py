@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
@@ -10,9 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,22 +18,13 @@ import pytest
 
 from tests import house
 from tests.command import ipa, start
-from tests.studies.many.waiting import LIMIT_S, POLICY, command, until, waiting
+from tests.studies.many.slow_network import slowed
+from tests.studies.many.waiting import FAILED, LIMIT_S, command, until, waiting
 
 pytestmark = [
     pytest.mark.long,
-    # Not imported here: it would change how this process logs.
     pytest.mark.skipif(find_spec("distributed") is None, reason="distributed is not installed"),
 ]
-
-FAILED = "Error: 1 of 24 runs failed; the others are kept in out: repeat the command to try the failed ones again\n"
-
-
-@pytest.fixture
-def here(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv("IPA_TRACE", raising=False)
-    (elsewhere / "my.py").write_text(POLICY)
-    return elsewhere
 
 
 class Cluster:
@@ -79,15 +68,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     made = Cluster(tmp_path_factory.mktemp("dask"))
     yield made
     made.end()
-
-
-@pytest.fixture
-def whole(here: Path) -> bytes:
-    """The table of the same sweep in one process."""
-    (here / "go").touch()
-    assert ipa(*command(here, "one", "--jobs", 1)).exit_code == 1
-    (here / "go").unlink()
-    return (here / "one" / "runs.parquet").read_bytes()
 
 
 def test_the_bytes_are_those_of_one_and_of_two_processes(here: Path, whole: bytes, cluster: Cluster) -> None:
@@ -179,42 +159,3 @@ def test_where_no_scheduler_answers_that_is_said(here: Path) -> None:
     far = start(*command(here, "out", "--on", "dask://127.0.0.1:9"))
     assert far.communicate(timeout=LIMIT_S)[1].startswith("Error: no Dask scheduler answers at 127.0.0.1:9: ")
     assert far.returncode == 1
-
-
-@contextmanager
-def slowed(address: str, delay_s: float) -> Iterator[str]:
-    """Another address for the same, from where and to where everything takes so much longer."""
-    host, _, port = address.partition(":")
-    loop = asyncio.new_event_loop()
-
-    async def passed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            with suppress(OSError):
-                while data := await reader.read(65536):
-                    await asyncio.sleep(delay_s)
-                    writer.write(data)
-        finally:
-            writer.close()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(host, int(port))
-        await asyncio.gather(passed(reader, back), passed(there, writer))
-
-    async def ended() -> None:
-        server.close()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0.1)  # connections are closed in a turn of their own
-
-    server = loop.run_until_complete(asyncio.start_server(connected, host, 0))
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"{host}:{server.sockets[0].getsockname()[1]}"
-    finally:
-        asyncio.run_coroutine_threadsafe(ended(), loop).result(LIMIT_S)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()

@@ -17,15 +17,14 @@ from pathlib import Path
 import pytest
 
 from tests.command import ipa, start
-from tests.studies.many.waiting import LIMIT_S, POLICY, command, until, waiting
+from tests.studies.many.slow_network import slowed
+from tests.studies.many.waiting import FAILED, LIMIT_S, command, until, waiting
 
 pytestmark = [
     pytest.mark.long,
     # Not imported here: it would change how this process logs.
     pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed"),
 ]
-
-FAILED = "Error: 1 of 24 runs failed; the others are kept in out: repeat the command to try the failed ones again\n"
 
 
 class Cluster:
@@ -81,22 +80,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     made.end()
 
 
-@pytest.fixture
-def here(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv("IPA_TRACE", raising=False)
-    (elsewhere / "my.py").write_text(POLICY)
-    return elsewhere
-
-
-@pytest.fixture
-def whole(here: Path) -> bytes:
-    """The table of the same sweep in one process."""
-    (here / "go").touch()
-    assert ipa(*command(here, "one", "--jobs", 1)).exit_code == 1
-    (here / "go").unlink()
-    return (here / "one" / "runs.parquet").read_bytes()
-
-
 def test_a_worker_that_is_killed_in_the_middle_costs_nothing(here: Path, whole: bytes, cluster: Cluster) -> None:
     """The workers have neither the user's policy nor the folder."""
     far = start(*command(here, "out", "--on", f"ray://{cluster.address}"))
@@ -137,4 +120,13 @@ def test_after_the_cluster_is_gone_the_same_command_goes_on(
     assert far.returncode == 1
     (here / "go").touch()
     assert ipa(*command(here, "out", "--jobs", 1)).exit_code == 1
+    assert (here / "out" / "runs.parquet").read_bytes() == whole
+
+
+def test_a_slow_network_changes_nothing(here: Path, whole: bytes, cluster: Cluster) -> None:
+    """Whatever passes between here and the cluster is 0.1 s late."""
+    (here / "go").touch()
+    with slowed(cluster.address, 0.1) as address:
+        far = start(*command(here, "out", "--on", f"ray://{address}"))
+        assert far.communicate(timeout=LIMIT_S)[1] == FAILED
     assert (here / "out" / "runs.parquet").read_bytes() == whole

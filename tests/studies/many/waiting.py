@@ -12,6 +12,9 @@ from tests.command import POLICIES, SHORT
 LIMIT_S = 500
 """How long a test waits for what should come soon."""
 
+FAILED = "Error: 1 of 24 runs failed; the others are kept in out: repeat the command to try the failed ones again\n"
+"""What the command ends with."""
+
 POLICY = (
     POLICIES
     + '''
