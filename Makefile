@@ -36,7 +36,8 @@ test-cluster: install
 	$(BIN)/pytest -n 3 --dist worksteal -m 'cluster and not alone' tests/live/kubernetes
 	$(BIN)/pytest -n 0 -m 'cluster and alone' tests/live/kubernetes
 
-# What takes long: sweeps on a real Dask and a real Ray on this machine, and one that is killed ten times over.
+# What takes long: sweeps on a real Dask and a real Ray on this machine, one that is killed ten times over, the engine
+# compiled anew, training, faults under load.
 test-long: install
 	$(BIN)/pytest -n 0 -m long
 

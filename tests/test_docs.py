@@ -38,6 +38,8 @@ from tests.command import every_command
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
+LONG = {"paper.md", "studies.md"}
+"""Pages whose commands take long."""
 LINKED = [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((DOCS / "decisions").glob("*.md"))]
 EXAMPLES = ROOT / "studies" / "examples"
 REAL_TRACE = os.environ.get(traces.TRACE_VARIABLE, "")
@@ -147,7 +149,10 @@ def place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "120")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, id=page.name, marks=[pytest.mark.long] if page.name in LONG else []) for page in PAGES],
+)
 def test_what_a_page_says_to_do_can_be_done(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From top to bottom: files are written, commands run, Python executed."""
     place(tmp_path, monkeypatch)

@@ -185,6 +185,7 @@ def run(command: Sequence[str], folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_a_user_s_program_runs_beside_files_called_like_our_folders(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(USER, encoding="utf-8")
     for name in house.LAYERS:

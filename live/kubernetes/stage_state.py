@@ -156,7 +156,7 @@ def _problem(given: Mapping[str, Any], pods: Sequence[Pod]) -> tuple[str, bool]:
         return f"{variant}{refusal}", False
     if progress.get("reason") == "ProgressDeadlineExceeded":
         why = progress.get("message", "not ready in time")
-        words = _last_words(current) or (f": {refusal}" if refusal else "")
+        words = _last_words(current) or (f": {refusal}" if refusal else _waits(current))
         return f"{variant}{why}{words}", False
     return "", False
 
@@ -208,6 +208,14 @@ def _last_words(pods: Sequence[Pod]) -> str:
     said = next((text for pod in pods if (text := pod.said or pod.unschedulable)), "")
     crash = next((pod.crash for pod in pods if pod.crash), "")
     return f": {said}" if said else f" ({crash})" if crash else ""
+
+
+def _waits(pods: Sequence[Pod]) -> str:
+    """What a pod that says nothing has come to, and where its node tells why."""
+    late = next((pod for pod in pods if pod.ready_s is None), None)
+    if late is None:
+        return ""
+    return f" ({late.waiting or 'its container runs, but is not ready'}; see: kubectl describe pod {late.name})"
 
 
 def _will_not_start(pod: Pod, has_served: bool) -> bool:

@@ -286,6 +286,7 @@ def one_run(copy: Path, **environment: str) -> tuple[int, int]:
     return int(dropped), int(hits)
 
 
+@pytest.mark.long
 def test_an_edited_rule_is_compiled_again(copy: Path) -> None:
     dropped, _ = one_run(copy)
     assert dropped > 0
@@ -296,6 +297,7 @@ def test_an_edited_rule_is_compiled_again(copy: Path) -> None:
     assert one_run(copy) == (0, 0)
 
 
+@pytest.mark.long
 def test_a_cache_that_names_a_class_of_older_source_is_made_anew(copy: Path) -> None:
     dropped, _ = one_run(copy)
     for index in (copy / "ipa" / "sim" / "compiled" / "__pycache__").glob("*.nbi"):
@@ -306,6 +308,7 @@ def test_a_cache_that_names_a_class_of_older_source_is_made_anew(copy: Path) -> 
     assert one_run(copy) == (dropped, 1)
 
 
+@pytest.mark.long
 def test_it_runs_where_nothing_can_be_cached(copy: Path, tmp_path: Path) -> None:
     """The folder for the cache is a file; the user's cache folder would have to be made below a file."""
     dropped, _ = one_run(copy)

@@ -194,6 +194,15 @@ def test_a_rollout_past_its_deadline_has_failed(tmp_path: Path) -> None:
     assert problem(tiny(tmp_path), [], conditions=[LATE]) == ("variant large: has timed out", False)
 
 
+def test_a_pod_that_says_nothing_until_its_deadline_is_named(tmp_path: Path) -> None:
+    silent = pod(1, "large", template=template(tiny(tmp_path), LARGE), ready_s=None, waiting="ContainerCreating")
+    see = f"see: kubectl describe pod {silent.name}"
+    late = problem(tiny(tmp_path), [silent], conditions=[LATE])[0]
+    assert late == f"variant large: has timed out (ContainerCreating; {see})"
+    late = problem(tiny(tmp_path), [replace(silent, waiting="")], conditions=[LATE])[0]
+    assert late == f"variant large: has timed out (its container runs, but is not ready; {see})"
+
+
 def test_conditions_of_before_are_not_blamed_on_what_is_new(tmp_path: Path) -> None:
     assert problem(tiny(tmp_path), [], conditions=[LATE], generation=2, seen=1) == ("", False)
 

@@ -227,6 +227,7 @@ np.savez("outputs.npz", inputs=inputs, **given)
 """
 
 
+@pytest.mark.long
 @needs_keras
 def test_numpy_computes_what_keras_does_from_the_files_that_training_writes(tmp_path: Path) -> None:
     """In a process of its own: what jax starts in one cannot be forked."""
