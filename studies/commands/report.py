@@ -12,12 +12,7 @@ from ipa.studies.commands import printing, reports
 from ipa.studies.commands.options import FOLDER, output_options
 
 if TYPE_CHECKING:
-    from ipa.studies import Answers
     from ipa.studies.drawing import Plot
-
-SWEPT = "runs.parquet"
-"""The table of a sweep's folder."""
-
 
 @click.command()
 @click.argument("results", metavar="FOLDER|TABLE", type=click.Path(path_type=Path))
@@ -63,7 +58,7 @@ def _write_page(results: Path, path: Path, what: str) -> None:
     elif kind == "study":
         studies.read_study(results).write_report(path)
     else:
-        _answers(results).write_report(path)
+        reports.answers_of(results).write_report(path)
 
 
 def _plots(results: Path) -> list[Plot]:
@@ -73,7 +68,7 @@ def _plots(results: Path) -> list[Plot]:
     if kind == "study":
         return studies.read_study(results).plots()
     if kind in ("table", "sweep"):
-        return _answers(results).plots()
+        return reports.answers_of(results).plots()
     runs = studies.results.read_runs(results)
     studies.report.check_records(reports.records_of(runs))
     return studies.report.plots_of(runs)
@@ -86,9 +81,3 @@ def _kind(results: Path) -> str:
     if studies.validation.read_manifest(results) is not None:
         return "validation"
     return str(studies.results.read_manifest(results)["kind"])
-
-
-def _answers(results: Path) -> Answers:
-    if results.is_file():
-        return studies.read_answers(results)
-    return studies.read_answers(results / SWEPT, title=f"Sweep: {results.resolve().name}")

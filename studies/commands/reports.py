@@ -12,8 +12,11 @@ from ipa.studies.commands import progress
 from ipa.studies.errors import ScenarioError
 
 if TYPE_CHECKING:
-    from ipa.studies import RunData
+    from ipa.studies import Answers, RunData
     from ipa.studies.drawing import Plot
+
+SWEPT = "runs.parquet"
+"""The table of a sweep's folder."""
 
 FORMS = ("png", "svg", "pdf")
 """What --static can write."""
@@ -41,6 +44,13 @@ def records_of(runs: Sequence[RunData]) -> str:
     """Which records runs hold: `none` if one of them holds none; older results, which do not say it, hold all."""
     kept = [str(run.summary.get("records", "all")) for run in runs]
     return "none" if "none" in kept else kept[0]
+
+
+def answers_of(results: Path) -> Answers:
+    """What a table of runs says, or the one in a sweep's folder. Raises ScenarioError for what is none."""
+    if results.is_file():
+        return studies.read_answers(results)
+    return studies.read_answers(results / SWEPT, title=f"Sweep: {results.resolve().name}")
 
 
 def check_images(folder: Path) -> None:

@@ -12,7 +12,7 @@ import click
 
 from ipa import studies
 from ipa.studies import choices
-from ipa.studies.commands import complete, printing, progress
+from ipa.studies.commands import complete, printing, progress, reports
 from ipa.studies.commands import jobs as crews
 from ipa.studies.commands.amounts import Whole
 from ipa.studies.commands.options import (
@@ -26,6 +26,7 @@ from ipa.studies.commands.options import (
     pipeline_argument,
     policy_option,
     records_option,
+    report_option,
     set_option,
 )
 
@@ -91,6 +92,7 @@ MOST_SHOWN = 20
 @jobs_option
 @on_option
 @click.option("--out", type=FOLDER, help="Write the table to this folder; repeat the command to resume or extend it.")
+@report_option
 @output_options
 def sweep(
     what: str,
@@ -107,6 +109,7 @@ def sweep(
     jobs: int | None,
     on: str,
     out: Path | None,
+    report: Path | None,
     as_json: bool,
     **options: object,
 ) -> None:
@@ -118,6 +121,8 @@ def sweep(
     """
     if out is None and not dry_run:
         raise click.UsageError("--out: names the folder for the table; or look first, with --dry-run")
+    if report is not None:
+        reports.check_report(report, out)
     given = {name: value for name, value in options.items() if value is not None} | assigned(assignments)
     studies.many.places.check(on)
     plan, count = studies.sweeps.prepare(
@@ -146,10 +151,13 @@ def sweep(
         swept = studies.sweeps.conduct(
             plan, count, out, crews.at_once(jobs), on, lambda total: progress.counted("runs", total), printing.note
         )
+    report = None if swept.failed == swept.runs else report  # nothing to draw
+    if report is not None:
+        reports.answers_of(out).write_report(report)
     if as_json:
         printing.print_json(swept.as_dict())
     else:
-        print_swept(swept, plan.space.keys)
+        print_swept(swept, plan.space.keys, report)
     if swept.failed:
         raise click.ClickException(
             f"{swept.failed} of {swept.runs} runs failed; the others are kept in {out}: repeat the command to try the "
@@ -169,7 +177,7 @@ def print_trial(tried: Trial, on: str) -> None:
     printing.print_line(f"the first point, as a scenario file:\n\n{tried.example}")
 
 
-def print_swept(swept: Swept, keys: Sequence[str]) -> None:
+def print_swept(swept: Swept, keys: Sequence[str], report: Path | None) -> None:
     """Print the points with the means of some outcomes, or of many points the range of these means."""
     table = swept.table
     if swept.looks:
@@ -190,7 +198,9 @@ def print_swept(swept: Swept, keys: Sequence[str]) -> None:
     printing.print_table(printed)
     for error, times in swept.errors.items():
         printing.print_line(f"{_of(times, 'run')} failed: {error}")
-    printing.print_line(f"Table: {swept.folder / 'runs.parquet'}")
+    printing.print_line(f"Table: {swept.folder / reports.SWEPT}")
+    if report is not None:
+        printing.print_line(f"Report: {report}")
 
 
 def _text(value: Any) -> str:

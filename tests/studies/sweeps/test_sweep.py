@@ -98,6 +98,18 @@ def test_a_failing_run_is_in_the_table_with_its_error_and_ends_nothing() -> None
     )
 
 
+def test_the_page_is_that_of_the_folder_and_is_not_drawn_where_all_failed() -> None:
+    shown = ipa(*SWEEP, *LEVELS, "--out", "out", "--report", "out/page.html")
+    assert shown.stdout.splitlines()[-2:] == ["Table: out/runs.parquet", "Report: out/page.html"]
+    assert ipa("report", "out", "--to", "same.html").exit_code == 0
+    assert Path("out/page.html").read_bytes() == Path("same.html").read_bytes()
+    failed = ipa(*SWEEP, "--vary", "policy.level=3", "--seeds", 1, "--seed", 2, "--out", "none", "--report", "none.html")
+    assert (failed.exit_code, Path("none.html").exists()) == (1, False)
+    refused = ipa(*SWEEP, *LEVELS, "--out", "new", "--report", "away/page.html")
+    assert (refused.exit_code, Path("new").exists()) == (2, False)
+    assert refused.stderr.startswith("Error: --report away/page.html: the folder ")
+
+
 def test_where_all_fail_the_table_has_the_errors() -> None:
     swept("--vary", "policy.level=3", "--seed", 2, code=1)
     assert list(pd.read_parquet("out/runs.parquet").columns) == ["policy.level", "seed", "error"]
