@@ -15,7 +15,7 @@ Drop = Literal["request", "batch"]
 Engine = Literal["auto", "simpy", "compiled"]
 Records = Literal["all", "sample", "none"]
 Journal = Literal["lean", "full"]
-Sample = Literal["grid", "list", "random", "lhs", "sobol"]
+Sample = Literal["grid", "list", "random", "lhs", "sobol", "saltelli"]
 
 Model = Literal["lstm", "lstm-quantile", "quantile-gbm"]
 """What can be trained to predict a load."""

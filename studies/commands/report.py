@@ -14,6 +14,7 @@ from ipa.studies.commands.options import FOLDER, output_options
 if TYPE_CHECKING:
     from ipa.studies.drawing import Plot
 
+
 @click.command()
 @click.argument("results", metavar="FOLDER|TABLE", type=click.Path(path_type=Path))
 @click.option(

@@ -68,9 +68,9 @@ MOST_SHOWN = 20
     type=Words(choices.Sample),
     default="grid",
     help="Points: grid (all combinations), list (the first values, the second ones, ...), random, lhs (a Latin "
-    "hypercube) or sobol. Default: grid.",
+    "hypercube), sobol or saltelli (for Sobol's indices). Default: grid.",
 )
-@click.option("--points", type=Whole(min=1), help="Points to draw, with random, lhs and sobol.")
+@click.option("--points", type=Whole(min=1), help="Points to draw, with random, lhs, sobol and saltelli.")
 @click.option("--sample-seed", type=Whole(min=0), default=1, help="Seed of drawn points. Default: 1.")
 @policy_option
 @load_options

@@ -5,8 +5,9 @@ list     the first values of all keys, the second ones, ...
 random   drawn evenly between the ends, or among the values, of each key
 lhs      a Latin hypercube: of N points every N-th part of each key's range holds one
 sobol    a scrambled Sobol sequence, which fills the space evenly; best with a power of two of points
+saltelli  N rows of a Sobol sequence, each with d + 1 that share keys with it, from which Sobol's indices are computed
 
-`random` and `sobol` with more points keep the ones before.
+`random`, `sobol` and `saltelli` with more points keep the ones before.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ from ipa.studies.scenario import put
 from ipa.studies.sweeps.axes import Axis
 from ipa.studies.sweeps.conditions import Condition
 
-DRAWN = ("random", "lhs", "sobol")
+DRAWN = ("random", "lhs", "sobol", "saltelli")
+
+LEAST_ROWS = 8
+"""The fewest rows of a sample of Saltelli's that its indices are computed from."""
 
 Values = dict[str, Any]
 """The values of a point, by key; a key that is not varied there is not in it."""
@@ -63,8 +67,20 @@ class Space:
                     f"{branch.axis.key}: a range without a step is for samples ({', '.join(DRAWN)}); give a step, "
                     "FROM:TO:STEP"
                 )
+        if self.method == "saltelli":
+            self._check_saltelli()
         if self.method == "list" and any(branch.when for branch in self.branches):
             raise ScenarioError("--sample list: takes no condition on a key; leave points out with --where")
+
+    def _check_saltelli(self) -> None:
+        """Its points share keys by a pattern, which a value met twice or a point left out would break."""
+        assert self.points is not None
+        if self.where or any(branch.when for branch in self.branches):
+            raise ScenarioError("--sample saltelli: takes no --when and no --where; every point of it is needed")
+        if listed := [branch.axis.key for branch in self.branches if branch.axis.ends is None]:
+            raise ScenarioError(f"--sample saltelli: {listed[0]}: needs a range between two ends, FROM:TO")
+        if len(self.branches) < 2 or self.points < LEAST_ROWS:
+            raise ScenarioError(f"--sample saltelli: needs two keys and --points {LEAST_ROWS}, or more")
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -125,7 +141,7 @@ class Space:
         return values
 
     def _shares(self) -> FloatArray:
-        """Shares of the axes' ranges, shape (points, axes), at least 0 and below 1."""
+        """Shares of the axes' ranges, at least 0 and below 1; shape (points, axes), for `saltelli` axes + 2 rows a point."""
         assert self.points is not None
         rng = np.random.default_rng(self.sample_seed)
         if self.method == "random":
@@ -134,9 +150,24 @@ class Space:
 
         if self.method == "lhs":
             return np.asarray(qmc.LatinHypercube(len(self.branches), rng=rng).random(self.points))
+        columns = 2 * len(self.branches) if self.method == "saltelli" else len(self.branches)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of balance, which the documentation says
-            return np.asarray(qmc.Sobol(len(self.branches), rng=rng).random(self.points))
+            rows = np.asarray(qmc.Sobol(columns, rng=rng).random(self.points))
+        return _crossed(rows) if self.method == "saltelli" else rows
+
+
+def _crossed(rows: FloatArray) -> FloatArray:
+    """A, for each key A with the key's value from B, and B, where A is the left half of each row and B the right one.
+
+    Saltelli et al., Computer Physics Communications 181, 2010.
+    """
+    first, last = np.hsplit(rows, 2)
+    blocks = np.repeat(first[:, np.newaxis], first.shape[1] + 2, axis=1)
+    for key in range(first.shape[1]):
+        blocks[:, 1 + key, key] = last[:, key]
+    blocks[:, -1] = last
+    return blocks.reshape(-1, first.shape[1])
 
 
 def _hold(conditions: Sequence[Condition], base: Mapping[str, Any], values: Values) -> bool:

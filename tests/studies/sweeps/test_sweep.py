@@ -103,7 +103,9 @@ def test_the_page_is_that_of_the_folder_and_is_not_drawn_where_all_failed() -> N
     assert shown.stdout.splitlines()[-2:] == ["Table: out/runs.parquet", "Report: out/page.html"]
     assert ipa("report", "out", "--to", "same.html").exit_code == 0
     assert Path("out/page.html").read_bytes() == Path("same.html").read_bytes()
-    failed = ipa(*SWEEP, "--vary", "policy.level=3", "--seeds", 1, "--seed", 2, "--out", "none", "--report", "none.html")
+    failed = ipa(
+        *SWEEP, "--vary", "policy.level=3", "--seeds", 1, "--seed", 2, "--out", "none", "--report", "none.html"
+    )
     assert (failed.exit_code, Path("none.html").exists()) == (1, False)
     refused = ipa(*SWEEP, *LEVELS, "--out", "new", "--report", "away/page.html")
     assert (refused.exit_code, Path("new").exists()) == (2, False)
@@ -182,7 +184,7 @@ def test_a_dry_run_says_how_many_how_long_and_what_and_runs_nothing(here: Path) 
         ("--vary hop_s=0,1 --where hop_s>2 --out out", "--where: leaves no point"),
         ("--vary hop_s=0,1 --when policy==ipa --out out", "--when policy==ipa: should be CONDITION: KEY=VALUES"),
         ("--vary hop_s=0,1 --until pas --out out", "--until pas: should be OUTCOME:WIDTH"),
-        ("--vary hop_s=0,1 --sample latin --out out", "'latin'; allowed: grid, list, random, lhs, sobol"),
+        ("--vary hop_s=0,1 --sample latin --out out", "'latin'; allowed: grid, list, random, lhs, sobol, saltelli"),
         ("--vary hop_s=0,1 --on moon --out out", "--on moon: should be one of local, dask://HOST:PORT, ray://HOST:PORT"),
         ("--vary hop_s=0,1 --on dask://here --out out", "--on dask://here: should be one of"),
         ("--vary hop_s=0,1", "--out: names the folder for the table; or look first, with --dry-run"),
