@@ -141,7 +141,7 @@ class Space:
         return values
 
     def _shares(self) -> FloatArray:
-        """Shares of the axes' ranges, at least 0 and below 1; shape (points, axes), for `saltelli` axes + 2 rows a point."""
+        """Shares of the axes' ranges: 0 <= share < 1, shape (points, axes), for `saltelli` axes + 2 rows a point."""
         assert self.points is not None
         rng = np.random.default_rng(self.sample_seed)
         if self.method == "random":
