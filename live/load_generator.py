@@ -12,7 +12,7 @@ import gc
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,13 +20,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipa.live.errors import LiveError
-from ipa.live.sent import UNANSWERED, UNREACHABLE, Sent
+from ipa.live.samples import read_samples
+from ipa.live.sent import COMPLETED_STATUS, UNANSWERED, UNREACHABLE, Sent
 from ipa.live.stopping import heeded
 from ipa.live.tokens import TokenFile
 
 if TYPE_CHECKING:
     import aiohttp
 
+    from ipa.live.serving import FileRequest
     from ipa.sim import FloatArray
 
 CONNECT_S = 5.0
@@ -39,7 +41,8 @@ class Job:
     """What to send where: `body` is a V2 inference request, to which each request's id, its number, is added.
 
     `first` is the number of the first request; `patience_s` how long after the last scheduled moment answers are
-    waited for. `token_file` holds the token that the server asks its clients for, empty: none.
+    waited for. `token_file` holds the token that the server asks its clients for, empty: none. `samples` names a folder
+    of files that are sent in turn in place of `body` (see `read_samples`); request k is sample k modulo their number.
     `origin_s`: the moment of `time.monotonic()` that is 0 on the schedule.
     """
 
@@ -50,6 +53,7 @@ class Job:
     body: dict[str, Any]
     first: int = 0
     token_file: str = ""
+    samples: str = ""
 
     @property
     def target(self) -> str:
@@ -62,10 +66,17 @@ class Job:
         return {"Content-Type": "application/json", **_authorization(self.token_file)}
 
 
-async def generate(job: Job, scheduled_s: FloatArray, stop: asyncio.Event | None = None) -> Sent:
+Answers = dict[int, str]
+"""What requests with samples were answered, by their numbers."""
+
+
+async def generate(
+    job: Job, scheduled_s: FloatArray, stop: asyncio.Event | None = None, answers: Answers | None = None
+) -> Sent:
     """Send a request at each of the scheduled moments, shape (requests,), sorted, and wait for the answers.
 
-    `stop` ends it early: nothing more is sent or waited for.
+    `stop` ends it early: nothing more is sent or waited for. `answers` is filled with what samples were answered.
+    Raises LiveError for samples that the model does not take.
     """
     import aiohttp
 
@@ -74,15 +85,16 @@ async def generate(job: Job, scheduled_s: FloatArray, stop: asyncio.Event | None
     status, may_retry = np.full(count, UNANSWERED, dtype=np.int64), np.zeros(count, dtype=bool)
     stop = stop or asyncio.Event()
     tasks: set[asyncio.Task[None]] = set()
-    head, tail = b'{"id":"', b'",' + json.dumps(job.body).encode()[1:]
-    headers = job.headers
+    written = _writer(job, await _sample_requests(job) if job.samples else [])
 
     async def send_one(index: int) -> None:
-        body = b"%s%d%s" % (head, job.first + index, tail)
+        body, headers = written(job.first + index)
         sent_s[index] = time.monotonic() - job.origin_s
         try:
             async with session.post(job.target, data=body, headers=headers) as response:
-                await response.read()
+                answer = await response.read()
+                if answers is not None and job.samples and response.status == COMPLETED_STATUS:
+                    answers[job.first + index] = _text(answer, response.headers)
                 status[index], may_retry[index] = response.status, "Retry-After" in response.headers
         except TimeoutError:
             return
@@ -112,6 +124,72 @@ async def generate(job: Job, scheduled_s: FloatArray, stop: asyncio.Event | None
         await asyncio.gather(*tasks, return_exceptions=True)
     gone = np.flatnonzero(np.isfinite(sent_s))
     return Sent(gone + job.first, scheduled_s[gone], sent_s[gone], end_s[gone], status[gone], may_retry[gone])
+
+
+def _writer(job: Job, samples: Sequence[FileRequest]) -> Callable[[int], tuple[bytes, Mapping[str, str]]]:
+    """What writes a request, by its number: the body and its headers."""
+    head, tail = b'{"id":"', b'",' + json.dumps(job.body).encode()[1:]
+    headers = job.headers
+
+    def of_body(number: int) -> tuple[bytes, Mapping[str, str]]:
+        return b"%s%d%s" % (head, number, tail), headers
+
+    def of_sample(number: int) -> tuple[bytes, Mapping[str, str]]:
+        body = samples[number % len(samples)].with_id(str(number))
+        return body.data, {**headers, **body.headers}
+
+    return of_sample if samples else of_body
+
+
+async def _sample_requests(job: Job) -> list[FileRequest]:
+    """The samples as requests to a model that takes one file. Raises LiveError for another one."""
+    from ipa.live.serving import file_request
+
+    name = await _file_input(job, job.samples)
+    return [file_request(name, each.path.read_bytes()) for each in read_samples(Path(job.samples))]
+
+
+async def _file_input(job: Job, what: str) -> str:
+    """The name of a model's one input, which takes files. Raises LiveError, which names `what` is to be sent."""
+    inputs = (await metadata_of(job.url, job.model, job.token_file)).get("inputs") or []
+    if [each.get("datatype") for each in inputs] != ["BYTES"]:
+        taken = ", ".join(f"{each.get('name')} ({each.get('datatype')})" for each in inputs) or "unknown inputs"
+        raise LiveError(f"{what}: files go to a model with one input of BYTES; {job.model} takes {taken}")
+    return str(inputs[0]["name"])
+
+
+def ask_file(job: Job, content: bytes, what: str) -> str:
+    """Send one file and wait for the text of the answer. Raises LiveError, which names `what` was sent."""
+
+    async def ask() -> str:
+        import aiohttp
+
+        from ipa.live.serving import file_request
+
+        body = file_request(await _file_input(job, what), content).without_id()
+        try:
+            async with (
+                aiohttp.ClientSession() as session,
+                session.post(job.target, data=body.data, headers={**job.headers, **body.headers}) as response,
+            ):
+                answer, status, headers = await response.read(), response.status, response.headers
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise LiveError(f"{job.target}: {error or type(error).__name__}") from None
+        if status != COMPLETED_STATUS:
+            raise LiveError(f"{what}: HTTP status {status}: {answer[:200].decode(errors='replace').strip()}")
+        return _text(answer, headers)
+
+    return asyncio.run(ask())
+
+
+def _text(answer: bytes, headers: Mapping[str, str]) -> str:
+    """What an answer says; empty for one that is not text."""
+    from ipa.live.serving import HEADER, ProtocolError, text_of
+
+    try:
+        return text_of(answer, headers.get(HEADER)) or ""
+    except ProtocolError:
+        return ""
 
 
 async def _warm_up(session: aiohttp.ClientSession, url: str) -> None:
@@ -145,14 +223,14 @@ async def _answers(tasks: set[asyncio.Task[None]], stop: asyncio.Event, patience
     stopped.cancel()
 
 
-def send_job(job: Job, scheduled_s: FloatArray) -> Sent:
+def send_job(job: Job, scheduled_s: FloatArray, answers: Answers | None = None) -> Sent:
     """`generate` in this process, until SIGINT or SIGTERM ends it early."""
 
     async def until_told() -> Sent:
         stop = asyncio.Event()
         for number in heeded():
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        return await generate(job, scheduled_s, stop)
+        return await generate(job, scheduled_s, stop, answers)
 
     gc.freeze()
     return asyncio.run(until_told())
@@ -168,7 +246,23 @@ def main(arguments: Sequence[str]) -> None:
     path, result = arguments
     with np.load(path) as stored:
         job, scheduled_s = Job(**json.loads(stored["job"].tobytes())), stored["scheduled_s"]
-    send_job(job, scheduled_s).write(Path(result))
+    answers: Answers = {}
+    sent = send_job(job, scheduled_s, answers)
+    answers_file(Path(result)).write_text(json.dumps(answers), encoding="utf-8")
+    sent.write(Path(result))
+
+
+def answers_file(result: Path) -> Path:
+    """Where the answers are written beside what was sent."""
+    return result.with_suffix(".answers.json")
+
+
+def read_answers(result: Path) -> Answers:
+    """The answers beside what was sent; empty if there are none."""
+    try:
+        return {int(number): text for number, text in json.loads(answers_file(result).read_bytes()).items()}
+    except FileNotFoundError:
+        return {}
 
 
 def _authorization(token_file: str) -> dict[str, str]:
@@ -180,6 +274,13 @@ async def zeros_for(url: str, model: str, token_file: str = "") -> dict[str, Any
 
     Raises LiveError where no such server or model is there, or the token cannot be read.
     """
+    metadata = await metadata_of(url, model, token_file)
+    inputs = [_zeros(each) for each in metadata.get("inputs") or ()]
+    return {"inputs": inputs} if inputs else DEFAULT_BODY
+
+
+async def metadata_of(url: str, model: str, token_file: str = "") -> dict[str, Any]:
+    """What a V2 server says of a model. Raises LiveError where no such server or model is there."""
     import aiohttp
 
     address = f"{url.rstrip('/')}/v2/models/{model}"
@@ -195,11 +296,10 @@ async def zeros_for(url: str, model: str, token_file: str = "") -> dict[str, Any
     if response.status != 200:
         raise LiveError(f"{address}: HTTP status {response.status}: {text[:200].strip()}")
     try:
-        metadata = json.loads(text)
+        found: dict[str, Any] = json.loads(text)
     except ValueError:
         raise LiveError(f"{address}: the answer is not JSON: {text[:200].strip()}") from None
-    inputs = [_zeros(each) for each in metadata.get("inputs") or ()]
-    return {"inputs": inputs} if inputs else DEFAULT_BODY
+    return found
 
 
 def _zeros(tensor: dict[str, Any]) -> dict[str, Any]:

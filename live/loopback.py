@@ -187,11 +187,21 @@ class LoopbackBackend(LiveBackend):
             port,
             start_up_s=start_up_s,
             created_s=time.monotonic(),
+            models=self._models(replica),
         )
         self.run_process(replica.name, SERVER, arguments, partial(self._on_exit, replica))
         self.spawn(self._await_ready(replica, start_up_s))
 
+    def _models(self, replica: Replica) -> tuple[str, ...]:
+        if not self.plane.models:
+            return ("emulated",)
+        folder = Path(self.plane.models, self.plane.pipeline.name, replica.stage, replica.variant)
+        return ("folder", "--file", str(folder))
+
     def _start_up_s(self, replica: Replica) -> float:
+        """What is waited for before a replica can be ready: a real model takes as long as it takes."""
+        if self.plane.models:
+            return 0.0
         return self.plane.pipeline.stage(replica.stage).variant(replica.variant).start_up_s
 
     async def _await_ready(self, replica: Replica, start_up_s: float) -> None:

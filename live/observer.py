@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 
 from ipa.live.monitoring import Reading, Source, SourceError, StageReading, window
 from ipa.live.plane import Plane
@@ -13,15 +14,22 @@ from ipa.policies import Observation, StageObservation
 class Observer:
     """Observes at every step; what is counted is counted since the previous one.
 
-    `history_rps` is the load of the seconds before the run, newest last. `trouble` says why nothing has been sampled
-    since the previous step; empty if something has.
+    `history_rps` is the load of the seconds before the run, newest last; `clock` the wall clock [s since 1970].
+    `trouble` says why nothing has been sampled since the previous step; empty if something has.
     """
 
-    def __init__(self, plane: Plane, history_rps: tuple[float, ...], source: Source) -> None:
+    def __init__(
+        self,
+        plane: Plane,
+        history_rps: tuple[float, ...],
+        source: Source,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.trouble = ""
         self._plane = plane
         self._history_rps = history_rps
         self._source = source
+        self._clock = clock
         self._observed_s, self._counted_s, self._sampled_s = 0.0, 0.0, 0.0
 
     def begin_at(self, time_s: float) -> None:
@@ -47,6 +55,8 @@ class Observer:
             },
             latency=reading.latency,
             elapsed_s=max(reading.time_s - since_s, 0.0),
+            past_rps=(),  # what came before a run is known to the decision before it alone
+            clock_s=self._clock(),
         )
         if not self.trouble and observation.is_silent:
             self.trouble = f"the newest sample is {reading.sample_age_s:.0f} s old"

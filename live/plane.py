@@ -30,7 +30,8 @@ class Plane:
     """The settings of a serving plane, under the scenario's keys.
 
     `source` is the pipeline's name or file; `pipeline` the same with the run's SLA and drop limits. `port` is the
-    gateway's for clients, `control_port` that of its control API and metrics; 0: any free one.
+    gateway's for clients, `control_port` that of its control API and metrics; 0: any free one. `models` is the folder
+    with the real models, PIPELINE/STAGE/VARIANT/; empty: they are emulated.
     """
 
     pipeline: Pipeline
@@ -45,6 +46,7 @@ class Plane:
     limit_cores: int | None = None
     port: int = 0
     control_port: int = 0
+    models: str = ""
 
 
 def free_port() -> int:

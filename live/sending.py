@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from ipa.live.control_way import RefusedError
 from ipa.live.errors import RunError
 from ipa.live.kept import Keeper, timelines
 from ipa.live.launcher import in_words, log_end
-from ipa.live.load_generator import DEFAULT_BODY, Job, write_job
+from ipa.live.load_generator import DEFAULT_BODY, Job, read_answers, write_job
 from ipa.live.plane import LOAD
 from ipa.live.sent import UNANSWERED, Sent
 from ipa.live.view import View, Watch
@@ -34,7 +34,7 @@ class Schedule:
     """Requests to send at these moments, shape (requests,), in a run of `duration_s`.
 
     Answers are waited for until `patience_s` after its end. `body` is the V2 inference request, `token_file` holds the
-    token that the gateway asks clients for (empty: none).
+    token that the gateway asks clients for (empty: none). `samples`: a folder of files to send instead (empty: none).
     """
 
     arrivals_s: FloatArray
@@ -42,6 +42,7 @@ class Schedule:
     patience_s: float
     body: dict[str, Any] = field(default_factory=lambda: DEFAULT_BODY)
     token_file: str = ""
+    samples: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Finished:
     `lost` and `foreign` count requests without a record, and requests of others (see `Collector`). `cut_off` counts
     those that the early end of the run cut off before they had ended: nothing can be said of them, and they are in
     neither `records` nor `sent`. `broken_laws` are the laws of the model that the records break, one sentence each.
+    `answers`: what requests with samples were answered, by their numbers.
     """
 
     records: Records
@@ -60,6 +62,7 @@ class Finished:
     foreign: int
     cut_off: int
     broken_laws: tuple[str, ...]
+    answers: Mapping[int, str] = field(default_factory=dict)
 
 
 class Sending:
@@ -92,7 +95,9 @@ class Sending:
         last_s = float(schedule.arrivals_s[-1]) if len(schedule.arrivals_s) else 0.0
         patience_s = schedule.duration_s - last_s + schedule.patience_s
         name, token_file = backend.plane.pipeline.name, schedule.token_file
-        job = Job(backend.url, name, origin_s, patience_s, schedule.body, token_file=token_file)
+        job = Job(
+            backend.url, name, origin_s, patience_s, schedule.body, token_file=token_file, samples=schedule.samples
+        )
         write_job(job, schedule.arrivals_s, self._job)
         self._log = backend.run_process("load", LOAD, [str(self._job), str(self._result)], self._on_exit)
         self._watching = backend.spawn(self._watch.run())
@@ -125,7 +130,8 @@ class Sending:
         records = collector.records(sent, timelines(backend), backend.configured, duration_s, end_s)
         is_whole = not (why or collector.lost or collector.foreign)
         broken = tuple(broken_laws(records, is_whole, collector.retried))
-        return Finished(records, sent, why, collector.lost, collector.foreign, cut_off, broken)
+        answers = read_answers(self._result)
+        return Finished(records, sent, why, collector.lost, collector.foreign, cut_off, broken, answers)
 
     async def _stop(self) -> None:
         if not self._has_ended.is_set():

@@ -2,11 +2,15 @@
 
 interface           what a policy sees and answers, and what carries it out: the seam that everything hangs on
 controller          the loop · journal: decisions as JSON lines, and their replay
-configurations      what a decision may be · guards: bounds on any policy · time_limit: on its time
+configurations      what a decision may be · guards/: what holds for any policy · time_limit: its time
+reasoned            why a decision was made, where it is asked
 registry            policies by name · plugins: from packages and files · checks: what a parameter may be
 manual              what a policy and its parameters mean · ranges: what values of them are worth trying
 ipa, oracle, scale_only, switch_only: policies that ask the optimiser · optimising_policy: what they share
-hpa, kpa, inferline, rate: policies that change replicas alone · scaler: what they share · inferline_plan: a plan
+hpa, kpa, ray, inferline, faro, planner, rate: policies that change replicas · scaler: what they share
+inferline_plan, faro_utility: what a plan and a utility are
+foresight/          our own: the mean load, insured against surges
+loki, infadapter: policies that mix variants · mixing: what they share
 static              never decides anew: the yardstick · variants: variants by name
 predictors/         forecasts of the load · forecast: what they answer · optimiser/: the integer programme
 """
@@ -14,8 +18,10 @@ predictors/         forecasts of the load · forecast: what they answer · optim
 from ipa.policies import checks, plugins
 from ipa.policies.configurations import MOST_REPLICAS, check_configuration, check_decision, lightest_configuration
 from ipa.policies.controller import Controller, Entry, Journal
+from ipa.policies.faro import Faro
 from ipa.policies.forecast import Forecast
-from ipa.policies.guards import Bounds, CoreLimit
+from ipa.policies.foresight import Foresight
+from ipa.policies.guards import Bounds, Ceiling, CoreLimit, Steadiness, Steady
 from ipa.policies.hpa import Hpa
 from ipa.policies.inferline import InferLine
 from ipa.policies.interface import (
@@ -35,22 +41,28 @@ from ipa.policies.interface import (
     StageConfiguration,
     StageObservation,
     ahead_of,
+    mix_of,
+    mixes,
     reads,
+    without_mix,
 )
 from ipa.policies.ipa import Ipa
-from ipa.policies.journal import from_line, to_line
+from ipa.policies.journal import from_line, from_plain, to_line, to_plain
 from ipa.policies.journal import read as read_journal
 from ipa.policies.journal import replay as replay_journal
 from ipa.policies.kpa import Kpa
 from ipa.policies.manual import Manual, Parameter, manual_of
 from ipa.policies.manual import names as policy_names
-from ipa.policies.optimiser import ExplainedOption, Explanation
+from ipa.policies.optimiser import ExplainedOption, Explanation, Price, Solution, pareto_plans
 from ipa.policies.optimiser import explain as explain_problem
 from ipa.policies.optimising_policy import PLANNING_PARAMETERS, OptimisingPolicy, decision_from_solution
 from ipa.policies.oracle import Oracle
+from ipa.policies.planner import Planner
 from ipa.policies.predictors import PREDICTORS, Outlook, create_predictor
 from ipa.policies.ranges import RANGES, Choices, Range, parse_range, ranges_of
 from ipa.policies.rate import Rate
+from ipa.policies.ray import Ray
+from ipa.policies.reasoned import Reasoned, explain_decision
 from ipa.policies.registry import POLICIES, create, describe, split_spec, take_from_spec, takes
 from ipa.policies.scale_only import ScaleOnly
 from ipa.policies.scaler import Scaler
@@ -69,6 +81,7 @@ __all__ = [
     "Applied",
     "Backend",
     "Bounds",
+    "Ceiling",
     "Choices",
     "Configuration",
     "Controller",
@@ -77,7 +90,9 @@ __all__ = [
     "Entry",
     "ExplainedOption",
     "Explanation",
+    "Faro",
     "Forecast",
+    "Foresight",
     "Hpa",
     "InferLine",
     "Ipa",
@@ -91,17 +106,24 @@ __all__ = [
     "Oracle",
     "Outlook",
     "Parameter",
+    "Planner",
     "Policy",
     "PolicyError",
     "Predictor",
+    "Price",
     "Range",
     "Rate",
+    "Ray",
+    "Reasoned",
     "ReplicaCounts",
     "ScaleOnly",
     "Scaler",
+    "Solution",
     "StageConfiguration",
     "StageObservation",
     "Static",
+    "Steadiness",
+    "Steady",
     "SwitchOnly",
     "TimeLimit",
     "ahead_of",
@@ -112,11 +134,16 @@ __all__ = [
     "create_predictor",
     "decision_from_solution",
     "describe",
+    "explain_decision",
     "explain_problem",
     "from_line",
+    "from_plain",
     "in_time",
     "lightest_configuration",
     "manual_of",
+    "mix_of",
+    "mixes",
+    "pareto_plans",
     "parse_range",
     "plugins",
     "policy_names",
@@ -128,4 +155,6 @@ __all__ = [
     "take_from_spec",
     "takes",
     "to_line",
+    "to_plain",
+    "without_mix",
 ]

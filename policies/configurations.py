@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from math import isfinite
+from math import fsum, isfinite
 from typing import Any, TypeGuard
 
 from ipa.policies import checks
 from ipa.policies.interface import Configuration, Decision, PolicyError, StageConfiguration
-from ipa.policies.variants import lightest
-from ipa.profiles import Pipeline, Stage
+from ipa.policies.variants import lightest, refuse_excluded
+from ipa.profiles import Limits, Pipeline, Stage
 
 MOST_REPLICAS = 10_000
 """The most replicas of a stage. More are a policy's mistake, which would use up all memory before anyone noticed."""
@@ -32,7 +33,8 @@ def lightest_configuration(pipeline: Pipeline) -> Configuration:
 def check_decision(pipeline: Pipeline, decision: object) -> Decision:
     """`decision` itself, if every backend can carry it out and a journal can hold it; PolicyError otherwise.
 
-    It needs a configuration that the pipeline can have, finite numbers, and notes that are strings.
+    It needs a configuration that the pipeline can have, finite numbers, notes that are strings, and a `why` that JSON
+    can hold.
     """
     if not isinstance(decision, Decision):
         raise PolicyError(f"decide returned {type(decision).__name__}, not an ipa.policies.Decision")
@@ -54,7 +56,18 @@ def check_decision(pipeline: Pipeline, decision: object) -> Decision:
     notes = decision.notes
     if not isinstance(notes, tuple) or (notes and not all(isinstance(note, str) for note in notes)):
         raise PolicyError(f"notes {notes!r}; allowed: a tuple of texts")
+    if decision.why is not None:
+        _check_why(decision.why)
     return decision
+
+
+def _check_why(why: object) -> None:
+    if not _is_mapping(why):
+        raise PolicyError(f"why {why!r}; allowed: a mapping, or None")
+    try:
+        json.dumps(why)
+    except (TypeError, ValueError) as error:
+        raise PolicyError(f"why {why!r}; allowed: what JSON can hold: {error}") from None
 
 
 def _check_number(name: str, value: object) -> None:
@@ -68,15 +81,49 @@ def check_configuration(pipeline: Pipeline, configuration: object) -> None:
         given = list(configuration) if isinstance(configuration, Mapping) else configuration
         raise PolicyError(f"the configuration names the stages {given!r}; the pipeline has {list(pipeline.by_name)}")
     for stage in pipeline.stages:
+        if pipeline.limits.excluded:
+            wanted = configuration[stage.name]
+            for part in wanted.parts if isinstance(wanted, StageConfiguration) else ():
+                refuse_excluded(pipeline, stage.name, part.variant)
         try:
-            _check_stage(stage, configuration[stage.name])
+            check_stage(stage, configuration[stage.name], pipeline.limits)
         except PolicyError as error:
             raise PolicyError(f"stage {stage.name!r}: {error}") from None
 
 
-def _check_stage(stage: Stage, wanted: object) -> None:
+def check_stage(stage: Stage, wanted: object, limits: Limits) -> None:
+    """PolicyError for what is no configuration of the stage: the value, and what is allowed."""
     if not isinstance(wanted, StageConfiguration):
         raise PolicyError(f"{wanted!r} is not an ipa.policies.StageConfiguration")
+    if wanted.beside or wanted.share != 1.0:
+        _check_mix(stage, wanted, limits)
+        return
+    _check_variant(stage, wanted, limits)
+
+
+SHARES_WITHIN = 1e-6
+"""How far the sum of a mix's shares may be from 1."""
+
+
+def _check_mix(stage: Stage, wanted: StageConfiguration, limits: Limits) -> None:
+    if not isinstance(wanted.beside, tuple):
+        raise PolicyError(f"beside {wanted.beside!r}; allowed: a tuple of ipa.policies.StageConfiguration")
+    for part in wanted.beside:
+        if not isinstance(part, StageConfiguration) or part.beside:
+            raise PolicyError(f"beside: {part!r}; allowed: the ipa.policies.StageConfiguration of one variant")
+    for part in wanted.parts:
+        _check_variant(stage, part, limits)
+        if not (_is_finite(part.share) and 0.0 < part.share <= 1.0):
+            raise PolicyError(f"share {part.share!r} of {part.variant!r}; allowed: above 0, at most 1")
+    names = [part.variant for part in wanted.parts]
+    if len(set(names)) < len(names):
+        raise PolicyError(f"a mix of {', '.join(names)}; allowed: each variant once")
+    total = fsum(part.share for part in wanted.parts)
+    if abs(total - 1.0) > SHARES_WITHIN:
+        raise PolicyError(f"the shares of {', '.join(names)} add up to {total:g}; allowed: 1")
+
+
+def _check_variant(stage: Stage, wanted: StageConfiguration, limits: Limits) -> None:
     largest = stage.largest_batches
     if not isinstance(wanted.variant, str) or wanted.variant not in largest:
         raise PolicyError(
@@ -87,6 +134,10 @@ def _check_stage(stage: Stage, wanted: object) -> None:
     if not (_is_whole(wanted.cores) and wanted.cores in by_cores):
         raise PolicyError(
             f"{wanted.cores!r} cores are not profiled for {wanted.variant!r}; allowed: {', '.join(map(str, by_cores))}"
+        )
+    if wanted.cores > limits.largest_node:
+        raise PolicyError(
+            f"a replica of {wanted.variant!r} with {wanted.cores} cores; the largest node has {limits.largest_node:g}"
         )
     most = by_cores[wanted.cores]
     if not (_is_whole(wanted.batch) and 1 <= wanted.batch <= most):

@@ -8,7 +8,7 @@ from typing import Any
 
 from ipa.policies import plugins
 from ipa.policies.configurations import check_decision
-from ipa.policies.interface import Applied, Backend, Decision, Memory, Observation, Policy, PolicyError
+from ipa.policies.interface import Applied, Backend, Decision, Memory, Observation, Policy, PolicyError, mixes
 from ipa.profiles import Pipeline
 
 
@@ -65,6 +65,7 @@ class Controller:
         self._policy = policy
         self._journal = journal
         self._memory: Memory = {} if memory is None else memory
+        self._mixes = mixes(policy)
 
     def decide(self, observation: Observation) -> Decision:
         """The policy's decision, checked; its memory is as it would come back from a journal.
@@ -74,6 +75,8 @@ class Controller:
         """
         with plugins.blamed(f"step {observation.step} (at {observation.time_s:g} s): ", self._policy):
             decision = check_decision(self._pipeline, self._policy.decide(observation, self._memory))
+            if not self._mixes:
+                _check_unmixed(decision)
             if decision.memory or decision.memory is not self._memory:  # an empty one handed back is as it was
                 decision = replace(decision, memory=_as_in_a_journal(decision.memory))
         self._memory = decision.memory
@@ -86,6 +89,13 @@ class Controller:
         self._journal.decided(Entry(observation, decision))
         self._journal.answered(backend.apply(decision.configuration))
         return self._journal.entries[-1]
+
+
+def _check_unmixed(decision: Decision) -> None:
+    for stage, wanted in decision.configuration.items():
+        if wanted.beside:
+            names = ", ".join(part.variant for part in wanted.parts)
+            raise PolicyError(f"stage {stage!r}: mixes {names}; allowed: for policies with the attribute mixes = True")
 
 
 def _as_in_a_journal(memory: Memory) -> Memory:

@@ -31,14 +31,13 @@ from ipa.policies import checks
 from ipa.policies.inferline_plan import InferLinePlan, Size, plan
 from ipa.policies.interface import Memory, Observation, PolicyError
 from ipa.policies.optimiser import planned_batches, replicas_for
-from ipa.policies.scaler import Scaled, Scaler, Served, moment
+from ipa.policies.scaler import BATCHLESS_PARAMETERS, Scaled, Scaler, Served, moment
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
 
 LONGEST_WINDOW_S = 60
 EPSILON = 1e-9
-FIXED = ("variants", "min_replicas", "max_replicas")
 
 
 class InferLine(Scaler):
@@ -51,7 +50,7 @@ class InferLine(Scaler):
     "sla-excess"). PolicyError: an impossible value.
     """
 
-    further_parameters = FIXED
+    further_parameters = BATCHLESS_PARAMETERS
 
     def __init__(
         self,
@@ -63,7 +62,7 @@ class InferLine(Scaler):
         bucket_s: int = 5,
         **scaler: Any,
     ) -> None:
-        checks.known("parameter", scaler, FIXED)
+        checks.known("parameter", scaler, BATCHLESS_PARAMETERS)
         super().__init__(pipeline, **scaler)
         self.sample_rps = None if sample_rps is None else _sample(sample_rps)
         self.stable_s = checks.number("stable_s", stable_s, at_least=0)
@@ -73,7 +72,7 @@ class InferLine(Scaler):
     @property
     def parameters(self) -> dict[str, Any]:
         """The effective parameters, JSON-able."""
-        own = ("sample_rps", "stable_s", "recent_s", "bucket_s", *FIXED)
+        own = ("sample_rps", "stable_s", "recent_s", "bucket_s", *BATCHLESS_PARAMETERS)
         return {key: getattr(self, key) for key in own}
 
     def scale(self, observation: Observation, memory: Memory, stages: Sequence[Served]) -> Scaled:

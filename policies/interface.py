@@ -7,8 +7,8 @@ runs, and the same observation and memory give the same decision in simulation a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 from ipa.errors import InputError
@@ -19,7 +19,7 @@ OBSERVATION_SCHEMA_VERSION = 2
 Memory = Mapping[str, Any]
 """What a policy passes from one decision to the next. It must be JSON-able, and is empty at the start."""
 
-COSTLY_FIELDS = ("latency", "busy_fraction", "concurrency", "future_rps")
+COSTLY_FIELDS = ("latency", "busy_fraction", "concurrency", "future_rps", "past_rps")
 """Fields of an observation that a simulation computes only for policies that name them in `reads`."""
 
 
@@ -29,18 +29,56 @@ class PolicyError(InputError):
 
 @dataclass(frozen=True, slots=True)
 class StageConfiguration:
-    """What is wanted of one stage: `replicas` copies of `variant` with `cores` each, and batches of up to `batch`."""
+    """What is wanted of one stage: `replicas` copies of `variant` with `cores` each, and batches of up to `batch`.
+
+    A mix has further variants `beside` this one, each with a configuration of its own, and each gets its `share` of
+    the requests; the shares add up to 1 (see `mix_of`).
+    """
 
     variant: str
     batch: int
     replicas: int
     batch_timeout_s: float
     cores: int
+    share: float = 1.0
+    beside: tuple[StageConfiguration, ...] = ()
 
     @property
     def total_cores(self) -> int:
-        """The cores of all desired replicas."""
-        return self.replicas * self.cores
+        """The cores of all desired replicas, of all variants."""
+        cores = self.replicas * self.cores
+        return cores + sum(each.total_cores for each in self.beside) if self.beside else cores
+
+    @property
+    def parts(self) -> tuple[StageConfiguration, ...]:
+        """The configurations of the variants: this one alone, unless it is a mix."""
+        return (replace(self, beside=()), *self.beside) if self.beside else (self,)
+
+    @property
+    def variants(self) -> str:
+        """The name of the variant, or those of a mix with a plus sign between them."""
+        return " + ".join(part.variant for part in self.parts) if self.beside else self.variant
+
+    @property
+    def is_mix(self) -> bool:
+        """Whether more than one variant gets requests."""
+        return bool(self.beside)
+
+
+def mix_of(parts: Sequence[StageConfiguration]) -> StageConfiguration:
+    """The configuration of several variants, whose shares add up to 1; that of a single one is the part itself."""
+    first, *others = parts
+    return replace(first, beside=tuple(others))
+
+
+def without_mix(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """A `dict_factory` for `asdict`: `share` and `beside` are there for mixes alone."""
+    made = dict(fields)
+    if "beside" in made and not made["beside"]:
+        del made["beside"]
+        if made.get("share") == 1.0:
+            del made["share"]
+    return made
 
 
 Configuration = Mapping[str, StageConfiguration]
@@ -98,8 +136,11 @@ class Observation:
 
     `load_rps` holds the counts of the last window's seconds, newest last. NaN means no sample, never zero.
     `future_rps` (only in simulation, and for policies that read it) holds the counts of the seconds to come, soonest
-    first. `elapsed_s`: the seconds since the previous step, or since the start; may be 0. `time_s` may restart from 0
-    when a controller resumes from a journal.
+    first. `past_rps` (for policies that read it) holds the counts of the seconds before those of `load_rps`, newest
+    last, up to a day; only the first observations of a run have them, later ones are empty, as a policy remembers what
+    it needs of them. `clock_s`: the time on the wall clock, in seconds since 1970; None where the load has no clock.
+    `elapsed_s`: the seconds since the previous step, or since the start; may be 0. `time_s` may restart from 0 when a
+    controller resumes from a journal.
     """
 
     pipeline: str
@@ -114,6 +155,8 @@ class Observation:
     future_rps: tuple[float, ...] | None = None
     schema_version: int = OBSERVATION_SCHEMA_VERSION
     elapsed_s: float = 0.0
+    past_rps: tuple[float, ...] | None = None
+    clock_s: float | None = None
 
     @property
     def configuration(self) -> Configuration:
@@ -132,7 +175,8 @@ class Decision:
 
     `rung` is "optimal" or the name of the fallback that produced the configuration; `binding` is the constraint that
     ruled out a better one. `objective` holds the parts that the policy weighed. All of this goes into the journal and
-    the tables.
+    the tables. `why`, JSON-able, goes into the journal alone: what else there is to say, where somebody asked for it. A
+    decision is the same whatever it says.
     """
 
     configuration: Configuration
@@ -144,11 +188,13 @@ class Decision:
     rung: str = "optimal"
     feasible: bool = True
     notes: tuple[str, ...] = ()
+    why: Mapping[str, Any] | None = field(default=None, compare=False)
 
 
 @runtime_checkable
 class Policy(Protocol):
-    """Anything that decides. The optional attribute `reads` names the `COSTLY_FIELDS` that it needs."""
+    """Anything that decides. The optional attribute `reads` names the `COSTLY_FIELDS` that it needs; one that may
+    mix variants within a stage has the attribute `mixes = True`."""
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The decision for this step: a pure function of the two arguments."""
@@ -198,10 +244,19 @@ def reads(decider: object) -> tuple[str, ...]:
     if isinstance(named, str) or not isinstance(named, Iterable):
         raise PolicyError(f"{type(decider).__name__}.reads is {named!r}; allowed: a tuple of names of fields")
     wanted = tuple(named)
-    for field in wanted:
-        if field not in COSTLY_FIELDS:
-            raise PolicyError(f"{type(decider).__name__}.reads names {field!r}; allowed: {', '.join(COSTLY_FIELDS)}")
+    for name in wanted:
+        if name not in COSTLY_FIELDS:
+            raise PolicyError(f"{type(decider).__name__}.reads names {name!r}; allowed: {', '.join(COSTLY_FIELDS)}")
     return wanted
+
+
+def mixes(policy: object) -> bool:
+    """Whether a policy, or the policy it guards, may mix variants within a stage."""
+    while policy is not None:
+        if getattr(policy, "mixes", False):
+            return True
+        policy = getattr(policy, "policy", None)
+    return False
 
 
 Histories = Iterable[tuple[float, ...]]

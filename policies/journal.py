@@ -20,13 +20,30 @@ from ipa.policies.interface import (
     StageConfiguration,
     StageObservation,
     reads,
+    without_mix,
 )
 from ipa.profiles import Pipeline
 
 
 def to_line(entry: Entry) -> str:
-    """One entry as one line of JSON. NaN, a missing sample, becomes null."""
-    return json.dumps(_without_nan(asdict(entry)), separators=(",", ":"), allow_nan=False)
+    """One entry as one line of JSON. NaN, a missing sample, becomes null; a `why` that nobody asked for is left out."""
+    data = asdict(entry, dict_factory=without_mix)
+    if data["decision"]["why"] is None:
+        del data["decision"]["why"]
+    return json.dumps(_without_nan(data), separators=(",", ":"), allow_nan=False)
+
+
+def to_plain(wanted: StageConfiguration) -> dict[str, Any]:
+    """A stage's configuration as JSON can hold it; `share` and `beside` are there for mixes alone."""
+    return asdict(wanted, dict_factory=without_mix)
+
+
+def from_plain(data: Mapping[str, Any]) -> StageConfiguration:
+    """The configuration that `to_plain` has written. Raises TypeError for what it cannot have written."""
+    if not isinstance(data, Mapping):
+        raise TypeError(f"{data!r} is no configuration of a stage")
+    beside = data.get("beside", ())
+    return StageConfiguration(**{**data, "beside": tuple(from_plain(each) for each in beside)})
 
 
 def from_line(line: str, where: str = "journal") -> Entry:
@@ -124,6 +141,7 @@ def _observation(data: dict[str, Any]) -> Observation:
             "latency": _optional(data["latency"], _quantiles),
             "future_rps": _optional(data["future_rps"], _seconds),
             "elapsed_s": data["elapsed_s"],
+            "past_rps": _optional(data.get("past_rps"), _seconds),
         }
     )
 
@@ -138,7 +156,7 @@ def _stage(data: dict[str, Any]) -> StageObservation:
     return StageObservation(
         **{
             **data,
-            "configuration": StageConfiguration(**data["configuration"]),
+            "configuration": from_plain(data["configuration"]),
             "replicas": {name: ReplicaCounts(**counts) for name, counts in data["replicas"].items()},
             "latency": _optional(data["latency"], _quantiles),
             "failed_variants": tuple(data["failed_variants"]),
@@ -147,5 +165,5 @@ def _stage(data: dict[str, Any]) -> StageObservation:
 
 
 def _decision(data: dict[str, Any]) -> Decision:
-    configuration = {name: StageConfiguration(**wanted) for name, wanted in data["configuration"].items()}
+    configuration = {name: from_plain(wanted) for name, wanted in data["configuration"].items()}
     return Decision(**{**data, "configuration": configuration, "notes": tuple(data["notes"])})

@@ -26,16 +26,23 @@ from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
 from ipa.policies.interface import Memory, Observation
-from ipa.policies.scaler import SCALER_PARAMETERS, Scaled, Scaler, Served, exists, moment, recent_rps
+from ipa.policies.scaler import (
+    SCALER_PARAMETERS,
+    Scaled,
+    Scaler,
+    Served,
+    exists,
+    mean_of,
+    moment,
+    recent_rps,
+    within,
+)
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
 
 OPENING_S = 10
 EPSILON = 1e-9
-
-Sample = tuple[float, float]
-"""A time, and the concurrency then."""
 
 
 class Kpa(Scaler):
@@ -115,7 +122,7 @@ class Kpa(Scaler):
         ready = max(1, stage.ready)
         target = self.utilisation * (stage.batch if self.target_concurrency is None else self.target_concurrency)
         stable, urgent = (
-            ceil(_mean(within(samples, now_s, window_s)) / target - EPSILON)
+            ceil(mean_of(within(samples, now_s, window_s)) / target - EPSILON)
             for window_s in (self.stable_window_s, self.panic_window_s)
         )
         panic = self._panic(now_s, known["panic"], urgent / ready >= self.panic_threshold)
@@ -139,15 +146,6 @@ class Kpa(Scaler):
         return min(max(wanted, least), most)
 
 
-def within(samples: Sequence[Sample], now_s: float, window_s: float) -> list[Sample]:
-    """The samples younger than the window."""
-    return [(moment(time_s, now_s), value) for time_s, value in samples if now_s - time_s < window_s - EPSILON]
-
-
 def _begun(now_s: float, ready: int) -> dict[str, Any]:
     """The memory of an autoscaler that starts now."""
     return {"samples": [], "panic": {"since_s": now_s, "most": ready} if ready > 1 else None}
-
-
-def _mean(samples: Sequence[Sample]) -> float:
-    return sum(value for _, value in samples) / len(samples)

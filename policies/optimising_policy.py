@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ipa.policies import checks
@@ -134,6 +134,12 @@ class OptimisingPolicy:
         if forecast_rps != forecast_rps:
             return None
         return self._posed(observation, self._planned_rps(forecast_rps))
+
+    def problems(self, observation: Observation, forecast_rps: float) -> Iterator[Problem]:
+        """The problems of which one was solved to decide for a forecast, the first one that was tried first."""
+        problem = self.problem(observation, forecast_rps)
+        if problem is not None:
+            yield problem
 
     def _planned_rps(self, forecast_rps: float) -> float:
         return self.planned_load_rps(checks.number("forecast_rps", forecast_rps, at_least=0))

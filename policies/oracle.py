@@ -9,16 +9,25 @@ replicas cost that start beside the old ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from math import ceil, nan
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
-from ipa.policies.interface import Configuration, Decision, Memory, Observation, PolicyError
+from ipa.policies.interface import (
+    Configuration,
+    Decision,
+    Histories,
+    Memory,
+    Observation,
+    PolicyError,
+    Predictor,
+)
+from ipa.policies.optimiser import Problem
 from ipa.policies.optimising_policy import PLANNING_PARAMETERS, OptimisingPolicy, decision_from_solution
-from ipa.policies.predictors import OUTLOOK_PARAMETERS
+from ipa.policies.predictors import DEFAULT_PREDICTOR, OUTLOOK_PARAMETERS
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
@@ -29,13 +38,16 @@ class Oracle(OptimisingPolicy):
 
     `wait_share`: the share of the SLA that requests may spend in queues during bursts; the rest is for the batches.
     `interval_s`: the time between decisions, which only the first decision needs; later ones use the time since the
-    previous one. `decision_delay_s`: that of the scenario. The defaults of `load_margin`, `rounding` and
-    `throughput_share` are a plan without caution. For other parameters see `OptimisingPolicy`; those of the forecast
-    are left out. PolicyError: the observation has no `future_rps`, as outside a simulation.
+    previous one. `decision_delay_s`: that of the scenario. `price_of_change`: a factor on what a change of variants
+    is taken to cost; with 0 it is made as soon as it gains anything. `stand_in`: a predictor whose forecast
+    takes the future's place, as the load of every second to come; None: the future itself. `stand_in_quantile`:
+    the quantile of that forecast; None: its point. `stand_in_horizon_s`: how far it looks; None: 20 s. The defaults of
+    `load_margin`, `rounding` and `throughput_share` are a plan without caution. For other parameters see
+    `OptimisingPolicy`; those of the forecast are left out. PolicyError: without a stand-in, an observation that has no
+    `future_rps`, as outside a simulation.
     """
 
     further_parameters = tuple(name for name in PLANNING_PARAMETERS if name not in OUTLOOK_PARAMETERS)
-    reads = ("future_rps",)
 
     def __init__(
         self,
@@ -44,6 +56,10 @@ class Oracle(OptimisingPolicy):
         wait_share: float = 0.25,
         interval_s: float = 10.0,
         decision_delay_s: float = 0.0,
+        price_of_change: float = 1.0,
+        stand_in: str | Mapping[str, Any] | Predictor | None = None,
+        stand_in_quantile: float | None = None,
+        stand_in_horizon_s: float | None = None,
         load_margin: float = 0.0,
         rounding: str = "none",
         throughput_share: float = 1.0,
@@ -54,10 +70,15 @@ class Oracle(OptimisingPolicy):
         self.wait_share = checks.number("wait_share", wait_share, above=0, at_most=0.9)
         self.interval_s = checks.number("interval_s", interval_s, above=0)
         self.decision_delay_s = checks.number("decision_delay_s", decision_delay_s, at_least=0)
+        self.price_of_change = checks.number("price_of_change", price_of_change, at_least=0)
+        self.knows_future = stand_in is None
         self.sla_s = pipeline.sla_s if sla_s is None else checks.number("sla_s", sla_s, above=0)
         self.wait_s = self.wait_share * self.sla_s
         super().__init__(
             pipeline,
+            predictor=DEFAULT_PREDICTOR if stand_in is None else stand_in,
+            quantile=stand_in_quantile,
+            horizon_s=stand_in_horizon_s,
             load_margin=load_margin,
             rounding=rounding,
             throughput_share=throughput_share,
@@ -67,22 +88,42 @@ class Oracle(OptimisingPolicy):
         self._start_up_s = max(variant.start_up_s for stage in pipeline.stages for variant in stage.variants)
 
     @property
+    def reads(self) -> tuple[str, ...]:
+        """The future, or what the predictor needs in its place."""
+        return ("future_rps",) if self.knows_future else super().reads
+
+    @property
     def parameters(self) -> dict[str, Any]:
         """The effective parameters, JSON-able."""
+        outlook = dict.fromkeys(OUTLOOK_PARAMETERS) if self.knows_future else self.outlook.parameters
         planning = {key: value for key, value in super().parameters.items() if key not in OUTLOOK_PARAMETERS}
-        own = {key: getattr(self, key) for key in ("wait_share", "interval_s", "decision_delay_s")}
-        return {**own, **planning, "sla_s": self.sla_s}
+        own = {key: getattr(self, key) for key in ("wait_share", "interval_s", "decision_delay_s", "price_of_change")}
+        stand_in = {
+            "stand_in": outlook["predictor"],
+            "stand_in_quantile": outlook["quantile"],
+            "stand_in_horizon_s": outlook["horizon_s"],
+        }
+        return {**own, **stand_in, **planning, "sla_s": self.sla_s}
+
+    def compute_ahead(self, histories: Histories) -> None:
+        """As for the others; nothing where the future is known."""
+        if not self.knows_future:
+            super().compute_ahead(histories)
+
+    def problems(self, observation: Observation, forecast_rps: float) -> Iterator[Problem]:
+        """As for the others; then the one in which the variants stay."""
+        for problem in super().problems(observation, forecast_rps):
+            yield problem
+            yield _with_variants_at_hand(problem, observation)
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The decision for this step. PolicyError: no future in the observation, or a solver that cannot answer."""
-        if observation.future_rps is None:
-            raise PolicyError("the policy 'oracle' needs future_rps, which only a simulation has")
         since_s = observation.time_s - memory.get("time_s", observation.time_s)
         interval_s = since_s if since_s > 0 else self.interval_s
         horizon_s = max(1, ceil(interval_s + self.decision_delay_s + self._start_up_s))
         present = _present(observation, memory.get("present", {}))
         waiting = max(present[name] - stage.in_service for name, stage in observation.stages.items())
-        load_rps = sustained_rps(observation.future_rps[:horizon_s], max(waiting, 0), self.wait_s)
+        load_rps = sustained_rps(self._to_come(observation, horizon_s), max(waiting, 0), self.wait_s)
         problem = self.problem(observation, load_rps)
         if problem is None:
             return self._hold(observation, memory)
@@ -90,18 +131,30 @@ class Oracle(OptimisingPolicy):
         free = self.answers.solve(problem)
         if "time_s" not in memory:
             return decision_from_solution(free, now, load_rps, problem.load_rps)
-        at_hand = {name: [stage.variant] for name, stage in observation.configuration.items()}
-        kept = self.answers.solve(replace(problem, variants=at_hand))
+        kept = self.answers.solve(_with_variants_at_hand(problem, observation))
         gain = max(free.objective["total"] - kept.objective["total"], 0.0)
         lost = memory["lost"] + gain * interval_s
         if kept.feasible and lost < self._price(observation.configuration, free.configuration):
             return decision_from_solution(kept, {**now, "lost": lost}, load_rps, problem.load_rps)
         return decision_from_solution(free, now, load_rps, problem.load_rps)
 
+    def _to_come(self, observation: Observation, seconds: int) -> tuple[float, ...]:
+        """The load of the seconds to come, as it will be or as it is forecast."""
+        if not self.knows_future:
+            return (self.outlook.rps(observation),) * seconds
+        if observation.future_rps is None:
+            raise PolicyError("the policy 'oracle' needs future_rps, which only a simulation has")
+        return observation.future_rps[:seconds]
+
     def _price(self, one: Configuration, other: Configuration) -> float:
         """What a change of variants costs, in objective x seconds, since new replicas start beside the old ones."""
         cores = sum(each.total_cores for name, each in other.items() if each.variant != one[name].variant)
-        return self.programme.beta * cores * self._start_up_s
+        return self.price_of_change * self.programme.beta * cores * self._start_up_s
+
+
+def _with_variants_at_hand(problem: Problem, observation: Observation) -> Problem:
+    at_hand = {name: [stage.variant] for name, stage in observation.configuration.items()}
+    return replace(problem, variants=at_hand)
 
 
 def _present(observation: Observation, before: Mapping[str, int]) -> dict[str, int]:

@@ -35,6 +35,13 @@ RANGES: Mapping[str, str] = {
     "panic_threshold": "1.2:4",
     "stable_s": "5:60:5",
     "recent_s": "10:120:10",
+    "solve_s": "10:60:10",
+    "overload_s": "0:60:10",
+    "throughput_interval_s": "20:300:20",
+    "down_sensitivity": "0.3:1",
+    "target_ongoing_requests": "1:32:log",
+    "upscale_delay_s": "0:60:10",
+    "downscale_delay_s": "0:600:60",
 }
 """The ranges of the parameters of the policies here, by name. Others are not tried unless a range is given for them."""
 

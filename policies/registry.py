@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from ipa import profiles
 from ipa.policies import plugins
+from ipa.policies.faro import Faro
+from ipa.policies.foresight import Foresight
 from ipa.policies.hpa import Hpa
+from ipa.policies.infadapter import InfAdapter
 from ipa.policies.inferline import InferLine
 from ipa.policies.interface import Policy, PolicyError, reads
 from ipa.policies.ipa import Ipa
 from ipa.policies.kpa import Kpa
+from ipa.policies.loki import Loki
 from ipa.policies.oracle import Oracle
+from ipa.policies.planner import Planner
 from ipa.policies.rate import Rate
+from ipa.policies.ray import Ray
 from ipa.policies.scale_only import ScaleOnly
 from ipa.policies.static import Static
 from ipa.policies.switch_only import SwitchOnly
@@ -24,11 +30,17 @@ if TYPE_CHECKING:
 
 POLICIES: Mapping[str, type[Any]] = {
     "ipa": Ipa,
+    "foresight": Foresight,
     "scale-only": ScaleOnly,
     "switch-only": SwitchOnly,
     "hpa": Hpa,
     "kpa": Kpa,
     "inferline": InferLine,
+    "faro": Faro,
+    "planner": Planner,
+    "ray": Ray,
+    "loki": Loki,
+    "infadapter": InfAdapter,
     "rate": Rate,
     "oracle": Oracle,
     "static": Static,

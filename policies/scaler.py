@@ -1,4 +1,4 @@
-"""What Hpa, Kpa, InferLine and Rate share: variants and batches are given, and the replicas follow the load."""
+"""What the policies that change replicas alone share: variants and batches are given, and replicas follow the load."""
 
 from __future__ import annotations
 
@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from ipa.profiles import Pipeline, Stage, Variant
 
 SCALER_PARAMETERS = ("variants", "batch", "min_replicas", "max_replicas")
+BATCHLESS_PARAMETERS = ("variants", "min_replicas", "max_replicas")
+"""The same for those that choose batches themselves."""
 LARGEST = "largest"
+EPSILON = 1e-9
+
+Sample = tuple[float, float]
+"""A time, and what was measured then."""
+
 BATCHES_IN_SHARE = 2
 """A request that just misses a batch waits for all of it and is in the next one, so two batches must fit into a stage's
 share of the SLA (Nexus, SOSP 2019)."""
@@ -236,6 +243,16 @@ def moment(remembered_s: float, now_s: float) -> float:
     A later one is from before the clock restarted. It counts as now, so that nothing waits for the clock to catch up.
     """
     return min(remembered_s, now_s)
+
+
+def within(samples: Sequence[Sample], now_s: float, window_s: float) -> list[Sample]:
+    """The samples younger than the window."""
+    return [(moment(time_s, now_s), value) for time_s, value in samples if now_s - time_s < window_s - EPSILON]
+
+
+def mean_of(samples: Sequence[Sample]) -> float:
+    """The mean of what was measured; there is at least one sample."""
+    return sum(value for _, value in samples) / len(samples)
 
 
 def exists(stages: Sequence[Served]) -> bool:

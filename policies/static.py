@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
-from ipa.policies.interface import Decision, Memory, Observation, PolicyError, StageConfiguration
+from ipa.policies.configurations import check_stage
+from ipa.policies.interface import Decision, Memory, Observation, PolicyError, StageConfiguration, mix_of
 from ipa.policies.optimiser import Programme
 from ipa.policies.switch_only import replicas_argument
-from ipa.policies.variants import lightest, standing
+from ipa.policies.variants import lightest, refuse_excluded, standing
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline, Stage
 
 KEYS = ("variant", "batch", "replicas", "batch_timeout_s")
+MIX_KEYS = (*KEYS, "share")
 
 
 class Static:
     """A fixed configuration, whatever the load.
 
     `configuration`: stage -> variant, batch (default 1), replicas (default 1) and batch_timeout_s (default: 0 for a
-    batch of 1, else the least of (batch - 1) / planned_load_rps, 1 s and half the drop limit); None: the lightest
-    variants and batches of 1. `replicas`: stage -> number, in place of a configuration; None: one each.
-    `planned_load_rps`: the load for the default batch timeout, in requests per second. A variant that has
-    failed to start is replaced by the lightest that has not (rung "no-accuracy").
+    batch of 1, else the least of (batch - 1) / planned_load_rps, 1 s and half the drop limit), or mix: a list of
+    these, each with its share of the requests; None: the lightest variants and batches of 1. `replicas`: stage ->
+    number, in place of a configuration; None: one each. `planned_load_rps`: the load for the default batch timeout, in
+    requests per second. A variant that has failed to start is replaced by the lightest that has not (rung
+    "no-accuracy"); in a mix, the others get its requests.
     """
 
     reads: tuple[str, ...] = ()
@@ -60,26 +63,31 @@ class Static:
         """The effective parameters, JSON-able."""
         return {
             "configuration": {
-                name: {key: getattr(stage, key) for key in KEYS} for name, stage in self.configuration.items()
+                name: {"mix": [{key: getattr(part, key) for key in MIX_KEYS} for part in stage.parts]}
+                if stage.is_mix
+                else {key: getattr(stage, key) for key in KEYS}
+                for name, stage in self.configuration.items()
             }
         }
 
+    @property
+    def mixes(self) -> bool:
+        """Whether it mixes variants within a stage."""
+        return any(stage.is_mix for stage in self.configuration.values())
+
     @staticmethod
     def from_argument(argument: str, pipeline: Pipeline) -> dict[str, Any]:
-        """The parameters of `static:3,2` (replicas), or of variant:batch:replicas for each stage."""
+        """The parameters of `static:3,2` (replicas), or of variant:batch:replicas for each stage.
+
+        A mix is written variant:batch:replicas@share+variant:batch:replicas@share.
+        """
         if ":" not in argument:
             return {"replicas": replicas_argument(argument, pipeline)}
-        words = [word.split(":") for word in argument.split(",")]
-        whole = all(len(w) == 3 and w[1].isdecimal() and w[2].isdecimal() for w in words)
+        words = [_said(word) for word in argument.split(",")]
         stages = [stage.name for stage in pipeline.stages]
-        if not whole or len(words) != len(stages):
+        if None in words or len(words) != len(stages):
             raise PolicyError(f"static:{argument} must be variant:batch:replicas for each of: {','.join(stages)}")
-        return {
-            "configuration": {
-                stage: {"variant": word[0], "batch": int(word[1]), "replicas": int(word[2])}
-                for stage, word in zip(stages, words, strict=True)
-            }
-        }
+        return {"configuration": dict(zip(stages, words, strict=True))}
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The configuration, in which only variants that have failed to start are replaced."""
@@ -104,6 +112,12 @@ class Static:
         for stage in self._pipeline.stages:
             failed = observation.stages[stage.name].failed_variants
             chosen = configuration[stage.name]
+            if chosen.is_mix:
+                chosen = configuration[stage.name] = _standing_mix(chosen, failed)
+                if chosen != self.configuration[stage.name]:
+                    notes.append(f"{stage.name}: {', '.join(failed)} failed to start")
+                if chosen.is_mix:
+                    continue
             other = stage.variant(standing(stage, chosen.variant, failed))
             if other.name == chosen.variant:
                 continue
@@ -116,17 +130,38 @@ class Static:
             )
         return configuration, tuple(notes)
 
+    def _mix(self, k: int, stage: Stage, given: Mapping[str, Any]) -> StageConfiguration:
+        key = f"configuration of {stage.name}"
+        checks.known(f"key of the {key} beside mix", given, ("mix",))
+        parts = given["mix"]
+        if not isinstance(parts, list | tuple) or not all(isinstance(part, Mapping) for part in parts) or not parts:
+            raise PolicyError(f"{key}: mix={parts!r} must be a list, each entry with {', '.join(MIX_KEYS)}")
+        made = []
+        for part in parts:
+            own = {name: value for name, value in part.items() if name != "share"}
+            share = checks.number(f"{key}: share", part.get("share", 0.0), at_least=0)
+            made.append(replace(self._stage_configuration(k, stage, own), share=share))
+        mix = mix_of(made)
+        try:
+            check_stage(stage, mix, self._pipeline.limits)
+        except PolicyError as error:
+            raise PolicyError(f"{key}: {error}") from None
+        return mix
+
     def _stage_configuration(
         self, k: int, stage: Stage, given: StageConfiguration | Mapping[str, Any]
     ) -> StageConfiguration:
         key = f"configuration of {stage.name}"
         if isinstance(given, StageConfiguration):
             given = {name: getattr(given, name) for name in KEYS}
+        if isinstance(given, Mapping) and "mix" in given:
+            return self._mix(k, stage, given)
         if not isinstance(given, Mapping):
             raise PolicyError(f"{key}={given!r} must have {', '.join(KEYS)}")
         checks.known(f"key of the {key}", given, KEYS)
         if "variant" not in given:
             raise PolicyError(f"{key} lacks variant")
+        refuse_excluded(self._pipeline, stage.name, given["variant"])
         names = [variant.name for variant in stage.variants]
         variant = stage.variant(checks.choice(f"{key}: variant", given["variant"], names))
         batch = checks.integer(f"{key}: batch", given.get("batch", 1))
@@ -144,6 +179,33 @@ class Static:
             batch_timeout_s=checks.number(f"{key}: batch_timeout_s", timeout_s, at_least=0),
             cores=variant.base_cores,
         )
+
+
+def _said(word: str) -> dict[str, Any] | None:
+    """One stage of an argument; None for what is none."""
+    if "+" in word or "@" in word:
+        parts = [_said_part(each) for each in word.split("+")]
+        return None if None in parts else {"mix": parts}
+    names = word.split(":")
+    if len(names) != 3 or not (names[1].isdecimal() and names[2].isdecimal()):
+        return None
+    return {"variant": names[0], "batch": int(names[1]), "replicas": int(names[2])}
+
+
+def _said_part(word: str) -> dict[str, Any] | None:
+    said, at, share = word.partition("@")
+    part = _said(said) if "@" not in share else None
+    try:
+        return None if part is None or not at else {**part, "share": float(share)}
+    except ValueError:
+        return None
+
+
+def _standing_mix(mix: StageConfiguration, failed: Sequence[str]) -> StageConfiguration:
+    """The mix without variants that have failed to start, whose requests the others get; unchanged if all have."""
+    parts = [part for part in mix.parts if part.variant not in failed] or list(mix.parts)
+    total = sum(part.share for part in parts)
+    return mix_of([replace(part, share=part.share / total) for part in parts]) if len(parts) < len(mix.parts) else mix
 
 
 def _lightest(pipeline: Pipeline, replicas: Mapping[str, int]) -> dict[str, Mapping[str, Any]]:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class SwitchOnly(OptimisingPolicy):
     """The optimiser with given replicas.
 
-    `replicas`: stage -> number; None: the pipeline's. It may choose any option whose replicas sustain the load:
-    n h >= load. For other parameters see `OptimisingPolicy`.
+    `replicas`: stage -> number; None: the pipeline's. They are moved into the bounds of the pipeline's limits. It may
+    choose any option whose replicas sustain the load: n h >= load. For other parameters see `OptimisingPolicy`.
     """
 
     def __init__(
@@ -34,10 +34,15 @@ class SwitchOnly(OptimisingPolicy):
         stages = [stage.name for stage in pipeline.stages]
         given = replicas or pipeline.defaults.switch_only_replicas
         self.replicas = {
-            stage: checks.integer(f"replicas of {stage}", count)
+            stage: self.allowed(stage, checks.integer(f"replicas of {stage}", count))
             for stage, count in checks.mapping("replicas", given, stages).items()
         }
         self.fixed = {"replicas": self.replicas}
+
+    def allowed(self, stage: str, count: int) -> int:
+        """The number of replicas next to `count` that the pipeline's limits allow."""
+        limits = self.programme.pipeline.limits
+        return limits.most(stage, max(count, limits.least(stage)))
 
     @property
     def parameters(self) -> dict[str, Any]:

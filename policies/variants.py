@@ -27,7 +27,17 @@ def explicit_variants(pipeline: Pipeline, variants: str | Mapping[str, str]) -> 
             )
         variants = named[variants]
     given = checks.mapping("variants", variants, stages)
+    for stage, variant in given.items():
+        refuse_excluded(pipeline, stage, variant)
     return {stage: checks.choice(f"variants of {stage}", variant, stages[stage]) for stage, variant in given.items()}
+
+
+def refuse_excluded(pipeline: Pipeline, stage: str, variant: object) -> None:
+    """PolicyError, with the reason, for a variant that the limits of the cluster have taken out of the pipeline."""
+    why = pipeline.limits.excluded.get(stage, {}).get(str(variant))
+    if why:
+        left = ", ".join(each.name for each in pipeline.stage(stage).variants)
+        raise PolicyError(f"stage {stage!r}: {why}; allowed: {left}")
 
 
 def variants_argument(argument: str, pipeline: Pipeline) -> dict[str, Any]:

@@ -16,7 +16,9 @@ from pathlib import Path
 from ipa.profiles.errors import ProfileError, listed
 from ipa.profiles.yaml_file import MOST_PROBLEMS
 
-UNITS = {"s": "1", "sec": "1", "seconds": "1", "ms": "0.001", "milliseconds": "0.001", "us": "0.000001"}
+UNITS = {
+    "s": "1", "sec": "1", "seconds": "1", "ms": "0.001", "milliseconds": "0.001", "us": "0.000001", "ns": "0.000000001",
+}  # fmt: skip
 """The unit that ends the name of a time's column -> seconds."""
 
 
@@ -27,9 +29,9 @@ class Problems:
     path: str
     found: list[tuple[int, str]] = field(default_factory=list)
 
-    def add(self, line: int, column: str, text: str) -> None:
-        """Note a problem of a cell or, with an empty `column`, of a line."""
-        place = f"{self.path}:{line}: {column}: " if column else f"{self.path}:{line}: "
+    def add(self, line: int, column: str, text: str, path: str = "") -> None:
+        """Note a problem of a cell or, with an empty `column`, of a line; `path`: of another file."""
+        place = f"{path or self.path}:{line}: " + (f"{column}: " if column else "")
         self.found.append((line, place + text))
 
     def raise_all(self) -> None:

@@ -13,20 +13,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ipa.profiles.defaults import Defaults
+from ipa.profiles.pairs import Pairs
 from ipa.profiles.stage import Stage, Variant
 
 PEAK = 1.5
 """The load that switch-only's fixed replicas carry, over `load_rps`."""
 
 
-def complete(defaults: Defaults, stages: Sequence[Stage]) -> Defaults:
+def complete(defaults: Defaults, stages: Sequence[Stage], pairs: Pairs | None = None) -> Defaults:
     """The defaults with nothing missing, for stages that have whatever the given ones name."""
+    pairs = pairs or {}
     missing: list[str] = [f"scale_only.{label}" for label in ("low", "high") if label not in defaults.scale_only]
-    ends = {"low": {s.name: s.lightest().name for s in stages}, "high": {s.name: heaviest(s).name for s in stages}}
+    ends = {"low": {s.name: s.lightest().name for s in stages}, "high": most_accurate(stages, pairs)}
     whole = replace(defaults, scale_only={**ends, **defaults.scale_only})
     if defaults.alpha is None:
         missing.append("alpha")
-        whole = replace(whole, alpha=alpha(whole, stages))
+        whole = replace(whole, alpha=alpha(whole, stages, pairs))
     if not defaults.switch_only_replicas:
         missing.append("switch_only_replicas")
         whole = replace(whole, switch_only_replicas=switch_only_replicas(whole, stages))
@@ -38,18 +40,39 @@ def heaviest(stage: Stage) -> Variant:
 
     Only those count whose p99 latency at batch size 1 is within the stage's SLA, unless none is.
     """
-    within = [variant for variant in stage.variants if variant.p99_s(1) <= stage.sla_s]
-    return max(within or stage.variants, key=lambda variant: (variant.accuracy, -variant.base_cores))
+    return max(_quick_enough(stage), key=lambda variant: (variant.accuracy, -variant.base_cores))
 
 
-def alpha(defaults: Defaults, stages: Sequence[Stage]) -> float:
+def most_accurate(stages: Sequence[Stage], pairs: Pairs) -> dict[str, str]:
+    """Stage -> its `heaviest` variant or, where pairs were measured, those of the best pair.
+
+    Among pairs, those count that the rule for `heaviest` lets count at each stage; of equals, the one with the fewest
+    base cores, then the first.
+    """
+    if not pairs:
+        return {stage.name: heaviest(stage).name for stage in stages}
+    first, second = stages
+    _, _, pair = min(
+        (-pairs[a.name][b.name], a.base_cores + b.base_cores, (a.name, b.name))
+        for a in _quick_enough(first)
+        for b in _quick_enough(second)
+    )
+    return {first.name: pair[0], second.name: pair[1]}
+
+
+def _quick_enough(stage: Stage) -> Sequence[Variant]:
+    """The variants whose p99 latency at batch size 1 is within the stage's SLA; all, if none is."""
+    return [variant for variant in stage.variants if variant.p99_s(1) <= stage.sla_s] or stage.variants
+
+
+def alpha(defaults: Defaults, stages: Sequence[Stage], pairs: Pairs) -> float:
     """The weight with which scale-only's low and high have the same objective when `load_rps` is forecast.
 
     That is beta x the difference of their cores (at least one core) over the difference of their accuracies, to three
     digits; 1 where the accuracies do not differ.
     """
     low, high = defaults.scale_only["low"], defaults.scale_only["high"]
-    gain = combined_accuracy(defaults, stages, high) - combined_accuracy(defaults, stages, low)
+    gain = combined_accuracy(defaults, stages, high, pairs) - combined_accuracy(defaults, stages, low, pairs)
     if gain <= 0:
         return 1.0
     load_rps = defaults.load_rps
@@ -84,8 +107,11 @@ def replica_rps(defaults: Defaults, stage: Stage, variant: Variant) -> float:
     return defaults.throughput_share * max(variant.throughput_rps(b) for b in fitting)
 
 
-def combined_accuracy(defaults: Defaults, stages: Sequence[Stage], variants: Mapping[str, str]) -> float:
+def combined_accuracy(defaults: Defaults, stages: Sequence[Stage], variants: Mapping[str, str], pairs: Pairs) -> float:
     """The accuracy of one variant for each stage, as the objective counts it."""
+    if defaults.accuracy == "pairs":
+        first, second = (variants[stage.name] for stage in stages)
+        return max(defaults.accuracy_floor, pairs[first][second])
     terms = [
         max(defaults.accuracy_floor, _accuracy(defaults, stage, stage.variant(variants[stage.name])))
         for stage in stages

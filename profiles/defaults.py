@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ipa.profiles.errors import did_you_mean, listed
 
@@ -13,10 +13,11 @@ class Defaults:
     """The parameters that policies take from a pipeline, for a published one those of its published runs.
 
     The objective weighs `alpha` x accuracy - `beta` x cores - `gamma` x batch sizes, the stages'
-    accuracies combined by `accuracy` ("product", "sum" or "average"), each "raw" or as a "rank",
-    none below `accuracy_floor`. Batches go up to `batch_cap`; the planned load is forecast x (1 +
-    `load_margin`), the planned throughput the profiled x `throughput_share`. `candidates` are the
-    variants that the optimiser has to choose from (stage -> names; a stage left out: all).
+    accuracies combined by `accuracy` ("product", "sum", "average", or "pairs": what was measured of
+    two together), each "raw" or as a "rank", none below `accuracy_floor`. Batches go up to
+    `batch_cap`; the planned load is forecast x (1 + `load_margin`), the planned throughput the
+    profiled x `throughput_share`. `candidates` are the variants that the optimiser has to choose
+    from (stage -> names; a stage left out: all).
     `scale_only` fixes the variants of the scale-only baselines ("low", "high": stage -> variant),
     `switch_only_replicas` the replicas of the switch-only one.
 
@@ -76,6 +77,25 @@ def defaults_problem(
             if stage not in by_stage:
                 return path, f"the stage {stage!r} is missing"
     return next(filter(None, (_variant_problem(*named, stages) for named in _variants_named(defaults))), None)
+
+
+def defaults_within(defaults: Defaults, stages: Mapping[str, Sequence[str]]) -> Defaults:
+    """The defaults without what names variants that are not in `stages` (stage -> variants).
+
+    Of candidates only these are left out; a stage whose candidates have all gone has all its variants.
+    """
+    candidates = {
+        stage: [name for name in names if name in stages[stage]] for stage, names in defaults.candidates.items()
+    }
+    return replace(
+        defaults,
+        candidates={stage: names for stage, names in candidates.items() if names},
+        scale_only={
+            label: chosen
+            for label, chosen in defaults.scale_only.items()
+            if all(variant in stages[stage] for stage, variant in chosen.items())
+        },
+    )
 
 
 def _variants_named(defaults: Defaults) -> Iterator[tuple[tuple[str | int, ...], str, str]]:

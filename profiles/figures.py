@@ -27,7 +27,8 @@ class Figure:
     """One replica with `cores` cores serving batches of `batch` requests.
 
     `mean_s` and `p99_s` are the time of a whole batch, `throughput_rps` the requests per second
-    that one replica sustains. The `..._from` name entries of the pipeline's provenance.
+    that one replica sustains. The `..._from` name entries of the pipeline's provenance. The `..._within` are the
+    half-widths of 95 % intervals, as shares of the value (None: not known).
     """
 
     cores: int
@@ -38,6 +39,8 @@ class Figure:
     mean_from: str = ""
     p99_from: str = ""
     throughput_from: str = ""
+    mean_within: float | None = None
+    p99_within: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,19 +9,20 @@ from decimal import ROUND_DOWN, Context, Decimal
 from pathlib import Path
 from typing import Any
 
-from ipa.profiles.csv_table import Column, Problems, columns_of, lines_of, number, seconds, whole
-from ipa.profiles.errors import ProfileError
+from ipa.profiles import foreign
+from ipa.profiles.csv_table import Column, Problems, columns_of, number, seconds, whole
+from ipa.profiles.errors import ProfileError, did_you_mean, listed
 from ipa.profiles.figures import Figure, Problem, grid_problem, row_problem
 
 NAMES = {
-    "stage": ("stage",),
-    "variant": ("variant", "model"),
+    "stage": ("stage", "task"),
+    "variant": ("variant", "model", "model_name", "model_variant"),
     "accuracy": ("accuracy", "accuracy_percent", "accuracy_pct"),
-    "cores": ("cores", "cpus", "cpu"),
-    "batch": ("batch", "batch_size"),
-    "mean_s": ("mean", "latency_mean", "mean_latency", "avg", "average"),
-    "p99_s": ("p99", "latency_p99", "p99_latency"),
-    "throughput_rps": ("throughput_rps", "rps", "requests_per_second"),
+    "cores": ("cores", "cpus", "cpu", "threads"),
+    "batch": ("batch", "batch_size", "batchsize"),
+    "mean_s": ("mean", "latency_mean", "mean_latency", "avg", "average", "avg_latency"),
+    "p99_s": ("p99", "latency_p99", "p99_latency", "99_00_percentile_latency", "99th_percentile_latency"),
+    "throughput_rps": ("throughput_rps", "rps", "requests_per_second", "samples_per_second"),
     "start_up_s": ("start_up", "startup", "start_up_time", "startup_time"),
     "accuracy_metric": ("accuracy_metric", "metric"),
 }
@@ -55,6 +56,7 @@ class Row:
     throughput_rps: float | None = None
     start_up_s: float | None = None
     accuracy_metric: str | None = None
+    path: str = ""
 
     def figure(self) -> Figure:
         """The row as a figure; a throughput that was not measured is batch / mean_s, rounded down to six digits."""
@@ -69,42 +71,82 @@ class Row:
 class Latencies:
     """The rows of a table by stage and variant, in the order of the file.
 
-    `in_percent`: accuracies stand in the file as per cent. `unused` are its columns without a meaning here, `renamed`
-    its names that are written in another way.
+    `files` are those of the table. `in_percent`: accuracies stand in them as per cent. `unused` are columns without a
+    meaning here, `renamed` names that are written in another way.
     """
 
-    path: str
+    files: tuple[str, ...]
     stages: Mapping[str, Mapping[str, Sequence[Row]]]
     in_percent: bool
     unused: tuple[str, ...]
     renamed: Mapping[str, str]
 
+    @property
+    def path(self) -> str:
+        """The files, in words."""
+        return " and ".join(self.files)
 
-def read_latencies(path: str | Path) -> Latencies:
-    """Read a CSV file with a header.
+
+@dataclass(frozen=True)
+class Source:
+    """A table: its file (or folder), and values that it lacks or that replace its own, by column."""
+
+    path: str | Path
+    values: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, said: str) -> Source:
+        """`FILE COLUMN=VALUE ...`. ProfileError for a column that there is not."""
+        words = said.split()
+        values: dict[str, str] = {}
+        while len(words) > 1 and "=" in words[-1]:
+            key, _, value = words.pop().partition("=")
+            values[key] = value
+        known = [*NAMES, "mean_ms", "p99_ms"]
+        unknown = [key for key in values if key not in known]
+        if unknown:
+            hint = did_you_mean(unknown[0], known)
+            raise ProfileError(f"{said}: no column is called {unknown[0]!r}{hint}; allowed: {listed(known)}")
+        return cls(said if not values else " ".join(words), dict(reversed(values.items())))
+
+
+def read_latencies(*sources: str | Path | Source) -> Latencies:
+    """Read CSV files with headers, together one table.
 
     Columns: stage, variant, accuracy (fractions, or per cent if all are above 1), cores, batch, mean_s and p99_s (or
-    _ms, _us); optional throughput_rps, start_up_s, accuracy_metric. ProfileError, a line of text for each problem, for
-    a file that cannot be read, columns and values that cannot be used, and figures that break a law of
-    `ipa.profiles.figures`.
+    _ms, _us, _ns); optional throughput_rps, start_up_s, accuracy_metric. For tables of other tools see `foreign`.
+    ProfileError, a line of text for each problem, for a file that cannot be read, columns and values that cannot be
+    used, and figures that break a law of `ipa.profiles.figures`.
     """
-    problems = Problems(str(path))
-    lines = list(lines_of(Path(path)))
-    if len(lines) < 2:
-        raise ProfileError(f"{path}: no rows: should have a header and a row for each measurement")
-    (first, header), *rest = lines
-    columns = columns_of(first, header, NAMES, OPTIONAL, problems)
+    tables = [each if isinstance(each, Source) else Source(each) for each in sources]
+    problems = Problems(str(tables[0].path))
     names = _Names(problems)
-    rows = [row for line, cells in rest if (row := _row(line, cells, columns, names, problems))]
-    problems.raise_all()
-    in_percent = _is_in_percent(rows, columns["accuracy"].title, problems)
-    if in_percent:
-        rows = [replace(row, accuracy=float(Decimal(str(row.accuracy)) / 100)) for row in rows]
+    columns: dict[str, Mapping[str, Column]] = {}
+    rows: list[Row] = []
+    unused: dict[str, None] = {}
+    is_given_in_percent: dict[str, bool] = {}
+    for table in tables:
+        path = str(table.path)
+        problems.path = path
+        lines = foreign.filled(foreign.lines_from(Path(path)), table.values)
+        if len(lines) < 2:
+            raise ProfileError(f"{path}: no rows: should have a header and a row for each measurement")
+        (first, header), *rest = lines
+        found = columns_of(first, header, NAMES, OPTIONAL, problems)
+        columns[path] = found
+        of_table = [row for line, cells in rest if (row := _row(line, cells, found, names, problems))]
+        problems.raise_all()
+        in_percent = _is_in_percent(of_table, found["accuracy"].title, problems)
+        if in_percent:
+            of_table = [replace(row, accuracy=float(Decimal(str(row.accuracy)) / 100)) for row in of_table]
+        is_given_in_percent[path] = in_percent
+        rows += [replace(row, path=path) for row in of_table]
+        places = {column.place for column in found.values()}
+        unused |= dict.fromkeys(title for place, title in enumerate(header) if place not in places and title)
     stages = _grouped(rows)
     _check(stages, columns, problems)
-    places = {column.place for column in columns.values()}
-    unused = tuple(title for place, title in enumerate(header) if place not in places and title)
-    return Latencies(str(path), stages, in_percent, unused, names.renamed)
+    files = tuple(dict.fromkeys(str(table.path) for table in tables))
+    return Latencies(files, stages, all(is_given_in_percent.values()), tuple(unused), names.renamed)
 
 
 def slug(text: str) -> str:
@@ -179,9 +221,11 @@ def _grouped(rows: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:
     return stages
 
 
-def _check(
-    stages: Mapping[str, Mapping[str, Sequence[Row]]], columns: Mapping[str, Column], problems: Problems
-) -> None:
+Columns = Mapping[str, Mapping[str, Column]]
+"""File -> key -> its column there."""
+
+
+def _check(stages: Mapping[str, Mapping[str, Sequence[Row]]], columns: Columns, problems: Problems) -> None:
     """Refuse what should be the same throughout a variant or stage and is not, and figures that break a law."""
     for stage, variants in stages.items():
         of_stage = [row for rows in variants.values() for row in rows]
@@ -197,18 +241,24 @@ def _check(
     problems.raise_all()
 
 
-def _check_same(whose: str, key: str, rows: Sequence[Row], columns: Mapping[str, Column], problems: Problems) -> None:
+def _check_same(whose: str, key: str, rows: Sequence[Row], columns: Columns, problems: Problems) -> None:
     said = [getattr(row, key) for row in rows]
     for row, given in zip(rows, said, strict=True):
         if given != said[0]:
             first, other = ("nothing" if value is None else value for value in (said[0], given))
-            text = f"should be the same in all rows of {whose}, {first} as in line {rows[0].line}; given {other}"
-            problems.add(row.line, columns[key].title, text)
+            text = f"should be the same in all rows of {whose}, {first} as in {_line_of(rows[0], row)}; given {other}"
+            problems.add(row.line, columns[row.path][key].title, text, row.path)
             return
 
 
-def _add_figure(rows: Sequence[Row], columns: Mapping[str, Column], problem: Problem, problems: Problems) -> None:
+def _add_figure(rows: Sequence[Row], columns: Columns, problem: Problem, problems: Problems) -> None:
     row = rows[problem.row or 0]
-    text = re.sub(r"first as row (\d+)", lambda match: f"first in line {rows[int(match[1])].line}", problem.text)
-    column = columns[problem.key].title if problem.key in columns else ""
-    problems.add(row.line, column, f"{row.variant} of {row.stage}: {text}")
+    text = re.sub(r"first as row (\d+)", lambda match: f"first in {_line_of(rows[int(match[1])], row)}", problem.text)
+    there = columns[row.path]
+    column = there[problem.key].title if problem.key in there else ""
+    problems.add(row.line, column, f"{row.variant} of {row.stage}: {text}", row.path)
+
+
+def _line_of(row: Row, other: Row) -> str:
+    """Where a row stands, as said of another."""
+    return f"line {row.line}" if row.path == other.path else f"{row.path}:{row.line}"

@@ -7,13 +7,15 @@ profiles is refused.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from ipa.profiles import default_rules
-from ipa.profiles.defaults import Defaults, defaults_problem
+from ipa.profiles.defaults import Defaults, defaults_problem, defaults_within
 from ipa.profiles.errors import ProfileError
+from ipa.profiles.limits import Limits
+from ipa.profiles.pairs import pairs_problem
 from ipa.profiles.stage import Stage, named, refuse_twins
 
 
@@ -29,7 +31,11 @@ class Provenance:
 class Pipeline:
     """Stages in a chain, what policies use unless told otherwise, and where the figures come from.
 
-    What `defaults` leave out is filled in by the rules of `ipa.profiles.default_rules`.
+    What `defaults` leave out is filled in by the rules of `ipa.profiles.default_rules`. `limits`: those of the cluster
+    that it runs on, see `within`. `pair_accuracies`, of two
+    stages only: variant of the first -> variant of the second -> the measured accuracy of the two together, 0 to 1, for
+    every pair; empty: nobody measured it. `pair_accuracies_from` names an entry of the provenance.
+    `models` (live mode): "extra:NAME", the real models that come with an extra; empty: replicas are emulated.
     """
 
     name: str
@@ -37,6 +43,10 @@ class Pipeline:
     stages: tuple[Stage, ...]
     defaults: Defaults = field(default_factory=Defaults)
     provenance: Mapping[str, Provenance] = field(default_factory=dict, hash=False, repr=False)
+    limits: Limits = field(default_factory=Limits)
+    pair_accuracies: Mapping[str, Mapping[str, float]] = field(default_factory=dict, hash=False, repr=False)
+    pair_accuracies_from: str = ""
+    models: str = ""
 
     def __post_init__(self) -> None:
         refuse_twins(self.name, "stage", (stage.name for stage in self.stages))
@@ -46,12 +56,38 @@ class Pipeline:
         )
         if wrong:
             raise ProfileError(f"{self.name}: defaults.{'.'.join(map(str, wrong[0]))}: {wrong[1]}")
-        object.__setattr__(self, "defaults", default_rules.complete(self.defaults, self.stages))
+        self._check_pairs()
+        object.__setattr__(self, "defaults", default_rules.complete(self.defaults, self.stages, self.pair_accuracies))
+
+    def _check_pairs(self) -> None:
+        """Raise ProfileError for accuracies of pairs that are not those of this pipeline."""
+        names = [[variant.name for variant in stage.variants] for stage in self.stages]
+        if self.defaults.accuracy == "pairs" and not self.pair_accuracies:
+            raise ProfileError(f"{self.name}: defaults.accuracy: 'pairs' needs pair_accuracies")
+        problem = pairs_problem(self.pair_accuracies, names)
+        if problem:
+            path, text = problem
+            raise ProfileError(f"{self.name}: {'.'.join(('pair_accuracies', *path))}: {text}")
+
+    def accuracy_of(self, variants: Sequence[str]) -> float:
+        """The accuracy of one variant for each stage: measured for the pair, else the product of the stages' (PAS)."""
+        if self.pair_accuracies:
+            first, second = variants
+            return self.pair_accuracies[first][second]
+        accuracy = 1.0
+        for stage, name in zip(self.stages, variants, strict=True):
+            accuracy *= stage.variant(name).accuracy
+        return accuracy
 
     @property
     def sla_s(self) -> float:
         """The end-to-end SLA: the sum of the stages', to the nanosecond (4.62 + 2.27 is 6.89)."""
         return round(math.fsum(stage.sla_s for stage in self.stages), 9)
+
+    @property
+    def has_interference(self) -> bool:
+        """Whether it has been measured of any variant how others slow it down."""
+        return any(variant.interference for stage in self.stages for variant in stage.variants)
 
     @property
     def drop_limits_s(self) -> tuple[float, ...]:
@@ -83,6 +119,51 @@ class Pipeline:
         )
         return replace(self, stages=tuple(stages))
 
+    def within(self, limits: Limits) -> Pipeline:
+        """The pipeline on a cluster with these limits.
+
+        Variants that are ruled out, or whose replicas fit no node with their base cores, are not part of it any more.
+        What its defaults say of them is left out, and filled in by rule from the others. ProfileError: a stage or
+        variant that is not there, bounds that contradict each other, or a stage without any variant.
+        """
+        for key in ("min_replicas", "max_replicas", "ruled_out"):
+            for name in getattr(limits, key):
+                self.stage(name)
+        for name, least in limits.min_replicas.items():
+            if limits.most(name, least) < least:
+                raise ProfileError(f"{name}: max_replicas {limits.max_replicas[name]} is below min_replicas {least}")
+        for name, variants in limits.ruled_out.items():
+            for variant in variants:
+                self.stage(name).variant(variant)
+        excluded = {
+            stage.name: {
+                variant.name: why
+                for variant in stage.variants
+                if (why := limits.why_not(stage.name, variant.name, variant.base_cores))
+            }
+            for stage in self.stages
+        }
+        if not any(excluded.values()):
+            return replace(self, limits=limits)
+        limits = replace(limits, excluded=excluded)
+        stages = tuple(_without(stage, excluded[stage.name]) for stage in self.stages)
+        left = {stage.name: [variant.name for variant in stage.variants] for stage in stages}
+        pairs = {
+            first: {second: row[second] for second in left[self.stages[1].name]}
+            for first, row in self.pair_accuracies.items()
+            if first in left[self.stages[0].name]
+        }
+        defaults = defaults_within(self.defaults, left)
+        return replace(self, stages=stages, defaults=defaults, limits=limits, pair_accuracies=pairs)
+
+    def with_start_up(self, start_up_s: float) -> Pipeline:
+        """The pipeline with one start-up time for every variant [s]. ProfileError: it is not finite, or negative."""
+        stages = (
+            replace(stage, variants=tuple(replace(variant, start_up_s=start_up_s) for variant in stage.variants))
+            for stage in self.stages
+        )
+        return replace(self, stages=tuple(stages))
+
     @cached_property
     def by_name(self) -> Mapping[str, Stage]:
         """The stages by name, in their order."""
@@ -91,3 +172,10 @@ class Pipeline:
     def stage(self, name: str) -> Stage:
         """The stage of that name; ProfileError names the nearest."""
         return named(name, self.by_name, f"{self.name} has no stage")
+
+
+def _without(stage: Stage, excluded: Mapping[str, str]) -> Stage:
+    left = tuple(variant for variant in stage.variants if variant.name not in excluded)
+    if not left:
+        raise ProfileError(f"{stage.name} is left without a variant: {'; '.join(excluded.values())}")
+    return replace(stage, variants=left)

@@ -38,7 +38,7 @@ def pipeline_text(table: Latencies, name: str) -> str:
 
 
 def _body(table: Latencies, name: str) -> Iterator[str]:
-    source = _text(Path(table.path).name)
+    source = _text(" and ".join(Path(file).name for file in table.files))
     rows = [row for variants in table.stages.values() for measured in variants.values() for row in measured]
     accuracies = "in per cent" if table.in_percent else "as fractions"
     yield f"# Made from {source}: {len(rows)} measurements, accuracies {accuracies}."

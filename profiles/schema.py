@@ -30,8 +30,9 @@ from ipa.profiles.fields import (
     Weight,
 )
 from ipa.profiles.figures import Figure, grid_problem, row_problem
+from ipa.profiles.pairs import pairs_problem
 from ipa.profiles.pipeline import Pipeline, Provenance
-from ipa.profiles.stage import Stage, Variant, output_rows_problems
+from ipa.profiles.stage import MOST_INTERFERENCE, Stage, Variant, interference_problems, output_rows_problems
 from ipa.profiles.yaml_file import FileModel, Loc, refusal
 
 
@@ -78,6 +79,13 @@ class Sources(FileModel):
     throughput: Slug
 
 
+class Within(FileModel):
+    """Half-widths of the 95 % intervals of a row's latencies, as shares of them."""
+
+    mean: Annotated[float, Field(ge=0)]
+    p99: Annotated[float, Field(ge=0)] | None = None
+
+
 class FigureRow(FileModel):
     """One allocation and batch size."""
 
@@ -87,6 +95,7 @@ class FigureRow(FileModel):
     p99_s: Seconds
     throughput_rps: Rate
     sources: Annotated[Sources, ONE_FOR_ALL, OR_TEXT] = Field(alias="from")
+    within: Within | None = None
 
     @model_validator(mode="after")
     def _lawful(self) -> FigureRow:
@@ -105,6 +114,8 @@ class FigureRow(FileModel):
             self.sources.mean,
             self.sources.p99,
             self.sources.throughput,
+            self.within.mean if self.within else None,
+            self.within.p99 if self.within else None,
         )
 
 
@@ -120,6 +131,30 @@ class StartUp(FileModel):
 
     seconds: Annotated[float, Field(ge=0, le=86_400)]
     source: Slug = Field(alias="from")
+
+
+class Memory(FileModel):
+    """The most memory that a replica has held [MiB]."""
+
+    value: Annotated[float, Field(gt=0, le=1e7)]
+    source: Slug = Field(alias="from")
+
+
+class Interference(FileModel):
+    """How much longer batches take, on average, beside so many busy cores of other replicas than alone."""
+
+    busy_cores: Count
+    factor: Annotated[float, Field(gt=0, le=MOST_INTERFERENCE)]
+
+
+class Beside(FileModel):
+    """What other replicas on the same machine do to a batch's time."""
+
+    measured: Annotated[list[Interference], Field(min_length=1)]
+    source: Slug = Field(alias="from")
+
+    def pairs(self) -> tuple[tuple[int, float], ...]:
+        return tuple((each.busy_cores, each.factor) for each in self.measured)
 
 
 class PinnedCores(FileModel):
@@ -142,6 +177,8 @@ class VariantSection(FileModel):
     name: Slug
     accuracy: Accuracy
     start_up: StartUp | None = None
+    memory_mb: Memory | None = None
+    interference: Beside | None = None
     base_cores: Annotated[PinnedCores | None, RULE_OR_NULL, OR_RULE] = None
     figures: Annotated[list[FigureRow], Field(min_length=1)]
 
@@ -151,6 +188,8 @@ class VariantSection(FileModel):
         if problem:
             at: Loc = () if problem.row is None else (problem.row, problem.key)
             raise refusal(problem.text, "figures", *(part for part in at if part != ""))
+        for text in interference_problems(self.interference.pairs() if self.interference else ()):
+            raise refusal(text, "interference", "measured")
         cores = sorted({row.cores for row in self.figures})
         if self.base_cores and self.base_cores.pinned not in cores:
             given = f"given {self.base_cores.pinned}"
@@ -177,6 +216,10 @@ class VariantSection(FileModel):
             base_cores_why=self.base_cores.why.strip() if self.base_cores else "",
             accuracy_from=self.accuracy.source,
             start_up_from=self.start_up.source if self.start_up else "",
+            memory_mb=self.memory_mb.value if self.memory_mb else None,
+            memory_from=self.memory_mb.source if self.memory_mb else "",
+            interference=self.interference.pairs() if self.interference else (),
+            interference_from=self.interference.source if self.interference else "",
         )
 
 
@@ -243,7 +286,7 @@ class DefaultsSection(FileModel):
     alpha: Weight | None = None
     beta: Weight = Defaults.beta
     gamma: Weight = Defaults.gamma
-    accuracy: Literal["product", "sum", "average"] = "product"
+    accuracy: Literal["product", "sum", "average", "pairs"] = "product"
     accuracy_scale: Literal["raw", "rank"] = "raw"
     accuracy_floor: Annotated[float, Field(ge=0, lt=1)] = Defaults.accuracy_floor
     batch_cap: Count = Defaults.batch_cap
@@ -253,9 +296,20 @@ class DefaultsSection(FileModel):
     scale_only: dict[Slug, dict[str, str]] = Field(default_factory=dict)
     switch_only_replicas: dict[str, Count] = Field(default_factory=dict)
 
-    def defaults(self) -> Defaults:
+    def defaults(self, has_pairs: bool) -> Defaults:
+        """The frozen value. Where accuracies of pairs were measured, they count unless the file says otherwise."""
         given = self.model_dump(exclude_unset=True)
-        return Defaults(**given, by_rule=tuple(key for key in CONSTANTS if key not in given))
+        by_rule = tuple(key for key in CONSTANTS if key not in given)
+        if has_pairs:
+            given.setdefault("accuracy", "pairs")
+        return Defaults(**given, by_rule=by_rule)
+
+
+class PairAccuracies(FileModel):
+    """What two variants reach together: variant of the first stage -> variant of the second -> a fraction."""
+
+    source: Slug = Field(alias="from")
+    values: dict[Slug, dict[Slug, Annotated[float, Field(ge=0, le=1)]]]
 
 
 class PipelineFile(FileModel):
@@ -267,6 +321,8 @@ class PipelineFile(FileModel):
     description: Text
     provenance: dict[Slug, Origin]
     stages: Annotated[list[StageSection], Field(min_length=1)]
+    pair_accuracies: PairAccuracies | None = None
+    models: Literal["extra:ocr"] | None = None
     edges: list[Annotated[list[str], Field(min_length=2, max_length=2)]] | None = None
     defaults: DefaultsSection | None = None
     published: DefaultsSection | None = Field(
@@ -283,8 +339,17 @@ class PipelineFile(FileModel):
         if self.defaults and self.published:
             raise refusal("`defaults` are given as well: the two say the same, so give only one", "published")
         key, section = self._defaults_section()
+        if self.pair_accuracies:
+            names = [[variant.name for variant in stage.variants] for stage in self.stages]
+            problem = pairs_problem(self.pair_accuracies.values, names)
+            if problem:
+                raise refusal(problem[1], "pair_accuracies", *(("values", *problem[0]) if len(names) == 2 else ()))
+        if section.accuracy == "pairs" and not self.pair_accuracies:
+            raise refusal("'pairs' needs pair_accuracies, which are missing", key, "accuracy")
+        if section.accuracy_scale == "rank" and self.pair_accuracies and section.accuracy != "product":
+            raise refusal("accuracies of pairs have no rank; say accuracy: product", key, "accuracy_scale")
         wrong = defaults_problem(
-            section.defaults(),
+            section.defaults(bool(self.pair_accuracies)),
             {stage.name: [variant.name for variant in stage.variants] for stage in self.stages},
         )
         if wrong:
@@ -324,12 +389,15 @@ class PipelineFile(FileModel):
 
     def _sources(self) -> Iterator[tuple[str, Loc]]:
         """Every provenance key that is named, and where."""
+        if self.pair_accuracies:
+            yield self.pair_accuracies.source, ("pair_accuracies", "from")
         for s, stage in enumerate(self.stages):
             for v, variant in enumerate(stage.variants):
                 at = ("stages", s, "variants", v)
                 yield variant.accuracy.source, (*at, "accuracy", "from")
-                if variant.start_up:
-                    yield variant.start_up.source, (*at, "start_up", "from")
+                for key in ("start_up", "memory_mb", "interference"):
+                    if found := getattr(variant, key):
+                        yield found.source, (*at, key, "from")
                 for f, row in enumerate(variant.figures):
                     for number, key in row.sources.model_dump().items():
                         yield key, (*at, "figures", f, "from", number)
@@ -340,8 +408,11 @@ class PipelineFile(FileModel):
             name=self.name,
             description=self.description.strip(),
             stages=tuple(stage.stage() for stage in self.stages),
-            defaults=self._defaults_section()[1].defaults(),
+            defaults=self._defaults_section()[1].defaults(bool(self.pair_accuracies)),
             provenance={key: _provenance(origin) for key, origin in self.provenance.items()},
+            pair_accuracies=self.pair_accuracies.values if self.pair_accuracies else {},
+            models=self.models or "",
+            pair_accuracies_from=self.pair_accuracies.source if self.pair_accuracies else "",
         )
 
 

@@ -14,6 +14,9 @@ from ipa.profiles.figures import Figure, Table, grid_problem, row_problem, table
 
 T = TypeVar("T")
 
+MOST_INTERFERENCE = 100.0
+"""The largest factor by which other replicas may slow one down."""
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -22,7 +25,9 @@ class Variant:
     `accuracy` is a fraction 0..1 of the stage's metric, `base_cores` the cores of a replica unless
     a policy says otherwise, `start_up_s` the time from creating a replica to its being ready.
     `base_cores_why` says why the base was pinned and not computed; the `..._from` name entries of
-    the pipeline's provenance. ProfileError where the figures break a law.
+    the pipeline's provenance. `memory_mb` is the most memory that a replica has held (None: not measured).
+    `interference` is how much longer its batches take beside others: (busy cores of all other replicas, mean time
+    beside these over that alone), ascending; empty: not measured. ProfileError where the figures break a law.
     """
 
     name: str
@@ -33,6 +38,10 @@ class Variant:
     base_cores_why: str = ""
     accuracy_from: str = ""
     start_up_from: str = ""
+    memory_mb: float | None = None
+    memory_from: str = ""
+    interference: tuple[tuple[int, float], ...] = ()
+    interference_from: str = ""
 
     def __post_init__(self) -> None:
         if not 0 < self.accuracy <= 1:
@@ -44,6 +53,8 @@ class Variant:
         if problem:
             row = "figures" if problem.row is None else f"figures[{problem.row}] {problem.key}"
             raise ProfileError(f"{self.name}: {row.strip()}: {problem.text}")
+        for text in interference_problems(self.interference):
+            raise ProfileError(f"{self.name}: interference: {text}")
         self._table(self.base_cores)
 
     @cached_property
@@ -161,6 +172,17 @@ class Stage:
         variant = self.variant(name)
         allocations = ((c, variant.throughput_rps(1, c), variant.p99_s(1, c)) for c in variant.cores)
         return rules.base_cores(allocations, threshold_rps or self.threshold_rps, self.sla_s)
+
+
+def interference_problems(measured: Iterable[tuple[int, float]]) -> Iterator[str]:
+    """What is wrong with measured interference."""
+    before = 0
+    for busy_cores, factor in measured:
+        if busy_cores <= before:
+            yield f"busy_cores should ascend from 1; given {busy_cores} after {before}"
+        if not 0 < factor <= MOST_INTERFERENCE:
+            yield f"factor should be above 0 and at most {MOST_INTERFERENCE:g}; given {factor!r}"
+        before = busy_cores
 
 
 def output_rows_problems(output_rows: Mapping[str, int | str]) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,7 @@ interface   what both engines have in common · engines: the choice between them
 events/     the SimPy engine · compiled/: the same rules, compiled
 simulate    a run under a policy · opening: the decision before it · stepping: a run that is stepped through
 backend     what a control step sees and does · load_view: the load it sees · measuring: the costly part
+lanes       how a mix of variants takes effect · merged: a stage of lanes, as one
 records     what a run leaves behind · laws: what must hold of it · tables: the same as data frames
 resizes     how the cores of replicas have changed in place
 totals      its figures, from records or as it goes · balance: laws of totals · exact: a sum of many values

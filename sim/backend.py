@@ -72,6 +72,8 @@ class SimulatedBackend:
             latency=latency.latency if latency else None,
             future_rps=self._future(now_s),
             elapsed_s=now_s - since_s,
+            past_rps=self._load.past(self._step, now_s) if "past_rps" in self._fields else None,
+            clock_s=self._load.clock_s(now_s),
         )
 
     def apply(self, configuration: Mapping[str, StageConfiguration]) -> Applied:

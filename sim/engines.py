@@ -58,11 +58,16 @@ def create_engine(
     initial: Mapping[str, StageConfiguration],
     seed: int,
     receive: Callable[[Handover], object] | None = None,
+    *,
+    mixes: bool = False,
 ) -> Engine:
     """An engine by the name that `choose_engine` gave, ready to run once.
 
-    With `receive`, it hands over what happens instead of keeping it.
+    With `receive`, it hands over what happens instead of keeping it. `mixes`: whether configurations that are applied
+    may mix variants within a stage, as `initial` may; it costs some speed.
     """
+    if mixes or any(wanted.is_mix for wanted in initial.values()):
+        return _mixing_engine(engine)(models, world, arrivals_s, initial, seed, receive)
     if engine == "compiled":
         from ipa.sim.compiled import CompiledEngine, StreamedEngine
 
@@ -72,3 +77,13 @@ def create_engine(
     from ipa.sim.events import SimPyEngine
 
     return SimPyEngine(models, world, arrivals_s, initial, seed, receive)
+
+
+def _mixing_engine(engine: str) -> Callable[..., Engine]:
+    if engine == "compiled":
+        from ipa.sim.compiled import MixedCompiledEngine
+
+        return MixedCompiledEngine
+    from ipa.sim.events import MixedSimPyEngine
+
+    return MixedSimPyEngine

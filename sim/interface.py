@@ -162,6 +162,11 @@ class Engine(Protocol):
     @property
     def end_s(self) -> float: ...
 
+    @property
+    def busy_core_s(self) -> float | None:
+        """The integral of the cores that serve batches over the run that has ended; None without interference."""
+        ...
+
     def steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
         """Run to the end, stopping at each of the times, which must rise; yields the time it stands at."""
         ...

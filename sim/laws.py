@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import fsum
 from typing import NamedTuple, Self
 
 import numpy as np
 
 from ipa.errors import Error
-from ipa.sim.model import FloatArray, IntArray
+from ipa.sim.model import FloatArray, IntArray, StageModel, World
 from ipa.sim.records import COMPLETED, DROPPED, FAILED, UNFINISHED, Records, ReplicaRecords
+from ipa.sim.rules import NEVER
 
 _RELATIVE = 1e-9
+
+_Configured = tuple[tuple[float, int], ...]
+"""Batch sizes in force, as (since when, size)."""
 
 
 class LawError(Error):
@@ -21,26 +25,40 @@ class LawError(Error):
     exit_code = 3
 
 
-def check(records: Records, *, eager: bool) -> None:
+def check(records: Records, *, eager: bool, oldest_s: Sequence[float] | None = None) -> None:
     """Raise LawError naming every law that a run's records break."""
-    broken = list(violations(records, eager=eager))
+    broken = list(violations(records, eager=eager, oldest_s=oldest_s))
     if broken:
         raise LawError("the simulation broke its own laws: " + "; ".join(broken))
 
 
-def violations(records: Records, *, eager: bool) -> Iterator[str]:
-    """What is wrong with a run's records, one sentence for each broken law; nothing for a sound run."""
+def oldest_s(models: Sequence[StageModel], world: World) -> list[float]:
+    """How old a request may be when it starts at each stage: the drop limit, by deadline at most the SLA."""
+    most_s = NEVER if world.drop != "deadline" or world.sla_s is None else world.sla_s
+    return [min(model.drop_limit_s, most_s) for model in models]
+
+
+def violations(records: Records, *, eager: bool, oldest_s: Sequence[float] | None = None) -> Iterator[str]:
+    """What is wrong with a run's records, one sentence for each broken law; nothing for a sound run.
+
+    `oldest_s` (None: unknown): how old a request may be when it starts at each stage; with eager dispatch it may be
+    older, since it starts later than it leaves the queue.
+    """
     yield from _one_outcome_each(records)
     yield from _times_in_order(records)
+    yield from _busy_cores_differ(records)
     magnitude_s = _magnitude_s(records)
     for stage, name in enumerate(records.stages):
         batches = _Batches.of(records, stage)
-        if not eager and not _starts_in_queue_order(records, stage, batches):
-            yield f"L3: at stage {name} a request started before one that was ahead of it"
+        for queued, configured in _queues(records, stage, batches):
+            if not eager and not _starts_in_queue_order(records, stage, queued):
+                yield f"L3: at stage {name} a request started before one that was ahead of it"
+            if not eager and not _sizes_in_force(records, stage, queued, configured):
+                yield f"L4: at stage {name} a batch is larger than the batch size in force"
+        if not eager and oldest_s is not None and _starts_too_late(records, stage, oldest_s[stage]):
+            yield f"L11: at stage {name} a request started that was to be dropped"
         yield from _replicas_serve_one_batch(records, stage, batches)
         yield from cost_differs(records, stage)
-        if not eager and not _sizes_in_force(records, stage, batches):
-            yield f"L4: at stage {name} a batch is larger than the batch size in force"
         if not close(float(records.integral_s[stage]), _presence_s(records, stage), magnitude_s):
             yield f"L9: at stage {name} the requests present do not add up to the time spent there"
 
@@ -57,8 +75,12 @@ class _Batches(NamedTuple):
     first_by_start: IntArray | slice
 
     @classmethod
-    def of(cls, records: Records, stage: int) -> Self:
+    def of(cls, records: Records, stage: int, lane: int | None = None) -> Self:
+        """All batches of the stage, or those of one of its lanes."""
         served = np.flatnonzero(records.batch[stage] >= 0)
+        lanes = records.replicas[stage].lanes
+        if lane is not None and lanes is not None:
+            served = served[lanes.lane[records.replica[stage, served]] == lane]
         order = served[np.argsort(records.batch[stage, served], kind="stable")]
         first = np.flatnonzero(np.diff(records.batch[stage, order], prepend=-1))
         size = np.diff(first, append=len(order))
@@ -66,6 +88,16 @@ class _Batches(NamedTuple):
         if np.all(start_s[1:] >= start_s[:-1]):
             return cls(order, first, size, slice(None), slice(None))
         return cls(order, first, size, np.argsort(start_s, kind="stable"), np.argsort(start_s[first], kind="stable"))
+
+
+def _queues(records: Records, stage: int, batches: _Batches) -> Iterator[tuple[_Batches, _Configured]]:
+    """The batches of each queue of a stage, one for each lane, with the batch sizes that were in force there."""
+    lanes = records.replicas[stage].lanes
+    if lanes is None:
+        yield batches, records.configured[stage]
+        return
+    for lane, configured in enumerate(lanes.configured):
+        yield _Batches.of(records, stage, lane), configured
 
 
 def cost_differs(records: Records, stage: int) -> Iterator[str]:
@@ -117,6 +149,11 @@ def _starts_in_queue_order(records: Records, stage: int, batches: _Batches) -> b
     return bool(np.all(earliest[1:] >= latest[:-1]))
 
 
+def _starts_too_late(records: Records, stage: int, oldest_s: float) -> bool:
+    """Whether a request started that was older than it may be."""
+    return bool(np.any(records.start_s[stage] > records.arrival_s + oldest_s))
+
+
 def _replicas_serve_one_batch(records: Records, stage: int, batches: _Batches) -> Iterator[str]:
     name, replicas = records.stages[stage], records.replicas[stage]
     members = batches.order[batches.first]
@@ -133,6 +170,26 @@ def _replicas_serve_one_batch(records: Records, stage: int, batches: _Batches) -
     removed_s, gone_s = _or_never(replicas.removed_s)[replica], _or_never(replicas.gone_s)[replica]
     if not np.all((start_s >= ready_s) & (start_s <= removed_s) & (finish_s <= gone_s)):
         yield f"L4: at stage {name} a replica served before it was ready, after it was removed or when it was gone"
+
+
+def _busy_cores_differ(records: Records) -> Iterator[str]:
+    """L11: with interference, the cores that the engine counted as busy are those of the batches being served."""
+    if records.busy_core_s is None:
+        return
+    least_s = most_s = 0.0
+    for stage, replicas in enumerate(records.replicas):
+        batches = _Batches.of(records, stage)
+        members = batches.order[batches.first]
+        start_s, finish_s = records.start_s[stage, members], records.finish_s[stage, members]
+        took_s = np.where(np.isnan(finish_s), records.run_end_s, finish_s) - start_s
+        of_replica = records.replica[stage, members]
+        # Within one instant a batch may start before or after its replica is resized.
+        either = [replicas.resizes.by(of_replica, start_s, replicas.cores, until=until) for until in (False, True)]
+        least_s += fsum(np.minimum(*either) * took_s)
+        most_s += fsum(np.maximum(*either) * took_s)
+    nearest_s = min(max(records.busy_core_s, least_s), most_s)
+    if not close(records.busy_core_s, nearest_s, _magnitude_s(records)):
+        yield "L11: the cores counted as busy do not add up to those of the batches served"
 
 
 def replica_core_s(replicas: ReplicaRecords, records: Records) -> float:
@@ -167,8 +224,8 @@ def _magnitude_s(records: Records) -> float:
     return len(records.arrival_s) * records.run_end_s
 
 
-def _sizes_in_force(records: Records, stage: int, batches: _Batches) -> bool:
-    since_s, sizes = (np.array(column) for column in zip(*records.configured[stage], strict=True))
+def _sizes_in_force(records: Records, stage: int, batches: _Batches, configured: _Configured) -> bool:
+    since_s, sizes = (np.array(column) for column in zip(*configured, strict=True))
     requests = batches.order[batches.by_start]
     start_s, size = records.start_s[stage, requests], records.batch_size[stage, requests]
     last = _latest(np.searchsorted(start_s, since_s, side="left"), len(start_s))

@@ -7,10 +7,13 @@ from math import inf
 import numpy as np
 import numpy.typing as npt
 
-from ipa.sim.model import FloatArray
+from ipa.sim.model import FloatArray, IntArray
 
 FUTURE_S = 120
 """How many seconds ahead a policy sees if it reads the future."""
+
+PAST_STEPS = 1
+"""Up to which step observations carry the past, which a policy learns from once."""
 
 
 class LoadView:
@@ -19,11 +22,20 @@ class LoadView:
     `history_rps` holds the counts of the seconds before the run, newest last. Without it, the first ten seconds of the
     run are repeated in its place (rule 9; in a shorter run, its whole seconds, at least one). Where the history is
     shorter than asked for, the seconds before it have no sample (NaN).
+
+    `starts_s`: the time on the wall clock at the start of the run, in seconds since 1970; None where there is none.
     """
 
     def __init__(
-        self, arrivals_s: FloatArray, history_rps: FloatArray, history_s: int, duration_s: float = inf
+        self,
+        arrivals_s: FloatArray,
+        history_rps: FloatArray | IntArray,
+        history_s: int,
+        duration_s: float = inf,
+        starts_s: float | None = None,
     ) -> None:
+        self._starts_s = starts_s
+        self._past_rps = history_rps
         self._arrivals_s = arrivals_s
         self._history_s = history_s
         history = np.asarray(history_rps, dtype=np.float64)
@@ -47,6 +59,19 @@ class LoadView:
         # A second that lies partly before the start counts as history.
         seconds = min(int(time_s), self._history_s)
         return (*self._history[seconds:], *self._between(time_s - np.arange(seconds, -1, -1)))
+
+    def past(self, step: int, time_s: float) -> tuple[float, ...]:
+        """What is known of the seconds before those of `before(time_s)`, newest last; empty after the first steps."""
+        if step > PAST_STEPS:
+            return ()
+        # `before` reaches so many seconds back beyond the start of the run.
+        seen = max(0, self._history_s - int(time_s))
+        kept = self._past_rps[: max(0, len(self._past_rps) - seen)]
+        return tuple(np.asarray(kept, dtype=np.float64).tolist())
+
+    def clock_s(self, time_s: float) -> float | None:
+        """The time on the wall clock [s since 1970] at a moment of the run; None where there is none."""
+        return None if self._starts_s is None else self._starts_s + time_s
 
     def after(self, time_s: float, duration_s: float) -> tuple[float, ...]:
         """The counts of the whole seconds to come, soonest first, up to the end of the run."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,7 +16,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 DISPATCH_MODES = ("central", "eager")
-DROP_MODES = ("request", "batch")
+DROP_MODES = ("request", "batch", "deadline")
 RESIZE_MODES = ("rollout", "in_place")
 
 
@@ -25,11 +25,13 @@ class ServiceTime:
     """How long one replica, of a given variant and number of cores, takes for a batch of each size.
 
     `latency_s[n]` is the mean for n requests (index 0 is unused). `sigma[n]` is the sigma of a lognormal factor with
-    mean 1; None: every batch takes exactly the mean.
+    mean 1; None: every batch takes exactly the mean. `beside[n]` is the slowdown while n cores of other replicas are
+    busy, and the last one while more are.
     """
 
     latency_s: tuple[float, ...]
     sigma: tuple[float, ...] | None = None
+    beside: tuple[float, ...] = (1.0,)
 
     @property
     def max_batch(self) -> int:
@@ -52,11 +54,11 @@ class StageModel:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The settings of one simulated world; all times in seconds.
+    """The settings of one simulated world; all times in seconds. Dropping by deadline needs `sla_s`.
 
     `max_surge` None: a quarter of the desired replicas, rounded up. `bound_s`: how long the run may continue after
     `duration_s`; requests that have not ended by then are unfinished. `resize`: how replicas of the configured variant
-    get other cores.
+    get other cores. `interference`: whether batches take longer beside others, by `ServiceTime.beside`.
     """
 
     duration_s: float
@@ -70,12 +72,16 @@ class World:
     dispatch: str = "central"
     drop: str = "request"
     resize: str = "rollout"
+    sla_s: float | None = None
+    interference: bool = False
 
     def __post_init__(self) -> None:
         if self.dispatch not in DISPATCH_MODES:
             raise ValueError(f"dispatch {self.dispatch!r}; allowed: {', '.join(DISPATCH_MODES)}")
         if self.drop not in DROP_MODES:
             raise ValueError(f"drop {self.drop!r}; allowed: {', '.join(DROP_MODES)}")
+        if self.drop == "deadline" and self.sla_s is None:
+            raise ValueError("drop 'deadline' needs sla_s")
         if self.resize not in RESIZE_MODES:
             raise ValueError(f"resize {self.resize!r}; allowed: {', '.join(RESIZE_MODES)}")
         if self.max_surge is not None and self.max_surge + self.max_unavailable < 1:
@@ -99,7 +105,9 @@ def stage_model(
     `start_up_extra_s` every start-up.
     """
     service = {
-        (variant.name, cores): _service_time(*variant.latency_table(cores), dispatch_overhead_s, sampled=sampled)
+        (variant.name, cores): _service_time(
+            *variant.latency_table(cores), dispatch_overhead_s, slowdowns(variant.interference), sampled=sampled
+        )
         for variant in stage.variants
         for cores in variant.cores
     }
@@ -125,11 +133,30 @@ def stage_models(
 
 @lru_cache(maxsize=4096)  # the runs of a study keep asking for the same ones
 def _service_time(
-    mean_s: tuple[float, ...], p99_s: tuple[float, ...], overhead_s: float, *, sampled: bool
+    mean_s: tuple[float, ...],
+    p99_s: tuple[float, ...],
+    overhead_s: float,
+    beside: tuple[float, ...],
+    *,
+    sampled: bool,
 ) -> ServiceTime:
     """The overhead makes batches longer, not more random: sigma stays that of the profile."""
     latency_s = (mean_s[0], *(mean + overhead_s for mean in mean_s[1:]))
     if not sampled:
-        return ServiceTime(latency_s)
+        return ServiceTime(latency_s, None, beside)
     sigmas = (streams.lognormal_sigma(max(1.0, p99 / mean)) for mean, p99 in zip(mean_s[1:], p99_s[1:], strict=True))
-    return ServiceTime(latency_s, (0.0, *sigmas))
+    return ServiceTime(latency_s, (0.0, *sigmas), beside)
+
+
+def slowdowns(measured: Sequence[tuple[int, float]]) -> tuple[float, ...]:
+    """The slowdown by the number of busy cores, from 0, where it is 1; between measured numbers on straight lines.
+
+    `measured`: (busy cores, slowdown), ascending; with more cores than that, the last one holds.
+    """
+    found, before = [1.0], (0, 1.0)
+    for cores, slowdown in measured:
+        span, rise = cores - before[0], slowdown - before[1]
+        found += [before[1] + rise * step / span for step in range(1, span)]
+        found.append(slowdown)
+        before = (cores, slowdown)
+    return tuple(found)

@@ -34,6 +34,8 @@ class Opening:
             stages=self._idle_stages(fields),
             latency=NO_LATENCY if "latency" in fields else None,
             future_rps=future_rps,
+            past_rps=load.past(0, 0.0) if "past_rps" in fields else None,
+            clock_s=load.clock_s(0.0),
         )
 
     def observe(self) -> Observation:

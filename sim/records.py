@@ -9,6 +9,7 @@ import numpy as np
 
 from ipa.sim import rules
 from ipa.sim.interface import Batches, Drops, Engine, EngineStage
+from ipa.sim.merged import LaneLogs, MergedStage
 from ipa.sim.model import FloatArray, IntArray
 from ipa.sim.resizes import NO_RESIZES, Resizes
 from ipa.sim.rules import NEVER
@@ -29,7 +30,8 @@ class Records:
     `enqueue_s`, `start_s`, `finish_s`, `replica`, `batch` (k: the k-th batch started at the stage) and `batch_size`
     have shape (S, N); `arrival_s`, `end_s`, `outcome` (codes of `OUTCOMES`) and `dropped_stage` have shape (N,).
     `integral_s` is the number of requests present at each stage, integrated over time by the engine itself, shape (S,).
-    `configured` holds the batch sizes in force at each stage, as (since when, size).
+    `configured` holds the batch sizes in force at each stage, as (since when, size). `busy_core_s` is the integral of
+    the cores that serve batches by the engine itself, None where it does not count them: without interference.
     """
 
     stages: tuple[str, ...]
@@ -49,13 +51,15 @@ class Records:
     replicas: tuple[ReplicaRecords, ...]
     integral_s: FloatArray
     configured: tuple[tuple[tuple[float, int], ...], ...]
+    busy_core_s: float | None = None
 
 
 @dataclass(frozen=True)
 class ReplicaRecords:
     """The replicas of one stage in order of creation; NaN for what did not happen within the run.
 
-    `cores` are those at creation; `resizes` say how they changed.
+    `cores` are those at creation; `resizes` say how they changed. `lanes`: the lane of each, in a run that may mix
+    variants.
     """
 
     variant: tuple[str, ...]
@@ -65,6 +69,7 @@ class ReplicaRecords:
     removed_s: FloatArray
     gone_s: FloatArray
     resizes: Resizes = NO_RESIZES
+    lanes: LaneLogs | None = None
 
 
 class Visits(NamedTuple):
@@ -172,6 +177,7 @@ def records_of(engine: Engine, request: IntArray, visits: Visits) -> Records:
         replicas=tuple(_replica_records(stage, end_s, engine.world.stop_s) for stage in engine.stages),
         integral_s=np.array([_integral_s(stage, end_s) for stage in engine.stages]),
         configured=tuple(tuple(stage.configured) for stage in engine.stages),
+        busy_core_s=engine.busy_core_s,
     )
 
 
@@ -199,4 +205,5 @@ def _replica_records(stage: EngineStage, end_s: float, stop_s: float) -> Replica
         removed_s=within_run(log.removed_s),
         gone_s=within_run(np.array(gone_s, dtype=np.float64)),
         resizes=log.resizes,
+        lanes=stage.lane_logs() if isinstance(stage, MergedStage) else None,
     )

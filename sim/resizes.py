@@ -44,6 +44,17 @@ class Resizes(NamedTuple):
         created[self.replica[::-1]] = self.cores_before[::-1]  # of several resizes of one replica, the first stands
         return created
 
+    def by(self, replica: IntArray, moment_s: FloatArray, cores: IntArray, *, until: bool) -> IntArray:
+        """The cores of replicas at moments, both of one shape; `until`: resizes at the moment itself count.
+
+        `cores`: with which replicas were created, by number.
+        """
+        found = cores[replica]
+        for number, time_s, before, after in zip(*self, strict=True):
+            is_later = moment_s >= time_s if until else moment_s > time_s
+            found = found + (after - before) * ((replica == number) & is_later)
+        return found
+
     def at_end(self, cores: IntArray) -> IntArray:
         """The cores that replicas have now that were created with `cores`, by number."""
         ended = cores.copy()

@@ -21,6 +21,24 @@ def is_expired(now_s: float, arrival_s: float, limit_s: float) -> bool:
     return now_s > arrival_s + limit_s
 
 
+def stay_s(waiting: int, ready: int, batch: int, latency_s: float) -> float:
+    """How long a request that joins a stage is expected to be there: until those who wait have gone, then one batch.
+
+    `waiting` requests are not being served yet; `ready` replicas serve them in batches of `batch`, each of which takes
+    `latency_s`. Without a ready replica, one is expected soon, and counted.
+    """
+    return latency_s + waiting * latency_s / (batch * (ready if ready > 0 else 1))
+
+
+def deadline_limit_s(limit_s: float, sla_s: float, ahead_s: float) -> float:
+    """The oldest that a request may be where deadlines count and `ahead_s` is expected until its completion.
+
+    What is older than the SLA allows has no hope of being in time; nor is anything older than `limit_s` served.
+    """
+    left_s = sla_s - ahead_s
+    return left_s if left_s < limit_s else limit_s
+
+
 def due_s(enqueue_s: float, batch_timeout_s: float) -> float:
     """When a batch whose first request was enqueued at `enqueue_s` starts even if it is not full."""
     return enqueue_s + batch_timeout_s
@@ -34,6 +52,11 @@ def must_wait(is_full: bool, now_s: float, due_at_s: float) -> bool:
 def dispatch_size(batch: int, max_batch: int) -> int:
     """The most requests that one dispatch takes: the stage's batch size, or the largest profiled for the replica."""
     return batch if batch < max_batch else max_batch
+
+
+def beside_s(latency_s: float, slowdown: float) -> float:
+    """The latency of a batch beside others that are served at the same time; `slowdown`: over that alone."""
+    return latency_s * slowdown
 
 
 def finish_s(start_s: float, latency_s: float, factor: float) -> float:

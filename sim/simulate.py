@@ -15,6 +15,7 @@ from ipa.policies import (
     Journal,
     Policy,
     ahead_of,
+    mixes,
     reads,
 )
 from ipa.profiles import Pipeline
@@ -48,7 +49,7 @@ class ControlSettings:
     (a warm start). `fields`: costly observation fields to compute besides those that the policy reads. `engine` is one
     of `engines.ENGINES`. `records`: keep records of all requests ("all"); of a uniform sample of `SAMPLE` (all, where
     there are fewer) and of the `SLOWEST`, with counts of all in intervals ("sample"); or of none, and no decisions
-    either ("none").
+    either ("none"). `starts_s`: the wall clock at the start, in seconds since 1970; None: the load has none.
     """
 
     interval_s: float = 10.0
@@ -58,6 +59,7 @@ class ControlSettings:
     fields: tuple[str, ...] = ()
     engine: str = "auto"
     records: str = "all"
+    starts_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def simulate_policy(
     planned = Planned(pipeline)
     journal = LatestEntry(planned) if control.records == "none" else Journal()
     controller = Controller(pipeline, policy, journal)
-    load = LoadView(arrivals_s, history_rps, control.history_s, world.duration_s)
+    load = LoadView(arrivals_s, history_rps, control.history_s, world.duration_s, control.starts_s)
     fields = {*control.fields, *reads(policy)}
     initial = control.initial
     if initial is None:
@@ -137,6 +139,7 @@ def simulate_policy(
         limit_cores=control.limit_cores,
         fields=fields,
         receive=None if keeping is None else keeping.receive,
+        mixes=mixes(policy),
     )
     forecasts = _Forecasts(policy, load, control.interval_s, world.duration_s)
     for now_s in run.steps():
@@ -149,7 +152,7 @@ def simulate_policy(
         found, totals, counted = keeping.found(engine)
     else:
         found = records.collect_records(engine)
-        laws.check(found, eager=world.dispatch == "eager")
+        laws.check(found, eager=world.dispatch == "eager", oldest_s=laws.oldest_s(models, world))
         totals = totals_of(pipeline, found, pipeline.sla_s)
     if control.records == "none":
         return Simulated(found, counted, totals, planned, (), initial, name)

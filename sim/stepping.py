@@ -45,11 +45,15 @@ def stepped(
     limit_cores: int | None = None,
     fields: Collection[str] = (),
     receive: Callable[[Handover], object] | None = None,
+    mixes: bool = False,
 ) -> Stepped:
     """A run on the arrivals, shape (requests,), sorted, in [0, duration), of which control steps see `load`.
 
     `fields`: the costly fields to include in observations. With `receive`, the engine hands over what happens instead
-    of keeping it. Raises EngineError for an engine that cannot run here.
+    of keeping it. `mixes`: whether configurations may mix variants within a stage.
+
+    Raises EngineError for an engine that cannot run here.
     """
-    built = engines.create_engine(engines.choose_engine(engine), models, world, arrivals_s, initial, seed, receive)
+    name = engines.choose_engine(engine)
+    built = engines.create_engine(name, models, world, arrivals_s, initial, seed, receive, mixes=mixes)
     return Stepped(built, SimulatedBackend(built, load, pipeline, seed, limit_cores, fields), interval_s)

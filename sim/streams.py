@@ -13,7 +13,7 @@ from math import exp, log, sqrt
 import numpy as np
 import numpy.typing as npt
 
-PURPOSES = ("arrivals", "service", "start-up", "scaling", "workload", "sample", "windows")
+PURPOSES = ("arrivals", "service", "start-up", "scaling", "workload", "sample", "windows", "mix")
 
 BLOCK = 4096
 """Draws are made in blocks of this many."""
@@ -22,9 +22,12 @@ _SMALLEST_UNIFORM = 2.0**-54  # the normal quantile of an exact zero would be mi
 _NORMAL_P99 = 2.3263478740408408  # the standard normal's 99 % quantile
 
 
-def stream(seed: int, purpose: str, stage: int = 0) -> np.random.Generator:
-    """The generator for a purpose (one of `PURPOSES`) at a stage, in a run with this seed."""
-    key = (PURPOSES.index(purpose), stage)
+def stream(seed: int, purpose: str, stage: int = 0, lane: int = 0) -> np.random.Generator:
+    """The generator for a purpose (one of `PURPOSES`) at a lane of a stage, in a run with this seed.
+
+    Lane 0 has the generator of the stage.
+    """
+    key = (PURPOSES.index(purpose), stage, lane) if lane else (PURPOSES.index(purpose), stage)
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 
 
@@ -42,11 +45,11 @@ def standard_normals(generator: np.random.Generator) -> Iterator[float]:
         yield from block.tolist()
 
 
-def start_up_factors(seed: int, stage: int, sigma: float) -> Iterator[float]:
-    """Lognormal factors of mean 1, one for each replica created at a stage; all exactly 1 where sigma is 0."""
+def start_up_factors(seed: int, stage: int, sigma: float, lane: int = 0) -> Iterator[float]:
+    """Lognormal factors of mean 1, one for each replica created at a lane of a stage; exactly 1 where sigma is 0."""
     if sigma == 0.0:
         return repeat(1.0)
-    normals = standard_normals(stream(seed, "start-up", stage))
+    normals = standard_normals(stream(seed, "start-up", stage, lane))
     return (exp(sigma * normal - 0.5 * sigma * sigma) for normal in normals)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import product
+from math import fsum, prod
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -123,6 +125,7 @@ def resizes_table(records: Records) -> pd.DataFrame:
 def decisions_table(pipeline: Pipeline, initial: Configuration, entries: Sequence[Entry]) -> pd.DataFrame:
     """One row for each control step and stage: step, time_s, stage, what was decided for it, then the step's figures.
 
+    A mix of variants has one row for each of them, and a run with mixes a column `share` behind `variant`.
     Step 0 is the configuration that was ready at the start; its `rung` is "initial" if no policy decided it.
     `cost_cores` and `accuracy` are of the whole configuration, repeated for each stage. `accepted` is False for a
     decision that the backend refused, which leaves the one before it in force.
@@ -156,16 +159,21 @@ def decisions_table(pipeline: Pipeline, initial: Configuration, entries: Sequenc
     of_step = dict(zip(_STEP, zip(*steps, strict=True), strict=True))
     of_step["cost_cores"] = tuple(map(configured_cores, wanted))
     of_step["accuracy"] = tuple(configured_accuracy(pipeline, each) for each in wanted)
-    columns: dict[str, Any] = {name: [value for value in of_step[name] for _ in names] for name in of_step}
-    of_stages = [configuration[name] for configuration in wanted for name in names]
-    columns["stage"] = names * len(wanted)
-    for name in _OF_STAGE:
+    rows = [(step, name, part) for step, each in enumerate(wanted) for name in names for part in each[name].parts]
+    columns: dict[str, Any] = {name: [of_step[name][step] for step, _, _ in rows] for name in of_step}
+    of_stages = [part for _, _, part in rows]
+    columns["stage"] = [name for _, name, _ in rows]
+    is_mixed = len(rows) > len(wanted) * len(names)
+    for name in (*_OF_STAGE, *(("share",) if is_mixed else ())):
         columns[name] = [getattr(each, name) for each in of_stages]
     for name in ("stage", "variant", "binding", "rung"):
         columns[name] = _categories(columns[name])
     for name in _NUMBERS:
         columns[name] = np.array(columns[name])
-    return pd.DataFrame({name: columns[name] for name in _DECISIONS}, copy=False)
+    table = pd.DataFrame({name: columns[name] for name in _DECISIONS}, copy=False)
+    if is_mixed:
+        table.insert(1 + _DECISIONS.index("variant"), "share", np.array(columns["share"]))
+    return table
 
 
 _STEP = (
@@ -255,10 +263,13 @@ def spent_table(intervals: Intervals, spent_s: FloatArray) -> pd.DataFrame:
 
 
 def served_accuracy(pipeline: Pipeline, records: Records) -> FloatArray:
-    """For each request, the product of the accuracies of the variants that served it; shape (requests,).
+    """For each request, the accuracy of the variants that served it; shape (requests,).
 
-    NaN where a stage has not served it, or it is not known by which replica.
+    It is the product of the stages' accuracies or, where pairs were measured, the pair's. NaN where a stage has not
+    served it, or it is not known by which replica.
     """
+    if pipeline.pair_accuracies:
+        return _pair_accuracy(pipeline, records)
     accuracy = np.ones(len(records.arrival_s))
     for position, stage in enumerate(pipeline.stages):
         of_replica = np.array([stage.variant(name).accuracy for name in records.replicas[position].variant])
@@ -267,18 +278,36 @@ def served_accuracy(pipeline: Pipeline, records: Records) -> FloatArray:
     return accuracy
 
 
+def _pair_accuracy(pipeline: Pipeline, records: Records) -> FloatArray:
+    names = [[variant.name for variant in stage.variants] for stage in pipeline.stages]
+    of_pair = np.array([[pipeline.pair_accuracies[a][b] for b in names[1]] for a in names[0]])
+    served = np.ones(len(records.arrival_s), dtype=bool)
+    places = []
+    for position, order in enumerate(names):
+        replica: IntArray = records.replica[position]
+        of_replica = np.array([order.index(name) for name in records.replicas[position].variant])
+        served &= replica >= 0
+        places.append(of_replica[replica])
+    return np.where(served, of_pair[places[0], places[1]], np.nan)
+
+
 def configured_cores(configuration: Configuration) -> int:
     """The cores that a configuration asks for."""
     return sum(wanted.total_cores for wanted in configuration.values())
 
 
 def configured_accuracy(pipeline: Pipeline, configuration: Configuration) -> float:
-    """The product of the accuracies of a configuration's variants."""
-    accuracy = 1.0
-    for stage in pipeline.stages:
-        wanted = configuration[stage.name]
-        accuracy *= stage.variant(wanted.variant).accuracy
-    return accuracy
+    """The accuracy of a configuration's variants: the product of the stages' or, where it was measured, the pair's.
+
+    Of mixes, the mean weighted by the shares.
+    """
+    chosen = [configuration[stage.name] for stage in pipeline.stages]
+    if not any(each.beside for each in chosen):
+        return pipeline.accuracy_of([each.variant for each in chosen])
+    return fsum(
+        prod(part.share for part in parts) * pipeline.accuracy_of([part.variant for part in parts])
+        for parts in product(*(each.parts for each in chosen))
+    )
 
 
 def _named(codes: IntArray, names: Sequence[str]) -> pd.Categorical[str]:

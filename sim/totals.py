@@ -126,9 +126,10 @@ class Totalling:
         self._duration_s = world.duration_s
         self._hop_s = world.hop_s
         self._sla_s = pipeline.sla_s
-        self._accuracies = [[variant.accuracy for variant in stage.variants] for stage in pipeline.stages]
+        self._pipeline = pipeline
+        self._variants = [[variant.name for variant in stage.variants] for stage in pipeline.stages]
         # The variants that served a request, as digits of a mixed radix, the first stage's last; 0: not served there.
-        self._radixes = [1 + len(accuracies) for accuracies in self._accuracies]
+        self._radixes = [1 + len(names) for names in self._variants]
         self._served = np.zeros(len(arrivals_s), np.min_scalar_type(prod(self._radixes) - 1))
         self._of_served: Counter[int] = Counter()  # completed requests, by that number
         self._stages = [balance.StageTotals() for _ in pipeline.stages]
@@ -219,9 +220,9 @@ class Totalling:
         """The exact sum, rounded once, as by `fsum`."""
         total = Fraction(0)
         for served, count in self._of_served.items():
-            accuracy, digits = 1.0, served
-            for radix, accuracies in zip(self._radixes, self._accuracies, strict=True):
+            chosen, digits = [], served
+            for radix, names in zip(self._radixes, self._variants, strict=True):
                 digits, digit = divmod(digits, radix)
-                accuracy *= accuracies[digit - 1]
-            total += count * Fraction(accuracy)
+                chosen.append(names[digit - 1])
+            total += count * Fraction(self._pipeline.accuracy_of(chosen))
         return float(total)

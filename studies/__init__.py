@@ -10,6 +10,7 @@ One run
     tables        the tables that it leaves behind
     size          what is too large to begin with
     decision      one decision explained; a journal replayed with another policy
+    plans         all plans worth having for a load, and the plan against the load
     explained     why a journal's decisions were made
     errors        what is wrong with the input, or went wrong
 Many runs
@@ -24,15 +25,17 @@ Many runs
     many          what studies and sweeps stand on: runs made anywhere, kept as they come
     answers       what a table of runs says: winners, fronts, which key matters
     paper         the study files of the publication
+    losses        what runs lost against the oracle, and to what
     tuning        parameters that serve a wish best
     environment   the control loop for whoever learns (Gymnasium)
 Live runs
     live_runs     a scenario on real servers
     validation    live runs against simulations of the same
+    ocr           pages whose text is known, and how well real models read them
 What comes of them
     results       runs on disk
     report        the report of a run or a comparison
-    profile       a pipeline's profiles, shown
+    profile       a pipeline's profiles, shown · profiling: measured on this machine, and compared
     predictor     forecasts of a load: scored, shown, and learned
     drawing       the kit that all pages are drawn with
 Besides

@@ -9,9 +9,12 @@ from . import intervals as intervals
 from . import live_runs as live_runs
 from . import load_page as load_page
 from . import loads as loads
+from . import losses as losses
 from . import many as many
+from . import plans as plans
 from . import predictor as predictor
 from . import profile as profile
+from . import profiling as profiling
 from . import prometheus as prometheus
 from . import report as report
 from . import results as results
@@ -44,6 +47,7 @@ from .live_runs import LiveRun as LiveRun
 from .live_runs import run_live as run_live
 from .loads import Load as Load
 from .loads import parse_windows as parse_windows
+from .losses import explain_losses as explain_losses
 from .many_runs import summaries as summaries
 from .results import StoredRun as StoredRun
 from .results import read_run as read_run

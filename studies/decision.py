@@ -17,6 +17,7 @@ from ipa.policies import (
     replay_journal,
     to_line,
 )
+from ipa.profiles import Pipeline
 from ipa.studies.errors import ScenarioError
 from ipa.studies.results import read_lines
 from ipa.studies.run import guarded, prepare
@@ -24,19 +25,26 @@ from ipa.studies.scenario import Scenario
 
 
 def explain(scenario: Scenario, load_rps: float) -> Explanation:
-    """The decision of the scenario's policy for a known load, with the reasons.
+    """The decision of the scenario's policy for a known load, with the reasons and the prices.
 
     Raises ScenarioError for an impossible load and for a policy that does not use the optimiser.
     """
-    if not (isfinite(load_rps) and load_rps >= 0.0):
-        raise ScenarioError(f"--load {load_rps}: should be a finite number of requests per second, at least 0")
-    policy = prepare(scenario).policy
-    if not isinstance(policy, OptimisingPolicy):
+    policy, _ = asked_of(scenario, load_rps)
+    return explain_problem(policy.problem_for(load_rps, scenario.limit_cores), solver=policy.solver, prices=True)
+
+
+def asked_of(scenario: Scenario, *loads_rps: float) -> tuple[OptimisingPolicy, Pipeline]:
+    """The scenario's policy, which uses the optimiser, and its pipeline; raises as `explain`."""
+    for load_rps in loads_rps:
+        if not (isfinite(load_rps) and load_rps >= 0.0):
+            raise ScenarioError(f"--load {load_rps}: should be a finite number of requests per second, at least 0")
+    prepared = prepare(scenario)
+    if not isinstance(prepared.policy, OptimisingPolicy):
         raise ScenarioError(
             f"--policy {scenario.policy.name}: does not use the optimiser, so there is nothing to explain; "
             "policies that do: ipa, oracle, scale-only, switch-only"
         )
-    return explain_problem(policy.problem_for(load_rps, scenario.limit_cores), solver=policy.solver)
+    return prepared.policy, prepared.pipeline
 
 
 @dataclass(frozen=True)

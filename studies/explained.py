@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ipa import profiles
-from ipa.policies import POLICIES, Entry, Explanation, OptimisingPolicy, create, explain_problem
+from ipa.policies import POLICIES, Entry, Explanation, OptimisingPolicy, create, explain_decision
+from ipa.studies.inputs import pipeline_of
 from ipa.studies.scenario import Scenario
 
 
@@ -17,8 +17,7 @@ def planner(scenario: Scenario) -> OptimisingPolicy | None:
     if chosen.name.partition(":")[0] not in POLICIES or ".py:" in str(chosen.parameters):
         return None
     try:
-        pipeline = profiles.load(scenario.pipeline).with_limits(scenario.sla_s, scenario.drop_limits_s)
-        policy = create(chosen.name, pipeline, chosen.parameters)
+        policy = create(chosen.name, pipeline_of(scenario), chosen.parameters)
     except ValueError:
         return None
     return policy if isinstance(policy, OptimisingPolicy) else None
@@ -29,12 +28,7 @@ def explained(policy: OptimisingPolicy, entry: Entry) -> Explanation | None:
 
     That is so for a decision that was held, guarded, or made of files that have changed since.
     """
-    decision = entry.decision
     try:
-        problem = policy.problem(
-            entry.observation, float("nan" if decision.forecast_rps is None else decision.forecast_rps)
-        )
-        found = None if problem is None else explain_problem(problem, solver=policy.solver)
+        return explain_decision(policy, entry.observation, entry.decision)
     except ValueError:
         return None
-    return found if found is not None and found.configuration == decision.configuration else None

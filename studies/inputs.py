@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 
-from ipa import traces
+from ipa import profiles, traces
 from ipa.profiles import Pipeline
 from ipa.sim import FloatArray, StageModel, World, rules, stage_models, stream
 from ipa.studies.loads import Load
-from ipa.studies.scenario import Scenario
+from ipa.studies.scenario import Scenario, check_stage_names, within_limits
 from ipa.traces import Trace
 
 
 def load_of(scenario: Scenario) -> Load:
     """The load of a scenario."""
     return Load(scenario.trace, scenario.window, scenario.scale, scenario.scaling, scenario.seed, scenario.time_hints)
+
+
+def pipeline_of(scenario: Scenario) -> Pipeline:
+    """The scenario's pipeline with its limits and start-up time, on its cluster.
+
+    Raises as `profiles.load` and `Pipeline.with_limits`, and ScenarioError for a stage that is not there.
+    """
+    pipeline = profiles.load(scenario.pipeline)
+    check_stage_names(pipeline, "drop_limits_s", scenario.drop_limits_s)
+    pipeline = pipeline.with_limits(scenario.sla_s, scenario.drop_limits_s)
+    if scenario.start_up_s is not None:
+        pipeline = pipeline.with_start_up(scenario.start_up_s)
+    return within_limits(pipeline, scenario)
 
 
 def models_of(scenario: Scenario, pipeline: Pipeline) -> tuple[StageModel, ...]:
@@ -51,4 +64,6 @@ def world_of(scenario: Scenario, duration_s: float, sla_s: float) -> World:
         dispatch=scenario.dispatch,
         drop=scenario.drop,
         resize=scenario.resize,
+        sla_s=sla_s,
+        interference=scenario.interference == "measured",
     )

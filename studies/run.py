@@ -12,17 +12,22 @@ from typing import Any
 
 from ipa.policies import (
     Bounds,
+    Ceiling,
     Configuration,
     CoreLimit,
     Entry,
     OptimisingPolicy,
     Policy,
     PolicyError,
+    Reasoned,
     StageConfiguration,
+    Steady,
     TimeLimit,
     check_configuration,
     describe,
     lightest_configuration,
+    mix_of,
+    mixes,
 )
 from ipa.profiles import Pipeline
 from ipa.sim import (
@@ -37,7 +42,7 @@ from ipa.sim import (
 from ipa.studies.errors import ScenarioError
 from ipa.studies.inputs import later, world_of
 from ipa.studies.report import Shown
-from ipa.studies.scenario import Scenario, check_stage_names
+from ipa.studies.scenario import PartStart, Scenario, StageStart, check_stage_names
 from ipa.studies.shared import Shared
 from ipa.studies.size import check_size
 from ipa.studies.tables import Tables, tables_from, tables_of
@@ -113,7 +118,9 @@ def prepare(scenario: Scenario, shared: Shared | None = None) -> Prepared:
     pipeline = shared.pipeline(scenario)
     check_stage_names(pipeline, "initial", scenario.initial or {})
     check_stage_names(pipeline, "kubernetes.stages", scenario.kubernetes.stages)
+    _check_interference(scenario, pipeline)
     policy = shared.policy(scenario)
+    _check_mixing(scenario, policy)
     trace = shared.trace(scenario)
     check_size(scenario, trace, len(pipeline.stages))
     return Prepared(
@@ -123,6 +130,25 @@ def prepare(scenario: Scenario, shared: Shared | None = None) -> Prepared:
         initial=initial_configuration(scenario, pipeline),
         sla_s=pipeline.sla_s,
     )
+
+
+def _check_interference(scenario: Scenario, pipeline: Pipeline) -> None:
+    if scenario.interference == "measured" and not pipeline.has_interference:
+        raise ScenarioError(
+            f"interference: measured: {pipeline.name} has none measured; `ipa profile run --neighbours` measures it"
+        )
+
+
+def _check_mixing(scenario: Scenario, policy: Policy) -> None:
+    if not (mixes(policy) or any(start.mix is not None for start in (scenario.initial or {}).values())):
+        return
+    for key, value, is_on in (
+        ("drop", "deadline", scenario.drop == "deadline"),
+        ("interference", "measured", scenario.interference == "measured"),
+        ("guards", "rules against changes", scenario.guards.steadiness.is_on),
+    ):
+        if is_on:
+            raise ScenarioError(f"{key}: {value}: cannot be used where variants are mixed within a stage")
 
 
 class _OfThread(threading.local):
@@ -165,7 +191,7 @@ def simulate(
             limited,
             shared.models(scenario),
             world_of(scenario, trace.duration_s, prepared.sla_s),
-            _control(scenario, prepared.initial),
+            _control(scenario, prepared.initial, trace),
             later(due_s, late_s, trace.duration_s),
             trace.history_counts.astype(float),
             scenario.seed,
@@ -201,16 +227,24 @@ def simulate(
     )
 
 
-def _control(scenario: Scenario, initial: Configuration | None) -> ControlSettings:
+def _control(scenario: Scenario, initial: Configuration | None, trace: Trace) -> ControlSettings:
     return ControlSettings(
         interval_s=scenario.interval_s,
         history_s=scenario.history_s,
         limit_cores=scenario.limit_cores,
         initial=initial,
-        fields=("latency", "busy_fraction", "concurrency") if scenario.journal == "full" else (),
+        fields=("latency", "busy_fraction", "concurrency", "past_rps") if scenario.journal == "full" else (),
         engine=scenario.engine,
         records=scenario.records,
+        starts_s=trace.starts_s,
     )
+
+
+def _configuration_of(start: StageStart | PartStart, base_cores: Mapping[str, int]) -> StageConfiguration:
+    variant = start.variant or ""
+    cores = base_cores.get(variant, 0) if start.cores is None else start.cores
+    share = start.share if isinstance(start, PartStart) else 1.0
+    return StageConfiguration(variant, start.batch, start.replicas, start.batch_timeout_s, cores, share)
 
 
 def initial_configuration(scenario: Scenario, pipeline: Pipeline) -> Configuration | None:
@@ -219,13 +253,9 @@ def initial_configuration(scenario: Scenario, pipeline: Pipeline) -> Configurati
         return None
     configuration = dict(lightest_configuration(pipeline))
     for stage, start in (scenario.initial or {}).items():
-        cores = start.cores
-        if cores is None:
-            known = {variant.name: variant.base_cores for variant in pipeline.stage(stage).variants}
-            cores = known.get(start.variant, 0)
-        configuration[stage] = StageConfiguration(
-            start.variant, start.batch, start.replicas, start.batch_timeout_s, cores
-        )
+        known = {variant.name: variant.base_cores for variant in pipeline.stage(stage).variants}
+        parts = [start] if start.mix is None else start.mix
+        configuration[stage] = mix_of([_configuration_of(part, known) for part in parts])
     try:
         check_configuration(pipeline, configuration)
     except PolicyError as error:
@@ -234,10 +264,19 @@ def initial_configuration(scenario: Scenario, pipeline: Pipeline) -> Configurati
 
 
 def guarded(policy: Policy, scenario: Scenario, pipeline: Pipeline) -> Policy:
-    """The policy within the bounds and the core limit that the scenario sets."""
-    bounds = scenario.guards
-    if bounds.min_replicas > 1 or bounds.max_replicas is not None:
-        policy = Bounds(policy, pipeline, bounds.min_replicas, bounds.max_replicas)
-    if scenario.limit_cores is not None:
+    """The policy with the guards and within the limits that the scenario sets; the last guard has the last word.
+
+    A full journal says why the policy decided.
+    """
+    limits, steadiness = pipeline.limits, scenario.guards.steadiness
+    if scenario.journal == "full" and isinstance(policy, OptimisingPolicy):
+        policy = Reasoned(policy)
+    if limits.utilisation < 1.0:
+        policy = Ceiling(policy, pipeline, limits.utilisation)
+    if steadiness.is_on:
+        policy = Steady(policy, pipeline, steadiness)
+    if limits.min_replicas or limits.max_replicas:
+        policy = Bounds(policy, pipeline)
+    if scenario.limit_cores is not None or limits.nodes:
         policy = CoreLimit(policy, pipeline)
     return policy

@@ -22,12 +22,14 @@ from pydantic import (
 
 from ipa import profiles
 from ipa.live.kubernetes import PodSections
-from ipa.policies import MOST_REPLICAS, PLANNING_PARAMETERS, create, take_from_spec
+from ipa.policies import MOST_REPLICAS, PLANNING_PARAMETERS, Steadiness, create, take_from_spec
 from ipa.profiles import (
     Document,
     FileModel,
+    Limits,
     Loc,
     Pipeline,
+    ProfileError,
     did_you_mean,
     in_words,
     parse_yaml,
@@ -74,14 +76,36 @@ Whole = Annotated[int, Field(strict=True, ge=0)]
 Counting = Annotated[int, Field(strict=True, ge=1)]
 
 
-class StageStart(FileModel):
-    """What is ready at a stage at the start; `cores` None: the variant's base cores."""
+class PartStart(FileModel):
+    """What is ready of one variant of a mix at the start; `cores` None: the variant's base cores."""
 
     variant: str
+    share: Positive
     batch: Counting = 1
     replicas: Counting = 1
     cores: Counting | None = None
     batch_timeout_s: NotNegative = 0.0
+
+
+class StageStart(FileModel):
+    """What is ready at a stage at the start: a variant, or a mix; `cores` None: the variant's base cores."""
+
+    variant: str | None = None
+    batch: Counting = 1
+    replicas: Counting = 1
+    cores: Counting | None = None
+    batch_timeout_s: NotNegative = 0.0
+    mix: list[PartStart] | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        fields = type(self).model_fields.items()
+        beside = [name for name, field in fields if name != "mix" and getattr(self, name) != field.default]
+        if self.mix is not None and beside:
+            raise refusal(f"beside mix there is {', '.join(beside)}; it belongs to the entries of mix")
+        if self.mix is None and self.variant is None:
+            raise refusal("lacks variant, or mix")
+        return self
 
 
 def _label(value: object) -> object:
@@ -132,16 +156,63 @@ class PolicyChoice(BaseModel):
 
 
 class GuardBounds(FileModel):
-    """Bounds on the replicas of every stage, whatever the policy decides."""
+    """What holds whatever the policy decides: bounds on the replicas of every stage, and how it may change."""
 
     min_replicas: Annotated[Counting, Field(le=MOST_REPLICAS)] = 1
     max_replicas: Counting | None = None
+    hysteresis: NotNegative = Field(
+        default=0.0,
+        le=1.0,
+        description="a stage stays as it is while what is wanted sustains as much within this share",
+    )
+    scale_down_window_s: NotNegative = Field(
+        default=0.0, description="a stage sustains no less than anything wanted within so many seconds"
+    )
+    max_step_up: Counting | None = Field(default=None, description="replicas that one decision adds to a stage at most")
+    max_step_down: Counting | None = Field(default=None, description="replicas that it takes from a stage at most")
+    wait_for_starting: bool = Field(
+        default=False, strict=True, description="no further replicas while those starting and ready are enough"
+    )
+    variant_stays_s: NotNegative = Field(default=0.0, description="seconds that a stage keeps a variant at least")
+    flap_budget: Counting | None = Field(default=None, description="changes of a stage within flap_window_s at most")
+    flap_window_s: Positive = 600.0
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.max_replicas is not None and self.max_replicas < self.min_replicas:
             raise refusal(f"max_replicas {self.max_replicas} is below min_replicas {self.min_replicas}")
         return self
+
+    @property
+    def steadiness(self) -> Steadiness:
+        """How far the policy is kept from changing."""
+        bounds = {"min_replicas", "max_replicas"}
+        return Steadiness(**self.model_dump(exclude=bounds))
+
+
+def _nodes(value: object) -> object:
+    """The cores of every node, or of each."""
+    each = value if isinstance(value, list | tuple) else [value]
+    is_whole = all(isinstance(cores, int) and not isinstance(cores, bool) and cores >= 1 for cores in each)
+    if value is not None and not (each and is_whole):
+        raise refusal(f"should be a whole number of cores from 1, or a list of these; given {value!r}")
+    return tuple(each) if isinstance(value, list | tuple) else value
+
+
+class ClusterLimits(FileModel):
+    """What the cluster allows. The optimiser plans within it; guards hold every other policy to it."""
+
+    node_cores: Annotated[int | tuple[int, ...] | None, BeforeValidator(_nodes)] = Field(
+        default=None, description="of every node, or a list: of each"
+    )
+    min_replicas: dict[str, Annotated[Counting, Field(le=MOST_REPLICAS)]] = Field(
+        default_factory=dict, description="stage -> the fewest replicas"
+    )
+    max_replicas: dict[str, Counting] = Field(default_factory=dict, description="stage -> the most replicas")
+    ruled_out: dict[str, list[str]] = Field(default_factory=dict, description="stage -> variants that may not be used")
+    utilisation: Positive = Field(
+        default=1.0, le=1.0, description="of the profiled throughput, the highest share to plan with"
+    )
 
 
 class Scenario(FileModel):
@@ -187,7 +258,8 @@ class Scenario(FileModel):
     )
     limit_cores: Counting | None = None
     guards: GuardBounds = GuardBounds()
-    price_per_core: Positive = 1.0
+    limits: ClusterLimits = ClusterLimits()
+    price_per_core: Positive = Field(default=1.0, description="such as per hour; the optimiser weighs cores by it")
 
     service_times: choices.ServiceTimes = Field(
         default="lognormal",
@@ -197,6 +269,11 @@ class Scenario(FileModel):
     hop_s: NotNegative = Field(default=0.0, description="between a stage and the next")
     dispatch_overhead_s: NotNegative = Field(
         default=0.0, description="occupies the replica with every batch, beyond the profile; policies plan without it"
+    )
+    start_up_s: NotNegative | None = Field(default=None, description="of every variant; default: the pipeline's")
+    interference: choices.Interference = Field(
+        default="none",
+        description="measured: batches take longer while other replicas serve, as the pipeline's `interference` says",
     )
     start_up_extra_s: NotNegative = Field(default=0.0, description="added to every variant's start-up time")
     stop_s: NotNegative = Field(default=0.0, description="from a replica's last batch until it is gone")
@@ -266,6 +343,22 @@ class Scenario(FileModel):
     def time_hints(self) -> TimeHints:
         """What is said of the times in the trace's file. Raises TraceError for an unknown zone."""
         return TimeHints(self.time_column, self.time_unit, self.time_zone)
+
+    def limits_of(self, stages: Sequence[str]) -> Limits:
+        """What the cluster and the guards allow of a pipeline with these stages."""
+        limits, guards = self.limits, self.guards
+        least = {stage: max(guards.min_replicas, limits.min_replicas.get(stage, 1)) for stage in stages}
+        most = {**limits.max_replicas}
+        if guards.max_replicas is not None:
+            most = {stage: min(guards.max_replicas, limits.max_replicas.get(stage, MOST_REPLICAS)) for stage in stages}
+        return Limits(
+            node_cores=limits.node_cores,
+            min_replicas={stage: count for stage, count in least.items() if count > 1},
+            max_replicas=most,
+            ruled_out={stage: tuple(names) for stage, names in limits.ruled_out.items()},
+            utilisation=limits.utilisation,
+            price_per_core=self.price_per_core,
+        )
 
     @property
     def digest(self) -> str:
@@ -351,6 +444,8 @@ def _check_names(scenario: Scenario, document: Document, replaced: Collection[st
     key = "pipeline"
     try:
         pipeline = profiles.load(scenario.pipeline)
+        key = "limits"
+        pipeline = within_limits(pipeline, scenario)
         key = "policy"
         create(scenario.policy.name, pipeline, scenario.policy.parameters)
         for key in STAGE_KEYS:
@@ -363,7 +458,10 @@ def _check_names(scenario: Scenario, document: Document, replaced: Collection[st
     except ValueError as error:
         if key in replaced or key not in document.data:
             raise
-        raise ScenarioError(document.error_at((key,), str(error).removeprefix(f"{key}: "))) from None
+        inside, _, text = str(error).partition(": ")
+        if inside == key or inside.startswith(f"{key}."):
+            raise ScenarioError(document.error_at(tuple(inside.split(".")), text)) from None
+        raise ScenarioError(document.error_at((key,), str(error))) from None
 
 
 def check_stage_names(pipeline: Pipeline, key: str, given: Mapping[str, object]) -> None:
@@ -374,6 +472,16 @@ def check_stage_names(pipeline: Pipeline, key: str, given: Mapping[str, object])
             raise ScenarioError(
                 f"{key}: {pipeline.name!r} has no stage {name!r}; it has {', '.join(known)}{did_you_mean(name, known)}"
             )
+
+
+def within_limits(pipeline: Pipeline, scenario: Scenario) -> Pipeline:
+    """The pipeline on the scenario's cluster. Raises ScenarioError for limits that it cannot have."""
+    for key in ("min_replicas", "max_replicas", "ruled_out"):
+        check_stage_names(pipeline, f"limits.{key}", getattr(scenario.limits, key))
+    try:
+        return pipeline.within(scenario.limits_of([stage.name for stage in pipeline.stages]))
+    except ProfileError as error:
+        raise ScenarioError(f"limits: {error}") from None
 
 
 def beside(folder: Path, name: str) -> str:

@@ -16,8 +16,8 @@ from ipa import profiles
 from ipa.policies import POLICIES, OptimisingPolicy, Outlook, Policy, create
 from ipa.profiles import Pipeline
 from ipa.sim import FloatArray, StageModel
-from ipa.studies.inputs import arrivals_of, load_of, models_of
-from ipa.studies.scenario import Scenario, check_stage_names
+from ipa.studies.inputs import arrivals_of, load_of, models_of, pipeline_of
+from ipa.studies.scenario import Scenario
 from ipa.traces import Trace
 
 K = TypeVar("K", bound=Hashable)
@@ -125,9 +125,7 @@ class Shared:
 
     def _served_by(self, scenario: Scenario) -> Served:
         def made() -> Served:
-            pipeline = profiles.load(scenario.pipeline)
-            check_stage_names(pipeline, "drop_limits_s", scenario.drop_limits_s)
-            return Served(pipeline.with_limits(scenario.sla_s, scenario.drop_limits_s), Kept(MOST_PIPELINES))
+            return Served(pipeline_of(scenario), Kept(MOST_PIPELINES))
 
         return self._served.get(_pipeline_key(scenario), made)
 
@@ -136,4 +134,5 @@ def _pipeline_key(scenario: Scenario) -> Hashable:
     path = Path(scenario.pipeline)
     state = path.stat() if scenario.pipeline not in profiles.names() and path.exists() else None
     changed = None if state is None else (state.st_mtime_ns, state.st_size)
-    return (scenario.pipeline, changed, scenario.sla_s, tuple(sorted(scenario.drop_limits_s.items())))
+    limits = scenario.model_dump_json(include={"limits", "guards", "price_per_core", "start_up_s"})
+    return (scenario.pipeline, changed, scenario.sla_s, tuple(sorted(scenario.drop_limits_s.items())), limits)

@@ -15,7 +15,7 @@ from ipa.studies.scenario import PolicyChoice, Scenario, parse_value
 Given = str | Mapping[str, Any]
 """A policy or a predictor as it is named: a text, or a mapping with `name` and parameters."""
 
-BASELINES = ("ipa", "scale-only:low", "scale-only:high", "switch-only")
+BASELINES = ("ipa", "foresight", "scale-only:low", "scale-only:high", "switch-only")
 """The systems of the publication: what a comparison runs by default."""
 
 

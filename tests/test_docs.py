@@ -31,7 +31,7 @@ from ipa.profiles import read_yaml
 from ipa.studies import Run, Scenario, find, load, results, simulate
 from ipa.studies.commands import main
 from ipa.studies.profile.numbers import MARKS, counts, sla_sum
-from ipa.studies.scenario import GuardBounds, PolicyChoice, StageStart
+from ipa.studies.scenario import ClusterLimits, GuardBounds, PolicyChoice, StageStart
 from ipa.studies.tables import COUNTED, TABLES
 from tests.command import every_command
 
@@ -132,7 +132,7 @@ def named(cell: str) -> str:
 
 def run_command(command: Command) -> None:
     # Worker processes gain nothing here, and forking under a test runner's threads is a warning on newer Pythons.
-    jobs = ("--jobs", "1") if command.words[1] in ("compare", "study", "sweep", "tune") else ()
+    jobs = ("--jobs", "1") if command.words[1] in ("compare", "explain", "study", "sweep", "tune") else ()
     result = CliRunner().invoke(main, [*command.words[1:], *jobs])
     said = f"{' '.join(command.words)} (line {command.line}):\n{result.output}"
     assert result.exit_code == 0, said
@@ -241,8 +241,12 @@ def shown(default: object) -> str:
         return "required"
     if default in (None, {}, PodSections()):
         return "none"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
     if isinstance(default, PolicyChoice):
         return f"`{default.name}`"
+    if isinstance(default, bool):
+        return f"`{default}`".lower()
     return f"`{default:g}`" if isinstance(default, int | float) else f"`{default}`"
 
 
@@ -250,10 +254,10 @@ def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any,
     """Every key of a model in dotted form, its default and its type; the mappings' own keys included."""
     for name, field in model.model_fields.items():
         default = field.default if field.default_factory is None else {}
-        if not isinstance(default, GuardBounds):
+        if isinstance(default, GuardBounds | ClusterLimits):
+            yield from fields(type(default), f"{name}.")
+        else:
             yield prefix + name, default, field.annotation
-        if isinstance(default, GuardBounds):
-            yield from fields(GuardBounds, f"{name}.")
         if name == "initial":
             yield from fields(StageStart, "initial.STAGE.")
 
@@ -342,9 +346,11 @@ def documented_defaults(heading: str) -> dict[str, str]:
 def test_every_parameter_of_an_autoscaler_is_documented_with_its_default() -> None:
     shared = own_defaults(Scaler)
     assert documented_defaults("Autoscalers") == shared
-    for name in ("hpa", "kpa", "inferline"):
+    for name in ("hpa", "kpa", "inferline", "faro", "planner", "ray"):
         assert documented_defaults(name) == own_defaults(POLICIES[name], shared)
     assert documented_defaults("Oracle") == own_defaults(POLICIES["oracle"])
+    foresight = {named(row[0]): row[1] for row in table_rows("foresight.md", "The one parameter", "| parameter |")}
+    assert foresight == own_defaults(POLICIES["foresight"])
     rate = own_defaults(POLICIES["rate"], shared)
     assert documented_defaults("rate") == {**rate, "predictor": "`reactive`, mean of 10 s"}
     assert POLICIES["rate"].__init__.__kwdefaults__["predictor"] == {"name": "reactive", "window_s": 10, "of": "mean"}
@@ -381,7 +387,7 @@ def shipped_stages() -> list[tuple[str, profiles.Stage]]:
 def test_the_shipped_pipelines_and_their_slas() -> None:
     rows = table_rows("pipelines.md", "The shipped pipelines", "| pipeline | requests pass |")
     assert [(named(row[0]), row[2]) for row in rows] == [(name, sla_sum(profiles.load(name))) for name in SHIPPED]
-    assert sorted(SHIPPED) == list(profiles.names())
+    assert {*SHIPPED, "ocr"} == set(profiles.names())
 
 
 def test_the_figures_of_the_shipped_pipelines() -> None:
@@ -462,7 +468,7 @@ def test_every_arrival_process_is_documented() -> None:
 
 def examples(kind: str) -> list[Path]:
     files = sorted(EXAMPLES.glob("*.yaml"))
-    return [path for path in files if read_yaml(path, kind=("pipeline", "scenario")).data["kind"] == kind]
+    return [path for path in files if read_yaml(path, kind=("pipeline", "scenario", "study")).data["kind"] == kind]
 
 
 @pytest.mark.parametrize("path", examples("scenario"), ids=lambda path: path.name)
@@ -476,3 +482,10 @@ def test_an_example_scenario_runs(path: Path) -> None:
 def test_an_example_pipeline_runs(path: Path) -> None:
     run = simulate(find(str(path)).with_values({"trace": "constant:2:60"}))
     assert run.summary["completed"] == run.summary["requests"] == 120
+
+
+@pytest.mark.parametrize("path", examples("study"), ids=lambda path: path.name)
+def test_an_example_study_runs(path: Path, tmp_path: Path) -> None:
+    ended = CliRunner().invoke(main, ["study", str(path), "--out", str(tmp_path / "out"), "--seeds", "1", "-q"])
+    assert ended.exit_code == 0, ended.output
+    assert (tmp_path / "out" / "report.html").is_file()

@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import numpy as np
@@ -14,7 +14,10 @@ from ipa.traces import shaping
 from ipa.traces.checks import LONGEST_S, Counts, Numbers, Times, TraceError, bad_count, bad_time, numbers
 
 HISTORY_S = 600
-"""The most seconds of history that a window takes along."""
+"""The seconds of history that a synthetic load has, and of which thinning draws first."""
+
+LONGEST_HISTORY_S = 86_400
+"""The most seconds of history that a window takes along: a day, as loads repeat by the day."""
 
 NO_HISTORY: Counts = np.empty(0, np.int64)
 NO_HISTORY.setflags(write=False)
@@ -108,6 +111,14 @@ class Trace:
         return cls(name, lasts_s, None, times_s, history, source, sha256)
 
     @property
+    def starts_s(self) -> float | None:
+        """The clock's time at second 0, in seconds since 1970, a clock without a zone taken as UTC; None: no clock."""
+        if self.starts_at is None:
+            return None
+        start = self.starts_at
+        return (start if start.tzinfo is not None else start.replace(tzinfo=UTC)).timestamp()
+
+    @property
     def kind(self) -> Literal["counts", "timestamps"]:
         return "timestamps" if self.counts is None else "counts"
 
@@ -155,7 +166,7 @@ class Trace:
         """The part from start_s up to, without, end_s; several parts are joined in the order given.
 
         Windows are in seconds of this trace, whole ones where it holds counts; they may overlap or
-        repeat. The history is that of the first window: up to `HISTORY_S` seconds just before it,
+        repeat. The history is that of the first window: up to `LONGEST_HISTORY_S` seconds just before it,
         reaching into this trace's own history.
 
         Raises TraceError for no window, an empty or reversed one, and one outside the trace.
@@ -184,9 +195,10 @@ class Trace:
 
         `floor` (counts only): floor(count x factor), as published; a second loses half a request on
         average, which is much of a small count.
-        `thin` (draws from `rng`, first for the history): each request is kept floor(factor) times
-        and once more with the probability of the fraction, so that the mean is right: binomial
-        thinning below 1; above 1 the copies of a timestamp stand at the same instant.
+        `thin` (draws from `rng`, first for the last `HISTORY_S` of the history): each request is
+        kept floor(factor) times and once more with the probability of the fraction, so that the
+        mean is right: binomial thinning below 1; above 1 the copies of a timestamp stand at the
+        same instant.
 
         Raises TraceError for a factor that is not finite and above 0, an unknown `how`, `floor` of
         timestamps, `thin` without `rng`, and counts that become too large.
@@ -204,9 +216,12 @@ class Trace:
         elif how == "thin":
             if rng is None:
                 raise TraceError("how='thin' draws random numbers: give rng, a numpy Generator")
-            history = shaping.thinned(self.history_counts, factor, rng)
+            # What is far back is drawn last, so that a longer history shifts no draw of the load.
+            far = max(0, len(self.history_counts) - HISTORY_S)
+            near = shaping.thinned(self.history_counts[far:], factor, rng)
             thinned = shaping.thinned_times if self.counts is None else shaping.thinned
             load = thinned(self.load, factor, rng)
+            history = np.concatenate([shaping.thinned(self.history_counts[:far], factor, rng), near])
         else:
             raise TraceError(f"how to scale is 'floor' or 'thin', not {how!r}")
         words = f"{'' if how == 'floor' else 'thinned '}x {factor:g}"
@@ -277,11 +292,11 @@ def _cut(trace: Trace, start_s: float, end_s: float, to_s: float) -> Numbers:
 
 
 def _history_before(trace: Trace, start_s: float) -> Counts:
-    seconds = min(HISTORY_S, math.floor(start_s))
+    seconds = min(LONGEST_HISTORY_S, math.floor(start_s))
     if trace.counts is None:
         within = shaping.per_second(trace.load, start_s - seconds, seconds)
     else:
         within = trace.counts[int(start_s) - seconds : int(start_s)]
     if start_s != math.floor(start_s):
         return within  # the seconds of the trace's own history do not line up with these
-    return np.concatenate([trace.history_counts, within])[-HISTORY_S:]
+    return np.concatenate([trace.history_counts, within])[-LONGEST_HISTORY_S:]

@@ -4,6 +4,7 @@ settings         what a deployed pipeline is · names: what its objects are call
 manifests        its objects, as pure functions · gateway_manifests: those of its gateway
 parts            what Deployments and pods have in common · pod_fields: what people add to them · pod_settings: how
 model_sources    where real models come from · fetch: the process that brings one into a pod
+shelf            models in an object store · store: the store · checksums: of their files
 in_cluster       a controller in the cluster, and what it may do, rule by rule · permissions: whether it really may
 api              the API server, through the official client
 deploy           up, status, down · reach: where clients find a pipeline

@@ -4,6 +4,7 @@ from . import manifests as manifests
 from . import model_sources as model_sources
 from . import names as names
 from . import pod_settings as pod_settings
+from . import shelf as shelf
 from .api import Api as Api
 from .api import ApiError as ApiError
 from .api import connect as connect

@@ -12,7 +12,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ipa.live.backend import LiveBackend, OnRollback
@@ -41,7 +41,7 @@ from ipa.live.kubernetes.timeline import PodReplicas, Timeline
 from ipa.live.kubernetes.watch import PodWatch
 from ipa.live.monitoring import SourceMaker, from_gateway
 from ipa.live.plane import LOAD
-from ipa.policies import Applied, Configuration, Observation
+from ipa.policies import Applied, Configuration, Observation, to_plain
 
 REMEMBERED_FOR_S = 600.0
 """How long a controller without an end remembers replicas that are gone."""
@@ -287,7 +287,7 @@ class KubernetesBackend(LiveBackend):
             before_s, wanted = self.now_s, self.wanted
             try:
                 there = (await self.client.observation(before_s, 0))["configuration"]
-                if there == {name: asdict(each) for name, each in wanted.items()}:
+                if there == {name: to_plain(each) for name, each in wanted.items()}:
                     return
                 log.warning("the gateway is being reconfigured")
                 await self.client.configure(wanted)

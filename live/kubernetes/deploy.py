@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Container, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ipa.live.errors import LiveError, RunError
@@ -23,7 +23,7 @@ from ipa.live.kubernetes.reconciler import Reconciler, check_ours
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import StageState, has_available
 from ipa.live.kubernetes.timeline import left_out
-from ipa.policies import Configuration, PolicyError, check_configuration
+from ipa.policies import Configuration, PolicyError, check_configuration, to_plain
 from ipa.profiles import Pipeline
 
 CREATE, CHANGE, KEEP, DELETE = "create", "change", "keep", "delete"
@@ -227,7 +227,7 @@ def status(api: Api, deployed: Deployed) -> dict[str, Any]:
         "held": (found["metadata"].get("annotations") or {}).get(names.HOLD) == "true",
         "stages": {
             stage: {
-                "wanted": None if state.wanted is None else asdict(state.wanted),
+                "wanted": None if state.wanted is None else to_plain(state.wanted),
                 "replicas": state.replicas,
                 "ready": sum(pod.is_serving for pod in state.pods),
                 "complete": state.is_complete,

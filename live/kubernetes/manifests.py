@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from math import ceil
 from types import MappingProxyType
 from typing import Any
@@ -34,7 +34,8 @@ from ipa.live.kubernetes.names import GATEWAY, MODEL_SERVER
 from ipa.live.kubernetes.parts import GRACE_S, MODEL_PORT, PIPELINE_PATH, Manifest
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.plane import EVERYWHERE, server_arguments
-from ipa.policies import Configuration, StageConfiguration
+from ipa.policies import Configuration, StageConfiguration, to_plain
+from ipa.policies import from_plain as stage_from_plain
 from ipa.sim import rules
 
 PIPELINE, LAYOUT = "pipeline.yaml", "layout.json"
@@ -235,12 +236,12 @@ def network_policy(deployed: Deployed, owner: Manifest | None = None) -> Manifes
 
 def as_text(wanted: StageConfiguration) -> str:
     """A stage's configuration as an annotation."""
-    return json.dumps(asdict(wanted), separators=(",", ":"), sort_keys=True)
+    return json.dumps(to_plain(wanted), separators=(",", ":"), sort_keys=True)
 
 
 def from_text(text: str) -> StageConfiguration:
     """The configuration that `as_text` wrote. Raises ValueError for anything else."""
     try:
-        return StageConfiguration(**json.loads(text))
+        return stage_from_plain(json.loads(text))
     except TypeError as error:
         raise ValueError(str(error)) from None

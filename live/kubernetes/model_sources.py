@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 from ipa.live.errors import LiveError
 from ipa.live.kubernetes import parts
-from ipa.live.kubernetes.fetch import AWS, S3
 from ipa.live.kubernetes.parts import Manifest
 from ipa.live.kubernetes.settings import EMULATED, Deployed, Layout
+from ipa.live.kubernetes.store import AWS, S3
 
 CLAIM, IMAGE = "pvc:", "image:"
 MOUNTED_AT = "/models"

@@ -3,14 +3,18 @@
 gateway          the command and the process: a port for clients and one for control · gateway_options: how it runs
 host             the gateway itself: real time, and clients that wait · admission: limits, and what may be inside
 router           the stages in a chain · stage_queue: the queue and the dispatch of one, without clock or network
+deadlines        how old a request may be at a stage, given what is ahead of it
 request          a request on its way, its batch and its replica · batch_service: batches served by replicas
-replica_clients  the client side of model servers · sharing: whose rows of a batch's outputs are whose
+replica_clients  the client side of model servers · probe: for whoever measures one
+sharing          whose rows of a batch's outputs are whose
 control_api      what the control plane sets and reads · observation: what it reads at a control step
 access           who may use the ports: tokens, Host and Origin, the addresses of replicas
 counts           arrivals by the second, and requests that have ended · clock: the run's
-server           one replica · models: what it can run · emulated: the profiled service time in place of a model
+server           one replica · models: what it can run · onnx_session: ONNX files, loaded
+emulated         the profiled service time in place of a model
 protocol         the protocol's messages · tensors: their data · web: what both servers do with HTTP
 bodies           bodies as they arrive, inflated and bounded · messages: read and written at once, or by message_worker
+file_requests    a client's requests with files, and the text of their answers
 metrics          the table of all metrics · gateway_metrics: the gateway's values · dashboard: Grafana's view of them
 logs             JSON lines
 """

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from math import ceil
 from typing import Any
 
@@ -22,6 +22,7 @@ from ipa.live.serving.batch_service import BatchService, Job, batch_bytes, kind
 from ipa.live.serving.bodies import read_body
 from ipa.live.serving.clock import RunClock
 from ipa.live.serving.counts import ArrivalCounts, EndedRequests
+from ipa.live.serving.deadlines import Deadlines
 from ipa.live.serving.gateway_metrics import GatewayMetrics
 from ipa.live.serving.gateway_options import GatewayOptions
 from ipa.live.serving.messages import Messages
@@ -70,6 +71,7 @@ class Gateway:
             lightest_configuration(pipeline),
             self,
             drop=options.drop,
+            deadlines=Deadlines(pipeline.sla_s, self._latency_s) if options.drop == "deadline" else None,
             most_bytes=limits.body_bytes,
         )
         self._messages = Messages(limits)
@@ -84,6 +86,9 @@ class Gateway:
         self._tasks: set[asyncio.Task[None]] = set()
         self._by_age: deque[Request] = deque()
         self._spawn(self._sweep())
+
+    def _latency_s(self, stage: int, variant: str, cores: int) -> Sequence[float]:
+        return self.pipeline.stages[stage].variant(variant).latency_table(cores)[0]
 
     def restart_clock(self, origin_s: float) -> None:
         """Set time 0 to another moment of the monotonic clock: a new run, of which everything is counted afresh. No
@@ -170,7 +175,8 @@ class Gateway:
             return f"dropped: no replica can take batches at stage {stage!r}, {age_s:.3f} s after its arrival"
         match request.outcome:
             case "dropped":
-                return f"dropped: expired at stage {stage!r}, {age_s:.3f} s after its arrival"
+                why = "expired" if self.options.drop != "deadline" else "too late for the SLA"
+                return f"dropped: {why} at stage {stage!r}, {age_s:.3f} s after its arrival"
             case "unfinished":
                 return f"unfinished: given up at stage {stage!r} after {age_s:.3f} s"
         return f"failed at stage {stage!r}: {request.problem}"

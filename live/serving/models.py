@@ -6,8 +6,9 @@ last two. A class of your own:
     class MyModel:
         def predict(self, inputs: dict[str, numpy.ndarray]) -> dict[str, numpy.ndarray]: ...
 
-It is called in a thread of its own with a whole batch, joined along axis 0, and answers in the same form. If it has a
-method `resize(cores: int)`, that is called there before the first batch after its replica has got other cores.
+It is called in a thread of its own with a whole batch, joined along axis 0, and answers in the same form. If its
+`__init__` takes `cores`, it is given the replica's. If it has a method `resize(cores: int)`, that is called in its
+thread before the first batch after its replica has got other cores.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,15 +24,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ipa.errors import InputError
+from ipa.live.serving.onnx_session import ModelError, onnx_session
 from ipa.live.serving.tensors import DTYPES, Tensor, TensorError, of_array, to_array
 from ipa.policies import PolicyError, plugins
 
 Arrays = Mapping[str, npt.NDArray[Any]]
-
-
-class ModelError(InputError):
-    """A model cannot be loaded, or cannot serve a request; the text says why."""
 
 
 class Model(Protocol):
@@ -59,11 +56,11 @@ class Predictor(Protocol):
 
 
 class Threaded:
-    """A predictor in a thread, so that the server answers while it works."""
+    """A predictor in a thread, so that the server answers while it works; `predictor` is the user's own object."""
 
     def __init__(self, predictor: Predictor, metadata: Mapping[str, Any], cores: int | None = None) -> None:
         """`cores` None: those of its first batch, if that names them."""
-        self._predictor = predictor
+        self.predictor = predictor
         self._cores = cores
         self._metadata = metadata
         self._expected = {entry["name"]: entry for entry in metadata.get("inputs", ())}
@@ -76,10 +73,10 @@ class Threaded:
 
     def _predict(self, inputs: Sequence[Tensor], cores: object) -> Sequence[Tensor]:
         if type(cores) is int and cores >= 1 and cores != self._cores:
-            if self._cores is not None and hasattr(self._predictor, "resize"):
-                self._predictor.resize(cores)
+            if self._cores is not None and hasattr(self.predictor, "resize"):
+                self.predictor.resize(cores)
             self._cores = cores
-        outputs = self._predictor.predict({tensor.name: to_array(tensor) for tensor in inputs})
+        outputs = self.predictor.predict({tensor.name: to_array(tensor) for tensor in inputs})
         if not isinstance(outputs, Mapping):
             raise ModelError(f"predict returned {type(outputs).__name__}, not a mapping of names to arrays")
         return [of_array(name, np.asarray(array)) for name, array in outputs.items()]
@@ -133,40 +130,24 @@ def folder_model(folder: Path, threads: int | None) -> Threaded:
 
 def onnx_model(path: Path, threads: int | None) -> Threaded:
     """The model of an ONNX file, on the CPU with that many threads; None: one, until its cores change."""
-    if not path.is_file():
-        raise ModelError(f"{path}: no such file")
-    try:
-        import onnxruntime
-    except ImportError:
-        raise ModelError(f"{path}: needs the extra onnx: pip install 'ipa-pipelines[onnx]'") from None
-
-    def load(threads: int) -> Any:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        try:
-            return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:
-            raise ModelError(f"{path}: onnxruntime cannot load it: {error}") from None
-
-    session = load(threads or 1)
+    session = onnx_session(path, threads or 1)
     metadata = {
         "platform": "onnxruntime_onnx",
         "inputs": [_described(path, entry) for entry in session.get_inputs()],
         "outputs": [_described(path, entry) for entry in session.get_outputs()],
     }
-    return Threaded(_OnnxSession(session, load), metadata, threads)
+    return Threaded(_OnnxSession(path, session), metadata, threads)
 
 
 class _OnnxSession:
-    def __init__(self, session: Any, load: Callable[[int], Any]) -> None:
+    def __init__(self, path: Path, session: Any) -> None:
+        self._path = path
         self._session = session
-        self._load = load
         self._names = [entry.name for entry in session.get_outputs()]
 
     def resize(self, cores: int) -> None:
         """Load the model again: a session keeps its number of threads."""
-        self._session = self._load(min(cores, os.cpu_count() or cores))
+        self._session = onnx_session(self._path, min(cores, os.cpu_count() or cores))
 
     def predict(self, inputs: dict[str, npt.NDArray[Any]]) -> Arrays:
         texts = {name: array.astype(str) if array.dtype == object else array for name, array in inputs.items()}
@@ -195,7 +176,8 @@ def own_model(spec: str, cores: int | None = None) -> Threaded:
     """The model of `file.py:Class`, which has so many cores; None: not known."""
     try:
         factory = plugins.from_file(spec, "predict")
-        predictor = plugins.call(spec, factory, parameters={})
+        takes_cores = "cores" in inspect.signature(factory).parameters
+        predictor = plugins.call(spec, factory, parameters={"cores": cores or 1} if takes_cores else {})
     except PolicyError as error:
         raise ModelError(str(error)) from None
     metadata = getattr(predictor, "metadata", None)

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from ipa.live.serving.counts import ArrivalCounts, EndedRequests
 from ipa.live.serving.router import Router
+from ipa.policies import to_plain
 
 MOST_LATENCIES = 10_000
 """How many ended requests an observation looks back at."""
@@ -29,7 +30,7 @@ def observation(gateway: Observable, now_s: float, since_s: float, seconds: int)
     return {
         "epoch": gateway.epoch,
         "time_s": now_s,
-        "configuration": {name: asdict(router.configuration[name]) for name in router.names},
+        "configuration": {name: to_plain(router.configuration[name]) for name in router.names},
         "load_rps": gateway.arrivals.before(now_s, seconds),
         "stages": {
             name: {**asdict(router.state(position, now_s)), "latencies_s": by_stage[name]}

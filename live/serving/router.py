@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import floor
 from typing import Protocol
 
+from ipa.live.serving.deadlines import Deadlines
 from ipa.live.serving.request import Batch, Request, RoutedReplica
 from ipa.live.serving.stage_queue import StageHost, StageQueue
 from ipa.policies import Configuration, StageConfiguration
-from ipa.sim import COMPLETED, DROPPED, FAILED, OUTCOMES, UNFINISHED
+from ipa.sim import COMPLETED, DROPPED, FAILED, NEVER, OUTCOMES, UNFINISHED
 
 MOST_TRIES = 2
 """A request is given up when so many of its batches have failed at a stage: it is retried once."""
@@ -78,20 +80,31 @@ class Router(StageHost):
         host: Host,
         *,
         drop: str = "request",
+        deadlines: Deadlines | None = None,
         most_bytes: int | None = None,
     ) -> None:
-        """`most_bytes`: the most that the requests of a batch may have together."""
+        """`most_bytes`: the most that the requests of a batch may have together. To drop by deadline needs `deadlines`.
+
+        Raises ValueError where one is given without the other.
+        """
+        if (drop == "deadline") != (deadlines is not None):
+            raise ValueError(f"drop {drop!r} and deadlines={deadlines!r} do not go together")
         self.names = tuple(names)
         self._host = host
         self.stages = [
             StageQueue(
                 position, limit_s, self, wanted.variant, wanted.batch, wanted.batch_timeout_s,
-                drops_singly=drop == "request", most_bytes=most_bytes,
+                drops_singly=drop != "batch", most_bytes=most_bytes,
+                sla_s=NEVER if deadlines is None else deadlines.sla_s,
+                limit_now_s=None if deadlines is None else partial(self._limit_now_s, position, limit_s),
             )
             for position, (limit_s, wanted) in enumerate(
                 zip(drop_limits_s, (configuration[name] for name in names), strict=True)
             )
         ]  # fmt: skip
+        self._deadlines = deadlines
+        for position, name in enumerate(names):
+            self.configure_stage(position, configuration[name])
         self.counts = [StageCounts() for _ in names]
         self.configuration: dict[str, StageConfiguration] = dict(configuration)
         self.inside = 0
@@ -246,10 +259,19 @@ class Router(StageHost):
         """A decision takes effect: batch size, timeout and preferred variant at once, changed or not."""
         self.pass_seconds(now_s)
         self.configuration = dict(configuration)
-        for name, stage in zip(self.names, self.stages, strict=True):
-            wanted = configuration[name]
-            stage.configure(wanted.variant, wanted.batch, wanted.batch_timeout_s)
-            stage.attempt(now_s)
+        for position, name in enumerate(self.names):
+            self.configure_stage(position, configuration[name])
+            self.stages[position].attempt(now_s)
+
+    def configure_stage(self, stage: int, wanted: StageConfiguration) -> None:
+        """Another configuration of one stage is in force; the caller makes the attempt that follows."""
+        self.stages[stage].configure(wanted.variant, wanted.batch, wanted.batch_timeout_s)
+        if self._deadlines is not None:
+            self._deadlines.configure(stage, wanted)
+
+    def _limit_now_s(self, stage: int, limit_s: float) -> float:
+        assert self._deadlines is not None
+        return self._deadlines.limit_s(stage, limit_s, self.stages)
 
     def list_replicas(self, stage: int, listed: Mapping[tuple[int, str], Callable[[], RoutedReplica]]) -> None:
         """Set the replicas that may take batches: number and URL -> what makes a new one.

@@ -22,7 +22,8 @@ from ipa.live.serving import logs, protocol
 from ipa.live.serving.admission import MOST_MESSAGE_BYTES, REQUEST_BYTES, Admission, Limits, default_inside_bytes
 from ipa.live.serving.bodies import read_body
 from ipa.live.serving.messages import Messages
-from ipa.live.serving.models import Model, ModelError, folder_model, onnx_model, own_model
+from ipa.live.serving.models import Model, folder_model, onnx_model, own_model
+from ipa.live.serving.onnx_session import ModelError
 from ipa.live.serving.protocol import Body, InferRequest, ProtocolError
 from ipa.live.serving.tensors import TensorError
 from ipa.live.serving.web import (

@@ -11,14 +11,15 @@ message may have.
 Another is `expire`, which a gateway calls every few milliseconds: by the model, what has expired is dropped by the next
 attempt, which may never come. A request that is dropped by `expire` gets its outcome at once but keeps its place until
 an attempt would have dropped it, so that batches start when they would have started, with the requests they would have
-had (`docs/live.md`, Drops). At the head, its place no longer matters and is given up.
+had (`docs/live.md`, Drops). At the head, its place no longer matters and is given up, unless the stages before this one
+look at the length of the queue, as they do where requests are dropped by deadline.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from typing import Protocol
 
@@ -48,7 +49,9 @@ class StageQueue:
     def __init__(
         self, position: int, drop_limit_s: float, host: StageHost, variant: str, batch: int, batch_timeout_s: float,
         *, drops_singly: bool = True, most_bytes: int | None = None,
+        sla_s: float = NEVER, limit_now_s: Callable[[], float] | None = None,
     ) -> None:  # fmt: skip
+        """`limit_now_s`: by deadline, the oldest that a request may be at an attempt, never more than the SLA."""
         self.position = position
         self.waiting: deque[Request] = deque()
         self.replicas: list[RoutedReplica] = []
@@ -63,7 +66,9 @@ class StageQueue:
         self.without_since_s: float | None = None
         self._waiting_bytes = 0
         self._most_bytes = most_bytes
-        self._limit_s = drop_limit_s
+        self._drop_limit_s = self._limit_s = drop_limit_s  # the second: as of the latest attempt
+        self.oldest_s = min(drop_limit_s, sla_s)  # whatever is older is dropped by any attempt
+        self._limit_now_s = limit_now_s
         self._drops_singly = drops_singly
         self._host = host
         self.variant, self.batch, self.batch_timeout_s = variant, batch, batch_timeout_s
@@ -82,6 +87,11 @@ class StageQueue:
     def can_serve(self) -> bool:
         """Whether there is a replica that can take batches, now or when it has finished one."""
         return any(replica.is_listed and not replica.is_suspended for replica in self.replicas)
+
+    @property
+    def ready(self) -> int:
+        """How many replicas can take batches, now or when they have finished one."""
+        return sum(replica.is_listed and not replica.is_suspended for replica in self.replicas)
 
     def outage_s(self, now_s: float) -> float:
         """For how long there has been none, as far as `look` has seen."""
@@ -171,16 +181,17 @@ class StageQueue:
         comes now cannot hope for one in time.
         """
         self._integrate(now_s)
-        is_hopeless = self.outage_s(now_s) >= self._limit_s
+        is_hopeless = self.outage_s(now_s) >= self._drop_limit_s
         while self._by_age:
             arrival_s, _, request = self._by_age[0]
             if self._is_waiting(request):
-                if not (is_hopeless or rules.is_expired(now_s, arrival_s, self._limit_s)):
+                if not (is_hopeless or rules.is_expired(now_s, arrival_s, self.oldest_s)):
                     break
                 self._ended += 1
                 self._host.dropped(request, now_s)
             heapq.heappop(self._by_age)
-        while self.waiting and self.waiting[0].outcome is not None and (self._drops_singly or is_hopeless):
+        gives_up_places = is_hopeless or (self._drops_singly and self._limit_now_s is None)
+        while gives_up_places and self.waiting and self.waiting[0].outcome is not None:
             self._pop()
 
     def running_s(self, now_s: float) -> float:
@@ -194,6 +205,8 @@ class StageQueue:
         self._integrate(now_s)
         self.timer_s = NEVER
         while (replica := self._next_idle()) is not None:
+            if self._limit_now_s is not None:
+                self._limit_s = self._limit_now_s()
             if self._drops_singly:
                 self._drop_expired_head(now_s)
             if not self.waiting:

@@ -3,8 +3,12 @@
 parameters  what the operator of a pipeline wants · programme: `Programme`, the same with its tables
 problem     `Problem`, one decision's question · solution: `solve`, its answer · answers: each question solved once
 explain     why an answer was chosen: every option, the slack, the runner-up · binding: what keeps better ones out
-ladder      what is answered where nothing is feasible · throughput: the most load that cores and replicas sustain
+placed      any solver, held to the nodes of a cluster
+prices      what one core or 10 ms of SLA more would bring · frontier: all Pareto-optimal plans for a load
+ladder      what is answered where nothing is feasible, and · reason: why nothing is
+throughput  the most load that cores and replicas sustain
 scales      the objective in whole numbers · table: options before the load is known · options: options for one load
+pairs       accuracies of pairs of variants, for any solver
 solvers     the solvers by name · packages: what they need installed
 exact       merging Pareto fronts · fronts: what is worth keeping · bounded, relaxation: bounds, where options are many
 gurobi, highs: other solvers · folded: the linear model that both solve
@@ -12,10 +16,12 @@ gurobi, highs: other solvers · folded: the linear model that both solve
 
 from ipa.policies.optimiser.answers import Answers, question
 from ipa.policies.optimiser.explain import ExplainedOption, Explanation, RunnerUp, explain
+from ipa.policies.optimiser.frontier import pareto_plans
 from ipa.policies.optimiser.ladder import RUNGS
 from ipa.policies.optimiser.options import replicas_for
 from ipa.policies.optimiser.packages import SolverError, check_installed
 from ipa.policies.optimiser.parameters import PROGRAMME_PARAMETERS
+from ipa.policies.optimiser.prices import Price
 from ipa.policies.optimiser.problem import Problem
 from ipa.policies.optimiser.programme import PIPELINE_PARAMETERS, Programme
 from ipa.policies.optimiser.solution import Solution, solve
@@ -30,6 +36,7 @@ __all__ = [
     "Answers",
     "ExplainedOption",
     "Explanation",
+    "Price",
     "Problem",
     "Programme",
     "RunnerUp",
@@ -38,6 +45,7 @@ __all__ = [
     "check_installed",
     "explain",
     "gurobi_licence_expiry",
+    "pareto_plans",
     "planned_batches",
     "question",
     "replicas_for",

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ipa.policies.interface import StageConfiguration
+from ipa.policies.interface import StageConfiguration, without_mix
 from ipa.policies.optimiser.binding import CONSTRAINTS, binding, relaxation_gains
 from ipa.policies.optimiser.exact import Pick
 from ipa.policies.optimiser.fronts import Matters, front
 from ipa.policies.optimiser.ladder import NO_ACCURACY, OPTIMAL, Answer, climb, fastest
 from ipa.policies.optimiser.options import StageOptions, replicas_for, waits_ns
+from ipa.policies.optimiser.pairs import with_pairs
+from ipa.policies.optimiser.placed import placed
+from ipa.policies.optimiser.prices import Price, price_of_core, price_of_sla
 from ipa.policies.optimiser.problem import Problem
 from ipa.policies.optimiser.scales import NS
-from ipa.policies.optimiser.solution import configured
+from ipa.policies.optimiser.solution import configured, solve
 from ipa.policies.optimiser.solvers import Solver, solver_named
 
 
@@ -24,7 +27,8 @@ class ExplainedOption:
 
     `latency_s` includes `queue_wait_s`; `accuracy` is the raw one. `value` is the objective with this option here and
     the other stages as chosen. `sustains`: within the allowed replicas. `dominated`: another option of the stage is as
-    good in everything that matters (value at equal accuracy, latency, and cores if they are limited).
+    good in everything that matters (value at equal accuracy, latency, and cores if they are limited); with accuracies
+    of pairs, another one of the same variant, as others may be worth more beside another variant at the other stage.
     """
 
     variant: str
@@ -55,7 +59,8 @@ class Explanation:
 
     `gains`: by how much the objective would rise without each constraint (empty unless the answer is optimal).
     `slack_s` is the SLA less the planned latency. The runner-up is the second best in the order of the rung; None if
-    there is none.
+    there is none. `one_more_core` (None where cores are not limited) and `ten_ms_of_sla` are what a little more would
+    bring; None where prices were not asked for.
     """
 
     load_rps: float
@@ -71,15 +76,21 @@ class Explanation:
     options: Mapping[str, tuple[ExplainedOption, ...]]
     runner_up: RunnerUp | None
     notes: tuple[str, ...]
+    one_more_core: Price | None = None
+    ten_ms_of_sla: Price | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The same as dicts, tuples, numbers and strings, ready for JSON."""
-        return asdict(self)
+        return asdict(self, dict_factory=without_mix)
 
 
-def explain(problem: Problem, *, solver: str = "exact") -> Explanation:
-    """The solution of a problem with its reasons. PolicyError: an unknown solver."""
-    best = solver_named(solver)
+def explain(problem: Problem, *, solver: str = "exact", prices: bool = False) -> Explanation:
+    """The solution of a problem with its reasons; with `prices`, for which the problem is solved twice more, those too.
+
+    PolicyError: an unknown solver.
+    """
+    best = with_pairs(solver_named(solver), problem.programme.table.scales.pairs)
+    solution = solve(problem, solver=solver) if prices else None
     programme = problem.programme
     answer = climb(problem, best)
     configuration = configured(problem, answer, answer.pick)
@@ -102,8 +113,10 @@ def explain(problem: Problem, *, solver: str = "exact") -> Explanation:
         options={
             name: _stage_options(problem, answer, k, configuration) for k, name in enumerate(programme.table.names)
         },
-        runner_up=_runner_up(problem, answer, configuration, best),
+        runner_up=_runner_up(problem, answer, configuration, placed(best, problem.nodes)),
         notes=answer.notes,
+        one_more_core=None if solution is None else price_of_core(problem, solution, solver),
+        ten_ms_of_sla=None if solution is None else price_of_sla(problem, solution, solver),
     )
 
 
@@ -140,6 +153,18 @@ def _next_best(stages: tuple[StageOptions, ...], answer: Answer, best: Solver) -
     return fastest(stages, answer.limit_cores, answer.reward, best)
 
 
+def _unbeaten(stage: StageOptions, matters: Matters, of_each_variant: bool) -> Iterator[int]:
+    """The options that no other one beats, or none of the same variant."""
+    every = range(len(stage.rows))
+    groups: list[Sequence[int]] = [every]
+    if of_each_variant:
+        names = dict.fromkeys(row.variant for row in stage.rows)
+        groups = [[i for i in every if stage.rows[i].variant == name] for name in names]
+    for group in groups:
+        for point in front(stage.only(group), matters):
+            yield group[point[-1][0]]
+
+
 def _stage_options(
     problem: Problem, answer: Answer, k: int, configuration: Mapping[str, StageConfiguration]
 ) -> tuple[ExplainedOption, ...]:
@@ -147,13 +172,13 @@ def _stage_options(
     table = programme.table.stages[k]
     offered = {(row.variant, row.batch): i for i, row in enumerate(stage.rows)}
     limited, reward = answer.limit_cores is not None, answer.reward > 0
-    unbeaten = {point[-1][0] for point in front(stage, Matters(True, limited, reward))}
+    unbeaten = set(_unbeaten(stage, Matters(True, limited, reward), bool(programme.table.scales.pairs)))
     waits = waits_ns(problem, k, table.batches)
     explained = []
     for row in table.select(answer.wanted[k], problem.load_rps <= 0).rows:
         i = offered.get((row.variant, row.batch))
         fixed = problem.replicas[table.name] if problem.replicas else None
-        replicas = fixed or replicas_for(problem.load_rps, row.throughput_rps)
+        replicas = fixed or max(replicas_for(problem.load_rps, row.throughput_rps), problem.bounds(table.name)[0])
         replicas = replicas if i is None else stage.replicas[i]
         here = StageConfiguration(row.variant, row.batch, replicas, 0.0, row.cores)
         wait_s = waits[row.batch] / NS

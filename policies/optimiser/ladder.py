@@ -8,6 +8,8 @@
 3. `sla-excess`: the least planned latency that sustains the load; among equals, the best objective.
 4. `most-throughput`: the greatest load that cores and replicas sustain; among equals, the least planned latency, then
    the best objective. If not even one replica for each stage fits the cores: the fewest cores, and a note says so.
+
+On the last two a note says what is in the way (see `reason`).
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from math import inf
 
 from ipa.policies.optimiser.exact import Pick
 from ipa.policies.optimiser.options import StageOptions, options
+from ipa.policies.optimiser.placed import placed
 from ipa.policies.optimiser.problem import Problem
+from ipa.policies.optimiser.reason import reason
 from ipa.policies.optimiser.scales import NS
 from ipa.policies.optimiser.solvers import Solver
 from ipa.policies.optimiser.throughput import fewest_cores, most_sustained_rps
@@ -45,9 +49,10 @@ class Answer:
     notes: tuple[str, ...]
 
 
-def climb(problem: Problem, best: Solver) -> Answer:
+def climb(problem: Problem, solver: Solver) -> Answer:
     """The answer of the first rung that has one."""
-    table, limit = problem.programme.table, problem.limit_cores
+    best = placed(solver, problem.nodes)
+    table, limit = problem.programme.table, problem.most_cores
     sla_ns, reward = table.sla_ns, table.scales.reward
     wanted, lifted, notes = wanted_variants(problem)
     stages = options(problem, wanted)
@@ -64,12 +69,13 @@ def climb(problem: Problem, best: Solver) -> Answer:
         pick = best(bare, sla_ns, limit, 0)
         if pick is not None:
             return Answer(NO_ACCURACY, pick, bare, wanted, sla_ns, limit, 0, notes)
+    notes = (*notes, reason(problem, stages, solver))
     found = fastest(stages, limit, reward, best)
     if found is not None:
         pick, least_ns = found
         excess = f"the SLA of {sla_ns / NS:.4g} s is exceeded by {(least_ns - sla_ns) / NS:.3g} s"
         return Answer(SLA_EXCESS, pick, stages, wanted, least_ns, limit, reward, (*notes, excess))
-    return _most_throughput(problem, wanted, notes, best)
+    return _most_throughput(problem, wanted, notes, solver)
 
 
 def fastest(stages: Sequence[StageOptions], limit: int | None, reward: int, best: Solver) -> tuple[Pick, int] | None:
@@ -119,19 +125,33 @@ def _most_throughput(
     problem: Problem,
     wanted: tuple[Collection[str], ...],
     notes: tuple[str, ...],
-    best: Solver,
+    solver: Solver,
 ) -> Answer:
-    programme, load, limit = problem.programme, problem.load_rps, problem.limit_cores
+    programme, load, limit = problem.programme, problem.load_rps, problem.most_cores
     tables = programme.table.stages
     rows = [stage.select(names, load <= 0).rows for stage, names in zip(tables, wanted, strict=True)]
     fixed = [problem.replicas[stage.name] for stage in tables] if problem.replicas else None
-    least = fewest_cores(rows, fixed)
+    bounds = [problem.bounds(stage.name) for stage in tables]
+    fewest = fixed or [least for least, _ in bounds]
+    least = fewest_cores(rows, fewest)
+    given = "the fixed replicas take" if fixed else "one replica per stage takes"
+    if not fixed and max(fewest) > 1:
+        given = "the fewest replicas allowed take"
     if limit is not None and least > limit:
-        given = "the fixed replicas take" if fixed else "one replica per stage takes"
         notes = (*notes, f"{given} {least} cores; limit: {limit}")
         limit = least
+    best = placed(solver, problem.nodes)
+
+    def is_placed(rate_rps: float) -> bool:
+        return best(options(problem, wanted, sustain_rps=rate_rps), None, limit, 0) is not None
+
+    if problem.nodes and not is_placed(0.0):
+        nodes = ", ".join(map(str, problem.nodes))
+        notes = (*notes, f"{given} {least} cores, for which the nodes ({nodes} cores) have no room")
+        best = solver
     cores = inf if limit is None else limit
-    rate = most_sustained_rps(rows, load, cores, programme.max_replicas, fixed)
+    checked = is_placed if best is not solver else lambda _: True
+    rate = most_sustained_rps(rows, load, cores, bounds, fixed, checked)
     if rate < load:
         notes = (*notes, f"sustains {rate:.4g} of {load:.4g} rps")
     stages = options(problem, wanted, sustain_rps=rate)

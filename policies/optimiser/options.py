@@ -19,6 +19,8 @@ from ipa.policies.optimiser.table import Row
 SLACK = 1e-9
 # The wait for a batch that never fills: far beyond any SLA, but short enough to add up in nanoseconds.
 LONGEST_WAIT_NS = 1_000_000 * NS
+# As good as unbounded.
+FREE = (1, 1 << 31)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +66,13 @@ def options(
     With `sustain_rps`, they need to sustain only that, although their queues fill at the load. Without
     `replicas_bound`, replicas are free and unlimited whatever the problem says.
     """
-    programme, table, load = problem.programme, problem.programme.table, problem.load_rps
+    table, load = problem.programme.table, problem.load_rps
     sustained = load if sustain_rps is None else sustain_rps
-    most = programme.max_replicas if replicas_bound else 1 << 31
     changed_loss, core_loss = table.scales.changed_loss, table.scales.core_loss
     stages = []
     for k, stage in enumerate(table.stages):
         fixed = problem.replicas[stage.name] if problem.replicas and replicas_bound else 0
+        least, most = problem.bounds(stage.name) if replicas_bound else FREE
         waits = waits_ns(problem, k, stage.batches)
         every = chosen = stage.select(wanted[k], load <= 0)
         # As `replicas_for`, but inline: a large pipeline has hundreds of rows.
@@ -80,6 +82,8 @@ def options(
             chosen, counts = every.where(sustaining), list(compress(counts, sustaining))
         if fixed:
             counts = [fixed] * len(counts)
+        elif least > 1:
+            counts = [count if count > least else least for count in counts]
         rows = chosen.rows
         cores = list(map(mul, counts, chosen.cores))
         bare = chosen.loss if accuracy_matters else chosen.bare_loss

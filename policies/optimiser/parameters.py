@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from ipa.policies import checks
 from ipa.policies.interface import PolicyError
+from ipa.policies.variants import refuse_excluded
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline, Stage, Variant
 
-ACCURACIES = ("product", "sum", "average")
+ACCURACIES = ("product", "sum", "average", "pairs")
 SCALES = ("raw", "rank")
 STATISTICS = ("p99", "mean")
 LONGEST_TIMEOUT_S = 1.0
@@ -25,8 +26,9 @@ class Parameters:
     """What is wanted of a pipeline, and with what assumptions.
 
     `alpha`: the weight of the accuracy. `beta`: the weight of a core. `gamma`: the weight of a batch size. `accuracy`:
-    how the accuracies of the stages combine: "product", "sum" or "average". `accuracy_scale`: what they are: "raw"
-    fractions, or by "rank" (the lowest variant 0, the highest 1, equally spaced; an only variant 1). `accuracy_floor`:
+    how the accuracies of the stages combine: "product", "sum", "average", or "pairs": what the pipeline's file says of
+    two variants together, which has no "rank". `accuracy_scale`: what they are: "raw" fractions, or by
+    "rank" (the lowest variant 0, the highest 1, equally spaced; an only variant 1). `accuracy_floor`:
     each of them is raised to at least this. `candidates`: stage -> variants to choose from and to rank; a missing
     stage: all. `batch_cap`: batch sizes are the profiled powers of two up to this. `sla_s`: the SLA to plan for; None:
     the pipeline's. `statistic`: the latency to plan with: "p99" or "mean". `throughput_share`: the share of the
@@ -37,6 +39,9 @@ class Parameters:
     `drop_limits_s`: one for each stage, for the batch timeout; None: 2 x SLA at the first stage, the SLA at later ones.
     `published_queue_defect`: reproduce the published code, whose queue term takes the binary selector for the batch
     size: -|M_s| (|B| - 1) / load in place of (b - 1) / load.
+
+    The pipeline's `limits` hold whatever the parameters say: a core weighs `beta` x its price, and no more than the
+    highest utilisation of the throughput is planned with.
 
     PolicyError: a value out of range.
     """
@@ -64,6 +69,8 @@ class Parameters:
             self._set(key, checks.number(key, getattr(self, key), at_least=0))
         checks.choice("accuracy", self.accuracy, ACCURACIES)
         checks.choice("accuracy_scale", self.accuracy_scale, SCALES)
+        if self.accuracy == "pairs":
+            self._check_pairs()
         checks.choice("statistic", self.statistic, STATISTICS)
         checks.number("accuracy_floor", self.accuracy_floor, at_least=0, at_most=1)
         checks.integer("batch_cap", self.batch_cap)
@@ -79,6 +86,14 @@ class Parameters:
         if self.drop_limits_s is not None:
             self._set("drop_limits_s", self._checked_drop_limits())
 
+    def _check_pairs(self) -> None:
+        if not self.pipeline.pair_accuracies:
+            raise PolicyError(
+                f"accuracy='pairs': {self.pipeline.name} has no pair_accuracies; allowed: {', '.join(ACCURACIES[:-1])}"
+            )
+        if self.accuracy_scale != "raw":
+            raise PolicyError(f"accuracy_scale={self.accuracy_scale!r}: with accuracy='pairs' allowed: raw")
+
     def candidates_of(self, stage: Stage) -> tuple[Variant, ...]:
         """The variants of a stage to choose from, in the pipeline's order."""
         names = self.candidates.get(stage.name)
@@ -93,7 +108,8 @@ class Parameters:
     def throughput_rps(self, stage: Stage, variant: Variant, batch: int) -> float:
         """The requests per second that a replica is planned to sustain."""
         profiled = variant.throughput_rps(batch, self.cores_of(stage, variant))
-        return min(profiled, self.throughput_cap_rps.get(stage.name, profiled)) * self.throughput_share
+        share = min(self.throughput_share, self.pipeline.limits.utilisation)
+        return min(profiled, self.throughput_cap_rps.get(stage.name, profiled)) * share
 
     @property
     def target_s(self) -> float:
@@ -136,6 +152,8 @@ class Parameters:
         for stage, names in given.items():
             if isinstance(names, str) or not isinstance(names, Collection) or not names:
                 raise PolicyError(f"candidates of {stage} must be a list of variants: {', '.join(stages[stage])}")
+            for name in names:
+                refuse_excluded(self.pipeline, stage, name)
             checks.known(f"variant of {stage} in candidates", names, stages[stage])
         return {stage: tuple(names) for stage, names in given.items()}
 

@@ -33,6 +33,23 @@ class Problem:
     failed: Mapping[str, Collection[str]] = field(default_factory=dict)
     current: Configuration | None = None
 
+    @property
+    def nodes(self) -> tuple[int, ...]:
+        """The cores of each node that replicas have to fit; empty where their number is not limited."""
+        return self.programme.pipeline.limits.nodes
+
+    @property
+    def most_cores(self) -> int | None:
+        """The cores that there are at most: the limit and those of all nodes; None: any number."""
+        limits = [each for each in (self.limit_cores, sum(self.nodes) or None) if each is not None]
+        return min(limits, default=None)
+
+    def bounds(self, stage: str) -> tuple[int, int]:
+        """The fewest and the most replicas that a stage may have; the most come first where they contradict."""
+        limits = self.programme.pipeline.limits
+        most = limits.most(stage, self.programme.max_replicas)
+        return min(limits.least(stage), most), most
+
     def __post_init__(self) -> None:
         checks.number("load_rps", self.load_rps, at_least=0, at_most=HIGHEST_LOAD_RPS)
         if self.limit_cores is not None:

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import product
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
-from ipa.policies.interface import Configuration
+from ipa.policies.interface import Configuration, StageConfiguration
 from ipa.policies.optimiser.parameters import PROGRAMME_PARAMETERS, Parameters
 from ipa.policies.optimiser.table import Table, tabulate
 
@@ -53,13 +55,26 @@ class Programme(Parameters):
     def score(self, configuration: Configuration) -> dict[str, float]:
         """The parts of the objective, for any configuration of this pipeline.
 
-        They are accuracy (combined), pas (the product of raw accuracies), cost_cores, batch (the sum of sizes), total.
+        They are accuracy (combined), pas (the product of raw accuracies, or what was measured of the pair), cost_cores,
+        batch (the sum of sizes), total. Of mixes, they are the means over requests: both accuracies are linear in that
+        of each stage.
         """
         chosen = [configuration[stage.name] for stage in self.pipeline.stages]
+        if any(each.beside for each in chosen):
+            return self._score_of_mixes(chosen)
         variants = [each.variant for each in chosen]
         cores = sum(each.total_cores for each in chosen)
         batch = sum(each.batch for each in chosen)
         return self.table.scales.parts(variants, cores, batch)
+
+    def _score_of_mixes(self, chosen: Sequence[StageConfiguration]) -> dict[str, float]:
+        cores = sum(each.total_cores for each in chosen)
+        total: dict[str, float] = {}
+        for parts in product(*(each.parts for each in chosen)):
+            share = prod(part.share for part in parts)
+            found = self.table.scales.parts([part.variant for part in parts], cores, sum(part.batch for part in parts))
+            total = {name: total.get(name, 0.0) + share * value for name, value in found.items()}
+        return total | {"cost_cores": float(cores)}
 
     def accuracy_of(self, variants: Sequence[str]) -> float:
         """The combined accuracy of one variant for each stage."""

@@ -8,14 +8,15 @@ A *loss* is one whole number, to be added up over the stages and minimised. Its 
 objective's loss, the cores, the batch sizes, the number of stages that change, and the place in the order. The sum of
 losses therefore orders configurations by the rule for ties (fewest cores, then smallest batches, then fewest changes,
 then the first), and no two configurations have the same. With product accuracy the loss leaves the accuracy out: a
-configuration's rank is then its loss minus `reward` times the product.
+configuration's rank is then its loss minus `reward` times the product. So it does with accuracies of pairs, where D is
+their common denominator and U is D.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -34,7 +35,8 @@ class Scales:
     """The whole-number scales of one programme.
 
     `terms` and `raw` map each stage's variants to their accuracy, in units of 1 / D and as a fraction. `shift` is the
-    number of bits below the objective's digits, `order_bits` the number below the count of changes.
+    number of bits below the objective's digits, `order_bits` the number below the count of changes. `pairs`: the
+    accuracies of pairs in units of 1 / U, and all terms 1; empty unless they count.
     """
 
     terms: tuple[dict[str, int], ...]
@@ -46,6 +48,8 @@ class Scales:
     beta: int
     gamma: int
     order_bits: int
+    pairs: Mapping[str, Mapping[str, int]]
+    measured: Callable[[Sequence[str]], float]
 
     @property
     def shift(self) -> int:
@@ -87,11 +91,14 @@ class Scales:
 
     def parts(self, variants: Sequence[str], cores: int, batch: int) -> dict[str, float]:
         """The parts of the objective, for one variant per stage; `cores` and `batch` are sums over the stages."""
-        accuracy = self.combine([t[v] for t, v in zip(self.terms, variants, strict=True)])
+        if self.pairs:
+            accuracy = self.pairs[variants[0]][variants[1]]
+        else:
+            accuracy = self.combine([t[v] for t, v in zip(self.terms, variants, strict=True)])
         total = self.alpha * accuracy - self.unit * (self.beta * cores + self.gamma * batch)
         return {
             "accuracy": accuracy / self.unit,
-            "pas": math.prod(r[v] for r, v in zip(self.raw, variants, strict=True)),
+            "pas": self.measured(variants),
             "cost_cores": float(cores),
             "batch": float(batch),
             "total": total / (self.unit * self.weight_unit),
@@ -102,10 +109,16 @@ def scales(parameters: Parameters, order_bits: int) -> Scales:
     """The scales of the programme with these parameters; numbering its configurations takes `order_bits` bits."""
     stages = parameters.pipeline.stages
     exact = [accuracy_terms(stage, parameters) for stage in stages]
-    denominator = math.lcm(*(term.denominator for terms in exact for term in terms.values()))
-    multiply = parameters.accuracy == "product"
-    unit = denominator ** len(stages) if multiply else denominator
+    pairs = pair_terms(parameters)
+    denominator = math.lcm(
+        *(term.denominator for terms in (pairs.values() if pairs else exact) for term in terms.values())
+    )
+    multiply = parameters.accuracy in ("product", "pairs")
+    unit = denominator ** len(stages) if parameters.accuracy == "product" else denominator
+    if pairs:
+        exact = [{variant.name: Fraction(1, denominator) for variant in stage.variants} for stage in stages]
     weights = [Fraction(str(w)) for w in (parameters.alpha, parameters.beta, parameters.gamma)]
+    weights[1] *= Fraction(str(parameters.pipeline.limits.price_per_core))
     weight_unit = math.lcm(*(weight.denominator for weight in weights))
     alpha, beta, gamma = (int(weight * weight_unit) for weight in weights)
     return Scales(
@@ -118,7 +131,20 @@ def scales(parameters: Parameters, order_bits: int) -> Scales:
         beta=beta,
         gamma=gamma,
         order_bits=order_bits,
+        pairs={a: {b: int(term * denominator) for b, term in row.items()} for a, row in pairs.items()},
+        measured=parameters.pipeline.accuracy_of,
     )
+
+
+def pair_terms(parameters: Parameters) -> dict[str, dict[str, Fraction]]:
+    """The accuracies of pairs, raised to the floor, if the programme counts them; else empty."""
+    if parameters.accuracy != "pairs":
+        return {}
+    floor = Fraction(round(parameters.accuracy_floor * NS), NS)
+    return {
+        first: {second: max(floor, Fraction(round(accuracy * NS), NS)) for second, accuracy in row.items()}
+        for first, row in parameters.pipeline.pair_accuracies.items()
+    }
 
 
 def accuracy_terms(stage: Stage, parameters: Parameters) -> dict[str, Fraction]:

@@ -10,6 +10,7 @@ from ipa.policies.optimiser.binding import binding
 from ipa.policies.optimiser.exact import Pick
 from ipa.policies.optimiser.ladder import OPTIMAL, Answer, climb
 from ipa.policies.optimiser.packages import SolverError
+from ipa.policies.optimiser.pairs import with_pairs
 from ipa.policies.optimiser.problem import Problem
 from ipa.policies.optimiser.scales import NS
 from ipa.policies.optimiser.solvers import solver_named
@@ -56,7 +57,7 @@ def solve(problem: Problem, *, solver: str = "exact", fallback: str | None = Non
 
 
 def _solution(problem: Problem, solver: str) -> Solution:
-    best = solver_named(solver)
+    best = with_pairs(solver_named(solver), problem.programme.table.scales.pairs)
     answer = climb(problem, best)
     configuration = configured(problem, answer, answer.pick)
     chosen = list(zip(answer.stages, answer.pick.indices, strict=True))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from ipa.policies.interface import PolicyError
 from ipa.policies.optimiser.parameters import Parameters
 from ipa.policies.optimiser.scales import NS, Scales, scales
 
@@ -100,7 +101,7 @@ class Table:
 def tabulate(parameters: Parameters) -> Table:
     """The table of the programme with these parameters."""
     stages = parameters.pipeline.stages
-    candidates = [parameters.candidates_of(stage) for stage in stages]
+    candidates = [_placeable(parameters, stage) for stage in stages]
     sizes = [[planned_batches(v, parameters.batch_cap) for v in variants] for variants in candidates]
     order_bits = [sum(map(len, each)).bit_length() for each in sizes]
     scale = scales(parameters, sum(order_bits))
@@ -127,6 +128,17 @@ def tabulate(parameters: Parameters) -> Table:
         sla_ns=round(parameters.target_s * NS) + len(stages),
         published_wait_ns=tuple(-len(variants) * (used - 1) * NS for variants in candidates),
     )
+
+
+def _placeable(parameters: Parameters, stage: Stage) -> tuple[Variant, ...]:
+    """The candidates of which a node has room for a replica. PolicyError: there are none."""
+    largest = parameters.pipeline.limits.largest_node
+    found = parameters.candidates_of(stage)
+    kept = tuple(variant for variant in found if parameters.cores_of(stage, variant) <= largest)
+    if not kept:
+        least = min(parameters.cores_of(stage, variant) for variant in found)
+        raise PolicyError(f"{stage.name}: every replica takes at least {least} cores; the largest node has {largest:g}")
+    return kept
 
 
 def planned_batches(variant: Variant, cap: int) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 
 from ipa.policies.optimiser.options import replicas_for
@@ -14,18 +14,21 @@ def most_sustained_rps(
     stages: Sequence[Sequence[Row]],
     load_rps: float,
     limit_cores: float,
-    most_replicas: int,
+    bounds: Sequence[tuple[int, int]],
     fixed: Sequence[int] | None,
+    fits: Callable[[float], bool] = lambda _: True,
 ) -> float:
     """The greatest rate up to `load_rps` that all stages can serve within `limit_cores` in all.
 
+    `bounds`: the fewest and the most replicas of each stage. `fits` says whether a rate can be served whatever else
+    there is; if it can, so can any lower one.
     It is `load_rps`, or the throughput of a whole number of replicas of some row, so the search is among these. 0 if
     even one replica for each stage (or the `fixed` ones) takes too many cores.
     """
     useful = [_useful(rows) for rows in stages]
     rates = {load_rps}
     for k, rows in enumerate(useful):
-        counts = [fixed[k]] if fixed else range(1, most_replicas + 1)
+        counts = [fixed[k]] if fixed else range(1, bounds[k][1] + 1)
         for row in rows:
             for n in counts:
                 if n * row.throughput_rps >= load_rps or n * row.cores > limit_cores:
@@ -34,16 +37,16 @@ def most_sustained_rps(
     rising = sorted(rates)
 
     def too_much(rate_rps: float) -> bool:
-        cores = _cores(useful, rate_rps, most_replicas, fixed)
-        return cores == inf or cores > limit_cores
+        cores = _cores(useful, rate_rps, bounds, fixed)
+        return cores == inf or cores > limit_cores or not fits(rate_rps)
 
     sustained = bisect_right(rising, False, key=too_much)
     return rising[sustained - 1] if sustained else 0.0
 
 
-def fewest_cores(stages: Sequence[Sequence[Row]], fixed: Sequence[int] | None) -> int:
-    """The cores of one replica (or the `fixed` ones) of the smallest variant of every stage."""
-    return sum(min(row.cores for row in rows) * (fixed[k] if fixed else 1) for k, rows in enumerate(stages))
+def fewest_cores(stages: Sequence[Sequence[Row]], replicas: Sequence[int]) -> int:
+    """The cores of so many replicas of the smallest variant of every stage."""
+    return sum(min(row.cores for row in rows) * count for rows, count in zip(stages, replicas, strict=True))
 
 
 def _useful(rows: Sequence[Row]) -> list[Row]:
@@ -55,17 +58,18 @@ def _useful(rows: Sequence[Row]) -> list[Row]:
     return kept
 
 
-def _cores(stages: Sequence[Sequence[Row]], rate_rps: float, most: int, fixed: Sequence[int] | None) -> float:
+def _cores(
+    stages: Sequence[Sequence[Row]],
+    rate_rps: float,
+    bounds: Sequence[tuple[int, int]],
+    fixed: Sequence[int] | None,
+) -> float:
     """The fewest cores that sustain a rate; infinite if the replicas are not enough."""
     total = 0.0
     for k, rows in enumerate(stages):
-        allowed = fixed[k] if fixed else most
+        least, most = (fixed[k], fixed[k]) if fixed else bounds[k]
         total += min(
-            (
-                (fixed[k] if fixed else n) * row.cores
-                for row in rows
-                if (n := replicas_for(rate_rps, row.throughput_rps)) <= allowed
-            ),
+            (max(least, n) * row.cores for row in rows if (n := replicas_for(rate_rps, row.throughput_rps)) <= most),
             default=inf,
         )
     return total

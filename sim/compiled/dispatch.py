@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 from math import exp
+from typing import Any
+
+import numpy as np
 
 from ipa.sim import rules
 from ipa.sim.compiled.heaps import pop_number, push_event
 from ipa.sim.compiled.jit import hot, inner, small
-from ipa.sim.compiled.memory import COMPLETES, IDLE, IDLE_OTHERS, Memory
+from ipa.sim.compiled.memory import COMPLETES, FIRST, IDLE, IDLE_OTHERS, Memory, RecordArray
 from ipa.sim.rules import NEVER
 from ipa.sim.streams import BLOCK
 
 dispatch_size = small(rules.dispatch_size)
+_deadline_limit_s = small(rules.deadline_limit_s)
+_beside_s = small(rules.beside_s)
 _due_s = small(rules.due_s)
 _finish_s = small(rules.finish_s)
 _is_expired = small(rules.is_expired)
 _must_wait = small(rules.must_wait)
+_stay_s = small(rules.stay_s)
 
 
 @hot
-def attempt(s: int, memory: Memory) -> bool:
+def attempt(s: int, memory: Memory, deadlines: RecordArray | None) -> bool:
     """Central dispatch: start every batch that can start now, or else set the timer. False: out of random draws."""
     stage, now_s, numbers = memory.stages[s], memory.stages[s].now_s, memory.numbers
     stage.timer_s = NEVER
     while numbers[s, IDLE, 0] + numbers[s, IDLE_OTHERS, 0] > 0:
-        ready_s = next_batch_s(s, memory)
+        ready_s = next_batch_s(s, memory, deadlines)
         if ready_s > now_s:
             stage.timer_s = ready_s
+            if deadlines is not None:
+                look_again(s, memory, deadlines)
             return True
         row = IDLE if numbers[s, IDLE, 0] > 0 else IDLE_OTHERS
         number = numbers[s, row, 1]
@@ -46,11 +54,26 @@ def lacks_draw(s: int, number: int, memory: Memory) -> bool:
     return memory.stages[s].draw == BLOCK and memory.options[memory.replicas[s, number].option].is_sampled
 
 
+@inner
+def look_again(s: int, memory: Memory, deadlines: RecordArray) -> None:
+    """By deadline: set the timer to now if requests that arrive now are yet to make an attempt."""
+    stage = memory.stages[s]
+    if s != FIRST or deadlines[s].looked_s == stage.now_s:
+        return
+    arrival = stage.head
+    while arrival < stage.tail and memory.enqueued_s[s, arrival] < stage.now_s:
+        arrival += 1
+    if arrival < stage.tail and memory.enqueued_s[s, arrival] == stage.now_s:
+        stage.timer_s = stage.now_s
+
+
 @small
-def next_batch_s(s: int, memory: Memory) -> float:
+def next_batch_s(s: int, memory: Memory, deadlines: RecordArray | None) -> float:
     """Drop expired requests at the head, then say when the next batch may start: now, later, or never."""
     run, stage, enqueued_s = memory.run[0], memory.stages[s], memory.enqueued_s
     now_s, total = stage.now_s, stage.tail
+    if deadlines is not None:
+        _look_ahead(s, memory, deadlines)
     while True:
         head = stage.head
         if head == total:
@@ -58,13 +81,27 @@ def next_batch_s(s: int, memory: Memory) -> float:
         oldest_s = memory.arrivals_s[memory.queue[s, head]]
         if not (run.drops_singly and _is_expired(now_s, oldest_s, stage.limit_s)):
             break
+        if deadlines is not None and enqueued_s[s, head] > now_s:
+            break
         _drop(s, memory.queue[s, head], memory)
         stage.head = head + 1
     full_s = _full_s(s, memory)
     due_s = _due_s(enqueued_s[s, head], stage.batch_timeout_s)
     if not _must_wait(full_s <= now_s, now_s, due_s):
         return now_s
-    return wake_s(s, memory)
+    return wake_s(s, memory, deadlines)
+
+
+@inner
+def _look_ahead(s: int, memory: Memory, deadlines: RecordArray) -> None:
+    """Set the limit of stage s to what a request's age may be, given what is expected to be ahead of it."""
+    run, stage = memory.run[0], memory.stages[s]
+    ahead_s = _stay_s(stage.at_replicas, stage.ready, deadlines[s].full, deadlines[s].latency_s)
+    for j in range(s + 1, len(memory.stages)):
+        following = memory.stages[j]
+        waiting: Any = np.int64(following.tail) - np.int64(following.head) + following.at_replicas
+        ahead_s = ahead_s + run.hop_s + _stay_s(waiting, following.ready, deadlines[j].full, deadlines[j].latency_s)
+    stage.limit_s = _deadline_limit_s(deadlines[s].limit_s, deadlines[s].sla_s, ahead_s)
 
 
 @small
@@ -77,7 +114,7 @@ def _full_s(s: int, memory: Memory) -> float:
 
 
 @inner
-def wake_s(s: int, memory: Memory) -> float:
+def wake_s(s: int, memory: Memory, deadlines: RecordArray | None) -> float:
     """When a waiting batch may start, or when an arrival finds that its head has expired."""
     stage, enqueued_s = memory.stages[s], memory.enqueued_s
     head, total = stage.head, stage.tail
@@ -86,7 +123,14 @@ def wake_s(s: int, memory: Memory) -> float:
     full_s = _full_s(s, memory)
     due_s = _due_s(enqueued_s[s, head], stage.batch_timeout_s)
     first_s = full_s if full_s < due_s else due_s
-    if memory.run[0].drops_singly:
+    if deadlines is not None:
+        # By deadline, any arrival may find that the head has too much ahead of it.
+        finder = head
+        while finder < total and enqueued_s[s, finder] <= stage.now_s:
+            finder += 1
+        if finder < total and enqueued_s[s, finder] < first_s:
+            first_s = enqueued_s[s, finder]
+    elif memory.run[0].drops_singly:
         expiry_s = memory.arrivals_s[memory.queue[s, head]] + stage.limit_s
         if expiry_s < first_s:
             finder = head
@@ -148,6 +192,28 @@ def _drop(s: int, request: int, memory: Memory) -> None:
 
 
 @small
+def change_busy(by: int, now_s: float, memory: Memory) -> None:
+    """So many cores become busy, or idle if below 0."""
+    run = memory.run[0]
+    run.busy_core_s += run.busy_cores * (now_s - run.busy_since_s)
+    run.busy_since_s = now_s
+    run.busy_cores += by
+
+
+@inner
+def _among_others_s(s: int, number: int, latency_s: float, memory: Memory) -> float:
+    """The latency of a batch that starts on a replica beside those that are being served, with which it counts now."""
+    replica = memory.replicas[s, number]
+    option = memory.options[replica.option]
+    busy = memory.run[0].busy_cores
+    slowdown = memory.beside[replica.option, busy if busy < option.beside else option.beside]
+    replica.busy_cores = option.cores
+    change_busy(option.cores, memory.stages[s].now_s, memory)
+    beside_s: float = _beside_s(latency_s, slowdown)
+    return beside_s
+
+
+@small
 def start(s: int, number: int, size: int, memory: Memory) -> None:
     """Start the `size` requests at the end of `served` as a batch on a replica."""
     stage, replica, now_s = memory.stages[s], memory.replicas[s, number], memory.stages[s].now_s
@@ -156,7 +222,10 @@ def start(s: int, number: int, size: int, memory: Memory) -> None:
     if memory.options[replica.option].is_sampled:
         factor = exp(figures.sigma * memory.normals[s, stage.draw] - 0.5 * figures.sigma * figures.sigma)
         stage.draw += 1
-    finish_s = _finish_s(now_s, figures.latency_s, factor)
+    latency_s = figures.latency_s
+    if memory.run[0].interferes:
+        latency_s = _among_others_s(s, number, latency_s, memory)
+    finish_s = _finish_s(now_s, latency_s, factor)
     replica.batch = stage.batches
     replica.finish_s = finish_s
     stage.batches += 1

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ipa.sim.compiled.dispatch import dispatch_size, lacks_draw, next_batch_s, start, take
+from ipa.sim.compiled.dispatch import dispatch_size, lacks_draw, look_again, next_batch_s, start, take
 from ipa.sim.compiled.jit import hot, inner
 from ipa.sim.compiled.memory import DRAINING, EXISTING, Memory, RecordArray
 from ipa.sim.rules import NEVER
 
 
 @hot
-def attempt_eager(s: int, memory: Memory, waiting: RecordArray) -> bool:
+def attempt_eager(s: int, memory: Memory, waiting: RecordArray, deadlines: RecordArray | None) -> bool:
     """Start what waits at a replica that has finished, then form batches while possible. False: out of random draws."""
     stage, now_s = memory.stages[s], memory.stages[s].now_s
     stage.timer_s = NEVER
@@ -25,9 +25,11 @@ def attempt_eager(s: int, memory: Memory, waiting: RecordArray) -> bool:
         number = next_in_turn(s, memory)
         if number < 0:
             return True
-        ready_s = next_batch_s(s, memory)
+        ready_s = next_batch_s(s, memory, deadlines)
         if ready_s > now_s:
             stage.timer_s = ready_s
+            if deadlines is not None:
+                look_again(s, memory, deadlines)
             return True
         replica = memory.replicas[s, number]
         is_idle = replica.batch < 0
@@ -65,6 +67,7 @@ def _put_waiting(s: int, number: int, head: int, size: int, memory: Memory, wait
     """Let the batch just taken from position `head` on wait at a replica; dropped requests may lie in between."""
     stage, replica, served = memory.stages[s], memory.replicas[s, number], memory.served
     first = served[s, stage.served]
+    stage.at_replicas += size
     for i in range(size):
         request = served[s, stage.served + i]
         while memory.queue[s, head] != request:
@@ -88,6 +91,7 @@ def _take_waiting(s: int, number: int, memory: Memory, waiting: RecordArray) -> 
     request = replica.first
     size: int = waiting[s, request].size
     replica.first = waiting[s, request].next
+    memory.stages[s].at_replicas -= size
     for i in range(size):
         memory.served[s, end + i] = request
         request = waiting[s, request].behind
@@ -102,6 +106,7 @@ def take_back(s: int, since: int, memory: Memory, waiting: RecordArray) -> None:
         batch = replicas[s, removed[1 + i]].first
         while batch >= 0:
             stage.head -= waiting[s, batch].size
+            stage.at_replicas -= waiting[s, batch].size
             batch = waiting[s, batch].next
     # They were taken from before the head, so there is room for them.
     position = stage.head

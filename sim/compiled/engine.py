@@ -9,10 +9,10 @@ from itertools import islice
 import numpy as np
 
 from ipa.policies import StageConfiguration
-from ipa.sim import streams
+from ipa.sim import rules, streams
 from ipa.sim.compiled.kernel import ENDED, OUT_OF_DRAWS, OUT_OF_ROOM, advance
 from ipa.sim.compiled.layout import Layout, layout_of
-from ipa.sim.compiled.memory import Memory, allocate
+from ipa.sim.compiled.memory import DEADLINE, Memory, RecordArray, allocate
 from ipa.sim.compiled.stage import CompiledStage
 from ipa.sim.model import FloatArray, StageModel, World
 from ipa.sim.rules import APPLICATION, CLOSING, CONTROL, NEVER
@@ -32,11 +32,7 @@ class CompiledEngine:
         initial: Mapping[str, StageConfiguration],
         seed: int,
     ) -> None:
-        self.world = world
-        self.arrivals_s = arrivals_s
-        self.now_s = 0.0
-        self.end_s = world.duration_s
-        self._pending: deque[tuple[float, Mapping[str, StageConfiguration]]] = deque()
+        self._prepare(world, arrivals_s)
         positions = range(len(models))
         self._normals = [streams.normal_blocks(streams.stream(seed, "service", stage)) for stage in positions]
         self._start_up_factors = [streams.start_up_factors(seed, stage, world.start_up_sigma) for stage in positions]
@@ -46,17 +42,26 @@ class CompiledEngine:
             len(models),
             layout.rows,
             layout.service,
+            layout.beside,
             layout.variants,
             is_eager=world.dispatch == "eager",
         )
         self._run = self._memory.run[0]
         self._write_world()
+        self._deadlines = self._find_deadlines(models)
         self._run["instant_s"] = self._safe_until_s(layout.shortest_s)
         self.stages = tuple(self._stage(stage, models[stage], layout) for stage in positions)
         self._make_room(max(wanted.replicas for wanted in initial.values()))
         for stage in self.stages:
             stage.start(initial[stage.model.name])
         self._expect()
+
+    def _prepare(self, world: World, arrivals_s: FloatArray) -> None:
+        self.world = world
+        self.arrivals_s = arrivals_s
+        self.now_s = 0.0
+        self.end_s = world.duration_s
+        self._pending: deque[tuple[float, Mapping[str, StageConfiguration]]] = deque()
 
     def _capacity(self) -> int:
         """How many requests there is memory for."""
@@ -91,21 +96,37 @@ class CompiledEngine:
             else:
                 closing_s = bound_s
 
+    @property
+    def busy_core_s(self) -> float | None:
+        """The integral of the busy cores over the run, where they matter."""
+        run = self._run
+        if not self.world.interference:
+            return None
+        return float(run["busy_core_s"] + run["busy_cores"] * (self.end_s - run["busy_since_s"]))
+
     def apply(self, configuration: Mapping[str, StageConfiguration]) -> None:
         """Put a decision made now into effect, after the world's decision delay."""
         self._pending.append((self.now_s + self.world.decision_delay_s, configuration))
 
     def _configure(self, configuration: Mapping[str, StageConfiguration]) -> None:
+        in_turn = self._deadlines is not None or self.world.interference
         for stage in self.stages:
             stage.configure(configuration[stage.model.name], self.now_s)
             if self.world.resize == "in_place":
                 stage.resize(self.now_s)
-        self._run["applies"] = True
+            if self._deadlines is not None:
+                self._expect_service(stage, self._deadlines[stage.position])
+            if in_turn:
+                # A stage looks at the others before those that follow have their new configuration.
+                self._run["applies_from"], self._run["applies_to"] = stage.position, stage.position + 1
+                self._advance(self.now_s, APPLICATION)
+        if not in_turn:
+            self._run["applies_to"] = len(self.stages)
 
     def _advance(self, time_s: float, rank: int) -> int:
         """Run the kernel up to a time and rank, or the end of the run, giving it what it needs on the way."""
         while True:
-            status = advance(time_s, rank, self._memory, self._waiting)
+            status = advance(time_s, rank, self._memory, self._waiting, self._deadlines)
             if status == OUT_OF_DRAWS:
                 self._draw()
             elif status == OUT_OF_ROOM:
@@ -139,7 +160,25 @@ class CompiledEngine:
         run["duration_s"], run["hop_s"], run["stop_s"] = world.duration_s, world.hop_s, world.stop_s
         run["max_surge"] = -1 if world.max_surge is None else world.max_surge
         run["max_unavailable"] = world.max_unavailable
-        run["drops_singly"] = world.drop == "request"
+        run["drops_singly"] = world.drop != "batch"
+        run["interferes"] = world.interference
+
+    def _find_deadlines(self, models: Sequence[StageModel]) -> RecordArray | None:
+        """For dropping by deadline, what stages look at: DEADLINE (S,)."""
+        if self.world.drop != "deadline":
+            return None
+        deadlines = np.zeros(len(models), DEADLINE)
+        deadlines["sla_s"] = self.world.sla_s
+        deadlines["limit_s"] = [model.drop_limit_s for model in models]
+        deadlines["looked_s"] = -NEVER
+        return deadlines
+
+    def _expect_service(self, stage: CompiledStage, deadline: np.void) -> None:
+        """Note the batches that a stage's configuration makes expect."""
+        wanted = stage.configuration
+        service = stage.model.service[wanted.variant, wanted.cores]
+        full = rules.dispatch_size(wanted.batch, service.max_batch)
+        deadline["full"], deadline["latency_s"] = full, service.latency_s[full]
 
     def _safe_until_s(self, shortest_s: float) -> float:
         """Up to which time every batch and every hop ends after it begins, in doubles: t + x > t if x >= t / 2^52.
@@ -149,11 +188,19 @@ class CompiledEngine:
         return 2.0**52 * min(shortest_s, self.world.hop_s or shortest_s)
 
     def _expect(self) -> None:
-        """Begin with all requests still to come and no draws; the first attempts of dispatch set the timers."""
+        """Begin with all requests still to come and no draws; the first attempts of dispatch set the timers.
+
+        By deadline, an attempt could drop what arrives at time 0 too early in that instant, so nobody has looked yet.
+        """
         self._memory.stages["enqueued_sum_s"][0] = self.arrivals_s.sum()
         self._memory.stages["draw"] = streams.BLOCK
         self._run["open"] = self._memory.stages["present"][0] = len(self.arrivals_s)
-        self._memory.stages["attempts"] = True
+        if self._deadlines is not None:
+            for stage in self.stages:
+                self._expect_service(stage, self._deadlines[stage.position])
+            self._memory.stages["now_s"] = -NEVER
+        else:
+            self._memory.stages["attempts"] = True
         self._load(self.arrivals_s[: self._capacity()], 0)
 
     def _load(self, arrivals_s: FloatArray, known: int) -> None:

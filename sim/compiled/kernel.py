@@ -9,7 +9,7 @@ left when all requests have ended, the stages advance event by event in the pipe
 
 from __future__ import annotations
 
-from ipa.sim.compiled.dispatch import attempt, later, wake_s
+from ipa.sim.compiled.dispatch import attempt, change_busy, later, wake_s
 from ipa.sim.compiled.eager import attempt_eager, next_in_turn, take_back
 from ipa.sim.compiled.heaps import pop_event, rank_of
 from ipa.sim.compiled.jit import entry, hot, inner, small
@@ -26,28 +26,34 @@ _HANDOVER = COMPLETION - 1
 
 
 @entry
-def advance(until_s: float, until_rank: int, memory: Memory, waiting: RecordArray | None) -> int:
+def advance(
+    until_s: float, until_rank: int, memory: Memory, waiting: RecordArray | None, deadlines: RecordArray | None
+) -> int:
     """Let everything happen that comes before (time, rank); returns why it stopped, one of the above.
 
-    `waiting` None: central dispatch; what only eager dispatch needs is then not even compiled.
+    `waiting` None: central dispatch; `deadlines` None: not dropping by deadline. What only the other needs is then not
+    even compiled.
     """
     run, stages = memory.run[0], memory.stages
     count = len(stages)
     if run.extended:
-        _set_first_timer(memory, waiting)
+        _set_first_timer(memory, waiting, deadlines)
         run.extended = False
-    if run.applies:
-        for s in range(count):
+    if run.applies_to > 0:
+        for s in range(run.applies_from, run.applies_to):
             if not has_room(s, memory):
                 return OUT_OF_ROOM
-        for s in range(count):
+        for s in range(run.applies_from, run.applies_to):
             stages[s].now_s = run.now_s
             _roll_out(s, memory, waiting)
             stages[s].attempts = True
-        run.applies = False
+        run.applies_to = 0
     is_closing = until_s > run.duration_s
     alone_s, alone_rank = (until_s, until_rank) if until_s <= run.instant_s else (run.instant_s, COMPLETION)
+    # No stage runs alone: what a batch takes, or who is dropped, depends on all of them.
     turn = 0
+    if deadlines is not None or run.interferes:
+        turn = count
     while True:
         is_alone = turn < count
         if is_alone:
@@ -58,7 +64,7 @@ def advance(until_s: float, until_rank: int, memory: Memory, waiting: RecordArra
             s, to_s, to_rank = _first_stage(until_s, until_rank, memory), until_s, until_rank
             if s < 0:
                 break
-        status = _go_on(s, to_s, to_rank, is_closing, is_alone, memory, waiting)
+        status = _go_on(s, to_s, to_rank, is_closing, is_alone, memory, waiting, deadlines)
         if status != REACHED:
             return status
         turn += 1
@@ -78,6 +84,7 @@ def _go_on(
     is_alone: bool,
     memory: Memory,
     waiting: RecordArray | None,
+    deadlines: RecordArray | None,
 ) -> int:
     """Let everything happen at stage s that comes before (time, rank), or a single event if it does not run alone.
 
@@ -85,13 +92,14 @@ def _go_on(
     before its other events.
     """
     stage = memory.stages[s]
+    run_interferes = memory.run[0].interferes
     goes_on = is_alone or not stage.attempts
     while True:
         if stage.attempts:
-            if waiting is None:  # noqa: SIM108 - as a statement, so that numba leaves out the branch not taken
-                has_draws = attempt(s, memory)
+            if waiting is None:  # as a statement, so that numba leaves out the branch not taken
+                has_draws = attempt(s, memory, deadlines)
             else:
-                has_draws = attempt_eager(s, memory, waiting)
+                has_draws = attempt_eager(s, memory, waiting, deadlines)
             if not has_draws:
                 return OUT_OF_DRAWS
             stage.attempts = False
@@ -106,14 +114,27 @@ def _go_on(
         stage.now_s = time_s
         stage.attempts = True
         if rank == COMPLETION:
-            _complete(s, memory, waiting)
+            _complete(s, memory, waiting, deadlines)
+            if run_interferes and _hands_over(s, memory):
+                return REACHED
         elif rank <= DELIVERY:
             _deliver(s, memory)
-        elif rank != TIMER:
+        elif rank == TIMER:
+            if deadlines is not None:
+                deadlines[s].looked_s = time_s
+        else:
             if not has_room(s, memory):
                 stage.attempts = False
                 return OUT_OF_ROOM
             _activate(s, memory, waiting)
+        if deadlines is not None:
+            return REACHED  # the next stage may attempt before this one
+
+
+@small
+def _hands_over(s: int, memory: Memory) -> bool:
+    """Whether stage s has a batch for the next one, which gets it at once, and attempts before stage s does."""
+    return memory.run[0].hop_s == 0.0 and s + 1 < len(memory.stages) and _expects_delivery(s + 1, memory)
 
 
 @small
@@ -146,9 +167,10 @@ def _next(s: int, memory: Memory) -> tuple[float, int]:
 def _first_stage(until_s: float, until_rank: int, memory: Memory) -> int:
     """The stage at which the pipeline's next event happens, if that is before (time, rank), else -1."""
     first = -1
-    for s in range(len(memory.stages)):
+    for s in range(len(memory.stages) - 1, -1, -1):
         if memory.stages[s].attempts:
-            return s
+            return s + 1 if memory.run[0].interferes and _hands_over(s, memory) else s
+    for s in range(len(memory.stages)):
         time_s, rank = _next(s, memory)
         if time_s < until_s or (time_s == until_s and rank < until_rank):
             first, until_s, until_rank = s, time_s, rank
@@ -156,7 +178,7 @@ def _first_stage(until_s: float, until_rank: int, memory: Memory) -> int:
 
 
 @inner
-def _set_first_timer(memory: Memory, waiting: RecordArray | None) -> None:
+def _set_first_timer(memory: Memory, waiting: RecordArray | None, deadlines: RecordArray | None) -> None:
     """Set the first stage's timer to what it would be if the latest attempt had known all arrivals known now.
 
     This is no new attempt, which could drop requests: those are dropped only when something happens at the stage. The
@@ -167,11 +189,11 @@ def _set_first_timer(memory: Memory, waiting: RecordArray | None) -> None:
     else:
         waits = next_in_turn(FIRST, memory) >= 0
     if waits:
-        memory.stages[FIRST].timer_s = wake_s(FIRST, memory)
+        memory.stages[FIRST].timer_s = wake_s(FIRST, memory, deadlines)
 
 
 @hot
-def _complete(s: int, memory: Memory, waiting: RecordArray | None) -> None:
+def _complete(s: int, memory: Memory, waiting: RecordArray | None, deadlines: RecordArray | None) -> None:
     """A replica finishes its batch, which goes to the next stage, at once or after the hop, or ends the requests."""
     run, stage = memory.run[0], memory.stages[s]
     number = memory.heap[s, 0].replica
@@ -179,6 +201,8 @@ def _complete(s: int, memory: Memory, waiting: RecordArray | None) -> None:
     replica = memory.replicas[s, number]
     k = replica.batch
     replica.batch = -1
+    if run.interferes:
+        change_busy(-replica.busy_cores, stage.now_s, memory)
     if waiting is None:
         put_idle(s, number, memory)
     else:
@@ -193,6 +217,17 @@ def _complete(s: int, memory: Memory, waiting: RecordArray | None) -> None:
     else:
         memory.finished[s, stage.finished] = k
         stage.finished += 1
+        if deadlines is not None:
+            _hand_over(s, memory)
+
+
+@inner
+def _hand_over(s: int, memory: Memory) -> None:
+    """By deadline, without a hop: the next stage attempts before this one, which looks at what waits there."""
+    if memory.run[0].hop_s == 0.0:
+        memory.stages[s + 1].now_s = memory.stages[s].now_s
+        _deliver(s + 1, memory)
+        memory.stages[s + 1].attempts = True
 
 
 @small

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ipa.sim.compiled.memory import OPTION, SERVICE, RecordArray
-from ipa.sim.model import ServiceTime, StageModel
+from ipa.sim.model import FloatArray, ServiceTime, StageModel
 
 _LEAST_NORMAL = -8.3
 """A bound below the normal quantile of the smallest uniform draw, 2^-54."""
@@ -39,6 +39,7 @@ class Layout(NamedTuple):
     variants: int
     rows: RecordArray  # OPTION (options,)
     service: RecordArray  # SERVICE (options, largest batch + 1)
+    beside: FloatArray  # (options, most busy cores + 1)
     shortest_s: float
 
 
@@ -58,10 +59,13 @@ def _layout(stages: tuple[tuple[Kinds, StartUps], ...]) -> Layout:
     variants = [(stage, name) for stage, (_, start_ups) in enumerate(stages) for name, _ in start_ups]
     rows = np.zeros(len(options), OPTION)
     table = np.zeros((len(options), max(service.max_batch for service in services) + 1), SERVICE)
+    beside = np.ones((len(options), max(len(service.beside) for service in services)))
     for number, (option, service) in enumerate(zip(options, services, strict=True)):
         start_up_s = dict(stages[option.stage][1])[option.variant]
         place = variants.index((option.stage, option.variant))
-        rows[number] = (start_up_s, place, service.max_batch, service.sigma is not None)
+        most_busy = len(service.beside) - 1
+        rows[number] = (start_up_s, place, service.max_batch, service.sigma is not None, option.cores, most_busy)
+        beside[number, : most_busy + 1] = service.beside
         figures = table[number, : service.max_batch + 1]
         figures["latency_s"] = service.latency_s
         if service.sigma is not None:
@@ -72,6 +76,7 @@ def _layout(stages: tuple[tuple[Kinds, StartUps], ...]) -> Layout:
         variants=len(variants),
         rows=rows,
         service=table,
+        beside=beside,
         shortest_s=min(map(_shortest_s, services)),
     )
 

@@ -37,11 +37,12 @@ STARTING, READY, DRAINED = range(3)
 """The columns of `tally`."""
 
 
-def _record(**fields: str) -> np.dtype[np.void]:
+def record(**fields: str) -> np.dtype[np.void]:
+    """The type of a record with these fields."""
     return np.dtype(list(fields.items()), align=True)
 
 
-RUN = _record(
+RUN = record(
     now_s="f8",  # up to which the kernel has been
     ended_s="f8",  # when the latest request ended
     duration_s="f8",
@@ -52,17 +53,22 @@ RUN = _record(
     max_unavailable="i8",
     drops_singly="?",
     extended="?",  # whether arrivals have come to be known since the first stage's timer was set
-    applies="?",  # whether the stages' new configurations still have to take effect
+    applies_from="i8",  # the stages whose new configurations still have to take effect: from this one,
+    applies_to="i8",  # up to and without that one; 0: none
     open="i8",  # requests that have not ended
+    interferes="?",  # whether batches take longer beside others, and then:
+    busy_cores="i8",  # that serve batches, of all stages
+    busy_core_s="f8",  # their integral, up to
+    busy_since_s="f8",
 )
-STAGE = _record(
+STAGE = record(
     now_s="f8",
     attempts="?",  # whether it has yet to attempt dispatch at this moment
     present="i8",  # requests that it has, at the first stage also those to come
     events="u4",  # on its heap
     is_over="?",  # whether the first of them has happened, and only waits to be removed
     made="i8",  # events so far, which orders equal ones
-    limit_s="f8",
+    limit_s="f8",  # by deadline: as of the latest attempt
     variant="i8",
     option="i8",
     batch="i8",
@@ -84,10 +90,19 @@ STAGE = _record(
     formed="i8",  # eager dispatch: batches formed, the replica that got the last one, the one that has just finished
     chosen="i8",
     freed="i8",
+    at_replicas="i8",  # and the requests in batches that wait at a replica
+    ready="i8",  # replicas
 )
-OPTION = _record(start_up_s="f8", variant="i8", max_batch="i8", is_sampled="?")
-SERVICE = _record(latency_s="f8", sigma="f8")
-REPLICA = _record(
+DEADLINE = record(
+    sla_s="f8",
+    limit_s="f8",  # of the stage, whatever is ahead
+    full="i8",  # a whole batch of the configured variant, and how long it takes
+    latency_s="f8",
+    looked_s="f8",  # when the stage's timer last made an attempt
+)
+OPTION = record(start_up_s="f8", variant="i8", max_batch="i8", is_sampled="?", cores="i8", beside="i8")
+SERVICE = record(latency_s="f8", sigma="f8")
+REPLICA = record(
     created_s="f8",
     ready_s="f8",
     removed_s="f8",
@@ -95,13 +110,14 @@ REPLICA = _record(
     start_up_factor="f8",
     option="i8",
     batch="i8",  # being served
+    busy_cores="i8",  # with which, where batches beside others take longer
     first="i8",  # eager dispatch: the batches waiting, each by its first request
     last="i8",
 )
-EVENT = _record(time_s="f8", order="i8", replica="u4")
-BATCH = _record(start_s="f8", finish_s="f8", end="u4", replica="u4")
-DROP = _record(dropped_s="f8", request="i4")
-WAITING = _record(enqueued_s="f8", formed="i8", size="i4", behind="i4", next="i4")
+EVENT = record(time_s="f8", order="i8", replica="u4")
+BATCH = record(start_s="f8", finish_s="f8", end="u4", replica="u4")
+DROP = record(dropped_s="f8", request="i4")
+WAITING = record(enqueued_s="f8", formed="i8", size="i4", behind="i4", next="i4")
 
 
 class Memory(NamedTuple):
@@ -111,6 +127,7 @@ class Memory(NamedTuple):
     stages: RecordArray  # STAGE (S,)
     options: RecordArray  # OPTION: the (variant, cores) of all stages
     service: RecordArray  # SERVICE (options, largest batch + 1)
+    beside: npt.NDArray[np.float64]  # (options, most busy cores + 1): slowdowns; an option has `beside` + 1 of them
     arrivals_s: npt.NDArray[np.float64]  # (N,)
     normals: npt.NDArray[np.float64]  # (S, BLOCK)
     tally: npt.NDArray[np.int64]  # (variants of all stages, 3), as of the latest stop
@@ -166,12 +183,19 @@ def extended(array: npt.NDArray[Any], requests: int) -> npt.NDArray[Any]:
 
 
 def allocate(
-    requests: int, stages: int, options: RecordArray, service: RecordArray, variants: int, *, is_eager: bool
+    requests: int,
+    stages: int,
+    options: RecordArray,
+    service: RecordArray,
+    beside: npt.NDArray[np.float64],
+    variants: int,
+    *,
+    is_eager: bool,
 ) -> tuple[Memory, RecordArray | None]:
     """The memory of a run and, for eager dispatch, the requests in batches that wait at replicas: WAITING (S, N).
 
-    `options` and `service` are as in `Memory`. The arrays with a place for each request come from a block that the
-    process keeps for its next run.
+    `options`, `service` and `beside` are as in `Memory`. The arrays with a place for each request come from a block
+    that the process keeps for its next run.
     """
     kinds: dict[str, Kind] = {
         "arrivals_s": ((requests,), np.float64),
@@ -190,6 +214,7 @@ def allocate(
         stages=np.zeros(stages, STAGE),
         options=options,
         service=service,
+        beside=beside,
         normals=np.empty((stages, BLOCK)),
         tally=np.zeros((variants, 3), np.int64),
         replicas=np.zeros((stages, 0), REPLICA),

@@ -135,8 +135,10 @@ def _sort_idle(s: int, memory: Memory) -> None:
     existing = memory.numbers[s, EXISTING]
     memory.numbers[s, IDLE, 0] = 0
     memory.numbers[s, IDLE_OTHERS, 0] = 0
+    memory.stages[s].ready = 0
     for i in range(existing[0]):
         replica = memory.replicas[s, existing[1 + i]]
+        memory.stages[s].ready += replica.ready_s < NEVER
         if replica.batch < 0 and replica.ready_s < NEVER:
             append(memory.numbers[s, _idle_row(s, replica, memory)], existing[1 + i])
 

@@ -17,12 +17,18 @@ from ipa.sim.rules import NEVER
 
 
 class CompiledStage:
-    """One stage of a run: a `EngineStage`. What is read is copied, so that it outlives the run."""
+    """One stage of a run: a `EngineStage`. What is read is copied, so that it outlives the run.
+
+    `row`: where it is in memory, which for a lane is not at its stage's position.
+    """
 
     configuration: StageConfiguration
 
-    def __init__(self, position: int, model: StageModel, memory: Memory, layout: Layout) -> None:
+    def __init__(
+        self, position: int, model: StageModel, memory: Memory, layout: Layout, row: int | None = None
+    ) -> None:
         self.position = position
+        self._row = position if row is None else row
         self.model = model
         self.configured: list[tuple[float, int]] = []
         self._written: StageConfiguration | None = None  # the one in memory
@@ -35,8 +41,8 @@ class CompiledStage:
         self._tally = memory.tally[first : first + len(self._variants)]
         self._tallied: list[list[int]] = []
         self._replicas: Mapping[str, ReplicaCounts] = {}  # as of the latest look
-        self._state = memory.stages[position]
-        self._counters = memory.stages[["tail", "served", "completions", "drops"]][position]
+        self._state = memory.stages[self._row]
+        self._counters = memory.stages[["tail", "served", "completions", "drops"]][self._row]
         self._state["limit_s"] = model.drop_limit_s
         self._state["timer_s"] = NEVER
         self._state["chosen"] = self._state["freed"] = -1
@@ -45,13 +51,13 @@ class CompiledStage:
         """Make a configuration ready at the start."""
         self.configure(configuration, 0.0)
         count = configuration.replicas
-        self._state["replicas"] = count
-        replicas = self.memory.replicas[self.position, :count]
+        self._state["replicas"] = self._state["ready"] = count
+        replicas = self.memory.replicas[self._row, :count]
         replicas["removed_s"] = NEVER
         replicas["option"] = self._state["option"]
         replicas["batch"] = replicas["first"] = -1
         for row in (EXISTING, IDLE):
-            self.memory.numbers[self.position, row, : 1 + count] = [count, *range(count)]
+            self.memory.numbers[self._row, row, : 1 + count] = [count, *range(count)]
 
     def configure(self, configuration: StageConfiguration, now_s: float) -> None:
         """Note a decision that takes effect now, for the kernel to carry out."""
@@ -68,9 +74,9 @@ class CompiledStage:
 
     def resize(self, now_s: float) -> None:
         """Give the configured cores to existing replicas of the configured variant."""
-        wanted, existing = self.configuration, self.memory.numbers[self.position, EXISTING]
+        wanted, existing = self.configuration, self.memory.numbers[self._row, EXISTING]
         for number in existing[1 : 1 + existing[0]].tolist():
-            replica = self.memory.replicas[self.position, number]
+            replica = self.memory.replicas[self._row, number]
             option = self._options[replica["option"]]
             if option.variant == wanted.variant and option.cores != wanted.cores:
                 replica["option"] = self._state["option"]
@@ -118,11 +124,11 @@ class CompiledStage:
         return self._replicas
 
     def batch_log(self, since: int = 0) -> Batches:
-        log = self.memory.batches[self.position, : self._state["batches"]]
+        log = self.memory.batches[self._row, : self._state["batches"]]
         begin = int(log["end"][since - 1]) if since else 0
         log = log[since:]
         return Batches(
-            requests=self.memory.served[self.position, begin : self._state["served"]].astype(np.int64),
+            requests=self.memory.served[self._row, begin : self._state["served"]].astype(np.int64),
             size=np.diff(log["end"], prepend=begin).astype(np.int64),
             start_s=log["start_s"].copy(),
             finish_s=log["finish_s"].copy(),
@@ -130,11 +136,11 @@ class CompiledStage:
         )
 
     def drop_log(self) -> Drops:
-        log = self.memory.drops[self.position, : self._state["drops"]]
+        log = self.memory.drops[self._row, : self._state["drops"]]
         return Drops(log["request"].astype(np.int64), log["dropped_s"].copy())
 
     def replica_log(self) -> Replicas:
-        log = self.memory.replicas[self.position, : self._state["replicas"]]
+        log = self.memory.replicas[self._row, : self._state["replicas"]]
         options = [self._options[number] for number in log["option"].tolist()]
         resizes = Resizes.of(self._resizes)
         return Replicas(

@@ -24,7 +24,7 @@ class EagerStage(SimPyStage):
         while (replica := self._next_in_turn()) is not None:
             ready_s = self._next_batch_s(now_s)
             if ready_s > now_s:
-                self._wake_at(ready_s)
+                self._wake_at(ready_s if self._sla_s is None else self._look_again_s(ready_s, now_s))
                 return
             head = self.head
             requests = self._take(rules.dispatch_size(self._batch, replica.max_batch), now_s)
@@ -34,6 +34,7 @@ class EagerStage(SimPyStage):
             enqueued_s = self._enqueued_of(requests, head)
             replica.waiting.append(WaitingBatch(self._formed, requests, enqueued_s))
             self._formed += 1
+            self.at_replicas += len(requests)
             if replica.batch is None:
                 self._serve_waiting(replica, now_s)
 
@@ -49,7 +50,9 @@ class EagerStage(SimPyStage):
         return [taken[request] for request in requests]
 
     def _serve_waiting(self, replica: SimPyReplica, now_s: float) -> None:
-        self._start(replica, replica.waiting.popleft().requests, now_s)
+        requests = replica.waiting.popleft().requests
+        self.at_replicas -= len(requests)
+        self._start(replica, requests, now_s)
 
     def _after_completion(self, replica: SimPyReplica, now_s: float) -> None:
         if replica.waiting:
@@ -60,6 +63,7 @@ class EagerStage(SimPyStage):
         for replica in removed:
             replica.waiting.clear()
         requests = [request for batch in waiting for request in batch.requests]
+        self.at_replicas -= len(requests)
         enqueued_s = [moment for batch in waiting for moment in batch.enqueued_s]
         # They were taken from before the head, so there is room for them.
         end, self.head = self.head, self.head - len(requests)

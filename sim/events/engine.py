@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from ipa.policies import StageConfiguration
 from ipa.sim import streams
+from ipa.sim.events.busy import BusyCores
 from ipa.sim.events.eager import EagerStage
 from ipa.sim.events.environment import Environment, Happening
 from ipa.sim.events.stage import SimPyStage
@@ -40,9 +41,15 @@ class SimPyEngine:
         self._open = len(arrivals_s)
         self._closing = self.env.event()
         self.end_s = world.duration_s
+        self._busy = BusyCores() if world.interference else None
+        self.stages = self._build(models, world, initial, seed)
+
+    def _build(
+        self, models: Sequence[StageModel], world: World, initial: Mapping[str, StageConfiguration], seed: int
+    ) -> tuple[SimPyStage, ...]:
         kind = EagerStage if world.dispatch == "eager" else SimPyStage
-        arrivals = arrivals_s.tolist()
-        self.stages = tuple(
+        arrivals = self.arrivals_s.tolist()
+        stages = tuple(
             kind(
                 self.env,
                 position,
@@ -53,16 +60,23 @@ class SimPyEngine:
                 streams.standard_normals(streams.stream(seed, "service", position)),
                 streams.start_up_factors(seed, position, world.start_up_sigma),
                 self._on_ended,
+                self._busy,
             )
             for position, model in enumerate(models)
         )
-        for stage, following in pairwise(self.stages):
+        for stage, following in pairwise(stages):
             stage.next = following
+        return stages
 
     @property
     def now_s(self) -> float:
         """The present time."""
         return self.env.now
+
+    @property
+    def busy_core_s(self) -> float | None:
+        """The integral of the busy cores over the run, where they matter."""
+        return None if self._busy is None else self._busy.core_s(self.end_s)
 
     def steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
         """Run to the end, stopping at each of the times, which must rise; yields the time it stands at."""
@@ -81,11 +95,15 @@ class SimPyEngine:
         self.env.at(world.duration_s + world.bound_s, closing, Happening(self._close))
         while not self._runs_to_the_end():
             yield self.env.now
-            if len(self.stages[0].batches.requests) >= PIECE:
+            if self._has_piece():
                 self._hand_over()
             schedule_next()
         self.end_s = self.env.now
         self._hand_over()
+
+    def _has_piece(self) -> bool:
+        """Whether there is enough to hand over."""
+        return len(self.stages[0].batches.requests) >= PIECE
 
     def _runs_to_the_end(self) -> bool:
         """Go on, to the end or to the next control step."""
@@ -104,11 +122,17 @@ class SimPyEngine:
     def apply(self, configuration: Mapping[str, StageConfiguration]) -> None:
         """Put a decision made now into effect, after the world's decision delay."""
         due_s = self.env.now + self.world.decision_delay_s
-        self.env.at(due_s, self.env.priority(APPLICATION), Happening(self._on_application, configuration))
+        if self.world.drop != "deadline":
+            self.env.at(due_s, self.env.priority(APPLICATION), Happening(self._on_application, (configuration, None)))
+            return
+        # Stages look at later ones, so what an application makes due at its instant must come before the next one's.
+        for stage in self.stages:
+            application = Happening(self._on_application, (configuration, stage))
+            self.env.at(due_s, self.env.priority(APPLICATION, stage.position), application)
 
     def _on_application(self, happening: Happening) -> None:
-        configuration: Mapping[str, StageConfiguration] = happening.payload
-        for stage in self.stages:
+        configuration, only = happening.payload
+        for stage in self.stages if only is None else (only,):
             stage.configure(configuration[stage.model.name], self.env.now)
 
     def _on_ended(self, requests: int) -> None:

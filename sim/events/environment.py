@@ -37,7 +37,7 @@ class Environment(simpy.Environment):
         """SimPy's priority within an instant: by rank, then by stage."""
         return rank * self.stages + stage
 
-    def at(self, time_s: float, priority: int, happening: Happening) -> None:
+    def at(self, time_s: float, priority: float, happening: Happening) -> None:
         """Schedule `happening` for `time_s`; within that instant, priority and then the order of scheduling decide."""
         happening.callbacks = happening.callback_once
         entry: Any = (time_s, priority, next(self._eid), happening)

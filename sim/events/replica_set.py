@@ -30,10 +30,15 @@ class WaitingBatch(NamedTuple):
 
 
 class SimPyReplica:
-    """One copy of a variant. `finish_s`: when its latest batch ends, which is known when that batch starts."""
+    """One copy of a variant. `finish_s`: when its latest batch ends, which is known when that batch starts.
+
+    `busy_cores`: with which it serves that batch, where batches beside each other take longer.
+    """
 
     __slots__ = (
         "batch",
+        "beside",
+        "busy_cores",
         "completion",
         "cores",
         "created_s",
@@ -65,6 +70,7 @@ class SimPyReplica:
         self.ready_s = NEVER
         self.removed_s = NEVER
         self.finish_s = 0.0
+        self.busy_cores = 0
         self.batch: Batch | None = None
         self.waiting: deque[WaitingBatch] = deque()
         self.is_preferred = True
@@ -76,6 +82,11 @@ class SimPyReplica:
         self.latency_s = service.latency_s
         self.max_batch = service.max_batch
         self.sigma = service.sigma
+        self.beside = service.beside
+
+    def slowdown(self, busy_cores: int) -> float:
+        """How much longer its batches take while so many cores of others are busy."""
+        return self.beside[min(busy_cores, len(self.beside) - 1)]
 
     @property
     def is_starting(self) -> bool:
@@ -112,6 +123,7 @@ class ReplicaSet:
         self.all: list[SimPyReplica] = []
         self.existing: list[SimPyReplica] = []  # starting and ready, in order of number
         self.draining: list[SimPyReplica] = []
+        self.ready = 0
         self.idle: list[int] = []  # a heap of numbers: ready, idle, of the configured variant
         self.idle_others: list[int] = []  # the same for the other variants
         self._resizes: list[Resize] = []
@@ -234,6 +246,7 @@ class ReplicaSet:
         """Rebuild the heaps of idle replicas; the configuration says which replicas are preferred."""
         self.idle = []
         self.idle_others = []
+        self.ready = sum(not replica.is_starting for replica in self.existing)
         for replica in self.existing:
             replica.is_preferred = replica.variant == self.configuration.variant
             if replica.batch is None and not replica.is_starting:

@@ -15,6 +15,7 @@ from math import exp
 
 from ipa.policies import StageConfiguration
 from ipa.sim import rules
+from ipa.sim.events.busy import BusyCores
 from ipa.sim.events.environment import Environment, Happening
 from ipa.sim.events.logs import BatchLog, DropLog
 from ipa.sim.events.replica_set import Batch, ReplicaSet, SimPyReplica
@@ -37,17 +38,20 @@ class SimPyStage:
         normals: Iterator[float],
         start_up_factors: Iterator[float],
         on_ended: Callable[[int], None],
+        busy: BusyCores | None,
     ) -> None:
         self._env = env
+        self._busy = busy
         self._completion = env.priority(COMPLETION, position)
         self._delivery = env.priority(DELIVERY, position)
         self._activation = env.priority(REPLICA, position)
-        self._timer = env.priority(TIMER, position)
+        self._timer: float = env.priority(TIMER, position)
         self.position = position
         self.model = model
         self._hop_s = world.hop_s
-        self._limit_s = model.drop_limit_s
-        self._drops_singly = world.drop == "request"
+        self._limit_s = model.drop_limit_s  # by deadline: as of the latest attempt
+        self._drops_singly = world.drop != "batch"
+        self._sla_s = world.sla_s if world.drop == "deadline" else None
         self._arrivals_s = arrivals_s
         self._normals = normals
         self._start_up_factors = start_up_factors
@@ -56,6 +60,7 @@ class SimPyStage:
         self.queue: list[int] = []
         self.enqueued_s: list[float] = []
         self.head = 0
+        self.at_replicas = 0  # eager dispatch: requests in batches that wait at a replica
         self.past = 0  # how many requests have left the front of these lists
         self.replicas = ReplicaSet(model, world, configuration, self._on_completion)
         self.configured: list[tuple[float, int]] = []  # batch sizes, as (since when, size)
@@ -64,6 +69,7 @@ class SimPyStage:
             next(start_up_factors)  # the first replicas are ready at once, but take their draws too
         self._timer_s = NEVER
         self._scheduled_s = NEVER
+        self._looked_s = -NEVER  # when its timer last made an attempt
         self.batches = BatchLog()
         self.drops = DropLog()
         self.completions = 0
@@ -74,6 +80,9 @@ class SimPyStage:
         self.configured.append((now_s, configuration.batch))
         self._batch = configuration.batch
         self._batch_timeout_s = configuration.batch_timeout_s
+        service = self.model.service[configuration.variant, configuration.cores]
+        self._full = rules.dispatch_size(configuration.batch, service.max_batch)
+        self._full_latency_s = service.latency_s[self._full]
 
     @property
     def configuration(self) -> StageConfiguration:
@@ -122,6 +131,8 @@ class SimPyStage:
         now_s = replica.finish_s
         requests = replica.batch or []
         replica.batch = None
+        if self._busy is not None:
+            self._busy.change(-replica.busy_cores, now_s)
         self.completions += len(requests)
         self.left_sum_s += now_s * len(requests)
         self.replicas.put_idle(replica)
@@ -144,6 +155,7 @@ class SimPyStage:
         if now_s == self._scheduled_s:
             self._scheduled_s = NEVER
         if now_s == self._timer_s:
+            self._looked_s = now_s
             self.attempt(now_s)
 
     # ---- dispatch ----
@@ -155,7 +167,7 @@ class SimPyStage:
         while replicas.idle or replicas.idle_others:
             ready_s = self._next_batch_s(now_s)
             if ready_s > now_s:
-                self._wake_at(ready_s)
+                self._wake_at(ready_s if self._sla_s is None else self._look_again_s(ready_s, now_s))
                 return
             replica = replicas.take_idle()
             requests = self._take(rules.dispatch_size(self._batch, replica.max_batch), now_s)
@@ -164,16 +176,28 @@ class SimPyStage:
             else:
                 replicas.put_idle(replica)
 
+    def _look_again_s(self, ready_s: float, now_s: float) -> float:
+        """By deadline: now if requests that arrive now are yet to make an attempt, else when a batch may be ready."""
+        if self.position == 0 and self._looked_s != now_s:
+            arrival = bisect_left(self.enqueued_s, now_s, self.head)
+            if arrival < len(self.queue) and self.enqueued_s[arrival] == now_s:
+                return now_s
+        return ready_s
+
     def _next_batch_s(self, now_s: float) -> float:
         """Drop expired requests at the head, then say when the next batch may start: at `now_s`, later, or never."""
         queue, enqueued_s = self.queue, self.enqueued_s
         total = len(queue)
+        if self._sla_s is not None:
+            self._limit_s = rules.deadline_limit_s(self.model.drop_limit_s, self._sla_s, self._ahead_s())
         while True:
             head = self.head
             if head == total:
                 return NEVER
             oldest_s = self._arrivals_s[queue[head]]
             if not (self._drops_singly and rules.is_expired(now_s, oldest_s, self._limit_s)):
+                break
+            if enqueued_s[head] > now_s:  # by deadline, even who is yet to come can be without hope
                 break
             self._drop(queue[head], now_s)
             self.head = head + 1
@@ -183,7 +207,12 @@ class SimPyStage:
         if not rules.must_wait(full_s <= now_s, now_s, due_s):
             return now_s
         wake_s = full_s if full_s < due_s else due_s
-        if self._drops_singly:
+        if self._sla_s is not None:
+            # By deadline, any arrival may find that the head has too much ahead of it.
+            finder = bisect_right(enqueued_s, now_s, head)
+            if finder < total and enqueued_s[finder] < wake_s:
+                wake_s = enqueued_s[finder]
+        elif self._drops_singly:
             # The first arrival after the head has expired is the only one whose attempt changes anything: it drops it.
             expiry_s = oldest_s + self._limit_s
             if expiry_s < wake_s:
@@ -191,6 +220,18 @@ class SimPyStage:
                 if finder < total and enqueued_s[finder] < wake_s:
                     wake_s = enqueued_s[finder]
         return wake_s
+
+    def _ahead_s(self) -> float:
+        """How long a request that leaves the queue now is expected to take until its completion."""
+        ahead_s = self._stay_s(self.at_replicas)
+        stage = self.next
+        while stage is not None:
+            ahead_s = ahead_s + self._hop_s + stage._stay_s(len(stage.queue) - stage.head + stage.at_replicas)
+            stage = stage.next
+        return ahead_s
+
+    def _stay_s(self, waiting: int) -> float:
+        return rules.stay_s(waiting, self.replicas.ready, self._full, self._full_latency_s)
 
     def _take(self, size: int, now_s: float) -> Batch:
         """Take up to `size` requests from the head of the queue, dropping those that have expired."""
@@ -240,7 +281,12 @@ class SimPyStage:
         else:
             sigma = replica.sigma[size]
             factor = exp(sigma * next(self._normals) - 0.5 * sigma * sigma)
-        finish_s = rules.finish_s(now_s, replica.latency_s[size], factor)
+        latency_s = replica.latency_s[size]
+        if self._busy is not None:
+            latency_s = rules.beside_s(latency_s, replica.slowdown(self._busy.cores))
+            replica.busy_cores = replica.cores
+            self._busy.change(replica.cores, now_s)
+        finish_s = rules.finish_s(now_s, latency_s, factor)
         replica.batch = requests
         replica.finish_s = finish_s
         log = self.batches

@@ -4,9 +4,9 @@ A command's module is imported when the command is called; importing one must st
 answers at once. What is heavy is reached through the lazy faces of `ipa` and `ipa.studies`.
 
 root        the command `ipa` and its table of commands · group: a group that imports a command when it is called
-simulate, compare, study, sweep, tune, optimise, report, replay, validate, doctor, schema: a module for each command
+simulate, compare, explain, study, sweep, tune, optimise, report, replay, validate, doctor, schema: a module each
 trace/      `ipa trace ...` · profile/: `ipa profile ...` · policy/: `ipa policy ...` · live/: `ipa live ...` ·
-pipeline/: `ipa pipeline ...` · predictor/: `ipa predictor ...`
+pipeline/: `ipa pipeline ...` · predictor/: `ipa predictor ...` · models/: `ipa models ...`
 options     options that several commands share, and the scenario that they describe · amounts: numbers as options
 complete    what a shell offers when Tab is pressed
 printing    what several commands print · progress: bars and lines while something runs

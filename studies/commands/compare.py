@@ -61,7 +61,7 @@ def _predictors(_: click.Context, __: click.Parameter, given: str | None) -> Seq
     multiple=True,
     shell_complete=complete.policies,
     help="Policy to compare, with parameters of its own and a label after it: 'ipa alpha=2 label=\"IPA, cheap\"'. "
-    "Repeatable. Default: ipa, scale-only:low, scale-only:high and switch-only.",
+    "Repeatable. Default: ipa, foresight, scale-only:low, scale-only:high and switch-only.",
 )
 @click.option(
     "--predictors",

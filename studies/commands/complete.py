@@ -62,6 +62,7 @@ def keys(context: click.Context, _: click.Parameter, typed: str) -> Items:
         return _beginning(typed, (f"{key}={word}" for word in words.get(key, ())))
     inner = [f"policy.{name}=" for name in _parameters(context)] if key.startswith("policy.") else ["policy."]
     inner += [f"guards.{name}=" for name in _keys_of("GuardBounds")]
+    inner += [f"limits.{name}=" for name in _keys_of("ClusterLimits")]
     return _beginning(typed, [*(f"{name}=" for name in words), *inner])
 
 

@@ -1,40 +1,156 @@
-"""`ipa optimise`: one decision, explained."""
+"""`ipa optimise`: one decision, explained; all plans worth having for a load; the plan against the load."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ipa import studies
-from ipa.studies.commands import complete, printing
+from ipa.studies.commands import complete, printing, reports
 from ipa.studies.commands.amounts import Number
-from ipa.studies.commands.options import build_scenario, output_options, pipeline_argument, set_option
+from ipa.studies.commands.options import build_scenario, output_options, pipeline_argument, report_option, set_option
 
 if TYPE_CHECKING:
-    from ipa.policies import ExplainedOption, Explanation
+    from ipa.policies import ExplainedOption, Explanation, Price, StageConfiguration
+    from ipa.studies.plans import Frontier, Over
 
 
 @click.command()
 @pipeline_argument
-@click.option(
-    "--load", "load_rps", type=Number(min=0.0), required=True, help="Load to plan for, in requests per second."
-)
+@click.option("--load", "load_rps", type=Number(min=0.0), help="Load to plan for, in requests per second.")
 @click.option("--policy", shell_complete=complete.policies, help="Policy whose parameters to use. Default: ipa.")
+@click.option("--frontier", is_flag=True, help="Show all Pareto-optimal plans for the load instead.")
+@click.option(
+    "--over", "loads", metavar="FROM:TO[:STEP]", help="Show the plan for each of these loads instead, such as 1:60."
+)
+@report_option
 @set_option
 @output_options
-def optimise(what: str, load_rps: float, policy: str | None, assignments: Sequence[str], as_json: bool) -> None:
-    """Explain one decision: each stage's options, the binding constraint and the runner-up."""
-    explanation = studies.explain(build_scenario(what, assignments, policy=policy), load_rps)
+def optimise(
+    what: str,
+    load_rps: float | None,
+    policy: str | None,
+    frontier: bool,
+    loads: str | None,
+    report: Path | None,
+    assignments: Sequence[str],
+    as_json: bool,
+) -> None:
+    """Explain one decision: each stage's options, the binding constraint, the runner-up and prices.
+
+    With --frontier, or with --over in place of --load, plans are listed instead; --report then draws them as a page.
+    """
+    _check_together(load_rps, frontier, loads, report)
+    scenario = build_scenario(what, assignments, policy=policy)
+    if report is not None:
+        reports.check_report(report)
+    if loads is not None or frontier:
+        _show_plans(
+            studies.plans.over(scenario, studies.plans.loads_of(loads))
+            if loads is not None
+            else studies.plans.frontier(scenario, load_rps or 0.0),
+            report,
+            as_json,
+        )
+        return
+    explanation = studies.explain(scenario, load_rps or 0.0)
     if as_json:
         printing.print_json(explanation.as_dict())
     else:
         print_explanation(explanation)
 
 
+def _check_together(load_rps: float | None, frontier: bool, loads: str | None, report: Path | None) -> None:
+    if loads is not None and (frontier or load_rps is not None):
+        raise click.UsageError(f"--over {loads}: is given in place of --load and --frontier; leave one out")
+    if loads is None and load_rps is None:
+        raise click.UsageError("--load: is missing; give the load to plan for, or several with --over FROM:TO")
+    if report is not None and loads is None and not frontier:
+        raise click.UsageError(f"--report {report}: draws the plans of --frontier or --over; give one of them")
+
+
+# ---- plans ----
+
+
+def _show_plans(found: Frontier | Over, report: Path | None, as_json: bool) -> None:
+    if report is not None:
+        studies.plans.pages.write(found, report)
+    if as_json:
+        printing.print_json(found.as_dict())
+        return
+    if isinstance(found, studies.plans.Frontier):
+        print_frontier(found)
+    else:
+        print_over(found)
+    printing.print_places(None, report)
+
+
+def print_frontier(found: Frontier) -> None:
+    """Print a row for each Pareto-optimal plan, the chosen one marked; where there is none, why."""
+    load = f"{found.chosen.load_rps:g} requests/s"
+    if not found.plans:
+        printing.print_line(f"No plan keeps the SLA and the limits at {load}")
+        for note in found.chosen.notes:
+            printing.print_line(f"Note: {note}")
+        return
+    table = printing.new_table(
+        f"{found.pipeline.name}: all Pareto-optimal plans for {load}",
+        *("plan", "cores", "accuracy", "PAS", "objective", "latency s", ""),
+        folds_names=True,
+    )
+    for plan in found.plans:
+        is_chosen = found.is_chosen(plan)
+        table.add_row(
+            _plan(plan.configuration),
+            str(plan.cores),
+            f"{plan.objective['accuracy']:.4f}",
+            f"{100 * plan.objective['pas']:.2f}",
+            studies.drawing.number(plan.objective["total"], 4),
+            f"{plan.latency_s:.3f}",
+            "chosen" if is_chosen else "",
+            style="bold" if is_chosen else None,
+        )
+    printing.print_table(table)
+
+
+def print_over(found: Over) -> None:
+    """Print a row for each span of loads with the same plan."""
+    table = printing.new_table(
+        f"{found.pipeline.name}: the plan against the load",
+        *("load rps", "plan", "cores", "PAS", "binding", ""),
+        names=2,
+        folds_names=True,
+    )
+    for span in found.spans:
+        first = span[0]
+        table.add_row(
+            studies.plans.pages.span_text(span),
+            _plan(first.configuration),
+            str(first.cores),
+            f"{100 * first.objective['pas']:.2f}",
+            first.binding,
+            "" if first.feasible else first.rung,
+            style=None if first.feasible else "dim",
+        )
+    printing.print_table(table)
+    for span in found.spans:
+        if not span[0].feasible:
+            printing.print_line(f"At {span[0].load_rps:g} rps: {'; '.join(span[0].notes)}")
+            break
+
+
+def _plan(configuration: Mapping[str, StageConfiguration]) -> str:
+    return "; ".join(f"{each.replicas} x {each.variant} b{each.batch}" for each in configuration.values())
+
+
+# ---- one decision ----
+
+
 def print_explanation(explanation: Explanation) -> None:
-    """Print the options of each stage, the choice, what binds and the runner-up."""
+    """Print the options of each stage, the choice, what binds, the runner-up and the prices."""
     for stage, options in explanation.options.items():
         table = printing.new_table(
             f"{stage}: options for {explanation.load_rps:g} requests/s",
@@ -84,6 +200,22 @@ def _print_choice(explanation: Explanation) -> None:
             f"Runner-up: {printing.describe_configuration(explanation.runner_up.configuration)}, "
             f"objective {explanation.runner_up.difference:.4f} less"
         )
+    if explanation.one_more_core is not None:
+        lines.append(f"One more core: {_worth(explanation, explanation.one_more_core)}")
+    if explanation.ten_ms_of_sla is not None:
+        lines.append(f"10 ms more of SLA: {_worth(explanation, explanation.ten_ms_of_sla)}")
     lines += [f"Note: {note}" for note in explanation.notes]
     for line in lines:
         printing.console().print(line)
+
+
+def _worth(explanation: Explanation, price: Price) -> str:
+    """What a little more of something would bring, in words."""
+    if price.configuration == explanation.configuration:
+        return "no other plan"
+    plan = printing.describe_configuration(price.configuration)
+    if price.gain is not None:
+        return f"objective +{price.gain:.4f}, with {plan}"
+    if price.rung == "optimal":
+        return f"feasible, with {plan}"
+    return f"{price.rung}, {price.latency_s:.3f} s, sustains {price.sustained_rps:.4g} rps, with {plan}"

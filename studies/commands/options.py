@@ -69,7 +69,7 @@ set_option = click.option(
     multiple=True,
     metavar="KEY=VALUE",
     shell_complete=complete.keys,
-    help="Set any key of the scenario, such as policy.beta=0.5 or hop_s=0.01. Repeatable.",
+    help="Set any scenario key, such as policy.beta=1, guards.hysteresis=0.1 or limits.node_cores=8. Repeatable.",
 )
 
 window_option = click.option(
@@ -249,6 +249,32 @@ prometheus_options = together(
     ),
 )
 """The options that say which Prometheus server is read, and which series of it."""
+
+real_options = together(
+    click.option(
+        "--models",
+        default="",
+        metavar="FOLDER|emulated",
+        help="loopback: folder with real models, PIPELINE/STAGE/VARIANT/. Default: those that the pipeline's file "
+        "names, or else emulated.",
+    ),
+    click.option(
+        "--samples",
+        default="",
+        metavar="FOLDER",
+        help="Folder of files to send, with its labels.jsonl. Default: pages to read, for the models of the extra ocr, "
+        "or else zeros.",
+    ),
+)
+"""The options that say which real models serve, and what is sent to them."""
+
+store_option = click.option(
+    "--s3-endpoint",
+    "endpoint",
+    default="https://s3.amazonaws.com",
+    metavar="URL",
+    help="The object store. Default: Amazon's.",
+)
 
 name_option = click.option("--name", help="Name of the deployed pipeline. Default: ipa-PIPELINE.")
 

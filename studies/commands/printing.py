@@ -178,6 +178,10 @@ def print_run(run: Run, folder: Path | None, report: Path | None) -> None:
         f"{summary['infeasible_decisions']}",
         "ran for" if summary["engine"] == "live" else "simulated in": f"{summary['wall_s']:.2f} s",
     }
+    answers = run.further.get("live", {}).get("answers")
+    if answers is not None and answers["checked"]:
+        right = f"{100 * answers['character_accuracy']:.2f} % of the characters of {answers['checked']} answers"
+        rows["right in the answers"] = right
     if run.decisions_reused is not None:
         rows["decisions found before"] = f"{100 * run.decisions_reused:.0f} %"
     print_figures(title, rows)
@@ -202,9 +206,13 @@ def _figure(value: float | None, digits: int) -> str:
 def describe_configuration(configuration: Mapping[str, StageConfiguration]) -> str:
     """A configuration in one line."""
     return "; ".join(
-        f"{stage}: {wanted.replicas} x {wanted.variant} ({wanted.cores} cores), batch {wanted.batch}"
-        for stage, wanted in configuration.items()
+        f"{stage}: {' + '.join(_described(part) for part in wanted.parts)}" for stage, wanted in configuration.items()
     )
+
+
+def _described(part: StageConfiguration) -> str:
+    share = "" if part.share == 1.0 else f" for {100 * part.share:.0f} %"
+    return f"{part.replicas} x {part.variant} ({part.cores} cores), batch {part.batch}{share}"
 
 
 # ---- warnings ----

@@ -20,6 +20,7 @@ from ipa.studies.commands.options import (
     pipeline_argument,
     policy_option,
     prometheus_options,
+    real_options,
     report_option,
     resumable_out_option,
     scenario_options,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 @url_option
 @source_option
 @prometheus_options
+@real_options
 @click.option("--repeats", type=Whole(min=1), default=3, help="Number of live runs, all of the same load. Default: 3.")
 @click.option(
     "--duration",
@@ -75,6 +77,8 @@ def validate(
     source: str,
     prometheus: str | None,
     prometheus_match: tuple[str, ...],
+    models: str,
+    samples: str,
     repeats: int,
     duration_s: int | None,
     policy: str | None,
@@ -101,7 +105,12 @@ def validate(
         raise click.UsageError(f"{given[0]} needs --backend kubernetes")
     cluster = studies.live_runs.Cluster(context, namespace, name, url) if backend == "kubernetes" else None
     how = studies.live_runs.Live(
-        source=source, prometheus=prometheus, cluster=cluster, prometheus_match=prometheus_match
+        source=source,
+        prometheus=prometheus,
+        cluster=cluster,
+        prometheus_match=prometheus_match,
+        models=models,
+        samples=samples,
     )
     calibration = _windows(calibration_window)
     printing.say_load(studies.load_of(scenario).trace())
@@ -144,7 +153,10 @@ def print_validation(validation: Validation, folder: Path | None, report: Path |
     words = studies.validation.wording
     printing.print_line(words.title(validation))
     printing.print_line(words.overheads(validation.calibration.overheads))
-    for table in (_rows(validation), _bands(validation), _rollouts(validation)):
+    tables = [_rows(validation), _bands(validation), _rollouts(validation)]
+    if words.interference(validation):
+        tables.insert(2, _interference(validation))
+    for table in tables:
         printing.print_table(table)
     for name, found in (*words.decisions(validation), *words.beyond(validation)):
         printing.print_line(f"{name}: {found}")
@@ -173,6 +185,14 @@ def _bands(validation: Validation) -> Table:
     for name, (windows, rows) in validation.bands.items():
         errors = [row.shown(row.error) for row in rows if row.metric.key in keys]
         table.add_row(name, str(windows.chosen.sum()), *errors)
+    return table
+
+
+def _interference(validation: Validation) -> Table:
+    words = studies.validation.wording
+    table = printing.new_table(words.INTERFERENCE, "", *words.INTERFERENCE_HEADINGS)
+    for cells in words.interference(validation):
+        table.add_row(*cells)
     return table
 
 

@@ -16,8 +16,16 @@ PALETTE = (
     "#b83a6b",
     "#5f6b73",
     "#6b4423",
+    "#2b3aa8",
+    "#6f7a00",
+    "#cf3f98",
+    "#00807f",
+    "#64203a",
+    "#7466e0",
+    "#3f7a1f",
 )
-"""The colours of policies, systems, variants and worlds, by their place; distinct to colour-blind eyes and in print."""
+"""The colours of policies, systems, variants and worlds, by their place. The first nine are distinct to colour-blind
+eyes and in print; where there may be more, a dash or a symbol goes with each."""
 
 HUES = (("#d6e6f4", "#08306b"), ("#e2f0d9", "#0d4a26"), ("#fbe3cf", "#7a2c05"), ("#e9e0f1", "#3d1766"))
 """Per stage of a pipeline a light and a dark colour, for what is shown between."""
@@ -55,6 +63,13 @@ DARK = {
     "#b83a6b": "#ee7ba6",
     "#5f6b73": "#a3afb7",
     "#6b4423": "#b98d63",
+    "#2b3aa8": "#8f9cf5",
+    "#6f7a00": "#c3d150",
+    "#cf3f98": "#ff9ed2",
+    "#00807f": "#4fd6d9",
+    "#64203a": "#d98aa5",
+    "#7466e0": "#b3acff",
+    "#3f7a1f": "#94d873",
     BACKGROUND: "#15191c",
     TEXT: "#e6eaed",
     MUTED: "#9ca7af",

@@ -89,7 +89,7 @@ class ControlLoop(gymnasium.Env[Vector, npt.NDArray[np.int64]]):
         prepared = prepare(scenario, self._shared)
         pipeline, trace = prepared.pipeline, prepared.trace
         arrivals_s = self._shared.arrivals(scenario, trace)
-        load = LoadView(arrivals_s, trace.history_counts.astype(float), scenario.history_s, trace.duration_s)
+        load = LoadView(arrivals_s, trace.history_counts, scenario.history_s, trace.duration_s, trace.starts_s)
         self._configuration = self._first(scenario, prepared, load)
         self._run: Stepped = stepped(
             pipeline.name,

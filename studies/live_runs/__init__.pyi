@@ -13,6 +13,8 @@ from .load import load_table as load_table
 from .load import load_target as load_target
 from .load import send_load as send_load
 from .load import write_load_table as write_load_table
+from .real import GENERATED as GENERATED
+from .real import generated_pages as generated_pages
 from .recover import check_none_kept as check_none_kept
 from .recover import kept_folder as kept_folder
 from .recover import recover as recover

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from ipa.live import LiveError
-from ipa.policies import reads
+from ipa.policies import mixes, reads
 from ipa.studies import choices
+from ipa.studies.live_runs.real import check_models
 from ipa.studies.run import Prepared
 from ipa.studies.scenario import Scenario
 
@@ -48,9 +49,11 @@ class Live:
     label matchers that choose the gateway's series besides the pipeline's name. With `advise` nothing is changed.
     `decision_timeout_s` None: the interval, at most 5 s. `port` is the gateway's for clients, `control_port` that of
     its control API and metrics; 0: any free one. `metrics_port` is that of the controller's own metrics at
-    `metrics_host`; None: they are not served. `state` is a file that always holds the whole journal, from which a
-    controller resumes. `token_file` holds the token that a gateway on a cluster asks clients for. `cluster` None: on
-    this machine.
+    `metrics_host`; None: they are not served. `models`, on this machine: "emulated", or a folder with real models
+    (PIPELINE/STAGE/VARIANT/); empty: those that the pipeline's file names, else emulated. `samples`: a folder of files
+    to send as requests (see `read_samples`); empty: pages to read for the models of the extra `ocr`, else zeros.
+    `state` is a file that always holds the whole journal, from which a controller resumes. `token_file` holds the token
+    that a gateway on a cluster asks clients for. `cluster` None: on this machine.
     """
 
     duration_s: float | None = None
@@ -66,6 +69,8 @@ class Live:
     cluster: Cluster | None = None
     prometheus_match: tuple[str, ...] = ()
     token_file: Path | None = None
+    models: str = ""
+    samples: str = ""
 
     @property
     def backend(self) -> str:
@@ -84,6 +89,7 @@ def check_live(scenario: Scenario, live: Live, prepared: Prepared) -> None:
     """Raise LiveError, naming the key or option, for what only a simulation can have and what is impossible."""
     _check_scenario(scenario, prepared)
     _check_source(live)
+    check_models(live.models, live.samples, live.cluster is not None, prepared.pipeline)
     if live.duration_s is not None and live.duration_s < 1.0:
         raise LiveError(f"--duration {live.duration_s:g}: should be at least 1 second")
 
@@ -104,10 +110,21 @@ def _check_scenario(scenario: Scenario, prepared: Prepared) -> None:
     for key, (is_wrong, why) in simulated.items():
         if is_wrong:
             raise LiveError(f"{key}: {getattr(scenario, key)}: {why}")
+    check_unmixed(scenario, prepared)
     if "future_rps" in reads(prepared.policy):
         raise LiveError(
             f"policy {scenario.policy.name}: it or its predictor reads the future load, which only a simulation knows"
         )
+
+
+def check_unmixed(scenario: Scenario, prepared: Prepared) -> None:
+    """Raise LiveError for what may mix variants within a stage, before anything is started or changed."""
+    only = "a live stage serves one variant at a time; simulate it instead"
+    if mixes(prepared.policy):
+        raise LiveError(f"policy {scenario.policy.name}: it may mix variants within a stage, and {only}")
+    for stage, wanted in (prepared.initial or {}).items():
+        if wanted.is_mix:
+            raise LiveError(f"initial.{stage}: mixes {wanted.variants}, and {only}")
 
 
 def _check_source(live: Live) -> None:
@@ -132,8 +149,8 @@ def _check_source(live: Live) -> None:
         find_prometheus()
 
 
-def plane_of(scenario: Scenario, prepared: Prepared, live: Live = Live()) -> Plane:
-    """The settings of the serving plane."""
+def plane_of(scenario: Scenario, prepared: Prepared, live: Live = Live(), models: str = "") -> Plane:
+    """The settings of the serving plane; `models`: the folder with real models, if they are."""
     from ipa.live import Plane
 
     return Plane(
@@ -149,4 +166,5 @@ def plane_of(scenario: Scenario, prepared: Prepared, live: Live = Live()) -> Pla
         limit_cores=scenario.limit_cores,
         port=live.port,
         control_port=live.control_port,
+        models=models,
     )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ipa.live import Sent
     from ipa.sim import FloatArray
+    from ipa.studies.live_runs.real import Checked
 
 GATEWAY = "http://127.0.0.1:8080"
 SUFFIXES = (".csv", ".parquet")
@@ -105,12 +106,13 @@ def send_load(target: Target, patience_s: float) -> Sent:
     return send_job(job, target.arrivals_s)
 
 
-def load_table(sent: Sent) -> pd.DataFrame:
+def load_table(sent: Sent, checked: Checked | None = None) -> pd.DataFrame:
     """One row per request that was sent: request, arrival_s (scheduled), sent_s, outcome, end_s, latency_s, status.
 
     `outcome` and `end_s` are as a client sees them: completed is status 200, dropped 504 or a 503 that says when
     to ask again, failed any other answer or a failed connection, unfinished no answer by the end. A latency counts
-    from the scheduled moment.
+    from the scheduled moment. Where samples were sent, also `answer`, and the share of its characters that are right,
+    `character_accuracy`.
     """
     import numpy as np
     import pandas as pd
@@ -118,6 +120,15 @@ def load_table(sent: Sent) -> pd.DataFrame:
     from ipa.sim import COMPLETED, OUTCOMES
 
     outcome = sent.outcome
+    numbers = [] if checked is None else sent.request.tolist()
+    answers = (
+        {}
+        if checked is None
+        else {
+            "answer": pd.array([checked.answers.get(number) for number in numbers], dtype="string"),
+            "character_accuracy": np.array([checked.right.get(number, np.nan) for number in numbers], dtype=float),
+        }
+    )
     return pd.DataFrame(
         {
             "request": sent.request,
@@ -127,6 +138,7 @@ def load_table(sent: Sent) -> pd.DataFrame:
             "end_s": sent.end_s,
             "latency_s": np.where(outcome == COMPLETED, sent.end_s - sent.scheduled_s, np.nan),
             "status": sent.status,
+            **answers,
         }
     )
 

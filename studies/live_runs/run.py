@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
-from time import perf_counter
+from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
 from ipa.live import LiveError
@@ -16,6 +16,7 @@ from ipa.studies.errors import ScenarioError
 from ipa.studies.inputs import arrivals_of
 from ipa.studies.live_runs.choice import Live, check_installed, check_live, plane_of
 from ipa.studies.live_runs.load import load_table
+from ipa.studies.live_runs.real import Checked, Real, checked, real
 from ipa.studies.live_runs.standing import backend_maker, first_configuration
 from ipa.studies.run import Prepared, Run, guarded, prepare
 from ipa.studies.scenario import Scenario
@@ -36,6 +37,7 @@ class LiveRun(Run):
 
     sent: Sent
     live: Mapping[str, Any]
+    checked: Checked | None = None
 
     @property
     def ended(self) -> str:
@@ -45,7 +47,7 @@ class LiveRun(Run):
     @cached_property
     def tables(self) -> Tables:
         """Those of a simulated run, and `load`: what the load generator saw (see `load_table`)."""
-        return Tables({**super().tables, "load": load_table(self.sent)})
+        return Tables({**super().tables, "load": load_table(self.sent, self.checked)})
 
     @property
     def further(self) -> Mapping[str, Any]:
@@ -77,13 +79,17 @@ def run_live(
         prepared = replace(prepared, trace=prepared.trace.window([(0.0, live.duration_s)]))
     trace = prepared.trace
     arrivals_s = arrivals_of(scenario, trace)
-    load = LoadView(arrivals_s, trace.history_counts.astype(float), scenario.history_s, trace.duration_s)
-    with open_journal(live.state) as journal:
+    # Live, surges come by the clock of this machine, whatever day the load is from.
+    load = LoadView(arrivals_s, trace.history_counts, scenario.history_s, trace.duration_s, time())
+    with open_journal(live.state) as journal, _real(scenario, live, prepared) as found:
         controller = _controller(scenario, live, prepared, journal)
         initial = _initial(scenario, prepared, controller, load)
-        setup = _setup(scenario, live, prepared, _backend_maker(scenario, live, prepared, load.before(0.0)))
+        make_backend = _backend_maker(scenario, live, prepared, load.before(0.0), found.models)
+        setup = _setup(scenario, live, prepared, make_backend)
         token_file = "" if live.token_file is None else str(live.token_file.absolute())
-        schedule = Schedule(arrivals_s, trace.duration_s, rules.bound_s(prepared.sla_s), token_file=token_file)
+        schedule = Schedule(
+            arrivals_s, trace.duration_s, rules.bound_s(prepared.sla_s), token_file=token_file, samples=found.samples
+        )
         how = _how(live, controller)
         about = {
             "scenario": scenario.as_dict(), "duration_s": trace.duration_s, "initial": as_plain(initial), "live": how
@@ -91,9 +97,9 @@ def run_live(
         keeper = None if keep_in is None else Keeper(keep_in, about, controller)
         with nullcontext() if keeper is None else closing(keeper):
             finished = run_with_load(setup, controller, initial, schedule, on_view, keeper)
-    return live_run_of(
-        scenario, prepared, initial, controller.entries, finished, how, controller.held, perf_counter() - started_s
-    )
+        answers = checked(found, live.samples, finished.answers)
+    wall_s = perf_counter() - started_s
+    return live_run_of(scenario, prepared, initial, controller.entries, finished, how, controller.held, wall_s, answers)
 
 
 def live_run_of(
@@ -105,6 +111,7 @@ def live_run_of(
     how: Mapping[str, Any],
     held: int,
     wall_s: float,
+    answers: Checked | None = None,
 ) -> LiveRun:
     """A finished run with its figures; `how` it ran, and how many decisions `held` the configuration."""
     pipeline, policy = prepared.pipeline, prepared.policy
@@ -130,7 +137,8 @@ def live_run_of(
         summary=summary,
         decisions_reused=policy.answers.hit_rate() if isinstance(policy, OptimisingPolicy) else None,
         sent=finished.sent,
-        live=_facts(how, held, finished),
+        live={**_facts(how, held, finished), **({} if answers is None else {"answers": answers.as_dict()})},
+        checked=answers,
     )
 
 
@@ -170,12 +178,14 @@ def _setup(scenario: Scenario, live: Live, prepared: Prepared, make_backend: Bac
     )
 
 
-def _backend_maker(scenario: Scenario, live: Live, prepared: Prepared, history_rps: tuple[float, ...]) -> BackendMaker:
+def _backend_maker(
+    scenario: Scenario, live: Live, prepared: Prepared, history_rps: tuple[float, ...], models: str
+) -> BackendMaker:
     if live.cluster is not None:
         return backend_maker(scenario, prepared, live.cluster, history_rps)
     from ipa.live import LoopbackBackend
 
-    plane = plane_of(scenario, prepared, live)
+    plane = plane_of(scenario, prepared, live, models)
 
     def make(*, folder: Path, source: SourceMaker, on_rollback: OnRollback) -> LiveBackend:
         return LoopbackBackend(plane, folder, history_rps, source=source, on_rollback=on_rollback)
@@ -203,7 +213,7 @@ def _initial(scenario: Scenario, prepared: Prepared, controller: LiveController,
         return controller.resumed
     if prepared.initial is not None:
         return prepared.initial
-    fields = {"latency", "busy_fraction", "concurrency"}
+    fields = {"latency", "busy_fraction", "concurrency", "past_rps"}
     duration_s = prepared.trace.duration_s
     opening = Opening(prepared.pipeline, load, duration_s, scenario.limit_cores, fields, scenario.seed)
     entry = controller.step(opening)
@@ -212,6 +222,10 @@ def _initial(scenario: Scenario, prepared: Prepared, controller: LiveController,
             f"the policy's first decision, without which nothing can start: {'; '.join(entry.decision.notes)}"
         )
     return opening.configuration
+
+
+def _real(scenario: Scenario, live: Live, prepared: Prepared) -> AbstractContextManager[Real]:
+    return real(live.models, live.samples, live.cluster is not None, prepared.pipeline, scenario.seed)
 
 
 def _how(live: Live, controller: LiveController) -> dict[str, Any]:

@@ -64,7 +64,9 @@ def _reasons(pipeline: Pipeline) -> Mapping[str, str]:
         "alpha": f"at a forecast of {load_rps:g} requests/s (load_rps), low and high are worth the same",
         "beta": "the unit: a core costs 1",
         "gamma": "of equal choices, the smaller batches",
-        "accuracy": "the share that every stage gets right",
+        "accuracy": "what was measured of pairs"
+        if pipeline.pair_accuracies
+        else "the share that every stage gets right",
         "accuracy_scale": "accuracies as they are, not their ranks",
         "accuracy_floor": "none",
         "batch_cap": "none: every profiled power of two",

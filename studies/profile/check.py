@@ -42,7 +42,7 @@ def _end(pipeline: Pipeline, name: str) -> End:
     return End(
         name=name,
         variants=names,
-        pas=100 * math.prod(variant.accuracy for _, variant in variants),
+        pas=100 * pipeline.accuracy_of([variant.name for _, variant in variants]),
         cores=default_rules.total_cores(defaults, stages, names, defaults.load_rps),
         most_rps=MOST_REPLICAS * least_rps / (1 + defaults.load_margin),
     )

@@ -58,7 +58,9 @@ def counts(pipeline: Pipeline, stages: Sequence[Stage]) -> dict[str, int]:
 def sources(pipeline: Pipeline, stages: Sequence[Stage]) -> list[str]:
     """The provenance keys of all that the stages' profiles hold, by kind, in the file's order."""
     used = set(_number_sources(stages))
-    used |= {source for stage in stages for v in stage.variants for source in (v.accuracy_from, v.start_up_from)}
+    for variant in (variant for stage in stages for variant in stage.variants):
+        used |= {variant.accuracy_from, variant.start_up_from, variant.memory_from, variant.interference_from}
+    used.add(pipeline.pair_accuracies_from)
     return [key for kind in MARKS for key, origin in pipeline.provenance.items() if key in used and origin.kind == kind]
 
 
@@ -71,6 +73,18 @@ def pins(stages: Sequence[Stage]) -> dict[str, str]:
         for variant in stage.variants:
             if variant.base_cores_why:
                 found[f"base cores of {variant.name}"] = variant.base_cores_why
+    return found
+
+
+def besides(stages: Sequence[Stage]) -> dict[str, str]:
+    """What has been measured of variants besides their figures: memory, and how others slow them down."""
+    found = {}
+    for variant in (variant for stage in stages for variant in stage.variants):
+        if variant.memory_mb is not None:
+            found[f"memory of {variant.name}"] = f"{variant.memory_mb:g} MiB at most"
+        if variant.interference:
+            slowdowns = (f"{cores}: x {factor:g}" for cores, factor in variant.interference)
+            found[f"interference of {variant.name}"] = f"by busy cores of others, {', '.join(slowdowns)}"
     return found
 
 

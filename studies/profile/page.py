@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ipa.profiles import Pipeline, Stage, Variant
 from ipa.studies.drawing import SLA_COLOUR, Cell, facts, html_document, html_table, in_css
-from ipa.studies.profile.numbers import MARKS, counts, pins, sla_sum, sources
+from ipa.studies.profile.numbers import MARKS, besides, counts, pins, sla_sum, sources
 from ipa.studies.profile.plots import VIEWS, colours, plot
 from ipa.studies.results import write_text
 
@@ -35,10 +35,11 @@ def _section(pipeline: Pipeline, stage: Stage) -> str:
         f"{escape(task)}. Accuracy is {escape(stage.accuracy_metric)}. SLA of the stage: "
         f"{stage.sla_s:.4g} s ({pinned}). Base cores carry {stage.threshold_rps:g} rps."
     )
+    said = facts({**pins([stage]), **besides([stage])})
     plots = "".join(f"<div>{plot(pipeline, stage, view).html()}</div>\n" for view in VIEWS)
     return (
         f'<section class="long">\n<h2>{escape(stage.name)}</h2>\n<p class="muted">{reading}</p>\n{_table(stage)}'
-        f'<p class="key">{_key(stage)}</p>\n<div class="pair">\n{plots}</div>\n{facts(pins([stage]))}</section>\n'
+        f'<p class="key">{_key(stage)}</p>\n<div class="pair">\n{plots}</div>\n{said}</section>\n'
     )
 
 

@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from ipa.profiles import Figure, Pipeline, Stage, Variant
-from ipa.studies.profile.numbers import MARKS, QUANTITIES, Quantity, counts, pins, sla_sum, sources
+from ipa.studies.profile.numbers import MARKS, QUANTITIES, Quantity, besides, counts, pins, sla_sum, sources
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -104,7 +104,7 @@ def notes(pipeline: Pipeline, stages: Sequence[Stage]) -> Table:
     table.add_row("SLA, end to end", sla_sum(pipeline))
     shares = (f"{MARKS[kind].sign} {count} {kind}" for kind, count in total.items() if count)
     table.add_row(f"{sum(total.values())} numbers", ", ".join(shares))
-    for what, why in pins(stages).items():
+    for what, why in (*pins(stages).items(), *besides(stages).items()):
         table.add_row(what, why)
     for key in sources(pipeline, stages):
         origin = pipeline.provenance[key]

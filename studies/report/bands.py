@@ -22,6 +22,7 @@ from ipa.studies.drawing import (
     coloured,
     layout,
     lengths,
+    mixes_as_one,
     moments,
     segments,
     time_axis,
@@ -160,10 +161,10 @@ def _variants(groups: Sequence[Group], stage: str) -> list[str]:
     weight: dict[str, tuple[float, int]] = {}
     for group in groups:
         accuracies = group.accuracies.get(stage, {})
-        rows = group.tables["decisions"]
+        rows = mixes_as_one(group.tables["decisions"])
         rows = rows[rows["stage"] == stage]
         for variant, cores in zip(rows["variant"].astype(str), rows["cores"], strict=True):
-            found = accuracies.get(variant, 0.0), int(cores)
+            found = max(accuracies.get(name, 0.0) for name in variant.split(" + ")), int(cores)
             weight[variant] = min(weight.get(variant, found), found)
     return sorted(weight, key=lambda variant: (weight[variant], _natural(variant)))
 

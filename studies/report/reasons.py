@@ -53,6 +53,8 @@ class Reasons:
         found = explained(self._planner, entry) if self._planner and entry else None
         if found is not None:
             yield _runner_up(found)
+        if entry is not None and entry.decision.why is not None:
+            yield from _prices(entry.decision.why)
 
     @cached_property
     def _planner(self) -> OptimisingPolicy | None:
@@ -95,12 +97,27 @@ def _runner_up(found: Explanation) -> str:
     if second is None:
         return "no runner-up"
     changed = [
-        f"{stage} {wanted.variant} {wanted.replicas}×b{wanted.batch}"
+        f"{stage} {wanted.variants} {wanted.replicas}×b{wanted.batch}"
         for stage, wanted in second.configuration.items()
         if wanted != found.configuration[stage]
     ]
     less = f"objective {second.difference:.2g} less" if second.difference else "equally good"
     return f"runner-up: {', '.join(changed)}; {less}"
+
+
+def _prices(why: Mapping[str, Any]) -> Iterator[str]:
+    """What a full journal says that a little more would bring."""
+    for key, what in (("one_more_core", "one more core"), ("ten_ms_of_sla", "10 ms more of SLA")):
+        price = why.get(key)
+        if isinstance(price, Mapping):
+            yield f"{what}: {_worth(price)}"
+
+
+def _worth(price: Mapping[str, Any]) -> str:
+    if price.get("configuration") is None:
+        return "no other plan"
+    gain = price.get("gain")
+    return f"rung {price.get('rung')}" if gain is None else f"objective {gain:.2g} more"
 
 
 def _wrapped(line: str) -> list[str]:

@@ -4,7 +4,7 @@ experiment    which seconds of the load are compared, and which others calibrate
 backends      what runs a scenario live
 course        the course of it all: `validate`, `conduct` and `read_validation`
 folder        the runs on disk
-calibration   what a live run takes beyond the profile
+calibration   what a live run takes beyond the profile · busy: the cores that serve at a moment
 conditions    whether a live run was a fair one
 windows       the windows of a run, by utilisation
 measures      the figures that are compared

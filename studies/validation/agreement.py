@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ipa.policies import Configuration, Entry, StageConfiguration, replay_journal
+from ipa.policies import Configuration, Entry, StageConfiguration, mix_of, replay_journal
 from ipa.studies.run import Prepared, guarded
 from ipa.studies.scenario import Scenario
 from ipa.studies.validation.windows import FloatArray
@@ -65,7 +65,9 @@ def decided(decisions: pd.DataFrame) -> list[tuple[float, Configuration]]:
     found: dict[int, tuple[float, dict[str, StageConfiguration]]] = {}
     for row in accepted(decisions).to_dict("records"):
         _, configuration = found.setdefault(int(row["step"]), (float(row["time_s"]), {}))
-        configuration[str(row["stage"])] = _wanted(row)
+        stage, part = str(row["stage"]), _wanted(row)
+        before = configuration.get(stage)  # another variant of a mix
+        configuration[stage] = part if before is None else mix_of([*before.parts, part])
     return [found[step] for step in sorted(found)]
 
 
@@ -82,6 +84,7 @@ def _wanted(row: Mapping[object, object]) -> StageConfiguration:
         replicas=int(str(row["replicas"])),
         batch_timeout_s=float(str(row["batch_timeout_s"])),
         cores=int(str(row["cores"])),
+        share=float(str(row.get("share", 1.0))),
     )
 
 

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ipa.sim import StageModel, standard_normals, stream
+from ipa.sim import ServiceTime, StageModel, standard_normals, stream
+from ipa.studies.drawing import mixes_as_one
 from ipa.studies.validation.agreement import accepted
+from ipa.studies.validation.busy import BusyAt, batches_of, busy_cores
 from ipa.studies.validation.windows import FloatArray
 
 if TYPE_CHECKING:
@@ -92,10 +94,16 @@ class Overheads:
         return {**named, "dispatch_by_stage": {stage: vars(found) for stage, found in self.dispatch_by_stage.items()}}
 
 
-def measure_overheads(tables: Mapping[str, pd.DataFrame], models: Sequence[StageModel], seed: int) -> Overheads:
-    """The overheads of a run of emulated replicas; `models` are the stages without any overhead."""
+def measure_overheads(
+    tables: Mapping[str, pd.DataFrame], models: Sequence[StageModel], seed: int, *, interference: bool = False
+) -> Overheads:
+    """The overheads of a run; `models` are the stages without any overhead.
+
+    `interference`: what others that served at the same time explain, by the models' slowdowns, is no overhead.
+    """
     replicas = tables["replicas"]
-    by_stage = {model.name: _dispatch_s(tables, model, position, seed) for position, model in enumerate(models)}
+    busy = busy_cores(tables) if interference else None
+    by_stage = {model.name: _dispatch_s(tables, model, position, seed, busy) for position, model in enumerate(models)}
     extra_s = [_start_up_s(replicas, model) for model in models]
     return Overheads(
         dispatch_overhead_s=Measured.of(np.concatenate(list(by_stage.values())), "mean"),
@@ -108,12 +116,15 @@ def measure_overheads(tables: Mapping[str, pd.DataFrame], models: Sequence[Stage
     )
 
 
-def _dispatch_s(tables: Mapping[str, pd.DataFrame], model: StageModel, position: int, seed: int) -> FloatArray:
+def _dispatch_s(
+    tables: Mapping[str, pd.DataFrame], model: StageModel, position: int, seed: int, busy_at: BusyAt | None
+) -> FloatArray:
     """Per finished batch of a stage, by how much it took longer than its emulated service time.
 
-    Batches of a replica that came and went unseen (-1) are left out.
+    Batches of a replica that came and went unseen (-1) are left out. With `busy_at`, it is what is left once the
+    slowdown beside the cores that were busy is taken away.
     """
-    batches = _batches(tables["stages"], model.name)
+    batches = batches_of(tables["stages"], model.name)
     batches = batches[batches["replica"] >= 0]
     replicas = tables["replicas"]
     own = replicas[replicas["stage"] == model.name].set_index("replica")
@@ -121,24 +132,21 @@ def _dispatch_s(tables: Mapping[str, pd.DataFrame], model: StageModel, position:
     numbers = dict(zip(own.index, served_by, strict=True))
     most = int(batches["batch"].max()) + 1 if len(batches) else 0
     normals = np.fromiter(islice(standard_normals(stream(seed, "service", position)), most), dtype=np.float64)
-    emulated_s = [
-        _emulated_s(model, numbers[replica], size, normals[number])
-        for replica, size, number in zip(batches["replica"], batches["batch_size"], batches["batch"], strict=True)
-    ]
-    took_s: FloatArray = (batches["finish_s"] - batches["start_s"]).to_numpy(dtype=np.float64)
-    return took_s - np.array(emulated_s, dtype=np.float64)
+    start_s = batches["start_s"].to_numpy(dtype=np.float64)
+    busy = np.zeros(len(batches), dtype=np.int64) if busy_at is None else busy_at(start_s)
+    emulated_s, slowdown = np.ones((2, len(batches)))
+    columns = batches["replica"], batches["batch_size"], batches["batch"], busy
+    for place, (replica, size, number, busy_then) in enumerate(zip(*columns, strict=True)):
+        service = model.service[numbers[replica]]
+        emulated_s[place] = _emulated_s(service, size, normals[number])
+        slowdown[place] = service.beside[min(int(busy_then), len(service.beside) - 1)]
+    took_s: FloatArray = batches["finish_s"].to_numpy(dtype=np.float64) - start_s
+    return took_s / slowdown - emulated_s  # the simulator slows the overhead down as well
 
 
-def _emulated_s(model: StageModel, served_by: tuple[str, int], size: int, normal: float) -> float:
-    service = model.service[served_by]
+def _emulated_s(service: ServiceTime, size: int, normal: float) -> float:
     sigma = service.sigma[size] if service.sigma is not None else 0.0
     return float(service.latency_s[size] * np.exp(sigma * normal - 0.5 * sigma * sigma))
-
-
-def _batches(stages: pd.DataFrame, stage: str) -> pd.DataFrame:
-    served = stages[(stages["stage"] == stage) & np.isfinite(stages["finish_s"].to_numpy())]
-    batches: pd.DataFrame = served.drop_duplicates("batch")
-    return batches
 
 
 def _arrivals_s(tables: Mapping[str, pd.DataFrame], first: str) -> FloatArray:
@@ -170,7 +178,7 @@ def _start_up_s(replicas: pd.DataFrame, model: StageModel) -> FloatArray:
 
 def _delays_s(decisions: pd.DataFrame, replicas: pd.DataFrame) -> FloatArray:
     """Per decision in force that was followed, before the next, by a replica created or removed: how soon."""
-    decisions = accepted(decisions)
+    decisions = mixes_as_one(accepted(decisions))
     made_s = decisions.drop_duplicates("step")["time_s"].to_numpy(dtype=np.float64)
     wanted = decisions.set_index(["step", "stage"])[["variant", "replicas", "cores"]].astype(str).unstack("stage")
     changed = np.flatnonzero((wanted != wanted.shift()).to_numpy().any(axis=1))[1:]

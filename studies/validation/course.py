@@ -12,7 +12,7 @@ from ipa.studies import results
 from ipa.studies.errors import ScenarioError
 from ipa.studies.live_runs import Live
 from ipa.studies.loads import Windows
-from ipa.studies.run import Run, prepare, simulate
+from ipa.studies.run import Prepared, Run, prepare, simulate
 from ipa.studies.scenario import Scenario
 from ipa.studies.validation.agreement import decided, in_closed_loop, on_same_observations
 from ipa.studies.validation.backends import live_runner
@@ -33,7 +33,7 @@ from ipa.studies.validation.folder import (
 )
 from ipa.studies.validation.measures import Tables
 from ipa.studies.validation.open_loop import simulate_decisions
-from ipa.studies.validation.outcome import Repeat
+from ipa.studies.validation.outcome import Other, Repeat
 from ipa.studies.validation.shown import Validation
 from ipa.studies.validation.verdicts import Worlds
 
@@ -111,11 +111,9 @@ def read_validation(folder: str | Path) -> Validation:
 
 def _validation(experiment: Experiment, calibration: KeptRun, live: Sequence[KeptRun]) -> Validation:
     overheads = _overheads(experiment.calibration, calibration.stored.tables)
-    scenario = experiment.compared.with_values(overheads.values())
     late_s = overheads.late_s
-    prepared, simulated = prepare(scenario), simulate(scenario, late_s=late_s)
     seen = [run.stored.tables for run in live]
-    open_loop = [simulate_decisions(scenario, prepared, decided(tables["decisions"]), late_s) for tables in seen]
+    prepared, simulated, worlds = _simulated(experiment.compared, overheads, seen)
     return Validation(
         experiment,
         prepared,
@@ -126,8 +124,28 @@ def _validation(experiment: Experiment, calibration: KeptRun, live: Sequence[Kep
         ),
         tuple(_measured(run, experiment.compared, simulated) for run in live),
         simulated,
-        Worlds(seen, simulated.tables, open_loop),
+        worlds,
+        _other(experiment, calibration, seen) if prepared.pipeline.has_interference else None,
     )
+
+
+def _simulated(scenario: Scenario, overheads: Overheads, seen: Sequence[Tables]) -> tuple[Prepared, Run, Worlds]:
+    """The scenario simulated with these overheads, in closed loop and with the decisions of each live run."""
+    scenario, late_s = scenario.with_values(overheads.values()), overheads.late_s
+    prepared, simulated = prepare(scenario), simulate(scenario, late_s=late_s)
+    open_loop = [simulate_decisions(scenario, prepared, decided(tables["decisions"]), late_s) for tables in seen]
+    return prepared, simulated, Worlds(seen, simulated.tables, open_loop)
+
+
+def _other(experiment: Experiment, calibration: KeptRun, seen: Sequence[Tables]) -> Other:
+    """The same simulated with interference where the scenario has none, and the other way round.
+
+    The overheads are measured likewise: what interference explains is none.
+    """
+    flipped = {"interference": "none" if experiment.compared.interference == "measured" else "measured"}
+    overheads = _overheads(experiment.calibration.with_values(flipped), calibration.stored.tables)
+    _, simulated, worlds = _simulated(experiment.compared.with_values(flipped), overheads, seen)
+    return Other(simulated, worlds, overheads)
 
 
 def _measured(run: KeptRun, scenario: Scenario, simulated: Run) -> Repeat:
@@ -148,7 +166,7 @@ def _measured(run: KeptRun, scenario: Scenario, simulated: Run) -> Repeat:
 def _overheads(scenario: Scenario, tables: Tables) -> Overheads:
     pipeline = prepare(scenario).pipeline
     models = stage_models(pipeline, sampled=scenario.service_times == "lognormal")
-    return measure_overheads(tables, models, scenario.seed)
+    return measure_overheads(tables, models, scenario.seed, interference=scenario.interference == "measured")
 
 
 def _conditions(run: KeptRun, overheads: Overheads, refused: int) -> Conditions:

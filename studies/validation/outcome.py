@@ -47,8 +47,21 @@ class Repeat:
 
 
 @dataclass(frozen=True)
+class Other:
+    """The same simulated with interference where the scenario has none, or without where it has; the overheads that
+    were measured likewise."""
+
+    simulated: Run
+    worlds: Worlds
+    overheads: Overheads
+
+
+@dataclass(frozen=True)
 class Validation:
-    """Everything that was found; `calibration` is the live run on other seconds that gave the overheads."""
+    """Everything that was found; `calibration` is the live run on other seconds that gave the overheads.
+
+    `other` is there where the pipeline's interference has been measured.
+    """
 
     experiment: Experiment
     prepared: Prepared
@@ -56,6 +69,7 @@ class Validation:
     repeats: tuple[Repeat, ...]
     simulated: Run
     worlds: Worlds
+    other: Other | None = None
 
     @property
     def scenario(self) -> Scenario:
@@ -108,10 +122,19 @@ class Validation:
         found = by_band(self.busy, self.windows)
         return {name: (chosen, self.compared(chosen)) for name, chosen in found.items() if chosen.chosen.any()}
 
-    def compared(self, windows: Windows) -> list[Row]:
-        """Live against simulated within some windows."""
+    @cached_property
+    def by_interference(self) -> dict[bool, list[Row]]:
+        """The comparison without (False) and with interference; empty where it has not been measured."""
+        if self.other is None:
+            return {}
+        is_on = self.scenario.interference == "measured"
+        both = {is_on: self.worlds, not is_on: self.other.worlds}
+        return {on: self.compared(self.judged, both[on]) for on in (False, True)}
+
+    def compared(self, windows: Windows, worlds: Worlds | None = None) -> list[Row]:
+        """Live against simulated within some windows; `worlds`: others than those that verdicts are about."""
         judged = metrics(self.stages, LIMITS[self.experiment.backend])
-        return compare_worlds(self.worlds, windows, judged, self.prepared.sla_s, self.scenario.price_per_core)
+        return compare_worlds(worlds or self.worlds, windows, judged, self.prepared.sla_s, self.scenario.price_per_core)
 
     @cached_property
     def rollouts(self) -> list[Took]:
@@ -197,6 +220,10 @@ class Validation:
                 for name, (chosen, rows) in self.bands.items()
             ],
             "above": {**_counted(self.above), "rows": [row.as_dict() for row in self.compared(self.above)]},
+            "interference": {
+                "with" if on else "without": [row.as_dict() for row in rows]
+                for on, rows in self.by_interference.items()
+            },
             "drops": dict(zip(("live", "simulated", "open_loop"), self.drops, strict=True)),
             "utilisation": [plain(float(value)) for value in self.busy],
             "replicas_alike_percent": self.replicas_alike_percent,

@@ -54,11 +54,20 @@ def _headline(validation: Validation) -> str:
         f'<p class="muted">Of {escape(wording.judged(validation))}. {_READING}</p>\n'
         f"{_judged(validation.rows)}"
         f'<p class="muted">The same by utilisation of the busiest stage:</p>\n{_bands(validation)}'
-        f"<ul>\n{found}</ul>\n"
+        f"{_interference(validation)}<ul>\n{found}</ul>\n"
         f'<p class="muted">{escape(wording.ROLLOUTS)}:</p>\n{_rollouts(validation)}'
         "<details><summary>Stage by stage</summary>\n"
         f"{_by_stage(validation.rows)}</details>\n"
     )
+
+
+def _interference(validation: Validation) -> str:
+    """What the pipeline's measured interference changes, if it has been measured."""
+    rows = wording.interference(validation)
+    if not rows:
+        return ""
+    said = f'<p class="muted">{escape(wording.INTERFERENCE)}:</p>\n'
+    return said + html_table(["figure", *wording.INTERFERENCE_HEADINGS], map(list, rows), name=wording.INTERFERENCE)
 
 
 def _judged(rows: Sequence[Row]) -> str:

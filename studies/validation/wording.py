@@ -68,6 +68,27 @@ def decisions(validation: Validation) -> list[tuple[str, str]]:
     ]
 
 
+INTERFERENCE = "The same without and with interference, as it was measured"
+INTERFERENCE_HEADINGS = ("live", "without", "error", "with", "error")
+
+
+def interference(validation: Validation) -> list[tuple[str, ...]]:
+    """Each figure of the pipeline, simulated without and with interference; empty where it has not been measured."""
+    both = validation.by_interference
+    if not both:
+        return []
+    return [
+        (
+            f"{without.metric.title} ({without.metric.unit})",
+            _figure(without.live),
+            *(_figure(without.simulated), without.shown(without.error)),
+            *(_figure(with_.simulated), with_.shown(with_.error)),
+        )
+        for without, with_ in zip(both[False], both[True], strict=True)
+        if without.metric.stage is None
+    ]
+
+
 def beyond(validation: Validation) -> list[tuple[str, str]]:
     """How far off the simulator is where no verdict is given: nearer to saturation, and in what was dropped."""
     found = []

@@ -51,6 +51,19 @@ def simulated(folder: Path) -> Any:
 # ---- results ----
 
 
+def test_guards_and_limits_hold_live_as_in_a_simulation(tmp_path: Path) -> None:
+    """Six replicas are wanted; of the two nodes with one core each, one is needed for each of two. And L10 holds."""
+    keys = ("--set", "limits.node_cores=[1,1]", "--set", "guards.hysteresis=0.2", "--set", "interval_s=1")
+    file = pipeline_file(tmp_path)
+    result = ipa("live", "run", file, "--policy", "static:6", "--trace", "constant:5:4", *keys, "--out", "run", "-q")
+    assert result.exit_code == 0, result.output
+    entries = list(read_journal(Path("run/journal.jsonl").read_text(encoding="utf-8").splitlines()))
+    assert {stage.replicas for each in entries for stage in each.decision.configuration.values()} == {2}
+    assert "nodes: sort 6 -> 2 replicas" in entries[0].decision.notes
+    replayed = ipa("replay", "run/journal.jsonl", "--pipeline", file, "--policy", "static:6", *keys)
+    assert f"in {len(entries)} of {len(entries)} steps" in replayed.stdout
+
+
 def test_a_live_run_says_what_a_simulated_one_says(finished: tuple[Path, dict[str, Any]]) -> None:
     folder, said = finished
     live = said.pop("live")
@@ -382,6 +395,7 @@ def test_a_run_whose_gateway_or_load_dies_says_so(tmp_path: Path, victim: str, s
         (("--set", "decision_delay_s=1"), "decision_delay_s: 1.0: a live decision takes what it takes; allowed: 0"),
         (("--set", "service_times=mean"), "service_times: mean: the emulated servers take the profiled times"),
         (("--set", "policy.predictor=oracle"), "policy ipa: it or its predictor reads the future load"),
+        (("--policy", "loki"), "policy loki: it may mix variants within a stage, and a live stage serves one variant"),
         (("--policy", "oracle"), "policy oracle: it or its predictor reads the future load"),
         (("--source", "guess"), "'--source': 'guess'; allowed: gateway, prometheus"),
         (("--prometheus", "http://localhost:9090"), "--prometheus needs --source prometheus"),

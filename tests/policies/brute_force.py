@@ -93,7 +93,22 @@ def keeps_sla(problem: Problem, candidate: Candidate) -> bool:
 
 
 def within_cores(problem: Problem, candidate: Candidate) -> bool:
-    return problem.limit_cores is None or candidate.cores <= problem.limit_cores
+    enough = problem.limit_cores is None or candidate.cores <= problem.limit_cores
+    return enough and finds_nodes(candidate, problem.programme.pipeline.limits.node_cores)
+
+
+def finds_nodes(candidate: Candidate, nodes: object) -> bool:
+    """First fit, replica by replica: the largest first, each on the first node that has as many cores left."""
+    if not isinstance(nodes, tuple):
+        return True
+    replicas = [option.cores // option.replicas for option in candidate.options for _ in range(option.replicas)]
+    left = list(nodes)
+    for cores in sorted(replicas, reverse=True):
+        with_room = [i for i, free in enumerate(left) if free >= cores]
+        if not with_room:
+            return False
+        left[with_room[0]] -= cores
+    return True
 
 
 ReplicaRule = Callable[[Problem, str, float], list[int]]
@@ -102,10 +117,14 @@ ReplicaRule = Callable[[Problem, str, float], list[int]]
 def candidates(problem: Problem, replicas: ReplicaRule) -> Iterator[Candidate]:
     programme = problem.programme
     alpha, beta, gamma = (Fraction(str(weight)) for weight in (programme.alpha, programme.beta, programme.gamma))
+    beta *= Fraction(str(programme.pipeline.limits.price_per_core))
     stages = programme.pipeline.stages
     for options in product(*(list(stage_options(problem, stage, replicas)) for stage in stages)):
         accuracies = [option.accuracy for option in options]
         accuracy = prod(accuracies) if programme.accuracy == "product" else sum(accuracies)
+        if programme.accuracy == "pairs":
+            measured = programme.pipeline.pair_accuracies[options[0].variant][options[1].variant]
+            accuracy = max(Fraction(round(measured * 10**9), 10**9), Fraction(str(programme.accuracy_floor)))
         if programme.accuracy == "average":
             accuracy = accuracy / Fraction(len(stages))
         cores = sum(option.cores for option in options)
@@ -127,7 +146,8 @@ def stage_options(problem: Problem, stage: Stage, replicas: ReplicaRule) -> Iter
                 continue
             latency_s = getattr(variant, f"{programme.statistic}_s")(batch)
             wait_s = (batch - 1) / load if load else 0.0
-            throughput = variant.throughput_rps(batch) * programme.throughput_share
+            share = min(programme.throughput_share, programme.pipeline.limits.utilisation)
+            throughput = variant.throughput_rps(batch) * share
             for count in replicas(problem, stage.name, throughput):
                 yield Option(
                     variant=variant.name,
@@ -159,10 +179,18 @@ def _fewest_replicas(problem: Problem, stage: str, throughput_rps: float) -> lis
     needed = max(1, ceil(problem.load_rps / throughput_rps - 1e-9))
     if problem.replicas is not None:
         return [problem.replicas[stage]] if needed <= problem.replicas[stage] else []
-    return [needed] if needed <= problem.programme.max_replicas else []
+    least, most = _bounds(problem, stage)
+    return [max(least, needed)] if needed <= most else []
 
 
 def _any_replicas(problem: Problem, stage: str, _throughput_rps: float) -> list[int]:
     if problem.replicas is not None:
         return [problem.replicas[stage]]
-    return list(range(1, problem.programme.max_replicas + 1))
+    least, most = _bounds(problem, stage)
+    return list(range(least, most + 1))
+
+
+def _bounds(problem: Problem, stage: str) -> tuple[int, int]:
+    limits = problem.programme.pipeline.limits
+    most = min(limits.max_replicas.get(stage, 10**9), problem.programme.max_replicas)
+    return limits.min_replicas.get(stage, 1), most

@@ -58,7 +58,7 @@ def test_alpha_makes_low_and_high_worth_the_same_at_the_load_it_is_made_for() ->
     defaults, stages = by_rule(), two_by_two().stages
     assert defaults.alpha == 28.6  # 12 / 0.42 = 28.57
     low, high = (
-        defaults.alpha * default_rules.combined_accuracy(defaults, stages, defaults.scale_only[end])
+        defaults.alpha * default_rules.combined_accuracy(defaults, stages, defaults.scale_only[end], {})
         - default_rules.total_cores(defaults, stages, defaults.scale_only[end], 20)
         for end in ("low", "high")
     )
@@ -113,7 +113,7 @@ def test_what_is_given_stays_and_nothing_is_by_rule_twice() -> None:
     whole = by_rule()
     assert default_rules.complete(whole, two_by_two().stages) == whole
     assert default_rules.complete(whole, two_by_two().stages).by_rule == whole.by_rule
-    for name in profiles.names():
+    for name in {*profiles.names()} - {"ocr"}:
         assert profiles.load(name).defaults.by_rule == ()
 
 

@@ -392,7 +392,7 @@ def test_a_wrong_variant_is_answered_by_line(
             "accuracy: product",
             "accuracy: prodct",
             (
-                "28: published.accuracy: should be 'product', 'sum' or 'average'; given 'prodct'; "
+                "28: published.accuracy: should be 'product', 'sum', 'average' or 'pairs'; given 'prodct'; "
                 "did you mean 'product'?"
             ),
         ),
@@ -584,6 +584,15 @@ def test_importing_profiles_imports_neither_pydantic_nor_yaml_nor_numpy() -> Non
     root = Path(profiles.__file__).parents[1]
     answer = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "set()"
+
+
+def test_a_start_up_time_may_be_that_of_all_variants() -> None:
+    video = profiles.load("video")
+    quick = video.with_start_up(2.5)
+    assert {variant.start_up_s for stage in quick.stages for variant in stage.variants} == {2.5}
+    assert quick.with_start_up(8.0) == video
+    with pytest.raises(ProfileError, match="start_up_s should be finite and at least 0"):
+        video.with_start_up(-1.0)
 
 
 def test_drop_limits_are_twice_the_sla_first_and_the_sla_later() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ipa.policies import StageConfiguration
+from ipa.policies import StageConfiguration, mix_of
 from ipa.sim import streams
 from ipa.sim.engines import create_engine
 from ipa.sim.interface import Engine
@@ -27,17 +27,27 @@ def with_engine_draws(scenario: dict[str, Any], seed: int) -> dict[str, Any]:
     for key, purpose in (("factors", "service"), ("start_up_factors", "start-up")):
         if scenario.get(key):
             drawn[key] = [_factors(seed, purpose, position) for position in range(len(scenario["stages"]))]
+            if "mix_draws" in scenario:
+                drawn[f"lane_{key}"] = [
+                    [_factors(seed, purpose, position, lane) for lane in range(len(stage["variants"]))]
+                    for position, stage in enumerate(scenario["stages"])
+                ]
+    if "mix_draws" in scenario:
+        count = len(scenario["arrivals"])
+        drawn["mix_draws"] = [
+            streams.stream(seed, "mix", position).random(count).tolist() for position in range(len(scenario["stages"]))
+        ]
     return drawn
 
 
-def _factors(seed: int, purpose: str, position: int) -> list[float]:
-    normals = streams.standard_normals(streams.stream(seed, purpose, position))
+def _factors(seed: int, purpose: str, position: int, lane: int = 0) -> list[float]:
+    normals = streams.standard_normals(streams.stream(seed, purpose, position, lane))
     return [exp(SIGMA * normal - 0.5 * SIGMA * SIGMA) for normal in islice(normals, MOST_DRAWS)]
 
 
 def build(scenario: dict[str, Any], seed: int, engine: str = "simpy") -> Engine:
-    """The engine of a name for a scenario."""
-    return create_engine(engine, *parts(scenario), seed)
+    """The engine of a name for a scenario; one with lanes if it has draws for them."""
+    return create_engine(engine, *parts(scenario), seed, mixes="mix_draws" in scenario)
 
 
 def parts(
@@ -59,6 +69,8 @@ def parts(
         dispatch=scenario.get("dispatch", "central"),
         drop=scenario.get("drop", "request"),
         resize=scenario.get("resize", "rollout"),
+        sla_s=scenario["sla_s"],
+        interference=scenario.get("interference", False),
     )
     arrivals_s = np.array(scenario["arrivals"], dtype=np.float64)
     return models, world, arrivals_s, configuration(scenario["initial"])
@@ -80,13 +92,17 @@ def _model(name: str, stage: dict[str, Any], sampled: bool) -> StageModel:
         for cores, latency_s in profile["latency_s"].items():
             sizes = range(1, max(latency_s) + 1)
             sigma = (SIGMA,) * (len(sizes) + 1) if sampled else None
-            service[variant, cores] = ServiceTime((0.0, *(latency_s[size] for size in sizes)), sigma)
+            times_s = (0.0, *(latency_s[size] for size in sizes))
+            service[variant, cores] = ServiceTime(times_s, sigma, tuple(profile.get("beside", (1.0,))))
     start_up_s = {variant: profile["start_up_s"] for variant, profile in stage["variants"].items()}
     return StageModel(name, service, start_up_s, stage["drop_limit_s"])
 
 
 def configuration(stages: list[dict[str, Any]]) -> dict[str, StageConfiguration]:
-    return {str(number): StageConfiguration(**stage) for number, stage in enumerate(stages)}
+    return {
+        str(number): mix_of([StageConfiguration(**part) for part in stage.get("mix", [stage])])
+        for number, stage in enumerate(stages)
+    }
 
 
 def difference(records: Records, oracle: dict[str, Any]) -> str | None:

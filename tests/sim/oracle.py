@@ -15,7 +15,12 @@ A scenario is a dictionary:
 - factors: optional; per stage, the k-th batch started takes latency x factors[k] (past the end: 1)
 - start_up_factors: optional; the same for the j-th replica created, those at 0 counting first
 - bound_s: how long after duration_s the run ends at the latest (not given: 10 x sla_s)
-- dispatch: "central" or "eager"; drop: "request" or "batch"; resize: "rollout" or "in_place"
+- interference: optional; whether a batch takes latency x slowdown, by the variant's "beside" (a list: slowdowns
+  beside 0, 1, ... busy cores of others, the last one beside more) at the moment at which it starts
+- mix_draws: optional; per stage, the draw of each request (rule 11). A configuration may then be
+  {"mix": [{..., as in initial, "share"}, ...]}; lane_factors and lane_start_up_factors, optional: per
+  stage and lane, in place of factors and start_up_factors
+- dispatch: "central" or "eager"; drop: "request", "batch" or "deadline"; resize: "rollout" or "in_place"
 
 The result has:
 
@@ -72,6 +77,7 @@ class Replica:
     removed: float | None = None
     gone: float | None = None
     serving: Batch | None = None
+    busy_cores: int = 0  # with which it serves that batch
     waiting: list[Batch] = field(default_factory=list)
     resized: list[tuple[float, int]] = field(default_factory=list)
 
@@ -108,6 +114,10 @@ class Stage:
     last_chosen: int = -1
     present: int = 0
     integral: float = 0.0
+    lane: int = 0
+    desired: int = 0
+    warm: bool = False
+    free: bool = True
 
     def is_current(self, replica: Replica) -> bool:
         wanted = (self.configuration["variant"], self.configuration["cores"])
@@ -123,6 +133,34 @@ class Stage:
     def latencies(self, replica: Replica) -> dict[int, float]:
         table: dict[int, float] = self.variants[replica.variant]["latency_s"][replica.now_cores]
         return table
+
+
+@dataclass(eq=False)
+class Mix:
+    """Rule 11: the lanes of a stage, each as a stage of one variant. `asked`: those of the latest decision, in its
+    order; `open`: those that get requests, with their shares."""
+
+    lanes: list[Stage]
+    draws: list[float]
+    mixed: bool = False
+    asked: list[Stage] = field(default_factory=list)
+    open: list[tuple[Stage, float]] = field(default_factory=list)
+
+    def lane_of(self, number: int) -> Stage:
+        below = 0.0
+        for lane, share in self.open[:-1]:
+            below += share
+            if self.draws[number] < below:
+                return lane
+        return self.open[-1][0]
+
+    def closes(self, lane: Stage) -> bool:
+        return not lane.free and lane not in self.asked and lane not in [each for each, _ in self.open]
+
+
+def parts_of(configuration: dict[str, Any]) -> list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = configuration.get("mix") or [configuration | {"share": 1.0}]
+    return parts
 
 
 def nth(factors: list[float], n: int) -> float:
@@ -142,7 +180,11 @@ class Simulation:
         self.events: list[tuple[float, int, int, int, Callable[[], None]]] = []
         self.made = 0  # events made so far: the last tie-breaker of rule 8
         self.eager = {"central": False, "eager": True}[scenario.get("dispatch", "central")]
-        self.drop_batches = {"request": False, "batch": True}[scenario.get("drop", "request")]
+        drop = scenario.get("drop", "request")
+        self.drop_batches = {"request": False, "batch": True, "deadline": False}[drop]
+        self.by_deadline = drop == "deadline"
+        self.sla_s: float = scenario["sla_s"]
+        self.interferes: bool = scenario.get("interference", False)
         self.in_place = {"rollout": False, "in_place": True}[scenario.get("resize", "rollout")]
         self.hop_s: float = scenario["hop_s"]
         self.stop_s: float = scenario["stop_s"]
@@ -158,17 +200,33 @@ class Simulation:
         count = len(scenario["stages"])
         factors = scenario.get("factors") or [[]] * count
         start_ups = scenario.get("start_up_factors") or [[]] * count
-        self.stages = [
-            Stage(i, given["variants"], given["drop_limit_s"], first, factors[i], start_ups[i])
-            for i, (given, first) in enumerate(zip(scenario["stages"], scenario["initial"], strict=True))
-        ]
-        for stage in self.stages:
-            for _ in range(stage.configuration["replicas"]):
-                self.create(stage).ready = 0.0
+        mixes = "mix_draws" in scenario
+        lane_factors = scenario.get("lane_factors") or [[each] * 9 for each in factors]
+        lane_start_ups = scenario.get("lane_start_up_factors") or [[each] * 9 for each in start_ups]
+        self.mixes = []
+        for i, (given, first) in enumerate(zip(scenario["stages"], scenario["initial"], strict=True)):
+            lanes = [
+                Stage(
+                    *(i, given["variants"], given["drop_limit_s"], parts_of(first)[0]),
+                    *(lane_factors[i][lane], lane_start_ups[i][lane]),
+                    lane=lane,
+                )
+                for lane in range(len(given["variants"]) if mixes else 1)
+            ]
+            mix = Mix(lanes, scenario["mix_draws"][i] if mixes else [0.0] * len(self.requests))
+            self.mixes.append(mix)
+            for lane, part in zip(lanes, parts_of(first), strict=False):
+                self.ask(mix, lane, part, part["replicas"])
+                lane.warm = True
+                for _ in range(part["replicas"]):
+                    self.create(lane).ready = 0.0
+            mix.mixed = "mix" in first
+            self.settle(mix)
+        self.stages = [lane for mix in self.mixes for lane in mix.lanes]
         for step_s, configurations in scenario["decisions"]:
             at = step_s + scenario["decision_delay_s"]
-            for stage, wanted in zip(self.stages, configurations, strict=True):
-                self.at(at, APPLICATION, stage, self.application, stage, wanted)
+            for mix, wanted in zip(self.mixes, configurations, strict=True):
+                self.at(at, APPLICATION, mix.lanes[0], self.application, mix, wanted)
 
     # ---------------------------------------------------------------- time (rules 8 and 9)
 
@@ -188,8 +246,8 @@ class Simulation:
             if arrived:
                 coming = coming[len(arrived) :]
                 # In the queue for every event of this instant; the attempt ranks with the timers.
-                self.enqueue(self.stages[0], arrived)
-                self.at(self.now, TIMER, self.stages[0], self.attempt, self.stages[0])
+                for lane in self.enqueue(self.mixes[0], arrived):
+                    self.at(self.now, TIMER, lane, self.attempt, lane)
             while self.events and self.events[0][0] == self.now:
                 heapq.heappop(self.events)[-1]()
         self.pass_to(self.end())
@@ -213,40 +271,86 @@ class Simulation:
             request.visits[-1]["finish"] = self.now
         if replica.removed is not None:
             self.leave(stage, replica)
-        if stage is self.stages[-1]:
+        if stage.index + 1 == len(self.mixes):
             for request in batch.requests:
                 self.close(request, "completed")
         else:
-            following = self.stages[stage.index + 1]
+            following = self.mixes[stage.index + 1]
             if self.hop_s > 0:
                 at = self.now + self.hop_s
-                self.at(at, DELIVERY, following, self.delivery, following, batch.requests)
+                self.at(at, DELIVERY, following.lanes[0], self.delivery, following, batch.requests)
             else:
                 self.delivery(following, batch.requests)
         if replica.waiting:
             self.start(stage, replica, replica.waiting.pop(0))
         self.attempt(stage)
 
-    def delivery(self, stage: Stage, requests: list[Request]) -> None:
-        self.enqueue(stage, requests)
-        self.attempt(stage)
+    def delivery(self, mix: Mix, requests: list[Request]) -> None:
+        for lane in self.enqueue(mix, requests):
+            self.attempt(lane)
 
     def activation(self, stage: Stage, replica: Replica) -> None:
         if replica.removed is not None:
             return
         replica.ready = self.now
         self.rollout(stage)
+        mix = self.mixes[stage.index]
+        if stage in mix.asked and not stage.warm and self.all_ready(stage):
+            stage.warm = True
+            if all(lane.warm for lane in mix.asked):
+                self.settle(mix)
+                self.roll_out_all(mix)
+                return
         self.attempt(stage)
 
     def exit(self, replica: Replica) -> None:
         replica.gone = self.now
 
-    def application(self, stage: Stage, configuration: dict[str, Any]) -> None:
-        stage.configuration = configuration
-        if self.in_place:
-            self.resize(stage)
-        self.rollout(stage)
-        self.attempt(stage)
+    def application(self, mix: Mix, configuration: dict[str, Any]) -> None:
+        before, was_mixed = mix.asked, mix.mixed
+        mix.mixed, mix.asked = "mix" in configuration, []
+        places = []
+        for part in parts_of(configuration):
+            same = [x for x in mix.lanes if not x.free and x.configuration["variant"] == part["variant"]]
+            if not same and not was_mixed and not mix.mixed:
+                same = before  # a rollout within the lane
+            places.append(same[0] if same else None)
+        free = [lane for lane in mix.lanes if lane.free]
+        for part, found in zip(parts_of(configuration), places, strict=True):
+            lane = found or free.pop(0)
+            lane.warm = lane.warm and not lane.free
+            keeps = lane.desired if lane.warm else 0
+            self.ask(mix, lane, part, max(keeps, part["replicas"]))
+            lane.warm = lane.warm or self.all_ready(lane)
+        if all(lane.warm for lane in mix.asked):
+            self.settle(mix)
+        self.roll_out_all(mix)
+
+    def ask(self, mix: Mix, lane: Stage, part: dict[str, Any], desired: int) -> None:
+        lane.configuration, lane.desired, lane.free = part, desired, False
+        mix.asked.append(lane)
+
+    def settle(self, mix: Mix) -> None:
+        """All lanes are warm: shares and numbers take effect; lanes not asked for get no more requests."""
+        mix.open = [(lane, lane.configuration["share"]) for lane in mix.asked]
+        for lane in mix.asked:
+            lane.desired = lane.configuration["replicas"]
+
+    def all_ready(self, lane: Stage) -> bool:
+        return len(lane.having(lambda r: r.is_ready)) >= lane.desired
+
+    def roll_out_all(self, mix: Mix) -> None:
+        for lane in mix.lanes:
+            if self.in_place:
+                self.resize(lane)
+            self.rollout(lane)
+            self.attempt(lane)
+
+    def free_if_empty(self, lane: Stage) -> None:
+        """A lane that gets no more requests, and has none, gives up its replicas."""
+        if self.mixes[lane.index].closes(lane) and not lane.present:
+            lane.free, lane.desired = True, 0
+            self.rollout(lane)
 
     def timer(self, stage: Stage, number: int) -> None:
         if number == stage.timer:
@@ -254,14 +358,37 @@ class Simulation:
 
     # ---------------------------------------------------------------- requests (rules 1 and 4)
 
-    def enqueue(self, stage: Stage, requests: list[Request]) -> None:
+    def enqueue(self, mix: Mix, requests: list[Request]) -> list[Stage]:
+        """Put each at the end of its lane's queue; the lanes that got some, in their order."""
+        taken = set()
         for request in requests:
+            lane = mix.lane_of(self.requests.index(request))
             request.visits.append({"enqueue": self.now, "batch_id": None})
-        stage.queue += requests
-        stage.present += len(requests)
+            lane.queue.append(request)
+            lane.present += 1
+            taken.add(lane.lane)
+        return [lane for lane in mix.lanes if lane.lane in taken]
 
     def expired(self, stage: Stage, request: Request) -> bool:
-        return self.now > request.arrival + stage.drop_limit_s
+        limit_s = stage.drop_limit_s
+        if self.by_deadline:
+            limit_s = min(limit_s, self.sla_s - self.ahead_s(stage))
+        return self.now > request.arrival + limit_s
+
+    def ahead_s(self, stage: Stage) -> float:
+        """Rule 4 by deadline: the stay here, where the queue does not count, then hop and stay at each later stage."""
+        total = self.stay_s(stage, [])
+        for later in self.stages[stage.index + 1 :]:
+            total = total + self.hop_s + self.stay_s(later, later.queue)
+        return total
+
+    def stay_s(self, stage: Stage, queue: list[Request]) -> float:
+        variant, cores, batch = (stage.configuration[key] for key in ("variant", "cores", "batch"))
+        table = stage.variants[variant]["latency_s"][cores]
+        full = min(batch, max(table))
+        ready = max(1, len(stage.having(lambda r: r.is_ready)))
+        waiting = len(queue) + sum(len(each.requests) for r in stage.replicas for each in r.waiting)
+        return float(table[full] + waiting * table[full] / (full * ready))
 
     def drop(self, stage: Stage, request: Request) -> None:
         request.dropped_at, request.dropped_s = stage.index, self.now
@@ -276,6 +403,10 @@ class Simulation:
     # ---------------------------------------------------------------- dispatch (rules 2 and 3)
 
     def attempt(self, stage: Stage) -> None:
+        self.dispatch(stage)
+        self.free_if_empty(stage)
+
+    def dispatch(self, stage: Stage) -> None:
         stage.timer += 1
         while (replica := self.choose(stage)) is not None:
             while not self.drop_batches and stage.queue and self.expired(stage, stage.queue[0]):
@@ -330,7 +461,10 @@ class Simulation:
 
     def start(self, stage: Stage, replica: Replica, batch: Batch) -> None:
         size = len(batch.requests)
-        finish = self.now + stage.latencies(replica)[size] * nth(stage.factors, stage.started)
+        latency = stage.latencies(replica)[size]
+        if self.interferes:
+            latency *= self.slowdown(stage, replica)
+        finish = self.now + latency * nth(stage.factors, stage.started)
         for request in batch.requests:
             request.visits[-1] |= {
                 "start": self.now,
@@ -338,10 +472,18 @@ class Simulation:
                 "variant": replica.variant,
                 "batch": size,
                 "batch_id": stage.started,
+                "lane": stage.lane,
             }
         stage.started += 1
         replica.serving = batch
+        replica.busy_cores = replica.now_cores
         self.at(finish, COMPLETION, stage, self.completion, stage, replica)
+
+    def slowdown(self, stage: Stage, replica: Replica) -> float:
+        """Beside all other replicas, of any stage, that serve a batch now."""
+        busy = sum(other.busy_cores for each in self.stages for other in each.replicas if other.serving is not None)
+        beside: list[float] = stage.variants[replica.variant]["beside"]
+        return beside[min(busy, len(beside) - 1)]
 
     # ---------------------------------------------------------------- rollouts (rule 5)
 
@@ -367,7 +509,7 @@ class Simulation:
 
     def rollout_pass(self, stage: Stage, returned: list[Batch]) -> bool:
         """One pass of (a) to (d), every number counted afresh; whether it changed anything."""
-        desired: int = stage.configuration["replicas"]
+        desired = stage.desired
         surge = -(-desired // 4) if self.max_surge is None else self.max_surge
 
         def remove(replicas: list[Replica], most: int) -> int:
@@ -407,14 +549,33 @@ class Simulation:
     # ---------------------------------------------------------------- the result
 
     def result(self) -> dict[str, Any]:
+        self.number_across_lanes()
+        replicas = [[replica for lane in mix.lanes for replica in lane.replicas] for mix in self.mixes]
         return {
             "requests": [request_result(request) for request in self.requests],
             "replicas": [
-                [replica_result(replica, resizes=self.in_place) for replica in stage.replicas] for stage in self.stages
+                [replica_result(each, resizes=self.in_place) for each in sorted(existed, key=lambda r: r.number)]
+                for existed in replicas
             ],
-            "queue_integral": [stage.integral for stage in self.stages],
+            "queue_integral": [sum(lane.integral for lane in mix.lanes) for mix in self.mixes],
             "end_s": self.now,
         }
+
+    def number_across_lanes(self) -> None:
+        """Replicas by creation, batches by start; at the same time the lower lane first."""
+        for index, mix in enumerate(self.mixes):
+            pairs = [(lane.lane, each) for lane in mix.lanes for each in lane.replicas]
+            pairs.sort(key=lambda pair: (pair[1].created, pair[0], pair[1].number))
+            replica_of = {(lane, each.number): k for k, (lane, each) in enumerate(pairs)}
+            for k, (_, each) in enumerate(pairs):
+                each.number = k
+            visits = [r.visits[index] for r in self.requests if len(r.visits) > index and "start" in r.visits[index]]
+            batches = sorted({(visit["start"], visit["lane"], visit["batch_id"]) for visit in visits})
+            batch_of = {batch[1:]: k for k, batch in enumerate(batches)}
+            for visit in visits:
+                lane = visit.pop("lane")
+                visit["replica"] = replica_of[lane, visit["replica"]]
+                visit["batch_id"] = batch_of[lane, visit["batch_id"]]
 
 
 def request_result(request: Request) -> dict[str, Any]:

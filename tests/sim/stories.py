@@ -19,10 +19,14 @@ from ipa.policies import StageConfiguration
 
 @dataclass(frozen=True)
 class Model:
-    """A variant: per number of cores the seconds for batches of 1, 2, ...; and the seconds from creation to ready."""
+    """A variant: per number of cores the seconds for batches of 1, 2, ...; and the seconds from creation to ready.
+
+    `beside`: the slowdown beside 0, 1, ... busy cores of others.
+    """
 
     latency_s: Mapping[int, tuple[float, ...]]
     start_up_s: float
+    beside: tuple[float, ...] = (1.0,)
 
 
 VARIANTS: Mapping[str, Model] = {
@@ -31,6 +35,7 @@ VARIANTS: Mapping[str, Model] = {
     "steep": Model({1: (1.0, 1.5, 2.0, 2.5)}, start_up_s=2.0),
     "narrow": Model({1: (1.0, 1.0)}, start_up_s=2.0),
     "instant": Model({1: (1.0, 1.0, 1.0, 1.0)}, start_up_s=0.0),
+    "touchy": Model({1: (1.0, 1.0), 2: (1.0, 1.0)}, start_up_s=2.0, beside=(1.0, 1.5, 2.0)),
 }
 
 
@@ -85,8 +90,9 @@ class Story:
     """One rule at work. `initial` stands ready at 0, stage by stage; the last stage's completions end a request.
 
     `decisions` hold the time of a control step and what it decides for every stage; `drop_limits_s` are per stage
-    (default: 100 s each). `replicas` None: those of `initial`, and nothing happens to them. `seen` and `core_s` (the
-    cost up to `duration_s`, in core-seconds) are given where a story is about them.
+    (default: 100 s each); `sla_s` matters to dropping by deadline alone. `replicas` None: those of `initial`, and
+    nothing happens to them. `seen` and `core_s` (the cost up to `duration_s`, in core-seconds) are given where a
+    story is about them.
     """
 
     name: str
@@ -98,6 +104,7 @@ class Story:
     duration_s: float = 10.0
     bound_s: float = 100.0
     drop_limits_s: tuple[float, ...] | None = None
+    sla_s: float = 1.0
     hop_s: float = 0.0
     stop_s: float = 0.0
     decision_delay_s: float = 0.0
@@ -106,6 +113,7 @@ class Story:
     dispatch: str = "central"
     drop: str = "request"
     resize: str = "rollout"
+    interference: bool = False
     batches: tuple[Batch, ...] = ()
     drops: tuple[Drop, ...] = ()
     unfinished: tuple[int, ...] = ()
@@ -670,6 +678,138 @@ RULE_4 = (
         drop_limits_s=(1.0,),
         batches=(Batch(2.0, 3.0, 0, (1, 2)),),
         drops=(Drop(1.5, 0),),
+    ),
+    Story(
+        "by deadline, who cannot be in time is not served",
+        rule="4 deadline",
+        shows="SLA 2, service 1: at 1 request 1 is 1 old and just in time; at 2 request 2 is 2 old, 3 is 1 old",
+        drop="deadline",
+        sla_s=2.0,
+        initial=(of("small"),),
+        arrivals_s=(0.0, 0.0, 0.0, 1.0),
+        batches=(Batch(0.0, 1.0, 0, (0,)), Batch(1.0, 2.0, 0, (1,)), Batch(2.0, 3.0, 0, (3,))),
+        drops=(Drop(2.0, 2),),
+    ),
+    Story(
+        "by deadline, the service of later stages is ahead",
+        rule="4 deadline",
+        shows="SLA 4, ahead 1 + 2: who is 2 old is dropped at stage 0, though stage 1 would be reached in time",
+        drop="deadline",
+        sla_s=4.0,
+        initial=(of("small"), large(2)),
+        arrivals_s=(0.0, 0.0, 0.0),
+        batches=(
+            Batch(0.0, 1.0, 0, (0,), stage=0),
+            Batch(1.0, 2.0, 0, (1,), stage=0),
+            Batch(1.0, 3.0, 0, (0,), stage=1),
+            Batch(2.0, 4.0, 1, (1,), stage=1),
+        ),
+        drops=(Drop(2.0, 2, stage=0),),
+    ),
+    Story(
+        "by deadline, the hop to a later stage is ahead",
+        rule="4 deadline",
+        shows="SLA 3, ahead 1 + 0.5 + 1: at 1 request 1 is above 0.5 old",
+        drop="deadline",
+        sla_s=3.0,
+        hop_s=0.5,
+        initial=(of("small"), of("small")),
+        arrivals_s=(0.0, 0.0),
+        batches=(Batch(0.0, 1.0, 0, (0,), stage=0), Batch(1.5, 2.5, 0, (0,), stage=1)),
+        drops=(Drop(1.0, 1, stage=0),),
+    ),
+    Story(
+        "by deadline, the wait at later stages is ahead",
+        rule="4 deadline",
+        shows=(
+            "SLA 5; at 2 requests 1 and 2 wait at stage 1, so 1 + (2 + 4) are ahead of 3, which goes as it comes; "
+            "stage 1 serves 1 at 3, just in time, and drops 2 at 5, which did not seem hopeless at 1"
+        ),
+        drop="deadline",
+        sla_s=5.0,
+        initial=(of("small", replicas=2), large()),
+        arrivals_s=(0.0, 0.0, 1.0, 2.0),
+        batches=(
+            Batch(0.0, 1.0, 0, (0,), stage=0),
+            Batch(0.0, 1.0, 1, (1,), stage=0),
+            Batch(1.0, 2.0, 0, (2,), stage=0),
+            Batch(1.0, 3.0, 0, (0,), stage=1),
+            Batch(3.0, 5.0, 0, (1,), stage=1),
+        ),
+        drops=(Drop(2.0, 3, stage=0), Drop(5.0, 2, stage=1)),
+    ),
+    Story(
+        "by deadline, more ready replicas make the wait shorter",
+        rule="4 deadline",
+        shows="as before with three at stage 1: nobody waits there, and request 3 is in time",
+        drop="deadline",
+        sla_s=5.0,
+        initial=(of("small", replicas=2), large(3)),
+        arrivals_s=(0.0, 0.0, 1.0, 2.0),
+        batches=(
+            Batch(0.0, 1.0, 0, (0,), stage=0),
+            Batch(0.0, 1.0, 1, (1,), stage=0),
+            Batch(1.0, 2.0, 0, (2,), stage=0),
+            Batch(2.0, 3.0, 0, (3,), stage=0),
+            Batch(1.0, 3.0, 0, (0,), stage=1),
+            Batch(1.0, 3.0, 1, (1,), stage=1),
+            Batch(2.0, 4.0, 2, (2,), stage=1),
+            Batch(3.0, 5.0, 0, (3,), stage=1),
+        ),
+    ),
+    Story(
+        "by deadline, the drop limit still counts",
+        rule="4 deadline",
+        shows="in time for an SLA of 10, but older than 0.5",
+        drop="deadline",
+        sla_s=10.0,
+        initial=(of("small"),),
+        arrivals_s=(0.0, 0.25),
+        drop_limits_s=(0.5,),
+        batches=(Batch(0.0, 1.0, 0, (0,)),),
+        drops=(Drop(1.0, 1),),
+    ),
+    Story(
+        "by deadline, whoever comes finds who has waited too long for a batch to fill",
+        rule="4 deadline",
+        shows="SLA 3, ahead 1; request 1 finds 0 at 2.5, and is itself due at 7.5, when it is 5 old",
+        drop="deadline",
+        sla_s=3.0,
+        initial=(of("small", batch=3, timeout_s=5.0),),
+        arrivals_s=(0.0, 2.5),
+        drops=(Drop(2.5, 0), Drop(7.5, 1)),
+    ),
+    Story(
+        "by deadline, a decision takes effect stage by stage",
+        rule="4 deadline",
+        shows=(
+            "SLA 3; at 1 both stages get small ones; stage 0 looks first, and sees the 2 of the large one at stage 1: "
+            "1 + 2 are ahead, and 0, which is 0.5 old, is dropped; 1 is 0.25 old at 1.5 and has 1 + 1 ahead of it"
+        ),
+        drop="deadline",
+        sla_s=3.0,
+        initial=(of("small", batch=2, timeout_s=5.0), large()),
+        arrivals_s=(0.5, 1.25),
+        decisions=((1.0, (of("small", batch=2, timeout_s=0.25), of("small"))),),
+        batches=(Batch(1.5, 2.5, 0, (1,), stage=0), Batch(2.5, 4.5, 0, (1,), stage=1)),
+        drops=(Drop(1.0, 0, stage=0),),
+        replicas=(
+            Replica("small", 0.0, 0.0, stage=0),
+            Replica("large", 0.0, 0.0, 3.0, 4.5, cores=2, stage=1),
+            Replica("small", 1.0, 3.0, stage=1),
+        ),
+    ),
+    Story(
+        "by deadline, eager: batches that wait at a replica are ahead",
+        rule="4 eager deadline",
+        shows="SLA 3; with 0, 1, 2, 3 before it (0 is being served and does not count), 1 + 3 are ahead of 4",
+        dispatch="eager",
+        drop="deadline",
+        sla_s=3.0,
+        initial=(of("small"),),
+        arrivals_s=(0.0,) * 5,
+        batches=tuple(Batch(float(k), k + 1.0, 0, (k,)) for k in range(4)),
+        drops=(Drop(0.0, 4),),
     ),
 )
 
@@ -1340,12 +1480,76 @@ RULE_9 = (
     ),
 )
 
+INTERFERENCE = (
+    Story(
+        "a batch takes longer beside others that are served when it starts",
+        rule="3",
+        shows="beside 0, 1, 2 and 3 busy cores: 1, 1.5, 2 and 2 s; one that has started goes on as it began",
+        interference=True,
+        initial=(of("touchy", replicas=4),),
+        arrivals_s=(0.0, 0.25, 0.5, 0.75),
+        batches=(
+            Batch(0.0, 1.0, 0, (0,)),
+            Batch(0.25, 1.75, 1, (1,)),
+            Batch(0.5, 2.5, 2, (2,)),
+            Batch(0.75, 2.75, 3, (3,)),
+        ),
+    ),
+    Story(
+        "the batches of one instant slow those that start after them",
+        rule="3",
+        shows="two at 0: the first is alone, the second beside one",
+        interference=True,
+        initial=(of("touchy", replicas=2),),
+        arrivals_s=(0.0, 0.0),
+        batches=(Batch(0.0, 1.0, 0, (0,)), Batch(0.0, 1.5, 1, (1,))),
+    ),
+    Story(
+        "all cores of a replica count, and those of all stages",
+        rule="3",
+        shows="at 1 the next stage's replica starts first, beside none; the first stage's then beside its 2 cores",
+        interference=True,
+        initial=(of("touchy"), of("touchy", cores=2)),
+        arrivals_s=(0.0, 0.5),
+        batches=(
+            Batch(0.0, 1.0, 0, (0,), stage=0),
+            Batch(1.0, 3.0, 0, (1,), stage=0),
+            Batch(1.0, 2.0, 0, (0,), stage=1),
+            Batch(3.0, 4.0, 0, (1,), stage=1),
+        ),
+    ),
+    Story(
+        "without interference nobody slows anybody down",
+        rule="3",
+        shows="two at once take 1 s each",
+        initial=(of("touchy", replicas=2),),
+        arrivals_s=(0.0, 0.0),
+        batches=(Batch(0.0, 1.0, 0, (0,)), Batch(0.0, 1.0, 1, (1,))),
+    ),
+    Story(
+        "a replica that is resized while it serves counts with the cores with which it began",
+        rule="3",
+        shows="of 2 cores at 0, resized to 1 at 0.5: at 0.75 the other one starts beside 2",
+        interference=True,
+        resize="in_place",
+        initial=(of("touchy", cores=2, replicas=2),),
+        arrivals_s=(0.0, 0.75),
+        decisions=((0.5, (of("touchy", replicas=2),)),),
+        batches=(Batch(0.0, 1.0, 0, (0,)), Batch(0.75, 2.75, 1, (1,))),
+        replicas=(
+            Replica("touchy", 0.0, 0.0, cores=2, resized=((0.5, 1),)),
+            Replica("touchy", 0.0, 0.0, cores=2, resized=((0.5, 1),)),
+        ),
+    ),
+)
+
 STORIES: tuple[Story, ...] = (
     *RULE_1,
     *RULE_2,
     *ATTEMPTS,
     *EAGER,
     *RULE_3,
+    *INTERFERENCE,
     *RULE_4,
     *RULE_5,
     *IN_PLACE,

@@ -27,13 +27,13 @@ from ipa.sim.model import ServiceTime, StageModel, World
 from ipa.sim.records import ReplicaRecords, collect_records
 from ipa.studies import Run, Scenario, simulate
 from tests.sim import engine_runs
-from tests.sim.random_scenarios import resizing, scenario
+from tests.sim.random_scenarios import DEADLINE, resizing, scenario
 
 numba = pytest.importorskip("numba")
 
 BLOCK = 50
 BLOCKS = 20
-MODES = [("central", "request"), ("central", "batch"), ("eager", "request"), ("eager", "batch")]
+MODES = [("central", "request"), ("central", "batch"), ("eager", "request"), ("eager", "batch"), *DEADLINE]
 
 
 def differences(one: Any, other: Any, where: str = "") -> Iterator[str]:
@@ -62,6 +62,16 @@ def differences(one: Any, other: Any, where: str = "") -> Iterator[str]:
 def test_both_engines_give_the_same_records(dispatch: str, drop: str, block: int) -> None:
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
         drawn = scenario(seed, dispatch=dispatch, drop=drop, resize=resizing(seed))
+        simpy, compiled = (engine_runs.run(drawn, seed, engine) for engine in ("simpy", "compiled"))
+        assert list(differences(simpy, compiled)) == [], f"seed {seed}"
+
+
+@pytest.mark.parametrize("block", range(BLOCKS // 4))
+@pytest.mark.parametrize(("dispatch", "drop"), MODES)
+def test_both_engines_slow_batches_down_beside_each_other_alike(dispatch: str, drop: str, block: int) -> None:
+    """What a batch takes then depends on what all stages do at its start, in the order within one instant."""
+    for seed in range(block * BLOCK, (block + 1) * BLOCK):
+        drawn = scenario(seed, dispatch=dispatch, drop=drop, resize=resizing(seed), interference=True)
         simpy, compiled = (engine_runs.run(drawn, seed, engine) for engine in ("simpy", "compiled"))
         assert list(differences(simpy, compiled)) == [], f"seed {seed}"
 
@@ -158,6 +168,8 @@ WORLDS: list[dict[str, Any]] = [
     {"policy": "wandering", "drop": "batch", "interval_s": 4.0, "scale": 4.0, "service_times": "mean"},
     {"policy": "wandering", "dispatch": "eager", "drop": "batch", "sla_s": 0.4, "max_unavailable": 2},
     {"policy": "wandering", "resize": "in_place", "stop_s": 1.5, "decision_delay_s": 3.0},
+    {"policy": "wandering", "drop": "deadline", "scale": 3.0, "decision_delay_s": 3.0},
+    {"policy": "ipa", "drop": "deadline", "dispatch": "eager", "limit_cores": 2, "hop_s": 0.02, "scale": 8.0},
 ]
 
 

@@ -11,11 +11,11 @@ import pytest
 
 from ipa.sim import laws
 from tests.sim import engine_runs, oracle
-from tests.sim.random_scenarios import resizing, scenario
+from tests.sim.random_scenarios import DEADLINE, resizing, scenario
 
 BLOCK = 50
 BLOCKS = 20
-MODES = [("central", "request"), ("central", "batch"), ("eager", "request"), ("eager", "batch")]
+MODES = [("central", "request"), ("central", "batch"), ("eager", "request"), ("eager", "batch"), *DEADLINE]
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))
@@ -28,7 +28,23 @@ def test_engine_equals_the_oracle(dispatch: str, drop: str, block: int) -> None:
         assert engine_runs.difference(records, expected) is None, f"seed {seed}"
         assert records.run_end_s == expected["end_s"]
         assert records.integral_s.tolist() == pytest.approx(expected["queue_integral"], rel=1e-9, abs=1e-9)
+        oldest_s = laws.oldest_s(*engine_runs.parts(drawn)[:2])
+        assert list(laws.violations(records, eager=dispatch == "eager", oldest_s=oldest_s)) == [], f"seed {seed}"
+
+
+@pytest.mark.parametrize("block", range(BLOCKS // 4))
+@pytest.mark.parametrize(("dispatch", "drop"), MODES)
+def test_batches_beside_others_take_as_long_as_on_the_oracle(dispatch: str, drop: str, block: int) -> None:
+    slowed = 0
+    for seed in range(block * BLOCK, (block + 1) * BLOCK):
+        drawn = scenario(seed, dispatch=dispatch, drop=drop, resize=resizing(seed), interference=True)
+        drawn = engine_runs.with_engine_draws(drawn, seed)
+        records = engine_runs.run(drawn, seed)
+        assert engine_runs.difference(records, oracle.simulate(drawn)) is None, f"seed {seed}"
         assert list(laws.violations(records, eager=dispatch == "eager")) == [], f"seed {seed}"
+        alone = engine_runs.run({**drawn, "interference": False}, seed)
+        slowed += alone.finish_s.tobytes() != records.finish_s.tobytes()
+    assert slowed > BLOCK / 2
 
 
 @pytest.fixture(scope="module")

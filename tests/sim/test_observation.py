@@ -49,6 +49,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "clumped": {"trace": "constant:12:50", "arrivals": "clumped", "max_unavailable": 2, "max_surge": 1},
     "configured": {"trace": "constant:8:50", "start": "configured", "service_times": "mean"},
     "batch drops": {"trace": "constant:30:50", "drop": "batch"},
+    "deadline drops": {"trace": "constant:30:50", "drop": "deadline"},
     "published": {"trace": "constant:20:50", "dispatch": "eager", "drop": "batch", "arrivals": "clumped"},
 }
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from tests.sim.oracle import simulate
-from tests.sim.random_scenarios import scenario
+from tests.sim.random_scenarios import DEADLINE, scenario
 
-MODES = [("central", "request"), ("central", "batch"), ("eager", "request"), ("eager", "batch")]
+MODES = [("central", "request"), ("central", "batch"), ("eager", "request"), ("eager", "batch"), *DEADLINE]
 
 
 def stage(

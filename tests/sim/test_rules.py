@@ -10,6 +10,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from ipa.sim import rules
+from ipa.sim.model import slowdowns
 from ipa.sim.rules import Rollout
 
 
@@ -25,12 +26,32 @@ def test_expiry_is_one_addition_and_no_subtraction() -> None:
     assert not rules.is_expired(now_s, arrival_s=0.2, limit_s=0.1)
 
 
+def test_a_stay_is_those_who_wait_and_a_batch() -> None:
+    """Five wait for two replicas that take 3 s for a batch of 4: 5 / 8 of 3 s, then 3 s."""
+    assert rules.stay_s(waiting=0, ready=2, batch=4, latency_s=3.0) == 3.0
+    assert rules.stay_s(waiting=5, ready=2, batch=4, latency_s=3.0) == 1.875 + 3.0
+    assert rules.stay_s(waiting=5, ready=0, batch=4, latency_s=3.0) == rules.stay_s(5, 1, 4, 3.0) == 3.75 + 3.0
+
+
+@pytest.mark.parametrize(("ahead_s", "limit_s"), [(0.5, 2.0), (1.0, 2.0), (1.25, 1.75), (3.0, 0.0), (4.0, -1.0)])
+def test_by_deadline_a_request_may_be_as_old_as_what_is_ahead_allows(ahead_s: float, limit_s: float) -> None:
+    """An SLA of 3 s and a drop limit of 2 s."""
+    assert rules.deadline_limit_s(2.0, sla_s=3.0, ahead_s=ahead_s) == limit_s
+
+
 def test_a_batch_waits_until_it_is_full_or_due() -> None:
     due_s = rules.due_s(enqueue_s=1.0, batch_timeout_s=0.5)
     assert due_s == 1.5
     assert rules.must_wait(False, nextafter(due_s, 0.0), due_s)
     assert not rules.must_wait(False, due_s, due_s)
     assert not rules.must_wait(True, 1.0, due_s)
+
+
+def test_slowdowns_lie_on_straight_lines_between_what_was_measured() -> None:
+    """Measured beside 1 and 3 busy cores; beside none it is 1, and beside 2 in the middle."""
+    assert slowdowns(((1, 1.5), (3, 2.5))) == (1.0, 1.5, 2.0, 2.5)
+    assert slowdowns(((2, 1.5),)) == (1.0, 1.25, 1.5)
+    assert slowdowns(()) == (1.0,)
 
 
 @pytest.mark.parametrize(("batch", "max_batch", "size"), [(1, 8, 1), (8, 8, 8), (9, 8, 8)])

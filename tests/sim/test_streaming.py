@@ -84,7 +84,7 @@ def put_together(
 def test_a_window_of_a_few_requests_changes_nothing(dispatch: str, drop: str, block: int) -> None:
     """1, 4 or 17 requests are in memory at first, of up to 120; more only where more are present at once."""
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
-        drawn = scenario(seed, dispatch=dispatch, drop=drop, resize=resizing(seed))
+        drawn = scenario(seed, dispatch=dispatch, drop=drop, resize=resizing(seed), interference=seed % 3 == 0)
         whole = create_engine("compiled", *engine_runs.parts(drawn), seed)
         steps = followed(whole, drawn)
         for window in WINDOWS:
@@ -98,7 +98,7 @@ def test_simpy_hands_over_what_it_would_have_kept(dispatch: str, drop: str, monk
     """At every control step; its own lists are then empty, and its counts go on."""
     monkeypatch.setattr(events.engine, "PIECE", 1)
     for seed in range(BLOCK):
-        drawn = scenario(seed, dispatch=dispatch, drop=drop)
+        drawn = scenario(seed, dispatch=dispatch, drop=drop, interference=seed % 3 == 0)
         whole = create_engine("simpy", *engine_runs.parts(drawn), seed)
         steps = followed(whole, drawn)
         given: list[Handover] = []

@@ -2,7 +2,7 @@
 
 Each section of docs/paper-details.md whose heading, of the third level, is also in FOLDER/tables.md or
 FOLDER/decision_times.md is replaced by that one. Its tables of named points are digests of FOLDER/tables.md, and the
-tables of docs/paper.md are digests of the sections of docs/paper-details.md.
+tables of docs/paper.md, and its five sentences, are digests of the sections of docs/paper-details.md.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "paper.md"
 DETAILS = PAGE.with_name("paper-details.md")
 
 PUBLISHED = "published settings"
+DEFAULTS = "own defaults"
 NO_MATCH = "IPA has none"
 """Where the whole of IPA's curve is dearer, or less accurate."""
 
@@ -202,9 +203,18 @@ def digested(page: str, source: str, digests: Mapping[str, Digest] = DIGESTS) ->
     return page
 
 
+def with_section(page: str, heading: str, text: str) -> str:
+    """The page with another text below a heading of the third level."""
+    return page.replace(f"### {heading}\n{sections(page)[heading]}", f"### {heading}\n{text}")
+
+
 if __name__ == "__main__":
+    from tests.studies import paper_sentences
+
     tables = "\n".join(Path(sys.argv[1], name).read_text(encoding="utf-8") for name in (TABLES, TIMES))
     details = refreshed(DETAILS.read_text(encoding="utf-8"), tables).rstrip() + "\n"
     details = digested(details, tables, OF_TABLES)
     DETAILS.write_text(details, encoding="utf-8")
-    PAGE.write_text(digested(PAGE.read_text(encoding="utf-8"), details), encoding="utf-8")
+    page = digested(PAGE.read_text(encoding="utf-8"), details)
+    page = with_section(page, paper_sentences.HEADING, paper_sentences.section(sections(details)))
+    PAGE.write_text(page, encoding="utf-8")

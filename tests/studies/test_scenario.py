@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ipa import policies
-from ipa.studies import Scenario, ScenarioError, find, load, simulate
+from ipa.studies import Scenario, ScenarioError, find, load, prepare, simulate
 from tests.command import PIPELINE, POLICIES, SHORT, answer, refusal
 
 HEAD = "schema_version: 1\nkind: scenario\n"
@@ -207,3 +207,15 @@ def test_a_label_is_what_a_policy_is_called_and_none_leaves_no_trace() -> None:
     assert Scenario(**labelled.as_dict()) == labelled
     assert find("video", {"policy": "ipa"}).as_dict()["policy"] == {"name": "ipa"}
     assert find("video").policy.title == "ipa"
+
+
+def test_one_start_up_time_holds_for_every_variant_and_policies_know_it() -> None:
+    """With 3 s every replica is ready 3 s after its creation, and the pipeline that policies get says so."""
+    values = {"trace": "bursty", "window": "340:460", "start_up_s": 3}
+    run = simulate(Scenario(pipeline="video").with_values(values))
+    replicas = run.tables["replicas"]
+    later = replicas[(replicas["created_s"] > 0.0) & replicas["ready_s"].notna()]
+    assert len(later)
+    assert (later["ready_s"] - later["created_s"]).round(9).eq(3.0).all()
+    given = prepare(run.scenario).pipeline
+    assert {variant.start_up_s for stage in given.stages for variant in stage.variants} == {3.0}

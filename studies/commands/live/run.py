@@ -26,6 +26,7 @@ from ipa.studies.commands.options import (
     pipeline_argument,
     policy_option,
     prometheus_options,
+    real_options,
     report_option,
     scenario_options,
     source_option,
@@ -53,6 +54,7 @@ PORTS = Whole(0, 65535)
 @cluster_options
 @url_option
 @token_file_option
+@real_options
 @click.option("--no-load", is_flag=True, help="kubernetes: send no load; control the pipeline under its own traffic.")
 @click.option(
     "--changes-per-minute",
@@ -99,6 +101,8 @@ def run(
     name: str | None,
     url: str | None,
     token_file: Path | None,
+    models: str,
+    samples: str,
     no_load: bool,
     changes_per_minute: int,
     control_token_file: Path | None,
@@ -162,6 +166,8 @@ def run(
         cluster=cluster,
         prometheus_match=prometheus_match,
         token_file=token_file,
+        models=models,
+        samples=samples,
     )
     if cluster is not None and not sends_load:
         if not printing.is_quiet():

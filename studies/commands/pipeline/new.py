@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,11 +20,18 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=NEW_FILE)
-@click.option("--from", "source", metavar="CSV", required=True, help="CSV table of the measurements.")
+@click.option(
+    "--from",
+    "sources",
+    metavar="CSV",
+    required=True,
+    multiple=True,
+    help="CSV table of the measurements. What it lacks may follow: 'perf.csv stage=sort batch=4'. Repeatable.",
+)
 @click.option("--name", help="Name of the pipeline. Default: that of FILE.")
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 @output_options
-def new(file: Path, source: str, name: str | None, overwrite: bool, as_json: bool) -> None:
+def new(file: Path, sources: Sequence[str], name: str | None, overwrite: bool, as_json: bool) -> None:
     """Write a pipeline file from a CSV table of measured latencies.
 
     A row of the table is one stage, variant, number of cores and batch size:
@@ -33,6 +41,9 @@ def new(file: Path, source: str, name: str | None, overwrite: bool, as_json: boo
     sort,small,0.84,1,1,50,70
     sort,small,0.84,1,4,160,200
 
+    Tables of Triton's perf_analyzer (-f) and Model Analyzer, the table or folder of a series of the published project's
+    profiler, and tables of other tools whose columns have such names are read as well.
+
     Accuracies are fractions, or per cent if all are above 1. Times are of a whole batch, in _s, _ms or _us. Further
     columns: throughput_rps, start_up_s, accuracy_metric. Every variant needs batch size 1, and each of its numbers of
     cores with each of its batch sizes.
@@ -41,7 +52,7 @@ def new(file: Path, source: str, name: str | None, overwrite: bool, as_json: boo
         raise ScenarioError(f"{file}: should end in .yaml")
     if file.exists() and not overwrite:
         raise ScenarioError(f"{file}: is there already; --overwrite replaces it")
-    table = ipa.profiles.read_latencies(source)
+    table = ipa.profiles.read_latencies(*map(ipa.profiles.Source.of, sources))
     called = ipa.profiles.slug(file.stem if name is None else name)
     if not called or (name is not None and called != name):
         raise ScenarioError(f"--name {name or file.stem}: should be lower-case letters, digits and single hyphens")

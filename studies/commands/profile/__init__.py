@@ -1,4 +1,4 @@
-"""`ipa profile`: pipelines. A module for each command: list, show."""
+"""`ipa profile`: profiles of pipelines. A module for each command: list, show, run, compare."""
 
 import click
 
@@ -9,9 +9,11 @@ from ipa.studies.commands.group import LazyGroup
     cls=LazyGroup,
     package="ipa.studies.commands.profile",
     short_helps={
+        "compare": "Say what became worse from pipeline A to B, such as profiles of two builds of a model.",
         "list": "List the shipped pipelines with their stages, variants and SLAs.",
+        "run": "Measure what variants take, and write a pipeline file of it.",
         "show": "Show accuracy, base cores, latency and throughput of every variant, and which of them are measured.",
     },
 )
 def profile() -> None:
-    """Inspect pipelines: variants, latencies and where each number comes from."""
+    """Measure, inspect and compare profiles: variants, latencies, and where each number comes from."""

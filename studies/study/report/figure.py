@@ -22,8 +22,32 @@ DASHES = (
     "16px,4px",
     "7px,2px,2px,2px,2px,2px",
     "12px,3px,4px,3px",
+    "24px,6px",
+    "6px,6px",
+    "20px,3px,2px,3px",
+    "5px,2px,5px,6px",
+    "14px,2px,2px,2px,2px,2px",
+    "3px,1px",
+    "10px,8px",
 )
-SYMBOLS = ("circle", "square", "triangle-up", "diamond", "pentagon", "star", "triangle-down", "cross", "hexagon")
+SYMBOLS = (
+    "circle",
+    "square",
+    "triangle-up",
+    "diamond",
+    "pentagon",
+    "star",
+    "triangle-down",
+    "cross",
+    "hexagon",
+    "x",
+    "triangle-left",
+    "triangle-right",
+    "hourglass",
+    "bowtie",
+    "hexagram",
+    "diamond-tall",
+)
 """Beside its colour a system's dash and symbol in every figure, by its place in the study; no two systems share a dash
 or a symbol, so that a print without colour tells them apart."""
 

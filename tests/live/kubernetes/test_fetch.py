@@ -20,7 +20,9 @@ pytest.importorskip("aiohttp")
 pytest.importorskip("s3fs")
 
 from ipa.live.kubernetes import fetch as fetching
-from ipa.live.kubernetes.fetch import FetchError, fetch
+from ipa.live.kubernetes import store as store_of
+from ipa.live.kubernetes.fetch import fetch
+from ipa.live.kubernetes.store import StoreError
 from tests.live.serving.models_world import BUCKET, NOBODY, SOMEBODY, put, s3_server, shut
 
 SMALL = f"s3://{BUCKET}/models/tiny/sort/small"
@@ -87,7 +89,7 @@ def test_what_has_been_fetched_whole_is_not_fetched_again(tmp_path: Path) -> Non
     ],
 )
 def test_what_is_not_there_is_said(server: str, tmp_path: Path, url: str, why: str) -> None:
-    with pytest.raises(FetchError, match=f"{url}: {why}"):
+    with pytest.raises(StoreError, match=f"{url}: {why}"):
         fetch(url, tmp_path / "small", server, NOBODY)
     assert not (tmp_path / "small").exists()
 
@@ -101,7 +103,7 @@ def test_a_store_that_asks_for_credentials_gives_to_who_has_them_alone(tmp_path:
             ("AWS_SECRET_ACCESS_KEY", "SignatureDoesNotMatch"),
             ("AWS_ACCESS_KEY_ID", "InvalidAccessKeyId"),
         ):
-            with pytest.raises(FetchError, match=rf"{SMALL}: no access at {url}: .*{why}"):
+            with pytest.raises(StoreError, match=rf"{SMALL}: no access at {url}: .*{why}"):
                 fetch(SMALL, tmp_path / "other", url, {**keys, wrong: "wrong"}, attempts=1)
 
 
@@ -109,34 +111,34 @@ def test_an_endpoint_where_nobody_listens_is_named(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and does not listen
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(FetchError, match=f"{url} cannot be reached: .*connect"):
+        with pytest.raises(StoreError, match=f"{url} cannot be reached: .*connect"):
             fetch(SMALL, tmp_path / "small", url, NOBODY, attempts=1)
 
 
 def test_an_endpoint_whose_name_is_unknown_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FetchError, match=r"http://no-such-host\.invalid cannot be reached: .*not known"):
+    with pytest.raises(StoreError, match=r"http://no-such-host\.invalid cannot be reached: .*not known"):
         fetch(SMALL, tmp_path / "small", "http://no-such-host.invalid", NOBODY, attempts=1)
 
 
 def test_an_endpoint_that_says_nothing_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "SILENT_FOR_S", 1.0)
+    monkeypatch.setattr(store_of, "SILENT_FOR_S", 1.0)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(FetchError, match=f"{url} cannot be reached: "):
+        with pytest.raises(StoreError, match=f"{url} cannot be reached: "):
             fetch(SMALL, tmp_path / "small", url, NOBODY, attempts=1)
 
 
 def test_a_target_that_cannot_be_written_is_named(server: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(FetchError, match=r"file/\.small\.incoming.*: Not a directory"):
+    with pytest.raises(StoreError, match=r"file/\.small\.incoming.*: Not a directory"):
         fetch(SMALL, tmp_path / "file" / "small", server, NOBODY)
 
 
 def test_a_name_that_leads_out_of_the_folder_is_refused() -> None:
     assert str(fetching._place("shelf/small/deep/model.py", "shelf/small")) == "deep/model.py"
-    with pytest.raises(FetchError, match=r"shelf/small/\.\./\.\./etc: a name with \.\. is refused"):
+    with pytest.raises(StoreError, match=r"shelf/small/\.\./\.\./etc: a name with \.\. is refused"):
         fetching._place("shelf/small/../../etc", "shelf/small")
 
 
@@ -224,7 +226,7 @@ def test_what_fails_for_a_moment_is_asked_again(server: str, tmp_path: Path, wha
 def test_what_never_gets_better_is_given_up(server: str, tmp_path: Path) -> None:
     with (
         troubled(server, lambda *_: "busy") as before,
-        pytest.raises(FetchError, match=f"{SMALL}: .*ServiceUnavailable"),
+        pytest.raises(StoreError, match=f"{SMALL}: .*ServiceUnavailable"),
     ):
         fetch(SMALL, tmp_path / "small", before.url, NOBODY, attempts=3)
     assert len(before.calls) == 3
@@ -240,7 +242,7 @@ def test_an_object_that_changes_on_the_way_is_refused(server: str, tmp_path: Pat
 
     with (
         troubled(server, changed) as before,
-        pytest.raises(FetchError, match=r"changing/model\.py changed while it was being fetched$"),
+        pytest.raises(StoreError, match=r"changing/model\.py changed while it was being fetched$"),
     ):
         fetch(f"s3://{BUCKET}/changing", tmp_path / "model", before.url, SOMEBODY)
     assert not (tmp_path / "model").exists()
@@ -269,5 +271,5 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> Non
 
         threading.Thread(target=shake, daemon=True).start()
         url = f"https://localhost:{listener.getsockname()[1]}"
-        with pytest.raises(FetchError, match=f"{url} cannot be reached: .*[Cc]ertificate"):
+        with pytest.raises(StoreError, match=f"{url} cannot be reached: .*[Cc]ertificate"):
             fetch(SMALL, tmp_path / "small", url, NOBODY, attempts=1)

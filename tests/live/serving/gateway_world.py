@@ -14,6 +14,7 @@ from functools import partial
 from itertools import count
 from typing import Any, Protocol
 
+from ipa.live.serving.deadlines import Deadlines
 from ipa.live.serving.request import Batch, Request, RoutedReplica
 from ipa.live.serving.router import Router
 from ipa.policies import StageConfiguration
@@ -98,7 +99,11 @@ class GatewayWorld:
         initial = [StageConfiguration(**wanted) for wanted in scenario["initial"]]
         limits_s = [stage["drop_limit_s"] for stage in self._stages]
         drop = scenario.get("drop", "request")
-        self.router = Router(names, limits_s, dict(zip(names, initial, strict=True)), self, drop=drop)
+        deadlines = None
+        if drop == "deadline":
+            deadlines = Deadlines(scenario["sla_s"], self._latency_s, scenario["hop_s"])
+        configuration = dict(zip(names, initial, strict=True))
+        self.router = Router(names, limits_s, configuration, self, drop=drop, deadlines=deadlines)
         self._now_s = 0.0
         self._made = count()
         self._events: list[tuple[float, int, int, int, Callable[[], None]]] = []
@@ -221,7 +226,7 @@ class GatewayWorld:
             for each in self.fleets[stage].replicas:
                 if each.removed_s is None and each.variant == wanted.variant and each.now_cores != wanted.cores:
                     each.resized.append((self._now_s, wanted.cores))
-        self.router.stages[stage].configure(wanted.variant, wanted.batch, wanted.batch_timeout_s)
+        self.router.configure_stage(stage, wanted)
         self._roll_out(stage)
 
     def _activate(self, stage: int, replica: Replica) -> None:
@@ -256,6 +261,9 @@ class GatewayWorld:
     def _table(self, stage: int, variant: str, cores: int) -> dict[int, float]:
         table: dict[int, float] = self._stages[stage]["variants"][variant]["latency_s"][cores]
         return table
+
+    def _latency_s(self, stage: int, variant: str, cores: int) -> list[float]:
+        return [0.0, *self._table(stage, variant, cores).values()]
 
     # ---- the result, as the oracle gives it ----
 

@@ -74,7 +74,7 @@ def simulated(drawn: dict[str, Any], seed: int, engine: str) -> list[list[float]
 
 
 @pytest.mark.parametrize("engine", ["simpy", "compiled"])
-@pytest.mark.parametrize("drop", ["request", "batch"])
+@pytest.mark.parametrize("drop", ["request", "batch", "deadline"])
 def test_the_gateway_says_what_the_simulator_says(drop: str, engine: str) -> None:
     most, busy = 0.0, 0
     for seed in range(300):

@@ -569,6 +569,19 @@ def test_an_expired_request_is_answered_504_with_its_stage_while_the_only_replic
         assert (record["outcome"], record["stage"], record["stages"][0]["start_s"]) == ("dropped", DETECTION, None)
 
 
+def test_by_deadline_a_request_that_cannot_be_in_time_is_answered_504_though_a_replica_is_idle(tmp_path: Path) -> None:
+    """The SLA is 10 ms and both stages take longer; without --drop deadline the request would be served, late."""
+    with plane(tmp_path) as up:
+        gateway = up.gateway("--pipeline", "video", "--sla", "0.01", "--drop", "deadline")
+        server = up.emulated("video", DETECTION, "yolov5n")
+        listed(gateway, {DETECTION: [entry(0, server.url, "yolov5n")]})
+        status, answer = infer(gateway)
+        (record,) = recorded(gateway)["records"]
+        assert status == 504
+        assert answer["error"].startswith("dropped: too late for the SLA at stage 'object-detection', ")
+        assert (record["outcome"], record["stage"], record["stages"][0]["start_s"]) == ("dropped", DETECTION, None)
+
+
 def test_where_no_replica_can_take_batches_a_request_is_answered_503_when_it_expires(tmp_path: Path) -> None:
     """It has arrived and was dropped, so the load and the drop are seen; the second finds nobody either."""
     with plane(tmp_path) as up:

@@ -334,3 +334,16 @@ def test_without_onnxruntime_an_onnx_file_names_the_extra(tmp_path: Path, monkey
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ModelError, match=r"needs the extra onnx: pip install 'ipa-pipelines\[onnx\]'"):
         folder_model(tmp_path, 1)
+
+
+def test_a_class_of_ones_own_that_takes_cores_gets_those_of_its_replica(tmp_path: Path) -> None:
+    text = """
+class MyModel:
+    def __init__(self, cores=7):
+        self.cores = cores
+
+    def predict(self, inputs):
+        return {"cores": inputs["x"] * 0 + self.cores}
+"""
+    model = own_model(own(tmp_path, text), 2)
+    assert answer(model, {"x": np.zeros((1, 1))})["cores"].tolist() == [[2.0]]

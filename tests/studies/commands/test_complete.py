@@ -10,7 +10,7 @@ from click.shell_completion import ShellComplete
 
 from ipa import policies, profiles, traces
 from ipa.studies.commands import main
-from ipa.studies.scenario import GuardBounds, Scenario
+from ipa.studies.scenario import ClusterLimits, GuardBounds, Scenario
 
 
 def offered(line: str) -> list[str]:
@@ -34,7 +34,8 @@ def test_pipelines_policies_and_loads_are_offered_by_name() -> None:
 def test_the_keys_that_are_offered_are_those_of_the_scenario() -> None:
     keys = [each.removesuffix("=") for each in offered("ipa simulate video --set ")]
     guards = [f"guards.{name}" for name in GuardBounds.model_fields]
-    assert keys == [*Scenario.model_fields, "policy.", *guards]
+    limits = [f"limits.{name}" for name in ClusterLimits.model_fields]
+    assert keys == [*Scenario.model_fields, "policy.", *guards, *limits]
 
 
 @pytest.mark.parametrize(

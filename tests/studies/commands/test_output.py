@@ -17,6 +17,7 @@ COMMANDS = {words.removeprefix("ipa "): command for words, command in every_comm
 RUNS = {
     "compare": ("video", "--policy", "static", "--policy", "rate", *SHORT),
     "doctor": (),
+    "explain": ("run", "--jobs", 1),
     "live manifests": ("video",),
     "optimise": ("video", "--load", 9),
     "pipeline check": ("mine.yaml",),
@@ -26,6 +27,7 @@ RUNS = {
     "predictor evaluate": ("--trace", "constant:5:60", "--predictor", "max"),
     "predictor list": (),
     "predictor show": ("--trace", "constant:5:60", "--predictor", "max", "--to", "forecasts.html"),
+    "profile compare": ("mine.yaml", "mine.yaml"),
     "profile list": (),
     "profile show": ("mine.yaml",),
     "replay": ("run/journal.jsonl", "--pipeline", "video", "--policy", "static"),
@@ -43,12 +45,16 @@ RUNS = {
 """What each command is tried with, but for those that need real servers."""
 
 ON_SERVERS = {f"live {name}" for name in ("down", "load", "recover", "run", "status", "up")} | {
+    "profile run",
     "trace from-prometheus",
     "validate",
 }
 
 TRAINS = {"predictor train"}
 """What takes long, and Keras."""
+
+REAL = {f"models {name}" for name in ("check", "list", "make", "measure", "pages", "push", "read")}
+"""What needs real models: see `test_models`."""
 
 STUDY = (
     "schema_version: 1\nkind: study\npipeline: mine.yaml\nworkloads: ['constant:5:30']\nsystems: {it: {policy: static}}"
@@ -66,7 +72,7 @@ def test_every_command_has_both_options_with_one_meaning(words: str) -> None:
 
 
 def test_every_command_is_tried() -> None:
-    assert {*RUNS, *ON_SERVERS, *TRAINS} == set(COMMANDS)
+    assert {*RUNS, *ON_SERVERS, *TRAINS, *REAL} == set(COMMANDS)
 
 
 @pytest.fixture(scope="module")

@@ -386,6 +386,9 @@ SCENARIOS = [
     scenario("sla_s: 1e999\n", "s.yaml:4: sla_s: should be a finite number; given inf"),
     scenario("guards: {max_replicas: 1e3}\n", "s.yaml:4: guards.max_replicas: should be a valid integer; given 1000.0"),
     scenario(
+        "limits: {max_replicas: {sart: 2}}\n", "s.yaml:4: limits.max_replicas: 'mine' has no stage 'sart'; it has sort"
+    ),
+    scenario(
         "drop_limits_s: {sart: 3}\n", "s.yaml:4: drop_limits_s: 'mine' has no stage 'sart'; it has sort; did you mean"
     ),
     scenario(
@@ -415,13 +418,23 @@ SCENARIOS = [
     key("sla_s=0", "sla_s: should be greater than 0; given 0"),
     key("stop_s=.inf", "stop_s: should be a finite number; given inf"),
     key("hop_s=-1", "hop_s: should be greater than or equal to 0; given -1"),
+    key("start_up_s=-1", "start_up_s: should be greater than or equal to 0; given -1"),
     key("start_up_sigma=5", "start_up_sigma: should be less than or equal to 2; given 5"),
     key("window=3", "window: should be START:END in seconds, or a list of these; given 3"),
-    key("drop=all", "drop: should be 'request' or 'batch'; given 'all'"),
+    key("drop=all", "drop: should be 'request', 'batch' or 'deadline'; given 'all'"),
     key("engine=fast", "engine: should be 'auto', 'simpy' or 'compiled'; given 'fast'"),
     key("max_surge=0", "max_surge and max_unavailable are both 0: no rollout could ever move"),
     key("limit_cores=1.5", "limit_cores: should be a valid integer; given 1.5"),
     key("guards.x=3", "guards.x: unknown key; allowed: min_replicas, max_replicas"),
+    key("guards.hysteresis=2", "guards.hysteresis: should be less than or equal to 1; given 2"),
+    key("guards.flap_budget=0", "guards.flap_budget: should be greater than or equal to 1; given 0"),
+    key("guards.wait_for_starting=2", "guards.wait_for_starting: should be a valid boolean; given 2"),
+    key("limits.nodes=3", "limits.nodes: unknown key; did you mean 'node_cores'?; allowed: node_cores,"),
+    key("limits.node_cores=[]", "limits.node_cores: should be a whole number of cores from 1, or a list of these"),
+    key("limits.node_cores=x", "limits.node_cores: should be a whole number of cores from 1, or a list of these"),
+    key("limits.utilisation=1.2", "limits.utilisation: should be less than or equal to 1; given 1.2"),
+    key("limits.ruled_out.sort=[smal]", "limits: sort has no variant 'smal'"),
+    key("limits.min_replicas.sart=2", "limits.min_replicas: 'mine' has no stage 'sart'"),
     key("guards.min_replicas=99999", "guards.min_replicas: should be less than or equal to 10000; given 99999"),
     key("initial.sort.variant=small", "`initial` needs start: configured, but `start` is warm"),
     key("policy=", "policy: should be a mapping of keys to values; given nothing"),
@@ -483,7 +496,7 @@ PIPELINES = [
     pipeline(
         "accuracy: product",
         "accuracy: prod",
-        "mine.yaml:23: published.accuracy: should be 'product', 'sum' or 'average'; given",
+        "mine.yaml:23: published.accuracy: should be 'product', 'sum', 'average' or 'pairs'; given",
     ),
     pipeline(
         "pinned_s: 2", "pinned_s: -2", "mine.yaml:12: stages[sort].sla.pinned_s: should be greater than 0; given -2"
@@ -603,8 +616,10 @@ POLICY_ROWS = [
     Wrong(f"{RUN} --policy gone.py:P", "gone.py: cannot be read: No such file or directory"),
     Wrong(f"{RUN} --policy my.py", "'my.py' names no class; write my.py:ClassName"),
     Wrong(f"{RUN} --policy my.py:Hodl", "my.py: no class 'Hodl' (did you mean 'Hold'?); classes there: Hold"),
-    Wrong(f"{RUN} --policy ipaa", "unknown policy 'ipaa' (did you mean 'ipa'?); allowed: hpa, inferline, ipa, kpa,"),
-    Wrong(f"{RUN} --policy ''", "policy '' must be a name: ipa, scale-only, switch-only, hpa, kpa, inferline, rate,"),
+    Wrong(f"{RUN} --policy ipaa", "unknown policy 'ipaa' (did you mean 'ipa'?); allowed: "),
+    Wrong(
+        f"{RUN} --policy ''", "policy '' must be a name: ipa, foresight, scale-only, switch-only, hpa, kpa, inferline,"
+    ),
     Wrong(f"{RUN} --policy ipa:", "policy 'ipa' takes no argument; given: ipa:"),
     Wrong(f"{RUN} --policy static:0", "configuration of sort: replicas=0 must be a whole number of at least 1"),
     Wrong(f"{RUN} --policy static:small:1", "static:small:1 must be variant:batch:replicas for each of: sort"),
@@ -615,12 +630,21 @@ POLICY_ROWS = [
         "optimise mine.yaml --load 5 --policy static",
         "--policy static: does not use the optimiser, so there is nothing to explain;",
     ),
-    Wrong("optimise mine.yaml", "Missing option '--load'."),
+    Wrong("optimise mine.yaml", "--load: is missing; give the load to plan for, or several with --over FROM:TO"),
+    Wrong("optimise mine.yaml --over 5", "--over 5: should be FROM:TO or FROM:TO:STEP in requests per second"),
+    Wrong("optimise mine.yaml --over 9:1", "--over 9:1: loads should rise from at least 0, by steps above 0"),
+    Wrong("optimise mine.yaml --over 0:1e9", "--over 0:1e9: means 1,000,000,001 loads; allowed: at most 10,000"),
+    Wrong("optimise mine.yaml --over 1e13:1e13", "at most 1e+12"),
+    Wrong("optimise mine.yaml --over 1:9 --policy static", "--policy static: does not use the optimiser"),
+    Wrong(
+        "optimise mine.yaml --load 5 --frontier --over 1:9", "--over 1:9: is given in place of --load and --frontier"
+    ),
+    Wrong("optimise mine.yaml --load 5 --report page.html", "--report page.html: draws the plans of --frontier or"),
     Wrong("compare mine.yaml --seeds 0", "'--seeds': '0'; allowed: a whole number from 1"),
     Wrong("compare mine.yaml --jobs x", "'--jobs': 'x'; allowed: a whole number from 1"),
     Wrong(
         "compare mine.yaml --policy ipa --policy switch-onyl",
-        "unknown policy 'switch-onyl' (did you mean 'switch-only'?); allowed: hpa,",
+        "unknown policy 'switch-onyl' (did you mean 'switch-only'?); allowed: ",
     ),
     Wrong(
         "compare scenario.yaml --policy ipa --trace constant:1e9",
@@ -731,7 +755,19 @@ ANSWERS = [
     ),
     *(
         Wrong(f"{RUN} --policy {name} --set policy.foo=1", f"unknown parameter 'foo' of policy '{name}'; allowed: ")
-        for name in ("hpa", "kpa", "inferline", "rate", "oracle", "scale-only", "static", "switch-only")
+        for name in (
+            "hpa",
+            "kpa",
+            "inferline",
+            "faro",
+            "planner",
+            "ray",
+            "rate",
+            "oracle",
+            "scale-only",
+            "static",
+            "switch-only",
+        )
     ),
     Wrong(
         f"{RUN} --policy my.py:Hold --set policy.levl=3",
@@ -805,14 +841,22 @@ LISTS = [
     Wrong("policy nonesuch", "No such command 'nonesuch'."),
     Wrong("policy list x", "Got unexpected extra argument (x)"),
     Wrong("policy show", "Missing argument 'NAME|FILE:CLASS'."),
-    Wrong(
-        "policy show ipaa", "unknown policy 'ipaa' (did you mean 'ipa'?); allowed: hpa, inferline, ipa, kpa, oracle,"
-    ),
+    Wrong("policy show ipaa", "unknown policy 'ipaa' (did you mean 'ipa'?); allowed: "),
     Wrong("policy show gone.py:P", "gone.py: cannot be read: No such file or directory"),
     Wrong("policy show my.py", "'my.py' names no class; write my.py:ClassName"),
     Wrong("policy show my.py:Hodl", "my.py: no class 'Hodl' (did you mean 'Hold'?); classes there: Hold"),
     Wrong("policy show p.py:P", "p.py:1: SystemExit: 0", {"p.py": "exit(0)\n"}),
     Wrong("policy show p.py:P", "p.py:1: P has no method 'decide'", {"p.py": "class P: pass\n"}),
+    Wrong("profile compare video", "Missing argument 'B'"),
+    Wrong("profile compare video vidoe", "no pipeline is called 'vidoe'; did you mean 'video'?"),
+    Wrong("profile compare video sum-qa", "have no variant's cores and batch size in common"),
+    Wrong("profile compare video video --threshold -1", "'-1'; allowed: a finite number from 0 to 1000"),
+    Wrong("profile run", "Missing argument 'PIPELINE|FILE|MODEL_FOLDER'"),
+    Wrong("profile run video", "say where its models are: --models FOLDER, or --server URL"),
+    Wrong("profile run video --models nowhere", "holds neither model.onnx nor model.py"),
+    Wrong("profile run video --longest 0", "'0'; allowed: a finite number from 0.1 to 3600"),
+    Wrong("simulate video --set interference=measured", "video has none measured; `ipa profile run --neighbours`"),
+    Wrong("simulate video --set interference=measurd", "given 'measurd'; did you mean 'measured'?"),
     Wrong("profile nonesuch", "No such command 'nonesuch'."),
     Wrong("profile list x", "Got unexpected extra argument (x)"),
     Wrong("profile show", "Missing argument 'PIPELINE|FILE'."),
@@ -1015,7 +1059,7 @@ RESULTS_ROWS = [
     Wrong("replay run/journal.jsonl --pipeline video", "the journal is of 'mine' with the stages sort, not of 'video'"),
     Wrong(
         "replay run/journal.jsonl --pipeline mine.yaml --policy x",
-        "unknown policy 'x'; allowed: hpa, inferline, ipa, kpa, oracle, rate, scale-only,",
+        "unknown policy 'x'; allowed: ",
     ),
     Wrong(
         "replay run/journal.jsonl --pipeline mine.yaml --set policy.x=3",
@@ -1063,6 +1107,9 @@ LIVE = [
         "live run mine.yaml --policy oracle",
         "policy oracle: it or its predictor reads the future load, which only a simulation",
     ),
+    Wrong(
+        "live run mine.yaml --policy loki", "policy loki: it may mix variants within a stage, and a live stage serves"
+    ),
     Wrong("live run mine.yaml --policy gone.py:P", "gone.py: cannot be read: No such file or directory"),
     Wrong(
         "live run mine.yaml --trace constant:1e9",
@@ -1077,7 +1124,7 @@ LIVE = [
         "live run mine.yaml --backend kubernetes --advise --out new",
         "--out: with --advise on a cluster no load is sent, so there are no results to",
     ),
-    Wrong("live load x", "no pipeline is called 'x'; shipped: audio-qa, audio-sent, nlp, sum-qa, video; or"),
+    Wrong("live load x", "no pipeline is called 'x'; shipped: audio-qa, audio-sent, nlp, ocr, sum-qa, video; or"),
     Wrong("live load http://127.0.0.1:1", "http://127.0.0.1:1: name the model with --model"),
     Wrong(
         "live load mine.yaml --url ftp://x",
@@ -1182,7 +1229,8 @@ LIVE = [
     Wrong("doctor x", "Got unexpected extra argument (x)"),
     Wrong("live run mine.yaml --changes-per-minute 0", "'--changes-per-minute': '0'; allowed: a whole number from 1"),
     Wrong("live run mine.yaml --out my.py", "--out my.py: is a file; give a new folder"),
-    Wrong("live run mine.yaml --policy ipaa", "unknown policy 'ipaa' (did you mean 'ipa'?); allowed: hpa,"),
+    Wrong("live run mine.yaml --policy ipaa", "unknown policy 'ipaa' (did you mean 'ipa'?); allowed: "),
+    Wrong("live run mine.yaml --policy ipaa", "unknown policy 'ipaa' (did you mean 'ipa'?); allowed: faro, foresight,"),
     Wrong("live load", "Missing argument 'URL|PIPELINE|FILE'."),
     Wrong(
         "live load mine.yaml --url http://127.0.0.1:1 --trace constant:5:2", "127.0.0.1:1/v2/models/mine: no V2 server"

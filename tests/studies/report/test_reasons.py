@@ -39,6 +39,22 @@ def test_a_decision_names_forecast_plan_binding_and_runner_up(run: Run) -> None:
         assert told == (wanted != decision.configuration[stage])
 
 
+def test_a_full_journal_says_what_a_little_more_would_bring() -> None:
+    """On 3 cores: a fourth one has its price at the burst."""
+    window = ((400.0, 480.0),)
+    run = simulate(Scenario(pipeline="video", window=window, journal="full", limit_cores=3))
+    reasons = reasons_of(run)
+    said = [unescape(reasons.of(entry.observation.step)) for entry in run.entries]
+    assert all("one more core: " in lines and "10 ms more of SLA: " in lines for lines in said)
+    for entry, lines in zip(run.entries, said, strict=True):
+        assert entry.decision.why is not None
+        if entry.decision.why["one_more_core"]["configuration"] is None:
+            assert "one more core: no other plan" in lines
+    assert any("one more core: no other plan" not in lines for lines in said)
+    lean = reasons_of(simulate(Scenario(pipeline="video", window=window, limit_cores=3)))
+    assert not any("one more core" in lean.of(step) for step in lean.steps)
+
+
 def test_lines_are_short(run: Run) -> None:
     reasons = reasons_of(run)
     lines = [unescape(line) for step in reasons.steps for line in reasons.of(step).split("<br>")]

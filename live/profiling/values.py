@@ -1,0 +1,107 @@
+"""What is to be measured, and what has been: plain values, the latter as a line of JSON holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Target:
+    """A variant's model: in a folder, or on a server at a URL (then on whatever cores that has)."""
+
+    stage: str
+    variant: str
+    folder: Path | None = None
+    url: str = ""
+    samples: Path | None = None
+    shapes: Mapping[str, Sequence[tuple[int, ...]]] | None = None
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How sure is sure enough (the share that intervals keep within), the longest time for a point, and the seed of
+    what requests are drawn."""
+
+    within: float = 0.05
+    longest_s: float = 30.0
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Content:
+    """Batches of one kind of requests, among those of a point: `share` of them, and what they took."""
+
+    kind: str
+    share: float
+    mean_s: float
+    p99_s: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """Batches of one size on so many cores.
+
+    `count` batches one after another gave mean and p99, with the half-widths of their 95 % intervals as shares (None:
+    too few to say); `throughput_rps` is that of a server which always has work. `client_s` is what the profiler's own
+    process used for a batch, `steal` and `others` are shares of the machine's processor time, see `machine`.
+    """
+
+    stage: str
+    variant: str
+    cores: int
+    batch: int
+    count: int
+    mean_s: float
+    mean_within: float | None
+    p99_s: float
+    p99_within: float | None
+    outliers: int
+    throughput_rps: float
+    throughput_within: float | None
+    client_s: float
+    steal: float
+    others: float
+    content: tuple[Content, ...]
+
+
+@dataclass(frozen=True)
+class Start:
+    """A start of the server: `start_up_s` from the creation of its process to its saying that it is ready, and the most
+    memory that it has held until its end (None: not known)."""
+
+    stage: str
+    variant: str
+    cores: int
+    start_up_s: float
+    memory_mb: float | None
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """What a batch of these inputs takes with a model that does nothing: HTTP, the server, the profiler."""
+
+    stage: str
+    variant: str
+    batch: int
+    mean_s: float
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The mean time of single requests alone, and beside other replicas that keep `busy_cores` busy."""
+
+    stage: str
+    variant: str
+    cores: int
+    busy_cores: int
+    alone_s: float
+    beside_s: float
+    within: float | None
+    """Half-width of the 95 % interval of their ratio, as a share."""
+    steal: float
+    others: float
+
+
+Record = Point | Start | Overhead | Beside

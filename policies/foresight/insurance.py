@@ -1,0 +1,146 @@
+"""Insurance: the least rate of service with which a surge that begins now makes no more requests late than the risk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING
+
+from ipa.policies.foresight.clock import FEWEST, WIDTH_S, apart_s
+from ipa.policies.foresight.surges import AFTER_S, BIN_S, BINS, Surge
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+UNSEEN = 0.5
+"""How many surges of a kind not yet seen are reckoned with (Jeffreys' half), each of which doubles the load at once,"""
+UNSEEN_IN_S = 43_200.0
+"""in the time seen and this: one a day, as long as nothing has been seen."""
+NOTICED_S = 2.0
+"""A surge that is younger at a decision is not noticed by it."""
+ONSETS = 4
+"""At so many moments between two decisions a surge is taken to begin."""
+GRID = 48
+"""Rates that are tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When things happen [s]: between decisions, from a decision until its replicas serve, and how long requests may
+    wait. With `is_stuck`, requests that wait stay with the replicas at hand (eager dispatch)."""
+
+    step_s: float
+    lead_s: float
+    wait_s: float
+    is_stuck: bool = False
+
+
+def intensities(
+    now_s: float, surges: Sequence[Surge], period_s: float | None, seen_s: float, timing: Timing
+) -> npt.NDArray[np.float64]:
+    """How likely each of the surges seen comes again about now [1/s], as often as each has.
+
+    One that followed another: within `AFTER_S` of an end. One that keeps the clock: at its time of the period, from
+    when replicas for it have to be started. Any other: at any time that has been seen.
+    """
+    import numpy as np
+
+    ends = [surge.end_s for surge in surges if surge.end_s is not None]
+    is_after = any(now_s - end_s <= AFTER_S for end_s in ends)
+    together = _company([surge.onset_s for surge in surges], [not surge.follows for surge in surges], period_s)
+    ahead_s = (timing.step_s + timing.lead_s) / 2
+    found = []
+    for surge, alike in zip(surges, together, strict=True):
+        if surge.follows:
+            found.append(1 / (AFTER_S * max(len(ends), 1)) if is_after else 0.0)
+            continue
+        if period_s is None or alike < FEWEST:
+            found.append(1 / max(seen_s, 1.0))
+            continue
+        # Within WIDTH_S of its time, in each of the periods seen.
+        is_due = apart_s(now_s + ahead_s, surge.onset_s, period_s) <= WIDTH_S / 2 + ahead_s
+        found.append(1 / max(seen_s / period_s * (WIDTH_S + 2 * ahead_s), 1.0) if is_due else 0.0)
+    return np.array(found)
+
+
+def _company(onsets_s: Sequence[float], are_fresh: Sequence[bool], period_s: float | None) -> list[int]:
+    """For each onset, how many of the fresh ones come at its time of the period; 0 without a period."""
+    import numpy as np
+
+    if period_s is None or not onsets_s:
+        return [0] * len(onsets_s)
+    onsets = np.array(onsets_s)
+    apart = np.abs((onsets[:, None] - onsets[None, :] + period_s / 2) % period_s - period_s / 2)
+    found: list[int] = ((apart <= WIDTH_S / 2) & np.array(are_fresh)[None, :]).sum(axis=1).tolist()
+    return found
+
+
+def late_by_rate(
+    rates_rps: npt.NDArray[np.float64], level_rps: float, surges: Sequence[Surge], timing: Timing
+) -> npt.NDArray[np.float64]:
+    """How many requests are late with each rate in each surge, were it to begin between this decision and the next.
+
+    Shape (surges + 1, rates); the last surge is one not yet seen. The next decision that notices it is answered R after
+    the onset, R from lead + 2 s to one step later. Until then the rate c serves the A(t) requests that have come by t;
+    those of t are late if A(t) > c (t + wait). Those that still wait at R are served by what has started by then,
+    unless they are stuck; so only those from before R - wait count.
+    """
+    import numpy as np
+
+    longest_s = min(float(BINS * BIN_S), timing.lead_s + NOTICED_S + timing.step_s)
+    seconds = np.arange(0.0, ceil(longest_s) + 1.0)
+    excess = np.empty((len(surges) + 1, len(seconds)))
+    excess[-1] = level_rps * seconds
+    edges = BIN_S * np.arange(BINS + 1.0)
+    for place, surge in enumerate(surges):
+        known = (0.0, *surge.excess)
+        if len(known) > 1:
+            last = (known[-1] - known[-2]) / BIN_S
+            known = (*known, *(known[-1] + last * BIN_S * (k + 1) for k in range(BINS + 1 - len(known))))
+            excess[place] = np.interp(seconds, edges, known)
+        else:
+            excess[place] = 0.0
+    arrived = level_rps * seconds + np.maximum.accumulate(np.maximum(excess, 0.0), axis=1)
+    needed = arrived / (seconds + timing.wait_s)
+    late = np.zeros((len(surges) + 1, len(rates_rps)))
+    for offset in range(ONSETS):
+        answered_s = timing.lead_s + NOTICED_S + timing.step_s * (offset + 0.5) / ONSETS
+        last_s = answered_s if timing.is_stuck else answered_s - timing.wait_s
+        count = int(min(last_s, seconds[-1])) + 1 if last_s > 0 else 0
+        if count < 1:
+            continue
+        # The first second whose requests are late, for each rate.
+        worst = np.maximum.accumulate(needed[:, :count], axis=1)
+        for place in range(len(worst)):
+            first = np.searchsorted(worst[place], rates_rps, side="right")
+            late[place] += np.where(
+                first < count, arrived[place, count - 1] - arrived[place, np.minimum(first, count - 1)], 0.0
+            )
+    return late / ONSETS
+
+
+def insured_rps(
+    now_s: float,
+    level_rps: float,
+    surges: Sequence[Surge],
+    period_s: float | None,
+    seen_s: float,
+    timing: Timing,
+    allowed: float,
+) -> float:
+    """The least rate [rps] with which at most `allowed` requests of a step are late by a surge that begins in it.
+
+    Expected late requests: step x sum over surges of intensity x late; `level_rps` if that rate is enough.
+    """
+    import numpy as np
+
+    chances = timing.step_s * np.append(
+        intensities(now_s, surges, period_s, seen_s, timing), UNSEEN / (seen_s + UNSEEN_IN_S)
+    )
+    peak = max([level_rps, *(surge.peak_rps for surge in surges)])
+    rates = level_rps + np.linspace(0.0, 1.0, GRID + 1) * peak
+    expected = chances @ late_by_rate(rates, level_rps, surges, timing)
+    enough = np.flatnonzero(expected <= allowed)
+    return float(rates[enough[0]] if len(enough) else rates[-1])

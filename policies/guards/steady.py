@@ -1,0 +1,163 @@
+"""Steady: a policy whose changes are held back by rules that know the past."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, replace
+from typing import Any
+
+from ipa.policies.configurations import check_decision
+from ipa.policies.guards.ceiling import recent_rps
+from ipa.policies.guards.rules import RULES, Situation
+from ipa.policies.guards.settings import Steadiness
+from ipa.policies.interface import Decision, Memory, Observation, Policy, PolicyError, StageConfiguration, reads
+from ipa.profiles import Pipeline
+
+KEY = "guards"
+"""Under which the guard's memory stands beside the policy's own keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What is remembered of a stage.
+
+    `seen`: what was desired when last observed, and `since_s` since when with this variant. `changed_s`: when it was
+    changed, within the flap window; replicas that were added although the budget was spent do not count. `wished`: what
+    was wanted, with the time, oldest first: only what sustains more than all that was wanted after it.
+    """
+
+    seen: StageConfiguration
+    since_s: float
+    changed_s: tuple[float, ...] = ()
+    wished: tuple[tuple[float, StageConfiguration], ...] = ()
+
+    def plain(self) -> list[Any]:
+        """As JSON holds it."""
+        wished = [[time_s, *_plain(each)] for time_s, each in self.wished]
+        return [_plain(self.seen), self.since_s, list(self.changed_s), wished]
+
+    @classmethod
+    def of(cls, plain: Sequence[Any], now_s: float) -> Past:
+        """From a journal. A later time is from before the clock restarted; it counts as now."""
+        seen, since_s, changed_s, wished = plain
+        return cls(
+            StageConfiguration(*seen),
+            min(since_s, now_s),
+            tuple(min(time_s, now_s) for time_s in changed_s),
+            tuple((min(time_s, now_s), StageConfiguration(*each)) for time_s, *each in wished),
+        )
+
+
+def _plain(wanted: StageConfiguration) -> list[Any]:
+    return list(astuple(wanted))[: -len(("share", "beside"))]
+
+
+@dataclass(frozen=True)
+class Steady:
+    """Holds a policy's changes back by the `settings`, stage by stage; see `rules` for each.
+
+    The first decision, before anything runs, is free. What the guard remembers is what it observes, so it counts what
+    has come into force, whoever decided it.
+    """
+
+    policy: Policy
+    pipeline: Pipeline
+    settings: Steadiness
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return reads(self.policy)
+
+    def decide(self, observation: Observation, memory: Memory) -> Decision:
+        """The policy's decision, as far as the rules let it through. PolicyError: a memory that is not the guard's."""
+        own = {key: value for key, value in memory.items() if key != KEY}
+        decision = check_decision(self.pipeline, self.policy.decide(observation, own))
+        now_s = observation.time_s
+        known = _past(memory.get(KEY, {}), now_s)
+        configuration, notes, past = dict(decision.configuration), list(decision.notes), {}
+        if any(stage.replicas for stage in observation.stages.values()):
+            for stage in self.pipeline.stages:
+                name, wanted = stage.name, configuration[stage.name]
+                if observation.stages[name].configuration.variant not in stage.largest_batches:
+                    continue  # a variant that has been ruled out since is let go at once
+                before = self._updated(known.get(name), observation, name, wanted)
+                at = self._situation(before, observation, decision, name)
+                for guard, rule in RULES:
+                    answer, why = rule(wanted, at, self.settings)
+                    if answer != wanted:
+                        notes.append(f"{guard}: {name} {_brief(wanted)} -> {_brief(answer)} ({why})")
+                        wanted = answer
+                configuration[name] = wanted
+                past[name] = before.plain()
+        return replace(
+            decision,
+            configuration=configuration if configuration != decision.configuration else decision.configuration,
+            memory={**decision.memory, KEY: past},
+            notes=tuple(notes),
+        )
+
+    def _updated(self, past: Past | None, observation: Observation, name: str, wanted: StageConfiguration) -> Past:
+        """The past with what is observed and wanted now."""
+        now_s, now = observation.time_s, observation.stages[name].configuration
+        if past is None:
+            # What stands at the start is the first wish, as with Kubernetes' stabilisation window.
+            past = Past(now, max(now_s - observation.elapsed_s, 0.0), wished=((now_s, now),))
+        changed_s, since_s = past.changed_s, past.since_s
+        last_s = max(now_s - observation.elapsed_s, 0.0)  # when what is new now was decided
+        if _what(now) != _what(past.seen) and not (self._is_spent(changed_s, last_s) and _is_more(past.seen, now)):
+            changed_s = (*changed_s, last_s)
+        if now.variant != past.seen.variant:
+            since_s = last_s
+        changed_s = tuple(time_s for time_s in changed_s if now_s - time_s < self.settings.flap_window_s)
+        window_s = self.settings.scale_down_window_s
+        known = [(time_s, each) for time_s, each in past.wished if now_s - time_s < window_s]
+        rps = self._rps(name, wanted)
+        known = [(time_s, each) for time_s, each in known if self._rps(name, each) > rps]
+        return Past(now, since_s, changed_s, (*known, (now_s, wanted)) if window_s else ())
+
+    def _is_spent(self, changed_s: Sequence[float], time_s: float) -> bool:
+        """Whether the budget was spent at a time."""
+        budget, window_s = self.settings.flap_budget, self.settings.flap_window_s
+        return budget is not None and sum(time_s - each_s < window_s for each_s in changed_s) >= budget
+
+    def _situation(self, past: Past, observation: Observation, decision: Decision, name: str) -> Situation:
+        expected = [each for each in (decision.forecast_rps, recent_rps(observation)) if each is not None]
+        share = min(self.pipeline.defaults.throughput_share, self.pipeline.limits.utilisation)
+        planned_rps = decision.planned_load_rps
+        return Situation(
+            stage=self.pipeline.stage(name),
+            seen=observation.stages[name],
+            wished=[each for _, each in past.wished],
+            planned_rps=None if planned_rps is None else planned_rps / share,
+            expected_rps=max(expected, default=None),
+            variant_for_s=observation.time_s - past.since_s,
+            changes=len(past.changed_s),
+        )
+
+    def _rps(self, name: str, of: StageConfiguration) -> float:
+        """What a configuration sustains; 0 for a variant that is no longer there."""
+        stage = self.pipeline.stage(name)
+        if of.variant not in stage.largest_batches:
+            return 0.0
+        return of.replicas * stage.variant(of.variant).throughput_rps(of.batch, of.cores)
+
+
+def _past(memory: Any, now_s: float) -> dict[str, Past]:
+    try:
+        return {str(name): Past.of(plain, now_s) for name, plain in memory.items()}
+    except (AttributeError, TypeError, ValueError):
+        raise PolicyError(f"memory {KEY!r} is {memory!r}; a guarded policy leaves this key to the guard") from None
+
+
+def _what(stage: StageConfiguration) -> tuple[str, int, int, int]:
+    """What of a configuration counts as a change."""
+    return stage.variant, stage.batch, stage.replicas, stage.cores
+
+
+def _is_more(before: StageConfiguration, after: StageConfiguration) -> bool:
+    """Whether there is nothing new but further replicas."""
+    return _what(replace(before, replicas=after.replicas)) == _what(after) and after.replicas > before.replicas
+
+
+def _brief(stage: StageConfiguration) -> str:
+    return f"{stage.replicas} x {stage.variant} batch {stage.batch}"

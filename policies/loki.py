@@ -1,0 +1,149 @@
+"""Loki: hardware first, at full accuracy, then accuracy; variants are mixed by shares of the traffic.
+
+After S. Ahmad, H. Guan, B. D. Friedman, T. Williams, R. K. Sitaraman and T. Woo, "Loki: A System for Serving ML
+Inference Pipelines with Hardware and Accuracy Scaling", HPDC 2024. Its resource manager solves two programmes:
+
+    1. hardware scaling: every stage has its most accurate variant; minimise the cores
+    2. accuracy scaling, if these exceed the cluster: maximise the mean accuracy of the requests
+
+    subject to    for every stage and variant:  share x load <= replicas x throughput(variant, batch)
+                  the latencies of any path through the variants used add up to at most SLA / 2
+                  the cores of all replicas are at most the limit
+
+with one batch size for each variant. The other half of the SLA is left for waiting. Within a stage, the most accurate
+variants get all that they sustain (its load balancer's "most accurate first"). If even the least accurate variants
+cannot serve the load, as much as possible is served; Loki then drops early.
+
+Departures. Loki counts servers, here a replica takes its variant's base cores. Its load balancer chooses variants for
+whole paths, here each stage draws for itself, so that the pipeline's accuracy is the product of the stages' means, and
+every path through the variants used occurs. A mix has at most two variants (see `ipa.policies.mixing`). The load is
+that of the predictor, where Loki takes an exponentially weighted mean. Requests that cannot be in time any more are not
+rerouted to faster variants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from math import prod
+from operator import mul
+from typing import TYPE_CHECKING
+
+from ipa.policies.mixing import Chosen, Front, MixingPolicy, Option, best_of, options
+
+if TYPE_CHECKING:
+    from ipa.profiles import Variant
+
+PART_OF_SLA = 0.5
+"""The part of the SLA that the batches of all stages may take together."""
+
+
+class Loki(MixingPolicy):
+    """Hardware scaling at full accuracy; under a core limit, accuracy scaling with mixed variants.
+
+    For the parameters see `MixingPolicy`. PolicyError: an impossible value.
+    """
+
+    def choose(
+        self,
+        load_rps: float,
+        limit_cores: int | None,
+        stages: Sequence[Sequence[Variant]],
+        loaded: Sequence[frozenset[str]],
+    ) -> Chosen:
+        """The options for a load above 0."""
+        budget_s = self._budget_s(stages)
+        exceeds = budget_s > PART_OF_SLA * self.programme.target_s
+        best = [[max(variants, key=lambda each: each.accuracy)] for variants in stages]
+        within = self._fewest_cores(best, load_rps, budget_s)
+        if within is not None and (limit_cores is None or sum(each.cores for each in within) <= limit_cores):
+            return Chosen(within, "sla-excess" if exceeds else "optimal", "sla" if exceeds else "none", load_rps)
+        if limit_cores is not None:
+            found = self._most_accurate(stages, load_rps, budget_s, limit_cores)
+            if found is not None:
+                return Chosen(found, "sla-excess" if exceeds else "optimal", "cores", load_rps)
+
+            def fits(rps: float) -> Sequence[Option] | None:
+                chosen = self._fewest_cores(stages, rps, budget_s)
+                return chosen if chosen is not None and sum(each.cores for each in chosen) <= limit_cores else None
+
+            if (served := self.most_served(load_rps, fits)) is not None:
+                return served
+        fewest = self._fewest_cores(stages, load_rps if limit_cores is None else 1e-9, budget_s)
+        assert fewest is not None, "the budget is at least what the fastest variants take"
+        if limit_cores is None:
+            return Chosen(fewest, "no-accuracy", "sla", load_rps)
+        return Chosen(fewest, "most-throughput", "cores", 0.0)
+
+    def _budget_s(self, stages: Sequence[Sequence[Variant]]) -> float:
+        """Half the SLA, or what the fastest variants take if that is longer."""
+        fastest_s = sum(min(variant.p99_s(1) for variant in variants) for variants in stages)
+        return max(PART_OF_SLA * self.programme.target_s, fastest_s)
+
+    def _thresholds(self, stages: Sequence[Sequence[Variant]], budget_s: float) -> list[tuple[float, ...]]:
+        """How long the batches of each stage may take, in all ways that matter: the last has what is left."""
+        of_stages = [
+            sorted({size.latency_s for variant in variants for size in self.sizes(variant)}) for variants in stages
+        ]
+        *first, last = of_stages
+        found = []
+        for taken in product(*first):
+            left_s = budget_s - sum(taken)
+            fitting = [each for each in last if each <= left_s]
+            if fitting:
+                found.append((*taken, fitting[-1]))
+        return found
+
+    def _fewest_cores(
+        self, stages: Sequence[Sequence[Variant]], load_rps: float, budget_s: float
+    ) -> list[Option] | None:
+        """Each stage served by one variant, with the fewest cores, then the greatest accuracy; None: none in time."""
+        fronts: dict[tuple[int, float], Option | None] = {}
+
+        def cheapest(k: int, within_s: float) -> Option | None:
+            if (k, within_s) not in fronts:
+                found = self.candidates(stages[k], within_s)
+                alone = [each for each in options(found, load_rps) if len(each.parts) == 1]
+                fronts[k, within_s] = min(alone, key=lambda each: (each.cores, -each.accuracy), default=None)
+            return fronts[k, within_s]
+
+        ways = []
+        for within in self._thresholds(stages, budget_s):
+            chosen = [cheapest(k, within_s) for k, within_s in enumerate(within)]
+            whole = [each for each in chosen if each is not None]
+            if len(whole) == len(chosen):
+                ways.append(whole)
+        return min(
+            ways,
+            key=lambda way: (sum(each.cores for each in way), -prod(each.accuracy for each in way)),
+            default=None,
+        )
+
+    def _most_accurate(
+        self, stages: Sequence[Sequence[Variant]], load_rps: float, budget_s: float, limit_cores: int
+    ) -> list[Option] | None:
+        """The greatest product of accuracies within the limit, then the fewest cores; None: nothing serves the load."""
+        fronts: dict[tuple[int, float], Front] = {}
+
+        def front(k: int, within_s: float) -> Front:
+            if (k, within_s) not in fronts:
+                found = options(self.candidates(stages[k], within_s), load_rps)
+                fronts[k, within_s] = Front([(each, each.accuracy) for each in found], limit_cores)
+            return fronts[k, within_s]
+
+        ways = []
+        for within in self._thresholds(stages, budget_s):
+            of_stages = [front(k, within_s) for k, within_s in enumerate(within)]
+            if all(each.options for each in of_stages):
+                ways.append((prod(each.values[-1] for each in of_stages), of_stages))
+        ways.sort(key=lambda way: -way[0])
+        best: tuple[float, int, list[Option]] | None = None
+        for at_most, of_stages in ways:
+            if best is not None and at_most < best[0]:
+                break
+            found = best_of(of_stages, limit_cores, mul)
+            if found is not None:
+                cores = sum(each.cores for each in found[1])
+                if best is None or (found[0], -cores) > (best[0], -best[1]):
+                    best = found[0], cores, found[1]
+        return None if best is None else best[2]

@@ -1,0 +1,181 @@
+"""Tables that other tools write, as tables of latencies: their columns renamed, and the mean found where it is implied.
+
+    perf_analyzer    `perf_analyzer -f`: a row for each concurrency, microseconds. Of concurrency 1, as a replica here
+                     serves one batch at a time; the mean is the sum of the parts of a request, or `Avg latency`
+    Model Analyzer   `metrics-model-inference.csv`: likewise of concurrency 1; without an average latency, the mean is
+                     batch / throughput, which holds when one batch is on its way at any time (Little's law)
+    IPA              a series of the published project's profiler: the table that its parser makes, in seconds, or the
+                     folder with `key_config_mapper.csv` and a JSON file for each experiment
+
+All others go by the names of their columns (`latencies.NAMES`), as MLPerf's do.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+
+from ipa.profiles.csv_table import lines_of
+from ipa.profiles.errors import ProfileError
+
+Lines = list[tuple[int, list[str]]]
+"""Lines of a table with their numbers, the header first."""
+
+SERIES = "key_config_mapper.csv"
+"""The table of experiments in a folder of the published project's profiler."""
+
+_PARTS = (
+    "client_send",
+    "network_server_send_recv",
+    "server_queue",
+    "server_compute_input",
+    "server_compute_infer",
+    "server_compute_output",
+    "client_recv",
+)
+"""What a request's time consists of, in the columns of perf_analyzer."""
+
+_IPA = {
+    "model_variant": "variant",
+    "cpu_request": "cores",
+    "max_batch_size": "batch",
+    "model_latencies_avg": "mean_s",
+    "model_latencies_p99": "p99_s",
+    "throughput_max": "throughput_rps",
+}
+
+
+def lines_from(path: Path) -> Lines:
+    """The lines of a table of latencies, whoever has written it. ProfileError for what cannot be read."""
+    if path.is_dir():
+        return _series(path)
+    lines = list(lines_of(path))
+    if not lines:
+        return lines
+    keys = [plain(title) for title in lines[0][1]]
+    for marks, read in _FORMS:
+        if set(marks) <= set(keys):
+            return read(path, lines, keys)
+    return lines
+
+
+def plain(title: str) -> str:
+    """A column's title in lower case, with underscores for all but letters and digits."""
+    return re.sub(r"[^a-z0-9]+", "_", title.lower().replace("%", " percent ")).strip("_")
+
+
+def _perf_analyzer(path: Path, lines: Lines, keys: Sequence[str]) -> Lines:
+    rows = _one_at_a_time(path, lines, keys)
+    made: Lines = [(lines[0][0], ["mean_us", "p99_us"])]
+    for line, cells in rows:
+        row = dict(zip(keys, cells, strict=False))
+        mean = row.get("avg_latency") or repr(sum(_number(path, line, key, row.get(key, "")) for key in _PARTS))
+        made.append((line, [mean, row["p99_latency"]]))
+    return made
+
+
+def _model_analyzer(path: Path, lines: Lines, keys: Sequence[str]) -> Lines:
+    made: Lines = [(lines[0][0], ["variant", "batch", "mean_ms", "p99_ms"])]
+    for line, cells in _one_at_a_time(path, lines, keys):
+        row = dict(zip(keys, cells, strict=False))
+        mean = row.get("avg_latency_ms", "")
+        if not mean:
+            batch = _number(path, line, "Batch", row["batch"])
+            mean = repr(1000 * batch / _number(path, line, "Throughput", row["throughput_infer_sec"]))
+        made.append((line, [row["model"], row["batch"], mean, row["p99_latency_ms"]]))
+    return made
+
+
+def _ipa(_: Path, lines: Lines, keys: Sequence[str]) -> Lines:
+    (first, header), *rows = lines
+    return [(first, [_IPA.get(key, title) for key, title in zip(keys, header, strict=True)]), *rows]
+
+
+_FORMS: Sequence[tuple[Sequence[str], Callable[[Path, Lines, Sequence[str]], Lines]]] = (
+    (("concurrency", "inferences_second", "p99_latency"), _perf_analyzer),
+    (("model", "batch", "concurrency", "throughput_infer_sec", "p99_latency_ms"), _model_analyzer),
+    (("model_variant", "cpu_request", "max_batch_size", "model_latencies_avg"), _ipa),
+)
+"""The columns by which a form is known -> how it is read."""
+
+
+def _one_at_a_time(path: Path, lines: Lines, keys: Sequence[str]) -> Lines:
+    """The rows of concurrency 1."""
+    place = keys.index("concurrency")
+    rows = [(line, cells) for line, cells in lines[1:] if place < len(cells) and cells[place] == "1"]
+    if not rows:
+        raise ProfileError(
+            f"{path}: has no row with Concurrency 1: a replica serves one batch at a time, so what its batches take "
+            "is seen with one on its way"
+        )
+    return [(line, cells + [""] * (len(keys) - len(cells))) for line, cells in rows]
+
+
+def _number(path: Path, line: int, column: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= 0):
+        raise ProfileError(f"{path}:{line}: {column}: should be a number from 0; given {text!r}")
+    return value
+
+
+# ---- the published project's folder ----
+
+
+def _series(folder: Path) -> Lines:
+    """A series of the published profiler: of each experiment, what its model took, and the most that it served."""
+    if not (folder / SERIES).is_file():
+        raise ProfileError(f"{folder}: is a folder without {SERIES}, which a series of the published profiler has")
+    (_, header), *rows = lines_of(folder / SERIES)
+    made: Lines = [(1, ["variant", "cores", "batch", "mean_s", "p99_s"])]
+    for line, cells in rows:
+        row = dict(zip(map(plain, header), cells, strict=False))
+        missing = [
+            key for key in ("experiment_id", "model_variant", "cpu_request", "max_batch_size") if not row.get(key)
+        ]
+        if missing:
+            raise ProfileError(f"{folder / SERIES}:{line}: {missing[0]} is missing")
+        seconds = sorted(_model_seconds(folder / f"{row['experiment_id']}.json"))
+        p99_s = seconds[math.ceil(0.99 * len(seconds)) - 1]
+        mean_s = min(fmean(seconds), p99_s)
+        made.append(
+            (line, [row["model_variant"], row["cpu_request"], row["max_batch_size"], repr(mean_s), repr(p99_s)])
+        )
+    return made
+
+
+def _model_seconds(path: Path) -> list[float]:
+    """What the one model of an experiment took for each request that was answered."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        seconds = [
+            float(times["serving"]) - float(times["arrival"])
+            for second in found["responses"]
+            for request in second
+            for times in request.get("times", {}).get("models", {}).values()
+        ]
+    except OSError as cause:
+        raise ProfileError(f"{path}: cannot be read: {cause.strerror or cause}") from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise ProfileError(f"{path}: not an experiment of the published profiler: no times in its responses") from None
+    if not seconds:
+        raise ProfileError(f"{path}: has no answered request")
+    return seconds
+
+
+def filled(lines: Lines, values: Mapping[str, str]) -> Lines:
+    """The table with a column more for each of these values, the same in all rows, in place of one of that name."""
+    if not lines:
+        return lines
+    (first, header), *rows = lines
+    kept = [place for place, title in enumerate(header) if plain(title) not in values]
+    made: Lines = [(first, [*(header[place] for place in kept), *values])]
+    for line, cells in rows:
+        made.append((line, [*(cells[place] for place in kept if place < len(cells)), *values.values()]))
+    return made

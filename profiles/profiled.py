@@ -1,0 +1,214 @@
+"""Profiled figures written into the text of a pipeline file, of which everything else stays as it is."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import yaml
+
+from ipa.profiles.errors import ProfileError
+from ipa.profiles.figures import Figure
+from ipa.profiles.pipeline import Pipeline, Provenance
+from ipa.profiles.schema import PipelineFile
+from ipa.profiles.yaml_file import parse_yaml, validate_document
+
+_TEXT_OF = {"measured": "source", "interpolated": "law", "assumed": "why"}
+"""The kinds of provenance that a profile has -> the key of their text."""
+
+
+@dataclass(frozen=True)
+class ProfiledVariant:
+    """What has been measured of a variant; None and empty: it has not been, and what the file says stays.
+
+    `source` is the provenance key of what is no figure: start-up, memory and interference.
+    """
+
+    stage: str
+    variant: str
+    figures: tuple[Figure, ...]
+    source: str
+    start_up_s: float | None = None
+    memory_mb: float | None = None
+    interference: tuple[tuple[int, float], ...] = ()
+
+
+def new_pipeline_text(
+    name: str, description: str, variants: Sequence[ProfiledVariant], provenance: Mapping[str, Provenance]
+) -> str:
+    """The text of a pipeline file with these variants, in their order. Accuracies, which were not measured, are 1."""
+    lines = ["schema_version: 1", "kind: pipeline", f"name: {name}", f"description: {json.dumps(description)}", ""]
+    lines += ["provenance:", "  not-measured:", "    kind: assumed"]
+    lines += ["    why: nobody has measured the accuracies yet; until then they weigh the same", "", "stages:"]
+    for stage in dict.fromkeys(each.stage for each in variants):
+        lines += [f"  - name: {stage}", f"    task: {stage}", "    accuracy_metric: accuracy", "    variants:"]
+        for each in variants:
+            if each.stage == stage:
+                lines += [f"      - name: {each.variant}", "        accuracy: {value: 1.0, from: not-measured}"]
+                lines += ["        figures: []"]
+    return profiled_text("\n".join(lines) + "\n", name, variants, provenance)
+
+
+def profiled_text(
+    text: str, path: str, variants: Sequence[ProfiledVariant], provenance: Mapping[str, Provenance]
+) -> str:
+    """The text of a pipeline file with the figures of these variants in place of theirs.
+
+    `provenance` holds the keys that are new; those that no figure comes from any more are removed. Comments and all
+    else stay. ProfileError if the file would not be valid then, as with base cores that are no longer profiled.
+    """
+    edits = _Edits(text)
+    root = _mapping(yaml.compose(text, Loader=yaml.BaseLoader))
+    for each in variants:
+        found = _named(_named(root, "stages", each.stage), "variants", each.variant)
+        edits.set(found, "figures", [_row(figure) for figure in each.figures])
+        if each.start_up_s is not None:
+            edits.set(found, "start_up", f"{{seconds: {each.start_up_s!r}, from: {each.source}}}", after="accuracy")
+        if each.memory_mb is not None:
+            edits.set(found, "memory_mb", f"{{value: {each.memory_mb!r}, from: {each.source}}}", after="accuracy")
+        if each.interference:
+            pairs = (f"{{busy_cores: {cores}, factor: {factor!r}}}" for cores, factor in each.interference)
+            beside = f"{{measured: [{', '.join(pairs)}], from: {each.source}}}"
+            edits.set(found, "interference", beside, after="accuracy")
+    for key, origin in provenance.items():
+        edits.add(_mapping(_value(root, "provenance")), key, origin)
+    written = _without_unused(edits.text())
+    profiled_pipeline(written, path)
+    return written
+
+
+def profiled_pipeline(text: str, path: str) -> Pipeline:
+    """The pipeline of a file's text. ProfileError if it is not valid."""
+    return validate_document(PipelineFile, parse_yaml(text, path)).pipeline()
+
+
+def _row(figure: Figure) -> str:
+    sources = {"mean": figure.mean_from, "p99": figure.p99_from, "throughput": figure.throughput_from}
+    same = len(set(sources.values())) == 1
+    origin = figure.mean_from if same else "{" + ", ".join(f"{key}: {name}" for key, name in sources.items()) + "}"
+    within = {"mean": figure.mean_within, "p99": figure.p99_within}
+    said = ", ".join(f"{key}: {value:.4f}" for key, value in within.items() if value is not None)
+    return (
+        f"{{cores: {figure.cores}, batch: {figure.batch}, mean_s: {figure.mean_s!r}, p99_s: {figure.p99_s!r}, "
+        f"throughput_rps: {figure.throughput_rps!r}, from: {origin}"
+        + (f", within: {{{said}}}" if figure.mean_within is not None else "")
+        + "}"
+    )
+
+
+# ---- the text ----
+
+
+class _Edits:
+    """Pieces of a text to be replaced, found by the nodes of its YAML."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._edits: list[tuple[int, int, str]] = []
+
+    def text(self) -> str:
+        """The text with all edits; of those at one place, the first that was made stands first."""
+        parts, at = [], 0
+        for start, end, new in sorted(self._edits, key=lambda each: each[:2]):
+            parts += [self._text[at:start], new]
+            at = end
+        return "".join(parts) + self._text[at:]
+
+    def set(self, mapping: yaml.MappingNode, key: str, value: str | Sequence[str], *, after: str = "") -> None:
+        """Give a key of a mapping a value in flow style, or a list of such; a key that is new comes after another."""
+        names = {name.value: (name, each) for name, each in mapping.value}
+        column = " " * names["name"][0].start_mark.column
+        if isinstance(value, str) or mapping.flow_style:
+            new = ": " + (value if isinstance(value, str) else f"[{', '.join(value)}]")
+        else:
+            new = ":" + "".join(f"\n{column}  - {item}" for item in value)
+        if key in names:
+            node, old = names[key]
+            self._edits.append((node.end_mark.index, _end(old, self._text), new))
+        elif mapping.flow_style:
+            at = _end(names[after][1], self._text)
+            self._edits.append((at, at, f", {key}{new}"))
+        else:
+            at = self._line_end(names[after][1])
+            self._edits.append((at, at, f"\n{column}{key}{new}"))
+
+    def add(self, provenance: yaml.MappingNode, key: str, origin: Provenance) -> None:
+        """Add an entry to the provenance, which is not empty."""
+        last = provenance.value[-1][1]
+        if provenance.flow_style:
+            at = _end(last, self._text)
+            said = f"{{kind: {origin.kind}, {_TEXT_OF[origin.kind]}: {json.dumps(origin.text)}}}"
+            self._edits.append((at, at, f", {key}: {said}"))
+            return
+        column = " " * provenance.start_mark.column
+        wrapped = textwrap.wrap(origin.text, 100, break_long_words=False, break_on_hyphens=False)
+        lines = [f"{key}:", f"  kind: {origin.kind}", f"  {_TEXT_OF[origin.kind]}: >-", *(f"    {w}" for w in wrapped)]
+        at = self._line_end(last)
+        self._edits.append((at, at, "".join(f"\n{column}{line}" for line in lines)))
+
+    def _line_end(self, node: yaml.Node) -> int:
+        end = self._text.find("\n", _end(node, self._text))
+        return len(self._text) if end < 0 else end
+
+
+def _without_unused(text: str) -> str:
+    """The text without the entries of the provenance that nothing names."""
+    used = set(_sources(parse_yaml(text, "").data))
+    root = _mapping(yaml.compose(text, Loader=yaml.BaseLoader))
+    provenance = _mapping(_value(root, "provenance"))
+    kept = [(key, value) for key, value in provenance.value if key.value in used]
+    if len(kept) == len(provenance.value):
+        return text
+    if provenance.flow_style:
+        said = ", ".join(text[key.start_mark.index : _end(value, text)] for key, value in kept)
+        return text[: provenance.start_mark.index] + f"{{{said}}}" + text[provenance.end_mark.index :]
+    for key, value in reversed(provenance.value):
+        if key.value not in used:
+            start = text.rfind("\n", 0, key.start_mark.index)
+            end = text.find("\n", _end(value, text))
+            text = text[:start] + (text[end:] if end >= 0 else "\n")
+    return text
+
+
+def _sources(data: object) -> Iterator[str]:
+    """Every provenance key that is named in a file's data."""
+    if isinstance(data, dict):
+        for key, value in data.items():
+            if key == "from":
+                yield from value.values() if isinstance(value, dict) else [value]
+            elif key != "provenance":
+                yield from _sources(value)
+    elif isinstance(data, list):
+        for item in data:
+            yield from _sources(item)
+
+
+def _mapping(node: yaml.Node | None) -> yaml.MappingNode:
+    assert isinstance(node, yaml.MappingNode)
+    return node
+
+
+def _value(mapping: yaml.MappingNode, key: str) -> yaml.Node:
+    found: yaml.Node = next(value for name, value in mapping.value if name.value == key)
+    return found
+
+
+def _named(mapping: yaml.MappingNode, key: str, name: str) -> yaml.MappingNode:
+    """The item of a list of mappings that has this name."""
+    for item in _value(mapping, key).value:
+        if _value(item, "name").value == name:
+            return _mapping(item)
+    raise ProfileError(f"{key}: none is called {name!r}")
+
+
+def _end(node: yaml.Node, text: str) -> int:
+    """Where a value's own text ends, without the comments and empty lines behind it."""
+    if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
+        last = node.value[-1]
+        return _end(last[1] if isinstance(last, tuple) else last, text)
+    end: int = node.end_mark.index
+    while end > node.start_mark.index and text[end - 1].isspace():
+        end -= 1
+    return end

@@ -1,0 +1,125 @@
+"""The lanes of a stage: how a mix of variants is put into effect, and to which lane a request goes (rule 11).
+
+A lane is a queue with replicas, served and rolled out as a stage of one variant is. What a decision asks of a stage is
+its *parts*, one for each variant, and each gets a lane. The rule is written once: both engines follow it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+
+from ipa.policies import StageConfiguration
+from ipa.sim.rules import NEVER
+
+
+@dataclass(slots=True)
+class Lane:
+    """One lane: what is wanted of it, and how many replicas are desired for now (0: it is free).
+
+    `is_asked`: whether the latest decision has a part for it. `is_warm`: whether it has had all its replicas ready.
+    `gets_requests`: whether new requests go to it.
+    """
+
+    wanted: StageConfiguration
+    desired: int = 0
+    is_asked: bool = False
+    is_warm: bool = False
+    gets_requests: bool = False
+
+    @property
+    def in_force(self) -> StageConfiguration:
+        """Its configuration with the number of replicas desired for now."""
+        return replace(self.wanted, replicas=self.desired)
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether it only serves what it still has; it is free as soon as no request is there."""
+        return self.desired > 0 and not self.is_asked and not self.gets_requests
+
+
+class Lanes:
+    """The lanes of one stage. `most`: how many there are, as many as the stage has variants."""
+
+    def __init__(self, initial: StageConfiguration, most: int) -> None:
+        """`initial`: what stands ready at the start."""
+        self.configuration = initial
+        unused = replace(initial.parts[0], replicas=0, share=1.0)
+        self.lanes = [Lane(unused) for _ in range(most)]
+        self._asked: list[int] = []
+        self.table: tuple[tuple[int, float], ...] = ()
+        """The lanes that get requests, each with the sum of the shares up to it; infinity for the last."""
+        for number, part in enumerate(initial.parts):
+            self._ask(number, part, part.replicas)
+            self.lanes[number].is_warm = True
+        self._settle()
+
+    def configure(self, wanted: StageConfiguration, ready: Sequence[int], present: Sequence[int]) -> None:
+        """A decision takes effect; `ready` replicas and `present` requests of each lane."""
+        was_mix, asked_before = self.configuration.is_mix, self._asked
+        for number, lane in enumerate(self.lanes):
+            if lane.is_closing and not present[number]:
+                lane.desired = 0
+        of_variant = {lane.wanted.variant: number for number, lane in enumerate(self.lanes) if lane.desired}
+        for lane in self.lanes:
+            lane.is_asked = False
+        self.configuration, self._asked = wanted, []
+        fresh: list[StageConfiguration] = []
+        places: dict[str, int] = {}
+        for part in wanted.parts:
+            if part.variant in of_variant:
+                places[part.variant] = of_variant[part.variant]
+            elif not was_mix and not wanted.is_mix:
+                places[part.variant] = asked_before[0]  # one variant follows another: a rollout as by rule 5
+            else:
+                fresh.append(part)
+        free = (number for number, lane in enumerate(self.lanes) if not lane.desired)
+        places |= {part.variant: number for part, number in zip(fresh, free, strict=False)}
+        for part in wanted.parts:
+            number = places[part.variant]
+            lane = self.lanes[number]
+            lane.is_warm = lane.is_warm and lane.desired > 0
+            self._ask(number, part, max(lane.desired, part.replicas) if lane.is_warm else part.replicas)
+            lane.is_warm = lane.is_warm or ready[number] >= lane.desired
+        self._settle_if_warm()
+        for number, lane in enumerate(self.lanes):
+            if lane.is_closing and not present[number]:
+                lane.desired = 0
+
+    def readied(self, number: int, ready: int) -> bool:
+        """Another replica of a lane is ready, `ready` in all; whether the decision now takes effect as a whole."""
+        lane = self.lanes[number]
+        if lane.is_warm or not lane.is_asked or ready < lane.desired:
+            return False
+        lane.is_warm = True
+        return self._settle_if_warm()
+
+    def emptied(self, number: int) -> None:
+        """A closing lane has no more requests, and is free."""
+        self.lanes[number].desired = 0
+
+    def lane_of(self, draw: float) -> int:
+        """The lane of a request with a draw from [0, 1)."""
+        return next(number for number, until in self.table if draw < until)
+
+    def _ask(self, number: int, part: StageConfiguration, desired: int) -> None:
+        lane = self.lanes[number]
+        lane.wanted, lane.desired, lane.is_asked = part, desired, True
+        self._asked.append(number)
+
+    def _settle_if_warm(self) -> bool:
+        if not all(self.lanes[number].is_warm for number in self._asked):
+            return False
+        self._settle()
+        return True
+
+    def _settle(self) -> None:
+        """The shares hold from now on, and lanes may shrink; those that are no longer asked for close."""
+        for lane in self.lanes:
+            lane.gets_requests = lane.is_asked
+            if lane.is_asked:
+                lane.desired = lane.wanted.replicas
+        sums = list(accumulate(self.lanes[number].wanted.share for number in self._asked))
+        sums[-1] = NEVER
+        self.table = tuple(zip(self._asked, sums, strict=True))

@@ -1,0 +1,39 @@
+"""`ipa models list`: the models in a folder or an object store."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from ipa.live.kubernetes import shelf
+from ipa.studies.commands import printing
+from ipa.studies.commands.options import output_options, store_option
+
+
+@click.command("list")
+@click.argument("where", metavar="FOLDER|s3://BUCKET[/FOLDER]")
+@store_option
+@output_options
+def list_(where: str, endpoint: str, as_json: bool) -> None:
+    """List the models in a folder or an object store, with their checksums.
+
+    A checksum is of all files of a model: the same for the same files, here and there. One that is missing means
+    that `ipa models push` did not put the model there, or not wholly.
+    """
+    is_url = where.startswith("s3://")
+    found = shelf.in_store(where, endpoint, os.environ) if is_url else shelf.in_folder(Path(where))
+    if as_json:
+        printing.print_json([asdict(each) for each in found])
+    else:
+        print_models(found)
+
+
+def print_models(found: list[shelf.Shelved]) -> None:
+    """Print a table of models."""
+    table = printing.new_table("", "model", "files", "MB", "checksum")
+    for each in found:
+        table.add_row(each.name, str(each.files), f"{each.size_bytes / 1e6:.2f}", each.digest or "missing")
+    printing.print_table(table)

@@ -1,0 +1,70 @@
+"""`ipa profile compare`: whether one profile is slower than another."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+
+import click
+
+import ipa
+from ipa.studies import profiling
+from ipa.studies.commands import printing
+from ipa.studies.commands.amounts import Number
+from ipa.studies.commands.options import output_options
+from ipa.studies.errors import ScenarioError
+
+
+@click.command()
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="B")
+@click.option(
+    "--threshold",
+    "threshold_percent",
+    type=Number(min=0.0, max=1000.0),
+    default=5.0,
+    help="Changes up to so many per cent are none. Default: 5.",
+)
+@click.option("--all", "shows_all", is_flag=True, help="Show what is the same, too.")
+@output_options
+def compare(before: str, after: str, threshold_percent: float, shows_all: bool, as_json: bool) -> None:
+    """Say what became worse from pipeline A to B, such as profiles of two builds of a model.
+
+    A change counts when it is larger than the threshold and than the 95 % interval that both measurements leave it;
+    where the interval is wider or not known, it is unsure. Exit code 1 if something became worse.
+    """
+    old, new = ipa.profiles.load(before), ipa.profiles.load(after)
+    found = profiling.changes(old, new, threshold_percent / 100)
+    if not found:
+        raise ScenarioError(f"{before} and {after} have no variant's cores and batch size in common")
+    counts = Counter(change.verdict for change in found)
+    if as_json:
+        printing.print_json(
+            {
+                "before": before,
+                "after": after,
+                "counts": dict(counts),
+                "changes": [{**asdict(change), "ratio": change.ratio} for change in found],
+            }
+        )
+    else:
+        shown = [change for change in found if shows_all or change.verdict != "same"]
+        if shown:
+            _print(shown, f"{before} against {after}")
+        said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("worse", "better", "unsure", "same"))
+        printing.print_line(f"{len(found)} numbers: {said}")
+    if counts["worse"]:
+        raise click.exceptions.Exit(1)
+
+
+def _print(changes: list[profiling.Change], title: str) -> None:
+    table = printing.new_table(
+        title, "stage", "variant", "cores", "batch", "what", "before", "after", "change %", "±", "verdict", names=2
+    )
+    for each in changes:
+        table.add_row(
+            *(each.stage, each.variant, str(each.cores or ""), str(each.batch or ""), each.what),
+            *(f"{each.before:.4g}", f"{each.after:.4g}", f"{100 * (each.ratio - 1):+.1f}"),
+            *("?" if each.within is None else f"{100 * each.within:.1f}", each.verdict),
+        )
+    printing.print_table(table)

@@ -1,0 +1,15 @@
+from . import pages as pages
+from . import wording as wording
+from .causes import CAUSES as CAUSES
+from .causes import ORDER as ORDER
+from .causes import Removals as Removals
+from .causes import removals as removals
+from .figures import FIGURES as FIGURES
+from .found import Loss as Loss
+from .found import Losses as Losses
+from .found import OfPolicy as OfPolicy
+from .found import Part as Part
+from .found import explain_losses as explain_losses
+from .found import runs_needed as runs_needed
+from .shares import Share as Share
+from .shares import shared_out as shared_out

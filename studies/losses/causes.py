@@ -1,0 +1,148 @@
+"""The causes for which a run is worse than the oracle's, and the changes of its scenario that remove them.
+
+All are changes of public keys, so that anybody can make the same run. What a policy has no key for cannot be removed
+alone: it then goes with the planning model, whose removal puts the oracle in the policy's place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ipa.policies import MOST_REPLICAS, PREDICTORS, Policy, describe, split_spec, takes
+from ipa.studies.scenario import Scenario
+
+FORECAST, PLANNING, CAUTION, CHANGE, START_UP = CAUSES = ("forecast", "planning", "caution", "change", "start-up")
+
+ORDER = (START_UP, CHANGE, FORECAST, CAUTION, PLANNING)
+"""The order that is stated: first what is the world's, then what is the policy's, from the outside in."""
+
+WORLD = (START_UP, CHANGE)
+"""What the oracle suffers from as well."""
+
+WITHOUT_START_UP = {"start_up_s": 0.0, "start_up_extra_s": 0.0, "start_up_sigma": 0.0}
+WITHOUT_CHANGE = {"max_surge": MOST_REPLICAS, "stop_s": 0.0}
+PRICE_OF_CHANGE = "price_of_change"
+
+WITHOUT_CAUTION: Mapping[str, Any] = {
+    "load_margin": 0.0,
+    "margin": 0.0,
+    "rounding": "none",
+    "throughput_share": 1.0,
+    "quantile": None,
+    "sla_s": None,
+}
+"""Parameters that make a plan cautious -> their values without caution."""
+
+OF_ORACLE = {"margin": "load_margin", "quantile": "stand_in_quantile"}
+"""What the oracle calls some of them."""
+
+WISHES = (
+    "alpha",
+    "beta",
+    "gamma",
+    "accuracy",
+    "accuracy_scale",
+    "accuracy_floor",
+    "candidates",
+    "batch_cap",
+    "max_replicas",
+    "threshold_rps",
+)
+"""Parameters that say what is wanted, not how to get it: the oracle has them too."""
+
+
+@dataclass(frozen=True)
+class Removals:
+    """How each cause of a run's loss is removed; `kept` says of those that cannot be removed alone why not."""
+
+    scenario: Scenario
+    name: str
+    given: Mapping[str, Any]
+    effective: Mapping[str, Any]
+    kept: Mapping[str, str]
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """The causes that can be removed, in the stated order."""
+        return tuple(cause for cause in ORDER if cause not in self.kept)
+
+    def without(self, removed: Collection[str]) -> Scenario:
+        """The scenario without some causes."""
+        removed = {*removed, *(self.kept if PLANNING in removed else ())}
+        values: dict[str, Any] = {}
+        if START_UP in removed:
+            values |= WITHOUT_START_UP
+        if CHANGE in removed:
+            values |= WITHOUT_CHANGE
+        policy = self._oracle(removed) if PLANNING in removed else self._own(removed)
+        records = "sample" if self.scenario.records == "none" else self.scenario.records
+        return self.scenario.with_values({**values, "policy": policy, "records": records, "journal": "lean"})
+
+    def changes(self, cause: str) -> dict[str, Any]:
+        """The keys that removing a cause alone changes, and their values then; the whole policy if it is another."""
+        before, after = (each.as_dict() for each in (self.without(()), self.without([cause])))
+        found = {key: value for key, value in after.items() if key != "policy" and before[key] != value}
+        own, then = before["policy"], after["policy"]
+        if then["name"] != own["name"]:
+            return {**found, "policy": then}
+        return {**found, **{f"policy.{key}": value for key, value in then.items() if own.get(key, ...) != value}}
+
+    def _own(self, removed: Collection[str]) -> dict[str, Any]:
+        policy = {"name": self.name, **self.given}
+        if FORECAST in removed:
+            policy["predictor"] = self._true_load()
+        if CAUTION in removed:
+            policy |= {key: value for key, value in WITHOUT_CAUTION.items() if key in self._cautious}
+        if CHANGE in removed and takes(self.name, PRICE_OF_CHANGE):
+            policy[PRICE_OF_CHANGE] = 0.0
+        return policy
+
+    def _oracle(self, removed: Collection[str]) -> dict[str, Any]:
+        """The oracle in the policy's place: with its wishes, and with its forecast and caution unless removed."""
+        policy = {
+            "name": "oracle",
+            "interval_s": self.scenario.interval_s,
+            "decision_delay_s": self.scenario.decision_delay_s,
+            **{key: self.given[key] for key in WISHES if key in self.given},
+        }
+        if FORECAST not in removed:
+            policy["stand_in"] = self.given.get("predictor", self.effective.get("predictor"))
+            policy["stand_in_horizon_s"] = self.effective.get("horizon_s")
+        if CAUTION not in removed:
+            policy |= {
+                OF_ORACLE.get(key, key): self.effective[key]
+                for key in self._cautious
+                if not (key == "quantile" and FORECAST in removed) and self.effective.get(key) is not None
+            }
+        if CHANGE in removed:
+            policy[PRICE_OF_CHANGE] = 0.0
+        return policy
+
+    @property
+    def _cautious(self) -> list[str]:
+        return [key for key in WITHOUT_CAUTION if takes(self.name, key) and key in self.effective]
+
+    def _true_load(self) -> Any:
+        """The predictor that knows the future, of the same kind of load: of the busiest second, or the mean."""
+        described = self.effective.get("predictor")
+        of = described.get("of") if isinstance(described, Mapping) else None
+        return {"name": "oracle", **({"of": of} if of else {})}
+
+
+def removals(scenario: Scenario, policy: Policy) -> Removals:
+    """How the causes of a scenario's loss are removed, whose policy is `policy`."""
+    name, own = split_spec(scenario.policy.name)
+    given = {**own, **scenario.policy.parameters}
+    effective = {**describe(policy)["parameters"], **given}
+    kept = {}
+    predictor = effective.get("predictor")
+    named = predictor.get("name") if isinstance(predictor, Mapping) else predictor
+    if not takes(name, "predictor"):
+        kept[FORECAST] = "it takes no predictor"
+    elif "predictor" not in given and named not in PREDICTORS:
+        kept[FORECAST] = "it does not say which predictor it has"
+    if not any(takes(name, key) and key in effective for key in WITHOUT_CAUTION):
+        kept[CAUTION] = f"it has none of {', '.join(WITHOUT_CAUTION)}"
+    return Removals(scenario, name, given, effective, kept)

@@ -1,0 +1,210 @@
+"""The runs without each set of causes, and what each cause has cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import nan
+from typing import NamedTuple
+
+from ipa.errors import Error
+from ipa.policies import OptimisingPolicy
+from ipa.studies import workers
+from ipa.studies.errors import ScenarioError
+from ipa.studies.intervals import Estimate, estimate
+from ipa.studies.losses.causes import CAUSES, CHANGE, WORLD, Removals, removals
+from ipa.studies.losses.figures import Figure, Values, figures_of
+from ipa.studies.losses.shares import Causes, Share, shared_out, subsets
+from ipa.studies.run import prepare, simulate
+from ipa.studies.run_data import RunData
+from ipa.studies.scenario import Scenario
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What one run lost. `left`: set of removed causes -> figures of the run without them; `oracle`: likewise, of the
+    oracle without what the world does."""
+
+    scenario: Scenario
+    removals: Removals
+    left: Mapping[Causes, Values]
+    recorded: Values
+
+    @property
+    def run(self) -> Values:
+        """The figures of the run, simulated again."""
+        return self.left[frozenset()]
+
+    @property
+    def oracle(self) -> Values:
+        """The figures of the oracle in the same world."""
+        return self._oracle(frozenset())
+
+    def difference(self, figure: Figure) -> float:
+        """The run's figure less the oracle's."""
+        return self.run[figure.key] - self.oracle[figure.key]
+
+    def shares(self, figure: Figure) -> dict[str, Share]:
+        """Cause -> its share of that difference."""
+        return shared_out(self.removals.causes, lambda removed: self._difference(figure, removed))
+
+    def of_oracle(self, figure: Figure) -> dict[str, Share]:
+        """Cause -> what the oracle itself loses to it; only to what is the world's."""
+        free = self._oracle(frozenset(WORLD))[figure.key]
+        world = [cause for cause in self.removals.causes if cause in WORLD]
+        return shared_out(world, lambda removed: self._oracle(removed)[figure.key] - free)
+
+    def _difference(self, figure: Figure, removed: Causes) -> float:
+        return self.left[removed][figure.key] - self._oracle(removed & frozenset(WORLD))[figure.key]
+
+    def _oracle(self, removed: Causes) -> Values:
+        policy = frozenset(cause for cause in self.removals.causes if cause not in WORLD)
+        return self.left[policy | removed]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a cause cost a policy by one figure, over its seeds: the shares' means."""
+
+    cause: str
+    figure: Figure
+    mean: Estimate
+    in_order: float
+    least: float
+    most: float
+
+
+@dataclass(frozen=True)
+class OfPolicy:
+    """The losses of a policy's runs, one for each seed, in order."""
+
+    policy: str
+    losses: tuple[Loss, ...]
+
+    @property
+    def kept(self) -> Mapping[str, str]:
+        """The causes that could not be removed alone, and why."""
+        return self.losses[0].removals.kept
+
+    def difference(self, figure: Figure) -> Estimate:
+        """The policy's figure less the oracle's."""
+        return _mean(loss.difference(figure) for loss in self.losses)
+
+    def mean(self, figure: Figure) -> float:
+        """The policy's figure."""
+        return _mean(loss.run[figure.key] for loss in self.losses).mean
+
+    def mean_of_oracle(self, figure: Figure) -> float:
+        """The oracle's figure."""
+        return _mean(loss.oracle[figure.key] for loss in self.losses).mean
+
+    def parts(self, figure: Figure) -> list[Part]:
+        """What each cause cost by a figure, in the order of `CAUSES`."""
+        shares = [loss.shares(figure) for loss in self.losses]
+        return [
+            Part(
+                cause,
+                figure,
+                _mean(each[cause].mean for each in shares),
+                _mean(each[cause].in_order for each in shares).mean,
+                min(each[cause].least for each in shares),
+                max(each[cause].most for each in shares),
+            )
+            for cause in CAUSES
+            if cause in shares[0]
+        ]
+
+    def of_oracle(self, figure: Figure) -> dict[str, float]:
+        """Cause -> what it costs the oracle itself."""
+        shares = [loss.of_oracle(figure) for loss in self.losses]
+        return {cause: _mean(each[cause].mean for each in shares).mean for cause in shares[0]}
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What the runs of one folder, or others on the same load, lost against the oracle; by policy."""
+
+    policies: tuple[OfPolicy, ...]
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario of the first run."""
+        return self.policies[0].losses[0].scenario
+
+
+def explain_losses(
+    runs: Sequence[RunData], *, jobs: int = 1, on_finished: Callable[[], object] = lambda: None
+) -> Losses:
+    """What runs lost against the oracle, and to what; `on_finished` is called after each run that is made.
+
+    Each run is made again without every set of the causes that can be removed from it, at most 32 times, `jobs` at a
+    time. Raises ScenarioError for no runs, and as `prepare` and `simulate`; the error names the policy.
+    """
+    if not runs:
+        raise ScenarioError("there are no runs to explain")
+    of_runs = [_removals_of(run.scenario) for run in runs]
+    asked = {task.key: task for each in of_runs for task in _tasks(each).values()}
+    made: dict[Hashable, Values] = {}
+    keys = list(asked)
+
+    def keep(place: int, values: Values) -> None:
+        made[keys[place]] = values
+        on_finished()
+
+    workers.run_all(_figures, list(asked.values()), jobs, keep)
+    by_policy: dict[str, list[Loss]] = {}
+    for run, each in zip(runs, of_runs, strict=True):
+        left = {removed: made[task.key] for removed, task in _tasks(each).items()}
+        by_policy.setdefault(str(run.summary["policy"]), []).append(Loss(each.scenario, each, left, _recorded(run)))
+    return Losses(tuple(OfPolicy(policy, tuple(losses)) for policy, losses in by_policy.items()))
+
+
+def runs_needed(runs: Sequence[RunData]) -> int:
+    """How many runs `explain_losses` makes. Raises as it."""
+    return len({task.key for run in runs for task in _tasks(_removals_of(run.scenario)).values()})
+
+
+class _Task(NamedTuple):
+    """A run to make: its scenario, that of the oracle whose programme judges it, and whether changes are free."""
+
+    scenario: Scenario
+    judge: Scenario
+    free_changes: bool
+
+    @property
+    def key(self) -> Hashable:
+        return self.scenario.digest, self.judge.digest, self.free_changes
+
+
+def _removals_of(scenario: Scenario) -> Removals:
+    return removals(scenario, prepare(scenario).policy)
+
+
+def _tasks(of: Removals) -> dict[Causes, _Task]:
+    judge = of.without([cause for cause in of.causes if cause not in WORLD])
+    return {removed: _Task(of.without(removed), judge, CHANGE in removed) for removed in subsets(of.causes)}
+
+
+def _figures(task: _Task) -> Values:
+    try:
+        judge = prepare(task.judge).policy
+        assert isinstance(judge, OptimisingPolicy), "the oracle uses the optimiser"
+        return figures_of(simulate(task.scenario), judge, task.free_changes)
+    except Error as error:
+        raise type(error)(f"{task.scenario.policy.name}, seed {task.scenario.seed}: {error}") from error
+
+
+def _recorded(run: RunData) -> Values:
+    """The figures of a run that its summary holds."""
+    pas, summary = run.summary["pas_mean"], run.summary
+    return {
+        "cost_mean_cores": float(summary["cost_mean_cores"]),
+        "pas_mean": nan if pas is None else float(pas),
+        "violations_percent": 100.0 * float(summary["sla_violation_rate"]),
+    }
+
+
+def _mean(values: Iterable[float]) -> Estimate:
+    found = estimate(values)
+    assert found is not None, "a policy has a run"
+    return found

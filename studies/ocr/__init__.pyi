@@ -1,0 +1,11 @@
+from .alone import compare as compare
+from .client import read_picture as read_picture
+from .into import check_into as check_into
+from .into import write_into as write_into
+from .measure import Measured as Measured
+from .measure import measure as measure
+from .measure import write_lines as write_lines
+from .pages import Page as Page
+from .pages import pages as pages
+from .pages import write_pages as write_pages
+from .scores import character_accuracy as character_accuracy

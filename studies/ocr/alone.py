@@ -1,0 +1,121 @@
+"""Every answer of a live run, compared with the same two variants run alone, outside of any server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ipa.live.ocr import STAGES
+from ipa.live.serving import folder_model
+from ipa.studies.errors import ScenarioError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """An answer that is not what its variants say alone."""
+
+    request: int
+    variants: tuple[str, str]
+    answer: str
+    alone: str
+
+
+@dataclass(frozen=True)
+class Compared:
+    """How many answers of a run were compared, by the pair of variants that served them, and those that differ.
+
+    `unknown` counts answers of which the gateway's record, and with it the variants, was lost.
+    """
+
+    by_pair: dict[tuple[str, str], int]
+    wrong: tuple[Wrong, ...]
+    unknown: int
+
+    @property
+    def answers(self) -> int:
+        """How many were compared."""
+        return sum(self.by_pair.values())
+
+
+def compare(run: Path, models: Path, samples: list[bytes]) -> Compared:
+    """Compare the answers in a results folder; request k was sent sample k modulo their number.
+
+    Raises ScenarioError for a folder that holds no live run with answers.
+    """
+    alone = _Alone(models, samples)
+    by_pair: dict[tuple[str, str], int] = {}
+    wrong, unknown = [], 0
+    for request, pair, answer in _served(run):
+        if pair is None:
+            unknown += 1
+            continue
+        by_pair[pair] = by_pair.get(pair, 0) + 1
+        expected = alone.text(request % len(samples), pair)
+        if answer != expected:
+            wrong.append(Wrong(request, pair, answer, expected))
+    return Compared(by_pair, tuple(wrong), unknown)
+
+
+class _Alone:
+    """The answers of models that are loaded when first asked, each page once for each variant."""
+
+    def __init__(self, models: Path, samples: list[bytes]) -> None:
+        self._models, self._samples = models, samples
+        self._loaded: dict[tuple[str, str], Any] = {}
+        self._lines: dict[tuple[int, str], bytes] = {}
+        self._texts: dict[tuple[int, tuple[str, str]], str] = {}
+
+    def text(self, sample: int, pair: tuple[str, str]) -> str:
+        """What two variants read in a sample."""
+        first, second = STAGES
+        if (sample, pair) not in self._texts:
+            if (sample, pair[0]) not in self._lines:
+                given = {"image": _one(self._samples[sample])}
+                self._lines[sample, pair[0]] = self._model(first, pair[0]).predict(given)["lines"][0, 0]
+            given = {"lines": _one(self._lines[sample, pair[0]])}
+            self._texts[sample, pair] = self._model(second, pair[1]).predict(given)["text"][0, 0].decode()
+        return self._texts[sample, pair]
+
+    def _model(self, stage: str, variant: str) -> Any:
+        if (stage, variant) not in self._loaded:
+            self._loaded[stage, variant] = folder_model(self._models / "ocr" / stage / variant, 1).predictor
+        return self._loaded[stage, variant]
+
+
+def _one(content: bytes) -> Any:
+    return np.array([[content]], dtype=object)
+
+
+def _served(run: Path) -> Iterator[tuple[int, tuple[str, str] | None, str]]:
+    """Request, variants (None: not known) and answer of every request that completed."""
+    import pandas as pd
+
+    tables = {name: run / f"{name}.parquet" for name in ("load", "stages", "replicas")}
+    missing = [path for path in tables.values() if not path.is_file()]
+    if missing:
+        raise ScenarioError(f"{missing[0]}: there is no such table: not the results of a live run")
+    load, stages, replicas = (pd.read_parquet(path) for path in tables.values())
+    if "answer" not in load:
+        raise ScenarioError(f"{tables['load']}: has no answers: the run sent no samples")
+    completed = load[load["outcome"] == "completed"]
+    variants = [_variants(stages, replicas, stage) for stage in STAGES]
+    for request, answer in zip(completed["request"].tolist(), completed["answer"].tolist(), strict=True):
+        first, second = (of_stage.get(request) for of_stage in variants)
+        yield request, None if first is None or second is None else (first, second), answer
+
+
+def _variants(stages: pd.DataFrame, replicas: pd.DataFrame, stage: str) -> dict[int, str]:
+    """Request -> the variant that served it at a stage."""
+    of_replica = replicas[replicas["stage"] == stage].set_index("replica")["variant"].astype(str).to_dict()
+    visits = stages[(stages["stage"] == stage) & (stages["replica"] >= 0)]
+    return {
+        request: of_replica[replica]
+        for request, replica in zip(visits["request"].tolist(), visits["replica"].tolist(), strict=True)
+    }

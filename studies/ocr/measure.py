@@ -1,0 +1,170 @@
+"""Accuracy, measured: of each stage alone, and of every pair of variants from the page to its text.
+
+Detection alone: F1 of the boxes. Recognition alone: characters right, of lines cut out where they truly are. A pair:
+characters right on whole pages, with the lines cut out where its detection found them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ipa.errors import InputError
+from ipa.live.ocr import PIPELINE, Line, cut, opened
+from ipa.live.serving import folder_model
+from ipa.profiles import did_you_mean
+from ipa.studies.ocr.pages import SIZE, Page, check_new, pages
+from ipa.studies.ocr.scores import character_accuracy, f1, matches
+
+DIGITS = 4
+"""Decimal places that are kept: a character of a set of 10,000."""
+
+
+@dataclass(frozen=True)
+class WrongStep:
+    """Two pairs that the product of stage accuracies ranks wrongly: it prefers `preferred`, and loses `loss`."""
+
+    preferred: tuple[str, str]
+    better: tuple[str, str]
+    loss: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured on the first `pages` of a `seed`, with these versions of what draws and what computes.
+
+    `stages`: stage -> variant -> accuracy; `pairs`: variant of the first stage -> of the second -> accuracy.
+    """
+
+    pages: int
+    seed: int
+    lines: int
+    characters: int
+    versions: Mapping[str, str]
+    stages: Mapping[str, Mapping[str, float]]
+    pairs: Mapping[str, Mapping[str, float]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same with `kendall_tau` and `wrong_step`, ready for JSON."""
+        step = self.wrong_step
+        return {**asdict(self), "kendall_tau": self.kendall_tau, "wrong_step": None if step is None else asdict(step)}
+
+    def product(self, first: str, second: str) -> float:
+        """What the product of the stages' accuracies predicts for a pair."""
+        detection, recognition = self.stages.values()
+        return detection[first] * recognition[second]
+
+    @property
+    def kendall_tau(self) -> float:
+        """How well the product ranks the pairs: 1 as measured, 0 at random, -1 the other way round (tau-b)."""
+        from scipy.stats import kendalltau
+
+        each = [(self.product(a, b), accuracy) for a, row in self.pairs.items() for b, accuracy in row.items()]
+        return float(kendalltau(*zip(*each, strict=True)).statistic)
+
+    @property
+    def wrong_step(self) -> WrongStep | None:
+        """The pairs that the product ranks wrongly at the greatest loss; None if it ranks all rightly."""
+        every = [(a, b) for a, row in self.pairs.items() for b in row]
+        wrong = [
+            WrongStep(p, q, round(self.pairs[q[0]][q[1]] - self.pairs[p[0]][p[1]], DIGITS))
+            for p, q in permutations(every, 2)
+            if self.product(*p) > self.product(*q) and self.pairs[p[0]][p[1]] < self.pairs[q[0]][q[1]]
+        ]
+        return max(wrong, key=lambda step: step.loss, default=None)
+
+
+def measure(folder: Path, count: int, seed: int, say: Callable[[str], object] = lambda _: None) -> Measured:
+    """Measure the models in `folder` (`ocr/STAGE/VARIANT/`), one thread each; `say` is told what is being done.
+
+    Raises WheelError for a font that is not installed, ModelError for a folder that cannot be loaded.
+    """
+    made = list(pages(count, seed))
+    pictures = [opened(page.picture) for page in made]
+    grey = [picture.convert("L") for picture in pictures]
+    true = [[cut(picture, line.box) for line in page.lines] for picture, page in zip(grey, made, strict=True)]
+    found: dict[str, list[list[Line]]] = {}
+    detection, recognition, pairs = {}, {}, {}
+    for variant in variants(folder, "detection"):
+        say(f"detection {variant}")
+        model = _model(folder, "detection", variant)
+        boxes = [model.boxes([picture])[0] for picture in pictures]
+        detection[variant] = _f1(boxes, made)
+        found[variant] = [[cut(p, box) for box in each] for p, each in zip(grey, boxes, strict=True)]
+    for variant in variants(folder, "recognition"):
+        say(f"recognition {variant}, alone and after each detection")
+        model = _model(folder, "recognition", variant)
+        recognition[variant] = _accuracy(
+            [text for lines in true for text in model.texts(lines)], [line.text for page in made for line in page.lines]
+        )
+        for first, lines_of in found.items():
+            answers = ["\n".join(model.texts(lines)) for lines in lines_of]
+            pairs[first, variant] = _accuracy(answers, [page.text for page in made])
+    return Measured(
+        pages=count,
+        seed=seed,
+        lines=sum(len(page.lines) for page in made),
+        characters=sum(len(page.text) for page in made),
+        versions=_versions(),
+        stages={"detection": detection, "recognition": recognition},
+        pairs={first: {second: pairs[first, second] for second in recognition} for first in detection},
+    )
+
+
+def variants(folder: Path, stage: str) -> list[str]:
+    """The variants of a stage that the folder holds, by version and then size. Raises InputError if there are none."""
+    place = folder / PIPELINE / stage
+    names = sorted((each.name for each in place.iterdir()), key=_by_number) if place.is_dir() else []
+    if not names:
+        raise InputError(f"{place}: no models; `ipa models make {PIPELINE} FOLDER` makes a folder of them")
+    return names
+
+
+def _by_number(name: str) -> tuple[str, int]:
+    version, _, size = name.rpartition("-")
+    return version, int(size) if size.isdigit() else 0
+
+
+def _model(folder: Path, stage: str, variant: str) -> Any:
+    return folder_model(folder / PIPELINE / stage / variant, 1).predictor
+
+
+def _f1(boxes: Sequence[Sequence[Any]], made: Sequence[Page]) -> float:
+    true = [[line.box for line in page.lines] for page in made]
+    matched = sum(matches(found, each, SIZE) for found, each in zip(boxes, true, strict=True))
+    return round(f1(matched, sum(map(len, boxes)), sum(map(len, true))), DIGITS)
+
+
+def _accuracy(answers: Sequence[str], truths: Sequence[str]) -> float:
+    return round(character_accuracy(answers, truths), DIGITS)
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    from ipa.live.ocr import RELEASES
+
+    names = ["Pillow", "numpy", "onnxruntime", *(release.distribution for release in RELEASES.values())]
+    return {name: version(name) for name in names}
+
+
+def write_lines(folder: Path, variant: str, count: int, seed: int, to: Path) -> None:
+    """Write what a detection of the models in `folder` cuts out of pages to a new folder: `NUMBER.lines`.
+
+    A file is what recognition takes for a page, so that it can be profiled alone. Raises ScenarioError if there is
+    something already, InputError for a variant that the folder does not hold.
+    """
+    known = variants(folder, "detection")
+    if variant not in known:
+        raise InputError(f"{folder}: no detection is called {variant!r}{did_you_mean(variant, known)}")
+    check_new(to)
+    to.mkdir(parents=True, exist_ok=True)
+    model = _model(folder, "detection", variant)
+    for index, page in enumerate(pages(count, seed)):
+        given = {"image": np.array([[page.picture]], dtype=object)}
+        (to / f"{index:04d}.lines").write_bytes(model.predict(given)["lines"][0, 0])

@@ -1,0 +1,179 @@
+"""All Pareto-optimal plans for a load, and the plan against the load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import floor, isfinite
+from typing import Any
+
+from ipa.policies import (
+    Explanation,
+    OptimisingPolicy,
+    Solution,
+    StageConfiguration,
+    explain_problem,
+    pareto_plans,
+    without_mix,
+)
+from ipa.profiles import Pipeline
+from ipa.studies.decision import asked_of
+from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import Scenario
+
+MOST_LOADS = 10_000
+"""Plans in one call: each takes a fraction of a millisecond."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The optimiser's answer for a planned load; fields as in `ipa.policies.Solution`."""
+
+    load_rps: float
+    configuration: Mapping[str, StageConfiguration]
+    rung: str
+    feasible: bool
+    binding: str
+    objective: Mapping[str, float]
+    latency_s: float
+    sla_s: float
+    sustained_rps: float
+    notes: tuple[str, ...]
+
+    @property
+    def cores(self) -> int:
+        """The cores of all replicas."""
+        return round(self.objective["cost_cores"])
+
+    @property
+    def is_served_as(self) -> tuple[tuple[str, int, int], ...]:
+        """Variant, batch and replicas of each stage: what plans for other loads may have in common with it."""
+        return tuple((each.variant, each.batch, each.replicas) for each in self.configuration.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as dicts, lists, numbers and strings, ready for JSON."""
+        return asdict(self, dict_factory=without_mix)
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """The plans for a load that are Pareto-optimal in accuracy and cores, by rising cores, and what is chosen."""
+
+    policy: str
+    pipeline: Pipeline
+    plans: tuple[Plan, ...]
+    chosen: Explanation
+
+    def is_chosen(self, plan: Plan) -> bool:
+        """Whether it is the plan that the policy takes."""
+        return {name: _served(each) for name, each in plan.configuration.items()} == {
+            name: _served(each) for name, each in self.chosen.configuration.items()
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON: each plan says whether it is the chosen one."""
+        return {
+            "load_rps": self.chosen.load_rps,
+            "plans": [{**plan.as_dict(), "chosen": self.is_chosen(plan)} for plan in self.plans],
+            "chosen": {
+                key: value
+                for key, value in self.chosen.as_dict().items()
+                if key in ("configuration", "rung", "feasible", "objective", "latency_s", "notes")
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Over:
+    """The plan for each of some loads, which rise."""
+
+    policy: str
+    pipeline: Pipeline
+    plans: tuple[Plan, ...]
+
+    @property
+    def end_rps(self) -> float:
+        """Where the plan for the last load ends in a picture: as far on as that load is from the one before."""
+        last = self.plans[-1].load_rps
+        return last + (last - self.plans[-2].load_rps if len(self.plans) > 1 else 1.0)
+
+    def weight(self, stage: str) -> Callable[[str], tuple[float, int]]:
+        """What puts a stage's variants in order, light ones first: their accuracy, then their cores."""
+        variants = self.pipeline.stage(stage).variants
+        return {each.name: (each.accuracy, each.base_cores) for each in variants}.__getitem__
+
+    @property
+    def spans(self) -> list[tuple[Plan, ...]]:
+        """Plans for neighbouring loads that are alike in variants, batches, replicas and rung, together."""
+        found: list[list[Plan]] = []
+        for plan in self.plans:
+            last = found[-1][-1] if found else None
+            if last and (last.is_served_as, last.rung) == (plan.is_served_as, plan.rung):
+                found[-1].append(plan)
+            else:
+                found.append([plan])
+        return [tuple(span) for span in found]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {"plans": [plan.as_dict() for plan in self.plans]}
+
+
+def frontier(scenario: Scenario, load_rps: float) -> Frontier:
+    """All Pareto-optimal plans of a scenario's policy for a planned load. Raises as `studies.explain`."""
+    policy, pipeline = asked_of(scenario, load_rps)
+    problem = policy.problem_for(load_rps, scenario.limit_cores)
+    plans = tuple(_plan(load_rps, each) for each in pareto_plans(problem, solver=policy.solver))
+    return Frontier(scenario.policy.title, pipeline, plans, explain_problem(problem, solver=policy.solver))
+
+
+def over(scenario: Scenario, loads_rps: Sequence[float]) -> Over:
+    """The plan of a scenario's policy for each of some planned loads, none of which knows of the others.
+
+    Raises as `studies.explain`.
+    """
+    policy, pipeline = asked_of(scenario, *loads_rps)
+    return Over(scenario.policy.title, pipeline, tuple(_planned(policy, scenario, load_rps) for load_rps in loads_rps))
+
+
+def loads_of(text: str) -> tuple[float, ...]:
+    """The loads that `FROM:TO` or `FROM:TO:STEP` means, the last one included; the step is 1 unless given.
+
+    Raises ScenarioError for anything else, and for more than `MOST_LOADS`.
+    """
+    try:
+        numbers = [float(part) for part in text.split(":")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (2, 3) or not all(map(isfinite, numbers)):
+        raise ScenarioError(f"--over {text}: should be FROM:TO or FROM:TO:STEP in requests per second, such as 1:60")
+    first, last, step = (*numbers, 1.0)[:3]
+    if not (0.0 <= first <= last and step > 0.0):
+        raise ScenarioError(f"--over {text}: loads should rise from at least 0, by steps above 0")
+    count = floor((last - first) / step + 1e-9) + 1
+    if count > MOST_LOADS:
+        raise ScenarioError(f"--over {text}: means {count:,} loads; allowed: at most {MOST_LOADS:,}")
+    return tuple(first + place * step for place in range(count))
+
+
+def _planned(policy: OptimisingPolicy, scenario: Scenario, load_rps: float) -> Plan:
+    return _plan(load_rps, policy.answers.solve(policy.problem_for(load_rps, scenario.limit_cores)))
+
+
+def _plan(load_rps: float, solution: Solution) -> Plan:
+    return Plan(
+        load_rps=load_rps,
+        configuration=solution.configuration,
+        rung=solution.rung,
+        feasible=solution.feasible,
+        binding=solution.binding,
+        objective=solution.objective,
+        latency_s=solution.latency_s,
+        sla_s=solution.sla_s,
+        sustained_rps=solution.sustained_rps,
+        notes=solution.notes,
+    )
+
+
+def _served(wanted: StageConfiguration) -> tuple[str, int, int]:
+    return wanted.variant, wanted.batch, wanted.replicas

@@ -1,0 +1,170 @@
+"""The measurements of a plan, in an order in which one can spare others, each kept as soon as it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ipa import profiles
+from ipa.live import profiling
+from ipa.live.profiling import Beside, Overhead, Point, Target, Visit
+from ipa.studies.profiling.kept import Kept
+from ipa.studies.profiling.plan import Plan
+
+Advance = Callable[[str], object]
+"""Called with what has been measured, in words, or need not be."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A point that was not measured: a batch of `shown_by` already takes longer than the stage's SLA."""
+
+    stage: str
+    variant: str
+    cores: int
+    batch: int
+    shown_by: int
+    most_s: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What has been measured, and what need not be."""
+
+    plan: Plan
+    kept: Kept
+    skipped: tuple[Skipped, ...]
+
+
+def count(plan: Plan) -> int:
+    """How many measurements there are, if none is spared."""
+    per_variant = len(plan.cores) * len(plan.batches) + len(plan.neighbours)
+    return len(plan.targets) * per_variant
+
+
+def measure(plan: Plan, kept: Kept, advance: Advance) -> Profile:
+    """Measure what is not kept yet.
+
+    Raises RunError and ProbeError for a server that fails, LiveError for a model that cannot be asked.
+    """
+    targets = {(each.stage, each.variant): each for each in plan.targets}
+    skipped: list[Skipped] = []
+    with TemporaryDirectory(prefix="ipa-profile-") as folder:
+        log = Path(folder) / "server.log"
+        for visit in profiling.visits(list(targets), plan.cores, plan.batches):
+            target = targets[visit.stage, visit.variant]
+            skipped += profiling.finished(_visit(plan, kept, target, visit, log, advance))
+        for target in plan.targets if plan.neighbours else ():
+            for neighbours in plan.neighbours:
+                _neighbours(plan, kept, target, neighbours, log, advance)
+    return Profile(plan, kept, tuple(skipped))
+
+
+async def _visit(plan: Plan, kept: Kept, target: Target, visit: Visit, log: Path, advance: Advance) -> list[Skipped]:
+    """Measure what a visit asks for and is neither kept nor ruled out."""
+    skipped: list[Skipped] = []
+    todo = list(_todo(plan, kept, visit, skipped, advance))
+    if not todo:
+        return skipped
+    async with profiling.opened(target, visit.cores, plan.effort, log) as (session, server):
+        for batch in todo:
+            if found := _ruled_out(plan, kept, visit, batch):
+                skipped.append(found)
+                advance(spared(found))
+                continue
+            point = await session.point(batch)
+            kept.add(point)
+            advance(_said(point))
+        if server is not None:
+            kept.add(profiling.started(session, server))
+            known = {each.batch for each in kept.of(Overhead, visit.stage, visit.variant)}
+            missing = {1, max(todo)} - known
+            if missing and visit.cores == plan.cores[0]:
+                async with profiling.does_nothing(visit.cores, log) as nothing:
+                    for batch in sorted(missing):
+                        kept.add(await session.overhead(batch, nothing))
+    return skipped
+
+
+def _todo(plan: Plan, kept: Kept, visit: Visit, skipped: list[Skipped], advance: Advance) -> Iterator[int]:
+    """The batch sizes of a visit that may have to be measured; what is ruled out at once is put with the skipped."""
+    there = kept.points(visit.stage, visit.variant)
+    for batch in visit.batches:
+        if (visit.cores, batch) in there:
+            advance("")
+        elif found := _ruled_out(plan, kept, visit, batch):
+            skipped.append(found)
+            advance(spared(found))
+        else:
+            yield batch
+
+
+def _ruled_out(plan: Plan, kept: Kept, visit: Visit, batch: int) -> Skipped | None:
+    most_s = stage_sla_s(plan, kept, visit.stage)
+    points = kept.points(visit.stage, visit.variant)
+    means_s = {size: point.mean_s for (cores, size), point in points.items() if cores == visit.cores}
+    shown_by = None if most_s is None else profiling.ruled_out(means_s, batch, most_s)
+    if shown_by is None or most_s is None:
+        return None
+    return Skipped(visit.stage, visit.variant, visit.cores, batch, shown_by, most_s)
+
+
+def stage_sla_s(plan: Plan, kept: Kept, stage: str) -> float | None:
+    """A stage's SLA: the pinned one, or the rule's once all single requests have been measured; None before."""
+    pinned_s = plan.most_s(stage)
+    if pinned_s is not None:
+        return pinned_s
+    most = max(plan.cores)
+    singles = [kept.points(stage, each.variant).get((most, 1)) for each in plan.targets if each.stage == stage]
+    if not all(singles):
+        return None
+    return profiles.stage_sla_s(point.p99_s for point in singles if point)
+
+
+def _neighbours(plan: Plan, kept: Kept, target: Target, neighbours: int, log: Path, advance: Advance) -> None:
+    cores = plan.cores[0]
+    there = {(each.cores, each.busy_cores) for each in kept.of(Beside, target.stage, target.variant)}
+    if (cores, cores * neighbours) in there:
+        advance("")
+        return
+    found = profiling.finished(profiling.beside(target, cores, neighbours, plan.effort, log))
+    kept.add(found)
+    advance(
+        f"{found.stage} {found.variant}, beside {cores_text(found.busy_cores, 'busy ')}: "
+        f"{found.beside_s / found.alone_s:.3f} x as long as alone{_sure(found.within)}"
+    )
+
+
+def _said(point: Point) -> str:
+    busy = f"; others used {100 * point.others:.0f} % of the machine" if point.others > 0.05 else ""
+    stolen = f"; {100 * point.steal:.0f} % was stolen by its host" if point.steal > 0.02 else ""
+    far = f", {point.outliers} far out" if point.outliers else ""
+    return (
+        f"{place(point)}: mean {1000 * point.mean_s:.4g} ms"
+        f"{_sure(point.mean_within)}, p99 {1000 * point.p99_s:.4g} ms{_sure(point.p99_within)}, "
+        f"{point.throughput_rps:.4g} requests/s ({point.count} batches{far}{busy}{stolen})"
+    )
+
+
+def _sure(within: float | None) -> str:
+    return " ± ?" if within is None else f" ± {100 * within:.1f} %"
+
+
+def place(point: Point | Skipped) -> str:
+    """Which point it is, in words."""
+    return f"{point.stage} {point.variant}, {cores_text(point.cores)}, batch {point.batch}"
+
+
+def spared(point: Skipped) -> str:
+    """Why a point was not measured, in words."""
+    return (
+        f"{place(point)}: not measured, as batch "
+        f"{point.shown_by} takes longer than the stage's SLA, {point.most_s:.3g} s"
+    )
+
+
+def cores_text(cores: int, what: str = "") -> str:
+    """So many cores, in words."""
+    return f"{cores} {what}{'core' if cores == 1 else 'cores'}"

@@ -1,0 +1,173 @@
+"""What is to be profiled, checked before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from ipa import profiles
+from ipa.live import profiling
+from ipa.live.profiling import Effort, ModelFolder, Target
+from ipa.profiles import Pipeline
+from ipa.studies.errors import ScenarioError
+
+Shapes = Mapping[str, Sequence[tuple[int, ...]]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A profile to make: of which targets, on which cores and batch sizes, beside how many neighbours.
+
+    `pipeline` is the one whose file gets the figures, None for a file that is new; `source` is its name or file, `to`
+    the file that is written, `record` that of the measurements.
+    """
+
+    name: str
+    targets: tuple[Target, ...]
+    cores: tuple[int, ...]
+    batches: tuple[int, ...]
+    neighbours: tuple[int, ...]
+    effort: Effort
+    to: Path
+    pipeline: Pipeline | None = None
+    source: str = ""
+
+    @property
+    def record(self) -> Path:
+        """The file with the measurements."""
+        return self.to.with_suffix(".measurements.jsonl")
+
+    def most_s(self, stage: str) -> float | None:
+        """The SLA of a stage where it is pinned; what takes longer is of no use."""
+        if self.pipeline is None:
+            return None
+        found = self.pipeline.stage(stage)
+        return found.sla_s if found.sla_why else None
+
+    def asked(self) -> dict[str, Any]:
+        """What its measurements depend on, but for the cores and batch sizes, of which there may be more later."""
+        return {
+            "models": {f"{each.stage}/{each.variant}": each.url or _digest(each.folder) for each in self.targets},
+            "samples": {f"{each.stage}/{each.variant}": _digest(each.samples) for each in self.targets if each.samples},
+            "shapes": {name: [list(one) for one in given] for name, given in (self.targets[0].shapes or {}).items()},
+            "within": self.effort.within,
+            "longest_s": self.effort.longest_s,
+            "seed": self.effort.seed,
+            "machine": str(profiling.this_machine()),
+        }
+
+
+def make(
+    what: str,
+    *,
+    models: Path | None,
+    server: str,
+    stage: str | None,
+    variants: Sequence[str],
+    cores: Sequence[int],
+    batches: Sequence[int],
+    neighbours: Sequence[int],
+    samples: Path | None,
+    shapes: Shapes,
+    effort: Effort,
+    to: Path | None,
+    in_place: bool,
+) -> Plan:
+    """The plan for a pipeline (name or file) or a model folder. Raises ScenarioError, LiveError and ProfileError."""
+    if 1 not in batches:
+        raise ScenarioError("--batches: 1 is missing, which every variant needs")
+    if to is not None and in_place:
+        raise ScenarioError("--to and --in-place: give one of them")
+    _check_cores(cores, server, neighbours)
+    pipeline, name, targets = _found(what, models, server, stage, variants)
+    if not targets:
+        raise ScenarioError(f"{what}: no such variant: {', '.join(variants)}")
+    targets = [replace(each, shapes=shapes, samples=samples or each.samples) for each in targets]
+    if pipeline is not None:
+        _check_pinned(pipeline, targets, cores)
+    if in_place and (pipeline is None or not Path(what).is_file()):
+        raise ScenarioError(f"--in-place: {what} is no pipeline file of yours; use --to FILE")
+    beside = Path(f"{name}.yaml") if pipeline is None else _beside(what, name)
+    path = Path(what) if in_place else to or beside
+    if path.suffix not in (".yaml", ".yml"):
+        raise ScenarioError(f"--to {path}: should end in .yaml")
+    return Plan(
+        name, tuple(targets), tuple(sorted(set(cores))), tuple(sorted(set(batches))), tuple(sorted(set(neighbours))),
+        effort, path, pipeline, what if pipeline is not None else "",
+    )  # fmt: skip
+
+
+def _beside(what: str, name: str) -> Path:
+    path = Path(what)
+    return path.with_name(f"{path.stem}.profiled.yaml") if path.is_file() else Path(f"{name}.profiled.yaml")
+
+
+def _found(
+    what: str, models: Path | None, server: str, stage: str | None, variants: Sequence[str]
+) -> tuple[Pipeline | None, str, list[Target]]:
+    """The pipeline, its name, and those of its variants that are asked for, in its order."""
+    if Path(what).is_dir() and what not in profiles.names():
+        if models is not None or server:
+            raise ScenarioError(f"{what}: is a folder of models; --models and --server go with a pipeline")
+        name, folders = profiling.model_folders(Path(what))
+        wanted = [
+            each for each in folders if stage in (None, each.stage) and (not variants or each.variant in variants)
+        ]
+        if not wanted:
+            held = ", ".join(f"{each.stage}/{each.variant}" for each in folders)
+            raise ScenarioError(f"{what}: holds no such stage or variant; it holds {held}")
+        return None, name, list(map(_target, wanted))
+    if server and stage and variants and not Path(what).exists() and Path(what).suffix:
+        return None, profiles.slug(Path(what).stem), [Target(stage, each, url=server) for each in variants]
+    pipeline = profiles.load(what)
+    if (models is None) == (not server):
+        raise ScenarioError(f"{what}: say where its models are: --models FOLDER, or --server URL")
+    stages = pipeline.stages if stage is None else (pipeline.stage(stage),)
+    if len(stages) == 1:
+        for each in variants:
+            stages[0].variant(each)
+    pairs = [(s.name, v.name) for s in stages for v in s.variants if not variants or v.name in variants]
+    if models is None:
+        return pipeline, pipeline.name, [Target(*each, url=server) for each in pairs]
+    return pipeline, pipeline.name, [_target(profiling.variant_folder(models, pipeline.name, *each)) for each in pairs]
+
+
+def _target(folder: ModelFolder) -> Target:
+    return Target(folder.stage, folder.variant, folder.path, samples=folder.samples)
+
+
+def _check_cores(cores: Sequence[int], server: str, neighbours: Sequence[int]) -> None:
+    if server:
+        if len(set(cores)) != 1:
+            raise ScenarioError("--cores: say how many the server has, which the profiler does not change: one number")
+        if neighbours:
+            raise ScenarioError("--neighbours: another's server has none; only models in a folder can be so measured")
+        return
+    there = len(profiling.usable_cores())
+    if max(cores) > there:
+        raise ScenarioError(f"--cores {max(cores)}: this machine has {there}")
+
+
+def _check_pinned(pipeline: Pipeline, targets: Sequence[Target], cores: Sequence[int]) -> None:
+    for each in targets:
+        variant = pipeline.stage(each.stage).variant(each.variant)
+        if variant.base_cores_why and variant.base_cores not in cores:
+            raise ScenarioError(
+                f"--cores {','.join(map(str, cores))}: {each.variant} has its base cores pinned to "
+                f"{variant.base_cores}, which would no longer be profiled: add them, or write `base_cores: rule`"
+            )
+
+
+def _digest(path: Path | None) -> str:
+    """sha256 over the files of a folder (or of a file), with their names."""
+    if path is None:
+        return ""
+    digest = sha256()
+    for file in [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.is_file()):
+        if "__pycache__" not in file.parts:
+            digest.update(f"{file.relative_to(path.parent)}\n".encode())
+            digest.update(sha256(file.read_bytes()).digest())
+    return digest.hexdigest()

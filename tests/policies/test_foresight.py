@@ -1,0 +1,289 @@
+"""Foresight: the mean load, what waits, and surges that have been seen; in the load's own scale, and only as risky as
+said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ipa.policies import Controller, Decision, Foresight, Journal, PolicyError, ReplicaCounts
+from ipa.policies.foresight.backlog import required_rps
+from ipa.policies.foresight.clock import period_of
+from ipa.policies.foresight.insurance import Timing, insured_rps, intensities
+from ipa.policies.foresight.level import level_of
+from ipa.policies.foresight.surges import Surge, from_memory, surges_in, to_memory
+from ipa.profiles import Figure, Pipeline, Stage
+from tests.tiny import chosen, configuration, observation, published, two_by_two
+
+PIPELINE = replace(two_by_two(published()), stages=two_by_two(published()).stages)
+LONG_SLA = two_by_two(published()).with_limits(8.0, {})
+TIMING = Timing(step_s=10.0, lead_s=8.0, wait_s=6.0)
+MINUTE = 60
+
+
+def steps(*parts: tuple[float, int]) -> list[float]:
+    """A load of so many requests per second for so many seconds, one part after the other."""
+    return [rate for rate, seconds in parts for _ in range(seconds)]
+
+
+def surge(onset_s: float, beyond_rps: float = 20.0, follows: bool = False) -> Surge:
+    """One that adds the same number of requests in every second, for five minutes, to 5 rps."""
+    return Surge(onset_s, 5.0, onset_s + 300, tuple(beyond_rps * 5 * (k + 1) for k in range(12)), follows)
+
+
+# ---- the level ----
+
+
+def test_the_deviation_is_that_of_seconds_and_not_of_a_rise() -> None:
+    alternating = steps((4, 1), (6, 1)) * 30
+    level = level_of(alternating)
+    assert level is not None
+    assert (level.m3_rps, level.m10_rps, level.m60_rps) == (pytest.approx(16 / 3), 5, 5)
+    assert level.deviation_rps == pytest.approx(2 * 0.8862, rel=1e-3)
+    risen = level_of(steps((5, 30), (65, 30)))
+    assert risen is not None
+    assert risen.deviation_rps == pytest.approx(0.8862 * 60 / 59, rel=1e-3)
+
+
+def test_seconds_without_a_sample_are_left_out_and_none_at_all_is_no_level() -> None:
+    level = level_of([float("nan")] * 100 + [4.0, float("nan"), 6.0])
+    assert level is not None
+    assert level.m10_rps == 5.0
+    assert level_of([float("nan")] * 120) is None
+
+
+# ---- surges ----
+
+
+def test_a_surge_is_known_by_its_onset_its_level_and_what_it_brought() -> None:
+    load = steps((6, 300), (28, 100), (6, 100))
+    (found,) = surges_in(load, 500.0)
+    assert (found.onset_s, found.base_rps, found.follows) == (300.0, 6.0, False)
+    assert found.excess[:3] == (110.0, 220.0, 330.0)
+    assert found.peak_rps == 22.0
+    assert found.end_s == pytest.approx(410, abs=2)
+
+
+def test_surges_found_step_by_step_are_those_found_at_once() -> None:
+    rng = np.random.default_rng(3)
+    rate = np.array(steps((6, 900), (28, 300), (6, 700), (25, 200), (7, 600)))
+    load = rng.poisson(rate).astype(float).tolist()
+    at_once = surges_in(load, float(len(load)))
+    found: list[Surge] = []
+    for until in range(120, len(load) + 1, 10):
+        found = surges_in(
+            load[until - 120 : until], float(until), from_memory(json.loads(json.dumps(to_memory(found))))
+        )
+    assert [round(each.onset_s) for each in at_once] == pytest.approx([900, 1900], abs=10)
+    assert [each.onset_s for each in found] == pytest.approx([each.onset_s for each in at_once], abs=3)
+
+
+def test_noise_is_no_surge_and_a_step_is_one_until_it_is_the_level() -> None:
+    rng = np.random.default_rng(1)
+    assert surges_in(rng.poisson(6, 20_000).astype(float), 20_000.0) == []
+    found = surges_in(steps((6, 300), (20, 4000)), 4300.0)
+    assert [(each.onset_s, each.end_s) for each in found] == [(300.0, 2100.0)]
+
+
+@pytest.mark.parametrize("factor", [0.25, 4.0, 1000.0])
+def test_a_load_of_another_size_has_the_same_surges(factor: float) -> None:
+    load = np.random.default_rng(2).poisson(np.array(steps((6, 900), (28, 300), (6, 700)))).astype(float)
+    ones, others = surges_in(load, 1900.0), surges_in(factor * load, 1900.0)
+    assert [(each.onset_s, each.end_s) for each in ones] == [(each.onset_s, each.end_s) for each in others]
+    assert [each.peak_rps * factor for each in ones] == pytest.approx([each.peak_rps for each in others], abs=0.01)
+
+
+# ---- the clock ----
+
+
+def test_a_period_is_found_and_proven() -> None:
+    rng = np.random.default_rng(4)
+    slots = rng.choice(48, 12, replace=False)
+    onsets = sorted((1800 * slots + rng.uniform(100, 180, 12)).tolist())
+    assert period_of(onsets) == 1800.0
+
+
+def test_surges_at_random_times_keep_no_clock() -> None:
+    rng = np.random.default_rng(5)
+    found = [period_of(sorted(rng.uniform(0, 86_400, 12).tolist())) for _ in range(200)]
+    assert sum(period is not None for period in found) <= 4
+    assert period_of([0.0, 1800.0]) is None
+
+
+def test_a_surge_that_keeps_the_clock_is_likely_at_its_time_alone() -> None:
+    surges = [surge(1800.0 * k + 120) for k in range(12)]
+    due, not_due = (intensities(now_s, surges, 1800.0, 21_600.0, TIMING).sum() for now_s in (21_720.0, 22_500.0))
+    assert due > 12 / (12 * 150)
+    assert not_due == 0
+    without = intensities(22_500.0, surges, None, 21_600.0, TIMING).sum()
+    assert without == pytest.approx(12 / 21_600)
+
+
+# ---- insurance ----
+
+
+def insured(allowed: float, surges: Sequence[Surge], **changes: Any) -> float:
+    return insured_rps(90_000.0, 5.0, surges, None, 86_400.0, replace(TIMING, **changes), allowed)
+
+
+def test_without_surges_a_day_of_calm_is_not_insured() -> None:
+    assert insured(0.03, []) == 5.0
+
+
+def test_less_risk_is_more_insurance() -> None:
+    surges = [surge(7200.0 * k) for k in range(12)]
+    rates = [insured(allowed, surges) for allowed in (10.0, 0.3, 0.1, 0.03, 0.001)]
+    assert all(one <= other for one, other in pairwise(rates))
+    assert rates[0] == 5.0
+    assert rates[-1] > 10.0
+
+
+def test_a_longer_lead_and_replicas_that_keep_what_waits_are_more_insurance() -> None:
+    surges = [surge(7200.0 * k) for k in range(12)]
+    assert insured(0.03, surges) < insured(0.03, surges, lead_s=20.0)
+    assert insured(0.03, surges) < insured(0.03, surges, is_stuck=True)
+    assert insured(0.03, surges, wait_s=60.0) == 5.0
+
+
+# ---- the backlog ----
+
+
+def test_the_rate_of_the_load_is_enough_where_nothing_waits() -> None:
+    assert required_rps(0, 10.0, [5.0] * 18, 8.0, 6.0) < 5.0
+
+
+def test_what_waits_and_cannot_be_served_in_time_asks_for_more() -> None:
+    """Of 60 that wait and 5 that come, 10 rps serve 60 within 6 s: the last of them in time. Of 100 they do not."""
+    assert required_rps(50, 10.0, [5.0] * 18, 8.0, 6.0) <= 10.0
+    few, many = (required_rps(waiting, 10.0, [5.0] * 18, 8.0, 6.0) for waiting in (100, 140))
+    assert 10.0 <= few < many
+
+
+# ---- decisions ----
+
+
+def decided(load: Sequence[float], memory: Any = None, *, pipeline: Pipeline = LONG_SLA, **seen: Any) -> Decision:
+    past = tuple(map(float, load[:-120]))
+    shown = replace(observation(load[-120:], **seen), past_rps=past)
+    return Foresight(pipeline).decide(shown, memory or {})
+
+
+def test_a_calm_load_is_planned_as_it_is() -> None:
+    decision = decided(steps((20, 86_400)), elapsed_s=0.0)
+    assert decision.planned_load_rps == pytest.approx(20)
+
+
+def scaled(pipeline: Pipeline, factor: float) -> Pipeline:
+    """The pipeline with `factor` times the throughput, at the same latencies."""
+
+    def of_stage(stage: Stage) -> Stage:
+        variants = tuple(
+            replace(each, figures=tuple(of_figure(figure) for figure in each.figures)) for each in stage.variants
+        )
+        return replace(stage, variants=variants)
+
+    def of_figure(figure: Figure) -> Figure:
+        return replace(figure, throughput_rps=factor * figure.throughput_rps, mean_s=figure.mean_s / max(factor, 1.0))
+
+    return replace(pipeline, stages=tuple(map(of_stage, pipeline.stages)))
+
+
+@pytest.mark.parametrize("factor", [0.25, 4.0])
+def test_a_load_of_another_size_on_replicas_as_much_faster_has_the_same_plan(factor: float) -> None:
+    rng = np.random.default_rng(6)
+    load = rng.poisson(20, 7200).astype(float)
+    for onset in (1000, 2800, 4600):
+        load[onset : onset + 300] += 60
+    unbatched = two_by_two(published(batch_cap=1, gamma=0.0)).with_limits(8.0, {})
+    one = decided(load.tolist(), pipeline=unbatched)
+    other = decided((factor * load).tolist(), pipeline=scaled(unbatched, factor))
+    assert chosen(one.configuration) == chosen(other.configuration)
+    assert factor * one.planned_load_rps == pytest.approx(other.planned_load_rps, rel=1e-6)  # type: ignore[operator]
+
+
+def test_a_surge_that_has_been_seen_is_planned_for_before_it_has_risen() -> None:
+    """Three times the load has gone from 20 to 80 rps; now its first seconds of 80 have come."""
+    seen = steps(*[(20, 1800), (80, 300)] * 3, (20, 1800))
+    decision = decided([*seen, *steps((80, 2))], elapsed_s=0.0)
+    assert decision.planned_load_rps == pytest.approx(0.97 * 80, abs=1)
+
+
+def test_the_risk_is_kept_within_its_bounds() -> None:
+    with pytest.raises(PolicyError, match="risk=0 must be a finite number and above 0 and at most 1"):
+        Foresight(PIPELINE, risk=0)
+    with pytest.raises(PolicyError, match="dispatch='eagre' is none of: central, eager"):
+        Foresight(PIPELINE, dispatch="eagre")
+    with pytest.raises(PolicyError, match="unknown parameter 'predictor'"):
+        Foresight(PIPELINE, predictor="max")
+
+
+def test_less_risk_never_plans_for_less() -> None:
+    load = steps(*[(20, 3600), (80, 300)] * 4, (20, 3600))
+    shown = replace(observation(load[-120:]), past_rps=tuple(map(float, load[:-120])))
+    planned = [Foresight(LONG_SLA, risk=risk).decide(shown, {}).planned_load_rps for risk in (0.5, 0.01, 0.001, 1e-5)]
+    assert all(one <= other for one, other in pairwise(planned))  # type: ignore[operator]
+    assert planned[0] < planned[-1]  # type: ignore[operator]
+
+
+def test_an_outage_of_the_metrics_changes_nothing() -> None:
+    first = decided(steps((20, 600)))
+    at_hand = dict(first.configuration)
+    for dark in ({"sample_age_s": 12.0}, {"load": [float("nan")] * 120}):
+        load = dark.pop("load", steps((0, 120)))
+        held = decided(load, first.memory, at_hand=at_hand, **dark)  # type: ignore[arg-type]
+        assert (held.rung, held.configuration, held.memory) == ("hold", at_hand, first.memory)
+
+
+def test_a_load_that_seems_to_stop_is_halved_and_not_forgotten() -> None:
+    first = decided(steps((40, 86_400)), elapsed_s=0.0)
+    then = decided([*steps((40, 110)), *steps((0, 10))], first.memory, at_hand=dict(first.configuration))
+    assert then.planned_load_rps == pytest.approx(0.97 * 40 / 2)
+
+
+def test_variants_stay_and_replicas_are_not_fewer_while_some_start() -> None:
+    at_hand = configuration(a=("small", 1, 6, 1), b=("small", 1, 6, 1))
+    memory = decided(steps((50, 600)), at_hand=at_hand).memory
+    starting = {name: ReplicaCounts(starting=3, ready=3) for name in "ab"}
+    decision = decided(steps((10, 600)), memory, at_hand=at_hand, replicas=starting)
+    kept = {name: (each.variant, each.replicas) for name, each in decision.configuration.items()}
+    assert kept == {"a": ("small", 6), "b": ("small", 6)}
+
+
+def test_a_cold_start_with_a_backlog_asks_for_what_serves_it() -> None:
+    cold = decided(steps((30, 120)), queue_length={"a": 250, "b": 0})
+    warm = decided(steps((30, 120)))
+    assert cold.planned_load_rps > 1.5 * warm.planned_load_rps  # type: ignore[operator]
+
+
+def test_the_same_is_decided_again_from_a_journal_s_memory_and_whatever_the_clock_shows() -> None:
+    rng = np.random.default_rng(7)
+    load = rng.poisson(np.array(steps((20, 1800), (80, 300)) * 4)).astype(float).tolist()
+    policy = Foresight(LONG_SLA)
+
+    def run(clock_s: float) -> list[Decision]:
+        controller = Controller(LONG_SLA, policy, Journal())
+        at_hand, made = configuration(a=("small", 1, 1, 1), b=("small", 1, 1, 1)), []
+        for until in range(6000, 8400, 100):
+            past = tuple(load[: until - 120]) if until == 6000 else ()
+            shown = observation(load[until - 120 : until], at_hand=at_hand, time_s=float(until), elapsed_s=100.0)
+            made.append(controller.decide(replace(shown, past_rps=past, clock_s=clock_s + until)))
+            at_hand = dict(made[-1].configuration)
+        return made
+
+    first, again, later = run(0.0), run(0.0), run(1_764_000_000.0)
+    assert first == again
+    assert [each.configuration for each in first] == [each.configuration for each in later]
+    assert [each.planned_load_rps for each in first] == pytest.approx([each.planned_load_rps for each in later])
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    load = steps(*[(5, 200), (50, 60)] * 200)
+    memory = decided(load).memory
+    assert len(memory["seen"]["surges"]) <= 32
+    assert len(json.dumps(memory)) < 10_000

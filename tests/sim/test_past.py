@@ -1,0 +1,62 @@
+"""What a policy that reads the past is shown of it: once, before its window; and the wall clock."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from ipa import Scenario
+from ipa.policies import from_line, to_line
+from ipa.sim.load_view import LoadView
+from ipa.studies import simulate
+from ipa.studies.loads import brought
+from ipa.traces import Trace
+
+HISTORY = np.arange(300)
+LOAD = Trace.of_counts("given", np.full(60, 5), history_counts=HISTORY, starts_at=datetime(2026, 1, 5, 10, tzinfo=UTC))
+
+
+def test_the_past_is_what_lies_before_the_window_at_the_first_two_steps() -> None:
+    view = LoadView(np.arange(0.0, 60.0), HISTORY, 120, 60.0)
+    assert view.past(0, 0.0) == tuple(map(float, range(180)))
+    assert view.past(1, 10.0) == tuple(map(float, range(190)))
+    assert (*view.past(1, 10.0), *view.before(10.0)) == (*map(float, range(300)), *[1.0] * 10)
+    assert view.past(2, 20.0) == ()
+    assert LoadView(np.arange(0.0, 60.0), HISTORY[:100], 120, 60.0).past(0, 0.0) == ()
+    late = LoadView(np.arange(0.0, 600.0), HISTORY, 120, 600.0)
+    assert (*late.past(1, 300.0), *late.before(300.0))[-120:] == (1.0,) * 120
+
+
+@pytest.mark.parametrize("start", ["warm", "configured"])
+def test_a_run_shows_the_past_to_a_policy_that_reads_it_and_the_clock_to_all(start: str) -> None:
+    with brought({"given": LOAD}):
+        entries = simulate(Scenario(pipeline="video", trace="given", policy="foresight", start=start)).entries
+        others = simulate(Scenario(pipeline="video", trace="given", policy="rate", start=start)).entries
+    first = entries[0].observation
+    assert first.past_rps is not None
+    assert first.past_rps == tuple(map(float, range(180 if start == "warm" else 190)))
+    assert entries[-1].observation.past_rps == ()
+    assert others[0].observation.past_rps is None
+    for entry in (*entries, *others):
+        assert entry.observation.clock_s == 1767607200.0 + entry.observation.time_s
+
+
+def test_a_journal_keeps_the_past_and_the_clock() -> None:
+    with brought({"given": LOAD}):
+        entries = simulate(Scenario(pipeline="video", trace="given", policy="foresight")).entries
+    for entry in entries:
+        assert from_line(to_line(entry)) == entry
+
+
+def test_foresight_decides_the_same_in_a_replay() -> None:
+    from ipa import profiles
+    from ipa.policies import create, replay_journal
+
+    with brought({"given": LOAD}):
+        entries = simulate(Scenario(pipeline="video", trace="given", policy="foresight")).entries
+    pipeline = profiles.load("video")
+    lines = [from_line(to_line(entry)) for entry in entries]
+    again = list(replay_journal(pipeline, create("foresight", pipeline), lines))
+    assert [each.decision for each in again] == [each.decision for each in entries]

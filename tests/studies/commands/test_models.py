@@ -1,0 +1,135 @@
+"""`ipa models`, with the real models of the extra `ocr`, and a live run that they serve."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("aiohttp")
+pytest.importorskip("PIL")
+
+import numpy as np
+import pandas as pd
+
+from ipa import profiles
+from ipa.live.serving import folder_model
+from tests.command import ipa
+from tests.ocr_wheels import needs_wheels
+
+pytestmark = needs_wheels
+
+KEPT = {"detection": ("v4-320", "v5-320"), "recognition": ("v4-96", "v6-160")}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two variants at each stage, of those that `make` makes."""
+    folder = tmp_path_factory.mktemp("made") / "models"
+    made = ipa("models", "make", "ocr", folder, "--json")
+    assert (made.exit_code, len(json.loads(made.stdout)["models"])) == (0, 18)
+    for stage, kept in KEPT.items():
+        for variant in (folder / "ocr" / stage).iterdir():
+            if variant.name not in kept:
+                shutil.rmtree(variant)
+    return folder
+
+
+def small(path: Path) -> Path:
+    """A pipeline file of these variants, whose accuracies nobody measured."""
+    table = ["stage,variant,accuracy,cores,batch,mean_ms,p99_ms"]
+    table += [f"{stage},{variant},0.5,1,1,50,80" for stage, kept in KEPT.items() for variant in kept]
+    path.with_suffix(".csv").write_text("\n".join(table) + "\n")
+    assert ipa("pipeline", "new", path, "--from", path.with_suffix(".csv"), "--name", "ocr").exit_code == 0
+    return path
+
+
+def test_a_folder_is_made_once_and_listed(models: Path) -> None:
+    listed = ipa("models", "list", models, "--json")
+    names = [each["name"] for each in json.loads(listed.stdout)]
+    assert names == [f"ocr/{stage}/{variant}" for stage, kept in KEPT.items() for variant in kept]
+    again = ipa("models", "make", "ocr", models)
+    assert (again.exit_code, again.stderr.splitlines()[-1]) == (
+        2,
+        f"Error: {models}: is there already; give a new folder",
+    )
+
+
+def test_accuracies_are_measured_alone_and_in_pairs_and_written_into_a_pipeline_file(
+    models: Path, tmp_path: Path
+) -> None:
+    path = small(tmp_path / "ocr.yaml")
+    result = ipa("models", "measure", models, "--pages", 3, "--seed", 5, "--into", path, "--json", "--quiet")
+    assert (result.exit_code, result.stderr) == (0, "")
+    measured = json.loads(result.stdout)
+    found = profiles.load(path)
+    assert found.pair_accuracies == measured["pairs"]
+    assert found.defaults.accuracy == "pairs"
+    for stage, accuracies in measured["stages"].items():
+        assert {each.name: each.accuracy for each in found.stage(stage).variants} == {
+            name: max(accuracy, 0.0001) for name, accuracy in accuracies.items()
+        }
+    before = path.read_text()
+    ipa("models", "measure", models, "--pages", 3, "--seed", 5, "--into", path)
+    assert path.read_text() == before
+
+
+def test_a_live_run_is_served_by_the_models_of_a_folder_and_every_answer_is_theirs(
+    models: Path, tmp_path: Path
+) -> None:
+    path = small(tmp_path / "ocr.yaml")
+    assert ipa("models", "pages", tmp_path / "pages", "--count", 3, "--seed", 9).exit_code == 0
+    real = ("--models", models, "--samples", tmp_path / "pages")
+    policy = ("--policy", "static:v5-320:1:1,v6-160:1:1")
+    run = ipa("live", "run", path, *real, *policy, "--trace", "constant:2:4", "--out", tmp_path / "run", "--json", "-q")
+    assert run.exit_code == 0, run.stderr
+    answers = json.loads(run.stdout)["live"]["answers"]
+    assert answers["checked"] == 8
+    load = pd.read_parquet(tmp_path / "run" / "load.parquet")
+    truths = [json.loads(line)["answer"] for line in (tmp_path / "pages" / "labels.jsonl").read_text().splitlines()]
+    assert answers["character_accuracy"] > 0.4
+    assert load["answer"].nunique() == len(truths) == 3
+    compared = ipa("models", "check", tmp_path / "run", *real, "--json")
+    assert compared.exit_code == 0
+    assert json.loads(compared.stdout)["by_pair"] == [{"variants": ["v5-320", "v6-160"], "answers": 8}]
+    load.loc[3, "answer"] = "something else"
+    load.to_parquet(tmp_path / "run" / "load.parquet")
+    wrong = ipa("models", "check", tmp_path / "run", *real)
+    assert wrong.exit_code == 1
+    assert "1 of 8 answers are wrong; the first: request 3 was answered 'something else'" in wrong.stderr
+
+
+def test_what_recognition_is_profiled_with_are_the_lines_that_a_detection_cuts_out(
+    models: Path, tmp_path: Path
+) -> None:
+    given = ("--count", 2, "--seed", 9, "--models", models, "--lines")
+    assert ipa("models", "pages", tmp_path / "lines", *given, "v5-320").exit_code == 0
+    written = [path.read_bytes() for path in sorted((tmp_path / "lines").iterdir())]
+    assert len(written) == 2
+    model = folder_model(models / "ocr" / "recognition" / "v6-160", 1).predictor
+    texts = model.predict({"lines": np.array([[each] for each in written], dtype=object)})["text"]
+    assert all(texts.ravel().tolist())
+    wrong = ipa("models", "pages", tmp_path / "other", *given, "v5-321")
+    assert (wrong.exit_code, "no detection is called 'v5-321'; did you mean" in wrong.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (("--models", "nowhere"), "--models nowhere: there is no ocr/detection/v4-320"),
+        (("--samples", "nowhere"), "nowhere/labels.jsonl: cannot be read"),
+    ],
+)
+def test_what_is_not_there_is_said_before_anything_starts(given: tuple[str, str], says: str) -> None:
+    result = ipa("live", "run", "ocr", *given, "--trace", "constant:1:2")
+    assert result.exit_code == 2
+    assert says in result.stderr
+
+
+def test_a_picture_goes_to_a_server_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    result = ipa("models", "read", tmp_path / "a.png", "--url", "http://127.0.0.1:1")
+    assert result.exit_code == 2
+    assert "no V2 server answers" in result.stderr

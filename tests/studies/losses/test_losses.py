@@ -1,0 +1,223 @@
+"""What a run lost against the oracle: how causes are removed, stories, the command and its page."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipa.studies import Scenario, explain_losses, losses, prepare, simulate
+from ipa.studies.losses import FIGURES, OfPolicy, wording
+from tests.command import PIPELINE, POLICIES, answer, ipa, refusal
+from tests.studies.page_rules import check_page
+
+OBJECTIVE, COST, PAS, VIOLATIONS = FIGURES
+SHORT = {"trace": "bursty", "window": "340:460"}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One stage with one variant: 1 core, and 10, 12 or 13 rps with batches of 1, 2 or 4; SLA 2 s."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text(PIPELINE)
+    return tmp_path
+
+
+def lost(**values: Any) -> OfPolicy:
+    [found] = explain_losses([simulate(Scenario(pipeline="video").with_values({**SHORT, **values}))]).policies
+    return found
+
+
+def removals(**values: Any) -> losses.Removals:
+    scenario = Scenario(pipeline="video").with_values(values)
+    return losses.removals(scenario, prepare(scenario).policy)
+
+
+# ---- how causes are removed ----
+
+
+def test_each_cause_is_removed_by_changes_of_public_keys() -> None:
+    found = removals(policy="ipa alpha=3 load_margin=0.5 quantile=0.9", stop_s=1, start_up_extra_s=2)
+    assert found.causes == ("start-up", "change", "forecast", "caution", "planning")
+    assert found.changes("start-up") == {"start_up_s": 0.0, "start_up_extra_s": 0.0}
+    assert found.changes("change") == {"max_surge": 10_000, "stop_s": 0.0}
+    assert found.changes("forecast") == {"policy.predictor": {"name": "oracle"}}
+    changed = found.changes("caution")
+    assert {key: changed[key] for key in ("policy.load_margin", "policy.rounding", "policy.quantile")} == {
+        "policy.load_margin": 0.0,
+        "policy.rounding": "none",
+        "policy.quantile": None,
+    }
+    of_planning = found.changes("planning")["policy"]
+    assert (of_planning["name"], of_planning["alpha"], of_planning["load_margin"]) == ("oracle", 3, 0.5)
+    assert (of_planning["stand_in"]["name"], of_planning["stand_in_quantile"]) == ("quantile-gbm", 0.9)
+
+
+def test_without_what_is_the_policys_it_is_the_oracle() -> None:
+    found = removals(policy="ipa alpha=3 load_margin=0.5 predictor=max", interval_s=5, decision_delay_s=1)
+    scenario = found.without(["forecast", "caution", "planning"])
+    assert scenario.policy.model_dump() == {
+        "name": "oracle",
+        "alpha": 3,
+        "interval_s": 5.0,
+        "decision_delay_s": 1.0,
+    }
+    everything = found.without(found.causes)
+    assert (everything.start_up_s, everything.max_surge, everything.policy.parameters["price_of_change"]) == (
+        *(0.0, 10_000),
+        0.0,
+    )
+
+
+def test_a_mean_that_is_forecast_becomes_the_true_mean() -> None:
+    assert removals(policy="rate").changes("forecast") == {"policy.predictor": {"name": "oracle", "of": "mean"}}
+    assert removals(policy="rate").changes("caution")["policy.margin"] == 0.0
+    assert removals(policy="rate").without(["planning"]).policy.parameters["load_margin"] == 0.2
+
+
+def test_what_has_no_key_goes_with_the_planning_model() -> None:
+    Path("my.py").write_text(POLICIES)
+    for policy in ("hpa", "static", "my.py:Hold"):
+        found = removals(policy=policy)
+        assert found.causes == ("start-up", "change", "planning")
+        assert found.kept.keys() == {"forecast", "caution"}
+        assert found.without(["planning"]).policy.model_dump() == {
+            "name": "oracle",
+            "interval_s": 10.0,
+            "decision_delay_s": 0.0,
+        }
+
+
+def test_a_predictor_of_ones_own_stays_where_only_the_plan_is_removed() -> None:
+    given = {"name": "max", "windows": 3}
+    found = removals(**{"policy.predictor": given})
+    assert found.without(["planning"]).policy.parameters["stand_in"] == given
+
+
+# ---- stories ----
+
+
+def test_a_margin_is_all_that_is_lost_where_the_load_is_steady() -> None:
+    """18 rps, every second alike: two replicas serve them, and with a margin of 100 % there are three."""
+    policy = "ipa load_margin=1 predictor=reactive"
+    values = {"trace": "constant:18:60", "arrivals": "even", "sla_s": 8, "policy": policy}
+    run = simulate(Scenario(pipeline="mine.yaml").with_values(values))
+    [of] = explain_losses([run]).policies
+    assert run.summary["cost_mean_cores"] == 3.0
+    assert of.difference(OBJECTIVE).mean == pytest.approx(-1.0, abs=1e-5)
+    assert {part.cause: part.mean.mean for part in of.parts(COST)} == {
+        "forecast": 0.0,
+        "planning": 0.0,
+        "caution": pytest.approx(1.0),
+        "change": 0.0,
+        "start-up": 0.0,
+    }
+    said = wording.sentences(of)
+    assert said[0] == "Forecast error costs nothing."
+    assert said[2] == "Caution costs 1.000 of the objective, 100 % of the loss: 1.00 cores more."
+    assert said[4] == "Start-up costs no more than it costs the oracle (0.000)."
+    assert wording.headline(of) == (
+        "ipa load_margin=1 predictor=reactive has an objective of −2.200 where the oracle has −1.200: 1.000 are lost, "
+        "with 1.00 cores more."
+    )
+
+
+def test_a_load_that_comes_late_is_lost_to_the_forecast_and_the_start_up_together() -> None:
+    """The load leaps from 5 to 60 rps. A policy that follows it without a margin is late by the time that replicas take
+    to start, unless it knows of the leap."""
+    Path("leap.csv").write_text("time_s,count\n" + "".join(f"{s},{5 if s < 45 else 60}\n" for s in range(120)))
+    values = {"trace": "leap.csv", "arrivals": "even", "policy": "ipa predictor=reactive"}
+    [of] = explain_losses([simulate(Scenario(pipeline="mine.yaml").with_values(values))]).policies
+    parts = {part.cause: part.mean.mean for part in of.parts(VIOLATIONS)}
+    assert of.difference(VIOLATIONS).mean > 5.0
+    assert parts["forecast"] > 1.0
+    assert parts["start-up"] > 1.0
+    assert parts["caution"] == pytest.approx(0.0, abs=0.5)
+    assert "points of SLA violations more" in wording.sentences(of)[0]
+
+
+@pytest.mark.parametrize("policy", ["ipa", "scale-only:high", "rate", "hpa"])
+def test_shares_add_up_to_the_difference_from_the_oracle(policy: str) -> None:
+    run = simulate(Scenario(pipeline="video").with_values({**SHORT, "policy": policy}))
+    oracle = simulate(Scenario(pipeline="video").with_values({**SHORT, "policy": "oracle"}))
+    [of] = explain_losses([run]).policies
+    assert of.mean(COST) == run.summary["cost_mean_cores"]
+    of_summary = ((COST, "cost_mean_cores", 1), (PAS, "pas_mean", 1), (VIOLATIONS, "sla_violation_rate", 100))
+    for figure, key, factor in of_summary:
+        difference = factor * (run.summary[key] - oracle.summary[key])
+        assert of.difference(figure).mean == pytest.approx(difference, abs=1e-9)
+        assert sum(part.mean.mean for part in of.parts(figure)) == pytest.approx(difference, abs=1e-9)
+        assert sum(part.in_order for part in of.parts(figure)) == pytest.approx(difference, abs=1e-9)
+    assert sum(part.mean.mean for part in of.parts(OBJECTIVE)) == pytest.approx(of.difference(OBJECTIVE).mean, abs=1e-9)
+
+
+def test_the_oracle_has_lost_nothing() -> None:
+    of = lost(policy="oracle")
+    assert all(part.mean.mean == 0.0 for figure in FIGURES for part in of.parts(figure))
+    assert wording.headline(of).endswith("it has lost nothing.")
+
+
+def test_what_was_recorded_otherwise_is_said() -> None:
+    run = simulate(Scenario(pipeline="video").with_values(SHORT))
+    [same] = explain_losses([run]).policies
+    assert wording.recorded(same) == ""
+    other = replace(run, summary={**run.summary, "cost_mean_cores": run.summary["cost_mean_cores"] + 1.0})
+    [of] = explain_losses([other]).policies
+    assert wording.recorded(of).startswith("The run itself had 1.00 cores more than it has simulated now")
+
+
+def test_seeds_have_intervals_and_any_number_of_jobs_gives_the_same() -> None:
+    runs = [simulate(Scenario(pipeline="video").with_values({**SHORT, "seed": seed})) for seed in (1, 2)]
+    one, two = explain_losses(runs), explain_losses(runs, jobs=2)
+    assert wording.as_dict(one) == wording.as_dict(two)
+    [of] = one.policies
+    assert of.difference(OBJECTIVE).has_interval
+    shares = [loss.shares(OBJECTIVE)["planning"].mean for loss in of.losses]
+    assert of.parts(OBJECTIVE)[1].mean.mean == pytest.approx(sum(shares) / 2)
+
+
+# ---- the command ----
+
+
+def test_a_run_is_explained_in_words_figures_and_as_a_page() -> None:
+    pytest.importorskip("plotly")
+    window = ("--trace", "bursty", "--window", "340:460")
+    assert ipa("simulate", "video", *window, "--out", "run").exit_code == 0
+    said = ipa("explain", "run", "--jobs", 1, "--report", "page.html").stdout
+    for text in ("ipa less the oracle, video on bursty, seed 1", "Forecast error ", "Report: page.html\n"):
+        assert text in said, said
+    told = answer("explain", "run", "--jobs", 1, "--json")
+    [of] = told["policies"]
+    assert of["order"] == ["start-up", "change", "forecast", "caution", "planning"]
+    shares = [cause["objective"]["mean"] for cause in of["causes"].values()]
+    assert sum(shares) == pytest.approx(of["difference"]["objective"])
+    assert of["causes"]["start-up"]["removed_by"] == "start_up_s: 0.0"
+    assert len(of["sentences"]) == 5
+    page = Path("page.html").read_text()
+    check_page(page)
+    assert "How each cause was removed" in page
+    assert all(sentence.split(" (")[0] in page for sentence in of["sentences"])
+
+
+def test_a_comparison_is_explained_policy_by_policy() -> None:
+    pytest.importorskip("plotly")
+    compared = ("compare", "mine.yaml", "--policy", "ipa", "--policy", "hpa", "--trace", "constant:20:30", "--jobs", 1)
+    assert ipa(*compared, "--out", "both").exit_code == 0
+    told = answer("explain", "both", "--jobs", 1, "--json", "--report", "page.html")
+    assert [of["policy"] for of in told["policies"]] == ["ipa", "hpa"]
+    assert told["policies"][1]["not_removed"].keys() == {"forecast", "caution"}
+    page = Path("page.html").read_text()
+    check_page(page)
+    assert "What each policy lost" in page
+
+
+def test_what_cannot_be_explained_is_refused() -> None:
+    assert "no such folder" in refusal("explain", "gone")
+    Path("sweep").mkdir()
+    Path("sweep/manifest.json").write_text(json.dumps({"schema_version": 1, "kind": "sweep"}))
+    assert "sweep: holds a sweep; ipa explain takes the folder of a run or" in refusal("explain", "sweep")
+    with pytest.raises(ValueError, match="no runs"):
+        explain_losses([])

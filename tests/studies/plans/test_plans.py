@@ -1,0 +1,111 @@
+"""All plans worth having for a load, and the plan against the load: the command, its JSON, its pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ipa.studies import Scenario, ScenarioError, explain, plans
+from tests.command import PIPELINE, answer, ipa, refusal
+from tests.studies.page_rules import check_page
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """One stage with one variant: 1 core, and 10, 12 or 13 rps with batches of 1, 2 or 4; SLA 2 s."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text(PIPELINE)
+    return "mine.yaml"
+
+
+def test_the_frontier_rises_in_cores_and_accuracy_and_holds_the_chosen_plan() -> None:
+    found = plans.frontier(Scenario(pipeline="video"), 20.0)
+    figures = [(plan.cores, plan.objective["accuracy"]) for plan in found.plans]
+    assert figures == sorted(figures)
+    assert len({cores for cores, _ in figures}) == len({accuracy for _, accuracy in figures}) == len(figures)
+    assert [plan.cores for plan in found.plans if found.is_chosen(plan)] == [3]
+    assert all(plan.feasible and plan.latency_s <= plan.sla_s for plan in found.plans)
+    told = answer("optimise", "video", "--load", 20, "--frontier", "--json")
+    assert [plan["objective"]["cost_cores"] for plan in told["plans"]] == [cores for cores, _ in figures]
+    assert [plan["chosen"] for plan in told["plans"]] == [cores == 3 for cores, _ in figures]
+    assert "3 x yolov5m b8; 2 x resnet50 b4" in ipa("optimise", "video", "--load", 20, "--frontier").stdout
+
+
+def test_a_variant_alone_leaves_one_plan(mine: str) -> None:
+    """25 rps take two replicas with batches of 4 and no fewer than two with any."""
+    found = plans.frontier(Scenario(pipeline=mine), 25.0)
+    assert [(plan.cores, plan.configuration["sort"].batch) for plan in found.plans] == [(2, 4)]
+
+
+def test_where_no_plan_is_feasible_the_reason_is_said(mine: str) -> None:
+    said = ipa("optimise", mine, "--load", 40, "--frontier", "--set", "limit_cores=3").stdout
+    assert said.startswith("No plan keeps the SLA and the limits at 40 requests/s\n")
+    assert "Note: stage sort: no variant serves 40 rps on at most 3 cores\n" in said
+    assert answer("optimise", mine, "--load", 40, "--frontier", "--set", "limit_cores=3", "--json")["plans"] == []
+
+
+def test_the_plan_against_the_load_is_the_decision_for_each(mine: str) -> None:
+    scenario = Scenario(pipeline=mine, limit_cores=2)
+    found = plans.over(scenario, plans.loads_of("5:30:5"))
+    assert [plan.load_rps for plan in found.plans] == [5.0, 10.0, 15.0, 20.0, 25.0, 30.0]
+    assert [plan.cores for plan in found.plans] == [1, 1, 2, 2, 2, 2]
+    assert [plan.rung for plan in found.plans] == [*["optimal"] * 5, "most-throughput"]
+    for plan in found.plans:
+        assert plan.configuration == explain(scenario, plan.load_rps).configuration
+    assert [[plan.load_rps for plan in span] for span in found.spans] == [[5, 10], [15, 20], [25], [30]]
+    said = ipa("optimise", mine, "--over", "5:30:5", "--set", "limit_cores=2").stdout
+    assert "5 to 10" in said
+    assert "At 30 rps: stage sort: no variant serves 30 rps on at most 2 cores; sustains 26 of 30 rps\n" in said
+    told = answer("optimise", mine, "--over", "5:30:5", "--set", "limit_cores=2", "--json")
+    assert [plan["feasible"] for plan in told["plans"]] == [*[True] * 5, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "loads"),
+    [
+        ("1:3", (1.0, 2.0, 3.0)),
+        ("0:0", (0.0,)),
+        ("1:2.5", (1.0, 2.0)),
+        ("0.1:0.3:0.1", (0.1, 0.2, pytest.approx(0.3))),
+    ],
+)
+def test_loads_begin_and_end_as_given(text: str, loads: tuple[float, ...]) -> None:
+    assert plans.loads_of(text) == loads
+
+
+@pytest.mark.parametrize("text", ["", "5", "1:x", "3:1", "1:3:0", "-1:3", "1:nan", "1:2:3:4", "1:20000", "1:inf"])
+def test_what_are_no_loads_is_refused(text: str) -> None:
+    with pytest.raises(ScenarioError, match="--over"):
+        plans.loads_of(text)
+
+
+def test_options_that_do_not_go_together_are_refused(mine: str) -> None:
+    assert "--load: is missing" in refusal("optimise", mine)
+    assert "leave one out" in refusal("optimise", mine, "--load", 5, "--over", "1:5")
+    assert "leave one out" in refusal("optimise", mine, "--frontier", "--over", "1:5")
+    assert "give one of them" in refusal("optimise", mine, "--load", 5, "--report", "page.html")
+
+
+def test_pages_show_every_plan(mine: str) -> None:
+    pytest.importorskip("plotly")
+    said = ipa("optimise", "video", "--load", 20, "--frontier", "--report", "frontier.html").stdout
+    assert said.endswith("Report: frontier.html\n")
+    page = Path("frontier.html").read_text()
+    check_page(page)
+    assert page.count("<tr>") == 14
+    assert "<b>3</b><small>chosen</small>" in page
+    assert ipa("optimise", mine, "--over", "5:30:5", "--set", "limit_cores=2", "--report", "loads.html").exit_code == 0
+    page = Path("loads.html").read_text()
+    check_page(page)
+    assert "most-throughput" in page
+    assert "no variant serves 30 rps on at most 2 cores" in page
+
+
+def test_prices_are_printed(mine: str) -> None:
+    """On 2 cores 30 rps are too much; a third one serves them."""
+    said = ipa("optimise", mine, "--load", 30, "--set", "limit_cores=2").stdout
+    assert "One more core: feasible, with sort: 3 x small (1 cores), batch 1\n" in said
+    assert "10 ms more of SLA: no other plan\n" in said
+    told = answer("optimise", mine, "--load", 30, "--set", "limit_cores=2", "--json")
+    assert (told["one_more_core"]["rung"], told["one_more_core"]["gain"]) == ("optimal", None)
