@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from math import fsum, isfinite
 from typing import Any, TypeGuard
 
 from ipa.policies import checks
-from ipa.policies.interface import Configuration, Decision, PolicyError, StageConfiguration
+from ipa.policies.interface import Configuration, Decision, Observation, PolicyError, StageConfiguration
 from ipa.policies.variants import lightest, refuse_excluded
 from ipa.profiles import Limits, Pipeline, Stage
 
@@ -68,6 +69,24 @@ def _check_why(why: object) -> None:
         json.dumps(why)
     except (TypeError, ValueError) as error:
         raise PolicyError(f"why {why!r}; allowed: what JSON can hold: {error}") from None
+
+
+def as_permitted(pipeline: Pipeline, observation: Observation) -> Observation:
+    """The observation as if variants that have been ruled out since had never run, so that policies need not know them.
+
+    What is wanted of such a stage is as many replicas of the lightest variant, and its replicas do not count.
+    """
+    lightest_ones, stages = lightest_configuration(pipeline), dict(observation.stages)
+    for stage in pipeline.stages:
+        seen = stages[stage.name]
+        parts = seen.configuration.parts
+        if all(part.variant in stage.largest_batches for part in parts):
+            wanted = seen.configuration
+        else:
+            wanted = replace(lightest_ones[stage.name], replicas=sum(part.replicas for part in parts))
+        known = {name: counts for name, counts in seen.replicas.items() if name in stage.largest_batches}
+        stages[stage.name] = replace(seen, configuration=wanted, replicas=known)
+    return replace(observation, stages=stages)
 
 
 def _check_number(name: str, value: object) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ipa.policies import plugins
-from ipa.policies.configurations import check_decision
+from ipa.policies.configurations import as_permitted, check_decision
 from ipa.policies.interface import Applied, Backend, Decision, Memory, Observation, Policy, PolicyError, mixes
 from ipa.profiles import Pipeline
 
@@ -74,7 +74,8 @@ class Controller:
         file, with the line. A policy that asks the program to exit has failed too: it is not the one to end a run.
         """
         with plugins.blamed(f"step {observation.step} (at {observation.time_s:g} s): ", self._policy):
-            decision = check_decision(self._pipeline, self._policy.decide(observation, self._memory))
+            seen = as_permitted(self._pipeline, observation) if self._pipeline.limits.excluded else observation
+            decision = check_decision(self._pipeline, self._policy.decide(seen, self._memory))
             if not self._mixes:
                 _check_unmixed(decision)
             if decision.memory or decision.memory is not self._memory:  # an empty one handed back is as it was

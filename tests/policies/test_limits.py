@@ -11,7 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipa.policies import Configuration, CoreLimit, PolicyError, ScaleOnly, SwitchOnly, check_configuration
+from ipa.policies import (
+    Configuration,
+    Controller,
+    CoreLimit,
+    Journal,
+    PolicyError,
+    ScaleOnly,
+    SwitchOnly,
+    check_configuration,
+    create,
+)
 from ipa.policies.optimiser import Problem, Programme, explain, solve
 from ipa.profiles import Limits, Pipeline, ProfileError, fits_nodes
 from ipa.studies import ScenarioError, find, simulate
@@ -181,6 +191,20 @@ def test_a_variant_ruled_out_by_name_is_not_there_for_anyone() -> None:
         ScaleOnly(made, variants={"a": "small", "b": "small"})
     with pytest.raises(PolicyError, match="stage 'a': small is ruled out; allowed: large"):
         check_configuration(made, configuration(a=("small", 1, 1, 1), b=("small", 1, 1, 1)))
+
+
+@pytest.mark.parametrize("policy", ["ipa", "foresight", "scale-only:low", "rate", "kpa"])
+@pytest.mark.parametrize("load_rps", [(), (5.0,) * 60])
+def test_a_variant_that_runs_and_has_been_ruled_out_since_is_let_go(policy: str, load_rps: tuple[float, ...]) -> None:
+    """Also where there is no sample of the load to plan for."""
+    made = two_by_two(published()).within(Limits(ruled_out={"a": ("small",)}))
+    standing = configuration(a=("small", 1, 3, 1), b=("small", 1, 1, 1))
+    seen = observation(load_rps or (float("nan"),) * 60, at_hand=standing)
+    decided = Controller(made, create(policy, made), Journal()).decide(seen)
+    check_configuration(made, decided.configuration)
+    assert decided.configuration["a"].variant == "large"
+    if not load_rps:
+        assert decided.configuration["a"].replicas == 3
 
 
 @pytest.mark.parametrize(
