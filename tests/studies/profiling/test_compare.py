@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from ipa.profiles.profiled import profiled_pipeline
 from ipa.studies.profiling import changes
 from ipa.studies.profiling.compare import Change
 from tests.command import PIPELINE, answer, ipa, refusal
+
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def with_first(mean_s: float, within: str = ", within: {mean: 0.03, p99: 0.06}") -> str:
