@@ -27,6 +27,7 @@ from ipa.sim.model import ServiceTime, StageModel, World
 from ipa.sim.records import ReplicaRecords, collect_records
 from ipa.studies import Run, Scenario, simulate
 from tests.sim import engine_runs
+from tests.sim.blocks import blocks
 from tests.sim.random_scenarios import DEADLINE, resizing, scenario
 
 numba = pytest.importorskip("numba")
@@ -57,7 +58,7 @@ def differences(one: Any, other: Any, where: str = "") -> Iterator[str]:
 # ---- the same records ----
 
 
-@pytest.mark.parametrize("block", range(BLOCKS))
+@pytest.mark.parametrize("block", blocks(BLOCKS))
 @pytest.mark.parametrize(("dispatch", "drop"), MODES)
 def test_both_engines_give_the_same_records(dispatch: str, drop: str, block: int) -> None:
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
@@ -66,7 +67,7 @@ def test_both_engines_give_the_same_records(dispatch: str, drop: str, block: int
         assert list(differences(simpy, compiled)) == [], f"seed {seed}"
 
 
-@pytest.mark.parametrize("block", range(BLOCKS // 4))
+@pytest.mark.parametrize("block", blocks(BLOCKS // 4))
 @pytest.mark.parametrize(("dispatch", "drop"), MODES)
 def test_both_engines_slow_batches_down_beside_each_other_alike(dispatch: str, drop: str, block: int) -> None:
     """What a batch takes then depends on what all stages do at its start, in the order within one instant."""

@@ -11,6 +11,7 @@ import pytest
 
 from ipa.sim import laws
 from tests.sim import engine_runs, oracle
+from tests.sim.blocks import blocks
 from tests.sim.random_scenarios import DEADLINE, resizing, scenario
 
 BLOCK = 50
@@ -18,7 +19,7 @@ BLOCKS = 20
 MODES = [("central", "request"), ("central", "batch"), ("eager", "request"), ("eager", "batch"), *DEADLINE]
 
 
-@pytest.mark.parametrize("block", range(BLOCKS))
+@pytest.mark.parametrize("block", blocks(BLOCKS))
 @pytest.mark.parametrize(("dispatch", "drop"), MODES)
 def test_engine_equals_the_oracle(dispatch: str, drop: str, block: int) -> None:
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
@@ -32,7 +33,7 @@ def test_engine_equals_the_oracle(dispatch: str, drop: str, block: int) -> None:
         assert list(laws.violations(records, eager=dispatch == "eager", oldest_s=oldest_s)) == [], f"seed {seed}"
 
 
-@pytest.mark.parametrize("block", range(BLOCKS // 4))
+@pytest.mark.parametrize("block", blocks(BLOCKS // 4))
 @pytest.mark.parametrize(("dispatch", "drop"), MODES)
 def test_batches_beside_others_take_as_long_as_on_the_oracle(dispatch: str, drop: str, block: int) -> None:
     slowed = 0
@@ -60,7 +61,7 @@ def reference() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("block", range(BLOCKS))
+@pytest.mark.parametrize("block", blocks(BLOCKS))
 def test_engine_equals_the_reference(reference: ModuleType, block: int) -> None:
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
         drawn = scenario(seed, core_sizes=1, dispatch="central", drop="request")

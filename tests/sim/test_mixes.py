@@ -17,6 +17,7 @@ from ipa.sim.merged import LaneLogs
 from ipa.sim.model import ServiceTime, StageModel, World
 from ipa.sim.records import Recorder, Records, collect_records
 from tests.sim import engine_runs, oracle
+from tests.sim.blocks import blocks
 from tests.sim.random_scenarios import mixing, resizing, scenario
 from tests.sim.test_compiled import MODES as ALL_MODES
 from tests.sim.test_compiled import differences
@@ -31,7 +32,7 @@ def mixed(seed: int, dispatch: str, drop: str) -> dict[str, Any]:
     return mixing(scenario(seed, dispatch=dispatch, drop=drop, resize=resizing(seed)), seed)
 
 
-@pytest.mark.parametrize("block", range(BLOCKS))
+@pytest.mark.parametrize("block", blocks(BLOCKS))
 @pytest.mark.parametrize(("dispatch", "drop"), MODES)
 def test_engine_equals_the_oracle(dispatch: str, drop: str, block: int) -> None:
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
@@ -43,7 +44,7 @@ def test_engine_equals_the_oracle(dispatch: str, drop: str, block: int) -> None:
         assert list(laws.violations(records, eager=dispatch == "eager")) == [], f"seed {seed}"
 
 
-@pytest.mark.parametrize("block", range(BLOCKS))
+@pytest.mark.parametrize("block", blocks(BLOCKS))
 @pytest.mark.parametrize(("dispatch", "drop"), MODES)
 def test_both_engines_give_the_same_records(dispatch: str, drop: str, block: int) -> None:
     pytest.importorskip("numba")

@@ -1,0 +1,13 @@
+"""Which random scenarios every test run goes through, and which only `make test-long`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+
+def blocks(count: int) -> list[Any]:
+    """The numbers of blocks of scenarios, for `parametrize`: a quarter always, the others in `make test-long`."""
+    always = -(-count // 4)
+    return [*range(always), *(pytest.param(block, marks=pytest.mark.long) for block in range(always, count))]
