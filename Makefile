@@ -39,7 +39,8 @@ test-cluster: install
 # What takes long: sweeps on a real Dask and a real Ray on this machine, one that is killed ten times over, the engine
 # compiled anew, training, faults under load, three quarters of the random scenarios.
 test-long: install
-	$(BIN)/pytest -n 0 -m long
+	$(PYTEST) -m long tests/sim
+	$(BIN)/pytest -n 0 -m long --ignore tests/sim
 
 # Live serving under load for 10 minutes while replicas are killed and all is reconfigured, and 10,000 malformed requests.
 soak: install
