@@ -40,10 +40,10 @@ class Readiness:
         self._unanswered = ""
 
     async def until_gateway(self, within_s: float) -> None:
-        """Wait until a gateway serves. Raises RunError if none does."""
+        """Wait until a gateway serves and answers here. Raises RunError if none does."""
 
         async def is_there() -> bool:
-            return self._look().is_gateway_there
+            return self._look().is_gateway_there and await self._gateway_answers()
 
         await self._until(is_there, "gateway", within_s, lambda: bool(self._look().gateway_problem))
 
@@ -74,6 +74,12 @@ class Readiness:
                 why = look.hopeless or look.waits_for or self._unanswered or "its pods are not all ready yet"
                 raise RunError(f"the {what} did not become ready: {why}")
             await asyncio.sleep(ASK_EVERY_S)
+
+    async def _gateway_answers(self) -> bool:
+        # The cluster calls a gateway ready a moment before each node's proxy leads to it.
+        is_there = await self._client.is_ready()
+        self._unanswered = "" if is_there else "it runs, and does not answer this controller"
+        return is_there
 
     async def _gateway_takes(self, initial: Configuration) -> bool:
         try:

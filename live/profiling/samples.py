@@ -15,11 +15,13 @@ from zipfile import BadZipFile
 import numpy as np
 
 from ipa.live.errors import LiveError
+from ipa.live.samples import LABELS
 from ipa.live.serving import DTYPES, Tensor, TensorError, joined, kind, of_array
 
 POOL_BYTES = 64 * 2**20
 POOL = 16
-"""So many different batches of each kind are kept ready, and fewer where these would hold more than POOL_BYTES."""
+"""So many different batches of each kind are kept ready at least, and fewer where they would hold more than
+POOL_BYTES."""
 MADE_UP = 16
 """Requests of each shape, where they are made up."""
 
@@ -32,14 +34,21 @@ class Samples:
     source: str
 
     def pool(self, size: int, seed: int) -> Pool:
-        """Batches of `size` requests drawn with that seed: each of one kind, kinds as often as they have samples."""
+        """Batches of `size` requests drawn with that seed: each of one kind, kinds as often as they have samples.
+
+        All samples of a kind are in them equally often, give or take one, as far as POOL_BYTES allows.
+        """
         generator = np.random.default_rng([seed, size])
         made = {}
         for label, requests in self.kinds.items():
-            each_bytes = size * sum(len(tensor.data) for tensor in requests[0])
-            many = max(1, min(POOL, POOL_BYTES // max(1, each_bytes * len(self.kinds))))
-            drawn = generator.integers(len(requests), size=(many, size))
-            made[label] = [joined([requests[n] for n in row]) for row in drawn.tolist()]
+            each_bytes = size * sum(len(tensor.data) for request in requests for tensor in request) // len(requests)
+            wanted = max(POOL, -(-len(requests) // size))
+            many = max(1, min(wanted, POOL_BYTES // max(1, each_bytes * len(self.kinds))))
+            rounds = -(-many * size // len(requests))
+            dealt = np.concatenate([generator.permutation(len(requests)) for _ in range(rounds)])
+            made[label] = [
+                joined([requests[n] for n in row]) for row in dealt[: many * size].reshape(many, size).tolist()
+            ]
         weights = np.array([len(requests) for requests in self.kinds.values()], dtype=float)
         return Pool(made, weights / weights.sum(), generator)
 
@@ -64,10 +73,10 @@ def read_samples(path: Path, inputs: Sequence[Mapping[str, Any]] = ()) -> Sample
     """The requests of a `.npz` file, a row of its arrays each, or of a folder, each file a request.
 
     Files of a folder are all `.npz`, or none: then each is, as it is, the one text that a model takes whose metadata
-    list a single input of that kind, `inputs`. LiveError for what cannot be read.
+    list a single input of that kind, `inputs`. Labels beside them are not a request. LiveError for what cannot be read.
     """
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+        files = sorted(file for file in path.iterdir() if file.is_file() and not _is_no_request(file.name))
         packed = [file for file in files if file.suffix == ".npz"]
         if not files or 0 < len(packed) < len(files):
             raise LiveError(f"{path}: should hold .npz files, or files of texts alone, each of which is a request")
@@ -86,6 +95,10 @@ def read_samples(path: Path, inputs: Sequence[Mapping[str, Any]] = ()) -> Sample
         raise LiveError(f"{path}: its arrays should have the same rows, a request each; given {sorted(rows)}")
     requests = [_tensors(path, {name: array[n : n + 1] for name, array in arrays.items()}) for n in range(max(rows))]
     return Samples(_by_kind(requests), f"{len(requests)} samples of {path.name}")
+
+
+def _is_no_request(name: str) -> bool:
+    return name == LABELS or name.startswith(".")
 
 
 def made_up(inputs: Sequence[Mapping[str, Any]], shapes: Mapping[str, Sequence[tuple[int, ...]]], seed: int) -> Samples:

@@ -11,6 +11,7 @@ import pytest
 
 from ipa.live import LiveError
 from ipa.live.profiling.samples import Samples, made_up, read_samples
+from ipa.live.samples import LABELS
 
 IMAGE = {"name": "image", "datatype": "FP32", "shape": [-1, 3, -1]}
 
@@ -90,6 +91,25 @@ def test_other_files_of_a_folder_are_texts_as_they_are(tmp_path: Path) -> None:
     np.savez(tmp_path / "c.npz", x=np.ones((1, 1)))
     with pytest.raises(LiveError, match="or files of texts alone"):
         read_samples(tmp_path, [PICTURE])
+
+
+def test_labels_beside_samples_are_no_request(tmp_path: Path) -> None:
+    """What `ipa models pages` writes can be profiled as it is."""
+    (tmp_path / "0000.jpg").write_bytes(b"picture")
+    (tmp_path / LABELS).write_text('{"file": "0000.jpg", "answer": "what it says"}')
+    ((_, requests),) = read_samples(tmp_path, [PICTURE]).kinds.items()
+    assert len(requests) == 1
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 64])
+def test_every_sample_is_in_the_batches_as_often_as_the_others(tmp_path: Path, size: int) -> None:
+    """Else a profile's mean would be that of a few samples, and not of all."""
+    np.savez(tmp_path / "rows.npz", x=np.arange(100.0).reshape(100, 1))
+    pool = read_samples(tmp_path / "rows.npz").pool(size, 7)
+    batches = {tensors[0].data for _, tensors in islice(pool, 5000)}
+    times = Counter(row for data in batches for row in np.frombuffer(data).tolist())
+    assert len(times) == 100
+    assert max(times.values()) - min(times.values()) <= 1
 
 
 def test_draws_are_the_same_for_a_seed(tmp_path: Path) -> None:
