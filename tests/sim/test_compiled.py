@@ -77,15 +77,16 @@ def test_both_engines_slow_batches_down_beside_each_other_alike(dispatch: str, d
         assert list(differences(simpy, compiled)) == [], f"seed {seed}"
 
 
+@pytest.mark.parametrize("block", blocks(3))
 @pytest.mark.parametrize("shortest_s", [0.0, 0.75 * 2.0**-51])
 @pytest.mark.parametrize(("dispatch", "drop"), MODES)
-def test_batches_that_end_as_they_begin_change_nothing(dispatch: str, drop: str, shortest_s: float) -> None:
+def test_batches_that_end_as_they_begin_change_nothing(dispatch: str, drop: str, shortest_s: float, block: int) -> None:
     """An instant then leads through several stages and back.
 
     0.75 x 2^-51 s added to a time below 4 s count as 2^-51 s, beyond that as nothing.
     """
     assert 4.0 + shortest_s == 4.0
-    for seed in range(150):
+    for seed in range(block * BLOCK, (block + 1) * BLOCK):
         drawn = scenario(seed, dispatch=dispatch, drop=drop, resize=resizing(seed))
         for stage in drawn["stages"]:
             for variant in stage["variants"].values():
@@ -122,7 +123,7 @@ def crowded(engine: str, dispatch: str) -> Records:
     return collect_records(run)
 
 
-@pytest.mark.parametrize("dispatch", ["central", "eager"])
+@pytest.mark.parametrize("dispatch", [pytest.param("central", marks=pytest.mark.long), "eager"])
 def test_draws_and_room_are_there_when_they_are_needed(dispatch: str) -> None:
     records = crowded("compiled", dispatch)
     assert records.batch.max() > 2 * sim.streams.BLOCK

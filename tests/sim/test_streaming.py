@@ -26,6 +26,7 @@ from ipa.studies import simulate as run_scenario
 from ipa.traces import Trace, arrivals
 from tests.command import SHORT, answer, ipa, refusal
 from tests.sim import engine_runs
+from tests.sim.blocks import blocks
 from tests.sim.random_scenarios import resizing, scenario
 from tests.sim.test_compiled import MODES, WORLDS, differences, run_in
 
@@ -35,8 +36,8 @@ from ipa.sim.compiled import StreamedEngine, streaming
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
-BLOCKS = 2
-BLOCK = 100
+BLOCKS = 4
+BLOCK = 50
 WINDOWS = (1, 4, 17)
 
 
@@ -79,7 +80,7 @@ def put_together(
     return recorder.records(engine), steps
 
 
-@pytest.mark.parametrize("block", range(BLOCKS))
+@pytest.mark.parametrize("block", blocks(BLOCKS))
 @pytest.mark.parametrize(("dispatch", "drop"), MODES)
 def test_a_window_of_a_few_requests_changes_nothing(dispatch: str, drop: str, block: int) -> None:
     """1, 4 or 17 requests are in memory at first, of up to 120; more only where more are present at once."""
