@@ -94,19 +94,19 @@ def real(models: str, samples: str, on_cluster: bool, pipeline: Pipeline, seed: 
     `models` and `samples` as in `Live`.
     """
     samples = str(Path(samples).absolute()) if samples else ""
-    of_extra = models == "" and pipeline.models == OF_EXTRA and not on_cluster
-    if not of_extra:
+    if on_cluster or models == EMULATED or pipeline.models != OF_EXTRA:
         yield Real("" if models in ("", EMULATED) else str(Path(models).absolute()), samples)
         return
     from ipa.live.ocr import make_model_folder
     from ipa.studies.ocr import write_pages
 
     with TemporaryDirectory(prefix="ipa-models-") as name:
-        models_folder, pages = Path(name, "models"), Path(name, "pages")
-        make_model_folder(models_folder, linked=True)
+        folder, pages = Path(models).absolute() if models else Path(name, "models"), Path(name, "pages")
+        if not models:
+            make_model_folder(folder, linked=True)
         if not samples:
             write_pages(PAGES, SEED + seed, pages)
-        yield Real(str(models_folder), samples or str(pages))
+        yield Real(str(folder), samples or str(pages))
 
 
 def generated_pages(seed: int) -> list[Page]:

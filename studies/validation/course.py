@@ -178,6 +178,10 @@ def _conditions(run: KeptRun, overheads: Overheads, refused: int) -> Conditions:
         "decisions_held": "{} decisions failed or took too long, and what stood was held",
     }
     faults = [words.format(live[key]) for key, words in counted.items() if live.get(key)]
+    if failed := run.stored.summary["failed"]:
+        faults.append(
+            f"{failed} of {run.stored.summary['requests']} requests failed: no replica answered them as it should"
+        )
     if refused:
         faults.append(f"{refused} decisions were refused, and what stood stayed in force")
     faults += [f"a law of the model did not hold: {law}" for law in live.get("broken_laws", ())]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ipa.studies import Scenario
 from ipa.studies.validation.conditions import Conditions
 from ipa.studies.validation.course import conduct
 from tests.studies.validation.worlds import BASE, world
@@ -35,3 +37,17 @@ def test_what_was_not_seen_is_said(tmp_path: Path) -> None:
     found = conduct(experiment, run_live, tmp_path / "out", repeats=1)
     said = "calibration: did not show start_up_extra_s, decision_delay_s, stop_s, taken as 0"
     assert said in found.flags
+
+
+def test_requests_that_failed_are_said(tmp_path: Path) -> None:
+    """Such as when what is sent is nothing that the models take: then there is no latency to compare."""
+    experiment, run_live = world(BASE.with_values({"trace": "constant:5:200", "policy": "static"}))
+
+    def failing(scenario: Scenario, folder: Path) -> None:
+        run_live(scenario, folder)
+        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest["summary"]["failed"] = 7
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    found = conduct(experiment, failing, tmp_path / "out", repeats=1)
+    assert any(flag.startswith("live-1: 7 of ") and "requests failed" in flag for flag in found.flags), found.flags
