@@ -6,7 +6,18 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from ipa.studies.drawing import BAD, DOUBTFUL, GOOD, Cell, html_document, html_table, in_css, plot_section, what_was_run
+from ipa.studies.drawing import (
+    BAD,
+    DOUBTFUL,
+    GOOD,
+    Cell,
+    html_document,
+    html_table,
+    in_css,
+    number,
+    plot_section,
+    what_was_run,
+)
 from ipa.studies.results import write_text
 from ipa.studies.validation import wording
 from ipa.studies.validation.curves import plots
@@ -121,8 +132,8 @@ def _rollouts(validation: Validation) -> str:
 def _facts(validation: Validation) -> dict[str, str]:
     overheads = validation.calibration.overheads
     measured = {
-        f"Measured: {key}": f"{1e3 * found.value_s:.2f} ms (median {1e3 * found.median_s:.2f}, p99 "
-        f"{1e3 * found.p99_s:.2f}, {found.count} seen)"
+        f"Measured: {key}": f"{number(1e3 * found.value_s, 2)} ms (median {number(1e3 * found.median_s, 2)}, p99 "
+        f"{number(1e3 * found.p99_s, 2)}, {found.count} seen)"
         for key in (*overheads.KEYS, "arrival_s")
         if (found := getattr(overheads, key)).count
     }

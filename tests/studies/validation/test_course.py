@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -189,6 +190,17 @@ def test_a_decision_that_was_refused_is_not_simulated(monkeypatch: pytest.Monkey
     assert "live-2: 4 decisions were refused, and what stood stayed in force" in found.flags
     html = page.render(found)
     assert "Live decisions that were refused: <b>8 of 24</b>" in html
+    check_page(html)
+
+
+def test_an_overhead_below_zero_has_a_true_minus_on_the_page(tmp_path: Path) -> None:
+    """Servers may start faster than their profile says."""
+    found = conduct(*world(), tmp_path / "out", repeats=1)
+    overheads = found.calibration.overheads
+    early = replace(overheads.start_up_extra_s, value_s=-0.5, median_s=-0.5, p99_s=-0.5)
+    calibration = replace(found.calibration, overheads=replace(overheads, start_up_extra_s=early))
+    html = page.render(replace(found, calibration=calibration))
+    assert "−500.00 ms (median −500.00" in html
     check_page(html)
 
 
