@@ -36,6 +36,8 @@ class Detection:
     """
 
     def __init__(self, network: Path, *, side: int, cores: int = 1) -> None:
+        import PIL.Image  # noqa: F401 - where it is missing, a server does not start, instead of failing each request
+
         self._network, self._side = network, side
         self.resize(cores)
 

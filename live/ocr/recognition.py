@@ -27,6 +27,8 @@ class Recognition:
     """
 
     def __init__(self, network: Path, *, width: int, characters: Path | None = None, cores: int = 1) -> None:
+        import PIL.Image  # noqa: F401 - where it is missing, a server does not start, instead of failing each request
+
         self._network, self._width = network, width
         self.resize(cores)
         known = self._session.get_modelmeta().custom_metadata_map.get(CHARACTERS_KEY)
