@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("PIL")
 
 from ipa.live import LiveError
-from ipa.live.ocr import STAGES, WheelError, file_of, make_model_folder
+from ipa.live.ocr import STAGES, Detection, Recognition, WheelError, file_of, make_model_folder
 from ipa.live.serving import ModelError, folder_model
 from ipa.studies.ocr import Page, character_accuracy, pages
 from tests.ocr_wheels import needs_wheels
@@ -88,3 +90,13 @@ def test_a_wheel_that_is_not_there_is_named() -> None:
         file_of("no-such-wheel", "model.onnx")
     with pytest.raises(WheelError, match=r"rapidocr .* has no rapidocr/none\.onnx"):
         file_of("rapidocr", "rapidocr/none.onnx")
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: Detection(Path("none"), side=320), lambda: Recognition(Path("none"), width=96)]
+)
+def test_a_server_without_pillow_does_not_start(make: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it would say that it is ready, and fail each request."""
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(ImportError):
+        make()
