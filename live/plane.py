@@ -5,14 +5,24 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ipa.profiles import Pipeline
+if TYPE_CHECKING:
+    from ipa.profiles import Pipeline
 
 GATEWAY = "ipa.live.serving.gateway"
 SERVER = "ipa.live.serving.server"
 LOAD = "ipa.live.load_generator"
 
-PRELOADED = (GATEWAY, SERVER, LOAD, "ipa.live.serving.emulated", "uvloop", "scipy.special")
+PRELOADED = (
+    GATEWAY,
+    "ipa.live.serving.gateway_process",
+    SERVER,
+    LOAD,
+    "ipa.live.serving.emulated",
+    "uvloop",
+    "scipy.special",
+)
 """What the processes of a run need: imported once, by their common parent."""
 
 LOOPBACK = "127.0.0.1"

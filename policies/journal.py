@@ -67,14 +67,14 @@ def from_line(line: str, where: str = "journal") -> Entry:
         raise PolicyError(f"{where}: not a journal entry: {error}") from None
 
 
-def read(lines: Iterable[str], where: str = "journal") -> Iterator[Entry]:
+def read_journal(lines: Iterable[str], where: str = "journal") -> Iterator[Entry]:
     """The entries of a journal, line by line."""
     for number, line in enumerate(lines, start=1):
         if line.strip():
             yield from_line(line, f"{where}:{number}")
 
 
-def replay(pipeline: Pipeline, policy: Policy, entries: Iterable[Entry]) -> Iterator[Entry]:
+def replay_journal(pipeline: Pipeline, policy: Policy, entries: Iterable[Entry]) -> Iterator[Entry]:
     """What `policy` would have decided at each step on what was seen then, starting from an empty memory.
 
     Raises PolicyError if the journal is of a pipeline with other stages, or lacks a field that the policy reads.

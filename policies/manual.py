@@ -46,7 +46,7 @@ class Manual:
     parameters: tuple[Parameter, ...]
 
 
-def names() -> tuple[str, ...]:
+def policy_names() -> tuple[str, ...]:
     """The policies that have a name: those built in, then those of installed packages."""
     return (*POLICIES, *(name for name in plugins.installed("ipa.policies") if name not in POLICIES))
 

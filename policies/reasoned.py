@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ipa.policies.interface import Configuration, Decision, Memory, Observation, reads, without_mix
-from ipa.policies.optimiser import Explanation, Price, Problem, SolverError, explain, solve
+from ipa.policies.optimiser import Explanation, Price, Problem, SolverError, explain_problem, solve
 from ipa.policies.optimising_policy import OptimisingPolicy
 
 
@@ -29,11 +29,11 @@ def explain_decision(
 
 def _explained(policy: OptimisingPolicy, problem: Problem, prices: bool) -> Explanation:
     try:
-        return explain(problem, solver=policy.solver, prices=prices)
+        return explain_problem(problem, solver=policy.solver, prices=prices)
     except SolverError:
         if policy.solver_fallback is None:
             raise
-        return explain(problem, solver=policy.solver_fallback, prices=prices)
+        return explain_problem(problem, solver=policy.solver_fallback, prices=prices)
 
 
 @dataclass(frozen=True)

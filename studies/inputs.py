@@ -45,9 +45,14 @@ def arrivals_of(scenario: Scenario, trace: Trace) -> FloatArray:
     return traces.arrivals(trace, scenario.arrivals, stream(scenario.seed, "arrivals"))
 
 
-def later(due_s: FloatArray, late_s: float, duration_s: float) -> FloatArray:
-    """When requests that were due at these moments come that are late, none of them after the duration."""
-    return due_s if not late_s else np.minimum(due_s + late_s, np.nextafter(duration_s, 0.0))
+def later(due_s: FloatArray, late_s: float | FloatArray, duration_s: float) -> FloatArray:
+    """When requests that were due at these moments come that are late, all equally or each as said.
+
+    None of them comes after the duration, or before the one that was due before it.
+    """
+    if not np.any(late_s):
+        return due_s
+    return np.minimum(np.maximum.accumulate(due_s + late_s), np.nextafter(duration_s, 0.0))
 
 
 def world_of(scenario: Scenario, duration_s: float, sla_s: float) -> World:

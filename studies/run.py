@@ -33,6 +33,7 @@ from ipa.profiles import Pipeline
 from ipa.sim import (
     ControlSettings,
     Counted,
+    FloatArray,
     Records,
     choose_engine,
     simulate_policy,
@@ -166,14 +167,14 @@ def simulate(
     on_step: Callable[[float], object] = lambda _: None,
     *,
     shared: Shared | None = None,
-    late_s: float = 0.0,
+    late_s: float | FloatArray = 0.0,
 ) -> Run:
     """Run a scenario. Same scenario, same tables, byte for byte.
 
     `on_step` is called after every decision with the share of the trace that is over, from 0 to 1. `shared`: what it
     has in common with other runs, by default with all of this thread; for the summaries of many runs see `summaries`.
-    With `late_s`, every request reaches the pipeline so much after it was due, as over a network; its latency counts
-    from when it was due. This needs the records of all requests and decisions.
+    With `late_s`, every request reaches the pipeline so much after it was due, as over a network, all equally or each
+    as said; its latency counts from when it was due. This needs the records of all requests and decisions.
 
     Raises as `prepare`, before anything has run; PolicyError for a decision that cannot be carried out; LawError should
     the run break a law of the model.
@@ -185,6 +186,7 @@ def simulate(
     answers = prepared.policy.answers if isinstance(prepared.policy, OptimisingPolicy) else None
     asked_before = None if answers is None else answers.asked
     due_s = shared.arrivals(scenario, trace)
+    come_s = later(due_s, late_s, trace.duration_s)
     with TimeLimit(guarded(prepared.policy, scenario, pipeline)) as limited:
         simulated = simulate_policy(
             pipeline,
@@ -192,13 +194,13 @@ def simulate(
             shared.models(scenario),
             world_of(scenario, trace.duration_s, prepared.sla_s),
             _control(scenario, prepared.initial, trace),
-            later(due_s, late_s, trace.duration_s),
+            come_s,
             trace.history_counts.astype(float),
             scenario.seed,
             on_step,
         )
     records, sla_s, price = simulated.records, prepared.sla_s, scenario.price_per_core
-    if late_s:
+    if come_s is not due_s:
         records = replace(records, arrival_s=due_s)
         figures = summarise(pipeline, records, simulated.initial, simulated.entries, sla_s, price)
     else:

@@ -33,6 +33,8 @@ from ipa.live.tokens import TokenFile
 from ipa.profiles import Pipeline, ProfileError
 
 TOLD_AGAIN_EVERY_S = 2.0
+TRIED_AGAIN_AFTER_S = 0.1
+"""How soon a list that did not reach the gateway is sent again; each failure doubles it, up to the time above."""
 ANSWERS_WITHIN_S = 5.0
 
 log = logging.getLogger("ipa.live.kubernetes.endpoints")
@@ -61,15 +63,19 @@ class Endpoints:
 
     def run(self) -> None:
         """Keep telling the gateway until stopped, from the first list of the API server on."""
+        pause_s, failed_s = TOLD_AGAIN_EVERY_S, TRIED_AGAIN_AFTER_S
         while not self._stopping.is_set():
             with suppress(queue.Empty):
-                pods = self._changes.get(timeout=TOLD_AGAIN_EVERY_S)
+                pods = self._changes.get(timeout=pause_s)
                 while not self._changes.empty():
                     pods = self._changes.get()
                 known = [pod for pod in pods.values() if self._is_known(pod)]
                 self._note(listing(known, [stage.name for stage in self._pipeline.stages]))
             if self._listed is not None and not self._stopping.is_set():
-                self._tell(self._listed)
+                if self._tell(self._listed):
+                    pause_s, failed_s = TOLD_AGAIN_EVERY_S, TRIED_AGAIN_AFTER_S
+                else:
+                    pause_s, failed_s = failed_s, min(2.0 * failed_s, TOLD_AGAIN_EVERY_S)
 
     def _is_known(self, pod: Pod) -> bool:
         try:
@@ -86,7 +92,8 @@ class Endpoints:
             log.info("replicas", extra={"ready": {stage: len(replicas) for stage, replicas in listed.items()}})
         self._listed = listed
 
-    def _tell(self, listed: dict[str, list[dict[str, Any]]]) -> None:
+    def _tell(self, listed: dict[str, list[dict[str, Any]]]) -> bool:
+        """Whether the gateway has taken the list."""
         try:
             headers = {"Content-Type": "application/json", **self._tokens.headers()}
             request = urllib.request.Request(self._url, json.dumps(listed).encode(), headers, method="PUT")
@@ -95,6 +102,9 @@ class Endpoints:
             log.error("the gateway refused the list", extra={"answer": error.read().decode(errors="replace")})
         except (LiveError, OSError) as error:
             log.warning("the gateway does not answer", extra={"problem": str(error)})
+        else:
+            return True
+        return False
 
 
 @click.command()

@@ -1,6 +1,7 @@
 """The serving plane: a gateway per pipeline before model servers, all speaking the Open Inference Protocol V2.
 
-gateway          the command and the process: a port for clients and one for control · gateway_options: how it runs
+gateway          the command: a port for clients and one for control · gateway_options: how it runs
+gateway_process  the process behind them · ports: open before anything slow
 host             the gateway itself: real time, and clients that wait · admission: limits, and what may be inside
 router           the stages in a chain · stage_queue: the queue and the dispatch of one, without clock or network
 deadlines        how old a request may be at a stage, given what is ahead of it

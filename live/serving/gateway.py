@@ -1,105 +1,29 @@
 """The gateway of a pipeline: `python -m ipa.live.serving.gateway --pipeline video`.
 
-One asyncio process holds the router and all its queues (`host`). Clients use the data port, which serves the pipeline
-as one model of the protocol; the control plane uses the control port.
+One asyncio process holds the router and all its queues (`gateway_process`, `host`). Clients use the data port, which
+serves the pipeline as one model of the protocol; the control plane uses the control port.
+
+Both ports are open before anything that takes long is imported. Who connects meanwhile waits, and is answered as soon
+as the gateway can: a cluster that asks whether it is ready need not ask again, and its list of replicas is not refused.
 """
 
 from __future__ import annotations
 
-import asyncio
 import gc
-import logging
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 
-from ipa.live.errors import LiveError
-from ipa.live.plane import ACCEPTS_PATH
-from ipa.live.serving import access, logs
-from ipa.live.serving.admission import default_inside_bytes
-from ipa.live.serving.control_api import control_application
-from ipa.live.serving.gateway_options import LOOPBACK, GatewayOptions
-from ipa.live.serving.host import Gateway
-from ipa.live.serving.web import (
-    add_protocol_routes,
-    announce,
-    application,
-    close_connections,
-    in_event_loop,
-    listen,
-    on_signals,
-)
-from ipa.live.tokens import TokenFile, create_token_file
-
-log = logging.getLogger("live.gateway")
-
-
-async def run(options: GatewayOptions, control_tokens: TokenFile) -> None:
-    """Serve until SIGTERM or SIGINT; a second signal ends the process at once."""
-    gateway = Gateway(options)
-    data_file = options.data_token_file
-    data = application(*(() if data_file is None else [access.data_guard(TokenFile(data_file))]))
-    close_connections(data, when=lambda: gateway.is_closing)
-    add_protocol_routes(
-        data,
-        server="ipa-gateway",
-        unready=gateway.unready,
-        model=options.pipeline.name,
-        metadata=gateway.metadata,
-        infer=gateway.infer,
-    )
-    data.router.add_get(ACCEPTS_PATH, gateway.accepts)
-    data_runner, url = await listen(data, options.host, options.port)
-    control = control_application(gateway, control_tokens)
-    control_runner, control_url = await listen(control, options.control_host, options.control_port)
-    stopping = asyncio.Event()
-    on_signals(stopping.set, lambda: os._exit(1))
-    announce(url=url, control_url=control_url, control_token_file=str(control_tokens.path))
-    log.info("listening", extra={"url": url, "control_url": control_url, "pipeline": options.pipeline.name})
-    gc.freeze()
-    await stopping.wait()
-    await gateway.drain(lambda: bool(data_runner.server and data_runner.server.connections), options.linger_s)
-    await data_runner.cleanup()
-    await control_runner.cleanup()
-    await gateway.close()
-    log.info("stopped", extra={"requests": gateway.ended_requests.count})
-
-
-def serve(options: GatewayOptions) -> None:
-    """`run` in an event loop of its own. Raises LiveError for a token file that cannot be used."""
-    logs.to_stderr("gateway", options.log_level)
-    if options.data_token_file is not None:
-        TokenFile(options.data_token_file).read()
-    with _control_tokens(options.control_token_file) as tokens:
-        in_event_loop(run(options, tokens))
-
-
-@contextmanager
-def _control_tokens(path: Path | None) -> Iterator[TokenFile]:
-    """The token of the control port: the given file's, which is made if it is missing, or one for this process."""
-    if path is None:
-        with TemporaryDirectory(prefix="ipa-control-") as folder, _control_tokens(Path(folder, "token")) as tokens:
-            yield tokens
-        return
-    try:
-        if not path.exists():
-            create_token_file(path)
-    except OSError as error:
-        raise LiveError(f"{path}: no token can be written there: {error.strerror}") from None
-    tokens = TokenFile(path)
-    tokens.read()
-    yield tokens
+from ipa.errors import InputError
+from ipa.live.serving.ports import open_port
 
 
 def _networks(_: click.Context, __: click.Parameter, given: Sequence[str]) -> tuple[IPv4Network | IPv6Network, ...]:
     try:
-        return tuple(map(ip_network, given)) or LOOPBACK
+        return tuple(map(ip_network, given))
     except ValueError as error:
         raise click.BadParameter(f"{error}; allowed: 10.0.0.0/8, fd00::/8 and the like") from None
 
@@ -174,7 +98,6 @@ def _limits(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict
     "--most-inside",
     "most_inside_bytes",
     type=click.IntRange(min=1),
-    default=default_inside_bytes,
     help="most bytes that requests inside hold; more are refused [a quarter of the memory, at most 2 GiB]",
 )
 @click.option(
@@ -184,18 +107,31 @@ def _limits(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict
     "--wait-for-start", "waits_for_start", is_flag=True, help="refuse requests until the control API has set time 0"
 )
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
-def main(pipeline: str, sla_s: float | None, drop_limits_s: dict[str, float], **options: Any) -> None:
+def main(
+    pipeline: str,
+    sla_s: float | None,
+    drop_limits_s: dict[str, float],
+    host: str,
+    port: int,
+    control_host: str,
+    control_port: int,
+    **options: Any,
+) -> None:
     """Run the gateway of one pipeline: the router and its queues."""
-    from ipa import profiles
-    from ipa.profiles import ProfileError
+    try:
+        with open_port(host, port) as data, open_port(control_host, control_port) as control:
+            gc.disable()  # what is imported stays: to look for garbage among it takes a tenth of the time
+            try:
+                from ipa import profiles
+                from ipa.live.serving.gateway_options import GatewayOptions
+                from ipa.live.serving.gateway_process import serve
 
-    try:
-        loaded = profiles.load(pipeline).with_limits(sla_s, drop_limits_s)
-    except ProfileError as error:
-        raise click.UsageError(str(error)) from None
-    try:
-        serve(GatewayOptions(loaded, **options))
-    except LiveError as error:
+                loaded = profiles.load(pipeline).with_limits(sla_s, drop_limits_s)
+            finally:
+                gc.enable()
+            given = {key: value for key, value in options.items() if value not in (None, ())}
+            serve(GatewayOptions(loaded, **given), data, control)
+    except InputError as error:
         raise click.UsageError(str(error)) from None
     except OSError as error:
         raise click.UsageError(f"cannot listen: {error.strerror or error}") from None

@@ -14,7 +14,7 @@ LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1"))
 
 @dataclass(frozen=True)
 class GatewayOptions:
-    """What a gateway serves, where it listens, and its limits.
+    """What a gateway serves, and its limits.
 
     `bound_s` is the longest that a request may stay (None: 10 x the SLA), `replica_timeout_s` the longest that a
     replica may take over a batch (None: the bound). When the gateway is to end, clients that are still connected may
@@ -28,10 +28,6 @@ class GatewayOptions:
 
     pipeline: Pipeline
     drop: str = "request"
-    host: str = "127.0.0.1"
-    port: int = 0
-    control_host: str = "127.0.0.1"
-    control_port: int = 0
     control_token_file: Path | None = None
     control_names: tuple[str, ...] = ()
     data_token_file: Path | None = None

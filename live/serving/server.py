@@ -24,6 +24,7 @@ from ipa.live.serving.bodies import read_body
 from ipa.live.serving.messages import Messages
 from ipa.live.serving.models import Model, folder_model, onnx_model, own_model
 from ipa.live.serving.onnx_session import ModelError
+from ipa.live.serving.ports import open_port
 from ipa.live.serving.protocol import Body, InferRequest, ProtocolError
 from ipa.live.serving.tensors import TensorError
 from ipa.live.serving.web import (
@@ -151,7 +152,7 @@ async def run(options: ServerOptions, model: Model, tell: Callable[..., None] = 
         metadata=server.metadata,
         infer=server.infer,
     )
-    runner, url = await listen(app, options.host, options.port)
+    runner, url = await listen(app, open_port(options.host, options.port))
     stopping = asyncio.Event()
     on_signals(stopping.set, lambda: os._exit(1))
     tell(url=url)

@@ -14,10 +14,10 @@ import orjson
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from ipa.live.plane import EVERYWHERE, listening_host
 from ipa.live.serving import protocol
 from ipa.live.serving.admission import Limits, return_large_blocks
 from ipa.live.serving.bodies import read_body
+from ipa.live.serving.ports import BACKLOG
 from ipa.live.serving.protocol import BINARY_EXTENSION, Body, ProtocolError
 
 JSON_LIMITS = Limits(body_bytes=2**20, built_bytes=64 * 2**20)
@@ -166,8 +166,8 @@ def add_health_routes(app: web.Application, live: Handler, ready: Handler) -> No
     app.router.add_get("/v2/health/ready", ready)
 
 
-async def listen(app: web.Application, host: str, port: int) -> tuple[web.AppRunner, str]:
-    """Serve `app`; returns the runner, to be cleaned up, and the URL."""
+async def listen(app: web.Application, port: socket.socket) -> tuple[web.AppRunner, str]:
+    """Serve `app` at an open port; returns the runner, to be cleaned up, and the URL."""
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -178,26 +178,10 @@ async def listen(app: web.Application, host: str, port: int) -> tuple[web.AppRun
         shutdown_timeout=SHUTDOWN_S,
     )
     await runner.setup()
-    listening = _socket(host, port)
-    await web.SockSite(runner, listening, backlog=1024).start()
-    bound = listening.getsockname()
+    await web.SockSite(runner, port, backlog=BACKLOG).start()
+    bound = port.getsockname()
     name = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
     return runner, f"http://{name}:{bound[1]}"
-
-
-def _socket(host: str, port: int) -> socket.socket:
-    host = listening_host(host)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        if host == EVERYWHERE:
-            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # one socket for both families
-        listening.bind((host, port))
-    except OSError as error:
-        listening.close()
-        raise OSError(error.errno, f"{host} port {port}: {error.strerror}") from None
-    return listening
 
 
 def announce(**urls: str) -> None:

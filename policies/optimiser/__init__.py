@@ -15,7 +15,7 @@ gurobi, highs: other solvers · folded: the linear model that both solve
 """
 
 from ipa.policies.optimiser.answers import Answers, question
-from ipa.policies.optimiser.explain import ExplainedOption, Explanation, RunnerUp, explain
+from ipa.policies.optimiser.explain import ExplainedOption, Explanation, RunnerUp, explain_problem
 from ipa.policies.optimiser.frontier import pareto_plans
 from ipa.policies.optimiser.ladder import RUNGS
 from ipa.policies.optimiser.options import replicas_for
@@ -43,7 +43,7 @@ __all__ = [
     "Solution",
     "SolverError",
     "check_installed",
-    "explain",
+    "explain_problem",
     "gurobi_licence_expiry",
     "pareto_plans",
     "planned_batches",

@@ -84,7 +84,7 @@ class Explanation:
         return asdict(self, dict_factory=without_mix)
 
 
-def explain(problem: Problem, *, solver: str = "exact", prices: bool = False) -> Explanation:
+def explain_problem(problem: Problem, *, solver: str = "exact", prices: bool = False) -> Explanation:
     """The solution of a problem with its reasons; with `prices`, for which the problem is solved twice more, those too.
 
     PolicyError: an unknown solver.

@@ -235,7 +235,7 @@ def warn(summaries: Sequence[Mapping[str, Any]]) -> None:
             worst = max(shares, default=0.0)
             if worst > least_share:
                 of_seeds = f" in the worst of {len(shares)} seeds" if len(shares) > 1 else ""
-                log(f"Warning: {policy}: {100 * worst:.2g} % of the requests{of_seeds} {what}")
+                log(f"Warning: {policy}: {100 * worst:.3g} % of the requests{of_seeds} {what}")
 
 
 _MISLEADING = (

@@ -103,6 +103,7 @@ def measure_overheads(
     """
     replicas = tables["replicas"]
     busy = busy_cores(tables) if interference else None
+    late_s: FloatArray = arrivals_late_s(tables, models[0].name).to_numpy(dtype=np.float64)
     by_stage = {model.name: _dispatch_s(tables, model, position, seed, busy) for position, model in enumerate(models)}
     extra_s = [_start_up_s(replicas, model) for model in models]
     return Overheads(
@@ -111,7 +112,7 @@ def measure_overheads(
         start_up_extra_s=Measured.of(np.concatenate(extra_s), "median"),
         decision_delay_s=Measured.of(_delays_s(tables["decisions"], replicas), "median"),
         stop_s=Measured.of(_stops_s(tables["stages"], replicas), "median"),
-        arrival_s=Measured.of(_arrivals_s(tables, models[0].name), "median"),
+        arrival_s=Measured.of(late_s, "median"),
         dispatch_by_stage={stage: Measured.of(values_s, "mean") for stage, values_s in by_stage.items()},
     )
 
@@ -149,12 +150,11 @@ def _emulated_s(service: ServiceTime, size: int, normal: float) -> float:
     return float(service.latency_s[size] * np.exp(sigma * normal - 0.5 * sigma * sigma))
 
 
-def _arrivals_s(tables: Mapping[str, pd.DataFrame], first: str) -> FloatArray:
-    """Per request, the time from when it was due until it was in the queue of the first stage."""
+def arrivals_late_s(tables: Mapping[str, pd.DataFrame], first: str) -> pd.Series[Any]:
+    """By request, the time from when it was due until it was in the queue of the first stage; NaN: it never was."""
     stages = tables["stages"]
     enqueue_s = stages[stages["stage"] == first].set_index("request")["enqueue_s"]
-    late_s: FloatArray = (enqueue_s - tables["requests"].set_index("request")["arrival_s"]).to_numpy(dtype=np.float64)
-    return late_s
+    return enqueue_s - tables["requests"].set_index("request")["arrival_s"]
 
 
 def _hops_s(stages: pd.DataFrame, names: Sequence[str]) -> FloatArray:

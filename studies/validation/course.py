@@ -7,6 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 from ipa.sim import stage_models
 from ipa.studies import results
 from ipa.studies.errors import ScenarioError
@@ -16,7 +18,7 @@ from ipa.studies.run import Prepared, Run, prepare, simulate
 from ipa.studies.scenario import Scenario
 from ipa.studies.validation.agreement import decided, in_closed_loop, on_same_observations
 from ipa.studies.validation.backends import live_runner
-from ipa.studies.validation.calibration import Overheads, measure_overheads
+from ipa.studies.validation.calibration import Overheads, arrivals_late_s, measure_overheads
 from ipa.studies.validation.conditions import Conditions
 from ipa.studies.validation.experiment import Experiment, design
 from ipa.studies.validation.folder import (
@@ -36,6 +38,7 @@ from ipa.studies.validation.open_loop import simulate_decisions
 from ipa.studies.validation.outcome import Other, Repeat
 from ipa.studies.validation.shown import Validation
 from ipa.studies.validation.verdicts import Worlds
+from ipa.studies.validation.windows import FloatArray
 
 
 def validate(
@@ -111,7 +114,6 @@ def read_validation(folder: str | Path) -> Validation:
 
 def _validation(experiment: Experiment, calibration: KeptRun, live: Sequence[KeptRun]) -> Validation:
     overheads = _overheads(experiment.calibration, calibration.stored.tables)
-    late_s = overheads.late_s
     seen = [run.stored.tables for run in live]
     prepared, simulated, worlds = _simulated(experiment.compared, overheads, seen)
     return Validation(
@@ -120,9 +122,10 @@ def _validation(experiment: Experiment, calibration: KeptRun, live: Sequence[Kep
         _measured(
             calibration,
             experiment.calibration,
-            simulate(experiment.calibration.with_values(overheads.values()), late_s=late_s),
+            overheads,
+            simulate(experiment.calibration.with_values(overheads.values()), late_s=overheads.late_s),
         ),
-        tuple(_measured(run, experiment.compared, simulated) for run in live),
+        tuple(_measured(run, experiment.compared, overheads, simulated) for run in live),
         simulated,
         worlds,
         _other(experiment, calibration, seen) if prepared.pipeline.has_interference else None,
@@ -148,19 +151,33 @@ def _other(experiment: Experiment, calibration: KeptRun, seen: Sequence[Tables])
     return Other(simulated, worlds, overheads)
 
 
-def _measured(run: KeptRun, scenario: Scenario, simulated: Run) -> Repeat:
+def _measured(run: KeptRun, scenario: Scenario, given: Overheads, simulated: Run) -> Repeat:
+    """What was found in a live run of the scenario, which was simulated with the overheads `given`."""
     tables = run.stored.tables
     entries = run.stored.entries
     overheads = _overheads(scenario, tables)
     refused = sum(entry.is_refused for entry in entries)
+    closed_loop = in_closed_loop(tables["decisions"], simulated.tables["decisions"], scenario.interval_s)
+    as_they_came = closed_loop
+    if closed_loop.equal < closed_loop.total:
+        own = simulate(scenario.with_values(given.values()), late_s=_late_s(scenario, tables, simulated, given))
+        as_they_came = in_closed_loop(tables["decisions"], own.tables["decisions"], scenario.interval_s)
     return Repeat(
         run,
         overheads,
         _conditions(run, overheads, refused),
         on_same_observations(entries, scenario, prepare(scenario)),
-        in_closed_loop(tables["decisions"], simulated.tables["decisions"], scenario.interval_s),
+        closed_loop,
+        as_they_came,
         refused,
     )
+
+
+def _late_s(scenario: Scenario, tables: Tables, simulated: Run, given: Overheads) -> FloatArray:
+    """How late each request came to the first queue live, in seconds; those that never did, as late as others."""
+    first = prepare(scenario).pipeline.stages[0]
+    late_s = arrivals_late_s(tables, first.name).reindex(simulated.tables["requests"]["request"]).fillna(given.late_s)
+    return np.asarray(late_s.clip(lower=0.0), dtype=np.float64)
 
 
 def _overheads(scenario: Scenario, tables: Tables) -> Overheads:

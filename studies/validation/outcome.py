@@ -31,13 +31,18 @@ CLOSED_LOOP_PERCENT = 90.0
 
 @dataclass(frozen=True)
 class Repeat:
-    """One live run with what was measured in it; `refused`: how many of its decisions were not put in force."""
+    """One live run with what was measured in it; `refused`: how many of its decisions were not put in force.
+
+    `closed_loop` compares with the one simulation, in which all requests come equally late; `as_they_came` with one of
+    the run's own requests, each of which comes as late as it did live.
+    """
 
     run: KeptRun
     overheads: Overheads
     conditions: Conditions
     same_observations: Agreement
     closed_loop: Agreement
+    as_they_came: Agreement
     refused: int
 
     @property
@@ -152,6 +157,11 @@ class Validation:
         return sum((repeat.closed_loop for repeat in self.repeats), Agreement(0, 0))
 
     @property
+    def as_they_came(self) -> Agreement:
+        """The same where each request comes as late as it did live: not judged, it says how much lateness explains."""
+        return sum((repeat.as_they_came for repeat in self.repeats), Agreement(0, 0))
+
+    @property
     def refused(self) -> int:
         """How many live decisions were refused, over all repeats; besides, only `same_observations` counts these."""
         return sum(repeat.refused for repeat in self.repeats)
@@ -207,6 +217,7 @@ class Validation:
             "decisions": {
                 "on_same_observations": _agreement(self.same_observations, 100.0),
                 "in_closed_loop": _agreement(self.closed_loop, CLOSED_LOOP_PERCENT),
+                "as_requests_came": {**vars(self.as_they_came), "percent": plain(self.as_they_came.percent)},
                 "refused": {"count": self.refused, "total": self.same_observations.total},
             },
             "judged": {
@@ -253,6 +264,7 @@ def _repeat(repeat: Repeat) -> dict[str, Any]:
         "overheads": repeat.overheads.as_dict(),
         "decisions_on_same_observations": vars(repeat.same_observations),
         "decisions_in_closed_loop": vars(repeat.closed_loop),
+        "decisions_as_requests_came": vars(repeat.as_they_came),
         "decisions_refused": repeat.refused,
         "summary": dict(repeat.run.stored.summary),
     }

@@ -63,6 +63,7 @@ def decisions(validation: Validation) -> list[tuple[str, str]]:
     return [
         ("Equal decisions on the same observation", _agreement(validation.same_observations, 100.0)),
         ("Equal decisions in closed loop", _agreement(validation.closed_loop, CLOSED_LOOP_PERCENT)),
+        ("The same with each request as late as it came live, not judged", _share(validation.as_they_came)),
         ("Live decisions that were refused", f"{validation.refused} of {validation.same_observations.total}"),
         ("As many replicas ready, share of the time", alike),
     ]
@@ -155,6 +156,10 @@ def rollout_cells(took: Took) -> tuple[str, ...]:
 
 def _agreement(found: Agreement, wanted_percent: float) -> str:
     return f"{found.equal} of {found.total} ({found.percent:.1f} %, wanted {wanted_percent:g} %)"
+
+
+def _share(found: Agreement) -> str:
+    return f"{found.equal} of {found.total} ({found.percent:.1f} %)"
 
 
 def _figure(value: float) -> str:

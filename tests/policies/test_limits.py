@@ -22,7 +22,7 @@ from ipa.policies import (
     check_configuration,
     create,
 )
-from ipa.policies.optimiser import Problem, Programme, explain, solve
+from ipa.policies.optimiser import Problem, Programme, explain_problem, solve
 from ipa.profiles import Limits, Pipeline, ProfileError, fits_nodes
 from ipa.studies import ScenarioError, find, simulate
 from tests.policies import brute_force
@@ -90,7 +90,7 @@ def test_the_most_that_the_nodes_sustain_is_that_of_enumeration(problem: Problem
 @settings(parent=quick, max_examples=100)
 @given(limited(most_stages=2))
 def test_nodes_bind_where_something_better_fits_without_them(problem: Problem) -> None:
-    explanation = explain(problem)
+    explanation = explain_problem(problem)
     if explanation.rung != "optimal" or not problem.nodes:
         assert explanation.gains.get("nodes", 0.0) == 0.0
         return

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from ipa import profiles
 from ipa.policies.interface import PolicyError, StageConfiguration
-from ipa.policies.optimiser import RUNGS, Problem, Programme, explain, solve
+from ipa.policies.optimiser import RUNGS, Problem, Programme, explain_problem, solve
 from ipa.policies.optimiser.exact import exact
 from ipa.policies.optimiser.options import StageOptions
 from ipa.policies.optimiser.table import Row
@@ -211,7 +211,7 @@ def test_the_runner_up_is_the_second_of_enumeration(problem: Problem) -> None:
     found.sort(key=lambda c: c.order)
     if not found:
         return
-    second = explain(problem).runner_up
+    second = explain_problem(problem).runner_up
     if len(found) == 1:
         assert second is None
     else:
@@ -223,7 +223,7 @@ def test_the_runner_up_is_the_second_of_enumeration(problem: Problem) -> None:
 @quick
 @given(problems(most_stages=2))
 def test_what_binds_is_what_gains_when_lifted(problem: Problem) -> None:
-    explanation = explain(problem)
+    explanation = explain_problem(problem)
     if explanation.rung != "optimal":
         return
     programme = replace(problem.programme, sla_s=1e6)
@@ -583,7 +583,7 @@ def test_drop_limits_can_be_given() -> None:
 
 def test_an_explanation_shows_every_option_and_is_json() -> None:
     """6 rps; see above: large b 2 at both stages. b 1 takes two replicas, 2 cores more: 2 worse."""
-    explanation = explain(problem(6.0, gamma=0.0))
+    explanation = explain_problem(problem(6.0, gamma=0.0))
     shown = {(o.variant, o.batch): o for o in explanation.options["a"]}
     assert list(shown) == [("small", 1), ("small", 2), ("large", 1), ("large", 2)]
     assert [key for key, option in shown.items() if option.chosen] == [("large", 2)]
@@ -599,7 +599,7 @@ def test_an_explanation_shows_every_option_and_is_json() -> None:
 
 
 def test_an_explanation_shows_what_the_cap_keeps_out() -> None:
-    explanation = explain(problem(10.0, alpha=20.0, max_replicas=1))
+    explanation = explain_problem(problem(10.0, alpha=20.0, max_replicas=1))
     out = [(o.variant, o.batch, o.replicas) for o in explanation.options["a"] if not o.sustains]
     assert out == [("large", 1, 2), ("large", 2, 2)]
     assert explanation.gains["replicas"] == pytest.approx(2 * (6 - 3))
@@ -608,7 +608,7 @@ def test_an_explanation_shows_what_the_cap_keeps_out() -> None:
 @pytest.mark.parametrize("limit", [None, 1, 5])
 def test_every_rung_can_be_explained(limit: int | None) -> None:
     for load_rps in (0.0, 5.0, 50.0, 5000.0):
-        explanation = explain(problem(load_rps, sla_s=0.15, limit_cores=limit))
+        explanation = explain_problem(problem(load_rps, sla_s=0.15, limit_cores=limit))
         assert sum(option.chosen for option in explanation.options["a"]) == 1
         json.dumps(explanation.as_dict())
 

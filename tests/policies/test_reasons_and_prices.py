@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from ipa.policies import Ipa, Oracle, Reasoned, explain_decision
-from ipa.policies.optimiser import Problem, Programme, explain, pareto_plans, solve
+from ipa.policies.optimiser import Problem, Programme, explain_problem, pareto_plans, solve
 from tests.policies import brute_force
 from tests.policies.test_optimiser import problem, problems
 from tests.tiny import chosen, configuration, observation, pipeline, published, two_by_two, variant
@@ -100,7 +100,7 @@ def test_what_is_said_is_true(problem: Problem) -> None:
 @given(problems(most_stages=2))
 def test_prices_are_those_of_enumeration(problem: Problem) -> None:
     best = brute_force.optimum(problem)
-    found = explain(problem, prices=True)
+    found = explain_problem(problem, prices=True)
     more = replace(problem, programme=replace(problem.programme, sla_s=problem.programme.target_s + 0.01))
     priced = [(found.ten_ms_of_sla, more)]
     if problem.limit_cores is None:
@@ -121,20 +121,20 @@ def test_prices_are_those_of_enumeration(problem: Problem) -> None:
 def test_one_more_core_and_ten_milliseconds_have_their_price() -> None:
     """At 5 rps the large variants cost 2 cores and are worth 3 each. On 3 cores one stage has to go without; a fourth
     core gains 3 - 1 = 2. With the SLA of 0.395 s two large ones are 5 ms too slow."""
-    short = explain(problem(5.0, limit_cores=3), prices=True)
+    short = explain_problem(problem(5.0, limit_cores=3), prices=True)
     assert short.one_more_core is not None
     assert short.one_more_core.gain == pytest.approx(2.0)
     assert chosen(short.one_more_core.configuration) == {"a": ("large", 1, 1), "b": ("large", 1, 1)}
-    hasty = explain(problem(5.0, sla_s=0.395), prices=True)
+    hasty = explain_problem(problem(5.0, sla_s=0.395), prices=True)
     assert hasty.ten_ms_of_sla is not None
     assert hasty.ten_ms_of_sla.gain == pytest.approx(2.0)
     assert hasty.one_more_core is None
-    assert explain(problem(5.0)).ten_ms_of_sla is None
+    assert explain_problem(problem(5.0)).ten_ms_of_sla is None
     json.dumps(hasty.as_dict())
 
 
 def test_where_nothing_is_feasible_a_core_may_make_it_so() -> None:
-    found = explain(problem(50.0, limit_cores=7), prices=True).one_more_core
+    found = explain_problem(problem(50.0, limit_cores=7), prices=True).one_more_core
     assert found is not None
     assert (found.gain, found.rung) == (None, "optimal")
     assert found.sustained_rps == pytest.approx(50.0)

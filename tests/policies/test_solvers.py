@@ -25,7 +25,7 @@ from ipa.policies.optimiser import (
     SolverError,
     bounded,
     exact,
-    explain,
+    explain_problem,
     packages,
     solve,
     solvers,
@@ -232,7 +232,7 @@ def test_every_solver_climbs_the_ladder(solver: str, accuracy: str, changes: dic
     assert found.rung == expected.rung == rung
     assert found.notes == expected.notes
     assert found.objective["total"] == pytest.approx(expected.objective["total"], abs=1e-9)
-    assert explain(asked, solver=solver).gains == pytest.approx(explain(asked).gains, abs=1e-9)
+    assert explain_problem(asked, solver=solver).gains == pytest.approx(explain_problem(asked).gains, abs=1e-9)
 
 
 @pytest.mark.parametrize("solver", GENERAL)

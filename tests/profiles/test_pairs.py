@@ -9,7 +9,7 @@ import pytest
 
 from ipa import profiles
 from ipa.policies import PolicyError
-from ipa.policies.optimiser import Problem, Programme, explain, solve
+from ipa.policies.optimiser import Problem, Programme, explain_problem, solve
 from ipa.profiles import Defaults, ProfileError
 from tests.tiny import two_by_two
 
@@ -39,7 +39,7 @@ def test_the_optimiser_takes_the_pair_that_is_best_together_and_not_by_the_produ
 
 
 def test_an_explanation_shows_values_of_pairs_and_calls_no_other_variant_dominated() -> None:
-    said = explain(Problem(Programme.of(paired(), accuracy="pairs", alpha=10.0, gamma=0.0), 1.0))
+    said = explain_problem(Problem(Programme.of(paired(), accuracy="pairs", alpha=10.0, gamma=0.0), 1.0))
     first = {(each.variant, each.batch): each for each in said.options["a"]}
     assert first["small", 1].chosen
     assert first["large", 1].value == pytest.approx(10 * 0.71 - 3)

@@ -464,7 +464,7 @@ def test_a_stage_that_is_paused_stops_no_repair_of_another(namespace: str, tmp_p
         api.request("PATCH", path, patch, content_type="application/merge-patch+json", field_manager="kubectl-rollout")
 
     async def story() -> None:
-        async with running(made, tmp_path, initial=both) as backend:
+        async with running(made, tmp_path, initial=both) as backend, traffic(backend):
             pause(True)
             await until_said(backend, "stopped", "sort: two-stage-sort is paused")
             more = {**both, "rank": sort("small", 2)["sort"]}
@@ -608,9 +608,10 @@ def test_a_second_controller_waits_for_the_lease_and_the_first_gives_it_back(
 
     async def story() -> None:
         one, two = Lease(api, deployed, "one"), Lease(api, deployed, "two")
-        async with running(deployed, tmp_path, lease=one):
+        async with running(deployed, tmp_path, lease=one) as backend, traffic(backend) as asking:
             assert deploy.status(api, deployed)["controller"] == "one"
             assert not await asyncio.to_thread(two.acquire)
+            await until(lambda: len(asking.statuses) > 10, "requests are answered meanwhile")
         assert await asyncio.to_thread(two.acquire)
         two.release()
 

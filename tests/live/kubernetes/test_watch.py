@@ -342,13 +342,34 @@ def test_the_gateway_is_told_nothing_before_the_first_list_and_the_latest_then(t
     endpoints.changed({"a": pod(1)}, True)
     endpoints.changed({"a": pod(1), "b": pod(2)}, True)
 
-    def stop_after(listed: Mapping[str, Any]) -> None:
+    def stop_after(listed: Mapping[str, Any]) -> bool:
         told.append(listed)
         endpoints.stop()
+        return True
 
     endpoints._tell = stop_after  # type: ignore[method-assign,assignment]
     endpoints.run()
     assert [len(each["sort"]) for each in told] == [2]
+
+
+def test_a_list_that_does_not_reach_the_gateway_is_sent_again_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway that is just starting may not listen yet: its clients should not wait for the next regular list."""
+    endpoints = Endpoints("http://gateway", tiny(tmp_path).plane.pipeline, TokenFile(tmp_path / "token"))
+    pauses_s: list[float] = []
+    outcomes = iter([True, *[False] * 6, True, False])
+
+    def get(timeout: float) -> Mapping[str, Any]:
+        pauses_s.append(timeout)
+        if len(pauses_s) == 10:
+            endpoints.stop()
+        return {"a": pod(1)}
+
+    monkeypatch.setattr(endpoints, "_changes", SimpleNamespace(get=get, empty=lambda: True, put=lambda _: None))
+    monkeypatch.setattr(endpoints, "_tell", lambda _: next(outcomes))
+    endpoints.run()
+    assert pauses_s == [2.0, 2.0, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 0.1]
 
 
 def test_pods_that_the_pipeline_s_file_does_not_know_are_left_out_and_that_is_said_once(
@@ -358,11 +379,12 @@ def test_pods_that_the_pipeline_s_file_does_not_know_are_left_out_and_that_is_sa
     told: list[Mapping[str, Any]] = []
     endpoints = Endpoints("http://gateway", tiny(tmp_path).plane.pipeline, TokenFile(tmp_path / "token"))
 
-    def note(listed: Mapping[str, Any]) -> None:
+    def note(listed: Mapping[str, Any]) -> bool:
         told.append(listed)
         endpoints.changed(pods, True)
         if len(told) == 2:
             endpoints.stop()
+        return True
 
     endpoints._tell = note  # type: ignore[method-assign,assignment]
     pods = {"a": pod(1), "b": replace(pod(2), variant="dropped"), "c": replace(pod(3), cores=64)}

@@ -16,8 +16,9 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Thread
 from typing import Any
 from unittest import mock
 
@@ -295,6 +296,38 @@ def test_batches_have_no_more_bytes_than_a_model_server_takes(video: tuple[Plane
     assert not any(
         replica["failures"] for replicas in listed(in_a_pod, video[0].listed).values() for replica in replicas
     )
+
+
+class FindsAllTooLarge(BaseHTTPRequestHandler):
+    """A model server whose limit is lower than the gateway's."""
+
+    def do_GET(self) -> None:
+        self.answer(200, {"extensions": []})
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer(413, {"error": "more than I take"})
+
+    def answer(self, status: int, said: dict[str, Any]) -> None:
+        body = json.dumps(said).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_what_a_model_server_finds_too_large_is_told_so_and_the_replica_goes_on(gateway: Process) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), FindsAllTooLarge) as small:
+        Thread(target=small.serve_forever, daemon=True).start()
+        replicas = {DETECTION: [entry(7, f"http://127.0.0.1:{small.server_port}", "yolov5n")]}
+        listed(gateway, replicas)
+        said = f"failed at stage '{DETECTION}': replica 7 (yolov5n) answered 413: more than I take"
+        assert [infer(gateway) for _ in range(2)] == [(413, {"error": said})] * 2
+        (replica,) = listed(gateway, replicas)[DETECTION]
+        assert (replica["batches"], replica["suspended"]) == (2, False)
+        small.shutdown()
 
 
 # ---- batches and what is told of them ----

@@ -8,11 +8,15 @@ import socket
 import aiohttp
 import pytest
 from aiohttp import web
+from click.testing import CliRunner
 
 from ipa import profiles
 from ipa.live.controller_metrics import serving
 from ipa.live.plane import EVERYWHERE, free_port, listening_host
+from ipa.live.serving.gateway import main as gateway_command
+from ipa.live.serving.ports import open_port
 from ipa.live.serving.web import listen
+from ipa.profiles import ProfileError
 
 needs_ipv6 = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this kernel has no IPv6")
 
@@ -28,7 +32,7 @@ def answers(hosts: tuple[str, ...]) -> tuple[str, dict[str, str]]:
     async def story() -> tuple[str, dict[str, str]]:
         app = web.Application()
         app.router.add_get("/", peer)
-        runner, url = await listen(app, EVERYWHERE, 0)
+        runner, url = await listen(app, open_port(EVERYWHERE, 0))
         base, port = url.rsplit(":", 1)
         seen = {}
         try:
@@ -52,6 +56,26 @@ def test_without_ipv6_the_port_is_one_of_ipv4(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
     assert answers((V4,)) == ("0.0.0.0", {V4: V4})
     assert [listening_host(host) for host in (EVERYWHERE, V4, "::1")] == ["0.0.0.0", V4, "::1"]
+
+
+def test_a_gateway_s_ports_are_open_before_it_reads_its_pipeline_and_closed_if_it_cannot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What connects meanwhile, as a cluster's probe, waits for the answer and need not try again a second later."""
+    ports = [free_port(), free_port()]
+
+    def load(name: str) -> None:
+        for port in ports:
+            socket.create_connection((V4, port)).close()
+        raise ProfileError(f"{name} was to be read")
+
+    monkeypatch.setattr(profiles, "load", load)
+    options = ["--pipeline", "video", "--port", str(ports[0]), "--control-port", str(ports[1])]
+    result = CliRunner().invoke(gateway_command, options)
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (2, "Error: video was to be read")
+    for port in ports:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((V4, port))
 
 
 @pytest.mark.parametrize("has_ipv6", [pytest.param(True, marks=needs_ipv6), False])

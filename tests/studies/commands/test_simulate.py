@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ipa.studies.commands import printing
 from tests.command import POLICIES, SHORT, SUMMARY_NAMES, answer, ipa, refusal
 
 
@@ -54,8 +55,14 @@ def test_an_overload_is_a_result_with_a_warning_on_stderr() -> None:
     assert result.exit_code == 0
     said = json.loads(result.stdout)
     assert said["dropped"] > 1000
-    share = f"{100 * said['dropped'] / said['requests']:.2g} % of the requests were dropped: it is overloaded"
+    share = f"{100 * said['dropped'] / said['requests']:.3g} % of the requests were dropped: it is overloaded"
     assert result.stderr == f"Warning: static: {share}; latencies are of completed ones only\n"
+
+
+def test_a_share_that_misleads_is_a_plain_number(capsys: pytest.CaptureFixture[str]) -> None:
+    for dropped, share in ((860, "86"), (999, "99.9"), (1000, "100")):
+        printing.warn([{"policy": "p", "requests": 1000, "dropped": dropped, "unfinished": 0}])
+        assert capsys.readouterr().err.startswith(f"Warning: p: {share} % of the requests were dropped")
 
 
 def test_a_load_without_requests_has_no_latencies(here: Path) -> None:

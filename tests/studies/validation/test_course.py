@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ipa.policies import Applied, Configuration
@@ -94,6 +95,24 @@ def test_how_far_off_it_is_nearer_to_saturation_and_in_drops_is_said(tmp_path: P
     assert all(title in errors for title in ("latency, mean", "latency, p99", "SLA violations", "drops"))
     assert found.as_dict()["drops"] == {"live": live, "simulated": simulated, "open_loop": open_loop}
     assert "Requests dropped in a run" in page.render(found)
+
+
+def test_decisions_that_differ_because_single_requests_come_late_are_told_from_others(tmp_path: Path) -> None:
+    """30 ms on average, most less and some far more: whichever delay is given to all, single requests are counted in
+    other seconds. With the run's own delays the simulation decides as it did."""
+    experiment, _ = world(stop_s=0.0)
+
+    def run_live(scenario: Scenario, folder: Path) -> None:
+        requests = len(simulate(scenario).tables["requests"])
+        late_s = np.random.default_rng(requests).exponential(0.03, requests)
+        run = simulate(scenario.with_values({**OVERHEADS, "stop_s": 0.0}), late_s=late_s)
+        results.write_run(replace(run, scenario=scenario), folder)
+
+    found = conduct(experiment, run_live, tmp_path / "out", repeats=1)
+    assert found.closed_loop.percent < found.as_they_came.percent == 100.0
+    said = f"{found.as_they_came.total} of {found.as_they_came.total} (100.0 %)"
+    assert dict(wording.decisions(found))["The same with each request as late as it came live, not judged"] == said
+    assert found.as_dict()["decisions"]["as_requests_came"]["equal"] == found.as_they_came.total
 
 
 def test_something_happened_in_what_was_compared(known: Validation) -> None:
