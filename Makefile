@@ -43,7 +43,8 @@ test-cluster: install
 	$(BIN)/pytest -n 0 -m 'cluster and alone' tests/live/kubernetes
 
 # What takes long: sweeps on a real Dask and a real Ray on this machine, one that is killed ten times over, the engine
-# compiled anew, training, faults under load, nine tenths of the random scenarios.
+# compiled anew, training, faults under load, nine tenths of the random scenarios, pages of the documentation whose commands take
+# seconds.
 test-long: install
 	$(PYTEST) -m long $(SWEEPS)
 	$(BIN)/pytest -n 0 -m long $(addprefix --ignore ,$(SWEEPS))
