@@ -10,7 +10,13 @@ JSON ?= build/bench.json
 # takes over half of another's.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
+# Random scenarios and pages of the documentation, of which `make test` goes through a part: all need no other process.
+SWEEPS := tests/sim tests/policies tests/test_docs.py \
+	$(addprefix tests/live/serving/test_,concurrency.py expiry.py gateway_rules.py)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+# Tests start hundreds of processes: each would compile all that it imports where nothing may be kept.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test check test-cluster test-long soak chaos mlserver verify install lint format bench bench-peers bench-lock mlserver-lock lock image-lock clean
 
@@ -37,10 +43,11 @@ test-cluster: install
 	$(BIN)/pytest -n 0 -m 'cluster and alone' tests/live/kubernetes
 
 # What takes long: sweeps on a real Dask and a real Ray on this machine, one that is killed ten times over, the engine
-# compiled anew, training, faults under load, nine tenths of the random scenarios.
+# compiled anew, training, faults under load, nine tenths of the random scenarios, pages of the documentation whose commands take
+# seconds.
 test-long: install
-	$(PYTEST) -m long tests/sim
-	$(BIN)/pytest -n 0 -m long --ignore tests/sim
+	$(PYTEST) -m long $(SWEEPS)
+	$(BIN)/pytest -n 0 -m long $(addprefix --ignore ,$(SWEEPS))
 
 # Live serving under load for 10 minutes while replicas are killed and all is reconfigured, and 10,000 malformed requests.
 soak: install

@@ -32,8 +32,8 @@ from tests.sim.random_scenarios import DEADLINE, resizing, scenario
 
 numba = pytest.importorskip("numba")
 
-BLOCK = 50
-BLOCKS = 20
+BLOCK = 25
+BLOCKS = 40
 MODES = [("central", "request"), ("central", "batch"), ("eager", "request"), ("eager", "batch"), *DEADLINE]
 
 
@@ -77,7 +77,7 @@ def test_both_engines_slow_batches_down_beside_each_other_alike(dispatch: str, d
         assert list(differences(simpy, compiled)) == [], f"seed {seed}"
 
 
-@pytest.mark.parametrize("block", blocks(3))
+@pytest.mark.parametrize("block", blocks(6))
 @pytest.mark.parametrize("shortest_s", [0.0, 0.75 * 2.0**-51])
 @pytest.mark.parametrize(("dispatch", "drop"), MODES)
 def test_batches_that_end_as_they_begin_change_nothing(dispatch: str, drop: str, shortest_s: float, block: int) -> None:

@@ -14,8 +14,8 @@ from tests.sim import engine_runs, oracle
 from tests.sim.blocks import blocks
 from tests.sim.random_scenarios import DEADLINE, resizing, scenario
 
-BLOCK = 50
-BLOCKS = 20
+BLOCK = 25
+BLOCKS = 40
 MODES = [("central", "request"), ("central", "batch"), ("eager", "request"), ("eager", "batch"), *DEADLINE]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from io import BytesIO
@@ -323,13 +323,18 @@ def runs(**given_values: Any) -> st.SearchStrategy[Finished]:
     return run_settings(**given_values).map(Setting.run)
 
 
-def law(*strategies: Any, examples: int = 120) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A property test that draws the same cases every time."""
+def law(strategy: Any, examples: int) -> Callable[[Callable[[Any], None]], Callable[[int], None]]:
+    """A property test that draws the same cases every time: a third of them always, all in `make test-long`."""
 
-    def decorate(test: Callable[..., None]) -> Callable[..., None]:
-        slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
-        chosen = settings(max_examples=examples, derandomize=True, deadline=None, suppress_health_check=slow)
-        return chosen(given(*strategies)(test))  # type: ignore[no-any-return, no-untyped-call]
+    def decorate(holds: Callable[[Any], None]) -> Callable[[int], None]:
+        def test(examples: int) -> None:
+            slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
+            chosen = settings(max_examples=examples, derandomize=True, deadline=None, suppress_health_check=slow)
+            chosen(given(strategy)(holds))()  # type: ignore[no-untyped-call]
+
+        test.__name__, test.__doc__ = holds.__name__, holds.__doc__
+        often = pytest.param(examples, marks=pytest.mark.long)
+        return pytest.mark.parametrize("examples", [examples // 3, often])(test)  # type: ignore[no-any-return]
 
     return decorate
 
@@ -337,12 +342,20 @@ def law(*strategies: Any, examples: int = 120) -> Callable[[Callable[..., None]]
 # ---- the laws ----
 
 
-@law(runs())
-def test_l1_every_request_ends_in_exactly_one_way(run: Finished) -> None:
-    check_l1(run)
+@law(runs(dispatch="central"), examples=250)
+def test_every_law_holds_with_central_dispatch(run: Finished) -> None:
+    for check in CHECKS["central"]:
+        check(run)
+
+
+@law(runs(dispatch="eager"), examples=200)
+def test_every_law_holds_with_eager_dispatch(run: Finished) -> None:
+    for check in CHECKS["eager"]:
+        check(run)
 
 
 def check_l1(run: Finished) -> None:
+    """Every request ends in exactly one way."""
     requests, last = run.tables["requests"], run.stages[-1]
     finished = {visit.request for visit in run.queues[last] if visit.finish_s < inf}
     dropped = {visit.request for queue in run.queues.values() for visit in queue if visit.dropped_s < inf}
@@ -355,12 +368,8 @@ def check_l1(run: Finished) -> None:
     assert sum(counts) == run.summary["requests"] == len(requests)
 
 
-@law(runs())
-def test_l2_times_are_in_order_and_the_next_enqueue_is_the_finish_plus_the_hop(run: Finished) -> None:
-    check_l2(run)
-
-
 def check_l2(run: Finished) -> None:
+    """Times are in order, and the next enqueue is the finish plus the hop."""
     delivered_s = dict(enumerate(run.tables["requests"]["arrival_s"]))
     for stage in run.stages:
         reached = {visit.request: visit for visit in run.queues[stage]}
@@ -374,12 +383,8 @@ def check_l2(run: Finished) -> None:
         delivered_s = {number: visit.finish_s + run.world.hop_s for number, visit in reached.items()}
 
 
-@law(runs(dispatch="central"))
-def test_l3_requests_start_in_queue_order(run: Finished) -> None:
-    check_l3_central(run)
-
-
 def check_l3_central(run: Finished) -> None:
+    """Requests start in queue order."""
     for queue in run.queues.values():
         served = [visit for visit in queue if visit.start_s < inf]
         for earlier, later in pairwise(served):
@@ -391,13 +396,11 @@ def check_l3_central(run: Finished) -> None:
             assert queue.index(waiting[0]) > queue.index(served[-1])
 
 
-@law(runs(dispatch="eager"), examples=200)
-def test_l3_eager_batches_are_formed_in_order_and_start_in_order_at_each_replica(run: Finished) -> None:
-    check_l3_eager(run)
-
-
 def check_l3_eager(run: Finished) -> None:
-    """A batch is formed again, later, where its replica was removed: only that explains an inversion."""
+    """Batches are formed in order and start in order at each replica.
+
+    A batch is formed again, later, where its replica was removed: only that explains an inversion.
+    """
     for stage, queue in run.queues.items():
         removals_s = [moment_s for moment_s in run.replicas(stage)["removed_s"] if moment_s < inf]
         place = {visit.request: number for number, visit in enumerate(queue)}
@@ -420,12 +423,8 @@ def check_l3_eager(run: Finished) -> None:
                 assert not_dropped[first_place : first_place + len(places)] == places
 
 
-@law(runs(), examples=200)
-def test_l4_batches_are_within_the_size_in_force_and_replicas_serve_one_at_a_time(run: Finished) -> None:
-    check_l4(run)
-
-
 def check_l4(run: Finished) -> None:
+    """Batches are within the size in force, and replicas serve one at a time."""
     eager = run.world.dispatch == "eager"
     for stage, queue in run.queues.items():
         batches: dict[int, list[Visit]] = {}
@@ -453,13 +452,11 @@ def check_l4(run: Finished) -> None:
             assert all(before.finish_s <= after.start_s for before, after in pairwise(served))
 
 
-@law(runs(dispatch="central"), examples=250)
-def test_l5_no_ready_replica_idles_while_a_batch_could_start(run: Finished) -> None:
-    check_l5(run)
-
-
 def check_l5(run: Finished) -> None:
-    """At the end of every instant at which anything happened, or a batch was due."""
+    """No ready replica idles while a batch could start.
+
+    At the end of every instant at which anything happened, or a batch was due.
+    """
     for stage, queue in run.queues.items():
         replicas = [row for row in rows(run.replicas(stage)) if row.ready_s < inf]
         moments_s = {since_s for since_s, _ in run.in_force[stage]}
@@ -555,13 +552,10 @@ def _as_data(configuration: Configuration) -> list[dict[str, Any]]:
     return [{key: getattr(wanted, key) for key in keys} for wanted in configuration.values()]
 
 
-@law(runs(dispatch="central"), examples=200)
-def test_l11_who_is_served_could_be_in_time_if_nobody_waited_at_later_stages(run: Finished) -> None:
-    check_l11(run)
-
-
 def check_l11(run: Finished) -> None:
-    """Nobody starts who is older than the drop limit; by deadline, nor who has too much service ahead.
+    """Who is served could be in time if nobody waited at later stages.
+
+    Nobody starts who is older than the drop limit; by deadline, nor who has too much service ahead.
 
     Of the configurations in force within the instant of the start, those with the shortest batches are taken, since
     the start may be before or after a change. Waits at later stages only make what is ahead longer.
@@ -593,13 +587,8 @@ def shortest_s(run: Finished, stage: str, moment_s: float) -> float:
     return min(latencies_s)
 
 
-@law(runs())
-def test_l8_the_cost_is_desired_plus_beyond_desired_plus_draining(run: Finished) -> None:
-    check_l8_cost(run)
-
-
 def check_l8_cost(run: Finished) -> None:
-    """Three integrals over [0, duration], walked from moment to moment."""
+    """The cost is desired + beyond desired + draining: three integrals over [0, duration], moment by moment."""
     duration_s = run.world.duration_s
     desired_core_s = beyond_core_s = draining_core_s = 0.0
     for stage in run.stages:
@@ -624,12 +613,8 @@ def check_l8_cost(run: Finished) -> None:
         assert planned == pytest.approx(desired_core_s / duration_s, rel=1e-9)
 
 
-@law(runs())
-def test_l8_pas_is_the_mean_accuracy_of_what_served_the_completed(run: Finished) -> None:
-    check_l8_pas(run)
-
-
 def check_l8_pas(run: Finished) -> None:
+    """The PAS is the mean accuracy of what served the completed."""
     accuracy = {row.request: 1.0 for row in rows(run.tables["requests"]) if row.outcome == "completed"}
     for stage, queue in run.queues.items():
         replicas = run.replicas(stage)
@@ -643,19 +628,23 @@ def check_l8_pas(run: Finished) -> None:
         assert run.summary["pas_mean"] == pytest.approx(100.0 * fsum(accuracy.values()) / len(accuracy), rel=1e-12)
 
 
-@law(runs())
-def test_l9_the_requests_present_add_up_to_the_time_spent(run: Finished) -> None:
-    check_l9(run)
-
-
 def check_l9(run: Finished) -> None:
+    """The requests present add up to the time spent."""
     end_s = run.records.run_end_s
     for position, queue in enumerate(run.queues.values()):
         spent_s = fsum(min(visit.finish_s, visit.dropped_s, end_s) - visit.enqueue_s for visit in queue)
         assert run.records.integral_s[position] == pytest.approx(spent_s, rel=1e-9, abs=1e-9)
 
 
-@law(run_settings())
+BOTH = (check_l1, check_l2, check_l4, check_l8_cost, check_l8_pas, check_l9)
+CHECKS: Mapping[str, Sequence[Callable[[Finished], None]]] = {
+    "central": (*BOTH, check_l3_central, check_l5, check_l11),
+    "eager": (*BOTH, check_l3_eager),
+}
+"""What a finished run is held to, by dispatch: a run costs more than what is read off it, so each is held to all."""
+
+
+@law(run_settings(), examples=120)
 def test_l10_a_journal_read_back_replays_the_same_decisions(setting: Setting) -> None:
     run = setting.run()
     lines = [to_line(entry) for entry in run.entries]
@@ -687,10 +676,7 @@ def test_the_laws_hold_for_a_shipped_pipeline(policy: str, dispatch: str) -> Non
     world = World(duration_s=12.0, bound_s=10.0 * done.pipeline.sla_s, decision_delay_s=0.5, dispatch=scenario.dispatch)
     run = Finished(done.pipeline, world, done.initial, done.entries, done.records)
     assert all(run.tables[name].equals(table) for name, table in done.tables.items())
-    for check in (check_l1, check_l2, check_l4, check_l8_cost, check_l8_pas, check_l9):
-        check(run)
-    check_eager_or_central = [check_l3_eager] if dispatch == "eager" else [check_l3_central, check_l5, check_l11]
-    for check in check_eager_or_central:
+    for check in CHECKS[dispatch]:
         check(run)
 
 

@@ -23,8 +23,8 @@ from tests.sim.test_compiled import MODES as ALL_MODES
 from tests.sim.test_compiled import differences
 
 MODES = [mode for mode in ALL_MODES if mode[1] != "deadline"]  # lanes have no estimate of what is ahead
-BLOCK = 50
-BLOCKS = 4
+BLOCK = 25
+BLOCKS = 8
 SMALL, LARGE = ServiceTime((0.0, 1.0, 1.0)), ServiceTime((0.0, 2.0, 2.0))
 
 

@@ -36,8 +36,8 @@ from ipa.sim.compiled import StreamedEngine, streaming
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
-BLOCKS = 4
-BLOCK = 50
+BLOCKS = 8
+BLOCK = 25
 WINDOWS = (1, 4, 17)
 
 
@@ -94,11 +94,14 @@ def test_a_window_of_a_few_requests_changes_nothing(dispatch: str, drop: str, bl
             assert steps_of_window == steps, f"seed {seed}, window {window}"
 
 
+@pytest.mark.parametrize("block", blocks(2))
 @pytest.mark.parametrize(("dispatch", "drop"), MODES)
-def test_simpy_hands_over_what_it_would_have_kept(dispatch: str, drop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_simpy_hands_over_what_it_would_have_kept(
+    dispatch: str, drop: str, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """At every control step; its own lists are then empty, and its counts go on."""
     monkeypatch.setattr(events.engine, "PIECE", 1)
-    for seed in range(BLOCK):
+    for seed in range(block * BLOCK, (block + 1) * BLOCK):
         drawn = scenario(seed, dispatch=dispatch, drop=drop, interference=seed % 3 == 0)
         whole = create_engine("simpy", *engine_runs.parts(drawn), seed)
         steps = followed(whole, drawn)

@@ -7,7 +7,8 @@ and says what a policy sees there.
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Coroutine
+from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,9 +23,12 @@ from ipa.live.serving.observation import observation
 from ipa.sim.measuring import Presence
 from tests.live.serving.gateway_world import GatewayWorld
 from tests.sim import engine_runs
+from tests.sim.blocks import blocks
 from tests.sim.random_scenarios import scenario
 
 HISTORY_S = 60
+BLOCK = 30
+BLOCKS = 10
 
 
 class World:
@@ -49,7 +53,15 @@ class World:
 
     def _step(self, now_s: float) -> None:
         self.now_s = now_s
-        self.readings.append(asyncio.run(self._source.read(now_s)))
+        self.readings.append(at_once(self._source.read(now_s)))
+
+
+def at_once(reading: Coroutine[Any, Any, Reading]) -> Reading:
+    """What a coroutine that waits for nothing comes to; an event loop for each would cost more than the scenarios."""
+    with closing(reading), pytest.raises(StopIteration) as ended:
+        reading.send(None)
+    found: Reading = ended.value.value
+    return found
 
 
 def step_times_s(drawn: dict[str, Any]) -> list[float]:
@@ -73,20 +85,21 @@ def simulated(drawn: dict[str, Any], seed: int, engine: str) -> list[list[float]
     return means
 
 
-@pytest.mark.parametrize("engine", ["simpy", "compiled"])
+@pytest.mark.parametrize("block", blocks(BLOCKS))
 @pytest.mark.parametrize("drop", ["request", "batch", "deadline"])
-def test_the_gateway_says_what_the_simulator_says(drop: str, engine: str) -> None:
+def test_the_gateway_says_what_the_simulator_says(drop: str, block: int) -> None:
     most, busy = 0.0, 0
-    for seed in range(300):
+    for seed in range(block * BLOCK, (block + 1) * BLOCK):
         drawn = engine_runs.with_engine_draws(scenario(seed, dispatch="central", drop=drop), seed)
-        expected = simulated(drawn, seed, engine)
         found = [[reading.concurrency(name) for name in reading.stages] for reading in World(drawn).readings]
-        assert len(found) == len(expected)
-        np.testing.assert_allclose(found, expected, rtol=0.0, atol=1e-9, err_msg=f"seed {seed}")
-        most = max(most, np.max(expected))
-        busy += int(np.count_nonzero(expected))
-    assert most > 20.0
-    assert busy > 1000
+        for engine in ("simpy", "compiled"):
+            expected = simulated(drawn, seed, engine)
+            assert len(found) == len(expected)
+            np.testing.assert_allclose(found, expected, rtol=0.0, atol=1e-9, err_msg=f"seed {seed}, {engine}")
+        most = max(most, np.max(found))
+        busy += np.count_nonzero(found)
+    assert most > 5.0
+    assert busy > 2 * BLOCK
 
 
 def test_a_mean_that_can_be_worked_out_by_hand() -> None:

@@ -11,6 +11,7 @@ import pytest
 from ipa.sim import rules
 from tests.live.serving.gateway_world import GatewayWorld
 from tests.live.serving.test_gateway_queue import arrive, ready, router
+from tests.sim.blocks import blocks
 from tests.sim.random_scenarios import scenario
 
 LIMIT_S = 100.0
@@ -71,7 +72,7 @@ def lives_until(found: dict[str, Any], end_s: float) -> list[Any]:
 BLOCK = 25
 
 
-@pytest.mark.parametrize("block", range(16))
+@pytest.mark.parametrize("block", blocks(16))
 @pytest.mark.parametrize("drop", ["request", "batch", "deadline"])
 def test_looking_for_what_has_expired_changes_the_moment_of_drops_alone(drop: str, block: int) -> None:
     """Half of the scenarios have requests of several kinds.

@@ -6,6 +6,7 @@ import pytest
 
 from tests.live.serving import gateway_world
 from tests.sim import oracle
+from tests.sim.blocks import blocks
 from tests.sim.random_scenarios import resizing, scenario
 from tests.sim.stories import STORIES, Seen, Story
 from tests.sim.test_stories import in_oracle_format, log_of_the_oracle, told
@@ -58,7 +59,7 @@ def replace_counts(now: Seen, earlier: Seen) -> Seen:
 BLOCK = 25
 
 
-@pytest.mark.parametrize("block", range(16))
+@pytest.mark.parametrize("block", blocks(16))
 @pytest.mark.parametrize("drop", ["request", "batch", "deadline"])
 def test_the_gateway_equals_the_oracle(drop: str, block: int) -> None:
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
