@@ -99,7 +99,7 @@ async def opened(
         probe = Probe(target.url, target.variant, TIMEOUT_S)
         try:
             if not await probe.is_ready():
-                raise LiveError(f"{target.url}: no V2 server answers there with a model {target.variant!r} that is ready")
+                raise LiveError(f"{target.url}: no V2 server answers there with {target.variant!r} ready")
             yield Session(target, cores, probe, await _samples(target, probe, effort), effort), None
         finally:
             await probe.close()
