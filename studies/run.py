@@ -142,13 +142,8 @@ def _check_interference(scenario: Scenario, pipeline: Pipeline) -> None:
 def _check_mixing(scenario: Scenario, policy: Policy) -> None:
     if not (mixes(policy) or any(start.mix is not None for start in (scenario.initial or {}).values())):
         return
-    for key, value, is_on in (
-        ("drop", "deadline", scenario.drop == "deadline"),
-        ("interference", "measured", scenario.interference == "measured"),
-        ("guards", "rules against changes", scenario.guards.steadiness.is_on),
-    ):
-        if is_on:
-            raise ScenarioError(f"{key}: {value}: cannot be used where variants are mixed within a stage")
+    if scenario.guards.steadiness.is_on:
+        raise ScenarioError("guards: rules against changes: cannot be used where variants are mixed within a stage")
 
 
 class _OfThread(threading.local):

@@ -166,7 +166,6 @@ def test_the_score_of_a_mix_is_the_mean_over_its_requests() -> None:
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"drop": "deadline"}, "drop: deadline: cannot be used where variants are mixed"),
         ({"guards": {"hysteresis": 0.1}}, "guards: rules against changes: cannot be used where variants are mixed"),
     ],
 )
