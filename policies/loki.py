@@ -12,7 +12,7 @@ Inference Pipelines with Hardware and Accuracy Scaling", HPDC 2024. Its resource
 
 with one batch size for each variant. The other half of the SLA is left for waiting. Within a stage, the most accurate
 variants get all that they sustain (its load balancer's "most accurate first"). If even the least accurate variants
-cannot serve the load, as much as possible is served; Loki then drops early.
+cannot serve the load, as much as possible is served; Loki then drops early, as a run with `drop: deadline` does.
 
 Departures. Loki counts servers, here a replica takes its variant's base cores. Its load balancer chooses variants for
 whole paths, here each stage draws for itself, so that the pipeline's accuracy is the product of the stages' means, and

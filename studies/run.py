@@ -27,7 +27,6 @@ from ipa.policies import (
     describe,
     lightest_configuration,
     mix_of,
-    mixes,
 )
 from ipa.profiles import Pipeline
 from ipa.sim import (
@@ -121,7 +120,6 @@ def prepare(scenario: Scenario, shared: Shared | None = None) -> Prepared:
     check_stage_names(pipeline, "kubernetes.stages", scenario.kubernetes.stages)
     _check_interference(scenario, pipeline)
     policy = shared.policy(scenario)
-    _check_mixing(scenario, policy)
     trace = shared.trace(scenario)
     check_size(scenario, trace, len(pipeline.stages))
     return Prepared(
@@ -138,18 +136,6 @@ def _check_interference(scenario: Scenario, pipeline: Pipeline) -> None:
         raise ScenarioError(
             f"interference: measured: {pipeline.name} has none measured; `ipa profile run --neighbours` measures it"
         )
-
-
-def _check_mixing(scenario: Scenario, policy: Policy) -> None:
-    if not (mixes(policy) or any(start.mix is not None for start in (scenario.initial or {}).values())):
-        return
-    for key, value, is_on in (
-        ("drop", "deadline", scenario.drop == "deadline"),
-        ("interference", "measured", scenario.interference == "measured"),
-        ("guards", "rules against changes", scenario.guards.steadiness.is_on),
-    ):
-        if is_on:
-            raise ScenarioError(f"{key}: {value}: cannot be used where variants are mixed within a stage")
 
 
 class _OfThread(threading.local):

@@ -1,7 +1,7 @@
 """The rules that keep a stage steady: what is wanted of it, in its situation -> what it gets.
 
 All compare configurations by what they sustain: replicas x profiled throughput. So they hold across variants and batch
-sizes too.
+sizes too. A mix sustains the load at which the first of its variants is at its limit.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ipa.policies.guards.settings import Steadiness
-from ipa.policies.interface import ReplicaCounts, StageConfiguration, StageObservation
+from ipa.policies.interface import ReplicaCounts, StageConfiguration, StageObservation, mix_of
 from ipa.policies.optimiser import replicas_for
 from ipa.profiles import Stage
 
@@ -24,7 +24,7 @@ class Situation:
     `now`: what is desired at present. `wished`: what was wanted within the scale-down window, oldest first, now
     included. `planned_rps`: the load that the profiled throughput must reach for the plan, None where the policy does
     not say; `expected_rps`: the forecast or, if more, the recent load, None without any. `variant_for_s`: how long the
-    present variant has been desired. `changes`: within the flap window.
+    present variants have been desired. `changes`: within the flap window.
     """
 
     stage: Stage
@@ -41,27 +41,56 @@ class Situation:
 
     @property
     def has_failed(self) -> bool:
-        """Whether the present variant cannot serve."""
-        return self.now.variant in self.seen.failed_variants
+        """Whether a present variant cannot serve."""
+        return any(part.variant in self.seen.failed_variants for part in self.now.parts)
+
+    def has_variants_of(self, wanted: StageConfiguration) -> bool:
+        """Whether the present variants are those wanted."""
+        return variants_of(wanted) == variants_of(self.now)
+
+    def present(self, part: StageConfiguration) -> StageConfiguration:
+        """What is desired at present of a part's variant."""
+        return next(each for each in self.now.parts if each.variant == part.variant)
 
     def replica_rps(self, of: StageConfiguration) -> float:
-        """What one replica sustains."""
+        """What one replica of a part sustains."""
         return self.stage.variant(of.variant).throughput_rps(of.batch, of.cores)
 
     def rps(self, of: StageConfiguration) -> float:
-        """What all replicas sustain."""
-        return of.replicas * self.replica_rps(of)
+        """What all replicas sustain; of a mix, until the first of its variants is at its limit."""
+        return min(part.replicas * self.replica_rps(part) / part.share for part in of.parts)
 
     def now_with(self, wanted: StageConfiguration) -> StageConfiguration:
-        """The present variant and batch size, with replicas for what is needed of `wanted`.
+        """The present variants, shares and batch sizes, with replicas for what is needed of `wanted`.
 
         That is what it sustains; where one replica of it sustains more or less than one of the present, the plan may
         need less.
         """
         needed_rps = self.rps(wanted)
-        if self.planned_rps is not None and self.replica_rps(wanted) != self.replica_rps(self.now):
+        wanted_rps, present_rps = (sorted(map(self.replica_rps, each.parts)) for each in (wanted, self.now))
+        if self.planned_rps is not None and wanted_rps != present_rps:
             needed_rps = min(needed_rps, self.planned_rps)
-        return replace(self.now, replicas=replicas_for(needed_rps, self.replica_rps(self.now)))
+        return mix_of(
+            [
+                replace(part, replicas=replicas_for(needed_rps * part.share, self.replica_rps(part)))
+                for part in self.now.parts
+            ]
+        )
+
+
+def variants_of(stage: StageConfiguration) -> frozenset[str]:
+    """The variants of a configuration."""
+    return frozenset(part.variant for part in stage.parts)
+
+
+def counted(stage: StageConfiguration) -> list[tuple[str, int, int, int]]:
+    """What of a configuration counts as a change if it is another."""
+    return sorted((part.variant, part.batch, part.replicas, part.cores) for part in stage.parts)
+
+
+def is_same(one: StageConfiguration, other: StageConfiguration) -> bool:
+    """Whether rules have nothing to hold between the two: of mixes, shares and batch timeouts are free."""
+    return one == other or (one.is_mix and counted(one) == counted(other))
 
 
 Rule = Callable[[StageConfiguration, Situation, Steadiness], tuple[StageConfiguration, str]]
@@ -72,7 +101,7 @@ def hold_the_way_down(
     wanted: StageConfiguration, at: Situation, settings: Steadiness
 ) -> tuple[StageConfiguration, str]:
     """The wish of the window that sustains most, the latest among equals (Kubernetes' stabilisation window)."""
-    working = [each for each in at.wished if each.variant not in at.seen.failed_variants] or [wanted]
+    working = [each for each in at.wished if variants_of(each).isdisjoint(at.seen.failed_variants)] or [wanted]
     most = max(reversed(working), key=at.rps)
     if at.rps(most) <= at.rps(wanted) * (1 + SLACK):
         return wanted, ""
@@ -80,59 +109,86 @@ def hold_the_way_down(
 
 
 def keep_the_variant(wanted: StageConfiguration, at: Situation, settings: Steadiness) -> tuple[StageConfiguration, str]:
-    """The present variant for its time, with as many replicas as the plan needs of it."""
-    if wanted.variant == at.now.variant or at.has_failed or at.variant_for_s >= settings.variant_stays_s:
+    """The present variants for their time, with as many replicas as the plan needs of them."""
+    if at.has_variants_of(wanted) or at.has_failed or at.variant_for_s >= settings.variant_stays_s:
         return wanted, ""
-    return at.now_with(wanted), f"{at.now.variant} stays {settings.variant_stays_s:g} s, now {at.variant_for_s:g}"
+    stay = "stay" if at.now.is_mix else "stays"
+    return at.now_with(wanted), f"{at.now.variants} {stay} {settings.variant_stays_s:g} s, now {at.variant_for_s:g}"
 
 
 def ignore_the_small(wanted: StageConfiguration, at: Situation, settings: Steadiness) -> tuple[StageConfiguration, str]:
-    """What is there, if what is wanted with the same variant and cores sustains about as much."""
-    same = (wanted.variant, wanted.cores) == (at.now.variant, at.now.cores)
+    """What is there, if what is wanted with the same variants and cores sustains about as much, of each of them."""
+    same = at.has_variants_of(wanted) and all(part.cores == at.present(part).cores for part in wanted.parts)
     if not settings.hysteresis or not same or wanted == at.now:
         return wanted, ""
-    share = abs(at.rps(wanted) - at.rps(at.now)) / at.rps(at.now)
+
+    def sustained_rps(part: StageConfiguration) -> float:
+        return part.replicas * at.replica_rps(part)
+
+    before = [(sustained_rps(part), sustained_rps(at.present(part))) for part in wanted.parts]
+    share = max(abs(wanted_rps - now_rps) / now_rps for wanted_rps, now_rps in before)
     if share > settings.hysteresis * (1 + SLACK):
         return wanted, ""
     return at.now, f"{100 * share:.3g} % is within {100 * settings.hysteresis:g} %"
 
 
 def limit_the_step(wanted: StageConfiguration, at: Situation, settings: Steadiness) -> tuple[StageConfiguration, str]:
-    """At most so many replicas more or fewer; of another variant, than sustain what is there."""
-    same = wanted.variant == at.now.variant
-    base = at.now.replicas if same else replicas_for(at.rps(at.now), at.replica_rps(wanted))
-    if settings.max_step_up is not None and wanted.replicas > base + settings.max_step_up:
-        return replace(wanted, replicas=base + settings.max_step_up), f"at most {settings.max_step_up} more"
-    if settings.max_step_down is not None and wanted.replicas < base - settings.max_step_down:
-        return replace(wanted, replicas=base - settings.max_step_down), f"at most {settings.max_step_down} fewer"
-    return wanted, ""
+    """At most so many replicas more or fewer of each variant; of other variants, than sustain what is there.
+
+    With other shares of the same variants, both are steps: from what is there of a variant, and from what sustains it.
+    """
+    up, down = settings.max_step_up, settings.max_step_down
+    parts, whys = [], []
+    for part in wanted.parts:
+        bases = [replicas_for(at.rps(at.now) * part.share, at.replica_rps(part))]
+        if at.has_variants_of(wanted):
+            present = at.present(part)
+            bases = [present.replicas] if present.share == part.share else [present.replicas, *bases]
+        replicas = part.replicas
+        if up is not None and replicas > max(bases) + up:
+            replicas = max(bases) + up
+            whys.append(f"at most {up} more")
+        elif down is not None and replicas < min(bases) - down:
+            replicas = min(bases) - down
+            whys.append(f"at most {down} fewer")
+        parts.append(replace(part, replicas=replicas))
+    return mix_of(parts), ", ".join(dict.fromkeys(whys))
 
 
 def wait_for_the_starting(
     wanted: StageConfiguration, at: Situation, settings: Steadiness
 ) -> tuple[StageConfiguration, str]:
-    """No further replicas while some start, and they and those that are ready sustain the expected load.
+    """No further replicas of a variant while some start, and they and those that are ready sustain its expected load.
 
     After the pending guard of AIBrix (its issue 2670): metrics stay high until replicas that were asked for are ready,
     and a policy that goes by them asks for more each time.
     """
-    counts = at.seen.replicas.get(at.now.variant, ReplicaCounts())
-    is_more = wanted.variant == at.now.variant and wanted.replicas > at.now.replicas
-    if not (settings.wait_for_starting and is_more and counts.starting):
+    if not (settings.wait_for_starting and at.has_variants_of(wanted)):
         return wanted, ""
-    coming = counts.starting + counts.ready
-    if at.expected_rps is not None and coming * at.replica_rps(wanted) < at.expected_rps * (1 - SLACK):
-        return wanted, ""
-    return replace(wanted, replicas=at.now.replicas), f"{counts.starting} are starting, which is enough"
+    parts, starting = [], 0
+    for part in wanted.parts:
+        counts, present = at.seen.replicas.get(part.variant, ReplicaCounts()), at.present(part)
+        coming_rps = (counts.starting + counts.ready) * at.replica_rps(part)
+        lacks = at.expected_rps is not None and coming_rps < at.expected_rps * part.share * (1 - SLACK)
+        if part.replicas > present.replicas and counts.starting and not lacks:
+            parts.append(replace(part, replicas=present.replicas))
+            starting += counts.starting
+        else:
+            parts.append(part)
+    return mix_of(parts), f"{starting} are starting, which is enough" if starting else ""
 
 
 def spend_no_more(wanted: StageConfiguration, at: Situation, settings: Steadiness) -> tuple[StageConfiguration, str]:
     """With the budget spent only more replicas of what is there, if the plan needs them; these are not counted."""
-    if settings.flap_budget is None or at.changes < settings.flap_budget or wanted == at.now or at.has_failed:
+    is_spent = settings.flap_budget is not None and at.changes >= settings.flap_budget
+    if not is_spent or is_same(wanted, at.now) or at.has_failed:
         return wanted, ""
     more = at.now_with(wanted)
-    kept = more if more.replicas > at.now.replicas else at.now
-    return kept, f"{at.changes} changes in {settings.flap_window_s:g} s"
+    kept = [
+        replace(part, replicas=max(part.replicas, needed.replicas))
+        for part, needed in zip(at.now.parts, more.parts, strict=True)
+    ]
+    return mix_of(kept), f"{at.changes} changes in {settings.flap_window_s:g} s"
 
 
 RULES: tuple[tuple[str, Rule], ...] = (

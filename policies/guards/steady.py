@@ -7,10 +7,20 @@ from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 from ipa.policies.configurations import check_decision
+from ipa.policies.guards.bounds import sustained_rps
 from ipa.policies.guards.ceiling import recent_rps
-from ipa.policies.guards.rules import RULES, Situation
+from ipa.policies.guards.rules import RULES, Situation, counted, is_same, variants_of
 from ipa.policies.guards.settings import Steadiness
-from ipa.policies.interface import Decision, Memory, Observation, Policy, PolicyError, StageConfiguration, reads
+from ipa.policies.interface import (
+    Decision,
+    Memory,
+    Observation,
+    Policy,
+    PolicyError,
+    StageConfiguration,
+    mix_of,
+    reads,
+)
 from ipa.profiles import Pipeline
 
 KEY = "guards"
@@ -21,7 +31,7 @@ KEY = "guards"
 class Past:
     """What is remembered of a stage.
 
-    `seen`: what was desired when last observed, and `since_s` since when with this variant. `changed_s`: when it was
+    `seen`: what was desired when last observed, and `since_s` since when with these variants. `changed_s`: when it was
     changed, within the flap window; replicas that were added although the budget was spent do not count. `wished`: what
     was wanted, with the time, oldest first: only what sustains more than all that was wanted after it.
     """
@@ -41,21 +51,31 @@ class Past:
         """From a journal. A later time is from before the clock restarted; it counts as now."""
         seen, since_s, changed_s, wished = plain
         return cls(
-            StageConfiguration(*seen),
+            _configuration(seen),
             min(since_s, now_s),
             tuple(min(time_s, now_s) for time_s in changed_s),
-            tuple((min(time_s, now_s), StageConfiguration(*each)) for time_s, *each in wished),
+            tuple((min(time_s, now_s), _configuration(each)) for time_s, *each in wished),
         )
 
 
 def _plain(wanted: StageConfiguration) -> list[Any]:
+    """The fields, of a mix those of each part with its share."""
+    if wanted.is_mix:
+        return [list(astuple(part))[: -len(("beside",))] for part in wanted.parts]
     return list(astuple(wanted))[: -len(("share", "beside"))]
+
+
+def _configuration(plain: Sequence[Any]) -> StageConfiguration:
+    if isinstance(plain[0], str):
+        return StageConfiguration(*plain)
+    return mix_of([StageConfiguration(*part) for part in plain])
 
 
 @dataclass(frozen=True)
 class Steady:
     """Holds a policy's changes back by the `settings`, stage by stage; see `rules` for each.
 
+    Of a mix, shares and batch timeouts are free: where nothing else differs, there is no change, and no rule holds it.
     The first decision, before anything runs, is free. What the guard remembers is what it observes, so it counts what
     has come into force, whoever decided it.
     """
@@ -78,13 +98,13 @@ class Steady:
         if any(stage.replicas for stage in observation.stages.values()):
             for stage in self.pipeline.stages:
                 name, wanted = stage.name, configuration[stage.name]
-                if observation.stages[name].configuration.variant not in stage.largest_batches:
+                if not variants_of(observation.stages[name].configuration) <= stage.largest_batches.keys():
                     continue  # a variant that has been ruled out since is let go at once
                 before = self._updated(known.get(name), observation, name, wanted)
                 at = self._situation(before, observation, decision, name)
                 for guard, rule in RULES:
                     answer, why = rule(wanted, at, self.settings)
-                    if answer != wanted:
+                    if not is_same(answer, wanted):
                         notes.append(f"{guard}: {name} {_brief(wanted)} -> {_brief(answer)} ({why})")
                         wanted = answer
                 configuration[name] = wanted
@@ -104,9 +124,9 @@ class Steady:
             past = Past(now, max(now_s - observation.elapsed_s, 0.0), wished=((now_s, now),))
         changed_s, since_s = past.changed_s, past.since_s
         last_s = max(now_s - observation.elapsed_s, 0.0)  # when what is new now was decided
-        if _what(now) != _what(past.seen) and not (self._is_spent(changed_s, last_s) and _is_more(past.seen, now)):
+        if counted(now) != counted(past.seen) and not (self._is_spent(changed_s, last_s) and _is_more(past.seen, now)):
             changed_s = (*changed_s, last_s)
-        if now.variant != past.seen.variant:
+        if variants_of(now) != variants_of(past.seen):
             since_s = last_s
         changed_s = tuple(time_s for time_s in changed_s if now_s - time_s < self.settings.flap_window_s)
         window_s = self.settings.scale_down_window_s
@@ -135,29 +155,30 @@ class Steady:
         )
 
     def _rps(self, name: str, of: StageConfiguration) -> float:
-        """What a configuration sustains; 0 for a variant that is no longer there."""
-        stage = self.pipeline.stage(name)
-        if of.variant not in stage.largest_batches:
+        """What a configuration sustains; 0 with a variant that is no longer there."""
+        if not variants_of(of) <= self.pipeline.stage(name).largest_batches.keys():
             return 0.0
-        return of.replicas * stage.variant(of.variant).throughput_rps(of.batch, of.cores)
+        return min(sustained_rps(self.pipeline, name, part, 0) for part in of.parts)
 
 
 def _past(memory: Any, now_s: float) -> dict[str, Past]:
     try:
         return {str(name): Past.of(plain, now_s) for name, plain in memory.items()}
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, LookupError, TypeError, ValueError):
         raise PolicyError(f"memory {KEY!r} is {memory!r}; a guarded policy leaves this key to the guard") from None
-
-
-def _what(stage: StageConfiguration) -> tuple[str, int, int, int]:
-    """What of a configuration counts as a change."""
-    return stage.variant, stage.batch, stage.replicas, stage.cores
 
 
 def _is_more(before: StageConfiguration, after: StageConfiguration) -> bool:
     """Whether there is nothing new but further replicas."""
-    return _what(replace(before, replicas=after.replicas)) == _what(after) and after.replicas > before.replicas
+    there = {part.variant: part for part in before.parts}
+    if variants_of(before) != variants_of(after) or counted(before) == counted(after):
+        return False
+    pairs = [(there[part.variant], part) for part in after.parts]
+    return all((one.batch, one.cores) == (two.batch, two.cores) and two.replicas >= one.replicas for one, two in pairs)
 
 
 def _brief(stage: StageConfiguration) -> str:
-    return f"{stage.replicas} x {stage.variant} batch {stage.batch}"
+    parts = [f"{part.replicas} x {part.variant} batch {part.batch}" for part in stage.parts]
+    if stage.is_mix:
+        parts = [f"{brief} for {100 * part.share:.3g} %" for brief, part in zip(parts, stage.parts, strict=True)]
+    return " + ".join(parts)

@@ -9,7 +9,7 @@ from itertools import islice
 import numpy as np
 
 from ipa.policies import StageConfiguration
-from ipa.sim import rules, streams
+from ipa.sim import streams
 from ipa.sim.compiled.kernel import ENDED, OUT_OF_DRAWS, OUT_OF_ROOM, advance
 from ipa.sim.compiled.layout import Layout, layout_of
 from ipa.sim.compiled.memory import DEADLINE, Memory, RecordArray, allocate
@@ -115,7 +115,7 @@ class CompiledEngine:
             if self.world.resize == "in_place":
                 stage.resize(self.now_s)
             if self._deadlines is not None:
-                self._expect_service(stage, self._deadlines[stage.position])
+                _expect_service(stage, self._deadlines[stage.position])
             if in_turn:
                 # A stage looks at the others before those that follow have their new configuration.
                 self._run["applies_from"], self._run["applies_to"] = stage.position, stage.position + 1
@@ -163,22 +163,17 @@ class CompiledEngine:
         run["drops_singly"] = world.drop != "batch"
         run["interferes"] = world.interference
 
-    def _find_deadlines(self, models: Sequence[StageModel]) -> RecordArray | None:
-        """For dropping by deadline, what stages look at: DEADLINE (S,)."""
+    def _find_deadlines(self, models: Sequence[StageModel], lanes: int = 1) -> RecordArray | None:
+        """For dropping by deadline, what stages look at: DEADLINE (S x lanes,)."""
         if self.world.drop != "deadline":
             return None
-        deadlines = np.zeros(len(models), DEADLINE)
+        deadlines = np.zeros(len(models) * lanes, DEADLINE)
         deadlines["sla_s"] = self.world.sla_s
-        deadlines["limit_s"] = [model.drop_limit_s for model in models]
+        deadlines["limit_s"] = np.repeat([model.drop_limit_s for model in models], lanes)
         deadlines["looked_s"] = -NEVER
+        deadlines["lanes"] = lanes
+        deadlines["gets_requests"] = lanes == 1
         return deadlines
-
-    def _expect_service(self, stage: CompiledStage, deadline: np.void) -> None:
-        """Note the batches that a stage's configuration makes expect."""
-        wanted = stage.configuration
-        service = stage.model.service[wanted.variant, wanted.cores]
-        full = rules.dispatch_size(wanted.batch, service.max_batch)
-        deadline["full"], deadline["latency_s"] = full, service.latency_s[full]
 
     def _safe_until_s(self, shortest_s: float) -> float:
         """Up to which time every batch and every hop ends after it begins, in doubles: t + x > t if x >= t / 2^52.
@@ -197,7 +192,7 @@ class CompiledEngine:
         self._run["open"] = self._memory.stages["present"][0] = len(self.arrivals_s)
         if self._deadlines is not None:
             for stage in self.stages:
-                self._expect_service(stage, self._deadlines[stage.position])
+                _expect_service(stage, self._deadlines[stage.position])
             self._memory.stages["now_s"] = -NEVER
         else:
             self._memory.stages["attempts"] = True
@@ -212,3 +207,8 @@ class CompiledEngine:
         memory.enqueued_s[0, begin : begin + count] = arrivals_s
         state["tail"] = begin + count
         self._run["extended"] = True
+
+
+def _expect_service(stage: CompiledStage, deadline: np.void) -> None:
+    """Note the batches that a stage's configuration makes expect."""
+    deadline["full"], deadline["latency_s"] = stage.full_batch()

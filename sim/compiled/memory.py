@@ -99,6 +99,8 @@ DEADLINE = record(
     full="i8",  # a whole batch of the configured variant, and how long it takes
     latency_s="f8",
     looked_s="f8",  # when the stage's timer last made an attempt
+    lanes="i8",  # records of each stage: one, or where variants are mixed one for each lane
+    gets_requests="?",  # whether requests that come to the stage may go here
 )
 OPTION = record(start_up_s="f8", variant="i8", max_batch="i8", is_sampled="?", cores="i8", beside="i8")
 SERVICE = record(latency_s="f8", sigma="f8")

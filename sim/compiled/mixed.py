@@ -12,7 +12,7 @@ from ipa.sim import streams
 from ipa.sim.compiled.engine import CompiledEngine
 from ipa.sim.compiled.kernel import OUT_OF_DRAWS, OUT_OF_ROOM
 from ipa.sim.compiled.layout import Layout, layout_of
-from ipa.sim.compiled.memory import EXISTING, Memory, allocate
+from ipa.sim.compiled.memory import EXISTING, Memory, RecordArray, allocate
 from ipa.sim.compiled.mixed_kernel import (
     FINISHED,
     LANES,
@@ -28,7 +28,7 @@ from ipa.sim.interface import Handover
 from ipa.sim.lanes import Lanes
 from ipa.sim.merged import MergedStage
 from ipa.sim.model import FloatArray, StageModel, World
-from ipa.sim.rules import NEVER
+from ipa.sim.rules import APPLICATION, NEVER
 
 
 class CompiledLane(CompiledStage):
@@ -68,6 +68,7 @@ class MixedStage(MergedStage):
         memory: Memory,
         layout: Layout,
         lanes: LaneMemory,
+        deadlines: RecordArray | None,
     ) -> None:
         super().__init__(position, model, arrivals_s, Lanes(configuration, len(model.start_up_s)))
         most = int(lanes.lanes[0]["most"])
@@ -76,6 +77,7 @@ class MixedStage(MergedStage):
             CompiledLane(position, model, memory, layout, self._first_row + number) for number in range(most)
         ][: len(self.plan.lanes)]
         self._state = lanes
+        self._deadlines = deadlines
 
     @property
     def rows(self) -> Sequence[CompiledLane]:
@@ -129,6 +131,11 @@ class MixedStage(MergedStage):
         self._state.stages[self.position]["routes"] = len(table)
         for place, (number, until) in enumerate(table):
             self._state.routes[self.position, place] = (self._first_row + number, until)
+        if self._deadlines is not None:
+            for number, (lane, planned) in enumerate(zip(self.lanes, self.plan.lanes, strict=True)):
+                deadline = self._deadlines[self._first_row + number]
+                deadline["full"], deadline["latency_s"] = lane.full_batch()
+                deadline["gets_requests"] = planned.gets_requests
 
 
 class MixedCompiledEngine(CompiledEngine):
@@ -163,8 +170,11 @@ class MixedCompiledEngine(CompiledEngine):
             self._lanes.draws[position] = streams.stream(seed, "mix", position).random(len(arrivals_s))
         self._run = self._memory.run[0]
         self._write_world()
+        self._deadlines = self._find_deadlines(models, most)
         self.stages = tuple(
-            MixedStage(position, model, arrivals_s, initial[model.name], self._memory, layout, self._lanes)
+            MixedStage(
+                position, model, arrivals_s, initial[model.name], self._memory, layout, self._lanes, self._deadlines
+            )
             for position, model in enumerate(models)
         )
         self._make_room(max(part.replicas for wanted in initial.values() for part in wanted.parts))
@@ -184,13 +194,17 @@ class MixedCompiledEngine(CompiledEngine):
                 self._receive(stage.handover(self.end_s))
 
     def _configure(self, configuration: Mapping[str, StageConfiguration]) -> None:
+        in_turn = self._deadlines is not None or self.world.interference
         for stage in self.stages:
             stage.configure(configuration[stage.model.name], self.now_s, resizes=self.world.resize == "in_place")
-        self._run["applies_to"] = len(self.stages)
+            self._run["applies_to"] = len(self.stages)
+            if in_turn:
+                # A stage looks at the others before those that follow have their new configuration.
+                self._advance(self.now_s, APPLICATION)
 
     def _advance(self, time_s: float, rank: int) -> int:
         while True:
-            status = advance_mixed(time_s, rank, self._memory, self._waiting, self._lanes)
+            status = advance_mixed(time_s, rank, self._memory, self._waiting, self._deadlines, self._lanes)
             if status == OUT_OF_DRAWS:
                 self._draw()
             elif status == OUT_OF_ROOM:

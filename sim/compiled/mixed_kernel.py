@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ipa.sim.compiled.dispatch import attempt, later
+from ipa.sim.compiled.dispatch import attempt, change_busy, later
 from ipa.sim.compiled.eager import attempt_eager, take_back
 from ipa.sim.compiled.heaps import pop_event, rank_of
 from ipa.sim.compiled.jit import entry, inner, small
@@ -23,8 +23,7 @@ from ipa.sim.rules import CLOSING, COMPLETION, DELIVERY, NEVER, TIMER
 SETTLES = 4
 """Why the kernel stops, besides the reasons of `kernel`: a cold lane has all its replicas ready; see `LANES.row`."""
 
-_HANDOVER = COMPLETION - 1
-_ARRIVAL = COMPLETION - 2
+_ARRIVAL = COMPLETION - 1
 
 LANES = record(
     most="i8",  # lanes of a stage
@@ -60,10 +59,19 @@ class LaneMemory(NamedTuple):
 
 @entry
 def advance_mixed(
-    until_s: float, until_rank: int, memory: Memory, waiting: RecordArray | None, lanes: LaneMemory
+    until_s: float,
+    until_rank: int,
+    memory: Memory,
+    waiting: RecordArray | None,
+    deadlines: RecordArray | None,
+    lanes: LaneMemory,
 ) -> int:
-    """Let everything happen that comes before (time, rank); returns why it stopped."""
+    """Let everything happen that comes before (time, rank); returns why it stopped.
+
+    `waiting` and `deadlines` are as in `kernel.advance`, the latter with a record for each row.
+    """
     run, rows = memory.run[0], memory.stages
+    stages, most = len(lanes.stages), lanes.lanes[0].most
     if run.applies_to > 0:
         for row in range(len(rows)):
             if lanes.rows[row].rolls and not has_room(row, memory):
@@ -77,9 +85,11 @@ def advance_mixed(
         run.applies_to = 0
     is_closing = until_s > run.duration_s
     while True:
-        for row in range(len(rows)):
-            if rows[row].attempts and not _attempt(row, memory, waiting, lanes):
-                return OUT_OF_DRAWS
+        # A stage that has just got a batch attempts before the one that finished it.
+        for s in range(stages - 1, -1, -1):
+            for row in range(s * most, (s + 1) * most):
+                if rows[row].attempts and not _attempt(row, memory, waiting, deadlines, lanes):
+                    return OUT_OF_DRAWS
         if is_closing and run.open == 0 and run.ended_s < until_s:
             until_s, until_rank = run.ended_s, CLOSING + 1
         time_s, rank, place = _next(until_s, until_rank, memory, lanes)
@@ -87,7 +97,7 @@ def advance_mixed(
             break
         if rank == _ARRIVAL:
             _arrive(time_s, memory, lanes)
-        elif rank == _HANDOVER or rank == DELIVERY:  # noqa: SIM109 - numba compiles it to less
+        elif rank == DELIVERY:
             _deliver(place, time_s, memory, lanes)
         else:
             stage = rows[place]
@@ -97,7 +107,10 @@ def advance_mixed(
             stage.attempts = True
             if rank == COMPLETION:
                 _complete(place, memory, waiting, lanes)
-            elif rank != TIMER and _activate(place, memory, waiting, lanes):
+            elif rank == TIMER:
+                if deadlines is not None:
+                    deadlines[place].looked_s = time_s
+            elif _activate(place, memory, waiting, lanes):
                 run.now_s = time_s
                 return SETTLES
     run.now_s = until_s
@@ -108,14 +121,16 @@ def advance_mixed(
 
 
 @inner
-def _attempt(row: int, memory: Memory, waiting: RecordArray | None, lanes: LaneMemory) -> bool:
+def _attempt(
+    row: int, memory: Memory, waiting: RecordArray | None, deadlines: RecordArray | None, lanes: LaneMemory
+) -> bool:
     """An attempt of a lane, which is free afterwards if it closes and has no more requests. False: out of draws."""
     stage, shared = memory.stages[row], lanes.stages[row // lanes.lanes[0].most]
     stage.made = shared.made
     if waiting is None:  # noqa: SIM108 - as a statement, so that numba leaves out the branch not taken
-        has_draws = attempt(row, memory, None)
+        has_draws = attempt(row, memory, deadlines)
     else:
-        has_draws = attempt_eager(row, memory, waiting, None)
+        has_draws = attempt_eager(row, memory, waiting, deadlines)
     shared.made = stage.made
     if not has_draws:
         return False
@@ -157,9 +172,8 @@ def _next(until_s: float, until_rank: int, memory: Memory, lanes: LaneMemory) ->
         if s > 0 and lanes.stages[s - 1].delivered < lanes.stages[s - 1].finished:
             first = lanes.finished[s - 1, lanes.stages[s - 1].delivered]
             due_s = memory.batches[first.row, first.batch].finish_s + hop_s
-            due_rank = DELIVERY if hop_s > 0.0 else _HANDOVER
-            if due_s < time_s or (due_s == time_s and due_rank < rank):
-                time_s, rank, place, place_stage = due_s, due_rank, s, s
+            if due_s < time_s or (due_s == time_s and rank > DELIVERY):
+                time_s, rank, place, place_stage = due_s, DELIVERY, s, s
         for row in range(s * most, (s + 1) * most):
             stage = memory.stages[row]
             if stage.events > 0:
@@ -235,13 +249,15 @@ def _size(row: int, k: int, memory: Memory) -> int:
 
 @inner
 def _complete(row: int, memory: Memory, waiting: RecordArray | None, lanes: LaneMemory) -> None:
-    """A replica finishes its batch."""
+    """A replica finishes its batch, which goes to the next stage, at once or after the hop, or ends the requests."""
     run, stage = memory.run[0], memory.stages[row]
     number = memory.heap[row, 0].replica
     stage.is_over = True
     replica = memory.replicas[row, number]
     k = replica.batch
     replica.batch = -1
+    if run.interferes:
+        change_busy(-replica.busy_cores, stage.now_s, memory)
     if waiting is None:
         put_idle(row, number, memory)
     else:
@@ -259,6 +275,8 @@ def _complete(row: int, memory: Memory, waiting: RecordArray | None, lanes: Lane
         finished.row = row
         finished.batch = k
         lanes.stages[s].finished += 1
+        if run.hop_s == 0.0:
+            _deliver(s + 1, stage.now_s, memory, lanes)
 
 
 @inner

@@ -82,6 +82,13 @@ class CompiledStage:
                 replica["option"] = self._state["option"]
                 self._resizes.append(Resize(number, now_s, option.cores, wanted.cores))
 
+    def full_batch(self) -> tuple[int, float]:
+        """A whole batch of the configured variant, and how long it takes."""
+        wanted = self.configuration
+        service = self.model.service[wanted.variant, wanted.cores]
+        full = rules.dispatch_size(wanted.batch, service.max_batch)
+        return full, service.latency_s[full]
+
     # ---- what control steps and records read ----
 
     @property

@@ -122,10 +122,10 @@ class SimPyEngine:
     def apply(self, configuration: Mapping[str, StageConfiguration]) -> None:
         """Put a decision made now into effect, after the world's decision delay."""
         due_s = self.env.now + self.world.decision_delay_s
-        if self.world.drop != "deadline":
+        if self.world.drop != "deadline" and not self.world.interference:
             self.env.at(due_s, self.env.priority(APPLICATION), Happening(self._on_application, (configuration, None)))
             return
-        # Stages look at later ones, so what an application makes due at its instant must come before the next one's.
+        # Stages look at others, so what an application makes due at its instant must come before the next one's.
         for stage in self.stages:
             application = Happening(self._on_application, (configuration, stage))
             self.env.at(due_s, self.env.priority(APPLICATION, stage.position), application)

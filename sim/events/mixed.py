@@ -12,6 +12,7 @@ from typing import Any
 
 from ipa.policies import ReplicaCounts, StageConfiguration
 from ipa.sim import streams
+from ipa.sim.events.busy import BusyCores
 from ipa.sim.events.eager import EagerStage
 from ipa.sim.events.engine import SimPyEngine
 from ipa.sim.events.environment import Environment, Happening
@@ -83,10 +84,12 @@ class MixedStage(MergedStage):
         arrivals_s: FloatArray,
         seed: int,
         on_ended: Callable[[int], None],
+        busy: BusyCores | None,
     ) -> None:
         super().__init__(position, model, arrivals_s, Lanes(configuration, len(model.start_up_s)))
         self._env = env
         self._delivery = env.priority(DELIVERY, position)
+        self.next: MixedStage | None = None
         self._draws = streams.stream(seed, "mix", position).random(len(arrivals_s)).tolist()
         kind: Any = _EagerLane if world.dispatch == "eager" else _Lane
         arrivals = arrivals_s.tolist()
@@ -101,7 +104,7 @@ class MixedStage(MergedStage):
                 streams.standard_normals(streams.stream(seed, "service", position, number)),
                 streams.start_up_factors(seed, position, world.start_up_sigma, number),
                 on_ended,
-                None,
+                busy,
             )
             for number, lane in enumerate(self.plan.lanes)
         ]
@@ -115,6 +118,7 @@ class MixedStage(MergedStage):
 
     def follow_with(self, following: MixedStage) -> None:
         """Let finished batches go on to another stage."""
+        self.next = following
         for lane in self.lanes:
             lane.next = following  # type: ignore[assignment]  # it has what a lane calls of a stage
 
@@ -130,6 +134,12 @@ class MixedStage(MergedStage):
                     sum(each.draining for each in counts),
                 )
         return found
+
+    def stay_s(self) -> float:
+        """How long a request that comes now is expected to be here, in the lane where that is shortest."""
+        return min(
+            lane.stay_s() for lane, planned in zip(self.lanes, self.plan.lanes, strict=True) if planned.gets_requests
+        )
 
     # ---- what happens to it ----
 
@@ -188,7 +198,17 @@ class MixedSimPyEngine(SimPyEngine):
         self, models: Sequence[StageModel], world: World, initial: Mapping[str, StageConfiguration], seed: int
     ) -> Any:
         stages = tuple(
-            MixedStage(self.env, position, model, world, initial[model.name], self.arrivals_s, seed, self._on_ended)
+            MixedStage(
+                self.env,
+                position,
+                model,
+                world,
+                initial[model.name],
+                self.arrivals_s,
+                seed,
+                self._on_ended,
+                self._busy,
+            )
             for position, model in enumerate(models)
         )
         for stage, following in pairwise(stages):

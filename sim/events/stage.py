@@ -226,9 +226,13 @@ class SimPyStage:
         ahead_s = self._stay_s(self.at_replicas)
         stage = self.next
         while stage is not None:
-            ahead_s = ahead_s + self._hop_s + stage._stay_s(len(stage.queue) - stage.head + stage.at_replicas)
+            ahead_s = ahead_s + self._hop_s + stage.stay_s()
             stage = stage.next
         return ahead_s
+
+    def stay_s(self) -> float:
+        """How long a request that comes now is expected to be here."""
+        return self._stay_s(len(self.queue) - self.head + self.at_replicas)
 
     def _stay_s(self, waiting: int) -> float:
         return rules.stay_s(waiting, self.replicas.ready, self._full, self._full_latency_s)

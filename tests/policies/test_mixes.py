@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +28,6 @@ from ipa.policies import (
 from ipa.policies.optimiser import Programme
 from ipa.policies.static import Static
 from ipa.studies import Scenario, simulate
-from ipa.studies.errors import ScenarioError
 from tests.tiny import SMALL_ONES, observation, two_by_two
 
 SMALL, LARGE = StageConfiguration("small", 1, 3, 0.0, 1), StageConfiguration("large", 2, 1, 0.5, 2)
@@ -163,19 +164,44 @@ def test_the_score_of_a_mix_is_the_mean_over_its_requests() -> None:
     assert found["cost_cores"] == 6.0
 
 
+# ---- in runs ----
+
+BESIDE = "interference: {measured: [{busy_cores: 1, factor: 1.2}, {busy_cores: 4, factor: 1.5}], from: tail}"
+
+
+@pytest.fixture
+def slowing(tmp_path: Path) -> Path:
+    """The video pipeline with batches that take up to half as long again beside others."""
+    shipped = Path(str(resources.files("ipa.profiles"))) / "library" / "video.yaml"
+    file = tmp_path / "slowing.yaml"
+    file.write_text(shipped.read_text().replace("        base_cores:", f"        {BESIDE}\n        base_cores:"))
+    return file
+
+
 @pytest.mark.parametrize(
-    ("keys", "said"),
+    "keys",
     [
-        ({"drop": "deadline"}, "drop: deadline: cannot be used where variants are mixed"),
-        ({"guards": {"hysteresis": 0.1}}, "guards: rules against changes: cannot be used where variants are mixed"),
+        {"drop": "deadline"},
+        {"interference": "measured"},
+        {"guards.hysteresis": 0.1, "guards.flap_budget": 2},
+        {"drop": "deadline", "interference": "measured", "dispatch": "eager", "resize": "in_place", "hop_s": 0.01},
     ],
+    ids=str,
 )
-def test_what_lanes_do_not_have_is_refused_before_anything_runs(keys: dict[str, Any], said: str) -> None:
-    mix = {"mix": [{"variant": "yolov5n", "share": 0.5}, {"variant": "yolov5s", "share": 0.5}]}
-    static = {
-        "name": "static",
-        "configuration": {"object-detection": mix, "image-classification": {"variant": "resnet18"}},
-    }
-    for more in ({"policy": "loki"}, {"policy": static}, {"start": "configured", "initial": {"object-detection": mix}}):
-        with pytest.raises(ScenarioError, match=said):
-            simulate(Scenario(**{"pipeline": "video", "trace": "constant:3:20", **keys, **more}))
+def test_mixes_go_with_everything_else_and_both_engines_are_equal(keys: dict[str, Any], slowing: Path) -> None:
+    """Loki mixes variants within eight cores, of which the load would need more."""
+    values = {"window": "280:400", "policy": "loki", "limit_cores": 8, **keys}
+    scenario = Scenario(pipeline=str(slowing)).with_values(values)
+    one, other, without = (
+        simulate(each)
+        for each in (
+            scenario.with_values({"engine": "simpy"}),
+            scenario.with_values({"engine": "compiled"}),
+            Scenario(pipeline=str(slowing)).with_values({key: values[key] for key in values.keys() - keys.keys()}),
+        )
+    )
+    assert one.entries == other.entries
+    assert any(each.is_mix for entry in one.entries for each in entry.decision.configuration.values())
+    for name, table in one.tables.items():
+        assert table.equals(other.tables[name]), name
+    assert not one.tables["requests"].equals(without.tables["requests"])

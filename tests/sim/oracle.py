@@ -177,7 +177,7 @@ def removal_order(replica: Replica) -> tuple[int, int]:
 class Simulation:
     def __init__(self, scenario: dict[str, Any]) -> None:
         self.now = 0.0
-        self.events: list[tuple[float, int, int, int, Callable[[], None]]] = []
+        self.events: list[tuple[float, int, int, int, int, Callable[[], None]]] = []
         self.made = 0  # events made so far: the last tie-breaker of rule 8
         self.eager = {"central": False, "eager": True}[scenario.get("dispatch", "central")]
         drop = scenario.get("drop", "request")
@@ -231,7 +231,8 @@ class Simulation:
     # ---------------------------------------------------------------- time (rules 8 and 9)
 
     def at(self, time: float, rank: int, stage: Stage, what: Callable[..., None], *args: Any) -> None:
-        event = (time, rank, stage.index, self.made, lambda: what(*args))
+        lane = stage.lane if rank == TIMER else 0  # rule 11: timers go by stage and then by lane
+        event = (time, rank, stage.index, lane, self.made, lambda: what(*args))
         heapq.heappush(self.events, event)
         self.made += 1
 
@@ -376,10 +377,13 @@ class Simulation:
         return self.now > request.arrival + limit_s
 
     def ahead_s(self, stage: Stage) -> float:
-        """Rule 4 by deadline: the stay here, where the queue does not count, then hop and stay at each later stage."""
+        """Rule 4 by deadline: the stay here, where the queue does not count, then hop and stay at each later stage.
+
+        Rule 11: of a later stage, the shortest stay of the lanes that get requests.
+        """
         total = self.stay_s(stage, [])
-        for later in self.stages[stage.index + 1 :]:
-            total = total + self.hop_s + self.stay_s(later, later.queue)
+        for later in self.mixes[stage.index + 1 :]:
+            total = total + self.hop_s + min(self.stay_s(lane, lane.queue) for lane, _ in later.open)
         return total
 
     def stay_s(self, stage: Stage, queue: list[Request]) -> float:

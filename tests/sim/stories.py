@@ -1519,6 +1519,28 @@ INTERFERENCE = (
         ),
     ),
     Story(
+        "a decision takes effect stage by stage, and what it makes due comes before the next stage",
+        rule="3, 8",
+        shows="at 1.5 the first stage's new replica starts a batch; then the next stage starts one beside 2 cores",
+        interference=True,
+        initial=(of("instant"), of("touchy", batch=2, timeout_s=9.0)),
+        arrivals_s=(0.0, 1.0, 1.25),
+        decisions=((1.5, (of("instant", replicas=2), of("touchy"))),),
+        batches=(
+            Batch(0.0, 1.0, 0, (0,), stage=0),
+            Batch(1.0, 2.0, 0, (1,), stage=0),
+            Batch(1.5, 2.5, 1, (2,), stage=0),
+            Batch(1.5, 3.5, 0, (0,), stage=1),
+            Batch(3.5, 4.5, 0, (1,), stage=1),
+            Batch(4.5, 5.5, 0, (2,), stage=1),
+        ),
+        replicas=(
+            Replica("instant", 0.0, 0.0),
+            Replica("instant", 1.5, 1.5),
+            Replica("touchy", 0.0, 0.0, stage=1),
+        ),
+    ),
+    Story(
         "without interference nobody slows anybody down",
         rule="3",
         shows="two at once take 1 s each",
