@@ -26,6 +26,7 @@ from ipa.policies.hpa import Hpa
 from ipa.policies.inferline import InferLine
 from ipa.policies.interface import (
     COSTLY_FIELDS,
+    FACTS,
     NO_LATENCY,
     Applied,
     Backend,
@@ -63,7 +64,7 @@ from ipa.policies.ranges import RANGES, Choices, Range, parse_range, ranges_of
 from ipa.policies.rate import Rate
 from ipa.policies.ray import Ray
 from ipa.policies.reasoned import Reasoned, explain_decision
-from ipa.policies.registry import POLICIES, create, describe, split_spec, take_from_spec, takes
+from ipa.policies.registry import POLICIES, create, describe, facts_of, split_spec, take_from_spec, takes
 from ipa.policies.scale_only import ScaleOnly
 from ipa.policies.scaler import Scaler
 from ipa.policies.static import Static
@@ -72,6 +73,7 @@ from ipa.policies.time_limit import TimeLimit, in_time
 
 __all__ = [
     "COSTLY_FIELDS",
+    "FACTS",
     "MOST_REPLICAS",
     "NO_LATENCY",
     "PLANNING_PARAMETERS",
@@ -136,6 +138,7 @@ __all__ = [
     "describe",
     "explain_decision",
     "explain_problem",
+    "facts_of",
     "from_line",
     "from_plain",
     "in_time",
