@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -93,7 +94,7 @@ class LoadView:
             return (*counts, *[0.0] * (seconds - len(counts)))
         return tuple(self._between(time_s + np.arange(seconds + 1)))
 
-    def _sampled(self, counts: Sequence[float], edges_s: npt.NDArray[np.generic]) -> Sequence[float]:
+    def _sampled(self, counts: Sequence[float], edges_s: npt.NDArray[Any]) -> Sequence[float]:
         """The counts between the edges, NaN where the time between two edges lies in an outage, if only in part."""
         if not self._outages:
             return counts

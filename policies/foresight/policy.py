@@ -145,7 +145,7 @@ class Foresight(OptimisingPolicy):
         calm_rps, need_rps = calm_rps / slowest, need_rps / slowest
         calm_rps, need_rps = steadied(calm_rps, need_rps, seen)
         if self._yardstick is None:
-            return self._chosen(observation, memory, seen, calm_rps, need_rps, peak_rps, step_s, self._aim)
+            return self._chosen(observation, memory, seen, calm_rps, need_rps, peak_rps, step_s, aim=self._aim)
         return self._affordable(self._yardstick, observation, memory, seen, calm_rps, need_rps, peak_rps, step_s)
 
     # ---- what is seen ----
@@ -245,15 +245,15 @@ class Foresight(OptimisingPolicy):
         cores = cores_of(theirs.configuration)
         account = Account.of(was, cores, observation.elapsed_s, started * self._start_up_s)
         calm, surge = (at_most(observation, account.most_cores(within_s)) for within_s in (CALM_S, SURGE_S))
-        found = self._chosen(calm, memory, *rates, self._aim)
+        found = self._chosen(calm, memory, *rates, aim=self._aim)
         if found.feasible and self._pas(found.configuration) < self._pas(theirs.configuration):
-            found = self._chosen(calm, memory, *rates, self._accurate)
+            found = self._chosen(calm, memory, *rates, aim=self._accurate)
         is_served = (theirs.planned_load_rps or 0.0) >= (found.planned_load_rps or 0.0)
         is_better = self._pas(found.configuration) < self._pas(theirs.configuration)
         if theirs.feasible and is_served and is_better and account.most_cores(CALM_S) >= cores:
             found = replace(theirs, memory=found.memory)
         if not found.feasible:
-            found = self._chosen(surge, memory, *rates, self._aim)
+            found = self._chosen(surge, memory, *rates, aim=self._aim)
         change = changed_cores(observation.configuration, found.configuration) if "lost" in memory else 0
         own = account.noted(cores_of(found.configuration), change * self._start_up_s)
         variants = {name: each.variant for name, each in theirs.configuration.items()}
@@ -271,6 +271,7 @@ class Foresight(OptimisingPolicy):
         need_rps: float,
         peak_rps: float,
         step_s: float,
+        *,
         aim: Aim,
     ) -> Decision:
         """The plan for the rates: that of the calm rate with the replicas for what is needed, or the one at hand."""
