@@ -18,6 +18,7 @@ from .guards import Steady as Steady
 from .hpa import Hpa as Hpa
 from .inferline import InferLine as InferLine
 from .interface import COSTLY_FIELDS as COSTLY_FIELDS
+from .interface import FACTS as FACTS
 from .interface import NO_LATENCY as NO_LATENCY
 from .interface import Applied as Applied
 from .interface import Backend as Backend
@@ -75,6 +76,7 @@ from .reasoned import explain_decision as explain_decision
 from .registry import POLICIES as POLICIES
 from .registry import create as create
 from .registry import describe as describe
+from .registry import facts_of as facts_of
 from .registry import split_spec as split_spec
 from .registry import take_from_spec as take_from_spec
 from .registry import takes as takes

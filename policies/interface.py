@@ -23,6 +23,11 @@ COSTLY_FIELDS = ("latency", "busy_fraction", "concurrency", "future_rps", "past_
 """Fields of an observation that a simulation computes only for policies that name them in `reads`."""
 
 
+FACTS = ("interval_s", "decision_delay_s", "dispatch")
+"""What a scenario says of the world a policy runs in: given as parameters to policies whose class names them in
+`facts`. What else a policy needs to know of the world, such as start-up times, is in its pipeline."""
+
+
 class PolicyError(InputError):
     """A policy, one of its parameters or one of its answers that cannot be used. The text says what is allowed."""
 
@@ -194,7 +199,8 @@ class Decision:
 @runtime_checkable
 class Policy(Protocol):
     """Anything that decides. The optional attribute `reads` names the `COSTLY_FIELDS` that it needs; one that may
-    mix variants within a stage has the attribute `mixes = True`."""
+    mix variants within a stage has the attribute `mixes = True`. A class may name in `facts` the `FACTS` of the run
+    that it takes as parameters."""
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The decision for this step: a pure function of the two arguments."""
@@ -240,13 +246,21 @@ class Backend(Protocol):
 
 def reads(decider: object) -> tuple[str, ...]:
     """The costly fields that a policy or predictor needs. PolicyError: one of them does not exist."""
-    named = getattr(decider, "reads", ())
+    return _named(type(decider).__name__, "reads", getattr(decider, "reads", ()), COSTLY_FIELDS)
+
+
+def facts(kind: object) -> tuple[str, ...]:
+    """The facts of a run that a class of policies takes as parameters. PolicyError: one of them does not exist."""
+    return _named(getattr(kind, "__name__", repr(kind)), "facts", getattr(kind, "facts", ()), FACTS)
+
+
+def _named(owner: str, attribute: str, named: object, allowed: Sequence[str]) -> tuple[str, ...]:
     if isinstance(named, str) or not isinstance(named, Iterable):
-        raise PolicyError(f"{type(decider).__name__}.reads is {named!r}; allowed: a tuple of names of fields")
+        raise PolicyError(f"{owner}.{attribute} is {named!r}; allowed: a tuple of names out of {', '.join(allowed)}")
     wanted = tuple(named)
     for name in wanted:
-        if name not in COSTLY_FIELDS:
-            raise PolicyError(f"{type(decider).__name__}.reads names {name!r}; allowed: {', '.join(COSTLY_FIELDS)}")
+        if name not in allowed:
+            raise PolicyError(f"{owner}.{attribute} names {name!r}; allowed: {', '.join(allowed)}")
     return wanted
 
 

@@ -38,7 +38,8 @@ class Oracle(OptimisingPolicy):
 
     `wait_share`: the share of the SLA that requests may spend in queues during bursts; the rest is for the batches.
     `interval_s`: the time between decisions, which only the first decision needs; later ones use the time since the
-    previous one. `decision_delay_s`: that of the scenario. `price_of_change`: a factor on what a change of variants
+    previous one. `decision_delay_s`: from a decision until it takes effect. A scenario gives both, unless they are
+    given here. `price_of_change`: a factor on what a change of variants
     is taken to cost; with 0 it is made as soon as it gains anything. `stand_in`: a predictor whose forecast
     takes the future's place, as the load of every second to come; None: the future itself. `stand_in_quantile`:
     the quantile of that forecast; None: its point. `stand_in_horizon_s`: how far it looks; None: 20 s. The defaults of
@@ -48,6 +49,7 @@ class Oracle(OptimisingPolicy):
     """
 
     further_parameters = tuple(name for name in PLANNING_PARAMETERS if name not in OUTLOOK_PARAMETERS)
+    facts = ("interval_s", "decision_delay_s")
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from ipa.policies.foresight import Foresight
 from ipa.policies.hpa import Hpa
 from ipa.policies.infadapter import InfAdapter
 from ipa.policies.inferline import InferLine
-from ipa.policies.interface import Policy, PolicyError, reads
+from ipa.policies.interface import Policy, PolicyError, facts, reads
 from ipa.policies.ipa import Ipa
 from ipa.policies.kpa import Kpa
 from ipa.policies.loki import Loki
@@ -47,7 +47,9 @@ POLICIES: Mapping[str, type[Any]] = {
 }
 
 
-def create(spec: str, pipeline: Pipeline, parameters: Mapping[str, Any] | None = None) -> Policy:
+def create(
+    spec: str, pipeline: Pipeline, parameters: Mapping[str, Any] | None = None, world: Mapping[str, Any] | None = None
+) -> Policy:
     """The policy that a spec names, for a pipeline, with parameters.
 
     A spec is a name, a name with an argument ("scale-only:high", "scale-only:yolov5s,resnet50", "switch-only:3,3",
@@ -55,6 +57,9 @@ def create(spec: str, pipeline: Pipeline, parameters: Mapping[str, Any] | None =
     the group `ipa.policies`. The class is called with (pipeline, **parameters); its `from_argument(argument, pipeline)`
     turns an argument into parameters. Parameters may also follow in the spec itself, each value as in a YAML file:
     "ipa alpha=2 predictor={name: mean, factor: 1.1}".
+
+    `world`: the `FACTS` of the run, of which the class gets those that it names in `facts`. A parameter that is given
+    wins: it is what the policy is to believe, whatever the world is.
 
     PolicyError: an unknown name, parameter or class, an impossible value, or an error in the file.
     """
@@ -66,6 +71,8 @@ def create(spec: str, pipeline: Pipeline, parameters: Mapping[str, Any] | None =
     factory = _factory(name)
     if colon:
         given = _with_argument(name, argument, factory, pipeline, given)
+    if world:
+        given = {**{fact: world[fact] for fact in facts(factory) if fact in world}, **given}
     policy = plugins.call(f"policy {name!r}", factory, pipeline, parameters=given)
     if not isinstance(policy, Policy):
         raise PolicyError(f"policy {name!r}: {type(policy).__name__} has no decide()")
@@ -76,6 +83,11 @@ def create(spec: str, pipeline: Pipeline, parameters: Mapping[str, Any] | None =
 def takes(spec: str, parameter: str) -> bool:
     """Whether the policy that a spec names has a parameter of that name. PolicyError: an unknown name or class."""
     return plugins.takes(factory_of(spec), parameter)
+
+
+def facts_of(spec: str) -> tuple[str, ...]:
+    """The facts of a run that the policy a spec names takes. PolicyError as `create`, for the name or class."""
+    return facts(factory_of(spec))
 
 
 def factory_of(spec: str) -> plugins.Factory:

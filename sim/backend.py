@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from math import ceil, nan
 
-from ipa.policies import Applied, Observation, StageConfiguration, StageObservation
+from ipa.policies import NO_LATENCY, Applied, Observation, StageConfiguration, StageObservation
 from ipa.sim.interface import Engine, Seen
 from ipa.sim.load_view import LoadView
 from ipa.sim.measuring import Measuring, Presence
@@ -29,6 +30,7 @@ class SimulatedBackend:
         self._limit_cores = limit_cores
         self._fields = fields
         self._step, self._observed_s = 0, 0.0
+        self._sampled_s = 0.0  # the latest step at which metrics came
         self._names = [stage.model.name for stage in engine.stages]
         self._seen = [Seen(0, 0, 0, 0, 0, {}) for _ in engine.stages]  # at the latest step
         measured = "latency" in fields or "busy_fraction" in fields
@@ -39,6 +41,9 @@ class SimulatedBackend:
         """What has happened since the last step, and the load of the window up to now."""
         now_s, since_s = self._engine.now_s, self._observed_s
         self._step, self._observed_s = self._step + 1, now_s
+        if self._load.is_dark(now_s):
+            return self._unsampled(now_s, since_s)
+        self._sampled_s = now_s
         measured = self._measuring.step(now_s) if self._measuring else None
         latency = measured if "latency" in self._fields else None
         busy = measured if "busy_fraction" in self._fields else None
@@ -70,6 +75,44 @@ class SimulatedBackend:
             limit_cores=self._limit_cores,
             stages=stages,
             latency=latency.latency if latency else None,
+            future_rps=self._future(now_s),
+            elapsed_s=now_s - since_s,
+            past_rps=self._load.past(self._step, now_s) if "past_rps" in self._fields else None,
+            clock_s=self._load.clock_s(now_s),
+        )
+
+    def _unsampled(self, now_s: float, since_s: float) -> Observation:
+        """What is seen in an outage of the metrics: the replicas and the clock. What happens meanwhile is counted by
+        the first step after it."""
+        load_rps = self._load.before(now_s)
+        unseen = min(ceil(now_s - self._sampled_s), len(load_rps))
+        is_busy_read, is_latency_read = "busy_fraction" in self._fields, "latency" in self._fields
+        stages = {
+            name: StageObservation(
+                configuration=stage.configuration,
+                arrivals=0,
+                completions=0,
+                drops=0,
+                failures=0,
+                queue_length=0,
+                in_service=0,
+                replicas=stage.seen(now_s).replicas,
+                busy_fraction=0.0 if is_busy_read else None,
+                latency=NO_LATENCY if is_latency_read else None,
+                concurrency=0.0 if "concurrency" in self._fields else None,
+            )
+            for name, stage in zip(self._names, self._engine.stages, strict=True)
+        }
+        return Observation(
+            pipeline=self._pipeline,
+            step=self._step,
+            seed=self._seed,
+            time_s=now_s,
+            load_rps=(*load_rps[: len(load_rps) - unseen], *[nan] * unseen),
+            sample_age_s=now_s - self._sampled_s,
+            limit_cores=self._limit_cores,
+            stages=stages,
+            latency=NO_LATENCY if is_latency_read else None,
             future_rps=self._future(now_s),
             elapsed_s=now_s - since_s,
             past_rps=self._load.past(self._step, now_s) if "past_rps" in self._fields else None,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ipa.sim.model import FloatArray, IntArray
+
+Spans = Sequence[tuple[float, float]]
 
 FUTURE_S = 120
 """How many seconds ahead a policy sees if it reads the future."""
@@ -24,6 +28,8 @@ class LoadView:
     shorter than asked for, the seconds before it have no sample (NaN).
 
     `starts_s`: the time on the wall clock at the start of the run, in seconds since 1970; None where there is none.
+
+    `outages`: (start, end) of the times in which no metrics come [s]. Their seconds are never sampled (NaN).
     """
 
     def __init__(
@@ -33,8 +39,10 @@ class LoadView:
         history_s: int,
         duration_s: float = inf,
         starts_s: float | None = None,
+        outages: Spans = (),
     ) -> None:
         self._starts_s = starts_s
+        self._outages = outages
         self._past_rps = history_rps
         self._arrivals_s = arrivals_s
         self._history_s = history_s
@@ -49,7 +57,7 @@ class LoadView:
         # Whole seconds up to the last request, and enough after it for any moment to be seen from.
         self._until_s = until_s + history_s
         self._counts = (*self._between(np.arange(until_s + 1)), *[0.0] * history_s)
-        self._seconds = (*self._history, *self._counts)
+        self._seconds = (*self._history, *self._sampled(self._counts, np.arange(len(self._counts) + 1)))
 
     def before(self, time_s: float) -> tuple[float, ...]:
         """The counts of the seconds [t - k, t - k + 1) up to `time_s`, newest last."""
@@ -58,7 +66,12 @@ class LoadView:
             return self._seconds[at_s : at_s + self._history_s]
         # A second that lies partly before the start counts as history.
         seconds = min(int(time_s), self._history_s)
-        return (*self._history[seconds:], *self._between(time_s - np.arange(seconds, -1, -1)))
+        edges_s = time_s - np.arange(seconds, -1, -1)
+        return (*self._history[seconds:], *self._sampled(self._between(edges_s), edges_s))
+
+    def is_dark(self, time_s: float) -> bool:
+        """Whether no metrics come at a moment of the run."""
+        return any(start <= time_s < end for start, end in self._outages)
 
     def past(self, step: int, time_s: float) -> tuple[float, ...]:
         """What is known of the seconds before those of `before(time_s)`, newest last; empty after the first steps."""
@@ -80,6 +93,16 @@ class LoadView:
             counts = self._counts[int(time_s) : int(time_s) + seconds]
             return (*counts, *[0.0] * (seconds - len(counts)))
         return tuple(self._between(time_s + np.arange(seconds + 1)))
+
+    def _sampled(self, counts: Sequence[float], edges_s: npt.NDArray[Any]) -> Sequence[float]:
+        """The counts between the edges, NaN where the time between two edges lies in an outage, if only in part."""
+        if not self._outages:
+            return counts
+        sampled = np.array(counts)
+        for start, end in self._outages:
+            sampled[(edges_s[1:] > start) & (edges_s[:-1] < end)] = np.nan
+        found: list[float] = sampled.tolist()
+        return found
 
     def _between(self, edges_s: npt.NDArray[np.generic]) -> list[float]:
         counts: list[float] = np.diff(np.searchsorted(self._arrivals_s, edges_s)).astype(np.float64).tolist()

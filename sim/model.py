@@ -98,15 +98,20 @@ def stage_model(
     sampled: bool,
     dispatch_overhead_s: float = 0.0,
     start_up_extra_s: float = 0.0,
+    service_factor: float = 1.0,
 ) -> StageModel:
     """A profiled stage as an engine sees it; with `sampled`, service times vary and fit the profile's mean and p99.
 
     Two overheads of real systems come on top of the profile: `dispatch_overhead_s` lengthens every batch,
-    `start_up_extra_s` every start-up.
+    `start_up_extra_s` every start-up. `service_factor`: how many times as long as profiled a batch takes.
     """
     service = {
         (variant.name, cores): _service_time(
-            *variant.latency_table(cores), dispatch_overhead_s, slowdowns(variant.interference), sampled=sampled
+            *variant.latency_table(cores),
+            service_factor,
+            dispatch_overhead_s,
+            slowdowns(variant.interference),
+            sampled=sampled,
         )
         for variant in stage.variants
         for cores in variant.cores
@@ -116,7 +121,12 @@ def stage_model(
 
 
 def stage_models(
-    pipeline: Pipeline, *, sampled: bool, dispatch_overhead_s: float = 0.0, start_up_extra_s: float = 0.0
+    pipeline: Pipeline,
+    *,
+    sampled: bool,
+    dispatch_overhead_s: float = 0.0,
+    start_up_extra_s: float = 0.0,
+    service_factor: float = 1.0,
 ) -> tuple[StageModel, ...]:
     """All stages of a pipeline, with its drop limits; for the rest see `stage_model`."""
     return tuple(
@@ -126,6 +136,7 @@ def stage_models(
             sampled=sampled,
             dispatch_overhead_s=dispatch_overhead_s,
             start_up_extra_s=start_up_extra_s,
+            service_factor=service_factor,
         )
         for stage, limit_s in zip(pipeline.stages, pipeline.drop_limits_s, strict=True)
     )
@@ -135,13 +146,14 @@ def stage_models(
 def _service_time(
     mean_s: tuple[float, ...],
     p99_s: tuple[float, ...],
+    factor: float,
     overhead_s: float,
     beside: tuple[float, ...],
     *,
     sampled: bool,
 ) -> ServiceTime:
-    """The overhead makes batches longer, not more random: sigma stays that of the profile."""
-    latency_s = (mean_s[0], *(mean + overhead_s for mean in mean_s[1:]))
+    """Factor and overhead make batches longer, not more random: sigma stays that of the profile."""
+    latency_s = (mean_s[0], *(factor * mean + overhead_s for mean in mean_s[1:]))
     if not sampled:
         return ServiceTime(latency_s, None, beside)
     sigmas = (streams.lognormal_sigma(max(1.0, p99 / mean)) for mean, p99 in zip(mean_s[1:], p99_s[1:], strict=True))

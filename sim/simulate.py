@@ -22,7 +22,7 @@ from ipa.profiles import Pipeline
 from ipa.sim import engines, laws, records, streams
 from ipa.sim.interface import Engine, Handover
 from ipa.sim.intervals import IntervalCounts, Intervals
-from ipa.sim.load_view import LoadView
+from ipa.sim.load_view import LoadView, Spans
 from ipa.sim.model import FloatArray, IntArray, StageModel, World
 from ipa.sim.opening import Opening
 from ipa.sim.planned import LatestEntry, Planned
@@ -50,6 +50,7 @@ class ControlSettings:
     of `engines.ENGINES`. `records`: keep records of all requests ("all"); of a uniform sample of `SAMPLE` (all, where
     there are fewer) and of the `SLOWEST`, with counts of all in intervals ("sample"); or of none, and no decisions
     either ("none"). `starts_s`: the wall clock at the start, in seconds since 1970; None: the load has none.
+    `outages`: (start, end) of the times in which control steps see no metrics [s].
     """
 
     interval_s: float = 10.0
@@ -60,6 +61,7 @@ class ControlSettings:
     engine: str = "auto"
     records: str = "all"
     starts_s: float | None = None
+    outages: Spans = ()
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def simulate_policy(
     planned = Planned(pipeline)
     journal = LatestEntry(planned) if control.records == "none" else Journal()
     controller = Controller(pipeline, policy, journal)
-    load = LoadView(arrivals_s, history_rps, control.history_s, world.duration_s, control.starts_s)
+    load = LoadView(arrivals_s, history_rps, control.history_s, world.duration_s, control.starts_s, control.outages)
     fields = {*control.fields, *reads(policy)}
     initial = control.initial
     if initial is None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ipa.policies import POLICIES, Entry, Explanation, OptimisingPolicy, create, explain_decision
-from ipa.studies.inputs import pipeline_of
+from ipa.policies import POLICIES, Entry, Explanation, OptimisingPolicy, explain_decision
+from ipa.studies.inputs import pipeline_of, policy_of
 from ipa.studies.scenario import Scenario
 
 
@@ -17,7 +17,7 @@ def planner(scenario: Scenario) -> OptimisingPolicy | None:
     if chosen.name.partition(":")[0] not in POLICIES or ".py:" in str(chosen.parameters):
         return None
     try:
-        policy = create(chosen.name, pipeline_of(scenario), chosen.parameters)
+        policy = policy_of(scenario, pipeline_of(scenario))
     except ValueError:
         return None
     return policy if isinstance(policy, OptimisingPolicy) else None

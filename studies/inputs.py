@@ -1,10 +1,11 @@
-"""What a scenario's run is given: its load, the arrivals, the stages as the engines see them, and the world."""
+"""What a scenario's run is given: its load, the arrivals, the policy, the stages as the engines see them, the world."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ipa import profiles, traces
+from ipa.policies import Policy, create
 from ipa.profiles import Pipeline
 from ipa.sim import FloatArray, StageModel, World, rules, stage_models, stream
 from ipa.studies.loads import Load
@@ -30,6 +31,11 @@ def pipeline_of(scenario: Scenario) -> Pipeline:
     return within_limits(pipeline, scenario)
 
 
+def policy_of(scenario: Scenario, pipeline: Pipeline) -> Policy:
+    """The scenario's policy, which is told what it has to know of the scenario's world. Raises as `policies.create`."""
+    return create(scenario.policy.name, pipeline, scenario.policy.parameters, scenario.facts)
+
+
 def models_of(scenario: Scenario, pipeline: Pipeline) -> tuple[StageModel, ...]:
     """The stages of a scenario as the engines see them."""
     return stage_models(
@@ -37,6 +43,7 @@ def models_of(scenario: Scenario, pipeline: Pipeline) -> tuple[StageModel, ...]:
         sampled=scenario.service_times == "lognormal",
         dispatch_overhead_s=scenario.dispatch_overhead_s,
         start_up_extra_s=scenario.start_up_extra_s,
+        service_factor=scenario.service_factor,
     )
 
 

@@ -225,6 +225,7 @@ def _control(scenario: Scenario, initial: Configuration | None, trace: Trace) ->
         engine=scenario.engine,
         records=scenario.records,
         starts_s=trace.starts_s,
+        outages=scenario.outages or (),
     )
 
 

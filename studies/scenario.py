@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -22,7 +23,7 @@ from pydantic import (
 
 from ipa import profiles
 from ipa.live.kubernetes import PodSections
-from ipa.policies import MOST_REPLICAS, PLANNING_PARAMETERS, Steadiness, create, take_from_spec
+from ipa.policies import FACTS, MOST_REPLICAS, PLANNING_PARAMETERS, Steadiness, create, take_from_spec
 from ipa.profiles import (
     Document,
     FileModel,
@@ -68,6 +69,14 @@ def _windows(value: object) -> object:
         return parse_windows(value)
     except ValueError as error:
         raise refusal(f"{error}; given {value!r}") from None
+
+
+def _outages(value: object) -> object:
+    found = _windows(value)
+    for start, end in found or ():  # type: ignore[attr-defined]
+        if not 0 <= start < end < inf:
+            raise refusal(f"an outage should begin at 0 or later and before its end; given {start:g}:{end:g}")
+    return found
 
 
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
@@ -248,6 +257,9 @@ class Scenario(FileModel):
     interval_s: Positive = Field(default=10.0, description="between two decisions")
     history_s: Counting = Field(default=120, le=LONGEST_HISTORY_S, description="seconds of load that a decision sees")
     decision_delay_s: NotNegative = 0.0
+    outages: Annotated[Windows | None, BeforeValidator(_outages, json_schema_input_type=str | list[Any] | None)] = (
+        Field(default=None, description="the seconds of the run, START:END, in which no metrics come; several: a list")
+    )
     start: choices.Start = Field(
         default="warm",
         description="warm: the policy's first decision is ready; configured: `initial` is",
@@ -269,6 +281,9 @@ class Scenario(FileModel):
     hop_s: NotNegative = Field(default=0.0, description="between a stage and the next")
     dispatch_overhead_s: NotNegative = Field(
         default=0.0, description="occupies the replica with every batch, beyond the profile; policies plan without it"
+    )
+    service_factor: Positive = Field(
+        default=1.0, description="how many times as long as profiled a batch takes; policies plan with the profile"
     )
     start_up_s: NotNegative | None = Field(default=None, description="of every variant; default: the pipeline's")
     interference: choices.Interference = Field(
@@ -361,6 +376,11 @@ class Scenario(FileModel):
         )
 
     @property
+    def facts(self) -> dict[str, Any]:
+        """What a policy may have to know of the world in which it runs (`FACTS`)."""
+        return {fact: getattr(self, fact) for fact in FACTS}
+
+    @property
     def digest(self) -> str:
         """sha256 of the scenario's content."""
         return sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
@@ -447,7 +467,7 @@ def _check_names(scenario: Scenario, document: Document, replaced: Collection[st
         key = "limits"
         pipeline = within_limits(pipeline, scenario)
         key = "policy"
-        create(scenario.policy.name, pipeline, scenario.policy.parameters)
+        create(scenario.policy.name, pipeline, scenario.policy.parameters, scenario.facts)
         for key in STAGE_KEYS:
             check_stage_names(pipeline, key, getattr(scenario, key) or {})
         key = "time_zone"

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from ipa import profiles
-from ipa.policies import POLICIES, OptimisingPolicy, Outlook, Policy, create
+from ipa.policies import POLICIES, OptimisingPolicy, Outlook, Policy, facts_of
 from ipa.profiles import Pipeline
 from ipa.sim import FloatArray, StageModel
-from ipa.studies.inputs import arrivals_of, load_of, models_of, pipeline_of
+from ipa.studies.inputs import arrivals_of, load_of, models_of, pipeline_of, policy_of
 from ipa.studies.scenario import Scenario
 from ipa.traces import Trace
 
@@ -83,30 +83,36 @@ class Shared:
     def models(self, scenario: Scenario) -> tuple[StageModel, ...]:
         """The stages of the scenario as the engines see them."""
         served = self._served_by(scenario)
-        settings = (scenario.service_times, scenario.dispatch_overhead_s, scenario.start_up_extra_s)
+        settings = (
+            scenario.service_times,
+            scenario.dispatch_overhead_s,
+            scenario.start_up_extra_s,
+            scenario.service_factor,
+        )
         return served.models.get(settings, lambda: models_of(scenario, served.pipeline))
 
     def policy(self, scenario: Scenario) -> Policy:
         """The scenario's policy; one of ours serves all runs that ask for the same. Raises as `policies.create`."""
         pipeline = self.pipeline(scenario)
-        name, parameters = scenario.policy.name, scenario.policy.parameters
+        name = scenario.policy.name
         try:
-            text = json.dumps([name, parameters], sort_keys=True, allow_nan=False)
+            text = json.dumps([name, scenario.policy.parameters], sort_keys=True, allow_nan=False)
         except (TypeError, ValueError):
-            return create(name, pipeline, parameters)
+            return policy_of(scenario, pipeline)
         if any(ending in text for ending in _FILES):
-            return create(name, pipeline, parameters)
+            return policy_of(scenario, pipeline)
 
         def made() -> Policy:
-            policy = create(name, pipeline, parameters)
+            policy = policy_of(scenario, pipeline)
             if isinstance(policy, OptimisingPolicy):
                 about = json.dumps(policy.outlook.parameters, sort_keys=True)
                 policy.outlook.share(self._outlooks.get(about, lambda: policy.outlook))
             return policy
 
-        policy = self._policies.get((_pipeline_key(scenario), text), made)
+        told = tuple(getattr(scenario, fact) for fact in facts_of(name))
+        policy = self._policies.get((_pipeline_key(scenario), text, told), made)
         # Somebody else's may keep more than it should.
-        return policy if type(policy) in POLICIES.values() else create(name, pipeline, parameters)
+        return policy if type(policy) in POLICIES.values() else policy_of(scenario, pipeline)
 
     def trace(self, scenario: Scenario) -> Trace:
         """The scenario's load. Raises as `Load.trace`."""

@@ -43,25 +43,32 @@ def intensities(
     """How likely each of the surges seen comes again about now [1/s], as often as each has.
 
     One that followed another: within `AFTER_S` of an end. One that keeps the clock: at its time of the period, from
-    when replicas for it have to be started. Any other: at any time that has been seen.
+    when replicas for it have to be started. One that has come at its time too rarely to say so keeps the clock as
+    likely as the others do (q = those that do / (all + 1)), and else comes at any time. Any other: at any time.
     """
     import numpy as np
 
     ends = [surge.end_s for surge in surges if surge.end_s is not None]
     is_after = any(now_s - end_s <= AFTER_S for end_s in ends)
-    together = _company([surge.onset_s for surge in surges], [not surge.follows for surge in surges], period_s)
+    are_fresh = [not surge.follows for surge in surges]
+    together = _company([surge.onset_s for surge in surges], are_fresh, period_s)
+    is_proven = [is_fresh and alike >= FEWEST for is_fresh, alike in zip(are_fresh, together, strict=True)]
+    kept = sum(is_proven) / (sum(are_fresh) + 1)
     ahead_s = (timing.step_s + timing.lead_s) / 2
     found = []
-    for surge, alike in zip(surges, together, strict=True):
+    for surge, proven in zip(surges, is_proven, strict=True):
         if surge.follows:
             found.append(1 / (AFTER_S * max(len(ends), 1)) if is_after else 0.0)
             continue
-        if period_s is None or alike < FEWEST:
-            found.append(1 / max(seen_s, 1.0))
+        any_time = 1 / max(seen_s, 1.0)
+        if period_s is None:
+            found.append(any_time)
             continue
         # Within WIDTH_S of its time, in each of the periods seen.
         is_due = apart_s(now_s + ahead_s, surge.onset_s, period_s) <= WIDTH_S / 2 + ahead_s
-        found.append(1 / max(seen_s / period_s * (WIDTH_S + 2 * ahead_s), 1.0) if is_due else 0.0)
+        at_its_time = 1 / max(seen_s / period_s * (WIDTH_S + 2 * ahead_s), 1.0) if is_due else 0.0
+        share = 1.0 if proven else kept
+        found.append(share * at_its_time + (1 - share) * any_time)
     return np.array(found)
 
 

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from math import ceil, sqrt
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
+from ipa.policies.foresight.account import CALM_S, SURGE_S, Account
 from ipa.policies.foresight.backlog import coming_rps, required_rps
+from ipa.policies.foresight.choice import Aim, at_most, changed_cores, cores_of, not_fewer, steadied, variants_of
 from ipa.policies.foresight.clock import period_of
+from ipa.policies.foresight.flaps import changes_of, spent
 from ipa.policies.foresight.insurance import Timing, insured_rps
-from ipa.policies.foresight.level import SHORT_S, Level, level_of, mean
-from ipa.policies.foresight.surges import (
-    BIN_S,
-    BINS,
-    DEVIATIONS,
-    REMEMBERED_S,
-    RISE,
-    Surge,
-    from_memory,
-    large_onsets_s,
-    surges_in,
-    to_memory,
-)
-from ipa.policies.interface import Configuration, Decision, Memory, Observation
+from ipa.policies.foresight.level import Level, level_of, mean
+from ipa.policies.foresight.peak import peak_of
+from ipa.policies.foresight.surges import REMEMBERED_S, Surge, from_memory, large_onsets_s, surges_in, to_memory
+from ipa.policies.foresight.throughput import have_rps, noted, share_of
+from ipa.policies.interface import Configuration, Decision, Histories, Memory, Observation
+from ipa.policies.ipa import Ipa
+from ipa.policies.optimiser import Answers
 from ipa.policies.optimising_policy import PLANNING_PARAMETERS, OptimisingPolicy, decision_from_solution
 from ipa.policies.predictors import OUTLOOK_PARAMETERS
 
@@ -35,16 +31,20 @@ DISPATCHES = ("central", "eager")
 
 LATENCY_SHARE = 0.63
 """Of the SLA, for which the programme plans; the rest is for queues."""
-BAND, FILL = 0.3, 0.97
-"""Planned is FILL x (mean of ten seconds + BAND x deviation of a second): the mean, as a queue evens seconds out."""
+FILL = 0.97
+"""The calm rate is this share of the load to come: about the mean, as a queue evens seconds out."""
 CATCH_SHARE, WAIT_SHARE = 0.8, 0.9
 """Of the SLA, within which the backlog, and what comes in a surge, is to be served."""
-HALVED_S = 10.0
+HALVED_S = 20.0
 """A plan falls by no more than half in this time: a load that stops from one second to the next may only be unseen."""
 MOST = 3.0
 """A backlog asks for at most this many times the load."""
-STEADY = 0.05
-"""A planned rate stays while less by no more than this would do."""
+YARDSTICKS = ("ipa",)
+LITTLE = 1e-3
+"""The share of its weight that a core has where only accuracy is wanted, within a limit."""
+
+OWN_PARAMETERS = ("risk", "flap_budget", "flap_window_s", "never_above", "interval_s", "decision_delay_s", "dispatch")
+
 SURGE_SHARE = 0.5
 """Of the risk, for surges; the rest is for what else goes wrong."""
 
@@ -52,20 +52,27 @@ SURGE_SHARE = 0.5
 class Foresight(OptimisingPolicy):
     """IPA's programme on the mean load, insured against surges as far as the risk asks for.
 
-    `risk`: the share of requests that may be late. `interval_s`: the time between decisions, which only the first one
-    needs. `decision_delay_s`: that of the scenario. `dispatch`: that of the scenario, "central" or "eager". The
+    `risk`: the share of requests that may be late. `flap_budget`: how often a stage may change its variant within
+    `flap_window_s`, beyond which only its replicas change; None: as often as that pays. `never_above`: "ipa" for plans
+    that never cost more than those of IPA would, what has been saved so far included; None: any cost.
+    `interval_s`: the time between decisions, which only the first one needs. `decision_delay_s`: from a decision until
+    it takes effect. `dispatch`: "central" or "eager". A scenario gives these three, unless they are given here. The
     defaults of `load_margin`, `rounding` and `throughput_share` are a plan without caution. For other parameters see
     `OptimisingPolicy`; those of the forecast are left out. PolicyError: an impossible value.
     """
 
     further_parameters = tuple(name for name in PLANNING_PARAMETERS if name not in OUTLOOK_PARAMETERS)
     reads = ("past_rps",)
+    facts = ("interval_s", "decision_delay_s", "dispatch")
 
     def __init__(
         self,
         pipeline: Pipeline,
         *,
         risk: float = 0.001,
+        flap_budget: int | None = 4,
+        flap_window_s: float = 600.0,
+        never_above: str | None = None,
         interval_s: float = 10.0,
         decision_delay_s: float = 0.0,
         dispatch: str = "central",
@@ -77,6 +84,8 @@ class Foresight(OptimisingPolicy):
     ) -> None:
         checks.known("parameter", planning, self.further_parameters)
         self.risk = checks.number("risk", risk, above=0, at_most=1)
+        self.flap_budget = None if flap_budget is None else checks.integer("flap_budget", flap_budget)
+        self.flap_window_s = checks.number("flap_window_s", flap_window_s, above=0)
         self.interval_s = checks.number("interval_s", interval_s, above=0)
         self.decision_delay_s = checks.number("decision_delay_s", decision_delay_s, at_least=0)
         self.dispatch = checks.choice("dispatch", dispatch, DISPATCHES)
@@ -89,6 +98,14 @@ class Foresight(OptimisingPolicy):
             sla_s=LATENCY_SHARE * self.sla_s,
             **planning,
         )
+        self.never_above = never_above
+        self._aim = Aim(self.programme, self.answers)
+        self._yardstick: Ipa | None = None
+        if never_above is not None:
+            checks.choice("never_above", never_above, YARDSTICKS)
+            self._yardstick = Ipa(pipeline, sla_s=self.sla_s, **planning)
+            accurate = replace(self.programme, beta=LITTLE * self.programme.beta)
+            self._accurate = Aim(accurate, Answers(accurate, self.solver, self.solver_fallback))
         self._stages = pipeline.stages
         self._start_up_s = max(variant.start_up_s for stage in pipeline.stages for variant in stage.variants)
         self._lead_s = self.decision_delay_s + self._start_up_s
@@ -97,36 +114,39 @@ class Foresight(OptimisingPolicy):
     def parameters(self) -> dict[str, Any]:
         """The effective parameters, JSON-able."""
         planning = {key: value for key, value in super().parameters.items() if key not in OUTLOOK_PARAMETERS}
-        own = {key: getattr(self, key) for key in ("risk", "interval_s", "decision_delay_s", "dispatch")}
+        own = {key: getattr(self, key) for key in OWN_PARAMETERS}
         return {**own, **planning, "sla_s": self.sla_s}
+
+    def compute_ahead(self, histories: Histories) -> None:
+        """Those of the yardstick; without one there is nothing to do, as forecasts have no part in this policy."""
+        if self._yardstick is not None:
+            self._yardstick.compute_ahead(histories)
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The decision for this step. PolicyError: a solver that cannot answer."""
         level = level_of(observation.load_rps)
         if level is None or observation.is_silent:
-            return self._hold(observation, memory)
+            return self._in_the_dark(observation, memory)
         step_s = observation.elapsed_s or self.interval_s
         seen = self._learnt(observation, memory, step_s)
         surges = from_memory(seen["surges"])
-        peak_rps = self.forecast(level, surges, seen["now_s"])
+        peak_rps = peak_of(level, surges, seen["now_s"])
         peak_rps = max(peak_rps, seen.get("peak_rps", 0.0) * 0.5 ** (step_s / HALVED_S))
         seen["peak_rps"] = peak_rps
         calm_rps = FILL * peak_rps
         is_surge = bool(surges) and surges[-1].end_s is None
+        seen["level_rps"] = level.m10_rps
         if not is_surge:
-            timing = Timing(step_s, self._lead_s, WAIT_SHARE * self.sla_s, self.dispatch == "eager")
-            allowed = SURGE_SHARE * seen["risk"] * seen["mean_rps"] * step_s
-            insured = insured_rps(
-                seen["now_s"], level.m10_rps, surges, seen["period_s"], seen["seen_s"], timing, allowed
-            )
-            calm_rps = max(calm_rps, insured)
+            calm_rps = max(calm_rps, self._insured(seen, surges, seen["now_s"], step_s))
         need_rps = calm_rps
         if observation.elapsed_s:
             need_rps = max(calm_rps, self.required(observation, level, peak_rps, step_s, seen["share"]))
         slowest = min(seen["share"].values(), default=1.0)
         calm_rps, need_rps = calm_rps / slowest, need_rps / slowest
-        calm_rps, need_rps = self._steadied(calm_rps, need_rps, seen)
-        return self._chosen(observation, memory, seen, calm_rps, need_rps, peak_rps, step_s)
+        calm_rps, need_rps = steadied(calm_rps, need_rps, seen)
+        if self._yardstick is None:
+            return self._chosen(observation, memory, seen, calm_rps, need_rps, peak_rps, step_s, aim=self._aim)
+        return self._affordable(self._yardstick, observation, memory, seen, calm_rps, need_rps, peak_rps, step_s)
 
     # ---- what is seen ----
 
@@ -152,68 +172,47 @@ class Foresight(OptimisingPolicy):
             known["onsets"], known["period_s"] = latest, period_of(large_onsets_s(surges))
         known["surges"] = to_memory(surges)
         known["now_s"] = now_s
-        known["share"] = self._shares(observation, memory, step_s)
-        known["risk"] = self.risk
+        stages = memory.get("stages", {})
+        known["share"] = {
+            stage.name: share_of(stage, observation, stages.get(stage.name), step_s) for stage in self._stages
+        }
         return known
 
-    def _shares(self, observation: Observation, memory: Memory, step_s: float) -> dict[str, float]:
-        """Stage -> the share of its profiled throughput that it reaches, from what saturated stages have completed."""
-        before = memory.get("stages", {})
-        found = {}
-        for stage in self._stages:
-            seen = observation.stages[stage.name]
-            was = before.get(stage.name)
-            share = 1.0 if was is None else was["share"]
-            if was is not None and observation.elapsed_s:
-                have_rps, ready = self._throughput(observation, stage.name)
-                full = 2 * ready * seen.configuration.batch
-                same = was["ready"] == ready and was["batch"] == seen.configuration.batch
-                if same and min(was["queue"], seen.queue_length) >= full and seen.completions >= 30:
-                    reached = seen.completions / (step_s * have_rps)
-                    share += 0.5 * (min(1.0, max(0.5, reached)) - share)
-                else:
-                    share += (1.0 - share) * min(1.0, step_s / 1800)
-            found[stage.name] = share
-        return found
+    def _in_the_dark(self, observation: Observation, memory: Memory) -> Decision:
+        """Without a sample everything stays, but for replicas against a surge that nobody would see.
 
-    def _throughput(self, observation: Observation, name: str) -> tuple[float, int]:
-        """What the ready replicas of a stage serve by their profiles [rps], and how many they are."""
-        seen = observation.stages[name]
-        stage = next(stage for stage in self._stages if stage.name == name)
-        have_rps, ready = 0.0, 0
-        for variant_name, counts in seen.replicas.items():
-            variant = stage.variant(variant_name)
-            batch = min(seen.configuration.batch, variant.max_batch())
-            have_rps += counts.ready * variant.throughput_rps(batch)
-            ready += counts.ready
-        return have_rps, ready
-
-    def forecast(self, level: Level, surges: Sequence[Surge], now_s: float) -> float:
-        """The load to come [rps]: the level, and in the first minute of a surge what such surges have come to."""
-        peak_rps = level.m10_rps + BAND * level.deviation_rps
-        if not surges or surges[-1].end_s is not None:
-            risen_rps = level.m3_rps - level.m60_rps
-            beyond = risen_rps > max(RISE * level.m60_rps, DEVIATIONS * level.deviation_rps / sqrt(SHORT_S))
-            peaks = sorted(surge.peak_rps for surge in surges)
-            if not beyond or not peaks:
-                return peak_rps
-            return max(peak_rps, level.m3_rps, level.m60_rps + peaks[(3 * len(peaks)) // 4])
-        if now_s - surges[-1].onset_s > BIN_S * BINS:
-            return peak_rps
-        surge = surges[-1]
-        age = len(surge.excess)
-        noise = 3 * level.deviation_rps * sqrt(BIN_S * max(age, 1))
-        alike = [each for each in surges[:-1] if is_alike(each.excess[:age], surge.excess, noise)]
-        peaks = sorted(each.peak_rps for each in alike)
-        if peaks:
-            beyond_rps = peaks[(3 * len(peaks)) // 4]
-        else:
-            # It goes on as it has begun, for as long again.
-            risen_rps = max(level.m3_rps - surge.base_rps, 0.0)
-            beyond_rps = risen_rps + max(level.m3_rps - level.m10_rps, 0.0)
-        return max(peak_rps, level.m3_rps, surge.base_rps + beyond_rps)
+        The silence is taken to go on for as long again as it has lasted (Lindy's law).
+        """
+        held = self._hold(observation, memory)
+        seen = memory.get("seen")
+        if seen is None:
+            return held
+        surges = from_memory(seen["surges"])
+        if surges and surges[-1].end_s is None:
+            return held
+        now_s = observation.time_s if observation.clock_s is None else observation.clock_s
+        unseen_s = max(observation.elapsed_s, 2 * observation.sample_age_s)
+        need_rps = self._insured(seen, surges, now_s, unseen_s) / min(seen["share"].values(), default=1.0)
+        if need_rps <= max(seen["rates"]):
+            return held
+        problem = self._posed(observation, need_rps)
+        found = self.answers.solve(replace(problem, variants=variants_of(observation.configuration)))
+        if not found.feasible:
+            return held
+        more = {
+            name: replace(wanted, replicas=max(wanted.replicas, observation.configuration[name].replicas))
+            for name, wanted in found.configuration.items()
+        }
+        notes = (*held.notes, "insured in the dark")
+        return replace(held, configuration=more, objective=self.programme.score(more), notes=notes)
 
     # ---- what is needed ----
+
+    def _insured(self, seen: Mapping[str, Any], surges: Sequence[Surge], now_s: float, step_s: float) -> float:
+        """The rate [rps] that insures against a surge which begins now and is not noticed for `step_s`."""
+        timing = Timing(step_s, self._lead_s, WAIT_SHARE * self.sla_s, self.dispatch == "eager")
+        allowed = SURGE_SHARE * self.risk * seen["mean_rps"] * step_s
+        return insured_rps(now_s, seen["level_rps"], surges, seen["period_s"], seen["seen_s"], timing, allowed)
 
     def required(
         self, observation: Observation, level: Level, peak_rps: float, step_s: float, share: Mapping[str, float]
@@ -224,21 +223,44 @@ class Foresight(OptimisingPolicy):
         most_rps, waiting = 0.0, 0
         for stage in self._stages:
             waiting += observation.stages[stage.name].queue_length
-            have_rps = self._throughput(observation, stage.name)[0] * share.get(stage.name, 1.0)
-            rate_rps = required_rps(waiting, have_rps, coming, self._lead_s, CATCH_SHARE * self.sla_s)
+            at_hand_rps = have_rps(stage, observation)[0] * share.get(stage.name, 1.0)
+            rate_rps = required_rps(waiting, at_hand_rps, coming, self._lead_s, CATCH_SHARE * self.sla_s)
             most_rps = max(most_rps, rate_rps)
         return min(most_rps, MOST * peak_rps)
 
-    @staticmethod
-    def _steadied(calm_rps: float, need_rps: float, seen: dict[str, Any]) -> tuple[float, float]:
-        """The rates, or those of the step before where they are higher by no more than `STEADY`."""
-        rates = (calm_rps, need_rps)
-        before = seen.get("rates", rates)
-        kept = [old if new <= old <= new / (1 - STEADY) else new for new, old in zip(rates, before, strict=True)]
-        seen["rates"] = kept
-        return kept[0], max(kept)
-
     # ---- what is chosen ----
+
+    def _affordable(self, yardstick: Ipa, observation: Observation, memory: Memory, *rates: Any) -> Decision:
+        """The plan that costs no more than the yardstick's, what has been saved so far included; as accurate if it can
+        be, if need be the yardstick's own; what is needed may spend all savings."""
+        theirs = yardstick.decide(observation, {})
+        was = memory.get("account")
+        started = (
+            0
+            if was is None
+            else sum(
+                each.total_cores for name, each in theirs.configuration.items() if each.variant != was["variants"][name]
+            )
+        )
+        cores = cores_of(theirs.configuration)
+        account = Account.of(was, cores, observation.elapsed_s, started * self._start_up_s)
+        calm, surge = (at_most(observation, account.most_cores(within_s)) for within_s in (CALM_S, SURGE_S))
+        found = self._chosen(calm, memory, *rates, aim=self._aim)
+        if found.feasible and self._pas(found.configuration) < self._pas(theirs.configuration):
+            found = self._chosen(calm, memory, *rates, aim=self._accurate)
+        is_served = (theirs.planned_load_rps or 0.0) >= (found.planned_load_rps or 0.0)
+        is_better = self._pas(found.configuration) < self._pas(theirs.configuration)
+        if theirs.feasible and is_served and is_better and account.most_cores(CALM_S) >= cores:
+            found = replace(theirs, memory=found.memory)
+        if not found.feasible:
+            found = self._chosen(surge, memory, *rates, aim=self._aim)
+        change = changed_cores(observation.configuration, found.configuration) if "lost" in memory else 0
+        own = account.noted(cores_of(found.configuration), change * self._start_up_s)
+        variants = {name: each.variant for name, each in theirs.configuration.items()}
+        return replace(found, memory={**found.memory, "account": {**own, "variants": variants}})
+
+    def _pas(self, configuration: Configuration) -> float:
+        return self.programme.score(configuration)["pas"]
 
     def _chosen(
         self,
@@ -249,62 +271,40 @@ class Foresight(OptimisingPolicy):
         need_rps: float,
         peak_rps: float,
         step_s: float,
+        *,
+        aim: Aim,
     ) -> Decision:
-        problem = self._posed(observation, need_rps)
-        free = self.answers.solve(problem)
+        """The plan for the rates: that of the calm rate with the replicas for what is needed, or the one at hand."""
+        stages = self._noted(observation, memory, seen)
+        fixed = spent(observation, {name: each["changed_s"] for name, each in stages.items()}, self.flap_budget)
+        problem = replace(self._posed(observation, need_rps), programme=aim.programme)
+        free = aim.solved(problem, fixed)
         if need_rps > calm_rps:
-            lasting = self.answers.solve(self._posed(observation, calm_rps)).configuration
-            swollen = self.answers.solve(replace(problem, variants=_variants(lasting)))
+            lasting = aim.solved(replace(problem, load_rps=calm_rps), fixed).configuration
+            swollen = aim.answers.solve(replace(problem, variants=variants_of(lasting)))
             free = swollen if swollen.feasible else free
-        now = {**memory, "seen": seen, "lost": 0.0, "stages": self._noted(observation, seen)}
+        now = {**memory, "seen": seen, "lost": 0.0, "stages": stages}
         if "lost" not in memory:
             return decision_from_solution(free, now, peak_rps, need_rps)
-        kept = self.answers.solve(replace(problem, variants=_variants(observation.configuration)))
+        kept = aim.answers.solve(replace(problem, variants=variants_of(observation.configuration)))
         gain = max(free.objective["total"] - kept.objective["total"], 0.0)
         lost = memory["lost"] + gain * step_s if gain > 0 else 0.0
         is_early = any(counts.starting for stage in observation.stages.values() for counts in stage.replicas.values())
         if kept.feasible and (is_early or lost < self._price(observation.configuration, free.configuration)):
             found = decision_from_solution(kept, {**now, "lost": lost}, peak_rps, need_rps)
-            return replace(found, configuration=_not_fewer(found.configuration, observation))
+            return replace(found, configuration=not_fewer(found.configuration, observation))
         return decision_from_solution(free, now, peak_rps, need_rps)
 
-    def _noted(self, observation: Observation, seen: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            stage.name: {
-                "share": seen["share"][stage.name],
-                "queue": observation.stages[stage.name].queue_length,
-                "ready": self._throughput(observation, stage.name)[1],
-                "batch": observation.stages[stage.name].configuration.batch,
-            }
-            for stage in self._stages
-        }
+    def _noted(self, observation: Observation, memory: Memory, seen: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Stage -> what the next step has to know of it."""
+        before, found = memory.get("stages", {}), {}
+        for stage in self._stages:
+            variant = observation.stages[stage.name].configuration.variant
+            changed_s = changes_of(variant, before.get(stage.name), seen["now_s"], self.flap_window_s)
+            known = noted(stage, observation, seen["share"][stage.name])
+            found[stage.name] = {**known, "variant": variant, "changed_s": changed_s}
+        return found
 
     def _price(self, one: Configuration, other: Configuration) -> float:
         """What a change of variants costs, in objective x seconds: the new replicas start beside the old ones."""
-        cores = sum(each.total_cores for name, each in other.items() if each.variant != one[name].variant)
-        return self.programme.beta * cores * self._start_up_s
-
-
-def is_alike(one: Sequence[float], other: Sequence[float], noise: float) -> bool:
-    """Whether two surges have brought about as much so far: within a factor of two, or of the noise."""
-    if len(one) < len(other):
-        return False
-    if not other:
-        return True
-    return one[-1] / 2 - noise <= other[-1] <= 2 * one[-1] + noise
-
-
-def _variants(configuration: Configuration) -> dict[str, list[str]]:
-    return {name: [stage.variant] for name, stage in configuration.items()}
-
-
-def _not_fewer(configuration: Configuration, observation: Observation) -> Configuration:
-    """The configuration, but no fewer replicas where some are starting: those would be the ones to go."""
-    found = dict(configuration)
-    for name, stage in observation.stages.items():
-        at_hand = stage.configuration
-        counts = stage.replicas.get(at_hand.variant)
-        wanted = found[name]
-        if counts is not None and counts.starting and wanted.variant == at_hand.variant:
-            found[name] = replace(wanted, replicas=max(wanted.replicas, at_hand.replicas))
-    return found
+        return self.programme.beta * changed_cores(one, other) * self._start_up_s

@@ -141,7 +141,7 @@ def _filled(counts: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     if not len(known):
         return counts[:0]
     place = np.maximum.accumulate(np.where(counts == counts, np.arange(len(counts)), known[0]))
-    return counts[known[0] :] if known[0] else counts[place]
+    return counts[place][known[0] :]
 
 
 def to_memory(surges: Sequence[Surge]) -> list[list[Any]]:

@@ -89,7 +89,14 @@ class ControlLoop(gymnasium.Env[Vector, npt.NDArray[np.int64]]):
         prepared = prepare(scenario, self._shared)
         pipeline, trace = prepared.pipeline, prepared.trace
         arrivals_s = self._shared.arrivals(scenario, trace)
-        load = LoadView(arrivals_s, trace.history_counts, scenario.history_s, trace.duration_s, trace.starts_s)
+        load = LoadView(
+            arrivals_s,
+            trace.history_counts,
+            scenario.history_s,
+            trace.duration_s,
+            trace.starts_s,
+            scenario.outages or (),
+        )
         self._configuration = self._first(scenario, prepared, load)
         self._run: Stepped = stepped(
             pipeline.name,

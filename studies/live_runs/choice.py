@@ -103,6 +103,11 @@ def _check_scenario(scenario: Scenario, prepared: Prepared) -> None:
             scenario.service_times != "lognormal",
             "the emulated servers take the profiled times, mean and p99; allowed: lognormal",
         ),
+        "service_factor": (
+            scenario.service_factor != 1.0,
+            "the emulated servers take the profiled times; allowed: 1",
+        ),
+        "outages": (bool(scenario.outages), "metrics fail when they do; allowed: none"),
         "start_up_sigma": (scenario.start_up_sigma > 0.0, "processes start as they do; allowed: 0"),
         "hop_s": (scenario.hop_s > 0.0, "a live hop takes what it takes; allowed: 0"),
         "decision_delay_s": (scenario.decision_delay_s > 0.0, "a live decision takes what it takes; allowed: 0"),

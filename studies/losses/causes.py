@@ -103,8 +103,6 @@ class Removals:
         """The oracle in the policy's place: with its wishes, and with its forecast and caution unless removed."""
         policy = {
             "name": "oracle",
-            "interval_s": self.scenario.interval_s,
-            "decision_delay_s": self.scenario.decision_delay_s,
             **{key: self.given[key] for key in WISHES if key in self.given},
         }
         if FORECAST not in removed:

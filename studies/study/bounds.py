@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ipa import profiles
-from ipa.policies import create
 from ipa.policies.optimiser import Programme
 from ipa.studies.errors import ScenarioError
+from ipa.studies.inputs import policy_of
 from ipa.studies.intervals import Estimate, paired_difference
 from ipa.studies.study.findings import Cell, Findings, Values
 
@@ -87,7 +87,7 @@ def objective(cell: Cell, programme: Programme) -> Values:
 
 
 def _programme(cell: Cell) -> Programme:
-    policy = create(cell.scenario.policy.name, profiles.load(cell.scenario.pipeline), cell.scenario.policy.parameters)
+    policy = policy_of(cell.scenario, profiles.load(cell.scenario.pipeline))
     programme = getattr(policy, "programme", None)
     if not isinstance(programme, Programme):
         raise ScenarioError(

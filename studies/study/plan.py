@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ipa import profiles, traces
-from ipa.policies import create
 from ipa.studies.errors import ScenarioError
+from ipa.studies.inputs import policy_of
 from ipa.studies.many import Asked, Keys, key_of
 from ipa.studies.run import initial_configuration
 from ipa.studies.scenario import Scenario, beside, check_stage_names, predictor_beside
@@ -200,7 +200,7 @@ def _scenario(base: Scenario, case: _Case, trace: str, study: Study) -> Scenario
         pipeline = profiles.load(scenario.pipeline)
         for key in ("initial", "drop_limits_s"):
             check_stage_names(pipeline, key, getattr(scenario, key) or {})
-        create(scenario.policy.name, pipeline, scenario.policy.parameters)
+        policy_of(scenario, pipeline)
         initial_configuration(scenario, pipeline)
         if scenario.records != "all":
             raise ScenarioError(f"records: a study needs the records of all requests, not {scenario.records}")

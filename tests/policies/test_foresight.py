@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from ipa.policies import Controller, Decision, Foresight, Journal, PolicyError, ReplicaCounts
+from ipa.policies.foresight.account import Account
 from ipa.policies.foresight.backlog import required_rps
 from ipa.policies.foresight.clock import period_of
+from ipa.policies.foresight.flaps import changes_of
 from ipa.policies.foresight.insurance import Timing, insured_rps, intensities
 from ipa.policies.foresight.level import level_of
 from ipa.policies.foresight.surges import Surge, from_memory, surges_in, to_memory
@@ -123,6 +125,18 @@ def test_a_surge_that_keeps_the_clock_is_likely_at_its_time_alone() -> None:
     assert not_due == 0
     without = intensities(22_500.0, surges, None, 21_600.0, TIMING).sum()
     assert without == pytest.approx(12 / 21_600)
+
+
+def test_a_surge_that_came_once_at_its_time_is_likelier_then_if_most_others_keep_the_clock() -> None:
+    """Twelve keep the half hour and one came once, 900 s later in it: its share of the clock is 12 / 14."""
+    surges = [*(surge(1800.0 * k + 120) for k in range(12)), surge(1800.0 * 5 + 1020)]
+    due, not_due = (intensities(now_s, surges, 1800.0, 21_600.0, TIMING) for now_s in (22_620.0, 22_300.0))
+    at_its_time = 1 / (12 * (120 + 18))
+    assert due[-1] == pytest.approx(12 / 14 * at_its_time + 2 / 14 / 21_600)
+    assert not_due[-1] == pytest.approx(2 / 14 / 21_600)
+    assert due[:-1].sum() == 0.0
+    (alone,) = intensities(22_620.0, [surges[-1]], 1800.0, 21_600.0, TIMING)
+    assert alone == pytest.approx(1 / 21_600)
 
 
 # ---- insurance ----
@@ -240,10 +254,27 @@ def test_an_outage_of_the_metrics_changes_nothing() -> None:
         assert (held.rung, held.configuration, held.memory) == ("hold", at_hand, first.memory)
 
 
-def test_a_load_that_seems_to_stop_is_halved_and_not_forgotten() -> None:
+def test_a_long_silence_is_insured_against_a_surge_that_nobody_would_see() -> None:
+    """Seven times, at no regular times, the load has gone from 20 to 80 rps. The longer the silence, the more replicas
+    of the same variants there are; what is remembered stays as it was."""
+    day = steps(
+        *((rate, s) for calm in (9000, 20_000, 7000, 13_000, 4000, 16_500) for rate, s in ((20, calm), (80, 300)))
+    )
+    first = decided([*day, *steps((20, 600))], elapsed_s=0.0)
+    at_hand, replicas = dict(first.configuration), []
+    for age_s in (10.0, 120.0):
+        seen = observation(steps((20, 120)), at_hand=at_hand, sample_age_s=age_s, time_s=30 + age_s, elapsed_s=10.0)
+        held = Foresight(LONG_SLA).decide(seen, first.memory)
+        assert (held.rung, held.memory) == ("hold", first.memory)
+        assert [each.variant for each in held.configuration.values()] == [each.variant for each in at_hand.values()]
+        replicas.append(sum(each.replicas for each in held.configuration.values()))
+    assert sum(each.replicas for each in at_hand.values()) <= replicas[0] < replicas[1]
+
+
+def test_a_load_that_seems_to_stop_is_halved_in_twenty_seconds_and_not_forgotten() -> None:
     first = decided(steps((40, 86_400)), elapsed_s=0.0)
     then = decided([*steps((40, 110)), *steps((0, 10))], first.memory, at_hand=dict(first.configuration))
-    assert then.planned_load_rps == pytest.approx(0.97 * 40 / 2)
+    assert then.planned_load_rps == pytest.approx(0.97 * 40 / 2**0.5)
 
 
 def test_variants_stay_and_replicas_are_not_fewer_while_some_start() -> None:
@@ -253,6 +284,56 @@ def test_variants_stay_and_replicas_are_not_fewer_while_some_start() -> None:
     decision = decided(steps((10, 600)), memory, at_hand=at_hand, replicas=starting)
     kept = {name: (each.variant, each.replicas) for name, each in decision.configuration.items()}
     assert kept == {"a": ("small", 6), "b": ("small", 6)}
+
+
+# ---- the flap budget ----
+
+
+def test_a_change_of_variant_counts_for_the_window_and_what_stays_does_not() -> None:
+    assert changes_of("small", None, 100.0, 600.0) == []
+    assert changes_of("small", {"variant": "small", "changed_s": [50.0]}, 100.0, 600.0) == [50.0]
+    assert changes_of("large", {"variant": "small", "changed_s": [50.0]}, 100.0, 600.0) == [50.0, 100.0]
+    assert changes_of("large", {"variant": "large", "changed_s": [50.0, 100.0]}, 650.0, 600.0) == [100.0]
+    assert changes_of("large", {"variant": "large", "changed_s": [900.0]}, 10.0, 600.0) == [10.0]  # the clock restarted
+
+
+def test_a_stage_whose_budget_is_spent_keeps_its_variant_and_gets_the_replicas_that_it_needs() -> None:
+    """At 2 rps the large variants are worth their cores. Stage b has changed twice in the last ten minutes."""
+    at_hand = configuration(a=("small", 1, 1, 1), b=("small", 1, 1, 1))
+    memory: Any = dict(decided(steps((2, 600)), at_hand=at_hand).memory)
+    stages = {name: {**each, "changed_s": []} for name, each in memory["stages"].items()}
+    stages["b"]["changed_s"] = [400.0, 500.0]
+    seen = replace(observation(steps((2, 120)), at_hand=at_hand, time_s=600.0, elapsed_s=10.0), past_rps=())
+    memory |= {"stages": stages, "lost": 1e9}
+    free, held = (Foresight(LONG_SLA, flap_budget=budget).decide(seen, memory) for budget in (None, 2))
+    assert [each.variant for each in free.configuration.values()] == ["large", "large"]
+    assert [each.variant for each in held.configuration.values()] == ["large", "small"]
+    later = replace(seen, time_s=1001.0)
+    again = Foresight(LONG_SLA, flap_budget=2).decide(later, memory)
+    assert [each.variant for each in again.configuration.values()] == ["large", "large"]
+
+
+@pytest.mark.parametrize("budget", [0, 1.5])
+def test_a_budget_is_a_whole_number_from_one(budget: float) -> None:
+    with pytest.raises(PolicyError, match="flap_budget"):
+        Foresight(PIPELINE, flap_budget=budget)  # type: ignore[arg-type]
+
+
+# ---- never above another ----
+
+
+def test_what_is_saved_is_kept_in_bounds_and_may_be_spent() -> None:
+    """The other's plan costs 10 cores; ours cost 4 for ten seconds: 60 core-seconds are saved."""
+    account = Account.of({"saved": 0.0, "theirs": 10.0, "ours": 4.0}, 10.0, 10.0)
+    assert (account.saved_core_s, account.most_cores(600.0), account.most_cores(20.0)) == (60.0, 10, 13)
+    assert account.noted(12, 8.0) == {"saved": 52.0, "theirs": 10.0, "ours": 12}
+    rich = Account.of({"saved": 1e6, "theirs": 10.0, "ours": 4.0}, 10.0, 10.0)
+    assert rich.saved_core_s == 6000.0
+
+
+def test_a_debt_is_paid_back_before_anything_else() -> None:
+    account = Account.of({"saved": 0.0, "theirs": 10.0, "ours": 16.0}, 10.0, 10.0)
+    assert (account.saved_core_s, account.most_cores(600.0), account.most_cores(20.0)) == (-60.0, 8, 8)
 
 
 def test_a_cold_start_with_a_backlog_asks_for_what_serves_it() -> None:

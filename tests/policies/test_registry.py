@@ -121,6 +121,35 @@ def test_a_class_with_decide_is_all_a_file_needs(tmp_path: Path) -> None:
     assert describe(policy) == {"name": "Still", "parameters": {"patience": 5}}
 
 
+KNOWING = """
+class Knowing:
+    facts = {facts!r}
+    def __init__(self, pipeline, *, interval_s=1.0, decision_delay_s=1.0):
+        self.known = (interval_s, decision_delay_s)
+    def decide(self, observation, memory):
+        raise NotImplementedError
+"""
+WORLD = {"interval_s": 5.0, "decision_delay_s": 2.0, "dispatch": "eager"}
+
+
+def test_a_class_gets_the_facts_that_it_names_and_what_is_given_wins(tmp_path: Path) -> None:
+    spec = f"{written(tmp_path, KNOWING.format(facts=('interval_s',)))}:Knowing"
+    made = [
+        create(spec, PIPELINE, {}, WORLD),
+        create(spec, PIPELINE, {"interval_s": 3.0}, WORLD),
+        create(f"{spec} interval_s=4", PIPELINE, None, WORLD),
+        create(spec, PIPELINE),
+    ]
+    assert [policy.known for policy in made] == [(5.0, 1.0), (3.0, 1.0), (4, 1.0), (1.0, 1.0)]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("facts", [("start_up_s",), "interval_s"])
+def test_a_fact_that_is_none_is_answered_with_those_there_are(tmp_path: Path, facts: object) -> None:
+    spec = f"{written(tmp_path, KNOWING.format(facts=facts))}:Knowing"
+    with pytest.raises(PolicyError, match=r"Knowing.facts .*interval_s, decision_delay_s, dispatch"):
+        create(spec, PIPELINE, {}, WORLD)
+
+
 def test_a_file_may_hold_dataclasses(tmp_path: Path) -> None:
     file = written(
         tmp_path,

@@ -1,4 +1,5 @@
-"""What a real system takes beyond its profile: `dispatch_overhead_s` and `start_up_extra_s`, in both engines."""
+"""What a real system takes beyond its profile: `dispatch_overhead_s`, `start_up_extra_s` and `service_factor`, in both
+engines."""
 
 from __future__ import annotations
 
@@ -59,9 +60,22 @@ def test_a_start_up_takes_longer_by_the_extra() -> None:
     np.testing.assert_allclose(created["ready_s"] - created["created_s"], 8.0 + 1.5, rtol=0, atol=1e-9)
 
 
-def test_policies_plan_without_either() -> None:
+def test_a_factor_makes_every_batch_longer_by_the_same_share() -> None:
+    video = profiles.load("video")
+    plain, slower = (stage_models(video, sampled=True, service_factor=factor) for factor in (1.0, 1.1))
+    for before, after in zip(plain, slower, strict=True):
+        for key, service in before.service.items():
+            assert after.service[key].sigma == service.sigma
+            assert after.service[key].latency_s[1:] == tuple(1.1 * mean_s for mean_s in service.latency_s[1:])
+    lightest = {"policy": "static", "service_times": "mean", "trace": "constant:1:5"}
+    latency_s = [run(**lightest, service_factor=factor).summary["latency_mean_s"] for factor in (1.0, 1.1)]
+    assert latency_s[1] == pytest.approx(1.1 * latency_s[0])
+
+
+def test_policies_plan_without_any_of_them() -> None:
     world = {"trace": "fluctuating", "window": "0:120"}
-    plain, slower = run(**world), run(**world, dispatch_overhead_s=0.02, start_up_extra_s=1.0)
+    plain = run(**world)
+    slower = run(**world, dispatch_overhead_s=0.02, start_up_extra_s=1.0, service_factor=1.05)
     assert [entry.decision for entry in plain.entries] == [entry.decision for entry in slower.entries]
     assert plain.summary["latency_mean_s"] < slower.summary["latency_mean_s"]
 
@@ -70,7 +84,7 @@ def test_policies_plan_without_either() -> None:
 def test_both_engines_give_the_same_tables(service_times: str) -> None:
     pytest.importorskip("numba")
     world = {"trace": "bursty", "window": "300:480", "service_times": service_times, "hop_s": 0.002}
-    overheads = {"dispatch_overhead_s": 0.0123, "start_up_extra_s": 0.77, "stop_s": 0.3}
+    overheads = {"dispatch_overhead_s": 0.0123, "start_up_extra_s": 0.77, "stop_s": 0.3, "service_factor": 1.1}
     simpy, compiled = (run(**world, **overheads, engine=engine) for engine in ("simpy", "compiled"))
     for name, table in simpy.tables.items():
         assert table.equals(compiled.tables[name]), name

@@ -79,6 +79,26 @@ def test_a_policy_answers_for_all_runs_that_ask_for_it() -> None:
     assert again.decisions_reused == 1.0
 
 
+@pytest.mark.parametrize("policy", ["foresight", "oracle"])
+def test_a_policy_is_told_the_facts_of_its_own_run(policy: str) -> None:
+    """Whatever another run has been told, and unless it is given something else to believe."""
+    shared = Shared()
+    plain = shared.policy(scenario(policy=policy))
+    slow = scenario(policy=policy, decision_delay_s=2, interval_s=5, dispatch="eager")
+    assert (plain.decision_delay_s, plain.interval_s) == (0.0, 10.0)  # type: ignore[attr-defined]
+    told = shared.policy(slow)
+    assert (told.decision_delay_s, told.interval_s) == (2.0, 5.0)  # type: ignore[attr-defined]
+    assert getattr(told, "dispatch", "eager") == "eager"
+    believing = shared.policy(slow.with_values({"policy.decision_delay_s": 0.5}))
+    assert (believing.decision_delay_s, believing.interval_s) == (0.5, 5.0)  # type: ignore[attr-defined]
+    assert shared.policy(scenario(policy=policy)) is plain
+
+
+def test_policies_that_take_no_facts_serve_runs_in_any_world() -> None:
+    shared = Shared()
+    assert shared.policy(scenario()) is shared.policy(scenario(decision_delay_s=2, interval_s=5, dispatch="eager"))
+
+
 def test_policies_of_one_predictor_share_its_forecasts() -> None:
     shared = Shared()
     one, other = (shared.policy(scenario(policy={"name": "ipa", "alpha": alpha})) for alpha in (0.5, 2.0))

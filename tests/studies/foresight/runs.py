@@ -13,7 +13,7 @@ import numpy as np
 from ipa import Scenario, profiles
 from ipa.policies import OptimisingPolicy, create
 from ipa.studies import Run, simulate
-from tests.studies.foresight.cases import BOUND, OURS, SYSTEMS, Window
+from tests.studies.foresight.cases import BOUND, SYSTEMS, Window
 
 
 class Row(NamedTuple):
@@ -37,10 +37,6 @@ def scenario_of(pipeline: str, window: Window, system: str, seed: int, settings:
     keys: dict[str, Any] = {**settings, **window.keys, **SYSTEMS.get(system, {})}
     if system == BOUND and keys.get("start") == "configured":
         keys["start"] = "warm"  # it knows the load before it has seen any
-    if "decision_delay_s" in keys and system.split()[0] in (BOUND, OURS):
-        system = f"{system} decision_delay_s={keys['decision_delay_s']}"
-    if "dispatch" in keys and system.split()[0] == OURS:
-        system = f"{system} dispatch={keys['dispatch']}"
     return Scenario(pipeline=pipeline, policy=system, seed=seed, **keys)
 
 

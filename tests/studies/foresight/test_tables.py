@@ -7,8 +7,12 @@ import os
 import pytest
 
 from ipa import traces
-from tests.studies.foresight.cases import DEVELOPMENT, LENGTH_S, TEST, windows
-from tests.studies.foresight.runs import Row
+from ipa.policies.foresight.clock import period_of
+from ipa.policies.foresight.surges import large_onsets_s, surges_in
+from tests.studies.foresight.cases import DAY_S, DEVELOPMENT, LENGTH_S, TEST, windows
+from tests.studies.foresight.changes import aperiodic, changes
+from tests.studies.foresight.robustness import line
+from tests.studies.foresight.runs import Row, scenario_of
 from tests.studies.foresight.tables import cells, summary
 
 needs_real_trace = pytest.mark.skipif(
@@ -59,3 +63,29 @@ def test_development_and_test_share_no_second() -> None:
     assert all(TEST[0] <= start < end <= TEST[1] for start, end in spans["test"])
     assert (len(spans["development"]), len(spans["test"])) == (24, 16)
     assert all(end - start == LENGTH_S for part in spans.values() for start, end in part)
+
+
+@needs_real_trace
+def test_every_change_of_the_robustness_makes_scenarios_and_none_is_of_a_test_window() -> None:
+    for name, change in changes().items():
+        for window in change.windows():
+            keys = {**change.keys, **change.of(window)}
+            scenario = scenario_of("video", window, "foresight", 1, keys)
+            if name not in ("no periodicity", "a step from 5 to 20 rps"):
+                assert scenario.window is not None
+                assert scenario.window[0][1] <= DEVELOPMENT[1]
+
+
+def test_the_load_without_a_period_has_surges_and_no_clock_and_is_the_same_again() -> None:
+    counts = aperiodic(7)
+    assert (counts == aperiodic(7)).all()
+    found = surges_in(counts[:DAY_S].astype(float), float(DAY_S))
+    assert len(found) > 10
+    assert period_of(large_onsets_s(found)) is None
+
+
+def test_a_row_of_the_robustness_shows_means_the_highest_and_what_ipa_does() -> None:
+    rows = [row("foresight", 8.0, 0.4, cores=3.0), row("ipa", 5.0, 2.0, cores=4.0)]
+    rows += [each._replace(window="steady", violations=each.violations + 1.0) for each in rows]
+    expected = "| nothing | 0.90 (1.40) | 1 of 2 | 2.50 (3.00) | 75 | 3.00 |"
+    assert line("nothing", ["video"], "foresight", rows) == expected

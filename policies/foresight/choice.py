@@ -1,0 +1,70 @@
+"""Choosing: plans of a programme, and how one configuration differs from another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from ipa.policies.interface import Configuration, Observation
+from ipa.policies.optimiser import Answers, Problem, Programme, Solution
+
+STEADY = 0.05
+"""A planned rate stays while less by no more than this would do."""
+
+
+class Aim(NamedTuple):
+    """A programme and its answers."""
+
+    programme: Programme
+    answers: Answers
+
+    def solved(self, problem: Problem, fixed: Mapping[str, list[str]]) -> Solution:
+        """The best plan in which some stages keep their variants, if there is any such plan."""
+        if fixed:
+            found = self.answers.solve(replace(problem, variants=fixed))
+            if found.feasible:
+                return found
+        return self.answers.solve(problem)
+
+
+def steadied(calm_rps: float, need_rps: float, seen: dict[str, Any]) -> tuple[float, float]:
+    """The rates, or those of the step before where they are higher by no more than `STEADY`; `seen` remembers them."""
+    rates = (calm_rps, need_rps)
+    before = seen.get("rates", rates)
+    kept = [old if new <= old <= new / (1 - STEADY) else new for new, old in zip(rates, before, strict=True)]
+    seen["rates"] = kept
+    return kept[0], max(kept)
+
+
+def cores_of(configuration: Configuration) -> int:
+    """The cores of all desired replicas."""
+    return sum(stage.total_cores for stage in configuration.values())
+
+
+def changed_cores(one: Configuration, other: Configuration) -> int:
+    """The cores of the replicas that start where stages get another variant."""
+    return sum(each.total_cores for name, each in other.items() if each.variant != one[name].variant)
+
+
+def at_most(observation: Observation, cores: int) -> Observation:
+    """The observation with a limit of cores, unless there is a lower one."""
+    limit = observation.limit_cores
+    return replace(observation, limit_cores=cores if limit is None else min(limit, cores))
+
+
+def variants_of(configuration: Configuration) -> dict[str, list[str]]:
+    """Stage -> its variant, as a problem wants it."""
+    return {name: [stage.variant] for name, stage in configuration.items()}
+
+
+def not_fewer(configuration: Configuration, observation: Observation) -> Configuration:
+    """The configuration, but no fewer replicas where some are starting: those would be the ones to go."""
+    found = dict(configuration)
+    for name, stage in observation.stages.items():
+        at_hand = stage.configuration
+        counts = stage.replicas.get(at_hand.variant)
+        wanted = found[name]
+        if counts is not None and counts.starting and wanted.variant == at_hand.variant:
+            found[name] = replace(wanted, replicas=max(wanted.replicas, at_hand.replicas))
+    return found

@@ -1,0 +1,56 @@
+"""What stages really serve: their replicas as profiled, less what saturated stages have fallen short by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ipa.policies.interface import Observation
+from ipa.profiles import Stage
+
+FADES_S = 1800.0
+"""A correction fades within so much."""
+FEWEST = 30
+"""A stage that completed fewer in a step says nothing."""
+LEAST = 0.5
+"""No stage is taken to serve less than this share of its profile."""
+
+
+def have_rps(stage: Stage, observation: Observation) -> tuple[float, int]:
+    """What the ready replicas of a stage serve by their profiles [rps], and how many they are."""
+    seen = observation.stages[stage.name]
+    rate_rps, ready = 0.0, 0
+    for name, counts in seen.replicas.items():
+        variant = stage.variant(name)
+        rate_rps += counts.ready * variant.throughput_rps(min(seen.configuration.batch, variant.max_batch()))
+        ready += counts.ready
+    return rate_rps, ready
+
+
+def share_of(stage: Stage, observation: Observation, was: Mapping[str, Any] | None, step_s: float) -> float:
+    """The share of its profiled throughput that a stage reaches; `was`: what `noted` said at the step before.
+
+    A stage with at least two full batches waiting per replica, now and then, was saturated.
+    """
+    share: float = 1.0 if was is None else was["share"]
+    if was is None or not observation.elapsed_s:
+        return share
+    seen = observation.stages[stage.name]
+    rate_rps, ready = have_rps(stage, observation)
+    full = 2 * ready * seen.configuration.batch
+    same = was["ready"] == ready and was["batch"] == seen.configuration.batch
+    if same and min(was["queue"], seen.queue_length) >= full and seen.completions >= FEWEST:
+        reached = seen.completions / (step_s * rate_rps)
+        return share + 0.5 * (min(1.0, max(LEAST, reached)) - share)
+    return share + (1.0 - share) * min(1.0, step_s / FADES_S)
+
+
+def noted(stage: Stage, observation: Observation, share: float) -> dict[str, Any]:
+    """What the next step has to know of a stage."""
+    seen = observation.stages[stage.name]
+    return {
+        "share": share,
+        "queue": seen.queue_length,
+        "ready": have_rps(stage, observation)[1],
+        "batch": seen.configuration.batch,
+    }
