@@ -88,6 +88,8 @@ def check_installed() -> None:
 def check_live(scenario: Scenario, live: Live, prepared: Prepared) -> None:
     """Raise LiveError, naming the key or option, for what only a simulation can have and what is impossible."""
     _check_scenario(scenario, prepared)
+    if live.cluster is not None:
+        check_unmixed(scenario, prepared)
     _check_source(live)
     check_models(live.models, live.samples, live.cluster is not None, prepared.pipeline)
     if live.duration_s is not None and live.duration_s < 1.0:
@@ -110,7 +112,6 @@ def _check_scenario(scenario: Scenario, prepared: Prepared) -> None:
     for key, (is_wrong, why) in simulated.items():
         if is_wrong:
             raise LiveError(f"{key}: {getattr(scenario, key)}: {why}")
-    check_unmixed(scenario, prepared)
     if "future_rps" in reads(prepared.policy):
         raise LiveError(
             f"policy {scenario.policy.name}: it or its predictor reads the future load, which only a simulation knows"
@@ -118,8 +119,8 @@ def _check_scenario(scenario: Scenario, prepared: Prepared) -> None:
 
 
 def check_unmixed(scenario: Scenario, prepared: Prepared) -> None:
-    """Raise LiveError for what may mix variants within a stage, before anything is started or changed."""
-    only = "a live stage serves one variant at a time; simulate it instead"
+    """Raise LiveError for what may mix variants within a stage on a cluster, before anything is changed."""
+    only = "a stage on a cluster serves one variant at a time; run it on this machine, or simulate it"
     if mixes(prepared.policy):
         raise LiveError(f"policy {scenario.policy.name}: it may mix variants within a stage, and {only}")
     for stage, wanted in (prepared.initial or {}).items():
