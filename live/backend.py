@@ -100,6 +100,8 @@ class LiveBackend(ABC):
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._step, self._late = 0, ""
+        self._asked_s = 0.0
+        """When the latest configuration was asked for: what is found to be in force may be since then."""
 
     # ---- the run ----
 
@@ -173,9 +175,11 @@ class LiveBackend(ABC):
             return self._refused(f"the gateway refused it: {error}")
         except RunError as failure:
             return self._refused(str(failure))
+        self._asked_s = before_s
         for name, stage in self.stages.items():
-            self._note_batch(name, configuration[name].batch, before_s)
             stage.configuration = configuration[name]
+            if not stage.is_laned:
+                self._note_batch(name, configuration[name].batch, before_s)
         self._wake.set()
         return Applied(True, self._late)
 

@@ -13,6 +13,7 @@ from ipa.live.plane import LOOPBACK, listening_host
 from ipa.live.serving import ProcessMetrics
 from ipa.policies import Entry
 from ipa.profiles import Pipeline
+from ipa.sim import configured_accuracy
 
 STATES = ("starting", "ready", "draining")
 FOLLOWED_EVERY_S = 1.0
@@ -46,13 +47,12 @@ class ControllerMetrics:
         metrics.of("ipa_refusals_total").inc(entry.is_refused)
         wanted = decision.configuration
         for stage in self._pipeline.stages:
+            desired = {part.variant: part.replicas for part in wanted[stage.name].parts}
             for variant in stage.variants:
-                chosen = wanted[stage.name].variant == variant.name
-                desired = wanted[stage.name].replicas if chosen else 0
-                metrics.of("ipa_desired_replicas", stage=stage.name, variant=variant.name).set(desired)
+                replicas = desired.get(variant.name, 0)
+                metrics.of("ipa_desired_replicas", stage=stage.name, variant=variant.name).set(replicas)
         metrics.of("ipa_desired_cores").set(sum(each.total_cores for each in wanted.values()))
-        variants = [wanted[stage.name].variant for stage in self._pipeline.stages]
-        metrics.of("ipa_planned_accuracy_ratio").set(self._pipeline.accuracy_of(variants))
+        metrics.of("ipa_planned_accuracy_ratio").set(configured_accuracy(self._pipeline, wanted))
 
     def look(self, backend: LiveBackend) -> None:
         """Take in the present state of the backend."""

@@ -8,7 +8,7 @@ from typing import Any
 from ipa.live.control_way import ControlWay, RefusedError
 from ipa.live.errors import RunError
 from ipa.live.stage_replicas import Replica
-from ipa.policies import Configuration, to_plain
+from ipa.policies import Configuration, StageConfiguration, from_plain, to_plain
 
 OBSERVED = ("epoch", "time_s", "load_rps", "latencies_s", "configuration", "stages")
 OF_A_STAGE = (
@@ -55,6 +55,14 @@ class GatewayClient:
             for replica in members:
                 replica.is_busy = replica.number in busy
 
+    async def lanes(self) -> dict[str, dict[int, StageConfiguration]]:
+        """Of every stage, by lane, what is in force there for now, in the lanes that are not free."""
+        answer = await self._way.call("GET", "/control/lanes")
+        return {
+            stage: {number: from_plain(lane) for number, lane in enumerate(lanes) if lane is not None}
+            for stage, lanes in answer.items()
+        }
+
     async def observation(self, since_s: float, seconds: int) -> dict[str, Any]:
         """Counters, gauges and the load of the last seconds; latencies since a moment of the run's clock."""
         query = {"seconds": str(seconds), "since": repr(since_s)}
@@ -86,4 +94,5 @@ def _listed(replica: Replica) -> dict[str, object]:
         "variant": replica.variant,
         "cores": replica.cores,
         "state": "draining" if replica.is_removed else "ready",
+        **({"lane": replica.lane} if replica.lane else {}),
     }

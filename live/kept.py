@@ -19,7 +19,7 @@ import numpy as np
 from ipa.live.errors import LiveError
 from ipa.policies import Configuration, Entry, from_line, to_line, to_plain
 from ipa.policies import from_plain as stage_from_plain
-from ipa.sim import ReplicaRecords, Resize, Resizes
+from ipa.sim import LaneLogs, ReplicaRecords, Resize, Resizes
 
 if TYPE_CHECKING:
     from ipa.live.backend import LiveBackend
@@ -132,7 +132,7 @@ def read_kept(folder: Path) -> KeptRun:
 
 def timelines(backend: LiveBackend) -> dict[str, ReplicaRecords]:
     """The replicas of each stage, so far."""
-    return {name: stage.records() for name, stage in backend.stages.items()}
+    return {name: stage.records(backend.configured[name]) for name, stage in backend.stages.items()}
 
 
 def as_plain(configuration: Configuration) -> dict[str, dict[str, Any]]:
@@ -147,7 +147,9 @@ def from_plain(said: Mapping[str, Mapping[str, Any]]) -> Configuration:
 
 def said_of(replicas: ReplicaRecords) -> dict[str, Any]:
     """Replicas, for JSON."""
-    return {key: np.asarray(value).tolist() for key, value in vars(replicas).items() if key != "lanes"}
+    said = {key: np.asarray(value).tolist() for key, value in vars(replicas).items() if key != "lanes"}
+    lanes = replicas.lanes
+    return said if lanes is None else {**said, "lanes": [lanes.lane.tolist(), lanes.configured]}
 
 
 def replicas_of(said: Mapping[str, Any]) -> ReplicaRecords:
@@ -163,5 +165,11 @@ def replicas_of(said: Mapping[str, Any]) -> ReplicaRecords:
         variant=tuple(said["variant"]),
         cores=np.array(said["cores"], dtype=np.int64),
         resizes=Resizes.of(resizes),
+        lanes=_lanes_of(*said["lanes"]) if "lanes" in said else None,
         **moments,
     )
+
+
+def _lanes_of(lane: Sequence[int], configured: Sequence[Sequence[tuple[float, int]]]) -> LaneLogs:
+    logs = (tuple((since_s, int(size)) for since_s, size in log) for log in configured)
+    return LaneLogs(np.array(lane, dtype=np.int64), tuple(logs))

@@ -78,9 +78,11 @@ class LoopbackBackend(LiveBackend):
             wanted = initial[stage.name]
             replicas = StageReplicas(stage.name, wanted, self.plane.max_surge, self.plane.max_unavailable)
             self.stages[stage.name] = replicas
-            self.configured[stage.name] = [(0.0, wanted.batch)]
-            for _ in range(wanted.replicas):
-                self._start(replicas.create(0.0), start_up_s=0.0)
+            self.configured[stage.name] = [(0.0, wanted.batch)]  # that of a mix's first variant, in the first lane
+            replicas.stand()
+            for lane, part in replicas.in_force.items():
+                for _ in range(part.replicas):
+                    self._start(replicas.create(0.0, lane), start_up_s=0.0)
         await self.client.configure(initial)
         await self._until_initial_ready()
         await self.client.list_replicas(self._listed())
@@ -100,7 +102,7 @@ class LoopbackBackend(LiveBackend):
         return max(self.now_s, 0.0)
 
     def _refusal(self, configuration: Configuration) -> str:
-        wanted = sum(each.replicas for each in configuration.values())
+        wanted = sum(part.replicas for each in configuration.values() for part in each.parts)
         too_many = f"{wanted} replicas: one machine runs at most {MOST_REPLICAS}; see limit_cores"
         return too_many if wanted > MOST_REPLICAS else ""
 
@@ -109,6 +111,7 @@ class LoopbackBackend(LiveBackend):
     async def _look(self) -> float:
         try:
             await self._list_replicas()
+            await self._follow_lanes()
             is_resized = self._resize(self._moment_s)
             removed = [each for stage in self.stages.values() for each in self._roll_out(stage, self._moment_s)]
             self._untold += removed
@@ -122,8 +125,9 @@ class LoopbackBackend(LiveBackend):
         waits_s = [LOOKED_AT_EVERY_S]
         for stage in self.stages.values():
             waits_s += [POLLED_EVERY_S for replica in stage.draining if not self._stop_if_idle(replica)]
-            back_off_s = stage.back_off_left_s(self.now_s)
-            waits_s += [back_off_s] if back_off_s > 0.0 else []
+            waits_s += [POLLED_AT_LEAST_EVERY_S] if stage.is_closing else []
+            backs_off_s = (stage.back_off_left_s(self.now_s, lane) for lane in stage.in_force)
+            waits_s += [back_off_s for back_off_s in backs_off_s if back_off_s > 0.0]
         return min(waits_s)
 
     async def _list_replicas(self) -> None:
@@ -134,6 +138,17 @@ class LoopbackBackend(LiveBackend):
                 replica.removed_s = self._moment_s  # a batch could start there until the gateway knew
         self._untold.clear()
 
+    async def _follow_lanes(self) -> None:
+        """Learn what is in force in the lanes of stages that mix variants: the gateway knows who still waits there."""
+        if not any(stage.is_laned for stage in self.stages.values()):
+            return
+        lanes = await self.client.lanes()
+        for name, stage in self.stages.items():
+            if stage.is_laned:  # also one of which that has been decided just now
+                stage.follow(lanes[name], self._asked_s, self.now_s)
+                if 0 in lanes[name]:
+                    self._note_batch(name, lanes[name][0].batch, self._asked_s)
+
     def _resize(self, now_s: float) -> bool:
         """Give replicas the configured cores, if that is to be in place; whether any had others."""
         is_in_place = self.plane.resize == "in_place"
@@ -142,13 +157,16 @@ class LoopbackBackend(LiveBackend):
     def _roll_out(self, stage: StageReplicas, now_s: float) -> list[Replica]:
         """Start the replicas that the next rollout step creates, and return those that it removes."""
         stage.note_steady(now_s)
-        change = stage.roll_out(now_s)
-        for replica in change.remove:
-            replica.removed_s = now_s
-        for _ in range(change.create):
-            replica = stage.create(now_s)
-            self._start(replica, self._start_up_s(replica))
-        return change.remove
+        removed: list[Replica] = []
+        for lane in stage.lane_numbers:
+            change = stage.roll_out(now_s, lane)
+            for replica in change.remove:
+                replica.removed_s = now_s
+            for _ in range(change.create):
+                replica = stage.create(now_s, lane)
+                self._start(replica, self._start_up_s(replica))
+            removed += change.remove
+        return removed
 
     def _stop_if_idle(self, replica: Replica) -> bool:
         """Ask a removed replica to end once its batch is done; whether that has been asked."""
@@ -257,6 +275,7 @@ class LoopbackBackend(LiveBackend):
             str(self._tokens.path),
             linger_s=0,
             waits_for_start=True,
+            more=("--seed", str(self.plane.seed)),
         )
         log = self.run_process("gateway", GATEWAY, arguments, self._on_gateway)
         until_s = time.monotonic() + READY_WITHIN_S

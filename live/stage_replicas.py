@@ -1,20 +1,21 @@
 """The replicas of one stage on real machines: which exist, what a rollout does next, which variants fail to start.
 
-Times are seconds on the run's clock. The rollout itself is the model's (rule 5, `ipa.sim.rules.rollout`).
+Times are seconds on the run's clock. The rollout itself is the model's (rule 5, `ipa.sim.rules.rollout`). Where
+variants are mixed, each is rolled out in a lane of its own (rule 11); which lanes there are, the gateway says.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import NamedTuple
 
 import numpy as np
 
 from ipa.policies import ReplicaCounts, StageConfiguration
-from ipa.sim import NEVER, ReplicaRecords, Resize, Resizes, rules
+from ipa.sim import NEVER, LaneLogs, ReplicaRecords, Resize, Resizes, rules
 
 FAILED_AFTER = 3
 """After how many failures in a row a variant counts as failed."""
@@ -27,7 +28,7 @@ LONGEST_BACK_OFF_S = 30.0
 
 @dataclass(eq=False)
 class Replica:
-    """One copy of a variant: `url` is where it serves, `number` counts the stage's replicas from 0."""
+    """One copy of a variant: `url` is where it serves, `number` counts the stage's replicas from 0, of all lanes."""
 
     stage: str
     number: int
@@ -40,6 +41,7 @@ class Replica:
     gone_s: float = NEVER
     is_busy: bool = False
     is_stopping: bool = False
+    lane: int = 0
     resizes: list[tuple[float, int, int]] = field(default_factory=list)
     """When its cores changed in place, from how many to how many."""
 
@@ -90,17 +92,64 @@ class _Failures:
 class StageReplicas:
     """All replicas that a stage has had, in order of creation.
 
-    `max_surge` None: a quarter of the desired replicas, rounded up.
+    `max_surge` None: a quarter of the desired replicas, rounded up. `lanes`: by number, what is in force in the lanes
+    that are not free; None: there is one, the first, and what is in force is the configuration.
     """
 
     stage: str
     configuration: StageConfiguration
     max_surge: int | None = None
     max_unavailable: int = 0
+    lanes: Mapping[int, StageConfiguration] | None = None
     all: list[Replica] = field(default_factory=list)
     deaths: Counter[str] = field(default_factory=Counter)
     """By variant, how many replicas have ended without being asked to."""
     _failures: dict[str, _Failures] = field(default_factory=dict)
+    _batches: dict[int, list[tuple[float, int]]] = field(default_factory=dict)
+    """Of each lane but the first, the batch sizes in force, as (since when, size)."""
+
+    # ---- lanes ----
+
+    @property
+    def in_force(self) -> Mapping[int, StageConfiguration]:
+        """By lane, what is in force for now."""
+        return {0: self.configuration} if self.lanes is None else self.lanes
+
+    @property
+    def is_laned(self) -> bool:
+        """Whether several variants get requests, or have yet to give way to one."""
+        return self.configuration.is_mix or self.lanes is not None
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether a lane only serves what it still has: its variant is wanted no more."""
+        wanted = {part.variant for part in self.configuration.parts}
+        return self.is_laned and any(lane.variant not in wanted for lane in self.in_force.values())
+
+    def stand(self) -> None:
+        """The configuration stands at t = 0: its variants are in the first lanes."""
+        if self.configuration.is_mix:
+            self.follow(dict(enumerate(self.configuration.parts)), 0.0, 0.0)
+
+    def follow(self, lanes: Mapping[int, StageConfiguration], since_s: float, now_s: float) -> None:
+        """The gateway says what is in force in which lane. A change of batch size came into force between `since_s` and
+        now; the larger one is taken to have held throughout."""
+        for number, lane in lanes.items():
+            log = self._batches.setdefault(number, [(since_s, lane.batch)]) if number else []
+            if log and log[-1][1] != lane.batch:
+                log.append((since_s if lane.batch > log[-1][1] else now_s, lane.batch))
+        self.lanes = None if set(lanes) == {0} and not self.configuration.is_mix else lanes
+
+    @property
+    def lane_numbers(self) -> Sequence[int]:
+        """The lanes that have replicas, or are to have some."""
+        return sorted({*self.in_force, *(replica.lane for replica in self.existing)})
+
+    def _wanted(self, lane: int) -> StageConfiguration:
+        """What is in force in a lane; no replica if it is free."""
+        return self.in_force.get(lane) or replace(self.configuration.parts[0], replicas=0)
+
+    # ---- replicas ----
 
     @property
     def existing(self) -> list[Replica]:
@@ -116,25 +165,27 @@ class StageReplicas:
     def ready(self) -> list[Replica]:
         return [replica for replica in self.existing if not replica.is_starting]
 
-    def create(self, now_s: float) -> Replica:
+    def create(self, now_s: float, lane: int = 0) -> Replica:
         """One replica more, of the configured variant."""
-        wanted = self.configuration
-        replica = Replica(self.stage, len(self.all), wanted.variant, wanted.cores, now_s)
+        wanted = self._wanted(lane)
+        replica = Replica(self.stage, len(self.all), wanted.variant, wanted.cores, now_s, lane=lane)
         self.all.append(replica)
         return replica
 
     def resize(self, now_s: float) -> bool:
         """Give the configured cores to existing replicas of the configured variant; whether any had others."""
-        wanted = self.configuration
-        others = [each for each in self.existing if each.variant == wanted.variant and each.cores != wanted.cores]
-        for replica in others:
-            replica.resize(wanted.cores, now_s)
-        return bool(others)
+        is_any = False
+        for replica in self.existing:
+            wanted = self._wanted(replica.lane)
+            if replica.variant == wanted.variant and replica.cores != wanted.cores and wanted.replicas:
+                replica.resize(wanted.cores, now_s)
+                is_any = True
+        return is_any
 
-    def roll_out(self, now_s: float) -> Change:
-        """The next step towards the configuration; nothing is created while the variant's back-off lasts."""
-        wanted = self.configuration
-        existing = self.existing
+    def roll_out(self, now_s: float, lane: int = 0) -> Change:
+        """The next step of a lane to what is in force there; nothing is created while the variant's back-off lasts."""
+        wanted = self._wanted(lane)
+        existing = [each for each in self.existing if each.lane == lane]
         current = [each for each in existing if (each.variant, each.cores) == (wanted.variant, wanted.cores)]
         obsolete = [each for each in existing if each not in current]
         obsolete_starting = [each for each in obsolete if each.is_starting]
@@ -155,7 +206,7 @@ class StageReplicas:
             *_first_to_go(current, step.remove_current),
             *_first_to_go(obsolete_ready, step.remove_ready_obsolete),
         ]
-        return Change(step.create if self.back_off_left_s(now_s) <= 0.0 else 0, remove)
+        return Change(step.create if self.back_off_left_s(now_s, lane) <= 0.0 else 0, remove)
 
     def restart(self) -> None:
         """It is t = 0: what stands has always stood, and what has gone is gone. Times before were of another clock."""
@@ -188,9 +239,9 @@ class StageReplicas:
             if variant not in steady and now_s - failures.latest_s < FORGIVEN_AFTER_S
         }
 
-    def back_off_left_s(self, now_s: float) -> float:
+    def back_off_left_s(self, now_s: float, lane: int = 0) -> float:
         """How long the configured variant may not be started again."""
-        failures = self._failures.get(self.configuration.variant)
+        failures = self._failures.get(self._wanted(lane).variant)
         return 0.0 if failures is None else failures.latest_s + failures.back_off_s - now_s
 
     @property
@@ -227,8 +278,11 @@ class StageReplicas:
             for since_s, cores in _added_cores(each)
         )
 
-    def records(self) -> ReplicaRecords:
-        """The timeline, as the simulator's tables want it."""
+    def records(self, configured: Sequence[tuple[float, int]] = ()) -> ReplicaRecords:
+        """The timeline, as the simulator's tables want it.
+
+        `configured`: the batch sizes in force at the first lane, which are needed where there were several.
+        """
 
         def moments(of: Callable[[Replica], float]) -> np.typing.NDArray[np.float64]:
             values = np.array([of(replica) for replica in self.all], dtype=np.float64)
@@ -244,7 +298,13 @@ class StageReplicas:
             removed_s=moments(lambda replica: replica.removed_s),
             gone_s=moments(lambda replica: replica.gone_s),
             resizes=resizes,
+            lanes=self._lane_logs(configured) if self._batches else None,
         )
+
+    def _lane_logs(self, configured: Sequence[tuple[float, int]]) -> LaneLogs:
+        further = (self._batches.get(lane, [(0.0, 0)]) for lane in range(1, max(self._batches) + 1))
+        lane = np.array([replica.lane for replica in self.all], dtype=np.int64)
+        return LaneLogs(lane, (tuple(configured), *map(tuple, further)))
 
 
 def _added_cores(replica: Replica) -> Iterator[tuple[float, int]]:

@@ -14,8 +14,10 @@ from .histogram import counted_quantiles as counted_quantiles
 from .interface import Engine as Engine
 from .intervals import LATENCY_ERROR as LATENCY_ERROR
 from .intervals import Intervals as Intervals
+from .lanes import Lanes as Lanes
 from .laws import LawError as LawError
 from .load_view import LoadView as LoadView
+from .merged import LaneLogs as LaneLogs
 from .model import FloatArray as FloatArray
 from .model import IntArray as IntArray
 from .model import ServiceTime as ServiceTime
@@ -44,6 +46,7 @@ from .sources import file_digest as file_digest
 from .stepping import Stepped as Stepped
 from .stepping import stepped as stepped
 from .streams import IndexedNormals as IndexedNormals
+from .streams import IndexedUniforms as IndexedUniforms
 from .streams import standard_normals as standard_normals
 from .streams import stream as stream
 from .summary import summarise as summarise

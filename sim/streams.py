@@ -6,6 +6,7 @@ runs that are compared see the same draws.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import repeat
 from math import exp, log, sqrt
@@ -65,8 +66,8 @@ def lognormal_sigma(p99_over_mean: float) -> float:
     return _NORMAL_P99 - sqrt(discriminant)
 
 
-class IndexedNormals:
-    """The draws of `standard_normals` by number, in any order, without making the ones in between."""
+class _Indexed(ABC):
+    """Draws by number, in any order, without making the ones in between."""
 
     def __init__(self, generator: np.random.Generator) -> None:
         """`generator`: fresh from `stream`, and used by nothing else."""
@@ -83,5 +84,25 @@ class IndexedNormals:
                 self._blocks.pop(next(iter(self._blocks)))
             self._bits.state = self._start
             self._bits.advance(block * BLOCK)  # a uniform takes one step of the generator
-            self._blocks[block] = next(normal_blocks(np.random.Generator(self._bits))).tolist()
+            self._blocks[block] = self._made(np.random.Generator(self._bits))
         return self._blocks[block][place]
+
+    @abstractmethod
+    def _made(self, generator: np.random.Generator) -> list[float]:
+        """The next block of draws, each of one uniform."""
+
+
+class IndexedNormals(_Indexed):
+    """The draws of `standard_normals` by number."""
+
+    def _made(self, generator: np.random.Generator) -> list[float]:
+        drawn: list[float] = next(normal_blocks(generator)).tolist()
+        return drawn
+
+
+class IndexedUniforms(_Indexed):
+    """The draws of the generator's `random` by number."""
+
+    def _made(self, generator: np.random.Generator) -> list[float]:
+        drawn: list[float] = generator.random(BLOCK).tolist()
+        return drawn

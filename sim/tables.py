@@ -82,10 +82,16 @@ def stages_table(records: Records, filled_s: FloatArray | None = None) -> pd.Dat
 
 
 def replicas_table(records: Records) -> pd.DataFrame:
-    """One row for each replica: stage, replica, variant, cores (at creation), created_s, ready_s, removed_s, gone_s."""
+    """One row for each replica: stage, replica, variant, cores (at creation), created_s, ready_s, removed_s, gone_s.
+
+    Where a stage has had several lanes, there is a column `lane` behind `variant`.
+    """
     import pandas as pd
 
     sets = records.replicas
+    lanes = np.concatenate(
+        [np.zeros(len(each.variant), dtype=np.int64) if each.lanes is None else each.lanes.lane for each in sets]
+    )
     counts = [len(replicas.variant) for replicas in sets]
 
     def joined(name: str) -> FloatArray:
@@ -96,6 +102,7 @@ def replicas_table(records: Records) -> pd.DataFrame:
             "stage": _named(np.repeat(np.arange(len(sets)), counts), records.stages),
             "replica": np.concatenate([np.arange(count) for count in counts]),
             "variant": _categories([name for replicas in sets for name in replicas.variant]),
+            **({"lane": lanes} if lanes.any() else {}),
             "cores": joined("cores"),
             "created_s": joined("created_s"),
             "ready_s": joined("ready_s"),

@@ -3,7 +3,8 @@
 gateway          the command: a port for clients and one for control · gateway_options: how it runs
 gateway_process  the process behind them · ports: open before anything slow
 host             the gateway itself: real time, and clients that wait · admission: limits, and what may be inside
-router           the stages in a chain · stage_queue: the queue and the dispatch of one, without clock or network
+router           the stages in a chain · stage_lanes: the lanes of one, of which it has several where it mixes variants
+stage_queue      the queue and the dispatch of a lane, without clock or network
 deadlines        how old a request may be at a stage, given what is ahead of it
 request          a request on its way, its batch and its replica · batch_service: batches served by replicas
 replica_clients  the client side of model servers · probe: for whoever measures one

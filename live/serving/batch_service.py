@@ -81,20 +81,20 @@ class BatchService:
 
     async def output_names(self) -> Collection[str]:
         """The outputs that the last stage's replicas declare, any of which may serve; empty if one declares none."""
-        serving = [each for each in self._router.stages[-1].replicas if each.is_listed and not each.is_suspended]
+        serving = [each for each in self._router.lanes[-1].replicas if each.is_listed and not each.is_suspended]
         declared = await asyncio.gather(*[self._clients.output_names(each) for each in serving])
         return list(dict.fromkeys(chain.from_iterable(declared))) if all(declared) else ()
 
     async def _metadata_of(self, stage: int) -> Mapping[str, Any]:
-        for replica in self._router.stages[stage].replicas:
+        for replica in self._router.lanes[stage].replicas:
             if replica.is_listed and not replica.is_suspended:
                 return await self._clients.metadata(replica)
         return {}
 
     async def _serve(self, batch: Batch) -> None:
         jobs: list[Job] = [request.data for request in batch.requests]
-        ours = {"batch_number": batch.number, "batch_size": batch.size, "replica_cores": batch.replica.cores}
-        parameters = {**jobs[0].parameters, **ours}
+        ours = {"batch_number": batch.number_in_lane, "batch_size": batch.size, "replica_cores": batch.replica.cores}
+        parameters = {**jobs[0].parameters, **ours, **({"batch_lane": batch.lane} if batch.lane else {})}
         try:
             outputs = await self._clients.infer(batch, tensors.joined([job.tensors for job in jobs]), parameters)
             rows = {tensor.shape[0] for tensor in jobs[0].tensors}

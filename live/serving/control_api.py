@@ -23,7 +23,7 @@ from ipa.live.serving.replica_clients import ReplicaClients
 from ipa.live.serving.request import RoutedReplica
 from ipa.live.serving.web import add_health_routes, application, json_response, read_json
 from ipa.live.tokens import TokenFile
-from ipa.policies import PolicyError, StageConfiguration, check_configuration, checks
+from ipa.policies import PolicyError, StageConfiguration, check_configuration, checks, mix_of, to_plain
 from ipa.profiles import Pipeline, ProfileError
 
 STATES = ("ready", "draining")
@@ -34,6 +34,7 @@ MOST_NUMBER = 1e15
 """The largest number that a query may have where it counts something."""
 
 _STAGE_KEYS = ("variant", "batch", "replicas", "batch_timeout_s", "cores")
+_MIX_KEYS = (*_STAGE_KEYS, "share")
 
 
 class Controlled(Observable, Protocol):
@@ -47,6 +48,11 @@ class Controlled(Observable, Protocol):
     metrics: GatewayMetrics
     is_started: bool
     is_closing: bool
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether clients are served."""
+        ...
 
     def restart_clock(self, origin_s: float) -> None:
         """Set time 0 to another moment of the monotonic clock, and count afresh."""
@@ -68,6 +74,7 @@ def control_application(gateway: Controlled, tokens: TokenFile) -> web.Applicati
     app.router.add_put("/control/start", control.start)
     app.router.add_put("/control/configuration", control.configure)
     app.router.add_put("/control/replicas", control.replicas)
+    app.router.add_get("/control/lanes", control.lanes)
     app.router.add_get("/control/observation", control.observe)
     app.router.add_get("/control/records", control.records)
     app.router.add_get("/metrics", control.metrics)
@@ -91,14 +98,18 @@ class _ControlApi:
         return json_response({"epoch": gateway.epoch, "time_s": gateway.clock.now_s()})
 
     async def configure(self, http: web.Request) -> web.Response:
-        """Put another configuration in force at once."""
+        """Put another configuration in force at once; the shares of a mix when its variants are ready, or at once if
+        nobody is served yet."""
         given = await read_json(http)
         gateway = self._gateway
         stages = _checked(checks.mapping, "the configuration", given, gateway.names)
         wanted = {name: _stage_configuration(name, stage) for name, stage in stages.items()}
         _checked(check_configuration, gateway.pipeline, wanted)
+        mixed = [name for name, stage in wanted.items() if stage.is_mix]
+        if mixed and gateway.options.drop == "deadline":
+            raise ProtocolError(f"{mixed[0]}: variants cannot be mixed where requests are dropped by deadline")
         now_s = gateway.clock.now_s()
-        gateway.router.configure(wanted, now_s)
+        gateway.router.configure(wanted, now_s, stands=not gateway.has_begun)
         return json_response({"time_s": now_s})
 
     async def replicas(self, http: web.Request) -> web.Response:
@@ -112,12 +123,22 @@ class _ControlApi:
         for position, of_stage in enumerate(listed):
             gateway.router.list_replicas(position, of_stage)
             gateway.router.attempt(position, gateway.clock.now_s())
-        everyone = [replica for stage in gateway.router.stages for replica in stage.replicas]
+        everyone = [replica for stage in gateway.router.lanes for replica in stage.replicas]
         gateway.clients.forget({replica.url for replica in everyone})
         return json_response(
             {
                 name: [_state(replica) for replica in stage.replicas]
-                for name, stage in zip(gateway.names, gateway.router.stages, strict=True)
+                for name, stage in zip(gateway.names, gateway.router.lanes, strict=True)
+            }
+        )
+
+    async def lanes(self, _: web.Request) -> web.Response:
+        """Of every stage, by lane, what is in force there for now; null: the lane is free."""
+        gateway = self._gateway
+        return json_response(
+            {
+                name: [to_plain(lane.in_force) if lane.desired else None for lane in stage.plan.lanes]
+                for name, stage in zip(gateway.names, gateway.router.lanes, strict=True)
             }
         )
 
@@ -140,8 +161,9 @@ class _ControlApi:
         if not isinstance(given, dict):
             raise ProtocolError(f"{where}: {given!r}; allowed: an object")
         required = ("number", "url", "variant", "cores", "state")
-        _checked(checks.known, f"key of {where}", given, (*required, "model"))
-        fields = _checked(checks.mapping, where, {k: v for k, v in given.items() if k != "model"}, required)
+        optional = ("model", "lane")
+        _checked(checks.known, f"key of {where}", given, (*required, *optional))
+        fields = _checked(checks.mapping, where, {k: v for k, v in given.items() if k not in optional}, required)
         number = _checked(checks.integer, f"{where}.number", fields["number"], at_least=0)
         state = _checked(checks.choice, f"{where}.state", fields["state"], STATES)
         url, model = fields["url"], given.get("model", fields["variant"])
@@ -153,7 +175,11 @@ class _ControlApi:
             most = variant.max_batch(fields["cores"])
         except (ProfileError, TypeError) as error:
             raise ProtocolError(f"{where}: {error}") from None
-        create = partial(RoutedReplica, number, variant.name, most, url.rstrip("/"), model, fields["cores"])
+        lane = _checked(checks.integer, f"{where}.lane", given.get("lane", 0), at_least=0)
+        lanes = len(self._gateway.pipeline.stage(stage).variants)
+        if lane >= lanes:
+            raise ProtocolError(f"{where}.lane={lane}; allowed: below {lanes}, the number of variants of {stage!r}")
+        create = partial(RoutedReplica, number, variant.name, most, url.rstrip("/"), model, fields["cores"], lane)
         return number, url.rstrip("/"), state == "ready", create
 
     def _check_url(self, where: str, url: object) -> None:
@@ -211,7 +237,14 @@ def _checked(check: Callable[..., Any], *given: Any, **bounds: Any) -> Any:
 
 
 def _stage_configuration(name: str, given: object) -> StageConfiguration:
-    return StageConfiguration(**_checked(checks.mapping, name, given, _STAGE_KEYS))
+    """As `to_plain` writes it: with `share` and `beside` if it is a mix."""
+    if not isinstance(given, dict) or "beside" not in given:
+        return StageConfiguration(**_checked(checks.mapping, name, given, _STAGE_KEYS))
+    others = given["beside"]
+    if not isinstance(others, list):
+        raise ProtocolError(f"{name}.beside: {others!r}; allowed: a list of configurations")
+    parts = [{key: value for key, value in given.items() if key != "beside"}, *others]
+    return mix_of([StageConfiguration(**_checked(checks.mapping, name, part, _MIX_KEYS)) for part in parts])
 
 
 def _state(replica: RoutedReplica) -> dict[str, Any]:

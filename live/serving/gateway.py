@@ -106,6 +106,9 @@ def _limits(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict
 @click.option(
     "--wait-for-start", "waits_for_start", is_flag=True, help="refuse requests until the control API has set time 0"
 )
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="of who gets which variant of a mix"
+)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
 def main(
     pipeline: str,

@@ -21,6 +21,8 @@ class GatewayOptions:
     take `linger_s` to send their last request. The requests inside may hold `most_inside_bytes`; `records` requests
     that have ended are kept for the control API. One that `waits_for_start` serves nobody before its time 0 is set.
 
+    `seed` is that of the draws which say to which of several variants of a stage a request goes.
+
     `control_token_file` holds the token of the control port, whose callers may also know it under `control_names`
     (None: a new token, in a file of its own). `data_token_file` holds those of clients (None: they need none). Replicas
     are accepted in `replica_networks` alone, and at `replica_port` alone (None: at any).
@@ -39,4 +41,5 @@ class GatewayOptions:
     most_inside_bytes: int = field(default_factory=default_inside_bytes)
     records: int = 50_000
     waits_for_start: bool = False
+    seed: int = 0
     log_level: str = "info"

@@ -30,9 +30,10 @@ from ipa.live.serving.protocol import InferRequest, ProtocolError
 from ipa.live.serving.replica_clients import ReplicaClients
 from ipa.live.serving.request import Batch, Request
 from ipa.live.serving.router import Router
+from ipa.live.serving.stage_queue import StageQueue
 from ipa.live.serving.web import readiness, send
 from ipa.policies import lightest_configuration
-from ipa.sim import NEVER, rules
+from ipa.sim import NEVER, IndexedUniforms, rules, stream
 
 SWEEP_S = 0.05
 """How often requests that have expired, or are past the bound, are looked for."""
@@ -73,6 +74,10 @@ class Gateway:
             drop=options.drop,
             deadlines=Deadlines(pipeline.sla_s, self._latency_s) if options.drop == "deadline" else None,
             most_bytes=limits.body_bytes,
+            mixing=[
+                (len(stage.variants), IndexedUniforms(stream(options.seed, "mix", position)))
+                for position, stage in enumerate(pipeline.stages)
+            ],
         )
         self._messages = Messages(limits)
         self.metrics = GatewayMetrics(pipeline, self.router, self.arrivals, self.clock)
@@ -201,15 +206,18 @@ class Gateway:
         """Enter a request's end in the books, and let its client know."""
         self.ended_requests.add(request)
         self.metrics.ended(request)
-        if request.outcome == "dropped" and not self.router.stages[request.stage].can_serve:
-            request.data.retry_after_s = self._starts_within_s(request.stage)
+        if request.outcome == "dropped" and not self._queue(request).can_serve:
+            request.data.retry_after_s = self._starts_within_s(request)
         if not request.data.done.done():
             request.data.done.set_result(None)
 
-    def _starts_within_s(self, stage: int) -> int:
+    def _queue(self, request: Request) -> StageQueue:
+        return self.router.lanes[request.stage].queues[request.lane]
+
+    def _starts_within_s(self, request: Request) -> int:
         """How long a new replica of the configured variant takes to start, in whole seconds, at least one."""
-        queue = self.router.stages[stage]
-        return max(1, ceil(self.pipeline.stages[stage].variant(queue.variant).start_up_s))
+        variant = self.pipeline.stages[request.stage].variant(self._queue(request).variant)
+        return max(1, ceil(variant.start_up_s))
 
     def _ring(self, stage: int) -> None:
         # The loop's timers may ring a little early; the attempt then sets the timer again.

@@ -21,7 +21,8 @@ class Visit:
 class Request:
     """A request on its way through the pipeline; `kind`, `data` and `size_bytes` are those at its present stage.
 
-    `outcome` is None until it has ended. `tries` counts the failed batches that it was in at this stage.
+    `outcome` is None until it has ended. `tries` counts the failed batches that it was in at this stage. `number`
+    counts the requests in order of arrival at the pipeline; `lane` is the one that it went to at this stage.
     """
 
     __slots__ = (
@@ -29,7 +30,9 @@ class Request:
         "data",
         "end_s",
         "kind",
+        "lane",
         "name",
+        "number",
         "outcome",
         "problem",
         "size_bytes",
@@ -46,7 +49,9 @@ class Request:
         self.kind = kind
         self.data = data
         self.size_bytes = size_bytes
+        self.number = 0
         self.stage = 0
+        self.lane = 0
         self.tries = 0
         self.visits: list[Visit] = []
         self.outcome: str | None = None
@@ -72,6 +77,7 @@ class RoutedReplica:
         "failures",
         "is_listed",
         "is_suspended",
+        "lane",
         "max_batch",
         "model",
         "number",
@@ -80,9 +86,10 @@ class RoutedReplica:
     )
 
     def __init__(
-        self, number: int, variant: str, max_batch: int, url: str = "", model: str = "", cores: int = 1
+        self, number: int, variant: str, max_batch: int, url: str = "", model: str = "", cores: int = 1, lane: int = 0
     ) -> None:
         self.number = number
+        self.lane = lane
         self.variant = variant
         self.max_batch = max_batch
         self.cores = cores
@@ -101,14 +108,22 @@ class RoutedReplica:
 
 
 class Batch:
-    """The `number`-th batch started at a stage."""
+    """The `number`-th batch started at a stage, and the `number_in_lane`-th of its lane: the same unless variants are
+    mixed."""
 
-    __slots__ = ("number", "replica", "requests", "size", "stage", "start_s")
+    __slots__ = ("lane", "number", "number_in_lane", "replica", "requests", "size", "stage", "start_s")
 
     def __init__(
-        self, number: int, stage: int, replica: RoutedReplica, requests: Sequence[Request], start_s: float
+        self,
+        number: int,
+        stage: int,
+        replica: RoutedReplica,
+        requests: Sequence[Request],
+        start_s: float,
+        lane: int = 0,
     ) -> None:
-        self.number = number
+        self.number = self.number_in_lane = number
+        self.lane = lane
         self.stage = stage
         self.replica = replica
         self.requests = requests

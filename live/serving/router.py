@@ -5,7 +5,7 @@ Like the stage queues it owns, it is told the time and touches no network; `Host
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import floor
@@ -13,6 +13,7 @@ from typing import Protocol
 
 from ipa.live.serving.deadlines import Deadlines
 from ipa.live.serving.request import Batch, Request, RoutedReplica
+from ipa.live.serving.stage_lanes import Draws, StageLanes
 from ipa.live.serving.stage_queue import StageHost, StageQueue
 from ipa.policies import Configuration, StageConfiguration
 from ipa.sim import COMPLETED, DROPPED, FAILED, NEVER, OUTCOMES, UNFINISHED
@@ -68,6 +69,7 @@ class StageState:
 class Router(StageHost):
     """The stages of one pipeline in a chain.
 
+    `lanes` has each stage with all its lanes, `stages` the first queue of each, the only one unless variants are mixed.
     `whole_second` is the last whole second that has ended, as the number of seconds until its end, and
     `at_whole_second` how the stages stood at that end, exactly: see `pass_seconds`.
     """
@@ -82,29 +84,43 @@ class Router(StageHost):
         drop: str = "request",
         deadlines: Deadlines | None = None,
         most_bytes: int | None = None,
+        mixing: Sequence[tuple[int, Draws]] = (),
     ) -> None:
-        """`most_bytes`: the most that the requests of a batch may have together. To drop by deadline needs `deadlines`.
+        """`most_bytes`: the most that the requests of a batch may have together. To drop by deadline needs `deadlines`;
+        ValueError is raised where one is given without the other.
 
-        Raises ValueError where one is given without the other.
+        `mixing`: how many variants each stage has, and the draws that say which one a request gets; empty: no stage
+        mixes any.
         """
         if (drop == "deadline") != (deadlines is not None):
             raise ValueError(f"drop {drop!r} and deadlines={deadlines!r} do not go together")
         self.names = tuple(names)
         self._host = host
-        self.stages = [
-            StageQueue(
-                position, limit_s, self, wanted.variant, wanted.batch, wanted.batch_timeout_s,
+        self._deadlines = deadlines
+
+        def queue(position: int, limit_s: float, host: StageHost, lane: int) -> StageQueue:
+            wanted = configuration[names[position]]
+            return StageQueue(
+                position, limit_s, host, wanted.variant, wanted.batch, wanted.batch_timeout_s,
                 drops_singly=drop != "batch", most_bytes=most_bytes,
                 sla_s=NEVER if deadlines is None else deadlines.sla_s,
                 limit_now_s=None if deadlines is None else partial(self._limit_now_s, position, limit_s),
+                lane=lane,
+            )  # fmt: skip
+
+        self.lanes = [
+            StageLanes(
+                self,
+                configuration[name],
+                *(mixing[position] if mixing else (1, ())),
+                partial(queue, position, limit_s),
             )
-            for position, (limit_s, wanted) in enumerate(
-                zip(drop_limits_s, (configuration[name] for name in names), strict=True)
-            )
-        ]  # fmt: skip
-        self._deadlines = deadlines
-        for position, name in enumerate(names):
-            self.configure_stage(position, configuration[name])
+            for position, (name, limit_s) in enumerate(zip(names, drop_limits_s, strict=True))
+        ]
+        self.stages = [stage.queues[0] for stage in self.lanes]
+        if deadlines is not None:
+            for position, name in enumerate(names):
+                deadlines.configure(position, configuration[name])
         self.counts = [StageCounts() for _ in names]
         self.configuration: dict[str, StageConfiguration] = dict(configuration)
         self.inside = 0
@@ -114,23 +130,23 @@ class Router(StageHost):
     def restart(self, now_s: float) -> None:
         """Count afresh, and number batches from 0: a stage's k-th batch takes the k-th draw of its service times."""
         self.counts = [StageCounts() for _ in self.counts]
-        for stage in self.stages:
+        for stage in self.lanes:
             stage.restart(now_s)
         self.whole_second = floor(now_s)
         self.at_whole_second = self._states(now_s)
 
     def state(self, stage: int, now_s: float) -> StageState:
         """How a stage stands; `now_s` may be any moment since its last change."""
-        counts, queue = self.counts[stage], self.stages[stage]
+        counts, lanes = self.counts[stage], self.lanes[stage]
         return StageState(
             counts.arrivals,
             counts.completions,
             counts.drops,
             counts.failures,
-            queue.length,
-            queue.in_service,
-            counts.busy_s + queue.running_s(now_s),
-            queue.request_s(now_s),
+            lanes.length,
+            lanes.in_service,
+            counts.busy_s + lanes.running_s(now_s),
+            lanes.request_s(now_s),
         )
 
     def pass_seconds(self, now_s: float) -> None:
@@ -152,34 +168,35 @@ class Router(StageHost):
         """A request arrives at the pipeline."""
         self.pass_seconds(now_s)
         self.inside += 1
-        self.enqueue(0, (request,), now_s)
-        self.stages[0].attempt(now_s)
+        self.lanes[0].attempt(now_s, self.enqueue(0, (request,), now_s))
 
-    def enqueue(self, stage: int, requests: Sequence[Request], now_s: float) -> None:
-        """Requests arrive at a stage, in order; the caller makes the attempt that follows."""
+    def enqueue(self, stage: int, requests: Sequence[Request], now_s: float) -> Sequence[int]:
+        """Requests arrive at a stage, in order; the caller makes the attempt that follows in the lanes returned."""
         self.pass_seconds(now_s)
+        if stage == 0:
+            for number, request in enumerate(requests, start=self.counts[0].arrivals):
+                request.number = number
         self.counts[stage].arrivals += len(requests)
-        self.stages[stage].enqueue(requests, now_s)
+        return self.lanes[stage].enqueue(requests, now_s)
 
     def timer(self, stage: int, now_s: float) -> None:
         """The moment that `wake` asked for has come."""
         self.pass_seconds(now_s)
-        self.stages[stage].attempt(now_s)
+        self.lanes[stage].timer(now_s)
 
     def expire(self, now_s: float) -> None:
         """Drop at every stage what has expired there, and what waits where nobody has served for too long."""
         self.pass_seconds(now_s)
-        for stage in self.stages:
-            stage.look(now_s)
+        for stage in self.lanes:
             stage.expire(now_s)
 
     def finished(self, batch: Batch, now_s: float) -> None:
         """A batch is done: its requests go on together, in order; the next stage attempts, then the batch's own."""
         requests = self.complete(batch, now_s)
-        if requests and batch.stage + 1 < len(self.stages):
-            self.enqueue(batch.stage + 1, requests, now_s)
-            self.stages[batch.stage + 1].attempt(now_s)
-        self.stages[batch.stage].attempt(now_s)
+        following = batch.stage + 1
+        if requests and following < len(self.lanes):
+            self.lanes[following].attempt(now_s, self.enqueue(following, requests, now_s))
+        self.lanes[batch.stage].attempt(now_s, (batch.lane,))
 
     def complete(self, batch: Batch, now_s: float) -> Sequence[Request]:
         """Take note of a finished batch; returns its requests, which go on, or at the last stage have ended."""
@@ -187,11 +204,11 @@ class Router(StageHost):
         counts = self.counts[batch.stage]
         counts.completions += batch.size
         counts.busy_s += now_s - batch.start_s
-        self.stages[batch.stage].release(batch, now_s)
+        self._queue(batch).release(batch, now_s)
         for request in batch.requests:
             request.visits[-1].finish_s = now_s
         alive = [request for request in batch.requests if request.outcome is None]
-        if batch.stage + 1 == len(self.stages):
+        if batch.stage + 1 == len(self.lanes):
             for request in alive:
                 self.end(request, COMPLETED, now_s)
         return alive
@@ -203,11 +220,11 @@ class Router(StageHost):
         `again` False: all are given up at once, and the replica is not to blame.
         """
         self.pass_seconds(now_s)
-        stage = self.stages[batch.stage]
+        queue = self._queue(batch)
         self.counts[batch.stage].busy_s += now_s - batch.start_s
         batch.replica.failures += 1
         batch.replica.is_suspended = again
-        stage.release(batch, now_s)
+        queue.release(batch, now_s)
         returning = []
         for request in batch.requests:
             if request.outcome is not None:
@@ -219,8 +236,8 @@ class Router(StageHost):
                 returning.append(request)
             else:
                 self.fail(request, now_s, problem)
-        stage.put_back(returning, now_s)
-        stage.attempt(now_s)
+        queue.put_back(returning, now_s)
+        self.lanes[batch.stage].attempt(now_s, (batch.lane,))
 
     def fail(self, request: Request, now_s: float, problem: str) -> None:
         """Give up a request at its stage."""
@@ -237,7 +254,7 @@ class Router(StageHost):
         """Give up a request that has been inside for longer than the bound."""
         if request.outcome is None:
             self.pass_seconds(now_s)
-            self.stages[request.stage].withdraw(request, now_s)
+            self._queue(request).withdraw(request, now_s)
             self.end(request, UNFINISHED, now_s)
 
     def end(self, request: Request, outcome: int, now_s: float) -> None:
@@ -253,19 +270,25 @@ class Router(StageHost):
     @property
     def unserved(self) -> list[str]:
         """The stages without a replica that can take batches."""
-        return [name for name, stage in zip(self.names, self.stages, strict=True) if not stage.can_serve]
+        return [name for name, stage in zip(self.names, self.lanes, strict=True) if not stage.can_serve]
 
-    def configure(self, configuration: Configuration, now_s: float) -> None:
-        """A decision takes effect: batch size, timeout and preferred variant at once, changed or not."""
+    def configure(self, configuration: Configuration, now_s: float, *, stands: bool = False) -> None:
+        """A decision takes effect: batch size, timeout and preferred variant at once, changed or not.
+
+        The shares of a mix take effect when its variants are ready; where it `stands` because nobody has been served
+        yet, at once.
+        """
         self.pass_seconds(now_s)
         self.configuration = dict(configuration)
         for position, name in enumerate(self.names):
+            if stands:
+                self.lanes[position].stand(configuration[name])
             self.configure_stage(position, configuration[name])
-            self.stages[position].attempt(now_s)
+            self.lanes[position].attempt(now_s)
 
     def configure_stage(self, stage: int, wanted: StageConfiguration) -> None:
         """Another configuration of one stage is in force; the caller makes the attempt that follows."""
-        self.stages[stage].configure(wanted.variant, wanted.batch, wanted.batch_timeout_s)
+        self.lanes[stage].configure(wanted)
         if self._deadlines is not None:
             self._deadlines.configure(stage, wanted)
 
@@ -273,32 +296,27 @@ class Router(StageHost):
         assert self._deadlines is not None
         return self._deadlines.limit_s(stage, limit_s, self.stages)
 
-    def list_replicas(self, stage: int, listed: Mapping[tuple[int, str], Callable[[], RoutedReplica]]) -> None:
+    def list_replicas(self, stage: int, listed: Mapping[tuple[int, str], Callable[[], RoutedReplica]]) -> bool:
         """Set the replicas that may take batches: number and URL -> what makes a new one.
 
-        Those not listed finish what they have; those listed with other cores take them with their next batch. The
-        caller makes the attempt that follows.
+        Those not listed finish what they have; those listed with other cores take them with their next batch. Returns
+        whether the shares of a mix take effect by that. The caller makes the attempt that follows.
         """
-        queue = self.stages[stage]
-        known = {(replica.number, replica.url): replica for replica in queue.replicas}
-        for key, replica in known.items():
-            replica.is_listed = key in listed
-            if replica.is_listed:
-                now = listed[key]()
-                replica.cores, replica.max_batch = now.cores, now.max_batch
-        queue.replicas = [replica for replica in queue.replicas if replica.is_listed or replica.batch is not None]
-        queue.replicas += [create() for key, create in listed.items() if key not in known]
-        queue.replicas.sort(key=lambda replica: replica.number)
+        return self.lanes[stage].list_replicas(listed)
 
     def resume(self, stage: int, replica: RoutedReplica, now_s: float) -> None:
         """A suspended replica has answered ready."""
         replica.is_suspended = False
+        self.lanes[stage].note_ready()
         self.attempt(stage, now_s)
 
-    def attempt(self, stage: int, now_s: float) -> None:
-        """Start every batch of a stage that can start now, after its replicas have changed."""
+    def attempt(self, stage: int, now_s: float, lanes: Iterable[int] | None = None) -> None:
+        """Start every batch of a stage that can start now, in these lanes (None: in all), after something changed."""
         self.pass_seconds(now_s)
-        self.stages[stage].attempt(now_s)
+        self.lanes[stage].attempt(now_s, lanes)
+
+    def _queue(self, of: Request | Batch) -> StageQueue:
+        return self.lanes[of.stage].queues[of.lane]
 
     # ---- the stages' host ----
 

@@ -1,4 +1,6 @@
-"""One stage of a pipeline: its FIFO queue and the dispatch to its replicas, by the rules of the model.
+"""One queue of a pipeline, first in, first out, and the dispatch to its replicas, by the rules of the model.
+
+A stage has one, or one for each lane where it mixes variants (`stage_lanes`); "stage" below is such a lane.
 
 There is no clock and no network here: every method is told the time, and a `StageHost` carries out what follows. So
 the gateway runs it with real replicas, and the tests run it in virtual time with the simulator's stories.
@@ -49,10 +51,11 @@ class StageQueue:
     def __init__(
         self, position: int, drop_limit_s: float, host: StageHost, variant: str, batch: int, batch_timeout_s: float,
         *, drops_singly: bool = True, most_bytes: int | None = None,
-        sla_s: float = NEVER, limit_now_s: Callable[[], float] | None = None,
+        sla_s: float = NEVER, limit_now_s: Callable[[], float] | None = None, lane: int = 0,
     ) -> None:  # fmt: skip
         """`limit_now_s`: by deadline, the oldest that a request may be at an attempt, never more than the SLA."""
         self.position = position
+        self.lane = lane
         self.waiting: deque[Request] = deque()
         self.replicas: list[RoutedReplica] = []
         self.batches = 0
@@ -121,6 +124,7 @@ class StageQueue:
         self._integrate(now_s)
         for request in requests:
             request.stage = self.position
+            request.lane = self.lane
             request.tries = 0
             request.visits.append(Visit(now_s))
             self._changes_of_kind += bool(self.waiting) and self.waiting[-1].kind != request.kind
@@ -275,7 +279,7 @@ class StageQueue:
         return request
 
     def _start(self, replica: RoutedReplica, requests: Sequence[Request], now_s: float) -> None:
-        batch = Batch(self.batches, self.position, replica, requests, now_s)
+        batch = Batch(self.batches, self.position, replica, requests, now_s, self.lane)
         self.batches += 1
         self.in_service += batch.size
         replica.batch = batch

@@ -88,6 +88,12 @@ def check_installed() -> None:
 def check_live(scenario: Scenario, live: Live, prepared: Prepared) -> None:
     """Raise LiveError, naming the key or option, for what only a simulation can have and what is impossible."""
     _check_scenario(scenario, prepared)
+    if live.cluster is not None:
+        check_unmixed(scenario, prepared)
+    elif scenario.drop == "deadline":
+        check_unmixed(
+            scenario, prepared, "live, requests are dropped by deadline only where one variant serves a stage"
+        )
     _check_source(live)
     check_models(live.models, live.samples, live.cluster is not None, prepared.pipeline)
     if live.duration_s is not None and live.duration_s < 1.0:
@@ -115,16 +121,17 @@ def _check_scenario(scenario: Scenario, prepared: Prepared) -> None:
     for key, (is_wrong, why) in simulated.items():
         if is_wrong:
             raise LiveError(f"{key}: {getattr(scenario, key)}: {why}")
-    check_unmixed(scenario, prepared)
     if "future_rps" in reads(prepared.policy):
         raise LiveError(
             f"policy {scenario.policy.name}: it or its predictor reads the future load, which only a simulation knows"
         )
 
 
-def check_unmixed(scenario: Scenario, prepared: Prepared) -> None:
-    """Raise LiveError for what may mix variants within a stage, before anything is started or changed."""
-    only = "a live stage serves one variant at a time; simulate it instead"
+ONE_VARIANT = "a stage on a cluster serves one variant at a time; run it on this machine, or simulate it"
+
+
+def check_unmixed(scenario: Scenario, prepared: Prepared, only: str = ONE_VARIANT) -> None:
+    """Raise LiveError for what may mix variants within a stage, before anything is changed; `only` says why."""
     if mixes(prepared.policy):
         raise LiveError(f"policy {scenario.policy.name}: it may mix variants within a stage, and {only}")
     for stage, wanted in (prepared.initial or {}).items():

@@ -1,7 +1,7 @@
 """What a live run takes beyond the profile, measured from its tables: the overheads that a simulation is given.
 
-The emulated service time of every batch is known exactly: the k-th batch started at a stage takes the k-th draw of that
-stage's stream. The dispatch overhead is how much longer its replica was occupied.
+The emulated service time of every batch is known exactly: the k-th batch started at a lane of a stage takes the k-th
+draw of that lane's stream. The dispatch overhead is how much longer its replica was occupied.
 """
 
 from __future__ import annotations
@@ -131,8 +131,7 @@ def _dispatch_s(
     own = replicas[replicas["stage"] == model.name].set_index("replica")
     served_by = list(zip(own["variant"], own["cores"].astype(int), strict=True))
     numbers = dict(zip(own.index, served_by, strict=True))
-    most = int(batches["batch"].max()) + 1 if len(batches) else 0
-    normals = np.fromiter(islice(standard_normals(stream(seed, "service", position)), most), dtype=np.float64)
+    normals = _normals(tables["stages"], own, model.name, position, seed)
     start_s = batches["start_s"].to_numpy(dtype=np.float64)
     busy = np.zeros(len(batches), dtype=np.int64) if busy_at is None else busy_at(start_s)
     emulated_s, slowdown = np.ones((2, len(batches)))
@@ -143,6 +142,27 @@ def _dispatch_s(
         slowdown[place] = service.beside[min(int(busy_then), len(service.beside) - 1)]
     took_s: FloatArray = batches["finish_s"].to_numpy(dtype=np.float64) - start_s
     return took_s / slowdown - emulated_s  # the simulator slows the overhead down as well
+
+
+def _normals(stages: pd.DataFrame, replicas: pd.DataFrame, stage: str, position: int, seed: int) -> Mapping[int, float]:
+    """The draw of each batch of a stage, by the batch's number there; `replicas` are the stage's, by number.
+
+    Where variants were mixed, batches are counted lane by lane, and a batch that has left no row is not counted.
+    """
+    started = stages[(stages["stage"] == stage) & (stages["batch"] >= 0) & (stages["replica"] >= 0)]
+    batches = started.drop_duplicates("batch").sort_values("batch")
+    if "lane" not in replicas:
+        most = int(batches["batch"].max()) + 1 if len(batches) else 0
+        return dict(enumerate(islice(standard_normals(stream(seed, "service", position)), most)))
+    lane = replicas["lane"].reindex(batches["replica"]).to_numpy(dtype=np.int64)
+    numbers = batches["batch"].to_numpy(dtype=np.int64)
+    return {
+        number: normal
+        for each in np.unique(lane).tolist()
+        for number, normal in zip(
+            numbers[lane == each].tolist(), standard_normals(stream(seed, "service", position, each)), strict=False
+        )
+    }
 
 
 def _emulated_s(service: ServiceTime, size: int, normal: float) -> float:

@@ -34,6 +34,7 @@ def simulate_decisions(
         later(due_s, late_s, trace.duration_s),
         initial,
         scenario.seed,
+        mixes=any(each.is_mix for _, wanted in decisions for each in wanted.values()),
     )
     waiting = iter(following)
     within = iter([time_s for time_s, _ in following if time_s < trace.duration_s])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -115,14 +116,14 @@ def _rollout_s(replicas: pd.DataFrame, since_s: float, wanted: StageConfiguratio
     )
     there = (created_s < until_s) & (removed_s > since_s)
     stays = there & (removed_s >= until_s)
-    is_wanted = ((replicas["variant"] == wanted.variant) & (replicas["cores"] == wanted.cores)).to_numpy(dtype=bool)
-    is_done = stays.sum() == wanted.replicas and is_wanted[stays].all() and (ready_s[stays] < until_s).all()
+    serving = Counter(zip(replicas["variant"][stays], replicas["cores"][stays].astype(int), strict=True))
+    is_done = serving == _serving(wanted) and (ready_s[stays] < until_s).all()
     if not is_done:
         return float("nan")
     moments_s = np.concatenate([[since_s], ready_s[stays], removed_s[there & ~stays]])
     return float(moments_s.max() - since_s)
 
 
-def _serving(configuration: StageConfiguration) -> tuple[str, int, int]:
-    """What a rollout is about: batches and their timeouts change at once."""
-    return configuration.variant, configuration.replicas, configuration.cores
+def _serving(configuration: StageConfiguration) -> Counter[tuple[str, int]]:
+    """What a rollout is about, replicas by variant and cores: batches and their timeouts change at once."""
+    return Counter({(part.variant, part.cores): part.replicas for part in configuration.parts})

@@ -23,6 +23,7 @@ pytest.importorskip("aiohttp")
 
 from ipa.live.plane import free_port
 from ipa.policies import Applied, read_journal
+from ipa.sim import stream
 from ipa.studies import Scenario, results, simulate
 from ipa.studies.live_runs import choice
 from tests.command import contents, interruptible, ipa, refusal, start
@@ -151,6 +152,55 @@ def test_files_and_facts_are_documented(finished: tuple[Path, dict[str, Any]]) -
     assert facts == list(json.loads((folder / "run" / "manifest.json").read_text())["live"])
     columns = [named(row[0]) for row in table_rows("live.md", "Files", "| column |")]
     assert columns == list(pd.read_parquet(folder / "run" / "load.parquet").columns)
+
+
+# ---- mixes ----
+
+MIXES = """\
+from dataclasses import replace
+from ipa.policies import Decision, StageConfiguration, mix_of
+
+SMALL, LARGE = StageConfiguration("small", 1, 1, 0.0, 1), StageConfiguration("large", 2, 1, 0.05, 2)
+
+class Alternating:
+    mixes = True
+
+    def __init__(self, pipeline):
+        pass
+
+    def decide(self, observation, memory):
+        mix = mix_of([replace(SMALL, share=0.5), replace(LARGE, share=0.5)])
+        return Decision({"sort": SMALL if observation.step < 1 else mix if observation.step < 4 else LARGE}, memory)
+"""
+
+
+def test_a_policy_may_mix_variants_and_its_run_keeps_the_laws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small until 1 s, then half of the requests each, from 4 s on large alone: both lanes are in the tables, and who
+    came while the mix was in force went by the draws of the simulator, in order of arrival."""
+    monkeypatch.chdir(tmp_path)
+    pipeline_file(tmp_path)
+    Path("mixes.py").write_text(MIXES)
+    given = ("--policy", "mixes.py:Alternating", "--trace", "constant:20:6", "--set", "interval_s=1")
+    result = ipa("live", "run", "tiny.yaml", *given, "--out", "run", "--json")
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    assert (said["live"]["broken_laws"], said["completed"], said["requests"]) == ([], 120, 120)
+    replicas = pd.read_parquet("run/replicas.parquet").set_index("replica")
+    assert replicas["lane"].tolist() == [0, 1]
+    assert replicas["variant"].tolist() == ["small", "large"]
+    assert replicas["gone_s"].notna().tolist() == [True, False]
+    stages = pd.read_parquet("run/stages.parquet").sort_values("enqueue_s")
+    lane = stages["replica"].map(replicas["lane"]).to_numpy()
+    in_force = (stages["enqueue_s"] > replicas["ready_s"][1] + 0.5) & (stages["enqueue_s"] < 4.0)
+    drawn = stream(1, "mix", 0).random(len(stages)) >= 0.5
+    assert in_force.sum() > 10
+    assert lane[in_force].tolist() == drawn[in_force].astype(int).tolist()
+    accuracy = pd.read_parquet("run/requests.parquet").set_index("request")["accuracy"]
+    assert accuracy[stages["request"]].tolist() == np.where(lane == 0, 0.5, 0.75).tolist()
+    decisions = pd.read_parquet("run/decisions.parquet")
+    assert decisions["share"].tolist() == [1.0, *[0.5] * 6, *[1.0] * 2]
+    lines = ipa("replay", "run/journal.jsonl", "--pipeline", "tiny.yaml", *given[:2])
+    assert "in 6 of 6 steps" in lines.stdout
 
 
 # ---- ways to run ----
@@ -396,9 +446,21 @@ def test_a_run_whose_gateway_or_load_dies_says_so(tmp_path: Path, victim: str, s
         (("--set", "start_up_sigma=0.5"), "start_up_sigma: 0.5: processes start as they do; allowed: 0"),
         (("--set", "hop_s=0.1"), "hop_s: 0.1: a live hop takes what it takes; allowed: 0"),
         (("--set", "decision_delay_s=1"), "decision_delay_s: 1.0: a live decision takes what it takes; allowed: 0"),
+        (
+            ("--set", "service_factor=1.1"),
+            "service_factor: 1.1: the emulated servers take the profiled times; allowed: 1",
+        ),
+        (("--set", "outages=[[1, 5]]"), "outages: [[1.0, 5.0]]: metrics fail when they do; allowed: none"),
         (("--set", "service_times=mean"), "service_times: mean: the emulated servers take the profiled times"),
         (("--set", "policy.predictor=oracle"), "policy ipa: it or its predictor reads the future load"),
-        (("--policy", "loki"), "policy loki: it may mix variants within a stage, and a live stage serves one variant"),
+        (
+            ("--policy", "loki", "--backend", "kubernetes"),
+            "policy loki: it may mix variants within a stage, and a stage on a cluster serves one variant at a time",
+        ),
+        (
+            ("--policy", "loki", "--set", "drop=deadline"),
+            "policy loki: it may mix variants within a stage, and live, drop: deadline needs stages of one variant",
+        ),
         (("--policy", "oracle"), "policy oracle: it or its predictor reads the future load"),
         (("--source", "guess"), "'--source': 'guess'; allowed: gateway, prometheus"),
         (("--prometheus", "http://localhost:9090"), "--prometheus needs --source prometheus"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from ipa.live.kept import replicas_of, said_of
 from ipa.live.stage_replicas import Replica, StageReplicas
-from ipa.policies import ReplicaCounts, StageConfiguration
+from ipa.policies import ReplicaCounts, StageConfiguration, mix_of
 
 
 def stage(variant: str = "small", replicas: int = 2, **settings: int) -> StageReplicas:
@@ -152,6 +153,76 @@ def test_a_failed_variant_may_be_tried_again_after_five_minutes() -> None:
     assert sort.failed_variants == ("large",)
     sort.note_steady(400.0)
     assert sort.failed_variants == ()
+
+
+# ---- lanes ----
+
+
+def mixed(**parts: tuple[float, int]) -> StageConfiguration:
+    """Variant -> share and replicas."""
+    return mix_of([replace(wanted(variant, replicas), share=share) for variant, (share, replicas) in parts.items()])
+
+
+def test_each_lane_is_rolled_out_for_itself_and_a_free_one_gives_up_its_replicas() -> None:
+    """Three small ones stand. Two large ones start in lane 1 while they stay; then lane 0 has one, then none."""
+    sort = stage("small", 3)
+    sort.configuration = mixed(small=(0.4, 1), large=(0.6, 2))
+    sort.follow({0: wanted("small", 3), 1: wanted("large", 2)}, 5.0, 5.0)
+    assert [sort.roll_out(5.0, lane) for lane in sort.lane_numbers] == [(0, []), (2, [])]
+    for _ in range(2):
+        sort.create(5.0, 1).ready_s = 8.0
+    assert [(replica.number, replica.variant, replica.lane) for replica in sort.all[3:]] == [
+        (3, "large", 1),
+        (4, "large", 1),
+    ]
+    assert not sort.is_closing
+    sort.follow({0: wanted("small", 1), 1: wanted("large", 2)}, 5.0, 5.0)
+    assert [replica.number for replica in sort.roll_out(8.0).remove] == [2, 1]
+    sort.configuration = wanted("large", 2)
+    assert sort.is_closing
+    sort.follow({1: wanted("large", 2)}, 9.0, 9.0)
+    assert sort.lane_numbers == [0, 1]
+    assert [replica.number for replica in sort.roll_out(9.0, 0).remove] == [2, 1, 0]
+    assert sort.roll_out(9.0, 1) == (0, [])
+    assert sort.counts() == {"large": ReplicaCounts(ready=2), "small": ReplicaCounts(ready=3)}
+
+
+def test_a_stage_with_one_variant_in_its_first_lane_follows_nobody() -> None:
+    sort = stage("small", 2)
+    assert not sort.is_laned
+    sort.configuration = mixed(small=(0.5, 1), large=(0.5, 1))
+    assert sort.is_laned
+    sort.follow(sort.in_force, 1.0, 1.0)
+    sort.configuration = wanted("small", 2)
+    sort.follow({0: wanted("small", 2)}, 2.0, 2.0)
+    assert not sort.is_laned
+
+
+def test_a_mix_that_stands_is_in_the_first_lanes_and_another_variant_of_it_may_fail_alone() -> None:
+    sort = StageReplicas("sort", mixed(small=(0.5, 1), large=(0.5, 2)))
+    sort.stand()
+    assert {lane: part.variant for lane, part in sort.in_force.items()} == {0: "small", 1: "large"}
+    for _ in range(3):
+        die(sort, sort.create(0.0, 1), 0.0)
+    assert (sort.back_off_left_s(0.0, 0), sort.back_off_left_s(0.0, 1)) == (0.0, 1.0)
+    assert [sort.roll_out(0.5, lane).create for lane in sort.lane_numbers] == [1, 0]
+    assert sort.failed_variants == ("large",)
+
+
+def test_records_say_the_lane_of_each_replica_and_its_batch_sizes_also_after_a_kill() -> None:
+    """Asked for at 9 s and found in force at 9.5 s: of two sizes, the larger one held in between."""
+    sort = stage("small", 1)
+    assert sort.records([(0.0, 1)]).lanes is None
+    sort.configuration = mixed(small=(0.5, 1), large=(0.5, 1))
+    sort.follow({0: wanted("small", 1), 1: replace(wanted("large", 1), batch=4)}, 5.0, 5.5)
+    sort.create(5.0, 1)
+    for batch, asked_s in ((2, 9.0), (8, 12.0)):
+        sort.follow({0: wanted("small", 1), 1: replace(wanted("large", 1), batch=batch)}, asked_s, asked_s + 0.5)
+    records = sort.records([(0.0, 1)])
+    for lanes in (records.lanes, replicas_of(json.loads(json.dumps(said_of(records)))).lanes):
+        assert lanes is not None
+        assert lanes.lane.tolist() == [0, 1]
+        assert lanes.configured == (((0.0, 1),), ((5.0, 4), (9.5, 2), (12.0, 8)))
 
 
 def test_cost_and_readiness_come_from_the_timeline() -> None:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from ipa.live.serving.deadlines import Deadlines
 from ipa.live.serving.request import Batch, Request, RoutedReplica
 from ipa.live.serving.router import Router
-from ipa.policies import StageConfiguration
+from ipa.policies import StageConfiguration, mix_of
 from ipa.sim import NEVER, rules
 from tests.sim.stories import Seen
 
@@ -96,34 +96,42 @@ class GatewayWorld:
         self._stages = scenario["stages"]
         self._stop_s: float = scenario["stop_s"]
         names = [str(position) for position in range(len(self._stages))]
-        initial = [StageConfiguration(**wanted) for wanted in scenario["initial"]]
+        initial = [configuration_of(wanted) for wanted in scenario["initial"]]
         limits_s = [stage["drop_limit_s"] for stage in self._stages]
         drop = scenario.get("drop", "request")
         deadlines = None
         if drop == "deadline":
             deadlines = Deadlines(scenario["sla_s"], self._latency_s, scenario["hop_s"])
         configuration = dict(zip(names, initial, strict=True))
-        self.router = Router(names, limits_s, configuration, self, drop=drop, deadlines=deadlines)
+        mixing = [
+            (len(stage["variants"]), draws)
+            for stage, draws in zip(self._stages, scenario.get("mix_draws", ()), strict=False)
+        ]
+        self.router = Router(names, limits_s, configuration, self, drop=drop, deadlines=deadlines, mixing=mixing)
         self._now_s = 0.0
         self._made = count()
         self._events: list[tuple[float, int, int, int, Callable[[], None]]] = []
         self._wakes = [0] * len(names)
         self._last_end_s = 0.0
         self.fleets = [fleet(scenario["max_surge"], scenario["max_unavailable"]) for _ in names]
-        self._factors = [_endless(scenario, "factors", position) for position in range(len(names))]
-        self._start_ups = [_endless(scenario, "start_up_factors", position) for position in range(len(names))]
+        self._factors = [endless(scenario, "factors", position) for position in range(len(names))]
+        self._start_ups = [endless(scenario, "start_up_factors", position) for position in range(len(names))]
         self.requests = [Request(str(n), arrival_s) for n, arrival_s in enumerate(scenario["arrivals"])]
         self._open = len(self.requests)
-        for position, wanted in enumerate(initial):
-            for replica in self.fleets[position].roll_out(wanted, 0.0):
-                next(self._start_ups[position])
-                replica.ready_s = 0.0
-            self._list(position)
         self._wanted = initial
+        for position, wanted in enumerate(initial):
+            self._stand(position, wanted)
+            self._list(position)
         for time_s, stages in scenario["decisions"]:
             for position, wanted_now in enumerate(stages):
                 at_s = time_s + scenario["decision_delay_s"]
-                self._at(at_s, rules.APPLICATION, position, self._apply, position, StageConfiguration(**wanted_now))
+                self._at(at_s, rules.APPLICATION, position, self._apply, position, configuration_of(wanted_now))
+
+    def _stand(self, stage: int, wanted: StageConfiguration) -> None:
+        """What is ready at the start."""
+        for replica in self.fleets[stage].roll_out(wanted, 0.0):
+            next(self._start_ups[stage])
+            replica.ready_s = 0.0
 
     # ---- time (rules 8 and 9) ----
 
@@ -137,11 +145,15 @@ class GatewayWorld:
             # In the queue for every event of their instant; the attempt of their own ranks with the timers.
             while coming and coming[0].arrival_s == self._now_s:
                 self.router.inside += 1
-                self.router.enqueue(0, [coming.pop(0)], self._now_s)
-                self._at(self._now_s, rules.TIMER, 0, self.router.timer, 0, self._now_s)
+                lanes = self.router.enqueue(0, [coming.pop(0)], self._now_s)
+                self._at(self._now_s, rules.TIMER, 0, self.router.attempt, 0, self._now_s, lanes)
             while self._events and self._events[0][0] == self._now_s:
                 heapq.heappop(self._events)[-1]()
+                self._after_event()
         return self._result(self._end_s())
+
+    def _after_event(self) -> None:
+        """What follows an event."""
 
     def _end_s(self) -> float:
         duration_s: float = self._scenario["duration_s"]
@@ -214,11 +226,10 @@ class GatewayWorld:
         requests = self.router.complete(batch, self._now_s)
         if batch.stage + 1 < len(self._stages):
             self._at(self._now_s + hop_s, rules.DELIVERY, batch.stage + 1, self._deliver, batch.stage + 1, requests)
-        self.router.stages[batch.stage].attempt(self._now_s)
+        self.router.attempt(batch.stage, self._now_s, (batch.lane,))
 
     def _deliver(self, stage: int, requests: list[Request]) -> None:
-        self.router.enqueue(stage, requests, self._now_s)
-        self.router.stages[stage].attempt(self._now_s)
+        self.router.attempt(stage, self._now_s, self.router.enqueue(stage, requests, self._now_s))
 
     def _apply(self, stage: int, wanted: StageConfiguration) -> None:
         self._wanted[stage] = wanted
@@ -270,9 +281,9 @@ class GatewayWorld:
     def _result(self, end_s: float) -> dict[str, Any]:
         resizes = self._scenario.get("resize") == "in_place"
         return {
-            "requests": [_request(request) for request in self.requests],
+            "requests": [request_told(request) for request in self.requests],
             "replicas": [
-                [_life(replica, self._stop_s, end_s, resizes=resizes) for replica in fleet.replicas]
+                [life(replica, self._stop_s, end_s, resizes=resizes) for replica in fleet.replicas]
                 for fleet in self.fleets
             ],
             "end_s": end_s,
@@ -284,12 +295,17 @@ def simulate(scenario: dict[str, Any]) -> dict[str, Any]:
     return GatewayWorld(scenario).run()
 
 
-def _endless(scenario: dict[str, Any], key: str, position: int) -> Iterator[float]:
+def configuration_of(wanted: dict[str, Any]) -> StageConfiguration:
+    """A stage's configuration, as a scenario has it."""
+    return mix_of([StageConfiguration(**part) for part in wanted.get("mix", [wanted])])
+
+
+def endless(scenario: dict[str, Any], key: str, position: int) -> Iterator[float]:
     factors = (scenario.get(key) or [[]] * (position + 1))[position]
     return (factors[n] if n < len(factors) else 1.0 for n in count())
 
 
-def _request(request: Request) -> dict[str, Any]:
+def request_told(request: Request) -> dict[str, Any]:
     found: dict[str, Any] = {"outcome": request.outcome or "unfinished", "stages": []}
     if request.outcome == "dropped":
         found |= {"dropped_at": request.stage, "dropped_s": request.end_s}
@@ -309,7 +325,7 @@ def _request(request: Request) -> dict[str, Any]:
     return found
 
 
-def _life(replica: Replica, stop_s: float, end_s: float, *, resizes: bool) -> dict[str, Any]:
+def life(replica: Replica, stop_s: float, end_s: float, *, resizes: bool) -> dict[str, Any]:
     gone_s = None
     if replica.removed_s is not None:
         gone_s = rules.gone_s(replica.removed_s, replica.finish_s, stop_s)

@@ -16,7 +16,8 @@ from ipa.live.controller_metrics import ControllerMetrics
 from ipa.live.serving.dashboard import PANELS, dashboard, metrics_of
 from ipa.live.serving.logs import JsonLines
 from ipa.live.serving.metrics import OF_SLA, STAGE_STATE, TABLE, ProcessMetrics, at_whole_second
-from ipa.policies import Applied, Decision, Entry
+from ipa.policies import Applied, Decision, Entry, StageConfiguration, mix_of
+from tests.live.world import metric_values
 from tests.tiny import SMALL_ONES, observation, two_by_two
 
 SUFFIXES = ("_bucket", "_sum", "_count")
@@ -77,6 +78,17 @@ def test_a_step_tells_of_what_it_saw_and_whether_it_was_put_in_force() -> None:
     said = {sample.name: sample.value for family in text_string_to_metric_families(text) for sample in family.samples}
     assert said["ipa_refusals_total"] == 2.0
     assert (said["ipa_limit_cores"], said["ipa_sample_age_seconds"]) == (7.0, 3.5)
+
+
+def test_of_a_mix_each_variant_has_its_desired_replicas_and_the_accuracy_is_the_mean() -> None:
+    """At a, a quarter of the requests goes to small (0.5), the rest to large (0.8); b is all small (0.6)."""
+    metrics = ControllerMetrics(two_by_two())
+    parts = [StageConfiguration("small", 1, 2, 0.0, 1, 0.25), StageConfiguration("large", 1, 3, 0.0, 2, 0.75)]
+    wanted = {**SMALL_ONES, "a": mix_of(parts)}
+    metrics.step(Entry(observation((3.0,)), Decision(wanted, {}), Applied(True)), 0.01)
+    values = metric_values(metrics.of_process.text().decode())
+    assert [values["ipa_desired_replicas", "a", each] for each in ("small", "large")] == [2.0, 3.0]
+    assert values["ipa_planned_accuracy_ratio",] == pytest.approx((0.25 * 0.5 + 0.75 * 0.8) * 0.6)
 
 
 # ---- the dashboard ----

@@ -1,0 +1,187 @@
+"""The lanes of a stage: each is a queue with replicas of its own, and a draw says where a request goes (rule 11).
+
+Which lane serves which variant, and when shares take effect, is the model's rule, `ipa.sim.Lanes`. Without mixes, a
+stage has one lane and this hands everything on to its queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+from ipa.live.serving.request import Batch, Request, RoutedReplica
+from ipa.live.serving.stage_queue import StageHost, StageQueue
+from ipa.policies import StageConfiguration
+from ipa.sim import Lanes
+
+
+class Draws(Protocol):
+    """For each request, by its number, a draw from [0, 1)."""
+
+    def __getitem__(self, number: int, /) -> float: ...
+
+
+class StageLanes:
+    """One stage; it is the host of its queues. `plan` says what is in force in each lane."""
+
+    def __init__(
+        self,
+        host: StageHost,
+        wanted: StageConfiguration,
+        most: int,
+        draws: Draws,
+        queue: Callable[[StageHost, int], StageQueue],
+    ) -> None:
+        """`queue` makes the one of a lane; there are `most`, as many as the stage has variants."""
+        self._host = host
+        self._draws = draws
+        self._started = 0
+        self.queues = [queue(self, lane) for lane in range(most)]
+        self.stand(wanted)
+
+    # ---- what is wanted ----
+
+    def stand(self, wanted: StageConfiguration) -> None:
+        """A configuration that is in force as if it had always been, since nobody is served yet."""
+        self.plan = Lanes(wanted, len(self.queues))
+        self._adopt()
+
+    def configure(self, wanted: StageConfiguration) -> None:
+        """A decision: batch sizes and timeouts are in force at once, shares when its variants are ready."""
+        self.plan.configure(wanted, [queue.ready for queue in self.queues], [queue.present for queue in self.queues])
+        self._adopt()
+
+    def _adopt(self) -> None:
+        for queue, lane in zip(self.queues, self.plan.lanes, strict=True):
+            queue.configure(lane.wanted.variant, lane.wanted.batch, lane.wanted.batch_timeout_s)
+
+    @property
+    def in_force(self) -> dict[int, StageConfiguration]:
+        """By number, what is in force in the lanes that are not free; its replicas are those desired for now."""
+        return {number: lane.in_force for number, lane in enumerate(self.plan.lanes) if lane.desired}
+
+    @property
+    def batch(self) -> int:
+        """The largest batch size of the lanes that get requests."""
+        return max(queue.batch for queue in self._open)
+
+    @property
+    def batch_timeout_s(self) -> float:
+        """The longest batch timeout of the lanes that get requests."""
+        return max(queue.batch_timeout_s for queue in self._open)
+
+    @property
+    def _open(self) -> list[StageQueue]:
+        return [self.queues[number] for number, _ in self.plan.table]
+
+    # ---- replicas ----
+
+    @property
+    def replicas(self) -> list[RoutedReplica]:
+        """Those of all lanes, lane after lane."""
+        return [replica for queue in self.queues for replica in queue.replicas]
+
+    def list_replicas(self, listed: Mapping[tuple[int, str], Callable[[], RoutedReplica]]) -> bool:
+        """Set the replicas that may take batches (see `Router.list_replicas`); whether shares take effect by that."""
+        made = [(key, create()) for key, create in listed.items()]
+        wanted = {(*key, replica.lane): replica for key, replica in made}
+        known = {(replica.number, replica.url, replica.lane): replica for replica in self.replicas}
+        for key, replica in known.items():
+            replica.is_listed = key in wanted
+            if replica.is_listed:
+                replica.cores, replica.max_batch = wanted[key].cores, wanted[key].max_batch
+        for queue in self.queues:
+            kept = [replica for replica in queue.replicas if replica.is_listed or replica.batch is not None]
+            kept += [new for key, new in wanted.items() if key not in known and new.lane == queue.lane]
+            queue.replicas = sorted(kept, key=lambda replica: replica.number)
+        return self.note_ready()
+
+    def note_ready(self) -> bool:
+        """Take note of how many replicas are ready; whether shares take effect by that."""
+        settled = [self.plan.readied(queue.lane, queue.ready) for queue in self.queues]
+        return any(settled)
+
+    @property
+    def can_serve(self) -> bool:
+        """Whether there is a replica that can take batches, now or when it has finished one."""
+        return any(queue.can_serve for queue in self.queues)
+
+    def outage_s(self, now_s: float) -> float:
+        """For how long there has been none, as far as `expire` has seen."""
+        return min(queue.outage_s(now_s) for queue in self.queues)
+
+    # ---- requests ----
+
+    def enqueue(self, requests: Sequence[Request], now_s: float) -> Sequence[int]:
+        """Requests arrive at this stage, in order; the lanes that get some, which are to attempt."""
+        table = self.plan.table
+        if len(table) == 1:
+            lane = table[0][0]
+            self.queues[lane].enqueue(requests, now_s)
+            return (lane,)
+        parts: dict[int, list[Request]] = {}
+        for request in requests:
+            parts.setdefault(self.plan.lane_of(self._draws[request.number]), []).append(request)
+        for lane, part in parts.items():
+            self.queues[lane].enqueue(part, now_s)
+        return sorted(parts)
+
+    def attempt(self, now_s: float, lanes: Iterable[int] | None = None) -> None:
+        """Start every batch that can start now in these lanes (None: in all)."""
+        for lane in range(len(self.queues)) if lanes is None else lanes:
+            self.queues[lane].attempt(now_s)
+            self._free_if_empty(lane)
+
+    def timer(self, now_s: float) -> None:
+        """The moment that `wake` asked for has come; it may ring a little early."""
+        due = [queue.lane for queue in self.queues if queue.timer_s <= now_s]
+        self.attempt(now_s, due or [min(self.queues, key=lambda queue: queue.timer_s).lane])
+
+    def expire(self, now_s: float) -> None:
+        """Drop what has expired, and what waits where nobody has served for too long."""
+        for queue in self.queues:
+            queue.look(now_s)
+            queue.expire(now_s)
+            self._free_if_empty(queue.lane)
+
+    def _free_if_empty(self, lane: int) -> None:
+        if self.plan.lanes[lane].is_closing and not self.queues[lane].present:
+            self.plan.emptied(lane)
+
+    def restart(self, now_s: float) -> None:
+        """Number batches from 0 again; nobody may be waiting, and time may go back."""
+        self._started = 0
+        for queue in self.queues:
+            queue.restart(now_s)
+
+    # ---- how it stands ----
+
+    @property
+    def length(self) -> int:
+        """How many requests wait for an outcome."""
+        return sum(queue.length for queue in self.queues)
+
+    @property
+    def in_service(self) -> int:
+        return sum(queue.in_service for queue in self.queues)
+
+    def running_s(self, now_s: float) -> float:
+        """How long the batches in service have been running, in seconds x replicas."""
+        return sum(queue.running_s(now_s) for queue in self.queues)
+
+    def request_s(self, now_s: float) -> float:
+        """The integral over time of the requests present [requests x seconds]; it never falls."""
+        return sum(queue.request_s(now_s) for queue in self.queues)
+
+    # ---- the queues' host ----
+
+    def start(self, batch: Batch) -> None:
+        batch.number = self._started
+        self._started += 1
+        self._host.start(batch)
+
+    def dropped(self, request: Request, now_s: float) -> None:
+        self._host.dropped(request, now_s)
+
+    def wake(self, stage: int, _: float) -> None:
+        self._host.wake(stage, min(queue.timer_s for queue in self.queues))
