@@ -91,9 +91,7 @@ def check_live(scenario: Scenario, live: Live, prepared: Prepared) -> None:
     if live.cluster is not None:
         check_unmixed(scenario, prepared)
     elif scenario.drop == "deadline":
-        check_unmixed(
-            scenario, prepared, "live, requests are dropped by deadline only where one variant serves a stage"
-        )
+        check_unmixed(scenario, prepared, "live, drop: deadline needs stages of one variant")
     _check_source(live)
     check_models(live.models, live.samples, live.cluster is not None, prepared.pipeline)
     if live.duration_s is not None and live.duration_s < 1.0:
@@ -120,7 +118,7 @@ def _check_scenario(scenario: Scenario, prepared: Prepared) -> None:
     }
     for key, (is_wrong, why) in simulated.items():
         if is_wrong:
-            raise LiveError(f"{key}: {getattr(scenario, key)}: {why}")
+            raise LiveError(f"{key}: {scenario.model_dump(mode='json')[key]}: {why}")
     if "future_rps" in reads(prepared.policy):
         raise LiveError(
             f"policy {scenario.policy.name}: it or its predictor reads the future load, which only a simulation knows"
