@@ -63,8 +63,7 @@ def create(
 
     PolicyError: an unknown name, parameter or class, an impossible value, or an error in the file.
     """
-    if not isinstance(spec, str) or not spec:
-        raise PolicyError(f"policy {spec!r} must be a name: {', '.join(POLICIES)}, or file.py:Class")
+    _check_spec(spec)
     whole, (spec, own) = spec, split_spec(spec)
     given = _joined(whole, own, parameters or {})
     name, colon, argument = (spec, "", "") if plugins.is_file(spec) else spec.partition(":")
@@ -92,8 +91,14 @@ def facts_of(spec: str) -> tuple[str, ...]:
 
 def factory_of(spec: str) -> plugins.Factory:
     """The class that a spec names. PolicyError: an unknown name or class."""
+    _check_spec(spec)
     spec, _ = split_spec(spec)
     return _factory(spec if plugins.is_file(spec) else spec.partition(":")[0])
+
+
+def _check_spec(spec: object) -> None:
+    if not isinstance(spec, str) or not spec:
+        raise PolicyError(f"policy {spec!r} must be a name: {', '.join(POLICIES)}, or file.py:Class")
 
 
 def _factory(name: str) -> plugins.Factory:

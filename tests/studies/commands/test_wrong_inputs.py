@@ -610,7 +610,7 @@ POLICY_ROWS = [
     ),
     Wrong(
         f"{RUN} --set policy.predictor=a.py:A",
-        "A.reads is 3; allowed: a tuple of names of fields",
+        "A.reads is 3; allowed: a tuple of names out of latency, busy_fraction",
         {"a.py": "class A:\n    reads = 3\n    def predict(self, seen): ...\n"},
     ),
     Wrong(f"{RUN} --policy gone.py:P", "gone.py: cannot be read: No such file or directory"),
