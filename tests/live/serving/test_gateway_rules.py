@@ -20,7 +20,7 @@ NOT_APPLICABLE = [story for story in STORIES if story not in APPLICABLE]
 def test_every_story_but_those_of_eager_dispatch_and_interference_is_told() -> None:
     eager = [story for story in NOT_APPLICABLE if not story.interference]
     assert all("eager" in story.rule for story in eager), EAGER
-    assert {story.rule for story in NOT_APPLICABLE if story.interference} == {"3", "8"}, INTERFERENCE
+    assert all(story.rule.startswith("3") for story in NOT_APPLICABLE if story.interference), INTERFERENCE
 
 
 @pytest.mark.parametrize("story", APPLICABLE, ids=lambda story: f"{story.rule}: {story.name}")
