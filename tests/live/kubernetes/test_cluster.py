@@ -464,14 +464,16 @@ def test_a_stage_that_is_paused_stops_no_repair_of_another(namespace: str, tmp_p
         api.request("PATCH", path, patch, content_type="application/merge-patch+json", field_manager="kubectl-rollout")
 
     async def story() -> None:
-        async with running(made, tmp_path, initial=both) as backend, traffic(backend):
-            pause(True)
-            await until_said(backend, "stopped", "sort: two-stage-sort is paused")
-            more = {**both, "rank": sort("small", 2)["sort"]}
-            assert (await apply(backend, more)).accepted
-            await until(lambda: len(backend.stages["rank"].ready) == 2, "the other stage goes on")
-            refused = await apply(backend, {**more, "sort": sort("large")["sort"]})
-            assert refused.reason.startswith("stopped: sort: two-stage-sort is paused")
+        async with running(made, tmp_path, initial=both) as backend:
+            async with traffic(backend):
+                pause(True)
+                await until_said(backend, "stopped", "sort: two-stage-sort is paused")
+                more = {**both, "rank": sort("small", 2)["sort"]}
+                assert (await apply(backend, more)).accepted
+                await until(lambda: len(backend.stages["rank"].ready) == 2, "the other stage goes on")
+                refused = await apply(backend, {**more, "sort": sort("large")["sort"]})
+                assert refused.reason.startswith("stopped: sort: two-stage-sort is paused")
+            # All of the stage's pods go with it: nobody can be served until there are others.
             api.delete("Deployment", namespace, made.stage_name("rank"))
             await until(lambda: len(backend.stages["rank"].ready) == 2, "it is repaired")
             pause(False)
