@@ -20,7 +20,10 @@ WIDTH = 120
 
 def section(details: Mapping[str, str]) -> str:
     """The section's text, as the page has it."""
-    items = [fill(each, WIDTH, initial_indent="- ", subsequent_indent="  ") for each in sentences(details)]
+    items = [
+        fill(each, WIDTH, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
+        for each in sentences(details)
+    ]
     return "\n" + "\n".join(items) + "\n\n"
 
 
