@@ -70,7 +70,7 @@ class Foresight(OptimisingPolicy):
         pipeline: Pipeline,
         *,
         risk: float = 0.001,
-        flap_budget: int | None = 4,
+        flap_budget: int | None = 10,
         flap_window_s: float = 600.0,
         never_above: str | None = None,
         interval_s: float = 10.0,
