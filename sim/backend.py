@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from math import ceil, nan
 
-from ipa.policies import NO_LATENCY, Applied, Observation, StageConfiguration, StageObservation
+from ipa.policies import NO_LATENCY, Applied, Observation, ReplicaCounts, StageConfiguration, StageObservation
 from ipa.sim.interface import Engine, Seen
 from ipa.sim.load_view import LoadView
 from ipa.sim.measuring import Measuring, Presence
@@ -86,21 +86,8 @@ class SimulatedBackend:
         the first step after it."""
         load_rps = self._load.before(now_s)
         unseen = min(ceil(now_s - self._sampled_s), len(load_rps))
-        is_busy_read, is_latency_read = "busy_fraction" in self._fields, "latency" in self._fields
         stages = {
-            name: StageObservation(
-                configuration=stage.configuration,
-                arrivals=0,
-                completions=0,
-                drops=0,
-                failures=0,
-                queue_length=0,
-                in_service=0,
-                replicas=stage.seen(now_s).replicas,
-                busy_fraction=0.0 if is_busy_read else None,
-                latency=NO_LATENCY if is_latency_read else None,
-                concurrency=0.0 if "concurrency" in self._fields else None,
-            )
+            name: nothing_counted(stage.configuration, stage.seen(now_s).replicas, self._fields)
             for name, stage in zip(self._names, self._engine.stages, strict=True)
         }
         return Observation(
@@ -112,7 +99,7 @@ class SimulatedBackend:
             sample_age_s=now_s - self._sampled_s,
             limit_cores=self._limit_cores,
             stages=stages,
-            latency=NO_LATENCY if is_latency_read else None,
+            latency=NO_LATENCY if "latency" in self._fields else None,
             future_rps=self._future(now_s),
             elapsed_s=now_s - since_s,
             past_rps=self._load.past(self._step, now_s) if "past_rps" in self._fields else None,
@@ -128,3 +115,22 @@ class SimulatedBackend:
         if "future_rps" not in self._fields:
             return None
         return self._load.after(now_s, self._engine.world.duration_s)
+
+
+def nothing_counted(
+    configuration: StageConfiguration, replicas: Mapping[str, ReplicaCounts], fields: Collection[str]
+) -> StageObservation:
+    """A stage of which only the replicas are seen; of the costly `fields`, those that are read."""
+    return StageObservation(
+        configuration=configuration,
+        arrivals=0,
+        completions=0,
+        drops=0,
+        failures=0,
+        queue_length=0,
+        in_service=0,
+        replicas=replicas,
+        busy_fraction=0.0 if "busy_fraction" in fields else None,
+        latency=NO_LATENCY if "latency" in fields else None,
+        concurrency=0.0 if "concurrency" in fields else None,
+    )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ipa.policies import NO_LATENCY, Applied, Configuration, Observation, StageObservation, lightest_configuration
 from ipa.profiles import Pipeline
+from ipa.sim.backend import nothing_counted
 from ipa.sim.load_view import LoadView
 
 
@@ -46,19 +47,4 @@ class Opening:
         return Applied(accepted=True)
 
     def _idle_stages(self, fields: set[str]) -> Mapping[str, StageObservation]:
-        return {
-            name: StageObservation(
-                configuration=wanted,
-                arrivals=0,
-                completions=0,
-                drops=0,
-                failures=0,
-                queue_length=0,
-                in_service=0,
-                replicas={},
-                busy_fraction=0.0 if "busy_fraction" in fields else None,
-                latency=NO_LATENCY if "latency" in fields else None,
-                concurrency=0.0 if "concurrency" in fields else None,
-            )
-            for name, wanted in self.configuration.items()
-        }
+        return {name: nothing_counted(wanted, {}, fields) for name, wanted in self.configuration.items()}
