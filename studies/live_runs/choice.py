@@ -91,7 +91,7 @@ def check_live(scenario: Scenario, live: Live, prepared: Prepared) -> None:
     if live.cluster is not None:
         check_unmixed(scenario, prepared)
     elif scenario.drop == "deadline":
-        check_unmixed(scenario, prepared, "live, drop: deadline needs stages of one variant")
+        check_unmixed(scenario, prepared, "a live run cannot drop by deadline then")
     _check_source(live)
     check_models(live.models, live.samples, live.cluster is not None, prepared.pipeline)
     if live.duration_s is not None and live.duration_s < 1.0:

@@ -459,7 +459,7 @@ def test_a_run_whose_gateway_or_load_dies_says_so(tmp_path: Path, victim: str, s
         ),
         (
             ("--policy", "loki", "--set", "drop=deadline"),
-            "policy loki: it may mix variants within a stage, and live, drop: deadline needs stages of one variant",
+            "policy loki: it may mix variants within a stage, and a live run cannot drop by deadline then",
         ),
         (("--policy", "oracle"), "policy oracle: it or its predictor reads the future load"),
         (("--source", "guess"), "'--source': 'guess'; allowed: gateway, prometheus"),
