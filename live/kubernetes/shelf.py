@@ -1,7 +1,7 @@
 """Model folders in an object store: what is there, and how they get there (`fetch` is the way back).
 
-A folder holds PIPELINE/STAGE/VARIANT/. Each variant is put there file by file, its checksums last: where these are, the
-variant is whole, and `fetch` compares them.
+A folder holds PIPELINE/STAGE/VARIANT/; a stage's sample requests, beside its variants, are not put there. Each variant
+is put there file by file, its checksums last: where these are, the variant is whole, and `fetch` compares them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from ipa.live.errors import LiveError
 from ipa.live.kubernetes.checksums import SUMS, digest_of, parsed, sums_of, written
 from ipa.live.kubernetes.store import PART_BYTES, S3, explained, opened
+from ipa.live.profiling import SAMPLES
 
 LEVELS = 3
 """How deep variants lie: PIPELINE/STAGE/VARIANT."""
@@ -97,7 +98,8 @@ def push(
 
 def _variants(folder: Path) -> Iterator[tuple[str, Path, dict[str, str]]]:
     """Name, folder and checksums of each variant, by name."""
-    places = sorted(place for place in folder.glob("/".join("*" * LEVELS)) if place.is_dir())
+    below = folder.glob("/".join("*" * LEVELS))
+    places = sorted(place for place in below if place.is_dir() and place.name != SAMPLES)
     if not places:
         raise LiveError(f"{folder}: should hold PIPELINE/STAGE/VARIANT/")
     for place in places:

@@ -1,3 +1,4 @@
+from .folders import SAMPLES as SAMPLES
 from .folders import ModelFolder as ModelFolder
 from .folders import model_folders as model_folders
 from .folders import variant_folder as variant_folder

@@ -67,6 +67,14 @@ def test_only_what_has_changed_is_sent_again_and_nothing_of_before_stays(
     assert shelf.in_store(URL, server, SOMEBODY) == shelf.in_folder(folder)
 
 
+def test_sample_requests_beside_the_variants_stay_here(folder: Path, server: str) -> None:
+    samples = folder / "tiny/sort/samples"
+    samples.mkdir()
+    (samples / "0000.jpg").write_bytes(b"a page")
+    assert pushed(folder, server) == [("tiny/sort/large", True), ("tiny/sort/small", True)]
+    assert [each.name for each in shelf.in_store(URL, server, SOMEBODY)] == ["tiny/sort/large", "tiny/sort/small"]
+
+
 def test_a_file_that_is_not_what_its_checksum_says_is_not_served(folder: Path, server: str, tmp_path: Path) -> None:
     pushed(folder, server)
     put(server, "models/tiny/sort/small/model.py", b"forged")
