@@ -654,7 +654,7 @@ def test_a_controller_that_is_killed_in_a_rollout_is_succeeded_by_one_that_ends_
         assert again.wait(timeout=60) == 0
         stopping.set()
         assert answered.result() == {200}
-        # A step that takes longer than the interval skips the next: numbers may have gaps within a run, not between two.
+        # A step that takes longer than the interval skips the next: there may be gaps within a run, not between two.
         assert steps(state) == sorted(steps(state))
         assert min(step for step in steps(state) if step > done) == done + 1
     finally:
