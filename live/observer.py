@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from ipa.live.monitoring import Reading, Source, SourceError, StageReading, window
 from ipa.live.plane import Plane
 from ipa.live.stage_replicas import StageReplicas
-from ipa.policies import Observation, StageObservation
+from ipa.policies import Observation, SeenLoad, StageObservation
 
 
 class Observer:
@@ -31,6 +31,7 @@ class Observer:
         self._source = source
         self._clock = clock
         self._observed_s, self._counted_s, self._sampled_s = 0.0, 0.0, 0.0
+        self._seen = SeenLoad()
 
     def begin_at(self, time_s: float) -> None:
         """Let the first observation count the time from this moment on the run's clock."""
@@ -39,6 +40,8 @@ class Observer:
     async def observe(self, step: int, now_s: float, stages: Mapping[str, StageReplicas]) -> Observation:
         """The present observation; without a sample the load is NaN, and policies hold."""
         reading = await self._read(now_s)
+        if not self.trouble:
+            self._seen.note(reading.time_s, reading.load_rps)
         since_s, self._observed_s = self._observed_s, reading.time_s
         counted_since_s = self._counted_s
         self._counted_s = reading.time_s if reading.counted_until_s is None else reading.counted_until_s
@@ -57,6 +60,7 @@ class Observer:
             elapsed_s=max(reading.time_s - since_s, 0.0),
             past_rps=(),  # what came before a run is known to the decision before it alone
             clock_s=self._clock(),
+            seasons_rps=self._seen.seasons_at(reading.time_s),
         )
         if not self.trouble and observation.is_silent:
             self.trouble = f"the newest sample is {reading.sample_age_s:.0f} s old"

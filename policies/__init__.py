@@ -12,7 +12,8 @@ inferline_plan, faro_utility: what a plan and a utility are
 foresight/          our own: the mean load, insured against surges
 loki, infadapter: policies that mix variants · mixing: what they share
 static              never decides anew: the yardstick · variants: variants by name
-predictors/         forecasts of the load · forecast: what they answer · optimiser/: the integer programme
+predictors/         forecasts of the load · forecast: what they answer · seasons: the same time of the days before
+optimiser/          the integer programme
 """
 
 import lazy_loader as lazy

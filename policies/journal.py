@@ -26,10 +26,12 @@ from ipa.profiles import Pipeline
 
 
 def to_line(entry: Entry) -> str:
-    """One entry as one line of JSON. NaN, a missing sample, becomes null; a `why` that nobody asked for is left out."""
+    """One entry as one line of JSON. NaN, a missing sample, becomes null. Left out are a `why` that nobody asked for,
+    and seasons that nobody reads."""
     data = asdict(entry, dict_factory=without_mix)
-    if data["decision"]["why"] is None:
-        del data["decision"]["why"]
+    for part, field in (("decision", "why"), ("observation", "seasons_rps")):
+        if data[part][field] is None:
+            del data[part][field]
     return json.dumps(_without_nan(data), separators=(",", ":"), allow_nan=False)
 
 
@@ -142,6 +144,7 @@ def _observation(data: dict[str, Any]) -> Observation:
             "future_rps": _optional(data["future_rps"], _seconds),
             "elapsed_s": data["elapsed_s"],
             "past_rps": _optional(data.get("past_rps"), _seconds),
+            "seasons_rps": _optional(data.get("seasons_rps"), lambda seasons: tuple(map(_seconds, seasons))),
         }
     )
 

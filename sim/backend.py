@@ -79,6 +79,7 @@ class SimulatedBackend:
             elapsed_s=now_s - since_s,
             past_rps=self._load.past(self._step, now_s) if "past_rps" in self._fields else None,
             clock_s=self._load.clock_s(now_s),
+            seasons_rps=self._load.seasons(now_s) if "seasons_rps" in self._fields else None,
         )
 
     def _unsampled(self, now_s: float, since_s: float) -> Observation:
@@ -104,6 +105,7 @@ class SimulatedBackend:
             elapsed_s=now_s - since_s,
             past_rps=self._load.past(self._step, now_s) if "past_rps" in self._fields else None,
             clock_s=self._load.clock_s(now_s),
+            seasons_rps=self._load.seasons(now_s) if "seasons_rps" in self._fields else None,
         )
 
     def apply(self, configuration: Mapping[str, StageConfiguration]) -> Applied:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ipa.policies import Seasons, seasons_at
 from ipa.sim.model import FloatArray, IntArray
 
 Spans = Sequence[tuple[float, float]]
@@ -44,6 +45,7 @@ class LoadView:
         self._starts_s = starts_s
         self._outages = outages
         self._past_rps = history_rps
+        self._whole: FloatArray | None = None  # what is known of all seconds, once it is asked for
         self._arrivals_s = arrivals_s
         self._history_s = history_s
         history = np.asarray(history_rps, dtype=np.float64)
@@ -81,6 +83,14 @@ class LoadView:
         seen = max(0, self._history_s - int(time_s))
         kept = self._past_rps[: max(0, len(self._past_rps) - seen)]
         return tuple(np.asarray(kept, dtype=np.float64).tolist())
+
+    def seasons(self, time_s: float) -> Seasons:
+        """What came around the same time a day and a week before the second that `time_s` lies in; see `seasons_at`."""
+        if self._whole is None:
+            self._whole = np.concatenate(
+                [self._past_rps, self._sampled(self._counts, np.arange(len(self._counts) + 1))]
+            )
+        return seasons_at(self._whole, len(self._past_rps) + int(time_s))
 
     def clock_s(self, time_s: float) -> float | None:
         """The time on the wall clock [s since 1970] at a moment of the run; None where there is none."""

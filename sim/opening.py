@@ -37,6 +37,7 @@ class Opening:
             future_rps=future_rps,
             past_rps=load.past(0, 0.0) if "past_rps" in fields else None,
             clock_s=load.clock_s(0.0),
+            seasons_rps=load.seasons(0.0) if "seasons_rps" in fields else None,
         )
 
     def observe(self) -> Observation:

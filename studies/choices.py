@@ -18,7 +18,7 @@ Records = Literal["all", "sample", "none"]
 Journal = Literal["lean", "full"]
 Sample = Literal["grid", "list", "random", "lhs", "sobol", "saltelli"]
 
-Model = Literal["lstm", "lstm-quantile", "quantile-gbm"]
+Model = Literal["lstm", "lstm-quantile", "quantile-gbm", "seasonal-gbm"]
 """What can be trained to predict a load."""
 
 Source = Literal["gateway", "prometheus"]

@@ -13,7 +13,7 @@ future              what only a simulation knows · shipped, windows: what they 
 from ipa.policies.forecast import LEVELS
 from ipa.policies.predictors.auto import Auto
 from ipa.policies.predictors.future import Oracle
-from ipa.policies.predictors.learned import Lstm, LstmQuantile, QuantileGbm
+from ipa.policies.predictors.learned import Lstm, LstmQuantile, QuantileGbm, SeasonalGbm
 from ipa.policies.predictors.outlook import OUTLOOK_PARAMETERS, Outlook
 from ipa.policies.predictors.poisson import Poisson
 from ipa.policies.predictors.recent import Max, Mean, Reactive
@@ -39,6 +39,7 @@ __all__ = [
     "Poisson",
     "QuantileGbm",
     "Reactive",
+    "SeasonalGbm",
     "Shipped",
     "create_predictor",
     "describe_predictor",

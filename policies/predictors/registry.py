@@ -13,7 +13,7 @@ from ipa.policies.forecast import Forecast, certain
 from ipa.policies.interface import Observation, PolicyError, Predictor, reads
 from ipa.policies.predictors.auto import Auto
 from ipa.policies.predictors.future import Oracle
-from ipa.policies.predictors.learned import Lstm, LstmQuantile, QuantileGbm
+from ipa.policies.predictors.learned import Lstm, LstmQuantile, QuantileGbm, SeasonalGbm
 from ipa.policies.predictors.poisson import Poisson
 from ipa.policies.predictors.recent import Max, Mean, Reactive
 from ipa.policies.predictors.smoothing import Ewma, Holt
@@ -26,6 +26,7 @@ PREDICTORS: Mapping[str, type[Any]] = {
     "holt": Holt,
     "poisson": Poisson,
     "quantile-gbm": QuantileGbm,
+    "seasonal-gbm": SeasonalGbm,
     "lstm": Lstm,
     "lstm-quantile": LstmQuantile,
     "oracle": Oracle,

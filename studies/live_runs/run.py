@@ -213,7 +213,7 @@ def _initial(scenario: Scenario, prepared: Prepared, controller: LiveController,
         return controller.resumed
     if prepared.initial is not None:
         return prepared.initial
-    fields = {"latency", "busy_fraction", "concurrency", "past_rps"}
+    fields = {"latency", "busy_fraction", "concurrency", "past_rps", "seasons_rps"}
     duration_s = prepared.trace.duration_s
     opening = Opening(prepared.pipeline, load, duration_s, scenario.limit_cores, fields, scenario.seed)
     entry = controller.step(opening)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ipa.policies import Observation
+from ipa.policies import Observation, seasons_at
 from ipa.studies.errors import ScenarioError
 from ipa.traces import Trace
 
@@ -22,6 +22,8 @@ class Cases:
 
     `counts_rps`: the requests of each second, those before the trace included; shape (seconds,). `place`: the second
     that begins at each moment, an index of these; shape (moments,). `time_s`: the same moments in the trace's time.
+    `clock_rps`: the same requests with none of the seconds removed, those that were removed being NaN; shape (all
+    seconds,). `clock_place`: where each moment is there.
     """
 
     counts_rps: Floats
@@ -29,6 +31,8 @@ class Cases:
     time_s: Floats
     history_s: int
     horizon_s: int
+    clock_rps: Floats
+    clock_place: Places
 
     def __len__(self) -> int:
         return len(self.place)
@@ -39,8 +43,9 @@ class Cases:
         after = np.lib.stride_tricks.sliding_window_view(self.counts_rps, self.horizon_s)
         return np.asarray(after[self.place].max(axis=1))
 
-    def observation(self, number: int, *, future: bool = False) -> Observation:
-        """What a predictor sees at a moment: the load, and with `future` the seconds to come as well."""
+    def observation(self, number: int, *, future: bool = False, seasons: bool = False) -> Observation:
+        """What a predictor sees at a moment: the load, with `future` the seconds to come, with `seasons` those of a day
+        and a week ago."""
         place = int(self.place[number])
         after = self.counts_rps[place : place + self.horizon_s] if future else None
         return Observation(
@@ -53,6 +58,7 @@ class Cases:
             limit_cores=None,
             stages={},
             future_rps=None if after is None else tuple(after.tolist()),
+            seasons_rps=seasons_at(self.clock_rps, int(self.clock_place[number])) if seasons else None,
         )
 
 
@@ -75,7 +81,9 @@ def cases_of(
     """
     counts = np.concatenate([trace.history_counts, trace.per_second()])
     second = np.arange(len(counts)) - len(trace.history_counts)
+    clock_rps = counts.astype(np.float64)
     if without_zeros:
+        clock_rps[counts == 0] = np.nan
         counts, second = counts[counts > 0], second[counts > 0]
     wanted = [(0.0, trace.duration_s)] if windows is None else windows
     found = [
@@ -88,7 +96,15 @@ def cases_of(
             f"{trace.name}: nothing to forecast: {history_s} s have to lie before a forecast and {horizon_s} s between "
             "it and the end of its window"
         )
-    return Cases(counts.astype(np.float64), place, second[place].astype(np.float64), history_s, horizon_s)
+    return Cases(
+        counts.astype(np.float64),
+        place,
+        second[place].astype(np.float64),
+        history_s,
+        horizon_s,
+        clock_rps,
+        second[place] + len(trace.history_counts),
+    )
 
 
 def _checked(window: tuple[float, float], trace: Trace) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from ipa.studies.scenario import parse_value
 NAMES = tuple(name for name, kind in PREDICTORS.items() if "future_rps" not in reads(kind))
 """The predictors that are built in, without those that know the future."""
 
-SEEN = ("future_rps",)
+SEEN = ("future_rps", "seasons_rps")
 """What a load alone can tell, of the fields that a predictor has to ask for."""
 
 

@@ -62,6 +62,11 @@ class Samples:
             ends = self.ends[first : first + _ROWS]
             yield features.by_window(before[ends - features.HISTORY_S])
 
+    def seasons(self) -> Iterator[Floats]:
+        """What came around the same seconds a day and a week ago, as `features.by_lag`, as many at once."""
+        for first in range(0, len(self), _ROWS):
+            yield features.seasons_before(self.counts, self.ends[first : first + _ROWS])
+
 
 def split(
     counts: npt.NDArray[np.int64], every_s: int, rng: np.random.Generator, horizons: int
@@ -73,7 +78,9 @@ def split(
     border = round(len(counts) * (1 - VALIDATION_SHARE))
     load = counts.astype(np.float64)
     seen = max(0, border - features.HISTORY_S)
-    parts = [_samples(part, every_s, rng, horizons) for part in (load[:border], load[seen:])]
+    training, validation = (_samples(part, every_s, rng, horizons) for part in (load[:border], load[seen:]))
+    # The seasons of the second part lie in the first.
+    parts = [training, Samples(load, validation.ends + seen, validation.horizons_s)]
     for what, part in zip(("train on", "validate with"), parts, strict=True):
         if len(part) < LEAST_SAMPLES:
             raise ScenarioError(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from ipa.policies.predictors.trained import features
+from ipa.policies.predictors.trained import TREES, features
 from ipa.studies.predictor.samples import Floats, Samples
 
 
@@ -33,9 +33,20 @@ def of(samples: Samples, kind: str) -> Set:
         first += len(windows)
         parts.append(_published(windows) if kind == "lstm" else _relative(windows, horizons_s))
     inputs, level, scale = (np.concatenate(each) for each in zip(*parts, strict=True))
-    if kind == "quantile-gbm":
+    if kind in TREES:
         inputs = inputs.reshape(len(inputs), -1)
+    if kind == "seasonal-gbm":
+        inputs = np.hstack([inputs, _seasonal(samples, level, scale)])
     return Set(inputs, (samples.busiest_rps - level) / scale, level, scale)
+
+
+def _seasonal(samples: Samples, level: Floats, scale: Floats) -> Floats:
+    parts, first = [], 0
+    for seasons in samples.seasons():
+        of = slice(first, first + len(seasons))
+        parts.append(features.seasonal(seasons, level[of], scale[of], samples.horizons_s[of].astype(np.float64)))
+        first += len(seasons)
+    return np.concatenate(parts)
 
 
 def joined(parts: Sequence[Set]) -> Set:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipa.policies.predictors import LEVELS
+from ipa.policies.predictors.trained import TREES as TREE_KINDS
 from ipa.policies.predictors.trained import Model, features, forward_pass, write_npz
 from ipa.studies import choices, results
 from ipa.studies.errors import ScenarioError
@@ -32,6 +33,9 @@ MOST_SAMPLES = 100_000
 
 SHORT_S = 6 * 3600
 """The validation part of a shorter load is too short to calibrate with: the whole load is used, part by part."""
+
+LEAST_SEASONAL_S = 2 * 86_400
+"""A model of seasons needs a day to learn from and one before it."""
 
 CARD_VERSION = 1
 
@@ -67,6 +71,11 @@ def train(
     installed.
     """
     counts = trace.per_second()
+    if kind == "seasonal-gbm" and len(counts) < LEAST_SEASONAL_S:
+        raise ScenarioError(
+            f"a model of kind {kind} learns from the day before: a load of {len(counts)} s is too short; needed: "
+            f"{LEAST_SEASONAL_S} s"
+        )
     if every_s is None:
         every_s = features.WINDOW_S if len(counts) >= MOST_SAMPLES else 1
     horizons = 1 if kind == "lstm" else len(samples.HORIZONS_S)
@@ -85,7 +94,7 @@ def train(
     else:
         errors = [_errors(model, validation)]
     shift = _shift(np.concatenate(errors), model.levels, every_s)
-    offset = "baseline" if kind == "quantile-gbm" else "dense_bias"
+    offset = "baseline" if kind in TREE_KINDS else "dense_bias"
     model = replace(model, arrays={**model.arrays, offset: model.arrays[offset] + shift})
     model = replace(model, card={**model.card, "validation": _scores(model, validation)})
     return Trained(model, None if fitted is None else fitted.keras_file(shift))
@@ -108,7 +117,7 @@ def _fitted(
 ) -> tuple[Model, Any]:
     """A model that is not calibrated yet, and what Keras made of it, if it is a network."""
     levels = () if kind == "lstm" else LEVELS
-    if kind == "quantile-gbm":
+    if kind in TREE_KINDS:
         arrays = _fitter("fit_trees").fit(training, validation, levels, seed, TREES, on_step)
         return Model(kind, arrays, {**card, "fit": {"trees": TREES}}, "the trained model"), None
     fitted = _fitter("fit_network").fit(training, validation, levels, seed, epochs, on_step)
@@ -117,7 +126,7 @@ def _fitted(
 
 def steps(kind: str, epochs: int = EPOCHS) -> int:
     """The most parts of the work that training tells of."""
-    return len(LEVELS) if kind == "quantile-gbm" else epochs
+    return len(LEVELS) if kind in TREE_KINDS else epochs
 
 
 def write(trained: Trained, to: Path) -> Path:
@@ -135,7 +144,7 @@ def write(trained: Trained, to: Path) -> Path:
 
 def check_target(kind: str, to: Path) -> None:
     """Raise ScenarioError where a model of a kind cannot be written to such a file."""
-    allowed = (".npz",) if kind == "quantile-gbm" else (".npz", ".keras")
+    allowed = (".npz",) if kind in TREE_KINDS else (".npz", ".keras")
     if to.suffix not in allowed:
         raise ScenarioError(f"--out {to}: a model of kind {kind} is written to {' or '.join(allowed)}")
     results.check_writable(to.parent, f"--out {to}")
@@ -195,7 +204,7 @@ def _card(trace: Trace, kind: str, every_s: int, seed: int, command: str) -> dic
         "schema_version": CARD_VERSION,
         "kind": kind,
         "normalisation": "mean" if kind == "lstm" else "deviation",
-        **({} if kind == "quantile-gbm" else {"activation": "tanh"}),
+        **({} if kind in TREE_KINDS else {"activation": "tanh"}),
         "levels": [] if kind == "lstm" else list(LEVELS),
         "horizons_s": sorted(samples.HORIZONS_S[:1] if kind == "lstm" else samples.HORIZONS_S),
         "data": {"name": Path(trace.name).name, "sha256": trace.sha256, "seconds": seconds},
@@ -207,8 +216,8 @@ def _card(trace: Trace, kind: str, every_s: int, seed: int, command: str) -> dic
 
 
 _TRAINERS = {
+    **dict.fromkeys(TREE_KINDS, ("ipa-pipelines", "numpy", "scikit-learn")),
     "lstm": ("ipa-pipelines", "numpy", "keras", "jax"),
     "lstm-quantile": ("ipa-pipelines", "numpy", "keras", "jax"),
-    "quantile-gbm": ("ipa-pipelines", "numpy", "scikit-learn"),
 }
 """The packages that decide what comes of a training."""

@@ -1,6 +1,7 @@
 from . import features as features
 from .features import Floats as Floats
 from .models import SHAPES as SHAPES
+from .models import TREES as TREES
 from .models import Model as Model
 from .models import load as load
 from .models import shipped as shipped

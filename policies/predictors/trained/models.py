@@ -27,11 +27,22 @@ LIBRARY = Path(__file__).parents[1] / "library"
 
 _NETWORK = {"kernel": "fg", "recurrent": "ug", "bias": "g", "dense_kernel": "ul", "dense_bias": "l"}
 _TREES = dict.fromkeys(("feature", "threshold", "left", "right", "value"), "ltn") | {"baseline": "l"}
-SHAPES: Mapping[str, Mapping[str, str]] = {"lstm": _NETWORK, "lstm-quantile": _NETWORK, "quantile-gbm": _TREES}
+TREES = ("quantile-gbm", "seasonal-gbm")
+"""The kinds of models that are trees; all others are networks."""
+
+SHAPES: Mapping[str, Mapping[str, str]] = {
+    "lstm": _NETWORK,
+    "lstm-quantile": _NETWORK,
+    **dict.fromkeys(TREES, _TREES),
+}
 """The arrays of each kind of model, a letter for each dimension: features of a window, units, gates (four for each
 unit), levels, trees, nodes."""
 
-NORMALISATIONS = {"lstm": ("mean", "none"), "lstm-quantile": ("deviation",), "quantile-gbm": ("deviation",)}
+NORMALISATIONS = {
+    "lstm": ("mean", "none"),
+    "lstm-quantile": ("deviation",),
+    **dict.fromkeys(TREES, ("deviation",)),
+}
 """What loads are made of before a model sees them: multiples of their windows' mean, what they are, or distances from
 the mean of the history in its standard deviations (`features.relative`)."""
 
@@ -49,7 +60,7 @@ class Model:
         """PolicyError: arrays that do not fit each other or the kind, or a card that does not describe them."""
         checks.choice(f"{self.source}: kind", self.kind, SHAPES)
         checks.choice(f"{self.source}: normalisation", self.card.get("normalisation"), NORMALISATIONS[self.kind])
-        if self.kind != "quantile-gbm":
+        if self.kind not in TREES:
             checks.choice(f"{self.source}: activation", self.card.get("activation"), keras_file.ACTIVATIONS)
         sizes = self._sizes()
         if self.kind == "lstm":
@@ -65,7 +76,7 @@ class Model:
         if "g" in sizes:
             self._agree("gates", sizes["g"], 4 * sizes["u"])
         if "n" in sizes:
-            self._within("feature", features.WINDOWS * len(features.PER_WINDOW))
+            self._within("feature", features.inputs_of(self.kind == "seasonal-gbm"))
             self._within("left", sizes["n"])
             self._within("right", sizes["n"])
 

@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ipa.policies.predictors.trained.features import Floats
-from ipa.policies.predictors.trained.models import Model
+from ipa.policies.predictors.trained.models import TREES, Model
 
 
 def forward_pass(model: Model) -> Callable[[Floats], Floats]:
     """What computes a model's outputs, shape (rows, levels), from its inputs: of shape (rows, windows, features) for a
-    network, (rows, windows x features) for trees."""
-    if model.kind == "quantile-gbm":
+    network, (rows, features) for trees."""
+    if model.kind in TREES:
         return Trees(model.arrays)
     return Lstm(model.arrays, model.card["activation"])
 

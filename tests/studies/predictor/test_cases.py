@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from ipa.policies.seasons import DAY_S
 from ipa.studies.errors import ScenarioError
 from ipa.studies.predictor import Cases, cases_of
 from ipa.traces import Trace
@@ -61,3 +63,19 @@ def test_a_window_outside_of_the_trace_is_refused(window: tuple[float, float]) -
 def test_too_little_to_forecast_from_is_said() -> None:
     with pytest.raises(ScenarioError, match="ten: nothing to forecast: 120 s have to lie before"):
         cases_of(TEN)
+
+
+def test_the_same_time_of_yesterday_is_found_by_the_clock_though_seconds_were_removed() -> None:
+    """A gap of 1000 s in the night makes places and times differ; in the gap yesterday nothing is known."""
+    counts = np.arange(DAY_S + 3000) % 50 + 1
+    counts[5000:6000] = 0
+    cases = cases_of(
+        Trace.of_counts("night", counts), [(DAY_S + 2000, DAY_S + 3000)], interval_s=10, without_zeros=True
+    )
+    assert cases.observation(0).seasons_rps is None
+    (day, week) = cases.observation(0, seasons=True).seasons_rps or ((), ())
+    assert cases.time_s[0] == DAY_S + 2000
+    assert day == tuple(counts[1880:2060].astype(float).tolist())
+    assert week == ()
+    kept = cases_of(Trace.of_counts("gap", counts), [(DAY_S + 2000, DAY_S + 3000)])
+    assert kept.observation(0, seasons=True).seasons_rps == (day, week)

@@ -14,6 +14,7 @@ import pytest
 from ipa.policies import create_predictor
 from ipa.policies.predictors import LEVELS
 from ipa.policies.predictors.trained import SHAPES, Model, forward_pass, load
+from ipa.policies.seasons import BEFORE_S, DAY_S
 from ipa.studies import ScenarioError
 from ipa.studies.predictor import KINDS, sets, train
 from ipa.studies.predictor.samples import Samples, folds, split, thinned
@@ -104,8 +105,34 @@ def test_every_kind_of_model_can_be_trained() -> None:
 def test_what_a_model_is_trained_to_answer_is_the_load() -> None:
     counts = np.random.default_rng(2).poisson(30, size=2000)
     training, _ = samples_of(counts)
-    for kind in ("lstm", "lstm-quantile", "quantile-gbm"):
+    for kind in SHAPES:
         assert sets.of(training, kind).busiest_rps == pytest.approx(training.busiest_rps)
+
+
+def test_seasons_of_the_validation_part_lie_in_the_training_part() -> None:
+    counts = np.arange(2 * DAY_S)
+    training, validation = samples_of(counts, every_s=60)
+    newest = next(iter(validation.seasons()))[:, 0, BEFORE_S - 1]
+    assert (newest == validation.ends - DAY_S - 1).all()
+    first = next(iter(training.seasons()))
+    assert np.isnan(first[training.ends < DAY_S - 60, 0]).all()
+    assert np.isnan(first[:, 1]).all()
+
+
+@needs_sklearn
+def test_trees_that_see_yesterday_know_when_the_load_jumps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every five minutes from 20 to 60 rps for a minute, at a moment that is drawn, but the same every day."""
+    monkeypatch.setattr("ipa.studies.predictor.training.TREES", 20)
+    rng = np.random.default_rng(1)
+    day = np.full(DAY_S, 20.0)
+    for start in range(0, DAY_S, 300):
+        jump = start + rng.integers(240)
+        day[jump : jump + 60] = 60.0
+    trace = Trace.of_counts("jumps", rng.poisson(np.tile(day, 3)))
+    errors = {}
+    for kind in ("quantile-gbm", "seasonal-gbm"):
+        errors[kind] = train(trace, kind, 1, "here", every_s=30).model.card["validation"]["smape_percent"]
+    assert errors["seasonal-gbm"] < 0.7 * errors["quantile-gbm"]
 
 
 # ---- the command ----
@@ -120,6 +147,8 @@ def test_wrong_options_are_refused_before_anything_is_read(elsewhere: Path) -> N
     assert "--out" in said("lstm", "m.h5", "gone.csv")
     assert "gone.csv" in said("lstm", "m.npz", "gone.csv")
     assert "100 s gives 0 samples to train on" in said("lstm", "m.npz", "constant:5:100")
+    wanted = "a model of kind seasonal-gbm learns from the day before: a load of 100 s is too short; needed: 172800 s"
+    assert wanted in said("seasonal-gbm", "m.npz", "constant:5:100")
 
 
 def test_what_trains_may_not_be_installed(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
