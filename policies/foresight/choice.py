@@ -47,6 +47,16 @@ def changed_cores(one: Configuration, other: Configuration) -> int:
     return sum(each.total_cores for name, each in other.items() if each.variant != one[name].variant)
 
 
+def started_cores(variants: Mapping[str, str], then: Configuration) -> int:
+    """The cores of the replicas that start where stages had another of the `variants` (stage -> its variant)."""
+    return sum(each.total_cores for name, each in then.items() if each.variant != variants[name])
+
+
+def variants_in(configuration: Configuration) -> dict[str, str]:
+    """Stage -> its variant."""
+    return {name: stage.variant for name, stage in configuration.items()}
+
+
 def at_most(observation: Observation, cores: int) -> Observation:
     """The observation with a limit of cores, unless there is a lower one."""
     limit = observation.limit_cores

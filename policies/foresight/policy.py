@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ipa.policies import checks
 from ipa.policies.foresight.account import CALM_S, SURGE_S, Account
 from ipa.policies.foresight.backlog import coming_rps, required_rps
-from ipa.policies.foresight.choice import Aim, at_most, changed_cores, cores_of, not_fewer, steadied, variants_of
+from ipa.policies.foresight.choice import Aim, at_most, changed_cores, cores_of, not_fewer, started_cores, steadied, variants_in, variants_of
 from ipa.policies.foresight.clock import period_of
 from ipa.policies.foresight.flaps import changes_of, spent
 from ipa.policies.foresight.insurance import Timing, insured_rps
@@ -133,20 +133,21 @@ class Foresight(OptimisingPolicy):
         peak_rps = peak_of(level, surges, seen["now_s"])
         peak_rps = max(peak_rps, seen.get("peak_rps", 0.0) * 0.5 ** (step_s / HALVED_S))
         seen["peak_rps"] = peak_rps
-        calm_rps = FILL * peak_rps
+        calm_rps = due_rps = FILL * peak_rps
         is_surge = bool(surges) and surges[-1].end_s is None
         seen["level_rps"] = level.m10_rps
         if not is_surge:
             calm_rps = max(calm_rps, self._insured(seen, surges, seen["now_s"], step_s))
         need_rps = calm_rps
         if observation.elapsed_s:
-            need_rps = max(calm_rps, self.required(observation, level, peak_rps, step_s, seen["share"]))
+            backlog_rps = self.required(observation, level, peak_rps, step_s, seen["share"])
+            need_rps, due_rps = max(calm_rps, backlog_rps), max(due_rps, backlog_rps)
         slowest = min(seen["share"].values(), default=1.0)
-        calm_rps, need_rps = calm_rps / slowest, need_rps / slowest
+        calm_rps, need_rps, due_rps = calm_rps / slowest, need_rps / slowest, due_rps / slowest
         calm_rps, need_rps = steadied(calm_rps, need_rps, seen)
         if self._yardstick is None:
             return self._chosen(observation, memory, seen, calm_rps, need_rps, peak_rps, step_s, aim=self._aim)
-        return self._affordable(self._yardstick, observation, memory, seen, calm_rps, need_rps, peak_rps, step_s)
+        return self._affordable(self._yardstick, observation, memory, due_rps, seen, calm_rps, need_rps, peak_rps, step_s)
 
     # ---- what is seen ----
 
@@ -230,34 +231,43 @@ class Foresight(OptimisingPolicy):
 
     # ---- what is chosen ----
 
-    def _affordable(self, yardstick: Ipa, observation: Observation, memory: Memory, *rates: Any) -> Decision:
-        """The plan that costs no more than the yardstick's, what has been saved so far included; as accurate if it can
-        be, if need be the yardstick's own; what is needed may spend all savings."""
+    def _affordable(
+        self, yardstick: Ipa, observation: Observation, memory: Memory, due_rps: float, seen: dict[str, Any], *rates: Any
+    ) -> Decision:
+        """The best plan that costs no more than the yardstick's and is as accurate, what has been saved and gained so
+        far included; if there is none, the yardstick's own, unless less than `due_rps` would be served by it."""
         theirs = yardstick.decide(observation, {})
-        was = memory.get("account")
-        started = (
-            0
-            if was is None
-            else sum(
-                each.total_cores for name, each in theirs.configuration.items() if each.variant != was["variants"][name]
-            )
-        )
-        cores = cores_of(theirs.configuration)
+        cores, pas = cores_of(theirs.configuration), self._pas(theirs.configuration)
+        was, load_rps = memory.get("account"), seen["level_rps"]
+        started = 0 if was is None else started_cores(was["variants"], theirs.configuration)
         account = Account.of(was, cores, observation.elapsed_s, started * self._start_up_s)
         calm, surge = (at_most(observation, account.most_cores(within_s)) for within_s in (CALM_S, SURGE_S))
-        found = self._chosen(calm, memory, *rates, aim=self._aim)
-        if found.feasible and self._pas(found.configuration) < self._pas(theirs.configuration):
-            found = self._chosen(calm, memory, *rates, aim=self._accurate)
-        is_served = (theirs.planned_load_rps or 0.0) >= (found.planned_load_rps or 0.0)
-        is_better = self._pas(found.configuration) < self._pas(theirs.configuration)
-        if theirs.feasible and is_served and is_better and account.most_cores(CALM_S) >= cores:
-            found = replace(theirs, memory=found.memory)
-        if not found.feasible:
-            found = self._chosen(surge, memory, *rates, aim=self._aim)
-        change = changed_cores(observation.configuration, found.configuration) if "lost" in memory else 0
-        own = account.noted(cores_of(found.configuration), change * self._start_up_s)
-        variants = {name: each.variant for name, each in theirs.configuration.items()}
-        return replace(found, memory={**found.memory, "account": {**own, "variants": variants}})
+
+        def change_core_s(plan: Configuration) -> float:
+            at_hand = observation.configuration if "lost" in memory else plan
+            return changed_cores(at_hand, plan) * self._start_up_s
+
+        def is_fit(found: Decision) -> bool:
+            plan = found.configuration
+            way_core_s = change_core_s(plan) + changed_cores(plan, theirs.configuration) * self._start_up_s
+            lead = (self._pas(plan) - pas) * load_rps
+            return found.feasible and account.pays(way_core_s, cores_of(plan)) and account.may_trail(lead, rates[-1])
+
+        found = self._chosen(calm, memory, seen, *rates, aim=self._aim)
+        if not is_fit(found):
+            found = self._chosen(calm, memory, seen, *rates, aim=self._accurate)
+        if not is_fit(found):
+            is_enough = theirs.feasible and (theirs.planned_load_rps or 0.0) >= due_rps
+            if is_enough and account.most_cores(CALM_S) >= cores:
+                found = replace(theirs, memory=found.memory)
+            elif not found.feasible:
+                found = self._chosen(surge, memory, seen, *rates, aim=self._aim)
+        own = account.noted(
+            cores_of(found.configuration),
+            change_core_s(found.configuration),
+            (self._pas(found.configuration) - pas) * load_rps,
+        )
+        return replace(found, memory={**found.memory, "account": {**own, "variants": variants_in(theirs.configuration)}})
 
     def _pas(self, configuration: Configuration) -> float:
         return self.programme.score(configuration)["pas"]
