@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ipa.policies import Controller, Decision, Foresight, Journal, PolicyError, ReplicaCounts
-from ipa.policies.foresight.account import Account
+from ipa.policies.foresight.account import Account, Standard
 from ipa.policies.foresight.backlog import required_rps
 from ipa.policies.foresight.clock import period_of
 from ipa.policies.foresight.flaps import changes_of
@@ -322,18 +322,56 @@ def test_a_budget_is_a_whole_number_from_one(budget: float) -> None:
 # ---- never above another ----
 
 
+def account(saved: float = 0.0, ours: float = 10.0, *, ahead: float = 0.0, lead: float = 0.0) -> Account:
+    """The account ten seconds after a plan of ours, beside one of 10 cores."""
+    return Account.of({"saved": saved, "theirs": 10.0, "ours": ours, "ahead": ahead, "lead": lead}, 10.0, 10.0)
+
+
 def test_what_is_saved_is_kept_in_bounds_and_may_be_spent() -> None:
     """The other's plan costs 10 cores; ours cost 4 for ten seconds: 60 core-seconds are saved."""
-    account = Account.of({"saved": 0.0, "theirs": 10.0, "ours": 4.0}, 10.0, 10.0)
-    assert (account.saved_core_s, account.most_cores(600.0), account.most_cores(20.0)) == (60.0, 10, 13)
-    assert account.noted(12, 8.0) == {"saved": 52.0, "theirs": 10.0, "ours": 12}
-    rich = Account.of({"saved": 1e6, "theirs": 10.0, "ours": 4.0}, 10.0, 10.0)
-    assert rich.saved_core_s == 6000.0
+    saving = account(ours=4.0)
+    assert (saving.saved_core_s, saving.most_cores(600.0), saving.most_cores(20.0)) == (60.0, 10, 13)
+    noted = {"saved": 52.0, "theirs": 10.0, "ours": 12, "ahead": 0.0, "lead": 30.0}
+    assert saving.noted(12, 8.0, 30.0) == noted
+    assert account(1e6, 4.0).saved_core_s == 6000.0
 
 
 def test_a_debt_is_paid_back_before_anything_else() -> None:
-    account = Account.of({"saved": 0.0, "theirs": 10.0, "ours": 16.0}, 10.0, 10.0)
-    assert (account.saved_core_s, account.most_cores(600.0), account.most_cores(20.0)) == (-60.0, 8, 8)
+    in_debt = account(ours=16.0)
+    assert (in_debt.saved_core_s, in_debt.most_cores(600.0), in_debt.most_cores(20.0)) == (-60.0, 8, 8)
+
+
+def test_changes_are_paid_for_by_what_is_saved_or_by_a_cheaper_plan_within_a_minute() -> None:
+    assert account(60.0).pays(60.0, 10)
+    assert not account(60.0).pays(61.0, 10)
+    assert account(60.0).pays(120.0, 9)
+    assert not account().pays(1.0, 10)
+    assert account(ours=16.0).pays(0.0, 10)
+
+
+def test_accuracy_ahead_makes_up_for_a_less_accurate_plan_and_half_is_forgotten_in_ten_minutes() -> None:
+    """For ten seconds, ours was 2 points ahead for 5 requests/s: 100 points x requests."""
+    ahead = account(lead=10.0)
+    assert ahead.ahead == 100.0
+    assert [ahead.may_trail(lead, 10.0) for lead in (0.0, -10.0, -10.1)] == [True, True, False]
+    assert account(ahead=100.0).ahead == pytest.approx(100 * 0.5 ** (1 / 60))
+    assert account(ahead=-100.0).ahead == -100.0
+    assert account(ahead=-100.0).may_trail(0.0, 10.0)
+
+
+def test_a_plan_of_other_variants_pays_for_the_way_there_and_back() -> None:
+    """The other's plan has 2 and 3 cores of small variants. Ours has 3 cores of another at b, which start for 8 s
+    beside the old ones, as later 3 cores will on the way back."""
+    theirs = configuration(a=("small", 1, 2, 1), b=("small", 1, 3, 1))
+    ours = configuration(a=("small", 1, 2, 1), b=("large", 1, 3, 1))
+    standard, small = Standard(theirs, 60.0, 5.0, 8.0), {"a": "small", "b": "small"}
+    assert standard.is_met(Account(48.0, 5.0), ours, 60.0, small, 10.0)
+    assert not standard.is_met(Account(47.0, 5.0), ours, 60.0, small, 10.0)
+    assert standard.is_met(Account(24.0, 5.0), ours, 60.0, None, 10.0)
+    assert standard.is_met(Account(0.0, 5.0), theirs, 60.0, small, 10.0)
+    assert not standard.is_met(Account(48.0, 5.0), ours, 59.9, small, 10.0)
+    noted = standard.noted(Account(48.0, 5.0), ours, 62.0, small)
+    assert (noted["saved"], noted["lead"], noted["variants"]) == (24.0, 10.0, small)
 
 
 def test_a_cold_start_with_a_backlog_asks_for_what_serves_it() -> None:
