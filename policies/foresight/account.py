@@ -20,7 +20,7 @@ PAID_S = 60.0
 @dataclass(frozen=True, slots=True)
 class Account:
     """What has been saved so far [core-seconds; below 0: a debt], what the other's present plan costs [cores], and how
-    far our plans have been ahead in accuracy [points of PAS x requests]."""
+    far our plans have been ahead in accuracy [accuracy x requests]."""
 
     saved_core_s: float
     theirs_cores: float
@@ -52,7 +52,7 @@ class Account:
     def may_trail(self, lead: float, step_s: float) -> bool:
         """Whether a plan is as accurate as the other's, or what is ahead makes up for it until the next step.
 
-        `lead`: how far it is ahead [points of PAS x requests/s]."""
+        `lead`: how far it is ahead [accuracy x requests/s]."""
         return lead >= 0 or self.ahead + lead * step_s >= 0
 
     def noted(self, ours_cores: float, change_core_s: float, lead: float) -> dict[str, Any]:
@@ -63,7 +63,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Standard:
-    """The other's plan at a step, its PAS in points, the load [rps] and the longest start-up time [s]."""
+    """The other's plan at a step, its accuracy, the load [rps] and the longest start-up time [s]."""
 
     plan: Configuration
     pas: float
