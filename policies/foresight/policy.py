@@ -62,8 +62,8 @@ class Foresight(OptimisingPolicy):
 
     `risk`: the share of requests that may be late. `flap_budget`: how often a stage may change its variant in a while,
     beyond which only its replicas change; None: as often as that pays. `flap_window_s`: how long that while is.
-    `never_above`: "ipa" for plans that never cost more than those of IPA would, what has been saved so far included;
-    None: any cost. `interval_s`: the time between decisions, which only the first one needs. `decision_delay_s`: from
+    `never_above`: "ipa" for plans that cost no more than those of IPA would and are no less accurate, what has been saved
+    and gained so far included; None: any cost. `interval_s`: the time between decisions, which only the first one needs. `decision_delay_s`: from
     a decision until it takes effect. `dispatch`: "central" or "eager". A scenario gives these three, unless they are
     given here. The defaults of `load_margin`, `rounding` and `throughput_share` are a plan without caution. Others:
     see `OptimisingPolicy`, but for those of the forecast. PolicyError: an impossible value.
