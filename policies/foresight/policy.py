@@ -45,8 +45,9 @@ FILL = 0.97
 """The calm rate is this share of the load to come: about the mean, as a queue evens seconds out."""
 CATCH_SHARE, WAIT_SHARE = 0.8, 0.9
 """Of the SLA, within which the backlog, and what comes in a surge, is to be served."""
-HALVED_S = 20.0
-"""A plan falls by no more than half in this time: a load that stops from one second to the next may only be unseen."""
+HALVED_S, HALVED_LEADS = 20.0, 2.0
+"""A plan falls by no more than half in this time, or in so many leads if that is longer: a load that stops from one
+second to the next may only be unseen, and what is taken away has to be started again."""
 YARDSTICKS = ("ipa",)
 LITTLE = 1e-3
 """The share of its weight that a core has where only accuracy is wanted, within a limit."""
@@ -62,11 +63,11 @@ class Foresight(OptimisingPolicy):
 
     `risk`: the share of requests that may be late. `flap_budget`: how often a stage may change its variant in a while,
     beyond which only its replicas change; None: as often as that pays. `flap_window_s`: how long that while is.
-    `never_above`: "ipa" for plans that cost no more than those of IPA would and are no less accurate, what has been saved
-    and gained so far included; None: any cost. `interval_s`: the time between decisions, which only the first one needs. `decision_delay_s`: from
-    a decision until it takes effect. `dispatch`: "central" or "eager". A scenario gives these three, unless they are
-    given here. The defaults of `load_margin`, `rounding` and `throughput_share` are a plan without caution. Others:
-    see `OptimisingPolicy`, but for those of the forecast. PolicyError: an impossible value.
+    `never_above`: "ipa" for plans that cost no more and are no less accurate than those of IPA would be, what has been
+    saved and gained so far included; None: any. `interval_s`: the time between decisions, which only the first one
+    needs. `decision_delay_s`: from a decision until it takes effect. `dispatch`: "central" or "eager". A scenario gives
+    these three, unless they are given here. The defaults of `load_margin`, `rounding` and `throughput_share` are a plan
+    without caution. Others: see `OptimisingPolicy`, but for those of the forecast. PolicyError: an impossible value.
     """
 
     further_parameters = tuple(name for name in PLANNING_PARAMETERS if name not in OUTLOOK_PARAMETERS)
@@ -117,6 +118,7 @@ class Foresight(OptimisingPolicy):
         self._stages = pipeline.stages
         self._start_up_s = max(variant.start_up_s for stage in pipeline.stages for variant in stage.variants)
         self._lead_s = self.decision_delay_s + self._start_up_s
+        self._halved_s = max(HALVED_S, HALVED_LEADS * self._lead_s)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -139,7 +141,7 @@ class Foresight(OptimisingPolicy):
         seen = learnt(self._stages, observation, memory, step_s)
         surges = from_memory(seen["surges"])
         peak_rps = peak_of(level, surges, seen["now_s"])
-        peak_rps = max(peak_rps, seen.get("peak_rps", 0.0) * 0.5 ** (step_s / HALVED_S))
+        peak_rps = max(peak_rps, seen.get("peak_rps", 0.0) * 0.5 ** (step_s / self._halved_s))
         seen["peak_rps"] = peak_rps
         calm_rps = due_rps = FILL * peak_rps
         is_surge = bool(surges) and surges[-1].end_s is None
