@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil
 
-LEAST_REST_S = 2.0
-"""A request that is due sooner after the new replicas than this is not planned for: it would ask for any number."""
+LEAST_REST_S = {"central": 2.0, "eager": 0.5}
+"""By dispatch: a request that is due sooner after the new replicas than this is not planned for: it would ask for any
+number. With eager dispatch a backlog is worth more cores, as a replica that is behind goes on getting its share."""
+MOST = {"central": 3.0, "eager": 6.0}
+"""By dispatch: a backlog asks for at most this many times the load."""
 MOMENTS = 24
 """Into so many pieces the time ahead is cut at most."""
 
@@ -18,7 +21,14 @@ def coming_rps(now_rps: float, peak_rps: float, lead_s: float, seconds: int) -> 
     return [now_rps + (peak_rps - now_rps) * min(1.0, (t + 1) / lead_s) for t in range(seconds)]
 
 
-def required_rps(waiting: float, have_rps: float, coming: Sequence[float], lead_s: float, wait_s: float) -> float:
+def required_rps(
+    waiting: float,
+    have_rps: float,
+    coming: Sequence[float],
+    lead_s: float,
+    wait_s: float,
+    dispatch: str = "central",
+) -> float:
     """The least rate [rps] of a stage at which all that waits and comes is served within `wait_s` of its coming.
 
     With what is at hand, `have_rps`, if that does; else from `lead_s` on, and with what is at hand until then. For all
@@ -40,5 +50,5 @@ def required_rps(waiting: float, have_rps: float, coming: Sequence[float], lead_
         return flat_rps
     rest_s = due_s - np.maximum(first, lead_s)
     rest = total - have_rps * np.maximum(0.0, np.minimum(lead_s, due_s) - first)
-    is_hopeful = is_run & (rest_s >= LEAST_REST_S)
+    is_hopeful = is_run & (rest_s >= LEAST_REST_S[dispatch])
     return max(have_rps, float((rest[is_hopeful] / rest_s[is_hopeful]).max(initial=0.0)))

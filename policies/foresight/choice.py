@@ -28,6 +28,16 @@ class Aim(NamedTuple):
         return self.answers.solve(problem)
 
 
+class Rates(NamedTuple):
+    """What is planned for [rps]: in calm, insurance included; what is needed now, at least that; what is due without
+    any insurance; and the load to come."""
+
+    calm_rps: float
+    need_rps: float
+    due_rps: float
+    peak_rps: float
+
+
 def steadied(calm_rps: float, need_rps: float, seen: dict[str, Any]) -> tuple[float, float]:
     """The rates, or those of the step before where they are higher by no more than `STEADY`; `seen` remembers them."""
     rates = (calm_rps, need_rps)
@@ -42,9 +52,14 @@ def cores_of(configuration: Configuration) -> int:
     return sum(stage.total_cores for stage in configuration.values())
 
 
-def changed_cores(one: Configuration, other: Configuration) -> int:
-    """The cores of the replicas that start where stages get another variant."""
-    return sum(each.total_cores for name, each in other.items() if each.variant != one[name].variant)
+def changed_cores(variants: Mapping[str, str], then: Configuration) -> int:
+    """The cores of the replicas that start where stages get another variant than theirs of now (stage -> variant)."""
+    return sum(each.total_cores for name, each in then.items() if each.variant != variants[name])
+
+
+def variant_of_each(configuration: Configuration) -> dict[str, str]:
+    """Stage -> its variant."""
+    return {name: stage.variant for name, stage in configuration.items()}
 
 
 def at_most(observation: Observation, cores: int) -> Observation:

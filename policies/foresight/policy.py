@@ -8,16 +8,26 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
-from ipa.policies.foresight.account import CALM_S, SURGE_S, Account
-from ipa.policies.foresight.backlog import coming_rps, required_rps
-from ipa.policies.foresight.choice import Aim, at_most, changed_cores, cores_of, not_fewer, steadied, variants_of
-from ipa.policies.foresight.clock import period_of
+from ipa.policies.foresight.account import CALM_S, SURGE_S, Standard
+from ipa.policies.foresight.backlog import MOST, coming_rps, required_rps
+from ipa.policies.foresight.choice import (
+    Aim,
+    Rates,
+    at_most,
+    changed_cores,
+    cores_of,
+    not_fewer,
+    steadied,
+    variant_of_each,
+    variants_of,
+)
 from ipa.policies.foresight.flaps import changes_of, spent
 from ipa.policies.foresight.insurance import Timing, insured_rps
-from ipa.policies.foresight.level import Level, level_of, mean
+from ipa.policies.foresight.learning import learnt
+from ipa.policies.foresight.level import Level, level_of
 from ipa.policies.foresight.peak import peak_of
-from ipa.policies.foresight.surges import REMEMBERED_S, Surge, from_memory, large_onsets_s, surges_in, to_memory
-from ipa.policies.foresight.throughput import have_rps, noted, share_of
+from ipa.policies.foresight.surges import Surge, from_memory
+from ipa.policies.foresight.throughput import have_rps, noted
 from ipa.policies.interface import Configuration, Decision, Histories, Memory, Observation
 from ipa.policies.ipa import Ipa
 from ipa.policies.optimiser import Answers
@@ -35,10 +45,9 @@ FILL = 0.97
 """The calm rate is this share of the load to come: about the mean, as a queue evens seconds out."""
 CATCH_SHARE, WAIT_SHARE = 0.8, 0.9
 """Of the SLA, within which the backlog, and what comes in a surge, is to be served."""
-HALVED_S = 20.0
-"""A plan falls by no more than half in this time: a load that stops from one second to the next may only be unseen."""
-MOST = 3.0
-"""A backlog asks for at most this many times the load."""
+HALVED_S, HALVED_LEADS = 20.0, 2.0
+"""A plan falls by no more than half in this time, or in so many leads if that is longer: a load that stops from one
+second to the next may only be unseen, and what is taken away has to be started again."""
 YARDSTICKS = ("ipa",)
 LITTLE = 1e-3
 """The share of its weight that a core has where only accuracy is wanted, within a limit."""
@@ -54,11 +63,11 @@ class Foresight(OptimisingPolicy):
 
     `risk`: the share of requests that may be late. `flap_budget`: how often a stage may change its variant in a while,
     beyond which only its replicas change; None: as often as that pays. `flap_window_s`: how long that while is.
-    `never_above`: "ipa" for plans that never cost more than those of IPA would, what has been saved so far included;
-    None: any cost. `interval_s`: the time between decisions, which only the first one needs. `decision_delay_s`: from
-    a decision until it takes effect. `dispatch`: "central" or "eager". A scenario gives these three, unless they are
-    given here. The defaults of `load_margin`, `rounding` and `throughput_share` are a plan without caution. Others:
-    see `OptimisingPolicy`, but for those of the forecast. PolicyError: an impossible value.
+    `never_above`: "ipa" for plans that cost no more and are no less accurate than those of IPA would be, what has been
+    saved and gained so far included; None: any. `interval_s`: the time between decisions, which only the first one
+    needs. `decision_delay_s`: from a decision until it takes effect. `dispatch`: "central" or "eager". A scenario gives
+    these three, unless they are given here. The defaults of `load_margin`, `rounding` and `throughput_share` are a plan
+    without caution. Others: see `OptimisingPolicy`, but for those of the forecast. PolicyError: an impossible value.
     """
 
     further_parameters = tuple(name for name in PLANNING_PARAMETERS if name not in OUTLOOK_PARAMETERS)
@@ -109,6 +118,7 @@ class Foresight(OptimisingPolicy):
         self._stages = pipeline.stages
         self._start_up_s = max(variant.start_up_s for stage in pipeline.stages for variant in stage.variants)
         self._lead_s = self.decision_delay_s + self._start_up_s
+        self._halved_s = max(HALVED_S, HALVED_LEADS * self._lead_s)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -128,55 +138,26 @@ class Foresight(OptimisingPolicy):
         if level is None or observation.is_silent:
             return self._in_the_dark(observation, memory)
         step_s = observation.elapsed_s or self.interval_s
-        seen = self._learnt(observation, memory, step_s)
+        seen = learnt(self._stages, observation, memory, step_s)
         surges = from_memory(seen["surges"])
         peak_rps = peak_of(level, surges, seen["now_s"])
-        peak_rps = max(peak_rps, seen.get("peak_rps", 0.0) * 0.5 ** (step_s / HALVED_S))
+        peak_rps = max(peak_rps, seen.get("peak_rps", 0.0) * 0.5 ** (step_s / self._halved_s))
         seen["peak_rps"] = peak_rps
-        calm_rps = FILL * peak_rps
+        calm_rps = due_rps = FILL * peak_rps
         is_surge = bool(surges) and surges[-1].end_s is None
         seen["level_rps"] = level.m10_rps
         if not is_surge:
             calm_rps = max(calm_rps, self._insured(seen, surges, seen["now_s"], step_s))
         need_rps = calm_rps
         if observation.elapsed_s:
-            need_rps = max(calm_rps, self.required(observation, level, peak_rps, step_s, seen["share"]))
+            backlog_rps = self.required(observation, level, peak_rps, step_s, seen["share"])
+            need_rps, due_rps = max(calm_rps, backlog_rps), max(due_rps, backlog_rps)
         slowest = min(seen["share"].values(), default=1.0)
-        calm_rps, need_rps = calm_rps / slowest, need_rps / slowest
-        calm_rps, need_rps = steadied(calm_rps, need_rps, seen)
+        calm_rps, need_rps, due_rps = calm_rps / slowest, need_rps / slowest, due_rps / slowest
+        rates = Rates(*steadied(calm_rps, need_rps, seen), due_rps, peak_rps)
         if self._yardstick is None:
-            return self._chosen(observation, memory, seen, calm_rps, need_rps, peak_rps, step_s, aim=self._aim)
-        return self._affordable(self._yardstick, observation, memory, seen, calm_rps, need_rps, peak_rps, step_s)
-
-    # ---- what is seen ----
-
-    def _learnt(self, observation: Observation, memory: Memory, step_s: float) -> dict[str, Any]:
-        """What is remembered from now on."""
-        now_s = observation.time_s if observation.clock_s is None else observation.clock_s
-        known: dict[str, Any] = dict(memory.get("seen", {}))
-        load_rps: Sequence[float] = observation.load_rps
-        if not known:
-            load_rps = (*(observation.past_rps or ()), *load_rps)
-            samples = sum(count == count for count in load_rps)
-            known = {"surges": [], "seen_s": float(samples), "mean_rps": mean(load_rps), "share": {}, "period_s": None}
-            known["onsets"] = -1
-        else:
-            recent = mean(load_rps[-max(1, round(step_s)) :])
-            known["seen_s"] = min(known["seen_s"] + step_s, REMEMBERED_S)
-            if recent == recent:
-                known["mean_rps"] += (recent - known["mean_rps"]) * min(1.0, step_s / known["seen_s"])
-        surges = surges_in(load_rps, now_s, from_memory(known["surges"]))
-        fresh = [surge.onset_s for surge in surges if not surge.follows]
-        latest = fresh[-1] if fresh else -1
-        if latest != known["onsets"]:
-            known["onsets"], known["period_s"] = latest, period_of(large_onsets_s(surges))
-        known["surges"] = to_memory(surges)
-        known["now_s"] = now_s
-        stages = memory.get("stages", {})
-        known["share"] = {
-            stage.name: share_of(stage, observation, stages.get(stage.name), step_s) for stage in self._stages
-        }
-        return known
+            return self._chosen(observation, memory, seen, rates, step_s, aim=self._aim)
+        return self._affordable(self._yardstick, observation, memory, seen, rates, step_s)
 
     def _in_the_dark(self, observation: Observation, memory: Memory) -> Decision:
         """Without a sample everything stays, but for replicas against a surge that nobody would see.
@@ -220,44 +201,48 @@ class Foresight(OptimisingPolicy):
         """The least rate [rps] at which all that waits and comes until the next decision's replicas is in time."""
         now_rps = min(level.m3_rps, peak_rps)
         coming = coming_rps(now_rps, peak_rps, self._lead_s, ceil(self._lead_s + step_s))
-        most_rps, waiting = 0.0, 0
+        most_rps, waiting, wait_s = 0.0, 0, CATCH_SHARE * self.sla_s
         for stage in self._stages:
             waiting += observation.stages[stage.name].queue_length
             at_hand_rps = have_rps(stage, observation)[0] * share.get(stage.name, 1.0)
-            rate_rps = required_rps(waiting, at_hand_rps, coming, self._lead_s, CATCH_SHARE * self.sla_s)
+            rate_rps = required_rps(waiting, at_hand_rps, coming, self._lead_s, wait_s, self.dispatch)
             most_rps = max(most_rps, rate_rps)
-        return min(most_rps, MOST * peak_rps)
+        return min(most_rps, MOST[self.dispatch] * peak_rps)
 
     # ---- what is chosen ----
 
-    def _affordable(self, yardstick: Ipa, observation: Observation, memory: Memory, *rates: Any) -> Decision:
-        """The plan that costs no more than the yardstick's, what has been saved so far included; as accurate if it can
-        be, if need be the yardstick's own; what is needed may spend all savings."""
+    def _affordable(
+        self,
+        yardstick: Ipa,
+        observation: Observation,
+        memory: Memory,
+        seen: dict[str, Any],
+        rates: Rates,
+        step_s: float,
+    ) -> Decision:
+        """The best plan that costs no more than the yardstick's and is as accurate, savings and gains so far included;
+        if there is none, the yardstick's own, unless it serves less than is due."""
         theirs = yardstick.decide(observation, {})
-        was = memory.get("account")
-        started = (
-            0
-            if was is None
-            else sum(
-                each.total_cores for name, each in theirs.configuration.items() if each.variant != was["variants"][name]
-            )
-        )
-        cores = cores_of(theirs.configuration)
-        account = Account.of(was, cores, observation.elapsed_s, started * self._start_up_s)
+        cores, rate_rps = cores_of(theirs.configuration), theirs.planned_load_rps or 0.0
+        standard = Standard(theirs.configuration, self._pas(theirs.configuration), seen["level_rps"], self._start_up_s)
+        account = standard.account(memory.get("account"), observation.elapsed_s)
+        at_hand = variant_of_each(observation.configuration) if "lost" in memory else None
         calm, surge = (at_most(observation, account.most_cores(within_s)) for within_s in (CALM_S, SURGE_S))
-        found = self._chosen(calm, memory, *rates, aim=self._aim)
-        if found.feasible and self._pas(found.configuration) < self._pas(theirs.configuration):
-            found = self._chosen(calm, memory, *rates, aim=self._accurate)
-        is_served = (theirs.planned_load_rps or 0.0) >= (found.planned_load_rps or 0.0)
-        is_better = self._pas(found.configuration) < self._pas(theirs.configuration)
-        if theirs.feasible and is_served and is_better and account.most_cores(CALM_S) >= cores:
-            found = replace(theirs, memory=found.memory)
-        if not found.feasible:
-            found = self._chosen(surge, memory, *rates, aim=self._aim)
-        change = changed_cores(observation.configuration, found.configuration) if "lost" in memory else 0
-        own = account.noted(cores_of(found.configuration), change * self._start_up_s)
-        variants = {name: each.variant for name, each in theirs.configuration.items()}
-        return replace(found, memory={**found.memory, "account": {**own, "variants": variants}})
+
+        def is_fit(found: Decision) -> bool:
+            plan = found.configuration
+            return found.feasible and standard.is_met(account, plan, self._pas(plan), at_hand, step_s)
+
+        found = self._chosen(calm, memory, seen, rates, step_s, aim=self._aim)
+        if not is_fit(found):
+            found = self._chosen(calm, memory, seen, rates, step_s, aim=self._accurate)
+        if not is_fit(found):
+            if theirs.feasible and rate_rps >= rates.due_rps and account.most_cores(CALM_S) >= cores:
+                found = replace(theirs, memory=found.memory)
+            elif not found.feasible:
+                found = self._chosen(surge, memory, seen, rates, step_s, aim=self._aim)
+        kept = standard.noted(account, found.configuration, self._pas(found.configuration), at_hand)
+        return replace(found, memory={**found.memory, "account": kept})
 
     def _pas(self, configuration: Configuration) -> float:
         return self.programme.score(configuration)["pas"]
@@ -267,14 +252,13 @@ class Foresight(OptimisingPolicy):
         observation: Observation,
         memory: Memory,
         seen: dict[str, Any],
-        calm_rps: float,
-        need_rps: float,
-        peak_rps: float,
+        rates: Rates,
         step_s: float,
         *,
         aim: Aim,
     ) -> Decision:
         """The plan for the rates: that of the calm rate with the replicas for what is needed, or the one at hand."""
+        calm_rps, need_rps, peak_rps = rates.calm_rps, rates.need_rps, rates.peak_rps
         stages = self._noted(observation, memory, seen)
         fixed = spent(observation, {name: each["changed_s"] for name, each in stages.items()}, self.flap_budget)
         problem = replace(self._posed(observation, need_rps), programme=aim.programme)
@@ -307,4 +291,4 @@ class Foresight(OptimisingPolicy):
 
     def _price(self, one: Configuration, other: Configuration) -> float:
         """What a change of variants costs, in objective x seconds: the new replicas start beside the old ones."""
-        return self.programme.beta * changed_cores(one, other) * self._start_up_s
+        return self.programme.beta * changed_cores(variant_of_each(one), other) * self._start_up_s

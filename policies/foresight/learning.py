@@ -1,0 +1,40 @@
+"""What is learnt from an observation and remembered: the surges and their clock, the mean load, what stages reach."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ipa.policies.foresight.clock import period_of
+from ipa.policies.foresight.level import mean
+from ipa.policies.foresight.surges import REMEMBERED_S, from_memory, large_onsets_s, surges_in, to_memory
+from ipa.policies.foresight.throughput import share_of
+from ipa.policies.interface import Memory, Observation
+from ipa.profiles import Stage
+
+
+def learnt(stages: Sequence[Stage], observation: Observation, memory: Memory, step_s: float) -> dict[str, Any]:
+    """What is remembered from now on; the first time, all of the past is learnt from."""
+    now_s = observation.time_s if observation.clock_s is None else observation.clock_s
+    known: dict[str, Any] = dict(memory.get("seen", {}))
+    load_rps: Sequence[float] = observation.load_rps
+    if not known:
+        load_rps = (*(observation.past_rps or ()), *load_rps)
+        samples = sum(count == count for count in load_rps)
+        known = {"surges": [], "seen_s": float(samples), "mean_rps": mean(load_rps), "share": {}, "period_s": None}
+        known["onsets"] = -1
+    else:
+        recent = mean(load_rps[-max(1, round(step_s)) :])
+        known["seen_s"] = min(known["seen_s"] + step_s, REMEMBERED_S)
+        if recent == recent:
+            known["mean_rps"] += (recent - known["mean_rps"]) * min(1.0, step_s / known["seen_s"])
+    surges = surges_in(load_rps, now_s, from_memory(known["surges"]))
+    fresh = [surge.onset_s for surge in surges if not surge.follows]
+    latest = fresh[-1] if fresh else -1
+    if latest != known["onsets"]:
+        known["onsets"], known["period_s"] = latest, period_of(large_onsets_s(surges))
+    known["surges"] = to_memory(surges)
+    known["now_s"] = now_s
+    before = memory.get("stages", {})
+    known["share"] = {stage.name: share_of(stage, observation, before.get(stage.name), step_s) for stage in stages}
+    return known
