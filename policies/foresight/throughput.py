@@ -12,6 +12,8 @@ FADES_S = 1800.0
 """A correction fades within so much."""
 FEWEST = 30
 """A stage that completed fewer in a step says nothing."""
+STEP = 0.05
+"""A shortfall counts in whole steps of so much: what is less, a request more or less in a step's count makes."""
 LEAST = 0.5
 """No stage is taken to serve less than this share of its profile."""
 
@@ -40,7 +42,7 @@ def share_of(stage: Stage, observation: Observation, was: Mapping[str, Any] | No
     full = 2 * ready * seen.configuration.batch
     same = was["ready"] == ready and was["batch"] == seen.configuration.batch
     if same and min(was["queue"], seen.queue_length) >= full and seen.completions >= FEWEST:
-        reached = seen.completions / (step_s * rate_rps)
+        reached = 1.0 - STEP * int((1.0 - seen.completions / (step_s * rate_rps)) / STEP)
         return share + 0.5 * (min(1.0, max(LEAST, reached)) - share)
     return share + (1.0 - share) * min(1.0, step_s / FADES_S)
 
