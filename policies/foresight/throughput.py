@@ -8,6 +8,8 @@ from typing import Any
 from ipa.policies.interface import Observation
 from ipa.profiles import Stage
 
+BUSY_S = 0.5
+"""What waits at a saturated stage is at least what it serves in this time, by its profile."""
 FADES_S = 1800.0
 """A correction fades within so much."""
 FEWEST = 30
@@ -32,14 +34,15 @@ def have_rps(stage: Stage, observation: Observation) -> tuple[float, int]:
 def share_of(stage: Stage, observation: Observation, was: Mapping[str, Any] | None, step_s: float) -> float:
     """The share of its profiled throughput that a stage reaches; `was`: what `noted` said at the step before.
 
-    A stage with at least two full batches waiting per replica, now and then, was saturated.
+    A stage with at least two full batches waiting per replica, and enough for `BUSY_S`, now and then, was saturated:
+    less may wait at one that is busy only most of the time, and whose shortfall says nothing.
     """
     share: float = 1.0 if was is None else was["share"]
     if was is None or not observation.elapsed_s:
         return share
     seen = observation.stages[stage.name]
     rate_rps, ready = have_rps(stage, observation)
-    full = 2 * ready * seen.configuration.batch
+    full = max(2 * ready * seen.configuration.batch, BUSY_S * rate_rps)
     same = was["ready"] == ready and was["batch"] == seen.configuration.batch
     if same and min(was["queue"], seen.queue_length) >= full and seen.completions >= FEWEST:
         reached = 1.0 - STEP * int((1.0 - seen.completions / (step_s * rate_rps)) / STEP)
