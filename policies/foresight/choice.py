@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import log2
 from typing import Any, NamedTuple
 
 from ipa.policies.interface import Configuration, Observation
 from ipa.policies.optimiser import Answers, Problem, Programme, Solution
 
+DOUBLED_IN = 35
+"""Rates are planned for in equal steps, of which so many double one: 2 % each. A request that is counted a second earlier
+or later so changes no plan, and a load twice as large has twice the plan."""
 STEADY = 0.05
 """A planned rate stays while less by no more than this would do."""
 
@@ -39,8 +43,9 @@ class Rates(NamedTuple):
 
 
 def steadied(calm_rps: float, need_rps: float, seen: dict[str, Any]) -> tuple[float, float]:
-    """The rates, or those of the step before where they are higher by no more than `STEADY`; `seen` remembers them."""
-    rates = (calm_rps, need_rps)
+    """The rates in whole steps, or those of the step before where they are higher by no more than `STEADY`; `seen`
+    remembers them."""
+    rates = (_stepped(calm_rps), _stepped(need_rps))
     before = seen.get("rates", rates)
     kept = [old if new <= old <= new / (1 - STEADY) else new for new, old in zip(rates, before, strict=True)]
     seen["rates"] = kept
@@ -83,3 +88,7 @@ def not_fewer(configuration: Configuration, observation: Observation) -> Configu
         if counts is not None and counts.starting and wanted.variant == at_hand.variant:
             found[name] = replace(wanted, replicas=max(wanted.replicas, at_hand.replicas))
     return found
+
+
+def _stepped(rate_rps: float) -> float:
+    return 2.0 ** (round(DOUBLED_IN * log2(rate_rps)) / DOUBLED_IN) if rate_rps > 0 else rate_rps

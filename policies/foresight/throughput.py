@@ -8,10 +8,14 @@ from typing import Any
 from ipa.policies.interface import Observation
 from ipa.profiles import Stage
 
+BUSY_S = 0.5
+"""What waits at a saturated stage is at least what it serves in this time, by its profile."""
 FADES_S = 1800.0
 """A correction fades within so much."""
 FEWEST = 30
 """A stage that completed fewer in a step says nothing."""
+STEP = 0.05
+"""A shortfall counts in whole steps of so much: what is less, a request more or less in a step's count makes."""
 LEAST = 0.5
 """No stage is taken to serve less than this share of its profile."""
 
@@ -30,17 +34,18 @@ def have_rps(stage: Stage, observation: Observation) -> tuple[float, int]:
 def share_of(stage: Stage, observation: Observation, was: Mapping[str, Any] | None, step_s: float) -> float:
     """The share of its profiled throughput that a stage reaches; `was`: what `noted` said at the step before.
 
-    A stage with at least two full batches waiting per replica, now and then, was saturated.
+    A stage with at least two full batches waiting per replica, and enough for `BUSY_S`, now and then, was saturated:
+    less may wait at one that is busy only most of the time, and whose shortfall says nothing.
     """
     share: float = 1.0 if was is None else was["share"]
     if was is None or not observation.elapsed_s:
         return share
     seen = observation.stages[stage.name]
     rate_rps, ready = have_rps(stage, observation)
-    full = 2 * ready * seen.configuration.batch
+    full = max(2 * ready * seen.configuration.batch, BUSY_S * rate_rps)
     same = was["ready"] == ready and was["batch"] == seen.configuration.batch
     if same and min(was["queue"], seen.queue_length) >= full and seen.completions >= FEWEST:
-        reached = seen.completions / (step_s * rate_rps)
+        reached = 1.0 - STEP * int((1.0 - seen.completions / (step_s * rate_rps)) / STEP)
         return share + 0.5 * (min(1.0, max(LEAST, reached)) - share)
     return share + (1.0 - share) * min(1.0, step_s / FADES_S)
 

@@ -15,12 +15,13 @@ import pytest
 from ipa.policies import Controller, Decision, Foresight, Ipa, Journal, PolicyError, ReplicaCounts
 from ipa.policies.foresight.account import Account, Standard
 from ipa.policies.foresight.backlog import required_rps
-from ipa.policies.foresight.choice import changed_cores, cores_of, variant_of_each
+from ipa.policies.foresight.choice import changed_cores, cores_of, steadied, variant_of_each
 from ipa.policies.foresight.clock import period_of
 from ipa.policies.foresight.flaps import changes_of
 from ipa.policies.foresight.insurance import Timing, insured_rps, intensities
 from ipa.policies.foresight.level import level_of
 from ipa.policies.foresight.surges import Surge, from_memory, surges_in, to_memory
+from ipa.policies.foresight.throughput import noted, share_of
 from ipa.profiles import Figure, Pipeline, Stage
 from tests.tiny import chosen, configuration, observation, published, two_by_two
 
@@ -191,7 +192,34 @@ def decided(load: Sequence[float], memory: Any = None, *, pipeline: Pipeline = L
 
 def test_a_calm_load_is_planned_as_it_is() -> None:
     decision = decided(steps((20, 86_400)), elapsed_s=0.0)
-    assert decision.planned_load_rps == pytest.approx(20)
+    assert decision.planned_load_rps == pytest.approx(20, rel=0.01)
+
+
+@pytest.mark.parametrize("calm_rps", [0.3, 5.02, 19.9, 140.0])
+def test_rates_are_planned_in_steps_of_two_per_cent_of_which_35_double_one(calm_rps: float) -> None:
+    rate_rps, doubled_rps = (steadied(factor * calm_rps, factor * calm_rps, {})[0] for factor in (1, 2))
+    assert rate_rps == pytest.approx(calm_rps, rel=0.01)
+    assert doubled_rps == pytest.approx(2 * rate_rps)
+    assert steadied(1.001 * rate_rps, 0.999 * rate_rps, {}) == (rate_rps, rate_rps)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "completions", "expected"),
+    [
+        (24, 350, 1.0),  # five replicas of 10 rps: less than half a second's work waits, so they may have been idle
+        (25, 490, 1.0),  # 2 % short: a few requests more or less in the count
+        (25, 470, 0.975),  # 6 % short counts as 5 %, and half of the way is gone
+        (25, 350, 0.85),
+        (25, 100, 0.75),  # half is the least
+    ],
+)
+def test_what_a_saturated_stage_falls_short_by_counts_in_steps_of_five_per_cent(
+    waiting: int, completions: int, expected: float
+) -> None:
+    stage = PIPELINE.stages[0]
+    seen = observation(at_hand=configuration(a=("small", 1, 5, 1), b=("small", 1, 5, 1)), queue_length={"a": waiting})
+    counted = replace(seen, stages={**seen.stages, "a": replace(seen.stages["a"], completions=completions)})
+    assert share_of(stage, counted, noted(stage, counted, 1.0), 10.0) == pytest.approx(expected)
 
 
 def scaled(pipeline: Pipeline, factor: float) -> Pipeline:
@@ -280,7 +308,9 @@ def test_a_load_that_seems_to_stop_is_halved_in_twenty_seconds_or_two_leads_and_
     policy = Foresight(LONG_SLA, decision_delay_s=delay_s)
     first = policy.decide(observation(steps((40, 120))), {})
     seen = observation([*steps((40, 110)), *steps((0, 10))], at_hand=dict(first.configuration))
-    assert policy.decide(seen, first.memory).planned_load_rps == pytest.approx(0.97 * 40 / 2 ** (10 / halved_s))
+    assert policy.decide(seen, first.memory).planned_load_rps == pytest.approx(
+        0.97 * 40 / 2 ** (10 / halved_s), rel=0.01
+    )
 
 
 def test_variants_stay_and_replicas_are_not_fewer_while_some_start() -> None:
