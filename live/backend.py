@@ -201,8 +201,8 @@ class LiveBackend(ABC):
             self.configured[stage].append((before_s if batch > latest else self.now_s, batch))
 
     def _follow_lanes(self, lanes: Mapping[str, Mapping[int, StageConfiguration]]) -> None:
-        """Take over what the gateway says is in force in the lanes of stages that mix variants: it knows who still waits
-        there."""
+        """Take over what the gateway says is in force in the lanes of stages that mix variants: it knows who still
+        waits there."""
         for name, stage in self.stages.items():
             if stage.is_laned:  # also one of which that has been decided just now
                 stage.follow(lanes[name], self._asked_s, self.now_s)

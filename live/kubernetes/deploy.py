@@ -159,7 +159,7 @@ def leftovers(api: Api, deployed: Deployed) -> list[tuple[str, str]]:
     stages = {
         deployed.stage_name(stage, lane) for stage in deployed.stages for lane in (0, *deployed.further_lanes(stage))
     }
-    selector = f"{names.of_instance(deployed.instance)},{names.COMPONENT}={MODEL_SERVER}"
+    selector = f"{names.of_instance(deployed.instance)},{names.COMPONENT}={MODEL_SERVER},{names.STAGE}"
     return [
         (kind, name)
         for kind in _kinds(api)

@@ -180,7 +180,8 @@ def _scaled(
         return apply
     is_rolling = state.replicas != wanted.replicas and not state.is_uniform
     is_set = state.replicas == wanted.replicas
-    why = f"{names.title(stage, lane)}: {state.replicas}{' stays the number of' if is_set else f' -> {wanted.replicas}'} replicas"
+    change = f"{state.replicas}{' stays the number of' if is_set else f' -> {wanted.replicas}'} replicas"
+    why = f"{names.title(stage, lane)}: {change}"
     scale = Scale(stage, wanted.replicas, state.given["metadata"]["resourceVersion"], is_rolling, why, lane)
     if wanted.replicas < state.replicas:
         return [scale, *apply]

@@ -126,8 +126,8 @@ def stage_deployment(
     """The model servers of a lane of a stage, where `wanted` is in force; that may be no replica.
 
     `notes` are further annotations, in which a controller remembers things. `cores` are those that its pods are made
-    with, where they get the wanted ones in place; None: the wanted ones. `decided` is what is wanted of the whole stage,
-    which the first lane's Deployment says; None: the same.
+    with, where they get the wanted ones in place; None: the wanted ones. `decided` is what is wanted of the whole
+    stage, which the first lane's Deployment says; None: the same.
     """
     plane, standing = deployed.plane, wanted
     wanted = wanted if cores is None else replace(wanted, cores=cores)
@@ -138,7 +138,7 @@ def stage_deployment(
     real = model_sources.placed(deployed, stage, wanted.variant, wanted.cores)
     deployment = parts.deployment(
         deployed,
-        deployed.meta(deployed.stage_name(stage, lane), MODEL_SERVER, owner, **of_lane),
+        deployed.meta(deployed.stage_name(stage, lane), MODEL_SERVER, owner, **{"stage": stage, **of_lane}),
         names.selector(deployed.instance, MODEL_SERVER, **of_lane),
         deployed.labels(MODEL_SERVER, **marks),
         parts.pod(
@@ -208,11 +208,11 @@ def disruption_budgets(
     The share holds for any number of replicas, also for none, so no budget has to follow the scaling.
     """
 
-    def budget(name: str, component: str, least: int | str, **of: str) -> Manifest:
+    def budget(name: str, component: str, least: int | str, of: Mapping[str, str], **more: str) -> Manifest:
         return {
             "apiVersion": api_version,
             "kind": "PodDisruptionBudget",
-            "metadata": deployed.meta(name, component, owner, **of),
+            "metadata": deployed.meta(name, component, owner, **{**more, **of}),
             "spec": {
                 "minAvailable": least,
                 "selector": {"matchLabels": names.selector(deployed.instance, component, **of)},
@@ -220,9 +220,9 @@ def disruption_budgets(
         }
 
     return [
-        budget(deployed.gateway_name, GATEWAY, 1),
+        budget(deployed.gateway_name, GATEWAY, 1, {}),
         *(
-            budget(deployed.stage_name(stage, lane), MODEL_SERVER, "50%", **names.of_lane(stage, lane))
+            budget(deployed.stage_name(stage, lane), MODEL_SERVER, "50%", names.of_lane(stage, lane), stage=stage)
             for stage in deployed.stages
             for lane in (0, *(deployed.further_lanes(stage) if deployed.plane.mixes else ()))
         ),

@@ -91,7 +91,7 @@ def of_lane(stage: str, lane: int) -> dict[str, str]:
     """The labels, as arguments of `labels` and `selector`, of the pods of a stage's lane.
 
     The selectors of two Deployments may not overlap, and the first lane's is of all pods with the label `ipa/stage`: so
-    those of further lanes do not have it.
+    those of further lanes do not have it. (Their Deployments do.)
     """
     return {"stage": stage} if lane == 0 else {"lane-of": stage, "lane": str(lane)}
 

@@ -22,7 +22,8 @@ ASK_EVERY_S = 0.2
 class Readiness:
     """Waits, while the reconcile loop works, for what its looks find: `look` is the latest, `pods` are those seen.
 
-    `tell` tells the gateway what is wanted (see `GatewayClient.configure`). `failed` is done, with an error, once the run cannot go on; both waits raise that error.
+    `tell` tells the gateway what is wanted (see `GatewayClient.configure`). `failed` is done, with an error, once the
+    run cannot go on; both waits raise that error.
     """
 
     def __init__(

@@ -66,7 +66,7 @@ class StageState:
 
     @property
     def troubled(self) -> StageState | None:
-        """The lane that cannot go on, the first if several cannot: for a fault of its own rather than for want of room."""
+        """The first lane that cannot go on, if there is one: for a fault of its own rather than for want of room."""
         found = [lane for lane in self.lanes.values() if lane.problem]
         return min(found, key=lambda lane: lane.is_out_of_room, default=None)
 

@@ -123,8 +123,8 @@ class StageLanes:
         return any(settled)
 
     def listed_parts(self) -> dict[int, StageConfiguration]:
-        """What the listed replicas alone say is in force: each lane that has some serves their variant, singly, and gets
-        its part of the requests by their number. Empty where all are in the first lane, and always were."""
+        """What the listed replicas alone say is in force: each lane that has some serves their variant, one request at
+        a time, and gets its part of the requests by their number. Empty where all are in the first lane, and were."""
         of = {
             queue.lane: listed
             for queue in self.queues

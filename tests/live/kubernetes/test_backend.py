@@ -59,6 +59,7 @@ class Cluster:
         self.present = [0, 0]
         self.is_configured = False
         self.stood: list[Any] = []
+        self.asked = 0  # how often for an observation
         self.out_of_room = 0  # how many replicas find no room
         self.configured: list[Any] = []
         self.writes: list[str] = []
@@ -127,6 +128,7 @@ class Cluster:
         if call == "/control/configuration":
             self._configure(from_plain(body["sort"]))
             self.configured.append(body)
+        self.asked += call == "/control/observation"
         if call == "/control/lanes":
             self.stood.append(body)
             self.plan.stand({lane: from_plain(each) for lane, each in enumerate(body["sort"]) if each}, self.present)

@@ -54,8 +54,8 @@ def of_lane(
 
 def two_lanes(
     folder: Path,
-    first: StageConfiguration = SMALL,
-    second: StageConfiguration = LARGE,
+    first: StageConfiguration = BOTH.parts[0],
+    second: StageConfiguration = BOTH.parts[1],
     decided: StageConfiguration = BOTH,
     sound: StageConfiguration | None = None,
     served: tuple[int, ...] = (0, 1),
@@ -157,6 +157,15 @@ def test_what_is_wanted_no_more_stays_in_its_lane_until_the_gateway_says_that_no
     pipeline = tiny(tmp_path).plane.pipeline
     (found,) = targets(pipeline, {"sort": LARGE}, {"sort": state}, {"sort": {1: LARGE}}).values()
     assert found == {0: replace(SMALL, replicas=0), 1: LARGE}
+
+
+def test_nothing_shrinks_until_all_that_is_wanted_is_ready(tmp_path: Path) -> None:
+    more = mix_of([replace(SMALL, replicas=1, share=0.5), replace(LARGE, replicas=3, share=0.5)])
+    state = two_lanes(tmp_path, decided=more)
+    parts = in_force(profile(tmp_path), more, state)
+    assert {lane: part.replicas for lane, part in parts.items()} == {0: 2, 1: 3}
+    grown = two_lanes(tmp_path, second=replace(LARGE, replicas=3), decided=more)
+    assert in_force(profile(tmp_path), more, grown) == dict(enumerate(more.parts))
 
 
 def test_nothing_is_aimed_at_where_the_gateway_has_not_said_what_is_in_force(tmp_path: Path) -> None:
@@ -282,6 +291,12 @@ def wanted(part: StageConfiguration) -> Configuration:
     return {"sort": part}
 
 
+async def looked_twice(cluster: Cluster) -> None:
+    """Wait until whatever follows from what is so now has been done."""
+    count = cluster.asked
+    await until(lambda: cluster.asked >= count + 3, "two looks")
+
+
 def test_a_mix_is_rolled_out_before_anything_shrinks_and_goes_back_when_nobody_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -296,20 +311,21 @@ def test_a_mix_is_rolled_out_before_anything_shrinks_and_goes_back_when_nobody_w
         cluster.started()
         await until(lambda: cluster.of_lanes() == {0: ("small", 1), 1: ("large", 1)}, "the shares are in force")
         await until(lambda: backend._look_now.is_complete(wanted(both)), "it stands")
-        assert is_alone(backend._pods.values(), wanted(both))
+        await until(lambda: is_alone(backend._pods.values(), wanted(both)), "the watch has seen it")
         seen = (await asyncio.to_thread(backend.observe)).stages["sort"]
         assert {name: each.ready for name, each in seen.replicas.items()} == {"small": 1, "large": 1}
         cluster.present = [3, 0]
         assert (await apply(backend, wanted(LARGE))).accepted
         count = len(cluster.writes)
         await until(lambda: len(cluster.writes) > count, "what is wanted is written")
-        await asyncio.sleep(0.2)
+        await looked_twice(cluster)
         assert cluster.of_lanes() == {0: ("small", 1), 1: ("large", 1)}  # three requests are still there
         cluster.present = [0, 0]
         await until(lambda: cluster.of_lanes() == {0: ("small", 0), 1: ("large", 1)}, "nobody waits any more")
         await until(lambda: backend._look_now.is_complete(wanted(LARGE)), "large stands alone")
         assert (await apply(backend, wanted(SMALL))).accepted
         await until(lambda: cluster.of_lanes() == {0: ("small", 0), 1: ("small", 2)}, "one follows one in its lane")
+        await until(lambda: len(backend.stages["sort"].ready) == 2, "the watch has seen that too")
         records = backend.stages["sort"].records(backend.configured["sort"])
         assert records.lanes is not None
         assert sorted(zip(records.variant, records.lanes.lane.tolist(), strict=True)) == [
@@ -359,7 +375,7 @@ def test_a_gateway_that_is_started_anew_is_told_of_a_variant_that_is_alone_in_a_
         cluster.restart_gateway()
         await until(lambda: cluster.configured[-1], "it is told")
         assert [number for number, _ in cluster.plan.table] == [1]
-        await asyncio.sleep(0.2)
+        await looked_twice(cluster)
         assert (cluster.of_lanes(), cluster.created) == ({0: ("small", 0), 1: ("large", 1)}, count)
 
     story(tmp_path, monkeypatch, told, initial=wanted(BOTH))

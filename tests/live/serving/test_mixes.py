@@ -400,8 +400,8 @@ def test_wrong_lanes_of_what_stood_are_refused_and_change_nothing(tmp_path: Path
 
 
 def test_by_deadline_a_lane_goes_by_its_own_figures_and_later_stages_by_their_shortest_stay() -> None:
-    """The SLA is 10 s. At a, small takes 1 s and large 3 s; at b, 2 s and 5 s. A request that waits in small's lane of b
-    makes that 4 s, still less than large's 5 s."""
+    """The SLA is 10 s. At a, small takes 1 s and large 3 s; at b, 2 s and 5 s. A request that waits in small's lane of
+    b makes that 4 s, still less than large's 5 s."""
     seconds = {("a", "small"): 1.0, ("a", "large"): 3.0, ("b", "small"): 2.0, ("b", "large"): 5.0}
     host, both = Host(), mix(small=(0.5, one("small")), large=(0.5, one("large")))
     made = Router(
