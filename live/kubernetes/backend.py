@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from math import inf
 from pathlib import Path
+from typing import Any
 
 from ipa.live.backend import LiveBackend, OnRollback
 from ipa.live.control_way import RefusedError
@@ -44,7 +45,7 @@ from ipa.live.kubernetes.timeline import PodReplicas, Timeline
 from ipa.live.kubernetes.watch import PodWatch
 from ipa.live.monitoring import SourceMaker, from_gateway
 from ipa.live.plane import LOAD
-from ipa.policies import Applied, Configuration, Observation, StageConfiguration, to_plain
+from ipa.policies import Applied, Configuration, Observation, StageConfiguration, from_plain
 
 REMEMBERED_FOR_S = 600.0
 """How long a controller without an end remembers replicas that are gone."""
@@ -326,7 +327,7 @@ class KubernetesBackend(LiveBackend):
             before_s, wanted = self.now_s, self.wanted
             try:
                 said = await self.client.observation(before_s, 0)
-                is_told = said["configuration"] == {name: to_plain(each) for name, each in wanted.items()}
+                is_told = _configuration(said["configuration"]) == wanted
                 if is_told and is_laned and said["configured"]:
                     before = self._lanes
                     self._follow_lanes(lanes_of(said["lanes"]))
@@ -414,6 +415,14 @@ class KubernetesBackend(LiveBackend):
         self._pods = pods
         self._is_listed.set()
         self._wake.set()
+
+
+def _configuration(said: Mapping[str, Mapping[str, Any]]) -> Configuration | None:
+    """A configuration as a gateway says it; None if that cannot be read."""
+    try:
+        return {name: from_plain(each) for name, each in said.items()}
+    except TypeError:
+        return None
 
 
 def _variants(wanted: StageConfiguration) -> set[str]:

@@ -122,7 +122,7 @@ class Cluster:
         """What a test has to happen first."""
 
     def request(self, method: str, path: str, body: Any = None, **_: Any) -> Any:
-        call = path.partition("/proxy")[2].partition("?")[0]
+        call, body = path.partition("/proxy")[2].partition("?")[0], json.loads(json.dumps(body))
         if call == "/control/start":
             self.origin_s = body["origin"]
         if call == "/control/configuration":

@@ -25,7 +25,7 @@ from ipa.live.kubernetes.readiness import is_alone
 from ipa.live.kubernetes.reconciler import Reconciler
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import StageState, read_stage
-from ipa.policies import Configuration, StageConfiguration, mix_of, to_plain
+from ipa.policies import Configuration, StageConfiguration, from_plain, mix_of, to_plain
 from tests.live.kubernetes.test_backend import Cluster, apply, running, story
 from tests.live.kubernetes.test_difference import Server
 from tests.live.kubernetes.world import on_server, pod, tiny
@@ -291,6 +291,11 @@ def wanted(part: StageConfiguration) -> Configuration:
     return {"sort": part}
 
 
+def is_told(cluster: Cluster, part: StageConfiguration) -> bool:
+    """Whether the latest that the gateway was told is this."""
+    return {name: from_plain(each) for name, each in cluster.configured[-1].items()} == wanted(part)
+
+
 async def looked_twice(cluster: Cluster) -> None:
     """Wait until whatever follows from what is so now has been done."""
     count = cluster.asked
@@ -352,7 +357,7 @@ def test_a_gateway_that_is_started_anew_in_a_change_is_told_what_stood_and_what_
         await apply(backend, wanted(BOTH))
         await until(lambda: cluster.of_lanes().get(1) == ("large", 1), "large starts")
         cluster.restart_gateway()
-        await until(lambda: cluster.configured[-1] == {"sort": to_plain(BOTH)}, "it is told what is wanted")
+        await until(lambda: is_told(cluster, BOTH), "it is told what is wanted")
         assert cluster.stood == [{"sort": [to_plain(SMALL)]}]
         assert cluster.plan.table == ((0, float("inf")),)  # small alone serves
         assert cluster.of_lanes() == {0: ("small", 2), 1: ("large", 1)}
@@ -407,7 +412,7 @@ def test_a_controller_that_is_killed_in_a_change_is_succeeded_by_one_that_ends_i
 
         async with running(tmp_path, monkeypatch, prepare, adopts=True) as (backend, cluster):
             assert backend.wanted == wanted(both)
-            await until(lambda: cluster.configured[-1] == {"sort": to_plain(both)}, "the gateway has it")
+            await until(lambda: is_told(cluster, both), "the gateway has it")
             assert cluster.of_lanes() == {0: ("small", 2), 1: ("large", 1)}
             assert cluster.plan.table == ((0, float("inf")),)
             cluster.started()

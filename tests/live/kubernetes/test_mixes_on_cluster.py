@@ -101,7 +101,7 @@ def test_two_variants_share_the_requests_and_one_serves_alone_again_and_none_is_
             records = backend.stages["sort"].records(backend.configured["sort"])
             assert records.lanes is not None
             print(
-                f"{len(asked.answers)} answers, replicas {list(zip(records.variant, records.lanes.lane, strict=True))}"
+                f"{len(asked.answers)} answers, replicas {list(zip(records.variant, records.lanes.lane.tolist(), strict=True))}"
             )
 
     asyncio.run(story())
