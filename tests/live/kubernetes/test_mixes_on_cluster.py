@@ -100,9 +100,8 @@ def test_two_variants_share_the_requests_and_one_serves_alone_again_and_none_is_
             assert await share_of_large(asked) == 0.0
             records = backend.stages["sort"].records(backend.configured["sort"])
             assert records.lanes is not None
-            print(
-                f"{len(asked.answers)} answers, replicas {list(zip(records.variant, records.lanes.lane.tolist(), strict=True))}"
-            )
+            lanes = zip(records.variant, records.lanes.lane.tolist(), strict=True)
+            print(f"{len(asked.answers)} answers; variant and lane of the replicas: {list(lanes)}")
 
     asyncio.run(story())
 
