@@ -360,7 +360,10 @@ class KubernetesBackend(LiveBackend):
                 raise RunError(f"what stands on the cluster cannot be read: {error}") from None
             stages = self.plane.pipeline.by_name
             stood = {name: standing(stages[name], each, states.get(name)) for name, each in wanted.items()}
-            await self.client.stand(stood, there["epoch"])
+            try:
+                await self.client.stand(stood, there["epoch"])
+            except RefusedError as error:  # such as batches that a new pipeline file no longer has
+                log.warning("the gateway is not told what stood", extra={"problem": str(error)})
         await self.client.configure(wanted, there["epoch"])
 
     # ---- what a person should know ----

@@ -72,11 +72,16 @@ def plan(api: Api, deployed: Deployed, first: Configuration) -> list[Step]:
         owner = None if found is None else owner_of(found)
         states = Reconciler(api, deployed).read([])
         configuration = _standing(deployed, first, states)
-        lanes = targets(deployed.plane.pipeline, configuration, states, None)
+        # Further lanes that are free stay as they are.
+        lanes = {
+            stage: {lane: part for lane, part in parts.items() if part.replicas or not lane}
+            for stage, parts in targets(deployed.plane.pipeline, configuration, states, None).items()
+        }
         cores = {
             (stage, lane): template_cores(deployed, stage, lanes[stage][lane], each)
             for stage, state in states.items()
             for lane, each in state.lanes.items()
+            if lane in lanes[stage]
         }
         for manifest in (root(deployed), *everything(deployed, configuration, owner, api.groups(), lanes, cores)):
             given = api.get(manifest["kind"], deployed.namespace, manifest["metadata"]["name"])

@@ -68,6 +68,7 @@ class Cluster:
         self.epoch = "first"
         self.refusal: Exception | None = None
         self.unread: Exception | None = None
+        self.unstood: Exception | None = None  # how the gateway refuses to be told what stood
         self.ended: list[dict[str, Any]] = []
         self.forbidden: set[tuple[str, str]] = set()  # verb and resource
 
@@ -129,6 +130,8 @@ class Cluster:
             self._configure(from_plain(body["sort"]))
             self.configured.append(body)
         self.asked += call == "/control/observation"
+        if call == "/control/lanes" and self.unstood is not None:
+            raise self.unstood
         if call == "/control/lanes":
             self.stood.append(body)
             self.plan.stand({lane: from_plain(each) for lane, each in enumerate(body["sort"]) if each}, self.present)

@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("aiohttp")
 
 from ipa.live.kubernetes import deploy, names
+from ipa.live.kubernetes.api import ApiError
 from ipa.live.kubernetes.backend import KubernetesBackend
 from ipa.live.kubernetes.difference import Apply, ForeignOwnerError, Scale, difference
 from ipa.live.kubernetes.in_cluster import RULES, role
@@ -367,6 +368,20 @@ def test_a_gateway_that_is_started_anew_in_a_change_is_told_what_stood_and_what_
         assert cluster.created == 3  # no pod was made twice
 
     story(tmp_path, monkeypatch, told, initial=wanted(SMALL))
+
+
+def test_a_gateway_that_refuses_what_stood_is_told_what_is_wanted_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        cluster.stood.clear()
+        cluster.unstood = ApiError("PUT", 400, "batch 16 is no batch of large")
+        cluster.restart_gateway()
+        await until(lambda: is_told(cluster, BOTH), "it is told what is wanted")
+        assert cluster.stood == []
+        await until(lambda: backend._look_now.is_complete(wanted(BOTH)), "it stands")
+
+    story(tmp_path, monkeypatch, told, initial=wanted(BOTH))
 
 
 def test_a_gateway_that_is_started_anew_is_told_of_a_variant_that_is_alone_in_a_further_lane(
