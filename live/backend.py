@@ -20,7 +20,7 @@ from ipa.live.monitoring import Access, SourceMaker
 from ipa.live.observer import Observer
 from ipa.live.plane import Plane
 from ipa.live.stage_replicas import StageReplicas
-from ipa.policies import Applied, Configuration, Observation
+from ipa.policies import Applied, Configuration, Observation, StageConfiguration
 
 if TYPE_CHECKING:
     import aiohttp
@@ -170,7 +170,7 @@ class LiveBackend(ABC):
             return self._refused(refusal)
         before_s = self.now_s
         try:
-            await self.client.configure(configuration)
+            await self._tell(configuration)
         except RefusedError as error:
             return self._refused(f"the gateway refused it: {error}")
         except RunError as failure:
@@ -182,6 +182,10 @@ class LiveBackend(ABC):
                 self._note_batch(name, configuration[name].batch, before_s)
         self._wake.set()
         return Applied(True, self._late)
+
+    async def _tell(self, configuration: Configuration) -> None:
+        """Tell the gateway what is wanted. Raises RunError, RefusedError."""
+        await self.client.configure(configuration)
 
     def _refused(self, why: str) -> Applied:
         return Applied(False, "; ".join(filter(None, (why, self._late))))
@@ -195,6 +199,15 @@ class LiveBackend(ABC):
         latest = self.configured[stage][-1][1]
         if batch != latest:
             self.configured[stage].append((before_s if batch > latest else self.now_s, batch))
+
+    def _follow_lanes(self, lanes: Mapping[str, Mapping[int, StageConfiguration]]) -> None:
+        """Take over what the gateway says is in force in the lanes of stages that mix variants: it knows who still
+        waits there."""
+        for name, stage in self.stages.items():
+            if stage.is_laned:  # also one of which that has been decided just now
+                stage.follow(lanes[name], self._asked_s, self.now_s)
+                if 0 in lanes[name]:
+                    self._note_batch(name, lanes[name][0].batch, self._asked_s)
 
     async def _observe(self) -> Observation:
         return await self._observer.observe(self._step, self.now_s, self.stages)

@@ -10,7 +10,7 @@ from ipa.live.errors import RunError
 from ipa.live.stage_replicas import Replica
 from ipa.policies import Configuration, StageConfiguration, from_plain, to_plain
 
-OBSERVED = ("epoch", "time_s", "load_rps", "latencies_s", "configuration", "stages")
+OBSERVED = ("epoch", "time_s", "load_rps", "latencies_s", "configured", "configuration", "lanes", "stages")
 OF_A_STAGE = (
     *("arrivals", "completions", "drops", "failures", "busy_s", "request_s"),
     *("queue_length", "in_service", "latencies_s"),
@@ -37,11 +37,13 @@ class GatewayClient:
         answer = await self._way.call("PUT", "/control/start", {"origin": origin_s})
         return str(answer["epoch"])
 
-    async def configure(self, configuration: Configuration) -> None:
-        """Put a configuration in force in the queues. Raises RefusedError with the gateway's reason."""
-        await self._way.call(
-            "PUT", "/control/configuration", {name: to_plain(each) for name, each in configuration.items()}
-        )
+    async def configure(self, configuration: Configuration, epoch: str | None = None) -> None:
+        """Put a configuration in force in the queues, of a gateway of that epoch alone (None: whichever answers).
+
+        Raises RefusedError with the gateway's reason.
+        """
+        told = {name: to_plain(each) for name, each in configuration.items()}
+        await self._way.call("PUT", "/control/configuration", told, None if epoch is None else {"epoch": epoch})
 
     async def list_replicas(self, replicas: Mapping[str, Sequence[Replica]]) -> None:
         """Tell the gateway which replicas there are, ready and draining, and note which are busy.
@@ -58,10 +60,18 @@ class GatewayClient:
     async def lanes(self) -> dict[str, dict[int, StageConfiguration]]:
         """Of every stage, by lane, what is in force there for now, in the lanes that are not free."""
         answer = await self._way.call("GET", "/control/lanes")
-        return {
-            stage: {number: from_plain(lane) for number, lane in enumerate(lanes) if lane is not None}
-            for stage, lanes in answer.items()
+        return lanes_of(answer)
+
+    async def stand(self, lanes: Mapping[str, Mapping[int, StageConfiguration]], epoch: str) -> None:
+        """Tell a gateway of that epoch, which was started anew, what is in force in which lane of every stage.
+
+        Raises RefusedError with its reason, such as that it has been told already.
+        """
+        told = {
+            stage: [to_plain(parts[lane]) if lane in parts else None for lane in range(max(parts) + 1)]
+            for stage, parts in lanes.items()
         }
+        await self._way.call("PUT", "/control/lanes", told, {"epoch": epoch})
 
     async def observation(self, since_s: float, seconds: int) -> dict[str, Any]:
         """Counters, gauges and the load of the last seconds; latencies since a moment of the run's clock."""
@@ -79,6 +89,14 @@ class GatewayClient:
         query = {"after": str(after), "limit": str(limit)}
         answer: dict[str, Any] = await self._way.call("GET", "/control/records", query=query)
         return answer
+
+
+def lanes_of(answer: Mapping[str, Sequence[Any]]) -> dict[str, dict[int, StageConfiguration]]:
+    """The lanes that an answer names, without the free ones."""
+    return {
+        stage: {number: from_plain(lane) for number, lane in enumerate(lanes) if lane is not None}
+        for stage, lanes in answer.items()
+    }
 
 
 def _lacking(observation: Mapping[str, Any]) -> list[str]:

@@ -111,7 +111,8 @@ class LoopbackBackend(LiveBackend):
     async def _look(self) -> float:
         try:
             await self._list_replicas()
-            await self._follow_lanes()
+            if any(stage.is_laned for stage in self.stages.values()):
+                self._follow_lanes(await self.client.lanes())
             is_resized = self._resize(self._moment_s)
             removed = [each for stage in self.stages.values() for each in self._roll_out(stage, self._moment_s)]
             self._untold += removed
@@ -137,17 +138,6 @@ class LoopbackBackend(LiveBackend):
             if not replica.is_gone:
                 replica.removed_s = self._moment_s  # a batch could start there until the gateway knew
         self._untold.clear()
-
-    async def _follow_lanes(self) -> None:
-        """Learn what is in force in the lanes of stages that mix variants: the gateway knows who still waits there."""
-        if not any(stage.is_laned for stage in self.stages.values()):
-            return
-        lanes = await self.client.lanes()
-        for name, stage in self.stages.items():
-            if stage.is_laned:  # also one of which that has been decided just now
-                stage.follow(lanes[name], self._asked_s, self.now_s)
-                if 0 in lanes[name]:
-                    self._note_batch(name, lanes[name][0].batch, self._asked_s)
 
     def _resize(self, now_s: float) -> bool:
         """Give replicas the configured cores, if that is to be in place; whether any had others."""

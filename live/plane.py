@@ -39,9 +39,10 @@ served."""
 class Plane:
     """The settings of a serving plane, under the scenario's keys.
 
-    `source` is the pipeline's name or file; `pipeline` the same with the run's SLA and drop limits. `port` is the
-    gateway's for clients, `control_port` that of its control API and metrics; 0: any free one. `models` is the folder
-    with the real models, PIPELINE/STAGE/VARIANT/; empty: they are emulated.
+    `source` is the pipeline's name or file; `pipeline` the same with the run's SLA and drop limits. `mixes`: whether
+    the policy may mix variants within a stage. `port` is the gateway's for clients, `control_port` that of its control
+    API and metrics; 0: any free one. `models` is the folder with the real models, PIPELINE/STAGE/VARIANT/; empty: they
+    are emulated.
     """
 
     pipeline: Pipeline
@@ -54,6 +55,7 @@ class Plane:
     max_unavailable: int = 0
     resize: str = "rollout"
     limit_cores: int | None = None
+    mixes: bool = False
     port: int = 0
     control_port: int = 0
     models: str = ""

@@ -126,10 +126,11 @@ class StageReplicas:
         wanted = {part.variant for part in self.configuration.parts}
         return self.is_laned and any(lane.variant not in wanted for lane in self.in_force.values())
 
-    def stand(self) -> None:
-        """The configuration stands at t = 0: its variants are in the first lanes."""
-        if self.configuration.is_mix:
-            self.follow(dict(enumerate(self.configuration.parts)), 0.0, 0.0)
+    def stand(self, lanes: Mapping[int, StageConfiguration] | None = None) -> None:
+        """The configuration stands at t = 0, in these lanes (None: its variants are in the first ones)."""
+        self._batches.clear()
+        if lanes is not None or self.configuration.is_mix:
+            self.follow(lanes or dict(enumerate(self.configuration.parts)), 0.0, 0.0)
 
     def follow(self, lanes: Mapping[int, StageConfiguration], since_s: float, now_s: float) -> None:
         """The gateway says what is in force in which lane. A change of batch size came into force between `since_s` and
@@ -302,8 +303,9 @@ class StageReplicas:
         )
 
     def _lane_logs(self, configured: Sequence[tuple[float, int]]) -> LaneLogs:
-        further = (self._batches.get(lane, [(0.0, 0)]) for lane in range(1, max(self._batches) + 1))
         lane = np.array([replica.lane for replica in self.all], dtype=np.int64)
+        last = max([*self._batches, *lane.tolist()])
+        further = (self._batches.get(number, [(0.0, 0)]) for number in range(1, last + 1))
         return LaneLogs(lane, (tuple(configured), *map(tuple, further)))
 
 

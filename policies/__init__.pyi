@@ -34,6 +34,7 @@ from .interface import ReplicaCounts as ReplicaCounts
 from .interface import StageConfiguration as StageConfiguration
 from .interface import StageObservation as StageObservation
 from .interface import ahead_of as ahead_of
+from .interface import mix_by_weight as mix_by_weight
 from .interface import mix_of as mix_of
 from .interface import mixes as mixes
 from .interface import reads as reads

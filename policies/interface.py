@@ -76,6 +76,12 @@ def mix_of(parts: Sequence[StageConfiguration]) -> StageConfiguration:
     return replace(first, beside=tuple(others))
 
 
+def mix_by_weight(parts: Sequence[StageConfiguration]) -> StageConfiguration:
+    """The same of parts whose shares are weights: they are scaled so as to add up to 1."""
+    total = sum(part.share for part in parts)
+    return mix_of([replace(part, share=part.share / total) for part in parts])
+
+
 def without_mix(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """A `dict_factory` for `asdict`: `share` and `beside` are there for mixes alone."""
     made = dict(fields)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
 from ipa.policies.configurations import check_stage
-from ipa.policies.interface import Decision, Memory, Observation, PolicyError, StageConfiguration, mix_of
+from ipa.policies.interface import Decision, Memory, Observation, PolicyError, StageConfiguration, mix_by_weight, mix_of
 from ipa.policies.optimiser import Programme
 from ipa.policies.switch_only import replicas_argument
 from ipa.policies.variants import lightest, refuse_excluded, standing
@@ -204,8 +204,7 @@ def _said_part(word: str) -> dict[str, Any] | None:
 def _standing_mix(mix: StageConfiguration, failed: Sequence[str]) -> StageConfiguration:
     """The mix without variants that have failed to start, whose requests the others get; unchanged if all have."""
     parts = [part for part in mix.parts if part.variant not in failed] or list(mix.parts)
-    total = sum(part.share for part in parts)
-    return mix_of([replace(part, share=part.share / total) for part in parts]) if len(parts) < len(mix.parts) else mix
+    return mix_by_weight(parts) if len(parts) < len(mix.parts) else mix
 
 
 def _lightest(pipeline: Pipeline, replicas: Mapping[str, int]) -> dict[str, Mapping[str, Any]]:

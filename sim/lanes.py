@@ -6,11 +6,11 @@ its *parts*, one for each variant, and each gets a lane. The rule is written onc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from ipa.policies import StageConfiguration
+from ipa.policies import StageConfiguration, mix_of
 from ipa.sim.rules import NEVER
 
 
@@ -50,7 +50,19 @@ class Lanes:
         self._asked: list[int] = []
         self.table: tuple[tuple[int, float], ...] = ()
         """The lanes that get requests, each with the sum of the shares up to it; infinity for the last."""
-        for number, part in enumerate(initial.parts):
+        self.stand(dict(enumerate(initial.parts)))
+
+    def stand(self, parts: Mapping[int, StageConfiguration], present: Sequence[int] = ()) -> None:
+        """These parts are in force in these lanes, as if they always had been.
+
+        `present`: how many requests each lane has (empty: none has any). A lane that has some and no part closes.
+        """
+        self.configuration = mix_of(list(parts.values()))
+        self._asked = []
+        for number, lane in enumerate(self.lanes):
+            lane.is_asked = False
+            lane.desired = max(lane.desired, 1) if present and present[number] else 0
+        for number, part in parts.items():
             self._ask(number, part, part.replicas)
             self.lanes[number].is_warm = True
         self._settle()

@@ -13,6 +13,7 @@ readiness        waiting until the pipeline is ready · cluster_gateway: the gat
 control_ways     how calls of that API get to the gateway: to its Service, or by the API server's proxy
 reconciler       one look at the cluster, and what follows · look: what it found · looks: one after the other
 stage_state      how a stage stands · difference: what is left to do there · foreign_scalers: who else sets replicas
+lanes            which Deployment of a stage that mixes variants serves what
 resizing         whether pods can get other cores as they run
 watch            the pods, kept up to date · pods: what one says · timeline: pods as replicas of the run
 room             the cores there is room for · failed_variants: rolled back and left out · pace: how often pods change

@@ -13,16 +13,20 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from math import inf
 from pathlib import Path
+from typing import Any
 
 from ipa.live.backend import LiveBackend, OnRollback
 from ipa.live.control_way import RefusedError
 from ipa.live.errors import RunError
+from ipa.live.gateway_client import lanes_of
 from ipa.live.kubernetes import deploy, looks
 from ipa.live.kubernetes.api import Api, ApiError
 from ipa.live.kubernetes.cluster_gateway import ClusterGateway
 from ipa.live.kubernetes.control_ways import way_to
 from ipa.live.kubernetes.failed_variants import FailedVariants, previous
+from ipa.live.kubernetes.lanes import Parts, in_force, standing
 from ipa.live.kubernetes.lease import Lease
 from ipa.live.kubernetes.lease_keeper import LeaseKeeper
 from ipa.live.kubernetes.look import Look, said
@@ -35,13 +39,13 @@ from ipa.live.kubernetes.readiness import Readiness, longest_s
 from ipa.live.kubernetes.reconciler import Reconciler
 from ipa.live.kubernetes.room import Room
 from ipa.live.kubernetes.settings import Deployed
-from ipa.live.kubernetes.stage_state import StageState
+from ipa.live.kubernetes.stage_state import StageState, part_of
 from ipa.live.kubernetes.threads import Threads
 from ipa.live.kubernetes.timeline import PodReplicas, Timeline
 from ipa.live.kubernetes.watch import PodWatch
 from ipa.live.monitoring import SourceMaker, from_gateway
 from ipa.live.plane import LOAD
-from ipa.policies import Applied, Configuration, Observation, to_plain
+from ipa.policies import Applied, Configuration, Observation, StageConfiguration, from_plain
 
 REMEMBERED_FOR_S = 600.0
 """How long a controller without an end remembers replicas that are gone."""
@@ -125,6 +129,7 @@ class KubernetesBackend(LiveBackend):
             wanted = initial[stage.name]
             self.stages[stage.name] = PodReplicas(stage.name, wanted, self.plane.max_surge, self.plane.max_unavailable)
             self.configured[stage.name] = [(0.0, wanted.batch)]
+        await self._find_lanes(initial)
         self._watch.start()
         try:
             async with asyncio.timeout(READ_WITHIN_S):
@@ -132,7 +137,7 @@ class KubernetesBackend(LiveBackend):
         except TimeoutError:
             raise RunError(f"the pods could not be listed within {READ_WITHIN_S:g} s: {self._watch.error}") from None
         self.spawn(self._converge())
-        readiness = Readiness(self.client, lambda: self._look_now, lambda: self._pods.values(), self.failed)
+        readiness = Readiness(self.client, self._tell, lambda: self._look_now, lambda: self._pods.values(), self.failed)
         within_s = longest_s(self.plane.pipeline, initial)
         if self._adopts:
             await readiness.until_gateway(within_s)
@@ -154,6 +159,9 @@ class KubernetesBackend(LiveBackend):
             await self.client.start(origin_s + reading.offset_s)
             await self.client.join()
             self._timeline.restart()
+            for name, stage in self.stages.items():
+                if stage.lanes is not None:
+                    self._stand(name, stage.lanes)
         self._has_started = True
         self._wake.set()
 
@@ -187,6 +195,23 @@ class KubernetesBackend(LiveBackend):
         except ApiError as error:
             raise RunError(str(error)) from None
 
+    async def _find_lanes(self, wanted: Configuration) -> None:
+        """Take over, until the gateway is asked, what the Deployments say is in force in the lanes."""
+        try:
+            states = await self._threads.call(self._reconciler.read, ())
+        except ApiError:
+            states = {}  # the first look reports it
+        for name, configuration in wanted.items():
+            parts = in_force(self.plane.pipeline.stage(name), configuration, states.get(name))
+            if configuration.is_mix or set(parts) != {0}:
+                self._stand(name, parts)
+
+    def _stand(self, name: str, parts: Parts) -> None:
+        """These parts are in force in a stage's lanes, and always have been."""
+        self.stages[name].stand(parts)
+        if 0 in parts:
+            self.configured[name] = [(0.0, parts[0].batch)]
+
     def _may_write(self) -> bool:
         """Whether writing is still allowed: the Lease may have run out, or the run ended. Called from any thread."""
         return self._lease.is_held and not (self._api.read_only or self._is_closing)
@@ -201,7 +226,7 @@ class KubernetesBackend(LiveBackend):
             applied = await super()._apply(configuration)
             if applied.accepted:
                 self._pace.note(moves)
-                changed = [name for name, each in configuration.items() if each.variant != before[name].variant]
+                changed = [name for name, each in configuration.items() if _variants(each) != _variants(before[name])]
                 self._failures.decided(changed, self._step)
             return applied
 
@@ -238,7 +263,7 @@ class KubernetesBackend(LiveBackend):
         if not self._lease.is_held:
             return looks.LOOK_EVERY_S
         failed = self._failures.to_write(self._look_now.stages, self._api.time_s())
-        look = await self._looks.take(self.wanted, list(self._pods.values()), failed, self._may_write)
+        look = await self._looks.take(self.wanted, list(self._pods.values()), failed, self._may_write, self._lanes)
         if look.done and not (look.error or look.stopped):
             self._failures.has_written()
         if look.is_down:
@@ -254,7 +279,17 @@ class KubernetesBackend(LiveBackend):
             for name, why in look.failed.items():
                 await self._roll_back(name, why, look.stages[name])
             await self._keep_gateway()
-        return await self._looks.rest()
+        is_closing = any(stage.is_closing for stage in self.stages.values())
+        return min(await self._looks.rest(), looks.LOOK_EVERY_WHILE_CLOSING_S if is_closing else inf)
+
+    @property
+    def _lanes(self) -> dict[str, Parts]:
+        """Stage -> what is in force in its lanes, as far as that is known: of a mix the gateway says so."""
+        return {
+            name: dict(stage.in_force)
+            for name, stage in self.stages.items()
+            if stage.lanes is not None or not stage.configuration.is_mix
+        }
 
     def _follow(self, states: Mapping[str, StageState]) -> None:
         """Take over what others want, where this controller only reads."""
@@ -265,14 +300,18 @@ class KubernetesBackend(LiveBackend):
     async def _roll_back(self, name: str, why: str, state: StageState) -> None:
         """Go back to the configuration that stood before, and leave the variant out for a while."""
         stage = self.stages[name]
-        variant = stage.configuration.variant
+        lane, variant = state.troubled, stage.configuration.variant
+        if stage.is_laned and lane is not None:
+            variant = lane.variant
+            if part_of(stage.configuration, variant) is None:
+                return  # it is wanted no more
         sound = previous(state, variant)
         if sound is None or not self._pods:
             return  # nothing to go back to; the look says what is wrong
         self._failures.add(name, variant, self.now_s, self._api.time_s())
         self.rollbacks[name, variant] += 1
         for step in self._failures.steps_undone(name, self._step):
-            self._on_rollback(step, f"{name}: rolled back to {sound.variant}: {why}")
+            self._on_rollback(step, f"{name}: rolled back to {sound.variants}: {why}")
         log.error("rolled back", extra={"stage": name, "variant": variant, "problem": why})
         async with self._changing:
             stage.configuration = sound
@@ -280,22 +319,52 @@ class KubernetesBackend(LiveBackend):
 
     async def _keep_gateway(self) -> None:
         """Configure a gateway whose configuration is not the wanted one: it has restarted, a variant has been rolled
-        back, or an answer was lost."""
-        if not self._has_started:
+        back, or an answer was lost. Of one that has it, learn what is in force in the lanes."""
+        is_laned = any(stage.is_laned for stage in self.stages.values())
+        if not (self._has_started or is_laned):
             return
         async with self._changing:
             before_s, wanted = self.now_s, self.wanted
             try:
-                there = (await self.client.observation(before_s, 0))["configuration"]
-                if there == {name: to_plain(each) for name, each in wanted.items()}:
+                said = await self.client.observation(before_s, 0)
+                is_told = _configuration(said["configuration"]) == wanted
+                if is_told and is_laned and said["configured"]:
+                    before = self._lanes
+                    self._follow_lanes(lanes_of(said["lanes"]))
+                    if self._lanes != before:
+                        self._wake.set()
+                if not self._has_started or (is_told and (not is_laned or said["configured"])):
                     return
                 log.warning("the gateway is being reconfigured")
-                await self.client.configure(wanted)
+                await self._tell(wanted)
             except (RunError, RefusedError) as error:  # the next look tries again
                 log.warning("the gateway keeps its configuration", extra={"problem": str(error)})
                 return
+            if is_laned:
+                self._wake.set()  # to learn what is in force now
             for name, each in wanted.items():
-                self._note_batch(name, each.batch, before_s)
+                if not self.stages[name].is_laned:
+                    self._note_batch(name, each.batch, before_s)
+
+    async def _tell(self, wanted: Configuration) -> None:
+        """Tell the gateway what is wanted; where variants are or were mixed, one that was started anew is first told
+        what stood. Raises RunError, RefusedError."""
+        if not any(each.is_mix or self.stages[name].is_laned for name, each in wanted.items()):
+            await super()._tell(wanted)
+            return
+        there = await self.client.observation(self.now_s, 0)
+        if not there["configured"]:
+            try:
+                states = await self._threads.call(self._reconciler.read, list(self._pods.values()))
+            except ApiError as error:
+                raise RunError(f"what stands on the cluster cannot be read: {error}") from None
+            stages = self.plane.pipeline.by_name
+            stood = {name: standing(stages[name], each, states.get(name)) for name, each in wanted.items()}
+            try:
+                await self.client.stand(stood, there["epoch"])
+            except RefusedError as error:  # such as batches that a new pipeline file no longer has
+                log.warning("the gateway is not told what stood", extra={"problem": str(error)})
+        await self.client.configure(wanted, there["epoch"])
 
     # ---- what a person should know ----
 
@@ -349,3 +418,15 @@ class KubernetesBackend(LiveBackend):
         self._pods = pods
         self._is_listed.set()
         self._wake.set()
+
+
+def _configuration(said: Mapping[str, Mapping[str, Any]]) -> Configuration | None:
+    """A configuration as a gateway says it; None if that cannot be read."""
+    try:
+        return {name: from_plain(each) for name, each in said.items()}
+    except TypeError:
+        return None
+
+
+def _variants(wanted: StageConfiguration) -> set[str]:
+    return {part.variant for part in wanted.parts}

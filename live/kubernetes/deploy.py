@@ -13,6 +13,7 @@ from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import CORE, OLDER, VERSIONS, Api, ApiError
 from ipa.live.kubernetes.difference import drift, template_cores
 from ipa.live.kubernetes.gateway_manifests import control_secret
+from ipa.live.kubernetes.lanes import targets
 from ipa.live.kubernetes.lease import DURATION_S, Lease
 from ipa.live.kubernetes.look import Look
 from ipa.live.kubernetes.manifests import everything, owner_of, root, surroundings
@@ -71,8 +72,18 @@ def plan(api: Api, deployed: Deployed, first: Configuration) -> list[Step]:
         owner = None if found is None else owner_of(found)
         states = Reconciler(api, deployed).read([])
         configuration = _standing(deployed, first, states)
-        cores = {stage: template_cores(deployed, stage, configuration[stage], state) for stage, state in states.items()}
-        for manifest in (root(deployed), *everything(deployed, configuration, owner, api.groups(), cores)):
+        # Further lanes that are free stay as they are.
+        lanes = {
+            stage: {lane: part for lane, part in parts.items() if part.replicas or not lane}
+            for stage, parts in targets(deployed.plane.pipeline, configuration, states, None).items()
+        }
+        cores = {
+            (stage, lane): template_cores(deployed, stage, lanes[stage][lane], each)
+            for stage, state in states.items()
+            for lane, each in state.lanes.items()
+            if lane in lanes[stage]
+        }
+        for manifest in (root(deployed), *everything(deployed, configuration, owner, api.groups(), lanes, cores)):
             given = api.get(manifest["kind"], deployed.namespace, manifest["metadata"]["name"])
             check_ours(None if given is None else {"kind": manifest["kind"], **given}, deployed)
             api.apply(manifest, dry_run=True)
@@ -137,7 +148,7 @@ def _until_stands(
             continue
         look = reconciler.look(wanted, there, may_write=lambda: lease.is_held)
         on_look(look)
-        if look.is_complete(wanted):
+        if look.is_complete(wanted, alone=False):  # a controller ends lanes, once nobody waits there
             return
         trouble = look.hopeless
         if look.is_down or look.is_changed:
@@ -150,7 +161,9 @@ def _until_stands(
 
 def leftovers(api: Api, deployed: Deployed) -> list[tuple[str, str]]:
     """Kind and name of what is left of stages that the pipeline had under an earlier file. Raises ApiError."""
-    stages = {deployed.stage_name(stage) for stage in deployed.stages}
+    stages = {
+        deployed.stage_name(stage, lane) for stage in deployed.stages for lane in (0, *deployed.further_lanes(stage))
+    }
     selector = f"{names.of_instance(deployed.instance)},{names.COMPONENT}={MODEL_SERVER},{names.STAGE}"
     return [
         (kind, name)
@@ -228,10 +241,10 @@ def status(api: Api, deployed: Deployed) -> dict[str, Any]:
         "stages": {
             stage: {
                 "wanted": None if state.wanted is None else to_plain(state.wanted),
-                "replicas": state.replicas,
-                "ready": sum(pod.is_serving for pod in state.pods),
-                "complete": state.is_complete,
-                "problem": state.problem or state.delay,
+                "replicas": sum(lane.replicas for lane in state.lanes.values()),
+                "ready": sum(pod.is_serving for pod in state.all_pods),
+                "complete": all(lane.is_complete for lane in state.lanes.values()),
+                "problem": state.troubled.problem if state.troubled else state.any_delay,
                 "failed_variants": sorted(left_out(state.failed, api.time_s())),
                 "pods": [
                     {
@@ -241,8 +254,9 @@ def status(api: Api, deployed: Deployed) -> dict[str, Any]:
                         "state": _state(pod),
                         "restarts": pod.restarts,
                         "crash": pod.crash,
+                        **({"lane": pod.lane} if pod.lane else {}),
                     }
-                    for pod in sorted(state.pods, key=lambda pod: pod.number)
+                    for pod in sorted(state.all_pods, key=lambda pod: pod.number)
                 ],
             }
             for stage, state in stages.items()

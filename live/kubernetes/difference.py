@@ -45,6 +45,7 @@ class Scale:
     resource_version: str
     is_rolling: bool
     why: str
+    lane: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class ResizePod:
     variant: str
     cores: int
     why: str
+    lane: int = 0
 
 
 Action = Apply | Scale | ResizePod
@@ -100,8 +102,14 @@ def difference(
     failed: Mapping[str, float] | None = None,
     kept: Kept | None = None,
     by_rollout: str = "",
+    lane: int = 0,
+    decided: StageConfiguration | None = None,
 ) -> list[Action]:
-    """The actions, in order, that make a stage what it should be; none if it already is.
+    """The actions, in order, that make a lane of a stage what it should be; none if it already is. A stage that mixes
+    no variants has one lane, the first.
+
+    `wanted` is in force in the lane, `decided` what is wanted of the whole stage (None: the same); `state` is that of
+    the lane's Deployment.
 
     `failed` are the variants to remember as failed, with the times [Unix time]; None: those remembered already. `kept`
     is what the server is known to keep different. `by_rollout` is why cores, though they should be, cannot be changed
@@ -113,21 +121,27 @@ def difference(
     Where cores are changed in place, a new template would be a rollout: it keeps the cores that it has as long as its
     variant stays, and each pod, new ones too, gets the wanted ones.
     """
-    kept = kept or Kept()
+    kept, title = kept or Kept(), names.title(stage, lane)
+    decided = decided or wanted
     if state is None:
-        return [Apply(stage_deployment(deployed, stage, wanted, owner), f"{stage} does not exist")]
+        made = stage_deployment(deployed, stage, wanted, owner, lane=lane, decided=decided)
+        return [Apply(made, f"{title} does not exist")]
+    if lane and not wanted.replicas:  # it is free: what its pods would be made from does not matter
+        return _scaled(stage, lane, wanted, state, (), [])
     if state.given["spec"].get("paused"):
-        name = deployed.stage_name(stage)
+        name = deployed.stage_name(stage, lane)
         raise ForeignOwnerError(f"{name} is paused: kubectl rollout resume deployment/{name}")
-    is_reached = state.is_complete and state.wanted == wanted and state.replicas == wanted.replicas
-    notes = _notes(wanted if is_reached else state.sound, state.failed if failed is None else failed)
+    notes = {}
+    if not lane:
+        sound = decided if state.stands(decided) else state.sound
+        notes = _notes(sound, state.failed if failed is None else failed)
     cores = None if by_rollout else template_cores(deployed, stage, wanted, state)
-    manifest = stage_deployment(deployed, stage, wanted, owner, notes, cores)
+    manifest = stage_deployment(deployed, stage, wanted, owner, notes, cores, lane, decided)
     changed = kept.drift(manifest, state.given)
-    why = f"{stage}: {', '.join(changed[:3])}" + (f"; not in place: {by_rollout}" if by_rollout else "")
+    why = f"{title}: {', '.join(changed[:3])}" + (f"; not in place: {by_rollout}" if by_rollout else "")
     apply: list[Action] = [Apply(manifest, why)] if changed else []
-    resizes = _resizes(stage, wanted, state) if deployed.plane.resize == "in_place" and not by_rollout else []
-    return [*_scaled(stage, wanted, state, changed, apply), *resizes]
+    resizes = _resizes(stage, lane, wanted, state) if deployed.plane.resize == "in_place" and not by_rollout else []
+    return [*_scaled(stage, lane, wanted, state, changed, apply), *resizes]
 
 
 def template_cores(deployed: Deployed, stage: str, wanted: StageConfiguration, state: StageState) -> int | None:
@@ -138,14 +152,15 @@ def template_cores(deployed: Deployed, stage: str, wanted: StageConfiguration, s
     return state.cores if is_kept and state.cores in profiled else None
 
 
-def _resizes(stage: str, wanted: StageConfiguration, state: StageState) -> list[Action]:
+def _resizes(stage: str, lane: int, wanted: StageConfiguration, state: StageState) -> list[Action]:
     return [
         ResizePod(
             stage,
             pod.name,
             pod.variant,
             wanted.cores,
-            f"{stage}: {pod.name}: {pod.asked_cores} -> {wanted.cores} cores",
+            f"{names.title(stage, lane)}: {pod.name}: {pod.asked_cores} -> {wanted.cores} cores",
+            lane,
         )
         for pod in state.resizable(wanted.variant)
         if pod.asked_cores != wanted.cores
@@ -153,15 +168,21 @@ def _resizes(stage: str, wanted: StageConfiguration, state: StageState) -> list[
 
 
 def _scaled(
-    stage: str, wanted: StageConfiguration, state: StageState, changed: Sequence[str], apply: list[Action]
+    stage: str,
+    lane: int,
+    wanted: StageConfiguration,
+    state: StageState,
+    changed: Sequence[str],
+    apply: list[Action],
 ) -> list[Action]:
     """The apply, if any, and before or after it the setting of replicas."""
     if state.asked == state.replicas == wanted.replicas:
         return apply
     is_rolling = state.replicas != wanted.replicas and not state.is_uniform
     is_set = state.replicas == wanted.replicas
-    why = f"{stage}: {state.replicas}{' stays the number of' if is_set else f' -> {wanted.replicas}'} replicas"
-    scale = Scale(stage, wanted.replicas, state.given["metadata"]["resourceVersion"], is_rolling, why)
+    change = f"{state.replicas}{' stays the number of' if is_set else f' -> {wanted.replicas}'} replicas"
+    why = f"{names.title(stage, lane)}: {change}"
+    scale = Scale(stage, wanted.replicas, state.given["metadata"]["resourceVersion"], is_rolling, why, lane)
     if wanted.replicas < state.replicas:
         return [scale, *apply]
     has_new_template = any(path.startswith("spec.template") for path in changed)

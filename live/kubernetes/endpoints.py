@@ -3,8 +3,8 @@
 It watches the pods of the pipeline's model servers and sends the gateway the whole list after every change, and every
 few seconds without one, so that a restarted gateway gets to know them again. It needs no controller: replicas that
 crash, move or are added by hand are found while none runs. While the API server is away, the latest list stays in
-force; the gateway itself skips replicas that do not answer. Pods of a variant that the pipeline's file does not have,
-made from an older or newer file, are not listed: the gateway would refuse the whole list.
+force; the gateway itself skips replicas that do not answer. Pods of a variant or a lane that the pipeline's file does
+not have, made from an older or newer file, are not listed: the gateway would refuse the whole list.
 """
 
 from __future__ import annotations
@@ -79,7 +79,10 @@ class Endpoints:
 
     def _is_known(self, pod: Pod) -> bool:
         try:
-            self._pipeline.stage(pod.stage).variant(pod.variant).max_batch(pod.cores)
+            stage = self._pipeline.stage(pod.stage)
+            stage.variant(pod.variant).max_batch(pod.cores)
+            if pod.lane >= len(stage.variants):
+                raise ProfileError(f"stage {pod.stage!r} has no lane {pod.lane}")
         except ProfileError as error:
             if str(error) not in self._unknown:
                 self._unknown.add(str(error))

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ipa.live.kubernetes.stage_state import StageState
+from ipa.live.kubernetes.stage_state import StageState, part_of
 from ipa.live.kubernetes.timeline import EXCLUDED_FOR_S, PodReplicas, left_out
-from ipa.policies import Configuration, StageConfiguration
+from ipa.policies import Configuration, StageConfiguration, mix_by_weight
 
 
 class FailedVariants:
@@ -28,8 +28,10 @@ class FailedVariants:
         """Why a configuration may not be asked for; empty if it may."""
         for name, wanted in configuration.items():
             stage = self._stages[name]
-            if wanted.variant in stage.failed_variants and wanted.variant != stage.configuration.variant:
-                return f"{name}: variant {wanted.variant} has failed to start and is left out for now"
+            present = {part.variant for part in stage.configuration.parts}
+            for part in wanted.parts:
+                if part.variant in stage.failed_variants and part.variant not in present:
+                    return f"{name}: variant {part.variant} has failed to start and is left out for now"
         return ""
 
     # ---- what the cluster remembers ----
@@ -68,8 +70,14 @@ class FailedVariants:
 
 
 def previous(state: StageState, failed: str) -> StageConfiguration | None:
-    """The configuration to go back to from a variant that failed; None where none has stood."""
-    return None if state.sound is None or state.sound.variant == failed else state.sound
+    """The configuration to go back to from a variant that failed; None where none has stood.
+
+    If that was a mix with this variant too, the others get its requests.
+    """
+    if state.sound is None or part_of(state.sound, failed) is None:
+        return state.sound
+    parts = [part for part in state.sound.parts if part.variant != failed]
+    return mix_by_weight(parts) if parts else None
 
 
 def _remembered(state: StageState | None, wall_s: float) -> Mapping[str, float]:

@@ -135,7 +135,11 @@ def from_outside(rules: Sequence[tuple[str, dict[str, Any]]]) -> list[tuple[str,
 
 def named(rules: Sequence[tuple[str, dict[str, Any]]], deployed: Deployed) -> list[dict[str, Any]]:
     """The rules, restricted to this pipeline's objects where the API allows that and the names are known."""
-    stages = [deployed.stage_name(stage) for stage in deployed.stages]
+    stages = [
+        deployed.stage_name(stage, lane)
+        for stage in deployed.stages
+        for lane in (0, *(deployed.further_lanes(stage) if deployed.plane.mixes else ()))
+    ]
     bound = {
         "configmaps": [deployed.instance],
         "secrets": [deployed.control_name],

@@ -60,15 +60,12 @@ class Look:
         """Why `wanted` may not be asked for after `before`: a stage that it changes, or the whole, is stopped."""
         return said({name: why for name, why in self.stopped.items() if before.get(name, 0) != wanted.get(name, 1)})
 
-    def is_complete(self, configuration: Configuration) -> bool:
-        """Whether every stage is as it should be, with no replica of another kind left."""
+    def is_complete(self, configuration: Configuration, *, alone: bool = True) -> bool:
+        """Whether every stage is as it should be, if `alone` with no lane left that is not wanted."""
         has_ended = self.is_down or self.is_changed
         is_quiet = self.is_gateway_ready and not (self.error or self.stopped or has_ended or self.done)
         return is_quiet and all(
-            (state := self.stages.get(stage)) is not None
-            and state.is_complete
-            and state.wanted == wanted
-            and state.replicas == wanted.replicas
+            (state := self.stages.get(stage)) is not None and state.stands(wanted, alone=alone)
             for stage, wanted in configuration.items()
         )
 

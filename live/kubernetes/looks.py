@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
+from ipa.live.kubernetes.lanes import Parts
 from ipa.live.kubernetes.look import Look
 from ipa.live.kubernetes.pods import Pod
 from ipa.live.kubernetes.reconciler import Reconciler
@@ -18,6 +19,8 @@ LOOK_EVERY_S = 2.0
 BETWEEN_LOOKS_S = 0.2
 """The least time between two looks, however much happens."""
 LOOK_EVERY_WHILE_STOPPED_S = 5.0
+LOOK_EVERY_WHILE_CLOSING_S = 0.5
+"""While somebody may still wait in a lane that gets no more requests: its replicas go when nobody does."""
 
 log = logging.getLogger("ipa.live.kubernetes.looks")
 
@@ -36,9 +39,10 @@ class Looks:
         pods: Sequence[Pod],
         failed: Mapping[str, Mapping[str, float]],
         may_write: Callable[[], bool],
+        lanes: Mapping[str, Parts] | None = None,
     ) -> Look:
         """Take another look; for the arguments, see `Reconciler.look`."""
-        look = await self._threads.call(self._reconciler.look, wanted, pods, failed, may_write)
+        look = await self._threads.call(self._reconciler.look, wanted, pods, failed, may_write, lanes)
         if look.error:  # what only a person can end is believed until it is seen to have ended
             look = replace(
                 look,

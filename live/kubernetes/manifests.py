@@ -4,8 +4,9 @@
     ServiceAccount, Role, RoleBinding   of the gateway's watch, which may see pods and nothing else
     gateway              one Deployment (the router, and beside it the watch of its replicas), a Service for clients and
                          one for the control plane, whose token is in a Secret that `deploy.up` creates once
-    per stage            one Deployment of model servers
-    PodDisruptionBudget  one per stage and one for the gateway, which keep an only pod from being evicted
+    per stage            one Deployment of model servers; where variants are mixed, one for each further lane, too
+    PodDisruptionBudget  one per stage and one for the gateway, which keep an only pod from being evicted; one for each
+                         further lane if the policy may mix variants
     NetworkPolicy        model servers are called by the gateway only, and call only the object store of their models;
                          another one, if asked for, says who reaches the gateway's control port, and what it calls
 
@@ -74,17 +75,22 @@ def everything(
     configuration: Configuration,
     owner: Manifest | None = None,
     apis: frozenset[str] = frozenset(),
-    cores: Mapping[str, int | None] = MappingProxyType({}),
+    lanes: Mapping[str, Mapping[int, StageConfiguration]] = MappingProxyType({}),
+    cores: Mapping[tuple[str, int], int | None] = MappingProxyType({}),
 ) -> list[Manifest]:
     """All objects but the root, in the order in which they are applied; `apis` are the API groups of the server.
 
-    `cores`: stage -> the cores that its pods are made with, where these are not the wanted ones.
+    `lanes`: stage -> lane -> what is in force there, for stages where it is not the parts of the configuration in their
+    order. `cores`: stage and lane -> the cores that its pods are made with, where these are not the wanted ones.
     """
     return [
         *surroundings(deployed, owner, apis),
         *(
-            stage_deployment(deployed, stage, configuration[stage], owner, cores=cores.get(stage))
+            stage_deployment(
+                deployed, stage, part, owner, cores=cores.get((stage, lane)), lane=lane, decided=configuration[stage]
+            )
             for stage in deployed.stages
+            for lane, part in lanes.get(stage, dict(enumerate(configuration[stage].parts))).items()
         ),
         gateway_deployment(deployed, owner),
     ]
@@ -114,21 +120,26 @@ def stage_deployment(
     owner: Manifest | None = None,
     notes: Mapping[str, str] | None = None,
     cores: int | None = None,
+    lane: int = 0,
+    decided: StageConfiguration | None = None,
 ) -> Manifest:
-    """The model servers of a stage. `notes` are further annotations, in which a controller remembers things.
+    """The model servers of a lane of a stage, where `wanted` is in force; that may be no replica.
 
-    `cores` are those that its pods are made with, where they get the wanted ones in place; None: the wanted ones.
+    `notes` are further annotations, in which a controller remembers things. `cores` are those that its pods are made
+    with, where they get the wanted ones in place; None: the wanted ones. `decided` is what is wanted of the whole
+    stage, which the first lane's Deployment says; None: the same.
     """
     plane, standing = deployed.plane, wanted
     wanted = wanted if cores is None else replace(wanted, cores=cores)
     variant = plane.pipeline.stage(stage).variant(wanted.variant)
     slowest_s = max(variant.p99_s(batch, wanted.cores) for batch in variant.batches(wanted.cores))
-    marks = {"stage": stage, "variant": wanted.variant, "cores": str(wanted.cores)}
+    of_lane = names.of_lane(stage, lane)
+    marks = {**of_lane, "variant": wanted.variant, "cores": str(wanted.cores)}
     real = model_sources.placed(deployed, stage, wanted.variant, wanted.cores)
     deployment = parts.deployment(
         deployed,
-        deployed.meta(deployed.stage_name(stage), MODEL_SERVER, owner, stage=stage),
-        names.selector(deployed.instance, MODEL_SERVER, stage=stage),
+        deployed.meta(deployed.stage_name(stage, lane), MODEL_SERVER, owner, **{"stage": stage, **of_lane}),
+        names.selector(deployed.instance, MODEL_SERVER, **of_lane),
         deployed.labels(MODEL_SERVER, **marks),
         parts.pod(
             deployed,
@@ -138,13 +149,17 @@ def stage_deployment(
             init_containers=real.init_containers if real else (),
         ),
         {
-            "maxSurge": rules.default_max_surge(wanted.replicas) if plane.max_surge is None else plane.max_surge,
+            # At least 1, as the server demands: a lane that is free has no replicas.
+            "maxSurge": rules.default_max_surge(max(wanted.replicas, 1))
+            if plane.max_surge is None
+            else plane.max_surge,
             "maxUnavailable": plane.max_unavailable,
         },
         deadline_s=ceil(variant.start_up_s + deployed.layout.ready_within_s),
         added=deployed.pods_of(MODEL_SERVER, stage),
     )
-    deployment["metadata"]["annotations"] = {names.WANTED: as_text(standing), **(notes or {})}
+    said = standing if lane or decided is None else decided
+    deployment["metadata"]["annotations"] = {names.WANTED: as_text(said), **(notes or {})}
     annotations = deployment["spec"]["template"]["metadata"]["annotations"]
     annotations[names.VARIANT] = wanted.variant
     if plane.resize == "in_place":
@@ -187,16 +202,17 @@ def _model_server(deployed: Deployed, stage: str, wanted: StageConfiguration) ->
 def disruption_budgets(
     deployed: Deployed, owner: Manifest | None = None, api_version: str = BUDGET_APIS[0]
 ) -> list[Manifest]:
-    """Evictions leave at least half of a stage's replicas, and never take an only one, nor the gateway.
+    """Evictions leave at least half of a stage's replicas, and never take an only one, nor the gateway; where variants
+    may be mixed, this holds for the replicas of each lane.
 
-    The share holds for any number of replicas, so no budget has to follow the scaling.
+    The share holds for any number of replicas, also for none, so no budget has to follow the scaling.
     """
 
-    def budget(name: str, component: str, least: int | str, **of: str) -> Manifest:
+    def budget(name: str, component: str, least: int | str, of: Mapping[str, str], **more: str) -> Manifest:
         return {
             "apiVersion": api_version,
             "kind": "PodDisruptionBudget",
-            "metadata": deployed.meta(name, component, owner, **of),
+            "metadata": deployed.meta(name, component, owner, **{**more, **of}),
             "spec": {
                 "minAvailable": least,
                 "selector": {"matchLabels": names.selector(deployed.instance, component, **of)},
@@ -204,8 +220,12 @@ def disruption_budgets(
         }
 
     return [
-        budget(deployed.gateway_name, GATEWAY, 1),
-        *(budget(deployed.stage_name(stage), MODEL_SERVER, "50%", stage=stage) for stage in deployed.stages),
+        budget(deployed.gateway_name, GATEWAY, 1, {}),
+        *(
+            budget(deployed.stage_name(stage, lane), MODEL_SERVER, "50%", names.of_lane(stage, lane), stage=stage)
+            for stage in deployed.stages
+            for lane in (0, *(deployed.further_lanes(stage) if deployed.plane.mixes else ()))
+        ),
     ]
 
 

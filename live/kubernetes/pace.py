@@ -35,4 +35,8 @@ class Pace:
 
 def moves_pods(before: StageConfiguration, after: StageConfiguration) -> bool:
     """Whether a change needs other pods, and not other queues alone."""
-    return (before.variant, before.cores, before.replicas) != (after.variant, after.cores, after.replicas)
+    return _pods(before) != _pods(after)
+
+
+def _pods(wanted: StageConfiguration) -> set[tuple[str, int, int]]:
+    return {(part.variant, part.cores, part.replicas) for part in wanted.parts}

@@ -46,6 +46,7 @@ class Pod:
     stage: str
     variant: str
     cores: int
+    lane: int = 0
     template: str = ""
     address: str | None = None
     created_s: float = 0.0
@@ -109,7 +110,8 @@ def read(given: Mapping[str, Any]) -> Pod:
     return Pod(
         uid=meta["uid"],
         name=meta["name"],
-        stage=labels.get(names.STAGE, ""),
+        stage=labels.get(names.STAGE) or labels.get(names.LANE_OF, ""),
+        lane=int(labels.get(names.LANE, 0)),
         variant=annotations.get(names.VARIANT, labels.get(names.VARIANT, "")),
         cores=cores,
         template=annotations.get(names.TEMPLATE, ""),
@@ -151,6 +153,7 @@ def listing(pods: Iterable[Pod], stages: Iterable[str]) -> dict[str, list[dict[s
                 "variant": pod.variant,
                 "cores": pod.cores,
                 "state": "ready",
+                **({"lane": pod.lane} if pod.lane else {}),
             }
         )
     return listed

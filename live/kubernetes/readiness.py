@@ -22,17 +22,20 @@ ASK_EVERY_S = 0.2
 class Readiness:
     """Waits, while the reconcile loop works, for what its looks find: `look` is the latest, `pods` are those seen.
 
-    `failed` is done, with an error, once the run cannot go on; both waits raise that error.
+    `tell` tells the gateway what is wanted (see `GatewayClient.configure`). `failed` is done, with an error, once the
+    run cannot go on; both waits raise that error.
     """
 
     def __init__(
         self,
         client: GatewayClient,
+        tell: Callable[[Configuration], Awaitable[None]],
         look: Callable[[], Look],
         pods: Callable[[], Iterable[Pod]],
         failed: asyncio.Future[None],
     ) -> None:
         self._client = client
+        self._tell = tell
         self._look = look
         self._pods = pods
         self._failed = failed
@@ -83,7 +86,7 @@ class Readiness:
 
     async def _gateway_takes(self, initial: Configuration) -> bool:
         try:
-            await self._client.configure(initial)
+            await self._tell(initial)
         except RunError as error:
             self._unanswered = str(error)
             return False
@@ -95,12 +98,14 @@ class Readiness:
 def longest_s(pipeline: Pipeline, initial: Configuration) -> float:
     """How long a configuration may take to stand ready [s]."""
     return READY_WITHIN_S + max(
-        pipeline.stage(name).variant(wanted.variant).start_up_s * wanted.replicas for name, wanted in initial.items()
+        pipeline.stage(name).variant(part.variant).start_up_s * part.replicas
+        for name, wanted in initial.items()
+        for part in wanted.parts
     )
 
 
 def is_alone(pods: Iterable[Pod], wanted: Configuration) -> bool:
     """Whether the pods are the wanted ones and no others, not even some that are ending."""
     there = [pod for pod in pods if not pod.is_over]
-    replicas = sum(each.replicas for each in wanted.values())
+    replicas = sum(part.replicas for each in wanted.values() for part in each.parts)
     return len(there) == replicas and all(pod.is_serving for pod in there)

@@ -15,6 +15,7 @@ from ipa.live.kubernetes.api import Api, ApiError
 from ipa.live.kubernetes.difference import Action, Apply, ForeignOwnerError, Kept, ResizePod, Scale, difference
 from ipa.live.kubernetes.foreign_scalers import Autoscalers, Dispute, actor, judged
 from ipa.live.kubernetes.gateway_manifests import gateway_deployment
+from ipa.live.kubernetes.lanes import Parts, targets
 from ipa.live.kubernetes.look import Look
 from ipa.live.kubernetes.manifests import LAYOUT, PIPELINE, owner_of, root
 from ipa.live.kubernetes.names import GATEWAY, MODEL_SERVER
@@ -80,7 +81,7 @@ class Reconciler:
         """How long to wait after a failed look; 0 after one that succeeded."""
         self._has_stood = has_stood
         self._kept = Kept()
-        self._disputes: dict[str, Dispute] = {}
+        self._disputes: dict[tuple[str, int], Dispute] = {}  # by stage and lane
         self._resizing = Resizing(api, deployed, clock)
 
     def look(
@@ -89,9 +90,10 @@ class Reconciler:
         pods: Sequence[Pod],
         failed: Mapping[str, Mapping[str, float]] | None = None,
         may_write: Callable[[], bool] = lambda: True,
+        lanes: Mapping[str, Parts] | None = None,
     ) -> Look:
         """Read, compare, and act on the difference, stage by stage. `failed`: stage -> the variants to remember as
-        failed, with when.
+        failed, with when. `lanes`: stage -> what the gateway says is in force (see `lanes.targets`).
 
         `may_write` is asked before each write: requests take time, and a Lease may run out meanwhile.
         """
@@ -112,33 +114,40 @@ class Reconciler:
                 return Look(error=str(error), has_read=False)
             return Look(stopped={self._deployed.instance: str(error)})
         is_held = (given["metadata"].get("annotations") or {}).get(names.HOLD) == "true"
+        aims = targets(self._deployed.plane.pipeline, wanted, stages, lanes)
         work = _Work()
         if not is_held and not self._api.read_only:
-            self._work(work, wanted, stages, given, gateway, failed or {}, may_write)
+            self._work(work, wanted, aims, stages, given, gateway, failed or {}, may_write)
         self._pause(bool(work.error))
         # The next look judges what has just been changed.
         current = {stage: each for stage, each in stages.items() if stage not in work.touched}
+        troubled = {stage: lane for stage, each in current.items() if (lane := each.troubled) is not None}
         problem, delay = _of_gateway(None if self._deployed.gateway_name in work.touched else at_gateway)
         return Look(
             stages,
             has_available(gateway),
             has_available(gateway) and at_gateway is not None and at_gateway.is_complete,
             tuple(work.done),
-            failed={stage: each.problem for stage, each in current.items() if each.problem and not each.is_out_of_room},
-            out_of_room={stage: each.problem for stage, each in current.items() if each.is_out_of_room},
-            delays={stage: each.delay for stage, each in current.items() if each.delay},
+            failed={stage: each.problem for stage, each in troubled.items() if not each.is_out_of_room},
+            out_of_room={stage: each.problem for stage, each in troubled.items() if each.is_out_of_room},
+            delays={stage: each.any_delay for stage, each in current.items() if each.any_delay},
             gateway_problem=problem,
             gateway_delay=delay,
             is_held=is_held,
             stopped=work.stopped,
-            foreign={
-                stage: text
-                for stage, each in self._disputes.items()
-                if stage in wanted and (text := each.said(wanted[stage].replicas))
-            },
+            foreign=self._foreign(aims),
             error=work.error,
             judged=frozenset(work.judged),
         )
+
+    def _foreign(self, aims: Mapping[str, Parts]) -> dict[str, str]:
+        """Stage -> who else has lately set its replicas."""
+        found: dict[str, list[str]] = {}
+        for (stage, lane), dispute in self._disputes.items():
+            wanted = aims.get(stage, {}).get(lane)
+            if wanted is not None and (text := dispute.said(wanted.replicas)):
+                found.setdefault(stage, []).append(_in_lane(lane, text))
+        return {stage: "; ".join(texts) for stage, texts in found.items()}
 
     def _pause(self, has_failed: bool) -> None:
         longer_s = min(max(2.0 * self.pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)
@@ -157,14 +166,19 @@ class Reconciler:
         selector = names.as_query(names.selector(self._deployed.instance, MODEL_SERVER))
         found = self._api.list("Deployment", self._deployed.namespace, selector)["items"]
         by_name = {each["metadata"]["name"]: each for each in found}
-        return {
-            stage: read_stage(
-                by_name[name],
-                [pod for pod in pods if pod.stage == stage],
-            )
-            for stage in self._deployed.stages
-            if (name := self._deployed.stage_name(stage)) in by_name
-        }
+
+        def read_lane(stage: str, lane: int, further: Mapping[int, StageState]) -> StageState | None:
+            given = by_name.get(self._deployed.stage_name(stage, lane))
+            here = [pod for pod in pods if (pod.stage, pod.lane) == (stage, lane)]
+            return None if given is None else read_stage(given, here, further)
+
+        found_stages = {}
+        for stage in self._deployed.stages:
+            lanes = {lane: read_lane(stage, lane, {}) for lane in self._deployed.further_lanes(stage)}
+            state = read_lane(stage, 0, {lane: each for lane, each in lanes.items() if each is not None})
+            if state is not None:
+                found_stages[stage] = state
+        return found_stages
 
     def read_gateway(self, given: Mapping[str, Any] | None) -> StageState | None:
         """The gateway as the server has it, with its pods unless all is well; None: there is none. Raises ApiError."""
@@ -182,6 +196,7 @@ class Reconciler:
         self,
         work: _Work,
         wanted: Configuration,
+        aims: Mapping[str, Parts],
         stages: Mapping[str, StageState],
         given: Mapping[str, Any],
         gateway: Mapping[str, Any] | None,
@@ -200,47 +215,53 @@ class Reconciler:
                 if changed:
                     with work.part(name):
                         self._act(work, name, [Apply(manifest, f"{name}: {', '.join(changed[:3])}")], None, may_write)
-            for stage, configuration in wanted.items():
+            for stage, parts in aims.items():
+                lanes = stages[stage].lanes if stage in stages else {}
                 with work.part(stage):
-                    state = stages.get(stage)
-                    by_rollout = self._resizing.by_rollout(stage, configuration, state)
-                    actions = difference(
-                        self._deployed, stage, configuration, state, owner, failed.get(stage), self._kept, by_rollout
-                    )
-                    self._stage(work, stage, configuration, state, actions, autoscalers, may_write)
+                    for lane, part in parts.items():
+                        state = lanes.get(lane)
+                        by_rollout = self._resizing.by_rollout(stage, part, state, lane)
+                        actions = difference(
+                            self._deployed, stage, part, state, owner, failed.get(stage), self._kept, by_rollout,
+                            lane, wanted[stage],
+                        )  # fmt: skip
+                        self._lane(work, (stage, lane), part, state, actions, autoscalers, may_write)
         except _MayNotWriteError:
             work.error = "the Lease is not held"
         except ApiError as error:
             work.error = str(error)
 
-    def _stage(
+    def _lane(
         self,
         work: _Work,
-        stage: str,
+        at: tuple[str, int],
         wanted: StageConfiguration,
         state: StageState | None,
         actions: Sequence[Action],
         autoscalers: Autoscalers,
         may_write: Callable[[], bool],
     ) -> None:
-        """Do what is to be done at a stage; its replicas are left alone while they are left to another."""
-        dispute = None if state is None else self._dispute(stage, state, wanted, autoscalers)
+        """Do what is to be done at a lane of a stage; its replicas are left alone while they are left to another."""
+        stage, lane = at
+        dispute = None if state is None else self._dispute(at, state, wanted, autoscalers)
         if dispute is not None and dispute.stands_aside:
-            self._disputes[stage] = dispute
-            work.stopped[stage] = dispute.said(wanted.replicas)
+            self._disputes[at] = dispute
+            work.stopped[stage] = _in_lane(lane, dispute.said(wanted.replicas))
             actions = [each for each in actions if not isinstance(each, Scale)]
         has_scaled = self._act(work, stage, actions, state, may_write)
         # What was not set back, say because the write was refused, is judged anew.
         if dispute is not None and state is not None and (has_scaled or state.is_ours):
-            self._disputes[stage] = dispute
+            self._disputes[at] = dispute
 
-    def _dispute(self, stage: str, state: StageState, wanted: StageConfiguration, autoscalers: Autoscalers) -> Dispute:
-        before = self._disputes.get(stage, Dispute())
+    def _dispute(
+        self, at: tuple[str, int], state: StageState, wanted: StageConfiguration, autoscalers: Autoscalers
+    ) -> Dispute:
+        before = self._disputes.get(at, Dispute())
         is_ours = state.is_ours or state.replicas == wanted.replicas
         by, autoscaler = ("", "") if is_ours else actor(state.given, autoscalers)
         has_gone = False
         if before.stands_aside and before.autoscaler:
-            has_gone = autoscalers.of(self._deployed.stage_name(stage)) is None and autoscalers.are_known
+            has_gone = autoscalers.of(self._deployed.stage_name(*at)) is None and autoscalers.are_known
         return judged(before, state.replicas, is_ours, by, autoscaler, self._clock(), has_gone)
 
     def _act(
@@ -278,14 +299,14 @@ class Reconciler:
     def _scale(self, action: Scale, applied: Mapping[str, Any] | None) -> None:
         namespace = self._deployed.namespace
         if action.is_rolling:
-            self._undivide(action.stage)
+            self._undivide(action.stage, action.lane)
         version = action.resource_version if applied is None else applied["metadata"].get("resourceVersion")
-        self._api.scale(namespace, self._deployed.stage_name(action.stage), action.replicas, version)
+        self._api.scale(namespace, self._deployed.stage_name(action.stage, action.lane), action.replicas, version)
 
-    def _undivide(self, stage: str) -> None:
+    def _undivide(self, stage: str, lane: int) -> None:
         """Keep a change of replicas from being shared out among old and new ones, if this account may do that."""
         namespace = self._deployed.namespace
-        selector = names.as_query(names.selector(self._deployed.instance, MODEL_SERVER, stage=stage))
+        selector = names.as_query(names.selector(self._deployed.instance, MODEL_SERVER, **names.of_lane(stage, lane)))
         try:
             for each in self._api.list("ReplicaSet", namespace, selector)["items"]:
                 if each["spec"]["replicas"] and names.DESIRED in each["metadata"].get("annotations", {}):
@@ -293,6 +314,10 @@ class Reconciler:
         except ApiError as error:
             if error.status != 403:
                 raise
+
+
+def _in_lane(lane: int, text: str) -> str:
+    return f"lane {lane}: {text}" if lane else text
 
 
 def _of_gateway(state: StageState | None) -> tuple[str, str]:

@@ -28,10 +28,11 @@ class Resizing:
         self._clock = clock
         self._is_wanted = deployed.plane.resize == "in_place"
         self._is_possible: bool | None = None  # once the server has been asked
-        self._why: dict[str, tuple[tuple[str, int], str]] = {}  # stage -> variant and cores, and why not in place
-        self._since_s: dict[str, dict[str, float]] = {}  # stage -> pods that wait for their cores, and since when
+        # By stage and lane: variant and cores, and why not in place; pods that wait for their cores, and since when.
+        self._why: dict[tuple[str, int], tuple[tuple[str, int], str]] = {}
+        self._since_s: dict[tuple[str, int], dict[str, float]] = {}
 
-    def by_rollout(self, stage: str, wanted: StageConfiguration, state: StageState | None) -> str:
+    def by_rollout(self, stage: str, wanted: StageConfiguration, state: StageState | None, lane: int = 0) -> str:
         """Why the wanted cores cannot be had in place; empty if they can, or are not to be. Raises ApiError."""
         if not self._is_wanted or state is None:
             return ""
@@ -41,28 +42,28 @@ class Resizing:
             return NO_SUCH_API
         if (state.variant, state.cores) == (wanted.variant, wanted.cores):
             return ""  # a rollout would change nothing, or is under way
-        of, why = self._why.get(stage, (None, ""))
+        of, why = self._why.get((stage, lane), (None, ""))
         if of == (wanted.variant, wanted.cores):
             return why
-        self._why.pop(stage, None)
-        why = self._ungranted(stage, wanted, state)
+        self._why.pop((stage, lane), None)
+        why = self._ungranted((stage, lane), wanted, state)
         if why:
-            self._why[stage] = (wanted.variant, wanted.cores), why
+            self._why[stage, lane] = (wanted.variant, wanted.cores), why
         return why
 
     def refused(self, action: ResizePod, error: ApiError) -> None:
         """The server has refused a resize: a rollout follows. Raises `error` if the next try may succeed."""
         if error.is_transient or error.status in (404, 409):
             raise error
-        self._why[action.stage] = (action.variant, action.cores), error.text
+        self._why[action.stage, action.lane] = (action.variant, action.cores), error.text
 
-    def _ungranted(self, stage: str, wanted: StageConfiguration, state: StageState) -> str:
+    def _ungranted(self, at: tuple[str, int], wanted: StageConfiguration, state: StageState) -> str:
         """Why a pod does not get the wanted cores where it is, or not for too long."""
         waiting = [pod for pod in state.resizable(wanted.variant) if pod.asked_cores == wanted.cores != pod.cores]
-        before, now_s = self._since_s.get(stage, {}), self._clock()
-        self._since_s[stage] = {pod.uid: before.get(pod.uid, now_s) for pod in waiting}
+        before, now_s = self._since_s.get(at, {}), self._clock()
+        self._since_s[at] = {pod.uid: before.get(pod.uid, now_s) for pod in waiting}
         for pod in waiting:
-            is_late = now_s - self._since_s[stage][pod.uid] > RESIZED_WITHIN_S
+            is_late = now_s - self._since_s[at][pod.uid] > RESIZED_WITHIN_S
             if is_late or pod.unresized.startswith(INFEASIBLE):
                 return f"{pod.name}: {pod.unresized or f'it still has {pod.cores} cores'}"
         return ""

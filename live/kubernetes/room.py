@@ -26,7 +26,7 @@ class Room:
 
     def note(self, look: Look, now_s: float) -> None:
         """Bound the cores by what has found room among the pods that a look saw, for a while or until more has."""
-        pods = [pod for state in look.stages.values() for pod in state.pods]
+        pods = [pod for state in look.stages.values() for pod in state.all_pods]
         placed = sum(pod.cores for pod in pods if pod.is_scheduled and pod.removed_s is None and not pod.is_over)
         if look.out_of_room and self._is_final(look, placed, now_s):
             self.cores, self._until_s = max(placed, self._stages), now_s + BELIEVED_FOR_S
@@ -42,7 +42,7 @@ class Room:
         if self._since_s is None or placed > self._placed:
             self._since_s = now_s
         self._placed = placed
-        wants_nodes = all(any(pod.unschedulable for pod in look.stages[stage].pods) for stage in look.out_of_room)
+        wants_nodes = all(any(pod.unschedulable for pod in look.stages[stage].all_pods) for stage in look.out_of_room)
         return self.cores is not None or not wants_nodes or now_s - self._since_s >= self._nodes_within_s
 
     def within(self, limit_cores: int | None) -> int | None:

@@ -31,7 +31,9 @@ _WANT_OF_ROOM = re.compile(r"Insufficient|Too many pods|\btaint|unschedulable|no
 
 @dataclass(frozen=True, slots=True)
 class StageState:
-    """A stage's Deployment as the server has it, and the pods of the stage.
+    """A Deployment as the server has it, and its pods: of a stage, of a further lane of one, or of the gateway.
+
+    That of a stage is of its first lane, and speaks for the whole stage; `further` are the other lanes, by number.
 
     `wanted`, `sound`, `failed` and `asked`, the replicas that we last asked for, are what its annotations say (None:
     nothing that could be read). `problem` is a sentence on why its rollout cannot go on, empty if it can; with
@@ -48,6 +50,44 @@ class StageState:
     problem: str = ""
     is_out_of_room: bool = False
     delay: str = ""
+    further: Mapping[int, StageState] = field(default_factory=dict)
+
+    # ---- the whole stage ----
+
+    @property
+    def lanes(self) -> dict[int, StageState]:
+        """All lanes of the stage that have a Deployment."""
+        return {0: self, **self.further}
+
+    @property
+    def all_pods(self) -> list[Pod]:
+        """Those of all lanes."""
+        return [pod for lane in self.lanes.values() for pod in lane.pods]
+
+    @property
+    def troubled(self) -> StageState | None:
+        """The first lane that cannot go on, if there is one: for a fault of its own rather than for want of room."""
+        found = [lane for lane in self.lanes.values() if lane.problem]
+        return min(found, key=lambda lane: lane.is_out_of_room, default=None)
+
+    @property
+    def any_delay(self) -> str:
+        """What keeps a pod of any lane from starting now, and may pass."""
+        return next((lane.delay for lane in self.lanes.values() if lane.delay), "")
+
+    def stands(self, wanted: StageConfiguration, *, alone: bool = True) -> bool:
+        """Whether the stage is as wanted: the replicas of every variant, ready, and if `alone` no others."""
+        lanes = [lane for lane in self.lanes.values() if lane.replicas or not lane.is_complete]
+        parts = {(part.variant, part.replicas) for part in wanted.parts}
+        there = [lane for lane in lanes if lane.is_complete and (lane.variant, lane.replicas) in parts]
+        return self.wanted == wanted and len(there) == len(parts) and not (alone and len(lanes) > len(there))
+
+    # ---- a Deployment ----
+
+    @property
+    def part(self) -> StageConfiguration | None:
+        """Of what is wanted, the part of the variant of its template; None where that is not wanted."""
+        return None if self.wanted is None else part_of(self.wanted, self.variant)
 
     @property
     def replicas(self) -> int:
@@ -74,8 +114,8 @@ class StageState:
         """Whether all replicas are of the present template, ready, and if resized in place of the wanted cores."""
         status = self.given.get("status") or {}
         counts = {status.get(key, 0) for key in ("updatedReplicas", "availableReplicas", "replicas")}
-        has_cores = self.wanted is None or not any(
-            {pod.asked_cores, pod.cores} != {self.wanted.cores} for pod in self.resizable(self.wanted.variant)
+        has_cores = (part := self.part) is None or not any(
+            {pod.asked_cores, pod.cores} != {part.cores} for pod in self.resizable(part.variant)
         )
         return self.is_uniform and counts == {self.replicas} and has_cores
 
@@ -100,7 +140,14 @@ class StageState:
         ]
 
 
-def read_stage(given: Mapping[str, Any], pods: Sequence[Pod]) -> StageState:
+def part_of(wanted: StageConfiguration, variant: str) -> StageConfiguration | None:
+    """The part of a variant; None if there is none."""
+    return next((part for part in wanted.parts if part.variant == variant), None)
+
+
+def read_stage(
+    given: Mapping[str, Any], pods: Sequence[Pod], further: Mapping[int, StageState] | None = None
+) -> StageState:
     """What a Deployment and its pods say."""
     annotations = given["metadata"].get("annotations") or {}
     wanted, sound = (_configuration(annotations.get(key)) for key in (names.WANTED, names.SOUND))
@@ -117,6 +164,7 @@ def read_stage(given: Mapping[str, Any], pods: Sequence[Pod]) -> StageState:
         problem,
         is_out_of_room,
         delay,
+        further or {},
     )
 
 

@@ -6,7 +6,7 @@ It is level-triggered: a caller always sends the whole state, and sending it aga
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -17,13 +17,13 @@ from ipa.live.serving import access
 from ipa.live.serving.clock import RunClock
 from ipa.live.serving.gateway_metrics import GatewayMetrics
 from ipa.live.serving.gateway_options import GatewayOptions
-from ipa.live.serving.observation import Observable, observation
+from ipa.live.serving.observation import Observable, lanes, observation
 from ipa.live.serving.protocol import ProtocolError
 from ipa.live.serving.replica_clients import ReplicaClients
 from ipa.live.serving.request import RoutedReplica
 from ipa.live.serving.web import add_health_routes, application, json_response, read_json
 from ipa.live.tokens import TokenFile
-from ipa.policies import PolicyError, StageConfiguration, check_configuration, checks, mix_of, to_plain
+from ipa.policies import PolicyError, StageConfiguration, check_configuration, checks, mix_of
 from ipa.profiles import Pipeline, ProfileError
 
 STATES = ("ready", "draining")
@@ -47,6 +47,7 @@ class Controlled(Observable, Protocol):
     clients: ReplicaClients
     metrics: GatewayMetrics
     is_started: bool
+    is_configured: bool
     is_closing: bool
 
     @property
@@ -75,6 +76,7 @@ def control_application(gateway: Controlled, tokens: TokenFile) -> web.Applicati
     app.router.add_put("/control/configuration", control.configure)
     app.router.add_put("/control/replicas", control.replicas)
     app.router.add_get("/control/lanes", control.lanes)
+    app.router.add_put("/control/lanes", control.stand)
     app.router.add_get("/control/observation", control.observe)
     app.router.add_get("/control/records", control.records)
     app.router.add_get("/metrics", control.metrics)
@@ -99,18 +101,62 @@ class _ControlApi:
 
     async def configure(self, http: web.Request) -> web.Response:
         """Put another configuration in force at once; the shares of a mix when its variants are ready, or at once if
-        nobody is served yet."""
+        nobody is served yet, or nothing has been said so far."""
         given = await read_json(http)
         gateway = self._gateway
         stages = _checked(checks.mapping, "the configuration", given, gateway.names)
         wanted = {name: _stage_configuration(name, stage) for name, stage in stages.items()}
         _checked(check_configuration, gateway.pipeline, wanted)
-        mixed = [name for name, stage in wanted.items() if stage.is_mix]
-        if mixed and gateway.options.drop == "deadline":
-            raise ProtocolError(f"{mixed[0]}: variants cannot be mixed where requests are dropped by deadline")
+        self._check_epoch(http)
         now_s = gateway.clock.now_s()
-        gateway.router.configure(wanted, now_s, stands=not gateway.has_begun)
+        if not gateway.has_begun or self._is_as_started:
+            gateway.router.stand([dict(enumerate(wanted[name].parts)) for name in gateway.names], now_s)
+        else:
+            gateway.router.configure(wanted, now_s)
+        gateway.is_configured = True
         return json_response({"time_s": now_s})
+
+    def _check_epoch(self, http: web.Request) -> None:
+        """Refuse what was meant for another gateway: while one replaces another, either may be asked."""
+        meant, ours = http.query.get("epoch"), self._gateway.epoch
+        if meant not in (None, ours):
+            raise ProtocolError(f"epoch={meant}; allowed: {ours}, that of this gateway", 409)
+
+    @property
+    def _is_as_started(self) -> bool:
+        """Whether nothing is known of what stood before this gateway."""
+        stages = self._gateway.router.lanes
+        return not self._gateway.is_configured and all(stage.is_plain for stage in stages)
+
+    async def stand(self, http: web.Request) -> web.Response:
+        """Tell a gateway that was started anew what is in force in which lane, as if it always had been."""
+        given = await read_json(http)
+        gateway = self._gateway
+        stages = _checked(checks.mapping, "the lanes", given, gateway.names)
+        lanes = [self._standing(name, stages[name]) for name in gateway.names]
+        _checked(
+            check_configuration,
+            gateway.pipeline,
+            {name: mix_of(list(parts.values())) for name, parts in zip(gateway.names, lanes, strict=True)},
+        )
+        self._check_epoch(http)
+        if gateway.is_configured:
+            raise ProtocolError("the gateway has a configuration, from which its lanes follow", 409)
+        now_s = gateway.clock.now_s()
+        gateway.router.stand(lanes, now_s)
+        gateway.is_configured = True
+        return json_response({"time_s": now_s})
+
+    def _standing(self, stage: str, given: object) -> dict[int, StageConfiguration]:
+        """The parts of a stage by lane."""
+        if not isinstance(given, list) or not any(part is not None for part in given):
+            raise ProtocolError(f"{stage}: {given!r}; allowed: a list of configurations, with null for a free lane")
+        self._check_lane(stage, stage, len(given) - 1)
+        return {
+            lane: _part(f"{stage}[{lane}]", part, _STAGE_KEYS if given.count(None) == len(given) - 1 else _MIX_KEYS)
+            for lane, part in enumerate(given)
+            if part is not None
+        }
 
     async def replicas(self, http: web.Request) -> web.Response:
         """Take over the list of all replicas. It says where requests go, so only this machine, or pod, may send it."""
@@ -122,7 +168,10 @@ class _ControlApi:
         listed = [self._listed(name, stages[name]) for name in gateway.names]
         for position, of_stage in enumerate(listed):
             gateway.router.list_replicas(position, of_stage)
-            gateway.router.attempt(position, gateway.clock.now_s())
+            now_s = gateway.clock.now_s()
+            if not gateway.is_configured:
+                gateway.router.stand_on_listed(position, now_s)
+            gateway.router.attempt(position, now_s)
         everyone = [replica for stage in gateway.router.lanes for replica in stage.replicas]
         gateway.clients.forget({replica.url for replica in everyone})
         return json_response(
@@ -134,13 +183,7 @@ class _ControlApi:
 
     async def lanes(self, _: web.Request) -> web.Response:
         """Of every stage, by lane, what is in force there for now; null: the lane is free."""
-        gateway = self._gateway
-        return json_response(
-            {
-                name: [to_plain(lane.in_force) if lane.desired else None for lane in stage.plan.lanes]
-                for name, stage in zip(gateway.names, gateway.router.lanes, strict=True)
-            }
-        )
+        return json_response(lanes(self._gateway.router))
 
     def _listed(self, stage: str, given: object) -> Mapping[tuple[int, str], Callable[[], RoutedReplica]]:
         """The ready replicas of a stage's list, each with what makes its `RoutedReplica`."""
@@ -176,11 +219,14 @@ class _ControlApi:
         except (ProfileError, TypeError) as error:
             raise ProtocolError(f"{where}: {error}") from None
         lane = _checked(checks.integer, f"{where}.lane", given.get("lane", 0), at_least=0)
-        lanes = len(self._gateway.pipeline.stage(stage).variants)
-        if lane >= lanes:
-            raise ProtocolError(f"{where}.lane={lane}; allowed: below {lanes}, the number of variants of {stage!r}")
+        self._check_lane(f"{where}.lane={lane}", stage, lane)
         create = partial(RoutedReplica, number, variant.name, most, url.rstrip("/"), model, fields["cores"], lane)
         return number, url.rstrip("/"), state == "ready", create
+
+    def _check_lane(self, where: str, stage: str, lane: int) -> None:
+        lanes = len(self._gateway.pipeline.stage(stage).variants)
+        if lane >= lanes:
+            raise ProtocolError(f"{where}; allowed: below {lanes}, the number of variants of {stage!r}")
 
     def _check_url(self, where: str, url: object) -> None:
         """Requests go to replicas that the gateway's backend can have made, and nowhere else."""
@@ -239,12 +285,17 @@ def _checked(check: Callable[..., Any], *given: Any, **bounds: Any) -> Any:
 def _stage_configuration(name: str, given: object) -> StageConfiguration:
     """As `to_plain` writes it: with `share` and `beside` if it is a mix."""
     if not isinstance(given, dict) or "beside" not in given:
-        return StageConfiguration(**_checked(checks.mapping, name, given, _STAGE_KEYS))
+        return _part(name, given, _STAGE_KEYS)
     others = given["beside"]
     if not isinstance(others, list):
         raise ProtocolError(f"{name}.beside: {others!r}; allowed: a list of configurations")
     parts = [{key: value for key, value in given.items() if key != "beside"}, *others]
-    return mix_of([StageConfiguration(**_checked(checks.mapping, name, part, _MIX_KEYS)) for part in parts])
+    return mix_of([_part(name, part, _MIX_KEYS) for part in parts])
+
+
+def _part(where: str, given: object, keys: Sequence[str]) -> StageConfiguration:
+    """The configuration of one variant, which has exactly these keys."""
+    return StageConfiguration(**_checked(checks.mapping, where, given, keys))
 
 
 def _state(replica: RoutedReplica) -> dict[str, Any]:

@@ -48,7 +48,8 @@ class Gateway:
     """The router's host, to be made in a running event loop; the control API reads and sets it from outside.
 
     `epoch` names what is counted together, so that clients computing deltas see that the counters have restarted.
-    While it `is_closing`, new requests are still served, each as the last of its connection.
+    It `is_configured` once it has been told what is in force; until then the lightest variants are, in whatever lanes
+    there are replicas. While it `is_closing`, new requests are still served, each as the last of its connection.
     """
 
     def __init__(self, options: GatewayOptions) -> None:
@@ -58,6 +59,7 @@ class Gateway:
         self.epoch = _new_epoch()
         self.clock = RunClock()
         self.is_started = False
+        self.is_configured = False
         self.is_closing = False
         self._waits_for_start = options.waits_for_start
         self.names = tuple(stage.name for stage in pipeline.stages)

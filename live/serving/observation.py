@@ -20,6 +20,15 @@ class Observable(Protocol):
     router: Router
     arrivals: ArrivalCounts
     ended_requests: EndedRequests
+    is_configured: bool
+
+
+def lanes(router: Router) -> dict[str, list[Any]]:
+    """Of every stage, by lane, what is in force there for now; None: the lane is free."""
+    return {
+        name: [to_plain(lane.in_force) if lane.desired else None for lane in stage.plan.lanes]
+        for name, stage in zip(router.names, router.lanes, strict=True)
+    }
 
 
 def observation(gateway: Observable, now_s: float, since_s: float, seconds: int) -> dict[str, Any]:
@@ -30,7 +39,9 @@ def observation(gateway: Observable, now_s: float, since_s: float, seconds: int)
     return {
         "epoch": gateway.epoch,
         "time_s": now_s,
+        "configured": gateway.is_configured,
         "configuration": {name: to_plain(router.configuration[name]) for name in router.names},
+        "lanes": lanes(router),
         "load_rps": gateway.arrivals.before(now_s, seconds),
         "stages": {
             name: {**asdict(router.state(position, now_s)), "latencies_s": by_stage[name]}

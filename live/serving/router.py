@@ -15,7 +15,7 @@ from ipa.live.serving.deadlines import Deadlines
 from ipa.live.serving.request import Batch, Request, RoutedReplica
 from ipa.live.serving.stage_lanes import Draws, StageLanes
 from ipa.live.serving.stage_queue import StageHost, StageQueue
-from ipa.policies import Configuration, StageConfiguration
+from ipa.policies import Configuration, StageConfiguration, mix_of
 from ipa.sim import COMPLETED, DROPPED, FAILED, NEVER, OUTCOMES, UNFINISHED
 
 MOST_TRIES = 2
@@ -104,7 +104,7 @@ class Router(StageHost):
                 position, limit_s, host, wanted.variant, wanted.batch, wanted.batch_timeout_s,
                 drops_singly=drop != "batch", most_bytes=most_bytes,
                 sla_s=NEVER if deadlines is None else deadlines.sla_s,
-                limit_now_s=None if deadlines is None else partial(self._limit_now_s, position, limit_s),
+                limit_now_s=None if deadlines is None else partial(self._limit_now_s, position, lane, limit_s),
                 lane=lane,
             )  # fmt: skip
 
@@ -118,9 +118,8 @@ class Router(StageHost):
             for position, (name, limit_s) in enumerate(zip(names, drop_limits_s, strict=True))
         ]
         self.stages = [stage.queues[0] for stage in self.lanes]
-        if deadlines is not None:
-            for position, name in enumerate(names):
-                deadlines.configure(position, configuration[name])
+        for position in range(len(self.lanes)):
+            self._adopt_deadlines(position)
         self.counts = [StageCounts() for _ in names]
         self.configuration: dict[str, StageConfiguration] = dict(configuration)
         self.inside = 0
@@ -272,29 +271,47 @@ class Router(StageHost):
         """The stages without a replica that can take batches."""
         return [name for name, stage in zip(self.names, self.lanes, strict=True) if not stage.can_serve]
 
-    def configure(self, configuration: Configuration, now_s: float, *, stands: bool = False) -> None:
-        """A decision takes effect: batch size, timeout and preferred variant at once, changed or not.
-
-        The shares of a mix take effect when its variants are ready; where it `stands` because nobody has been served
-        yet, at once.
-        """
+    def configure(self, configuration: Configuration, now_s: float) -> None:
+        """A decision takes effect: batch size, timeout and preferred variant at once, changed or not; the shares of a
+        mix when its variants are ready."""
         self.pass_seconds(now_s)
         self.configuration = dict(configuration)
         for position, name in enumerate(self.names):
-            if stands:
-                self.lanes[position].stand(configuration[name])
             self.configure_stage(position, configuration[name])
             self.lanes[position].attempt(now_s)
 
     def configure_stage(self, stage: int, wanted: StageConfiguration) -> None:
         """Another configuration of one stage is in force; the caller makes the attempt that follows."""
         self.lanes[stage].configure(wanted)
-        if self._deadlines is not None:
-            self._deadlines.configure(stage, wanted)
+        self._adopt_deadlines(stage)
 
-    def _limit_now_s(self, stage: int, limit_s: float) -> float:
+    def stand(self, lanes: Sequence[Mapping[int, StageConfiguration]], now_s: float) -> None:
+        """Of every stage, by lane, the parts that are in force at once, as if they always had been."""
+        self.pass_seconds(now_s)
+        for position, parts in enumerate(lanes):
+            self._stand(position, parts, now_s)
+            self.lanes[position].attempt(now_s)
+
+    def stand_on_listed(self, stage: int, now_s: float) -> None:
+        """While nobody has said what is in force: lanes that have replicas get requests; the caller makes the attempt
+        that follows."""
+        parts = self.lanes[stage].listed_parts()
+        if parts:
+            self._stand(stage, parts, now_s)
+
+    def _stand(self, stage: int, parts: Mapping[int, StageConfiguration], now_s: float) -> None:
+        self.configuration[self.names[stage]] = mix_of(list(parts.values()))
+        self.lanes[stage].stand(parts, now_s)
+        self._adopt_deadlines(stage)
+
+    def _adopt_deadlines(self, stage: int) -> None:
+        if self._deadlines is not None:
+            for lane, planned in enumerate(self.lanes[stage].plan.lanes):
+                self._deadlines.configure(stage, lane, planned.wanted)
+
+    def _limit_now_s(self, stage: int, lane: int, limit_s: float) -> float:
         assert self._deadlines is not None
-        return self._deadlines.limit_s(stage, limit_s, self.stages)
+        return self._deadlines.limit_s(stage, lane, limit_s, self.lanes)
 
     def list_replicas(self, stage: int, listed: Mapping[tuple[int, str], Callable[[], RoutedReplica]]) -> bool:
         """Set the replicas that may take batches: number and URL -> what makes a new one.

@@ -37,19 +37,34 @@ class StageLanes:
         self._draws = draws
         self._started = 0
         self.queues = [queue(self, lane) for lane in range(most)]
-        self.stand(wanted)
+        self.plan = Lanes(wanted, most)
+        self._adopt()
 
     # ---- what is wanted ----
 
-    def stand(self, wanted: StageConfiguration) -> None:
-        """A configuration that is in force as if it had always been, since nobody is served yet."""
-        self.plan = Lanes(wanted, len(self.queues))
+    def stand(self, parts: Mapping[int, StageConfiguration], now_s: float) -> None:
+        """These parts are in force in these lanes, as if they always had been. Who waits in another lane is served
+        there; if that has no replica, as when it was not known in which lanes there are some, they go to these."""
+        self.plan.stand(parts, self._present)
         self._adopt()
+        for queue in self.queues:
+            if queue.lane not in parts and queue.waiting and not queue.replicas:
+                moved: dict[int, list[Request]] = {}
+                for request in queue.hand_over(now_s):
+                    request.lane = self.plan.lane_of(self._draws[request.number])
+                    moved.setdefault(request.lane, []).append(request)
+                for lane, requests in moved.items():
+                    self.queues[lane].put_back(requests, now_s)
+                self._free_if_empty(queue.lane)
 
     def configure(self, wanted: StageConfiguration) -> None:
         """A decision: batch sizes and timeouts are in force at once, shares when its variants are ready."""
-        self.plan.configure(wanted, [queue.ready for queue in self.queues], [queue.present for queue in self.queues])
+        self.plan.configure(wanted, [queue.ready for queue in self.queues], self._present)
         self._adopt()
+
+    @property
+    def _present(self) -> list[int]:
+        return [queue.present for queue in self.queues]
 
     def _adopt(self) -> None:
         for queue, lane in zip(self.queues, self.plan.lanes, strict=True):
@@ -63,15 +78,21 @@ class StageLanes:
     @property
     def batch(self) -> int:
         """The largest batch size of the lanes that get requests."""
-        return max(queue.batch for queue in self._open)
+        return max(queue.batch for queue in self.open)
 
     @property
     def batch_timeout_s(self) -> float:
         """The longest batch timeout of the lanes that get requests."""
-        return max(queue.batch_timeout_s for queue in self._open)
+        return max(queue.batch_timeout_s for queue in self.open)
 
     @property
-    def _open(self) -> list[StageQueue]:
+    def is_plain(self) -> bool:
+        """Whether all requests go to the first lane."""
+        return [queue.lane for queue in self.open] == [0]
+
+    @property
+    def open(self) -> list[StageQueue]:
+        """The queues of the lanes that get requests."""
         return [self.queues[number] for number, _ in self.plan.table]
 
     # ---- replicas ----
@@ -100,6 +121,22 @@ class StageLanes:
         """Take note of how many replicas are ready; whether shares take effect by that."""
         settled = [self.plan.readied(queue.lane, queue.ready) for queue in self.queues]
         return any(settled)
+
+    def listed_parts(self) -> dict[int, StageConfiguration]:
+        """What the listed replicas alone say is in force: each lane that has some serves their variant, one request at
+        a time, and gets its part of the requests by their number. Empty where all are in the first lane, and were."""
+        of = {
+            queue.lane: listed
+            for queue in self.queues
+            if (listed := [replica for replica in queue.replicas if replica.is_listed])
+        }
+        if self.is_plain and not of.keys() - {0}:
+            return {}
+        total = sum(map(len, of.values()))
+        return {
+            lane: StageConfiguration(each[0].variant, 1, len(each), 0.0, each[0].cores, len(each) / total)
+            for lane, each in of.items()
+        }
 
     @property
     def can_serve(self) -> bool:

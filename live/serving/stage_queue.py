@@ -141,6 +141,15 @@ class StageQueue:
             self.waiting.appendleft(request)
             self._remember(request)
 
+    def hand_over(self, now_s: float) -> list[Request]:
+        """All who wait for an outcome, in order, as they are to wait elsewhere; nobody waits here any more."""
+        self._integrate(now_s)
+        gone = [request for request in self.waiting if request.outcome is None]
+        self.waiting.clear()
+        self._by_age.clear()
+        self._ended = self._changes_of_kind = self._waiting_bytes = 0
+        return gone
+
     def withdraw(self, request: Request, now_s: float) -> bool:
         """Take a request out of the queue; False if it is not in it."""
         self._integrate(now_s)

@@ -88,10 +88,6 @@ def check_installed() -> None:
 def check_live(scenario: Scenario, live: Live, prepared: Prepared) -> None:
     """Raise LiveError, naming the key or option, for what only a simulation can have and what is impossible."""
     _check_scenario(scenario, prepared)
-    if live.cluster is not None:
-        check_unmixed(scenario, prepared)
-    elif scenario.drop == "deadline":
-        check_unmixed(scenario, prepared, "a live run cannot drop by deadline then")
     _check_source(live)
     check_models(live.models, live.samples, live.cluster is not None, prepared.pipeline)
     if live.duration_s is not None and live.duration_s < 1.0:
@@ -123,18 +119,6 @@ def _check_scenario(scenario: Scenario, prepared: Prepared) -> None:
         raise LiveError(
             f"policy {scenario.policy.name}: it or its predictor reads the future load, which only a simulation knows"
         )
-
-
-ONE_VARIANT = "a stage on a cluster serves one variant at a time; run it on this machine, or simulate it"
-
-
-def check_unmixed(scenario: Scenario, prepared: Prepared, only: str = ONE_VARIANT) -> None:
-    """Raise LiveError for what may mix variants within a stage, before anything is changed; `only` says why."""
-    if mixes(prepared.policy):
-        raise LiveError(f"policy {scenario.policy.name}: it may mix variants within a stage, and {only}")
-    for stage, wanted in (prepared.initial or {}).items():
-        if wanted.is_mix:
-            raise LiveError(f"initial.{stage}: mixes {wanted.variants}, and {only}")
 
 
 def _check_source(live: Live) -> None:
@@ -174,6 +158,7 @@ def plane_of(scenario: Scenario, prepared: Prepared, live: Live = Live(), models
         max_unavailable=scenario.max_unavailable,
         resize=scenario.resize,
         limit_cores=scenario.limit_cores,
+        mixes=mixes(prepared.policy) or any(wanted.is_mix for wanted in (prepared.initial or {}).values()),
         port=live.port,
         control_port=live.control_port,
         models=models,

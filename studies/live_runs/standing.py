@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ipa import profiles
 from ipa.live import LiveError
 from ipa.policies import Configuration, lightest_configuration
-from ipa.studies.live_runs.choice import Cluster, check_unmixed, plane_of
+from ipa.studies.live_runs.choice import Cluster, plane_of
 from ipa.studies.run import Prepared
 from ipa.studies.scenario import Scenario
 
@@ -41,7 +41,6 @@ def deployed(scenario: Scenario, prepared: Prepared, cluster: Cluster, layout: L
     if cluster.namespace is not None and not LABEL.fullmatch(cluster.namespace):
         allowed = "lower-case letters, digits and hyphens, at most 63"
         raise LiveError(f"--namespace {cluster.namespace}: should be {allowed}")
-    check_unmixed(scenario, prepared)
     return Deployed(
         plane=plane_of(scenario, prepared),
         pipeline_file=profiles.text(scenario.pipeline),

@@ -453,14 +453,6 @@ def test_a_run_whose_gateway_or_load_dies_says_so(tmp_path: Path, victim: str, s
         (("--set", "outages=[[1, 5]]"), "outages: [[1.0, 5.0]]: metrics fail when they do; allowed: none"),
         (("--set", "service_times=mean"), "service_times: mean: the emulated servers take the profiled times"),
         (("--set", "policy.predictor=oracle"), "policy ipa: it or its predictor reads the future load"),
-        (
-            ("--policy", "loki", "--backend", "kubernetes"),
-            "policy loki: it may mix variants within a stage, and a stage on a cluster serves one variant at a time",
-        ),
-        (
-            ("--policy", "loki", "--set", "drop=deadline"),
-            "policy loki: it may mix variants within a stage, and a live run cannot drop by deadline then",
-        ),
         (("--policy", "oracle"), "policy oracle: it or its predictor reads the future load"),
         (("--source", "guess"), "'--source': 'guess'; allowed: gateway, prometheus"),
         (("--prometheus", "http://localhost:9090"), "--prometheus needs --source prometheus"),

@@ -127,3 +127,21 @@ def test_all_variants_of_a_stage_have_room() -> None:
         names = [variant for variant, _ in desired(lanes)]
         assert len(set(names)) == len(names)
         assert {part.variant for part in wanted.parts} <= set(names)
+
+
+def test_what_stands_is_in_force_in_the_lanes_that_are_said_and_who_is_elsewhere_is_served_there() -> None:
+    """The third lane, of c, has two requests: it closes. The second is free, so that d gets it."""
+    lanes = Lanes(mix(a=(0.5, 1), b=(0.3, 2), c=(0.2, 3)), 4)
+    lanes.stand({0: replace(one("b", 4), share=0.4), 3: replace(one("a", 1), share=0.6)}, present=[0, 0, 2, 0])
+    assert [(lane.wanted.variant, lane.desired, lane.is_closing) for lane in lanes.lanes if lane.desired] == [
+        ("b", 4, False),
+        ("c", 3, True),
+        ("a", 1, False),
+    ]
+    assert routes(lanes) == ["b", "b", "a", "a", "a"]
+    assert lanes.configuration.variants == "b + a"
+    lanes.configure(mix(a=(0.5, 1), d=(0.5, 2)), ready=[4, 0, 0, 1], present=[0, 0, 2, 0])
+    assert desired(lanes) == [("b", 4), ("d", 2), ("c", 3), ("a", 1)]
+    assert routes(lanes) == ["b", "b", "a", "a", "a"]
+    assert lanes.readied(1, ready=2)
+    assert routes(lanes) == ["a", "a", "d", "d", "d"]

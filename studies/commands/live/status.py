@@ -41,14 +41,13 @@ def print_status(found: dict[str, Any]) -> None:
     table = printing.new_listing("stage", "variant", "batch", "wanted", "ready", "pods", "problem")
     for stage, each in found["stages"].items():
         wanted = each["wanted"] or {}
+        parts = [wanted, *wanted.get("beside", ())] if wanted else [{"replicas": each["replicas"]}]
         states = [pod["state"] for pod in each["pods"]]
         counted = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
         left_out = f"left out: {', '.join(each['failed_variants'])}" if each["failed_variants"] else ""
         table.add_row(
             stage,
-            str(wanted.get("variant", "?")),
-            str(wanted.get("batch", "?")),
-            str(wanted.get("replicas", each["replicas"])),
+            *(" + ".join(str(part.get(key, "?")) for part in parts) for key in ("variant", "batch", "replicas")),
             str(each["ready"]),
             counted,
             "; ".join(part for part in (each["problem"], left_out) if part),

@@ -31,15 +31,18 @@ from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.threads import Threads
 from ipa.live.log_lines import Lines
 from ipa.live.monitoring import Reading
-from ipa.policies import Applied, Configuration, ReplicaCounts
+from ipa.policies import Applied, Configuration, ReplicaCounts, StageConfiguration, from_plain, to_plain
+from ipa.sim import Lanes
 from tests.live.kubernetes.world import secret, tiny
 from tests.live.world import HISTORY, sort, until
 
 CREATED = "2026-01-01T00:00:{:02d}Z"
+READY = {"type": "Ready", "status": "True"}
 
 
 class Cluster:
-    """What the backend asks of an API server. A pod of a variant in `crashing` never becomes ready."""
+    """What the backend asks of an API server. A pod of a variant in `crashing` never becomes ready, one of a variant in
+    `slow` not before `started`. The gateway's lanes are those of rule 11; `present` is how many requests each has."""
 
     read_only = False
 
@@ -51,6 +54,12 @@ class Cluster:
         self.pods: dict[str, dict[str, Any]] = {}
         self.events: queue.Queue[dict[str, Any]] = queue.Queue()
         self.crashing: set[str] = set()
+        self.slow: set[str] = set()
+        self.plan = Lanes(sort()["sort"], 2)
+        self.present = [0, 0]
+        self.is_configured = False
+        self.stood: list[Any] = []
+        self.asked = 0  # how often for an observation
         self.out_of_room = 0  # how many replicas find no room
         self.configured: list[Any] = []
         self.writes: list[str] = []
@@ -59,6 +68,7 @@ class Cluster:
         self.epoch = "first"
         self.refusal: Exception | None = None
         self.unread: Exception | None = None
+        self.unstood: Exception | None = None  # how the gateway refuses to be told what stood
         self.ended: list[dict[str, Any]] = []
         self.forbidden: set[tuple[str, str]] = set()  # verb and resource
 
@@ -113,18 +123,28 @@ class Cluster:
         """What a test has to happen first."""
 
     def request(self, method: str, path: str, body: Any = None, **_: Any) -> Any:
-        call = path.partition("/proxy")[2].partition("?")[0]
+        call, body = path.partition("/proxy")[2].partition("?")[0], json.loads(json.dumps(body))
         if call == "/control/start":
             self.origin_s = body["origin"]
         if call == "/control/configuration":
+            self._configure(from_plain(body["sort"]))
             self.configured.append(body)
+        self.asked += call == "/control/observation"
+        if call == "/control/lanes" and self.unstood is not None:
+            raise self.unstood
+        if call == "/control/lanes":
+            self.stood.append(body)
+            self.plan.stand({lane: from_plain(each) for lane, each in enumerate(body["sort"]) if each}, self.present)
+            self.is_configured = True
         stage = dict.fromkeys(
             ("arrivals", "completions", "drops", "failures", "queue_length", "in_service", "busy_s", "request_s"), 0
         )
         return {
             "time_s": time.monotonic() - self.origin_s,
             "epoch": self.epoch,
+            "configured": self.is_configured,
             "configuration": self.configured[-1] if self.configured else {},
+            "lanes": {"sort": self._lanes()},
             "load_rps": [],
             "latencies_s": [],
             "records": copy.deepcopy(self.ended),
@@ -132,29 +152,80 @@ class Cluster:
             "stages": {"sort": {**stage, "latencies_s": []}},
         }
 
+    # ---- as a gateway ----
+
+    def restart_gateway(self) -> None:
+        """It knows nothing any more, and has its lightest variant in the first lane."""
+        self.plan, self.present, self.is_configured = Lanes(sort()["sort"], 2), [0, 0], False
+        self.configured.append({})
+        self.epoch += "'"
+
+    def _configure(self, wanted: StageConfiguration) -> None:
+        if self.is_configured:
+            self.plan.configure(wanted, [self._ready(lane) for lane in range(2)], self.present)
+        else:
+            self.plan.stand(dict(enumerate(wanted.parts)), self.present)
+        self.is_configured = True
+
+    def _ready(self, lane: int) -> int:
+        conditions = [pod["status"]["conditions"] for pod in self.pods.values() if _lane(pod) == lane]
+        return sum(any(each["type"] == "Ready" for each in of_pod) for of_pod in conditions)
+
+    def _lanes(self) -> list[Any]:
+        for number, lane in enumerate(self.plan.lanes):
+            self.plan.readied(number, self._ready(number))
+            if lane.is_closing and not self.present[number]:
+                self.plan.emptied(number)
+        return [to_plain(lane.in_force) if lane.desired else None for lane in self.plan.lanes]
+
     # ---- as a cluster ----
+
+    def started(self) -> None:
+        """Pods that were slow are ready."""
+        self.slow.clear()
+        for uid, pod in list(self.pods.items()):
+            if not any(each["type"] == "Ready" for each in pod["status"]["conditions"]):
+                pod["status"]["conditions"].append({**READY, "lastTransitionTime": CREATED.format(59)})
+                self._tell("MODIFIED", uid)
+        for name, stage in self.stages.items():
+            self._roll_out(name, stage["spec"]["replicas"])
+
+    def of_lanes(self) -> dict[int, tuple[str, int]]:
+        """Of each lane that has a Deployment: its variant, and how many pods it has."""
+        return {
+            (lane := _lane(each["spec"]["template"])): (
+                each["spec"]["template"]["metadata"]["annotations"][names.VARIANT],
+                sum(_lane(pod) == lane for pod in self.pods.values()),
+            )
+            for each in self.stages.values()
+        }
 
     def _roll_out(self, name: str, replicas: int) -> None:
         stage = self.stages[name]
         labels = stage["spec"]["template"]["metadata"]["labels"]
         crashes = labels[names.VARIANT] in self.crashing
+        is_slow = labels[names.VARIANT] in self.slow
         stage["spec"]["replicas"] = replicas
-        ready = 0 if crashes else replicas - self.out_of_room
+        ready = 0 if crashes or is_slow else replicas - self.out_of_room
         _complete(stage, replicas, ready)
         if self.out_of_room:
             refused = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}
             stage["status"]["conditions"] = [refused]
         template = stage["spec"]["template"]["metadata"]["annotations"][names.TEMPLATE]
         for uid, pod in list(self.pods.items()):
-            if pod["metadata"]["annotations"][names.TEMPLATE] != template and not crashes:
+            if (
+                _lane(pod) == _lane(stage["spec"]["template"])
+                and _template(pod) != template
+                and not (crashes or is_slow)
+            ):
                 self._delete(uid)
         current = [uid for uid, pod in self.pods.items() if _template(pod) == template]
         for uid in current[replicas:]:
             self._delete(uid)
         for _ in range(replicas - self.out_of_room - len(current)):
-            self._create(stage, crashes)
+            self._create(stage, crashes, is_slow)
 
-    def _create(self, stage: dict[str, Any], crashes: bool) -> None:
+    def _create(self, stage: dict[str, Any], crashes: bool, is_slow: bool) -> None:
         number = self.created
         self.created += 1
         meta = stage["spec"]["template"]["metadata"]
@@ -163,9 +234,8 @@ class Cluster:
         if crashes:
             waiting = {"waiting": {"reason": "CrashLoopBackOff"}}
             status["containerStatuses"] = [{"restartCount": 5, "state": waiting}]
-        else:
-            at = CREATED.format(number)
-            status["conditions"].append({"type": "Ready", "status": "True", "lastTransitionTime": at})
+        elif not is_slow:
+            status["conditions"].append({**READY, "lastTransitionTime": CREATED.format(number)})
         self.pods[uid] = {
             "metadata": {"uid": uid, "name": uid, "creationTimestamp": CREATED.format(number), **meta},
             "status": status,
@@ -180,6 +250,11 @@ class Cluster:
         pod = copy.deepcopy(self.pods[uid])
         pod["metadata"]["resourceVersion"] = "2"
         self.events.put({"type": kind, "object": pod})
+
+
+def _lane(pod: dict[str, Any]) -> int:
+    """That of a pod, or of a pod's template."""
+    return int(pod["metadata"]["labels"].get(names.LANE, 0))
 
 
 def _template(pod: dict[str, Any]) -> str:

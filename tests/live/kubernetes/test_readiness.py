@@ -33,7 +33,8 @@ class SilentAtFirst(ControlWay):
 def wait(way: SilentAtFirst, look: Look, within_s: float) -> None:
     async def main() -> None:
         failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        await Readiness(GatewayClient(way), lambda: look, lambda: (), failed).until_gateway(within_s)
+        client = GatewayClient(way)
+        await Readiness(client, client.configure, lambda: look, lambda: (), failed).until_gateway(within_s)
 
     asyncio.run(main())
 

@@ -314,6 +314,7 @@ def api_that_answers(data: bytes, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_call_of_the_gateway_through_the_proxy_waits_as_long_as_it_is_to(tmp_path: Path) -> None:
     waited_s: list[float] = []
     answer = {"epoch": "first", "time_s": 0.0, "load_rps": [], "latencies_s": [], "configuration": {}, "stages": {}}
+    answer |= {"configured": True, "lanes": {}}
     api = SimpleNamespace(
         get=lambda *_: secret("a-token-of-a-gateway"),
         request=lambda *_, within_s, headers: waited_s.append(within_s) or answer,
@@ -387,11 +388,15 @@ def test_pods_that_the_pipeline_s_file_does_not_know_are_left_out_and_that_is_sa
         return True
 
     endpoints._tell = note  # type: ignore[method-assign,assignment]
-    pods = {"a": pod(1), "b": replace(pod(2), variant="dropped"), "c": replace(pod(3), cores=64)}
+    pods = {"a": pod(1), "b": replace(pod(2), variant="dropped"), "c": pod(3, cores=64), "d": pod(4, lane=2)}
     endpoints.changed(pods, True)
     endpoints.run()
     assert [[each["url"] for each in listed["sort"]] for listed in told] == [["http://10.0.0.1:8080"]] * 2
-    assert [record.pod for record in caplog.records if record.msg == "a pod is left out"] == ["sort-2", "sort-3"]  # type: ignore[attr-defined]
+    assert [record.pod for record in caplog.records if record.msg == "a pod is left out"] == [
+        "sort-2",
+        "sort-3",
+        "sort-4",
+    ]  # type: ignore[attr-defined]
 
 
 def test_at_most_so_many_changes_a_minute() -> None:

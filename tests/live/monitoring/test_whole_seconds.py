@@ -111,7 +111,11 @@ class World:
         for time_s in drawn["arrivals"]:
             arrivals.add(time_s)
         self._gateway = SimpleNamespace(
-            epoch="one", router=world.router, arrivals=arrivals, ended_requests=EndedRequests(1, self.stages)
+            epoch="one",
+            router=world.router,
+            arrivals=arrivals,
+            ended_requests=EndedRequests(1, self.stages),
+            is_configured=True,
         )
         pipeline = SimpleNamespace(
             name="tiny",

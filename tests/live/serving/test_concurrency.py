@@ -39,7 +39,11 @@ class World:
         self._world = MixedWorld(drawn) if "mix_draws" in drawn else GatewayWorld(drawn)
         router = self._world.router
         self._gateway = SimpleNamespace(
-            epoch="one", router=router, arrivals=ArrivalCounts(0.0), ended_requests=EndedRequests(1, router.names)
+            epoch="one",
+            router=router,
+            arrivals=ArrivalCounts(0.0),
+            ended_requests=EndedRequests(1, router.names),
+            is_configured=True,
         )
         self._source = GatewaySource(self, HISTORY_S)  # type: ignore[arg-type]
         self.now_s = 0.0
@@ -103,7 +107,7 @@ def test_the_gateway_says_what_the_simulator_says(drop: str, block: int) -> None
     assert busy > 2 * BLOCK
 
 
-@pytest.mark.parametrize("drop", ["request", "batch"])
+@pytest.mark.parametrize("drop", ["request", "batch", "deadline"])
 def test_of_a_stage_that_mixes_variants_the_gateway_says_what_the_simulator_says(drop: str) -> None:
     for seed in range(20):
         drawn = mixing(scenario(seed, dispatch="central", drop=drop), seed)

@@ -16,10 +16,11 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from ipa import profiles
 from ipa.live.serving.control_api import control_application
+from ipa.live.serving.deadlines import Deadlines
 from ipa.live.serving.emulated import Emulated
 from ipa.live.serving.gateway_options import GatewayOptions
 from ipa.live.serving.host import Gateway
-from ipa.live.serving.request import RoutedReplica
+from ipa.live.serving.request import Request, RoutedReplica
 from ipa.live.serving.router import Router
 from ipa.live.tokens import TokenFile, create_token_file
 from ipa.policies import StageConfiguration, lightest_configuration, mix_of, to_plain
@@ -39,7 +40,7 @@ def drawn_of(seed: int, drop: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("block", blocks(4))
-@pytest.mark.parametrize("drop", ["request", "batch"])
+@pytest.mark.parametrize("drop", ["request", "batch", "deadline"])
 def test_the_gateway_equals_the_oracle(drop: str, block: int) -> None:
     several = 0
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
@@ -162,6 +163,35 @@ def test_shares_wait_for_a_replica_of_the_new_variant_that_is_suspended() -> Non
     assert made.lanes[0].plan.table == ((0, 0.2), (1, float("inf")))  # a lane that was warm stays so
 
 
+def test_who_came_before_it_was_known_in_which_lanes_there_are_replicas_goes_to_these_in_order() -> None:
+    """Of a gateway that was started anew, a to d wait in the first lane, which has no replica; what stood is in the
+    second and third. By their draws, b goes to the third."""
+    made, host = router(one("small"), [0.1, 0.9, 0.2, 0.3, 0.1])
+    arrive(made, "abcd")
+    parts = mix(large=(0.5, one("large", 1, 2)), small=(0.5, one("small"))).parts
+    made.stand([{1: parts[0], 2: parts[1]}], 1.0)
+    assert [[each.name for each in queue.waiting] for queue in made.lanes[0].queues] == [[], ["a", "c", "d"], ["b"]]
+    assert sorted(made.lanes[0].in_force) == [1, 2]
+    ready(made, ("large", 1, [0]), ("small", 2, [1]), now_s=2.0)
+    assert host.started() == [(0, 0, ["a", "c"]), (0, 1, ["b"])]
+    arrive(made, "e", now_s=3.0)
+    made.finished(host.serving[0], 4.0)
+    assert host.started()[2:] == [(0, 0, ["d", "e"])]
+    made.expire(103.0)
+    assert (made.state(0, 103.0).queue_length, made.state(0, 103.0).drops) == (0, 0)
+
+
+def test_who_waits_where_there_are_replicas_is_served_there_whatever_is_said_to_have_stood() -> None:
+    made, host = router(one("small"), [0.1, 0.9])
+    ready(made, ("small", 0, [0]), ("large", 1, [1]), now_s=0.0)
+    arrive(made, "ab")
+    made.stand([{1: one("large")}], 1.0)
+    assert sorted(made.lanes[0].in_force) == [0, 1]
+    made.finished(host.serving[0], 2.0)
+    made.finished(host.serving[1], 3.0)
+    assert sorted(made.lanes[0].in_force) == [1]
+
+
 def test_draws_by_number_are_those_of_the_simulator_s_stream_in_any_order() -> None:
     draws = IndexedUniforms(stream(7, "mix", 1))
     in_order = stream(7, "mix", 1).random(10_000).tolist()
@@ -265,7 +295,126 @@ def test_wrong_mixes_and_lanes_are_refused(tmp_path: Path, call: tuple[str, str,
     assert why in answer["error"]
 
 
-def test_where_requests_are_dropped_by_deadline_nothing_is_mixed(tmp_path: Path) -> None:
-    ((status, answer),) = told(tmp_path, (*CONFIGURE, MIX), drop="deadline")
-    assert (status, answer["error"].split(":")[0]) == (400, STAGE)
-    assert "cannot be mixed where requests are dropped by deadline" in answer["error"]
+# ---- a gateway that was started anew ----
+
+STAND = ("PUT", "/control/lanes")
+SMALLEST = LIGHTEST[OTHER]
+
+
+def standing(*lanes: Any) -> dict[str, Any]:
+    return {STAGE: [*lanes], OTHER: [SMALLEST]}
+
+
+def in_lanes(answer: Any) -> dict[int, tuple[str, int]]:
+    """Lane -> variant and replicas in force."""
+    return {lane: (each["variant"], each["replicas"]) for lane, each in enumerate(answer[STAGE]) if each is not None}
+
+
+def test_a_gateway_is_told_what_stood_and_then_what_is_wanted(tmp_path: Path) -> None:
+    """yolov5s alone stood, in the second lane; yolov5n, which is to come, starts in the first."""
+    alone = {key: each for key, each in PARTS[1].items() if key != "share"}
+    answers = told(
+        tmp_path,
+        ("GET", "/control/observation", None),
+        (*STAND, standing(None, alone)),
+        (*CONFIGURE, MIX),
+        (*REPLICAS, {STAGE: listed(0, 1, 1)[STAGE][1:], OTHER: []}),
+        ("GET", "/control/observation", None),
+        (*REPLICAS, listed(0, 1, 1)),
+        LANES,
+    )
+    assert [status for status, _ in answers] == [200] * len(answers)
+    first, later = answers[0][1], answers[4][1]
+    assert (first["configured"], first["lanes"][STAGE][0]["variant"]) == (False, "yolov5n")
+    assert (later["configured"], later["configuration"]) == (True, MIX)
+    assert in_lanes(later["lanes"]) == in_lanes(answers[6][1]) == {0: ("yolov5n", 1), 1: ("yolov5s", 2)}
+
+
+def test_who_has_a_configuration_is_not_told_what_stood(tmp_path: Path) -> None:
+    stood = standing(PARTS[0], PARTS[1])
+    answers = told(tmp_path, (*CONFIGURE, LIGHTEST), (*STAND, stood), LANES)
+    assert [status for status, _ in answers] == [200, 409, 200]
+    assert in_lanes(answers[2][1]) == {0: ("yolov5n", 1)}
+    (tmp_path / "token").unlink()
+    assert [status for status, _ in told(tmp_path, (*STAND, stood), (*STAND, stood))] == [200, 409]
+
+
+def test_what_is_meant_for_another_gateway_is_refused(tmp_path: Path) -> None:
+    """While one gateway replaces another, either may be asked."""
+    (status, answer), (other, _), (_, seen) = told(
+        tmp_path,
+        ("PUT", "/control/configuration?epoch=another", MIX),
+        ("PUT", "/control/lanes?epoch=another", standing(PARTS[0], PARTS[1])),
+        ("GET", "/control/observation", None),
+    )
+    assert (status, other) == (409, 409)
+    assert answer["error"] == f"epoch=another; allowed: {seen['epoch']}, that of this gateway"
+    assert not seen["configured"]
+
+
+def test_before_anything_is_said_lanes_that_have_replicas_get_requests(tmp_path: Path) -> None:
+    """Of a gateway that was started anew while no controller runs: two replicas are in the third lane, and one in the
+    second. When all are in the first again, so is what is in force."""
+    answers = told(
+        tmp_path, (*REPLICAS, listed(2, 2, 1)), LANES, (*REPLICAS, listed(0)), LANES, (*CONFIGURE, LIGHTEST), LANES
+    )
+    assert [status for status, _ in answers] == [200] * len(answers)
+    lanes = answers[1][1][STAGE]
+    assert [(each["variant"], each["replicas"], round(each["share"], 3)) for each in lanes[1:3]] == [
+        ("yolov5s", 1, 0.333),
+        ("yolov5n", 2, 0.667),
+    ]
+    assert in_lanes(answers[1][1]).keys() == {1, 2}
+    assert in_lanes(answers[3][1]) == {0: ("yolov5n", 1)}
+    assert in_lanes(answers[5][1]) == {0: ("yolov5n", 1)}
+
+
+def test_a_first_configuration_keeps_the_lanes_in_which_its_variants_are(tmp_path: Path) -> None:
+    alone = {**LIGHTEST, STAGE: {key: each for key, each in PARTS[1].items() if key != "share"}}
+    answers = told(tmp_path, (*REPLICAS, listed(1, 1)), (*CONFIGURE, alone), LANES)
+    assert in_lanes(answers[2][1]) == {1: ("yolov5s", 2)}
+
+
+@pytest.mark.parametrize(
+    ("lanes", "why"),
+    [
+        ([], f"{STAGE}: []; allowed: a list of configurations"),
+        ([None, None], "allowed: a list of configurations, with null for a free lane"),
+        (1, f"{STAGE}: 1; allowed: a list"),
+        ([*[None] * 5, SMALLEST], f"{STAGE}; allowed: below 5, the number of variants"),
+        ([PARTS[0], {**PARTS[1], "share": 0.5}], "add up to 0.75; allowed: 1"),
+        ([PARTS[0]], f"{STAGE}[0]"),
+        ([PARTS[0], 7], f"{STAGE}[1]"),
+        ([PARTS[0], {**PARTS[1], "variant": "yolov5n"}], "allowed: each variant once"),
+    ],
+)
+def test_wrong_lanes_of_what_stood_are_refused_and_change_nothing(tmp_path: Path, lanes: Any, why: str) -> None:
+    body = {STAGE: lanes, OTHER: [SMALLEST]}
+    (status, answer), (_, seen) = told(tmp_path, (*STAND, body), ("GET", "/control/observation", None))
+    assert status == 400
+    assert why in answer["error"]
+    assert not seen["configured"]
+
+
+# ---- by deadline ----
+
+
+def test_by_deadline_a_lane_goes_by_its_own_figures_and_later_stages_by_their_shortest_stay() -> None:
+    """The SLA is 10 s. At a, small takes 1 s and large 3 s; at b, 2 s and 5 s. A request that waits in small's lane of
+    b makes that 4 s, still less than large's 5 s."""
+    seconds = {("a", "small"): 1.0, ("a", "large"): 3.0, ("b", "small"): 2.0, ("b", "large"): 5.0}
+    host, both = Host(), mix(small=(0.5, one("small")), large=(0.5, one("large")))
+    made = Router(
+        ["a", "b"], [100.0, 100.0], {"a": both, "b": both}, host, drop="deadline",
+        deadlines=Deadlines(10.0, lambda stage, variant, _: [0.0, seconds["ab"[stage], variant]]),
+        mixing=[(2, [0.1, 0.9, 0.9]), (2, [0.1, 0.1, 0.1])],
+    )  # fmt: skip
+    assert made._limit_now_s(0, 0, 100.0) == 10.0 - 1.0 - 2.0  # nobody waits
+    waiting = Request("w", 0.0)
+    waiting.number = 0
+    made.enqueue(1, [waiting], 0.0)
+    assert made._limit_now_s(0, 0, 100.0) == 10.0 - 1.0 - 4.0
+    assert made._limit_now_s(0, 1, 100.0) == 10.0 - 3.0 - 4.0
+    assert made._limit_now_s(1, 1, 100.0) == 10.0 - 5.0
+    made.configure({"a": both, "b": one("large")}, 1.0)  # small's lane gets no more requests
+    assert made._limit_now_s(0, 0, 100.0) == 10.0 - 1.0 - 5.0

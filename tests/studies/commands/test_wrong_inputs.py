@@ -1107,10 +1107,6 @@ LIVE = [
         "live run mine.yaml --policy oracle",
         "policy oracle: it or its predictor reads the future load, which only a simulation",
     ),
-    Wrong(
-        "live run mine.yaml --policy loki --backend kubernetes",
-        "policy loki: it may mix variants within a stage, and a stage on a cluster serves one variant at a time; run",
-    ),
     Wrong("live run mine.yaml --policy gone.py:P", "gone.py: cannot be read: No such file or directory"),
     Wrong(
         "live run mine.yaml --trace constant:1e9",
