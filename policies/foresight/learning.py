@@ -13,9 +13,15 @@ from ipa.policies.interface import Memory, Observation
 from ipa.profiles import Stage
 
 
+def now_of(observation: Observation) -> float:
+    """What the clock shows, in whole seconds, as loads are counted: a decision that comes some milliseconds late is at
+    the same time of a period."""
+    return float(round(observation.time_s if observation.clock_s is None else observation.clock_s))
+
+
 def learnt(stages: Sequence[Stage], observation: Observation, memory: Memory, step_s: float) -> dict[str, Any]:
     """What is remembered from now on; the first time, all of the past is learnt from."""
-    now_s = observation.time_s if observation.clock_s is None else observation.clock_s
+    now_s = now_of(observation)
     known: dict[str, Any] = dict(memory.get("seen", {}))
     load_rps: Sequence[float] = observation.load_rps
     if not known:

@@ -23,7 +23,7 @@ from ipa.policies.foresight.choice import (
 )
 from ipa.policies.foresight.flaps import changes_of, spent
 from ipa.policies.foresight.insurance import Timing, insured_rps
-from ipa.policies.foresight.learning import learnt
+from ipa.policies.foresight.learning import learnt, now_of
 from ipa.policies.foresight.level import Level, level_of
 from ipa.policies.foresight.peak import peak_of
 from ipa.policies.foresight.surges import Surge, from_memory
@@ -171,7 +171,7 @@ class Foresight(OptimisingPolicy):
         surges = from_memory(seen["surges"])
         if surges and surges[-1].end_s is None:
             return held
-        now_s = observation.time_s if observation.clock_s is None else observation.clock_s
+        now_s = now_of(observation)
         unseen_s = max(observation.elapsed_s, 2 * observation.sample_age_s)
         need_rps = self._insured(seen, surges, now_s, unseen_s) / min(seen["share"].values(), default=1.0)
         if need_rps <= max(seen["rates"]):

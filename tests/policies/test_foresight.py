@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import cycle, pairwise
 from typing import Any
 
 import numpy as np
@@ -459,18 +459,18 @@ def test_the_same_is_decided_again_from_a_journal_s_memory_and_whatever_the_cloc
     load = rng.poisson(np.array(steps((20, 1800), (80, 300)) * 4)).astype(float).tolist()
     policy = Foresight(LONG_SLA)
 
-    def run(clock_s: float) -> list[Decision]:
+    def run(clock_s: float, late_s: tuple[float, float] = (0.0, 0.0)) -> list[Decision]:
         controller = Controller(LONG_SLA, policy, Journal())
         at_hand, made = configuration(a=("small", 1, 1, 1), b=("small", 1, 1, 1)), []
-        for until in range(6000, 8400, 100):
+        for until, delay_s in zip(range(6000, 8400, 100), cycle(late_s), strict=False):
             past = tuple(load[: until - 120]) if until == 6000 else ()
             shown = observation(load[until - 120 : until], at_hand=at_hand, time_s=float(until), elapsed_s=100.0)
-            made.append(controller.decide(replace(shown, past_rps=past, clock_s=clock_s + until)))
+            made.append(controller.decide(replace(shown, past_rps=past, clock_s=clock_s + until + delay_s)))
             at_hand = dict(made[-1].configuration)
         return made
 
     first, again, later = run(0.0), run(0.0), run(1_764_000_000.0)
-    assert first == again
+    assert first == again == run(0.0, (0.02, 0.0))
     assert [each.configuration for each in first] == [each.configuration for each in later]
     assert [each.planned_load_rps for each in first] == pytest.approx([each.planned_load_rps for each in later])
 
