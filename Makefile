@@ -12,7 +12,8 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 # Random scenarios and pages of the documentation, of which `make test` goes through a part: all need no other process.
 SWEEPS := tests/sim tests/policies tests/test_docs.py \
-	$(addprefix tests/live/serving/test_,concurrency.py expiry.py gateway_rules.py)
+	$(addprefix tests/live/serving/test_,concurrency.py expiry.py gateway_rules.py mixes.py) \
+	tests/live/monitoring/test_whole_seconds.py
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # Tests start hundreds of processes: each would compile all that it imports where nothing may be kept.
@@ -43,7 +44,7 @@ test-cluster: install
 	$(BIN)/pytest -n 0 -m 'cluster and alone' tests/live/kubernetes
 
 # What takes long: sweeps on a real Dask and a real Ray on this machine, one that is killed ten times over, the engine
-# compiled anew, training, faults under load, nine tenths of the random scenarios, pages of the documentation whose commands take
+# compiled anew, training, faults under load, nineteen of twenty random scenarios, pages of the documentation whose commands take
 # seconds.
 test-long: install
 	$(PYTEST) -m long $(SWEEPS)
