@@ -44,8 +44,8 @@ test-cluster: install
 	$(BIN)/pytest -n 0 -m 'cluster and alone' tests/live/kubernetes
 
 # What takes long: sweeps on a real Dask and a real Ray on this machine, one that is killed ten times over, the engine
-# compiled anew, training, faults under load, nineteen of twenty random scenarios, pages of the documentation whose commands take
-# seconds.
+# compiled anew, training, faults under load, nineteen of twenty random scenarios, pages of the documentation whose
+# commands take seconds, and what another test shows in another way.
 test-long: install
 	$(PYTEST) -m long $(SWEEPS)
 	$(BIN)/pytest -n 0 -m long $(addprefix --ignore ,$(SWEEPS))
@@ -53,7 +53,7 @@ test-long: install
 # Live serving under load for 10 minutes while replicas are killed and all is reconfigured, and 10,000 malformed requests.
 soak: install
 	$(BIN)/python -m tests.live.serving.soak --seconds 600
-	IPA_FUZZ=10000 $(BIN)/pytest -q -n 0 tests/live/serving/test_fuzz.py
+	IPA_FUZZ=10000 $(BIN)/pytest -q -n 0 -m '' tests/live/serving/test_fuzz.py
 
 # Faults of all kinds under load for half an hour: on this machine, or with ON=cluster on the one that KUBECONFIG names, or
 # with ON=cluster-alone on one that nobody else uses. A seed makes a schedule; that of the day unless SEED says otherwise.

@@ -57,7 +57,9 @@ few = settings(parent=thorough, max_examples=150)
 # The exact solver's bounds
 
 
-@pytest.fixture(params=[(None,), (1, None), (2, 4, None)], ids=str)
+@pytest.fixture(
+    params=[(2, 4, None), *(pytest.param(each, marks=pytest.mark.long) for each in ((None,), (1, None)))], ids=str
+)
 def always_bounded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds even for the smallest problem, with passes of some widths."""
     monkeypatch.setattr(exact, "FEW", 0)
