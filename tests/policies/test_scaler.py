@@ -272,7 +272,7 @@ def through_json(memory: Memory) -> Memory:
     return plain
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(seen=observations())
 def test_every_decision_can_be_carried_out_journalled_and_made_again(seen: list[Observation]) -> None:
     """Each policy on the same observations: making these up takes longer than deciding."""
