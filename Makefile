@@ -10,9 +10,11 @@ JSON ?= build/bench.json
 # takes over half of another's.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
-# Random scenarios and pages of the documentation, of which `make test` goes through a part: all need no other process.
+# Random scenarios and pages of the documentation, of which `make test` goes through a part: nearly all need no other
+# process.
 SWEEPS := tests/sim tests/policies tests/test_docs.py \
-	$(addprefix tests/live/serving/test_,concurrency.py expiry.py gateway_rules.py)
+	$(addprefix tests/live/serving/test_,concurrency.py expiry.py gateway_rules.py mixes.py) \
+	tests/live/monitoring/test_whole_seconds.py
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # Tests start hundreds of processes: each would compile all that it imports where nothing may be kept.
@@ -43,8 +45,8 @@ test-cluster: install
 	$(BIN)/pytest -n 0 -m 'cluster and alone' tests/live/kubernetes
 
 # What takes long: sweeps on a real Dask and a real Ray on this machine, one that is killed ten times over, the engine
-# compiled anew, training, faults under load, nine tenths of the random scenarios, pages of the documentation whose commands take
-# seconds.
+# compiled anew, training, faults under load, nineteen of twenty random scenarios, pages of the documentation whose
+# commands take seconds, and what another test shows in another way.
 test-long: install
 	$(PYTEST) -m long $(SWEEPS)
 	$(BIN)/pytest -n 0 -m long $(addprefix --ignore ,$(SWEEPS))
@@ -52,7 +54,7 @@ test-long: install
 # Live serving under load for 10 minutes while replicas are killed and all is reconfigured, and 10,000 malformed requests.
 soak: install
 	$(BIN)/python -m tests.live.serving.soak --seconds 600
-	IPA_FUZZ=10000 $(BIN)/pytest -q -n 0 tests/live/serving/test_fuzz.py
+	IPA_FUZZ=10000 $(BIN)/pytest -q -n 0 -m '' tests/live/serving/test_fuzz.py
 
 # Faults of all kinds under load for half an hour: on this machine, or with ON=cluster on the one that KUBECONFIG names, or
 # with ON=cluster-alone on one that nobody else uses. A seed makes a schedule; that of the day unless SEED says otherwise.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -154,10 +155,12 @@ def whole_tree(command: click.Command = main, path: str = "ipa") -> Iterator[tup
 
 def contents(folder: Path) -> dict[str, bytes | None]:
     """Every file below a folder with its bytes, every folder with None."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
-        for path in sorted(folder.rglob("*"))
-    }
+    found: dict[str, bytes | None] = {}
+    for place, folders, files in os.walk(folder):
+        below = Path(place).relative_to(folder)
+        found |= {str(below / name): None for name in folders}
+        found |= {str(below / name): Path(place, name).read_bytes() for name in files}
+    return dict(sorted(found.items()))
 
 
 def tables(folder: Path) -> dict[str, bytes]:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# Several processes run tests, and threads of numerical libraries wait for each other by spinning: that took five times
+# the work. Set before anything loads such a library, and inherited by the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -18,6 +24,12 @@ def interruptible() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+def pytest_collection_finish() -> None:
+    """What collecting has made stays to the end, and garbage collection need not go through it a thousand times."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -38,7 +38,10 @@ from tests.command import every_command
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
-LONG = {"environment.md", "explain.md", "model.md", "paper.md", "studies.md"}
+LONG = {
+    *("environment.md", "explain.md", "model.md", "paper.md", "policies.md", "profiling.md", "scenarios.md"),
+    "studies.md",
+}
 """Pages whose commands take long."""
 LINKED = [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((DOCS / "decisions").glob("*.md"))]
 EXAMPLES = ROOT / "studies" / "examples"

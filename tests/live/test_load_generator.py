@@ -172,11 +172,14 @@ def test_told_to_end_it_writes_what_it_has_sent(tmp_path: Path) -> None:
                 str(tmp_path / "sent.npz"),
             ]
             process = Popen(command)
-            await asyncio.wait_for(here.wait(), 30.0)
-            await asyncio.sleep(0.05)
-            process.send_signal(signal.SIGTERM)
-            await asyncio.to_thread(process.wait, 30.0)
-            assert process.returncode == 0
+            try:
+                await asyncio.wait_for(here.wait(), 30.0)
+                await asyncio.sleep(0.05)
+                process.send_signal(signal.SIGTERM)
+                assert await asyncio.to_thread(process.wait, 30.0) == 0
+            finally:
+                process.kill()
+                process.wait()
 
     asyncio.run(story())
     sent = Sent.read(tmp_path / "sent.npz")

@@ -251,15 +251,6 @@ def test_a_controller_goes_on_from_its_state(tmp_path: Path, monkeypatch: pytest
     assert steps == [0, 0, 1, 1, 2, 2]  # each when it was decided, and again when it was answered
 
 
-def test_the_controller_s_metrics_are_served(tmp_path: Path) -> None:
-    port = free_port()
-    with started(tmp_path, *LONG, "--metrics-port", port) as process:
-        until_now(lambda: 'ipa_decisions_total{pipeline="tiny",rung="optimal"}' in metrics(port), "a decision")
-        assert 'ipa_replicas{pipeline="tiny",stage="sort",state="ready",variant="' in metrics(port)
-        process.send_signal(signal.SIGINT)
-        process.wait(30.0)
-
-
 def metrics(port: int) -> str:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10.0) as response:
         text: str = response.read().decode()
@@ -329,7 +320,7 @@ def test_ctrl_c_ends_a_run_and_what_ran_is_written(tmp_path: Path) -> None:
     assert "Results: run" in said
 
 
-@pytest.mark.parametrize("moments", [3, pytest.param(8, marks=pytest.mark.long)])
+@pytest.mark.parametrize("moments", [2, pytest.param(8, marks=pytest.mark.long)])
 def test_ctrl_c_at_any_moment_leaves_no_traceback_no_process_and_no_half_written_results(
     tmp_path: Path, moments: int
 ) -> None:
@@ -501,10 +492,14 @@ def test_results_are_never_overwritten(tmp_path: Path, monkeypatch: pytest.Monke
 # ---- ipa live load ----
 
 
-def test_a_load_is_sent_to_the_gateway_of_a_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_load_is_sent_to_the_gateway_of_a_pipeline_whose_controller_s_metrics_are_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    port = free_port()
-    with started(tmp_path, *LONG, "--port", port):
+    port, served = free_port(), free_port()
+    with started(tmp_path, *LONG, "--port", port, "--metrics-port", served):
+        until_now(lambda: 'ipa_decisions_total{pipeline="tiny",rung="optimal"}' in metrics(served), "a decision")
+        assert 'ipa_replicas{pipeline="tiny",stage="sort",state="ready",variant="' in metrics(served)
         url = f"http://127.0.0.1:{port}"
         load = ("--trace", "constant:20:1", "--out", "sent.csv")
         result = ipa("live", "load", "tiny.yaml", "--url", url, *load, "--json")

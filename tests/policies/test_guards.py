@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipa.policies import Bounds, Configuration, CoreLimit, Decision, Memory, Observation, PolicyError, Static
@@ -95,6 +95,7 @@ def test_a_limit_below_one_core_is_refused(limit_cores: int) -> None:
 stage = st.tuples(st.sampled_from(["small", "large"]), st.sampled_from([1, 2]), st.integers(1, 12))
 
 
+@settings(deadline=None)
 @given(stage, stage, st.integers(1, 40))
 def test_never_above_the_limit_unless_one_replica_a_stage_is(
     a: tuple[str, int, int], b: tuple[str, int, int], limit_cores: int

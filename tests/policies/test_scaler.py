@@ -272,7 +272,7 @@ def through_json(memory: Memory) -> Memory:
     return plain
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(seen=observations())
 def test_every_decision_can_be_carried_out_journalled_and_made_again(seen: list[Observation]) -> None:
     """Each policy on the same observations: making these up takes longer than deciding."""
@@ -357,7 +357,7 @@ def decided(simulated: Run) -> list[Decision]:
 
 @pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="needs the compiled engine: numba")
 @pytest.mark.parametrize("name", EVERY)
-@pytest.mark.parametrize("interval_s", [2, 7.5, 15])
+@pytest.mark.parametrize("interval_s", [pytest.param(2, marks=pytest.mark.long), 7.5, 15])
 def test_both_engines_and_every_interval(name: str, interval_s: float) -> None:
     simpy, compiled = (run(name, engine, interval_s) for engine in ("simpy", "compiled"))
     assert decided(simpy) == decided(compiled)

@@ -501,7 +501,7 @@ def test_both_engines_are_equal_under_every_guard(policy: str, keys: Mapping[str
         assert table.equals(other.tables[name]), name
 
 
-@pytest.mark.parametrize("drop", ["request", "deadline"])
+@pytest.mark.parametrize("drop", ["request", pytest.param("deadline", marks=pytest.mark.long)])
 def test_both_engines_are_equal_under_all_guards_where_variants_are_mixed(drop: str) -> None:
     values = {**RUN, **ALL, "policy": "loki", "limit_cores": 8, "drop": drop}
     one, other = (simulate(find("video", {**values, "engine": engine})) for engine in ("simpy", "compiled"))

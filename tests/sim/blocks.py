@@ -8,6 +8,6 @@ import pytest
 
 
 def blocks(count: int) -> list[Any]:
-    """The numbers of blocks of scenarios, for `parametrize`: a tenth always, the others in `make test-long`."""
-    always = -(-count // 10)
+    """Numbers of blocks of scenarios, or seeds, to parametrize: a twentieth always, the others in `make test-long`."""
+    always = -(-count // 20)
     return [*range(always), *(pytest.param(block, marks=pytest.mark.long) for block in range(always, count))]

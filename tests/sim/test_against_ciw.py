@@ -20,11 +20,12 @@ from ipa.sim import streams
 from ipa.sim.events import SimPyEngine
 from ipa.sim.model import FloatArray, ServiceTime, StageModel, World
 from ipa.sim.records import COMPLETED, DROPPED, Records, collect_records
+from tests.sim.blocks import blocks
 
 ciw = pytest.importorskip("ciw", reason="Ciw is not installed")
 
 REQUESTS = 1500
-SEEDS = range(4)
+SEEDS = blocks(4)
 LONG_S = 1e9
 
 

@@ -324,7 +324,7 @@ def runs(**given_values: Any) -> st.SearchStrategy[Finished]:
 
 
 def law(strategy: Any, examples: int) -> Callable[[Callable[[Any], None]], Callable[[int], None]]:
-    """A property test that draws the same cases every time: a third of them always, all in `make test-long`."""
+    """A property test that draws the same cases every time: a sixth of them always, all in `make test-long`."""
 
     def decorate(holds: Callable[[Any], None]) -> Callable[[int], None]:
         def test(examples: int) -> None:
@@ -334,7 +334,7 @@ def law(strategy: Any, examples: int) -> Callable[[Callable[[Any], None]], Calla
 
         test.__name__, test.__doc__ = holds.__name__, holds.__doc__
         often = pytest.param(examples, marks=pytest.mark.long)
-        return pytest.mark.parametrize("examples", [examples // 3, often])(test)  # type: ignore[no-any-return]
+        return pytest.mark.parametrize("examples", [examples // 6, often])(test)  # type: ignore[no-any-return]
 
     return decorate
 

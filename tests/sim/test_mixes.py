@@ -21,8 +21,8 @@ from tests.sim.blocks import blocks
 from tests.sim.random_scenarios import mixing, resizing, scenario
 from tests.sim.test_compiled import MODES, differences
 
-BLOCK = 25
-BLOCKS = 8
+BLOCK = 10
+BLOCKS = 20
 SMALL, LARGE = ServiceTime((0.0, 1.0, 1.0)), ServiceTime((0.0, 2.0, 2.0))
 
 

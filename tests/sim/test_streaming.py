@@ -36,8 +36,8 @@ from ipa.sim.compiled import StreamedEngine, streaming
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
-BLOCKS = 8
-BLOCK = 25
+BLOCKS = 20
+BLOCK = 10
 WINDOWS = (1, 4, 17)
 
 

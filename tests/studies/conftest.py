@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from ipa import sim
@@ -13,3 +15,11 @@ def compiled() -> None:
     """The engine is compiled, so that no command says that this comes first."""
     if sim.must_compile("auto"):
         simulate(Scenario(pipeline="video", trace="constant:5:10"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_decisions_timed() -> Iterator[None]:
+    """A study times decisions of 4 sizes, not of 25, which takes longer than its runs; `tests/test_docs.py` has all."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ipa.studies.study.decision_times.SIZES", (1, 3))
+        yield

@@ -16,7 +16,7 @@ import pytest
 
 from ipa.studies import workers
 from ipa.studies.commands.jobs import at_once
-from tests.command import POLICIES, SHORT, interruptible, start
+from tests.command import POLICIES, SHORT, interruptible, ipa, start
 
 LIMIT_S = 100
 """How long a test waits for what should come at once."""
@@ -63,10 +63,12 @@ def here(elsewhere: Path) -> Path:
     return elsewhere
 
 
+COMPARE = ("compare", "video", *SHORT, "--set", "engine=simpy", "-q", "--out", "out")
+
+
 def compare(policy: str, seeds: int) -> subprocess.Popen[str]:
     """Runs of a user's policy on two workers into the folder `out`."""
-    load = (*SHORT, "--set", "engine=simpy")
-    return start("compare", "video", "--policy", policy, *load, "--seeds", seeds, "-q", "--jobs", 2, "--out", "out")
+    return start(*COMPARE, "--policy", policy, "--seeds", seeds, "--jobs", 2)
 
 
 def until_waiting(process: subprocess.Popen[str]) -> None:
@@ -145,9 +147,8 @@ def test_a_killed_worker_of_a_comparison_is_told_in_one_line_and_the_rest_is_kep
     assert "dies-1" in kept()
     assert "dies-16" not in kept()
     (here / "go").touch()
-    process = compare("my.py:Dies after=out/dies-1 label=dies", 16)
-    output, errors = process.communicate(timeout=LIMIT_S)
-    assert (process.returncode, errors) == (0, "")
+    again = ipa(*COMPARE, "--policy", "my.py:Dies after=out/dies-1 label=dies", "--seeds", 16)
+    assert (again.exit_code, again.stderr) == (0, "")
     assert len(kept()) == 16
 
 
@@ -162,9 +163,7 @@ def test_a_killed_worker_of_a_study_too(here: Path) -> None:
     output, errors = process.communicate(timeout=LIMIT_S)
     assert (process.returncode, output, errors) == (1, "", KILLED)
     (here / "go").touch()
-    process = start("study", "study.yaml", "--out", "out", "-q", "--jobs", 2)
-    process.communicate(timeout=LIMIT_S)
-    assert process.returncode == 0
+    assert ipa("study", "study.yaml", "--out", "out", "-q", "--jobs", 1).exit_code == 0
     assert json.loads((here / "out" / "manifest.json").read_text())["fresh_runs"] in range(1, 17)
 
 

@@ -14,16 +14,23 @@ from ipa.live import LiveError
 from ipa.live.kubernetes import shelf
 from ipa.live.kubernetes.fetch import fetch
 from ipa.live.kubernetes.store import StoreError
-from tests.live.serving.models_world import BUCKET, SOMEBODY, put, s3_server
+from tests.live.serving.models_world import BUCKET, SOMEBODY, empty, put, s3_server
 
 URL = f"s3://{BUCKET}/models"
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    with s3_server(tmp_path) as url:
-        put(url, "other/thing.txt", b"somebody else's")
+@pytest.fixture(scope="module")
+def listening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with s3_server(tmp_path_factory.mktemp("moto")) as url:
         yield url
+
+
+@pytest.fixture
+def server(listening: str) -> str:
+    """With nothing of what other tests have put there."""
+    empty(listening)
+    put(listening, "other/thing.txt", b"somebody else's")
+    return listening
 
 
 @pytest.fixture

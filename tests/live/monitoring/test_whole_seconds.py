@@ -29,6 +29,7 @@ from ipa.live.serving.gateway_metrics import GatewayMetrics
 from ipa.live.serving.metrics import BY_NAME, SLOTS, STAGE_STATE, at_whole_second
 from ipa.live.serving.observation import observation
 from tests.live.serving.gateway_world import GatewayWorld
+from tests.sim.blocks import blocks
 from tests.sim.random_scenarios import scenario
 
 HISTORY_S = 30
@@ -172,7 +173,7 @@ def values(reading: Reading, stage: str) -> dict[str, float]:
 STEPS = range(STEP_S, DURATION_S - STEP_S, STEP_S)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", blocks(6))
 def test_with_a_scrape_a_second_a_reading_is_the_gateway_s_own(read_by: Any, seed: int) -> None:
     world = World(seed, scrapes_s(seed, 1.0))
     direct = world.read_directly(STEPS)
@@ -190,7 +191,7 @@ def test_with_a_scrape_a_second_a_reading_is_the_gateway_s_own(read_by: Any, see
     assert busy > 100.0
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", blocks(2))
 def test_a_reading_is_late_by_one_scrape_at_most(read_by: Any, seed: int) -> None:
     world = World(seed, scrapes_s(seed, 1.0))
     for step in STEPS:
@@ -199,7 +200,7 @@ def test_a_reading_is_late_by_one_scrape_at_most(read_by: Any, seed: int) -> Non
 
 
 @pytest.mark.parametrize("interval_s", [0.7, 2.0, 5.0, 15.0])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", blocks(2))
 def test_scrapes_however_rare_and_irregular_give_exact_seconds_or_none(
     read_by: Any, seed: int, interval_s: float
 ) -> None:

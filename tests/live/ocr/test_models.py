@@ -53,7 +53,7 @@ def test_the_folder_has_every_variant_and_is_made_once(folder: Path, tmp_path: P
         make_model_folder(folder)
 
 
-@pytest.mark.parametrize("version", ["v4", "v5", "v6"])
+@pytest.mark.parametrize("version", [*(pytest.param(each, marks=pytest.mark.long) for each in ("v4", "v5")), "v6"])
 def test_each_version_reads_most_of_what_stands_there(folder: Path, some_pages: list[Page], version: str) -> None:
     texts = read(folder, f"{version}-640", f"{version}-320", *(page.picture for page in some_pages))
     assert character_accuracy(texts, [page.text for page in some_pages]) > 0.7

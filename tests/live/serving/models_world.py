@@ -120,11 +120,17 @@ def s3_server(folder: Path, host: str = "127.0.0.1") -> Iterator[str]:
     try:
         until_now(lambda: _listens(host, port), "moto listens")
         url = f"http://{host}:{port}"
-        _send(url, "PUT", f"/{BUCKET}")
+        empty(url)
         yield url
     finally:
         process.terminate()
         process.wait(30)
+
+
+def empty(url: str) -> None:
+    """The server holds nothing any more, but for an empty bucket."""
+    _send(url, "POST", "/moto-api/reset")
+    _send(url, "PUT", f"/{BUCKET}")
 
 
 def shut(url: str) -> dict[str, str]:

@@ -232,7 +232,7 @@ def test_bytes_that_are_no_http_end_their_connection_alone(targets: dict[str, Ta
     assert resources(process)["files"] <= before["files"] + 4
 
 
-@pytest.mark.parametrize("name", ["gateway", "server"])
+@pytest.mark.parametrize("name", ["gateway", pytest.param("server", marks=pytest.mark.long)])
 def test_hostile_bodies_and_slow_clients_leave_an_honest_client_alone(targets: dict[str, Target], name: str) -> None:
     """No 500, no growth; in the long run (`make soak`), no answer to the honest client after more than a second."""
     target = targets[name]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipa.live.serving.request import Batch, Request, RoutedReplica
@@ -115,6 +115,7 @@ def test_a_batch_that_has_no_room_for_what_waits_behind_does_not_wait_for_compan
     assert a.outcome is None
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from("xyz"), min_size=1, max_size=30), st.integers(1, 5), st.data())
 def test_batches_are_of_one_kind_and_in_order_whatever_is_withdrawn(
     kinds: list[str], batch: int, data: st.DataObject
@@ -261,6 +262,7 @@ def test_an_unlisted_timer_is_cleared() -> None:
 EVENTS = ("arrive", "finish", "fail", "refuse", "break", "give-up", "list", "configure", "resume", "timer")
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(EVENTS), st.integers(0, 7)), max_size=120))
 def test_every_request_ends_in_exactly_one_outcome(steps: list[tuple[str, int]]) -> None:
     made, host = router(batch=2, timeout_s=1.0, stages=2, replicas=2)

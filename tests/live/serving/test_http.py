@@ -241,16 +241,14 @@ def test_parameters_that_only_python_takes_for_equal_do_not_share_a_batch(gatewa
     assert all(len(names) == 1 for names in batches.values()), batches
 
 
-def test_an_output_that_no_replica_declares_is_refused_before_any_stage(gateway: Process, tmp_path: Path) -> None:
+def test_an_output_that_no_replica_declares_is_refused_before_any_stage(
+    video: tuple[Plane, Process], gateway: Process, tmp_path: Path
+) -> None:
     """Where the last stage's replicas declare outputs; those that declare none may have any."""
     (tmp_path / "model.py").write_text(DECLARING)
     with plane(tmp_path) as up:
         server = up.server("--backend", f"{tmp_path / 'model.py'}:Model", "--model", "resnet18")
-        detector = up.emulated("video", DETECTION, "yolov5n", "--factor", "0")
-        listed(
-            gateway,
-            {DETECTION: [entry(0, detector.url, "yolov5n")], CLASSIFICATION: [entry(0, server.url, "resnet18")]},
-        )
+        listed(gateway, video[0].listed | {CLASSIFICATION: [entry(0, server.url, "resnet18")]})
         before = recorded(gateway)["next"]
         status, answer = infer(gateway, ask(outputs=[{"name": "labels"}]))
         assert (status, answer) == (
@@ -333,12 +331,13 @@ def test_what_a_model_server_finds_too_large_is_told_so_and_the_replica_goes_on(
 # ---- batches and what is told of them ----
 
 
-def test_more_requests_than_there_is_memory_for_are_refused_and_have_room_again_later(tmp_path: Path) -> None:
+def test_more_requests_than_there_is_memory_for_are_refused_and_have_room_again_later(
+    video: tuple[Plane, Process], tmp_path: Path
+) -> None:
     """Each counts 16 KiB and its small body, from its headers on: two have room in 40 KiB, a third has not."""
     with plane(tmp_path) as up:
         gateway = up.gateway("--pipeline", "video", "--most-inside", str(40 * 2**10))
-        servers = {stage: up.emulated("video", stage, variant, "--factor", "0") for stage, variant in STAGES}
-        listed(gateway, {stage: [entry(0, servers[stage].url, variant)] for stage, variant in STAGES})
+        listed(gateway, video[0].listed)
         coming = [half_sent(gateway) for _ in range(2)]
         until(lambda: infer(gateway)[0] == 503, "both are on their way")
         status, told = infer(gateway)
@@ -602,12 +601,13 @@ def test_an_expired_request_is_answered_504_with_its_stage_while_the_only_replic
         assert (record["outcome"], record["stage"], record["stages"][0]["start_s"]) == ("dropped", DETECTION, None)
 
 
-def test_by_deadline_a_request_that_cannot_be_in_time_is_answered_504_though_a_replica_is_idle(tmp_path: Path) -> None:
-    """The SLA is 10 ms and both stages take longer; without --drop deadline the request would be served, late."""
+def test_by_deadline_a_request_that_cannot_be_in_time_is_answered_504_though_a_replica_is_idle(
+    video: tuple[Plane, Process], tmp_path: Path
+) -> None:
+    """The SLA is 10 ms and both stages' profiles say more; without --drop deadline the request would be served."""
     with plane(tmp_path) as up:
         gateway = up.gateway("--pipeline", "video", "--sla", "0.01", "--drop", "deadline")
-        server = up.emulated("video", DETECTION, "yolov5n")
-        listed(gateway, {DETECTION: [entry(0, server.url, "yolov5n")]})
+        listed(gateway, video[0].listed)
         status, answer = infer(gateway)
         (record,) = recorded(gateway)["records"]
         assert status == 504
@@ -641,7 +641,9 @@ def call_with_headers(gateway: Process) -> tuple[int, Any, Any]:
         return answer.status, answer.headers, json.loads(answer.read())
 
 
-def test_a_pipeline_is_ready_while_every_stage_has_a_replica_that_can_take_batches(tmp_path: Path) -> None:
+def test_a_pipeline_is_ready_while_every_stage_has_a_replica_that_can_take_batches(
+    video: tuple[Plane, Process], tmp_path: Path
+) -> None:
     """The gateway takes requests all the while: it can tell its clients why nobody serves them."""
     with plane(tmp_path) as up:
         gateway = up.gateway("--pipeline", "video")
@@ -650,21 +652,20 @@ def test_a_pipeline_is_ready_while_every_stage_has_a_replica_that_can_take_batch
         both = f"{missing}'object-detection', 'image-classification'"
         assert call("GET", ready) == (503, {"ready": False, "error": both})
         assert call("GET", of_model) == (503, {"name": "video", "ready": False, "error": both})
-        servers = {stage: up.emulated("video", stage, variant, "--factor", "0") for stage, variant in STAGES}
-        of_stage = {stage: [entry(0, servers[stage].url, variant)] for stage, variant in STAGES}
+        first = up.emulated("video", CLASSIFICATION, "resnet18", "--factor", "0")
+        of_stage = video[0].listed
         listed(gateway, {DETECTION: of_stage[DETECTION]})
         assert call("GET", ready) == (503, {"ready": False, "error": f"{missing}'image-classification'"})
-        listed(gateway, of_stage)
+        listed(gateway, of_stage | {CLASSIFICATION: [entry(7, first.url, "resnet18")]})
         assert call("GET", ready) == (200, {"ready": True})
         assert call("GET", of_model) == (200, {"name": "video", "ready": True})
-        servers[CLASSIFICATION].kill()
+        first.kill()
         with ThreadPoolExecutor(1) as pool:
             pool.submit(infer, gateway)  # fails, and its replica is suspended
             until(lambda: call("GET", ready)[0] == 503, "no replica is left that can take batches")
             assert call("GET", gateway.url + "/gateway/ready") == (200, {"ready": True})
             assert call("GET", gateway.urls["control_url"] + "/v2/health/ready") == (200, {"ready": True})
-            new = up.emulated("video", CLASSIFICATION, "resnet18", "--factor", "0")
-            listed(gateway, of_stage | {CLASSIFICATION: [entry(1, new.url, "resnet18")]})
+            listed(gateway, of_stage)
             assert call("GET", ready) == (200, {"ready": True})
 
 
@@ -679,24 +680,26 @@ def test_a_request_that_nobody_serves_is_given_up_at_the_bound(tmp_path: Path) -
         assert record["end_s"] - record["arrival_s"] > 0.2
 
 
-def test_a_killed_replica_loses_nothing_while_another_is_there(tmp_path: Path) -> None:
-    with plane(tmp_path) as up:
-        gateway = up.gateway("--pipeline", "video")
-        slow, spare = (up.emulated("video", DETECTION, "yolov5n", "--factor", factor) for factor in ("500", "0"))
-        last = up.emulated("video", CLASSIFICATION, "resnet18", "--factor", "0")
-        end = [entry(0, last.url, "resnet18")]
-        listed(gateway, {DETECTION: [entry(0, slow.url, "yolov5n")], CLASSIFICATION: end})
-        with ThreadPoolExecutor(1) as pool:
-            caught = pool.submit(infer, gateway)
-            until(lambda: observed(gateway)["stages"][DETECTION]["in_service"] == 1, "the slow one has it")
-            both = [entry(0, slow.url, "yolov5n"), entry(1, spare.url, "yolov5n")]
-            listed(gateway, {DETECTION: both, CLASSIFICATION: end})
-            slow.kill()
-            assert caught.result()[0] == 200
-        (record,) = recorded(gateway)["records"]
-        assert record["stages"][0]["replica"] == 1
-        states = listed(gateway, {DETECTION: both, CLASSIFICATION: end})[DETECTION]
-        assert [(state["failures"], state["suspended"]) for state in states] == [(1, True), (0, False)]
+def test_a_killed_replica_loses_nothing_while_another_is_there(
+    video: tuple[Plane, Process], gateway: Process, tmp_path: Path
+) -> None:
+    spare = video[0].listed[DETECTION]
+    before = recorded(gateway)["next"]
+    with plane(tmp_path) as up, ThreadPoolExecutor(1) as pool:
+        slow = up.emulated("video", DETECTION, "yolov5n", "--factor", "500")
+        one = [entry(7, slow.url, "yolov5n")]
+        listed(gateway, video[0].listed | {DETECTION: one})
+        caught = pool.submit(infer, gateway)
+        until(lambda: observed(gateway)["stages"][DETECTION]["in_service"] == 1, "the slow one has it")
+        both = video[0].listed | {DETECTION: one + spare}
+        listed(gateway, both)
+        slow.kill()
+        assert caught.result()[0] == 200
+    (record,) = recorded(gateway, f"?after={before}")["records"]
+    assert record["stages"][0]["replica"] == 0
+    states = listed(gateway, both)[DETECTION]
+    told = [(state["number"], state["failures"], state["suspended"]) for state in states]
+    assert told == [(0, 0, False), (7, 1, True)]
 
 
 def test_a_request_that_a_model_refuses_fails_with_its_words(video: tuple[Plane, Process], gateway: Process) -> None:
@@ -710,11 +713,12 @@ def test_a_request_that_a_model_refuses_fails_with_its_words(video: tuple[Plane,
     assert (state["failures"], state["suspended"]) == (1, False)
 
 
-def test_a_gateway_that_shuts_down_answers_those_who_are_connected_for_the_last_time(tmp_path: Path) -> None:
+def test_a_gateway_that_shuts_down_answers_those_who_are_connected_for_the_last_time(
+    video: tuple[Plane, Process], tmp_path: Path
+) -> None:
     with plane(tmp_path) as up:
         gateway = up.gateway("--pipeline", "video", "--linger", "60")
-        servers = {stage: up.emulated("video", stage, variant, "--factor", "0") for stage, variant in STAGES}
-        listed(gateway, {stage: [entry(0, servers[stage].url, variant)] for stage, variant in STAGES})
+        listed(gateway, video[0].listed)
         kept, late = http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=30), half_sent(gateway)
         assert answer_on(kept) == (200, None)
         gateway.popen.send_signal(signal.SIGTERM)
@@ -738,11 +742,13 @@ def answer_on(connection: http.client.HTTPConnection) -> tuple[int, str | None]:
         return answer.status, answer.headers["Connection"]
 
 
-def test_a_gateway_that_shuts_down_refuses_at_last_what_is_new_and_finishes_what_is_inside(tmp_path: Path) -> None:
+def test_a_gateway_that_shuts_down_refuses_at_last_what_is_new_and_finishes_what_is_inside(
+    video: tuple[Plane, Process], tmp_path: Path
+) -> None:
     with plane(tmp_path) as up:
         gateway = up.gateway("--pipeline", "video", "--linger", "0")
-        servers = {stage: up.emulated("video", stage, variant, "--factor", "8") for stage, variant in STAGES}
-        listed(gateway, {stage: [entry(0, servers[stage].url, variant)] for stage, variant in STAGES})
+        slow = up.emulated("video", DETECTION, "yolov5n", "--factor", "12")
+        listed(gateway, video[0].listed | {DETECTION: [entry(0, slow.url, "yolov5n")]})
         with ThreadPoolExecutor(1) as pool:
             inside = pool.submit(infer, gateway)
             until(lambda: observed(gateway)["stages"][DETECTION]["in_service"] == 1, "it is inside")

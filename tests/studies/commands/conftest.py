@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,18 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="session")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of a short run, to be copied."""
+    folder = tmp_path_factory.mktemp("results") / "run"
+    assert ipa("simulate", "video", *SHORT, "--out", folder).exit_code == 0
+    return folder
+
+
 @pytest.fixture
-def own(here: Path) -> Path:
+def own(here: Path, results: Path) -> Path:
     """A user's files: a policy, a pipeline, a journal, results."""
     (here / "my.py").write_text(POLICIES)
     (here / "mine.yaml").write_text(PIPELINE)
-    assert ipa("simulate", "video", *SHORT, "--out", "run").exit_code == 0
+    shutil.copytree(results, here / "run")
     return here

@@ -85,10 +85,10 @@ def test_python_runs_the_command_as_a_module(
     "command",
     [
         "--help",
-        "simulate video --trace constant:5:30 -q",
+        pytest.param("simulate video --trace constant:5:30 -q", marks=pytest.mark.long),
         "simulate video --trace constant:5:30 --json -q",
-        "replay run/journal.jsonl --pipeline video --json",
-        "trace info bursty",
+        pytest.param("replay run/journal.jsonl --pipeline video --json", marks=pytest.mark.long),
+        pytest.param("trace info bursty", marks=pytest.mark.long),
     ],
 )
 def test_a_reader_that_leaves_early_sees_no_traceback(own: Path, command: str) -> None:
@@ -102,7 +102,12 @@ def test_a_reader_that_leaves_early_sees_no_traceback(own: Path, command: str) -
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 @pytest.mark.parametrize(
     "command",
-    ["--help", "--version", "simulate video --trace constant:5:30 -q", "trace info bursty", "live manifests video"],
+    [
+        "--help",
+        "--version",
+        "simulate video --trace constant:5:30 -q",
+        *(pytest.param(each, marks=pytest.mark.long) for each in ("trace info bursty", "live manifests video")),
+    ],
 )
 def test_output_that_has_no_room_is_an_error_and_no_traceback(here: Path, command: str) -> None:
     with open("/dev/full", "w") as full:

@@ -1416,11 +1416,21 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def whole(kept: Path) -> dict[str, bytes | None]:
+    """What is in it."""
+    return contents(kept)
+
+
 @pytest.fixture
-def there(kept: Path, here: Path) -> Path:
-    """The current folder, with the same."""
-    shutil.copytree(kept, here, dirs_exist_ok=True)
-    return here
+def there(kept: Path, whole: dict[str, bytes | None], monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """It is the current folder; what a test changes there is changed back."""
+    monkeypatch.chdir(kept)
+    yield kept
+    now = contents(kept)
+    for name in sorted(now.keys() - whole.keys(), reverse=True):  # a folder after what is in it
+        (kept / name).rmdir() if now[name] is None else (kept / name).unlink()
+    put(kept, {name: content for name, content in whole.items() if content is not None and now.get(name) != content})
 
 
 def put(folder: Path, files: Mapping[str, str | bytes | None]) -> None:
@@ -1473,12 +1483,11 @@ def nobody() -> Iterator[None]:
         os.setresuid(0, 0, 0)
 
 
-@pytest.fixture
-def public(kept: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The current folder, which everybody may reach and read and nobody may write to."""
+@pytest.fixture(scope="module")
+def readable(kept: Path) -> Iterator[Path]:
+    """A folder with the same which everybody may reach and read and nobody may write to."""
     with TemporaryDirectory() as folder:
         shutil.copytree(kept, folder, dirs_exist_ok=True)
-        monkeypatch.chdir(folder)
         every = [Path(folder), *Path(folder).rglob("*")]
         for path in every:
             path.chmod(0o555 if path.is_dir() else 0o444)
@@ -1487,15 +1496,22 @@ def public(kept: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             path.chmod(0o755)
 
 
+@pytest.fixture
+def public(readable: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """It is the current folder."""
+    monkeypatch.chdir(readable)
+    return readable
+
+
 @pytest.mark.parametrize("row", WRITES, ids=named)
 def test_a_folder_that_another_user_may_only_read_is_named_and_stays_as_it_is(public: Path, row: Wrong) -> None:
     with nobody():
         check(public, row)
 
 
-@pytest.fixture
-def full(kept: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The current folder, on a file system of its own without a free byte; skipped where none can be mounted."""
+@pytest.fixture(scope="module")
+def filled(kept: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with the same on a file system of its own without a free byte; skipped where none can be mounted."""
     folder = tmp_path_factory.mktemp("full")
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], capture_output=True, check=False
@@ -1507,11 +1523,16 @@ def full(kept: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
         with (folder / "filler").open("wb", buffering=0) as filler, suppress(OSError):
             while filler.write(bytes(4096)):
                 pass
-        monkeypatch.chdir(folder)
         yield folder
     finally:
-        os.chdir("/")
         subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture
+def full(filled: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """It is the current folder."""
+    monkeypatch.chdir(filled)
+    return filled
 
 
 @pytest.mark.parametrize("row", FULL, ids=named)

@@ -290,11 +290,12 @@ DEGENERATE: dict[str, list[Made]] = {
 
 @pytest.mark.parametrize("runs", DEGENERATE.values(), ids=DEGENERATE.keys())
 def test_any_finished_run_can_be_drawn(runs: list[Made]) -> None:
-    assert "NaN" not in "".join(plot.html() for plot in plots(by_policy(runs)))
+    drawn = plots(by_policy(runs))
+    assert "NaN" not in "".join(plot.html() for plot in drawn)
     page = render(runs, "Any")
-    assert page.count('class="plot"') == len(plots(by_policy(runs)))
+    assert page.count('class="plot"') == len(drawn)
     check_page(page)
-    assert len(Comparison(tuple(runs)).figures()) == len(plots(by_policy(runs)))  # plotly refuses what it does not know
+    assert len(Comparison(tuple(runs)).figures()) == len(drawn)  # plotly refuses what it does not know
 
 
 def test_a_run_read_back_gives_the_same_page(tmp_path: Path) -> None:

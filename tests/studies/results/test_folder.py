@@ -184,12 +184,11 @@ def test_l6_another_seed_gives_other_requests(here: Path) -> None:
 
 def test_l6_another_process_with_other_hashes_gives_the_same_bytes(here: Path) -> None:
     command = ("simulate", "video", "--trace", "bursty", "--window", "400:430", "--journal", "full", "--out")
-    started = [start(*command, f"hash{seed}", env={**os.environ, "PYTHONHASHSEED": seed}) for seed in ("1", "4242")]
-    for process in started:
-        output, errors = process.communicate(timeout=60)
-        assert (process.returncode, errors) == (0, ""), output
+    process = start(*command, "there", env={**os.environ, "PYTHONHASHSEED": "4242"})
     assert ipa(*command, "here").exit_code == 0
-    assert tables(here / "hash1") == tables(here / "hash4242") == tables(here / "here")
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, ""), output
+    assert tables(here / "there") == tables(here / "here")
 
 
 def test_the_report_of_stored_results_is_that_of_the_run(here: Path) -> None:
