@@ -131,9 +131,10 @@ class SimPyStage:
 
     def receive(self, requests: Batch, now_s: float) -> None:
         """Enqueue the requests of a finished batch, in order, and attempt to dispatch."""
+        size = len(requests)
         self.queue.extend(requests)
-        self.enqueued_s.extend([now_s] * len(requests))
-        self.enqueued_sum_s += now_s * len(requests)
+        self.enqueued_s.extend([now_s] * size)
+        self.enqueued_sum_s += now_s * size
         self.attempt(now_s)
 
     def expect(self, arrivals_sum_s: float) -> None:
@@ -165,15 +166,16 @@ class SimPyStage:
 
     def _on_completion(self, replica: SimPyReplica, now_s: float) -> None:
         requests = replica.batch or []
+        size = len(requests)
         replica.batch = None
         if self._busy is not None:
             self._busy.change(-replica.busy_cores, now_s)
-        self.completions += len(requests)
-        self.left_sum_s += now_s * len(requests)
+        self.completions += size
+        self.left_sum_s += now_s * size
         self.replicas.put_idle(replica)
         following = self.next
         if following is None:
-            self._on_ended(len(requests))
+            self._on_ended(size)
         elif self._hop_s == 0.0:
             following.receive(requests, now_s)
         else:
@@ -278,6 +280,8 @@ class SimPyStage:
             end = bisect_right(enqueued_s, now_s, head, min(end, total))
         requests = queue[head:end]
         self.head = end
+        if size == 1 and self._drops_singly:
+            return requests  # the head, which has not expired: that has just been looked at
         # Arrivals are sorted, so the request with the lowest number is the oldest.
         if rules.is_expired(now_s, self._arrivals_s[min(requests)], self._limit_s):
             if self._drops_singly:
