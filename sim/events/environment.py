@@ -33,7 +33,7 @@ class Environment(simpy.Environment):
         return rank * self.stages + stage
 
     def at(self, time_s: float, priority: float, call: Call, about: Any = None) -> None:
-        """Call `call(about, time_s)` at `time_s`; within that instant, priority and then the order of scheduling decide."""
+        """Make the call at `time_s`; within that instant, priority and then the order of scheduling decide."""
         entry: Any = (time_s, priority, next(self._eid), call, about)
         heappush(self._queue, entry)
 

@@ -27,6 +27,7 @@ from ipa.sim.rules import COMPLETION, DELIVERY, NEVER, REPLICA, TIMER
 class SimPyStage:
     """A stage with central dispatch: a batch stays in the queue until an idle replica takes it."""
 
+    # Python finds attributes slowly where an object has more than 30 of them and no slots.
     __slots__ = (
         "_activation",
         "_arrivals_s",
