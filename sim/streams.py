@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from itertools import repeat
+from itertools import chain, repeat
 from math import exp, log, sqrt
 
 import numpy as np
@@ -42,8 +42,7 @@ def normal_blocks(generator: np.random.Generator) -> Iterator[npt.NDArray[np.flo
 
 def standard_normals(generator: np.random.Generator) -> Iterator[float]:
     """The same draws one by one."""
-    for block in normal_blocks(generator):
-        yield from block.tolist()
+    return chain.from_iterable(block.tolist() for block in normal_blocks(generator))
 
 
 def start_up_factors(seed: int, stage: int, sigma: float, lane: int = 0) -> Iterator[float]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
-from ipa.policies import StageConfiguration
+from ipa.policies import Configuration, StageConfiguration
 from ipa.sim import streams
 from ipa.sim.events.busy import BusyCores
 from ipa.sim.events.eager import EagerStage
-from ipa.sim.events.environment import Environment, Happening
+from ipa.sim.events.environment import Environment
 from ipa.sim.events.stage import SimPyStage
 from ipa.sim.interface import Handover
 from ipa.sim.model import FloatArray, StageModel, World
@@ -39,7 +40,6 @@ class SimPyEngine:
         self.arrivals_s = arrivals_s
         self.env = Environment(len(models))
         self._open = len(arrivals_s)
-        self._closing = self.env.event()
         self.end_s = world.duration_s
         self._busy = BusyCores() if world.interference else None
         self.stages = self._build(models, world, initial, seed)
@@ -82,18 +82,17 @@ class SimPyEngine:
         """Run to the end, stopping at each of the times, which must rise; yields the time it stands at."""
         world = self.world
         self.stages[0].expect(float(self.arrivals_s.sum()))
-        control = Happening(_stand_still)
 
         def schedule_next() -> None:
             time_s = next(control_times_s, None)
             if time_s is not None:
-                self.env.at(time_s, self.env.priority(CONTROL), control)
+                self.env.at(time_s, self.env.priority(CONTROL), self._stand_still)
 
         schedule_next()
         closing = self.env.priority(CLOSING)
-        self.env.at(world.duration_s, closing, Happening(self._on_duration_over))
-        self.env.at(world.duration_s + world.bound_s, closing, Happening(self._close))
-        while not self._runs_to_the_end():
+        self.env.at(world.duration_s, closing, self._on_duration_over)
+        self.env.at(world.duration_s + world.bound_s, closing, self._close)
+        while not self.env.run():
             yield self.env.now
             if self._has_piece():
                 self._hand_over()
@@ -105,14 +104,6 @@ class SimPyEngine:
         """Whether there is enough to hand over."""
         return len(self.stages[0].batches.requests) >= PIECE
 
-    def _runs_to_the_end(self) -> bool:
-        """Go on, to the end or to the next control step."""
-        try:
-            self.env.run(until=self._closing)
-        except _StandStillError:
-            return False
-        return True
-
     def _hand_over(self) -> None:
         """Hand over what has happened, if somebody receives it. Control steps have read it by now."""
         if self._receive is not None:
@@ -123,30 +114,34 @@ class SimPyEngine:
         """Put a decision made now into effect, after the world's decision delay."""
         due_s = self.env.now + self.world.decision_delay_s
         if self.world.drop != "deadline" and not self.world.interference:
-            self.env.at(due_s, self.env.priority(APPLICATION), Happening(self._on_application, (configuration, None)))
+            self.env.at(due_s, self.env.priority(APPLICATION), self._on_application, (configuration, None))
             return
         # Stages look at others, so what an application makes due at its instant must come before the next one's.
         for stage in self.stages:
-            application = Happening(self._on_application, (configuration, stage))
-            self.env.at(due_s, self.env.priority(APPLICATION, stage.position), application)
+            priority = self.env.priority(APPLICATION, stage.position)
+            self.env.at(due_s, priority, self._on_application, (configuration, stage))
 
-    def _on_application(self, happening: Happening) -> None:
-        configuration, only = happening.payload
+    def _on_application(self, application: tuple[Configuration, SimPyStage | None], now_s: float) -> None:
+        configuration, only = application
         for stage in self.stages if only is None else (only,):
-            stage.configure(configuration[stage.model.name], self.env.now)
+            stage.configure(configuration[stage.model.name], now_s)
 
     def _on_ended(self, requests: int) -> None:
         self._open -= requests
         if self._open == 0 and self.env.now > self.world.duration_s:
-            self.env.at(self.env.now, self.env.priority(CLOSING), Happening(self._close))
+            self.env.at(self.env.now, self.env.priority(CLOSING), self._close)
 
-    def _on_duration_over(self, happening: Happening) -> None:
+    def _on_duration_over(self, _: Any, now_s: float) -> None:
         if self._open == 0:
-            self._close(happening)
+            self._close(None, now_s)
 
-    def _close(self, _: Happening) -> None:
-        if not self._closing.triggered:
-            self._closing.succeed()
+    def _stand_still(self, _: Any, __: float) -> None:
+        """At a control step."""
+        self.env.stop(False)
+
+    def _close(self, _: Any, __: float) -> None:
+        """At the end."""
+        self.env.stop(True)
 
 
 def _hand_over(stage: SimPyStage, before_s: float) -> Handover:
@@ -160,11 +155,3 @@ def _hand_over(stage: SimPyStage, before_s: float) -> Handover:
     batches = stage.batches.hand_over()
     variant = stage.replicas.variant_numbers()[batches.replica]
     return Handover(stage.position, before_s, batches, variant, stage.drops.hand_over())
-
-
-class _StandStillError(Exception):
-    """Leaves the environment's `run` at a control step; called again, it goes on with what is due next."""
-
-
-def _stand_still(_: Happening) -> None:
-    raise _StandStillError

@@ -3,31 +3,26 @@
 SimPy's own `timeout(delay)` adds the delay to the clock, and `now + (t - now)` is not always `t`: a timer could fire an
 ulp before its deadline. The model's times are absolute, so they go on SimPy's queue as they are. Within one instant,
 SimPy goes by priority and then by the order in which events were made; a priority is the model's rank, then the stage.
+
+Nothing in the model waits for an event, or asks what became of one, so an event is no object: it is the call that is
+to be made. SimPy's clock, queue and `run` are used as they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappush
+from heapq import heappop, heappush
 from typing import Any
 
 import simpy
+from simpy.core import StopSimulation
 
-
-class Happening:
-    """An event to SimPy, but reusable: the same object can be scheduled again once it has happened."""
-
-    __slots__ = ("_ok", "callback_once", "callbacks", "payload")
-
-    def __init__(self, callback: Callable[[Any], None], payload: Any = None) -> None:
-        self._ok = True
-        self.callback_once = (callback,)
-        self.callbacks: Any = None
-        self.payload = payload
+Call = Callable[[Any, float], object]
+"""What happens: it gets what it is about, and the present time."""
 
 
 class Environment(simpy.Environment):
-    """A SimPy environment for a pipeline of `stages` stages."""
+    """A SimPy environment for a pipeline of `stages` stages, in which everything that happens is a call."""
 
     def __init__(self, stages: int) -> None:
         super().__init__()
@@ -37,8 +32,17 @@ class Environment(simpy.Environment):
         """SimPy's priority within an instant: by rank, then by stage."""
         return rank * self.stages + stage
 
-    def at(self, time_s: float, priority: float, happening: Happening) -> None:
-        """Schedule `happening` for `time_s`; within that instant, priority and then the order of scheduling decide."""
-        happening.callbacks = happening.callback_once
-        entry: Any = (time_s, priority, next(self._eid), happening)
+    def at(self, time_s: float, priority: float, call: Call, about: Any = None) -> None:
+        """Make the call at `time_s`; within that instant, priority and then the order of scheduling decide."""
+        entry: Any = (time_s, priority, next(self._eid), call, about)
         heappush(self._queue, entry)
+
+    def step(self) -> None:
+        """Make the next call."""
+        entry: Any = heappop(self._queue)
+        self._now, _, _, call, about = entry
+        call(about, self._now)
+
+    def stop(self, value: object) -> None:
+        """Leave `run`, which returns `value`; called again, it goes on with what is due next."""
+        raise StopSimulation(value)

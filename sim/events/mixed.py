@@ -15,8 +15,8 @@ from ipa.sim import streams
 from ipa.sim.events.busy import BusyCores
 from ipa.sim.events.eager import EagerStage
 from ipa.sim.events.engine import SimPyEngine
-from ipa.sim.events.environment import Environment, Happening
-from ipa.sim.events.replica_set import Batch
+from ipa.sim.events.environment import Environment
+from ipa.sim.events.replica_set import Batch, SimPyReplica
 from ipa.sim.events.stage import SimPyStage
 from ipa.sim.lanes import Lanes
 from ipa.sim.merged import MergedStage
@@ -47,9 +47,8 @@ class _Lane(SimPyStage):
         """How many requests wait or are served."""
         return self.enqueued - self.completions - self.dropped
 
-    def _on_ready(self, happening: Happening) -> None:
-        now_s = self._env.now
-        if self.replicas.activate(happening.payload, now_s):
+    def _on_ready(self, replica: SimPyReplica, now_s: float) -> None:
+        if self.replicas.activate(replica, now_s):
             self._roll_out(self.configuration, now_s)
             self.stage.readied(self, now_s)
             self.attempt(now_s)
@@ -152,10 +151,9 @@ class MixedStage(MergedStage):
 
     def _await_arrival(self) -> None:
         if self._next < len(self._coming):
-            self._env.at(self._coming[self._next], self._arriving, Happening(self._on_arrival))
+            self._env.at(self._coming[self._next], self._arriving, self._on_arrival)
 
-    def _on_arrival(self, _: Happening) -> None:
-        now_s = self._env.now
+    def _on_arrival(self, _: Any, now_s: float) -> None:
         while self._next < len(self._coming) and self._coming[self._next] == now_s:
             self.lanes[self.plan.lane_of(self._draws[self._next])].enqueue(self._next, now_s)
             self._next += 1
@@ -169,9 +167,6 @@ class MixedStage(MergedStage):
         for lane, part in zip(self.lanes, parts, strict=True):
             if part:
                 lane.receive(part, now_s)
-
-    def _on_delivery(self, happening: Happening) -> None:
-        self.receive(happening.payload, self._env.now)
 
     def configure(self, configuration: StageConfiguration, now_s: float) -> None:
         """Put a decision into effect."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
@@ -11,7 +11,6 @@ import numpy as np
 
 from ipa.policies import ReplicaCounts, StageConfiguration
 from ipa.sim import rules
-from ipa.sim.events.environment import Happening
 from ipa.sim.interface import Replicas
 from ipa.sim.model import FloatArray, IntArray, ServiceTime, StageModel, World
 from ipa.sim.resizes import Resize, Resizes
@@ -39,7 +38,6 @@ class SimPyReplica:
         "batch",
         "beside",
         "busy_cores",
-        "completion",
         "cores",
         "created_s",
         "finish_s",
@@ -61,7 +59,6 @@ class SimPyReplica:
         cores: int,
         service: ServiceTime,
         created_s: float,
-        on_completion: Callable[[Happening], None],
     ) -> None:
         self.number = number
         self.variant = variant
@@ -74,7 +71,6 @@ class SimPyReplica:
         self.batch: Batch | None = None
         self.waiting: deque[WaitingBatch] = deque()
         self.is_preferred = True
-        self.completion = Happening(on_completion, self)
 
     def resize(self, cores: int, service: ServiceTime) -> None:
         """Give it so many cores; the batch that it serves ends as it would have."""
@@ -114,11 +110,9 @@ class ReplicaSet:
         model: StageModel,
         world: World,
         configuration: StageConfiguration,
-        on_completion: Callable[[Happening], None],
     ) -> None:
         self._model = model
         self._world = world
-        self._on_completion = on_completion
         self.configuration = configuration
         self.all: list[SimPyReplica] = []
         self.existing: list[SimPyReplica] = []  # starting and ready, in order of number
@@ -232,7 +226,7 @@ class ReplicaSet:
         variant, cores = self.configuration.variant, self.configuration.cores
         service = self._model.service[variant, cores]
         number = len(self.all)
-        replica = SimPyReplica(number, variant, cores, service, now_s, self._on_completion)
+        replica = SimPyReplica(number, variant, cores, service, now_s)
         self.all.append(replica)
         self.existing.append(replica)
         return replica

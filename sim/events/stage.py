@@ -3,8 +3,7 @@
 A request has neither an object nor an event of its own. The queue is a list of request numbers that only grows, with a
 head that moves. Arrivals are known in advance, so the first stage's list holds all of them from the start, and an
 arrival needs no event either: the stage wakes when the next batch can be full or is due, or when a waiting request has
-expired. Each replica reuses one event for all its batches. Service is logged by batch and assigned to requests once, at
-the end.
+expired. Service is logged by batch and assigned to requests once, at the end.
 """
 
 from __future__ import annotations
@@ -12,11 +11,12 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from math import exp
+from typing import Any
 
 from ipa.policies import StageConfiguration
 from ipa.sim import rules
 from ipa.sim.events.busy import BusyCores
-from ipa.sim.events.environment import Environment, Happening
+from ipa.sim.events.environment import Environment
 from ipa.sim.events.logs import BatchLog, DropLog
 from ipa.sim.events.replica_set import Batch, ReplicaSet, SimPyReplica
 from ipa.sim.interface import Batches, Drops, Replicas, Seen
@@ -26,6 +26,46 @@ from ipa.sim.rules import COMPLETION, DELIVERY, NEVER, REPLICA, TIMER
 
 class SimPyStage:
     """A stage with central dispatch: a batch stays in the queue until an idle replica takes it."""
+
+    # Python finds attributes slowly where an object has more than 30 of them and no slots.
+    __slots__ = (
+        "_activation",
+        "_arrivals_s",
+        "_batch",
+        "_batch_timeout_s",
+        "_busy",
+        "_completion",
+        "_delivery",
+        "_drops_singly",
+        "_env",
+        "_full",
+        "_full_latency_s",
+        "_hop_s",
+        "_limit_s",
+        "_looked_s",
+        "_normals",
+        "_on_ended",
+        "_scheduled_s",
+        "_sla_s",
+        "_start_up_factors",
+        "_timer",
+        "_timer_s",
+        "at_replicas",
+        "batches",
+        "completions",
+        "configured",
+        "drops",
+        "enqueued_s",
+        "enqueued_sum_s",
+        "head",
+        "left_sum_s",
+        "model",
+        "next",
+        "past",
+        "position",
+        "queue",
+        "replicas",
+    )
 
     def __init__(
         self,
@@ -62,7 +102,7 @@ class SimPyStage:
         self.head = 0
         self.at_replicas = 0  # eager dispatch: requests in batches that wait at a replica
         self.past = 0  # how many requests have left the front of these lists
-        self.replicas = ReplicaSet(model, world, configuration, self._on_completion)
+        self.replicas = ReplicaSet(model, world, configuration)
         self.configured: list[tuple[float, int]] = []  # batch sizes, as (since when, size)
         self._adopt(configuration, 0.0)
         for _ in self.replicas.all:
@@ -92,9 +132,10 @@ class SimPyStage:
 
     def receive(self, requests: Batch, now_s: float) -> None:
         """Enqueue the requests of a finished batch, in order, and attempt to dispatch."""
+        size = len(requests)
         self.queue.extend(requests)
-        self.enqueued_s.extend([now_s] * len(requests))
-        self.enqueued_sum_s += now_s * len(requests)
+        self.enqueued_s.extend([now_s] * size)
+        self.enqueued_sum_s += now_s * size
         self.attempt(now_s)
 
     def expect(self, arrivals_sum_s: float) -> None:
@@ -111,9 +152,8 @@ class SimPyStage:
         self._roll_out(configuration, now_s)
         self.attempt(now_s)
 
-    def _on_ready(self, happening: Happening) -> None:
-        now_s = self._env.now
-        if self.replicas.activate(happening.payload, now_s):
+    def _on_ready(self, replica: SimPyReplica, now_s: float) -> None:
+        if self.replicas.activate(replica, now_s):
             self._roll_out(self.configuration, now_s)
             self.attempt(now_s)
 
@@ -121,37 +161,30 @@ class SimPyStage:
         change = self.replicas.roll_out(configuration, now_s)
         for replica in change.created:
             start_up_s = self.model.start_up_s[replica.variant] * next(self._start_up_factors)
-            ready = Happening(self._on_ready, replica)
-            self._env.at(now_s + start_up_s, self._activation, ready)
+            self._env.at(now_s + start_up_s, self._activation, self._on_ready, replica)
         if change.removed:
             self._take_back(change.removed)
 
-    def _on_completion(self, happening: Happening) -> None:
-        replica: SimPyReplica = happening.payload
-        now_s = replica.finish_s
+    def _on_completion(self, replica: SimPyReplica, now_s: float) -> None:
         requests = replica.batch or []
+        size = len(requests)
         replica.batch = None
         if self._busy is not None:
             self._busy.change(-replica.busy_cores, now_s)
-        self.completions += len(requests)
-        self.left_sum_s += now_s * len(requests)
+        self.completions += size
+        self.left_sum_s += now_s * size
         self.replicas.put_idle(replica)
         following = self.next
         if following is None:
-            self._on_ended(len(requests))
+            self._on_ended(size)
         elif self._hop_s == 0.0:
             following.receive(requests, now_s)
         else:
-            delivery = Happening(following._on_delivery, requests)
-            self._env.at(now_s + self._hop_s, following._delivery, delivery)
+            self._env.at(now_s + self._hop_s, following._delivery, following.receive, requests)
         self._after_completion(replica, now_s)
         self.attempt(now_s)
 
-    def _on_delivery(self, happening: Happening) -> None:
-        self.receive(happening.payload, self._env.now)
-
-    def _on_timer(self, _: Happening) -> None:
-        now_s = self._env.now
+    def _on_timer(self, _: Any, now_s: float) -> None:
         if now_s == self._scheduled_s:
             self._scheduled_s = NEVER
         if now_s == self._timer_s:
@@ -203,8 +236,10 @@ class SimPyStage:
             self.head = head + 1
         last = head + self._batch - 1
         full_s = enqueued_s[last] if last < total else NEVER
+        if full_s <= now_s:
+            return now_s
         due_s = rules.due_s(enqueued_s[head], self._batch_timeout_s)
-        if not rules.must_wait(full_s <= now_s, now_s, due_s):
+        if not rules.must_wait(False, now_s, due_s):
             return now_s
         wake_s = full_s if full_s < due_s else due_s
         if self._sla_s is not None:
@@ -246,6 +281,8 @@ class SimPyStage:
             end = bisect_right(enqueued_s, now_s, head, min(end, total))
         requests = queue[head:end]
         self.head = end
+        if size == 1 and self._drops_singly:
+            return requests  # the head, which has not expired: that has just been looked at
         # Arrivals are sorted, so the request with the lowest number is the oldest.
         if rules.is_expired(now_s, self._arrivals_s[min(requests)], self._limit_s):
             if self._drops_singly:
@@ -299,14 +336,14 @@ class SimPyStage:
         log.start_s.append(now_s)
         log.finish_s.append(finish_s)
         log.replica.append(replica.number)
-        self._env.at(finish_s, self._completion, replica.completion)
+        self._env.at(finish_s, self._completion, self._on_completion, replica)
 
     def _wake_at(self, time_s: float) -> None:
         """Set the stage's only timer; a happening that is already scheduled for that time is used again."""
         self._timer_s = time_s
         if time_s != self._scheduled_s and time_s < NEVER:
             self._scheduled_s = time_s
-            self._env.at(time_s, self._timer, Happening(self._on_timer))
+            self._env.at(time_s, self._timer, self._on_timer)
 
     # ---- what eager dispatch does differently ----
 

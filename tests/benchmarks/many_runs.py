@@ -32,8 +32,8 @@ RUN: dict[str, Any] = {"pipeline": "video", "trace": "twitter:bursty" if TRACE_V
 """On the published window where the real trace is known, else on the synthetic load, which each seed draws anew."""
 REPEATS = 30
 SEEDS = 100
-CHUNK = 50
-"""Runs per task of a worker."""
+CHUNK = {"compiled": 50, "simpy": 6}
+"""Runs per task of a worker: half a second of them, as sweeps hand out. The end waits for the last task alone."""
 
 RUNS = {"compiled": 2000, "simpy": 200}
 """As many as `make bench` makes on each number of processes."""
@@ -159,7 +159,7 @@ def made(runs: int, processes: int, engine: str) -> Made:
         for seed in range(1, 1 + SEEDS)
     ][:runs]
     simulate(scenarios[0])  # compiled code is loaded by now
-    chunks = [scenarios[at : at + CHUNK] for at in range(0, runs, CHUNK)]
+    chunks = [scenarios[at : at + CHUNK[engine]] for at in range(0, runs, CHUNK[engine])]
     done: list[Done] = []
     began_s, spent_before_s = perf_counter(), process_time()
     run_all(_run, chunks, processes, lambda _, each: done.append(each))
