@@ -1,0 +1,96 @@
+"""PPO of stable-baselines3 in the Gymnasium environment, learnt on some days of a real trace and judged on later ones.
+
+    pip install -r studies/examples/requirements-ppo.txt
+    python studies/examples/learn_ppo.py TRACE
+
+It learns on 20-minute windows of the days 0 to 13 of the trace, four on each, and both it and `ipa` are
+judged on three windows of each of the days 15 to 21.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+import numpy as np
+from stable_baselines3 import PPO
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecNormalize
+
+from ipa import profiles
+from ipa.policies import Configuration, create
+from ipa.studies import Scenario
+from ipa.studies.environment import ControlLoop
+
+DAY_S, WINDOW_S = 86_400, 1_200
+LEARNT_ON, JUDGED_ON = range(14), range(15, 22)
+AT_ONCE = 8
+"""Environments that are gone through together."""
+
+Decide = Callable[[ControlLoop], Configuration]
+
+
+def windows(trace: str, scale: float, days: range, starts_s: tuple[int, ...]) -> list[Scenario]:
+    """The windows that begin so many seconds after the beginning of each day."""
+    begins = [day * DAY_S + start for day in days for start in starts_s]
+    return [
+        Scenario(pipeline="video", trace=trace, scale=scale, window=f"{begin}:{begin + WINDOW_S}")  # type: ignore[arg-type]
+        for begin in begins
+    ]
+
+
+def learnt(scenarios: list[Scenario], steps: int, seed: int) -> Decide:
+    """What PPO decides after so many steps of all environments together."""
+    loops = VecNormalize(make_vec_env(lambda: ControlLoop(scenarios), AT_ONCE, seed=seed), gamma=0.95)
+    model = PPO("MlpPolicy", loops, n_steps=256, batch_size=256, gamma=0.95, seed=seed, device="cpu")
+    model.learn(steps)
+
+    def decide(loop: ControlLoop) -> Configuration:
+        seen = loops.normalize_obs(loop.encoding.observation(loop.seen))
+        action, _ = model.predict(seen, deterministic=True)
+        load = [value for value in loop.seen.load_rps[-10:] if value == value]
+        return loop.encoding.configuration(action, sum(load) / max(1, len(load)))
+
+    return decide
+
+
+def judged(scenarios: list[Scenario], decide: Decide) -> np.ndarray:
+    """The sum of rewards, violations [%], mean cores and PAS on each window; shape (windows, 4)."""
+    rows = []
+    for number, scenario in enumerate(scenarios):
+        loop = ControlLoop(scenario)
+        _, info = loop.reset(seed=number)
+        total, steps, ended = 0.0, [info], False
+        while not ended:
+            _, reward, ended, _, info = loop.decide(decide(loop))
+            total += reward
+            steps.append(info)
+        violations, arrivals = (sum(step[key] for step in steps) for key in ("violations", "arrivals"))
+        cores, pas = (float(np.mean([step[key] for step in steps[1:]])) for key in ("cores", "pas"))
+        rows.append((total, 100 * violations / max(1, arrivals), cores, 100 * pas))
+    return np.array(rows)
+
+
+def main() -> None:
+    """Learn, then print both policies' figures on windows that neither has seen."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("trace", help="a trace of at least 22 days, such as the Twitter month")
+    parser.add_argument("--scale", type=float, default=0.125, help="of the trace's load")
+    parser.add_argument("--steps", type=int, default=40_960, help="control steps to learn from")
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    hour_s = 3_600
+    learning = windows(given.trace, given.scale, LEARNT_ON, (4 * hour_s, 9 * hour_s, 14 * hour_s, 19 * hour_s))
+    judging = windows(given.trace, given.scale, JUDGED_ON, (2 * hour_s, 11 * hour_s, 20 * hour_s))
+    decide = learnt(learning, given.steps, given.seed)
+    ipa = create("ipa", profiles.load("video"))
+    print("policy   reward  violations %  cores    PAS   (means; +- 1.96 standard errors of the reward)")
+    for name, each in (("ppo", decide), ("ipa", lambda loop: ipa.decide(loop.seen, {}).configuration)):
+        found = judged(judging, each)
+        reward, violations, cores, pas = found.mean(axis=0)
+        error = 1.96 * found[:, 0].std(ddof=1) / np.sqrt(len(found))
+        print(f"{name:<8} {reward:6.1f} +- {error:.1f} {violations:8.2f} {cores:9.2f} {pas:6.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
