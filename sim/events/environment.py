@@ -5,7 +5,7 @@ ulp before its deadline. The model's times are absolute, so they go on SimPy's q
 SimPy goes by priority and then by the order in which events were made; a priority is the model's rank, then the stage.
 
 Nothing in the model waits for an event, or asks what became of one, so an event is no object: it is the call that is
-to be made. SimPy's clock, queue and `run` are used as they are.
+to be made. SimPy's clock, queue and `run` are used as they are, and its own events and processes work beside the calls.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from simpy.core import StopSimulation
 
 Call = Callable[[Any, float], object]
 """What happens: it gets what it is about, and the present time."""
+CALL_LENGTH = 5
+"""Of a call's entry in the queue; SimPy's own events have one part less."""
 
 
 class Environment(simpy.Environment):
-    """A SimPy environment for a pipeline of `stages` stages, in which everything that happens is a call."""
+    """A SimPy environment for a pipeline of `stages` stages, in which what happens to them is a call."""
 
     def __init__(self, stages: int) -> None:
         super().__init__()
@@ -38,8 +40,13 @@ class Environment(simpy.Environment):
         heappush(self._queue, entry)
 
     def step(self) -> None:
-        """Make the next call."""
-        entry: Any = heappop(self._queue)
+        """Make the next call, or let SimPy's next event, such as a timeout of a process of your own, happen."""
+        entry: Any = heappop(self._queue) if self._queue else ()
+        if len(entry) != CALL_LENGTH:
+            if entry:
+                heappush(self._queue, entry)
+            super().step()
+            return
         self._now, _, _, call, about = entry
         call(about, self._now)
 
