@@ -7,7 +7,7 @@ from typing import Any
 
 from ipa.policies.foresight.clock import period_of
 from ipa.policies.foresight.level import mean
-from ipa.policies.foresight.surges import REMEMBERED_S, from_memory, large_onsets_s, surges_in, to_memory
+from ipa.policies.foresight.surges import REMEMBERED_S, from_memory, large_onsets_s, later, surges_in, to_memory
 from ipa.policies.foresight.throughput import share_of
 from ipa.policies.interface import Memory, Observation
 from ipa.profiles import Stage
@@ -28,8 +28,12 @@ def learnt(stages: Sequence[Stage], observation: Observation, memory: Memory, st
         load_rps = (*(observation.past_rps or ()), *load_rps)
         samples = sum(count == count for count in load_rps)
         known = {"surges": [], "seen_s": float(samples), "mean_rps": mean(load_rps), "share": {}, "period_s": None}
-        known["onsets"] = -1
+        known["onsets"], known["is_opening"] = -1, not observation.elapsed_s
     else:
+        if known.pop("is_opening", False) and observation.elapsed_s:
+            # The past ends where the load begins, which in a live run is some seconds after the first decision.
+            begun_s = now_s - round(observation.elapsed_s)
+            known["surges"] = to_memory(later(from_memory(known["surges"]), begun_s - known["now_s"]))
         recent = mean(load_rps[-max(1, round(step_s)) :])
         known["seen_s"] = min(known["seen_s"] + step_s, REMEMBERED_S)
         if recent == recent:

@@ -8,7 +8,7 @@ the new level. Both are measured in the load's own level and noise, so that a lo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
@@ -142,6 +142,14 @@ def _filled(counts: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         return counts[:0]
     place = np.maximum.accumulate(np.where(counts == counts, np.arange(len(counts)), known[0]))
     return counts[place][known[0] :]
+
+
+def later(surges: Sequence[Surge], by_s: float) -> list[Surge]:
+    """The surges, all so much later on the clock."""
+    return [
+        replace(each, onset_s=each.onset_s + by_s, end_s=None if each.end_s is None else each.end_s + by_s)
+        for each in surges
+    ]
 
 
 def to_memory(surges: Sequence[Surge]) -> list[list[Any]]:

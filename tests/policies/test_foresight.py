@@ -475,6 +475,26 @@ def test_the_same_is_decided_again_from_a_journal_s_memory_and_whatever_the_cloc
     assert [each.planned_load_rps for each in first] == pytest.approx([each.planned_load_rps for each in later])
 
 
+def test_the_past_ends_where_the_load_begins_however_long_after_the_first_decision() -> None:
+    """A live run decides first, starts replicas, and begins the load then."""
+    load = steps(
+        *((rate, seconds) for calm in (1500, 1500, 1500) for rate, seconds in ((20, calm), (80, 300))), (20, 900)
+    )
+    policy = Foresight(LONG_SLA)
+
+    def planned(waited_s: float) -> list[float | None]:
+        opening = replace(observation(load[-120:], elapsed_s=0.0, time_s=0.0), past_rps=tuple(load[:-120]))
+        made = [policy.decide(replace(opening, clock_s=1_764_000_000.3), {})]
+        for step in (1, 2, 3):
+            shown = observation(steps((20, 120)), at_hand=dict(made[-1].configuration), time_s=10.0 * step)
+            clock_s = 1_764_000_000.3 + waited_s + 10.0 * step
+            made.append(policy.decide(replace(shown, clock_s=clock_s), made[-1].memory))
+        onsets = [each.onset_s - 10.0 * step - waited_s for each in from_memory(made[-1].memory["seen"]["surges"])]
+        return [*(each.planned_load_rps for each in made), *onsets]
+
+    assert planned(0.0) == planned(7.0)
+
+
 def test_what_is_remembered_is_bounded() -> None:
     load = steps(*[(5, 200), (50, 60)] * 200)
     memory = decided(load).memory
