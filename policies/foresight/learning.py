@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ipa.policies.foresight.clock import period_of
@@ -13,16 +13,21 @@ from ipa.policies.interface import Memory, Observation
 from ipa.profiles import Stage
 
 
-def now_of(observation: Observation) -> float:
-    """What the clock shows, in whole seconds, as loads are counted: a decision that comes some milliseconds late is at
-    the same time of a period."""
-    return float(round(observation.time_s if observation.clock_s is None else observation.clock_s))
+def now_of(observation: Observation, known: Mapping[str, Any]) -> float:
+    """What the clock shows, in whole seconds, as loads are counted; `known` from the step before.
+
+    A decision that comes some milliseconds late is at the same time of a period: while the clock keeps within a second
+    of the intervals since then, these count.
+    """
+    clock_s = observation.time_s if observation.clock_s is None else observation.clock_s
+    due_s: float = known.get("now_s", clock_s) + round(observation.elapsed_s)
+    return due_s if known and abs(clock_s - due_s) < 1.0 else float(round(clock_s))
 
 
 def learnt(stages: Sequence[Stage], observation: Observation, memory: Memory, step_s: float) -> dict[str, Any]:
     """What is remembered from now on; the first time, all of the past is learnt from."""
-    now_s = now_of(observation)
     known: dict[str, Any] = dict(memory.get("seen", {}))
+    now_s = now_of(observation, known)
     load_rps: Sequence[float] = observation.load_rps
     if not known:
         load_rps = (*(observation.past_rps or ()), *load_rps)

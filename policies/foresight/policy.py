@@ -171,7 +171,7 @@ class Foresight(OptimisingPolicy):
         surges = from_memory(seen["surges"])
         if surges and surges[-1].end_s is None:
             return held
-        now_s = now_of(observation)
+        now_s = now_of(observation, seen)
         unseen_s = max(observation.elapsed_s, 2 * observation.sample_age_s)
         need_rps = self._insured(seen, surges, now_s, unseen_s) / min(seen["share"].values(), default=1.0)
         if need_rps <= max(seen["rates"]):

@@ -471,6 +471,7 @@ def test_the_same_is_decided_again_from_a_journal_s_memory_and_whatever_the_cloc
 
     first, again, later = run(0.0), run(0.0), run(1_764_000_000.0)
     assert first == again == run(0.0, (0.02, 0.0))
+    assert [each.planned_load_rps for each in run(0.3, (0.21, 0.19))] == [each.planned_load_rps for each in first]
     assert [each.configuration for each in first] == [each.configuration for each in later]
     assert [each.planned_load_rps for each in first] == pytest.approx([each.planned_load_rps for each in later])
 
