@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from ipa.live.errors import LiveError, RunError
@@ -47,6 +48,9 @@ KINDS = (
 """Everything that a deployed pipeline may consist of."""
 
 LOOKED_EVERY_S = 0.5
+SETTLES_S = 3.0
+"""For so long a cause may be that of the template before: Kubernetes tells a refused pod of it until the next rollout
+has got on."""
 LATE_S = 5.0
 """How much longer than it may a gateway's pod is waited for."""
 
@@ -136,7 +140,7 @@ def _until_stands(
     lease: Lease,
 ) -> None:
     reconciler = Reconciler(api, deployed)
-    until_s = time.monotonic() + within_s
+    until_s, hopeless_since_s = time.monotonic() + within_s, inf
     while True:
         lease.acquire()
         try:
@@ -150,11 +154,13 @@ def _until_stands(
         on_look(look)
         if look.is_complete(wanted, alone=False):  # a controller ends lanes, once nobody waits there
             return
-        trouble = look.hopeless
+        now_s = time.monotonic()
+        hopeless_since_s = min(hopeless_since_s, now_s) if look.hopeless else inf
+        trouble = look.hopeless if now_s - hopeless_since_s >= SETTLES_S else ""
         if look.is_down or look.is_changed:
             trouble = "it has meanwhile been taken down or redeployed by another"
-        if trouble or time.monotonic() > until_s:
-            why = trouble or look.waits_for or "its pods are not all ready yet"
+        if trouble or now_s > until_s:
+            why = trouble or look.hopeless or look.waits_for or "its pods are not all ready yet"
             raise RunError(f"it did not become ready: {why}")
         time.sleep(max(reconciler.pause_s, LOOKED_EVERY_S))
 

@@ -19,6 +19,7 @@ from ipa.policies.foresight.choice import changed_cores, cores_of, steadied, var
 from ipa.policies.foresight.clock import period_of
 from ipa.policies.foresight.flaps import changes_of
 from ipa.policies.foresight.insurance import Timing, insured_rps, intensities
+from ipa.policies.foresight.learning import now_of
 from ipa.policies.foresight.level import level_of
 from ipa.policies.foresight.surges import Surge, from_memory, surges_in, to_memory
 from ipa.policies.foresight.throughput import noted, share_of
@@ -471,9 +472,18 @@ def test_the_same_is_decided_again_from_a_journal_s_memory_and_whatever_the_cloc
 
     first, again, later = run(0.0), run(0.0), run(1_764_000_000.0)
     assert first == again == run(0.0, (0.02, 0.0))
-    assert [each.planned_load_rps for each in run(0.3, (0.21, 0.19))] == [each.planned_load_rps for each in first]
     assert [each.configuration for each in first] == [each.configuration for each in later]
     assert [each.planned_load_rps for each in first] == pytest.approx([each.planned_load_rps for each in later])
+
+
+@pytest.mark.parametrize(
+    ("clock_s", "expected_s"),
+    [(101.49, 101.0), (100.51, 101.0), (101.99, 101.0), (102.0, 102.0), (3600.7, 3601.0)],
+)
+def test_the_clock_counts_by_intervals_until_it_is_a_second_off(clock_s: float, expected_s: float) -> None:
+    seen = replace(observation(elapsed_s=9.98), clock_s=clock_s)
+    assert now_of(seen, {"now_s": 91.0}) == expected_s
+    assert now_of(seen, {}) == round(clock_s)
 
 
 def test_the_past_ends_where_the_load_begins_however_long_after_the_first_decision() -> None:

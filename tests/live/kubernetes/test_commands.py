@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import sys
 import tarfile
+from contextlib import nullcontext
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
-from ipa.live.errors import LiveError
+from ipa.live.errors import LiveError, RunError
 from ipa.live.kubernetes import deploy, names, pack
 from ipa.live.kubernetes.look import Look
 from ipa.live.kubernetes.settings import Layout, cpu_cores, memory_bytes
 from ipa.studies import live_runs
 from tests.command import ipa, refusal
 from tests.live.kubernetes.world import tiny
+from tests.live.world import sort
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -295,6 +298,45 @@ def test_down_does_not_wait_for_ever_for_a_gateway_whose_node_is_gone(
     shelf = Shelf("apps/v1")
     shelf.draining = 10**9
     assert deploy.down(shelf, tiny(tmp_path)) == 2  # type: ignore[arg-type]
+
+
+class Clock:
+    """A clock that goes on where somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def sleep(self, duration_s: float) -> None:
+        self.now_s += duration_s
+
+
+@pytest.mark.parametrize(("told_until_s", "stands"), [(2.5, True), (3.5, False)])
+def test_a_refusal_of_the_template_before_is_not_that_of_the_next(
+    told_until_s: float, stands: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kubernetes tells it until the new rollout has got on: what is still told after three seconds is the new one's."""
+    clock, first = Clock(), sort()
+
+    class Reconciling:
+        pause_s = 0.0
+
+        def look(self, *_: Any, **__: Any) -> Look:
+            is_told = clock.now_s < told_until_s
+            look = Look(gateway_problem="forbidden" if is_told else "")
+            monkeypatch.setattr(Look, "is_complete", lambda *_, **__: not is_told)
+            return look
+
+    monkeypatch.setattr(deploy, "time", clock)
+    monkeypatch.setattr(deploy, "standing", lambda *_: first)
+    monkeypatch.setattr(deploy, "pods", lambda *_: [])
+    monkeypatch.setattr(deploy, "Reconciler", lambda *_: Reconciling())
+    lease = SimpleNamespace(acquire=lambda: None, is_held=True)
+    expected = nullcontext() if stands else pytest.raises(RunError, match="the gateway: forbidden")
+    with expected:
+        deploy._until_stands(None, tiny(tmp_path), first, lambda _: None, 60.0, lease)  # type: ignore[arg-type]
 
 
 def test_down_takes_monitors_where_there_is_an_operator_of_prometheus(tmp_path: Path) -> None:
