@@ -13,7 +13,6 @@ from pathlib import Path, PurePosixPath
 from ipa.live.errors import LiveError
 from ipa.live.kubernetes.checksums import SUMS, digest_of, parsed, sums_of, written
 from ipa.live.kubernetes.store import PART_BYTES, S3, explained, opened
-from ipa.live.profiling import SAMPLES
 
 LEVELS = 3
 """How deep variants lie: PIPELINE/STAGE/VARIANT."""
@@ -98,6 +97,8 @@ def push(
 
 def _variants(folder: Path) -> Iterator[tuple[str, Path, dict[str, str]]]:
     """Name, folder and checksums of each variant, by name."""
+    from ipa.live.profiling import SAMPLES
+
     below = folder.glob("/".join("*" * LEVELS))
     places = sorted(place for place in below if place.is_dir() and place.name != SAMPLES)
     if not places:
