@@ -137,7 +137,7 @@ class Foresight(OptimisingPolicy):
         level = level_of(observation.load_rps)
         if level is None or observation.is_silent:
             return self._in_the_dark(observation, memory)
-        step_s = observation.elapsed_s or self.interval_s
+        step_s = round(observation.elapsed_s, 1) or self.interval_s  # a live step comes some milliseconds late
         seen = learnt(self._stages, observation, memory, step_s)
         surges = from_memory(seen["surges"])
         peak_rps = peak_of(level, surges, seen["now_s"])

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ipa.policies import facts_of
 from ipa.sim import stage_models
 from ipa.studies import results
 from ipa.studies.errors import ScenarioError
@@ -123,7 +124,7 @@ def _validation(experiment: Experiment, calibration: KeptRun, live: Sequence[Kep
             calibration,
             experiment.calibration,
             overheads,
-            simulate(experiment.calibration.with_values(overheads.values()), late_s=overheads.late_s),
+            simulate(in_world(experiment.calibration, overheads), late_s=overheads.late_s),
         ),
         tuple(_measured(run, experiment.compared, overheads, simulated) for run in live),
         simulated,
@@ -132,9 +133,16 @@ def _validation(experiment: Experiment, calibration: KeptRun, live: Sequence[Kep
     )
 
 
+def in_world(scenario: Scenario, overheads: Overheads) -> Scenario:
+    """The scenario in a world with these overheads. Its policy is told what it is live, where nobody knows of them."""
+    by_hand = scenario.policy.parameters
+    told = {fact: getattr(scenario, fact) for fact in facts_of(scenario.policy.name) if fact not in by_hand}
+    return scenario.with_values({**{f"policy.{fact}": value for fact, value in told.items()}, **overheads.values()})
+
+
 def _simulated(scenario: Scenario, overheads: Overheads, seen: Sequence[Tables]) -> tuple[Prepared, Run, Worlds]:
     """The scenario simulated with these overheads, in closed loop and with the decisions of each live run."""
-    scenario, late_s = scenario.with_values(overheads.values()), overheads.late_s
+    scenario, late_s = in_world(scenario, overheads), overheads.late_s
     prepared, simulated = prepare(scenario), simulate(scenario, late_s=late_s)
     open_loop = [simulate_decisions(scenario, prepared, decided(tables["decisions"]), late_s) for tables in seen]
     return prepared, simulated, Worlds(seen, simulated.tables, open_loop)
@@ -160,7 +168,7 @@ def _measured(run: KeptRun, scenario: Scenario, given: Overheads, simulated: Run
     closed_loop = in_closed_loop(tables["decisions"], simulated.tables["decisions"], scenario.interval_s)
     as_they_came = closed_loop
     if closed_loop.equal < closed_loop.total:
-        own = simulate(scenario.with_values(given.values()), late_s=_late_s(scenario, tables, simulated, given))
+        own = simulate(in_world(scenario, given), late_s=_late_s(scenario, tables, simulated, given))
         as_they_came = in_closed_loop(tables["decisions"], own.tables["decisions"], scenario.interval_s)
     return Repeat(
         run,

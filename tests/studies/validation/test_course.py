@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from ipa.sim.backend import SimulatedBackend
 from ipa.studies import Scenario, results, simulate
 from ipa.studies.validation import page, wording
 from ipa.studies.validation.calibration import measure_overheads
-from ipa.studies.validation.course import conduct
+from ipa.studies.validation.course import conduct, in_world
 from ipa.studies.validation.folder import RunLive
 from ipa.studies.validation.outcome import Validation
 from tests.studies.page_rules import check_page
@@ -107,6 +108,17 @@ def test_how_far_off_it_is_nearer_to_saturation_and_in_drops_is_said(tmp_path: P
     assert all(title in errors for title in ("latency, mean", "latency, p99", "SLA violations", "drops"))
     assert found.as_dict()["drops"] == {"live": live, "simulated": simulated, "open_loop": open_loop}
     assert "Requests dropped in a run" in page.render(found)
+
+
+@pytest.mark.parametrize("told_s", [None, 0.5])
+def test_a_policy_is_told_what_it_is_told_live_and_not_the_overheads_of_its_world(told_s: float | None) -> None:
+    """Live, nobody knows how late decisions take effect, so `foresight` plans for none, or for what it was given."""
+    given = {} if told_s is None else {"decision_delay_s": told_s}
+    scenario = BASE.with_values({"policy": {"name": "foresight", **given}, "interval_s": 5.0})
+    found = in_world(scenario, SimpleNamespace(values=lambda: OVERHEADS))  # type: ignore[arg-type]
+    told = {"interval_s": 5.0, "decision_delay_s": 0.0, "dispatch": "central", **given}
+    assert (found.decision_delay_s, found.policy.parameters) == (0.05, told)
+    assert in_world(BASE, SimpleNamespace(values=dict)) == BASE  # type: ignore[arg-type]
 
 
 def test_decisions_that_differ_because_single_requests_come_late_are_told_from_others(tmp_path: Path) -> None:
