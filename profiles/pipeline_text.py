@@ -104,7 +104,7 @@ def _defaults(pipeline: Pipeline) -> Iterator[str]:
 
 
 def _beside(text: str, comment: str) -> str:
-    return f"{text:<34}# {comment}"
+    return f"{text:<33} # {comment}"
 
 
 def _mapping(values: Mapping[str, object]) -> str:

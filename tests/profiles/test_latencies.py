@@ -77,6 +77,12 @@ def test_what_stands_in_comments_is_what_the_rules_give(tmp_path: Path, light: s
         ]
 
 
+def test_a_comment_is_apart_from_what_it_speaks_of(tmp_path: Path) -> None:
+    """However long that is: without a space before it, # begins no comment in YAML."""
+    text = written(tmp_path, TABLE.replace(",348", ",348.125"))
+    assert not re.search(r"\S#", text)
+
+
 def test_columns_go_by_name_in_any_order_unit_and_spelling(tmp_path: Path) -> None:
     """Semicolons, a byte order mark, per cent, spaces, other names, and the optional columns."""
     table = (
