@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,9 @@ from ipa.studies.tables import RESIZES
 MOST_LINES = 4
 """With more forecasts and plans than these in one plot, each has a panel of its own."""
 
+LEGEND_WIDTH = 48
+"""Characters of a line of the legend: as many as a page of 390 pixels has room for."""
+
 _PLANS = (("forecast_rps", "forecast", "solid"), ("planned_load_rps", "planned for", "dot"))
 
 
@@ -65,7 +69,8 @@ def _load_in_one(
         colour = members[0].colour if len(members) == 1 else TEXT
         names = ", ".join(member.label for member in members)
         whose = "all policies" if len(members) == len(groups) > 1 else names
-        traces += course(line, f"{what}: {whose}", colour, "rps", line={"width": 1.8, "dash": dash})
+        name = "<br>".join(wrap(f"{what}: {whose}", LEGEND_WIDTH, break_on_hyphens=False))
+        traces += course(line, name, colour, "rps", line={"width": 1.8, "dash": dash})
     return traces, layout(
         400,
         xaxis=time_axis(duration_s),

@@ -159,6 +159,16 @@ def test_many_policies_are_drawn_in_panels_of_their_own(policies: int, several: 
         assert (f"xaxis{policies}" in drawn[name].layout) == several
 
 
+def test_the_names_of_those_that_share_a_plan_fit_a_narrow_page() -> None:
+    sharing = [made(f"scale-only:{place}") for place in range(4)]
+    other = made("ipa")
+    other.tables["decisions"] = decisions_of((0.0, "small", 1, 2), forecast=9.0)
+    (load,) = (plot for plot in plots(by_policy([*sharing, other])) if plot.name == "load")
+    (named,) = (trace["name"] for trace in load.traces if str(trace.get("name", "")).startswith("forecast: scale-only"))
+    assert named.replace("<br>", " ") == "forecast: scale-only:0, scale-only:1, scale-only:2, scale-only:3"
+    assert max(map(len, named.split("<br>"))) <= 48
+
+
 def test_every_colour_of_a_layout_has_its_counterpart_for_the_dark() -> None:
     for drawn in plots(by_policy(many())):
         found = set(re.findall(r"#[0-9a-f]{6}\b", json.dumps(drawn.layout)))
