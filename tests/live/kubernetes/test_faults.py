@@ -633,9 +633,11 @@ def test_a_controller_that_is_killed_in_a_rollout_is_succeeded_by_one_that_ends_
         wait_for(lambda: status()["stages"]["sort"]["wanted"]["variant"] == "large", first, "the variant is changed")
         first.send_signal(signal.SIGKILL)
         first.wait()
+        other.send_signal(signal.SIGSTOP)  # until status has been asked while none controls
         left = status()
         assert (left["stages"]["sort"]["complete"], left["stages"]["sort"]["replicas"]) == (False, 1)
         wait_for(lambda: "has not renewed" in str(status()["troubles"]), other, "status says that none controls")
+        other.send_signal(signal.SIGCONT)
         took_s = wait_for(lambda: status()["controller"] != holder, other, "it takes over")
         assert took_s < 15.0
         wait_for(lambda: steps(tmp_path / "other.jsonl"), other, "it decides")
