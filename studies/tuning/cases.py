@@ -98,7 +98,8 @@ def cases_of(scenario: Scenario, how: Drawing, log: Callable[[str], object] = la
         _cases(found[1], last, how.seeds),
         how.seeds,
         f"windows of {length_s:g} s{f' like {scenario.trace}' if like else ''}: {len(found[0])} of seconds "
-        f"{train[0]:,.12g} to {train[1]:,.12g} to train on, {len(found[1])} of {test[0]:,.12g} to {test[1]:,.12g} to test on",
+        f"{train[0]:,.12g} to {train[1]:,.12g} to train on, "
+        f"{len(found[1])} of {test[0]:,.12g} to {test[1]:,.12g} to test on",
     )
 
 
