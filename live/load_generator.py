@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -279,6 +280,14 @@ async def zeros_for(url: str, model: str, token_file: str = "") -> dict[str, Any
     return {"inputs": inputs} if inputs else DEFAULT_BODY
 
 
+def _why_unreached(error: Exception) -> str:
+    """Why a server cannot be reached, in the system's words where it says why."""
+    cause = getattr(error, "os_error", error)
+    if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
+        return os.strerror(cause.errno)
+    return str(getattr(cause, "strerror", None) or cause) or type(cause).__name__
+
+
 async def metadata_of(url: str, model: str, token_file: str = "") -> dict[str, Any]:
     """What a V2 server says of a model. Raises LiveError where no such server or model is there."""
     import aiohttp
@@ -292,7 +301,7 @@ async def metadata_of(url: str, model: str, token_file: str = "") -> dict[str, A
         ):
             text = await response.text()
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        raise LiveError(f"{address}: no V2 server answers: {error or type(error).__name__}") from None
+        raise LiveError(f"{address}: no V2 server answers: {_why_unreached(error)}") from None
     if response.status != 200:
         raise LiveError(f"{address}: HTTP status {response.status}: {text[:200].strip()}")
     try:

@@ -51,6 +51,7 @@ from .manual import Manual as Manual
 from .manual import Parameter as Parameter
 from .manual import manual_of as manual_of
 from .manual import policy_names as policy_names
+from .optimiser import HIGHEST_LOAD_RPS as HIGHEST_LOAD_RPS
 from .optimiser import ExplainedOption as ExplainedOption
 from .optimiser import Explanation as Explanation
 from .optimiser import Price as Price

@@ -22,10 +22,10 @@ def number(
     at_most: float | None = None,
 ) -> float:
     """`value` as a finite float within the bounds; PolicyError otherwise (a bool does not count as a number)."""
-    bounds = [f"at least {at_least:g}"] if at_least is not None else []
+    bounds = [f"of at least {at_least:g}"] if at_least is not None else []
     bounds += [f"above {above:g}"] if above is not None else []
     bounds += [f"at most {at_most:g}"] if at_most is not None else []
-    wanted = " and ".join(["a finite number", *bounds])
+    wanted = " ".join(["a finite number", " and ".join(bounds)]).strip()
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise PolicyError(f"{key}={value!r} must be {wanted}")
     result = float(value)
@@ -77,11 +77,11 @@ def mapping(key: str, value: Any, allowed: Iterable[str]) -> dict[str, Any]:
     """`value` as a dict with exactly the keys `allowed`; PolicyError otherwise, with what is wrong or missing."""
     names = tuple(allowed)
     if not isinstance(value, Mapping):
-        raise PolicyError(f"{key}={value!r} must map each of: {', '.join(names)}")
-    known(f"key of {key}", (str(name) for name in value), names)
+        raise PolicyError(f"{key}={value!r} must be a mapping with each of: {', '.join(names)}")
+    known("key", (str(name) for name in value), names, of=f" of {key}")
     missing = [name for name in names if name not in value]
     if missing:
-        raise PolicyError(f"{key} lacks {', '.join(missing)}; it must map each of: {', '.join(names)}")
+        raise PolicyError(f"{key} lacks {', '.join(missing)}; it must be a mapping with each of: {', '.join(names)}")
     return {name: value[name] for name in names}
 
 

@@ -51,7 +51,9 @@ def check_decision(pipeline: Pipeline, decision: object) -> Decision:
             if not _is_finite(value):
                 _check_number(f"objective {name!r}", value)
     if not isinstance(decision.rung, str) or not isinstance(decision.binding, str | None):
-        raise PolicyError(f"rung {decision.rung!r}, binding {decision.binding!r}; allowed: texts, binding or None")
+        raise PolicyError(
+            f"rung {decision.rung!r}, binding {decision.binding!r}; allowed: text for both, or None for binding"
+        )
     if not isinstance(decision.feasible, bool):
         raise PolicyError(f"feasible {decision.feasible!r}; allowed: True or False")
     notes = decision.notes
@@ -113,7 +115,7 @@ def check_configuration(pipeline: Pipeline, configuration: object) -> None:
 def check_stage(stage: Stage, wanted: object, limits: Limits) -> None:
     """PolicyError for what is no configuration of the stage: the value, and what is allowed."""
     if not isinstance(wanted, StageConfiguration):
-        raise PolicyError(f"{wanted!r} is not an ipa.policies.StageConfiguration")
+        raise PolicyError(f"{checks.shown(wanted)} is not an ipa.policies.StageConfiguration")
     if wanted.beside or wanted.share != 1.0:
         _check_mix(stage, wanted, limits)
         return

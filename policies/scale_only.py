@@ -38,7 +38,7 @@ class ScaleOnly(OptimisingPolicy):
         self.variants = explicit_variants(pipeline, variants)
         for stage in pipeline.stages:
             names = [variant.name for variant in self.programme.candidates_of(stage)]
-            checks.choice(f"variants of {stage.name}", self.variants[stage.name], names)
+            checks.choice(f"variants.{stage.name}", self.variants[stage.name], names)
         self.fixed = {
             "variants": {stage: (variant,) for stage, variant in self.variants.items()},
             "keep_variants": checks.flag("keep_variants", keep_variants),

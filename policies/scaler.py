@@ -115,7 +115,9 @@ class Scaler(ABC):
         self.variants = explicit_variants(pipeline, variants)
         self.batch = self._batches(batch)
         self.min_replicas = checks.integer("min_replicas", min_replicas)
-        self.max_replicas = checks.integer("max_replicas", max_replicas, at_least=min_replicas)
+        self.max_replicas = checks.integer("max_replicas", max_replicas)
+        if max_replicas < min_replicas:
+            raise PolicyError(f"{max_replicas=} is below {min_replicas=}")
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -220,9 +222,9 @@ class Scaler(ABC):
         sizes = checks.mapping("batch", given, [stage.name for stage in stages])
         for stage in stages:
             largest = stage.variant(self.variants[stage.name]).max_batch()
-            if checks.integer(f"batch of {stage.name}", sizes[stage.name]) > largest:
+            if checks.integer(f"batch.{stage.name}", sizes[stage.name]) > largest:
                 raise PolicyError(
-                    f"batch of {stage.name}={sizes[stage.name]} is above the largest profiled for "
+                    f"batch.{stage.name}={sizes[stage.name]} is above the largest profiled for "
                     f"{self.variants[stage.name]}: {largest}"
                 )
         return sizes

@@ -47,7 +47,7 @@ class Static:
         self._pipeline = pipeline
         self._programme = Programme.of(pipeline)
         self._planned_rps = checks.number("planned_load_rps", planned_load_rps, at_least=0)
-        counts = checks.mapping("replicas", replicas or dict.fromkeys(stages, 1), stages)
+        counts = checks.mapping("replicas", dict.fromkeys(stages, 1) if replicas is None else replicas, stages)
         given = checks.mapping(
             "configuration",
             configuration if configuration is not None else _lightest(pipeline, counts),
@@ -86,7 +86,7 @@ class Static:
         words = [_said(word) for word in argument.split(",")]
         stages = [stage.name for stage in pipeline.stages]
         if None in words or len(words) != len(stages):
-            raise PolicyError(f"static:{argument} must be variant:batch:replicas for each of: {','.join(stages)}")
+            raise PolicyError(f"static:{argument} must be variant:batch:replicas for each of: {', '.join(stages)}")
         return {"configuration": dict(zip(stages, words, strict=True))}
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
@@ -131,15 +131,15 @@ class Static:
         return configuration, tuple(notes)
 
     def _mix(self, k: int, stage: Stage, given: Mapping[str, Any]) -> StageConfiguration:
-        key = f"configuration of {stage.name}"
-        checks.known(f"key of the {key} beside mix", given, ("mix",))
+        key = f"configuration.{stage.name}"
+        checks.known("key", given, ("mix",), of=f" beside mix in {key}")
         parts = given["mix"]
         if not isinstance(parts, list | tuple) or not all(isinstance(part, Mapping) for part in parts) or not parts:
-            raise PolicyError(f"{key}: mix={parts!r} must be a list, each entry with {', '.join(MIX_KEYS)}")
+            raise PolicyError(f"{key}.mix={parts!r} must be a list, each entry with {', '.join(MIX_KEYS)}")
         made = []
         for part in parts:
             own = {name: value for name, value in part.items() if name != "share"}
-            share = checks.number(f"{key}: share", part.get("share", 0.0), at_least=0)
+            share = checks.number(f"{key}.share", part.get("share", 0.0), at_least=0)
             made.append(replace(self._stage_configuration(k, stage, own), share=share))
         mix = mix_of(made)
         try:
@@ -151,23 +151,23 @@ class Static:
     def _stage_configuration(
         self, k: int, stage: Stage, given: StageConfiguration | Mapping[str, Any]
     ) -> StageConfiguration:
-        key = f"configuration of {stage.name}"
+        key = f"configuration.{stage.name}"
         if isinstance(given, StageConfiguration):
             given = {name: getattr(given, name) for name in KEYS}
         if isinstance(given, Mapping) and "mix" in given:
             return self._mix(k, stage, given)
         if not isinstance(given, Mapping):
             raise PolicyError(f"{key}={given!r} must have {', '.join(KEYS)}")
-        checks.known(f"key of the {key}", given, KEYS)
+        checks.known("key", given, KEYS, of=f" in {key}")
         if "variant" not in given:
             raise PolicyError(f"{key} lacks variant")
         refuse_excluded(self._pipeline, stage.name, given["variant"])
         names = [variant.name for variant in stage.variants]
-        variant = stage.variant(checks.choice(f"{key}: variant", given["variant"], names))
-        batch = checks.integer(f"{key}: batch", given.get("batch", 1))
+        variant = stage.variant(checks.choice(f"{key}.variant", given["variant"], names))
+        batch = checks.integer(f"{key}.batch", given.get("batch", 1))
         if batch > variant.max_batch():
             raise PolicyError(
-                f"{key}: batch={batch} is above the largest profiled for {variant.name}: {variant.max_batch()}"
+                f"{key}.batch={batch} is above the largest profiled for {variant.name}: {variant.max_batch()}"
             )
         timeout_s = given.get("batch_timeout_s")
         if timeout_s is None:
@@ -175,8 +175,8 @@ class Static:
         return StageConfiguration(
             variant=variant.name,
             batch=batch,
-            replicas=checks.integer(f"{key}: replicas", given.get("replicas", 1)),
-            batch_timeout_s=checks.number(f"{key}: batch_timeout_s", timeout_s, at_least=0),
+            replicas=checks.integer(f"{key}.replicas", given.get("replicas", 1)),
+            batch_timeout_s=checks.number(f"{key}.batch_timeout_s", timeout_s, at_least=0),
             cores=variant.base_cores,
         )
 

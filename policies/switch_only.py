@@ -32,9 +32,9 @@ class SwitchOnly(OptimisingPolicy):
     ) -> None:
         super().__init__(pipeline, **planning)
         stages = [stage.name for stage in pipeline.stages]
-        given = replicas or pipeline.defaults.switch_only_replicas
+        given = pipeline.defaults.switch_only_replicas if replicas is None else replicas
         self.replicas = {
-            stage: self.allowed(stage, checks.integer(f"replicas of {stage}", count))
+            stage: self.allowed(stage, checks.integer(f"replicas.{stage}", count))
             for stage, count in checks.mapping("replicas", given, stages).items()
         }
         self.fixed = {"replicas": self.replicas}
@@ -60,5 +60,5 @@ def replicas_argument(argument: str, pipeline: Pipeline) -> dict[str, int]:
     stages = [stage.name for stage in pipeline.stages]
     words = argument.split(",")
     if len(words) != len(stages) or not all(word.strip().isdecimal() for word in words):
-        raise PolicyError(f"replicas {argument!r} must be whole numbers, one per stage: {','.join(stages)}")
+        raise PolicyError(f"replicas {argument!r} must be whole numbers, one per stage: {', '.join(stages)}")
     return {stage: int(word) for stage, word in zip(stages, words, strict=True)}

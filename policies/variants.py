@@ -29,7 +29,7 @@ def explicit_variants(pipeline: Pipeline, variants: str | Mapping[str, str]) -> 
     given = checks.mapping("variants", variants, stages)
     for stage, variant in given.items():
         refuse_excluded(pipeline, stage, variant)
-    return {stage: checks.choice(f"variants of {stage}", variant, stages[stage]) for stage, variant in given.items()}
+    return {stage: checks.choice(f"variants.{stage}", variant, stages[stage]) for stage, variant in given.items()}
 
 
 def refuse_excluded(pipeline: Pipeline, stage: str, variant: object) -> None:

@@ -28,6 +28,7 @@ from .yaml_file import Document as Document
 from .yaml_file import FileModel as FileModel
 from .yaml_file import Loc as Loc
 from .yaml_file import in_words as in_words
+from .yaml_file import key_path as key_path
 from .yaml_file import parse_yaml as parse_yaml
 from .yaml_file import read_yaml as read_yaml
 from .yaml_file import refusal as refusal

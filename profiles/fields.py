@@ -16,7 +16,8 @@ _SLUG = r"[a-z0-9]+(-[a-z0-9]+)*"
 def _slug(name: str) -> str:
     if len(name) > 63 or not re.fullmatch(_SLUG, name):
         raise refusal(
-            f"should be a simple name of lower-case letters, digits and single hyphens, at most 63 long; given {name!r}"
+            "should be a simple name of lower-case letters, digits and single hyphens, of at most 63 characters; "
+            f"given {name!r}"
         )
     return name
 
@@ -26,7 +27,7 @@ def _null_for_rule(value: Any) -> Any:
         return None
     if isinstance(value, dict):
         return value
-    raise refusal(f"should be `rule` or a pinned value with its why, in {{}}; given {value!r}")
+    raise refusal(f"should be `rule`, or a mapping of a pinned value and why; given {value!r}")
 
 
 def _one_for_all(value: Any) -> Any:

@@ -91,7 +91,7 @@ def grid_problem(figures: Sequence[Figure]) -> Problem | None:
             return Problem(
                 row,
                 "",
-                f"cores {point[0]}, batch {point[1]} stands twice, first as row {rows[point]}",
+                f"cores {point[0]}, batch {point[1]} is given twice, first in figures[{rows[point]}]",
             )
         rows[point] = row
     cores = sorted({figure.cores for figure in figures})
@@ -126,8 +126,8 @@ def _falling_mean(
             before, after = figures[rows[c, smaller]].mean_s, figures[rows[c, larger]].mean_s
             if after < before:
                 text = (
-                    f"should not fall with the batch size: at {c} cores batch {smaller} takes "
-                    f"{before!r} s; given {after!r} for {larger} (partly filled batches look so)"
+                    f"should not fall with the batch size: with cores {c}, batch {smaller} takes "
+                    f"{before!r} s; given {after!r} for {larger} (as if measured with batches that were not full)"
                 )
                 return Problem(rows[c, larger], "mean_s", text)
     return None

@@ -253,7 +253,9 @@ def _check_same(whose: str, key: str, rows: Sequence[Row], columns: Columns, pro
 
 def _add_figure(rows: Sequence[Row], columns: Columns, problem: Problem, problems: Problems) -> None:
     row = rows[problem.row or 0]
-    text = re.sub(r"first as row (\d+)", lambda match: f"first in {_line_of(rows[int(match[1])], row)}", problem.text)
+    text = re.sub(
+        r"first in figures\[(\d+)\]", lambda match: f"first in {_line_of(rows[int(match[1])], row)}", problem.text
+    )
     there = columns[row.path]
     column = there[problem.key].title if problem.key in there else ""
     problems.add(row.line, column, f"{row.variant} of {row.stage}: {text}", row.path)

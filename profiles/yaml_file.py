@@ -49,7 +49,7 @@ class Document:
 
     def error_at(self, loc: Loc, text: str) -> str:
         """`file:line: key: text`, where list items that have a `name` go by it."""
-        key = _key_path(self.data, loc)
+        key = key_path(self.data, loc)
         return f"{self.path}:{self.line_of(loc)}: " + (f"{key}: {text}" if key else text)
 
 
@@ -127,7 +127,8 @@ class _Reader:
             raise self._refuse(node, "anchors with aliases (&name, *name) are not supported")
         self._seen.add(id(node))
         if node.tag not in _PLAIN_TAGS:
-            raise self._refuse(node, f"tags are not supported; given {node.tag}")
+            tag = node.tag.replace(_YAML_TAG, "!!", 1)
+            raise self._refuse(node, f"tags are not supported; given {tag}")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, loc)
         if isinstance(node, yaml.SequenceNode):
@@ -154,9 +155,12 @@ class _Reader:
 
 # PyYAML's base loaders have no resolvers, so they leave plain scalars as text.
 _LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
-_PLAIN_TAGS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:str")
+_YAML_TAG = "tag:yaml.org,2002:"
+_PLAIN_TAGS = tuple(_YAML_TAG + kind for kind in ("map", "seq", "str"))
 
-_INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_INTEGERS_BELOW = 2**63
+"""What a table's column of whole numbers can hold; larger ones are read as floating-point numbers."""
 _NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _CONSTANTS = {
     spelling: value
@@ -168,7 +172,7 @@ _CONSTANTS = {
 def _scalar(text: str) -> Any:
     if text in _CONSTANTS:
         return _CONSTANTS[text]
-    if _INTEGER.fullmatch(text):
+    if _INTEGER.fullmatch(text) and len(text) <= 20 and abs(int(text)) < _INTEGERS_BELOW:
         return int(text)
     return float(text) if _NUMBER.fullmatch(text) else text
 
@@ -232,14 +236,39 @@ def _wording(details: ErrorDetails) -> str:
     given, context = details["input"], details.get("ctx", {})
     allowed = re.findall(r"'([^']*)'", context.get("expected", context.get("expected_tags", "")))
     text = re.sub(r"^\w+ should", "should", details["msg"]).replace(" after validation", "")
+    if details["type"] in _PLAIN_WORDS:
+        text = _PLAIN_WORDS[details["type"]].format_map({key: _as_whole(value) for key, value in context.items()})
+    if context.get("min_length") == 1:
+        text = "should not be empty"
+    if details["type"].startswith("int_") and isinstance(given, float) and given.is_integer():
+        text += f" in digits alone, below {_INTEGERS_BELOW}"
     if details["type"] == "union_tag_not_found":
         return f"the key {context['discriminator']} is missing"
     if details["type"] == "union_tag_invalid":
-        given, text = context["tag"], f"{context['discriminator']} should be {' or '.join(allowed)}"
-    if details["type"] in ("model_type", "dict_type", "model_attributes_type"):
-        text = "should be a mapping of keys to values"
+        words = ", ".join(map(repr, allowed[:-1])) + f" or {allowed[-1]!r}"
+        name = context["discriminator"].strip("'")
+        given, text = context["tag"], f"{name} should be {words}"
     hint = did_you_mean(given, allowed) if isinstance(given, str) else ""
     return f"{text}; given {_shown(given)}{hint}"
+
+
+_PLAIN_WORDS = {
+    **dict.fromkeys(("model_type", "dict_type", "model_attributes_type"), "should be a mapping of keys to values"),
+    **dict.fromkeys(("list_type", "tuple_type"), "should be a list"),
+    **dict.fromkeys(("int_type", "int_from_float"), "should be a whole number"),
+    "float_type": "should be a number",
+    "string_type": "should be text",
+    "bool_type": "should be true or false",
+    "greater_than": "should be above {gt}",
+    "greater_than_equal": "should be at least {ge}",
+    "less_than": "should be below {lt}",
+    "less_than_equal": "should be at most {le}",
+}
+"""By type of pydantic's error, whose own words are a programmer's."""
+
+
+def _as_whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _existing(data: Any, loc: Sequence[str | int], is_missing: bool) -> Loc:
@@ -257,7 +286,8 @@ def _existing(data: Any, loc: Sequence[str | int], is_missing: bool) -> Loc:
     return tuple(kept)
 
 
-def _key_path(data: Any, loc: Loc) -> str:
+def key_path(data: Any, loc: Loc) -> str:
+    """The key as errors name it: `stages[sort].figures[0].mean_s`."""
     path = ""
     for part in loc:
         if isinstance(part, int):
@@ -272,8 +302,10 @@ def _key_path(data: Any, loc: Loc) -> str:
 
 def _shown(value: object) -> str:
     if isinstance(value, dict):
-        return "a mapping"
+        return "a mapping" if value else "{}"
     if isinstance(value, list):
-        return "a list"
+        return "a list" if value else "[]"
+    if isinstance(value, bool):
+        return str(value).lower()
     text = "nothing" if value is None else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -2,6 +2,7 @@
 
 One run
     scenario      everything a run depends on, as one validated value · choices: the words that its keys may hold
+    ranges        the ranges of its numbers · start: what is ready when a run starts
     loads         the load it runs on · inputs: what its run is given
     prometheus    a load out of a Prometheus server
     load_page     a load as a page

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 
 from ipa.policies import (
+    HIGHEST_LOAD_RPS,
+    POLICIES,
     Entry,
     Explanation,
     OptimisingPolicy,
@@ -36,13 +37,14 @@ def explain(scenario: Scenario, load_rps: float) -> Explanation:
 def asked_of(scenario: Scenario, *loads_rps: float) -> tuple[OptimisingPolicy, Pipeline]:
     """The scenario's policy, which uses the optimiser, and its pipeline; raises as `explain`."""
     for load_rps in loads_rps:
-        if not (isfinite(load_rps) and load_rps >= 0.0):
-            raise ScenarioError(f"--load {load_rps}: should be a finite number of requests per second, at least 0")
+        if not 0.0 <= load_rps <= HIGHEST_LOAD_RPS:
+            raise ScenarioError(f"load {load_rps:g}: should be from 0 to {HIGHEST_LOAD_RPS:g} requests per second")
     prepared = prepare(scenario)
     if not isinstance(prepared.policy, OptimisingPolicy):
+        optimising = [name for name, policy in POLICIES.items() if issubclass(policy, OptimisingPolicy)]
         raise ScenarioError(
             f"--policy {scenario.policy.name}: does not use the optimiser, so there is nothing to explain; "
-            "policies that do: ipa, oracle, scale-only, switch-only"
+            f"policies that do: {', '.join(optimising)}"
         )
     return prepared.policy, prepared.pipeline
 

@@ -62,8 +62,8 @@ class Range:
         lasts_s = self.end_s - self.start_s
         if self.start_s < 0 or not self.step_s <= lasts_s <= LONGEST_S:
             raise ScenarioError(
-                f"--start and --end: {lasts_s} s from start to end; allowed are one step of {self.step_s} s to "
-                f"{LONGEST_S:g} s"
+                f"--start and --end: {lasts_s} s from start to end; allowed: from one step, {self.step_s} s, to "
+                f"{LONGEST_S:,.0f} s"
             )
         _check_query(self.query, self.step_s)
 

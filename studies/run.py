@@ -18,15 +18,10 @@ from ipa.policies import (
     Entry,
     OptimisingPolicy,
     Policy,
-    PolicyError,
     Reasoned,
-    StageConfiguration,
     Steady,
     TimeLimit,
-    check_configuration,
     describe,
-    lightest_configuration,
-    mix_of,
 )
 from ipa.profiles import Pipeline
 from ipa.sim import (
@@ -42,9 +37,10 @@ from ipa.sim import (
 from ipa.studies.errors import ScenarioError
 from ipa.studies.inputs import later, world_of
 from ipa.studies.report import Shown
-from ipa.studies.scenario import PartStart, Scenario, StageStart, check_stage_names
+from ipa.studies.scenario import Scenario, check_stage_names
 from ipa.studies.shared import Shared
 from ipa.studies.size import check_size
+from ipa.studies.start import ready_at_start
 from ipa.studies.tables import Tables, tables_from, tables_of
 from ipa.traces import Trace
 
@@ -231,27 +227,9 @@ def _control(scenario: Scenario, initial: Configuration | None, trace: Trace) ->
     )
 
 
-def _configuration_of(start: StageStart | PartStart, base_cores: Mapping[str, int]) -> StageConfiguration:
-    variant = start.variant or ""
-    cores = base_cores.get(variant, 0) if start.cores is None else start.cores
-    share = start.share if isinstance(start, PartStart) else 1.0
-    return StageConfiguration(variant, start.batch, start.replicas, start.batch_timeout_s, cores, share)
-
-
 def initial_configuration(scenario: Scenario, pipeline: Pipeline) -> Configuration | None:
     """What is ready at the start; None for a warm start. Raises ScenarioError for what the pipeline lacks."""
-    if scenario.start == "warm":
-        return None
-    configuration = dict(lightest_configuration(pipeline))
-    for stage, start in (scenario.initial or {}).items():
-        known = {variant.name: variant.base_cores for variant in pipeline.stage(stage).variants}
-        parts = [start] if start.mix is None else start.mix
-        configuration[stage] = mix_of([_configuration_of(part, known) for part in parts])
-    try:
-        check_configuration(pipeline, configuration)
-    except PolicyError as error:
-        raise ScenarioError(f"initial: {error}") from None
-    return configuration
+    return None if scenario.start == "warm" else ready_at_start(pipeline, scenario.initial or {})
 
 
 def guarded(policy: Policy, scenario: Scenario, pipeline: Pipeline) -> Policy:

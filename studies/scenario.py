@@ -33,6 +33,7 @@ from ipa.profiles import (
     ProfileError,
     did_you_mean,
     in_words,
+    key_path,
     parse_yaml,
     read_yaml,
     refusal,
@@ -41,6 +42,8 @@ from ipa.profiles import (
 from ipa.studies import choices
 from ipa.studies.errors import ScenarioError
 from ipa.studies.loads import Windows, find_trace, parse_windows
+from ipa.studies.ranges import Counting, NotNegative, Positive, Whole
+from ipa.studies.start import StageStart, ready_at_start
 from ipa.traces import TimeHints
 
 SCHEMA_VERSION = 1
@@ -59,7 +62,10 @@ LARGEST_SEED = 2**63 - 1
 
 def _policy(value: object) -> object:
     """A policy's name alone means the policy without parameters."""
-    return {"name": value} if isinstance(value, str) else value
+    if isinstance(value, str | Mapping | PolicyChoice):
+        return {"name": value} if isinstance(value, str) else value
+    given = "nothing" if value is None else repr(value)
+    raise refusal(f"should be the name of a policy, or a mapping with its name and parameters; given {given}")
 
 
 def _windows(value: object) -> object:
@@ -77,44 +83,6 @@ def _outages(value: object) -> object:
         if not 0 <= start < end < inf:
             raise refusal(f"an outage should begin at 0 or later and before its end; given {start:g}:{end:g}")
     return found
-
-
-Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
-Whole = Annotated[int, Field(strict=True, ge=0)]
-Counting = Annotated[int, Field(strict=True, ge=1)]
-
-
-class PartStart(FileModel):
-    """What is ready of one variant of a mix at the start; `cores` None: the variant's base cores."""
-
-    variant: str
-    share: Positive
-    batch: Counting = 1
-    replicas: Counting = 1
-    cores: Counting | None = None
-    batch_timeout_s: NotNegative = 0.0
-
-
-class StageStart(FileModel):
-    """What is ready at a stage at the start: a variant, or a mix; `cores` None: the variant's base cores."""
-
-    variant: str | None = None
-    batch: Counting = 1
-    replicas: Counting = 1
-    cores: Counting | None = None
-    batch_timeout_s: NotNegative = 0.0
-    mix: list[PartStart] | None = Field(default=None, min_length=1)
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        fields = type(self).model_fields.items()
-        beside = [name for name, field in fields if name != "mix" and getattr(self, name) != field.default]
-        if self.mix is not None and beside:
-            raise refusal(f"beside mix there is {', '.join(beside)}; it belongs to the entries of mix")
-        if self.mix is None and self.variant is None:
-            raise refusal("lacks variant, or mix")
-        return self
 
 
 def _label(value: object) -> object:
@@ -333,14 +301,17 @@ class Scenario(FileModel):
 
     @classmethod
     def _nearest(cls, key: str, keys: Sequence[str]) -> str:
+        for section, inside in (("guards", GuardBounds), ("limits", ClusterLimits)):
+            if key in inside.model_fields:
+                return f"; did you mean {f'{section}.{key}'!r}?"
         return did_you_mean(key, keys) or did_you_mean(key, PLANNING_PARAMETERS, "policy.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.max_surge == 0 and self.max_unavailable == 0:
-            raise refusal("max_surge and max_unavailable are both 0: no rollout could ever move")
+            raise refusal("it and max_unavailable are both 0, so that no rollout could ever move", "max_surge")
         if self.initial is not None and self.start == "warm":
-            raise refusal("`initial` needs start: configured, but `start` is warm")
+            raise refusal("needs start: configured; start is warm", "initial")
         return self
 
     def with_values(self, values: Mapping[str, Any]) -> Scenario:
@@ -393,7 +364,7 @@ class _Given(Document):
         return 0
 
     def error_at(self, loc: Loc, text: str) -> str:
-        key = ".".join(map(str, loc))
+        key = key_path(self.data, loc)
         return f"{key}: {text}" if key else text
 
 
@@ -470,6 +441,8 @@ def _check_names(scenario: Scenario, document: Document, replaced: Collection[st
         create(scenario.policy.name, pipeline, scenario.policy.parameters, scenario.facts)
         for key in STAGE_KEYS:
             check_stage_names(pipeline, key, getattr(scenario, key) or {})
+        key = "initial"
+        ready_at_start(pipeline, scenario.initial or {})
         key = "time_zone"
         hints = scenario.time_hints
         key = "trace"

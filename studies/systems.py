@@ -93,7 +93,7 @@ def _say_who_lacks(parameter: str, entries: Sequence[PolicyChoice], log: Callabl
     if len(lacking) == len(entries):
         known = parameter in PLANNING_PARAMETERS
         nearest = "" if known else did_you_mean(parameter, PLANNING_PARAMETERS, "policy.")
-        raise ScenarioError(f"policy.{parameter}: no policy that is compared has it: {', '.join(lacking)}{nearest}")
+        raise ScenarioError(f"policy.{parameter}: none of the compared policies has it: {', '.join(lacking)}{nearest}")
     if lacking:
         log(f"policy.{parameter} does not reach {', '.join(lacking)}, which {_have(lacking)} no such parameter")
 

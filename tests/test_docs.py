@@ -31,7 +31,8 @@ from ipa.profiles import read_yaml
 from ipa.studies import Run, Scenario, find, load, results, simulate
 from ipa.studies.commands import main
 from ipa.studies.profile.numbers import MARKS, counts, sla_sum
-from ipa.studies.scenario import ClusterLimits, GuardBounds, PolicyChoice, StageStart
+from ipa.studies.scenario import ClusterLimits, GuardBounds, PolicyChoice
+from ipa.studies.start import StageStart
 from ipa.studies.tables import COUNTED, TABLES
 from tests.command import every_command
 

@@ -46,7 +46,7 @@ def check_new(path: Path, *, overwrite: bool = False) -> None:
             f"{nearest(path.suffix, _SUFFIXES)}"
         )
     if path.exists() and not overwrite:
-        raise TraceError(f"{path}: is there already; choose another name")
+        raise TraceError(f"{path}: already exists; choose another name")
 
 
 def _facts(trace: Trace) -> str:

@@ -288,6 +288,8 @@ def connect(context: str | None = None, read_only: bool = False, on_warning: OnW
         else:
             kubernetes.config.load_kube_config(_kubeconfig(), context, client_configuration=configuration)
     except (kubernetes.config.ConfigException, OSError) as error:
+        if not Path(path := _kubeconfig() or "~/.kube/config").expanduser().exists():
+            raise LiveError(f"no cluster: the kubeconfig {path} does not exist; name one in KUBECONFIG") from None
         raise LiveError(f"no cluster: {str(error).rstrip('.')}; set KUBECONFIG, or give --context") from None
     configuration.retries = False
     return Api(kubernetes.client.ApiClient(configuration), read_only, on_warning)

@@ -101,6 +101,8 @@ def _variants(folder: Path) -> Iterator[tuple[str, Path, dict[str, str]]]:
 
     below = folder.glob("/".join("*" * LEVELS))
     places = sorted(place for place in below if place.is_dir() and place.name != SAMPLES)
+    if not folder.is_dir():
+        raise LiveError(f"{folder}: no such folder")
     if not places:
         raise LiveError(f"{folder}: should hold PIPELINE/STAGE/VARIANT/")
     for place in places:

@@ -48,8 +48,8 @@ def make_model_folder(folder: Path, *, linked: bool = False) -> list[Path]:
 
     Raises WheelError if a wheel is not installed, LiveError if there is something already.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise LiveError(f"{folder}: is there already; give a new folder")
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise LiveError(f"{folder}: already exists; give a new folder")
     variants = list(_variants())
     for variant in variants:
         place = folder / variant.place

@@ -26,9 +26,9 @@ class ModelFolder:
 def model_folders(root: Path) -> tuple[str, list[ModelFolder]]:
     """The pipeline's name and its variants, in the order of their names, from the folder of a pipeline, stage or
     variant. LiveError for a folder without models and for names that a pipeline file does not take."""
-    root = root.absolute()
+    given, root = root, root.absolute()
     if not root.is_dir():
-        raise LiveError(f"{root}: no such folder")
+        raise LiveError(f"{given}: no such folder")
     if has_model(root):
         found, name = [(root.parent.name, root)], root.parent.name
     elif variants := _below(root):
@@ -38,12 +38,14 @@ def model_folders(root: Path) -> tuple[str, list[ModelFolder]]:
         found, name = [(stage.name, path) for stage in stages for path in _below(stage)], root.name
     if not found:
         raise LiveError(
-            f"{root}: holds no models; should hold STAGE/VARIANT/{ONNX_FILE} or STAGE/VARIANT/{OWN_FILE}, "
+            f"{given}: holds no models; should hold STAGE/VARIANT/{ONNX_FILE} or STAGE/VARIANT/{OWN_FILE}, "
             "or be a STAGE or VARIANT folder of these"
         )
     for said in dict.fromkeys((name, *(text for stage, path in found for text in (stage, path.name)))):
         if profiles.slug(said) != said:
-            raise LiveError(f"{root}: {said!r} should be lower-case letters, digits and single hyphens, at most 63")
+            raise LiveError(
+                f"{given}: {said!r} should be lower-case letters, digits and single hyphens, of at most 63 characters"
+            )
     return name, [ModelFolder(stage, path.name, path, _samples(path)) for stage, path in found]
 
 

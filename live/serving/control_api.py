@@ -205,7 +205,7 @@ class _ControlApi:
             raise ProtocolError(f"{where}: {given!r}; allowed: an object")
         required = ("number", "url", "variant", "cores", "state")
         optional = ("model", "lane")
-        _checked(checks.known, f"key of {where}", given, (*required, *optional))
+        _checked(checks.known, "key", given, (*required, *optional), of=f" of {where}")
         fields = _checked(checks.mapping, where, {k: v for k, v in given.items() if k not in optional}, required)
         number = _checked(checks.integer, f"{where}.number", fields["number"], at_least=0)
         state = _checked(checks.choice, f"{where}.state", fields["state"], STATES)

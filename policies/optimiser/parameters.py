@@ -140,28 +140,30 @@ class Parameters:
             raise PolicyError(
                 f"throughput_cap_rps={given!r} must map stages to requests per second; stages: {', '.join(stages)}"
             )
-        checks.known("stage in throughput_cap_rps", given, stages)
-        return {name: checks.number(f"throughput_cap_rps of {name}", cap, above=0) for name, cap in given.items()}
+        checks.known("stage", given, stages, of=" in throughput_cap_rps")
+        return {name: checks.number(f"throughput_cap_rps.{name}", cap, above=0) for name, cap in given.items()}
 
     def _checked_candidates(self) -> dict[str, tuple[str, ...]]:
         stages = {stage.name: [variant.name for variant in stage.variants] for stage in self.pipeline.stages}
         given = {} if self.candidates is None else self.candidates
         if not isinstance(given, Mapping):
             raise PolicyError(f"candidates={given!r} must map stages to variants; stages: {', '.join(stages)}")
-        checks.known("stage in candidates", given, stages)
+        checks.known("stage", given, stages, of=" in candidates")
         for stage, names in given.items():
             if isinstance(names, str) or not isinstance(names, Collection) or not names:
-                raise PolicyError(f"candidates of {stage} must be a list of variants: {', '.join(stages[stage])}")
+                raise PolicyError(f"candidates.{stage}={names!r} must be a list of some of: {', '.join(stages[stage])}")
             for name in names:
                 refuse_excluded(self.pipeline, stage, name)
-            checks.known(f"variant of {stage} in candidates", names, stages[stage])
+            checks.known("variant", names, stages[stage], of=f" in candidates.{stage}")
         return {stage: tuple(names) for stage, names in given.items()}
 
     def _checked_drop_limits(self) -> tuple[float, ...]:
-        stages = len(self.pipeline.stages)
+        stages = [stage.name for stage in self.pipeline.stages]
         given = self.drop_limits_s
-        if not isinstance(given, (list, tuple)) or len(given) != stages:
-            raise PolicyError(f"drop_limits_s={given!r} must be a list of {stages}, one per stage")
+        if not isinstance(given, (list, tuple)) or len(given) != len(stages):
+            raise PolicyError(
+                f"drop_limits_s={given!r} must be a list of seconds, one for each of: {', '.join(stages)}"
+            )
         return tuple(checks.number("drop_limits_s", limit, above=0) for limit in given)
 
     def _set(self, key: str, value: object) -> None:

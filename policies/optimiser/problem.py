@@ -57,12 +57,12 @@ class Problem:
         table = self.programme.table
         for key, wanted in (("variants", self.variants), ("replicas", self.replicas)):
             if wanted is not None:
-                checks.known(f"stage in {key}", wanted, table.names)
+                checks.known("stage", wanted, table.names, of=f" in {key}")
         for stage, names in (self.variants or {}).items():
-            checks.known(f"variant of {stage}", names, table.stages[table.names.index(stage)].variants)
+            checks.known("variant", names, table.stages[table.names.index(stage)].variants, of=f" of {stage}")
             if not names:
-                raise PolicyError(f"variants of {stage} are empty; allowed: any of its variants")
+                raise PolicyError(f"variants.{stage} is empty; allowed: any of its variants")
         if self.replicas is not None:
             checks.mapping("replicas", self.replicas, table.names)
             for stage, count in self.replicas.items():
-                checks.integer(f"replicas of {stage}", count)
+                checks.integer(f"replicas.{stage}", count)

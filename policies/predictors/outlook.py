@@ -36,7 +36,7 @@ class Outlook:
         self.reads = reads(self.predictor)
         self.quantile = quantile
         if quantile is not None and not 0 < checks.number("quantile", quantile) < 1:
-            raise PolicyError(f"quantile={quantile!r} must be a finite number and above 0 and below 1")
+            raise PolicyError(f"quantile={quantile!r} must be a finite number above 0 and below 1")
         self.horizon_s = DEFAULT_HORIZON_S if horizon_s is None else checks.number("horizon_s", horizon_s, at_least=1)
         self._known: dict[tuple[float, ...], Forecast] = {}
 

@@ -17,7 +17,7 @@ from ipa.studies.answers.sensitivity import rank
 from ipa.studies.answers.settings import read, varied
 from ipa.studies.drawing import card
 from ipa.studies.errors import ScenarioError
-from ipa.studies.results import write_text
+from ipa.studies.results import why_no_table, write_text
 from ipa.studies.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def answer(
     given = tuple(name for name in USUAL if name in columns) if outcomes is None else outcomes
     chosen = keys_of(table) if keys is None else tuple(keys)
     if not chosen:
-        raise ScenarioError("keys: none varies in the table, so that there is nothing to compare")
+        raise ScenarioError("no key varies in the table, so that there is nothing to compare")
     return Answers(title, read(table, chosen, find(given, columns)))
 
 
@@ -73,7 +73,7 @@ def read_answers(path: str | Path, *, title: str = "") -> Answers:
     except FileNotFoundError:
         raise ScenarioError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
-        raise ScenarioError(f"{path}: cannot be read as a table: {error}") from None
+        raise ScenarioError(f"{path}: {why_no_table(error)}") from None
     try:
         return answer(table, title=title or path.stem)
     except ScenarioError as error:

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from ipa import profiles
+
 
 class LazyGroup(click.Group):
     """A group that knows its commands by name and short help; the module of one is imported when it is called.
@@ -32,6 +34,16 @@ class LazyGroup(click.Group):
         command = getattr(module, name, None) or getattr(module, f"{name}_")
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does; a command that is not there is answered with the nearest and with all."""
+        name, commands = args[0], self.list_commands(ctx)
+        if not name.startswith("-") and name not in commands and not ctx.resilient_parsing:
+            hint = profiles.did_you_mean(name, commands)
+            ctx.fail(f"no command is called {name!r}{hint}; allowed: {', '.join(commands)}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands in the group's help, which imports none of them."""

@@ -65,7 +65,9 @@ def optimise(
 
 def _check_together(load_rps: float | None, frontier: bool, loads: str | None, report: Path | None) -> None:
     if loads is not None and (frontier or load_rps is not None):
-        raise click.UsageError(f"--over {loads}: is given in place of --load and --frontier; leave one out")
+        raise click.UsageError(
+            f"--over {loads}: takes the place of --load and --frontier; leave out either it or these"
+        )
     if loads is None and load_rps is None:
         raise click.UsageError("--load: is missing; give the load to plan for, or several with --over FROM:TO")
     if report is not None and loads is None and not frontier:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 import click
 
@@ -22,15 +23,43 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-NEW_FILE = click.Path(path_type=Path, dir_okay=False)
+class File(click.Path):
+    """The path of a file, which may not be there yet."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = super().convert(value, param, ctx)
+        if isinstance(path, Path) and path.is_dir():
+            self.fail(f"{str(value)!r} is a folder; allowed: a file", param, ctx)
+        return path
+
+
+NEW_FILE = File()
 FOLDER = click.Path(path_type=Path)
 
 
-class Words(click.Choice[str]):
-    """A choice among the words of a `Literal`; a wrong one is answered with the nearest and with all."""
+class Url(click.ParamType[str]):
+    """The address of a server; an empty one is none."""
 
-    def __init__(self, literal: object) -> None:
-        super().__init__(get_args(literal))
+    name = "URL"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value and not re.fullmatch(r"https?://[^/?#\s]+(/\S*)?", value):
+            self.fail(f"{value!r}; allowed: the URL of a server, such as http://localhost:8080", param, ctx)
+        return str(value)
+
+
+class Words(click.Choice[str]):
+    """A choice among words, those of a `Literal` or others; a wrong one is answered with the nearest and with all."""
+
+    def __init__(self, words: object) -> None:
+        super().__init__(get_args(words) or cast("Sequence[str]", words))
+
+    def get_missing_message(self, param: click.Parameter, ctx: click.Context | None) -> str:
+        """None: the usage, which stands above, names the words already."""
+        return ""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if value not in self.choices:
@@ -272,7 +301,7 @@ store_option = click.option(
     "--s3-endpoint",
     "endpoint",
     default="https://s3.amazonaws.com",
-    metavar="URL",
+    type=Url(),
     help="The object store. Default: Amazon's.",
 )
 

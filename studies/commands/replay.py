@@ -12,14 +12,19 @@ import click
 
 from ipa import studies
 from ipa.studies.commands import complete, printing
-from ipa.studies.commands.options import build_scenario, output_options, set_option
+from ipa.studies.commands.options import (
+    NEW_FILE,
+    build_scenario,
+    output_options,
+    set_option,
+)
 
 if TYPE_CHECKING:
     from ipa.studies.decision import Replayed
 
 
 @click.command()
-@click.argument("journal", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("journal", type=NEW_FILE)
 @click.option(
     "--pipeline",
     required=True,

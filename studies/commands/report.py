@@ -9,7 +9,11 @@ import click
 
 from ipa import studies
 from ipa.studies.commands import printing, reports
-from ipa.studies.commands.options import FOLDER, output_options
+from ipa.studies.commands.options import (
+    FOLDER,
+    Words,
+    output_options,
+)
 
 if TYPE_CHECKING:
     from ipa.studies.drawing import Plot
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
 @click.option(
     "--static",
     "form",
-    type=click.Choice(reports.FORMS),
+    type=Words(reports.FORMS),
     help="Write each figure as an image of this form instead. Needs kaleido and Chromium.",
 )
 @output_options

@@ -29,14 +29,14 @@ def check_report(path: Path, out: Path | None = None, records: str = "all", opti
     """
     studies.report.check_records(records)
     if path.is_dir():
-        raise ScenarioError(f"{option} {path}: is a directory")
+        raise ScenarioError(f"{option} {path}: is a folder; give a file")
     if out is not None and path.absolute() == out.absolute():
-        raise ScenarioError(f"{option} {path}: the results go into a folder of this name")
-    folder = path.absolute().parent
+        raise ScenarioError(f"{option} {path}: is the folder of the results; give another file")
     made = () if out is None else (out.absolute(), *out.absolute().parents)
-    if not (folder.is_dir() or folder in made):
-        raise ScenarioError(f"{option} {path}: the folder {folder} does not exist")
-    studies.results.check_writable(folder, f"{option} {path}")
+    if path.absolute().parent in made:
+        studies.results.check_writable(path.parent, f"{option} {path}")
+    else:
+        studies.results.check_place(path, f"{option} {path}")
     check_plotly(option)
 
 

@@ -120,7 +120,7 @@ def sweep(
     that fails ends nothing; its error is in the table.
     """
     if out is None and not dry_run:
-        raise click.UsageError("--out: names the folder for the table; or look first, with --dry-run")
+        raise click.UsageError("--out: is missing; give a folder for the table, or look first with --dry-run")
     if report is not None:
         reports.check_report(report, out)
     given = {name: value for name, value in options.items() if value is not None} | assigned(assignments)

@@ -15,6 +15,7 @@ from ipa.studies.commands import jobs as crews
 from ipa.studies.commands import printing, progress
 from ipa.studies.commands.amounts import SECONDS, Whole
 from ipa.studies.commands.options import (
+    Words,
     build_scenario,
     jobs_option,
     load_options,
@@ -52,7 +53,7 @@ window_options = together(
     click.option("--length", "length_s", type=SECONDS, help=f"Seconds of a window. Default: {LENGTH_S:g}."),
     click.option(
         "--draw",
-        type=click.Choice(["alike", "any"]),
+        type=Words(("alike", "any")),
         help="With --trace twitter:NAME: windows like that one (default), or any.",
     ),
     click.option("--seeds", type=Whole(min=1), default=1, help="Runs in each window. Default: 1."),

@@ -14,6 +14,7 @@ from ipa import studies
 from ipa.studies.commands import jobs, printing, progress, reports
 from ipa.studies.commands.amounts import Whole
 from ipa.studies.commands.options import (
+    Words,
     build_scenario,
     cluster_options,
     output_options,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 @pipeline_argument
 @click.option(
     "--backend",
-    type=click.Choice(["loopback", "kubernetes"]),
+    type=Words(("loopback", "kubernetes")),
     default="loopback",
     help="Where the live runs take place: loopback, on this machine, or kubernetes, on what `ipa live up` deployed. "
     "Default: loopback.",

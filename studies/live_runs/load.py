@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ipa import profiles
 from ipa.studies.errors import ScenarioError
 from ipa.studies.inputs import arrivals_of, load_of
-from ipa.studies.results import check_writable, whole_file
+from ipa.studies.results import check_place, whole_file
 from ipa.studies.scenario import Scenario
 from ipa.traces import Trace
 
@@ -52,11 +52,9 @@ def is_url(what: str) -> bool:
 
 
 def check_address(what: str, url: str | None, model: str | None) -> None:
-    """Raise ScenarioError for an address that is none, or comes with another one, or without the model to ask."""
+    """Raise ScenarioError for an address that comes with another one, or without the model to ask."""
     if is_url(what) and url is not None:
         raise ScenarioError(f"--url {url}: the argument is already a URL: {what}")
-    if url is not None and not is_url(url):
-        raise ScenarioError(f"--url {url}: should be the URL of a server, such as http://localhost:8080")
     if is_url(what) and model is None:
         raise ScenarioError(f"{what}: name the model with --model")
 
@@ -87,8 +85,12 @@ def _read_body(path: Path) -> dict[str, Any]:
         body = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ScenarioError(f"--body {path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise ScenarioError(f"--body {path}: is not JSON: {error}") from None
+    except json.JSONDecodeError as error:
+        raise ScenarioError(
+            f"--body {path}:{error.lineno}: not valid JSON: {error.msg}, column {error.colno}"
+        ) from None
+    except ValueError:
+        raise ScenarioError(f"--body {path}: not a text file (UTF-8)") from None
     if not isinstance(body, dict) or not isinstance(body.get("inputs"), list):
         raise ScenarioError(f"--body {path}: should be a V2 inference request: an object with the key 'inputs'")
     body.pop("id", None)
@@ -170,9 +172,7 @@ def check_load_file(path: Path) -> None:
         raise ScenarioError(f"--out {path}: should end in {' or '.join(SUFFIXES)}")
     if path.exists():
         raise ScenarioError(f"--out {path}: already exists; give a new file")
-    if not path.absolute().parent.is_dir():
-        raise ScenarioError(f"--out {path}: the folder {path.absolute().parent} does not exist")
-    check_writable(path.absolute().parent, f"--out {path}")
+    check_place(path, f"--out {path}")
 
 
 def write_load_table(sent: Sent, path: Path) -> None:

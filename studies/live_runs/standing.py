@@ -37,9 +37,11 @@ def deployed(scenario: Scenario, prepared: Prepared, cluster: Cluster, layout: L
     from ipa.live.kubernetes import Deployed, Layout, current_namespace, names
 
     if cluster.name is not None and names.name(cluster.name) != cluster.name:
-        raise LiveError(f"--name {cluster.name}: should be lower-case letters, digits and hyphens, at most 53")
+        raise LiveError(
+            f"--name {cluster.name}: should be lower-case letters, digits and hyphens, of at most 53 characters"
+        )
     if cluster.namespace is not None and not LABEL.fullmatch(cluster.namespace):
-        allowed = "lower-case letters, digits and hyphens, at most 63"
+        allowed = "lower-case letters, digits and hyphens, of at most 63 characters"
         raise LiveError(f"--namespace {cluster.namespace}: should be {allowed}")
     return Deployed(
         plane=plane_of(scenario, prepared),

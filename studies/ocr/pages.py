@@ -154,8 +154,8 @@ def write_pages(count: int, seed: int, folder: Path) -> None:
 
 def check_new(folder: Path) -> None:
     """Raise ScenarioError if something is in the folder."""
-    if folder.exists() and any(folder.iterdir()):
-        raise ScenarioError(f"{folder}: is there already; give a new folder")
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise ScenarioError(f"{folder}: already exists; give a new folder")
 
 
 def _rounded(box: Box) -> list[list[float]]:

@@ -93,8 +93,8 @@ def cases_of(
     place = np.concatenate(found)
     if not len(place):
         raise ScenarioError(
-            f"{trace.name}: nothing to forecast: {history_s} s have to lie before a forecast and {horizon_s} s between "
-            "it and the end of its window"
+            f"{trace.name}: nothing to forecast: a forecast needs {history_s} s before it (--history), and "
+            f"{horizon_s} s after it (--horizon) within its window"
         )
     return Cases(
         counts.astype(np.float64),

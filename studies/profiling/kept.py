@@ -31,8 +31,9 @@ class Kept:
         self.found = 0
         """How many measurements were there already."""
         whole = {"schema_version": 1, "kind": "measurements", **head}
+        self._beginning: str | None = json.dumps(whole) + "\n"
+        """What is written before the first measurement: a profile without any leaves the file as it was."""
         if fresh or not path.exists():
-            results.write_text(json.dumps(whole) + "\n", path)
             return
         was, self.records = _read(path)
         self.found = len(self.records)
@@ -43,13 +44,14 @@ class Kept:
                 "them, --to writes elsewhere"
             )
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[1:]
-        results.write_text(
-            json.dumps({**whole, "asked": _together(asked, head["asked"])}) + "\n" + "".join(lines), path
-        )
+        self._beginning = json.dumps({**whole, "asked": _together(asked, head["asked"])}) + "\n" + "".join(lines)
 
     def add(self, record: Record) -> None:
         """Keep a measurement; it is on disk when this returns."""
         kind = next(name for name, cls in _KINDS.items() if isinstance(record, cls))
+        if self._beginning is not None:
+            results.write_text(self._beginning, self.path)
+            self._beginning = None
         with self.path.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps({"record": kind, **asdict(record)}) + "\n")
             lines.flush()

@@ -123,8 +123,12 @@ def _found(
     if server and stage and variants and not Path(what).exists() and Path(what).suffix:
         return None, profiles.slug(Path(what).stem), [Target(stage, each, url=server) for each in variants]
     pipeline = profiles.load(what)
-    if (models is None) == (not server):
+    if models is not None and server:
+        raise ScenarioError("--models and --server: give one of them")
+    if models is None and not server:
         raise ScenarioError(f"{what}: say where its models are: --models FOLDER, or --server URL")
+    if models is not None and not models.is_dir():
+        raise ScenarioError(f"--models {models}: no such folder")
     stages = pipeline.stages if stage is None else (pipeline.stage(stage),)
     if len(stages) == 1:
         for each in variants:

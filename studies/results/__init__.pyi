@@ -18,6 +18,8 @@ from .stored import finished as finished
 from .stored import read_run as read_run
 from .stored import read_runs as read_runs
 from .stored import run_name as run_name
+from .stored import why_no_table as why_no_table
+from .whole import check_place as check_place
 from .whole import check_writable as check_writable
 from .whole import whole_file as whole_file
 from .whole import whole_folder as whole_folder

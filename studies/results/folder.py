@@ -28,7 +28,7 @@ def claim(folder: Path, *, resumable: bool = False, kind: str = "runs") -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise ScenarioError(f"--out {folder}: is a file; give a new folder")
-    check_writable(folder if resumable else folder.absolute().parent, f"--out {folder}")
+    check_writable(folder if resumable else folder.parent, f"--out {folder}")
     if not folder.is_dir():
         return
     if not resumable and (folder.is_mount() or folder.samefile(Path())):

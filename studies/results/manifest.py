@@ -29,12 +29,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        why = f"contains no results: {MANIFEST} is missing" if folder.exists() else "no such folder"
+        why = f"contains no results: {MANIFEST} is missing" if folder.exists() else "no such file or folder"
         raise ScenarioError(f"{folder}: {why}") from None
     except UnicodeDecodeError:
         raise ScenarioError(f"{path}: not a text file (UTF-8)") from None
     except OSError as error:
         raise ScenarioError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except json.JSONDecodeError as error:
+        raise ScenarioError(f"{path}:{error.lineno}: not valid JSON: {error.msg}, column {error.colno}") from None
     except (ValueError, RecursionError) as error:
         raise ScenarioError(f"{path}: not valid JSON: {error}") from None
     if not isinstance(manifest, dict):
@@ -43,7 +45,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if version != SCHEMA_VERSION:
         raise ScenarioError(f"{path}: schema_version is {version!r}; this program reads {SCHEMA_VERSION}")
     if manifest.get("kind") not in KINDS:
-        raise ScenarioError(f"{path}: kind is {manifest.get('kind')!r}; it should be {' or '.join(KINDS)}")
+        raise ScenarioError(f"{path}: kind is {manifest.get('kind')!r}; it should be one of {', '.join(KINDS)}")
     if manifest["kind"] == "run" and not isinstance(manifest.get("summary"), dict):
         raise ScenarioError(f"{path}: the key 'summary' should hold the summary of the run")
     missing = [key for key in IDENTITY if key not in manifest["summary"]] if manifest["kind"] == "run" else []

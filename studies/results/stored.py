@@ -159,6 +159,14 @@ def _read_run(folder: Path) -> StoredRun:
     return StoredRun(folder, manifest)
 
 
+def why_no_table(error: Exception) -> str:
+    """Why a file is not read as a table, without the file's name, which pyarrow says too."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"cannot be read: {error.strerror}"
+    said = re.sub(r"^Could not open Parquet input source '.*?': ", "", str(error))
+    return f"not readable as parquet: {said}"
+
+
 def _read_table(path: Path) -> pd.DataFrame:
     import pandas as pd
 
@@ -167,7 +175,7 @@ def _read_table(path: Path) -> pd.DataFrame:
     except FileNotFoundError:
         raise ScenarioError(f"{path}: no such file; the results are not complete") from None
     except (OSError, ValueError) as error:
-        raise ScenarioError(f"{path}: cannot be read: {error}") from None
+        raise ScenarioError(f"{path}: {why_no_table(error)}") from None
     for column in OF_OLD.get(path.stem, ()):
         if column not in table:
             raise ScenarioError(f"{path}: the column {column!r} is missing")

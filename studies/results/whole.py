@@ -112,11 +112,21 @@ def put_table(table: pd.DataFrame, path: Path) -> None:
 
 def check_writable(folder: Path, what: str) -> None:
     """Raise ScenarioError, beginning with `what`, where nothing could be written to a folder, existing or not."""
-    place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    place = next(each for each in (folder, *folder.parents, Path()) if each.exists())
+    if not place.is_dir():
+        raise ScenarioError(f"{what}: cannot be written: {place} is not a folder")
     try:
         os.rmdir(mkdtemp(prefix=".ipa-", dir=place))
     except OSError as error:
-        raise ScenarioError(f"{what}: cannot be written: {place}: {error.strerror}") from None
+        raise ScenarioError(f"{what}: cannot be written: {place.absolute()}: {error.strerror}") from None
+
+
+def check_place(path: Path, what: str) -> None:
+    """Raise ScenarioError, beginning with `what`, where a file could not be written: its folder has to exist."""
+    folder = path.parent
+    if not folder.exists():
+        raise ScenarioError(f"{what}: cannot be written: the folder {folder} does not exist")
+    check_writable(folder, what)
 
 
 def _part(path: Path) -> Path:
@@ -147,5 +157,5 @@ def _is_running(process: int) -> bool:
 
 
 def _unwritten(path: Path, error: OSError) -> ScenarioError:
-    why = f"{error.filename} is no folder" if isinstance(error, FileExistsError) else error.strerror or error
+    why = f"{error.filename} is not a folder" if isinstance(error, FileExistsError) else error.strerror or error
     return ScenarioError(f"{path}: cannot be written: {why}")

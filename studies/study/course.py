@@ -155,7 +155,7 @@ def conduct(
         with places.opened(on, jobs, packed, log) as place, progress(len(trials)) as advance:
             ran = run_missing((trial.asked for trial in trials), store, place, "all", advance)
         ran_s = perf_counter() - started_s
-        log(f"{ran.fresh} runs in {ran_s:.1f} s{ran.others}")
+        log(f"{ran.fresh} {'run' if ran.fresh == 1 else 'runs'} in {ran_s:.1f} s{ran.others}")
         store.keep_plan(kept_plan.to_text(wanted))
         timings = tuple(decision_times.measure(_published_sizes(wanted)))
         found = _study(wanted, store, timings, folder)

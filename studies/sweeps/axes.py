@@ -43,11 +43,11 @@ class Axis:
         return low * (high / low) ** share if self.is_log else low + share * (high - low)
 
 
-def parse(text: str) -> Axis:
-    """The axis of `KEY=VALUES`. Raises ScenarioError for anything else."""
+def parse(text: str, option: str = "--vary") -> Axis:
+    """The axis of `KEY=VALUES`, which `option` gives. Raises ScenarioError for anything else."""
     key, equals, given = text.partition("=")
     if not equals or not all(key.split(".")) or not given.strip():
-        raise ScenarioError(f"{text}: {SHAPE}")
+        raise ScenarioError(f"{option} {text}: {SHAPE}")
     return axis(key.strip(), given)
 
 

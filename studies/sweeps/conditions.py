@@ -50,17 +50,19 @@ class Condition:
             raise ScenarioError(f"{self.text}: {one!r} and {other!r} cannot be compared with {sign}") from None
 
 
-def parse(text: str) -> Condition:
-    """The condition of a text. Raises ScenarioError for another form, or a key that no scenario has."""
+def parse(text: str, option: str = "--where") -> Condition:
+    """The condition of a text, which `option` gives. Raises ScenarioError for another form or key."""
     terms = []
     for part in re.split(r"\band\b", text):
         found = _TERM.fullmatch(part)
         if found is None:
-            raise ScenarioError(f"{text}: should be KEY==VALUE, with ==, !=, <, <=, > or >=, several joined by `and`")
+            raise ScenarioError(
+                f"{option} {text}: should be KEY==VALUE, with ==, !=, <, <=, > or >=, several joined by `and`"
+            )
         key, sign, other = found.groups()
         if not _is_key(key):
             hint = did_you_mean(key.partition(".")[0], Scenario.model_fields)
-            raise ScenarioError(f"{text}: {key}: no key of a scenario{hint}")
+            raise ScenarioError(f"{option} {text}: no key of a scenario is called {key!r}{hint}")
         terms.append((key, sign, other))
     return Condition(text, tuple(terms))
 

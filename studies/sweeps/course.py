@@ -160,7 +160,7 @@ def _branch(text: str) -> Branch:
     condition, colon, axis = text.partition(": ")
     if not colon:
         raise ScenarioError(f"--when {text}: should be CONDITION: KEY=VALUES, such as policy==ipa: policy.alpha=1,2")
-    return Branch(axes.parse(axis), conditions.parse(condition))
+    return Branch(axes.parse(axis, f"--when {condition}:"), conditions.parse(condition, "--when"))
 
 
 def _several(texts: Texts) -> Sequence[str]:
@@ -199,7 +199,7 @@ def conduct(
             where = place.where
             ran, seeds, looks = _run(plan, points, keys, store, place, progress)
         ran_s = perf_counter() - started_s
-        log(f"{ran.fresh} runs in {ran_s:.1f} s{ran.others}")
+        log(f"{ran.fresh} {'run' if ran.fresh == 1 else 'runs'} in {ran_s:.1f} s{ran.others}")
         summary = table.first_summary(plan.asked(keys, range(seeds)), store)
         errors = table.write(plan.asked(keys, range(seeds)), store, _axes(plan), summary, folder / TABLE)
     swept = Swept(folder, points, seeds, ran, errors.total(), dict(errors.most_common(ERRORS_TOLD)), tuple(looks))

@@ -70,17 +70,25 @@ def check(plan: Plan) -> int:
         new = {f"{key}={value!r}" for key, value in values.items() if key != "seed"} - checked
         if count == 1 or (new and len(checked) < MOST_CHECKED):
             checked |= new
-            _prepare(values, scenario)
+            _prepare(values, scenario, plan.base)
     if count == 0:
         raise ScenarioError("--where: leaves no point")
     return count
 
 
-def _prepare(values: Values, scenario: Scenario) -> None:
+def _prepare(values: Values, scenario: Scenario, base: Scenario) -> None:
+    if error := _refusal(scenario):
+        is_of_base = str(_refusal(base)) == str(error)
+        raise error if is_of_base else ScenarioError(f"{in_words(values)}: {error}") from None
+
+
+def _refusal(scenario: Scenario) -> ValueError | None:
+    """Why the scenario cannot be run, if it cannot."""
     try:
         prepare(scenario)
     except ValueError as error:
-        raise ScenarioError(f"{in_words(values)}: {error}") from None
+        return error
+    return None
 
 
 def in_words(values: Values) -> str:

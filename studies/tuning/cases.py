@@ -153,6 +153,11 @@ def _parts(whole: Trace, how: Drawing, is_real: bool, history_s: int) -> tuple[S
         raise ScenarioError(f"--test {test[0]:g}:{test[1]:g}: overlaps --train {train[0]:g}:{train[1]:g}")
     if train[1] <= test[0] < train[1] + history_s:
         test = (train[1] + history_s, test[1])
+        if test[0] >= test[1]:
+            raise ScenarioError(
+                f"--test: no load is left to test on: {whole.name!r} has seconds 0 to {whole.duration_s:g}, and tests "
+                f"begin {history_s} s (history_s) after the part to train on, {train[0]:g}:{train[1]:g}"
+            )
     return train, test
 
 

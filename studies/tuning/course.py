@@ -17,7 +17,7 @@ from ipa.studies.tuning.gain import gains
 from ipa.studies.tuning.racing import Columns, is_hopeless, looks
 from ipa.studies.tuning.runs import Rows, Task, columns_of, means_of, run_tasks, tasks_of
 from ipa.studies.tuning.search import BATCH, Search, Setting, opened
-from ipa.studies.tuning.space import Space, Values, space_of
+from ipa.studies.tuning.space import Space, Values, check_values, space_of
 from ipa.studies.tuning.tuned import Best, Tuned
 from ipa.studies.tuning.wishes import Wishes, wishes_of
 
@@ -54,6 +54,7 @@ def tune(
     space = space_of(scenario, vary)
     cases = cases_of(scenario, drawing or Drawing(), log)
     prepare(of_case(cases.base, cases.train[0]))
+    check_values(cases.base, space)
     place = None if folder is None else Path(folder)
     with ExitStack() as stack:
         if place is not None:

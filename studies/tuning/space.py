@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipa.policies import Choices, PolicyError, Range, parse_range, ranges_of, split_spec
 from ipa.studies.errors import ScenarioError
+from ipa.studies.inputs import pipeline_of, policy_of
 from ipa.studies.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -47,8 +48,10 @@ def space_of(scenario: Scenario, vary: Sequence[str] = ()) -> Space:
         key, equals, text = each.partition("=")
         if key in found:
             raise ScenarioError(f"--vary {each}: {key} is given twice")
-        if key.partition(".")[0] in OWN_KEYS or not all(key.split(".")):
+        if not all(key.split(".")):
             raise ScenarioError(f"--vary {each}: should be KEY=FROM:TO with a key such as policy.alpha or interval_s")
+        if key.partition(".")[0] in OWN_KEYS:
+            raise ScenarioError(f"--vary {each}: {key} says what is run, and is the same for all settings")
         if key.removeprefix(OF_POLICY) in own and key.startswith(OF_POLICY):
             raise ScenarioError(f"--vary {each}: --policy {spec} gives it a value already")
         if not equals and key not in known:
@@ -58,6 +61,33 @@ def space_of(scenario: Scenario, vary: Sequence[str] = ()) -> Space:
         except PolicyError as error:
             raise ScenarioError(f"--vary {each}: {error}") from None
     return found
+
+
+def check_values(scenario: Scenario, space: Space) -> None:
+    """Raise ScenarioError for a choice, or a range with both of its ends, that cannot be had whatever the others are.
+
+    What others are is only tried at their first and last values, and as the scenario says.
+    """
+    ends = {key: each.values if isinstance(each, Choices) else (each.low, each.high) for key, each in space.items()}
+    for key, values in ends.items():
+        others = [{}, *({name: each[end] for name, each in ends.items() if name != key} for end in (0, -1))]
+        wrong = [why for value in values if (why := _wrong(scenario, key, value, others))]
+        if wrong and (isinstance(space[key], Choices) or len(wrong) == len(values)):
+            raise ScenarioError(f"--vary {key}: {wrong[0]}")
+
+
+def _wrong(scenario: Scenario, key: str, value: Any, others: Sequence[Values]) -> str:
+    """Why no run can have this value, with any of these other values; empty if one can."""
+    said = []
+    for each in others:
+        try:
+            changed = scenario.with_values({**each, key: value})
+            policy_of(changed, pipeline_of(changed))
+        except ValueError as error:
+            said.append(str(error))
+        else:
+            return ""
+    return said[0]
 
 
 def suggested(trial: Trial, space: Space) -> dict[str, Any]:

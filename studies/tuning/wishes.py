@@ -127,7 +127,7 @@ def wishes_of(
     aims = [first, *map(_also, also)]
     names = [aim.outcome for aim in aims]
     if twice := [name for name in names if names.count(name) > 1]:
-        raise ScenarioError(f"--also: {twice[0]} is wished for twice")
+        raise ScenarioError(f"--also: {twice[0]} is already an aim; each outcome may be one once")
     return Wishes(tuple(aims), tuple(map(parse_limit, limits)))
 
 

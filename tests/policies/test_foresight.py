@@ -259,7 +259,7 @@ def test_a_surge_that_has_been_seen_is_planned_for_before_it_has_risen() -> None
 
 
 def test_the_risk_is_kept_within_its_bounds() -> None:
-    with pytest.raises(PolicyError, match="risk=0 must be a finite number and above 0 and at most 1"):
+    with pytest.raises(PolicyError, match="risk=0 must be a finite number above 0 and at most 1"):
         Foresight(PIPELINE, risk=0)
     with pytest.raises(PolicyError, match="dispatch='eagre' is none of: central, eager"):
         Foresight(PIPELINE, dispatch="eagre")

@@ -136,10 +136,10 @@ def test_static_takes_a_mix_as_argument_and_as_configuration() -> None:
 @pytest.mark.parametrize(
     ("argument", "why"),
     [
-        ("small:1:3@0.25+large:2:1,small:1:1", "must be variant:batch:replicas for each of: a,b"),
+        ("small:1:3@0.25+large:2:1,small:1:1", "must be variant:batch:replicas for each of: a, b"),
         ("small:1:3@x+large:2:1@1,small:1:1", "must be variant:batch:replicas"),
-        ("small:1:3@0.25+large:2:1@0.5,small:1:1", "configuration of a: the shares of small, large add up to 0.75"),
-        ("small:1:3@0.5+small:2:1@0.5,small:1:1", "configuration of a: a mix of small, small; allowed: each variant"),
+        ("small:1:3@0.25+large:2:1@0.5,small:1:1", "configuration.a: the shares of small, large add up to 0.75"),
+        ("small:1:3@0.5+small:2:1@0.5,small:1:1", "configuration.a: a mix of small, small; allowed: each variant"),
     ],
 )
 def test_static_refuses_a_wrong_mix(argument: str, why: str) -> None:

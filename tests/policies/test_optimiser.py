@@ -383,10 +383,10 @@ def test_ranks_are_among_the_candidates() -> None:
 @pytest.mark.parametrize(
     ("candidates", "answer"),
     [
-        ({"b": ["v"]}, "unknown stage in candidates 'b'"),
-        ({"a": ["smal"]}, "unknown variant of a in candidates 'smal' \\(did you mean 'small'\\?\\); allowed: small"),
-        ({"a": []}, "candidates of a must be a list of variants: small"),
-        ({"a": "small"}, "candidates of a must be a list of variants: small"),
+        ({"b": ["v"]}, "unknown stage 'b' in candidates"),
+        ({"a": ["smal"]}, "unknown variant 'smal' in candidates.a \\(did you mean 'small'\\?\\); allowed: small"),
+        ({"a": []}, "must be a list of some of: small"),
+        ({"a": "small"}, "must be a list of some of: small"),
         (["small"], "must map stages to variants; stages: a"),
     ],
 )
@@ -625,21 +625,21 @@ def test_a_load_that_is_none_is_refused(load_rps: float) -> None:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"alpha": float("nan")}, "alpha=nan must be a finite number and at least 0"),
+        ({"alpha": float("nan")}, "alpha=nan must be a finite number of at least 0"),
         ({"beta": -1}, "beta=-1 must be"),
         ({"gamma": True}, "gamma=True must be"),
         ({"accuracy": "prod"}, "did you mean 'product'"),
         ({"batch_cap": 2.5}, "batch_cap=2.5 must be a whole number"),
         ({"throughput_share": 0}, "throughput_share=0 must be"),
         ({"throughput_cap_rps": 10}, "throughput_cap_rps=10 must map stages to requests per second; stages: a, b"),
-        ({"throughput_cap_rps": {"c": 10}}, "unknown stage in throughput_cap_rps 'c'"),
-        ({"throughput_cap_rps": {"a": 0}}, "throughput_cap_rps of a=0 must be"),
+        ({"throughput_cap_rps": {"c": 10}}, "unknown stage 'c' in throughput_cap_rps"),
+        ({"throughput_cap_rps": {"a": 0}}, "throughput_cap_rps.a=0 must be"),
         ({"threshold_rps": 0}, "threshold_rps=0 must be"),
-        ({"drop_limits_s": [1.0]}, "must be a list of 2, one per stage"),
-        ({"variants": {"c": ["small"]}}, "unknown stage in variants 'c'"),
-        ({"variants": {"a": ["smal"]}}, "unknown variant of a 'smal'.*did you mean 'small'"),
+        ({"drop_limits_s": [1.0]}, "must be a list of seconds, one for each of: a, b"),
+        ({"variants": {"c": ["small"]}}, "unknown stage 'c' in variants"),
+        ({"variants": {"a": ["smal"]}}, "unknown variant 'smal' of a.*did you mean 'small'"),
         ({"replicas": {"a": 1}}, "replicas lacks b"),
-        ({"replicas": {"a": 1, "b": 0}}, "replicas of b=0 must be"),
+        ({"replicas": {"a": 1, "b": 0}}, "replicas.b=0 must be"),
         ({"limit_cores": -1}, "limit_cores=-1 must be"),
     ],
 )

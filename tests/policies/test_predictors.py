@@ -171,9 +171,9 @@ def test_a_policy_plans_for_the_point_or_for_a_quantile() -> None:
 @pytest.mark.parametrize(
     ("wrong", "text"),
     [
-        ({"quantile": 0}, "quantile=0 must be a finite number and above 0"),
-        ({"quantile": 1}, "quantile=1 must be a finite number and above 0 and below 1"),
-        ({"horizon_s": 0.5}, "horizon_s=0.5 must be a finite number and at least 1"),
+        ({"quantile": 0}, "quantile=0 must be a finite number above 0"),
+        ({"quantile": 1}, "quantile=1 must be a finite number above 0 and below 1"),
+        ({"horizon_s": 0.5}, "horizon_s=0.5 must be a finite number of at least 1"),
     ],
 )
 def test_an_outlook_that_cannot_be_is_refused(wrong: dict[str, Any], text: str) -> None:
@@ -262,7 +262,7 @@ def test_no_forecast_is_one_too() -> None:
         ("maen", r"unknown predictor 'maen' \(did you mean 'mean'\?\); allowed: auto, ewma, holt, lstm"),
         ({"factor": 1.0}, "lacks a name"),
         ({"name": "mean", "factr": 1}, r"unknown parameter 'factr' of predictor 'mean' .*'factor'"),
-        ({"name": "mean", "factor": 0}, "factor=0 must be a finite number and above 0"),
+        ({"name": "mean", "factor": 0}, "factor=0 must be a finite number above 0"),
         ({"name": "mean", "factor": "1"}, "factor='1' must be a finite number"),
         ({"name": "max", "windows": 0}, "windows=0 must be a whole number of at least 1"),
         ({"name": "reactive", "window_s": 1.5}, "window_s=1.5 must be a whole number"),

@@ -178,8 +178,8 @@ def test_any_single_default_may_be_given(tmp_path: Path, key: str) -> None:
     [
         ("defaults: {alpha: 1}\npublished: {alpha: 1}\n", ":23: published: `defaults` are given as well"),
         ("defaults: {alhpa: 1}\n", ":22: defaults.alhpa: unknown key; did you mean 'alpha'"),
-        ("defaults: {beta: }\n", ":22: defaults.beta: should be a valid number; given nothing"),
-        ("defaults: {load_rps: 0}\n", ":22: defaults.load_rps: should be greater than 0; given 0"),
+        ("defaults: {beta: }\n", ":22: defaults.beta: should be a number; given nothing"),
+        ("defaults: {load_rps: 0}\n", ":22: defaults.load_rps: should be above 0; given 0"),
         ("defaults: {scale_only: {high: {only: lagre}}}\n", ":22: defaults.scale_only.high.only: only has no variant"),
     ],
 )

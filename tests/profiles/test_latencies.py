@@ -168,7 +168,7 @@ NUMBER = "should be a number above 0 and at most"
         (changed("50,70", "50,40"), "2: p99_ms: small of sort: should be at least the mean, 0.05 s; given 0.04"),
         (changed("50,70", "50,800"), "2: p99_ms: small of sort: is 16 times the mean; no lognormal"),
         (changed("160,200", "40,200"), "3: mean_ms: small of sort: should not fall with the batch size"),
-        (changed("0.84,1,4", "0.84,1,1"), "3: small of sort: cores 1, batch 1 stands twice, first in line 2"),
+        (changed("0.84,1,4", "0.84,1,1"), "3: small of sort: cores 1, batch 1 is given twice, first in line 2"),
         (
             changed("0.84,1,1", "0.84,1,2"),
             "2: small of sort: batch size 1 is missing, which every variant needs; given: 2, 4",

@@ -117,7 +117,7 @@ def test_a_file_with_pairs_counts_them_unless_it_says_otherwise(tmp_path: Path) 
     ("old", "new", "answer"),
     [
         ("small: 0.7,", "smal: 0.7,", "pair_accuracies.values.small.smal: no variant is called 'smal'; did you mean"),
-        ("large: 0.75}", "large: 1.75}", "pair_accuracies.values.small.large: should be less than or equal to 1"),
+        ("large: 0.75}", "large: 1.75}", "pair_accuracies.values.small.large: should be at most 1"),
         ("    large: {small: 0.71, large: 0.72}\n", "", "pair_accuracies.values: the variant 'large' is missing"),
         ("from: together", "from: togethr", "pair_accuracies.from: no provenance is called 'togethr'; did you mean"),
     ],

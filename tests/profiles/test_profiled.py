@@ -144,8 +144,8 @@ def test_figures_that_make_the_file_invalid_are_refused() -> None:
     ("interference", "text"),
     [
         ("[{busy_cores: 2, factor: 1.1}, {busy_cores: 1, factor: 1.2}]", "busy_cores should ascend from 1; given 1"),
-        ("[{busy_cores: 1, factor: 0}]", "interference.measured[0].factor: should be greater than 0; given 0"),
-        ("[]", "interference.measured: should have at least 1 item"),
+        ("[{busy_cores: 1, factor: 0}]", "interference.measured[0].factor: should be above 0; given 0"),
+        ("[]", "interference.measured: should not be empty"),
     ],
 )
 def test_interference_that_cannot_be_is_refused(interference: str, text: str) -> None:

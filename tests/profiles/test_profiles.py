@@ -292,14 +292,14 @@ SMALL = "stages[only].variants[small]"
 @pytest.mark.parametrize(
     ("old", "new", "key", "answer"),
     [
-        ("mean_s: 0.10", "mean_s: fast", "mean_s", "should be a valid number; given 'fast'"),
-        ("mean_s: 0.10", "mean_s: true", "mean_s", "should be a valid number; given True"),
-        ("mean_s: 0.10", "mean_s: ", "mean_s", "should be a valid number; given nothing"),
+        ("mean_s: 0.10", "mean_s: fast", "mean_s", "should be a number; given 'fast'"),
+        ("mean_s: 0.10", "mean_s: true", "mean_s", "should be a number; given true"),
+        ("mean_s: 0.10", "mean_s: ", "mean_s", "should be a number; given nothing"),
         ("mean_s: 0.10", "mean_s: .nan", "mean_s", "should be a finite number; given nan"),
         ("mean_s: 0.10", "mean_s: 1e999", "mean_s", "should be a finite number; given inf"),
-        ("mean_s: 0.10", "mean_s: -1", "mean_s", "should be greater than 0; given -1"),
-        ("cores: 1", "cores: 1.5", "cores", "should be a valid integer; given 1.5"),
-        ("batch: 1", "batch: 0", "batch", "should be greater than or equal to 1; given 0"),
+        ("mean_s: 0.10", "mean_s: -1", "mean_s", "should be above 0; given -1"),
+        ("cores: 1", "cores: 1.5", "cores", "should be a whole number; given 1.5"),
+        ("batch: 1", "batch: 0", "batch", "should be at least 1; given 0"),
         (" p99_s: 0.12,", "", "p99_s", "this key is missing"),
         ("p99_s: 0.12", "p99_s: 0.09", "p99_s", "should be at least the mean, 0.1 s; given 0.09"),
         ("p99_s: 0.12", "p99_s: 1.5", "p99_s", "is 15 times the mean; no lognormal has a p99 abo"),
@@ -315,7 +315,7 @@ def test_a_wrong_figure_is_answered_by_line_key_and_value(
 @pytest.mark.parametrize(
     ("old", "new", "line", "key", "answer"),
     [
-        ("cores: 2, batch: 1", "cores: 1, batch: 1", 22, "[2]", "cores 1, batch 1 stands twice"),
+        ("cores: 2, batch: 1", "cores: 1, batch: 1", 22, "[2]", "cores 1, batch 1 is given twice"),
         ("cores: 2, batch: 2", "cores: 2, batch: 3", 19, "", "cores 1, batch 3 is missing: every"),
         ("mean_s: 0.16", "mean_s: 0.09", 21, "[1].mean_s", "should not fall with the batch size"),
     ],
@@ -335,7 +335,7 @@ def test_figures_that_do_not_fit_together_are_answered_by_line(
             "45.7, from",
             16,
             ".accuracy.value",
-            "should be less than or equal to 1; giv",
+            "should be at most 1; giv",
         ),
         (
             "from: bench}",
@@ -345,7 +345,7 @@ def test_figures_that_do_not_fit_together_are_answered_by_line(
             "no provenance is called 'bnech'; d",
         ),
         ("8, from: guess", "8", 17, ".start_up.from", "this key is missing"),
-        ("base_cores: rule", "base_cores: 2", 18, ".base_cores", "should be `rule` or a pinned"),
+        ("base_cores: rule", "base_cores: 2", 18, ".base_cores", "should be `rule`, or a mapping of a pinned"),
         ("s: rule\n  ", "s: {pinned: 2}\n  ", 18, ".base_cores.why", "this key is missing"),
         ("s: rule\n  ", "s: {pinned: 4, why: x}\n  ", 18, ".base_cores.pinned", "should be a pro"),
         ("rps: 4", "rps: 40", 18, ".base_cores", "the rule finds no allocation with throughput"),
@@ -383,8 +383,7 @@ def test_a_wrong_variant_is_answered_by_line(
             "kind: assumed",
             "kind: asumed",
             (
-                "7: provenance.guess: 'kind' should be measured or interpolated or calibrated or "
-                "assumed; "
+                "7: provenance.guess: kind should be 'measured', 'interpolated', 'calibrated' or 'assumed'; "
                 "given 'asumed'; did you mean 'assumed'?"
             ),
         ),
@@ -442,7 +441,7 @@ def test_a_wrong_variant_is_answered_by_line(
         (
             "alpha: 2",
             "alpha: !!python/object:os.system 2",
-            "25: tags are not supported; given tag:",
+            "25: tags are not supported; given !!",
         ),
     ],
 )
@@ -455,8 +454,8 @@ def test_a_mistake_is_answered_by_line_key_value_and_what_is_allowed(
 def test_all_mistakes_are_listed_in_file_order(tmp_path: Path) -> None:
     text = changed("alpha: 2", "alpha: -2").replace("task: does it", "task: 7")
     assert refusal(tmp_path, text).splitlines() == [
-        "tiny.yaml:10: stages[only].task: should be a valid string; given 7",
-        "tiny.yaml:25: published.alpha: should be greater than or equal to 0; given -2",
+        "tiny.yaml:10: stages[only].task: should be text; given 7",
+        "tiny.yaml:25: published.alpha: should be at least 0; given -2",
     ]
 
 

@@ -203,7 +203,7 @@ def test_a_file_that_has_changed_since_is_noticed(here: Path) -> None:
 def test_a_damaged_run_is_refused_before_anything_runs(here: Path) -> None:
     compared(*TWO, "--out", "both")
     (here / "both" / "ipa-1" / "manifest.json").write_text("{")
-    assert "both/ipa-1/manifest.json: not valid JSON" in refusal("compare", "video", *TWO, "--out", "both")
+    assert "both/ipa-1/manifest.json:1: not valid JSON" in refusal("compare", "video", *TWO, "--out", "both")
 
 
 def test_a_run_is_no_place_for_a_comparison(here: Path) -> None:

@@ -104,6 +104,10 @@ def test_a_predictor_and_its_model_in_a_file_are_beside_it(here: Path) -> None:
         assert find(path).policy.parameters == {"predictor": found}
 
 
+def test_the_largest_seed_can_be_written_down() -> None:
+    assert load(written("pipeline: video\nseed: 9223372036854775807\n")).seed == 2**63 - 1
+
+
 def test_options_may_replace_what_a_file_names_wrongly() -> None:
     path = written("pipeline: video\ntrace: gone.csv\npolicy: ipaa\n")
     assert answer("simulate", path, *SHORT, "--policy", "ipa", "--json")["completed"] == 150
@@ -113,10 +117,10 @@ def test_options_may_replace_what_a_file_names_wrongly() -> None:
     ("text", "message"),
     [
         ("pipeline: video\ntrce: bursty\n", "scenario.yaml:4: trce: unknown key; did you mean 'trace'"),
-        ("pipeline: video\nseed: -3\n", "scenario.yaml:4: seed: should be greater than or equal to 0; given -3"),
-        ("pipeline: video\nseed: 1.5\n", "scenario.yaml:4: seed: should be a valid integer; given 1.5"),
+        ("pipeline: video\nseed: -3\n", "scenario.yaml:4: seed: should be at least 0; given -3"),
+        ("pipeline: video\nseed: 1.5\n", "scenario.yaml:4: seed: should be a whole number; given 1.5"),
         ("pipeline: video\nscale: .nan\n", "scenario.yaml:4: scale: should be a finite number; given nan"),
-        ("pipeline: video\nscale: 0\n", "scenario.yaml:4: scale: should be greater than 0; given 0"),
+        ("pipeline: video\nscale: 0\n", "scenario.yaml:4: scale: should be above 0; given 0"),
         (
             "pipeline: video\nwindow: 5\n",
             "scenario.yaml:4: window: should be START:END in seconds, or a list of these; given 5",
@@ -128,13 +132,13 @@ def test_options_may_replace_what_a_file_names_wrongly() -> None:
         ("pipeline: video\npolicy: ipaa\n", "scenario.yaml:4: policy: unknown policy 'ipaa' (did you mean 'ipa'?)"),
         ("pipeline: video\npolicy:\n  name: ipa\n  bta: 3\n", "scenario.yaml:4: policy: unknown parameter"),
         ("pipeline: video\npolicy: gone.py:X\n", "scenario.yaml:4: policy: gone.py: cannot be read"),
-        ("pipeline: video\npolicy: 3\n", "scenario.yaml:4: policy: should be a mapping"),
+        ("pipeline: video\npolicy: 3\n", "scenario.yaml:4: policy: should be the name of a policy, or a mapping"),
         ("pipeline: vidio\n", "scenario.yaml:3: pipeline: no pipeline is called 'vidio'; did you mean 'video'"),
         ("pipeline: gone.yaml\n", "scenario.yaml:3: pipeline: gone.yaml: cannot be read"),
         ("pipeline: video\ntrace: burtsy\n", "scenario.yaml:4: trace: unknown trace 'burtsy'"),
         ("pipeline: video\ntrace: gone.csv\n", "scenario.yaml:4: trace: gone.csv: no such file"),
-        ("pipeline: video\nmax_surge: 0\n", "scenario.yaml:1: max_surge and max_unavailable are both 0"),
-        ("pipeline: video\ninitial: {}\n", "scenario.yaml:1: `initial` needs start: configured"),
+        ("pipeline: video\nmax_surge: 0\n", "scenario.yaml:4: max_surge: it and max_unavailable are both 0"),
+        ("pipeline: video\ninitial: {}\n", "scenario.yaml:4: initial: needs start: configured"),
         ("pipeline: video\nguards:\n  min_replicas: 3\n  max_replicas: 2\n", "scenario.yaml:4: guards: max_replicas 2"),
         ("pipeline: video\nguards: {max_replica: 2}\n", "scenario.yaml:4: guards.max_replica: unknown key"),
         ("pipeline: video\nseed: 1\nseed: 2\n", "scenario.yaml:5: the key 'seed' is already given, at line 4"),

@@ -95,11 +95,9 @@ def test_a_policys_own_key_comes_before_that_of_all_and_the_files_does_not() -> 
 
 
 def test_a_parameter_that_no_policy_has_is_refused_with_the_nearest() -> None:
-    with pytest.raises(
-        ScenarioError, match=r"policy.predictro: no policy .* ipa, rate; did you mean 'policy.predictor'"
-    ):
+    with pytest.raises(ScenarioError, match=r"policy.predictro: none of .* ipa, rate; did you mean 'policy.predictor'"):
         choose(VIDEO, ["ipa", "rate"], parameters={"predictro": "max"})
-    with pytest.raises(ScenarioError, match=r"policy\.predictor: no policy that is compared has it: hpa$"):
+    with pytest.raises(ScenarioError, match=r"policy\.predictor: none of the compared policies has it: hpa$"):
         choose(VIDEO, ["hpa"], parameters={"predictor": "max"})
 
 
@@ -151,7 +149,7 @@ def test_every_system_has_every_predictor_once_and_one_without_runs_once() -> No
         (
             ["hpa", "static"],
             {"predictors": ["max"]},
-            "policy.predictor: no policy that is compared has it: hpa, static",
+            "policy.predictor: none of the compared policies has it: hpa, static",
         ),
     ],
 )

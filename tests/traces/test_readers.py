@@ -196,7 +196,7 @@ def test_a_smaller_number_counts_from_the_start_in_a_unit_that_is_said(
             "line 2, .*: 1767614400000 is not a time from 1990 to 2100 in seconds since 1970$",
         ),
         (["ts,path", "1,/"], {}, "line 1: no column of times .*--time-column .*names another"),
-        (["tme,path", "1,/"], {"column": "tm"}, "line 1: no column 'tm', .*did you mean 'tme'"),
+        (["tme,path", "1,/"], {"column": "tm"}, "line 1: time_column: no column is called 'tm'; .*did you mean 'tme'"),
         (["time", "1767614400"], {"zone": "Europe/Berlin"}, "the same in every zone; leave time_zone out"),
         (["time", "5"], {"unit": "s", "zone": "Europe/Berlin"}, "the same in every zone; leave time_zone out"),
         (["time", "5"], {"unit": "h"}, "time_unit 'h': allowed: s, ms, us, ns, min"),

@@ -580,7 +580,7 @@ def test_timestamps_are_read_from_csv_sorted_and_never_shifted(tmp_path: Path, n
         ("arrival_s\nnan\n", "line 2, column arrival_s: nan is not a finite number"),
         ("arrival_s\n1\n1.7e9\n", "line 3, column arrival_s: 1700000000 is too large"),
         ("arrival_s\n2024-01-01\n", "line 2, column arrival_s: '2024-01-01' is not a number"),
-        ("second,count\n0,3\n1\n", "line 3: a row of 1 values under a header of 2: '1'"),
+        ("second,count\n0,3\n1\n", "line 3: a row of 1 value under a header of 2: '1'"),
         ("second,count\n0,3\n1,2,9\n", "line 3: a row of 3 values under a header of 2: '1,2,9'"),
         ("count\n3\n\n2\n", "line 3: a row of 0 values under a header of 1"),
         ('count\n3\n"2\n', "line 3: not readable as CSV: unexpected end of data"),
@@ -589,7 +589,7 @@ def test_timestamps_are_read_from_csv_sorted_and_never_shifted(tmp_path: Path, n
         ("second,cuont\n0,3\n", r"line 1: no column .* among 'second', 'cuont'; .* 'count'\?"),
         ("3\n4\n5\n", "line 1: no column of times .* among '3'"),
         ("count,requests\n1,1\n", "line 1: more than one column of counts: 'count', 'requests'; keep one of them"),
-        ("count,count\n1,1\n", "line 1: the column 'count' stands twice"),
+        ("count,count\n1,1\n", "line 1: the column 'count' is given twice"),
         ("second,time_s,count\n0,0,1\n", "line 1: more than one column of times: 'second', 'time_s'; say which"),
         ("count\n", "no rows below the header"),
         ("arrival_s\n", "no rows below the header"),
@@ -701,7 +701,7 @@ def test_a_written_csv_is_plain_columns(tmp_path: Path) -> None:
 
 def test_a_file_is_overwritten_only_when_asked(tmp_path: Path) -> None:
     path = write(of_counts(1), tmp_path / "load.csv")
-    with pytest.raises(TraceError, match=r"load.csv: is there already"):
+    with pytest.raises(TraceError, match=r"load.csv: already exists"):
         write(of_counts(2), path)
     assert read(path) == of_counts(1)
     write(of_counts(2), path, overwrite=True)

@@ -30,7 +30,7 @@ def is_access_log(line: bytes) -> bool:
 def read_access_log(stored: Stored, hints: TimeHints, seed: int) -> Trace:
     """The trace of an access log. Raises TraceError, with file and line, for a line without host, user and time."""
     if hints:
-        raise TraceError(f"{stored.path}: an access log says time, unit and zone itself; leave time_* out")
+        raise TraceError(f"{stored.path}: an access log says time, unit and zone itself; {hints.in_vain}")
     requests: dict[bytes, int] = {}
     instants_us, lines = array("d"), array("q")
     earliest = None

@@ -88,7 +88,7 @@ def wanted(names: Sequence[str], place: str, hints: TimeHints) -> list[str]:
     times = [name for name in names if (name == hints.column if hints.column else name.lower() in clocks)]
     if hints.column and not times:
         raise TraceError(
-            f"{place}: no column {hints.column!r}, which time_column names, among "
+            f"{place}: time_column: no column is called {hints.column!r}; there are "
             f"{_listed(names)}{nearest(hints.column, names)}"
         )
     if not (counts or times):
@@ -101,7 +101,7 @@ def wanted(names: Sequence[str], place: str, hints: TimeHints) -> list[str]:
     if len(counts) > 1 or len(times) > 1:
         twice = next((name for each in (times, counts) for name in each if each.count(name) > 1), None)
         if twice is not None:
-            raise TraceError(f"{place}: the column {twice!r} stands twice: {_listed(names)}")
+            raise TraceError(f"{place}: the column {twice!r} is given twice: {_listed(names)}")
         way = "say which with --time-column (time_column in a scenario file)" if len(times) > 1 else "keep one of them"
         kind, several = ("times", times) if len(times) > 1 else ("counts", counts)
         raise TraceError(f"{place}: more than one column of {kind}: {_listed(several)}; {way}")

@@ -68,8 +68,8 @@ def rows_of(lines: Iterator[str], above: int, stored: Stored) -> Iterator[tuple[
             if blank or len(row) != len(header):
                 given, line = ([], blank) if blank else (row, line)
                 raise TraceError(
-                    f"{stored.place(line)}: a row of {len(given)} values under a header of "
-                    f"{len(header)}: {','.join(given)[:60]!r}"
+                    f"{stored.place(line)}: a row of {len(given)} {'value' if len(given) == 1 else 'values'} under a "
+                    f"header of {len(header)}: {','.join(given)[:60]!r}"
                 )
             yield line, row
     except csv.Error as error:

@@ -47,7 +47,7 @@ def read_invocations_per_minute(stored: Stored, hints: TimeHints, seed: int) -> 
     Raises TraceError, with file and line, for a row that is not four names and a count for every minute.
     """
     if hints:
-        raise TraceError(f"{stored.path}: Azure Functions 2019 counts minutes from 1 to 1440; leave time_* out")
+        raise TraceError(f"{stored.path}: Azure Functions 2019 counts minutes from 1 to 1440; {hints.in_vain}")
     days: list[Counts] = []
     minutes = 0
     for place, line in enumerate(stored.lines, start=1):
@@ -111,7 +111,7 @@ def read_invocations(stored: Stored, hints: TimeHints, seed: int) -> Trace:
     Raises TraceError, with file, line and column, for what is no time, and if nothing arrived in second 0 or later.
     """
     if hints:
-        raise TraceError(f"{stored.path}: Azure Functions 2021 has seconds since its start; leave time_* out")
+        raise TraceError(f"{stored.path}: Azure Functions 2021 has seconds since its start; {hints.in_vain}")
     arrivals_s = array("d")
     _, above, lines = below_comments(stored)
     rows = rows_of(lines, above, stored)

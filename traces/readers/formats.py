@@ -86,8 +86,8 @@ def _format(stored: Stored) -> Format:
     if by_content is None:
         suffixes = [each for form in FORMATS for each in form.suffixes if each]
         raise TraceError(
-            f"{stored.path}: unknown suffix {suffix!r}, and its content is of no known format; read are "
-            f"{', '.join(suffixes)} and names without one, each also packed as {', '.join(PACKINGS)}"
+            f"{stored.path}: unknown suffix {suffix!r}, and its content is of no known format; supported: "
+            f"{', '.join(suffixes)}, and names without a suffix; each also packed as {', '.join(PACKINGS)}"
             f"{nearest(suffix, (*suffixes, *PACKINGS))}"
         )
     return by_content

@@ -56,11 +56,17 @@ class TimeHints:
             except (KeyError, ValueError, OSError):
                 near = nearest(self.zone, available_timezones())
                 raise TraceError(
-                    f"time_zone {self.zone!r}: no zone that this machine knows; allowed: such as Europe/Berlin{near}"
+                    f"time_zone {self.zone!r}: this machine knows no such zone; give one such as Europe/Berlin{near}"
                 ) from None
 
     def __bool__(self) -> bool:
         return self != TimeHints()
+
+    @property
+    def in_vain(self) -> str:
+        """What to do with them where a file says its times itself, as the end of a message."""
+        given = {"time_column": self.column, "time_unit": self.unit, "time_zone": self.zone}
+        return f"leave {' and '.join(key for key, value in given.items() if value is not None)} out"
 
 
 NO_HINTS = TimeHints()

@@ -22,7 +22,7 @@ def is_plain_counts(line: bytes) -> bool:
 def read_plain_counts(stored: Stored, hints: TimeHints, seed: int) -> Trace:
     """The trace of a file of counts. Raises TraceError with file, line and column."""
     if hints:
-        raise TraceError(f"{stored.path}: plain counts, one for each second, hold no times; leave time_* out")
+        raise TraceError(f"{stored.path}: plain counts, one for each second, hold no times; {hints.in_vain}")
     counts = _counts(b"".join(stored.lines), str(stored.path))
     return Trace.of_counts(counts=counts, **stored.about)
 

@@ -56,7 +56,7 @@ def is_prometheus(line: bytes) -> bool:
 def read_prometheus(stored: Stored, hints: TimeHints, seed: int) -> Trace:
     """The trace of a saved answer. Raises TraceError for one that is none, gaps, and samples not in equal steps."""
     if hints:
-        raise TraceError(f"{stored.path}: an answer of Prometheus says its times itself; leave time_* out")
+        raise TraceError(f"{stored.path}: an answer of Prometheus says its times itself; {hints.in_vain}")
     path = str(stored.path)
     try:
         answer = json.loads(b"".join(stored.lines))

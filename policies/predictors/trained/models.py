@@ -122,7 +122,11 @@ def load(model: str) -> Model:
         return read_npz(path)
     if path.suffix == ".keras":
         return _read_keras(path)
-    checks.choice("model", model, shipped())
+    if model not in shipped():
+        raise PolicyError(
+            f"model={model!r} is none of: {', '.join(shipped())}, or a .npz or .keras file"
+            f"{checks.nearest(model, shipped())}"
+        )
     return _shipped(model)
 
 

@@ -13,7 +13,10 @@ from ipa import studies
 from ipa.live import kubernetes
 from ipa.studies import live_runs
 from ipa.studies.commands.amounts import Number, Whole
-from ipa.studies.commands.options import together
+from ipa.studies.commands.options import (
+    Words,
+    together,
+)
 
 if TYPE_CHECKING:
     from ipa.live.kubernetes import Deployed, Layout
@@ -76,7 +79,7 @@ def _peers(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tup
 
 backend_option = click.option(
     "--backend",
-    type=click.Choice(["kubernetes"]),
+    type=Words(("kubernetes",)),
     default="kubernetes",
     help="Where the pipeline is deployed. Default: kubernetes.",
 )
@@ -101,14 +104,14 @@ layout_options = together(
     click.option(
         "--pull",
         "pull_policy",
-        type=click.Choice(["Always", "IfNotPresent", "Never"]),
+        type=Words(("Always", "IfNotPresent", "Never")),
         default="IfNotPresent",
         help="When to pull the image. Default: IfNotPresent.",
     ),
     click.option(
         "--service",
         "service_type",
-        type=click.Choice(["ClusterIP", "NodePort", "LoadBalancer"]),
+        type=Words(("ClusterIP", "NodePort", "LoadBalancer")),
         default="ClusterIP",
         help="Type of the Service through which clients reach the gateway. Default: ClusterIP.",
     ),

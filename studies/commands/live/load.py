@@ -12,6 +12,7 @@ from ipa.studies.commands import printing
 from ipa.studies.commands.amounts import SECONDS
 from ipa.studies.commands.options import (
     NEW_FILE,
+    Url,
     described_scenario,
     load_options,
     output_options,
@@ -22,7 +23,7 @@ from ipa.studies.commands.options import (
 
 @click.command()
 @click.argument("what", metavar="URL|PIPELINE|FILE")
-@click.option("--url", help="Gateway of PIPELINE or FILE. Default: http://127.0.0.1:8080.", metavar="URL")
+@click.option("--url", type=Url(), help="Gateway of PIPELINE or FILE. Default: http://127.0.0.1:8080.")
 @click.option("--model", help="Model to send requests to. Default: the pipeline's name.")
 @click.option(
     "--body",

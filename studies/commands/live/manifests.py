@@ -13,6 +13,7 @@ from ipa.studies import live_runs, results
 from ipa.studies.commands import printing
 from ipa.studies.commands.live import cluster
 from ipa.studies.commands.options import (
+    FOLDER,
     build_scenario,
     cluster_options,
     output_options,
@@ -41,7 +42,7 @@ APIS = frozenset({"networking.k8s.io/v1", "policy/v1"})
 @click.option("--monitor", is_flag=True, help="Add a ServiceMonitor for the Prometheus operator.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     help="Write a kustomize base of the objects to this new or empty folder.",
 )
 @output_options

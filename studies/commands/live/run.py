@@ -19,6 +19,7 @@ from ipa.studies.commands import live_view, printing, reports
 from ipa.studies.commands.amounts import SECONDS, Whole
 from ipa.studies.commands.options import (
     NEW_FILE,
+    Words,
     build_scenario,
     cluster_options,
     out_option,
@@ -45,7 +46,7 @@ PORTS = Whole(0, 65535)
 @pipeline_argument
 @click.option(
     "--backend",
-    type=click.Choice(["loopback", "kubernetes"]),
+    type=Words(("loopback", "kubernetes")),
     default="loopback",
     help="Where the replicas run: loopback, on this machine, or kubernetes, on a cluster. Default: loopback.",
 )

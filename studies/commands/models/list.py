@@ -23,7 +23,7 @@ def list_(where: str, endpoint: str, as_json: bool) -> None:
     A checksum is of all files of a model: the same for the same files, here and there. One that is missing means
     that `ipa models push` did not put the model there, or not wholly.
     """
-    is_url = where.startswith("s3://")
+    is_url = "://" in where
     found = shelf.in_store(where, endpoint, os.environ) if is_url else shelf.in_folder(Path(where))
     if as_json:
         printing.print_json([asdict(each) for each in found])

@@ -8,11 +8,15 @@ import click
 
 from ipa.live import ocr
 from ipa.studies.commands import printing
-from ipa.studies.commands.options import FOLDER, output_options
+from ipa.studies.commands.options import (
+    FOLDER,
+    Words,
+    output_options,
+)
 
 
 @click.command()
-@click.argument("pipeline", type=click.Choice(["ocr"]))
+@click.argument("pipeline", metavar="ocr", type=Words(("ocr",)))
 @click.argument("folder", type=FOLDER)
 @output_options
 def make(pipeline: str, folder: Path, as_json: bool) -> None:

@@ -8,12 +8,14 @@ import click
 
 from ipa.studies import ocr
 from ipa.studies.commands import printing
-from ipa.studies.commands.options import NEW_FILE, output_options, token_file_option
+from ipa.studies.commands.options import NEW_FILE, Url, output_options, token_file_option
 
 
 @click.command()
 @click.argument("pictures", type=NEW_FILE, nargs=-1, required=True)
-@click.option("--url", default="http://127.0.0.1:8080", help="Gateway or server. Default: http://127.0.0.1:8080.")
+@click.option(
+    "--url", type=Url(), default="http://127.0.0.1:8080", help="Gateway or server. Default: http://127.0.0.1:8080."
+)
 @click.option("--model", default="ocr", help="Name of the model. Default: ocr.")
 @token_file_option
 @output_options

@@ -51,7 +51,7 @@ def new(file: Path, sources: Sequence[str], name: str | None, overwrite: bool, a
     if file.suffix not in (".yaml", ".yml"):
         raise ScenarioError(f"{file}: should end in .yaml")
     if file.exists() and not overwrite:
-        raise ScenarioError(f"{file}: is there already; --overwrite replaces it")
+        raise ScenarioError(f"{file}: already exists; --overwrite replaces it")
     table = ipa.profiles.read_latencies(*map(ipa.profiles.Source.of, sources))
     called = ipa.profiles.slug(file.stem if name is None else name)
     if not called or (name is not None and called != name):

@@ -36,7 +36,9 @@ def compare(before: str, after: str, threshold_percent: float, shows_all: bool, 
     old, new = ipa.profiles.load(before), ipa.profiles.load(after)
     found = profiling.changes(old, new, threshold_percent / 100)
     if not found:
-        raise ScenarioError(f"{before} and {after} have no variant's cores and batch size in common")
+        raise ScenarioError(
+            f"{before} and {after} have no figures in common: none of the same stage, variant, cores and batch size"
+        )
     counts = Counter(change.verdict for change in found)
     if as_json:
         printing.print_json(

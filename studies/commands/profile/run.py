@@ -13,7 +13,12 @@ from ipa.live.profiling import Effort
 from ipa.studies import profiling, results
 from ipa.studies.commands import printing, progress
 from ipa.studies.commands.amounts import Number, Whole
-from ipa.studies.commands.options import FOLDER, NEW_FILE, output_options
+from ipa.studies.commands.options import (
+    FOLDER,
+    NEW_FILE,
+    Url,
+    output_options,
+)
 from ipa.studies.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -38,7 +43,7 @@ def wholes(_: click.Context, option: click.Parameter, given: str | None) -> tupl
 @click.argument("what", metavar="PIPELINE|FILE|MODEL_FOLDER")
 @click.option("--models", type=FOLDER, help="Folder with the pipeline's models: [PIPELINE/]STAGE/VARIANT/model.onnx.")
 @click.option(
-    "--server", default="", metavar="URL", help="Profile the models of this V2 server, which have the variants' names."
+    "--server", default="", type=Url(), help="Profile the models of this V2 server, which have the variants' names."
 )
 @click.option("--stage", help="Profile only this stage.")
 @click.option("--variant", "variants", multiple=True, help="Profile only this variant. Repeatable.")
@@ -105,7 +110,7 @@ def run(
         **options,
     )
     today = date.today().isoformat()
-    results.check_writable(plan.to.absolute().parent, f"--to {plan.to}")
+    results.check_writable(plan.to.parent, f"--to {plan.to}")
     head = {"asked": plan.asked(), "began": today, **results.versions()}
     kept = profiling.Kept(plan.record, head, fresh=fresh)
     if kept.found:

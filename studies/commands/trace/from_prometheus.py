@@ -12,7 +12,11 @@ import ipa
 from ipa import studies
 from ipa.studies.commands import printing, progress
 from ipa.studies.commands.amounts import SECONDS, Whole
-from ipa.studies.commands.options import NEW_FILE, output_options
+from ipa.studies.commands.options import (
+    NEW_FILE,
+    Words,
+    output_options,
+)
 from ipa.studies.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -38,7 +42,7 @@ if TYPE_CHECKING:
 @click.option("--step", metavar="DURATION", help="From one value to the next, such as 1m. Default: the query's.")
 @click.option(
     "--fill",
-    type=click.Choice(["zero", "linear"]),
+    type=Words(("zero", "linear")),
     help="What stands for steps without a sample: no requests, or a straight line. Default: they are an error.",
 )
 @click.option("--token-file", type=NEW_FILE, help="File with a bearer token. Or give user:password@ in the URL.")

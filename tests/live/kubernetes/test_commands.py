@@ -364,7 +364,7 @@ def test_without_a_cluster_a_command_says_what_is_missing(command: str) -> None:
     options = ("--yes",) if command in ("down", "up") else ()
     said = ipa("live", command, "video", "--namespace", "x", *options, env=NO_CLUSTER)
     assert said.exit_code == 2
-    assert "set KUBECONFIG, or give --context" in said.stderr
+    assert "does not exist; name one in KUBECONFIG" in said.stderr
 
 
 @pytest.mark.parametrize("command", [("up",), ("status",), ("down",), ("run", "--backend", "kubernetes")])

@@ -206,7 +206,7 @@ def test_one_setting_needs_no_file() -> None:
             "pods: {labels: {team: a b}}",
             "labels.team: should be at most 63 letters, digits, '-', '_' and '.'",
         ),
-        ("pods: {annotations: {a: true}}", "annotations.a: should be a valid string; given True"),
+        ("pods: {annotations: {a: true}}", "annotations.a: should be text; given true"),
         ("gateway: {resources: {limits: {cpu: many}}}", "limits.cpu: should be a quantity, such as 2, 500m or 1Gi"),
         ("gateway: {resources: {requests: {cpu: 1}}}", "requests.cpu: cannot be given here: it is the option --cpu"),
         ("gateway: {resources: {limits: {memory: 1Gi}}}", "limits.memory: cannot be given here: it is the option"),

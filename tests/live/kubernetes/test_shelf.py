@@ -99,8 +99,11 @@ def test_a_variant_that_was_put_there_otherwise_has_no_checksum(folder: Path, se
 
 
 def test_what_cannot_be_put_there_is_said(folder: Path, server: str, tmp_path: Path) -> None:
-    with pytest.raises(LiveError, match=r"should hold PIPELINE/STAGE/VARIANT/"):
+    with pytest.raises(LiveError, match=r"none: no such folder"):
         shelf.push(tmp_path / "none", URL, server, SOMEBODY)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(LiveError, match=r"empty: should hold PIPELINE/STAGE/VARIANT/"):
+        shelf.push(tmp_path / "empty", URL, server, SOMEBODY)
     with pytest.raises(LiveError, match=r"nowhere/models: there is no such bucket at"):
         shelf.push(folder, "s3://nowhere/models", server, SOMEBODY)
     with pytest.raises(LiveError, match=r"models: should be s3://BUCKET\[/FOLDER\]"):

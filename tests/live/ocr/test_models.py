@@ -49,7 +49,7 @@ def read(folder: Path, detection: str, recognition: str, *pictures: bytes, threa
 def test_the_folder_has_every_variant_and_is_made_once(folder: Path, tmp_path: Path) -> None:
     found = {stage: sorted(each.name for each in (folder / "ocr" / stage).iterdir()) for stage in STAGES}
     assert found == {stage: sorted(variants) for stage, variants in STAGES.items()}
-    with pytest.raises(LiveError, match="is there already; give a new folder"):
+    with pytest.raises(LiveError, match="already exists; give a new folder"):
         make_model_folder(folder)
 
 

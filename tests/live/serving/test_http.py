@@ -467,9 +467,9 @@ def test_metrics_are_those_of_the_table(gateway: Process) -> None:
 # ---- the control API refuses what is wrong, and changes nothing ----
 
 WRONG_CONFIGURATIONS: list[tuple[Any, str]] = [
-    ([], "the configuration=[] must map each of: object-detection, image-classification"),
+    ([], "the configuration=[] must be a mapping with each of: object-detection, image-classification"),
     ({"object-detection": {}}, "the configuration lacks image-classification"),
-    ({"detection": {}}, "unknown key of the configuration 'detection' (did you mean 'object-detection'?)"),
+    ({"detection": {}}, "unknown key 'detection' of the configuration (did you mean 'object-detection'?)"),
     ({"batch": 65}, "batch 65; allowed for 'yolov5n': whole numbers from 1 to 64"),
     ({"batch": 1.5}, "batch 1.5; allowed for 'yolov5n': whole numbers from 1 to 64"),
     ({"variant": "yolo"}, "unknown variant 'yolo' (did you mean 'yolov5x'?)"),
@@ -477,7 +477,7 @@ WRONG_CONFIGURATIONS: list[tuple[Any, str]] = [
     ({"cores": 3}, "3 cores are not profiled for 'yolov5n'"),
     ({"replicas": 0}, "replicas 0; allowed: whole numbers from 1"),
     ({"batch_timeout_s": -1}, "batch_timeout_s -1; allowed: finite seconds from 0"),
-    ({"speed": 1}, "unknown key of object-detection 'speed'"),
+    ({"speed": 1}, "unknown key 'speed' of object-detection"),
 ]
 
 
@@ -509,7 +509,7 @@ def get_text(gateway: Process) -> str:
         ({"number": "1"}, "object-detection[0].number='1' must be a whole number of at least 0"),
         ({"cores": 99}, "object-detection[0]: yolov5n is not profiled with 99 cores"),
         ({"model": "a/b"}, "object-detection[0].model='a/b'; allowed: a name"),
-        ({"colour": "red"}, "unknown key of object-detection[0] 'colour'"),
+        ({"colour": "red"}, "unknown key 'colour' of object-detection[0]"),
     ],
 )
 def test_a_wrong_list_of_replicas_is_refused(gateway: Process, change: dict[str, Any], answer: str) -> None:

@@ -143,12 +143,12 @@ def test_a_table_or_the_folder_of_a_sweep_is_drawn_by_the_command(
     monkeypatch.setattr("ipa.studies.drawing.draw_images", lambda plots, form, on_drawn: [b"drawn"] * len(plots))
     said = ipa("report", "swept", "--static", "svg").stdout.splitlines()
     assert "swept/figures/parallel.svg" in said
-    assert "gone: no such folder" in refusal("report", "gone")
+    assert "gone: no such file or folder" in refusal("report", "gone")
 
 
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_text("x")
-    with pytest.raises(ScenarioError, match="cannot be read as a table"):
+    with pytest.raises(ScenarioError, match="not readable as parquet"):
         read_answers(tmp_path / "x.parquet")
     with pytest.raises(ScenarioError, match="no such file"):
         read_answers(tmp_path / "y.parquet")

@@ -100,7 +100,7 @@ def test_what_is_not_there_is_said(keys: list[str] | None, outcomes: list[str] |
 
 
 def test_a_table_in_which_nothing_varies_is_refused() -> None:
-    with pytest.raises(ScenarioError, match="none varies in the table"):
+    with pytest.raises(ScenarioError, match="no key varies in the table"):
         answer(TABLE[:2])
     with pytest.raises(ScenarioError, match="no column 'seed'"):
         answer(pd.DataFrame({"policy.alpha": [1.0, 2.0], "cost_mean_cores": [1.0, 2.0]}))

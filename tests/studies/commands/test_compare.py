@@ -30,7 +30,7 @@ def test_json_of_a_comparison_is_a_list_of_summaries() -> None:
         ("compare video --policy ipa --policy ipa", ["--policy ipa: given twice", "--policy 'ipa KEY=VALUE'"]),
         (
             "compare video --set policy.bta=2",
-            ["policy.bta", "no policy that is compared", "did you mean 'policy.beta'"],
+            ["policy.bta", "none of the compared policies has it", "did you mean 'policy.beta'"],
         ),
         ("compare video --predictors nonsense", ["unknown predictor 'nonsense'", "reactive"]),
         ("compare video --predictors max,max", ["ipa predictor=max: given twice"]),

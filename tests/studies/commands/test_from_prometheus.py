@@ -47,7 +47,7 @@ def test_a_wrong_command_asks_no_server_and_writes_nothing(server: Fake, here: P
     (here / "there.csv").write_text("mine")
     (here / "two").write_text("one two")
     for options, text in (
-        ({"--to": "there.csv"}, "there.csv: is there already"),
+        ({"--to": "there.csv"}, "there.csv: already exists"),
         ({"--to": "load.json"}, "unknown suffix '.json'"),
         ({"--query": "requests_total"}, "has no window such as [1m] that says the step, or several; give --step"),
         ({"--step": "30s"}, "counts the requests of 60 s, but the step is 30 s"),

@@ -53,7 +53,7 @@ def test_a_folder_is_made_once_and_listed(models: Path) -> None:
     again = ipa("models", "make", "ocr", models)
     assert (again.exit_code, again.stderr.splitlines()[-1]) == (
         2,
-        f"Error: {models}: is there already; give a new folder",
+        f"Error: {models}: already exists; give a new folder",
     )
 
 

@@ -59,7 +59,7 @@ def test_what_a_policy_prints_stays_out_of_the_json(own: Path) -> None:
             "mine.yaml:21: stages[sort].variants[small].figures[2].mean_s: should not fall",
         ),
         ("mean_s: 0.3,", "mean_s: .nan,", "figures[2].mean_s: should be a finite number; given nan"),
-        ("mean_s: 0.3,", "mean_s: 0,", "figures[2].mean_s: should be greater than 0; given 0"),
+        ("mean_s: 0.3,", "mean_s: 0,", "figures[2].mean_s: should be above 0; given 0"),
         ("mean_s: 0.3,", "", "mine.yaml:21: stages[sort].variants[small].figures[2].mean_s: this key is missing"),
         ("threshold_rps: 1", "treshold_rps: 1", "mine.yaml:11: stages[sort].treshold_rps: unknown key"),
     ],

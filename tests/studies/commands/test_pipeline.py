@@ -119,7 +119,7 @@ def test_new_as_json(table: Path) -> None:
 def test_a_file_that_is_there_stays_unless_told_otherwise(mine: Path) -> None:
     mine.write_text("mine\n")
     again = ("pipeline", "new", mine.name, "--from", "table.csv")
-    assert refusal(*again) == "mine.yaml: is there already; --overwrite replaces it"
+    assert refusal(*again) == "mine.yaml: already exists; --overwrite replaces it"
     assert ipa(*again, "--overwrite", "-q").stderr == ""
     assert mine.read_text().startswith("# Made from table.csv")
 

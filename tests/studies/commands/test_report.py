@@ -26,9 +26,9 @@ def test_a_report_is_drawn_with_a_run_or_later(here: Path) -> None:
     ("path", "text"),
     [
         ("nofolder/r.html", "nofolder does not exist"),
-        ("my.py/r.html", "my.py does not exist"),
+        ("my.py/r.html", "my.py is not a folder"),
         ("/proc/r.html", "/proc/r.html: cannot be written"),
-        ("run", "is a directory"),
+        ("run", "is a folder"),
     ],
 )
 def test_a_report_that_could_not_be_written_is_noticed_before_anything_runs(
@@ -48,7 +48,7 @@ def test_a_report_that_could_not_be_written_is_noticed_before_anything_runs(
 @pytest.mark.parametrize(
     ("manifest", "text"),
     [
-        ("{", "manifest.json: not valid JSON"),
+        ("{", "manifest.json:1: not valid JSON"),
         ("[]", "manifest.json: should hold a JSON object"),
         ('{"schema_version": 9, "kind": "run"}', "schema_version is 9; this program reads 1"),
         ('{"schema_version": 1, "kind": "rnu"}', "kind is 'rnu'"),
@@ -67,10 +67,10 @@ def test_unreadable_results_are_refused(own: Path, manifest: str, text: str) -> 
 def test_damaged_tables_are_refused(own: Path) -> None:
     requests = own / "run" / "requests.parquet"
     requests.write_bytes(requests.read_bytes()[:1000])
-    assert "run/requests.parquet: cannot be read" in refusal("report", "run")
+    assert "run/requests.parquet: not readable as parquet" in refusal("report", "run")
     requests.unlink()
     assert "run/requests.parquet: no such file" in refusal("report", "run")
 
 
 def test_a_folder_without_results_is_refused() -> None:
-    is_refused("report nofolder", ["nofolder: no such folder"])
+    is_refused("report nofolder", ["nofolder: no such file or folder"])

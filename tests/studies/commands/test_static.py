@@ -35,7 +35,7 @@ def test_without_chromium_it_is_said_how_to_name_one(own: Path, monkeypatch: pyt
 
 
 def test_an_unknown_form_is_refused() -> None:
-    assert "'jpeg' is not one of 'png', 'svg', 'pdf'" in refusal("report", "run", "--static", "jpeg")
+    assert "'jpeg'; allowed: png, svg, pdf" in refusal("report", "run", "--static", "jpeg")
 
 
 def test_each_figure_is_an_image_named_after_it_in_a_folder(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:

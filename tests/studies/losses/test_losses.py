@@ -211,7 +211,7 @@ def test_a_comparison_is_explained_policy_by_policy() -> None:
 
 
 def test_what_cannot_be_explained_is_refused() -> None:
-    assert "no such folder" in refusal("explain", "gone")
+    assert "no such file or folder" in refusal("explain", "gone")
     Path("sweep").mkdir()
     Path("sweep/manifest.json").write_text(json.dumps({"schema_version": 1, "kind": "sweep"}))
     assert "sweep: holds a sweep; ipa explain takes the folder of a run or" in refusal("explain", "sweep")

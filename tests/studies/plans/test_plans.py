@@ -82,8 +82,8 @@ def test_what_are_no_loads_is_refused(text: str) -> None:
 
 def test_options_that_do_not_go_together_are_refused(mine: str) -> None:
     assert "--load: is missing" in refusal("optimise", mine)
-    assert "leave one out" in refusal("optimise", mine, "--load", 5, "--over", "1:5")
-    assert "leave one out" in refusal("optimise", mine, "--frontier", "--over", "1:5")
+    assert "leave out either it or these" in refusal("optimise", mine, "--load", 5, "--over", "1:5")
+    assert "leave out either it or these" in refusal("optimise", mine, "--frontier", "--over", "1:5")
     assert "give one of them" in refusal("optimise", mine, "--load", 5, "--report", "page.html")
 
 

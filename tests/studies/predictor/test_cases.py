@@ -61,7 +61,7 @@ def test_a_window_outside_of_the_trace_is_refused(window: tuple[float, float]) -
 
 
 def test_too_little_to_forecast_from_is_said() -> None:
-    with pytest.raises(ScenarioError, match="ten: nothing to forecast: 120 s have to lie before"):
+    with pytest.raises(ScenarioError, match="ten: nothing to forecast: a forecast needs 120 s before it"):
         cases_of(TEN)
 
 

@@ -69,6 +69,4 @@ def test_the_command_ends_with_1_if_something_became_worse(tmp_path: Path) -> No
 
 def test_pipelines_with_nothing_in_common_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(PIPELINE)
-    assert "have no variant's cores and batch size in common" in refusal(
-        "profile", "compare", tmp_path / "a.yaml", "video"
-    )
+    assert "have no figures in common" in refusal("profile", "compare", tmp_path / "a.yaml", "video")

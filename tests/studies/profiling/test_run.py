@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ipa import profiles
-from ipa.live.profiling import measuring
+from ipa.live.profiling import Overhead, measuring
 from ipa.studies.profiling.kept import Kept
 from tests.command import PIPELINE, ipa, refusal
 from tests.live.serving.models_world import affine_file
@@ -248,6 +248,11 @@ def test_a_real_mlserver_is_profiled(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_kept_measurements_are_plain_lines(tmp_path: Path) -> None:
     path = tmp_path / "kept.jsonl"
-    Kept(path, {"asked": {"seed": 1}}, fresh=False)
-    assert json.loads(path.read_text()) == {"schema_version": 1, "kind": "measurements", "asked": {"seed": 1}}
-    assert Kept(path, {"asked": {"seed": 1}}, fresh=False).records == []
+    kept = Kept(path, {"asked": {"seed": 1}}, fresh=False)
+    assert not path.exists(), "nothing has been measured"
+    measured = Overhead("doubling", "double", 1, 0.001)
+    kept.add(measured)
+    head, line = map(json.loads, path.read_text().splitlines())
+    assert head == {"schema_version": 1, "kind": "measurements", "asked": {"seed": 1}}
+    assert line == {"record": "overhead", "stage": "doubling", "variant": "double", "batch": 1, "mean_s": 0.001}
+    assert Kept(path, {"asked": {"seed": 1}}, fresh=False).records == [measured]

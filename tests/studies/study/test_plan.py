@@ -109,7 +109,7 @@ def test_all_combinations_of_variants() -> None:
         (
             "{policy.alpha: [1, 10]}",
             "{policy.alpha: {a: 1}}",
-            "study.yaml:18: sweeps.weights.vary.policy.alpha: should be a valid list; given a mapping",
+            "study.yaml:18: sweeps.weights.vary.policy.alpha: should be a list; given a mapping",
         ),
         ("vary: {policy.alpha: [1, 10]}", "vary: {}", "study.yaml:18: sweeps.weights: needs either `vary` (key: list"),
         ("vary: {", "points: {low: {policy.beta: 1}}, vary: {", "study.yaml:18: sweeps.weights: needs either `vary`"),

@@ -65,7 +65,7 @@ def test_a_condition_may_name_what_is_not_varied_and_join_terms() -> None:
     ("text", "said"),
     [
         ("policy", "should be KEY==VALUE"),
-        ("polcy==ipa", "polcy: no key of a scenario; did you mean 'policy'?"),
+        ("polcy==ipa", "no key of a scenario is called 'polcy'; did you mean 'policy'?"),
         ("policy<3", "'ipa' and 3 cannot be compared with <"),
     ],
 )

@@ -109,7 +109,9 @@ def test_the_page_is_that_of_the_folder_and_is_not_drawn_where_all_failed() -> N
     assert (failed.exit_code, Path("none.html").exists()) == (1, False)
     refused = ipa(*SWEEP, *LEVELS, "--out", "new", "--report", "away/page.html")
     assert (refused.exit_code, Path("new").exists()) == (2, False)
-    assert refused.stderr.startswith("Error: --report away/page.html: the folder ")
+    assert refused.stderr.startswith(
+        "Error: --report away/page.html: cannot be written: the folder away does not exist"
+    )
 
 
 def test_where_all_fail_the_table_has_the_errors() -> None:
@@ -187,7 +189,7 @@ def test_a_dry_run_says_how_many_how_long_and_what_and_runs_nothing(here: Path) 
         ("--vary hop_s=0,1 --sample latin --out out", "'latin'; allowed: grid, list, random, lhs, sobol, saltelli"),
         ("--vary hop_s=0,1 --on moon --out out", "--on moon: should be one of local, dask://HOST:PORT, ray://HOST:PORT"),
         ("--vary hop_s=0,1 --on dask://here --out out", "--on dask://here: should be one of"),
-        ("--vary hop_s=0,1", "--out: names the folder for the table; or look first, with --dry-run"),
+        ("--vary hop_s=0,1", "--out: is missing; give a folder for the table, or look first with --dry-run"),
         ("--out out", "Missing option '--vary'"),
     ],
 )  # fmt: skip

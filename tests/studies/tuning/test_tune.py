@@ -23,16 +23,18 @@ from ipa.policies import Decision, PolicyError, StageConfiguration
 
 
 class Level:
-    """As many replicas as its level, of 10 rps each; 7 and 9 are none that can be run."""
+    """As many replicas as its level, of 10 rps each; 7 is none that can be had, 9 and 10 none that can be run."""
 
     ranges = {"level": "1:8:1"}
 
     def __init__(self, pipeline, level=8, unused=0.0):
-        if level in (7, 9):
+        if level == 7:
             raise PolicyError(f"level={level} is no good")
         self.level = level
 
     def decide(self, observation, memory):
+        if self.level > 8:
+            raise PolicyError(f"level={self.level} is no good")
         return Decision({"sort": StageConfiguration("small", 1, self.level, 0.0, 1)}, {})
 '''
 WISHES: dict[str, Any] = {"minimise": "cost_mean_cores", "limits": ["sla_violation_rate<=0.01"]}
@@ -101,7 +103,7 @@ def test_of_two_aims_every_setting_that_none_beats_in_both_is_found() -> None:
 
 
 def test_a_setting_that_cannot_be_run_is_kept_with_its_error_and_the_rest_go_on() -> None:
-    found = tune(scenario(), **WISHES, vary=["policy.level=3,7"], trials=8, drawing=FEW, jobs=1)
+    found = tune(scenario(), **WISHES, vary=["policy.level=6:7:1"], trials=8, drawing=FEW, jobs=1)
     failed = [setting for setting in found.settings if setting.error]
     assert failed
     assert {setting.values["policy.level"] for setting in failed} == {7}
@@ -109,7 +111,19 @@ def test_a_setting_that_cannot_be_run_is_kept_with_its_error_and_the_rest_go_on(
     assert len(rows) == len(failed)
     assert "level=7 is no good" in rows["error"].iloc[0]
     with pytest.raises(Error, match=r"no setting could be run; the first: .* is no good"):
-        tune(scenario(), **WISHES, vary=["policy.level=7,9"], trials=4, drawing=FEW, jobs=1)
+        tune(scenario(), **WISHES, vary=["policy.level=9,10"], trials=4, drawing=FEW, jobs=1)
+
+
+def test_a_choice_that_no_run_can_have_is_refused_before_anything_runs() -> None:
+    with pytest.raises(ScenarioError, match=r"--vary policy.level: level=7 is no good"):
+        tune(scenario(), **WISHES, vary=["policy.level=3,7"], trials=8, drawing=FEW, jobs=1)
+
+
+def test_keys_that_only_go_together_may_be_varied_together() -> None:
+    """Its windows are a parameter of a predictor, which another key names."""
+    predictors = ["policy.predictor.name=mean,max", "policy.predictor.windows=3,5"]
+    given = Scenario(pipeline="mine.yaml", trace="constant:20:60")
+    assert tune(given, minimise="changes", vary=predictors, trials=2, drawing=FEW, jobs=1).settings
 
 
 def test_any_key_of_the_scenario_can_be_varied() -> None:

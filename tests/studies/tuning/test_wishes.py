@@ -51,7 +51,7 @@ def test_one_aim_comes_first_and_others_may_follow() -> None:
     for given, said in (
         ((None, None), "give one of them"),
         ((COST, "pas_mean"), "give one of them"),
-        ((COST, None, ["minimise cost_mean_cores"]), "cost_mean_cores is wished for twice"),
+        ((COST, None, ["minimise cost_mean_cores"]), "cost_mean_cores is already an aim"),
         ((COST, None, ["minimize pas_mean"]), "should be 'minimise OUTCOME' or 'maximise OUTCOME'"),
     ):
         with pytest.raises(ScenarioError, match=said):

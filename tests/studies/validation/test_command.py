@@ -97,7 +97,7 @@ def test_a_report_of_what_is_not_finished(simulated_live: Callable[[RunLive], No
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--backend", "moon"), "'moon' is not one of 'loopback', 'kubernetes'"),
+        (("--backend", "moon"), "'moon'; allowed: loopback, kubernetes"),
         (("--repeats", "0"), "'0'; allowed: a whole number from 1"),
         (("--calibration-window", "late"), "--calibration-window late: a window is START:END in seconds"),
         (("--records", "none"), "use records: all"),

@@ -1,0 +1,12 @@
+"""Numbers of a scenario, by the range that they may have."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Whole = Annotated[int, Field(strict=True, ge=0)]
+Counting = Annotated[int, Field(strict=True, ge=1)]
