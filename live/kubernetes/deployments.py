@@ -32,7 +32,7 @@ def present(given: Mapping[str, Any], replica_sets: Iterable[Mapping[str, Any]],
     """That of a Deployment's present template: of those made from such a template, the one of the latest revision.
     `now_s`: the server's Unix time.
 
-    Another can be of such a template after `kubectl rollout restart`, or where no more than the pipeline's file differs.
+    Another is of such a template after `kubectl rollout restart`, or where only the pipeline's file differs.
     """
     uid = given["metadata"].get("uid")
     of_template = [

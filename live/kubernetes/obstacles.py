@@ -34,15 +34,16 @@ _WANT_OF_ROOM = re.compile(r"Insufficient|Too many pods|\btaint|unschedulable|no
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """`problem` is a sentence on why a rollout cannot go on, empty if it can; with `is_out_of_room` the reason is a lack
-    of quota or of nodes (`wants_node`), and no fault of the variant. `delay` is what keeps a pod from starting now, and
-    may pass.
-    """
+    """`problem` is why a rollout cannot go on, empty if it can; with `is_out_of_room` that is a lack of quota or of nodes
+    (`wants_node`), and no fault of the variant. `delay` is what keeps a pod from starting now, and may pass."""
 
     problem: str = ""
     is_out_of_room: bool = False
     wants_node: bool = False
     delay: str = ""
+
+
+NOTHING = Obstacle()
 
 
 def obstacle(given: Mapping[str, Any], pods: Sequence[Pod], made: ReplicaSet | None) -> Obstacle:

@@ -37,8 +37,8 @@ class Pod:
     made it; `ended_s` is when the last container of a pod that is to go had ended, to half a second. `waiting` is why
     its container does not start, empty if it does, and `said` what it, or the system, last said about that; `crash` is
     how a container that crashed had ended; `unschedulable` is why no node takes the pod, empty if one may. A pod that
-    `is_over` serves no more and holds no resources. `asked_cores` are those that its specification asks for, None for one that is not resized in
-    place; `unresized` is what the kubelet says if it does not get them yet.
+    `is_over` serves no more and holds no resources. `asked_cores` are those that its specification asks for, None for
+    one that is not resized in place; `unresized` is what the kubelet says if it does not get them yet.
     """
 
     uid: str

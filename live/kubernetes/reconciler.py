@@ -13,7 +13,7 @@ from ipa.live.kubernetes.deployments import has_available
 from ipa.live.kubernetes.lanes import Parts, targets
 from ipa.live.kubernetes.look import Look
 from ipa.live.kubernetes.manifests import LAYOUT, PIPELINE
-from ipa.live.kubernetes.obstacles import Obstacle
+from ipa.live.kubernetes.obstacles import NOTHING
 from ipa.live.kubernetes.pods import Pod
 from ipa.live.kubernetes.settings import Deployed, Layout
 from ipa.live.kubernetes.writer import Aim, Found, Work, Writer
@@ -79,7 +79,7 @@ class Reconciler:
         self._pause(bool(work.error))
         settled = {stage: each for stage, each in stages.items() if work.is_settled(stage)}
         obstacles = {stage: lane.obstacle for stage, each in settled.items() if (lane := each.troubled) is not None}
-        in_the_way = Obstacle()
+        in_the_way = NOTHING
         if at_gateway is not None and work.is_settled(deployed.gateway_name):
             in_the_way = at_gateway.obstacle
         is_delayed = in_the_way.is_out_of_room

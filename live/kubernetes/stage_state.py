@@ -10,9 +10,10 @@ from typing import Any
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.deployments import ReplicaSet, is_rolled_out, is_seen, variant_of_template
 from ipa.live.kubernetes.manifests import from_text
-from ipa.live.kubernetes.obstacles import Obstacle, obstacle
+from ipa.live.kubernetes.obstacles import NOTHING, Obstacle, obstacle
 from ipa.live.kubernetes.pods import Pod
 from ipa.policies import StageConfiguration
+
 
 @dataclass(frozen=True, slots=True)
 class StageState:
@@ -30,7 +31,7 @@ class StageState:
     sound: StageConfiguration | None = None
     failed: Mapping[str, float] = field(default_factory=dict)
     asked: int | None = None
-    obstacle: Obstacle = Obstacle()
+    obstacle: Obstacle = NOTHING
     further: Mapping[int, StageState] = field(default_factory=dict)
 
     # ---- the whole stage ----

@@ -144,7 +144,7 @@ class Writer:
 
     def _lane(
         self,
-        work: _Work,
+        work: Work,
         at: tuple[str, int],
         wanted: StageConfiguration,
         state: StageState | None,
@@ -177,7 +177,7 @@ class Writer:
 
     def _act(
         self,
-        work: _Work,
+        work: Work,
         part: str,
         actions: Sequence[Action],
         state: StageState | None,

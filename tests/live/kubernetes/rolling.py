@@ -165,7 +165,9 @@ class Rolling(Server):
                 key=lambda each: int(each["metadata"]["annotations"][names.REVISION]),
             )
             if _is_complete(stage):
-                self.sets = [each for each in self.sets if each not in history[: -stage["spec"]["revisionHistoryLimit"]]]
+                self.sets = [
+                    each for each in self.sets if each not in history[: -stage["spec"]["revisionHistoryLimit"]]
+                ]
         self._write_status(present)
 
     def _is_scaled(self) -> bool:

@@ -33,7 +33,7 @@ from ipa.live.log_lines import Lines
 from ipa.live.monitoring import Reading
 from ipa.policies import Applied, Configuration, ReplicaCounts, StageConfiguration, from_plain, to_plain
 from ipa.sim import Lanes
-from tests.live.kubernetes.world import secret, tiny
+from tests.live.kubernetes.world import made_of, refused, secret, tiny
 from tests.live.world import HISTORY, sort, until
 
 CREATED = "2026-01-01T00:00:{:02d}Z"
@@ -86,8 +86,13 @@ class Cluster:
         return copy.deepcopy({"ConfigMap": self.root, "Secret": secret("a-token-of-a-gateway")}.get(kind, self.gateway))
 
     def list(self, kind: str, namespace: str, selector: str = "") -> Any:
-        found = self.pods if kind == "Pod" else self.stages
-        return {"items": copy.deepcopy([*found.values()]), "metadata": {"resourceVersion": "1"}}
+        if kind == "ReplicaSet":
+            found = [
+                made_of(each, refusal="exceeded quota" if self.out_of_room else "") for each in self.stages.values()
+            ]
+        else:
+            found = [*(self.pods if kind == "Pod" else self.stages).values()]
+        return {"items": copy.deepcopy(found), "metadata": {"resourceVersion": "1"}}
 
     def watch(self, *_: str) -> Iterator[dict[str, Any]]:
         while True:
@@ -107,6 +112,7 @@ class Cluster:
             return manifest
         before = self.stages.get(name)
         self.stages[name] = copy.deepcopy(manifest)
+        self.stages[name]["metadata"]["uid"] = f"of-{name}"
         if before is not None and names.REPLICAS in before["metadata"]["annotations"]:
             asked = before["metadata"]["annotations"][names.REPLICAS]
             self.stages[name]["metadata"]["annotations"][names.REPLICAS] = asked
@@ -209,8 +215,7 @@ class Cluster:
         ready = 0 if crashes or is_slow else replicas - self.out_of_room
         _complete(stage, replicas, ready)
         if self.out_of_room:
-            refused = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}
-            stage["status"]["conditions"] = [refused]
+            stage["status"]["conditions"] = [refused("exceeded quota")]
         template = stage["spec"]["template"]["metadata"]["annotations"][names.TEMPLATE]
         for uid, pod in list(self.pods.items()):
             if (
@@ -237,7 +242,13 @@ class Cluster:
         elif not is_slow:
             status["conditions"].append({**READY, "lastTransitionTime": CREATED.format(number)})
         self.pods[uid] = {
-            "metadata": {"uid": uid, "name": uid, "creationTimestamp": CREATED.format(number), **meta},
+            "metadata": {
+                "uid": uid,
+                "name": uid,
+                "creationTimestamp": CREATED.format(number),
+                "ownerReferences": [{"name": made_of(stage)["metadata"]["name"], "controller": True}],
+                **meta,
+            },
             "status": status,
         }
         self._tell("ADDED", uid)

@@ -21,8 +21,8 @@ LATE = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExc
 
 
 def found(folder: Path, pods: Sequence[Pod] = (), refusal: str = "", late: bool = False, **status: Any) -> Obstacle:
-    """What keeps two large replicas from following two small ones: pods with their template are of their ReplicaSet, RS;
-    `refusal` is why its next pod is refused; `late`: it is past its deadline."""
+    """What keeps two large replicas from following two small ones: pods with their template are of their ReplicaSet,
+    RS; `refusal` is why its next pod is refused; `late`: it is past its deadline."""
     given = on_server(tiny(folder), LARGE, **{"updated": 0, "old": 2, **status})
     replica_set = made_of(given, refusal=refusal)
     said = f'ReplicaSet "{replica_set["metadata"]["name"]}" has timed out progressing.'
