@@ -34,7 +34,7 @@ _WANT_OF_ROOM = re.compile(r"Insufficient|Too many pods|\btaint|unschedulable|no
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """`problem` is why a rollout cannot go on, empty if it can; with `is_out_of_room` that is a lack of quota or of nodes
+    """`problem` is why a rollout cannot go on, empty if it can; with `is_out_of_room` that is a lack of quota or nodes
     (`wants_node`), and no fault of the variant. `delay` is what keeps a pod from starting now, and may pass."""
 
     problem: str = ""
