@@ -27,13 +27,15 @@ from tests.live.world import PIPELINE
 Object = dict[str, Any]
 
 
-def three_variants(folder: Path) -> Deployed:
+def three_variants(folder: Path, namespace: str = "default") -> Deployed:
     """The tiny pipeline with a third variant, `middle`, of one core."""
     start = PIPELINE.index("      - name: small")
     small = PIPELINE[start : PIPELINE.index("      - name: large")]
     path = folder / "three.yaml"
     path.write_text(PIPELINE[:start] + small.replace("small", "middle") + PIPELINE[start:], encoding="utf-8")
-    return replace(tiny(folder), plane=Plane(profiles.load(str(path)), str(path)), pipeline_file=path.read_text())
+    return replace(
+        tiny(folder, namespace), plane=Plane(profiles.load(str(path)), str(path)), pipeline_file=path.read_text()
+    )
 
 
 @dataclass(frozen=True)
