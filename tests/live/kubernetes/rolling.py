@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,10 +32,9 @@ def three_variants(folder: Path, namespace: str = "default") -> Deployed:
     start = PIPELINE.index("      - name: small")
     small = PIPELINE[start : PIPELINE.index("      - name: large")]
     path = folder / "three.yaml"
-    path.write_text(PIPELINE[:start] + small.replace("small", "middle") + PIPELINE[start:], encoding="utf-8")
-    return replace(
-        tiny(folder, namespace), plane=Plane(profiles.load(str(path)), str(path)), pipeline_file=path.read_text()
-    )
+    text = PIPELINE[:start] + small.replace("small", "middle") + PIPELINE[start:]
+    path.write_text(text, encoding="utf-8")
+    return replace(tiny(folder, namespace), plane=Plane(profiles.load(str(path)), str(path)), pipeline_file=text)
 
 
 @dataclass(frozen=True)
@@ -119,10 +118,12 @@ class Rolling(Server):
         """Turn by turn, a stop after each in which something was written."""
         while True:
             before = self._state()
-            for turn in (self._sync_deployment, *(self._sync_of(each) for each in self.sets), self._kubelet):
+            for turn in (self._sync_deployment, self._sync_sets, self._kubelet):
                 known = self._state()
                 for _ in turn():
-                    yield
+                    if self._state() != known:
+                        yield
+                        known = self._state()
                 if self._state() != known:
                     yield
             if self._state() == before:
@@ -132,21 +133,34 @@ class Rolling(Server):
         return json.dumps([self.stages, self.sets, self.pods], sort_keys=True)
 
     def _sync_deployment(self) -> Iterator[None]:
-        """One turn of the Deployment controller (rolloutRolling)."""
-        stage = self.stage
+        """One turn of the Deployment controller; if the Deployment changes meanwhile, its next writes are refused."""
+        stage, generation = self.stage, self.stage["metadata"]["generation"]
+        for _ in self._turn(stage):
+            yield
+            if self.stage is not stage or stage["metadata"]["generation"] != generation:
+                return
+
+    def _turn(self, stage: Object) -> Iterator[None]:
+        """A scaling event (`sync`), or `rolloutRolling`."""
         known = [each for each in self.sets if _template(each) == _template(stage)]
         others = [each for each in self.sets if each not in known]
+        if self._is_scaled():
+            (active,) = [each for each in self.sets if each["spec"]["replicas"]]
+            self._resize(active, stage["spec"]["replicas"])
+            self._write_status(known[0] if known else None, is_rolling=False)
+            return
         newest = max((int(each["metadata"]["annotations"][names.REVISION]) for each in others), default=0)
         if not known:
             made = made_of(stage, revision=newest + 1)
             made["spec"]["replicas"] = self._room_for_new(None)
             made["status"] = {"replicas": 0}
+            known = [made]
             self.sets.append(made)
             stage["metadata"]["annotations"][names.REVISION] = str(newest + 1)
             text = f'Created new replica set "{made["metadata"]["name"]}"'
             self._set(stage["status"], "Progressing", "True", "NewReplicaSetCreated", text)
             yield  # the status has been written; the generation that it is of has not
-        present = next(each for each in self.sets if _template(each) == _template(stage))
+        (present,) = known
         notes = present["metadata"]["annotations"]
         if int(notes[names.REVISION]) < newest + 1:
             notes[names.REVISION] = str(newest + 1)  # the Deployment gets it with the next turn
@@ -154,10 +168,6 @@ class Rolling(Server):
         elif stage["metadata"]["annotations"].get(names.REVISION) != notes[names.REVISION]:
             stage["metadata"]["annotations"][names.REVISION] = notes[names.REVISION]
             yield
-        if self._is_scaled() and len([each for each in self.sets if each["spec"]["replicas"]]) <= 1:
-            self._resize(present, stage["spec"]["replicas"])
-            self._write_status(present, is_rolling=False)
-            return
         wanted = self._room_for_new(present)
         if wanted != present["spec"]["replicas"]:
             self._resize(present, wanted)
@@ -167,9 +177,8 @@ class Rolling(Server):
                 key=lambda each: int(each["metadata"]["annotations"][names.REVISION]),
             )
             if _is_complete(stage):
-                self.sets = [
-                    each for each in self.sets if each not in history[: -stage["spec"]["revisionHistoryLimit"]]
-                ]
+                gone = history[: -stage["spec"]["revisionHistoryLimit"]]
+                self.sets = [each for each in self.sets if each not in gone]
         self._write_status(present)
 
     def _is_scaled(self) -> bool:
@@ -215,18 +224,18 @@ class Rolling(Server):
         replica_set["metadata"]["annotations"][names.DESIRED] = str(self.stage["spec"]["replicas"])
         replica_set["spec"]["replicas"] = replicas
 
-    def _write_status(self, present: Object, is_rolling: bool = True) -> None:
-        """`calculateStatus`, and in a rollout `syncRolloutStatus`."""
+    def _write_status(self, present: Object | None, is_rolling: bool = True) -> None:
+        """`calculateStatus`, and in a rollout `syncRolloutStatus`; `present`: the ReplicaSet of the template."""
         stage, before = self.stage, self.stage["status"]
         status = {
             **before,
             "observedGeneration": stage["metadata"]["generation"],
             "replicas": sum(each["status"].get("replicas", 0) for each in self.sets),
-            "updatedReplicas": present["status"].get("replicas", 0),
+            "updatedReplicas": 0 if present is None else present["status"].get("replicas", 0),
             "availableReplicas": sum(each["status"].get("availableReplicas", 0) for each in self.sets),
         }
         stage["status"] = status
-        if not is_rolling:
+        if present is None or not is_rolling:
             return
         progress = _condition(before, "Progressing")
         is_over = status["replicas"] == status["updatedReplicas"] and progress["reason"] == "NewReplicaSetAvailable"
@@ -265,10 +274,12 @@ class Rolling(Server):
             {**made, "lastTransitionTime": now},
         ]
 
-    def _sync_of(self, replica_set: Object) -> Callable[[], Iterator[None]]:
-        return lambda: self._sync_set(replica_set)
+    def _sync_sets(self) -> Iterator[None]:
+        for each in self.sets:
+            self._sync_set(each)
+            yield
 
-    def _sync_set(self, replica_set: Object) -> Iterator[None]:
+    def _sync_set(self, replica_set: Object) -> None:
         """One turn of the ReplicaSet controller."""
         own = [each for each in self.pods if _owner(each) == replica_set["metadata"]["uid"]]
         missing = replica_set["spec"]["replicas"] - len(own)
@@ -284,7 +295,6 @@ class Rolling(Server):
         own.sort(key=lambda each: bool(_condition(each["status"], "Ready")))
         for each in own[: max(-missing, 0)]:
             self.pods.remove(each)
-        yield from ()
         status = replica_set["status"]
         own = [each for each in self.pods if _owner(each) == replica_set["metadata"]["uid"]]
         ready = sum(bool(_condition(each["status"], "Ready")) for each in own)

@@ -75,10 +75,11 @@ AILMENTS = {
 
 @pytest.mark.parametrize("treatment", AILMENTS.values(), ids=AILMENTS)
 @pytest.mark.parametrize("is_known", [True, False], ids=["one that stood before", "a new one"])
+@pytest.mark.parametrize("replicas", [1, 4])
 def test_a_variant_that_follows_one_that_cannot_come_is_not_blamed_for_it(
-    world: World, treatment: Treatment, is_known: bool
+    world: World, treatment: Treatment, is_known: bool, replicas: int
 ) -> None:
-    server, _ = world
+    server, wanted = world[0], replace(MIDDLE, replicas=replicas)
     if not is_known:
         server.sets = [each for each in server.sets if each["spec"]["replicas"]]
     server.treats["large"] = treatment
@@ -86,8 +87,8 @@ def test_a_variant_that_follows_one_that_cannot_come_is_not_blamed_for_it(
     server.now_s += 3600.0
     ailing = course(world, LARGE)
     assert any(said(ailing[-1]))
-    followed = course(world, MIDDLE)
-    assert followed[-1].is_complete({"sort": MIDDLE})
+    followed = course(world, wanted)
+    assert followed[-1].is_complete({"sort": wanted})
     assert judged(followed) == set()
 
 
