@@ -16,6 +16,7 @@ from ipa.live.kubernetes.manifests import LAYOUT, PIPELINE
 from ipa.live.kubernetes.obstacles import NOTHING
 from ipa.live.kubernetes.pods import Pod
 from ipa.live.kubernetes.settings import Deployed, Layout
+from ipa.live.kubernetes.stage_state import StageState
 from ipa.live.kubernetes.writer import Aim, Found, Work, Writer
 from ipa.policies import Configuration
 
@@ -77,22 +78,21 @@ class Reconciler:
         if not (is_held or api.read_only):
             work = self._writer.work(Found(root, stages, gateway), Aim(wanted, aims, failed or {}), may_write)
         self._pause(bool(work.error))
+        # What is not yet as it should be is judged by the next look.
         settled = {stage: each for stage, each in stages.items() if work.is_settled(stage)}
-        obstacles = {stage: lane.obstacle for stage, each in settled.items() if (lane := each.troubled) is not None}
-        in_the_way = NOTHING
-        if at_gateway is not None and work.is_settled(deployed.gateway_name):
-            in_the_way = at_gateway.obstacle
-        is_delayed = in_the_way.is_out_of_room
+        problems = {stage: lane.obstacle for stage, each in settled.items() if (lane := each.troubled) is not None}
+        is_judged = at_gateway is not None and work.is_settled(deployed.gateway_name)
+        problem, delay = _of_gateway(at_gateway if is_judged else None)
         return Look(
             stages,
             has_available(gateway),
             has_available(gateway) and at_gateway is not None and at_gateway.is_complete,
             tuple(work.done),
-            failed={stage: each.problem for stage, each in obstacles.items() if not each.is_out_of_room},
-            out_of_room={stage: each.problem for stage, each in obstacles.items() if each.is_out_of_room},
+            failed={stage: each.problem for stage, each in problems.items() if not each.is_out_of_room},
+            out_of_room={stage: each.problem for stage, each in problems.items() if each.is_out_of_room},
             delays={stage: each.any_delay for stage, each in settled.items() if each.any_delay},
-            gateway_problem="" if is_delayed else in_the_way.problem,
-            gateway_delay=in_the_way.problem if is_delayed else in_the_way.delay,
+            gateway_problem=problem,
+            gateway_delay=delay,
             is_held=is_held,
             stopped=work.stopped,
             foreign=self._writer.foreign(aims),
@@ -111,3 +111,9 @@ class Reconciler:
         except LiveError:
             return False
         return (data.get(PIPELINE), layout) == (self._deployed.pipeline_file, self._deployed.layout)
+
+
+def _of_gateway(state: StageState | None) -> tuple[str, str]:
+    """What keeps the gateway from coming, and what does so and may pass, as lack of room may."""
+    found = NOTHING if state is None else state.obstacle
+    return ("", found.problem) if found.is_out_of_room else (found.problem, found.delay)
