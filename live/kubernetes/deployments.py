@@ -1,9 +1,9 @@
 """What a Deployment and its ReplicaSets say of themselves, as the server has them.
 
-A Deployment's own conditions are of all its ReplicaSets together. Kubernetes (1.20 to 1.34) tells the failure of any of
-them, in the words of the first for as long as one fails; and where a rollout goes back to a template that has a
-ReplicaSet, it begins with the progress of the rollout before, be that a success or a deadline that has passed. So what
-is refused to the present template is read from its own ReplicaSet.
+A Deployment's own conditions are of all its ReplicaSets together, and Kubernetes (1.20 to 1.34) leaves the words of a
+condition as they are while its reason is the same. So they may tell why a pod of an earlier template was refused, and
+of the rollout before that it has begun, has ended or is past its deadline. What is refused to the present template is
+read from its own ReplicaSet, and a deadline counts if it names that.
 """
 
 from __future__ import annotations

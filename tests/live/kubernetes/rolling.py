@@ -145,8 +145,7 @@ class Rolling(Server):
         known = [each for each in self.sets if _template(each) == _template(stage)]
         others = [each for each in self.sets if each not in known]
         if self._is_scaled():
-            (active,) = [each for each in self.sets if each["spec"]["replicas"]]
-            self._resize(active, stage["spec"]["replicas"])
+            self._scale()
             self._write_status(known[0] if known else None, is_rolling=False)
             return
         newest = max((int(each["metadata"]["annotations"][names.REVISION]) for each in others), default=0)
@@ -185,6 +184,17 @@ class Rolling(Server):
         active = [each["metadata"]["annotations"] for each in self.sets if each["spec"]["replicas"]]
         noted = {each[names.DESIRED] for each in active if names.DESIRED in each}
         return bool(noted - {str(self.stage["spec"]["replicas"])})
+
+    def _scale(self) -> None:
+        """The only active ReplicaSet gets all replicas; of several, the largest what is more or less (for simplicity:
+        a server divides it in proportion)."""
+        active = [each for each in self.sets if each["spec"]["replicas"]]
+        largest = max(active, key=lambda each: int(each["spec"]["replicas"]))
+        spec = self.stage["spec"]
+        surge = spec["strategy"]["rollingUpdate"]["maxSurge"] if len(active) > 1 and spec["replicas"] else 0
+        more = spec["replicas"] + surge - sum(each["spec"]["replicas"] for each in active)
+        for each in active:
+            self._resize(each, max(each["spec"]["replicas"] + (more if each is largest else 0), 0))
 
     def _room_for_new(self, present: Object | None) -> int:
         has = 0 if present is None else int(present["spec"]["replicas"])

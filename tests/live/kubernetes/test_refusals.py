@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -69,24 +70,26 @@ AILMENTS = {
     "is refused": Treatment(refusal=RANGE),
     "finds no room": Treatment(unschedulable=NO_ROOM),
     "crashes": Treatment(crashes=True),
-    "is past its deadline": Treatment(hangs=True),
+    "is never ready": Treatment(hangs=True),
 }
 
 
 @pytest.mark.parametrize("treatment", AILMENTS.values(), ids=AILMENTS)
-@pytest.mark.parametrize("is_known", [True, False], ids=["one that stood before", "a new one"])
+@pytest.mark.parametrize("is_late", [False, True], ids=["at once", "after its deadline"])
+@pytest.mark.parametrize("is_known", [False, True], ids=["a new one", "one that stood before"])
 @pytest.mark.parametrize("replicas", [1, 4])
 def test_a_variant_that_follows_one_that_cannot_come_is_not_blamed_for_it(
-    world: World, treatment: Treatment, is_known: bool, replicas: int
+    world: World, treatment: Treatment, is_late: bool, is_known: bool, replicas: int
 ) -> None:
     server, wanted = world[0], replace(MIDDLE, replicas=replicas)
     if not is_known:
         server.sets = [each for each in server.sets if each["spec"]["replicas"]]
     server.treats["large"] = treatment
-    course(world, LARGE)
-    server.now_s += 3600.0
     ailing = course(world, LARGE)
-    assert any(said(ailing[-1]))
+    if is_late:
+        server.now_s += 3600.0
+        ailing = course(world, LARGE)
+    assert any(said(ailing[-1])) or (treatment.hangs and not is_late)
     followed = course(world, wanted)
     assert followed[-1].is_complete({"sort": wanted})
     assert judged(followed) == set()
@@ -139,6 +142,29 @@ def test_a_pod_that_crashes_is_that_of_the_pipeline_s_file_that_it_has(world: Wo
     looks = course((again, Reconciler(again, mended)), LARGE)  # type: ignore[arg-type]
     assert looks[-1].is_complete({"sort": LARGE})
     assert judged(looks) == set()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_variant_that_nothing_ails_is_blamed_for_nothing_whatever_becomes_of_the_others(
+    world: World, seed: int
+) -> None:
+    """Decisions and ailments come at any moment, and so do looks."""
+    server, reconciler = world
+    draw = random.Random(seed)
+    wanted, steps = SMALL, server.steps()
+    for _ in range(150):
+        if draw.random() < 0.15:
+            wanted = replace(draw.choice((SMALL, MIDDLE, LARGE)), replicas=draw.randint(1, 4))
+        if draw.random() < 0.1:
+            server.treats[draw.choice(("middle", "large"))] = draw.choice([Treatment(), *AILMENTS.values()])
+        if draw.random() < 0.1:
+            server.failing = [ApiError("PATCH", draw.choice((409, 429, 500)), "not now")]
+        look = reconciler.look({"sort": wanted}, server.seen())
+        assert wanted.variant != "small" or judged([look]) == set()
+        if next(steps, server) is server:
+            steps = server.steps()
+    server.failing = []
+    assert course(world, SMALL)[-1].is_complete({"sort": SMALL})
 
 
 # ---- what is not yet there ----
