@@ -49,7 +49,10 @@ class Treatment:
 
 
 class Rolling(Server):
-    """An API server whose one stage is rolled out by `step` and `settle`. `treats`: variant -> how it is treated."""
+    """An API server whose one stage is rolled out by `steps`, or to its end by `settle`.
+
+    `treats`: variant -> how the cluster treats its pods; one that is not named becomes ready.
+    """
 
     def __init__(self, deployed: Deployed) -> None:
         super().__init__(deployed, None)
