@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipa.live.errors import LiveError
+from ipa.errors import Error
+from ipa.live.errors import LiveError, RunError
 from ipa.live.samples import read_samples
 from ipa.live.sent import COMPLETED_STATUS, UNANSWERED, UNREACHABLE, Sent
 from ipa.live.stopping import heeded
@@ -160,7 +161,8 @@ async def _file_input(job: Job, what: str) -> str:
 
 
 def ask_file(job: Job, content: bytes, what: str) -> str:
-    """Send one file and wait for the text of the answer. Raises LiveError, which names `what` was sent."""
+    """Send one file and wait for the text of the answer. Raises LiveError, which names `what` was sent, and RunError
+    where the server cannot be reached or fails."""
 
     async def ask() -> str:
         import aiohttp
@@ -175,9 +177,9 @@ def ask_file(job: Job, content: bytes, what: str) -> str:
             ):
                 answer, status, headers = await response.read(), response.status, response.headers
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise LiveError(f"{job.target}: {error or type(error).__name__}") from None
+            raise RunError(f"{job.target}: {_why_unreached(error)}") from None
         if status != COMPLETED_STATUS:
-            raise LiveError(f"{what}: HTTP status {status}: {answer[:200].decode(errors='replace').strip()}")
+            raise _refusal(what, status, answer.decode(errors="replace"))
         return _text(answer, headers)
 
     return asyncio.run(ask())
@@ -273,7 +275,7 @@ def _authorization(token_file: str) -> dict[str, str]:
 async def zeros_for(url: str, model: str, token_file: str = "") -> dict[str, Any]:
     """A request of zeros that a V2 server's metadata of its model describes; `DEFAULT_BODY` where it names no inputs.
 
-    Raises LiveError where no such server or model is there, or the token cannot be read.
+    Raises as `metadata_of`, and LiveError for a token that cannot be read.
     """
     metadata = await metadata_of(url, model, token_file)
     inputs = [_zeros(each) for each in metadata.get("inputs") or ()]
@@ -289,7 +291,8 @@ def _why_unreached(error: Exception) -> str:
 
 
 async def metadata_of(url: str, model: str, token_file: str = "") -> dict[str, Any]:
-    """What a V2 server says of a model. Raises LiveError where no such server or model is there."""
+    """What a V2 server says of a model. Raises LiveError for an address that is none, and where the server has no such
+    model; RunError where it cannot be reached or fails."""
     import aiohttp
 
     address = f"{url.rstrip('/')}/v2/models/{model}"
@@ -300,15 +303,23 @@ async def metadata_of(url: str, model: str, token_file: str = "") -> dict[str, A
             session.get(address, headers=headers) as response,
         ):
             text = await response.text()
+    except aiohttp.InvalidURL:
+        raise LiveError(f"{url}: should be a URL, such as http://127.0.0.1:8080") from None
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        raise LiveError(f"{address}: no V2 server answers: {_why_unreached(error)}") from None
+        raise RunError(f"{address}: no V2 server answers: {_why_unreached(error)}") from None
     if response.status != 200:
-        raise LiveError(f"{address}: HTTP status {response.status}: {text[:200].strip()}")
+        raise _refusal(address, response.status, text)
     try:
         found: dict[str, Any] = json.loads(text)
     except ValueError:
         raise LiveError(f"{address}: the answer is not JSON: {text[:200].strip()}") from None
     return found
+
+
+def _refusal(what: str, status: int, text: str) -> Error:
+    """What a server answered instead: what was asked is wrong, or the server has failed."""
+    kind = RunError if status >= 500 else LiveError
+    return kind(f"{what}: HTTP status {status}: {text[:200].strip()}")
 
 
 def _zeros(tensor: dict[str, Any]) -> dict[str, Any]:

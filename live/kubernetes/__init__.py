@@ -9,10 +9,13 @@ in_cluster       a controller in the cluster, and what it may do, rule by rule �
 api              the API server, through the official client
 deploy           up, status, down · reach: where clients find a pipeline
 backend          the `Backend` whose replicas are pods: a run, put together from what follows
-readiness        waiting until the pipeline is ready · cluster_gateway: the gateway's control API, and its clock
-control_ways     how calls of that API get to the gateway: to its Service, or by the API server's proxy
-reconciler       one look at the cluster, and what follows · look: what it found · looks: one after the other
+readiness        waiting until the pipeline is ready · troubles: what keeps a controller from its work
+converging       the reconcile loop · looks: one look at the cluster after the other
+reconciler       one look, and what follows: reader reads, writer writes · look: what it found and did
 stage_state      how a stage stands · difference: what is left to do there · foreign_scalers: who else sets replicas
+deployments      what Deployments and ReplicaSets say · obstacles: what keeps pods from coming
+cluster_gateway  the gateway's control API, and its clock · gateway_keeper: keeps it configured as wanted
+control_ways     how calls of that API get to the gateway: to its Service, or by the API server's proxy
 lanes            which Deployment of a stage that mixes variants serves what
 resizing         whether pods can get other cores as they run
 watch            the pods, kept up to date · pods: what one says · timeline: pods as replicas of the run

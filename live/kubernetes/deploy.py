@@ -6,12 +6,12 @@ import json
 import time
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
-from math import inf
 from typing import Any
 
 from ipa.live.errors import LiveError, RunError
-from ipa.live.kubernetes import names
+from ipa.live.kubernetes import names, reader
 from ipa.live.kubernetes.api import CORE, OLDER, VERSIONS, Api, ApiError
+from ipa.live.kubernetes.deployments import has_available
 from ipa.live.kubernetes.difference import drift, template_cores
 from ipa.live.kubernetes.gateway_manifests import control_secret
 from ipa.live.kubernetes.lanes import targets
@@ -21,9 +21,9 @@ from ipa.live.kubernetes.manifests import everything, owner_of, root, surroundin
 from ipa.live.kubernetes.names import GATEWAY, MODEL_SERVER
 from ipa.live.kubernetes.parts import Manifest
 from ipa.live.kubernetes.pods import Pod, ours, seconds
-from ipa.live.kubernetes.reconciler import Reconciler, check_ours
+from ipa.live.kubernetes.reconciler import Reconciler
 from ipa.live.kubernetes.settings import Deployed
-from ipa.live.kubernetes.stage_state import StageState, has_available
+from ipa.live.kubernetes.stage_state import StageState
 from ipa.live.kubernetes.timeline import left_out
 from ipa.policies import Configuration, PolicyError, check_configuration, to_plain
 from ipa.profiles import Pipeline
@@ -48,9 +48,6 @@ KINDS = (
 """Everything that a deployed pipeline may consist of."""
 
 LOOKED_EVERY_S = 0.5
-SETTLES_S = 3.0
-"""For so long a cause may be that of the template before: Kubernetes tells a refused pod of it until the next rollout
-has got on."""
 LATE_S = 5.0
 """How much longer than it may a gateway's pod is waited for."""
 
@@ -74,7 +71,7 @@ def plan(api: Api, deployed: Deployed, first: Configuration) -> list[Step]:
     try:
         found = api.get("ConfigMap", deployed.namespace, deployed.instance)
         owner = None if found is None else owner_of(found)
-        states = Reconciler(api, deployed).read([])
+        states = reader.stages(api, deployed)
         configuration = _standing(deployed, first, states)
         # Further lanes that are free stay as they are.
         lanes = {
@@ -140,7 +137,7 @@ def _until_stands(
     lease: Lease,
 ) -> None:
     reconciler = Reconciler(api, deployed)
-    until_s, hopeless_since_s = time.monotonic() + within_s, inf
+    until_s = time.monotonic() + within_s
     while True:
         lease.acquire()
         try:
@@ -154,13 +151,11 @@ def _until_stands(
         on_look(look)
         if look.is_complete(wanted, alone=False):  # a controller ends lanes, once nobody waits there
             return
-        now_s = time.monotonic()
-        hopeless_since_s = min(hopeless_since_s, now_s) if look.hopeless else inf
-        trouble = look.hopeless if now_s - hopeless_since_s >= SETTLES_S else ""
+        trouble = look.hopeless
         if look.is_down or look.is_changed:
             trouble = "it has meanwhile been taken down or redeployed by another"
-        if trouble or now_s > until_s:
-            why = trouble or look.hopeless or look.waits_for or "its pods are not all ready yet"
+        if trouble or time.monotonic() > until_s:
+            why = trouble or look.waits_for or "its pods are not all ready yet"
             raise RunError(f"it did not become ready: {why}")
         time.sleep(max(reconciler.pause_s, LOOKED_EVERY_S))
 
@@ -199,7 +194,7 @@ def standing(api: Api, deployed: Deployed, first: Configuration) -> Configuratio
 
     Raises ApiError.
     """
-    return _standing(deployed, first, Reconciler(api, deployed).read([]))
+    return _standing(deployed, first, reader.stages(api, deployed))
 
 
 def _standing(deployed: Deployed, first: Configuration, states: Mapping[str, StageState]) -> Configuration:
@@ -231,8 +226,7 @@ def status(api: Api, deployed: Deployed) -> dict[str, Any]:
         lease = api.get("Lease", deployed.namespace, deployed.instance)
         gateway = api.get("Deployment", deployed.namespace, deployed.gateway_name)
         there = pods(api, deployed)
-        reconciler = Reconciler(api, deployed)
-        stages, at_gateway = reconciler.read(there), reconciler.read_gateway(gateway)
+        stages, at_gateway = reader.stages(api, deployed, there), reader.gateway(api, deployed, gateway)
         left = leftovers(api, deployed)
     except ApiError as error:
         raise LiveError(_refusal(error, deployed)) from None
@@ -241,7 +235,7 @@ def status(api: Api, deployed: Deployed) -> dict[str, Any]:
         "namespace": deployed.namespace,
         "pipeline": deployed.pipeline,
         "gateway_ready": has_available(gateway),
-        "gateway_problem": "" if at_gateway is None else at_gateway.problem or at_gateway.delay,
+        "gateway_problem": "" if at_gateway is None else at_gateway.obstacle.problem or at_gateway.obstacle.delay,
         **_of_controller(lease, api.time_s()),
         "held": (found["metadata"].get("annotations") or {}).get(names.HOLD) == "true",
         "stages": {
@@ -250,7 +244,7 @@ def status(api: Api, deployed: Deployed) -> dict[str, Any]:
                 "replicas": sum(lane.replicas for lane in state.lanes.values()),
                 "ready": sum(pod.is_serving for pod in state.all_pods),
                 "complete": all(lane.is_complete for lane in state.lanes.values()),
-                "problem": state.troubled.problem if state.troubled else state.any_delay,
+                "problem": state.troubled.obstacle.problem if state.troubled else state.any_delay,
                 "failed_variants": sorted(left_out(state.failed, api.time_s())),
                 "pods": [
                     {
@@ -399,3 +393,18 @@ def _refusal(error: ApiError, deployed: Deployed) -> str:
     if error.status == 409 and error.causes:
         return f"another field manager owns what has to change: {error.text}"
     return f"the API server: {error}"
+
+
+def check_ours(given: Mapping[str, object] | None, deployed: Deployed) -> None:
+    """Raise LiveError for an object that exists and is not this pipeline's."""
+    meta = (given or {}).get("metadata")
+    if not isinstance(meta, dict):
+        return
+    labels = meta.get("labels") or {}
+    ours = {names.INSTANCE: deployed.instance, "app.kubernetes.io/part-of": names.PART_OF}
+    if any(labels.get(key) != value for key, value in ours.items()):
+        kind = (given or {}).get("kind", "object")
+        raise LiveError(
+            f"{kind} {meta.get('name')} in namespace {meta.get('namespace')} is not ours (it lacks "
+            f"{names.as_query(ours)}); choose another --name"
+        )

@@ -6,6 +6,7 @@ The stages' Deployments remember which variants failed and when, so that the nex
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from ipa.live.kubernetes.stage_state import StageState, part_of
 from ipa.live.kubernetes.timeline import EXCLUDED_FOR_S, PodReplicas, left_out
@@ -69,15 +70,26 @@ class FailedVariants:
         return "; ".join([*said, *(f"left out: {stage}: {', '.join(names)}" for stage, names in excluded.items())])
 
 
-def previous(state: StageState, failed: str) -> StageConfiguration | None:
-    """The configuration to go back to from a variant that failed; None where none has stood.
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """A stage goes `back_to` the configuration that stood before `variant`, which has failed."""
 
-    If that was a mix with this variant too, the others get its requests.
+    variant: str
+    back_to: StageConfiguration
+
+
+def rollback(state: StageState, wanted: StageConfiguration) -> Rollback | None:
+    """What to do about a stage that cannot go on; None if what fails is no longer wanted, or nothing has stood before.
+
+    If a mix with the failed variant has stood, the others get its requests.
     """
-    if state.sound is None or part_of(state.sound, failed) is None:
-        return state.sound
-    parts = [part for part in state.sound.parts if part.variant != failed]
-    return mix_by_weight(parts) if parts else None
+    failed = state.troubled
+    if failed is None or state.sound is None or part_of(wanted, failed.variant) is None:
+        return None
+    parts = [part for part in state.sound.parts if part.variant != failed.variant]
+    if len(parts) == len(state.sound.parts):
+        return Rollback(failed.variant, state.sound)
+    return Rollback(failed.variant, mix_by_weight(parts)) if parts else None
 
 
 def _remembered(state: StageState | None, wall_s: float) -> Mapping[str, float]:

@@ -71,7 +71,7 @@ RULES: tuple[tuple[str, dict[str, Any]], ...] = (
         {"apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"], "verbs": ["list"]},
     ),
     (
-        "in a rollout, keeps that number from being shared out among old replicas and new: names carry hashes",
+        "tells a rollout's refusals from those before, and keeps replicas from being shared out: names carry hashes",
         {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["list", "patch"]},
     ),
     FINDS_GATEWAY,
@@ -93,8 +93,9 @@ RESIZES: tuple[str, dict[str, Any]] = (
 """What a controller may do besides, with `resize: in_place`."""
 
 OPTIONAL = frozenset({"horizontalpodautoscalers", "replicasets", "pods/resize"})
-"""Resources without which a controller works, less well: an autoscaler that sets replicas is not named, a rollout's
-additional replicas are shared out among old and new ones, and cores are changed by rollouts."""
+"""Resources without which a controller works, less well: an autoscaler that sets replicas is not named; what the API
+server refuses is believed only when the rollout's deadline has passed, and additional replicas are shared out among old
+and new ones; and cores are changed by rollouts."""
 
 NAMELESS = frozenset({"create", "list", "watch"})
 """Verbs of requests that name no existing object: a rule with one of them cannot be restricted to names."""
@@ -112,6 +113,10 @@ READ_ONLY_RULES: tuple[tuple[str, dict[str, Any]], ...] = (
     (
         "reads the stages' Deployments",
         {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["list"]},
+    ),
+    (
+        "tells a rollout's refusals from those before: names carry hashes",
+        {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["list"]},
     ),
     FINDS_GATEWAY,
 )

@@ -41,6 +41,8 @@ REPLICAS = "ipa/replicas"
 """On a stage's Deployment: how many replicas we last asked for; any other number is somebody else's."""
 DESIRED = "deployment.kubernetes.io/desired-replicas"
 """On a ReplicaSet: the replicas of its Deployment when its controller last scaled it."""
+REVISION = "deployment.kubernetes.io/revision"
+"""On a ReplicaSet: a number that grows with each rollout of its Deployment; the present one has the largest."""
 
 RESERVED = (
     "ipa/",

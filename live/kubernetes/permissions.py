@@ -5,16 +5,20 @@ It asks the API server, before anything else, for each rule of the table that th
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from ipa.live.kubernetes.api import Api
+from ipa.live.errors import RunError
+from ipa.live.kubernetes.api import Api, ApiError
 from ipa.live.kubernetes.in_cluster import OPTIONAL, from_outside, named, rules_of
 from ipa.live.kubernetes.settings import Deployed
 
 AT_ONCE = 8
 """How many questions are asked at a time: a far API server would take seconds for all of them one by one."""
+
+log = logging.getLogger("ipa.live.kubernetes.permissions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +66,20 @@ def missing(api: Api, deployed: Deployed, is_inside: bool) -> list[Permission]:
     with ThreadPoolExecutor(AT_ONCE) as threads:
         allowed = list(threads.map(is_allowed, wanted))
     return [each for each, is_there in zip(wanted, allowed, strict=True) if not is_there]
+
+
+def check(api: Api, deployed: Deployed, is_inside: bool) -> None:
+    """Raise RunError, naming each, for permissions that this account lacks and cannot do without."""
+    try:
+        lacking = missing(api, deployed, is_inside)
+    except ApiError as error:
+        log.warning("what this account may do is not known", extra={"problem": str(error)})
+        return
+    for each in lacking:
+        if each.is_optional:
+            log.warning("not allowed, and can be done without", extra={"permission": str(each)})
+    if vital := [str(each) for each in lacking if not each.is_optional]:
+        raise RunError(
+            f"this account may not, in namespace {deployed.namespace}: {'; '.join(vital)}. "
+            "ipa live manifests --controller prints a Role that allows all that a controller needs"
+        )

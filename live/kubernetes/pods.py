@@ -33,12 +33,12 @@ log = logging.getLogger("ipa.live.kubernetes.pods")
 class Pod:
     """One replica; times are Unix times [s], None if they have not come.
 
-    `uid` is unique for all time; `template` is the digest of what the pod was made from; `ended_s` is when the last
-    container of a pod that is to go had ended, to half a second. `waiting` is why its container does not start, empty
-    if it does, and `said` what it, or the system, last said about that; `crash` is how a container that crashed
-    had ended; `unschedulable` is why no node takes the pod, empty if one may. A pod that `is_over` serves no more and
-    holds no resources. `asked_cores` are those that its specification asks for, None for one that is not resized in
-    place; `unresized` is what the kubelet says if it does not get them yet.
+    `uid` is unique for all time; `template` is the digest of what the pod was made from, and `replica_set` names what
+    made it; `ended_s` is when the last container of a pod that is to go had ended, to half a second. `waiting` is why
+    its container does not start, empty if it does, and `said` what it, or the system, last said about that; `crash` is
+    how a container that crashed had ended; `unschedulable` is why no node takes the pod, empty if one may. A pod that
+    `is_over` serves no more and holds no resources. `asked_cores` are those that its specification asks for, None for
+    one that is not resized in place; `unresized` is what the kubelet says if it does not get them yet.
     """
 
     uid: str
@@ -48,6 +48,7 @@ class Pod:
     cores: int
     lane: int = 0
     template: str = ""
+    replica_set: str = ""
     address: str | None = None
     created_s: float = 0.0
     ready_s: float | None = None
@@ -115,6 +116,7 @@ def read(given: Mapping[str, Any]) -> Pod:
         variant=annotations.get(names.VARIANT, labels.get(names.VARIANT, "")),
         cores=cores,
         template=annotations.get(names.TEMPLATE, ""),
+        replica_set=controller_of(given).get("name", ""),
         address=status.get("podIP") or None,
         created_s=seconds(meta["creationTimestamp"]),
         ready_s=seconds(ready["lastTransitionTime"]) if ready.get("status") == "True" else None,
@@ -157,6 +159,11 @@ def listing(pods: Iterable[Pod], stages: Iterable[str]) -> dict[str, list[dict[s
             }
         )
     return listed
+
+
+def controller_of(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The reference to what made an object and keeps it; empty if nothing does."""
+    return next((each for each in given["metadata"].get("ownerReferences") or () if each.get("controller")), {})
 
 
 def seconds(timestamp: str) -> float:

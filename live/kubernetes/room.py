@@ -42,7 +42,7 @@ class Room:
         if self._since_s is None or placed > self._placed:
             self._since_s = now_s
         self._placed = placed
-        wants_nodes = all(any(pod.unschedulable for pod in look.stages[stage].all_pods) for stage in look.out_of_room)
+        wants_nodes = all(look.stages[stage].wants_node for stage in look.out_of_room)
         return self.cores is not None or not wants_nodes or now_s - self._since_s >= self._nodes_within_s
 
     def within(self, limit_cores: int | None) -> int | None:

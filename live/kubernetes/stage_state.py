@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ipa.live.kubernetes import names
+from ipa.live.kubernetes.deployments import ReplicaSet, is_rolled_out, is_seen, variant_of_template
 from ipa.live.kubernetes.manifests import from_text
-from ipa.live.kubernetes.pods import FAILING, Pod
+from ipa.live.kubernetes.obstacles import NOTHING, Obstacle, obstacle
+from ipa.live.kubernetes.pods import Pod
 from ipa.policies import StageConfiguration
-
-CRASHES_ALLOWED = 2
-"""If a container has crashed more often while its variant never became ready, another start will not help."""
-NO_SUCH_IMAGE = ("ErrImageNeverPull", "InvalidImageName")
-"""Waiting will not bring these images; a registry that is away may come back before the deadline."""
-
-_OVER_QUOTA = "exceeded quota"
-_REFUSED = re.compile(r"is forbidden: (?!exceeded quota|error looking up service account)|is invalid: ")
-"""What the API server says of pods that it will refuse again: limits that a quota asks for or a LimitRange sets, Pod
-Security, a priority class that is not there. A quota has room again some day, and a new account is known in a moment.
-"""
-_REFUSED_POD = re.compile(r'pods? "([^"]+)"', re.IGNORECASE)
-_ROLLED_OUT = re.compile(r'replica ?set "([^"]+)"', re.IGNORECASE)
-_WANT_OF_ROOM = re.compile(r"Insufficient|Too many pods|\btaint|unschedulable|no nodes available")
-"""What a scheduler says if other, or emptier, nodes would help; with volumes and affinities they would not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +22,7 @@ class StageState:
     That of a stage is of its first lane, and speaks for the whole stage; `further` are the other lanes, by number.
 
     `wanted`, `sound`, `failed` and `asked`, the replicas that we last asked for, are what its annotations say (None:
-    nothing that could be read). `problem` is a sentence on why its rollout cannot go on, empty if it can; with
-    `is_out_of_room` the reason is a lack of quota or nodes, and no fault of the variant. `delay` is what keeps a pod
-    from starting now, and may pass.
+    nothing that could be read). `obstacle` is what keeps the pods of its present template from coming.
     """
 
     given: Mapping[str, Any]
@@ -47,9 +31,7 @@ class StageState:
     sound: StageConfiguration | None = None
     failed: Mapping[str, float] = field(default_factory=dict)
     asked: int | None = None
-    problem: str = ""
-    is_out_of_room: bool = False
-    delay: str = ""
+    obstacle: Obstacle = NOTHING
     further: Mapping[int, StageState] = field(default_factory=dict)
 
     # ---- the whole stage ----
@@ -67,13 +49,18 @@ class StageState:
     @property
     def troubled(self) -> StageState | None:
         """The first lane that cannot go on, if there is one: for a fault of its own rather than for want of room."""
-        found = [lane for lane in self.lanes.values() if lane.problem]
-        return min(found, key=lambda lane: lane.is_out_of_room, default=None)
+        found = [lane for lane in self.lanes.values() if lane.obstacle.problem]
+        return min(found, key=lambda lane: lane.obstacle.is_out_of_room, default=None)
 
     @property
     def any_delay(self) -> str:
         """What keeps a pod of any lane from starting now, and may pass."""
-        return next((lane.delay for lane in self.lanes.values() if lane.delay), "")
+        return next((lane.obstacle.delay for lane in self.lanes.values() if lane.obstacle.delay), "")
+
+    @property
+    def wants_node(self) -> bool:
+        """Whether pods of a lane wait for a node with room."""
+        return any(lane.obstacle.wants_node for lane in self.lanes.values())
 
     def stands(self, wanted: StageConfiguration, *, alone: bool = True) -> bool:
         """Whether the stage is as wanted: the replicas of every variant, ready, and if `alone` no others."""
@@ -112,12 +99,10 @@ class StageState:
     @property
     def is_complete(self) -> bool:
         """Whether all replicas are of the present template, ready, and if resized in place of the wanted cores."""
-        status = self.given.get("status") or {}
-        counts = {status.get(key, 0) for key in ("updatedReplicas", "availableReplicas", "replicas")}
         has_cores = (part := self.part) is None or not any(
             {pod.asked_cores, pod.cores} != {part.cores} for pod in self.resizable(part.variant)
         )
-        return self.is_uniform and counts == {self.replicas} and has_cores
+        return is_rolled_out(self.given) and has_cores
 
     @property
     def cores(self) -> int | None:
@@ -129,7 +114,7 @@ class StageState:
     @property
     def variant(self) -> str:
         """The variant of its template."""
-        return str((self.given["spec"]["template"]["metadata"].get("annotations") or {}).get(names.VARIANT, ""))
+        return variant_of_template(self.given)
 
     def resizable(self, variant: str) -> list[Pod]:
         """The pods of a variant whose cores change in place, without those that are to go."""
@@ -146,14 +131,15 @@ def part_of(wanted: StageConfiguration, variant: str) -> StageConfiguration | No
 
 
 def read_stage(
-    given: Mapping[str, Any], pods: Sequence[Pod], further: Mapping[int, StageState] | None = None
+    given: Mapping[str, Any],
+    pods: Sequence[Pod],
+    further: Mapping[int, StageState] | None = None,
+    made: ReplicaSet | None = None,
 ) -> StageState:
-    """What a Deployment and its pods say."""
+    """What a Deployment, the ReplicaSet of its present template and its pods say (see `obstacles.obstacle`)."""
     annotations = given["metadata"].get("annotations") or {}
     wanted, sound = (_configuration(annotations.get(key)) for key in (names.WANTED, names.SOUND))
-    problem, is_out_of_room = _problem(given, pods)
     asked = annotations.get(names.REPLICAS, "")
-    delay = "" if problem else _delay(given, pods)
     return StageState(
         given,
         pods,
@@ -161,9 +147,7 @@ def read_stage(
         sound,
         _failed(annotations.get(names.FAILED)),
         int(asked) if asked.isdecimal() else None,
-        problem,
-        is_out_of_room,
-        delay,
+        obstacle(given, pods, made),
         further or {},
     )
 
@@ -173,103 +157,6 @@ def _configuration(text: str | None) -> StageConfiguration | None:
         return None if text is None else from_text(text)
     except ValueError:
         return None
-
-
-def is_seen(given: Mapping[str, Any]) -> bool:
-    """Whether a Deployment's status reflects its latest change."""
-    seen = (given.get("status") or {}).get("observedGeneration", 0)
-    return bool(seen >= given["metadata"].get("generation", 1))
-
-
-def has_available(given: Mapping[str, Any] | None) -> bool:
-    """Whether a Deployment exists and has a pod that is ready."""
-    return given is not None and bool((given.get("status") or {}).get("availableReplicas", 0))
-
-
-def _problem(given: Mapping[str, Any], pods: Sequence[Pod]) -> tuple[str, bool]:
-    """Why a rollout cannot go on, empty if it can; and whether for lack of room."""
-    here = [pod for pod in pods if pod.removed_s is None and not pod.is_over]
-    homeless = [pod for pod in here if pod.unschedulable]
-    if any(_WANT_OF_ROOM.search(pod.unschedulable) for pod in homeless):
-        return f"{len(homeless)} of {len(here)} pods find no node with room: {homeless[0].unschedulable}", True
-    current, variant = _current(given, here), _variant(given)
-    has_served = any(pod.ready_s is not None for pod in current)
-    stuck = next((pod for pod in current if _will_not_start(pod, has_served)), None)
-    if stuck is not None:
-        return f"{variant}{stuck.waiting} after {stuck.restarts} restarts{_last_words(current)}", False
-    refusal, progress = _refusal(given), _conditions(given).get("Progressing", {})
-    if _OVER_QUOTA in refusal:
-        return refusal, True
-    if _REFUSED.search(refusal) and not (has_served or _is_older(refusal, progress)):
-        return f"{variant}{refusal}", False
-    if progress.get("reason") == "ProgressDeadlineExceeded":
-        why = progress.get("message", "not ready in time")
-        words = _last_words(current) or (f": {refusal}" if refusal else _waits(current))
-        return f"{variant}{why}{words}", False
-    return "", False
-
-
-def _delay(given: Mapping[str, Any], pods: Sequence[Pod]) -> str:
-    """What keeps one of the present pods from starting, or the next from being made; empty if nothing does."""
-    current = _current(given, [pod for pod in pods if pod.removed_s is None and not pod.is_over])
-    late = next((pod for pod in current if pod.ready_s is None and (pod.waiting in FAILING or pod.unschedulable)), None)
-    if late is None and (unresized := next((pod for pod in current if pod.unresized), None)):
-        return f"{unresized.name} keeps {unresized.cores} cores: {unresized.unresized}"
-    if late is None:
-        refusal = _refusal(given)
-        return "" if _is_older(refusal, _conditions(given).get("Progressing", {})) else refusal
-    return f"{_variant(given)}{late.waiting or 'no node takes it'}{_last_words([late])}"
-
-
-def _current(given: Mapping[str, Any], pods: Sequence[Pod]) -> list[Pod]:
-    """The pods of the present template."""
-    template = (given["spec"]["template"]["metadata"].get("annotations") or {}).get(names.TEMPLATE)
-    return [pod for pod in pods if pod.template == template]
-
-
-def _is_older(refusal: str, progress: Mapping[str, Any]) -> bool:
-    """Whether the refused pod is of an earlier template, whose refusal is told until it is scaled down."""
-    pod, rolled_out = _REFUSED_POD.match(refusal), _ROLLED_OUT.search(progress.get("message", ""))
-    return pod is not None and rolled_out is not None and not pod[1].startswith(f"{rolled_out[1]}-")
-
-
-def _variant(given: Mapping[str, Any]) -> str:
-    """How a sentence about its pods begins: with the variant, where there is one."""
-    variant = (given["spec"]["template"]["metadata"].get("annotations") or {}).get(names.VARIANT)
-    return f"variant {variant}: " if variant else ""
-
-
-def _refusal(given: Mapping[str, Any]) -> str:
-    """Why the API server refuses the next pod; empty if it does not."""
-    refused = _conditions(given).get("ReplicaFailure", {})
-    return str(refused.get("message", refused.get("reason", ""))) if refused.get("status") == "True" else ""
-
-
-def _conditions(given: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """A Deployment's conditions by type; none while they are older than its latest change."""
-    conditions = (given.get("status") or {}).get("conditions") or ()
-    return {each["type"]: each for each in conditions} if is_seen(given) else {}
-
-
-def _last_words(pods: Sequence[Pod]) -> str:
-    """What one of them, or the scheduler, says about the failure; else how one ended."""
-    said = next((text for pod in pods if (text := pod.said or pod.unschedulable)), "")
-    crash = next((pod.crash for pod in pods if pod.crash), "")
-    return f": {said}" if said else f" ({crash})" if crash else ""
-
-
-def _waits(pods: Sequence[Pod]) -> str:
-    """What a pod that says nothing has come to, and where its node tells why."""
-    late = next((pod for pod in pods if pod.ready_s is None), None)
-    if late is None:
-        return ""
-    return f" ({late.waiting or 'its container runs, but is not ready'}; see: kubectl describe pod {late.name})"
-
-
-def _will_not_start(pod: Pod, has_served: bool) -> bool:
-    """Whether a pod will never start: it crashes, or its image cannot come, and no other replica has served."""
-    is_hopeless = pod.restarts > CRASHES_ALLOWED or pod.waiting in NO_SUCH_IMAGE
-    return pod.waiting in FAILING and is_hopeless and not has_served
 
 
 def _failed(text: str | None) -> dict[str, float]:

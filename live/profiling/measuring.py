@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, TypeVar
 
-from ipa.live.errors import LiveError
+from ipa.live.errors import RunError
 from ipa.live.profiling import nothing, repeats, spans
 from ipa.live.profiling.machine import Clocks, process_s, usable_cores
 from ipa.live.profiling.model_server import ModelServer
@@ -93,13 +93,13 @@ async def opened(
 ) -> AsyncIterator[tuple[Session, ModelServer | None]]:
     """A session with the target's own server, or with a server of ours, which is None for another's.
 
-    Raises RunError and ProbeError if there is no server, LiveError for a model that cannot be asked.
+    Raises RunError and ProbeError if no server answers, LiveError for a model that cannot be asked.
     """
     if target.folder is None:
         probe = Probe(target.url, target.variant, TIMEOUT_S)
         try:
             if not await probe.is_ready():
-                raise LiveError(f"{target.url}: no V2 server answers there with {target.variant!r} ready")
+                raise RunError(f"{target.url}: no V2 server answers there with {target.variant!r} ready")
             yield Session(target, cores, probe, await _samples(target, probe, effort), effort), None
         finally:
             await probe.close()

@@ -98,7 +98,8 @@ def _read_body(path: Path) -> dict[str, Any]:
 
 
 def send_load(target: Target, patience_s: float) -> Sent:
-    """Send it, in this process, which does nothing else. Raises LiveError where the server or the model is missing."""
+    """Send it, in this process, which does nothing else. Raises LiveError where the server has no such model, RunError
+    where no server answers."""
     from ipa.live import Job, send_job, zeros_for
 
     zeros = asyncio.run(zeros_for(target.url, target.model, target.token_file))

@@ -8,7 +8,8 @@ from ipa.live import Job, LiveError, ask_file
 
 
 def read_picture(url: str, model: str, picture: Path, token_file: Path | None = None) -> str:
-    """What a pipeline reads in a picture. Raises LiveError where it does not answer with text, and says why."""
+    """What a pipeline reads in a picture. Raises LiveError where it does not answer with text, and RunError where it
+    does not answer, or fails; both say why."""
     try:
         content = picture.read_bytes()
     except OSError as error:

@@ -20,7 +20,7 @@ pytest.importorskip("aiohttp")
 from aiohttp import web
 
 from ipa import traces
-from ipa.live.errors import LiveError
+from ipa.live.errors import LiveError, RunError
 from ipa.live.load_generator import DEFAULT_BODY, Job, generate, write_job, zeros_for
 from ipa.live.plane import free_port
 from ipa.live.sent import UNANSWERED, UNREACHABLE, Sent
@@ -33,11 +33,11 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
-async def serving(answer: Answer, metadata: dict[str, Any] | None = None) -> Any:
-    """A V2 server of the model `m` on loopback; its URL."""
+async def serving(answer: Answer, metadata: dict[str, Any] | None = None, status: int = 404) -> Any:
+    """A V2 server of the model `m` on loopback; its URL. Without metadata, it answers with the status."""
 
     async def describe(_: web.Request) -> web.Response:
-        return web.json_response(metadata) if metadata else web.Response(status=404, text="no such model")
+        return web.json_response(metadata) if metadata else web.Response(status=status, text="no such model")
 
     app = web.Application()
     app.router.add_post("/v2/models/m/infer", answer)
@@ -210,8 +210,17 @@ def test_a_model_that_is_not_there_is_told() -> None:
 
     with pytest.raises(LiveError, match=r"/v2/models/m: HTTP status 404: no such model"):
         asyncio.run(story())
-    with pytest.raises(LiveError, match="no V2 server answers"):
+    with pytest.raises(RunError, match="no V2 server answers"):
         asyncio.run(zeros_for(f"http://127.0.0.1:{free_port()}", "m"))
+
+
+def test_a_server_that_fails_ends_a_run_and_is_no_wrong_input() -> None:
+    async def story() -> None:
+        async with serving(at_once, status=503) as url:
+            await zeros_for(url, "m")
+
+    with pytest.raises(RunError, match=r"/v2/models/m: HTTP status 503: "):
+        asyncio.run(story())
 
 
 def test_requests_carry_the_token_that_a_file_holds_and_the_job_s_file_names_it_only(tmp_path: Path) -> None:

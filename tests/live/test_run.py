@@ -518,7 +518,7 @@ def test_a_load_is_sent_to_the_gateway_of_a_pipeline_whose_controller_s_metrics_
     [
         (("http://127.0.0.1:1",), "http://127.0.0.1:1: name the model with --model"),
         (("http://127.0.0.1:1", "--url", "http://x"), "--url http://x: the argument is already a URL"),
-        (("http://127.0.0.1:1", "--model", "m"), "http://127.0.0.1:1/v2/models/m: no V2 server answers"),
+        (("http:///x", "--model", "m"), "http:///x: should be a URL, such as http://127.0.0.1:8080"),
         (("video", "--body", "none.json"), "--body none.json: cannot be read: No such file or directory"),
         (("video", "--out", "sent.txt"), "--out sent.txt: should end in .csv or .parquet"),
         (("vidio",), "no pipeline is called 'vidio'; did you mean 'video'?"),
@@ -529,3 +529,9 @@ def test_a_load_that_cannot_be_sent_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert message in refusal("live", "load", *given)
+
+
+def test_a_load_whose_server_does_not_answer_is_a_failed_run() -> None:
+    result = ipa("live", "load", "http://127.0.0.1:1", "--model", "m")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: http://127.0.0.1:1/v2/models/m: no V2 server answers: ")

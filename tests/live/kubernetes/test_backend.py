@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from ipa.live.kubernetes.api import ApiError
 from ipa.live.kubernetes.backend import KubernetesBackend
 from ipa.live.kubernetes.gateway_manifests import gateway_deployment
 from ipa.live.kubernetes.lease_keeper import LeaseKeeper
+from ipa.live.kubernetes.look import Look
+from ipa.live.kubernetes.looks import Looks
 from ipa.live.kubernetes.manifests import as_text, owner_of, root, stage_deployment
 from ipa.live.kubernetes.pace import Pace
 from ipa.live.kubernetes.permissions import needed
@@ -33,7 +36,8 @@ from ipa.live.log_lines import Lines
 from ipa.live.monitoring import Reading
 from ipa.policies import Applied, Configuration, ReplicaCounts, StageConfiguration, from_plain, to_plain
 from ipa.sim import Lanes
-from tests.live.kubernetes.world import secret, tiny
+from tests.live.kubernetes.rolling import three_variants
+from tests.live.kubernetes.world import made_of, refused, secret, tiny
 from tests.live.world import HISTORY, sort, until
 
 CREATED = "2026-01-01T00:00:{:02d}Z"
@@ -86,8 +90,13 @@ class Cluster:
         return copy.deepcopy({"ConfigMap": self.root, "Secret": secret("a-token-of-a-gateway")}.get(kind, self.gateway))
 
     def list(self, kind: str, namespace: str, selector: str = "") -> Any:
-        found = self.pods if kind == "Pod" else self.stages
-        return {"items": copy.deepcopy([*found.values()]), "metadata": {"resourceVersion": "1"}}
+        if kind == "ReplicaSet":
+            found = [
+                made_of(each, refusal="exceeded quota" if self.out_of_room else "") for each in self.stages.values()
+            ]
+        else:
+            found = [*(self.pods if kind == "Pod" else self.stages).values()]
+        return {"items": copy.deepcopy(found), "metadata": {"resourceVersion": "1"}}
 
     def watch(self, *_: str) -> Iterator[dict[str, Any]]:
         while True:
@@ -107,6 +116,7 @@ class Cluster:
             return manifest
         before = self.stages.get(name)
         self.stages[name] = copy.deepcopy(manifest)
+        self.stages[name]["metadata"]["uid"] = f"of-{name}"
         if before is not None and names.REPLICAS in before["metadata"]["annotations"]:
             asked = before["metadata"]["annotations"][names.REPLICAS]
             self.stages[name]["metadata"]["annotations"][names.REPLICAS] = asked
@@ -209,8 +219,7 @@ class Cluster:
         ready = 0 if crashes or is_slow else replicas - self.out_of_room
         _complete(stage, replicas, ready)
         if self.out_of_room:
-            refused = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}
-            stage["status"]["conditions"] = [refused]
+            stage["status"]["conditions"] = [refused("exceeded quota")]
         template = stage["spec"]["template"]["metadata"]["annotations"][names.TEMPLATE]
         for uid, pod in list(self.pods.items()):
             if (
@@ -237,7 +246,13 @@ class Cluster:
         elif not is_slow:
             status["conditions"].append({**READY, "lastTransitionTime": CREATED.format(number)})
         self.pods[uid] = {
-            "metadata": {"uid": uid, "name": uid, "creationTimestamp": CREATED.format(number), **meta},
+            "metadata": {
+                "uid": uid,
+                "name": uid,
+                "creationTimestamp": CREATED.format(number),
+                "ownerReferences": [{"name": made_of(stage)["metadata"]["name"], "controller": True}],
+                **meta,
+            },
             "status": status,
         }
         self._tell("ADDED", uid)
@@ -290,13 +305,14 @@ async def running(
     monkeypatch: pytest.MonkeyPatch,
     prepare: Callable[[Cluster], object] = lambda _: None,
     initial: Configuration | None = None,
+    deployed: Deployed | None = None,
     **how: Any,
 ) -> AsyncIterator[tuple[Any, Cluster]]:
     monkeypatch.setattr(looks, "LOOK_EVERY_S", 0.1)
     monkeypatch.setattr(looks, "BETWEEN_LOOKS_S", 0.01)
     monkeypatch.setattr(looks, "LOOK_EVERY_WHILE_STOPPED_S", 0.1)
     monkeypatch.setattr(readiness, "ASK_EVERY_S", 0.01)
-    deployed = tiny(folder)
+    deployed = deployed or tiny(folder)
     cluster = Cluster(deployed)
     prepare(cluster)
     backend = KubernetesBackend(deployed, cluster, folder, HISTORY, url="", **how)  # type: ignore[arg-type]
@@ -371,6 +387,32 @@ def test_a_variant_that_will_not_start_is_rolled_back_and_its_decisions_have_fai
         assert '{"large": ' in stage["metadata"]["annotations"][names.FAILED]  # for the next controller
 
     story(tmp_path, monkeypatch, told, on_rollback=lambda step, why: failed.append((step, why)))
+
+
+def test_a_decision_that_comes_while_a_look_finds_the_one_before_failing_is_not_blamed_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look takes its time: what it says is of what was wanted when it began."""
+    failed: list[tuple[int, str]] = []
+    takes, middle = Looks.take, {"sort": replace(sort()["sort"], variant="middle")}
+
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        async def meanwhile(*given: Any) -> Look:
+            look = await takes(*given)
+            if look.failed and backend.wanted == sort("large"):
+                backend.begin_step(8)
+                assert (await backend._apply(middle)).accepted
+            return look
+
+        monkeypatch.setattr(Looks, "take", meanwhile)
+        cluster.crashing = {"large"}
+        backend.begin_step(7)
+        assert (await apply(backend, sort("large"))).accepted
+        await until(lambda: backend._look_now.is_complete(middle), "the later decision is carried out")
+        assert (failed, backend.stages["sort"].failed_variants) == ([], ())
+
+    how: dict[str, Any] = {"on_rollback": lambda *what: failed.append(what), "deployed": three_variants(tmp_path)}
+    story(tmp_path, monkeypatch, told, **how)
 
 
 def test_want_of_room_bounds_the_cores_that_a_policy_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -576,7 +618,8 @@ def test_a_permission_that_it_can_do_without_is_a_warning_and_changes_are_made_w
             .format(warning)
             .endswith(
                 "warning: not allowed, and can be done without: permission: patch replicasets.apps "
-                "(in a rollout, keeps that number from being shared out among old replicas and new: names carry hashes)"
+                "(tells a rollout's refusals from those before, and keeps replicas from being shared out: names "
+                "carry hashes)"
             )
         )
 
@@ -589,7 +632,7 @@ def test_a_permission_that_it_can_do_without_is_a_warning_and_changes_are_made_w
 def test_one_who_only_reads_needs_no_permission_to_write(tmp_path: Path) -> None:
     needs = {(each.verb, each.resource) for each in needed(tiny(tmp_path), read_only=True, is_inside=False)}
     assert {verb for verb, _ in needs} == {"get", "list", "watch"}
-    assert not {resource for _, resource in needs} & {"leases", "replicasets", "deployments/scale"}
+    assert not {resource for _, resource in needs} & {"leases", "deployments/scale"}
 
 
 def test_pods_that_cannot_be_listed_are_said_to_be_so(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import tarfile
-from contextlib import nullcontext
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
@@ -313,30 +312,20 @@ class Clock:
         self.now_s += duration_s
 
 
-@pytest.mark.parametrize(("told_until_s", "stands"), [(2.5, True), (3.5, False)])
-def test_a_refusal_of_the_template_before_is_not_that_of_the_next(
-    told_until_s: float, stands: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_up_ends_with_the_cause_at_once_where_waiting_is_no_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Kubernetes tells it until the new rollout has got on: what is still told after three seconds is the new one's."""
     clock, first = Clock(), sort()
-
-    class Reconciling:
-        pause_s = 0.0
-
-        def look(self, *_: Any, **__: Any) -> Look:
-            is_told = clock.now_s < told_until_s
-            look = Look(gateway_problem="forbidden" if is_told else "")
-            monkeypatch.setattr(Look, "is_complete", lambda *_, **__: not is_told)
-            return look
-
+    looks = iter([Look(error="HTTP 500"), Look(delays={"sort": "not yet"}), Look(gateway_problem="forbidden")])
+    reconciler = SimpleNamespace(pause_s=0.0, look=lambda *_, **__: next(looks))
     monkeypatch.setattr(deploy, "time", clock)
     monkeypatch.setattr(deploy, "standing", lambda *_: first)
     monkeypatch.setattr(deploy, "pods", lambda *_: [])
-    monkeypatch.setattr(deploy, "Reconciler", lambda *_: Reconciling())
+    monkeypatch.setattr(deploy, "Reconciler", lambda *_: reconciler)
     lease = SimpleNamespace(acquire=lambda: None, is_held=True)
-    expected = nullcontext() if stands else pytest.raises(RunError, match="the gateway: forbidden")
-    with expected:
+    with pytest.raises(RunError, match="the gateway: forbidden"):
         deploy._until_stands(None, tiny(tmp_path), first, lambda _: None, 60.0, lease)  # type: ignore[arg-type]
+    assert clock.now_s == 2 * deploy.LOOKED_EVERY_S
 
 
 def test_down_takes_monitors_where_there_is_an_operator_of_prometheus(tmp_path: Path) -> None:

@@ -12,16 +12,17 @@ import pytest
 
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import ApiError
+from ipa.live.kubernetes.deploy import check_ours
 from ipa.live.kubernetes.difference import Apply, ForeignOwnerError, Kept, Scale, difference, drift, foreign_owner
-from ipa.live.kubernetes.gateway_manifests import gateway_deployment
-from ipa.live.kubernetes.manifests import owner_of, root, stage_deployment
-from ipa.live.kubernetes.pods import Pod, listing, read
-from ipa.live.kubernetes.reconciler import LONGEST_PAUSE_S, Reconciler, check_ours
+from ipa.live.kubernetes.manifests import root, stage_deployment
+from ipa.live.kubernetes.pods import listing, read
+from ipa.live.kubernetes.reconciler import LONGEST_PAUSE_S, Reconciler
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import read_stage
 from ipa.live.kubernetes.timeline import PodReplicas, Timeline
 from ipa.policies import ReplicaCounts, StageConfiguration
-from tests.live.kubernetes.world import on_server, pod, sound, template, tiny
+from tests.live.kubernetes.server import Server, owned
+from tests.live.kubernetes.world import made_of, on_server, pod, refused, sound, tiny
 from tests.live.world import sort
 
 SMALL, LARGE = sort("small", 2)["sort"], sort("large", 2)["sort"]
@@ -31,8 +32,6 @@ def actions(deployed: Deployed, wanted: StageConfiguration, given: Mapping[str, 
     state = None if given is None else read_stage(given, ())
     return difference(deployed, "sort", wanted, state, None)
 
-
-LATE = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "has timed out"}
 
 # ---- the difference ----
 
@@ -153,222 +152,7 @@ def test_our_own_manager_is_no_foreigner() -> None:
     assert foreign_owner(given, ("spec", "replicas")) == ""
 
 
-# ---- what is wrong ----
-
-
-def problem(deployed: Deployed, pods: list[Pod], **status: Any) -> tuple[str, bool]:
-    state = read_stage(on_server(deployed, LARGE, updated=0, old=2, **status), pods)
-    return state.problem, state.is_out_of_room
-
-
-def test_a_container_that_keeps_crashing_before_it_was_ever_ready_will_not_start(tmp_path: Path) -> None:
-    large = template(tiny(tmp_path), LARGE)
-    crashing = pod(1, "large", template=large, ready_s=None, waiting="CrashLoopBackOff", restarts=3)
-    assert problem(tiny(tmp_path), [crashing]) == ("variant large: CrashLoopBackOff after 3 restarts", False)
-    once = replace(crashing, restarts=1)
-    assert problem(tiny(tmp_path), [once]) == ("", False)
-    other_serves = [crashing, pod(2, "large", template=large)]
-    assert problem(tiny(tmp_path), other_serves) == ("", False)
-    of_before = [replace(crashing, template="another")]
-    assert problem(tiny(tmp_path), of_before) == ("", False)
-
-
-@pytest.mark.parametrize("waiting", ["ErrImageNeverPull", "InvalidImageName"])
-def test_an_image_that_cannot_come_is_found_without_waiting(tmp_path: Path, waiting: str) -> None:
-    large = template(tiny(tmp_path), LARGE)
-    without = pod(1, "large", template=large, ready_s=None, waiting=waiting)
-    found, is_out_of_room = problem(tiny(tmp_path), [without])
-    assert (waiting in found, is_out_of_room) == (True, False)
-    elsewhere_it_serves = [without, pod(2, "large", template=large)]
-    assert problem(tiny(tmp_path), elsewhere_it_serves) == ("", False)
-
-
-@pytest.mark.parametrize("waiting", ["ImagePullBackOff", "ErrImagePull"])
-def test_an_image_that_does_not_come_may_until_the_deadline(tmp_path: Path, waiting: str) -> None:
-    pulling = pod(1, "large", template=template(tiny(tmp_path), LARGE), ready_s=None, waiting=waiting, said="no route")
-    assert problem(tiny(tmp_path), [pulling]) == ("", False)
-    assert problem(tiny(tmp_path), [pulling], conditions=[LATE]) == ("variant large: has timed out: no route", False)
-
-
-def test_a_rollout_past_its_deadline_has_failed(tmp_path: Path) -> None:
-    assert problem(tiny(tmp_path), [], conditions=[LATE]) == ("variant large: has timed out", False)
-
-
-def test_a_pod_that_says_nothing_until_its_deadline_is_named(tmp_path: Path) -> None:
-    silent = pod(1, "large", template=template(tiny(tmp_path), LARGE), ready_s=None, waiting="ContainerCreating")
-    see = f"see: kubectl describe pod {silent.name}"
-    late = problem(tiny(tmp_path), [silent], conditions=[LATE])[0]
-    assert late == f"variant large: has timed out (ContainerCreating; {see})"
-    late = problem(tiny(tmp_path), [replace(silent, waiting="")], conditions=[LATE])[0]
-    assert late == f"variant large: has timed out (its container runs, but is not ready; {see})"
-
-
-def test_conditions_of_before_are_not_blamed_on_what_is_new(tmp_path: Path) -> None:
-    assert problem(tiny(tmp_path), [], conditions=[LATE], generation=2, seen=1) == ("", False)
-
-
-def test_what_a_container_said_at_its_end_is_part_of_the_problem(tmp_path: Path) -> None:
-    said = "Error: s3://shelf/tiny/sort/large: there is nothing"
-    failing = pod(1, "large", template=template(tiny(tmp_path), LARGE), ready_s=None, said=said)
-    crashing = replace(failing, waiting="CrashLoopBackOff", restarts=3)
-    assert problem(tiny(tmp_path), [crashing])[0] == f"variant large: CrashLoopBackOff after 3 restarts: {said}"
-    assert problem(tiny(tmp_path), [failing], conditions=[LATE])[0] == f"variant large: has timed out: {said}"
-
-
-def test_want_of_quota_or_of_nodes_is_no_fault_of_the_variant(tmp_path: Path) -> None:
-    quota = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}
-    assert problem(tiny(tmp_path), [], conditions=[LATE, quota]) == ("exceeded quota", True)
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        "0/1 nodes are available: 1 Insufficient cpu.",
-        "0/2 nodes are available: 2 node(s) were unschedulable.",
-        "no nodes available to schedule pods",
-    ],
-)
-def test_pods_that_another_node_would_take_want_room(tmp_path: Path, said: str) -> None:
-    homeless = pod(1, "large", ready_s=None, is_scheduled=False, unschedulable=said)
-    assert problem(tiny(tmp_path), [homeless, pod(2)]) == (f"1 of 2 pods find no node with room: {said}", True)
-
-
-def test_what_no_node_would_take_is_no_want_of_room(tmp_path: Path) -> None:
-    large, said = template(tiny(tmp_path), LARGE), 'persistentvolumeclaim "shelf" not found'
-    homeless = pod(1, "large", template=large, ready_s=None, is_scheduled=False, unschedulable=said)
-    assert problem(tiny(tmp_path), [homeless]) == ("", False)
-    assert problem(tiny(tmp_path), [homeless], conditions=[LATE]) == (f"variant large: has timed out: {said}", False)
-
-
-def refused(message: str) -> dict[str, str]:
-    """The condition of a Deployment whose next pod is refused."""
-    return {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message}
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        'pods "x" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false',
-        'pods "x" is forbidden: failed quota: cores: must specify limits.cpu',
-        'pods "x" is forbidden: maximum cpu usage per Container is 1, but limit is 2',
-        'pods "x" is forbidden: no PriorityClass with name high was found',
-        'Pod "x" is invalid: spec.tolerations[0].operator: Invalid value: "Exists"',
-    ],
-)
-def test_what_a_server_will_refuse_again_is_said_at_once_unless_the_variant_has_served(
-    said: str, tmp_path: Path
-) -> None:
-    assert problem(tiny(tmp_path), [], conditions=[refused(said)]) == (f"variant large: {said}", False)
-    served = pod(1, "large", template=template(tiny(tmp_path), LARGE))
-    assert problem(tiny(tmp_path), [served], conditions=[refused(said)]) == ("", False)
-    late = problem(tiny(tmp_path), [served], conditions=[LATE, refused(said)])
-    assert late == (f"variant large: has timed out: {said}", False)
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        'Internal error occurred: failed calling webhook "policy.example.com": connection refused',
-        'pods "x" is forbidden: error looking up service account a/b: serviceaccount "b" not found',
-        'admission webhook "policy.example.com" denied the request: no',
-    ],
-)
-def test_what_a_server_may_allow_later_delays_until_the_deadline(said: str, tmp_path: Path) -> None:
-    given = on_server(tiny(tmp_path), LARGE, replicas=2, available=0, conditions=[refused(said)])
-    state = read_stage(given, [])
-    assert (state.problem, state.delay) == ("", said)
-
-
-def test_a_refusal_of_an_earlier_template_is_told_on_and_says_nothing_of_the_present_one(tmp_path: Path) -> None:
-    said = 'pods "sort-5d8-x7k2p" is forbidden: failed quota: cores: must specify limits.cpu'
-
-    def state(replica_set: str) -> tuple[str, str]:
-        begun = {"type": "Progressing", "status": "True", "message": f'Created new replica set "{replica_set}"'}
-        given = on_server(tiny(tmp_path), LARGE, replicas=1, available=0, conditions=[begun, refused(said)])
-        found = read_stage(given, [])
-        return found.problem, found.delay
-
-    assert state("sort-5d8") == (f"variant large: {said}", "")
-    assert state("sort-77f") == ("", "")
-
-
-def test_what_delays_a_pod_is_said_while_it_may_pass(tmp_path: Path) -> None:
-    large = template(tiny(tmp_path), LARGE)
-    waiting: dict[str, Any] = {"template": large, "ready_s": None}
-
-    def delay(**how: Any) -> str:
-        given = on_server(tiny(tmp_path), LARGE, replicas=1, available=0)
-        return read_stage(
-            given, [pod(1, "large", **waiting, **how), pod(2, ready_s=None, waiting="ErrImagePull")]
-        ).delay
-
-    assert delay() == delay(waiting="ContainerCreating") == ""
-    assert delay(waiting="ErrImagePull", said="no such host") == "variant large: ErrImagePull: no such host"
-    assert delay(waiting="CrashLoopBackOff", restarts=1, crash="Error, exit code 3") == (
-        "variant large: CrashLoopBackOff (Error, exit code 3)"
-    )
-    assert delay(unschedulable="didn't match node selector") == (
-        "variant large: no node takes it: didn't match node selector"
-    )
-
-
 # ---- one look ----
-
-
-class Server:
-    """An API server made of memory: what it is told is what it has. `failing`: what the next requests answer."""
-
-    def __init__(self, deployed: Deployed, given: dict[str, Any] | None) -> None:
-        self.deployed = deployed
-        self.stages = [] if given is None else [given]
-        self.root: dict[str, Any] | None = {**root(deployed)}
-        self.root["metadata"] = {**self.root["metadata"], "uid": "r"}
-        self.gateway = gateway_deployment(deployed, owner_of(self.root))
-        self.gateway["status"] = {"replicas": 1, "updatedReplicas": 1, "availableReplicas": 1, "observedGeneration": 1}
-        self.sets: list[dict[str, Any]] = []
-        self.gateway_pods: list[dict[str, Any]] = []
-        self.autoscalers: list[dict[str, Any]] | None = []  # None: they may not be listed
-        self.written: list[object] = []
-        self.failing: list[ApiError] = []
-        self.read_only = False
-
-    def get(self, kind: str, namespace: str, name: str) -> Any:
-        return self.root if kind == "ConfigMap" else self.gateway
-
-    def list(self, kind: str, namespace: str, selector: str = "") -> Any:
-        if kind == "ReplicaSet":
-            return {"items": self.sets}
-        if kind == "Pod":
-            return {"items": self.gateway_pods}
-        if kind == "HorizontalPodAutoscaler":
-            if self.autoscalers is None:
-                raise ApiError("GET", 403, "forbidden")
-            return {"items": self.autoscalers}
-        return {"items": [{k: v for k, v in each.items() if k not in ("kind", "apiVersion")} for each in self.stages]}
-
-    def apply(self, manifest: dict[str, Any]) -> Any:
-        self._fail()
-        self.written.append(manifest["metadata"]["name"])
-        return manifest
-
-    def scale(self, namespace: str, name: str, replicas: int, resource_version: str | None) -> Any:
-        self._fail()
-        self.written.append((name, replicas, resource_version))
-
-    def forget(self, kind: str, namespace: str, name: str, annotation: str) -> None:
-        self._fail()
-        self.written.append((kind, name, annotation))
-
-    def _fail(self) -> None:
-        if self.failing:
-            raise self.failing.pop(0)
-
-
-def owned(deployed: Deployed, wanted: StageConfiguration, **status: Any) -> dict[str, Any]:
-    """The stage's Deployment with the owner that `Server` has."""
-    given = on_server(deployed, wanted, notes=sound(wanted), **status)
-    given["metadata"]["ownerReferences"] = [owner_of({"metadata": {"name": deployed.instance, "uid": "r"}})]
-    return given
 
 
 def looker(tmp_path: Path, wanted: StageConfiguration = SMALL, **status: Any) -> tuple[Server, Reconciler]:
@@ -474,10 +258,12 @@ def test_what_keeps_a_gateway_from_coming_is_said(tmp_path: Path) -> None:
     server, reconciler = looker(tmp_path)
     said = 'pods "x" is forbidden: failed quota: cores: must specify limits.cpu'
     server.gateway["status"] = {"observedGeneration": 1, "conditions": [refused(said)]}
+    server.sets = [made_of(server.gateway, refusal=said)]
     look = reconciler.look({"sort": SMALL}, [])
     assert (look.failed, look.gateway_problem, look.hopeless) == ({}, said, f"the gateway: {said}")
     said = 'pods "x" is forbidden: exceeded quota: cores'
     server.gateway["status"] = {"observedGeneration": 1, "conditions": [refused(said)]}
+    server.sets = [made_of(server.gateway, refusal=said)]
     look = reconciler.look({"sort": SMALL}, [])
     assert (look.hopeless, look.out_of_room, look.waits_for) == ("", {}, f"the gateway: {said}")
 
@@ -486,11 +272,12 @@ def test_why_the_pod_of_a_gateway_does_not_start_is_said(tmp_path: Path) -> None
     server, reconciler = looker(tmp_path)
     server.gateway["status"] = {"observedGeneration": 1}
     waiting = {"state": {"waiting": {"reason": "ErrImagePull", "message": "no such host"}}}
-    meta = {"uid": "u", "name": "gateway-1", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    meta: dict[str, Any] = {"uid": "u", "name": "gateway-1", "creationTimestamp": "2026-01-01T00:00:00Z"}
     annotations = server.gateway["spec"]["template"]["metadata"]["annotations"]
-    server.gateway_pods = [
-        {"metadata": {**meta, "annotations": annotations}, "status": {"containerStatuses": [waiting]}}
-    ]
+    server.sets = [made_of(server.gateway)]
+    owner = {"kind": "ReplicaSet", "name": server.sets[0]["metadata"]["name"], "controller": True}
+    meta |= {"annotations": annotations, "ownerReferences": [owner]}
+    server.gateway_pods = [{"metadata": meta, "status": {"containerStatuses": [waiting]}}]
     look = reconciler.look({"sort": SMALL}, [])
     assert (look.hopeless, look.waits_for) == ("", "the gateway: ErrImagePull: no such host")
     server.gateway_pods[0]["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] = "InvalidImageName"
@@ -520,10 +307,10 @@ def test_a_pipeline_that_has_been_taken_down_is_said_so(tmp_path: Path) -> None:
 
 
 def test_a_variant_that_will_not_start_is_named_and_one_without_room_is_not(tmp_path: Path) -> None:
-    _, reconciler = looker(tmp_path, LARGE, updated=0, old=2)
-    crashing = pod(
-        1, "large", template=template(tiny(tmp_path), LARGE), ready_s=None, waiting="CrashLoopBackOff", restarts=3
-    )
+    server, reconciler = looker(tmp_path, LARGE, updated=0, old=2)
+    server.sets = [made_of(server.stages[0])]
+    own = {"replica_set": server.sets[0]["metadata"]["name"], "ready_s": None}
+    crashing = pod(1, "large", waiting="CrashLoopBackOff", restarts=3, **own)
     look = reconciler.look({"sort": LARGE}, [crashing])
     assert list(look.failed) == ["sort"]
     homeless = replace(crashing, waiting="", unschedulable="0/1 nodes are available: 1 Insufficient cpu.")

@@ -492,6 +492,8 @@ def test_an_adviser_s_role_suffices_and_cannot_write(deployed: Deployed, tmp_pat
     async def story() -> None:
         async with running(deployed, tmp_path, api=api) as backend:
             assert (await observe(backend)).stages["sort"].replicas["small"].ready == 1
+            kubectl_scale(connect(), deployed, 2)  # ReplicaSets are read while something is missing
+            await until(lambda: ("replicasets", "list") in used(proxy.seen), "it looks while a replica starts")
 
     asyncio.run(story())
     assert proxy.refused == []

@@ -12,9 +12,11 @@ from ipa.live.kubernetes.difference import foreign_owner
 from ipa.live.kubernetes.foreign_scalers import Dispute, judged
 from ipa.live.kubernetes.manifests import owner_of, stage_deployment
 from ipa.live.kubernetes.reconciler import Reconciler
-from tests.live.kubernetes.test_difference import SMALL, Server, owned
+from tests.live.kubernetes.server import Server, owned
 from tests.live.kubernetes.world import sound, tiny, two_stages
+from tests.live.world import sort
 
+SMALL = sort("small", 2)["sort"]
 WANTED = {"sort": SMALL}
 """Two replicas."""
 
@@ -115,7 +117,7 @@ def test_an_autoscaler_is_named_where_the_server_keeps_no_record(tmp_path: Path)
     world.server.autoscalers = [autoscaler(ownerReferences=[{"kind": "ScaledObject", "name": "queue"}])]
     world.others_set(5, "kube-controller-manager")
     assert "ScaledObject queue had set 5" in world.look(1.0).foreign["sort"]
-    world.server.autoscalers = None
+    world.server.forbidden = {"HorizontalPodAutoscaler"}
     world.others_set(5)
     assert "somebody had set 5" in world.look(2.0).foreign["sort"]
 
@@ -132,9 +134,9 @@ def test_one_who_goes_on_is_left_alone_until_the_autoscaler_is_deleted(tmp_path:
     assert "HorizontalPodAutoscaler web keeps setting its replicas, now 3 (wanted: 2)" in look.stopped["sort"]
     assert look.refusal(WANTED, {"sort": replace(SMALL, replicas=4)})
     assert look.refusal(WANTED, WANTED) == ""
-    world.server.autoscalers = None  # what cannot be asked is not gone
-    assert world.look(46.0).stopped
-    world.server.autoscalers = []
+    world.server.autoscalers, world.server.forbidden = [], {"HorizontalPodAutoscaler"}
+    assert world.look(46.0).stopped  # what cannot be asked is not gone
+    world.server.forbidden = set()
     assert world.look(47.0).stopped == {}
     assert world.server.written == [("ipa-tiny-stage-sort", 2, "7")]
     assert world.look(48.0).is_complete(WANTED)

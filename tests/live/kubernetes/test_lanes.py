@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -27,9 +26,9 @@ from ipa.live.kubernetes.reconciler import Reconciler
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import StageState, read_stage
 from ipa.policies import Configuration, StageConfiguration, from_plain, mix_of, to_plain
+from tests.live.kubernetes.server import Server
 from tests.live.kubernetes.test_backend import Cluster, apply, running, story
-from tests.live.kubernetes.test_difference import Server
-from tests.live.kubernetes.world import on_server, pod, tiny
+from tests.live.kubernetes.world import made_of, on_server, pod, tiny
 from tests.live.world import sort, until
 
 SMALL, LARGE = sort("small", 2)["sort"], sort("large", 1, batch=4)["sort"]
@@ -262,14 +261,15 @@ def test_replicas_of_a_lane_that_another_sets_are_set_back_and_the_lane_is_named
 
 def test_a_variant_that_fails_beside_one_that_stands_is_the_stage_s_problem(tmp_path: Path) -> None:
     server, reconciler = looker(tmp_path, BOTH, *BOTH.parts)
-    late = {"type": "Progressing", "reason": "ProgressDeadlineExceeded", "message": "has timed out"}
-    server.stages[1]["status"] |= {"availableReplicas": 0, "conditions": [late]}
-    look = reconciler.look({"sort": BOTH}, [])
-    assert look.failed == {"sort": "variant large: has timed out"}
-    refused = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}
-    server.stages[1]["status"]["conditions"] = [refused]
-    look = reconciler.look({"sort": BOTH}, [])
-    assert (look.failed, look.out_of_room) == ({}, {"sort": "exceeded quota"})
+    server.stages[1]["status"] |= {"updatedReplicas": 0, "replicas": 0, "availableReplicas": 0}
+    server.stages[1]["metadata"]["uid"] = "of-the-second"
+    for said, failed, out_of_room in (
+        ('pods "x" is forbidden: no', {"sort": 'variant large: pods "x" is forbidden: no'}, {}),
+        ("exceeded quota", {}, {"sort": "exceeded quota"}),
+    ):
+        server.sets = [made_of(server.stages[0]), made_of(server.stages[1], refusal=said)]
+        look = reconciler.look({"sort": BOTH}, [])
+        assert (look.failed, look.out_of_room) == (failed, out_of_room)
 
 
 def test_status_tells_of_all_lanes(tmp_path: Path) -> None:
@@ -277,7 +277,6 @@ def test_status_tells_of_all_lanes(tmp_path: Path) -> None:
     server = Server(deployed, None)
     server.stages = [of_lane(deployed, lane, part, BOTH) for lane, part in enumerate(BOTH.parts)]
     server.root["metadata"]["annotations"] = {}  # type: ignore[index]
-    server.time_s = time.time  # type: ignore[attr-defined]
     server.groups = lambda: frozenset({"apps/v1"})  # type: ignore[attr-defined]
     said = deploy.status(server, deployed)  # type: ignore[arg-type]
     stage = said["stages"]["sort"]

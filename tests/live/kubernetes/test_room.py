@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from ipa.live.kubernetes.deployments import present
 from ipa.live.kubernetes.look import Look
 from ipa.live.kubernetes.room import Room
 from ipa.live.kubernetes.stage_state import read_stage
-from tests.live.kubernetes.world import on_server, pod, tiny
+from tests.live.kubernetes.world import BEGAN_S, made_of, on_server, pod, tiny
 from tests.live.world import sort
 
 THREE = sort("small", 3)["sort"]
@@ -17,12 +18,13 @@ FULL = "0/1 nodes are available: 1 Insufficient cpu."
 
 def look(folder: Path, placed: int, homeless: int, quota: str = "") -> Look:
     """A look at so many small replicas of one core with a node, and without."""
-    conditions = [{"type": "ReplicaFailure", "status": "True", "message": quota}] if quota else []
+    given = on_server(tiny(folder), THREE, updated=placed + homeless, available=placed)
+    made = present(given, [made_of(given, refusal=quota)], BEGAN_S)
     waiting = [pod(9 + n, ready_s=None, is_scheduled=False, unschedulable=FULL) for n in range(homeless)]
-    state = read_stage(
-        on_server(tiny(folder), THREE, conditions=conditions), [*(pod(n) for n in range(placed)), *waiting]
-    )
-    return Look({"sort": state}, out_of_room={"sort": state.problem} if state.is_out_of_room else {})
+    pods = [replace(each, replica_set=made.name) for each in (*(pod(n) for n in range(placed)), *waiting)]
+    state = read_stage(given, pods, made=made)
+    found = state.obstacle
+    return Look({"sort": state}, out_of_room={"sort": found.problem} if found.is_out_of_room else {})
 
 
 def test_pods_without_a_node_wait_for_one_before_the_limit_falls(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import os
 import time
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -24,6 +27,9 @@ from tests.live.world import PIPELINE, pipeline_file, sort
 
 IMAGE = os.environ.get("IPA_IMAGE", "local/ipa:dev")
 """What the cluster has of us: see docs/live.md."""
+HASH = "pod-template-hash"
+BEGAN, BEGAN_S = "2026-01-01T00:00:00Z", 1_767_225_600.0
+"""When a server made of memory begins."""
 
 
 def tiny(folder: Path, namespace: str = "default", layout: Layout | None = None, **settings: Any) -> Deployed:
@@ -78,6 +84,32 @@ def on_server(
         **status,
     }
     return given
+
+
+def made_of(given: Mapping[str, Any], *, revision: int = 1, refusal: str = "", seen: int = 1) -> dict[str, Any]:
+    """The ReplicaSet that a server makes of a Deployment's present template; `refusal`: why its next pod is refused."""
+    template = copy.deepcopy(given["spec"]["template"])
+    digest = sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:10]
+    template["metadata"]["labels"][HASH] = digest
+    owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": given["metadata"]["name"]}
+    return {
+        "metadata": {
+            "name": f"{given['metadata']['name']}-{digest}",
+            "uid": f"of-{digest}",
+            "generation": 1,
+            "labels": template["metadata"]["labels"],
+            "annotations": {names.REVISION: str(revision), names.DESIRED: str(given["spec"].get("replicas", 1))},
+            "ownerReferences": [{**owner, "uid": given["metadata"]["uid"], "controller": True}],
+        },
+        "spec": {"replicas": given["spec"].get("replicas", 1), "template": template},
+        "status": {"observedGeneration": seen, "replicas": 0, "conditions": [refused(refusal)] if refusal else []},
+    }
+
+
+def refused(message: str, at: str = BEGAN) -> dict[str, str]:
+    """The condition of a ReplicaSet, or of its Deployment, whose next pod is refused."""
+    said = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": message}
+    return {**said, "lastTransitionTime": at}
 
 
 def secret(token: str) -> dict[str, Any]:

@@ -128,8 +128,8 @@ def test_what_is_not_there_is_said_before_anything_starts(given: tuple[str, str]
     assert says in result.stderr
 
 
-def test_a_picture_goes_to_a_server_that_is_there(tmp_path: Path) -> None:
+def test_a_picture_whose_server_does_not_answer_is_a_failed_run(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"")
     result = ipa("models", "read", tmp_path / "a.png", "--url", "http://127.0.0.1:1")
-    assert result.exit_code == 2
-    assert "no V2 server answers" in result.stderr
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: http://127.0.0.1:1/v2/models/ocr: no V2 server answers: ")

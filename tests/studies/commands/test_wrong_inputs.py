@@ -1258,9 +1258,6 @@ LIVE = [
     Wrong("live run mine.yaml --policy ipaa", "unknown policy 'ipaa' (did you mean 'ipa'?); allowed: faro, foresight,"),
     Wrong("live load", "Missing argument 'URL|PIPELINE|FILE'."),
     Wrong(
-        "live load mine.yaml --url http://127.0.0.1:1 --trace constant:5:2", "127.0.0.1:1/v2/models/mine: no V2 server"
-    ),
-    Wrong(
         "live load http://127.0.0.1:1 --model m --trace gone.csv", "gone.csv: no such file; did you mean 'load.csv'?"
     ),
     Wrong("live load http://127.0.0.1:1 --url http://x --model m", "--url http://x: the argument is already a URL:"),

@@ -219,6 +219,16 @@ def test_what_cannot_be_profiled_is_refused_before_anything_starts(models: Path,
     assert text in refusal("profile", "run", *words.split())
 
 
+def test_a_server_that_does_not_answer_ends_a_profile_as_a_failed_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    where = ("double.yaml", "--server", "http://127.0.0.1:1", "--stage", "doubling", "--variant", "double")
+    result = ipa("profile", "run", *where, *QUICK)
+    assert result.exit_code == 1
+    assert "Error: http://127.0.0.1:1: no V2 server answers there with 'double' ready" in result.stderr
+
+
 def test_an_open_shape_is_refused_with_what_to_say(models: Path) -> None:
     result = ipa("profile", "run", models / "mine", *QUICK)
     assert result.exit_code == 2
