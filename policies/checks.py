@@ -22,21 +22,20 @@ def number(
     at_most: float | None = None,
 ) -> float:
     """`value` as a finite float within the bounds; PolicyError otherwise (a bool does not count as a number)."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        result = float(value)
+        if (
+            math.isfinite(result)
+            and (at_least is None or result >= at_least)
+            and (above is None or result > above)
+            and (at_most is None or result <= at_most)
+        ):
+            return result
     bounds = [f"of at least {at_least:g}"] if at_least is not None else []
     bounds += [f"above {above:g}"] if above is not None else []
     bounds += [f"at most {at_most:g}"] if at_most is not None else []
     wanted = " ".join(["a finite number", " and ".join(bounds)]).strip()
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise PolicyError(f"{key}={value!r} must be {wanted}")
-    result = float(value)
-    if (
-        not math.isfinite(result)
-        or (at_least is not None and result < at_least)
-        or (above is not None and result <= above)
-        or (at_most is not None and result > at_most)
-    ):
-        raise PolicyError(f"{key}={value!r} must be {wanted}")
-    return result
+    raise PolicyError(f"{key}={value!r} must be {wanted}")
 
 
 def integer(key: str, value: Any, *, at_least: int = 1) -> int:

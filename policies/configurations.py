@@ -47,10 +47,10 @@ def check_decision(pipeline: Pipeline, decision: object) -> Decision:
     if decision.objective is not None:
         if not _is_mapping(decision.objective):
             raise PolicyError(f"objective {decision.objective!r}; allowed: a mapping of names to numbers, or None")
-        for name, value in decision.objective.items():
-            if not _is_finite(value):
+        if not all(map(_is_finite, decision.objective.values())):
+            for name, value in decision.objective.items():
                 _check_number(f"objective {name!r}", value)
-    if not isinstance(decision.rung, str) or not isinstance(decision.binding, str | None):
+    if not isinstance(decision.rung, str) or not (decision.binding is None or isinstance(decision.binding, str)):
         raise PolicyError(
             f"rung {decision.rung!r}, binding {decision.binding!r}; allowed: text for both, or None for binding"
         )
@@ -102,12 +102,12 @@ def check_configuration(pipeline: Pipeline, configuration: object) -> None:
         given = list(configuration) if isinstance(configuration, Mapping) else configuration
         raise PolicyError(f"the configuration names the stages {given!r}; the pipeline has {list(pipeline.by_name)}")
     for stage in pipeline.stages:
+        wanted = configuration[stage.name]
         if pipeline.limits.excluded:
-            wanted = configuration[stage.name]
             for part in wanted.parts if isinstance(wanted, StageConfiguration) else ():
                 refuse_excluded(pipeline, stage.name, part.variant)
         try:
-            check_stage(stage, configuration[stage.name], pipeline.limits)
+            check_stage(stage, wanted, pipeline.limits)
         except PolicyError as error:
             raise PolicyError(f"stage {stage.name!r}: {error}") from None
 

@@ -73,14 +73,21 @@ class Controller:
         Raises PolicyError, with the step, if no backend could carry the decision out, and for an error in a user's own
         file, with the line. A policy that asks the program to exit has failed too: it is not the one to end a run.
         """
-        with plugins.blamed(f"step {observation.step} (at {observation.time_s:g} s): ", self._policy):
-            seen = as_permitted(self._pipeline, observation) if self._pipeline.limits.excluded else observation
-            decision = check_decision(self._pipeline, self._policy.decide(seen, self._memory))
-            if not self._mixes:
-                _check_unmixed(decision)
-            if decision.memory or decision.memory is not self._memory:  # an empty one handed back is as it was
-                decision = replace(decision, memory=_as_in_a_journal(decision.memory))
+        try:
+            decision = self._decided(observation)
+        except BaseException:
+            with plugins.blamed(f"step {observation.step} (at {observation.time_s:g} s): ", self._policy):
+                raise
         self._memory = decision.memory
+        return decision
+
+    def _decided(self, observation: Observation) -> Decision:
+        seen = as_permitted(self._pipeline, observation) if self._pipeline.limits.excluded else observation
+        decision = check_decision(self._pipeline, self._policy.decide(seen, self._memory))
+        if not self._mixes:
+            _check_unmixed(decision)
+        if decision.memory or decision.memory is not self._memory:  # an empty one handed back is as it was
+            decision = replace(decision, memory=_as_in_a_journal(decision.memory))
         return decision
 
     def step(self, backend: Backend) -> Entry:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import nan
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 """The quantiles that the shipped predictors give."""
@@ -43,16 +48,23 @@ class Forecast:
 
         That of a forecast without a distribution is its point.
         """
-        levels, values = self.levels, self.values_rps
-        if self.is_missing or not levels:
+        if self.is_missing or not self.levels:
             return self.point_rps
-        place = bisect_left(levels, level)
-        if place == 0:
-            return values[0]
-        if place == len(levels):
-            return values[-1]
-        share = (level - levels[place - 1]) / (levels[place] - levels[place - 1])
-        return values[place - 1] + share * (values[place] - values[place - 1])
+        return between(self.levels, self.values_rps, level)
+
+
+V = TypeVar("V", float, "npt.NDArray[np.float64]")
+
+
+def between(levels: Sequence[float], values: Sequence[V], level: float) -> V:
+    """What stands at a level, given what stands at others: numbers, or arrays of a shape; as in `Forecast.at`."""
+    place = bisect_left(levels, level)
+    if place == 0:
+        return values[0]
+    if place == len(levels):
+        return values[-1]
+    share = (level - levels[place - 1]) / (levels[place] - levels[place - 1])
+    return values[place - 1] + share * (values[place] - values[place - 1])
 
 
 def certain(rps: float, horizon_s: float) -> Forecast:

@@ -118,14 +118,8 @@ class OptimisingPolicy:
         if forecast_rps != forecast_rps:
             return self._hold(observation, memory)
         load_rps = self._planned_rps(forecast_rps)
-        asked = question(
-            self.programme.table.names,
-            load_rps,
-            observation.limit_cores,
-            _failed(observation),
-            observation.configuration,
-            **self.fixed,
-        )
+        failed, current = _failed(observation), observation.configuration
+        asked = question(self.programme.table.names, load_rps, observation.limit_cores, failed, current, **self.fixed)
         solution = self.answers.kept(asked) or self.answers.solve(self._posed(observation, load_rps))
         return decision_from_solution(solution, memory, forecast_rps, load_rps)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Limits:
         """The cores of each node; empty where their number is not limited."""
         return self.node_cores if isinstance(self.node_cores, tuple) else ()
 
-    @property
+    @cached_property
     def largest_node(self) -> float:
         """The most cores that one replica can have."""
         if isinstance(self.node_cores, int):

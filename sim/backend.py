@@ -10,6 +10,8 @@ from ipa.sim.interface import Engine, Seen
 from ipa.sim.load_view import LoadView
 from ipa.sim.measuring import Measuring, Presence
 
+_ACCEPTED = Applied(accepted=True)
+
 
 class SimulatedBackend:
     """A backend in front of a running engine. `fields`: the costly fields to include in observations."""
@@ -111,7 +113,7 @@ class SimulatedBackend:
     def apply(self, configuration: Mapping[str, StageConfiguration]) -> Applied:
         """Pass the decision to the engine, where it takes effect after the decision delay."""
         self._engine.apply(configuration)
-        return Applied(accepted=True)
+        return _ACCEPTED
 
     def _future(self, now_s: float) -> tuple[float, ...] | None:
         if "future_rps" not in self._fields:

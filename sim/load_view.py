@@ -73,7 +73,7 @@ class LoadView:
 
     def is_dark(self, time_s: float) -> bool:
         """Whether no metrics come at a moment of the run."""
-        return any(start <= time_s < end for start, end in self._outages)
+        return bool(self._outages) and any(start <= time_s < end for start, end in self._outages)
 
     def past(self, step: int, time_s: float) -> tuple[float, ...]:
         """What is known of the seconds before those of `before(time_s)`, newest last; empty after the first steps."""

@@ -39,9 +39,9 @@ class ServiceTime:
         return len(self.latency_s) - 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class StageModel:
-    """One stage as an engine sees it; the keys of `service` are (variant, cores).
+    """One stage as an engine sees it; the keys of `service` are (variant, cores). It is equal to itself alone.
 
     With eager dispatch and resizing in place, all cores of a variant need the same batch sizes, as profiles have them.
     """

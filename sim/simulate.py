@@ -120,8 +120,10 @@ def simulate_policy(
     controller = Controller(pipeline, policy, journal)
     load = LoadView(arrivals_s, history_rps, control.history_s, world.duration_s, control.starts_s, control.outages)
     fields = {*control.fields, *reads(policy)}
+    forecasts = _Forecasts(policy, load, control.interval_s, world.duration_s)
     initial = control.initial
     if initial is None:
+        forecasts.make(0.0)
         opening = Opening(pipeline, load, world.duration_s, control.limit_cores, fields, seed)
         controller.step(opening)
         initial = opening.configuration
@@ -143,7 +145,6 @@ def simulate_policy(
         receive=None if keeping is None else keeping.receive,
         mixes=mixes(policy),
     )
-    forecasts = _Forecasts(policy, load, control.interval_s, world.duration_s)
     for now_s in run.steps():
         forecasts.make(now_s)
         controller.step(run.backend)

@@ -27,8 +27,9 @@ class Stepped:
 
         At each of them the backend can be observed, and a configuration applied; after the last the run ends.
         """
+        duration_s = self.engine.world.duration_s
         moments = (step * self.interval_s for step in count(1))
-        return self.engine.steps(takewhile(lambda time_s: time_s < self.engine.world.duration_s, moments))
+        return self.engine.steps(takewhile(lambda time_s: time_s < duration_s, moments))
 
 
 def stepped(

@@ -152,7 +152,7 @@ class Totalling:
         is_last = position + 1 == len(self._stages)
         delivered_s = batches.finish_s if is_last else batches.finish_s + self._hop_s
         delivered = delivered_s <= given.before_s
-        self._open[position] = batches.where(~delivered)
+        self._open[position] = None if delivered.all() else batches.where(~delivered)
         gone = batches.where(delivered)
         total.delivered += len(gone.requests)
         total.delivered_sum_s += float(np.sum(delivered_s[delivered] * gone.size))

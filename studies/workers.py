@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -150,6 +151,7 @@ def _become_worker() -> None:
     """Leave interrupts to the parent, which lets started runs finish; keep its stdout clean of what policies print."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    gc.freeze()  # what a fork has from its parent lasts as long as it does, and is not to be looked through again
     sys.stdout = sys.stderr
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -99,9 +99,9 @@ def _parts(counts: Counts, times_s: Times) -> Iterator[tuple[slice, Times]]:
 
 def _place(seconds: slice, offsets_s: Times, counts: Counts) -> None:
     """Put offsets within [0, 1) in their seconds; rounding must not carry one into the next."""
-    starts_s = np.repeat(np.arange(seconds.start, seconds.stop, dtype=np.float64), counts[seconds])
-    offsets_s += starts_s
-    np.minimum(offsets_s, np.nextafter(starts_s + 1.0, 0.0), out=offsets_s)
+    starts_s, within = np.arange(seconds.start, seconds.stop, dtype=np.float64), counts[seconds]
+    offsets_s += np.repeat(starts_s, within)
+    np.minimum(offsets_s, np.repeat(np.nextafter(starts_s + 1.0, 0.0), within), out=offsets_s)
 
 
 _RANDOM: dict[str, Callable[[Counts, np.random.Generator], Times]] = {

@@ -10,6 +10,7 @@ parameters are the minute means and the range. The published noise (sd 0.9 at 5 
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -76,7 +77,7 @@ def synthesise(name: str, rng: int | np.random.Generator) -> Trace:
     _known(name)
     drawn = rng if isinstance(rng, np.random.Generator) else _seeded(rng)
     shape = _SHAPES[name]
-    rate_rps = _through_minutes(np.array(shape.minute_means_rps))
+    rate_rps = _through_minutes(shape.minute_means_rps)
     rate_rps = np.concatenate([np.full(HISTORY_S, shape.minute_means_rps[0]), rate_rps])
     # Rounding down takes (1 - SCALE) / 2 of a request from a second; the stream's mean is so much
     # larger that the scaled one is as wanted.
@@ -124,7 +125,8 @@ def _seeded(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def _through_minutes(means_rps: Times) -> Times:
+@lru_cache
+def _through_minutes(means_rps: tuple[float, ...]) -> Times:
     """A rate for every second, linear between the minutes' middles, with just these minute means.
 
     Between knots x at the middles (level before the first and after the last) the mean of minute k

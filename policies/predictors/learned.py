@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, ClassVar
 
-from ipa.policies.forecast import DEFAULT_HORIZON_S, Forecast, certain
+from ipa.policies.forecast import DEFAULT_HORIZON_S, Forecast, between, certain
 from ipa.policies.interface import Observation, PolicyError
 from ipa.policies.predictors import trained
 from ipa.policies.predictors.shipped import Shipped
@@ -98,7 +98,10 @@ class Relative(Learned):
         values = np.maximum(level[:, None] + scale[:, None] * self._outputs(seen), 0.0)
         values[level == 0.0] = 0.0  # nothing came, and no deviation says what might
         values.sort(axis=1)
-        found = [_distribution(horizon_s, self._trained.levels, tuple(row)) for row in values.tolist()]
+        levels = self._trained.levels
+        medians = between(levels, tuple(values.T), 0.5)
+        rows = zip(medians.tolist(), values.tolist(), strict=True)
+        found = [Forecast(horizon_s, median, levels, tuple(row)) for median, row in rows]
         for place in np.flatnonzero((~np.isnan(windows)).sum(axis=(1, 2)) < self.least_seen_s).tolist():
             found[place] = Ewma().after(load_rps[place].tolist(), horizon_s)
         return found
@@ -111,12 +114,6 @@ def _loaded(model: str) -> tuple[Model, Callable[[Floats], Floats]]:
 
 _shipped = cache(_loaded)
 """As every run makes its own predictor, and preparing a forward pass takes as long as a hundred forecasts."""
-
-
-def _distribution(horizon_s: float, levels: tuple[float, ...], values_rps: tuple[float, ...]) -> Forecast:
-    """A forecast of these quantiles, with the median as its point."""
-    median = Forecast(horizon_s, 0.0, levels, values_rps).at(0.5)
-    return Forecast(horizon_s, median, levels, values_rps)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from ipa.policies.predictors.shipped import Shipped
 
 OUTLOOK_PARAMETERS = ("predictor", "quantile", "horizon_s")
 
-MOST_KEPT = 4096
-"""How many forecasts are kept, more by a batch at most; each takes a kilobyte with its history."""
+MOST_KEPT = 2**14
+"""How many forecasts are kept, more by a batch at most; each takes a kilobyte with its history. They are those of some
+hundred runs of 20 minutes."""
 
 
 class Outlook:
@@ -78,9 +79,8 @@ class Outlook:
         if many is None or self.reads:
             return
         by_length: dict[int, list[tuple[float, ...]]] = {}
-        for history in dict.fromkeys(histories):
-            if history not in self._known:
-                by_length.setdefault(len(history), []).append(history)
+        for history in set(histories).difference(self._known):
+            by_length.setdefault(len(history), []).append(history)
         if not by_length:
             return
         import numpy as np

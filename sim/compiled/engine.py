@@ -10,6 +10,7 @@ import numpy as np
 
 from ipa.policies import StageConfiguration
 from ipa.sim import streams
+from ipa.sim.compiled.jit import direct
 from ipa.sim.compiled.kernel import ENDED, OUT_OF_DRAWS, OUT_OF_ROOM, advance
 from ipa.sim.compiled.layout import Layout, layout_of
 from ipa.sim.compiled.memory import DEADLINE, Memory, RecordArray, allocate
@@ -49,6 +50,7 @@ class CompiledEngine:
         self._run = self._memory.run[0]
         self._write_world()
         self._deadlines = self._find_deadlines(models)
+        self._kernel = direct(advance, 0.0, 0, self._memory, self._waiting, self._deadlines)
         self._run["instant_s"] = self._safe_until_s(layout.shortest_s)
         self.stages = tuple(self._stage(stage, models[stage], layout) for stage in positions)
         self._make_room(max(wanted.replicas for wanted in initial.values()))
@@ -126,7 +128,7 @@ class CompiledEngine:
     def _advance(self, time_s: float, rank: int) -> int:
         """Run the kernel up to a time and rank, or the end of the run, giving it what it needs on the way."""
         while True:
-            status = advance(time_s, rank, self._memory, self._waiting, self._deadlines)
+            status = self._kernel(time_s, rank, self._memory, self._waiting, self._deadlines)
             if status == OUT_OF_DRAWS:
                 self._draw()
             elif status == OUT_OF_ROOM:

@@ -49,7 +49,7 @@ def entry(function: F) -> F:
     If neither the source folder nor the user's cache folder can be written to, each process compiles it anew.
     """
     compiled: Any = njit(**_OPTIONS)(function)
-    compiled._compile_for_args = _undisturbed(compiled._compile_for_args)
+    compiled.compile = _undisturbed(compiled.compile)
     try:
         compiled.enable_caching()
     except RuntimeError:
@@ -59,6 +59,23 @@ def entry(function: F) -> F:
     cache._source_stamp = file_digest(_FOLDER.parent, _SOURCES)
     cache._load_index = _or_nothing(cache._load_index)
     return compiled
+
+
+def direct(compiled: Any, *arguments: Any) -> Callable[..., int]:
+    """An `entry`, to be called with arguments of the same types as these.
+
+    It does not look at the types again, which takes several times as long as a step in which nothing happens. An
+    argument has one type in all runs, unless it is None.
+    """
+    key = (compiled, *(argument is None for argument in arguments))
+    if key not in _direct:
+        signature = tuple(map(numba.typeof, arguments))
+        compiled.compile(signature)
+        _direct[key] = compiled.get_overload(signature)
+    return _direct[key]
+
+
+_direct: dict[tuple[Any, ...], Callable[..., int]] = {}
 
 
 def is_cached(compiled: Any) -> bool:

@@ -45,23 +45,19 @@ class Layout(NamedTuple):
 
 def layout_of(models: Sequence[StageModel]) -> Layout:
     """The layout of these stages."""
-    return _layout(tuple((tuple(model.service.items()), tuple(model.start_up_s.items())) for model in models))
-
-
-Kinds = tuple[tuple[tuple[str, int], ServiceTime], ...]
-StartUps = tuple[tuple[str, float], ...]
+    return _layout(tuple(models))
 
 
 @lru_cache(maxsize=MOST_KEPT)
-def _layout(stages: tuple[tuple[Kinds, StartUps], ...]) -> Layout:
-    options = tuple(Option(stage, *key) for stage, (kinds, _) in enumerate(stages) for key, _ in kinds)
-    services = [service for kinds, _ in stages for _, service in kinds]
-    variants = [(stage, name) for stage, (_, start_ups) in enumerate(stages) for name, _ in start_ups]
+def _layout(models: tuple[StageModel, ...]) -> Layout:
+    options = tuple(Option(stage, *key) for stage, model in enumerate(models) for key in model.service)
+    services = [service for model in models for service in model.service.values()]
+    variants = [(stage, name) for stage, model in enumerate(models) for name in model.start_up_s]
     rows = np.zeros(len(options), OPTION)
     table = np.zeros((len(options), max(service.max_batch for service in services) + 1), SERVICE)
     beside = np.ones((len(options), max(len(service.beside) for service in services)))
     for number, (option, service) in enumerate(zip(options, services, strict=True)):
-        start_up_s = dict(stages[option.stage][1])[option.variant]
+        start_up_s = models[option.stage].start_up_s[option.variant]
         place = variants.index((option.stage, option.variant))
         most_busy = len(service.beside) - 1
         rows[number] = (start_up_s, place, service.max_batch, service.sigma is not None, option.cores, most_busy)
@@ -72,7 +68,9 @@ def _layout(stages: tuple[tuple[Kinds, StartUps], ...]) -> Layout:
             figures["sigma"] = service.sigma
     return Layout(
         options=options,
-        first_variants=tuple(variants.index((stage, start_ups[0][0])) for stage, (_, start_ups) in enumerate(stages)),
+        first_variants=tuple(
+            variants.index((stage, next(iter(model.start_up_s)))) for stage, model in enumerate(models)
+        ),
         variants=len(variants),
         rows=rows,
         service=table,

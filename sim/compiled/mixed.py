@@ -10,6 +10,7 @@ import numpy as np
 from ipa.policies import ReplicaCounts, StageConfiguration
 from ipa.sim import streams
 from ipa.sim.compiled.engine import CompiledEngine
+from ipa.sim.compiled.jit import direct
 from ipa.sim.compiled.kernel import OUT_OF_DRAWS, OUT_OF_ROOM
 from ipa.sim.compiled.layout import Layout, layout_of
 from ipa.sim.compiled.memory import EXISTING, Memory, RecordArray, allocate
@@ -171,6 +172,7 @@ class MixedCompiledEngine(CompiledEngine):
         self._run = self._memory.run[0]
         self._write_world()
         self._deadlines = self._find_deadlines(models, most)
+        self._kernel = direct(advance_mixed, 0.0, 0, self._memory, self._waiting, self._deadlines, self._lanes)
         self.stages = tuple(
             MixedStage(
                 position, model, arrivals_s, initial[model.name], self._memory, layout, self._lanes, self._deadlines
@@ -204,7 +206,7 @@ class MixedCompiledEngine(CompiledEngine):
 
     def _advance(self, time_s: float, rank: int) -> int:
         while True:
-            status = advance_mixed(time_s, rank, self._memory, self._waiting, self._deadlines, self._lanes)
+            status = self._kernel(time_s, rank, self._memory, self._waiting, self._deadlines, self._lanes)
             if status == OUT_OF_DRAWS:
                 self._draw()
             elif status == OUT_OF_ROOM:
@@ -213,7 +215,7 @@ class MixedCompiledEngine(CompiledEngine):
             elif status == SETTLES:
                 self._settle()
             else:
-                return int(status)
+                return status
 
     def _settle(self) -> None:
         state = self._lanes.lanes[0]

@@ -25,6 +25,7 @@ LIBRARY = Path(__file__).parents[2] / "policies" / "predictors" / "library"
 PAGE = (Path(__file__).parents[2] / "docs" / "forecasts.md").read_text(encoding="utf-8")
 LEARNED = ("lstm", "lstm-quantile", "quantile-gbm")
 CARD = {"kind": "lstm", "normalisation": "mean", "activation": "tanh"}
+TREES_CARD = {"kind": "quantile-gbm", "normalisation": "deviation", "levels": [0.5]}
 
 
 def arrays(seed: int = 0, units: int = 3, inputs: int = 1, outputs: int = 1) -> dict[str, npt.NDArray[Any]]:
@@ -153,9 +154,49 @@ def test_trees_are_followed_to_their_leaves_and_summed() -> None:
         "value": np.array([[[0.0, 10.0, 0.0, 20.0, 30.0], [100.0, 0, 0, 0, 0]]]),
         "baseline": np.array([1000.0]),
     }
-    card = {"kind": "quantile-gbm", "normalisation": "deviation", "levels": [0.5]}
-    outputs = forward_pass(Model("quantile-gbm", trees, card, "here"))(np.array([[9.0, 2.0], [9.0, 5.0], [9.0, 6.0]]))
+    rows = np.array([[9.0, 2.0], [9.0, 5.0], [9.0, 6.0]])
+    outputs = forward_pass(Model("quantile-gbm", trees, TREES_CARD, "here"))(rows)
     assert outputs[:, 0].tolist() == [1110.0, 1120.0, 1130.0]
+
+
+@pytest.mark.parametrize("leaves", [1, 2, 8, 9, 64])
+def test_trees_of_any_shape_lead_where_a_walk_does(leaves: int) -> None:
+    rng = np.random.default_rng(leaves)
+    trees = drawn_trees(rng, leaves)
+    rows = rng.integers(0, 4, (80, 5)).astype(float)  # often exactly at a threshold
+    outputs = forward_pass(Model("quantile-gbm", trees, TREES_CARD, "here"))(rows)
+    assert outputs[:, 0].tolist() == [
+        np.array([walked(trees, tree, row) for tree in range(20)]).sum() + 0.5 for row in rows
+    ]
+
+
+def drawn_trees(rng: np.random.Generator, leaves: int) -> dict[str, Any]:
+    """20 trees that have grown by splitting one of their leaves at a time, up to so many leaves."""
+    nodes = 2 * leaves - 1
+    left = np.tile(np.arange(nodes), (20, 1))
+    right = left.copy()
+    for tree in range(20):
+        for first in range(1, 2 * rng.integers(1, leaves + 1) - 1, 2):
+            split = rng.choice(np.flatnonzero(left[tree, :first] == np.arange(first)))
+            left[tree, split], right[tree, split] = rng.permutation([first, first + 1])
+    return {
+        "feature": rng.integers(0, 5, (1, 20, nodes)),
+        "threshold": rng.integers(0, 4, (1, 20, nodes)).astype(np.float32),
+        "left": left[None],
+        "right": right[None],
+        "value": rng.normal(size=(1, 20, nodes)).astype(np.float32),
+        "baseline": np.array([0.5]),
+    }
+
+
+def walked(trees: dict[str, Any], tree: int, row: Any) -> float:
+    """The value of the leaf that a row comes to."""
+    of_tree = {name: array[0, tree] for name, array in trees.items() if name != "baseline"}
+    node = 0
+    while of_tree["left"][node] != node:
+        side = "right" if row[of_tree["feature"][node]] > of_tree["threshold"][node] else "left"
+        node = of_tree[side][node]
+    return float(of_tree["value"][node])
 
 
 # ---- model files ----
@@ -211,6 +252,30 @@ def test_nodes_that_lead_nowhere_are_refused() -> None:
         wrong[0, 0, 0] = -1
         with pytest.raises(PolicyError, match=f"{name} should hold {what}"):
             replace(right, arrays={**right.arrays, name: wrong})
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ((1, 1, 2), (1, 1, 2)),  # two ways to the same leaf
+        ((1, 1, 2), (2, 0, 2)),  # a circle
+        ((0, 1, 2), (1, 1, 2)),  # a node that may lead to itself
+        ((0, 2, 2), (0, 2, 2)),  # another root
+        ((0, 2, 2, 3), (0, 3, 2, 3)),
+    ],
+)
+def test_nodes_that_are_no_tree_are_refused(left: tuple[int, ...], right: tuple[int, ...]) -> None:
+    nodes = len(left)
+    none = np.zeros((1, 1, nodes), np.int64)
+    given = {"left": np.array([[left]]), "right": np.array([[right]]), "baseline": np.zeros(1)}
+    with pytest.raises(PolicyError, match="here: left and right should lead from each node to two others"):
+        Model("quantile-gbm", {"feature": none, "threshold": none, "value": none, **given}, TREES_CARD, "here")
+
+
+def test_trees_of_too_many_nodes_are_refused() -> None:
+    trees = drawn_trees(np.random.default_rng(1), 65)
+    with pytest.raises(PolicyError, match="here: trees of 129 nodes; allowed: up to 127"):
+        Model("quantile-gbm", trees, TREES_CARD, "here")
 
 
 def test_wrong_cards_are_refused(tmp_path: Path) -> None:

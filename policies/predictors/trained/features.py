@@ -80,9 +80,8 @@ def relative(windows: Floats, level: Floats, scale: Floats, horizons_s: Floats) 
     to the base 10, and within what models are trained on.
     """
     mean, deviation = _moments(windows)
-    last = np.full(mean.shape, np.nan)
-    for second in range(WINDOW_S):  # the newest sample of a window
-        last = np.where(np.isnan(windows[:, :, second]), last, windows[:, :, second])
+    newest = WINDOW_S - 1 - np.argmax(~np.isnan(windows[:, :, ::-1]), axis=2, keepdims=True)
+    last = np.take_along_axis(windows, newest, axis=2)[:, :, 0]
     found = np.empty((len(windows), WINDOWS, len(PER_WINDOW)))
     for place, load in enumerate((maxima(windows), mean, None, last)):
         if load is not None:

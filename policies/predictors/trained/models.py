@@ -11,7 +11,7 @@ import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import numpy.typing as npt
 from ipa.policies import checks
 from ipa.policies.interface import PolicyError
 from ipa.policies.predictors.trained import features, keras_file
+from ipa.policies.predictors.trained.trees import MOST_NODES
 
 LIBRARY = Path(__file__).parents[1] / "library"
 """The shipped models, NAME.npz."""
@@ -79,8 +80,9 @@ class Model:
             self._within("feature", features.inputs_of(self.kind == "seasonal-gbm"))
             self._within("left", sizes["n"])
             self._within("right", sizes["n"])
+            self._are_trees(sizes["n"])
 
-    @property
+    @cached_property
     def levels(self) -> tuple[float, ...]:
         """The levels of the quantiles that the model gives; none for a point."""
         given = self.card.get("levels", [])
@@ -113,6 +115,23 @@ class Model:
         array = self.arrays[name]
         if array.dtype.kind not in "iu" or array.min() < 0 or array.max() >= size:
             raise PolicyError(f"{self.source}: {name} should hold whole numbers from 0 to {size - 1}")
+
+    def _are_trees(self, nodes: int) -> None:
+        """A leaf leads to itself, any other node to two that come after it, and nothing has two parents."""
+        if nodes > MOST_NODES:
+            raise PolicyError(f"{self.source}: trees of {nodes} nodes; allowed: up to {MOST_NODES}")
+        left, right = (self.arrays[side].reshape(-1, nodes) for side in ("left", "right"))
+        itself = np.arange(nodes)
+        asks = (left != itself) | (right != itself)
+        child = np.stack([left, right], axis=-1)[asks]
+        tree, node = np.nonzero(asks)
+        parents = np.bincount((tree[:, None] * nodes + child).ravel(), minlength=left.size)
+        orphan = asks & (parents.reshape(left.shape) == 0) & (itself > 0)
+        if (child <= node[:, None]).any() or parents.max(initial=0) > 1 or orphan.any():
+            raise PolicyError(
+                f"{self.source}: left and right should lead from each node to two others that come after it and have "
+                "no other parent, and from a leaf to itself"
+            )
 
 
 def load(model: str) -> Model:
