@@ -35,8 +35,18 @@ RUNS: Mapping[str, Sequence[str]] = {
 TIMES = ("decision_times.md", "report.html", "finished.sqlite")
 """Files that hold wall-clock times, or how the rest is kept and drawn."""
 
-NO_PROPERTY_OF_A_RUN = ("files", "versions", "wall_s", "runs_s", "whole_s", "decision_times", "fresh_runs")
-"""Keys of manifests that are left out, at any depth: contents of this checkout's files, versions, times."""
+NO_PROPERTY_OF_A_RUN = (
+    "files",
+    "versions",
+    "wall_s",
+    "runs_s",
+    "whole_s",
+    "decision_times",
+    "fresh_runs",
+    "decisions_reused",
+)
+"""Keys of manifests that are left out, at any depth: contents of this checkout's files, versions, times, what had been
+found before."""
 
 
 def make(checkout: Path, into: Path) -> None:
