@@ -78,6 +78,11 @@ def variants_of(configuration: Configuration) -> dict[str, list[str]]:
     return {name: [stage.variant] for name, stage in configuration.items()}
 
 
+def is_any_starting(observation: Observation) -> bool:
+    """Whether any replica is starting."""
+    return any(counts.starting for stage in observation.stages.values() for counts in stage.replicas.values())
+
+
 def not_fewer(configuration: Configuration, observation: Observation) -> Configuration:
     """The configuration, but no fewer replicas where some are starting: those would be the ones to go."""
     found = dict(configuration)
