@@ -33,8 +33,8 @@ class Aim(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """What is planned for [rps]: in calm, insurance included; what is needed now, at least that; what is due without
-    any insurance; and the load to come."""
+    """What is planned for [rps]: in calm, insurance included; what is needed now, at least that; what is due
+    whatever it costs, with insurance against grave risks alone; and the load to come."""
 
     calm_rps: float
     need_rps: float

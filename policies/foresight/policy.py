@@ -65,6 +65,8 @@ OWN_PARAMETERS = (
 
 SURGE_SHARE = 0.5
 """Of the risk, for surges; the rest is for what else goes wrong."""
+GRAVE = 50.0
+"""So many times the risk is insured against whatever IPA's plan costs; below, only within that."""
 
 
 class Foresight(OptimisingPolicy):
@@ -156,7 +158,10 @@ class Foresight(OptimisingPolicy):
         is_surge = bool(surges) and surges[-1].end_s is None
         seen["level_rps"] = level.m10_rps
         if not is_surge:
-            calm_rps = max(calm_rps, self._insured(seen, surges, seen["now_s"], step_s))
+            insured_rps = self._insured(seen, surges, seen["now_s"], step_s)
+            if self._beside is not None and insured_rps > level.m10_rps:
+                due_rps = max(due_rps, self._insured(seen, surges, seen["now_s"], step_s, GRAVE))
+            calm_rps = max(calm_rps, insured_rps)
         need_rps = calm_rps
         if observation.elapsed_s:
             backlog_rps = self.required(observation, level, peak_rps, step_s, seen)
@@ -204,10 +209,13 @@ class Foresight(OptimisingPolicy):
         late_s: float = seen["late_s"]
         return self.decision_delay_s + self._start_up_s + late_s
 
-    def _insured(self, seen: Mapping[str, Any], surges: Sequence[Surge], now_s: float, step_s: float) -> float:
-        """The rate [rps] that insures against a surge which begins now and is not noticed for `step_s`."""
+    def _insured(
+        self, seen: Mapping[str, Any], surges: Sequence[Surge], now_s: float, step_s: float, times: float = 1.0
+    ) -> float:
+        """The rate [rps] that insures, at so many times the risk, against a surge that begins now and is not noticed for
+        `step_s`."""
         timing = Timing(step_s, self._lead_s(seen), WAIT_SHARE * self.sla_s, self.dispatch == "eager")
-        allowed = SURGE_SHARE * self.risk * seen["mean_rps"] * step_s
+        allowed = times * SURGE_SHARE * self.risk * seen["mean_rps"] * step_s
         return insured_rps(now_s, seen["level_rps"], surges, seen["period_s"], seen["seen_s"], timing, allowed)
 
     def required(
