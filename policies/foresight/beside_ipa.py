@@ -36,6 +36,24 @@ def checked_price(key: str, value: float | str) -> float | str:
     return value if isinstance(value, str) else checks.number(key, value, at_least=1)
 
 
+def changed(
+    was: Mapping[str, Any] | None, worth: float, change_price: float, step_s: float, is_starting: bool
+) -> dict[str, Any]:
+    """Whether the dearer plan is taken (`is`), and what not changing to the better one has lost (`lost`).
+
+    `was`: what this said at the step before; `worth`: by how much the dearer one is better [objective]. What has been
+    lost [objective x s] has to pay for the change of variants, `change_price`; while replicas are starting, nothing
+    changes.
+    """
+    is_better = worth > 0
+    if was is None or was["is"] == is_better:
+        return {"is": is_better, "lost": 0.0}
+    lost = was["lost"] + abs(worth) * step_s
+    if is_starting or lost < change_price:
+        return {"is": was["is"], "lost": lost}
+    return {"is": is_better, "lost": 0.0}
+
+
 class Chosen(Protocol):
     """Gives the plan for what is needed, within an observation's limit of cores, by an aim."""
 
@@ -70,7 +88,10 @@ class BesideIpa:
         modest = self._no_worse(chosen, observation, theirs, standard, account, at_hand, rates, step_s)
         if not isinstance(self.price, str):
             best = chosen(observation, aim=self.aim)
-            above = self._above(memory.get("above"), best, modest, observation, at_hand, step_s)
+            worth = self.worth(best.configuration, modest.configuration) if best.feasible else 0.0
+            target = best if worth > 0 else modest
+            change = 0.0 if at_hand is None else self._change_price(at_hand, target.configuration)
+            above = changed(memory.get("above"), worth, change, step_s, is_any_starting(observation))
             if above["is"]:
                 # What is bought above IPA's plan is no debt.
                 kept = standard.noted(account, theirs.configuration, standard.pas, None)
@@ -112,30 +133,6 @@ class BesideIpa:
                 break
         return found
 
-    def _above(
-        self,
-        was: Mapping[str, Any] | None,
-        best: Decision,
-        modest: Decision,
-        observation: Observation,
-        at_hand: Mapping[str, str] | None,
-        step_s: float,
-    ) -> dict[str, Any]:
-        """Whether the best plan is taken (`is`), and what has been lost by not changing between the two so far
-        [objective x s], which has to pay for a change of variants. While replicas are starting, nothing changes."""
-        worth = self.worth(best.configuration, modest.configuration) if best.feasible else 0.0
-        is_wanted = worth > 0
-        if was is None or at_hand is None:
-            return {"is": is_wanted, "lost": 0.0}
-        if is_wanted == was["is"]:
-            return {"is": is_wanted, "lost": 0.0}
-        lost = was["lost"] + abs(worth) * step_s
-        target = (best if is_wanted else modest).configuration
-        price = self.aim.programme.beta * changed_cores(at_hand, target) * self.start_up_s
-        if is_any_starting(observation) or lost < price:
-            return {"is": was["is"], "lost": lost}
-        return {"is": is_wanted, "lost": 0.0}
-
     def worth(self, best: Configuration, modest: Configuration) -> float:
         """What the dearer plan is better by [objective], its cores above the other's at `price` times their price; 0 or
         less where it costs no more."""
@@ -144,6 +141,10 @@ class BesideIpa:
         cores = more["cost_cores"] - less["cost_cores"]
         dearer = (self.price - 1) * self.aim.programme.beta * cores
         return more["total"] - less["total"] - dearer if cores > 0 else 0.0
+
+    def _change_price(self, at_hand: Mapping[str, str], then: Configuration) -> float:
+        """What a change of variants costs, in objective x seconds: the new replicas start beside the old ones."""
+        return self.aim.programme.beta * changed_cores(at_hand, then) * self.start_up_s
 
     def _pas(self, configuration: Configuration) -> float:
         return self.aim.programme.score(configuration)["pas"]

@@ -212,8 +212,9 @@ class Foresight(OptimisingPolicy):
     def _insured(
         self, seen: Mapping[str, Any], surges: Sequence[Surge], now_s: float, step_s: float, times: float = 1.0
     ) -> float:
-        """The rate [rps] that insures, at so many times the risk, against a surge that begins now and is not noticed for
-        `step_s`."""
+        """The rate [rps] that insures against a surge which begins now and is not noticed for `step_s`.
+
+        `times`: so many times the risk is taken."""
         timing = Timing(step_s, self._lead_s(seen), WAIT_SHARE * self.sla_s, self.dispatch == "eager")
         allowed = times * SURGE_SHARE * self.risk * seen["mean_rps"] * step_s
         return insured_rps(now_s, seen["level_rps"], surges, seen["period_s"], seen["seen_s"], timing, allowed)
