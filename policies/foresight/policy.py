@@ -40,9 +40,9 @@ DISPATCHES = ("central", "eager")
 
 LATENCY_SHARE = 0.63
 """Of the SLA, for which the programme plans; the rest is for queues."""
-FILL = {"central": 0.97, "eager": 1.1}
-"""By dispatch: the calm rate is this share of the load to come: about the mean, as a queue evens seconds out. With
-eager dispatch there is a queue at each replica, and what waits in one is not served by another that is idle."""
+FILL, FILL_UNRESCUED = 0.97, 1.1
+"""The calm rate is this share of the load to come: about the mean, as a queue evens seconds out, where new replicas
+serve what waits in time; and more where they do not."""
 CATCH_SHARE = {"central": 0.8, "eager": 0.6}
 """By dispatch: of the SLA, within which the backlog is to be served."""
 WAIT_SHARE = 0.9
@@ -154,7 +154,7 @@ class Foresight(OptimisingPolicy):
         halved_s = max(HALVED_S, HALVED_LEADS * self._lead_s(seen))
         peak_rps = max(peak_rps, seen.get("peak_rps", 0.0) * 0.5 ** (step_s / halved_s))
         seen["peak_rps"] = peak_rps
-        calm_rps = due_rps = FILL[self.dispatch] * peak_rps
+        calm_rps = due_rps = self._fill(seen) * peak_rps
         is_surge = bool(surges) and surges[-1].end_s is None
         seen["level_rps"] = level.m10_rps
         if not is_surge:
@@ -208,6 +208,12 @@ class Foresight(OptimisingPolicy):
         """The time from a decision until its replicas serve [s], as profiled or as late as has been seen."""
         late_s: float = seen["late_s"]
         return self.decision_delay_s + self._start_up_s + late_s
+
+    def _fill(self, seen: Mapping[str, Any]) -> float:
+        """The share of the load to come that is planned for in calm: the more, the less of a queue new replicas can
+        rescue, which is none with eager dispatch."""
+        rescued = min(1.0, self.sla_s / self._lead_s(seen)) if self.dispatch == "central" else 0.0
+        return FILL_UNRESCUED - (FILL_UNRESCUED - FILL) * rescued
 
     def _insured(
         self, seen: Mapping[str, Any], surges: Sequence[Surge], now_s: float, step_s: float, times: float = 1.0

@@ -312,17 +312,16 @@ def test_a_long_silence_is_insured_against_a_surge_that_nobody_would_see() -> No
     assert sum(each.replicas for each in at_hand.values()) <= replicas[0] < replicas[1]
 
 
-@pytest.mark.parametrize(("delay_s", "halved_s"), [(0.0, 20.0), (2.0, 20.0), (12.0, 40.0)])
+@pytest.mark.parametrize(("delay_s", "halved_s", "share"), [(0.0, 20.0, 0.97), (2.0, 20.0, 0.996), (12.0, 40.0, 1.048)])
 def test_a_load_that_seems_to_stop_is_halved_in_twenty_seconds_or_two_leads_and_not_forgotten(
-    delay_s: float, halved_s: float
+    delay_s: float, halved_s: float, share: float
 ) -> None:
-    """Replicas start within 8 s of a decision's effect."""
+    """Replicas start within 8 s of a decision's effect; `share`: of the load, which is planned for in calm."""
     policy = Foresight(LONG_SLA, decision_delay_s=delay_s)
     first = policy.decide(observation(steps((40, 120))), {})
     seen = observation([*steps((40, 110)), *steps((0, 10))], at_hand=dict(first.configuration))
-    assert policy.decide(seen, first.memory).planned_load_rps == pytest.approx(
-        0.97 * 40 / 2 ** (10 / halved_s), rel=0.01
-    )
+    expected_rps = share * 40 / 2 ** (10 / halved_s)
+    assert policy.decide(seen, first.memory).planned_load_rps == pytest.approx(expected_rps, rel=0.011)
 
 
 def test_variants_stay_and_replicas_are_not_fewer_while_some_start() -> None:
@@ -509,6 +508,15 @@ def test_with_eager_dispatch_ipa_is_not_asked_and_more_is_planned_for(
     seen = replace(observation(load[-120:], elapsed_s=0.0), past_rps=tuple(load[:-120]))
     planned_rps = policy.decide(seen, {}).planned_load_rps
     assert planned_rps == pytest.approx(max(20, calm_rps), rel=0.011)
+
+
+@pytest.mark.parametrize(("sla_s", "share"), [(16.0, 0.97), (8.0, 0.97), (4.0, 1.035), (2.0, 1.0675)])
+def test_the_less_of_a_queue_new_replicas_rescue_the_more_is_planned_for_in_calm(sla_s: float, share: float) -> None:
+    """They serve 8 s after a decision; the peak to come falls, so that nothing but the share of it counts."""
+    policy = Foresight(two_by_two(published()), sla_s=sla_s, price_above_ipa=1.0)
+    first = policy.decide(observation(steps((40, 120)), elapsed_s=0.0), {})
+    seen = observation([*steps((40, 110)), *steps((0, 10))], at_hand=dict(first.configuration))
+    assert policy.decide(seen, first.memory).planned_load_rps == pytest.approx(share * 40 / 2**0.5, rel=0.011)
 
 
 @pytest.mark.parametrize("price", [0.5, "nevr"])
