@@ -353,7 +353,7 @@ def test_every_parameter_of_an_autoscaler_is_documented_with_its_default() -> No
     for name in ("hpa", "kpa", "inferline", "faro", "planner", "ray"):
         assert documented_defaults(name) == own_defaults(POLICIES[name], shared)
     assert documented_defaults("Oracle") == own_defaults(POLICIES["oracle"])
-    foresight = {named(row[0]): row[1] for row in table_rows("foresight.md", "The one parameter", "| parameter |")}
+    foresight = {named(row[0]): row[1] for row in table_rows("foresight.md", "Parameters", "| parameter |")}
     assert foresight == own_defaults(POLICIES["foresight"])
     rate = own_defaults(POLICIES["rate"], shared)
     assert documented_defaults("rate") == {**rate, "predictor": "`reactive`, mean of 10 s"}

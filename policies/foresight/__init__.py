@@ -4,9 +4,9 @@ policy      the policy `Foresight` · level: how high the load is, and its noise
 surges      what has risen by half within seconds · clock: whether surges keep a period
 insurance   the rate that a surge may meet · backlog: the rate that serves what waits in time
 learning    what is remembered of an observation
-throughput  what stages really serve · flaps: how often a stage may change its variant
+throughput  what stages really serve · startup: how late replicas are · flaps: how often a stage may change its variant
 choice      plans of a programme, and how they differ
-account     what has been saved and gained, where a plan is to be no worse than another policy's
+beside_ipa  a plan no worse than IPA's, or a dearer one that brings its price · account: what has been saved and gained
 """
 
 from ipa.policies.foresight.policy import Foresight

@@ -50,10 +50,10 @@ class Account:
         return change_core_s <= max(0.0, self.saved_core_s + soon_core_s)
 
     def may_trail(self, lead: float, step_s: float) -> bool:
-        """Whether a plan is as accurate as the other's, or what is ahead makes up for it until the next step.
+        """Whether a plan is as accurate as the other's, or what is ahead makes up for it for `REPAID_S`.
 
         `lead`: how far it is ahead [accuracy x requests/s]."""
-        return lead >= 0 or self.ahead + lead * step_s >= 0
+        return lead >= 0 or self.ahead + lead * max(step_s, REPAID_S) >= 0
 
     def noted(self, ours_cores: float, change_core_s: float, lead: float) -> dict[str, Any]:
         """What the next step has to know: our plan's cores, what its change of variants costs beside it, its lead."""

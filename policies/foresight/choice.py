@@ -33,8 +33,8 @@ class Aim(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """What is planned for [rps]: in calm, insurance included; what is needed now, at least that; what is due without
-    any insurance; and the load to come."""
+    """What is planned for [rps]: in calm, insurance included; what is needed now, at least that; what is due
+    whatever it costs, with insurance against grave risks alone; and the load to come."""
 
     calm_rps: float
     need_rps: float
@@ -76,6 +76,11 @@ def at_most(observation: Observation, cores: int) -> Observation:
 def variants_of(configuration: Configuration) -> dict[str, list[str]]:
     """Stage -> its variant, as a problem wants it."""
     return {name: [stage.variant] for name, stage in configuration.items()}
+
+
+def is_any_starting(observation: Observation) -> bool:
+    """Whether any replica is starting."""
+    return any(counts.starting for stage in observation.stages.values() for counts in stage.replicas.values())
 
 
 def not_fewer(configuration: Configuration, observation: Observation) -> Configuration:

@@ -1,4 +1,5 @@
-"""What is learnt from an observation and remembered: the surges and their clock, the mean load, what stages reach."""
+"""What is learnt from an observation and remembered: the surges and their clock, the mean load, what stages reach
+and how late replicas are."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from typing import Any
 
 from ipa.policies.foresight.clock import period_of
 from ipa.policies.foresight.level import mean
+from ipa.policies.foresight.startup import faded, later_s, starting_since
 from ipa.policies.foresight.surges import REMEMBERED_S, from_memory, large_onsets_s, later, surges_in, to_memory
 from ipa.policies.foresight.throughput import share_of
 from ipa.policies.interface import Memory, Observation
@@ -24,7 +26,9 @@ def now_of(observation: Observation, known: Mapping[str, Any]) -> float:
     return due_s if known and abs(clock_s - due_s) < 1.0 else float(round(clock_s))
 
 
-def learnt(stages: Sequence[Stage], observation: Observation, memory: Memory, step_s: float) -> dict[str, Any]:
+def learnt(
+    stages: Sequence[Stage], observation: Observation, memory: Memory, step_s: float, decision_delay_s: float
+) -> dict[str, Any]:
     """What is remembered from now on; the first time, all of the past is learnt from."""
     known: dict[str, Any] = dict(memory.get("seen", {}))
     now_s = now_of(observation, known)
@@ -52,4 +56,10 @@ def learnt(stages: Sequence[Stage], observation: Observation, memory: Memory, st
     known["now_s"] = now_s
     before = memory.get("stages", {})
     known["share"] = {stage.name: share_of(stage, observation, before.get(stage.name), step_s) for stage in stages}
+    known["starting"] = {
+        stage.name: starting_since(observation.stages[stage.name], before.get(stage.name), now_s, step_s)
+        for stage in stages
+    }
+    late_s = [later_s(stage, known["starting"][stage.name], now_s, step_s, decision_delay_s) for stage in stages]
+    known["late_s"] = max(faded(known.get("late_s", 0.0), step_s), *late_s)
     return known

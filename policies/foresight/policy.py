@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
-from ipa.policies.foresight.account import CALM_S, SURGE_S, Standard
 from ipa.policies.foresight.backlog import MOST, coming_rps, required_rps
+from ipa.policies.foresight.beside_ipa import BesideIpa, checked_price
 from ipa.policies.foresight.choice import (
     Aim,
     Rates,
-    at_most,
     changed_cores,
-    cores_of,
+    is_any_starting,
     not_fewer,
     steadied,
     variant_of_each,
@@ -30,7 +30,6 @@ from ipa.policies.foresight.surges import Surge, from_memory
 from ipa.policies.foresight.throughput import have_rps, noted
 from ipa.policies.interface import Configuration, Decision, Histories, Memory, Observation
 from ipa.policies.ipa import Ipa
-from ipa.policies.optimiser import Answers
 from ipa.policies.optimising_policy import PLANNING_PARAMETERS, OptimisingPolicy, decision_from_solution
 from ipa.policies.predictors import OUTLOOK_PARAMETERS
 
@@ -41,21 +40,33 @@ DISPATCHES = ("central", "eager")
 
 LATENCY_SHARE = 0.63
 """Of the SLA, for which the programme plans; the rest is for queues."""
-FILL = 0.97
-"""The calm rate is this share of the load to come: about the mean, as a queue evens seconds out."""
-CATCH_SHARE, WAIT_SHARE = 0.8, 0.9
-"""Of the SLA, within which the backlog, and what comes in a surge, is to be served."""
+FILL, FILL_UNRESCUED = 0.97, 1.1
+"""The calm rate is this share of the load to come: about the mean, as a queue evens seconds out, where new replicas
+serve what waits in time; and more where they do not."""
+CATCH_SHARE = {"central": 0.8, "eager": 0.6}
+"""By dispatch: of the SLA, within which the backlog is to be served."""
+WAIT_SHARE = 0.9
+"""Of the SLA, within which what comes in a surge is to be served."""
+PRICE_ABOVE_IPA = {"central": 1.75, "eager": 1.0}
+"""By dispatch, if none is given. With eager dispatch what is late is lost, and replicas that stand ready are the only
+way to be in time: there, IPA's cost is no bound."""
 HALVED_S, HALVED_LEADS = 20.0, 2.0
 """A plan falls by no more than half in this time, or in so many leads if that is longer: a load that stops from one
 second to the next may only be unseen, and what is taken away has to be started again."""
-YARDSTICKS = ("ipa",)
-LITTLE = 1e-3
-"""The share of its weight that a core has where only accuracy is wanted, within a limit."""
-
-OWN_PARAMETERS = ("risk", "flap_budget", "flap_window_s", "never_above", "interval_s", "decision_delay_s", "dispatch")
+OWN_PARAMETERS = (
+    "risk",
+    "flap_budget",
+    "flap_window_s",
+    "price_above_ipa",
+    "interval_s",
+    "decision_delay_s",
+    "dispatch",
+)
 
 SURGE_SHARE = 0.5
 """Of the risk, for surges; the rest is for what else goes wrong."""
+GRAVE = 50.0
+"""So many times the risk is insured against whatever IPA's plan costs; below, only within that."""
 
 
 class Foresight(OptimisingPolicy):
@@ -63,11 +74,13 @@ class Foresight(OptimisingPolicy):
 
     `risk`: the share of requests that may be late. `flap_budget`: how often a stage may change its variant in a while,
     beyond which only its replicas change; None: as often as that pays. `flap_window_s`: how long that while is.
-    `never_above`: "ipa" for plans that cost no more and are no less accurate than those of IPA would be, what has been
-    saved and gained so far included; None: any. `interval_s`: the time between decisions, which only the first one
-    needs. `decision_delay_s`: from a decision until it takes effect. `dispatch`: "central" or "eager". A scenario gives
-    these three, unless they are given here. The defaults of `load_margin`, `rounding` and `throughput_share` are a plan
-    without caution. Others: see `OptimisingPolicy`, but for those of the forecast. PolicyError: an impossible value.
+    `price_above_ipa`: so many times its price a core has to bring beyond a plan that costs no more and is no less
+    accurate than IPA's, what has been saved and gained so far included; "never": only such plans; 1: IPA is not asked;
+    None: by the dispatch.
+    `interval_s`: the time between decisions, which only the first one needs. `decision_delay_s`: from a decision until
+    it takes effect. `dispatch`: "central" or "eager". A scenario gives these three, unless they are given here. The
+    defaults of `load_margin`, `rounding` and `throughput_share` are a plan without caution. Others: see
+    `OptimisingPolicy`, but for those of the forecast. PolicyError: an impossible value.
     """
 
     further_parameters = tuple(name for name in PLANNING_PARAMETERS if name not in OUTLOOK_PARAMETERS)
@@ -81,7 +94,7 @@ class Foresight(OptimisingPolicy):
         risk: float = 0.001,
         flap_budget: int | None = 10,
         flap_window_s: float = 600.0,
-        never_above: str | None = None,
+        price_above_ipa: float | str | None = None,
         interval_s: float = 10.0,
         decision_delay_s: float = 0.0,
         dispatch: str = "central",
@@ -98,6 +111,8 @@ class Foresight(OptimisingPolicy):
         self.interval_s = checks.number("interval_s", interval_s, above=0)
         self.decision_delay_s = checks.number("decision_delay_s", decision_delay_s, at_least=0)
         self.dispatch = checks.choice("dispatch", dispatch, DISPATCHES)
+        price = PRICE_ABOVE_IPA[self.dispatch] if price_above_ipa is None else price_above_ipa
+        self.price_above_ipa = checked_price("price_above_ipa", price)
         self.sla_s = pipeline.sla_s if sla_s is None else checks.number("sla_s", sla_s, above=0)
         super().__init__(
             pipeline,
@@ -107,18 +122,13 @@ class Foresight(OptimisingPolicy):
             sla_s=LATENCY_SHARE * self.sla_s,
             **planning,
         )
-        self.never_above = never_above
         self._aim = Aim(self.programme, self.answers)
-        self._yardstick: Ipa | None = None
-        if never_above is not None:
-            checks.choice("never_above", never_above, YARDSTICKS)
-            self._yardstick = Ipa(pipeline, sla_s=self.sla_s, **planning)
-            accurate = replace(self.programme, beta=LITTLE * self.programme.beta)
-            self._accurate = Aim(accurate, Answers(accurate, self.solver, self.solver_fallback))
         self._stages = pipeline.stages
         self._start_up_s = max(variant.start_up_s for stage in pipeline.stages for variant in stage.variants)
-        self._lead_s = self.decision_delay_s + self._start_up_s
-        self._halved_s = max(HALVED_S, HALVED_LEADS * self._lead_s)
+        self._beside: BesideIpa | None = None
+        if self.price_above_ipa != 1:
+            yardstick = Ipa(pipeline, sla_s=self.sla_s, **planning)
+            self._beside = BesideIpa(yardstick, self._aim, self.price_above_ipa, self._start_up_s)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -128,9 +138,9 @@ class Foresight(OptimisingPolicy):
         return {**own, **planning, "sla_s": self.sla_s}
 
     def compute_ahead(self, histories: Histories) -> None:
-        """Those of the yardstick; without one there is nothing to do, as forecasts have no part in this policy."""
-        if self._yardstick is not None:
-            self._yardstick.compute_ahead(histories)
+        """Those of IPA; where it is not asked there is nothing to do, as forecasts have no part in this policy."""
+        if self._beside is not None:
+            self._beside.compute_ahead(histories)
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The decision for this step. PolicyError: a solver that cannot answer."""
@@ -138,26 +148,31 @@ class Foresight(OptimisingPolicy):
         if level is None or observation.is_silent:
             return self._in_the_dark(observation, memory)
         step_s = round(observation.elapsed_s, 1) or self.interval_s  # a live step comes some milliseconds late
-        seen = learnt(self._stages, observation, memory, step_s)
+        seen = learnt(self._stages, observation, memory, step_s, self.decision_delay_s)
         surges = from_memory(seen["surges"])
         peak_rps = peak_of(level, surges, seen["now_s"])
-        peak_rps = max(peak_rps, seen.get("peak_rps", 0.0) * 0.5 ** (step_s / self._halved_s))
+        halved_s = max(HALVED_S, HALVED_LEADS * self._lead_s(seen))
+        peak_rps = max(peak_rps, seen.get("peak_rps", 0.0) * 0.5 ** (step_s / halved_s))
         seen["peak_rps"] = peak_rps
-        calm_rps = due_rps = FILL * peak_rps
+        calm_rps = due_rps = self._fill(seen) * peak_rps
         is_surge = bool(surges) and surges[-1].end_s is None
         seen["level_rps"] = level.m10_rps
         if not is_surge:
-            calm_rps = max(calm_rps, self._insured(seen, surges, seen["now_s"], step_s))
+            insured_rps = self._insured(seen, surges, seen["now_s"], step_s)
+            if self._beside is not None and insured_rps > level.m10_rps:
+                due_rps = max(due_rps, self._insured(seen, surges, seen["now_s"], step_s, GRAVE))
+            calm_rps = max(calm_rps, insured_rps)
         need_rps = calm_rps
         if observation.elapsed_s:
-            backlog_rps = self.required(observation, level, peak_rps, step_s, seen["share"])
+            backlog_rps = self.required(observation, level, peak_rps, step_s, seen)
             need_rps, due_rps = max(calm_rps, backlog_rps), max(due_rps, backlog_rps)
         slowest = min(seen["share"].values(), default=1.0)
         calm_rps, need_rps, due_rps = calm_rps / slowest, need_rps / slowest, due_rps / slowest
         rates = Rates(*steadied(calm_rps, need_rps, seen), due_rps, peak_rps)
-        if self._yardstick is None:
-            return self._chosen(observation, memory, seen, rates, step_s, aim=self._aim)
-        return self._affordable(self._yardstick, observation, memory, seen, rates, step_s)
+        chosen = partial(self._chosen, memory=memory, seen=seen, rates=rates, step_s=step_s)
+        if self._beside is None:
+            return chosen(observation, aim=self._aim)
+        return self._beside.decide(chosen, observation, memory, level.m10_rps, rates, step_s)
 
     def _in_the_dark(self, observation: Observation, memory: Memory) -> Decision:
         """Without a sample everything stays, but for replicas against a surge that nobody would see.
@@ -189,72 +204,51 @@ class Foresight(OptimisingPolicy):
 
     # ---- what is needed ----
 
-    def _insured(self, seen: Mapping[str, Any], surges: Sequence[Surge], now_s: float, step_s: float) -> float:
-        """The rate [rps] that insures against a surge which begins now and is not noticed for `step_s`."""
-        timing = Timing(step_s, self._lead_s, WAIT_SHARE * self.sla_s, self.dispatch == "eager")
-        allowed = SURGE_SHARE * self.risk * seen["mean_rps"] * step_s
+    def _lead_s(self, seen: Mapping[str, Any]) -> float:
+        """The time from a decision until its replicas serve [s], as profiled or as late as has been seen."""
+        late_s: float = seen["late_s"]
+        return self.decision_delay_s + self._start_up_s + late_s
+
+    def _fill(self, seen: Mapping[str, Any]) -> float:
+        """The share of the load to come that is planned for in calm: the more, the less of a queue new replicas can
+        rescue, which is none with eager dispatch."""
+        rescued = min(1.0, self.sla_s / self._lead_s(seen)) if self.dispatch == "central" else 0.0
+        return FILL_UNRESCUED - (FILL_UNRESCUED - FILL) * rescued
+
+    def _insured(
+        self, seen: Mapping[str, Any], surges: Sequence[Surge], now_s: float, step_s: float, times: float = 1.0
+    ) -> float:
+        """The rate [rps] that insures against a surge which begins now and is not noticed for `step_s`.
+
+        `times`: so many times the risk is taken."""
+        timing = Timing(step_s, self._lead_s(seen), WAIT_SHARE * self.sla_s, self.dispatch == "eager")
+        allowed = times * SURGE_SHARE * self.risk * seen["mean_rps"] * step_s
         return insured_rps(now_s, seen["level_rps"], surges, seen["period_s"], seen["seen_s"], timing, allowed)
 
     def required(
-        self, observation: Observation, level: Level, peak_rps: float, step_s: float, share: Mapping[str, float]
+        self, observation: Observation, level: Level, peak_rps: float, step_s: float, seen: Mapping[str, Any]
     ) -> float:
         """The least rate [rps] at which all that waits and comes until the next decision's replicas is in time."""
-        now_rps = min(level.m3_rps, peak_rps)
-        coming = coming_rps(now_rps, peak_rps, self._lead_s, ceil(self._lead_s + step_s))
-        most_rps, waiting, wait_s = 0.0, 0, CATCH_SHARE * self.sla_s
+        now_rps, lead_s = min(level.m3_rps, peak_rps), self._lead_s(seen)
+        coming = coming_rps(now_rps, peak_rps, lead_s, ceil(lead_s + step_s))
+        most_rps, waiting, wait_s = 0.0, 0, CATCH_SHARE[self.dispatch] * self.sla_s
         for stage in self._stages:
             waiting += observation.stages[stage.name].queue_length
-            at_hand_rps = have_rps(stage, observation)[0] * share.get(stage.name, 1.0)
-            rate_rps = required_rps(waiting, at_hand_rps, coming, self._lead_s, wait_s, self.dispatch)
+            at_hand_rps = have_rps(stage, observation)[0] * seen["share"].get(stage.name, 1.0)
+            rate_rps = required_rps(waiting, at_hand_rps, coming, lead_s, wait_s, self.dispatch)
             most_rps = max(most_rps, rate_rps)
         return min(most_rps, MOST[self.dispatch] * peak_rps)
 
     # ---- what is chosen ----
 
-    def _affordable(
-        self,
-        yardstick: Ipa,
-        observation: Observation,
-        memory: Memory,
-        seen: dict[str, Any],
-        rates: Rates,
-        step_s: float,
-    ) -> Decision:
-        """The best plan that costs no more than the yardstick's and is as accurate, savings and gains so far included;
-        if there is none, the yardstick's own, unless it serves less than is due."""
-        theirs = yardstick.decide(observation, {})
-        cores, rate_rps = cores_of(theirs.configuration), theirs.planned_load_rps or 0.0
-        standard = Standard(theirs.configuration, self._pas(theirs.configuration), seen["level_rps"], self._start_up_s)
-        account = standard.account(memory.get("account"), observation.elapsed_s)
-        at_hand = variant_of_each(observation.configuration) if "lost" in memory else None
-        calm, surge = (at_most(observation, account.most_cores(within_s)) for within_s in (CALM_S, SURGE_S))
-
-        def is_fit(found: Decision) -> bool:
-            plan = found.configuration
-            return found.feasible and standard.is_met(account, plan, self._pas(plan), at_hand, step_s)
-
-        found = self._chosen(calm, memory, seen, rates, step_s, aim=self._aim)
-        if not is_fit(found):
-            found = self._chosen(calm, memory, seen, rates, step_s, aim=self._accurate)
-        if not is_fit(found):
-            if theirs.feasible and rate_rps >= rates.due_rps and account.most_cores(CALM_S) >= cores:
-                found = replace(theirs, memory=found.memory)
-            elif not found.feasible:
-                found = self._chosen(surge, memory, seen, rates, step_s, aim=self._aim)
-        kept = standard.noted(account, found.configuration, self._pas(found.configuration), at_hand)
-        return replace(found, memory={**found.memory, "account": kept})
-
-    def _pas(self, configuration: Configuration) -> float:
-        return self.programme.score(configuration)["pas"]
-
     def _chosen(
         self,
         observation: Observation,
+        *,
         memory: Memory,
         seen: dict[str, Any],
         rates: Rates,
         step_s: float,
-        *,
         aim: Aim,
     ) -> Decision:
         """The plan for the rates: that of the calm rate with the replicas for what is needed, or the one at hand."""
@@ -273,7 +267,7 @@ class Foresight(OptimisingPolicy):
         kept = aim.answers.solve(replace(problem, variants=variants_of(observation.configuration)))
         gain = max(free.objective["total"] - kept.objective["total"], 0.0)
         lost = memory["lost"] + gain * step_s if gain > 0 else 0.0
-        is_early = any(counts.starting for stage in observation.stages.values() for counts in stage.replicas.values())
+        is_early = is_any_starting(observation)
         if kept.feasible and (is_early or lost < self._price(observation.configuration, free.configuration)):
             found = decision_from_solution(kept, {**now, "lost": lost}, peak_rps, need_rps)
             return replace(found, configuration=not_fewer(found.configuration, observation))
@@ -286,7 +280,8 @@ class Foresight(OptimisingPolicy):
             variant = observation.stages[stage.name].configuration.variant
             changed_s = changes_of(variant, before.get(stage.name), seen["now_s"], self.flap_window_s)
             known = noted(stage, observation, seen["share"][stage.name])
-            found[stage.name] = {**known, "variant": variant, "changed_s": changed_s}
+            starting = seen["starting"][stage.name]
+            found[stage.name] = {**known, "variant": variant, "changed_s": changed_s, "starting": starting}
         return found
 
     def _price(self, one: Configuration, other: Configuration) -> float:

@@ -53,6 +53,13 @@ def test_a_win_over_ipa_is_one_in_all_three() -> None:
     assert wins == [True, False, False, False]
 
 
+def test_a_cell_may_be_as_high_as_the_best_other_without_being_above_it() -> None:
+    cell = cells([row("oracle", 5.05), row("ipa", 5.0), row("foresight", 5.0)], "foresight")[0]
+    heads, _, line, *_ = summary([cell])
+    shown = dict(zip(heads.split(" | "), line.split(" | "), strict=True))
+    assert (shown["above every other %"], shown["or as high %"]) == ("0", "100")
+
+
 @needs_real_trace
 def test_development_and_test_share_no_second() -> None:
     spans = {
