@@ -1,0 +1,43 @@
+"""What is run: five policies on three pipelines, five minutes of two loads each, live on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+from ipa import Scenario
+from ipa.studies import BASELINES
+
+PIPELINES = ("video", "audio-qa", "sum-qa")
+WINDOWS = {"bursty": "300:600", "fluctuating": "600:900"}
+"""Of the Twitter trace: seconds with the rise to five times the load; the second has a fall before it."""
+
+
+class Case(NamedTuple):
+    """One live run."""
+
+    pipeline: str
+    window: str
+    policy: str
+
+    def scenario(self) -> Scenario:
+        """The scenario, with seed 1."""
+        values = {"policy": self.policy, "trace": f"twitter:{self.window}", "window": WINDOWS[self.window]}
+        return Scenario(pipeline=self.pipeline).with_values(values)
+
+    def command(self, folder: Path) -> list[str]:
+        """The arguments of `ipa` for this run, whose results go to `folder`."""
+        what = ["live", "run", self.pipeline, "--policy", self.policy, "--trace", f"twitter:{self.window}"]
+        return [*what, "--window", WINDOWS[self.window], "--out", str(folder), "--quiet"]
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return "-".join(self).replace(":", "-")
+
+
+def cases() -> Iterator[Case]:
+    """All of them; those that are compared with each other lie next to each other."""
+    yield from (Case(*each) for each in product(PIPELINES, WINDOWS, BASELINES))
