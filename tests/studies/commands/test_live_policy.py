@@ -22,7 +22,7 @@ SAID = f"Policy: {LIVE_POLICY}, the default of live mode; --policy names another
 COMMANDS = (("live", "run"), ("live", "run", "--backend", "kubernetes", "--no-load"), ("validate",), ("live", "up"))
 
 
-class Taken(Error):
+class TakenError(Error):
     """A command has come to its scenario."""
 
 
@@ -33,7 +33,7 @@ def taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Scenario]:
 
     def take(scenario: Scenario, *_: Any, **__: Any) -> None:
         found.append(scenario)
-        raise Taken("taken")
+        raise TakenError("taken")
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("ipa.studies.live_runs.run_live", take)
