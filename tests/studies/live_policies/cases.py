@@ -1,4 +1,4 @@
-"""What is run: five policies on three pipelines, five minutes of two loads each, live on this machine."""
+"""What is run: five policies on three pipelines, four minutes of two loads each, live on this machine."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from ipa import Scenario
 from ipa.studies import BASELINES
 
 PIPELINES = ("video", "audio-qa", "sum-qa")
-WINDOWS = {"bursty": "300:600", "fluctuating": "600:900"}
-"""Of the Twitter trace: seconds with the rise to five times the load; the second has a fall before it."""
+WINDOWS = {"bursty": "330:570", "fluctuating": "630:870"}
+"""Of the Twitter trace: seconds with the rise to five times the load; in the second it falls again."""
+SCALE = 0.5
+"""3 to 14 requests a second: replicas wait and do not compute, but gateway, servers and load generator do."""
 
 
 class Case(NamedTuple):
@@ -24,13 +26,18 @@ class Case(NamedTuple):
 
     def scenario(self) -> Scenario:
         """The scenario, with seed 1."""
-        values = {"policy": self.policy, "trace": f"twitter:{self.window}", "window": WINDOWS[self.window]}
+        values = {
+            "policy": self.policy,
+            "trace": f"twitter:{self.window}",
+            "window": WINDOWS[self.window],
+            "scale": SCALE,
+        }
         return Scenario(pipeline=self.pipeline).with_values(values)
 
     def command(self, folder: Path) -> list[str]:
         """The arguments of `ipa` for this run, whose results go to `folder`."""
         what = ["live", "run", self.pipeline, "--policy", self.policy, "--trace", f"twitter:{self.window}"]
-        return [*what, "--window", WINDOWS[self.window], "--out", str(folder), "--quiet"]
+        return [*what, "--window", WINDOWS[self.window], "--scale", str(SCALE), "--out", str(folder), "--quiet"]
 
     @property
     def name(self) -> str:
