@@ -24,7 +24,7 @@ Model = Literal["lstm", "lstm-quantile", "quantile-gbm", "seasonal-gbm"]
 Source = Literal["gateway", "prometheus"]
 """Where policies get their observations in a live run."""
 
-LIVE_POLICY = "foresight"
+LIVE_POLICY = "foresight never_above=ipa"
 """The policy of commands that run live, where neither an option nor a file names one: the best of those that were
 measured live (docs/live.md). That of a simulation is the scenario's own default."""
 

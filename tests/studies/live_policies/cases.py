@@ -1,7 +1,8 @@
-"""What is run: five policies on three pipelines, four minutes of two loads each, live on this machine."""
+"""What is run: six policies on three pipelines, four minutes of two loads each, live on this machine."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -15,6 +16,9 @@ WINDOWS = {"bursty": "330:570", "fluctuating": "630:870"}
 """Of the Twitter trace: seconds with the rise to five times the load; in the second it falls again."""
 SCALE = 0.5
 """3 to 14 requests a second: replicas wait and do not compute, but gateway, servers and load generator do."""
+
+
+POLICIES = (*BASELINES, "foresight never_above=ipa")
 
 
 class Case(NamedTuple):
@@ -42,9 +46,9 @@ class Case(NamedTuple):
     @property
     def name(self) -> str:
         """The name of its folder."""
-        return "-".join(self).replace(":", "-")
+        return re.sub(r"\W", "-", "-".join(self))
 
 
 def cases() -> Iterator[Case]:
     """All of them; those that are compared with each other lie next to each other."""
-    yield from (Case(*each) for each in product(PIPELINES, WINDOWS, BASELINES))
+    yield from (Case(*each) for each in product(PIPELINES, WINDOWS, POLICIES))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
+from ipa.studies.drawing import number
 from tests.studies.live_policies.runs import Row
 
 HEAD = (
@@ -39,7 +40,7 @@ def _line(row: Row) -> str:
     cells = (
         f"{row.case.pipeline}, {row.case.window}",
         f"`{row.case.policy}`",
-        f"{row.objective:.2f} ({row.simulated_objective:.2f})",
+        f"{number(row.objective, 2)} ({number(row.simulated_objective, 2)})",
         f"{row.cores:.2f}",
         f"{row.pas:.2f}",
         f"{row.violations:.2f} ({row.simulated_violations:.2f})",

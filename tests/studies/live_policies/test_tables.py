@@ -29,7 +29,7 @@ def test_the_best_is_not_one_that_buys_its_objective_with_violations() -> None:
 
 def test_a_line_has_the_live_figure_and_the_simulated_one_in_brackets() -> None:
     _, _, line, _, won = lines([row("ipa", -3.0, 0.25)])
-    cells = "-3.00 (-3.00) | 2.00 | 50.00 | 0.25 (0.25) | 1.00 (0.90) | 1.2 ms | 0.4"
+    cells = "−3.00 (−3.00) | 2.00 | 50.00 | 0.25 (0.25) | 1.00 (0.90) | 1.2 ms | 0.4"
     assert line == f"| video, bursty | `ipa` | {cells} |"
     assert won == "video on bursty: ipa"
 
@@ -62,5 +62,5 @@ def test_a_run_that_is_there_is_made_again_only_where_the_machine_did_not_cope(
         return subprocess.CompletedProcess(command, 1, "", "no")
 
     monkeypatch.setattr("subprocess.run", run)
-    make([first, second, third], tmp_path, at_once=1)
+    make([first, second, third], tmp_path, at_once=1, most_late=0.05)
     assert [command[command.index("--policy") + 1] for command in made] == [second.policy, third.policy]
