@@ -69,7 +69,7 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("answering")
 def test_up_and_down_say_what_they_do_unless_they_are_to_be_quiet() -> None:
-    up = ("live", "up", "video", "--yes")
+    up = ("live", "up", "video", "--policy", "ipa", "--yes")
     loud = ipa(*up, env=NO_CLUSTER)
     assert loud.stdout == "ipa-video is ready.\n"
     assert loud.stderr.splitlines() == [
