@@ -24,5 +24,9 @@ Model = Literal["lstm", "lstm-quantile", "quantile-gbm", "seasonal-gbm"]
 Source = Literal["gateway", "prometheus"]
 """Where policies get their observations in a live run."""
 
+LIVE_POLICY = "foresight"
+"""The policy of commands that run live, where neither an option nor a file names one: the best of those that were
+measured live (docs/live.md). That of a simulation is the scenario's own default."""
+
 FileKind = Literal["pipeline", "scenario", "study", "published"]
 """What a file may be: its key `kind`."""

@@ -389,28 +389,34 @@ def put(data: dict[str, Any], path: list[str], value: Any, key: str) -> None:
     data[path[-1]] = value
 
 
-def find(name_or_path: str, values: Mapping[str, Any] | None = None) -> Scenario:
+def find(
+    name_or_path: str, values: Mapping[str, Any] | None = None, defaults: Mapping[str, Any] | None = None
+) -> Scenario:
     """The scenario of that name: a scenario file, or a pipeline (shipped or a file) with defaults for everything else.
 
-    `values`, by dotted key, override these. Raises ProfileError or ScenarioError where it is neither.
+    `values`, by dotted key, override these; `defaults` are for keys that a file does not have. Raises ProfileError or
+    ScenarioError where it is neither.
     """
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml") or path.exists():
         kinds = ("pipeline", "scenario")
         if read_yaml(path, kind=kinds, error=ScenarioError).data["kind"] == "scenario":
-            return load(path, values)
+            return load(path, values, defaults)
     profiles.load(name_or_path)
-    return Scenario(pipeline=name_or_path).with_values(values or {})
+    return Scenario(pipeline=name_or_path).with_values({**(defaults or {}), **(values or {})})
 
 
-def load(path: str | Path, values: Mapping[str, Any] | None = None) -> Scenario:
+def load(
+    path: str | Path, values: Mapping[str, Any] | None = None, defaults: Mapping[str, Any] | None = None
+) -> Scenario:
     """The scenario in a YAML file; ScenarioError with file and line for anything wrong in it.
 
     Paths in the file (pipeline, trace, policy, predictor and its model) are relative to the file's folder. `values`, by
-    dotted key, override what the file says.
+    dotted key, override what the file says; `defaults` are for keys that it does not have.
     """
     document = read_yaml(path, kind="scenario", schema_version=SCHEMA_VERSION, error=ScenarioError)
     scenario = validate_document(Scenario, document, error=ScenarioError)
+    values = {**{key: value for key, value in (defaults or {}).items() if key not in document.data}, **(values or {})}
     folder = Path(path).parent
     policy = scenario.policy
     predictor = policy.parameters.get("predictor")
@@ -425,8 +431,8 @@ def load(path: str | Path, values: Mapping[str, Any] | None = None) -> Scenario:
                 }
             ),
         }
-    ).with_values(values or {})
-    _check_names(scenario, document, {key.partition(".")[0] for key in values or {}})
+    ).with_values(values)
+    _check_names(scenario, document, {key.partition(".")[0] for key in values})
     return scenario
 
 

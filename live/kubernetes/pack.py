@@ -1,4 +1,4 @@
-"""The image's root file system without Docker: `python -m ipa.live.kubernetes.pack OUT.tar [MODELS]`.
+"""The image's root file system without Docker: `python -m ipa.live.kubernetes.pack OUT.tar [MODELS] [--extra dask]`.
 
 The archive holds what this Python runs on: interpreter and standard library, the distributions that live mode depends
 on, as installed here, the shared libraries that all of them need, and `sleep` for preStop hooks. The Dockerfile beside
@@ -7,6 +7,7 @@ this file describes the same image for Docker. Works on Linux with glibc.
 
 from __future__ import annotations
 
+import argparse
 import os
 import py_compile
 import re
@@ -37,14 +38,16 @@ PASSWD = f"root:x:0:0:root:/:/sbin/nologin\nipa:x:{USER}:{USER}:ipa:/tmp:/sbin/n
 COMMAND = f"#!/{PREFIX}/bin/python3\nfrom ipa.studies.commands import main\n\nmain()\n"
 
 
-def pack(out: Path, models: Path | None = None) -> int:
+def pack(out: Path, models: Path | None = None, further: Iterable[str] = ()) -> int:
     """Write the root file system to `out`, with a folder of models if one is given; returns its size [bytes].
+
+    `further`: extras beyond those of live mode, such as dask.
 
     Raises LiveError for what is not installed or does not exist.
     """
     if models is not None and not models.is_dir():
         raise LiveError(f"{models}: no such folder")
-    files = dict(_files())
+    files = dict(_files((*EXTRAS, *further)))
     files |= (
         {MODELS / path.relative_to(models): path for path in sorted(models.rglob("*")) if path.is_file()}
         if models
@@ -67,7 +70,8 @@ def pack(out: Path, models: Path | None = None) -> int:
 def distributions(name: str = DISTRIBUTION, extras: Iterable[str] = EXTRAS) -> dict[str, metadata.Distribution]:
     """The distribution and all that it requires, by name. Raises LiveError for one that is not installed here."""
     found: dict[str, metadata.Distribution] = {}
-    waiting = [(name, tuple(extras))]
+    asked = tuple(extras)
+    waiting = [(name, asked)]
     while waiting:
         wanted, extras_of = waiting.pop()
         key = re.sub(r"[-_.]+", "-", wanted).lower()
@@ -76,7 +80,7 @@ def distributions(name: str = DISTRIBUTION, extras: Iterable[str] = EXTRAS) -> d
         try:
             found[key] = metadata.distribution(wanted)
         except metadata.PackageNotFoundError:
-            raise LiveError(f"{wanted} is not installed: pip install '{DISTRIBUTION}[{','.join(EXTRAS)}]'") from None
+            raise LiveError(f"{wanted} is not installed: pip install '{DISTRIBUTION}[{','.join(asked)}]'") from None
         waiting += _requirements(found[key], extras_of)
     return found
 
@@ -95,7 +99,7 @@ def _version() -> str:
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def _files() -> Iterator[tuple[PurePosixPath, Path]]:
+def _files(extras: Iterable[str]) -> Iterator[tuple[PurePosixPath, Path]]:
     """Path in the image -> path here, for every file."""
     yield PREFIX / "bin" / f"python{_version()}", Path(sys.executable).resolve()
     library = PREFIX / "lib" / f"python{_version()}"
@@ -103,7 +107,7 @@ def _files() -> Iterator[tuple[PurePosixPath, Path]]:
     for path in _walk(stdlib):
         yield library / path.relative_to(stdlib), path
     site = library / "site-packages"
-    for distribution in distributions().values():
+    for distribution in distributions(extras=extras).values():
         for entry in distribution.files or ():
             path = Path(str(distribution.locate_file(entry))).resolve()
             if not {"..", "tests"} & set(entry.parts) and path.is_file() and path.suffix != ".pth":
@@ -188,13 +192,16 @@ def _add_folder(archive: tarfile.TarFile, name: str, mode: int) -> None:
 
 def main() -> None:
     """Pack to the path given."""
-    if len(sys.argv) not in (2, 3):
-        sys.exit("usage: python -m ipa.live.kubernetes.pack OUT.tar [MODELS]")
+    parser = argparse.ArgumentParser(prog="python -m ipa.live.kubernetes.pack")
+    parser.add_argument("out", metavar="OUT.tar", type=Path)
+    parser.add_argument("models", metavar="MODELS", type=Path, nargs="?", help="a folder of models")
+    parser.add_argument("--extra", action="append", default=[], help="beyond those of live mode, such as dask")
+    given = parser.parse_args()
     try:
-        size = pack(*map(Path, sys.argv[1:]))
+        size = pack(given.out, given.models, given.extra)
     except (LiveError, OSError) as error:
         sys.exit(f"Error: {error}")
-    print(f"{sys.argv[1]}: {size / 1e6:.0f} MB", file=sys.stderr)
+    print(f"{given.out}: {size / 1e6:.0f} MB", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""`ipa explain`: what a run lost against the oracle, and to what."""
+"""`ipa explain`: what runs lost against the oracle, and to what."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,31 +19,45 @@ from ipa.studies.errors import ScenarioError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ipa.studies.losses import Losses, OfPolicy
+    from ipa.studies.losses import Losses, Named, OfPolicy
+
+LONG_S = 600.0
+"""What would take longer has to be asked for."""
+
+OVERVIEW_WIDTH = 140
+"""Columns where stdout is not a terminal."""
+
+SURELY_SHORT = 10
+"""So few runs are explained without an estimate of how long it takes."""
 
 
 @click.command()
 @click.argument("results", metavar="RUN|DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--where",
+    multiple=True,
+    metavar="CONDITION",
+    help="Explain only runs that meet this, such as 'system==ipa and workload==bursty', 'policy==ipa' or 'seed<=2': "
+    "by the names in the folder's tables and by keys of scenarios. Repeatable.",
+)
 @jobs_option
 @report_option
 @output_options
-def explain(results: Path, jobs: int | None, report: Path | None, as_json: bool) -> None:
-    """Explain what a run lost against the oracle: forecast error, planning, caution, change, start-up.
+def explain(results: Path, where: Sequence[str], jobs: int | None, report: Path | None, as_json: bool) -> None:
+    """Explain what runs lost against the oracle: forecast error, planning, caution, change, start-up.
 
-    RUN is the folder of a run, DIR that of a comparison. Each run is simulated again without each set of causes.
+    RUN is the folder of a run, DIR that of a comparison, a study or a sweep. Each run is simulated again without each
+    set of causes. Runs that differ only in their seed are explained together.
     """
-    kind = studies.results.read_manifest(results)["kind"]
-    if kind not in ("run", "runs"):
-        raise ScenarioError(f"{results}: holds a {kind}; ipa explain takes the folder of a run or of a comparison")
-    runs = studies.results.read_runs(results)
+    runs = studies.losses.chosen(studies.losses.runs_in(results), where)
     if report is not None:
         reports.check_report(report)
-    with (
-        crews.ended_cleanly(None),
-        progress.counted("runs", studies.losses.runs_needed(runs)) as advance,
-        redirect_stdout(sys.stderr),  # a user's policy may print
-    ):
-        found = studies.losses.explain_losses(runs, jobs=crews.at_once(jobs), on_finished=advance)
+    at_once = crews.at_once(jobs)
+    with crews.ended_cleanly(None), redirect_stdout(sys.stderr):  # a user's policy may print
+        if not where:
+            _check_short(results, runs, at_once)
+        with progress.counted("runs", studies.losses.runs_needed(runs)) as advance:
+            found = studies.losses.explain_losses(runs, jobs=at_once, on_finished=advance)
     if report is not None:
         studies.losses.pages.write(found, report)
     if as_json:
@@ -52,22 +67,56 @@ def explain(results: Path, jobs: int | None, report: Path | None, as_json: bool)
     printing.print_places(None, report)
 
 
+def _check_short(results: Path, runs: Sequence[Named], jobs: int) -> None:
+    """Raise ScenarioError, which says what can be chosen, for more runs than are explained in a short time."""
+    if len(runs) <= SURELY_SHORT:
+        return
+    needed_s = studies.losses.estimated_s(runs, jobs)
+    if needed_s > LONG_S:
+        raise ScenarioError(
+            f"{results}: to explain all {len(runs):,} runs takes up to {progress.span(needed_s)} ({jobs} at a time); "
+            f"choose some with --where, such as --where {_example(runs[0])}; there are {studies.losses.in_words(runs)}"
+        )
+
+
+def _example(run: Named) -> str:
+    name = next((name for name in ("system", "policy") if name in run.names), next(iter(run.names)))
+    return f"'{name}=={run.names[name]}'"
+
+
 def print_losses(found: Losses) -> None:
-    """Print for each policy the table of its causes, and a sentence for each."""
-    for of in found.policies:
-        printing.print_table(_table(found, of))
-        wording = studies.losses.wording
+    """Print what all lost, a row each, if there are several; then for each, unless there are many, the table of its
+    causes and a sentence for each."""
+    wording = studies.losses.wording
+    in_full = studies.losses.pages.in_full(found)
+    if len(found.policies) > 1:
+        printing.print_table(_overview(found), piped_width=OVERVIEW_WIDTH)
+        if any(of.kept for of in found.policies):
+            printing.print_line(wording.NOT_ALONE)
+        if not in_full:
+            printing.print_line("To see one in full, name it with --where.")
+    for of in in_full:
+        if len(found.policies) > 1:
+            printing.print_line("")
+        printing.print_table(_table(of))
         for sentence in (wording.headline(of), *wording.sentences(of), wording.order(of), wording.recorded(of)):
             if sentence:
                 printing.print_line(sentence)
-        if of is not found.policies[-1]:
-            printing.print_line("")
 
 
-def _table(found: Losses, of: OfPolicy) -> Table:
-    wording, scenario = studies.losses.wording, found.scenario
-    seeds = [loss.scenario.seed for loss in of.losses]
-    span = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds, 95 % intervals"
+def _overview(found: Losses) -> Table:
+    wording = studies.losses.wording
+    is_single = all(len(of.losses) == 1 for of in found.policies)
+    title = f"What was lost against the oracle, {found.where}{'' if is_single else ', 95 % intervals over seeds'}"
+    table = printing.new_table(title, "policy", *wording.OVERVIEW_COLUMNS, folds_names=True)
+    for of in found.policies:
+        table.add_row(of.policy, *wording.overview_row(of))
+    return table
+
+
+def _table(of: OfPolicy) -> Table:
+    wording, scenario = studies.losses.wording, of.scenario
+    span = f"seed {of.seeds[0]}" if len(of.seeds) == 1 else f"{len(of.seeds)} seeds, 95 % intervals"
     table = printing.new_table(
         f"{of.policy} less the oracle, {scenario.pipeline} on {scenario.trace}, {span}",
         *("cause", "objective", "cores", "PAS", "violations, points", "in order", "in any order"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
@@ -85,12 +85,18 @@ def together(*options: Callable[[Any], Any]) -> Callable[[F], F]:
 pipeline_argument = click.argument("what", metavar="PIPELINE|FILE", shell_complete=complete.pipelines)
 """A shipped pipeline's name, or a pipeline or scenario file."""
 
-policy_option = click.option(
-    "--policy",
-    shell_complete=complete.policies,
-    help="Policy to run: ipa, scale-only:low, switch-only, static, ... or a class in a file, my.py:MyPolicy; "
-    "parameters may follow: 'ipa alpha=2'. Default: ipa.",
-)
+
+def _policy_option(default: str) -> Callable[[F], F]:
+    return click.option(
+        "--policy",
+        shell_complete=complete.policies,
+        help="Policy to run: ipa, scale-only:low, switch-only, static, ... or a class in a file, my.py:MyPolicy; "
+        f"parameters may follow: 'ipa alpha=2'. Default: {default}.",
+    )
+
+
+policy_option = _policy_option("ipa")
+live_policy_option = _policy_option(choices.LIVE_POLICY)
 
 set_option = click.option(
     "--set",
@@ -185,10 +191,23 @@ def build_scenario(what: str, assignments: Sequence[str], **options: object) -> 
     return scenario
 
 
+def build_live_scenario(what: str, assignments: Sequence[str], **options: object) -> Scenario:
+    """As `build_scenario`; where neither an option nor a file names a policy it is that of live mode, which is said."""
+    given = _given(assignments, options)
+    scenario = studies.find(what, given, {"policy": choices.LIVE_POLICY})
+    if scenario.policy != studies.find(what, given).policy:
+        printing.note(f"Policy: {choices.LIVE_POLICY}, the default of live mode; --policy names another")
+    printing.say_rules(scenario.pipeline)
+    return scenario
+
+
 def described_scenario(what: str, assignments: Sequence[str] = (), **options: object) -> Scenario:
     """The scenario that a command's argument and options describe. Raises ScenarioError or ProfileError."""
-    values = {name: value for name, value in options.items() if value is not None}
-    return studies.find(what, values | assigned(assignments))
+    return studies.find(what, _given(assignments, options))
+
+
+def _given(assignments: Sequence[str], options: Mapping[str, object]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None} | assigned(assignments)
 
 
 def assigned(assignments: Sequence[str]) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def _drop_output() -> None:
     short_helps={
         "compare": "Run several policies on the same requests and compare cost, accuracy and latency.",
         "doctor": "Check this machine: engines, solvers and licences, optional extras, programs and files.",
-        "explain": "Explain what a run lost against the oracle: forecast error, planning, caution, change, start-up.",
+        "explain": "Explain what runs lost against the oracle: forecast error, planning, caution, change, start-up.",
         "live": "Run pipelines on real servers, on this machine or on a cluster.",
         "models": "Make, measure, list and publish real models, and read a picture with them.",
         "optimise": "Explain one decision: each stage's options, the binding constraint, the runner-up and prices.",

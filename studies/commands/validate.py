@@ -15,11 +15,11 @@ from ipa.studies.commands import jobs, printing, progress, reports
 from ipa.studies.commands.amounts import Whole
 from ipa.studies.commands.options import (
     Words,
-    build_scenario,
+    build_live_scenario,
     cluster_options,
+    live_policy_option,
     output_options,
     pipeline_argument,
-    policy_option,
     prometheus_options,
     real_options,
     report_option,
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     type=Whole(min=20),
     help="Number of seconds to compare, taken where the load rises most. Default: the whole --window, or 120.",
 )
-@policy_option
+@live_policy_option
 @scenario_options
 @click.option(
     "--calibration-window",
@@ -97,7 +97,7 @@ def validate(
     command to resume. With --backend kubernetes the gateway and the replicas are those that `ipa live up` deployed, and
     the load is sent from this machine.
     """
-    scenario = build_scenario(what, assignments, policy=policy, **options)
+    scenario = build_live_scenario(what, assignments, policy=policy, **options)
     if report is not None:
         reports.check_report(report, out, scenario.records)
     of_cluster = {"--context": context, "--namespace": namespace, "--name": name, "--url": url}

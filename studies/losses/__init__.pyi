@@ -9,7 +9,12 @@ from .found import Loss as Loss
 from .found import Losses as Losses
 from .found import OfPolicy as OfPolicy
 from .found import Part as Part
+from .found import estimated_s as estimated_s
 from .found import explain_losses as explain_losses
 from .found import runs_needed as runs_needed
+from .named import Named as Named
+from .named import chosen as chosen
+from .named import in_words as in_words
+from .named import runs_in as runs_in
 from .shares import Share as Share
 from .shares import shared_out as shared_out

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
-from typing import NamedTuple
+from time import perf_counter
+from typing import Any, NamedTuple
 
 from ipa.errors import Error
 from ipa.policies import OptimisingPolicy
@@ -14,6 +15,7 @@ from ipa.studies.errors import ScenarioError
 from ipa.studies.intervals import Estimate, estimate
 from ipa.studies.losses.causes import CAUSES, CHANGE, WORLD, Removals, removals
 from ipa.studies.losses.figures import Figure, Values, figures_of
+from ipa.studies.losses.named import Named, named, titles
 from ipa.studies.losses.shares import Causes, Share, shared_out, subsets
 from ipa.studies.run import prepare, simulate
 from ipa.studies.run_data import RunData
@@ -76,10 +78,23 @@ class Part:
 
 @dataclass(frozen=True)
 class OfPolicy:
-    """The losses of a policy's runs, one for each seed, in order."""
+    """The losses of a policy's runs, one for each seed, in order.
+
+    `policy` is what tables call it: where there are runs on several loads, or in several settings, with theirs.
+    """
 
     policy: str
     losses: tuple[Loss, ...]
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario of the first run."""
+        return self.losses[0].scenario
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of the runs."""
+        return [loss.scenario.seed for loss in self.losses]
 
     @property
     def kept(self) -> Mapping[str, str]:
@@ -122,18 +137,22 @@ class OfPolicy:
 
 @dataclass(frozen=True)
 class Losses:
-    """What the runs of one folder, or others on the same load, lost against the oracle; by policy."""
+    """What runs lost against the oracle; by policy, and by load and setting where there are several."""
 
     policies: tuple[OfPolicy, ...]
 
     @property
-    def scenario(self) -> Scenario:
-        """The scenario of the first run."""
-        return self.policies[0].losses[0].scenario
+    def where(self) -> str:
+        """The pipeline and the load, in words; of several loads or pipelines how many there are."""
+        pipelines, traces = (
+            list(dict.fromkeys(getattr(of.scenario, key) for of in self.policies)) for key in ("pipeline", "trace")
+        )
+        of_pipelines = pipelines[0] if len(pipelines) == 1 else f"{len(pipelines)} pipelines"
+        return f"{of_pipelines} on {traces[0] if len(traces) == 1 else f'{len(traces)} loads'}"
 
 
 def explain_losses(
-    runs: Sequence[RunData], *, jobs: int = 1, on_finished: Callable[[], object] = lambda: None
+    runs: Sequence[RunData | Named], *, jobs: int = 1, on_finished: Callable[[], object] = lambda: None
 ) -> Losses:
     """What runs lost against the oracle, and to what; `on_finished` is called after each run that is made.
 
@@ -142,7 +161,8 @@ def explain_losses(
     """
     if not runs:
         raise ScenarioError("there are no runs to explain")
-    of_runs = [_removals_of(run.scenario) for run in runs]
+    all_named = _named(runs)
+    of_runs = [_removals_of(run.scenario) for run in all_named]
     asked = {task.key: task for each in of_runs for task in _tasks(each).values()}
     made: dict[Hashable, Values] = {}
     keys = list(asked)
@@ -152,16 +172,39 @@ def explain_losses(
         on_finished()
 
     workers.run_all(_figures, list(asked.values()), jobs, keep)
-    by_policy: dict[str, list[Loss]] = {}
-    for run, each in zip(runs, of_runs, strict=True):
+    groups: dict[Hashable, list[Loss]] = {}
+    for run, each in zip(all_named, of_runs, strict=True):
         left = {removed: made[task.key] for removed, task in _tasks(each).items()}
-        by_policy.setdefault(str(run.summary["policy"]), []).append(Loss(each.scenario, each, left, _recorded(run)))
-    return Losses(tuple(OfPolicy(policy, tuple(losses)) for policy, losses in by_policy.items()))
+        groups.setdefault(run.group, []).append(Loss(each.scenario, each, left, _recorded(run.summary)))
+    title = titles(all_named)
+    return Losses(tuple(OfPolicy(title[group], tuple(losses)) for group, losses in groups.items()))
 
 
-def runs_needed(runs: Sequence[RunData]) -> int:
+def runs_needed(runs: Sequence[RunData | Named]) -> int:
     """How many runs `explain_losses` makes. Raises as it."""
     return len({task.key for run in runs for task in _tasks(_removals_of(run.scenario)).values()})
+
+
+def estimated_s(runs: Sequence[RunData | Named], jobs: int) -> float:
+    """How long `explain_losses` would take at most in `jobs` processes: by the first, middle and last run, made once.
+
+    Raises as it.
+    """
+    tried = [runs[place].scenario for place in sorted({0, len(runs) // 2, len(runs) - 1})]
+    _figures_of_itself(tried[0])  # loads what is loaded once
+    started_s = perf_counter()
+    for scenario in tried:
+        _figures_of_itself(scenario)
+    run_s = (perf_counter() - started_s) / len(tried)
+    return len(runs) * float(2 ** len(CAUSES)) * run_s / jobs
+
+
+def _figures_of_itself(scenario: Scenario) -> Values:
+    return _figures(_tasks(_removals_of(scenario))[frozenset()])
+
+
+def _named(runs: Sequence[RunData | Named]) -> list[Named]:
+    return [run if isinstance(run, Named) else named(run) for run in runs]
 
 
 class _Task(NamedTuple):
@@ -194,9 +237,9 @@ def _figures(task: _Task) -> Values:
         raise type(error)(f"{task.scenario.policy.name}, seed {task.scenario.seed}: {error}") from error
 
 
-def _recorded(run: RunData) -> Values:
+def _recorded(summary: Mapping[str, Any]) -> Values:
     """The figures of a run that its summary holds."""
-    pas, summary = run.summary["pas_mean"], run.summary
+    pas = summary["pas_mean"]
     return {
         "cost_mean_cores": float(summary["cost_mean_cores"]),
         "pas_mean": nan if pas is None else float(pas),

@@ -28,6 +28,9 @@ from ipa.studies.losses.figures import FIGURES, OBJECTIVE
 from ipa.studies.losses.found import Losses, OfPolicy
 from ipa.studies.results import write_text
 
+MOST_IN_FULL = 9
+"""Policies, or systems on several loads, with a section each: as many as the publication compares."""
+
 
 def write(found: Losses, path: Path) -> None:
     """Write the page to a file, whole or not at all.
@@ -39,18 +42,22 @@ def write(found: Losses, path: Path) -> None:
 
 def render(found: Losses) -> str:
     """The page; the same losses give the same page, byte for byte. Raises ScenarioError where plotly is missing."""
-    scenario = found.scenario
-    subtitle = f"{scenario.pipeline} on {scenario.trace}: what each policy lost against the oracle, and to what"
+    subtitle = f"{found.where}: what each policy lost against the oracle, and to what"
     several = len(found.policies) > 1
-    parts = [plot_section(by_policy(found))] if several else []
-    parts += [_section(of, place, several) for place, of in enumerate(found.policies)]
+    parts = [plot_section(by_policy(found)), _overview(found)] if several else []
+    parts += [_section(of, place, several) for place, of in enumerate(in_full(found))]
     return html_document("Losses explained", escape(subtitle), "".join(parts) + what_was_run(_facts(found)))
 
 
 def plots(found: Losses) -> list[Plot]:
     """All plots of the page."""
     several = [by_policy(found)] if len(found.policies) > 1 else []
-    return [*several, *(by_cause(of, place) for place, of in enumerate(found.policies))]
+    return [*several, *(by_cause(of, place) for place, of in enumerate(in_full(found)))]
+
+
+def in_full(found: Losses) -> tuple[OfPolicy, ...]:
+    """Those of which more is shown than a row: all, unless there are many."""
+    return found.policies if len(found.policies) <= MOST_IN_FULL else ()
 
 
 def by_policy(found: Losses) -> Plot:
@@ -153,6 +160,21 @@ def _section(of: OfPolicy, place: int, several: bool) -> str:
     )
 
 
+def _overview(found: Losses) -> str:
+    rows: list[Sequence[str | Cell]] = [
+        [Cell(escape(of.policy), is_heading=True), *wording.overview_row(of)] for of in found.policies
+    ]
+    notes = [wording.NOT_ALONE] if any(of.kept for of in found.policies) else []
+    notes += ["To see one in full, name it with --where."] if not in_full(found) else []
+    said = f'<p class="muted">{escape(" ".join(notes))}</p>\n' if notes else ""
+    units = ["in all", *("of it" for _ in CAUSES), *("run less oracle" for _ in FIGURES[1:])]
+    columns = [
+        Cell(title[:1].upper() + title[1:], unit) for title, unit in zip(wording.OVERVIEW_COLUMNS, units, strict=True)
+    ]
+    table = html_table(["Policy", *columns], rows, name="What each policy lost, and to what")
+    return f"<section>\n<h2>All in figures</h2>\n{said}{table}</section>\n"
+
+
 def _table(of: OfPolicy) -> str:
     units = ["run less oracle", *(figure.unit for figure in FIGURES[1:]), "objective", "objective"]
     columns: list[str | Cell] = ["Cause", *map(Cell, wording.COLUMNS, units)]
@@ -165,11 +187,10 @@ def _table(of: OfPolicy) -> str:
 
 
 def _removals(of: OfPolicy) -> str:
-    items = "".join(
-        f"<dt>{_titled(cause)}: {wording.MEANINGS[cause]}</dt><dd>{escape(wording.removal(of, cause))}</dd>\n"
-        for cause in CAUSES
-    )
-    return f"<dl>\n{items}</dl>\n"
+    rows: list[Sequence[str | Cell]] = [
+        [Cell(_titled(cause), wording.MEANINGS[cause], is_heading=True), wording.removal(of, cause)] for cause in CAUSES
+    ]
+    return html_table(["Cause", "Removed by"], rows, css="words", name=f"How each cause was removed from {of.policy}")
 
 
 def _titled(cause: str) -> str:
@@ -177,12 +198,11 @@ def _titled(cause: str) -> str:
 
 
 def _facts(found: Losses) -> dict[str, str]:
-    scenario = found.scenario
+    seeds = dict.fromkeys(seed for of in found.policies for seed in of.seeds)
     return {
-        "Pipeline": scenario.pipeline,
-        "Load": scenario.trace,
-        "Policies and seeds": "; ".join(
-            f"{of.policy} (seed {', '.join(str(loss.scenario.seed) for loss in of.losses)})" for of in found.policies
-        ),
+        "Pipeline": ", ".join(dict.fromkeys(of.scenario.pipeline for of in found.policies)),
+        "Load": ", ".join(dict.fromkeys(of.scenario.trace for of in found.policies)),
+        "Policies": "; ".join(of.policy for of in found.policies),
+        "Seeds": ", ".join(map(str, seeds)),
         "Runs made": f"{sum(len(loss.left) for of in found.policies for loss in of.losses):,}",
     }

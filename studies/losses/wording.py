@@ -134,6 +134,23 @@ def difference_row(of: OfPolicy) -> list[str]:
     return [*(_signed(of.difference(figure), figure) for figure in FIGURES), "", ""]
 
 
+def overview_row(of: OfPolicy) -> list[str]:
+    """The objective lost, in all and to each cause; then by how much the other figures are above the oracle's."""
+    parts = {part.cause: part.mean.mean for part in of.parts(OBJECTIVE)}
+    whole = of.difference(OBJECTIVE)
+    return [
+        _signed(Estimate(-whole.mean, -whole.high, -whole.low), OBJECTIVE),
+        *(plus(-parts[cause], OBJECTIVE.decimals) if cause in parts else "" for cause in CAUSES),
+        *(plus(of.difference(figure).mean, figure.decimals) for figure in FIGURES[1:]),
+    ]
+
+
+OVERVIEW_COLUMNS = ("objective lost", *CAUSES, "cores", "PAS", "violations")
+"""The columns of `overview_row`."""
+
+NOT_ALONE = "Empty: cannot be told apart from planning."
+"""Under the rows of an overview of which one lacks a cause."""
+
 COLUMNS = (*(figure.title for figure in FIGURES), "in the stated order", "in any order")
 """The columns of `table_row` and `difference_row`; the last two are of the objective."""
 
@@ -148,12 +165,12 @@ def _signed(value: Estimate, figure: Figure) -> str:
 def as_dict(found: Losses) -> dict[str, Any]:
     """Everything, ready for JSON: differences are the run's figure less the oracle's."""
     return {
-        "pipeline": found.scenario.pipeline,
-        "trace": found.scenario.trace,
         "policies": [
             {
                 "policy": of.policy,
-                "seeds": [loss.scenario.seed for loss in of.losses],
+                "pipeline": of.scenario.pipeline,
+                "trace": of.scenario.trace,
+                "seeds": of.seeds,
                 "run": {figure.key: _plain(of.mean(figure)) for figure in FIGURES},
                 "oracle": {figure.key: _plain(of.mean_of_oracle(figure)) for figure in FIGURES},
                 "difference": {figure.key: _plain(of.difference(figure).mean) for figure in FIGURES},

@@ -1,6 +1,7 @@
 from .course import conduct as conduct
 from .course import prepare as prepare
 from .course import read_study as read_study
+from .course import read_trials as read_trials
 from .course import run_study as run_study
 from .found import Found as Found
 from .plan import Plan as Plan

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from hashlib import sha256
@@ -29,7 +29,7 @@ from ipa.studies.study import (
 )
 from ipa.studies.study.failures import failures, finished
 from ipa.studies.study.findings import gather
-from ipa.studies.study.plan import Plan
+from ipa.studies.study.plan import Plan, Trial
 from ipa.studies.study.shown import Study
 
 PAPER = "paper"
@@ -70,6 +70,27 @@ def run_study(
 def read_study(folder: str | Path) -> Study:
     """The study in a results folder. Raises ScenarioError where it holds none, or one that is not finished."""
     folder = Path(folder)
+    with _kept(folder) as (wanted, store, manifest):
+        try:
+            timings = tuple(
+                decision_times.Timing(tuple(each["shape"]), each["batches"], each["seconds"])
+                for each in manifest["decision_times"]
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ScenarioError(f"{folder / results.MANIFEST}: decision_times: cannot be read: {error}") from None
+        return _study(wanted, store, timings, folder)
+
+
+def read_trials(folder: str | Path) -> list[tuple[Trial, Mapping[str, Any]]]:
+    """The runs of the study in a results folder that have not failed, each with its summary; raises as `read_study`."""
+    with _kept(Path(folder)) as (wanted, store, _):
+        found = store.summaries([trial.key for trial in wanted.trials])
+        return [(trial, each) for trial in wanted.trials if isinstance(each := found.get(trial.key), dict)]
+
+
+@contextmanager
+def _kept(folder: Path) -> Iterator[tuple[Plan, Store, dict[str, Any]]]:
+    """The plan of a finished study, its runs and its manifest; raises as `read_study`."""
     manifest = results.read_manifest(folder)
     if manifest["kind"] != "study":
         raise ScenarioError(f"{folder}: holds no study; read it with read_run or read_comparison")
@@ -81,13 +102,9 @@ def read_study(folder: str | Path) -> Study:
             raise ScenarioError(f"{folder}: the study is of an earlier version; run the same command again")
         try:
             wanted = kept_plan.from_text(text)
-            timings = tuple(
-                decision_times.Timing(tuple(each["shape"]), each["batches"], each["seconds"])
-                for each in manifest["decision_times"]
-            )
         except (KeyError, TypeError, ValueError) as error:
             raise ScenarioError(f"{folder / FINISHED}: the plan of the study cannot be read: {error}") from None
-        return _study(wanted, store, timings, folder)
+        yield wanted, store, manifest
 
 
 def prepare(what: str, pipelines: Sequence[str], seeds: int | None) -> Plan:

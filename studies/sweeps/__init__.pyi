@@ -1,6 +1,8 @@
+from . import conditions as conditions
 from .course import Swept as Swept
 from .course import conduct as conduct
 from .course import prepare as prepare
+from .course import read_sweep as read_sweep
 from .course import sweep as sweep
 from .plan import Plan as Plan
 from .trial import Trial as Trial

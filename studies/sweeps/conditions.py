@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from ipa.profiles import did_you_mean
@@ -34,24 +35,35 @@ class Condition:
 
     text: str
     terms: tuple[tuple[str, str, str], ...]
+    keys: Collection[str] = tuple(Scenario.model_fields)
 
-    def holds(self, data: Mapping[str, Any]) -> bool:
-        """Whether it holds for a scenario as plain data. Raises ScenarioError for what cannot be compared."""
-        return all(self._holds(data, *term) for term in self.terms)
+    def holds(self, data: Mapping[str, Any], names: Mapping[str, Any] = MappingProxyType({})) -> bool:
+        """Whether it holds for a scenario as plain data, and for values of further `names`, which come first.
 
-    def _holds(self, data: Mapping[str, Any], key: str, sign: str, text: str) -> bool:
-        one = value_of(data, key)
-        other = value_of(data, text) if _is_key(text) else parse_value(text)
-        if one is None or (other is None and _is_key(text)):
+        Raises ScenarioError for what cannot be compared.
+        """
+        return all(self._holds(data, names, *term) for term in self.terms)
+
+    def _holds(self, data: Mapping[str, Any], names: Mapping[str, Any], key: str, sign: str, text: str) -> bool:
+        one = value_of(names if key in names else data, key)
+        is_key = _is_key(text, self.keys)
+        other = value_of(data, text) if is_key else parse_value(text)
+        if one is None or (other is None and is_key):
             return sign == "!=" and one is not other
+        if isinstance(one, str) and not isinstance(other, str) and sign in ("==", "!="):
+            other = text  # of a name that looks like a number, or like a list
         try:
             return bool(OPERATORS[sign](one, other))
         except TypeError:
             raise ScenarioError(f"{self.text}: {one!r} and {other!r} cannot be compared with {sign}") from None
 
 
-def parse(text: str, option: str = "--where") -> Condition:
-    """The condition of a text, which `option` gives. Raises ScenarioError for another form or key."""
+def parse(text: str, option: str = "--where", names: Collection[str] = ()) -> Condition:
+    """The condition of a text, which `option` gives, on keys of a scenario and further `names`.
+
+    Raises ScenarioError for another form, or a key that is neither.
+    """
+    keys = (*names, *Scenario.model_fields)
     terms = []
     for part in re.split(r"\band\b", text):
         found = _TERM.fullmatch(part)
@@ -60,20 +72,20 @@ def parse(text: str, option: str = "--where") -> Condition:
                 f"{option} {text}: should be KEY==VALUE, with ==, !=, <, <=, > or >=, several joined by `and`"
             )
         key, sign, other = found.groups()
-        if not _is_key(key):
-            hint = did_you_mean(key.partition(".")[0], Scenario.model_fields)
+        if not _is_key(key, keys):
+            hint = did_you_mean(key.partition(".")[0], keys)
             raise ScenarioError(f"{option} {text}: no key of a scenario is called {key!r}{hint}")
         terms.append((key, sign, other))
-    return Condition(text, tuple(terms))
+    return Condition(text, tuple(terms), keys)
 
 
 def value_of(data: Mapping[str, Any], key: str) -> Any:
     """The value of a dotted key; of a mapping with a name its name; None where there is none."""
     value: Any = data
-    for name in key.split("."):
+    for name in [key] if key in data else key.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None
     return value.get("name", value) if isinstance(value, Mapping) else value
 
 
-def _is_key(text: str) -> bool:
-    return text.partition(".")[0] in Scenario.model_fields
+def _is_key(text: str, keys: Collection[str]) -> bool:
+    return text.partition(".")[0] in keys

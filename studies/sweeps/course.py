@@ -303,6 +303,27 @@ def _described(branch: Branch) -> dict[str, Any]:
     return {"key": axis.key, **values, **({"when": branch.when.text} if branch.when else {})}
 
 
+def read_sweep(folder: str | Path) -> list[tuple[Values, Scenario, Mapping[str, Any]]]:
+    """The runs of a sweep's folder that have not failed: the values of the point, the scenario, the run's row.
+
+    Raises ScenarioError where the folder holds no sweep, or one that is not finished.
+    """
+    folder = Path(folder)
+    manifest = results.read_manifest(folder)
+    if manifest["kind"] != "sweep":
+        raise ScenarioError(f"{folder}: holds no sweep")
+    if not manifest.get("finished"):
+        raise ScenarioError(f"{folder}: the sweep is not finished; run the same command again to resume it")
+    base = Scenario.model_validate(manifest["scenario"])
+    listed: dict[str, list[Any]] = {}
+    for each in manifest["vary"]:
+        listed.setdefault(each["key"], []).extend(each.get("values", ()))
+    return [
+        (values, base.with_values({**values, "seed": seed}), row)
+        for values, seed, row in table.read(folder / TABLE, listed)
+    ]
+
+
 def example(values: Values, scenario: Scenario) -> str:
     """A point's scenario as a file that `ipa simulate` runs: what is not a default, and all values of the point."""
     import yaml

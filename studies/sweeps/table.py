@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ipa.studies.errors import ScenarioError
 from ipa.studies.many import Asked, Store
 from ipa.studies.results import whole_file
 from ipa.studies.sweeps.sample import Values
@@ -55,6 +56,28 @@ def write(
             writer.write_table(written, row_group_size=PART)
             errors.update(each for each in written["error"].to_pylist() if each is not None)
     return errors
+
+
+def read(path: Path, axes: Mapping[str, Sequence[Any]]) -> Iterator[tuple[Values, int, Summary]]:
+    """The rows of a table without those of runs that failed: the values of the point, the seed, the summary.
+
+    `axes`: the values of each varied key that are listed, in their own types, which a column may not have; none for a
+    range. Raises ScenarioError for a table that cannot be read.
+    """
+    try:
+        rows = pq.read_table(path).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise ScenarioError(f"{path}: cannot be read: {error}") from None
+    for row in rows:
+        if row["error"] is None:
+            values = {key: _listed(row[key], listed) for key, listed in axes.items()}
+            varied = {key: value for key, value in values.items() if value is not None or None in axes[key]}
+            yield varied, row["seed"], row
+
+
+def _listed(found: Any, values: Sequence[Any]) -> Any:
+    """The value that a column has as `found`; itself where the values are not listed."""
+    return next((value for value in values if found in (value, _plain(value), *_as([value], pa.string()))), found)
 
 
 def first_summary(rows: Iterable[Row], store: Store) -> Summary:

@@ -11,7 +11,7 @@ import click
 
 from ipa import studies
 from ipa.live import kubernetes
-from ipa.studies import live_runs
+from ipa.studies import choices, live_runs
 from ipa.studies.commands.amounts import Number, Whole
 from ipa.studies.commands.options import (
     Words,
@@ -85,7 +85,9 @@ backend_option = click.option(
 )
 
 deployed_policy_option = click.option(
-    "--policy", help="Policy of the scenario: checked now, and run by a controller in the cluster. Default: ipa."
+    "--policy",
+    help="Policy of the scenario: checked now, and run by a controller in the cluster. "
+    f"Default: {choices.LIVE_POLICY}.",
 )
 
 emulation_seed_option = click.option(

@@ -14,7 +14,7 @@ from ipa.studies.commands import printing
 from ipa.studies.commands.live import cluster
 from ipa.studies.commands.options import (
     FOLDER,
-    build_scenario,
+    build_live_scenario,
     cluster_options,
     output_options,
     pipeline_argument,
@@ -66,7 +66,7 @@ def manifests(
     where, layout = cluster.taken_cluster(options), cluster.taken_layout(options)
     if out is not None:
         results.claim(out)
-    scenario = build_scenario(what, assignments, policy=policy, **options)
+    scenario = build_live_scenario(what, assignments, policy=policy, **options)
     prepared, there = cluster.prepared(scenario, where, layout)
     if control_secret:
         _print([kubernetes.control_secret(there)], as_json)

@@ -20,12 +20,12 @@ from ipa.studies.commands.amounts import SECONDS, Whole
 from ipa.studies.commands.options import (
     NEW_FILE,
     Words,
-    build_scenario,
+    build_live_scenario,
     cluster_options,
+    live_policy_option,
     out_option,
     output_options,
     pipeline_argument,
-    policy_option,
     prometheus_options,
     real_options,
     report_option,
@@ -50,7 +50,7 @@ PORTS = Whole(0, 65535)
     default="loopback",
     help="Where the replicas run: loopback, on this machine, or kubernetes, on a cluster. Default: loopback.",
 )
-@policy_option
+@live_policy_option
 @scenario_options
 @cluster_options
 @url_option
@@ -133,7 +133,7 @@ def run(
     """
     click.get_current_context().with_resource(live_view.interrupts())
     live_runs.check_installed()
-    scenario = build_scenario(what, assignments, policy=policy, **options)
+    scenario = build_live_scenario(what, assignments, policy=policy, **options)
     cluster = None
     if backend == "kubernetes":
         cluster = live_runs.Cluster(context, namespace, name, url, changes_per_minute, control_token_file)

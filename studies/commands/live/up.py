@@ -12,7 +12,7 @@ from ipa.studies import live_runs
 from ipa.studies.commands import printing
 from ipa.studies.commands.live import cluster
 from ipa.studies.commands.options import (
-    build_scenario,
+    build_live_scenario,
     cluster_options,
     output_options,
     pipeline_argument,
@@ -47,7 +47,7 @@ def up(
     A dry run on the server finds what will be created and changed; this is printed, and you are asked to confirm.
     """
     where, layout = cluster.taken_cluster(options), cluster.taken_layout(options)
-    scenario = build_scenario(what, assignments, policy=policy, **options)
+    scenario = build_live_scenario(what, assignments, policy=policy, **options)
     prepared, there = cluster.prepared(scenario, where, layout)
     api = live_runs.connect(where, on_warning=cluster.warn)
     first = live_runs.first_configuration(prepared)

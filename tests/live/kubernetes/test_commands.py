@@ -68,7 +68,7 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("answering")
 def test_up_and_down_say_what_they_do_unless_they_are_to_be_quiet() -> None:
-    up = ("live", "up", "video", "--yes")
+    up = ("live", "up", "video", "--policy", "ipa", "--yes")
     loud = ipa(*up, env=NO_CLUSTER)
     assert loud.stdout == "ipa-video is ready.\n"
     assert loud.stderr.splitlines() == [
@@ -479,7 +479,7 @@ def test_models_that_cannot_be_there_are_refused(options: tuple[str, ...], why: 
 
 
 def test_models_are_baked_into_what_is_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pack, "_files", lambda: iter([(pack.PREFIX / "bin/python3", Path(sys.executable).resolve())]))
+    monkeypatch.setattr(pack, "_files", lambda _: iter([(pack.PREFIX / "bin/python3", Path(sys.executable).resolve())]))
     models = tmp_path / "models" / "video" / "detect" / "small"
     models.mkdir(parents=True)
     (models / "model.py").write_text("class Model: ...")
@@ -500,7 +500,7 @@ def test_modules_are_packed_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyP
     site = pack.PREFIX / "lib/python3/site-packages"
     python = {pack.PREFIX / "bin/python3": Path(sys.executable).resolve()}
     files = python | {site / path.name: path for path in (whole, broken)}
-    monkeypatch.setattr(pack, "_files", lambda: iter(files.items()))
+    monkeypatch.setattr(pack, "_files", lambda _: iter(files.items()))
     pack.pack(tmp_path / "image.tar")
     with tarfile.open(tmp_path / "image.tar") as archive:
         compiled = [name for name in archive.getnames() if name.endswith(".pyc")]

@@ -21,7 +21,7 @@ from tests.live.kubernetes.world import IMAGE
 
 pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
-LOAD = ("--trace", "bursty", "--window", "300:480", "--scale", "2")
+LOAD = ("--policy", "ipa", "--trace", "bursty", "--window", "300:480", "--scale", "2")
 """Some 30 requests a second with bursts, so that replicas are added and variants changed."""
 
 

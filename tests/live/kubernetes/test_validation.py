@@ -19,7 +19,7 @@ from tests.live.kubernetes.world import IMAGE
 
 pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
-SCENARIO = ("--trace", "bursty", "--set", "policy.load_margin=1", "--scale", "0.5")
+SCENARIO = ("--trace", "bursty", "--policy", "ipa load_margin=1", "--scale", "0.5")
 """Some 13 requests a second, rising, and plans for twice as many: few pods, none near saturation."""
 SECONDS = ("--window", "420:490", "--calibration-window", "340:410")
 JUDGED = ("latency_mean_s", "latency_p99_s", "cost_mean_cores")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from ipa.studies import Scenario, explain_losses, losses, prepare, simulate
@@ -212,8 +213,155 @@ def test_a_comparison_is_explained_policy_by_policy() -> None:
 
 def test_what_cannot_be_explained_is_refused() -> None:
     assert "no such file or folder" in refusal("explain", "gone")
-    Path("sweep").mkdir()
-    Path("sweep/manifest.json").write_text(json.dumps({"schema_version": 1, "kind": "sweep"}))
-    assert "sweep: holds a sweep; ipa explain takes the folder of a run or" in refusal("explain", "sweep")
     with pytest.raises(ValueError, match="no runs"):
         explain_losses([])
+    for kind in ("sweep", "study"):
+        Path(kind).mkdir()
+        Path(kind, "manifest.json").write_text(json.dumps({"schema_version": 1, "kind": kind, "finished": False}))
+        assert f"{kind}: the {kind} is not finished" in refusal("explain", kind)
+
+
+# ---- folders of many runs ----
+
+STUDY = """
+schema_version: 1
+kind: study
+pipeline: mine.yaml
+workloads: ["constant:20:20", "constant:9:20"]
+seeds: 2
+systems:
+  ipa: {policy: ipa}
+  careful: {policy: ipa, set: {policy.load_margin: 1.0}}
+sweeps:
+  weights: {of: ipa, vary: {policy.alpha: [1, 5]}}
+"""
+
+
+@pytest.fixture
+def studied() -> str:
+    """The folder of a study of 16 runs: two systems and two points on two loads, with two seeds."""
+    pytest.importorskip("plotly")
+    Path("study.yaml").write_text(STUDY)
+    assert ipa("study", "study.yaml", "--out", "studied", "--jobs", 1).exit_code == 0
+    return "studied"
+
+
+def policies_of(*command: object) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = answer("explain", *command, "--jobs", 1, "--json")["policies"]
+    return found
+
+
+def test_a_study_is_explained_by_system_point_and_load_with_means_over_seeds(studied: str) -> None:
+    found = policies_of(studied)
+    assert [of["policy"] for of in found] == [
+        f"{name}, {load}"
+        for load in ("constant:20:20", "constant:9:20")
+        for name in ("ipa", "careful", "weights (alpha=1)", "weights (alpha=5)")
+    ]
+    assert all(of["seeds"] == [1, 2] and of["pipeline"] == "mine.yaml" for of in found)
+    assert [of["trace"] for of in found] == ["constant:20:20"] * 4 + ["constant:9:20"] * 4
+    alone = answer("simulate", "mine.yaml", "--trace", "constant:20:20", "--seed", 2, "--json")
+    [of] = policies_of(studied, "--where", "system==ipa and workload==constant:20:20", "--where", "seed==2")
+    assert of["policy"] == "ipa"
+    assert of["run"]["cost_mean_cores"] == alone["cost_mean_cores"]
+
+
+def test_runs_of_a_study_are_chosen_by_its_names_and_by_keys_of_scenarios(studied: str) -> None:
+    assert [of["policy"] for of in policies_of(studied, "--where", "policy.load_margin==1")] == [
+        "careful, constant:20:20",
+        "careful, constant:9:20",
+    ]
+    [of] = policies_of(studied, "--where", "point==alpha=5 and workload==constant:9:20 and seed<2")
+    assert (of["policy"], of["seeds"]) == ("weights (alpha=5)", [1])
+    there = (
+        "there are pipeline: mine; setting: default; workload: constant:20:20, constant:9:20; "
+        "system: ipa, careful, weights; seed: 1, 2; point: alpha=1, alpha=5"
+    )
+    assert refusal("explain", studied, "--where", "system==rim") == f"--where system==rim: no run is left; {there}"
+    assert refusal("explain", studied, "--where", "sistem==ipa") == (
+        f"--where sistem==ipa: no key of a scenario is called 'sistem'; did you mean 'system'?; {there}"
+    )
+
+
+def test_several_are_a_row_each_with_what_was_lost_to_each_cause(studied: str) -> None:
+    said = ipa("explain", studied, "--jobs", 1, "--report", "page.html").stdout
+    assert "What was lost against the oracle, mine.yaml on 2 loads, 95 % intervals over seeds" in said
+    [row] = [line.split() for line in said.splitlines() if line.strip().startswith("careful, constant:20:20  ")]
+    [of] = policies_of(studied, "--where", "system==careful and workload==constant:20:20")
+    lost = -of["difference"]["objective"]
+    assert float(row[2].replace("−", "-")) == pytest.approx(lost, abs=5e-4)
+    causes = [float(text.replace("−", "-")) for text in row[5:10]]
+    assert sum(causes) == pytest.approx(lost, abs=3e-3)
+    assert causes[2] == max(causes)  # a margin of 100 % is caution
+    assert "careful, constant:20:20 has an objective of" in said
+    page = Path("page.html").read_text()
+    check_page(page)
+    assert "All in figures" in page
+
+
+def test_of_many_there_are_rows_alone(studied: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(losses.pages, "MOST_IN_FULL", 7)
+    said = ipa("explain", studied, "--jobs", 1, "--report", "page.html").stdout
+    assert "To see one in full, name it with --where." in said
+    assert "has an objective of" not in said
+    page = Path("page.html").read_text()
+    check_page(page)
+    assert "In words" not in page
+
+
+def test_what_would_take_long_has_to_be_chosen(studied: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ipa.studies.commands.explain.LONG_S", 1e-6)
+    said = refusal("explain", studied, "--jobs", 1)
+    assert said.startswith("studied: to explain all 16 runs takes up to ")
+    assert "(1 at a time); choose some with --where, such as --where 'system==ipa'; there are pipeline: mine;" in said
+    assert len(policies_of(studied, "--where", "system==ipa")) == 2
+
+
+def test_a_run_that_failed_is_none_to_explain() -> None:
+    pytest.importorskip("plotly")
+    Path("my.py").write_text(POLICIES + BREAKS)
+    Path("study.yaml").write_text(STUDY.replace("sweeps:", '  bad: {policy: "my.py:Breaks"}\nsweeps:'))
+    assert ipa("study", "study.yaml", "--out", "studied", "--jobs", 1).exit_code == 1
+    assert {of["policy"].split(",")[0] for of in policies_of("studied", "--where", "seed==1")} == {
+        *("ipa", "careful", "weights (alpha=1)", "weights (alpha=5)")
+    }
+
+
+BREAKS = """
+
+class Breaks(Hold):
+    def decide(self, observation, memory):
+        raise ZeroDivisionError("oh")
+"""
+
+VARIED: dict[str, tuple[list[object], list[str]]] = {
+    "numbers": (["policy.alpha=1,2.5"], ["ipa, policy.alpha=1", "ipa, policy.alpha=2.5"]),
+    "texts": (["policy=ipa,scale-only:low"], ["ipa", "scale-only:low"]),
+    "mappings": (
+        ["policy={name: ipa, alpha: 3},{name: ipa, alpha: 4}"],
+        ["ipa, policy={'name': 'ipa', 'alpha': 3}", "ipa, policy={'name': 'ipa', 'alpha': 4}"],
+    ),
+    "nothing or a number": (["policy.quantile=null,0.9"], ["ipa, policy.quantile=None", "ipa, policy.quantile=0.9"]),
+    "a range": (["policy.beta=0.5:1", "--sample", "random", "--points", 2], ["ipa, policy.beta=", "ipa, policy.beta="]),
+}
+
+
+@pytest.mark.parametrize("kind", VARIED)
+def test_a_sweep_is_explained_point_by_point_with_the_values_that_were_run(kind: str) -> None:
+    vary, titles = VARIED[kind]
+    sweep = ("sweep", "mine.yaml", "--trace", "constant:20:20", "--jobs", 1, "--out", "swept", "--vary", *vary)
+    assert ipa(*sweep).exit_code == 0
+    found = policies_of("swept")
+    assert len(found) == 2
+    assert all(of["policy"].startswith(title) for of, title in zip(found, titles, strict=True))
+    table = pd.read_parquet("swept/runs.parquet")
+    assert [of["run"]["cost_mean_cores"] for of in found] == table["cost_mean_cores"].tolist()
+
+
+def test_keys_that_are_varied_only_for_some_are_of_these_alone() -> None:
+    sweep = ("sweep", "mine.yaml", "--trace", "constant:20:20", "--jobs", 1, "--out", "swept")
+    varied = ("--vary", "policy=ipa,hpa", "--when", "policy==ipa: policy.alpha=1,2")
+    assert ipa(*sweep, *varied).exit_code == 0
+    assert [of["policy"] for of in policies_of("swept")] == ["ipa, policy.alpha=1", "ipa, policy.alpha=2", "hpa"]
+    [of] = policies_of("swept", "--where", "policy.alpha==2")
+    assert of["policy"] == "ipa"
