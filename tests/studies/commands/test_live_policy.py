@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from ipa.errors import Error
-from ipa.policies import create, split_spec
+from ipa.policies import create
 from ipa.profiles import load
 from ipa.studies import Scenario
 from ipa.studies.choices import LIVE_POLICY
@@ -83,8 +83,7 @@ def test_a_controller_in_the_cluster_gets_it_too() -> None:
         for each in yaml.safe_load_all(printed.stdout)
         if "scenario.yaml" in each.get("data", {})
     ]
-    name, parameters = split_spec(LIVE_POLICY)
-    assert yaml.safe_load(text)["policy"] == {"name": name, **parameters}
+    assert yaml.safe_load(text)["policy"] == {"name": LIVE_POLICY}
 
 
 def test_parameters_alone_are_of_that_policy(taken: list[Scenario]) -> None:
