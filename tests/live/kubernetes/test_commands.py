@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import tarfile
+from collections.abc import Iterator
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 from typing import Any
 
@@ -509,6 +510,20 @@ def test_modules_are_packed_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyP
         file = archive.extractfile(name)
         assert file is not None
         assert file.read()[4] == 1  # by hash, unchecked: whatever the times of files in the image are
+
+
+def test_further_extras_are_packed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def files(extras: tuple[str, ...]) -> Iterator[tuple[PurePosixPath, Path]]:
+        asked.extend(extras)
+        yield pack.PREFIX / "bin/python3", Path(sys.executable).resolve()
+
+    monkeypatch.setattr(pack, "_files", files)
+    monkeypatch.setattr(sys, "argv", ["pack", str(tmp_path / "image.tar"), "--extra", "dask"])
+    pack.main()
+    assert asked == [*pack.EXTRAS, "dask"]
+    assert (tmp_path / "image.tar").is_file()
 
 
 def test_what_is_packed_is_the_distribution_with_all_that_it_requires() -> None:
