@@ -106,11 +106,12 @@ def test_a_batch_takes_what_the_simulator_draws_for_it(finished: tuple[Path, dic
 
 
 def test_law_l10_a_recorded_journal_gives_the_same_decisions_offline(finished: tuple[Path, dict[str, Any]]) -> None:
-    folder, _ = finished
+    folder, said = finished
     pipeline = folder / "tiny.yaml"
     journal = folder / "run" / "journal.jsonl"
     recorded = list(read_journal(journal.read_text().splitlines()))
-    lines = ipa("replay", journal, "--pipeline", pipeline, "--json").stdout.splitlines()
+    same = ("--policy", said["policy"], "--set", "interval_s=1")
+    lines = ipa("replay", journal, "--pipeline", pipeline, *same, "--json").stdout.splitlines()
     assert [entry.decision for entry in read_journal(lines)] == [entry.decision for entry in recorded]
     assert [entry.observation.step for entry in recorded] == [0, 1, 2, 3]
     assert all(entry.outcome is not None and entry.outcome.accepted for entry in recorded)
@@ -443,7 +444,10 @@ def test_a_run_whose_gateway_or_load_dies_says_so(tmp_path: Path, victim: str, s
         ),
         (("--set", "outages=[[1, 5]]"), "outages: [[1.0, 5.0]]: metrics fail when they do; allowed: none"),
         (("--set", "service_times=mean"), "service_times: mean: the emulated servers take the profiled times"),
-        (("--set", "policy.predictor=oracle"), "policy ipa: it or its predictor reads the future load"),
+        (
+            ("--policy", "ipa predictor=oracle"),
+            "policy ipa predictor=oracle: it or its predictor reads the future load",
+        ),
         (("--policy", "oracle"), "policy oracle: it or its predictor reads the future load"),
         (("--source", "guess"), "'--source': 'guess'; allowed: gateway, prometheus"),
         (("--prometheus", "http://localhost:9090"), "--prometheus needs --source prometheus"),

@@ -1454,7 +1454,7 @@ MANY = [
     ),
     Wrong("explain", "Missing argument 'RUN|DIR'."),
     Wrong("explain gone", "gone: no such file or folder"),
-    Wrong("explain studied", "studied: holds a study; ipa explain takes the folder of a run or of a comparison"),
+    Wrong("explain studied --where system==gone", "--where system==gone: no run is left; there are pipeline: mine;"),
     Wrong("explain run --report run", "'--report': 'run' is a folder; allowed: a file"),
     Wrong("explain run", "mine.yaml: cannot be read: No such file or directory", {"mine.yaml": None}),
 ]
