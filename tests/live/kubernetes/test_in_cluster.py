@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,6 +50,15 @@ LOAD = "second,requests\n0,1\n1,1\n"
 
 RATE = "rate, variants: {sort: small}, batch: 1, margin: 1, predictor: {name: reactive, window_s: 4}"
 """A replica for each 25 requests a second."""
+
+MIXES = "loki, load_margin: 2, predictor: {name: reactive, window_s: 4}"
+"""Below 22 requests a second one large replica; on three cores, of 30 (planned as 90) it takes 66, and a small one the
+rest."""
+CORES = "limit_cores: 3\n"
+
+STEPS = "rate, variants: {sort: small}, batch: 1, margin: 3, predictor: {name: reactive, window_s: 4}"
+"""A replica for each 12.5 requests a second: four for 40."""
+GUARDS = "guards: {max_step_up: 1, max_step_down: 1, scale_down_window_s: 10}\n"
 
 PREDICTOR = """
 class Always:
@@ -121,10 +132,30 @@ class World:
     def path(self, pod: dict[str, Any]) -> str:
         return path_of("Pod", self.deployed.namespace, pod["metadata"]["name"])
 
+    def log(self, pod: dict[str, Any]) -> str:
+        """What a controller's container has logged since its start."""
+        return str(self.api._send("GET", f"{self.path(pod)}/log", "log", within_s=10.0).data, "utf-8")
+
     def logged_steps(self, pod: dict[str, Any]) -> list[int]:
-        """The numbers of the steps that a controller's container has logged since its start."""
-        text = self.api._send("GET", f"{self.path(pod)}/log", "log", within_s=10.0).data.decode()
-        return [int(each) for each in re.findall(r"^step (\d+):", text, re.MULTILINE)]
+        """The numbers of the steps in that log."""
+        return [int(each) for each in re.findall(r"^step (\d+):", self.log(pod), re.MULTILINE)]
+
+    def logged_replicas(self, pod: dict[str, Any]) -> list[int]:
+        """The replicas that the steps in that log have decided on, each time that they are others."""
+        found = [int(each) for each in re.findall(r"^step .* sort small b1 x(\d+)", self.log(pod), re.MULTILINE)]
+        return [each for each, _ in groupby(found)]
+
+    def served_by(self) -> dict[str, int]:
+        """Variant -> its pods that serve."""
+        return dict(Counter(pod["variant"] for pod in self.stage()["pods"] if pod["state"] == "ready"))
+
+    def wanted(self) -> dict[str, tuple[int, float]]:
+        """Variant -> its replicas and its share in tenths, as the cluster has been told."""
+        first = self.stage()["wanted"]
+        return {
+            each["variant"]: (each["replicas"], round(each.get("share", 1.0), 1))
+            for each in (first, *first.get("beside", ()))
+        }
 
     def metrics(self, pod: dict[str, Any]) -> dict[tuple[str, ...], float]:
         """What a controller's pod would be scraped for."""
@@ -228,3 +259,37 @@ def test_an_adviser_inside_decides_by_a_file_of_one_s_own_and_changes_nothing(wo
     role = world.api.get("Role", world.deployed.namespace, pod["spec"]["serviceAccountName"])
     assert role is not None
     assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"get", "list", "watch"}
+
+
+def test_a_controller_inside_mixes_variants_and_goes_on_with_the_mix_when_it_is_started_again(world: World) -> None:
+    world.where[0].write_text(SCENARIO % MIXES + CORES, encoding="utf-8")
+    world.apply("--controller")
+    (pod,) = until(lambda: world.pods(names.CONTROLLER), "the controller's pod is ready")
+    until(lambda: world.served_by() == {"large": 1}, "one large replica serves, and no other")
+    mix = {"large": (1, 0.7), "small": (1, 0.3)}
+    with asked(world, rps=30, seconds=40):
+        until(lambda: world.served_by() == {"large": 1, "small": 1}, "both variants serve")
+        assert world.wanted() == mix
+        said = world.metrics(pod)
+        assert (said["ipa_desired_replicas", "sort", "large"], said["ipa_desired_replicas", "sort", "small"]) == (1, 1)
+
+        done = world.status()["step"]
+        (started,) = world.restarts()
+        execute(world.deployed, pod["metadata"]["name"], "import os, signal; os.kill(1, signal.SIGTERM)")
+        until(lambda: world.restarts() == [started + 1], "its container is started again")
+        until(lambda: world.is_controlled_by(pod, done), "it goes on")
+        assert world.logged_steps(pod)[0] > done  # from the journal
+        assert (world.served_by(), world.wanted()) == ({"large": 1, "small": 1}, mix)
+    until(lambda: world.served_by() == {"large": 1} and world.stage()["complete"], "the large one is alone again")
+
+
+def test_guards_hold_a_controller_inside_to_one_replica_at_a_time(world: World) -> None:
+    """The load leaps, so that the policy wants four replicas at once; when it is over, one."""
+    world.where[0].write_text(SCENARIO % STEPS + GUARDS, encoding="utf-8")
+    world.apply("--controller")
+    (pod,) = until(lambda: world.pods(names.CONTROLLER), "the controller's pod is ready")
+    until(lambda: world.is_controlled_by(pod, 2) and world.stage()["ready"] == 1, "it controls one replica")
+    with asked(world, rps=40, seconds=20):
+        until(lambda: world.wanted() == {"small": (4, 1.0)}, "four replicas are wanted")
+    until(lambda: world.stage()["replicas"] == 1 and world.stage()["complete"], "one is left")
+    assert world.logged_replicas(pod) == [1, 2, 3, 4, 3, 2, 1]
