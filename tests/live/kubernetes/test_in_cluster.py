@@ -266,10 +266,9 @@ def test_a_controller_inside_mixes_variants_and_goes_on_with_the_mix_when_it_is_
     world.apply("--controller")
     (pod,) = until(lambda: world.pods(names.CONTROLLER), "the controller's pod is ready")
     until(lambda: world.served_by() == {"large": 1}, "one large replica serves, and no other")
-    mix = {"large": (1, 0.7), "small": (1, 0.3)}
+    both = {"large": 1, "small": 1}, {"large": (1, 0.7), "small": (1, 0.3)}
     with asked(world, rps=30, seconds=40):
-        until(lambda: world.served_by() == {"large": 1, "small": 1}, "both variants serve")
-        assert world.wanted() == mix
+        until(lambda: (world.served_by(), world.wanted()) == both, "both variants serve")
         said = world.metrics(pod)
         assert (said["ipa_desired_replicas", "sort", "large"], said["ipa_desired_replicas", "sort", "small"]) == (1, 1)
 
@@ -279,7 +278,7 @@ def test_a_controller_inside_mixes_variants_and_goes_on_with_the_mix_when_it_is_
         until(lambda: world.restarts() == [started + 1], "its container is started again")
         until(lambda: world.is_controlled_by(pod, done), "it goes on")
         assert world.logged_steps(pod)[0] > done  # from the journal
-        assert (world.served_by(), world.wanted()) == ({"large": 1, "small": 1}, mix)
+        until(lambda: (world.served_by(), world.wanted()) == both, "both serve as before")
     until(lambda: world.served_by() == {"large": 1} and world.stage()["complete"], "the large one is alone again")
 
 
