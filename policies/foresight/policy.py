@@ -212,7 +212,9 @@ class Foresight(OptimisingPolicy):
     def _fill(self, seen: Mapping[str, Any]) -> float:
         """The share of the load to come that is planned for in calm: the more, the less of a queue new replicas can
         rescue, which is none with eager dispatch."""
-        rescued = min(1.0, self.sla_s / self._lead_s(seen)) if self.dispatch == "central" else 0.0
+        if self.dispatch == "eager":
+            return FILL_UNRESCUED
+        rescued = self.sla_s / max(self._lead_s(seen), self.sla_s)
         return FILL_UNRESCUED - (FILL_UNRESCUED - FILL) * rescued
 
     def _insured(

@@ -519,6 +519,16 @@ def test_the_less_of_a_queue_new_replicas_rescue_the_more_is_planned_for_in_calm
     assert policy.decide(seen, first.memory).planned_load_rps == pytest.approx(share * 40 / 2**0.5, rel=0.011)
 
 
+def test_replicas_that_start_in_no_time_are_planned_for_as_those_that_start_in_a_moment() -> None:
+    planned = []
+    for start_up_s in (0.0, 1e-6):
+        policy = Foresight(two_by_two(published()).with_start_up(start_up_s))
+        first = policy.decide(observation(steps((40, 120)), elapsed_s=0.0), {})
+        seen = observation([*steps((40, 110)), *steps((0, 10))], at_hand=dict(first.configuration))
+        planned.append((first.planned_load_rps, policy.decide(seen, first.memory).planned_load_rps))
+    assert planned[0] == pytest.approx(planned[1])
+
+
 @pytest.mark.parametrize("price", [0.5, "nevr"])
 def test_a_price_is_a_number_from_one_or_never(price: float | str) -> None:
     with pytest.raises(PolicyError, match=r"price_above_ipa=.*(at least 1|'never')"):
