@@ -68,7 +68,7 @@ def _sentence(part: Part, lost: float, others: list[tuple[Figure, float]], of_or
         what = f"costs {amount} {'more' if cost > 0 else 'less'} {own}"
         what = f"costs no more {own}" if _is_nothing(cost, OBJECTIVE) else what
     if not _is_nothing(lost, OBJECTIVE) and 100.0 * cost / lost >= 0.5:
-        what += f", {number(100.0 * cost / lost, 0)} % of the loss"
+        what += f", {number(100.0 * cost / lost, 0)} % of the {'loss' if lost > 0 else 'gain'}"
     said = _others(others)
     ordered = ""
     if not _is_nothing(part.most - part.least, OBJECTIVE):
