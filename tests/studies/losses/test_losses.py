@@ -123,7 +123,7 @@ def test_a_margin_is_all_that_is_lost_where_the_load_is_steady() -> None:
 
 
 def test_what_is_better_than_the_oracle_has_gained() -> None:
-    """One replica costs less than the two that the load needs; that its requests are late is no part of the objective."""
+    """One replica costs less than the two that the load needs; late requests are no part of the objective."""
     values = {"trace": "constant:18:60", "arrivals": "even", "sla_s": 8, "policy": "static:1"}
     [of] = explain_losses([simulate(Scenario(pipeline="mine.yaml").with_values(values))]).policies
     assert "Planning model gains 1.000 of the objective, 100 % of the gain: 1.00 cores less" in wording.sentences(of)[1]
