@@ -99,9 +99,9 @@ def by_cause(of: OfPolicy, place: int = 0) -> Plot:
     """What each cause adds to the difference between a policy and the oracle, by each figure."""
     causes = [cause for cause in CAUSES if cause not in of.kept]
     panels = grid(
-        [figure.title for figure in FIGURES],
+        [f"{figure.title} ({figure.unit})" if figure.unit else figure.title for figure in FIGURES],
         [{"ticks": "", "showgrid": False} for _ in FIGURES],
-        [{"title": figure.unit or "run less oracle", "zeroline": True, "zerolinecolor": TEXT} for figure in FIGURES],
+        [{"zeroline": True, "zerolinecolor": TEXT} for _ in FIGURES],
         panel=210,
         top=8,
     )
