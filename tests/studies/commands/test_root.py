@@ -106,7 +106,7 @@ def test_a_reader_that_leaves_early_sees_no_traceback(own: Path, command: str) -
         "--help",
         "--version",
         "simulate video --trace constant:5:30 -q",
-        *(pytest.param(each, marks=pytest.mark.long) for each in ("trace info bursty", "live manifests video")),
+        *(pytest.param(each, marks=pytest.mark.long) for each in ("trace info bursty", "live manifests video -q")),
     ],
 )
 def test_output_that_has_no_room_is_an_error_and_no_traceback(here: Path, command: str) -> None:
