@@ -493,9 +493,15 @@ def test_an_adviser_s_role_suffices_and_cannot_write(deployed: Deployed, tmp_pat
         async with running(deployed, tmp_path, api=api) as backend:
             assert (await observe(backend)).stages["sort"].replicas["small"].ready == 1
             kubectl_scale(connect(), deployed, 2)  # ReplicaSets are read while something is missing
-            await until(lambda: ("replicasets", "list") in used(proxy.seen), "it looks while a replica starts")
+            await until(lambda: ("replicasets", "list") in used(proxy.seen), "it looks for what keeps the other away")
 
-    asyncio.run(story())
+    quotas = f"/api/v1/namespaces/{deployed.namespace}/resourcequotas"
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "full"}, "spec": {"hard": {"pods": "1"}}}
+    connect().request("POST", quotas, quota)
+    try:
+        asyncio.run(story())
+    finally:
+        connect().request("DELETE", f"{quotas}/full")
     assert proxy.refused == []
     assert used(proxy.seen) == allowed(rules)
     api.read_only = False  # even if the program had a mistake, the server would not
