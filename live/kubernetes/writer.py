@@ -34,7 +34,7 @@ class Found:
 @dataclass(frozen=True)
 class Aim:
     """What is to be: `wanted` of the stages, and of it `parts` in force in their lanes. `failed`: stage -> the variants
-    to remember as failed, with when; None: those remembered already."""
+    to remember as failed, with when; where a stage is missing, those remembered already stay."""
 
     wanted: Configuration
     parts: Mapping[str, Parts]
