@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import inf
 from typing import Any
 
@@ -60,9 +60,17 @@ class LoadView:
         self._until_s = until_s + history_s
         self._counts = (*self._between(np.arange(until_s + 1)), *[0.0] * history_s)
         self._seconds = (*self._history, *self._sampled(self._counts, np.arange(len(self._counts) + 1)))
+        self._ahead: dict[float, tuple[float, ...]] = {}
+
+    def look_ahead(self, times_s: Iterable[float]) -> Iterable[tuple[float, ...]]:
+        """What `before` will return at these times; it is kept until the next call."""
+        self._ahead = {time_s: self.before(time_s) for time_s in times_s}
+        return self._ahead.values()
 
     def before(self, time_s: float) -> tuple[float, ...]:
         """The counts of the seconds [t - k, t - k + 1) up to `time_s`, newest last."""
+        if time_s in self._ahead:
+            return self._ahead[time_s]
         if time_s == int(time_s):
             at_s = min(int(time_s), self._until_s)
             return self._seconds[at_s : at_s + self._history_s]

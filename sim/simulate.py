@@ -180,7 +180,7 @@ class _Forecasts:
         first = round(now_s / self._interval_s)
         moments_s = (step * self._interval_s for step in range(first, first + STEPS_AHEAD))
         self._until_s = (first + STEPS_AHEAD) * self._interval_s
-        self._compute(map(self._load.before, takewhile(lambda time_s: time_s < self._duration_s, moments_s)))
+        self._compute(self._load.look_ahead(takewhile(lambda time_s: time_s < self._duration_s, moments_s)))
 
 
 class _Keeping:

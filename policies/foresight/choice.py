@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from ipa.policies.interface import Configuration, Observation
 from ipa.policies.optimiser import Answers, Problem, Programme, Solution
 
-DOUBLED_IN = 35
-"""Rates are planned for in equal steps, of which so many double one: 2 % each. So a request that is counted a second
-earlier or later changes no plan, and a load twice as large has twice the plan."""
+DOUBLED_IN = 17
+"""Rates are planned for in equal steps, of which so many double one: 4 % each. So a request that is counted a second
+earlier or later seldom changes a plan, and a load twice as large has twice the plan."""
 STEADY = 0.05
 """A planned rate stays while less by no more than this would do."""
 

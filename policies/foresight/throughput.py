@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ipa.policies.interface import Observation
+from ipa.policies.interface import Observation, StageObservation
 from ipa.profiles import Stage
 
 BUSY_S = 0.5
@@ -35,7 +35,8 @@ def share_of(stage: Stage, observation: Observation, was: Mapping[str, Any] | No
     """The share of its profiled throughput that a stage reaches; `was`: what `noted` said at the step before.
 
     A stage with at least two full batches waiting per replica, and enough for `BUSY_S`, now and then, was saturated:
-    less may wait at one that is busy only most of the time, and whose shortfall says nothing.
+    less may wait at one that is busy only most of the time, and whose shortfall says nothing. Nor does that of one
+    whose replicas were not the same all along.
     """
     share: float = 1.0 if was is None else was["share"]
     if was is None or not observation.elapsed_s:
@@ -43,7 +44,8 @@ def share_of(stage: Stage, observation: Observation, was: Mapping[str, Any] | No
     seen = observation.stages[stage.name]
     rate_rps, ready = have_rps(stage, observation)
     full = max(2 * ready * seen.configuration.batch, BUSY_S * rate_rps)
-    same = was["ready"] == ready and was["batch"] == seen.configuration.batch
+    settled = _settled(seen)
+    same = settled is not None and settled == was.get("replicas") and was["batch"] == seen.configuration.batch
     if same and min(was["queue"], seen.queue_length) >= full and seen.completions >= FEWEST:
         reached = 1.0 - STEP * int((1.0 - seen.completions / (step_s * rate_rps)) / STEP)
         return share + 0.5 * (min(1.0, max(LEAST, reached)) - share)
@@ -56,6 +58,13 @@ def noted(stage: Stage, observation: Observation, share: float) -> dict[str, Any
     return {
         "share": share,
         "queue": seen.queue_length,
-        "ready": have_rps(stage, observation)[1],
+        "replicas": _settled(seen),
         "batch": seen.configuration.batch,
     }
+
+
+def _settled(seen: StageObservation) -> dict[str, int] | None:
+    """How many replicas of each variant are ready; None while others start or drain."""
+    if any(counts.starting or counts.draining for counts in seen.replicas.values()):
+        return None
+    return {name: counts.ready for name, counts in seen.replicas.items() if counts.ready}

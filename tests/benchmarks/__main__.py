@@ -15,13 +15,14 @@ from rich.console import Console
 from tests.benchmarks import chart, engines, gateway, hostile, many_runs, peers
 from tests.benchmarks.tables import Table, machine
 
-TABLES = ("engines", "runs", "parts", "many", "solvers", "gateway", "hostile", "peers")
+TABLES = ("engines", "mixing", "runs", "parts", "many", "solvers", "gateway", "hostile", "peers")
 
 
 def measured(names: list[str]) -> Iterator[Table | str]:
     """The tables of those names as they are done; in place of one that cannot be measured here, why."""
     makers: dict[str, Callable[[], Table]] = {
         "engines": engines.engines,
+        "mixing": engines.mixing,
         "runs": engines.whole_runs,
         "parts": many_runs.parts,
         "many": many_runs.many_runs,

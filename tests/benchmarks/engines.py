@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import get_args
 
 import numpy as np
 
 from ipa import traces
 from ipa.policies import StageConfiguration
-from ipa.sim import FloatArray, ServiceTime, StageModel, World
+from ipa.sim import Engine, FloatArray, ServiceTime, StageModel, World, create_engine
 from ipa.studies import Scenario, simulate
 from tests.benchmarks import naive
 from tests.benchmarks.tables import Column, Table, Value, cpu_s
@@ -22,6 +23,7 @@ LATENCY_S = tuple(0.03 + 0.02 * size for size in range(65))
 INTERVAL_S = 10.0
 CASES = ((25.0, 4, None), (25.0, 4, 0.1), (25.0, 1, 0.1), (250.0, 8, 0.1), (2500.0, 8, 0.1))
 """Mean load, batch size, sigma of the service times."""
+MIXING_CASE = (250.0, 8, 0.1)
 
 MOST_NAIVE_RPS = 250.0
 """The naive model takes minutes for more."""
@@ -55,7 +57,6 @@ def engines() -> Table:
 
 def whole_runs() -> Table:
     """Processor seconds of whole runs, by policy and engine."""
-    chosen = [name for name in get_args(Scenario.model_fields["engine"].annotation) if name != "auto"]
     return Table(
         name="runs",
         title="One 20-minute run of video, its decisions, records and tables included: processor seconds",
@@ -66,7 +67,7 @@ def whole_runs() -> Table:
             Column("decisions", "decisions", "d"),
             Column("spent_s", "processor s", ".3f"),
         ),
-        rows=tuple(_run_row(policy, engine) for policy in POLICIES for engine in chosen),
+        rows=tuple(_run_row(policy, engine) for policy in POLICIES for engine in _engine_names()),
         label=("policy", "engine"),
         bars=("spent_s",),
     )
@@ -85,8 +86,29 @@ def replicas_for(rate_rps: float, batch: int) -> int:
     return max(1, int(np.ceil(1.25 * rate_rps * LATENCY_S[batch] / batch)))
 
 
-def two_stages(arrivals_s: FloatArray, batch: int, sigma: float | None) -> Callable[[str], None]:
-    """Two equal stages, reconfigured every 10 s for the load of the last 10 s; the decisions are made beforehand."""
+def mixing() -> Table:
+    """What the ability to mix variants costs those that do not: nothing, as they have an engine of their own."""
+    rate_rps, batch, sigma = MIXING_CASE
+    return Table(
+        name="mixing",
+        title=f"The same two stages at {rate_rps:g} rps: requests per processor second",
+        columns=(
+            Column("engine", "engine"),
+            Column("plain_rps", "does not mix", ",.0f"),
+            Column("mixing_rps", "may mix variants", ",.0f"),
+            Column("ratio", "times", ".2f"),
+        ),
+        rows=tuple(_mixing_row(engine, arrivals(rate_rps), batch, sigma) for engine in _engine_names()),
+        label=("engine",),
+        bars=("plain_rps", "mixing_rps"),
+        notes=("Both serve each stage by one variant, with the same result. A policy says whether it may mix.",),
+    )
+
+
+def two_stages(arrivals_s: FloatArray, batch: int, sigma: float | None) -> Callable[[Callable[..., Engine]], None]:
+    """Two equal stages, reconfigured every 10 s for the load of the last 10 s; the decisions are made beforehand.
+
+    To be called with what makes an engine."""
     service = ServiceTime(LATENCY_S, None if sigma is None else (sigma,) * len(LATENCY_S))
     models = [StageModel(name, {("v", 1): service}, {"v": 4.0}, 10.0) for name in ("first", "second")]
     edges_s = np.arange(0.0, DURATION_S + INTERVAL_S, INTERVAL_S)
@@ -98,8 +120,8 @@ def two_stages(arrivals_s: FloatArray, batch: int, sigma: float | None) -> Calla
 
     decided = [configuration(rate_rps) for rate_rps in rates_rps]
 
-    def run(engine_name: str) -> None:
-        engine = ENGINES[engine_name](models, World(DURATION_S, 100.0), arrivals_s, decided[0], seed=1)
+    def run(make: Callable[..., Engine]) -> None:
+        engine = make(models, World(DURATION_S, 100.0), arrivals_s, decided[0], seed=1)
         decisions = iter(decided)
         for _ in engine.steps(iter(edges_s[1:-1].tolist())):
             engine.apply(next(decisions))
@@ -124,9 +146,9 @@ def _engine_row(rate_rps: float, batch: int, sigma: float | None) -> dict[str, V
     arrivals_s = arrivals(rate_rps)
     run = two_stages(arrivals_s, batch, sigma)
     rates_rps: dict[str, float] = {}
-    for name in ENGINES:
-        run(name)  # compiled code is compiled, or loaded, by now
-        rates_rps[name] = len(arrivals_s) / cpu_s(lambda name=name: run(name), REPEATS if rate_rps < 1000 else 1)
+    for name, make in ENGINES.items():
+        run(make)  # compiled code is compiled, or loaded, by now
+        rates_rps[name] = len(arrivals_s) / cpu_s(partial(run, make), REPEATS if rate_rps < 1000 else 1)
     if rate_rps <= MOST_NAIVE_RPS:
         naive_s = cpu_s(naive_two_stages(arrivals_s, batch), 1 if rate_rps > 100 else 3)
         rates_rps["naive"] = len(arrivals_s) / naive_s
@@ -146,6 +168,21 @@ def _engine_row(rate_rps: float, batch: int, sigma: float | None) -> dict[str, V
         "compiled_times_naive": ratio(COMPILED, "naive"),
         "compiled_times_simpy": ratio(COMPILED, SIMPY),
     }
+
+
+def _mixing_row(engine: str, arrivals_s: FloatArray, batch: int, sigma: float | None) -> dict[str, Value]:
+    run = two_stages(arrivals_s, batch, sigma)
+    rates_rps = []
+    for mixes in (False, True):
+        make = partial(create_engine, engine, mixes=mixes)
+        run(make)  # compiled code is compiled, or loaded, by now
+        rates_rps.append(len(arrivals_s) / cpu_s(partial(run, make), REPEATS))
+    plain_rps, mixing_rps = rates_rps
+    return {"engine": engine, "plain_rps": plain_rps, "mixing_rps": mixing_rps, "ratio": mixing_rps / plain_rps}
+
+
+def _engine_names() -> list[str]:
+    return [name for name in get_args(Scenario.model_fields["engine"].annotation) if name != "auto"]
 
 
 def _run_row(policy: str, engine: str) -> dict[str, Value]:

