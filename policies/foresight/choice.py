@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import log2
+from math import ceil, log2
 from typing import Any, NamedTuple
 
 from ipa.policies.interface import Configuration, Observation
@@ -50,6 +50,11 @@ def steadied(calm_rps: float, need_rps: float, seen: dict[str, Any]) -> tuple[fl
     kept = [old if new <= old <= new / (1 - STEADY) else new for new, old in zip(rates, before, strict=True)]
     seen["rates"] = kept
     return kept[0], max(kept)
+
+
+def rounded_up(rate_rps: float) -> float:
+    """The least rate in whole steps that is no lower."""
+    return 2.0 ** (ceil(DOUBLED_IN * log2(rate_rps) - 1e-9) / DOUBLED_IN) if rate_rps > 0 else rate_rps
 
 
 def cores_of(configuration: Configuration) -> int:

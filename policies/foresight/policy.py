@@ -17,6 +17,7 @@ from ipa.policies.foresight.choice import (
     changed_cores,
     is_any_starting,
     not_fewer,
+    rounded_up,
     steadied,
     variant_of_each,
     variants_of,
@@ -159,13 +160,15 @@ class Foresight(OptimisingPolicy):
         seen["level_rps"] = level.m10_rps
         if not is_surge:
             insured_rps = self._insured(seen, surges, seen["now_s"], step_s)
-            if self._beside is not None and insured_rps > level.m10_rps:
-                due_rps = max(due_rps, self._insured(seen, surges, seen["now_s"], step_s, GRAVE))
+            if insured_rps > level.m10_rps:
+                insured_rps = rounded_up(insured_rps)
+                if self._beside is not None:
+                    due_rps = max(due_rps, self._insured(seen, surges, seen["now_s"], step_s, GRAVE))
             calm_rps = max(calm_rps, insured_rps)
         need_rps = calm_rps
         if observation.elapsed_s:
             backlog_rps = self.required(observation, level, peak_rps, step_s, seen)
-            need_rps, due_rps = max(calm_rps, backlog_rps), max(due_rps, backlog_rps)
+            need_rps, due_rps = max(calm_rps, rounded_up(backlog_rps)), max(due_rps, backlog_rps)
         slowest = min(seen["share"].values(), default=1.0)
         calm_rps, need_rps, due_rps = calm_rps / slowest, need_rps / slowest, due_rps / slowest
         rates = Rates(*steadied(calm_rps, need_rps, seen), due_rps, peak_rps)

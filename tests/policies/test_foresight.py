@@ -16,7 +16,7 @@ from ipa.policies import Controller, Decision, Foresight, Ipa, Journal, Observat
 from ipa.policies.foresight.account import Account, Standard
 from ipa.policies.foresight.backlog import required_rps
 from ipa.policies.foresight.beside_ipa import BesideIpa, changed
-from ipa.policies.foresight.choice import Aim, changed_cores, cores_of, steadied, variant_of_each
+from ipa.policies.foresight.choice import Aim, changed_cores, cores_of, rounded_up, steadied, variant_of_each
 from ipa.policies.foresight.clock import period_of
 from ipa.policies.foresight.flaps import changes_of
 from ipa.policies.foresight.insurance import Timing, insured_rps, intensities
@@ -214,6 +214,16 @@ def test_rates_are_planned_in_steps_of_four_per_cent_of_which_17_double_one(calm
     assert rate_rps == pytest.approx(calm_rps, rel=HALF_A_STEP)
     assert doubled_rps == pytest.approx(2 * rate_rps)
     assert steadied(1.001 * rate_rps, 0.999 * rate_rps, {}) == (rate_rps, rate_rps)
+
+
+def test_what_is_insured_or_waits_is_rounded_up_and_a_calm_load_to_the_nearest_step() -> None:
+    up, next_up = 2 ** (1 / 17), 2 ** (2 / 17)
+    assert [rounded_up(rate) for rate in (1.0, 1.001, 0.999 * up, 1.001 * up)] == pytest.approx([1.0, up, up, next_up])
+    assert rounded_up(rounded_up(20.0)) == rounded_up(20.0)
+    assert rounded_up(0.0) == 0.0
+    steps_of = (20.0, 20.2, 20.4, 20.6, 20.8, 21.0, 21.2, 21.4, 21.6, 21.8)
+    assert all(steadied(each, rounded_up(each), {})[1] >= each for each in steps_of)
+    assert any(steadied(each, each, {})[1] < each for each in steps_of)
 
 
 @pytest.mark.parametrize(

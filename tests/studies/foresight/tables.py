@@ -118,6 +118,7 @@ def summary(found: Sequence[Cell]) -> list[str]:
         **{name: [cell for cell in found if cell.pipeline == name] for name in PIPELINES},
         "all": list(found),
         "all but video": [cell for cell in found if cell.pipeline != "video"],
+        f"all with a gap of {LEAST_GAP} or more": [cell for cell in found if cell.gap >= LEAST_GAP],
     }
     for name, group in groups.items():
         if not group:
