@@ -45,7 +45,7 @@ def share_of(stage: Stage, observation: Observation, was: Mapping[str, Any] | No
     rate_rps, ready = have_rps(stage, observation)
     full = max(2 * ready * seen.configuration.batch, BUSY_S * rate_rps)
     settled = _settled(seen)
-    same = settled is not None and settled == was.get("replicas") and was["batch"] == seen.configuration.batch
+    same = bool(settled) and settled == was.get("replicas") and was["batch"] == seen.configuration.batch
     if same and min(was["queue"], seen.queue_length) >= full and seen.completions >= FEWEST:
         reached = 1.0 - STEP * int((1.0 - seen.completions / (step_s * rate_rps)) / STEP)
         return share + 0.5 * (min(1.0, max(LEAST, reached)) - share)

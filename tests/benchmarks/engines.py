@@ -87,7 +87,7 @@ def replicas_for(rate_rps: float, batch: int) -> int:
 
 
 def mixing() -> Table:
-    """What the ability to mix variants costs those that do not: nothing, as they have an engine of their own."""
+    """What an engine that may mix variants costs where nothing is mixed; policies that never mix do not use it."""
     rate_rps, batch, sigma = MIXING_CASE
     return Table(
         name="mixing",
@@ -96,7 +96,7 @@ def mixing() -> Table:
             Column("engine", "engine"),
             Column("plain_rps", "does not mix", ",.0f"),
             Column("mixing_rps", "may mix variants", ",.0f"),
-            Column("ratio", "times", ".2f"),
+            Column("ratio", "may mix / does not", ".2f"),
         ),
         rows=tuple(_mixing_row(engine, arrivals(rate_rps), batch, sigma) for engine in _engine_names()),
         label=("engine",),
