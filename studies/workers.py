@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import chain, islice
 from queue import SimpleQueue
 from types import FrameType
@@ -54,6 +54,25 @@ def terminable() -> Iterator[None]:
     """Within it SIGTERM raises KeyboardInterrupt, as SIGINT does."""
     with _handled((signal.SIGTERM,), signal.default_int_handler):
         yield
+
+
+@contextmanager
+def interrupt_noted() -> Iterator[Callable[[], bool]]:
+    """Within it the first SIGINT or SIGTERM raises nothing: what this yields says whether one has come.
+
+    For calls of a library in this thread: an exception that strikes within one of its finalisers or callbacks is
+    swallowed there, and one that strikes within its locks may leave it waiting for ever. A second signal does what the
+    first did before.
+    """
+    noted: list[int] = []
+    with ExitStack() as handling:
+
+        def note(number: int, _: FrameType | None) -> None:
+            noted.append(number)
+            handling.close()
+
+        handling.enter_context(_handled((signal.SIGINT, signal.SIGTERM), note))
+        yield lambda: bool(noted)
 
 
 class _Crew(Generic[T, R]):

@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from distributed import Client, KilledWorker, as_completed
@@ -18,13 +18,16 @@ from ipa.studies.errors import WorkerError
 from ipa.studies.many.luggage import Luggage
 from ipa.studies.many.remote import LACKING, Customs, program, silenced, work
 from ipa.studies.many.runner import Chunk, Done, Kept
-from ipa.studies.workers import AHEAD
+from ipa.studies.workers import AHEAD, interrupt_noted
 
 CONNECT_S = 10
 """How long to wait for the scheduler."""
 
 COUNT_EVERY_S = 5.0
 """How often workers are counted, which may come and go."""
+
+LOOK_S = 0.02
+"""How long to wait before looking again whether a chunk has ended, or an interrupt has come."""
 
 GONE = (CancelledError, CommClosedError, TimeoutError, OSError)
 """What is raised once the scheduler cannot be reached: it forgets the tasks, and they are cancelled here."""
@@ -105,8 +108,8 @@ class Cluster:
             # A task, so that it is made again should the worker that holds it die.
             luggage = self._client.submit(_itself, self._luggage, pure=False)
             ended = as_completed(loop=self._client.loop)
-        try:
-            while True:
+        with interrupt_noted() as is_interrupted:
+            while not is_interrupted():
                 for chunk in islice(waiting, max(0, AHEAD * self.workers - len(under_way))):
                     with _read(self._address):
                         future = self._client.submit(work, luggage, kept, chunk, pure=False)
@@ -114,16 +117,18 @@ class Cluster:
                         ended.add(future)
                 if not under_way:
                     return
+                if not ended.has_ready():
+                    sleep(LOOK_S)
+                    continue
                 with _read(self._address):
                     future = next(ended)
                     answer = future.result()
                 under_way.discard(future)
                 keep(self._customs.passed(answer))
-        except KeyboardInterrupt:
             for future in under_way:
                 if future.status == "finished":
                     keep(self._customs.passed(future.result(timeout=CONNECT_S)))
-            raise
+            raise KeyboardInterrupt
 
 
 def _itself(luggage: Luggage) -> Luggage:

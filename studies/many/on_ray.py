@@ -18,10 +18,10 @@ from ipa.studies.errors import WorkerError
 from ipa.studies.many.luggage import Luggage
 from ipa.studies.many.remote import LACKING, Customs, silenced, work
 from ipa.studies.many.runner import Chunk, Done, Kept
-from ipa.studies.workers import AHEAD
+from ipa.studies.workers import AHEAD, interrupt_noted
 
 WAIT_S = 1.0
-"""How long to wait for a chunk before looking whether workers have come or gone."""
+"""How long to wait for a chunk before looking whether workers have come or gone, or an interrupt has come."""
 
 
 @contextmanager
@@ -78,23 +78,22 @@ class Cluster:
         task = ray.remote(work)
         waiting = iter(chunks)
         under_way: list[Any] = []
-        try:
-            while True:
-                room = max(0, AHEAD * self.workers - len(under_way))
-                for chunk in islice(waiting, room):
+        with interrupt_noted() as is_interrupted:
+            while not is_interrupted():
+                for chunk in islice(waiting, max(0, AHEAD * self.workers - len(under_way))):
                     with _read(self._address):
                         under_way.append(task.remote(self._luggage, kept, chunk))
                 if not under_way:
                     return
-                self._keep_done(under_way, keep, WAIT_S)
-        except KeyboardInterrupt:
-            self._keep_done(under_way, keep, 0.0)
-            raise
+                self._keep_done(under_way, keep, 1, WAIT_S)
+            if under_way:
+                self._keep_done(under_way, keep, len(under_way), 0.0)
+            raise KeyboardInterrupt
 
-    def _keep_done(self, under_way: list[Any], keep: Callable[[Done], object], wait_s: float) -> None:
-        """Keep the chunks that are done, at most one of which is waited for."""
+    def _keep_done(self, under_way: list[Any], keep: Callable[[Done], object], most: int, wait_s: float) -> None:
+        """Keep the chunks that are done, or are so within `wait_s`: at most so many."""
         with _read(self._address):
-            ended, _ = ray.wait(under_way, num_returns=1, timeout=wait_s)
+            ended, _ = ray.wait(under_way, num_returns=most, timeout=wait_s)
             answers = [ray.get(each) for each in ended]
         for each, answer in zip(ended, answers, strict=True):
             under_way.remove(each)

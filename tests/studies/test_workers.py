@@ -178,6 +178,26 @@ def test_what_has_begun_is_kept_after_an_interrupt(here: Path) -> None:
     assert "my.py_Waits-3" in kept()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_that_strikes_in_a_finaliser_is_not_lost(number: signal.Signals) -> None:
+    """Python swallows what a finaliser raises. A second signal raises at once, and the handlers of before are back."""
+
+    class Held:
+        def __del__(self) -> None:
+            signal.raise_signal(number)
+
+    with workers.terminable():
+        before = signal.getsignal(number)
+        with workers.interrupt_noted() as is_interrupted:
+            assert not is_interrupted()
+            held = Held()
+            del held
+            assert is_interrupted()
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(number)
+        assert signal.getsignal(number) == before
+
+
 def test_jobs_are_at_most_two_a_core(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(workers, "cores", lambda: 3)
     assert [at_once(jobs) for jobs in (None, 1, 6)] == [3, 1, 6]
