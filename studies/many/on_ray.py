@@ -20,6 +20,13 @@ from ipa.studies.many.remote import LACKING, Customs, silenced, work
 from ipa.studies.many.runner import Chunk, Done, Kept
 from ipa.studies.workers import AHEAD, interrupt_noted
 
+ATTEMPTS = 3
+"""How often to ask a cluster that answers: for each client Ray forks a process off one that has threads, and now and
+then that process does not live."""
+
+NOBODY = "connection timeout"
+"""In what Ray says where nobody answers."""
+
 WAIT_S = 1.0
 """How long to wait for a chunk before looking whether workers have come or gone, or an interrupt has come."""
 
@@ -29,18 +36,27 @@ def connected(address: str, luggage: Luggage, say: Callable[[str], object]) -> I
     """The cluster whose client server is at HOST:PORT. Raises WorkerError as `places.opened`."""
     with silenced("ray"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is said in an error of ours, such as that the cluster is gone
-        try:
-            context = ray.init(
-                f"ray://{address}", allow_multiple=True, log_to_driver=False, logging_level=logging.CRITICAL
-            )
-        except (ConnectionError, RuntimeError, OSError) as error:
-            raise WorkerError(f"no Ray cluster answers at {address}: {error}") from error
+        context = _context(address)
         try:
             with silenced("ray"), context:  # once more, as some of it was imported just now
                 yield Cluster(address, ray.put(luggage), Customs(say))
         finally:
             with suppress(Exception):
                 context.disconnect()
+
+
+def _context(address: str) -> Any:
+    """A connection, tried again where the cluster answers but has not started the client's part of its server."""
+    left = ATTEMPTS
+    while True:
+        left -= 1
+        try:
+            return ray.init(
+                f"ray://{address}", allow_multiple=True, log_to_driver=False, logging_level=logging.CRITICAL
+            )
+        except (ConnectionError, RuntimeError, OSError) as error:
+            if not left or not isinstance(error, ConnectionError) or NOBODY in str(error):
+                raise WorkerError(f"no Ray cluster answers at {address}: {error}") from error
 
 
 @contextmanager

@@ -19,7 +19,7 @@ import pytest
 from tests import house
 from tests.command import ipa, start
 from tests.studies.many.slow_network import slowed
-from tests.studies.many.waiting import FAILED, LIMIT_S, command, until, waiting
+from tests.studies.many.waiting import FAILED, LIMIT_S, command, until, until_waiting
 
 pytestmark = [
     pytest.mark.long,
@@ -84,7 +84,7 @@ def test_the_bytes_are_those_of_one_and_of_two_processes(here: Path, whole: byte
 
 def test_a_worker_that_is_killed_in_the_middle_costs_nothing(here: Path, whole: bytes, cluster: Cluster) -> None:
     far = start(*command(here, "out", "--on", f"dask://{cluster.address}"))
-    (worker,) = until(lambda: waiting(here), "a run that waits")
+    (worker,) = until_waiting(far, here)
     os.kill(worker, signal.SIGKILL)
     (here / "go").touch()
     assert far.communicate(timeout=LIMIT_S)[1] == FAILED
@@ -95,7 +95,7 @@ def test_after_the_scheduler_is_gone_the_same_command_goes_on(
     here: Path, whole: bytes, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     far = start(*command(here, "out", "--on", f"dask://{cluster.address}"))
-    until(lambda: waiting(here), "a run that waits")
+    until_waiting(far, here)
     cluster.scheduler.kill()
     errors = far.communicate(timeout=LIMIT_S)[1]
     assert errors == (
@@ -116,7 +116,7 @@ def test_after_the_scheduler_is_gone_the_same_command_goes_on(
 
 def test_an_interrupt_ends_in_order(here: Path, whole: bytes, cluster: Cluster) -> None:
     far = start(*command(here, "out", "--on", f"dask://{cluster.address}"))
-    until(lambda: waiting(here), "a run that waits")
+    until_waiting(far, here)
     far.send_signal(signal.SIGINT)
     output, errors = far.communicate(timeout=LIMIT_S)
     assert (far.returncode, output) == (1, "")

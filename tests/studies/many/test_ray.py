@@ -18,13 +18,38 @@ import pytest
 
 from tests.command import ipa, start
 from tests.studies.many.slow_network import slowed
-from tests.studies.many.waiting import FAILED, LIMIT_S, command, until, waiting
+from tests.studies.many.waiting import FAILED, LIMIT_S, command, until, until_waiting
 
 pytestmark = [
     pytest.mark.long,
     # Not imported here: it would change how this process logs.
     pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed"),
 ]
+
+
+FAILS_FIRST = """
+import sys
+
+import ray
+
+init, left = ray.init, int(sys.argv.pop(1))
+
+
+def fails_first(*args, **options):
+    global left
+    left -= 1
+    if left >= 0:
+        raise ConnectionAbortedError("Initialization failure from server: oh")
+    return init(*args, **options)
+
+
+ray.init = fails_first
+
+from ipa.__main__ import main
+
+main()
+"""
+"""`ipa` where the cluster so many times does not start the client's part of its server."""
 
 
 class Cluster:
@@ -49,6 +74,8 @@ class Cluster:
             self._process = subprocess.Popen(
                 [*ray, *(f"--{name}={value}" for name, value in options.items())],
                 cwd=log.parent,
+                # For each client the head node forks a process, which gRPC's threads else bring down now and then.
+                env={**os.environ, "GRPC_ENABLE_FORK_SUPPORT": "0"},
                 stdout=file,
                 stderr=file,
                 start_new_session=True,
@@ -83,7 +110,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def test_a_worker_that_is_killed_in_the_middle_costs_nothing(here: Path, whole: bytes, cluster: Cluster) -> None:
     """The workers have neither the user's policy nor the folder."""
     far = start(*command(here, "out", "--on", f"ray://{cluster.address}"))
-    (worker,) = until(lambda: waiting(here), "a run that waits")
+    (worker,) = until_waiting(far, here)
     os.kill(worker, signal.SIGKILL)
     (here / "go").touch()
     assert far.communicate(timeout=LIMIT_S)[1] == FAILED
@@ -91,9 +118,25 @@ def test_a_worker_that_is_killed_in_the_middle_costs_nothing(here: Path, whole: 
     assert json.loads((here / "out" / "manifest.json").read_text())["ran_on"].endswith(cluster.address)
 
 
+@pytest.mark.parametrize("failures", [2, 3])
+def test_a_cluster_that_answers_but_starts_no_server_is_asked_again(
+    here: Path, whole: bytes, cluster: Cluster, failures: int
+) -> None:
+    (here / "go").touch()
+    asked = [str(part) for part in command(here, "out", "--on", f"ray://{cluster.address}")]
+    code = [sys.executable, "-c", FAILS_FIRST, str(failures), *asked]
+    ended = subprocess.run(code, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    assert ended.returncode == 1
+    if failures == 2:
+        assert ended.stderr == FAILED
+        assert (here / "out" / "runs.parquet").read_bytes() == whole
+    else:
+        assert ended.stderr.startswith(f"Error: no Ray cluster answers at {cluster.address}: Initialization failure")
+
+
 def test_an_interrupt_ends_in_order(here: Path, whole: bytes, cluster: Cluster) -> None:
     far = start(*command(here, "out", "--on", f"ray://{cluster.address}"))
-    until(lambda: waiting(here), "a run that waits")
+    until_waiting(far, here)
     far.send_signal(signal.SIGINT)
     output, errors = far.communicate(timeout=LIMIT_S)
     assert (far.returncode, output) == (1, "")
@@ -109,7 +152,7 @@ def test_after_the_cluster_is_gone_the_same_command_goes_on(
     cluster = Cluster(tmp_path_factory.mktemp("another") / "ray.log")
     try:
         far = start(*command(here, "out", "--on", f"ray://{cluster.address}"))
-        until(lambda: waiting(here), "a run that waits")
+        until_waiting(far, here)
     finally:
         cluster.end()
     errors = far.communicate(timeout=LIMIT_S)[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +71,17 @@ def until(there: Callable[[], Any], what: str) -> Any:
         assert time.monotonic() < end_s, what
         time.sleep(0.02)
     return found
+
+
+def until_waiting(sweep: subprocess.Popen[str], folder: Path) -> list[int]:
+    """The processes in which a run waits, once one does; fails at once where the command has ended before."""
+
+    def found() -> list[int]:
+        assert sweep.poll() is None, sweep.communicate()
+        return waiting(folder)
+
+    processes: list[int] = until(found, "a run that waits")
+    return processes
 
 
 def waiting(folder: Path) -> list[int]:
