@@ -127,11 +127,13 @@ class BesideIpa:
         is_enough = theirs.feasible and (theirs.planned_load_rps or 0.0) >= rates.due_rps
         if is_enough and account.most_cores(CALM_S) >= cores_of(theirs.configuration):
             return replace(theirs, memory=found.memory)
-        for limited in (calm, surge, observation):
+        for limited in (calm, surge):
             found = chosen(limited, aim=self.aim)
             if found.feasible:
-                break
-        return found
+                return found
+        if self.price == NEVER and theirs.feasible:
+            return replace(theirs, memory=found.memory)
+        return chosen(observation, aim=self.aim)
 
     def worth(self, best: Configuration, modest: Configuration) -> float:
         """What the dearer plan is better by [objective], its cores above the other's at `price` times their price; 0 or
