@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -55,9 +55,9 @@ def changed(
 
 
 class Chosen(Protocol):
-    """Gives the plan for what is needed, within an observation's limit of cores, by an aim."""
+    """Gives the plan for rates, within an observation's limit of cores, by an aim."""
 
-    def __call__(self, observation: Observation, *, aim: Aim) -> Decision: ...
+    def __call__(self, observation: Observation, *, aim: Aim, rates: Rates) -> Decision: ...
 
 
 class BesideIpa:
@@ -78,16 +78,24 @@ class BesideIpa:
         self.yardstick.compute_ahead(histories)
 
     def decide(
-        self, chosen: Chosen, observation: Observation, memory: Memory, level_rps: float, rates: Rates, step_s: float
+        self,
+        chosen: Chosen,
+        observation: Observation,
+        memory: Memory,
+        level_rps: float,
+        rates: Sequence[Rates],
+        step_s: float,
     ) -> Decision:
-        """The decision for this step; its memory has `account` and `above` too."""
+        """The decision for this step; its memory has `account` and `above` too.
+
+        `rates`: those wanted, and those that will do where the first do not fit."""
         theirs = self.yardstick.decide(observation, {})
         standard = Standard(theirs.configuration, self._pas(theirs.configuration), level_rps, self.start_up_s)
         account = standard.account(memory.get("account"), observation.elapsed_s)
         at_hand = variant_of_each(observation.configuration) if "lost" in memory else None
         modest = self._no_worse(chosen, observation, theirs, standard, account, at_hand, rates, step_s)
         if not isinstance(self.price, str):
-            best = chosen(observation, aim=self.aim)
+            best = chosen(observation, aim=self.aim, rates=rates[0])
             worth = self.worth(best.configuration, modest.configuration) if best.feasible else 0.0
             target = best if worth > 0 else modest
             change = 0.0 if at_hand is None else self._change_price(at_hand, target.configuration)
@@ -108,7 +116,7 @@ class BesideIpa:
         standard: Standard,
         account: Account,
         at_hand: Mapping[str, str] | None,
-        rates: Rates,
+        rates: Sequence[Rates],
         step_s: float,
     ) -> Decision:
         """The best plan that costs no more than IPA's and is as accurate, savings and gains so far included; if there
@@ -119,21 +127,22 @@ class BesideIpa:
             plan = found.configuration
             return found.feasible and standard.is_met(account, plan, self._pas(plan), at_hand, step_s)
 
-        found = chosen(calm, aim=self.aim)
-        if not is_fit(found):
-            found = chosen(calm, aim=self.accurate)
-        if is_fit(found):
-            return found
-        is_enough = theirs.feasible and (theirs.planned_load_rps or 0.0) >= rates.due_rps
+        for each in dict.fromkeys(rates):
+            for aim in (self.aim, self.accurate):
+                found = chosen(calm, aim=aim, rates=each)
+                if is_fit(found):
+                    return found
+        least = rates[-1]
+        is_enough = theirs.feasible and (theirs.planned_load_rps or 0.0) >= least.due_rps
         if is_enough and account.most_cores(CALM_S) >= cores_of(theirs.configuration):
             return replace(theirs, memory=found.memory)
         for limited in (calm, surge):
-            found = chosen(limited, aim=self.aim)
+            found = chosen(limited, aim=self.aim, rates=least)
             if found.feasible:
                 return found
         if self.price == NEVER and theirs.feasible:
             return replace(theirs, memory=found.memory)
-        return chosen(observation, aim=self.aim)
+        return chosen(observation, aim=self.aim, rates=least)
 
     def worth(self, best: Configuration, modest: Configuration) -> float:
         """What the dearer plan is better by [objective], its cores above the other's at `price` times their price; 0 or

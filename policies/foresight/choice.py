@@ -42,13 +42,13 @@ class Rates(NamedTuple):
     peak_rps: float
 
 
-def steadied(calm_rps: float, need_rps: float, seen: dict[str, Any]) -> tuple[float, float]:
-    """The rates in whole steps, or those of the step before where they are higher by no more than `STEADY`; `seen`
-    remembers them."""
+def steadied(calm_rps: float, need_rps: float, seen: dict[str, Any], name: str) -> tuple[float, float]:
+    """The rates in whole steps, or those of the decision before where they are higher by no more than `STEADY`; `seen`
+    remembers them by the name."""
     rates = (_stepped(calm_rps), _stepped(need_rps))
-    before = seen.get("rates", rates)
+    before = seen.get(name, rates)
     kept = [old if new <= old <= new / (1 - STEADY) else new for new, old in zip(rates, before, strict=True)]
-    seen["rates"] = kept
+    seen[name] = kept
     return kept[0], max(kept)
 
 

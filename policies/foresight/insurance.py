@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
-from typing import TYPE_CHECKING
+from math import ceil, inf
+from typing import TYPE_CHECKING, NamedTuple
 
 from ipa.policies.foresight.clock import FEWEST, WIDTH_S, apart_s
 from ipa.policies.foresight.surges import AFTER_S, BIN_S, BINS, Surge
@@ -36,15 +36,45 @@ class Timing:
     wait_s: float
     is_stuck: bool = False
 
+    @property
+    def answered_s(self) -> float:
+        """When replicas serve for what comes from now on and is noticed: halfway between the soonest and the latest."""
+        return self.lead_s + NOTICED_S + self.step_s / 2
+
+    @property
+    def unrescued_s(self) -> float:
+        """For how long requests come that those replicas do not serve in time: 0 or less if they serve all."""
+        return self.answered_s if self.is_stuck else self.answered_s - self.wait_s
+
+    @property
+    def ahead_s(self) -> float:
+        """From now to the middle of the time for which a decision is made."""
+        return (self.step_s + self.lead_s) / 2
+
+
+class Allowed(NamedTuple):
+    """How many requests may be late by surges that begin in a step: expected, and by any one whose time it is."""
+
+    expected: float
+    by_one: float = inf
+
+
+def are_due(now_s: float, surges: Sequence[Surge], period_s: float | None, timing: Timing) -> list[bool]:
+    """Of which surges it is the time of the period, from when replicas for them have to be started."""
+    if period_s is None:
+        return [False] * len(surges)
+    within_s, at_s = WIDTH_S / 2 + timing.ahead_s, now_s + timing.ahead_s
+    return [not surge.follows and apart_s(at_s, surge.onset_s, period_s) <= within_s for surge in surges]
+
 
 def intensities(
     now_s: float, surges: Sequence[Surge], period_s: float | None, seen_s: float, timing: Timing
 ) -> npt.NDArray[np.float64]:
     """How likely each of the surges seen comes again about now [1/s], as often as each has.
 
-    One that followed another: within `AFTER_S` of an end. One that keeps the clock: at its time of the period, from
-    when replicas for it have to be started. One that has come at its time too rarely to say so keeps the clock as
-    likely as the others do (q = those that do / (all + 1)), and else comes at any time. Any other: at any time.
+    One that followed another: within `AFTER_S` of an end. One that keeps the clock: at its time of the period. One with
+    fewer than `FEWEST` at its time keeps the clock as likely as the others do (q = those that do / (all + 1)), and else
+    comes at any time. Any other: at any time.
     """
     import numpy as np
 
@@ -54,9 +84,8 @@ def intensities(
     together = _company([surge.onset_s for surge in surges], are_fresh, period_s)
     is_proven = [is_fresh and alike >= FEWEST for is_fresh, alike in zip(are_fresh, together, strict=True)]
     kept = sum(is_proven) / (sum(are_fresh) + 1)
-    ahead_s = (timing.step_s + timing.lead_s) / 2
     found = []
-    for surge, proven in zip(surges, is_proven, strict=True):
+    for surge, proven, due in zip(surges, is_proven, are_due(now_s, surges, period_s, timing), strict=True):
         if surge.follows:
             found.append(1 / (AFTER_S * max(len(ends), 1)) if is_after else 0.0)
             continue
@@ -65,8 +94,7 @@ def intensities(
             found.append(any_time)
             continue
         # Within WIDTH_S of its time, in each of the periods seen.
-        is_due = apart_s(now_s + ahead_s, surge.onset_s, period_s) <= WIDTH_S / 2 + ahead_s
-        at_its_time = 1 / max(seen_s / period_s * (WIDTH_S + 2 * ahead_s), 1.0) if is_due else 0.0
+        at_its_time = 1 / max(seen_s / period_s * (WIDTH_S + 2 * timing.ahead_s), 1.0) if due else 0.0
         share = 1.0 if proven else kept
         found.append(share * at_its_time + (1 - share) * any_time)
     return np.array(found)
@@ -135,9 +163,9 @@ def insured_rps(
     period_s: float | None,
     seen_s: float,
     timing: Timing,
-    allowed: float,
-) -> float:
-    """The least rate [rps] with which at most `allowed` requests of a step are late by a surge that begins in it.
+    allowed: Sequence[Allowed],
+) -> list[float]:
+    """For each of `allowed` the least rate [rps] with which no more requests are late by a surge that begins in a step.
 
     Expected late requests: step x sum over surges of intensity x late; `level_rps` if that rate is enough.
     """
@@ -148,6 +176,12 @@ def insured_rps(
     )
     peak = max([level_rps, *(surge.peak_rps for surge in surges)])
     rates = level_rps + np.linspace(0.0, 1.0, GRID + 1) * peak
-    expected = chances @ late_by_rate(rates, level_rps, surges, timing)
-    enough = np.flatnonzero(expected <= allowed)
-    return float(rates[enough[0]] if len(enough) else rates[-1])
+    late = late_by_rate(rates, level_rps, surges, timing)
+    expected = chances @ late
+    due = np.array([*are_due(now_s, surges, period_s, timing), False])
+    most = late[due].max(axis=0, initial=0.0)
+    found = []
+    for each in allowed:
+        enough = np.flatnonzero((expected <= each.expected) & (most <= each.by_one))
+        found.append(float(rates[enough[0]] if len(enough) else rates[-1]))
+    return found

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ipa.policies import checks
 from ipa.policies.foresight.backlog import MOST, coming_rps, required_rps
@@ -23,9 +23,10 @@ from ipa.policies.foresight.choice import (
     variants_of,
 )
 from ipa.policies.foresight.flaps import changes_of, spent
-from ipa.policies.foresight.insurance import Timing, insured_rps
+from ipa.policies.foresight.insurance import Allowed, Timing, insured_rps
 from ipa.policies.foresight.learning import learnt, now_of
 from ipa.policies.foresight.level import Level, level_of
+from ipa.policies.foresight.margin import Tried
 from ipa.policies.foresight.peak import peak_of
 from ipa.policies.foresight.surges import Surge, from_memory
 from ipa.policies.foresight.throughput import have_rps, noted
@@ -68,6 +69,23 @@ SURGE_SHARE = 0.5
 """Of the risk, for surges; the rest is for what else goes wrong."""
 GRAVE = 50.0
 """So many times the risk is insured against whatever IPA's plan costs; below, only within that."""
+ONE_IN_S = 3000.0
+"""A surge whose time it is may make no more late than the risk allows in so long, however seldom it comes."""
+
+
+class Insured(NamedTuple):
+    """What insures against surges [rps]: in full; as far as they are to be expected; and against grave risks alone."""
+
+    full_rps: float
+    expected_rps: float
+    due_rps: float
+
+    def beyond(self, calm_rps: float, level_rps: float) -> Insured:
+        """No less than is planned for in calm; what is insured beyond the level is rounded up."""
+        if self.full_rps <= level_rps:
+            return Insured(max(calm_rps, level_rps), max(calm_rps, level_rps), calm_rps)
+        full_rps, expected_rps = (max(calm_rps, rounded_up(rate)) for rate in (self.full_rps, self.expected_rps))
+        return Insured(full_rps, expected_rps, max(calm_rps, self.due_rps))
 
 
 class Foresight(OptimisingPolicy):
@@ -154,27 +172,26 @@ class Foresight(OptimisingPolicy):
         peak_rps = peak_of(level, surges, seen["now_s"])
         halved_s = max(HALVED_S, HALVED_LEADS * self._lead_s(seen))
         peak_rps = max(peak_rps, seen.get("peak_rps", 0.0) * 0.5 ** (step_s / halved_s))
-        seen["peak_rps"] = peak_rps
-        calm_rps = due_rps = self._fill(seen) * peak_rps
-        is_surge = bool(surges) and surges[-1].end_s is None
-        seen["level_rps"] = level.m10_rps
-        if not is_surge:
-            insured_rps = self._insured(seen, surges, seen["now_s"], step_s)
-            if insured_rps > level.m10_rps:
-                insured_rps = rounded_up(insured_rps)
-                if self._beside is not None:
-                    due_rps = max(due_rps, self._insured(seen, surges, seen["now_s"], step_s, GRAVE))
-            calm_rps = max(calm_rps, insured_rps)
-        need_rps = calm_rps
-        if observation.elapsed_s:
-            backlog_rps = self.required(observation, level, peak_rps, step_s, seen)
-            need_rps, due_rps = max(calm_rps, rounded_up(backlog_rps)), max(due_rps, backlog_rps)
+        seen["peak_rps"], seen["level_rps"] = peak_rps, level.m10_rps
+        tried = self._tried(observation, memory, seen, surges, step_s)
+        seen["tried"] = tried.kept
+        calm_rps = self._fill(seen, tried) * peak_rps
+        insured = Insured(calm_rps, calm_rps, calm_rps)
+        if not surges or surges[-1].end_s is not None:
+            insured = self._insured(seen, surges, seen["now_s"], step_s).beyond(calm_rps, level.m10_rps)
+        backlog_rps = self.required(observation, level, peak_rps, step_s, seen) if observation.elapsed_s else 0.0
         slowest = min(seen["share"].values(), default=1.0)
-        calm_rps, need_rps, due_rps = calm_rps / slowest, need_rps / slowest, due_rps / slowest
-        rates = Rates(*steadied(calm_rps, need_rps, seen), due_rps, peak_rps)
-        chosen = partial(self._chosen, memory=memory, seen=seen, rates=rates, step_s=step_s)
+        rates = [
+            Rates(
+                *steadied(rate_rps / slowest, max(rate_rps, rounded_up(backlog_rps)) / slowest, seen, name),
+                max(insured.due_rps, backlog_rps) / slowest,
+                peak_rps,
+            )
+            for name, rate_rps in (("rates", insured.full_rps), ("expected_rates", insured.expected_rps))
+        ]
+        chosen = partial(self._chosen, memory=memory, seen=seen, step_s=step_s)
         if self._beside is None:
-            return chosen(observation, aim=self._aim)
+            return chosen(observation, aim=self._aim, rates=rates[0])
         return self._beside.decide(chosen, observation, memory, level.m10_rps, rates, step_s)
 
     def _in_the_dark(self, observation: Observation, memory: Memory) -> Decision:
@@ -191,7 +208,8 @@ class Foresight(OptimisingPolicy):
             return held
         now_s = now_of(observation, seen)
         unseen_s = max(observation.elapsed_s, 2 * observation.sample_age_s)
-        need_rps = self._insured(seen, surges, now_s, unseen_s) / min(seen["share"].values(), default=1.0)
+        slowest = min(seen["share"].values(), default=1.0)
+        need_rps = self._insured(seen, surges, now_s, unseen_s).full_rps / slowest
         if need_rps <= max(seen["rates"]):
             return held
         problem = self._posed(observation, need_rps)
@@ -212,23 +230,45 @@ class Foresight(OptimisingPolicy):
         late_s: float = seen["late_s"]
         return self.decision_delay_s + self._start_up_s + late_s
 
-    def _fill(self, seen: Mapping[str, Any]) -> float:
+    def _timing(self, seen: Mapping[str, Any], step_s: float) -> Timing:
+        return Timing(step_s, self._lead_s(seen), WAIT_SHARE * self.sla_s, self.dispatch == "eager")
+
+    def _tried(
+        self,
+        observation: Observation,
+        memory: Memory,
+        seen: Mapping[str, Any],
+        surges: Sequence[Surge],
+        step_s: float,
+    ) -> Tried:
+        """What margins would have done so far; the first time, in all of the past."""
+        load_rps: Sequence[float] = observation.load_rps
+        is_first = "seen" not in memory
+        if is_first:
+            load_rps = (*(observation.past_rps or ()), *load_rps)
+        return Tried.of(seen.get("tried")).after(
+            load_rps, surges, seen["now_s"], self._timing(seen, step_s), is_past=is_first
+        )
+
+    def _fill(self, seen: Mapping[str, Any], tried: Tried) -> float:
         """The share of the load to come that is planned for in calm: the more, the less of a queue new replicas can
-        rescue, which is none with eager dispatch."""
-        if self.dispatch == "eager":
-            return FILL_UNRESCUED
-        rescued = self.sla_s / max(self._lead_s(seen), self.sla_s)
-        return FILL_UNRESCUED - (FILL_UNRESCUED - FILL) * rescued
+        rescue, which is none with eager dispatch; and a margin where ordinary seconds have needed one."""
+        rescued = 0.0 if self.dispatch == "eager" else self.sla_s / max(self._lead_s(seen), self.sla_s)
+        margin = tried.least((1 - SURGE_SHARE) * self.risk)
+        return max(FILL_UNRESCUED - (FILL_UNRESCUED - FILL) * rescued, margin if margin > 1 else 0.0)
 
-    def _insured(
-        self, seen: Mapping[str, Any], surges: Sequence[Surge], now_s: float, step_s: float, times: float = 1.0
-    ) -> float:
-        """The rate [rps] that insures against a surge which begins now and is not noticed for `step_s`.
-
-        `times`: so many times the risk is taken."""
-        timing = Timing(step_s, self._lead_s(seen), WAIT_SHARE * self.sla_s, self.dispatch == "eager")
-        allowed = times * SURGE_SHARE * self.risk * seen["mean_rps"] * step_s
-        return insured_rps(now_s, seen["level_rps"], surges, seen["period_s"], seen["seen_s"], timing, allowed)
+    def _insured(self, seen: Mapping[str, Any], surges: Sequence[Surge], now_s: float, step_s: float) -> Insured:
+        """The rates [rps] that insure against a surge which begins now and is not noticed for `step_s`."""
+        expected = SURGE_SHARE * self.risk * seen["mean_rps"] * step_s
+        allowed = (
+            Allowed(expected, self.risk * seen["mean_rps"] * ONE_IN_S),
+            Allowed(expected),
+            Allowed(GRAVE * expected),
+        )
+        timing = self._timing(seen, step_s)
+        return Insured(
+            *insured_rps(now_s, seen["level_rps"], surges, seen["period_s"], seen["seen_s"], timing, allowed)
+        )
 
     def required(
         self, observation: Observation, level: Level, peak_rps: float, step_s: float, seen: Mapping[str, Any]
@@ -250,11 +290,11 @@ class Foresight(OptimisingPolicy):
         self,
         observation: Observation,
         *,
+        aim: Aim,
+        rates: Rates,
         memory: Memory,
         seen: dict[str, Any],
-        rates: Rates,
         step_s: float,
-        aim: Aim,
     ) -> Decision:
         """The plan for the rates: that of the calm rate with the replicas for what is needed, or the one at hand."""
         calm_rps, need_rps, peak_rps = rates.calm_rps, rates.need_rps, rates.peak_rps
