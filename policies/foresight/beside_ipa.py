@@ -12,7 +12,7 @@ from ipa.policies.foresight.choice import (
     Aim,
     Rates,
     at_most,
-    changed_cores,
+    change_price,
     cores_of,
     is_any_starting,
     variant_of_each,
@@ -98,8 +98,10 @@ class BesideIpa:
             best = chosen(observation, aim=self.aim, rates=rates[0])
             worth = self.worth(best.configuration, modest.configuration) if best.feasible else 0.0
             target = best if worth > 0 else modest
-            change = 0.0 if at_hand is None else self._change_price(at_hand, target.configuration)
-            above = changed(memory.get("above"), worth, change, step_s, is_any_starting(observation))
+            price = 0.0
+            if at_hand is not None:
+                price = change_price(self.aim.programme.beta, at_hand, target.configuration, self.start_up_s)
+            above = changed(memory.get("above"), worth, price, step_s, is_any_starting(observation))
             if above["is"]:
                 # What is bought above IPA's plan is no debt.
                 kept = standard.noted(account, theirs.configuration, standard.pas, None)
@@ -119,8 +121,9 @@ class BesideIpa:
         rates: Sequence[Rates],
         step_s: float,
     ) -> Decision:
-        """The best plan that costs no more than IPA's and is as accurate, savings and gains so far included; if there
-        is none, IPA's own, unless it serves less than is due."""
+        """The best plan that costs no more than IPA's and is as accurate, savings and gains so far included, for the
+        first of the rates for which there is one; else IPA's own, unless it serves less than is due or a debt forbids
+        its cost; else what serves it. With `NEVER`, nothing dearer than IPA's own."""
         calm, surge = (at_most(observation, account.most_cores(within_s)) for within_s in (CALM_S, SURGE_S))
 
         def is_fit(found: Decision) -> bool:
@@ -152,10 +155,6 @@ class BesideIpa:
         cores = more["cost_cores"] - less["cost_cores"]
         dearer = (self.price - 1) * self.aim.programme.beta * cores
         return more["total"] - less["total"] - dearer if cores > 0 else 0.0
-
-    def _change_price(self, at_hand: Mapping[str, str], then: Configuration) -> float:
-        """What a change of variants costs, in objective x seconds: the new replicas start beside the old ones."""
-        return self.aim.programme.beta * changed_cores(at_hand, then) * self.start_up_s
 
     def _pas(self, configuration: Configuration) -> float:
         return self.aim.programme.score(configuration)["pas"]

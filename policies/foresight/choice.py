@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import ceil, log2
 from typing import Any, NamedTuple
@@ -45,7 +45,7 @@ class Rates(NamedTuple):
 def steadied(calm_rps: float, need_rps: float, seen: dict[str, Any], name: str) -> tuple[float, float]:
     """The rates in whole steps, or those of the decision before where they are higher by no more than `STEADY`; `seen`
     remembers them by the name."""
-    rates = (_stepped(calm_rps), _stepped(need_rps))
+    rates = (_stepped(calm_rps, round), _stepped(need_rps, round))
     before = seen.get(name, rates)
     kept = [old if new <= old <= new / (1 - STEADY) else new for new, old in zip(rates, before, strict=True)]
     seen[name] = kept
@@ -54,12 +54,17 @@ def steadied(calm_rps: float, need_rps: float, seen: dict[str, Any], name: str) 
 
 def rounded_up(rate_rps: float) -> float:
     """The least rate in whole steps that is no lower."""
-    return 2.0 ** (ceil(DOUBLED_IN * log2(rate_rps) - 1e-9) / DOUBLED_IN) if rate_rps > 0 else rate_rps
+    return _stepped(rate_rps, lambda steps: ceil(steps - 1e-9))
 
 
 def cores_of(configuration: Configuration) -> int:
     """The cores of all desired replicas."""
     return sum(stage.total_cores for stage in configuration.values())
+
+
+def change_price(beta: float, variants: Mapping[str, str], then: Configuration, start_up_s: float) -> float:
+    """What a change of variants costs, in objective x seconds: the new replicas start beside the old ones."""
+    return beta * changed_cores(variants, then) * start_up_s
 
 
 def changed_cores(variants: Mapping[str, str], then: Configuration) -> int:
@@ -100,5 +105,5 @@ def not_fewer(configuration: Configuration, observation: Observation) -> Configu
     return found
 
 
-def _stepped(rate_rps: float) -> float:
-    return 2.0 ** (round(DOUBLED_IN * log2(rate_rps)) / DOUBLED_IN) if rate_rps > 0 else rate_rps
+def _stepped(rate_rps: float, whole: Callable[[float], int]) -> float:
+    return 2.0 ** (whole(DOUBLED_IN * log2(rate_rps)) / DOUBLED_IN) if rate_rps > 0 else rate_rps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import comb
+from typing import Any
 
 PERIODS_S = (*(60.0 * minutes for minutes in range(5, 61)), *(3600.0 * hours for hours in (2, 3, 4, 6, 8, 12, 24)))
 """What people set timers to: whole minutes up to an hour, and the hours that divide a day."""
@@ -13,8 +14,6 @@ FEWEST = 3
 """So many surges have to come at the same time."""
 CHANCE = 0.01
 """A period is proven if chance would bring so much agreement, at any of these periods, with less than this."""
-
-
 ALIKE = 0.5
 """Periods that explain as many onsets up to this are alike, and the shortest is taken."""
 
@@ -43,17 +42,21 @@ def period_of(onsets_s: Sequence[float]) -> float | None:
         tail = sum(comb(n - 1, k) * share**k * (1 - share) ** (n - 1 - k) for k in range(most - 1, n))
         if n * tail > CHANCE / len(PERIODS_S):
             continue
-        together = [onset for onset in onsets_s if company(onset, onsets_s, period_s) >= FEWEST]
+        alike = company(onsets_s, onsets_s, period_s)
+        together = [onset for onset, number in zip(onsets_s, alike, strict=True) if number >= FEWEST]
         explained = len(together) - n * _filled_s([onset % period_s for onset in together], period_s) / period_s
         if explained > most_explained + ALIKE:
             best, most_explained = period_s, explained
     return best
 
 
-def company(onset_s: float, onsets_s: Sequence[float], period_s: float) -> int:
-    """How many of the onsets, itself included, come at the time of one in the period."""
-    half_s = period_s / 2
-    return sum(abs((onset_s - other + half_s) % period_s - half_s) <= WIDTH_S / 2 for other in onsets_s)
+def company(onsets_s: Sequence[float], others_s: Sequence[float], period_s: float) -> list[int]:
+    """For each onset, how many of the others come at its time of the period, itself included if it is one of them."""
+    import numpy as np
+
+    apart = apart_s(np.array(onsets_s)[:, None], np.array(others_s)[None, :], period_s)
+    found: list[int] = (apart <= WIDTH_S / 2).sum(axis=1).tolist()
+    return found
 
 
 def _filled_s(phases: Sequence[float], period_s: float) -> float:
@@ -77,6 +80,6 @@ def _most_together(onsets_s: Sequence[float], period_s: float) -> int:
     return min(most, len(onsets_s))
 
 
-def apart_s(one_s: float, other_s: float, period_s: float) -> float:
-    """How far apart two times are within a period [s], from 0 to half a period."""
+def apart_s(one_s: Any, other_s: Any, period_s: float) -> Any:
+    """How far apart two times are within a period [s], from 0 to half a period; of numbers or of arrays."""
     return abs((one_s - other_s + period_s / 2) % period_s - period_s / 2)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil, inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from ipa.policies.foresight.clock import FEWEST, WIDTH_S, apart_s
+from ipa.policies.foresight.clock import FEWEST, WIDTH_S, apart_s, company
 from ipa.policies.foresight.surges import AFTER_S, BIN_S, BINS, Surge
 
 if TYPE_CHECKING:
@@ -80,10 +80,12 @@ def intensities(
 
     ends = [surge.end_s for surge in surges if surge.end_s is not None]
     is_after = any(now_s - end_s <= AFTER_S for end_s in ends)
-    are_fresh = [not surge.follows for surge in surges]
-    together = _company([surge.onset_s for surge in surges], are_fresh, period_s)
-    is_proven = [is_fresh and alike >= FEWEST for is_fresh, alike in zip(are_fresh, together, strict=True)]
-    kept = sum(is_proven) / (sum(are_fresh) + 1)
+    fresh_s = [surge.onset_s for surge in surges if not surge.follows]
+    alike = [0] * len(surges)
+    if period_s is not None:
+        alike = company([surge.onset_s for surge in surges], fresh_s, period_s)
+    is_proven = [number >= FEWEST and not surge.follows for number, surge in zip(alike, surges, strict=True)]
+    kept = sum(is_proven) / (len(fresh_s) + 1)
     found = []
     for surge, proven, due in zip(surges, is_proven, are_due(now_s, surges, period_s, timing), strict=True):
         if surge.follows:
@@ -98,18 +100,6 @@ def intensities(
         share = 1.0 if proven else kept
         found.append(share * at_its_time + (1 - share) * any_time)
     return np.array(found)
-
-
-def _company(onsets_s: Sequence[float], are_fresh: Sequence[bool], period_s: float | None) -> list[int]:
-    """For each onset, how many of the fresh ones come at its time of the period; 0 without a period."""
-    import numpy as np
-
-    if period_s is None or not onsets_s:
-        return [0] * len(onsets_s)
-    onsets = np.array(onsets_s)
-    apart = np.abs((onsets[:, None] - onsets[None, :] + period_s / 2) % period_s - period_s / 2)
-    found: list[int] = ((apart <= WIDTH_S / 2) & np.array(are_fresh)[None, :]).sum(axis=1).tolist()
-    return found
 
 
 def late_by_rate(

@@ -26,11 +26,6 @@ class Level:
     m60_rps: float
     deviation_rps: float
 
-    @property
-    def highest_rps(self) -> float:
-        """The higher of the two shorter means [rps]."""
-        return max(self.m3_rps, self.m10_rps)
-
 
 def level_of(load_rps: Sequence[float]) -> Level | None:
     """The level after the seconds of `load_rps` (newest last, NaN: no sample); None without a sample."""

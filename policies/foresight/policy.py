@@ -14,7 +14,7 @@ from ipa.policies.foresight.beside_ipa import BesideIpa, checked_price
 from ipa.policies.foresight.choice import (
     Aim,
     Rates,
-    changed_cores,
+    change_price,
     is_any_starting,
     not_fewer,
     rounded_up,
@@ -30,7 +30,7 @@ from ipa.policies.foresight.margin import Tried
 from ipa.policies.foresight.peak import peak_of
 from ipa.policies.foresight.surges import Surge, from_memory
 from ipa.policies.foresight.throughput import have_rps, noted
-from ipa.policies.interface import Configuration, Decision, Histories, Memory, Observation
+from ipa.policies.interface import Decision, Histories, Memory, Observation
 from ipa.policies.ipa import Ipa
 from ipa.policies.optimising_policy import PLANNING_PARAMETERS, OptimisingPolicy, decision_from_solution
 from ipa.policies.predictors import OUTLOOK_PARAMETERS
@@ -312,8 +312,10 @@ class Foresight(OptimisingPolicy):
         kept = aim.answers.solve(replace(problem, variants=variants_of(observation.configuration)))
         gain = max(free.objective["total"] - kept.objective["total"], 0.0)
         lost = memory["lost"] + gain * step_s if gain > 0 else 0.0
+        at_hand = variant_of_each(observation.configuration)
+        price = change_price(self.programme.beta, at_hand, free.configuration, self._start_up_s)
         is_early = is_any_starting(observation)
-        if kept.feasible and (is_early or lost < self._price(observation.configuration, free.configuration)):
+        if kept.feasible and (is_early or lost < price):
             found = decision_from_solution(kept, {**now, "lost": lost}, peak_rps, need_rps)
             return replace(found, configuration=not_fewer(found.configuration, observation))
         return decision_from_solution(free, now, peak_rps, need_rps)
@@ -328,7 +330,3 @@ class Foresight(OptimisingPolicy):
             starting = seen["starting"][stage.name]
             found[stage.name] = {**known, "variant": variant, "changed_s": changed_s, "starting": starting}
         return found
-
-    def _price(self, one: Configuration, other: Configuration) -> float:
-        """What a change of variants costs, in objective x seconds: the new replicas start beside the old ones."""
-        return self.programme.beta * changed_cores(variant_of_each(one), other) * self._start_up_s

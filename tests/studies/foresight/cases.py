@@ -19,7 +19,7 @@ EMPTY_S = 60
 """A window with more seconds without a request lies in a gap of the recording, and is left out."""
 DEVELOPMENT, TEST = (DAY_S, 14 * DAY_S), (14 * DAY_S, 21 * DAY_S)
 """The parts of the Twitter trace. The first day of the development part has no day before it to learn from."""
-DRAWN = {"development": (DEVELOPMENT, 24, 1), "test": (TEST, 16, 2)}
+DRAWN = {"development": (DEVELOPMENT, 24, 1), "test": (TEST, 16, 2), "again": (TEST, 20, 3)}
 """The part, how many windows are drawn from it, and the seed that draws them."""
 AZURE_SCALE = 2.0
 
@@ -63,7 +63,8 @@ class Window:
 
 @cache
 def windows(part: str) -> list[Window]:
-    """The windows of a part: `development`, `test` (which has the published ones too) or `azure`."""
+    """The windows of a part: `development`, `test` (which has the published ones too), `again` (drawn from those of
+    which no second is in `test`) or `azure`."""
     path = str(traces.default_path(os.environ))
     if part == "azure":
         path = path.replace("twitter-2018-04.txt.xz", "azure-llm-2023-conv.csv.xz")
@@ -74,6 +75,10 @@ def windows(part: str) -> list[Window]:
     counts = traces.find(path).per_second()
     starts = np.arange(span[0], span[1] - LENGTH_S + 1, LENGTH_S)
     full = [start for start in starts.tolist() if (counts[start : start + LENGTH_S] == 0).sum() <= EMPTY_S]
+    if part == "again":
+        known = [span for spans in traces.WINDOWS.values() for span in spans]
+        known += [span for window in windows("test") for span in window.keys.get("window", ())]
+        full = [start for start in full if all(start + LENGTH_S <= first or end <= start for first, end in known)]
     drawn = sorted(np.random.default_rng(seed).choice(full, number, replace=False).tolist())
     found = [
         Window(
