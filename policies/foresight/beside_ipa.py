@@ -85,16 +85,21 @@ class BesideIpa:
         level_rps: float,
         rates: Sequence[Rates],
         step_s: float,
+        is_new: bool,
     ) -> Decision:
         """The decision for this step; its memory has `account` and `above` too.
 
-        `rates`: those wanted, and those that will do where the first do not fit."""
+        `rates`: those wanted, and those that will do where the first do not fit. `is_new`: next to nothing is known of
+        the load; then IPA's own plan comes first."""
         theirs = self.yardstick.decide(observation, {})
         standard = Standard(theirs.configuration, self._pas(theirs.configuration), level_rps, self.start_up_s)
         account = standard.account(memory.get("account"), observation.elapsed_s)
         at_hand = variant_of_each(observation.configuration) if "lost" in memory else None
-        modest = self._no_worse(chosen, observation, theirs, standard, account, at_hand, rates, step_s)
-        if not isinstance(self.price, str):
+        if is_new and _serves(theirs, rates[-1]):
+            modest = replace(theirs, memory=chosen(observation, aim=self.aim, rates=rates[-1]).memory)
+        else:
+            modest = self._no_worse(chosen, observation, theirs, standard, account, at_hand, rates, step_s)
+        if not is_new and not isinstance(self.price, str):
             best = chosen(observation, aim=self.aim, rates=rates[0])
             worth = self.worth(best.configuration, modest.configuration) if best.feasible else 0.0
             target = best if worth > 0 else modest
@@ -136,8 +141,7 @@ class BesideIpa:
                 if is_fit(found):
                     return found
         least = rates[-1]
-        is_enough = theirs.feasible and (theirs.planned_load_rps or 0.0) >= least.due_rps
-        if is_enough and account.most_cores(CALM_S) >= cores_of(theirs.configuration):
+        if _serves(theirs, least) and account.most_cores(CALM_S) >= cores_of(theirs.configuration):
             return replace(theirs, memory=found.memory)
         for limited in (calm, surge):
             found = chosen(limited, aim=self.aim, rates=least)
@@ -158,3 +162,8 @@ class BesideIpa:
 
     def _pas(self, configuration: Configuration) -> float:
         return self.aim.programme.score(configuration)["pas"]
+
+
+def _serves(theirs: Decision, rates: Rates) -> bool:
+    """Whether IPA's plan serves what is due."""
+    return theirs.feasible and (theirs.planned_load_rps or 0.0) >= rates.due_rps

@@ -38,11 +38,13 @@ def learnt(
         samples = sum(count == count for count in load_rps)
         known = {"surges": [], "seen_s": float(samples), "mean_rps": mean(load_rps), "share": {}, "period_s": None}
         known["onsets"], known["is_opening"] = -1, not observation.elapsed_s
+        known["past_s"] = float(len(observation.past_rps or ()))
     else:
         if known.pop("is_opening", False) and observation.elapsed_s:
             # The past ends where the load begins, which in a live run is some seconds after the first decision.
             begun_s = now_s - round(observation.elapsed_s)
             known["surges"] = to_memory(later(from_memory(known["surges"]), begun_s - known["now_s"]))
+        known["past_s"] = known.get("past_s", 0.0) + step_s
         recent = mean(load_rps[-max(1, round(step_s)) :])
         known["seen_s"] = min(known["seen_s"] + step_s, REMEMBERED_S)
         if recent == recent:

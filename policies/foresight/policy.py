@@ -69,6 +69,8 @@ SURGE_SHARE = 0.5
 """Of the risk, for surges; the rest is for what else goes wrong."""
 GRAVE = 50.0
 """So many times the risk is insured against whatever IPA's plan costs; below, only within that."""
+NEW_S = 120.0
+"""A load that has been seen for less than this may do anything, and IPA's plan, which has its margins, is taken."""
 ONE_IN_S = 3000.0
 """A surge whose time it is may make no more late than the risk allows in so long, however seldom it comes."""
 
@@ -192,7 +194,8 @@ class Foresight(OptimisingPolicy):
         chosen = partial(self._chosen, memory=memory, seen=seen, step_s=step_s)
         if self._beside is None:
             return chosen(observation, aim=self._aim, rates=rates[0])
-        return self._beside.decide(chosen, observation, memory, level.m10_rps, rates, step_s)
+        is_new = seen["past_s"] < NEW_S
+        return self._beside.decide(chosen, observation, memory, level.m10_rps, rates, step_s, is_new)
 
     def _in_the_dark(self, observation: Observation, memory: Memory) -> Decision:
         """Without a sample everything stays, but for replicas against a surge that nobody would see.

@@ -672,6 +672,27 @@ def test_replicas_that_start_in_no_time_are_planned_for_as_those_that_start_in_a
     assert planned[0] == pytest.approx(planned[1])
 
 
+@pytest.mark.parametrize("past_s", [0, 60, 120])
+def test_a_load_of_which_nothing_is_known_has_ipa_s_plan_for_two_minutes(past_s: int) -> None:
+    """IPA plans for 31 rps and ours for 30, as soon as there is anything to go by."""
+    policy, theirs = Foresight(LONG_SLA), Ipa(LONG_SLA, load_margin=1.0)
+    policy._beside = BesideIpa(theirs, policy._aim, 1.75, 8.0)
+    at_hand, memory, same = configuration(a=("small", 1, 3, 1), b=("small", 1, 3, 1)), {}, []
+    for step in range(16):
+        seen = observation(steps((30, 120)), at_hand=at_hand, time_s=10.0 * step, elapsed_s=10.0 if step else 0.0)
+        decision = policy.decide(replace(seen, past_rps=(30.0,) * past_s), memory)
+        same.append(decision.configuration == theirs.decide(seen, {}).configuration)
+        at_hand, memory = dict(decision.configuration), decision.memory
+    assert same == [10 * step + past_s < 120 for step in range(16)]
+
+
+def test_a_new_load_s_backlog_is_served_though_ipa_does_not_look_at_it() -> None:
+    ours = decided(steps((30, 120)), queue_length={"a": 250}, price=DEAR)
+    assert cores_of(ours.configuration) > cores_of(
+        Ipa(LONG_SLA).decide(observation(steps((30, 120))), {}).configuration
+    )
+
+
 @pytest.mark.parametrize("price", [0.5, "nevr"])
 def test_a_price_is_a_number_from_one_or_never(price: float | str) -> None:
     with pytest.raises(PolicyError, match=r"price_above_ipa=.*(at least 1|'never')"):
