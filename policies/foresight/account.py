@@ -78,11 +78,15 @@ class Standard:
     def is_met(
         self, account: Account, ours: Configuration, pas: float, at_hand: Mapping[str, str] | None, step_s: float
     ) -> bool:
-        """Whether a plan of ours is accurate enough, and its changes are paid for: there and back to the other's plan.
+        """Whether a plan of ours is accurate enough, and its changes are paid for."""
+        return self.is_paid(account, ours, at_hand) and account.may_trail(self._lead(pas), step_s)
+
+    def is_paid(self, account: Account, ours: Configuration, at_hand: Mapping[str, str] | None) -> bool:
+        """Whether the changes of a plan of ours are paid for: there and back to the other's plan.
 
         `at_hand`: stage -> its variant now; None: there is nothing yet."""
         way_core_s = self._change_core_s(at_hand, ours) + self._change_core_s(variant_of_each(ours), self.plan)
-        return account.pays(way_core_s, cores_of(ours)) and account.may_trail(self._lead(pas), step_s)
+        return account.pays(way_core_s, cores_of(ours))
 
     def noted(
         self, account: Account, ours: Configuration, pas: float, at_hand: Mapping[str, str] | None

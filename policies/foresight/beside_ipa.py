@@ -145,7 +145,8 @@ class BesideIpa:
             return replace(theirs, memory=found.memory)
         for limited in (calm, surge):
             found = chosen(limited, aim=self.aim, rates=least)
-            if found.feasible:
+            is_paid = self.price != NEVER or standard.is_paid(account, found.configuration, at_hand)
+            if found.feasible and is_paid:
                 return found
         if self.price == NEVER and theirs.feasible:
             return replace(theirs, memory=found.memory)

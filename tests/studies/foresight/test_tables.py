@@ -73,6 +73,18 @@ def test_development_and_test_share_no_second() -> None:
 
 
 @needs_real_trace
+def test_the_windows_drawn_again_share_no_second_with_any_other() -> None:
+    others = [span for spans in traces.WINDOWS.values() for span in spans]
+    others += [
+        span for part in ("development", "test") for each in windows(part) for span in each.keys.get("window", ())
+    ]
+    drawn = [each.keys["window"][0] for each in windows("again")]
+    assert len(drawn) == 20
+    assert all(TEST[0] <= start and end <= TEST[1] and end - start == LENGTH_S for start, end in drawn)
+    assert all(start + LENGTH_S <= first or end <= start for start, _ in drawn for first, end in others)
+
+
+@needs_real_trace
 def test_every_change_of_the_robustness_makes_scenarios_and_none_is_of_a_test_window() -> None:
     for name, change in changes().items():
         for window in change.windows():
