@@ -108,8 +108,9 @@ class BesideIpa:
                 price = change_price(self.aim.programme.beta, at_hand, target.configuration, self.start_up_s)
             above = changed(memory.get("above"), worth, price, step_s, is_any_starting(observation))
             if above["is"]:
-                # What is bought above IPA's plan is no debt.
-                kept = standard.noted(account, theirs.configuration, standard.pas, None)
+                # What is bought above IPA's plan is no debt, and what IPA's changes would have cost is not saved.
+                theirs_before = memory["account"]["variants"] if "account" in memory else None
+                kept = standard.noted(account, theirs.configuration, standard.pas, theirs_before)
                 return replace(best, memory={**best.memory, "account": kept, "above": above})
             modest = replace(modest, memory={**modest.memory, "above": above})
         kept = standard.noted(account, modest.configuration, self._pas(modest.configuration), at_hand)
@@ -141,12 +142,12 @@ class BesideIpa:
                 if is_fit(found):
                     return found
         least = rates[-1]
-        if _serves(theirs, least) and account.most_cores(CALM_S) >= cores_of(theirs.configuration):
+        does_serve = _serves(theirs, least)
+        if does_serve and account.most_cores(CALM_S) >= cores_of(theirs.configuration):
             return replace(theirs, memory=found.memory)
         for limited in (calm, surge):
             found = chosen(limited, aim=self.aim, rates=least)
-            is_paid = self.price != NEVER or standard.is_paid(account, found.configuration, at_hand)
-            if found.feasible and is_paid:
+            if is_fit(found) if self.price == NEVER else found.feasible:
                 return found
         if self.price == NEVER and theirs.feasible:
             return replace(theirs, memory=found.memory)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import comb
 from typing import Any
 
-PERIODS_S = (*(60.0 * minutes for minutes in range(5, 61)), *(3600.0 * hours for hours in (2, 3, 4, 6, 8, 12, 24)))
+PERIODS_S = (*(60.0 * minutes for minutes in range(5, 61)), *(3600.0 * hours for hours in (2, 3, 4, 6, 8)))
 """What people set timers to: whole minutes up to an hour, and the hours that divide a day."""
 WIDTH_S = 120.0
 """Surges at the same time of a period lie within so much."""
@@ -61,11 +62,11 @@ def company(onsets_s: Sequence[float], others_s: Sequence[float], period_s: floa
 
 def _filled_s(phases: Sequence[float], period_s: float) -> float:
     """How much of the period lies within half a width of some phase [s]."""
-    filled_s, until_s = 0.0, -WIDTH_S
-    for phase in sorted(phases):
-        filled_s += min(WIDTH_S, phase + WIDTH_S / 2 - until_s)
-        until_s = phase + WIDTH_S / 2
-    return min(filled_s, period_s)
+    if not phases:
+        return 0.0
+    ordered = sorted(phases)
+    gaps_s = (after - phase for phase, after in pairwise([*ordered, ordered[0] + period_s]))
+    return sum(min(WIDTH_S, gap_s) for gap_s in gaps_s)
 
 
 def _most_together(onsets_s: Sequence[float], period_s: float) -> int:

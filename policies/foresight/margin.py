@@ -24,9 +24,9 @@ MARGINS = 1 + ceil(DOUBLED_IN * log2(1 + RISE))
 """Margins are tried in the steps of rates: none, one step, ... up to a surge's rise. What needs more is a surge."""
 HALVED_S = 86_400.0
 """What has been seen counts half after this time."""
-PAST_EVERY = 7
-"""Of the decisions that could have been made before a run, one in so many is tried: all would take long, and this
-number has no factor in common with what timers are set to."""
+PAST_EVERY, PAST_EVERY_S = 7, 70.0
+"""Of the decisions that could have been made before a run, one in so many is tried, and none sooner than so long after
+another: all would take long, and 7 has no factor in common with what timers are set to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +65,20 @@ class Tried:
         counts = np.asarray(load_rps, dtype=np.float64)
         ahead, step = ceil(timing.answered_s), max(1, round(timing.step_s))
         latest = len(counts) - step * ceil(ahead / step)
+        every = PAST_EVERY * ceil(PAST_EVERY_S / (PAST_EVERY * step)) if is_past else 1
         first = LONG_S if is_past else max(LONG_S, latest)
-        ends = np.arange(latest, first - 1, -step * PAST_EVERY)
+        ends = np.arange(latest, first - 1, -step * every)
         gaps = np.concatenate([[0], np.cumsum(np.isnan(counts))])
-        ordinary = gaps[ends + ahead] == gaps[ends - LONG_S]
+        ordinary = gaps[ends + ahead] == gaps[np.maximum(ends - LONG_S - ahead, 0)]
         times = until_s - len(counts) + ends
         for surge in surges:
             ordinary &= (times + ahead < surge.onset_s) | (times >= surge.onset_s + BINS * BIN_S)
         if not ordinary.any():
             return self
         late, requests = _late(np.nan_to_num(counts), ends[ordinary], timing)
-        kept, weight = 0.5 ** (timing.step_s / HALVED_S), PAST_EVERY if is_past else 1
-        summed = kept * np.array(self.late) + weight * late
-        return Tried(tuple(summed.tolist()), kept * self.requests + weight * requests)
+        kept = 0.5 ** (timing.step_s / HALVED_S)
+        summed = kept * np.array(self.late) + every * late
+        return Tried(tuple(summed.tolist()), kept * self.requests + every * requests)
 
 
 def _late(counts: Numbers, ends: Places, timing: Timing) -> tuple[Numbers, float]:
@@ -93,7 +94,7 @@ def _late(counts: Numbers, ends: Places, timing: Timing) -> tuple[Numbers, float
     factors = 2.0 ** (np.arange(MARGINS) / DOUBLED_IN)
     seconds = np.arange(ceil(timing.unrescued_s))
     if not len(seconds):
-        return np.zeros(MARGINS), float(counts[ends[:, None] + np.arange(ceil(timing.step_s))].sum())
+        return np.zeros(MARGINS), float(counts[ends[:, None] + np.arange(ceil(timing.answered_s))].sum())
     level = _levels(counts)
     since_s = timing.step_s * np.ceil(np.maximum(timing.lead_s - seconds, 0.0) / timing.step_s)
     decided = np.maximum(ends[:, None] - LONG_S - np.rint(since_s).astype(int), 0)

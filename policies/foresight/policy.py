@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ipa.policies import checks
 from ipa.policies.foresight.backlog import MOST, coming_rps, required_rps
-from ipa.policies.foresight.beside_ipa import BesideIpa, checked_price
+from ipa.policies.foresight.beside_ipa import NEVER, BesideIpa, checked_price
 from ipa.policies.foresight.choice import (
     Aim,
     Rates,
@@ -96,7 +96,7 @@ class Foresight(OptimisingPolicy):
     `risk`: the share of requests that may be late. `flap_budget`: how often a stage may change its variant in a while,
     beyond which only its replicas change; None: as often as that pays. `flap_window_s`: how long that while is.
     `price_above_ipa`: so many times its price a core has to bring beyond a plan that costs no more and is no less
-    accurate than IPA's, what has been saved and gained so far included; "never": only such plans; 1: IPA is not asked;
+    accurate than IPA's, what has been saved and gained so far included; "never": only such plans, or IPA's own; 1: IPA is not asked;
     None: by the dispatch.
     `interval_s`: the time between decisions, which only the first one needs. `decision_delay_s`: from a decision until
     it takes effect. `dispatch`: "central" or "eager". A scenario gives these three, unless they are given here. The
@@ -207,13 +207,14 @@ class Foresight(OptimisingPolicy):
         if seen is None:
             return held
         surges = from_memory(seen["surges"])
-        if surges and surges[-1].end_s is None:
+        if (surges and surges[-1].end_s is None) or self.price_above_ipa == NEVER:
             return held
         now_s = now_of(observation, seen)
         unseen_s = max(observation.elapsed_s, 2 * observation.sample_age_s)
         slowest = min(seen["share"].values(), default=1.0)
-        need_rps = self._insured(seen, surges, now_s, unseen_s).full_rps / slowest
-        if need_rps <= max(seen["rates"]):
+        insured = self._insured(seen, surges, now_s, unseen_s)
+        need_rps = (insured.full_rps if self._beside is None else insured.expected_rps) / slowest
+        if need_rps <= max(seen["rates"] if self._beside is None else seen["expected_rates"]):
             return held
         problem = self._posed(observation, need_rps)
         found = self.answers.solve(replace(problem, variants=variants_of(observation.configuration)))

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import cycle, pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ipa.policies import Controller, Decision, Foresight, Ipa, Journal, Observat
 from ipa.policies.foresight.account import Account, Standard
 from ipa.policies.foresight.backlog import required_rps
 from ipa.policies.foresight.beside_ipa import BesideIpa, changed
-from ipa.policies.foresight.choice import Aim, changed_cores, cores_of, rounded_up, steadied, variant_of_each
+from ipa.policies.foresight.choice import Aim, Rates, changed_cores, cores_of, rounded_up, steadied, variant_of_each
 from ipa.policies.foresight.clock import period_of
 from ipa.policies.foresight.flaps import changes_of
 from ipa.policies.foresight.insurance import Allowed, Timing, insured_rps, intensities
@@ -121,6 +122,13 @@ def test_a_period_is_found_and_proven() -> None:
     slots = rng.choice(48, 12, replace=False)
     onsets = sorted((1800 * slots + rng.uniform(100, 180, 12)).tolist())
     assert period_of(onsets) == 1800.0
+
+
+def test_a_time_of_the_period_that_is_about_its_end_is_one_time() -> None:
+    """Timers at full and half hours, seconds early or late: the period is the half hour."""
+    rng = np.random.default_rng(10)
+    slots = np.sort(rng.choice(np.arange(1, 48), 24, replace=False))
+    assert period_of((1800.0 * slots + rng.uniform(-6, 6, 24)).tolist()) == 1800.0
 
 
 def test_surges_at_random_times_keep_no_clock() -> None:
@@ -261,6 +269,14 @@ def test_a_margin_is_learnt_step_by_step_too_and_from_a_memory() -> None:
     gap = [*load[:60], float("nan"), *load[61:120]]
     assert tried.after(gap, (), 7210.0, TIMING, is_past=False) == tried
     assert tried.after(load[:60], (), 7210.0, TIMING, is_past=False) == tried
+
+
+@pytest.mark.parametrize("timing", [Timing(10.4, 2.0, 20.0), Timing(16.4, 4.0, 20.0), Timing(0.4, 0.0, 1.0)])
+def test_a_margin_is_learnt_whatever_part_of_a_second_the_interval_has(timing: Timing) -> None:
+    for is_past in (True, False):
+        tried = Tried().after(steps((10, 120)), (), 120.0, timing, is_past)
+        assert tried.requests > 0
+        assert tried.least(0.0005) == 1.0
 
 
 def test_a_policy_plans_for_the_margin_that_its_past_has_needed() -> None:
@@ -453,6 +469,14 @@ def test_a_long_silence_is_insured_against_a_surge_that_nobody_would_see() -> No
     assert sum(each.replicas for each in at_hand.values()) <= replicas[0] < replicas[1]
 
 
+def test_a_silence_is_not_insured_at_more_than_the_cost_of_ipa() -> None:
+    day = steps(*((rate, s) for calm in (9000, 20_000, 7000) for rate, s in ((20, calm), (80, 300))), (20, 600))
+    first = decided(day, elapsed_s=0.0, price="never")
+    at_hand = dict(first.configuration)
+    seen = observation(steps((20, 120)), at_hand=at_hand, sample_age_s=600.0, time_s=630.0, elapsed_s=10.0)
+    assert Foresight(LONG_SLA, price_above_ipa="never").decide(seen, first.memory).configuration == at_hand
+
+
 @pytest.mark.parametrize(("delay_s", "halved_s", "share"), [(0.0, 20.0, 0.97), (2.0, 20.0, 0.996), (12.0, 40.0, 1.048)])
 def test_a_load_that_seems_to_stop_is_halved_in_twenty_seconds_or_two_leads_and_not_forgotten(
     delay_s: float, halved_s: float, share: float
@@ -562,6 +586,32 @@ def test_a_plan_of_other_variants_pays_for_the_way_there_and_back() -> None:
     assert not standard.is_met(Account(48.0, 5.0), ours, 0.59, small, 10.0)
     noted = standard.noted(Account(48.0, 5.0), ours, 0.62, small)
     assert (noted["saved"], noted["lead"], noted["variants"]) == (24.0, pytest.approx(0.1), small)
+
+
+def test_while_a_dearer_plan_is_taken_the_changes_that_ipa_would_make_save_nothing() -> None:
+    """IPA would go from one variant to another and back; the dearer plan stays, and costs what it costs."""
+    policy = Foresight(LONG_SLA)
+    plans = cycle([configuration(a=(variant, 1, 2, 1), b=("small", 1, 2, 1)) for variant in ("small", "large")])
+    flapping = SimpleNamespace(
+        solver=policy.solver,
+        solver_fallback=policy.solver_fallback,
+        decide=lambda *_: Decision(next(plans), {}, planned_load_rps=10.0),
+    )
+    beside = BesideIpa(flapping, policy._aim, 1.5, 8.0)  # type: ignore[arg-type]
+    best = configuration(a=("large", 1, 2, 1), b=("large", 1, 2, 1))
+    cheap = configuration(a=("small", 1, 1, 1), b=("small", 1, 1, 1))
+    rates, memory = [Rates(10.0, 10.0, 10.0, 10.0)], {"lost": 0.0}
+
+    def given(seen: Observation, **_: Any) -> Decision:
+        return Decision(best if seen.limit_cores is None else cheap, {})
+
+    for step in range(6):
+        seen = observation(steps((10, 120)), at_hand=best, time_s=10.0 * step)
+        decision = beside.decide(given, seen, memory, 10.0, rates, 10.0, False)
+        memory = {**decision.memory, "lost": 0.0}
+        assert decision.configuration == best
+        assert memory["above"]["is"]
+        assert memory["account"]["saved"] == 0.0
 
 
 def planned(policy: Foresight | Ipa, load: Sequence[float]) -> tuple[float, float]:
