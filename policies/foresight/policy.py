@@ -96,8 +96,8 @@ class Foresight(OptimisingPolicy):
     `risk`: the share of requests that may be late. `flap_budget`: how often a stage may change its variant in a while,
     beyond which only its replicas change; None: as often as that pays. `flap_window_s`: how long that while is.
     `price_above_ipa`: so many times its price a core has to bring beyond a plan that costs no more and is no less
-    accurate than IPA's, what has been saved and gained so far included; "never": only such plans, or IPA's own; 1: IPA is not asked;
-    None: by the dispatch.
+    accurate than IPA's, what has been saved and gained so far included; "never": only such plans, or IPA's own; 1: IPA
+    is not asked; None: by the dispatch.
     `interval_s`: the time between decisions, which only the first one needs. `decision_delay_s`: from a decision until
     it takes effect. `dispatch`: "central" or "eager". A scenario gives these three, unless they are given here. The
     defaults of `load_margin`, `rounding` and `throughput_share` are a plan without caution. Others: see
