@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import click
 import numpy as np
 
 from ipa import traces
@@ -65,7 +66,12 @@ class Window:
 def windows(part: str) -> list[Window]:
     """The windows of a part: `development`, `test` (which has the published ones too), `again` (drawn from those of
     which no second is in `test`) or `azure`."""
-    path = str(traces.default_path(os.environ))
+    real = traces.default_path(os.environ)
+    if real is None:
+        raise click.ClickException(
+            f"{traces.TRACE_VARIABLE} should name the Twitter trace (docs/traces.md)"
+        )
+    path = str(real)
     if part == "azure":
         path = path.replace("twitter-2018-04.txt.xz", "azure-llm-2023-conv.csv.xz")
         spans = [(0, LENGTH_S), (LENGTH_S, 2 * LENGTH_S), (2303, 3503)]
