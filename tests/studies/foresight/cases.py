@@ -68,9 +68,7 @@ def windows(part: str) -> list[Window]:
     which no second is in `test`) or `azure`."""
     real = traces.default_path(os.environ)
     if real is None:
-        raise click.ClickException(
-            f"{traces.TRACE_VARIABLE} should name the Twitter trace (docs/traces.md)"
-        )
+        raise click.ClickException(f"{traces.TRACE_VARIABLE} should name the Twitter trace (docs/traces.md)")
     path = str(real)
     if part == "azure":
         path = path.replace("twitter-2018-04.txt.xz", "azure-llm-2023-conv.csv.xz")
