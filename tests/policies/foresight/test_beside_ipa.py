@@ -1,0 +1,233 @@
+"""Plans no worse than IPA's, the account of what they save, and dearer ones that bring their price."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import cycle
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ipa.policies import Controller, Decision, Foresight, Ipa, Journal, Observation, PolicyError, ReplicaCounts
+from ipa.policies.foresight.account import Account, Standard
+from ipa.policies.foresight.beside_ipa import BesideIpa, changed
+from ipa.policies.foresight.choice import Aim, Rates, changed_cores, cores_of, variant_of_each
+from ipa.policies.optimiser import Answers, Programme
+from tests.policies.foresight.cases import DEAR, HALF_A_STEP, LONG_SLA, PIPELINE, decided, steps
+from tests.tiny import configuration, observation, published, two_by_two
+
+
+def account(saved: float = 0.0, ours: float = 10.0, *, ahead: float = 0.0, lead: float = 0.0) -> Account:
+    """The account ten seconds after a plan of ours, beside one of 10 cores."""
+    return Account.of({"saved": saved, "theirs": 10.0, "ours": ours, "ahead": ahead, "lead": lead}, 10.0, 10.0)
+
+
+def test_what_is_saved_is_kept_in_bounds_and_may_be_spent() -> None:
+    """The other's plan costs 10 cores; ours cost 4 for ten seconds: 60 core-seconds are saved."""
+    saving = account(ours=4.0)
+    assert (saving.saved_core_s, saving.most_cores(600.0), saving.most_cores(20.0)) == (60.0, 10, 13)
+    noted = {"saved": 52.0, "theirs": 10.0, "ours": 12, "ahead": 0.0, "lead": 30.0}
+    assert saving.noted(12, 8.0, 30.0) == noted
+    assert account(1e6, 4.0).saved_core_s == 6000.0
+
+
+def test_a_debt_is_paid_back_before_anything_else() -> None:
+    in_debt = account(ours=16.0)
+    assert (in_debt.saved_core_s, in_debt.most_cores(600.0), in_debt.most_cores(20.0)) == (-60.0, 8, 8)
+
+
+def test_changes_are_paid_for_by_what_is_saved_or_by_a_cheaper_plan_within_a_minute() -> None:
+    assert account(60.0).pays(60.0, 10)
+    assert not account(60.0).pays(61.0, 10)
+    assert account(60.0).pays(120.0, 9)
+    assert not account().pays(1.0, 10)
+    assert account(ours=16.0).pays(0.0, 10)
+
+
+def test_accuracy_ahead_makes_up_for_a_less_accurate_plan_and_half_is_forgotten_in_ten_minutes() -> None:
+    """For ten seconds, ours was 2 % ahead at 500 requests/s: 100 requests' worth."""
+    ahead = account(lead=10.0)
+    assert ahead.ahead == 100.0
+    assert [ahead.may_trail(lead, 10.0) for lead in (0.0, -3.3, -3.4)] == [True, True, False]
+    assert account(ahead=100.0).ahead == pytest.approx(100 * 0.5 ** (1 / 60))
+    assert account(ahead=-100.0).ahead == -100.0
+    assert account(ahead=-100.0).may_trail(0.0, 10.0)
+
+
+def test_a_plan_of_other_variants_pays_for_the_way_there_and_back() -> None:
+    """The other's plan has 2 and 3 cores of small variants. Ours has 3 cores of another at b, which start for 8 s
+    beside the old ones, as later 3 cores will on the way back."""
+    theirs = configuration(a=("small", 1, 2, 1), b=("small", 1, 3, 1))
+    ours = configuration(a=("small", 1, 2, 1), b=("large", 1, 3, 1))
+    standard, small = Standard(theirs, 0.60, 5.0, 8.0), {"a": "small", "b": "small"}
+    assert standard.is_met(Account(48.0, 5.0), ours, 0.60, small, 10.0)
+    assert not standard.is_met(Account(47.0, 5.0), ours, 0.60, small, 10.0)
+    assert standard.is_met(Account(24.0, 5.0), ours, 0.60, None, 10.0)
+    assert standard.is_met(Account(0.0, 5.0), theirs, 0.60, small, 10.0)
+    assert not standard.is_met(Account(48.0, 5.0), ours, 0.59, small, 10.0)
+    noted = standard.noted(Account(48.0, 5.0), ours, 0.62, small)
+    assert (noted["saved"], noted["lead"], noted["variants"]) == (24.0, pytest.approx(0.1), small)
+
+
+def test_while_a_dearer_plan_is_taken_the_changes_that_ipa_would_make_save_nothing() -> None:
+    """IPA would go from one variant to another and back; the dearer plan stays, and costs what it costs."""
+    policy = Foresight(LONG_SLA)
+    plans = cycle([configuration(a=(variant, 1, 2, 1), b=("small", 1, 2, 1)) for variant in ("small", "large")])
+    flapping = SimpleNamespace(
+        solver=policy.solver,
+        solver_fallback=policy.solver_fallback,
+        decide=lambda *_: Decision(next(plans), {}, planned_load_rps=10.0),
+    )
+    beside = BesideIpa(flapping, policy._aim, 1.5, 8.0)  # type: ignore[arg-type]
+    best = configuration(a=("large", 1, 2, 1), b=("large", 1, 2, 1))
+    cheap = configuration(a=("small", 1, 1, 1), b=("small", 1, 1, 1))
+    rates, memory = [Rates(10.0, 10.0, 10.0, 10.0)], {"lost": 0.0}
+
+    def given(seen: Observation, **_: Any) -> Decision:
+        return Decision(best if seen.limit_cores is None else cheap, {})
+
+    for step in range(6):
+        seen = observation(steps((10, 120)), at_hand=best, time_s=10.0 * step)
+        decision = beside.decide(given, seen, memory, 10.0, rates, 10.0, False)
+        memory = {**decision.memory, "lost": 0.0}
+        assert decision.configuration == best
+        assert memory["above"]["is"]
+        assert memory["account"]["saved"] == 0.0
+
+
+def planned(policy: Foresight | Ipa, load: Sequence[float]) -> tuple[float, float]:
+    """The mean cost of the plans of half an hour after two [cores], changes of variants included, and their mean
+    accuracy."""
+    at_hand, cost_core_s, accuracy = configuration(a=("small", 1, 1, 1), b=("small", 1, 1, 1)), 0.0, 0.0
+    controller = Controller(LONG_SLA, policy, Journal())
+    for step, until in enumerate(range(7200, 9000, 10)):
+        past = () if step else tuple(load[: until - 120])
+        ready = {name: ReplicaCounts(ready=each.replicas) for name, each in at_hand.items()}
+        seen = observation(load[until - 120 : until], at_hand=at_hand, replicas=ready, time_s=10.0 * step)
+        decision = controller.decide(replace(seen, past_rps=past, elapsed_s=10.0 if step else 0.0))
+        if step:
+            cost_core_s += 8.0 * changed_cores(variant_of_each(at_hand), decision.configuration)
+        at_hand = dict(decision.configuration)
+        cost_core_s += 10.0 * cores_of(at_hand)
+        accuracy += policy.programme.score(at_hand)["pas"] / 180
+    return cost_core_s / 1800, accuracy
+
+
+@pytest.mark.parametrize("rate_rps", [3, 12, 20])
+def test_never_above_ipa_costs_no_more_and_is_no_less_accurate_over_half_an_hour(rate_rps: int) -> None:
+    """Without it, a load of 12 rps with a surge an hour ago is insured at more than IPA's cost."""
+    rate = steps((rate_rps, 3400), (4 * rate_rps, 200), (rate_rps, 1800), (3 * rate_rps, 200), (rate_rps, 3400))
+    load = np.random.default_rng(2).poisson(np.array(rate)).astype(float).tolist()
+    theirs_cores, theirs_accuracy = planned(Ipa(LONG_SLA), load)
+    cores, accuracy = planned(Foresight(LONG_SLA, price_above_ipa="never"), load)
+    assert cores <= theirs_cores + 1e-9
+    assert accuracy >= theirs_accuracy - 1e-9
+    if rate_rps == 12:
+        assert planned(Foresight(LONG_SLA, price_above_ipa=1.0), load)[0] > theirs_cores
+
+
+@pytest.mark.parametrize(("price", "expected"), [(1.0, 9.0), (2.0, 3.0), (3.0, -3.0)])
+def test_a_core_above_has_to_bring_the_multiple_of_its_price(price: float, expected: float) -> None:
+    """Accuracy 0.45 instead of 0.30 is worth 15 and costs 10 cores instead of 4: 2.5 for each of the six."""
+    hundredfold = two_by_two(published(alpha=100.0)).with_limits(8.0, {})
+    modest = configuration(a=("small", 1, 2, 1), b=("small", 1, 2, 1))
+    dearer = configuration(a=("small", 1, 2, 1), b=("large", 1, 4, 2))
+    aim = Aim(Programme.of(hundredfold), Answers(Programme.of(hundredfold)))
+    beside = BesideIpa(Ipa(hundredfold), aim, price, 8.0)
+    assert beside.worth(dearer, modest) == pytest.approx(expected)
+    assert beside.worth(modest, dearer) == 0.0
+
+
+def test_a_change_to_a_better_plan_waits_until_waiting_has_lost_its_price_and_while_replicas_start() -> None:
+    """By 2 of objective it is better for three steps of 10 s; the change costs 50."""
+    was = changed(None, -2.0, 50.0, 10.0, is_starting=False)
+    assert was == {"is": False, "lost": 0.0}
+    steps_taken = []
+    for is_starting in (False, False, True, False):
+        was = changed(was, 2.0, 50.0, 10.0, is_starting)
+        steps_taken.append((was["is"], was["lost"]))
+    assert steps_taken == [(False, 20.0), (False, 40.0), (False, 60.0), (True, 0.0)]
+    assert changed({"is": False, "lost": 40.0}, -1.0, 50.0, 10.0, is_starting=False) == {"is": False, "lost": 0.0}
+
+
+def test_only_grave_risks_are_insured_against_above_the_cost_of_ipa() -> None:
+    """Every two hours, the load goes from 20 to 50 or 60 rps for 100 s; in 70 s it is about to again. IPA's plan has 4
+    cores and serves 40 rps or less: few are late at 50, and many at 60."""
+    cores = []
+    for surge_rps in (50, 60):
+        load = [*steps(*[(20, 7100), (surge_rps, 100)] * 12), *steps((20, 7030))]
+        plans = [decided(load, elapsed_s=0.0, price=price).configuration for price in (DEAR, 1.0)]
+        cores.append(tuple(cores_of(plan) for plan in plans))
+    assert cores == [(4, 6), (6, 6)]
+    assert cores_of(Ipa(LONG_SLA).decide(observation(steps((20, 120))), {}).configuration) == 4
+
+
+def test_what_waits_is_served_whatever_ipa_plan_costs() -> None:
+    """250 requests wait; IPA does not look at them."""
+    theirs = Ipa(LONG_SLA).decide(observation(steps((30, 120))), {}).configuration
+    ours, free, never = (
+        decided(steps((30, 120)), queue_length={"a": 250}, price=price) for price in (DEAR, 1.0, "never")
+    )
+    assert cores_of(ours.configuration) == cores_of(free.configuration) == 16
+    assert cores_of(never.configuration) <= cores_of(theirs) == 6
+
+
+@pytest.mark.parametrize(("dispatch", "price", "calm_rps"), [("central", 1.75, 0.97 * 20), ("eager", 1.0, 1.1 * 20)])
+def test_with_eager_dispatch_ipa_is_not_asked_and_more_is_planned_for(
+    dispatch: str, price: float, calm_rps: float
+) -> None:
+    policy = Foresight(LONG_SLA, dispatch=dispatch)
+    assert policy.parameters["price_above_ipa"] == price
+    load = steps((20, 86_400))
+    seen = replace(observation(load[-120:], elapsed_s=0.0), past_rps=tuple(load[:-120]))
+    planned_rps = policy.decide(seen, {}).planned_load_rps
+    assert planned_rps == pytest.approx(max(20, calm_rps), rel=HALF_A_STEP)
+
+
+@pytest.mark.parametrize(("sla_s", "share"), [(16.0, 0.97), (8.0, 0.97), (4.0, 1.035), (2.0, 1.0675)])
+def test_the_less_of_a_queue_new_replicas_rescue_the_more_is_planned_for_in_calm(sla_s: float, share: float) -> None:
+    """They serve 8 s after a decision; the peak to come falls, so that nothing but the share of it counts."""
+    policy = Foresight(two_by_two(published()), sla_s=sla_s, price_above_ipa=1.0)
+    first = policy.decide(observation(steps((40, 120)), elapsed_s=0.0), {})
+    seen = observation([*steps((40, 110)), *steps((0, 10))], at_hand=dict(first.configuration))
+    assert policy.decide(seen, first.memory).planned_load_rps == pytest.approx(share * 40 / 2**0.5, rel=HALF_A_STEP)
+
+
+def test_replicas_that_start_in_no_time_are_planned_for_as_those_that_start_in_a_moment() -> None:
+    planned = []
+    for start_up_s in (0.0, 1e-6):
+        policy = Foresight(two_by_two(published()).with_start_up(start_up_s))
+        first = policy.decide(observation(steps((40, 120)), elapsed_s=0.0), {})
+        seen = observation([*steps((40, 110)), *steps((0, 10))], at_hand=dict(first.configuration))
+        planned.append((first.planned_load_rps, policy.decide(seen, first.memory).planned_load_rps))
+    assert planned[0] == pytest.approx(planned[1])
+
+
+@pytest.mark.parametrize("past_s", [0, 60, 120])
+def test_a_load_of_which_nothing_is_known_has_ipa_s_plan_for_two_minutes(past_s: int) -> None:
+    """IPA plans for 31 rps and ours for 30, as soon as there is anything to go by."""
+    policy, theirs = Foresight(LONG_SLA), Ipa(LONG_SLA, load_margin=1.0)
+    policy._beside = BesideIpa(theirs, policy._aim, 1.75, 8.0)
+    at_hand, memory, same = configuration(a=("small", 1, 3, 1), b=("small", 1, 3, 1)), {}, []
+    for step in range(16):
+        seen = observation(steps((30, 120)), at_hand=at_hand, time_s=10.0 * step, elapsed_s=10.0 if step else 0.0)
+        decision = policy.decide(replace(seen, past_rps=(30.0,) * past_s), memory)
+        same.append(decision.configuration == theirs.decide(seen, {}).configuration)
+        at_hand, memory = dict(decision.configuration), decision.memory
+    assert same == [10 * step + past_s < 120 for step in range(16)]
+
+
+def test_a_new_load_s_backlog_is_served_though_ipa_does_not_look_at_it() -> None:
+    ours = decided(steps((30, 120)), queue_length={"a": 250}, price=DEAR)
+    assert cores_of(ours.configuration) > cores_of(
+        Ipa(LONG_SLA).decide(observation(steps((30, 120))), {}).configuration
+    )
+
+
+@pytest.mark.parametrize("price", [0.5, "nevr"])
+def test_a_price_is_a_number_from_one_or_never(price: float | str) -> None:
+    with pytest.raises(PolicyError, match=r"price_above_ipa=.*(at least 1|'never')"):
+        Foresight(PIPELINE, price_above_ipa=price)

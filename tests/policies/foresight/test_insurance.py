@@ -1,0 +1,72 @@
+"""How likely surges are, and the rate that insures against them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from ipa.policies.foresight.insurance import Allowed, insured_rps, intensities
+from ipa.policies.foresight.surges import Surge
+from tests.policies.foresight.cases import TIMING, surge
+
+
+def test_a_surge_that_keeps_the_clock_is_likely_at_its_time_alone() -> None:
+    surges = [surge(1800.0 * k + 120) for k in range(12)]
+    due, not_due = (intensities(now_s, surges, 1800.0, 21_600.0, TIMING).sum() for now_s in (21_720.0, 22_500.0))
+    assert due > 12 / (12 * 150)
+    assert not_due == 0
+    without = intensities(22_500.0, surges, None, 21_600.0, TIMING).sum()
+    assert without == pytest.approx(12 / 21_600)
+
+
+def test_a_surge_that_came_once_at_its_time_is_likelier_then_if_most_others_keep_the_clock() -> None:
+    """Twelve keep the half hour and one came once, 900 s later in it: its share of the clock is 12 / 14."""
+    surges = [*(surge(1800.0 * k + 120) for k in range(12)), surge(1800.0 * 5 + 1020)]
+    due, not_due = (intensities(now_s, surges, 1800.0, 21_600.0, TIMING) for now_s in (22_620.0, 22_300.0))
+    at_its_time = 1 / (12 * (120 + 18))
+    assert due[-1] == pytest.approx(12 / 14 * at_its_time + 2 / 14 / 21_600)
+    assert not_due[-1] == pytest.approx(2 / 14 / 21_600)
+    assert due[:-1].sum() == 0.0
+    (alone,) = intensities(22_620.0, [surges[-1]], 1800.0, 21_600.0, TIMING)
+    assert alone == pytest.approx(1 / 21_600)
+
+
+def insured(allowed: float, surges: Sequence[Surge], **changes: Any) -> float:
+    (rate_rps,) = insured_rps(90_000.0, 5.0, surges, None, 86_400.0, replace(TIMING, **changes), [Allowed(allowed)])
+    return rate_rps
+
+
+def test_without_surges_a_day_of_calm_is_not_insured() -> None:
+    assert insured(0.03, []) == 5.0
+
+
+def test_less_risk_is_more_insurance() -> None:
+    surges = [surge(7200.0 * k) for k in range(12)]
+    rates = [insured(allowed, surges) for allowed in (10.0, 0.3, 0.1, 0.03, 0.001)]
+    assert all(one <= other for one, other in pairwise(rates))
+    assert rates[0] == 5.0
+    assert rates[-1] > 10.0
+
+
+def test_a_longer_lead_and_replicas_that_keep_what_waits_are_more_insurance() -> None:
+    surges = [surge(7200.0 * k) for k in range(12)]
+    assert insured(0.03, surges) < insured(0.03, surges, lead_s=20.0)
+    assert insured(0.03, surges) < insured(0.03, surges, is_stuck=True)
+    assert insured(0.03, surges, wait_s=60.0) == 5.0
+
+
+def test_a_surge_whose_time_it_is_makes_no_more_late_than_allowed_however_seldom_it_comes() -> None:
+    """Twelve surges of the half hour are small; one that came once, 900 s later in it, is large."""
+    surges = [*(surge(1800.0 * k + 120, 3.0) for k in range(12)), surge(1800.0 * 5 + 1020)]
+
+    def rates(now_s: float) -> list[float]:
+        allowed = (Allowed(1.0), Allowed(1.0, 60.0), Allowed(1.0, 20.0), Allowed(1.0, 0.0))
+        return insured_rps(now_s, 5.0, surges, 1800.0, 86_400.0, TIMING, allowed)
+
+    expected, some, few, none = rates(90_000.0 + 1010)
+    assert expected < some < few < none
+    assert len(set(rates(90_000.0 + 600))) == 1

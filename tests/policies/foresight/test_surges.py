@@ -1,0 +1,90 @@
+"""The level of a load, the surges in it, and the period that they keep."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from ipa.policies.foresight.clock import period_of
+from ipa.policies.foresight.level import level_of
+from ipa.policies.foresight.surges import Surge, from_memory, surges_in, to_memory
+from tests.policies.foresight.cases import steps
+
+
+def test_the_deviation_is_that_of_seconds_and_not_of_a_rise() -> None:
+    alternating = steps((4, 1), (6, 1)) * 30
+    level = level_of(alternating)
+    assert level is not None
+    assert (level.m3_rps, level.m10_rps, level.m60_rps) == (pytest.approx(16 / 3), 5, 5)
+    assert level.deviation_rps == pytest.approx(2 * 0.8862, rel=1e-3)
+    risen = level_of(steps((5, 30), (65, 30)))
+    assert risen is not None
+    assert risen.deviation_rps == pytest.approx(0.8862 * 60 / 59, rel=1e-3)
+
+
+def test_seconds_without_a_sample_are_left_out_and_none_at_all_is_no_level() -> None:
+    level = level_of([float("nan")] * 100 + [4.0, float("nan"), 6.0])
+    assert level is not None
+    assert level.m10_rps == 5.0
+    assert level_of([float("nan")] * 120) is None
+
+
+def test_a_surge_is_known_by_its_onset_its_level_and_what_it_brought() -> None:
+    load = steps((6, 300), (28, 100), (6, 100))
+    (found,) = surges_in(load, 500.0)
+    assert (found.onset_s, found.base_rps, found.follows) == (300.0, 6.0, False)
+    assert found.excess[:3] == (110.0, 220.0, 330.0)
+    assert found.peak_rps == 22.0
+    assert found.end_s == pytest.approx(410, abs=2)
+
+
+def test_surges_found_step_by_step_are_those_found_at_once() -> None:
+    rng = np.random.default_rng(3)
+    rate = np.array(steps((6, 900), (28, 300), (6, 700), (25, 200), (7, 600)))
+    load = rng.poisson(rate).astype(float).tolist()
+    at_once = surges_in(load, float(len(load)))
+    found: list[Surge] = []
+    for until in range(120, len(load) + 1, 10):
+        found = surges_in(
+            load[until - 120 : until], float(until), from_memory(json.loads(json.dumps(to_memory(found))))
+        )
+    assert [round(each.onset_s) for each in at_once] == pytest.approx([900, 1900], abs=10)
+    assert [each.onset_s for each in found] == pytest.approx([each.onset_s for each in at_once], abs=3)
+
+
+def test_noise_is_no_surge_and_a_step_is_one_until_it_is_the_level() -> None:
+    rng = np.random.default_rng(1)
+    assert surges_in(rng.poisson(6, 20_000).astype(float), 20_000.0) == []
+    found = surges_in(steps((6, 300), (20, 4000)), 4300.0)
+    assert [(each.onset_s, each.end_s) for each in found] == [(300.0, 2100.0)]
+
+
+@pytest.mark.parametrize("factor", [0.25, 4.0, 1000.0])
+def test_a_load_of_another_size_has_the_same_surges(factor: float) -> None:
+    load = np.random.default_rng(2).poisson(np.array(steps((6, 900), (28, 300), (6, 700)))).astype(float)
+    ones, others = surges_in(load, 1900.0), surges_in(factor * load, 1900.0)
+    assert [(each.onset_s, each.end_s) for each in ones] == [(each.onset_s, each.end_s) for each in others]
+    assert [each.peak_rps * factor for each in ones] == pytest.approx([each.peak_rps for each in others], abs=0.01)
+
+
+def test_a_period_is_found_and_proven() -> None:
+    rng = np.random.default_rng(4)
+    slots = rng.choice(48, 12, replace=False)
+    onsets = sorted((1800 * slots + rng.uniform(100, 180, 12)).tolist())
+    assert period_of(onsets) == 1800.0
+
+
+def test_a_time_of_the_period_that_is_about_its_end_is_one_time() -> None:
+    """Timers at full and half hours, seconds early or late: the period is the half hour."""
+    rng = np.random.default_rng(10)
+    slots = np.sort(rng.choice(np.arange(1, 48), 24, replace=False))
+    assert period_of((1800.0 * slots + rng.uniform(-6, 6, 24)).tolist()) == 1800.0
+
+
+def test_surges_at_random_times_keep_no_clock() -> None:
+    rng = np.random.default_rng(5)
+    found = [period_of(sorted(rng.uniform(0, 86_400, 12).tolist())) for _ in range(200)]
+    assert sum(period is not None for period in found) <= 4
+    assert period_of([0.0, 1800.0]) is None
