@@ -96,5 +96,5 @@ def test_a_simulation_keeps_the_scenarios_default() -> None:
 
 
 def test_the_default_can_run_live() -> None:
-    """It does not know the future, and decides where nothing came before it: see `tests/policies/test_foresight.py`."""
+    """It does not know the future, and decides where nothing came before it: see `tests/policies/foresight`."""
     assert "future_rps" not in getattr(create(LIVE_POLICY, load("video")), "reads", ())
