@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
@@ -22,7 +23,7 @@ from ipa.live.kubernetes import deploy, names
 from ipa.live.kubernetes.api import ApiError, connect, path_of
 from ipa.live.kubernetes.gateway_manifests import control_secret
 from ipa.live.kubernetes.in_cluster import METRICS_PORT
-from ipa.live.kubernetes.reach import client_url
+from ipa.live.kubernetes.reach import client_url, until_reached
 from ipa.live.kubernetes.settings import Deployed
 from tests.command import answer, ipa, start
 from tests.live.kubernetes.test_cluster import namespace
@@ -176,7 +177,9 @@ class World:
 @contextmanager
 def asked(world: World, rps: int, seconds: int) -> Iterator[None]:
     """A load meanwhile, and until it is over; every request is answered with 200."""
-    load = ("--url", client_url(world.api, world.deployed), "--trace", f"constant:{rps}:{seconds}")
+    url = client_url(world.api, world.deployed)
+    asyncio.run(until_reached(url))  # the network learns later than the API server that the gateway is ready
+    load = ("--url", url, "--trace", f"constant:{rps}:{seconds}")
     with start("live", "load", world.where[0], *load, "--json") as process:
         try:
             yield
