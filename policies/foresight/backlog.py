@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil
+from typing import NamedTuple
 
 LEAST_REST_S = {"central": 2.0, "eager": 0.5}
 """By dispatch: a request that is due sooner after the new replicas than this is not planned for: it would ask for any
@@ -12,6 +13,17 @@ MOST = {"central": 3.0, "eager": 6.0}
 """By dispatch: a backlog asks for at most this many times the load."""
 MOMENTS = 24
 """Into so many pieces the time ahead is cut at most."""
+
+
+class Backlog(NamedTuple):
+    """The least rate [rps] at which what waits and comes is in time; and with eager dispatch, the stages at which some
+    of that will be late unless it is given back."""
+
+    required_rps: float
+    stuck: tuple[str, ...] = ()
+
+
+NO_BACKLOG = Backlog(0.0)
 
 
 def coming_rps(now_rps: float, peak_rps: float, lead_s: float, seconds: int) -> list[float]:
@@ -52,3 +64,9 @@ def required_rps(
     rest = total - have_rps * np.maximum(0.0, np.minimum(lead_s, due_s) - first)
     is_hopeful = is_run & (rest_s >= LEAST_REST_S[dispatch])
     return max(have_rps, float((rest[is_hopeful] / rest_s[is_hopeful]).max(initial=0.0)))
+
+
+def is_late(waiting: float, have_rps: float, coming: Sequence[float], lead_s: float, wait_s: float) -> bool:
+    """Whether of what waits at a stage and comes until `lead_s`, what is at hand serves less than all by `wait_s`
+    after that."""
+    return waiting + sum(coming[: ceil(lead_s)]) - have_rps * (lead_s + wait_s) >= 1.0

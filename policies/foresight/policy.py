@@ -9,7 +9,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ipa.policies import checks
-from ipa.policies.foresight.backlog import MOST, coming_rps, required_rps
+from ipa.policies.foresight.backlog import MOST, NO_BACKLOG, Backlog, coming_rps, is_late, required_rps
 from ipa.policies.foresight.beside_ipa import NEVER, BesideIpa, checked_price
 from ipa.policies.foresight.choice import (
     Aim,
@@ -28,6 +28,7 @@ from ipa.policies.foresight.learning import learnt, now_of
 from ipa.policies.foresight.level import Level, level_of
 from ipa.policies.foresight.margin import Tried
 from ipa.policies.foresight.peak import peak_of
+from ipa.policies.foresight.rescue import at_once, has_room, meanwhile, rescuing, uneven
 from ipa.policies.foresight.surges import Surge, from_memory
 from ipa.policies.foresight.throughput import have_rps, noted
 from ipa.policies.interface import Decision, Histories, Memory, Observation
@@ -36,6 +37,7 @@ from ipa.policies.optimising_policy import PLANNING_PARAMETERS, OptimisingPolicy
 from ipa.policies.predictors import OUTLOOK_PARAMETERS
 
 if TYPE_CHECKING:
+    from ipa.policies.optimiser import Problem
     from ipa.profiles import Pipeline
 
 DISPATCHES = ("central", "eager")
@@ -52,9 +54,9 @@ WAIT_SHARE = 0.9
 PRICE_ABOVE_IPA = {"central": 1.75, "eager": 1.0}
 """By dispatch, if none is given. With eager dispatch what is late is lost, and replicas that stand ready are the only
 way to be in time: there, IPA's cost is no bound."""
-HALVED_S, HALVED_LEADS = 20.0, 2.0
-"""A plan falls by no more than half in this time, or in so many leads if that is longer: a load that stops from one
-second to the next may only be unseen, and what is taken away has to be started again."""
+HALVED_S, HALVED_LEADS = {"central": 20.0, "eager": 40.0}, 2.0
+"""By dispatch: a plan falls by no more than half in this time, or in so many leads if that is longer: a load that stops
+from one second to the next may only be unseen, and what is taken away has to be started again."""
 OWN_PARAMETERS = (
     "risk",
     "flap_budget",
@@ -172,7 +174,7 @@ class Foresight(OptimisingPolicy):
         seen = learnt(self._stages, observation, memory, step_s, self.decision_delay_s)
         surges = from_memory(seen["surges"])
         peak_rps = peak_of(level, surges, seen["now_s"])
-        halved_s = max(HALVED_S, HALVED_LEADS * self._lead_s(seen))
+        halved_s = max(HALVED_S[self.dispatch], HALVED_LEADS * self._lead_s(seen))
         peak_rps = max(peak_rps, seen.get("peak_rps", 0.0) * 0.5 ** (step_s / halved_s))
         seen["peak_rps"], seen["level_rps"] = peak_rps, level.m10_rps
         tried = self._tried(observation, memory, seen, surges, step_s)
@@ -181,17 +183,17 @@ class Foresight(OptimisingPolicy):
         insured = Insured(calm_rps, calm_rps, calm_rps)
         if not surges or surges[-1].end_s is not None:
             insured = self._insured(seen, surges, seen["now_s"], step_s).beyond(calm_rps, level.m10_rps)
-        backlog_rps = self.required(observation, level, peak_rps, step_s, seen) if observation.elapsed_s else 0.0
+        backlog = self._backlog(observation, level, peak_rps, step_s, seen) if observation.elapsed_s else NO_BACKLOG
         slowest = min(seen["share"].values(), default=1.0)
         rates = [
             Rates(
-                *steadied(rate_rps / slowest, max(rate_rps, rounded_up(backlog_rps)) / slowest, seen, name),
-                max(insured.due_rps, backlog_rps) / slowest,
+                *steadied(rate_rps / slowest, max(rate_rps, rounded_up(backlog.required_rps)) / slowest, seen, name),
+                max(insured.due_rps, backlog.required_rps) / slowest,
                 peak_rps,
             )
             for name, rate_rps in (("rates", insured.full_rps), ("expected_rates", insured.expected_rps))
         ]
-        chosen = partial(self._chosen, memory=memory, seen=seen, step_s=step_s)
+        chosen = partial(self._chosen, memory=memory, seen=seen, step_s=step_s, stuck=backlog.stuck)
         if self._beside is None:
             return chosen(observation, aim=self._aim, rates=rates[0])
         is_new = seen["past_s"] < NEW_S
@@ -274,19 +276,23 @@ class Foresight(OptimisingPolicy):
             *insured_rps(now_s, seen["level_rps"], surges, seen["period_s"], seen["seen_s"], timing, allowed)
         )
 
-    def required(
+    def _backlog(
         self, observation: Observation, level: Level, peak_rps: float, step_s: float, seen: Mapping[str, Any]
-    ) -> float:
-        """The least rate [rps] at which all that waits and comes until the next decision's replicas is in time."""
+    ) -> Backlog:
+        """What is needed for all that waits and comes until the next decision's replicas."""
         now_rps, lead_s = min(level.m3_rps, peak_rps), self._lead_s(seen)
         coming = coming_rps(now_rps, peak_rps, lead_s, ceil(lead_s + step_s))
         most_rps, waiting, wait_s = 0.0, 0, CATCH_SHARE[self.dispatch] * self.sla_s
+        stuck = []
         for stage in self._stages:
-            waiting += observation.stages[stage.name].queue_length
+            here = observation.stages[stage.name].queue_length
+            waiting += here
             at_hand_rps = have_rps(stage, observation)[0] * seen["share"].get(stage.name, 1.0)
             rate_rps = required_rps(waiting, at_hand_rps, coming, lead_s, wait_s, self.dispatch)
             most_rps = max(most_rps, rate_rps)
-        return min(most_rps, MOST[self.dispatch] * peak_rps)
+            if self.dispatch == "eager" and is_late(here, at_hand_rps, coming, lead_s, wait_s):
+                stuck.append(stage.name)
+        return Backlog(min(most_rps, MOST[self.dispatch] * peak_rps), tuple(stuck))
 
     # ---- what is chosen ----
 
@@ -299,8 +305,10 @@ class Foresight(OptimisingPolicy):
         memory: Memory,
         seen: dict[str, Any],
         step_s: float,
+        stuck: Sequence[str],
     ) -> Decision:
-        """The plan for the rates: that of the calm rate with the replicas for what is needed, or the one at hand."""
+        """The plan for the rates: that of the calm rate with the replicas for what is needed, or the one at hand; or
+        one that gives back what is stuck."""
         calm_rps, need_rps, peak_rps = rates.calm_rps, rates.need_rps, rates.peak_rps
         stages = self._noted(observation, memory, seen)
         fixed = spent(observation, {name: each["changed_s"] for name, each in stages.items()}, self.flap_budget)
@@ -311,6 +319,13 @@ class Foresight(OptimisingPolicy):
             swollen = aim.answers.solve(replace(problem, variants=variants_of(lasting)))
             free = swollen if swollen.feasible else free
         now = {**memory, "seen": seen, "lost": 0.0, "stages": stages}
+        rescue = None if is_any_starting(observation) else rescuing(aim, problem, observation, stuck, fixed, calm_rps)
+        if rescue is not None:
+            most = MOST[self.dispatch] * peak_rps / need_rps
+            more = at_once(rescue.configuration, observation, stuck, most)
+            return self._with(more, problem, decision_from_solution(rescue, now, peak_rps, need_rps))
+        is_eager = self.dispatch == "eager"
+        held = uneven(self.programme, self._stages, observation, peak_rps) if is_eager else {}
         if "lost" not in memory:
             return decision_from_solution(free, now, peak_rps, need_rps)
         kept = aim.answers.solve(replace(problem, variants=variants_of(observation.configuration)))
@@ -321,8 +336,22 @@ class Foresight(OptimisingPolicy):
         is_early = is_any_starting(observation)
         if kept.feasible and (is_early or lost < price):
             found = decision_from_solution(kept, {**now, "lost": lost}, peak_rps, need_rps)
-            return replace(found, configuration=not_fewer(found.configuration, observation))
-        return decision_from_solution(free, now, peak_rps, need_rps)
+            found = replace(found, configuration=not_fewer(found.configuration, observation))
+            return self._with(held, problem, found)
+        found = decision_from_solution(free, now, peak_rps, need_rps)
+        if is_eager:
+            held |= meanwhile(self._stages, observation, free.configuration, peak_rps)
+        return self._with(held, problem, found)
+
+    def _with(self, replicas: Mapping[str, int], problem: Problem, found: Decision) -> Decision:
+        """The decision with no fewer replicas than these (stage -> number), if there is room for them."""
+        more = {
+            name: replace(each, replicas=max(each.replicas, replicas.get(name, 0)))
+            for name, each in found.configuration.items()
+        }
+        if not replicas or not has_room(problem, more):
+            return found
+        return replace(found, configuration=more, objective=self.programme.score(more))
 
     def _noted(self, observation: Observation, memory: Memory, seen: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """Stage -> what the next step has to know of it."""

@@ -1,0 +1,126 @@
+"""Rescue: with eager dispatch what waits at a replica stays there until the replica goes, as in a change of variants.
+
+So a stage with more than its replicas serve in time gets another variant, whose replicas take over what waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from math import ceil
+
+from ipa.policies.foresight.choice import Aim, cores_of
+from ipa.policies.foresight.throughput import have_rps
+from ipa.policies.interface import Configuration, Observation
+from ipa.policies.optimiser import Problem, Programme, Solution
+from ipa.profiles import Stage, fits_nodes
+
+LESS = 0.8
+"""Where there is no room for what a rescue needs, this share of it is tried, and so on."""
+BURST_PART = 2
+"""The stages behind get one replica more for each so many: what new replicas take over ends in all of them at once."""
+SURGE_PART = 4
+"""A rollout starts one replica beyond the wanted ones for each so many of these, unless a scenario says otherwise; and
+as many old ones go when they serve."""
+
+
+def rescuing(
+    aim: Aim,
+    problem: Problem,
+    observation: Observation,
+    stuck: Collection[str],
+    fixed: Mapping[str, Collection[str]],
+    least_rps: float,
+) -> Solution | None:
+    """The best plan in which the stuck stages have other variants than now, for the problem's load, or for as much of
+    it as there is room for, down to `least_rps`.
+
+    None without such a stage, or if there is no such plan. Stages that are `fixed` keep their variants (stage ->
+    names).
+    """
+    table = problem.programme.table
+    others = {
+        name: [variant for variant in options.variants if variant != observation.configuration[name].variant]
+        for name, options in zip(table.names, table.stages, strict=True)
+        if name in stuck and name not in fixed
+    }
+    variants = {**fixed, **{name: names for name, names in others.items() if names}}
+    if len(variants) == len(fixed):
+        return None
+    load_rps = problem.load_rps
+    while True:
+        found = aim.answers.solve(replace(problem, variants=variants, load_rps=load_rps))
+        if found.feasible:
+            return found
+        if load_rps <= least_rps:
+            return None
+        load_rps = max(least_rps, LESS * load_rps)
+
+
+def at_once(
+    configuration: Configuration, observation: Observation, stuck: Collection[str], most: float
+) -> dict[str, int]:
+    """Stage -> the replicas with which a rescue succeeds, where its plan has fewer.
+
+    All old ones of a stage go at the first step of its rollout, as what waits at others would not be rescued; at most
+    `most` times the plan's are started for that. The stages behind the first stuck one get what a burst needs.
+    """
+    names = list(configuration)
+    first = min(names.index(name) for name in stuck)
+    found = {}
+    for name, each in configuration.items():
+        was = observation.configuration[name]
+        if each.variant != was.variant:
+            all_go = SURGE_PART * (was.replicas - 1) + 1
+            found[name] = min(all_go, ceil(most * each.replicas))
+        if names.index(name) > first:
+            found[name] = max(found.get(name, 0), each.replicas + ceil(each.replicas / BURST_PART))
+    return found
+
+
+def meanwhile(
+    stages: Sequence[Stage], observation: Observation, configuration: Configuration, load_rps: float
+) -> dict[str, int]:
+    """Stage -> how many of its replicas the load needs while they are replaced by those of another variant.
+
+    Until these serve, no more of the old ones stay than new ones are wanted.
+    """
+    found = {}
+    for stage in stages:
+        was = observation.configuration[stage.name]
+        if configuration[stage.name].variant != was.variant:
+            variant = stage.variant(was.variant)
+            one_rps = variant.throughput_rps(min(was.batch, variant.max_batch()))
+            found[stage.name] = min(was.replicas, ceil(load_rps / one_rps))
+    return found
+
+
+def uneven(programme: Programme, stages: Sequence[Stage], observation: Observation, load_rps: float) -> dict[str, int]:
+    """Stage -> its replicas, where it has no other variant and more waits than would if the load found all of them
+    equal: some are behind, and with fewer replicas they would get more of what comes.
+
+    At each of N equal replicas with a utilisation r wait a batch and r^2 / (1 - r) requests, as in an M/M/1 queue.
+    """
+    found = {}
+    for stage, options in zip(stages, programme.table.stages, strict=True):
+        rate_rps, ready = have_rps(stage, observation)
+        if len(options.variants) > 1 or rate_rps <= load_rps:
+            continue
+        used, at_hand = load_rps / rate_rps, observation.configuration[stage.name]
+        even = ready * (at_hand.batch + used**2 / (1 - used))
+        if observation.stages[stage.name].queue_length > even:
+            found[stage.name] = at_hand.replicas
+    return found
+
+
+def has_room(problem: Problem, configuration: Configuration) -> bool:
+    """Whether a configuration keeps the limits of replicas and cores."""
+    limit = problem.most_cores
+    return (
+        all(each.replicas <= problem.bounds(name)[1] for name, each in configuration.items())
+        and (limit is None or cores_of(configuration) <= limit)
+        and (
+            not problem.nodes
+            or fits_nodes([(each.cores, each.replicas) for each in configuration.values()], problem.nodes)
+        )
+    )
