@@ -4,6 +4,7 @@ policy      the policy `Foresight` · level: how high the load is, and its noise
 surges      what has risen by half within seconds · clock: whether surges keep a period
 insurance   the rate that a surge may meet · backlog: the rate that serves what waits in time
 learning    what is remembered of an observation · margin: what ordinary seconds have needed above the level
+pending     what is decided and has yet to take effect
 throughput  what stages really serve · startup: how late replicas are · flaps: how often a stage may change its variant
 choice      plans of a programme, and how they differ · rescue: what is stuck with replicas is given back
 beside_ipa  a plan no worse than IPA's, or a dearer one that brings its price · account: what has been saved and gained

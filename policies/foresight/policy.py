@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from math import ceil
+from math import ceil, inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ipa.policies import checks
@@ -28,7 +28,8 @@ from ipa.policies.foresight.learning import learnt, now_of
 from ipa.policies.foresight.level import Level, level_of
 from ipa.policies.foresight.margin import Tried
 from ipa.policies.foresight.peak import peak_of
-from ipa.policies.foresight.rescue import at_once, has_room, meanwhile, rescuing, uneven
+from ipa.policies.foresight.pending import as_decided, pending
+from ipa.policies.foresight.rescue import at_once, has_room, meanwhile, not_more, rescuing, uneven
 from ipa.policies.foresight.surges import Surge, from_memory
 from ipa.policies.foresight.throughput import have_rps, noted
 from ipa.policies.interface import Decision, Histories, Memory, Observation
@@ -44,9 +45,9 @@ DISPATCHES = ("central", "eager")
 
 LATENCY_SHARE = 0.63
 """Of the SLA, for which the programme plans; the rest is for queues."""
-FILL, FILL_UNRESCUED = 0.97, 1.1
+FILL, FILL_UNRESCUED, FILL_EAGER = 0.97, 1.1, 1.05
 """The calm rate is this share of the load to come: about the mean, as a queue evens seconds out, where new replicas
-serve what waits in time; and more where they do not."""
+serve what waits in time; more where they do not; and with eager dispatch."""
 CATCH_SHARE = {"central": 0.8, "eager": 0.6}
 """By dispatch: of the SLA, within which the backlog is to be served."""
 WAIT_SHARE = 0.9
@@ -167,6 +168,14 @@ class Foresight(OptimisingPolicy):
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The decision for this step. PolicyError: a solver that cannot answer."""
+        found = self._decided(as_decided(observation, memory, self.decision_delay_s), memory)
+        step_s = observation.elapsed_s or self.interval_s
+        unseen = pending(observation, memory, found.configuration, self.decision_delay_s, step_s)
+        if unseen is None and "pending" not in memory:
+            return found
+        return replace(found, memory={**found.memory, "pending": unseen})
+
+    def _decided(self, observation: Observation, memory: Memory) -> Decision:
         level = level_of(observation.load_rps)
         if level is None or observation.is_silent:
             return self._in_the_dark(observation, memory)
@@ -257,11 +266,12 @@ class Foresight(OptimisingPolicy):
         )
 
     def _fill(self, seen: Mapping[str, Any], tried: Tried) -> float:
-        """The share of the load to come that is planned for in calm: the more, the less of a queue new replicas can
-        rescue, which is none with eager dispatch; and a margin where ordinary seconds have needed one."""
-        rescued = 0.0 if self.dispatch == "eager" else self.sla_s / max(self._lead_s(seen), self.sla_s)
+        """The share of the load to come that is planned for in calm: with central dispatch the more, the less of a
+        queue new replicas can rescue; and a margin where ordinary seconds have needed one."""
+        rescued = self.sla_s / max(self._lead_s(seen), self.sla_s)
+        fill = FILL_EAGER if self.dispatch == "eager" else FILL_UNRESCUED - (FILL_UNRESCUED - FILL) * rescued
         margin = tried.least((1 - SURGE_SHARE) * self.risk)
-        return max(FILL_UNRESCUED - (FILL_UNRESCUED - FILL) * rescued, margin if margin > 1 else 0.0)
+        return max(fill, margin if margin > 1 else 0.0)
 
     def _insured(self, seen: Mapping[str, Any], surges: Sequence[Surge], now_s: float, step_s: float) -> Insured:
         """The rates [rps] that insure against a surge which begins now and is not noticed for `step_s`."""
@@ -323,6 +333,7 @@ class Foresight(OptimisingPolicy):
         if rescue is not None:
             most = MOST[self.dispatch] * peak_rps / need_rps
             more = at_once(rescue.configuration, observation, stuck, most)
+            now["rescued_s"] = seen["now_s"]
             return self._with(more, problem, decision_from_solution(rescue, now, peak_rps, need_rps))
         is_eager = self.dispatch == "eager"
         held = uneven(self.programme, self._stages, observation, peak_rps) if is_eager else {}
@@ -337,6 +348,8 @@ class Foresight(OptimisingPolicy):
         if kept.feasible and (is_early or lost < price):
             found = decision_from_solution(kept, {**now, "lost": lost}, peak_rps, need_rps)
             found = replace(found, configuration=not_fewer(found.configuration, observation))
+            if seen["now_s"] - memory.get("rescued_s", -inf) < self._lead_s(seen):
+                found = replace(found, configuration=not_more(found.configuration, observation))
             return self._with(held, problem, found)
         found = decision_from_solution(free, now, peak_rps, need_rps)
         if is_eager:

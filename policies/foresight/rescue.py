@@ -95,6 +95,18 @@ def meanwhile(
     return found
 
 
+def not_more(configuration: Configuration, observation: Observation) -> Configuration:
+    """The configuration, but no more replicas where those of another variant are still to go: they would go only when
+    all that are wanted serve."""
+    found = dict(configuration)
+    for name, stage in observation.stages.items():
+        at_hand, wanted = stage.configuration, found[name]
+        is_changing = any(counts.ready for variant, counts in stage.replicas.items() if variant != at_hand.variant)
+        if is_changing and wanted.variant == at_hand.variant:
+            found[name] = replace(wanted, replicas=min(wanted.replicas, at_hand.replicas))
+    return found
+
+
 def uneven(programme: Programme, stages: Sequence[Stage], observation: Observation, load_rps: float) -> dict[str, int]:
     """Stage -> its replicas, where it has no other variant and more waits than would if the load found all of them
     equal: some are behind, and with fewer replicas they would get more of what comes.

@@ -117,6 +117,28 @@ def test_as_many_old_replicas_stay_meanwhile_as_the_load_needs() -> None:
     assert meanwhile(LONG_SLA.stages, seen, wanted, 90.0) == {"a": 4}
 
 
+def test_no_replicas_are_added_to_a_stage_until_a_rescue_has_begun_to_serve() -> None:
+    """What is stuck is given back when all wanted replicas serve: after the lead, 8 s here. More wanted, more to wait.
+    A decision that is 4 s old has replicas starting; 12 s old, it may ask for more again."""
+    waiting = {"a": 100, "b": 100}
+    policy = Foresight(LONG_SLA, dispatch="eager")
+    first = policy.decide(observation(steps((20, 120)), at_hand=ONE_EACH), {})
+    rescue = policy.decide(observation(steps((20, 120)), at_hand=ONE_EACH, queue_length=waiting), first.memory)
+    wanted = {name: each.replicas for name, each in rescue.configuration.items()}
+    seen = observation(
+        steps((60, 120)), at_hand=dict(rescue.configuration), queue_length={"a": 200, "b": 200}, elapsed_s=4.0
+    )
+    under_way = {"small": ReplicaCounts(ready=1), "large": ReplicaCounts(starting=1)}
+    seen = replace(seen, stages={name: replace(each, replicas=under_way) for name, each in seen.stages.items()})
+    more = {
+        elapsed_s: policy.decide(replace(seen, elapsed_s=elapsed_s, time_s=30 + elapsed_s), rescue.memory)
+        for elapsed_s in (4.0, 12.0)
+    }
+    assert {name: each.replicas for name, each in more[4.0].configuration.items()} == wanted
+    assert more[12.0].configuration["a"].replicas > wanted["a"]
+    assert variants(more[12.0]) == variants(rescue)
+
+
 @pytest.mark.parametrize(
     ("limits", "limit_cores", "expected"),
     [
