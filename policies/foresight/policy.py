@@ -45,9 +45,9 @@ DISPATCHES = ("central", "eager")
 
 LATENCY_SHARE = 0.63
 """Of the SLA, for which the programme plans; the rest is for queues."""
-FILL, FILL_UNRESCUED, FILL_EAGER = 0.97, 1.1, 1.05
+FILL, FILL_UNRESCUED = 0.97, 1.1
 """The calm rate is this share of the load to come: about the mean, as a queue evens seconds out, where new replicas
-serve what waits in time; more where they do not; and with eager dispatch."""
+serve what waits in time; and more where they do not, and with eager dispatch."""
 CATCH_SHARE = {"central": 0.8, "eager": 0.6}
 """By dispatch: of the SLA, within which the backlog is to be served."""
 WAIT_SHARE = 0.9
@@ -55,9 +55,9 @@ WAIT_SHARE = 0.9
 PRICE_ABOVE_IPA = {"central": 1.75, "eager": 1.0}
 """By dispatch, if none is given. With eager dispatch what is late is lost, and replicas that stand ready are the only
 way to be in time: there, IPA's cost is no bound."""
-HALVED_S, HALVED_LEADS = {"central": 20.0, "eager": 40.0}, 2.0
-"""By dispatch: a plan falls by no more than half in this time, or in so many leads if that is longer: a load that stops
-from one second to the next may only be unseen, and what is taken away has to be started again."""
+HALVED_S, HALVED_LEADS = 20.0, 2.0
+"""A plan falls by no more than half in this time, or in so many leads if that is longer: a load that stops from one
+second to the next may only be unseen, and what is taken away has to be started again."""
 OWN_PARAMETERS = (
     "risk",
     "flap_budget",
@@ -183,7 +183,7 @@ class Foresight(OptimisingPolicy):
         seen = learnt(self._stages, observation, memory, step_s, self.decision_delay_s)
         surges = from_memory(seen["surges"])
         peak_rps = peak_of(level, surges, seen["now_s"])
-        halved_s = max(HALVED_S[self.dispatch], HALVED_LEADS * self._lead_s(seen))
+        halved_s = max(HALVED_S, HALVED_LEADS * self._lead_s(seen))
         peak_rps = max(peak_rps, seen.get("peak_rps", 0.0) * 0.5 ** (step_s / halved_s))
         seen["peak_rps"], seen["level_rps"] = peak_rps, level.m10_rps
         tried = self._tried(observation, memory, seen, surges, step_s)
@@ -266,12 +266,11 @@ class Foresight(OptimisingPolicy):
         )
 
     def _fill(self, seen: Mapping[str, Any], tried: Tried) -> float:
-        """The share of the load to come that is planned for in calm: with central dispatch the more, the less of a
-        queue new replicas can rescue; and a margin where ordinary seconds have needed one."""
-        rescued = self.sla_s / max(self._lead_s(seen), self.sla_s)
-        fill = FILL_EAGER if self.dispatch == "eager" else FILL_UNRESCUED - (FILL_UNRESCUED - FILL) * rescued
+        """The share of the load to come that is planned for in calm: the more, the less of a queue new replicas can
+        rescue, which is none with eager dispatch; and a margin where ordinary seconds have needed one."""
+        rescued = 0.0 if self.dispatch == "eager" else self.sla_s / max(self._lead_s(seen), self.sla_s)
         margin = tried.least((1 - SURGE_SHARE) * self.risk)
-        return max(fill, margin if margin > 1 else 0.0)
+        return max(FILL_UNRESCUED - (FILL_UNRESCUED - FILL) * rescued, margin if margin > 1 else 0.0)
 
     def _insured(self, seen: Mapping[str, Any], surges: Sequence[Surge], now_s: float, step_s: float) -> Insured:
         """The rates [rps] that insure against a surge which begins now and is not noticed for `step_s`."""

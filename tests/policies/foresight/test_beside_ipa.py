@@ -175,7 +175,7 @@ def test_what_waits_is_served_whatever_ipa_plan_costs() -> None:
     assert cores_of(never.configuration) <= cores_of(theirs) == 6
 
 
-@pytest.mark.parametrize(("dispatch", "price", "calm_rps"), [("central", 1.75, 0.97 * 20), ("eager", 1.0, 1.05 * 20)])
+@pytest.mark.parametrize(("dispatch", "price", "calm_rps"), [("central", 1.75, 0.97 * 20), ("eager", 1.0, 1.1 * 20)])
 def test_with_eager_dispatch_ipa_is_not_asked_and_more_is_planned_for(
     dispatch: str, price: float, calm_rps: float
 ) -> None:
