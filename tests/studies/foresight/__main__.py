@@ -14,7 +14,9 @@ from tests.studies.foresight.tables import cells, lines, summary
 
 
 @click.command()
-@click.option("--set", "part", type=click.Choice(["development", "test", "again", "azure"]), default="development")
+@click.option(
+    "--set", "part", type=click.Choice(["development", "more", "test", "again", "azure"]), default="development"
+)
 @click.option("--setting", type=click.Choice([*SETTINGS]), default="defaults")
 @click.option("--seeds", type=click.IntRange(1), default=3)
 @click.option("--pipeline", "pipelines", multiple=True, default=PIPELINES)

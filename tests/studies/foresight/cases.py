@@ -20,7 +20,12 @@ EMPTY_S = 60
 """A window with more seconds without a request lies in a gap of the recording, and is left out."""
 DEVELOPMENT, TEST = (DAY_S, 14 * DAY_S), (14 * DAY_S, 21 * DAY_S)
 """The parts of the Twitter trace. The first day of the development part has no day before it to learn from."""
-DRAWN = {"development": (DEVELOPMENT, 24, 1), "test": (TEST, 16, 2), "again": (TEST, 20, 3)}
+DRAWN = {
+    "development": (DEVELOPMENT, 24, 1),
+    "more": (DEVELOPMENT, 48, 11),
+    "test": (TEST, 16, 2),
+    "again": (TEST, 20, 3),
+}
 """The part, how many windows are drawn from it, and the seed that draws them."""
 AZURE_SCALE = 2.0
 
@@ -64,8 +69,8 @@ class Window:
 
 @cache
 def windows(part: str) -> list[Window]:
-    """The windows of a part: `development`, `test` (which has the published ones too), `again` (drawn from those of
-    which no second is in `test`) or `azure`."""
+    """The windows of a part: `development`, `more` of that, `test` (which has the published ones too), `again` (drawn
+    from those of which no second is in `test`) or `azure`."""
     real = traces.default_path(os.environ)
     if real is None:
         raise click.ClickException(f"{traces.TRACE_VARIABLE} should name the Twitter trace (docs/traces.md)")
