@@ -89,23 +89,18 @@ def variants_of(configuration: Configuration) -> dict[str, list[str]]:
 
 
 def is_any_starting(observation: Observation) -> bool:
-    """Whether any replica is starting, or is about to, as a stage has none yet of the variant that is wanted."""
-    return any(
-        any(counts.starting for counts in stage.replicas.values())
-        or (stage.replicas and stage.configuration.variant not in stage.replicas)
-        for stage in observation.stages.values()
-    )
+    """Whether any replica is starting."""
+    return any(counts.starting for stage in observation.stages.values() for counts in stage.replicas.values())
 
 
 def not_fewer(configuration: Configuration, observation: Observation) -> Configuration:
-    """The configuration, but no fewer replicas where some are starting, or about to: those would be the ones to go."""
+    """The configuration, but no fewer replicas where some are starting: those would be the ones to go."""
     found = dict(configuration)
     for name, stage in observation.stages.items():
         at_hand = stage.configuration
         counts = stage.replicas.get(at_hand.variant)
         wanted = found[name]
-        is_starting = counts.starting if counts is not None else stage.replicas
-        if is_starting and wanted.variant == at_hand.variant:
+        if counts is not None and counts.starting and wanted.variant == at_hand.variant:
             found[name] = replace(wanted, replicas=max(wanted.replicas, at_hand.replicas))
     return found
 

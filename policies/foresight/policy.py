@@ -29,7 +29,7 @@ from ipa.policies.foresight.level import Level, level_of
 from ipa.policies.foresight.margin import Tried
 from ipa.policies.foresight.peak import peak_of
 from ipa.policies.foresight.pending import as_decided, pending
-from ipa.policies.foresight.rescue import at_once, has_room, meanwhile, not_more, rescuing, uneven
+from ipa.policies.foresight.rescue import at_once, meanwhile, most_of, not_more, rescuing, uneven, with_room
 from ipa.policies.foresight.surges import Surge, from_memory
 from ipa.policies.foresight.throughput import have_rps, noted
 from ipa.policies.interface import Decision, Histories, Memory, Observation
@@ -168,14 +168,15 @@ class Foresight(OptimisingPolicy):
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The decision for this step. PolicyError: a solver that cannot answer."""
-        found = self._decided(as_decided(observation, memory, self.decision_delay_s), memory)
-        step_s = observation.elapsed_s or self.interval_s
+        in_force = variant_of_each(observation.configuration)
+        found = self._decided(as_decided(observation, memory, self.decision_delay_s), memory, in_force)
+        step_s = round(observation.elapsed_s, 1) or self.interval_s
         unseen = pending(observation, memory, found.configuration, self.decision_delay_s, step_s)
-        if unseen is None and "pending" not in memory:
+        if not unseen and "pending" not in memory:
             return found
         return replace(found, memory={**found.memory, "pending": unseen})
 
-    def _decided(self, observation: Observation, memory: Memory) -> Decision:
+    def _decided(self, observation: Observation, memory: Memory, in_force: Mapping[str, str]) -> Decision:
         level = level_of(observation.load_rps)
         if level is None or observation.is_silent:
             return self._in_the_dark(observation, memory)
@@ -202,7 +203,7 @@ class Foresight(OptimisingPolicy):
             )
             for name, rate_rps in (("rates", insured.full_rps), ("expected_rates", insured.expected_rps))
         ]
-        chosen = partial(self._chosen, memory=memory, seen=seen, step_s=step_s, stuck=backlog.stuck)
+        chosen = partial(self._chosen, memory=memory, seen=seen, step_s=step_s, stuck=backlog.stuck, in_force=in_force)
         if self._beside is None:
             return chosen(observation, aim=self._aim, rates=rates[0])
         is_new = seen["past_s"] < NEW_S
@@ -299,7 +300,7 @@ class Foresight(OptimisingPolicy):
             at_hand_rps = have_rps(stage, observation)[0] * seen["share"].get(stage.name, 1.0)
             rate_rps = required_rps(waiting, at_hand_rps, coming, lead_s, wait_s, self.dispatch)
             most_rps = max(most_rps, rate_rps)
-            if self.dispatch == "eager" and is_late(here, at_hand_rps, coming, lead_s, wait_s):
+            if self.dispatch == "eager" and at_hand_rps > 0 and is_late(here, at_hand_rps, coming, lead_s, wait_s):
                 stuck.append(stage.name)
         return Backlog(min(most_rps, MOST[self.dispatch] * peak_rps), tuple(stuck))
 
@@ -315,11 +316,12 @@ class Foresight(OptimisingPolicy):
         seen: dict[str, Any],
         step_s: float,
         stuck: Sequence[str],
+        in_force: Mapping[str, str],
     ) -> Decision:
         """The plan for the rates: that of the calm rate with the replicas for what is needed, or the one at hand; or
         one that gives back what is stuck."""
         calm_rps, need_rps, peak_rps = rates.calm_rps, rates.need_rps, rates.peak_rps
-        stages = self._noted(observation, memory, seen)
+        stages = self._noted(observation, memory, seen, in_force)
         fixed = spent(observation, {name: each["changed_s"] for name, each in stages.items()}, self.flap_budget)
         problem = replace(self._posed(observation, need_rps), programme=aim.programme)
         free = aim.solved(problem, fixed)
@@ -328,14 +330,16 @@ class Foresight(OptimisingPolicy):
             swollen = aim.answers.solve(replace(problem, variants=variants_of(lasting)))
             free = swollen if swollen.feasible else free
         now = {**memory, "seen": seen, "lost": 0.0, "stages": stages}
-        rescue = None if is_any_starting(observation) else rescuing(aim, problem, observation, stuck, fixed, calm_rps)
-        if rescue is not None:
-            most = MOST[self.dispatch] * peak_rps / need_rps
-            more = at_once(rescue.configuration, observation, stuck, most)
-            now["rescued_s"] = seen["now_s"]
-            return self._with(more, problem, decision_from_solution(rescue, now, peak_rps, need_rps))
         is_eager = self.dispatch == "eager"
         held = uneven(self.programme, self._stages, observation, peak_rps) if is_eager else {}
+        rescue = None if is_any_starting(observation) else rescuing(aim, problem, observation, stuck, fixed, calm_rps)
+        if rescue is not None:
+            now["rescued_s"] = seen["now_s"]
+            wanted = rescue.solution.configuration
+            at_once_too = at_once(wanted, observation, stuck, MOST[self.dispatch] * peak_rps / rescue.load_rps)
+            meanwhile_too = meanwhile(self._stages, observation, wanted, peak_rps)
+            found = decision_from_solution(rescue.solution, now, peak_rps, rescue.load_rps)
+            return self._with(most_of(held, at_once_too, meanwhile_too), problem, found)
         if "lost" not in memory:
             return decision_from_solution(free, now, peak_rps, need_rps)
         kept = aim.answers.solve(replace(problem, variants=variants_of(observation.configuration)))
@@ -352,24 +356,23 @@ class Foresight(OptimisingPolicy):
             return self._with(held, problem, found)
         found = decision_from_solution(free, now, peak_rps, need_rps)
         if is_eager:
-            held |= meanwhile(self._stages, observation, free.configuration, peak_rps)
+            held = most_of(held, meanwhile(self._stages, observation, free.configuration, peak_rps))
         return self._with(held, problem, found)
 
     def _with(self, replicas: Mapping[str, int], problem: Problem, found: Decision) -> Decision:
-        """The decision with no fewer replicas than these (stage -> number), if there is room for them."""
-        more = {
-            name: replace(each, replicas=max(each.replicas, replicas.get(name, 0)))
-            for name, each in found.configuration.items()
-        }
-        if not replicas or not has_room(problem, more):
+        """The decision with no fewer replicas than these (stage -> number), as far as there is room for them."""
+        if not replicas:
             return found
+        more = with_room(problem, found.configuration, replicas)
         return replace(found, configuration=more, objective=self.programme.score(more))
 
-    def _noted(self, observation: Observation, memory: Memory, seen: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    def _noted(
+        self, observation: Observation, memory: Memory, seen: Mapping[str, Any], in_force: Mapping[str, str]
+    ) -> dict[str, dict[str, Any]]:
         """Stage -> what the next step has to know of it."""
         before, found = memory.get("stages", {}), {}
         for stage in self._stages:
-            variant = observation.stages[stage.name].configuration.variant
+            variant = in_force[stage.name]
             changed_s = changes_of(variant, before.get(stage.name), seen["now_s"], self.flap_window_s)
             known = noted(stage, observation, seen["share"][stage.name])
             starting = seen["starting"][stage.name]

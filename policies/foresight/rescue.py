@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from math import ceil
+from typing import NamedTuple
 
 from ipa.policies.foresight.choice import Aim, cores_of
 from ipa.policies.foresight.throughput import have_rps
-from ipa.policies.interface import Configuration, Observation
+from ipa.policies.interface import Configuration, Observation, StageConfiguration
 from ipa.policies.optimiser import Problem, Programme, Solution
 from ipa.profiles import Stage, fits_nodes
 
@@ -24,6 +25,13 @@ SURGE_PART = 4
 as many old ones go when they serve."""
 
 
+class Rescue(NamedTuple):
+    """A plan in which stuck stages have other variants, and the load that it is for."""
+
+    solution: Solution
+    load_rps: float
+
+
 def rescuing(
     aim: Aim,
     problem: Problem,
@@ -31,30 +39,31 @@ def rescuing(
     stuck: Collection[str],
     fixed: Mapping[str, Collection[str]],
     least_rps: float,
-) -> Solution | None:
+) -> Rescue | None:
     """The best plan in which the stuck stages have other variants than now, for the problem's load, or for as much of
-    it as there is room for, down to `least_rps`.
+    it as there is room for, down to `least_rps`; if there is none, that of the first stage which can be rescued alone.
 
     None without such a stage, or if there is no such plan. Stages that are `fixed` keep their variants (stage ->
     names).
     """
     table = problem.programme.table
-    others = {
-        name: [variant for variant in options.variants if variant != observation.configuration[name].variant]
-        for name, options in zip(table.names, table.stages, strict=True)
-        if name in stuck and name not in fixed
-    }
-    variants = {**fixed, **{name: names for name, names in others.items() if names}}
-    if len(variants) == len(fixed):
-        return None
-    load_rps = problem.load_rps
-    while True:
-        found = aim.answers.solve(replace(problem, variants=variants, load_rps=load_rps))
-        if found.feasible:
-            return found
-        if load_rps <= least_rps:
-            return None
-        load_rps = max(least_rps, LESS * load_rps)
+    others = {}
+    for name, options in zip(table.names, table.stages, strict=True):
+        not_these = {observation.configuration[name].variant, *problem.failed.get(name, ())}
+        names = [variant for variant in options.variants if variant not in not_these]
+        if name in stuck and name not in fixed and names:
+            others[name] = names
+    alone = [{name: names} for name, names in others.items()] if len(others) > 1 else []
+    for wanted in (others, *alone):
+        load_rps = problem.load_rps
+        while wanted and load_rps > 0:
+            found = aim.answers.solve(replace(problem, variants={**fixed, **wanted}, load_rps=load_rps))
+            if found.feasible:
+                return Rescue(found, load_rps)
+            if load_rps <= least_rps:
+                break
+            load_rps = max(least_rps, LESS * load_rps)
+    return None
 
 
 def at_once(
@@ -125,14 +134,30 @@ def uneven(programme: Programme, stages: Sequence[Stage], observation: Observati
     return found
 
 
+def most_of(*replicas: Mapping[str, int]) -> dict[str, int]:
+    """Stage -> the most replicas that any of these names."""
+    names = dict.fromkeys(name for each in replicas for name in each)
+    return {name: max(each.get(name, 0) for each in replicas) for name in names}
+
+
+def with_room(
+    problem: Problem, configuration: Configuration, replicas: Mapping[str, int]
+) -> Mapping[str, StageConfiguration]:
+    """The configuration with no fewer replicas than these (stage -> number), as far as there is room for them, one
+    stage after the other."""
+    found = dict(configuration)
+    for name, least in replicas.items():
+        wanted = min(least, problem.bounds(name)[1])
+        more = {**found, name: replace(found[name], replicas=max(found[name].replicas, wanted))}
+        if has_room(problem, more):
+            found = more
+    return found
+
+
 def has_room(problem: Problem, configuration: Configuration) -> bool:
-    """Whether a configuration keeps the limits of replicas and cores."""
+    """Whether a configuration keeps the limits of cores and nodes."""
     limit = problem.most_cores
-    return (
-        all(each.replicas <= problem.bounds(name)[1] for name, each in configuration.items())
-        and (limit is None or cores_of(configuration) <= limit)
-        and (
-            not problem.nodes
-            or fits_nodes([(each.cores, each.replicas) for each in configuration.values()], problem.nodes)
-        )
-    )
+    if limit is not None and cores_of(configuration) > limit:
+        return False
+    shapes = [(each.cores, each.replicas) for each in configuration.values()]
+    return not problem.nodes or fits_nodes(shapes, problem.nodes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,8 @@ ONE_EACH = configuration(a=("small", 1, 1, 1), b=("small", 1, 1, 1))
 def decided(of: Pipeline = LONG_SLA, *, dispatch: str = "eager", budget: int | None = None, **seen: Any) -> Decision:
     """The decision for 20 rps, after one at which nothing waited; a replica of "small" serves 10 rps."""
     policy = Foresight(of, dispatch=dispatch, flap_budget=budget)
-    memory = policy.decide(observation(steps((20, 120)), at_hand=seen.get("at_hand", ONE_EACH)), {}).memory
+    at_hand = seen.get("at_hand", ONE_EACH)
+    memory = policy.decide(observation(steps((20, 120)), at_hand=at_hand, elapsed_s=0.0), {}).memory
     return policy.decide(observation(steps((20, 120)), **seen), memory)
 
 
@@ -77,6 +79,59 @@ def test_a_rescue_plans_for_as_much_of_what_is_needed_as_there_is_room_for() -> 
     assert variants(limited) == variants(asked) == ["large", "large"]
     cores = [sum(each.total_cores for each in decision.configuration.values()) for decision in (limited, asked)]
     assert 20 < cores[0] <= 40 < cores[1]
+
+
+def test_a_rescue_says_for_which_load_it_is() -> None:
+    waiting = {"a": 100, "b": 100}
+    for limit_cores in (40, None):
+        decision = decided(at_hand=ONE_EACH, queue_length=waiting, limit_cores=limit_cores)
+        least = min(each.replicas for each in decision.configuration.values())
+        assert decision.planned_load_rps is not None
+        assert decision.planned_load_rps <= 6.25 * least  # of a large replica, in batches of 2
+
+
+def test_where_one_stuck_stage_cannot_change_the_other_is_rescued() -> None:
+    waiting = {"a": 100, "b": 100}
+    decision = decided(at_hand=ONE_EACH, queue_length=waiting, failed={"a": ("large",)})
+    assert variants(decision) == ["small", "large"]
+    slow = pipeline(
+        [variant("small", 0.5, 1, {1: 0.1}), variant("large", 0.8, 2, {1: 7.0})],
+        [variant("small", 0.6, 1, {1: 0.1}), variant("large", 0.9, 2, {1: 0.2})],
+        sla_s=8.0,
+        published=published(),
+    )
+    assert variants(decided(slow, at_hand=ONE_EACH, queue_length=waiting)) == ["small", "large"]
+
+
+def test_a_stage_without_replicas_is_not_stuck_and_nothing_is_needed_where_nothing_has_come() -> None:
+    at_hand = configuration(a=("small", 1, 4, 1), b=("small", 1, 4, 1))
+    assert variants(decided(at_hand=at_hand, queue_length={"a": 1, "b": 0}, nothing_runs=True)) == ["small", "small"]
+    policy = Foresight(LONG_SLA, dispatch="eager")
+    first = policy.decide(observation(steps((0, 120)), elapsed_s=0.0), {})
+    policy.decide(observation(steps((0, 120)), queue_length={"a": 141, "b": 0}), first.memory)
+
+
+def test_a_rescue_lets_all_old_replicas_go_and_the_next_stages_take_a_burst_as_far_as_there_is_room() -> None:
+    """Of eight small replicas of 10 rps for 136 rps, which some would wait for too long. All eight go at once where 29
+    new ones are wanted; 25 would do for the load. Stage b gets half as many again, and no more than its limit."""
+    at_hand = configuration(a=("small", 1, 8, 1), b=("small", 1, 60, 1))
+    needed = {"a": 25, "b": 13}
+    for limits, expected in ((Limits(), {"a": 29, "b": 20}), (Limits(max_replicas={"b": 17}), {"a": 29, "b": 17})):
+        policy = Foresight(replace(LONG_SLA, limits=limits), dispatch="eager")
+        load = steps((136, 120))
+        first = policy.decide(observation(load, at_hand=at_hand, elapsed_s=0.0), {})
+        decision = policy.decide(observation(load, at_hand=at_hand), first.memory)
+        assert variants(decision) == ["large", "small"]
+        assert {name: each.replicas for name, each in decision.configuration.items()} == expected
+        assert decision.planned_load_rps is not None
+        assert needed["a"] == ceil(decision.planned_load_rps / 6.25)
+        assert needed["b"] == ceil(decision.planned_load_rps / 12.5)
+
+
+def test_central_dispatch_holds_no_replicas_for_what_is_behind_or_replaced() -> None:
+    at_hand = configuration(a=("small", 1, 8, 1), b=("small", 1, 8, 1))
+    central = decided(ALONE, dispatch="central", at_hand=at_hand, queue_length={"a": 60, "b": 0})
+    assert central.configuration["a"].replicas < 8
 
 
 def test_a_stage_without_another_variant_that_is_stuck_gets_replicas_and_the_next_one_is_rescued() -> None:
@@ -145,13 +200,11 @@ def test_no_replicas_are_added_to_a_stage_until_a_rescue_has_begun_to_serve() ->
         (Limits(), None, True),
         (Limits(), 12, True),
         (Limits(), 11, False),
-        (Limits(max_replicas={"a": 4}), None, True),
-        (Limits(max_replicas={"a": 3}), None, False),
         (Limits(node_cores=(8, 4)), None, True),
         (Limits(node_cores=(7, 5)), None, False),
     ],
 )
-def test_there_is_room_within_the_limits_of_replicas_cores_and_nodes(
+def test_there_is_room_within_the_limits_of_cores_and_nodes(
     limits: Limits, limit_cores: int | None, expected: bool
 ) -> None:
     """Four replicas of 2 cores and two of 2: 12 cores, and no two halves of a replica on two nodes."""
