@@ -169,18 +169,21 @@ class Foresight(OptimisingPolicy):
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The decision for this step. PolicyError: a solver that cannot answer."""
         in_force = variant_of_each(observation.configuration)
-        found = self._decided(as_decided(observation, memory, self.decision_delay_s), memory, in_force)
-        step_s = round(observation.elapsed_s, 1) or self.interval_s
+        step_s = round(observation.elapsed_s, 1) or self.interval_s  # a live step comes some milliseconds late
+        shown = as_decided(observation, memory, self.decision_delay_s)
+        found = self._decided(shown, memory, step_s, in_force)
         unseen = pending(observation, memory, found.configuration, self.decision_delay_s, step_s)
         if not unseen and "pending" not in memory:
             return found
         return replace(found, memory={**found.memory, "pending": unseen})
 
-    def _decided(self, observation: Observation, memory: Memory, in_force: Mapping[str, str]) -> Decision:
+    def _decided(
+        self, observation: Observation, memory: Memory, step_s: float, in_force: Mapping[str, str]
+    ) -> Decision:
+        """The decision for what is shown; `in_force`: stage -> the variant that really is."""
         level = level_of(observation.load_rps)
         if level is None or observation.is_silent:
             return self._in_the_dark(observation, memory)
-        step_s = round(observation.elapsed_s, 1) or self.interval_s  # a live step comes some milliseconds late
         seen = learnt(self._stages, observation, memory, step_s, self.decision_delay_s)
         surges = from_memory(seen["surges"])
         peak_rps = peak_of(level, surges, seen["now_s"])
@@ -319,7 +322,7 @@ class Foresight(OptimisingPolicy):
         in_force: Mapping[str, str],
     ) -> Decision:
         """The plan for the rates: that of the calm rate with the replicas for what is needed, or the one at hand; or
-        one that gives back what is stuck."""
+        one that gives back what is stuck. `in_force`: stage -> the variant that it has."""
         calm_rps, need_rps, peak_rps = rates.calm_rps, rates.need_rps, rates.peak_rps
         stages = self._noted(observation, memory, seen, in_force)
         fixed = spent(observation, {name: each["changed_s"] for name, each in stages.items()}, self.flap_budget)
@@ -336,10 +339,12 @@ class Foresight(OptimisingPolicy):
         if rescue is not None:
             now["rescued_s"] = seen["now_s"]
             wanted = rescue.solution.configuration
-            at_once_too = at_once(wanted, observation, stuck, MOST[self.dispatch] * peak_rps / rescue.load_rps)
-            meanwhile_too = meanwhile(self._stages, observation, wanted, peak_rps)
-            found = decision_from_solution(rescue.solution, now, peak_rps, rescue.load_rps)
-            return self._with(most_of(held, at_once_too, meanwhile_too), problem, found)
+            more = most_of(
+                held,
+                at_once(wanted, observation, stuck, MOST[self.dispatch] * peak_rps / rescue.load_rps),
+                meanwhile(self._stages, observation, wanted, peak_rps),
+            )
+            return self._with(more, problem, decision_from_solution(rescue.solution, now, peak_rps, rescue.load_rps))
         if "lost" not in memory:
             return decision_from_solution(free, now, peak_rps, need_rps)
         kept = aim.answers.solve(replace(problem, variants=variants_of(observation.configuration)))
