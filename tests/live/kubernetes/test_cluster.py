@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -221,11 +222,24 @@ def test_what_a_controller_remembers_outlives_another_up_and_one_delete_removes_
     deploy.up(api, deployed, sort(), within_s=WITHIN_S)  # for the fixture to take down
 
 
-def test_a_pipeline_that_is_taken_down_under_load_answers_what_it_has_taken(namespace: str, tmp_path: Path) -> None:
+def test_a_pipeline_that_is_taken_down_under_load_answers_what_it_has_taken(
+    namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each of 20 clients sends its next request after the answer. The gateway ends while the models serve, so whoever
     was inside is answered; afterwards nobody can connect any more."""
     import aiohttp
 
+    # The Service goes when all clients have been turned away. An older kube-proxy listens at the node port itself:
+    # while it takes the Service's rules away, whoever still tries to connect is accepted there, and then reset.
+    all_ended = threading.Event()
+    api = connect()
+    delete = api.delete
+
+    def delete_in_turn(kind: str, *where: str, **how: Any) -> Any:
+        assert kind != "Service" or all_ended.wait(WITHIN_S)
+        return delete(kind, *where, **how)
+
+    monkeypatch.setattr(api, "delete", delete_in_turn)
     made = tiny(tmp_path, namespace)
     deploy.up(connect(), made, sort(), within_s=WITHIN_S)
     url = client_url(connect(), made)
@@ -247,9 +261,13 @@ def test_a_pipeline_that_is_taken_down_under_load_answers_what_it_has_taken(name
         clients = [asyncio.create_task(client(statuses)) for _ in range(20)]
         await until(lambda: len(statuses) > 100, "they are served")
         began_s = time.monotonic()
-        assert await asyncio.to_thread(deploy.down, connect(), made, told.append) > 5
+        down = asyncio.create_task(asyncio.to_thread(deploy.down, api, made, told.append))
+        try:
+            await asyncio.gather(*clients)
+        finally:
+            all_ended.set()
+        assert await down > 5
         print(f"down after {time.monotonic() - began_s:.1f} s, {len(statuses)} requests answered")
-        await asyncio.gather(*clients)
         return statuses
 
     assert set(asyncio.run(story())) <= {200, 503}  # 503: a new connection came while the old ones were closed
