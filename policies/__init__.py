@@ -1,6 +1,7 @@
 """Policies: what decides, and the loop that lets it.
 
 interface           what a policy sees and answers, and what carries it out: the seam that everything hangs on
+quick               how these values are made quickly
 controller          the loop · journal: decisions as JSON lines, and their replay
 configurations      what a decision may be · guards/: what holds for any policy · time_limit: its time
 reasoned            why a decision was made, where it is asked

@@ -9,9 +9,11 @@ from typing import Any
 from ipa.policies import plugins
 from ipa.policies.configurations import as_permitted, check_decision
 from ipa.policies.interface import Applied, Backend, Decision, Memory, Observation, Policy, PolicyError, mixes
+from ipa.policies.quick import made_quickly
 from ipa.profiles import Pipeline
 
 
+@made_quickly
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One control step: what was seen, what was decided, and how the backend answered (None: not yet)."""

@@ -10,6 +10,7 @@ import numpy as np
 from ipa.sim.model import FloatArray
 
 _UNITS = (2.0**-22, 2.0**-52, 2.0**-82)
+_FINER = (2.0**30, 2.0**30, 2.0**30)  # how many of the next unit each one is
 
 
 class ExactSum:
@@ -24,11 +25,14 @@ class ExactSum:
 
     def add(self, values: FloatArray) -> None:
         """Add the values, shape (n,)."""
-        rest = values
-        for place, unit in enumerate(_UNITS):
-            whole = np.floor(rest / unit)
-            self._counts[place] += int(whole.astype(np.int64).sum())
-            rest = rest - whole * unit
+        rest = values / _UNITS[0]
+        for place, finer in enumerate(_FINER):
+            whole = np.floor(rest)
+            total = whole.sum()
+            # A sum of whole numbers is exact in doubles while it is small enough; larger ones are rare.
+            self._counts[place] += int(total) if total < 2.0**53 else sum(map(int, whole.tolist()))
+            rest -= whole
+            rest *= finer
 
     def value(self) -> float:
         """The sum."""

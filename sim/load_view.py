@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,34 @@ FUTURE_S = 120
 
 PAST_STEPS = 1
 """Up to which step observations carry the past, which a policy learns from once."""
+
+MOST_LOADS = 16
+"""Loads of which the seconds and their windows are kept, for further runs on the same,"""
+
+MOST_WINDOWS = 2**12
+"""and how many windows of each, a kilobyte each."""
+
+
+class _Seconds(NamedTuple):
+    """The counts of a load's seconds, and windows of them by where they begin, made when they are first asked for."""
+
+    counts: tuple[float, ...]
+    windows: dict[int, tuple[float, ...]]
+
+    def window(self, begin: int, length: int) -> tuple[float, ...]:
+        """So many seconds from that one on; the same object each time, so that it is quickly found again."""
+        found = self.windows.get(begin)
+        if found is None:
+            found = self.counts[begin : begin + length]
+            if len(self.windows) < MOST_WINDOWS:
+                self.windows[begin] = found
+        return found
+
+
+@lru_cache(maxsize=MOST_LOADS)
+def _seconds(counts: bytes, window_s: int) -> _Seconds:
+    """Those of these counts, float64. All windows asked of them are `window_s` long."""
+    return _Seconds(tuple(np.frombuffer(counts).tolist()), {})
 
 
 class LoadView:
@@ -48,18 +77,21 @@ class LoadView:
         self._whole: FloatArray | None = None  # what is known of all seconds, once it is asked for
         self._arrivals_s = arrivals_s
         self._history_s = history_s
-        history = np.asarray(history_rps, dtype=np.float64)
-        if not len(history):
+        known = history_rps
+        if not len(known):
             seconds = int(max(1.0, min(10.0, duration_s)))
-            first = np.diff(np.searchsorted(arrivals_s, np.arange(seconds + 1))).astype(np.float64)
-            history = np.tile(first, history_s // seconds + 1)
-        padded = np.concatenate([np.full(history_s, np.nan), history])
-        self._history: tuple[float, ...] = tuple(padded[len(padded) - history_s :].tolist())
+            known = np.tile(self._between(np.arange(seconds + 1)), history_s // seconds + 1)
+        history = np.full(history_s, np.nan)
+        length = min(history_s, len(known))
+        history[history_s - length :] = known[len(known) - length :]
+        self._history: tuple[float, ...] = tuple(history.tolist())
         until_s = int(arrivals_s[-1]) + 1 if len(arrivals_s) else 0
         # Whole seconds up to the last request, and enough after it for any moment to be seen from.
         self._until_s = until_s + history_s
-        self._counts = (*self._between(np.arange(until_s + 1)), *[0.0] * history_s)
-        self._seconds = (*self._history, *self._sampled(self._counts, np.arange(len(self._counts) + 1)))
+        self._counts = np.zeros(self._until_s)
+        self._counts[:until_s] = self._between(np.arange(until_s + 1))
+        sampled = self._sampled(self._counts, np.arange(self._until_s + 1))
+        self._seconds = _seconds(np.concatenate([history, sampled]).tobytes(), history_s)
         self._ahead: dict[float, tuple[float, ...]] = {}
 
     def look_ahead(self, times_s: Iterable[float]) -> Iterable[tuple[float, ...]]:
@@ -72,12 +104,11 @@ class LoadView:
         if time_s in self._ahead:
             return self._ahead[time_s]
         if time_s == int(time_s):
-            at_s = min(int(time_s), self._until_s)
-            return self._seconds[at_s : at_s + self._history_s]
+            return self._seconds.window(min(int(time_s), self._until_s), self._history_s)
         # A second that lies partly before the start counts as history.
         seconds = min(int(time_s), self._history_s)
         edges_s = time_s - np.arange(seconds, -1, -1)
-        return (*self._history[seconds:], *self._sampled(self._between(edges_s), edges_s))
+        return (*self._history[seconds:], *self._sampled(self._between(edges_s), edges_s).tolist())
 
     def is_dark(self, time_s: float) -> bool:
         """Whether no metrics come at a moment of the run."""
@@ -95,9 +126,8 @@ class LoadView:
     def seasons(self, time_s: float) -> Seasons:
         """What came around the same time a day and a week before the second that `time_s` lies in; see `seasons_at`."""
         if self._whole is None:
-            self._whole = np.concatenate(
-                [self._past_rps, self._sampled(self._counts, np.arange(len(self._counts) + 1))]
-            )
+            sampled = self._sampled(self._counts, np.arange(len(self._counts) + 1))
+            self._whole = np.concatenate([self._past_rps, sampled])
         return seasons_at(self._whole, len(self._past_rps) + int(time_s))
 
     def clock_s(self, time_s: float) -> float | None:
@@ -108,20 +138,18 @@ class LoadView:
         """The counts of the whole seconds to come, soonest first, up to the end of the run."""
         seconds = min(FUTURE_S, int(duration_s - time_s))
         if time_s == int(time_s):
-            counts = self._counts[int(time_s) : int(time_s) + seconds]
+            counts = self._counts[int(time_s) : int(time_s) + seconds].tolist()
             return (*counts, *[0.0] * (seconds - len(counts)))
-        return tuple(self._between(time_s + np.arange(seconds + 1)))
+        return tuple(self._between(time_s + np.arange(seconds + 1)).tolist())
 
-    def _sampled(self, counts: Sequence[float], edges_s: npt.NDArray[Any]) -> Sequence[float]:
+    def _sampled(self, counts: FloatArray, edges_s: npt.NDArray[Any]) -> FloatArray:
         """The counts between the edges, NaN where the time between two edges lies in an outage, if only in part."""
         if not self._outages:
             return counts
-        sampled = np.array(counts)
+        sampled = counts.copy()
         for start, end in self._outages:
             sampled[(edges_s[1:] > start) & (edges_s[:-1] < end)] = np.nan
-        found: list[float] = sampled.tolist()
-        return found
+        return sampled
 
-    def _between(self, edges_s: npt.NDArray[np.generic]) -> list[float]:
-        counts: list[float] = np.diff(np.searchsorted(self._arrivals_s, edges_s)).astype(np.float64).tolist()
-        return counts
+    def _between(self, edges_s: npt.NDArray[Any]) -> FloatArray:
+        return np.diff(np.searchsorted(self._arrivals_s, edges_s)).astype(np.float64)

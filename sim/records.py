@@ -96,13 +96,14 @@ class Visits(NamedTuple):
 
         `first_request`: the number of the first request here.
         """
+        # Of each array first the stage: to index both at once takes three times as long.
         members, size = batches.requests - first_request, batches.size
         number = np.repeat(np.arange(len(size)), size)
-        self.start_s[position, members] = batches.start_s[number]
-        self.finish_s[position, members] = batches.finish_s[number]
-        self.replica[position, members] = batches.replica[number]
-        self.batch[position, members] = number + first_batch
-        self.batch_size[position, members] = size[number]
+        self.start_s[position][members] = batches.start_s[number]
+        self.finish_s[position][members] = batches.finish_s[number]
+        self.replica[position][members] = batches.replica[number]
+        self.batch[position][members] = number + first_batch
+        self.batch_size[position][members] = size[number]
         self.dropped_stage[drops.requests - first_request] = position
         self.end_s[drops.requests - first_request] = drops.dropped_s
 

@@ -99,7 +99,7 @@ class Sampling:
         else:
             enqueue_s = self._window.visits.finish_s[position - 1, members] + self._hop_s
         last_s = np.maximum.reduceat(enqueue_s, np.cumsum(batches.size) - batches.size)
-        self._window.filled_s[position, members] = np.repeat(last_s, batches.size)
+        self._window.filled_s[position][members] = np.repeat(last_s, batches.size)
 
     def _sift(self, before_s: float) -> None:
         """Keep what is wanted of the requests that have ended since the last time."""

@@ -103,7 +103,7 @@ def simulate_policy(
     world: World,
     control: ControlSettings,
     arrivals_s: FloatArray,
-    history_rps: FloatArray,
+    history_rps: FloatArray | IntArray,
     seed: int,
     on_step: Callable[[float], object] = lambda _: None,
 ) -> Simulated:

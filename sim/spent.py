@@ -26,7 +26,7 @@ class Spent:
         left_s = arrival_s
         for position, sums in enumerate(self._sums):
             enqueue_s = left_s if position == 0 else left_s + self._hop_s
-            later_s = (part[position, places] for part in (filled_s, visits.start_s, visits.finish_s))
+            later_s = (part[position][places] for part in (filled_s, visits.start_s, visits.finish_s))
             moments_s = (left_s, enqueue_s, *later_s)
             for total, (begin_s, end_s) in zip(sums, pairwise(moments_s), strict=True):
                 total.add(end_s - begin_s)

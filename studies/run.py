@@ -177,7 +177,7 @@ def simulate(
             world_of(scenario, trace.duration_s, prepared.sla_s),
             _control(scenario, prepared.initial, trace),
             come_s,
-            trace.history_counts.astype(float),
+            trace.history_counts,
             scenario.seed,
             on_step,
         )

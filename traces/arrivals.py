@@ -52,7 +52,7 @@ def _poisson(counts: Counts, rng: np.random.Generator) -> Times:
     for seconds, part_s in _parts(counts, times_s):
         part_s[:] = rng.random(len(part_s))
         _place(seconds, part_s, counts)
-        part_s.sort(kind="stable")  # a merge of runs: seven times as fast here, where only seconds are out of order
+        part_s.sort()
     return times_s
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import accumulate
 from math import exp
 from typing import NamedTuple
 
@@ -30,11 +31,14 @@ class Option(NamedTuple):
 class Layout(NamedTuple):
     """The options of all stages, one stage after the other, and their figures; the kernel only reads the arrays.
 
-    `first_variants`: for each stage, the number of its first variant among the variants of all stages. `shortest_s`:
-    what no batch can take less than, in doubles.
+    For each stage, `numbers` holds those of its options by (variant, cores), `variant_numbers` those of its variants
+    among the variants of all stages, and `first_variants` the first of these. `shortest_s`: what no batch can take less
+    than, in doubles.
     """
 
     options: tuple[Option, ...]
+    numbers: tuple[Mapping[tuple[str, int], int], ...]
+    variant_numbers: tuple[Mapping[str, int], ...]
     first_variants: tuple[int, ...]
     variants: int
     rows: RecordArray  # OPTION (options,)
@@ -52,13 +56,17 @@ def layout_of(models: Sequence[StageModel]) -> Layout:
 def _layout(models: tuple[StageModel, ...]) -> Layout:
     options = tuple(Option(stage, *key) for stage, model in enumerate(models) for key in model.service)
     services = [service for model in models for service in model.service.values()]
-    variants = [(stage, name) for stage, model in enumerate(models) for name in model.start_up_s]
+    first_variants = (0, *accumulate(len(model.start_up_s) for model in models))
+    variant_numbers = tuple(
+        {name: number for number, name in enumerate(model.start_up_s, first)}
+        for model, first in zip(models, first_variants, strict=False)
+    )
     rows = np.zeros(len(options), OPTION)
     table = np.zeros((len(options), max(service.max_batch for service in services) + 1), SERVICE)
     beside = np.ones((len(options), max(len(service.beside) for service in services)))
     for number, (option, service) in enumerate(zip(options, services, strict=True)):
         start_up_s = models[option.stage].start_up_s[option.variant]
-        place = variants.index((option.stage, option.variant))
+        place = variant_numbers[option.stage][option.variant]
         most_busy = len(service.beside) - 1
         rows[number] = (start_up_s, place, service.max_batch, service.sigma is not None, option.cores, most_busy)
         beside[number, : most_busy + 1] = service.beside
@@ -68,10 +76,13 @@ def _layout(models: tuple[StageModel, ...]) -> Layout:
             figures["sigma"] = service.sigma
     return Layout(
         options=options,
-        first_variants=tuple(
-            variants.index((stage, next(iter(model.start_up_s)))) for stage, model in enumerate(models)
+        numbers=tuple(
+            {(each.variant, each.cores): number for number, each in enumerate(options) if each.stage == stage}
+            for stage in range(len(models))
         ),
-        variants=len(variants),
+        variant_numbers=variant_numbers,
+        first_variants=first_variants[:-1],
+        variants=first_variants[-1],
         rows=rows,
         service=table,
         beside=beside,

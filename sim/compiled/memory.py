@@ -133,6 +133,7 @@ class Memory(NamedTuple):
     arrivals_s: npt.NDArray[np.float64]  # (N,)
     normals: npt.NDArray[np.float64]  # (S, BLOCK)
     tally: npt.NDArray[np.int64]  # (variants of all stages, 3), as of the latest stop
+    counts: npt.NDArray[np.int64]  # (S, 4): requests enqueued, in batches started, completed, dropped; as of the same
     queue: npt.NDArray[np.uint32]  # (S, N): requests in order of enqueue
     enqueued_s: npt.NDArray[np.float64]  # (S, N): of the same
     served: npt.NDArray[np.uint32]  # (S, N): the members of the batches started, one batch after the other
@@ -219,6 +220,7 @@ def allocate(
         beside=beside,
         normals=np.empty((stages, BLOCK)),
         tally=np.zeros((variants, 3), np.int64),
+        counts=np.zeros((stages, 4), np.int64),
         replicas=np.zeros((stages, 0), REPLICA),
         numbers=np.zeros((stages, 4, 1), np.uint32),
         heap=np.zeros((stages, 0), EVENT),

@@ -8,7 +8,7 @@ import numpy as np
 
 from ipa.policies import ReplicaCounts, StageConfiguration
 from ipa.sim import rules
-from ipa.sim.compiled.layout import Layout, Option
+from ipa.sim.compiled.layout import Layout
 from ipa.sim.compiled.memory import EXISTING, IDLE, Memory
 from ipa.sim.interface import Batches, Drops, Replicas, Seen, arrived
 from ipa.sim.model import StageModel
@@ -35,14 +35,15 @@ class CompiledStage:
         self._resizes: list[Resize] = []
         self.memory = memory
         self._options = layout.options
-        self._numbers = {option: number for number, option in enumerate(layout.options)}
+        self._numbers = layout.numbers[position]
         first = layout.first_variants[position]
-        self._variants = {variant: number for number, variant in enumerate(model.start_up_s, first)}
+        self._variants = layout.variant_numbers[position]
         self._tally = memory.tally[first : first + len(self._variants)]
         self._tallied: list[list[int]] = []
         self._replicas: Mapping[str, ReplicaCounts] = {}  # as of the latest look
         self._state = memory.stages[self._row]
-        self._counters = memory.stages[["tail", "served", "completions", "drops"]][self._row]
+        self._wanted = memory.stages[["option", "variant", "batch", "desired", "batch_timeout_s"]][self._row :]
+        self._counts = memory.counts[self._row]
         self._state["limit_s"] = model.drop_limit_s
         self._state["timer_s"] = NEVER
         self._state["chosen"] = self._state["freed"] = -1
@@ -65,12 +66,14 @@ class CompiledStage:
         if configuration is self._written:
             return
         self.configuration = self._written = configuration
-        state = self._state
-        state["option"] = self._numbers[Option(self.position, configuration.variant, configuration.cores)]
-        state["variant"] = self._variants[configuration.variant]
-        state["batch"] = configuration.batch
-        state["desired"] = configuration.replicas
-        state["batch_timeout_s"] = configuration.batch_timeout_s
+        variant = configuration.variant
+        self._wanted[0] = (  # in one go, as each field by itself takes longer than all of them
+            self._numbers[variant, configuration.cores],
+            self._variants[variant],
+            configuration.batch,
+            configuration.replicas,
+            configuration.batch_timeout_s,
+        )
 
     def resize(self, now_s: float) -> None:
         """Give the configured cores to existing replicas of the configured variant."""
@@ -112,7 +115,7 @@ class CompiledStage:
         return float(self._state["left_sum_s"])
 
     def seen(self, now_s: float) -> Seen:
-        tail, served, completions, drops = self._counters.item()
+        tail, served, completions, drops = self._counts.tolist()
         before = by_now = tail
         if self.position == 0:
             before, by_now = arrived(self.memory.arrivals_s, now_s)

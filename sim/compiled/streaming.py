@@ -139,7 +139,7 @@ class StreamedStage(CompiledStage):
         return self._past.drops + super().dropped
 
     def seen(self, now_s: float) -> Seen:
-        tail, served, completions, drops = self._counters.item()
+        tail, served, completions, drops = self._counts.tolist()
         past = self._past
         before = by_now = past.queued + tail
         if self.position == 0:

@@ -24,7 +24,8 @@ class EagerStage(SimPyStage):
         while (replica := self._next_in_turn()) is not None:
             ready_s = self._next_batch_s(now_s)
             if ready_s > now_s:
-                self._wake_at(ready_s if self._sla_s is None else self._look_again_s(ready_s, now_s))
+                if ready_s < NEVER:
+                    self._wake_at(ready_s if self._sla_s is None else self._look_again_s(ready_s, now_s))
                 return
             head = self.head
             requests = self._take(rules.dispatch_size(self._batch, replica.max_batch), now_s)
@@ -53,10 +54,6 @@ class EagerStage(SimPyStage):
         requests = replica.waiting.popleft().requests
         self.at_replicas -= len(requests)
         self._start(replica, requests, now_s)
-
-    def _after_completion(self, replica: SimPyReplica, now_s: float) -> None:
-        if replica.waiting:
-            self._serve_waiting(replica, now_s)
 
     def _take_back(self, removed: list[SimPyReplica]) -> None:
         waiting = sorted(batch for replica in removed for batch in replica.waiting)

@@ -40,15 +40,17 @@ class Environment(simpy.Environment):
         heappush(self._queue, entry)
 
     def step(self) -> None:
-        """Make the next call, or let SimPy's next event, such as a timeout of a process of your own, happen."""
-        entry: Any = heappop(self._queue) if self._queue else ()
-        if len(entry) != CALL_LENGTH:
-            if entry:
-                heappush(self._queue, entry)
-            super().step()
-            return
-        self._now, _, _, call, about = entry
-        call(about, self._now)
+        """Make the calls that are due before SimPy's next event, such as a timeout of a process of your own, then let
+        that happen."""
+        queue: list[Any] = self._queue
+        while queue:
+            entry = heappop(queue)
+            if len(entry) != CALL_LENGTH:
+                heappush(queue, entry)
+                break
+            self._now, _, _, call, about = entry
+            call(about, self._now)
+        super().step()
 
     def stop(self, value: object) -> None:
         """Leave `run`, which returns `value`; called again, it goes on with what is due next."""

@@ -181,7 +181,8 @@ class SimPyStage:
             following.receive(requests, now_s)
         else:
             self._env.at(now_s + self._hop_s, following._delivery, following.receive, requests)
-        self._after_completion(replica, now_s)
+        if replica.waiting:
+            self._serve_waiting(replica, now_s)
         self.attempt(now_s)
 
     def _on_timer(self, _: Any, now_s: float) -> None:
@@ -200,7 +201,8 @@ class SimPyStage:
         while replicas.idle or replicas.idle_others:
             ready_s = self._next_batch_s(now_s)
             if ready_s > now_s:
-                self._wake_at(ready_s if self._sla_s is None else self._look_again_s(ready_s, now_s))
+                if ready_s < NEVER:
+                    self._wake_at(ready_s if self._sla_s is None else self._look_again_s(ready_s, now_s))
                 return
             replica = replicas.take_idle()
             requests = self._take(rules.dispatch_size(self._batch, replica.max_batch), now_s)
@@ -274,15 +276,16 @@ class SimPyStage:
 
     def _take(self, size: int, now_s: float) -> Batch:
         """Take up to `size` requests from the head of the queue, dropping those that have expired."""
-        queue, enqueued_s = self.queue, self.enqueued_s
-        head, total = self.head, len(queue)
+        queue, enqueued_s, head = self.queue, self.enqueued_s, self.head
+        if size == 1 and self._drops_singly:
+            self.head = head + 1
+            return [queue[head]]  # it is there and has not expired: that has just been looked at
+        total = len(queue)
         end = head + size
         if end > total or enqueued_s[end - 1] > now_s:
             end = bisect_right(enqueued_s, now_s, head, min(end, total))
         requests = queue[head:end]
         self.head = end
-        if size == 1 and self._drops_singly:
-            return requests  # the head, which has not expired: that has just been looked at
         # Arrivals are sorted, so the request with the lowest number is the oldest.
         if rules.is_expired(now_s, self._arrivals_s[min(requests)], self._limit_s):
             if self._drops_singly:
@@ -341,14 +344,15 @@ class SimPyStage:
     def _wake_at(self, time_s: float) -> None:
         """Set the stage's only timer; a happening that is already scheduled for that time is used again."""
         self._timer_s = time_s
-        if time_s != self._scheduled_s and time_s < NEVER:
+        if time_s != self._scheduled_s:
             self._scheduled_s = time_s
             self._env.at(time_s, self._timer, self._on_timer)
 
     # ---- what eager dispatch does differently ----
 
-    def _after_completion(self, replica: SimPyReplica, now_s: float) -> None:
-        """Nothing waits at a replica here."""
+    def _serve_waiting(self, replica: SimPyReplica, now_s: float) -> None:
+        """Start the batch that waits at a replica, which none does here."""
+        raise NotImplementedError
 
     def _take_back(self, removed: list[SimPyReplica]) -> None:
         """Nothing waits at a replica here."""

@@ -408,6 +408,7 @@ def test_an_exact_sum_is_that_of_fsum(one: list[float], other: list[float]) -> N
 @given(st.lists(st.one_of(st.just(0.0), st.floats(1e-12, 1e9)), max_size=50))
 @example([])
 @example([1e-12, 0.1, 1e8])
+@example([1e9 - 0.3] * 3000)
 def test_a_sum_of_all_at_once_is_that_of_fsum_however_small_the_values(values: list[float]) -> None:
     assert exact_sum(np.array(values, dtype=np.float64)) == fsum(values)
 
