@@ -7,7 +7,9 @@ model_sources    where real models come from · fetch: the process that brings o
 shelf            models in an object store · store: the store · checksums: of their files
 in_cluster       a controller in the cluster, and what it may do, rule by rule · permissions: whether it really may
 api              the API server, through the official client
-deploy           up, status, down · reach: where clients find a pipeline
+deploy           a pipeline's objects, until they stand · dry_run: what that would change · take_down: the way back
+overview         how a pipeline stands · reach: where clients find it
+belongings       which objects are a pipeline's · standing: what is wanted of it, and its pods
 backend          the `Backend` whose replicas are pods: a run, put together from what follows
 readiness        waiting until the pipeline is ready · troubles: what keeps a controller from its work
 converging       the reconcile loop · looks: one look at the cluster after the other

@@ -1,10 +1,13 @@
 from . import deploy as deploy
+from . import dry_run as dry_run
 from . import in_cluster as in_cluster
 from . import manifests as manifests
 from . import model_sources as model_sources
 from . import names as names
+from . import overview as overview
 from . import pod_settings as pod_settings
 from . import shelf as shelf
+from . import take_down as take_down
 from .api import Api as Api
 from .api import ApiError as ApiError
 from .api import connect as connect

@@ -11,7 +11,7 @@ import time
 from dataclasses import replace
 
 from ipa.live.errors import RunError
-from ipa.live.kubernetes import deploy, permissions, reader, troubles
+from ipa.live.kubernetes import permissions, reader, standing, troubles
 from ipa.live.kubernetes.api import ApiError
 from ipa.live.kubernetes.converging import ConvergingBackend
 from ipa.live.kubernetes.lanes import Parts, in_force
@@ -96,7 +96,7 @@ class KubernetesBackend(ConvergingBackend):
 
     async def _standing(self, initial: Configuration) -> Configuration:
         try:
-            return await self._threads.call(deploy.standing, self._api, self.deployed, initial)
+            return await self._threads.call(standing.standing, self._api, self.deployed, initial)
         except ApiError as error:
             raise RunError(str(error)) from None
 

@@ -22,7 +22,7 @@ def status(what: str, backend: str, as_json: bool, **options: Any) -> None:
     """Show the state of a deployed pipeline: stages, replicas and what delays them."""
     where = cluster.taken_cluster(options)
     _, there = cluster.prepared(described_scenario(what), where)
-    found = kubernetes.deploy.status(live_runs.connect(where, read_only=True, on_warning=cluster.warn), there)
+    found = kubernetes.overview.status(live_runs.connect(where, read_only=True, on_warning=cluster.warn), there)
     if as_json:
         printing.print_json(found)
     else:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ipa import profiles
-from ipa.live.kubernetes import deploy
+from ipa.live.kubernetes import deploy, overview
 from ipa.live.kubernetes.api import ApiError, connect
 from ipa.live.kubernetes.gateway_manifests import DRAIN_S, LINGER_S
 from ipa.live.kubernetes.reach import client_url, until_reached
@@ -267,7 +267,7 @@ class ClusterWorld:
     async def unlike_wanted(self) -> str:
         """What does not stand as was decided last; empty if all does."""
         try:
-            said = await self.call(deploy.status, self.api, self.deployed)
+            said = await self.call(overview.status, self.api, self.deployed)
         except Exception as error:
             return repr(error)
         # What somebody had set is told for a while after it was set back.

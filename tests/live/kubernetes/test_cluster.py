@@ -18,7 +18,7 @@ pytest.importorskip("aiohttp")
 
 from ipa.live.controller_metrics import ControllerMetrics
 from ipa.live.gateway_client import GatewayClient
-from ipa.live.kubernetes import deploy, manifests, names
+from ipa.live.kubernetes import belongings, deploy, dry_run, manifests, names, overview, take_down
 from ipa.live.kubernetes.api import Api, ApiError, connect
 from ipa.live.kubernetes.backend import KubernetesBackend
 from ipa.live.kubernetes.lease import Lease
@@ -48,8 +48,8 @@ def deployed(namespace: str, tmp_path: Path) -> Iterator[Deployed]:
     deploy.up(connect(), made, sort(), within_s=WITHIN_S)
     asyncio.run(until_reached(client_url(connect(), made)))
     yield made
-    assert deploy.down(connect(), made, within_s=WITHIN_S) > 5
-    assert not list(deploy._ours(connect(), made))
+    assert take_down.down(connect(), made, within_s=WITHIN_S) > 5
+    assert not list(belongings.belongings(connect(), made))
 
 
 @asynccontextmanager
@@ -136,7 +136,7 @@ async def until_well(backend: KubernetesBackend) -> None:
 
 
 def said_by_status(backend: KubernetesBackend) -> dict[str, str]:
-    said: dict[str, str] = deploy.status(connect(), backend.deployed)["troubles"]
+    said: dict[str, str] = overview.status(connect(), backend.deployed)["troubles"]
     return said
 
 
@@ -188,7 +188,7 @@ def test_what_is_deployed_again_is_left_alone(deployed: Deployed) -> None:
     api = connect()
     standing = deploy.standing(api, deployed, sort("large"))
     assert standing == sort()
-    assert {step.action for step in deploy.plan(api, deployed, sort())} == {"keep"}
+    assert {step.action for step in dry_run.plan(api, deployed, sort())} == {"keep"}
 
 
 def test_what_a_controller_remembers_outlives_another_up_and_one_delete_removes_all(
@@ -216,7 +216,7 @@ def test_what_a_controller_remembers_outlives_another_up_and_one_delete_removes_
     asyncio.run(story())
     api.delete("ConfigMap", deployed.namespace, deployed.instance)
     until_s = time.monotonic() + WITHIN_S
-    while left := list(deploy._ours(api, deployed)):
+    while left := list(belongings.belongings(api, deployed)):
         assert time.monotonic() < until_s, left
         time.sleep(0.5)
     deploy.up(api, deployed, sort(), within_s=WITHIN_S)  # for the fixture to take down
@@ -261,7 +261,7 @@ def test_a_pipeline_that_is_taken_down_under_load_answers_what_it_has_taken(
         clients = [asyncio.create_task(client(statuses)) for _ in range(20)]
         await until(lambda: len(statuses) > 100, "they are served")
         began_s = time.monotonic()
-        down = asyncio.create_task(asyncio.to_thread(deploy.down, api, made, told.append))
+        down = asyncio.create_task(asyncio.to_thread(take_down.down, api, made, told.append))
         try:
             await asyncio.gather(*clients)
         finally:
@@ -272,7 +272,7 @@ def test_a_pipeline_that_is_taken_down_under_load_answers_what_it_has_taken(
 
     assert set(asyncio.run(story())) <= {200, 503}  # 503: a new connection came while the old ones were closed
     assert told[0].startswith("waiting for the gateway to answer the requests inside, at most ")
-    assert not list(deploy._ours(connect(), made))
+    assert not list(belongings.belongings(connect(), made))
 
 
 def test_objects_of_others_are_neither_taken_over_nor_deleted(namespace: str, tmp_path: Path) -> None:
@@ -282,8 +282,8 @@ def test_objects_of_others_are_neither_taken_over_nor_deleted(namespace: str, tm
     theirs = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other", "namespace": namespace}}
     api.request("POST", f"/api/v1/namespaces/{namespace}/configmaps", theirs)
     with pytest.raises(LiveError, match=r"ConfigMap other in namespace .* is not ours"):
-        deploy.plan(api, made, sort())
-    assert deploy.down(api, made) == 0
+        dry_run.plan(api, made, sort())
+    assert take_down.down(api, made) == 0
     assert api.get("ConfigMap", namespace, "other") is not None
 
 
@@ -338,7 +338,7 @@ def test_a_variant_that_does_not_start_is_rolled_back_and_left_out(
             assert not again.accepted
             assert "variant large has failed to start" in again.reason
             assert bool(backend.stages["sort"].deaths["large"]) == ("exit code" in how)
-        status = deploy.status(connect(), deployed)["stages"]["sort"]
+        status = overview.status(connect(), deployed)["stages"]["sort"]
         assert status["failed_variants"] == ["large"]
         # What an earlier controller found out holds for the next.
         async with running(deployed, tmp_path) as backend:
@@ -359,7 +359,7 @@ def test_a_missing_image_stops_the_rollout_and_not_the_traffic(deployed: Deploye
         await asking.stop()
 
         def problem() -> str:
-            return str(deploy.status(connect(), deployed)["stages"]["sort"]["problem"])
+            return str(overview.status(connect(), deployed)["stages"]["sort"]["problem"])
 
         # The gateway's pod has the same image, and may have been the first to say it.
         await until(lambda: "ErrImageNeverPull" in problem(), "status names it")
@@ -439,7 +439,7 @@ def test_an_autoscaler_is_named_and_left_alone_until_it_is_deleted(deployed: Dep
             assert (await apply(backend, sort())).accepted  # which leaves the stage as it is
             await asyncio.sleep(20.0)  # long enough for the autoscaler to act once more
             created = len(backend.stages["sort"].all)
-            assert deploy.status(api, deployed)["stages"]["sort"]["replicas"] == 3
+            assert overview.status(api, deployed)["stages"]["sort"]["replicas"] == 3
             api.request("DELETE", f"{path}/theirs")
             await until_stands(backend, sort())
             assert len(backend.stages["sort"].all) == created
@@ -501,7 +501,7 @@ def test_a_stage_that_is_paused_stops_no_repair_of_another(namespace: str, tmp_p
     try:
         asyncio.run(story())
     finally:
-        deploy.down(api, made, within_s=WITHIN_S)
+        take_down.down(api, made, within_s=WITHIN_S)
 
 
 def test_stages_that_a_pipeline_no_longer_has_are_in_the_plan_and_deleted(namespace: str, tmp_path: Path) -> None:
@@ -510,16 +510,16 @@ def test_stages_that_a_pipeline_no_longer_has_are_in_the_plan_and_deleted(namesp
     deploy.up(api, before, dict.fromkeys(("sort", "rank"), sort()["sort"]), within_s=WITHIN_S)
     try:
         configuration = dict.fromkeys(("sort", "label"), sort()["sort"])
-        steps = deploy.plan(api, after, configuration)
+        steps = dry_run.plan(api, after, configuration)
         gone = {(step.kind, step.name) for step in steps if step.action == "delete"}
         assert gone == {(kind, "former-stage-rank") for kind in ("Deployment", "PodDisruptionBudget")}
-        assert deploy.status(api, after)["leftovers"] == ["former-stage-rank"]
+        assert overview.status(api, after)["leftovers"] == ["former-stage-rank"]
         deploy.up(api, after, configuration, within_s=WITHIN_S)
         assert api.get("Deployment", namespace, "former-stage-rank") is None
         assert api.get("Deployment", namespace, "former-stage-label") is not None
-        assert {step.action for step in deploy.plan(api, after, configuration)} == {"keep"}
+        assert {step.action for step in dry_run.plan(api, after, configuration)} == {"keep"}
     finally:
-        deploy.down(api, after, within_s=WITHIN_S)
+        take_down.down(api, after, within_s=WITHIN_S)
 
 
 def test_an_only_replica_and_the_gateway_are_not_evicted(deployed: Deployed, tmp_path: Path) -> None:
@@ -596,7 +596,7 @@ def test_want_of_quota_becomes_a_core_limit_and_no_failed_variant(namespace: str
             seen = await observe(backend)
             assert seen.limit_cores == 2
             assert seen.stages["sort"].failed_variants == ()
-            assert "exceeded quota" in deploy.status(api, made)["stages"]["sort"]["problem"]
+            assert "exceeded quota" in overview.status(api, made)["stages"]["sort"]["problem"]
             assert (await apply(backend, sort("small", 2))).accepted  # as a policy within the limit would
             await until_stands(backend, sort("small", 2))
 
@@ -604,7 +604,7 @@ def test_want_of_quota_becomes_a_core_limit_and_no_failed_variant(namespace: str
         asyncio.run(story())
     finally:
         api.request("DELETE", f"{path}/few")
-        deploy.down(api, made, within_s=WITHIN_S)
+        take_down.down(api, made, within_s=WITHIN_S)
 
 
 def test_at_most_so_many_changes_a_minute(deployed: Deployed, tmp_path: Path) -> None:
@@ -629,7 +629,7 @@ def test_a_second_controller_waits_for_the_lease_and_the_first_gives_it_back(
     async def story() -> None:
         one, two = Lease(api, deployed, "one"), Lease(api, deployed, "two")
         async with running(deployed, tmp_path, lease=one) as backend, traffic(backend) as asking:
-            assert deploy.status(api, deployed)["controller"] == "one"
+            assert overview.status(api, deployed)["controller"] == "one"
             assert not await asyncio.to_thread(two.acquire)
             await until(lambda: len(asking.statuses) > 10, "requests are answered meanwhile")
         assert await asyncio.to_thread(two.acquire)

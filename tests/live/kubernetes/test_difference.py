@@ -12,7 +12,7 @@ import pytest
 
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import ApiError
-from ipa.live.kubernetes.deploy import check_ours
+from ipa.live.kubernetes.belongings import check_ours
 from ipa.live.kubernetes.difference import Apply, ForeignOwnerError, Kept, Scale, difference, drift, foreign_owner
 from ipa.live.kubernetes.manifests import root, stage_deployment
 from ipa.live.kubernetes.pods import listing, read

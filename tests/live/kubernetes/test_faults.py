@@ -24,7 +24,7 @@ import pytest
 pytest.importorskip("kubernetes")
 pytest.importorskip("aiohttp")
 
-from ipa.live.kubernetes import deploy, in_cluster, manifests, names
+from ipa.live.kubernetes import in_cluster, manifests, names, overview
 from ipa.live.kubernetes.api import Api, connect
 from ipa.live.kubernetes.lease import Lease
 from ipa.live.kubernetes.reach import client_url
@@ -235,7 +235,7 @@ def test_a_replica_that_runs_out_of_memory_is_started_again_while_the_other_serv
                 assert controllers(backend)["ipa_replica_failures_total", "sort", "large"] == 1.0
                 # Who watches has seen it; who asks later may find it cleared away by the kubelet.
                 assert backend._pods[victim.uid].crash == "OOMKilled, exit code 137"
-                (said,) = deploy.status(connect(), deployed)["stages"].values()
+                (said,) = overview.status(connect(), deployed)["stages"].values()
                 (crash,) = [pod["crash"] for pod in said["pods"] if pod["name"] == victim.name]
                 assert crash in ("OOMKilled, exit code 137", "")
                 await until(
@@ -268,7 +268,7 @@ def test_a_cordoned_node_is_want_of_room_until_it_is_open_again(deployed: Deploy
             with cordoned(connect()):
                 assert (await apply(backend, sort("small", 3))).accepted
                 await until_said(backend, "no_room", "2 of 3 pods find no node with room")
-                (said,) = deploy.status(connect(), deployed)["stages"].values()
+                (said,) = overview.status(connect(), deployed)["stages"].values()
                 assert [pod["state"] for pod in said["pods"]].count("unschedulable") == 2
                 await until(lambda: backend._room.cores == 1, "no node has come")
                 assert (await observe(backend)).limit_cores == 1
@@ -308,7 +308,7 @@ def test_a_clock_that_is_set_changes_nothing(
                 assert 0.0 < stage.excluded["large"] - backend.now_s <= left_s + 5.0
                 assert not await asyncio.to_thread(other.acquire)
                 await until(lambda: lease.is_held and not lease.is_lost, "it is renewed")
-                seen = deploy.status(api, deployed)
+                seen = overview.status(api, deployed)
                 assert (seen["controller"], "no_controller" in seen["troubles"]) == (lease.identity, False)
                 assert controllers(backend)["ipa_trouble", "no_lease"] == 0.0
             assert not await asyncio.to_thread(other.acquire)
@@ -625,7 +625,7 @@ def test_a_controller_that_is_killed_in_a_rollout_is_succeeded_by_one_that_ends_
     state, port = tmp_path / "journal.jsonl", free_port()
 
     def status() -> dict[str, Any]:
-        return deploy.status(connect(), deployed)
+        return overview.status(connect(), deployed)
 
     processes = [first := controller(scenario, deployed, state)]
     asking = ThreadPoolExecutor()

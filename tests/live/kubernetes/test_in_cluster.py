@@ -19,7 +19,7 @@ import yaml
 pytest.importorskip("kubernetes")
 pytest.importorskip("aiohttp")
 
-from ipa.live.kubernetes import deploy, names
+from ipa.live.kubernetes import belongings, names, take_down
 from ipa.live.kubernetes.api import ApiError, connect, path_of
 from ipa.live.kubernetes.gateway_manifests import control_secret
 from ipa.live.kubernetes.in_cluster import METRICS_PORT
@@ -197,7 +197,7 @@ def world(namespace: str, tmp_path: Path) -> Iterator[World]:
     (tmp_path / "load.csv").write_text(LOAD, encoding="utf-8")
     made = World(tiny(tmp_path, namespace), scenario)
     yield made
-    deploy.down(made.api, made.deployed, within_s=WITHIN_S)
+    take_down.down(made.api, made.deployed, within_s=WITHIN_S)
 
 
 def test_what_is_printed_controls_a_pipeline_from_inside_until_it_is_taken_down(world: World) -> None:
@@ -239,7 +239,7 @@ def test_what_is_printed_controls_a_pipeline_from_inside_until_it_is_taken_down(
     assert world.memory_of_replicas() == ["200Mi"]
 
     assert "objects deleted" in ipa("live", "down", *world.where, "--yes").stdout
-    assert list(deploy._ours(world.api, world.deployed)) == []
+    assert list(belongings.belongings(world.api, world.deployed)) == []
     assert world.pods(names.CONTROLLER) == []
 
 

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("aiohttp")
 
-from ipa.live.kubernetes import deploy, names
+from ipa.live.kubernetes import names, overview
 from ipa.live.kubernetes.api import ApiError
 from ipa.live.kubernetes.backend import KubernetesBackend
 from ipa.live.kubernetes.difference import Apply, ForeignOwnerError, Scale, difference
@@ -278,7 +278,7 @@ def test_status_tells_of_all_lanes(tmp_path: Path) -> None:
     server.stages = [of_lane(deployed, lane, part, BOTH) for lane, part in enumerate(BOTH.parts)]
     server.root["metadata"]["annotations"] = {}  # type: ignore[index]
     server.groups = lambda: frozenset({"apps/v1"})  # type: ignore[attr-defined]
-    said = deploy.status(server, deployed)  # type: ignore[arg-type]
+    said = overview.status(server, deployed)  # type: ignore[arg-type]
     stage = said["stages"]["sort"]
     assert (stage["wanted"], stage["replicas"], stage["complete"]) == (to_plain(BOTH), 3, True)
     assert said["leftovers"] == []

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipa import profiles
-from ipa.live.kubernetes import in_cluster, names
+from ipa.live.kubernetes import dry_run, in_cluster, names
 from ipa.live.kubernetes.gateway_manifests import control_secret
 from ipa.live.kubernetes.manifests import everything, from_text, owner_of, root, stage_deployment
 from ipa.live.kubernetes.settings import Deployed, Layout
@@ -542,11 +542,11 @@ def test_manifests_as_yaml_say_what_each_rule_is_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", profiles.names())
 def test_a_real_server_takes_the_manifests_of_every_shipped_pipeline(name: str) -> None:
     """A server-side dry run: the API server's own validation of every field."""
-    from ipa.live.kubernetes import api, deploy
+    from ipa.live.kubernetes import api
 
     pipeline = profiles.load(name)
     deployed = Deployed(Plane(pipeline, name), profiles.text(name), layout=Layout(image=IMAGE))
-    steps = deploy.plan(api.connect(), deployed, lightest_configuration(pipeline))
+    steps = dry_run.plan(api.connect(), deployed, lightest_configuration(pipeline))
     kinds = [step.kind for step in steps]
     assert kinds.count("Deployment") == len(pipeline.stages) + 1
     assert {step.action for step in steps} <= {"create", "change", "keep"}

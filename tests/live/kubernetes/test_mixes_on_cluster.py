@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("kubernetes")
 pytest.importorskip("aiohttp")
 
-from ipa.live.kubernetes import deploy
+from ipa.live.kubernetes import overview
 from ipa.live.kubernetes.api import connect
 from ipa.live.kubernetes.lease import Lease
 from ipa.live.kubernetes.settings import Deployed
@@ -88,7 +88,7 @@ def test_two_variants_share_the_requests_and_one_serves_alone_again_and_none_is_
             assert abs(await share_of_large(asked) - 0.75) < 27 / ANSWERS
             seen = (await observe(backend)).stages["sort"]
             assert {variant: each.ready for variant, each in seen.replicas.items()} == {"small": 1, "large": 2}
-            said = await asyncio.to_thread(deploy.status, connect(), deployed)
+            said = await asyncio.to_thread(overview.status, connect(), deployed)
             assert sorted(pod.get("lane", 0) for pod in said["stages"]["sort"]["pods"]) == [0, 1, 1]
             assert (await apply(backend, sort("large"))).accepted
             await until_stands(backend, sort("large"))

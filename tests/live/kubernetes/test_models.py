@@ -18,7 +18,7 @@ pytest.importorskip("kubernetes")
 pytest.importorskip("aiohttp")
 
 from ipa.live.errors import RunError
-from ipa.live.kubernetes import deploy
+from ipa.live.kubernetes import belongings, deploy, take_down
 from ipa.live.kubernetes.api import connect
 from ipa.live.kubernetes.reach import client_url, until_reached
 from ipa.live.kubernetes.settings import Deployed, Layout
@@ -78,8 +78,8 @@ def up(namespace: str, folder: Path, models: str, **layout: Any) -> Iterator[Dep
         asyncio.run(until_reached(client_url(connect(), made)))
         yield made
     finally:
-        deploy.down(connect(), made, within_s=WITHIN_S)
-        assert not list(deploy._ours(connect(), made))
+        take_down.down(connect(), made, within_s=WITHIN_S)
+        assert not list(belongings.belongings(connect(), made))
 
 
 @pytest.fixture(scope="module")

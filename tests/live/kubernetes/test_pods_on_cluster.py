@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("kubernetes")
 
 from ipa.live.errors import RunError
-from ipa.live.kubernetes import deploy, names
+from ipa.live.kubernetes import deploy, dry_run, names, overview
 from ipa.live.kubernetes.api import connect
 from ipa.live.kubernetes.reconciler import Look
 from ipa.live.kubernetes.settings import Deployed, Layout
@@ -64,13 +64,13 @@ def test_a_quota_on_cpu_limits_that_only_the_gateway_breaks_is_named_at_once(nam
     with pytest.raises(RunError, match=r"the gateway: .*forbidden: failed quota: cores: must specify limits\.cpu"):
         deploy.up(connect(), deployed, sort())
     assert time.monotonic() - began_s < deployed.layout.ready_within_s  # before any deadline
-    found = deploy.status(connect(), deployed)
+    found = overview.status(connect(), deployed)
     assert not found["gateway_ready"]
     assert "must specify limits.cpu" in found["gateway_problem"]
     # What the old template's pod was refused for says nothing of the new one's.
     mended = replace(deployed, layout=replace(deployed.layout, pods={"models": LIMIT, "gateway": LIMIT}))
     deploy.up(connect(), mended, sort(), within_s=2 * WITHIN_S)
-    assert deploy.status(connect(), mended)["gateway_ready"]
+    assert overview.status(connect(), mended)["gateway_ready"]
 
 
 def test_with_a_limit_of_the_gateway_the_same_quota_lets_all_come_and_another_layout_is_rolled_out(
@@ -81,17 +81,17 @@ def test_with_a_limit_of_the_gateway_the_same_quota_lets_all_come_and_another_la
     deploy.up(connect(), deployed, sort(), within_s=2 * WITHIN_S)
     gateway = pods_of(deployed, "gateway")
     assert [limits(pod) for pod in gateway] == [{"gateway": "2", "endpoints": "500m"}]
-    found = deploy.status(connect(), deployed)
+    found = overview.status(connect(), deployed)
     assert (found["gateway_ready"], found["gateway_problem"]) == (True, "")
     another = replace(
         deployed, layout=replace(deployed.layout, pods={"pods": LIMIT, "gateway": {"labels": {"a": "b"}}})
     )
-    steps = {(step.kind, step.name): step.action for step in deploy.plan(connect(), another, sort())}
+    steps = {(step.kind, step.name): step.action for step in dry_run.plan(connect(), another, sort())}
     assert steps["Deployment", deployed.gateway_name] == "change"
     assert steps["Deployment", deployed.stage_name("sort")] == "keep"
     deploy.up(connect(), another, sort(), within_s=2 * WITHIN_S)
     assert "b" in {pod["metadata"]["labels"].get("a") for pod in pods_of(deployed, "gateway")}
-    assert {step.action for step in deploy.plan(connect(), another, sort())} == {"keep"}
+    assert {step.action for step in dry_run.plan(connect(), another, sort())} == {"keep"}
 
 
 def test_what_is_given_for_a_part_arrives_on_its_pods(namespace: str, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_what_is_given_for_a_part_arrives_on_its_pods(namespace: str, tmp_path: 
         {"kubernetes.io/os": "linux"},
     )
     assert (taint in gateway["spec"]["tolerations"], taint in server["spec"]["tolerations"]) == (False, True)
-    assert {step.action for step in deploy.plan(connect(), deployed, sort())} == {"keep"}
+    assert {step.action for step in dry_run.plan(connect(), deployed, sort())} == {"keep"}
 
 
 def test_what_may_pass_is_told_while_up_waits(namespace: str, tmp_path: Path) -> None:

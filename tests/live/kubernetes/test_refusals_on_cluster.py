@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("kubernetes")
 pytest.importorskip("aiohttp")
 
-from ipa.live.kubernetes import deploy, manifests
+from ipa.live.kubernetes import deploy, manifests, take_down
 from ipa.live.kubernetes.api import connect
 from ipa.live.kubernetes.look import Look
 from ipa.live.kubernetes.looks import Looks
@@ -48,7 +48,7 @@ def deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deploy
         made = three_variants(tmp_path, namespace)
         deploy.up(connect(), made, sort(), within_s=WITHIN_S)
         yield made
-        deploy.down(connect(), made, within_s=WITHIN_S)
+        take_down.down(connect(), made, within_s=WITHIN_S)
 
 
 @pytest.mark.parametrize("bound", [QUOTA, RANGE], ids=["over the quota", "refused for good"])

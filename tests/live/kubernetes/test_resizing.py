@@ -11,7 +11,7 @@ import pytest
 
 from ipa import profiles
 from ipa.live.errors import LiveError
-from ipa.live.kubernetes import deploy, in_cluster, names, resizing
+from ipa.live.kubernetes import dry_run, in_cluster, names, resizing
 from ipa.live.kubernetes.api import Api, ApiError
 from ipa.live.kubernetes.difference import Apply, ResizePod, difference, drift
 from ipa.live.kubernetes.look import Look
@@ -135,7 +135,7 @@ def test_a_plan_leaves_a_template_whose_pods_have_been_resized_alone(tmp_path: P
     deployed = deployed_in(tmp_path)
     owner = owner_of({"metadata": {"name": "ipa-tiny", "uid": "r"}})
     server = Standing(deployed, stage_deployment(deployed, "sort", TWO, owner, sound(TWO), cores=1))
-    steps = deploy.plan(server, deployed, {"sort": ONE})  # type: ignore[arg-type]
+    steps = dry_run.plan(server, deployed, {"sort": ONE})  # type: ignore[arg-type]
     assert [step for step in steps if step.action != "keep"] == []
 
 

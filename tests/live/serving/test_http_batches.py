@@ -1,0 +1,146 @@
+"""Batches of a gateway, over HTTP, and what it tells of them."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+from ipa.live.serving.metrics import TABLE
+from tests.live.serving.serving_plane import Plane, Process, ask, call, plane, put, until, wanted
+from tests.live.serving.video_plane import DETECTION, STAGES, configured, half_sent, infer, listed, observed, recorded
+
+
+def test_more_requests_than_there_is_memory_for_are_refused_and_have_room_again_later(
+    video: tuple[Plane, Process], tmp_path: Path
+) -> None:
+    """Each counts 16 KiB and its small body, from its headers on: two have room in 40 KiB, a third has not."""
+    with plane(tmp_path) as up:
+        gateway = up.gateway("--pipeline", "video", "--most-inside", str(40 * 2**10))
+        listed(gateway, video[0].listed)
+        coming = [half_sent(gateway) for _ in range(2)]
+        until(lambda: infer(gateway)[0] == 503, "both are on their way")
+        status, told = infer(gateway)
+        assert (status, told["error"].partition(" hold")[0]) == (503, "the requests inside")
+        for each in coming:
+            each.sendall(b"}")
+            assert each.recv(65536).startswith(b"HTTP/1.1 200 ")
+            each.close()
+        assert infer(gateway)[0] == 200
+
+
+def at_once(gateway: Process, count: int) -> list[tuple[int, Any]]:
+    """So many requests sent together, by their number as id."""
+    together = Barrier(count)
+
+    def one(number: int) -> tuple[int, Any]:
+        together.wait()
+        return infer(gateway, ask(data=[number], id=str(number)))
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one, range(count)))
+
+
+def test_requests_share_a_batch_and_each_gets_its_own_answer(gateway: Process) -> None:
+    configured(gateway, batch=4, timeout_s=60.0)
+    before = recorded(gateway)["next"]
+    answers = at_once(gateway, 4)
+    assert [(status, answer["outputs"][0]["data"]) for status, answer in answers] == [(200, [n]) for n in range(4)]
+    records = recorded(gateway, f"?after={before}")["records"]
+    assert {record["id"] for record in records} == {"0", "1", "2", "3"}
+    for stage in (0, 1):
+        visits = [record["stages"][stage] for record in records]
+        assert [visit["batch_size"] for visit in visits] == [4] * 4
+        assert len({visit["batch"] for visit in visits}) == 1
+    for record in records:
+        first, second = record["stages"]
+        assert record["outcome"] == "completed"
+        assert record["arrival_s"] == first["enqueue_s"] <= first["start_s"] <= first["finish_s"]
+        assert first["finish_s"] == second["enqueue_s"] <= second["start_s"] <= second["finish_s"] == record["end_s"]
+
+
+def test_a_batch_of_another_size_or_timeout_needs_no_restart(gateway: Process) -> None:
+    configured(gateway, batch=4, timeout_s=60.0)
+    with ThreadPoolExecutor(3) as pool:
+        waiting = [pool.submit(infer, gateway) for _ in range(3)]
+        until(lambda: observed(gateway)["stages"][DETECTION]["queue_length"] == 3, "three wait")
+        configured(gateway, batch=3, timeout_s=60.0)
+        assert [each.result()[0] for each in waiting] == [200] * 3
+        alone = pool.submit(infer, gateway)
+        until(lambda: observed(gateway)["stages"][DETECTION]["queue_length"] == 1, "one waits")
+        configured(gateway, batch=3, timeout_s=0.0)
+        assert alone.result()[0] == 200
+
+
+def test_the_observation_counts_what_came_and_went(gateway: Process) -> None:
+    before = observed(gateway)
+    assert [infer(gateway)[0] for _ in range(3)] == [200] * 3
+    now = observed(gateway, f"?since={before['time_s']}")
+    assert now["epoch"] == before["epoch"]
+    assert len(now["latencies_s"]) == 3
+    for stage, _ in STAGES:
+        grown = {
+            key: now["stages"][stage][key] - before["stages"][stage][key]
+            for key in ("arrivals", "completions", "drops", "failures")
+        }
+        assert grown == {"arrivals": 3, "completions": 3, "drops": 0, "failures": 0}
+        assert len(now["stages"][stage]["latencies_s"]) == 3
+        assert now["stages"][stage]["in_service"] == now["stages"][stage]["queue_length"] == 0
+        assert now["stages"][stage]["busy_s"] > before["stages"][stage]["busy_s"]
+
+
+def test_the_load_is_counted_by_seconds_of_the_shared_clock(gateway: Process) -> None:
+    origin = time.monotonic() - 100.0
+    put(gateway.urls["control_url"] + "/control/start", {"origin": origin})
+    arrivals = []
+    for _ in range(5):
+        infer(gateway)
+        arrivals.append(recorded(gateway)["records"][-1]["arrival_s"])
+    until(lambda: observed(gateway)["time_s"] >= int(arrivals[-1]) + 1, "the second is over")
+    seen = observed(gateway, "?seconds=3")
+    last = int(seen["time_s"])
+    assert 100.0 <= arrivals[0] <= seen["time_s"] <= time.monotonic() - origin
+    assert seen["load_rps"] == [sum(int(t) == second for t in arrivals) for second in range(max(100, last - 3), last)]
+
+
+def test_another_time_0_begins_a_new_run(gateway: Process) -> None:
+    """The k-th batch of a run takes the k-th draw, and its records are its own, on a gateway that has served before."""
+    for _ in range(2):
+        infer(gateway)
+        before = observed(gateway)["epoch"]
+        said = put(gateway.urls["control_url"] + "/control/start", {"origin": time.monotonic()})
+        assert before != said["epoch"] == observed(gateway)["epoch"]  # whoever takes differences begins anew
+        assert recorded(gateway) == {"epoch": said["epoch"], "started": True, "next": 0, "lost": 0, "records": []}
+        assert {stage["arrivals"] for stage in observed(gateway)["stages"].values()} == {0}
+        infer(gateway)
+        (record,) = recorded(gateway)["records"]
+        assert [visit["batch"] for visit in record["stages"]] == [0, 0]
+
+
+def test_the_time_0_that_holds_already_changes_nothing(gateway: Process) -> None:
+    url, origin = gateway.urls["control_url"] + "/control/start", {"origin": time.monotonic()}
+    epoch = put(url, origin)["epoch"]
+    infer(gateway)
+    assert put(url, origin)["epoch"] == epoch
+    assert len(recorded(gateway)["records"]) == 1
+
+
+def test_an_observation_says_what_configuration_is_in_force_as_it_was_put(gateway: Process) -> None:
+    for batch, timeout_s in ((4, 0.05), (1, 0.0)):
+        configured(gateway, batch, timeout_s)
+        stages = {stage: wanted(variant, batch, timeout_s) for stage, variant in STAGES}
+        assert observed(gateway)["configuration"] == stages
+        put(gateway.urls["control_url"] + "/control/configuration", observed(gateway)["configuration"])
+
+
+def test_metrics_are_those_of_the_table(gateway: Process) -> None:
+    infer(gateway)
+    status, text = call("GET", gateway.urls["control_url"] + "/metrics")
+    assert status == 200
+    told = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
+    assert told == {metric.name for metric in TABLE if "gateway" in metric.processes}
+    assert 'ipa_replicas{pipeline="video",stage="object-detection",state="ready",variant="yolov5n"} 1.0' in text
+    assert 'ipa_requests_total{outcome="completed",pipeline="video"}' in text
+    assert 'ipa_request_duration_seconds_bucket{le="6.89",pipeline="video"}' in text

@@ -1,0 +1,246 @@
+"""The protocol, as a public client speaks it to a gateway, and what is out of its bounds."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import pytest
+from tritonclient import http as triton
+from tritonclient.utils import InferenceServerException
+
+from tests.live.serving.serving_plane import Plane, Process, ask, call, entry, plane
+from tests.live.serving.video_plane import CLASSIFICATION, DETECTION, configured, infer, listed, recorded
+
+
+@pytest.fixture
+def client(gateway: Process) -> Iterator[triton.InferenceServerClient]:
+    with triton.InferenceServerClient(gateway.url.removeprefix("http://"), concurrency=8) as made:
+        yield made
+
+
+def peak_bytes(process: Process) -> int:
+    """The most resident memory that a process has had."""
+    status = Path(f"/proc/{process.popen.pid}/status").read_text()
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+
+
+def floats(values: list[list[float]], binary: bool = True) -> triton.InferInput:
+    tensor = triton.InferInput("image", [len(values), len(values[0])], "FP32")
+    tensor.set_data_from_numpy(np.array(values, dtype=np.float32), binary_data=binary)
+    return tensor
+
+
+def words(values: list[bytes], binary: bool = True) -> triton.InferInput:
+    tensor = triton.InferInput("words", [len(values)], "BYTES")
+    tensor.set_data_from_numpy(np.array(values, dtype=object), binary_data=binary)
+    return tensor
+
+
+@pytest.mark.parametrize("binary", [True, False])
+@pytest.mark.parametrize("compression", [None, "gzip", "deflate"])
+def test_a_public_client_gets_its_tensors_back(client: Any, binary: bool, compression: str | None) -> None:
+    inputs = [floats([[1.5, -2.0]], binary), words([b"caf\xc3\xa9"], binary)]
+    answer = client.infer("video", inputs, request_id="7", request_compression_algorithm=compression)
+    assert answer.as_numpy("image").tolist() == [[1.5, -2.0]]
+    assert answer.as_numpy("words").tolist() == [b"caf\xc3\xa9"]
+    assert answer.get_response()["id"] == "7"
+    assert answer.get_response()["model_name"] == "video"
+
+
+def test_a_public_client_chooses_outputs_and_their_form(client: Any) -> None:
+    asked = [triton.InferRequestedOutput("words", binary_data=False)]
+    answer = client.infer("video", [floats([[1.0]]), words([b"yes"])], outputs=asked, model_version="1")
+    assert answer.get_response()["outputs"] == [{"name": "words", "datatype": "BYTES", "shape": [1], "data": ["yes"]}]
+
+
+def test_a_public_client_asks_for_health_and_metadata(client: Any) -> None:
+    assert client.is_server_live()
+    assert client.is_server_ready()
+    assert client.is_model_ready("video")
+    assert client.is_model_ready("video", "1")
+    assert client.get_server_metadata()["extensions"] == ["binary_tensor_data"]
+    assert client.get_model_metadata("video") == {
+        "name": "video", "versions": ["1"], "platform": "ipa_pipeline", "inputs": [], "outputs": [],
+    }  # fmt: skip
+
+
+def test_a_public_client_can_ask_a_replica_directly(video: tuple[Plane, Process]) -> None:
+    url = video[0].listed[DETECTION][0]["url"]
+    with triton.InferenceServerClient(url.removeprefix("http://")) as direct:
+        assert direct.is_model_ready("yolov5n")
+        assert direct.infer("yolov5n", [floats([[1.0], [2.0]])]).as_numpy("image").tolist() == [[1.0], [2.0]]
+        with pytest.raises(InferenceServerException, match="batch_size 65; allowed: 1 to 64, as profiled"):
+            direct.infer("yolov5n", [floats([[1.0]] * 65)])
+
+
+def test_errors_have_the_form_of_the_protocol(client: Any, gateway: Process) -> None:
+    text = "no model is called 'audio'; this server has 'video'"
+    with pytest.raises(InferenceServerException, match=text) as refused:
+        client.infer("audio", [floats([[1.0]])])
+    assert refused.value.status() == "404"
+    assert call("GET", gateway.url + "/v2/models/video/versions/2") == (
+        404, {"error": "model 'video' has no version '2'; this server has version '1'"},
+    )  # fmt: skip
+    assert call("GET", gateway.url + "/v3") == (404, {"error": "GET /v3: Not Found"})
+    assert call("GET", gateway.url + "/v2/models/video/infer")[0] == 405
+    assert infer(gateway, ask(datatype="INT"))[0] == 400
+    zipped = call("POST", gateway.url + "/v2/models/video/infer", b"no gzip", {"Content-Encoding": "gzip"})
+    assert zipped[0] == 400
+    assert zipped[1]["error"].startswith("the body cannot be read: it is not gzip: Error -3")
+    unknown = call("POST", gateway.url + "/v2/models/video/infer", b"?", {"Content-Encoding": "br"})
+    assert unknown == (415, {"error": "Content-Encoding: br; allowed: gzip, deflate, identity"})
+
+
+def test_bodies_that_would_take_all_memory_are_refused_by_a_gateway_that_goes_on(in_a_pod: Process) -> None:
+    url = in_a_pod.url + "/v2/models/video/infer"
+    bomb = gzip.compress(b'{"inputs":[' + b"{}," * 22_000_000 + b"{}]}")
+    assert len(bomb) < 70_000
+    status, answer = call("POST", url, bomb, {"Content-Encoding": "gzip"})
+    assert (status, answer["error"].partition(":")[0]) == (413, "the body's JSON is too large")
+    status, answer = infer(in_a_pod, b'{"inputs":[{"name":"x","data":[' + b"0.5," * 15_500_000 + b"1]}]}")
+    assert (status, answer["error"].partition(";")[0]) == (413, "the body of JSON is too large")
+    status, answer = infer(in_a_pod, b'{"inputs":[' + b"{}," * 2_000_000 + b"{}]}")
+    assert (status, answer["error"].partition(":")[0]) == (413, "the body's JSON is too large")
+    assert peak_bytes(in_a_pod) < 200 * 2**20
+    assert infer(in_a_pod)[0] == 200
+
+
+def test_large_json_and_larger_binary_data_are_answered(in_a_pod: Process) -> None:
+    values = np.arange(150_528, dtype=np.float32)
+    status, answer = infer(in_a_pod, ask(datatype="FP32", shape=[1, 150_528], data=values.tolist()))
+    assert status == 200
+    assert answer["outputs"][0]["data"] == values.tolist()
+    size = 24 * 2**20
+    with triton.InferenceServerClient(in_a_pod.url.removeprefix("http://")) as made:
+        tensor = triton.InferInput("image", [1, size], "UINT8")
+        tensor.set_data_from_numpy(np.ones((1, size), dtype=np.uint8))
+        assert made.infer("video", [tensor]).as_numpy("image").sum() == size
+        with pytest.raises(InferenceServerException, match=r"the answer is too large for JSON: .* Ask for binary data"):
+            made.infer("video", [tensor], outputs=[triton.InferRequestedOutput("image", binary_data=False)])
+
+
+@pytest.mark.parametrize(
+    ("changes", "headers", "status"),
+    [
+        ({}, {"Inference-Header-Content-Length": "9" * 4300}, 400),
+        ({"inputs": "DEEP"}, {}, 400),
+        ({"parameters": {"a": "DEEP"}}, {}, 400),
+        ({"id": "i" * 257}, {}, 400),
+        ({"parameters": {"a": "b" * 70_000}}, {}, 400),
+        ({"inputs": [ask()["inputs"][0]] * 1025}, {}, 400),
+    ],
+)
+def test_what_is_out_of_bounds_is_refused(
+    gateway: Process, changes: dict[str, Any], headers: dict[str, str], status: int
+) -> None:
+    body = json.dumps({**ask(), **changes}).encode().replace(b'"DEEP"', b"[" * 1000 + b"]" * 1000)
+    found, answer = call("POST", gateway.url + "/v2/models/video/infer", body, headers)
+    assert (found, list(answer)) == (status, ["error"])
+    assert len(answer["error"]) < 300
+
+
+def test_parameters_that_only_python_takes_for_equal_do_not_share_a_batch(gateway: Process) -> None:
+    configured(gateway, batch=4, timeout_s=0.2)
+    before = recorded(gateway)["next"]
+    with ThreadPoolExecutor(4) as pool:
+        asked = [ask(parameters={"a": value}, id=repr(value)) for value in (1, 1.0, True, 1)]
+        assert [status for status, _ in pool.map(lambda each: infer(gateway, each), asked)] == [200] * 4
+    batches: dict[int, set[str]] = {}
+    for record in recorded(gateway, f"?after={before}")["records"]:
+        batches.setdefault(record["stages"][0]["batch"], set()).add(record["id"])
+    assert all(len(names) == 1 for names in batches.values()), batches
+
+
+def test_an_output_that_no_replica_declares_is_refused_before_any_stage(
+    video: tuple[Plane, Process], gateway: Process, tmp_path: Path
+) -> None:
+    """Where the last stage's replicas declare outputs; those that declare none may have any."""
+    (tmp_path / "model.py").write_text(DECLARING)
+    with plane(tmp_path) as up:
+        server = up.server("--backend", f"{tmp_path / 'model.py'}:Model", "--model", "resnet18")
+        listed(gateway, video[0].listed | {CLASSIFICATION: [entry(0, server.url, "resnet18")]})
+        before = recorded(gateway)["next"]
+        status, answer = infer(gateway, ask(outputs=[{"name": "labels"}]))
+        assert (status, answer) == (
+            400,
+            {"error": "no output is called 'labels' (did you mean 'label'?); outputs: label"},
+        )
+        assert recorded(gateway)["next"] == before
+        assert infer(gateway, ask(outputs=[{"name": "label"}]))[0] == 200
+
+
+DECLARING = """
+class Model:
+    def predict(self, inputs):
+        return {"label": inputs["x"]}
+
+    def metadata(self):
+        return {"outputs": [{"name": "label", "datatype": "INT64", "shape": [-1]}]}
+"""
+
+
+def test_batches_have_no_more_bytes_than_a_model_server_takes(video: tuple[Plane, Process], in_a_pod: Process) -> None:
+    """Four requests of 12 MiB wait together; a message may have 32 MiB, so they go as two and two."""
+    configured(in_a_pod, batch=4, timeout_s=1.0)
+    size = 12 * 2**20
+    head = json.dumps(
+        {
+            "inputs": [
+                {"name": "x", "datatype": "UINT8", "shape": [1, size], "parameters": {"binary_data_size": size}}
+            ],
+            "parameters": {"binary_data_output": True},
+        }
+    ).encode()
+
+    def send(_: int) -> int:
+        return call("POST", in_a_pod.url + "/v2/models/video/infer", head + bytes(size), {
+            "Inference-Header-Content-Length": str(len(head))
+        })[0]  # fmt: skip
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(send, range(4))) == [200] * 4
+    records = recorded(in_a_pod)["records"]
+    assert {visit["batch_size"] for record in records for visit in record["stages"]} <= {1, 2}
+    assert not any(
+        replica["failures"] for replicas in listed(in_a_pod, video[0].listed).values() for replica in replicas
+    )
+
+
+class FindsAllTooLarge(BaseHTTPRequestHandler):
+    """A model server whose limit is lower than the gateway's."""
+
+    def do_GET(self) -> None:
+        self.answer(200, {"extensions": []})
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer(413, {"error": "more than I take"})
+
+    def answer(self, status: int, said: dict[str, Any]) -> None:
+        body = json.dumps(said).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_what_a_model_server_finds_too_large_is_told_so_and_the_replica_goes_on(gateway: Process) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), FindsAllTooLarge) as small:
+        Thread(target=small.serve_forever, daemon=True).start()
+        replicas = {DETECTION: [entry(7, f"http://127.0.0.1:{small.server_port}", "yolov5n")]}
+        listed(gateway, replicas)
+        said = f"failed at stage '{DETECTION}': replica 7 (yolov5n) answered 413: more than I take"
+        assert [infer(gateway) for _ in range(2)] == [(413, {"error": said})] * 2
+        (replica,) = listed(gateway, replicas)[DETECTION]
+        assert (replica["batches"], replica["suspended"]) == (2, False)
+        small.shutdown()
