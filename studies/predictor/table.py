@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ipa.studies.errors import ScenarioError
 from ipa.studies.predictor.evaluate import Measured, Score
-from ipa.studies.results import write_text
+from ipa.studies.results import check_writable, write_text
 
 NONE = "-"
 
@@ -41,12 +41,19 @@ def row(score: Score) -> list[str]:
     ]
 
 
+def check_file(path: Path) -> None:
+    """Raise ScenarioError, before anything is scored, for a file that the table cannot be written to as a new one."""
+    if path.suffix not in _MAKERS:
+        raise ScenarioError(f"{path}: a table is written as {' or '.join(_MAKERS)}")
+    if path.exists():
+        raise ScenarioError(f"{path}: already exists; give a new file")
+    check_writable(path.parent, str(path))
+
+
 def write(scores: Sequence[Score], measured: Measured, path: Path) -> None:
-    """Write the table to a new .csv or .md file. ScenarioError: another suffix, or an unusable path."""
-    makers = {".csv": _csv, ".md": _markdown}
-    if path.suffix not in makers:
-        raise ScenarioError(f"{path}: a table is written as {' or '.join(makers)}")
-    write_text(makers[path.suffix]([columns(measured), *map(row, scores)]), path)
+    """Write the table to a new file, whose folder is created if need be. Raises as `check_file`."""
+    check_file(path)
+    write_text(_MAKERS[path.suffix]([columns(measured), *map(row, scores)]), path)
 
 
 def _csv(rows: Sequence[Sequence[str]]) -> str:
@@ -58,6 +65,9 @@ def _csv(rows: Sequence[Sequence[str]]) -> str:
 def _markdown(rows: Sequence[Sequence[str]]) -> str:
     first, *others = (f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |" for cells in rows)
     return "\n".join([first, f"|---|{'--:|' * (len(rows[0]) - 1)}", *others, ""])
+
+
+_MAKERS = {".csv": _csv, ".md": _markdown}
 
 
 def _figure(value: float, digits: int) -> str:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     default=0.9,
     help="Share of the loads that the interval in the middle of a forecast should hold. Default: 0.9.",
 )
-@click.option("--to", type=NEW_FILE, help="Write the table to this .csv or .md file.")
+@click.option("--to", type=NEW_FILE, help="Write the table to this new .csv or .md file.")
 @output_options
 def evaluate(
     names: Sequence[str],
@@ -62,6 +62,8 @@ def evaluate(
     within    share of what came inside the interval in the middle of the forecasts
     ms        median time of a forecast made alone
     """
+    if to is not None:
+        studies.predictor.table.check_file(to)
     chosen = [studies.predictor.choose(text) for text in names or studies.predictor.NAMES]
     trace = trace_of(name, scale, seed)
     cases = cases_of(trace, windows, **options)

@@ -818,6 +818,7 @@ PREDICTORS = [
     Wrong("predictor evaluate --horizon 99999", "bursty: nothing to forecast: a forecast needs 120 s before it"),
     Wrong("predictor evaluate --within 1", "'--within': '1'; allowed: a finite number above 0 and below 1"),
     Wrong("predictor evaluate --to x.txt", "x.txt: a table is written as .csv or .md"),
+    Wrong("predictor evaluate --predictor mean --to load.csv", "load.csv: already exists; give a new file"),
     Wrong(
         "predictor evaluate --predictor mean --to my.py/x.csv", "my.py/x.csv: cannot be written: my.py is not a folder"
     ),
