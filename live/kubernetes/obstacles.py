@@ -46,11 +46,14 @@ class Obstacle:
 NOTHING = Obstacle()
 
 
-def obstacle(given: Mapping[str, Any], pods: Sequence[Pod], made: ReplicaSet | None) -> Obstacle:
+def obstacle(
+    given: Mapping[str, Any], pods: Sequence[Pod], made: ReplicaSet | None, now_s: float | None = None
+) -> Obstacle:
     """What keeps the pods of a Deployment from coming; nothing once all are there.
 
     `pods` are those of all its templates. `made` is the ReplicaSet of the present one; None: that may not be read. Then
-    a refusal, of whichever template, delays: only a quota and the deadline are believed.
+    a refusal, of whichever template, delays: only a quota and the deadline are believed. `now_s`: the server's Unix
+    time; without it, no pod is late by itself.
     """
     here = _present([pod for pod in pods if pod.removed_s is None and not pod.is_over], given, made)
     if is_rolled_out(given):
@@ -70,7 +73,9 @@ def obstacle(given: Mapping[str, Any], pods: Sequence[Pod], made: ReplicaSet | N
         why = refused
     else:
         why = _too_late(given, here, made, refused, has_served)
-    return Obstacle(_of_variant(given, why)) if why else Obstacle(delay=_delay(given, here, refused))
+    if why:
+        return Obstacle(_of_variant(given, why))
+    return Obstacle(delay=_delay(given, here, refused) or _hangs(given, here, now_s))
 
 
 def _present(pods: Sequence[Pod], given: Mapping[str, Any], made: ReplicaSet | None) -> list[Pod]:
@@ -92,7 +97,7 @@ def _too_late(
     is_over = progress.get("reason") == "ProgressDeadlineExceeded"
     if is_over and (made is None or f'"{made.name}"' in text):
         return f"{text}{_last_words(pods) or (f': {refused}' if refused else _waits(pods))}"
-    deadline_s = given["spec"].get("progressDeadlineSeconds", 600)
+    deadline_s = _deadline_s(given)
     if made is not None and refused and not has_served and made.refused_for_s > deadline_s:
         return f"refused for {deadline_s} s: {refused}"
     return ""
@@ -104,6 +109,19 @@ def _delay(given: Mapping[str, Any], pods: Sequence[Pod], refused: str) -> str:
     if late is not None:
         return _of_variant(given, f"{late.waiting or 'no node takes it'}{_last_words([late])}")
     return _unresized(pods) or refused
+
+
+def _hangs(given: Mapping[str, Any], pods: Sequence[Pod], now_s: float | None) -> str:
+    """A pod that has taken longer than a rollout may: Kubernetes sets no deadline for one that is added to others."""
+    deadline_s = _deadline_s(given)
+    if now_s is None:
+        return ""
+    late = next((pod for pod in pods if pod.unready_s is not None and now_s - pod.unready_s > deadline_s), None)
+    return "" if late is None else _of_variant(given, f"not ready within {deadline_s} s{_waits([late])}")
+
+
+def _deadline_s(given: Mapping[str, Any]) -> int:
+    return int(given["spec"].get("progressDeadlineSeconds", 600))
 
 
 def _unresized(pods: Sequence[Pod]) -> str:

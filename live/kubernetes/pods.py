@@ -34,11 +34,12 @@ class Pod:
     """One replica; times are Unix times [s], None if they have not come.
 
     `uid` is unique for all time; `template` is the digest of what the pod was made from, and `replica_set` names what
-    made it; `ended_s` is when the last container of a pod that is to go had ended, to half a second. `waiting` is why
-    its container does not start, empty if it does, and `said` what it, or the system, last said about that; `crash` is
-    how a container that crashed had ended; `unschedulable` is why no node takes the pod, empty if one may. A pod that
-    `is_over` serves no more and holds no resources. `asked_cores` are those that its specification asks for, None for
-    one that is not resized in place; `unresized` is what the kubelet says if it does not get them yet.
+    made it; `unready_s` is since when it has not been ready, where its node says that it is not; `ended_s` is when the
+    last container of a pod that is to go had ended, to half a second. `waiting` is why its container does not start,
+    empty if it does, and `said` what it, or the system, last said about that; `crash` is how a container that crashed
+    had ended; `unschedulable` is why no node takes the pod, empty if one may. A pod that `is_over` serves no more and
+    holds no resources. `asked_cores` are those that its specification asks for, None for one that is not resized in
+    place; `unresized` is what the kubelet says if it does not get them yet.
     """
 
     uid: str
@@ -52,6 +53,7 @@ class Pod:
     address: str | None = None
     created_s: float = 0.0
     ready_s: float | None = None
+    unready_s: float | None = None
     removed_s: float | None = None
     ended_s: float | None = None
     waiting: str = ""
@@ -120,6 +122,7 @@ def read(given: Mapping[str, Any]) -> Pod:
         address=status.get("podIP") or None,
         created_s=seconds(meta["creationTimestamp"]),
         ready_s=seconds(ready["lastTransitionTime"]) if ready.get("status") == "True" else None,
+        unready_s=seconds(since) if (since := ready.get("lastTransitionTime")) and ready["status"] == "False" else None,
         removed_s=_removed_s(meta),
         ended_s=_ended_s(containers),
         waiting=next((why for each in all_containers if (why := _waiting(each))), ""),

@@ -20,13 +20,14 @@ def stages(api: Api, deployed: Deployed, pods: Sequence[Pod] | None = None) -> d
     by_name = {each["metadata"]["name"]: each for each in found}
     is_quiet = pods is None or all(map(is_rolled_out, found))
     made = {} if is_quiet else _made(api, deployed, MODEL_SERVER, found)
+    now_s = None if is_quiet else api.time_s()
 
     def read_lane(stage: str, lane: int, further: Mapping[int, StageState]) -> StageState | None:
         given = by_name.get(deployed.stage_name(stage, lane))
         if given is None:
             return None
         here = [pod for pod in pods or () if (pod.stage, pod.lane) == (stage, lane)]
-        return read_stage(given, here, further, made.get(given["metadata"]["name"]))
+        return read_stage(given, here, further, made.get(given["metadata"]["name"]), now_s)
 
     found_stages = {}
     for stage in deployed.stages:
@@ -48,7 +49,7 @@ def gateway(api: Api, deployed: Deployed, given: Mapping[str, Any] | None) -> St
         return read_stage(given, ())
     made = _made(api, deployed, GATEWAY, [given])
     pods = ours(api.list("Pod", deployed.namespace, _selector(deployed, GATEWAY))["items"])
-    return read_stage(given, pods, made=made.get(deployed.gateway_name))
+    return read_stage(given, pods, made=made.get(deployed.gateway_name), now_s=api.time_s())
 
 
 def _made(api: Api, deployed: Deployed, component: str, given: Sequence[Mapping[str, Any]]) -> dict[str, ReplicaSet]:

@@ -135,6 +135,7 @@ def read_stage(
     pods: Sequence[Pod],
     further: Mapping[int, StageState] | None = None,
     made: ReplicaSet | None = None,
+    now_s: float | None = None,
 ) -> StageState:
     """What a Deployment, the ReplicaSet of its present template and its pods say (see `obstacles.obstacle`)."""
     annotations = given["metadata"].get("annotations") or {}
@@ -147,7 +148,7 @@ def read_stage(
         sound,
         _failed(annotations.get(names.FAILED)),
         int(asked) if asked.isdecimal() else None,
-        obstacle(given, pods, made),
+        obstacle(given, pods, made, now_s),
         further or {},
     )
 

@@ -354,6 +354,10 @@ def test_a_pod_is_read_as_the_server_gives_it() -> None:
     found = read(as_given(podIP="10.0.0.9", phase="Running", conditions=conditions))
     assert (found.variant, found.cores, found.created_s, found.ready_s) == ("small/odd name", 2, at_s, at_s + 9)
     assert found.is_serving
+    assert found.unready_s is None
+    no_more = [{"type": "Ready", "status": "False", "lastTransitionTime": "2026-01-01T00:10:00Z"}]
+    lost = read(as_given(podIP="10.0.0.9", phase="Running", conditions=no_more))
+    assert (lost.is_serving, lost.ready_s, lost.unready_s) == (False, None, at_s + 600)
     ending = as_given(podIP="10.0.0.9", conditions=conditions)
     ending["metadata"] |= {"deletionTimestamp": "2026-01-01T00:01:30Z", "deletionGracePeriodSeconds": 30}
     ending["status"]["containerStatuses"] = [{"state": {"terminated": {"finishedAt": "2026-01-01T00:01:02Z"}}}]

@@ -182,6 +182,28 @@ def test_a_stage_that_has_all_its_replicas_is_kept_from_nothing(tmp_path: Path) 
     assert found(tmp_path, [pod(1)], "exceeded quota", late=True, **whole) == Obstacle()
 
 
+@pytest.mark.parametrize(
+    ("changes", "server_s", "says"),
+    [
+        ({}, BEGAN_S + 601.0, "its container runs, but is not ready"),
+        ({"waiting": "ContainerCreating"}, BEGAN_S + 601.0, "ContainerCreating"),
+        ({}, BEGAN_S + 600.0, ""),  # it may still come
+        ({}, None, ""),
+        ({"unready_s": None}, BEGAN_S + 601.0, ""),  # its node has said nothing yet
+    ],
+)
+def test_a_replica_beside_others_that_does_not_become_ready_is_told_though_kubernetes_sets_it_no_deadline(
+    changes: dict[str, Any], server_s: float | None, says: str, tmp_path: Path
+) -> None:
+    given = on_server(tiny(tmp_path), LARGE, available=1)
+    given["spec"]["progressDeadlineSeconds"] = 600
+    of_template = template(tiny(tmp_path), LARGE)
+    hanging = pod(2, "large", template=of_template, **{"ready_s": None, "unready_s": BEGAN_S, **changes})
+    seen = obstacle(given, [pod(1, "large", template=of_template), hanging], None, server_s)
+    told = f"variant large: not ready within 600 s ({says}; see: kubectl describe pod sort-2)"
+    assert seen == Obstacle(delay=told if says else "")
+
+
 # ---- which template it is of ----
 
 
