@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ipa.live.errors import LiveError
 from ipa.live.kubernetes import names, pod_settings
@@ -29,7 +29,7 @@ from ipa.policies import plugins, split_spec
 METRICS_PORT = 9100
 FOLDER = "/etc/ipa"
 SCENARIO = "scenario.yaml"
-STATE_PATH = "/var/lib/ipa/journal.jsonl"
+STATE_FOLDER = "/var/lib/ipa"
 NOT_OURS = ("trace", "window", "scale", "scaling", "arrivals", "kubernetes")
 """The keys of a scenario that say nothing to a controller: its load, and how its pods are laid out."""
 
@@ -189,13 +189,16 @@ def access(deployed: Deployed, name: str, rules: Sequence[tuple[str, dict[str, A
     ]
 
 
-def controller(deployed: Deployed, files: Mapping[str, str], advise: bool = False) -> list[Manifest]:
+def controller(
+    deployed: Deployed, files: Mapping[str, str], advise: bool = False, state_claim: str = ""
+) -> list[Manifest]:
     """The objects of a controller for a deployed pipeline: its scenario, what it may do, and its Deployment.
 
     `files` are those of its scenario, by name (`scenario_files`). With `advise` it decides and changes nothing, and its
     Role allows no write.
 
-    Its journal lives as long as its pod; whatever must not be lost is kept on the cluster's own objects.
+    Whatever must not be lost is kept on the cluster's own objects. Its journal, and with it what its policy has learnt,
+    lives as long as its pod, or on the PersistentVolumeClaim `state_claim`.
     """
     name = names.name(deployed.instance, "controller")
     meta = deployed.meta(name, CONTROLLER)
@@ -205,7 +208,7 @@ def controller(deployed: Deployed, files: Mapping[str, str], advise: bool = Fals
             "labels": deployed.labels(CONTROLLER),
             "annotations": {names.CONTENT: _content(deployed, files)},
         },
-        "spec": _pod(deployed, name, advise),
+        "spec": _pod(deployed, name, advise, _state(deployed, files, state_claim)),
     }
     pod_settings.put_into(template, deployed.pods_of(CONTROLLER), selector)
     return [
@@ -218,6 +221,8 @@ def controller(deployed: Deployed, files: Mapping[str, str], advise: bool = Fals
             "spec": {
                 # A second replica would wait for the Lease, and take over within 12 s.
                 "replicas": 1,
+                # One pod at a time can write the journal.
+                **({"strategy": {"type": "Recreate"}} if state_claim else {}),
                 "selector": {"matchLabels": selector},
                 "template": template,
             },
@@ -229,12 +234,28 @@ def _content(deployed: Deployed, files: Mapping[str, str]) -> str:
     return sha256(json.dumps([deployed.content, dict(files)], sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _pod(deployed: Deployed, name: str, advise: bool) -> Manifest:
+class _State(NamedTuple):
+    """Where the journal is, and on what volume."""
+
+    path: str
+    volume: Manifest
+
+
+def _state(deployed: Deployed, files: Mapping[str, str], claim: str) -> _State:
+    """On a claim, which controllers may share, each pipeline with its scenario has a journal of its own: another
+    policy could do nothing with what the one before has learnt."""
+    if not claim:
+        return _State(f"{STATE_FOLDER}/journal.jsonl", {"name": "state", "emptyDir": {}})
+    path = f"{STATE_FOLDER}/{deployed.instance}-{_content(deployed, files)}.jsonl"
+    return _State(path, {"name": "state", "persistentVolumeClaim": {"claimName": claim}})
+
+
+def _pod(deployed: Deployed, name: str, advise: bool, state: _State) -> Manifest:
     arguments = ["live", "run", f"{FOLDER}/{SCENARIO}", "--backend", "kubernetes"]
     arguments += ["--advise" if advise else "--no-load"]
     arguments += ["--namespace", deployed.namespace, "--name", deployed.instance]
     arguments += ["--control-token-file", CONTROL_TOKEN_PATH]
-    arguments += ["--state", STATE_PATH, "--metrics-port", str(METRICS_PORT), "--metrics-host", EVERYWHERE]
+    arguments += ["--state", state.path, "--metrics-port", str(METRICS_PORT), "--metrics-host", EVERYWHERE]
     return {
         "serviceAccountName": name,
         "enableServiceLinks": False,
@@ -262,7 +283,7 @@ def _pod(deployed: Deployed, name: str, advise: bool) -> Manifest:
                     {"name": "settings", "mountPath": FOLDER, "readOnly": True},
                     secret_mount("control", CONTROL_TOKEN_PATH),
                     {"name": "tmp", "mountPath": "/tmp"},
-                    {"name": "state", "mountPath": "/var/lib/ipa"},
+                    {"name": "state", "mountPath": STATE_FOLDER},
                 ],
             }
         ],
@@ -283,7 +304,7 @@ def _pod(deployed: Deployed, name: str, advise: bool) -> Manifest:
             },
             secret_volume("control", deployed.control_name),
             {"name": "tmp", "emptyDir": {}},
-            {"name": "state", "emptyDir": {}},
+            state.volume,
         ],
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import fields, replace
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
@@ -55,10 +56,15 @@ def _image(_: click.Context, __: click.Parameter, given: str) -> str:
     return given
 
 
-def _secret(_: click.Context, __: click.Parameter, given: str) -> str:
-    if given and not (len(given) <= 253 and _SUBDOMAIN.fullmatch(given)):
-        raise click.BadParameter(f"{given!r}; allowed: the name of a Secret: a-z, 0-9, and - and . in between")
-    return given
+def name_of(kind: str) -> Callable[[click.Context, click.Parameter, str], str]:
+    """Checks an option that names an object of this kind; an empty one names none."""
+
+    def checked(_: click.Context, __: click.Parameter, given: str) -> str:
+        if given and not (len(given) <= 253 and _SUBDOMAIN.fullmatch(given)):
+            raise click.BadParameter(f"{given!r}; allowed: the name of a {kind}: a-z, 0-9, and - and . in between")
+        return given
+
+    return checked
 
 
 def _networks(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
@@ -127,7 +133,7 @@ layout_options = together(
     click.option(
         "--s3-secret",
         default="",
-        callback=_secret,
+        callback=name_of("Secret"),
         help="Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the like. Default: no credentials.",
     ),
     click.option(
@@ -156,7 +162,7 @@ layout_options = together(
         "--client-token-secret",
         default="",
         metavar="NAME",
-        callback=_secret,
+        callback=name_of("Secret"),
         help="Secret with the tokens of clients under the key token, one a line. Default: clients need none.",
     ),
     click.option(

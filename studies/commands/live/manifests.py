@@ -35,6 +35,14 @@ APIS = frozenset({"networking.k8s.io/v1", "policy/v1"})
 @click.option("--controller", is_flag=True, help="Add a controller that runs in the cluster, with its permissions.")
 @click.option("--advise", is_flag=True, help="Add a controller that changes nothing and has no permission to write.")
 @click.option(
+    "--state-claim",
+    default="",
+    metavar="NAME",
+    callback=cluster.name_of("PersistentVolumeClaim"),
+    help="Keep the controller's journal, and what the policy has learnt, on this PersistentVolumeClaim. Default: in "
+    "its pod, as long as that lives.",
+)
+@click.option(
     "--control-secret",
     is_flag=True,
     help="Print, alone, the Secret of the gateway's control port with a new token, for kubectl create -f -.",
@@ -52,6 +60,7 @@ def manifests(
     assignments: Sequence[str],
     controller: bool,
     advise: bool,
+    state_claim: str,
     monitor: bool,
     control_secret: bool,
     out: Path | None,
@@ -63,6 +72,8 @@ def manifests(
     They are for the namespace of the kubeconfig's context, or `default` without a kubeconfig.
     """
     in_cluster = kubernetes.in_cluster
+    if state_claim and not (controller or advise):
+        raise click.UsageError(f"--state-claim {state_claim}: needs --controller or --advise")
     where, layout = cluster.taken_cluster(options), cluster.taken_layout(options)
     if out is not None:
         results.claim(out)
@@ -74,7 +85,7 @@ def manifests(
     first = live_runs.first_configuration(prepared)
     objects = [kubernetes.manifests.root(there), *kubernetes.manifests.everything(there, first, apis=APIS)]
     if controller or advise:
-        objects += in_cluster.controller(there, in_cluster.scenario_files(scenario.as_dict()), advise)
+        objects += in_cluster.controller(there, in_cluster.scenario_files(scenario.as_dict()), advise, state_claim)
     if monitor:
         objects += [in_cluster.service_monitor(there)]
     if monitor and (controller or advise):

@@ -28,7 +28,7 @@ from ipa.live.kubernetes.settings import Deployed
 from tests.command import answer, ipa, start
 from tests.live.kubernetes.test_cluster import namespace
 from tests.live.kubernetes.test_faults import execute
-from tests.live.kubernetes.world import IMAGE, tiny
+from tests.live.kubernetes.world import IMAGE, tiny, volume
 from tests.live.world import metric_values
 
 pytestmark = pytest.mark.cluster
@@ -241,6 +241,28 @@ def test_what_is_printed_controls_a_pipeline_from_inside_until_it_is_taken_down(
     assert "objects deleted" in ipa("live", "down", *world.where, "--yes").stdout
     assert list(belongings.belongings(world.api, world.deployed)) == []
     assert world.pods(names.CONTROLLER) == []
+
+
+def test_a_journal_on_a_claim_is_continued_by_the_next_pod(world: World, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    kept.chmod(0o777)  # a folder of the node, whose owner nobody changes
+    world.where[0].write_text(SCENARIO % RATE, encoding="utf-8")
+    with volume(world.deployed.namespace, "kept", kept, "ReadWriteOnce"):
+        world.apply("--controller", "--state-claim", "kept")
+        (first,) = until(lambda: world.pods(names.CONTROLLER), "the controller's pod is ready")
+        until(lambda: world.is_controlled_by(first, 3), "status names it, and its steps")
+        done = world.status()["step"]
+        world.api.request("DELETE", world.path(first), grace_period_seconds=0)
+        (second,) = until(lambda: world.pods(names.CONTROLLER), "another pod is ready")
+        assert second["metadata"]["uid"] != first["metadata"]["uid"]
+        until(lambda: world.is_controlled_by(second, done), "it goes on")
+        assert world.logged_steps(second)[0] > done
+        (journal,) = kept.iterdir()
+        steps = [json.loads(line)["observation"]["step"] for line in journal.read_text().splitlines()]
+        assert steps == sorted(steps)
+        assert steps[0] == 1
+        take_down.down(world.api, world.deployed, within_s=WITHIN_S)
 
 
 def test_an_adviser_inside_decides_by_a_file_of_one_s_own_and_changes_nothing(world: World, tmp_path: Path) -> None:

@@ -464,6 +464,31 @@ def test_pods_leave_a_node_that_is_lost_after_half_a_minute(tmp_path: Path) -> N
         }
 
 
+def test_a_controller_s_journal_is_in_its_pod_or_on_a_claim(tmp_path: Path) -> None:
+    """On a claim, one pod at a time writes it, and another scenario or pipeline has another."""
+    deployed = tiny(tmp_path)
+
+    def of(files: dict[str, str], deployed: Deployed = deployed, **how: str) -> tuple[str, dict[str, Any], Any]:
+        spec = in_cluster.controller(deployed, files, **how)[-1]["spec"]  # type: ignore[arg-type]
+        pod = spec["template"]["spec"]
+        (container,) = pod["containers"]
+        (volume,) = [each for each in pod["volumes"] if each["name"] == "state"]
+        return container["args"][container["args"].index("--state") + 1], volume, spec.get("strategy")
+
+    assert of({}) == ("/var/lib/ipa/journal.jsonl", {"name": "state", "emptyDir": {}}, None)
+    path, volume, strategy = of({"scenario.yaml": "one"}, state_claim="kept")
+    assert re.fullmatch(r"/var/lib/ipa/ipa-tiny-[0-9a-f]{16}\.jsonl", path)
+    assert volume == {"name": "state", "persistentVolumeClaim": {"claimName": "kept"}}
+    assert strategy == {"type": "Recreate"}
+    assert of({"scenario.yaml": "one"}, state_claim="kept")[0] == path
+    another = Deployed(deployed.plane, deployed.pipeline_file + "# another", layout=deployed.layout)
+    paths = [
+        of({"scenario.yaml": "two"}, state_claim="kept")[0],
+        of({"scenario.yaml": "one"}, another, state_claim="kept")[0],
+    ]
+    assert len({path, *paths}) == 3
+
+
 def test_another_pipeline_file_makes_other_pods(tmp_path: Path) -> None:
     one = tiny(tmp_path)
     two = Deployed(one.plane, one.pipeline_file + "# another", layout=one.layout)

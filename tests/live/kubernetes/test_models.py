@@ -23,7 +23,7 @@ from ipa.live.kubernetes.api import connect
 from ipa.live.kubernetes.reach import client_url, until_reached
 from ipa.live.kubernetes.settings import Deployed, Layout
 from tests.live.kubernetes.test_cluster import WITHIN_S, Traffic, apply, namespace, running, until, until_stands
-from tests.live.kubernetes.world import IMAGE, tiny
+from tests.live.kubernetes.world import IMAGE, tiny, volume
 from tests.live.serving.models_world import BUCKET, models_folder, put_folder, s3_server, shut
 from tests.live.world import sort
 
@@ -230,29 +230,7 @@ def test_what_keeps_the_first_models_from_coming_is_said_by_up(
 
 
 def test_models_come_from_a_volume(namespace: str, tmp_path: Path, models: Path) -> None:
-    api = connect()
-    _skip_unless_the_node_is_this_machine()
-    name = f"{namespace}-models"
-    spec = {"capacity": {"storage": "1Mi"}, "accessModes": ["ReadOnlyMany"], "storageClassName": name}
-    volume = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": name},
-        "spec": {**spec, "hostPath": {"path": str(models), "type": "Directory"}},
-    }
-    claim = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "shelf"},
-        "spec": {
-            "accessModes": ["ReadOnlyMany"],
-            "storageClassName": name,
-            "resources": {"requests": {"storage": "1Mi"}},
-        },
-    }
-    api.request("POST", "/api/v1/persistentvolumes", volume)
-    try:
-        api.request("POST", f"/api/v1/namespaces/{namespace}/persistentvolumeclaims", claim)
+    with volume(namespace, "shelf", models, "ReadOnlyMany"):
         with up(namespace, tmp_path, "pvc:shelf") as deployed:
             asyncio.run(_both_variants_answer(deployed, tmp_path))
         # A variant that is not there has its model server crash, which says what it lacks.
@@ -261,16 +239,6 @@ def test_models_come_from_a_volume(namespace: str, tmp_path: Path, models: Path)
             up(namespace, tmp_path, "pvc:shelf/nowhere", ready_within_s=30.0),
         ):
             pass
-    finally:
-        api.request("DELETE", f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/shelf")
-        api.request("DELETE", f"/api/v1/persistentvolumes/{name}")
-
-
-def _skip_unless_the_node_is_this_machine() -> None:
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    nodes = connect().request("GET", "/api/v1/nodes")["items"]
-    if [node["status"]["nodeInfo"]["bootID"] for node in nodes] != [boot]:
-        pytest.skip("the node is not this machine, whose folder would be the volume")
 
 
 def test_models_come_from_the_image(namespace: str, tmp_path: Path) -> None:

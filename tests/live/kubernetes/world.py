@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
 from ipa import profiles
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import Api, ApiError, connect
@@ -183,3 +185,34 @@ def cordoned(api: Api) -> Iterator[None]:
         yield
     finally:
         cordon(False)
+
+
+@contextmanager
+def volume(namespace: str, claim: str, folder: Path, mode: str) -> Iterator[None]:
+    """A claim in the namespace, of a folder of this machine; skipped where the node is another one."""
+    api, name = connect(), f"{namespace}-{claim}"
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    nodes = api.request("GET", "/api/v1/nodes")["items"]
+    if [node["status"]["nodeInfo"]["bootID"] for node in nodes] != [boot]:
+        pytest.skip("the node is not this machine, whose folder would be the volume")
+    both = {"accessModes": [mode], "storageClassName": name}
+    path = {"path": str(folder), "type": "Directory"}
+    made = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name},
+        "spec": {**both, "capacity": {"storage": "1Mi"}, "hostPath": path},
+    }
+    claimed = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": claim},
+        "spec": {**both, "resources": {"requests": {"storage": "1Mi"}}},
+    }
+    api.request("POST", "/api/v1/persistentvolumes", made)
+    try:
+        api.request("POST", f"/api/v1/namespaces/{namespace}/persistentvolumeclaims", claimed)
+        yield
+    finally:
+        api.request("DELETE", f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{claim}")
+        api.request("DELETE", f"/api/v1/persistentvolumes/{name}")

@@ -1195,6 +1195,11 @@ LIVE = [
         "--name Mine!: should be lower-case letters, digits and hyphens, of at most 53",
     ),
     Wrong("live manifests mine.yaml --image ''", "'--image': ''; allowed: the name of an image"),
+    Wrong("live manifests mine.yaml --state-claim state", "--state-claim state: needs --controller or --advise"),
+    Wrong(
+        "live manifests mine.yaml --controller --state-claim Bad_",
+        "'--state-claim': 'Bad_'; allowed: the name of a PersistentVolumeClaim",
+    ),
     Wrong(
         "live manifests mine.yaml --client-token-secret Bad_",
         "'--client-token-secret': 'Bad_'; allowed: the name of a Secret",
