@@ -30,6 +30,9 @@ METRICS_PORT = 9100
 FOLDER = "/etc/ipa"
 SCENARIO = "scenario.yaml"
 STATE_FOLDER = "/var/lib/ipa"
+ONE_BY_ONE = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+"""For a controller whose journal outlives it: the next pod can write that once the one before has ended. To apply
+Recreate where there was a default strategy is refused, since that has left its fields."""
 NOT_OURS = ("trace", "window", "scale", "scaling", "arrivals", "kubernetes")
 """The keys of a scenario that say nothing to a controller: its load, and how its pods are laid out."""
 
@@ -221,8 +224,7 @@ def controller(
             "spec": {
                 # A second replica would wait for the Lease, and take over within 12 s.
                 "replicas": 1,
-                # One pod at a time can write the journal.
-                **({"strategy": {"type": "Recreate"}} if state_claim else {}),
+                **({"strategy": ONE_BY_ONE} if state_claim else {}),
                 "selector": {"matchLabels": selector},
                 "template": template,
             },
@@ -247,7 +249,8 @@ def _state(deployed: Deployed, files: Mapping[str, str], claim: str) -> _State:
     if not claim:
         return _State(f"{STATE_FOLDER}/journal.jsonl", {"name": "state", "emptyDir": {}})
     path = f"{STATE_FOLDER}/{deployed.instance}-{_content(deployed, files)}.jsonl"
-    return _State(path, {"name": "state", "persistentVolumeClaim": {"claimName": claim}})
+    # Another name: an apply that only changes a volume's type leaves both types, and is refused.
+    return _State(path, {"name": "kept-state", "persistentVolumeClaim": {"claimName": claim}})
 
 
 def _pod(deployed: Deployed, name: str, advise: bool, state: _State) -> Manifest:
@@ -283,7 +286,7 @@ def _pod(deployed: Deployed, name: str, advise: bool, state: _State) -> Manifest
                     {"name": "settings", "mountPath": FOLDER, "readOnly": True},
                     secret_mount("control", CONTROL_TOKEN_PATH),
                     {"name": "tmp", "mountPath": "/tmp"},
-                    {"name": "state", "mountPath": STATE_FOLDER},
+                    {"name": state.volume["name"], "mountPath": STATE_FOLDER},
                 ],
             }
         ],

@@ -244,20 +244,37 @@ def test_what_is_printed_controls_a_pipeline_from_inside_until_it_is_taken_down(
 
 
 def test_a_journal_on_a_claim_is_continued_by_the_next_pod(world: World, tmp_path: Path) -> None:
+    """Also where the controller had none before, and where its pod is replaced as in any rollout."""
     kept = tmp_path / "kept"
     kept.mkdir()
     kept.chmod(0o777)  # a folder of the node, whose owner nobody changes
     world.where[0].write_text(SCENARIO % RATE, encoding="utf-8")
     with volume(world.deployed.namespace, "kept", kept, "ReadWriteOnce"):
+        world.apply("--controller")
         world.apply("--controller", "--state-claim", "kept")
-        (first,) = until(lambda: world.pods(names.CONTROLLER), "the controller's pod is ready")
+
+        def ready(*earlier: dict[str, Any]) -> list[dict[str, Any]]:
+            """The controller's pod that has the claim, unless it is one of the earlier ones."""
+            known = {each["metadata"]["uid"] for each in earlier}
+            pods = [each for each in world.pods(names.CONTROLLER) if each["metadata"]["uid"] not in known]
+            return [each for each in pods if "kept-state" in {volume["name"] for volume in each["spec"]["volumes"]}]
+
+        (first,) = until(ready, "the controller's pod is ready")
         until(lambda: world.is_controlled_by(first, 3), "status names it, and its steps")
         done = world.status()["step"]
         world.api.request("DELETE", world.path(first), grace_period_seconds=0)
-        (second,) = until(lambda: world.pods(names.CONTROLLER), "another pod is ready")
-        assert second["metadata"]["uid"] != first["metadata"]["uid"]
+        (second,) = until(lambda: ready(first), "another pod is ready")
         until(lambda: world.is_controlled_by(second, done), "it goes on")
         assert world.logged_steps(second)[0] > done
+
+        done = world.status()["step"]
+        path = path_of("Deployment", world.deployed.namespace, f"{world.deployed.instance}-controller")
+        again = {"spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "now"}}}}}
+        merge = "application/merge-patch+json"
+        world.api.request("PATCH", path, again, content_type=merge, field_manager="kubectl")
+        (third,) = until(lambda: ready(first, second), "a third pod is ready")
+        until(lambda: world.is_controlled_by(third, done), "it goes on")
+        assert world.logged_steps(third)[0] > done
         (journal,) = kept.iterdir()
         steps = [json.loads(line)["observation"]["step"] for line in journal.read_text().splitlines()]
         assert steps == sorted(steps)

@@ -472,14 +472,15 @@ def test_a_controller_s_journal_is_in_its_pod_or_on_a_claim(tmp_path: Path) -> N
         spec = in_cluster.controller(deployed, files, **how)[-1]["spec"]  # type: ignore[arg-type]
         pod = spec["template"]["spec"]
         (container,) = pod["containers"]
-        (volume,) = [each for each in pod["volumes"] if each["name"] == "state"]
+        (mount,) = [each for each in container["volumeMounts"] if each["mountPath"] == "/var/lib/ipa"]
+        (volume,) = [each for each in pod["volumes"] if each["name"] == mount["name"]]
         return container["args"][container["args"].index("--state") + 1], volume, spec.get("strategy")
 
     assert of({}) == ("/var/lib/ipa/journal.jsonl", {"name": "state", "emptyDir": {}}, None)
     path, volume, strategy = of({"scenario.yaml": "one"}, state_claim="kept")
     assert re.fullmatch(r"/var/lib/ipa/ipa-tiny-[0-9a-f]{16}\.jsonl", path)
-    assert volume == {"name": "state", "persistentVolumeClaim": {"claimName": "kept"}}
-    assert strategy == {"type": "Recreate"}
+    assert volume == {"name": "kept-state", "persistentVolumeClaim": {"claimName": "kept"}}
+    assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
     assert of({"scenario.yaml": "one"}, state_claim="kept")[0] == path
     another = Deployed(deployed.plane, deployed.pipeline_file + "# another", layout=deployed.layout)
     paths = [
