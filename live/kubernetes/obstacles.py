@@ -13,6 +13,7 @@ from ipa.live.kubernetes.deployments import (
     digest_of_template,
     is_rolled_out,
     refusal,
+    uncreated,
     variant_of_template,
 )
 from ipa.live.kubernetes.pods import FAILING, Pod
@@ -63,6 +64,7 @@ def obstacle(
         text = f"{len(homeless)} of {len(here)} pods find no node with room: {homeless[0].unschedulable}"
         return Obstacle(text, is_out_of_room=True, wants_node=True)
     refused = refusal(given) if made is None else made.refusal
+    none_yet, none_for_s = ("", 0.0) if now_s is None else uncreated(given, now_s)
     has_served = any(pod.ready_s is not None for pod in here)
     stuck = next((pod for pod in here if _will_not_start(pod, has_served)), None)
     if stuck is not None:
@@ -71,11 +73,13 @@ def obstacle(
         return Obstacle(refused, is_out_of_room=True)
     elif _REFUSED.search(refused) and made is not None and not has_served:
         why = refused
+    elif none_yet and none_for_s > _deadline_s(given):
+        why = none_yet
     else:
         why = _too_late(given, here, made, refused, has_served)
     if why:
         return Obstacle(_of_variant(given, why))
-    return Obstacle(delay=_delay(given, here, refused) or _hangs(given, here, now_s))
+    return Obstacle(delay=none_yet or _delay(given, here, refused) or _hangs(given, here, now_s))
 
 
 def _present(pods: Sequence[Pod], given: Mapping[str, Any], made: ReplicaSet | None) -> list[Pod]:

@@ -12,7 +12,7 @@ import pytest
 from ipa.live.kubernetes.deployments import digest_of_template, present
 from ipa.live.kubernetes.obstacles import Obstacle, obstacle
 from ipa.live.kubernetes.pods import Pod
-from tests.live.kubernetes.world import BEGAN_S, made_of, on_server, pod, refused, template, tiny
+from tests.live.kubernetes.world import BEGAN, BEGAN_S, made_of, on_server, pod, refused, template, tiny
 from tests.live.world import sort
 
 LARGE = sort("large", 2)["sort"]
@@ -202,6 +202,27 @@ def test_a_replica_beside_others_that_does_not_become_ready_is_told_though_kuber
     seen = obstacle(given, [pod(1, "large", template=of_template), hanging], None, server_s)
     told = f"variant large: not ready within 600 s ({says}; see: kubectl describe pod sort-2)"
     assert seen == Obstacle(delay=told if says else "")
+
+
+@pytest.mark.parametrize("since_s", [600.0, 601.0])
+def test_a_replica_set_that_cannot_be_made_is_told_and_given_up_after_the_deadline(
+    since_s: float, tmp_path: Path
+) -> None:
+    """As Kubernetes 1.20 tells it: the change is not seen before its ReplicaSet is there."""
+    said = 'Failed to create new replica set "x": replicasets.apps "x" is forbidden: exceeded quota: few'
+    reason = {"type": "Progressing", "status": "False", "reason": "ReplicaSetCreateError", "message": said}
+    given = on_server(
+        tiny(tmp_path),
+        LARGE,
+        generation=2,
+        seen=1,
+        updated=0,
+        old=2,
+        conditions=[{**reason, "lastTransitionTime": BEGAN}],
+    )
+    given["spec"]["progressDeadlineSeconds"] = 600
+    seen = obstacle(given, [pod(1)], present(given, [], BEGAN_S + since_s), BEGAN_S + since_s)
+    assert seen == (Obstacle(f"variant large: {said}") if since_s > 600.0 else Obstacle(delay=said))
 
 
 # ---- which template it is of ----

@@ -86,3 +86,23 @@ def test_a_variant_that_fits_follows_one_that_is_refused_and_is_not_rolled_back(
             assert blamed == []
 
     asyncio.run(story())
+
+
+def test_a_replica_set_that_a_quota_refuses_is_said_and_comes_once_it_may(deployed: Deployed, tmp_path: Path) -> None:
+    """As many may exist as there are: the gateway's and the stage's."""
+    quotas = f"/api/v1/namespaces/{deployed.namespace}/resourcequotas"
+    few = {"kind": "ResourceQuota", "spec": {"hard": {"count/replicasets.apps": "2"}}}
+    connect().request("POST", quotas, {"apiVersion": "v1", "metadata": {"name": "few"}, **few})
+
+    async def story() -> None:
+        async with running(deployed, tmp_path) as backend, traffic(backend):
+            assert (await apply(backend, MIDDLE)).accepted
+            await until(lambda: "sort" in backend._look_now.delays, "it is said")
+            said = backend._look_now.delays["sort"]
+            assert said.startswith("Failed to create new replica set")
+            assert "exceeded quota: few" in said
+            connect().request("DELETE", f"{quotas}/few")
+            await until_stands(backend, MIDDLE)
+            assert backend.rollbacks["sort", "middle"] == 0
+
+    asyncio.run(story())
