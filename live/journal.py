@@ -10,8 +10,9 @@ import fcntl
 import logging
 import os
 import shutil
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -22,6 +23,7 @@ from ipa.policies import Applied, Configuration, Entry, Journal, Memory, PolicyE
 
 log = logging.getLogger(__name__)
 
+ASK_EVERY_S = 0.2
 KEPT_IN_FILE = 10_000
 """How many steps the file of a run without end holds at least: more than a day at one every 10 s."""
 
@@ -51,7 +53,9 @@ def past_of(journal: Journal) -> Past:
 
 
 @contextmanager
-def open_journal(path: Path | None, *, has_tables: bool = True, has_end: bool = True) -> Iterator[Journal]:
+def open_journal(
+    path: Path | None, *, has_tables: bool = True, has_end: bool = True, within_s: float = 0.0
+) -> Iterator[Journal]:
     """The journal of a run: in the file at `path`, or in memory alone. Raises as `FileJournal`.
 
     A run without tables keeps only its latest entry in memory; the file of one without end is bounded.
@@ -60,7 +64,7 @@ def open_journal(path: Path | None, *, has_tables: bool = True, has_end: bool = 
     if path is None:
         yield Journal(kept)
         return
-    with closing(FileJournal(path, kept, None if has_end else KEPT_IN_FILE)) as journal:
+    with closing(FileJournal(path, kept, None if has_end else KEPT_IN_FILE, within_s)) as journal:
         yield journal
 
 
@@ -70,17 +74,19 @@ class FileJournal(Journal):
     An entry is written when it is decided, again with the backend's answer, and again if it is rolled back later: of
     several lines of a step the latest counts. An existing file is continued; a line that a kill cut short is removed.
     `kept`: how many of the latest entries are in memory too; `kept_in_file`: the file never has more than twice as
-    many; None: all. Raises LiveError for a file that another controller is writing or that cannot be written,
-    PolicyError for one that is not a journal.
+    many; None: all. Raises LiveError for a file that another controller is writing, and goes on writing for
+    `within_s`, or that cannot be written, PolicyError for one that is not a journal.
     """
 
-    def __init__(self, path: Path, kept: int | None = None, kept_in_file: int | None = None) -> None:
+    def __init__(
+        self, path: Path, kept: int | None = None, kept_in_file: int | None = None, within_s: float = 0.0
+    ) -> None:
         super().__init__(kept)
         self._path = path
         self._kept_in_file = kept_in_file
         self._places: dict[int, int] = {}  # step -> where its latest line begins
         self._lock = Lock()  # outcomes that come late come from another thread than steps
-        self._file = _open(path)
+        self._file = _open(path, within_s)
         try:
             self._resume()
         except PolicyError:
@@ -159,11 +165,22 @@ class FileJournal(Journal):
         for step in steps:
             self._places[step] = at
             at += len(file.readline())
-        _sync_folder(path.parent)
+        with suppress(OSError):  # not every volume can
+            _sync_folder(path.parent)
 
 
-def _open(path: Path) -> BinaryIO:
+def _open(path: Path, within_s: float) -> BinaryIO:
     """The file, which nobody else writes from here on."""
+    until_s = time.monotonic() + within_s
+    while (file := _locked(path)) is None:
+        if time.monotonic() >= until_s:
+            raise LiveError(f"{path}: another controller is writing this journal")
+        time.sleep(ASK_EVERY_S)
+    return file
+
+
+def _locked(path: Path) -> BinaryIO | None:
+    """The file, locked; None if another has locked it."""
     try:
         file = path.open("a+b")
     except OSError as error:
@@ -171,13 +188,15 @@ def _open(path: Path) -> BinaryIO:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Its writer may have put a shorter one in its place since.
-        is_ours = os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except OSError:
-        is_ours = False
-    if not is_ours:
+        if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            return file
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except OSError as error:
         file.close()
-        raise LiveError(f"{path}: another controller is writing this journal")
-    return file
+        raise LiveError(f"{path}: cannot be locked: {error.strerror}") from None
+    file.close()
+    return None
 
 
 def _replaced(path: Path, lines: Iterable[bytes]) -> BinaryIO:
@@ -193,7 +212,8 @@ def _replaced(path: Path, lines: Iterable[bytes]) -> BinaryIO:
         shutil.copymode(path, beside)
         beside.replace(path)
     except OSError:
-        file.close()
+        with suppress(OSError):  # a full disk keeps what is still to be written from it, too
+            file.close()
         beside.unlink(missing_ok=True)
         raise
     return file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
@@ -24,22 +25,19 @@ def made_quickly(frozen: C) -> C:
     defaults = {f"_default_{field.name}": field.default for field in fields(kind) if field.default is not MISSING}
     arguments = [f"{name}=_default_{name}" if f"_default_{name}" in defaults else name for name in names]
     lines = [
-        f"def __init__(self, {', '.join(arguments)}):",
-        " if self.__class__ is not _frozen:",
-        f"  return _as_usual(self, {', '.join(names)})",
-        " _set(self, '__class__', _opened)",
-        *(f" self.{name} = {name}" for name in names),
-        " self.__class__ = _frozen",
+        f"def maker(_frozen, _opened, _set, _as_usual{''.join(f', {name}' for name in defaults)}):",
+        f" def __init__(self, {', '.join(arguments)}):",
+        "  if self.__class__ is not _frozen:",
+        f"   return _as_usual(self, {', '.join(names)})",
+        "  _set(self, '__class__', _opened)",
+        *(f"  self.{name} = {name}" for name in names),
+        "  self.__class__ = _frozen",
+        " return __init__",
     ]
-    known: dict[str, Any] = {
-        "_frozen": kind,
-        "_opened": type(kind.__name__, (), {"__slots__": tuple(names)}),
-        "_set": object.__setattr__,
-        "_as_usual": kind.__init__,
-        **defaults,
-    }
-    exec("\n".join(lines), known)
-    made = known["__init__"]
+    opened = type(kind.__name__, (), {"__slots__": tuple(names)})
+    given: dict[str, Any] = {}
+    exec("\n".join(lines), vars(sys.modules[kind.__module__]), given)  # where its annotations mean something
+    made = given["maker"](kind, opened, object.__setattr__, kind.__init__, **defaults)
     made.__qualname__, made.__annotations__ = f"{kind.__qualname__}.__init__", kind.__init__.__annotations__
     kind.__init__ = made
     return frozen

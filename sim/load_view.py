@@ -21,11 +21,11 @@ FUTURE_S = 120
 PAST_STEPS = 1
 """Up to which step observations carry the past, which a policy learns from once."""
 
-MOST_LOADS = 16
-"""Loads of which the seconds and their windows are kept, for further runs on the same,"""
+MOST_LOADS, MOST_SECONDS = 16, 2**13
+"""Loads of up to so many seconds are kept with their windows, for further runs on the same,"""
 
-MOST_WINDOWS = 2**12
-"""and how many windows of each, a kilobyte each."""
+MOST_WINDOWS = 2**10
+"""and so many windows of each, a kilobyte each: 22 MB in all at most."""
 
 
 class _Seconds(NamedTuple):
@@ -39,14 +39,20 @@ class _Seconds(NamedTuple):
         found = self.windows.get(begin)
         if found is None:
             found = self.counts[begin : begin + length]
-            if len(self.windows) < MOST_WINDOWS:
+            if len(self.counts) <= MOST_SECONDS and len(self.windows) < MOST_WINDOWS:
                 self.windows[begin] = found
         return found
 
 
+def _seconds(counts: FloatArray, window_s: int) -> _Seconds:
+    """Those of these counts. All windows asked of them are `window_s` long."""
+    if len(counts) > MOST_SECONDS:
+        return _Seconds(tuple(counts.tolist()), {})
+    return _kept(counts.tobytes(), window_s)
+
+
 @lru_cache(maxsize=MOST_LOADS)
-def _seconds(counts: bytes, window_s: int) -> _Seconds:
-    """Those of these counts, float64. All windows asked of them are `window_s` long."""
+def _kept(counts: bytes, _: int) -> _Seconds:
     return _Seconds(tuple(np.frombuffer(counts).tolist()), {})
 
 
@@ -91,7 +97,7 @@ class LoadView:
         self._counts = np.zeros(self._until_s)
         self._counts[:until_s] = self._between(np.arange(until_s + 1))
         sampled = self._sampled(self._counts, np.arange(self._until_s + 1))
-        self._seconds = _seconds(np.concatenate([history, sampled]).tobytes(), history_s)
+        self._seconds = _seconds(np.concatenate([history, sampled]), history_s)
         self._ahead: dict[float, tuple[float, ...]] = {}
 
     def look_ahead(self, times_s: Iterable[float]) -> Iterable[tuple[float, ...]]:

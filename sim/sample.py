@@ -97,7 +97,7 @@ class Sampling:
         if position == 0:
             enqueue_s = self._arrivals_s[batches.requests]
         else:
-            enqueue_s = self._window.visits.finish_s[position - 1, members] + self._hop_s
+            enqueue_s = self._window.visits.finish_s[position - 1][members] + self._hop_s
         last_s = np.maximum.reduceat(enqueue_s, np.cumsum(batches.size) - batches.size)
         self._window.filled_s[position][members] = np.repeat(last_s, batches.size)
 

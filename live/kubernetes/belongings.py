@@ -10,6 +10,9 @@ from ipa.live.kubernetes.api import CORE, OLDER, VERSIONS, Api, ApiError
 from ipa.live.kubernetes.names import MODEL_SERVER
 from ipa.live.kubernetes.settings import Deployed
 
+LOOKED_EVERY_S = 0.5
+"""How often somebody who waits looks whether objects stand, or are gone."""
+
 KINDS = (
     "Deployment",
     "PodDisruptionBudget",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ipa.live.errors import LiveError, RunError
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import Api, ApiError
-from ipa.live.kubernetes.belongings import leftovers, refused
+from ipa.live.kubernetes.belongings import LOOKED_EVERY_S, leftovers, refused
 from ipa.live.kubernetes.gateway_manifests import control_secret
 from ipa.live.kubernetes.lease import Lease
 from ipa.live.kubernetes.look import Look
@@ -18,8 +18,6 @@ from ipa.live.kubernetes.reconciler import Reconciler
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.standing import pods, standing
 from ipa.policies import Configuration
-
-LOOKED_EVERY_S = 0.5
 
 
 def up(

@@ -53,16 +53,18 @@ def refusal(given: Mapping[str, Any]) -> str:
     return _words(conditions(given).get("ReplicaFailure", {}))
 
 
-def uncreated(given: Mapping[str, Any], now_s: float) -> tuple[str, float]:
-    """Why the server refuses the ReplicaSet of a Deployment's latest template, and for how long it has [s]; empty if it
-    does not. `now_s`: the server's Unix time.
+def uncreated(given: Mapping[str, Any]) -> str:
+    """Why the server refuses the ReplicaSet of a Deployment's latest template; empty if it does not.
 
-    A Deployment says so before its latest change counts as seen, which it does once there is a ReplicaSet.
+    It is told before the change counts as seen, which it does once there is a ReplicaSet. For a moment it may still be
+    about the template before.
     """
+    if is_seen(given):
+        return ""
     for each in (given.get("status") or {}).get("conditions") or ():
         if (each["type"], each.get("reason")) == ("Progressing", "ReplicaSetCreateError"):
-            return str(each.get("message", each["reason"])), now_s - seconds(each["lastTransitionTime"])
-    return "", 0.0
+            return str(each.get("message", each["reason"]))
+    return ""
 
 
 def conditions(given: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -211,7 +211,7 @@ def controller(
             "labels": deployed.labels(CONTROLLER),
             "annotations": {names.CONTENT: _content(deployed, files)},
         },
-        "spec": _pod(deployed, name, advise, _state(deployed, files, state_claim)),
+        "spec": _pod(deployed, name, advise, _state(deployed, files, advise, state_claim)),
     }
     pod_settings.put_into(template, deployed.pods_of(CONTROLLER), selector)
     return [
@@ -222,7 +222,7 @@ def controller(
             "kind": "Deployment",
             "metadata": meta,
             "spec": {
-                # A second replica would wait for the Lease, and take over within 12 s.
+                # A second replica would wait for the Lease, and take over within 12 s; with a claim, for the journal.
                 "replicas": 1,
                 **({"strategy": ONE_BY_ONE} if state_claim else {}),
                 "selector": {"matchLabels": selector},
@@ -243,12 +243,13 @@ class _State(NamedTuple):
     volume: Manifest
 
 
-def _state(deployed: Deployed, files: Mapping[str, str], claim: str) -> _State:
-    """On a claim, which controllers may share, each pipeline with its scenario has a journal of its own: another
-    policy could do nothing with what the one before has learnt."""
+def _state(deployed: Deployed, files: Mapping[str, str], advise: bool, claim: str) -> _State:
+    """On a claim, which controllers may share, each has a journal of its own, and a new one with another pipeline,
+    scenario or image: it might make nothing of what the one before has learnt, or not read it."""
     if not claim:
         return _State(f"{STATE_FOLDER}/journal.jsonl", {"name": "state", "emptyDir": {}})
-    path = f"{STATE_FOLDER}/{deployed.instance}-{_content(deployed, files)}.jsonl"
+    told = json.dumps([_content(deployed, files), deployed.layout.image, advise])
+    path = f"{STATE_FOLDER}/{deployed.instance}-{sha256(told.encode()).hexdigest()[:16]}.jsonl"
     # Another name: an apply that only changes a volume's type leaves both types, and is refused.
     return _State(path, {"name": "kept-state", "persistentVolumeClaim": {"claimName": claim}})
 
@@ -274,7 +275,8 @@ def _pod(deployed: Deployed, name: str, advise: bool, state: _State) -> Manifest
                 "args": arguments,
                 "env": [{"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}],
                 "ports": [{"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"}],
-                # Metrics are served once the scenario has been read: a controller that cannot run replaces none.
+                # Metrics are served once the scenario has been read: without a claim, a controller that cannot run
+                # replaces none.
                 "readinessProbe": {
                     "httpGet": {"path": "/metrics", "port": METRICS_PORT},
                     "periodSeconds": 2,

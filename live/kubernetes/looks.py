@@ -78,6 +78,9 @@ class Looks:
         for stage, why in {**look.failed, **look.out_of_room}.items():
             if why not in (self.latest.failed.get(stage), self.latest.out_of_room.get(stage)):
                 log.warning("a stage is not as wanted", extra={"stage": stage, "problem": why})
+        for stage, why in look.delays.items():
+            if why != self.latest.delays.get(stage):
+                log.warning("a stage waits", extra={"stage": stage, "problem": why})
 
     async def rest(self) -> float:
         """Let the least time between two looks pass; how long the next may then wait if nothing happens [s]."""

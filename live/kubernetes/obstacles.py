@@ -64,7 +64,6 @@ def obstacle(
         text = f"{len(homeless)} of {len(here)} pods find no node with room: {homeless[0].unschedulable}"
         return Obstacle(text, is_out_of_room=True, wants_node=True)
     refused = refusal(given) if made is None else made.refusal
-    none_yet, none_for_s = ("", 0.0) if now_s is None else uncreated(given, now_s)
     has_served = any(pod.ready_s is not None for pod in here)
     stuck = next((pod for pod in here if _will_not_start(pod, has_served)), None)
     if stuck is not None:
@@ -73,13 +72,11 @@ def obstacle(
         return Obstacle(refused, is_out_of_room=True)
     elif _REFUSED.search(refused) and made is not None and not has_served:
         why = refused
-    elif none_yet and none_for_s > _deadline_s(given):
-        why = none_yet
     else:
         why = _too_late(given, here, made, refused, has_served)
     if why:
         return Obstacle(_of_variant(given, why))
-    return Obstacle(delay=none_yet or _delay(given, here, refused) or _hangs(given, here, now_s))
+    return Obstacle(delay=uncreated(given) or _delay(given, here, refused) or _hangs(given, here, now_s))
 
 
 def _present(pods: Sequence[Pod], given: Mapping[str, Any], made: ReplicaSet | None) -> list[Pod]:
@@ -116,12 +113,15 @@ def _delay(given: Mapping[str, Any], pods: Sequence[Pod], refused: str) -> str:
 
 
 def _hangs(given: Mapping[str, Any], pods: Sequence[Pod], now_s: float | None) -> str:
-    """A pod that has taken longer than a rollout may: Kubernetes sets no deadline for one that is added to others."""
+    """A pod that is not ready for longer than a rollout may take: Kubernetes sets no deadline for one beside others."""
     deadline_s = _deadline_s(given)
     if now_s is None:
         return ""
     late = next((pod for pod in pods if pod.unready_s is not None and now_s - pod.unready_s > deadline_s), None)
-    return "" if late is None else _of_variant(given, f"not ready within {deadline_s} s{_waits([late])}")
+    if late is None:
+        return ""
+    how = f" ({late.crash})" if late.crash else _waits([late])
+    return _of_variant(given, f"{late.name} has not been ready for {deadline_s} s{how}")
 
 
 def _deadline_s(given: Mapping[str, Any]) -> int:

@@ -8,11 +8,10 @@ from collections.abc import Callable, Container
 from ipa.live.errors import LiveError, RunError
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import Api, ApiError
-from ipa.live.kubernetes.belongings import belongings, refused
+from ipa.live.kubernetes.belongings import LOOKED_EVERY_S, belongings, refused
 from ipa.live.kubernetes.names import GATEWAY
 from ipa.live.kubernetes.settings import Deployed
 
-LOOKED_EVERY_S = 0.5
 LATE_S = 5.0
 """How much longer than it may a gateway's pod is waited for."""
 

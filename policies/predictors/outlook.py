@@ -19,6 +19,10 @@ MOST_KEPT = 2**14
 hundred runs of 20 minutes."""
 
 
+MOST_AHEAD = 2**11
+"""How many of them are kept by the identity of their history, more by a batch at most."""
+
+
 class Outlook:
     """Forecasts by a predictor; those of ours that see the load alone are made once for each history, and kept.
 
@@ -41,8 +45,8 @@ class Outlook:
         self.horizon_s = DEFAULT_HORIZON_S if horizon_s is None else checks.number("horizon_s", horizon_s, at_least=1)
         self._known: dict[tuple[float, ...], Forecast] = {}
         self._ahead: dict[int, tuple[tuple[float, ...], Forecast]] = {}
-        """Those made ahead, by the identity of their history, as hashing its numbers takes longer than all else. Each
-        holds its history, so that no other can have its identity."""
+        """The latest ones made ahead, by the identity of their history, as hashing its numbers takes longer than all
+        else. Each holds its history, so that no other can have its identity."""
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -73,7 +77,7 @@ class Outlook:
 
     def share(self, other: Outlook) -> None:
         """Keep forecasts in one place with another outlook of the same parameters."""
-        self._known = other._known
+        self._known, self._ahead = other._known, other._ahead
 
     def compute_ahead(self, histories: Histories) -> None:
         """Make the forecasts for these `load_rps` now, all at once, unless they are known.
@@ -84,7 +88,7 @@ class Outlook:
         many = getattr(self.predictor, "forecast_many", None)
         if many is None or self.reads:
             return
-        if len(self._ahead) >= MOST_KEPT:
+        if len(self._ahead) >= MOST_AHEAD:
             self._ahead.clear()
         missing = []
         for history in histories:

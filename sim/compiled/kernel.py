@@ -72,12 +72,12 @@ def advance(
     if until_rank > CLOSING:
         return ENDED
     count_replicas(memory)
-    _count_requests(memory)
+    count_requests(memory)
     return REACHED
 
 
 @small
-def _count_requests(memory: Memory) -> None:
+def count_requests(memory: Memory) -> None:
     """Note each stage's counts, which Python reads quicker in one row than in the fields of a record."""
     for s in range(len(memory.stages)):
         stage, counts = memory.stages[s], memory.counts[s]

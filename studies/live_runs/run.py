@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from ipa.live.monitoring import SourceMaker
 
 LONGEST_DECISION_S = 5.0
+HANDED_OVER_S = 20.0
+"""How long a controller waits until the one before it no longer writes the journal: on a claim, the next pod begins
+while the one before ends."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -159,7 +162,8 @@ def control_live(scenario: Scenario, live: Live, on_step: Callable[[Entry], obje
     no_history = (float("nan"),) * scenario.history_s
     make_backend = backend_maker(scenario, prepared, live.cluster, no_history, read_only=live.advise, sends_load=False)
     setup = _setup(scenario, live, prepared, make_backend)
-    with open_journal(live.state, has_tables=False, has_end=live.duration_s is not None) as journal:
+    has_end = live.duration_s is not None
+    with open_journal(live.state, has_tables=False, has_end=has_end, within_s=HANDED_OVER_S) as journal:
         controller = _controller(scenario, live, prepared, journal)
         run_without_load(setup, controller, first_configuration(prepared), live.duration_s, on_step)
 

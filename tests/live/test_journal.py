@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import subprocess
 import sys
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
+from threading import Timer
+from typing import Any
 
 import pytest
 
@@ -182,6 +186,35 @@ def test_a_journal_that_cannot_be_shortened_goes_on(tmp_path: Path) -> None:
     assert [entry.observation.step for entry in entries_of(path)] == [9, 10, 11, 12]
 
 
+def test_a_disk_that_is_full_keeps_no_half_of_a_shorter_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closing a file writes what is still to be written, and fails as well."""
+
+    class Full(BytesIO):
+        def fileno(self) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def close(self) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def opened(path: Path, *mode: str) -> Any:
+        if path.suffix != ".new":
+            return path_open(path, *mode)
+        path.touch()
+        return Full()
+
+    path = tmp_path / "journal.jsonl"
+    journal = FileJournal(path, kept=1, kept_in_file=3)
+    path_open = Path.open
+    monkeypatch.setattr(Path, "open", opened)
+    many_steps(journal, 1, 8)
+    monkeypatch.undo()
+    assert [each.name for each in tmp_path.iterdir()] == ["journal.jsonl"]
+    assert [step for step, _ in lines_of(path)][::2] == [1, 2, 3, 4, 5, 6, 7, 8]
+    journal.close()
+
+
 def test_a_controller_that_waited_for_a_file_that_was_replaced_meanwhile_is_not_its_writer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +231,23 @@ def test_a_journal_has_one_writer(tmp_path: Path) -> None:
         FileJournal(tmp_path / "journal.jsonl")
     journal.close()
     FileJournal(tmp_path / "journal.jsonl").close()
+
+
+def test_who_waits_gets_the_journal_when_its_writer_has_ended(tmp_path: Path) -> None:
+    before = FileJournal(tmp_path / "journal.jsonl")
+    ending = Timer(0.5, before.close)
+    ending.start()
+    FileJournal(tmp_path / "journal.jsonl", within_s=60.0).close()
+    ending.join()
+
+
+def test_a_volume_without_locks_is_told_from_another_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("ipa.live.journal.fcntl.flock", refused)
+    with pytest.raises(LiveError, match=r"journal.jsonl: cannot be locked: No locks available"):
+        FileJournal(tmp_path / "journal.jsonl", within_s=60.0)
 
 
 def test_a_file_that_is_no_journal_is_refused_and_left_alone(tmp_path: Path) -> None:

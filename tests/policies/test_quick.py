@@ -6,6 +6,7 @@ import copy
 import inspect
 import pickle
 from dataclasses import FrozenInstanceError, asdict, dataclass, field, replace
+from typing import get_type_hints
 
 import pytest
 
@@ -59,6 +60,7 @@ def test_copies_are_equal(again: object) -> None:
 
 def test_it_is_made_with_the_same_arguments() -> None:
     assert str(inspect.signature(Quick)) == str(inspect.signature(Usual))
+    assert get_type_hints(Quick.__init__) == get_type_hints(Usual.__init__)
     with pytest.raises(TypeError, match=r"Quick\.__init__\(\) missing 1 required positional argument: 'one'"):
         Quick()  # type: ignore[call-arg]
     with pytest.raises(TypeError, match=r"Quick\.__init__\(\) got an unexpected keyword argument 'two'"):
