@@ -40,6 +40,7 @@ class SimPyReplica:
         "busy_cores",
         "cores",
         "created_s",
+        "drift",
         "finish_s",
         "is_preferred",
         "latency_s",
@@ -78,6 +79,8 @@ class SimPyReplica:
         self.latency_s = service.latency_s
         self.max_batch = service.max_batch
         self.sigma = service.sigma
+        # What keeps the mean of the factor at 1, worked out once and not for each batch.
+        self.drift = tuple(0.5 * sigma * sigma for sigma in service.sigma or ())
         self.beside = service.beside
 
     def slowdown(self, busy_cores: int) -> float:

@@ -320,11 +320,7 @@ class SimPyStage:
 
     def _start(self, replica: SimPyReplica, requests: Batch, now_s: float) -> None:
         size = len(requests)
-        if replica.sigma is None:
-            factor = 1.0
-        else:
-            sigma = replica.sigma[size]
-            factor = exp(sigma * next(self._normals) - 0.5 * sigma * sigma)
+        factor = 1.0 if replica.sigma is None else exp(replica.sigma[size] * next(self._normals) - replica.drift[size])
         latency_s = replica.latency_s[size]
         if self._busy is not None:
             latency_s = rules.beside_s(latency_s, replica.slowdown(self._busy.cores))
