@@ -12,6 +12,7 @@ import pytest
 from ipa import Scenario
 from ipa.policies import from_line, to_line
 from ipa.policies.seasons import DAY_S
+from ipa.sim import load_view
 from ipa.sim.load_view import LoadView
 from ipa.studies import simulate
 from ipa.studies.loads import brought
@@ -121,3 +122,22 @@ def test_a_journal_holds_seasons_only_where_they_are_read() -> None:
         others = simulate(Scenario(pipeline="video", trace="days", policy="ipa")).entries
     assert all(from_line(to_line(entry)) == entry for entry in entries)
     assert not any("seasons_rps" in to_line(entry) for entry in others)
+
+
+# ---- what runs on the same load share ----
+
+
+def test_views_of_the_same_counts_show_the_same_histories_as_objects() -> None:
+    """Whenever the requests of a second come, and only if the windows are as long."""
+    one, other = (LoadView(np.arange(0.0, 60.0) + shift, HISTORY, 120, 60.0) for shift in (0.0, 0.5))
+    assert one.before(20.0) is other.before(20.0)
+    shorter = LoadView(np.arange(0.0, 60.0), HISTORY, 60, 60.0)
+    assert shorter.before(20.0) == one.before(20.0)[60:]
+
+
+def test_a_long_load_is_not_kept() -> None:
+    kept = load_view._kept.cache_info().currsize
+    long = [LoadView(np.arange(0.0, load_view.MOST_SECONDS + 1.0), HISTORY, 120) for _ in range(2)]
+    assert load_view._kept.cache_info().currsize == kept
+    assert long[0].before(20.0) == long[1].before(20.0)
+    assert long[0].before(20.0) is not long[1].before(20.0)
