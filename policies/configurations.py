@@ -31,15 +31,17 @@ def lightest_configuration(pipeline: Pipeline) -> Configuration:
     }
 
 
-def check_decision(pipeline: Pipeline, decision: object) -> Decision:
+def check_decision(
+    pipeline: Pipeline, decision: object, right: dict[str, StageConfiguration] | None = None
+) -> Decision:
     """`decision` itself, if every backend can carry it out and a journal can hold it; PolicyError otherwise.
 
     It needs a configuration that the pipeline can have, finite numbers, notes that are strings, and a `why` that JSON
-    can hold.
+    can hold. `right`: as in `check_configuration`.
     """
     if not isinstance(decision, Decision):
         raise PolicyError(f"decide returned {type(decision).__name__}, not an ipa.policies.Decision")
-    check_configuration(pipeline, decision.configuration)
+    check_configuration(pipeline, decision.configuration, right)
     if not _is_mapping(decision.memory):
         raise PolicyError(f"memory {decision.memory!r}; allowed: a mapping, {{}} for none")
     _check_number("forecast_rps", decision.forecast_rps)
@@ -96,13 +98,21 @@ def _check_number(name: str, value: object) -> None:
         raise PolicyError(f"{name} {value!r}; allowed: a finite number, or None")
 
 
-def check_configuration(pipeline: Pipeline, configuration: object) -> None:
-    """PolicyError for a configuration that the pipeline cannot have: the stage, the value, and what is allowed."""
+def check_configuration(
+    pipeline: Pipeline, configuration: object, right: dict[str, StageConfiguration] | None = None
+) -> None:
+    """PolicyError for a configuration that the pipeline cannot have: the stage, the value, and what is allowed.
+
+    `right`: what was last found right of this pipeline's stages, which is noted here and not checked again.
+    """
+    right = {} if right is None else right
     if not _is_mapping(configuration) or configuration.keys() != pipeline.by_name.keys():
         given = list(configuration) if isinstance(configuration, Mapping) else configuration
         raise PolicyError(f"the configuration names the stages {given!r}; the pipeline has {list(pipeline.by_name)}")
     for stage in pipeline.stages:
         wanted = configuration[stage.name]
+        if stage.name in right and right[stage.name] is wanted:
+            continue
         if pipeline.limits.excluded:
             for part in wanted.parts if isinstance(wanted, StageConfiguration) else ():
                 refuse_excluded(pipeline, stage.name, part.variant)
@@ -110,6 +120,7 @@ def check_configuration(pipeline: Pipeline, configuration: object) -> None:
             check_stage(stage, wanted, pipeline.limits)
         except PolicyError as error:
             raise PolicyError(f"stage {stage.name!r}: {error}") from None
+        right[stage.name] = wanted
 
 
 def check_stage(stage: Stage, wanted: object, limits: Limits) -> None:

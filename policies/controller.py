@@ -8,12 +8,21 @@ from typing import Any
 
 from ipa.policies import plugins
 from ipa.policies.configurations import as_permitted, check_decision
-from ipa.policies.interface import Applied, Backend, Decision, Memory, Observation, Policy, PolicyError, mixes
-from ipa.policies.quick import made_quickly
+from ipa.policies.interface import (
+    Applied,
+    Backend,
+    Decision,
+    Memory,
+    Observation,
+    Policy,
+    PolicyError,
+    StageConfiguration,
+    mixes,
+)
+from ipa.policies.quick import maker
 from ipa.profiles import Pipeline
 
 
-@made_quickly
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One control step: what was seen, what was decided, and how the backend answered (None: not yet)."""
@@ -26,6 +35,9 @@ class Entry:
     def is_refused(self) -> bool:
         """Whether the decision never came into force, or has failed since."""
         return self.outcome is not None and not self.outcome.accepted
+
+
+_entry = maker(Entry)
 
 
 class Journal:
@@ -44,7 +56,7 @@ class Journal:
     def answered(self, outcome: Applied) -> None:
         """Add the backend's answer to the latest decision."""
         entry = self.entries[-1]
-        self.entries[-1] = Entry(entry.observation, entry.decision, outcome)
+        self.entries[-1] = _entry(entry.observation, entry.decision, outcome)
 
     def failed(self, step: int, why: str) -> None:
         """Note that a decision which the backend had accepted has failed since.
@@ -68,6 +80,7 @@ class Controller:
         self._journal = journal
         self._memory: Memory = {} if memory is None else memory
         self._mixes = mixes(policy)
+        self._right: dict[str, StageConfiguration] = {}
 
     def decide(self, observation: Observation) -> Decision:
         """The policy's decision, checked; its memory is as it would come back from a journal.
@@ -85,7 +98,7 @@ class Controller:
 
     def _decided(self, observation: Observation) -> Decision:
         seen = as_permitted(self._pipeline, observation) if self._pipeline.limits.excluded else observation
-        decision = check_decision(self._pipeline, self._policy.decide(seen, self._memory))
+        decision = check_decision(self._pipeline, self._policy.decide(seen, self._memory), self._right)
         if not self._mixes:
             _check_unmixed(decision)
         if decision.memory or decision.memory is not self._memory:  # an empty one handed back is as it was
@@ -96,7 +109,7 @@ class Controller:
         """One control step on a backend."""
         observation = backend.observe()
         decision = self.decide(observation)
-        self._journal.decided(Entry(observation, decision))
+        self._journal.decided(_entry(observation, decision))
         self._journal.answered(backend.apply(decision.configuration))
         return self._journal.entries[-1]
 

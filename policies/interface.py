@@ -13,7 +13,6 @@ from typing import Any, Protocol, runtime_checkable
 
 from ipa.errors import InputError
 from ipa.policies.forecast import Forecast
-from ipa.policies.quick import made_quickly
 
 OBSERVATION_SCHEMA_VERSION = 2
 
@@ -33,7 +32,6 @@ class PolicyError(InputError):
     """A policy, one of its parameters or one of its answers that cannot be used. The text says what is allowed."""
 
 
-@made_quickly
 @dataclass(frozen=True, slots=True)
 class StageConfiguration:
     """What is wanted of one stage: `replicas` copies of `variant` with `cores` each, and batches of up to `batch`.
@@ -120,7 +118,6 @@ NO_LATENCY = LatencyQuantiles(float("nan"), float("nan"), float("nan"))
 """The quantiles of nothing."""
 
 
-@made_quickly
 @dataclass(frozen=True, slots=True)
 class StageObservation:
     """One stage since the last control step. Counts are of requests; `configuration` is the desired one.
@@ -144,7 +141,6 @@ class StageObservation:
     concurrency: float | None = None
 
 
-@made_quickly
 @dataclass(frozen=True, slots=True)
 class Observation:
     """Everything a policy may know at one control step.
@@ -186,7 +182,6 @@ class Observation:
         return self.sample_age_s >= self.elapsed_s > 0
 
 
-@made_quickly
 @dataclass(frozen=True, slots=True)
 class Decision:
     """A configuration, the memory to pass to the next decision, and the reasons.

@@ -1,43 +1,42 @@
-"""Frozen dataclasses that are made in half the time, for what every control step of a sweep makes."""
+"""Frozen dataclasses made in a third of the time, for what every control step of a sweep makes."""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from dataclasses import MISSING, fields
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-C = TypeVar("C", bound=type)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-def made_quickly(frozen: C) -> C:
-    """The same `dataclass(frozen=True, slots=True)`, with an `__init__` that sets its fields as any other class does.
+def maker(kind: Callable[P, T]) -> Callable[P, T]:
+    """A function that makes instances of a `dataclass(frozen=True, slots=True)`, with the arguments of the class.
 
-    The usual one calls `object.__setattr__` for each field, past the class's own refusal to set any. This one lets the
-    instance be of an open class with the same slots until they are set. Instances of subclasses are made as usual.
+    The class itself calls `object.__setattr__` for each field, past its own refusal to set any, and Python passes
+    keywords to a class by way of a dictionary. This function makes an instance of an open class with the same slots,
+    which it then turns into one of the frozen class.
 
     TypeError: a class with a field that is no plain argument, or with more to do after its fields are set.
     """
-    kind: Any = frozen
-    plain = [field.init and not field.kw_only and field.default_factory is MISSING for field in fields(kind)]
-    if not all(plain) or hasattr(kind, "__post_init__"):
-        raise TypeError(f"{kind.__name__} has more than plain fields")
-    names = [field.name for field in fields(kind)]
-    defaults = {f"_default_{field.name}": field.default for field in fields(kind) if field.default is not MISSING}
+    frozen: Any = kind
+    plain = [field.init and not field.kw_only and field.default_factory is MISSING for field in fields(frozen)]
+    if not all(plain) or hasattr(frozen, "__post_init__"):
+        raise TypeError(f"{frozen.__name__} has more than plain fields")
+    names = [field.name for field in fields(frozen)]
+    defaults = {f"_default_{field.name}": field.default for field in fields(frozen) if field.default is not MISSING}
     arguments = [f"{name}=_default_{name}" if f"_default_{name}" in defaults else name for name in names]
     lines = [
-        f"def maker(_frozen, _opened, _set, _as_usual{''.join(f', {name}' for name in defaults)}):",
-        f" def __init__(self, {', '.join(arguments)}):",
-        "  if self.__class__ is not _frozen:",
-        f"   return _as_usual(self, {', '.join(names)})",
-        "  _set(self, '__class__', _opened)",
-        *(f"  self.{name} = {name}" for name in names),
-        "  self.__class__ = _frozen",
-        " return __init__",
+        f"def made_by(_frozen, _opened{''.join(f', {name}' for name in defaults)}):",
+        f" def {frozen.__name__}({', '.join(arguments)}):",
+        "  _made = _opened()",
+        *(f"  _made.{name} = {name}" for name in names),
+        "  _made.__class__ = _frozen",
+        "  return _made",
+        f" return {frozen.__name__}",
     ]
-    opened = type(kind.__name__, (), {"__slots__": tuple(names)})
+    opened = type(frozen.__name__, (), {"__slots__": tuple(names)})
     given: dict[str, Any] = {}
-    exec("\n".join(lines), vars(sys.modules[kind.__module__]), given)  # where its annotations mean something
-    made = given["maker"](kind, opened, object.__setattr__, kind.__init__, **defaults)
-    made.__qualname__, made.__annotations__ = f"{kind.__qualname__}.__init__", kind.__init__.__annotations__
-    kind.__init__ = made
-    return frozen
+    exec("\n".join(lines), given)
+    made: Callable[P, T] = given["made_by"](frozen, opened, **defaults)
+    return made

@@ -6,11 +6,14 @@ from collections.abc import Collection, Mapping
 from math import ceil, nan
 
 from ipa.policies import NO_LATENCY, Applied, Observation, ReplicaCounts, StageConfiguration, StageObservation
+from ipa.policies.quick import maker
 from ipa.sim.interface import Engine, Seen
 from ipa.sim.load_view import LoadView
 from ipa.sim.measuring import Measuring, Presence
 
 _ACCEPTED = Applied(accepted=True)
+
+_observation, _stage_observation = maker(Observation), maker(StageObservation)
 
 
 class SimulatedBackend:
@@ -54,7 +57,7 @@ class SimulatedBackend:
         for position, stage in enumerate(self._engine.stages):
             before, seen = self._seen[position], stage.seen(now_s)
             self._seen[position] = seen
-            stages[self._names[position]] = StageObservation(
+            stages[self._names[position]] = _stage_observation(
                 configuration=stage.configuration,
                 arrivals=seen.entered - before.entered,
                 completions=seen.completions - before.completions,
@@ -67,7 +70,7 @@ class SimulatedBackend:
                 latency=latency.stage_latency[position] if latency else None,
                 concurrency=concurrency[position] if concurrency else None,
             )
-        return Observation(
+        return _observation(
             pipeline=self._pipeline,
             step=self._step,
             seed=self._seed,

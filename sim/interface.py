@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -78,7 +79,8 @@ class Replicas(NamedTuple):
     resizes: Resizes
 
 
-class Seen(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Seen:
     """What a control step sees of a stage: counts of requests since the start of the run, and what is there now.
 
     `entered`: how many were enqueued before now (first stage) or have been so far (later stages). `waiting`: how many

@@ -107,8 +107,9 @@ class LoadView:
 
     def before(self, time_s: float) -> tuple[float, ...]:
         """The counts of the seconds [t - k, t - k + 1) up to `time_s`, newest last."""
-        if time_s in self._ahead:
-            return self._ahead[time_s]
+        ahead = self._ahead.get(time_s)
+        if ahead is not None:
+            return ahead
         if time_s == int(time_s):
             return self._seconds.window(min(int(time_s), self._until_s), self._history_s)
         # A second that lies partly before the start counts as history.

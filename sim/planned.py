@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import fsum
+from operator import mul, sub
 from typing import Self
-
-import numpy as np
 
 from ipa.policies import Applied, Configuration, Entry, Journal
 from ipa.profiles import Pipeline
@@ -21,10 +20,12 @@ class Planned:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
+        self._names = tuple(stage.name for stage in pipeline.stages)
         self._latest: Configuration | None = None
         self._since_s: list[float] = []
         self._cores: list[float] = []
         self._accuracy: list[float] = []
+        self._known: dict[tuple[str, ...], float] = {}  # accuracies, by the stages' variants
         self.decisions = 0
         self.infeasible = 0
         self.changes = 0
@@ -58,7 +59,16 @@ class Planned:
         self.changes += self._latest is not None
         self._latest = configuration
         self._cores.append(float(configured_cores(configuration)))
-        self._accuracy.append(configured_accuracy(self._pipeline, configuration))
+        self._accuracy.append(self._accuracy_of(configuration))
+
+    def _accuracy_of(self, configuration: Configuration) -> float:
+        wanted = [configuration[name] for name in self._names]
+        if any(each.beside for each in wanted):
+            return configured_accuracy(self._pipeline, configuration)
+        chosen = tuple([each.variant for each in wanted])
+        if chosen not in self._known:
+            self._known[chosen] = configured_accuracy(self._pipeline, configuration)
+        return self._known[chosen]
 
     def mean_cores(self, duration_s: float) -> float:
         """The mean over time of the cores decided on."""
@@ -69,16 +79,20 @@ class Planned:
         return self._time_mean(self._accuracy, duration_s)
 
     def _time_mean(self, values: list[float], duration_s: float) -> float:
-        lasting_s = np.diff([*self._since_s, duration_s])
-        return fsum(lasting * value for lasting, value in zip(lasting_s, values, strict=True)) / duration_s
+        until_s = [*self._since_s[1:], duration_s]
+        return fsum(map(mul, map(sub, until_s, self._since_s), values)) / duration_s
 
 
 class LatestEntry(Journal):
     """A journal that keeps only its latest entry; what the summary needs of the others goes to `planned`."""
 
     def __init__(self, planned: Planned) -> None:
-        super().__init__(kept=1)
+        super().__init__()
         self._planned = planned
+
+    def decided(self, entry: Entry) -> None:
+        """Note a decision in place of the one before."""
+        self.entries = [entry]
 
     def answered(self, outcome: Applied) -> None:
         """Add the backend's answer, which says whether the decision is in force."""

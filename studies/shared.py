@@ -78,11 +78,11 @@ class Shared:
 
     def pipeline(self, scenario: Scenario) -> Pipeline:
         """The scenario's pipeline with its limits. Raises as `profiles.load` and `Pipeline.with_limits`."""
-        return self._served_by(scenario).pipeline
+        return self._served_as(_pipeline_key(scenario), scenario).pipeline
 
     def models(self, scenario: Scenario) -> tuple[StageModel, ...]:
         """The stages of the scenario as the engines see them."""
-        served = self._served_by(scenario)
+        served = self._served_as(_pipeline_key(scenario), scenario)
         settings = (
             scenario.service_times,
             scenario.dispatch_overhead_s,
@@ -93,7 +93,8 @@ class Shared:
 
     def policy(self, scenario: Scenario) -> Policy:
         """The scenario's policy; one of ours serves all runs that ask for the same. Raises as `policies.create`."""
-        pipeline = self.pipeline(scenario)
+        about = _pipeline_key(scenario)
+        pipeline = self._served_as(about, scenario).pipeline
         name = scenario.policy.name
         try:
             text = json.dumps([name, scenario.policy.parameters], sort_keys=True, allow_nan=False)
@@ -105,12 +106,12 @@ class Shared:
         def made() -> Policy:
             policy = policy_of(scenario, pipeline)
             if isinstance(policy, OptimisingPolicy):
-                about = json.dumps(policy.outlook.parameters, sort_keys=True)
-                policy.outlook.share(self._outlooks.get(about, lambda: policy.outlook))
+                forecasts = json.dumps(policy.outlook.parameters, sort_keys=True)
+                policy.outlook.share(self._outlooks.get(forecasts, lambda: policy.outlook))
             return policy
 
         told = tuple(getattr(scenario, fact) for fact in facts_of(name))
-        policy = self._policies.get((_pipeline_key(scenario), text, told), made)
+        policy = self._policies.get((about, text, told), made)
         # Somebody else's may keep more than it should.
         return policy if type(policy) in POLICIES.values() else policy_of(scenario, pipeline)
 
@@ -129,11 +130,8 @@ class Shared:
         arrivals_s.setflags(write=False)
         return arrivals_s
 
-    def _served_by(self, scenario: Scenario) -> Served:
-        def made() -> Served:
-            return Served(pipeline_of(scenario), Kept(MOST_PIPELINES))
-
-        return self._served.get(_pipeline_key(scenario), made)
+    def _served_as(self, about: Hashable, scenario: Scenario) -> Served:
+        return self._served.get(about, lambda: Served(pipeline_of(scenario), Kept(MOST_PIPELINES)))
 
 
 def _pipeline_key(scenario: Scenario) -> Hashable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from ipa.policies.interface import StageConfiguration
 from ipa.policies.optimiser.binding import binding
@@ -14,6 +15,7 @@ from ipa.policies.optimiser.pairs import with_pairs
 from ipa.policies.optimiser.problem import Problem
 from ipa.policies.optimiser.scales import NS
 from ipa.policies.optimiser.solvers import solver_named
+from ipa.policies.quick import maker
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def configured(problem: Problem, answer: Answer, pick: Pick) -> dict[str, StageC
     names = problem.programme.table.names
     for k, (name, stage, i) in enumerate(zip(names, answer.stages, pick.indices, strict=True)):
         row = stage.rows[i]
-        configuration[name] = StageConfiguration(
+        configuration[name] = _stage_configuration(
             variant=row.variant,
             batch=row.batch,
             replicas=stage.replicas[i],
@@ -87,3 +89,7 @@ def configured(problem: Problem, answer: Answer, pick: Pick) -> dict[str, StageC
             cores=row.cores,
         )
     return configuration
+
+
+_stage_configuration = lru_cache(maxsize=2**12, typed=True)(maker(StageConfiguration))
+"""Equal ones are the same object, which is quickly found to be equal."""

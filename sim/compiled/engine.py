@@ -48,6 +48,7 @@ class CompiledEngine:
             is_eager=world.dispatch == "eager",
         )
         self._run = self._memory.run[0]
+        self._applies_to = self._memory.run["applies_to"]  # quicker to write than the field of the record
         self._write_world()
         self._deadlines = self._find_deadlines(models)
         self._kernel = direct(advance, 0.0, 0, self._memory, self._waiting, self._deadlines)
@@ -78,8 +79,11 @@ class CompiledEngine:
         closing_s, bound_s = self.world.duration_s, self.world.duration_s + self.world.bound_s
         stood_s, stood_rank = -NEVER, CONTROL
         while True:
-            application_s = self._pending[0][0] if self._pending else NEVER
-            time_s, rank = min((control_s, CONTROL), (application_s, APPLICATION), (closing_s, CLOSING))
+            time_s, rank = control_s, CONTROL
+            if self._pending and self._pending[0][0] < time_s:
+                time_s, rank = self._pending[0][0], APPLICATION
+            if closing_s < time_s:
+                time_s, rank = closing_s, CLOSING
             # Nothing can happen between a control step and an application at the same instant.
             is_there = rank == APPLICATION and stood_rank == CONTROL and time_s == stood_s
             if not is_there and self._advance(time_s, rank) == ENDED:
@@ -123,7 +127,7 @@ class CompiledEngine:
                 self._run["applies_from"], self._run["applies_to"] = stage.position, stage.position + 1
                 self._advance(self.now_s, APPLICATION)
         if not in_turn:
-            self._run["applies_to"] = len(self.stages)
+            self._applies_to[0] = len(self.stages)
 
     def _advance(self, time_s: float, rank: int) -> int:
         """Run the kernel up to a time and rank, or the end of the run, giving it what it needs on the way."""
@@ -208,7 +212,7 @@ class CompiledEngine:
         memory.queue[0, begin : begin + count] = np.arange(known, known + count)
         memory.enqueued_s[0, begin : begin + count] = arrivals_s
         state["tail"] = begin + count
-        self._run["extended"] = True
+        self._run["known"], self._run["extended"] = known + count, True
 
 
 def _expect_service(stage: CompiledStage, deadline: np.void) -> None:

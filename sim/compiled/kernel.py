@@ -81,7 +81,28 @@ def count_requests(memory: Memory) -> None:
     """Note each stage's counts, which Python reads quicker in one row than in the fields of a record."""
     for s in range(len(memory.stages)):
         stage, counts = memory.stages[s], memory.counts[s]
-        counts[0], counts[1], counts[2], counts[3] = stage.tail, stage.served, stage.completions, stage.drops
+        counts[0] = counts[1] = stage.tail
+        counts[2], counts[3], counts[4] = stage.served, stage.completions, stage.drops
+    # The first stage's queue holds requests that are still to come.
+    counts, now_s, known = memory.counts[FIRST], memory.run[0].now_s, memory.run[0].known
+    counts[0] = _come_before(now_s, known, memory)
+    by_now = counts[0]
+    while by_now < known and memory.arrivals_s[by_now] == now_s:
+        by_now += 1
+    counts[1] = by_now
+
+
+@small
+def _come_before(now_s: float, known: int, memory: Memory) -> int:
+    """How many of the known requests arrive before now."""
+    first, end = 0, known
+    while first < end:
+        middle = (first + end) // 2
+        if memory.arrivals_s[middle] < now_s:
+            first = middle + 1
+        else:
+            end = middle
+    return first
 
 
 @small

@@ -52,6 +52,7 @@ RUN = record(
     max_surge="i8",  # -1: the default of the rules
     max_unavailable="i8",
     drops_singly="?",
+    known="i8",  # requests in memory, also those to come
     extended="?",  # whether arrivals have come to be known since the first stage's timer was set
     applies_from="i8",  # the stages whose new configurations still have to take effect: from this one,
     applies_to="i8",  # up to and without that one; 0: none
@@ -133,7 +134,8 @@ class Memory(NamedTuple):
     arrivals_s: npt.NDArray[np.float64]  # (N,)
     normals: npt.NDArray[np.float64]  # (S, BLOCK)
     tally: npt.NDArray[np.int64]  # (variants of all stages, 3), as of the latest stop
-    counts: npt.NDArray[np.int64]  # (S, 4): requests enqueued, in batches started, completed, dropped; as of the same
+    counts: npt.NDArray[np.int64]  # (S, 5): requests enqueued before that and by then, in batches started, completed,
+    # dropped
     queue: npt.NDArray[np.uint32]  # (S, N): requests in order of enqueue
     enqueued_s: npt.NDArray[np.float64]  # (S, N): of the same
     served: npt.NDArray[np.uint32]  # (S, N): the members of the batches started, one batch after the other
@@ -220,7 +222,7 @@ def allocate(
         beside=beside,
         normals=np.empty((stages, BLOCK)),
         tally=np.zeros((variants, 3), np.int64),
-        counts=np.zeros((stages, 4), np.int64),
+        counts=np.zeros((stages, 5), np.int64),
         replicas=np.zeros((stages, 0), REPLICA),
         numbers=np.zeros((stages, 4, 1), np.uint32),
         heap=np.zeros((stages, 0), EVENT),

@@ -7,13 +7,16 @@ from collections.abc import Mapping
 import numpy as np
 
 from ipa.policies import ReplicaCounts, StageConfiguration
+from ipa.policies.quick import maker
 from ipa.sim import rules
 from ipa.sim.compiled.layout import Layout
 from ipa.sim.compiled.memory import EXISTING, IDLE, Memory
-from ipa.sim.interface import Batches, Drops, Replicas, Seen, arrived
+from ipa.sim.interface import Batches, Drops, Replicas, Seen
 from ipa.sim.model import StageModel
 from ipa.sim.resizes import Resize, Resizes
 from ipa.sim.rules import NEVER
+
+_seen = maker(Seen)
 
 
 class CompiledStage:
@@ -115,12 +118,9 @@ class CompiledStage:
         return float(self._state["left_sum_s"])
 
     def seen(self, now_s: float) -> Seen:
-        tail, served, completions, drops = self._counts.tolist()
-        before = by_now = tail
-        if self.position == 0:
-            before, by_now = arrived(self.memory.arrivals_s, now_s)
+        before, by_now, served, completions, drops = self._counts.tolist()
         waiting = rules.waiting(by_now, drops, served)
-        return Seen(before, completions, drops, waiting, served - completions, self._replica_counts())
+        return _seen(before, completions, drops, waiting, served - completions, self._replica_counts())
 
     def _replica_counts(self) -> Mapping[str, ReplicaCounts]:
         counts = self._tally.tolist()  # the kernel counted when it stopped, which is now

@@ -15,14 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ipa.policies import StageConfiguration
+from ipa.policies.quick import maker
 from ipa.sim import rules
 from ipa.sim.compiled.engine import CompiledEngine
 from ipa.sim.compiled.layout import Layout
 from ipa.sim.compiled.memory import Memory, RecordArray, extended
 from ipa.sim.compiled.stage import CompiledStage
-from ipa.sim.interface import Batches, Drops, Handover, Seen, arrived
+from ipa.sim.interface import Batches, Drops, Handover, Seen
 from ipa.sim.model import FloatArray, IntArray, StageModel, World
 from ipa.sim.rules import COMPLETION
+
+_seen = maker(Seen)
 
 WINDOW = 2**18
 """How many requests there is room for; more if more of them are present at once."""
@@ -139,14 +142,12 @@ class StreamedStage(CompiledStage):
         return self._past.drops + super().dropped
 
     def seen(self, now_s: float) -> Seen:
-        tail, served, completions, drops = self._counts.tolist()
+        before, by_now, served, completions, drops = self._counts.tolist()
         past = self._past
-        before = by_now = past.queued + tail
-        if self.position == 0:
-            before, by_now = arrived(self._arrivals_s, now_s)
+        gone = past.queued if self.position else past.requests
         served, drops = past.served + served, past.drops + drops
-        waiting = rules.waiting(by_now, drops, served)
-        return Seen(before, completions, drops, waiting, served - completions, self._replica_counts())
+        waiting = rules.waiting(gone + by_now, drops, served)
+        return _seen(gone + before, completions, drops, waiting, served - completions, self._replica_counts())
 
     def batch_log(self, since: int = 0) -> Batches:
         """The batches from number `since` on; earlier ones can no longer be read afterwards."""
@@ -168,7 +169,8 @@ class StreamedStage(CompiledStage):
     def hand_over(self, before_s: float) -> Handover:
         """What has happened since the last time."""
         fresh, drops = self._batches(self._handed), self.drop_log()
-        variant = self._variant_of_option[self.memory.replicas["option"][self.position, fresh.replica]]
+        options = self.memory.replicas["option"][self.position, : self._state["replicas"]]
+        variant = self._variant_of_option[options][fresh.replica]
         self._past = self._past._replace(drops=self._past.drops + len(drops.requests))
         self._state["drops"] = 0
         self._handed = int(self._state["batches"])

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ipa.sim.interface import Batches, Drops
+from ipa.sim.model import FloatArray, IntArray
 
 
 @dataclass(slots=True)
 class BatchLog:
-    """The batches in order of start; `requests` holds their members, batch after batch, each batch up to its `end`.
+    """The batches in order of start; `requests` holds their members, batch after batch, as many as its `size` each.
 
     `past_batches` earlier ones, of `past_requests`, have been handed over.
     """
 
     requests: list[int] = field(default_factory=list)
-    end: list[int] = field(default_factory=list)
+    size: list[int] = field(default_factory=list)
     start_s: list[float] = field(default_factory=list)
     finish_s: list[float] = field(default_factory=list)
     replica: list[int] = field(default_factory=list)
@@ -32,13 +34,13 @@ class BatchLog:
     def since(self, batch: int) -> Batches:
         """The batches from number `batch` on, as arrays; they must not have been handed over."""
         batch -= self.past_batches
-        begin = self.end[batch - 1] if batch else 0
+        size = self.size[batch:]
         return Batches(
-            np.array(self.requests[begin:], dtype=np.int64),
-            np.diff(self.end[batch:], prepend=begin).astype(np.int64),
-            np.array(self.start_s[batch:], dtype=np.float64),
-            np.array(self.finish_s[batch:], dtype=np.float64),
-            np.array(self.replica[batch:], dtype=np.int64),
+            _whole_numbers(self.requests[len(self.requests) - sum(size) :]),
+            _whole_numbers(size),
+            _moments_s(self.start_s[batch:]),
+            _moments_s(self.finish_s[batch:]),
+            _whole_numbers(self.replica[batch:]),
         )
 
     def hand_over(self) -> Batches:
@@ -46,7 +48,7 @@ class BatchLog:
         fresh = self.since(self.past_batches)
         self.past_batches += len(fresh.size)
         self.past_requests += len(fresh.requests)
-        for column in (self.requests, self.end, self.start_s, self.finish_s, self.replica):
+        for column in (self.requests, self.size, self.start_s, self.finish_s, self.replica):
             column.clear()
         return fresh
 
@@ -66,7 +68,7 @@ class DropLog:
 
     def arrays(self) -> Drops:
         """The same as arrays."""
-        return Drops(np.array(self.requests, dtype=np.int64), np.array(self.dropped_s, dtype=np.float64))
+        return Drops(_whole_numbers(self.requests), _moments_s(self.dropped_s))
 
     def hand_over(self) -> Drops:
         """The drops since the last time, which are forgotten here."""
@@ -75,3 +77,11 @@ class DropLog:
         self.requests.clear()
         self.dropped_s.clear()
         return fresh
+
+
+def _whole_numbers(values: Sequence[int]) -> IntArray:
+    return np.fromiter(values, np.int64, len(values))  # quicker than np.array, which looks at each twice
+
+
+def _moments_s(values: Sequence[float]) -> FloatArray:
+    return np.fromiter(values, np.float64, len(values))

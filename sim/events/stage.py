@@ -34,6 +34,7 @@ class SimPyStage:
         "_batch",
         "_batch_timeout_s",
         "_busy",
+        "_completed",
         "_completion",
         "_delivery",
         "_drops_singly",
@@ -83,6 +84,7 @@ class SimPyStage:
         self._env = env
         self._busy = busy
         self._completion = env.priority(COMPLETION, position)
+        self._completed = self._on_completion  # bound once
         self._delivery = env.priority(DELIVERY, position)
         self._activation = env.priority(REPLICA, position)
         self._timer: float = env.priority(TIMER, position)
@@ -331,11 +333,11 @@ class SimPyStage:
         replica.finish_s = finish_s
         log = self.batches
         log.requests.extend(requests)
-        log.end.append(len(log.requests))
+        log.size.append(size)
         log.start_s.append(now_s)
         log.finish_s.append(finish_s)
         log.replica.append(replica.number)
-        self._env.at(finish_s, self._completion, self._on_completion, replica)
+        self._env.at(finish_s, self._completion, self._completed, replica)
 
     def _wake_at(self, time_s: float) -> None:
         """Set the stage's only timer; a happening that is already scheduled for that time is used again."""

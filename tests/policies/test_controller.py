@@ -25,6 +25,7 @@ from ipa.policies import (
     lightest_configuration,
 )
 from ipa.sim import Planned, decisions_table
+from ipa.sim.tables import configured_accuracy
 from tests.tiny import SMALL_ONES, configuration, observation, published, two_by_two
 
 PIPELINE = two_by_two(published())
@@ -137,6 +138,32 @@ def test_a_policy_cannot_change_its_memory_behind_the_journal() -> None:
     first = controller.step(World())
     controller.step(World())
     assert first.decision.memory == {"list": [3]}
+
+
+def test_what_was_right_before_is_checked_again_where_it_has_changed() -> None:
+    """A policy may answer with the same mapping each time, and put something else into it."""
+    own = dict(SMALL_ONES)
+    controller = Controller(PIPELINE, Answers(Decision(own, {})), Journal())
+    controller.step(World())
+    controller.step(World())
+    own["b"] = replace(own["b"], replicas=2.0)  # type: ignore[arg-type]
+    with pytest.raises(PolicyError, match=r"stage 'b': replicas 2.0; allowed: whole numbers"):
+        controller.step(World())
+    own["b"] = own["a"]
+    own["c"] = own["a"]
+    with pytest.raises(PolicyError, match=r"names the stages \['a', 'b', 'c'\]"):
+        controller.step(World())
+
+
+def test_the_accuracy_planned_is_that_of_the_stages_in_whatever_order_a_policy_names_them() -> None:
+    small_first = configuration(a=("small", 1, 1, 1), b=("large", 1, 1, 2))
+    large_first = configuration(b=("small", 1, 1, 1), a=("large", 1, 1, 2))
+    planned = Planned(PIPELINE)
+    planned.stands(small_first, 0.0)
+    planned.stands(large_first, 10.0)
+    accuracies = [configured_accuracy(PIPELINE, each) for each in (small_first, large_first)]
+    assert accuracies[0] != accuracies[1]
+    assert planned.mean_accuracy(20.0) == pytest.approx(sum(accuracies) / 2)
 
 
 class Answers:
