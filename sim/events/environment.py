@@ -19,8 +19,6 @@ from simpy.core import StopSimulation
 
 Call = Callable[[Any, float], object]
 """What happens: it gets what it is about, and the present time."""
-CALL_LENGTH = 5
-"""Of a call's entry in the queue; SimPy's own events have one part less."""
 
 
 class Environment(simpy.Environment):
@@ -36,8 +34,7 @@ class Environment(simpy.Environment):
 
     def at(self, time_s: float, priority: float, call: Call, about: Any = None) -> None:
         """Make the call at `time_s`; within that instant, priority and then the order of scheduling decide."""
-        entry: Any = (time_s, priority, next(self._eid), call, about)
-        heappush(self._queue, entry)
+        heappush(self._queue, (time_s, priority, next(self._eid), call, about))  # type: ignore[misc]
 
     def step(self) -> None:
         """Make the calls that are due before SimPy's next event, such as a timeout of a process of your own, then let
@@ -45,11 +42,13 @@ class Environment(simpy.Environment):
         queue: list[Any] = self._queue
         while queue:
             entry = heappop(queue)
-            if len(entry) != CALL_LENGTH:
+            try:
+                now_s, _, _, call, about = entry
+            except ValueError:  # an event of SimPy's own has one part less
                 heappush(queue, entry)
                 break
-            self._now, _, _, call, about = entry
-            call(about, self._now)
+            self._now = now_s
+            call(about, now_s)
         super().step()
 
     def stop(self, value: object) -> None:
