@@ -46,8 +46,8 @@ DISPATCHES = ("central", "eager")
 LATENCY_SHARE = 0.63
 """Of the SLA, for which the programme plans; the rest is for queues."""
 FILL, FILL_UNRESCUED = 0.97, 1.1
-"""The calm rate is this share of the load to come: about the mean, as a queue evens seconds out, where new replicas
-serve what waits in time; and more where they do not, and with eager dispatch."""
+"""The calm rate is this share of the load to come: about the mean, as a queue evens seconds out, where what waits can
+wait for new replicas; and more where it cannot."""
 CATCH_SHARE = {"central": 0.8, "eager": 0.6}
 """By dispatch: of the SLA, within which the backlog is to be served."""
 WAIT_SHARE = 0.9
@@ -270,9 +270,15 @@ class Foresight(OptimisingPolicy):
         )
 
     def _fill(self, seen: Mapping[str, Any], tried: Tried) -> float:
-        """The share of the load to come that is planned for in calm: the more, the less of a queue new replicas can
-        rescue, which is none with eager dispatch; and a margin where ordinary seconds have needed one."""
-        rescued = 0.0 if self.dispatch == "eager" else self.sla_s / max(self._lead_s(seen), self.sla_s)
+        """The share of the load to come that is planned for in calm: the more, the less of a queue can wait for new
+        replicas; and a margin where ordinary seconds have needed one.
+
+        With eager dispatch what waits stays with its replica, which catches up when new ones share the load: that takes
+        longer than until they serve.
+        """
+        lead_s = self._lead_s(seen)
+        spare_s = self.sla_s - lead_s if self.dispatch == "eager" else self.sla_s
+        rescued = 1.0 if spare_s >= lead_s else max(spare_s, 0.0) / lead_s
         margin = tried.least((1 - SURGE_SHARE) * self.risk)
         return max(FILL_UNRESCUED - (FILL_UNRESCUED - FILL) * rescued, margin if margin > 1 else 0.0)
 

@@ -187,10 +187,21 @@ def test_with_eager_dispatch_ipa_is_not_asked_and_more_is_planned_for(
     assert planned_rps == pytest.approx(max(20, calm_rps), rel=HALF_A_STEP)
 
 
-@pytest.mark.parametrize(("sla_s", "share"), [(16.0, 0.97), (8.0, 0.97), (4.0, 1.035), (2.0, 1.0675)])
-def test_the_less_of_a_queue_new_replicas_rescue_the_more_is_planned_for_in_calm(sla_s: float, share: float) -> None:
+@pytest.mark.parametrize(
+    ("dispatch", "sla_s", "share"),
+    [
+        *(("central", *each) for each in ((16.0, 0.97), (8.0, 0.97), (4.0, 1.035), (2.0, 1.0675))),
+        *(
+            ("eager", *each)
+            for each in ((24.0, 0.97), (16.0, 0.97), (12.0, 1.035), (10.0, 1.0675), (8.0, 1.1), (2.0, 1.1))
+        ),
+    ],
+)
+def test_the_less_of_a_queue_can_wait_for_new_replicas_the_more_is_planned_for_in_calm(
+    dispatch: str, sla_s: float, share: float
+) -> None:
     """They serve 8 s after a decision; the peak to come falls, so that nothing but the share of it counts."""
-    policy = Foresight(two_by_two(published()), sla_s=sla_s, price_above_ipa=1.0)
+    policy = Foresight(two_by_two(published()), sla_s=sla_s, price_above_ipa=1.0, dispatch=dispatch)
     first = policy.decide(observation(steps((40, 120)), elapsed_s=0.0), {})
     seen = observation([*steps((40, 110)), *steps((0, 10))], at_hand=dict(first.configuration))
     assert policy.decide(seen, first.memory).planned_load_rps == pytest.approx(share * 40 / 2**0.5, rel=HALF_A_STEP)
