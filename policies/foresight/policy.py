@@ -48,6 +48,8 @@ LATENCY_SHARE = 0.63
 FILL, FILL_UNRESCUED = 0.97, 1.1
 """The calm rate is this share of the load to come: about the mean, as a queue evens seconds out, where what waits can
 wait for new replicas; and more where it cannot."""
+CATCHES_UP = 0.5
+"""With eager dispatch: of the lead, in which a replica that is behind catches up once new ones share the load."""
 CATCH_SHARE = {"central": 0.8, "eager": 0.6}
 """By dispatch: of the SLA, within which the backlog is to be served."""
 WAIT_SHARE = 0.9
@@ -273,12 +275,13 @@ class Foresight(OptimisingPolicy):
         """The share of the load to come that is planned for in calm: the more, the less of a queue can wait for new
         replicas; and a margin where ordinary seconds have needed one.
 
-        With eager dispatch what waits stays with its replica, which catches up when new ones share the load: that takes
-        longer than until they serve.
+        With eager dispatch what waits stays with its replica, which catches up once new ones share the load.
         """
         lead_s = self._lead_s(seen)
-        spare_s = self.sla_s - lead_s if self.dispatch == "eager" else self.sla_s
-        rescued = 1.0 if spare_s >= lead_s else max(spare_s, 0.0) / lead_s
+        has_s, needs_s = self.sla_s, lead_s
+        if self.dispatch == "eager":
+            has_s, needs_s = has_s - lead_s, CATCHES_UP * lead_s
+        rescued = 1.0 if has_s >= needs_s else max(has_s, 0.0) / needs_s
         margin = tried.least((1 - SURGE_SHARE) * self.risk)
         return max(FILL_UNRESCUED - (FILL_UNRESCUED - FILL) * rescued, margin if margin > 1 else 0.0)
 
