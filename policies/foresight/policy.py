@@ -275,12 +275,13 @@ class Foresight(OptimisingPolicy):
         """The share of the load to come that is planned for in calm: the more, the less of a queue can wait for new
         replicas; and a margin where ordinary seconds have needed one.
 
-        With eager dispatch what waits stays with its replica, which catches up once new ones share the load.
+        With eager dispatch what waits stays with its replica, which catches up once new ones share the load: if these
+        may cost what they cost.
         """
         lead_s = self._lead_s(seen)
         has_s, needs_s = self.sla_s, lead_s
         if self.dispatch == "eager":
-            has_s, needs_s = has_s - lead_s, CATCHES_UP * lead_s
+            has_s, needs_s = has_s - lead_s if self._beside is None else 0.0, CATCHES_UP * lead_s
         rescued = 1.0 if has_s >= needs_s else max(has_s, 0.0) / needs_s
         margin = tried.least((1 - SURGE_SHARE) * self.risk)
         return max(FILL_UNRESCUED - (FILL_UNRESCUED - FILL) * rescued, margin if margin > 1 else 0.0)

@@ -207,6 +207,17 @@ def test_the_less_of_a_queue_can_wait_for_new_replicas_the_more_is_planned_for_i
     assert policy.decide(seen, first.memory).planned_load_rps == pytest.approx(share * 40 / 2**0.5, rel=HALF_A_STEP)
 
 
+@pytest.mark.parametrize("price", [1.75, "never"])
+def test_with_eager_dispatch_more_is_planned_for_where_new_replicas_are_not_bought_at_their_price(
+    price: float | str,
+) -> None:
+    load = steps((20, 86_400))
+    seen = replace(observation(load[-120:], elapsed_s=0.0), past_rps=tuple(load[:-120]))
+    for at_price, share in ((price, 1.1), (1.0, 1.0)):  # no less than the load itself
+        policy = Foresight(two_by_two(published()), sla_s=16.0, price_above_ipa=at_price, dispatch="eager")
+        assert policy.decide(seen, {}).planned_load_rps == pytest.approx(share * 20, rel=HALF_A_STEP)
+
+
 def test_replicas_that_start_in_no_time_are_planned_for_as_those_that_start_in_a_moment() -> None:
     planned = []
     for start_up_s in (0.0, 1e-6):
