@@ -26,8 +26,8 @@ from ipa.live.kubernetes.reconciler import Reconciler
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import StageState, read_stage
 from ipa.policies import Configuration, StageConfiguration, from_plain, mix_of, to_plain
+from tests.live.kubernetes.memory_cluster import Cluster, apply, running, story
 from tests.live.kubernetes.server import Server
-from tests.live.kubernetes.test_backend import Cluster, apply, running, story
 from tests.live.kubernetes.world import made_of, on_server, pod, tiny
 from tests.live.world import sort, until
 
