@@ -66,6 +66,7 @@ from .planner import Planner as Planner
 from .predictors import PREDICTORS as PREDICTORS
 from .predictors import Outlook as Outlook
 from .predictors import create_predictor as create_predictor
+from .quick import maker_of as maker_of
 from .ranges import RANGES as RANGES
 from .ranges import Choices as Choices
 from .ranges import Range as Range

@@ -19,7 +19,7 @@ from ipa.policies.interface import (
     StageConfiguration,
     mixes,
 )
-from ipa.policies.quick import maker
+from ipa.policies.quick import maker_of
 from ipa.profiles import Pipeline
 
 
@@ -37,7 +37,7 @@ class Entry:
         return self.outcome is not None and not self.outcome.accepted
 
 
-_entry = maker(Entry)
+_entry = maker_of(Entry)
 
 
 class Journal:

@@ -18,7 +18,7 @@ from ipa.policies.optimiser import (
     question,
 )
 from ipa.policies.predictors import DEFAULT_PREDICTOR, OUTLOOK_PARAMETERS, Outlook
-from ipa.policies.quick import maker
+from ipa.policies.quick import maker_of
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
@@ -179,7 +179,7 @@ class OptimisingPolicy:
         )
 
 
-_decision = maker(Decision)
+_decision = maker_of(Decision)
 
 
 def _failed(observation: Observation) -> dict[str, tuple[str, ...]]:

@@ -10,7 +10,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def maker(kind: Callable[P, T]) -> Callable[P, T]:
+def maker_of(kind: Callable[P, T]) -> Callable[P, T]:
     """A function that makes instances of a `dataclass(frozen=True, slots=True)`, with the arguments of the class.
 
     The class itself calls `object.__setattr__` for each field, past its own refusal to set any, and Python passes

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from math import ceil, nan
 
-from ipa.policies import NO_LATENCY, Applied, Observation, ReplicaCounts, StageConfiguration, StageObservation
-from ipa.policies.quick import maker
+from ipa.policies import NO_LATENCY, Applied, Observation, ReplicaCounts, StageConfiguration, StageObservation, maker_of
 from ipa.sim.interface import Engine, Seen
 from ipa.sim.load_view import LoadView
 from ipa.sim.measuring import Measuring, Presence
 
 _ACCEPTED = Applied(accepted=True)
 
-_observation, _stage_observation = maker(Observation), maker(StageObservation)
+_observation, _stage_observation = maker_of(Observation), maker_of(StageObservation)
 
 
 class SimulatedBackend:

@@ -15,7 +15,7 @@ from ipa.policies.optimiser.pairs import with_pairs
 from ipa.policies.optimiser.problem import Problem
 from ipa.policies.optimiser.scales import NS
 from ipa.policies.optimiser.solvers import solver_named
-from ipa.policies.quick import maker
+from ipa.policies.quick import maker_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,5 +91,5 @@ def configured(problem: Problem, answer: Answer, pick: Pick) -> dict[str, StageC
     return configuration
 
 
-_stage_configuration = lru_cache(maxsize=2**12, typed=True)(maker(StageConfiguration))
+_stage_configuration = lru_cache(maxsize=2**12, typed=True)(maker_of(StageConfiguration))
 """Equal ones are the same object, which is quickly found to be equal."""

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ipa.policies import ReplicaCounts, StageConfiguration
-from ipa.policies.quick import maker
+from ipa.policies import ReplicaCounts, StageConfiguration, maker_of
 from ipa.sim import rules
 from ipa.sim.compiled.layout import Layout
 from ipa.sim.compiled.memory import EXISTING, IDLE, Memory
@@ -16,7 +15,7 @@ from ipa.sim.model import StageModel
 from ipa.sim.resizes import Resize, Resizes
 from ipa.sim.rules import NEVER
 
-_seen = maker(Seen)
+_seen = maker_of(Seen)
 
 
 class CompiledStage:

@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ipa.policies import StageConfiguration
-from ipa.policies.quick import maker
+from ipa.policies import StageConfiguration, maker_of
 from ipa.sim import rules
 from ipa.sim.compiled.engine import CompiledEngine
 from ipa.sim.compiled.layout import Layout
@@ -25,7 +24,7 @@ from ipa.sim.interface import Batches, Drops, Handover, Seen
 from ipa.sim.model import FloatArray, IntArray, StageModel, World
 from ipa.sim.rules import COMPLETION
 
-_seen = maker(Seen)
+_seen = maker_of(Seen)
 
 WINDOW = 2**18
 """How many requests there is room for; more if more of them are present at once."""

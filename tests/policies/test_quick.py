@@ -8,7 +8,7 @@ from dataclasses import FrozenInstanceError, asdict, dataclass, field, replace
 
 import pytest
 
-from ipa.policies.quick import maker
+from ipa.policies.quick import maker_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Value:
     why: str | None = field(default=None, compare=False)
 
 
-made = maker(Value)
+made = maker_of(Value)
 
 
 def test_it_is_what_the_class_makes() -> None:
@@ -67,4 +67,4 @@ def test_a_class_with_more_than_plain_fields_is_refused() -> None:
 
     for kind in (Listing, Checking):
         with pytest.raises(TypeError, match=f"{kind.__name__} has more than plain fields"):
-            maker(kind)
+            maker_of(kind)
