@@ -103,7 +103,8 @@ def check_configuration(
 ) -> None:
     """PolicyError for a configuration that the pipeline cannot have: the stage, the value, and what is allowed.
 
-    `right`: what was last found right of this pipeline's stages, which is noted here and not checked again.
+    `right`: stage -> the configuration last found right, by an earlier call for this pipeline. The same object is not
+    checked again; others are noted here.
     """
     right = {} if right is None else right
     if not _is_mapping(configuration) or configuration.keys() != pipeline.by_name.keys():
@@ -120,7 +121,8 @@ def check_configuration(
             check_stage(stage, wanted, pipeline.limits)
         except PolicyError as error:
             raise PolicyError(f"stage {stage.name!r}: {error}") from None
-        right[stage.name] = wanted
+        if type(wanted) is StageConfiguration and not wanted.beside:  # a subclass may change afterwards
+            right[stage.name] = wanted
 
 
 def check_stage(stage: Stage, wanted: object, limits: Limits) -> None:

@@ -49,14 +49,15 @@ FILL, FILL_UNRESCUED = 0.97, 1.1
 """The calm rate is this share of the load to come: about the mean, as a queue evens seconds out, where what waits can
 wait for new replicas; and more where it cannot."""
 CATCHES_UP = 0.5
-"""With eager dispatch: of the lead, in which a replica that is behind catches up once new ones share the load."""
+"""With eager dispatch: the share of the lead that a replica which is behind needs to catch up, once new ones share the
+load."""
 CATCH_SHARE = {"central": 0.8, "eager": 0.6}
 """By dispatch: of the SLA, within which the backlog is to be served."""
 WAIT_SHARE = 0.9
 """Of the SLA, within which what comes in a surge is to be served."""
 PRICE_ABOVE_IPA = {"central": 1.75, "eager": 1.0}
-"""By dispatch, if none is given. With eager dispatch what is late is lost, and replicas that stand ready are the only
-way to be in time: there, IPA's cost is no bound."""
+"""By dispatch, if none is given. With eager dispatch, a replica that is behind stays so for long, and most requests are
+in time only where enough replicas stand ready: there, IPA's cost is no bound."""
 HALVED_S, HALVED_LEADS = 20.0, 2.0
 """A plan falls by no more than half in this time, or in so many leads if that is longer: a load that stops from one
 second to the next may only be unseen, and what is taken away has to be started again."""
@@ -275,14 +276,16 @@ class Foresight(OptimisingPolicy):
         """The share of the load to come that is planned for in calm: the more, the less of a queue can wait for new
         replicas; and a margin where ordinary seconds have needed one.
 
-        With eager dispatch what waits stays with its replica, which catches up once new ones share the load: if these
-        may cost what they cost.
+        With eager dispatch, what waits stays with its replica. That one catches up once new ones share the load, which
+        counts only where they are bought at their price.
         """
         lead_s = self._lead_s(seen)
         has_s, needs_s = self.sla_s, lead_s
         if self.dispatch == "eager":
-            has_s, needs_s = has_s - lead_s if self._beside is None else 0.0, CATCHES_UP * lead_s
+            has_s, needs_s = has_s - lead_s, CATCHES_UP * lead_s
         rescued = 1.0 if has_s >= needs_s else max(has_s, 0.0) / needs_s
+        if self.dispatch == "eager" and self._beside is not None:
+            rescued = 0.0
         margin = tried.least((1 - SURGE_SHARE) * self.risk)
         return max(FILL_UNRESCUED - (FILL_UNRESCUED - FILL) * rescued, margin if margin > 1 else 0.0)
 

@@ -92,4 +92,4 @@ def configured(problem: Problem, answer: Answer, pick: Pick) -> dict[str, StageC
 
 
 _stage_configuration = lru_cache(maxsize=2**12, typed=True)(maker_of(StageConfiguration))
-"""Equal ones are the same object, which is quickly found to be equal."""
+"""Equal ones are mostly the same object, which is quickly found to be equal."""

@@ -47,8 +47,6 @@ class CompiledEngine:
             layout.variants,
             is_eager=world.dispatch == "eager",
         )
-        self._run = self._memory.run[0]
-        self._applies_to = self._memory.run["applies_to"]  # quicker to write than the field of the record
         self._write_world()
         self._deadlines = self._find_deadlines(models)
         self._kernel = direct(advance, 0.0, 0, self._memory, self._waiting, self._deadlines)
@@ -162,6 +160,8 @@ class CompiledEngine:
             stage.memory = memory
 
     def _write_world(self) -> None:
+        self._run = self._memory.run[0]
+        self._applies_to = self._memory.run["applies_to"]  # quicker to write than the field of the record
         run, world = self._run, self.world
         run["duration_s"], run["hop_s"], run["stop_s"] = world.duration_s, world.hop_s, world.stop_s
         run["max_surge"] = -1 if world.max_surge is None else world.max_surge

@@ -134,8 +134,9 @@ class Memory(NamedTuple):
     arrivals_s: npt.NDArray[np.float64]  # (N,)
     normals: npt.NDArray[np.float64]  # (S, BLOCK)
     tally: npt.NDArray[np.int64]  # (variants of all stages, 3), as of the latest stop
-    counts: npt.NDArray[np.int64]  # (S, 5): requests enqueued before that and by then, in batches started, completed,
-    # dropped
+    # (S, 5), as of the latest stop: requests enqueued before it and by it (at the first stage, those that have arrived),
+    # in batches started, completed, dropped
+    counts: npt.NDArray[np.int64]
     queue: npt.NDArray[np.uint32]  # (S, N): requests in order of enqueue
     enqueued_s: npt.NDArray[np.float64]  # (S, N): of the same
     served: npt.NDArray[np.uint32]  # (S, N): the members of the batches started, one batch after the other

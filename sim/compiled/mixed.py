@@ -169,7 +169,6 @@ class MixedCompiledEngine(CompiledEngine):
         self._lanes = _lane_memory(len(models), most, len(arrivals_s))
         for position in range(len(models)):
             self._lanes.draws[position] = streams.stream(seed, "mix", position).random(len(arrivals_s))
-        self._run = self._memory.run[0]
         self._write_world()
         self._deadlines = self._find_deadlines(models, most)
         self._kernel = direct(advance_mixed, 0.0, 0, self._memory, self._waiting, self._deadlines, self._lanes)
@@ -199,7 +198,7 @@ class MixedCompiledEngine(CompiledEngine):
         in_turn = self._deadlines is not None or self.world.interference
         for stage in self.stages:
             stage.configure(configuration[stage.model.name], self.now_s, resizes=self.world.resize == "in_place")
-            self._run["applies_to"] = len(self.stages)
+            self._applies_to[0] = len(self.stages)
             if in_turn:
                 # A stage looks at the others before those that follow have their new configuration.
                 self._advance(self.now_s, APPLICATION)
@@ -222,7 +221,7 @@ class MixedCompiledEngine(CompiledEngine):
         row = int(state["row"])
         stage = self.stages[row // int(state["most"])]
         if stage.readied(row, int(state["ready"]), float(self._run["now_s"])):
-            self._run["applies_to"] = len(self.stages)
+            self._applies_to[0] = len(self.stages)
 
     def _use(self, memory: Memory) -> None:
         self._memory = memory

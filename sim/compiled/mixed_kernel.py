@@ -15,7 +15,7 @@ from ipa.sim.compiled.dispatch import attempt, change_busy, later
 from ipa.sim.compiled.eager import attempt_eager, take_back
 from ipa.sim.compiled.heaps import pop_event, rank_of
 from ipa.sim.compiled.jit import entry, inner, small
-from ipa.sim.compiled.kernel import ENDED, OUT_OF_DRAWS, OUT_OF_ROOM, REACHED, count_requests
+from ipa.sim.compiled.kernel import ENDED, OUT_OF_DRAWS, OUT_OF_ROOM, REACHED
 from ipa.sim.compiled.memory import DRAINING, EXISTING, Memory, RecordArray, record
 from ipa.sim.compiled.rollout import count_replicas, has_room, put_idle, roll_out
 from ipa.sim.rules import CLOSING, COMPLETION, DELIVERY, NEVER, TIMER
@@ -117,7 +117,6 @@ def advance_mixed(
     if until_rank > CLOSING:
         return ENDED
     count_replicas(memory)
-    count_requests(memory)
     return REACHED
 
 

@@ -103,6 +103,15 @@ def test_what_was_planned_is_what_came_in_force() -> None:
     ]
 
 
+def test_what_was_planned_is_what_a_mapping_held_when_it_was_decided() -> None:
+    """A policy that puts 2, 3 and 4 replicas into one mapping of its own, for 10 s each; the other stage has one."""
+    own, planned = dict(SMALL_ONES), Planned(PIPELINE)
+    for step in range(3):
+        own["a"] = replace(own["a"], replicas=step + 2)
+        planned.stands(own, 10.0 * step)
+    assert (planned.mean_cores(30.0), planned.changes) == (4.0, 2)
+
+
 def test_a_controller_that_is_killed_while_applying_goes_on_from_its_journal() -> None:
     def killed() -> Applied:
         raise ConnectionError

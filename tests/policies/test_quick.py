@@ -68,3 +68,17 @@ def test_a_class_with_more_than_plain_fields_is_refused() -> None:
     for kind in (Listing, Checking):
         with pytest.raises(TypeError, match=f"{kind.__name__} has more than plain fields"):
             maker_of(kind)
+
+
+def test_a_class_whose_slots_are_not_its_fields_is_refused() -> None:
+    @dataclass(frozen=True)
+    class Open:
+        one: int
+
+    @dataclass(frozen=True, slots=True)
+    class Further(Value):
+        two: int = 2
+
+    for kind in (Open, Further):
+        with pytest.raises(TypeError, match=f"{kind.__name__} has other slots than its fields"):
+            maker_of(kind)

@@ -19,7 +19,7 @@ from ipa.sim.backend import SimulatedBackend
 from ipa.sim.engines import create_engine
 from ipa.sim.exact import ExactSum, exact_sum
 from ipa.sim.histogram import LEAST, RELATIVE_ERROR, Buckets, Histogram
-from ipa.sim.interface import Engine, Handover
+from ipa.sim.interface import Engine, Handover, Seen
 from ipa.sim.records import Recorder, Records, collect_records
 from ipa.studies import Run, Scenario, results
 from ipa.studies import simulate as run_scenario
@@ -44,15 +44,15 @@ WINDOWS = (1, 4, 17)
 # ---- the same runs to the bit ----
 
 
-def seen(engine: Engine) -> list[tuple[object, ...]]:
+def seen(engine: Engine) -> list[Seen]:
     """What a control step sees."""
     now_s = engine.now_s
     return [stage.seen(now_s) for stage in engine.stages]
 
 
-def followed(engine: Engine, drawn: dict[str, Any]) -> list[list[tuple[object, ...]]]:
+def followed(engine: Engine, drawn: dict[str, Any]) -> list[list[Seen]]:
     """Run an engine through a scenario's decisions; what each of them saw."""
-    steps: list[list[tuple[object, ...]]] = []
+    steps: list[list[Seen]] = []
 
     def step() -> None:
         engine.apply(engine_runs.configuration(drawn["decisions"][len(steps)][1]))
@@ -63,15 +63,13 @@ def followed(engine: Engine, drawn: dict[str, Any]) -> list[list[tuple[object, .
     return steps
 
 
-def streamed(drawn: dict[str, Any], seed: int, window: int) -> tuple[Records, list[list[tuple[object, ...]]]]:
+def streamed(drawn: dict[str, Any], seed: int, window: int) -> tuple[Records, list[list[Seen]]]:
     """What is handed over, put together again, and what was seen."""
     given: list[Handover] = []
     return put_together(StreamedEngine(*engine_runs.parts(drawn), seed, given.append, window), drawn, given)
 
 
-def put_together(
-    engine: Engine, drawn: dict[str, Any], given: list[Handover]
-) -> tuple[Records, list[list[tuple[object, ...]]]]:
+def put_together(engine: Engine, drawn: dict[str, Any], given: list[Handover]) -> tuple[Records, list[list[Seen]]]:
     """The records of what the engine hands over, which comes to `given`, and what was seen."""
     steps = followed(engine, drawn)
     recorder = Recorder(engine.arrivals_s, len(engine.stages))

@@ -176,7 +176,7 @@ def test_what_waits_is_served_whatever_ipa_plan_costs() -> None:
 
 
 @pytest.mark.parametrize(("dispatch", "price", "calm_rps"), [("central", 1.75, 0.97 * 20), ("eager", 1.0, 1.1 * 20)])
-def test_with_eager_dispatch_ipa_is_not_asked_and_more_is_planned_for(
+def test_with_eager_dispatch_ipa_is_not_asked_and_more_is_planned_for_where_the_sla_is_as_short_as_the_lead(
     dispatch: str, price: float, calm_rps: float
 ) -> None:
     policy = Foresight(LONG_SLA, dispatch=dispatch)
@@ -218,10 +218,15 @@ def test_with_eager_dispatch_more_is_planned_for_where_new_replicas_are_not_boug
         assert policy.decide(seen, {}).planned_load_rps == pytest.approx(share * 20, rel=HALF_A_STEP)
 
 
-def test_replicas_that_start_in_no_time_are_planned_for_as_those_that_start_in_a_moment() -> None:
+@pytest.mark.parametrize("dispatch", ["central", "eager"])
+@pytest.mark.parametrize("price", [1.0, 1.75, "never"])
+def test_replicas_that_start_in_no_time_are_planned_for_as_those_that_start_in_a_moment(
+    price: float | str, dispatch: str
+) -> None:
     planned = []
     for start_up_s in (0.0, 1e-6):
-        policy = Foresight(two_by_two(published()).with_start_up(start_up_s))
+        pipeline = two_by_two(published()).with_start_up(start_up_s)
+        policy = Foresight(pipeline, price_above_ipa=price, dispatch=dispatch)
         first = policy.decide(observation(steps((40, 120)), elapsed_s=0.0), {})
         seen = observation([*steps((40, 110)), *steps((0, 10))], at_hand=dict(first.configuration))
         planned.append((first.planned_load_rps, policy.decide(seen, first.memory).planned_load_rps))
