@@ -134,8 +134,8 @@ class Memory(NamedTuple):
     arrivals_s: npt.NDArray[np.float64]  # (N,)
     normals: npt.NDArray[np.float64]  # (S, BLOCK)
     tally: npt.NDArray[np.int64]  # (variants of all stages, 3), as of the latest stop
-    # (S, 5), as of the latest stop: requests enqueued before it and by it (at the first stage, those that have arrived),
-    # in batches started, completed, dropped
+    # (S, 5), as of the latest stop: requests enqueued before it and by it (at the first stage, those that have
+    # arrived), in batches started, completed, dropped
     counts: npt.NDArray[np.int64]
     queue: npt.NDArray[np.uint32]  # (S, N): requests in order of enqueue
     enqueued_s: npt.NDArray[np.float64]  # (S, N): of the same
