@@ -142,7 +142,7 @@ class MixedStage(MergedStage):
 class MixedCompiledEngine(CompiledEngine):
     """The compiled engine with lanes. It hands over everything at the end."""
 
-    stages: tuple[MixedStage, ...]  # type: ignore[assignment]
+    stages: tuple[MixedStage, ...]
 
     def __init__(
         self,
