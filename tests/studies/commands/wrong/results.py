@@ -1,0 +1,172 @@
+"""Results, and where they are written."""
+
+from __future__ import annotations
+
+from tests.studies.commands.wrong.rows import FOREIGN_TABLE, RUN, Wrong
+
+OUTPUTS = [
+    Wrong(f"{RUN} --out my.py", "--out my.py: is a file; give a new folder"),
+    Wrong(f"{RUN} --out run", "--out run: already holds results; give a new or empty folder"),
+    Wrong(f"{RUN} --out both", "--out both: already holds results; give a new or empty folder"),
+    Wrong(f"{RUN} --out my.py/x", "--out my.py/x: cannot be written:"),
+    Wrong(f"{RUN} --out .", "--out .: cannot be replaced as a whole; give a new folder"),
+    Wrong(f"{RUN} --out /proc/x", "--out /proc/x: cannot be written: /proc: No such file or directory"),
+    Wrong(f"{RUN} --out other", "--out other: contains other files; give a new or empty folder", {"other/x": "1"}),
+    Wrong(f"{RUN} --out new --report new", "--report new: is the folder of the results; give another file"),
+    Wrong(f"{RUN} --report run", "Invalid value for '--report': 'run' is a folder; allowed: a file"),
+    Wrong(f"{RUN} --report my.py/r.html", "--report my.py/r.html: cannot be written: my.py is not a folder"),
+    Wrong(f"{RUN} --report no/r.html", "--report no/r.html: cannot be written: the folder no does not exist"),
+    Wrong(f"{RUN} --report /proc/x.html", "--report /proc/x.html: cannot be written: /proc: No such file or directory"),
+    Wrong("compare scenario.yaml --policy ipa --out my.py", "--out my.py: is a file; give a new folder"),
+    Wrong(
+        "compare scenario.yaml --policy ipa --out run", "--out run: already holds results; give a new or empty folder"
+    ),
+    Wrong(
+        "compare scenario.yaml --policy ipa --out studied",
+        "--out studied: already holds results; give a new or empty folder",
+    ),
+    Wrong(
+        "compare scenario.yaml --policy ipa --out both --set seed=7",
+        "--out both: holds the run ipa-1, which is not among those asked for; name its",
+    ),
+    Wrong(
+        "compare scenario.yaml --policy ipa --report no/r.html",
+        "--report no/r.html: cannot be written: the folder no does not exist",
+    ),
+    Wrong("study study.yaml --out my.py", "--out my.py: is a file; give a new folder"),
+    Wrong("study study.yaml --out run", "--out run: already holds results; give a new or empty folder"),
+    Wrong(
+        "study study.yaml --out other",
+        "--out other: contains other files; give a new or empty folder",
+        {"other/x": "1"},
+    ),
+]
+
+RESULTS_ROWS = [
+    Wrong(
+        "report run", "run/requests.parquet: the column 'request' is missing", {"run/requests.parquet": FOREIGN_TABLE}
+    ),
+    Wrong("report gone", "gone: no such file or folder"),
+    Wrong("report my.py", "my.py: not readable as parquet: Parquet magic bytes not found"),
+    Wrong("report .", ".: contains no results: manifest.json is missing"),
+    Wrong(
+        "report studied",
+        "studied: the study is not finished; run the same command again to resume it",
+        {"studied/finished.sqlite": None},
+    ),
+    Wrong("report t.parquet", "t.parquet: no key varies in the table", {"t.parquet": FOREIGN_TABLE}),
+    Wrong("report run --to my.py/r.html", "--to my.py/r.html: cannot be written: my.py is not a folder"),
+    Wrong("report run --to both", "--to both: is a folder; give a file"),
+    Wrong("report run --static jpeg", "Invalid value for '--static': 'jpeg'; allowed: png, svg, pdf"),
+    Wrong("report run", "run: contains no results: manifest.json is missing", {"run/manifest.json": None}),
+    Wrong(
+        "report run",
+        "run/manifest.json:1: not valid JSON: Expecting property name enclosed in double",
+        {"run/manifest.json": "{"},
+    ),
+    Wrong("report run", "run/manifest.json: should hold a JSON object; given []", {"run/manifest.json": "[]"}),
+    Wrong(
+        "report run",
+        "run/manifest.json: not a text file (UTF-8)",
+        {"run/manifest.json": b"\xff"},
+    ),
+    Wrong(
+        "report run",
+        "run/manifest.json: schema_version is 9; this program reads 1",
+        {"run/manifest.json": '{"schema_version": 9, "kind": "run"}'},
+    ),
+    Wrong(
+        "report run",
+        "run/manifest.json: kind is 'rnu'; it should be one of run, runs, study, sweep",
+        {"run/manifest.json": '{"schema_version": 1, "kind": "rnu"}'},
+    ),
+    Wrong(
+        "report run",
+        "run/manifest.json: the key 'summary' should hold the summary of the run",
+        {"run/manifest.json": '{"schema_version": 1, "kind": "run"}'},
+    ),
+    Wrong(
+        "report run",
+        "run/manifest.json: summary: the key 'pipeline' is missing",
+        {"run/manifest.json": '{"schema_version": 1, "kind": "run", "summary": {"policy": "ipa"}}'},
+    ),
+    Wrong(
+        "report run",
+        "run/manifest.json: the key 'runs' should list the folders of the runs",
+        {"run/manifest.json": '{"schema_version": 1, "kind": "runs", "runs": [3]}'},
+    ),
+    Wrong(
+        "report run",
+        "run/requests.parquet: not readable as parquet: Parquet file size is",
+        {"run/requests.parquet": b"PAR1"},
+    ),
+    Wrong(
+        "report run", "run/requests.parquet: no such file; the results are not complete", {"run/requests.parquet": None}
+    ),
+    Wrong(
+        "report run",
+        "run/decisions.parquet: no such file; the results are not complete",
+        {"run/decisions.parquet": None},
+    ),
+    Wrong(
+        "report both",
+        "both: the comparison is not finished: 1 of 2 runs are missing, ipa-1 first; run the",
+        {"both/ipa-1/manifest.json": None},
+    ),
+    Wrong(
+        "report both",
+        "both/ipa-1/requests.parquet: not readable as parquet: Parquet file size is",
+        {"both/ipa-1/requests.parquet": b"x"},
+    ),
+    Wrong(
+        "study study.yaml --out studied",
+        "studied/manifest.json:1: not valid JSON: Expecting property name enclosed in double",
+        {"studied/manifest.json": "{"},
+    ),
+    Wrong("replay gone --pipeline mine.yaml", "gone: cannot be read: No such file or directory"),
+    Wrong("replay run --pipeline mine.yaml", "Invalid value for 'JOURNAL': 'run' is a folder; allowed: a file"),
+    Wrong("replay run/journal.jsonl", "Missing option '--pipeline'."),
+    Wrong("replay run/journal.jsonl --pipeline video", "the journal is of 'mine' with the stages sort, not of 'video'"),
+    Wrong(
+        "replay run/journal.jsonl --pipeline mine.yaml --policy x",
+        "unknown policy 'x'; allowed: ",
+    ),
+    Wrong(
+        "replay run/journal.jsonl --pipeline mine.yaml --set policy.x=3",
+        "unknown parameter 'x' of policy 'ipa'; allowed: predictor, quantile, horizon_s,",
+    ),
+    Wrong("replay run/requests.parquet --pipeline mine.yaml", "run/requests.parquet: not a text file (UTF-8)"),
+    Wrong("replay j --pipeline mine.yaml", "j: holds no entries", {"j": ""}),
+    Wrong(
+        "replay j --pipeline mine.yaml",
+        "j:2: not a line of JSON: Expecting property name enclosed in double quotes, column 2",
+        {"j": "\n{\n"},
+    ),
+    Wrong("replay j --pipeline mine.yaml", "j:1: not a journal entry: should be a JSON object", {"j": "[1]\n"}),
+    Wrong("replay j --pipeline mine.yaml", "j:1: the key 'observation' is missing", {"j": "{}\n"}),
+]
+
+WRITES = [
+    Wrong(f"{RUN} --out new", "--out new: cannot be written:"),
+    Wrong(f"{RUN} --report new.html", "--report new.html: cannot be written:"),
+    Wrong("compare scenario.yaml --policy ipa --report new.html", "--report new.html: cannot be written:"),
+    Wrong("report run", "the page run/report.html: cannot be written:"),
+    Wrong("pipeline new new.yaml --from table.csv", "new.yaml: cannot be written: Permission denied"),
+    Wrong("profile show video --to new.html", "new.html: cannot be written: Permission denied"),
+    Wrong("trace synthesise constant:5 --to new.csv", "new.csv: cannot be written: Permission denied"),
+    Wrong("trace convert load.csv new.parquet", "new.parquet: cannot be written: Permission denied"),
+    Wrong("live manifests mine.yaml --out new", "--out new: cannot be written:"),
+]
+"""Commands that write, where nobody may."""
+
+FULL = [
+    Wrong(f"{RUN} --out new", "new: cannot be written: "),
+    Wrong(f"{RUN} --report new.html", "new.html: cannot be written: "),
+    Wrong("compare scenario.yaml --policy ipa --report new.html", "new.html: cannot be written: "),
+    Wrong("report run", "run/report.html: cannot be written: "),
+    Wrong("pipeline new new.yaml --from table.csv", "new.yaml: cannot be written: "),
+    Wrong("profile show video --to new.html", "new.html: cannot be written: "),
+    Wrong("trace synthesise constant:5 --to new.csv", "new.csv: cannot be written: "),
+    Wrong("live manifests mine.yaml --out new", "new: cannot be written: "),
+]
+"""Commands that write more than a disk has room for."""
