@@ -159,4 +159,5 @@ class LoadView:
         return sampled
 
     def _between(self, edges_s: npt.NDArray[Any]) -> FloatArray:
-        return np.diff(np.searchsorted(self._arrivals_s, edges_s)).astype(np.float64)
+        come = self._arrivals_s.searchsorted(edges_s)
+        return (come[1:] - come[:-1]).astype(np.float64)

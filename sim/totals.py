@@ -195,8 +195,8 @@ class Totalling:
         balance.check(self._stages, records, engine)
         completed = self._stages[-1].finished
         dropped = sum(total.dropped for total in self._stages)
-        edges_s = np.arange(len(self._in_time_by_second) + 1)
-        arrived = np.diff(np.searchsorted(self._arrivals_s, edges_s))
+        come = self._arrivals_s.searchsorted(np.arange(len(self._in_time_by_second) + 1))
+        arrived = come[1:] - come[:-1]
         return Totals(
             duration_s=self._duration_s,
             requests=len(self._arrivals_s),
