@@ -37,7 +37,7 @@ class Entry:
         return self.outcome is not None and not self.outcome.accepted
 
 
-_entry = maker_of(Entry)
+_entry, _decision = maker_of(Entry), maker_of(Decision)
 
 
 class Journal:
@@ -101,9 +101,21 @@ class Controller:
         decision = check_decision(self._pipeline, self._policy.decide(seen, self._memory), self._right)
         if not self._mixes:
             _check_unmixed(decision)
-        if decision.memory or decision.memory is not self._memory:  # an empty one handed back is as it was
-            decision = replace(decision, memory=_as_in_a_journal(decision.memory))
-        return decision
+        memory = decision.memory
+        if memory or memory is not self._memory:  # an empty one handed back is as it was
+            memory = _as_in_a_journal(memory)
+        return _decision(
+            configuration=dict(decision.configuration),  # what the policy does to its own does not change this one
+            memory=memory,
+            forecast_rps=decision.forecast_rps,
+            planned_load_rps=decision.planned_load_rps,
+            objective=decision.objective,
+            binding=decision.binding,
+            rung=decision.rung,
+            feasible=decision.feasible,
+            notes=decision.notes,
+            why=decision.why,
+        )
 
     def step(self, backend: Backend) -> Entry:
         """One control step on a backend."""

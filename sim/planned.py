@@ -57,7 +57,7 @@ class Planned:
             self._accuracy.append(self._accuracy[-1])
             return
         self.changes += self._latest is not None
-        self._latest = dict(configuration)  # a policy may put something else into its own mapping
+        self._latest = configuration
         self._cores.append(float(configured_cores(configuration)))
         self._accuracy.append(self._accuracy_of(configuration))
 

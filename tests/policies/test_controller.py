@@ -103,12 +103,20 @@ def test_what_was_planned_is_what_came_in_force() -> None:
     ]
 
 
-def test_what_was_planned_is_what_a_mapping_held_when_it_was_decided() -> None:
-    """A policy that puts 2, 3 and 4 replicas into one mapping of its own, for 10 s each; the other stage has one."""
-    own, planned = dict(SMALL_ONES), Planned(PIPELINE)
+def test_a_policy_cannot_change_what_it_has_decided() -> None:
+    """It puts 2, 3 and 4 replicas into one mapping of its own; the other stage has one."""
+    own, journal = dict(SMALL_ONES), Journal()
+
+    class Reuses:
+        def decide(self, observation: Observation, memory: Memory) -> Decision:
+            own["a"] = replace(own["a"], replicas=own["a"].replicas + 1)
+            return Decision(own, {})
+
+    controller = Controller(PIPELINE, Reuses(), journal)
+    planned = Planned(PIPELINE)
     for step in range(3):
-        own["a"] = replace(own["a"], replicas=step + 2)
-        planned.stands(own, 10.0 * step)
+        planned.stands(controller.step(World()).decision.configuration, 10.0 * step)
+    assert [entry.decision.configuration["a"].replicas for entry in journal.entries] == [2, 3, 4]
     assert (planned.mean_cores(30.0), planned.changes) == (4.0, 2)
 
 

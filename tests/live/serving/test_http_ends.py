@@ -188,19 +188,23 @@ def test_a_gateway_that_shuts_down_refuses_at_last_what_is_new_and_finishes_what
 ) -> None:
     with plane(tmp_path) as up:
         gateway = up.gateway("--pipeline", "video", "--linger", "0")
-        slow = up.emulated("video", DETECTION, "yolov5n", "--factor", "12")
-        listed(gateway, video[0].listed | {DETECTION: [entry(0, slow.url, "yolov5n")]})
+        held = up.emulated("video", DETECTION, "yolov5n", "--factor", "0")
+        listed(gateway, video[0].listed | {DETECTION: [entry(0, held.url, "yolov5n")]})
+        held.popen.send_signal(signal.SIGSTOP)  # it answers when all else has been looked at
         with ThreadPoolExecutor(1) as pool:
             inside = pool.submit(infer, gateway)
-            until(lambda: observed(gateway)["stages"][DETECTION]["in_service"] == 1, "it is inside")
-            late = half_sent(gateway)
-            gateway.popen.send_signal(signal.SIGTERM)
-            until(lambda: call("GET", gateway.url + "/v2/health/ready")[0] == 503, "it is not ready")
-            late.sendall(b"}")
-            assert late.recv(65536).startswith(b"HTTP/1.1 503 ")
-            late.close()
-            assert infer(gateway) == (503, {"error": "the gateway is shutting down"})
-            assert call("GET", gateway.url + "/v2/health/live")[0] == 200
+            try:
+                until(lambda: observed(gateway)["stages"][DETECTION]["in_service"] == 1, "it is inside")
+                late = half_sent(gateway)
+                gateway.popen.send_signal(signal.SIGTERM)
+                until(lambda: call("GET", gateway.url + "/v2/health/ready")[0] == 503, "it is not ready")
+                late.sendall(b"}")
+                assert late.recv(65536).startswith(b"HTTP/1.1 503 ")
+                late.close()
+                assert infer(gateway) == (503, {"error": "the gateway is shutting down"})
+                assert call("GET", gateway.url + "/v2/health/live")[0] == 200
+            finally:
+                held.popen.send_signal(signal.SIGCONT)
             assert inside.result()[0] == 200
         assert gateway.popen.wait(30) == 0
         assert gateway.log.read_text() == ""
