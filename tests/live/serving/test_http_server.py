@@ -38,11 +38,11 @@ def test_a_server_is_ready_when_its_start_up_is_over(tmp_path: Path) -> None:
 
 def test_a_server_that_is_told_to_stop_finishes_its_batch(tmp_path: Path) -> None:
     with plane(tmp_path) as up:
-        server = up.emulated("video", DETECTION, "yolov5n", "--factor", "20", "--stop", "0.3")
+        server = up.emulated("video", DETECTION, "yolov5n", "--factor", "60", "--stop", "0.3")
         url = f"{server.url}/v2/models/yolov5n"
         with ThreadPoolExecutor(1) as pool:
             serving = pool.submit(call, "POST", url + "/infer", ask())
-            time.sleep(0.3)
+            time.sleep(1.0)  # it takes more than four
             assert not serving.done()
             server.popen.send_signal(signal.SIGTERM)
             until(lambda: call("GET", url + "/ready")[0] == 503, "it is not ready")
