@@ -38,7 +38,7 @@ def test_a_server_is_ready_when_its_start_up_is_over(tmp_path: Path) -> None:
 
 def test_a_server_that_is_told_to_stop_finishes_its_batch(tmp_path: Path) -> None:
     with plane(tmp_path) as up:
-        server = up.emulated("video", DETECTION, "yolov5n", "--factor", "60", "--stop", "0.3")
+        server = up.emulated("video", DETECTION, "yolov5n", "--factor", "60", "--stop", "2")
         url = f"{server.url}/v2/models/yolov5n"
         with ThreadPoolExecutor(1) as pool:
             serving = pool.submit(call, "POST", url + "/infer", ask())
@@ -50,7 +50,7 @@ def test_a_server_that_is_told_to_stop_finishes_its_batch(tmp_path: Path) -> Non
             assert serving.result()[0] == 200
             finished_s = time.monotonic()
         assert server.popen.wait(30) == 0
-        assert time.monotonic() - finished_s >= 0.2
+        assert time.monotonic() - finished_s >= 1.0  # the answer may have been read a while after it came
 
 
 def test_a_second_sigterm_ends_a_server_at_once(tmp_path: Path) -> None:
