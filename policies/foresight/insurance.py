@@ -20,6 +20,8 @@ UNSEEN_IN_S = 43_200.0
 """in the time seen and this: one a day, as long as nothing has been seen."""
 NOTICED_S = 2.0
 """A surge that is younger at a decision is not noticed by it."""
+RELAPSE_S = 450.0
+"""For so long after its end, the last surge may come back: however seldom one does, it is not to cost too much."""
 ONSETS = 4
 """At so many moments between two decisions a surge is taken to begin."""
 GRID = 48
@@ -53,7 +55,8 @@ class Timing:
 
 
 class Allowed(NamedTuple):
-    """How many requests may be late by surges that begin in a step: expected, and by any one whose time it is."""
+    """How many requests may be late by surges that begin in a step: expected, and by any one whose time it is or that
+    has just ended."""
 
     expected: float
     by_one: float = inf
@@ -65,6 +68,14 @@ def are_due(now_s: float, surges: Sequence[Surge], period_s: float | None, timin
         return [False] * len(surges)
     within_s, at_s = WIDTH_S / 2 + timing.ahead_s, now_s + timing.ahead_s
     return [not surge.follows and apart_s(at_s, surge.onset_s, period_s) <= within_s for surge in surges]
+
+
+def may_come_back(now_s: float, surges: Sequence[Surge]) -> list[bool]:
+    """Which of the surges has ended a short while ago, with none since: the last one or none."""
+    last = surges[-1] if surges else None
+    if last is None or last.end_s is None or not last.is_over or now_s - last.end_s > RELAPSE_S:
+        return [False] * len(surges)
+    return [surge is last for surge in surges]
 
 
 def intensities(
@@ -168,8 +179,9 @@ def insured_rps(
     rates = level_rps + np.linspace(0.0, 1.0, GRID + 1) * peak
     late = late_by_rate(rates, level_rps, surges, timing)
     expected = chances @ late
-    due = np.array([*are_due(now_s, surges, period_s, timing), False])
-    most = late[due].max(axis=0, initial=0.0)
+    due = are_due(now_s, surges, period_s, timing)
+    feared = [is_due or is_back for is_due, is_back in zip(due, may_come_back(now_s, surges), strict=True)]
+    most = late[[*feared, False]].max(axis=0, initial=0.0)
     found = []
     for each in allowed:
         enough = np.flatnonzero((expected <= each.expected) & (most <= each.by_one))

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ipa.policies.foresight.insurance import Allowed, insured_rps, intensities
-from ipa.policies.foresight.surges import Surge
-from tests.policies.foresight.cases import TIMING, surge
+from ipa.policies.foresight.insurance import RELAPSE_S, Allowed, insured_rps, intensities, may_come_back
+from ipa.policies.foresight.surges import LONGEST_S, Surge
+from tests.policies.foresight.cases import TIMING, decided, steps, surge
 
 
 def test_a_surge_that_keeps_the_clock_is_likely_at_its_time_alone() -> None:
@@ -70,3 +70,41 @@ def test_a_surge_whose_time_it_is_makes_no_more_late_than_allowed_however_seldom
     expected, some, few, none = rates(90_000.0 + 1010)
     assert expected < some < few < none
     assert len(set(rates(90_000.0 + 600))) == 1
+
+
+def test_the_last_surge_may_come_back_for_a_while_after_its_end() -> None:
+    first, last = surge(3600.0), surge(7200.0)
+    ended_s = 7500.0
+    assert may_come_back(ended_s + RELAPSE_S, [first, last]) == [False, True]
+    assert may_come_back(ended_s + RELAPSE_S + 1, [first, last]) == [False, False]
+    assert may_come_back(4000.0, [first]) == [True]
+    assert may_come_back(4000.0, []) == []
+
+
+def test_a_surge_that_goes_on_or_has_become_the_level_does_not_come_back() -> None:
+    level = replace(surge(3600.0), end_s=3600.0 + LONGEST_S)
+    assert may_come_back(3600.0 + LONGEST_S + 10, [level]) == [False]
+    assert may_come_back(3700.0, [replace(surge(3600.0), end_s=None)]) == [False]
+
+
+def test_a_surge_that_may_come_back_makes_no_more_late_than_allowed_however_seldom_one_does() -> None:
+    surges = [surge(3600.0, 40.0), surge(7200.0)]
+
+    def rates(now_s: float) -> list[float]:
+        allowed = (Allowed(10.0), Allowed(10.0, 60.0), Allowed(10.0, 0.0))
+        return insured_rps(now_s, 5.0, surges, None, 86_400.0, TIMING, allowed)
+
+    expected, some, none = rates(7500.0 + 60)
+    assert expected == 5.0 < some < none <= 5.0 + 20.0
+    assert rates(7500.0 + RELAPSE_S + 60) == [5.0, 5.0, 5.0]
+
+
+def test_after_a_surge_its_like_is_planned_for_and_then_the_calm_load_again() -> None:
+    def planned_rps(after_s: int) -> float:
+        load = steps((20, 80_000), (60, 300), (20, after_s))
+        found = decided(load, price=1).planned_load_rps
+        assert found is not None
+        return found
+
+    soon, later = planned_rps(int(RELAPSE_S) - 60), planned_rps(int(RELAPSE_S) + 60)
+    assert later < 22.0 < 28.0 < soon <= 60.0
