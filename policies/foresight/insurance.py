@@ -21,7 +21,7 @@ UNSEEN_IN_S = 43_200.0
 NOTICED_S = 2.0
 """A surge that is younger at a decision is not noticed by it."""
 RELAPSE_S = 450.0
-"""For so long after its end, the last surge may come back: however seldom one does, it is not to cost too much."""
+"""For so long after its end, a surge may come back, and is then not to make too many late, however seldom one does."""
 ONSETS = 4
 """At so many moments between two decisions a surge is taken to begin."""
 GRID = 48
@@ -55,8 +55,8 @@ class Timing:
 
 
 class Allowed(NamedTuple):
-    """How many requests may be late by surges that begin in a step: expected, and by any one whose time it is or that
-    has just ended."""
+    """How many requests may be late by surges that begin in a step: expected, and by any single one whose time it is or
+    that may come back."""
 
     expected: float
     by_one: float = inf
@@ -71,11 +71,8 @@ def are_due(now_s: float, surges: Sequence[Surge], period_s: float | None, timin
 
 
 def may_come_back(now_s: float, surges: Sequence[Surge]) -> list[bool]:
-    """Which of the surges has ended a short while ago, with none since: the last one or none."""
-    last = surges[-1] if surges else None
-    if last is None or last.end_s is None or not last.is_over or now_s - last.end_s > RELAPSE_S:
-        return [False] * len(surges)
-    return [surge is last for surge in surges]
+    """Which of the surges ended a short while ago, with the load back at about the level before."""
+    return [surge.end_s is not None and surge.is_over and 0 <= now_s - surge.end_s <= RELAPSE_S for surge in surges]
 
 
 def intensities(

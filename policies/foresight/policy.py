@@ -78,7 +78,8 @@ GRAVE = 50.0
 NEW_S = 120.0
 """A load that has been seen for less than this may do anything, and IPA's plan, which has its margins, is taken."""
 ONE_IN_S = 3000.0
-"""A surge whose time it is may make no more late than the risk allows in so long, however seldom it comes."""
+"""A surge whose time it is, or that may come back, may make no more late than the risk allows in so long, however
+seldom it comes."""
 
 
 class Insured(NamedTuple):

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from ipa import Scenario
 from ipa.policies.foresight.insurance import RELAPSE_S, Allowed, insured_rps, intensities, may_come_back
 from ipa.policies.foresight.surges import LONGEST_S, Surge
+from ipa.sim import COMPLETED
+from ipa.studies import simulate
 from tests.policies.foresight.cases import TIMING, decided, steps, surge
 
 
@@ -72,8 +77,8 @@ def test_a_surge_whose_time_it_is_makes_no_more_late_than_allowed_however_seldom
     assert len(set(rates(90_000.0 + 600))) == 1
 
 
-def test_the_last_surge_may_come_back_for_a_while_after_its_end() -> None:
-    first, last = surge(3600.0), surge(7200.0)
+def test_a_surge_may_come_back_for_a_while_after_its_end() -> None:
+    first, last = surge(3600.0), surge(7200.0, follows=True)
     ended_s = 7500.0
     assert may_come_back(ended_s + RELAPSE_S, [first, last]) == [False, True]
     assert may_come_back(ended_s + RELAPSE_S + 1, [first, last]) == [False, False]
@@ -81,10 +86,19 @@ def test_the_last_surge_may_come_back_for_a_while_after_its_end() -> None:
     assert may_come_back(4000.0, []) == []
 
 
+def test_a_small_surge_takes_nothing_from_a_large_one_before_it() -> None:
+    large, small = surge(3600.0, 60.0), replace(surge(3960.0, 5.0), end_s=3990.0)
+    assert may_come_back(4000.0, [large, small]) == [True, True]
+
+
 def test_a_surge_that_goes_on_or_has_become_the_level_does_not_come_back() -> None:
     level = replace(surge(3600.0), end_s=3600.0 + LONGEST_S)
     assert may_come_back(3600.0 + LONGEST_S + 10, [level]) == [False]
     assert may_come_back(3700.0, [replace(surge(3600.0), end_s=None)]) == [False]
+
+
+def test_nothing_comes_back_before_it_has_ended_as_clocks_may_restart() -> None:
+    assert may_come_back(60.0, [surge(3600.0)]) == [False]
 
 
 def test_a_surge_that_may_come_back_makes_no_more_late_than_allowed_however_seldom_one_does() -> None:
@@ -108,3 +122,17 @@ def test_after_a_surge_its_like_is_planned_for_and_then_the_calm_load_again() ->
 
     soon, later = planned_rps(int(RELAPSE_S) - 60), planned_rps(int(RELAPSE_S) + 60)
     assert later < 22.0 < 28.0 < soon <= 60.0
+
+
+def test_of_two_surges_within_minutes_the_second_makes_nobody_late(tmp_path: Path) -> None:
+    """After a day without any, nobody can foresee the first; with eager dispatch, what waits stays where it is."""
+    day_s, first_s, lasts_s, between_s = 86_400, 900, 240, 180
+    load = steps((5, day_s + first_s), (22, lasts_s), (5, between_s), (22, lasts_s))
+    path = tmp_path / "load.csv"
+    path.write_text("\n".join(["count", *map(str, load)]))
+    keys = {"trace": str(path), "window": f"{day_s}:{len(load)}", "dispatch": "eager", "arrivals": "even"}
+    run = simulate(Scenario(pipeline="sum-qa", policy="foresight").with_values(keys))
+    late = run.records.end_s - run.records.arrival_s > run.pipeline.sla_s
+    late_s = run.records.arrival_s[late | (run.records.outcome != COMPLETED)]
+    in_first = (late_s >= first_s) & (late_s < first_s + lasts_s)
+    assert np.count_nonzero(in_first) == len(late_s) > 0
