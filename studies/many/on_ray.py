@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -16,7 +17,7 @@ from ray import exceptions
 
 from ipa.studies.errors import WorkerError
 from ipa.studies.many.luggage import Luggage
-from ipa.studies.many.remote import LACKING, Customs, silenced, work
+from ipa.studies.many.remote import LACKING, Customs, silence_threads, silenced, work
 from ipa.studies.many.runner import Chunk, Done, Kept
 from ipa.studies.workers import AHEAD, interrupt_noted
 
@@ -36,27 +37,40 @@ def connected(address: str, luggage: Luggage, say: Callable[[str], object]) -> I
     """The cluster whose client server is at HOST:PORT. Raises WorkerError as `places.opened`."""
     with silenced("ray"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is said in an error of ours, such as that the cluster is gone
-        context = _context(address)
+        context, held = _opened(address, luggage)
         try:
             with silenced("ray"), context:  # once more, as some of it was imported just now
-                yield Cluster(address, ray.put(luggage), Customs(say))
+                yield Cluster(address, held, Customs(say))
         finally:
             with suppress(Exception):
                 context.disconnect()
 
 
-def _context(address: str) -> Any:
-    """A connection, tried again where the cluster answers but has not started the client's part of its server."""
+def _opened(address: str, luggage: Luggage) -> tuple[Any, Any]:
+    """A connection, and the luggage on the cluster; tried again where its server for this client does not live."""
+    _silence_threads()
     left = ATTEMPTS
     while True:
         left -= 1
         try:
-            return ray.init(
+            context = ray.init(
                 f"ray://{address}", allow_multiple=True, log_to_driver=False, logging_level=logging.CRITICAL
             )
+            try:
+                with context:
+                    return context, ray.put(luggage)
+            except BaseException:
+                with suppress(Exception):
+                    context.disconnect()
+                raise
         except (ConnectionError, RuntimeError, OSError) as error:
             if not left or not isinstance(error, ConnectionError) or NOBODY in str(error):
                 raise WorkerError(f"no Ray cluster answers at {address}: {error}") from error
+
+
+@cache
+def _silence_threads() -> None:
+    silence_threads("grpc", "ray")
 
 
 @contextmanager

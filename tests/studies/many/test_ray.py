@@ -32,7 +32,8 @@ import sys
 
 import ray
 
-init, left = ray.init, int(sys.argv.pop(1))
+name, left = sys.argv.pop(1), int(sys.argv.pop(1))
+works = getattr(ray, name)
 
 
 def fails_first(*args, **options):
@@ -40,16 +41,17 @@ def fails_first(*args, **options):
     left -= 1
     if left >= 0:
         raise ConnectionAbortedError("Initialization failure from server: oh")
-    return init(*args, **options)
+    return works(*args, **options)
 
 
-ray.init = fails_first
+setattr(ray, name, fails_first)
 
 from ipa.__main__ import main
 
 main()
 """
-"""`ipa` where the cluster so many times does not start the client's part of its server."""
+"""`ipa` where a function of Ray's fails so many times, as if the cluster had not started the client's part of its
+server, or that had ended at once."""
 
 
 class Cluster:
@@ -118,13 +120,13 @@ def test_a_worker_that_is_killed_in_the_middle_costs_nothing(here: Path, whole: 
     assert json.loads((here / "out" / "manifest.json").read_text())["ran_on"].endswith(cluster.address)
 
 
-@pytest.mark.parametrize("failures", [2, 3])
+@pytest.mark.parametrize(("function", "failures"), [("init", 2), ("init", 3), ("put", 2), ("put", 3)])
 def test_a_cluster_that_answers_but_starts_no_server_is_asked_again(
-    here: Path, whole: bytes, cluster: Cluster, failures: int
+    here: Path, whole: bytes, cluster: Cluster, function: str, failures: int
 ) -> None:
     (here / "go").touch()
     asked = [str(part) for part in command(here, "out", "--on", f"ray://{cluster.address}")]
-    code = [sys.executable, "-c", FAILS_FIRST, str(failures), *asked]
+    code = [sys.executable, "-c", FAILS_FIRST, function, str(failures), *asked]
     ended = subprocess.run(code, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     assert ended.returncode == 1
     if failures == 2:
