@@ -8,15 +8,13 @@ from typing import Any
 import click
 
 from ipa.profiles import parse_yaml
-from tests.studies.foresight.cases import BOUND, OURS, PIPELINES, SETTINGS, SYSTEMS, windows
+from tests.studies.foresight.cases import BOUND, DRAWN, OURS, PIPELINES, SETTINGS, SYSTEMS, windows
 from tests.studies.foresight.runs import kept
 from tests.studies.foresight.tables import cells, lines, summary
 
 
 @click.command()
-@click.option(
-    "--set", "part", type=click.Choice(["development", "more", "test", "again", "azure"]), default="development"
-)
+@click.option("--set", "part", type=click.Choice([*DRAWN, "azure"]), default="development")
 @click.option("--setting", type=click.Choice([*SETTINGS]), default="defaults")
 @click.option("--seeds", type=click.IntRange(1), default=3)
 @click.option("--pipeline", "pipelines", multiple=True, default=PIPELINES)

@@ -25,8 +25,11 @@ DRAWN = {
     "more": (DEVELOPMENT, 48, 11),
     "test": (TEST, 16, 2),
     "again": (TEST, 20, 3),
+    "once": (TEST, 16, 4),
 }
 """The part, how many windows are drawn from it, and the seed that draws them."""
+APART_FROM = {"again": ("test",), "once": ("test", "again")}
+"""Parts of which no second is in these others, nor in a published window."""
 AZURE_SCALE = 2.0
 
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
@@ -69,8 +72,8 @@ class Window:
 
 @cache
 def windows(part: str) -> list[Window]:
-    """The windows of a part: `development`, `more` of that, `test` (which has the published ones too), `again` (drawn
-    from those of which no second is in `test`) or `azure`."""
+    """The windows of a part: `development`, `more` of that, `test` (which has the published ones too), `again`, `once`
+    (`APART_FROM` the parts before) or `azure`."""
     real = traces.default_path(os.environ)
     if real is None:
         raise click.ClickException(f"{traces.TRACE_VARIABLE} should name the Twitter trace (docs/traces.md)")
@@ -84,9 +87,9 @@ def windows(part: str) -> list[Window]:
     counts = traces.find(path).per_second()
     starts = np.arange(span[0], span[1] - LENGTH_S + 1, LENGTH_S)
     full = [start for start in starts.tolist() if (counts[start : start + LENGTH_S] == 0).sum() <= EMPTY_S]
-    if part == "again":
+    if part in APART_FROM:
         known = [span for spans in traces.WINDOWS.values() for span in spans]
-        known += [span for window in windows("test") for span in window.keys.get("window", ())]
+        known += [span for other in APART_FROM[part] for each in windows(other) for span in each.keys.get("window", ())]
         full = [start for start in full if all(start + LENGTH_S <= first or end <= start for first, end in known)]
     drawn = sorted(np.random.default_rng(seed).choice(full, number, replace=False).tolist())
     found = [

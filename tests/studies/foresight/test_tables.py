@@ -73,13 +73,14 @@ def test_development_and_test_share_no_second() -> None:
 
 
 @needs_real_trace
-def test_the_windows_drawn_again_share_no_second_with_any_other() -> None:
+@pytest.mark.parametrize(("part", "number", "before"), [("again", 20, ("test",)), ("once", 16, ("test", "again"))])
+def test_windows_drawn_later_share_no_second_with_any_before(part: str, number: int, before: tuple[str, ...]) -> None:
     others = [span for spans in traces.WINDOWS.values() for span in spans]
     others += [
-        span for part in ("development", "test") for each in windows(part) for span in each.keys.get("window", ())
+        span for other in ("development", *before) for each in windows(other) for span in each.keys.get("window", ())
     ]
-    drawn = [each.keys["window"][0] for each in windows("again")]
-    assert len(drawn) == 20
+    drawn = [each.keys["window"][0] for each in windows(part)]
+    assert len(drawn) == number
     assert all(TEST[0] <= start and end <= TEST[1] and end - start == LENGTH_S for start, end in drawn)
     assert all(start + LENGTH_S <= first or end <= start for start, _ in drawn for first, end in others)
 
