@@ -7,7 +7,7 @@ learning    what is remembered of an observation · margin: what ordinary second
 pending     what is decided and has yet to take effect
 throughput  what stages really serve · startup: how late replicas are · flaps: how often a stage may change its variant
 choice      plans of a programme, and how they differ · rescue: what is stuck with replicas is given back
-beside_ipa  a plan no worse than IPA's, or a dearer one that brings its price · account: what has been saved and gained
+beside_ipa  a plan no worse than IPA's, or a better one for more · account: what has been saved and gained
 """
 
 from ipa.policies.foresight.policy import Foresight

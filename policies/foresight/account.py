@@ -11,6 +11,8 @@ from ipa.policies.interface import Configuration
 
 CALM_S, SURGE_S = 600.0, 20.0
 """Within so much the savings may be spent: on more accuracy, and on replicas that are needed."""
+STAY_S = 30.0
+"""Within so much they may be spent on the variants at hand, which a change would give up and come back to."""
 REPAID_S = 30.0
 """Within so much a debt is repaid."""
 PAID_S = 60.0

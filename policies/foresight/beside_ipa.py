@@ -1,4 +1,4 @@
-"""Beside IPA: a plan no worse than IPA's, or a dearer one whose cores above bring a multiple of their price."""
+"""Beside IPA: a plan no worse than IPA's, or one that costs more and is better by a share of IPA's bill."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ipa.policies import checks
-from ipa.policies.foresight.account import CALM_S, SURGE_S, Account, Standard
+from ipa.policies.foresight.account import CALM_S, STAY_S, SURGE_S, Account, Standard
 from ipa.policies.foresight.choice import (
     Aim,
     Rates,
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from ipa.policies.ipa import Ipa
 
 NEVER = "never"
-"""As a price: no core above IPA's plan, whatever it brings."""
+"""As a gain: no core above IPA's plan, whatever it brings."""
 LITTLE = 1e-3
 """The share of its weight that a core has where only accuracy is wanted, within a limit."""
 
 
-def checked_price(key: str, value: float | str) -> float | str:
-    """A price as given; PolicyError: none."""
+def checked_gain(key: str, value: float | str) -> float | str:
+    """A gain as given; PolicyError: none."""
     if isinstance(value, str) and value != NEVER:
-        raise PolicyError(f"{key}={value!r} is neither a number from 1 nor {NEVER!r}")
-    return value if isinstance(value, str) else checks.number(key, value, at_least=1)
+        raise PolicyError(f"{key}={value!r} is neither a number from 0 nor {NEVER!r}")
+    return value if isinstance(value, str) else checks.number(key, value, at_least=0)
 
 
 def changed(
@@ -60,15 +60,28 @@ class Chosen(Protocol):
     def __call__(self, observation: Observation, *, aim: Aim, rates: Rates) -> Decision: ...
 
 
+def _each_once(chosen: Chosen) -> Chosen:
+    """The same for one observation, where a plan is often asked for again within another limit that is no other."""
+    known: dict[tuple[int | None, int, Rates], Decision] = {}
+
+    def found(observation: Observation, *, aim: Aim, rates: Rates) -> Decision:
+        key = (observation.limit_cores, id(aim), rates)
+        if key not in known:
+            known[key] = chosen(observation, aim=aim, rates=rates)
+        return known[key]
+
+    return found
+
+
 class BesideIpa:
     """Holds the plans of an aim against those that IPA (`yardstick`) would make of the same observation.
 
-    `price`: so many times its price a core above the plan that is no worse than IPA's has to bring, in objective; or
-    `NEVER`. `start_up_s`: the longest start-up time.
+    `gain`: by so many times what IPA's plan costs a plan that costs more has to be better, in objective; or `NEVER`.
+    `start_up_s`: the longest start-up time.
     """
 
-    def __init__(self, yardstick: Ipa, aim: Aim, price: float | str, start_up_s: float) -> None:
-        self.yardstick, self.price, self.start_up_s = yardstick, price, start_up_s
+    def __init__(self, yardstick: Ipa, aim: Aim, gain: float | str, start_up_s: float) -> None:
+        self.yardstick, self.gain, self.start_up_s = yardstick, gain, start_up_s
         self.aim = aim
         accurate = replace(aim.programme, beta=LITTLE * aim.programme.beta)
         self.accurate = Aim(accurate, Answers(accurate, yardstick.solver, yardstick.solver_fallback))
@@ -91,6 +104,7 @@ class BesideIpa:
 
         `rates`: those wanted, and those that will do where the first do not fit. `is_new`: next to nothing is known of
         the load; then IPA's own plan comes first."""
+        chosen = _each_once(chosen)
         theirs = self.yardstick.decide(observation, {})
         standard = Standard(theirs.configuration, self._pas(theirs.configuration), level_rps, self.start_up_s)
         account = standard.account(memory.get("account"), observation.elapsed_s)
@@ -99,9 +113,16 @@ class BesideIpa:
             modest = replace(theirs, memory=chosen(observation, aim=self.aim, rates=rates[-1]).memory)
         else:
             modest = self._no_worse(chosen, observation, theirs, standard, account, at_hand, rates, step_s)
-        if not is_new and not isinstance(self.price, str):
+        if not is_new and not isinstance(self.gain, str):
             best = chosen(observation, aim=self.aim, rates=rates[0])
-            worth = self.worth(best.configuration, modest.configuration) if best.feasible else 0.0
+            worth = 0.0
+            if best.feasible:
+                within = chosen(at_most(observation, cores_of(theirs.configuration)), aim=self.aim, rates=rates[0])
+                is_met = within.feasible and standard.is_met(
+                    account, within.configuration, self._pas(within.configuration), at_hand, step_s
+                )
+                usual = within if is_met else modest
+                worth = self.worth(best.configuration, usual.configuration, theirs.configuration)
             target = best if worth > 0 else modest
             price = 0.0
             if at_hand is not None:
@@ -129,14 +150,21 @@ class BesideIpa:
     ) -> Decision:
         """The best plan that costs no more than IPA's and is as accurate, savings and gains so far included, for the
         first of the rates for which there is one; else IPA's own, unless it serves less than is due or a debt forbids
-        its cost; else what serves it. With `NEVER`, nothing dearer than IPA's own."""
-        calm, surge = (at_most(observation, account.most_cores(within_s)) for within_s in (CALM_S, SURGE_S))
+        its cost; else what serves it. Where it keeps the variants at hand, it may spend what is saved sooner. With
+        `NEVER`, nothing dearer than IPA's own."""
+        stay, calm, surge = (
+            at_most(observation, account.most_cores(within_s)) for within_s in (STAY_S, CALM_S, SURGE_S)
+        )
 
         def is_fit(found: Decision) -> bool:
             plan = found.configuration
             return found.feasible and standard.is_met(account, plan, self._pas(plan), at_hand, step_s)
 
         for each in dict.fromkeys(rates):
+            if at_hand is not None:
+                found = chosen(stay, aim=self.aim, rates=each)
+                if variant_of_each(found.configuration) == at_hand and is_fit(found):
+                    return found
             for aim in (self.aim, self.accurate):
                 found = chosen(calm, aim=aim, rates=each)
                 if is_fit(found):
@@ -147,20 +175,28 @@ class BesideIpa:
             return replace(theirs, memory=found.memory)
         for limited in (calm, surge):
             found = chosen(limited, aim=self.aim, rates=least)
-            if is_fit(found) if self.price == NEVER else found.feasible:
+            if is_fit(found) if self.gain == NEVER else found.feasible:
                 return found
-        if self.price == NEVER and theirs.feasible:
+        if self.gain == NEVER and theirs.feasible:
             return replace(theirs, memory=found.memory)
-        return chosen(observation, aim=self.aim, rates=least)
+        within = chosen(at_most(observation, cores_of(theirs.configuration)), aim=self.aim, rates=least)
+        return within if within.feasible else chosen(observation, aim=self.aim, rates=least)
 
-    def worth(self, best: Configuration, modest: Configuration) -> float:
-        """What the dearer plan is better by [objective], its cores above the other's at `price` times their price; 0 or
-        less where it costs no more."""
-        assert not isinstance(self.price, str)
-        more, less = self.aim.programme.score(best), self.aim.programme.score(modest)
-        cores = more["cost_cores"] - less["cost_cores"]
-        dearer = (self.price - 1) * self.aim.programme.beta * cores
-        return more["total"] - less["total"] - dearer if cores > 0 else 0.0
+    def worth(self, best: Configuration, usual: Configuration, theirs: Configuration) -> float:
+        """By how much a plan that costs more than IPA's is better than the `usual` one within that cost, beyond what is
+        asked [objective]; 0 where it costs no more.
+
+        What the usual one leaves of IPA's cost buys the best one for a share of the time anyway; only the rest of the
+        time counts.
+        """
+        assert not isinstance(self.gain, str)
+        best_cores, usual_cores, their_cores = cores_of(best), cores_of(usual), cores_of(theirs)
+        if best_cores <= their_cores:
+            return 0.0
+        left = max(their_cores - usual_cores, 0) / max(best_cores - usual_cores, 1)
+        programme = self.aim.programme
+        better = programme.score(best)["total"] - programme.score(usual)["total"]
+        return (1 - left) * better - self.gain * programme.beta * their_cores
 
     def _pas(self, configuration: Configuration) -> float:
         return self.aim.programme.score(configuration)["pas"]

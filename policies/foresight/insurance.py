@@ -138,19 +138,16 @@ def late_by_rate(
     arrived = level_rps * seconds + np.maximum.accumulate(np.maximum(excess, 0.0), axis=1)
     needed = arrived / (seconds + timing.wait_s)
     late = np.zeros((len(surges) + 1, len(rates_rps)))
+    # The first second whose requests are late, for each surge and rate.
+    worst = np.maximum.accumulate(needed, axis=1)
+    first = (worst[:, :, None] <= rates_rps).sum(axis=1)
+    before = np.take_along_axis(arrived, np.minimum(first, len(seconds) - 1), axis=1)
     for offset in range(ONSETS):
         answered_s = timing.lead_s + NOTICED_S + timing.step_s * (offset + 0.5) / ONSETS
         last_s = answered_s if timing.is_stuck else answered_s - timing.wait_s
         count = int(min(last_s, seconds[-1])) + 1 if last_s > 0 else 0
-        if count < 1:
-            continue
-        # The first second whose requests are late, for each rate.
-        worst = np.maximum.accumulate(needed[:, :count], axis=1)
-        for place in range(len(worst)):
-            first = np.searchsorted(worst[place], rates_rps, side="right")
-            late[place] += np.where(
-                first < count, arrived[place, count - 1] - arrived[place, np.minimum(first, count - 1)], 0.0
-            )
+        if count >= 1:
+            late += np.where(first < count, arrived[:, count - 1, None] - before, 0.0)
     return late / ONSETS
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ipa.policies import checks
 from ipa.policies.foresight.backlog import MOST, NO_BACKLOG, Backlog, coming_rps, is_late, required_rps
-from ipa.policies.foresight.beside_ipa import NEVER, BesideIpa, checked_price
+from ipa.policies.foresight.beside_ipa import NEVER, BesideIpa, checked_gain
 from ipa.policies.foresight.choice import (
     Aim,
     Rates,
@@ -55,7 +55,7 @@ CATCH_SHARE = {"central": 0.8, "eager": 0.6}
 """By dispatch: of the SLA, within which the backlog is to be served."""
 WAIT_SHARE = 0.9
 """Of the SLA, within which what comes in a surge is to be served."""
-PRICE_ABOVE_IPA = {"central": 1.75, "eager": 1.0}
+GAIN_ABOVE_IPA = {"central": 0.4, "eager": 0.0}
 """By dispatch, if none is given. With eager dispatch, a replica that is behind stays so for long, and most requests are
 in time only where enough replicas stand ready: there, IPA's cost is no bound."""
 HALVED_S, HALVED_LEADS = 20.0, 2.0
@@ -65,7 +65,7 @@ OWN_PARAMETERS = (
     "risk",
     "flap_budget",
     "flap_window_s",
-    "price_above_ipa",
+    "gain_above_ipa",
     "interval_s",
     "decision_delay_s",
     "dispatch",
@@ -102,9 +102,9 @@ class Foresight(OptimisingPolicy):
 
     `risk`: the share of requests that may be late. `flap_budget`: how often a stage may change its variant in a while,
     beyond which only its replicas change; None: as often as that pays. `flap_window_s`: how long that while is.
-    `price_above_ipa`: so many times its price a core has to bring beyond a plan that costs no more and is no less
-    accurate than IPA's, what has been saved and gained so far included; "never": only such plans, or IPA's own; 1: IPA
-    is not asked; None: by the dispatch.
+    `gain_above_ipa`: by so many times what IPA's plan costs a plan that costs more has to be better, in objective, than
+    one that costs no more and is no less accurate than IPA's, what has been saved and gained so far included; "never":
+    only such plans, or IPA's own; 0: IPA is not asked; None: by the dispatch.
     `interval_s`: the time between decisions, which only the first one needs. `decision_delay_s`: from a decision until
     it takes effect. `dispatch`: "central" or "eager". A scenario gives these three, unless they are given here. The
     defaults of `load_margin`, `rounding` and `throughput_share` are a plan without caution. Others: see
@@ -122,7 +122,7 @@ class Foresight(OptimisingPolicy):
         risk: float = 0.001,
         flap_budget: int | None = 10,
         flap_window_s: float = 600.0,
-        price_above_ipa: float | str | None = None,
+        gain_above_ipa: float | str | None = None,
         interval_s: float = 10.0,
         decision_delay_s: float = 0.0,
         dispatch: str = "central",
@@ -139,8 +139,8 @@ class Foresight(OptimisingPolicy):
         self.interval_s = checks.number("interval_s", interval_s, above=0)
         self.decision_delay_s = checks.number("decision_delay_s", decision_delay_s, at_least=0)
         self.dispatch = checks.choice("dispatch", dispatch, DISPATCHES)
-        price = PRICE_ABOVE_IPA[self.dispatch] if price_above_ipa is None else price_above_ipa
-        self.price_above_ipa = checked_price("price_above_ipa", price)
+        gain = GAIN_ABOVE_IPA[self.dispatch] if gain_above_ipa is None else gain_above_ipa
+        self.gain_above_ipa = checked_gain("gain_above_ipa", gain)
         self.sla_s = pipeline.sla_s if sla_s is None else checks.number("sla_s", sla_s, above=0)
         super().__init__(
             pipeline,
@@ -154,9 +154,9 @@ class Foresight(OptimisingPolicy):
         self._stages = pipeline.stages
         self._start_up_s = max(variant.start_up_s for stage in pipeline.stages for variant in stage.variants)
         self._beside: BesideIpa | None = None
-        if self.price_above_ipa != 1:
+        if self.gain_above_ipa != 0:
             yardstick = Ipa(pipeline, sla_s=self.sla_s, **planning)
-            self._beside = BesideIpa(yardstick, self._aim, self.price_above_ipa, self._start_up_s)
+            self._beside = BesideIpa(yardstick, self._aim, self.gain_above_ipa, self._start_up_s)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -226,7 +226,7 @@ class Foresight(OptimisingPolicy):
         if seen is None:
             return held
         surges = from_memory(seen["surges"])
-        if (surges and surges[-1].end_s is None) or self.price_above_ipa == NEVER:
+        if (surges and surges[-1].end_s is None) or self.gain_above_ipa == NEVER:
             return held
         now_s = now_of(observation, seen)
         unseen_s = max(observation.elapsed_s, 2 * observation.sample_age_s)
@@ -252,6 +252,11 @@ class Foresight(OptimisingPolicy):
         """The time from a decision until its replicas serve [s], as profiled or as late as has been seen."""
         late_s: float = seen["late_s"]
         return self.decision_delay_s + self._start_up_s + late_s
+
+    @property
+    def _may_wait_s(self) -> float:
+        """What the plans leave of the SLA for queues [s]; with eager dispatch, what waits does not come back."""
+        return 0.0 if self.dispatch == "eager" else (1 - LATENCY_SHARE) * self.sla_s
 
     def _timing(self, seen: Mapping[str, Any], step_s: float) -> Timing:
         return Timing(step_s, self._lead_s(seen), WAIT_SHARE * self.sla_s, self.dispatch == "eager")
@@ -356,7 +361,7 @@ class Foresight(OptimisingPolicy):
             more = most_of(
                 held,
                 at_once(wanted, observation, stuck, MOST[self.dispatch] * peak_rps / rescue.load_rps),
-                meanwhile(self._stages, observation, wanted, peak_rps),
+                meanwhile(self._stages, observation, wanted, peak_rps, self._lead_s(seen), self._may_wait_s),
             )
             return self._with(more, problem, decision_from_solution(rescue.solution, now, peak_rps, rescue.load_rps))
         if "lost" not in memory:
@@ -366,17 +371,21 @@ class Foresight(OptimisingPolicy):
         lost = memory["lost"] + gain * step_s if gain > 0 else 0.0
         at_hand = variant_of_each(observation.configuration)
         price = change_price(self.programme.beta, at_hand, free.configuration, self._start_up_s)
-        is_early = is_any_starting(observation)
-        if kept.feasible and (is_early or lost < price):
+        stays = is_any_starting(observation) or lost < price
+        changing = meanwhile(
+            self._stages, observation, free.configuration, peak_rps, self._lead_s(seen), self._may_wait_s
+        )
+        if not is_eager and not stays:
+            roomy = with_room(problem, free.configuration, changing)
+            stays = any(roomy[name].replicas < replicas for name, replicas in changing.items())
+        if stays and kept.feasible:
             found = decision_from_solution(kept, {**now, "lost": lost}, peak_rps, need_rps)
             found = replace(found, configuration=not_fewer(found.configuration, observation))
             if seen["now_s"] - memory.get("rescued_s", -inf) < self._lead_s(seen):
                 found = replace(found, configuration=not_more(found.configuration, observation))
             return self._with(held, problem, found)
         found = decision_from_solution(free, now, peak_rps, need_rps)
-        if is_eager:
-            held = most_of(held, meanwhile(self._stages, observation, free.configuration, peak_rps))
-        return self._with(held, problem, found)
+        return self._with(most_of(held, changing), problem, found)
 
     def _with(self, replicas: Mapping[str, int], problem: Problem, found: Decision) -> Decision:
         """The decision with no fewer replicas than these (stage -> number), as far as there is room for them."""

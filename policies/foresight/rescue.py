@@ -88,20 +88,33 @@ def at_once(
 
 
 def meanwhile(
-    stages: Sequence[Stage], observation: Observation, configuration: Configuration, load_rps: float
+    stages: Sequence[Stage],
+    observation: Observation,
+    configuration: Configuration,
+    load_rps: float,
+    lead_s: float,
+    may_wait_s: float,
 ) -> dict[str, int]:
     """Stage -> how many of its replicas the load needs while they are replaced by those of another variant.
 
-    Until these serve, no more of the old ones stay than new ones are wanted.
+    Until these serve, after `lead_s`, no more of the old ones stay than new ones are wanted. Stages whose new replicas
+    serve what waits by then within `may_wait_s` are left out.
     """
     found = {}
     for stage in stages:
-        was = observation.configuration[stage.name]
-        if configuration[stage.name].variant != was.variant:
-            variant = stage.variant(was.variant)
-            one_rps = variant.throughput_rps(min(was.batch, variant.max_batch()))
-            found[stage.name] = min(was.replicas, ceil(load_rps / one_rps))
+        was, wanted = observation.configuration[stage.name], configuration[stage.name]
+        if wanted.variant == was.variant:
+            continue
+        old_rps, new_rps = (_one_rps(stage, each) for each in (was, wanted))
+        unserved_rps = load_rps - min(was.replicas, wanted.replicas) * old_rps
+        if unserved_rps * lead_s > may_wait_s * wanted.replicas * new_rps:
+            found[stage.name] = min(was.replicas, ceil(load_rps / old_rps))
     return found
+
+
+def _one_rps(stage: Stage, configured: StageConfiguration) -> float:
+    variant = stage.variant(configured.variant)
+    return variant.throughput_rps(min(configured.batch, variant.max_batch()))
 
 
 def not_more(configuration: Configuration, observation: Observation) -> Configuration:

@@ -17,7 +17,7 @@ LONG_SLA = two_by_two(published()).with_limits(8.0, {})
 TIMING = Timing(step_s=10.0, lead_s=8.0, wait_s=6.0)
 MINUTE = 60
 DEAR = 100.0
-"""A price above IPA's cost that accuracy is not worth: only what is due is bought at it."""
+"""A gain that no plan brings: above IPA's cost, only what is due is bought."""
 HALF_A_STEP = 2 ** (1 / 34) - 1
 """How far a planned rate may be from what was asked for."""
 
@@ -37,9 +37,9 @@ def decided(
     memory: Any = None,
     *,
     pipeline: Pipeline = LONG_SLA,
-    price: float | str | None = None,
+    gain: float | str | None = None,
     **seen: Any,
 ) -> Decision:
     past = tuple(map(float, load[:-120]))
     shown = replace(observation(load[-120:], **seen), past_rps=past)
-    return Foresight(pipeline, price_above_ipa=price).decide(shown, memory or {})
+    return Foresight(pipeline, gain_above_ipa=gain).decide(shown, memory or {})

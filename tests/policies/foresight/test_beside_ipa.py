@@ -1,17 +1,18 @@
-"""Plans no worse than IPA's, the account of what they save, and dearer ones that bring their price."""
+"""Plans no worse than IPA's, the account of what they save, and dearer ones that are better by a share of it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import cycle
+from math import inf
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ipa.policies import Controller, Decision, Foresight, Ipa, Journal, Observation, PolicyError, ReplicaCounts
+from ipa.policies import Configuration, Controller, Decision, Foresight, Ipa, Journal, Observation, PolicyError, ReplicaCounts
 from ipa.policies.foresight.account import Account, Standard
 from ipa.policies.foresight.beside_ipa import BesideIpa, changed
 from ipa.policies.foresight.choice import Aim, Rates, changed_cores, cores_of, variant_of_each
@@ -81,8 +82,8 @@ def test_while_a_dearer_plan_is_taken_the_changes_that_ipa_would_make_save_nothi
         solver_fallback=policy.solver_fallback,
         decide=lambda *_: Decision(next(plans), {}, planned_load_rps=10.0),
     )
-    beside = BesideIpa(flapping, policy._aim, 1.5, 8.0)  # type: ignore[arg-type]
-    best = configuration(a=("large", 1, 2, 1), b=("large", 1, 2, 1))
+    beside = BesideIpa(flapping, policy._aim, 0.01, 8.0)  # type: ignore[arg-type]
+    best = configuration(a=("large", 1, 3, 1), b=("large", 1, 3, 1))
     cheap = configuration(a=("small", 1, 1, 1), b=("small", 1, 1, 1))
     rates, memory = [Rates(10.0, 10.0, 10.0, 10.0)], {"lost": 0.0}
 
@@ -96,6 +97,55 @@ def test_while_a_dearer_plan_is_taken_the_changes_that_ipa_would_make_save_nothi
         assert decision.configuration == best
         assert memory["above"]["is"]
         assert memory["account"]["saved"] == 0.0
+
+
+def beside_of(theirs: Configuration, *plans: Configuration, start_up_s: float = 0.0) -> Callable[..., Configuration]:
+    """What is decided beside a plan of IPA's where `plans`, the best first, are all that there are."""
+    policy = Foresight(LONG_SLA)
+    ipa = SimpleNamespace(
+        solver=policy.solver,
+        solver_fallback=policy.solver_fallback,
+        decide=lambda *_: Decision(theirs, {}, planned_load_rps=0.0),
+    )
+    beside = BesideIpa(ipa, policy._aim, "never", start_up_s)  # type: ignore[arg-type]
+
+    def given(seen: Observation, **_: Any) -> Decision:
+        limit = inf if seen.limit_cores is None else seen.limit_cores
+        fits = [plan for plan in plans if cores_of(plan) <= limit]
+        return Decision(fits[0], {}) if fits else Decision(plans[-1], {}, feasible=False)
+
+    def decided_with(saved: float, at_hand: Configuration, gain: float | str = "never") -> Configuration:
+        beside.gain = gain
+        account = {"saved": saved, "theirs": 10.0, "ours": 10.0, "ahead": 0.0, "lead": 0.0}
+        memory = {"lost": 0.0, "account": {**account, "variants": variant_of_each(theirs)}}
+        seen = observation(steps((10, 120)), at_hand=dict(at_hand))
+        rates = [Rates(10.0, 10.0, 10.0, 10.0)]
+        return beside.decide(given, seen, memory, 10.0, rates, 10.0, False).configuration
+
+    return decided_with
+
+
+THEIRS = configuration(a=("small", 1, 5, 1), b=("small", 1, 5, 1))
+BEST = configuration(a=("large", 1, 3, 2), b=("large", 1, 3, 2))
+CHEAP = configuration(a=("small", 1, 2, 1), b=("small", 1, 2, 1))
+
+
+@pytest.mark.parametrize(
+    ("at_hand", "saved", "expected"),
+    [(BEST, 59.0, CHEAP), (BEST, 60.0, BEST), (CHEAP, 60.0, CHEAP), (CHEAP, 1199.0, CHEAP), (CHEAP, 1200.0, BEST)],
+)
+def test_variants_that_are_at_hand_stay_until_savings_for_half_a_minute_are_left(
+    at_hand: Configuration, saved: float, expected: Configuration
+) -> None:
+    """The best plan costs 12 cores and IPA's 10; other variants are taken when ten minutes of the two are saved."""
+    assert beside_of(THEIRS, BEST, CHEAP)(saved, at_hand) == expected
+
+
+def test_what_cannot_be_repaid_at_once_is_bought_within_ipa_s_cost_before_anything_dearer() -> None:
+    """With a debt of 90 core-seconds, 7 cores may be spent; what serves the load costs 8, or 12 with better variants."""
+    eight = configuration(a=("small", 1, 4, 1), b=("small", 1, 4, 1))
+    assert beside_of(THEIRS, BEST, eight)(-90.0, eight, gain=100.0) == eight
+    assert beside_of(THEIRS, BEST)(-90.0, eight, gain=100.0) == BEST
 
 
 def planned(policy: Foresight | Ipa, load: Sequence[float]) -> tuple[float, float]:
@@ -122,23 +172,28 @@ def test_never_above_ipa_costs_no_more_and_is_no_less_accurate_over_half_an_hour
     rate = steps((rate_rps, 3400), (4 * rate_rps, 200), (rate_rps, 1800), (3 * rate_rps, 200), (rate_rps, 3400))
     load = np.random.default_rng(2).poisson(np.array(rate)).astype(float).tolist()
     theirs_cores, theirs_accuracy = planned(Ipa(LONG_SLA), load)
-    cores, accuracy = planned(Foresight(LONG_SLA, price_above_ipa="never"), load)
+    cores, accuracy = planned(Foresight(LONG_SLA, gain_above_ipa="never"), load)
     assert cores <= theirs_cores + 1e-9
     assert accuracy >= theirs_accuracy - 1e-9
     if rate_rps == 12:
-        assert planned(Foresight(LONG_SLA, price_above_ipa=1.0), load)[0] > theirs_cores
+        assert planned(Foresight(LONG_SLA, gain_above_ipa=0.0), load)[0] > theirs_cores
 
 
-@pytest.mark.parametrize(("price", "expected"), [(1.0, 9.0), (2.0, 3.0), (3.0, -3.0)])
-def test_a_core_above_has_to_bring_the_multiple_of_its_price(price: float, expected: float) -> None:
-    """Accuracy 0.45 instead of 0.30 is worth 15 and costs 10 cores instead of 4: 2.5 for each of the six."""
+@pytest.mark.parametrize(
+    ("gain", "their_cores", "expected"), [(0.0, 4, 9.0), (1.0, 4, 5.0), (1.0, 7, 4.5 - 7.0), (0.1, 10, 0.0)]
+)
+def test_a_plan_above_ipa_s_cost_has_to_be_better_by_a_share_of_that_cost(
+    gain: float, their_cores: int, expected: float
+) -> None:
+    """Accuracy 0.45 instead of 0.30 is worth 15 and costs 10 cores instead of 4: better by 9. Where IPA's plan costs 7,
+    the three left buy the dearer plan for half of the time anyway."""
     hundredfold = two_by_two(published(alpha=100.0)).with_limits(8.0, {})
-    modest = configuration(a=("small", 1, 2, 1), b=("small", 1, 2, 1))
+    usual = configuration(a=("small", 1, 2, 1), b=("small", 1, 2, 1))
     dearer = configuration(a=("small", 1, 2, 1), b=("large", 1, 4, 2))
+    theirs = configuration(a=("small", 1, 1, 1), b=("small", 1, their_cores - 1, 1))
     aim = Aim(Programme.of(hundredfold), Answers(Programme.of(hundredfold)))
-    beside = BesideIpa(Ipa(hundredfold), aim, price, 8.0)
-    assert beside.worth(dearer, modest) == pytest.approx(expected)
-    assert beside.worth(modest, dearer) == 0.0
+    beside = BesideIpa(Ipa(hundredfold), aim, gain, 8.0)
+    assert beside.worth(dearer, usual, theirs) == pytest.approx(expected)
 
 
 def test_a_change_to_a_better_plan_waits_until_waiting_has_lost_its_price_and_while_replicas_start() -> None:
@@ -159,7 +214,7 @@ def test_only_grave_risks_are_insured_against_above_the_cost_of_ipa() -> None:
     cores = []
     for surge_rps in (50, 60):
         load = [*steps(*[(20, 7100), (surge_rps, 100)] * 12), *steps((20, 7030))]
-        plans = [decided(load, elapsed_s=0.0, price=price).configuration for price in (DEAR, 1.0)]
+        plans = [decided(load, elapsed_s=0.0, gain=gain).configuration for gain in (DEAR, 0.0)]
         cores.append(tuple(cores_of(plan) for plan in plans))
     assert cores == [(4, 6), (6, 6)]
     assert cores_of(Ipa(LONG_SLA).decide(observation(steps((20, 120))), {}).configuration) == 4
@@ -168,19 +223,17 @@ def test_only_grave_risks_are_insured_against_above_the_cost_of_ipa() -> None:
 def test_what_waits_is_served_whatever_ipa_plan_costs() -> None:
     """250 requests wait; IPA does not look at them."""
     theirs = Ipa(LONG_SLA).decide(observation(steps((30, 120))), {}).configuration
-    ours, free, never = (
-        decided(steps((30, 120)), queue_length={"a": 250}, price=price) for price in (DEAR, 1.0, "never")
-    )
+    ours, free, never = (decided(steps((30, 120)), queue_length={"a": 250}, gain=gain) for gain in (DEAR, 0.0, "never"))
     assert cores_of(ours.configuration) == cores_of(free.configuration) == 16
     assert cores_of(never.configuration) <= cores_of(theirs) == 6
 
 
-@pytest.mark.parametrize(("dispatch", "price", "calm_rps"), [("central", 1.75, 0.97 * 20), ("eager", 1.0, 1.1 * 20)])
+@pytest.mark.parametrize(("dispatch", "gain", "calm_rps"), [("central", 0.4, 0.97 * 20), ("eager", 0.0, 1.1 * 20)])
 def test_with_eager_dispatch_ipa_is_not_asked_and_more_is_planned_for_where_the_sla_is_as_short_as_the_lead(
-    dispatch: str, price: float, calm_rps: float
+    dispatch: str, gain: float, calm_rps: float
 ) -> None:
     policy = Foresight(LONG_SLA, dispatch=dispatch)
-    assert policy.parameters["price_above_ipa"] == price
+    assert policy.parameters["gain_above_ipa"] == gain
     load = steps((20, 86_400))
     seen = replace(observation(load[-120:], elapsed_s=0.0), past_rps=tuple(load[:-120]))
     planned_rps = policy.decide(seen, {}).planned_load_rps
@@ -201,32 +254,32 @@ def test_the_less_of_a_queue_can_wait_for_new_replicas_the_more_is_planned_for_i
     dispatch: str, sla_s: float, share: float
 ) -> None:
     """They serve 8 s after a decision; the peak to come falls, so that nothing but the share of it counts."""
-    policy = Foresight(two_by_two(published()), sla_s=sla_s, price_above_ipa=1.0, dispatch=dispatch)
+    policy = Foresight(two_by_two(published()), sla_s=sla_s, gain_above_ipa=0.0, dispatch=dispatch)
     first = policy.decide(observation(steps((40, 120)), elapsed_s=0.0), {})
     seen = observation([*steps((40, 110)), *steps((0, 10))], at_hand=dict(first.configuration))
     assert policy.decide(seen, first.memory).planned_load_rps == pytest.approx(share * 40 / 2**0.5, rel=HALF_A_STEP)
 
 
-@pytest.mark.parametrize("price", [1.75, "never"])
-def test_with_eager_dispatch_more_is_planned_for_where_new_replicas_are_not_bought_at_their_price(
-    price: float | str,
+@pytest.mark.parametrize("gain", [0.4, "never"])
+def test_with_eager_dispatch_more_is_planned_for_where_new_replicas_are_held_against_ipa_s_cost(
+    gain: float | str,
 ) -> None:
     load = steps((20, 86_400))
     seen = replace(observation(load[-120:], elapsed_s=0.0), past_rps=tuple(load[:-120]))
-    for at_price, share in ((price, 1.1), (1.0, 1.0)):  # no less than the load itself
-        policy = Foresight(two_by_two(published()), sla_s=16.0, price_above_ipa=at_price, dispatch="eager")
+    for asked, share in ((gain, 1.1), (0.0, 1.0)):  # no less than the load itself
+        policy = Foresight(two_by_two(published()), sla_s=16.0, gain_above_ipa=asked, dispatch="eager")
         assert policy.decide(seen, {}).planned_load_rps == pytest.approx(share * 20, rel=HALF_A_STEP)
 
 
 @pytest.mark.parametrize("dispatch", ["central", "eager"])
-@pytest.mark.parametrize("price", [1.0, 1.75, "never"])
+@pytest.mark.parametrize("gain", [0.0, 0.4, "never"])
 def test_replicas_that_start_in_no_time_are_planned_for_as_those_that_start_in_a_moment(
-    price: float | str, dispatch: str
+    gain: float | str, dispatch: str
 ) -> None:
     planned = []
     for start_up_s in (0.0, 1e-6):
         pipeline = two_by_two(published()).with_start_up(start_up_s)
-        policy = Foresight(pipeline, price_above_ipa=price, dispatch=dispatch)
+        policy = Foresight(pipeline, gain_above_ipa=gain, dispatch=dispatch)
         first = policy.decide(observation(steps((40, 120)), elapsed_s=0.0), {})
         seen = observation([*steps((40, 110)), *steps((0, 10))], at_hand=dict(first.configuration))
         planned.append((first.planned_load_rps, policy.decide(seen, first.memory).planned_load_rps))
@@ -237,7 +290,7 @@ def test_replicas_that_start_in_no_time_are_planned_for_as_those_that_start_in_a
 def test_a_load_of_which_nothing_is_known_has_ipa_s_plan_for_two_minutes(past_s: int) -> None:
     """IPA plans for 31 rps and ours for 30, as soon as there is anything to go by."""
     policy, theirs = Foresight(LONG_SLA), Ipa(LONG_SLA, load_margin=1.0)
-    policy._beside = BesideIpa(theirs, policy._aim, 1.75, 8.0)
+    policy._beside = BesideIpa(theirs, policy._aim, 0.4, 8.0)
     at_hand, memory, same = configuration(a=("small", 1, 3, 1), b=("small", 1, 3, 1)), {}, []
     for step in range(16):
         seen = observation(steps((30, 120)), at_hand=at_hand, time_s=10.0 * step, elapsed_s=10.0 if step else 0.0)
@@ -248,13 +301,13 @@ def test_a_load_of_which_nothing_is_known_has_ipa_s_plan_for_two_minutes(past_s:
 
 
 def test_a_new_load_s_backlog_is_served_though_ipa_does_not_look_at_it() -> None:
-    ours = decided(steps((30, 120)), queue_length={"a": 250}, price=DEAR)
+    ours = decided(steps((30, 120)), queue_length={"a": 250}, gain=DEAR)
     assert cores_of(ours.configuration) > cores_of(
         Ipa(LONG_SLA).decide(observation(steps((30, 120))), {}).configuration
     )
 
 
-@pytest.mark.parametrize("price", [0.5, "nevr"])
-def test_a_price_is_a_number_from_one_or_never(price: float | str) -> None:
-    with pytest.raises(PolicyError, match=r"price_above_ipa=.*(at least 1|'never')"):
-        Foresight(PIPELINE, price_above_ipa=price)
+@pytest.mark.parametrize("gain", [-0.5, "nevr"])
+def test_a_gain_is_a_number_from_zero_or_never(gain: float | str) -> None:
+    with pytest.raises(PolicyError, match=r"gain_above_ipa=.*(at least 0|'never')"):
+        Foresight(PIPELINE, gain_above_ipa=gain)

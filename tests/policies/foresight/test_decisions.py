@@ -137,8 +137,8 @@ def test_a_load_of_another_size_on_replicas_as_much_faster_has_the_same_plan(fac
     for onset in (1000, 2800, 4600):
         load[onset : onset + 300] += 60
     unbatched = two_by_two(published(batch_cap=1, gamma=0.0)).with_limits(8.0, {})
-    one = decided(load.tolist(), pipeline=unbatched, price=1.0)
-    other = decided((factor * load).tolist(), pipeline=scaled(unbatched, factor), price=1.0)
+    one = decided(load.tolist(), pipeline=unbatched, gain=0.0)
+    other = decided((factor * load).tolist(), pipeline=scaled(unbatched, factor), gain=0.0)
     assert chosen(one.configuration) == chosen(other.configuration)
     assert factor * one.planned_load_rps == pytest.approx(other.planned_load_rps, rel=1e-6)  # type: ignore[operator]
 
@@ -195,10 +195,10 @@ def test_a_long_silence_is_insured_against_a_surge_that_nobody_would_see() -> No
 
 def test_a_silence_is_not_insured_at_more_than_the_cost_of_ipa() -> None:
     day = steps(*((rate, s) for calm in (9000, 20_000, 7000) for rate, s in ((20, calm), (80, 300))), (20, 600))
-    first = decided(day, elapsed_s=0.0, price="never")
+    first = decided(day, elapsed_s=0.0, gain="never")
     at_hand = dict(first.configuration)
     seen = observation(steps((20, 120)), at_hand=at_hand, sample_age_s=600.0, time_s=630.0, elapsed_s=10.0)
-    assert Foresight(LONG_SLA, price_above_ipa="never").decide(seen, first.memory).configuration == at_hand
+    assert Foresight(LONG_SLA, gain_above_ipa="never").decide(seen, first.memory).configuration == at_hand
 
 
 @pytest.mark.parametrize(("delay_s", "halved_s", "share"), [(0.0, 20.0, 0.97), (2.0, 20.0, 0.996), (12.0, 40.0, 1.048)])
@@ -239,12 +239,12 @@ def test_a_stage_whose_budget_is_spent_keeps_its_variant_and_gets_the_replicas_t
     seen = replace(observation(steps((2, 120)), at_hand=at_hand, time_s=600.0, elapsed_s=10.0), past_rps=())
     memory |= {"stages": stages, "lost": 1e9}
     free, held = (
-        Foresight(LONG_SLA, flap_budget=budget, price_above_ipa=1.0).decide(seen, memory) for budget in (None, 2)
+        Foresight(LONG_SLA, flap_budget=budget, gain_above_ipa=0.0).decide(seen, memory) for budget in (None, 2)
     )
     assert [each.variant for each in free.configuration.values()] == ["large", "large"]
     assert [each.variant for each in held.configuration.values()] == ["large", "small"]
     later = replace(seen, time_s=1001.0)
-    again = Foresight(LONG_SLA, flap_budget=2, price_above_ipa=1.0).decide(later, memory)
+    again = Foresight(LONG_SLA, flap_budget=2, gain_above_ipa=0.0).decide(later, memory)
     assert [each.variant for each in again.configuration.values()] == ["large", "large"]
 
 

@@ -116,7 +116,7 @@ def test_a_surge_that_may_come_back_makes_no_more_late_than_allowed_however_seld
 def test_after_a_surge_its_like_is_planned_for_and_then_the_calm_load_again() -> None:
     def planned_rps(after_s: int) -> float:
         load = steps((20, 80_000), (60, 300), (20, after_s))
-        found = decided(load, price=1).planned_load_rps
+        found = decided(load, gain=0.0).planned_load_rps
         assert found is not None
         return found
 

@@ -98,7 +98,7 @@ def test_a_margin_is_learnt_whatever_part_of_a_second_the_interval_has(timing: T
 def test_a_policy_plans_for_the_margin_that_its_past_has_needed() -> None:
     short = two_by_two(published()).with_limits(2.0, {})
     calm, unquiet = (
-        decided(load, elapsed_s=0.0, price=1.0, pipeline=short)
+        decided(load, elapsed_s=0.0, gain=0.0, pipeline=short)
         for load in (steps((10, 7200)), [*uneven(seconds=7200), *steps((10, 120))])
     )
     assert calm.planned_load_rps == pytest.approx(1.1 * 10, rel=0.05)

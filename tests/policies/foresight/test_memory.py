@@ -54,7 +54,7 @@ def test_a_change_of_variants_says_nothing_of_start_ups() -> None:
 def test_late_start_ups_are_remembered_and_insured_against() -> None:
     """The load has gone from 20 to 50 rps every two hours. Replicas asked for at 7,200 s are not ready 10 s later."""
     load = [*steps(*[(20, 7100), (50, 100)] * 12), *steps((20, 7030))]
-    calm = decided(load, elapsed_s=0.0, price=1.0)
+    calm = decided(load, elapsed_s=0.0, gain=0.0)
     at_hand = configuration(a=("small", 1, 3, 1), b=("small", 1, 3, 1))
     found = []
     for ready in (3, 2):
@@ -62,7 +62,7 @@ def test_late_start_ups_are_remembered_and_insured_against() -> None:
         memory: Any = json.loads(json.dumps(calm.memory))
         memory["stages"]["a"]["starting"] = [None, "small", 2]
         seen = observation(load[-120:], at_hand=at_hand, replicas=replicas, time_s=40.0)
-        found.append(Foresight(LONG_SLA, price_above_ipa=1.0).decide(seen, memory))
+        found.append(Foresight(LONG_SLA, gain_above_ipa=0.0).decide(seen, memory))
     assert [each.memory["seen"]["late_s"] for each in found] == [0.0, 12.0]
     assert found[0].planned_load_rps < found[1].planned_load_rps  # type: ignore[operator]
 

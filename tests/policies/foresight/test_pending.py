@@ -85,7 +85,7 @@ def test_a_decision_that_is_held_back_is_not_waited_for() -> None:
 def test_a_change_of_variants_is_not_decided_anew_while_it_is_on_its_way() -> None:
     """At 2 rps the large variants are worth their cores, as what small ones have lost says. The change counts once,
     when it is in force."""
-    policy = Foresight(LONG_SLA, price_above_ipa=1, interval_s=2.0, decision_delay_s=2.0)
+    policy = Foresight(LONG_SLA, gain_above_ipa=0, interval_s=2.0, decision_delay_s=2.0)
     shown = replace(observation(steps((2, 120)), at_hand=SMALL, elapsed_s=2.0), past_rps=(2.0,) * 1000)
     memory: Any = policy.decide(shown, {}).memory
     changed = policy.decide(replace(shown, time_s=600.0), {**memory, "lost": 1e9, "pending": []})

@@ -168,8 +168,38 @@ def test_as_many_old_replicas_stay_meanwhile_as_the_load_needs() -> None:
     at_hand = configuration(a=("small", 1, 4, 1), b=("small", 1, 4, 1))
     wanted = configuration(a=("large", 1, 1, 2), b=("small", 1, 1, 1))
     seen = observation(at_hand=at_hand)
-    assert meanwhile(LONG_SLA.stages, seen, wanted, 25.0) == {"a": 3}
-    assert meanwhile(LONG_SLA.stages, seen, wanted, 90.0) == {"a": 4}
+    assert meanwhile(LONG_SLA.stages, seen, wanted, 25.0, 8.0, 0.0) == {"a": 3}
+    assert meanwhile(LONG_SLA.stages, seen, wanted, 90.0, 8.0, 0.0) == {"a": 4}
+    assert meanwhile(LONG_SLA.stages, seen, wanted, 10.0, 8.0, 0.0) == {}
+
+
+def test_where_new_replicas_serve_in_time_what_waits_for_them_old_ones_may_go() -> None:
+    """In 8 s, 15 requests/s more come than the small one left serves; the large one serves these 120 in 24 s."""
+    at_hand = configuration(a=("small", 1, 4, 1), b=("small", 1, 1, 1))
+    wanted = configuration(a=("large", 1, 1, 2), b=("small", 1, 1, 1))
+    seen = observation(at_hand=at_hand)
+    assert meanwhile(LONG_SLA.stages, seen, wanted, 25.0, 8.0, 23.9) == {"a": 3}
+    assert meanwhile(LONG_SLA.stages, seen, wanted, 25.0, 8.0, 24.1) == {}
+
+
+@pytest.mark.parametrize(
+    ("sla_s", "limit_cores", "expected"),
+    [(2.0, None, ("large", 3)), (2.0, 47, ("small", 3)), (2.0, 48, ("large", 3)), (30.0, 47, ("large", 1))],
+)
+def test_a_variant_whose_rollout_would_leave_too_little_waits_for_room(
+    sla_s: float, limit_cores: int | None, expected: tuple[str, int]
+) -> None:
+    """One large replica of 8 cores takes the place of three small ones: two of these go at once. All three stay where
+    three large ones have room, or where requests may wait for 5 s."""
+    stage = [variant("small", 0.5, 1, {1: 0.1}), variant("large", 0.9, 8, {1: 0.025})]
+    better = pipeline(stage, stage, sla_s=sla_s, published=published(alpha=1000.0, batch_cap=1))
+    policy = Foresight(better, gain_above_ipa=0.0)
+    at_hand = configuration(a=("small", 1, 3, 1), b=("small", 1, 3, 1))
+    load = steps((25, 120))
+    first = policy.decide(observation(load, at_hand=at_hand, elapsed_s=0.0), {})
+    seen = observation(load, at_hand=at_hand, time_s=10.0, limit_cores=limit_cores)
+    found = policy.decide(seen, first.memory).configuration["a"]
+    assert (found.variant, found.replicas) == expected
 
 
 def test_no_replicas_are_added_to_a_stage_until_a_rescue_has_begun_to_serve() -> None:

@@ -26,9 +26,10 @@ DRAWN = {
     "test": (TEST, 16, 2),
     "again": (TEST, 20, 3),
     "once": (TEST, 16, 4),
+    "last": (TEST, 16, 5),
 }
 """The part, how many windows are drawn from it, and the seed that draws them."""
-APART_FROM = {"again": ("test",), "once": ("test", "again")}
+APART_FROM = {"again": ("test",), "once": ("test", "again"), "last": ("test", "again", "once")}
 """Parts of which no second is in these others, nor in a published window."""
 AZURE_SCALE = 2.0
 
@@ -73,7 +74,7 @@ class Window:
 @cache
 def windows(part: str) -> list[Window]:
     """The windows of a part: `development`, `more` of that, `test` (which has the published ones too), `again`, `once`
-    (`APART_FROM` the parts before) or `azure`."""
+    and `last` (`APART_FROM` the parts before) or `azure`."""
     real = traces.default_path(os.environ)
     if real is None:
         raise click.ClickException(f"{traces.TRACE_VARIABLE} should name the Twitter trace (docs/traces.md)")

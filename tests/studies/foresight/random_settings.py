@@ -24,7 +24,7 @@ DRAWN: dict[str, tuple[Any, ...]] = {
     "start_up_s": (None, None, None, None, 1.0, 4.0, 20.0, 40.0),
     "service_factor": (1.0, 1.0, 1.0, 1.0, 1.15),
 }
-POLICIES = (OURS, OURS, f"{OURS} price_above_ipa=1", f"{OURS} price_above_ipa=never")
+POLICIES = (OURS, OURS, f"{OURS} gain_above_ipa=0", f"{OURS} gain_above_ipa=never")
 WORSE = 1.0
 """In points: runs in which so much more is late than with IPA are named."""
 

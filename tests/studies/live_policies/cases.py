@@ -18,7 +18,7 @@ SCALE = 0.5
 """3 to 14 requests a second: replicas wait and do not compute, but gateway, servers and load generator do."""
 
 
-POLICIES = (*BASELINES, "foresight price_above_ipa=never")
+POLICIES = (*BASELINES, "foresight gain_above_ipa=never")
 
 
 class Case(NamedTuple):
