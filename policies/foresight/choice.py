@@ -34,12 +34,14 @@ class Aim(NamedTuple):
 
 class Rates(NamedTuple):
     """What is planned for [rps]: in calm, insurance included; what is needed now, at least that; what is due
-    whatever it costs, with insurance against grave risks alone; and the load to come."""
+    whatever it costs, with insurance against grave risks alone; the load to come; and what other variants have to
+    serve, as the last minute had it."""
 
     calm_rps: float
     need_rps: float
     due_rps: float
     peak_rps: float
+    minute_rps: float = 0.0
 
 
 def steadied(calm_rps: float, need_rps: float, seen: dict[str, Any], name: str) -> tuple[float, float]:

@@ -196,7 +196,8 @@ class Foresight(OptimisingPolicy):
         seen["peak_rps"], seen["level_rps"] = peak_rps, level.m10_rps
         tried = self._tried(observation, memory, seen, surges, step_s)
         seen["tried"] = tried.kept
-        calm_rps = self._fill(seen, tried) * peak_rps
+        fill = self._fill(seen, tried)
+        calm_rps = fill * peak_rps
         insured = Insured(calm_rps, calm_rps, calm_rps)
         if not surges or surges[-1].end_s is not None:
             insured = self._insured(seen, surges, seen["now_s"], step_s).beyond(calm_rps, level.m10_rps)
@@ -207,6 +208,7 @@ class Foresight(OptimisingPolicy):
                 *steadied(rate_rps / slowest, max(rate_rps, rounded_up(backlog.required_rps)) / slowest, seen, name),
                 max(insured.due_rps, backlog.required_rps) / slowest,
                 peak_rps,
+                fill * level.m60_rps / slowest,
             )
             for name, rate_rps in (("rates", insured.full_rps), ("expected_rates", insured.expected_rps))
         ]
@@ -372,6 +374,10 @@ class Foresight(OptimisingPolicy):
         at_hand = variant_of_each(observation.configuration)
         price = change_price(self.programme.beta, at_hand, free.configuration, self._start_up_s)
         stays = is_any_starting(observation) or lost < price
+        if not is_eager and not stays and rates.minute_rps > need_rps:
+            minute = aim.solved(replace(problem, load_rps=rates.minute_rps), fixed)
+            free = minute if minute.feasible else free
+            stays = not minute.feasible or variant_of_each(minute.configuration) == at_hand
         changing = meanwhile(
             self._stages, observation, free.configuration, peak_rps, self._lead_s(seen), self._may_wait_s
         )

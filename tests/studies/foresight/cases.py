@@ -26,10 +26,16 @@ DRAWN = {
     "test": (TEST, 16, 2),
     "again": (TEST, 20, 3),
     "once": (TEST, 16, 4),
-    "last": (TEST, 16, 5),
+    "later": (TEST, 16, 5),
+    "last": (TEST, 16, 6),
 }
 """The part, how many windows are drawn from it, and the seed that draws them."""
-APART_FROM = {"again": ("test",), "once": ("test", "again"), "last": ("test", "again", "once")}
+APART_FROM = {
+    "again": ("test",),
+    "once": ("test", "again"),
+    "later": ("test", "again", "once"),
+    "last": ("test", "again", "once", "later"),
+}
 """Parts of which no second is in these others, nor in a published window."""
 AZURE_SCALE = 2.0
 
@@ -73,8 +79,8 @@ class Window:
 
 @cache
 def windows(part: str) -> list[Window]:
-    """The windows of a part: `development`, `more` of that, `test` (which has the published ones too), `again`, `once`
-    and `last` (`APART_FROM` the parts before) or `azure`."""
+    """The windows of a part: `development`, `more` of that, `test` (which has the published ones too), `again`, `once`,
+    `later` and `last` (`APART_FROM` the parts before) or `azure`."""
     real = traces.default_path(os.environ)
     if real is None:
         raise click.ClickException(f"{traces.TRACE_VARIABLE} should name the Twitter trace (docs/traces.md)")

@@ -75,7 +75,12 @@ def test_development_and_test_share_no_second() -> None:
 @needs_real_trace
 @pytest.mark.parametrize(
     ("part", "number", "before"),
-    [("again", 20, ("test",)), ("once", 16, ("test", "again")), ("last", 16, ("test", "again", "once"))],
+    [
+        ("again", 20, ("test",)),
+        ("once", 16, ("test", "again")),
+        ("later", 16, ("test", "again", "once")),
+        ("last", 16, ("test", "again", "once", "later")),
+    ],
 )
 def test_windows_drawn_later_share_no_second_with_any_before(part: str, number: int, before: tuple[str, ...]) -> None:
     others = [span for spans in traces.WINDOWS.values() for span in spans]
