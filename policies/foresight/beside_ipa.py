@@ -55,19 +55,22 @@ def changed(
 
 
 class Chosen(Protocol):
-    """Gives the plan for rates, within an observation's limit of cores, by an aim."""
+    """Gives the plan for rates, within an observation's limit of cores, by an aim; at once with the variants of `only`
+    (stage -> variant), where they are given."""
 
-    def __call__(self, observation: Observation, *, aim: Aim, rates: Rates) -> Decision: ...
+    def __call__(
+        self, observation: Observation, *, aim: Aim, rates: Rates, only: Mapping[str, str] | None = None
+    ) -> Decision: ...
 
 
 def _each_once(chosen: Chosen) -> Chosen:
     """The same for one observation, where a plan is often asked for again within another limit that is no other."""
-    known: dict[tuple[int | None, int, Rates], Decision] = {}
+    known: dict[tuple[Any, ...], Decision] = {}
 
-    def found(observation: Observation, *, aim: Aim, rates: Rates) -> Decision:
-        key = (observation.limit_cores, id(aim), rates)
+    def found(observation: Observation, *, aim: Aim, rates: Rates, only: Mapping[str, str] | None = None) -> Decision:
+        key = (observation.limit_cores, id(aim), rates, only and tuple(only.items()))
         if key not in known:
-            known[key] = chosen(observation, aim=aim, rates=rates)
+            known[key] = chosen(observation, aim=aim, rates=rates, only=only)
         return known[key]
 
     return found
@@ -150,11 +153,13 @@ class BesideIpa:
     ) -> Decision:
         """The best plan that costs no more than IPA's and is as accurate, savings and gains so far included, for the
         first of the rates for which there is one; else IPA's own, unless it serves less than is due or a debt forbids
-        its cost; else what serves it. Where it keeps the variants at hand, it may spend what is saved sooner. With
-        `NEVER`, nothing dearer than IPA's own."""
+        its cost; else what serves it. Where it keeps the variants at hand, it may spend what is saved sooner; where no
+        change can be paid for, IPA's variants will do. With `NEVER`, nothing dearer than IPA's own."""
         stay, calm, surge = (
             at_most(observation, account.most_cores(within_s)) for within_s in (STAY_S, CALM_S, SURGE_S)
         )
+
+        their_variants = variant_of_each(theirs.configuration)
 
         def is_fit(found: Decision) -> bool:
             plan = found.configuration
@@ -169,6 +174,10 @@ class BesideIpa:
                 found = chosen(calm, aim=aim, rates=each)
                 if is_fit(found):
                     return found
+            if at_hand is not None and (at_hand == their_variants or not is_any_starting(observation)):
+                with_theirs = chosen(calm, aim=self.aim, rates=each, only=their_variants)
+                if is_fit(with_theirs):
+                    return with_theirs
         least = rates[-1]
         does_serve = _serves(theirs, least)
         if does_serve and account.most_cores(CALM_S) >= cores_of(theirs.configuration):

@@ -341,12 +341,15 @@ class Foresight(OptimisingPolicy):
         step_s: float,
         stuck: Sequence[str],
         in_force: Mapping[str, str],
+        only: Mapping[str, str] | None = None,
     ) -> Decision:
         """The plan for the rates: that of the calm rate with the replicas for what is needed, or the one at hand; or
-        one that gives back what is stuck. `in_force`: stage -> the variant that it has."""
+        one that gives back what is stuck. `in_force`: stage -> the variant that it has; `only`: to be taken at once."""
         calm_rps, need_rps, peak_rps = rates.calm_rps, rates.need_rps, rates.peak_rps
         stages = self._noted(observation, memory, seen, in_force)
         fixed = spent(observation, {name: each["changed_s"] for name, each in stages.items()}, self.flap_budget)
+        if only is not None:
+            fixed = {**{name: [variant] for name, variant in only.items()}, **fixed}
         problem = replace(self._posed(observation, need_rps), programme=aim.programme)
         free = aim.solved(problem, fixed)
         if need_rps > calm_rps:
@@ -368,6 +371,9 @@ class Foresight(OptimisingPolicy):
             return self._with(more, problem, decision_from_solution(rescue.solution, now, peak_rps, rescue.load_rps))
         if "lost" not in memory:
             return decision_from_solution(free, now, peak_rps, need_rps)
+        if only is not None:
+            found = decision_from_solution(free, now, peak_rps, need_rps)
+            return replace(found, configuration=not_fewer(found.configuration, observation))
         kept = aim.answers.solve(replace(problem, variants=variants_of(observation.configuration)))
         gain = max(free.objective["total"] - kept.objective["total"], 0.0)
         lost = memory["lost"] + gain * step_s if gain > 0 else 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import cycle
 from math import inf
@@ -12,7 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipa.policies import Configuration, Controller, Decision, Foresight, Ipa, Journal, Observation, PolicyError, ReplicaCounts
+from ipa.policies import (
+    Configuration,
+    Controller,
+    Decision,
+    Foresight,
+    Ipa,
+    Journal,
+    Observation,
+    PolicyError,
+    ReplicaCounts,
+)
 from ipa.policies.foresight.account import Account, Standard
 from ipa.policies.foresight.beside_ipa import BesideIpa, changed
 from ipa.policies.foresight.choice import Aim, Rates, changed_cores, cores_of, variant_of_each
@@ -109,9 +119,9 @@ def beside_of(theirs: Configuration, *plans: Configuration, start_up_s: float = 
     )
     beside = BesideIpa(ipa, policy._aim, "never", start_up_s)  # type: ignore[arg-type]
 
-    def given(seen: Observation, **_: Any) -> Decision:
+    def given(seen: Observation, only: Mapping[str, str] | None = None, **_: Any) -> Decision:
         limit = inf if seen.limit_cores is None else seen.limit_cores
-        fits = [plan for plan in plans if cores_of(plan) <= limit]
+        fits = [plan for plan in plans if cores_of(plan) <= limit and only in (None, variant_of_each(plan))]
         return Decision(fits[0], {}) if fits else Decision(plans[-1], {}, feasible=False)
 
     def decided_with(saved: float, at_hand: Configuration, gain: float | str = "never") -> Configuration:
@@ -141,8 +151,19 @@ def test_variants_that_are_at_hand_stay_until_savings_for_half_a_minute_are_left
     assert beside_of(THEIRS, BEST, CHEAP)(saved, at_hand) == expected
 
 
+@pytest.mark.parametrize(("saved", "expected"), [(0.0, CHEAP), (23.0, CHEAP), (24.0, "better")])
+def test_where_no_change_can_be_paid_for_ipa_s_variants_are_planned_with(
+    saved: float, expected: Configuration | str
+) -> None:
+    """A better plan of 8 cores asks for 64 core-seconds and 80 on the way back, and saves 120 within a minute. With
+    IPA's variants, 4 cores would do."""
+    better = configuration(a=("large", 1, 2, 2), b=("large", 1, 2, 2))
+    found = beside_of(THEIRS, better, CHEAP, start_up_s=8.0)(saved, THEIRS)
+    assert found == (better if expected == "better" else expected)
+
+
 def test_what_cannot_be_repaid_at_once_is_bought_within_ipa_s_cost_before_anything_dearer() -> None:
-    """With a debt of 90 core-seconds, 7 cores may be spent; what serves the load costs 8, or 12 with better variants."""
+    """With a debt of 90 core-seconds, 7 cores may be spent; what serves costs 8, or 12 with better variants."""
     eight = configuration(a=("small", 1, 4, 1), b=("small", 1, 4, 1))
     assert beside_of(THEIRS, BEST, eight)(-90.0, eight, gain=100.0) == eight
     assert beside_of(THEIRS, BEST)(-90.0, eight, gain=100.0) == BEST

@@ -16,7 +16,7 @@ from ipa.policies.foresight.flaps import changes_of
 from ipa.policies.foresight.throughput import have_rps, noted, share_of
 from ipa.profiles import Figure, Pipeline, Stage
 from tests.policies.foresight.cases import HALF_A_STEP, LONG_SLA, PIPELINE, decided, steps
-from tests.tiny import chosen, configuration, observation, published, two_by_two
+from tests.tiny import chosen, configuration, observation, pipeline, published, two_by_two, variant
 
 
 def test_the_rate_of_the_load_is_enough_where_nothing_waits() -> None:
@@ -252,3 +252,25 @@ def test_a_stage_whose_budget_is_spent_keeps_its_variant_and_gets_the_replicas_t
 def test_a_budget_is_a_whole_number_from_one(budget: float) -> None:
     with pytest.raises(PolicyError, match="flap_budget"):
         Foresight(PIPELINE, flap_budget=budget)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("dispatch", "expected"), [("central", 50), ("eager", 20)])
+def test_other_variants_wait_until_they_would_serve_the_last_minute(dispatch: str, expected: int) -> None:
+    """Within 7 cores, one large replica serves 14 rps. The load has fallen from 25 to 10, and is planned for by half in
+    20 s; the mean of a minute, 0.97 of which counts, is above 14 rps for 40 s."""
+    alone = [variant("small", 0.5, 1, {1: 0.1}), variant("large", 0.9, 4, {1: 1 / 14})]
+    better = pipeline(
+        alone, sla_s=30.0, published=published(alpha=1000.0, batch_cap=1, scale_only={}, switch_only_replicas={})
+    )
+    policy = Foresight(better, gain_above_ipa=0.0, dispatch=dispatch)
+    at_hand, memory = configuration(a=("small", 1, 3, 1)), {}
+    for after_s in range(0, 70, 10):
+        load = steps((25, 120 - after_s), (10, after_s))
+        seen = observation(
+            load, at_hand=at_hand, time_s=float(after_s), elapsed_s=10.0 if after_s else 0.0, limit_cores=7
+        )
+        decision = policy.decide(seen, memory)
+        memory = decision.memory
+        if decision.configuration["a"].variant == "large":
+            break
+    assert after_s == expected

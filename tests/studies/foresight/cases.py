@@ -25,16 +25,18 @@ DRAWN = {
     "more": (DEVELOPMENT, 48, 11),
     "test": (TEST, 16, 2),
     "again": (TEST, 20, 3),
-    "once": (TEST, 16, 4),
-    "later": (TEST, 16, 5),
-    "last": (TEST, 16, 6),
+    "once-4": (TEST, 16, 4),
+    "once-5": (TEST, 16, 5),
+    "once-6": (TEST, 16, 6),
+    "once-7": (TEST, 16, 7),
 }
 """The part, how many windows are drawn from it, and the seed that draws them."""
 APART_FROM = {
     "again": ("test",),
-    "once": ("test", "again"),
-    "later": ("test", "again", "once"),
-    "last": ("test", "again", "once", "later"),
+    "once-4": ("test", "again"),
+    "once-5": ("test", "again", "once-4"),
+    "once-6": ("test", "again", "once-4", "once-5"),
+    "once-7": ("test", "again", "once-4", "once-5", "once-6"),
 }
 """Parts of which no second is in these others, nor in a published window."""
 AZURE_SCALE = 2.0
@@ -79,8 +81,8 @@ class Window:
 
 @cache
 def windows(part: str) -> list[Window]:
-    """The windows of a part: `development`, `more` of that, `test` (which has the published ones too), `again`, `once`,
-    `later` and `last` (`APART_FROM` the parts before) or `azure`."""
+    """The windows of a part: `development`, `more` of that, `test` (which has the published ones too), `again` and
+    `once-4` to `once-7` (`APART_FROM` the parts before), or `azure`."""
     real = traces.default_path(os.environ)
     if real is None:
         raise click.ClickException(f"{traces.TRACE_VARIABLE} should name the Twitter trace (docs/traces.md)")

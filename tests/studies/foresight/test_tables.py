@@ -9,7 +9,7 @@ import pytest
 from ipa import traces
 from ipa.policies.foresight.clock import period_of
 from ipa.policies.foresight.surges import large_onsets_s, surges_in
-from tests.studies.foresight.cases import DAY_S, DEVELOPMENT, LENGTH_S, TEST, windows
+from tests.studies.foresight.cases import APART_FROM, DAY_S, DEVELOPMENT, LENGTH_S, TEST, windows
 from tests.studies.foresight.changes import aperiodic, changes
 from tests.studies.foresight.robustness import line
 from tests.studies.foresight.runs import Row, scenario_of
@@ -73,22 +73,14 @@ def test_development_and_test_share_no_second() -> None:
 
 
 @needs_real_trace
-@pytest.mark.parametrize(
-    ("part", "number", "before"),
-    [
-        ("again", 20, ("test",)),
-        ("once", 16, ("test", "again")),
-        ("later", 16, ("test", "again", "once")),
-        ("last", 16, ("test", "again", "once", "later")),
-    ],
-)
-def test_windows_drawn_later_share_no_second_with_any_before(part: str, number: int, before: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("part", "before"), APART_FROM.items())
+def test_windows_drawn_later_share_no_second_with_any_before(part: str, before: tuple[str, ...]) -> None:
     others = [span for spans in traces.WINDOWS.values() for span in spans]
     others += [
         span for other in ("development", *before) for each in windows(other) for span in each.keys.get("window", ())
     ]
     drawn = [each.keys["window"][0] for each in windows(part)]
-    assert len(drawn) == number
+    assert len(drawn) == (20 if part == "again" else 16)
     assert all(TEST[0] <= start and end <= TEST[1] and end - start == LENGTH_S for start, end in drawn)
     assert all(start + LENGTH_S <= first or end <= start for start, _ in drawn for first, end in others)
 
