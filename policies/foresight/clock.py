@@ -13,7 +13,7 @@ WIDTH_S = 120.0
 """Surges at the same time of a period lie within so much."""
 FEWEST = 3
 """So many surges have to come at the same time."""
-CHANCE = 0.01
+CHANCE = 0.05
 """A period is proven if chance would bring so much agreement, at any of these periods, with less than this."""
 ALIKE = 0.5
 """Periods that explain as many onsets up to this are alike, and the shortest is taken."""

@@ -18,8 +18,8 @@ from ipa.profiles import Stage, fits_nodes
 
 LESS = 0.8
 """Where there is no room for what a rescue needs, this share of it is tried, and so on."""
-BURST_PART = 2
-"""The stages behind get one replica more for each so many: what new replicas take over ends in all of them at once."""
+BURST = 3
+"""So many times their replicas have the stages behind one that gives back what is stuck."""
 SURGE_PART = 4
 """A rollout starts one replica beyond the wanted ones for each so many of these, unless a scenario says otherwise; and
 as many old ones go when they serve."""
@@ -83,7 +83,7 @@ def at_once(
             all_go = SURGE_PART * (was.replicas - 1) + 1
             found[name] = min(all_go, ceil(most * each.replicas))
         if names.index(name) > first:
-            found[name] = max(found.get(name, 0), each.replicas + ceil(each.replicas / BURST_PART))
+            found[name] = max(found.get(name, 0), BURST * each.replicas)
     return found
 
 

@@ -29,6 +29,7 @@ DRAWN = {
     "once-5": (TEST, 16, 5),
     "once-6": (TEST, 16, 6),
     "once-7": (TEST, 16, 7),
+    "once-8": (TEST, 16, 8),
 }
 """The part, how many windows are drawn from it, and the seed that draws them."""
 APART_FROM = {
@@ -37,6 +38,7 @@ APART_FROM = {
     "once-5": ("test", "again", "once-4"),
     "once-6": ("test", "again", "once-4", "once-5"),
     "once-7": ("test", "again", "once-4", "once-5", "once-6"),
+    "once-8": ("test", "again", "once-4", "once-5", "once-6", "once-7"),
 }
 """Parts of which no second is in these others, nor in a published window."""
 AZURE_SCALE = 2.0
@@ -82,7 +84,7 @@ class Window:
 @cache
 def windows(part: str) -> list[Window]:
     """The windows of a part: `development`, `more` of that, `test` (which has the published ones too), `again` and
-    `once-4` to `once-7` (`APART_FROM` the parts before), or `azure`."""
+    `once-4` to `once-8` (`APART_FROM` the parts before), or `azure`."""
     real = traces.default_path(os.environ)
     if real is None:
         raise click.ClickException(f"{traces.TRACE_VARIABLE} should name the Twitter trace (docs/traces.md)")
