@@ -88,3 +88,10 @@ def test_surges_at_random_times_keep_no_clock() -> None:
     found = [period_of(sorted(rng.uniform(0, 86_400, 12).tolist())) for _ in range(200)]
     assert sum(period is not None for period in found) <= 4
     assert period_of([0.0, 1800.0]) is None
+
+
+def test_six_of_nine_at_the_same_time_of_the_half_hour_prove_it_and_five_of_eight_do_not() -> None:
+    """By chance, so many fall together at some time of it with less than 0.06 and 0.5 %; 61 periods are tried at 5 %."""
+    kept, others = [140.0 + 1800 * k for k in (0, 5, 11, 18, 30, 44)], [3000.0, 21_000.0, 50_700.0]
+    assert period_of([*kept, *others]) == 1800.0
+    assert period_of([*kept[:5], *others]) is None

@@ -25,21 +25,11 @@ DRAWN = {
     "more": (DEVELOPMENT, 48, 11),
     "test": (TEST, 16, 2),
     "again": (TEST, 20, 3),
-    "once-4": (TEST, 16, 4),
-    "once-5": (TEST, 16, 5),
-    "once-6": (TEST, 16, 6),
-    "once-7": (TEST, 16, 7),
-    "once-8": (TEST, 16, 8),
+    **{f"once-{seed}": (TEST, 16, seed) for seed in range(4, 10)},
 }
 """The part, how many windows are drawn from it, and the seed that draws them."""
-APART_FROM = {
-    "again": ("test",),
-    "once-4": ("test", "again"),
-    "once-5": ("test", "again", "once-4"),
-    "once-6": ("test", "again", "once-4", "once-5"),
-    "once-7": ("test", "again", "once-4", "once-5", "once-6"),
-    "once-8": ("test", "again", "once-4", "once-5", "once-6", "once-7"),
-}
+ONCE = tuple(part for part in DRAWN if part.startswith("once"))
+APART_FROM = {"again": ("test",), **{part: ("test", "again", *ONCE[:place]) for place, part in enumerate(ONCE)}}
 """Parts of which no second is in these others, nor in a published window."""
 AZURE_SCALE = 2.0
 
@@ -84,7 +74,7 @@ class Window:
 @cache
 def windows(part: str) -> list[Window]:
     """The windows of a part: `development`, `more` of that, `test` (which has the published ones too), `again` and
-    `once-4` to `once-8` (`APART_FROM` the parts before), or `azure`."""
+    `once-4` to `once-9` (`APART_FROM` the parts before), or `azure`."""
     real = traces.default_path(os.environ)
     if real is None:
         raise click.ClickException(f"{traces.TRACE_VARIABLE} should name the Twitter trace (docs/traces.md)")
