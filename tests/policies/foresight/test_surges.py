@@ -69,6 +69,29 @@ def test_a_load_of_another_size_has_the_same_surges(factor: float) -> None:
     assert [each.peak_rps * factor for each in ones] == pytest.approx([each.peak_rps for each in others], abs=0.01)
 
 
+@pytest.mark.parametrize("quiet_s", [10, 36, 60, 600])
+def test_a_load_that_comes_back_after_a_silence_is_no_surge(quiet_s: int) -> None:
+    """Taken for one, it would last for half an hour, in which nothing is insured."""
+    load = steps((5, 600), (0, quiet_s), (5, 600))
+    assert surges_in(load, 1200.0 + quiet_s) == []
+    (found,) = surges_in([*load, *steps((20, 60))], 1260.0 + quiet_s)
+    assert (found.onset_s, found.base_rps) == (1200.0 + quiet_s, 5.0)
+
+
+def test_what_rises_within_half_a_minute_of_a_silence_has_no_level_to_rise_from() -> None:
+    load = steps((5, 600), (0, 60))
+    assert surges_in([*load, *steps((5, 29), (20, 10))], 699.0) == []
+    (found,) = surges_in([*load, *steps((5, 31), (20, 10))], 701.0)
+    assert (found.onset_s, found.base_rps) == (691.0, 5.0)
+
+
+def test_seconds_without_a_request_belong_to_a_low_load() -> None:
+    """One in three seconds has a request; later, three in each."""
+    load = [1.0, 0.0, 0.0] * 200
+    (found,) = surges_in([*load, *steps((3, 60))], 660.0)
+    assert found.base_rps == pytest.approx(1 / 3)
+
+
 def test_a_period_is_found_and_proven() -> None:
     rng = np.random.default_rng(4)
     slots = rng.choice(48, 12, replace=False)
@@ -91,7 +114,7 @@ def test_surges_at_random_times_keep_no_clock() -> None:
 
 
 def test_six_of_nine_at_the_same_time_of_the_half_hour_prove_it_and_five_of_eight_do_not() -> None:
-    """By chance, so many fall together at some time of it with less than 0.06 and 0.5 %; 61 periods are tried at 5 %."""
+    """Chance brings so many together in a half hour with less than 0.06 and 0.5 %; 61 periods are tried at 5 %."""
     kept, others = [140.0 + 1800 * k for k in (0, 5, 11, 18, 30, 44)], [3000.0, 21_000.0, 50_700.0]
     assert period_of([*kept, *others]) == 1800.0
     assert period_of([*kept[:5], *others]) is None
