@@ -199,7 +199,7 @@ class Foresight(OptimisingPolicy):
         fill = self._fill(seen, tried)
         calm_rps = fill * peak_rps
         insured = Insured(calm_rps, calm_rps, calm_rps)
-        if not surges or surges[-1].end_s is not None:
+        if not surges or not surges[-1].is_lasting:
             insured = self._insured(seen, surges, seen["now_s"], step_s).beyond(calm_rps, level.m10_rps)
         backlog = self._backlog(observation, level, peak_rps, step_s, seen) if observation.elapsed_s else NO_BACKLOG
         slowest = min(seen["share"].values(), default=1.0)
@@ -228,7 +228,7 @@ class Foresight(OptimisingPolicy):
         if seen is None:
             return held
         surges = from_memory(seen["surges"])
-        if (surges and surges[-1].end_s is None) or self.gain_above_ipa == NEVER:
+        if (surges and surges[-1].is_lasting) or self.gain_above_ipa == NEVER:
             return held
         now_s = now_of(observation, seen)
         unseen_s = max(observation.elapsed_s, 2 * observation.sample_age_s)

@@ -3,7 +3,6 @@
 A surge begins where the mean of ten seconds is above that of the minute before by half of it, and by five deviations of
 such a mean; it ends where that mean is back within a quarter above the level before, or after half an hour, when it is
 the new level. Both are measured in the load's own level and noise, so that a load twice as large has the same surges.
-Ten seconds without a request say nothing of the level: a load that comes back is not a surge.
 """
 
 from __future__ import annotations
@@ -21,10 +20,6 @@ if TYPE_CHECKING:
 RISE, BACK = 0.5, 0.25
 """By which share of the level a surge is above it, and below which it has ended."""
 DEVIATIONS = 5.0
-QUIET_S = 10
-"""So many seconds without any request, or more, do not count in the level before."""
-HEARD_S = 30
-"""With fewer seconds of a minute that count, there is no level from which a surge could begin."""
 LONGEST_S = 1800
 """Of a surge; what lasts longer is the level."""
 BIN_S = 5
@@ -54,6 +49,11 @@ class Surge:
         return self.end_s is not None and self.end_s - self.onset_s < LONGEST_S
 
     @property
+    def is_lasting(self) -> bool:
+        """Whether it goes on. What has risen from nothing may be a load that is seen again, and counts as none."""
+        return self.end_s is None and self.base_rps > 0
+
+    @property
     def peak_rps(self) -> float:
         """The most that came beyond the level in ten of its first seconds [rps]."""
         sums = (0.0, 0.0, *self.excess)
@@ -76,13 +76,10 @@ def surges_in(counts_rps: Sequence[float], until_s: float, before: Sequence[Surg
     sums = np.concatenate([[0.0], np.cumsum(counts)])
     ends = np.arange(LONG_S + MEDIUM_S, seconds + 1)
     now = (sums[ends] - sums[ends - MEDIUM_S]) / MEDIUM_S
-    heard = np.concatenate([[0], np.cumsum(~_quiet(counts))])
-    heard_s = heard[ends - MEDIUM_S] - heard[ends - MEDIUM_S - LONG_S]
-    base = (sums[ends - MEDIUM_S] - sums[ends - MEDIUM_S - LONG_S]) / np.maximum(heard_s, 1)
+    base = (sums[ends - MEDIUM_S] - sums[ends - MEDIUM_S - LONG_S]) / LONG_S
     steps = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(counts, prepend=counts[0])))])
     noise = NORMAL * (steps[ends - MEDIUM_S] - steps[ends - MEDIUM_S - LONG_S]) / LONG_S
     rises = base + np.maximum(RISE * base, DEVIATIONS * noise / sqrt(MEDIUM_S))
-    rises[heard_s < HEARD_S] = np.inf
     found = list(before)
     if found and found[-1].end_s is None:
         found[-1] = _followed(found[-1], counts, sums, start_s)
@@ -138,17 +135,6 @@ def _followed(surge: Surge, counts: np.ndarray[Any, Any], sums: np.ndarray[Any, 
     back = np.flatnonzero((means < (1 + BACK) * surge.base_rps) | (ends + start_s - surge.onset_s >= LONGEST_S))
     end_s = start_s + float(ends[back[0]]) if len(back) else None
     return Surge(surge.onset_s, surge.base_rps, end_s, excess, surge.follows)
-
-
-def _quiet(counts: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Which seconds lie among `QUIET_S` or more without a request."""
-    import numpy as np
-
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], counts == 0, [False]]).astype(int)))
-    quiet = np.zeros(len(counts), dtype=bool)
-    for first, end in zip(edges[::2], edges[1::2], strict=True):
-        quiet[first:end] = end - first >= QUIET_S
-    return quiet
 
 
 def _filled(counts: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -69,27 +69,12 @@ def test_a_load_of_another_size_has_the_same_surges(factor: float) -> None:
     assert [each.peak_rps * factor for each in ones] == pytest.approx([each.peak_rps for each in others], abs=0.01)
 
 
-@pytest.mark.parametrize("quiet_s", [10, 36, 60, 600])
-def test_a_load_that_comes_back_after_a_silence_is_no_surge(quiet_s: int) -> None:
-    """Taken for one, it would last for half an hour, in which nothing is insured."""
-    load = steps((5, 600), (0, quiet_s), (5, 600))
-    assert surges_in(load, 1200.0 + quiet_s) == []
-    (found,) = surges_in([*load, *steps((20, 60))], 1260.0 + quiet_s)
-    assert (found.onset_s, found.base_rps) == (1200.0 + quiet_s, 5.0)
-
-
-def test_what_rises_within_half_a_minute_of_a_silence_has_no_level_to_rise_from() -> None:
-    load = steps((5, 600), (0, 60))
-    assert surges_in([*load, *steps((5, 29), (20, 10))], 699.0) == []
-    (found,) = surges_in([*load, *steps((5, 31), (20, 10))], 701.0)
-    assert (found.onset_s, found.base_rps) == (691.0, 5.0)
-
-
-def test_seconds_without_a_request_belong_to_a_low_load() -> None:
-    """One in three seconds has a request; later, three in each."""
-    load = [1.0, 0.0, 0.0] * 200
-    (found,) = surges_in([*load, *steps((3, 60))], 660.0)
-    assert found.base_rps == pytest.approx(1 / 3)
+def test_a_load_that_comes_back_after_a_minute_of_silence_is_remembered_as_a_surge_that_does_not_last() -> None:
+    (found,) = surges_in([*steps((5, 600), (0, 70), (5, 300))], 970.0)
+    assert (found.onset_s, found.base_rps, found.end_s, found.is_lasting) == (670.0, 0.0, None, False)
+    (real,) = surges_in([*steps((5, 600), (20, 300))], 900.0)
+    assert real.is_lasting
+    assert not surges_in([*steps((5, 600), (20, 300), (5, 60))], 960.0)[0].is_lasting
 
 
 def test_a_period_is_found_and_proven() -> None:

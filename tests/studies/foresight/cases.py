@@ -25,7 +25,7 @@ DRAWN = {
     "more": (DEVELOPMENT, 48, 11),
     "test": (TEST, 16, 2),
     "again": (TEST, 20, 3),
-    **{f"once-{seed}": (TEST, 16, seed) for seed in range(4, 10)},
+    **{f"once-{seed}": (TEST, 16, seed) for seed in range(4, 11)},
 }
 """The part, how many windows are drawn from it, and the seed that draws them."""
 ONCE = tuple(part for part in DRAWN if part.startswith("once"))
@@ -74,7 +74,7 @@ class Window:
 @cache
 def windows(part: str) -> list[Window]:
     """The windows of a part: `development`, `more` of that, `test` (which has the published ones too), `again` and
-    `once-4` to `once-9` (`APART_FROM` the parts before), or `azure`."""
+    `once-4` to `once-10` (`APART_FROM` the parts before), or `azure`."""
     real = traces.default_path(os.environ)
     if real is None:
         raise click.ClickException(f"{traces.TRACE_VARIABLE} should name the Twitter trace (docs/traces.md)")
