@@ -151,7 +151,7 @@ class Oracle(OptimisingPolicy):
     def _price(self, one: Configuration, other: Configuration) -> float:
         """What a change of variants costs, in objective x seconds, since new replicas start beside the old ones."""
         cores = sum(each.total_cores for name, each in other.items() if each.variant != one[name].variant)
-        return self.price_of_change * self.programme.beta * cores * self._start_up_s
+        return self.price_of_change * self.programme.core_weight * cores * self._start_up_s
 
 
 def _with_variants_at_hand(problem: Problem, observation: Observation) -> Problem:

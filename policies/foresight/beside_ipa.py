@@ -129,7 +129,7 @@ class BesideIpa:
             target = best if worth > 0 else modest
             price = 0.0
             if at_hand is not None:
-                price = change_price(self.aim.programme.beta, at_hand, target.configuration, self.start_up_s)
+                price = change_price(self.aim.programme.core_weight, at_hand, target.configuration, self.start_up_s)
             above = changed(memory.get("above"), worth, price, step_s, is_any_starting(observation))
             if above["is"]:
                 # What is bought above IPA's plan is no debt, and what IPA's changes would have cost is not saved.
@@ -158,7 +158,6 @@ class BesideIpa:
         stay, calm, surge = (
             at_most(observation, account.most_cores(within_s)) for within_s in (STAY_S, CALM_S, SURGE_S)
         )
-
         their_variants = variant_of_each(theirs.configuration)
 
         def is_fit(found: Decision) -> bool:
@@ -205,7 +204,7 @@ class BesideIpa:
         left = max(their_cores - usual_cores, 0) / max(best_cores - usual_cores, 1)
         programme = self.aim.programme
         better = programme.score(best)["total"] - programme.score(usual)["total"]
-        return (1 - left) * better - self.gain * programme.beta * their_cores
+        return (1 - left) * better - self.gain * programme.core_weight * their_cores
 
     def _pas(self, configuration: Configuration) -> float:
         return self.aim.programme.score(configuration)["pas"]

@@ -64,9 +64,9 @@ def cores_of(configuration: Configuration) -> int:
     return sum(stage.total_cores for stage in configuration.values())
 
 
-def change_price(beta: float, variants: Mapping[str, str], then: Configuration, start_up_s: float) -> float:
+def change_price(core_weight: float, variants: Mapping[str, str], then: Configuration, start_up_s: float) -> float:
     """What a change of variants costs, in objective x seconds: the new replicas start beside the old ones."""
-    return beta * changed_cores(variants, then) * start_up_s
+    return core_weight * changed_cores(variants, then) * start_up_s
 
 
 def changed_cores(variants: Mapping[str, str], then: Configuration) -> int:

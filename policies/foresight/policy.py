@@ -378,7 +378,7 @@ class Foresight(OptimisingPolicy):
         gain = max(free.objective["total"] - kept.objective["total"], 0.0)
         lost = memory["lost"] + gain * step_s if gain > 0 else 0.0
         at_hand = variant_of_each(observation.configuration)
-        price = change_price(self.programme.beta, at_hand, free.configuration, self._start_up_s)
+        price = change_price(self.programme.core_weight, at_hand, free.configuration, self._start_up_s)
         stays = is_any_starting(observation) or lost < price
         if not is_eager and not stays and rates.minute_rps > need_rps:
             minute = aim.solved(replace(problem, load_rps=rates.minute_rps), fixed)

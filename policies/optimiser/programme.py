@@ -52,6 +52,11 @@ class Programme(Parameters):
         """Everything about the options that does not depend on the load, computed once."""
         return tabulate(self)
 
+    @property
+    def core_weight(self) -> float:
+        """What a core weighs in the objective: `beta` x its price."""
+        return self.beta * self.pipeline.limits.price_per_core
+
     def score(self, configuration: Configuration) -> dict[str, float]:
         """The parts of the objective, for any configuration of this pipeline.
 

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ipa import Scenario, profiles
 from ipa.policies import Foresight, Observation, PolicyError, ReplicaCounts
 from ipa.policies.foresight.backlog import required_rps
 from ipa.policies.foresight.choice import rounded_up, steadied
 from ipa.policies.foresight.flaps import changes_of
 from ipa.policies.foresight.throughput import have_rps, noted, share_of
 from ipa.profiles import Figure, Pipeline, Stage
+from ipa.studies import simulate
 from tests.policies.foresight.cases import HALF_A_STEP, LONG_SLA, PIPELINE, decided, steps
 from tests.tiny import chosen, configuration, observation, pipeline, published, two_by_two, variant
 
@@ -274,3 +276,17 @@ def test_other_variants_wait_until_they_would_serve_the_last_minute(dispatch: st
         if decision.configuration["a"].variant == "large":
             break
     assert after_s == expected
+
+
+@pytest.mark.parametrize("policy", ["foresight", "oracle"])
+def test_cores_at_a_price_weigh_as_that_much_of_a_core_in_changes_and_bills_too(policy: str) -> None:
+    """Cores at a twentieth and accuracy at a twentieth: all decisions are the same."""
+    defaults = profiles.load("video").defaults
+    runs = []
+    for price in (1.0, 0.05):
+        weights = {"policy.alpha": price * defaults.alpha, "policy.gamma": price * defaults.gamma}
+        scenario = Scenario(pipeline="video", policy=policy, trace="bursty", window=((0, 600),), seed=1)
+        runs.append(simulate(scenario.with_values({**weights, "limits.price_per_core": price})))
+    one, other = ([each.decision.configuration for each in run.entries] for run in runs)
+    assert one == other
+    assert len({tuple(sorted((name, each.variant) for name, each in plan.items())) for plan in one}) > 1

@@ -23,6 +23,7 @@ DEVELOPMENT, TEST = (DAY_S, 14 * DAY_S), (14 * DAY_S, 21 * DAY_S)
 DRAWN = {
     "development": (DEVELOPMENT, 24, 1),
     "more": (DEVELOPMENT, 48, 11),
+    "wide": (DEVELOPMENT, 200, 12),
     "test": (TEST, 16, 2),
     "again": (TEST, 20, 3),
     **{f"once-{seed}": (TEST, 16, seed) for seed in range(4, 11)},
@@ -73,8 +74,8 @@ class Window:
 
 @cache
 def windows(part: str) -> list[Window]:
-    """The windows of a part: `development`, `more` of that, `test` (which has the published ones too), `again` and
-    `once-4` to `once-10` (`APART_FROM` the parts before), or `azure`."""
+    """The windows of a part: `development`, `more` and `wide` of that, `test` (which has the published ones too), `again`
+    and `once-4` to `once-10` (`APART_FROM` the parts before), or `azure`."""
     real = traces.default_path(os.environ)
     if real is None:
         raise click.ClickException(f"{traces.TRACE_VARIABLE} should name the Twitter trace (docs/traces.md)")
