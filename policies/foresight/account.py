@@ -72,9 +72,12 @@ class Standard:
     load_rps: float
     start_up_s: float
 
-    def account(self, was: Mapping[str, Any] | None, step_s: float) -> Account:
-        """The account now; `was`: what `noted` said at the step before."""
-        change_core_s = 0.0 if was is None else self._change_core_s(was["variants"], self.plan)
+    def account(self, was: Mapping[str, Any] | None, step_s: float, is_credited: bool = True) -> Account:
+        """The account now; `was`: what `noted` said at the step before; `is_credited`: whether what the other's changes
+        of variants would cost counts as saved. A rollout in steps may cost less than is reckoned."""
+        change_core_s = 0.0
+        if is_credited and was is not None:
+            change_core_s = self._change_core_s(was["variants"], self.plan)
         return Account.of(was, cores_of(self.plan), step_s, change_core_s)
 
     def is_met(

@@ -110,7 +110,7 @@ class BesideIpa:
         chosen = _each_once(chosen)
         theirs = self.yardstick.decide(observation, {})
         standard = Standard(theirs.configuration, self._pas(theirs.configuration), level_rps, self.start_up_s)
-        account = standard.account(memory.get("account"), observation.elapsed_s)
+        account = standard.account(memory.get("account"), observation.elapsed_s, self.gain != NEVER)
         at_hand = variant_of_each(observation.configuration) if "lost" in memory else None
         if is_new and _serves(theirs, rates[-1]):
             modest = replace(theirs, memory=chosen(observation, aim=self.aim, rates=rates[-1]).memory)
