@@ -65,19 +65,22 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Standard:
-    """The other's plan at a step, its accuracy, the load [rps] and the longest start-up time [s]."""
+    """The other's plan at a step, its accuracy, the load [rps] and the longest start-up time [s].
+
+    What its change of variants costs counts as saved; if `is_strict`, only against a change of ours at the same step,
+    as a rollout in steps may cost less than is reckoned. `before`: its variants at the step before.
+    """
 
     plan: Configuration
     pas: float
     load_rps: float
     start_up_s: float
+    is_strict: bool = False
+    before: Mapping[str, str] | None = None
 
-    def account(self, was: Mapping[str, Any] | None, step_s: float, is_credited: bool = True) -> Account:
-        """The account now; `was`: what `noted` said at the step before; `is_credited`: whether what the other's changes
-        of variants would cost counts as saved. A rollout in steps may cost less than is reckoned."""
-        change_core_s = 0.0
-        if is_credited and was is not None:
-            change_core_s = self._change_core_s(was["variants"], self.plan)
+    def account(self, was: Mapping[str, Any] | None, step_s: float) -> Account:
+        """The account now; `was`: what `noted` said at the step before."""
+        change_core_s = 0.0 if self.is_strict or was is None else self._change_core_s(was["variants"], self.plan)
         return Account.of(was, cores_of(self.plan), step_s, change_core_s)
 
     def is_met(
@@ -90,18 +93,23 @@ class Standard:
         """Whether the changes of a plan of ours are paid for: there and back to the other's plan.
 
         `at_hand`: stage -> its variant now; None: there is nothing yet."""
-        way_core_s = self._change_core_s(at_hand, ours) + self._change_core_s(variant_of_each(ours), self.plan)
+        way_core_s = self._our_change_core_s(at_hand, ours) + self._change_core_s(variant_of_each(ours), self.plan)
         return account.pays(way_core_s, cores_of(ours))
 
     def noted(
         self, account: Account, ours: Configuration, pas: float, at_hand: Mapping[str, str] | None
     ) -> dict[str, Any]:
         """What the next step has to know, with our plan decided."""
-        kept = account.noted(cores_of(ours), self._change_core_s(at_hand, ours), self._lead(pas))
+        kept = account.noted(cores_of(ours), self._our_change_core_s(at_hand, ours), self._lead(pas))
         return {**kept, "variants": variant_of_each(self.plan)}
 
     def _lead(self, pas: float) -> float:
         return (pas - self.pas) * self.load_rps
+
+    def _our_change_core_s(self, at_hand: Mapping[str, str] | None, ours: Configuration) -> float:
+        """What a change of ours costs, less the other's of this step if that is not in the account."""
+        theirs_core_s = self._change_core_s(self.before, self.plan) if self.is_strict else 0.0
+        return max(self._change_core_s(at_hand, ours) - theirs_core_s, 0.0)
 
     def _change_core_s(self, variants: Mapping[str, str] | None, then: Configuration) -> float:
         """What a change of variants costs: the new replicas start beside the old ones."""

@@ -109,8 +109,16 @@ class BesideIpa:
         the load; then IPA's own plan comes first."""
         chosen = _each_once(chosen)
         theirs = self.yardstick.decide(observation, {})
-        standard = Standard(theirs.configuration, self._pas(theirs.configuration), level_rps, self.start_up_s)
-        account = standard.account(memory.get("account"), observation.elapsed_s, self.gain != NEVER)
+        theirs_before = memory["account"]["variants"] if "account" in memory else None
+        standard = Standard(
+            theirs.configuration,
+            self._pas(theirs.configuration),
+            level_rps,
+            self.start_up_s,
+            self.gain == NEVER,
+            theirs_before,
+        )
+        account = standard.account(memory.get("account"), observation.elapsed_s)
         at_hand = variant_of_each(observation.configuration) if "lost" in memory else None
         if is_new and _serves(theirs, rates[-1]):
             modest = replace(theirs, memory=chosen(observation, aim=self.aim, rates=rates[-1]).memory)
@@ -133,7 +141,6 @@ class BesideIpa:
             above = changed(memory.get("above"), worth, price, step_s, is_any_starting(observation))
             if above["is"]:
                 # What is bought above IPA's plan is no debt, and what IPA's changes would have cost is not saved.
-                theirs_before = memory["account"]["variants"] if "account" in memory else None
                 kept = standard.noted(account, theirs.configuration, standard.pas, theirs_before)
                 return replace(best, memory={**best.memory, "account": kept, "above": above})
             modest = replace(modest, memory={**modest.memory, "above": above})
