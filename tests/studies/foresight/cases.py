@@ -74,8 +74,8 @@ class Window:
 
 @cache
 def windows(part: str) -> list[Window]:
-    """The windows of a part: `development`, `more` and `wide` of that, `test` (which has the published ones too), `again`
-    and `once-4` to `once-10` (`APART_FROM` the parts before), or `azure`."""
+    """The windows of a part: `development`, `more` and `wide` of that, `test` (which has the published ones too),
+    `again` and `once-4` to `once-10` (`APART_FROM` the parts before), or `azure`."""
     real = traces.default_path(os.environ)
     if real is None:
         raise click.ClickException(f"{traces.TRACE_VARIABLE} should name the Twitter trace (docs/traces.md)")
