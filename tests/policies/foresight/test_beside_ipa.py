@@ -83,6 +83,21 @@ def test_a_plan_of_other_variants_pays_for_the_way_there_and_back() -> None:
     assert (noted["saved"], noted["lead"], noted["variants"]) == (24.0, pytest.approx(0.1), small)
 
 
+def test_strictly_the_other_s_changes_count_against_ours_of_the_same_step_alone() -> None:
+    """The other's plan goes to 3 cores of another variant at b, which start for 8 s; as ours does, or 2 cores do."""
+    theirs = configuration(a=("small", 1, 2, 1), b=("large", 1, 3, 1))
+    fewer = configuration(a=("small", 1, 2, 1), b=("large", 1, 2, 1))
+    stays = configuration(a=("small", 1, 2, 1), b=("small", 1, 3, 1))
+    small = {"a": "small", "b": "small"}
+    was = {"saved": 100.0, "theirs": 5.0, "ours": 5.0, "ahead": 0.0, "lead": 0.0, "variants": small}
+    saved = {}
+    for is_strict in (False, True):
+        standard = Standard(theirs, 0.60, 5.0, 8.0, is_strict, small)
+        found = standard.account(was, 10.0)
+        saved[is_strict] = [standard.noted(found, each, 0.60, small)["saved"] for each in (theirs, fewer, stays)]
+    assert saved == {False: [100.0, 108.0, 124.0], True: [100.0, 100.0, 100.0]}
+
+
 def test_while_a_dearer_plan_is_taken_the_changes_that_ipa_would_make_save_nothing() -> None:
     """IPA would go from one variant to another and back; the dearer plan stays, and costs what it costs."""
     policy = Foresight(LONG_SLA)
