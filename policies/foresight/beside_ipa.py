@@ -139,6 +139,7 @@ class BesideIpa:
             if at_hand is not None:
                 price = change_price(self.aim.programme.core_weight, at_hand, target.configuration, self.start_up_s)
             above = changed(memory.get("above"), worth, price, step_s, is_any_starting(observation))
+            above = {"is": False, "lost": 0.0} if not best.feasible else above
             if above["is"]:
                 # What is bought above IPA's plan is no debt, and what IPA's changes would have cost is not saved.
                 kept = standard.noted(account, theirs.configuration, standard.pas, theirs_before)

@@ -177,6 +177,18 @@ def test_where_no_change_can_be_paid_for_ipa_s_variants_are_planned_with(
     assert found == (better if expected == "better" else expected)
 
 
+def test_a_plan_above_ipa_s_cost_that_has_no_room_any_more_is_given_up_at_once() -> None:
+    policy = Foresight(LONG_SLA)
+    best, cheap = Decision(BEST, {}, feasible=False), Decision(THEIRS, {}, planned_load_rps=10.0)
+    ipa = SimpleNamespace(solver=policy.solver, solver_fallback=policy.solver_fallback, decide=lambda *_: cheap)
+    beside = BesideIpa(ipa, policy._aim, 0.1, 8.0)  # type: ignore[arg-type]
+    seen = observation(steps((10, 120)), at_hand=BEST)
+    memory = {"lost": 0.0, "above": {"is": True, "lost": 0.0}}
+    found = beside.decide(lambda *_, **__: best, seen, memory, 10.0, [Rates(10.0, 10.0, 10.0, 10.0)], 10.0, False)
+    assert found.configuration == THEIRS
+    assert not found.memory["above"]["is"]
+
+
 def test_what_cannot_be_repaid_at_once_is_bought_within_ipa_s_cost_before_anything_dearer() -> None:
     """With a debt of 90 core-seconds, 7 cores may be spent; what serves costs 8, or 12 with better variants."""
     eight = configuration(a=("small", 1, 4, 1), b=("small", 1, 4, 1))
