@@ -129,10 +129,7 @@ class BesideIpa:
             worth = 0.0
             if best.feasible:
                 within = chosen(at_most(observation, cores_of(theirs.configuration)), aim=self.aim, rates=rates[0])
-                is_met = within.feasible and standard.is_met(
-                    account, within.configuration, self._pas(within.configuration), at_hand, step_s
-                )
-                usual = within if is_met else modest
+                usual = within if self._is_fit(within, standard, account, at_hand, step_s) else modest
                 worth = self.worth(best.configuration, usual.configuration, theirs.configuration)
             target = best if worth > 0 else modest
             price = 0.0
@@ -169,8 +166,7 @@ class BesideIpa:
         their_variants = variant_of_each(theirs.configuration)
 
         def is_fit(found: Decision) -> bool:
-            plan = found.configuration
-            return found.feasible and standard.is_met(account, plan, self._pas(plan), at_hand, step_s)
+            return self._is_fit(found, standard, account, at_hand, step_s)
 
         for each in dict.fromkeys(rates):
             if at_hand is not None:
@@ -213,6 +209,18 @@ class BesideIpa:
         programme = self.aim.programme
         better = programme.score(best)["total"] - programme.score(usual)["total"]
         return (1 - left) * better - self.gain * programme.core_weight * their_cores
+
+    def _is_fit(
+        self,
+        found: Decision,
+        standard: Standard,
+        account: Account,
+        at_hand: Mapping[str, str] | None,
+        step_s: float,
+    ) -> bool:
+        """Whether there is such a plan, accurate enough beside IPA's and with its changes paid for."""
+        plan = found.configuration
+        return found.feasible and standard.is_met(account, plan, self._pas(plan), at_hand, step_s)
 
     def _pas(self, configuration: Configuration) -> float:
         return self.aim.programme.score(configuration)["pas"]

@@ -102,9 +102,9 @@ class Foresight(OptimisingPolicy):
 
     `risk`: the share of requests that may be late. `flap_budget`: how often a stage may change its variant in a while,
     beyond which only its replicas change; None: as often as that pays. `flap_window_s`: how long that while is.
-    `gain_above_ipa`: by so many times what IPA's plan costs a plan that costs more has to be better, in objective, than
-    one that costs no more and is no less accurate than IPA's, what has been saved and gained so far included; "never":
-    only such plans, or IPA's own; 0: IPA is not asked; None: by the dispatch.
+    `gain_above_ipa`: by how many times IPA's cost a plan that costs more than IPA's has to be better, in objective,
+    than the best one that does not; "never": no plan that costs more; 0: IPA is not asked; None: 0.4, or 0 with eager
+    dispatch. What has been saved may be spent with any of these but 0.
     `interval_s`: the time between decisions, which only the first one needs. `decision_delay_s`: from a decision until
     it takes effect. `dispatch`: "central" or "eager". A scenario gives these three, unless they are given here. The
     defaults of `load_margin`, `rounding` and `throughput_share` are a plan without caution. Others: see
