@@ -145,11 +145,11 @@ class StageObservation:
 class Observation:
     """Everything a policy may know at one control step.
 
-    `load_rps` holds the counts of the last window's seconds, newest last. NaN means no sample, never zero.
-    `future_rps` (only in simulation, and for policies that read it) holds the counts of the seconds to come, soonest
-    first. `past_rps` (for policies that read it) holds the counts of the seconds before those of `load_rps`, newest
-    last, up to a day; only the first observations of a run have them, later ones are empty, as a policy remembers what
-    it needs of them. `seasons_rps` (for policies that read it) holds what came around the same second a day and a week
+    `load_rps` holds the counts of the last window's seconds, newest last. NaN means no sample, never zero. `future_rps`
+    (only in simulation, and for policies that read it) holds the counts of the seconds to come, soonest first.
+    `past_rps` (for policies that read it) holds the counts of the seconds before those of `load_rps`, newest last, up
+    to three days; only the first observations of a run have them, later ones are empty, as a policy remembers what it
+    needs of them. `seasons_rps` (for policies that read it) holds what came around the same second a day and a week
     ago, as far as that is known (`ipa.policies.Seasons`). `clock_s`: the time on the wall clock, in seconds since 1970;
     None where the load has no clock. `elapsed_s`: the seconds since the previous step, or since the start; may be 0.
     `time_s` may restart from 0 when a controller resumes from a journal.

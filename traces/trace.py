@@ -16,8 +16,9 @@ from ipa.traces.checks import LONGEST_S, Counts, Numbers, Times, TraceError, bad
 HISTORY_S = 600
 """The seconds of history that a synthetic load has, and of which thinning draws first."""
 
-LONGEST_HISTORY_S = 86_400
-"""The most seconds of history that a window takes along: a day, as loads repeat by the day."""
+LONGEST_HISTORY_S = 3 * 86_400
+"""The most seconds of history that a window takes along: three days, as loads repeat by the day, but now and then leave
+one out."""
 
 NO_HISTORY: Counts = np.empty(0, np.int64)
 NO_HISTORY.setflags(write=False)

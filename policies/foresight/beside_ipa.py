@@ -41,10 +41,12 @@ def changed(
 ) -> dict[str, Any]:
     """Whether the dearer plan is taken (`is`), and what not changing to the better one has lost (`lost`).
 
-    `was`: what this said at the step before; `worth`: by how much the dearer one is better [objective]. What has been
-    lost [objective x s] has to pay for the change of variants, `change_price`; while replicas are starting, nothing
-    changes.
+    `was`: what this said at the step before; `worth`: by how much the dearer one is better [objective]; 0: there is
+    none that is dearer. What has been lost [objective x s] has to pay for the change of variants, `change_price`; while
+    replicas are starting, nothing changes.
     """
+    if worth == 0:
+        return {"is": False, "lost": 0.0}
     is_better = worth > 0
     if was is None or was["is"] == is_better:
         return {"is": is_better, "lost": 0.0}
@@ -136,7 +138,6 @@ class BesideIpa:
             if at_hand is not None:
                 price = change_price(self.aim.programme.core_weight, at_hand, target.configuration, self.start_up_s)
             above = changed(memory.get("above"), worth, price, step_s, is_any_starting(observation))
-            above = {"is": False, "lost": 0.0} if not best.feasible else above
             if above["is"]:
                 # What is bought above IPA's plan is no debt, and what IPA's changes would have cost is not saved.
                 kept = standard.noted(account, theirs.configuration, standard.pas, theirs_before)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import ceil, inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from ipa.policies.foresight.clock import FEWEST, WIDTH_S, apart_s, company
-from ipa.policies.foresight.surges import AFTER_S, BIN_S, BINS, Surge
+from ipa.policies.foresight.clock import FEWEST, apart_s, company
+from ipa.policies.foresight.surges import AFTER_S, BIN_S, BINS, DAY_S, Surge, least_large_rps
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,10 +18,14 @@ UNSEEN = 0.5
 """How many surges of a kind not yet seen are reckoned with (Jeffreys' half), each of which doubles the load at once,"""
 UNSEEN_IN_S = 43_200.0
 """in the time seen and this: one a day, as long as nothing has been seen."""
+DUE_S = 30.0
+"""So long before and after the time at which one came, it is a surge's time of the period."""
 NOTICED_S = 2.0
 """A surge that is younger at a decision is not noticed by it."""
 RELAPSE_S = 450.0
 """For so long after its end, a surge may come back, and is then not to make too many late, however seldom one does."""
+AT_ONCE_S = {False: RELAPSE_S, True: AFTER_S}
+"""By whether requests are stuck: for so long after its end, a surge that comes back may be at its height at once."""
 ONSETS = 4
 """At so many moments between two decisions a surge is taken to begin."""
 GRID = 48
@@ -55,18 +59,19 @@ class Timing:
 
 
 class Allowed(NamedTuple):
-    """How many requests may be late by surges that begin in a step: expected, and by any single one whose time it is or
-    that may come back."""
+    """How many requests may be late by surges that begin in a step: expected; by any single one whose time it is or
+    that may come back; and by one that has just ended, comes back and is at its height at once."""
 
     expected: float
     by_one: float = inf
+    at_once: float = inf
 
 
 def are_due(now_s: float, surges: Sequence[Surge], period_s: float | None, timing: Timing) -> list[bool]:
     """Of which surges it is the time of the period, from when replicas for them have to be started."""
     if period_s is None:
         return [False] * len(surges)
-    within_s, at_s = WIDTH_S / 2 + timing.ahead_s, now_s + timing.ahead_s
+    within_s, at_s = DUE_S + timing.ahead_s, now_s + timing.ahead_s
     return [not surge.follows and apart_s(at_s, surge.onset_s, period_s) <= within_s for surge in surges]
 
 
@@ -82,11 +87,11 @@ def intensities(
 
     One that followed another: within `AFTER_S` of an end. One that keeps the clock: at its time of the period. One with
     fewer than `FEWEST` at its time keeps the clock as likely as the others do (q = those that do / (all + 1)), and else
-    comes at any time. Any other: at any time.
+    comes at any time. Any other: at any time. Large ones are known of all the time seen, others of a day.
     """
     import numpy as np
 
-    ends = [surge.end_s for surge in surges if surge.end_s is not None]
+    ends = [surge.end_s for surge in surges if surge.end_s is not None and surge.end_s >= now_s - DAY_S]
     is_after = any(now_s - end_s <= AFTER_S for end_s in ends)
     fresh_s = [surge.onset_s for surge in surges if not surge.follows]
     alike = [0] * len(surges)
@@ -94,17 +99,19 @@ def intensities(
         alike = company([surge.onset_s for surge in surges], fresh_s, period_s)
     is_proven = [number >= FEWEST and not surge.follows for number, surge in zip(alike, surges, strict=True)]
     kept = sum(is_proven) / (len(fresh_s) + 1)
+    least_large = least_large_rps(surges)
     found = []
     for surge, proven, due in zip(surges, is_proven, are_due(now_s, surges, period_s, timing), strict=True):
         if surge.follows:
             found.append(1 / (AFTER_S * max(len(ends), 1)) if is_after else 0.0)
             continue
-        any_time = 1 / max(seen_s, 1.0)
+        known_s = seen_s if surge.peak_rps >= least_large else min(seen_s, DAY_S)
+        any_time = 1 / max(known_s, 1.0)
         if period_s is None:
             found.append(any_time)
             continue
-        # Within WIDTH_S of its time, in each of the periods seen.
-        at_its_time = 1 / max(seen_s / period_s * (WIDTH_S + 2 * timing.ahead_s), 1.0) if due else 0.0
+        # Within DUE_S of its time, in each of the periods seen.
+        at_its_time = 1 / max(known_s / period_s * 2 * (DUE_S + timing.ahead_s), 1.0) if due else 0.0
         share = 1.0 if proven else kept
         found.append(share * at_its_time + (1 - share) * any_time)
     return np.array(found)
@@ -115,10 +122,10 @@ def late_by_rate(
 ) -> npt.NDArray[np.float64]:
     """How many requests are late with each rate in each surge, were it to begin between this decision and the next.
 
-    Shape (surges + 1, rates); the last surge is one not yet seen. The next decision that notices it is answered R after
-    the onset, R from lead + 2 s to one step later. Until then the rate c serves the A(t) requests that have come by t;
-    those of t are late if A(t) > c (t + wait). Those that still wait at R are served by what has started by then,
-    unless they are stuck; so only those from before R - wait count.
+    Shape (surges + 1, rates); the last surge is one not yet seen, which doubles the load at once. The next decision
+    that notices it is answered R after the onset, R from lead + 2 s to one step later. Until then the rate c serves the
+    A(t) requests that have come by t; those of t are late if A(t) > c (t + wait). Those that still wait at R are served
+    by what has started by then, unless they are stuck; so only those from before R - wait count.
     """
     import numpy as np
 
@@ -171,13 +178,46 @@ def insured_rps(
     )
     peak = max([level_rps, *(surge.peak_rps for surge in surges)])
     rates = level_rps + np.linspace(0.0, 1.0, GRID + 1) * peak
-    late = late_by_rate(rates, level_rps, surges, timing)
+    back = may_come_back(now_s, surges)
+    returned = [
+        _at_once(level_rps, surge.base_rps + surge.peak_rps)
+        for surge, is_back in zip(surges, back, strict=True)
+        if is_back and surge.end_s is not None and now_s - surge.end_s <= AT_ONCE_S[timing.is_stuck]
+    ]
+    late = late_by_rate(rates, level_rps, [*returned, *surges], timing)
+    at_once, late = late[: len(returned)].max(axis=0, initial=0.0), late[len(returned) :]
     expected = chances @ late
     due = are_due(now_s, surges, period_s, timing)
-    feared = [is_due or is_back for is_due, is_back in zip(due, may_come_back(now_s, surges), strict=True)]
+    feared = [is_due or is_back for is_due, is_back in zip(due, back, strict=True)]
     most = late[[*feared, False]].max(axis=0, initial=0.0)
-    found = []
-    for each in allowed:
-        enough = np.flatnonzero((expected <= each.expected) & (most <= each.by_one))
-        found.append(float(rates[enough[0]] if len(enough) else rates[-1]))
-    return found
+    return [
+        _least(
+            rates,
+            (expected <= each.expected) & (most <= each.by_one) & (np.maximum(at_once, most) <= each.at_once),
+        )
+        for each in allowed
+    ]
+
+
+def return_rps(level_rps: float, height_rps: float, timing: Timing, most_late: float) -> float:
+    """The least rate [rps] with which a load that has fallen makes no more than so many late if it is back at a height
+    at once."""
+    import numpy as np
+
+    rates = np.linspace(level_rps, max(level_rps, height_rps), GRID + 1)
+    late = late_by_rate(rates, level_rps, [_at_once(level_rps, height_rps)], timing)[0]
+    return _least(rates, late <= most_late)
+
+
+def _at_once(level_rps: float, height_rps: float) -> Surge:
+    """A surge that is at its height from its first second on."""
+    more = BIN_S * max(height_rps - level_rps, 0.0)
+    return Surge(0.0, level_rps, None, tuple(more * bins for bins in range(1, BINS + 1)), True)
+
+
+def _least(rates_rps: npt.NDArray[np.float64], are_enough: npt.NDArray[np.bool_]) -> float:
+    """The first rate that is enough, or the last."""
+    import numpy as np
+
+    enough = np.flatnonzero(are_enough)
+    return float(rates_rps[enough[0]] if len(enough) else rates_rps[-1])

@@ -9,7 +9,7 @@ from typing import Any
 from ipa.policies.foresight.clock import period_of
 from ipa.policies.foresight.level import mean
 from ipa.policies.foresight.startup import faded, later_s, starting_since
-from ipa.policies.foresight.surges import REMEMBERED_S, from_memory, large_onsets_s, later, surges_in, to_memory
+from ipa.policies.foresight.surges import DAY_S, REMEMBERED_S, from_memory, large_onsets_s, later, surges_in, to_memory
 from ipa.policies.foresight.throughput import share_of
 from ipa.policies.interface import Memory, Observation
 from ipa.profiles import Stage
@@ -36,7 +36,8 @@ def learnt(
     if not known:
         load_rps = (*(observation.past_rps or ()), *load_rps)
         samples = sum(count == count for count in load_rps)
-        known = {"surges": [], "seen_s": float(samples), "mean_rps": mean(load_rps), "share": {}, "period_s": None}
+        known = {"surges": [], "seen_s": float(samples), "share": {}, "period_s": None}
+        known["mean_rps"] = mean(load_rps[-round(DAY_S) :])
         known["onsets"], known["is_opening"] = -1, not observation.elapsed_s
         known["past_s"] = float(len(observation.past_rps or ()))
     else:
@@ -48,12 +49,12 @@ def learnt(
         recent = mean(load_rps[-max(1, round(step_s)) :])
         known["seen_s"] = min(known["seen_s"] + step_s, REMEMBERED_S)
         if recent == recent:
-            known["mean_rps"] += (recent - known["mean_rps"]) * min(1.0, step_s / known["seen_s"])
+            known["mean_rps"] += (recent - known["mean_rps"]) * min(1.0, step_s / min(known["seen_s"], DAY_S))
     surges = surges_in(load_rps, now_s, from_memory(known["surges"]))
     fresh = [surge.onset_s for surge in surges if not surge.follows]
     latest = fresh[-1] if fresh else -1
     if latest != known["onsets"]:
-        known["onsets"], known["period_s"] = latest, period_of(large_onsets_s(surges))
+        known["onsets"], known["period_s"] = latest, period_of(large_onsets_s(surges, now_s - DAY_S))
     known["surges"] = to_memory(surges)
     known["now_s"] = now_s
     before = memory.get("stages", {})

@@ -41,6 +41,13 @@ def level_of(load_rps: Sequence[float]) -> Level | None:
     return Level(m10_rps if m3_rps != m3_rps else m3_rps, m10_rps, m60_rps, deviation_rps)
 
 
+def highest_rps(load_rps: Sequence[float], within_s: float) -> float:
+    """The highest mean of ten seconds that have a sample within the last ones [rps]; 0 without as many."""
+    samples = [count for count in load_rps[-round(within_s) :] if count == count]
+    sums = [0.0, *itertools.accumulate(samples)]
+    return max((b - a for a, b in zip(sums, sums[MEDIUM_S:], strict=False)), default=0.0) / MEDIUM_S
+
+
 def mean(counts: Sequence[float]) -> float:
     """The mean of the seconds that have a sample; NaN without any."""
     total = sum(counts)

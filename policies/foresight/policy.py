@@ -23,14 +23,15 @@ from ipa.policies.foresight.choice import (
     variants_of,
 )
 from ipa.policies.foresight.flaps import changes_of, spent
-from ipa.policies.foresight.insurance import Allowed, Timing, insured_rps
+from ipa.policies.foresight.insurance import Allowed, Timing, insured_rps, return_rps
 from ipa.policies.foresight.learning import learnt, now_of
-from ipa.policies.foresight.level import Level, level_of
+from ipa.policies.foresight.level import Level, highest_rps, level_of
 from ipa.policies.foresight.margin import Tried
 from ipa.policies.foresight.peak import peak_of
 from ipa.policies.foresight.pending import as_decided, pending
 from ipa.policies.foresight.rescue import at_once, meanwhile, most_of, not_more, rescuing, uneven, with_room
-from ipa.policies.foresight.surges import Surge, from_memory
+from ipa.policies.foresight.silence import told_of
+from ipa.policies.foresight.surges import AFTER_S, DAY_S, Surge, from_memory
 from ipa.policies.foresight.throughput import have_rps, noted
 from ipa.policies.interface import Decision, Histories, Memory, Observation
 from ipa.policies.ipa import Ipa
@@ -55,7 +56,7 @@ CATCH_SHARE = {"central": 0.8, "eager": 0.6}
 """By dispatch: of the SLA, within which the backlog is to be served."""
 WAIT_SHARE = 0.9
 """Of the SLA, within which what comes in a surge is to be served."""
-GAIN_ABOVE_IPA = {"central": 0.4, "eager": 0.0}
+GAIN_ABOVE_IPA = {"central": 0.5, "eager": 0.0}
 """By dispatch, if none is given. With eager dispatch, a replica that is behind stays so for long, and most requests are
 in time only where enough replicas stand ready: there, IPA's cost is no bound."""
 HALVED_S, HALVED_LEADS = 20.0, 2.0
@@ -73,7 +74,7 @@ OWN_PARAMETERS = (
 
 SURGE_SHARE = 0.5
 """Of the risk, for surges; the rest is for what else goes wrong."""
-GRAVE = 50.0
+GRAVE = 30.0
 """So many times the risk is insured against whatever IPA's plan costs; below, only within that."""
 NEW_S = 120.0
 """A load that has been seen for less than this may do anything, and IPA's plan, which has its margins, is taken."""
@@ -83,18 +84,21 @@ seldom it comes."""
 
 
 class Insured(NamedTuple):
-    """What insures against surges [rps]: in full; as far as they are to be expected; and against grave risks alone."""
+    """What insures against surges [rps]: in full; without those that come back at once; as far as they are to be
+    expected; and against grave risks alone."""
 
     full_rps: float
+    slow_rps: float
     expected_rps: float
     due_rps: float
 
     def beyond(self, calm_rps: float, level_rps: float) -> Insured:
         """No less than is planned for in calm; what is insured beyond the level is rounded up."""
         if self.full_rps <= level_rps:
-            return Insured(max(calm_rps, level_rps), max(calm_rps, level_rps), calm_rps)
-        full_rps, expected_rps = (max(calm_rps, rounded_up(rate)) for rate in (self.full_rps, self.expected_rps))
-        return Insured(full_rps, expected_rps, max(calm_rps, self.due_rps))
+            calm = max(calm_rps, level_rps)
+            return Insured(calm, calm, calm, calm_rps)
+        full_rps, slow_rps, expected_rps = (max(calm_rps, rounded_up(rate_rps)) for rate_rps in self[:3])
+        return Insured(full_rps, slow_rps, expected_rps, max(calm_rps, self.due_rps))
 
 
 class Foresight(OptimisingPolicy):
@@ -103,7 +107,7 @@ class Foresight(OptimisingPolicy):
     `risk`: the share of requests that may be late. `flap_budget`: how often a stage may change its variant in a while,
     beyond which only its replicas change; None: as often as that pays. `flap_window_s`: how long that while is.
     `gain_above_ipa`: by how many times IPA's cost a plan that costs more than IPA's has to be better, in objective,
-    than the best one that does not; "never": no plan that costs more; 0: IPA is not asked; None: 0.4, or 0 with eager
+    than the best one that does not; "never": no plan that costs more; 0: IPA is not asked; None: 0.5, or 0 with eager
     dispatch. What has been saved may be spent with any of these but 0.
     `interval_s`: the time between decisions, which only the first one needs. `decision_delay_s`: from a decision until
     it takes effect. `dispatch`: "central" or "eager". A scenario gives these three, unless they are given here. The
@@ -185,21 +189,28 @@ class Foresight(OptimisingPolicy):
         self, observation: Observation, memory: Memory, step_s: float, in_force: Mapping[str, str]
     ) -> Decision:
         """The decision for what is shown; `in_force`: stage -> the variant that really is."""
-        level = level_of(observation.load_rps)
+        told, silence = told_of(observation, memory, now_of(observation, memory.get("seen", {})), step_s)
+        memory = memory if silence is None else {**memory, "silence": silence.kept}
+        level = level_of(told.load_rps)
+        if level is None and "seen" not in memory:
+            level = level_of([count for count in told.past_rps or () if count == count])  # as before the silence
         if level is None or observation.is_silent:
             return self._in_the_dark(observation, memory)
-        seen = learnt(self._stages, observation, memory, step_s, self.decision_delay_s)
+        seen = learnt(self._stages, told, memory, step_s, self.decision_delay_s)
         surges = from_memory(seen["surges"])
         peak_rps = peak_of(level, surges, seen["now_s"])
         halved_s = max(HALVED_S, HALVED_LEADS * self._lead_s(seen))
         peak_rps = max(peak_rps, seen.get("peak_rps", 0.0) * 0.5 ** (step_s / halved_s))
         seen["peak_rps"], seen["level_rps"] = peak_rps, level.m10_rps
-        tried = self._tried(observation, memory, seen, surges, step_s)
+        tried = self._tried(told, memory, seen, surges, step_s)
         seen["tried"] = tried.kept
         fill = self._fill(seen, tried)
         calm_rps = fill * peak_rps
-        insured = Insured(calm_rps, calm_rps, calm_rps)
-        if not surges or not surges[-1].is_lasting:
+        if surges and surges[-1].is_lasting:
+            back_rps = self._return_rps(seen, level.m10_rps, highest_rps(told.load_rps, AFTER_S), step_s)
+            full_rps = max(calm_rps, rounded_up(back_rps)) if back_rps > level.m10_rps else calm_rps
+            insured = Insured(full_rps, calm_rps, calm_rps, calm_rps)
+        else:
             insured = self._insured(seen, surges, seen["now_s"], step_s).beyond(calm_rps, level.m10_rps)
         backlog = self._backlog(observation, level, peak_rps, step_s, seen) if observation.elapsed_s else NO_BACKLOG
         slowest = min(seen["share"].values(), default=1.0)
@@ -210,7 +221,7 @@ class Foresight(OptimisingPolicy):
                 peak_rps,
                 fill * level.m60_rps / slowest,
             )
-            for name, rate_rps in (("rates", insured.full_rps), ("expected_rates", insured.expected_rps))
+            for name, rate_rps in zip(("rates", "slow_rates", "expected_rates"), insured, strict=False)
         ]
         chosen = partial(self._chosen, memory=memory, seen=seen, step_s=step_s, stuck=backlog.stuck, in_force=in_force)
         if self._beside is None:
@@ -275,7 +286,7 @@ class Foresight(OptimisingPolicy):
         load_rps: Sequence[float] = observation.load_rps
         is_first = "seen" not in memory
         if is_first:
-            load_rps = (*(observation.past_rps or ()), *load_rps)
+            load_rps = (*(observation.past_rps or ()), *load_rps)[-round(DAY_S) :]
         return Tried.of(seen.get("tried")).after(
             load_rps, surges, seen["now_s"], self._timing(seen, step_s), is_past=is_first
         )
@@ -299,9 +310,10 @@ class Foresight(OptimisingPolicy):
 
     def _insured(self, seen: Mapping[str, Any], surges: Sequence[Surge], now_s: float, step_s: float) -> Insured:
         """The rates [rps] that insure against a surge which begins now and is not noticed for `step_s`."""
-        expected = SURGE_SHARE * self.risk * seen["mean_rps"] * step_s
+        expected, by_one = SURGE_SHARE * self.risk * seen["mean_rps"] * step_s, self._by_one(seen)
         allowed = (
-            Allowed(expected, self.risk * seen["mean_rps"] * ONE_IN_S),
+            Allowed(expected, by_one, by_one),
+            Allowed(expected, by_one),
             Allowed(expected),
             Allowed(GRAVE * expected),
         )
@@ -309,6 +321,14 @@ class Foresight(OptimisingPolicy):
         return Insured(
             *insured_rps(now_s, seen["level_rps"], surges, seen["period_s"], seen["seen_s"], timing, allowed)
         )
+
+    def _return_rps(self, seen: Mapping[str, Any], level_rps: float, height_rps: float, step_s: float) -> float:
+        """The rate [rps] that insures against a surge which has fallen and is back at its height at once."""
+        return return_rps(level_rps, height_rps, self._timing(seen, step_s), self._by_one(seen))
+
+    def _by_one(self, seen: Mapping[str, Any]) -> float:
+        """How many requests a surge may make late whose time it is, or that comes back."""
+        return self.risk * float(seen["mean_rps"]) * ONE_IN_S
 
     def _backlog(
         self, observation: Observation, level: Level, peak_rps: float, step_s: float, seen: Mapping[str, Any]
@@ -384,8 +404,9 @@ class Foresight(OptimisingPolicy):
             minute = aim.solved(replace(problem, load_rps=rates.minute_rps), fixed)
             free = minute if minute.feasible else free
             stays = not minute.feasible or variant_of_each(minute.configuration) == at_hand
+        may_come_rps = max(peak_rps, calm_rps)  # a surge, while it is insured against
         changing = meanwhile(
-            self._stages, observation, free.configuration, peak_rps, self._lead_s(seen), self._may_wait_s
+            self._stages, observation, free.configuration, may_come_rps, self._lead_s(seen), self._may_wait_s
         )
         if not is_eager and not stays:
             roomy = with_room(problem, free.configuration, changing)

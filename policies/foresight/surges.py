@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import sqrt
+from math import inf, sqrt
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies.foresight.level import LONG_S, MEDIUM_S, NORMAL
@@ -25,9 +25,11 @@ LONGEST_S = 1800
 BIN_S = 5
 BINS = 12
 """A surge is remembered by what has come beyond the level by the end of each of its first 12 x 5 s."""
-MOST_KEPT = 32
-REMEMBERED_S = 86_400.0
-"""For how long a surge is remembered, so that a day is."""
+MOST_KEPT = 64
+DAY_S = 86_400.0
+"""For how long a surge is remembered,"""
+REMEMBERED_S = 3 * DAY_S
+"""and for how long a large one is: what timers start may leave out a day."""
 AFTER_S = 120.0
 """For so long after a surge's end the next is likelier, or not: it is counted apart."""
 
@@ -63,8 +65,8 @@ class Surge:
 def surges_in(counts_rps: Sequence[float], until_s: float, before: Sequence[Surge] = ()) -> list[Surge]:
     """The surges in counts of seconds whose last ends at `until_s` on the policy's clock, oldest first.
 
-    Those in `before` are known already: what is found anew begins after them. Seconds without a sample take the count
-    before them.
+    Those in `before` are known already: what is found anew begins after them. Seconds without a sample take the mean
+    of the minute before them.
     """
     import numpy as np
 
@@ -110,13 +112,25 @@ def surges_in(counts_rps: Sequence[float], until_s: float, before: Sequence[Surg
         if surge.end_s is None:
             break
         at = max(int(surge.end_s - start_s) - int(ends[0]) + 1, at + int(above[0]) + 1)
-    return [surge for surge in found if surge.onset_s >= until_s - REMEMBERED_S][-MOST_KEPT:]
+    large_s = set(large_onsets_s(found, until_s - REMEMBERED_S))
+    kept = [surge for surge in found if surge.onset_s >= until_s - DAY_S or surge.onset_s in large_s]
+    return kept[-MOST_KEPT:]
 
 
-def large_onsets_s(surges: Sequence[Surge]) -> list[float]:
-    """When those surges began that rose by at least half as much as the greatest and followed no other at once [s]."""
-    most_rps = max((surge.peak_rps for surge in surges), default=0.0)
-    return [surge.onset_s for surge in surges if surge.peak_rps >= most_rps / 2 and not surge.follows]
+def large_onsets_s(surges: Sequence[Surge], since_s: float = -inf) -> list[float]:
+    """When those surges began, from a time on, that rose by at least half as much as the greatest and followed no other
+    at once [s]."""
+    least_rps = least_large_rps(surges)
+    return [
+        surge.onset_s
+        for surge in surges
+        if surge.onset_s >= since_s and surge.peak_rps >= least_rps and not surge.follows
+    ]
+
+
+def least_large_rps(surges: Sequence[Surge]) -> float:
+    """By how much a surge rises at least that is a large one: half as much as the greatest [rps]."""
+    return max((surge.peak_rps for surge in surges), default=0.0) / 2
 
 
 def _followed(surge: Surge, counts: np.ndarray[Any, Any], sums: np.ndarray[Any, Any], start_s: float) -> Surge:
@@ -145,8 +159,12 @@ def _filled(counts: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         return counts
     if not len(known):
         return counts[:0]
-    place = np.maximum.accumulate(np.where(counts == counts, np.arange(len(counts)), known[0]))
-    return counts[place][known[0] :]
+    found = counts[known[0] :].copy()
+    is_gap = found != found
+    edges = np.flatnonzero(np.diff(is_gap, append=False)) + 1
+    for first, end in zip(edges[::2], edges[1::2], strict=True):
+        found[first:end] = found[max(0, first - LONG_S) : first].mean()
+    return found
 
 
 def later(surges: Sequence[Surge], by_s: float) -> list[Surge]:

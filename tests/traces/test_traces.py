@@ -179,13 +179,13 @@ def test_windows_are_joined_as_given_with_the_history_of_the_first() -> None:
     assert part.history_counts.tolist() == [0, 1, 2, 3]
 
 
-def test_a_windows_history_reaches_into_the_traces_own_and_ends_at_a_day() -> None:
+def test_a_windows_history_reaches_into_the_traces_own_and_ends_at_three_days() -> None:
     trace = of_counts(3, 4, 5, history=(1, 2))
     assert trace.window([(1, 2)]).history_counts.tolist() == [1, 2, 3]
     assert trace.window([(0, 2)]).history_counts.tolist() == [1, 2]
-    long = of_counts(*range(90_000)).window([(89_900, 90_000)])
-    assert long.history_counts.tolist() == list(range(3_500, 89_900))
-    assert long.window([(1, 3)]).history_counts.tolist() == list(range(3_501, 89_901))
+    long = of_counts(*range(300_000)).window([(299_900, 300_000)])
+    assert long.history_counts.tolist() == list(range(40_700, 299_900))
+    assert long.window([(1, 3)]).history_counts.tolist() == list(range(40_701, 299_901))
 
 
 def test_a_longer_history_shifts_no_draw_of_a_thinned_load() -> None:
@@ -763,7 +763,7 @@ def test_a_published_window_is_cut_from_the_file_given(tmp_path: Path) -> None:
     path = put(tmp_path / "stream.txt", " ".join(map(str, stream)))
     trace = find("twitter:bursty", real=path)
     assert trace.per_second().tolist() == (stream[1301160:1302360] // 8).tolist()
-    assert trace.history_counts.tolist() == (stream[1214760:1301160] // 8).tolist()
+    assert trace.history_counts.tolist() == (stream[1041960:1301160] // 8).tolist()
     assert trace.name == "twitter:bursty"
     assert trace.source == "stream.txt, seconds 1301160-1302360, x 0.125"
     with pytest.raises(TraceError, match="has seconds 0 to 1302360"):

@@ -131,7 +131,7 @@ def test_the_real_windows_have_exactly_the_published_requests() -> None:
         assert (counts.min(), counts.max()) == RANGE_RPS[name]
         assert counts.std() == pytest.approx(SD_RPS[name], abs=0.05)
         assert np.diff(counts).std() == pytest.approx(CHANGE_SD_RPS[name], abs=0.05)
-        assert len(trace.history_counts) == 86_400
+        assert len(trace.history_counts) == 3 * 86_400
     for name, minutes in (("bursty", BURSTY_MINUTES), ("fluctuating", FLUCTUATING_MINUTES)):
         means = published(name, real).per_second().reshape(20, 60).mean(axis=1)
         assert np.floor(means).astype(int).tolist()[: len(minutes)] == minutes

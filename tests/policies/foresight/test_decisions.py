@@ -204,13 +204,13 @@ def test_a_silence_is_not_insured_at_more_than_the_cost_of_ipa() -> None:
 
 
 @pytest.mark.parametrize(("delay_s", "halved_s", "share"), [(0.0, 20.0, 0.97), (2.0, 20.0, 0.996), (12.0, 40.0, 1.048)])
-def test_a_load_that_seems_to_stop_is_halved_in_twenty_seconds_or_two_leads_and_not_forgotten(
+def test_a_load_that_falls_to_next_to_nothing_is_halved_in_twenty_seconds_or_two_leads(
     delay_s: float, halved_s: float, share: float
 ) -> None:
     """Replicas start within 8 s of a decision's effect; `share`: of the load, which is planned for in calm."""
     policy = Foresight(LONG_SLA, decision_delay_s=delay_s)
     first = policy.decide(observation(steps((40, 120))), {})
-    seen = observation([*steps((40, 110)), *steps((0, 10))], at_hand=dict(first.configuration))
+    seen = observation([*steps((40, 110)), *steps((1, 10))], at_hand=dict(first.configuration))
     expected_rps = share * 40 / 2 ** (10 / halved_s)
     assert policy.decide(seen, first.memory).planned_load_rps == pytest.approx(expected_rps, rel=HALF_A_STEP)
 

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 from ipa import Scenario
-from ipa.policies.foresight.insurance import RELAPSE_S, Allowed, insured_rps, intensities, may_come_back
-from ipa.policies.foresight.surges import LONGEST_S, Surge
+from ipa.policies.foresight.insurance import RELAPSE_S, Allowed, insured_rps, intensities, may_come_back, return_rps
+from ipa.policies.foresight.surges import AFTER_S, LONGEST_S, Surge
 from ipa.sim import COMPLETED
 from ipa.studies import simulate
 from tests.policies.foresight.cases import TIMING, decided, steps, surge
+
+STUCK = replace(TIMING, is_stuck=True)
 
 
 def test_a_surge_that_keeps_the_clock_is_likely_at_its_time_alone() -> None:
@@ -32,7 +34,7 @@ def test_a_surge_that_came_once_at_its_time_is_likelier_then_if_most_others_keep
     """Twelve keep the half hour and one came once, 900 s later in it: its share of the clock is 12 / 14."""
     surges = [*(surge(1800.0 * k + 120) for k in range(12)), surge(1800.0 * 5 + 1020)]
     due, not_due = (intensities(now_s, surges, 1800.0, 21_600.0, TIMING) for now_s in (22_620.0, 22_300.0))
-    at_its_time = 1 / (12 * (120 + 18))
+    at_its_time = 1 / (12 * (60 + 18))
     assert due[-1] == pytest.approx(12 / 14 * at_its_time + 2 / 14 / 21_600)
     assert not_due[-1] == pytest.approx(2 / 14 / 21_600)
     assert due[:-1].sum() == 0.0
@@ -111,6 +113,49 @@ def test_a_surge_that_may_come_back_makes_no_more_late_than_allowed_however_seld
     expected, some, none = rates(7500.0 + 60)
     assert expected == 5.0 < some < none <= 5.0 + 20.0
     assert rates(7500.0 + RELAPSE_S + 60) == [5.0, 5.0, 5.0]
+
+
+def test_a_surge_that_has_just_ended_may_come_back_at_its_height() -> None:
+    """It began with 1 rps more for a minute but for ten seconds with 40 more."""
+    slow = replace(surge(7200.0), excess=tuple(5.0 * k + (400.0 if k > 10 else 0.0) for k in range(1, 13)))
+
+    def rates(now_s: float) -> list[float]:
+        allowed = (Allowed(10.0, 60.0, 60.0), Allowed(10.0, 60.0))
+        return insured_rps(now_s, 5.0, [slow], None, 86_400.0, TIMING, allowed)
+
+    at_once, as_before = rates(7500.0 + RELAPSE_S)
+    assert as_before < 10.0 < 20.0 < at_once < 50.0
+    assert len(set(rates(7500.0 + RELAPSE_S + 1))) == 1
+    eager = [
+        insured_rps(7500.0 + after_s, 5.0, [slow], None, 86_400.0, STUCK, [Allowed(10.0, 60.0, 60.0)])
+        for after_s in (AFTER_S, AFTER_S + 1)
+    ]
+    assert eager[0] > eager[1]
+
+
+def test_a_load_that_has_fallen_is_insured_against_being_back_at_once() -> None:
+    """30 rps instead of 10, for the 9 s before what comes can wait for new replicas: the longer, the more are late."""
+    assert return_rps(10.0, 10.0, TIMING, 0.0) == return_rps(10.0, 8.0, TIMING, 0.0) == 10.0
+    none, some = (return_rps(10.0, 30.0, TIMING, most) for most in (0.0, 60.0))
+    assert 10.0 < some < none <= 30.0
+    assert return_rps(10.0, 30.0, replace(TIMING, wait_s=60.0), 0.0) == 10.0
+    assert return_rps(20.0, 60.0, TIMING, 120.0) == pytest.approx(2 * some)
+
+
+def test_in_a_surge_that_lasts_the_load_of_the_last_two_minutes_may_be_back() -> None:
+    def planned_rps(low_s: int) -> float:
+        found = decided(steps((20, 3600), (80, 200), (40, low_s)), gain=0.0, elapsed_s=0.0).planned_load_rps
+        assert found is not None
+        return found
+
+    assert planned_rps(int(AFTER_S) - 20) > 42.0 > 40.0 > planned_rps(int(AFTER_S) + 10)
+
+
+def test_of_the_days_before_the_last_large_surges_alone_are_remembered() -> None:
+    """One small and one large surge a day; of the small ones that of the last day counts as one in a day."""
+    surges = [surge(86_400.0 * day + at_s, height) for day in range(3) for at_s, height in ((0.0, 40.0), (9000.0, 8.0))]
+    large, small = intensities(3 * 86_400.0, surges, None, 3 * 86_400.0, TIMING)[-2:]
+    assert (large, small) == (pytest.approx(1 / (3 * 86_400)), pytest.approx(1 / 86_400))
 
 
 def test_after_a_surge_its_like_is_planned_for_and_then_the_calm_load_again() -> None:

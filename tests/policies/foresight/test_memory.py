@@ -121,5 +121,5 @@ def test_the_past_ends_where_the_load_begins_however_long_after_the_first_decisi
 def test_what_is_remembered_is_bounded() -> None:
     load = steps(*[(5, 200), (50, 60)] * 200)
     memory = decided(load).memory
-    assert len(memory["seen"]["surges"]) <= 32
-    assert len(json.dumps(memory)) < 10_000
+    assert len(memory["seen"]["surges"]) <= 64
+    assert len(json.dumps(memory)) < 15_000

@@ -202,6 +202,23 @@ def test_a_variant_whose_rollout_would_leave_too_little_waits_for_room(
     assert (found.variant, found.replicas) == expected
 
 
+@pytest.mark.parametrize(("calm_s", "expected"), [(1000, ("large", 1)), (1570, ("large", 3))], ids=["calm", "its time"])
+@pytest.mark.parametrize("dispatch", ["central", "eager"])
+def test_while_a_surge_is_insured_against_a_rollout_leaves_what_serves_it(
+    dispatch: str, calm_s: int, expected: tuple[str, int]
+) -> None:
+    """Every half hour, 25 requests/s come instead of 5 for 100 s. One large replica serves 40, and one small one 10."""
+    stage = [variant("small", 0.5, 1, {1: 0.1}), variant("large", 0.9, 8, {1: 0.025})]
+    better = pipeline(stage, stage, sla_s=2.0, published=published(alpha=1000.0, batch_cap=1))
+    policy = Foresight(better, gain_above_ipa=0.0, dispatch=dispatch)
+    at_hand = configuration(a=("small", 1, 3, 1), b=("small", 1, 3, 1))
+    past = steps(*[(5, 1700), (25, 100)] * 24, (5, calm_s))
+    opening = replace(observation(steps((5, 120)), at_hand=at_hand, elapsed_s=0.0), past_rps=tuple(past))
+    first = policy.decide(opening, {})
+    found = policy.decide(observation(steps((5, 120)), at_hand=at_hand, time_s=10.0), first.memory).configuration["a"]
+    assert (found.variant, found.replicas) == expected
+
+
 def test_no_replicas_are_added_to_a_stage_until_a_rescue_has_begun_to_serve() -> None:
     """What is stuck is given back when all wanted replicas serve: after the lead, 8 s here. More wanted, more to wait.
     A decision that is 4 s old has replicas starting; 12 s old, it may ask for more again."""

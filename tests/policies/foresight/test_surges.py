@@ -9,7 +9,7 @@ import pytest
 
 from ipa.policies.foresight.clock import period_of
 from ipa.policies.foresight.level import level_of
-from ipa.policies.foresight.surges import Surge, from_memory, surges_in, to_memory
+from ipa.policies.foresight.surges import Surge, from_memory, large_onsets_s, surges_in, to_memory
 from tests.policies.foresight.cases import steps
 
 
@@ -67,6 +67,21 @@ def test_a_load_of_another_size_has_the_same_surges(factor: float) -> None:
     ones, others = surges_in(load, 1900.0), surges_in(factor * load, 1900.0)
     assert [(each.onset_s, each.end_s) for each in ones] == [(each.onset_s, each.end_s) for each in others]
     assert [each.peak_rps * factor for each in ones] == pytest.approx([each.peak_rps for each in others], abs=0.01)
+
+
+def test_large_surges_are_remembered_for_three_days_and_others_for_one() -> None:
+    day = steps((20, 40_000), (80, 200), (20, 20_000), (40, 200), (20, 26_000))
+    found = surges_in(day * 4, 4.0 * 86_400)
+    assert [round(each.peak_rps) for each in found] == [60, 60, 60, 20]
+    assert large_onsets_s(found) == [each.onset_s for each in found[:3]]
+    assert large_onsets_s(found, 3.0 * 86_400) == [found[2].onset_s]
+
+
+def test_a_gap_takes_the_mean_before_it() -> None:
+    load = np.random.default_rng(5).poisson(6.0, 2000).astype(float)
+    for first, end in ((0, 50), (500, 560), (900, 1300)):
+        load[first:end] = float("nan")
+    assert surges_in(load.tolist(), 2000.0) == []
 
 
 def test_a_load_that_comes_back_after_a_minute_of_silence_is_remembered_as_a_surge_that_does_not_last() -> None:

@@ -26,7 +26,7 @@ DRAWN = {
     "wide": (DEVELOPMENT, 200, 12),
     "test": (TEST, 16, 2),
     "again": (TEST, 20, 3),
-    **{f"once-{seed}": (TEST, 16, seed) for seed in range(4, 11)},
+    **{f"once-{seed}": (TEST, 16, seed) for seed in range(4, 12)},
 }
 """The part, how many windows are drawn from it, and the seed that draws them."""
 ONCE = tuple(part for part in DRAWN if part.startswith("once"))
@@ -75,7 +75,7 @@ class Window:
 @cache
 def windows(part: str) -> list[Window]:
     """The windows of a part: `development`, `more` and `wide` of that, `test` (which has the published ones too),
-    `again` and `once-4` to `once-10` (`APART_FROM` the parts before), or `azure`."""
+    `again` and `once-4` to `once-11` (`APART_FROM` the parts before), or `azure`."""
     real = traces.default_path(os.environ)
     if real is None:
         raise click.ClickException(f"{traces.TRACE_VARIABLE} should name the Twitter trace (docs/traces.md)")
