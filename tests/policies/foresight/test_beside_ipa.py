@@ -262,8 +262,8 @@ def test_a_plan_that_costs_no_more_than_ipa_s_is_not_above_it_any_more() -> None
 
 
 def test_only_grave_risks_are_insured_against_above_the_cost_of_ipa() -> None:
-    """Every two hours of the last twelve, the load went from 20 to 50 or 60 rps for 100 s; in 40 s it is about to again. IPA's plan has 4
-    cores and serves 40 rps or less: few are late at 50, and many at 60."""
+    """Every two hours of the last twelve, the load went from 20 to 50 or 60 rps for 100 s; in 40 s it is about to
+    again. IPA's plan has 4 cores and serves 40 rps or less: few are late at 50, and many at 60."""
     cores = []
     for surge_rps in (50, 60):
         load = [*steps((20, 6 * 7200), *[(20, 7100), (surge_rps, 100)] * 6), *steps((20, 7060))]
