@@ -72,14 +72,19 @@ class Window:
     keys: Mapping[str, Any]
 
 
+def trace_path() -> str:
+    """Where the Twitter trace is."""
+    real = traces.default_path(os.environ)
+    if real is None:
+        raise click.ClickException(f"{traces.TRACE_VARIABLE} should name the Twitter trace (docs/traces.md)")
+    return str(real)
+
+
 @cache
 def windows(part: str) -> list[Window]:
     """The windows of a part: `development`, `more` and `wide` of that, `test` (which has the published ones too),
     `again` and `once-4` to `once-11` (`APART_FROM` the parts before), or `azure`."""
-    real = traces.default_path(os.environ)
-    if real is None:
-        raise click.ClickException(f"{traces.TRACE_VARIABLE} should name the Twitter trace (docs/traces.md)")
-    path = str(real)
+    path = trace_path()
     if part == "azure":
         path = path.replace("twitter-2018-04.txt.xz", "azure-llm-2023-conv.csv.xz")
         spans = [(0, LENGTH_S), (LENGTH_S, 2 * LENGTH_S), (2303, 3503)]
