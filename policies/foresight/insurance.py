@@ -8,7 +8,7 @@ from math import ceil, inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from ipa.policies.foresight.clock import FEWEST, apart_s, company
-from ipa.policies.foresight.surges import AFTER_S, BIN_S, BINS, DAY_S, Surge, least_large_rps
+from ipa.policies.foresight.surges import AFTER_S, BIN_S, BINS, DAY_S, MOST_KEPT, Surge, least_large_rps
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,6 +100,8 @@ def intensities(
     is_proven = [number >= FEWEST and not surge.follows for number, surge in zip(alike, surges, strict=True)]
     kept = sum(is_proven) / (len(fresh_s) + 1)
     least_large = least_large_rps(surges)
+    if len(surges) >= MOST_KEPT:
+        seen_s = min(seen_s, now_s - surges[0].onset_s)  # older ones are forgotten
     found = []
     for surge, proven, due in zip(surges, is_proven, are_due(now_s, surges, period_s, timing), strict=True):
         if surge.follows:

@@ -37,7 +37,8 @@ def learnt(
         load_rps = (*(observation.past_rps or ()), *load_rps)
         samples = sum(count == count for count in load_rps)
         known = {"surges": [], "seen_s": float(samples), "share": {}, "period_s": None}
-        known["mean_rps"] = mean(load_rps[-round(DAY_S) :])
+        last_day_rps = mean(load_rps[-round(DAY_S) :])
+        known["mean_rps"] = last_day_rps if last_day_rps == last_day_rps else mean(load_rps)
         known["onsets"], known["is_opening"] = -1, not observation.elapsed_s
         known["past_s"] = float(len(observation.past_rps or ()))
     else:
@@ -54,7 +55,10 @@ def learnt(
     fresh = [surge.onset_s for surge in surges if not surge.follows]
     latest = fresh[-1] if fresh else -1
     if latest != known["onsets"]:
-        known["onsets"], known["period_s"] = latest, period_of(large_onsets_s(surges, now_s - DAY_S))
+        known["onsets"], known["period_s"] = (
+            latest,
+            period_of(large_onsets_s([surge for surge in surges if surge.onset_s >= now_s - DAY_S])),
+        )
     known["surges"] = to_memory(surges)
     known["now_s"] = now_s
     before = memory.get("stages", {})

@@ -189,8 +189,9 @@ class Foresight(OptimisingPolicy):
         self, observation: Observation, memory: Memory, step_s: float, in_force: Mapping[str, str]
     ) -> Decision:
         """The decision for what is shown; `in_force`: stage -> the variant that really is."""
-        told, silence = told_of(observation, memory, now_of(observation, memory.get("seen", {})), step_s)
-        memory = memory if silence is None else {**memory, "silence": silence.kept}
+        told, silences = told_of(observation, memory, now_of(observation, memory.get("seen", {})), step_s)
+        if silences.spans or silences.in_all_s:
+            memory = {**memory, "silence": silences.kept}
         level = level_of(told.load_rps)
         if level is None and "seen" not in memory:
             level = level_of([count for count in told.past_rps or () if count == count])  # as before the silence
@@ -221,7 +222,7 @@ class Foresight(OptimisingPolicy):
                 peak_rps,
                 fill * level.m60_rps / slowest,
             )
-            for name, rate_rps in zip(("rates", "slow_rates", "expected_rates"), insured, strict=False)
+            for name, rate_rps in zip(("rates", "slow_rates", "expected_rates"), insured[:3], strict=True)
         ]
         chosen = partial(self._chosen, memory=memory, seen=seen, step_s=step_s, stuck=backlog.stuck, in_force=in_force)
         if self._beside is None:

@@ -16,6 +16,10 @@ from ipa.policies.foresight.level import LONG_S, MEDIUM_S, NORMAL
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
+
+    Numbers = npt.NDArray[np.float64]
+    Truths = npt.NDArray[np.bool_]
 
 RISE, BACK = 0.5, 0.25
 """By which share of the level a surge is above it, and below which it has ended."""
@@ -70,17 +74,20 @@ def surges_in(counts_rps: Sequence[float], until_s: float, before: Sequence[Surg
     """
     import numpy as np
 
-    counts = _filled(np.asarray(counts_rps, dtype=np.float64))
+    counts, are_seen = _filled(np.asarray(counts_rps, dtype=np.float64))
     seconds = len(counts)
     if seconds <= LONG_S + MEDIUM_S:
-        return list(before)
+        return [_at_last(surge, until_s) for surge in before]
     start_s = until_s - seconds
     sums = np.concatenate([[0.0], np.cumsum(counts)])
     ends = np.arange(LONG_S + MEDIUM_S, seconds + 1)
     now = (sums[ends] - sums[ends - MEDIUM_S]) / MEDIUM_S
     base = (sums[ends - MEDIUM_S] - sums[ends - MEDIUM_S - LONG_S]) / LONG_S
-    steps = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(counts, prepend=counts[0])))])
-    noise = NORMAL * (steps[ends - MEDIUM_S] - steps[ends - MEDIUM_S - LONG_S]) / LONG_S
+    are_pairs = are_seen & np.roll(are_seen, 1)
+    steps = np.concatenate([[0.0], np.cumsum(are_pairs * np.abs(np.diff(counts, prepend=counts[0])))])
+    pairs = np.concatenate([[0], np.cumsum(are_pairs)])
+    before_s, after_s = ends - MEDIUM_S - LONG_S, ends - MEDIUM_S
+    noise = NORMAL * (steps[after_s] - steps[before_s]) / np.maximum(pairs[after_s] - pairs[before_s], 1)
     rises = base + np.maximum(RISE * base, DEVIATIONS * noise / sqrt(MEDIUM_S))
     found = list(before)
     if found and found[-1].end_s is None:
@@ -117,9 +124,15 @@ def surges_in(counts_rps: Sequence[float], until_s: float, before: Sequence[Surg
     return kept[-MOST_KEPT:]
 
 
+def _at_last(surge: Surge, until_s: float) -> Surge:
+    """The surge, ended if it has lasted for as long as one may."""
+    is_long = surge.end_s is None and until_s - surge.onset_s >= LONGEST_S
+    return replace(surge, end_s=surge.onset_s + LONGEST_S) if is_long else surge
+
+
 def large_onsets_s(surges: Sequence[Surge], since_s: float = -inf) -> list[float]:
-    """When those surges began, from a time on, that rose by at least half as much as the greatest and followed no other
-    at once [s]."""
+    """When those surges began, from a time on, that rose in their first minute by at least half as much as the greatest
+    of all and followed no other at once [s]."""
     least_rps = least_large_rps(surges)
     return [
         surge.onset_s
@@ -133,7 +146,7 @@ def least_large_rps(surges: Sequence[Surge]) -> float:
     return max((surge.peak_rps for surge in surges), default=0.0) / 2
 
 
-def _followed(surge: Surge, counts: np.ndarray[Any, Any], sums: np.ndarray[Any, Any], start_s: float) -> Surge:
+def _followed(surge: Surge, counts: Numbers, sums: Numbers, start_s: float) -> Surge:
     """The surge as far as the counts show it."""
     import numpy as np
 
@@ -143,28 +156,30 @@ def _followed(surge: Surge, counts: np.ndarray[Any, Any], sums: np.ndarray[Any, 
         edges = onset + BIN_S * np.arange(1, BINS + 1)
         edges = edges[edges <= seconds]
         excess = tuple((sums[edges] - sums[onset] - surge.base_rps * (edges - onset)).tolist())
-    ends = np.arange(max(onset, 0) + 2 * MEDIUM_S, seconds + 1)
-    ends = ends[ends >= MEDIUM_S]
+    ends = np.arange(max(onset, 0) + 2 * MEDIUM_S, min(seconds, max(onset, 0) + LONGEST_S + 2 * MEDIUM_S) + 1)
     means = (sums[ends] - sums[ends - MEDIUM_S]) / MEDIUM_S
     back = np.flatnonzero((means < (1 + BACK) * surge.base_rps) | (ends + start_s - surge.onset_s >= LONGEST_S))
     end_s = start_s + float(ends[back[0]]) if len(back) else None
     return Surge(surge.onset_s, surge.base_rps, end_s, excess, surge.follows)
 
 
-def _filled(counts: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _filled(counts: Numbers) -> tuple[Numbers, Truths]:
+    """The counts from the first sample on, those without one filled; and which have a sample. What is before a gap in
+    which nothing is known of the level, as it is too short, is left out."""
     import numpy as np
 
-    known = np.flatnonzero(counts == counts)
-    if len(known) == len(counts):
-        return counts
-    if not len(known):
-        return counts[:0]
-    found = counts[known[0] :].copy()
-    is_gap = found != found
-    edges = np.flatnonzero(np.diff(is_gap, append=False)) + 1
-    for first, end in zip(edges[::2], edges[1::2], strict=True):
-        found[first:end] = found[max(0, first - LONG_S) : first].mean()
-    return found
+    are_seen = counts == counts
+    if are_seen.all():
+        return counts, are_seen
+    edges = np.flatnonzero(np.diff(~are_seen, prepend=False, append=False))
+    gaps = list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+    begin = 0
+    while gaps and gaps[0][0] - begin < MEDIUM_S:
+        begin = gaps.pop(0)[1]
+    found = counts[begin:].copy()
+    for first, end in gaps:
+        found[first - begin : end - begin] = found[max(0, first - begin - LONG_S) : first - begin].mean()
+    return found, are_seen[begin:]
 
 
 def later(surges: Sequence[Surge], by_s: float) -> list[Surge]:

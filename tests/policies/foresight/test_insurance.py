@@ -13,7 +13,7 @@ import pytest
 
 from ipa import Scenario
 from ipa.policies.foresight.insurance import RELAPSE_S, Allowed, insured_rps, intensities, may_come_back, return_rps
-from ipa.policies.foresight.surges import AFTER_S, LONGEST_S, Surge
+from ipa.policies.foresight.surges import AFTER_S, LONGEST_S, MOST_KEPT, Surge
 from ipa.sim import COMPLETED
 from ipa.studies import simulate
 from tests.policies.foresight.cases import TIMING, decided, steps, surge
@@ -86,6 +86,12 @@ def test_a_surge_may_come_back_for_a_while_after_its_end() -> None:
     assert may_come_back(ended_s + RELAPSE_S + 1, [first, last]) == [False, False]
     assert may_come_back(4000.0, [first]) == [True]
     assert may_come_back(4000.0, []) == []
+
+
+def test_where_no_more_surges_can_be_remembered_those_that_are_count_over_their_own_time() -> None:
+    surges = [surge(600.0 * k) for k in range(MOST_KEPT)]
+    found = intensities(600.0 * MOST_KEPT, surges, None, 3 * 86_400.0, TIMING)
+    assert found.sum() == pytest.approx(1 / 600.0)
 
 
 def test_a_small_surge_takes_nothing_from_a_large_one_before_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from math import isnan
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from ipa.policies import Decision, Foresight
-from ipa.policies.foresight.silence import Silence, heard
+from ipa.policies.foresight.silence import Silences, heard
 from ipa.policies.foresight.surges import LONGEST_S, surges_in
 from tests.policies.foresight.cases import HALF_A_STEP, LONG_SLA, decided, steps
 from tests.tiny import observation
@@ -18,7 +19,7 @@ from tests.tiny import observation
 DAY_S = 86_400
 
 
-def silent(load: Sequence[float], until_s: float | None = None, before: Silence | None = None) -> list[int]:
+def silent(load: Sequence[float], until_s: float | None = None, before: Silences | None = None) -> list[int]:
     """The places of the seconds that are taken for silent."""
     found, _ = heard(load, len(load) if until_s is None else until_s, 10.0, DAY_S, before)
     return [place for place, count in enumerate(found) if isnan(count)]
@@ -44,18 +45,36 @@ def test_a_load_that_comes_in_bursts_is_never_silent() -> None:
     assert silent([*steps((25, 1), (0, 4)) * 24, 25.0]) == []
 
 
-def test_silences_found_step_by_step_are_those_found_at_once() -> None:
-    load = [*steps((6, 300), (0, 40), (6, 200), (0, 150), (6, 300))]
-    assert silent(load) == [*range(300, 340), *range(540, 690)]
-    before: Silence | None = None
-    for until in range(120, len(load) + 1, 10):
-        window = load[until - 120 : until]
+@pytest.mark.parametrize(
+    ("load", "in_all_s"),
+    [
+        (steps((6, 300), (0, 40), (6, 200), (0, 150), (6, 300)), 190),
+        (steps((6, 300), (0, 10), (6, 30), (0, 10), (6, 300)), 20),
+        (steps((6, 300), (0, 50), (6, 40), (0, 5), (6, 300)), 55),
+    ],
+    ids=["longer than is shown", "two at once", "one leaves, one comes"],
+)
+@pytest.mark.parametrize("step_s", [10, 4])
+def test_silences_found_step_by_step_are_those_found_at_once_and_count_once(
+    load: list[float], in_all_s: int, step_s: int
+) -> None:
+    before = Silences()
+    for until in range(120, len(load) + 1, step_s):
+        found, before = heard(load[until - 120 : until], float(until), float(step_s), DAY_S, before)
+        before = Silences.of(json.loads(json.dumps(before.kept)))
         at_once = [place - (until - 120) for place in silent(load[:until]) if place >= until - 120]
-        found, after = heard(window, float(until), 10.0, DAY_S, before)
         assert [place for place, count in enumerate(found) if isnan(count)] == at_once
-        before = None if after is None else Silence(*after.kept)
-    assert before is not None
-    assert before.in_all_s == pytest.approx(190, abs=1)
+    assert before.in_all_s == pytest.approx(in_all_s, abs=1)
+
+
+def test_a_second_without_a_sample_neither_ends_nor_begins_a_silence() -> None:
+    load = [*steps((40, 300), (0, 90)), float("nan"), *steps((0, 60), (40, 20))]
+    assert silent(load) == list(range(300, 451))
+    assert silent([*steps((40, 300)), *[float("nan")] * 3]) == [300, 301, 302]
+
+
+def test_a_few_requests_are_no_load_that_could_fall_silent() -> None:
+    assert silent([*[0.0] * 59, 1.0, *[0.0] * 300]) == []
 
 
 def test_what_lasts_longer_than_half_an_hour_is_the_level() -> None:
@@ -64,15 +83,23 @@ def test_what_lasts_longer_than_half_an_hour_is_the_level() -> None:
 
 
 def test_where_silences_are_usual_they_are_a_part_of_the_load() -> None:
-    """Of a load that comes for five minutes and rests for ten, 360 s of the first hour are less than a tenth of what
-    has been seen and an hour."""
-    once = steps((6, 300), (0, 600))
-    assert len(silent(steps((6, 7200), *[(0, 600), (6, 300)]))) == 600
-    assert silent(once * 24) == []
-    assert Silence(0.0, 10.0, 730.0).is_usual(3600.0)
-    assert not Silence(0.0, 10.0, 710.0).is_usual(3600.0)
-    assert not Silence(0.0, 10.0, 8000.0).is_usual(DAY_S)
-    assert Silence(0.0, 10.0, 9100.0).is_usual(10 * DAY_S)
+    """Of a load that comes for five minutes and rests for ten, nearly two thirds are silences; of one that rested once
+    in two hours, less than a tenth of these and an hour before them."""
+    assert len(silent(steps((6, 7200), (0, 600), (6, 300)))) == 600
+    assert silent(steps((6, 300), (0, 600)) * 24) == []
+    assert Silences(in_all_s=730.0).are_usual(3600.0)
+    assert not Silences(in_all_s=710.0).are_usual(3600.0)
+
+
+@pytest.mark.parametrize(("of_900_s", "are_usual"), [(60, False), (120, True)])
+def test_what_is_usual_is_a_tenth_of_the_time_however_long_that_is(of_900_s: int, are_usual: bool) -> None:
+    load = steps((6, 900 - of_900_s), (0, of_900_s)) * (4 * 24 * 3)
+    at_once = heard(load, float(len(load)), 10.0, float(len(load)))[1]
+    known = Silences()
+    for until in range(900, len(load) + 1, 900):
+        known = heard(load[until - 900 : until], float(until), 900.0, float(until), known)[1]
+    assert at_once.are_usual(len(load)) == known.are_usual(len(load)) == are_usual
+    assert at_once.in_all_s == pytest.approx(known.in_all_s, rel=0.02)
 
 
 def test_a_load_that_comes_back_from_a_silence_is_no_surge() -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from ipa.policies.foresight.clock import period_of
+from ipa.policies.foresight.learning import learnt
 from ipa.policies.foresight.level import level_of
 from ipa.policies.foresight.surges import Surge, from_memory, large_onsets_s, surges_in, to_memory
-from tests.policies.foresight.cases import steps
+from tests.policies.foresight.cases import LONG_SLA, steps
+from tests.tiny import observation
 
 
 def test_the_deviation_is_that_of_seconds_and_not_of_a_rise() -> None:
@@ -77,11 +80,33 @@ def test_large_surges_are_remembered_for_three_days_and_others_for_one() -> None
     assert large_onsets_s(found, 3.0 * 86_400) == [found[2].onset_s]
 
 
-def test_a_gap_takes_the_mean_before_it() -> None:
-    load = np.random.default_rng(5).poisson(6.0, 2000).astype(float)
-    for first, end in ((0, 50), (500, 560), (900, 1300)):
-        load[first:end] = float("nan")
-    assert surges_in(load.tolist(), 2000.0) == []
+@pytest.mark.parametrize("rate_rps", [6.0, 40.0])
+def test_a_gap_takes_the_mean_before_it_and_no_surge_comes_after_it(rate_rps: float) -> None:
+    for seed in range(5):
+        load = np.random.default_rng(seed).poisson(rate_rps, 2000).astype(float)
+        for first, end in ((0, 50), (500, 560), (900, 1300)):
+            load[first:end] = float("nan")
+        load[499] = load[899] = 0.0  # as the last second before a silence is often not a whole one
+        assert surges_in(load.tolist(), 2000.0) == []
+        found: list[Surge] = []
+        for until in range(120, 2001, 10):
+            found = surges_in(load[until - 120 : until].tolist(), float(until), found)
+        assert found == []
+
+
+def test_a_surge_ends_after_half_an_hour_whatever_is_shown() -> None:
+    lasting = Surge(100.0, 5.0, None, (50.0,), False)
+    assert surges_in([20.0] * 60, 1899.0, [lasting]) == [lasting]
+    assert [each.end_s for each in surges_in([20.0] * 60, 1900.0, [lasting])] == [1900.0]
+
+
+def test_one_flash_crowd_leaves_the_large_surges_of_the_last_day_large() -> None:
+    """Every half hour, 40 requests/s more come; once, two days ago, 200 did."""
+    load = steps((20, 1700), (220, 100), *[(20, 1700), (60, 100)] * 95)
+    known = learnt(
+        LONG_SLA.stages, replace(observation(load[-120:], elapsed_s=0.0), past_rps=tuple(load[:-120])), {}, 10.0, 0.0
+    )
+    assert known["period_s"] == 1800.0
 
 
 def test_a_load_that_comes_back_after_a_minute_of_silence_is_remembered_as_a_surge_that_does_not_last() -> None:
