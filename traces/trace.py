@@ -17,8 +17,8 @@ HISTORY_S = 600
 """The seconds of history that a synthetic load has, and of which thinning draws first."""
 
 LONGEST_HISTORY_S = 3 * 86_400
-"""The most seconds of history that a window takes along: three days, as loads repeat by the day, but now and then leave
-one out."""
+"""The most seconds of history that a window takes along: three days, as loads repeat by the day, but now and then skip
+one."""
 
 NO_HISTORY: Counts = np.empty(0, np.int64)
 NO_HISTORY.setflags(write=False)

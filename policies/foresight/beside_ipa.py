@@ -41,9 +41,9 @@ def changed(
 ) -> dict[str, Any]:
     """Whether the dearer plan is taken (`is`), and what not changing to the better one has lost (`lost`).
 
-    `was`: what this said at the step before; `worth`: by how much the dearer one is better [objective]; 0: there is
-    none that is dearer. What has been lost [objective x s] has to pay for the change of variants, `change_price`; while
-    replicas are starting, nothing changes.
+    `was`: what this said at the step before; `worth`: by how much the dearer one is better [objective], or 0 where
+    there is none that is dearer: then it is not taken any more. Else what has been lost [objective x s] has to pay for
+    the change of variants, `change_price`, and while replicas are starting, nothing changes.
     """
     if worth == 0:
         return {"is": False, "lost": 0.0}

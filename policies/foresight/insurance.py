@@ -19,7 +19,7 @@ UNSEEN = 0.5
 UNSEEN_IN_S = 43_200.0
 """in the time seen and this: one a day, as long as nothing has been seen."""
 DUE_S = 30.0
-"""So long before and after the time at which one came, it is a surge's time of the period."""
+"""A surge is due from so long before until so long after the time of the period at which it came."""
 NOTICED_S = 2.0
 """A surge that is younger at a decision is not noticed by it."""
 RELAPSE_S = 450.0
@@ -87,7 +87,7 @@ def intensities(
 
     One that followed another: within `AFTER_S` of an end. One that keeps the clock: at its time of the period. One with
     fewer than `FEWEST` at its time keeps the clock as likely as the others do (q = those that do / (all + 1)), and else
-    comes at any time. Any other: at any time. Large ones are known of all the time seen, others of a day.
+    comes at any time. Any other: at any time. Large ones count over all the time seen, others over a day.
     """
     import numpy as np
 

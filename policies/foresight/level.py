@@ -42,7 +42,7 @@ def level_of(load_rps: Sequence[float]) -> Level | None:
 
 
 def highest_rps(load_rps: Sequence[float], within_s: float) -> float:
-    """The highest mean of ten seconds that have a sample within the last ones [rps]; 0 without as many."""
+    """The highest mean of ten samples in a row within the last `within_s` seconds [rps]; 0 with fewer than ten."""
     samples = [count for count in load_rps[-round(within_s) :] if count == count]
     sums = [0.0, *itertools.accumulate(samples)]
     return max((b - a for a, b in zip(sums, sums[MEDIUM_S:], strict=False)), default=0.0) / MEDIUM_S

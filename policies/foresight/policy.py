@@ -194,7 +194,7 @@ class Foresight(OptimisingPolicy):
             memory = {**memory, "silence": silences.kept}
         level = level_of(told.load_rps)
         if level is None and "seen" not in memory:
-            level = level_of([count for count in told.past_rps or () if count == count])  # as before the silence
+            level = level_of([count for count in told.past_rps or () if count == count])  # as before the dark
         if level is None or observation.is_silent:
             return self._in_the_dark(observation, memory)
         seen = learnt(self._stages, told, memory, step_s, self.decision_delay_s)
@@ -405,7 +405,7 @@ class Foresight(OptimisingPolicy):
             minute = aim.solved(replace(problem, load_rps=rates.minute_rps), fixed)
             free = minute if minute.feasible else free
             stays = not minute.feasible or variant_of_each(minute.configuration) == at_hand
-        may_come_rps = max(peak_rps, calm_rps)  # a surge, while it is insured against
+        may_come_rps = max(peak_rps, calm_rps)  # the calm rate has what is insured in it
         changing = meanwhile(
             self._stages, observation, free.configuration, may_come_rps, self._lead_s(seen), self._may_wait_s
         )

@@ -33,7 +33,7 @@ MOST_KEPT = 64
 DAY_S = 86_400.0
 """For how long a surge is remembered,"""
 REMEMBERED_S = 3 * DAY_S
-"""and for how long a large one is: what timers start may leave out a day."""
+"""and for how long a large one is: what timers start may skip a day."""
 AFTER_S = 120.0
 """For so long after a surge's end the next is likelier, or not: it is counted apart."""
 

@@ -17,8 +17,9 @@ from tests.studies.foresight.cases import DEVELOPMENT, trace_path
 
 PERIOD_S = 1800.0
 LIMITS_S = (60.0, 30.0, 20.0)
-MARGIN_S = 600
-"""Each day is looked at from so long before it on, so that levels before its first surge are known."""
+MARGIN_S = 600 + LONGEST_S
+"""Each day is looked at from so long before it on, so that the level before its first surge is known, and how long its
+last surge of the day before goes on."""
 
 
 def surges_of_days(counts_rps: list[float]) -> list[Surge]:
@@ -26,7 +27,7 @@ def surges_of_days(counts_rps: list[float]) -> list[Surge]:
     found: dict[float, Surge] = {}
     known: list[Surge] = []
     for end in range(int(DAY_S), len(counts_rps) + 1, int(DAY_S)):
-        begin = max(0, end - int(DAY_S) - MARGIN_S - LONGEST_S)
+        begin = max(0, end - int(DAY_S) - MARGIN_S)
         seen, _ = heard(counts_rps[begin:end], float(end), DAY_S, DAY_S)
         known = surges_in(seen, float(end), known)
         found.update((surge.onset_s, surge) for surge in known)
