@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, inf
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -133,18 +134,8 @@ def late_by_rate(
 
     longest_s = min(float(BINS * BIN_S), timing.lead_s + NOTICED_S + timing.step_s)
     seconds = np.arange(0.0, ceil(longest_s) + 1.0)
-    excess = np.empty((len(surges) + 1, len(seconds)))
-    excess[-1] = level_rps * seconds
-    edges = BIN_S * np.arange(BINS + 1.0)
-    for place, surge in enumerate(surges):
-        known = (0.0, *surge.excess)
-        if len(known) > 1:
-            last = (known[-1] - known[-2]) / BIN_S
-            known = (*known, *(known[-1] + last * BIN_S * (k + 1) for k in range(BINS + 1 - len(known))))
-            excess[place] = np.interp(seconds, edges, known)
-        else:
-            excess[place] = 0.0
-    arrived = level_rps * seconds + np.maximum.accumulate(np.maximum(excess, 0.0), axis=1)
+    beyond = np.array([*(_beyond(surge.excess, len(seconds)) for surge in surges), level_rps * seconds])
+    arrived = level_rps * seconds + beyond
     needed = arrived / (seconds + timing.wait_s)
     late = np.zeros((len(surges) + 1, len(rates_rps)))
     # The first second whose requests are late, for each surge and rate.
@@ -158,6 +149,20 @@ def late_by_rate(
         if count >= 1:
             late += np.where(first < count, arrived[:, count - 1, None] - before, 0.0)
     return late / ONSETS
+
+
+@lru_cache(maxsize=16 * MOST_KEPT)
+def _beyond(excess: tuple[float, ...], seconds: int) -> npt.NDArray[np.float64]:
+    """How much has come beyond the level by each second of a surge; it goes on as in the last bin that is known."""
+    import numpy as np
+
+    if not excess:
+        return np.zeros(seconds)
+    known = (0.0, *excess)
+    last = (known[-1] - known[-2]) / BIN_S
+    known = (*known, *(known[-1] + last * BIN_S * (k + 1) for k in range(BINS + 1 - len(known))))
+    found = np.interp(np.arange(0.0, seconds), BIN_S * np.arange(BINS + 1.0), known)
+    return np.maximum.accumulate(np.maximum(found, 0.0))
 
 
 def insured_rps(

@@ -71,7 +71,8 @@ class Tried:
         gaps = np.concatenate([[0], np.cumsum(np.isnan(counts))])
         ordinary = gaps[ends + ahead] == gaps[np.maximum(ends - LONG_S - ahead, 0)]
         times = until_s - len(counts) + ends
-        for surge in surges:
+        first_s = float(times.min(initial=until_s))
+        for surge in (each for each in surges if each.onset_s + BINS * BIN_S > first_s):
             ordinary &= (times + ahead < surge.onset_s) | (times >= surge.onset_s + BINS * BIN_S)
         if not ordinary.any():
             return self

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import inf, sqrt
 from typing import TYPE_CHECKING, Any
 
@@ -62,8 +63,13 @@ class Surge:
     @property
     def peak_rps(self) -> float:
         """The most that came beyond the level in ten of its first seconds [rps]."""
-        sums = (0.0, 0.0, *self.excess)
-        return max(b - a for a, b in zip(sums, sums[2:], strict=False)) / (2 * BIN_S) if self.excess else 0.0
+        return _peak_rps(self.excess)
+
+
+@lru_cache(maxsize=16 * MOST_KEPT)
+def _peak_rps(excess: tuple[float, ...]) -> float:
+    sums = (0.0, 0.0, *excess)
+    return max(b - a for a, b in zip(sums, sums[2:], strict=False)) / (2 * BIN_S) if excess else 0.0
 
 
 def surges_in(counts_rps: Sequence[float], until_s: float, before: Sequence[Surge] = ()) -> list[Surge]:
@@ -83,11 +89,16 @@ def surges_in(counts_rps: Sequence[float], until_s: float, before: Sequence[Surg
     ends = np.arange(LONG_S + MEDIUM_S, seconds + 1)
     now = (sums[ends] - sums[ends - MEDIUM_S]) / MEDIUM_S
     base = (sums[ends - MEDIUM_S] - sums[ends - MEDIUM_S - LONG_S]) / LONG_S
-    are_pairs = are_seen & np.roll(are_seen, 1)
-    steps = np.concatenate([[0.0], np.cumsum(are_pairs * np.abs(np.diff(counts, prepend=counts[0])))])
-    pairs = np.concatenate([[0], np.cumsum(are_pairs)])
+    changes = np.abs(np.diff(counts, prepend=counts[0]))
     before_s, after_s = ends - MEDIUM_S - LONG_S, ends - MEDIUM_S
-    noise = NORMAL * (steps[after_s] - steps[before_s]) / np.maximum(pairs[after_s] - pairs[before_s], 1)
+    pairs: Any = LONG_S
+    if not are_seen.all():
+        are_pairs = are_seen & np.roll(are_seen, 1)
+        changes = are_pairs * changes
+        by = np.concatenate([[0], np.cumsum(are_pairs)])
+        pairs = np.maximum(by[after_s] - by[before_s], 1)
+    steps = np.concatenate([[0.0], np.cumsum(changes)])
+    noise = NORMAL * (steps[after_s] - steps[before_s]) / pairs
     rises = base + np.maximum(RISE * base, DEVIATIONS * noise / sqrt(MEDIUM_S))
     found = list(before)
     if found and found[-1].end_s is None:
@@ -155,7 +166,8 @@ def _followed(surge: Surge, counts: Numbers, sums: Numbers, start_s: float) -> S
     if onset >= 0:
         edges = onset + BIN_S * np.arange(1, BINS + 1)
         edges = edges[edges <= seconds]
-        excess = tuple((sums[edges] - sums[onset] - surge.base_rps * (edges - onset)).tolist())
+        # In thousandths, as more digits would be most of what a journal holds.
+        excess = tuple((sums[edges] - sums[onset] - surge.base_rps * (edges - onset)).round(3).tolist())
     ends = np.arange(max(onset, 0) + 2 * MEDIUM_S, min(seconds, max(onset, 0) + LONGEST_S + 2 * MEDIUM_S) + 1)
     means = (sums[ends] - sums[ends - MEDIUM_S]) / MEDIUM_S
     back = np.flatnonzero((means < (1 + BACK) * surge.base_rps) | (ends + start_s - surge.onset_s >= LONGEST_S))
