@@ -166,8 +166,8 @@ def _followed(surge: Surge, counts: Numbers, sums: Numbers, start_s: float) -> S
     if onset >= 0:
         edges = onset + BIN_S * np.arange(1, BINS + 1)
         edges = edges[edges <= seconds]
-        # In thousandths, as more digits would be most of what a journal holds.
-        excess = tuple((sums[edges] - sums[onset] - surge.base_rps * (edges - onset)).round(3).tolist())
+        # In millionths, as more digits would be most of what a journal holds.
+        excess = tuple((sums[edges] - sums[onset] - surge.base_rps * (edges - onset)).round(6).tolist())
     ends = np.arange(max(onset, 0) + 2 * MEDIUM_S, min(seconds, max(onset, 0) + LONGEST_S + 2 * MEDIUM_S) + 1)
     means = (sums[ends] - sums[ends - MEDIUM_S]) / MEDIUM_S
     back = np.flatnonzero((means < (1 + BACK) * surge.base_rps) | (ends + start_s - surge.onset_s >= LONGEST_S))
