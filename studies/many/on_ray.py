@@ -25,6 +25,9 @@ ATTEMPTS = 3
 """How often to ask a cluster that answers: for each client Ray forks a process off one that has threads, and now and
 then that process does not live."""
 
+CLOSED = "closed channel"
+"""In what gRPC says, as a ValueError, of a message that comes after a connection was given up."""
+
 NOBODY = "connection timeout"
 """In what Ray says where nobody answers."""
 
@@ -83,6 +86,10 @@ def _read(address: str) -> Iterator[None]:
     except exceptions.RayTaskError as error:
         raise WorkerError(LACKING.format(error=error.cause)) from error
     except (ConnectionError, RpcError, exceptions.RaySystemError):
+        raise WorkerError(f"the Ray cluster at {address} is gone") from None
+    except ValueError as error:
+        if CLOSED not in str(error):
+            raise
         raise WorkerError(f"the Ray cluster at {address} is gone") from None
 
 

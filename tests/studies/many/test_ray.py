@@ -168,6 +168,20 @@ def test_after_the_cluster_is_gone_the_same_command_goes_on(
     assert (here / "out" / "runs.parquet").read_bytes() == whole
 
 
+def test_a_message_after_the_connection_was_given_up_is_answered_as_a_lost_cluster() -> None:
+    said = """
+from ipa.studies.many.on_ray import _read
+for text in ("Cannot invoke RPC on closed channel!", "another"):
+    try:
+        with _read("there"):
+            raise ValueError(text)
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+    found = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    assert found.stdout == "WorkerError the Ray cluster at there is gone\nValueError another\n"
+
+
 def test_a_slow_network_changes_nothing(here: Path, whole: bytes, cluster: Cluster) -> None:
     """Whatever passes between here and the cluster is 0.1 s late."""
     (here / "go").touch()
