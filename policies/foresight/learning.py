@@ -55,10 +55,8 @@ def learnt(
     fresh = [surge.onset_s for surge in surges if not surge.follows]
     latest = fresh[-1] if fresh else -1
     if latest != known["onsets"]:
-        known["onsets"], known["period_s"] = (
-            latest,
-            period_of(large_onsets_s([surge for surge in surges if surge.onset_s >= now_s - DAY_S])),
-        )
+        of_last_day = [surge for surge in surges if surge.onset_s >= now_s - DAY_S]
+        known["onsets"], known["period_s"] = latest, period_of(large_onsets_s(of_last_day))
     known["surges"] = to_memory(surges)
     known["now_s"] = now_s
     before = memory.get("stages", {})
