@@ -105,7 +105,7 @@ class BesideIpa:
         step_s: float,
         is_new: bool,
     ) -> Decision:
-        """The decision for this step; its memory has `account` and `above` too.
+        """The decision for this step; its memory has `account`, `above` and `held_s` too.
 
         `rates`: those wanted, and those that will do where the first do not fit. `is_new`: next to nothing is known of
         the load; then IPA's own plan comes first."""
@@ -141,8 +141,11 @@ class BesideIpa:
             if above["is"]:
                 # What is bought above IPA's plan is no debt, and what IPA's changes would have cost is not saved.
                 kept = standard.noted(account, theirs.configuration, standard.pas, theirs_before)
-                return replace(best, memory={**best.memory, "account": kept, "above": above})
+                return replace(best, memory={**best.memory, "account": kept, "above": above, "held_s": 0.0})
             modest = replace(modest, memory={**modest.memory, "above": above})
+        modest = self._held(modest, observation, memory, step_s)
+        if _is_alike(modest.configuration, theirs.configuration) and (self.gain == NEVER or _serves(theirs, rates[-1])):
+            modest = replace(theirs, memory=modest.memory)
         kept = standard.noted(account, modest.configuration, self._pas(modest.configuration), at_hand)
         return replace(modest, memory={**modest.memory, "account": kept})
 
@@ -165,35 +168,70 @@ class BesideIpa:
             at_most(observation, account.most_cores(within_s)) for within_s in (STAY_S, CALM_S, SURGE_S)
         )
         their_variants = variant_of_each(theirs.configuration)
+        may_change = at_hand is not None and (at_hand == their_variants or not is_any_starting(observation))
 
         def is_fit(found: Decision) -> bool:
             return self._is_fit(found, standard, account, at_hand, step_s)
+
+        def fitting(limited: Observation, each: Rates) -> Decision | None:
+            for aim in (self.aim, self.accurate):
+                found = chosen(limited, aim=aim, rates=each)
+                if is_fit(found):
+                    return found
+            if may_change:
+                found = chosen(limited, aim=self.aim, rates=each, only=their_variants)
+                if is_fit(found):
+                    return found
+            return None
 
         for each in dict.fromkeys(rates):
             if at_hand is not None:
                 found = chosen(stay, aim=self.aim, rates=each)
                 if variant_of_each(found.configuration) == at_hand and is_fit(found):
                     return found
-            for aim in (self.aim, self.accurate):
-                found = chosen(calm, aim=aim, rates=each)
-                if is_fit(found):
-                    return found
-            if at_hand is not None and (at_hand == their_variants or not is_any_starting(observation)):
-                with_theirs = chosen(calm, aim=self.aim, rates=each, only=their_variants)
-                if is_fit(with_theirs):
-                    return with_theirs
+            fit = fitting(calm, each)
+            if fit is not None:
+                return fit
         least = rates[-1]
+        own = replace(theirs, memory=chosen(calm, aim=self.aim, rates=least).memory)
         does_serve = _serves(theirs, least)
         if does_serve and account.most_cores(CALM_S) >= cores_of(theirs.configuration):
-            return replace(theirs, memory=found.memory)
+            return own
+        fit = fitting(surge, least)
+        if fit is not None:
+            return fit
+        if self.gain == NEVER and theirs.feasible:
+            return own
         for limited in (calm, surge):
             found = chosen(limited, aim=self.aim, rates=least)
-            if is_fit(found) if self.gain == NEVER else found.feasible:
+            if found.feasible:
                 return found
-        if self.gain == NEVER and theirs.feasible:
-            return replace(theirs, memory=found.memory)
-        within = chosen(at_most(observation, cores_of(theirs.configuration)), aim=self.aim, rates=least)
-        return within if within.feasible else chosen(observation, aim=self.aim, rates=least)
+        within = at_most(observation, cores_of(theirs.configuration))
+        if does_serve:
+            # In debt: a change of variants, but to IPA's, would be one more.
+            if at_hand is not None:
+                kept = chosen(within, aim=self.aim, rates=least, only=at_hand)
+                is_kept = kept.feasible and variant_of_each(kept.configuration) == at_hand
+                if is_kept and standard.is_accurate(account, self._pas(kept.configuration), step_s):
+                    return kept
+            return own
+        found = chosen(within, aim=self.aim, rates=least)
+        return found if found.feasible else chosen(observation, aim=self.aim, rates=least)
+
+    def _held(self, modest: Decision, observation: Observation, memory: Memory, step_s: float) -> Decision:
+        """The plan, or what is in force where the plan would roll out other variants at a stage that is behind while
+        its replicas are starting: what comes next would take as long again. Its memory has `held_s`, for how long that
+        has gone on; that is at most as long as a start-up takes. With `NEVER`, no plan is held, as it may cost more."""
+        held_s: float = memory.get("held_s", 0.0)
+        if self.gain == NEVER or held_s >= self.start_up_s or not _would_start_again(modest, observation):
+            return replace(modest, memory={**modest.memory, "held_s": 0.0})
+        configuration = dict(observation.configuration)
+        return replace(
+            modest,
+            configuration=configuration,
+            objective=self.aim.programme.score(configuration),
+            memory={**modest.memory, "held_s": held_s + step_s},
+        )
 
     def worth(self, best: Configuration, usual: Configuration, theirs: Configuration) -> float:
         """By how much a plan that costs more than IPA's is better than the `usual` one within that cost, beyond what is
@@ -225,6 +263,29 @@ class BesideIpa:
 
     def _pas(self, configuration: Configuration) -> float:
         return self.aim.programme.score(configuration)["pas"]
+
+
+def _would_start_again(plan: Decision, observation: Observation) -> bool:
+    """Whether a plan gives other variants to a stage at which requests wait and replicas are starting."""
+    for name, stage in observation.stages.items():
+        variant = stage.configuration.variant
+        counts = stage.replicas.get(variant)
+        if (
+            counts is not None
+            and counts.starting
+            and stage.queue_length
+            and plan.configuration[name].variant != variant
+        ):
+            return True
+    return False
+
+
+def _is_alike(one: Configuration, other: Configuration) -> bool:
+    """Whether two plans have the same replicas: their batches may differ."""
+    return all(
+        (stage.variant, stage.replicas, stage.cores) == (other[name].variant, other[name].replicas, other[name].cores)
+        for name, stage in one.items()
+    )
 
 
 def _serves(theirs: Decision, rates: Rates) -> bool:

@@ -25,8 +25,8 @@ NOTICED_S = 2.0
 """A surge that is younger at a decision is not noticed by it."""
 RELAPSE_S = 450.0
 """For so long after its end, a surge may come back, and is then not to make too many late, however seldom one does."""
-AT_ONCE_S = {False: RELAPSE_S, True: AFTER_S}
-"""By whether requests are stuck: for so long after its end, a surge that comes back may be at its height at once."""
+AT_ONCE_S, AT_ONCE_STUCK_S = RELAPSE_S, AFTER_S
+"""For so long after its end, a surge that comes back may be at its height at once; and where requests are stuck."""
 ONSETS = 4
 """At so many moments between two decisions a surge is taken to begin."""
 GRID = 48
@@ -183,14 +183,15 @@ def insured_rps(
     chances = timing.step_s * np.append(
         intensities(now_s, surges, period_s, seen_s, timing), UNSEEN / (seen_s + UNSEEN_IN_S)
     )
-    peak = max([level_rps, *(surge.peak_rps for surge in surges)])
-    rates = level_rps + np.linspace(0.0, 1.0, GRID + 1) * peak
     back = may_come_back(now_s, surges)
+    at_once_s = AT_ONCE_STUCK_S if timing.is_stuck else AT_ONCE_S
     returned = [
         _at_once(level_rps, surge.base_rps + surge.peak_rps)
         for surge, is_back in zip(surges, back, strict=True)
-        if is_back and surge.end_s is not None and now_s - surge.end_s <= AT_ONCE_S[timing.is_stuck]
+        if is_back and surge.end_s is not None and now_s - surge.end_s <= at_once_s
     ]
+    peak = max([level_rps, *(surge.peak_rps for surge in (*returned, *surges))])
+    rates = level_rps + np.linspace(0.0, 1.0, GRID + 1) * peak
     late = late_by_rate(rates, level_rps, [*returned, *surges], timing)
     at_once, late = late[: len(returned)].max(axis=0, initial=0.0), late[len(returned) :]
     expected = chances @ late
@@ -200,7 +201,7 @@ def insured_rps(
     return [
         _least(
             rates,
-            (expected <= each.expected) & (most <= each.by_one) & (np.maximum(at_once, most) <= each.at_once),
+            (expected <= each.expected) & (most <= each.by_one) & (at_once <= each.at_once),
         )
         for each in allowed
     ]

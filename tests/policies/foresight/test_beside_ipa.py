@@ -124,13 +124,16 @@ def test_while_a_dearer_plan_is_taken_the_changes_that_ipa_would_make_save_nothi
         assert memory["account"]["saved"] == 0.0
 
 
-def beside_of(theirs: Configuration, *plans: Configuration, start_up_s: float = 0.0) -> Callable[..., Configuration]:
-    """What is decided beside a plan of IPA's where `plans`, the best first, are all that there are."""
+def beside_of(
+    theirs: Configuration, *plans: Configuration, start_up_s: float = 0.0, theirs_rps: float = 0.0
+) -> Callable[..., Configuration]:
+    """What is decided beside a plan of IPA's, for `theirs_rps`, where `plans`, the best first, are all that there are;
+    10 rps are due."""
     policy = Foresight(LONG_SLA)
     ipa = SimpleNamespace(
         solver=policy.solver,
         solver_fallback=policy.solver_fallback,
-        decide=lambda *_: Decision(theirs, {}, planned_load_rps=0.0),
+        decide=lambda *_: Decision(theirs, {}, planned_load_rps=theirs_rps),
     )
     beside = BesideIpa(ipa, policy._aim, "never", start_up_s)  # type: ignore[arg-type]
 
@@ -139,11 +142,13 @@ def beside_of(theirs: Configuration, *plans: Configuration, start_up_s: float = 
         fits = [plan for plan in plans if cores_of(plan) <= limit and only in (None, variant_of_each(plan))]
         return Decision(fits[0], {}) if fits else Decision(plans[-1], {}, feasible=False)
 
-    def decided_with(saved: float, at_hand: Configuration, gain: float | str = "never") -> Configuration:
+    def decided_with(
+        saved: float, at_hand: Configuration, gain: float | str = "never", held_s: float = 0.0, **shown: Any
+    ) -> Configuration:
         beside.gain = gain
         account = {"saved": saved, "theirs": 10.0, "ours": 10.0, "ahead": 0.0, "lead": 0.0}
-        memory = {"lost": 0.0, "account": {**account, "variants": variant_of_each(theirs)}}
-        seen = observation(steps((10, 120)), at_hand=dict(at_hand))
+        memory = {"lost": 0.0, "held_s": held_s, "account": {**account, "variants": variant_of_each(theirs)}}
+        seen = observation(steps((10, 120)), at_hand=dict(at_hand), **shown)
         rates = [Rates(10.0, 10.0, 10.0, 10.0)]
         return beside.decide(given, seen, memory, 10.0, rates, 10.0, False).configuration
 
@@ -194,6 +199,64 @@ def test_what_cannot_be_repaid_at_once_is_bought_within_ipa_s_cost_before_anythi
     eight = configuration(a=("small", 1, 4, 1), b=("small", 1, 4, 1))
     assert beside_of(THEIRS, BEST, eight)(-90.0, eight, gain=100.0) == eight
     assert beside_of(THEIRS, BEST)(-90.0, eight, gain=100.0) == BEST
+
+
+ACCURATE = configuration(a=("large", 1, 2, 2), b=("large", 1, 2, 2))
+
+
+@pytest.mark.parametrize(("saved", "expected"), [(79.0, CHEAP), (80.0, BEST)])
+def test_what_is_saved_is_spent_on_replicas_of_accurate_variants_before_lighter_ones_are_taken(
+    saved: float, expected: Configuration
+) -> None:
+    """IPA's plan of 8 cores does not serve what is due; 12 cores of its variants do, or 4 of lighter ones. Within 20 s,
+    80 core-seconds may be spent."""
+    assert beside_of(ACCURATE, CHEAP, BEST)(saved, ACCURATE, gain=100.0) == expected
+
+
+def test_in_debt_variants_change_to_ipa_s_alone() -> None:
+    """With a debt of 90 core-seconds, nothing cheaper than IPA's 10 cores serves; better variants for 8 would be one
+    more change, and those at hand stay if they are no less accurate."""
+    light = configuration(a=("small", 1, 4, 1), b=("small", 1, 4, 1))
+    theirs = configuration(a=("small", 1, 6, 1), b=("large", 1, 2, 2))
+    found = beside_of(theirs, ACCURATE, light, theirs_rps=10.0)
+    assert found(-90.0, light, gain=100.0) == theirs
+    assert found(-90.0, ACCURATE, gain=100.0) == ACCURATE
+
+
+@pytest.mark.parametrize(("gain", "theirs_rps", "expected"), [(100.0, 9.0, 1), (100.0, 10.0, 2), ("never", 9.0, 2)])
+def test_a_plan_that_differs_from_ipa_s_in_batches_alone_is_ipa_s_where_that_serves_what_is_due(
+    gain: float | str, theirs_rps: float, expected: int
+) -> None:
+    """So what follows is the same to the request, and costs no more by a moment."""
+    theirs = configuration(a=("small", 2, 2, 1), b=("small", 2, 2, 1))
+    found = beside_of(theirs, CHEAP, theirs_rps=theirs_rps)(0.0, CHEAP, gain=gain)
+    assert [stage.batch for stage in found.values()] == [expected] * 2
+
+
+@pytest.mark.parametrize(
+    ("starting", "waiting", "held_s", "gain", "is_held"),
+    [
+        (1, 3, 0.0, 100.0, True),
+        (1, 3, 7.0, 100.0, True),
+        (1, 3, 8.0, 100.0, False),
+        (0, 3, 0.0, 100.0, False),
+        (1, 0, 0.0, 100.0, False),
+        (1, 3, 0.0, "never", False),
+    ],
+)
+def test_a_stage_that_is_behind_keeps_variants_that_are_starting_for_as_long_as_that_takes(
+    starting: int, waiting: int, held_s: float, gain: float | str, is_held: bool
+) -> None:
+    """IPA's plan would roll out other variants, in a debt that leaves no room for those at hand."""
+    found = beside_of(CHEAP, BEST, start_up_s=8.0, theirs_rps=10.0)(
+        -90.0,
+        BEST,
+        gain,
+        held_s,
+        queue_length={"a": waiting},
+        replicas={"a": ReplicaCounts(ready=3 - starting, starting=starting)},
+    )
+    assert found == (BEST if is_held else CHEAP)
 
 
 def planned(policy: Foresight | Ipa, load: Sequence[float]) -> tuple[float, float]:
@@ -321,7 +384,8 @@ def test_with_eager_dispatch_more_is_planned_for_where_new_replicas_are_held_aga
     seen = replace(observation(load[-120:], elapsed_s=0.0), past_rps=tuple(load[:-120]))
     for asked, share in ((gain, 1.1), (0.0, 1.0)):  # no less than the load itself
         policy = Foresight(two_by_two(published()), sla_s=16.0, gain_above_ipa=asked, dispatch="eager")
-        assert policy.decide(seen, {}).planned_load_rps == pytest.approx(share * 20, rel=HALF_A_STEP)
+        rates_rps = policy.decide(seen, {}).memory["seen"]["rates"]
+        assert rates_rps == pytest.approx([share * 20] * 2, rel=HALF_A_STEP)
 
 
 @pytest.mark.parametrize("dispatch", ["central", "eager"])
