@@ -17,7 +17,17 @@ from ipa.policies.foresight.choice import (
     is_any_starting,
     variant_of_each,
 )
-from ipa.policies.interface import Configuration, Decision, Histories, Memory, Observation, PolicyError
+from ipa.policies.interface import (
+    Configuration,
+    Decision,
+    Histories,
+    Memory,
+    Observation,
+    PolicyError,
+    ReplicaCounts,
+    StageConfiguration,
+    StageObservation,
+)
 from ipa.policies.optimiser import Answers
 
 if TYPE_CHECKING:
@@ -122,7 +132,7 @@ class BesideIpa:
         )
         account = standard.account(memory.get("account"), observation.elapsed_s)
         at_hand = variant_of_each(observation.configuration) if "lost" in memory else None
-        if is_new and _serves(theirs, rates[-1]):
+        if is_new and _serves(theirs, rates[-1].due_rps):
             modest = replace(theirs, memory=chosen(observation, aim=self.aim, rates=rates[-1]).memory)
         else:
             modest = self._no_worse(chosen, observation, theirs, standard, account, at_hand, rates, step_s)
@@ -143,8 +153,10 @@ class BesideIpa:
                 kept = standard.noted(account, theirs.configuration, standard.pas, theirs_before)
                 return replace(best, memory={**best.memory, "account": kept, "above": above, "held_s": 0.0})
             modest = replace(modest, memory={**modest.memory, "above": above})
-        modest = self._held(modest, observation, memory, step_s)
-        if _is_alike(modest.configuration, theirs.configuration) and (self.gain == NEVER or _serves(theirs, rates[-1])):
+        modest = self._held(modest, observation, memory, step_s, is_new)
+        # With `NEVER`, whatever IPA's batches serve: a replica with larger ones stops later, and costs more.
+        does_serve = self.gain == NEVER or _serves(theirs, modest.planned_load_rps or 0.0)
+        if theirs.feasible and does_serve and _is_alike(modest.configuration, theirs.configuration):
             modest = replace(theirs, memory=modest.memory)
         kept = standard.noted(account, modest.configuration, self._pas(modest.configuration), at_hand)
         return replace(modest, memory={**modest.memory, "account": kept})
@@ -194,7 +206,7 @@ class BesideIpa:
                 return fit
         least = rates[-1]
         own = replace(theirs, memory=chosen(calm, aim=self.aim, rates=least).memory)
-        does_serve = _serves(theirs, least)
+        does_serve = _serves(theirs, least.due_rps)
         if does_serve and account.most_cores(CALM_S) >= cores_of(theirs.configuration):
             return own
         fit = fitting(surge, least)
@@ -206,30 +218,35 @@ class BesideIpa:
             found = chosen(limited, aim=self.aim, rates=least)
             if found.feasible:
                 return found
-        within = at_most(observation, cores_of(theirs.configuration))
-        if does_serve:
-            # In debt: a change of variants, but to IPA's, would be one more.
-            if at_hand is not None:
-                kept = chosen(within, aim=self.aim, rates=least, only=at_hand)
-                is_kept = kept.feasible and variant_of_each(kept.configuration) == at_hand
-                if is_kept and standard.is_accurate(account, self._pas(kept.configuration), step_s):
-                    return kept
-            return own
-        found = chosen(within, aim=self.aim, rates=least)
-        return found if found.feasible else chosen(observation, aim=self.aim, rates=least)
+        within = chosen(at_most(observation, cores_of(theirs.configuration)), aim=self.aim, rates=least)
+        if does_serve:  # in debt, where a change to any but IPA's variants would be one more
+            stays = within.feasible and variant_of_each(within.configuration) == at_hand
+            return within if stays else own
+        return within if within.feasible else chosen(observation, aim=self.aim, rates=least)
 
-    def _held(self, modest: Decision, observation: Observation, memory: Memory, step_s: float) -> Decision:
-        """The plan, or what is in force where the plan would roll out other variants at a stage that is behind while
-        its replicas are starting: what comes next would take as long again. Its memory has `held_s`, for how long that
-        has gone on; that is at most as long as a start-up takes. With `NEVER`, no plan is held, as it may cost more."""
+    def _held(
+        self, modest: Decision, observation: Observation, memory: Memory, step_s: float, is_new: bool
+    ) -> Decision:
+        """The plan, but stages that are behind keep what is in force while its replicas are starting: what the plan
+        has instead would take as long again. Its memory has `held_s`, for how long that has gone on: no longer than a
+        start-up takes, in whole steps. With `NEVER` nothing is held, as that may cost more; nor while next to nothing
+        is known of the load."""
         held_s: float = memory.get("held_s", 0.0)
-        if self.gain == NEVER or held_s >= self.start_up_s or not _would_start_again(modest, observation):
+        kept = {
+            name: stage.configuration
+            for name, stage in observation.stages.items()
+            if _would_start_again(modest.configuration[name], stage)
+        }
+        held = {**modest.configuration, **kept}
+        limit = observation.limit_cores
+        has_room = limit is None or cores_of(held) <= limit
+        if not kept or is_new or self.gain == NEVER or held_s >= self.start_up_s or not has_room:
             return replace(modest, memory={**modest.memory, "held_s": 0.0})
-        configuration = dict(observation.configuration)
         return replace(
             modest,
-            configuration=configuration,
-            objective=self.aim.programme.score(configuration),
+            configuration=held,
+            objective=self.aim.programme.score(held),
+            notes=(*modest.notes, "stays while replicas are starting"),
             memory={**modest.memory, "held_s": held_s + step_s},
         )
 
@@ -265,19 +282,15 @@ class BesideIpa:
         return self.aim.programme.score(configuration)["pas"]
 
 
-def _would_start_again(plan: Decision, observation: Observation) -> bool:
-    """Whether a plan gives other variants to a stage at which requests wait and replicas are starting."""
-    for name, stage in observation.stages.items():
-        variant = stage.configuration.variant
-        counts = stage.replicas.get(variant)
-        if (
-            counts is not None
-            and counts.starting
-            and stage.queue_length
-            and plan.configuration[name].variant != variant
-        ):
-            return True
-    return False
+def _would_start_again(plan: StageConfiguration, stage: StageObservation) -> bool:
+    """Whether a plan has other replicas start at a stage in the place of those that are starting, where more waits than
+    a batch at each replica."""
+    now = stage.configuration
+    if now.is_mix or now.variant in (plan.variant, *stage.failed_variants):
+        return False
+    at_hand, other = (stage.replicas.get(variant, ReplicaCounts()) for variant in (now.variant, plan.variant))
+    is_behind = stage.queue_length > now.batch * max(at_hand.ready, 1)
+    return is_behind and at_hand.starting > 0 and other.ready < plan.replicas
 
 
 def _is_alike(one: Configuration, other: Configuration) -> bool:
@@ -288,6 +301,6 @@ def _is_alike(one: Configuration, other: Configuration) -> bool:
     )
 
 
-def _serves(theirs: Decision, rates: Rates) -> bool:
-    """Whether IPA's plan serves what is due."""
-    return theirs.feasible and (theirs.planned_load_rps or 0.0) >= rates.due_rps
+def _serves(theirs: Decision, rate_rps: float) -> bool:
+    """Whether IPA's plan is for at least such a rate."""
+    return theirs.feasible and (theirs.planned_load_rps or 0.0) >= rate_rps

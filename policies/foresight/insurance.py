@@ -25,8 +25,8 @@ NOTICED_S = 2.0
 """A surge that is younger at a decision is not noticed by it."""
 RELAPSE_S = 450.0
 """For so long after its end, a surge may come back, and is then not to make too many late, however seldom one does."""
-AT_ONCE_S, AT_ONCE_STUCK_S = RELAPSE_S, AFTER_S
-"""For so long after its end, a surge that comes back may be at its height at once; and where requests are stuck."""
+AT_ONCE_STUCK_S = AFTER_S
+"""Where requests are stuck, one that comes back is taken to be at its height at once only for so long after its end."""
 ONSETS = 4
 """At so many moments between two decisions a surge is taken to begin."""
 GRID = 48
@@ -184,7 +184,7 @@ def insured_rps(
         intensities(now_s, surges, period_s, seen_s, timing), UNSEEN / (seen_s + UNSEEN_IN_S)
     )
     back = may_come_back(now_s, surges)
-    at_once_s = AT_ONCE_STUCK_S if timing.is_stuck else AT_ONCE_S
+    at_once_s = AT_ONCE_STUCK_S if timing.is_stuck else RELAPSE_S
     returned = [
         _at_once(level_rps, surge.base_rps + surge.peak_rps)
         for surge, is_back in zip(surges, back, strict=True)

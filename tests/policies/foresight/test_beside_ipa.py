@@ -19,6 +19,7 @@ from ipa.policies import (
     Foresight,
     Ipa,
     Journal,
+    Memory,
     Observation,
     PolicyError,
     ReplicaCounts,
@@ -137,18 +138,18 @@ def beside_of(
     )
     beside = BesideIpa(ipa, policy._aim, "never", start_up_s)  # type: ignore[arg-type]
 
-    def given(seen: Observation, only: Mapping[str, str] | None = None, **_: Any) -> Decision:
+    def given(seen: Observation, aim: Aim, only: Mapping[str, str] | None = None, **_: Any) -> Decision:
         limit = inf if seen.limit_cores is None else seen.limit_cores
         fits = [plan for plan in plans if cores_of(plan) <= limit and only in (None, variant_of_each(plan))]
-        return Decision(fits[0], {}) if fits else Decision(plans[-1], {}, feasible=False)
+        if aim is beside.accurate:
+            fits.sort(key=beside._pas, reverse=True)
+        return Decision(fits[0], {}, planned_load_rps=10.0) if fits else Decision(plans[-1], {}, feasible=False)
 
-    def decided_with(
-        saved: float, at_hand: Configuration, gain: float | str = "never", held_s: float = 0.0, **shown: Any
-    ) -> Configuration:
+    def decided_with(saved: float, at_hand: Configuration, gain: float | str = "never") -> Configuration:
         beside.gain = gain
         account = {"saved": saved, "theirs": 10.0, "ours": 10.0, "ahead": 0.0, "lead": 0.0}
-        memory = {"lost": 0.0, "held_s": held_s, "account": {**account, "variants": variant_of_each(theirs)}}
-        seen = observation(steps((10, 120)), at_hand=dict(at_hand), **shown)
+        memory = {"lost": 0.0, "account": {**account, "variants": variant_of_each(theirs)}}
+        seen = observation(steps((10, 120)), at_hand=dict(at_hand))
         rates = [Rates(10.0, 10.0, 10.0, 10.0)]
         return beside.decide(given, seen, memory, 10.0, rates, 10.0, False).configuration
 
@@ -213,6 +214,13 @@ def test_what_is_saved_is_spent_on_replicas_of_accurate_variants_before_lighter_
     assert beside_of(ACCURATE, CHEAP, BEST)(saved, ACCURATE, gain=100.0) == expected
 
 
+def test_the_most_accurate_plan_that_savings_pay_for_comes_before_one_less_accurate_than_ipa_s() -> None:
+    """Neither the best plan nor IPA's variants will do: those are less accurate, and these are not to be had."""
+    theirs = configuration(a=("small", 1, 6, 1), b=("large", 1, 2, 2))
+    found = beside_of(theirs, CHEAP, BEST)
+    assert [found(saved, CHEAP, gain=100.0) for saved in (39.0, 40.0)] == [CHEAP, BEST]
+
+
 def test_in_debt_variants_change_to_ipa_s_alone() -> None:
     """With a debt of 90 core-seconds, nothing cheaper than IPA's 10 cores serves; better variants for 8 would be one
     more change, and those at hand stay if they are no less accurate."""
@@ -233,30 +241,71 @@ def test_a_plan_that_differs_from_ipa_s_in_batches_alone_is_ipa_s_where_that_ser
     assert [stage.batch for stage in found.values()] == [expected] * 2
 
 
+def held_at(
+    memory: Memory,
+    *,
+    ready: int = 2,
+    starting: int = 1,
+    waiting: int = 3,
+    other: int = 0,
+    gain: float | str = 100.0,
+    plan: Configuration = CHEAP,
+    is_new: bool = False,
+    **shown: Any,
+) -> Decision:
+    """What is decided where IPA's plan is `plan` and no other is, and 12 cores of large variants are in force; `ready`,
+    `starting` and `waiting` at a, of which `other` replicas of the small variant are ready. A start-up takes 8 s."""
+    policy = Foresight(LONG_SLA)
+    theirs = Decision(plan, {}, planned_load_rps=10.0)
+    ipa = SimpleNamespace(solver=policy.solver, solver_fallback=policy.solver_fallback, decide=lambda *_: theirs)
+    beside = BesideIpa(ipa, policy._aim, gain, 8.0)  # type: ignore[arg-type]
+    seen = observation(steps((10, 120)), at_hand=BEST, queue_length={"a": waiting}, **shown)
+    counts = {"large": ReplicaCounts(ready=ready, starting=starting), "small": ReplicaCounts(ready=other)}
+    stage = replace(seen.stages["a"], replicas=counts)
+    seen = replace(seen, stages={**seen.stages, "a": stage})
+    no_other = Decision(BEST, memory, feasible=False)
+    rates = [Rates(10.0, 10.0, 10.0, 10.0)]
+    return beside.decide(lambda *_, **__: no_other, seen, memory, 10.0, rates, 4.0, is_new)
+
+
+HELD: Configuration = {**CHEAP, "a": BEST["a"]}
+
+
+def test_a_stage_that_is_behind_keeps_what_is_starting_for_no_longer_than_a_start_up_takes() -> None:
+    """With decisions every 4 s, for two of them; the other stage takes the plan."""
+    found, memory = [], {"lost": 0.0}
+    for _ in range(3):
+        decision = held_at(memory)
+        found.append(decision.configuration)
+        memory = {**decision.memory, "lost": 0.0}
+    assert found == [HELD, HELD, CHEAP]
+    assert decision.memory["held_s"] == 0.0
+    assert held_at(decision.memory).configuration == HELD
+    assert held_at({"lost": 0.0}).notes == ("stays while replicas are starting",)
+
+
 @pytest.mark.parametrize(
-    ("starting", "waiting", "held_s", "gain", "is_held"),
+    "shown",
     [
-        (1, 3, 0.0, 100.0, True),
-        (1, 3, 7.0, 100.0, True),
-        (1, 3, 8.0, 100.0, False),
-        (0, 3, 0.0, 100.0, False),
-        (1, 0, 0.0, 100.0, False),
-        (1, 3, 0.0, "never", False),
+        {"starting": 0},
+        {"waiting": 2},
+        {"other": 2},
+        {"gain": "never"},
+        {"is_new": True},
+        {"limit_cores": 7},
+        {"failed": {"a": ("large",)}},
     ],
+    ids=lambda shown: next(iter(shown)),
 )
-def test_a_stage_that_is_behind_keeps_variants_that_are_starting_for_as_long_as_that_takes(
-    starting: int, waiting: int, held_s: float, gain: float | str, is_held: bool
-) -> None:
-    """IPA's plan would roll out other variants, in a debt that leaves no room for those at hand."""
-    found = beside_of(CHEAP, BEST, start_up_s=8.0, theirs_rps=10.0)(
-        -90.0,
-        BEST,
-        gain,
-        held_s,
-        queue_length={"a": waiting},
-        replicas={"a": ReplicaCounts(ready=3 - starting, starting=starting)},
-    )
-    assert found == (BEST if is_held else CHEAP)
+def test_what_is_starting_is_given_up_otherwise(shown: dict[str, Any]) -> None:
+    """Nothing is starting; no more waits than a batch at each replica; those of the plan are ready; it may cost more;
+    the load is new; there is no room; the variant has failed."""
+    assert held_at({"lost": 0.0}, **shown).configuration == CHEAP
+
+
+def test_more_or_fewer_of_the_variant_that_is_starting_are_no_new_start() -> None:
+    fewer = configuration(a=("large", 1, 2, 2), b=("small", 1, 2, 1))
+    assert held_at({"lost": 0.0}, plan=fewer).configuration == fewer
 
 
 def planned(policy: Foresight | Ipa, load: Sequence[float]) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,15 @@ def test_a_surge_that_has_just_ended_may_come_back_at_its_height() -> None:
         for after_s in (AFTER_S, AFTER_S + 1)
     ]
     assert eager[0] > eager[1]
+
+
+def test_a_return_is_insured_against_where_the_load_has_fallen_far_below_what_was_before_the_surge() -> None:
+    """At 2 rps after one from 5 to 25 rps: back at once, a minute of 25 rps needs more than 2 and 20."""
+    fallen = surge(7200.0)
+    none_late = [Allowed(1e6, inf, most) for most in (0.0, inf)]
+    at_once, not_asked = insured_rps(7500.0, 2.0, [fallen], None, 86_400.0, replace(TIMING, lead_s=60.0), none_late)
+    assert not_asked == 2.0
+    assert 22.0 < at_once <= 25.0
 
 
 def test_a_load_that_has_fallen_is_insured_against_being_back_at_once() -> None:
