@@ -87,11 +87,7 @@ class Standard:
         self, account: Account, ours: Configuration, pas: float, at_hand: Mapping[str, str] | None, step_s: float
     ) -> bool:
         """Whether a plan of ours is accurate enough, and its changes are paid for."""
-        return self.is_paid(account, ours, at_hand) and self.is_accurate(account, pas, step_s)
-
-    def is_accurate(self, account: Account, pas: float, step_s: float) -> bool:
-        """Whether a plan of ours is as accurate as the other's, what is ahead included."""
-        return account.may_trail(self._lead(pas), step_s)
+        return self.is_paid(account, ours, at_hand) and account.may_trail(self._lead(pas), step_s)
 
     def is_paid(self, account: Account, ours: Configuration, at_hand: Mapping[str, str] | None) -> bool:
         """Whether the changes of a plan of ours are paid for: there and back to the other's plan.

@@ -174,13 +174,15 @@ class BesideIpa:
     ) -> Decision:
         """The best plan that costs no more than IPA's and is as accurate, savings and gains so far included, for the
         first of the rates for which there is one; else IPA's own, unless it serves less than is due or a debt forbids
-        its cost; else what serves it. Where it keeps the variants at hand, it may spend what is saved sooner; where no
-        change can be paid for, IPA's variants will do. With `NEVER`, nothing dearer than IPA's own."""
+        its cost; else one that savings pay for soon, then what serves what is due. In a debt, where IPA's plan would
+        serve that, the variants at hand stay while a change does not pay. A plan that keeps the variants at hand may
+        spend what is saved sooner; where no change can be paid for, IPA's variants will do. With `NEVER`, nothing is
+        bought on credit."""
         stay, calm, surge = (
             at_most(observation, account.most_cores(within_s)) for within_s in (STAY_S, CALM_S, SURGE_S)
         )
         their_variants = variant_of_each(theirs.configuration)
-        may_change = at_hand is not None and (at_hand == their_variants or not is_any_starting(observation))
+        may_take_theirs = at_hand is not None and (at_hand == their_variants or not is_any_starting(observation))
 
         def is_fit(found: Decision) -> bool:
             return self._is_fit(found, standard, account, at_hand, step_s)
@@ -190,7 +192,7 @@ class BesideIpa:
                 found = chosen(limited, aim=aim, rates=each)
                 if is_fit(found):
                     return found
-            if may_change:
+            if may_take_theirs:
                 found = chosen(limited, aim=self.aim, rates=each, only=their_variants)
                 if is_fit(found):
                     return found

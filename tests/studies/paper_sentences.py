@@ -35,7 +35,7 @@ def sentences(details: Mapping[str, str]) -> list[str]:
     return [
         (
             f"With own defaults, {_nearest(details, DEFAULTS)}; a system that violates the SLA more often than the "
-            f"oracle, by more than {KEPT_PERCENT:g} points, does not count."
+            f"oracle, by more than {KEPT_PERCENT:g} points, does not count, and ties count for each."
         ),
         (
             "In the published settings, which begin with one replica a stage and let batches wait at their replicas, "
