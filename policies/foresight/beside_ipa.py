@@ -15,19 +15,11 @@ from ipa.policies.foresight.choice import (
     change_price,
     cores_of,
     is_any_starting,
+    same_replicas,
+    starting_in_vain,
     variant_of_each,
 )
-from ipa.policies.interface import (
-    Configuration,
-    Decision,
-    Histories,
-    Memory,
-    Observation,
-    PolicyError,
-    ReplicaCounts,
-    StageConfiguration,
-    StageObservation,
-)
+from ipa.policies.interface import Configuration, Decision, Histories, Memory, Observation, PolicyError
 from ipa.policies.optimiser import Answers
 
 if TYPE_CHECKING:
@@ -156,7 +148,7 @@ class BesideIpa:
         modest = self._held(modest, observation, memory, step_s, is_new)
         # With `NEVER`, whatever IPA's batches serve: a replica with larger ones stops later, and costs more.
         does_serve = self.gain == NEVER or _serves(theirs, modest.planned_load_rps or 0.0)
-        if theirs.feasible and does_serve and _is_alike(modest.configuration, theirs.configuration):
+        if theirs.feasible and does_serve and same_replicas(modest.configuration, theirs.configuration):
             modest = replace(theirs, memory=modest.memory)
         kept = standard.noted(account, modest.configuration, self._pas(modest.configuration), at_hand)
         return replace(modest, memory={**modest.memory, "account": kept})
@@ -234,11 +226,7 @@ class BesideIpa:
         start-up takes, in whole steps. With `NEVER` nothing is held, as that may cost more; nor while next to nothing
         is known of the load."""
         held_s: float = memory.get("held_s", 0.0)
-        kept = {
-            name: stage.configuration
-            for name, stage in observation.stages.items()
-            if _would_start_again(modest.configuration[name], stage)
-        }
+        kept = starting_in_vain(modest.configuration, observation)
         held = {**modest.configuration, **kept}
         limit = observation.limit_cores
         has_room = limit is None or cores_of(held) <= limit
@@ -282,25 +270,6 @@ class BesideIpa:
 
     def _pas(self, configuration: Configuration) -> float:
         return self.aim.programme.score(configuration)["pas"]
-
-
-def _would_start_again(plan: StageConfiguration, stage: StageObservation) -> bool:
-    """Whether a plan has other replicas start at a stage in the place of those that are starting, where more waits than
-    a batch at each replica."""
-    now = stage.configuration
-    if now.is_mix or now.variant in (plan.variant, *stage.failed_variants):
-        return False
-    at_hand, other = (stage.replicas.get(variant, ReplicaCounts()) for variant in (now.variant, plan.variant))
-    is_behind = stage.queue_length > now.batch * max(at_hand.ready, 1)
-    return is_behind and at_hand.starting > 0 and other.ready < plan.replicas
-
-
-def _is_alike(one: Configuration, other: Configuration) -> bool:
-    """Whether two plans have the same replicas: their batches may differ."""
-    return all(
-        (stage.variant, stage.replicas, stage.cores) == (other[name].variant, other[name].replicas, other[name].cores)
-        for name, stage in one.items()
-    )
 
 
 def _serves(theirs: Decision, rate_rps: float) -> bool:

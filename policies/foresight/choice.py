@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import ceil, log2
 from typing import Any, NamedTuple
 
-from ipa.policies.interface import Configuration, Observation
+from ipa.policies.interface import Configuration, Observation, ReplicaCounts
 from ipa.policies.optimiser import Answers, Problem, Programme, Solution
 
 DOUBLED_IN = 17
@@ -105,6 +105,29 @@ def not_fewer(configuration: Configuration, observation: Observation) -> Configu
         if counts is not None and counts.starting and wanted.variant == at_hand.variant:
             found[name] = replace(wanted, replicas=max(wanted.replicas, at_hand.replicas))
     return found
+
+
+def starting_in_vain(plan: Configuration, observation: Observation) -> Configuration:
+    """What is in force at stages that are behind, where a plan gives up what is starting for other replicas that have
+    yet to start. Behind: more waits than a batch at each ready replica."""
+    found = {}
+    for name, stage in observation.stages.items():
+        now, wanted = stage.configuration, plan[name]
+        if now.is_mix or now.variant in (wanted.variant, *stage.failed_variants):
+            continue
+        at_hand, other = (stage.replicas.get(variant, ReplicaCounts()) for variant in (now.variant, wanted.variant))
+        is_behind = stage.queue_length > now.batch * max(at_hand.ready, 1)
+        if is_behind and at_hand.starting and other.ready < wanted.replicas:
+            found[name] = now
+    return found
+
+
+def same_replicas(one: Configuration, other: Configuration) -> bool:
+    """Whether two plans have the same replicas: their batches may differ."""
+    return all(
+        (stage.variant, stage.replicas, stage.cores) == (other[name].variant, other[name].replicas, other[name].cores)
+        for name, stage in one.items()
+    )
 
 
 def _stepped(rate_rps: float, whole: Callable[[float], int]) -> float:

@@ -223,7 +223,7 @@ def test_the_most_accurate_plan_that_savings_pay_for_comes_before_one_less_accur
 
 def test_in_debt_variants_change_to_ipa_s_alone() -> None:
     """With a debt of 90 core-seconds, nothing cheaper than IPA's 10 cores serves; better variants for 8 would be one
-    more change, and those at hand stay if they are no less accurate."""
+    more change, and stay where they are at hand."""
     light = configuration(a=("small", 1, 4, 1), b=("small", 1, 4, 1))
     theirs = configuration(a=("small", 1, 6, 1), b=("large", 1, 2, 2))
     found = beside_of(theirs, ACCURATE, light, theirs_rps=10.0)
@@ -232,7 +232,7 @@ def test_in_debt_variants_change_to_ipa_s_alone() -> None:
 
 
 @pytest.mark.parametrize(("gain", "theirs_rps", "expected"), [(100.0, 9.0, 1), (100.0, 10.0, 2), ("never", 9.0, 2)])
-def test_a_plan_that_differs_from_ipa_s_in_batches_alone_is_ipa_s_where_that_serves_what_is_due(
+def test_a_plan_that_differs_from_ipa_s_in_batches_alone_is_ipa_s_where_that_is_for_as_much_load(
     gain: float | str, theirs_rps: float, expected: int
 ) -> None:
     """So what follows is the same to the request, and costs no more by a moment."""
