@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any
 
 from ipa.policies import plugins
@@ -38,6 +39,8 @@ class Entry:
 
 
 _entry, _decision = maker_of(Entry), maker_of(Decision)
+_WHOLE = {int, str, bool, type(None)}
+"""What comes back from JSON as it is."""
 
 
 class Journal:
@@ -138,7 +141,19 @@ def _as_in_a_journal(memory: Memory) -> Memory:
     if not memory:
         return {}
     try:
-        plain: dict[str, Any] = json.loads(json.dumps(memory, allow_nan=False))
-    except (TypeError, ValueError) as error:
+        plain: dict[str, Any] = _as_json(memory)
+    except (TypeError, ValueError, RecursionError) as error:
         raise PolicyError(f"memory {memory!r}; allowed: what JSON can hold: {error}") from None
     return plain
+
+
+def _as_json(value: Any) -> Any:
+    """The value as it comes back from JSON; only what is not JSON's own is written, as that takes longer."""
+    kind = type(value)
+    if kind in _WHOLE or (kind is float and isfinite(value)):
+        return value
+    if kind is list or kind is tuple:
+        return [_as_json(each) for each in value]
+    if kind is dict and all(type(key) is str for key in value):
+        return {key: _as_json(each) for key, each in value.items()}
+    return json.loads(json.dumps(value, allow_nan=False))

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import ceil
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Numbers = npt.NDArray[np.float64]
 
 LEAST_REST_S = {"central": 2.0, "eager": 0.5}
 """By dispatch: a request that is due sooner after the new replicas than this is not planned for: it would ask for any
@@ -52,18 +59,36 @@ def required_rps(
     stride = max(1, ceil(len(coming) / MOMENTS))
     pieces = np.add.reduceat(coming, np.arange(0, len(coming), stride))
     by = np.concatenate([[0.0], np.cumsum(pieces)])
-    first = stride * np.arange(len(pieces), dtype=np.float64)[:, None]
-    total = by[None, 1:] - by[:-1, None]
-    total[0] += waiting
-    due_s = first.T + stride - 1 + wait_s
-    is_run = due_s - wait_s >= first
-    flat_rps = float((total[is_run] / (due_s - first)[is_run]).max())
+    runs = _runs(len(pieces), stride, lead_s, wait_s)
+    total = by[runs.last + 1] - by[runs.first] + np.where(runs.first == 0, waiting, 0.0)
+    flat_rps = float((total / runs.served_s).max())
     if flat_rps <= have_rps:
         return flat_rps
-    rest_s = due_s - np.maximum(first, lead_s)
-    rest = total - have_rps * np.maximum(0.0, np.minimum(lead_s, due_s) - first)
-    is_hopeful = is_run & (rest_s >= LEAST_REST_S[dispatch])
-    return max(have_rps, float((rest[is_hopeful] / rest_s[is_hopeful]).max(initial=0.0)))
+    rest = total - have_rps * runs.before_s
+    is_hopeful = runs.rest_s >= LEAST_REST_S[dispatch]
+    return max(have_rps, float((rest[is_hopeful] / runs.rest_s[is_hopeful]).max(initial=0.0)))
+
+
+class _Runs(NamedTuple):
+    """All runs of pieces: the first and the last piece of each, for how long it may be served [s], and how much of that
+    is before the new replicas serve and after it [s]."""
+
+    first: npt.NDArray[np.intp]
+    last: npt.NDArray[np.intp]
+    served_s: Numbers
+    before_s: Numbers
+    rest_s: Numbers
+
+
+@lru_cache(maxsize=64)
+def _runs(pieces: int, stride: int, lead_s: float, wait_s: float) -> _Runs:
+    import numpy as np
+
+    first, last = np.triu_indices(pieces)
+    first_s, due_s = (stride * piece.astype(np.float64) for piece in (first, last))
+    due_s += stride - 1 + wait_s
+    before_s = np.maximum(0.0, np.minimum(lead_s, due_s) - first_s)
+    return _Runs(first, last, due_s - first_s, before_s, due_s - np.maximum(first_s, lead_s))
 
 
 def is_late(waiting: float, have_rps: float, coming: Sequence[float], lead_s: float, wait_s: float) -> bool:

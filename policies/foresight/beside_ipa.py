@@ -11,16 +11,17 @@ from ipa.policies.foresight.account import CALM_S, STAY_S, SURGE_S, Account, Sta
 from ipa.policies.foresight.choice import (
     Aim,
     Rates,
-    at_most,
     change_price,
     cores_of,
     is_any_starting,
+    lower_of,
     same_replicas,
     starting_in_vain,
     variant_of_each,
 )
+from ipa.policies.foresight.rescue import has_room
 from ipa.policies.interface import Configuration, Decision, Histories, Memory, Observation, PolicyError
-from ipa.policies.optimiser import Answers
+from ipa.policies.optimiser import Answers, Problem
 
 if TYPE_CHECKING:
     from ipa.policies.ipa import Ipa
@@ -59,22 +60,26 @@ def changed(
 
 
 class Chosen(Protocol):
-    """Gives the plan for rates, within an observation's limit of cores, by an aim; at once with the variants of `only`
-    (stage -> variant), where they are given."""
+    """Gives the plan for rates by an aim, of at most so many cores, and within an observation's limit; at once with the
+    variants of `only` (stage -> variant), where they are given."""
 
     def __call__(
-        self, observation: Observation, *, aim: Aim, rates: Rates, only: Mapping[str, str] | None = None
+        self, *, aim: Aim, rates: Rates, most_cores: int | None = None, only: Mapping[str, str] | None = None
     ) -> Decision: ...
 
 
-def _each_once(chosen: Chosen) -> Chosen:
-    """The same for one observation, where a plan is often asked for again within another limit that is no other."""
+def _each_once(chosen: Chosen, limit_cores: int | None) -> Chosen:
+    """The same, where a plan is often asked for again within another limit that is no other; `limit_cores`: the
+    observation's."""
     known: dict[tuple[Any, ...], Decision] = {}
 
-    def found(observation: Observation, *, aim: Aim, rates: Rates, only: Mapping[str, str] | None = None) -> Decision:
-        key = (observation.limit_cores, id(aim), rates, only and tuple(only.items()))
+    def found(
+        *, aim: Aim, rates: Rates, most_cores: int | None = None, only: Mapping[str, str] | None = None
+    ) -> Decision:
+        most_cores = lower_of(most_cores, limit_cores)
+        key = (most_cores, id(aim), rates, only and tuple(only.items()))
         if key not in known:
-            known[key] = chosen(observation, aim=aim, rates=rates, only=only)
+            known[key] = chosen(aim=aim, rates=rates, most_cores=most_cores, only=only)
         return known[key]
 
     return found
@@ -111,7 +116,7 @@ class BesideIpa:
 
         `rates`: those wanted, and those that will do where the first do not fit. `is_new`: next to nothing is known of
         the load; then IPA's own plan comes first."""
-        chosen = _each_once(chosen)
+        chosen = _each_once(chosen, observation.limit_cores)
         theirs = self.yardstick.decide(observation, {})
         theirs_before = memory["account"]["variants"] if "account" in memory else None
         standard = Standard(
@@ -125,14 +130,14 @@ class BesideIpa:
         account = standard.account(memory.get("account"), observation.elapsed_s)
         at_hand = variant_of_each(observation.configuration) if "lost" in memory else None
         if is_new and _serves(theirs, rates[-1].due_rps):
-            modest = replace(theirs, memory=chosen(observation, aim=self.aim, rates=rates[-1]).memory)
+            modest = replace(theirs, memory=chosen(aim=self.aim, rates=rates[-1]).memory)
         else:
             modest = self._no_worse(chosen, observation, theirs, standard, account, at_hand, rates, step_s)
         if not is_new and not isinstance(self.gain, str):
-            best = chosen(observation, aim=self.aim, rates=rates[0])
+            best = chosen(aim=self.aim, rates=rates[0])
             worth = 0.0
             if best.feasible:
-                within = chosen(at_most(observation, cores_of(theirs.configuration)), aim=self.aim, rates=rates[0])
+                within = chosen(aim=self.aim, rates=rates[0], most_cores=cores_of(theirs.configuration))
                 usual = within if self._is_fit(within, standard, account, at_hand, step_s) else modest
                 worth = self.worth(best.configuration, usual.configuration, theirs.configuration)
             target = best if worth > 0 else modest
@@ -170,36 +175,34 @@ class BesideIpa:
         serve that, the variants at hand stay while a change does not pay. A plan that keeps the variants at hand may
         spend what is saved sooner; where no change can be paid for, IPA's variants will do. With `NEVER`, nothing is
         bought on credit."""
-        stay, calm, surge = (
-            at_most(observation, account.most_cores(within_s)) for within_s in (STAY_S, CALM_S, SURGE_S)
-        )
+        stay, calm, surge = (account.most_cores(within_s) for within_s in (STAY_S, CALM_S, SURGE_S))
         their_variants = variant_of_each(theirs.configuration)
         may_take_theirs = at_hand is not None and (at_hand == their_variants or not is_any_starting(observation))
 
         def is_fit(found: Decision) -> bool:
             return self._is_fit(found, standard, account, at_hand, step_s)
 
-        def fitting(limited: Observation, each: Rates) -> Decision | None:
+        def fitting(most_cores: int, each: Rates) -> Decision | None:
             for aim in (self.aim, self.accurate):
-                found = chosen(limited, aim=aim, rates=each)
+                found = chosen(aim=aim, rates=each, most_cores=most_cores)
                 if is_fit(found):
                     return found
             if may_take_theirs:
-                found = chosen(limited, aim=self.aim, rates=each, only=their_variants)
+                found = chosen(aim=self.aim, rates=each, most_cores=most_cores, only=their_variants)
                 if is_fit(found):
                     return found
             return None
 
         for each in dict.fromkeys(rates):
             if at_hand is not None:
-                found = chosen(stay, aim=self.aim, rates=each)
+                found = chosen(aim=self.aim, rates=each, most_cores=stay)
                 if variant_of_each(found.configuration) == at_hand and is_fit(found):
                     return found
             fit = fitting(calm, each)
             if fit is not None:
                 return fit
         least = rates[-1]
-        own = replace(theirs, memory=chosen(calm, aim=self.aim, rates=least).memory)
+        own = replace(theirs, memory=chosen(aim=self.aim, rates=least, most_cores=calm).memory)
         does_serve = _serves(theirs, least.due_rps)
         if does_serve and account.most_cores(CALM_S) >= cores_of(theirs.configuration):
             return own
@@ -208,15 +211,15 @@ class BesideIpa:
             return fit
         if self.gain == NEVER and theirs.feasible:
             return own
-        for limited in (calm, surge):
-            found = chosen(limited, aim=self.aim, rates=least)
+        for most_cores in (calm, surge):
+            found = chosen(aim=self.aim, rates=least, most_cores=most_cores)
             if found.feasible:
                 return found
-        within = chosen(at_most(observation, cores_of(theirs.configuration)), aim=self.aim, rates=least)
+        within = chosen(aim=self.aim, rates=least, most_cores=cores_of(theirs.configuration))
         if does_serve:  # in debt, where a change to any but IPA's variants would be one more
             stays = within.feasible and variant_of_each(within.configuration) == at_hand
             return within if stays else own
-        return within if within.feasible else chosen(observation, aim=self.aim, rates=least)
+        return within if within.feasible else chosen(aim=self.aim, rates=least)
 
     def _held(
         self, modest: Decision, observation: Observation, memory: Memory, step_s: float, is_new: bool
@@ -228,9 +231,9 @@ class BesideIpa:
         held_s: float = memory.get("held_s", 0.0)
         kept = starting_in_vain(modest.configuration, observation)
         held = {**modest.configuration, **kept}
-        limit = observation.limit_cores
-        has_room = limit is None or cores_of(held) <= limit
-        if not kept or is_new or self.gain == NEVER or held_s >= self.start_up_s or not has_room:
+        room = Problem(self.aim.programme, 0.0, limit_cores=observation.limit_cores)
+        may_hold = not is_new and self.gain != NEVER and held_s < self.start_up_s
+        if not kept or not may_hold or not has_room(room, held):
             return replace(modest, memory={**modest.memory, "held_s": 0.0})
         return replace(
             modest,

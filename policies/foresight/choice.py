@@ -79,10 +79,9 @@ def variant_of_each(configuration: Configuration) -> dict[str, str]:
     return {name: stage.variant for name, stage in configuration.items()}
 
 
-def at_most(observation: Observation, cores: int) -> Observation:
-    """The observation with a limit of cores, unless there is a lower one."""
-    limit = observation.limit_cores
-    return replace(observation, limit_cores=cores if limit is None else min(limit, cores))
+def lower_of(*limits_cores: int | None) -> int | None:
+    """The lowest of some limits of cores; None: no limit."""
+    return min((limit for limit in limits_cores if limit is not None), default=None)
 
 
 def variants_of(configuration: Configuration) -> dict[str, list[str]]:
@@ -95,15 +94,15 @@ def is_any_starting(observation: Observation) -> bool:
     return any(counts.starting for stage in observation.stages.values() for counts in stage.replicas.values())
 
 
-def not_fewer(configuration: Configuration, observation: Observation) -> Configuration:
-    """The configuration, but no fewer replicas where some are starting: those would be the ones to go."""
-    found = dict(configuration)
+def not_fewer(configuration: Configuration, observation: Observation) -> dict[str, int]:
+    """Stage -> its replicas in force, where the configuration keeps its variant and some are starting: with fewer
+    replicas, those would be the ones to go."""
+    found = {}
     for name, stage in observation.stages.items():
         at_hand = stage.configuration
         counts = stage.replicas.get(at_hand.variant)
-        wanted = found[name]
-        if counts is not None and counts.starting and wanted.variant == at_hand.variant:
-            found[name] = replace(wanted, replicas=max(wanted.replicas, at_hand.replicas))
+        if counts is not None and counts.starting and configuration[name].variant == at_hand.variant:
+            found[name] = at_hand.replicas
     return found
 
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from math import comb
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Numbers = npt.NDArray[np.float64]
 
 PERIODS_S = (*(60.0 * minutes for minutes in range(5, 61)), *(3600.0 * hours for hours in (2, 3, 4, 6, 8)))
 """What people set timers to: whole minutes up to an hour, and the hours that divide a day."""
@@ -28,6 +34,8 @@ def period_of(onsets_s: Sequence[float]) -> float | None:
     is taken that explains most beyond chance: the onsets that have company at their time of the period, less the share
     of the period that such times fill x n.
     """
+    import numpy as np
+
     n = len(onsets_s)
     if n < FEWEST:
         return None
@@ -43,20 +51,18 @@ def period_of(onsets_s: Sequence[float]) -> float | None:
         tail = sum(comb(n - 1, k) * share**k * (1 - share) ** (n - 1 - k) for k in range(most - 1, n))
         if n * tail > CHANCE / len(PERIODS_S):
             continue
-        alike = company(onsets_s, onsets_s, period_s)
-        together = [onset for onset, number in zip(onsets_s, alike, strict=True) if number >= FEWEST]
+        times = np.array(onsets_s)
+        together = times[company(times, times, period_s) >= FEWEST].tolist()
         explained = len(together) - n * _filled_s([onset % period_s for onset in together], period_s) / period_s
         if explained > most_explained + ALIKE:
             best, most_explained = period_s, explained
     return best
 
 
-def company(onsets_s: Sequence[float], others_s: Sequence[float], period_s: float) -> list[int]:
+def company(onsets_s: Numbers, others_s: Numbers, period_s: float) -> npt.NDArray[np.int64]:
     """For each onset, how many of the others come at its time of the period, itself included if it is one of them."""
-    import numpy as np
-
-    apart = apart_s(np.array(onsets_s)[:, None], np.array(others_s)[None, :], period_s)
-    found: list[int] = (apart <= WIDTH_S / 2).sum(axis=1).tolist()
+    apart = apart_s(onsets_s[:, None], others_s[None, :], period_s)
+    found: npt.NDArray[np.int64] = (apart <= WIDTH_S / 2).sum(axis=1)
     return found
 
 

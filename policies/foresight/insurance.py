@@ -9,7 +9,7 @@ from math import ceil, inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from ipa.policies.foresight.clock import FEWEST, apart_s, company
-from ipa.policies.foresight.surges import AFTER_S, BIN_S, BINS, DAY_S, MOST_KEPT, Surge, least_large_rps
+from ipa.policies.foresight.surges import AFTER_S, BIN_S, BINS, DAY_S, MOST_KEPT, Surge
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,12 +68,16 @@ class Allowed(NamedTuple):
     at_once: float = inf
 
 
-def are_due(now_s: float, surges: Sequence[Surge], period_s: float | None, timing: Timing) -> list[bool]:
+def are_due(now_s: float, surges: Sequence[Surge], period_s: float | None, timing: Timing) -> npt.NDArray[np.bool_]:
     """Of which surges it is the time of the period, from when replicas for them have to be started."""
+    import numpy as np
+
     if period_s is None:
-        return [False] * len(surges)
+        return np.zeros(len(surges), dtype=bool)
     within_s, at_s = DUE_S + timing.ahead_s, now_s + timing.ahead_s
-    return [not surge.follows and apart_s(at_s, surge.onset_s, period_s) <= within_s for surge in surges]
+    follow, onsets_s = _follow(surges), np.array([surge.onset_s for surge in surges])
+    is_due: npt.NDArray[np.bool_] = ~follow & (apart_s(at_s, onsets_s, period_s) <= within_s)
+    return is_due
 
 
 def may_come_back(now_s: float, surges: Sequence[Surge]) -> list[bool]:
@@ -94,30 +98,29 @@ def intensities(
 
     ends = [surge.end_s for surge in surges if surge.end_s is not None and surge.end_s >= now_s - DAY_S]
     is_after = any(now_s - end_s <= AFTER_S for end_s in ends)
-    fresh_s = [surge.onset_s for surge in surges if not surge.follows]
-    alike = [0] * len(surges)
-    if period_s is not None:
-        alike = company([surge.onset_s for surge in surges], fresh_s, period_s)
-    is_proven = [number >= FEWEST and not surge.follows for number, surge in zip(alike, surges, strict=True)]
-    kept = sum(is_proven) / (len(fresh_s) + 1)
-    least_large = least_large_rps(surges)
+    after = 1 / (AFTER_S * max(len(ends), 1)) if is_after else 0.0
     if len(surges) >= MOST_KEPT:
         seen_s = min(seen_s, now_s - surges[0].onset_s)  # older ones are forgotten
-    found = []
-    for surge, proven, due in zip(surges, is_proven, are_due(now_s, surges, period_s, timing), strict=True):
-        if surge.follows:
-            found.append(1 / (AFTER_S * max(len(ends), 1)) if is_after else 0.0)
-            continue
-        known_s = seen_s if surge.peak_rps >= least_large else min(seen_s, DAY_S)
-        any_time = 1 / max(known_s, 1.0)
-        if period_s is None:
-            found.append(any_time)
-            continue
-        # Within DUE_S of its time, in each of the periods seen.
-        at_its_time = 1 / max(known_s / period_s * 2 * (DUE_S + timing.ahead_s), 1.0) if due else 0.0
-        share = 1.0 if proven else kept
-        found.append(share * at_its_time + (1 - share) * any_time)
-    return np.array(found)
+    follow, peaks_rps = _follow(surges), np.array([surge.peak_rps for surge in surges])
+    is_large = peaks_rps >= peaks_rps.max(initial=0.0) / 2
+    known_s = np.where(is_large, seen_s, min(seen_s, DAY_S))
+    any_time = 1 / np.maximum(known_s, 1.0)
+    if period_s is None:
+        return np.where(follow, after, any_time)
+    onsets_s = np.array([surge.onset_s for surge in surges])
+    is_proven = ~follow & (company(onsets_s, onsets_s[~follow], period_s) >= FEWEST)
+    kept = is_proven.sum() / ((~follow).sum() + 1)
+    # Within DUE_S of its time, in each of the periods seen.
+    times = known_s / period_s * 2 * (DUE_S + timing.ahead_s)
+    at_its_time = np.where(are_due(now_s, surges, period_s, timing), 1 / np.maximum(times, 1.0), 0.0)
+    share = np.where(is_proven, 1.0, kept)
+    return np.where(follow, after, share * at_its_time + (1 - share) * any_time)
+
+
+def _follow(surges: Sequence[Surge]) -> npt.NDArray[np.bool_]:
+    import numpy as np
+
+    return np.array([surge.follows for surge in surges], dtype=bool)
 
 
 def late_by_rate(
@@ -125,10 +128,10 @@ def late_by_rate(
 ) -> npt.NDArray[np.float64]:
     """How many requests are late with each rate in each surge, were it to begin between this decision and the next.
 
-    Shape (surges + 1, rates); the last surge is one not yet seen, which doubles the load at once. The next decision
-    that notices it is answered R after the onset, R from lead + 2 s to one step later. Until then the rate c serves the
-    A(t) requests that have come by t; those of t are late if A(t) > c (t + wait). Those that still wait at R are served
-    by what has started by then, unless they are stuck; so only those from before R - wait count.
+    Shape (surges + 1, rates), of ascending rates; the last surge is one not yet seen, which doubles the load at once.
+    The next decision that notices it is answered R after the onset, R from lead + 2 s to one step later. Until then the
+    rate c serves the A(t) requests that have come by t; those of t are late if A(t) > c (t + wait). Those that still
+    wait at R are served by what has started by then, unless they are stuck; so only those from before R - wait count.
     """
     import numpy as np
 
@@ -138,9 +141,11 @@ def late_by_rate(
     arrived = level_rps * seconds + beyond
     needed = arrived / (seconds + timing.wait_s)
     late = np.zeros((len(surges) + 1, len(rates_rps)))
-    # The first second whose requests are late, for each surge and rate.
-    worst = np.maximum.accumulate(needed, axis=1)
-    first = (worst[:, :, None] <= rates_rps).sum(axis=1)
+    # The first second whose requests are late, for each surge and rate: as many are served as the rate is enough for.
+    enough = np.searchsorted(rates_rps, np.maximum.accumulate(needed, axis=1))
+    places = enough + (len(rates_rps) + 1) * np.arange(len(surges) + 1)[:, None]
+    served = np.bincount(places.ravel(), minlength=late.size + len(late)).reshape(len(late), -1)
+    first = served[:, :-1].cumsum(axis=1)
     before = np.take_along_axis(arrived, np.minimum(first, len(seconds) - 1), axis=1)
     for offset in range(ONSETS):
         answered_s = timing.lead_s + NOTICED_S + timing.step_s * (offset + 0.5) / ONSETS
@@ -195,9 +200,8 @@ def insured_rps(
     late = late_by_rate(rates, level_rps, [*returned, *surges], timing)
     at_once, late = late[: len(returned)].max(axis=0, initial=0.0), late[len(returned) :]
     expected = chances @ late
-    due = are_due(now_s, surges, period_s, timing)
-    feared = [is_due or is_back for is_due, is_back in zip(due, back, strict=True)]
-    most = late[[*feared, False]].max(axis=0, initial=0.0)
+    feared = are_due(now_s, surges, period_s, timing) | np.array(back, dtype=bool)
+    most = late[:-1][feared].max(axis=0, initial=0.0)
     return [
         _least(
             rates,

@@ -9,7 +9,16 @@ from typing import Any
 from ipa.policies.foresight.clock import period_of
 from ipa.policies.foresight.level import mean
 from ipa.policies.foresight.startup import faded, later_s, starting_since
-from ipa.policies.foresight.surges import DAY_S, REMEMBERED_S, from_memory, large_onsets_s, later, surges_in, to_memory
+from ipa.policies.foresight.surges import (
+    DAY_S,
+    REMEMBERED_S,
+    Surge,
+    from_memory,
+    large_onsets_s,
+    later,
+    surges_in,
+    to_memory,
+)
 from ipa.policies.foresight.throughput import share_of
 from ipa.policies.interface import Memory, Observation
 from ipa.profiles import Stage
@@ -28,8 +37,8 @@ def now_of(observation: Observation, known: Mapping[str, Any]) -> float:
 
 def learnt(
     stages: Sequence[Stage], observation: Observation, memory: Memory, step_s: float, decision_delay_s: float
-) -> dict[str, Any]:
-    """What is remembered from now on; the first time, all of the past is learnt from."""
+) -> tuple[dict[str, Any], list[Surge]]:
+    """What is remembered from now on, and the surges in it; the first time, all of the past is learnt from."""
     known: dict[str, Any] = dict(memory.get("seen", {}))
     now_s = now_of(observation, known)
     load_rps: Sequence[float] = observation.load_rps
@@ -67,4 +76,4 @@ def learnt(
     }
     late_s = [later_s(stage, known["starting"][stage.name], now_s, step_s, decision_delay_s) for stage in stages]
     known["late_s"] = max(faded(known.get("late_s", 0.0), step_s), *late_s)
-    return known
+    return known, surges

@@ -16,6 +16,7 @@ from ipa.policies.foresight.choice import (
     Rates,
     change_price,
     is_any_starting,
+    lower_of,
     not_fewer,
     rounded_up,
     steadied,
@@ -29,7 +30,7 @@ from ipa.policies.foresight.level import Level, highest_rps, level_of
 from ipa.policies.foresight.margin import Tried
 from ipa.policies.foresight.peak import peak_of
 from ipa.policies.foresight.pending import as_decided, pending
-from ipa.policies.foresight.rescue import at_once, meanwhile, most_of, not_more, rescuing, uneven, with_room
+from ipa.policies.foresight.rescue import at_once, has_room, meanwhile, most_of, not_more, rescuing, uneven, with_room
 from ipa.policies.foresight.silence import told_of
 from ipa.policies.foresight.surges import AFTER_S, DAY_S, Surge, from_memory
 from ipa.policies.foresight.throughput import have_rps, noted
@@ -197,8 +198,7 @@ class Foresight(OptimisingPolicy):
             level = level_of([count for count in told.past_rps or () if count == count])  # as before the dark
         if level is None or observation.is_silent:
             return self._in_the_dark(observation, memory)
-        seen = learnt(self._stages, told, memory, step_s, self.decision_delay_s)
-        surges = from_memory(seen["surges"])
+        seen, surges = learnt(self._stages, told, memory, step_s, self.decision_delay_s)
         peak_rps = peak_of(level, surges, seen["now_s"])
         halved_s = max(HALVED_S, HALVED_LEADS * self._lead_s(seen))
         peak_rps = max(peak_rps, seen.get("peak_rps", 0.0) * 0.5 ** (step_s / halved_s))
@@ -224,9 +224,11 @@ class Foresight(OptimisingPolicy):
             )
             for name, rate_rps in zip(("rates", "slow_rates", "expected_rates"), insured[:3], strict=True)
         ]
-        chosen = partial(self._chosen, memory=memory, seen=seen, step_s=step_s, stuck=backlog.stuck, in_force=in_force)
+        chosen = partial(
+            self._chosen, observation, memory=memory, seen=seen, step_s=step_s, stuck=backlog.stuck, in_force=in_force
+        )
         if self._beside is None:
-            return chosen(observation, aim=self._aim, rates=rates[0])
+            return chosen(aim=self._aim, rates=rates[0])
         is_new = seen["past_s"] < NEW_S
         return self._beside.decide(chosen, observation, memory, level.m10_rps, rates, step_s, is_new)
 
@@ -257,6 +259,8 @@ class Foresight(OptimisingPolicy):
             name: replace(wanted, replicas=max(wanted.replicas, observation.configuration[name].replicas))
             for name, wanted in found.configuration.items()
         }
+        if not has_room(problem, more):
+            return held
         notes = (*held.notes, "insured in the dark")
         return replace(held, configuration=more, objective=self.programme.score(more), notes=notes)
 
@@ -362,16 +366,19 @@ class Foresight(OptimisingPolicy):
         step_s: float,
         stuck: Sequence[str],
         in_force: Mapping[str, str],
+        most_cores: int | None = None,
         only: Mapping[str, str] | None = None,
     ) -> Decision:
         """The plan for the rates: that of the calm rate with the replicas for what is needed, or the one at hand; or
-        one that gives back what is stuck. `in_force`: stage -> the variant that it has; `only`: to be taken at once."""
+        one that gives back what is stuck. `in_force`: stage -> the variant that it has; `most_cores`: of the plan, but
+        for replicas that are starting already; `only`: to be taken at once."""
         calm_rps, need_rps, peak_rps = rates.calm_rps, rates.need_rps, rates.peak_rps
         stages = self._noted(observation, memory, seen, in_force)
         fixed = spent(observation, {name: each["changed_s"] for name, each in stages.items()}, self.flap_budget)
         if only is not None:
             fixed = {**{name: [variant] for name, variant in only.items()}, **fixed}
-        problem = replace(self._posed(observation, need_rps), programme=aim.programme)
+        room = replace(self._posed(observation, need_rps), programme=aim.programme)
+        problem = replace(room, limit_cores=lower_of(most_cores, observation.limit_cores))
         free = aim.solved(problem, fixed)
         if need_rps > calm_rps:
             lasting = aim.solved(replace(problem, load_rps=calm_rps), fixed).configuration
@@ -394,7 +401,7 @@ class Foresight(OptimisingPolicy):
             return decision_from_solution(free, now, peak_rps, need_rps)
         if only is not None:
             found = decision_from_solution(free, now, peak_rps, need_rps)
-            return replace(found, configuration=not_fewer(found.configuration, observation))
+            return self._with(not_fewer(found.configuration, observation), room, found)
         kept = aim.answers.solve(replace(problem, variants=variants_of(observation.configuration)))
         gain = max(free.objective["total"] - kept.objective["total"], 0.0)
         lost = memory["lost"] + gain * step_s if gain > 0 else 0.0
@@ -414,7 +421,7 @@ class Foresight(OptimisingPolicy):
             stays = any(roomy[name].replicas < replicas for name, replicas in changing.items())
         if stays and kept.feasible:
             found = decision_from_solution(kept, {**now, "lost": lost}, peak_rps, need_rps)
-            found = replace(found, configuration=not_fewer(found.configuration, observation))
+            found = self._with(not_fewer(found.configuration, observation), room, found)
             if seen["now_s"] - memory.get("rescued_s", -inf) < self._lead_s(seen):
                 found = replace(found, configuration=not_more(found.configuration, observation))
             return self._with(held, problem, found)

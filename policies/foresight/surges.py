@@ -144,17 +144,13 @@ def _at_last(surge: Surge, until_s: float) -> Surge:
 def large_onsets_s(surges: Sequence[Surge], since_s: float = -inf) -> list[float]:
     """When those surges began, from a time on, that rose in their first minute by at least half as much as the greatest
     of all and followed no other at once [s]."""
-    least_rps = least_large_rps(surges)
+    peaks_rps = [surge.peak_rps for surge in surges]
+    least_rps = max(peaks_rps, default=0.0) / 2
     return [
         surge.onset_s
-        for surge in surges
-        if surge.onset_s >= since_s and surge.peak_rps >= least_rps and not surge.follows
+        for surge, peak_rps in zip(surges, peaks_rps, strict=True)
+        if surge.onset_s >= since_s and peak_rps >= least_rps and not surge.follows
     ]
-
-
-def least_large_rps(surges: Sequence[Surge]) -> float:
-    """By how much a surge rises at least that is a large one: half as much as the greatest [rps]."""
-    return max((surge.peak_rps for surge in surges), default=0.0) / 2
 
 
 def _followed(surge: Surge, counts: Numbers, sums: Numbers, start_s: float) -> Surge:

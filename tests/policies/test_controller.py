@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from http import HTTPStatus
+from math import inf
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ipa.policies import (
@@ -141,6 +146,31 @@ def test_memory_goes_from_step_to_step_as_a_journal_holds_it() -> None:
     for controller in (Controller(PIPELINE, policy, journal), Controller(PIPELINE, policy, Journal())):
         memories = [controller.step(World()).decision.memory for _ in range(3)]
         assert memories == [{"steps": steps, "seen": [3]} for steps in (1, 2, 3)]
+
+
+def test_a_memory_of_any_kind_comes_back_as_its_json_does() -> None:
+    memory = {
+        "plain": [1, -0.0, 0.1, 1e300, "\u00e9\ud800", True, None],
+        "nested": ({"a": (1, 2)}, [[], {}, ()]),
+        "numbers": {1: np.float64(0.1), 2.5: 10**30, None: HTTPStatus.OK},
+        "deep": reduce(lambda inner, _: [inner], range(300), 1.5),
+    }
+
+    class Keeps(Counts):
+        def decide(self, observation: Observation, memory: Memory) -> Decision:
+            return Decision(observation.configuration, kept)
+
+    kept: dict[str, Any] = memory
+    step = Controller(PIPELINE, Keeps(), Journal()).step
+    assert json.dumps(step(World()).decision.memory) == json.dumps(json.loads(json.dumps(memory)))
+    for wrong in ({"x": [inf]}, {"x": {1, 2}}, {"x": np.int64(1)}, {(1, 2): 3}):
+        kept = wrong
+        with pytest.raises(PolicyError, match="what JSON can hold"):
+            step(World())
+    kept = {"itself": []}
+    kept["itself"].append(kept)
+    with pytest.raises(PolicyError, match="what JSON can hold"):
+        step(World())
 
 
 def test_a_policy_cannot_change_its_memory_behind_the_journal() -> None:

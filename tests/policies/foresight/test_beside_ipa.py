@@ -20,7 +20,6 @@ from ipa.policies import (
     Ipa,
     Journal,
     Memory,
-    Observation,
     PolicyError,
     ReplicaCounts,
 )
@@ -113,8 +112,8 @@ def test_while_a_dearer_plan_is_taken_the_changes_that_ipa_would_make_save_nothi
     cheap = configuration(a=("small", 1, 1, 1), b=("small", 1, 1, 1))
     rates, memory = [Rates(10.0, 10.0, 10.0, 10.0)], {"lost": 0.0}
 
-    def given(seen: Observation, **_: Any) -> Decision:
-        return Decision(best if seen.limit_cores is None else cheap, {})
+    def given(most_cores: int | None, **_: Any) -> Decision:
+        return Decision(best if most_cores is None else cheap, {})
 
     for step in range(6):
         seen = observation(steps((10, 120)), at_hand=best, time_s=10.0 * step)
@@ -138,8 +137,8 @@ def beside_of(
     )
     beside = BesideIpa(ipa, policy._aim, "never", start_up_s)  # type: ignore[arg-type]
 
-    def given(seen: Observation, aim: Aim, only: Mapping[str, str] | None = None, **_: Any) -> Decision:
-        limit = inf if seen.limit_cores is None else seen.limit_cores
+    def given(aim: Aim, most_cores: int | None, only: Mapping[str, str] | None = None, **_: Any) -> Decision:
+        limit = inf if most_cores is None else most_cores
         fits = [plan for plan in plans if cores_of(plan) <= limit and only in (None, variant_of_each(plan))]
         if aim is beside.accurate:
             fits.sort(key=beside._pas, reverse=True)

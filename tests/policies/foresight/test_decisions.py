@@ -14,8 +14,10 @@ from ipa.policies import Foresight, Observation, PolicyError, ReplicaCounts
 from ipa.policies.foresight.backlog import required_rps
 from ipa.policies.foresight.choice import rounded_up, steadied
 from ipa.policies.foresight.flaps import changes_of
+from ipa.policies.foresight.rescue import has_room
 from ipa.policies.foresight.throughput import have_rps, noted, share_of
-from ipa.profiles import Figure, Pipeline, Stage
+from ipa.policies.optimiser import Problem
+from ipa.profiles import Figure, Limits, Pipeline, Stage
 from ipa.studies import simulate
 from tests.policies.foresight.cases import HALF_A_STEP, LONG_SLA, PIPELINE, decided, steps
 from tests.tiny import chosen, configuration, observation, pipeline, published, two_by_two, variant
@@ -290,3 +292,26 @@ def test_cores_at_a_price_weigh_as_that_much_of_a_core_in_changes_and_bills_too(
     one, other = ([each.decision.configuration for each in run.entries] for run in runs)
     assert one == other
     assert len({tuple(sorted((name, each.variant) for name, each in plan.items())) for plan in one}) > 1
+
+
+@pytest.mark.parametrize("gain", [0.0, 0.5, "never"])
+@pytest.mark.parametrize("node_cores", [(), (4, 4)])
+def test_what_is_starting_stays_only_within_the_limits(gain: float | str, node_cores: tuple[int, ...]) -> None:
+    """The load falls while many replicas are starting at one stage, and the other is behind."""
+    limited = replace(LONG_SLA, limits=Limits(node_cores=node_cores))
+    held = set()
+    for seed in range(60):
+        drawn = np.random.default_rng(seed)
+        first, then = drawn.integers(5, 60, 2).tolist()
+        replicas, waiting = drawn.integers(1, 6, 2).tolist(), drawn.integers(0, 200, 2).tolist()
+        at_hand = configuration(a=("small", 1, replicas[0], 1), b=("small", 1, replicas[1], 1))
+        limit = sum(stage.total_cores for stage in at_hand.values())
+        asked: Any = {"pipeline": limited, "gain": gain, "at_hand": at_hand, "elapsed_s": 10.0, "limit_cores": limit}
+        load = steps((first, 110), (then, 10))
+        memory = decided(load, **asked).memory
+        starting = {"a": ReplicaCounts(ready=1, starting=replicas[0] - 1), "b": ReplicaCounts(ready=replicas[1])}
+        found = decided(load, memory, replicas=starting, queue_length=dict(zip("ab", waiting, strict=True)), **asked)
+        room = Problem(Foresight(limited).programme, 0.0, limit_cores=limit)
+        assert has_room(room, found.configuration) or not has_room(room, at_hand)
+        held.add(found.configuration["a"].replicas >= replicas[0])
+    assert held == {True, False}

@@ -103,7 +103,7 @@ def test_a_surge_ends_after_half_an_hour_whatever_is_shown() -> None:
 def test_one_flash_crowd_leaves_the_large_surges_of_the_last_day_large() -> None:
     """Every half hour, 40 requests/s more come; once, two days ago, 200 did."""
     load = steps((20, 1700), (220, 100), *[(20, 1700), (60, 100)] * 95)
-    known = learnt(
+    known, _ = learnt(
         LONG_SLA.stages, replace(observation(load[-120:], elapsed_s=0.0), past_rps=tuple(load[:-120])), {}, 10.0, 0.0
     )
     assert known["period_s"] == 1800.0
