@@ -138,7 +138,10 @@ class BesideIpa:
             worth = 0.0
             if best.feasible:
                 within = chosen(aim=self.aim, rates=rates[0], most_cores=cores_of(theirs.configuration))
-                usual = within if self._is_fit(within, standard, account, at_hand, step_s) else modest
+                usual = modest
+                if self._is_fit(within, standard, account, at_hand, step_s):
+                    is_better = not modest.feasible or self._total(within) >= self._total(modest)
+                    usual = within if is_better else modest
                 worth = self.worth(best.configuration, usual.configuration, theirs.configuration)
             target = best if worth > 0 else modest
             price = 0.0
@@ -173,8 +176,8 @@ class BesideIpa:
         first of the rates for which there is one; else IPA's own, unless it serves less than is due or a debt forbids
         its cost; else one that savings pay for soon, then what serves what is due. In a debt, where IPA's plan would
         serve that, the variants at hand stay while a change does not pay. A plan that keeps the variants at hand may
-        spend what is saved sooner; where no change can be paid for, IPA's variants will do. With `NEVER`, nothing is
-        bought on credit."""
+        spend what is saved sooner, also where the best plan has others for which that is not enough; where no change
+        can be paid for, IPA's variants will do. With `NEVER`, nothing is bought on credit."""
         stay, calm, surge = (account.most_cores(within_s) for within_s in (STAY_S, CALM_S, SURGE_S))
         their_variants = variant_of_each(theirs.configuration)
         may_take_theirs = at_hand is not None and (at_hand == their_variants or not is_any_starting(observation))
@@ -199,6 +202,11 @@ class BesideIpa:
                 if variant_of_each(found.configuration) == at_hand and is_fit(found):
                     return found
             fit = fitting(calm, each)
+            if fit is not None and at_hand is not None:
+                kept = chosen(aim=self.aim, rates=each, most_cores=stay, only=at_hand)
+                is_same = variant_of_each(kept.configuration) == at_hand
+                if is_same and is_fit(kept) and self._total(kept) > self._total(fit):
+                    return kept
             if fit is not None:
                 return fit
         least = rates[-1]
@@ -244,8 +252,8 @@ class BesideIpa:
         )
 
     def worth(self, best: Configuration, usual: Configuration, theirs: Configuration) -> float:
-        """By how much a plan that costs more than IPA's is better than the `usual` one within that cost, beyond what is
-        asked [objective]; 0 where it costs no more.
+        """By how much a plan that costs more than IPA's is better than the `usual` one, within that cost or paid for by
+        savings, beyond what is asked [objective]; 0 where it costs no more.
 
         What the usual one leaves of IPA's cost buys the best one for a share of the time anyway; only the rest of the
         time counts.
@@ -270,6 +278,9 @@ class BesideIpa:
         """Whether there is such a plan, accurate enough beside IPA's and with its changes paid for."""
         plan = found.configuration
         return found.feasible and standard.is_met(account, plan, self._pas(plan), at_hand, step_s)
+
+    def _total(self, plan: Decision) -> float:
+        return self.aim.programme.score(plan.configuration)["total"]
 
     def _pas(self, configuration: Configuration) -> float:
         return self.aim.programme.score(configuration)["pas"]

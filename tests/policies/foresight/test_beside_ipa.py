@@ -124,12 +124,15 @@ def test_while_a_dearer_plan_is_taken_the_changes_that_ipa_would_make_save_nothi
         assert memory["account"]["saved"] == 0.0
 
 
+ACCURATE_FIRST = two_by_two(published(alpha=1000.0)).with_limits(8.0, {})
+
+
 def beside_of(
     theirs: Configuration, *plans: Configuration, start_up_s: float = 0.0, theirs_rps: float = 0.0
 ) -> Callable[..., Configuration]:
     """What is decided beside a plan of IPA's, for `theirs_rps`, where `plans`, the best first, are all that there are;
     10 rps are due."""
-    policy = Foresight(LONG_SLA)
+    policy = Foresight(ACCURATE_FIRST)
     ipa = SimpleNamespace(
         solver=policy.solver,
         solver_fallback=policy.solver_fallback,
@@ -169,6 +172,39 @@ def test_variants_that_are_at_hand_stay_until_savings_for_half_a_minute_are_left
 ) -> None:
     """The best plan costs 12 cores and IPA's 10; other variants are taken when ten minutes of the two are saved."""
     assert beside_of(THEIRS, BEST, CHEAP)(saved, at_hand) == expected
+
+
+@pytest.mark.parametrize(
+    ("saved", "stays"), [(29.0, False), (30.0, True), (60.0, True), (1199.0, True), (1200.0, False)]
+)
+def test_accurate_variants_stay_while_savings_last_though_the_best_plan_has_dearer_ones(
+    saved: float, stays: bool
+) -> None:
+    """Of the 11 cores at hand one is above IPA's cost, of the 12 of the best plan two: these are to be saved for ten
+    minutes. Until then, what is left within ten minutes are light variants."""
+    at_hand = configuration(a=("large", 1, 3, 2), b=("small", 1, 5, 1))
+    found = beside_of(THEIRS, BEST, at_hand, CHEAP)(saved, at_hand)
+    assert found == (at_hand if stays else BEST if saved > 30 else CHEAP)
+
+
+@pytest.mark.parametrize(("saved", "is_above"), [(0.0, True), (60.0, False)])
+def test_what_is_saved_is_spent_before_more_than_ipa_s_cost_is_paid(saved: float, is_above: bool) -> None:
+    """The best plan, which is at hand, costs 12 cores and IPA's 10. It is worth that, but savings pay for it too."""
+    policy = Foresight(ACCURATE_FIRST)
+    theirs = Decision(THEIRS, {}, planned_load_rps=10.0)
+    ipa = SimpleNamespace(solver=policy.solver, solver_fallback=policy.solver_fallback, decide=lambda *_: theirs)
+    beside = BesideIpa(ipa, policy._aim, 0.01, 0.0)  # type: ignore[arg-type]
+
+    def given(most_cores: int | None, **_: Any) -> Decision:
+        return Decision(BEST if most_cores is None or most_cores >= 12 else CHEAP, {})
+
+    account = {"saved": saved, "theirs": 10, "ours": 10, "ahead": 0.0, "lead": 0.0, "variants": variant_of_each(THEIRS)}
+    seen, rates = observation(steps((10, 120)), at_hand=BEST), [Rates(10.0, 10.0, 10.0, 10.0)]
+    found = beside.decide(given, seen, {"lost": 0.0, "account": account}, 10.0, rates, 10.0, False)
+    assert found.configuration == BEST
+    assert found.memory["above"]["is"] is is_above
+    spends = Standard(THEIRS, 0.5, 10.0, 0.0).account(found.memory["account"], 10.0).saved_core_s
+    assert spends == (0.0 if is_above else saved - 20.0)
 
 
 @pytest.mark.parametrize(("saved", "expected"), [(0.0, CHEAP), (23.0, CHEAP), (24.0, "better")])

@@ -26,7 +26,7 @@ DRAWN = {
     "wide": (DEVELOPMENT, 200, 12),
     "test": (TEST, 16, 2),
     "again": (TEST, 20, 3),
-    **{f"once-{seed}": (TEST, 16, seed) for seed in range(4, 14)},
+    **{f"once-{seed}": (TEST, 16, seed) for seed in range(4, 15)},
 }
 """The part, how many windows are drawn from it, and the seed that draws them."""
 ONCE = tuple(part for part in DRAWN if part.startswith("once"))
@@ -83,7 +83,7 @@ def trace_path() -> str:
 @cache
 def windows(part: str) -> list[Window]:
     """The windows of a part: `development`, `more` and `wide` of that, `test` (which has the published ones too),
-    `again` and `once-4` to `once-13` (`APART_FROM` the parts before), or `azure`."""
+    `again` and `once-4` to `once-14` (`APART_FROM` the parts before), or `azure`."""
     path = trace_path()
     if part == "azure":
         path = path.replace("twitter-2018-04.txt.xz", "azure-llm-2023-conv.csv.xz")
