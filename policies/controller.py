@@ -142,8 +142,10 @@ def _as_in_a_journal(memory: Memory) -> Memory:
         return {}
     try:
         plain: dict[str, Any] = _as_json(memory)
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError) as error:
         raise PolicyError(f"memory {memory!r}; allowed: what JSON can hold: {error}") from None
+    except RecursionError:
+        raise PolicyError("memory is nested too deeply, or in itself; allowed: what JSON can hold") from None
     return plain
 
 

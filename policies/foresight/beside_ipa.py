@@ -69,7 +69,7 @@ class Chosen(Protocol):
 
 
 def _each_once(chosen: Chosen, limit_cores: int | None) -> Chosen:
-    """The same, where a plan is often asked for again within another limit that is no other; `limit_cores`: the
+    """The same, but each plan is made once, as limits that differ may come to the same; `limit_cores`: the
     observation's."""
     known: dict[tuple[Any, ...], Decision] = {}
 
@@ -159,7 +159,8 @@ class BesideIpa:
         if theirs.feasible and does_serve and same_replicas(modest.configuration, theirs.configuration):
             modest = replace(theirs, memory=modest.memory)
         kept = standard.noted(account, modest.configuration, self._pas(modest.configuration), at_hand)
-        return replace(modest, memory={**modest.memory, "account": kept})
+        objective = self.aim.programme.score(modest.configuration)
+        return replace(modest, objective=objective, memory={**modest.memory, "account": kept})
 
     def _no_worse(
         self,
@@ -176,8 +177,9 @@ class BesideIpa:
         first of the rates for which there is one; else IPA's own, unless it serves less than is due or a debt forbids
         its cost; else one that savings pay for soon, then what serves what is due. In a debt, where IPA's plan would
         serve that, the variants at hand stay while a change does not pay. A plan that keeps the variants at hand may
-        spend what is saved sooner, also where the best plan has others for which that is not enough; where no change
-        can be paid for, IPA's variants will do. With `NEVER`, nothing is bought on credit."""
+        spend what is saved sooner, also where the best plan has others for which that is not enough, and what would be
+        taken instead is worth less; where no change can be paid for, IPA's variants will do. With `NEVER`, nothing is
+        bought on credit."""
         stay, calm, surge = (account.most_cores(within_s) for within_s in (STAY_S, CALM_S, SURGE_S))
         their_variants = variant_of_each(theirs.configuration)
         may_take_theirs = at_hand is not None and (at_hand == their_variants or not is_any_starting(observation))
@@ -192,7 +194,7 @@ class BesideIpa:
                     return found
             if may_take_theirs:
                 found = chosen(aim=self.aim, rates=each, most_cores=most_cores, only=their_variants)
-                if is_fit(found):
+                if variant_of_each(found.configuration) == their_variants and is_fit(found):
                     return found
             return None
 

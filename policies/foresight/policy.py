@@ -108,8 +108,8 @@ class Foresight(OptimisingPolicy):
     `risk`: the share of requests that may be late. `flap_budget`: how often a stage may change its variant in a while,
     beyond which only its replicas change; None: as often as that pays. `flap_window_s`: how long that while is.
     `gain_above_ipa`: by how many times IPA's cost a plan that costs more than IPA's has to be better, in objective,
-    than the best one that does not; "never": no plan that costs more; 0: IPA is not asked; None: 0.5, or 0 with eager
-    dispatch. What has been saved may be spent with any of these but 0.
+    than the best one within that cost, or than a better one that savings pay for; "never": no plan that costs more; 0:
+    IPA is not asked; None: 0.5, or 0 with eager dispatch. What has been saved may be spent with any of these but 0.
     `interval_s`: the time between decisions, which only the first one needs. `decision_delay_s`: from a decision until
     it takes effect. `dispatch`: "central" or "eager". A scenario gives these three, unless they are given here. The
     defaults of `load_margin`, `rounding` and `throughput_share` are a plan without caution. Others: see
@@ -399,9 +399,9 @@ class Foresight(OptimisingPolicy):
             return self._with(more, problem, decision_from_solution(rescue.solution, now, peak_rps, rescue.load_rps))
         if "lost" not in memory:
             return decision_from_solution(free, now, peak_rps, need_rps)
+        staying = partial(self._staying, observation, room=room, problem=problem, held=held, memory=memory, seen=seen)
         if only is not None:
-            found = decision_from_solution(free, now, peak_rps, need_rps)
-            return self._with(not_fewer(found.configuration, observation), room, found)
+            return staying(decision_from_solution(free, now, peak_rps, need_rps))
         kept = aim.answers.solve(replace(problem, variants=variants_of(observation.configuration)))
         gain = max(free.objective["total"] - kept.objective["total"], 0.0)
         lost = memory["lost"] + gain * step_s if gain > 0 else 0.0
@@ -420,13 +420,27 @@ class Foresight(OptimisingPolicy):
             roomy = with_room(problem, free.configuration, changing)
             stays = any(roomy[name].replicas < replicas for name, replicas in changing.items())
         if stays and kept.feasible:
-            found = decision_from_solution(kept, {**now, "lost": lost}, peak_rps, need_rps)
-            found = self._with(not_fewer(found.configuration, observation), room, found)
-            if seen["now_s"] - memory.get("rescued_s", -inf) < self._lead_s(seen):
-                found = replace(found, configuration=not_more(found.configuration, observation))
-            return self._with(held, problem, found)
+            return staying(decision_from_solution(kept, {**now, "lost": lost}, peak_rps, need_rps))
         found = decision_from_solution(free, now, peak_rps, need_rps)
         return self._with(most_of(held, changing), problem, found)
+
+    def _staying(
+        self,
+        observation: Observation,
+        found: Decision,
+        *,
+        room: Problem,
+        problem: Problem,
+        held: Mapping[str, int],
+        memory: Memory,
+        seen: Mapping[str, Any],
+    ) -> Decision:
+        """The decision where variants stay: with what is starting, as far as there is `room` for it; with no more at a
+        stage that a rescue is changing; and with the replicas of `held`, as far as the problem has room for them."""
+        found = self._with(not_fewer(found.configuration, observation), room, found)
+        if seen["now_s"] - memory.get("rescued_s", -inf) < self._lead_s(seen):
+            found = replace(found, configuration=not_more(found.configuration, observation))
+        return self._with(held, problem, found)
 
     def _with(self, replicas: Mapping[str, int], problem: Problem, found: Decision) -> Decision:
         """The decision with no fewer replicas than these (stage -> number), as far as there is room for them."""
