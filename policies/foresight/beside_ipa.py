@@ -194,7 +194,7 @@ class BesideIpa:
                     return found
             if may_take_theirs:
                 found = chosen(aim=self.aim, rates=each, most_cores=most_cores, only=their_variants)
-                if variant_of_each(found.configuration) == their_variants and is_fit(found):
+                if is_fit(found):
                     return found
             return None
 
