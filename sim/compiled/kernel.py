@@ -9,6 +9,8 @@ left when all requests have ended, the stages advance event by event in the pipe
 
 from __future__ import annotations
 
+import numpy as np
+
 from ipa.sim.compiled.dispatch import attempt, change_busy, later, wake_s
 from ipa.sim.compiled.eager import attempt_eager, next_in_turn, take_back
 from ipa.sim.compiled.heaps import pop_event, rank_of
@@ -284,7 +286,10 @@ def _roll_out(s: int, memory: Memory, waiting: RecordArray | None) -> None:
 @small
 def _size(s: int, k: int, memory: Memory) -> int:
     """The size of the k-th batch started at stage s."""
-    return memory.batches[s, k].end - (memory.batches[s, k - 1].end if k > 0 else 0)
+    size = np.int64(memory.batches[s, k].end)
+    if k > 0:
+        size -= np.int64(memory.batches[s, k - 1].end)
+    return size
 
 
 @inner

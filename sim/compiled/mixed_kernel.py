@@ -244,7 +244,10 @@ def _deliver(s: int, now_s: float, memory: Memory, lanes: LaneMemory) -> None:
 @small
 def _size(row: int, k: int, memory: Memory) -> int:
     """The size of the k-th batch started at a lane."""
-    return memory.batches[row, k].end - (memory.batches[row, k - 1].end if k > 0 else 0)
+    size = np.int64(memory.batches[row, k].end)
+    if k > 0:
+        size -= np.int64(memory.batches[row, k - 1].end)
+    return size
 
 
 @inner
