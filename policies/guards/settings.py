@@ -11,13 +11,13 @@ from ipa.policies import checks
 class Steadiness:
     """The settings of `Steady`; with the defaults, nothing is guarded.
 
-    `hysteresis`: a stage keeps its variant, batch size and replicas while what is wanted with the same variant sustains
-    as much load within this share; in a mix, each of the variants. `scale_down_window_s`: what a stage sustains is at
-    no time less than anything wanted in so many seconds before. `max_step_up`, `max_step_down`: how many replicas one
-    decision may add to or take from a stage, in a mix from each variant; None: any number. `wait_for_starting`: none
-    are added while those that are ready and starting are enough. `variant_stays_s`: how long a stage keeps a variant,
-    or those of a mix, at least. `flap_budget`: how often a stage may be changed in `flap_window_s` seconds; None: any
-    number.
+    `hysteresis`: a stage keeps its variant, batch size and replicas while what is wanted with the same variant and
+    cores sustains as much load within this share; in a mix, each of the variants. `scale_down_window_s`: what a stage
+    sustains is at no time less than anything wanted in so many seconds before. `max_step_up`, `max_step_down`: how many
+    replicas one decision may add to or take from a stage, in a mix from each variant; None: any number.
+    `wait_for_starting`: none are added while those that are ready and starting are enough. `variant_stays_s`: how long
+    a stage keeps a variant, or those of a mix, at least. `flap_budget`: how often a stage may be changed in
+    `flap_window_s` seconds; None: any number.
 
     PolicyError: a value out of range.
     """

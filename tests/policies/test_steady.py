@@ -32,8 +32,14 @@ from ipa.studies import find, simulate
 from ipa.studies.run import guarded, prepare
 from tests.tiny import chosen, configuration, observation, pipeline, variant
 
-PIPELINE = pipeline([variant("small", 0.5, 1, {1: 0.1, 2: 0.16}), variant("large", 0.8, 2, {1: 0.2, 2: 0.32})])
-"""One stage; a replica serves, at batch 1 and 2: small 10 and 12.5 rps, large 5 and 6.25 rps."""
+LARGE = variant("large", 0.8, 2, {1: 0.2, 2: 0.32})
+PIPELINE = pipeline(
+    [
+        variant("small", 0.5, 1, {1: 0.1, 2: 0.16}),
+        replace(LARGE, figures=(*LARGE.figures, *variant("large", 0.8, 4, {1: 0.2, 2: 0.32}).figures)),
+    ]
+)
+"""One stage; a replica serves, at batch 1 and 2: small 10 and 12.5 rps, large 5 and 6.25 rps, with 4 cores too."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +111,11 @@ def test_hysteresis_keeps_what_sustains_about_as_much() -> None:
     assert decisions[2].notes == ()
 
 
-def test_hysteresis_lets_other_variants_through() -> None:
+def test_hysteresis_lets_other_variants_and_other_cores_through() -> None:
     """Two small sustain 20 rps, and so do four large ones; the wish is for their accuracy."""
     assert what(decided(stage("large", 1, 4), start=stage("small", 1, 2), hysteresis=0.5)) == [("large", 1, 4)]
+    other_cores = configuration(a=("large", 1, 2, 4))
+    assert decided(other_cores, start=stage("large", 1, 2), hysteresis=0.5)[0].configuration == other_cores
 
 
 def test_the_way_down_waits_until_nothing_more_has_been_wanted_for_the_window() -> None:

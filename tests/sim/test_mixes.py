@@ -103,7 +103,9 @@ def two_variants(
 
     `by_deadline`: the SLA by which requests are dropped.
     """
-    model = StageModel("a", {("small", 1): SMALL, ("large", 2): LARGE}, {"small": 3.0, "large": 4.0}, 100.0)
+    model = StageModel(
+        "a", {("small", 1): SMALL, ("small", 2): SMALL, ("large", 2): LARGE}, {"small": 3.0, "large": 4.0}, 100.0
+    )
     world = World(20.0, 100.0, drop="request" if by_deadline is None else "deadline", sla_s=by_deadline)
     run = create_engine(engine, [model], world, np.array(arrivals_s), {"a": initial}, seed, mixes=True)
     wanted = iter(decisions)
@@ -136,6 +138,21 @@ def test_a_mix_takes_effect_when_its_new_variant_is_ready(engine: str) -> None:
     assert of.created_s.tolist() == [0.0, 0.0, 2.0]
     assert of.ready_s.tolist() == [0.0, 0.0, 6.0]
     assert np.nan_to_num(of.removed_s, nan=-1.0).tolist() == [-1.0, 6.0, -1.0]  # two small ones until then, then one
+
+
+@pytest.mark.parametrize("engine", ["simpy", "compiled"])
+def test_a_lane_is_warm_by_ready_replicas_of_any_cores(engine: str) -> None:
+    """Of two small ones one is ready, at 4 s, when one of two cores is wanted at 4.5 s: that is as many as desired.
+
+    So the request of 5 s goes to small, where the one of one core serves until its successor is ready, at 7.5 s.
+    """
+    assert all(streams.stream(1, "mix", 0).random(3) > 0.01)
+    of_small = (small(1, 0.99), small(2, 0.99), replace(small(1, 0.99), cores=2))
+    decisions = [(at, mix_of([large(1, 0.01), part])) for at, part in zip((1.0, 2.0, 4.5), of_small, strict=True)]
+    records = two_variants(large(1), [0.0, 5.0, 8.0], decisions, engine)
+    of = records.replicas[0]
+    served = [(of.variant[number], int(of.cores[number])) for number in records.replica[0]]
+    assert served == [("large", 2), ("small", 1), ("small", 2)]
 
 
 @pytest.mark.parametrize("engine", ["simpy", "compiled"])
