@@ -214,6 +214,9 @@ class Scenario(FileModel):
     time_zone: str | None = Field(
         default=None, description="of times without one, such as Europe/Berlin; default: a clock that nobody changes"
     )
+    count_column: str | None = Field(
+        default=None, description="the column of counts; none: each row of the file is a request; default: by name"
+    )
     window: Annotated[Windows | None, BeforeValidator(_windows, json_schema_input_type=str | list[Any] | None)] = Field(
         default=None, description="the seconds of the trace to use, START:END; several are joined"
     )
@@ -327,8 +330,8 @@ class Scenario(FileModel):
 
     @property
     def time_hints(self) -> TimeHints:
-        """What is said of the times in the trace's file. Raises TraceError for an unknown zone."""
-        return TimeHints(self.time_column, self.time_unit, self.time_zone)
+        """What is said of the columns of the trace's file. Raises TraceError for an unknown zone."""
+        return TimeHints(self.time_column, self.time_unit, self.time_zone, self.count_column)
 
     def limits_of(self, stages: Sequence[str]) -> Limits:
         """What the cluster and the guards allow of a pipeline with these stages."""

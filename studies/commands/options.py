@@ -121,8 +121,11 @@ time_options = together(
         help="Unit of the numbers in that column. Default: as its name or their size says.",
     ),
     click.option("--time-zone", metavar="ZONE", help="Zone of times without one, such as Europe/Berlin."),
+    click.option(
+        "--count-column", metavar="NAME", help="Column of counts; none: each row is a request. Default: by name."
+    ),
 )
-"""The options that say what a trace file does not say of its times."""
+"""The options that say what a trace file does not say of its columns."""
 
 scale_option = click.option(
     "--scale", type=Number(min=0.0, min_open=True), help="Multiply the request rate by this factor. Default: 1."
@@ -175,9 +178,11 @@ scenario_options = together(load_options, journal_option, records_option("all"),
 """The options that each set a key of the scenario."""
 
 
-def time_hints(time_column: str | None, time_unit: str | None, time_zone: str | None) -> TimeHints:
+def time_hints(
+    time_column: str | None, time_unit: str | None, time_zone: str | None, count_column: str | None
+) -> TimeHints:
     """What the time options say. Raises TraceError for an unknown zone."""
-    return ipa.traces.TimeHints(time_column, time_unit, time_zone)
+    return ipa.traces.TimeHints(time_column, time_unit, time_zone, count_column)
 
 
 def build_scenario(what: str, assignments: Sequence[str], **options: object) -> Scenario:

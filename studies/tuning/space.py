@@ -21,7 +21,10 @@ Values = Mapping[str, Any]
 
 OF_POLICY = "policy."
 
-OWN_KEYS = ("pipeline", "trace", "window", "scale", "scaling", "seed", "records", "time_column", "time_unit")
+OWN_KEYS = (
+    *("pipeline", "trace", "window", "scale", "scaling", "seed", "records"),
+    *("time_column", "time_unit", "time_zone", "count_column"),
+)
 """Keys that say what is run, and are the same for all settings."""
 
 DIGITS = 4

@@ -195,6 +195,8 @@ def test_a_smaller_number_counts_from_the_start_in_a_unit_that_is_said(
             {"unit": "s"},
             "line 2, .*: 1767614400000 is not a time from 1990 to 2100 in seconds since 1970$",
         ),
+        (["time,count,sum", "1,2,3"], {}, "line 1: more than one column of counts: .*say which with --count-column"),
+        (["time,hits", "1,2"], {"counts": "hit"}, "count_column: no column is called 'hit'; .*did you mean 'hits'"),
         (["ts,path", "1,/"], {}, "line 1: no column of times .*--time-column .*names another"),
         (["tme,path", "1,/"], {"column": "tm"}, "line 1: time_column: no column is called 'tm'; .*did you mean 'tme'"),
         (["time", "1767614400"], {"zone": "Europe/Berlin"}, "the same in every zone; leave time_zone out"),
@@ -238,6 +240,17 @@ def test_times_written_to_the_minute_are_requests_per_minute(log: Log) -> None:
     ("lines", "hints"),
     [
         (["minute,count", "0,600", "1,0", "2,60"], {}),
+        (
+            [
+                "Timestamp,RequestCount",
+                "2026-01-05T12:00:00Z,600.0",
+                "2026-01-05T12:01:00Z,0",
+                "2026-01-05T12:02:00Z,60",
+            ],
+            {},
+        ),
+        (["Timestamp,Sum,Unit", f"{EPOCH_S},600,Count", f"{EPOCH_S + 60},0,Count", f"{EPOCH_S + 120},60,Count"], {}),
+        (["time,hits", f"{EPOCH_S},600", f"{EPOCH_S + 60},0", f"{EPOCH_S + 120},60"], {"counts": "hits"}),
         (["minute,count", "2026-01-05T12:00Z,600", "2026-01-05T12:01Z,0", "2026-01-05T12:02Z,60"], {}),
         (["Count,Timestamp", "600,2026-01-05T13:00:00+01:00", "0,2026-01-05T12:01:00Z", "60,2026-01-05T12:02Z"], {}),
         (["time,requests", "1767614400,600", "1767614460,0", "1767614520,60"], {}),
@@ -251,6 +264,33 @@ def test_counts_per_minute_are_kept_by_the_minute(log: Log, lines: list[str], hi
     assert trace.per_second().reshape(3, 60).sum(axis=1).tolist() == [600, 0, 60]
     assert trace.reading.startswith("counts per minute (columns ")
     assert trace.starts_at == (None if lines[1].split(",")[0] == "0" else NOON)
+
+
+MINUTES = [f"2026-01-05T12:0{minute}:00Z" for minute in (0, 1, 3, 4, 5)]
+"""Minutes of which one has no row."""
+
+
+def test_numbers_beside_equal_steps_may_be_counts_which_is_asked(log: Log, tmp_path: Path) -> None:
+    """Taken as rows, 650 requests of five minutes would be five."""
+    asked = r"\('hits'\): if these count the requests of each step, give --count-column 'hits' .* --count-column none"
+    for name, lines in (
+        ("log.csv", ["time,path,hits", *(f"{time},/,130" for time in MINUTES)]),
+        ("log.jsonl", [f'{{"time": "{time}", "hits": 130, "path": "/"}}' for time in MINUTES]),
+    ):
+        with pytest.raises(TraceError, match=asked):
+            log(*lines, name=name)
+        assert log(*lines, name=name, counts="none").requests == 5
+        assert log(*lines[:-3], name=name, counts="hits").requests == 260
+    parquet.write_table(pa.table({"time": MINUTES, "hits": [130] * 5}), tmp_path / "log.parquet")
+    with pytest.raises(TraceError, match=asked):
+        read(tmp_path / "log.parquet")
+    assert read(tmp_path / "log.parquet", TimeHints(counts="none")).requests == 5
+
+
+def test_numbers_beside_the_times_of_requests_are_passed_over(log: Log) -> None:
+    """A log of requests has gaps of any length, and two requests at one time."""
+    for seconds in ([0, 1, 4, 9, 11], [0, 1, 2, 2, 3], [0.1, 0.2, 0.35, 0.4, 0.45]):
+        assert log("time,status", *(f"{EPOCH_S + second},200" for second in seconds)).requests == 5
 
 
 def test_within_a_minute_requests_fall_into_any_second_alike(log: Log) -> None:

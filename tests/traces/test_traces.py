@@ -6,6 +6,7 @@ import gzip
 import json
 import lzma
 import math
+import os
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, replace
 from hashlib import sha256
@@ -533,6 +534,9 @@ def test_a_file_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "nowhere" / "march.txt")
     with pytest.raises(TraceError, match="cannot be read: Is a directory"):
         read(tmp_path)
+    os.mkfifo(tmp_path / "pipe.csv")  # an open that waits for a writer would wait for ever
+    with pytest.raises(TraceError, match="nothing writes to this pipe"):
+        read(tmp_path / "pipe.csv")
     for name, content in (("march.cvs", b"cuont\n1\n"), ("march.cvs.gz", gzip.compress(b"cuont\n1\n"))):
         with pytest.raises(TraceError, match=r"unknown suffix '.cvs'.*did you mean '.csv'\?"):
             read(put(tmp_path / name, content))
@@ -588,7 +592,10 @@ def test_timestamps_are_read_from_csv_sorted_and_never_shifted(tmp_path: Path, n
         ("second;count\n0;3\n", "line 1: no column .* among 'second;count'"),
         ("second,cuont\n0,3\n", r"line 1: no column .* among 'second', 'cuont'; .* 'count'\?"),
         ("3\n4\n5\n", "line 1: no column of times .* among '3'"),
-        ("count,requests\n1,1\n", "line 1: more than one column of counts: 'count', 'requests'; keep one of them"),
+        (
+            "count,requests\n1,1\n",
+            "line 1: more than one column of counts: 'count', 'requests'; say which with --count-column",
+        ),
         ("count,count\n1,1\n", "line 1: the column 'count' is given twice"),
         ("second,time_s,count\n0,0,1\n", "line 1: more than one column of times: 'second', 'time_s'; say which"),
         ("count\n", "no rows below the header"),

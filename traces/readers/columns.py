@@ -1,8 +1,9 @@
 """What a table says: which of its columns are read, and the facts beside them.
 
 Read is a column of times, `timestamp`, `time` or `arrival`, each also with a unit at the end (`arrival_s`, `time_ms`),
-or the one that the hints name; or a column of counts, `count` or `requests`, which may have a column of times beside
-it, or the number of its `second` or `minute`. Upper and lower case are the same. Other columns are passed over.
+or the one that the hints name; or a column of counts, named as in `COUNT_NAMES` or by the hints, which may have a
+column of times beside it, or the number of its `second` or `minute`. Upper and lower case are the same. Other columns
+are passed over, unless they hold numbers beside times of equal steps: these may be counts, which is asked about.
 
 What columns cannot say stands in the facts, a JSON object: `duration_s` (of times; without it the trace ends with the
 last one's second), `history_counts` and `starts_at`. In a CSV file it is a comment before the header,
@@ -11,7 +12,7 @@ last one's second), `history_counts` and `starts_at`. In a CSV file it is a comm
 
 import json
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,12 +20,13 @@ from typing import Any
 import numpy as np
 
 from ipa.traces.checks import LONGEST_S, Numbers, TraceError, nearest
-from ipa.traces.readers.notation import INDICES, UNITS, Notation, TimeHints, notation_of, number
+from ipa.traces.readers.notation import INDICES, NO_COUNTS, UNITS, Notation, TimeHints, notation_of, number
 
 FACTS = "ipa-trace"
 """Where the facts stand: the word after `#` in CSV, the metadata's key in parquet."""
 
-COUNT_NAMES = ("count", "requests")
+COUNT_NAMES = ("count", "requests", "request_count", "requestcount", "sum")
+"""The last two are CloudWatch's."""
 
 _TIMES = ("timestamp", "time", "arrival")
 TIME_NAMES = (*_TIMES, *(f"{name}_{unit}" for name in _TIMES for unit in UNITS))
@@ -78,7 +80,23 @@ class Gathering:
 
 def is_count(name: str, hints: TimeHints) -> bool:
     """Whether a column that is read holds counts, not times."""
+    if hints.counts is not None:
+        return name == hints.counts
     return name.lower() in COUNT_NAMES and name != hints.column
+
+
+def beside(row: Iterable[tuple[str, object]], read: Sequence[str], hints: TimeHints) -> list[str]:
+    """The columns of a row that are not read and hold a number: beside times, they may be counts."""
+    if hints.counts == NO_COUNTS:
+        return []
+    return [name for name, value in row if name not in read and _is_number(value)]
+
+
+def _is_number(value: object) -> bool:
+    try:
+        return not isinstance(value, bool) and isinstance(value, str | int | float) and float(value) >= 0
+    except ValueError:
+        return False
 
 
 def wanted(names: Sequence[str], place: str, hints: TimeHints) -> list[str]:
@@ -91,20 +109,27 @@ def wanted(names: Sequence[str], place: str, hints: TimeHints) -> list[str]:
             f"{place}: time_column: no column is called {hints.column!r}; there are "
             f"{_listed(names)}{nearest(hints.column, names)}"
         )
+    if hints.counts not in (None, NO_COUNTS) and not counts:
+        raise TraceError(
+            f"{place}: count_column: no column is called {hints.counts!r}; there are "
+            f"{_listed(names)}{nearest(str(hints.counts), names)}"
+        )
     if not (counts or times):
         near = next((end for name in names if (end := nearest(name.lower(), TIME_NAMES + COUNT_NAMES))), "")
         raise TraceError(
             f"{place}: no column of times ({', '.join(_TIMES)}, or with a unit such as {_TIMES[-1]}_s) or counts "
             f"({', '.join(COUNT_NAMES)}) among {_listed(names)}{near}; --time-column (time_column in a scenario file) "
-            f"names another column of times{_separated(names)}"
+            f"names another column of times, --count-column (count_column) of counts{_separated(names)}"
         )
     if len(counts) > 1 or len(times) > 1:
         twice = next((name for each in (times, counts) for name in each if each.count(name) > 1), None)
         if twice is not None:
             raise TraceError(f"{place}: the column {twice!r} is given twice: {_listed(names)}")
-        way = "say which with --time-column (time_column in a scenario file)" if len(times) > 1 else "keep one of them"
-        kind, several = ("times", times) if len(times) > 1 else ("counts", counts)
-        raise TraceError(f"{place}: more than one column of {kind}: {_listed(several)}; {way}")
+        kind, several = ("time", times) if len(times) > 1 else ("count", counts)
+        raise TraceError(
+            f"{place}: more than one column of {kind}s: {_listed(several)}; say which with --{kind}-column "
+            f"({kind}_column in a scenario file)"
+        )
     return counts + times
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from ipa.traces.checks import TraceError
-from ipa.traces.readers.columns import FACTS, Column, Facts, Gathering, facts_of, wanted
+from ipa.traces.readers.columns import FACTS, Column, Facts, Gathering, beside, facts_of, wanted
 from ipa.traces.readers.meaning import trace_of_columns
 from ipa.traces.readers.notation import TimeHints
 from ipa.traces.readers.stored import Stored
@@ -16,7 +16,8 @@ from ipa.traces.trace import Trace
 def read_csv(stored: Stored, hints: TimeHints, seed: int) -> Trace:
     """The trace of a CSV file. Raises TraceError with file, line and column."""
     facts, above, lines = below_comments(stored)
-    return trace_of_columns(_columns(lines, above, stored, hints), facts, stored, seed)
+    columns, beside = _columns(lines, above, stored, hints)
+    return trace_of_columns(columns, facts, stored, seed, beside)
 
 
 def below_comments(stored: Stored) -> tuple[Facts, int, Iterator[str]]:
@@ -34,12 +35,14 @@ def below_comments(stored: Stored) -> tuple[Facts, int, Iterator[str]]:
     return facts, above, chain([header], lines)
 
 
-def _columns(lines: Iterator[str], above: int, stored: Stored, hints: TimeHints) -> list[Column]:
+def _columns(lines: Iterator[str], above: int, stored: Stored, hints: TimeHints) -> tuple[list[Column], list[str]]:
+    """The columns that are read, and the names of those beside them that hold numbers."""
     rows = rows_of(lines, above, stored)
     line, header = next(rows)
     names = wanted(header, stored.place(line), hints)
     columns = [(header.index(name), Gathering(name, hints)) for name in names]
     places = array("q")
+    row: list[str] = []
     for line, row in rows:
         places.append(line)
         for index, column in columns:
@@ -47,7 +50,8 @@ def _columns(lines: Iterator[str], above: int, stored: Stored, hints: TimeHints)
                 column.values.append(column.parse(row[index]))
             except ValueError as error:
                 raise TraceError(f"{stored.place(line)}, column {column.name}: {error}") from None
-    return [column.column(str(stored.path), "line", places) for _, column in columns]
+    read = [column.column(str(stored.path), "line", places) for _, column in columns]
+    return read, beside(zip(header, row, strict=False), names, hints)
 
 
 def rows_of(lines: Iterator[str], above: int, stored: Stored) -> Iterator[tuple[int, list[str]]]:

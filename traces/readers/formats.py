@@ -72,7 +72,8 @@ def read(path: str | Path, hints: TimeHints = NO_HINTS, seed: int = 0) -> Trace:
     """
     with opened(Path(path)) as stored:
         if stored.is_empty:
-            raise TraceError(f"{path}: the file is empty")
+            what = "nothing writes to this pipe" if Path(path).is_fifo() else "the file is empty"
+            raise TraceError(f"{path}: {what}")
         return _format(stored).read(stored, hints, seed)
 
 

@@ -4,7 +4,7 @@ import json
 from array import array
 
 from ipa.traces.checks import TraceError
-from ipa.traces.readers.columns import Gathering, wanted
+from ipa.traces.readers.columns import Gathering, beside, wanted
 from ipa.traces.readers.meaning import trace_of_columns
 from ipa.traces.readers.notation import TimeHints
 from ipa.traces.readers.stored import Stored
@@ -15,6 +15,7 @@ def read_json_lines(stored: Stored, hints: TimeHints, seed: int) -> Trace:
     """The trace of a file of JSON lines. Raises TraceError with file, line and key."""
     columns: list[Gathering] = []
     places = array("q")
+    row: dict[str, object] = {}
     for number, line in enumerate(stored.text_lines(), start=1):
         if not line.strip():
             continue
@@ -32,7 +33,8 @@ def read_json_lines(stored: Stored, hints: TimeHints, seed: int) -> Trace:
                 column.values.append(column.parse(_token(row, column.name)))
             except ValueError as error:
                 raise TraceError(f"{stored.place(number)}, column {column.name}: {error}") from None
-    return trace_of_columns([column.column(str(stored.path), "line", places) for column in columns], {}, stored, seed)
+    read = [column.column(str(stored.path), "line", places) for column in columns]
+    return trace_of_columns(read, {}, stored, seed, beside(row.items(), [column.name for column in columns], hints))
 
 
 def _token(row: dict[str, object], key: str) -> str:

@@ -9,13 +9,13 @@
   step requests come as in a Poisson process: each in any second with the same probability, apart from the others.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 
 from ipa.traces.checks import LONGEST_S, Counts, Numbers, TraceError, bad_count
-from ipa.traces.readers.columns import COUNT_NAMES, Column, Facts
-from ipa.traces.readers.notation import INDICES, UNITS, Notation
+from ipa.traces.readers.columns import Column, Facts
+from ipa.traces.readers.notation import INDICES, NO_COUNTS, UNITS, Notation
 from ipa.traces.readers.stored import Stored
 from ipa.traces.shaping import spread
 from ipa.traces.trace import Trace
@@ -26,10 +26,12 @@ SPREAD = ", spread within each at random"
 STEPS = {1: "second", 60: "minute", 3600: "hour", 86_400: "day"}
 
 
-def trace_of_columns(columns: list[Column], facts: Facts, stored: Stored, seed: int) -> Trace:
+def trace_of_columns(
+    columns: list[Column], facts: Facts, stored: Stored, seed: int, beside: Collection[str] = ()
+) -> Trace:
     """The trace of a table: its times, or its counts and, where there is one, their clock.
 
-    Raises TraceError with the place of a wrong value.
+    Raises TraceError with the place of a wrong value, and where the numbers `beside` times may be counts.
     """
     first, *clocks = columns
     for column in columns:
@@ -37,11 +39,19 @@ def trace_of_columns(columns: list[Column], facts: Facts, stored: Stored, seed: 
     if not len(first.values) and "duration_s" not in facts:
         raise TraceError(f"{stored.path}: no rows below the header")
     if first.notation is not None:
+        if beside and _are_steps(first.values):
+            name = next(iter(beside))
+            raise TraceError(
+                f"{stored.path}: the times (column {first.name!r}) are equal steps, with numbers beside them "
+                f"({', '.join(map(repr, beside))}): if these count the requests of each step, give --count-column "
+                f"{name!r} (count_column in a scenario file); if each row is a request, --count-column {NO_COUNTS}"
+            )
         found = _of_times(first, first.notation, facts, seed)
     elif clocks and len(clocks[0].values):
         found = _of_counts(first, clocks[0], seed)
-    elif first.name.lower() in COUNT_NAMES:
+    elif len(first.values):
         found = {"counts": first.values, "duration_s": len(first.values)}
+        found["reading"] = "" if first.name.lower() == "count" else f"counts per second (column {first.name!r})"
     else:
         found = {"timestamps_s": first.values}
     try:
@@ -85,6 +95,15 @@ def _of_times(column: Column, notation: Notation, facts: Facts, seed: int) -> Fa
         found["duration_s"] = _last_second(found["timestamps_s"])
         reading += f", {disordered:,} of them out of order" if disordered else ""
     return {**found, "reading": reading}
+
+
+def _are_steps(times: Numbers) -> bool:
+    """Whether these are the times of a table of counts: apart by one step, most of them, or by a multiple of it."""
+    steps = np.diff(np.sort(times))
+    if len(steps) < 2 or not steps.min() > 0:
+        return False
+    multiples = steps / steps.min()
+    return bool(np.median(multiples) < 1.01 and np.allclose(multiples, np.rint(multiples), atol=0.01))
 
 
 def _last_second(times_s: Numbers) -> float:

@@ -38,7 +38,8 @@ _COARSE = {86_400: r"\d{4}-?\d\d-?\d\d", 60: r"\d{4}-?\d\d-?\d\d[T ]\d\d:?\d\d(Z
 
 @dataclass(frozen=True)
 class TimeHints:
-    """What a file may not say of its times: the column that has them, their unit, the zone of a clock without one.
+    """What a file may not say: the column of its times, their unit, the zone of a clock without one, and the column of
+    counts, `NO_COUNTS` where each row is a request.
 
     Raises TraceError for an unknown unit or zone.
     """
@@ -46,6 +47,7 @@ class TimeHints:
     column: str | None = None
     unit: str | None = None
     zone: str | None = None
+    counts: str | None = None
 
     def __post_init__(self) -> None:
         if self.unit is not None and self.unit not in UNITS:
@@ -65,11 +67,15 @@ class TimeHints:
     @property
     def in_vain(self) -> str:
         """What to do with them where a file says its times itself, as the end of a message."""
-        given = {"time_column": self.column, "time_unit": self.unit, "time_zone": self.zone}
+        given = {
+            "time_column": self.column, "time_unit": self.unit, "time_zone": self.zone, "count_column": self.counts
+        }  # fmt: skip
         return f"leave {' and '.join(key for key, value in given.items() if value is not None)} out"
 
 
 NO_HINTS = TimeHints()
+NO_COUNTS = "none"
+"""In place of a column of counts: each row is a request."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from ipa.traces.checks import TraceError
 from ipa.traces.readers.columns import FACTS, Column, Gathering, facts_of, is_count, wanted
 from ipa.traces.readers.meaning import trace_of_columns
-from ipa.traces.readers.notation import Notation, TimeHints, of_numbers, on_clock, unit_in
+from ipa.traces.readers.notation import NO_COUNTS, Notation, TimeHints, of_numbers, on_clock, unit_in
 from ipa.traces.readers.stored import Stored
 from ipa.traces.trace import Trace
 
@@ -29,7 +29,14 @@ def read_parquet(stored: Stored, hints: TimeHints, seed: int) -> Trace:
     columns = [_column(name, table.column(name), path, hints) for name in names]
     metadata = file.schema_arrow.metadata or {}
     facts = facts_of(metadata.get(FACTS.encode(), b"{}"), f"{path}, metadata {FACTS}")
-    return trace_of_columns(columns, facts, stored, seed)
+    beside = [each.name for each in file.schema_arrow if each.name not in names and _is_number(each.type)]
+    return trace_of_columns(columns, facts, stored, seed, () if hints.counts == NO_COUNTS else beside)
+
+
+def _is_number(kind: "pa.DataType") -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
 def _column(name: str, values: "pa.ChunkedArray", path: str, hints: TimeHints) -> Column:
@@ -41,7 +48,7 @@ def _column(name: str, values: "pa.ChunkedArray", path: str, hints: TimeHints) -
         row = rows[int(np.argmax(values.is_null().to_numpy()))]
         raise TraceError(f"{path}, row {row}, column {name}: no value")
     unit = None if is_count(name, hints) else hints.unit or unit_in(name)
-    if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
+    if _is_number(values.type):
         plain = values.to_numpy()
         notation = None if is_count(name, hints) or not len(plain) else _of_numbers(plain[0], unit, hints, path, name)
         return Column(name, plain, path, "row", rows, notation)

@@ -133,6 +133,13 @@ def _beside(path: Path) -> list[str]:
         return []
 
 
+def _without_waiting(path: str, flags: int) -> int:
+    """Opens a file; a pipe that nobody writes to is at its end, where a plain `open` waits for ever."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    os.set_blocking(descriptor, True)
+    return descriptor
+
+
 class _Joined(io.RawIOBase):
     """Pieces of bytes as one file."""
 
@@ -154,24 +161,17 @@ class _Joined(io.RawIOBase):
         return size
 
 
-class _Hashed(io.RawIOBase):
+class _Hashed(io.FileIO):
     """A file whose bytes are hashed as they are read."""
 
     def __init__(self, path: Path) -> None:
-        self._file = io.FileIO(path)
+        super().__init__(path, opener=_without_waiting)
         self._sha = hashlib.sha256()
 
-    def readable(self) -> bool:
-        return True
-
     def readinto(self, buffer: Any) -> int | None:
-        size = self._file.readinto(buffer)
+        size = super().readinto(buffer)
         self._sha.update(memoryview(buffer)[:size])
         return size
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
 
     def sha256(self) -> str:
         while self.readinto(bytearray(BUFFER_BYTES)):
