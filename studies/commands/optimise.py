@@ -217,7 +217,7 @@ def _worth(explanation: Explanation, price: Price) -> str:
         return "no other plan"
     plan = printing.describe_configuration(price.configuration)
     if price.gain is not None:
-        return f"objective +{price.gain:.4f}, with {plan}"
+        return f"objective {price.gain:+.4f}, with {plan}"
     if price.rung == "optimal":
         return f"feasible, with {plan}"
     return f"{price.rung}, {price.latency_s:.3f} s, sustains {price.sustained_rps:.4g} rps, with {plan}"

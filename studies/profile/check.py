@@ -56,6 +56,8 @@ def warnings(pipeline: Pipeline) -> Iterator[str]:
         yield from _too_slow(pipeline, stage, others_s)
         if all(variant.max_batch() == 1 for variant in stage.variants):
             yield f"{stage.name}: only batch size 1 is profiled, so requests are never batched"
+    if all(variant.accuracy == 1.0 for stage in pipeline.stages for variant in stage.variants):
+        yield "all accuracies are 1, so that no variant is better than another: write what yours are"
     low, high = (_end(pipeline, label) for label in ("low", "high"))
     if low.most_rps < pipeline.defaults.load_rps:
         yield (

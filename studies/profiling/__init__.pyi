@@ -1,3 +1,4 @@
+from .compare import VERDICTS as VERDICTS
 from .compare import Change as Change
 from .compare import changes as changes
 from .course import Profile as Profile
@@ -9,5 +10,6 @@ from .kept import Kept as Kept
 from .plan import Plan as Plan
 from .plan import make as make
 from .written import as_dict as as_dict
+from .written import disturbances as disturbances
 from .written import points_of as points_of
 from .written import write as write

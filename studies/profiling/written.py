@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from statistics import median
@@ -10,7 +11,7 @@ from typing import Any
 from ipa import profiles
 from ipa.live import profiling
 from ipa.live.profiling import Beside, Overhead, Point, Start, Target
-from ipa.profiles import Figure, ProfiledVariant, Provenance
+from ipa.profiles import Figure, Pipeline, ProfiledVariant, Provenance
 from ipa.studies import results
 from ipa.studies.profiling.course import Profile
 from ipa.studies.profiling.figures import LAWS, figures
@@ -78,7 +79,7 @@ def _source(profile: Profile, made_on: str) -> str:
     packages = results.versions_of("ipa-pipelines", "numpy", "onnxruntime")
     versions = ", ".join(f"{name} {version}" for name, version in packages.items() if version)
     where = plan.targets[0].url or f"{profiling.this_machine()}; {versions}"
-    busy = busiest(profile)
+    busy = busiest(profile)  # `disturbances` reads these words
     said = f"; others used up to {100 * busy['others']:.0f} % of the machine" if busy["others"] > BUSY else ""
     said += f"; its host took up to {100 * busy['steal']:.0f} %" if busy["steal"] > BUSY else ""
     return (
@@ -97,6 +98,12 @@ def busiest(profile: Profile) -> dict[str, float]:
     """The largest shares of the machine that others used and its host took, over all points."""
     points = points_of(profile)
     return {key: max((getattr(point, key) for point in points), default=0.0) for key in ("steal", "others")}
+
+
+def disturbances(pipeline: Pipeline) -> list[str]:
+    """What else the machines did on which a pipeline's figures were measured, in the words of its provenance."""
+    words = r"others used up to \d+ % of the machine|its host took up to \d+ %"
+    return [said for origin in pipeline.provenance.values() for said in re.findall(words, origin.text)]
 
 
 def as_dict(profile: Profile) -> dict[str, Any]:

@@ -13,12 +13,12 @@ from ipa.studies.validation.verdicts import Row
 from ipa.studies.validation.windows import JUDGED_UP_TO
 
 OVERHEAD_NAMES = {
-    "arrival_s": "a request's way {}",
-    "dispatch_overhead_s": "a batch +{}",
-    "hop_s": "a hop {}",
-    "start_up_extra_s": "a start-up +{}",
-    "decision_delay_s": "a decision takes effect after {}",
-    "stop_s": "a stop {}",
+    "arrival_s": "a request's way {:.1f} ms",
+    "dispatch_overhead_s": "a batch {:+.1f} ms",
+    "hop_s": "a hop {:.1f} ms",
+    "start_up_extra_s": "a start-up {:+.1f} ms",
+    "decision_delay_s": "a decision takes effect after {:.1f} ms",
+    "stop_s": "a stop {:.1f} ms",
 }
 
 ROLLOUTS = "Seconds that replicas took to start and to stop, and rollouts; simulated: with the live decisions"
@@ -50,7 +50,7 @@ def seconds(windows: Sequence[tuple[float, float]] | None) -> str:
 def overheads(found: Overheads) -> str:
     """What was measured beyond the profile, in one line."""
     words = [
-        wording.format(f"{1e3 * getattr(found, key).value_s:.1f} ms")
+        wording.format(1e3 * getattr(found, key).value_s)
         for key, wording in OVERHEAD_NAMES.items()
         if getattr(found, key).count
     ]

@@ -97,6 +97,13 @@ def test_the_baselines_are_the_lightest_and_the_most_accurate_within_the_sla() -
     assert slow.defaults.scale_only["high"] == {"a": "large", "b": "large"}  # 0.6 s is above the stage's 0.5 s
 
 
+def test_of_variants_that_nobody_has_measured_the_quickest_is_the_lightest_whatever_its_name() -> None:
+    large, small = variant("large", 1.0, 1, {1: 0.3}), variant("small", 1.0, 1, {1: 0.1})
+    assert pipeline([large, small], published=Defaults()).defaults.scale_only == {
+        "low": {"a": "small"}, "high": {"a": "small"}
+    }  # fmt: skip
+
+
 def test_where_nothing_can_be_weighed_alpha_is_one() -> None:
     only = [variant("only", 0.7, 1, {1: 0.1})]
     assert pipeline(only, published=Defaults()).defaults.alpha == 1.0

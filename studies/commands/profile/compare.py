@@ -25,13 +25,14 @@ from ipa.studies.errors import ScenarioError
     default=5.0,
     help="Changes up to so many per cent are none. Default: 5.",
 )
-@click.option("--all", "shows_all", is_flag=True, help="Show what is the same, too.")
+@click.option("--all", "shows_all", is_flag=True, help="Show what is the same or copied, too.")
 @output_options
 def compare(before: str, after: str, threshold_percent: float, shows_all: bool, as_json: bool) -> None:
     """Say what became worse from pipeline A to B, such as profiles of two builds of a model.
 
     A change counts when it is larger than the threshold and than the 95 % interval that both measurements leave it;
-    where the interval is wider or not known, it is unsure. Exit code 1 if something became worse.
+    where the interval is wider or not known, it is unsure. A number that both files have from one measurement is
+    copied. Exit code 1 if something became worse.
     """
     old, new = ipa.profiles.load(before), ipa.profiles.load(after)
     found = profiling.changes(old, new, threshold_percent / 100)
@@ -40,21 +41,27 @@ def compare(before: str, after: str, threshold_percent: float, shows_all: bool, 
             f"{before} and {after} have no figures in common: none of the same stage, variant, cores and batch size"
         )
     counts = Counter(change.verdict for change in found)
+    warnings = [
+        f"{name}: {said}" for name, each in ((before, old), (after, new)) for said in profiling.disturbances(each)
+    ]
     if as_json:
         printing.print_json(
             {
                 "before": before,
                 "after": after,
                 "counts": dict(counts),
+                "warnings": warnings,
                 "changes": [{**asdict(change), "ratio": change.ratio} for change in found],
             }
         )
     else:
-        shown = [change for change in found if shows_all or change.verdict != "same"]
+        shown = [change for change in found if shows_all or change.verdict not in ("same", "copied")]
         if shown:
             _print(shown, f"{before} against {after}")
-        said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("worse", "better", "unsure", "same"))
+        said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in profiling.VERDICTS)
         printing.print_line(f"{len(found)} numbers: {said}")
+    for warning in warnings:
+        printing.log(f"Warning: {warning} while it was measured")
     if counts["worse"]:
         raise click.exceptions.Exit(1)
 

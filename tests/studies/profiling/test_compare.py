@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -61,10 +62,35 @@ def test_the_command_ends_with_1_if_something_became_worse(tmp_path: Path) -> No
     after.write_text(with_first(0.12))
     result = ipa("profile", "compare", before, after)
     assert result.exit_code == 1
-    assert "10 numbers: 2 worse, 0 better, 0 unsure, 8 same" in result.stdout
+    assert "10 numbers: 2 worse, 0 better, 0 unsure, 1 same, 7 copied" in result.stdout
     assert re.search(r"\+20\.0 +4\.2 +worse", result.stdout)
-    assert answer("profile", "compare", before, before, "--json")["counts"] == {"same": 10}
+    assert answer("profile", "compare", before, before, "--json")["counts"] == {"copied": 10}
     assert answer("profile", "compare", after, before, "--json")["counts"]["better"] == 2
+
+
+def test_what_another_profile_was_made_of_is_copied_and_not_the_same(tmp_path: Path) -> None:
+    """The same numbers measured twice are the same; taken over with their provenance, they are copied."""
+    again = PIPELINE.replace("why: for a test}\nstages", "why: for another test}\nstages")
+    found = {each.verdict for each in changes(profiled_pipeline(PIPELINE, "a"), profiled_pipeline(again, "b"), 0.05)}
+    assert found == {"same"}
+    found = {each.verdict for each in changes(profiled_pipeline(PIPELINE, "a"), profiled_pipeline(PIPELINE, "b"), 0.05)}
+    assert found == {"copied"}
+
+
+def test_a_machine_that_was_busy_when_it_measured_is_said(tmp_path: Path) -> None:
+    before, after = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    before.write_text(PIPELINE)
+    busy = "ipa profile run, on a machine; others used up to 81 % of the machine; its host took up to 7 %; a.jsonl"
+    after.write_text(
+        PIPELINE.replace("{kind: assumed, why: for a test}\nst", f'{{kind: measured, source: "{busy}"}}\nst')
+    )
+    result = ipa("profile", "compare", before, after)
+    assert result.stderr.splitlines() == [
+        f"Warning: {after}: others used up to 81 % of the machine while it was measured",
+        f"Warning: {after}: its host took up to 7 % while it was measured",
+    ]
+    found = json.loads(ipa("profile", "compare", before, after, "--json").stdout)
+    assert found["warnings"][0] == f"{after}: others used up to 81 % of the machine"
 
 
 def test_pipelines_with_nothing_in_common_are_refused(tmp_path: Path) -> None:
