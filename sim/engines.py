@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 from ipa.errors import InputError
 from ipa.policies import StageConfiguration
@@ -10,7 +12,7 @@ from ipa.sim.interface import Engine, Handover
 from ipa.sim.model import FloatArray, StageModel, World
 
 ENGINES = ("auto", "simpy", "compiled")
-"""What may be asked for. auto: the compiled engine if numba is installed, else the SimPy engine."""
+"""What may be asked for. auto: the compiled engine where it can run, else the SimPy engine."""
 
 
 class EngineError(InputError):
@@ -20,34 +22,48 @@ class EngineError(InputError):
 def choose_engine(wanted: str) -> str:
     """The engine to run, "simpy" or "compiled", where `wanted` is asked for. Both give the same records, bit for bit.
 
-    Raises EngineError for a name that is not in `ENGINES`, and for the compiled engine where numba is missing.
+    Where the compiled engine cannot run, "auto" is the SimPy engine, and a warning is logged, once in a process.
+    Raises EngineError for a name that is not in `ENGINES`, and for "compiled" where that cannot run.
     """
     if wanted not in ENGINES:
         raise EngineError(f"engine {wanted!r}; allowed: {', '.join(ENGINES)}")
     if wanted == "simpy":
         return wanted
-    try:
-        import ipa.sim.compiled  # noqa: F401
-    except ImportError as error:
-        if wanted == "auto":
-            return "simpy"
-        raise EngineError(
-            f"engine 'compiled' needs numba: {error}; install it with pip install 'ipa-pipelines[compiled]', "
-            "or use engine simpy, which gives the same results"
-        ) from None
-    return "compiled"
+    if not (obstacle := _obstacle()):
+        return "compiled"
+    if wanted == "auto":
+        _warn(obstacle)
+        return "simpy"
+    raise EngineError(f"engine 'compiled' {obstacle}; or use engine simpy, which gives the same results")
 
 
 def must_compile(wanted: str) -> bool:
-    """Whether the first run where `wanted` is asked for has to compile the engine, as no earlier run has.
-
-    Raises as `choose_engine`.
-    """
-    if choose_engine(wanted) != "compiled":
+    """Whether the first run where `wanted` is asked for has to compile the engine, as no earlier run has."""
+    if wanted == "simpy":
         return False
-    from ipa.sim.compiled import is_compiled
-
+    try:
+        from ipa.sim.compiled import is_compiled
+    except ImportError:
+        return False
     return not is_compiled()
+
+
+@cache
+def _obstacle() -> str:
+    """Why the compiled engine cannot run here, and what to do about it; nothing if it can."""
+    try:
+        from ipa.sim.compiled import compile_error
+    except ImportError as error:
+        return f"needs numba: {error}; install it with pip install 'ipa-pipelines[compiled]'"
+    error_text = compile_error()
+    return error_text and f"does not compile here: {error_text}; try another version of numba or Python"
+
+
+@cache
+def _warn(obstacle: str) -> None:
+    logging.getLogger(__name__).warning(
+        "Runs take the SimPy engine, which is slower and gives the same results: engine 'compiled' %s", obstacle
+    )
 
 
 def create_engine(

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import chain, repeat
 from math import exp, log, sqrt
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +38,8 @@ def normal_blocks(generator: np.random.Generator) -> Iterator[npt.NDArray[np.flo
     from scipy.special import ndtri
 
     while True:
-        yield ndtri(np.maximum(generator.random(BLOCK), _SMALLEST_UNIFORM))
+        draws: Any = ndtri(np.maximum(generator.random(BLOCK), _SMALLEST_UNIFORM))
+        yield draws
 
 
 def standard_normals(generator: np.random.Generator) -> Iterator[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,3 +38,24 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current folder: what a command leaves there, no other test has written."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def engine_sought_anew() -> Iterator[None]:
+    """Whether the compiled engine can run here is found out once in a process; within the test, and after it, anew."""
+    from ipa.sim import engines  # here, as it loads a numerical library
+
+    engines._obstacle.cache_clear()
+    engines._warn.cache_clear()
+    yield
+    engines._obstacle.cache_clear()
+    engines._warn.cache_clear()
+
+
+@pytest.fixture
+def without_numba(engine_sought_anew: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numba cannot be imported."""
+    for name in [name for name in sys.modules if name.startswith("ipa.sim.compiled")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.delattr("ipa.sim.compiled", raising=False)

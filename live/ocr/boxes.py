@@ -59,6 +59,8 @@ def _cores(probability: Floats) -> Iterator[Box]:
 
     labels, _ = ndimage.label(probability > THRESHOLD, structure=np.ones((3, 3)))
     for number, place in enumerate(ndimage.find_objects(labels), start=1):
+        if place is None:
+            continue
         inside = labels[place] == number
         if probability[place][inside].mean() < LEAST_MEAN:
             continue

@@ -13,13 +13,23 @@ from ipa.sim import streams
 from ipa.sim.compiled.jit import direct
 from ipa.sim.compiled.kernel import ENDED, OUT_OF_DRAWS, OUT_OF_ROOM, advance
 from ipa.sim.compiled.layout import Layout, layout_of
-from ipa.sim.compiled.memory import DEADLINE, Memory, RecordArray, allocate
+from ipa.sim.compiled.memory import DEADLINE, OPTION, SERVICE, Memory, RecordArray, allocate
 from ipa.sim.compiled.stage import CompiledStage
 from ipa.sim.model import FloatArray, StageModel, World
 from ipa.sim.rules import APPLICATION, CLOSING, CONTROL, NEVER
 
 _SPARE_ROOM = 32
 """How many replicas a stage has room for beyond those it needs at once."""
+
+
+def compile_error() -> str:
+    """What happens instead of the kernel being compiled, or loaded, in one line; nothing if it is."""
+    memory, _ = allocate(1, 1, np.zeros(1, OPTION), np.zeros((1, 2), SERVICE), np.ones((1, 1)), 1, is_eager=False)
+    try:
+        direct(advance, 0.0, 0, memory, None, None)
+    except Exception as error:  # of numba, llvmlite or the disk: whatever it is, the other engine can run
+        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
+    return ""
 
 
 class CompiledEngine:

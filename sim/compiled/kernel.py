@@ -9,6 +9,8 @@ left when all requests have ended, the stages advance event by event in the pipe
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ipa.sim.compiled.dispatch import attempt, change_busy, later, wake_s
@@ -286,7 +288,7 @@ def _roll_out(s: int, memory: Memory, waiting: RecordArray | None) -> None:
 @small
 def _size(s: int, k: int, memory: Memory) -> int:
     """The size of the k-th batch started at stage s."""
-    size = np.int64(memory.batches[s, k].end)
+    size: Any = np.int64(memory.batches[s, k].end)
     if k > 0:
         size -= np.int64(memory.batches[s, k - 1].end)
     return size

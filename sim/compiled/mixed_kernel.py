@@ -6,7 +6,7 @@ their instant. Python takes over where a decision may take effect as a whole (`S
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -244,7 +244,7 @@ def _deliver(s: int, now_s: float, memory: Memory, lanes: LaneMemory) -> None:
 @small
 def _size(row: int, k: int, memory: Memory) -> int:
     """The size of the k-th batch started at a lane."""
-    size = np.int64(memory.batches[row, k].end)
+    size: Any = np.int64(memory.batches[row, k].end)
     if k > 0:
         size -= np.int64(memory.batches[row, k - 1].end)
     return size

@@ -103,7 +103,7 @@ def compare(
     if report is not None:
         reports.check_report(report, out, base.records)
     printing.say_load(studies.load_of(base).trace())
-    progress.say_compiling(base)
+    progress.compile_engine(base)
     with (
         crews.ended_cleanly(out),
         progress.counted("runs", len(systems) * seeds) as advance,

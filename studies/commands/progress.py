@@ -135,7 +135,12 @@ def span(time_s: float) -> str:
     return f"{time_s / 60:.0f} min" if time_s < 7200 else f"{time_s / 3600:.1f} h"
 
 
-def say_compiling(*scenarios: Scenario) -> None:
-    """Say that the first of these runs begins with compiling the engine, where nobody has done so on this machine."""
-    if not printing.is_quiet() and any(map(sim.must_compile, {each.engine for each in scenarios})):
-        printing.log("Compiling the engine, once on this machine: 3 s, or more if it is busy")
+def compile_engine(*scenarios: Scenario) -> None:
+    """Compile the engine that these runs take where nobody has done so on this machine, and say so, before workers do.
+
+    Raises EngineError for one that cannot run here.
+    """
+    for engine in {each.engine for each in scenarios}:
+        if sim.must_compile(engine) and not printing.is_quiet():
+            printing.log("Compiling the engine, once on this machine: 3 s, or more if it is busy")
+        sim.choose_engine(engine)

@@ -48,7 +48,7 @@ def simulate(
     if report is not None:
         reports.check_report(report, out, scenario.records)
     printing.say_load(studies.load_of(scenario).trace())
-    progress.say_compiling(scenario)
+    progress.compile_engine(scenario)
     with progress.shared("simulated") as on_step, redirect_stdout(sys.stderr):  # a user's policy may print
         run = studies.simulate(scenario, on_step)
     if out is not None:

@@ -50,7 +50,7 @@ def study(
     wanted = studies.study.prepare(what, pipelines, seeds)
     for pipeline in dict.fromkeys(trial.scenario.pipeline for trial in wanted.trials):
         printing.say_rules(pipeline)
-    progress.say_compiling(*(trial.scenario for trial in wanted.trials))
+    progress.compile_engine(*(trial.scenario for trial in wanted.trials))
     with crews.ended_cleanly(out), redirect_stdout(sys.stderr):  # a user's policy may print
         found = studies.study.conduct(
             wanted, out, crews.at_once(jobs), lambda total: progress.counted("runs", total), printing.note, on

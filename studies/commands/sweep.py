@@ -146,7 +146,7 @@ def sweep(
             print_trial(tried, on)
         return
     assert out is not None
-    progress.say_compiling(plan.base)
+    progress.compile_engine(plan.base)
     with crews.ended_cleanly(out), redirect_stdout(sys.stderr):  # a user's policy may print
         swept = studies.sweeps.conduct(
             plan, count, out, crews.at_once(jobs), on, lambda total: progress.counted("runs", total), printing.note

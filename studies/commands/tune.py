@@ -100,7 +100,7 @@ def tune(
     names = ("train", "test", "windows", "length_s", "seeds")
     drawing = Drawing(**{name: options.pop(name) for name in names}, alike=None if draw is None else draw == "alike")
     scenario = build_scenario(what, assignments, **options)
-    progress.say_compiling(scenario)
+    progress.compile_engine(scenario)
     with (
         crews.ended_cleanly(out),
         progress.counted("settings", trials) as advance,

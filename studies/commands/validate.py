@@ -115,7 +115,7 @@ def validate(
     )
     calibration = _windows(calibration_window)
     printing.say_load(studies.load_of(scenario).trace())
-    progress.say_compiling(scenario)
+    progress.compile_engine(scenario)
     with (
         progress.counted("live runs", repeats + 1) as advance,
         redirect_stdout(sys.stderr),

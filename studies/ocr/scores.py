@@ -32,7 +32,7 @@ def matches(found: Sequence[Box], true: Sequence[Box], size: tuple[int, int]) ->
     """How many boxes of a picture of this size are found, each by another one, best overlaps first."""
     masks = [[_mask(box, size) for box in boxes] for boxes in (found, true)]
     overlaps = [
-        (float((a & b).sum() / max((a | b).sum(), 1)), i, j)
+        (float((a & b).sum()) / max(int((a | b).sum()), 1), i, j)
         for i, a in enumerate(masks[0])
         for j, b in enumerate(masks[1])
     ]

@@ -53,12 +53,12 @@ class Measured:
         median_s, p99_s = np.quantile(values_s, (0.5, 0.99))
         match estimate:
             case "mean":
-                value_s = values_s.mean()
+                value_s = float(values_s.mean())
             case "trimmed":
-                value_s = trim_mean(values_s, TRIMMED)
+                value_s = float(trim_mean(values_s, TRIMMED))
             case "median":
-                value_s = median_s
-        return cls(float(value_s), float(median_s), float(p99_s), len(values_s))
+                value_s = float(median_s)
+        return cls(value_s, float(median_s), float(p99_s), len(values_s))
 
 
 @dataclass(frozen=True)

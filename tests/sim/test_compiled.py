@@ -32,6 +32,9 @@ from tests.sim.random_scenarios import DEADLINE, resizing, scenario
 
 numba = pytest.importorskip("numba")
 
+from ipa.sim.compiled import jit  # noqa: E402 - where there is numba
+from ipa.sim.compiled.kernel import advance  # noqa: E402
+
 BLOCK = 25
 BLOCKS = 40
 MODES = [("central", "request"), ("central", "batch"), ("eager", "request"), ("eager", "batch"), *DEADLINE]
@@ -248,16 +251,35 @@ def test_auto_takes_the_compiled_engine_where_there_is_numba() -> None:
     assert choose_engine("simpy") == "simpy"
 
 
-def test_without_numba_auto_takes_simpy_and_compiled_is_refused(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.usefixtures("without_numba")
+def test_without_numba_auto_takes_simpy_with_one_warning_and_compiled_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for name in [name for name in sys.modules if name.startswith("ipa.sim.compiled")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "numba", None)
-    monkeypatch.delattr(sim, "compiled", raising=False)
     assert choose_engine("auto") == "simpy"
     assert run_in(WORLDS[0], "auto", 1, tmp_path).summary["engine"] == "simpy"
+    (warning,) = caplog.messages
+    assert "SimPy" in warning
+    assert "needs numba" in warning
+    assert "\n" not in warning
     with pytest.raises(EngineError, match=r"needs numba.*pip install 'ipa-pipelines\[compiled\]'.*simpy"):
+        choose_engine("compiled")
+
+
+@pytest.mark.usefixtures("engine_sought_anew")
+def test_where_the_kernel_does_not_compile_auto_takes_simpy_with_one_warning_and_compiled_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise numba.errors.TypingError("Failed in nopython mode pipeline\nUnsupported array index type float64")
+
+    monkeypatch.setattr(jit, "_direct", {})
+    monkeypatch.setattr(advance, "compile", fail)
+    runs = [run_in(WORLDS[0], "auto", seed, tmp_path) for seed in (1, 2)]
+    assert [run.summary["engine"] for run in runs] == ["simpy", "simpy"]
+    (warning,) = caplog.messages
+    assert "does not compile here: TypingError: Failed in nopython mode pipeline;" in warning
+    assert "\n" not in warning
+    with pytest.raises(EngineError, match=r"does not compile here.*use engine simpy"):
         choose_engine("compiled")
 
 
@@ -332,3 +354,36 @@ def test_it_runs_where_nothing_can_be_cached(copy: Path, tmp_path: Path) -> None
     file = tmp_path / "file"
     file.write_text("")
     assert one_run(copy, HOME=str(file), XDG_CACHE_HOME=str(file), PYTHONDONTWRITEBYTECODE="1") == (dropped, 0)
+
+
+FLOATS_OF_KERNELS = """
+import re
+from numba.core import types
+from numba.core.dispatcher import Dispatcher
+from ipa.sim.compiled import dispatch, eager, heaps, kernel, mixed_kernel, rollout
+from tests.sim import engine_runs
+from tests.sim.random_scenarios import DEADLINE, mixing, scenario
+for how, drop in [("central", "request"), ("eager", "request"), *DEADLINE]:
+    for mixes in (False, True):
+        drawn = scenario(1, dispatch=how, drop=drop)
+        engine_runs.run(mixing(drawn, 1) if mixes else drawn, 1, "compiled")
+for module in (dispatch, eager, heaps, kernel, mixed_kernel, rollout):
+    for function in vars(module).values():
+        for compiled in function.overloads.values() if isinstance(function, Dispatcher) else ():
+            for name, type_ in compiled.type_annotation.typemap.items():
+                own = re.sub(r"^.*_v\\d+_(?!_?v)|\\.\\d+", "", name)  # of what is inlined, without the caller's prefix
+                if isinstance(type_, types.Float) and re.fullmatch(r"[a-z]\\w*", own) and "_v" not in own:
+                    print(own)
+"""
+
+
+@pytest.mark.long
+def test_no_whole_number_becomes_a_float_in_a_kernel(tmp_path: Path) -> None:
+    """Numba joins signed with unsigned numbers to floats, and where branches meet depends on Python's bytecode."""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", FLOATS_OF_KERNELS]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    floats = set(done.stdout.split())
+    assert {"now_s", "factor"} <= floats
+    assert {name for name in floats if not name.endswith("_s")} == {"factor", "slowdown", "draw"}

@@ -461,11 +461,8 @@ def test_less_than_all_in_the_command_line(tmp_path: Path, monkeypatch: pytest.M
     assert "records is none" in refusal("report", "none")
 
 
-def test_without_numba_less_than_all_is_kept_by_simpy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.startswith("ipa.sim.compiled")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "numba", None)
-    monkeypatch.delattr("ipa.sim.compiled")
+@pytest.mark.usefixtures("without_numba")
+def test_without_numba_less_than_all_is_kept_by_simpy() -> None:
     run = run_scenario(Scenario(pipeline="video").with_values({"trace": "constant:5:30", "records": "none"}))
     assert (run.summary["engine"], run.summary["completed"]) == ("simpy", 150)
 

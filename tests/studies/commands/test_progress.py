@@ -130,7 +130,7 @@ def test_it_is_said_once_that_the_engine_is_compiled_first(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal)
-    progress.say_compiling(*(Scenario(pipeline="video", engine=engine) for engine in engines))
+    progress.compile_engine(*(Scenario(pipeline="video", engine=engine) for engine in engines))
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err == times * COMPILING
@@ -152,6 +152,6 @@ def test_where_the_engine_has_been_compiled_nothing_is_said_of_it(monkeypatch: p
 @pytest.mark.parametrize("command", [("simulate", "video"), ("compare", "video", "--policy", "static")])
 def test_commands_that_simulate_say_so_first(command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
-    monkeypatch.setattr(progress, "say_compiling", lambda *scenarios: told.append(scenarios[0].engine))
+    monkeypatch.setattr(progress, "compile_engine", lambda *scenarios: told.append(scenarios[0].engine))
     assert ipa(*command, *SHORT, "--set", "engine=compiled").exit_code == 0
     assert told == ["compiled"]
