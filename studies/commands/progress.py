@@ -140,7 +140,8 @@ def compile_engine(*scenarios: Scenario) -> None:
 
     Raises EngineError for one that cannot run here.
     """
-    for engine in {each.engine for each in scenarios}:
-        if sim.must_compile(engine) and not printing.is_quiet():
-            printing.log("Compiling the engine, once on this machine: 3 s, or more if it is busy")
+    engines = {each.engine for each in scenarios}
+    if not printing.is_quiet() and any(map(sim.must_compile, engines)):
+        printing.log("Compiling the engine, once on this machine: 3 s, or more if it is busy")
+    for engine in engines:
         sim.choose_engine(engine)
