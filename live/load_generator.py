@@ -93,7 +93,7 @@ async def generate(
         body, headers = written(job.first + index)
         sent_s[index] = time.monotonic() - job.origin_s
         try:
-            async with session.post(job.target, data=body, headers=headers) as response:
+            async with session.post(job.target, data=body, headers=headers, allow_redirects=False) as response:
                 answer = await response.read()
                 if answers is not None and job.samples and response.status == COMPLETED_STATUS:
                     answers[job.first + index] = _text(answer, response.headers)
@@ -173,7 +173,9 @@ def ask_file(job: Job, content: bytes, what: str) -> str:
         try:
             async with (
                 aiohttp.ClientSession() as session,
-                session.post(job.target, data=body.data, headers={**job.headers, **body.headers}) as response,
+                session.post(
+                    job.target, data=body.data, headers={**job.headers, **body.headers}, allow_redirects=False
+                ) as response,
             ):
                 answer, status, headers = await response.read(), response.status, response.headers
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -200,7 +202,9 @@ async def _warm_up(session: aiohttp.ClientSession, url: str) -> None:
     import aiohttp
 
     try:
-        async with session.get(f"{url.rstrip('/')}/v2/health/live", timeout=aiohttp.ClientTimeout(total=0.2)) as answer:
+        async with session.get(
+            f"{url.rstrip('/')}/v2/health/live", timeout=aiohttp.ClientTimeout(total=0.2), allow_redirects=False
+        ) as answer:
             await answer.read()
     except (aiohttp.ClientError, OSError, TimeoutError):
         return  # the requests themselves will tell
@@ -300,7 +304,7 @@ async def metadata_of(url: str, model: str, token_file: str = "") -> dict[str, A
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10.0)) as session,
-            session.get(address, headers=headers) as response,
+            session.get(address, headers=headers, allow_redirects=False) as response,
         ):
             text = await response.text()
     except aiohttp.InvalidURL:

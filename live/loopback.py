@@ -237,7 +237,9 @@ class LoopbackBackend(LiveBackend):
         import aiohttp
 
         try:
-            async with self.session.get(f"{url}/v2/health/ready", timeout=aiohttp.ClientTimeout(total=2.0)) as response:
+            async with self.session.get(
+                f"{url}/v2/health/ready", timeout=aiohttp.ClientTimeout(total=2.0), allow_redirects=False
+            ) as response:
                 return response.status == 200
         except (aiohttp.ClientError, TimeoutError, OSError):
             return False

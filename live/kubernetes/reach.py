@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import urllib.request
 from ipaddress import ip_address
 
 from ipa.live.errors import LiveError, RunError
@@ -20,18 +19,23 @@ ASKED_EVERY_S = 0.2
 async def until_reached(url: str, within_s: float = REACHED_WITHIN_S) -> None:
     """Wait until the gateway answers from here, so that no request of the load is wasted. Raises RunError."""
     until_s = time.monotonic() + within_s
-    while problem := await asyncio.to_thread(_unreached, url):
+    while problem := await _unreached(url):
         if time.monotonic() > until_s:
             raise RunError(f"the gateway cannot be reached at {url} ({problem}): give --url, or see --service")
         await asyncio.sleep(ASKED_EVERY_S)
 
 
-def _unreached(url: str) -> str:
+async def _unreached(url: str) -> str:
+    import aiohttp
+
     try:
-        urllib.request.urlopen(f"{url.rstrip('/')}/v2/health/live", timeout=2.0).close()
-    except OSError as error:
-        return str(error)
-    return ""
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2.0)) as session,
+            session.get(f"{url.rstrip('/')}/v2/health/live", allow_redirects=False) as response,
+        ):
+            return "" if response.status == 200 else f"HTTP status {response.status}"
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        return str(error) or type(error).__name__
 
 
 def client_url(api: Api, deployed: Deployed) -> str:

@@ -76,7 +76,9 @@ class PrometheusApi:
 
         limit = aiohttp.ClientTimeout(total=ANSWERS_WITHIN_S)
         try:
-            async with self._session.get(self._url, params={"query": query}, timeout=limit) as response:
+            async with self._session.get(
+                self._url, params={"query": query}, timeout=limit, allow_redirects=False
+            ) as response:
                 said = await response.json(content_type=None)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise SourceError(f"{self._url}: {error or type(error).__name__}") from None

@@ -91,7 +91,9 @@ async def _has_scraped(session: aiohttp.ClientSession, url: str, targets: int) -
     import aiohttp
 
     try:
-        async with session.get(f"{url}/api/v1/query", params={"query": "count(up == 1)"}) as response:
+        async with session.get(
+            f"{url}/api/v1/query", params={"query": "count(up == 1)"}, allow_redirects=False
+        ) as response:
             said = await response.json(content_type=None)
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
         return False

@@ -73,7 +73,10 @@ class ReplicaClients:
             raise ReplicaError(problem, again=False, status=413)
         try:
             async with self._session.post(
-                f"{replica.url}/v2/models/{replica.model}/infer", data=body.data, headers=body.headers
+                f"{replica.url}/v2/models/{replica.model}/infer",
+                data=body.data,
+                headers=body.headers,
+                allow_redirects=False,
             ) as response:
                 data = await _body(response, self._messages.limits)
             if response.status == 200:
@@ -88,13 +91,17 @@ class ReplicaClients:
             raise ReplicaError(f"its answer breaks the protocol: {error}", again=False) from None
         text = f"answered {response.status}: {_error(data.data)}"
         too_large = 413 if response.status == 413 else None
-        raise ReplicaError(text, served=response.status != 503, again=response.status >= 500, status=too_large)
+        raise ReplicaError(
+            text, served=response.status != 503, again=not 400 <= response.status < 500, status=too_large
+        )
 
     async def is_ready(self, replica: RoutedReplica) -> bool:
         """Whether the replica's model answers that it is ready."""
         try:
             async with self._session.get(
-                f"{replica.url}/v2/models/{replica.model}/ready", timeout=aiohttp.ClientTimeout(total=PROBE_S)
+                f"{replica.url}/v2/models/{replica.model}/ready",
+                timeout=aiohttp.ClientTimeout(total=PROBE_S),
+                allow_redirects=False,
             ) as response:
                 await _body(response, JSON_LIMITS)
                 return response.status == 200
@@ -137,7 +144,9 @@ class ReplicaClients:
         return self._is_binary[url]
 
     async def _mapping(self, url: str) -> Mapping[str, Any]:
-        async with self._session.get(url, timeout=aiohttp.ClientTimeout(total=PROBE_S)) as response:
+        async with self._session.get(
+            url, timeout=aiohttp.ClientTimeout(total=PROBE_S), allow_redirects=False
+        ) as response:
             try:
                 data = await _body(response, JSON_LIMITS)
             except ProtocolError:
