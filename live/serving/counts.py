@@ -71,7 +71,8 @@ class EndedRequests:
             for visit in request.visits
         )
         stage = None if request.outcome == "completed" else self._stages[request.stage]
-        self._rows.append((request.name, request.arrival_s, request.end_s, request.outcome, stage, visits))
+        ended = (request.name, request.arrival_s, request.end_s, request.outcome, stage, request.problem)
+        self._rows.append((*ended, visits))
         self.count += 1
 
     def after(self, number: int, limit: int) -> tuple[int, list[dict[str, Any]]]:
@@ -85,7 +86,7 @@ class EndedRequests:
         """End-to-end and per-stage latencies of the last requests that ended after `since_s`, oldest first."""
         whole: list[float] = []
         by_stage: dict[str, list[float]] = {name: [] for name in self._stages}
-        for _, arrival_s, end_s, outcome, _, visits in islice(reversed(self._rows), limit):
+        for _, arrival_s, end_s, outcome, *_, visits in islice(reversed(self._rows), limit):
             if end_s <= since_s:
                 break
             if outcome == "completed":
@@ -96,7 +97,7 @@ class EndedRequests:
         return whole[::-1], {name: values[::-1] for name, values in by_stage.items()}
 
 
-_KEYS = ("id", "arrival_s", "end_s", "outcome", "stage", "stages")
+_KEYS = ("id", "arrival_s", "end_s", "outcome", "stage", "problem", "stages")
 _VISIT_KEYS = ("enqueue_s", "start_s", "finish_s", "batch", "batch_size", "replica", "variant", "retried")
 
 

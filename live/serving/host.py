@@ -172,7 +172,9 @@ class Gateway:
         return request
 
     def _refusal(self, request: Request, job: Job) -> ProtocolError:
-        status = job.status or STATUS[str(request.outcome)] if job.retry_after_s is None else 503
+        status = STATUS[str(request.outcome)] if job.retry_after_s is None else 503
+        if request.outcome == "failed" and job.status is not None:
+            status = job.status
         return ProtocolError(self._why(request, job), status, retry_after_s=job.retry_after_s)
 
     def _why(self, request: Request, job: Job) -> str:

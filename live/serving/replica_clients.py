@@ -23,6 +23,8 @@ from ipa.live.serving.web import JSON_LIMITS
 CONNECT_S = 2.0
 """A connection that hangs for longer, as to a node that is lost, counts as one that is refused."""
 PROBE_S = 2.0
+MOST_SAID = 500
+"""How many characters of a replica's error reach its clients and the books."""
 
 
 class ReplicaError(Error):
@@ -177,7 +179,7 @@ def _error(data: bytes | bytearray) -> str:
     except orjson.JSONDecodeError:
         found = None
     text = found.get("error") if isinstance(found, dict) else None
-    return str(text if text is not None else data[:200].decode(errors="replace"))
+    return str(text if text is not None else data[:200].decode(errors="replace"))[:MOST_SAID]
 
 
 async def until_ready(clients: ReplicaClients, replica: RoutedReplica, every_s: float) -> bool:

@@ -19,7 +19,7 @@ from ipa.policies import Configuration, StageConfiguration, mix_of
 from ipa.sim import COMPLETED, DROPPED, FAILED, NEVER, OUTCOMES, UNFINISHED
 
 MOST_TRIES = 2
-"""A request is given up when so many of its batches have failed at a stage: it is retried once."""
+"""A request is given up when so many of its batches have failed at a stage: it is retried once, alone."""
 
 
 class Host(Protocol):
@@ -215,8 +215,9 @@ class Router(StageHost):
     def failed(self, batch: Batch, now_s: float, problem: str, *, served: bool = True, again: bool = True) -> None:
         """A replica has failed a batch and is suspended; `served` False: the batch never reached it.
 
-        The requests return to the head of the queue, in order; those that fail for the second time are given up.
-        `again` False: all are given up at once, and the replica is not to blame.
+        The requests return to the head of the queue, in order, and are tried singly, so that one which fails every
+        batch fails alone; those that fail for the second time are given up. `again` False: the replica is not to blame,
+        and a request that was alone is given up at once.
         """
         self.pass_seconds(now_s)
         queue = self._queue(batch)
@@ -229,7 +230,9 @@ class Router(StageHost):
             if request.outcome is not None:
                 continue
             request.tries += served
-            if again and request.tries < MOST_TRIES:
+            if (again or batch.size > 1) and request.tries < MOST_TRIES:
+                if served:
+                    request.kind = object()  # of which there is no other
                 request.visits[-1].batch = None
                 request.visits[-1].is_retried = True
                 returning.append(request)

@@ -116,6 +116,11 @@ class Server:
                 return await self._messages.write_response(self.name, request, outputs)
         except (ModelError, TensorError) as error:
             raise ProtocolError(str(error)) from None
+        except ProtocolError:
+            raise
+        except Exception as error:  # of the model, which may be anybody's
+            log.exception("the model failed", extra={"model": self.name})
+            raise ProtocolError(f"the model failed: {type(error).__name__}: {error}", 500) from None
         finally:
             self._waiting -= 1
 

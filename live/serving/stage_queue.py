@@ -112,7 +112,7 @@ class StageQueue:
         """Number batches and take the integral from 0 again; nobody may be waiting, and time may go back."""
         self.waiting.clear()
         self._by_age.clear()
-        self._ended = self._changes_of_kind = 0
+        self._ended = self._changes_of_kind = self._waiting_bytes = 0
         self.without_since_s = None
         self.batches = 0
         self._request_s, self._request_s_at_s = 0.0, now_s
@@ -244,7 +244,9 @@ class StageQueue:
         return chosen
 
     def _is_full(self) -> bool:
-        return len(self.waiting) >= self.batch or self._changes_of_kind > 0 or self._is_too_much(self._waiting_bytes)
+        is_alone = self.waiting[0].tries > 0
+        has_no_room = self._changes_of_kind > 0 or self._is_too_much(self._waiting_bytes)
+        return is_alone or len(self.waiting) >= self.batch or has_no_room
 
     def _is_too_much(self, size_bytes: int) -> bool:
         return self._most_bytes is not None and size_bytes > self._most_bytes

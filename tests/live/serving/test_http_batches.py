@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 from typing import Any
 
 from ipa.live.serving.metrics import TABLE
-from tests.live.serving.serving_plane import Plane, Process, ask, call, plane, put, until, wanted
-from tests.live.serving.video_plane import DETECTION, STAGES, configured, half_sent, infer, listed, observed, recorded
+from tests.live.serving.serving_plane import Plane, Process, ask, call, entry, plane, put, until, wanted
+from tests.live.serving.video_plane import (
+    CLASSIFICATION,
+    DETECTION,
+    STAGES,
+    configured,
+    half_sent,
+    infer,
+    listed,
+    observed,
+    recorded,
+)
 
 
 def test_more_requests_than_there_is_memory_for_are_refused_and_have_room_again_later(
@@ -31,22 +42,22 @@ def test_more_requests_than_there_is_memory_for_are_refused_and_have_room_again_
         assert infer(gateway)[0] == 200
 
 
-def at_once(gateway: Process, count: int) -> list[tuple[int, Any]]:
-    """So many requests sent together, by their number as id."""
-    together = Barrier(count)
+def at_once(gateway: Process, values: Sequence[int]) -> list[tuple[int, Any]]:
+    """Requests of these values sent together, by their number as id."""
+    together = Barrier(len(values))
 
     def one(number: int) -> tuple[int, Any]:
         together.wait()
-        return infer(gateway, ask(data=[number], id=str(number)))
+        return infer(gateway, ask(data=[values[number]], id=str(number)))
 
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(one, range(count)))
+    with ThreadPoolExecutor(len(values)) as pool:
+        return list(pool.map(one, range(len(values))))
 
 
 def test_requests_share_a_batch_and_each_gets_its_own_answer(gateway: Process) -> None:
     configured(gateway, batch=4, timeout_s=60.0)
     before = recorded(gateway)["next"]
-    answers = at_once(gateway, 4)
+    answers = at_once(gateway, range(4))
     assert [(status, answer["outputs"][0]["data"]) for status, answer in answers] == [(200, [n]) for n in range(4)]
     records = recorded(gateway, f"?after={before}")["records"]
     assert {record["id"] for record in records} == {"0", "1", "2", "3"}
@@ -59,6 +70,46 @@ def test_requests_share_a_batch_and_each_gets_its_own_answer(gateway: Process) -
         assert record["outcome"] == "completed"
         assert record["arrival_s"] == first["enqueue_s"] <= first["start_s"] <= first["finish_s"]
         assert first["finish_s"] == second["enqueue_s"] <= second["start_s"] <= second["finish_s"] == record["end_s"]
+
+
+POISONED = """
+import os
+
+class Model:
+    def predict(self, inputs):
+        if (inputs["x"] == 13).any():
+            os._exit(1)
+        return {"y": [list(range(5))[n] for n in inputs["x"]]}
+"""
+
+
+def test_a_request_that_its_model_cannot_serve_fails_alone_with_its_reason(tmp_path: Path) -> None:
+    """Of a batch of four, one is an index out of range; then one ends the process of each of the two replicas that it
+    is tried with, and the third replica never meets it."""
+    (tmp_path / "my.py").write_text(POISONED)
+    with plane(tmp_path) as up:
+        own = ("--backend", f"{tmp_path / 'my.py'}:Model", "--model", "yolov5n")
+        servers = [up.server(*own) for _ in range(3)]
+        up.emulated("video", CLASSIFICATION, "resnet18", "--factor", "0")
+        gateway = up.gateway("--pipeline", "video", "--sla", "600")
+        up.listed = {
+            DETECTION: [entry(number, each.url, "yolov5n") for number, each in enumerate(servers)],
+            CLASSIFICATION: [entry(0, up.processes[3].url, "resnet18")],
+        }
+        listed(gateway, up.listed)
+        stages = {DETECTION: wanted("yolov5n", 4, 60.0), CLASSIFICATION: wanted("resnet18", 1)}
+        put(gateway.urls["control_url"] + "/control/configuration", stages)
+        for poison, why in (
+            (7, "answered 500: the model failed: IndexError: list index out of range"),
+            (13, "broke off"),
+        ):
+            before = recorded(gateway)["next"]
+            answers = at_once(gateway, [1, 2, poison, 3])
+            assert [status for status, _ in answers] == [200, 200, 502, 200]
+            assert why in answers[2][1]["error"]
+            records = recorded(gateway, f"?after={before}")["records"]
+            assert [why in record["problem"] for record in records] == [record["id"] == "2" for record in records]
+        until(lambda: sum(each.popen.poll() is not None for each in servers) == 2, "two have died")
 
 
 def test_a_batch_of_another_size_or_timeout_needs_no_restart(gateway: Process) -> None:
