@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -11,6 +12,7 @@ from zipfile import ZipFile
 import pytest
 
 pytest.importorskip("hatchling")
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("profiles", "traces", "policies", "sim", "live", "studies")
@@ -38,3 +40,18 @@ def test_a_wheel_of_the_checkout_and_one_of_the_source_archive_hold_the_same(tmp
     ours = {f"ipa/{path.relative_to(ROOT)}" for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")}
     assert ours <= wheel
     assert {"ipa/__init__.py", "ipa/errors.py", "ipa/py.typed", "ipa/profiles/library/video.yaml"} <= wheel
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13", "3.14"])
+def test_the_lock_can_be_installed_on_every_python(python: str, tmp_path: Path) -> None:
+    """Dry, and of wheels; font-roboto, which holds no code, has none."""
+    asked = {"python_version": python, "python_full_version": f"{python}.9"}
+    locked = map(Requirement, re.findall(r"^[a-z0-9][^\\\n]*", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    pins = [f"{each.name}{each.specifier}\n" for each in locked if not each.marker or each.marker.evaluate(asked)]
+    assert len(pins) > 100
+    (tmp_path / "pins").write_text("".join(pin for pin in pins if not pin.startswith("font-roboto")))
+    dry = ["install", "--quiet", "--dry-run", "--no-deps", "--ignore-installed", "--only-binary", ":all:"]
+    there = ["--python-version", python, "--target", str(tmp_path), "--requirement", str(tmp_path / "pins")]
+    done = subprocess.run([sys.executable, "-m", "pip", *dry, *there], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
