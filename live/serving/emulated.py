@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 from math import exp
 from typing import Any
 
@@ -49,7 +49,8 @@ class Emulated:
         self._output_rows = output_rows or {}
         self._factor = factor
         self._resized = resized or {}
-        self._normals = cache(lambda lane: IndexedNormals(stream(seed, "service", stage, lane)))
+        # Whoever reaches the server may name any lane: only so many are remembered, and are the same when made again.
+        self._normals = lru_cache(16)(lambda lane: IndexedNormals(stream(seed, "service", stage, lane)))
         self._batches = 0
         self.service_s(0, 1)  # makes the first draws now, and loads what makes them
 

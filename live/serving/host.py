@@ -155,6 +155,8 @@ class Gateway:
         """A client's request, refused as early as it can be known; `share` counts what it holds."""
         body = await read_body(http, self._messages.limits, share)
         asked = await self._messages.read_request(body, http.headers.get(protocol.HEADER))
+        if taken := protocol.RESERVED & asked.parameters.keys():
+            raise ProtocolError(f"the parameter {min(taken)!r} is the gateway's own; leave it out")
         share.hold(2 * sum(len(tensor.data) for tensor in asked.inputs))  # and their copy on the way to a replica
         for tensor in asked.inputs:
             if tensor.shape[0] == 0:

@@ -32,7 +32,12 @@ HEADER = "Inference-Header-Content-Length"
 BINARY_EXTENSION = "binary_tensor_data"
 """The extension that a server lists if it takes binary data."""
 
+RESERVED = frozenset({"batch_lane", "batch_number", "batch_size", "replica_cores"})
+"""The parameters by which a gateway tells a replica of its batch: no client may send them."""
+
 MOST_ELEMENTS = 2**40
+MOST_EMPTY_ROWS = 2**16
+"""How many rows a tensor without elements may have: it has no data that bound them."""
 MOST_TENSORS = 1024
 """How many inputs or outputs a message may have."""
 MOST_TEXTS: Mapping[str, int] = {"inputs": 2**16, "outputs": 2**20}
@@ -200,7 +205,7 @@ def _shape(given: object, where: str) -> tuple[int, ...]:
     for size in given:
         if type(size) is not int or size < 0:
             raise ProtocolError(f"{where}: shape {_shown(given)}; allowed: whole sizes from 0")
-    if prod(given) > MOST_ELEMENTS:
+    if prod(size or 1 for size in given) > MOST_ELEMENTS or (0 in given and given[0] > MOST_EMPTY_ROWS):
         raise ProtocolError(f"{where}: shape {_shown(given)} has too many elements")
     return tuple(given)
 

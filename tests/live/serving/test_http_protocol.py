@@ -16,6 +16,7 @@ import pytest
 from tritonclient import http as triton
 from tritonclient.utils import InferenceServerException
 
+from ipa.live.serving.protocol import RESERVED
 from tests.live.serving.serving_plane import Plane, Process, ask, call, entry, plane
 from tests.live.serving.video_plane import CLASSIFICATION, DETECTION, configured, infer, listed, recorded
 
@@ -215,13 +216,16 @@ def test_batches_have_no_more_bytes_than_a_model_server_takes(video: tuple[Plane
 
 
 class FindsAllTooLarge(BaseHTTPRequestHandler):
-    """A model server whose limit is lower than the gateway's."""
+    """A model server whose limit is lower than the gateway's; it remembers the parameters that came with a batch."""
+
+    parameters: list[dict[str, Any]]
 
     def do_GET(self) -> None:
         self.answer(200, {"extensions": []})
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.parameters.append(json.loads(body)["parameters"])
         self.answer(413, {"error": "more than I take"})
 
     def answer(self, status: int, said: dict[str, Any]) -> None:
@@ -234,7 +238,24 @@ class FindsAllTooLarge(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
 
+def test_a_client_cannot_send_the_parameters_that_are_the_gateway_s_own(gateway: Process) -> None:
+    """Before, a `batch_lane` of a client's went on to the replica. Other parameters are the models' affair."""
+    FindsAllTooLarge.parameters = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), FindsAllTooLarge) as small:
+        Thread(target=small.serve_forever, daemon=True).start()
+        listed(gateway, {DETECTION: [entry(7, f"http://127.0.0.1:{small.server_port}", "yolov5n")]})
+        for name in RESERVED:
+            said = f"the parameter {name!r} is the gateway's own; leave it out"
+            assert infer(gateway, ask(parameters={name: 1})) == (400, {"error": said})
+        assert FindsAllTooLarge.parameters == []
+        assert infer(gateway, ask(parameters={"priority": 1}))[0] == 413
+        small.shutdown()
+    (received,) = FindsAllTooLarge.parameters
+    assert received.keys() - RESERVED == {"priority"}
+
+
 def test_what_a_model_server_finds_too_large_is_told_so_and_the_replica_goes_on(gateway: Process) -> None:
+    FindsAllTooLarge.parameters = []
     with ThreadingHTTPServer(("127.0.0.1", 0), FindsAllTooLarge) as small:
         Thread(target=small.serve_forever, daemon=True).start()
         replicas = {DETECTION: [entry(7, f"http://127.0.0.1:{small.server_port}", "yolov5n")]}

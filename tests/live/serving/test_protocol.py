@@ -145,6 +145,8 @@ WRONG: list[tuple[bytes, str]] = [
     (one_input(shape=[-1]), r"shape \[-1\]; allowed: whole sizes from 0"),
     (one_input(shape=[True]), r"shape \[True\]; allowed: whole sizes from 0"),
     (one_input(shape=[2**40, 2]), "has too many elements"),
+    (one_input(shape=[2**62, 0], data=[]), "has too many elements"),
+    (one_input(shape=[2**17, 0], data=[]), "has too many elements"),
     (one_input(data=None), r"inputs\[0\]: neither data nor the parameter binary_data_size"),
     (one_input(data=1), "input 'x': data 1; allowed: a list, flat or nested like the shape"),
     (one_input(data=[1]), r"input 'x': 1 elements of data; the shape \[2\] has 2"),
