@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,32 +12,35 @@ import click
 
 from ipa import studies
 from ipa.studies.commands import complete, printing
-from ipa.studies.commands.options import (
-    NEW_FILE,
-    build_scenario,
-    output_options,
-    set_option,
-)
+from ipa.studies.commands.options import assigned, build_scenario, output_options, set_option
+from ipa.studies.errors import ScenarioError
 
 if TYPE_CHECKING:
+    from ipa.studies import Scenario
     from ipa.studies.decision import Replayed
 
 
 @click.command()
-@click.argument("journal", type=NEW_FILE)
+@click.argument("run", metavar="RUN|JOURNAL", type=click.Path(path_type=Path))
 @click.option(
     "--pipeline",
-    required=True,
     metavar="PIPELINE|FILE",
     shell_complete=complete.pipelines,
-    help="Pipeline that the journal was recorded on: its name, or a pipeline or scenario file.",
+    help="Pipeline or scenario file of a journal that is no longer in its run's folder. Default: the run's scenario.",
 )
-@click.option("--policy", shell_complete=complete.policies, help="Policy to replay. Default: ipa.")
+@click.option("--policy", shell_complete=complete.policies, help="Policy to replay. Default: the run's own.")
 @set_option
 @output_options
-def replay(journal: Path, pipeline: str, policy: str | None, assignments: Sequence[str], as_json: bool) -> None:
-    """Show what another policy would have decided on the observations in a recorded journal."""
-    scenario = build_scenario(pipeline, assignments, policy=policy)
+def replay(run: Path, pipeline: str | None, policy: str | None, assignments: Sequence[str], as_json: bool) -> None:
+    """Show what another policy would have decided on what was observed in a run.
+
+    RUN is the folder of a run, whose scenario holds for the other policy too; JOURNAL is the file in it.
+    """
+    journal = studies.read_run(run).journal if run.is_dir() else run
+    if pipeline is not None:
+        scenario = build_scenario(pipeline, assignments, policy=policy)
+    else:
+        scenario = _scenario_of(journal, {**({} if policy is None else {"policy": policy}), **assigned(assignments)})
     with redirect_stdout(sys.stderr):  # a user's policy may print
         replayed = studies.replay(journal, scenario)
     if as_json:
@@ -45,6 +48,20 @@ def replay(journal: Path, pipeline: str, policy: str | None, assignments: Sequen
             click.echo(line)
     else:
         print_replay(replayed)
+
+
+def _scenario_of(journal: Path, values: Mapping[str, object]) -> Scenario:
+    """The scenario of the run in a journal's folder, with other values; says which of its files have changed since."""
+    if not (journal.parent / studies.results.MANIFEST).is_file():
+        why = f"no run's {studies.results.MANIFEST} is beside it; give the run's folder, or --pipeline"
+        raise ScenarioError(f"{journal}: {why if journal.exists() else 'no such file or folder'}")
+    stored = studies.read_run(journal.parent)
+    scenario = stored.scenario.with_values(values)
+    then = stored.manifest.get("files", {})
+    if changed := [name for name, now in studies.results.files_of(scenario).items() if then.get(name, now) != now]:
+        printing.log(f"Warning: changed since the run: {', '.join(changed)}")
+    printing.say_rules(scenario.pipeline)
+    return scenario
 
 
 def print_replay(replayed: Replayed) -> None:

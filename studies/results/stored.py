@@ -83,8 +83,12 @@ class StoredRun(Shown):
     @property
     def entries(self) -> list[Entry]:
         """The journal. Raises ScenarioError where it cannot be read, PolicyError where it is damaged."""
-        path = self.folder / journal_name(self.records)
-        return list(read_journal(read_lines(path), str(path)))
+        return list(read_journal(read_lines(self.journal), str(self.journal)))
+
+    @property
+    def journal(self) -> Path:
+        """The file of the journal."""
+        return self.folder / journal_name(self.records)
 
 
 def read_runs(folder: str | Path) -> list[StoredRun]:

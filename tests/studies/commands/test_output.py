@@ -30,7 +30,7 @@ RUNS = {
     "profile compare": ("mine.yaml", "mine.yaml"),
     "profile list": (),
     "profile show": ("mine.yaml",),
-    "replay": ("run/journal.jsonl", "--pipeline", "video", "--policy", "static"),
+    "replay": ("run", "--policy", "static"),
     "report": ("run", "--to", "page.html"),
     "schema": ("study",),
     "simulate": ("video", *SHORT),

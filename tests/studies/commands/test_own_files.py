@@ -28,7 +28,7 @@ def test_a_pipeline_of_ones_own_just_works(own: Path) -> None:
     assert [each["cost_mean_cores"] for each in both] == [1.0, 2.0]
     assert "Chosen (optimal): sort: 1 x small" in ipa("optimise", "mine.yaml", "--load", 5).stdout
     assert ipa("simulate", "mine.yaml", *SHORT, "--out", "mine").exit_code == 0
-    replayed = ipa("replay", "mine/journal.jsonl", "--pipeline", "mine.yaml")
+    replayed = ipa("replay", "mine")
     assert replayed.stdout == "ipa would have decided the same in 3 of 3 steps\n"
     assert "of 'mine' with the stages sort, not of 'video'" in refusal(
         "replay", "mine/journal.jsonl", "--pipeline", "video"

@@ -9,9 +9,9 @@ from tests.command import SHORT, ipa, is_refused, refusal
 
 
 def test_a_journal_is_replayed(own: Path) -> None:
-    same = ipa("replay", "run/journal.jsonl", "--pipeline", "video", "--policy", "ipa")
+    same = ipa("replay", "run")
     assert same.stdout == "ipa would have decided the same in 3 of 3 steps\n"
-    other = ipa("replay", "run/journal.jsonl", "--pipeline", "video", "--policy", "scale-only:low", "--json")
+    other = ipa("replay", "run", "--policy", "scale-only:low", "--json")
     lines = [json.loads(line) for line in other.stdout.splitlines()]
     assert [line["observation"]["step"] for line in lines] == [0, 1, 2]
     chosen = lines[0]["decision"]["configuration"]
@@ -29,12 +29,39 @@ def test_of_several_lines_of_a_step_the_latest_is_replayed(own: Path) -> None:
 
 
 def test_a_replay_takes_the_settings_of_the_run(own: Path) -> None:
-    """beta = 0 makes cores free: the most accurate variants; without it the replay differs in every step."""
-    free = ("--set", "policy.beta=0")
-    assert ipa("simulate", "video", *SHORT, *free, "--out", "free").exit_code == 0
-    replay = ("replay", "free/journal.jsonl", "--pipeline", "video")
-    assert "in 3 of 3 steps" in ipa(*replay, *free).stdout
-    assert "in 0 of 3 steps" in ipa(*replay).stdout
+    """beta = 0 makes cores free: the most accurate variants; with beta = 1 the replay differs in every step."""
+    assert ipa("simulate", "video", *SHORT, "--set", "policy.beta=0", "--out", "free").exit_code == 0
+    for run in ("free", "free/journal.jsonl"):
+        assert "in 3 of 3 steps" in ipa("replay", run).stdout
+        assert "in 0 of 3 steps" in ipa("replay", run, "--set", "policy.beta=1").stdout
+    assert "in 0 of 3 steps" in ipa("replay", "free/journal.jsonl", "--pipeline", "video").stdout
+
+
+def test_a_replay_keeps_the_sla_of_the_run(own: Path) -> None:
+    """Within 0.6 s fewer configurations are feasible than within the 6.89 s of the pipeline, for any policy."""
+    assert ipa("simulate", "video", *SHORT, "--set", "sla_s=0.6", "--out", "strict").exit_code == 0
+    assert "ipa would have decided the same in 3 of 3 steps" in ipa("replay", "strict").stdout
+    assert (
+        ipa("simulate", "video", *SHORT, "--policy", "switch-only", "--set", "sla_s=0.6", "--out", "other").exit_code
+        == 0
+    )
+    strict, other = (ipa("replay", run, "--policy", "switch-only", "--json").stdout for run in ("strict", "other"))
+    assert json.loads(strict.splitlines()[0])["decision"] == json.loads(other.splitlines()[0])["decision"]
+
+
+def test_a_replay_says_which_files_changed_since_the_run(own: Path) -> None:
+    assert ipa("simulate", "mine.yaml", *SHORT, "--out", "mine").exit_code == 0
+    assert "changed" not in ipa("replay", "mine").stderr
+    (own / "mine.yaml").write_text((own / "mine.yaml").read_text() + "# a remark\n")
+    assert "Warning: changed since the run: mine.yaml" in ipa("replay", "mine").stderr
+
+
+def test_a_journal_away_from_its_run_needs_a_pipeline(own: Path) -> None:
+    (own / "away").mkdir()
+    (own / "away" / "journal.jsonl").write_bytes((own / "run" / "journal.jsonl").read_bytes())
+    assert "give the run's folder, or --pipeline" in refusal("replay", "away/journal.jsonl")
+    assert "away: contains no results: manifest.json is missing" in refusal("replay", "away")
+    assert "in 3 of 3 steps" in ipa("replay", "away/journal.jsonl", "--pipeline", "video").stdout
 
 
 def test_a_damaged_journal_is_refused_by_line(own: Path) -> None:
@@ -56,3 +83,4 @@ def test_a_damaged_journal_is_refused_by_line(own: Path) -> None:
 
 def test_a_journal_that_is_not_there_is_refused() -> None:
     is_refused("replay nofile --pipeline video", ["nofile: cannot be read: No such file"])
+    is_refused("replay nofile", ["nofile: no such file or folder"])

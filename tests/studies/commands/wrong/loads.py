@@ -54,7 +54,10 @@ TRACES = [
     trace(
         "second,count,count\n0,5,5\n", "t.csv, line 1: the column 'count' is given twice: 'second', 'count', 'count'"
     ),
-    trace("second,count,requests\n0,5,5\n", "t.csv, line 1: more than one column of counts: 'count', 'requests'; keep"),
+    trace(
+        "second,count,requests\n0,5,5\n",
+        "t.csv, line 1: more than one column of counts: 'count', 'requests'; say which with --count-column",
+    ),
     trace(
         "second,count\n0,5\n0,5\n", "t.csv, line 3, column second: 0 stands where second 1 is due; every second from"
     ),

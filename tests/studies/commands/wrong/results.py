@@ -124,8 +124,7 @@ RESULTS_ROWS = [
         {"studied/manifest.json": "{"},
     ),
     Wrong("replay gone --pipeline mine.yaml", "gone: cannot be read: No such file or directory"),
-    Wrong("replay run --pipeline mine.yaml", "Invalid value for 'JOURNAL': 'run' is a folder; allowed: a file"),
-    Wrong("replay run/journal.jsonl", "Missing option '--pipeline'."),
+    Wrong("replay . --pipeline mine.yaml", ".: contains no results: manifest.json is missing"),
     Wrong("replay run/journal.jsonl --pipeline video", "the journal is of 'mine' with the stages sort, not of 'video'"),
     Wrong(
         "replay run/journal.jsonl --pipeline mine.yaml --policy x",
