@@ -45,7 +45,7 @@ test-cluster: install
 	$(BIN)/pytest -n 3 --dist worksteal -m 'cluster and not alone' tests/live/kubernetes
 	$(BIN)/pytest -n 0 -m 'cluster and alone' tests/live/kubernetes
 
-# What takes long: sweeps on a real Dask and a real Ray on this machine, one that is killed ten times over, the engine
+# What takes long: sweeps on a real Dask on this machine, one that is killed ten times over, the engine
 # compiled anew, training, faults under load, nineteen of twenty random scenarios, pages of the documentation whose
 # commands take seconds, and what another test shows in another way.
 test-long: install

@@ -240,8 +240,8 @@ on_option = click.option(
     "--on",
     default="local",
     metavar="PLACE",
-    help="Where to run: local, with --jobs processes, or a cluster that is there: dask://HOST:PORT, ray://HOST:PORT. "
-    "Default: local.",
+    help="Where to run: local, with --jobs processes, or on a Dask cluster that is there: dask://HOST:PORT. Default: "
+    "local.",
 )
 
 

@@ -5,7 +5,7 @@ runner    making what is missing, in chunks
 outcome   what is kept of a run
 store     the finished runs in one file, kept as they come
 places    from the word of --on to where runs are made
-local     on this machine · on_dask, on_ray: on a cluster that is there
+local     on this machine · on_dask: on a Dask cluster that is there
 luggage   what goes to a cluster once: files and loads
 remote    what a worker of a cluster does, and which program it has
 """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from importlib.util import find_spec
 
 from ipa.studies.errors import ScenarioError
@@ -15,20 +14,11 @@ from ipa.studies.many.runner import Place
 
 LOCAL = "local"
 
-CLUSTERS = {"dask": ("on_dask", "distributed"), "ray": ("on_ray", "ray")}
-"""Scheme -> the module here that knows such clusters, and the package that it needs."""
-
-ALLOWED = "local, dask://HOST:PORT, ray://HOST:PORT"
-
 
 def check(on: str) -> None:
     """Raise ScenarioError for a word that names no place, or one for which a package is missing."""
-    if on == LOCAL:
-        return
-    scheme, address = _parts(on)
-    package = CLUSTERS[scheme][1]
-    if find_spec(package) is None:
-        raise ScenarioError(f"--on {scheme}://{address} needs {package}: pip install 'ipa-pipelines[{scheme}]'")
+    if on != LOCAL and _scheduler(on) and find_spec("distributed") is None:
+        raise ScenarioError(f"--on {on} needs distributed: pip install 'ipa-pipelines[dask]'")
 
 
 @contextmanager
@@ -44,14 +34,15 @@ def opened(
     if on == LOCAL:
         yield Local(jobs)
         return
-    scheme, address = _parts(on)
-    module = import_module(f"{__package__}.{CLUSTERS[scheme][0]}")
-    with module.connected(address, luggage(), say) as place:
+    from ipa.studies.many import on_dask
+
+    with on_dask.connected(_scheduler(on), luggage(), say) as place:
         yield place
 
 
-def _parts(on: str) -> tuple[str, str]:
-    found = re.fullmatch(rf"({'|'.join(CLUSTERS)})://([^\s/@]+:\d+)/?", on)
+def _scheduler(on: str) -> str:
+    """HOST:PORT of a Dask cluster's scheduler."""
+    found = re.fullmatch(r"dask://([^\s/@]+:\d+)/?", on)
     if found is None:
-        raise ScenarioError(f"--on {on}: should be one of {ALLOWED}")
-    return found[1], found[2]
+        raise ScenarioError(f"--on {on}: should be {LOCAL} or dask://HOST:PORT")
+    return found[1]

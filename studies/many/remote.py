@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from platform import node
-from traceback import walk_tb
 from typing import Any
 
 from ipa.studies.errors import WorkerError
@@ -104,21 +103,6 @@ def silenced(library: str) -> Iterator[None]:
     finally:
         for logger in talking:
             logger.disabled = False
-
-
-def silence_threads(*libraries: str) -> None:
-    """From now on, threads in which these libraries alone run end without a traceback on stderr.
-
-    gRPC's do so where a connection is lost, now and then, some time after it is closed here.
-    """
-    theirs, before = {*libraries, "queue", "threading"}, threading.excepthook
-
-    def hook(ended: threading.ExceptHookArgs) -> None:
-        modules = {frame.f_globals.get("__name__", "").split(".")[0] for frame, _ in walk_tb(ended.exc_traceback)}
-        if not modules or not modules <= theirs:
-            before(ended)
-
-    threading.excepthook = hook
 
 
 LACKING = "the workers lack a part of this program ({error}): install the same version of ipa-pipelines there"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -17,10 +19,19 @@ from ipa.studies.errors import ScenarioError
 from ipa.studies.many.outcome import TIMELINE, Outcome, Wanted
 
 FINISHED = "finished.sqlite"
-LAYOUT = 2
+LAYOUT = 3
+
+LOCK = ".running"
+"""Beside the store: held by the command that makes its runs, as a lock of SQLite's, which ends with the process."""
+
+BUSY_S = 5.0
+"""How long a change waits in silence for a program that reads the file."""
+
+PATIENCE_S = 300.0
+"""How long it waits in all."""
 
 _TABLES = {
-    "runs": "key TEXT PRIMARY KEY, summary TEXT, timeline BLOB, latencies BLOB, seconds BLOB",
+    "runs": "key TEXT PRIMARY KEY, summary TEXT, timeline BLOB, latencies BLOB, seconds BLOB, checksum INTEGER",
     "failed": "key TEXT PRIMARY KEY, error TEXT",
     "plan": "text BLOB",
 }
@@ -29,9 +40,11 @@ _TABLES = {
 class Store:
     """The file; whatever is kept in it is kept whole, even if the program is killed right then."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, say: Callable[[str], object] = lambda _: None) -> None:
         self._path = path
-        self._connection = sqlite3.connect(path)
+        self._say = say
+        self._connection = sqlite3.connect(path, timeout=BUSY_S)
+        self._connection.text_factory = partial(str, encoding="utf-8", errors="replace")  # of damage too
         self._connection.execute("PRAGMA synchronous = NORMAL")
         (layout,) = self._connection.execute("PRAGMA user_version").fetchone()
         if layout not in (0, LAYOUT):
@@ -42,6 +55,7 @@ class Store:
                 for name, columns in _TABLES.items():
                     self._connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
                 self._connection.execute(f"PRAGMA user_version = {LAYOUT}")
+        self._is_new = self.last() == (0, 0)
 
     def last(self) -> tuple[int, int]:
         """A mark of what is there now, for `among`."""
@@ -50,14 +64,36 @@ class Store:
         return runs, failed
 
     def among(self, keys: Sequence[str], mark: tuple[int, int]) -> dict[str, bool]:
-        """Those of the keys whose run has finished, or has failed since the mark; whether it finished before that."""
+        """Those of the keys whose run has finished, or has failed since the mark; whether it finished before that.
+
+        A run that is damaged on the disk is not among them, and this is said.
+        """
         there = _marks(keys)
         runs, failed = mark
         since = self._connection.execute(
             f"SELECT key FROM failed WHERE key IN ({there}) AND rowid > {failed}", keys
         ).fetchall()
-        finished = self._connection.execute(f"SELECT key, rowid <= {runs} FROM runs WHERE key IN ({there})", keys)
-        return {**{key: False for (key,) in since}, **{key: bool(before) for key, before in finished}}
+        columns = "rowid, key, summary, timeline, latencies, seconds, checksum"
+        finished = self._connection.execute(f"SELECT {columns} FROM runs WHERE key IN ({there})", keys).fetchall()
+        whole = {row[1]: row[0] <= runs for row in finished if _checksum(row[1:-1]) == row[-1]}
+        if damaged := len(finished) - len(whole):
+            were, are = ("were", "are") if damaged > 1 else ("was", "is")
+            self._say(f"{self._path}: {damaged} of the runs kept there {were} damaged on the disk and {are} made again")
+        return {**{key: False for (key,) in since}, **whole}
+
+    def say_left_out(self, keys: Iterable[str], what: str) -> None:
+        """Say how many finished runs are none of these, and so not in `what`."""
+        if self._is_new:
+            return
+        with self._connection:
+            self._connection.execute("CREATE TEMP TABLE asked (key TEXT PRIMARY KEY)")
+            self._connection.executemany("INSERT OR IGNORE INTO asked VALUES (?)", ((key,) for key in keys))
+            others = "SELECT count(*) FROM runs WHERE key NOT IN (SELECT key FROM asked)"
+            (count,) = self._connection.execute(others).fetchone()
+            self._connection.execute("DROP TABLE asked")
+        if count:
+            runs = "more runs are" if count > 1 else "more run is"
+            self._say(f"{count} {runs} in {self._path}, of other values or an earlier version, and not in {what}")
 
     def count(self, keys: Iterable[str]) -> int:
         """How many of the runs have finished."""
@@ -70,9 +106,9 @@ class Store:
     def summaries(self, keys: Sequence[str]) -> dict[str, dict[str, Any] | str]:
         """The summary of each of these runs that has finished, or the error of one that has failed, by key."""
         there = _marks(keys)
-        runs = self._connection.execute(f"SELECT key, summary FROM runs WHERE key IN ({there})", keys)
+        runs = self._rows(f"key IN ({there})", keys)
         failed = self._connection.execute(f"SELECT key, error FROM failed WHERE key IN ({there})", keys)
-        return {**dict(failed), **{key: json.loads(text)[0] for key, text in runs}}
+        return {**dict(failed), **{key: json.loads(text)[0] for key, text, *_ in runs}}
 
     def errors(self) -> dict[str, str]:
         """The errors of the runs that failed and have not finished since, by key."""
@@ -86,22 +122,29 @@ class Store:
             if isinstance(outcome, str):
                 failed.append((key, outcome))
             else:
-                runs.append((key, *_packed(outcome)))
-        with self._connection:
-            self._connection.executemany("DELETE FROM failed WHERE key = ?", keys)
-            self._connection.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?)", runs)
-            self._connection.executemany("INSERT INTO failed VALUES (?, ?)", failed)
+                runs.append(_packed(key, outcome))
+
+        def change(connection: sqlite3.Connection) -> None:
+            connection.executemany("DELETE FROM failed WHERE key = ?", keys)
+            connection.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?)", runs)
+            connection.executemany("INSERT INTO failed VALUES (?, ?)", failed)
+
+        self._change(change)
 
     def outcome(self, key: str) -> Outcome:
-        """The run of that key, which must have been kept."""
-        found = self._connection.execute("SELECT summary, timeline, latencies, seconds FROM runs WHERE key = ?", (key,))
-        return _unpacked(*found.fetchone())
+        """The run of that key, which must have been kept. Raises ScenarioError for one that is damaged."""
+        ((_, summary, timeline, latencies, seconds),) = self._rows("key = ?", (key,))
+        return _unpacked(summary, timeline, latencies, seconds)
 
     def keep_plan(self, plan: str) -> None:
         """Keep the plan of the study as text, in place of an earlier one."""
-        with self._connection:
-            self._connection.execute("DELETE FROM plan")
-            self._connection.execute("INSERT INTO plan VALUES (?)", [zlib.compress(plan.encode())])
+        packed = zlib.compress(plan.encode())
+
+        def change(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM plan")
+            connection.execute("INSERT INTO plan VALUES (?)", [packed])
+
+        self._change(change)
 
     def plan(self) -> str | None:
         """The plan that was kept; None in a store of an earlier version."""
@@ -111,14 +154,42 @@ class Store:
     def close(self) -> None:
         self._connection.close()
 
+    def _rows(self, where: str, keys: Sequence[str]) -> Iterator[tuple[str, str, bytes, bytes, bytes]]:
+        columns = "key, summary, timeline, latencies, seconds, checksum"
+        for *row, checksum in self._connection.execute(f"SELECT {columns} FROM runs WHERE {where}", keys):
+            if _checksum(row) != checksum:
+                raise ScenarioError(f"{self._path}: a run was damaged on the disk; repeat the command that made it")
+            key, summary, timeline, latencies, seconds = row
+            yield key, summary, timeline, latencies, seconds
+
+    def _change(self, change: Callable[[sqlite3.Connection], object]) -> None:
+        """Make a change whole or not at all, once no other program reads the file."""
+        until_s, is_told = monotonic() + PATIENCE_S, False
+        while True:
+            try:
+                with self._connection:
+                    change(self._connection)
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic() >= until_s:
+                    raise
+            if not is_told:
+                self._say(f"{self._path} is being read by another program; waiting until it lets go of it")
+                is_told = True
+
 
 @contextmanager
-def opened(path: Path) -> Iterator[Store]:
-    """The store in a file, created if need be. Raises ScenarioError for a file that is not a store."""
+def opened(path: Path, say: Callable[[str], object] = lambda _: None, *, alone: bool = False) -> Iterator[Store]:
+    """The store in a file, created if need be; `say` is told of what is damaged, and of what is waited for.
+
+    `alone`: to make runs, as one command at a time may. Raises ScenarioError where another one does, and for a file
+    that is not a store.
+    """
     store = None
     try:
-        store = Store(path)
-        yield store
+        with _locked(path.with_name(LOCK)) if alone else nullcontext():
+            store = Store(path, say)
+            yield store
     except sqlite3.Error as error:
         raise ScenarioError(f"{path}: {error}") from error
     finally:
@@ -126,17 +197,37 @@ def opened(path: Path) -> Iterator[Store]:
             store.close()
 
 
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            raise ScenarioError(
+                f"--out {path.parent}: another command is making its runs; wait until it ends, or give a new folder"
+            ) from None
+        yield
+
+
 def _marks(keys: Sequence[str]) -> str:
     return ",".join("?" * len(keys))
 
 
-def _packed(outcome: Outcome) -> tuple[str, bytes, bytes, bytes]:
+def _checksum(row: Sequence[Any]) -> int:
+    """Of a run as it is kept, its key included."""
+    return zlib.crc32(b"\0".join(each.encode() if isinstance(each, str) else each for each in row))
+
+
+def _packed(key: str, outcome: Outcome) -> tuple[str, str, bytes, bytes, bytes, int]:
     text = json.dumps([outcome.summary, outcome.configurations])
     timeline = zlib.compress(np.ascontiguousarray(outcome.timeline, dtype="<f8").tobytes(), 1)
     latencies, seconds = (
         zlib.compress(each.astype("<i8").tobytes(), 1) for each in (outcome.latencies, outcome.seconds)
     )
-    return text, timeline, latencies, seconds
+    row = (key, text, timeline, latencies, seconds)
+    return *row, _checksum(row)
 
 
 def _unpacked(text: str, timeline: bytes, latencies: bytes, seconds: bytes) -> Outcome:

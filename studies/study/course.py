@@ -165,7 +165,7 @@ def conduct(
     results.claim(folder, resumable=True, kind="study")
     folder.mkdir(parents=True, exist_ok=True)
     manifest = _manifest(wanted)
-    with opened(folder / FINISHED) as store:
+    with opened(folder / FINISHED, log, alone=True) as store:
         results.write_json({**manifest, "finished": False}, folder / results.MANIFEST)
         trials = wanted.trials
         packed = partial(Luggage.of, (trial.scenario for trial in trials))
@@ -173,6 +173,7 @@ def conduct(
             ran = run_missing((trial.asked for trial in trials), store, place, "all", advance)
         ran_s = perf_counter() - started_s
         log(f"{ran.fresh} {'run' if ran.fresh == 1 else 'runs'} in {ran_s:.1f} s{ran.others}")
+        store.say_left_out((trial.key for trial in trials), "the tables")
         store.keep_plan(kept_plan.to_text(wanted))
         timings = tuple(decision_times.measure(_published_sizes(wanted)))
         found = _study(wanted, store, timings, folder)

@@ -193,7 +193,7 @@ def conduct(
     manifest = _manifest(plan, points)
     keys = Keys()
     packed = partial(Luggage.of, (point.scenario for point in plan.points()))
-    with opened(folder / FINISHED) as store:
+    with opened(folder / FINISHED, log, alone=True) as store:
         results.write_json({**manifest, "finished": False}, folder / results.MANIFEST)
         with places.opened(on, jobs, packed, log) as place:
             where = place.where
@@ -201,6 +201,7 @@ def conduct(
         ran_s = perf_counter() - started_s
         log(f"{ran.fresh} {'run' if ran.fresh == 1 else 'runs'} in {ran_s:.1f} s{ran.others}")
         summary = table.first_summary(plan.asked(keys, range(seeds)), store)
+        store.say_left_out((asked.key for _, _, asked in plan.asked(keys, range(seeds))), f"{folder / TABLE}")
         errors = table.write(plan.asked(keys, range(seeds)), store, _axes(plan), summary, folder / TABLE)
     swept = Swept(folder, points, seeds, ran, errors.total(), dict(errors.most_common(ERRORS_TOLD)), tuple(looks))
     ended = {

@@ -53,6 +53,14 @@ def test_runs_that_were_there_are_told_from_those_that_share_one() -> None:
     assert re.fullmatch(r"0 runs in [\d.]+ s; 32 were there\n", said), said
 
 
+def test_a_study_of_less_says_how_many_runs_its_tables_leave_out() -> None:
+    study("--seeds", 2)
+    said = ipa("study", "study.yaml", "--out", "out", "--jobs", 1, "--seeds", 1).stderr
+    assert said.endswith(
+        "14 more runs are in out/finished.sqlite, of other values or an earlier version, and not in the tables\n"
+    )
+
+
 def test_another_pipeline_under_the_same_name_is_run(here: Path) -> None:
     study("--seeds", 1)
     (here / "mine.yaml").write_text(PIPELINE.replace("mean_s: 0.1,", "mean_s: 0.09,"))

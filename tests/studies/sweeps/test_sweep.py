@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from ipa import studies
+from ipa.studies.many import opened
 from tests.command import POLICIES, SHORT, SUMMARY_NAMES, ipa, refusal
 
 SWEEP = ("sweep", "video", "--policy", "my.py:Level", *SHORT, "--set", "engine=simpy", "--jobs", 1)
@@ -80,6 +82,38 @@ def test_only_what_is_missing_is_run() -> None:
     assert swept(*LEVELS, "--vary", "decision_delay_s=0,5")["fresh_runs"] == 4
     assert swept(*LEVELS)["fresh_runs"] == 0
     assert Path("out/runs.parquet").read_bytes() == first
+
+
+def test_fewer_values_say_how_many_runs_the_table_leaves_out() -> None:
+    command = (*SWEEP, "--seeds", 2, "--out", "out", "--vary")
+    assert "more run" not in ipa(*command, "policy.level=1,2").stderr
+    said = (
+        "2 more runs are in out/finished.sqlite, of other values or an earlier version, and not in out/runs.parquet\n"
+    )
+    assert ipa(*command, "policy.level=1").stderr.endswith(said)
+    assert "more run" not in ipa(*command, "policy.level=1,1.5,2").stderr
+
+
+def test_a_flipped_digit_in_the_store_costs_one_run_and_no_table() -> None:
+    swept(*LEVELS)
+    whole = Path("out/runs.parquet").read_bytes()
+    with sqlite3.connect("out/finished.sqlite") as store:
+        store.execute(
+            "UPDATE runs SET summary = replace(summary, '\"requests\": 1', '\"requests\": 2') WHERE rowid = 2"
+        )
+    store.close()
+    result = ipa(*SWEEP, *LEVELS, "--out", "out", "--json")
+    assert json.loads(result.stdout)["fresh_runs"] == 1
+    assert "out/finished.sqlite: 1 of the runs kept there was damaged on the disk and is made again\n" in result.stderr
+    assert Path("out/runs.parquet").read_bytes() == whole
+
+
+def test_a_second_command_on_the_same_folder_is_refused() -> None:
+    swept(*LEVELS)
+    with opened(Path("out/finished.sqlite"), alone=True):
+        refused = ipa(*SWEEP, *LEVELS, "--out", "out")
+    assert refused.exit_code == 2
+    assert "--out out: another command is making its runs; wait until it ends, or give a new folder" in refused.stderr
 
 
 def test_a_failing_run_is_in_the_table_with_its_error_and_ends_nothing() -> None:
@@ -187,8 +221,8 @@ def test_a_dry_run_says_how_many_how_long_and_what_and_runs_nothing(here: Path) 
         ("--vary hop_s=0,1 --when policy==ipa --out out", "--when policy==ipa: should be CONDITION: KEY=VALUES"),
         ("--vary hop_s=0,1 --until pas --out out", "--until pas: should be OUTCOME:WIDTH"),
         ("--vary hop_s=0,1 --sample latin --out out", "'latin'; allowed: grid, list, random, lhs, sobol, saltelli"),
-        ("--vary hop_s=0,1 --on moon --out out", "--on moon: should be one of local, dask://HOST:PORT, ray://HOST:PORT"),
-        ("--vary hop_s=0,1 --on dask://here --out out", "--on dask://here: should be one of"),
+        ("--vary hop_s=0,1 --on ray://host:10001 --out out", "--on ray://host:10001: should be local or dask://HOST:PORT"),
+        ("--vary hop_s=0,1 --on dask://here --out out", "--on dask://here: should be local or"),
         ("--vary hop_s=0,1", "--out: is missing; give a folder for the table, or look first with --dry-run"),
         ("--out out", "Missing option '--vary'"),
     ],

@@ -71,11 +71,9 @@ MANY = [
     Wrong(f"{SWEEP} --vary hop_s=0,1 --where 'hop_s>5'", "--where: leaves no point"),
     Wrong(f"{SWEEP} --vary hop_s=0,1 --until pas_mean:x", "--until pas_mean:x: should be OUTCOME:WIDTH, such as"),
     Wrong(f"{SWEEP} --vary seed=1,2 --seeds 2", "seed: is varied itself; leave out --seeds and --until"),
-    Wrong(
-        f"{SWEEP} --vary hop_s=0,1 --on mars", "--on mars: should be one of local, dask://HOST:PORT, ray://HOST:PORT"
-    ),
-    Wrong(f"{SWEEP} --vary hop_s=0,1 --on dask://", "--on dask://: should be one of local, dask://HOST:PORT,"),
-    Wrong("study study.yaml --out new --on ray://x", "--on ray://x: should be one of local, dask://HOST:PORT,"),
+    Wrong(f"{SWEEP} --vary hop_s=0,1 --on mars", "--on mars: should be local or dask://HOST:PORT"),
+    Wrong(f"{SWEEP} --vary hop_s=0,1 --on dask://", "--on dask://: should be local or dask://HOST:PORT"),
+    Wrong("study study.yaml --out new --on ray://x", "--on ray://x: should be local or dask://HOST:PORT"),
     Wrong(
         f"{SWEEP} --vary hop_s=0,1 --report no/x.html", "--report no/x.html: cannot be written: the folder no does not"
     ),
