@@ -22,11 +22,14 @@ from .plane import free_port as free_port
 from .run import run_with_load as run_with_load
 from .run import run_without_load as run_without_load
 from .samples import Sample as Sample
+from .samples import holds_arrays as holds_arrays
 from .samples import read_samples as read_samples
+from .samples import rows_of as rows_of
 from .sending import Finished as Finished
 from .sending import Schedule as Schedule
 from .sending import broken_laws as broken_laws
 from .sent import UNANSWERED as UNANSWERED
+from .sent import UNKNOWN as UNKNOWN
 from .sent import Sent as Sent
 from .setup import BackendMaker as BackendMaker
 from .setup import Prometheus as Prometheus

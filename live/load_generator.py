@@ -11,10 +11,13 @@ import asyncio
 import gc
 import json
 import os
+import re
+import reprlib
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +25,7 @@ import numpy as np
 
 from ipa.errors import Error
 from ipa.live.errors import LiveError, RunError
-from ipa.live.samples import read_samples
+from ipa.live.samples import holds_arrays, read_samples, rows_of
 from ipa.live.sent import COMPLETED_STATUS, UNANSWERED, UNREACHABLE, Sent
 from ipa.live.stopping import heeded
 from ipa.live.tokens import TokenFile
@@ -37,14 +40,25 @@ CONNECT_S = 5.0
 
 DEFAULT_BODY: dict[str, Any] = {"inputs": [{"name": "input", "shape": [1, 1], "datatype": "FP32", "data": [0.0]}]}
 
+MOST_KEPT_BYTES = 2**20
+"""What is kept of an answer; the rest is read and forgotten, however long it is."""
+MOST_ZEROS = 2**24
+"""How many elements a request of zeros may have: as JSON it is 50 MB."""
+MOST_REASONS = 100
+LONGEST_REASON = 300
+IDENTITY = {"Accept-Encoding": "identity"}
+"""Answers are wanted as they are: what is compressed may be a bomb, and is never inflated."""
+
 
 @dataclass(frozen=True)
 class Job:
-    """What to send where: `body` is a V2 inference request, to which each request's id, its number, is added.
+    """What to send where: `body` is a V2 inference request, to which each request's id, its number, is added; None:
+    zeros, as the model's metadata say.
 
     `first` is the number of the first request; `patience_s` how long after the last scheduled moment answers are
     waited for. `token_file` holds the token that the server asks its clients for, empty: none. `samples` names a folder
-    of files that are sent in turn in place of `body` (see `read_samples`); request k is sample k modulo their number.
+    of files, or files of arrays, that are sent in turn in place of `body` (see `live.samples`); request k is sample k
+    modulo their number.
     `origin_s`: the moment of `time.monotonic()` that is 0 on the schedule.
     """
 
@@ -52,7 +66,7 @@ class Job:
     model: str
     origin_s: float
     patience_s: float
-    body: dict[str, Any]
+    body: dict[str, Any] | None
     first: int = 0
     token_file: str = ""
     samples: str = ""
@@ -65,7 +79,7 @@ class Job:
     @property
     def headers(self) -> dict[str, str]:
         """The headers of each request. Raises LiveError if the token cannot be read."""
-        return {"Content-Type": "application/json", **_authorization(self.token_file)}
+        return {"Content-Type": "application/json", **IDENTITY, **_authorization(self.token_file)}
 
 
 Answers = dict[int, str]
@@ -85,29 +99,33 @@ async def generate(
     count = len(scheduled_s)
     sent_s, end_s = np.full(count, np.nan), np.full(count, np.nan)
     status, may_retry = np.full(count, UNANSWERED, dtype=np.int64), np.zeros(count, dtype=bool)
+    reasons, reason = _Reasons(), np.full(count, "no answer by the end", dtype=object)
     stop = stop or asyncio.Event()
     tasks: set[asyncio.Task[None]] = set()
-    written = _writer(job, await _sample_requests(job) if job.samples else [])
+    written = await _writer(job)
 
     async def send_one(index: int) -> None:
         body, headers = written(job.first + index)
         sent_s[index] = time.monotonic() - job.origin_s
         try:
             async with session.post(job.target, data=body, headers=headers, allow_redirects=False) as response:
-                answer = await response.read()
-                if answers is not None and job.samples and response.status == COMPLETED_STATUS:
+                is_completed = response.status == COMPLETED_STATUS
+                is_text = answers is not None and bool(job.samples) and is_completed
+                answer = await _received(response, MOST_KEPT_BYTES if is_text or not is_completed else 0)
+                if answers is not None and is_text:
                     answers[job.first + index] = _text(answer, response.headers)
                 status[index], may_retry[index] = response.status, "Retry-After" in response.headers
+                reason[index] = "" if is_completed else reasons.known(_refused(response.status, answer))
         except TimeoutError:
             return
-        except (aiohttp.ClientError, OSError):
-            status[index] = UNREACHABLE
+        except (aiohttp.ClientError, OSError) as error:
+            status[index], reason[index] = UNREACHABLE, reasons.known(f"no connection: {_why_unreached(error)}")
         end_s[index] = time.monotonic() - job.origin_s
 
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30.0)
     longest_s = float(scheduled_s[-1] - scheduled_s[0]) if count else 0.0
     timeout = aiohttp.ClientTimeout(total=longest_s + job.patience_s, sock_connect=CONNECT_S)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as session:
         await _warm_up(session, job.url)
         for index, moment_s in enumerate(scheduled_s.tolist()):
             wait_s = job.origin_s + moment_s - time.monotonic()
@@ -124,13 +142,48 @@ async def generate(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    gone = np.flatnonzero(np.isfinite(sent_s))
-    return Sent(gone + job.first, scheduled_s[gone], sent_s[gone], end_s[gone], status[gone], may_retry[gone])
+    sent = Sent(np.arange(count) + job.first, scheduled_s, sent_s, end_s, status, may_retry, reason)
+    return sent.only(np.isfinite(sent_s))
 
 
-def _writer(job: Job, samples: Sequence[FileRequest]) -> Callable[[int], tuple[bytes, Mapping[str, str]]]:
+class _Reasons:
+    """Why requests failed: texts that differ in their numbers alone are one reason, and there are not too many."""
+
+    def __init__(self) -> None:
+        self._by_form: dict[str, str] = {}
+
+    def known(self, text: str) -> str:
+        """The first text of this form."""
+        form = re.sub(r"\d+", "0", text)
+        if form not in self._by_form and len(self._by_form) >= MOST_REASONS:
+            return "other reasons"
+        return self._by_form.setdefault(form, text)
+
+
+def _refused(status: int, answer: bytes) -> str:
+    """What an answer other than a completed one says, in one line of characters that a terminal may be shown."""
+    try:
+        found = json.loads(answer)
+        text = str(found["error"]) if isinstance(found, dict) and "error" in found else str(found)
+    except (ValueError, RecursionError):
+        text = answer[: 4 * LONGEST_REASON].decode(errors="replace")
+    printable = "".join(each if each.isprintable() else " " for each in text[:LONGEST_REASON])
+    return f"HTTP status {status}: {' '.join(printable.split())}"
+
+
+async def _received(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
+    """The beginning of an answer, once all of it has come."""
+    kept = bytearray()
+    async for piece in response.content.iter_any():
+        kept += piece[: most_bytes - len(kept)]
+    return bytes(kept)
+
+
+async def _writer(job: Job) -> Callable[[int], tuple[bytes, Mapping[str, str]]]:
     """What writes a request, by its number: the body and its headers."""
-    head, tail = b'{"id":"', b'",' + json.dumps(job.body).encode()[1:]
+    samples = await _sample_requests(job) if job.samples else []
+    body = await zeros_for(job.url, job.model, job.token_file) if job.body is None and not samples else job.body
+    head, tail = b'{"id":"', b'",' + json.dumps(body).encode()[1:]
     headers = job.headers
 
     def of_body(number: int) -> tuple[bytes, Mapping[str, str]]:
@@ -144,9 +197,11 @@ def _writer(job: Job, samples: Sequence[FileRequest]) -> Callable[[int], tuple[b
 
 
 async def _sample_requests(job: Job) -> list[FileRequest]:
-    """The samples as requests to a model that takes one file. Raises LiveError for another one."""
-    from ipa.live.serving import file_request
+    """The samples as requests: arrays, or files to a model that takes one file. Raises LiveError for another one."""
+    from ipa.live.serving import file_request, tensors_request
 
+    if holds_arrays(Path(job.samples)):
+        return [tensors_request(tensors) for tensors in rows_of(Path(job.samples))]
     name = await _file_input(job, job.samples)
     return [file_request(name, each.path.read_bytes()) for each in read_samples(Path(job.samples))]
 
@@ -172,12 +227,13 @@ def ask_file(job: Job, content: bytes, what: str) -> str:
         body = file_request(await _file_input(job, what), content).without_id()
         try:
             async with (
-                aiohttp.ClientSession() as session,
+                aiohttp.ClientSession(auto_decompress=False) as session,
                 session.post(
                     job.target, data=body.data, headers={**job.headers, **body.headers}, allow_redirects=False
                 ) as response,
             ):
-                answer, status, headers = await response.read(), response.status, response.headers
+                answer = await _received(response, MOST_KEPT_BYTES)
+                status, headers = response.status, response.headers
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise RunError(f"{job.target}: {_why_unreached(error)}") from None
         if status != COMPLETED_STATUS:
@@ -281,9 +337,15 @@ async def zeros_for(url: str, model: str, token_file: str = "") -> dict[str, Any
 
     Raises as `metadata_of`, and LiveError for a token that cannot be read.
     """
-    metadata = await metadata_of(url, model, token_file)
-    inputs = [_zeros(each) for each in metadata.get("inputs") or ()]
-    return {"inputs": inputs} if inputs else DEFAULT_BODY
+    inputs = (await metadata_of(url, model, token_file)).get("inputs") or ()
+    try:
+        zeros = [_zeros(each) for each in inputs]
+    except LiveError:
+        raise
+    except (KeyError, TypeError, ValueError, OverflowError):
+        said = reprlib.repr(inputs)
+        raise LiveError(f"{url}: inputs of {model}: {said}: each should have name, datatype and shape") from None
+    return {"inputs": zeros} if zeros else DEFAULT_BODY
 
 
 def _why_unreached(error: Exception) -> str:
@@ -300,13 +362,13 @@ async def metadata_of(url: str, model: str, token_file: str = "") -> dict[str, A
     import aiohttp
 
     address = f"{url.rstrip('/')}/v2/models/{model}"
-    headers = _authorization(token_file)
+    headers = {**IDENTITY, **_authorization(token_file)}
     try:
         async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10.0)) as session,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10.0), auto_decompress=False) as session,
             session.get(address, headers=headers, allow_redirects=False) as response,
         ):
-            text = await response.text()
+            text = (await _received(response, MOST_KEPT_BYTES)).decode(errors="replace")
     except aiohttp.InvalidURL:
         raise LiveError(f"{url}: should be a URL, such as http://127.0.0.1:8080") from None
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -314,9 +376,11 @@ async def metadata_of(url: str, model: str, token_file: str = "") -> dict[str, A
     if response.status != 200:
         raise _refusal(address, response.status, text)
     try:
-        found: dict[str, Any] = json.loads(text)
-    except ValueError:
-        raise LiveError(f"{address}: the answer is not JSON: {text[:200].strip()}") from None
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise LiveError(f"{address}: the answer is not a JSON object: {text[:200].strip()}")
     return found
 
 
@@ -328,12 +392,14 @@ def _refusal(what: str, status: int, text: str) -> Error:
 
 def _zeros(tensor: dict[str, Any]) -> dict[str, Any]:
     shape = [max(int(size), 1) for size in tensor["shape"]]
+    if prod(shape) > MOST_ZEROS:
+        raise LiveError(f"input {tensor['name']}: shape {shape} has more than {MOST_ZEROS} elements: say what to send")
     zero: Any = "" if tensor["datatype"] == "BYTES" else False if tensor["datatype"] == "BOOL" else 0
     return {
         "name": tensor["name"],
         "shape": shape,
         "datatype": tensor["datatype"],
-        "data": [zero] * int(np.prod(shape, dtype=np.int64)),
+        "data": [zero] * prod(shape),
     }
 
 

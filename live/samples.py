@@ -1,7 +1,9 @@
-"""A folder of files to send, each as one request, and what the answer to each should be.
+"""What to send: a folder of files, each as one request, and what the answer to each should be; or arrays.
 
-Its `labels.jsonl` has one line for each file: `{"file": "0001.jpg", "answer": "what it says"}`; the answer may be left
+The folder's `labels.jsonl` has one line for each file, `{"file": "0001.jpg", "answer": "..."}`; the answer may be left
 out, and further keys are somebody else's.
+
+Arrays are those of a `.npz` file, a row of each a request, or of a folder of such files, each of which is a request.
 """
 
 from __future__ import annotations
@@ -9,8 +11,17 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+import numpy as np
 
 from ipa.live.errors import LiveError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ipa.live.serving import Tensor
 
 LABELS = "labels.jsonl"
 
@@ -50,3 +61,43 @@ def _sample(folder: Path, place: str, line: str) -> Sample:
     if not (folder / name).is_file():
         raise LiveError(f"{place}: file: {name}: there is no such file in {folder}")
     return Sample(folder / name, answer)
+
+
+# ---- arrays ----
+
+
+def holds_arrays(path: Path) -> bool:
+    """Whether the samples at a path are arrays, not files that are sent as they are."""
+    return path.suffix == ".npz" or (not (path / LABELS).exists() and any(path.glob("*.npz")))
+
+
+def rows_of(path: Path) -> list[Sequence[Tensor]]:
+    """The requests of a `.npz` file, a row of its arrays each, or of a folder of such, each a request. Raises LiveError
+    for what cannot be read."""
+    if path.is_dir():
+        return [_tensors(file, _arrays(file)) for file in sorted(path.glob("*.npz"))]
+    arrays = _arrays(path)
+    rows = {len(array) for array in arrays.values()}
+    if len(rows) != 1 or not max(rows):
+        raise LiveError(f"{path}: its arrays should have the same rows, a request each; given {sorted(rows)}")
+    return [_tensors(path, {name: array[n : n + 1] for name, array in arrays.items()}) for n in range(max(rows))]
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
+            arrays = dict(found)
+    except (OSError, ValueError, BadZipFile, EOFError) as cause:
+        raise LiveError(f"{path}: not a .npz file of arrays: {cause}") from None
+    if not arrays or any(array.ndim < 1 for array in arrays.values()):
+        raise LiveError(f"{path}: should hold arrays whose first axis is the rows")
+    return arrays
+
+
+def _tensors(path: Path, arrays: dict[str, np.ndarray[Any, Any]]) -> list[Tensor]:
+    from ipa.live.serving import TensorError, of_array
+
+    try:
+        return [of_array(name, array) for name, array in arrays.items()]
+    except TensorError as cause:
+        raise LiveError(f"{path}: {cause}") from None

@@ -18,9 +18,9 @@ from ipa.live.control_way import RefusedError
 from ipa.live.errors import RunError
 from ipa.live.kept import Keeper, timelines
 from ipa.live.launcher import in_words, log_end
-from ipa.live.load_generator import DEFAULT_BODY, Job, read_answers, write_job
+from ipa.live.load_generator import Job, read_answers, write_job
 from ipa.live.plane import LOAD
-from ipa.live.sent import UNANSWERED, Sent
+from ipa.live.sent import UNANSWERED, UNKNOWN, Sent
 from ipa.live.view import View, Watch
 from ipa.policies import Journal
 from ipa.sim import FloatArray, Records, ReplicaRecords, laws
@@ -33,14 +33,15 @@ STOPS_WITHIN_S = 5.0
 class Schedule:
     """Requests to send at these moments, shape (requests,), in a run of `duration_s`.
 
-    Answers are waited for until `patience_s` after its end. `body` is the V2 inference request, `token_file` holds the
-    token that the gateway asks clients for (empty: none). `samples`: a folder of files to send instead (empty: none).
+    Answers are waited for until `patience_s` after its end. `body` is the V2 inference request (None: zeros, as the
+    model's metadata say), `token_file` holds the token that the gateway asks clients for (empty: none). `samples`: a
+    folder of files, or files of arrays, to send instead (empty: none).
     """
 
     arrivals_s: FloatArray
     duration_s: float
     patience_s: float
-    body: dict[str, Any] = field(default_factory=lambda: DEFAULT_BODY)
+    body: dict[str, Any] | None = None
     token_file: str = ""
     samples: str = ""
 
@@ -184,4 +185,5 @@ def _presumed(arrivals_s: FloatArray, end_s: float) -> Sent:
     count = int(np.searchsorted(arrivals_s, end_s))
     unknown, unanswered = np.full(count, np.nan), np.full(count, UNANSWERED, dtype=np.int64)
     numbers, may_retry = np.arange(count), np.zeros(count, dtype=bool)
-    return Sent(numbers, arrivals_s[:count], unknown, unknown.copy(), unanswered, may_retry)
+    reason = np.full(count, UNKNOWN, dtype=object)
+    return Sent(numbers, arrivals_s[:count], unknown, unknown.copy(), unanswered, may_retry, reason)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 UNANSWERED, UNREACHABLE = 0, -1
 """In place of an HTTP status: no answer by the end, and a connection that failed."""
 
+UNKNOWN = "unknown"
+"""The reason of what a run that was killed could not tell any more."""
+
 COMPLETED_STATUS, EXPIRED_STATUS, UNAVAILABLE_STATUS = 200, 504, 503
 
 LATE_S = 0.01
@@ -25,7 +28,8 @@ class Sent(NamedTuple):
     """What became of the requests that were sent, in order; arrays of shape (sent,), seconds on the schedule's clock.
 
     `end_s` is when the answer arrived or the connection failed, NaN if neither; `status` the HTTP status,
-    `UNANSWERED` or `UNREACHABLE`. `may_retry` (bool): the answer said when to ask again (Retry-After).
+    `UNANSWERED` or `UNREACHABLE`. `may_retry` (bool): the answer said when to ask again (Retry-After). `reason` (str):
+    why it was not completed, as its client was told; empty if it was.
     """
 
     request: IntArray
@@ -34,6 +38,7 @@ class Sent(NamedTuple):
     end_s: FloatArray
     status: IntArray
     may_retry: npt.NDArray[np.bool_]
+    reason: npt.NDArray[np.object_]
 
     @property
     def is_dropped(self) -> npt.NDArray[np.bool_]:
@@ -82,10 +87,13 @@ class Sent(NamedTuple):
     def read(cls, path: Path) -> Sent:
         """What `write` has written."""
         with np.load(path) as stored:
-            return cls(*(stored[name] for name in cls._fields))
+            columns = {name: stored[name] for name in cls._fields}
+            columns["reason"] = stored["reasons"].astype(object)[columns["reason"]]
+            return cls(**columns)
 
     def write(self, path: Path) -> None:
         """Write it to an .npz file, which appears complete."""
         part = path.with_name(f".{path.name}.part.npz")
-        np.savez(part, **self._asdict())
+        reasons, numbers = np.unique(self.reason, return_inverse=True)
+        np.savez(part, **{**self._asdict(), "reason": numbers, "reasons": reasons.astype(str)})
         part.replace(path)

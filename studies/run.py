@@ -80,6 +80,11 @@ class Run(Shown):
         return self.trace.starts_at
 
     @property
+    def loss(self) -> str:
+        """What is to be said first of a live run that lost too many requests; empty for any other."""
+        return ""
+
+    @property
     def accuracies(self) -> dict[str, dict[str, float]]:
         """Stage -> variant -> accuracy, from 0 to 1."""
         return {

@@ -25,6 +25,11 @@ class RunData(Protocol):
         ...
 
     @property
+    def loss(self) -> str:
+        """What is to be said first of a live run that lost too many requests; empty for any other."""
+        ...
+
+    @property
     def entries(self) -> Sequence[Entry]:
         """The journal. Raises ScenarioError where it cannot be read, PolicyError where it is damaged."""
         ...

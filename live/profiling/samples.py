@@ -10,13 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from ipa.live.errors import LiveError
-from ipa.live.samples import LABELS
-from ipa.live.serving import DTYPES, Tensor, TensorError, joined, kind, of_array
+from ipa.live.samples import LABELS, rows_of
+from ipa.live.serving import DTYPES, Tensor, joined, kind, of_array
 
 POOL_BYTES = 64 * 2**20
 POOL = 16
@@ -82,18 +81,14 @@ def read_samples(path: Path, inputs: Sequence[Mapping[str, Any]] = ()) -> Sample
             raise LiveError(f"{path}: should hold .npz files, or files of texts alone, each of which is a request")
         found = f"{len(files)} samples of {path.name}"
         if packed:
-            return Samples(_by_kind(_tensors(file, _arrays(file)) for file in files), found)
+            return Samples(_by_kind(rows_of(path)), found)
         if [each["datatype"] for each in inputs] != ["BYTES"]:
             raise LiveError(
                 f"{path}: holds files of texts, such as pictures; a model takes them whose only input is BYTES, and "
                 "which says so in its metadata; for others, give .npz files"
             )
         return Samples(_by_kind([_text(inputs[0], file)] for file in files), found)
-    arrays = _arrays(path)
-    rows = {len(array) for array in arrays.values()}
-    if len(rows) != 1 or not max(rows):
-        raise LiveError(f"{path}: its arrays should have the same rows, a request each; given {sorted(rows)}")
-    requests = [_tensors(path, {name: array[n : n + 1] for name, array in arrays.items()}) for n in range(max(rows))]
+    requests = rows_of(path)
     return Samples(_by_kind(requests), f"{len(requests)} samples of {path.name}")
 
 
@@ -149,24 +144,6 @@ def _random(described: Mapping[str, Any], shape: tuple[int, ...], generator: np.
     else:
         values = generator.integers(0, 2 if dtype.kind == "b" else 10 if dtype.itemsize > 1 else 100, size=(1, *shape))
     return of_array(str(described["name"]), values.astype(dtype))
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
-            arrays = dict(found)
-    except (OSError, ValueError, BadZipFile, EOFError) as cause:
-        raise LiveError(f"{path}: not a .npz file of arrays: {cause}") from None
-    if not arrays or any(array.ndim < 1 for array in arrays.values()):
-        raise LiveError(f"{path}: should hold arrays whose first axis is the rows")
-    return arrays
-
-
-def _tensors(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> list[Tensor]:
-    try:
-        return [of_array(name, array) for name, array in arrays.items()]
-    except TensorError as cause:
-        raise LiveError(f"{path}: {cause}") from None
 
 
 def _text(described: Mapping[str, Any], file: Path) -> Tensor:

@@ -16,7 +16,7 @@ server           one replica · models: what it can run · onnx_session: ONNX fi
 emulated         the profiled service time in place of a model
 protocol         the protocol's messages · tensors: their data · web: what both servers do with HTTP
 bodies           bodies as they arrive, inflated and bounded · messages: read and written at once, or by message_worker
-file_requests    a client's requests with files, and the text of their answers
+file_requests    a client's requests with files or tensors, and the text of their answers
 metrics          the table of all metrics · gateway_metrics: the gateway's values · dashboard: Grafana's view of them
 logs             JSON lines
 """

@@ -1,6 +1,7 @@
 from . import logs as logs
 from .file_requests import FileRequest as FileRequest
 from .file_requests import file_request as file_request
+from .file_requests import tensors_request as tensors_request
 from .file_requests import text_of as text_of
 from .metrics import TABLE as TABLE
 from .metrics import Metric as Metric

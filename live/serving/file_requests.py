@@ -1,17 +1,18 @@
-"""A client's side of models that take files: pictures, sounds, texts as they are, one element of BYTES each."""
+"""A client's side of models: requests of tensors, or of files as they are, one element of BYTES each."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from ipa.live.serving.protocol import HEADER, Body, Buffer, read_response, write_request
-from ipa.live.serving.tensors import of_array, to_array
+from ipa.live.serving.tensors import Tensor, of_array, to_array
 
 
 class FileRequest(NamedTuple):
-    """A request with one file, ready to be given an id: the JSON part, and the file behind it."""
+    """A request ready to be given an id: the JSON part, and the file or tensors behind it."""
 
     message: bytes
     rest: bytes
@@ -31,7 +32,12 @@ class FileRequest(NamedTuple):
 
 def file_request(name: str, content: bytes) -> FileRequest:
     """A request whose input of that name, BYTES of shape (1, 1), is a file's content."""
-    body = write_request([of_array(name, np.array([[content]], dtype=object))], {}, binary=True)
+    return tensors_request([of_array(name, np.array([[content]], dtype=object))])
+
+
+def tensors_request(tensors: Sequence[Tensor]) -> FileRequest:
+    """A request of these tensors, as binary data."""
+    body = write_request(tensors, {}, binary=True)
     length = int(body.headers[HEADER])
     return FileRequest(body.data[:length], body.data[length:])
 

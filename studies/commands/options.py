@@ -314,9 +314,10 @@ real_options = together(
     click.option(
         "--samples",
         default="",
-        metavar="FOLDER",
-        help="Folder of files to send, with its labels.jsonl. Default: pages to read, for the models of the extra ocr, "
-        "or else zeros.",
+        metavar="FOLDER|FILE",
+        help="What to send: a folder of files with its labels.jsonl, a .npz file whose rows are requests, or a .json "
+        "file with a V2 request. Default: pages to read, for the models of the extra ocr, or else zeros, shaped as the "
+        "model's metadata says.",
     ),
 )
 """The options that say which real models serve, and what is sent to them."""

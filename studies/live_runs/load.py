@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ipa import profiles
 from ipa.studies.errors import ScenarioError
 from ipa.studies.inputs import arrivals_of, load_of
+from ipa.studies.live_runs.real import Checked, read_body
+from ipa.studies.report import loss
 from ipa.studies.results import check_place, whole_file
 from ipa.studies.scenario import Scenario
 from ipa.traces import Trace
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from ipa.live import Sent
     from ipa.sim import FloatArray
-    from ipa.studies.live_runs.real import Checked
 
 GATEWAY = "http://127.0.0.1:8080"
 SUFFIXES = (".csv", ".parquet")
@@ -76,25 +76,8 @@ def load_target(
     trace = load_of(scenario).trace()
     if duration_s is not None and duration_s < trace.duration_s:
         trace = trace.window([(0.0, duration_s)])
-    given = None if body is None else _read_body(body)
+    given = None if body is None else read_body("--body", body)
     return Target(url, model, given, trace, arrivals_of(scenario, trace), str(token_file or ""))
-
-
-def _read_body(path: Path) -> dict[str, Any]:
-    try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ScenarioError(f"--body {path}: cannot be read: {error.strerror}") from None
-    except json.JSONDecodeError as error:
-        raise ScenarioError(
-            f"--body {path}:{error.lineno}: not valid JSON: {error.msg}, column {error.colno}"
-        ) from None
-    except ValueError:
-        raise ScenarioError(f"--body {path}: not a text file (UTF-8)") from None
-    if not isinstance(body, dict) or not isinstance(body.get("inputs"), list):
-        raise ScenarioError(f"--body {path}: should be a V2 inference request: an object with the key 'inputs'")
-    body.pop("id", None)
-    return dict(body)
 
 
 def send_load(target: Target, patience_s: float) -> Sent:
@@ -110,12 +93,13 @@ def send_load(target: Target, patience_s: float) -> Sent:
 
 
 def load_table(sent: Sent, checked: Checked | None = None) -> pd.DataFrame:
-    """One row per request that was sent: request, arrival_s (scheduled), sent_s, outcome, end_s, latency_s, status.
+    """One row per request that was sent: request, arrival_s (scheduled), sent_s, outcome, end_s, latency_s, status,
+    reason.
 
     `outcome` and `end_s` are as a client sees them: completed is status 200, dropped 504 or a 503 that says when
     to ask again, failed any other answer or a failed connection, unfinished no answer by the end. A latency counts
-    from the scheduled moment. Where samples were sent, also `answer`, and the share of its characters that are right,
-    `character_accuracy`.
+    from the scheduled moment. `reason` is why it was not completed, as its client was told. Where samples were sent,
+    also `answer`, and the share of its characters that are right, `character_accuracy`.
     """
     import numpy as np
     import pandas as pd
@@ -141,6 +125,7 @@ def load_table(sent: Sent, checked: Checked | None = None) -> pd.DataFrame:
             "end_s": sent.end_s,
             "latency_s": np.where(outcome == COMPLETED, sent.end_s - sent.scheduled_s, np.nan),
             "status": sent.status,
+            "reason": pd.array(sent.reason, dtype="string"),
             **answers,
         }
     )
@@ -164,6 +149,7 @@ def load_figures(sent: Sent, target: Target) -> dict[str, Any]:
         "latency_mean_s": float(latency_s.mean()) if len(latency_s) else None,
         **dict(zip(("latency_p50_s", "latency_p95_s", "latency_p99_s"), quantiles, strict=True)),
         **sent.lateness(),
+        "loss": loss({"requests": len(table), **{name: int(counts[name]) for name in counts.index}}, table),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from ipa.live import LiveError, Sample, read_samples
+from ipa.live import LiveError, Sample, holds_arrays, read_samples, rows_of
+from ipa.studies.errors import ScenarioError
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
@@ -74,8 +76,35 @@ def check_models(models: str, samples: str, on_cluster: bool, pipeline: Pipeline
         raise LiveError("--models: a cluster has the models that `ipa live up --models` named")
     if models not in ("", EMULATED):
         _check_folder(Path(models), pipeline)
-    if samples:
-        read_samples(Path(samples))
+    if is_body(samples):
+        read_body("--samples", Path(samples))
+    elif samples:
+        (rows_of if holds_arrays(Path(samples)) else read_samples)(Path(samples))
+
+
+def is_body(samples: str) -> bool:
+    """Whether what is to be sent is one V2 inference request in a file of JSON, again and again."""
+    return Path(samples).suffix == ".json"
+
+
+def read_body(option: str, path: Path) -> dict[str, Any]:
+    """The V2 inference request of a file that an option names. Raises ScenarioError for what is none."""
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ScenarioError(f"{option} {path}: cannot be read: {error.strerror}") from None
+    except json.JSONDecodeError as error:
+        raise ScenarioError(
+            f"{option} {path}:{error.lineno}: not valid JSON: {error.msg}, column {error.colno}"
+        ) from None
+    except UnicodeDecodeError:
+        raise ScenarioError(f"{option} {path}: not a text file (UTF-8)") from None
+    except (ValueError, RecursionError) as error:
+        raise ScenarioError(f"{option} {path}: not valid JSON: {error}") from None
+    if not isinstance(body, dict) or not isinstance(body.get("inputs"), list):
+        raise ScenarioError(f"{option} {path}: should be a V2 inference request: an object with the key 'inputs'")
+    body.pop("id", None)
+    return dict(body)
 
 
 def _check_folder(folder: Path, pipeline: Pipeline) -> None:
@@ -118,6 +147,6 @@ def generated_pages(seed: int) -> list[Page]:
 
 def checked(real: Real, samples: str, answers: Mapping[int, str]) -> Checked | None:
     """The answers of a run beside what they should be; None where no samples were sent. `samples` as in `Live`."""
-    if not real.samples:
+    if not real.samples or is_body(samples) or holds_arrays(Path(real.samples)):
         return None
     return Checked(samples or GENERATED, answers, tuple(read_samples(Path(real.samples))))

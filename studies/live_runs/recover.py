@@ -84,7 +84,7 @@ def _sent(rows: list[list[float]], arrivals_s: FloatArray) -> Sent:
 
     When it sent each is not known; the answer is taken to have come when the gateway had finished with the request.
     """
-    from ipa.live import Sent
+    from ipa.live import UNKNOWN, Sent
     from ipa.sim import OUTCOMES
 
     ended = {int(row[0]): row for row in rows if row[0] < len(arrivals_s)}
@@ -97,4 +97,5 @@ def _sent(rows: list[list[float]], arrivals_s: FloatArray) -> Sent:
         end_s=np.array([ended[each][4] for each in request.tolist()], dtype=np.float64),
         status=np.array([STATUS[each] for each in outcome], dtype=np.int64),
         may_retry=np.zeros(len(request), dtype=bool),
+        reason=np.array(["" if each == "completed" else UNKNOWN for each in outcome], dtype=object),
     )

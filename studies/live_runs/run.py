@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +17,14 @@ from ipa.studies.errors import ScenarioError
 from ipa.studies.inputs import arrivals_of
 from ipa.studies.live_runs.choice import Live, check_installed, check_live, plane_of
 from ipa.studies.live_runs.load import load_table
-from ipa.studies.live_runs.real import Checked, Real, checked, real
+from ipa.studies.live_runs.real import Checked, Real, checked, is_body, read_body, real
 from ipa.studies.live_runs.standing import backend_maker, first_configuration
+from ipa.studies.report import loss
 from ipa.studies.run import Prepared, Run, guarded, prepare
 from ipa.studies.scenario import Scenario
 from ipa.studies.tables import Tables
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ipa.live import BackendMaker, Finished, LiveBackend, LiveController, OnRollback, Sent, Setup, View
     from ipa.live.monitoring import SourceMaker
 
@@ -46,6 +46,11 @@ class LiveRun(Run):
     def ended(self) -> str:
         """Why the run ended early; empty if it did not."""
         return str(self.live["ended"])
+
+    @property
+    def loss(self) -> str:
+        """What is to be said first of a live run that lost too many requests; empty for any other."""
+        return str(self.live["loss"])
 
     @cached_property
     def tables(self) -> Tables:
@@ -90,8 +95,14 @@ def run_live(
         make_backend = _backend_maker(scenario, live, prepared, load.before(0.0), found.models)
         setup = _setup(scenario, live, prepared, make_backend)
         token_file = "" if live.token_file is None else str(live.token_file.absolute())
+        body = read_body("--samples", Path(live.samples)) if is_body(live.samples) else None
         schedule = Schedule(
-            arrivals_s, trace.duration_s, rules.bound_s(prepared.sla_s), token_file=token_file, samples=found.samples
+            arrivals_s,
+            trace.duration_s,
+            rules.bound_s(prepared.sla_s),
+            body,
+            token_file,
+            "" if body is not None else found.samples,
         )
         how = _how(live, controller)
         about = {
@@ -140,7 +151,11 @@ def live_run_of(
         summary=summary,
         decisions_reused=policy.answers.hit_rate() if isinstance(policy, OptimisingPolicy) else None,
         sent=finished.sent,
-        live={**_facts(how, held, finished), **({} if answers is None else {"answers": answers.as_dict()})},
+        live={
+            "loss": loss(summary, load_table(finished.sent)),
+            **_facts(how, held, finished),
+            **({} if answers is None else {"answers": answers.as_dict()}),
+        },
         checked=answers,
     )
 

@@ -8,3 +8,4 @@ from .shown import check_records as check_records
 from .shown import comparison_html as comparison_html
 from .shown import figures as figures
 from .shown import lines as lines
+from .state import loss as loss

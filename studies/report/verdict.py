@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import TYPE_CHECKING
 
 from ipa.studies.drawing import BAD, DOUBTFUL, GOOD, edges_of, in_css, number
@@ -28,7 +29,14 @@ def sentence(group: Group) -> str:
     state = found[worst].state
     said = f'<b style="color:{in_css(_COLOURS[state])}">{state}</b>'
     where = _where(found, state)
-    return f"<b>{group.label}</b> is {said}{where}. {_kept(group)}{in_words(found[worst], worst if where else None)}"
+    lost = "".join(f'<b style="color:{in_css(BAD)}">{escape(text)}.</b> ' for text in _lost(group))
+    rest = f"{_kept(group)}{in_words(found[worst], worst if where else None)}"
+    return f"<b>{group.label}</b>: {lost}{rest}" if lost else f"<b>{group.label}</b> is {said}{where}. {rest}"
+
+
+def _lost(group: Group) -> list[str]:
+    """What live runs that lost too many requests say of that."""
+    return [run.loss for run in group.runs if run.loss]
 
 
 def in_words(found: Standing, seed: int | None = None) -> str:

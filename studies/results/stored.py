@@ -54,6 +54,11 @@ class StoredRun(Shown):
         return None if found is None else datetime.fromisoformat(found)
 
     @property
+    def loss(self) -> str:
+        """What is to be said first of a live run that lost too many requests; empty for any other."""
+        return str(self.manifest.get("live", {}).get("loss", ""))
+
+    @property
     def summary(self) -> Mapping[str, Any]:
         """The summary of the run."""
         summary: Mapping[str, Any] = self.manifest["summary"]

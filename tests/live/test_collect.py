@@ -63,7 +63,8 @@ def sent(*statuses: int) -> Sent:
     due_s = np.arange(len(statuses), dtype=np.float64)
     status = np.array(statuses)
     answered_s = np.where(status == UNANSWERED, nan, due_s + 0.5)
-    return Sent(np.arange(len(statuses)), due_s, due_s + 0.001, answered_s, status, np.zeros(len(statuses), dtype=bool))
+    retry, reason = np.zeros(len(statuses), dtype=bool), np.full(len(statuses), "", dtype=object)
+    return Sent(np.arange(len(statuses)), due_s, due_s + 0.001, answered_s, status, retry, reason)
 
 
 def collected(gateway: Says, load: Sent) -> tuple[Collector, Records]:

@@ -6,6 +6,8 @@ import asyncio
 import signal
 import sys
 import time
+import tracemalloc
+import zlib
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -124,6 +126,64 @@ def test_where_nobody_listens_all_fail() -> None:
     job = Job(f"http://127.0.0.1:{free_port()}", "m", time.monotonic(), 5.0, DEFAULT_BODY)
     sent = asyncio.run(generate(job, np.array([0.0, 0.01])))
     assert sent.status.tolist() == [UNREACHABLE] * 2
+    assert sent.reason.tolist() == ["no connection: Connection refused"] * 2
+
+
+def test_reasons_that_differ_in_numbers_are_one_and_no_answer_writes_to_a_terminal(tmp_path: Path) -> None:
+    async def by_number(request: web.Request) -> web.StreamResponse:
+        number = int((await request.json())["id"])
+        if number == 2:
+            return web.Response(status=500, text="\x1b[2Jgone\nfor\ngood")
+        return web.json_response({"error": f"gone after {number} s"}, status=500)
+
+    sent = sent_to(by_number, [0.0, 0.05, 0.1])
+    first, again, other = sent.reason.tolist()
+    assert first == again
+    assert first in ("HTTP status 500: gone after 0 s", "HTTP status 500: gone after 1 s")
+    assert other == "HTTP status 500: [2Jgone for good"
+    sent.write(tmp_path / "sent.npz")
+    assert Sent.read(tmp_path / "sent.npz").reason.tolist() == [first, again, other]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ([{"name": "x", "datatype": "FP32", "shape": [10**6, 10**5]}], "has more than 16777216 elements"),
+        ([{"name": "x", "datatype": "FP32", "shape": [1e400]}], "each should have name, datatype and shape"),
+        ([{"name": "x"}], "each should have name, datatype and shape"),
+        ("all", "each should have name, datatype and shape"),
+    ],
+)
+def test_a_model_that_describes_no_possible_input_is_an_error_in_one_line(inputs: Any, said: str) -> None:
+    async def story() -> None:
+        async with serving(at_once, {"name": "m", "inputs": inputs}) as url:
+            await zeros_for(url, "m")
+
+    with pytest.raises(LiveError, match=said):
+        asyncio.run(story())
+
+
+def test_of_long_and_of_compressed_answers_only_the_beginning_is_kept() -> None:
+    """64 MiB sixteen times: as they are, and as bombs of 64 kB that nobody inflates."""
+    bomb = zlib.compress(bytes(2**26), wbits=31)
+
+    async def long(request: web.Request) -> web.StreamResponse:
+        if int((await request.json())["id"]) % 2:
+            return web.Response(body=bomb, headers={"Content-Encoding": "gzip"})
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for _ in range(256):
+            await response.write(bytes(2**18))
+        return response
+
+    tracemalloc.start()
+    try:
+        sent = sent_to(long, [0.0] * 16)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert sent.status.tolist() == [200] * 16
+    assert peak < 2**26
 
 
 def test_lateness_is_measured_and_told() -> None:

@@ -204,6 +204,76 @@ def test_a_policy_may_mix_variants_and_its_run_keeps_the_laws(tmp_path: Path, mo
     assert "in 6 of 6 steps" in lines.stdout
 
 
+# ---- real models ----
+
+PICKY = """\
+class Model:
+    def metadata(self):
+        return {"inputs": [{"name": "x", "datatype": "INT32", "shape": [-1, 3]}], "outputs": []}
+
+    def predict(self, inputs):
+        if inputs["x"].max() > 6:
+            raise ValueError("too large")
+        return {"y": inputs["x"].sum(axis=1, keepdims=True)}
+"""
+FEW = ("--trace", "constant:10:2", "--set", "interval_s=1", "--policy", "static:1", "-q")
+
+
+@pytest.fixture
+def picky(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    """A live run of a model that takes three small integers, and nothing else."""
+    monkeypatch.chdir(tmp_path)
+    pipeline_file(tmp_path)
+    for variant in ("small", "large"):
+        folder = Path("models/tiny/sort", variant)
+        folder.mkdir(parents=True)
+        (folder / "model.py").write_text(PICKY)
+    return "live", "run", "tiny.yaml", "--models", "models", *FEW
+
+
+def test_real_models_are_sent_what_their_metadata_ask_for(picky: tuple[str, ...]) -> None:
+    result = ipa(*picky, "--json")
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    assert (said["requests"], said["completed"], said["live"]["loss"]) == (20, 20, "")
+
+
+def test_samples_are_tensors_in_a_file_of_arrays_or_a_request_as_json(picky: tuple[str, ...]) -> None:
+    """Of the two rows the model takes the first alone: every other request fails, and the run says so, and why."""
+    np.savez("rows.npz", x=np.array([[1, 2, 3], [7, 8, 9]], dtype=np.int32))
+    half = ipa(*picky, "--samples", "rows.npz", "--out", "half")
+    assert half.exit_code == 1
+    first, *_, last = half.stderr.splitlines()
+    assert first == last.removeprefix("Error: ")
+    assert first.startswith(
+        "10 of 20 requests were lost (10 failed). Why: 10 x HTTP status 502: failed at stage 'sort'"
+    )
+    load = pd.read_parquet("half/load.parquet").set_index("request")
+    assert (load["reason"] != "").tolist() == [number % 2 == 1 for number in load.index]
+    tensor = {"name": "x", "datatype": "INT32", "shape": [1, 3], "data": [4, 5, 6]}
+    Path("request.json").write_text(json.dumps({"inputs": [tensor]}))
+    assert ipa(*picky, "--samples", "request.json").exit_code == 0
+    Path("request.json").write_text("{")
+    assert "--samples request.json:1: not valid JSON" in refusal(*picky, "--samples", "request.json")
+    Path("rows.npz").write_text("PK")
+    assert "rows.npz: not a .npz file of arrays" in refusal(*picky, "--samples", "rows.npz")
+
+
+def test_a_run_that_served_nothing_says_so_first_and_why_and_has_failed(picky: tuple[str, ...]) -> None:
+    np.savez("rows.npz", y=np.zeros((1, 3), dtype=np.int32))
+    result = ipa(*picky, "--samples", "rows.npz", "--out", "run", "--json")
+    assert result.exit_code == 1
+    why = json.loads(result.stdout)["live"]["loss"]
+    assert why.startswith("Nothing was served: 20 of 20 requests were lost (20 failed). Why: 20 x HTTP status 502: ")
+    assert "inputs y; the model takes x" in why
+    assert result.stderr.splitlines()[0] == why
+    if find_spec("plotly") is not None:
+        assert ipa("report", "run", "-q").exit_code == 0
+        page = Path("run/report.html").read_text(encoding="utf-8")
+        assert "Nothing was served: 20 of 20 requests were lost" in page
+        assert ">stable</b>" not in page
+
+
 # ---- ways to run ----
 
 

@@ -24,6 +24,7 @@ class Made(Shown):
     summary: dict[str, Any]
     tables: dict[str, pd.DataFrame]
     accuracies: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    loss: str = ""
     scenario: Scenario = field(default=Scenario(pipeline="video"))
     entries: Sequence[Entry] = ()
     starts_at: datetime | None = None

@@ -76,6 +76,8 @@ def load(
     if out is not None:
         live_runs.write_load_table(sent, out)
     figures = live_runs.load_figures(sent, target)
+    if figures["loss"]:
+        printing.log(figures["loss"])
     if as_json:
         printing.print_json(figures)
     else:
@@ -84,3 +86,5 @@ def load(
             click.echo(f"Requests: {out}")
     if warning := live_runs.late_warning(sent.lateness(), len(sent.request)):
         click.echo(warning, err=True)
+    if figures["loss"]:
+        raise click.ClickException(figures["loss"])

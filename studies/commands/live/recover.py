@@ -21,6 +21,8 @@ def recover(out: Path, as_json: bool) -> None:
     """
     live_runs.check_installed()
     finished = live_runs.recover(out)
+    if finished.loss:
+        printing.log(finished.loss)
     if as_json:
         printing.print_json({**finished.summary, "live": finished.live})
     else:

@@ -204,6 +204,8 @@ def _run(scenario: Scenario, how: Live, out: Path | None, report: Path | None, a
         shutil.rmtree(live_runs.kept_folder(out), ignore_errors=True)
     if report is not None:
         reports.write_report(finished, report)
+    if finished.loss:
+        printing.log(finished.loss)
     if as_json:
         printing.print_json({**finished.summary, "live": finished.live})
     else:
@@ -212,3 +214,5 @@ def _run(scenario: Scenario, how: Live, out: Path | None, report: Path | None, a
     live_view.warn(finished.live)
     if finished.ended:
         raise click.ClickException(f"the run ended early: {finished.ended}")
+    if finished.loss:
+        raise click.ClickException(finished.loss)
