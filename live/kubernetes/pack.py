@@ -31,7 +31,17 @@ USER = 65532
 PREFIX = PurePosixPath("usr/local")
 MODELS = PurePosixPath("models")
 """Where in the image a folder of models goes."""
-LEFT_OUT = {"test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "site-packages"}
+LEFT_OUT = {
+    "test",
+    "tests",
+    "idlelib",
+    "tkinter",
+    "turtledemo",
+    "ensurepip",
+    "lib2to3",
+    "site-packages",
+    "dist-packages",
+}
 """Folders of the standard library that no server needs."""
 
 PASSWD = f"root:x:0:0:root:/:/sbin/nologin\nipa:x:{USER}:{USER}:ipa:/tmp:/sbin/nologin\n"
@@ -106,7 +116,8 @@ def _files(extras: Iterable[str]) -> Iterator[tuple[PurePosixPath, Path]]:
     stdlib = Path(sysconfig.get_path("stdlib"))
     for path in _walk(stdlib):
         yield library / path.relative_to(stdlib), path
-    site = library / "site-packages"
+    # Where Debian's own Python looks, it is also called so.
+    site = library / ("dist-packages" if "deb_system" in sysconfig.get_scheme_names() else "site-packages")
     for distribution in distributions(extras=extras).values():
         for entry in distribution.files or ():
             path = Path(str(distribution.locate_file(entry))).resolve()
