@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isnan, nan
 
 from ipa.live.backend import TROUBLES, LiveBackend
 from ipa.live.errors import LiveError
-from ipa.live.plane import LOOPBACK, listening_host
+from ipa.live.plane import LOOPBACK
 from ipa.live.serving import ProcessMetrics
 from ipa.policies import Entry
 from ipa.profiles import Pipeline
@@ -100,16 +101,10 @@ def serving(port: int | None, pipeline: Pipeline, host: str = LOOPBACK) -> Itera
     if port is None:
         yield None
         return
-    from prometheus_client import start_http_server
-
     metrics = ControllerMetrics(pipeline)
     try:
-        server, thread = start_http_server(port, listening_host(host), registry=metrics.of_process.registry)
+        served = metrics.of_process.served(host, port)
     except OSError as error:
-        raise LiveError(f"--metrics-port {port}: {error.strerror}") from None
-    try:
+        raise LiveError(f"--metrics-port {port}: {os.strerror(error.errno or 0)}") from None
+    with served:
         yield metrics
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -15,6 +15,7 @@ counts           arrivals by the second, and requests that have ended · clock: 
 server           one replica · models: what it can run · onnx_session: ONNX files, loaded
 emulated         the profiled service time in place of a model
 protocol         the protocol's messages · tensors: their data · web: what both servers do with HTTP
+connections      those of a port, bounded before a request is whole
 bodies           bodies as they arrive, inflated and bounded · messages: read and written at once, or by message_worker
 file_requests    a client's requests with files or tensors, and the text of their answers
 metrics          the table of all metrics · gateway_metrics: the gateway's values · dashboard: Grafana's view of them

@@ -59,10 +59,10 @@ def built_bytes(text_bytes: int, values: int) -> int:
 
 def default_inside_bytes() -> int:
     """How many bytes the requests inside may hold if nobody says: a quarter of this process's memory, at most 2 GiB."""
-    return min(MOST_INSIDE_BYTES, _memory_bytes() // 4)
+    return min(MOST_INSIDE_BYTES, memory_bytes() // 4)
 
 
-def _memory_bytes() -> int:
+def memory_bytes() -> int:
     """The memory that this process may use: its cgroup's limit, its own, or the machine's, whichever is least."""
     import resource
 
@@ -72,6 +72,15 @@ def _memory_bytes() -> int:
             found.append(int(limit.read_text()))
     own, _ = resource.getrlimit(resource.RLIMIT_AS)
     return min([*found, own] if own != resource.RLIM_INFINITY else found)
+
+
+def open_files() -> None:
+    """Let this process open as many files as it may be allowed to: each connection is one."""
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # a system that has a lower limit still
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def return_large_blocks() -> None:

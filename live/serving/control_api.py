@@ -79,7 +79,7 @@ def control_application(gateway: Controlled, tokens: TokenFile) -> web.Applicati
     app.router.add_put("/control/lanes", control.stand)
     app.router.add_get("/control/observation", control.observe)
     app.router.add_get("/control/records", control.records)
-    app.router.add_get("/metrics", control.metrics)
+    app.router.add_get("/metrics", gateway.metrics.answer)
     return app
 
 
@@ -267,12 +267,6 @@ class _ControlApi:
                 "records": found,
             }
         )
-
-    async def metrics(self, _: web.Request) -> web.Response:
-        """Prometheus's text format."""
-        from prometheus_client import CONTENT_TYPE_LATEST
-
-        return web.Response(body=self._gateway.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 def _checked(check: Callable[..., Any], *given: Any, **bounds: Any) -> Any:

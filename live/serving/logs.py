@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,3 +39,20 @@ def to_stderr(process: str, level: str = "info") -> None:
     handler.setFormatter(JsonLines(process))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     logging.captureWarnings(True)
+
+
+class OnceASecond:
+    """A warning that comes at most once a second, with how many there were since the last one."""
+
+    def __init__(self, log: logging.Logger, event: str) -> None:
+        self._log = log
+        self._event = event
+        self._count = 0
+        self._next_s = 0.0
+
+    def __call__(self, **what: object) -> None:
+        """One more; `what` is said of it."""
+        self._count += 1
+        if (now_s := time.monotonic()) >= self._next_s:
+            self._log.warning(self._event, extra={**what, "count": self._count})
+            self._count, self._next_s = 0, now_s + 1.0

@@ -5,11 +5,28 @@ Gateway and controller create theirs from it, and the dashboard is generated fro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from socket import socket
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+
+from ipa.live.serving.ports import open_port
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 Kind = Literal["counter", "gauge", "histogram"]
 Process = Literal["gateway", "controller"]
@@ -155,6 +172,33 @@ class ProcessMetrics:
     def text(self) -> bytes:
         """Prometheus's text format."""
         return generate_latest(self.registry)
+
+    async def answer(self, _: web.Request) -> web.Response:
+        """The text, for whoever asks."""
+        from aiohttp import web
+
+        return web.Response(body=self.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    def served(self, host: str, port: int) -> AbstractContextManager[None]:
+        """Answers at /metrics from a thread of its own, until the block ends. Raises OSError for a taken port."""
+        return self._served(open_port(host, port))
+
+    @contextmanager
+    def _served(self, listening: socket) -> Iterator[None]:
+        from ipa.live.serving.web import application, listen
+
+        app, loop = application(), asyncio.new_event_loop()
+        app.router.add_get("/metrics", self.answer)
+        thread = Thread(target=loop.run_forever, daemon=True)
+        thread.start()
+        runner, _ = asyncio.run_coroutine_threadsafe(listen(app, listening), loop).result()
+        try:
+            yield
+        finally:
+            asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
 
 
 def _made(metric: Metric, sla_s: float, registry: CollectorRegistry) -> Counter | Gauge | Histogram:

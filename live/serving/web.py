@@ -15,8 +15,9 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from ipa.live.serving import protocol
-from ipa.live.serving.admission import Limits, return_large_blocks
+from ipa.live.serving.admission import Limits, open_files, return_large_blocks
 from ipa.live.serving.bodies import read_body
+from ipa.live.serving.connections import Connection, Connections
 from ipa.live.serving.ports import BACKLOG
 from ipa.live.serving.protocol import BINARY_EXTENSION, Body, ProtocolError
 
@@ -25,7 +26,7 @@ JSON_LIMITS = Limits(body_bytes=2**20, built_bytes=64 * 2**20)
 WRITE_S = 30.0
 """How long a client may take to receive its answer."""
 KEEP_ALIVE_S = 75.0
-"""How long a connection may be silent, or take to send the headers of its next request."""
+"""How long a connection may be silent."""
 SHUTDOWN_S = 5.0
 """How long answers on their way may take once everything else has ended."""
 
@@ -166,19 +167,30 @@ def add_health_routes(app: web.Application, live: Handler, ready: Handler) -> No
     app.router.add_get("/v2/health/ready", ready)
 
 
-async def listen(app: web.Application, port: socket.socket) -> tuple[web.AppRunner, str]:
-    """Serve `app` at an open port; returns the runner, to be cleaned up, and the URL."""
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        auto_decompress=False,  # `bodies` inflates, within limits
-        logger=_http_log,
-        keepalive_timeout=KEEP_ALIVE_S,
-        handle_signals=False,
-        shutdown_timeout=SHUTDOWN_S,
-    )
+async def listen(
+    app: web.Application, port: socket.socket, most_connections: int | None = None
+) -> tuple[web.AppRunner, str]:
+    """Serve `app` at an open port to so many connections; returns the runner, to be cleaned up, and the URL."""
+    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
+    connections = Connections(most_connections)
+
+    async def close(_: web.Application) -> None:
+        listening.close()
+
+    def connection() -> Connection:
+        assert runner.server is not None
+        return Connection(
+            connections,
+            runner.server,
+            access_log=None,
+            auto_decompress=False,  # `bodies` inflates, within limits
+            logger=_http_log,
+            keepalive_timeout=KEEP_ALIVE_S,
+        )
+
+    app.on_shutdown.append(close)
     await runner.setup()
-    await web.SockSite(runner, port, backlog=BACKLOG).start()
+    listening = await asyncio.get_running_loop().create_server(connection, sock=port, backlog=BACKLOG)
     bound = port.getsockname()
     name = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
     return runner, f"http://{name}:{bound[1]}"
@@ -207,6 +219,7 @@ def on_signals(stop: Callable[[], None], exit_at_once: Callable[[], None]) -> No
 def in_event_loop(work: Coroutine[Any, Any, None]) -> None:
     """Run `work` to its end, on uvloop if that is installed."""
     return_large_blocks()
+    open_files()
     try:
         import uvloop
     except ImportError:

@@ -1,0 +1,233 @@
+"""The connections of a port, bounded before anything that they bring counts as a request.
+
+Each port of live mode listens by `web.listen`, and so through this. What a connection may make the server keep before a
+request is whole: one head, for a while. Where there are too many connections, the one that has gone longest without a
+whole request gives way, first of those that never sent one: an honest client that comes among strangers is served.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from http import HTTPStatus
+from ipaddress import IPv6Address, ip_address
+from itertools import chain
+from typing import Any, cast
+
+from aiohttp import StreamReader, web
+from aiohttp.http import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import RequestHandler
+
+from ipa.live.serving.admission import memory_bytes
+from ipa.live.serving.logs import OnceASecond
+from ipa.live.serving.protocol import write_error
+
+MOST_HEAD_BYTES = 16 * 2**10
+"""How large the head of a request, its trailers, or the heads of requests that wait behind it, may be."""
+MOST_HEADS_BYTES = 16 * 2**20
+"""How much of unfinished heads all connections of a port may have sent."""
+HEAD_S = 10.0
+"""How long a head may take from its first byte, and trailers."""
+MOST_CONNECTIONS = 16_384
+"""How many connections a port may have, however much memory there is."""
+CONNECTION_BYTES = 32 * 2**10
+"""How much of the memory there is for each connection; an idle one takes 5 kB."""
+PORTS = 3
+"""A process may open so many files for each connection of a port: its ports are two, and it calls others."""
+
+TOO_LARGE = f"the headers are too large; allowed: {MOST_HEAD_BYTES} bytes"
+
+log = logging.getLogger("live.connections")
+
+
+def default_connections() -> int:
+    """How many connections a port may have: as memory and the limit of open files allow."""
+    import resource
+
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = min(MOST_CONNECTIONS, memory_bytes() // CONNECTION_BYTES)
+    return most if files == resource.RLIM_INFINITY else max(2, min(most, files // PORTS))
+
+
+class _Peer:
+    """One peer's connections: those that have sent no whole head, and the others by their last one."""
+
+    def __init__(self) -> None:
+        self.strangers: dict[Connection, None] = {}
+        self.known: dict[Connection, None] = {}
+
+    def __len__(self) -> int:
+        return len(self.strangers) + len(self.known)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return chain(self.strangers, self.known)
+
+    def remove(self, connection: Connection) -> None:
+        self.strangers.pop(connection, None)
+        self.known.pop(connection, None)
+
+
+class Connections:
+    """The connections of a port: at most `most`, and half of them of one peer."""
+
+    def __init__(self, most: int | None = None) -> None:
+        self.most = default_connections() if most is None else most
+        self._peers: dict[str, _Peer] = {}
+        self._count = 0
+        self._heads_bytes = 0
+        self._warn = OnceASecond(log, "too many connections")
+
+    def admit(self, connection: Connection) -> bool:
+        """Whether there is room for another connection, which may be that of one that gives way."""
+        own = self._peers.setdefault(connection.peer, _Peer())
+        crowd = own if 2 * len(own) >= self.most else self._largest if self._count >= self.most else None
+        is_room = crowd is None or self._gives_way(crowd)
+        if is_room:
+            self._peers.setdefault(connection.peer, own).strangers[connection] = None
+            self._count += 1
+        elif not own:
+            del self._peers[connection.peer]
+        return is_room
+
+    @property
+    def _largest(self) -> _Peer:
+        return max(self._peers.values(), key=len)
+
+    def _gives_way(self, peer: _Peer, head_bytes: int = 0) -> bool:
+        """Whether one of a peer's connections gives way, of those with so much of a head."""
+        found = next((each for each in peer if not each.is_served and each.head_bytes >= head_bytes), None)
+        if found is not None:
+            self._warn(peer=found.peer, connections=self._count)
+            found.refuse(503, "too many connections")
+        return found is not None
+
+    def asked(self, connection: Connection) -> None:
+        """A whole head has come."""
+        peer = self._peers[connection.peer]
+        peer.remove(connection)
+        peer.known[connection] = None
+
+    def hold(self, bytes_more: int) -> None:
+        """More of unfinished heads has come, or is done with."""
+        self._heads_bytes += bytes_more
+        while bytes_more > 0 and self._heads_bytes > MOST_HEADS_BYTES and self._gives_way(self._largest, 1):
+            pass
+
+    def remove(self, connection: Connection) -> None:
+        """A connection that was admitted is closed."""
+        peer = self._peers[connection.peer]
+        peer.remove(connection)
+        self._count -= 1
+        if not peer:
+            del self._peers[connection.peer]
+
+
+class Connection(RequestHandler):
+    """One connection: aiohttp's, with a bound on what comes before a request is whole."""
+
+    def __init__(self, connections: Connections, server: web.Server, **options: Any) -> None:
+        super().__init__(server, loop=asyncio.get_running_loop(), **options)
+        self.peer = ""
+        self.head_bytes = 0
+        self._connections = connections
+        self._is_admitted = False
+        self._requests = 0
+        self._payload: StreamReader = EMPTY_PAYLOAD
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_served(self) -> bool:
+        """Whether it has sent a whole request, and waits for the answer."""
+        return self._requests > 0 and self._payload.is_eof()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.peer = _peer(transport)
+        self._is_admitted = self._connections.admit(self)
+        if self._is_admitted:
+            super().connection_made(transport)
+        else:
+            cast(asyncio.Transport, transport).abort()
+
+    def connection_lost(self, error: BaseException | None) -> None:
+        self._leave()
+        super().connection_lost(error)
+
+    def _leave(self) -> None:
+        self._note_head(0)
+        if self._is_admitted:
+            self._is_admitted = False
+            self._connections.remove(self)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._is_admitted or self._close:
+            return
+        heads, body_bytes = self._request_count, self._payload.total_bytes
+        come_bytes = self.head_bytes + len(data)
+        super().data_received(data)
+        if self._request_count > heads:
+            self._requests += self._request_count - heads
+            self._payload = self._messages[-1][1]
+            self._connections.asked(self)
+            if (come_bytes > MOST_HEAD_BYTES or len(self._messages) > 1) and self._waiting_bytes > MOST_HEAD_BYTES:
+                self._request_handler = _too_large
+                self._close = True
+                self._lingering_time = 0.0
+        elif self._payload.total_bytes == body_bytes and data:
+            self._note_head(come_bytes)
+            if come_bytes > MOST_HEAD_BYTES:
+                self.refuse(431, TOO_LARGE)
+            return
+        if self.head_bytes:
+            self._note_head(0)
+
+    @property
+    def _waiting_bytes(self) -> int:
+        """The heads that are to be read by a handler."""
+        heads = [message for message, _ in self._messages if isinstance(message, RawRequestMessage)]
+        return sum(len(head.path) + sum(map(len, chain.from_iterable(head.raw_headers))) for head in heads)
+
+    def _note_head(self, size: int) -> None:
+        """So much of an unfinished head has come."""
+        self._connections.hold(size - self.head_bytes)
+        self.head_bytes = size
+        if self._timer is not None and not size:
+            self._timer.cancel()
+            self._timer = None
+        elif self._timer is None and size:
+            self._timer = self._loop.call_later(HEAD_S, self.refuse, 408, f"the headers took more than {HEAD_S:g} s")
+
+    def refuse(self, status: int, why: str) -> None:
+        """Close the connection; it is told why if it has no request inside."""
+        if self.transport is not None and not self._requests and self.head_bytes:
+            reason, body = HTTPStatus(status).phrase, write_error(why)
+            head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+            self.transport.write(head.encode() + body)
+        self._leave()
+        self.force_close()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks whether to keep the connection
+        """Who has sent a whole request and then closes its side gets the answer; anyone else cannot go on."""
+        self._close = self._close or self.is_served
+        return self.is_served
+
+    async def finish_response(self, *given: Any) -> Any:
+        try:
+            return await super().finish_response(*given)
+        finally:
+            self._requests -= 1
+
+
+async def _too_large(_: web.BaseRequest) -> web.StreamResponse:
+    response = web.Response(status=431, body=write_error(TOO_LARGE))
+    response.force_close()
+    return response
+
+
+def _peer(transport: asyncio.BaseTransport) -> str:
+    """Whom to count a connection for: its address, of IPv6 the network of 64 bits."""
+    address = ip_address((transport.get_extra_info("peername") or ("::",))[0].partition("%")[0])
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
+        return f"{address.exploded[:19]}::/64"
+    return str(getattr(address, "ipv4_mapped", None) or address)

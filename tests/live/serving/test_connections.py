@@ -1,0 +1,280 @@
+"""A port's connections are bounded before anything that they bring is a request: heads, trailers, their number."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from ipa import profiles
+from ipa.live.controller_metrics import serving
+from ipa.live.plane import LOOPBACK, free_port
+from ipa.live.serving import connections
+from ipa.live.serving.ports import open_port
+from ipa.live.serving.web import application, json_response, listen
+from tests.live.serving.serving_plane import plane
+from tests.live.serving.video_plane import DETECTION
+from tests.live.world import usage
+
+ASK = b"GET /ask HTTP/1.1\r\nHost: x\r\n"
+HEADERS = b"".join(b"X-%d: %s\r\n" % (number, b"y" * 1000) for number in range(12))
+"""12 kB, which a head may have."""
+TOO_LARGE = {"error": "the headers are too large; allowed: 16384 bytes"}
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Connect = Callable[..., Awaitable[Streams]]
+
+
+def story(told: Callable[[Connect, asyncio.Event], Awaitable[None]], most: int | None = None) -> list[str]:
+    """Play a story at a port that `/ask` answers once the event is set; the peers whose requests it got."""
+    peers, opened = [], []
+
+    async def play() -> None:
+        may_answer = asyncio.Event()
+
+        async def ask(http: web.Request) -> web.Response:
+            peers.append(str(http.remote))
+            await http.read()
+            await may_answer.wait()
+            return json_response({})
+
+        app = application()
+        app.router.add_route("*", "/ask", ask)
+        runner, url = await listen(app, open_port(LOOPBACK, 0), most)
+
+        async def connect(data: bytes = b"", peer: str = LOOPBACK) -> Streams:
+            reader, writer = await asyncio.open_connection(LOOPBACK, int(url.rpartition(":")[2]), local_addr=(peer, 0))
+            writer.write(data)
+            opened.append(writer)
+            return reader, writer
+
+        try:
+            async with asyncio.timeout(30.0):
+                await told(connect, may_answer)
+        finally:
+            may_answer.set()
+            for writer in opened:
+                writer.transport.abort()
+            await runner.cleanup()
+
+    asyncio.run(play())
+    return peers
+
+
+async def status(streams: Streams) -> int:
+    """That of the answer; 0 for a connection that is closed without one."""
+    try:
+        line = await streams[0].readline()
+    except ConnectionError:
+        return 0
+    return int(line.split()[1]) if line else 0
+
+
+async def answered(streams: Streams) -> bool:
+    """Whether a further request on a connection is answered with 200."""
+    streams[1].write(ASK + b"\r\n")
+    return await status(streams) == 200
+
+
+# ---- heads ----
+
+
+def test_a_head_of_many_kilobytes_is_served_and_one_that_goes_on_is_not() -> None:
+    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+        may_answer.set()
+        reader, writer = await connect(ASK + HEADERS)
+        writer.write(b"\r\n")
+        assert await status((reader, writer)) == 200
+        reader, writer = await connect(ASK + HEADERS)
+        writer.write(HEADERS)
+        assert await status((reader, writer)) == 431
+        assert (await reader.read()).endswith(b'allowed: 16384 bytes"}')
+        assert await status(await connect(ASK + HEADERS * 2 + b"\r\n")) == 431  # whole at once
+
+    assert len(story(told)) == 1
+
+
+def test_trailers_are_bounded_like_headers() -> None:
+    async def told(connect: Connect, _: asyncio.Event) -> None:
+        reader, writer = await connect(ASK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        await asyncio.sleep(0.05)
+        writer.write(b"0\r\n" + HEADERS)
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.write(HEADERS)
+        assert await status((reader, writer)) in (0, 400)
+
+    story(told)
+
+
+def test_a_body_of_many_small_chunks_has_no_trailers() -> None:
+    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+        may_answer.set()
+        reader, writer = await connect(ASK + b"Transfer-Encoding: chunked\r\n\r\n")
+        for _ in range(200):
+            writer.write(b"1\r\na\r\n" * 50)
+            await writer.drain()
+        writer.write(b"0\r\n\r\n")
+        assert await status((reader, writer)) == 200
+
+    story(told)
+
+
+def test_what_waits_behind_a_request_is_bounded_like_a_head() -> None:
+    """Three small requests at once are served; with too much behind it, the one inside is the last."""
+
+    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+        small, large = await connect((ASK + b"\r\n") * 3), await connect(ASK + b"\r\n")
+        for _ in range(4):
+            large[1].write(ASK + HEADERS + b"\r\n")
+            await large[1].drain()
+            await asyncio.sleep(0.02)
+        may_answer.set()
+        for _ in range(3):
+            assert (await small[0].readuntil(b"{}")).startswith(b"HTTP/1.1 200 ")
+        assert (await large[0].read()).count(b"HTTP/1.1 200 ") == 1
+
+    assert len(story(told)) == 4
+
+
+def test_a_head_that_does_not_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEAD_S", 0.05)
+
+    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+        may_answer.set()
+        idle = await connect()
+        assert await status(await connect(ASK)) == 408
+        assert await answered(idle)  # a connection may be silent for longer
+
+    story(told)
+
+
+def test_unfinished_heads_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of four, the first two give way; who has sent nothing is not asked to."""
+    monkeypatch.setattr(connections, "MOST_HEADS_BYTES", 2 * len(ASK + HEADERS) + 10)
+
+    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+        may_answer.set()
+        idle = await connect()
+        heads = []
+        for _ in range(4):
+            heads.append(await connect(ASK + HEADERS))
+            await heads[-1][1].drain()
+            await asyncio.sleep(0.02)
+        assert [await status(each) for each in heads[:2]] == [503, 503]
+        for _, writer in heads[2:]:
+            writer.write(b"\r\n")
+        assert [await status(each) for each in heads[2:]] == [200, 200]
+        assert await answered(idle)
+
+    story(told)
+
+
+# ---- their number ----
+
+
+def test_of_too_many_connections_a_stranger_gives_way_before_one_that_has_asked() -> None:
+    """Of four that a peer may have, the first asked and stays; the second, then the third is closed."""
+
+    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+        may_answer.set()
+        known = await connect(ASK + b"\r\n")
+        assert await status(known) == 200
+        await known[0].readuntil(b"{}")
+        strangers = [await connect() for _ in range(3)]
+        for each in strangers[:2]:
+            new = await connect(ASK + b"\r\n")
+            assert await status(new) == 200
+            assert await status(each) == 0
+        assert await answered(known)
+        assert await answered(strangers[2])
+
+    story(told, most=8)
+
+
+def test_a_request_inside_never_gives_way() -> None:
+    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+        inside = [await connect(ASK + b"\r\n") for _ in range(4)]
+        await asyncio.sleep(0.05)
+        assert await status(await connect(ASK + b"\r\n")) == 0
+        may_answer.set()
+        assert [await status(each) for each in inside] == [200] * 4
+
+    story(told, most=8)
+
+
+def test_one_peer_has_half_of_the_connections_and_leaves_the_others_theirs() -> None:
+    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+        other = await connect(peer="127.0.0.2")
+        crowd = [await connect() for _ in range(40)]
+        may_answer.set()
+        assert await answered(other)
+        assert [await status(each) for each in crowd[:36]] == [0] * 36
+        assert await answered(crowd[36])
+
+    assert story(told, most=8) == ["127.0.0.2", "127.0.0.1"]
+
+
+# ---- who closes one side ----
+
+
+def test_who_closes_its_side_after_a_request_gets_the_answer() -> None:
+    """Before, the answer was thrown away, and the request counted as completed."""
+
+    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+        reader, writer = await connect(ASK + b"\r\n")
+        writer.write_eof()
+        await asyncio.sleep(0.05)
+        may_answer.set()
+        answer = await reader.read()
+        assert (answer[:15], answer[-2:]) == (b"HTTP/1.1 200 OK", b"{}")
+
+    story(told)
+
+
+def test_who_closes_its_side_before_a_request_is_whole_is_closed() -> None:
+    async def told(connect: Connect, _: asyncio.Event) -> None:
+        for data in (ASK, ASK + b"Content-Length: 10\r\n\r\nabc", b""):
+            reader, writer = await connect(data)
+            writer.write_eof()
+            assert not (await reader.read()).startswith(b"HTTP/1.1 200")
+
+    story(told)
+
+
+# ---- memory ----
+
+
+@pytest.mark.parametrize("what", ["data", "control", "server"])
+def test_unfinished_heads_take_little_memory_at_every_port(what: str, tmp_path: Path) -> None:
+    """60 connections with 100 headers of 8 kB each, which were 110 MB."""
+    with plane(tmp_path) as up:
+        is_server = what == "server"
+        process = up.emulated("video", DETECTION, "yolov5n") if is_server else up.gateway("--pipeline", "video")
+        pid, port = process.popen.pid, int(process.urls["control_url" if what == "control" else "url"].split(":")[-1])
+        before = usage(pid)[1]
+        opened = [socket.create_connection((LOOPBACK, port)) for _ in range(60)]
+        for each in opened:
+            with suppress(ConnectionError):  # it was cut off before it had sent all
+                each.sendall(ASK + b"".join(b"X-%d: %s\r\n" % (number, b"y" * 8000) for number in range(100)))
+        asked = socket.create_connection((LOOPBACK, port))
+        asked.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert asked.recv(15) == b"HTTP/1.1 200 OK"  # what came before has been read
+        assert usage(pid)[1] - before < 40 * 2**20
+        for each in (*opened, asked):
+            each.close()
+
+
+def test_a_controller_s_metrics_are_behind_the_same_bounds() -> None:
+    with serving(port := free_port(), profiles.load("video")):
+        with socket.create_connection((LOOPBACK, port)) as too_much:
+            too_much.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n" + HEADERS * 2)
+            assert too_much.recv(12) == b"HTTP/1.1 431"
+        with socket.create_connection((LOOPBACK, port)) as asks:
+            asks.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert b"ipa_decisions_total" in b"".join(iter(lambda: asks.recv(65536), b""))
