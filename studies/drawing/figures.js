@@ -3,7 +3,7 @@
 {
   const NARROW = 640;  // a page less wide has figures laid out for narrow screens, as in page.css [pixels]
   const PAPER = 680;  // the width of a figure on paper; A4 and Letter are wider [pixels]
-  const {colours, config} = JSON.parse(document.getElementById("drawing").textContent);
+  const {colours, config} = JSON.parse(document.querySelector("script#drawing").textContent);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const figures = [...document.querySelectorAll(".plot")];
   const drawn = new Map();  // figure -> the look it has
@@ -28,7 +28,7 @@
     const wanted = look();
     if (JSON.stringify(drawn.get(figure)) === JSON.stringify(wanted)) return;
     drawn.set(figure, wanted);
-    const text = document.getElementById(`${figure.id}-spec`).textContent;
+    const text = figure.nextElementSibling.textContent;  // not by its id, which has names of the user's in it
     const spec = JSON.parse(wanted.isDark ? darkened(text) : text);
     const layout = wanted.isNarrow ? spec.narrow : spec.layout;
     // What a reader has zoomed to stays.

@@ -15,8 +15,8 @@ KINDS = ("hop", "batch", "queue", "service")
 MOMENTS = ("left_s", "enqueue_s", "filled_s", "start_s", "finish_s")
 """Where the kinds of time at a stage begin and end, in their order."""
 
-BACK = "answer"
-"""The last row of a request: its way back from the last stage, where that takes time."""
+BACK = "(back)"
+"""The last row of a request: its way back from the last stage, where that takes time. No stage can be called so."""
 
 
 def passages(requests: pd.DataFrame, stages: pd.DataFrame) -> pd.DataFrame:

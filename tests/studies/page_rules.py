@@ -55,6 +55,8 @@ def check_page(page: str) -> None:
     assert outline.headings.count(1) == 1
     steps = zip(outline.headings, outline.headings[1:], strict=False)
     assert all(after <= before + 1 for before, after in steps), f"a level is left out: {outline.headings}"
+    ids = re.findall(r'<\w+ [^>]*?\bid="([^"]*)"', page.split("</head>", 1)[1])
+    assert len(ids) == len(set(ids)), f"given twice: {sorted({each for each in ids if ids.count(each) > 1})}"
     for plot in outline.plots:
         assert plot["role"] == "img"
         assert re.search(r"Shown: .+\.$", str(plot["aria-label"])), plot

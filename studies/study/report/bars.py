@@ -74,7 +74,7 @@ def _bars(cells: Sequence[Cell], x: list[float], look: Look, row: Row, y_axis: s
         "y": numbers((float("nan") if value is None else value.mean for value in values), 4),
         "width": 0.86,
         "name": look.title,
-        "legendgroup": look.name,
+        "legendgroup": look.legend,
         "showlegend": is_first,
         "marker": {"color": faded(look.colour, 0.75), "line": {"color": look.colour, "width": 1}},
         "customdata": [cell.workload for cell in cells],

@@ -63,6 +63,11 @@ class Look:
     symbol: str
     width: float
 
+    @property
+    def legend(self) -> str:
+        """Its group in a legend, beside groups of ours such as `load`."""
+        return f"system {self.name}"
+
 
 Looks = dict[str, Look]
 """A look a system, by its name."""

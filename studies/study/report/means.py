@@ -80,7 +80,7 @@ def named_points(found: Found, findings: Findings, setting: str) -> Iterator[Fig
             top=70,
         )
         yield Figure(
-            f"{findings.pipeline}-{name}-{setting}",
+            f"{findings.pipeline}-sweep-{name}-{setting}",
             findings.title(name),
             f"{findings.title(sweep.of)} with each of these: the cost of what existed, the PAS of what was served, the "
             "share of requests that violated the SLA, and the number of those that were dropped or failed."

@@ -44,7 +44,7 @@ def _title(found: Found, system: str) -> str:
 
 
 def _navigation(found: Found, settings: Sequence[str]) -> str:
-    links = "".join(f'<a href="#{escape(each.pipeline)}">{escape(each.pipeline)}</a>' for each in found.findings)
+    links = "".join(f'<a href="#of:{escape(each.pipeline)}">{escape(each.pipeline)}</a>' for each in found.findings)
     workloads = list(dict.fromkeys(name for each in found.findings for name in each.study.workloads))
     return (
         f'<a href="#overview">Overview</a>{links}'
@@ -94,7 +94,7 @@ def _overview(found: Found, styles: Looks, settings: Sequence[str]) -> str:
 def _pipeline(found: Found, findings: Findings, styles: Looks, settings: Sequence[str]) -> str:
     name = escape(findings.pipeline)
     title = escape(findings.study.title)
-    parts = [f'<section id="{name}">\n<h2>{title}</h2>\n']
+    parts = [f'<section id="of:{name}">\n<h2>{title}</h2>\n']
     for setting in settings:
         if setting in findings.study.settings:
             parts.append(_only(_winners(findings, setting), setting))

@@ -86,7 +86,7 @@ def _line(cell: Cell, seed: int, look: Look, column: str, y_axis: str, row: int)
         "x": moments(times_s),
         "y": numbers(values, 2),
         "name": "load" if is_load else look.title,
-        "legendgroup": "load" if is_load else look.name,
+        "legendgroup": "load" if is_load else look.legend,
         "showlegend": row == 1,
         "line": {
             "color": "#8b949b" if is_load else look.colour,

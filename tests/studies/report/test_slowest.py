@@ -61,6 +61,15 @@ def test_the_mean_of_each_policy_is_told_and_that_nothing_completed() -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["answer", "hop", "queue", "request"])
+def test_a_stage_may_be_called_by_any_word_of_ours(name: str) -> None:
+    run = made(requests=MIXED)
+    run.tables["stages"] = run.tables["stages"].assign(stage=name)
+    names = {f"{name}: queue", f"{name}: service"}
+    assert {trace["name"] for trace in mean_latency(passed(run), "").traces} == names
+    assert {trace["name"] for trace in slowest(passed(run), 20.0, 2.0, "").traces} == names
+
+
 def test_many_policies_show_fewer_requests_each() -> None:
     requests = requests_of([float(at) for at in range(30)], [2.5] * 20 + ["dropped"] * 10)
     counts = []

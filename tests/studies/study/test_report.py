@@ -17,7 +17,7 @@ from ipa.studies.study.findings import Cell
 from ipa.studies.study.report import figure, timelines
 from tests.command import ipa
 from tests.studies.page_rules import check_page
-from tests.studies.study.mine import cell, changed, figures, study
+from tests.studies.study.mine import STUDY, cell, changed, figures, study
 
 pytest.importorskip("plotly")
 
@@ -75,6 +75,23 @@ def test_the_report_needs_nothing_else_and_has_every_system() -> None:
     assert "Red diamonds" not in page  # nothing is published of it
     check_page(page)
     assert Path("out/report.html").stat().st_size < 10e6
+
+
+def test_pipelines_sweeps_and_systems_may_be_called_by_any_word_of_ours() -> None:
+    """A sweep called `means` was drawn as the means of all systems, a pipeline called `drawing` left all blank."""
+    means = "sweeps:\n  means: {of: ipa, points: {near: {policy.beta: 2}, far: {policy.beta: 4}}}"
+    text = STUDY.replace("  two: {", "  load: {").replace("[two]", "[load]").replace("sweeps:", means)
+    Path("study.yaml").write_text(text)
+    Path("mine.yaml").write_text(Path("mine.yaml").read_text().replace("name: mine", "name: drawing", 1))
+    study("--seeds", 1)
+    page = Path("out/report.html").read_text()
+    check_page(page)
+    shown = figures(page)
+    names = {name: {trace.get("name") for trace in spec["data"]} for name, spec in shown.items()}
+    assert {"IPA", "one", "load"} <= names["drawing-means-plain"]
+    assert {"near", "far"} <= names["drawing-sweep-means-plain"]
+    groups = {(trace["name"], trace["legendgroup"]) for trace in shown["drawing-timeline-plain-constant:9:40"]["data"]}
+    assert {("load", "load"), ("load", "system load")} <= groups
 
 
 def test_no_two_systems_of_the_papers_study_look_alike() -> None:
