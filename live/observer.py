@@ -40,11 +40,11 @@ class Observer:
     async def observe(self, step: int, now_s: float, stages: Mapping[str, StageReplicas]) -> Observation:
         """The present observation; without a sample the load is NaN, and policies hold."""
         reading = await self._read(now_s)
-        if not self.trouble:
-            self._seen.note(reading.time_s, reading.load_rps)
         since_s, self._observed_s = self._observed_s, reading.time_s
         counted_since_s = self._counted_s
-        self._counted_s = reading.time_s if reading.counted_until_s is None else reading.counted_until_s
+        if not self.trouble:  # else what happens meanwhile is counted by the first reading after it
+            self._seen.note(reading.time_s, reading.load_rps)
+            self._counted_s = reading.time_s if reading.counted_until_s is None else reading.counted_until_s
         observation = Observation(
             pipeline=self._plane.pipeline.name,
             step=step,

@@ -14,7 +14,6 @@ import logging
 import queue
 import signal
 import sys
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -48,9 +47,10 @@ class Endpoints:
         self._url = f"{gateway.rstrip('/')}/control/replicas"
         self._pipeline = pipeline
         self._unknown: set[str] = set()  # why pods were left out; logged once
-        self._changes: queue.Queue[Mapping[str, Pod]] = queue.Queue()
+        # Unlike a Queue's, its put may interrupt a get of the same thread, as it does when a signal stops this.
+        self._changes: queue.SimpleQueue[Mapping[str, Pod]] = queue.SimpleQueue()
         self._listed: dict[str, list[dict[str, Any]]] | None = None
-        self._stopping = threading.Event()
+        self._is_stopping = False
 
     def changed(self, pods: Mapping[str, Pod], is_fresh: bool) -> None:
         """The watch has seen something."""
@@ -58,20 +58,20 @@ class Endpoints:
 
     def stop(self) -> None:
         """Stop after the message under way."""
-        self._stopping.set()
+        self._is_stopping = True
         self._changes.put({})
 
     def run(self) -> None:
         """Keep telling the gateway until stopped, from the first list of the API server on."""
         pause_s, failed_s = TOLD_AGAIN_EVERY_S, TRIED_AGAIN_AFTER_S
-        while not self._stopping.is_set():
+        while not self._is_stopping:
             with suppress(queue.Empty):
                 pods = self._changes.get(timeout=pause_s)
                 while not self._changes.empty():
                     pods = self._changes.get()
                 known = [pod for pod in pods.values() if self._is_known(pod)]
                 self._note(listing(known, [stage.name for stage in self._pipeline.stages]))
-            if self._listed is not None and not self._stopping.is_set():
+            if self._listed is not None and not self._is_stopping:
                 if self._tell(self._listed):
                     pause_s, failed_s = TOLD_AGAIN_EVERY_S, TRIED_AGAIN_AFTER_S
                 else:

@@ -152,6 +152,6 @@ class Timeline:
     def number(self, stage: str, gateways: int, start_s: float) -> int:
         """The position in the table of the replica, by the gateway's number, that started a batch at `start_s`; -1 for
         one that was never seen."""
-        known = self._numbers.get((stage, gateways)) or [-1]
+        known = self._numbers.get((stage, gateways), [])
         created = (number for number in reversed(known) if self._stages[stage].all[number].created_s <= start_s)
-        return next(created, known[0])
+        return next(created, known[0] if known else -1)

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from ipa.live.serving import access
 from ipa.live.serving.clock import RunClock
+from ipa.live.serving.counts import EndedRequests
 from ipa.live.serving.gateway_metrics import GatewayMetrics
 from ipa.live.serving.gateway_options import GatewayOptions
 from ipa.live.serving.observation import Observable, lanes, observation
@@ -46,6 +47,7 @@ class Controlled(Observable, Protocol):
     clock: RunClock
     clients: ReplicaClients
     metrics: GatewayMetrics
+    ended_requests: EndedRequests
     is_started: bool
     is_configured: bool
     is_closing: bool

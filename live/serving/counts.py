@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable
-from itertools import islice
+from itertools import islice, takewhile
 from math import floor
 from typing import Any
 
 from ipa.live.serving.request import Request
 
 MOST_SECONDS = 3600
+MOST_LATENCIES = 10_000
+"""How many latencies an observation looks back at."""
 
 
 class ArrivalCounts:
@@ -38,6 +40,22 @@ class ArrivalCounts:
         end = floor(now_s)
         start = max(self._first, end - min(seconds, MOST_SECONDS))
         return [self._counts[second] for second in range(start, end)]
+
+
+class Latencies:
+    """How long what has ended had lasted, the newest `MOST_LATENCIES`."""
+
+    def __init__(self) -> None:
+        self._ended: deque[tuple[float, float]] = deque(maxlen=MOST_LATENCIES)
+
+    def add(self, since_s: float, end_s: float) -> None:
+        """Add one that has ended now."""
+        self._ended.append((end_s, end_s - since_s))
+
+    def after(self, moment_s: float) -> list[float]:
+        """Of those that ended after a moment, in that order."""
+        found = [latency_s for _, latency_s in takewhile(lambda each: each[0] > moment_s, reversed(self._ended))]
+        return found[::-1]
 
 
 class EndedRequests:
@@ -81,20 +99,6 @@ class EndedRequests:
         rows = islice(self._rows, start - self.lost, start - self.lost + limit)
         found = [dict(zip(_KEYS, (*row[:-1], _visits(row[-1])), strict=True)) for row in rows]
         return start + len(found), found
-
-    def latencies_s(self, since_s: float, limit: int) -> tuple[list[float], dict[str, list[float]]]:
-        """End-to-end and per-stage latencies of the last requests that ended after `since_s`, oldest first."""
-        whole: list[float] = []
-        by_stage: dict[str, list[float]] = {name: [] for name in self._stages}
-        for _, arrival_s, end_s, outcome, *_, visits in islice(reversed(self._rows), limit):
-            if end_s <= since_s:
-                break
-            if outcome == "completed":
-                whole.append(end_s - arrival_s)
-            for name, visit in zip(self._stages, visits, strict=False):
-                if visit[2] is not None:
-                    by_stage[name].append(visit[2] - visit[0])
-        return whole[::-1], {name: values[::-1] for name, values in by_stage.items()}
 
 
 _KEYS = ("id", "arrival_s", "end_s", "outcome", "stage", "problem", "stages")

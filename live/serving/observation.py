@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Protocol
 
-from ipa.live.serving.counts import ArrivalCounts, EndedRequests
+from ipa.live.serving.counts import ArrivalCounts
 from ipa.live.serving.router import Router
 from ipa.policies import to_plain
-
-MOST_LATENCIES = 10_000
-"""How many ended requests an observation looks back at."""
 
 
 class Observable(Protocol):
@@ -19,7 +16,6 @@ class Observable(Protocol):
     epoch: str
     router: Router
     arrivals: ArrivalCounts
-    ended_requests: EndedRequests
     is_configured: bool
 
 
@@ -33,9 +29,9 @@ def lanes(router: Router) -> dict[str, list[Any]]:
 
 def observation(gateway: Observable, now_s: float, since_s: float, seconds: int) -> dict[str, Any]:
     """How things stand now, with the load of up to `seconds` whole seconds and the latencies of what has ended after
-    `since_s`. Counters only ever grow within an epoch: a reader takes differences."""
+    `since_s`. A stage's are of the batches that have finished there, as in simulation, whatever becomes of the requests
+    then. Counters only ever grow within an epoch: a reader takes differences."""
     router = gateway.router
-    whole, by_stage = gateway.ended_requests.latencies_s(since_s, MOST_LATENCIES)
     return {
         "epoch": gateway.epoch,
         "time_s": now_s,
@@ -44,8 +40,8 @@ def observation(gateway: Observable, now_s: float, since_s: float, seconds: int)
         "lanes": lanes(router),
         "load_rps": gateway.arrivals.before(now_s, seconds),
         "stages": {
-            name: {**asdict(router.state(position, now_s)), "latencies_s": by_stage[name]}
-            for position, name in enumerate(router.names)
+            name: {**asdict(router.state(position, now_s)), "latencies_s": latencies.after(since_s)}
+            for position, (name, latencies) in enumerate(zip(router.names, router.stage_latencies, strict=True))
         },
-        "latencies_s": whole,
+        "latencies_s": router.latencies.after(since_s),
     }

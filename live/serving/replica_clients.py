@@ -125,23 +125,26 @@ class ReplicaClients:
             return {}
 
     async def output_names(self, replica: RoutedReplica) -> Collection[str]:
-        """The outputs that the replica's model declares; empty if it declares none. It is asked once."""
+        """The outputs that the replica's model declares; empty if it declares none. It is asked until it has said."""
         key = replica.url, replica.model
-        if key not in self._outputs:
-            declared = (await self.metadata(replica)).get("outputs")
+        if key not in self._outputs and (said := await self.metadata(replica)):
+            declared = said.get("outputs")
             names = (
                 [each.get("name") for each in declared if isinstance(each, dict)] if isinstance(declared, list) else []
             )
             self._outputs[key] = [name for name in names if isinstance(name, str)]
-        return self._outputs[key]
+        return self._outputs.get(key, ())
 
     async def _takes_binary(self, url: str) -> bool:
-        """Whether the server takes binary data; it is asked once."""
+        """Whether the server takes binary data; it is asked until it has said."""
         if url not in self._is_binary:
             try:
-                extensions = (await self._mapping(f"{url}/v2")).get("extensions")
+                said = await self._mapping(f"{url}/v2")
             except (aiohttp.ClientError, TimeoutError) as error:
                 raise ReplicaError(f"cannot be reached: {type(error).__name__}: {error}", served=False) from None
+            if not said:
+                return False
+            extensions = said.get("extensions")
             self._is_binary[url] = isinstance(extensions, list) and protocol.BINARY_EXTENSION in extensions
         return self._is_binary[url]
 

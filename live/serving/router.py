@@ -11,6 +11,7 @@ from functools import partial
 from math import floor
 from typing import Protocol
 
+from ipa.live.serving.counts import Latencies
 from ipa.live.serving.deadlines import Deadlines
 from ipa.live.serving.request import Batch, Request, RoutedReplica
 from ipa.live.serving.stage_lanes import Draws, StageLanes
@@ -71,7 +72,8 @@ class Router(StageHost):
 
     `lanes` has each stage with all its lanes, `stages` the first queue of each, the only one unless variants are mixed.
     `whole_second` is the last whole second that has ended, as the number of seconds until its end, and
-    `at_whole_second` how the stages stood at that end, exactly: see `pass_seconds`.
+    `at_whole_second` how the stages stood at that end, exactly: see `pass_seconds`. `latencies` has the completed
+    requests, `stage_latencies` those in finished batches.
     """
 
     def __init__(
@@ -120,7 +122,7 @@ class Router(StageHost):
         self.stages = [stage.queues[0] for stage in self.lanes]
         for position in range(len(self.lanes)):
             self._adopt_deadlines(position)
-        self.counts = [StageCounts() for _ in names]
+        self._count_afresh()
         self.configuration: dict[str, StageConfiguration] = dict(configuration)
         self.inside = 0
         self.whole_second = 0
@@ -128,11 +130,15 @@ class Router(StageHost):
 
     def restart(self, now_s: float) -> None:
         """Count afresh, and number batches from 0: a stage's k-th batch takes the k-th draw of its service times."""
-        self.counts = [StageCounts() for _ in self.counts]
+        self._count_afresh()
         for stage in self.lanes:
             stage.restart(now_s)
         self.whole_second = floor(now_s)
         self.at_whole_second = self._states(now_s)
+
+    def _count_afresh(self) -> None:
+        self.counts = [StageCounts() for _ in self.names]
+        self.latencies, self.stage_latencies = Latencies(), [Latencies() for _ in self.names]
 
     def state(self, stage: int, now_s: float) -> StageState:
         """How a stage stands; `now_s` may be any moment since its last change."""
@@ -206,6 +212,7 @@ class Router(StageHost):
         self._queue(batch).release(batch, now_s)
         for request in batch.requests:
             request.visits[-1].finish_s = now_s
+            self.stage_latencies[batch.stage].add(request.enqueue_s, now_s)
         alive = [request for request in batch.requests if request.outcome is None]
         if batch.stage + 1 == len(self.lanes):
             for request in alive:
@@ -265,6 +272,8 @@ class Router(StageHost):
         request.outcome = OUTCOMES[outcome]
         request.end_s = now_s
         self.inside -= 1
+        if outcome == COMPLETED:
+            self.latencies.add(request.arrival_s, now_s)
         self._host.ended(request)
 
     # ---- control ----

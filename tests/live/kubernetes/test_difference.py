@@ -495,6 +495,12 @@ def test_a_container_that_served_and_is_started_again_is_another_replica() -> No
     assert sorting.deaths == {"small": 1}
 
 
+def test_a_replica_that_nobody_has_seen_has_no_place_in_the_table_of_a_stage_without_any() -> None:
+    """The gateway had it from pods that were gone before this watch began."""
+    line, _ = timeline()
+    assert line.number("sort", 7, 1.0) == -1
+
+
 def test_crashes_before_a_pod_was_known_are_none_of_this_run_s() -> None:
     line, sorting = timeline()
     line.note({"a": pod(1, uid="a", restarts=4)}, False, 1.0, 1.0)

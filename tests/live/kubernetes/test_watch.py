@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import socket
+import sys
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from types import FrameType, SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -27,6 +30,7 @@ from ipa.live.kubernetes.timeline import Timeline
 from ipa.live.kubernetes.watch import PodWatch
 from ipa.live.tokens import TokenFile
 from tests.live.kubernetes.world import pod, secret, tiny
+from tests.live.world import PATIENCE_S
 
 
 def given(name: str, version: str) -> dict[str, Any]:
@@ -351,6 +355,31 @@ def test_the_gateway_is_told_nothing_before_the_first_list_and_the_latest_then(t
     endpoints._tell = stop_after  # type: ignore[method-assign,assignment]
     endpoints.run()
     assert [len(each["sort"]) for each in told] == [2]
+
+
+def test_a_signal_stops_it_at_whatever_moment_it_comes(tmp_path: Path) -> None:
+    """At every line of the queue that it waits for, whatever locks are held there."""
+    endpoints = Endpoints("http://gateway", tiny(tmp_path).plane.pipeline, TokenFile(tmp_path / "token"))
+
+    def signalled(frame: FrameType, _: str, __: Any) -> Any:
+        if frame.f_code.co_filename == queue.__file__:
+            endpoints.stop()
+        return signalled
+
+    def run() -> None:
+        sys.settrace(signalled)
+        endpoints.run()
+
+    def tell_once(_: object) -> bool:
+        endpoints.stop()
+        return True
+
+    endpoints._tell = tell_once  # type: ignore[method-assign,assignment]
+    endpoints.changed({"a": pod(1)}, True)
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(PATIENCE_S)
+    assert not thread.is_alive()
 
 
 def test_a_list_that_does_not_reach_the_gateway_is_sent_again_soon(

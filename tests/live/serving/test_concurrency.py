@@ -1,4 +1,5 @@
-"""Concurrency means the same live as in simulation: the mean number of requests at a stage since the step before.
+"""Concurrency and latency mean the same live as in simulation: the mean number of requests at a stage since the step
+before, and the latencies of those in the batches that have finished there since.
 
 The router of real gateways plays random scenarios in virtual time (`gateway_world`). At each control step its
 observation is made as the control API makes it and read as a controller reads it; the simulator plays the same scenario
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 from contextlib import closing
+from dataclasses import astuple
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,14 +20,17 @@ import pytest
 pytest.importorskip("aiohttp")
 
 from ipa.live.monitoring import GatewaySource, Reading
-from ipa.live.serving.counts import ArrivalCounts, EndedRequests
+from ipa.live.serving.counts import ArrivalCounts
 from ipa.live.serving.observation import observation
-from ipa.sim.measuring import Presence
+from ipa.policies import LatencyQuantiles
+from ipa.sim.measuring import Measuring, Presence
 from tests.live.serving.gateway_world import GatewayWorld
 from tests.live.serving.mixed_world import MixedWorld
 from tests.sim import engine_runs
 from tests.sim.blocks import blocks
 from tests.sim.random_scenarios import mixing, scenario
+
+Latencies = list[tuple[float, ...]]
 
 HISTORY_S = 60
 BLOCK = 30
@@ -42,7 +47,6 @@ class World:
             epoch="one",
             router=router,
             arrivals=ArrivalCounts(0.0),
-            ended_requests=EndedRequests(1, router.names),
             is_configured=True,
         )
         self._source = GatewaySource(self, HISTORY_S)  # type: ignore[arg-type]
@@ -69,25 +73,33 @@ def at_once(reading: Coroutine[Any, Any, Reading]) -> Reading:
     return found
 
 
+def latencies_of(reading: Reading) -> list[LatencyQuantiles]:
+    """Of the whole pipeline, and of every stage."""
+    return [reading.latency, *(stage.latency for stage in reading.stages.values())]
+
+
 def step_times_s(drawn: dict[str, Any]) -> list[float]:
     """The start, and the steps at which the scenario decides."""
     return [0.0, *(time_s for time_s, _ in drawn["decisions"])]
 
 
-def simulated(drawn: dict[str, Any], seed: int, engine: str) -> list[list[float]]:
-    """What a policy sees in simulation, step by step, stage by stage."""
+def simulated(drawn: dict[str, Any], seed: int, engine: str) -> tuple[list[list[float]], list[Latencies]]:
+    """What a policy sees in simulation, step by step: the concurrency of every stage, and the latencies."""
     run = engine_runs.build(drawn, seed, engine)
-    presence, decisions = Presence(run), iter(drawn["decisions"])
+    presence, measuring, decisions = Presence(run), Measuring(run), iter(drawn["decisions"])
     means: list[list[float]] = []
+    latencies: list[Latencies] = []
 
     def step() -> None:
         means.append(presence.step(run.now_s))
+        figures = measuring.step(run.now_s)
+        latencies.append([astuple(each) for each in (figures.latency, *figures.stage_latency)])
         if len(means) > 1:
             run.apply(engine_runs.configuration(next(decisions)[1]))
 
     for _ in run.steps(iter(step_times_s(drawn))):
         step()
-    return means
+    return means, latencies
 
 
 @pytest.mark.parametrize("block", blocks(BLOCKS))
@@ -96,11 +108,14 @@ def test_the_gateway_says_what_the_simulator_says(drop: str, block: int) -> None
     most, busy = 0.0, 0
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
         drawn = engine_runs.with_engine_draws(scenario(seed, dispatch="central", drop=drop), seed)
-        found = [[reading.concurrency(name) for name in reading.stages] for reading in World(drawn).readings]
+        readings = World(drawn).readings
+        found = [[reading.concurrency(name) for name in reading.stages] for reading in readings]
+        told = [[astuple(each) for each in latencies_of(reading)] for reading in readings]
         for engine in ("simpy", "compiled"):
-            expected = simulated(drawn, seed, engine)
+            expected, latencies = simulated(drawn, seed, engine)
             assert len(found) == len(expected)
             np.testing.assert_allclose(found, expected, rtol=0.0, atol=1e-9, err_msg=f"seed {seed}, {engine}")
+            np.testing.assert_allclose(told, latencies, rtol=0.0, atol=1e-9, err_msg=f"seed {seed}, {engine}")
         most = max(most, np.max(found))
         busy += np.count_nonzero(found)
     assert most > 5.0
@@ -113,7 +128,9 @@ def test_of_a_stage_that_mixes_variants_the_gateway_says_what_the_simulator_says
         drawn = mixing(scenario(seed, dispatch="central", drop=drop), seed)
         drawn = engine_runs.with_engine_draws(drawn, seed)
         found = [[reading.concurrency(name) for name in reading.stages] for reading in World(drawn).readings]
-        np.testing.assert_allclose(found, simulated(drawn, seed, "simpy"), rtol=0.0, atol=1e-9, err_msg=f"seed {seed}")
+        np.testing.assert_allclose(
+            found, simulated(drawn, seed, "simpy")[0], rtol=0.0, atol=1e-9, err_msg=f"seed {seed}"
+        )
 
 
 def test_a_mean_that_can_be_worked_out_by_hand() -> None:
@@ -137,4 +154,4 @@ def test_a_mean_that_can_be_worked_out_by_hand() -> None:
     }
     means = [reading.concurrency("0") for reading in World(drawn).readings]
     assert means == [2.0, 7 / 4, 2 / 4]
-    assert simulated(drawn, 1, "simpy") == [[mean] for mean in means]
+    assert simulated(drawn, 1, "simpy")[0] == [[mean] for mean in means]

@@ -270,6 +270,19 @@ def test_an_unlisted_timer_is_cleared() -> None:
     assert host.wakes[0] == NEVER
 
 
+def test_a_new_run_begins_with_empty_queues_though_the_dropped_kept_their_places() -> None:
+    """By batch, a dropped request keeps its place, and its 8 bytes; then b, of 4, has room for company in 10."""
+    host, configuration = Host(), {"a": of("small", batch=4, timeout_s=5.0)}
+    made = Router("a", [100.0], configuration, host, drop="batch", most_bytes=10)
+    (a,) = arrive(made, "a", size_bytes=8)
+    made.expire(200.0)
+    assert a.outcome == "dropped"
+    made.restart(0.0)
+    ready(made, 0, [0])
+    arrive(made, "b", size_bytes=4)
+    assert host.started() == []
+
+
 # ---- law L1 under everything at once ----
 
 

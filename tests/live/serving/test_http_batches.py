@@ -142,6 +142,20 @@ def test_the_observation_counts_what_came_and_went(gateway: Process) -> None:
         assert now["stages"][stage]["busy_s"] > before["stages"][stage]["busy_s"]
 
 
+def test_what_a_stage_has_finished_has_its_latency_there_while_it_waits_at_the_next(
+    video: tuple[Plane, Process], tmp_path: Path
+) -> None:
+    with plane(tmp_path) as up, ThreadPoolExecutor(1) as pool:
+        gateway = up.gateway("--pipeline", "video")
+        listed(gateway, {DETECTION: video[0].listed[DETECTION]})
+        inside = pool.submit(infer, gateway)
+        until(lambda: observed(gateway)["stages"][CLASSIFICATION]["queue_length"] == 1, "it waits")
+        stages = observed(gateway)["stages"]
+        assert [len(stages[stage]["latencies_s"]) for stage in (DETECTION, CLASSIFICATION)] == [1, 0]
+        listed(gateway, video[0].listed)
+        assert inside.result()[0] == 200
+
+
 def test_the_load_is_counted_by_seconds_of_the_shared_clock(gateway: Process) -> None:
     origin = time.monotonic() - 100.0
     put(gateway.urls["control_url"] + "/control/start", {"origin": origin})
