@@ -28,6 +28,14 @@ AHEAD = 3
 """Tasks per worker that are handed over at a time, the one it works on included: none waits for its next one."""
 
 
+class WorkerKilledError(WorkerError):
+    """Something else killed a worker; `tasks` were taken and have no result that was kept."""
+
+    def __init__(self, tasks: Sequence[Any]) -> None:
+        super().__init__("a worker process was killed (out of memory? try fewer --jobs)")
+        self.tasks = tasks
+
+
 def cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -38,7 +46,7 @@ def run_all(function: Callable[[T], R], tasks: Iterable[T], jobs: int, keep: Cal
 
     A task is taken from `tasks` shortly before its turn, so that there may be any number of them. With workers,
     SIGINT or SIGTERM lets the tasks that have begun finish, and keeps their results; then it raises KeyboardInterrupt.
-    A second signal kills the workers. Raises WorkerError where something else kills one.
+    A second signal kills the workers. Raises WorkerKilledError where something else kills one.
     """
     rest = iter(tasks)
     first = list(islice(rest, jobs))
@@ -99,20 +107,24 @@ class _Crew(Generic[T, R]):
         from concurrent.futures.process import BrokenProcessPool
 
         places: dict[Future[R], int] = {}
+        taken: dict[int, T] = {}
         waiting = enumerate(tasks)
         with _handled((signal.SIGINT, signal.SIGTERM), self._interrupt):
             try:
                 while not self._is_interrupted:
                     for place, task in islice(waiting, self._ahead - len(places)):
+                        taken[place] = task
                         future = self._pool.submit(function, task)
                         places[future] = place
                         future.add_done_callback(self._line.put)
                     if not places or (finished := self._line.get()) is None:
                         break
-                    keep(places.pop(finished), finished.result())
+                    place, result = places.pop(finished), finished.result()
+                    del taken[place]
+                    keep(place, result)
             except BrokenProcessPool:
                 if not self._is_interrupted:
-                    raise WorkerError("a worker process was killed (out of memory? try fewer --jobs)") from None
+                    raise WorkerKilledError(list(taken.values())) from None
             finally:
                 self._is_ending = True  # no more workers are started
                 if self._is_killed:

@@ -4,6 +4,7 @@ left."""
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
@@ -66,22 +67,31 @@ def _shown(what: str, total: int, unit: str) -> Iterator[Callable[[float, str], 
             yield show
 
 
+RECENT_S, RECENT = 60.0, 10
+"""A rate is that of the last minute, or of the last ten times that something was done where these took longer."""
+
+
 class Pace:
-    """How fast something gets on, and how long the rest will take at that rate."""
+    """How fast something gets on of late, and how long the rest will take at that rate."""
 
     def __init__(self, total: float, unit: str, clock: Callable[[], float]) -> None:
         self._total, self._unit, self._clock = total, unit, clock
-        self.began_s = self._since_s = clock()
-        self._since_done = 0.0
+        self.began_s = clock()
+        self._recent = deque([(self.began_s, 0.0)])  # when, and how much was done
 
     def __call__(self, done: float) -> str:
         """The rate and the time left in words, such as `15 per min, 2 min left`; empty while there is no rate."""
         now_s = self._clock()
         if now_s < self.began_s + SETTLED_S:
-            self._since_s, self._since_done = now_s, done
-        if done <= self._since_done or now_s <= self._since_s:
+            self._recent = deque([(now_s, done)])
+        while len(self._recent) > RECENT and self._recent[1][0] < now_s - RECENT_S:
+            self._recent.popleft()
+        since_s, since_done = self._recent[0]
+        if now_s >= self._recent[-1][0] + RECENT_S / 100:
+            self._recent.append((now_s, done))
+        if done <= since_done or now_s <= since_s:
             return ""
-        per_s = (done - self._since_done) / (now_s - self._since_s)
+        per_s = (done - since_done) / (now_s - since_s)
         return f"{_rate(per_s, self._unit)}, {span((self._total - done) / per_s)} left"
 
 

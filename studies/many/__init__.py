@@ -8,6 +8,7 @@ places    from the word of --on to where runs are made
 local     on this machine · on_dask: on a Dask cluster that is there
 luggage   what goes to a cluster once: files and loads
 remote    what a worker of a cluster does, and which program it has
+child     a process of its own, for runs that may end it
 """
 
 import lazy_loader as lazy

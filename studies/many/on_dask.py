@@ -1,14 +1,17 @@
-"""On a Dask cluster that is there: chunks are its tasks; a chunk whose worker dies goes to another one."""
+"""On a Dask cluster that is there: each worker has some chunks; those of one that dies or falls silent go to others."""
 
 from __future__ import annotations
 
+import asyncio
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Set
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from itertools import islice
-from time import monotonic, sleep
+from dataclasses import dataclass, field
+from itertools import chain
+from math import inf
+from time import monotonic, sleep, time
 from typing import Any
 
 from distributed import Client, KilledWorker, as_completed
@@ -17,17 +20,26 @@ from distributed.comm import CommClosedError
 from ipa.studies.errors import WorkerError
 from ipa.studies.many.luggage import Luggage
 from ipa.studies.many.remote import LACKING, Customs, program, silenced, work
-from ipa.studies.many.runner import Chunk, Done, Kept
+from ipa.studies.many.runner import CHUNK_S, Chunk, Done, Kept
 from ipa.studies.workers import AHEAD, interrupt_noted
 
 CONNECT_S = 10
-"""How long to wait for the scheduler."""
+"""How long to wait for the scheduler, and for what a worker says of its program."""
 
-COUNT_EVERY_S = 5.0
-"""How often workers are counted, which may come and go."""
+SILENT_S = 10.0
+"""A worker that has not been heard of for so long gets no runs; it should say every second or so that it is there."""
 
-LOOK_S = 0.02
+ANSWER_S = 5.0
+"""How long to wait for an answer of the scheduler's, and for what came of a chunk that has ended."""
+
+LOOK_EVERY_S = 2.0
+"""How often to look which workers are there."""
+
+NAP_S = 0.02
 """How long to wait before looking again whether a chunk has ended, or an interrupt has come."""
+
+DEATHS = 4
+"""A run over which so many workers have died is given up."""
 
 GONE = (CancelledError, CommClosedError, TimeoutError, OSError)
 """What is raised once the scheduler cannot be reached: it forgets the tasks, and they are cancelled here."""
@@ -47,17 +59,34 @@ def connected(address: str, luggage: Luggage, say: Callable[[str], object]) -> I
         try:
             customs = Customs(say)
             with _read(address):
-                programs: dict[str, Any] = client.run(program, on_error="return")
+                programs = client.sync(_programs, client, list(client.nthreads()))
             for host, theirs in programs.items():
-                if isinstance(theirs, Exception):
+                if isinstance(theirs, GONE):
+                    continue
+                if isinstance(theirs, BaseException):
                     raise WorkerError(f"worker {host}: {LACKING.format(error=theirs)}")
                 customs.check(host, theirs)
-            if not programs:
-                say(f"The Dask scheduler at {address} has no workers yet; the runs wait for one")
-            yield Cluster(client, address, luggage, customs)
+            cluster = Cluster(client, address, luggage, customs)
+            cluster.look()
+            yield cluster
         finally:
             with suppress(*GONE):
                 client.close(timeout=2)
+
+
+async def _programs(client: Any, workers: list[str]) -> dict[str, Any]:
+    """What each worker says of its program, or what went wrong as it was asked."""
+    asked = (asyncio.wait_for(client.run(program, workers=[each]), CONNECT_S) for each in workers)
+    said = await asyncio.gather(*asked, return_exceptions=True)
+    return {
+        host: each if isinstance(each, BaseException) else each[host] for host, each in zip(workers, said, strict=True)
+    }
+
+
+def _silence_s(dask_scheduler: Any) -> dict[str, float]:
+    """At the scheduler: for how long it has not heard of each worker."""
+    now_s = time()
+    return {address: now_s - worker.last_seen for address, worker in dask_scheduler.workers.items()}
 
 
 @contextmanager
@@ -65,8 +94,6 @@ def _read(address: str) -> Iterator[None]:
     """Answers what goes wrong between here, the scheduler and the workers with one sentence."""
     try:
         yield
-    except KilledWorker as error:
-        raise WorkerError(f"several workers were killed over one chunk of runs (out of memory?): {error}") from None
     except GONE:
         raise WorkerError(LOST.format(address=address)) from None
     except (ImportError, AttributeError) as error:
@@ -79,13 +106,24 @@ def _read(address: str) -> Iterator[None]:
 
 @dataclass
 class Cluster:
-    """A place, as long as the client is connected."""
+    """A place, as long as the client is connected.
+
+    It hands chunks to workers by name, so that it knows who has which: a task that the scheduler gives to a stopped
+    worker would stay there for as long as the scheduler waits for it, five minutes by default.
+    """
 
     _client: Any
     _address: str
     _luggage: Luggage
     _customs: Customs
-    _counted: tuple[float, int] = (float("-inf"), 0)
+    _held: dict[str, dict[Any, Chunk]] = field(default_factory=dict)  # worker -> its chunks by their futures, in order
+    _packed: dict[str, Any] = field(default_factory=dict)  # worker -> the luggage there
+    _again: deque[Chunk] = field(default_factory=deque)
+    _over: Counter[str] = field(default_factory=Counter)  # run -> how many workers have died over it
+    _looked_s: float = -inf
+    _silent: Set[str] = frozenset()
+    _waits: bool = False  # for the scheduler
+    _ahead: int = AHEAD
 
     @property
     def where(self) -> str:
@@ -93,42 +131,129 @@ class Cluster:
 
     @property
     def workers(self) -> int:
-        counted_s, count = self._counted
-        if monotonic() >= counted_s + COUNT_EVERY_S:
-            with _read(self._address):
-                count = len(self._client.nthreads())
-            self._counted = (monotonic(), count)
-        return max(1, count)
+        return max(1, len(self._held))
+
+    def look(self) -> list[Done]:
+        """Take in the workers that are heard of, and the chunks of all others back; the runs that are given up."""
+        self._looked_s, is_first, had = monotonic(), self._looked_s == -inf, bool(self._held)
+        if self._client.status != "running":
+            raise WorkerError(LOST.format(address=self._address))
+        try:
+            silence_s = self._answered(self._client.run_on_scheduler, _silence_s)
+        except TimeoutError:
+            if not self._waits:
+                self._customs.say(f"The Dask scheduler at {self._address} does not answer; the runs wait for it")
+            self._waits = True
+            return []
+        self._waits = False
+        given_up = []
+        for address in [each for each in self._held if silence_s.get(each, inf) > SILENT_S]:
+            held, _ = self._held.pop(address), self._packed.pop(address)
+            with suppress(TimeoutError):
+                self._answered(self._client.cancel, list(held))
+            chunks = list(held.values())
+            if address not in silence_s and chunks:
+                self._customs.say(f"Worker {address} has died; its runs go to others")
+                given_up += self._died_over(chunks.pop(0))
+            self._again += chunks
+        for address, for_s in silence_s.items():
+            if for_s > SILENT_S and address not in self._silent:
+                self._customs.say(f"Worker {address} has not been heard of for {for_s:.0f} s; its runs go to others")
+            elif for_s <= SILENT_S and address not in self._held:
+                self._held[address] = {}
+                with _read(self._address):  # a task, so that it is made again should the worker come back without it
+                    self._packed[address] = self._submit(address, _itself, self._luggage)
+        self._silent = silence_s.keys() - self._held.keys()
+        if not self._held and (had or is_first):
+            self._customs.say(f"The Dask cluster at {self._address} has no worker that answers; the runs wait for one")
+        return given_up
+
+    def _answered(self, call: Callable[..., Any], *given: Any) -> Any:
+        """What the scheduler answers. TimeoutError: nothing for as long as an interrupt may have to wait."""
+
+        async def answered() -> Any:
+            return await asyncio.wait_for(call(*given), ANSWER_S)
+
+        try:
+            return self._client.sync(answered)
+        except TimeoutError:
+            raise
+        except GONE:
+            raise WorkerError(LOST.format(address=self._address)) from None
+
+    def _died_over(self, chunk: Chunk) -> list[Done]:
+        """Hand the runs out again, each alone, but for one over which too many workers have died."""
+        if len(chunk) > 1:
+            self._again += [[each] for each in chunk]
+            return []
+        (run,) = chunk
+        self._over[run.key] += 1
+        if self._over[run.key] < DEATHS:
+            self._again.append(chunk)
+            return []
+        return [Done([(run.key, f"{DEATHS} workers died over this run (out of memory?)")], 0.0)]
+
+    def _submit(self, address: str, *call: Any) -> Any:
+        return self._client.submit(*call, workers=[address], pure=False)
 
     def make(self, kept: Kept, chunks: Iterable[Chunk], keep: Callable[[Done], object]) -> None:
         """As `Place.make`: an interrupt gives up the chunks under way, and keeps those that are done."""
         waiting = iter(chunks)
-        under_way: set[Any] = set()
+        if (first := next(waiting, None)) is None:
+            return
+        waiting = chain([first], waiting)
         with _read(self._address):
-            # A task, so that it is made again should the worker that holds it die.
-            luggage = self._client.submit(_itself, self._luggage, pure=False)
             ended = as_completed(loop=self._client.loop)
         with interrupt_noted() as is_interrupted:
             while not is_interrupted():
-                for chunk in islice(waiting, max(0, AHEAD * self.workers - len(under_way))):
-                    with _read(self._address):
-                        future = self._client.submit(work, luggage, kept, chunk, pure=False)
-                        under_way.add(future)
-                        ended.add(future)
-                if not under_way:
+                if monotonic() >= self._looked_s + LOOK_EVERY_S:
+                    for done in self.look():
+                        keep(done)
+                is_out = self._hand_out(kept, waiting, ended)
+                if is_out and not any(self._held.values()):
                     return
                 if not ended.has_ready():
-                    sleep(LOOK_S)
+                    sleep(NAP_S)
                     continue
-                with _read(self._address):
-                    future = next(ended)
-                    answer = future.result()
-                under_way.discard(future)
-                keep(self._customs.passed(answer))
-            for future in under_way:
-                if future.status == "finished":
-                    keep(self._customs.passed(future.result(timeout=CONNECT_S)))
+                self._take_in(next(ended), keep)
+            with suppress(*GONE):
+                for future in [each for held in self._held.values() for each in held if each.status == "finished"]:
+                    keep(self._customs.passed(future.result(timeout=1)))
             raise KeyboardInterrupt
+
+    def _hand_out(self, kept: Kept, waiting: Iterator[Chunk], ended: Any) -> bool:
+        """Give each worker what it may hold; whether nothing is left to be given."""
+        for place in range(self._ahead):  # nobody gets a second one before all have a first one
+            for address, held in self._held.items():
+                if len(held) > place:
+                    continue
+                chunk = self._again.popleft() if self._again else next(waiting, None)
+                if chunk is None:
+                    return True
+                with _read(self._address):
+                    future = self._submit(address, work, self._packed[address], kept, chunk)
+                    ended.add(future)
+                held[future] = chunk
+        return False
+
+    def _take_in(self, future: Any, keep: Callable[[Done], object]) -> None:
+        """Keep what came of a chunk that has ended, unless it has been taken back."""
+        chunk = next((held.pop(future) for held in self._held.values() if future in held), None)
+        if chunk is None:
+            return
+        try:
+            with _read(self._address):
+                try:
+                    answer = future.result(timeout=ANSWER_S)
+                except TimeoutError:  # its worker has ended or stopped with the answer
+                    self._again.append(chunk)
+                    return
+        except KilledWorker:
+            for done in self._died_over(chunk):
+                keep(done)
+            return
+        self._ahead = AHEAD if answer.done.took_s < 2 * CHUNK_S else 1  # at the end nobody is to wait for long runs
+        keep(self._customs.passed(answer))
 
 
 def _itself(luggage: Luggage) -> Luggage:

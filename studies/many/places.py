@@ -27,12 +27,12 @@ def opened(
 ) -> Iterator[Place]:
     """The place of that name: `local`, with `jobs` processes, or a cluster that is there, reached until the block ends.
 
-    `luggage` gives what goes to a cluster; `say` is told what people should know of its workers. Raises ScenarioError
+    `luggage` gives what goes to a cluster; `say` is told what people should know of workers. Raises ScenarioError
     as `check`, WorkerError for a cluster that cannot be reached or whose program is another.
     """
     check(on)
     if on == LOCAL:
-        yield Local(jobs)
+        yield Local(jobs, say)
         return
     from ipa.studies.many import on_dask
 

@@ -12,9 +12,9 @@ from platform import node
 from typing import Any
 
 from ipa.studies.errors import WorkerError
-from ipa.studies.loads import brought
+from ipa.studies.many.child import Child
 from ipa.studies.many.luggage import Luggage, Unpacked
-from ipa.studies.many.runner import Chunk, Done, Kept, make
+from ipa.studies.many.runner import Chunk, Done, Kept
 from ipa.studies.results import versions
 
 OURS = ("ipa-pipelines", "source")
@@ -34,10 +34,10 @@ class Answer:
 
 
 def work(luggage: Luggage, kept: Kept, chunk: Chunk) -> Answer:
-    """Make the runs of a chunk with what has come along."""
-    with _ALONE, brought(luggage.loads):
-        unpacked = _unpacked(luggage)
-        done = make(kept, luggage.digest, [unpacked.renamed(each) for each in chunk])
+    """Make the runs of a chunk with what has come along, in a process of their own."""
+    with _ALONE:
+        unpacked, child = _opened(luggage, kept)
+        done = child.make([unpacked.renamed(each) for each in chunk])
         return Answer(node(), program(), unpacked.returned(done))
 
 
@@ -48,15 +48,18 @@ def program() -> dict[str, str | None]:
     return {"python": found["python"], **found["versions"]}
 
 
-_OPEN: dict[str, Unpacked] = {}
+_OPEN: dict[tuple[str, Kept], tuple[Unpacked, Child]] = {}
 
 
-def _unpacked(luggage: Luggage) -> Unpacked:
-    """The luggage on this worker, unpacked when it is first needed; only the last one stays at hand."""
-    if luggage.digest not in _OPEN:
+def _opened(luggage: Luggage, kept: Kept) -> tuple[Unpacked, Child]:
+    """The luggage on this worker, unpacked when it is first needed, and a process for its runs; the last ones stay."""
+    here = (luggage.digest, kept)
+    if here not in _OPEN:
+        for _, child in _OPEN.values():
+            child.close()
         _OPEN.clear()
-        _OPEN[luggage.digest] = Unpacked(luggage)
-    return _OPEN[luggage.digest]
+        _OPEN[here] = (Unpacked(luggage), Child(kept, luggage.loads))
+    return _OPEN[here]
 
 
 @dataclass

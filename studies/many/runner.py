@@ -149,7 +149,7 @@ def make(kept: Kept, of: str, chunk: Sequence[Asked]) -> Done:
     """
     began_s = perf_counter()
     shared = _shared(of)
-    ended = [(each.key, _outcome(kept, each, shared)) for each in chunk]
+    ended = [(each.key, outcome(kept, each, shared)) for each in chunk]
     return Done(ended, perf_counter() - began_s)
 
 
@@ -163,7 +163,7 @@ def _shared(of: str) -> Shared:
     return _AT_HAND[of]
 
 
-def _outcome(kept: Kept, asked: Asked, shared: Shared) -> Outcome | str:
+def outcome(kept: Kept, asked: Asked, shared: Shared) -> Outcome | str:
     """The outcome of a run, or the error that ended it."""
     try:
         run = simulate(Scenario.model_validate(asked.data), shared=shared)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from math import sqrt
@@ -79,7 +80,8 @@ def _listed(versions: dict[str, str]) -> str:
 
 def _run(python: Path, module: str, seeds: int, scale: float) -> dict[str, Any]:
     command = [str(python), "-m", f"{tandem.__name__}", module, "--seeds", str(seeds), "--scale", str(scale)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}  # which has no installation of this package
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         return {"missing": "FAILED: " + done.stderr.strip().rpartition("\n")[2]}
     result: dict[str, Any] = json.loads(done.stdout)

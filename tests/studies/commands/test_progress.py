@@ -41,6 +41,16 @@ def test_runs_that_were_there_at_once_make_no_rate(capsys: pytest.CaptureFixture
     assert capsys.readouterr().err == "runs: 502 of 600 after 10 s, 12 per min, 8 min left\n"
 
 
+def test_the_time_left_is_told_from_the_last_minute_and_not_from_the_start(capsys: pytest.CaptureFixture[str]) -> None:
+    """100 runs of 1 s each, then runs of 30 s: the eleven latest ended within ten times 30 s, and 289 are left."""
+    now_s = 0.0
+    show = progress.Lines("runs", 400, clock=lambda: now_s)
+    for done in range(1, 112):
+        now_s += 1.0 if done <= 100 else 30.0
+        show(done)
+    assert capsys.readouterr().err.splitlines()[-1] == "runs: 111 of 400 after 7 min, 2 per min, 2.4 h left"
+
+
 def test_runs_that_failed_are_counted_beside(capsys: pytest.CaptureFixture[str]) -> None:
     """10 of 40 after 10 s, two of them without a result."""
     now_s = 0.0

@@ -57,10 +57,22 @@ class Cluster:
             return str(json.loads(self._file.read_text())["address"])
         return None
 
+    def there(self) -> list[str]:
+        """The workers of which the scheduler knows."""
+        return re.findall(r"Register worker addr: (\S+)", (self.folder / "dask.log").read_text())
+
     def end(self) -> None:
         for process in (*self.workers, self.scheduler):
             process.kill()
             process.wait()
+
+
+def parent_of(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def loud(words: tuple[object, ...]) -> tuple[object, ...]:
+    return tuple(word for word in words if word != "-q")
 
 
 @pytest.fixture
@@ -82,13 +94,61 @@ def test_the_bytes_are_those_of_one_and_of_two_processes(here: Path, whole: byte
     assert json.loads((here / "out" / "manifest.json").read_text())["ran_on"].endswith(cluster.address)
 
 
-def test_a_worker_that_is_killed_in_the_middle_costs_nothing(here: Path, whole: bytes, cluster: Cluster) -> None:
+@pytest.mark.parametrize("its", ["child", "own"])
+def test_a_worker_that_is_killed_in_the_middle_costs_nothing(
+    here: Path, whole: bytes, cluster: Cluster, its: str
+) -> None:
+    """Its own process, or that in which it makes runs."""
     far = start(*command(here, "out", "--on", f"dask://{cluster.address}"))
-    (worker,) = until_waiting(far, here)
-    os.kill(worker, signal.SIGKILL)
+    (child,) = until_waiting(far, here)
+    os.kill(child if its == "child" else parent_of(child), signal.SIGKILL)
     (here / "go").touch()
     assert far.communicate(timeout=LIMIT_S)[1] == FAILED
     assert (here / "out" / "runs.parquet").read_bytes() == whole
+
+
+def test_a_worker_that_stopped_before_anybody_came_is_said_and_the_other_does_all(
+    here: Path, whole: bytes, cluster: Cluster
+) -> None:
+    (here / "go").touch()
+    until(lambda: len(cluster.there()) == 2, "two workers")
+    cluster.workers[0].send_signal(signal.SIGSTOP)
+    far = start(*loud(command(here, "out", "--on", f"dask://{cluster.address}")))
+    errors = far.communicate(timeout=LIMIT_S)[1]
+    assert re.search(r"Worker tcp://\S+ has not been heard of for \d+ s; its runs go to others", errors), errors
+    assert errors.endswith(FAILED)
+    assert (here / "out" / "runs.parquet").read_bytes() == whole
+
+
+def test_a_worker_that_stops_in_the_middle_gives_its_runs_to_the_other(
+    here: Path, whole: bytes, cluster: Cluster
+) -> None:
+    far = start(*loud(command(here, "out", "--on", f"dask://{cluster.address}")))
+    (child,) = until_waiting(far, here)
+    os.kill(parent_of(child), signal.SIGSTOP)
+    os.kill(child, signal.SIGSTOP)
+    (here / "go").touch()
+    errors = far.communicate(timeout=LIMIT_S)[1]
+    assert re.search(r"Worker tcp://\S+ has not been heard of for \d+ s; its runs go to others", errors), errors
+    assert (here / "out" / "runs.parquet").read_bytes() == whole
+
+
+def test_a_scheduler_that_stopped_is_waited_for_and_an_interrupt_is_not_kept_waiting(
+    here: Path, cluster: Cluster
+) -> None:
+    far = start(*loud(command(here, "out", "--on", f"dask://{cluster.address}")))
+    until_waiting(far, here)
+    cluster.scheduler.send_signal(signal.SIGSTOP)
+    assert far.stderr is not None
+    said = ""
+    while "does not answer; the runs wait for it" not in said:
+        said = far.stderr.readline()
+        assert said, "it has ended"
+    far.send_signal(signal.SIGINT)
+    assert far.communicate(timeout=LIMIT_S)[1].endswith(
+        "Error: interrupted; finished runs are kept in out: repeat the command to resume\n"
+    )
+    (here / "go").touch()
 
 
 def test_after_the_scheduler_is_gone_the_same_command_goes_on(

@@ -35,7 +35,7 @@ def pods() -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_object_is_one_of_the_published_schema(version: str) -> None:
-    assert len(objects()) == 3
+    assert len(objects()) == 4
     assert [problem for each in objects() for problem in problems(each, version)] == []
 
 
@@ -44,7 +44,8 @@ def test_every_pod_is_admitted_where_pod_security_is_restricted() -> None:
 
 
 def test_the_service_leads_to_the_scheduler_and_the_workers_to_the_service() -> None:
-    service, scheduler, worker = objects()
+    service, policy, scheduler, worker = objects()
+    assert policy["spec"]["podSelector"]["matchLabels"].items() <= service["spec"]["selector"].items()
     assert service["spec"]["selector"] == scheduler["spec"]["template"]["metadata"]["labels"]
     for each in (scheduler, worker):
         assert each["spec"]["selector"]["matchLabels"] == each["spec"]["template"]["metadata"]["labels"]
@@ -78,7 +79,7 @@ def started(name: str, folder: Path, **instead: str) -> Iterator[Path]:
     _, *words = container["command"]
     log = folder / f"{name}.log"
     with log.open("wb") as file:
-        command = [sys.executable, *(instead.get(word, word) for word in words)]
+        command = [sys.executable, *(instead.get(word, word) for word in words), "--host", "127.0.0.1"]
         process = subprocess.Popen(command, cwd=folder, stdout=file, stderr=file)
     try:
         yield log

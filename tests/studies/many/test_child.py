@@ -1,0 +1,95 @@
+"""Runs that end their process: they are named and have failed, and all others are as they were."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from threading import Thread
+
+import pandas as pd
+import pytest
+
+from ipa.studies import find
+from ipa.studies.many import Asked, Luggage, Outcome
+from ipa.studies.many.child import Child
+from ipa.studies.many.remote import Answer, work
+from tests.command import POLICIES, SHORT, start
+
+ENDS = (
+    POLICIES
+    + '''
+import os
+import threading
+from pathlib import Path
+
+
+class Ends(Hold):
+    """Ends its process at level 3, is killed at level 4, and at level 5 once; at level 6 says in which thread it is."""
+
+    def decide(self, observation, memory):
+        if self.level == 3:
+            os._exit(3)
+        if self.level == 4 or (self.level == 5 and not Path("died").exists()):
+            Path("died").touch()
+            os.kill(os.getpid(), 9)
+        if self.level == 6:
+            raise RuntimeError(threading.current_thread() is threading.main_thread())
+        return super().decide(observation, memory)
+'''
+)
+
+EXITED = "the run ended its process, in each of 2 attempts: exit code 3"
+KILLED = "the process of the run was killed, in each of 2 attempts: SIGKILL (out of memory?)"
+
+
+@pytest.fixture(autouse=True)
+def here(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("IPA_TRACE", raising=False)
+    (elsewhere / "my.py").write_text(ENDS)
+    return elsewhere
+
+
+def asked(level: int) -> Asked:
+    scenario = find("video", {"policy": f"my.py:Ends level={level}", "trace": "constant:5:30", "engine": "simpy"})
+    return Asked(str(level), scenario.as_dict())
+
+
+def test_a_run_that_ends_its_process_twice_has_failed_and_no_other_has() -> None:
+    child = Child("summary", {})
+    ended = dict(child.make([asked(level) for level in (1, 3, 2, 4, 5)]).ended)
+    child.close()
+    assert (ended["3"], ended["4"]) == (EXITED, KILLED)
+    assert [key for key, outcome in ended.items() if isinstance(outcome, Outcome)] == ["1", "2", "5"]
+
+
+def test_a_process_that_is_closed_has_ended() -> None:
+    child = Child("summary", {})
+    child.make([asked(1)])
+    assert child._process is not None
+    number = child._process.pid
+    assert child.close() == -signal.SIGKILL
+    with pytest.raises(ProcessLookupError):
+        os.kill(number, 0)
+
+
+def test_in_whatever_thread_of_a_worker_a_run_is_in_the_main_thread_where_its_decisions_have_a_time_limit() -> None:
+    run = asked(6)
+    luggage = Luggage.of([find("video", {"policy": "my.py:Ends level=6"})])
+    answers: list[Answer] = []
+    thread = Thread(target=lambda: answers.append(work(luggage, "summary", [run])))
+    thread.start()
+    thread.join()
+    ((_, error),) = answers[0].done.ended
+    assert str(error).endswith("RuntimeError: True")
+
+
+def test_a_sweep_names_the_run_that_ends_its_worker_and_goes_on() -> None:
+    vary = ("--vary", "policy.level=1,2,3,7,8,9,10,11")
+    sweep = start("sweep", "video", "--policy", "my.py:Ends", *SHORT, *vary, "--jobs", 2, "--out", "out")
+    output, errors = sweep.communicate(timeout=100)
+    assert f"1 run failed: {EXITED}\n" in output
+    assert "a worker process was killed (out of memory? try fewer --jobs): the runs under way are made again" in errors
+    table = pd.read_parquet("out/runs.parquet")
+    assert table["error"].fillna("").tolist() == ["", "", EXITED, "", "", "", "", ""]
+    assert sweep.returncode == 1
