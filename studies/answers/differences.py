@@ -1,8 +1,8 @@
 """Differences between settings, seed by seed, and whether one of them wins.
 
 Settings with the same seed met the same arrivals and draws, so that they are compared by their differences for each
-seed. The best setting by its mean wins an outcome only if it is shown to be better than every other one: the Student
-and the bootstrap interval of each difference have to lie on its side of zero.
+seed. The best setting by its mean wins an outcome only if it is shown to be better than every other one: the interval
+of each difference has to lie on its side of zero.
 
 With m others each interval is of 100 - 5 / m % (Bonferroni), and the whole claim is then wrong in at most 5 % of all
 cases, although the best was chosen by the same runs: for a wrong claim some setting has to look better than the one
@@ -21,22 +21,17 @@ from numpy.typing import NDArray
 from ipa.sim import FloatArray, IntArray
 from ipa.studies.answers.outcome import Outcome
 from ipa.studies.answers.settings import Settings
-from ipa.studies.intervals import CONFIDENCE, bootstrapped, student
+from ipa.studies.intervals import CONFIDENCE
 
 if TYPE_CHECKING:
     import pandas as pd
-
-MOST_BOOTSTRAPPED = 100
-"""So many settings, those with the smallest differences, are bootstrapped; beyond them Student's
-interval decides alone."""
 
 
 @dataclass(frozen=True, eq=False)
 class Differences:
     """Every setting less the one at `against`, by outcome, in the outcome's unit; arrays are by setting.
 
-    `mean`, `low`, `high`: Student's; `boot_low`, `boot_high`: bootstrapped, NaN where that was not done. `confidence`
-    is that of each interval: together, those of all `others` hold in 95 % of all cases.
+    `confidence` is that of each interval: together, those of all `others` hold in 95 % of all cases.
     """
 
     outcome: Outcome
@@ -46,8 +41,6 @@ class Differences:
     mean: FloatArray
     low: FloatArray
     high: FloatArray
-    boot_low: FloatArray
-    boot_high: FloatArray
 
     @property
     def is_worse(self) -> NDArray[np.bool_]:
@@ -61,8 +54,7 @@ class Differences:
 
     def _is_shown(self, side: float) -> NDArray[np.bool_]:
         sign = side * self.outcome.sign
-        end, boot_end = (self.low, self.boot_low) if sign > 0 else (self.high, self.boot_high)
-        return np.asarray((sign * end > 0.0) & ~(sign * boot_end <= 0.0))
+        return np.asarray(sign * (self.low if sign > 0 else self.high) > 0.0)
 
     @property
     def equals(self) -> IntArray:
@@ -80,18 +72,13 @@ class Differences:
 
 def differences(settings: Settings, outcome: Outcome, against: int) -> Differences:
     """The differences of all settings from one of them, over the seeds that both have."""
-    values = outcome.factor * settings.values[outcome.column]
-    between = values - values[against]
-    known = np.isfinite(between).any(axis=1)
+    values = settings.values[outcome.column]
+    known = np.isfinite(values - values[against]).any(axis=1)
     known[against] = False
     others = int(known.sum())
     confidence = 1.0 - (1.0 - CONFIDENCE) / max(others, 1)
-    mean, low, high = student(between, confidence)
-    nearest = np.argsort(np.where(known, np.abs(mean), np.inf), kind="stable")[:MOST_BOOTSTRAPPED]
-    nearest = nearest[known[nearest]]
-    boot_low, boot_high = (np.full(len(settings), np.nan) for _ in range(2))
-    boot_low[nearest], boot_high[nearest] = bootstrapped(between[nearest], confidence)
-    return Differences(outcome, against, others, confidence, mean, low, high, boot_low, boot_high)
+    mean, low, high, _ = settings.differences(outcome, against, confidence)
+    return Differences(outcome, against, others, confidence, mean, low, high)
 
 
 def best(settings: Settings, outcome: Outcome) -> int | None:
@@ -101,7 +88,7 @@ def best(settings: Settings, outcome: Outcome) -> int | None:
 
 
 def as_table(settings: Settings, found: Differences) -> pd.DataFrame:
-    """One row a setting: its keys, its mean, its difference with the ends of both intervals, and what is shown."""
+    """One row a setting: its keys, its mean, its difference with its interval, and what is shown."""
     import pandas as pd
 
     levels = {
@@ -115,10 +102,8 @@ def as_table(settings: Settings, found: Differences) -> pd.DataFrame:
             **levels,
             "mean": found.outcome.factor * settings.means[found.outcome.column],
             "difference": found.mean,
-            "student_low": found.low,
-            "student_high": found.high,
-            "bootstrap_low": found.boot_low,
-            "bootstrap_high": found.boot_high,
+            "low": found.low,
+            "high": found.high,
             "shown": shown,
         }
     )

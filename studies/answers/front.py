@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from ipa.sim import FloatArray, IntArray
 from ipa.studies.answers.outcome import Outcome
 from ipa.studies.answers.settings import Settings
-from ipa.studies.intervals import LEAST_FOR_BOOTSTRAP
+
+LEAST_FOR_BOOTSTRAP = 3
+"""Of fewer seeds it is not said how sure the front is."""
 
 RESAMPLES = 400
 """How often the seeds are drawn anew."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -15,13 +15,16 @@ from ipa.profiles import did_you_mean
 from ipa.sim import FloatArray, IntArray
 from ipa.studies.answers.outcome import Outcome
 from ipa.studies.errors import ScenarioError
-from ipa.studies.intervals import Estimate, estimate
+from ipa.studies.intervals import CONFIDENCE, Bounds, Estimate, Kind, bounds, differences, kind_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LOADS = ("pipeline", "setting", "workload", "trace", "window", "scale", "scaling", "arrivals")
 """Keys that say what a run has to do. Nobody chooses among their values: settings are compared on the same ones."""
+
+SIZES = ("requests", "duration_s", "decisions")
+"""Columns that say how much a run is."""
 
 NOT_SET = "–"
 """Shown for a key that a setting does not have."""
@@ -66,7 +69,8 @@ class Settings:
     """The settings of a table.
 
     `codes`: shape (settings, keys), the place of each value among its key's levels, -1 where the key is not set.
-    `values`: outcome's column -> shape (settings, seeds), NaN where there is no such run or figure.
+    `values`: outcome's column -> shape (settings, seeds), NaN where there is no such run or figure. `sizes`: likewise,
+    of how much each run is, as far as the table says; `loads`: over how many loads values are means and sizes sums.
     """
 
     keys: tuple[Key, ...]
@@ -76,6 +80,8 @@ class Settings:
     values: Mapping[str, FloatArray]
     runs: int
     failed: int
+    sizes: Mapping[str, FloatArray] = field(default_factory=dict)
+    loads: int = 1
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -86,10 +92,31 @@ class Settings:
         return {column: row_means(values) for column, values in self.values.items()}
 
     def estimate(self, outcome: Outcome, place: int) -> Estimate | None:
-        """The mean over the seeds of a setting, with its Student interval, in the outcome's unit."""
-        known = self.values[outcome.column][place]
-        least = 0.0 if outcome.is_rate else -np.inf
-        return estimate((outcome.factor * known[np.isfinite(known)]).tolist(), least)
+        """The mean over the seeds of a setting, with its interval, in the outcome's unit."""
+        found = self.bounds(outcome, np.array([place]))
+        return None if np.isnan(found.mean[0]) else Estimate(*(float(each[0]) for each in found[:3]))
+
+    def bounds(self, outcome: Outcome, places: IntArray) -> Bounds:
+        """As `estimate`, of some settings."""
+        kind, values, of, span_s = self._given(outcome)
+        found = bounds(kind, values[places], CONFIDENCE, of[places], span_s[places])
+        return self._in_unit(found, kind, outcome)
+
+    def differences(self, outcome: Outcome, against: int, confidence: float) -> Bounds:
+        """All settings less the one at `against`, seed by seed, in the outcome's unit."""
+        kind, values, of, span_s = self._given(outcome)
+        return self._in_unit(differences(kind, values, values[against][None], confidence, of, span_s), kind, outcome)
+
+    def _given(self, outcome: Outcome) -> tuple[Kind, FloatArray, FloatArray, FloatArray]:
+        kind, values = kind_of(outcome.column), self.values[outcome.column]
+        unknown = np.full(values.shape, np.nan)
+        of, span_s = self.sizes.get(kind.of or "", unknown), self.sizes.get("duration_s", unknown)
+        kind = kind if outcome.is_rate else replace(kind, least=-np.inf)
+        return kind, values * (self.loads if kind.is_count else 1), of, span_s
+
+    def _in_unit(self, found: Bounds, kind: Kind, outcome: Outcome) -> Bounds:
+        factor = outcome.factor / (self.loads if kind.is_count else 1)
+        return Bounds(factor * found.mean, factor * found.low, factor * found.high, found.events)
 
     def differs(self, outcome: Outcome) -> bool:
         """Whether any two settings have different means of an outcome."""
@@ -161,13 +188,21 @@ def read(table: pd.DataFrame, keys: Sequence[str], outcomes: Sequence[Outcome]) 
         raise ScenarioError(
             "keys: two runs have the same values of them and the same seed; the key that tells them apart is missing"
         )
-    values = {}
-    for outcome in outcomes:
-        of_outcome = np.full((len(rows), len(seeds)), np.nan)
-        of_outcome[setting, seed] = ended[outcome.column].to_numpy(dtype=np.float64, na_value=np.nan)
-        values[outcome.column] = of_outcome
+
+    def by_setting(column: str) -> FloatArray:
+        values = np.full((len(rows), len(seeds)), np.nan)
+        values[setting, seed] = ended[column].to_numpy(dtype=np.float64, na_value=np.nan)
+        return values
+
     return Settings(
-        tuple(found), matrix[rows], tuple(outcomes), tuple(seeds.tolist()), values, len(ended), len(table) - len(ended)
+        tuple(found),
+        matrix[rows],
+        tuple(outcomes),
+        tuple(seeds.tolist()),
+        {outcome.column: by_setting(outcome.column) for outcome in outcomes},
+        len(ended),
+        len(table) - len(ended),
+        {name: by_setting(name) for name in SIZES if name in columns},
     )
 
 
@@ -203,13 +238,20 @@ def over_loads(settings: Settings) -> Settings | None:
     loads = int(load.max()) + 1
     if len(settings) != len(rows) * loads:
         return None
-    values = {}
-    for column, given in settings.values.items():
-        by_load = np.full((len(rows), loads, len(settings.seeds)), np.nan)
-        by_load[choice, load] = given
-        values[column] = by_load.mean(axis=1)
-    keys = tuple(settings.keys[at] for at in chosen)
-    return replace(settings, keys=keys, codes=settings.codes[rows][:, chosen], values=values)
+
+    def by_load(given: FloatArray) -> FloatArray:
+        found = np.full((len(rows), loads, len(settings.seeds)), np.nan)
+        found[choice, load] = given
+        return found
+
+    return replace(
+        settings,
+        keys=tuple(settings.keys[at] for at in chosen),
+        codes=settings.codes[rows][:, chosen],
+        values={column: by_load(given).mean(axis=1) for column, given in settings.values.items()},
+        sizes={name: by_load(given).sum(axis=1) for name, given in settings.sizes.items()},
+        loads=loads,
+    )
 
 
 def _numbered(codes: IntArray) -> tuple[IntArray, IntArray]:

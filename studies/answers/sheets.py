@@ -12,6 +12,7 @@ from ipa.studies.answers.headline import shown_mean
 from ipa.studies.answers.outcome import Outcome
 from ipa.studies.answers.settings import Settings
 from ipa.studies.drawing import NONE, Cell, html_table, number, plus
+from ipa.studies.intervals import LIMITS
 
 MOST_ROWS = 12
 
@@ -27,8 +28,7 @@ def best_settings(settings: Settings, found: Differences) -> str:
     columns: list[str | Cell] = [
         *(Cell(escape(key.title)) for key in settings.keys),
         Cell(escape(outcome.axis), small="95 %"),
-        Cell("difference", small=f"Student, {level}"),
-        Cell("the same", small=f"bootstrap, {level}"),
+        Cell("difference", small=f"each at {level}"),
         "worse",
         *(Cell(escape(each.axis), small="95 %") for each in others),
     ]
@@ -45,7 +45,7 @@ def reading(settings: Settings, found: Differences) -> str:
     return (
         f"{first}Differences from the best setting, seed by seed. There are {found.others:,}, each with an interval of "
         f"{_level(found)} %, so that together they hold in 95 % of all cases (Bonferroni). A setting "
-        "is shown to be worse than the best if both intervals say so."
+        f"is shown to be worse than the best if its interval is. {LIMITS}"
     )
 
 
@@ -59,18 +59,16 @@ def _level(found: Differences) -> str:
 def _row(settings: Settings, found: Differences, at: int, others: list[Outcome]) -> list[str | Cell]:
     decimals = found.outcome.decimals
     keys = [escape(key.text(code)) for key, code in zip(settings.keys, settings.codes[at].tolist(), strict=True)]
-    student = bootstrap = ""
+    interval = ""
     difference, shown = "best", NONE
     if at != found.against:
         difference = plus(float(found.mean[at]), decimals)
-        student = _between(found.low[at], found.high[at], decimals)
-        bootstrap = _between(found.boot_low[at], found.boot_high[at], decimals)
+        interval = _between(found.low[at], found.high[at], decimals)
         shown = "yes" if found.is_worse[at] else "no"
     return [
         *keys,
         _figure(settings, found.outcome, at),
-        Cell(difference, small=student),
-        Cell(difference if bootstrap else NONE, small=bootstrap),
+        Cell(difference, small=interval),
         shown,
         *(_figure(settings, each, at) for each in others),
     ]

@@ -102,9 +102,9 @@ class Answers(Found):
     def differences(self, outcome: str | Outcome, against: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """One row a setting: the outcome's mean, and its difference from one setting (default: the best), by seed.
 
-        `student_low` to `bootstrap_high` are the ends of intervals that hold for all settings together in 95 % of all
-        cases; `shown` is "better", "worse", or "not shown". Raises ScenarioError for a setting or outcome that is not
-        there, or where settings met different loads.
+        `low` and `high` are the ends of intervals that hold for all settings together in 95 % of all cases; `shown` is
+        "better", "worse", or "not shown". Raises ScenarioError for a setting or outcome that is not there, or where
+        settings met different loads.
         """
         chosen = self._outcome(outcome)
         if not self.are_compared:

@@ -147,4 +147,6 @@ def print_comparison(comparison: Comparison, folder: Path | None, report: Path |
     for group in groups:
         table.add_row(group.policy, *(studies.report.cell(group, figure) for figure in columns))
     printing.print_table(table)
+    if len(first.seeds) > 1:
+        printing.print_line(studies.intervals.LIMITS)
     printing.print_places(folder, report)

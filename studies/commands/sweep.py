@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from math import floor, log10
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -31,6 +32,8 @@ from ipa.studies.commands.options import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ipa.studies.sweeps import Swept, Trial
 
 SHOWN = ("cost_mean_cores", "pas_mean", "sla_violation_rate", "latency_p99_s")
@@ -185,22 +188,36 @@ def print_swept(swept: Swept, keys: Sequence[str], report: Path | None) -> None:
         reached = "every aim is reached" if not last.missed else f"{_of(last.missed, 'point')} still too wide"
         printing.print_line(f"{_of(swept.seeds, 'seed')} after {_of(len(swept.looks), 'look')}: {reached}")
     shown = [name for name in SHOWN if name in table]
-    means = table.groupby(list(keys), dropna=False, sort=False)[shown].mean()
+    by_point = table.groupby(list(keys), dropna=False, sort=False)
+    means = by_point[shown].mean()
     title = f"{_of(swept.points, 'point')}, {_of(swept.seeds, 'seed')} each, means"
-    if len(means) <= MOST_SHOWN:
+    is_short = len(means) <= MOST_SHOWN
+    if is_short:
         printed = printing.new_table(title, *keys, *shown, names=len(keys), folds_names=True)
-        for row in means.reset_index().itertuples(index=False):
-            printed.add_row(*(_text(value) for value in row))
+        for point, runs in by_point:
+            printed.add_row(*map(_text, point), *(_estimated(name, runs) for name in shown))
     else:
         printed = printing.new_table(title, "outcome", "least", "median", "most")
         for name in shown:
             printed.add_row(name, *(_text(value) for value in means[name].quantile([0.0, 0.5, 1.0])))
     printing.print_table(printed)
+    if is_short and swept.seeds > 1:
+        printing.print_line(studies.intervals.LIMITS)
     for error, times in swept.errors.items():
         printing.print_line(f"{_of(times, 'run')} failed: {error}")
     printing.print_line(f"Table: {swept.folder / reports.SWEPT}")
     if report is not None:
         printing.print_line(f"Report: {report}")
+
+
+def _estimated(outcome: str, runs: pd.DataFrame) -> str:
+    """The mean of an outcome over some runs, with its interval, to four digits."""
+    known: list[Any] = runs.dropna(subset=[outcome]).to_dict("records")
+    found = studies.intervals.estimate_of(outcome, known)
+    if found is None or not found.has_interval:
+        return _text(None if found is None else found.mean)
+    size = abs(found.mean) or found.high
+    return found.text(min(max(3 - floor(log10(size)), 0), 6) if size else 0)
 
 
 def _text(value: Any) -> str:

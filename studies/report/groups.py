@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ipa.studies.drawing import colour, panel_title
 from ipa.studies.errors import ScenarioError
-from ipa.studies.intervals import Estimate, estimate
+from ipa.studies.intervals import Estimate, estimate_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,14 +44,18 @@ class Group:
         """Stage -> variant -> accuracy; empty in results of earlier versions."""
         return self.runs[0].accuracies
 
+    @property
+    def summaries(self) -> Mapping[int, Mapping[str, Any]]:
+        """The runs' summaries by seed."""
+        return {int(run.summary["seed"]): run.summary for run in self.runs}
+
     def values(self, key: str) -> dict[int, float | None]:
         """A figure of the summary by seed."""
-        return {int(run.summary["seed"]): run.summary[key] for run in self.runs}
+        return {seed: summary[key] for seed, summary in self.summaries.items()}
 
     def estimate(self, key: str, factor: float = 1.0) -> Estimate | None:
         """A figure's mean over the seeds with its interval, times a factor; None where no run has it."""
-        values = self.values(key).values()
-        return estimate((None if value is None else factor * value for value in values), at_least=0.0)
+        return estimate_of(key, self.summaries.values(), factor)
 
 
 def by_policy(runs: Sequence[RunData]) -> tuple[Group, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ipa.studies.drawing import NONE, Cell, html_table, in_css, number, signed
-from ipa.studies.intervals import Estimate, paired_change_percent, paired_difference
+from ipa.studies.intervals import LIMITS, Estimate, difference_of, paired_change_percent, paired_difference
 from ipa.studies.report.groups import Group
 
 
@@ -65,9 +65,9 @@ def reading(groups: Sequence[Group]) -> str:
     if most == 1:
         text = "One run per policy, so no intervals."
     elif len(seeds) == 1:
-        text = f"Means over the seeds {_listed(groups[0].seeds)}, in brackets their 95 % intervals (Student t)."
+        text = f"Means over the seeds {_listed(groups[0].seeds)}, below them their intervals. {LIMITS}"
     else:
-        text = "Means over each policy's seeds, in brackets their 95 % intervals (Student t)."
+        text = f"Means over each policy's seeds, below them their intervals. {LIMITS}"
     return text + (" Bold: the best of a column." if len(groups) > 1 else "")
 
 
@@ -88,16 +88,11 @@ def _against(one: Group, other: Group) -> str:
         return "no seed in common"
     pas = paired_difference(one.values("pas_mean"), other.values("pas_mean"))
     cost = paired_change_percent(one.values("cost_mean_cores"), other.values("cost_mean_cores"))
-    rates = paired_difference(_violations_percent(one), _violations_percent(other))
+    rates = difference_of("sla_violation_rate", one.summaries, other.summaries, 100.0)
     return (
         f"{signed(pas, 2, ' PAS')}{' at' if pas else ','} {signed(cost, 1, ' % cost')} "
         f"and {signed(rates, 2, ' percentage points of SLA violations')}"
     )
-
-
-def _violations_percent(group: Group) -> dict[int, float | None]:
-    rates = group.values("sla_violation_rate")
-    return {seed: None if rate is None else 100.0 * rate for seed, rate in rates.items()}
 
 
 def _column(column: Column, groups: Sequence[Group]) -> list[Cell]:
@@ -114,9 +109,7 @@ def _column(column: Column, groups: Sequence[Group]) -> list[Cell]:
 
 
 def _interval(value: Estimate | None, decimals: int) -> str:
-    if value is None or not value.has_interval:
-        return ""
-    return f"[{number(value.low, decimals)}, {number(value.high, decimals)}]"
+    return "" if value is None else value.text(decimals).partition(" ")[2]
 
 
 def _best(column: Column, found: Sequence[Estimate | None], shown: Sequence[str]) -> Iterator[str]:

@@ -109,9 +109,8 @@ def _traces(point: Point) -> list[Spec]:
     }
     for name, value in (("error_x", point.cost), ("error_y", point.pas)):
         if value.has_interval:
-            bar: Spec = {"type": "data", "array": numbers([value.high - value.mean], 5)}
-            if value.is_cut_off:
-                bar |= {"symmetric": False, "arrayminus": numbers([value.mean - value.low], 5)}
+            bar: Spec = {"type": "data", "symmetric": False, "array": numbers([value.high - value.mean], 5)}
+            bar["arrayminus"] = numbers([value.mean - value.low], 5)
             mean[name] = {**bar, "color": group.colour, "thickness": 1.3, "width": 5}
     return [*marks, mean]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ipa.studies.drawing import signed
-from ipa.studies.intervals import Estimate, paired_change_percent, paired_difference
+from ipa.studies.intervals import Estimate, difference_of, paired_change_percent
 from ipa.studies.study.findings import Cell, Findings
 
 
@@ -28,7 +28,7 @@ class Comparison:
         """The comparison of two cells on the same workload."""
 
         def difference(key: str, factor: float = 1.0) -> Estimate | None:
-            return paired_difference(one.values(key, factor), other.values(key, factor))
+            return difference_of(key, one.summaries(key), other.summaries(key), factor)
 
         def change(key: str) -> Estimate | None:
             return paired_change_percent(one.values(key), other.values(key))

@@ -8,7 +8,7 @@ from functools import cached_property
 from operator import itemgetter
 from typing import Any
 
-from ipa.studies.intervals import Estimate, estimate
+from ipa.studies.intervals import Estimate, estimate_of
 from ipa.studies.many import Outcome, Store
 from ipa.studies.scenario import Scenario
 from ipa.studies.study.plan import Trial
@@ -38,13 +38,17 @@ class Cell:
 
     def values(self, key: str, factor: float = 1.0) -> Values:
         """A figure of the summary by seed, or one of `DERIVED`, times a factor."""
-        of = DERIVED.get(key, itemgetter(key))
-        found = {seed: of(outcome.summary) for seed, outcome in self.outcomes.items()}
+        found = {seed: run[key] for seed, run in self.summaries(key).items()}
         return {seed: None if value is None else factor * value for seed, value in found.items()}
+
+    def summaries(self, key: str) -> Mapping[int, Mapping[str, Any]]:
+        """The runs' summaries by seed, which have the figure even if it is one of `DERIVED`."""
+        of = DERIVED.get(key, itemgetter(key))
+        return {seed: {**outcome.summary, key: of(outcome.summary)} for seed, outcome in self.outcomes.items()}
 
     def estimate(self, key: str, factor: float = 1.0) -> Estimate | None:
         """A figure's mean over the seeds with its interval; None where no run has it."""
-        return estimate(self.values(key, factor).values(), at_least=0.0)
+        return estimate_of(key, self.summaries(key).values(), factor)
 
     def mean(self, key: str, factor: float = 1.0) -> float:
         """A figure's mean over the seeds, NaN where no run has it."""

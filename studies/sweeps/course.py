@@ -261,10 +261,7 @@ def _look(plan: Plan, keys: Keys, store: Store, seeds: int, error: float) -> Loo
         summaries = [each for _, _, asked in some if isinstance(each := found.get(asked.key), dict)]
         if not summaries:
             continue
-        known = {
-            aim: [value for each in summaries if (value := each.get(aim.outcome)) is not None] for aim in plan.aims
-        }
-        excess = max(aim.excess(values, error) for aim, values in known.items())
+        excess = max(aim.excess(summaries, error) for aim in plan.aims)
         missed += excess > 1.0
         widest = max(widest, excess)
     return Look(seeds, error, missed, widest)

@@ -2,26 +2,30 @@
 
 All points are run with the same seeds. After 8, 12, 18, 27, ... seeds, half as many more each time, the intervals are
 looked at, and the sweep stops at the first look at which every aim is reached at every point. Who looks several times
-and stops when pleased is more often wrong than 1 in 20: so the k-th look uses intervals of 1 - 0.05 / (k (k + 1)),
-Student's t. What they may miss adds up to 0.05 over all looks, however many there are (Bonferroni's inequality with an
-error that is spent over the looks: 0.05 x (1/2 + 1/6 + 1/12 + ...) = 0.05). So the interval at which the sweep stops
-holds a point's mean with 95 %, as far as Student's t holds for a fixed number of seeds.
+and stops when pleased is more often wrong than 1 in 20: so the k-th look uses intervals of 1 - 0.05 / (k (k + 1)), of
+the kind that suits the outcome (`intervals`). What they may miss adds up to 0.05 over all looks, however many there are
+(Bonferroni's inequality with an error that is spent over the looks: 0.05 x (1/2 + 1/6 + 1/12 + ...) = 0.05). So the
+interval at which the sweep stops holds a point's mean with 95 %, as far as such intervals do for a fixed number of
+seeds. Where no seed has had a violation, the mean is 0 and its interval what there may still be: an aim in percent is
+then out of reach.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, isfinite, sqrt
+from math import inf, isfinite
 from typing import Any
 
 import numpy as np
 
 from ipa.profiles import did_you_mean
+from ipa.sim import FloatArray
 from ipa.studies.errors import ScenarioError
+from ipa.studies.intervals import estimate_of
 
 FIRST = 8
-"""Seeds at the first look: with fewer, Student's t is wide and trusts the normal distribution most."""
+"""Seeds at the first look: with fewer, intervals are wide and trust most in what they take for granted."""
 
 ERROR = 0.05
 
@@ -42,16 +46,19 @@ class Aim:
         """As it was given."""
         return f"{self.outcome}:{self.width * 100:g}%" if self.is_relative else f"{self.outcome}:{self.width:g}"
 
-    def excess(self, values: Sequence[float], error: float) -> float:
-        """How wide the interval of the mean is, as a multiple of the aim; inf for a single value."""
-        if len(values) < 2:
+    def excess(self, runs: Sequence[Mapping[str, Any]], error: float) -> float:
+        """How wide the interval of the mean over runs is, as a multiple of the aim; inf where there is none."""
+        found = estimate_of(self.outcome, runs, confidence=1.0 - error)
+        if found is None or not found.has_interval:
             return inf
-        from scipy.special import stdtrit
+        return float(self.excess_of(*(np.array(end) for end in (found.mean, found.low, found.high))))
 
-        known = np.array(values, dtype=np.float64)
-        half = float(stdtrit(len(known) - 1, 1.0 - error / 2)) * float(known.std(ddof=1)) / sqrt(len(known))
-        allowed = self.width * abs(float(known.mean())) if self.is_relative else self.width
-        return half / allowed if allowed else (0.0 if half == 0.0 else inf)
+    def excess_of(self, mean: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
+        """As `excess`, of intervals."""
+        half = np.maximum(high - mean, mean - low)
+        allowed = self.width * np.abs(mean) if self.is_relative else self.width
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(half == 0.0, 0.0, half / allowed)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,14 @@
 """Means over seeds with their intervals, by hand."""
 
+from collections.abc import Sequence
 from math import isnan
+from typing import Any
 
+import numpy as np
 import pytest
 
-from ipa.studies.intervals import estimate, paired_change_percent, paired_difference
+from ipa.studies.intervals import difference_of, estimate, estimate_of, paired_change_percent, paired_difference
+from tests.verification.coverage import OUTCOMES, REQUESTS, SPAN_S, WINNERS, Outcome, wrong_winners
 
 
 def test_an_interval_is_students_t() -> None:
@@ -16,11 +20,11 @@ def test_an_interval_is_students_t() -> None:
 
 def test_what_cannot_be_negative_has_no_interval_below_zero() -> None:
     """0, 0, 3: mean 1, s = sqrt(3); 4.3027 * sqrt(3) / sqrt(3) on either side reach from below 0 to 5.30."""
-    found = estimate([0.0, 0.0, 3.0], at_least=0.0)
+    found = estimate_of("changes", [{"changes": value} for value in (0, 0, 3)])
     assert found is not None
     assert (found.low, found.high) == pytest.approx((0.0, 5.3027), abs=1e-4)
     assert found.text(2) == "1.00 [0, 5.30]"
-    symmetric = estimate([1.0, 2.0, 3.0], at_least=-5.0)
+    symmetric = estimate([1.0, 2.0, 3.0])
     assert symmetric is not None
     assert symmetric.text(2) == "2.00 ± 2.48"
 
@@ -43,3 +47,55 @@ def test_pairs_are_of_the_same_seed() -> None:
     assert change is not None
     assert (difference.mean, difference.low, difference.high) == (3.0, 3.0, 3.0)
     assert change.mean == pytest.approx(200.0)
+
+
+def runs(*rates: float) -> dict[int, dict[str, Any]]:
+    return {
+        seed: {"sla_violation_rate": rate, "dropped": rate * REQUESTS, "requests": REQUESTS, "duration_s": SPAN_S}
+        for seed, rate in enumerate(rates)
+    }
+
+
+def test_where_no_run_had_any_there_may_be_one_burst_in_as_many_as_were_looked_at() -> None:
+    """None in 5 x 120 bursts of 10 s: at most 1 - 0.025^(1/600) = 0.613 % of the requests, 88 of 14,412."""
+    texts = [
+        found.text(2)
+        for key, factor in (("sla_violation_rate", 100.0), ("dropped", 1.0))
+        if (found := estimate_of(key, runs(0, 0, 0, 0, 0).values(), factor))
+    ]
+    assert texts == ["0 (≤ 0.61)", "0 (≤ 88.34)"]
+
+
+def test_a_share_s_interval_ends_where_shares_do() -> None:
+    """95 % with a deviation of 11 points: Student's interval would reach from 81 to 109 %."""
+    found = estimate_of("sla_violation_rate", runs(1.0, 1.0, 0.75, 1.0, 1.0).values(), 100.0)
+    assert found is not None
+    assert 50.0 < found.low < 80.0
+    assert 99.0 < found.high <= 100.0
+
+
+def test_two_settings_without_violations_are_not_known_to_be_alike() -> None:
+    """Nor are those of which one has had some with one of five seeds known to differ."""
+    for one in (runs(0, 0, 0, 0, 0), runs(0.01, 0, 0, 0, 0)):
+        found = difference_of("sla_violation_rate", one, runs(0, 0, 0, 0, 0), 100.0)
+        assert found is not None
+        assert found.low < -0.4 < 0.6 < found.high
+
+
+def test_a_mean_that_is_the_same_with_every_seed_stands_alone() -> None:
+    found = estimate([31.88, 31.88, 31.88])
+    assert found is not None
+    assert found.text(2) == "31.88"
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda each: each.name)
+def test_intervals_of_five_seeds_hold_the_mean_about_as_often_as_they_say(outcome: Outcome) -> None:
+    """Student's hold it in 4 % of the cases where violations are rare, and in 88 % where p99 is skewed as `rate`'s."""
+    ours, student = outcome.coverage(5, 2000, np.random.default_rng(2))
+    assert ours >= outcome.least
+    assert student <= ours + 0.01
+
+
+@pytest.mark.parametrize("settings", WINNERS.values(), ids=WINNERS)
+def test_a_setting_is_shown_to_win_wrongly_in_at_most_one_in_twenty_cases(settings: Sequence[Outcome]) -> None:
+    assert wrong_winners(settings, 5, 1000, np.random.default_rng(3)) <= 0.05

@@ -15,6 +15,7 @@ import numpy as np
 
 from ipa.sim import choose_engine
 from tests.benchmarks.tables import Value, machine
+from tests.verification import coverage
 from tests.verification.cases import CASES, TOLERANCE_SDS, Case
 from tests.verification.exact import EXACT, TOLERANCE_S, Exact
 
@@ -98,6 +99,64 @@ def table(title: str, columns: Columns, rows: list[Callable[[], Row]]) -> list[R
     return made
 
 
+COVERAGE_ROWS = 20_000
+COVERAGE_COLUMNS: Columns = (
+    ("case", "what", ""),
+    ("theory", "theory", ".1%"),
+    *((f"of_{seeds}", f"{seeds} seeds", ".1%") for seeds in (5, 8, 20)),
+    *((f"student_{seeds}", f"Student's, {seeds} seeds", ".1%") for seeds in (5, 20)),
+    ("least", "at least", ".0%"),
+)
+RATE_COLUMNS: Columns = (("case", "what", ""), ("theory", "theory", ""), ("simulated", "simulated", ".1%"))
+
+
+def coverage_row(outcome: coverage.Outcome) -> Row:
+    """How often intervals over some seeds hold the mean."""
+    random = np.random.default_rng(1)
+    found = {seeds: outcome.coverage(seeds, COVERAGE_ROWS, random) for seeds in (5, 8, 20)}
+    return {
+        "case": outcome.name,
+        "theory": 0.95,
+        **{f"of_{seeds}": ours for seeds, (ours, _) in found.items()},
+        **{f"student_{seeds}": student for seeds, (_, student) in found.items()},
+        "least": outcome.least,
+        "holds": min(ours for ours, _ in found.values()) >= outcome.least,
+    }
+
+
+def rate_row(name: str, find: Callable[[], float], bound: float, *, is_most: bool) -> Row:
+    """How often something is so, beside how often it may be, or has to be."""
+    rate = find()
+    theory = f"{'at most' if is_most else 'at least'} {bound:.0%}"
+    return {"case": name, "theory": theory, "simulated": rate, "holds": rate <= bound if is_most else rate >= bound}
+
+
+def rate_rows() -> list[Callable[[], Row]]:
+    """What is claimed of `--until`, winners and rankings."""
+    return [
+        *(
+            partial(
+                rate_row,
+                f"`--until {aim.text}` ({outcome.name}): the last interval holds the mean",
+                partial(coverage.stopped, outcome, aim, 5000, np.random.default_rng(1)),
+                0.93,
+                is_most=False,
+            )
+            for outcome, aim in coverage.UNTIL
+        ),
+        *(
+            partial(
+                rate_row,
+                f"a wrong winner over 5 seeds ({name})",
+                partial(coverage.wrong_winners, settings, 5, 5000, np.random.default_rng(1)),
+                0.05,
+                is_most=True,
+            )
+            for name, settings in coverage.WINNERS.items()
+        ),
+    ]
+
+
 def print_spreads() -> None:
     """Measure every case's spread anew, and the error of the mean over all those runs in its standard deviations."""
     for case in CASES:
@@ -135,12 +194,19 @@ def main() -> None:
             [partial(mean_row, case, engine) for case in CASES],
         )
     ]
+    covered = table(
+        "Intervals over seeds: how often they hold the mean",
+        COVERAGE_COLUMNS,
+        [partial(coverage_row, outcome) for outcome in coverage.OUTCOMES],
+    )
+    rates = table("Claims over seeds: how often they are right or wrong", RATE_COLUMNS, rate_rows())
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        kept = {"machine": here, "exact": exact, "means": means}
+        kept = {"machine": here, "exact": exact, "means": means, "coverage": covered, "claims": rates}
         arguments.json.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    broken = [row for row in (*exact, *means) if not row["holds"]]
-    print(f"{len(exact) + len(means) - len(broken)} hold, {len(broken)} do not")
+    rows = [*exact, *means, *covered, *rates]
+    broken = [row for row in rows if not row["holds"]]
+    print(f"{len(rows) - len(broken)} hold, {len(broken)} do not")
     sys.exit(1 if broken else 0)
 
 

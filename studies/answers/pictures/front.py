@@ -9,7 +9,6 @@ from ipa.studies.answers.front import RESAMPLES, Front
 from ipa.studies.answers.pictures.wording import SCALE, colour_bar, hover, rounded, safe, titles
 from ipa.studies.answers.settings import Settings
 from ipa.studies.drawing import ARRIVALS, BACKGROUND, PALETTE, Plot, Spec, axis, faded, layout
-from ipa.studies.intervals import student
 
 MOST_BETTERED, MOST_BARS = 600, 40
 """So many settings that others better are drawn, and the intervals of so many that are on the front."""
@@ -127,8 +126,7 @@ def _bars(settings: Settings, found: Front, on: IntArray) -> Spec:
     if len(settings.seeds) < 2:
         return bars
     for name, outcome in zip(("error_x", "error_y"), found.outcomes, strict=False):
-        mean, low, high = student(outcome.factor * settings.values[outcome.column][on], 0.95)
-        low = np.maximum(low, 0.0) if outcome.is_rate else low
+        mean, low, high, _ = settings.bounds(outcome, on)
         ends = [
             [
                 round(value, outcome.decimals + 2) if np.isfinite(value) and at < MOST_BARS else 0.0

@@ -19,7 +19,7 @@ from ipa.sim import FloatArray
 from ipa.studies.answers.outcome import Outcome
 from ipa.studies.answers.sensitivity import grid, pawn, sobol, surrogate
 from ipa.studies.answers.settings import Key, Settings
-from ipa.studies.intervals import student
+from ipa.studies.intervals import PLAIN, bounds
 
 Method = Literal["variance", "Sobol", "PAWN", "permutation"]
 
@@ -105,7 +105,7 @@ def rank(settings: Settings, outcome: Outcome, seed: int = 0) -> Ranking | None:
     if len(means) < surrogate.LEAST:
         return None
     explained, growth = surrogate.importances(codes, [key.is_number for key in keys], means, random)
-    mean, low, high = student(growth, 0.95)
+    mean, low, high, _ = bounds(PLAIN, growth, 0.95)
     return _ranking(settings, outcome, "permutation", mean, low, high, none, explained=explained)
 
 

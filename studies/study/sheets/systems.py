@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import fmean
 
 from ipa.studies.drawing import NONE, number
+from ipa.studies.intervals import LIMITS
 from ipa.studies.study.compare import comparisons
 from ipa.studies.study.findings import INFEASIBLE_SHARE, Cell, Findings
 from ipa.studies.study.found import Found
@@ -73,17 +74,12 @@ def _seeds(findings: Findings) -> str:
     count = len(findings.seeds)
     if count == 1:
         return "One seed, so no intervals."
-    return f"Means over {count} seeds ± half their 95 % intervals (Student's t; cut off at 0)."
+    return f"Means over {count} seeds. {LIMITS}"
 
 
 def _estimate(cell: Cell, key: str, factor: float, digits: int) -> str:
     found = cell.estimate(key, factor)
-    if found is None:
-        return NONE
-    if found.is_cut_off:
-        return f"{number(found.mean, digits)} [{number(found.low, digits)}, {number(found.high, digits)}]"
-    text = number(found.mean, digits)
-    return f"{text} ± {number(found.high - found.mean, digits)}" if found.has_interval else text
+    return NONE if found is None else found.text(digits)
 
 
 def sentences(findings: Findings, setting: str) -> list[tuple[str, str]]:

@@ -79,7 +79,7 @@ def test_the_figures_of_a_map_are_above_it_in_a_colour_of_their_own_each() -> No
 
 @pytest.mark.parametrize(("settings", "level"), [(2, "95"), (4, "98.3"), (6, "99"), (1501, "99.9967")])
 def test_the_level_of_an_interval_has_no_more_digits_than_tell_it_from_100(settings: int, level: str) -> None:
-    assert f"Student, {level} %" in page(runs(swept(settings, 2), 2))
+    assert f"<small>each at {level} %</small>" in page(runs(swept(settings, 2), 2))
 
 
 def test_the_figures_are_plotlys_own() -> None:
