@@ -39,6 +39,8 @@ class Collector:
     stages: Sequence[str]
     on_rows: Callable[[list[list[float]]], object] = lambda _: None
     """Called with each fetch's rows of the run's load."""
+    prefix: str = ""
+    """What stands before the number in the ids of the run's load."""
     lost: int = 0
     foreign: int = 0
     retried: set[str] = field(default_factory=set)
@@ -71,8 +73,9 @@ class Collector:
             for record in said["records"]:
                 visited = zip(self.stages, record["stages"], strict=False)
                 self.retried |= {stage for stage, visit in visited if visit.get("retried")}
-                if str(record["id"]).isdigit():
-                    rows.append(self._row(record))
+                number = str(record["id"]).removeprefix(self.prefix)
+                if f"{self.prefix}{number}" == record["id"] and number.isdecimal():
+                    rows.append(self._row(int(number), record))
                     self._rows.extend(rows[-1])
                 else:
                     self.foreign += 1
@@ -98,10 +101,10 @@ class Collector:
         width = len(_PER_REQUEST) + len(_PER_STAGE) * len(self.stages)
         return np.array(self._rows, dtype=np.float64).reshape(-1, width)
 
-    def _row(self, record: Mapping[str, Any]) -> list[float]:
+    def _row(self, request: int, record: Mapping[str, Any]) -> list[float]:
         ended_at = record["stage"]
         row = [
-            float(record["id"]),
+            float(request),
             float(OUTCOMES.index(record["outcome"])),
             -1.0 if ended_at is None else float(self.stages.index(ended_at)),
             record["arrival_s"],

@@ -58,8 +58,8 @@ class Job:
     `first` is the number of the first request; `patience_s` how long after the last scheduled moment answers are
     waited for. `token_file` holds the token that the server asks its clients for, empty: none. `samples` names a folder
     of files, or files of arrays, that are sent in turn in place of `body` (see `live.samples`); request k is sample k
-    modulo their number.
-    `origin_s`: the moment of `time.monotonic()` that is 0 on the schedule.
+    modulo their number. `origin_s`: the moment of `time.monotonic()` that is 0 on the schedule. `prefix` stands before
+    the number in each id: nobody else's request has it, if nobody can guess it.
     """
 
     url: str
@@ -70,6 +70,7 @@ class Job:
     first: int = 0
     token_file: str = ""
     samples: str = ""
+    prefix: str = ""
 
     @property
     def target(self) -> str:
@@ -116,9 +117,9 @@ async def generate(
                     answers[job.first + index] = _text(answer, response.headers)
                 status[index], may_retry[index] = response.status, "Retry-After" in response.headers
                 reason[index] = "" if is_completed else reasons.known(_refused(response.status, answer))
-        except TimeoutError:
-            return
         except (aiohttp.ClientError, OSError) as error:
+            if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError):
+                return
             status[index], reason[index] = UNREACHABLE, reasons.known(f"no connection: {_why_unreached(error)}")
         end_s[index] = time.monotonic() - job.origin_s
 
@@ -183,14 +184,14 @@ async def _writer(job: Job) -> Callable[[int], tuple[bytes, Mapping[str, str]]]:
     """What writes a request, by its number: the body and its headers."""
     samples = await _sample_requests(job) if job.samples else []
     body = await zeros_for(job.url, job.model, job.token_file) if job.body is None and not samples else job.body
-    head, tail = b'{"id":"', b'",' + json.dumps(body).encode()[1:]
+    head, tail = b'{"id":"' + job.prefix.encode(), b'",' + json.dumps(body).encode()[1:]
     headers = job.headers
 
     def of_body(number: int) -> tuple[bytes, Mapping[str, str]]:
         return b"%s%d%s" % (head, number, tail), headers
 
     def of_sample(number: int) -> tuple[bytes, Mapping[str, str]]:
-        body = samples[number % len(samples)].with_id(str(number))
+        body = samples[number % len(samples)].with_id(f"{job.prefix}{number}")
         return body.data, {**headers, **body.headers}
 
     return of_sample if samples else of_body

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import signal
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
@@ -85,7 +86,9 @@ class Sending:
             if keeper is not None:
                 keeper.note(rows, backend)
 
-        self._collector = Collector(backend.client, tuple(backend.stages), keep)
+        # Others number their requests too, such as `ipa live load` beside this run.
+        self._prefix = f"{secrets.token_hex(8)}-"
+        self._collector = Collector(backend.client, tuple(backend.stages), keep, self._prefix)
         self._watch = Watch(backend, self._collector, journal, schedule.duration_s, on_view)
         self._job, self._result = folder / "job.npz", folder / "sent.npz"
         self._has_ended = asyncio.Event()
@@ -97,7 +100,10 @@ class Sending:
         patience_s = schedule.duration_s - last_s + schedule.patience_s
         name, token_file = backend.plane.pipeline.name, schedule.token_file
         job = Job(
-            backend.url, name, origin_s, patience_s, schedule.body, token_file=token_file, samples=schedule.samples
+            *(backend.url, name, origin_s, patience_s, schedule.body),
+            token_file=token_file,
+            samples=schedule.samples,
+            prefix=self._prefix,
         )
         write_job(job, schedule.arrivals_s, self._job)
         self._log = backend.run_process("load", LOAD, [str(self._job), str(self._result)], self._on_exit)

@@ -22,6 +22,7 @@ pytest.importorskip("aiohttp")
 from aiohttp import web
 
 from ipa import traces
+from ipa.live import load_generator
 from ipa.live.errors import LiveError, RunError
 from ipa.live.load_generator import DEFAULT_BODY, Job, generate, write_job, zeros_for
 from ipa.live.plane import free_port
@@ -30,6 +31,7 @@ from ipa.live.tokens import TokenFile, create_token_file
 from ipa.sim import stream
 from ipa.studies import Scenario, simulate
 from ipa.studies.live_runs import late_warning, load_table
+from tests.live.world import hanging_server
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -127,6 +129,15 @@ def test_where_nobody_listens_all_fail() -> None:
     sent = asyncio.run(generate(job, np.array([0.0, 0.01])))
     assert sent.status.tolist() == [UNREACHABLE] * 2
     assert sent.reason.tolist() == ["no connection: Connection refused"] * 2
+
+
+def test_a_connection_that_is_not_made_in_time_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load_generator, "CONNECT_S", 0.1)
+    with hanging_server() as url:
+        sent = asyncio.run(generate(Job(url, "m", time.monotonic(), 60.0, DEFAULT_BODY), np.array([0.0])))
+    assert sent.status.tolist() == [UNREACHABLE]
+    assert sent.reason[0].startswith("no connection: Connection timeout")
+    assert load_table(sent)["outcome"].tolist() == ["failed"]
 
 
 def test_reasons_that_differ_in_numbers_are_one_and_no_answer_writes_to_a_terminal(tmp_path: Path) -> None:

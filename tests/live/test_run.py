@@ -10,6 +10,7 @@ import socket
 import sys
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from subprocess import PIPE, Popen
@@ -21,12 +22,14 @@ import pytest
 
 pytest.importorskip("aiohttp")
 
+from ipa.live.load_generator import DEFAULT_BODY
 from ipa.live.plane import free_port
 from ipa.policies import Applied, read_journal
 from ipa.sim import stream
 from ipa.studies import Scenario, results, simulate
 from ipa.studies.live_runs import choice
 from tests.command import contents, interruptible, ipa, refusal, start
+from tests.live.serving.serving_plane import call
 from tests.live.world import descendants, is_alive, of_environment, pipeline_file, sort, until_now
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -73,6 +76,33 @@ def test_a_live_run_says_what_a_simulated_one_says(finished: tuple[Path, dict[st
     assert said["cost_core_s"] >= 4.0  # at least one replica of a core for four seconds
     assert live["broken_laws"] == []
     assert (live["ended"], live["foreign_requests"], live["records_lost"]) == ("", 0, 0)
+
+
+def test_requests_of_others_with_the_same_ids_are_not_the_run_s(tmp_path: Path) -> None:
+    """Another client sends requests 0 to 19 to its gateway, as `ipa live load` would."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/v2/models/tiny/infer"
+
+    def is_served(number: int) -> bool:
+        try:
+            return call("POST", url, {"id": str(number), **DEFAULT_BODY})[0] == 200
+        except OSError:
+            return False
+
+    def send_others() -> None:
+        until_now(lambda: is_served(0), "the run has begun")
+        assert all(map(is_served, range(1, 20)))
+
+    with ThreadPoolExecutor(1) as pool:
+        others = pool.submit(send_others)
+        result = ipa("live", "run", pipeline_file(tmp_path), *LOAD, "--port", port, "--out", tmp_path / "run", "--json")
+        others.result()
+    said = json.loads(result.stdout)
+    assert (said["requests"], said["live"]["foreign_requests"]) == (80, 20)
+    (run,) = results.read_runs(tmp_path / "run")
+    stages, load = run.tables["stages"], pd.read_parquet(tmp_path / "run" / "load.parquet")
+    assert (load["sent_s"].to_numpy() <= stages["enqueue_s"].to_numpy()).all()
+    assert (stages["enqueue_s"].to_numpy() <= load["end_s"].to_numpy()).all()
 
 
 def test_its_tables_are_those_of_a_simulation_of_the_same_requests(finished: tuple[Path, dict[str, Any]]) -> None:

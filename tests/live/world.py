@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,19 @@ def until_now(holds: Callable[[], object], what: str) -> None:
     while not holds():
         assert time.monotonic() < until_s, f"waited {PATIENCE_S:g} s in vain: {what}"
         time.sleep(0.02)
+
+
+@contextmanager
+def hanging_server() -> Iterator[str]:
+    """The URL of a server that takes no more connections and refuses none."""
+    with socket.socket() as server, ExitStack() as waiting:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for _ in range(4):  # more than its queue holds
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(server.getsockname())
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 def descendants(pid: int, generations: int = sys.maxsize) -> dict[int, str]:

@@ -6,8 +6,6 @@ A replica whose node is lost: connections to it hang. The batch goes to another,
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,31 +22,13 @@ from ipa.live.serving.messages import Messages
 from ipa.live.serving.protocol import BINARY_EXTENSION
 from ipa.live.serving.replica_clients import ReplicaClients, ReplicaError
 from ipa.live.serving.request import RoutedReplica
+from tests.live.world import hanging_server
 
 
-@pytest.fixture
-def hanging() -> Iterator[str]:
-    """The URL of a server that takes no more connections and refuses none."""
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen(0)
-        waiting = []
-        for _ in range(4):  # more than its queue holds
-            client = socket.socket()
-            client.setblocking(False)
-            client.connect_ex(server.getsockname())
-            waiting.append(client)
-        yield f"http://127.0.0.1:{server.getsockname()[1]}"
-        for client in waiting:
-            client.close()
-
-
-def test_a_batch_whose_connection_hangs_has_not_reached_its_replica(
-    hanging: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_batch_whose_connection_hangs_has_not_reached_its_replica(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replica_clients, "CONNECT_S", 0.2)
 
-    async def story() -> None:
+    async def story(hanging: str) -> None:
         clients = ReplicaClients(60.0, Messages(Limits()))
         clients._is_binary[hanging] = False  # it has served before
         batch: Any = SimpleNamespace(replica=SimpleNamespace(url=hanging, model="small"))
@@ -59,7 +39,8 @@ def test_a_batch_whose_connection_hangs_has_not_reached_its_replica(
         finally:
             await clients.close()
 
-    asyncio.run(story())
+    with hanging_server() as url:
+        asyncio.run(story(url))
 
 
 def test_one_bad_answer_of_a_replica_about_itself_is_not_remembered() -> None:
