@@ -93,6 +93,8 @@ def print_losses(found: Losses) -> None:
         printing.print_table(_overview(found), piped_width=OVERVIEW_WIDTH)
         if any(of.kept for of in found.policies):
             printing.print_line(wording.NOT_ALONE)
+        if bought := [of.policy for of in found.policies if wording.is_bought(of)]:
+            printing.print_line(f"{', '.join(bought)}: {wording.BOUGHT[0].lower()}{wording.BOUGHT[1:]}")
         if not in_full:
             printing.print_line("To see one in full, name it with --where.")
     for of in in_full:

@@ -27,19 +27,20 @@ class Figure(NamedTuple):
 
 
 OBJECTIVE = Figure("objective", "Objective", "", 3, True, "objective more", "objective less")
+VIOLATIONS = Figure(
+    "violations_percent",
+    "SLA violations",
+    "percentage points",
+    2,
+    False,
+    "points of SLA violations more",
+    "points of SLA violations less",
+)
 FIGURES = (
     OBJECTIVE,
     Figure("cost_mean_cores", "Cost", "cores", 2, False, "cores more", "cores less"),
     Figure("pas_mean", "PAS", "points", 2, True, "PAS more", "PAS less"),
-    Figure(
-        "violations_percent",
-        "SLA violations",
-        "percentage points",
-        2,
-        False,
-        "points of SLA violations more",
-        "points of SLA violations less",
-    ),
+    VIOLATIONS,
 )
 
 Values = Mapping[str, float]

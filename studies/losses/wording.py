@@ -10,7 +10,7 @@ from typing import Any
 from ipa.studies.drawing import number, plus
 from ipa.studies.intervals import Estimate
 from ipa.studies.losses.causes import CAUSES, CAUTION, CHANGE, FORECAST, PLANNING, START_UP, WORLD
-from ipa.studies.losses.figures import FIGURES, OBJECTIVE, Figure
+from ipa.studies.losses.figures import FIGURES, OBJECTIVE, VIOLATIONS, Figure
 from ipa.studies.losses.found import Losses, OfPolicy, Part
 
 TITLES = {
@@ -39,7 +39,17 @@ def headline(of: OfPolicy) -> str:
         return f"{of.policy} has {figures}: it has lost nothing."
     others = _others([(figure, of.difference(figure).mean) for figure in FIGURES[1:]])
     what = f"{number(lost, 3)} are lost" if lost > 0 else f"{number(-lost, 3)} more than the oracle"
-    return f"{of.policy} has {figures}: {what}{f', with {others}' if others else ''}."
+    bought = f" {BOUGHT}" if is_bought(of) else ""
+    return f"{of.policy} has {figures}: {what}{f', with {others}' if others else ''}.{bought}"
+
+
+BOUGHT = "What is gained is bought with violations of the SLA, which the objective does not count."
+
+
+def is_bought(of: OfPolicy) -> bool:
+    """Whether a policy has more than the oracle in the objective, and more violations of the SLA."""
+    gained, violations = of.difference(OBJECTIVE).mean, of.difference(VIOLATIONS).mean
+    return gained > 0 < violations and not (_is_nothing(gained, OBJECTIVE) or _is_nothing(violations, VIOLATIONS))
 
 
 def sentences(of: OfPolicy) -> list[str]:

@@ -131,7 +131,7 @@ def steps(kind: str, epochs: int = EPOCHS) -> int:
 
 def write(trained: Trained, to: Path) -> Path:
     """Write the model to an .npz or a .keras file, and its card to the file beside it, whose path is returned."""
-    card = to.with_suffix(".card.json")
+    card = card_of(to)
     with results.whole_file(to) as part:
         if to.suffix == ".keras":
             assert trained.keras_file is not None
@@ -142,11 +142,19 @@ def write(trained: Trained, to: Path) -> Path:
     return card
 
 
+def card_of(model: Path) -> Path:
+    """The file of a model's card; NAME.npz and NAME.keras have the same."""
+    return model.with_suffix(".card.json")
+
+
 def check_target(kind: str, to: Path) -> None:
-    """Raise ScenarioError where a model of a kind cannot be written to such a file."""
+    """Raise ScenarioError where a model of a kind cannot be written to such a file as a new one, with its card."""
     allowed = (".npz",) if kind in TREE_KINDS else (".npz", ".keras")
     if to.suffix not in allowed:
         raise ScenarioError(f"--out {to}: a model of kind {kind} is written to {' or '.join(allowed)}")
+    for path in (to, card_of(to)):
+        if path.exists():
+            raise ScenarioError(f"--out {to}: {path} already exists; give another name")
     results.check_writable(to.parent, f"--out {to}")
 
 

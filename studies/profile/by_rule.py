@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from ipa.profiles import Pipeline, default_rules
 from ipa.studies.profile.numbers import sla_sum
 
+SLA_RULE = " (25 x the mean p99; --set sla_s=SECONDS gives yours)"
+
 
 @dataclass(frozen=True)
 class Ruled:
@@ -50,9 +52,10 @@ def note(pipeline: Pipeline, file: str) -> Sequence[str]:
     weights = f"alpha {defaults.alpha:g}, beta {defaults.beta:g}, load margin {defaults.load_margin:g}"
     if "alpha" in defaults.by_rule:
         weights += f"; at a forecast of {defaults.load_rps:g} requests/s low and high are worth the same"
+    sla = sla_sum(pipeline) + (SLA_RULE if any(not stage.sla_why for stage in pipeline.stages) else "")
     return (
         f"{file}: what it leaves out is by rule (ipa pipeline check {file} says why):",
-        f"  SLA {sla_sum(pipeline)}; {weights}",
+        f"  SLA {sla}; {weights}",
         f"  scale-only low: {low}; high: {high}; switch-only replicas: {replicas}",
     )
 

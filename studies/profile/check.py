@@ -9,6 +9,7 @@ from typing import Any
 
 from ipa.profiles import Pipeline, Stage, default_rules
 from ipa.studies.profile.by_rule import ruled
+from ipa.studies.profile.numbers import sla_sum
 
 MOST_REPLICAS = 100
 """Of a stage, as policies plan unless told otherwise."""
@@ -66,6 +67,12 @@ def warnings(pipeline: Pipeline) -> Iterator[str]:
         )
     if low.variants == high.variants:
         yield "the lightest variants are the most accurate that keep the SLA: there is nothing to weigh against cores"
+    if pipeline.defaults.by_rule and any(not stage.sla_why for stage in pipeline.stages):
+        yield (
+            f"the SLA, {sla_sum(pipeline)}, is by rule, 25 x the mean p99, where the fastest variants need "
+            f"{math.fsum(fastest_s.values()):.3g} s: give yours with --set sla_s=SECONDS, or a stage's in the file "
+            "with sla: {pinned_s: SECONDS, why: ...}"
+        )
 
 
 def _too_slow(pipeline: Pipeline, stage: Stage, others_s: float) -> Iterator[str]:

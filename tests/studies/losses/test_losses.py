@@ -127,6 +127,10 @@ def test_what_is_better_than_the_oracle_has_gained() -> None:
     values = {"trace": "constant:18:60", "arrivals": "even", "sla_s": 8, "policy": "static:1"}
     [of] = explain_losses([simulate(Scenario(pipeline="mine.yaml").with_values(values))]).policies
     assert "Planning model gains 1.000 of the objective, 100 % of the gain: 1.00 cores less" in wording.sentences(of)[1]
+    late = (
+        "points of SLA violations more. What is gained is bought with violations of the SLA, which the objective does"
+    )
+    assert late in wording.headline(of)
 
 
 def test_a_load_that_comes_late_is_lost_to_the_forecast_and_the_start_up_together() -> None:
@@ -204,6 +208,14 @@ def test_a_run_is_explained_in_words_figures_and_as_a_page() -> None:
     check_page(page)
     assert "How each cause was removed" in page
     assert all(sentence.split(" (")[0] in page for sentence in of["sentences"])
+
+
+def test_of_several_it_is_said_whose_gain_is_bought_with_violations() -> None:
+    load = ("--trace", "constant:18:60", "--set", "arrivals=even", "--set", "sla_s=8")
+    ipa("compare", "mine.yaml", *load, "--policy", "static:1", "--policy", "static:2", "--out", "both")
+    said = ipa("explain", "both").stdout
+    assert "\nstatic:1: what is gained is bought with violations of the SLA" in said
+    assert said.count("What is gained is bought") == 1
 
 
 def test_a_comparison_is_explained_policy_by_policy() -> None:

@@ -145,6 +145,9 @@ def test_wrong_options_are_refused_before_anything_is_read(elsewhere: Path) -> N
     assert "a model of kind quantile-gbm is written to .npz" in said("quantile-gbm", "m.keras")
     assert "a model of kind lstm is written to .npz or .keras" in said("lstm", "m.pickle")
     assert "--out" in said("lstm", "m.h5", "gone.csv")
+    for there, wanted in (("a.card.json", "a.npz"), ("b.npz", "b.npz"), ("c.keras", "c.keras")):  # the card of a.keras
+        Path(there).write_text("{}")
+        assert f"--out {wanted}: {there} already exists; give another name" in said("lstm", wanted)
     assert "gone.csv" in said("lstm", "m.npz", "gone.csv")
     assert "100 s gives 0 samples to train on" in said("lstm", "m.npz", "constant:5:100")
     wanted = "a model of kind seasonal-gbm learns from the day before: a load of 100 s is too short; needed: 172800 s"
