@@ -26,7 +26,7 @@ def matters(ranking: Ranking) -> str:
     what = f"({_index(ranking, 0)})"
     if first is not None:
         return f"{ranking.outcome.title}: {first.key.title} matters most {what}"
-    if np.isfinite(ranking.noise) and top.low <= ranking.noise:
+    if ranking.is_noise:
         return f"{ranking.outcome.title}: no key is shown to matter"
     others = [each.key.title for each in ranking.keys[1:] if not each.high < top.low]
     if np.isnan(top.low) or not others:

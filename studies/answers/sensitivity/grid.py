@@ -4,6 +4,10 @@
 
 These are Sobol's first and total indices (Saltelli et al., Global Sensitivity Analysis: The Primer, 2008) for keys that
 take each of their values equally often. On a grid they are sums over it: nothing is estimated but the means of runs.
+
+These means have an error, of which a key has the larger share the more levels it has. Of several seeds that is known,
+and taken off: the sums of squares are less their degrees of freedom times the error's variance, as in adjusted R².
+Whether a key matters at all is asked by permutation: its values dealt out anew, for each seed and all other keys alone.
 """
 
 from __future__ import annotations
@@ -11,6 +15,8 @@ from __future__ import annotations
 import numpy as np
 
 from ipa.sim import FloatArray, IntArray
+
+PERMUTATIONS = 999
 
 
 def is_grid(codes: IntArray, levels: tuple[int, ...]) -> bool:
@@ -20,17 +26,45 @@ def is_grid(codes: IntArray, levels: tuple[int, ...]) -> bool:
     return len(np.unique(np.ravel_multi_index(tuple(codes.T), levels))) == len(codes)
 
 
-def shares(codes: IntArray, levels: tuple[int, ...], outcome: FloatArray) -> tuple[FloatArray, FloatArray]:
+def shares(
+    codes: IntArray, levels: tuple[int, ...], outcome: FloatArray, error: float = 0.0
+) -> tuple[FloatArray, FloatArray]:
     """By key, the share of the variance that it has alone, and that it has with all others together.
 
-    `outcome`: one figure a setting of a grid; zeros where it does not vary.
+    `outcome`: one figure a setting of a grid; `error`: the variance of each by chance. Zeros where it does not vary.
     """
     cube = np.empty(levels)
     cube[tuple(codes.T)] = outcome
-    variance = float(cube.var())
-    if variance <= 1e-24 * max(float(np.abs(cube).max()) ** 2, 1e-300):
+    whole = cube.size * float(cube.var()) - (cube.size - 1) * error
+    if whole <= 1e-24 * cube.size * max(float(np.abs(cube).max()) ** 2, 1e-300):
         return np.zeros(len(levels)), np.zeros(len(levels))
     axes = range(len(levels))
-    alone = [float(cube.mean(axis=tuple(each for each in axes if each != axis)).var()) for axis in axes]
-    rest = [float(cube.mean(axis=axis).var()) for axis in axes]
-    return np.array(alone) / variance, 1.0 - np.array(rest) / variance
+    means = (cube.mean(axis=tuple(each for each in axes if each != axis)) for axis in axes)
+    alone = [cube.size * float(each.var()) - (len(each) - 1) * error for each in means]
+    freedom = [cube.size - cube.size // len_of for len_of in levels]
+    together = [cube.size * float(cube.var(axis=axis).mean()) - freedom[axis] * error for axis in axes]
+    return np.clip(np.array(alone) / whole, 0.0, 1.0), np.clip(np.array(together) / whole, 0.0, 1.0)
+
+
+def error_of_mean(values: FloatArray) -> float:
+    """The variance by chance of a setting's mean over seeds, from what seeds do not do alike to all settings; `values`:
+    shape (settings, seeds). 0 for a single seed, where it is not known."""
+    settings, seeds = values.shape
+    if seeds < 2:
+        return 0.0
+    left = values - values.mean(axis=1, keepdims=True) - values.mean(axis=0) + values.mean()
+    return float((left**2).sum() / ((settings - 1) * (seeds - 1) * seeds))
+
+
+def chance(
+    codes: IntArray, levels: tuple[int, ...], values: FloatArray, key: int, random: np.random.Generator
+) -> float:
+    """How often a key without effect looks at least as important; `values`: shape (settings, seeds)."""
+    cube = np.empty((*levels, values.shape[1]))
+    cube[tuple(codes.T)] = values
+
+    def effect(each: FloatArray) -> float:
+        return float(np.mean(each.mean(axis=-1).var(axis=key)))
+
+    least = effect(cube) * (1.0 - 1e-12)
+    return (1 + sum(effect(random.permuted(cube, axis=key)) >= least for _ in range(PERMUTATIONS))) / (PERMUTATIONS + 1)

@@ -2,7 +2,7 @@
 
 The method is the first of these that the settings allow; which it was is part of the answer.
 
-    variance      the settings are a full grid: exact shares of the variance
+    variance      the settings are a full grid: shares of the variance, exact but for the error of the means
     Sobol         they are a sample of Saltelli's, and SALib is installed
     PAWN          they are at least 100
     permutation   they are at least 10
@@ -10,7 +10,7 @@ The method is the first of these that the settings allow; which it was is part o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -48,6 +48,7 @@ class Importance:
 @dataclass(frozen=True)
 class Ranking:
     """The keys, the most important first. `noise`: what a key without effect may have as well; NaN if not known.
+    `chance`: how often the first one would look as important without effect, by permutation; NaN for other methods.
 
     `explained`: the share of the variance that the surrogate explains, NaN for the other methods.
     """
@@ -57,6 +58,13 @@ class Ranking:
     keys: tuple[Importance, ...]
     noise: float
     explained: float
+    chance: float = float("nan")
+
+    @property
+    def is_noise(self) -> bool:
+        """Whether even the first key may well have no effect."""
+        first = self.keys[0]
+        return (np.isfinite(self.noise) and first.low <= self.noise) or self.chance > 0.05 / len(self.keys)
 
     @property
     def measure(self) -> str:
@@ -70,13 +78,10 @@ class Ranking:
 
     @property
     def first(self) -> Importance | None:
-        """The key that is shown to matter most: its interval is above those of all others, or of a method without
-        intervals its value is; and above the noise. None where none is shown."""
+        """The key that is shown to matter most: its interval is above those of all others, and above the noise. None
+        where none is shown, and where there are no intervals."""
         first, *others = self.keys
-        least = first.value if np.isnan(first.low) else first.low
-        rest = [other.value if np.isnan(other.high) else other.high for other in others]
-        floor = max([0.0, *rest, *([] if np.isnan(self.noise) else [self.noise])])
-        return first if least > floor else None
+        return first if first.low > max([0.0, *(other.high for other in others)]) and not self.is_noise else None
 
 
 def rank(settings: Settings, outcome: Outcome, seed: int = 0) -> Ranking | None:
@@ -90,9 +95,12 @@ def rank(settings: Settings, outcome: Outcome, seed: int = 0) -> Ranking | None:
     random = np.random.default_rng(seed)
     levels = tuple(len(key.levels) for key in keys)
     if grid.is_grid(codes, levels):
-        alone, total = grid.shares(codes, levels, means)
+        alone, total = grid.shares(codes, levels, means, grid.error_of_mean(_whole_seeds(values)))
         low, high = _over_seeds(settings, codes, levels, values, random)
-        return _ranking(settings, outcome, "variance", total, low, high, alone)
+        chance = float("nan")
+        if len(settings.seeds) > 1:
+            chance = grid.chance(codes, levels, _whole_seeds(values), int(np.argmax(total)), random)
+        return replace(_ranking(settings, outcome, "variance", total, low, high, alone), chance=chance)
     if sobol.is_saltelli(codes) and sobol.is_installed():
         first, total, half = sobol.indices(codes, means)
         return _ranking(settings, outcome, "Sobol", total, np.maximum(total - half, 0.0), total + half, first)
@@ -109,17 +117,23 @@ def rank(settings: Settings, outcome: Outcome, seed: int = 0) -> Ranking | None:
     return _ranking(settings, outcome, "permutation", mean, low, high, none, explained=explained)
 
 
+def _whole_seeds(values: FloatArray) -> FloatArray:
+    """The columns of the seeds that all settings have."""
+    return values[:, np.isfinite(values).all(axis=0)]
+
+
 def _over_seeds(
     settings: Settings, codes: np.ndarray, levels: tuple[int, ...], values: FloatArray, random: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
     """The intervals of the shares of the variance by the bootstrap over the seeds, which are the same for all."""
-    there = np.isfinite(values).all(axis=0)
-    seeds = int(there.sum())
+    values = _whole_seeds(values)
+    seeds = values.shape[1]
     if seeds < LEAST_SEEDS:
         none = np.full(len(settings.keys), np.nan)
         return none, none
     times = random.multinomial(seeds, np.full(seeds, 1.0 / seeds), RESAMPLES) / seeds
-    drawn = [grid.shares(codes, levels, values[:, there] @ weights)[1] for weights in times]
+    error = 2.0 * grid.error_of_mean(values)  # of the seeds, and of the draw
+    drawn = [grid.shares(codes, levels, values @ weights, error)[1] for weights in times]
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
     return low, high
 
