@@ -14,7 +14,17 @@ from ipa.live.errors import RunError
 from ipa.live.gateway_client import GatewayClient
 from ipa.live.launcher import in_words, log_end
 from ipa.live.monitoring import SourceMaker, from_gateway
-from ipa.live.plane import GATEWAY, LOOPBACK, PRELOADED, SERVER, Plane, free_port, gateway_arguments, server_arguments
+from ipa.live.plane import (
+    GATEWAY,
+    LOOPBACK,
+    PRELOADED,
+    SERVER,
+    Plane,
+    free_port,
+    gateway_arguments,
+    release_port,
+    server_arguments,
+)
 from ipa.live.stage_replicas import STEADY_AFTER_S, Replica, StageReplicas
 from ipa.live.tokens import TokenFile, create_token_file
 from ipa.policies import Configuration
@@ -47,6 +57,7 @@ class LoopbackBackend(LiveBackend):
     ) -> None:
         self._port = plane.port or free_port()
         self._control_port = plane.control_port or free_port()
+        self._replica_ports: set[int] = set()
         self.url = f"http://{LOOPBACK}:{self._port}"
         self.control_url = f"http://{LOOPBACK}:{self._control_port}"
         self.stages: dict[str, StageReplicas] = {}
@@ -87,6 +98,11 @@ class LoopbackBackend(LiveBackend):
         await self._until_initial_ready()
         await self.client.list_replicas(self._listed())
         self.spawn(self._converge())
+
+    async def close(self) -> None:
+        await super().close()
+        for port in (self._port, self._control_port, *self._replica_ports):
+            release_port(port)
 
     async def start(self, origin_s: float) -> None:
         """Set the run's t = 0 to a moment of `time.monotonic()`."""
@@ -185,6 +201,7 @@ class LoopbackBackend(LiveBackend):
 
     def _start(self, replica: Replica, start_up_s: float) -> None:
         port = free_port()
+        self._replica_ports.add(port)
         replica.url = f"http://{LOOPBACK}:{port}"
         arguments = server_arguments(
             self.plane,
@@ -197,7 +214,7 @@ class LoopbackBackend(LiveBackend):
             created_s=time.monotonic(),
             models=self._models(replica),
         )
-        self.run_process(replica.name, SERVER, arguments, partial(self._on_exit, replica))
+        self.run_process(replica.name, SERVER, arguments, partial(self._on_exit, replica, port))
         self.spawn(self._await_ready(replica, start_up_s))
 
     def _models(self, replica: Replica) -> tuple[str, ...]:
@@ -281,7 +298,9 @@ class LoopbackBackend(LiveBackend):
     def _on_gateway(self, status: int) -> None:
         self.fail(f"the gateway has ended ({in_words(status)}):\n{log_end(self._log('gateway'))}")
 
-    def _on_exit(self, replica: Replica, status: int) -> None:
+    def _on_exit(self, replica: Replica, port: int, status: int) -> None:
+        self._replica_ports.discard(port)
+        release_port(port)
         now_s = self._moment_s
         replica.gone_s = now_s
         replica.is_busy = False

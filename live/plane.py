@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -61,12 +62,28 @@ class Plane:
     models: str = ""
 
 
+_HELD: dict[int, socket.socket] = {}
+
+
 def free_port() -> int:
-    """A port of the loopback interface on which nothing listens now."""
-    with socket.socket() as listener:
-        listener.bind((LOOPBACK, 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """A port of the loopback interface that nobody else is given until `release_port`, or the end of this process.
+
+    A server of ours can listen there meanwhile, as any that sets SO_REUSEADDR (on Linux; elsewhere it is not held).
+    """
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind((LOOPBACK, 0))
+    port: int = holder.getsockname()[1]
+    _HELD[port] = holder
+    if sys.platform != "linux":
+        release_port(port)
+    return port
+
+
+def release_port(port: int) -> None:
+    """Let others have a port again; nothing for one that is not held."""
+    if holder := _HELD.pop(port, None):
+        holder.close()
 
 
 def listening_host(host: str) -> str:

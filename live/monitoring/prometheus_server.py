@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from ipa.live.errors import LiveError, RunError
 from ipa.live.launcher import log_end
-from ipa.live.plane import LOOPBACK, free_port
+from ipa.live.plane import LOOPBACK, free_port, release_port
 
 if TYPE_CHECKING:
     import aiohttp
@@ -85,6 +85,7 @@ class PrometheusServer:
                 if ended or time.monotonic() > until_s:
                     raise RunError(f"the Prometheus server did not start:\n{log_end(log)}")
                 await asyncio.sleep(0.05)
+        release_port(self._port)
 
 
 async def _has_scraped(session: aiohttp.ClientSession, url: str, targets: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 
 import aiohttp
 import pytest
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 
 from ipa import profiles
 from ipa.live.controller_metrics import serving
-from ipa.live.plane import EVERYWHERE, free_port, listening_host
+from ipa.live.plane import EVERYWHERE, LOOPBACK, free_port, listening_host, release_port
 from ipa.live.serving.gateway import main as gateway_command
 from ipa.live.serving.ports import open_port
 from ipa.live.serving.web import listen
@@ -85,3 +86,16 @@ def test_a_controller_s_metrics_are_there_for_both_too(has_ipv6: bool, monkeypat
     with serving(port, profiles.load("video"), EVERYWHERE):
         for host in ("127.0.0.1", *(("::1",) if has_ipv6 else ())):
             socket.create_connection((host, port)).close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a port cannot be held for another process")
+def test_a_port_that_was_given_is_nobody_else_s_until_it_is_released() -> None:
+    port = free_port()
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind((LOOPBACK, port))
+    open_port(LOOPBACK, port).close()  # its own server, which may start anew
+    with open_port(LOOPBACK, port) as server, socket.create_connection(server.getsockname()):
+        release_port(port)
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind((LOOPBACK, port))
