@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,6 +45,8 @@ class Collector:
     lost: int = 0
     foreign: int = 0
     retried: set[str] = field(default_factory=set)
+    _refused: dict[str, Mapping[str, int]] = field(default_factory=dict)
+    """By epoch: how many requests were refused, by reason."""
     _epoch: str | None = None
     _next: dict[str | None, int] = field(default_factory=dict)
     """By epoch: while one gateway replaces another, either may answer."""
@@ -70,6 +73,7 @@ class Collector:
                 self._begin(said["epoch"])
                 continue
             self._next[self._epoch] = said["next"]
+            self._refused[said["epoch"]] = said.get("refused", {})
             for record in said["records"]:
                 visited = zip(self.stages, record["stages"], strict=False)
                 self.retried |= {stage for stage, visit in visited if visit.get("retried")}
@@ -82,6 +86,11 @@ class Collector:
             fresh += said["records"]
             if not said["records"]:
                 return
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """How many requests were refused before they were let in, by reason."""
+        return dict(sum(map(Counter, self._refused.values()), Counter()))
 
     def take(self, rows: Iterable[Sequence[float]]) -> None:
         """Take rows that another collector has handed to its `on_rows`."""

@@ -54,7 +54,8 @@ class Finished:
     `lost` and `foreign` count requests without a record, and requests of others (see `Collector`). `cut_off` counts
     those that the early end of the run cut off before they had ended: nothing can be said of them, and they are in
     neither `records` nor `sent`. `broken_laws` are the laws of the model that the records break, one sentence each.
-    `answers`: what requests with samples were answered, by their numbers.
+    `refused` counts requests, of whomever, that the gateway did not let in, by reason. `answers`: what requests with
+    samples were answered, by their numbers.
     """
 
     records: Records
@@ -64,6 +65,7 @@ class Finished:
     foreign: int
     cut_off: int
     broken_laws: tuple[str, ...]
+    refused: Mapping[str, int] = field(default_factory=dict)
     answers: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -138,7 +140,8 @@ class Sending:
         is_whole = not (why or collector.lost or collector.foreign)
         broken = tuple(broken_laws(records, is_whole, collector.retried))
         answers = read_answers(self._result)
-        return Finished(records, sent, why, collector.lost, collector.foreign, cut_off, broken, answers)
+        foreign, refused = collector.foreign, collector.refused
+        return Finished(records, sent, why, collector.lost, foreign, cut_off, broken, refused, answers)
 
     async def _stop(self) -> None:
         if not self._has_ended.is_set():

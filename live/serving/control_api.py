@@ -15,7 +15,7 @@ from aiohttp import web
 
 from ipa.live.serving import access
 from ipa.live.serving.clock import RunClock
-from ipa.live.serving.counts import EndedRequests
+from ipa.live.serving.counts import EndedRequests, Refusals
 from ipa.live.serving.gateway_metrics import GatewayMetrics
 from ipa.live.serving.gateway_options import GatewayOptions
 from ipa.live.serving.observation import Observable, lanes, observation
@@ -48,6 +48,7 @@ class Controlled(Observable, Protocol):
     clients: ReplicaClients
     metrics: GatewayMetrics
     ended_requests: EndedRequests
+    refusals: Refusals
     is_started: bool
     is_configured: bool
     is_closing: bool
@@ -266,6 +267,7 @@ class _ControlApi:
                 "started": gateway.is_started,
                 "next": number,
                 "lost": ended.lost,
+                "refused": dict(gateway.refusals.counts),
                 "records": found,
             }
         )

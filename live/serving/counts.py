@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, deque
 from collections.abc import Iterable
 from itertools import islice, takewhile
@@ -13,6 +14,8 @@ from ipa.live.serving.request import Request
 MOST_SECONDS = 3600
 MOST_LATENCIES = 10_000
 """How many latencies an observation looks back at."""
+
+log = logging.getLogger("live.gateway")
 
 
 class ArrivalCounts:
@@ -56,6 +59,25 @@ class Latencies:
         """Of those that ended after a moment, in that order."""
         found = [latency_s for _, latency_s in takewhile(lambda each: each[0] > moment_s, reversed(self._ended))]
         return found[::-1]
+
+
+class Refusals:
+    """Requests that were refused before they were let in, by reason; all but the log begin anew with a run."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._untold: dict[str, tuple[int, str]] = {}
+
+    def add(self, reason: str, text: str) -> None:
+        """Count one more; `text` is what its client was told."""
+        self.counts[reason] += 1
+        self._untold[reason] = self._untold.get(reason, (0, ""))[0] + 1, text
+
+    def tell(self) -> None:
+        """Log what was refused since this was last called: one line for each reason, with the last text."""
+        for reason, (count, text) in self._untold.items():
+            log.warning("requests refused", extra={"reason": reason, "count": count, "told": text})
+        self._untold.clear()
 
 
 class EndedRequests:

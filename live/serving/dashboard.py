@@ -63,7 +63,14 @@ PANELS: tuple[Panel, ...] = (
             (_value("ipa_planned_load_rps"), "planned for"),
         ),
     ),
-    Panel("Ended requests, by outcome", "reqps", ((_rate("ipa_requests_total", "outcome"), "{{outcome}}"),)),
+    Panel(
+        "Ended requests, by outcome, and refused ones",
+        "reqps",
+        (
+            (_rate("ipa_requests_total", "outcome"), "{{outcome}}"),
+            (_rate("ipa_requests_refused_total", "reason"), "refused: {{reason}}"),
+        ),
+    ),
     Panel(
         "End-to-end latency",
         "s",

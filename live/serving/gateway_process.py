@@ -38,7 +38,8 @@ async def run(
     """Serve at these ports until SIGTERM or SIGINT; a second signal ends the process at once."""
     gateway = Gateway(options)
     data_file = options.data_token_file
-    data = application(*(() if data_file is None else [access.data_guard(TokenFile(data_file))]))
+    guards = () if data_file is None else [access.data_guard(TokenFile(data_file))]
+    data = application(*guards, on_refusal=gateway.refused)
     close_connections(data, when=lambda: gateway.is_closing)
     add_protocol_routes(
         data,

@@ -21,7 +21,7 @@ from ipa.live.serving.admission import Admission, Limits, Share
 from ipa.live.serving.batch_service import BatchService, Job, batch_bytes, kind
 from ipa.live.serving.bodies import read_body
 from ipa.live.serving.clock import RunClock
-from ipa.live.serving.counts import ArrivalCounts, EndedRequests
+from ipa.live.serving.counts import ArrivalCounts, EndedRequests, Refusals
 from ipa.live.serving.deadlines import Deadlines
 from ipa.live.serving.gateway_metrics import GatewayMetrics
 from ipa.live.serving.gateway_options import GatewayOptions
@@ -31,12 +31,15 @@ from ipa.live.serving.replica_clients import ReplicaClients
 from ipa.live.serving.request import Batch, Request
 from ipa.live.serving.router import Router
 from ipa.live.serving.stage_queue import StageQueue
-from ipa.live.serving.web import readiness, send
+from ipa.live.serving.web import ADMITTED, readiness, send
 from ipa.policies import lightest_configuration
 from ipa.sim import NEVER, IndexedUniforms, rules, stream
 
 SWEEP_S = 0.05
 """How often requests that have expired, or are past the bound, are looked for."""
+
+TOLD_EVERY_S = 1.0
+"""How often the log tells what was refused."""
 
 STATUS = {"dropped": 504, "unfinished": 504, "failed": 502}
 """HTTP status by outcome, where there is no answer; 503 for what was dropped where no replica can take batches."""
@@ -65,6 +68,7 @@ class Gateway:
         self.names = tuple(stage.name for stage in pipeline.stages)
         self.arrivals = ArrivalCounts(0.0)
         self.ended_requests = EndedRequests(options.records, self.names)
+        self.refusals = Refusals()
         self.bound_s = rules.bound_s(pipeline.sla_s) if options.bound_s is None else options.bound_s
         self._replica_timeout_s = self.bound_s if options.replica_timeout_s is None else options.replica_timeout_s
         limits = Limits.within(options.most_inside_bytes)
@@ -106,8 +110,14 @@ class Gateway:
         now_s = self.clock.now_s()
         self.arrivals.restart(now_s)
         self.ended_requests.clear()
+        self.refusals.counts.clear()
         self.router.restart(now_s)
         self.metrics.restart()
+
+    def refused(self, reason: str, text: str) -> None:
+        """A request was refused before it was let in; `text` is what its client was told."""
+        self.refusals.add(reason, text)
+        self.metrics.of("ipa_requests_refused_total", reason=reason).inc()
 
     # ---- whether it is ready ----
 
@@ -143,6 +153,7 @@ class Gateway:
             request = self._admitted(asked, self.clock.now_s())
             asked = asked._replace(inputs=())  # they are the job's, and make room when their stage is done
             job: Job = request.data
+            http[ADMITTED] = True
             await job.done
             request.data = None  # the request itself is remembered for a while, its data need not be
             if request.outcome != "completed":
@@ -234,9 +245,13 @@ class Gateway:
 
     async def _sweep(self) -> None:
         """Drop what has expired, and give up what has been inside for longer than the bound."""
+        told_s = self.clock.now_s()
         while True:
             await asyncio.sleep(SWEEP_S)
             now_s = self.clock.now_s()
+            if not 0.0 <= now_s - told_s < TOLD_EVERY_S:
+                self.refusals.tell()
+                told_s = now_s
             self.router.expire(now_s)
             while self._by_age and (
                 self._by_age[0].outcome is not None or now_s > self._by_age[0].arrival_s + self.bound_s

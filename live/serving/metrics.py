@@ -57,6 +57,10 @@ SLOTS = 64
 _METRICS: tuple[Metric, ...] = (
     Metric("ipa_requests_received_total", "counter", GATEWAY, (), "Requests that came to the pipeline."),
     Metric("ipa_requests_total", "counter", GATEWAY, ("outcome",), "Requests that ended, by outcome."),
+    Metric(
+        "ipa_requests_refused_total", "counter", GATEWAY, ("reason",),
+        "Requests refused before they were let in, by reason.",
+    ),
     Metric("ipa_sla_violations_total", "counter", GATEWAY, (), "Requests late, dropped, failed or unfinished."),
     Metric("ipa_requests_inside", "gauge", GATEWAY, (), "Requests that have come and not ended."),
     Metric("ipa_request_duration_seconds", "histogram", GATEWAY, (), "Arrival to completion, of completed requests."),

@@ -90,9 +90,29 @@ async def errors_in_form(request: web.Request, handler: Handler) -> web.StreamRe
         return error_response("internal error; see the log", 500)
 
 
-def application(*guards: Middleware) -> web.Application:
-    """An empty application with this form of errors, behind guards that may refuse a request."""
-    return web.Application(middlewares=[errors_in_form, *guards])
+REASONS = {
+    400: "invalid", 401: "token", 403: "forbidden", 404: "unknown", 405: "method", 408: "slow", 413: "too large",
+    415: "coding", 503: "unavailable",
+}  # fmt: skip
+"""Why a request is refused before it is let in, by the status of the answer."""
+ADMITTED = "admitted"
+"""The key of an HTTP request under which a handler notes that it was let in: whatever its answer, it is no refusal."""
+
+
+def application(*guards: Middleware, on_refusal: Callable[[str, str], object] = lambda *_: None) -> web.Application:
+    """An empty application with this form of errors, behind guards that may refuse a request.
+
+    `on_refusal` is called with the reason and the text of each answer that refuses one.
+    """
+
+    @web.middleware
+    async def noted(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        if response.status in REASONS and ADMITTED not in request and isinstance(response, web.Response):
+            on_refusal(REASONS[response.status], (response.text or "")[:200])
+        return response
+
+    return web.Application(middlewares=[noted, errors_in_form, *guards])
 
 
 def close_connections(app: web.Application, when: Callable[[], bool]) -> None:

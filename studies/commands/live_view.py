@@ -73,6 +73,10 @@ def show_step(entry: Entry) -> None:
 
 def warn(live: Mapping[str, Any]) -> None:
     """Warn on stderr of what makes the figures of a live run misleading."""
+    from ipa.live import UNKNOWN
+
+    unknown = [key for key, value in live.items() if value == UNKNOWN]
+    live = {**live, **dict.fromkeys(unknown, 0)}
     warnings = [studies.live_runs.late_warning(live, live["requests_sent"])]
     if live["decisions_held"]:
         warnings.append(
@@ -88,6 +92,11 @@ def warn(live: Mapping[str, Any]) -> None:
         )
     if live["foreign_requests"]:
         warnings.append(f"Warning: {live['foreign_requests']} requests came from other clients; they are in no table")
+    if live["refused"]:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in live["refused"].items())
+        warnings.append(f"Warning: the gateway refused {sum(live['refused'].values())} requests: {reasons}")
+    if unknown:
+        warnings.append(f"Unknown, since who could say was killed: {', '.join(unknown)}")
     warnings += [f"Warning: {law}" for law in live["broken_laws"]]
     for text in filter(None, warnings):
         click.echo(text, err=True)

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 GATEWAY = "http://127.0.0.1:8080"
 SUFFIXES = (".csv", ".parquet")
 
+UNKNOWN_STATUS = -2
+"""In place of an HTTP status that is not known any more."""
+
 LATE_SHARE = 0.01
 """The share of requests sent late above which latencies are not what they seem."""
 
@@ -104,6 +107,7 @@ def load_table(sent: Sent, checked: Checked | None = None) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
+    from ipa.live import UNKNOWN
     from ipa.sim import COMPLETED, OUTCOMES
 
     outcome = sent.outcome
@@ -124,7 +128,7 @@ def load_table(sent: Sent, checked: Checked | None = None) -> pd.DataFrame:
             "outcome": pd.Categorical.from_codes(outcome, pd.Index(OUTCOMES)),
             "end_s": sent.end_s,
             "latency_s": np.where(outcome == COMPLETED, sent.end_s - sent.scheduled_s, np.nan),
-            "status": sent.status,
+            "status": np.where(sent.reason == UNKNOWN, UNKNOWN_STATUS, sent.status),
             "reason": pd.array(sent.reason, dtype="string"),
             **answers,
         }

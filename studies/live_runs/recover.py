@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 KILLED = "the controller was killed"
 
+LOST_FACTS = (
+    "lateness_p50_s", "lateness_p99_s", "lateness_max_s", "sent_late", "records_lost", "foreign_requests", "refused",
+)  # fmt: skip
+"""What only the load generator or the gateway could have said."""
+
 STATUS = {"completed": 200, "dropped": 504, "failed": 502, "unfinished": 504}
 """How a gateway answers, by what became of a request."""
 
@@ -73,7 +78,8 @@ def recover(out: Path) -> LiveRun:
         broken_laws=tuple(broken_laws(records, is_whole=False, retried=kept.replicas)),
     )
     initial = from_plain(kept.about["initial"])
-    run = live_run_of(scenario, prepared, initial, kept.entries, finished, kept.about["live"], kept.held, kept.now_s)
+    how, held, now_s = kept.about["live"], kept.held, kept.now_s
+    run = live_run_of(scenario, prepared, initial, kept.entries, finished, how, held, now_s, unknown=LOST_FACTS)
     results.write_run(run, out)
     shutil.rmtree(folder, ignore_errors=True)
     return run

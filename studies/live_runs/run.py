@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -126,8 +126,12 @@ def live_run_of(
     held: int,
     wall_s: float,
     answers: Checked | None = None,
+    unknown: Collection[str] = (),
 ) -> LiveRun:
-    """A finished run with its figures; `how` it ran, and how many decisions `held` the configuration."""
+    """A finished run with its figures; `how` it ran, and how many decisions `held` the configuration. Of the facts
+    `unknown` it says so."""
+    from ipa.live import UNKNOWN
+
     pipeline, policy = prepared.pipeline, prepared.policy
     figures = summarise(pipeline, finished.records, initial, entries, prepared.sla_s, scenario.price_per_core)
     summary = {
@@ -154,6 +158,7 @@ def live_run_of(
         live={
             "loss": loss(summary, load_table(finished.sent)),
             **_facts(how, held, finished),
+            **dict.fromkeys(unknown, UNKNOWN),
             **({} if answers is None else {"answers": answers.as_dict()}),
         },
         checked=answers,
@@ -268,6 +273,7 @@ def _facts(how: Mapping[str, Any], held: int, finished: Finished) -> dict[str, A
         **finished.sent.lateness(),
         "records_lost": finished.lost,
         "foreign_requests": finished.foreign,
+        "refused": dict(finished.refused),
         "cut_off": finished.cut_off,
         "broken_laws": list(finished.broken_laws),
     }

@@ -499,6 +499,7 @@ def test_a_run_that_was_killed_has_its_rows_and_decisions_in_tables_afterwards(
     said = json.loads(result.stdout)
     assert (said["requests"], said["completed"], said["live"]["ended"]) == (rows, rows, "the controller was killed")
     assert said["live"]["broken_laws"] == []
+    assert said["live"]["sent_late"] == said["live"]["records_lost"] == said["live"]["refused"] == "unknown"
     assert said["live"]["cut_off"] >= 0
     assert not kept.exists()
     (stored,) = results.read_runs(tmp_path / "run")

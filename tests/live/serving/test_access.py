@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 from aiohttp import web
@@ -25,6 +27,7 @@ from ipa.live.serving.host import Gateway
 from ipa.live.serving.web import application, json_response
 from ipa.live.tokens import CONTROL_HEADER, TokenFile, create_token_file
 from tests.live.serving.serving_plane import Plane, Process, call, entry, plane
+from tests.live.world import until_now
 
 CALLS = (
     ("PUT", "/control/start"),
@@ -287,3 +290,36 @@ def test_what_would_leave_a_port_open_or_shut_for_ever_is_refused_at_the_start(
     assert result.exit_code == 2
     assert said in " ".join(result.output.split())
     assert "a-token-that-everyone-knows" not in result.output
+
+
+def test_refusals_are_counted_and_logged_by_reason(tmp_path: Path) -> None:
+    """Of what clients sent, and not of what was let in: that is in the books as completed, dropped or failed."""
+    create_token_file(tmp_path / "clients")
+    (token,) = TokenFile(tmp_path / "clients").read()
+    bearer = {"Authorization": f"Bearer {token}"}
+    tensor = {"name": "image", "datatype": "FP32", "shape": [1], "data": [1.0]}
+    with plane(tmp_path) as opened:
+        gateway = opened.gateway("--pipeline", "video", "--sla", "0.1", "--data-token-file", str(tmp_path / "clients"))
+        infer = f"{gateway.url}/v2/models/video/infer"
+        given = [({}, b"{}"), ({}, b"{}"), (bearer, b"{"), (bearer, json.dumps({"inputs": [tensor]}).encode())]
+        answered = [posted(infer, headers, body) for headers, body in given]
+        assert answered == [401, 401, 400, 503]  # the last was let in, and dropped where there is no replica
+        _, said = call("GET", f"{gateway.urls['control_url']}/control/records")
+        assert said["refused"] == {"token": 2, "invalid": 1}
+        text = urlopen(f"{gateway.urls['control_url']}/metrics").read().decode()
+        assert 'ipa_requests_refused_total{pipeline="video",reason="token"} 2.0' in text
+        until_now(lambda: len(refusals(gateway)) >= 2, "the log of what was refused")
+        assert {line["reason"] for line in refusals(gateway)} == {"token", "invalid"}
+        assert sum(line["count"] for line in refusals(gateway)) == 3
+
+
+def refusals(gateway: Process) -> list[dict[str, Any]]:
+    return [line for line in gateway.logged() if line["event"] == "requests refused"]
+
+
+def posted(url: str, headers: dict[str, str], body: bytes) -> int:
+    """The status of the answer."""
+    try:
+        return int(urlopen(Request(url, body, headers)).status)
+    except HTTPError as error:
+        return error.code

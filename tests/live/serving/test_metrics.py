@@ -34,7 +34,9 @@ def test_names_follow_the_conventions() -> None:
         assert re.fullmatch(r"ipa_[a-z][a-z_]*", metric.name)
         assert metric.name.endswith("_total") == (metric.kind == "counter"), metric.name
         assert not re.search(r"_(ms|millis|minutes|s)$", metric.name), metric.name
-        assert set(metric.labels) <= {"stage", "variant", "state", "outcome", "rung", "kind", "slot"}, metric.name
+        assert set(metric.labels) <= {"stage", "variant", "state", "outcome", "rung", "kind", "slot", "reason"}, (
+            metric.name
+        )
         assert metric.help.endswith("."), metric.name
 
 

@@ -111,13 +111,23 @@ def test_what_makes_the_figures_misleading_is_a_warning(capsys: pytest.CaptureFi
         "records_lost": 0,
         "foreign_requests": 0,
         "cut_off": 0,
+        "refused": {},
         "broken_laws": [],
     }
     warn(sound)
     assert capsys.readouterr().err == ""
-    counts = {"decisions_held": 2, "records_lost": 3, "foreign_requests": 4, "cut_off": 5}
+    counts = {
+        "decisions_held": 2,
+        "records_lost": 3,
+        "foreign_requests": 4,
+        "cut_off": 5,
+        "refused": {"invalid": 2, "token": 1},
+    }
     warn({**sound, **counts, "broken_laws": ["L3: at stage a"]})
     said = capsys.readouterr().err.splitlines()
-    assert len(said) == 5
+    assert len(said) == 6
+    assert "Warning: the gateway refused 3 requests: 2 invalid, 1 token" in said
     assert any(line.startswith("Warning: 5 requests were cut off by the early end of the run") for line in said)
     assert said[-1] == "Warning: L3: at stage a"
+    warn({**sound, "sent_late": "unknown", "refused": "unknown"})
+    assert capsys.readouterr().err == "Unknown, since who could say was killed: sent_late, refused\n"
