@@ -36,6 +36,9 @@ ALIKE = 2.0
 
 REAL = "twitter:"
 
+PAST = "; policies that read a longer past than history_s may see some of the other part before their first windows"
+"""`foresight` and forecasts by `seasonal-gbm` do: nothing is cut out of the load before a window."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -57,6 +60,12 @@ class Cases:
     test: tuple[Case, ...]
     seeds: int
     words: str
+
+    @property
+    def window_s(self) -> float:
+        """How long every window is."""
+        window = self.train[0].window
+        return _length_of(self.base) if window is None else window[1] - window[0]
 
 
 def cases_of(scenario: Scenario, how: Drawing, log: Callable[[str], object] = lambda _: None) -> Cases:
@@ -99,7 +108,7 @@ def cases_of(scenario: Scenario, how: Drawing, log: Callable[[str], object] = la
         how.seeds,
         f"windows of {length_s:g} s{f' like {scenario.trace}' if like else ''}: {len(found[0])} of seconds "
         f"{train[0]:,.12g} to {train[1]:,.12g} to train on, "
-        f"{len(found[1])} of {test[0]:,.12g} to {test[1]:,.12g} to test on",
+        f"{len(found[1])} of {test[0]:,.12g} to {test[1]:,.12g} to test on{PAST}",
     )
 
 

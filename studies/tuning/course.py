@@ -200,8 +200,8 @@ def _found(
             number,
             values[number],
             scenario.with_values(values[number]),
-            tuple(gains(wishes.outcomes, train[number], race.defaults, cases.seeds)),
-            tuple(gains(wishes.outcomes, test[number], test[None], cases.seeds)),
+            tuple(gains(wishes.outcomes, train[number], race.defaults, cases.seeds, cases.window_s)),
+            tuple(gains(wishes.outcomes, test[number], test[None], cases.seeds, cases.window_s)),
             (
                 wishes.are_kept(means_of(train[number]), race.default_means),
                 wishes.are_kept(means_of(test[number]), means_of(test[None])),

@@ -1,33 +1,30 @@
 """What a setting gains over the defaults: differences of the same windows and seeds, with intervals.
 
-The runs of one window are averaged first, as they share its load; windows are what was drawn. Intervals are percentile
-bootstraps over windows (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13), both settings of a
-window drawn together: outcomes such as violations are far from normal, being zero on most windows. The change in
-percent is that of the means, not the mean of changes, which a window without violations would leave undefined.
+The runs of one window are averaged first, as they share its load; windows are what was drawn, both settings of a window
+together. Intervals are those that suit the outcome (`ipa.studies.intervals`). The change in percent is that of the
+means, not the mean of changes, which a window without violations would leave undefined; of few violations it is not
+told.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from ipa.studies.intervals import Estimate
+from ipa.studies.intervals import CONFIDENCE, FEW_EVENTS, Estimate, differences, kind_of
 from ipa.studies.tuning.racing import Columns
 
-DRAWS = 10_000
-
-_SEED = 15
-"""Of the bootstrap: the same runs have the same intervals."""
+Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Gain:
     """An outcome with the defaults and with a setting: both means, and the change with its 95 % interval.
 
-    `percent` is None where the defaults come to zero.
+    `percent` is None where the defaults come to zero, or either rests on few events.
     """
 
     outcome: str
@@ -37,35 +34,39 @@ class Gain:
     percent: Estimate | None
 
 
-def gains(outcomes: Sequence[str], tuned: Columns, defaults: Columns, seeds: int) -> list[Gain]:
-    """The gains in outcomes; both columns are of the same cases, `seeds` of them for each window."""
-    return [_gain(name, _by_window(tuned[name], seeds), _by_window(defaults[name], seeds)) for name in outcomes]
+def gains(outcomes: Sequence[str], tuned: Columns, defaults: Columns, seeds: int, window_s: float) -> list[Gain]:
+    """The gains in outcomes; both columns are of the same cases, `seeds` of them for each window of `window_s`."""
+    # Few violations in many requests: how many completed is near enough to how many came.
+    completed = window_s * _by_window(
+        defaults.get("throughput_rps", np.full(len(defaults[outcomes[0]]), np.nan)), seeds
+    )
+    found = []
+    for name in outcomes:
+        of = {"requests": completed, "duration_s": np.full(len(completed), window_s)}.get(kind_of(name).of or "")
+        one, other = (_by_window(columns[name], seeds) for columns in (tuned, defaults))
+        found.append(_gain(name, one, other, of, window_s * seeds))
+    return found
 
 
-def _gain(outcome: str, tuned: npt.NDArray[np.float64], defaults: npt.NDArray[np.float64]) -> Gain:
+def _gain(outcome: str, tuned: Values, defaults: Values, of: Values | None, span_s: float) -> Gain:
     known = ~(np.isnan(tuned) | np.isnan(defaults))
-    tuned, defaults = tuned[known], defaults[known]
-    windows = len(tuned)
-    if windows == 0:
+    one, other = tuned[known][None], defaults[known][None]
+    if not one.size:
         return Gain(outcome, np.nan, np.nan, Estimate(np.nan, np.nan, np.nan), None)
-    before, after = float(defaults.mean()), float(tuned.mean())
-    drawn = np.random.default_rng(_SEED).integers(windows, size=(DRAWS if windows > 1 else 0, windows))
-    befores, afters = defaults[drawn].mean(axis=1), tuned[drawn].mean(axis=1)
+    kind = kind_of(outcome)
+    sizes = None if of is None else (of[known][None], np.full(one.shape, span_s))
+    change = differences(kind, one, other, CONFIDENCE, *(sizes or ()))
+    before, after = float(other.mean()), float(one.mean())
     percent = None
-    if before:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            changes = 100.0 * (afters / befores - 1.0)
-        percent = _estimate(100.0 * (after / before - 1.0), changes[np.isfinite(changes)])
-    return Gain(outcome, before, after, _estimate(after - before, afters - befores), percent)
+    if before and change.events[0] >= FEW_EVENTS:
+        # What a window is off from the common ratio of both, by which the ratio of the means is off in its share.
+        ratio = after / before
+        off = differences(replace(kind, of=None), one / before, ratio * other / before, CONFIDENCE)
+        ends = (max(100.0 * (ratio - 1.0 + float(end[0])), -100.0) for end in (off.low, off.high))
+        percent = Estimate(100.0 * (ratio - 1.0), *ends)
+    return Gain(outcome, before, after, Estimate(*(float(end[0]) for end in change[:3])), percent)
 
 
-def _estimate(mean: float, drawn: npt.NDArray[np.float64]) -> Estimate:
-    if not len(drawn):
-        return Estimate(mean, np.nan, np.nan)
-    low, high = np.quantile(drawn, (0.025, 0.975))
-    return Estimate(mean, float(low), float(high))
-
-
-def _by_window(values: npt.NDArray[np.float64], seeds: int) -> npt.NDArray[np.float64]:
-    means: npt.NDArray[np.float64] = values.reshape(-1, seeds).mean(axis=1)
+def _by_window(values: Values, seeds: int) -> Values:
+    means: Values = values.reshape(-1, seeds).mean(axis=1)
     return means
