@@ -18,6 +18,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, get_args
 
+import click
 import pytest
 from click.testing import CliRunner
 from pydantic import BaseModel
@@ -134,7 +135,7 @@ def named(cell: str) -> str:
 # ---- running pages ----
 
 
-def run_command(command: Command) -> None:
+def run_command(command: Command) -> str:
     # Worker processes gain nothing here, and forking under a test runner's threads is a warning on newer Pythons.
     jobs = ("--jobs", "1") if command.words[1] in ("compare", "explain", "study", "sweep", "tune") else ()
     result = CliRunner().invoke(main, [*command.words[1:], *jobs])
@@ -143,6 +144,7 @@ def run_command(command: Command) -> None:
     if command.output is not None:
         wanted = "".join(".*" if line == "..." else re.escape(line.rstrip()) + r"[ ]*\n" for line in command.output)
         assert re.fullmatch(wanted, result.stdout, re.DOTALL), said
+    return result.stdout
 
 
 def place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,6 +194,67 @@ def test_what_the_readme_says_of_a_pipeline_and_a_log_of_ones_own_can_be_done(
             if "--static" not in command.words:
                 run_command(command)
     assert Path("report.html").is_file()
+
+
+SHORTER = {
+    ("study", "paper"): ("--pipeline", "video", "--seeds", "1"),
+    ("tune",): ("--trials", "20", "--windows", "4"),
+    ("live", "run"): ("--duration", "10"),
+}
+"""What makes a command of the README last seconds instead of minutes."""
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not HAS_REPORT, reason="plotly is not installed")
+def test_what_else_the_readme_says_to_do_can_be_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From top to bottom; the tuning finds something."""
+    place(tmp_path, monkeypatch)
+    said = {}
+    for line, words in shell_commands(ROOT / "README.md"):
+        if words[0] == "ipa":
+            shorter = next((more for begin, more in SHORTER.items() if words[1:][: len(begin)] == begin), ())
+            said[words[1]] = run_command(Command((*words, *shorter), None, line))
+    assert re.search(r"^# Setting \d+: policy\.", said["tune"], re.MULTILINE), said["tune"]
+
+
+def shell_commands(page: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """The lines and words of the commands of a page's indented blocks, which are not run as its fenced ones are."""
+    text = page.read_text(encoding="utf-8")
+    for match in re.finditer(r"^    (?:\$ )?((?:ipa|make|python) (?:.*\\\n)*.*)$", text, re.MULTILINE):
+        parsed = shlex.shlex(match[1].replace("\\\n", " "), posix=True, punctuation_chars=True)
+        parsed.whitespace_split, parsed.commenters = True, "#"
+        words: list[str] = []
+        for word in [*parsed, ";"]:
+            if set(word) <= set("|&;<>"):
+                yield text.count("\n", 0, match.start()) + 1, tuple(words)
+                words = []
+            else:
+                words.append(word)
+
+
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_that_a_page_names_is_there_with_its_options(page: Path) -> None:
+    """Also of those that need a cluster, a real trace or half an hour, which no test runs."""
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    for line, words in shell_commands(page):
+        where = f"{page.name}:{line}: {' '.join(words)}"
+        match words:
+            case ("make", target, *_):
+                assert target in targets, where
+            case ("python", "-m", module, *_):
+                assert find_spec(module) is not None, where
+            case ("python", file, *_) if file.endswith(".py"):
+                assert (ROOT / file).is_file(), where
+            case ("ipa", *rest):
+                command: click.Command = main
+                while isinstance(command, click.Group) and not rest[0].startswith("-"):
+                    below = command.get_command(click.Context(command), rest.pop(0))
+                    assert below is not None, where
+                    command = below
+                try:
+                    command.make_parser(click.Context(command)).parse_args(list(rest))
+                except click.UsageError as error:
+                    pytest.fail(f"{where}: {error.message}")
 
 
 @needs_real_trace

@@ -6,7 +6,7 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -15,14 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from ipa.studies import results
 from ipa.studies.errors import ScenarioError
 from ipa.studies.many.outcome import TIMELINE, Outcome, Wanted
 
 FINISHED = "finished.sqlite"
 LAYOUT = 3
-
-LOCK = ".running"
-"""Beside the store: held by the command that makes its runs, as a lock of SQLite's, which ends with the process."""
 
 BUSY_S = 5.0
 """How long a change waits in silence for a program that reads the file."""
@@ -187,7 +185,7 @@ def opened(path: Path, say: Callable[[str], object] = lambda _: None, *, alone: 
     """
     store = None
     try:
-        with _locked(path.with_name(LOCK)) if alone else nullcontext():
+        with results.alone(path.parent) if alone else nullcontext():
             store = Store(path, say)
             yield store
     except sqlite3.Error as error:
@@ -195,20 +193,6 @@ def opened(path: Path, say: Callable[[str], object] = lambda _: None, *, alone: 
     finally:
         if store is not None:
             store.close()
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
-        try:
-            connection.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
-                raise
-            raise ScenarioError(
-                f"--out {path.parent}: another command is making its runs; wait until it ends, or give a new folder"
-            ) from None
-        yield
 
 
 def _marks(keys: Sequence[str]) -> str:

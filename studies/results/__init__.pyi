@@ -1,3 +1,4 @@
+from .folder import alone as alone
 from .folder import claim as claim
 from .folder import close_comparison as close_comparison
 from .folder import open_comparison as open_comparison

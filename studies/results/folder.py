@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,8 @@ from ipa.studies.scenario import Scenario
 
 if TYPE_CHECKING:
     import pandas as pd
+
+LOCK = ".lock"
 
 
 def claim(folder: Path, *, resumable: bool = False, kind: str = "runs") -> None:
@@ -39,6 +43,24 @@ def claim(folder: Path, *, resumable: bool = False, kind: str = "runs") -> None:
         raise ScenarioError(f"--out {folder}: contains other files; give a new or empty folder")
     if not (resumable and read_manifest(folder)["kind"] == kind):
         raise ScenarioError(f"--out {folder}: already holds results; give a new or empty folder")
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Within it no other command makes runs for the folder, which is there. ScenarioError: one does.
+
+    The lock is SQLite's, which ends with the process, however that ends.
+    """
+    with closing(sqlite3.connect(folder / LOCK, timeout=0, isolation_level=None)) as lock:
+        try:
+            lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise ScenarioError(f"--out {folder}: cannot be locked: {error}") from None
+            raise ScenarioError(
+                f"--out {folder}: another command is making its runs; wait until it ends, or give a new folder"
+            ) from None
+        yield
 
 
 def write_run(run: Run, folder: Path) -> None:

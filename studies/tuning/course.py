@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from ipa.errors import Error
-from ipa.studies import workers
+from ipa.studies import results, workers
 from ipa.studies.run import prepare
 from ipa.studies.scenario import Scenario
 from ipa.studies.tuning import kept
@@ -59,7 +59,7 @@ def tune(
     with ExitStack() as stack:
         if place is not None:
             kept.open_folder(place, kept.asked(scenario, wishes, space, cases))
-            stack.enter_context(kept.alone(place))
+            stack.enter_context(results.alone(place))
         search = stack.enter_context(opened(place, space, wishes, scenario.seed))
         race = _Race(search, wishes, cases, jobs or workers.cores())
         for batch in search.batches(trials):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 from ipa.studies.errors import ScenarioError
@@ -21,10 +19,6 @@ KIND = "tuning"
 RUNS = "runs.parquet"
 BEST = "best.yaml"
 FOUND = "found.json"
-LOCK = ".lock"
-
-PATIENCE_S = 10.0
-"""How long the workers of a killed tuning may take to notice."""
 
 
 def asked(scenario: Scenario, wishes: Wishes, space: Space, cases: Cases) -> dict[str, Any]:
@@ -62,30 +56,6 @@ def open_folder(folder: Path, wanted: Mapping[str, Any]) -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     write_json({"schema_version": SCHEMA_VERSION, "kind": KIND, **wanted, **versions()}, manifest)
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Within it no other tuning uses the folder. ScenarioError: one does, still after `PATIENCE_S`.
-
-    The system ends the lock with the process, however that ends, and with its last worker.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    with (folder / LOCK).open("w") as file:
-        until_s = monotonic() + PATIENCE_S
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                if monotonic() > until_s:
-                    raise ScenarioError(f"--out {folder}: another tuning is at work there") from None
-                sleep(0.05)
-        yield
 
 
 def close_folder(folder: Path, tuned: Tuned) -> None:
