@@ -9,6 +9,9 @@ from typing import Any
 
 from ipa.policies.interface import PolicyError
 
+LARGEST = 1e12
+"""What a number may be that nothing else bounds: exact sums and products of two of them stay finite."""
+
 LONGEST_SHOWN = 80
 """In characters: how much of a value stands in a message."""
 
@@ -21,11 +24,11 @@ def number(
     above: float | None = None,
     at_most: float | None = None,
 ) -> float:
-    """`value` as a finite float within the bounds; PolicyError otherwise (a bool does not count as a number)."""
+    """`value` as a float within the bounds and `LARGEST`; PolicyError otherwise (a bool does not count as a number)."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         result = float(value)
         if (
-            math.isfinite(result)
+            abs(result) <= LARGEST
             and (at_least is None or result >= at_least)
             and (above is None or result > above)
             and (at_most is None or result <= at_most)
@@ -34,6 +37,8 @@ def number(
     bounds = [f"of at least {at_least:g}"] if at_least is not None else []
     bounds += [f"above {above:g}"] if above is not None else []
     bounds += [f"at most {at_most:g}"] if at_most is not None else []
+    if isinstance(value, float | int) and math.isfinite(value) and abs(value) > LARGEST:
+        bounds += [f"at most {LARGEST:g}"] * (at_most is None)
     wanted = " ".join(["a finite number", " and ".join(bounds)]).strip()
     raise PolicyError(f"{key}={value!r} must be {wanted}")
 

@@ -54,7 +54,7 @@ def _obstacle() -> str:
     try:
         from ipa.sim.compiled import compile_error
     except ImportError as error:
-        return f"needs numba: {error}; install it with pip install 'ipa-pipelines[compiled]'"
+        return f"needs numba: {error}; install it with pip install '.[compiled]' in the checkout"
     error_text = compile_error()
     return error_text and f"does not compile here: {error_text}; try another version of numba or Python"
 

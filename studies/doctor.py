@@ -81,7 +81,7 @@ def _version(package: str) -> str | None:
 def _package(package: str, extra: str, note: str = "") -> Finding:
     version = _version(package)
     if version is None:
-        return _finding(False, None, f"pip install '{PROJECT}[{extra}]'" if extra else f"pip install {package}")
+        return _finding(False, None, f"pip install '.[{extra}]' in the checkout" if extra else f"pip install {package}")
     return _finding(True, version, note or package)
 
 
@@ -99,7 +99,7 @@ def _extras() -> dict[str, Finding]:
 def _extra(extra: str, packages: list[str]) -> Finding:
     versions = {package: _version(package) for package in packages}
     if None in versions.values():
-        return _finding(False, None, f"pip install '{PROJECT}[{extra}]'")
+        return _finding(False, None, f"pip install '.[{extra}]' in the checkout")
     return _finding(True, None, ", ".join(f"{package} {version}" for package, version in versions.items()))
 
 

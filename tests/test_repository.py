@@ -35,6 +35,16 @@ def test_the_citation_is_of_this_version() -> None:
         assert all(author["name"] for author in work["authors"])
 
 
+def test_no_text_says_to_install_the_package_from_an_index_where_it_is_not() -> None:
+    texts = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("studies/examples/*")]
+    texts += [
+        path for folder in ("live", "policies", "sim", "studies", "traces") for path in ROOT.glob(f"{folder}/**/*.py")
+    ]
+    named = re.compile(r"""pip install ['"]?ipa-pipelines|^ipa-pipelines""", re.MULTILINE)
+    said = [path for path in texts if path.is_file() and path.name != "CHANGELOG.md"]
+    assert not [path for path in said if named.search(path.read_text(encoding="utf-8"))]
+
+
 @pytest.mark.parametrize("name", ["bug", "feature"])
 def test_issue_forms_have_what_a_form_needs(name: str) -> None:
     form = parsed(f".github/ISSUE_TEMPLATE/{name}.yml")

@@ -304,7 +304,9 @@ def _client() -> Any:
     try:
         import kubernetes
     except ImportError:
-        raise LiveError("the kubernetes backend needs its client: pip install 'ipa-pipelines[kubernetes]'") from None
+        raise LiveError(
+            "the kubernetes backend needs its client: pip install '.[kubernetes]' in the checkout"
+        ) from None
     return kubernetes
 
 

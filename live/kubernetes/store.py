@@ -41,7 +41,7 @@ def explained(url: str, endpoint: str) -> Iterator[None]:
     try:
         from botocore.exceptions import BotoCoreError
     except ImportError:
-        raise StoreError("an object store needs its client: pip install 'ipa-pipelines[s3]'") from None
+        raise StoreError("an object store needs its client: pip install '.[s3]' in the checkout") from None
     try:
         yield
     except (OSError, BotoCoreError) as error:

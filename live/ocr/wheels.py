@@ -49,7 +49,7 @@ def file_of(name: str, path: str) -> Path:
     try:
         found = Path(str(distribution(name).locate_file(path)))
     except PackageNotFoundError:
-        raise WheelError(f"{name} is not installed: pip install 'ipa-pipelines[ocr]'") from None
+        raise WheelError(f"{name} is not installed: pip install '.[ocr]' in the checkout") from None
     if not found.is_file():
-        raise WheelError(f"{name} {distribution(name).version} has no {path}: pip install 'ipa-pipelines[ocr]'")
+        raise WheelError(f"{name} {distribution(name).version} has no {path}: pip install '.[ocr]' in the checkout")
     return found

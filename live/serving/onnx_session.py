@@ -19,7 +19,7 @@ def onnx_session(path: Path, threads: int) -> Any:
     try:
         import onnxruntime
     except ImportError:
-        raise ModelError(f"{path}: needs the extra onnx: pip install 'ipa-pipelines[onnx]'") from None
+        raise ModelError(f"{path}: needs the extra onnx: pip install '.[onnx]' in the checkout") from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -20,5 +20,5 @@ def check_installed(name: str) -> None:
     package = PACKAGES.get(name)
     if package is not None and find_spec(package) is None:
         raise SolverError(
-            f"solver={name!r} needs {package}: pip install 'ipa-pipelines[{name}]', or use solver='exact'"
+            f"solver={name!r} needs {package}: pip install '.[{name}]' in the checkout, or use solver='exact'"
         )

@@ -13,7 +13,7 @@ def main() -> None:
 
         main(prog_name="ipa")
     except KeyboardInterrupt:
-        sys.exit("Aborted!")
+        sys.exit("Error: interrupted; nothing was written")
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # everything is done
 

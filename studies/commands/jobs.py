@@ -39,4 +39,4 @@ def interrupted(out: Path | None) -> click.ClickException:
 
 
 def _kept(out: Path | None) -> str:
-    return f"; finished runs are kept in {out}: repeat the command to resume" if out else ""
+    return f"; finished runs are kept in {out}: repeat the command to resume" if out else "; no run is kept"

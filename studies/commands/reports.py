@@ -30,7 +30,7 @@ def check_report(path: Path, out: Path | None = None, records: str = "all", opti
     studies.report.check_records(records)
     if path.is_dir():
         raise ScenarioError(f"{option} {path}: is a folder; give a file")
-    if out is not None and path.absolute() == out.absolute():
+    if out is not None and path.resolve() == out.resolve():
         raise ScenarioError(f"{option} {path}: is the folder of the results; give another file")
     made = () if out is None else (out.absolute(), *out.absolute().parents)
     if path.absolute().parent in made:
@@ -64,7 +64,7 @@ def check_images(folder: Path) -> None:
 def check_plotly(what: str) -> None:
     """Raise ScenarioError, before anything is simulated, if plotly, which draws reports, is not installed."""
     if find_spec("plotly") is None:
-        raise ScenarioError(f"{what} needs plotly, which is not installed: pip install 'ipa-pipelines[report]'")
+        raise ScenarioError(f"{what} needs plotly, which is not installed: pip install '.[report]' in the checkout")
 
 
 def write_images(plots: Sequence[Plot], form: str, folder: Path) -> list[Path]:

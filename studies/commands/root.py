@@ -12,11 +12,21 @@ import click
 from ipa.errors import Error, InputError
 from ipa.studies.commands.group import LazyGroup
 
+KEPT = {
+    "live": "what was made on a cluster until then is there: ipa live status shows it, ipa live down removes it",
+    "models": "files that were finished are kept",
+    "profile": "measurements made so far are kept: ipa profile run resumes",
+}
+"""What an interrupted command leaves, where it is not nothing; commands of many runs say it themselves."""
+
 
 class Root(LazyGroup):
     """Answers errors with one clear message and their exit code, never with a traceback."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
+        if sys.stdout is None:  # `ipa ... >&-`
+            click.echo("Error: standard output is closed; send it to a file or to /dev/null", err=True)
+            sys.exit(1)
         try:
             try:
                 return super().main(*args, **kwargs)
@@ -37,7 +47,8 @@ class Root(LazyGroup):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except KeyboardInterrupt:
-            raise click.Abort from None
+            kept = KEPT.get(str(ctx.invoked_subcommand), "nothing was written")
+            raise click.ClickException(f"interrupted; {kept}") from None
         except InputError as error:
             raise click.UsageError(str(error)) from None
         except BrokenPipeError:
@@ -69,7 +80,7 @@ def _drop_output() -> None:
         "policy": "List policies and their parameters.",
         "predictor": "Forecast loads, and see what forecasts are worth.",
         "profile": "Measure, inspect and compare profiles: variants, latencies, and where each number comes from.",
-        "replay": "Show what another policy would have decided on the observations in a recorded journal.",
+        "replay": "Show what another policy would have decided on what was observed in a run.",
         "report": "Draw stored results as one HTML file.",
         "schema": "Print the JSON Schema of files of a kind or, without one, of all kinds, for editors.",
         "simulate": "Simulate one policy on one load.",

@@ -33,4 +33,4 @@ def plotly_figure(heading: str, traces: list[dict[str, Any]], layout: dict[str, 
 def check_plotly(what: str) -> None:
     """Raise ScenarioError where plotly, which draws `what`, is not installed."""
     if find_spec("plotly") is None:
-        raise ScenarioError(f"{what} needs plotly, which is not installed: pip install 'ipa-pipelines[report]'")
+        raise ScenarioError(f"{what} needs plotly, which is not installed: pip install '.[report]' in the checkout")

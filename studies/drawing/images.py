@@ -17,7 +17,7 @@ WIDTH = 1000
 def check_images(what: str) -> None:
     """Raise ScenarioError, beginning with `what`, where kaleido or Chromium is missing."""
     if find_spec("kaleido") is None:
-        raise ScenarioError(f"{what} needs kaleido, which is not installed: pip install 'ipa-pipelines[static]'")
+        raise ScenarioError(f"{what} needs kaleido, which is not installed: pip install '.[static]' in the checkout")
     from choreographer.browsers.chromium import Chromium
 
     browser = Chromium.find_browser(skip_local=False)

@@ -83,7 +83,7 @@ def check_installed() -> None:
     """Raise LiveError where the libraries of live mode are missing."""
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
-        raise LiveError(f"live mode needs {', '.join(missing)}: pip install 'ipa-pipelines[live]'")
+        raise LiveError(f"live mode needs {', '.join(missing)}: pip install '.[live]' in the checkout")
 
 
 def check_live(scenario: Scenario, live: Live, prepared: Prepared) -> None:

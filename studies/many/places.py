@@ -18,7 +18,7 @@ LOCAL = "local"
 def check(on: str) -> None:
     """Raise ScenarioError for a word that names no place, or one for which a package is missing."""
     if on != LOCAL and _scheduler(on) and find_spec("distributed") is None:
-        raise ScenarioError(f"--on {on} needs distributed: pip install 'ipa-pipelines[dask]'")
+        raise ScenarioError(f"--on {on} needs distributed: pip install '.[dask]' in the checkout")
 
 
 @contextmanager

@@ -66,7 +66,7 @@ def choose(text: str) -> Chosen:
         except ScenarioError as error:
             raise ScenarioError(f"predictor {text!r}: {assignment}: {error}") from None
     predictor = create_predictor(given)
-    unseen = [field for field in predictor.reads if field not in SEEN]
+    unseen = [field for field in reads(predictor) if field not in SEEN]
     if unseen:
         raise ScenarioError(f"predictor {text!r} reads {', '.join(unseen)}, which a load alone does not give")
     return Chosen(text, predictor)

@@ -10,7 +10,7 @@ from time import perf_counter
 import numpy as np
 import numpy.typing as npt
 
-from ipa.policies import Predictor, in_time, plugins
+from ipa.policies import Predictor, in_time, plugins, reads
 from ipa.policies.predictors import Outlook
 from ipa.studies.predictor import scores
 from ipa.studies.predictor.cases import Cases
@@ -136,7 +136,7 @@ def scored(name: str, forecasts: Forecasts, actual_rps: Floats, measured: Measur
 
 def forecast_ms(predictor: Predictor, cases: Cases) -> float:
     """The median time of a forecast made alone [ms], as a live controller makes it; over moments spread evenly."""
-    future, seasons = _seen_by(predictor.reads)
+    future, seasons = _seen_by(reads(predictor))
     took_s = []
     for number in np.linspace(0, len(cases) - 1, min(TIMED, len(cases))).astype(int).tolist():
         observation = cases.observation(number, future=future, seasons=seasons)

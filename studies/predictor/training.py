@@ -162,7 +162,7 @@ def _fitter(module: str) -> Any:
     try:
         return import_module(f"ipa.studies.predictor.{module}")
     except ImportError as error:
-        raise ScenarioError(f"training needs {error.name}: pip install 'ipa-pipelines[train]'") from error
+        raise ScenarioError(f"training needs {error.name}: pip install '.[train]' in the checkout") from error
 
 
 def _errors(model: Model, validation: Set) -> npt.NDArray[np.float64]:

@@ -148,7 +148,7 @@ def opened(folder: Path | None, space: Space, wishes: Wishes, seed: int) -> Iter
     try:
         import optuna
     except ImportError:
-        raise ScenarioError("tuning needs Optuna: pip install 'ipa-pipelines[tune]'") from None
+        raise ScenarioError("tuning needs Optuna: pip install '.[tune]' in the checkout") from None
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:

@@ -568,7 +568,7 @@ def test_what_only_a_simulation_can_have_is_refused_by_name(
 def test_without_its_libraries_live_mode_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(choice, "NEEDED", ("no_such_library",))
-    wanted = "live mode needs no_such_library: pip install 'ipa-pipelines[live]'"
+    wanted = "live mode needs no_such_library: pip install '.[live]' in the checkout"
     assert refusal("live", "run", "video") == wanted
     assert refusal("live", "load", "video") == wanted
 

@@ -352,7 +352,7 @@ def test_a_missing_extra_is_named_before_anything_runs(
     solver: str, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(packages, "find_spec", lambda _: None)
-    text = rf"solver='{solver}' needs {package}: pip install 'ipa-pipelines\[{solver}\]'"
+    text = rf"solver='{solver}' needs {package}: pip install '.\[{solver}\]' in the checkout"
     with pytest.raises(PolicyError, match=text):
         create("ipa", two_by_two(), {"solver": solver})
     with pytest.raises(PolicyError, match=text):

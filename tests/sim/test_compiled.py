@@ -261,7 +261,7 @@ def test_without_numba_auto_takes_simpy_with_one_warning_and_compiled_is_refused
     assert "SimPy" in warning
     assert "needs numba" in warning
     assert "\n" not in warning
-    with pytest.raises(EngineError, match=r"needs numba.*pip install 'ipa-pipelines\[compiled\]'.*simpy"):
+    with pytest.raises(EngineError, match=r"needs numba.*pip install '.\[compiled\]' in the checkout.*simpy"):
         choose_engine("compiled")
 
 

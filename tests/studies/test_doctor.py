@@ -47,11 +47,15 @@ def test_what_is_missing_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(metadata, "version", missing)
     made = found()
-    assert made["solvers"]["highs"] == {"ready": False, "version": None, "note": "pip install 'ipa-pipelines[highs]'"}
-    assert made["solvers"]["gurobi"]["note"] == "pip install 'ipa-pipelines[gurobi]'"
-    assert made["engines"]["compiled"]["note"] == "pip install 'ipa-pipelines[compiled]'"
+    assert made["solvers"]["highs"] == {
+        "ready": False,
+        "version": None,
+        "note": "pip install '.[highs]' in the checkout",
+    }
+    assert made["solvers"]["gurobi"]["note"] == "pip install '.[gurobi]' in the checkout"
+    assert made["engines"]["compiled"]["note"] == "pip install '.[compiled]' in the checkout"
     assert made["extras"] == {}
-    assert "solver  highs      missing  pip install 'ipa-pipelines[highs]'" in list(lines(made))
+    assert "solver  highs      missing  pip install '.[highs]' in the checkout" in list(lines(made))
 
 
 def test_extras_are_those_of_the_package_but_for_its_developers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +75,7 @@ def test_extras_are_those_of_the_package_but_for_its_developers(monkeypatch: pyt
     monkeypatch.setattr(metadata, "requires", lambda _: required)
     monkeypatch.setattr(metadata, "version", version)
     assert found()["extras"] == {
-        "live": {"ready": False, "version": None, "note": "pip install 'ipa-pipelines[live]'"},
+        "live": {"ready": False, "version": None, "note": "pip install '.[live]' in the checkout"},
         "report": {"ready": True, "version": None, "note": "plotly 6.1"},
     }
 

@@ -170,6 +170,6 @@ def test_points_without_a_figure_are_left_out_of_a_plane() -> None:
 def test_without_plotly_figures_say_what_to_install(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ipa.studies.drawing.figures.find_spec", lambda _: None)
     with pytest.raises(
-        ScenarioError, match=r"needs plotly, which is not installed: pip install 'ipa-pipelines\[report\]'"
+        ScenarioError, match=r"needs plotly, which is not installed: pip install '.\[report\]' in the checkout"
     ):
         run.figures()

@@ -90,7 +90,7 @@ def _weights(stored: bytes, path: Path) -> dict[str, npt.NDArray[Any]]:
         import h5py
     except ImportError:
         raise PolicyError(
-            f"{path}: needs h5py to be read: pip install 'ipa-pipelines[train]'; .npz needs nothing"
+            f"{path}: needs h5py to be read: pip install '.[train]' in the checkout; .npz needs nothing"
         ) from None
     try:
         with h5py.File(io.BytesIO(stored), "r") as file:

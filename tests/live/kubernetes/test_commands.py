@@ -365,7 +365,7 @@ def test_without_the_client_a_command_says_what_to_install(
     monkeypatch.setitem(sys.modules, "kubernetes", None)
     name, *options = command
     said = refusal("live", name, "video", *options)
-    assert said == "the kubernetes backend needs its client: pip install 'ipa-pipelines[kubernetes]'"
+    assert said == "the kubernetes backend needs its client: pip install '.[kubernetes]' in the checkout"
 
 
 def test_no_load_is_for_a_cluster() -> None:

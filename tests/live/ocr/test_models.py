@@ -86,7 +86,7 @@ def test_what_is_no_picture_or_no_line_is_refused(folder: Path) -> None:
 
 
 def test_a_wheel_that_is_not_there_is_named() -> None:
-    with pytest.raises(WheelError, match=r"no-such-wheel is not installed: pip install 'ipa-pipelines\[ocr\]'"):
+    with pytest.raises(WheelError, match=r"no-such-wheel is not installed: pip install '.\[ocr\]' in the checkout"):
         file_of("no-such-wheel", "model.onnx")
     with pytest.raises(WheelError, match=r"rapidocr .* has no rapidocr/none\.onnx"):
         file_of("rapidocr", "rapidocr/none.onnx")

@@ -347,7 +347,7 @@ def test_a_model_of_a_folder_is_a_class_called_model(tmp_path: Path) -> None:
 def test_without_onnxruntime_an_onnx_file_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "model.onnx").touch()
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ModelError, match=r"needs the extra onnx: pip install 'ipa-pipelines\[onnx\]'"):
+    with pytest.raises(ModelError, match=r"needs the extra onnx: pip install '.\[onnx\]' in the checkout"):
         folder_model(tmp_path, 1)
 
 

@@ -29,6 +29,15 @@ class Late:
 """
 
 
+def test_a_class_of_ones_own_that_says_nothing_of_what_it_reads_is_scored_and_drawn(here: Path) -> None:
+    own = "class Own:\n    def forecast(self, observation, horizon_s):\n        return Forecast(horizon_s, 8.0)\n"
+    (here / "my.py").write_text(f"from ipa.policies import Forecast\n\n{own}")
+    [score] = answer(*CONSTANT, "--predictor", "my.py:Own", "--json")["scores"]
+    assert score["smape_percent"] == 0.0
+    drawn = ipa("predictor", "show", *CONSTANT[2:], "--predictor", "my.py:Own", "--to", "page.html")
+    assert (drawn.exit_code, (here / "page.html").exists()) == (0, True)
+
+
 def test_predictors_are_scored_side_by_side_ones_own_too(here: Path) -> None:
     """4 or 6 for 8 have SMAPE 2 x 4 / 12 and 2 x 2 / 14, pinball losses at 0.95 of 0.95 x 4 and 0.95 x 2."""
     (here / "my.py").write_text(HALF)

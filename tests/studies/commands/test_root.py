@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import runpy
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -115,6 +116,41 @@ def test_output_that_has_no_room_is_an_error_and_no_traceback(here: Path, comman
     assert (done.returncode, done.stderr) == (
         1, "Error: standard output: cannot be written: No space left on device\n"
     )  # fmt: skip
+
+
+def test_output_that_is_closed_is_an_error_before_anything_runs(here: Path) -> None:
+    command = f"{shlex.quote(sys.executable)} -m ipa simulate video --trace constant:5:30 --out run >&-"
+    done = subprocess.run(["sh", "-c", command], stderr=PIPE, text=True)
+    assert (done.returncode, done.stderr, (here / "run").exists()) == (
+        1, "Error: standard output is closed; send it to a file or to /dev/null\n", False
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("command", "at", "kept"),
+    [
+        ("simulate video --out new", "ipa.studies.simulate", "nothing was written"),
+        ("explain run", "ipa.studies.losses.runs_in", "nothing was written"),
+        ("profile show video", "ipa.profiles.load", "measurements made so far are kept"),
+        ("live run video", "ipa.studies.find", "what was made on a cluster until then is there: ipa live status"),
+        ("compare video", "ipa.studies.compare", "no run is kept"),
+        (
+            "compare video --out two",
+            "ipa.studies.compare",
+            "finished runs are kept in two: repeat the command to resume",
+        ),
+    ],
+)
+def test_an_interrupted_command_says_what_is_kept(
+    own: Path, monkeypatch: pytest.MonkeyPatch, command: str, at: str, kept: str
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(at, interrupted)
+    ended = ipa(*command.split())
+    assert ended.exit_code == 1
+    assert f"Error: interrupted; {kept}" in ended.stderr
 
 
 def test_nothing_is_written_by_commands_that_only_print(own: Path) -> None:

@@ -16,7 +16,7 @@ needs_kaleido = pytest.mark.skipif(find_spec("kaleido") is None, reason="kaleido
 
 def test_without_kaleido_the_extra_is_named(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ipa.studies.drawing.images.find_spec", lambda name: None)
-    assert "--static needs kaleido, which is not installed: pip install 'ipa-pipelines[static]'" in refusal(
+    assert "--static needs kaleido, which is not installed: pip install '.[static]' in the checkout" in refusal(
         "report", "run", "--static", "svg"
     )
     assert not (own / "run" / "figures").exists()

@@ -157,7 +157,7 @@ def test_wrong_options_are_refused_before_anything_is_read(elsewhere: Path) -> N
 def test_what_trains_may_not_be_installed(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "keras", None)
     options = ("--trace", "bursty", "--model", "lstm", "--out", "m.npz")
-    assert "training needs keras: pip install 'ipa-pipelines[train]'" in refusal("predictor", "train", *options)
+    assert "training needs keras: pip install '.[train]' in the checkout" in refusal("predictor", "train", *options)
 
 
 @pytest.fixture

@@ -255,5 +255,5 @@ def test_the_table_has_a_row_a_run(here: Path) -> None:
 
 def test_without_optuna_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "optuna", None)
-    with pytest.raises(ScenarioError, match=r"pip install 'ipa-pipelines\[tune\]'"):
+    with pytest.raises(ScenarioError, match=r"pip install '.\[tune\]' in the checkout"):
         tune(scenario(), **WISHES, trials=1, drawing=FEW, jobs=1)

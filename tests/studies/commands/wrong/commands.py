@@ -81,6 +81,19 @@ SHIPPED = [
     Wrong("simulate video --scale nan", "'--scale': 'nan'; allowed: a finite number above 0"),
     Wrong("simulate video --scale inf", "'--scale': 'inf'; allowed: a finite number above 0"),
     Wrong("simulate video --set scale=0", "scale: should be above 0; given 0"),
+    Wrong("simulate video --set sla_s=1e300", "sla_s: should be at most 1000000000000; given 1e+300"),
+    Wrong(
+        "optimise video --load 5 --set price_per_core=1e308",
+        "price_per_core: should be at most 1000000000000; given 1e+308",
+    ),
+    *(
+        Wrong(f"simulate video --set policy.{key}=1e308", f"{key}=1e+308 must be a finite number {bounds}")
+        for key, bounds in (
+            ("sla_s", "above 0 and at most 1e+12"),
+            ("beta", "of at least 0 and at most 1e+12"),
+            ("load_margin", "above -1 and at most 1e+12"),
+        )
+    ),
     Wrong("simulate video --set scale=.nan", "scale: should be a finite number; given nan"),
     Wrong("simulate video --window 5", ("window: a window is START:END", "given '5'")),
     Wrong("simulate video --window 1:2:3", "START:END"),
