@@ -25,6 +25,7 @@ from ipa.live.plane import (
     release_port,
     server_arguments,
 )
+from ipa.live.profiling import variant_folder
 from ipa.live.stage_replicas import STEADY_AFTER_S, Replica, StageReplicas
 from ipa.live.tokens import TokenFile, create_token_file
 from ipa.policies import Configuration
@@ -63,6 +64,11 @@ class LoopbackBackend(LiveBackend):
         self.stages: dict[str, StageReplicas] = {}
         self._untold: list[Replica] = []
         """Replicas that are to go and that the gateway may still send batches to."""
+        self._model_folders = {
+            (stage.name, each.name): variant_folder(Path(plane.models), plane.pipeline.name, stage.name, each.name).path
+            for stage in (plane.pipeline.stages if plane.models else ())
+            for each in stage.variants
+        }
         self._tokens = TokenFile(folder / "control-token")
         super().__init__(
             plane,
@@ -220,8 +226,7 @@ class LoopbackBackend(LiveBackend):
     def _models(self, replica: Replica) -> tuple[str, ...]:
         if not self.plane.models:
             return ("emulated",)
-        folder = Path(self.plane.models, self.plane.pipeline.name, replica.stage, replica.variant)
-        return ("folder", "--file", str(folder))
+        return ("folder", "--file", str(self._model_folders[replica.stage, replica.variant]))
 
     def _start_up_s(self, replica: Replica) -> float:
         """What is waited for before a replica can be ready: a real model takes as long as it takes."""

@@ -42,8 +42,8 @@ class Plane:
 
     `source` is the pipeline's name or file; `pipeline` the same with the run's SLA and drop limits. `mixes`: whether
     the policy may mix variants within a stage. `port` is the gateway's for clients, `control_port` that of its control
-    API and metrics; 0: any free one. `models` is the folder with the real models, PIPELINE/STAGE/VARIANT/; empty: they
-    are emulated.
+    API and metrics; 0: any free one. `models` is the folder with the real models, [PIPELINE/]STAGE/VARIANT/; empty:
+    they are emulated.
     """
 
     pipeline: Pipeline

@@ -7,6 +7,7 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 
 SUMS = "SHA256SUMS"
+TAG = "# etag "
 
 
 def sums_of(folder: Path) -> dict[str, str]:
@@ -22,23 +23,16 @@ def sha256_of(path: Path) -> str:
         return file_digest(file, "sha256").hexdigest()
 
 
-def written(sums: Mapping[str, str]) -> str:
-    """The text of `SUMS`."""
-    return "".join(f"{digest}  {name}\n" for name, digest in sums.items())
+def written(sums: Mapping[str, str], tags: Mapping[str, str] | None = None) -> str:
+    """The text of `SUMS`; `tags` are what a store calls the content that files have, as comments."""
+    lines = [f"{digest}  {name}\n" for name, digest in sums.items()]
+    return "".join(lines + [f"{TAG}{tag}  {name}\n" for name, tag in (tags or {}).items()])
 
 
-def parsed(text: str) -> dict[str, str]:
-    """File -> checksum, as `written` writes them; other lines are left out."""
-    pairs = (line.split("  ", 1) for line in text.splitlines() if "  " in line)
-    return {name: digest for digest, name in pairs}
-
-
-def read_sums(folder: Path) -> dict[str, str]:
-    """What a folder's `SUMS` says; empty if there is none."""
-    try:
-        return parsed((folder / SUMS).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
+def parsed(text: str, *, tags: bool = False) -> dict[str, str]:
+    """File -> checksum, or its tag, as `written` writes them; other lines are left out."""
+    lines = (line for line in text.splitlines() if line.startswith(TAG) == tags and "  " in line)
+    return {name: found for found, name in (line.removeprefix(TAG).split("  ", 1) for line in lines)}
 
 
 def digest_of(sums: Mapping[str, str]) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ipa.live.kubernetes.checksums import SUMS, read_sums, sha256_of
+from ipa.live.kubernetes.checksums import SUMS, parsed, sha256_of
 from ipa.live.kubernetes.store import ATTEMPTS, AWS, PART_BYTES, S3, StoreError, explained, opened
 
 if TYPE_CHECKING:
@@ -22,26 +22,44 @@ if TYPE_CHECKING:
 
 
 def fetch(url: str, target: Path, endpoint: str, environment: Mapping[str, str], attempts: int = ATTEMPTS) -> int:
-    """Fetch all files below `url` to the folder `target`; returns how many there are. Raises StoreError.
+    """Fetch all files below `url`, or below the same without its PIPELINE, to `target`; returns how many there are.
 
-    A target that exists was fetched completely by an earlier start of the container, and stays.
+    A target that exists was fetched completely by an earlier start of the container, and stays. Where one was broken
+    off, the files stay that are what `ipa models push` has left checksums of. Raises StoreError.
     """
     if target.exists():
         return sum(path.is_file() for path in target.rglob("*"))
     incoming = target.with_name(f".{target.name}.incoming")
-    shutil.rmtree(incoming, ignore_errors=True)
     with explained(url, endpoint):
         store = opened(endpoint, environment, attempts)
-        folder = url.removeprefix(S3).strip("/")
-        found = store.find(folder, detail=True)
-        files = [name for name, about in found.items() if about["type"] == "file" and not name.endswith("/")]
-        if not files:
-            raise FileNotFoundError(folder)
+        files = _files(store, url, endpoint)
+        sums = parsed(store.cat_file(files[SUMS]).decode()) if SUMS in files else {}
+        for name in sorted(sums.keys() ^ files.keys() - {SUMS}) if SUMS in files else ():
+            raise StoreError(f"{url}/{name}: is {f'missing, which {SUMS} has' if name in sums else f'not in {SUMS}'}")
+        for path in [path for path in incoming.rglob("*") if path.is_file()]:
+            if sums.get(path.relative_to(incoming).as_posix()) != sha256_of(path):
+                path.unlink()
         for name in files:
-            _copy(store, name, incoming / _place(name, folder))
-        _verify(incoming, url)
+            if not (incoming / name).exists():
+                _copy(store, files[name], incoming / name)
+                if name in sums and sha256_of(incoming / name) != sums[name]:
+                    raise StoreError(f"{url}/{name}: is not what {SUMS} says")
         incoming.rename(target)
     return len(files)
+
+
+def _files(store: S3FileSystem, url: str, endpoint: str) -> dict[str, str]:
+    """The files of a variant: place below the target -> name in the store."""
+    folder = url.removeprefix(S3).strip("/")
+    parts = folder.split("/")
+    without = "/".join((*parts[:-3], *parts[-2:])) if len(parts) > 3 else folder
+    for place in (folder, without):
+        found = store.find(place, detail=True)
+        files = [name for name, about in found.items() if about["type"] == "file" and not name.endswith("/")]
+        if files:
+            return {str(_place(name, place)): name for name in files}
+    also = f", and nothing at {S3}{without}" if without != folder else ""
+    raise StoreError(f"{url}: there is nothing at {endpoint}{also}")
 
 
 def _place(path: str, folder: str) -> PurePosixPath:
@@ -50,15 +68,6 @@ def _place(path: str, folder: str) -> PurePosixPath:
     if ".." in place.parts:
         raise StoreError(f"{S3}{path}: a name with .. is refused")
     return place
-
-
-def _verify(folder: Path, url: str) -> None:
-    """Raise StoreError for a file that is not what its checksum says, where `ipa models push` has left checksums."""
-    for name, expected in read_sums(folder).items():
-        if not (folder / name).is_file():
-            raise StoreError(f"{url}/{name}: is missing, which {SUMS} has")
-        if sha256_of(folder / name) != expected:
-            raise StoreError(f"{url}/{name}: is not what {SUMS} says")
 
 
 def _copy(store: S3FileSystem, source: str, target: Path) -> None:

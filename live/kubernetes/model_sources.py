@@ -4,7 +4,8 @@
     pvc:CLAIM[/FOLDER]     a volume of the namespace, mounted read-only
     image:/FOLDER          the image itself
 
-Each holds folders PIPELINE/STAGE/VARIANT/ with what a model server loads from a folder: `model.onnx` or `model.py`.
+Each holds folders PIPELINE/STAGE/VARIANT/ (a store also STAGE/VARIANT/) with what a model server loads from a folder:
+`model.onnx` or `model.py`.
 """
 
 from __future__ import annotations

@@ -1,115 +1,157 @@
-"""Model folders in an object store: what is there, and how they get there (`fetch` is the way back).
+"""Model folders in an object store: what is there, and how they get there and back (`fetch` is for one variant).
 
-A folder holds PIPELINE/STAGE/VARIANT/; a stage's sample requests, beside its variants, are not put there. Each variant
-is put there file by file, its checksums last: where these are, the variant is whole, and `fetch` compares them.
+A folder holds [PIPELINE/]STAGE/VARIANT/; a stage's sample requests, beside its variants, are not put there. Each
+variant is put there file by file, its checksums last: where these are, the variant is whole, and `fetch` compares them.
+Beside them stands the tag that the store gave each file (ETag), so that a file which has been replaced since is noticed
+without reading all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from hashlib import file_digest
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
 from ipa.live.errors import LiveError
 from ipa.live.kubernetes.checksums import SUMS, digest_of, parsed, sums_of, written
+from ipa.live.kubernetes.fetch import fetch
 from ipa.live.kubernetes.store import PART_BYTES, S3, explained, opened
 
-LEVELS = 3
-"""How deep variants lie: PIPELINE/STAGE/VARIANT."""
-MODELS = ("model.onnx", "model.py")
+if TYPE_CHECKING:
+    from s3fs import S3FileSystem
+
+    from ipa.live.profiling import ModelFolder
+
+OnVariant = Callable[["Shelved", bool], object]
+"""Called with each variant once it is there, and whether it had to be sent or fetched."""
 
 
 @dataclass(frozen=True)
 class Shelved:
-    """A variant in a folder or a store: `name` is PIPELINE/STAGE/VARIANT, `digest` that of its checksums.
+    """A variant in a folder or a store: `name` is [PIPELINE/]STAGE/VARIANT, `digest` that of its checksums.
 
-    An empty digest: it has no checksums, so it was not put there by `push`, or not wholly.
+    An empty digest: it has no checksums, so it was not put there by `push`, or not wholly; or `wrong` names the files
+    that are missing, are not among the checksums, or are not what these say.
     """
 
     name: str
     files: int
     size_bytes: int
     digest: str
+    wrong: tuple[str, ...] = ()
 
 
 def in_folder(folder: Path) -> list[Shelved]:
     """The variants in a folder. Raises LiveError if there are none, or one has no model."""
-    return [
-        Shelved(name, len(sums), sum((place / file).stat().st_size for file in sums), digest_of(sums))
-        for name, place, sums in _variants(folder)
-    ]
+    return [_here(each, sums_of(each.path)) for each in _variants(folder)]
 
 
 def in_store(url: str, endpoint: str, environment: Mapping[str, str]) -> list[Shelved]:
     """The variants below an `s3://` URL. Raises StoreError."""
     root = _root(url)
     with explained(url, endpoint):
-        store = opened(endpoint, environment)
-        found = store.find(root, detail=True)
-        sizes: dict[str, dict[str, int]] = {}
-        for path, about in found.items():
-            parts = PurePosixPath(path).relative_to(root).parts
-            if about["type"] == "file" and len(parts) > LEVELS:
-                name = "/".join(parts[:LEVELS])
-                sizes.setdefault(name, {})["/".join(parts[LEVELS:])] = about["size"]
-        shelved = []
-        for name, files in sorted(sizes.items()):
-            sums = parsed(store.cat_file(f"{root}/{name}/{SUMS}").decode()) if SUMS in files else {}
-            models = {file: size for file, size in files.items() if file != SUMS}
-            whole = sums.keys() == models.keys()
-            shelved.append(Shelved(name, len(models), sum(models.values()), digest_of(sums) if whole else ""))
+        shelved = _in_store(opened(endpoint, environment), root)
     if not shelved:
-        raise LiveError(f"{url}: there are no PIPELINE/STAGE/VARIANT/ at {endpoint}")
+        from ipa.live.profiling import LAYOUT
+
+        raise LiveError(f"{url}: there are no {LAYOUT} at {endpoint}")
     return shelved
 
 
 def push(
-    folder: Path,
-    url: str,
-    endpoint: str,
-    environment: Mapping[str, str],
-    on_variant: Callable[[Shelved, bool], object] = lambda *_: None,
+    folder: Path, url: str, endpoint: str, environment: Mapping[str, str], on_variant: OnVariant = lambda *_: None
 ) -> list[Shelved]:
     """Put all variants of a folder below an `s3://` URL; returns them.
 
-    `on_variant` is told of each once it is there, and whether it was sent: one that is there with the same checksums is
-    not sent again. A variant that is sent over another one loses its checksums first. Raises StoreError or LiveError.
+    One that is there with the same checksums, and with files that are what these say, is not sent again. A variant that
+    is sent over another one loses its checksums first. Raises StoreError or LiveError.
     """
     root = _root(url)
-    variants, shelved = list(_variants(folder)), in_folder(folder)
+    variants = [(each, sums_of(each.path)) for each in _variants(folder)]
+    shelved = [_here(*each) for each in variants]
     with explained(url, endpoint):
         store = opened(endpoint, environment)
-        if not store.exists(root.partition("/")[0]):
-            raise LiveError(f"{url}: there is no such bucket at {endpoint}")
-        for (name, place, sums), variant in zip(variants, shelved, strict=True):
-            target = f"{root}/{name}"
-            there = f"{target}/{SUMS}"
-            is_new = not store.exists(there) or parsed(store.cat_file(there).decode()) != sums
+        there = {each.name: each.digest for each in _in_store(store, root)}
+        for (variant, sums), here in zip(variants, shelved, strict=True):
+            is_new = there.get(here.name) != here.digest
             if is_new:
+                target = f"{root}/{here.name}"
                 if store.exists(target):
                     store.rm(target, recursive=True)
                 for file in sums:
-                    store.put_file(str(place / file), f"{target}/{file}", chunksize=PART_BYTES)
-                store.pipe_file(there, written(sums).encode())
-            on_variant(variant, is_new)
+                    store.put_file(str(variant.path / file), f"{target}/{file}", chunksize=PART_BYTES)
+                tags = {file: about["ETag"] for file, about in _files(store, target).items()}
+                store.pipe_file(f"{target}/{SUMS}", written(sums, tags).encode())
+            on_variant(here, is_new)
     return shelved
 
 
-def _variants(folder: Path) -> Iterator[tuple[str, Path, dict[str, str]]]:
-    """Name, folder and checksums of each variant, by name."""
-    from ipa.live.profiling import SAMPLES
+def fetch_all(
+    url: str, folder: Path, endpoint: str, environment: Mapping[str, str], on_variant: OnVariant = lambda *_: None
+) -> list[Shelved]:
+    """Fetch all variants below an `s3://` URL to a folder; returns them.
 
-    below = folder.glob("/".join("*" * LEVELS))
-    places = sorted(place for place in below if place.is_dir() and place.name != SAMPLES)
-    if not folder.is_dir():
-        raise LiveError(f"{folder}: no such folder")
-    if not places:
-        raise LiveError(f"{folder}: should hold PIPELINE/STAGE/VARIANT/")
-    for place in places:
-        name = place.relative_to(folder).as_posix()
-        if not any((place / model).is_file() for model in MODELS):
-            raise LiveError(f"{place}: should hold {' or '.join(MODELS)}")
-        yield name, place, sums_of(place)
+    What is there already stays, file by file where a fetch was broken off; LiveError for another variant in its place.
+    """
+    shelved = in_store(url, endpoint, environment)
+    for each in shelved:
+        target = folder / each.name
+        is_there = target.exists()
+        if is_there and (not each.digest or digest_of(sums_of(target)) != each.digest):
+            raise LiveError(f"{target}: is there already and is not {url}/{each.name}; remove it first")
+        fetch(f"{S3}{_root(url)}/{each.name}", target, endpoint, environment)
+        on_variant(each, not is_there)
+    return shelved
+
+
+def _variants(folder: Path) -> list[ModelFolder]:
+    from ipa.live.profiling import LAYOUT, model_folders
+
+    found = model_folders(folder)
+    if folder.absolute() in (found[0].path, found[0].path.parent):
+        raise LiveError(f"{folder}: should hold {LAYOUT}")
+    return found
+
+
+def _here(variant: ModelFolder, sums: Mapping[str, str]) -> Shelved:
+    size_bytes = sum((variant.path / file).stat().st_size for file in sums)
+    return Shelved(variant.name, len(sums), size_bytes, digest_of(sums))
+
+
+def _in_store(store: S3FileSystem, root: str) -> list[Shelved]:
+    from ipa.live.profiling import variants_among
+
+    files = _files(store, root)
+    return [_there(store, root, name, files) for name in variants_among(files) if "/" in name]
+
+
+def _there(store: S3FileSystem, root: str, name: str, everything: Mapping[str, Mapping[str, Any]]) -> Shelved:
+    """The variant of that name below `root`, where `everything` is."""
+    place, below = f"{root}/{name}", f"{name}/"
+    files = {path.removeprefix(below): about for path, about in everything.items() if path.startswith(below)}
+    text = store.cat_file(f"{place}/{SUMS}").decode() if files.pop(SUMS, None) else ""
+    sums, tags = parsed(text), parsed(text, tags=True)
+
+    def is_right(file: str) -> bool:
+        if file not in files or file not in sums:
+            return False
+        if files[file]["ETag"] == tags.get(file):
+            return True
+        with store.open(f"{place}/{file}", "rb") as content:
+            return file_digest(content, "sha256").hexdigest() == sums[file]
+
+    wrong = tuple(file for file in sorted({*files, *sums}) if text and not is_right(file))
+    size_bytes = sum(about["size"] for about in files.values())
+    return Shelved(name, len(files), size_bytes, "" if wrong else digest_of(sums), wrong)
+
+
+def _files(store: S3FileSystem, root: str) -> dict[str, dict[str, Any]]:
+    """What the store says of the files below a place, by their paths from there."""
+    found = store.find(root, detail=True)
+    files = {path: about for path, about in found.items() if about["type"] == "file" and path != root}
+    return {str(PurePosixPath(path).relative_to(root)): about for path, about in files.items()}
 
 
 def _root(url: str) -> str:

@@ -1,7 +1,9 @@
+from .folders import LAYOUT as LAYOUT
 from .folders import SAMPLES as SAMPLES
 from .folders import ModelFolder as ModelFolder
 from .folders import model_folders as model_folders
 from .folders import variant_folder as variant_folder
+from .folders import variants_among as variants_among
 from .grid import Visit as Visit
 from .grid import ruled_out as ruled_out
 from .grid import visits as visits
@@ -14,6 +16,9 @@ from .measuring import does_nothing as does_nothing
 from .measuring import finished as finished
 from .measuring import opened as opened
 from .measuring import started as started
+from .promises import Answer as Answer
+from .promises import asked as asked
+from .promises import check_fit as check_fit
 from .values import Beside as Beside
 from .values import Content as Content
 from .values import Effort as Effort

@@ -1,9 +1,10 @@
-"""Model folders: which stages and variants they hold, in the form PIPELINE/STAGE/VARIANT/ as on a cluster."""
+"""Model folders: the variants that they hold, [PIPELINE/]STAGE/VARIANT/ here and in an object store."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ipa import profiles
 from ipa.live.errors import LiveError
@@ -11,63 +12,82 @@ from ipa.live.serving import ONNX_FILE, OWN_FILE
 
 SAMPLES = "samples"
 """The file or folder with sample requests, of a variant or of all of its stage."""
+LAYOUT = f"[PIPELINE/]STAGE/VARIANT/ with {ONNX_FILE} or {OWN_FILE}"
+LEVELS = 3
 
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """The folder of a variant, with `model.onnx` or `model.py`; `samples` are those of the variant or its stage."""
+    """The folder of a variant, with `model.onnx` or `model.py`; `samples` are those of the variant or its stage.
 
+    `pipeline` is empty where the folder that was looked in holds stages.
+    """
+
+    pipeline: str
     stage: str
     variant: str
     path: Path
     samples: Path | None
 
+    @property
+    def name(self) -> str:
+        """[PIPELINE/]STAGE/VARIANT."""
+        return "/".join(filter(None, (self.pipeline, self.stage, self.variant)))
 
-def model_folders(root: Path) -> tuple[str, list[ModelFolder]]:
-    """The pipeline's name and its variants, in the order of their names, from the folder of a pipeline, stage or
-    variant. LiveError for a folder without models and for names that a pipeline file does not take."""
-    given, root = root, root.absolute()
+
+def variants_among(files: Iterable[str]) -> list[str]:
+    """The folders of variants, by name, from the paths of all files: those with a model that are in no other such."""
+    paths = map(PurePosixPath, files)
+    holding = {path.parent for path in paths if path.name in (ONNX_FILE, OWN_FILE) and len(path.parts) <= LEVELS + 1}
+    shown = set(filter(_is_shown, holding))
+    return sorted(str(each) for each in shown if not shown.intersection(each.parents))
+
+
+def _is_shown(folder: PurePosixPath) -> bool:
+    return not any(part.startswith((".", "__")) or part == SAMPLES for part in folder.parts)
+
+
+def model_folders(root: Path) -> list[ModelFolder]:
+    """The variants in a folder of pipelines, of one pipeline, of a stage or of a variant, in the order of their names.
+
+    LiveError for a folder without models, for one beside variants that has none, and for names that no pipeline takes.
+    """
     if not root.is_dir():
-        raise LiveError(f"{given}: no such folder")
-    if has_model(root):
-        found, name = [(root.parent.name, root)], root.parent.name
-    elif variants := _below(root):
-        found, name = [(root.name, path) for path in variants], root.name
-    else:
-        stages = [path for path in sorted(root.iterdir()) if path.is_dir()]
-        found, name = [(stage.name, path) for stage in stages for path in _below(stage)], root.name
+        raise LiveError(f"{root}: no such folder")
+    below = (path for level in range(LEVELS) for path in sorted(root.glob("*/" * level + "*")))
+    folders = [PurePosixPath(path.relative_to(root)) for path in (root, *below) if path.is_dir()]
+    files = (folder / name for folder in folders for name in (ONNX_FILE, OWN_FILE) if (root / folder / name).is_file())
+    found = list(map(PurePosixPath, variants_among(map(str, files))))
     if not found:
-        raise LiveError(
-            f"{given}: holds no models; should hold STAGE/VARIANT/{ONNX_FILE} or STAGE/VARIANT/{OWN_FILE}, "
-            "or be a STAGE or VARIANT folder of these"
-        )
-    for said in dict.fromkeys((name, *(text for stage, path in found for text in (stage, path.name)))):
-        if profiles.slug(said) != said:
-            raise LiveError(
-                f"{given}: {said!r} should be lower-case letters, digits and single hyphens, of at most 63 characters"
-            )
-    return name, [ModelFolder(stage, path.name, path, _samples(path)) for stage, path in found]
+        raise LiveError(f"{root}: holds no models; should hold {LAYOUT}, or be a STAGE or VARIANT folder of these")
+    levels = {len(each.parts) for each in found}
+    known = {*found, *(parent for each in found for parent in each.parents)}
+    for each in folders:
+        is_within = not set(found).isdisjoint(each.parents)
+        if len(each.parts) in levels and each not in known and not is_within and _is_shown(each):
+            raise LiveError(f"{root / each}: should hold {ONNX_FILE} or {OWN_FILE}")
+    return [_model_folder(root, each) for each in found]
 
 
 def variant_folder(root: Path, pipeline: str, stage: str, variant: str) -> ModelFolder:
-    """The folder of a pipeline's variant below `root`, which holds PIPELINE/STAGE/VARIANT, or STAGE/VARIANT.
-
-    LiveError if it has no model.
-    """
+    """The folder of a pipeline's variant below `root`. LiveError if it has no model."""
     places = (root / pipeline / stage / variant, root / stage / variant)
-    path = next((place for place in places if has_model(place)), None)
-    if path is None:
-        raise LiveError(f"{places[0]}: holds neither {ONNX_FILE} nor {OWN_FILE}")
-    return ModelFolder(stage, variant, path.absolute(), _samples(path.absolute()))
+    for path in places:
+        if any((path / name).is_file() for name in (ONNX_FILE, OWN_FILE)):
+            return ModelFolder(pipeline, stage, variant, path.absolute(), _samples(path.absolute()))
+    raise LiveError(f"{places[0]}: holds neither {ONNX_FILE} nor {OWN_FILE}, and neither does {places[1]}")
 
 
-def has_model(folder: Path) -> bool:
-    """Whether a model server can load the folder."""
-    return any((folder / name).is_file() for name in (ONNX_FILE, OWN_FILE))
-
-
-def _below(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.iterdir()) if has_model(path)]
+def _model_folder(root: Path, place: PurePosixPath) -> ModelFolder:
+    path = (root / place).absolute()
+    pipeline = place.parts[0] if len(place.parts) == LEVELS else ""
+    for name in filter(None, (pipeline, path.parent.name, path.name)):
+        if profiles.slug(name) != name:
+            raise LiveError(
+                f"{root / place}: {name!r} should be lower-case letters, digits and single hyphens, of at most 63 "
+                "characters"
+            )
+    return ModelFolder(pipeline, path.parent.name, path.name, path, _samples(path))
 
 
 def _samples(variant: Path) -> Path | None:

@@ -8,6 +8,7 @@ from .metrics import Metric as Metric
 from .metrics import ProcessMetrics as ProcessMetrics
 from .models import ONNX_FILE as ONNX_FILE
 from .models import OWN_FILE as OWN_FILE
+from .models import check_inputs as check_inputs
 from .models import folder_model as folder_model
 from .onnx_session import ModelError as ModelError
 from .onnx_session import onnx_session as onnx_session
@@ -15,10 +16,13 @@ from .probe import Probe as Probe
 from .probe import ProbeError as ProbeError
 from .protocol import HEADER as HEADER
 from .protocol import ProtocolError as ProtocolError
+from .sharing import mapped as mapped
+from .sharing import shared as shared
 from .tensors import DTYPES as DTYPES
 from .tensors import Tensor as Tensor
 from .tensors import TensorError as TensorError
 from .tensors import joined as joined
 from .tensors import kind as kind
 from .tensors import of_array as of_array
+from .tensors import to_array as to_array
 from .web import in_event_loop as in_event_loop

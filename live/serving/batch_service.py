@@ -15,7 +15,7 @@ from ipa.live.serving.gateway_metrics import GatewayMetrics
 from ipa.live.serving.replica_clients import ReplicaClients, ReplicaError, until_ready
 from ipa.live.serving.request import Batch
 from ipa.live.serving.router import Router
-from ipa.live.serving.sharing import RowsError, shared
+from ipa.live.serving.sharing import RowsError, mapped, shared
 from ipa.live.serving.tensors import Tensor, TensorError
 from ipa.profiles import Pipeline
 
@@ -100,7 +100,8 @@ class BatchService:
             rows = {tensor.shape[0] for tensor in jobs[0].tensors}
             parts: list[Sequence[Tensor]] = [*shared(outputs, batch.size, rows, self._output_rows[batch.stage])]
             if batch.stage + 1 < len(self._names):
-                parts = [self._mapped(part, batch.stage + 1) for part in parts]
+                after = batch.stage + 1
+                parts = [mapped(part, self._inputs[after], self._names[after]) for part in parts]
         except (ReplicaError, TensorError) as error:
             if isinstance(error, RowsError):
                 self._metrics.wrong_rows(batch)
@@ -116,17 +117,6 @@ class BatchService:
             request.kind = kind(part, job.parameters)
         self._metrics.finished(batch, self._clock.now_s())
         self._router.finished(batch, self._clock.now_s())
-
-    def _mapped(self, outputs: Sequence[Tensor], stage: int) -> Sequence[Tensor]:
-        """The inputs that a stage takes from the outputs of the one before it."""
-        wanted = self._inputs[stage]
-        if not wanted:
-            return outputs
-        by_name = {tensor.name: tensor for tensor in outputs}
-        missing = [source for source in wanted.values() if source not in by_name]
-        if missing:
-            raise TensorError(f"no output {missing[0]!r} for {self._names[stage]!r}; outputs: {', '.join(by_name)}")
-        return [by_name[source]._replace(name=name) for name, source in wanted.items()]
 
     def _failed(self, batch: Batch, error: ReplicaError | TensorError) -> None:
         served, again = True, False

@@ -166,7 +166,7 @@ def _described(path: Path, entry: Any) -> dict[str, Any]:
     if datatype is None or not entry.shape:
         raise ModelError(f"{path}: {entry.name!r} is a {entry.type} of shape {entry.shape}, which cannot be served")
     shape = [size if isinstance(size, int) else -1 for size in entry.shape]
-    return {"name": entry.name, "datatype": datatype, "shape": [-1, *shape[1:]]}
+    return {"name": entry.name, "datatype": datatype, "shape": shape}
 
 
 # ---- a class in a file ----

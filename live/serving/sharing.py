@@ -43,6 +43,20 @@ def shared(
     return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in range(requests)]
 
 
+def mapped(outputs: Sequence[Tensor], wanted: Mapping[str, str], stage: str) -> Sequence[Tensor]:
+    """The inputs that a stage takes from the outputs of the one before it: input -> output, or all by their names.
+
+    Raises TensorError for an output that there is not.
+    """
+    if not wanted:
+        return outputs
+    by_name = {tensor.name: tensor for tensor in outputs}
+    missing = [source for source in wanted.values() if source not in by_name]
+    if missing:
+        raise TensorError(f"no output {missing[0]!r} for {stage!r}; outputs: {', '.join(by_name)}")
+    return [by_name[source]._replace(name=name) for name, source in wanted.items()]
+
+
 def _equal(tensor: Tensor, multiple: int, requests: int, input_rows: Collection[int]) -> list[int]:
     for rows in input_rows:
         if tensor.shape[0] == requests * rows * multiple:

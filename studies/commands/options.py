@@ -308,7 +308,7 @@ real_options = together(
         "--models",
         default="",
         metavar="FOLDER|emulated",
-        help="loopback: folder with real models, PIPELINE/STAGE/VARIANT/. Default: those that the pipeline's file "
+        help="loopback: folder with real models, [PIPELINE/]STAGE/VARIANT/. Default: those that the pipeline's file "
         "names, or else emulated.",
     ),
     click.option(

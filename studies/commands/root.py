@@ -74,7 +74,7 @@ def _drop_output() -> None:
         "doctor": "Check this machine: engines, solvers and licences, optional extras, programs and files.",
         "explain": "Explain what runs lost against the oracle: forecast error, planning, caution, change, start-up.",
         "live": "Run pipelines on real servers, on this machine or on a cluster.",
-        "models": "Make, measure, list and publish real models, and read a picture with them.",
+        "models": "Make, measure, list, publish and fetch real models, and read a picture with them.",
         "optimise": "Explain one decision: each stage's options, the binding constraint, the runner-up and prices.",
         "pipeline": "Make a pipeline file of your own from measured latencies, and check it.",
         "policy": "List policies and their parameters.",

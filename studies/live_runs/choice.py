@@ -50,8 +50,8 @@ class Live:
     `decision_timeout_s` None: the interval, at most 5 s. `port` is the gateway's for clients, `control_port` that of
     its control API and metrics; 0: any free one. `metrics_port` is that of the controller's own metrics at
     `metrics_host`; None: they are not served. `models`, on this machine: "emulated", or a folder with real models
-    (PIPELINE/STAGE/VARIANT/); empty: those that the pipeline's file names, else emulated. `samples`: what to send:
-    a folder of files or arrays (see `live.samples`), or a `.json` file with a V2 request; empty: pages to read for real
+    ([PIPELINE/]STAGE/VARIANT/); empty: those that the pipeline's file names, else emulated. `samples`: what to send: a
+    folder of files or arrays (see `live.samples`), or a `.json` file with a V2 request; empty: pages to read for real
     models of the pipeline `ocr`, else zeros as the model's metadata say.
     `state` is a file that always holds the whole journal, from which a controller resumes. `token_file` holds the token
     that a gateway on a cluster asks clients for. `cluster` None: on this machine.

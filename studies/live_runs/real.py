@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ipa.live import LiveError, Sample, holds_arrays, read_samples, rows_of
+from ipa.live.profiling import variant_folder
 from ipa.studies.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -111,9 +112,7 @@ def _check_folder(folder: Path, pipeline: Pipeline) -> None:
     """Every variant needs its folder: any of them may be chosen."""
     for stage in pipeline.stages:
         for variant in stage.variants:
-            place = folder / pipeline.name / stage.name / variant.name
-            if not place.is_dir():
-                raise LiveError(f"--models {folder}: there is no {place.relative_to(folder)}")
+            variant_folder(folder, pipeline.name, stage.name, variant.name)
 
 
 @contextmanager

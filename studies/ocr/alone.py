@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipa.live.ocr import STAGES
+from ipa.live.ocr import PIPELINE, STAGES
+from ipa.live.profiling import variant_folder
 from ipa.live.serving import folder_model
 from ipa.studies.errors import ScenarioError
 
@@ -85,7 +86,8 @@ class _Alone:
 
     def _model(self, stage: str, variant: str) -> Any:
         if (stage, variant) not in self._loaded:
-            self._loaded[stage, variant] = folder_model(self._models / "ocr" / stage / variant, 1).predictor
+            found = variant_folder(self._models, PIPELINE, stage, variant)
+            self._loaded[stage, variant] = folder_model(found.path, 1).predictor
         return self._loaded[stage, variant]
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from ipa.errors import InputError
 from ipa.live.ocr import PIPELINE, Line, cut, opened
+from ipa.live.profiling import model_folders, variant_folder
 from ipa.live.serving import folder_model
 from ipa.profiles import did_you_mean
 from ipa.studies.ocr.pages import SIZE, Page, check_new, pages
@@ -80,7 +81,7 @@ class Measured:
 
 
 def measure(folder: Path, count: int, seed: int, say: Callable[[str], object] = lambda _: None) -> Measured:
-    """Measure the models in `folder` (`ocr/STAGE/VARIANT/`), one thread each; `say` is told what is being done.
+    """Measure the models in `folder` (`[ocr/]STAGE/VARIANT/`), one thread each; `say` is told what is being done.
 
     Raises WheelError for a font that is not installed, ModelError for a folder that cannot be loaded.
     """
@@ -118,10 +119,12 @@ def measure(folder: Path, count: int, seed: int, say: Callable[[str], object] = 
 
 def variants(folder: Path, stage: str) -> list[str]:
     """The variants of a stage that the folder holds, by version and then size. Raises InputError if there are none."""
-    place = folder / PIPELINE / stage
-    names = sorted((each.name for each in place.iterdir()), key=_by_number) if place.is_dir() else []
+    found = (each for each in model_folders(folder) if each.pipeline in ("", PIPELINE) and each.stage == stage)
+    names = sorted((each.variant for each in found), key=_by_number)
     if not names:
-        raise InputError(f"{place}: no models; `ipa models make {PIPELINE} FOLDER` makes a folder of them")
+        raise InputError(
+            f"{folder}: no models of {PIPELINE}/{stage}; `ipa models make {PIPELINE} FOLDER` makes a folder of them"
+        )
     return names
 
 
@@ -131,7 +134,7 @@ def _by_number(name: str) -> tuple[str, int]:
 
 
 def _model(folder: Path, stage: str, variant: str) -> Any:
-    return folder_model(folder / PIPELINE / stage / variant, 1).predictor
+    return folder_model(variant_folder(folder, PIPELINE, stage, variant).path, 1).predictor
 
 
 def _f1(boxes: Sequence[Sequence[Any]], made: Sequence[Page]) -> float:

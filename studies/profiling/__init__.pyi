@@ -3,12 +3,14 @@ from .compare import Change as Change
 from .compare import changes as changes
 from .course import Profile as Profile
 from .course import Skipped as Skipped
+from .course import check as check
 from .course import count as count
 from .course import measure as measure
 from .course import spared as spared
 from .kept import Kept as Kept
 from .plan import Plan as Plan
 from .plan import make as make
+from .plan import targets_of as targets_of
 from .written import as_dict as as_dict
 from .written import disturbances as disturbances
 from .written import points_of as points_of

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ipa import profiles
 from ipa.live import profiling
-from ipa.live.profiling import Beside, Overhead, Point, Target, Visit
+from ipa.live.profiling import Answer, Beside, Effort, Overhead, Point, Target, Visit
+from ipa.profiles import Pipeline
 from ipa.studies.profiling.kept import Kept
 from ipa.studies.profiling.plan import Plan
 
@@ -42,6 +44,37 @@ def count(plan: Plan) -> int:
     """How many measurements there are, if none is spared."""
     per_variant = len(plan.cores) * len(plan.batches) + len(plan.neighbours)
     return len(plan.targets) * per_variant
+
+
+def check(
+    targets: Iterable[tuple[Target, Sequence[int]]], pipeline: Pipeline | None, cores: int, effort: Effort
+) -> Iterator[str]:
+    """Ask models, with the batch sizes that they are to serve, for what a profile takes for granted.
+
+    Yields what should be told of them; `pipeline` None: their file is yet to be written. LiveError for models whose
+    batches or neighbours get wrong answers, else raises as `measure`.
+    """
+    stages: dict[str, list[Answer]] = {}
+    with TemporaryDirectory(prefix="ipa-check-") as folder:
+        for target, batches in targets:
+            rows = None if pipeline is None else pipeline.stage(target.stage).output_rows
+            asked = _ask(target, batches, rows, cores, effort, Path(folder) / "server.log")
+            answer = profiling.finished(asked)
+            yield from answer.doubts
+            stages.setdefault(target.stage, []).append(answer)
+    order = list(stages) if pipeline is None else [stage.name for stage in pipeline.stages]
+    for before, after in pairwise(order):
+        inputs = None if pipeline is None else pipeline.stage(after).inputs
+        for first in stages.get(before, ()):
+            for second in stages.get(after, ()):
+                yield from filter(None, [profiling.check_fit(first, second, inputs)])
+
+
+async def _ask(
+    target: Target, batches: Sequence[int], rows: Mapping[str, int | str] | None, cores: int, effort: Effort, log: Path
+) -> Answer:
+    async with profiling.opened(target, cores, effort, log) as (session, _):
+        return await profiling.asked(session, batches, rows)
 
 
 def measure(plan: Plan, kept: Kept, advance: Advance) -> Profile:

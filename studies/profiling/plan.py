@@ -65,7 +65,7 @@ def make(
     *,
     models: Path | None,
     server: str,
-    stage: str | None,
+    stages: Sequence[str],
     variants: Sequence[str],
     cores: Sequence[int],
     batches: Sequence[int],
@@ -82,7 +82,7 @@ def make(
     if to is not None and in_place:
         raise ScenarioError("--to and --in-place: give one of them")
     _check_cores(cores, server, neighbours)
-    pipeline, name, targets = _found(what, models, server, stage, variants)
+    pipeline, name, targets = _found(what, models, server, stages, variants)
     if not targets:
         raise ScenarioError(f"{what}: no such variant: {', '.join(variants)}")
     targets = [replace(each, shapes=shapes, samples=samples or each.samples) for each in targets]
@@ -106,22 +106,15 @@ def _beside(what: str, name: str) -> Path:
 
 
 def _found(
-    what: str, models: Path | None, server: str, stage: str | None, variants: Sequence[str]
+    what: str, models: Path | None, server: str, stages: Sequence[str], variants: Sequence[str]
 ) -> tuple[Pipeline | None, str, list[Target]]:
     """The pipeline, its name, and those of its variants that are asked for, in its order."""
     if Path(what).is_dir() and what not in profiles.names():
         if models is not None or server:
             raise ScenarioError(f"{what}: is a folder of models; --models and --server go with a pipeline")
-        name, folders = profiling.model_folders(Path(what))
-        wanted = [
-            each for each in folders if stage in (None, each.stage) and (not variants or each.variant in variants)
-        ]
-        if not wanted:
-            held = ", ".join(f"{each.stage}/{each.variant}" for each in folders)
-            raise ScenarioError(f"{what}: holds no such stage or variant; it holds {held}")
-        return None, name, list(map(_target, wanted))
-    if server and stage and variants and not Path(what).exists() and Path(what).suffix:
-        return None, profiles.slug(Path(what).stem), [Target(stage, each, url=server) for each in variants]
+        return None, *_in_folder(Path(what), stages, variants)
+    if server and len(stages) == 1 and variants and not Path(what).exists() and Path(what).suffix:
+        return None, profiles.slug(Path(what).stem), [Target(stages[0], each, url=server) for each in variants]
     pipeline = profiles.load(what)
     if models is not None and server:
         raise ScenarioError("--models and --server: give one of them")
@@ -129,14 +122,42 @@ def _found(
         raise ScenarioError(f"{what}: say where its models are: --models FOLDER, or --server URL")
     if models is not None and not models.is_dir():
         raise ScenarioError(f"--models {models}: no such folder")
-    stages = pipeline.stages if stage is None else (pipeline.stage(stage),)
-    if len(stages) == 1:
+    chosen = [pipeline.stage(each) for each in stages] or pipeline.stages
+    wanted = [each for each in pipeline.stages if each in chosen]
+    if len(wanted) == 1:
         for each in variants:
-            stages[0].variant(each)
-    pairs = [(s.name, v.name) for s in stages for v in s.variants if not variants or v.name in variants]
+            wanted[0].variant(each)
+    pairs = [(s.name, v.name) for s in wanted for v in s.variants if not variants or v.name in variants]
     if models is None:
         return pipeline, pipeline.name, [Target(*each, url=server) for each in pairs]
-    return pipeline, pipeline.name, [_target(profiling.variant_folder(models, pipeline.name, *each)) for each in pairs]
+    return pipeline, pipeline.name, targets_of(pipeline, models, pairs)
+
+
+def targets_of(pipeline: Pipeline, models: Path, pairs: Sequence[tuple[str, str]]) -> list[Target]:
+    """Variants, (stage, name), whose models are in a folder. LiveError for one that is not there."""
+    return [_target(profiling.variant_folder(models, pipeline.name, *each)) for each in pairs]
+
+
+def _in_folder(root: Path, stages: Sequence[str], variants: Sequence[str]) -> tuple[str, list[Target]]:
+    """The name of the pipeline whose models a folder holds, and those that are asked for, stage by stage."""
+    folders = profiling.model_folders(root)
+    pipelines, held = ({getattr(each, key): None for each in folders} for key in ("pipeline", "stage"))
+    if len(pipelines) > 1:
+        raise ScenarioError(f"{root}: holds the models of {', '.join(pipelines)}: give the folder of one of them")
+    if len(held) > 1 and not stages:
+        raise ScenarioError(
+            f"{root}: in which order do requests pass the stages {', '.join(held)}? Give all that there are in that "
+            f"order, as in --stages {','.join(held)}, or a pipeline file: FILE --models {root}"
+        )
+    order = list(stages or held)
+    wanted = [each for each in folders if each.stage in order and (not variants or each.variant in variants)]
+    if not wanted or not held.keys() >= set(order):
+        raise ScenarioError(
+            f"{root}: holds no such stage or variant; it holds {', '.join(f'{f.stage}/{f.variant}' for f in folders)}"
+        )
+    name = root.absolute().parent.name if folders[0].path == root.absolute() else root.absolute().name
+    wanted.sort(key=lambda each: order.index(each.stage))
+    return profiles.slug(folders[0].pipeline or name), list(map(_target, wanted))
 
 
 def _target(folder: ModelFolder) -> Target:

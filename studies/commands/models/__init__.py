@@ -1,4 +1,4 @@
-"""`ipa models`: real models. A module for each command: check, list, make, measure, pages, push, read."""
+"""`ipa models`: real models. A module for each command: check, fetch, list, make, measure, pages, push, read."""
 
 import click
 
@@ -10,6 +10,7 @@ from ipa.studies.commands.group import LazyGroup
     package="ipa.studies.commands.models",
     short_helps={
         "check": "Compare the answers of a live run with the models run alone.",
+        "fetch": "Fetch models from an object store to a folder.",
         "list": "List the models in a folder or an object store, with their checksums.",
         "make": "Make a folder of the models that an extra brings.",
         "measure": "Measure the accuracy of models, of each stage and of every pair.",
@@ -19,4 +20,4 @@ from ipa.studies.commands.group import LazyGroup
     },
 )
 def models() -> None:
-    """Make, measure, list and publish real models, and read a picture with them."""
+    """Make, measure, list, publish and fetch real models, and read a picture with them."""

@@ -21,7 +21,8 @@ def list_(where: str, endpoint: str, as_json: bool) -> None:
     """List the models in a folder or an object store, with their checksums.
 
     A checksum is of all files of a model: the same for the same files, here and there. One that is missing means
-    that `ipa models push` did not put the model there, or not wholly.
+    that `ipa models push` did not put the model there, or not wholly. Files that were added, removed or changed since
+    are named in its place.
     """
     is_url = "://" in where
     found = shelf.in_store(where, endpoint, os.environ) if is_url else shelf.in_folder(Path(where))
@@ -35,5 +36,10 @@ def print_models(found: list[shelf.Shelved]) -> None:
     """Print a table of models."""
     table = printing.new_table("", "model", "files", "MB", "checksum")
     for each in found:
-        table.add_row(each.name, str(each.files), f"{each.size_bytes / 1e6:.2f}", each.digest or "missing")
+        table.add_row(
+            each.name,
+            str(each.files),
+            f"{each.size_bytes / 1e6:.2f}",
+            each.digest or (f"wrong: {', '.join(each.wrong)}" if each.wrong else "missing"),
+        )
     printing.print_table(table)

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 def measure(folder: Path, count: int, seed: int, into: Path | None, as_json: bool) -> None:
     """Measure the accuracy of models, of each stage and of every pair.
 
-    The models in FOLDER/ocr read generated pages. Detection alone: F1 of the boxes. Recognition alone: characters
-    right, of lines cut out where they truly are. A pair of them: characters right on whole pages. Then, how well
-    the product of the two stages' accuracies ranks the pairs. With --into, a pipeline file that has these stages
-    and variants gets the accuracies, also those of pairs.
+    The models in FOLDER, [ocr/]STAGE/VARIANT/, read generated pages. Detection alone: F1 of the boxes. Recognition
+    alone: characters right, of lines cut out where they truly are. A pair of them: characters right on whole pages.
+    Then, how well the product of the two stages' accuracies ranks the pairs. With --into, a pipeline file that has
+    these stages and variants gets the accuracies, also those of pairs.
     """
     if into is not None:
         ocr.check_into(into)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 import ipa
 from ipa import studies
+from ipa.live.profiling import Effort
 from ipa.studies.commands import printing
-from ipa.studies.commands.options import output_options
+from ipa.studies.commands.options import FOLDER, output_options
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
@@ -17,22 +19,32 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", metavar="FILE|PIPELINE")
+@click.option("--models", type=FOLDER, help="Check the models in this folder as well: [PIPELINE/]STAGE/VARIANT/.")
 @output_options
-def check(file: str, as_json: bool) -> None:
+def check(file: str, models: Path | None, as_json: bool) -> None:
     """Check a pipeline file, and show what it can serve and what is by rule.
 
     A file with mistakes is answered with the line of each, and exit code 2. What is allowed but likely to surprise is a
-    warning on stderr.
+    warning on stderr. With --models, each model is started and asked: whether a batch gives what its requests give
+    alone, and whether each stage takes what the one before it gives.
     """
     pipeline = ipa.profiles.load(file)
+    warnings = list(studies.profile.warnings(pipeline)) + ([] if models is None else _of_models(pipeline, models))
     if as_json:
-        printing.print_json(studies.profile.checked(pipeline))
+        printing.print_json({**studies.profile.checked(pipeline), "warnings": warnings})
         return
     _print_variants(pipeline)
     _print_ends(pipeline)
     _print_rules(pipeline)
-    for warning in studies.profile.warnings(pipeline):
+    for warning in warnings:
         printing.log(f"Warning: {warning}")
+
+
+def _of_models(pipeline: Pipeline, models: Path) -> list[str]:
+    pairs = [(stage.name, each.name) for stage in pipeline.stages for each in stage.variants]
+    targets = studies.profiling.targets_of(pipeline, models, pairs)
+    batches = [(each, pipeline.stage(each.stage).variant(each.variant).batches()) for each in targets]
+    return list(studies.profiling.check(batches, pipeline, 1, Effort()))
 
 
 def _print_variants(pipeline: Pipeline) -> None:

@@ -39,13 +39,25 @@ def wholes(_: click.Context, option: click.Parameter, given: str | None) -> tupl
     return tuple(map(int, given.split(",")))
 
 
+def names(_: click.Context, __: click.Parameter, given: str | None) -> tuple[str, ...]:
+    """Names, with commas between them; of nothing, none."""
+    return tuple(filter(None, map(str.strip, (given or "").split(","))))
+
+
 @click.command()
 @click.argument("what", metavar="PIPELINE|FILE|MODEL_FOLDER")
 @click.option("--models", type=FOLDER, help="Folder with the pipeline's models: [PIPELINE/]STAGE/VARIANT/model.onnx.")
 @click.option(
     "--server", default="", type=Url(), help="Profile the models of this V2 server, which have the variants' names."
 )
-@click.option("--stage", help="Profile only this stage.")
+@click.option(
+    "--stages",
+    "--stage",
+    "stages",
+    metavar="NAME,...",
+    callback=names,
+    help="Profile only these stages; of a model folder, in the order in which requests pass them.",
+)
 @click.option("--variant", "variants", multiple=True, help="Profile only this variant. Repeatable.")
 @click.option("--batches", metavar="N,...", callback=wholes, default="1,2,4,8", help="Batch sizes. Default: 1,2,4,8.")
 @click.option(
@@ -115,6 +127,10 @@ def run(
     kept = profiling.Kept(plan.record, head, fresh=fresh)
     if kept.found:
         printing.note(f"{plan.record}: goes on after {kept.found} measurements; --fresh begins again")
+    if any((plan.cores[0], 1) not in kept.points(each.stage, each.variant) for each in plan.targets):
+        batches = [(each, plan.batches) for each in plan.targets]
+        for doubt in profiling.check(batches, plan.pipeline, plan.cores[0], plan.effort):
+            printing.log(f"Warning: {doubt}")
     with progress.counted("measurements", profiling.count(plan)) as advance:
 
         def tell(text: str) -> None:

@@ -60,7 +60,10 @@ def test_the_command_fetches_and_says_so(server: str, tmp_path: Path) -> None:
 
 def test_the_command_ends_with_one_line_where_it_cannot(server: str, tmp_path: Path) -> None:
     said = command(f"{SMALL}-not", tmp_path / "small", server)
-    assert (said.returncode, said.stderr) == (1, f"Error: {SMALL}-not: there is nothing at {server}\n")
+    assert (said.returncode, said.stderr) == (
+        1,
+        f"Error: {SMALL}-not: there is nothing at {server}, and nothing at s3://{BUCKET}/models/sort/small-not\n",
+    )
 
 
 def command(url: str, target: Path, server: str) -> subprocess.CompletedProcess[str]:

@@ -11,10 +11,13 @@ pytest.importorskip("aiohttp")
 pytest.importorskip("s3fs")
 
 from ipa.live import LiveError
+from ipa.live.kubernetes import fetch as fetching
 from ipa.live.kubernetes import shelf
+from ipa.live.kubernetes.checksums import sums_of
 from ipa.live.kubernetes.fetch import fetch
 from ipa.live.kubernetes.store import StoreError
-from tests.live.serving.models_world import BUCKET, SOMEBODY, empty, put, s3_server
+from tests.command import ipa
+from tests.live.serving.models_world import BUCKET, SOMEBODY, empty, put, s3_server, shut
 
 URL = f"s3://{BUCKET}/models"
 
@@ -82,6 +85,86 @@ def test_sample_requests_beside_the_variants_stay_here(folder: Path, server: str
     assert [each.name for each in shelf.in_store(URL, server, SOMEBODY)] == ["tiny/sort/large", "tiny/sort/small"]
 
 
+def test_the_pipeline_s_folder_is_optional_in_the_store_too(folder: Path, server: str, tmp_path: Path) -> None:
+    """The pod of a replica asks for PIPELINE/STAGE/VARIANT, and takes STAGE/VARIANT where there is no such."""
+    assert pushed(folder / "tiny", server) == [("sort/large", True), ("sort/small", True)]
+    assert [each.name for each in shelf.in_store(URL, server, SOMEBODY)] == ["sort/large", "sort/small"]
+    assert fetch(f"{URL}/tiny/sort/small", tmp_path / "small", server, SOMEBODY) == 2
+    with pytest.raises(
+        StoreError, match=rf"{URL}/tiny/sort/huge: there is nothing at .*, and nothing at {URL}/sort/huge"
+    ):
+        fetch(f"{URL}/tiny/sort/huge", tmp_path / "huge", server, SOMEBODY)
+
+
+def test_a_file_that_was_changed_there_is_named_and_sent_again(folder: Path, server: str) -> None:
+    """Of the same length, and with the checksums of before beside it."""
+    pushed(folder, server)
+    put(server, "models/tiny/sort/small/model.py", b"z")
+    small = shelf.in_store(URL, server, SOMEBODY)[1]
+    assert (small.name, small.digest, small.wrong) == ("tiny/sort/small", "", ("model.py",))
+    assert pushed(folder, server) == [("tiny/sort/large", False), ("tiny/sort/small", True)]
+    assert shelf.in_store(URL, server, SOMEBODY) == shelf.in_folder(folder)
+
+
+def test_a_file_that_was_put_there_again_with_the_same_content_is_right_whatever_its_tag(
+    folder: Path, server: str
+) -> None:
+    pushed(folder, server)
+    sums = "".join(f"{digest}  {name}\n" for name, digest in sums_of(folder / "tiny/sort/small").items())
+    put(server, "models/tiny/sort/small/SHA256SUMS", sums.encode())  # as an earlier version wrote it, without tags
+    assert shelf.in_store(URL, server, SOMEBODY) == shelf.in_folder(folder)
+
+
+def test_a_file_that_the_checksums_do_not_name_is_not_served(folder: Path, server: str, tmp_path: Path) -> None:
+    pushed(folder, server)
+    put(server, "models/tiny/sort/small/added.py", b"more")
+    with pytest.raises(StoreError, match=r"small/added\.py: is not in SHA256SUMS"):
+        fetch(f"{URL}/tiny/sort/small", tmp_path / "small", server, SOMEBODY)
+    assert not (tmp_path / "small").exists()
+    assert shelf.in_store(URL, server, SOMEBODY)[1].wrong == ("added.py",)
+
+
+def test_a_fetch_that_was_broken_off_goes_on_file_by_file(
+    folder: Path, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One file is there whole, one half, and one is of another variant: only the last two are not kept."""
+    pushed(folder, server)
+    incoming = tmp_path / ".large.incoming"
+    (incoming / "deep").mkdir(parents=True)
+    (incoming / "model.py").write_text("b")
+    (incoming / "deep/weights.bin").write_text("c" * 500)
+    (incoming / "stale.bin").write_text("x")
+    copied = []
+    copy = fetching._copy
+    monkeypatch.setattr(fetching, "_copy", lambda *given: (copied.append(given[1]), copy(*given)))
+    fetch(f"{URL}/tiny/sort/large", tmp_path / "large", server, SOMEBODY)
+    assert sums_of(tmp_path / "large") == sums_of(folder / "tiny/sort/large")
+    assert sorted(name.rpartition("/")[2] for name in copied) == ["SHA256SUMS", "weights.bin"]
+
+
+def test_all_models_are_fetched_and_what_is_there_already_is_not(folder: Path, server: str, tmp_path: Path) -> None:
+    pushed(folder, server)
+    to = tmp_path / "here"
+    first = ipa("models", "fetch", URL, to, "--s3-endpoint", server, env=SOMEBODY)
+    assert (first.exit_code, first.stderr) == (0, "tiny/sort/large: fetched\ntiny/sort/small: fetched\n")
+    assert [each.digest for each in shelf.in_folder(to)] == [each.digest for each in shelf.in_folder(folder)]
+    second = ipa("models", "fetch", URL, to, "--s3-endpoint", server, env=SOMEBODY)
+    assert second.stderr == "tiny/sort/large: already there\ntiny/sort/small: already there\n"
+    (to / "tiny/sort/large/model.py").write_text("another")
+    third = ipa("models", "fetch", URL, to, "--s3-endpoint", server, env=SOMEBODY)
+    assert third.exit_code == 2
+    assert f"{to}/tiny/sort/large: is there already and is not {URL}/tiny/sort/large" in third.stderr
+
+
+def test_a_wrong_key_is_no_missing_bucket(folder: Path, tmp_path: Path) -> None:
+    with s3_server(tmp_path) as url:
+        wrong = {**shut(url), "AWS_SECRET_ACCESS_KEY": "wrong"}
+        with pytest.raises(StoreError, match=rf"{URL}: no access at {url}: "):
+            shelf.push(folder, URL, url, wrong)
+        with pytest.raises(StoreError, match=rf"{URL}: no access at {url}: "):
+            shelf.in_store(URL, url, wrong)
+
+
 def test_a_file_that_is_not_what_its_checksum_says_is_not_served(folder: Path, server: str, tmp_path: Path) -> None:
     pushed(folder, server)
     put(server, "models/tiny/sort/small/model.py", b"forged")
@@ -94,20 +177,26 @@ def test_a_variant_that_was_put_there_otherwise_has_no_checksum(folder: Path, se
     pushed(folder, server)
     put(server, "models/tiny/sort/huge/model.onnx", b"123")
     put(server, "models/tiny/sort/small/added.bin", b"1")
-    digests = {each.name: bool(each.digest) for each in shelf.in_store(URL, server, SOMEBODY)}
-    assert digests == {"tiny/sort/huge": False, "tiny/sort/large": True, "tiny/sort/small": False}
+    digests = {each.name: (bool(each.digest), each.wrong) for each in shelf.in_store(URL, server, SOMEBODY)}
+    assert digests == {
+        "tiny/sort/huge": (False, ()), "tiny/sort/large": (True, ()), "tiny/sort/small": (False, ("added.bin",))
+    }  # fmt: skip
 
 
 def test_what_cannot_be_put_there_is_said(folder: Path, server: str, tmp_path: Path) -> None:
     with pytest.raises(LiveError, match=r"none: no such folder"):
         shelf.push(tmp_path / "none", URL, server, SOMEBODY)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(LiveError, match=r"empty: should hold PIPELINE/STAGE/VARIANT/"):
+    with pytest.raises(LiveError, match=r"empty: holds no models; should hold \[PIPELINE/\]STAGE/VARIANT/ with"):
         shelf.push(tmp_path / "empty", URL, server, SOMEBODY)
     with pytest.raises(LiveError, match=r"nowhere/models: there is no such bucket at"):
         shelf.push(folder, "s3://nowhere/models", server, SOMEBODY)
     with pytest.raises(LiveError, match=r"models: should be s3://BUCKET\[/FOLDER\]"):
         shelf.push(folder, "models", server, SOMEBODY)
+    with pytest.raises(
+        LiveError, match=r"tiny/sort: should hold \[PIPELINE/\]STAGE/VARIANT/ with model.onnx or model.py"
+    ):
+        shelf.push(folder / "tiny/sort", URL, server, SOMEBODY)
     (folder / "tiny/sort/small/model.py").rename(folder / "tiny/sort/small/other.py")
     with pytest.raises(LiveError, match=r"small: should hold model\.onnx or model\.py"):
         shelf.in_folder(folder)

@@ -34,6 +34,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for variant in (folder / "ocr" / stage).iterdir():
             if variant.name not in kept:
                 shutil.rmtree(variant)
+        (folder / "ocr" / stage / "samples").mkdir()  # where the docs put what they are profiled with
     return folder
 
 
@@ -81,7 +82,7 @@ def test_a_live_run_is_served_by_the_models_of_a_folder_and_every_answer_is_thei
 ) -> None:
     path = small(tmp_path / "ocr.yaml")
     assert ipa("models", "pages", tmp_path / "pages", "--count", 3, "--seed", 9).exit_code == 0
-    real = ("--models", models, "--samples", tmp_path / "pages")
+    real = ("--models", models / "ocr", "--samples", tmp_path / "pages")
     policy = ("--policy", "static:v5-320:1:1,v6-160:1:1")
     run = ipa("live", "run", path, *real, *policy, "--trace", "constant:2:4", "--out", tmp_path / "run", "--json", "-q")
     assert run.exit_code == 0, run.stderr
@@ -118,7 +119,10 @@ def test_what_recognition_is_profiled_with_are_the_lines_that_a_detection_cuts_o
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        (("--models", "nowhere"), "--models nowhere: there is no ocr/detection/v4-320"),
+        (
+            ("--models", "nowhere"),
+            "nowhere/ocr/detection/v4-320: holds neither model.onnx nor model.py, and neither does nowhere/detection/",
+        ),
         (("--samples", "nowhere"), "nowhere/labels.jsonl: cannot be read"),
     ],
 )

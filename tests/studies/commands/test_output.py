@@ -53,7 +53,7 @@ ON_SERVERS = {f"live {name}" for name in ("down", "load", "recover", "run", "sta
 TRAINS = {"predictor train"}
 """What takes long, and Keras."""
 
-REAL = {f"models {name}" for name in ("check", "list", "make", "measure", "pages", "push", "read")}
+REAL = {f"models {name}" for name in ("check", "fetch", "list", "make", "measure", "pages", "push", "read")}
 """What needs real models: see `test_models`."""
 
 STUDY = (

@@ -76,6 +76,21 @@ def test_models_become_a_pipeline_that_can_be_simulated(models: Path) -> None:
     assert ipa("simulate", "mine.yaml", "--trace", "constant:2:20").exit_code == 0
 
 
+def test_stages_are_in_the_order_in_which_requests_pass_them(models: Path) -> None:
+    """Not in that of their names: `answer` comes after `sort`. Where no order is given, none is made up."""
+    (models / "mine" / "answer" / "only").mkdir(parents=True)
+    (models / "mine" / "answer" / "only" / "model.py").write_text(SLEEPER)
+    message = refusal("profile", "run", models, "--shape", "x=4")
+    assert "models: in which order do requests pass the stages answer, sort? Give all that there are" in message
+    made = run(models, "--stages", "sort,answer", "--shape", "x=4", "--batches", "1", "--longest", 0.2)
+    assert (made["pipeline"], made["file"]) == ("mine", "mine.yaml")
+    assert [stage.name for stage in profiles.load(Path("mine.yaml")).stages] == ["sort", "answer"]
+    assert "holds no such stage or variant; it holds answer/only" in refusal("profile", "run", models, "--stages", "x")
+    (models / "other" / "sort" / "small").mkdir(parents=True)
+    (models / "other" / "sort" / "small" / "model.py").write_text(SLEEPER)
+    assert "models: holds the models of mine, other: give the folder of one" in refusal("profile", "run", models)
+
+
 def test_an_onnx_model_says_its_shapes_itself(models: Path) -> None:
     onnx = pytest.importorskip("onnx")
     large = models / "mine" / "sort" / "large"
@@ -184,7 +199,8 @@ def test_a_model_that_fails_is_answered_with_what_it_said(models: Path) -> None:
     model = models / "mine" / "sort" / "small" / "model.py"
     model.write_text(SLEEPER.replace('return {"y"', 'assert len(x) < 2, "no rows"\n        return {"y"'))
     result = ipa("profile", "run", models / "mine", "--shape", "x=4", *QUICK)
-    assert (result.exit_code, result.stdout) == (1, "")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "sort/small: serves a request, but not 2 in a batch: " in result.stderr
     assert "small answered 500" in result.stderr
     assert not Path("mine.yaml").exists()
     model.write_text("import nonsense_that_is_nowhere")
@@ -208,7 +224,10 @@ def test_a_model_that_fails_is_answered_with_what_it_said(models: Path) -> None:
         ("models/mine --to x.json", "--to x.json: should end in .yaml"),
         ("mine.yaml", "say where its models are: --models FOLDER, or --server URL"),
         ("mine.yaml --models models --variant large", "sort has no variant 'large'"),
-        ("mine.yaml --models empty", "sort/small: holds neither model.onnx nor model.py"),
+        (
+            "mine.yaml --models empty",
+            "empty/mine/sort/small: holds neither model.onnx nor model.py, and neither does empty/sort/small",
+        ),
         ("mine.yaml --models models --cores 2", "has its base cores pinned to 1"),
         ("mine.yaml --server http://127.0.0.1:9 --cores 1,2", "--cores: say how many the server has"),
         ("mine.yaml --server http://127.0.0.1:9 --neighbours 1", "--neighbours: another's server has none"),

@@ -172,16 +172,20 @@ SHIPPED = [
 """On shipped pipelines and loads."""
 
 MODELS = [
-    Wrong("models nonesuch", "no command is called 'nonesuch'; allowed: check, list, make, measure, pages, push, read"),
+    Wrong(
+        "models nonesuch",
+        "no command is called 'nonesuch'; allowed: check, fetch, list, make, measure, pages, push, read",
+    ),
     Wrong("models make", "Missing argument 'ocr'."),
     Wrong("models make orc x", "Invalid value for 'ocr': 'orc'; allowed: ocr; did you mean 'ocr'?"),
     Wrong("models make ocr run", "run: already exists; give a new folder"),
     Wrong("models make ocr my.py", "my.py: already exists; give a new folder"),
-    Wrong("models measure gone", "gone/ocr/detection: no models; `ipa models make ocr FOLDER` makes a folder of them"),
+    Wrong("models measure gone", "gone: no such folder"),
     Wrong("models list gone", "gone: no such folder"),
-    Wrong("models list run", "run: should hold PIPELINE/STAGE/VARIANT/"),
+    Wrong("models list run", "run: holds no models; should hold [PIPELINE/]STAGE/VARIANT/ with model.onnx or model.py"),
     Wrong("models list gs://x", "gs://x: should be s3://BUCKET[/FOLDER]"),
     Wrong("models list s3://x --s3-endpoint y", "'--s3-endpoint': 'y'; allowed: the URL of a server, such as"),
+    Wrong("models fetch x run", "x: should be s3://BUCKET[/FOLDER]"),
     Wrong("models push run x", "x: should be s3://BUCKET[/FOLDER]"),
     Wrong("models check run", "run: not the results of a live run with answers"),
     Wrong("models pages my.py", "my.py: already exists; give a new folder"),
@@ -196,7 +200,8 @@ MODELS = [
         "profile run mine.yaml --models run --stage sart", "mine has no stage 'sart'; did you mean 'sort'?; allowed:"
     ),
     Wrong(
-        "profile run run", "Error: run: holds no models; should hold STAGE/VARIANT/model.onnx or STAGE/VARIANT/model.py"
+        "profile run run",
+        "Error: run: holds no models; should hold [PIPELINE/]STAGE/VARIANT/ with model.onnx or model.py",
     ),
     Wrong("live load mine.yaml --url http://", "'--url': 'http://'; allowed: the URL of a server, such as"),
     Wrong("live manifests mine.yaml --out my.py", "--out my.py: is a file; give a new folder"),

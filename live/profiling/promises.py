@@ -1,0 +1,127 @@
+"""What a profile takes for granted of models, asked of them before anything is measured.
+
+A batch of b gives what b batches of 1 give, or the rows of one request change the answer to another; and a stage takes
+what the one before it gives.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ipa.live.errors import LiveError
+from ipa.live.profiling.measuring import Session
+from ipa.live.profiling.values import Target
+from ipa.live.serving import ProbeError, Tensor, TensorError, check_inputs, joined, mapped, shared, to_array
+
+ROUNDING, WRONG = 1e-3, 0.05
+"""Two outputs whose numbers differ by less of the largest are equal; those that differ by more than WRONG are wrong,
+and not only rounded otherwise, as a model with numbers of 8 bits does."""
+SHARE = 0.25
+"""Of the longest time for a point, batches are compared for so long; larger ones are then left out."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says that it takes, what it gave for one request, and what should be told about it."""
+
+    target: Target
+    inputs: Sequence[Mapping[str, Any]]
+    outputs: Sequence[Tensor]
+    doubts: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """STAGE/VARIANT."""
+        return f"{self.target.stage}/{self.target.variant}"
+
+
+async def asked(session: Session, batches: Sequence[int], output_rows: Mapping[str, int | str] | None) -> Answer:
+    """The answer of a model to one request, after batches have been compared with as many single requests.
+
+    `output_rows` as in `Stage`, None where no pipeline file says it. Raises LiveError for a model that does not keep
+    what a profile takes for granted, ProbeError for one that serves no request.
+    """
+    target, cores = session.target, session.cores
+    name = f"{target.stage}/{target.variant}"
+    requests = max(session.samples.kinds.values(), key=len)
+    inputs = (await session.probe.metadata()).get("inputs", ())
+    alone = [await session.probe.serve(requests[0], 1, cores)]
+    if output_rows is not None:
+        try:
+            shared(alone[0], 1, {tensor.shape[0] for tensor in requests[0]}, output_rows)
+        except TensorError as error:
+            raise LiveError(f"{name}: {error}") from None
+    doubts: dict[str, None] = {}
+    if list(differences(await session.probe.serve(requests[0], 1, cores), alone)):
+        return Answer(target, inputs, alone[0], (f"{name}: answers the same request differently each time",))
+    until_s = time.monotonic() + SHARE * session.effort.longest_s
+    larger = sorted(set(batches) - {1})
+    for batch in larger:
+        if batch > larger[0] and time.monotonic() > until_s:
+            break
+        chosen = [requests[n % len(requests)] for n in range(batch)]
+        try:
+            together = await session.probe.serve(joined(chosen), batch, cores)
+        except ProbeError as error:
+            raise LiveError(
+                f"{name}: serves a request, but not {batch} in a batch: {error}; export it with an open first axis, or "
+                "give --batches 1"
+            ) from None
+        alone += [await session.probe.serve(each, 1, cores) for each in chosen[len(alone) :]]
+        for is_wrong, text in differences(together, alone):
+            said = f"{name}: in a batch of {batch}, {text}"
+            if is_wrong:
+                raise LiveError(f"{said}: requests that share a batch would get wrong answers; give --batches 1")
+            doubts[said] = None
+    return Answer(target, inputs, alone[0], tuple(doubts))
+
+
+def differences(together: Sequence[Tensor], alone: Sequence[Sequence[Tensor]]) -> Iterator[tuple[bool, str]]:
+    """How the outputs of a batch differ from those of its requests alone, and whether that is wrong for certain."""
+    names = [tensor.name for tensor in together]
+    if any([tensor.name for tensor in each] != names for each in alone):
+        yield True, f"the outputs are {', '.join(names)}, alone {', '.join(tensor.name for tensor in alone[0])}"
+        return
+    for place, tensor in enumerate(together):
+        found, parts = to_array(tensor), [to_array(each[place]) for each in alone]
+        rows = sum(len(part) for part in parts)
+        if {part.shape[1:] for part in parts} != {found.shape[1:]} or rows != len(found):
+            shapes = ", ".join(dict.fromkeys(str(list(part.shape)) for part in parts))
+            yield True, f"the output {tensor.name!r} is of shape {list(found.shape)}, alone {shapes}"
+        elif found.dtype.kind == "f":
+            wanted = np.concatenate(parts).astype(float)
+            apart = np.abs(np.nan_to_num(found.astype(float)) - np.nan_to_num(wanted))
+            apart[np.isnan(found) != np.isnan(wanted)] = np.inf
+            least = ROUNDING * float(np.abs(np.nan_to_num(wanted)).max(initial=1e-6))
+            if apart.size and apart.max() > least:
+                at = np.unravel_index(int(apart.argmax()), apart.shape)
+                text = f"the output {tensor.name!r} has {found[at]:.4g} where a request alone has {wanted[at]:.4g}"
+                yield bool(apart.max() > least * WRONG / ROUNDING), text
+        elif not np.array_equal(found, np.concatenate(parts)):
+            yield False, f"the output {tensor.name!r} is another than for requests alone"
+
+
+def check_fit(first: Answer, second: Answer, inputs: Mapping[str, str] | None) -> str:
+    """What should be told of two models of neighbouring stages; empty: nothing.
+
+    `inputs` as in `Stage`, None where no pipeline file says it. LiveError if the second does not take what the first
+    gives.
+    """
+    given, doubt = list(first.outputs), ""
+    if inputs is None and len(given) == len(second.inputs) == 1 and given[0].name != second.inputs[0]["name"]:
+        name, source = second.inputs[0]["name"], given[0].name
+        doubt = (
+            f"{second.name} takes {name!r}, and {first.name} gives {source!r}: "
+            f"its stage needs inputs: {{{name}: {source}}} in the pipeline file"
+        )
+        inputs = {name: source}
+    try:
+        check_inputs(mapped(given, inputs or {}, second.target.stage), {each["name"]: each for each in second.inputs})
+    except TensorError as error:
+        raise LiveError(f"{second.name} does not take what {first.name} gives: {error}") from None
+    return doubt
