@@ -58,7 +58,7 @@ def _lawful(point: Point, measured: str, before: Figure | None) -> Figure:
     )
     if before is not None and mean_s < before.mean_s:
         figure = replace(figure, mean_s=before.mean_s, mean_from=NOT_FALLING, mean_within=None, p99_within=None)
-    lawful_s = _rounded(min(max(figure.p99_s, figure.mean_s), MOST_P99 * figure.mean_s))
+    lawful_s = min(max(figure.p99_s, figure.mean_s), _below(MOST_P99 * figure.mean_s))
     if lawful_s != figure.p99_s:
         figure = replace(figure, p99_s=lawful_s, p99_from=AS_LOGNORMAL, p99_within=None)
     most_rps = point.batch / figure.mean_s
@@ -74,8 +74,7 @@ def _continued(there: Sequence[Point], batch: int) -> Figure:
     if len(there) > 1:
         each_s = max(0.0, (last.mean_s - there[-2].mean_s) / (last.batch - there[-2].batch))
     mean_s = _rounded(last.mean_s + each_s * (batch - last.batch))
-    tail = min(max(last.p99_s / last.mean_s, 1.0), MOST_P99)
-    p99_s = max(mean_s, _rounded(tail * mean_s))
+    p99_s = min(max(mean_s, _rounded(last.p99_s / last.mean_s * mean_s)), _below(MOST_P99 * mean_s))
     return Figure(last.cores, batch, mean_s, p99_s, _below(batch / mean_s), *(RULED_OUT,) * 3)
 
 
