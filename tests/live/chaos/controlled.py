@@ -1,7 +1,7 @@
 """`ipa` with relays in its network on this machine: `python -m tests.live.chaos.controlled PORT live run ...`.
 
 PORT is where relays are registered. The gateway's control API and every replica listen behind a relay of their own;
-everybody else finds it at the port where they would be.
+everybody else finds it at the port where they would be. Its models fail on `poison`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ def main() -> None:
         *which, port = of
         return server(plane, source, *which, register(int(relays_port), "replicas", port), **how)
 
+    made.PRELOADED += ("tests.live.chaos.poison",)
     made.gateway_arguments, made.server_arguments = gateway_arguments, server_arguments
     from ipa.studies.commands import main as ipa
 

@@ -14,6 +14,8 @@ from tests.live.chaos.history import SILENT, UNREACHABLE, Answer
 
 PATIENCE_S = 60.0
 SLOW_PARTS = 12
+FAILS, KILLS = -13, -14
+"""On a tensor with the first, a model fails; the second ends its process, where the run has `poison`."""
 
 Bytes = Callable[[str, random.Random], bytes]
 
@@ -91,6 +93,8 @@ HOSTILE: Mapping[str, Bytes] = {
     "wrong_lengths": _wrong_lengths,
     "no_http": _no_http,
     "chunks": _chunks,
+    "poisoned": lambda name, _: _post(_infer(name, data=[FAILS])),
+    "deadly": lambda name, _: _post(_infer(name, data=[KILLS])),
     "slow": lambda name, _: _post(_infer(name)),
     "hangs_up": lambda name, _: _post(_infer(name)),
 }

@@ -78,6 +78,13 @@ def one_answer(history: History, _: Bounds) -> Iterator[str]:
             yield f"{_told(answer)}: its connection broke ({answer.problem}) while there was a gateway"
 
 
+def fails_alone(history: History, _: Bounds) -> Iterator[str]:
+    """A request on which a model fails does not fail those in its batch, on which it does not."""
+    for answer in history.answers:
+        if answer.status == 502 and "the model failed" in answer.problem:
+            yield f"{_told(answer)}: {answer.problem}"
+
+
 def own_answer(history: History, _: Bounds) -> Iterator[str]:
     """No request gets the answer of another."""
     for answer in history.answers:
@@ -110,7 +117,7 @@ def in_the_books(history: History, _: Bounds) -> Iterator[str]:
 
 
 def is_ours(name: str) -> bool:
-    """Whether a request is of the client that checks, or hostile; those of a run's own load are numbers."""
+    """Whether a request is of the client that checks, or hostile; those of a run's own load are not."""
     return name[:1] in ("r", "h") and name[1:].isdecimal()
 
 
@@ -217,6 +224,7 @@ def converged(history: History, bounds: Bounds) -> Iterator[str]:
 
 INVARIANTS: Mapping[str, Callable[[History, Bounds], Iterable[str]]] = {
     "every request has exactly one outcome": one_answer,
+    "no request fails by what is in another": fails_alone,
     "no request gets the answer of another": own_answer,
     "the books say what clients saw": in_the_books,
     "the laws hold": lawful,

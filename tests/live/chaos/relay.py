@@ -12,7 +12,7 @@ import socket
 from collections import defaultdict
 from contextlib import suppress
 
-from ipa.live.plane import LOOPBACK, free_port
+from ipa.live.plane import LOOPBACK, free_port, release_port
 
 CHUNK_BYTES = 65536
 
@@ -126,6 +126,7 @@ async def _pass(link: Link, reader: asyncio.StreamReader, writer: asyncio.Stream
 def register(relays_port: int, link: str, port: int) -> int:
     """Have what comes to `port` relayed; the port at which to listen for it instead."""
     to = free_port()
+    release_port(to)  # who listens there, and until when, is not known here
     with socket.create_connection((LOOPBACK, relays_port), timeout=10.0) as connection:
         connection.sendall(json.dumps({"link": link, "at": port, "to": to}).encode() + b"\n")
         if connection.recv(1) != b"\n":

@@ -87,6 +87,11 @@ def test_a_request_that_vanishes_is_found() -> None:
     assert said(history) == {"every request has exactly one outcome": "r9: 0 answers"}
 
 
+def test_a_request_that_fails_by_what_another_holds_is_found() -> None:
+    why = "failed at stage 'find': replica 0 (small) answered 500: the model failed: IndexError: poisoned"
+    assert why in said(answered(Answer("r9", 21.0, 22.0, 502, why)))["no request fails by what is in another"]
+
+
 def test_an_answer_of_another_is_found() -> None:
     body = b'{"id": "r7", "outputs": [{"shape": [1, 1], "data": [8]}]}'
     problem = not_own(body, "r7", 7, 1)
@@ -218,4 +223,4 @@ def test_a_configuration_that_does_not_come_to_stand_is_found() -> None:
 
 def test_every_invariant_has_a_history_that_breaks_it() -> None:
     """Those above; here only that none was added without."""
-    assert len(INVARIANTS) == 10
+    assert len(INVARIANTS) == 11
