@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ from ipa.studies.run_data import RunData
 if TYPE_CHECKING:
     import pandas as pd
     from plotly.graph_objects import Figure
+
+
+MERGED = ("latency_p50_s_merged", "latency_p99_s_merged")
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,7 +49,8 @@ class Comparison:
     def summary(self) -> pd.DataFrame:
         """One row per policy: the means over its seeds of PAS, cost, violations, latency, drops and changes.
 
-        `KEY_low` and `KEY_high` are the ends of the 95 % interval of KEY, NaN for a single seed.
+        `KEY_low` and `KEY_high` are the ends of the 95 % interval of KEY, NaN for a single seed. `MERGED` are quantiles
+        of the requests of all seeds together.
         """
         import pandas as pd
 
@@ -54,6 +59,8 @@ class Comparison:
             row: dict[str, float] = {}
             for _, key, *_ in report.FIGURES:
                 row |= as_columns(key, group.estimate(key))
+            merged = group.merged_latency_s((0.5, 0.99))
+            row |= dict(zip(MERGED, (nan, nan) if merged is None else merged.tolist(), strict=True))
             rows.append(row)
         return pd.DataFrame(rows, index=pd.Index(self.policies, name="policy"))
 

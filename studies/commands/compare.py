@@ -149,4 +149,6 @@ def print_comparison(comparison: Comparison, folder: Path | None, report: Path |
     printing.print_table(table)
     if len(first.seeds) > 1:
         printing.print_line(studies.intervals.LIMITS)
+        if merged := studies.report.merged_latencies(groups):
+            printing.print_line(merged)
     printing.print_places(folder, report)

@@ -71,6 +71,7 @@ from .series import existing_cores as existing_cores
 from .series import latency_curve as latency_curve
 from .series import latency_quantiles_s as latency_quantiles_s
 from .series import load_rps as load_rps
+from .series import merged_latency_quantiles_s as merged_latency_quantiles_s
 from .series import mixes_as_one as mixes_as_one
 from .series import segments as segments
 from .series import violation_counts as violation_counts

@@ -72,6 +72,20 @@ def latency_quantiles_s(tables: Tables, duration_s: float, quantiles: Sequence[f
     return (edges_s[:-1] + edges_s[1:]) / 2.0, result
 
 
+def merged_latency_quantiles_s(runs: Sequence[Tables], quantiles: Sequence[float]) -> FloatArray | None:
+    """The quantiles of the completed requests of several runs together; None where there are no records or requests."""
+    found = []
+    for tables in runs:
+        if "latencies" in tables:
+            found.append(tables["latencies"][["latency_s", "requests"]].to_numpy(dtype=np.float64).T)
+        elif "requests" in tables:
+            latency_s = tables["requests"]["latency_s"].dropna().to_numpy(dtype=np.float64)
+            found.append(np.array([latency_s, np.ones(len(latency_s))]))
+    latency_s, count = np.concatenate(found, axis=1) if found else np.empty((2, 0))
+    order = np.argsort(latency_s)
+    return counted_quantiles(latency_s[order], count[order].astype(np.int64), quantiles) if len(order) else None
+
+
 def violation_counts(
     tables: Tables, duration_s: float, sla_s: float
 ) -> tuple[FloatArray, dict[str, NDArray[np.int64]]]:

@@ -1,4 +1,5 @@
 from .groups import by_policy as by_policy
+from .groups import merged_latencies as merged_latencies
 from .page import plots_of as plots_of
 from .page import render as render
 from .shown import FIGURES as FIGURES

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from ipa.studies.drawing import colour, panel_title
+from ipa.studies.drawing import colour, merged_latency_quantiles_s, panel_title
 from ipa.studies.errors import ScenarioError
 from ipa.studies.intervals import Estimate, estimate_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ipa.sim import FloatArray
     from ipa.studies.run_data import RunData
 
 _SAME_FOR_ALL = ("pipeline", "trace", "sla_s", "duration_s")
@@ -56,6 +57,20 @@ class Group:
     def estimate(self, key: str, factor: float = 1.0) -> Estimate | None:
         """A figure's mean over the seeds with its interval, times a factor; None where no run has it."""
         return estimate_of(key, self.summaries.values(), factor)
+
+    def merged_latency_s(self, quantiles: Sequence[float]) -> FloatArray | None:
+        """Quantiles of the requests of all seeds together, where the mean over the seeds is of quantiles."""
+        return merged_latency_quantiles_s([run.tables for run in self.runs], quantiles)
+
+
+def merged_latencies(groups: Sequence[Group]) -> str:
+    """The p50 and p99 of all seeds' requests together, in words; empty for a single seed or without records."""
+    said = [
+        f"{group.label} {found[0]:.2f} and {found[1]:.2f}"
+        for group in groups
+        if len(group.runs) > 1 and (found := group.merged_latency_s((0.5, 0.99))) is not None
+    ]
+    return f"p50 and p99 of the requests of all seeds together, in s: {', '.join(said)}." if said else ""
 
 
 def by_policy(runs: Sequence[RunData]) -> tuple[Group, ...]:

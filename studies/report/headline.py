@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ipa.studies.drawing import NONE, Cell, html_table, in_css, number, signed
 from ipa.studies.intervals import LIMITS, Estimate, difference_of, paired_change_percent, paired_difference
-from ipa.studies.report.groups import Group
+from ipa.studies.report.groups import Group, merged_latencies
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ def reading(groups: Sequence[Group]) -> str:
         text = f"Means over the seeds {_listed(groups[0].seeds)}, below them their intervals. {LIMITS}"
     else:
         text = f"Means over each policy's seeds, below them their intervals. {LIMITS}"
+    text += f" {merged}" if (merged := merged_latencies(groups)) else ""
     return text + (" Bold: the best of a column." if len(groups) > 1 else "")
 
 

@@ -36,7 +36,7 @@ ALIKE = 2.0
 
 REAL = "twitter:"
 
-PAST = "; policies that read a longer past than history_s may see some of the other part before their first windows"
+PAST = "Policies that read a longer past than history_s may see some of the other part before their first windows."
 """`foresight` and forecasts by `seasonal-gbm` do: nothing is cut out of the load before a window."""
 
 
@@ -108,7 +108,7 @@ def cases_of(scenario: Scenario, how: Drawing, log: Callable[[str], object] = la
         how.seeds,
         f"windows of {length_s:g} s{f' like {scenario.trace}' if like else ''}: {len(found[0])} of seconds "
         f"{train[0]:,.12g} to {train[1]:,.12g} to train on, "
-        f"{len(found[1])} of {test[0]:,.12g} to {test[1]:,.12g} to test on{PAST}",
+        f"{len(found[1])} of {test[0]:,.12g} to {test[1]:,.12g} to test on",
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipa.studies.intervals import Estimate
 from ipa.studies.scenario import Scenario
-from ipa.studies.tuning.cases import Case, Cases
+from ipa.studies.tuning.cases import PAST, Case, Cases
 from ipa.studies.tuning.gain import Gain
 from ipa.studies.tuning.racing import Columns
 from ipa.studies.tuning.search import Setting
@@ -132,6 +132,8 @@ def lines(tuned: Tuned) -> Iterator[str]:
     )
     tried = f"{len(tuned.settings)} settings tried, {dropped} of them dropped early"
     yield f"{tried}{f', {failed} failed' if failed else ''}; {tuned.cases.words}"
+    if tuned.cases.train[0].window is not None:
+        yield PAST
     for place, best in enumerate(tuned.best):
         yield ""
         yield from _lines_of(tuned, best, place)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from ipa.studies import Comparison, Scenario, ScenarioError, simulate
@@ -16,7 +18,7 @@ from ipa.studies.drawing import DARK, ON_DARK, ON_LIGHT
 from ipa.studies.intervals import estimate, paired_change_percent, paired_difference
 from ipa.studies.report import render
 from ipa.studies.report.bands import bands
-from ipa.studies.report.groups import by_policy
+from ipa.studies.report.groups import by_policy, merged_latencies
 from ipa.studies.report.headline import comparisons, headline
 from ipa.studies.report.page import plots
 from ipa.studies.report.reasons import Reasons
@@ -64,6 +66,18 @@ def test_a_figure_that_one_seed_lacks_is_the_mean_of_the_others() -> None:
     assert found.mean == 4.0
     assert not found.has_interval
     assert estimate([None]) is None
+
+
+def test_a_quantile_of_all_seeds_requests_stands_beside_the_mean_of_quantiles() -> None:
+    """0.5 and 2.5 s in one run, 4.5 and 8.5 in the other: 3.5 s is the median of all four, also of counts."""
+    slow = made(seed=2, requests=requests_of([1.0, 11.0], [4.5, 8.5]))
+    (group,) = by_policy([made(seed=1), slow])
+    found = group.merged_latency_s((0.5, 1.0))
+    assert found is not None
+    assert found.tolist() == [3.5, 8.5]
+    counted = replace(slow, tables={"latencies": pd.DataFrame({"latency_s": [4.5, 8.5], "requests": [1, 1]})})
+    (group,) = by_policy([made(seed=1), counted])
+    assert merged_latencies([group]) == "p50 and p99 of the requests of all seeds together, in s: ipa 3.50 and 8.38."
 
 
 def test_differences_are_taken_seed_by_seed() -> None:
