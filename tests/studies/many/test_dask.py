@@ -126,7 +126,6 @@ def test_a_worker_that_stops_in_the_middle_gives_its_runs_to_the_other(
     far = start(*loud(command(here, "out", "--on", f"dask://{cluster.address}")))
     (child,) = until_waiting(far, here)
     os.kill(parent_of(child), signal.SIGSTOP)
-    os.kill(child, signal.SIGSTOP)
     (here / "go").touch()
     errors = far.communicate(timeout=LIMIT_S)[1]
     assert re.search(r"Worker tcp://\S+ has not been heard of for \d+ s; its runs go to others", errors), errors
