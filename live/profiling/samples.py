@@ -99,16 +99,13 @@ def _is_no_request(name: str) -> bool:
 def made_up(inputs: Sequence[Mapping[str, Any]], shapes: Mapping[str, Sequence[tuple[int, ...]]], seed: int) -> Samples:
     """Random requests for a model's inputs, as its metadata list them.
 
-    `shapes`: input -> shapes without the row axis, for those that the metadata leave open; several make several kinds.
-    LiveError for shapes that stay open, do not fit, and inputs of text.
+    `shapes`: input -> shapes without the row axis, for those that the metadata leave open; several make several kinds,
+    and those of other inputs are another stage's. LiveError for shapes that stay open, do not fit, and inputs of text.
     """
     if not inputs:
         raise LiveError("the model does not say which inputs it takes: give samples of requests (--samples)")
-    unknown = [name for name in shapes if name not in {each["name"] for each in inputs}]
-    if unknown:
-        raise LiveError(f"--shape {unknown[0]}: no such input; inputs: {', '.join(each['name'] for each in inputs)}")
     generator = np.random.default_rng(seed)
-    kinds = max([len(given) for given in shapes.values()], default=1)
+    kinds = max(len(shapes.get(each["name"], ())) or 1 for each in inputs)
     requests = [
         [_random(each, _shape(each, shapes.get(each["name"], ()), n), generator) for each in inputs]
         for n in range(kinds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +12,7 @@ from ipa import profiles
 from ipa.live import profiling
 from ipa.live.profiling import Answer, Beside, Effort, Overhead, Point, Target, Visit
 from ipa.profiles import Pipeline
+from ipa.studies.errors import ScenarioError
 from ipa.studies.profiling.kept import Kept
 from ipa.studies.profiling.plan import Plan
 
@@ -47,7 +48,7 @@ def count(plan: Plan) -> int:
 
 
 def check(
-    targets: Iterable[tuple[Target, Sequence[int]]], pipeline: Pipeline | None, cores: int, effort: Effort
+    targets: Sequence[tuple[Target, Sequence[int]]], pipeline: Pipeline | None, cores: int, effort: Effort
 ) -> Iterator[str]:
     """Ask models, with the batch sizes that they are to serve, for what a profile takes for granted.
 
@@ -62,6 +63,9 @@ def check(
             answer = profiling.finished(asked)
             yield from answer.doubts
             stages.setdefault(target.stage, []).append(answer)
+    known = {each["name"]: None for answers in stages.values() for answer in answers for each in answer.inputs}
+    for name in (name for target, _ in targets for name in target.shapes or {} if name not in known):
+        raise ScenarioError(f"--shape {name}: no such input; inputs: {', '.join(known)}")
     order = list(stages) if pipeline is None else [stage.name for stage in pipeline.stages]
     for before, after in pairwise(order):
         inputs = None if pipeline is None else pipeline.stage(after).inputs

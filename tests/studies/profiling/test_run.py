@@ -79,10 +79,12 @@ def test_models_become_a_pipeline_that_can_be_simulated(models: Path) -> None:
 def test_stages_are_in_the_order_in_which_requests_pass_them(models: Path) -> None:
     """Not in that of their names: `answer` comes after `sort`. Where no order is given, none is made up."""
     (models / "mine" / "answer" / "only").mkdir(parents=True)
-    (models / "mine" / "answer" / "only" / "model.py").write_text(SLEEPER)
+    (models / "mine" / "answer" / "only" / "model.py").write_text(SLEEPER.replace('"x"', '"z"'))
     message = refusal("profile", "run", models, "--shape", "x=4")
     assert "models: in which order do requests pass the stages answer, sort? Give all that there are" in message
-    made = run(models, "--stages", "sort,answer", "--shape", "x=4", "--batches", "1", "--longest", 0.2)
+    given = ("--stages", "sort,answer", "--shape", "x=4", "--shape", "z=4", "--batches", "1", "--longest", 0.2)
+    assert "--shape u: no such input; inputs: x, z" in refusal("profile", "run", models, *given, "--shape", "u=1")
+    made = run(models, *given)
     assert (made["pipeline"], made["file"]) == ("mine", "mine.yaml")
     assert [stage.name for stage in profiles.load(Path("mine.yaml")).stages] == ["sort", "answer"]
     assert "holds no such stage or variant; it holds answer/only" in refusal("profile", "run", models, "--stages", "x")
