@@ -123,7 +123,8 @@ def number(text: str, most: Decimal, unit: Decimal = Decimal(1)) -> float:
         given = Decimal("nan")
     if given.is_finite() and 0 < given <= most and (value := float(given * unit)) > 0:
         return value
-    raise ValueError(f"should be a number above 0 and at most {most:f}; given {text!r}")
+    comma = ", with a decimal comma: write a point" if re.fullmatch(r"[0-9]+,[0-9]+", text) else ""
+    raise ValueError(f"should be a number above 0 and at most {most:f}; given {text!r}{comma}")
 
 
 def whole(text: str) -> int:

@@ -60,6 +60,12 @@ def lines_from(path: Path) -> Lines:
     for marks, read in _FORMS:
         if set(marks) <= set(keys):
             return read(path, lines, keys)
+    for line, cells in lines[1:]:
+        if any(cells[len(keys) :]):
+            raise ProfileError(
+                f"{path}:{line}: has {len(cells)} cells under a header of {len(keys)}: {','.join(cells)[:60]!r}; "
+                "decimals are written with a point, not with a comma"
+            )
     return lines
 
 

@@ -42,7 +42,7 @@ from ipa.profiles import (
 from ipa.studies import choices
 from ipa.studies.errors import ScenarioError
 from ipa.studies.loads import Windows, find_trace, parse_windows
-from ipa.studies.ranges import Counting, NotNegative, Positive, Whole
+from ipa.studies.ranges import LARGEST, Counting, NotNegative, Positive, Whole
 from ipa.studies.start import StageStart, ready_at_start
 from ipa.traces import TimeHints
 
@@ -224,7 +224,7 @@ class Scenario(FileModel):
     scaling: choices.Scaling = "floor"
     arrivals: choices.Arrivals = "poisson"
 
-    sla_s: Positive | None = Field(default=None, description="end to end; default: the pipeline's")
+    sla_s: Positive | None = Field(default=None, le=LARGEST, description="end to end; default: the pipeline's")
     interval_s: Positive = Field(default=10.0, description="between two decisions")
     history_s: Counting = Field(default=120, le=LONGEST_HISTORY_S, description="seconds of load that a decision sees")
     decision_delay_s: NotNegative = 0.0
@@ -242,7 +242,9 @@ class Scenario(FileModel):
     limit_cores: Counting | None = None
     guards: GuardBounds = GuardBounds()
     limits: ClusterLimits = ClusterLimits()
-    price_per_core: Positive = Field(default=1.0, description="such as per hour; the optimiser weighs cores by it")
+    price_per_core: Positive = Field(
+        default=1.0, le=LARGEST, description="such as per hour; the optimiser weighs cores by it"
+    )
 
     service_times: choices.ServiceTimes = Field(
         default="lognormal",

@@ -150,6 +150,14 @@ NUMBER = "should be a number above 0 and at most"
             "1: mean_s: says the same as the column 'mean_ms'; keep one",
         ),
         (changed("0.84,1,1,50,70", "0.84,1,1,50"), "2: has 6 cells; should have at least 7, as the header says"),
+        (
+            changed("0.84,1,1", "0,84,1,1"),
+            "2: has 8 cells under a header of 7: 'sort,small,0,84,1,1,50,70'; decimals are written with a point, not",
+        ),
+        (
+            TABLE.replace(",", ";").replace("0.84", "0,84", 1),
+            f"2: accuracy: {NUMBER} 100; given '0,84', with a decimal comma: write a point",
+        ),
         (changed("1,1,50,70", "1,1,fast,70"), f"2: mean_ms: {NUMBER} 86400000; given 'fast'"),
         (changed("1,1,50,70", "1,1,50,-1"), f"2: p99_ms: {NUMBER} 86400000; given '-1'"),
         (changed("1,1,50,70", "1,1,1e-400,70"), f"2: mean_ms: {NUMBER} 86400000; given '1e-400'"),

@@ -585,7 +585,15 @@ def test_timestamps_are_read_from_csv_sorted_and_never_shifted(tmp_path: Path, n
         ("arrival_s\n1\n1.7e9\n", "line 3, column arrival_s: 1700000000 is too large"),
         ("arrival_s\n2024-01-01\n", "line 2, column arrival_s: '2024-01-01' is not a number"),
         ("second,count\n0,3\n1\n", "line 3: a row of 1 value under a header of 2: '1'"),
-        ("second,count\n0,3\n1,2,9\n", "line 3: a row of 3 values under a header of 2: '1,2,9'"),
+        (
+            "second,count\n0,3\n1,2,9\n",
+            "line 3: a row of 3 values under a header of 2: '1,2,9'; decimals are written with",
+        ),
+        (
+            'arrival_s\n"0,5"\n',
+            "line 2, column arrival_s: '0,5' is not a number; it has a decimal comma: write a point",
+        ),
+        ('second,count\n0,"3,0"\n', "line 2, column count: '3,0' is not a number; it has a decimal comma: write a"),
         ("count\n3\n\n2\n", "line 3: a row of 0 values under a header of 1"),
         ('count\n3\n"2\n', "line 3: not readable as CSV: unexpected end of data"),
         ('note,count\n"a\nb",3\nc,x\n', "line 4, column count: 'x' is not a number"),

@@ -71,9 +71,10 @@ def rows_of(lines: Iterator[str], above: int, stored: Stored) -> Iterator[tuple[
                 continue
             if blank or len(row) != len(header):
                 given, line = ([], blank) if blank else (row, line)
+                comma = "; decimals are written with a point, not with a comma" if len(given) > len(header) else ""
                 raise TraceError(
                     f"{stored.place(line)}: a row of {len(given)} {'value' if len(given) == 1 else 'values'} under a "
-                    f"header of {len(header)}: {','.join(given)[:60]!r}"
+                    f"header of {len(header)}: {','.join(given)[:60]!r}{comma}"
                 )
             yield line, row
     except csv.Error as error:

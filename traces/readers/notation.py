@@ -117,12 +117,11 @@ def notation_of(first: str, name: str, hints: TimeHints) -> Notation:
     """The notation of a column, from its first value. Raises ValueError with what is wrong, and what to say."""
     unit = hints.unit or unit_in(name)
     try:
-        value = float(first)
+        float(first)
     except ValueError:
         if unit is None or (hints.unit is None and name.lower() in INDICES):
             return _iso(first.strip(), hints.zone)
-        raise ValueError(f"{first[:40]!r} is not a number") from None
-    return of_numbers(value, unit, hints)
+    return of_numbers(number(first), unit, hints)
 
 
 def unit_in(name: str) -> str | None:
@@ -157,7 +156,8 @@ def number(token: str) -> float:
     try:
         return float(token)
     except ValueError:
-        raise ValueError(f"{token[:40]!r} is not a number") from None
+        comma = "; it has a decimal comma: write a point" if fullmatch(r"\s*[+-]?\d+,\d+\s*", token) else ""
+        raise ValueError(f"{token[:40]!r} is not a number{comma}") from None
 
 
 def on_clock(words: str, zone: tzinfo | None) -> Notation:
