@@ -168,14 +168,16 @@ def number(outcome: str, value: float) -> str:
 
 
 def change(gain: Gain) -> str:
-    """The change of an outcome in percent of the defaults, or else as it is, with its interval."""
+    """The change of an outcome in percent of the defaults, else as it is (a rate in points), with its interval."""
     if gain.percent is not None:
         mean, low, high = gain.percent.mean, gain.percent.low, gain.percent.high
         return f"{mean:+.1f} %" + ("" if isnan(low) else f" [{low:+.1f}, {high:+.1f}]")
     found = gain.change
     if isnan(found.mean):
         return ""
-    return f"{found.mean:+.4g}" + ("" if isnan(found.low) else f" [{found.low:+.4g}, {found.high:+.4g}]")
+    factor, unit = (100.0, " points") if gain.outcome.endswith("_rate") else (1.0, "")
+    mean, low, high = (factor * each for each in (found.mean, found.low, found.high))
+    return f"{mean:+.3g}{unit}" + ("" if isnan(low) else f" [{low:+.3g}, {high:+.3g}]")
 
 
 def as_file(tuned: Tuned, best: Best) -> str:

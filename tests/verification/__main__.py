@@ -132,7 +132,7 @@ def rate_row(name: str, find: Callable[[], float], bound: float, *, is_most: boo
 
 
 def rate_rows() -> list[Callable[[], Row]]:
-    """What is claimed of `--until`, winners and rankings."""
+    """What is claimed of `--until`, winners, changes and rankings."""
     return [
         *(
             partial(
@@ -153,6 +153,23 @@ def rate_rows() -> list[Callable[[], Row]]:
                 is_most=True,
             )
             for name, settings in coverage.WINNERS.items()
+        ),
+        *(
+            partial(
+                rate_row,
+                f"a change over 4 windows of `ipa tune` ({outcome.name}): its interval holds it",
+                partial(coverage.changes_held, outcome, 4, 2000, np.random.default_rng(1)),
+                0.93,
+                is_most=False,
+            )
+            for outcome in (coverage.OUTCOMES[2], coverage.SKEWED, coverage.OUTCOMES[-1])
+        ),
+        partial(
+            rate_row,
+            "a key is said to matter most in a table of noise of 2 x 10 levels and 5 seeds",
+            partial(coverage.named_of_noise, 200, np.random.default_rng(1)),
+            0.05,
+            is_most=True,
         ),
     ]
 

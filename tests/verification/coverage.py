@@ -12,10 +12,14 @@ from dataclasses import dataclass
 from math import exp
 
 import numpy as np
+import pandas as pd
 
 from ipa.sim import FloatArray
+from ipa.studies import answer
+from ipa.studies.answers.sensitivity import Ranking
 from ipa.studies.intervals import CONFIDENCE, PLAIN, Bounds, bounds, differences, kind_of
 from ipa.studies.sweeps import stopping
+from ipa.studies.tuning.gain import gains
 
 REQUESTS, SPAN_S = 14_412, 1200.0
 
@@ -128,6 +132,29 @@ def wrong_winners(settings: Sequence[Outcome], seeds: int, rows: int, random: np
         is_best_alone = each.mean == best and [other.mean for other in settings].count(best) == 1
         wrong |= np.all([one.low > 0.0 for one in found], axis=0) & (not is_best_alone)
     return float(wrong.mean())
+
+
+def changes_held(outcome: Outcome, windows: int, rows: int, random: np.random.Generator) -> float:
+    """Of tunings that found a setting like the defaults, the share whose interval of the change holds 0."""
+    held, throughput_rps = 0, np.full(windows, REQUESTS / SPAN_S)
+    for both in zip(*(outcome.draw(random, (rows, windows)) for _ in range(2)), strict=True):
+        one, other = ({outcome.key: each, "throughput_rps": throughput_rps} for each in both)
+        (found,) = gains([outcome.key], one, other, 1, SPAN_S)
+        held += found.change.low <= 0.0 <= found.change.high
+    return held / rows
+
+
+def noisy_rankings(of_a: float, tables: int, random: np.random.Generator) -> list[Ranking]:
+    """Rankings of two values of a, which has an effect, and ten of b, which has none; five seeds, noise of 1."""
+    cells = [(a, b, seed) for a in (0.0, 1.0) for b in range(10) for seed in range(5)]
+    table = pd.DataFrame(cells, columns=["policy.a", "policy.b", "seed"])
+    costs = (20.0 + of_a * table["policy.a"] + random.normal(size=len(table)) for _ in range(tables))
+    return [answer(table.assign(cost_mean_cores=cost), outcomes=["cost_mean_cores"]).rankings[0] for cost in costs]
+
+
+def named_of_noise(tables: int, random: np.random.Generator) -> float:
+    """Of tables of noise, the share in which a key is said to matter most."""
+    return sum(each.first is not None for each in noisy_rankings(0.0, tables, random)) / tables
 
 
 STEADY = Outcome("p99, steady", "latency_p99_s", lambda random, shape: random.normal(1.77, 0.003, shape), 1.77, 0.94)

@@ -9,8 +9,9 @@ import pytest
 from scipy.stats import qmc
 
 from ipa.studies import answer
-from ipa.studies.answers.sensitivity import Ranking, pawn, rank, sobol
+from ipa.studies.answers.sensitivity import pawn, rank, sobol
 from tests.studies.answers.tables import ISHIGAMI_FIRST, ISHIGAMI_TOTAL, grid, ishigami, runs, sampled
+from tests.verification.coverage import named_of_noise, noisy_rankings
 
 needs_salib = pytest.mark.skipif(find_spec("SALib") is None, reason="SALib is not installed")
 
@@ -147,27 +148,14 @@ def test_a_surrogate_of_noise_explains_nothing() -> None:
     assert found.first is None
 
 
-def noisy(random: np.random.Generator, of_a: float) -> Ranking:
-    """Two values of a and ten of b, five seeds, and noise that is as large as an effect of 1."""
-    rows = [
-        {"policy.a": a, "policy.b": b, "cost_mean_cores": (20 + of_a * a + random.normal(size=5)).tolist()}
-        for a in (0.0, 1.0)
-        for b in range(10)
-    ]
-    return answer(runs(rows, 5)).rankings[0]
-
-
 def test_on_a_grid_of_noise_a_key_is_named_in_at_most_one_in_twenty_cases_whatever_its_levels() -> None:
     """Without the test by permutation, the one of ten levels was named in 80 %."""
-    random = np.random.default_rng(12)
-    named = sum(noisy(random, 0.0).first is not None for _ in range(60))
-    assert named <= 3
+    assert named_of_noise(60, np.random.default_rng(12)) <= 0.05
 
 
 def test_a_key_without_effect_does_not_come_before_the_only_one_that_matters_for_its_levels() -> None:
     """It did in 64 % of these tables: means of ten levels vary more by chance."""
-    random = np.random.default_rng(13)
-    found = [noisy(random, 1.0) for _ in range(30)]
+    found = noisy_rankings(1.0, 30, np.random.default_rng(13))
     assert sum(each.keys[0].key.title == "a" for each in found) >= 28
     assert {each.first.key.title for each in found if each.first} == {"a"}
 
