@@ -51,8 +51,9 @@ class Learned(Shipped):
 
 @dataclass(frozen=True)
 class Lstm(Learned):
-    """The published predictor: the maxima of the last 12 windows of 10 s, an LSTM of 25 units, and a dense layer that
-    answers with the busiest of the next 20 s, whatever the horizon. Until all windows have samples, the maximum seen.
+    """The published predictor: the maxima of the last 12 windows of 10 s [rps], an LSTM of 25 units, and a dense layer
+    that answers with the busiest of the next 20 s, whatever the horizon. Until all windows have samples, the maximum
+    seen.
     """
 
     model: str = "lstm"
@@ -65,8 +66,7 @@ class Lstm(Learned):
         maxima = trained.features.maxima(trained.features.by_window(load_rps))
         is_whole = ~np.isnan(maxima).any(axis=1)
         busiest = np.fmax.reduce(maxima, axis=1)
-        inputs, scale = trained.features.published(maxima, self._trained.card["normalisation"])
-        outputs = np.maximum(self._outputs(inputs)[:, 0] * scale, 0.0)
+        outputs = np.maximum(self._outputs(np.nan_to_num(maxima)[:, :, None])[:, 0], 0.0)
         return [certain(float(rps), DEFAULT_HORIZON_S) for rps in np.where(is_whole, outputs, busiest)]
 
 

@@ -9,7 +9,6 @@ page        forecasts over the load, as one HTML page
 
 samples     histories of a load and what followed · sets: as what a model sees and answers
 training    fitting, calibrating, and the card · fit_network: with Keras · fit_trees: with scikit-learn
-limits      how far it goes at most
 """
 
 import lazy_loader as lazy

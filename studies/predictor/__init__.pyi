@@ -12,7 +12,7 @@ from .evaluate import Measured as Measured
 from .evaluate import Score as Score
 from .evaluate import forecasts_of as forecasts_of
 from .evaluate import score_of as score_of
-from .limits import EPOCHS as EPOCHS
+from .training import EPOCHS as EPOCHS
 from .training import KINDS as KINDS
 from .training import TRAINED_S as TRAINED_S
 from .training import Trained as Trained

@@ -20,6 +20,10 @@ import keras
 from ipa.studies.predictor.sets import Set
 
 UNITS = 25
+PUBLISHED_BATCH = 64
+L1 = 1e-5
+"""The published penalty of the sum of the LSTM kernel's absolute values."""
+
 BATCH = 256
 LEARNING_RATE = 0.003
 """At the start; it falls to zero along a cosine (Loshchilov and Hutter, 2017)."""
@@ -49,30 +53,41 @@ class Fitted:
 
 
 def fit(
-    training: Set, validation: Set, levels: tuple[float, ...], seed: int, epochs: int, on_epoch: Callable[[], object]
+    training: Set,
+    validation: Set | None,
+    levels: tuple[float, ...],
+    seed: int,
+    epochs: int,
+    on_epoch: Callable[[], object],
 ) -> Fitted:
-    """Train a network with an output for each level by the pinball loss; without levels, one by the absolute error."""
+    """Train a network with an output for each level by the pinball loss; without levels, the published one by the
+    published recipe: squared error, Adam at Keras's own rate, no validation."""
     keras.utils.set_random_seed(seed)
+    layer = {} if levels else {"activation": "relu", "kernel_regularizer": keras.regularizers.L1(L1)}
     network = keras.Sequential(
         [
             keras.Input(training.inputs.shape[1:]),
-            keras.layers.LSTM(UNITS, name="lstm"),
+            keras.layers.LSTM(UNITS, name="lstm", **layer),
             keras.layers.Dense(max(1, len(levels)), name="dense"),
         ]
     )
-    rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, epochs * ceil(len(training.targets) / BATCH))
-    network.compile(keras.optimizers.Adam(rate), loss=_pinball(levels) if levels else "mean_absolute_error")
+    callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: on_epoch())]
+    if validation is None:
+        batch, known = PUBLISHED_BATCH, None
+        network.compile(keras.optimizers.Adam(), loss="mean_squared_error")
+    else:
+        batch, known = BATCH, (validation.inputs.astype(np.float32), _column(validation))
+        rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, epochs * ceil(len(training.targets) / BATCH))
+        network.compile(keras.optimizers.Adam(rate), loss=_pinball(levels))
+        callbacks.append(keras.callbacks.EarlyStopping(patience=PATIENCE, restore_best_weights=True))
     history = network.fit(
         training.inputs.astype(np.float32),
         _column(training),
-        validation_data=(validation.inputs.astype(np.float32), _column(validation)),
-        batch_size=BATCH,
+        validation_data=known,
+        batch_size=batch,
         epochs=epochs,
         verbose=0,
-        callbacks=[
-            keras.callbacks.EarlyStopping(patience=PATIENCE, restore_best_weights=True),
-            keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: on_epoch()),
-        ],
+        callbacks=callbacks,
     )
     names = ("kernel", "recurrent", "bias", "dense_kernel", "dense_bias")
     weights = [array for layer in network.layers for array in layer.get_weights()]

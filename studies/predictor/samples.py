@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,8 @@ HORIZONS_S = (20, 10, 40, 60)
 GAP_S = 60
 """So many seconds without any request are no load but a hole in the record; nothing is learnt from around it."""
 
-VALIDATION_SHARE = 1 / 7
-"""The share of the seconds, the last ones, that no model is fitted on: 2 days of 14."""
-
-LEAST_SAMPLES = 100
+LEAST_SAMPLES = {"training": (100, "train on"), "validation": (100, "validate with")}
+"""What each part of a load needs, and for what."""
 
 FOLDS = 5
 
@@ -69,25 +68,26 @@ class Samples:
 
 
 def split(
-    counts: npt.NDArray[np.int64], every_s: int, rng: np.random.Generator, horizons: int
-) -> tuple[Samples, Samples]:
-    """Samples to train on and to validate with: one every `every_s` seconds, of the first `horizons` of `HORIZONS_S`.
+    counts: npt.NDArray[np.int64], every_s: int, rng: np.random.Generator, horizons: int, ends_s: Mapping[str, int]
+) -> dict[str, Samples]:
+    """The samples of each part of a load, by where it ends: one every `every_s` seconds, of the first `horizons` of
+    `HORIZONS_S`.
 
-    No second that is forecast is in both. ScenarioError: there are too few.
+    No second that is forecast is in two. ScenarioError: there are too few in one.
     """
-    border = round(len(counts) * (1 - VALIDATION_SHARE))
     load = counts.astype(np.float64)
-    seen = max(0, border - features.HISTORY_S)
-    training, validation = (_samples(part, every_s, rng, horizons) for part in (load[:border], load[seen:]))
-    # The seasons of the second part lie in the first.
-    parts = [training, Samples(load, validation.ends + seen, validation.horizons_s)]
-    for what, part in zip(("train on", "validate with"), parts, strict=True):
-        if len(part) < LEAST_SAMPLES:
+    parts = {}
+    for name, (start, end) in zip(ends_s, pairwise((0, *ends_s.values())), strict=True):
+        seen = max(0, start - features.HISTORY_S)
+        part = _samples(load[seen:end], every_s, rng, horizons)
+        least, what = LEAST_SAMPLES.get(name, (0, ""))
+        if len(part) < least:
             raise ScenarioError(
-                f"a load of {len(counts)} s gives {len(part)} samples to {what}; at least {LEAST_SAMPLES} are needed, "
+                f"a load of {len(counts)} s gives {len(part)} samples to {what}; at least {least} are needed, "
                 f"each of a history of {features.HISTORY_S} s and a horizon of {max(HORIZONS_S[:horizons])} s"
             )
-    return parts[0], parts[1]
+        parts[name] = Samples(load, part.ends + seen, part.horizons_s)  # seasons may lie in the parts before
+    return parts
 
 
 def folds(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,12 +19,20 @@ from ipa.policies.predictors.trained import Model, features, forward_pass, write
 from ipa.studies import choices, results
 from ipa.studies.errors import ScenarioError
 from ipa.studies.predictor import samples, sets
-from ipa.studies.predictor.limits import EPOCHS, TREES
 from ipa.studies.predictor.samples import Samples
 from ipa.studies.predictor.sets import Set
 from ipa.traces import Trace
 
 KINDS = get_args(choices.Model)
+
+EPOCHS = {"lstm": 30, "lstm-quantile": 60}
+"""Passes of a network over its samples: of the published one as many, of ours at most."""
+
+TREES = 170
+"""Trees for each quantile, at most."""
+
+VALIDATION_SHARE = 1 / 7
+"""The share of the seconds, the last ones, that models of ours are not fitted on: 2 days of 14."""
 
 TRAINED_S = 14 * 86_400
 """The published training part of a trace: its first 14 days."""
@@ -38,6 +47,8 @@ LEAST_SEASONAL_S = 2 * 86_400
 """A model of seasons needs a day to learn from and one before it."""
 
 CARD_VERSION = 1
+
+_ROWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -55,22 +66,26 @@ def train(
     command: str,
     on_step: Callable[[], object] = lambda: None,
     every_s: int | None = None,
-    epochs: int = EPOCHS,
+    epochs: int | None = None,
     thinned_by: Sequence[int] = (),
+    learnt_s: int | None = None,
 ) -> Trained:
-    """Train a model of a kind on a whole trace; its last seventh is for validation.
+    """Train a model of a kind on the first `learnt_s` of a trace, or on all of it; the rest tests it.
 
-    This seventh also calibrates the quantiles. In a load below `SHORT_S` it is too short for that: models that are
-    trained on the rest of the load calibrate with each of its parts (cross-conformal, Vovk, 2015).
+    The last seventh of these seconds is for validation, but the published network, which stops after its epochs and
+    has no quantiles, learns from them too. This seventh also calibrates the quantiles. In a load below `SHORT_S` it is
+    too short for that: models that are trained on the rest of the load calibrate with each of its parts
+    (cross-conformal, Vovk, 2015).
 
     The same trace and seed give the same trees, and the same network on the same machine. `on_step` is called after
     each of `steps(kind, epochs)` parts of the work, or fewer. `every_s` is how far samples are apart; None: 10 s, or
-    1 s in a load with fewer than `MOST_SAMPLES` seconds. `epochs` limits the passes of a network over them.
-    `thinned_by`: the model learns from the load of one of so many requests as well, as it does not know the rates, and
-    the spread, of a load that is far smaller. Raises ScenarioError: the trace is too short, or what trains is not
-    installed.
+    1 s in a load with fewer than `MOST_SAMPLES` seconds. `epochs` limits the passes of a network over them;
+    None: `EPOCHS`. `thinned_by`: the model learns from the load of one of so many requests as well, as it does not know
+    the rates, and the spread, of a load that is far smaller. Raises ScenarioError: the trace is too short, or what
+    trains is not installed.
     """
-    counts = trace.per_second()
+    every = trace.per_second()
+    counts = every[:learnt_s]
     if kind == "seasonal-gbm" and len(counts) < LEAST_SEASONAL_S:
         raise ScenarioError(
             f"a model of kind {kind} learns from the day before: a load of {len(counts)} s is too short; needed: "
@@ -79,11 +94,19 @@ def train(
     if every_s is None:
         every_s = features.WINDOW_S if len(counts) >= MOST_SAMPLES else 1
     horizons = 1 if kind == "lstm" else len(samples.HORIZONS_S)
-    of = samples.split(counts, every_s, np.random.default_rng(seed), horizons)
+    border = round(len(counts) * (1 - VALIDATION_SHARE))
+    ends_s = {"training": len(counts)} if kind == "lstm" else {"training": border, "validation": len(counts)}
+    if len(every) > len(counts):
+        ends_s["test"] = len(every)
+    of = samples.split(every, every_s, np.random.default_rng(seed), horizons, ends_s)
     rng = np.random.default_rng([seed, 1])
-    training, validation = _learnt(of[0], kind, thinned_by, rng), sets.of(of[1], kind)
-    card = _card(trace, kind, every_s, seed, command) | {"samples": {"training": len(of[0]), "validation": len(of[1])}}
-    card |= {"thinned_by": list(thinned_by)}
+    training = _learnt(of["training"], kind, thinned_by, rng)
+    scored = {name: sets.of(part, kind) for name, part in of.items() if len(part) and name != "training"}
+    if kind == "lstm":
+        scored = {"training": training, **scored}
+    validation = scored.get("validation")
+    card = _card(trace, kind, every_s, seed, command, ends_s)
+    card |= {"samples": {name: len(part) for name, part in of.items()}, "thinned_by": list(thinned_by)}
     model, fitted = _fitted(kind, training, validation, card, seed, epochs, on_step)
     if model.levels and len(counts) < SHORT_S:
         parts = samples.folds(counts, every_s, np.random.default_rng(seed), horizons)
@@ -92,11 +115,11 @@ def train(
             learnt, (stop, part) = _learnt(rest, kind, thinned_by, rng), (sets.of(each, kind) for each in others)
             errors.append(_errors(_fitted(kind, learnt, stop, card, seed, epochs)[0], part))
     else:
-        errors = [_errors(model, validation)]
+        errors = [_errors(model, scored["training" if kind == "lstm" else "validation"])]
     shift = _shift(np.concatenate(errors), model.levels, every_s)
     offset = "baseline" if kind in TREE_KINDS else "dense_bias"
     model = replace(model, arrays={**model.arrays, offset: model.arrays[offset] + shift})
-    model = replace(model, card={**model.card, "validation": _scores(model, validation)})
+    model = replace(model, card={**model.card, **{name: _scores(model, part) for name, part in scored.items()}})
     return Trained(model, None if fitted is None else fitted.keras_file(shift))
 
 
@@ -109,10 +132,10 @@ def _learnt(training: Samples, kind: str, thinned_by: Sequence[int], rng: np.ran
 def _fitted(
     kind: str,
     training: Set,
-    validation: Set,
+    validation: Set | None,
     card: dict[str, Any],
     seed: int,
-    epochs: int,
+    epochs: int | None,
     on_step: Callable[[], object] = lambda: None,
 ) -> tuple[Model, Any]:
     """A model that is not calibrated yet, and what Keras made of it, if it is a network."""
@@ -120,13 +143,13 @@ def _fitted(
     if kind in TREE_KINDS:
         arrays = _fitter("fit_trees").fit(training, validation, levels, seed, TREES, on_step)
         return Model(kind, arrays, {**card, "fit": {"trees": TREES}}, "the trained model"), None
-    fitted = _fitter("fit_network").fit(training, validation, levels, seed, epochs, on_step)
+    fitted = _fitter("fit_network").fit(training, validation, levels, seed, epochs or EPOCHS[kind], on_step)
     return Model(kind, fitted.arrays, {**card, "fit": {"epochs": fitted.epochs}}, "the trained model"), fitted
 
 
-def steps(kind: str, epochs: int = EPOCHS) -> int:
+def steps(kind: str, epochs: int | None = None) -> int:
     """The most parts of the work that training tells of."""
-    return len(LEVELS) if kind in TREE_KINDS else epochs
+    return len(LEVELS) if kind in TREE_KINDS else epochs or EPOCHS[kind]
 
 
 def write(trained: Trained, to: Path) -> Path:
@@ -185,12 +208,11 @@ def _shift(errors: npt.NDArray[np.float64], levels: tuple[float, ...], every_s: 
     return np.array([np.quantile(errors[:, place], level) for place, level in enumerate(at)])
 
 
-def _scores(model: Model, validation: Set) -> dict[str, Any]:
-    """How well the model does on the validation set, before its quantiles are sorted."""
-    busiest = validation.busiest_rps
-    forecasts = np.maximum(
-        validation.level[:, None] + validation.scale[:, None] * forward_pass(model)(validation.inputs), 0.0
-    )
+def _scores(model: Model, part: Set) -> dict[str, Any]:
+    """How well the model does on a part, before its quantiles are sorted."""
+    busiest, outputs = part.busiest_rps, forward_pass(model)
+    answers = np.concatenate([outputs(part.inputs[at : at + _ROWS]) for at in range(0, len(part.inputs), _ROWS)])
+    forecasts = np.maximum(part.level[:, None] + part.scale[:, None] * answers, 0.0)
     levels = model.levels or (0.5,)
     point = forecasts[:, levels.index(0.5)]
     sums = np.where(point + busiest > 0, point + busiest, 1.0)
@@ -204,19 +226,18 @@ def _scores(model: Model, validation: Set) -> dict[str, Any]:
     return found
 
 
-def _card(trace: Trace, kind: str, every_s: int, seed: int, command: str) -> dict[str, Any]:
+def _card(trace: Trace, kind: str, every_s: int, seed: int, command: str, ends_s: Mapping[str, int]) -> dict[str, Any]:
     """What can be said of a model before it is trained."""
-    seconds = len(trace.per_second())
-    border = round(seconds * (1 - samples.VALIDATION_SHARE))
+    parts = dict(zip(ends_s, map(list, pairwise((0, *ends_s.values()))), strict=True))
     return {
         "schema_version": CARD_VERSION,
         "kind": kind,
-        "normalisation": "mean" if kind == "lstm" else "deviation",
-        **({} if kind in TREE_KINDS else {"activation": "tanh"}),
+        "normalisation": "none" if kind == "lstm" else "deviation",
+        **({} if kind in TREE_KINDS else {"activation": "relu" if kind == "lstm" else "tanh"}),
         "levels": [] if kind == "lstm" else list(LEVELS),
         "horizons_s": sorted(samples.HORIZONS_S[:1] if kind == "lstm" else samples.HORIZONS_S),
-        "data": {"name": Path(trace.name).name, "sha256": trace.sha256, "seconds": seconds},
-        "split_s": {"training": [0, border], "validation": [border, seconds], "every": every_s},
+        "data": {"name": Path(trace.name).name, "sha256": trace.sha256, "seconds": len(trace.per_second())},
+        "split_s": {**parts, "every": every_s},
         "seed": seed,
         "command": command,
         "versions": results.versions_of(*_TRAINERS[kind]),

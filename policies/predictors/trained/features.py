@@ -52,17 +52,6 @@ def maxima(windows: Floats) -> Floats:
     return np.asarray(np.fmax.reduce(seconds, axis=0))
 
 
-def published(maxima_rps: Floats, normalisation: str) -> tuple[Floats, Floats]:
-    """What the published network sees, shape (forecasts, windows, 1), and what its answer is a multiple of [rps].
-
-    `normalisation`: "none", the counts as they are, or "mean", their multiples of their own mean. Without all of its
-    windows a history has no answer; zeros stand for it.
-    """
-    whole = np.nan_to_num(maxima_rps, nan=0.0)
-    scale = np.ones(len(whole)) if normalisation == "none" else whole.sum(axis=1) / WINDOWS
-    return (whole / np.where(scale == 0.0, 1.0, scale)[:, None])[:, :, None], scale
-
-
 def level_and_scale(windows: Floats) -> tuple[Floats, Floats]:
     """Mean and standard deviation of the seconds of each history [rps], shape (forecasts,); NaN without a sample.
 

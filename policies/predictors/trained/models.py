@@ -40,12 +40,12 @@ SHAPES: Mapping[str, Mapping[str, str]] = {
 unit), levels, trees, nodes."""
 
 NORMALISATIONS = {
-    "lstm": ("mean", "none"),
+    "lstm": ("none",),
     "lstm-quantile": ("deviation",),
     **dict.fromkeys(TREES, ("deviation",)),
 }
-"""What loads are made of before a model sees them: multiples of their windows' mean, what they are, or distances from
-the mean of the history in its standard deviations (`features.relative`)."""
+"""What loads are made of before a model sees them: nothing, or distances from the mean of the history in its standard
+deviations (`features.relative`)."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from ipa.studies.commands.options import NEW_FILE, Words, output_options, scale_
 @click.option(
     "--epochs",
     type=Whole(min=1),
-    help="At most so many passes over the samples, for a network. Default: 60.",
+    help="Passes over the samples, for a network. Default: 30 for lstm, at most 60 for lstm-quantile.",
 )
 @click.option(
     "--thin",
@@ -56,26 +56,29 @@ def train(
 ) -> None:
     """Train a predictor on a load.
 
-    It is written with a card that says how. Without --window, it learns from the first 14 days, or from all of a
-    shorter load. The last seventh of these seconds is for validation: training stops when the forecasts for it get no
-    better, and it calibrates the quantiles.
+    It is written with a card that says how. Without --window, it learns from the first 14 days, which the rest tests,
+    or from all of a shorter load. lstm is trained by the published recipe, on all of these seconds. For the others, the
+    last seventh is for validation: training stops when the forecasts for it get no better, and it calibrates the
+    quantiles.
     """
     studies.predictor.check_target(model, out)
     load = studies.Load.given(trace, window, scale, seed).trace()
-    if window is None and load.duration_s > studies.predictor.TRAINED_S:
-        load = load.window(((0, studies.predictor.TRAINED_S),))
     given = {"--trace": Path(trace).name, "--window": window, "--scale": scale, "--model": model, "--out": out.name}
     command = _as_typed({**given, "--seed": seed, "--every": every, "--epochs": epochs})
     command += "".join(f" --thin {factor}" for factor in thinned_by)
-    passes = epochs or studies.predictor.EPOCHS
-    with progress.counted(f"training {model}", studies.predictor.steps(model, passes)) as on_step:
-        trained = studies.predictor.train(load, model, seed, command, on_step, every, passes, thinned_by)
+    learnt_s = studies.predictor.TRAINED_S if window is None else None
+    with progress.counted(f"training {model}", studies.predictor.steps(model, epochs)) as on_step:
+        trained = studies.predictor.train(load, model, seed, command, on_step, every, epochs, thinned_by, learnt_s)
     card = studies.predictor.write(trained, out)
+    scores = {
+        part: trained.model.card[part] for part in ("training", "validation", "test") if part in trained.model.card
+    }
     if as_json:
-        printing.print_json({"file": str(out), "card": str(card), "validation": trained.model.card["validation"]})
+        printing.print_json({"file": str(out), "card": str(card), **scores})
         return
-    scores = ", ".join(f"{name} {_shown(value)}" for name, value in trained.model.card["validation"].items())
-    printing.print_line(f"Model: {out} (validation: {scores})")
+    printing.print_line(f"Model: {out}")
+    for part, found in scores.items():
+        printing.print_line(f"{part}: {', '.join(f'{name} {_shown(value)}' for name, value in found.items())}")
     printing.print_line(f"Card: {card}")
 
 

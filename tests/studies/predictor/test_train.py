@@ -18,7 +18,7 @@ from ipa.policies.seasons import BEFORE_S, DAY_S
 from ipa.studies import ScenarioError
 from ipa.studies.predictor import KINDS, sets, train
 from ipa.studies.predictor.samples import Samples, folds, split, thinned
-from ipa.studies.predictor.training import _shift
+from ipa.studies.predictor.training import VALIDATION_SHARE, _shift
 from ipa.traces import Trace, find
 from tests.command import ipa, refusal
 from tests.tiny import observation
@@ -30,7 +30,9 @@ needs_keras = pytest.mark.skipif(
 
 
 def samples_of(counts: np.ndarray, horizons: int = 4, every_s: int = 1) -> tuple[Samples, Samples]:
-    return split(counts, every_s, np.random.default_rng(1), horizons)
+    border = round(len(counts) * (1 - VALIDATION_SHARE))
+    parts = split(counts, every_s, np.random.default_rng(1), horizons, {"training": border, "validation": len(counts)})
+    return parts["training"], parts["validation"]
 
 
 # ---- samples ----
@@ -180,7 +182,7 @@ def test_trees_are_trained_calibrated_and_written_with_their_card(
     assert card["thinned_by"] == [4]
     assert card["data"]["seconds"] == 1200
     assert card["split_s"] == {"training": [0, 1029], "validation": [1029, 1200], "every": 1}
-    assert f"smape_percent {card['validation']['smape_percent']:g}" in result.output
+    assert f"validation: smape_percent {card['validation']['smape_percent']:g}" in result.output
 
     _, validation = samples_of(find("bursty", seed=1).per_second())
     given = sets.of(validation, "quantile-gbm")
@@ -244,10 +246,12 @@ def test_numpy_follows_trees_as_scikit_learn_does() -> None:
 
 NETWORKS = """
 import numpy as np
+from ipa import studies
 from ipa.studies.commands import main
 from ipa.studies.predictor import fit_network, training
 training.SHORT_S = 0
 for kind, name in (("lstm", "one.keras"), ("lstm-quantile", "many.keras")):
+    studies.predictor.TRAINED_S = 1000 if kind == "lstm" else 1200
     options = ["--trace", "bursty", "--model", kind, "--out", name, "--epochs", "2", "--quiet"]
     main(["predictor", "train", *options], standalone_mode=False)
 inputs = np.random.default_rng(1).normal(1.0, 0.5, size=(20, 12, 6))
@@ -271,6 +275,10 @@ def test_numpy_computes_what_keras_does_from_the_files_that_training_writes(tmp_
             inputs = outputs["inputs"][:, :, :features].astype(np.float32).astype(np.float64)
             assert forward_pass(model)(inputs) == pytest.approx(outputs[name], rel=1e-6, abs=1e-6)
     assert json.loads((tmp_path / "many.card.json").read_text())["levels"] == list(LEVELS)
-    assert load(str(tmp_path / "one.keras")).card["fit"] == {"epochs": 2}
+    one = load(str(tmp_path / "one.keras")).card
+    assert (one["fit"], one["activation"]) == ({"epochs": 2}, "relu")
+    assert one["split_s"] == {"training": [0, 1000], "test": [1000, 1200], "every": 1}
+    assert {"training", "test"} <= set(one) >= {"samples"}
+    assert "validation" not in one
     predictor = create_predictor({"name": "lstm-quantile", "model": str(tmp_path / "many.keras")})
     assert predictor.forecast(observation([20.0, 24.0] * 60), 20.0).levels == LEVELS
