@@ -181,8 +181,12 @@ class LoopbackBackend(LiveBackend):
         return removed
 
     def _stop_if_idle(self, replica: Replica) -> bool:
-        """Ask a removed replica to end once its batch is done; whether that has been asked."""
+        """Ask a removed replica to end once its batch is done, or end it at once; whether that has been done."""
         if replica.is_stopping:
+            return True
+        if self.plane.removal == "lose":
+            replica.is_stopping = True
+            self.launcher.signal(replica.name, signal.SIGKILL)
             return True
         if replica.is_busy and not replica.is_starting:
             return False

@@ -55,6 +55,7 @@ class Plane:
     max_surge: int | None = None
     max_unavailable: int = 0
     resize: str = "rollout"
+    removal: str = "drain"
     limit_cores: int | None = None
     mixes: bool = False
     port: int = 0
@@ -114,6 +115,8 @@ def gateway_arguments(
     arguments += ["--control-host", host, "--control-port", str(control_port)]
     arguments += ["--control-token-file", control_token_file]
     arguments += ["--sla", repr(plane.pipeline.sla_s), "--drop", plane.drop, "--log-level", "warning"]
+    if plane.removal != "drain":
+        arguments += ["--removal", plane.removal]
     if replica_timeout_s is not None:
         arguments += ["--replica-timeout", repr(replica_timeout_s)]
     arguments += ["--linger", str(linger_s)]

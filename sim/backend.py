@@ -61,7 +61,7 @@ class SimulatedBackend:
                 arrivals=seen.entered - before.entered,
                 completions=seen.completions - before.completions,
                 drops=seen.dropped - before.dropped,
-                failures=0,
+                failures=seen.failed - before.failed,
                 queue_length=seen.waiting,
                 in_service=seen.in_service,
                 replicas=seen.replicas,

@@ -44,10 +44,26 @@ class Batches(NamedTuple):
 
 
 class Drops(NamedTuple):
-    """The requests dropped at a stage, and when."""
+    """The requests that left a stage unserved, and when.
+
+    `finish_s`: NaN for one that was dropped; for one that failed, as its replica was removed, when its batch would have
+    finished, infinity if that had not started. The logs of batches keep what was planned.
+    """
 
     requests: IntArray
     dropped_s: FloatArray
+    finish_s: FloatArray
+
+    @property
+    def failed(self) -> BoolArray:
+        return ~np.isnan(self.finish_s)
+
+    def goes_on(self, batches: Batches) -> BoolArray:
+        """Of each batch, whether none of its requests has failed; all of a batch fail, or none."""
+        failed = self.requests[self.failed]
+        if not len(failed):
+            return np.ones(len(batches.size), dtype=bool)
+        return ~np.isin(batches.requests[np.cumsum(batches.size) - batches.size], failed)
 
 
 class Handover(NamedTuple):
@@ -85,7 +101,8 @@ class Seen:
 
     `entered`: how many were enqueued before now (first stage) or have been so far (later stages). `waiting`: how many
     wait, in the queue or in batches formed at replicas, including those that arrive now. `in_service`: how many are
-    being served, draining replicas included. `replicas`: how many of each variant exist, by state.
+    being served, draining replicas included. `replicas`: how many of each variant exist, by state. `failed`: how many
+    removed replicas took with them; they are not among the dropped.
     """
 
     entered: int
@@ -94,6 +111,7 @@ class Seen:
     waiting: int
     in_service: int
     replicas: Mapping[str, ReplicaCounts]
+    failed: int = 0
 
 
 class EngineStage(Protocol):
@@ -121,7 +139,9 @@ class EngineStage(Protocol):
     def completions(self) -> int: ...
 
     @property
-    def dropped(self) -> int: ...
+    def dropped(self) -> int:
+        """How many requests have left unserved: dropped or failed."""
+        ...
 
     @property
     def enqueued_sum_s(self) -> float:
@@ -130,7 +150,7 @@ class EngineStage(Protocol):
 
     @property
     def left_sum_s(self) -> float:
-        """The sum of the times at which requests left, served or dropped."""
+        """The sum of the times at which requests left, served or not."""
         ...
 
     def seen(self, now_s: float) -> Seen:

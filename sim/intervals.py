@@ -26,14 +26,15 @@ _PIECE = 2**20
 class Intervals:
     """The counts of I intervals, between `edges_s`, shape (I + 1,): `interval_s` wide, the last one maybe narrower.
 
-    `requests` arrived, and of these so many were `completed` (and `late`), `dropped` and `unfinished`; the quietest and
-    the busiest second had `quietest_rps` and `busiest_rps` requests: shape (I,). So many requests in the system
-    `became_late` in the interval, having been there for the SLA; `late_waiting` were so at its end: shape (I,).
+    `requests` arrived, and of these so many were `completed` (and `late`), `dropped`, `failed` and `unfinished`; the
+    quietest and the busiest second had `quietest_rps` and `busiest_rps` requests: shape (I,). So many requests in the
+    system `became_late` in the interval, having been there for the SLA; `late_waiting` were so at its end: shape (I,).
 
     `latency_interval`, `latency_s` and `latency_count`, shape (L,): how many completed requests that arrived in an
     interval had about this latency, the middle of a bucket (see `LATENCY_ERROR`).
 
-    `enqueued`, `started`, `finished` and `dropped_at` count by stage and by when it happened; shape (stages, I).
+    `enqueued`, `started`, `finished`, `dropped_at` (which counts who failed waiting) and `interrupted` (who failed in
+    service) count by stage and by when it happened; shape (stages, I).
     """
 
     stages: tuple[str, ...]
@@ -44,6 +45,7 @@ class Intervals:
     completed: IntArray
     late: IntArray
     dropped: IntArray
+    failed: IntArray
     unfinished: IntArray
     became_late: IntArray
     late_waiting: IntArray
@@ -54,6 +56,7 @@ class Intervals:
     started: IntArray
     finished: IntArray
     dropped_at: IntArray
+    interrupted: IntArray
 
 
 class Completed(NamedTuple):
@@ -74,9 +77,9 @@ class IntervalCounts:
         self._arrivals_s, self._stages, self._hop_s, self._sla_s = arrivals_s, stages, world.hop_s, sla_s
         self._edges_s = bin_edges(world.duration_s, interval_s(world.duration_s))
         count = len(self._edges_s) - 1
-        self._completed, self._late, self._dropped = np.zeros((3, count), dtype=np.int64)
-        self._enqueued, self._started, self._finished, self._dropped_at = np.zeros(
-            (4, len(stages), count), dtype=np.int64
+        self._completed, self._late, self._dropped, self._failed = np.zeros((4, count), dtype=np.int64)
+        self._enqueued, self._started, self._finished, self._dropped_at, self._interrupted = np.zeros(
+            (5, len(stages), count), dtype=np.int64
         )
         self._buckets = Buckets(LATENCY_ERROR)
         self._latencies = np.zeros(count * self._buckets.count, dtype=np.int64)
@@ -94,8 +97,16 @@ class IntervalCounts:
         self._finished[position] += self._counts_of(batches.finish_s, batches.size)
         if position + 1 < len(self._stages):
             self._enqueued[position + 1] += self._counts_of(batches.finish_s + self._hop_s, batches.size)
-        self._dropped_at[position] += self._counts_of(drops.dropped_s)
-        self._dropped += self._counts_of(self._arrivals_s[drops.requests])
+        interrupted = np.isfinite(drops.finish_s)
+        if interrupted.any():  # their batches were taken for finished
+            never_s = drops.finish_s[interrupted]
+            self._finished[position] -= self._counts_of(never_s)
+            if position + 1 < len(self._stages):
+                self._enqueued[position + 1] -= self._counts_of(never_s + self._hop_s)
+            self._interrupted[position] += self._counts_of(drops.dropped_s[interrupted])
+        self._dropped_at[position] += self._counts_of(drops.dropped_s[~interrupted])
+        self._dropped += self._counts_of(self._arrivals_s[drops.requests[~drops.failed]])
+        self._failed += self._counts_of(self._arrivals_s[drops.requests[drops.failed]])
         self._end(drops.requests, drops.dropped_s)
         self._end(completed.requests, completed.finish_s)
         interval = bin_numbers(self._arrivals_s[completed.requests], self._edges_s)
@@ -137,7 +148,8 @@ class IntervalCounts:
             completed=self._completed,
             late=self._late,
             dropped=self._dropped,
-            unfinished=self._requests - self._completed - self._dropped,
+            failed=self._failed,
+            unfinished=self._requests - self._completed - self._dropped - self._failed,
             became_late=self._became_late,
             late_waiting=np.cumsum(self._became_late - self._late_ended),
             latency_interval=interval,
@@ -147,4 +159,5 @@ class IntervalCounts:
             started=self._started,
             finished=self._finished,
             dropped_at=self._dropped_at,
+            interrupted=self._interrupted,
         )

@@ -51,6 +51,8 @@ def violations(records: Records, *, eager: bool, oldest_s: Sequence[float] | Non
     magnitude_s = _magnitude_s(records)
     for stage, name in enumerate(records.stages):
         batches = _Batches.of(records, stage)
+        if not _fail_with_replicas(records, stage):
+            yield f"L12: at stage {name} a request failed otherwise than with the replica that held it"
         for queued, configured in _queues(records, stage, batches):
             if not eager and not _starts_in_queue_order(records, stage, queued):
                 yield f"L3: at stage {name} a request started before one that was ahead of it"
@@ -117,7 +119,8 @@ def _one_outcome_each(records: Records) -> Iterator[str]:
     outcome = records.outcome
     if not np.array_equal(outcome == COMPLETED, finished):
         yield "L1: completed is not the same as finished at the last stage"
-    if not np.array_equal(outcome == DROPPED, records.dropped_stage >= 0):
+    is_left = records.dropped_stage >= 0
+    if np.any((outcome == DROPPED) & ~is_left) or np.any(is_left & (outcome != DROPPED) & (outcome != FAILED)):
         yield "L1: dropped is not the same as dropped at a stage"
     ended = np.isin(outcome, (COMPLETED, DROPPED, FAILED))
     if not np.array_equal(ended, np.isfinite(records.end_s)):
@@ -150,6 +153,20 @@ def _starts_in_queue_order(records: Records, stage: int, batches: _Batches) -> b
     return bool(np.all(earliest[1:] >= latest[:-1]))
 
 
+def _fail_with_replicas(records: Records, stage: int) -> bool:
+    """Whether what failed at the stage did so as a replica was removed: that which served it, if any did."""
+    failed = np.flatnonzero((records.outcome == FAILED) & (records.dropped_stage == stage))
+    removed_s, replica = records.replicas[stage].removed_s, records.replica[stage][failed]
+    served, end_s = replica >= 0, records.end_s[failed]
+    with_own = end_s[served] == removed_s[replica[served]]
+    return bool(with_own.all() and np.isin(end_s[~served], removed_s).all())
+
+
+def _left_s(records: Records, stage: int) -> FloatArray:
+    """When each request left the stage, served or not; NaN if it did not."""
+    return np.where(records.dropped_stage == stage, records.end_s, records.finish_s[stage])
+
+
 def _starts_too_late(records: Records, stage: int, oldest_s: float) -> bool:
     """Whether a request started that was older than it may be."""
     return bool(np.any(records.start_s[stage] > records.arrival_s + oldest_s))
@@ -162,7 +179,7 @@ def _replicas_serve_one_batch(records: Records, stage: int, batches: _Batches) -
         yield f"L4: at stage {name} a batch does not have the members it says"
     members = members[batches.first_by_start]
     start_s, replica = records.start_s[stage][members], records.replica[stage][members]
-    finish_s = _or_never(records.finish_s[stage][members])
+    finish_s = _or_never(_left_s(records, stage)[members])
     order = np.argsort(replica.astype(np.min_scalar_type(len(replicas.variant))), kind="stable")
     same = replica[order][1:] == replica[order][:-1]
     if np.any(same & (start_s[order][1:] < finish_s[order][:-1])):
@@ -181,7 +198,7 @@ def _busy_cores_differ(records: Records) -> Iterator[str]:
     for stage, replicas in enumerate(records.replicas):
         batches = _Batches.of(records, stage)
         members = batches.order[batches.first]
-        start_s, finish_s = records.start_s[stage][members], records.finish_s[stage][members]
+        start_s, finish_s = records.start_s[stage][members], _left_s(records, stage)[members]
         took_s = np.where(np.isnan(finish_s), records.run_end_s, finish_s) - start_s
         of_replica = records.replica[stage][members]
         # Within one instant a batch may start before or after its replica is resized.
@@ -215,7 +232,7 @@ def existing_core_s(replicas: ReplicaRecords, records: Records) -> float:
 def _presence_s(records: Records, stage: int) -> float:
     """The sum over all requests of the time from enqueue to finish, drop or the end of the run."""
     came = np.isfinite(records.enqueue_s[stage])
-    left_s = np.where(records.dropped_stage == stage, records.end_s, records.finish_s[stage])
+    left_s = _left_s(records, stage)
     left_s = np.where(np.isnan(left_s), records.run_end_s, left_s)
     return float(np.sum((left_s - records.enqueue_s[stage])[came]))
 

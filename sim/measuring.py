@@ -77,9 +77,12 @@ class Measuring:
         latency = NO_LATENCY
         for position, (stage, reader) in enumerate(zip(self._engine.stages, self._readers, strict=True)):
             self._read_new_batches(position)
-            busy_fraction.append(self._busy_fraction(stage, reader.running, now_s))
-            finished = reader.running.where(reader.running.finish_s <= now_s)
-            reader.running = reader.running.where(reader.running.finish_s > now_s)
+            running, ended_s = reader.running, reader.running.finish_s
+            if self._engine.world.removal == "lose":
+                ended_s = np.minimum(ended_s, stage.replica_log().removed_s[running.replica])
+            busy_fraction.append(self._busy_fraction(stage, running.start_s, ended_s, now_s))
+            finished = running.where((ended_s <= now_s) & (ended_s == running.finish_s))
+            reader.running = running.where(ended_s > now_s)
             stage_latency.append(_quantiles(finished, reader.enqueue_s))
             latency = _quantiles(finished, self._engine.arrivals_s)
         self._since_s = now_s
@@ -94,10 +97,10 @@ class Measuring:
             delivered_s = fresh.finish_s + self._engine.world.hop_s
             self._readers[position + 1].enqueue_s[fresh.requests] = np.repeat(delivered_s, fresh.size)
 
-    def _busy_fraction(self, stage: EngineStage, running: Batches, now_s: float) -> float:
+    def _busy_fraction(self, stage: EngineStage, start_s: FloatArray, ended_s: FloatArray, now_s: float) -> float:
         """Time in service over time ready, of all replicas; a removed one counts until its last batch is finished."""
         since_s = self._since_s
-        busy_s = np.sum(np.minimum(running.finish_s, now_s) - np.maximum(running.start_s, since_s))
+        busy_s = np.sum(np.minimum(ended_s, now_s) - np.maximum(start_s, since_s))
         replicas = stage.replica_log()
         until_s = np.minimum(np.maximum(replicas.removed_s, replicas.finish_s), now_s)
         available_s = np.sum(np.maximum(until_s - np.maximum(replicas.ready_s, since_s), 0.0))

@@ -41,6 +41,12 @@ class EngineLane(Protocol):
     def dropped(self) -> int: ...
 
     @property
+    def failed(self) -> int: ...
+
+    @property
+    def interrupted(self) -> int: ...
+
+    @property
     def served(self) -> int: ...
 
     @property
@@ -111,10 +117,12 @@ class MergedStage:
         before = by_now = sum(row.enqueued for row in self.rows)
         if self.position == 0:
             before, by_now = arrived(self._arrivals_s, now_s)
-        served = sum(row.served for row in self.rows)
+        served = sum(row.served - row.interrupted for row in self.rows)
+        failed = sum(row.failed for row in self.rows)
         completions, dropped = self.completions, self.dropped
         waiting = rules.waiting(by_now, dropped, served)
-        return Seen(before, completions, dropped, waiting, served - completions, self.replica_counts(now_s))
+        replicas = self.replica_counts(now_s)
+        return Seen(before, completions, dropped - failed, waiting, served - completions, replicas, failed)
 
     def batch_log(self, since: int = 0) -> Batches:
         """All batches in order (since 0); else those that no earlier call has given, which come after it."""
@@ -127,8 +135,7 @@ class MergedStage:
     def drop_log(self) -> Drops:
         logs = [row.drop_log() for row in self.rows]
         order = np.argsort(np.concatenate([log.dropped_s for log in logs]), kind="stable")
-        requests, dropped_s = (np.concatenate(column)[order] for column in zip(*logs, strict=True))
-        return Drops(requests, dropped_s)
+        return Drops(*(np.concatenate(column)[order] for column in zip(*logs, strict=True)))
 
     def replica_log(self) -> Replicas:
         logs = [row.replica_log() for row in self.rows]

@@ -18,6 +18,7 @@ IntArray = npt.NDArray[np.int64]
 DISPATCH_MODES = ("central", "eager")
 DROP_MODES = ("request", "batch", "deadline")
 RESIZE_MODES = ("rollout", "in_place")
+REMOVAL_MODES = ("drain", "lose")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ class World:
 
     `max_surge` None: a quarter of the desired replicas, rounded up. `bound_s`: how long the run may continue after
     `duration_s`; requests that have not ended by then are unfinished. `resize`: how replicas of the configured variant
-    get other cores. `interference`: whether batches take longer beside others, by `ServiceTime.beside`.
+    get other cores. `interference`: whether batches take longer beside others, by `ServiceTime.beside`. `removal`:
+    whether a removed replica finishes its batch, or what it holds fails with it.
     """
 
     duration_s: float
@@ -74,6 +76,7 @@ class World:
     resize: str = "rollout"
     sla_s: float | None = None
     interference: bool = False
+    removal: str = "drain"
 
     def __post_init__(self) -> None:
         if self.dispatch not in DISPATCH_MODES:
@@ -84,6 +87,8 @@ class World:
             raise ValueError("drop 'deadline' needs sla_s")
         if self.resize not in RESIZE_MODES:
             raise ValueError(f"resize {self.resize!r}; allowed: {', '.join(RESIZE_MODES)}")
+        if self.removal not in REMOVAL_MODES:
+            raise ValueError(f"removal {self.removal!r}; allowed: {', '.join(REMOVAL_MODES)}")
         if self.max_surge is not None and self.max_surge + self.max_unavailable < 1:
             raise ValueError(
                 f"max_surge {self.max_surge} and max_unavailable {self.max_unavailable}: "

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from ipa.sim import rules
-from ipa.sim.interface import Batches, Drops, Engine, EngineStage
+from ipa.sim.interface import Batches, BoolArray, Drops, Engine, EngineStage
 from ipa.sim.merged import LaneLogs, MergedStage
 from ipa.sim.model import FloatArray, IntArray
 from ipa.sim.resizes import NO_RESIZES, Resizes
@@ -28,7 +28,8 @@ class Records:
     `request` holds the requests' numbers in order of arrival, shape (N,).
 
     `enqueue_s`, `start_s`, `finish_s`, `replica`, `batch` (k: the k-th batch started at the stage) and `batch_size`
-    have shape (S, N); `arrival_s`, `end_s`, `outcome` (codes of `OUTCOMES`) and `dropped_stage` have shape (N,).
+    have shape (S, N); `arrival_s`, `end_s`, `outcome` (codes of `OUTCOMES`) and `dropped_stage` (where it was dropped,
+    or failed with a removed replica) have shape (N,).
     `integral_s` is the number of requests present at each stage, integrated over time by the engine itself, shape (S,).
     `configured` holds the batch sizes in force at each stage, as (since when, size). `busy_core_s` is the integral of
     the cores that serve batches by the engine itself, None where it does not count them: without interference.
@@ -73,7 +74,10 @@ class ReplicaRecords:
 
 
 class Visits(NamedTuple):
-    """What happened to N requests at S stages, as in `Records`: five arrays of shape (S, N), two of shape (N,)."""
+    """What happened to N requests at S stages, as in `Records`: five arrays of shape (S, N), three of shape (N,).
+
+    `failed`: whether it left unserved with a removed replica, at `dropped_stage`.
+    """
 
     start_s: FloatArray
     finish_s: FloatArray
@@ -82,6 +86,7 @@ class Visits(NamedTuple):
     batch_size: IntArray
     dropped_stage: IntArray
     end_s: FloatArray
+    failed: BoolArray
 
     @classmethod
     def none_yet(cls, stages: int, requests: int) -> Self:
@@ -89,7 +94,7 @@ class Visits(NamedTuple):
         start_s, finish_s = np.full((2, stages, requests), np.nan)
         replica, batch, batch_size = np.full((3, stages, requests), -1, dtype=np.int64)
         dropped_stage, end_s = np.full(requests, -1, dtype=np.int64), np.full(requests, np.nan)
-        return cls(start_s, finish_s, replica, batch, batch_size, dropped_stage, end_s)
+        return cls(start_s, finish_s, replica, batch, batch_size, dropped_stage, end_s, np.zeros(requests, dtype=bool))
 
     def enter(self, position: int, batches: Batches, drops: Drops, first_batch: int, first_request: int = 0) -> None:
         """Fill in batches and drops of a stage, the batches numbered from `first_batch` on.
@@ -104,8 +109,12 @@ class Visits(NamedTuple):
         self.replica[position][members] = batches.replica[number]
         self.batch[position][members] = number + first_batch
         self.batch_size[position][members] = size[number]
-        self.dropped_stage[drops.requests - first_request] = position
-        self.end_s[drops.requests - first_request] = drops.dropped_s
+        ended = drops.requests - first_request
+        self.dropped_stage[ended] = position
+        self.end_s[ended] = drops.dropped_s
+        lost = ended[drops.failed]
+        self.failed[lost] = True
+        self.finish_s[position][lost] = np.nan
 
     def where(self, chosen: IntArray | slice) -> Visits:
         """The chosen requests."""
@@ -156,7 +165,7 @@ def records_of(engine: Engine, request: IntArray, visits: Visits) -> Records:
     enqueue_s[0] = arrival_s = engine.arrivals_s[request]
     enqueue_s[1:] = finish_s[:-1] + engine.world.hop_s
     enqueue_s[enqueue_s > end_s] = np.nan
-    outcome = np.where(visits.dropped_stage >= 0, DROPPED, UNFINISHED)
+    outcome = np.where(visits.failed, FAILED, np.where(visits.dropped_stage >= 0, DROPPED, UNFINISHED))
     completed = np.isfinite(finish_s[-1])
     outcome[completed] = COMPLETED
     visits.end_s[completed] = finish_s[-1, completed]

@@ -209,7 +209,7 @@ def intervals_table(intervals: Intervals) -> pd.DataFrame:
             "completed": intervals.completed,
             "late": intervals.late,
             "dropped": intervals.dropped,
-            "failed": np.zeros_like(intervals.requests),
+            "failed": intervals.failed,
             "unfinished": intervals.unfinished,
             "became_late": intervals.became_late,
             "late_waiting": intervals.late_waiting,
@@ -251,7 +251,7 @@ def queues_table(intervals: Intervals) -> pd.DataFrame:
             "finished": by_time(intervals.finished),
             "dropped": by_time(intervals.dropped_at),
             "waiting": by_time(np.cumsum(intervals.enqueued - intervals.started - intervals.dropped_at, axis=1)),
-            "in_service": by_time(np.cumsum(intervals.started - intervals.finished, axis=1)),
+            "in_service": by_time(np.cumsum(intervals.started - intervals.finished - intervals.interrupted, axis=1)),
         }
     )
 

@@ -136,7 +136,7 @@ class Totalling:
         self._open: list[Batches | None] = [None for _ in pipeline.stages]  # not yet at the next stage
         self._histogram = Histogram()
         self._latency_sum = ExactSum()
-        self._in_time = self._within = self._good = 0
+        self._in_time = self._within = self._good = self._failed = 0
         self._in_time_by_second = np.zeros(ceil(world.duration_s), dtype=np.int64)
 
     def take(self, given: Handover) -> Completed:
@@ -146,9 +146,11 @@ class Totalling:
         digits = (place * (1 + given.variant)).astype(self._served.dtype)
         self._served[fresh.requests] += np.repeat(digits, fresh.size)
         total.dropped += len(given.drops.requests)
+        self._failed += int(np.count_nonzero(given.drops.failed))
         total.dropped_sum_s += float(given.drops.dropped_s.sum())
         open_before = self._open[position]
         batches = fresh if open_before is None else open_before.followed_by(fresh)
+        batches = batches.where(given.drops.goes_on(batches))
         is_last = position + 1 == len(self._stages)
         delivered_s = batches.finish_s if is_last else batches.finish_s + self._hop_s
         delivered = delivered_s <= given.before_s
@@ -201,8 +203,8 @@ class Totalling:
             duration_s=self._duration_s,
             requests=len(self._arrivals_s),
             completed=completed,
-            dropped=dropped,
-            failed=0,
+            dropped=dropped - self._failed,
+            failed=self._failed,
             unfinished=len(self._arrivals_s) - completed - dropped,
             in_time=self._in_time,
             within=self._within,

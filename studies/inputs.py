@@ -78,4 +78,5 @@ def world_of(scenario: Scenario, duration_s: float, sla_s: float) -> World:
         resize=scenario.resize,
         sla_s=sla_s,
         interference=scenario.interference == "measured",
+        removal=scenario.removal,
     )

@@ -270,6 +270,10 @@ class Scenario(FileModel):
     resize: choices.Resize = Field(
         default="rollout", description="how replicas of a variant that stays get other cores: replaced, or as they run"
     )
+    removal: choices.Removal = Field(
+        default="drain",
+        description="drain: a removed replica finishes its batch; lose: what it holds, and what waits at it, fails",
+    )
     dispatch: choices.Dispatch = "central"
     drop: choices.Drop = "request"
     drop_limits_s: dict[str, Positive] = Field(

@@ -176,7 +176,10 @@ class Deployed:
         return Resources(layout.replica_cpu or EMULATED_CPU, None, layout.replica_memory)
 
     def check_resize(self) -> None:
-        """Raise LiveError if replicas are to be resized in place whose CPU does not follow their cores."""
+        """Raise LiveError if replicas are to be resized in place whose CPU does not follow their cores, or removed with
+        what they hold."""
+        if self.plane.removal == "lose":
+            raise LiveError("removal: lose: pods drain on a cluster; allowed: drain. This machine loses: ipa live run")
         if self.plane.resize == "in_place" and not self.layout.has_profile_cpu:
             raise LiveError(f"resize: in_place: the replicas' CPU has to follow their cores: --replica-cpu {PROFILE}")
 

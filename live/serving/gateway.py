@@ -51,6 +51,13 @@ def _limits(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict
 )
 @click.option("--drop-limit", "drop_limits_s", multiple=True, callback=_limits, metavar="STAGE=SECONDS")
 @click.option("--drop", type=click.Choice(["request", "batch", "deadline"]), default="request", show_default=True)
+@click.option(
+    "--removal",
+    type=click.Choice(["drain", "lose"]),
+    default="drain",
+    show_default=True,
+    help="whether a batch that breaks off at a replica no longer listed is retried, or its requests fail at once",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="address for clients")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="port for clients [any free one]")
 @click.option("--control-host", default="127.0.0.1", show_default=True)

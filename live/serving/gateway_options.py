@@ -30,6 +30,7 @@ class GatewayOptions:
 
     pipeline: Pipeline
     drop: str = "request"
+    removal: str = "drain"
     control_token_file: Path | None = None
     control_names: tuple[str, ...] = ()
     data_token_file: Path | None = None

@@ -78,6 +78,7 @@ class Gateway:
             lightest_configuration(pipeline),
             self,
             drop=options.drop,
+            loses=options.removal == "lose",
             deadlines=Deadlines(pipeline.sla_s, self._latency_s) if options.drop == "deadline" else None,
             most_bytes=limits.body_bytes,
             mixing=[

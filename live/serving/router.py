@@ -84,12 +84,14 @@ class Router(StageHost):
         host: Host,
         *,
         drop: str = "request",
+        loses: bool = False,
         deadlines: Deadlines | None = None,
         most_bytes: int | None = None,
         mixing: Sequence[tuple[int, Draws]] = (),
     ) -> None:
-        """`most_bytes`: the most that the requests of a batch may have together. To drop by deadline needs `deadlines`;
-        ValueError is raised where one is given without the other.
+        """`loses`: whether a batch fails for good with a replica that is no longer listed. `most_bytes`: the most that
+        the requests of a batch may have together. To drop by deadline needs `deadlines`; ValueError is raised where one
+        is given without the other.
 
         `mixing`: how many variants each stage has, and the draws that say which one a request gets; empty: no stage
         mixes any.
@@ -99,6 +101,7 @@ class Router(StageHost):
         self.names = tuple(names)
         self._host = host
         self._deadlines = deadlines
+        self._loses = loses
 
         def queue(position: int, limit_s: float, host: StageHost, lane: int) -> StageQueue:
             wanted = configuration[names[position]]
@@ -228,6 +231,7 @@ class Router(StageHost):
         """
         self.pass_seconds(now_s)
         queue = self._queue(batch)
+        is_lost = self._loses and not batch.replica.is_listed
         self.counts[batch.stage].busy_s += now_s - batch.start_s
         batch.replica.failures += 1
         batch.replica.is_suspended = again
@@ -237,7 +241,7 @@ class Router(StageHost):
             if request.outcome is not None:
                 continue
             request.tries += served
-            if (again or batch.size > 1) and request.tries < MOST_TRIES:
+            if not is_lost and (again or batch.size > 1) and request.tries < MOST_TRIES:
                 if served:
                     request.kind = object()  # of which there is no other
                 request.visits[-1].batch = None

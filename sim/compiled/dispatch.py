@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp
+from math import exp, nan
 from typing import Any
 
 import numpy as np
@@ -83,7 +83,7 @@ def next_batch_s(s: int, memory: Memory, deadlines: RecordArray | None) -> float
             break
         if deadlines is not None and enqueued_s[s, head] > now_s:
             break
-        _drop(s, memory.queue[s, head], memory)
+        drop(s, memory.queue[s, head], nan, memory)
         stage.head = head + 1
     full_s = _full_s(s, memory)
     due_s = _due_s(enqueued_s[s, head], stage.batch_timeout_s)
@@ -159,7 +159,7 @@ def take(s: int, size: int, memory: Memory) -> int:
         request = memory.queue[s, head]
         head += 1
         if run.drops_singly and _is_expired(now_s, arrivals_s[request], stage.limit_s):
-            _drop(s, request, memory)
+            drop(s, request, nan, memory)
         else:
             served[s, end + taken] = request
             taken += 1
@@ -173,7 +173,7 @@ def take(s: int, size: int, memory: Memory) -> int:
     if not _is_expired(now_s, arrivals_s[oldest], stage.limit_s):
         return taken
     for i in range(taken):
-        _drop(s, served[s, end + i], memory)
+        drop(s, served[s, end + i], nan, memory)
     return 0
 
 
@@ -184,11 +184,13 @@ def later(one_s: float, other_s: float) -> float:
 
 
 @inner
-def _drop(s: int, request: int, memory: Memory) -> None:
+def drop(s: int, request: int, finish_s: float, memory: Memory) -> None:
+    """A request leaves unserved; `finish_s` is as in `Drops`."""
     run, stage = memory.run[0], memory.stages[s]
-    drop = memory.drops[s, stage.drops]
-    drop.request = request
-    drop.dropped_s = stage.now_s
+    left = memory.drops[s, stage.drops]
+    left.request = request
+    left.dropped_s = stage.now_s
+    left.finish_s = finish_s
     stage.drops += 1
     stage.left_sum_s += stage.now_s
     stage.present -= 1

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from ipa.sim.compiled.dispatch import dispatch_size, lacks_draw, look_again, next_batch_s, start, take
+from ipa.sim.compiled.dispatch import (
+    change_busy,
+    dispatch_size,
+    drop,
+    lacks_draw,
+    look_again,
+    next_batch_s,
+    start,
+    take,
+)
 from ipa.sim.compiled.jit import hot, inner
 from ipa.sim.compiled.memory import DRAINING, EXISTING, Memory, RecordArray
 from ipa.sim.rules import NEVER
@@ -96,6 +105,34 @@ def _take_waiting(s: int, number: int, memory: Memory, waiting: RecordArray) -> 
         memory.served[s, end + i] = request
         request = waiting[s, request].behind
     return size
+
+
+@inner
+def lose(s: int, since: int, memory: Memory, waiting: RecordArray | None) -> None:
+    """Fail what removed replicas, from the `since`-th on, hold: batches that wait there, then the one in service."""
+    stage, removed = memory.stages[s], memory.numbers[s, DRAINING]
+    for i in range(since, removed[0]):
+        replica = memory.replicas[s, removed[1 + i]]
+        if waiting is not None:
+            while replica.first >= 0:
+                batch = replica.first
+                replica.first = waiting[s, batch].next
+                stage.at_replicas -= waiting[s, batch].size
+                request = batch
+                while request >= 0:
+                    stage.failed += 1
+                    drop(s, request, NEVER, memory)
+                    request = waiting[s, request].behind
+        if replica.batch >= 0:
+            begin = memory.batches[s, replica.batch - 1].end if replica.batch > 0 else 0
+            for place in range(begin, memory.batches[s, replica.batch].end):
+                stage.failed += 1
+                stage.interrupted += 1
+                drop(s, memory.served[s, place], replica.finish_s, memory)
+            replica.batch = -1
+            replica.finish_s = stage.now_s
+            if memory.run[0].interferes:
+                change_busy(-replica.busy_cores, stage.now_s, memory)
 
 
 @inner

@@ -177,7 +177,7 @@ class CompiledEngine:
         run["max_surge"] = -1 if world.max_surge is None else world.max_surge
         run["max_unavailable"] = world.max_unavailable
         run["drops_singly"] = world.drop != "batch"
-        run["interferes"] = world.interference
+        run["interferes"], run["loses"] = world.interference, world.removal == "lose"
 
     def _find_deadlines(self, models: Sequence[StageModel], lanes: int = 1) -> RecordArray | None:
         """For dropping by deadline, what stages look at: DEADLINE (S x lanes,)."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ipa.sim.compiled.dispatch import attempt, change_busy, later, wake_s
-from ipa.sim.compiled.eager import attempt_eager, next_in_turn, take_back
+from ipa.sim.compiled.eager import attempt_eager, lose, next_in_turn, take_back
 from ipa.sim.compiled.heaps import pop_event, rank_of
 from ipa.sim.compiled.jit import entry, hot, inner, small
 from ipa.sim.compiled.memory import DRAINING, FIRST, IDLE, IDLE_OTHERS, Memory, RecordArray
@@ -87,6 +87,7 @@ def count_requests(memory: Memory) -> None:
         stage, counts = memory.stages[s], memory.counts[s]
         counts[0] = counts[1] = stage.tail
         counts[2], counts[3], counts[4] = stage.served, stage.completions, stage.drops
+        counts[5], counts[6] = stage.failed, stage.interrupted
     # The first stage's queue holds requests that are still to come.
     counts, now_s, known = memory.counts[FIRST], memory.run[0].now_s, memory.run[0].known
     counts[0] = _come_before(now_s, known, memory)
@@ -234,6 +235,10 @@ def _complete(s: int, memory: Memory, waiting: RecordArray | None, deadlines: Re
     stage.is_over = True
     replica = memory.replicas[s, number]
     k = replica.batch
+    if k < 0:  # removed with its batch
+        pop_event(stage, memory.heap[s])
+        stage.attempts = False
+        return
     replica.batch = -1
     if run.interferes:
         change_busy(-replica.busy_cores, stage.now_s, memory)
@@ -281,7 +286,9 @@ def _activate(s: int, memory: Memory, waiting: RecordArray | None) -> None:
 def _roll_out(s: int, memory: Memory, waiting: RecordArray | None) -> None:
     removed_before = memory.numbers[s, DRAINING, 0]
     roll_out(s, memory)
-    if waiting is not None:
+    if memory.run[0].loses:
+        lose(s, removed_before, memory, waiting)
+    elif waiting is not None:
         take_back(s, removed_before, memory, waiting)
 
 

@@ -52,6 +52,7 @@ RUN = record(
     max_surge="i8",  # -1: the default of the rules
     max_unavailable="i8",
     drops_singly="?",
+    loses="?",  # whether what a removed replica holds fails
     known="i8",  # requests in memory, also those to come
     extended="?",  # whether arrivals have come to be known since the first stage's timer was set
     applies_from="i8",  # the stages whose new configurations still have to take effect: from this one,
@@ -83,7 +84,9 @@ STAGE = record(
     finished="u4",  # batches, and those of them that the next stage has got
     delivered="u4",
     completions="i8",
-    drops="u4",
+    drops="u4",  # requests that left unserved, of these
+    failed="i8",  # those that a removed replica held, and of these
+    interrupted="i8",  # those in service
     enqueued_sum_s="f8",
     left_sum_s="f8",
     draw="u4",  # the next one in the block of `normals`
@@ -119,7 +122,7 @@ REPLICA = record(
 )
 EVENT = record(time_s="f8", order="i8", replica="u4")
 BATCH = record(start_s="f8", finish_s="f8", end="u4", replica="u4")
-DROP = record(dropped_s="f8", request="i4")
+DROP = record(dropped_s="f8", finish_s="f8", request="i4")
 WAITING = record(enqueued_s="f8", formed="i8", size="i4", behind="i4", next="i4")
 
 
@@ -134,8 +137,8 @@ class Memory(NamedTuple):
     arrivals_s: npt.NDArray[np.float64]  # (N,)
     normals: npt.NDArray[np.float64]  # (S, BLOCK)
     tally: npt.NDArray[np.int64]  # (variants of all stages, 3), as of the latest stop
-    # (S, 5), as of the latest stop: requests enqueued before it and by it (at the first stage, those that have
-    # arrived), in batches started, completed, dropped
+    # (S, 7), as of the latest stop: requests enqueued before it and by it (at the first stage, those that have
+    # arrived), in batches started, completed, left unserved, and of these failed and interrupted
     counts: npt.NDArray[np.int64]
     queue: npt.NDArray[np.uint32]  # (S, N): requests in order of enqueue
     enqueued_s: npt.NDArray[np.float64]  # (S, N): of the same
@@ -223,7 +226,7 @@ def allocate(
         beside=beside,
         normals=np.empty((stages, BLOCK)),
         tally=np.zeros((variants, 3), np.int64),
-        counts=np.zeros((stages, 5), np.int64),
+        counts=np.zeros((stages, 7), np.int64),
         replicas=np.zeros((stages, 0), REPLICA),
         numbers=np.zeros((stages, 4, 1), np.uint32),
         heap=np.zeros((stages, 0), EVENT),

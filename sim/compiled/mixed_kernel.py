@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipa.sim.compiled.dispatch import attempt, change_busy, later
-from ipa.sim.compiled.eager import attempt_eager, take_back
+from ipa.sim.compiled.eager import attempt_eager, lose, take_back
 from ipa.sim.compiled.heaps import pop_event, rank_of
 from ipa.sim.compiled.jit import entry, inner, small
 from ipa.sim.compiled.kernel import ENDED, OUT_OF_DRAWS, OUT_OF_ROOM, REACHED
@@ -151,7 +151,9 @@ def _roll_out(row: int, memory: Memory, waiting: RecordArray | None, lanes: Lane
     stage.made = shared.made
     roll_out(row, memory)
     shared.made = stage.made
-    if waiting is not None:
+    if memory.run[0].loses:
+        lose(row, removed_before, memory, waiting)
+    elif waiting is not None:
         take_back(row, removed_before, memory, waiting)
 
 
@@ -258,6 +260,10 @@ def _complete(row: int, memory: Memory, waiting: RecordArray | None, lanes: Lane
     stage.is_over = True
     replica = memory.replicas[row, number]
     k = replica.batch
+    if k < 0:  # removed with its batch
+        pop_event(stage, memory.heap[row])
+        stage.attempts = False
+        return
     replica.batch = -1
     if run.interferes:
         change_busy(-replica.busy_cores, stage.now_s, memory)

@@ -109,6 +109,15 @@ class CompiledStage:
         return int(self._state["drops"])
 
     @property
+    def failed(self) -> int:
+        return int(self._state["failed"])
+
+    @property
+    def interrupted(self) -> int:
+        """Of the failed, those in service."""
+        return int(self._state["interrupted"])
+
+    @property
     def enqueued_sum_s(self) -> float:
         return float(self._state["enqueued_sum_s"])
 
@@ -117,9 +126,14 @@ class CompiledStage:
         return float(self._state["left_sum_s"])
 
     def seen(self, now_s: float) -> Seen:
-        before, by_now, served, completions, drops = self._counts.tolist()
-        waiting = rules.waiting(by_now, drops, served)
-        return _seen(before, completions, drops, waiting, served - completions, self._replica_counts())
+        return self._seen_of(*self._counts.tolist())
+
+    def _seen_of(
+        self, before: int, by_now: int, served: int, completions: int, drops: int, failed: int, interrupted: int
+    ) -> Seen:
+        served -= interrupted
+        waiting, replicas = rules.waiting(by_now, drops, served), self._replica_counts()
+        return _seen(before, completions, drops - failed, waiting, served - completions, replicas, failed)
 
     def _replica_counts(self) -> Mapping[str, ReplicaCounts]:
         counts = self._tally.tolist()  # the kernel counted when it stopped, which is now
@@ -146,7 +160,7 @@ class CompiledStage:
 
     def drop_log(self) -> Drops:
         log = self.memory.drops[self._row, : self._state["drops"]]
-        return Drops(log["request"].astype(np.int64), log["dropped_s"].copy())
+        return Drops(log["request"].astype(np.int64), log["dropped_s"].copy(), log["finish_s"].copy())
 
     def replica_log(self) -> Replicas:
         log = self.memory.replicas[self._row, : self._state["replicas"]]

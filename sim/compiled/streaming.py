@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ipa.policies import StageConfiguration, maker_of
-from ipa.sim import rules
+from ipa.policies import StageConfiguration
 from ipa.sim.compiled.engine import CompiledEngine
 from ipa.sim.compiled.layout import Layout
 from ipa.sim.compiled.memory import Memory, RecordArray, extended
@@ -23,8 +22,6 @@ from ipa.sim.compiled.stage import CompiledStage
 from ipa.sim.interface import Batches, Drops, Handover, Seen
 from ipa.sim.model import FloatArray, IntArray, StageModel, World
 from ipa.sim.rules import COMPLETION
-
-_seen = maker_of(Seen)
 
 WINDOW = 2**18
 """How many requests there is room for; more if more of them are present at once."""
@@ -141,12 +138,12 @@ class StreamedStage(CompiledStage):
         return self._past.drops + super().dropped
 
     def seen(self, now_s: float) -> Seen:
-        before, by_now, served, completions, drops = self._counts.tolist()
+        before, by_now, served, completions, drops, *failed = self._counts.tolist()
         past = self._past
         gone = past.queued if self.position else past.requests
-        served, drops = past.served + served, past.drops + drops
-        waiting = rules.waiting(gone + by_now, drops, served)
-        return _seen(gone + before, completions, drops, waiting, served - completions, self._replica_counts())
+        return self._seen_of(
+            gone + before, gone + by_now, past.served + served, completions, past.drops + drops, *failed
+        )
 
     def batch_log(self, since: int = 0) -> Batches:
         """The batches from number `since` on; earlier ones can no longer be read afterwards."""

@@ -55,27 +55,33 @@ class BatchLog:
 
 @dataclass(slots=True)
 class DropLog:
-    """The dropped requests in order, and when each was dropped; `past` earlier ones have been handed over."""
+    """The requests that left unserved, in order, as in `Drops`; `past` earlier ones have been handed over.
+
+    Of all, so many have `failed`, and so many of these were `interrupted` in service.
+    """
 
     requests: list[int] = field(default_factory=list)
     dropped_s: list[float] = field(default_factory=list)
+    finish_s: list[float] = field(default_factory=list)
     past: int = 0
+    failed: int = 0
+    interrupted: int = 0
 
     @property
     def dropped(self) -> int:
-        """How many requests have been dropped so far."""
+        """How many requests have left unserved so far."""
         return self.past + len(self.requests)
 
     def arrays(self) -> Drops:
         """The same as arrays."""
-        return Drops(_whole_numbers(self.requests), _moments_s(self.dropped_s))
+        return Drops(_whole_numbers(self.requests), _moments_s(self.dropped_s), _moments_s(self.finish_s))
 
     def hand_over(self) -> Drops:
         """The drops since the last time, which are forgotten here."""
         fresh = self.arrays()
         self.past += len(fresh.requests)
-        self.requests.clear()
-        self.dropped_s.clear()
+        for column in (self.requests, self.dropped_s, self.finish_s):
+            column.clear()
         return fresh
 
 

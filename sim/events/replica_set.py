@@ -254,8 +254,9 @@ class ReplicaSet:
 
 def _first_to_go(replicas: list[SimPyReplica], count: int) -> list[SimPyReplica]:
     """The first `count` of these replicas in the order of removal."""
+    return sorted(replicas, key=removal_order)[:count] if count else []
 
-    def order(replica: SimPyReplica) -> tuple[int, int]:
-        return rules.removal_order(replica.is_starting, replica.batch is not None, replica.number)
 
-    return sorted(replicas, key=order)[:count] if count else []
+def removal_order(replica: SimPyReplica) -> tuple[int, int]:
+    """As `rules.removal_order`."""
+    return rules.removal_order(replica.is_starting, replica.batch is not None, replica.number)

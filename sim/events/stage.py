@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from math import exp
+from math import exp, nan
 from typing import Any
 
 from ipa.policies import StageConfiguration
@@ -18,7 +18,7 @@ from ipa.sim import rules
 from ipa.sim.events.busy import BusyCores
 from ipa.sim.events.environment import Environment
 from ipa.sim.events.logs import BatchLog, DropLog
-from ipa.sim.events.replica_set import Batch, ReplicaSet, SimPyReplica
+from ipa.sim.events.replica_set import Batch, ReplicaSet, SimPyReplica, removal_order
 from ipa.sim.interface import Batches, Drops, Replicas, Seen
 from ipa.sim.model import StageModel, World
 from ipa.sim.rules import COMPLETION, DELIVERY, NEVER, REPLICA, TIMER
@@ -44,6 +44,7 @@ class SimPyStage:
         "_hop_s",
         "_limit_s",
         "_looked_s",
+        "_loses",
         "_normals",
         "_on_ended",
         "_scheduled_s",
@@ -84,7 +85,8 @@ class SimPyStage:
         self._env = env
         self._busy = busy
         self._completion = env.priority(COMPLETION, position)
-        self._completed = self._on_completion  # bound once
+        self._loses = world.removal == "lose"
+        self._completed = self._on_end_of_batch if self._loses else self._on_completion  # bound once
         self._delivery = env.priority(DELIVERY, position)
         self._activation = env.priority(REPLICA, position)
         self._timer: float = env.priority(TIMER, position)
@@ -164,8 +166,34 @@ class SimPyStage:
         for replica in change.created:
             start_up_s = self.model.start_up_s[replica.variant] * next(self._start_up_factors)
             self._env.at(now_s + start_up_s, self._activation, self._on_ready, replica)
-        if change.removed:
+        if change.removed and self._loses:
+            self._lose(change.removed, now_s)
+        elif change.removed:
             self._take_back(change.removed)
+
+    def _lose(self, removed: list[SimPyReplica], now_s: float) -> None:
+        """Fail what removed replicas hold: the batch in service, and those that wait there."""
+        for replica in sorted(removed, key=removal_order):
+            for batch in replica.waiting:
+                self.at_replicas -= len(batch.requests)
+                self._fail(batch.requests, NEVER, now_s)
+            replica.waiting.clear()
+            if replica.batch is not None:
+                self._fail(replica.batch, replica.finish_s, now_s)
+                self.drops.interrupted += len(replica.batch)
+                replica.batch, replica.finish_s = None, now_s
+                if self._busy is not None:
+                    self._busy.change(-replica.busy_cores, now_s)
+
+    def _fail(self, requests: Batch, finish_s: float, now_s: float) -> None:
+        self.drops.failed += len(requests)
+        for request in requests:
+            self._drop(request, now_s, finish_s)
+
+    def _on_end_of_batch(self, replica: SimPyReplica, now_s: float) -> None:
+        """What ends a batch, unless the replica was removed with it."""
+        if replica.batch is not None:
+            self._on_completion(replica, now_s)
 
     def _on_completion(self, replica: SimPyReplica, now_s: float) -> None:
         requests = replica.batch or []
@@ -314,9 +342,10 @@ class SimPyStage:
             requests = self.queue[head:end]
             self.head = end
 
-    def _drop(self, request: int, now_s: float) -> None:
+    def _drop(self, request: int, now_s: float, finish_s: float = nan) -> None:
         self.drops.requests.append(request)
         self.drops.dropped_s.append(now_s)
+        self.drops.finish_s.append(finish_s)
         self.left_sum_s += now_s
         self._on_ended(1)
 
@@ -365,13 +394,25 @@ class SimPyStage:
     def dropped(self) -> int:
         return self.drops.dropped
 
+    @property
+    def failed(self) -> int:
+        return self.drops.failed
+
+    @property
+    def interrupted(self) -> int:
+        """Of the failed, those in service."""
+        return self.drops.interrupted
+
     def seen(self, now_s: float) -> Seen:
         before = by_now = self.enqueued
         if self.position == 0:
             before, by_now = bisect_left(self._arrivals_s, now_s), bisect_right(self._arrivals_s, now_s)
-        served, completions, dropped = self.batches.served, self.completions, self.dropped
-        waiting = rules.waiting(by_now, dropped, served)
-        return Seen(before, completions, dropped, waiting, served - completions, self.replicas.counts(now_s))
+        served, completions, drops = self.batches.served - self.interrupted, self.completions, self.drops
+        waiting = rules.waiting(by_now, drops.dropped, served)
+        dropped = drops.dropped - drops.failed
+        return Seen(
+            before, completions, dropped, waiting, served - completions, self.replicas.counts(now_s), drops.failed
+        )
 
     def batch_log(self, since: int = 0) -> Batches:
         return self.batches.since(since)

@@ -158,6 +158,7 @@ def plane_of(scenario: Scenario, prepared: Prepared, live: Live = Live(), models
         max_surge=scenario.max_surge,
         max_unavailable=scenario.max_unavailable,
         resize=scenario.resize,
+        removal=scenario.removal,
         limit_cores=scenario.limit_cores,
         mixes=mixes(prepared.policy) or any(wanted.is_mix for wanted in (prepared.initial or {}).values()),
         port=live.port,

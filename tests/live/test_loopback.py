@@ -200,6 +200,36 @@ def test_a_replica_that_is_killed_is_replaced_and_its_batch_tried_again(tmp_path
     asyncio.run(story())
 
 
+def test_where_removal_loses_a_removed_replica_takes_its_request_with_it(tmp_path: Path) -> None:
+    """Two replicas serve a request each, for 3 s; one of them goes: its client is told at once, the other is served."""
+
+    def slow(folder: Path) -> Path:
+        path = pipeline_file(folder)
+        text = path.read_text()
+        for quick in (
+            "mean_s: 0.02, p99_s: 0.02, throughput_rps: 50",
+            "mean_s: 0.04, p99_s: 0.04, throughput_rps: 100",
+        ):
+            text = text.replace(quick, "mean_s: 3, p99_s: 3, throughput_rps: 0.3")
+        path.write_text(text)
+        return path
+
+    async def story() -> None:
+        async with running(tmp_path, slow, removal="lose") as backend:
+            await apply(backend, sort(replicas=2))
+            await until(lambda: len(backend.stages["sort"].ready) == 2, "two replicas")
+            asked = [asyncio.ensure_future(ask(backend)) for _ in range(2)]
+            while (await observe(backend)).stages["sort"].in_service < 2:
+                await asyncio.sleep(0.02)
+            await apply(backend, sort())
+            assert sorted(await asyncio.gather(*asked)) == [200, 502]
+            gone = backend.stages["sort"].all[1]
+            assert gone.is_gone
+            assert backend.stages["sort"].deaths == {}
+
+    asyncio.run(story())
+
+
 def test_a_replica_is_removed_when_the_gateway_has_learnt_of_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,6 +71,7 @@ def parts(
         resize=scenario.get("resize", "rollout"),
         sla_s=scenario["sla_s"],
         interference=scenario.get("interference", False),
+        removal=scenario.get("removal", "drain"),
     )
     arrivals_s = np.array(scenario["arrivals"], dtype=np.float64)
     return models, world, arrivals_s, configuration(scenario["initial"])
@@ -126,7 +127,7 @@ def _request(records: Records, number: int, oracle_keys: dict[str, Any]) -> dict
     """One request in the oracle's format, with just the optional keys that the oracle's has."""
     outcome = OUTCOMES[records.outcome[number]]
     found: dict[str, Any] = {"outcome": outcome, "stages": []}
-    if outcome == "dropped":
+    if outcome in ("dropped", "failed"):
         found["dropped_at"] = int(records.dropped_stage[number])
         found["dropped_s"] = float(records.end_s[number])
     for position in range(len(records.stages)):

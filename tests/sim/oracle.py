@@ -20,12 +20,13 @@ A scenario is a dictionary:
 - mix_draws: optional; per stage, the draw of each request (rule 11). A configuration may then be
   {"mix": [{..., as in initial, "share"}, ...]}; lane_factors and lane_start_up_factors, optional: per
   stage and lane, in place of factors and start_up_factors
+- removal, optional: "drain" or "lose": whether what a removed replica holds fails with it
 - dispatch: "central" or "eager"; drop: "request", "batch" or "deadline"; resize: "rollout" or "in_place"
 
 The result has:
 
-- requests: {"outcome": "completed" | "dropped" | "unfinished", "stages": [visit, ...]}, and
-  "dropped_at" and "dropped_s" for a dropped one. A visit has "enqueue" and "batch_id" (None before
+- requests: {"outcome": "completed" | "dropped" | "failed" | "unfinished", "stages": [visit, ...]}, and
+  "dropped_at" and "dropped_s" for a dropped or failed one. A visit has "enqueue" and "batch_id" (None before
   its batch starts); from the start also "start", "replica", "variant", "batch"; then "finish".
 - replicas: per stage {"id", "variant", "cores", "created", "ready", "removed", "gone"}, None for
   what had not happened when the run ended; "cores" as created, and where resizing is in place
@@ -185,6 +186,7 @@ class Simulation:
         self.by_deadline = drop == "deadline"
         self.sla_s: float = scenario["sla_s"]
         self.interferes: bool = scenario.get("interference", False)
+        self.loses = {"drain": False, "lose": True}[scenario.get("removal", "drain")]
         self.in_place = {"rollout": False, "in_place": True}[scenario.get("resize", "rollout")]
         self.hop_s: float = scenario["hop_s"]
         self.stop_s: float = scenario["stop_s"]
@@ -265,6 +267,8 @@ class Simulation:
 
     def completion(self, stage: Stage, replica: Replica) -> None:
         batch = replica.serving
+        if self.loses and batch is None:
+            return
         assert batch is not None
         replica.serving = None
         stage.present -= len(batch.requests)
@@ -394,10 +398,10 @@ class Simulation:
         waiting = len(queue) + sum(len(each.requests) for r in stage.replicas for each in r.waiting)
         return float(table[full] + waiting * table[full] / (full * ready))
 
-    def drop(self, stage: Stage, request: Request) -> None:
+    def drop(self, stage: Stage, request: Request, outcome: str = "dropped") -> None:
         request.dropped_at, request.dropped_s = stage.index, self.now
         stage.present -= 1
-        self.close(request, "dropped")
+        self.close(request, outcome)
 
     def close(self, request: Request, outcome: str) -> None:
         request.outcome = outcome
@@ -520,7 +524,13 @@ class Simulation:
             going = sorted(replicas, key=removal_order)[: max(most, 0)]
             for replica in going:
                 replica.removed = self.now
-                returned.extend(replica.waiting)
+                if self.loses:
+                    held = [*replica.waiting, *([replica.serving] if replica.serving else [])]
+                    for request in [request for batch in held for request in batch.requests]:
+                        self.drop(stage, request, "failed")
+                    replica.serving = None
+                else:
+                    returned.extend(replica.waiting)
                 replica.waiting = []
                 if replica.serving is None:
                     self.leave(stage, replica)
@@ -584,7 +594,7 @@ class Simulation:
 
 def request_result(request: Request) -> dict[str, Any]:
     result: dict[str, Any] = {"outcome": request.outcome, "stages": request.visits}
-    if request.outcome == "dropped":
+    if request.outcome in ("dropped", "failed"):
         result |= {"dropped_at": request.dropped_at, "dropped_s": request.dropped_s}
     return result
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-OPTIONAL = {"factors", "resize", "interference"}
+OPTIONAL = {"factors", "resize", "interference", "removal"}
 DEADLINE = [("central", "deadline"), ("eager", "deadline")]
 MODES = [("central", "request")] * 3 + [
     ("eager", "request"),
@@ -18,6 +18,11 @@ MODES = [("central", "request")] * 3 + [
 def resizing(seed: int) -> str:
     """How replicas get other cores in the scenario of `seed`, where both ways are to be seen."""
     return ("rollout", "in_place")[seed % 2]
+
+
+def ways(seed: int) -> dict[str, Any]:
+    """How replicas get other cores and are removed in the scenario of `seed`, where all ways are to be seen."""
+    return {"resize": resizing(seed), "removal": ("drain", "lose")[seed // 2 % 2]}
 
 
 def scenario(seed: int, *, core_sizes: int = 2, **overrides: Any) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from ipa.sim.records import ReplicaRecords, collect_records
 from ipa.studies import Run, Scenario, simulate
 from tests.sim import engine_runs
 from tests.sim.blocks import blocks
-from tests.sim.random_scenarios import DEADLINE, resizing, scenario
+from tests.sim.random_scenarios import DEADLINE, scenario, ways
 
 numba = pytest.importorskip("numba")
 
@@ -65,7 +65,7 @@ def differences(one: Any, other: Any, where: str = "") -> Iterator[str]:
 @pytest.mark.parametrize(("dispatch", "drop"), MODES)
 def test_both_engines_give_the_same_records(dispatch: str, drop: str, block: int) -> None:
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
-        drawn = scenario(seed, dispatch=dispatch, drop=drop, resize=resizing(seed))
+        drawn = scenario(seed, dispatch=dispatch, drop=drop, **ways(seed))
         simpy, compiled = (engine_runs.run(drawn, seed, engine) for engine in ("simpy", "compiled"))
         assert list(differences(simpy, compiled)) == [], f"seed {seed}"
 
@@ -75,7 +75,7 @@ def test_both_engines_give_the_same_records(dispatch: str, drop: str, block: int
 def test_both_engines_slow_batches_down_beside_each_other_alike(dispatch: str, drop: str, block: int) -> None:
     """What a batch takes then depends on what all stages do at its start, in the order within one instant."""
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
-        drawn = scenario(seed, dispatch=dispatch, drop=drop, resize=resizing(seed), interference=True)
+        drawn = scenario(seed, dispatch=dispatch, drop=drop, **ways(seed), interference=True)
         simpy, compiled = (engine_runs.run(drawn, seed, engine) for engine in ("simpy", "compiled"))
         assert list(differences(simpy, compiled)) == [], f"seed {seed}"
 
@@ -90,7 +90,7 @@ def test_batches_that_end_as_they_begin_change_nothing(dispatch: str, drop: str,
     """
     assert 4.0 + shortest_s == 4.0
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
-        drawn = scenario(seed, dispatch=dispatch, drop=drop, resize=resizing(seed))
+        drawn = scenario(seed, dispatch=dispatch, drop=drop, **ways(seed))
         for stage in drawn["stages"]:
             for variant in stage["variants"].values():
                 for latency_s in variant["latency_s"].values():

@@ -12,7 +12,7 @@ import pytest
 from ipa.sim import laws
 from tests.sim import engine_runs, oracle
 from tests.sim.blocks import blocks
-from tests.sim.random_scenarios import DEADLINE, resizing, scenario
+from tests.sim.random_scenarios import DEADLINE, scenario, ways
 
 BLOCK = 25
 BLOCKS = 40
@@ -23,7 +23,7 @@ MODES = [("central", "request"), ("central", "batch"), ("eager", "request"), ("e
 @pytest.mark.parametrize(("dispatch", "drop"), MODES)
 def test_engine_equals_the_oracle(dispatch: str, drop: str, block: int) -> None:
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
-        drawn = engine_runs.with_engine_draws(scenario(seed, dispatch=dispatch, drop=drop, resize=resizing(seed)), seed)
+        drawn = engine_runs.with_engine_draws(scenario(seed, dispatch=dispatch, drop=drop, **ways(seed)), seed)
         records = engine_runs.run(drawn, seed)
         expected = oracle.simulate(drawn)
         assert engine_runs.difference(records, expected) is None, f"seed {seed}"
@@ -38,7 +38,7 @@ def test_engine_equals_the_oracle(dispatch: str, drop: str, block: int) -> None:
 def test_batches_beside_others_take_as_long_as_on_the_oracle(dispatch: str, drop: str, block: int) -> None:
     slowed = 0
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
-        drawn = scenario(seed, dispatch=dispatch, drop=drop, resize=resizing(seed), interference=True)
+        drawn = scenario(seed, dispatch=dispatch, drop=drop, **ways(seed), interference=True)
         drawn = engine_runs.with_engine_draws(drawn, seed)
         records = engine_runs.run(drawn, seed)
         assert engine_runs.difference(records, oracle.simulate(drawn)) is None, f"seed {seed}"

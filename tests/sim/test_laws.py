@@ -56,7 +56,7 @@ from ipa.sim import (
     stream,
     summarise,
 )
-from ipa.sim.records import COMPLETED, DROPPED, UNFINISHED
+from ipa.sim.records import COMPLETED, DROPPED, FAILED, UNFINISHED
 from ipa.studies import Scenario, simulate
 from ipa.traces import Trace
 from tests.sim import engine_runs, oracle
@@ -816,6 +816,10 @@ BREAKS: Mapping[str, tuple[str, Callable[[Records], Records]]] = {
         lambda r: put_resize(r, 0, -0.25, 1, 2),
     ),
     "busy cores that nobody counted off": ("L11: the cores counted as busy", lambda r: replace(r, busy_core_s=1.0)),
+    "a request that failed although no replica was removed": (
+        "L12: at stage 1",
+        lambda r: put(r, "outcome", first(r, DROPPED), FAILED),
+    ),
     "an integral that misses a second": ("L9: at stage 1", lambda r: put(r, "integral_s", 1, r.integral_s[1] - 1.0)),
     "an enqueue later than the hop allows": ("L9: at stage 1", lambda r: put(r, "enqueue_s", (1, 1), 1.25)),
     "a request that was served although it was too old": ("L11: at stage 1", lambda r: put(r, "arrival_s", 1, -1.5)),

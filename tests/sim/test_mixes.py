@@ -18,7 +18,7 @@ from ipa.sim.model import ServiceTime, StageModel, World
 from ipa.sim.records import DROPPED, Recorder, Records, collect_records
 from tests.sim import engine_runs, oracle
 from tests.sim.blocks import blocks
-from tests.sim.random_scenarios import mixing, resizing, scenario
+from tests.sim.random_scenarios import mixing, scenario, ways
 from tests.sim.test_compiled import MODES, differences
 
 BLOCK = 10
@@ -27,7 +27,7 @@ SMALL, LARGE = ServiceTime((0.0, 1.0, 1.0)), ServiceTime((0.0, 2.0, 2.0))
 
 
 def mixed(seed: int, dispatch: str, drop: str, *, interference: bool = False) -> dict[str, Any]:
-    given = {"dispatch": dispatch, "drop": drop, "resize": resizing(seed), "interference": interference}
+    given = {"dispatch": dispatch, "drop": drop, **ways(seed), "interference": interference}
     return mixing(scenario(seed, **given), seed)
 
 
@@ -66,7 +66,7 @@ def test_most_of_these_scenarios_have_requests_in_several_lanes() -> None:
 def test_lanes_change_nothing_where_nothing_is_mixed(engine: str, dispatch: str, drop: str) -> None:
     for seed in range(40):
         beside = seed % 4 > 1  # half of them, with either way to resize
-        drawn = scenario(seed, dispatch=dispatch, drop=drop, resize=resizing(seed), interference=beside)
+        drawn = scenario(seed, dispatch=dispatch, drop=drop, **ways(seed), interference=beside)
         plain, laned = (engine_runs.run(each, seed, engine) for each in (drawn, drawn | {"mix_draws": []}))
         different = [where for where in differences(plain, laned) if not where.endswith("lanes")]
         assert different == [], f"seed {seed}"

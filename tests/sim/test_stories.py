@@ -16,7 +16,7 @@ from ipa.profiles import Pipeline
 from ipa.sim import ControlSettings, Records, World, laws, simulate_policy, stage_models, stream
 from ipa.sim.backend import SimulatedBackend
 from ipa.sim.load_view import LoadView
-from ipa.sim.records import OUTCOMES, collect_records
+from ipa.sim.records import COMPLETED, FAILED, OUTCOMES, collect_records
 from ipa.sim.streams import standard_normals
 from ipa.studies import Scenario
 from tests import tiny
@@ -401,3 +401,47 @@ def test_rule_10_the_batch_timeout_is_at_most_half_the_drop_limit() -> None:
     (stage,) = pipeline.stages
     short = replace(pipeline, stages=(replace(stage, drop_limit_s=0.5),))
     assert Static(short, configuration=chosen).configuration["a"].batch_timeout_s == 0.25
+
+
+# ---- removed with what it holds ----
+
+
+@pytest.mark.parametrize("engine", ["simpy", "compiled"])
+@pytest.mark.parametrize(("dispatch", "failed"), [("central", [1]), ("eager", [1, 3])])
+def test_what_a_removed_replica_holds_fails_with_it(engine: str, dispatch: str, failed: list[int]) -> None:
+    """Four requests, two replicas that take 2 s each; at 1 s the second goes with request 1 and, if batches wait at
+    replicas, with 3. The first serves the others, one after the other. A step at 1.5 s counts the failures."""
+    two = {"variant": "a", "cores": 1, "batch": 1, "replicas": 2, "batch_timeout_s": 0.0}
+    drawn: dict[str, Any] = {
+        "arrivals": [0.0, 0.25, 0.5, 0.75],
+        "stages": [{"variants": {"a": {"latency_s": {1: {1: 2.0}}, "start_up_s": 1.0}}, "drop_limit_s": 60.0}],
+        "initial": [two],
+        "decisions": [[1.0, [two | {"replicas": 1}]], [1.5, [two | {"replicas": 1}]]],
+        "sla_s": 10.0,
+        "duration_s": 10.0,
+        "hop_s": 0.0,
+        "stop_s": 0.25,
+        "decision_delay_s": 0.0,
+        "max_surge": 1,
+        "max_unavailable": 0,
+        "dispatch": dispatch,
+        "removal": "lose",
+    }
+    built = engine_runs.build(drawn, 1, engine)
+    seen = []
+    decisions = iter(drawn["decisions"])
+    for now_s in built.steps(iter([1.0, 1.5])):
+        seen.append(built.stages[0].seen(now_s))
+        built.apply(engine_runs.configuration(next(decisions)[1]))
+    records = collect_records(built)
+    assert np.flatnonzero(records.outcome == FAILED).tolist() == failed
+    assert records.end_s[failed].tolist() == [1.0] * len(failed)
+    ended_s = [2.0, 4.0] if dispatch == "eager" else [2.0, 4.0, 6.0]
+    assert records.end_s[records.outcome == COMPLETED].tolist() == ended_s
+    assert records.replicas[0].gone_s[1] == 1.25
+    assert [(each.failed, each.in_service, each.waiting) for each in seen] == [
+        (0, 2, 2),
+        (len(failed), 1, 3 - len(failed)),
+    ]
+    assert list(laws.violations(records, eager=dispatch == "eager")) == []
+    assert engine_runs.difference(records, oracle.simulate(drawn)) is None

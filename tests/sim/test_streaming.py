@@ -27,7 +27,7 @@ from ipa.traces import Trace, arrivals
 from tests.command import SHORT, answer, ipa, refusal
 from tests.sim import engine_runs
 from tests.sim.blocks import blocks
-from tests.sim.random_scenarios import resizing, scenario
+from tests.sim.random_scenarios import scenario, ways
 from tests.sim.test_compiled import MODES, WORLDS, differences, run_in
 
 pytest.importorskip("numba")
@@ -83,7 +83,7 @@ def put_together(engine: Engine, drawn: dict[str, Any], given: list[Handover]) -
 def test_a_window_of_a_few_requests_changes_nothing(dispatch: str, drop: str, block: int) -> None:
     """1, 4 or 17 requests are in memory at first, of up to 120; more only where more are present at once."""
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
-        drawn = scenario(seed, dispatch=dispatch, drop=drop, resize=resizing(seed), interference=seed % 3 == 0)
+        drawn = scenario(seed, dispatch=dispatch, drop=drop, **ways(seed), interference=seed % 3 == 0)
         whole = create_engine("compiled", *engine_runs.parts(drawn), seed)
         steps = followed(whole, drawn)
         for window in WINDOWS:

@@ -14,7 +14,7 @@ import click
 
 from ipa import studies
 from ipa.live import log_lines
-from ipa.studies import live_runs
+from ipa.studies import choices, live_runs
 from ipa.studies.commands import live_view, printing, reports
 from ipa.studies.commands.amounts import SECONDS, Whole
 from ipa.studies.commands.options import (
@@ -68,6 +68,11 @@ PORTS = Whole(0, 65535)
     type=NEW_FILE,
     help="kubernetes: call the gateway's control Service with the token in this file, as from inside the cluster. "
     "Default: through the API server's proxy, with the token of its Secret.",
+)
+@click.option(
+    "--removal",
+    type=Words(choices.Removal),
+    help="drain, or lose: a fault, in which a removed replica is killed with what it holds. Default: drain.",
 )
 @click.option("--duration", "duration_s", type=SECONDS, help="Seconds of the load to run. Default: all of it.")
 @click.option("--advise", is_flag=True, help="Decide and write the journal, but change nothing after the start.")

@@ -336,3 +336,8 @@ def test_replicas_whose_cpu_does_not_follow_their_cores_cannot_be_resized(tmp_pa
     tiny(tmp_path).check_resize()
     with pytest.raises(LiveError, match=r"resize: in_place: the replicas' CPU has to .*: --replica-cpu profile"):
         tiny(tmp_path, resize="in_place").check_resize()
+
+
+def test_on_a_cluster_removed_replicas_lose_nothing(tmp_path: Path) -> None:
+    with pytest.raises(LiveError, match="removal: lose: pods drain on a cluster; allowed: drain"):
+        tiny(tmp_path, removal="lose").check_resize()

@@ -107,7 +107,10 @@ class GatewayWorld:
             (len(stage["variants"]), draws)
             for stage, draws in zip(self._stages, scenario.get("mix_draws", ()), strict=False)
         ]
-        self.router = Router(names, limits_s, configuration, self, drop=drop, deadlines=deadlines, mixing=mixing)
+        self._loses = scenario.get("removal") == "lose"
+        self.router = Router(
+            names, limits_s, configuration, self, drop=drop, loses=self._loses, deadlines=deadlines, mixing=mixing
+        )
         self._now_s = 0.0
         self._made = count()
         self._events: list[tuple[float, int, int, int, Callable[[], None]]] = []
@@ -218,6 +221,8 @@ class GatewayWorld:
             self.router.timer(stage, self._now_s)
 
     def _complete(self, batch: Batch, replica: Replica) -> None:
+        if not replica.is_busy:
+            return  # it was removed with its batch
         replica.is_busy = False
         hop_s = self._scenario["hop_s"]
         if hop_s == 0.0:
@@ -251,7 +256,16 @@ class GatewayWorld:
             ready_s = self._now_s + start_up_s * next(self._start_ups[stage])
             self._at(ready_s, rules.REPLICA, stage, self._activate, stage, replica)
         self._list(stage)
+        if self._loses:
+            self._lose(stage)
         self.router.attempt(stage, self._now_s)
+
+    def _lose(self, stage: int) -> None:
+        """A removed replica breaks off its batch."""
+        for batch in [each.batch for each in self.router.lanes[stage].replicas if not each.is_listed and each.batch]:
+            replica = self.fleets[stage].replicas[batch.replica.number]
+            replica.is_busy, replica.finish_s = False, self._now_s
+            self.router.failed(batch, self._now_s, "is gone")
 
     def _list(self, stage: int) -> None:
         self.router.list_replicas(
@@ -307,7 +321,7 @@ def endless(scenario: dict[str, Any], key: str, position: int) -> Iterator[float
 
 def request_told(request: Request) -> dict[str, Any]:
     found: dict[str, Any] = {"outcome": request.outcome or "unfinished", "stages": []}
-    if request.outcome == "dropped":
+    if request.outcome in ("dropped", "failed"):
         found |= {"dropped_at": request.stage, "dropped_s": request.end_s}
     for visit in request.visits:
         row: dict[str, Any] = {"enqueue": visit.enqueue_s, "batch_id": None}

@@ -7,7 +7,7 @@ import pytest
 from tests.live.serving import gateway_world
 from tests.sim import oracle
 from tests.sim.blocks import blocks
-from tests.sim.random_scenarios import resizing, scenario
+from tests.sim.random_scenarios import scenario, ways
 from tests.sim.stories import STORIES, Seen, Story
 from tests.sim.test_stories import in_oracle_format, log_of_the_oracle, told
 
@@ -63,7 +63,7 @@ BLOCK = 25
 @pytest.mark.parametrize("drop", ["request", "batch", "deadline"])
 def test_the_gateway_equals_the_oracle(drop: str, block: int) -> None:
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
-        drawn = scenario(seed, dispatch="central", drop=drop, resize=resizing(seed))
+        drawn = scenario(seed, dispatch="central", drop=drop, **ways(seed))
         expected = oracle.simulate(drawn)
         found = gateway_world.simulate(drawn)
         for key in ("end_s", "replicas", "requests"):
