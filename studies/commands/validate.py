@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     metavar="START:END",
     help="Seconds of the trace to measure overheads on, outside those compared. Default: where the load rises most.",
 )
+@click.option("--check", is_flag=True, help="Exit with 1 unless the verdict is that the simulator agrees.")
 @resumable_out_option
 @report_option
 @output_options
@@ -85,6 +86,7 @@ def validate(
     policy: str | None,
     assignments: Sequence[str],
     calibration_window: str | None,
+    check: bool,
     out: Path | None,
     report: Path | None,
     as_json: bool,
@@ -140,6 +142,8 @@ def validate(
         print_validation(validation, out, report)
     for flag in validation.flags:
         printing.log(f"Warning: {flag}")
+    if check and not validation.passed:
+        raise SystemExit(1)
 
 
 def _windows(given: str | None) -> Windows | None:

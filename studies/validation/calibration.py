@@ -17,7 +17,7 @@ from ipa.sim import ServiceTime, StageModel, standard_normals, stream
 from ipa.studies.drawing import mixes_as_one
 from ipa.studies.validation.agreement import accepted
 from ipa.studies.validation.busy import BusyAt, batches_of, busy_cores
-from ipa.studies.validation.windows import FloatArray
+from ipa.studies.validation.windows import JUDGED_UP_TO, FloatArray, Windows, busiest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,16 +25,20 @@ if TYPE_CHECKING:
 TRIMMED = 0.05
 """The share of the smallest and of the largest values that a mean leaves out: one stall says nothing of a system."""
 
-Estimate = Literal["mean", "trimmed", "median"]
+QUIET_S = 10.0
+"""The windows by which quiet moments are told from busy ones."""
+
+Estimate = Literal["trimmed", "median"]
 
 
 @dataclass(frozen=True)
 class Measured:
     """One overhead in seconds: the value to use, and how it is distributed; `count` 0: it was not seen.
 
-    The value is the mean for what occupies a replica, since near saturation queues depend on the time that batches take
-    in all, stalls included; the trimmed mean for a hop; the median for what happens only a few times per run (changes
-    of replicas), and for the way of requests, as it is to put most of them into the right second.
+    The value is the median for a batch, of those that started in quiet moments alone, where there were any: those
+    windows that verdicts are about. A machine's stalls come and go, and the mean would put those of one run into all.
+    It is the trimmed mean for a hop; the median for what happens only a few times per run (changes of replicas), and
+    for the way of requests, as it is to put most of them into the right second.
     """
 
     value_s: float
@@ -52,8 +56,6 @@ class Measured:
 
         median_s, p99_s = np.quantile(values_s, (0.5, 0.99))
         match estimate:
-            case "mean":
-                value_s = float(values_s.mean())
             case "trimmed":
                 value_s = float(trim_mean(values_s, TRIMMED))
             case "median":
@@ -104,29 +106,46 @@ def measure_overheads(
     replicas = tables["replicas"]
     busy = busy_cores(tables) if interference else None
     late_s: FloatArray = arrivals_late_s(tables, models[0].name).to_numpy(dtype=np.float64)
-    by_stage = {model.name: _dispatch_s(tables, model, position, seed, busy) for position, model in enumerate(models)}
+    quiet = _quiet(tables)
+    by_stage = {
+        model.name: _dispatch_s(tables, model, position, seed, busy, quiet) for position, model in enumerate(models)
+    }
     extra_s = [_start_up_s(replicas, model) for model in models]
     return Overheads(
-        dispatch_overhead_s=Measured.of(np.concatenate(list(by_stage.values())), "mean"),
+        dispatch_overhead_s=Measured.of(np.concatenate(list(by_stage.values())), "median"),
         hop_s=Measured.of(_hops_s(tables["stages"], [model.name for model in models]), "trimmed"),
         start_up_extra_s=Measured.of(np.concatenate(extra_s), "median"),
         decision_delay_s=Measured.of(_delays_s(tables["decisions"], replicas), "median"),
         stop_s=Measured.of(_stops_s(tables["stages"], replicas), "median"),
         arrival_s=Measured.of(late_s, "median"),
-        dispatch_by_stage={stage: Measured.of(values_s, "mean") for stage, values_s in by_stage.items()},
+        dispatch_by_stage={stage: Measured.of(values_s, "median") for stage, values_s in by_stage.items()},
     )
 
 
+def _quiet(tables: Mapping[str, pd.DataFrame]) -> Windows:
+    """The windows in which no stage was near saturation; all, where each had one that was."""
+    moments_s = tables["stages"][["start_s", "finish_s"]].to_numpy(dtype=np.float64)
+    every = Windows.all_of(float(np.nanmax(moments_s, initial=QUIET_S)), QUIET_S)
+    is_quiet = busiest([tables], every) <= JUDGED_UP_TO
+    return every.only(is_quiet) if is_quiet.any() else every
+
+
 def _dispatch_s(
-    tables: Mapping[str, pd.DataFrame], model: StageModel, position: int, seed: int, busy_at: BusyAt | None
+    tables: Mapping[str, pd.DataFrame],
+    model: StageModel,
+    position: int,
+    seed: int,
+    busy_at: BusyAt | None,
+    quiet: Windows,
 ) -> FloatArray:
-    """Per finished batch of a stage, by how much it took longer than its emulated service time.
+    """Per finished batch of a stage that started in a quiet moment, by how much it took longer than its emulated
+    service time.
 
     Batches of a replica that came and went unseen (-1) are left out. With `busy_at`, it is what is left once the
     slowdown beside the cores that were busy is taken away.
     """
     batches = batches_of(tables["stages"], model.name)
-    batches = batches[batches["replica"] >= 0]
+    batches = batches[(batches["replica"] >= 0) & quiet.holds(batches["start_s"].to_numpy(dtype=np.float64))]
     replicas = tables["replicas"]
     own = replicas[replicas["stage"] == model.name].set_index("replica")
     served_by = list(zip(own["variant"], own["cores"].astype(int), strict=True))

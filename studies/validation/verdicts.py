@@ -45,7 +45,13 @@ class Row:
         """The largest error that passes: the tolerance, or twice the spread where that is larger."""
         if self.metric.tolerance is None:
             return None
-        return max(self.metric.tolerance, SPREADS_ALLOWED * (0.0 if isnan(self.spread) else self.spread))
+        return self.metric.tolerance + self.allowed_by_spread
+
+    @property
+    def allowed_by_spread(self) -> float:
+        """The part of `allowed` that is owed to the spread of the live repeats, beyond the tolerance."""
+        spread = 0.0 if isnan(self.spread) else self.spread
+        return max(0.0, SPREADS_ALLOWED * spread - (self.metric.tolerance or 0.0))
 
     @property
     def passed(self) -> bool | None:
@@ -88,6 +94,7 @@ class Row:
             "open_loop": self.open_loop,
             "open_loop_error": self.open_loop_error,
             "allowed": self.allowed,
+            "allowed_by_spread": None if self.allowed is None else self.allowed_by_spread,
         }
         return {
             "metric": metric.key,

@@ -137,9 +137,17 @@ def cells(row: Row) -> tuple[str, ...]:
         _figure(row.simulated),
         row.shown(row.error),
         row.shown(row.open_loop_error),
-        "" if row.allowed is None else row.shown(row.allowed).lstrip("+"),
+        _allowed(row),
         row.verdict,
     )
+
+
+def _allowed(row: Row) -> str:
+    """The allowance, with the part of it that is spread."""
+    if row.allowed is None:
+        return ""
+    of_spread = f" ({row.shown(row.allowed_by_spread)} of it spread)" if row.allowed_by_spread else ""
+    return f"{row.shown(row.allowed).lstrip('+')}{of_spread}"
 
 
 HEADINGS = ("live", "spread", "simulated", "error", "with live decisions", "allowed", "")

@@ -38,14 +38,15 @@ def test_with_the_right_overheads_nothing_differs(known: Validation) -> None:
 
 
 def test_where_variants_are_mixed_the_same_is_found(tmp_path: Path) -> None:
-    """Each lane has draws of its own, by which the overhead of a batch is told from its service time."""
+    """Each lane has draws of its own, by which the overhead of a batch is told from its service time; with those of
+    another lane it would be off by a multiple of itself."""
     base = BASE.with_values({"policy": "infadapter", "limit_cores": 8, "service_times": "lognormal"})
     experiment, run_live = world(base)
     found = conduct(experiment, run_live, tmp_path / "out", repeats=1)
     assert found.simulated.tables["replicas"]["lane"].max() > 0
-    assert found.calibration.overheads.values()["dispatch_overhead_s"] == OVERHEADS["dispatch_overhead_s"]
+    assert found.calibration.overheads.values()["dispatch_overhead_s"] == pytest.approx(0.004, rel=0.05)
     for row in found.rows:
-        assert (row.error, row.open_loop_error) == pytest.approx((0.0, 0.0), abs=1e-9), row.metric.key
+        assert (row.error, row.open_loop_error) == pytest.approx((0.0, 0.0), abs=0.02), row.metric.key
     assert found.closed_loop.percent == 100.0
 
 
@@ -74,8 +75,8 @@ def test_a_batch_of_a_replica_that_nobody_saw_measures_nothing(known: Validation
     assert (after.count, after.value_s) == (before.count - len(models), pytest.approx(before.value_s))
 
 
-def test_batches_that_stall_count_in_full_as_they_occupy_their_replicas(known: Validation) -> None:
-    """One batch in fifty takes 0.5 s more: 10 ms of a replica's time for every batch."""
+def test_batches_that_stall_do_not_lengthen_the_others(known: Validation) -> None:
+    """One batch in fifty takes 0.5 s more; the machine's busiest moments are not what all batches are given."""
     tables = dict(known.calibration.tables)
     models = stage_models(known.prepared.pipeline, sampled=False)
     stages = tables["stages"]
@@ -85,8 +86,18 @@ def test_batches_that_stall_count_in_full_as_they_occupy_their_replicas(known: V
     batches = stages[stages["batch"] >= 0].drop_duplicates(["stage", "batch"])
     share = ((batches["batch"] > 0) & (batches["batch"] % 50 == 0)).mean()
     assert 0.01 < share < 0.03
-    assert found.dispatch_overhead_s.value_s == pytest.approx(0.004 + 0.5 * share)
-    assert found.dispatch_overhead_s.median_s == pytest.approx(0.004)
+    assert found.dispatch_overhead_s.value_s == found.dispatch_overhead_s.median_s == pytest.approx(0.004)
+
+
+def test_batches_near_saturation_do_not_count_where_there_are_others(known: Validation) -> None:
+    """From 20 s on most batches take so long that their stages are saturated: they are not asked."""
+    tables = dict(known.calibration.tables)
+    models = stage_models(known.prepared.pipeline, sampled=False)
+    stages = tables["stages"]
+    tables["stages"] = stages.assign(finish_s=stages["finish_s"] + 8.0 * (stages["start_s"] >= 20.0))
+    found = measure_overheads(tables, models, seed=1).dispatch_overhead_s
+    assert 0 < found.count < 0.9 * (stages["batch"] >= 0).sum()
+    assert found.p99_s == pytest.approx(0.004)
 
 
 def test_how_far_off_it_is_nearer_to_saturation_and_in_drops_is_said(tmp_path: Path) -> None:
