@@ -5,8 +5,6 @@ from .asked import Keys as Keys
 from .asked import key_of as key_of
 from .luggage import Luggage as Luggage
 from .outcome import ARRIVED_SECONDS as ARRIVED_SECONDS
-from .outcome import AT_BATCH_CHANGES as AT_BATCH_CHANGES
-from .outcome import INTERRUPTED as INTERRUPTED
 from .outcome import TIMELINE as TIMELINE
 from .outcome import Outcome as Outcome
 from .outcome import Wanted as Wanted

@@ -4,7 +4,7 @@ configurations decided."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import product
 from math import prod
 from typing import Any, NamedTuple
 
@@ -37,10 +37,6 @@ TIMELINE = (
 )
 """The columns of a timeline, one row per bin, which starts at `time_s`. Costs and PAS are means over the bin; the
 forecast is the one in force at its start; the rest count the requests that arrived in it, and its seconds."""
-
-INTERRUPTED, AT_BATCH_CHANGES = "interrupted", "at_batch_changes"
-"""Added to the summary: requests that a rollout of live containers may lose, and that of the model does not. They are
-in service at a replica when it is removed (it finishes them), or at a stage when its batch size changes."""
 
 ARRIVED_SECONDS = "arrived_seconds"
 """Added to the summary: the number of seconds in which any request arrived."""
@@ -85,7 +81,7 @@ def outcome_of(run: Run) -> Outcome:
     since_s, wanted, forecast_rps = _decided(run)
     p99_s = p99_of_seconds_s(run.records)
     return Outcome(
-        summary={**run.summary, **exposed(run.records), ARRIVED_SECONDS: len(p99_s)},
+        summary={**run.summary, ARRIVED_SECONDS: len(p99_s)},
         timeline=_timeline(run, since_s, wanted, forecast_rps),
         latencies=_histogram(_latency_s(run.records)),
         seconds=_histogram(p99_s),
@@ -124,21 +120,6 @@ def _histogram(latency_s: FloatArray) -> IntArray:
     edges_s = latency_edges_s()
     place = np.searchsorted(edges_s, latency_s[np.isfinite(latency_s)], side="left")
     return np.bincount(np.minimum(place, len(edges_s) - 1), minlength=len(edges_s))
-
-
-def exposed(records: Records) -> dict[str, int]:
-    """The requests that a rollout of live containers may lose: `INTERRUPTED` and `AT_BATCH_CHANGES`."""
-    interrupted = at_changes = 0
-    for stage, replicas in enumerate(records.replicas):
-        enqueue_s, start_s, finish_s = (each[stage] for each in (records.enqueue_s, records.start_s, records.finish_s))
-        served = np.isfinite(start_s)
-        removed_s = replicas.removed_s[records.replica[stage][served]]
-        interrupted += int(np.count_nonzero((start_s[served] <= removed_s) & (removed_s < finish_s[served])))
-        leave_s = np.where(np.isfinite(finish_s), finish_s, records.end_s)
-        for (_, before), (since_s, size) in pairwise(records.configured[stage]):
-            if size != before:
-                at_changes += int(np.count_nonzero((enqueue_s <= since_s) & (since_s < leave_s)))
-    return {INTERRUPTED: interrupted, AT_BATCH_CHANGES: at_changes}
 
 
 def _decided(run: Run) -> tuple[FloatArray, list[Configuration], FloatArray]:

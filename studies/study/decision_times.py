@@ -34,7 +34,8 @@ class Timing:
 
 
 def measure(further: Iterable[tuple[Shape, int]] = ()) -> list[Timing]:
-    """The time of a decision for 1 to 9 stages of 1 to 9 variants with batches of 1 to 64, each from scratch.
+    """The time of a decision for 1 to 9 stages of 1 to 9 variants with batches of 1 to 64, each from scratch: with the
+    tables of its programme, which a run makes once.
 
     `further`: other sizes, each with its number of batch sizes. The SLA lies between the quickest configuration and
     what would be best without one, so that it binds.
@@ -59,9 +60,7 @@ def _problem(seed: int, shape: Shape, batches: int) -> Problem:
     # From a request alone to full batches of the slowest variants: most of what lies between is too slow.
     least_s = sum(min(variant.p99_s(1) for variant in stage.variants) for stage in made)
     programme = Programme(Pipeline("random", "", made, Defaults()), alpha=60.0, beta=0.5, sla_s=3.0 * least_s)
-    problem = Problem(programme, float(rng.randint(3, 60)))
-    assert programme.table.sla_ns  # the tables, which a run makes once, are no part of a decision
-    return problem
+    return Problem(programme, float(rng.randint(3, 60)))
 
 
 def _stage(rng: Random, name: str, variants: int, batches: int) -> Stage:

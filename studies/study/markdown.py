@@ -56,6 +56,9 @@ def _lines(found: Found) -> Iterator[str]:
         for measure in ("measured", "planned"):
             yield from table(sheets.headline(found, setting, measure))
     for setting in found.swept_settings:
+        lost = sheets.lost(found, setting)
+        if lost.rows:
+            yield from table(lost)
         for sheet in sheets.named_points(found, setting):
             yield from table(sheet)
     for setting in found.settings:

@@ -110,9 +110,6 @@ def systems(details: Mapping[str, str]) -> list[list[str]]:
 
 # ---- digests of the named points ----
 
-FORECASTS = {"0": "What a forecast is worth", "40": "What a forecast is worth, starts 40 s longer"}
-"""Seconds that starts take longer -> heading."""
-
 
 def points(tables: Mapping[str, str], heading: str) -> dict[tuple[str, str], dict[str, dict[str, str]]]:
     """Pipeline and workload -> point -> column -> figure, of a sweep with named points."""
@@ -121,35 +118,6 @@ def points(tables: Mapping[str, str], heading: str) -> dict[tuple[str, str], dic
     for pipeline, workload, point, *figures in rows(tables[heading]):
         found.setdefault((pipeline, workload), {})[point] = dict(zip(columns[3:], figures, strict=False))
     return found
-
-
-def lost(tables: Mapping[str, str]) -> list[list[str]]:
-    """On bursty, for each pipeline and longer starts: what was lost with each forecast, and the cost."""
-    found = []
-    by_start = {slower: points(tables, heading) for slower, heading in FORECASTS.items()}
-    for pipeline, workload in by_start["0"]:
-        if workload == "bursty":
-            for slower, of in by_start.items():
-                cells = of[pipeline, workload].values()
-                found.append(
-                    [pipeline, slower, *(f"{each['dropped or failed']} ({each['cost, cores']})" for each in cells)]
-                )
-    return found
-
-
-def at_risk(tables: Mapping[str, str]) -> list[list[str]]:
-    """On bursty, for each pipeline and forecast: changes, and requests in service when removed and at batch changes."""
-    return [
-        [
-            pipeline,
-            *(
-                f"{each['changes']}; {each['in service when removed']}; {each['at batch changes']}"
-                for each in of.values()
-            ),
-        ]
-        for (pipeline, workload), of in points(tables, FORECASTS["0"]).items()
-        if workload == "bursty"
-    ]
 
 
 def dynamics(tables: Mapping[str, str]) -> list[list[str]]:
@@ -169,8 +137,7 @@ def preferences(tables: Mapping[str, str]) -> list[list[str]]:
 
 
 OF_TABLES = {
-    "Lost with each forecast": lost,
-    "At risk in rollouts": at_risk,
+    "Lost with each forecast": lambda tables: rows(tables["Lost, published and ours"]),
     "IPA's SLA violations without each of these": dynamics,
     "Preferences": preferences,
 }
@@ -178,8 +145,8 @@ OF_TABLES = {
 
 
 def lost_of_two(details: Mapping[str, str]) -> list[list[str]]:
-    """What was lost on the two pipelines of which it is published."""
-    return [row for row in rows(details["Lost with each forecast"]) if row[0] in ("video", "audio-qa")]
+    """What was lost on the two pipelines of which it is published, without the load, which is bursty."""
+    return [[row[0], *row[2:]] for row in rows(details["Lost with each forecast"]) if row[0] in ("video", "audio-qa")]
 
 
 DIGESTS = {

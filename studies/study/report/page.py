@@ -165,6 +165,9 @@ def _tables(found: Found, findings: Findings, setting: str) -> Iterator[str]:
         seen = sheets.seen_most(found, setting, findings.pipeline)
         if seen.rows:
             yield _table(seen, of)
+    lost = sheets.lost(found, setting, findings.pipeline)
+    if lost.rows:
+        yield _table(lost, of)
     for sheet in sheets.named_points(found, setting, findings.pipeline):
         yield f"<details><summary>{escape(sheet.title)}: all figures</summary>\n{_table(sheet, of)}</details>\n"
     yield f"<details><summary>All figures</summary>\n{_table(sheets.systems(findings, setting), of)}</details>\n"

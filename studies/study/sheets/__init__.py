@@ -16,7 +16,7 @@ from ipa.studies.study.sheets.bounds import bounds
 from ipa.studies.study.sheets.failures import failures
 from ipa.studies.study.sheets.headline import headline
 from ipa.studies.study.sheets.loads import loads
-from ipa.studies.study.sheets.points import named_points
+from ipa.studies.study.sheets.points import lost, named_points
 from ipa.studies.study.sheets.sheet import Sheet
 from ipa.studies.study.sheets.systems import overall, sentences, systems
 from ipa.studies.study.sheets.times import decision_times
@@ -30,6 +30,7 @@ __all__ = [
     "forecasts",
     "headline",
     "loads",
+    "lost",
     "misplaced",
     "named_points",
     "overall",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ipa.studies.drawing import NONE, number
-from ipa.studies.many import AT_BATCH_CHANGES, INTERRUPTED
 from ipa.studies.study.findings import LOST, Cell
 from ipa.studies.study.found import Found
 from ipa.studies.study.sheets.sheet import Sheet
@@ -16,11 +15,7 @@ _FIGURES = (
     ("SLA violations, %", "sla_violation_rate", 100.0, 2),
     ("violated seconds, %", "sla_violation_seconds_rate", 100.0, 2),
     ("dropped or failed", LOST, 1.0, 0),
-)
-_AT_RISK = (
     ("changes", "changes", 1.0, 0),
-    ("in service when removed", INTERRUPTED, 1.0, 0),
-    ("at batch changes", AT_BATCH_CHANGES, 1.0, 0),
 )
 
 
@@ -29,33 +24,60 @@ def named_points(found: Found, setting: str, pipeline: str | None = None) -> Ite
     sweeps = {name: sweep for each in found.findings for name, sweep in each.study.sweeps.items() if sweep.points}
     for name, sweep in sweeps.items():
         of = [each for each in found.findings if name in each.study.sweeps and pipeline in (None, each.pipeline)]
-        rows = []
-        has_published = any(found.published_points(each.pipeline, name) for each in of)
-        for findings in of:
-            published = found.published_points(findings.pipeline, name)
-            for workload in findings.study.workloads:
-                for cell in findings.of(setting, workload, name):
-                    theirs = published.get(workload, {}).get(cell.point)
-                    lost = [NONE if theirs is None else number(theirs.lost, 0)] if has_published else []
-                    first, more = _figures(cell, _FIGURES), _figures(cell, _AT_RISK)
-                    rows.append((findings.pipeline, workload, cell.point, *first, *lost, *more))
+        rows = [
+            (findings.pipeline, workload, cell.point, *_figures(cell))
+            for findings in of
+            for workload in findings.study.workloads
+            for cell in findings.of(setting, workload, name)
+        ]
         if rows:
-            system = of[0].title(sweep.of)
             yield Sheet(
                 of[0].title(name),
-                f"{system} with each of these; means over the seeds. The last two columns count requests that a "
-                "rollout of live containers may lose and that of the model does not: in service at a replica when it "
-                "was removed, or at a stage when its batch size changed.",
-                (
-                    *("pipeline", "workload", "with"),
-                    *(title for title, *_ in _FIGURES),
-                    *(("dropped or failed, published",) if has_published else ()),
-                    *(title for title, *_ in _AT_RISK),
-                ),
+                f"{of[0].title(sweep.of)} with each of these; means over the seeds.",
+                ("pipeline", "workload", "with", *(title for title, *_ in _FIGURES)),
                 tuple(rows),
                 names=3,
             )
 
 
-def _figures(cell: Cell, figures: tuple[tuple[str, str, float, int], ...]) -> list[str]:
-    return [number(cell.mean(key, factor), digits) for _, key, factor, digits in figures]
+def _figures(cell: Cell) -> list[str]:
+    return [number(cell.mean(key, factor), digits) for _, key, factor, digits in _FIGURES]
+
+
+def lost(found: Found, setting: str, pipeline: str | None = None) -> Sheet:
+    """What is lost at the named points of which that is published, on the loads of which it is, and whether the order
+    is the published one: that of the points. Of other sweeps with the same points, too."""
+    published = found.plan.published.points if found.plan.published else {}
+    known = {workload for of in published.values() for each in of.values() for workload in each}
+    names = {point for of in published.values() for each in of.values() for at in each.values() for point in at}
+    rows, titles = [], []
+    for findings in found.findings:
+        for name, sweep in findings.study.sweeps.items():
+            if pipeline not in (None, findings.pipeline) or not names or not names <= set(sweep.points):
+                continue
+            titles = list(sweep.points)
+            for workload in (each for each in findings.study.workloads if each in known):
+                cells = findings.of(setting, workload, name)
+                if len(cells) != len(titles):
+                    continue
+                theirs = next((of[findings.pipeline] for of in published.values() if findings.pipeline in of), {})
+                given = [theirs.get(workload, {}).get(point) for point in titles]
+                ours = [round(cell.mean(LOST, 1.0) or 0.0) for cell in cells]
+                is_in_order = ours == sorted(ours) and ours[-2] < ours[-1]
+                figures = [
+                    f"{number(cell.mean(LOST, 1.0), 0)} ({number(cell.mean('cost_mean_cores', 1.0), 2)})"
+                    for cell in cells
+                ]
+                of_theirs = [NONE if each is None else number(each.lost, 0) for each in given]
+                way = findings.title(name).partition(", ")[2] or "as published"
+                rows.append(
+                    (findings.pipeline, workload, way, *figures, ", ".join(of_theirs), "yes" if is_in_order else "no")
+                )
+    return Sheet(
+        "Lost, published and ours",
+        "The requests that were dropped or failed, and in brackets the cost in cores; means over the seeds. In order: "
+        "none loses more than the next, and the last one more than the one before.",
+        ("pipeline", "workload", "with", *titles, "published", "in order"),
+        tuple(rows),
+        names=3,
+    )

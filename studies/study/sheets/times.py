@@ -28,7 +28,8 @@ def decision_times(found: Found) -> Sheet:
         )
     return Sheet(
         "Time of one decision, published and ours",
-        "Of ours the median over random pipelines whose SLA binds, by the exact solver on this machine.",
+        "Of ours the median over random pipelines whose SLA binds, by the exact solver on this machine; it includes "
+        "the tables that a run makes once.",
         ("stages", "variants", "batch sizes, theirs and ours", "published optimiser", "ours", "times as fast"),
         tuple(rows),
         names=3,

@@ -11,7 +11,6 @@ import numpy as np
 from ipa.sim import COMPLETED
 from ipa.studies import Scenario, simulate
 from ipa.studies.study import prepare
-from tests.studies.figure_16.losing import interrupted, losing
 from tests.studies.figure_16.settings import FORECASTS, Setting
 
 LATE = f"{Path(__file__).with_name('late.py')}:Late"
@@ -39,8 +38,6 @@ def scenario_of(pipeline: str, forecast: str, setting: Setting, seed: int) -> Sc
         named = base.policy.parameters["predictor"]
         values["policy.predictor"] = {"name": LATE, "of": named, "late_s": setting.late_s}
         values["history_s"] = base.history_s + setting.late_s  # so that it still sees two minutes
-    if set(setting.losing) & {"at replicas", "at the queue"}:
-        values["engine"] = "simpy"
     return base.with_values(values)
 
 
@@ -48,12 +45,9 @@ def lost(pipeline: str, forecast: str, setting: Setting, seeds: int) -> Lost:
     """What IPA loses with a forecast."""
     found = []
     for seed in range(1, seeds + 1):
-        with losing(setting.losing):
-            run = simulate(scenario_of(pipeline, forecast, setting, seed))
+        run = simulate(scenario_of(pipeline, forecast, setting, seed))
         records = run.records
         is_lost = records.outcome != COMPLETED
-        if "in service" in setting.losing:
-            is_lost |= interrupted(records)
         is_late = records.end_s - records.arrival_s > run.summary["sla_s"]
         found.append((is_lost.sum(), 100 * np.mean(is_lost | is_late)))
     return Lost(*np.mean(found, axis=0).tolist())

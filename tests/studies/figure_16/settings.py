@@ -1,7 +1,6 @@
 """What is changed of the published settings. No value is chosen by the published counts.
 
-Where the publication says nothing of a thing, it is varied over a range that contains what is usual. What is lost is no
-key of a scenario: it ends requests that the model lets go on (`losing`).
+Where the publication says nothing of a thing, it is varied over a range that contains what is usual.
 """
 
 from __future__ import annotations
@@ -20,16 +19,16 @@ OLD_FIRST = {"max_surge": 0, "max_unavailable": 1}
 SOLVER_S = 0.2
 """What the publication's own optimiser takes on a pipeline of video's size, measured on two cores: 0.22 s."""
 
-ALL_LOSSES = ("in service", "at replicas", "at the queue")
+LOSING = {"removal": "lose"}
+"""What removed replicas hold is lost."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Keys of the scenario, what is lost, and how late the metrics come [s]."""
+    """Keys of the scenario, and how late the metrics come [s]."""
 
     name: str
     keys: Mapping[str, Any] = field(default_factory=dict)
-    losing: tuple[str, ...] = ()
     late_s: int = 0
 
 
@@ -58,13 +57,11 @@ def one_by_one(pipeline: str) -> Iterator[Setting]:
         yield Setting(f"batches take {factor:g} x as long", {"service_factor": factor})
     yield Setting("50 ms more for each batch", {"dispatch_overhead_s": 0.05})
     yield Setting("50 ms between the stages", {"hop_s": 0.05})
-    yield Setting("lost: in service at a removed replica", losing=ALL_LOSSES[:1])
-    yield Setting("lost: that, and what waits at it", losing=ALL_LOSSES[:2])
-    yield Setting("lost: what waits where the batch size changes", losing=ALL_LOSSES[2:])
-    yield Setting("lost: all of these", losing=ALL_LOSSES)
-    held = {"what removed replicas hold": ALL_LOSSES[:2], "all of these": ALL_LOSSES}
-    for seconds, (what, losing) in product((SOLVER_S, 1.0), held.items()):
-        yield Setting(f"decisions of {seconds:g} s; lost: {what}", {"decision_delay_s": seconds}, losing)
+    yield Setting("lost: what removed replicas hold", LOSING)
+    for seconds in (SOLVER_S, 1.0):
+        yield Setting(
+            f"decisions of {seconds:g} s; lost: what removed replicas hold", {**LOSING, "decision_delay_s": seconds}
+        )
 
 
 SLA_S = {"video": 6.89, "audio-qa": 9.23}
@@ -76,7 +73,7 @@ STAGES = {
 TOGETHER: Mapping[str, Mapping[str, Setting]] = {
     "starts": {f"{seconds:g} s": Setting("", {"start_up_s": seconds}) for seconds in (4.0, 8.0, 12.0, 20.0, 40.0)},
     "rollouts": {"new ready first": Setting(""), "old gone first": Setting("", OLD_FIRST)},
-    "lost": {"nothing": Setting(""), "what is held": Setting("", losing=ALL_LOSSES)},
+    "lost": {"nothing": Setting(""), "what is held": Setting("", LOSING)},
     "decisions": {f"{seconds:g} s": Setting("", {"decision_delay_s": seconds}) for seconds in (SOLVER_S, 1.0, 2.0)},
 }
 """What is combined: what -> how -> the setting. Starts are around the assumed 8 s."""
@@ -87,5 +84,4 @@ def together() -> Iterator[tuple[tuple[str, ...], Setting]]:
     for ways in product(*TOGETHER.values()):
         parts = [of[way] for of, way in zip(TOGETHER.values(), ways, strict=True)]
         keys = {key: value for part in parts for key, value in part.keys.items()}
-        losing = tuple(loss for part in parts for loss in part.losing)
-        yield ways, Setting(", ".join(ways), keys, losing)
+        yield ways, Setting(", ".join(ways), keys)

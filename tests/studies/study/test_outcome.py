@@ -13,7 +13,7 @@ from ipa.sim.records import Records, ReplicaRecords
 from ipa.sim.totals import violated_seconds
 from ipa.studies import simulate
 from ipa.studies.many import TIMELINE, latency_edges_s, outcome_of
-from ipa.studies.many.outcome import exposed, p99_of_seconds_s
+from ipa.studies.many.outcome import p99_of_seconds_s
 from ipa.studies.study import schema
 from ipa.studies.study.plan import trials
 
@@ -74,20 +74,6 @@ def of_one_stage(**changes: Any) -> Records:
         configured=(((0.0, 1),),),
     )
     return replace(records, **changes)
-
-
-@pytest.mark.parametrize(("removed_s", "interrupted"), [(np.nan, 0), (3.0, 1), (4.0, 1), (8.0, 0)])
-def test_a_request_in_service_when_its_replica_is_removed_is_counted_once(removed_s: float, interrupted: int) -> None:
-    """At 4 s the second one ends and the third one starts; at 8 s the last one ends."""
-    (only,) = of_one_stage().replicas
-    records = of_one_stage(replicas=(replace(only, removed_s=np.array([removed_s])),))
-    assert exposed(records) == {"interrupted": interrupted, "at_batch_changes": 0}
-
-
-def test_requests_at_a_stage_count_where_its_batch_size_changes() -> None:
-    """At 2.5 s the second one is served and the third waits; at 7 s the fourth is served. At 5 s nothing changes."""
-    records = of_one_stage(configured=(((0.0, 1), (2.5, 2), (5.0, 2), (7.0, 4)),))
-    assert exposed(records) == {"interrupted": 0, "at_batch_changes": 3}
 
 
 def test_the_p99_of_a_second_is_what_99_percent_of_its_requests_keep() -> None:

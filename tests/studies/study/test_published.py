@@ -85,14 +85,12 @@ def test_figures_of_ones_own_stand_beside_and_every_file_is_documented(here: Pat
     assert "| mine | constant:5:40 | one | 1.00 | 1.00 | 0.0 % | 80.00 | 80.00 | 0.00 | 3 | 0 | – | 0.0 |" in text
     by_name = text.split("### by name")[1].split("###")[0]
     (header, *points) = [line.split(" | ") for line in by_name.splitlines() if line.startswith("| ")]
-    place = header.index("dropped or failed, published")
-    assert [(row[1], row[2], row[place - 1], row[place]) for row in points] == [
-        ("constant:5:40", "as it is", "0", "–"),
-        ("constant:5:40", "slow", "0", "7"),
-        ("constant:9:40", "as it is", "0", "–"),
-        ("constant:9:40", "slow", "0", "–"),
+    place = header.index("dropped or failed")
+    assert [(row[1], row[2], row[place]) for row in points] == [
+        (load, point, "0") for load in ("constant:5:40", "constant:9:40") for point in ("as it is", "slow")
     ]
-    named_bars = figures(page)["mine-named-plain"]["data"]
+    assert "| mine | constant:5:40 | as published | 0 (1.00) | 0 (1.00) | –, 7 | no |" in text
+    named_bars = figures(page)["mine-sweep-named-plain"]["data"]
     assert {trace["name"] for trace in named_bars if trace["type"] == "bar"} == {"as it is", "slow"}
     assert [trace["y"] for trace in named_bars if trace["name"] == "published"] == [[7.0]]
     assert "by name" not in {trace["name"] for trace in plane}
