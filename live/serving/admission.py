@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +24,11 @@ MOST_BUILT_BYTES = 256 * 2**20
 2 s for so much."""
 REQUEST_BYTES = 16 * 2**10
 """What a request counts beyond its body, for its connection, its task and its place in the books."""
+
+SMALL_BYTES = 2**18
+"""A request that holds no more need not wait for a body that arrives."""
+STANDS_S = 1.0
+"""A body without a byte for so long gives way to any other."""
 
 BUILT_PER_BYTE = 8
 BUILT_PER_VALUE = 96
@@ -99,40 +107,106 @@ _M_MMAP_THRESHOLD = -3
 
 
 class Admission:
-    """Counts the bytes that the requests inside hold, at most `most_bytes`."""
+    """Counts the bytes that the requests inside hold, at most `most_bytes`.
+
+    Where there is no room, a body that is still arriving gives way: of the peer whose bodies hold most, the one that
+    has gone longest without a byte. So bodies that stand still keep nobody out, nor does a peer that sends many.
+    """
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._inside_bytes = 0
+        self._arriving: dict[str, dict[Share, None]] = {}
+        self._arriving_bytes: Counter[str] = Counter()
 
-    def share(self) -> Share:
-        """What one request holds, from now to the end of a `with` block. Raises ProtocolError (503) without room."""
-        return Share(self)
+    def share(self, peer: str = "") -> Share:
+        """What one request of a peer holds, from now to the end of a `with` block. Raises ProtocolError (503) without
+        room."""
+        return Share(self, peer)
 
-    def change(self, bytes_more: int) -> None:
-        """Count more bytes, or fewer, as inside. Raises ProtocolError (503) if there is no room for more."""
-        if bytes_more > 0 and self._inside_bytes + bytes_more > self._most_bytes:
-            raise ProtocolError(f"the requests inside hold {self._inside_bytes} bytes; no more are admitted", 503)
+    def change(self, share: Share, bytes_more: int) -> None:
+        """A share holds more, or less. Raises ProtocolError (503) if there is no room for more."""
+        while bytes_more > 0 and self._inside_bytes + bytes_more > self._most_bytes:
+            if (other := self._gives_way(share, bytes_more)) is None:
+                raise ProtocolError(f"the requests inside hold {self._inside_bytes} bytes; no more are admitted", 503)
+            other.give_way()
         self._inside_bytes += bytes_more
+        share.held_bytes += bytes_more
+        if share in (arriving := self._arriving.get(share.peer, {})):
+            self._arriving_bytes[share.peer] += bytes_more
+            if bytes_more > 0:  # it comes last
+                arriving[share] = arriving.pop(share)
+
+    def _gives_way(self, share: Share, bytes_more: int) -> Share | None:
+        """The body that gives way to more of this one: one that stands still, or to what is small, or to a peer that
+        holds less."""
+        peers = [peer for peer, bodies in self._arriving.items() if bodies.keys() - {share}]
+        if not peers:
+            return None
+        peer = max(peers, key=self._arriving_bytes.__getitem__)
+        other = next(each for each in self._arriving[peer] if each is not share)
+        is_fair = self._arriving_bytes[share.peer] + bytes_more < self._arriving_bytes[peer]
+        is_small = share.held_bytes + bytes_more <= SMALL_BYTES
+        return other if is_small or (is_fair and peer != share.peer) or other.stood_s > STANDS_S else None
+
+    def begin(self, share: Share) -> None:
+        """The body of a share begins to arrive."""
+        self._arriving.setdefault(share.peer, {})[share] = None
+        self._arriving_bytes[share.peer] += share.held_bytes
+
+    def end(self, share: Share) -> None:
+        """The body of a share has arrived, or arrives no more."""
+        bodies = self._arriving.get(share.peer, {})
+        if share in bodies:
+            del bodies[share]
+            self._arriving_bytes[share.peer] -= share.held_bytes
+            if not bodies:
+                del self._arriving[share.peer], self._arriving_bytes[share.peer]
 
 
 class Share:
     """What one request holds of the memory for all."""
 
-    def __init__(self, admission: Admission) -> None:
+    def __init__(self, admission: Admission, peer: str) -> None:
+        self.peer = peer
+        self.held_bytes = 0
+        self.gave_way = False
         self._admission = admission
-        self._held = 0
+        self._changed_s = 0.0
+        self._stop: Callable[[], object] = bool
 
     def __enter__(self) -> Share:
         self.hold(0)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._admission.change(-self._held)
-        self._held = 0
+        self._admission.change(self, -self.held_bytes)
+
+    @property
+    def stood_s(self) -> float:
+        """For how long it has not changed."""
+        return time.monotonic() - self._changed_s
 
     def hold(self, size: int) -> None:
         """The request now holds so many bytes and those of any request. Raises ProtocolError (503) without room."""
-        more = REQUEST_BYTES + size - self._held
-        self._admission.change(more)
-        self._held += more
+        if self.gave_way:
+            raise ProtocolError("there is no room for a body that arrives so slowly", 503)
+        self._admission.change(self, REQUEST_BYTES + size - self.held_bytes)
+        self._changed_s = time.monotonic()
+
+    @contextmanager
+    def arriving(self, stop: Callable[[], object]) -> Iterator[None]:
+        """Its body arrives meanwhile; `stop` is called where it has to give way to another."""
+        self._stop = stop
+        self._admission.begin(self)
+        try:
+            yield
+        finally:
+            self._admission.end(self)
+
+    def give_way(self) -> None:
+        """Hold nothing more, and arrive no more."""
+        self._admission.end(self)
+        self._admission.change(self, -self.held_bytes)
+        self.gave_way = True
+        self._stop()

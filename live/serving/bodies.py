@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import nullcontext, suppress
+from functools import partial
 
 from aiohttp import StreamReader, hdrs, web
 from multidict import CIMultiDictProxy
@@ -17,7 +19,10 @@ from ipa.live.serving.admission import Limits, Share, built_bytes
 from ipa.live.serving.protocol import HEADER, ProtocolError
 
 READ_S = 30.0
-"""How long a request's body may take to arrive after its headers."""
+"""How long a body may take to arrive after its headers."""
+STANDS_S = 10.0
+LEAST_BYTES_S = 16 * 2**10
+"""A request's body may stand still for so long, and after that time must have come at so many bytes a second."""
 
 PIECE_BYTES = 256 * 2**10
 """How much is inflated at a time."""
@@ -91,14 +96,39 @@ async def read_body(http: web.Request, limits: Limits, share: Share | None = Non
     collected = Collected(json_bytes, limits, None if share is None else share.hold)
     collected.check_length(http.content_length or 0)
     try:
-        async with asyncio.timeout(READ_S):
-            async for piece in _pieces(http.headers, http.content):
-                collected.add(piece)
+        async with asyncio.timeout(None) as limit:
+            with nullcontext() if share is None else share.arriving(partial(_expire, limit)):
+                async for piece in in_time(limit, http.content, _pieces(http.headers, http.content), STANDS_S):
+                    collected.add(piece)
     except TimeoutError:
-        raise ProtocolError(f"the body did not arrive within {READ_S:g} s", 408) from None
+        if share is not None and share.gave_way:
+            share.hold(0)  # says so
+        why = f"within {READ_S:g} s, at {LEAST_BYTES_S} bytes/s, without standing still for {STANDS_S:g} s"
+        raise ProtocolError(f"the body did not arrive {why}", 408) from None
     except web.RequestPayloadError as error:
         raise ProtocolError(f"the body cannot be read: {' '.join(str(error).split())}") from None
     return collected
+
+
+def _expire(limit: asyncio.Timeout) -> None:
+    with suppress(RuntimeError):  # it has expired by itself
+        limit.reschedule(0.0)
+
+
+async def in_time(
+    limit: asyncio.Timeout, content: StreamReader, pieces: AsyncIterator[bytes], stands_s: float
+) -> AsyncIterator[bytes]:
+    """The pieces of a body, for as long as they keep coming; `limit` expires where they do not."""
+    now_s = asyncio.get_running_loop().time
+    start_s = last_s = now_s()
+    while True:
+        by_rate_s = start_s + stands_s + content.total_bytes / LEAST_BYTES_S
+        limit.reschedule(min(start_s + READ_S, last_s + stands_s, by_rate_s))
+        piece = await anext(pieces, None)
+        if piece is None:
+            return
+        last_s = now_s()
+        yield piece
 
 
 def _pieces(headers: CIMultiDictProxy[str], content: StreamReader) -> AsyncIterator[bytes]:

@@ -225,6 +225,11 @@ async def _too_large(_: web.BaseRequest) -> web.StreamResponse:
     return response
 
 
+def peer_of(http: web.BaseRequest) -> str:
+    """Whom to count a request for."""
+    return str(getattr(http.protocol, "peer", http.remote))
+
+
 def _peer(transport: asyncio.BaseTransport) -> str:
     """Whom to count a connection for: its address, of IPv6 the network of 64 bits."""
     address = ip_address((transport.get_extra_info("peername") or ("::",))[0].partition("%")[0])

@@ -21,6 +21,7 @@ from ipa.live.serving.admission import Admission, Limits, Share
 from ipa.live.serving.batch_service import BatchService, Job, batch_bytes, kind
 from ipa.live.serving.bodies import read_body
 from ipa.live.serving.clock import RunClock
+from ipa.live.serving.connections import peer_of
 from ipa.live.serving.counts import ArrivalCounts, EndedRequests, Refusals
 from ipa.live.serving.deadlines import Deadlines
 from ipa.live.serving.gateway_metrics import GatewayMetrics
@@ -147,7 +148,7 @@ class Gateway:
         """One request of a client, from its body to its answer."""
         if not self.has_begun:
             raise ProtocolError("the run has not begun", 503)
-        with self._admission.share() as share:
+        with self._admission.share(peer_of(http)) as share:
             asked = await self._read(http, share)
             if self._is_closed:
                 raise ProtocolError("the gateway is shutting down", 503)

@@ -13,7 +13,7 @@ from aiohttp import hdrs
 from ipa.errors import Error
 from ipa.live.serving import protocol
 from ipa.live.serving.admission import MOST_MESSAGE_BYTES, Limits
-from ipa.live.serving.bodies import Collected
+from ipa.live.serving.bodies import Collected, in_time
 from ipa.live.serving.messages import Messages
 from ipa.live.serving.protocol import HEADER, ProtocolError
 from ipa.live.serving.request import Batch, RoutedReplica
@@ -23,6 +23,8 @@ from ipa.live.serving.web import JSON_LIMITS
 CONNECT_S = 2.0
 """A connection that hangs for longer, as to a node that is lost, counts as one that is refused."""
 PROBE_S = 2.0
+STANDS_S = 2.0
+"""An answer that has begun may stand still for so long, or drip: the batch is then tried elsewhere."""
 MOST_SAID = 500
 """How many characters of a replica's error reach its clients and the books."""
 
@@ -166,13 +168,16 @@ class ReplicaClients:
 
 
 async def _body(response: aiohttp.ClientResponse, limits: Limits) -> Collected:
-    """The whole answer. Raises ProtocolError if it is larger than a body may be."""
+    """The whole answer. Raises ProtocolError if it is, or claims to be, larger than a body may be, TimeoutError if it
+    stands still or drips."""
     coding = response.headers.get(hdrs.CONTENT_ENCODING, "identity")
     if coding != "identity":
         raise ProtocolError(f"{hdrs.CONTENT_ENCODING}: {coding}; allowed: identity")
     collected = Collected(protocol.json_length(response.headers.get(HEADER)), limits)
-    async for part in response.content.iter_any():
-        collected.add(part)
+    collected.check_length(response.content_length or 0)
+    async with asyncio.timeout(None) as limit:
+        async for part in in_time(limit, response.content, response.content.iter_any(), STANDS_S):
+            collected.add(part)
     return collected
 
 

@@ -21,6 +21,7 @@ from aiohttp import web
 from ipa.live.serving import logs, protocol
 from ipa.live.serving.admission import MOST_MESSAGE_BYTES, REQUEST_BYTES, Admission, Limits, default_inside_bytes
 from ipa.live.serving.bodies import read_body
+from ipa.live.serving.connections import peer_of
 from ipa.live.serving.messages import Messages
 from ipa.live.serving.models import Model, folder_model, onnx_model, own_model
 from ipa.live.serving.onnx_session import ModelError
@@ -96,7 +97,7 @@ class Server:
 
     async def infer(self, http: web.Request) -> web.StreamResponse:
         """Serve one batch, from body to answer."""
-        with self._admission.share() as share:
+        with self._admission.share(peer_of(http)) as share:
             body = await read_body(http, self._messages.limits, share)
             request = await self._messages.read_request(body, http.headers.get(protocol.HEADER))
             del body

@@ -76,6 +76,7 @@ def kinds(mb: int = 62) -> Mapping[str, Hostile]:
         "texts by the million": Hostile((_sent(zeros, zeros_head),)),
         "texts by the million, zipped": Hostile((_sent(gzip.compress(zeros, 1), {**zeros_head, **zipped}),)),
         "a body that ends too early": Hostile((_sent(small, said=60 * 2**20), b""), 0.05, leaves=True),
+        "a body that stands still": Hostile((_sent(b" " * 2**20, said=2 * 2**20), b""), 2.0, leaves=True),
         "a body that drips": Hostile((_sent(small, said=1000), *[b" "] * 10), 0.1, leaves=True),
         "headers that drip": Hostile((b"Host: x\r\n", *[b"X: y\r\n"] * 10), 0.1, leaves=True),
         "an unknown coding": Hostile((_sent(bomb, {"Content-Encoding": "br"}),)),

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import tracemalloc
 import zlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from types import SimpleNamespace
+from unittest import mock
 
+import numpy as np
 import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipa.live.serving.admission import REQUEST_BYTES, Admission, Limits, built_bytes
-from ipa.live.serving.bodies import MOST_MEMBERS, PIECE_BYTES, Collected, Inflater
+from ipa.live.serving import replica_clients
+from ipa.live.serving.admission import REQUEST_BYTES, Admission, Limits, Share, built_bytes
+from ipa.live.serving.bodies import MOST_MEMBERS, PIECE_BYTES, Collected, Inflater, in_time
+from ipa.live.serving.messages import Messages
 from ipa.live.serving.protocol import ProtocolError, json_length
+from ipa.live.serving.replica_clients import ReplicaClients, ReplicaError
+from ipa.live.serving.request import Batch, RoutedReplica
+from ipa.live.serving.tensors import of_array
 
 IN_A_POD = Limits.within(128 * 2**20)
 """Those of a gateway with 512 MiB, as a quarter of it is for the requests inside."""
@@ -126,12 +138,140 @@ def test_without_room_for_a_request_none_begins() -> None:
         pass
 
 
+def arriving(admission: Admission, peer: str, size: int, cut: list[str], stack: ExitStack) -> Share:
+    """A body of a peer of which so much has arrived; if it gives way, `cut` is told."""
+    share = stack.enter_context(admission.share(peer))
+    stack.enter_context(share.arriving(partial(cut.append, peer)))
+    share.hold(size - REQUEST_BYTES)
+    return share
+
+
+MB = 2**20
+
+
+def test_bodies_that_stand_still_give_way_to_a_small_request_the_longest_first() -> None:
+    """Three of 1 MB fill the room; the first has just got another byte, so the second goes."""
+    admission, cut = Admission(3 * MB + 1), list[str]()
+    with ExitStack() as stack:
+        first, second, _ = [arriving(admission, "a", MB, cut, stack) for _ in range(3)]
+        first.hold(MB + 1 - REQUEST_BYTES)
+        with admission.share("a"):
+            assert (cut, first.gave_way, second.gave_way) == (["a"], False, True)
+            with pytest.raises(ProtocolError, match="no room for a body that arrives so slowly"):
+                second.hold(MB)
+    with admission.share() as everything:
+        everything.hold(3 * MB + 1 - REQUEST_BYTES)  # nothing was counted twice
+
+
+def test_a_large_body_takes_the_room_of_one_that_stands_still_and_of_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    admission, cut = Admission(2 * MB), list[str]()
+    with ExitStack() as stack:
+        arriving(admission, "a", 2 * MB, cut, stack)
+        share = stack.enter_context(admission.share("a"))
+        assert cut == ["a"]
+        arriving(admission, "a", MB + MB // 2, cut, stack)
+        monkeypatch.setattr("ipa.live.serving.admission.STANDS_S", float("inf"))
+        with pytest.raises(ProtocolError, match="no more are admitted"):
+            share.hold(MB)
+        monkeypatch.setattr("ipa.live.serving.admission.STANDS_S", -1.0)
+        share.hold(MB)
+        assert cut == ["a", "a"]
+
+
+def test_a_peer_that_sends_many_bodies_gives_way_to_another_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the room of 4 MB, the other peer gets its half, and no more."""
+    monkeypatch.setattr("ipa.live.serving.admission.STANDS_S", float("inf"))
+    admission, cut = Admission(4 * MB), list[str]()
+    with ExitStack() as stack:
+        crowd = [arriving(admission, "a", MB, cut, stack) for _ in range(4)]
+        arriving(admission, "b", MB, cut, stack)
+        assert cut == ["a"]
+        share = stack.enter_context(admission.share("b"))
+        with pytest.raises(ProtocolError, match="no more are admitted"):
+            share.hold(3 * MB)
+        assert [each.gave_way for each in crowd] == [True, True, False, False]
+
+
+def test_what_has_arrived_gives_way_to_nobody() -> None:
+    admission = Admission(MB)
+    with admission.share("a") as share:
+        with share.arriving(pytest.fail):
+            share.hold(MB - REQUEST_BYTES)
+        with pytest.raises(ProtocolError, match="no more are admitted"), admission.share("b"):
+            pytest.fail("there was no room")
+
+
+def test_a_body_that_stands_still_or_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock of its own: 100 kB at once earn 6 s; 100 bytes a second earn next to nothing."""
+
+    async def given_up_s(pieces: Sequence[tuple[float, int]]) -> float | None:
+        """When the limit stands after pieces that come after so many seconds each; None: they ended first."""
+        now_s = 0.0
+        content = SimpleNamespace(total_bytes=0)
+        limit = SimpleNamespace(reschedule=lambda when: setattr(limit, "when", when), when=0.0)
+
+        async def come() -> AsyncIterator[bytes]:
+            nonlocal now_s
+            for wait_s, size in pieces:
+                if now_s + wait_s > limit.when:
+                    return
+                now_s += wait_s
+                content.total_bytes += size
+                yield b""
+
+        with mock.patch.object(asyncio.get_running_loop(), "time", side_effect=lambda: now_s):
+            count = 0
+            async for _ in in_time(limit, content, come(), 10.0):  # type: ignore[arg-type]
+                count += 1
+        return None if count == len(pieces) else limit.when
+
+    rounds = [(1.0, 100)] * 60
+    assert asyncio.run(given_up_s([(0.0, 100_000), (60.0, 1)])) == 10.0
+    assert asyncio.run(given_up_s(rounds)) == pytest.approx(10.0, abs=0.1)
+    assert asyncio.run(given_up_s([(1.0, 20_000)] * 29)) is None
+    assert asyncio.run(given_up_s([(1.0, 20_000)] * 60)) == 30.0
+
+
 def test_what_has_arrived_is_held() -> None:
     held: list[int] = []
     body = Collected(None, IN_A_POD, held.append)
     body.add(b"[1,")
     body.add(b"2]")
     assert held == [2 * 3 + built_bytes(3, 2), 2 * 5 + built_bytes(5, 2)]
+
+
+# ---- the answers of replicas ----
+
+
+@pytest.mark.parametrize(
+    ("length", "said"),
+    [(10**10, "its answer breaks the protocol: the body of JSON is too large"), (1000, "did not answer in time")],
+    ids=["claims 10 GB", "drips"],
+)
+def test_a_replica_s_answer_that_would_never_end_is_given_up(
+    length: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, it took as long as a batch may: here a minute."""
+    monkeypatch.setattr(replica_clients, "STANDS_S", 0.05)
+
+    async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while b"infer" not in await reader.readline():
+            if await reader.readline() == b"\r\n":
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length)
+        while not writer.is_closing():
+            writer.write(b" ")
+            await asyncio.sleep(0.01)
+
+    async def story() -> None:
+        clients = ReplicaClients(60.0, Messages(Limits()))
+        async with await asyncio.start_server(answers, "127.0.0.1", 0) as server, asyncio.timeout(20.0):
+            replica = RoutedReplica(0, "m", 1, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+            with pytest.raises(ReplicaError, match=said):
+                await clients.infer(Batch(0, 0, replica, [], 0.0), [of_array("x", np.zeros(1))], {})
+            await clients.close()
+
+    asyncio.run(story())
 
 
 # ---- compression ----

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -213,6 +215,19 @@ def test_batches_have_no_more_bytes_than_a_model_server_takes(video: tuple[Plane
     assert not any(
         replica["failures"] for replicas in listed(in_a_pod, video[0].listed).values() for replica in replicas
     )
+
+
+def test_bodies_that_stand_still_keep_nobody_out(in_a_pod: Process) -> None:
+    """They fill all of the room, to the last place for a request: before, all others were refused for 30 s."""
+    host, port = in_a_pod.url.removeprefix("http://").split(":")
+    head = b"POST /v2/models/video/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000001\r\n\r\n"
+    with ExitStack() as stack:
+        for count, size in ((20, 1_000_000), (60, 20_000), (20, 1000), (20, 10)):
+            for _ in range(count):
+                stalled = stack.enter_context(socket.create_connection((host, int(port))))
+                stalled.sendall(head + b" " * size)
+            assert infer(in_a_pod)[0] == 200  # these have been read
+        assert [infer(in_a_pod)[0] for _ in range(20)] == [200] * 20
 
 
 class FindsAllTooLarge(BaseHTTPRequestHandler):
