@@ -101,6 +101,8 @@ def _bounds(deployed: Deployed) -> list[str]:
         arguments += ["--control-name", name]
     if deployed.layout.client_token_secret:
         arguments += ["--data-token-file", CLIENT_TOKEN_PATH]
+    for origin in deployed.layout.client_origins:
+        arguments += ["--data-origin", origin]
     return arguments
 
 

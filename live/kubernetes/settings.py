@@ -75,9 +75,10 @@ class Layout:
     back. Pods that no node has room for wait `nodes_within_s` for another node before policies get a lower limit on
     cores. `gateway_cpu` is the gateway's request, `gateway_memory` its request and limit. `pods` is a scenario's
     section `kubernetes` (`pod_fields`): what is added to the pods of each part.
-    `client_token_secret` names the Secret with the tokens of clients (empty: they need none). With `network_policy` the
-    gateway's connections are restricted too; `control_from` are the namespaces and networks that then reach its control
-    port, beside the controller in the cluster. `pod_networks` are those of replicas (empty: any).
+    `client_token_secret` names the Secret with the tokens of clients (empty: they need none), `client_origins` the web
+    pages that may be clients. With `network_policy` the gateway's connections are restricted too; `control_from` are
+    the namespaces and networks that then reach its control port, beside the controller in the cluster. `pod_networks`
+    are those of replicas (empty: any).
     """
 
     image: str = DEFAULT_IMAGE
@@ -93,6 +94,7 @@ class Layout:
     ready_within_s: float = 60.0
     nodes_within_s: float = 60.0
     client_token_secret: str = ""
+    client_origins: tuple[str, ...] = ()
     network_policy: bool = False
     control_from: tuple[str, ...] = ()
     pod_networks: tuple[str, ...] = ()

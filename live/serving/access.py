@@ -6,16 +6,22 @@ kept from them by `Host`: a page that has rebound its own name to our address (D
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import re
+import time
+from collections import Counter
 from collections.abc import Collection, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from urllib.parse import urlsplit
+from socket import socket
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from ipa.live.errors import LiveError
 from ipa.live.plane import ACCEPTS_PATH
+from ipa.live.serving.connections import peer_of
+from ipa.live.serving.logs import OnceASecond
 from ipa.live.serving.web import error_response
 from ipa.live.tokens import CONTROL_HEADER, TokenFile
 
@@ -26,13 +32,49 @@ OPEN = HEALTH | {"/metrics"}
 ITSELF = frozenset({"127.0.0.1", "::1"})
 """The addresses from which this machine, or pod, calls itself. A service mesh delivers from others, as 127.0.0.6."""
 
+FREE_OF_DELAY = 10
+DELAY_S = 1.0
+MOST_SLOWED = 64
+"""A peer's further requests without a right token, in a minute, are answered after so long; so many wait at a time."""
+
 Network = IPv4Network | IPv6Network
 
 log = logging.getLogger("live.gateway")
 
 
+class _Wrong:
+    """Requests without a right token: logged, and slowed where a peer sends many, so that nobody tries out tokens."""
+
+    def __init__(self) -> None:
+        self._of_peer: Counter[str] = Counter()
+        self._forgotten_s = 0.0
+        self._slowed = 0
+        self._warn = OnceASecond(log, "a request without a right token")
+
+    async def answer(self, request: web.Request, refusal: web.Response) -> web.Response:
+        """The refusal, after a while where the peer has sent many."""
+        if (now_s := time.monotonic()) > self._forgotten_s:
+            self._of_peer.clear()
+            self._forgotten_s = now_s + 60.0
+        peer = peer_of(request)
+        self._of_peer[peer] += 1
+        self._warn(peer=peer, path=request.path[:200])
+        if self._of_peer[peer] > FREE_OF_DELAY:
+            if self._slowed >= MOST_SLOWED:
+                refusal = error_response("too many requests without a right token", 429)
+                refusal.force_close()
+                return refusal
+            self._slowed += 1
+            try:
+                await asyncio.sleep(DELAY_S)
+            finally:
+                self._slowed -= 1
+        return refusal
+
+
 def control_guard(tokens: TokenFile, names: Collection[str] = ()) -> Middleware:
     """Lets through to the control port what has the token; without one, what is open, for addresses and `names`."""
+    wrong = _Wrong()
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -42,41 +84,65 @@ def control_guard(tokens: TokenFile, names: Collection[str] = ()) -> Middleware:
         if refusal is None:
             return await handler(request)
         if _route(request) not in OPEN:
-            return refusal
-        host = request.headers.get(hdrs.HOST)
-        if not (host is None or is_own_host(host, names)):
-            return error_response(
-                f"Host {host!r}; allowed: an address, localhost{''.join(f', {n}' for n in names)}", 403
-            )
+            return await wrong.answer(request, refusal)
+        return _foreign_host(request, names) or await handler(request)
+
+    return guard
+
+
+def data_guard(
+    tokens: TokenFile | None = None, names: Collection[str] | None = (), origins: Collection[str] = ()
+) -> Middleware:
+    """Lets through to the data port what has a token; where none is asked for, what was sent to an address or one of
+    `names` (None: to any). Probes need neither. Web pages are let through from `origins`."""
+    wrong = _Wrong()
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is not None and origin not in origins:
+            return error_response(f"Origin {origin!r}: web pages are refused unless --data-origin names theirs", 403)
+        if _route(request) not in {*HEALTH, ACCEPTS_PATH}:
+            refusal = None if tokens is None else _refusal(tokens, request, "for clients")
+            if refusal is not None:
+                return await wrong.answer(request, refusal)
+            if tokens is None and names is not None and (refusal := _foreign_host(request, names)):
+                return refusal
         return await handler(request)
 
     return guard
 
 
-def data_guard(tokens: TokenFile) -> Middleware:
-    """Lets through to the data port what has a token; probes need none."""
-
-    @web.middleware
-    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        refusal = None if _route(request) in {*HEALTH, ACCEPTS_PATH} else _refusal(tokens, request, "for clients")
-        return await handler(request) if refusal is None else refusal
-
-    return guard
+def _foreign_host(request: web.Request, names: Collection[str]) -> web.Response | None:
+    """The answer to a request for a host that is not ours."""
+    host = request.headers.get(hdrs.HOST)
+    if host is None or is_own_host(host, names):
+        return None
+    return error_response(f"Host {host!r}; allowed: an address, localhost{''.join(f', {n}' for n in names)}", 403)
 
 
 def is_own_host(host: str, names: Collection[str]) -> bool:
     """Whether a Host header names an address, localhost or one of the names: no page can have rebound those."""
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-    except ValueError:
+    found = _HOST.fullmatch(host.lower())
+    if found is None:
         return False
+    name = found["v6"] or found["name"]
     return name == "localhost" or name in names or _address(name) is not None
+
+
+_HOST = re.compile(r"(\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(:[0-9]{0,5})?")
 
 
 def is_itself(address: str | None) -> bool:
     """Whether a peer's address is this machine's, or pod's, own: IPv4, IPv6, or IPv4 mapped into IPv6."""
     found = _address(address or "")
     return found is not None and str(getattr(found, "ipv4_mapped", None) or found) in ITSELF
+
+
+def is_loopback(port: socket) -> bool:
+    """Whether a port listens on loopback alone, where nobody has a name for it but `localhost`."""
+    found = _address(port.getsockname()[0])
+    return found is not None and found.is_loopback
 
 
 def is_among(host: str, networks: Iterable[Network]) -> bool:

@@ -26,9 +26,9 @@ REQUEST_BYTES = 16 * 2**10
 """What a request counts beyond its body, for its connection, its task and its place in the books."""
 
 SMALL_BYTES = 2**18
-"""A request that holds no more need not wait for a body that arrives."""
+SMALL_WAITS_S = 0.1
 STANDS_S = 1.0
-"""A body without a byte for so long gives way to any other."""
+"""A body without a byte for so long gives way to any other; to a request that holds no more than those, sooner."""
 
 BUILT_PER_BYTE = 8
 BUILT_PER_VALUE = 96
@@ -147,7 +147,8 @@ class Admission:
         other = next(each for each in self._arriving[peer] if each is not share)
         is_fair = self._arriving_bytes[share.peer] + bytes_more < self._arriving_bytes[peer]
         is_small = share.held_bytes + bytes_more <= SMALL_BYTES
-        return other if is_small or (is_fair and peer != share.peer) or other.stood_s > STANDS_S else None
+        stands = other.stood_s > (SMALL_WAITS_S if is_small else STANDS_S)
+        return other if stands or (is_fair and peer != share.peer) else None
 
     def begin(self, share: Share) -> None:
         """The body of a share begins to arrive."""

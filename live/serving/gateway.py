@@ -76,6 +76,16 @@ def _limits(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict
     help="tokens of clients, one a line [clients need none]",
 )
 @click.option(
+    "--data-name",
+    "data_names",
+    multiple=True,
+    metavar="HOST",
+    help="by which clients know the data port [on loopback none but localhost, elsewhere any]",
+)
+@click.option(
+    "--data-origin", "data_origins", multiple=True, metavar="ORIGIN", help="web pages that may send requests [none]"
+)
+@click.option(
     "--replica-network",
     "replica_networks",
     multiple=True,

@@ -24,7 +24,8 @@ class GatewayOptions:
     `seed` is that of the draws which say to which of several variants of a stage a request goes.
 
     `control_token_file` holds the token of the control port, whose callers may also know it under `control_names`
-    (None: a new token, in a file of its own). `data_token_file` holds those of clients (None: they need none). Replicas
+    (None: a new token, in a file of its own). `data_token_file` holds those of clients (None: they need none), who may
+    know the data port under `data_names`, and be web pages of `data_origins`. Replicas
     are accepted in `replica_networks` alone, and at `replica_port` alone (None: at any).
     """
 
@@ -34,6 +35,8 @@ class GatewayOptions:
     control_token_file: Path | None = None
     control_names: tuple[str, ...] = ()
     data_token_file: Path | None = None
+    data_names: tuple[str, ...] = ()
+    data_origins: tuple[str, ...] = ()
     replica_networks: tuple[IPv4Network | IPv6Network, ...] = LOOPBACK
     replica_port: int | None = None
     bound_s: float | None = None

@@ -37,9 +37,10 @@ async def run(
 ) -> None:
     """Serve at these ports until SIGTERM or SIGINT; a second signal ends the process at once."""
     gateway = Gateway(options)
-    data_file = options.data_token_file
-    guards = () if data_file is None else [access.data_guard(TokenFile(data_file))]
-    data = application(*guards, on_refusal=gateway.refused)
+    tokens = None if options.data_token_file is None else TokenFile(options.data_token_file)
+    is_ours = access.is_loopback(data_port) or options.data_names
+    names = options.data_names if is_ours else None
+    data = application(access.data_guard(tokens, names, options.data_origins), on_refusal=gateway.refused)
     close_connections(data, when=lambda: gateway.is_closing)
     add_protocol_routes(
         data,

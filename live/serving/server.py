@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from aiohttp import web
 
-from ipa.live.serving import logs, protocol
+from ipa.live.serving import access, logs, protocol
 from ipa.live.serving.admission import MOST_MESSAGE_BYTES, REQUEST_BYTES, Admission, Limits, default_inside_bytes
 from ipa.live.serving.bodies import read_body
 from ipa.live.serving.connections import peer_of
@@ -149,7 +149,8 @@ async def run(options: ServerOptions, model: Model, tell: Callable[..., None] = 
     """Serve until SIGTERM or SIGINT; a second signal ends at once. Calls `tell(url=...)` once it listens."""
     name = options.model or options.variant or "model"
     server = Server(name, model)
-    app = application()
+    port = open_port(options.host, options.port)
+    app = application(access.data_guard(names=() if access.is_loopback(port) else None))
     add_protocol_routes(
         app,
         server="ipa-model-server",
@@ -158,7 +159,7 @@ async def run(options: ServerOptions, model: Model, tell: Callable[..., None] = 
         metadata=server.metadata,
         infer=server.infer,
     )
-    runner, url = await listen(app, open_port(options.host, options.port))
+    runner, url = await listen(app, port)
     stopping = asyncio.Event()
     on_signals(stopping.set, lambda: os._exit(1))
     tell(url=url)

@@ -92,7 +92,7 @@ async def errors_in_form(request: web.Request, handler: Handler) -> web.StreamRe
 
 REASONS = {
     400: "invalid", 401: "token", 403: "forbidden", 404: "unknown", 405: "method", 408: "slow", 413: "too large",
-    415: "coding", 503: "unavailable",
+    415: "coding", 429: "token", 503: "unavailable",
 }  # fmt: skip
 """Why a request is refused before it is let in, by the status of the answer."""
 ADMITTED = "admitted"

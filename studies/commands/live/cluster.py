@@ -166,6 +166,13 @@ layout_options = together(
         help="Secret with the tokens of clients under the key token, one a line. Default: clients need none.",
     ),
     click.option(
+        "--client-origin",
+        "client_origins",
+        multiple=True,
+        metavar="ORIGIN",
+        help="Web pages that may send requests, such as https://video.example. May be repeated. Default: none.",
+    ),
+    click.option(
         "--network-policy",
         is_flag=True,
         help="Restrict the gateway's connections by a NetworkPolicy; model servers always have one.",

@@ -21,7 +21,7 @@ Bytes = Callable[[str, random.Random], bytes]
 
 
 def _post(body: bytes, *headers: str, length: int | None = None) -> bytes:
-    lines = ["POST /v2/models/chaos/infer HTTP/1.1", "Host: x", "Connection: close", *headers]
+    lines = ["POST /v2/models/chaos/infer HTTP/1.1", "Host: localhost", "Connection: close", *headers]
     lines.append(f"Content-Length: {len(body) if length is None else length}")
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
@@ -79,7 +79,7 @@ def _no_http(_: str, drawn: random.Random) -> bytes:
 
 
 def _chunks(name: str, drawn: random.Random) -> bytes:
-    head = b"POST /v2/models/chaos/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = b"POST /v2/models/chaos/infer HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     body = _infer(name)
     return head + drawn.choice((b"ZZ\r\n", b"ffffffffffffffffff\r\n", b"%x\r\n%s" % (len(body) - 3, body)))
 
@@ -95,10 +95,15 @@ HOSTILE: Mapping[str, Bytes] = {
     "chunks": _chunks,
     "poisoned": lambda name, _: _post(_infer(name, data=[FAILS])),
     "deadly": lambda name, _: _post(_infer(name, data=[KILLS])),
+    "stalled_headers": lambda _, drawn: _post(b"", *["X: y"] * drawn.randint(1, 100))[:-4],
+    "stalled_body": lambda _, drawn: _post(b" " * drawn.randint(1, 1_000_000), length=2_000_000),
+    "half_closed": lambda name, _: _post(_infer(name)),
+    "half_closed_early": lambda name, _: _post(_infer(name))[:-1],
     "slow": lambda name, _: _post(_infer(name)),
     "hangs_up": lambda name, _: _post(_infer(name)),
 }
-"""What hostile clients send; `slow` sends it bit by bit, `hangs_up` does not wait for the answer."""
+"""What hostile clients send; `slow` sends it bit by bit, `hangs_up` does not wait for the answer, the stalled ones
+never go on, and the half-closed ones close their side."""
 
 
 async def attack(name: str, how: str, drawn: random.Random, host: str, port: int, lasts_s: float) -> Answer:
@@ -127,7 +132,7 @@ async def _send(writer: asyncio.StreamWriter, data: bytes, how: str, lasts_s: fl
         await writer.drain()
         if how == "slow":
             await asyncio.sleep(lasts_s / SLOW_PARTS)
-    if how in ("cut_short", "chunks", "no_http"):
+    if how in ("cut_short", "chunks", "no_http", "half_closed", "half_closed_early"):
         with suppress(OSError):
             writer.write_eof()
 

@@ -191,6 +191,11 @@ def test_clients_need_a_token_where_a_secret_is_named(tmp_path: Path) -> None:
     assert "clients" not in str(watch)
 
 
+def test_web_pages_are_clients_where_their_origin_is_named(tmp_path: Path) -> None:
+    router = gateway_of(tiny(tmp_path, layout=Layout(client_origins=("https://ours.example",))))["containers"][0]
+    assert option(router, "--data-origin") == "https://ours.example"
+
+
 def test_a_policy_of_the_gateway_is_made_where_it_is_asked_for(tmp_path: Path) -> None:
     def policies(**settings: Any) -> list[dict[str, Any]]:
         made = objects(tiny(tmp_path, layout=Layout(**settings)))

@@ -34,7 +34,7 @@ def _sent(
     lines += ["Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(body) if said is None else said}"]
     if chunked:
         body = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in _chunks(body)) + b"0\r\n\r\n"
-    return "\r\n".join(["Host: x", *lines, "", ""]).encode() + body
+    return "\r\n".join(["Host: localhost", *lines, "", ""]).encode() + body
 
 
 def _chunks(body: bytes, size: int = 65536) -> Iterator[bytes]:
@@ -78,7 +78,7 @@ def kinds(mb: int = 62) -> Mapping[str, Hostile]:
         "a body that ends too early": Hostile((_sent(small, said=60 * 2**20), b""), 0.05, leaves=True),
         "a body that stands still": Hostile((_sent(b" " * 2**20, said=2 * 2**20), b""), 2.0, leaves=True),
         "a body that drips": Hostile((_sent(small, said=1000), *[b" "] * 10), 0.1, leaves=True),
-        "headers that drip": Hostile((b"Host: x\r\n", *[b"X: y\r\n"] * 10), 0.1, leaves=True),
+        "headers that drip": Hostile((b"Host: localhost\r\n", *[b"X: y\r\n"] * 10), 0.1, leaves=True),
         "an unknown coding": Hostile((_sent(bomb, {"Content-Encoding": "br"}),)),
         "a long id": Hostile((_sent(b'{"id":"' + b"i" * 1_000_000 + b'",' + small[1:]),)),
         "deep parameters": Hostile((_sent(b'{"parameters":{"a":' + b"[" * 900 + b"]" * 900 + b"}," + small[1:]),)),

@@ -152,7 +152,7 @@ class Soak:
         host, port = self.gateway.url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         body = self.message(name)
-        asked = f"POST /v2/models/{PIPELINE}/infer HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        asked = f"POST /v2/models/{PIPELINE}/infer HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         head = f"{asked}Content-Length: {len(body)}\r\n\r\n"
         for start in range(0, len(body), 20):
             writer.write((head.encode() if not start else b"") + body[start : start + 20])

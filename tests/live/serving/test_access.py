@@ -8,7 +8,9 @@ import stat
 from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -126,7 +128,11 @@ def test_web_pages_are_refused_even_with_the_token(tokens: TokenFile, path: str)
         ("127.0.0.1.evil.example:8001", False),
         ("localhost.evil.example", False),
         ("ipa-video-control.default.svc.evil.example", False),
-        ("evil.example@127.0.0.1", True),  # what a URL's user would be; the host is an address
+        ("evil.example@127.0.0.1", False),
+        ("localhost#.evil.example", False),
+        ("localhost/evil.example", False),
+        ("localhost?evil.example", False),
+        ("127.0.0.1\\evil.example", False),
         ("127.0.0.1@evil.example", False),
         ("[::1", False),
         ("", False),
@@ -238,6 +244,75 @@ def test_clients_need_one_of_their_tokens_and_probes_none(tmp_path: Path) -> Non
             return [answer.status for answer in answers]
 
     assert asyncio.run(story()) == [401, 200, 200, 401, 200, 200, 401]
+
+
+def status_of(headers: dict[str, str], **options: Any) -> int:
+    """The status of a request for inference with these headers."""
+
+    async def infer(_: web.Request) -> web.Response:
+        return json_response({})
+
+    async def story() -> int:
+        app = application(access.data_guard(**options))
+        app.router.add_post("/v2/models/video/infer", infer)
+        async with TestClient(TestServer(app)) as client:
+            return (await client.post("/v2/models/video/infer", headers=headers)).status
+
+    return asyncio.run(story())
+
+
+def test_a_stranger_s_web_page_cannot_send_requests_unless_its_origin_is_allowed() -> None:
+    page = {"Origin": "https://evil.example", "Content-Type": "text/plain"}
+    assert status_of({}) == 200
+    assert status_of(page) == 403
+    assert status_of(page, origins=("https://ours.example",)) == 403
+    assert status_of({"Origin": "https://ours.example"}, origins=("https://ours.example",)) == 200
+
+
+def test_nor_can_one_that_has_rebound_its_name(tokens: TokenFile) -> None:
+    """A token, which no page has, is proof enough; `names` None: whoever set the port up may call it anything."""
+    rebound = {"Host": "evil.example:8080"}
+    assert status_of(rebound) == 403
+    assert status_of({"Host": "video.example"}, names=("video.example",)) == 200
+    assert status_of(rebound, names=("video.example",)) == 403
+    assert status_of(rebound, names=None) == 200
+    assert status_of(rebound | tokens.headers(), tokens=tokens) == 200
+
+
+@pytest.mark.parametrize("what", ["gateway", "server"])
+def test_both_ports_for_requests_refuse_web_pages(what: str, tmp_path: Path) -> None:
+    with plane(tmp_path) as up:
+        process = (
+            up.gateway("--pipeline", "video")
+            if what == "gateway"
+            else up.emulated("video", "object-detection", "yolov5n")
+        )
+        for headers in ({"Origin": "null"}, {"Host": "evil.example"}):
+            status, answer = call("POST", f"{process.url}/v2/models/video/infer", b"{}", headers)
+            assert (status, list(answer)) == (403, ["error"])
+
+
+def test_requests_with_wrong_tokens_are_logged_and_many_of_them_slowed(
+    tokens: TokenFile, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first ten are answered at once; a right token always is."""
+    slept: list[float] = []
+    monkeypatch.setattr(access, "asyncio", SimpleNamespace(sleep=AsyncMock(side_effect=slept.append)))
+
+    async def story() -> list[int]:
+        gateway = Gateway(GatewayOptions(profiles.load("video")))
+        async with TestClient(TestServer(control_application(gateway, tokens))) as client:
+            statuses = [(await client.get("/control/records")).status for _ in range(13)]
+            statuses.append((await client.get("/control/records", headers=tokens.headers())).status)
+            monkeypatch.setattr(access, "MOST_SLOWED", 0)
+            statuses.append((await client.get("/control/records")).status)
+        await gateway.close()
+        return statuses
+
+    assert asyncio.run(story()) == [401] * 13 + [200, 429]
+    assert slept == [access.DELAY_S] * 3
+    told = vars(next(each for each in caplog.records if each.message == "a request without a right token"))
+    assert (told["peer"], told["path"], told["count"]) == ("127.0.0.1", "/control/records", 1)
 
 
 # ---- the process ----

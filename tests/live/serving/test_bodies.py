@@ -138,6 +138,9 @@ def test_without_room_for_a_request_none_begins() -> None:
         pass
 
 
+MB = 2**20
+
+
 def arriving(admission: Admission, peer: str, size: int, cut: list[str], stack: ExitStack) -> Share:
     """A body of a peer of which so much has arrived; if it gives way, `cut` is told."""
     share = stack.enter_context(admission.share(peer))
@@ -146,11 +149,9 @@ def arriving(admission: Admission, peer: str, size: int, cut: list[str], stack: 
     return share
 
 
-MB = 2**20
-
-
-def test_bodies_that_stand_still_give_way_to_a_small_request_the_longest_first() -> None:
+def test_bodies_that_stand_still_give_way_the_longest_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three of 1 MB fill the room; the first has just got another byte, so the second goes."""
+    monkeypatch.setattr("ipa.live.serving.admission.SMALL_WAITS_S", -1.0)
     admission, cut = Admission(3 * MB + 1), list[str]()
     with ExitStack() as stack:
         first, second, _ = [arriving(admission, "a", MB, cut, stack) for _ in range(3)]
@@ -163,24 +164,26 @@ def test_bodies_that_stand_still_give_way_to_a_small_request_the_longest_first()
         everything.hold(3 * MB + 1 - REQUEST_BYTES)  # nothing was counted twice
 
 
-def test_a_large_body_takes_the_room_of_one_that_stands_still_and_of_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("size", [MB, REQUEST_BYTES])
+def test_a_body_that_keeps_coming_gives_way_to_nobody(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What counts as standing still differs for what is small."""
+    waits = "ipa.live.serving.admission." + ("STANDS_S" if size == MB else "SMALL_WAITS_S")
     admission, cut = Admission(2 * MB), list[str]()
     with ExitStack() as stack:
-        arriving(admission, "a", 2 * MB, cut, stack)
-        share = stack.enter_context(admission.share("a"))
-        assert cut == ["a"]
-        arriving(admission, "a", MB + MB // 2, cut, stack)
-        monkeypatch.setattr("ipa.live.serving.admission.STANDS_S", float("inf"))
+        arriving(admission, "a", 2 * MB - size + 1, cut, stack)
+        monkeypatch.setattr(waits, float("inf"))
         with pytest.raises(ProtocolError, match="no more are admitted"):
-            share.hold(MB)
-        monkeypatch.setattr("ipa.live.serving.admission.STANDS_S", -1.0)
-        share.hold(MB)
-        assert cut == ["a", "a"]
+            arriving(admission, "a", size, cut, stack)
+        assert cut == []
+        monkeypatch.setattr(waits, -1.0)
+        arriving(admission, "a", size, cut, stack)
+        assert cut == ["a"]
 
 
 def test_a_peer_that_sends_many_bodies_gives_way_to_another_peer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the room of 4 MB, the other peer gets its half, and no more."""
-    monkeypatch.setattr("ipa.live.serving.admission.STANDS_S", float("inf"))
+    for waits in ("STANDS_S", "SMALL_WAITS_S"):
+        monkeypatch.setattr(f"ipa.live.serving.admission.{waits}", float("inf"))
     admission, cut = Admission(4 * MB), list[str]()
     with ExitStack() as stack:
         crowd = [arriving(admission, "a", MB, cut, stack) for _ in range(4)]

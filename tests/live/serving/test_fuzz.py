@@ -111,7 +111,7 @@ CODINGS = st.one_of(
 METHODS = st.sampled_from(["POST"] * 9 + ["GET", "PUT", "DELETE", "HEAD", "PATCH"])
 
 
-START = b"POST /v2/models/video/infer HTTP/1.1\r\nHost: x\r\n"
+START = b"POST /v2/models/video/infer HTTP/1.1\r\nHost: localhost\r\n"
 RAW = st.one_of(
     st.binary(min_size=1, max_size=80),
     st.binary(max_size=40).map(lambda tail: START + tail),
