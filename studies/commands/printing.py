@@ -219,10 +219,14 @@ def _described(part: StageConfiguration) -> str:
 
 
 def say_rules(pipeline: str) -> None:
-    """Say on stderr what the file of a pipeline leaves out and the rules give; of a shipped one, nothing."""
+    """Say on stderr what the file of a pipeline leaves out and the rules give, and whether accuracies weigh nothing; of
+    a shipped one, nothing."""
     if pipeline not in ipa.profiles.names():
-        for line in studies.profile.note(ipa.profiles.load(pipeline), pipeline):
+        loaded = ipa.profiles.load(pipeline)
+        for line in studies.profile.note(loaded, pipeline):
             note(line)
+        for line in studies.profile.unmeasured(loaded):
+            log(f"Warning: {line}")
 
 
 def warn(summaries: Sequence[Mapping[str, Any]]) -> None:

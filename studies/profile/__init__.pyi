@@ -3,6 +3,7 @@ from .by_rule import ruled as ruled
 from .check import MOST_REPLICAS as MOST_REPLICAS
 from .check import checked as checked
 from .check import ends as ends
+from .check import unmeasured as unmeasured
 from .check import warnings as warnings
 from .numbers import sla_sum as sla_sum
 from .page import render as render

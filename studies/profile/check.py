@@ -57,8 +57,7 @@ def warnings(pipeline: Pipeline) -> Iterator[str]:
         yield from _too_slow(pipeline, stage, others_s)
         if all(variant.max_batch() == 1 for variant in stage.variants):
             yield f"{stage.name}: only batch size 1 is profiled, so requests are never batched"
-    if all(variant.accuracy == 1.0 for stage in pipeline.stages for variant in stage.variants):
-        yield "all accuracies are 1, so that no variant is better than another: write what yours are"
+    yield from unmeasured(pipeline)
     low, high = (_end(pipeline, label) for label in ("low", "high"))
     if low.most_rps < pipeline.defaults.load_rps:
         yield (
@@ -73,6 +72,12 @@ def warnings(pipeline: Pipeline) -> Iterator[str]:
             f"{math.fsum(fastest_s.values()):.3g} s: give yours with --set sla_s=SECONDS, or a stage's in the file "
             "with sla: {pinned_s: SECONDS, why: ...}"
         )
+
+
+def unmeasured(pipeline: Pipeline) -> Iterator[str]:
+    """That accuracies weigh nothing, as in the file of a new profile; nothing where they differ from 1."""
+    if all(variant.accuracy == 1.0 for stage in pipeline.stages for variant in stage.variants):
+        yield f"{pipeline.name}: all accuracies are 1, so that no variant is better than another: write what yours are"
 
 
 def _too_slow(pipeline: Pipeline, stage: Stage, others_s: float) -> Iterator[str]:

@@ -167,6 +167,12 @@ def test_check_says_what_a_pipeline_can_do_and_why(mine: Path) -> None:
     assert contents(Path()) == before
 
 
+def test_a_run_of_a_pipeline_whose_accuracies_nobody_measured_says_so(here: Path) -> None:
+    (here / "mine.yaml").write_text(PIPELINE.replace("value: 0.8, from", "value: 1, from"))
+    said = "Warning: mine: all accuracies are 1, so that no variant is better than another: write what yours are"
+    assert said in ipa("simulate", "mine.yaml", *SHORT).stderr.splitlines()
+
+
 def test_check_as_json(mine: Path) -> None:
     checked = answer("pipeline", "check", mine.name, "--json")
     assert [end["cores"] for end in checked["scale_only"]] == [5, 13]
@@ -191,7 +197,7 @@ def test_check_answers_a_wrong_file_with_its_line(mine: Path) -> None:
             "published:\n  {load_rps: 2000, alpha",
             "the lightest variants serve up to 1.3e+03 requests/s with 100 replicas, less than load_rps, 2000: set",
         ),
-        ("value: 0.8, from", "value: 1, from", "all accuracies are 1, so that no variant is better than another"),
+        ("value: 0.8, from", "value: 1, from", "mine: all accuracies are 1, so that no variant is better than another"),
         ("", "", "the lightest variants are the most accurate that keep the SLA: there is nothing to weigh against"),
     ],
 )
