@@ -35,8 +35,8 @@ LATENCY_SKEWNESS = 2.0
 """That of an exponential distribution."""
 
 LIMITS = (
-    "Intervals are of 95 %. (≤) is what there may be where no seed had any, if it comes in bursts of 10 s. Of rare or "
-    "very unequal figures and few seeds they hold in 88 to 95 % of cases."
+    "Intervals are of 95 %; a mean without one was the same with every seed. (≤) is what there may be where no seed had "
+    "any, if it comes in bursts of 10 s. Of rare or very unequal figures and few seeds they hold in 88 to 95 % of cases."
 )
 """What a reader of intervals should know."""
 
@@ -57,9 +57,9 @@ PLAIN = Kind(least=-inf)
 """Of what may be anything, such as a difference."""
 
 KINDS: Mapping[str, Kind] = {
-    "sla_violation_rate": Kind(of="requests"),
-    "sla_violation_seconds_rate": Kind(of="duration_s"),
-    "infeasible_share": Kind(of="decisions"),
+    "sla_violation_rate": Kind(most=1.0, of="requests"),
+    "sla_violation_seconds_rate": Kind(most=1.0, of="duration_s"),
+    "infeasible_share": Kind(most=1.0, of="decisions"),
     "infeasible_decisions": Kind(of="decisions", is_count=True),
     **{name: Kind(of="requests", is_count=True) for name in ("dropped", "failed", "unfinished", "lost")},
     **{name: Kind(most=100.0) for name in ("pas_mean", "planned_pas_mean")},

@@ -10,7 +10,7 @@ import numpy as np
 from ipa.sim import FloatArray, IntArray
 from ipa.studies.answers.outcome import Outcome
 from ipa.studies.answers.settings import Key, Settings, row_means
-from ipa.studies.intervals import CONFIDENCE, bounds, kind_of
+from ipa.studies.intervals import CONFIDENCE, bounds
 
 MOST_LEVELS = 12
 """A number with more values than this is put into bins."""
@@ -87,10 +87,11 @@ def effect(settings: Settings, outcome: Outcome, place: int) -> Effect:
     in_bin = inside.sum(axis=1)
     weights = inside / np.maximum(in_bin, 1)[:, None]
     mean = np.where(in_bin > 0, weights @ row_means(values[known]), np.nan)
-    by_seed = weights @ values[known][:, whole]
     middle, low, high = mean, *(np.full(count, np.nan),) * 2
     if whole.any():
-        middle, low, high, _ = bounds(kind_of(outcome.column), by_seed, CONFIDENCE)
+        kind, *rest = settings.given(outcome)
+        by_seed, of, span_s = (weights @ each[known][:, whole] for each in rest)
+        middle, low, high, _ = settings.in_unit(bounds(kind, by_seed, CONFIDENCE, of, span_s), kind, outcome)
     low = np.maximum(low - middle + mean, 0.0 if outcome.is_rate else -np.inf)
     return Effect(outcome, given, mean, low, high - middle + mean, in_bin)
 

@@ -98,23 +98,25 @@ class Settings:
 
     def bounds(self, outcome: Outcome, places: IntArray) -> Bounds:
         """As `estimate`, of some settings."""
-        kind, values, of, span_s = self._given(outcome)
+        kind, values, of, span_s = self.given(outcome)
         found = bounds(kind, values[places], CONFIDENCE, of[places], span_s[places])
-        return self._in_unit(found, kind, outcome)
+        return self.in_unit(found, kind, outcome)
 
     def differences(self, outcome: Outcome, against: int, confidence: float) -> Bounds:
         """All settings less the one at `against`, seed by seed, in the outcome's unit."""
-        kind, values, of, span_s = self._given(outcome)
-        return self._in_unit(differences(kind, values, values[against][None], confidence, of, span_s), kind, outcome)
+        kind, values, of, span_s = self.given(outcome)
+        return self.in_unit(differences(kind, values, values[against][None], confidence, of, span_s), kind, outcome)
 
-    def _given(self, outcome: Outcome) -> tuple[Kind, FloatArray, FloatArray, FloatArray]:
+    def given(self, outcome: Outcome) -> tuple[Kind, FloatArray, FloatArray, FloatArray]:
+        """What `intervals.bounds` asks for, of all settings: the kind, the values, and how much each run is."""
         kind, values = kind_of(outcome.column), self.values[outcome.column]
         unknown = np.full(values.shape, np.nan)
         of, span_s = self.sizes.get(kind.of or "", unknown), self.sizes.get("duration_s", unknown)
         kind = kind if outcome.is_rate else replace(kind, least=-np.inf)
         return kind, values * (self.loads if kind.is_count else 1), of, span_s
 
-    def _in_unit(self, found: Bounds, kind: Kind, outcome: Outcome) -> Bounds:
+    def in_unit(self, found: Bounds, kind: Kind, outcome: Outcome) -> Bounds:
+        """What it answers, in the outcome's unit."""
         factor = outcome.factor / (self.loads if kind.is_count else 1)
         return Bounds(factor * found.mean, factor * found.low, factor * found.high, found.events)
 
