@@ -35,8 +35,9 @@ LATENCY_SKEWNESS = 2.0
 """That of an exponential distribution."""
 
 LIMITS = (
-    "Intervals are of 95 %; a mean without one was the same with every seed. (≤) is what there may be where no seed had "
-    "any, if it comes in bursts of 10 s. Of rare or very unequal figures and few seeds they hold in 88 to 95 % of cases."
+    "Intervals are of 95 %; a mean without one was the same with every seed. (≤) is what there may be where no seed "
+    "had any, if it comes in bursts of 10 s. Of rare or very unequal figures and few seeds they hold in 88 to 95 % of "
+    "cases."
 )
 """What a reader of intervals should know."""
 
