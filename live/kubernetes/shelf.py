@@ -82,7 +82,7 @@ def push(
                     store.rm(target, recursive=True)
                 for file in sums:
                     store.put_file(str(variant.path / file), f"{target}/{file}", chunksize=PART_BYTES)
-                tags = {file: about["ETag"] for file, about in _files(store, target).items()}
+                tags = {file: about["ETag"] for file, about in _files(store, target).items() if about.get("ETag")}
                 store.pipe_file(f"{target}/{SUMS}", written(sums, tags).encode())
             on_variant(here, is_new)
     return shelved
@@ -137,7 +137,7 @@ def _there(store: S3FileSystem, root: str, name: str, everything: Mapping[str, M
     def is_right(file: str) -> bool:
         if file not in files or file not in sums:
             return False
-        if files[file]["ETag"] == tags.get(file):
+        if file in tags and tags[file] == files[file].get("ETag"):
             return True
         with store.open(f"{place}/{file}", "rb") as content:
             return file_digest(content, "sha256").hexdigest() == sums[file]
