@@ -120,7 +120,7 @@ async def generate(
         except (aiohttp.ClientError, OSError) as error:
             if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError):
                 return
-            status[index], reason[index] = UNREACHABLE, reasons.known(f"no connection: {_why_unreached(error)}")
+            status[index], reason[index] = UNREACHABLE, reasons.known(f"no connection: {why_unreached(error)}")
         end_s[index] = time.monotonic() - job.origin_s
 
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30.0)
@@ -236,7 +236,7 @@ def ask_file(job: Job, content: bytes, what: str) -> str:
                 answer = await _received(response, MOST_KEPT_BYTES)
                 status, headers = response.status, response.headers
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise RunError(f"{job.target}: {_why_unreached(error)}") from None
+            raise RunError(f"{job.target}: {why_unreached(error)}") from None
         if status != COMPLETED_STATUS:
             raise _refusal(what, status, answer.decode(errors="replace"))
         return _text(answer, headers)
@@ -349,7 +349,7 @@ async def zeros_for(url: str, model: str, token_file: str = "") -> dict[str, Any
     return {"inputs": zeros} if zeros else DEFAULT_BODY
 
 
-def _why_unreached(error: Exception) -> str:
+def why_unreached(error: Exception) -> str:
     """Why a server cannot be reached, in the system's words where it says why."""
     cause = getattr(error, "os_error", error)
     if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
@@ -373,7 +373,7 @@ async def metadata_of(url: str, model: str, token_file: str = "") -> dict[str, A
     except aiohttp.InvalidURL:
         raise LiveError(f"{url}: should be a URL, such as http://127.0.0.1:8080") from None
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        raise RunError(f"{address}: no V2 server answers: {_why_unreached(error)}") from None
+        raise RunError(f"{address}: no V2 server answers: {why_unreached(error)}") from None
     if response.status != 200:
         raise _refusal(address, response.status, text)
     try:

@@ -28,6 +28,8 @@ async def until_reached(url: str, within_s: float = REACHED_WITHIN_S) -> None:
 async def _unreached(url: str) -> str:
     import aiohttp
 
+    from ipa.live.load_generator import why_unreached
+
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2.0)) as session,
@@ -35,7 +37,7 @@ async def _unreached(url: str) -> str:
         ):
             return "" if response.status == 200 else f"HTTP status {response.status}"
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        return str(error) or type(error).__name__
+        return why_unreached(error)
 
 
 def client_url(api: Api, deployed: Deployed) -> str:
