@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
+from math import isinf
 from typing import Any
 
 from ipa.policies.controller import Controller, Entry, Journal
@@ -23,6 +24,9 @@ from ipa.policies.interface import (
     without_mix,
 )
 from ipa.profiles import Pipeline
+
+MOST_DIGITS = 300
+"""How long a whole number of a journal may be: it can still be a float."""
 
 
 def to_line(entry: Entry) -> str:
@@ -51,7 +55,7 @@ def from_plain(data: Mapping[str, Any]) -> StageConfiguration:
 def from_line(line: str, where: str = "journal") -> Entry:
     """The entry of a line that `to_line` has written; PolicyError, beginning with `where`, for any other line."""
     try:
-        data = json.loads(line)
+        data = json.loads(line, parse_int=_whole, parse_float=_finite)
         if not isinstance(data, dict):
             raise TypeError("should be a JSON object")
         observation = _observation(data["observation"])
@@ -67,6 +71,19 @@ def from_line(line: str, where: str = "journal") -> Entry:
         raise PolicyError(f"{where}: the key {error} is missing") from None
     except (TypeError, AttributeError, ValueError, RecursionError) as error:
         raise PolicyError(f"{where}: not a journal entry: {error}") from None
+
+
+def _whole(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"{text[:20]}... has {len(text)} digits; allowed: {MOST_DIGITS}")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if isinf(value):
+        raise ValueError(f"{text} is too large")
+    return value
 
 
 def read_journal(lines: Iterable[str], where: str = "journal") -> Iterator[Entry]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from hashlib import file_digest, sha256
 from pathlib import Path
 
+from ipa.live.errors import LiveError
+
 SUMS = "SHA256SUMS"
 TAG = "# etag "
 
@@ -15,6 +17,14 @@ def sums_of(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     named = {path.relative_to(folder).as_posix(): path for path in files}
     return {name: sha256_of(path) for name, path in sorted(named.items()) if name != SUMS}
+
+
+def check_links(folder: Path) -> None:
+    """Raise LiveError for what is below a folder and really elsewhere: it would be sent or packed unseen."""
+    root = folder.resolve()
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(root):
+            raise LiveError(f"{path}: is a link to {path.resolve()}, outside of {folder}; put the file itself there")
 
 
 def sha256_of(path: Path) -> str:

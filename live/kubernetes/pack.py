@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from ipa.live.errors import LiveError
+from ipa.live.kubernetes.checksums import check_links
 
 DISTRIBUTION = "ipa-pipelines"
 EXTRAS = ("live", "kubernetes", "onnx", "s3")
@@ -57,6 +58,8 @@ def pack(out: Path, models: Path | None = None, further: Iterable[str] = ()) -> 
     """
     if models is not None and not models.is_dir():
         raise LiveError(f"{models}: no such folder")
+    if models is not None:
+        check_links(models)
     files = dict(_files((*EXTRAS, *further)))
     files |= (
         {MODELS / path.relative_to(models): path for path in sorted(models.rglob("*")) if path.is_file()}

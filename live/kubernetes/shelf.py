@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ipa.live.errors import LiveError
-from ipa.live.kubernetes.checksums import SUMS, digest_of, parsed, sums_of, written
+from ipa.live.kubernetes.checksums import SUMS, check_links, digest_of, parsed, sums_of, written
 from ipa.live.kubernetes.fetch import fetch
 from ipa.live.kubernetes.store import PART_BYTES, S3, explained, opened
 
@@ -66,9 +66,11 @@ def push(
     """Put all variants of a folder below an `s3://` URL; returns them.
 
     One that is there with the same checksums, and with files that are what these say, is not sent again. A variant that
-    is sent over another one loses its checksums first. Raises StoreError or LiveError.
+    is sent over another one loses its checksums first. Raises StoreError, or LiveError, also for a link that leaves the
+    folder.
     """
     root = _root(url)
+    check_links(folder)
     variants = [(each, sums_of(each.path)) for each in _variants(folder)]
     shelved = [_here(*each) for each in variants]
     with explained(url, endpoint):

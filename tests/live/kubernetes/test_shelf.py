@@ -200,3 +200,21 @@ def test_what_cannot_be_put_there_is_said(folder: Path, server: str, tmp_path: P
     (folder / "tiny/sort/small/model.py").rename(folder / "tiny/sort/small/other.py")
     with pytest.raises(LiveError, match=r"small: should hold model\.onnx or model\.py"):
         shelf.in_folder(folder)
+
+
+@pytest.mark.parametrize("link", ["tiny/sort/small/secret", "tiny/sort/linked", "tiny/sort/small/deep"])
+def test_a_link_that_leaves_the_folder_is_refused_before_anything_is_sent(
+    folder: Path, server: str, tmp_path: Path, link: str
+) -> None:
+    """A file, a whole variant, and a folder in a variant; a link that stays inside is followed."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "model.py").write_text("secret")
+    (folder / "tiny/sort/small/again.py").symlink_to("model.py")
+    target = tmp_path / "outside" / ("model.py" if link.endswith("secret") else "")
+    (folder / link).symlink_to(target)
+    with pytest.raises(LiveError, match=rf"{link}: is a link to .*, outside of .*; put the file itself there"):
+        pushed(folder, server)
+    with pytest.raises(LiveError, match="s3://shelf/models: there are no "):
+        shelf.in_store(URL, server, SOMEBODY)
+    (folder / link).unlink()
+    assert pushed(folder, server) == [("tiny/sort/large", True), ("tiny/sort/small", True)]
