@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil, inf, sqrt
 from statistics import NormalDist, fmean, quantiles, stdev
@@ -79,9 +79,31 @@ def _tail_counts(n: int) -> tuple[int, int]:
     return max(fewest, 0), n
 
 
-def are_enough(values: Sequence[float], within: float) -> bool:
-    """Whether the intervals of mean and p99 are both within that share."""
-    return mean_of(values).within <= within and p99_of(values).within <= within
+LOOKED_AT = 1.25
+"""Values are looked at whenever there are so many times more of them."""
+
+
+@dataclass
+class Stopping:
+    """When measured values are enough: the intervals of all `of` are within a share at two looks in succession.
+
+    At a single one of many looks an interval is narrow by chance, and then holds the truth in 91 to 93 of 100 cases in
+    place of 95; at two in succession, in 94 to 95.
+    """
+
+    within: float
+    of: tuple[Callable[[Sequence[float]], Estimate], ...] = (mean_of, p99_of)
+    look_at: int = 100
+    was_enough: bool = False
+
+    def is_over(self, values: Sequence[float]) -> bool:
+        """Whether these are enough, asked after each further value."""
+        if len(values) < self.look_at:
+            return False
+        self.look_at = int(len(values) * LOOKED_AT) + 1
+        is_enough = all(each(values).within <= self.within for each in self.of)
+        before, self.was_enough = self.was_enough, is_enough
+        return before and is_enough
 
 
 def outliers_in(values: Sequence[float]) -> int:

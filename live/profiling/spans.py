@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from ipa.live.profiling.repeats import Estimate, are_enough, mean_of
+from ipa.live.profiling.repeats import Estimate, Stopping, mean_of
 from ipa.live.serving import Probe, Tensor
 
 Draws = Iterator[tuple[str, Sequence[Tensor]]]
@@ -16,9 +16,6 @@ Draws = Iterator[tuple[str, Sequence[Tensor]]]
 IN_FLIGHT = 3
 """Batches that a saturated server has: one that it serves, one that waits, one on its way."""
 WARM_UP = 5
-LOOKED_AT = 1.25
-"""Latencies are looked at whenever there are so many times more of them."""
-FEWEST = 40
 
 
 @dataclass
@@ -35,20 +32,18 @@ async def one_after_another(
 ) -> Latencies:
     """Latencies of batches, each sent when the one before has been answered.
 
-    They are enough when the intervals of mean and p99 are within that share, or after `longest_s`. The warm-up is over
+    They are enough by `Stopping` for mean and p99, or after `longest_s`. The warm-up is over
     once WARM_UP batches take no less than those before them (or after a quarter of `longest_s`). Raises ProbeError.
     """
     found = Latencies()
     found.warm_up = await _warm_up(probe, draws, size, cores, longest_s / 4)
-    until_s, look_at = time.monotonic() + longest_s, FEWEST
+    until_s, stopping = time.monotonic() + longest_s, Stopping(within)
     while time.monotonic() < until_s or not found.seconds:
         kind, inputs = next(draws)
         found.seconds.append(await _timed(probe, inputs, size, cores))
         found.kinds.append(kind)
-        if len(found.seconds) >= look_at:
-            if are_enough(found.seconds, within):
-                break
-            look_at = int(look_at * LOOKED_AT) + 1
+        if stopping.is_over(found.seconds):
+            break
     return found
 
 
@@ -60,6 +55,7 @@ async def always_with_work(
     It is the inverse of the mean time between answers. Raises ProbeError.
     """
     gaps_s: list[float] = []
+    stopping = Stopping(within, (mean_of,))
     last_s = time.monotonic()
     until_s = last_s + longest_s
 
@@ -71,7 +67,7 @@ async def always_with_work(
             now_s = time.monotonic()
             gaps_s.append(now_s - last_s)
             last_s = now_s
-            if now_s >= until_s or (len(gaps_s) % FEWEST == 0 and mean_of(gaps_s).within <= within):
+            if now_s >= until_s or stopping.is_over(gaps_s):
                 enough.set()
 
     enough = asyncio.Event()
