@@ -9,8 +9,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain, islice
+from math import ceil, inf
+from pathlib import Path
 from queue import SimpleQueue
 from types import FrameType
 from typing import Any, Generic, TypeVar
@@ -36,9 +38,30 @@ class WorkerKilledError(WorkerError):
         self.tasks = tasks
 
 
+CGROUPS = Path("/sys/fs/cgroup")
+OWN_CGROUP = Path("/proc/self/cgroup")
+
+
 def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many cores this process may use: those that it may run on, but no more than its container's quota."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, ceil(min(allowed, _quota_cores())))
+
+
+def _quota_cores() -> float:
+    """The least quota of the control group (v2) of this process and of those above it, in cores; inf without one."""
+    with suppress(OSError, StopIteration):
+        lines = OWN_CGROUP.read_text().splitlines()
+        own = next(line for line in lines if line.startswith("0::")).removeprefix("0::").strip("/")
+        return min(_quota_in(CGROUPS / each) for each in (Path(own), *Path(own).parents))
+    return inf
+
+
+def _quota_in(group: Path) -> float:
+    with suppress(OSError, ValueError):
+        quota_us, period_us = (group / "cpu.max").read_text().split()
+        return float(quota_us) / float(period_us)  # "max": no quota
+    return inf
 
 
 def run_all(function: Callable[[T], R], tasks: Iterable[T], jobs: int, keep: Callable[[int, R], object]) -> None:
@@ -94,12 +117,11 @@ class _Crew(Generic[T, R]):
         import multiprocessing
         from concurrent.futures import ProcessPoolExecutor
 
-        # Forking is quick and safe where no thread runs yet; macOS and Windows have no safe fork.
-        context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        context = multiprocessing.get_context(_way_to_start())
         self._ahead = AHEAD * size
         self._owner = os.getpid()
         self._others = multiprocessing.active_children()
-        self._pool = ProcessPoolExecutor(size, context, _become_worker)
+        self._pool = ProcessPoolExecutor(size, context, _become_worker, (os.getcwd(),))
         self._line: SimpleQueue[Future[R] | None] = SimpleQueue()
         self._is_interrupted = self._is_killed = self._is_ending = False
 
@@ -178,8 +200,16 @@ def _handled(numbers: Sequence[signal.Signals], handler: Handler) -> Iterator[No
             signal.signal(number, earlier)
 
 
-def _become_worker() -> None:
+def _way_to_start() -> str:
+    """Forking is quick, and safe where no thread may hold a lock: a notebook's threads do. macOS and Windows have no
+    safe fork."""
+    is_notebook = "IPython" in sys.modules and threading.active_count() > 1
+    return "fork" if sys.platform == "linux" and not is_notebook else "spawn"
+
+
+def _become_worker(folder: str) -> None:
     """Leave interrupts to the parent, which lets started runs finish; keep its stdout clean of what policies print."""
+    os.chdir(folder)  # a process that was not forked begins where its parent did
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     gc.freeze()  # what a fork has from its parent lasts as long as it does, and is not to be looked through again

@@ -207,3 +207,57 @@ def test_jobs_are_at_most_two_a_core(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert capsys.readouterr().err == ""
     assert at_once(100_000) == 6
     assert capsys.readouterr().err == "--jobs 100000: running 6 at a time, 2 per core; more gain nothing\n"
+
+
+# ---- the machine ----
+
+
+@pytest.mark.parametrize(
+    ("own", "quotas", "allowed"),
+    [
+        ("0::/", {"": "200000 100000"}, 2),
+        ("0::/", {"": "max 100000"}, 8),
+        ("0::/", {"": "50000 100000"}, 1),
+        ("0::/pod/container", {"pod": "150000 100000", "pod/container": "400000 100000"}, 2),  # one and a half above it
+        ("1:cpu:/", {"": "200000 100000"}, 8),  # control groups of version 1
+        ("0::/gone", {}, 8),
+    ],
+)
+def test_the_cores_are_no_more_than_the_containers_quota(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str, quotas: dict[str, str], allowed: int
+) -> None:
+    for group, quota in quotas.items():
+        (tmp_path / group).mkdir(parents=True, exist_ok=True)
+        (tmp_path / group / "cpu.max").write_text(f"{quota}\n")
+    (tmp_path / "own").write_text(f"9:name=systemd:/\n{own}\n")
+    monkeypatch.setattr(workers, "CGROUPS", tmp_path)
+    monkeypatch.setattr(workers, "OWN_CGROUP", tmp_path / "own")
+    monkeypatch.setattr(workers.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert workers.cores() == allowed
+
+
+NOTEBOOK = """
+import os, sys, threading, types
+sys.modules["IPython"] = types.ModuleType("IPython")
+lock, held = threading.Lock(), threading.Event()
+os.chdir(sys.argv[1])
+
+def holds():
+    with lock:
+        held.set()
+        threading.Event().wait()
+
+threading.Thread(target=holds, daemon=True).start()
+held.wait()
+os.register_at_fork(after_in_child=lambda: lock.acquire())  # as a library does that resets itself
+from ipa.studies import workers
+workers.run_all(os.path.abspath, ["a", "b"], 2, lambda place, found: print(place, found))
+"""
+
+
+def test_workers_of_a_notebook_do_not_wait_for_locks_that_its_threads_held(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", NOTEBOOK, tmp_path], capture_output=True, text=True, timeout=LIMIT_S, check=False
+    )
+    assert done.stderr == ""
+    assert sorted(done.stdout.splitlines()) == [f"0 {tmp_path}/a", f"1 {tmp_path}/b"]
