@@ -150,7 +150,7 @@ def test_an_interrupt_without_a_folder_is_short(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr("ipa.studies.comparison.simulate", interrupted)
     result = ipa("compare", "video", *TWO, "--jobs", 1)
-    assert (result.exit_code, result.stdout, result.stderr) == (1, "", "Error: interrupted\n")
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", "Error: interrupted; no run is kept\n")
 
 
 # ---- a second command ----
