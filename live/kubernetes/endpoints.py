@@ -14,6 +14,7 @@ import logging
 import queue
 import signal
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -42,8 +43,10 @@ log = logging.getLogger("ipa.live.kubernetes.endpoints")
 class Endpoints:
     """Keeps the latest list, and tells the gateway."""
 
-    def __init__(self, gateway: str, pipeline: Pipeline, tokens: TokenFile) -> None:
+    def __init__(self, gateway: str, pipeline: Pipeline, tokens: TokenFile, alive: Path | None = None) -> None:
+        """`alive`: the file that says for a probe when this last went round, on the monotonic clock."""
         self._tokens = tokens
+        self._alive = alive
         self._url = f"{gateway.rstrip('/')}/control/replicas"
         self._pipeline = pipeline
         self._unknown: set[str] = set()  # why pods were left out; logged once
@@ -65,6 +68,9 @@ class Endpoints:
         """Keep telling the gateway until stopped, from the first list of the API server on."""
         pause_s, failed_s = TOLD_AGAIN_EVERY_S, TRIED_AGAIN_AFTER_S
         while not self._is_stopping:
+            if self._alive is not None:
+                with suppress(OSError):
+                    self._alive.write_text(str(time.monotonic()))
             with suppress(queue.Empty):
                 pods = self._changes.get(timeout=pause_s)
                 while not self._changes.empty():
@@ -118,7 +124,10 @@ class Endpoints:
 @click.option(
     "--token-file", required=True, type=click.Path(path_type=Path, dir_okay=False), help="token of the control port"
 )
-def main(namespace: str, instance: str, pipeline_name: str, gateway: str, token_file: Path) -> None:
+@click.option("--alive-file", type=click.Path(path_type=Path, dir_okay=False), help="for a probe: when it went round")
+def main(
+    namespace: str, instance: str, pipeline_name: str, gateway: str, token_file: Path, alive_file: Path | None
+) -> None:
     """Keep a gateway's list of replicas up to date until SIGTERM."""
     from ipa.live.serving import logs
 
@@ -127,7 +136,7 @@ def main(namespace: str, instance: str, pipeline_name: str, gateway: str, token_
         pipeline, api = profiles.load(pipeline_name), connect()
     except (ProfileError, LiveError) as error:
         sys.exit(str(error))
-    endpoints = Endpoints(gateway, pipeline, TokenFile(token_file))
+    endpoints = Endpoints(gateway, pipeline, TokenFile(token_file), alive_file)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: endpoints.stop())
     PodWatch(api, namespace, instance, endpoints.changed).start()

@@ -27,6 +27,10 @@ EVERY_NETWORK = ("0.0.0.0/0", "::/0")
 CLIENT_TOKEN_PATH = "/etc/ipa-clients/token"
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 
+ALIVE_PATH = "/tmp/alive"
+SILENT_S = 60
+"""The watch, which has no port, writes every two seconds that it goes on; one so long silent is started anew."""
+
 DRAIN_S = 3
 """How long the gateway's pod still answers as before when it is to end; meanwhile every node learns of that."""
 LINGER_S = 5
@@ -125,7 +129,7 @@ def _drained_within_s(pipeline: Pipeline) -> float:
 def _watch(deployed: Deployed) -> Manifest:
     arguments = ["--namespace", deployed.namespace, "--instance", deployed.instance]
     arguments += ["--pipeline", PIPELINE_PATH, "--gateway", f"http://127.0.0.1:{CONTROL_PORT}"]
-    arguments += ["--token-file", CONTROL_TOKEN_PATH]
+    arguments += ["--token-file", CONTROL_TOKEN_PATH, "--alive-file", ALIVE_PATH]
     container = parts.container(
         deployed,
         "endpoints",
@@ -134,6 +138,14 @@ def _watch(deployed: Deployed) -> Manifest:
         resources={"requests": {"cpu": "10m", "memory": "128Mi"}, "limits": {"memory": "128Mi"}},
         drain_s=DRAIN_S,
     )
+    is_alive = f"import time; assert time.monotonic() - float(open('{ALIVE_PATH}').read()) < {SILENT_S}"
+    container["livenessProbe"] = {
+        "exec": {"command": ["python", "-I", "-S", "-c", is_alive]},
+        "initialDelaySeconds": 60,
+        "periodSeconds": 30,
+        "timeoutSeconds": 10,
+        "failureThreshold": 3,
+    }
     container["volumeMounts"] += [
         {"name": "token", "mountPath": TOKEN_PATH, "readOnly": True},
         secret_mount("control", CONTROL_TOKEN_PATH),
@@ -219,22 +231,41 @@ def gateway_policy(deployed: Deployed, owner: Manifest | None = None) -> Manifes
     """
     controller = {"podSelector": {"matchLabels": names.selector(deployed.instance, CONTROLLER)}}
     model_servers = {"podSelector": {"matchLabels": names.selector(deployed.instance, MODEL_SERVER)}}
+    return _policy(
+        deployed,
+        deployed.meta(deployed.gateway_name, GATEWAY, owner),
+        GATEWAY,
+        [
+            {"ports": _ports(DATA_PORT)},
+            {"from": [controller, *map(_peer, deployed.layout.control_from)], "ports": _ports(CONTROL_PORT)},
+        ],
+        {"to": [model_servers], "ports": _ports(MODEL_PORT)},
+    )
+
+
+def controller_policy(deployed: Deployed, meta: Manifest, metrics_port: int) -> Manifest:
+    """Whom the layout names reaches its metrics; it calls the gateway's control port and the API server."""
+    gateway = {"podSelector": {"matchLabels": names.selector(deployed.instance, GATEWAY)}}
+    peers = [*map(_peer, deployed.layout.control_from)]
+    ingress = [{"from": peers, "ports": _ports(metrics_port)}] if peers else []
+    return _policy(deployed, meta, CONTROLLER, ingress, {"to": [gateway], "ports": _ports(CONTROL_PORT)})
+
+
+def _policy(deployed: Deployed, meta: Manifest, part: str, ingress: list[Manifest], calls: Manifest) -> Manifest:
+    """A part's policy: who reaches it, and what it calls beside the API server and DNS."""
+    api_server: Manifest = {"ports": _ports(*API_SERVER_PORTS)}
+    if deployed.layout.api_networks:
+        api_server["to"] = [*map(_peer, deployed.layout.api_networks)]
+    dns = {"ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]}
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": deployed.meta(deployed.gateway_name, GATEWAY, owner),
+        "metadata": meta,
         "spec": {
-            "podSelector": {"matchLabels": names.selector(deployed.instance, GATEWAY)},
+            "podSelector": {"matchLabels": names.selector(deployed.instance, part)},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": [
-                {"ports": _ports(DATA_PORT)},
-                {"from": [controller, *map(_peer, deployed.layout.control_from)], "ports": _ports(CONTROL_PORT)},
-            ],
-            "egress": [
-                {"to": [model_servers], "ports": _ports(MODEL_PORT)},
-                {"ports": _ports(*API_SERVER_PORTS)},
-                {"ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]},
-            ],
+            "ingress": ingress,
+            "egress": [calls, api_server, dns],
         },
     }
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from ipa.live.errors import LiveError
 from ipa.live.kubernetes import names, pod_settings
+from ipa.live.kubernetes.gateway_manifests import controller_policy
 from ipa.live.kubernetes.names import CONTROLLER, GATEWAY
 from ipa.live.kubernetes.parts import (
     CONTROL_TOKEN_PATH,
@@ -217,6 +218,7 @@ def controller(
     return [
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": dict(files)},
         *access(deployed, name, rules_of(deployed, read_only=advise)),
+        *([controller_policy(deployed, meta, METRICS_PORT)] if deployed.layout.network_policy else []),
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
@@ -247,7 +249,7 @@ def _state(deployed: Deployed, files: Mapping[str, str], advise: bool, claim: st
     """On a claim, which controllers may share, each has a journal of its own, and a new one with another pipeline,
     scenario or image: it might make nothing of what the one before has learnt, or not read it."""
     if not claim:
-        return _State(f"{STATE_FOLDER}/journal.jsonl", {"name": "state", "emptyDir": {}})
+        return _State(f"{STATE_FOLDER}/journal.jsonl", {"name": "state", "emptyDir": {"sizeLimit": "1Gi"}})
     told = json.dumps([_content(deployed, files), deployed.layout.image, advise])
     path = f"{STATE_FOLDER}/{deployed.instance}-{sha256(told.encode()).hexdigest()[:16]}.jsonl"
     # Another name: an apply that only changes a volume's type leaves both types, and is refused.
@@ -282,7 +284,20 @@ def _pod(deployed: Deployed, name: str, advise: bool, state: _State) -> Manifest
                     "periodSeconds": 2,
                     "timeoutSeconds": 5,
                 },
-                "resources": {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "512Mi"}},
+                # One that hangs is started anew. It has two minutes to read its scenario, find the cluster and listen.
+                "livenessProbe": {
+                    "httpGet": {"path": "/metrics", "port": METRICS_PORT},
+                    "initialDelaySeconds": 120,
+                    "periodSeconds": 10,
+                    "timeoutSeconds": 5,
+                    "failureThreshold": 6,
+                },
+                # What else there is of disks is bounded by its volume, or is a log. It requests no disk: a node that
+                # does not say how much it has takes it too.
+                "resources": {
+                    "requests": {"cpu": "100m", "memory": "512Mi", "ephemeral-storage": "0"},
+                    "limits": {"memory": "512Mi", "ephemeral-storage": "2Gi"},
+                },
                 "securityContext": container_security(),
                 "volumeMounts": [
                     {"name": "settings", "mountPath": FOLDER, "readOnly": True},
@@ -308,7 +323,7 @@ def _pod(deployed: Deployed, name: str, advise: bool, state: _State) -> Manifest
                 },
             },
             secret_volume("control", deployed.control_name),
-            {"name": "tmp", "emptyDir": {}},
+            {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}},
             state.volume,
         ],
     }

@@ -24,6 +24,8 @@ from ipa.live.kubernetes.store import AWS, S3
 CLAIM, IMAGE = "pvc:", "image:"
 MOUNTED_AT = "/models"
 READ_ONLY: Manifest = {"name": "models", "mountPath": MOUNTED_AT, "readOnly": True}
+MOST_MODEL = "64Gi"
+"""How much a variant that is fetched may take of its node's disk."""
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": False,
     "AWS_SECRET_ACCESS_KEY": False,
@@ -82,7 +84,7 @@ def placed(deployed: Deployed, stage: str, variant: str, cores: int) -> Placed |
         return Placed("/".join(filter(None, (MOUNTED_AT, folder, below))), READ_ONLY, (volume,))
     folder = f"{MOUNTED_AT}/{variant}"
     fetching = _fetching(deployed, f"{root}/{below}", folder, cores)
-    return Placed(folder, READ_ONLY, ({"name": "models", "emptyDir": {}},), (fetching,))
+    return Placed(folder, READ_ONLY, ({"name": "models", "emptyDir": {"sizeLimit": MOST_MODEL}},), (fetching,))
 
 
 def egress(layout: Layout) -> list[Manifest]:

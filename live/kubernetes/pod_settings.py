@@ -47,6 +47,10 @@ def check(sections: Plain, has_profile_cpu: bool) -> None:
             )
 
 
+OVER_NODES: Plain = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
+"""Pods of a part go to different nodes where they can: one node that is lost takes as few as may be."""
+
+
 def put_into(template: dict[str, Any], given: Plain, selector: Mapping[str, str]) -> None:
     """Add what is given for a part to its pod template, whose first container is the main one.
 
@@ -56,10 +60,10 @@ def put_into(template: dict[str, Any], given: Plain, selector: Mapping[str, str]
     meta["labels"] = {**(given.get("labels") or {}), **meta["labels"]}
     meta["annotations"] = {**(given.get("annotations") or {}), **meta["annotations"]}
     spec |= {key: given[key] for key in _TO_POD if given.get(key)}
-    if spreads := given.get("topologySpreadConstraints"):
-        spec["topologySpreadConstraints"] = [
-            {"labelSelector": {"matchLabels": dict(selector)}, **each} for each in spreads
-        ]
+    spec["topologySpreadConstraints"] = [
+        {"labelSelector": {"matchLabels": dict(selector)}, **each}
+        for each in given.get("topologySpreadConstraints") or (OVER_NODES,)
+    ]
     if added := given.get("tolerations"):
         taken = {_taint(each) for each in added}
         spec["tolerations"] = [*(each for each in spec.get("tolerations", ()) if _taint(each) not in taken), *added]

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from hashlib import sha256
+from importlib.metadata import version
 from typing import Any
 
 from ipa.live.errors import LiveError
 from ipa.live.kubernetes import names, pod_settings
 from ipa.live.plane import Plane
 
-DEFAULT_IMAGE = "ipa-pipelines:latest"
+DEFAULT_IMAGE = f"ipa-pipelines:{version('ipa-pipelines')}"
 EMULATED = "emulated"
 """Models that only wait for as long as their profile says."""
 PROFILE = "profile"
@@ -77,8 +78,9 @@ class Layout:
     section `kubernetes` (`pod_fields`): what is added to the pods of each part.
     `client_token_secret` names the Secret with the tokens of clients (empty: they need none), `client_origins` the web
     pages that may be clients. With `network_policy` the gateway's connections are restricted too; `control_from` are
-    the namespaces and networks that then reach its control port, beside the controller in the cluster. `pod_networks`
-    are those of replicas (empty: any).
+    the namespaces and networks that then reach its control port and the controller's metrics, beside the controller in
+    the cluster, `api_networks` those of the API server (empty: its ports anywhere). `pod_networks` are those of
+    replicas (empty: any).
     """
 
     image: str = DEFAULT_IMAGE
@@ -97,6 +99,7 @@ class Layout:
     client_origins: tuple[str, ...] = ()
     network_policy: bool = False
     control_from: tuple[str, ...] = ()
+    api_networks: tuple[str, ...] = ()
     pod_networks: tuple[str, ...] = ()
     pods: Mapping[str, Any] = field(default_factory=dict, hash=False)
 

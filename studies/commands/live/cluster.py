@@ -105,9 +105,9 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmati
 layout_options = together(
     click.option(
         "--image",
-        default="ipa-pipelines:latest",
+        default=lambda: kubernetes.Layout().image,
         callback=_image,
-        help="Image of all containers. Default: ipa-pipelines:latest.",
+        help="Image of all containers. Default: ipa-pipelines:VERSION, this program's version.",
     ),
     click.option(
         "--pull",
@@ -175,14 +175,23 @@ layout_options = together(
     click.option(
         "--network-policy",
         is_flag=True,
-        help="Restrict the gateway's connections by a NetworkPolicy; model servers always have one.",
+        help="Restrict the connections of gateway and controller by NetworkPolicies; model servers always have one.",
     ),
     click.option(
         "--control-from",
         multiple=True,
         metavar="NAMESPACE|CIDR",
         callback=_peers,
-        help="--network-policy: who reaches the control port besides the controller in the cluster. May be repeated.",
+        help="--network-policy: who reaches the control port and the controller's metrics, besides the controller in "
+        "the cluster. May be repeated.",
+    ),
+    click.option(
+        "--api-server",
+        "api_networks",
+        multiple=True,
+        metavar="CIDR",
+        callback=_networks,
+        help="--network-policy: where the API server is. May be repeated. Default: its ports, anywhere.",
     ),
     click.option(
         "--pod-network",
@@ -228,8 +237,9 @@ def taken_layout(options: dict[str, Any]) -> Layout:
     names = [field.name for field in fields(kubernetes.Layout)]
     layout = kubernetes.Layout(**{name: options.pop(name) for name in names if name in options})
     kubernetes.model_sources.check(layout)
-    if layout.control_from and not layout.network_policy:
-        raise click.UsageError(f"--control-from {layout.control_from[0]}: needs --network-policy")
+    for option, given in (("--control-from", layout.control_from), ("--api-server", layout.api_networks)):
+        if given and not layout.network_policy:
+            raise click.UsageError(f"{option} {given[0]}: needs --network-policy")
     return layout
 
 

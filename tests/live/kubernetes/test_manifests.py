@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -215,6 +218,54 @@ def test_a_policy_of_the_gateway_is_made_where_it_is_asked_for(tmp_path: Path) -
     assert servers["to"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "model-server"
     assert [each["port"] for each in api_server["ports"]] == [443, 6443]
     assert dns == DNS
+    _, of_gateway = policies(network_policy=True, api_networks=("10.96.0.1/32", "192.0.2.7/32"))
+    assert of_gateway["egress"][1]["to"] == [{"ipBlock": {"cidr": each}} for each in ("10.96.0.1/32", "192.0.2.7/32")]
+
+
+def test_a_policy_of_the_controller_is_made_with_that_of_the_gateway(tmp_path: Path) -> None:
+    """It is reached at its metrics by whom the layout names, and calls gateway, API server and DNS alone."""
+
+    def policies(**settings: Any) -> list[dict[str, Any]]:
+        made = in_cluster.controller(tiny(tmp_path, layout=Layout(**settings)), {})
+        return [each["spec"] for each in made if each["kind"] == "NetworkPolicy"]
+
+    assert policies() == []
+    (closed,) = policies(network_policy=True)
+    assert closed["ingress"] == []
+    assert closed["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "controller"
+    (given,) = policies(network_policy=True, control_from=("monitoring",), api_networks=("10.96.0.1/32",))
+    assert [each["port"] for each in given["ingress"][0]["ports"]] == [9100]
+    gateway, api_server, dns = given["egress"]
+    assert gateway["to"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "gateway"
+    assert gateway["ports"] == [{"protocol": "TCP", "port": 8081}]
+    assert api_server["to"] == [{"ipBlock": {"cidr": "10.96.0.1/32"}}]
+    assert dns == DNS
+
+
+def test_every_pod_is_spread_over_nodes_and_no_volume_on_a_disk_is_without_a_limit(tmp_path: Path) -> None:
+    for made in (*objects(tiny(tmp_path, layout=STORE)), *in_cluster.controller(tiny(tmp_path), {})):
+        if made["kind"] == "Deployment":
+            spec = made["spec"]["template"]["spec"]
+            (spread,) = spec["topologySpreadConstraints"]
+            assert (spread["topologyKey"], spread["whenUnsatisfiable"]) == ("kubernetes.io/hostname", "ScheduleAnyway")
+            assert spread["labelSelector"]["matchLabels"] == made["spec"]["selector"]["matchLabels"]
+            assert not spec["containers"][0]["image"].endswith(":latest")
+            assert all("sizeLimit" in each["emptyDir"] for each in spec["volumes"] if "emptyDir" in each)
+
+
+def test_what_hangs_is_started_anew(tmp_path: Path) -> None:
+    """The controller by its metrics; the watch of replicas, which has no port, by the moment that it writes down."""
+    controller = in_cluster.controller(tiny(tmp_path), {})[-1]["spec"]["template"]["spec"]["containers"][0]
+    assert controller["livenessProbe"]["httpGet"] == {"path": "/metrics", "port": 9100}
+    _, watch = gateway_of(tiny(tmp_path))["containers"]
+    command = [sys.executable, *watch["livenessProbe"]["exec"]["command"][1:]]
+    alive = tmp_path / "alive"
+    command[-1] = command[-1].replace("/tmp/alive", str(alive))
+    assert str(alive) in command[-1]
+    assert subprocess.run(command, check=False, capture_output=True).returncode != 0
+    for moment_s, code in ((time.monotonic(), 0), (time.monotonic() - 3600.0, 1)):
+        alive.write_text(str(moment_s))
+        assert subprocess.run(command, check=False, capture_output=True).returncode == code
 
 
 def test_a_layout_is_read_back_as_it_was_written() -> None:
@@ -352,7 +403,7 @@ def test_a_variant_of_an_object_store_is_fetched_into_the_pod_and_read_only_to_i
     assert (option(serving, "--backend"), option(serving, "--file")) == ("folder", "/models/large")
     assert option(serving, "--start-up") == "0.0"  # it takes what it takes
     assert (mounts(fetching), mounts(serving)) == ({"/models": False}, {"/models": True})
-    assert volumes(spec) == [{"name": "", "emptyDir": {}}]
+    assert volumes(spec) == [{"name": "", "emptyDir": {"sizeLimit": "64Gi"}}]
     assert fetching["resources"] == serving["resources"]
     assert fetching["securityContext"] == serving["securityContext"]
     assert {each["terminationMessagePolicy"] for each in (fetching, serving)} == {"FallbackToLogsOnError"}
@@ -481,7 +532,7 @@ def test_a_controller_s_journal_is_in_its_pod_or_on_a_claim(tmp_path: Path) -> N
         (volume,) = [each for each in pod["volumes"] if each["name"] == mount["name"]]
         return container["args"][container["args"].index("--state") + 1], volume, spec.get("strategy")
 
-    assert of({}) == ("/var/lib/ipa/journal.jsonl", {"name": "state", "emptyDir": {}}, None)
+    assert of({}) == ("/var/lib/ipa/journal.jsonl", {"name": "state", "emptyDir": {"sizeLimit": "1Gi"}}, None)
     path, volume, strategy = of({"scenario.yaml": "one"}, state_claim="kept")
     assert re.fullmatch(r"/var/lib/ipa/ipa-tiny-[0-9a-f]{16}\.jsonl", path)
     assert volume == {"name": "kept-state", "persistentVolumeClaim": {"claimName": "kept"}}

@@ -51,7 +51,8 @@ def test_each_part_gets_what_is_given_for_it_and_for_all(tmp_path: Path) -> None
     assert [each["spec"].get("priorityClassName") for each in found.values()] == ["high", None, None]
     assert found["sort"]["spec"]["nodeSelector"] == {"disk": "ssd", "zone": "b"}
     assert "nodeSelector" not in found["gateway"]["spec"]
-    assert found["controller"]["spec"]["containers"][0]["resources"]["limits"] == {"memory": "1Gi"}
+    limits = found["controller"]["spec"]["containers"][0]["resources"]["limits"]
+    assert limits == {"memory": "1Gi", "ephemeral-storage": "2Gi"}
 
 
 def test_labels_by_which_pods_are_found_stay_ours(tmp_path: Path) -> None:
