@@ -9,7 +9,7 @@ import pytest
 from ipa.policies import create_predictor
 from tests.studies.figure_16.late import Late
 from tests.studies.figure_16.runs import Lost, in_order, scenario_of
-from tests.studies.figure_16.settings import FORECASTS, PIPELINES, Setting, one_by_one, together
+from tests.studies.figure_16.settings import FORECASTS, PIPELINES, Setting, settings
 from tests.tiny import observation
 
 PLAIN = Setting("as published")
@@ -17,7 +17,7 @@ PLAIN = Setting("as published")
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
 def test_everything_that_is_changed_is_a_key_of_a_scenario(pipeline: str) -> None:
-    for setting in (*one_by_one(pipeline), *(setting for _, setting in together())):
+    for setting in settings():
         for forecast in FORECASTS:
             assert scenario_of(pipeline, forecast, setting, 2).seed == 2
     as_published = scenario_of(pipeline, "lstm", PLAIN, 1)
