@@ -146,7 +146,8 @@ def _allowed(row: Row) -> str:
     """The allowance, with the part of it that is spread."""
     if row.allowed is None:
         return ""
-    of_spread = f" ({row.shown(row.allowed_by_spread)} of it spread)" if row.allowed_by_spread else ""
+    by_spread = row.allowed_by_spread
+    of_spread = f" ({row.shown(by_spread).lstrip('+')} of it spread)" if by_spread else ""
     return f"{row.shown(row.allowed).lstrip('+')}{of_spread}"
 
 

@@ -61,6 +61,8 @@ def test_every_published_preference_and_forecast_is_run(name: str) -> None:
     forecasts = {point: scenario.policy.parameters["predictor"] for point, scenario in of["forecasts"].items()}
     assert forecasts == {"true future": "oracle", "lstm": "lstm", "reactive": "reactive"}
     assert {scenario.start_up_extra_s for scenario in of["forecasts-slow-starts"].values()} == {40.0}
+    losing = {(each.removal, each.decision_delay_s) for each in of["forecasts-losing"].values()}
+    assert losing == {("lose", 0.2)}
     assert next(iter(of["dynamics"])) == "as published"
     whole = of["dynamics"]["all of these"]
     changed = (whole.start, whole.dispatch, whole.drop, whole.max_surge, whole.decision_delay_s, whole.arrivals)

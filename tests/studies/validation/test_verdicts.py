@@ -8,6 +8,7 @@ import pytest
 
 from ipa.studies.validation.measures import POINTS, Metric
 from ipa.studies.validation.verdicts import Row
+from ipa.studies.validation.wording import cells
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -32,6 +33,13 @@ def test_an_error_passes_within_the_tolerance_or_twice_the_spread(
     row = Row(Metric("m", "m", "s", tolerance=tolerance), 1.0, spread, simulated, 1.0)
     assert row.verdict == verdict
     assert row.passed is {"ok": True, "in spread": True, "OFF": False, "": None}[verdict]
+
+
+def test_an_allowance_says_which_part_of_it_is_spread() -> None:
+    row = Row(Metric("m", "m", "s", tolerance=0.05), 1.0, 0.04, 1.0, 1.0)
+    assert (row.allowed, row.allowed_by_spread) == pytest.approx((0.08, 0.03))
+    assert cells(row)[5] == "8.0 % (3.0 % of it spread)"
+    assert cells(Row(Metric("m", "m", "s", tolerance=0.05), 1.0, 0.01, 1.0, 1.0))[5] == "5.0 %"
 
 
 def test_points_are_differences() -> None:
