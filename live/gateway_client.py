@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from ipa.live.control_way import ControlWay, RefusedError
 from ipa.live.errors import RunError
 from ipa.live.stage_replicas import Replica
 from ipa.policies import Configuration, StageConfiguration, from_plain, to_plain
+from ipa.sim import NEVER
 
 OBSERVED = ("epoch", "time_s", "load_rps", "latencies_s", "configured", "configuration", "lanes", "stages")
 OF_A_STAGE = (
@@ -46,16 +48,18 @@ class GatewayClient:
         await self._way.call("PUT", "/control/configuration", told, None if epoch is None else {"epoch": epoch})
 
     async def list_replicas(self, replicas: Mapping[str, Sequence[Replica]]) -> None:
-        """Tell the gateway which replicas there are, ready and draining, and note which are busy.
+        """Tell the gateway which replicas there are, ready and draining, and note which are busy, and which suspended.
 
-        One that the gateway does not know any more is not busy.
+        One that the gateway does not know any more is neither.
         """
         listed = {stage: [_listed(each) for each in members] for stage, members in replicas.items()}
         answer = await self._way.call("PUT", "/control/replicas", listed)
         for stage, members in replicas.items():
-            busy = {each["number"] for each in answer.get(stage, ()) if each["busy"]}
+            states = {each["number"]: each for each in answer.get(stage, ())}
             for replica in members:
-                replica.is_busy = replica.number in busy
+                state = states.get(replica.number, {"busy": False, "suspended": False})
+                replica.is_busy = state["busy"]
+                replica.suspended_s = min(replica.suspended_s, time.monotonic()) if state["suspended"] else NEVER
 
     async def lanes(self) -> dict[str, dict[int, StageConfiguration]]:
         """Of every stage, by lane, what is in force there for now, in the lanes that are not free."""

@@ -36,6 +36,11 @@ POLLED_AT_LEAST_EVERY_S = 0.2
 """The same for a replica that takes long to start."""
 READY_WITHIN_S = 30.0
 """How long a process may take to become ready, beyond its start-up time."""
+MODEL_READY_WITHIN_S = 600.0
+"""The same for a real model, whose start-up is not known; as long as on a cluster."""
+SUSPENDED_WITHIN_S = 60.0
+"""How long a replica that failed a batch may take to answer ready again before it is killed and replaced; Kubernetes
+does that after as many seconds of failed liveness probes."""
 STOPS_WITHIN_S = 30.0
 """How long a process may take to end after SIGTERM, beyond its stop time, before it is killed."""
 MOST_REPLICAS = 250
@@ -160,6 +165,9 @@ class LoopbackBackend(LiveBackend):
             if not replica.is_gone:
                 replica.removed_s = self._moment_s  # a batch could start there until the gateway knew
         self._untold.clear()
+        for replica in (each for stage in self.stages.values() for each in stage.ready):
+            if time.monotonic() - replica.suspended_s > SUSPENDED_WITHIN_S:
+                self.launcher.signal(replica.name, signal.SIGKILL)
 
     def _resize(self, now_s: float) -> bool:
         """Give replicas the configured cores, if that is to be in place; whether any had others."""
@@ -232,8 +240,12 @@ class LoopbackBackend(LiveBackend):
             return ("emulated",)
         return ("folder", "--file", str(self._model_folders[replica.stage, replica.variant]))
 
+    @property
+    def _ready_within_s(self) -> float:
+        return MODEL_READY_WITHIN_S if self.plane.models else READY_WITHIN_S
+
     def _start_up_s(self, replica: Replica) -> float:
-        """What is waited for before a replica can be ready: a real model takes as long as it takes."""
+        """What is waited for before a replica can be ready: a real model is asked from the start."""
         if self.plane.models:
             return 0.0
         return self.plane.pipeline.stage(replica.stage).variant(replica.variant).start_up_s
@@ -241,7 +253,7 @@ class LoopbackBackend(LiveBackend):
     async def _await_ready(self, replica: Replica, start_up_s: float) -> None:
         """From when the replica should be ready, ask it until it is; kill it if that takes too long."""
         await asyncio.sleep(start_up_s)
-        until_s = time.monotonic() + READY_WITHIN_S
+        until_s = time.monotonic() + self._ready_within_s
         pause_s = POLLED_EVERY_S
         while not (replica.is_removed or replica.is_gone):
             if await self._answers_ready(replica.url):
@@ -271,7 +283,7 @@ class LoopbackBackend(LiveBackend):
             return False
 
     async def _until_initial_ready(self) -> None:
-        until_s = time.monotonic() + READY_WITHIN_S
+        until_s = time.monotonic() + self._ready_within_s
         while waiting := [each for stage in self.stages.values() for each in stage.all if each.is_starting]:
             if self.failed.done():
                 self.failed.result()

@@ -28,7 +28,10 @@ LONGEST_BACK_OFF_S = 30.0
 
 @dataclass(eq=False)
 class Replica:
-    """One copy of a variant: `url` is where it serves, `number` counts the stage's replicas from 0, of all lanes."""
+    """One copy of a variant: `url` is where it serves, `number` counts the stage's replicas from 0, of all lanes.
+
+    `suspended_s`: since when of the monotonic clock the gateway sends it nothing, as it does not answer ready.
+    """
 
     stage: str
     number: int
@@ -40,6 +43,7 @@ class Replica:
     removed_s: float = NEVER
     gone_s: float = NEVER
     is_busy: bool = False
+    suspended_s: float = NEVER
     is_stopping: bool = False
     lane: int = 0
     resizes: list[tuple[float, int, int]] = field(default_factory=list)

@@ -131,6 +131,8 @@ class Connection(RequestHandler):
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
         self.peer = ""
         self.head_bytes = 0
+        self.is_left = False
+        """Whether its client has closed its side, or is gone."""
         self._connections = connections
         self._is_admitted = False
         self._requests = 0
@@ -151,6 +153,7 @@ class Connection(RequestHandler):
             cast(asyncio.Transport, transport).abort()
 
     def connection_lost(self, error: BaseException | None) -> None:
+        self.is_left = True
         self._leave()
         super().connection_lost(error)
 
@@ -209,6 +212,7 @@ class Connection(RequestHandler):
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks whether to keep the connection
         """Who has sent a whole request and then closes its side gets the answer; anyone else cannot go on."""
+        self.is_left = True
         self._close = self._close or self.is_served
         return self.is_served
 
@@ -228,6 +232,11 @@ async def _too_large(_: web.BaseRequest) -> web.StreamResponse:
 def peer_of(http: web.BaseRequest) -> str:
     """Whom to count a request for."""
     return str(getattr(http.protocol, "peer", http.remote))
+
+
+def is_left(http: web.BaseRequest) -> bool:
+    """Whether its client has closed its side, or is gone."""
+    return bool(getattr(http.protocol, "is_left", False))
 
 
 def _peer(transport: asyncio.BaseTransport) -> str:

@@ -202,7 +202,8 @@ class Gateway:
                 why = "expired" if self.options.drop != "deadline" else "too late for the SLA"
                 return f"dropped: {why} at stage {stage!r}, {age_s:.3f} s after its arrival"
             case "unfinished":
-                return f"unfinished: given up at stage {stage!r} after {age_s:.3f} s"
+                given_up = f"unfinished: given up at stage {stage!r} after {age_s:.3f} s"
+                return f"{given_up}: {request.problem}" if request.problem else given_up
         return f"failed at stage {stage!r}: {request.problem}"
 
     # ---- the router's Host ----

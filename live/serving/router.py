@@ -17,7 +17,7 @@ from ipa.live.serving.request import Batch, Request, RoutedReplica
 from ipa.live.serving.stage_lanes import Draws, StageLanes
 from ipa.live.serving.stage_queue import StageHost, StageQueue
 from ipa.policies import Configuration, StageConfiguration, mix_of
-from ipa.sim import COMPLETED, DROPPED, FAILED, NEVER, OUTCOMES, UNFINISHED
+from ipa.sim import COMPLETED, DROPPED, FAILED, NEVER, OUTCOMES, UNFINISHED, rules
 
 MOST_TRIES = 2
 """A request is given up when so many of its batches have failed at a stage: it is retried once, alone."""
@@ -226,8 +226,8 @@ class Router(StageHost):
         """A replica has failed a batch and is suspended; `served` False: the batch never reached it.
 
         The requests return to the head of the queue, in order, and are tried singly, so that one which fails every
-        batch fails alone; those that fail for the second time are given up. `again` False: the replica is not to blame,
-        and a request that was alone is given up at once.
+        batch fails alone; those that fail for the second time, or have expired meanwhile, are given up. `again` False:
+        the replica is not to blame, and a request that was alone is given up at once.
         """
         self.pass_seconds(now_s)
         queue = self._queue(batch)
@@ -241,7 +241,8 @@ class Router(StageHost):
             if request.outcome is not None:
                 continue
             request.tries += served
-            if not is_lost and (again or batch.size > 1) and request.tries < MOST_TRIES:
+            is_late = served and rules.is_expired(now_s, request.arrival_s, queue.oldest_s)
+            if not (is_lost or is_late) and (again or batch.size > 1) and request.tries < MOST_TRIES:
                 if served:
                     request.kind = object()  # of which there is no other
                 request.visits[-1].batch = None
@@ -268,6 +269,8 @@ class Router(StageHost):
         if request.outcome is None:
             self.pass_seconds(now_s)
             self._queue(request).withdraw(request, now_s)
+            if (batch := request.visits[-1].batch) is not None:
+                request.problem = f"replica {batch.replica.number} ({batch.replica.variant}) has not answered"
             self.end(request, UNFINISHED, now_s)
 
     def end(self, request: Request, outcome: int, now_s: float) -> None:

@@ -1,7 +1,8 @@
 """A model server, which is one replica: `python -m ipa.live.serving.server --backend onnx --file model.onnx`.
 
 It serves one batch at a time; others wait. It is ready once its start-up time is over. On SIGTERM it stops being ready
-at once, finishes its batch, waits for `--stop` and exits.
+at once, finishes its batch, waits for `--stop` and exits. While it works on a batch that its client has given up, it is
+neither ready nor live: a model that never returns is sent nothing more, and whoever watches over the process ends it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from aiohttp import web
 from ipa.live.serving import access, logs, protocol
 from ipa.live.serving.admission import MOST_MESSAGE_BYTES, REQUEST_BYTES, Admission, Limits, default_inside_bytes
 from ipa.live.serving.bodies import read_body
-from ipa.live.serving.connections import peer_of
+from ipa.live.serving.connections import is_left, peer_of
 from ipa.live.serving.messages import Messages
 from ipa.live.serving.models import Model, folder_model, onnx_model, own_model
 from ipa.live.serving.onnx_session import ModelError
@@ -86,14 +87,22 @@ class Server:
         self.name = name
         self._model = model
         self._turn = asyncio.Lock()
+        self._served: web.Request | None = None
         self._waiting = 0
         self.is_ready = False
         self.is_stopping = False
 
     @property
-    def phase(self) -> str:
-        """What it does while it is not ready."""
-        return f"replica of {self.name!r} is {'stopping' if self.is_stopping else 'starting'}"
+    def is_live(self) -> bool:
+        """Whether somebody still waits for the batch that it works on, if it does."""
+        return not self._turn.locked() or self._served is None or not is_left(self._served)
+
+    @property
+    def unready(self) -> str:
+        """Why it takes no batches; empty if it does."""
+        if not self.is_ready:
+            return f"replica of {self.name!r} is {'stopping' if self.is_stopping else 'starting'}"
+        return "" if self.is_live else f"replica of {self.name!r} works on a batch that has been given up"
 
     async def infer(self, http: web.Request) -> web.StreamResponse:
         """Serve one batch, from body to answer."""
@@ -102,17 +111,18 @@ class Server:
             request = await self._messages.read_request(body, http.headers.get(protocol.HEADER))
             del body
             share.hold(2 * sum(len(tensor.data) for tensor in request.inputs))
-            return await send(http, await self._served(request))
+            return await send(http, await self._serve(http, request))
 
-    async def _served(self, request: InferRequest) -> Body:
+    async def _serve(self, http: web.Request, request: InferRequest) -> Body:
         """The answer to a request, once it has had its turn."""
-        if not self.is_ready or self.is_stopping:
-            raise ProtocolError(self.phase, 503)
+        if problem := self.unready:
+            raise ProtocolError(problem, 503)
         if self._waiting >= MOST_WAITING:
             raise ProtocolError(f"{self._waiting} requests are waiting; no more are accepted", 503)
         self._waiting += 1
         try:
             async with self._turn:
+                self._served = http
                 outputs = await self._model.infer(request.inputs, request.parameters)
                 return await self._messages.write_response(self.name, request, outputs)
         except (ModelError, TensorError) as error:
@@ -154,7 +164,8 @@ async def run(options: ServerOptions, model: Model, tell: Callable[..., None] = 
     add_protocol_routes(
         app,
         server="ipa-model-server",
-        unready=lambda: "" if server.is_ready else server.phase,
+        unready=lambda: server.unready,
+        is_live=lambda: server.is_live,
         model=name,
         metadata=server.metadata,
         infer=server.infer,

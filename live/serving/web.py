@@ -134,6 +134,7 @@ def add_protocol_routes(
     model: str,
     metadata: Callable[[], Awaitable[Mapping[str, Any]]],
     infer: Handler,
+    is_live: Callable[[], bool] = lambda: True,
 ) -> None:
     """The protocol's routes for a server of one model; `unready` says why it is not ready, and nothing if it is."""
     from importlib.metadata import version
@@ -152,7 +153,7 @@ def add_protocol_routes(
         return checked
 
     async def live(_: web.Request) -> web.Response:
-        return json_response({"live": True})
+        return json_response({"live": is_live()}, 200 if is_live() else 503)
 
     async def ready(_: web.Request) -> web.Response:
         return readiness({}, unready())

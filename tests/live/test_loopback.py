@@ -200,6 +200,51 @@ def test_a_replica_that_is_killed_is_replaced_and_its_batch_tried_again(tmp_path
     asyncio.run(story())
 
 
+def test_a_replica_that_does_not_answer_ready_again_after_a_failed_batch_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes connections and answers nobody, as one whose model never returns and lets nothing else run."""
+    monkeypatch.setattr(loopback, "SUSPENDED_WITHIN_S", 1.0)
+
+    async def story() -> None:
+        async with running(tmp_path) as backend:
+            stage = backend.stages["sort"]
+            os.kill(backend.launcher.pids["sort-0"], signal.SIGSTOP)
+            await ask(backend)  # it is told, or served by the next one, whichever comes first
+            await until(lambda: [each.number for each in stage.ready] == [1], "another takes its place")
+            assert await ask(backend) == 200
+            assert stage.deaths["small"] == 1
+
+    asyncio.run(story())
+
+
+def test_a_real_model_is_given_the_time_that_it_takes_to_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both those that a run begins with and those that are added; an emulated one has to be ready at once."""
+    folder = tmp_path / "models" / "tiny" / "sort"
+    for variant in ("small", "large"):
+        (folder / variant).mkdir(parents=True)
+        (folder / variant / "model.py").write_text(
+            "import time\n\nclass Model:\n    def __init__(self):\n        time.sleep(1)\n\n"
+            "    def predict(self, inputs):\n        return inputs\n"
+        )
+    open_gateway = LoopbackBackend._open_gateway
+
+    async def opened(backend: LoopbackBackend) -> None:
+        await open_gateway(backend)
+        monkeypatch.setattr(loopback, "READY_WITHIN_S", 0.0)
+
+    monkeypatch.setattr(LoopbackBackend, "_open_gateway", opened)
+
+    async def story() -> None:
+        async with running(tmp_path, models=str(tmp_path / "models")) as backend:
+            await apply(backend, sort(replicas=2))
+            stage = backend.stages["sort"]
+            await until(lambda: len(stage.ready) == 2, "two replicas")
+            assert len(stage.all) == 2
+
+    asyncio.run(story())
+
+
 def test_where_removal_loses_a_removed_replica_takes_its_request_with_it(tmp_path: Path) -> None:
     """Two replicas serve a request each, for 3 s; one of them goes: its client is told at once, the other is served."""
 

@@ -165,6 +165,21 @@ def test_a_request_that_fails_every_batch_fails_alone_and_is_tried_twice(again: 
     assert made.counts[0].failures == 1
 
 
+def test_who_has_expired_when_its_batch_fails_or_is_given_up_in_service_is_told_of_its_replica() -> None:
+    made, host = router(replicas=2)
+    late, held = Request("late", 0.0), Request("held", 0.0)
+    for request in (late, held):
+        made.arrive(request, 0.0)
+    made.failed(host.serving[0], 101.0, "replica 0 (small) did not answer in time")
+    made.give_up(held, 101.0)
+    told = [(request.outcome, request.problem) for request in (late, held)]
+    assert told == [
+        ("failed", "replica 0 (small) did not answer in time"),
+        ("unfinished", "replica 1 (small) has not answered"),
+    ]
+    assert len(host.serving) == 2
+
+
 def test_who_is_tried_again_neither_waits_for_company_nor_is_joined() -> None:
     """A batch of 2 is due at 9 at the latest, but a and b are tried at once; c, which comes then, waits for its own."""
     made, host = router(batch=2, replicas=1, timeout_s=9.0)

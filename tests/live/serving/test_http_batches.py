@@ -109,6 +109,41 @@ def test_a_request_that_its_model_cannot_serve_fails_alone_with_its_reason(tmp_p
         until(lambda: sum(each.popen.poll() is not None for each in servers) == 2, "two have died")
 
 
+HANGING = """
+import threading
+
+class Model:
+    def predict(self, inputs):
+        if (inputs["x"] == 13).any():
+            threading.Event().wait()
+        return {"y": inputs["x"]}
+"""
+
+
+def test_a_replica_whose_model_never_returns_gets_no_other_batch(tmp_path: Path) -> None:
+    """The request is tried with two replicas, which are neither ready nor live any more; the third one serves on."""
+    (tmp_path / "my.py").write_text(HANGING)
+    with plane(tmp_path) as up:
+        own = ("--backend", f"{tmp_path / 'my.py'}:Model", "--model", "yolov5n")
+        servers = [up.server(*own) for _ in range(3)]
+        last = up.emulated("video", CLASSIFICATION, "resnet18", "--factor", "0")
+        gateway = up.gateway("--pipeline", "video", "--sla", "600", "--replica-timeout", "2")
+        replicas = {
+            DETECTION: [entry(number, each.url, "yolov5n") for number, each in enumerate(servers)],
+            CLASSIFICATION: [entry(0, last.url, "resnet18")],
+        }
+        listed(gateway, replicas)
+        status, answer = infer(gateway, ask(data=(13,)))
+        assert status == 502
+        assert answer["error"].endswith("replica 1 (yolov5n) did not answer in time")
+        for each, is_live in zip(servers, (False, False, True), strict=True):
+            status = 200 if is_live else 503
+            until(lambda each=each, status=status: call("GET", each.url + "/v2/health/live")[0] == status, "it tells")
+        assert [infer(gateway)[0] for _ in range(4)] == [200] * 4
+        states = listed(gateway, replicas)[DETECTION]
+        assert [(each["batches"], each["suspended"]) for each in states] == [(1, True), (1, True), (4, False)]
+
+
 def test_a_batch_of_another_size_or_timeout_needs_no_restart(gateway: Process) -> None:
     configured(gateway, batch=4, timeout_s=60.0)
     with ThreadPoolExecutor(3) as pool:

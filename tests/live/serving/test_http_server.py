@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -72,6 +74,29 @@ def test_a_server_serves_one_batch_at_a_time(tmp_path: Path) -> None:
             both = [pool.submit(call, "POST", url, ask(parameters={"batch_number": 0})) for _ in range(2)]
             assert [each.result()[0] for each in both] == [200, 200]
         assert time.monotonic() - start_s >= 2 * service_s("yolov5n", 4.0)
+
+
+def test_a_server_whose_client_has_given_up_is_not_ready_until_its_model_is_done(tmp_path: Path) -> None:
+    """The model waits for a file, and its client does not wait for the model."""
+    done = tmp_path / "done"
+    (tmp_path / "my.py").write_text(
+        "import time\nfrom pathlib import Path\n\nclass Model:\n    def predict(self, inputs):\n"
+        f"        while not Path({str(done)!r}).exists():\n            time.sleep(0.01)\n        return inputs\n"
+    )
+    with plane(tmp_path) as up:
+        server = up.server("--backend", f"{tmp_path / 'my.py'}:Model", "--model", "m")
+        url = f"{server.url}/v2/models/m"
+        until(lambda: call("GET", url + "/ready")[0] == 200, "it is ready")
+        with pytest.raises(TimeoutError):
+            urllib.request.urlopen(urllib.request.Request(url + "/infer", json.dumps(ask()).encode()), timeout=1.0)
+        why = "replica of 'm' works on a batch that has been given up"
+        until(lambda: call("GET", server.url + "/v2/health/live") == (503, {"live": False}), "it is not live")
+        assert call("GET", url + "/ready") == (503, {"name": "m", "ready": False, "error": why})
+        assert call("POST", url + "/infer", ask()) == (503, {"error": why})
+        done.touch()
+        until(lambda: call("GET", url + "/ready")[0] == 200, "it is ready again")
+        assert call("GET", server.url + "/v2/health/live") == (200, {"live": True})
+        assert call("POST", url + "/infer", ask())[0] == 200
 
 
 def service_s(variant: str, factor: float) -> float:
