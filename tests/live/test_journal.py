@@ -196,7 +196,9 @@ def test_a_disk_that_is_full_keeps_no_half_of_a_shorter_journal(
             raise OSError(errno.ENOSPC, "No space left on device")
 
         def close(self) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
+            if not self.closed:
+                super().close()
+                raise OSError(errno.ENOSPC, "No space left on device")
 
     def opened(path: Path, *mode: str) -> Any:
         if path.suffix != ".new":

@@ -24,6 +24,8 @@ from tests.sim.blocks import blocks
 
 ciw = pytest.importorskip("ciw", reason="Ciw is not installed")
 
+pytestmark = pytest.mark.filterwarnings("ignore:Pickle, copy, and deepcopy support:DeprecationWarning")  # of Ciw's own
+
 REQUESTS = 1500
 SEEDS = blocks(4)
 LONG_S = 1e9
