@@ -1,6 +1,7 @@
 # `make demo` and `make test` do all their set-up on a bare Debian machine; see README.md.
 
 PYTHON ?= python3
+MLSERVER_PYTHON ?= $(shell command -v python3.11 || command -v python3.12)
 BIN := .venv/bin
 DEMO_INSTALLED := .venv/demo
 INSTALLED := .venv/installed
@@ -65,11 +66,13 @@ SEED ?= $(shell date -u +%Y%m%d)
 chaos: install
 	$(BIN)/python -m tests.live.chaos --on $(ON) --seconds $(SECONDS) --seed $(SEED)
 
-# A real V2 server for the tests to put behind the gateway, in an environment of its own; without it they skip that.
+# A real V2 server for the tests to put behind the gateway, in an environment of its own; without it they skip that. It
+# runs on Python 3.12 at most.
 mlserver: $(MLSERVER_INSTALLED)
 
 $(MLSERVER_INSTALLED): requirements-mlserver.lock | $(INSTALLED)
-	$(PYTHON) -m venv .venv-mlserver
+	@test -n "$(MLSERVER_PYTHON)" || { echo 'MLServer needs Python 3.11 or 3.12: make mlserver MLSERVER_PYTHON=...'; exit 2; }
+	$(MLSERVER_PYTHON) -m venv .venv-mlserver
 	.venv-mlserver/bin/pip install --quiet --require-hashes -r requirements-mlserver.lock
 	@touch $@
 
