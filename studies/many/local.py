@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, islice
 from uuid import uuid4
 
 from ipa.studies import workers
@@ -37,5 +38,9 @@ class Local:
                     return
                 except workers.WorkerKilledError as killed:
                     self.say(f"{killed}: the runs under way are made again, one by one")
-                    for chunk in killed.tasks:
+                    left = list(islice(rest, 2))
+                    again, rest = list(killed.tasks), chain(left, rest)
+                    if len(left) == 1:  # alone, it would be made in this process, which its runs may end
+                        again, rest = again + left, iter(())
+                    for chunk in again:
                         keep(child.make(chunk))

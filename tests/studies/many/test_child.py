@@ -13,7 +13,9 @@ import pytest
 from ipa.studies import find
 from ipa.studies.many import Asked, Luggage, Outcome
 from ipa.studies.many.child import Child
+from ipa.studies.many.local import Local
 from ipa.studies.many.remote import Answer, work
+from ipa.studies.many.runner import Done
 from tests.command import POLICIES, SHORT, start
 
 ENDS = (
@@ -25,7 +27,7 @@ from pathlib import Path
 
 
 class Ends(Hold):
-    """Ends its process at level 3, is killed at level 4, and at level 5 once; at level 6 says in which thread it is."""
+    """Ends its process at level 3, is killed at level 4, and at level 5 once; at levels 6 and 12 says where it is."""
 
     def decide(self, observation, memory):
         if self.level == 3:
@@ -33,6 +35,8 @@ class Ends(Hold):
         if self.level == 4 or (self.level == 5 and not Path("died").exists()):
             Path("died").touch()
             os.kill(os.getpid(), 9)
+        if self.level == 12:
+            raise RuntimeError(f"process {os.getpid()}")
         if self.level == 6:
             raise RuntimeError(threading.current_thread() is threading.main_thread())
         return super().decide(observation, memory)
@@ -82,6 +86,19 @@ def test_in_whatever_thread_of_a_worker_a_run_is_in_the_main_thread_where_its_de
     thread.join()
     ((_, error),) = answers[0].done.ended
     assert str(error).endswith("RuntimeError: True")
+
+
+def test_a_last_run_after_those_that_end_workers_is_not_made_where_it_could_end_the_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two runs end both workers, and one is left."""
+    monkeypatch.setattr("ipa.studies.workers.AHEAD", 1)
+    monkeypatch.setattr("ipa.studies.many.child.ATTEMPTS", 1)
+    done: list[Done] = []
+    Local(2).make("summary", [[asked(3)], [asked(3)], [asked(12)]], done.append)
+    *_, ((_, error),) = [each.ended for each in done]
+    assert "RuntimeError: process" in str(error)
+    assert f"process {os.getpid()}" not in str(error)
 
 
 def test_a_sweep_names_the_run_that_ends_its_worker_and_goes_on() -> None:
