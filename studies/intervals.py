@@ -180,11 +180,11 @@ def bounds(
 ) -> Bounds:
     """The mean of every row of `values`, of what is not NaN, with its interval.
 
-    A share needs `of`, what each value is a share of, and `span_s`, the length of each run; without, it is taken as any
-    other figure. The ends are NaN for a row of fewer than two values, the mean for a row of none. A confidence of
-    1 - 0.05 / m gives m intervals that all hold at a time in 95 % of all cases (Bonferroni).
+    A share needs `of`, what each value is a share of, and `span_s`, the length of each run; without one of them, it is
+    taken as any other figure. The ends are NaN for a row of fewer than two values, the mean for a row of none. A
+    confidence of 1 - 0.05 / m gives m intervals that all hold at a time in 95 % of all cases (Bonferroni).
     """
-    if kind.of is not None and of is not None and span_s is not None and np.isfinite(of).any():
+    if kind.of is not None and of is not None and span_s is not None and np.isfinite(of + span_s).any():
         return _shares(kind, values, confidence, of, span_s)
     mean, error, critical = _student(values, confidence)
     skewed = critical + _correction(kind, values, critical)
@@ -209,7 +209,7 @@ def differences(
     mean, error, critical = _student(one - other, confidence)
     half = (critical + _correction(kind, one - other, critical)) * error
     low, high = mean - half, mean + half
-    if kind.of is None or of is None or span_s is None or not np.isfinite(of).any():
+    if kind.of is None or of is None or span_s is None or not np.isfinite(of + span_s).any():
         return Bounds(mean, low, high, np.full(len(mean), inf))
     a, b = (bounds(kind, each, confidence, of, span_s) for each in (one, np.broadcast_to(other, one.shape)))
     events = np.minimum(a.events, b.events)

@@ -74,6 +74,23 @@ def test_a_share_s_interval_ends_where_shares_do() -> None:
     assert 99.0 < found.high <= 100.0
 
 
+def test_shares_of_runs_whose_length_is_not_told_have_student_s_interval() -> None:
+    """As in a table of one's own, without a column `duration_s`."""
+    told, other = runs(0.01, 0, 0, 0, 0), runs(0, 0, 0, 0, 0)
+    untold, against = (
+        {seed: {key: run[key] for key in run if key != "duration_s"} for seed, run in each.items()}
+        for each in (told, other)
+    )
+    student = estimate([0.01, 0, 0, 0, 0])
+    assert student is not None
+    for found in (
+        estimate_of("sla_violation_rate", untold.values()),
+        difference_of("sla_violation_rate", untold, against),
+    ):
+        assert found is not None
+        assert found.high == pytest.approx(student.high)
+
+
 def test_two_settings_without_violations_are_not_known_to_be_alike() -> None:
     """Nor are those of which one has had some with one of five seeds known to differ."""
     for one in (runs(0, 0, 0, 0, 0), runs(0.01, 0, 0, 0, 0)):
