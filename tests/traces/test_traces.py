@@ -543,6 +543,13 @@ def test_a_file_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
     assert read(put(tmp_path / "march.cvs", "count\n1\n")) == of_counts(1)
 
 
+def test_files_are_read_on_a_system_without_nonblocking_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows."""
+    monkeypatch.delattr("os.O_NONBLOCK")
+    monkeypatch.delattr("os.set_blocking")
+    assert read(put(tmp_path / "march.csv", "count\n1\n")) == of_counts(1)
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -135,8 +135,10 @@ def _beside(path: Path) -> list[str]:
 
 def _without_waiting(path: str, flags: int) -> int:
     """Opens a file; a pipe that nobody writes to is at its end, where a plain `open` waits for ever."""
-    descriptor = os.open(path, flags | os.O_NONBLOCK)
-    os.set_blocking(descriptor, True)
+    nonblocking = getattr(os, "O_NONBLOCK", 0)  # Windows has none, and no such pipes
+    descriptor = os.open(path, flags | nonblocking)
+    if nonblocking:
+        os.set_blocking(descriptor, True)
     return descriptor
 
 
