@@ -93,7 +93,7 @@ def distributions(name: str = DISTRIBUTION, extras: Iterable[str] = EXTRAS) -> d
         try:
             found[key] = metadata.distribution(wanted)
         except metadata.PackageNotFoundError:
-            raise LiveError(f"{wanted} is not installed: pip install '{DISTRIBUTION}[{','.join(asked)}]'") from None
+            raise LiveError(f"{wanted} is not installed: pip install '.[{','.join(asked)}]' in the checkout") from None
         waiting += _requirements(found[key], extras_of)
     return found
 

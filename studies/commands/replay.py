@@ -28,7 +28,11 @@ if TYPE_CHECKING:
     shell_complete=complete.pipelines,
     help="Pipeline or scenario file of a journal that is no longer in its run's folder. Default: the run's scenario.",
 )
-@click.option("--policy", shell_complete=complete.policies, help="Policy to replay. Default: the run's own.")
+@click.option(
+    "--policy",
+    shell_complete=complete.policies,
+    help="Policy to replay. Default: the run's own; with --pipeline, the scenario file's, or ipa.",
+)
 @set_option
 @output_options
 def replay(run: Path, pipeline: str | None, policy: str | None, assignments: Sequence[str], as_json: bool) -> None:

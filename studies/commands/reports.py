@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +36,7 @@ def check_report(path: Path, out: Path | None = None, records: str = "all", opti
         studies.results.check_writable(path.parent, f"{option} {path}")
     else:
         studies.results.check_place(path, f"{option} {path}")
-    check_plotly(option)
+    studies.drawing.check_plotly(option)
 
 
 def records_of(runs: Sequence[RunData]) -> str:
@@ -59,12 +58,6 @@ def check_images(folder: Path) -> None:
     if folder.is_file():
         raise ScenarioError(f"{folder}: is a file; images go into a folder")
     studies.results.check_writable(folder, str(folder))
-
-
-def check_plotly(what: str) -> None:
-    """Raise ScenarioError, before anything is simulated, if plotly, which draws reports, is not installed."""
-    if find_spec("plotly") is None:
-        raise ScenarioError(f"{what} needs plotly, which is not installed: pip install '.[report]' in the checkout")
 
 
 def write_images(plots: Sequence[Plot], form: str, folder: Path) -> list[Path]:

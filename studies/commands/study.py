@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ipa import studies
-from ipa.studies.commands import complete, printing, progress, reports
+from ipa.studies.commands import complete, printing, progress
 from ipa.studies.commands import jobs as crews
 from ipa.studies.commands.amounts import Whole
 from ipa.studies.commands.options import FOLDER, jobs_option, on_option, output_options
@@ -46,7 +46,7 @@ def study(
     tables and one HTML report. Each run is saved as soon as it finishes. Repeat the command after an interrupt, with
     more seeds or pipelines, or with a changed file: only the missing runs are made.
     """
-    reports.check_plotly("a study's report")
+    studies.drawing.check_plotly("a study's report")
     wanted = studies.study.prepare(what, pipelines, seeds)
     for pipeline in dict.fromkeys(trial.scenario.pipeline for trial in wanted.trials):
         printing.say_rules(pipeline)

@@ -13,7 +13,6 @@ from ipa.studies.commands import printing
 from ipa.studies.commands.amounts import SHARE
 from ipa.studies.commands.options import NEW_FILE, output_options
 from ipa.studies.commands.predictor.options import cases_of, cases_options, predictors_option, trace_of
-from ipa.studies.commands.reports import check_plotly
 
 
 @click.command()
@@ -40,7 +39,7 @@ def show(
     A panel for each predictor shows the load of each second, the busiest second to come at each moment, and the
     forecast that was made then, with its interval.
     """
-    check_plotly("--to")
+    studies.drawing.check_plotly("--to")
     chosen = [studies.predictor.choose(text) for text in names or studies.predictor.NAMES]
     trace = trace_of(name, scale, seed)
     ends = studies.predictor.Measured(interval=within).ends
