@@ -34,10 +34,10 @@ FEW_EVENTS = 5.0
 LATENCY_SKEWNESS = 2.0
 """That of an exponential distribution."""
 
+HELD = "Of rare or very unequal figures and few {}, they hold in 88 to 95 % of cases."
 LIMITS = (
     "Intervals are of 95 %; a mean without one was the same with every seed. (≤) is what there may be where no seed "
-    "had any, if it comes in bursts of 10 s. Of rare or very unequal figures and few seeds they hold in 88 to 95 % of "
-    "cases."
+    f"had any, if it comes in bursts of 10 s. {HELD.format('seeds')}"
 )
 """What a reader of intervals should know."""
 

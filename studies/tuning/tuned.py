@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
-from ipa.studies.intervals import Estimate
+from ipa.studies.intervals import HELD, Estimate
 from ipa.studies.scenario import Scenario
 from ipa.studies.tuning.cases import PAST, Case, Cases
 from ipa.studies.tuning.gain import Gain
@@ -134,6 +134,7 @@ def lines(tuned: Tuned) -> Iterator[str]:
     yield f"{tried}{f', {failed} failed' if failed else ''}; {tuned.cases.words}"
     if tuned.cases.train[0].window is not None:
         yield PAST
+    yield f"Intervals of changes are of 95 %. {HELD.format('windows')}"
     for place, best in enumerate(tuned.best):
         yield ""
         yield from _lines_of(tuned, best, place)
