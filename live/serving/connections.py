@@ -30,6 +30,8 @@ MOST_HEADS_BYTES = 16 * 2**20
 """How much of unfinished heads all connections of a port may have sent."""
 HEAD_S = 10.0
 """How long a head may take from its first byte, and trailers."""
+WRITE_S = 30.0
+"""How long a client may take to receive its answer."""
 MOST_CONNECTIONS = 16_384
 """How many connections a port may have, however much memory there is."""
 CONNECTION_BYTES = 32 * 2**10
@@ -134,10 +136,11 @@ class Connection(RequestHandler):
         self.is_left = False
         """Whether its client has closed its side, or is gone."""
         self._connections = connections
-        self._is_admitted = False
+        self._is_admitted = self._is_lost = False
         self._requests = 0
         self._payload: StreamReader = EMPTY_PAYLOAD
         self._timer: asyncio.TimerHandle | None = None
+        self._abort: asyncio.TimerHandle | None = None
 
     @property
     def is_served(self) -> bool:
@@ -152,8 +155,17 @@ class Connection(RequestHandler):
         else:
             cast(asyncio.Transport, transport).abort()
 
+    async def start(self) -> None:
+        transport = cast(asyncio.Transport, self.transport)
+        try:
+            await super().start()
+        finally:  # it is closing; what is left of the last answer may still be on its way
+            self._abort = None if self._is_lost else self._loop.call_later(WRITE_S, transport.abort)
+
     def connection_lost(self, error: BaseException | None) -> None:
-        self.is_left = True
+        self.is_left = self._is_lost = True
+        if self._abort is not None:
+            self._abort.cancel()
         self._leave()
         super().connection_lost(error)
 
@@ -166,7 +178,8 @@ class Connection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         if not self._is_admitted or self._close:
             return
-        heads, body_bytes = self._request_count, self._payload.total_bytes
+        heads, body, body_bytes = self._request_count, self._payload, self._payload.total_bytes
+        is_of_body = not body.is_eof()
         come_bytes = self.head_bytes + len(data)
         super().data_received(data)
         if self._request_count > heads:
@@ -177,7 +190,7 @@ class Connection(RequestHandler):
                 self._request_handler = _too_large
                 self._close = True
                 self._lingering_time = 0.0
-        elif self._payload.total_bytes == body_bytes and data:
+        elif data and body.total_bytes == body_bytes and not (is_of_body and body.is_eof()):
             self._note_head(come_bytes)
             if come_bytes > MOST_HEAD_BYTES:
                 self.refuse(431, TOO_LARGE)
@@ -193,16 +206,20 @@ class Connection(RequestHandler):
 
     def _note_head(self, size: int) -> None:
         """So much of an unfinished head has come."""
-        self._connections.hold(size - self.head_bytes)
-        self.head_bytes = size
+        bytes_more, self.head_bytes = size - self.head_bytes, size
         if self._timer is not None and not size:
             self._timer.cancel()
             self._timer = None
         elif self._timer is None and size:
             self._timer = self._loop.call_later(HEAD_S, self.refuse, 408, f"the headers took more than {HEAD_S:g} s")
+        self._connections.hold(bytes_more)  # may refuse this very connection
 
     def refuse(self, status: int, why: str) -> None:
-        """Close the connection; it is told why if it has no request inside."""
+        """Close the connection, after its answer if it is being served; it is told why if it has no request inside."""
+        if self.is_served:
+            self._close = True
+            self._note_head(0)
+            return
         if self.transport is not None and not self._requests and self.head_bytes:
             reason, body = HTTPStatus(status).phrase, write_error(why)
             head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -218,7 +235,12 @@ class Connection(RequestHandler):
 
     async def finish_response(self, *given: Any) -> Any:
         try:
-            return await super().finish_response(*given)
+            async with asyncio.timeout(WRITE_S):
+                return await super().finish_response(*given)
+        except TimeoutError:
+            if self.transport is not None:
+                self.transport.abort()
+            raise ConnectionError("the client does not receive its answer") from None
         finally:
             self._requests -= 1
 

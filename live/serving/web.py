@@ -17,14 +17,12 @@ from aiohttp.typedefs import Handler, Middleware
 from ipa.live.serving import protocol
 from ipa.live.serving.admission import Limits, open_files, return_large_blocks
 from ipa.live.serving.bodies import read_body
-from ipa.live.serving.connections import Connection, Connections
+from ipa.live.serving.connections import WRITE_S, Connection, Connections
 from ipa.live.serving.ports import BACKLOG
 from ipa.live.serving.protocol import BINARY_EXTENSION, Body, ProtocolError
 
 JSON_LIMITS = Limits(body_bytes=2**20, built_bytes=64 * 2**20)
 """What a body may take that is read at once, as those of the control API are."""
-WRITE_S = 30.0
-"""How long a client may take to receive its answer."""
 KEEP_ALIVE_S = 75.0
 """How long a connection may be silent."""
 SHUTDOWN_S = 5.0

@@ -154,6 +154,65 @@ def test_a_head_that_does_not_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) ->
     story(told)
 
 
+def test_the_end_of_a_body_is_no_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last chunk often comes by itself; the answer then takes as long as it takes."""
+    monkeypatch.setattr(connections, "HEAD_S", 0.1)
+
+    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+        reader, writer = await connect(ASK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        await asyncio.sleep(0.05)
+        writer.write(b"0\r\n\r\n")
+        await asyncio.sleep(0.2)
+        may_answer.set()
+        assert await status((reader, writer)) == 200
+
+    story(told)
+
+
+@pytest.mark.parametrize("behind", [ASK, ASK + HEADERS * 2])
+def test_a_head_behind_a_request_inside_does_not_cut_it_off(behind: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEAD_S", 0.05)
+
+    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+        reader, writer = await connect(ASK + b"\r\n")
+        await asyncio.sleep(0.05)
+        writer.write(behind)
+        await asyncio.sleep(0.2)
+        may_answer.set()
+        answer = await reader.read()
+        assert (answer.count(b"HTTP/1.1"), answer[:15], answer[-2:]) == (1, b"HTTP/1.1 200 OK", b"{}")
+
+    story(told)
+
+
+@pytest.mark.parametrize("size", [2**15, 2**22], ids=["is to be closed", "goes on"])
+def test_who_does_not_read_its_answer_is_cut_off(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else such connections, which count as served, would keep everybody out for ever."""
+    monkeypatch.setattr(connections, "WRITE_S", 0.05)
+
+    async def much(_: web.Request) -> web.Response:
+        return web.Response(body=bytes(size))
+
+    async def play() -> None:
+        app = application()
+        app.router.add_get("/much", much)
+        port = open_port(LOOPBACK, 0)
+        port.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        runner, _ = await listen(app, port)
+        server = runner.server
+        assert server is not None
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            client.connect(port.getsockname())
+            client.send(b"GET /much HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            async with asyncio.timeout(10.0):
+                while not server.requests_count or server.connections:
+                    await asyncio.sleep(0.01)
+        await runner.cleanup()
+
+    asyncio.run(play())
+
+
 def test_unfinished_heads_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of four, the first two give way; who has sent nothing is not asked to."""
     monkeypatch.setattr(connections, "MOST_HEADS_BYTES", 2 * len(ASK + HEADERS) + 10)
@@ -171,6 +230,20 @@ def test_unfinished_heads_are_bounded_together(monkeypatch: pytest.MonkeyPatch) 
             writer.write(b"\r\n")
         assert [await status(each) for each in heads[2:]] == [200, 200]
         assert await answered(idle)
+
+    story(told)
+
+
+def test_a_head_that_gives_way_itself_is_counted_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MOST_HEADS_BYTES", len(ASK + HEADERS) - 1)
+    monkeypatch.setattr(connections, "HEAD_S", 1.0)
+
+    async def told(connect: Connect, _: asyncio.Event) -> None:
+        for _ in range(3):
+            reader, writer = await connect(ASK)
+            await asyncio.sleep(0.02)
+            writer.write(HEADERS)
+            assert await status((reader, writer)) == 503
 
     story(told)
 
