@@ -132,10 +132,10 @@ class Gateway:
         stages = ", ".join(map(repr, self.router.unserved))
         return f"no replica that can take batches at stage {stages}" if stages else ""
 
-    async def accepts(self, _: web.Request) -> web.Response:
+    async def accepts(self, request: web.Request) -> web.Response:
         """Whether this gateway takes requests, whatever the replicas: so that a cluster keeps sending them here, where
         they wait or are told why not, until it shuts down."""
-        return readiness({}, "the gateway is shutting down" if self.is_closing else "")
+        return readiness(request, {}, "the gateway is shutting down" if self.is_closing else "")
 
     # ---- clients ----
 

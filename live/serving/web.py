@@ -153,11 +153,11 @@ def add_protocol_routes(
     async def live(_: web.Request) -> web.Response:
         return json_response({"live": is_live()}, 200 if is_live() else 503)
 
-    async def ready(_: web.Request) -> web.Response:
-        return readiness({}, unready())
+    async def ready(request: web.Request) -> web.Response:
+        return readiness(request, {}, unready())
 
-    async def model_ready(_: web.Request) -> web.Response:
-        return readiness({"name": model}, unready())
+    async def model_ready(request: web.Request) -> web.Response:
+        return readiness(request, {"name": model}, unready())
 
     async def of_server(_: web.Request) -> web.Response:
         return json_response(described)
@@ -173,8 +173,9 @@ def add_protocol_routes(
         app.router.add_get(path, known(of_model))
 
 
-def readiness(described: Mapping[str, Any], problem: str) -> web.Response:
+def readiness(request: web.Request, described: Mapping[str, Any], problem: str) -> web.Response:
     """Whether something is ready, and why not."""
+    request[ADMITTED] = True
     if problem:
         return json_response({**described, "ready": False, "error": problem}, 503)
     return json_response({**described, "ready": True})

@@ -368,13 +368,17 @@ def test_what_would_leave_a_port_open_or_shut_for_ever_is_refused_at_the_start(
 
 
 def test_refusals_are_counted_and_logged_by_reason(tmp_path: Path) -> None:
-    """Of what clients sent, and not of what was let in: that is in the books as completed, dropped or failed."""
+    """Of what clients sent, and not of what was let in: that is in the books as completed, dropped or failed. Who asks
+    whether the gateway is ready is not refused if it is not."""
     create_token_file(tmp_path / "clients")
     (token,) = TokenFile(tmp_path / "clients").read()
     bearer = {"Authorization": f"Bearer {token}"}
     tensor = {"name": "image", "datatype": "FP32", "shape": [1], "data": [1.0]}
     with plane(tmp_path) as opened:
         gateway = opened.gateway("--pipeline", "video", "--sla", "0.1", "--data-token-file", str(tmp_path / "clients"))
+        for probe in ("/v2/health/ready", "/v2/models/video/ready"):
+            with pytest.raises(HTTPError, match="503"):
+                urlopen(Request(f"{gateway.url}{probe}", headers=bearer))
         infer = f"{gateway.url}/v2/models/video/infer"
         given = [({}, b"{}"), ({}, b"{}"), (bearer, b"{"), (bearer, json.dumps({"inputs": [tensor]}).encode())]
         answered = [posted(infer, headers, body) for headers, body in given]
