@@ -116,7 +116,7 @@ async def generate(
                 if answers is not None and is_text:
                     answers[job.first + index] = _text(answer, response.headers)
                 status[index], may_retry[index] = response.status, "Retry-After" in response.headers
-                reason[index] = "" if is_completed else reasons.known(_refused(response.status, answer))
+                reason[index] = "" if is_completed else reasons.known(f"HTTP status {response.status}: {_said(answer)}")
         except (aiohttp.ClientError, OSError) as error:
             if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError):
                 return
@@ -161,15 +161,15 @@ class _Reasons:
         return self._by_form.setdefault(form, text)
 
 
-def _refused(status: int, answer: bytes) -> str:
-    """What an answer other than a completed one says, in one line of characters that a terminal may be shown."""
+def _said(answer: bytes) -> str:
+    """What an answer says, its error if it is one, in one line of characters that a terminal may be shown."""
     try:
         found = json.loads(answer)
         text = str(found["error"]) if isinstance(found, dict) and "error" in found else str(found)
     except (ValueError, RecursionError):
         text = answer[: 4 * LONGEST_REASON].decode(errors="replace")
     printable = "".join(each if each.isprintable() else " " for each in text[:LONGEST_REASON])
-    return f"HTTP status {status}: {' '.join(printable.split())}"
+    return " ".join(printable.split())
 
 
 async def _received(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
@@ -238,7 +238,7 @@ def ask_file(job: Job, content: bytes, what: str) -> str:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise RunError(f"{job.target}: {why_unreached(error)}") from None
         if status != COMPLETED_STATUS:
-            raise _refusal(what, status, answer.decode(errors="replace"))
+            raise _refusal(what, status, answer)
         return _text(answer, headers)
 
     return asyncio.run(ask())
@@ -369,26 +369,26 @@ async def metadata_of(url: str, model: str, token_file: str = "") -> dict[str, A
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10.0), auto_decompress=False) as session,
             session.get(address, headers=headers, allow_redirects=False) as response,
         ):
-            text = (await _received(response, MOST_KEPT_BYTES)).decode(errors="replace")
+            answer = await _received(response, MOST_KEPT_BYTES)
     except aiohttp.InvalidURL:
         raise LiveError(f"{url}: should be a URL, such as http://127.0.0.1:8080") from None
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         raise RunError(f"{address}: no V2 server answers: {why_unreached(error)}") from None
     if response.status != 200:
-        raise _refusal(address, response.status, text)
+        raise _refusal(address, response.status, answer)
     try:
-        found = json.loads(text)
+        found = json.loads(answer)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise LiveError(f"{address}: the answer is not a JSON object: {text[:200].strip()}")
+        raise LiveError(f"{address}: the answer is not a JSON object: {_said(answer)}")
     return found
 
 
-def _refusal(what: str, status: int, text: str) -> Error:
+def _refusal(what: str, status: int, answer: bytes) -> Error:
     """What a server answered instead: what was asked is wrong, or the server has failed."""
     kind = RunError if status >= 500 else LiveError
-    return kind(f"{what}: HTTP status {status}: {text[:200].strip()}")
+    return kind(f"{what}: HTTP status {status}: {_said(answer)}")
 
 
 def _zeros(tensor: dict[str, Any]) -> dict[str, Any]:

@@ -41,7 +41,7 @@ async def serving(answer: Answer, metadata: dict[str, Any] | None = None, status
     """A V2 server of the model `m` on loopback; its URL. Without metadata, it answers with the status."""
 
     async def describe(_: web.Request) -> web.Response:
-        return web.json_response(metadata) if metadata else web.Response(status=status, text="no such model")
+        return web.json_response(metadata) if metadata else web.Response(status=status, text="no such\x1b[2J model")
 
     app = web.Application()
     app.router.add_post("/v2/models/m/infer", answer)
@@ -275,11 +275,13 @@ def test_the_metadata_of_a_model_gives_a_request_of_zeros() -> None:
 
 
 def test_a_model_that_is_not_there_is_told() -> None:
+    """In the server's words, of which none reach the terminal as commands."""
+
     async def story() -> None:
         async with serving(at_once) as url:
             await zeros_for(url, "m")
 
-    with pytest.raises(LiveError, match=r"/v2/models/m: HTTP status 404: no such model"):
+    with pytest.raises(LiveError, match=r"/v2/models/m: HTTP status 404: no such \[2J model$"):
         asyncio.run(story())
     with pytest.raises(RunError, match="no V2 server answers"):
         asyncio.run(zeros_for(f"http://127.0.0.1:{free_port()}", "m"))
