@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isnan, nan
@@ -96,7 +95,7 @@ class ControllerMetrics:
 def serving(port: int | None, pipeline: Pipeline, host: str = LOOPBACK) -> Iterator[ControllerMetrics | None]:
     """Serve a controller's metrics while the block lasts; None: none are kept.
 
-    Raises LiveError for a port that is taken.
+    Raises LiveError for a port that is taken, and a host that is not this machine.
     """
     if port is None:
         yield None
@@ -105,6 +104,6 @@ def serving(port: int | None, pipeline: Pipeline, host: str = LOOPBACK) -> Itera
     try:
         served = metrics.of_process.served(host, port)
     except OSError as error:
-        raise LiveError(f"--metrics-port {port}: {os.strerror(error.errno or 0)}") from None
+        raise LiveError(f"--metrics-port: {error.strerror}") from None
     with served:
         yield metrics

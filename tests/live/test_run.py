@@ -584,7 +584,9 @@ def test_a_metrics_port_that_is_taken_is_refused(tmp_path: Path, monkeypatch: py
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = refusal("live", "run", "video", "--metrics-port", port)
-    assert said == f"--metrics-port {port}: Address already in use"
+        elsewhere = refusal("live", "run", "video", "--metrics-port", port, "--metrics-host", "192.0.2.1")
+    assert said == f"--metrics-port: 127.0.0.1 port {port}: Address already in use"
+    assert elsewhere == f"--metrics-port: 192.0.2.1 port {port}: Cannot assign requested address"
 
 
 def test_results_are_never_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
