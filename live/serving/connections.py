@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from ipaddress import IPv6Address, ip_address
 from itertools import chain
@@ -84,7 +84,7 @@ class Connections:
     def admit(self, connection: Connection) -> bool:
         """Whether there is room for another connection, which may be that of one that gives way."""
         own = self._peers.setdefault(connection.peer, _Peer())
-        crowd = own if 2 * len(own) >= self.most else self._largest if self._count >= self.most else None
+        crowd = [own] if 2 * len(own) >= self.most else self._by_size if self._count >= self.most else None
         is_room = crowd is None or self._gives_way(crowd)
         if is_room:
             self._peers.setdefault(connection.peer, own).strangers[connection] = None
@@ -94,12 +94,13 @@ class Connections:
         return is_room
 
     @property
-    def _largest(self) -> _Peer:
-        return max(self._peers.values(), key=len)
+    def _by_size(self) -> list[_Peer]:
+        return sorted(self._peers.values(), key=len, reverse=True)
 
-    def _gives_way(self, peer: _Peer, head_bytes: int = 0) -> bool:
-        """Whether one of a peer's connections gives way, of those with so much of a head."""
-        found = next((each for each in peer if not each.is_served and each.head_bytes >= head_bytes), None)
+    def _gives_way(self, peers: Iterable[_Peer], head_bytes: int = 0) -> bool:
+        """Whether a connection with so much of a head gives way, of the first of these peers that has one."""
+        candidates = chain.from_iterable(peers)
+        found = next((each for each in candidates if not each.is_served and each.head_bytes >= head_bytes), None)
         if found is not None:
             self._warn(peer=found.peer, connections=self._count)
             found.refuse(503, "too many connections")
@@ -114,7 +115,7 @@ class Connections:
     def hold(self, bytes_more: int) -> None:
         """More of unfinished heads has come, or is done with."""
         self._heads_bytes += bytes_more
-        while bytes_more > 0 and self._heads_bytes > MOST_HEADS_BYTES and self._gives_way(self._largest, 1):
+        while bytes_more > 0 and self._heads_bytes > MOST_HEADS_BYTES and self._gives_way(self._by_size, 1):
             pass
 
     def remove(self, connection: Connection) -> None:

@@ -234,6 +234,21 @@ def test_unfinished_heads_are_bounded_together(monkeypatch: pytest.MonkeyPatch) 
     story(told)
 
 
+def test_a_peer_with_fewer_connections_has_no_more_of_heads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MOST_HEADS_BYTES", len(ASK + HEADERS) + 10)
+
+    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+        may_answer.set()
+        idle = [await connect(peer="127.0.0.2") for _ in range(3)]
+        first = await connect(ASK + HEADERS)
+        await asyncio.sleep(0.02)
+        await connect(ASK + HEADERS)
+        assert await status(first) == 503
+        assert await answered(idle[0])
+
+    story(told)
+
+
 def test_a_head_that_gives_way_itself_is_counted_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "MOST_HEADS_BYTES", len(ASK + HEADERS) - 1)
     monkeypatch.setattr(connections, "HEAD_S", 1.0)
@@ -277,6 +292,21 @@ def test_a_request_inside_never_gives_way() -> None:
         assert await status(await connect(ASK + b"\r\n")) == 0
         may_answer.set()
         assert [await status(each) for each in inside] == [200] * 4
+
+    story(told, most=8)
+
+
+def test_where_the_largest_peer_is_served_another_s_silent_connection_gives_way() -> None:
+    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+        served = [await connect(ASK + b"\r\n", peer="127.0.0.2") for _ in range(4)]
+        silent = [await connect(peer="127.0.0.3") for _ in range(3)]
+        other = await connect()
+        await asyncio.sleep(0.05)
+        new = await connect(ASK + b"\r\n")
+        assert await status(silent[0]) == 0
+        may_answer.set()
+        assert [await status(each) for each in (*served, new)] == [200] * 5
+        assert await answered(other)
 
     story(told, most=8)
 
