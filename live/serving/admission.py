@@ -109,8 +109,8 @@ _M_MMAP_THRESHOLD = -3
 class Admission:
     """Counts the bytes that the requests inside hold, at most `most_bytes`.
 
-    Where there is no room, a body that is still arriving gives way: of the peer whose bodies hold most, the one that
-    has gone longest without a byte. So bodies that stand still keep nobody out, nor does a peer that sends many.
+    Where there is no room, a body that is still arriving gives way: first one that stands still, of the peer whose
+    bodies hold most. So bodies that stand still keep nobody out, nor does a peer that sends many.
     """
 
     def __init__(self, most_bytes: int) -> None:
@@ -140,15 +140,14 @@ class Admission:
     def _gives_way(self, share: Share, bytes_more: int) -> Share | None:
         """The body that gives way to more of this one: one that stands still, or to what is small, or to a peer that
         holds less."""
-        peers = [peer for peer, bodies in self._arriving.items() if bodies.keys() - {share}]
-        if not peers:
-            return None
-        peer = max(peers, key=self._arriving_bytes.__getitem__)
-        other = next(each for each in self._arriving[peer] if each is not share)
-        is_fair = self._arriving_bytes[share.peer] + bytes_more < self._arriving_bytes[peer]
-        is_small = share.held_bytes + bytes_more <= SMALL_BYTES
-        stands = other.stood_s > (SMALL_WAITS_S if is_small else STANDS_S)
-        return other if stands or (is_fair and peer != share.peer) else None
+        peers = sorted(self._arriving, key=self._arriving_bytes.__getitem__, reverse=True)
+        oldest = [next((each for each in self._arriving[peer] if each is not share), None) for peer in peers]
+        others = [each for each in oldest if each is not None]
+        waits_s = SMALL_WAITS_S if share.held_bytes + bytes_more <= SMALL_BYTES else STANDS_S
+        if stands := next((each for each in others if each.stood_s > waits_s), None):
+            return stands
+        is_fair = others and self._arriving_bytes[share.peer] + bytes_more < self._arriving_bytes[others[0].peer]
+        return others[0] if is_fair and others[0].peer != share.peer else None
 
     def begin(self, share: Share) -> None:
         """The body of a share begins to arrive."""

@@ -195,6 +195,21 @@ def test_a_peer_that_sends_many_bodies_gives_way_to_another_peer(monkeypatch: py
         assert [each.gave_way for each in crowd] == [True, True, False, False]
 
 
+@pytest.mark.parametrize("peer", ["a", "c"])
+def test_a_body_that_stands_still_gives_way_before_a_larger_one_that_comes(
+    peer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 0.0
+    monkeypatch.setattr("ipa.live.serving.admission.time", SimpleNamespace(monotonic=lambda: now_s))
+    admission, cut = Admission(3 * MB), list[str]()
+    with ExitStack() as stack:
+        arriving(admission, "b", MB, cut, stack)
+        now_s = 5.0
+        arriving(admission, "a", 2 * MB, cut, stack)
+        with admission.share(peer):
+            assert cut == ["b"]
+
+
 def test_what_has_arrived_gives_way_to_nobody() -> None:
     admission = Admission(MB)
     with admission.share("a") as share:
