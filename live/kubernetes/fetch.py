@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ipa.live.kubernetes.checksums import SUMS, parsed, sha256_of
-from ipa.live.kubernetes.store import ATTEMPTS, AWS, PART_BYTES, S3, StoreError, explained, opened
+from ipa.live.kubernetes.store import ATTEMPTS, AWS, KEYS_AT, PART_BYTES, S3, StoreError, explained, opened
 
 if TYPE_CHECKING:
     from s3fs import S3FileSystem
@@ -46,6 +46,16 @@ def fetch(url: str, target: Path, endpoint: str, environment: Mapping[str, str],
                     raise StoreError(f"{url}/{name}: is not what {SUMS} says")
         incoming.rename(target)
     return len(files)
+
+
+def keys_of(secret: str, folder: Path = Path(KEYS_AT)) -> dict[str, str]:
+    """The credentials in a Secret's folder. Raises StoreError if it is not there, or lacks one that is needed."""
+    keys = {path.name: path.read_text(encoding="utf-8").strip() for path in folder.glob("AWS_*")}
+    if not keys:
+        raise StoreError(f'secret "{secret}" not found, or without the keys AWS_...')
+    for name in {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} - keys.keys():
+        raise StoreError(f'secret "{secret}": lacks the key {name}')
+    return keys
 
 
 def _files(store: S3FileSystem, url: str, endpoint: str) -> dict[str, str]:
@@ -86,10 +96,11 @@ def _copy(store: S3FileSystem, source: str, target: Path) -> None:
 @click.argument("url")
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--endpoint", default=AWS, show_default=True, help="of the store")
-def main(url: str, target: Path, endpoint: str) -> None:
+@click.option("--secret", help=f"whose keys are files in {KEYS_AT}; without, keys are variables")
+def main(url: str, target: Path, endpoint: str, secret: str | None) -> None:
     """Fetch a variant from an object store."""
     try:
-        count = fetch(url, target, endpoint, os.environ)
+        count = fetch(url, target, endpoint, {**os.environ, **(keys_of(secret) if secret else {})})
     except StoreError as error:
         sys.exit(f"Error: {error}")
     click.echo(f"{url}: {count} files", err=True)

@@ -15,6 +15,7 @@ from ipa.live.kubernetes.names import CONTROLLER, GATEWAY
 from ipa.live.kubernetes.parts import (
     CONTROL_TOKEN_PATH,
     GRACE_S,
+    MOST_DISK,
     PIPELINE_PATH,
     Manifest,
     container_security,
@@ -292,11 +293,9 @@ def _pod(deployed: Deployed, name: str, advise: bool, state: _State) -> Manifest
                     "timeoutSeconds": 5,
                     "failureThreshold": 6,
                 },
-                # What else there is of disks is bounded by its volume, or is a log. It requests no disk: a node that
-                # does not say how much it has takes it too.
                 "resources": {
                     "requests": {"cpu": "100m", "memory": "512Mi", "ephemeral-storage": "0"},
-                    "limits": {"memory": "512Mi", "ephemeral-storage": "2Gi"},
+                    "limits": {"memory": "512Mi", "ephemeral-storage": MOST_DISK},
                 },
                 "securityContext": container_security(),
                 "volumeMounts": [

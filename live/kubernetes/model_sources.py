@@ -19,20 +19,13 @@ from ipa.live.errors import LiveError
 from ipa.live.kubernetes import parts
 from ipa.live.kubernetes.parts import Manifest
 from ipa.live.kubernetes.settings import EMULATED, Deployed, Layout
-from ipa.live.kubernetes.store import AWS, S3
+from ipa.live.kubernetes.store import AWS, KEYS_AT, S3
 
 CLAIM, IMAGE = "pvc:", "image:"
 MOUNTED_AT = "/models"
 READ_ONLY: Manifest = {"name": "models", "mountPath": MOUNTED_AT, "readOnly": True}
-MOST_MODEL = "64Gi"
-"""How much a variant that is fetched may take of its node's disk."""
-CREDENTIALS = {
-    "AWS_ACCESS_KEY_ID": False,
-    "AWS_SECRET_ACCESS_KEY": False,
-    "AWS_SESSION_TOKEN": True,
-    "AWS_REGION": True,
-}
-"""The keys of a Secret with credentials, and whether each may be left out."""
+MOST_MODEL, MOST_FETCHED = "64Gi", "66Gi"
+"""How much of its node's disk a variant that is fetched may take, and the pod that fetches it."""
 
 _NAME = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?"
 _FOLDER = r"(/[^/\s]+)*"
@@ -84,7 +77,11 @@ def placed(deployed: Deployed, stage: str, variant: str, cores: int) -> Placed |
         return Placed("/".join(filter(None, (MOUNTED_AT, folder, below))), READ_ONLY, (volume,))
     folder = f"{MOUNTED_AT}/{variant}"
     fetching = _fetching(deployed, f"{root}/{below}", folder, cores)
-    return Placed(folder, READ_ONLY, ({"name": "models", "emptyDir": {"sizeLimit": MOST_MODEL}},), (fetching,))
+    volumes: tuple[Manifest, ...] = ({"name": "models", "emptyDir": {"sizeLimit": MOST_MODEL}},)
+    if deployed.layout.s3_secret:
+        # Optional: a pod without its Secret would wait in silence, while the fetching container says what is missing.
+        volumes += ({"name": "keys", "secret": {"secretName": deployed.layout.s3_secret, "optional": True}},)
+    return Placed(folder, READ_ONLY, volumes, (fetching,))
 
 
 def egress(layout: Layout) -> list[Manifest]:
@@ -112,14 +109,16 @@ def _fetching(deployed: Deployed, url: str, folder: str, cores: int) -> Manifest
         deployed,
         "fetch",
         "ipa.live.kubernetes.fetch",
-        [url, folder, *(("--endpoint", layout.s3_endpoint) if layout.s3_endpoint else ())],
+        [
+            *(url, folder),
+            *(("--endpoint", layout.s3_endpoint) if layout.s3_endpoint else ()),
+            *(("--secret", layout.s3_secret) if layout.s3_secret else ()),
+        ],
         resources=deployed.replica_resources(cores).as_manifest(),
+        most_disk=MOST_FETCHED,
     )
     made["terminationMessagePolicy"] = parts.SAYS_ITS_LAST_LINES
     made["volumeMounts"] += [{"name": "models", "mountPath": MOUNTED_AT}]
     if layout.s3_secret:
-        made["env"] += [
-            {"name": key, "valueFrom": {"secretKeyRef": {"name": layout.s3_secret, "key": key, "optional": optional}}}
-            for key, optional in CREDENTIALS.items()
-        ]
+        made["volumeMounts"] += [{"name": "keys", "mountPath": KEYS_AT, "readOnly": True}]
     return made

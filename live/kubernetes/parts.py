@@ -23,6 +23,8 @@ MODEL_CONTAINER = "model-server"
 USER = 65532
 GRACE_S = 10
 """How much longer than its work a pod may take to end before it is killed."""
+MOST_DISK = "2Gi"
+"""How much of its node's disk a container may take with its volumes and logs; beyond it, its pod is evicted."""
 PROBED_EVERY_S = 1
 NODE_LOST_FOR_S = 30
 """How long a pod stays on a node that is not ready or cannot be reached; then another is made elsewhere."""
@@ -110,6 +112,7 @@ def container(
     threads: int = 1,
     starts_within_s: int | None = None,
     drain_s: int = 0,
+    most_disk: str = MOST_DISK,
 ) -> Manifest:
     """A container that runs one of our modules; numerical libraries get `threads` threads.
 
@@ -127,7 +130,11 @@ def container(
             *({"name": key, "value": str(threads)} for key in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")),
             {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"},
         ],
-        "resources": dict(resources),
+        # It requests no disk: a node that does not say how much it has takes it too.
+        "resources": {
+            "requests": {**resources["requests"], "ephemeral-storage": "0"},
+            "limits": {**resources.get("limits", {}), "ephemeral-storage": most_disk},
+        },
         "securityContext": container_security(),
         "volumeMounts": [
             {"name": "pipeline", "mountPath": PIPELINE_PATH.rpartition("/")[0], "readOnly": True},

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 S3 = "s3://"
 AWS = "https://s3.amazonaws.com"
+KEYS_AT = "/keys"
+"""Where a pod has its Secret: each of the variables above as a file."""
 DEFAULT_REGION = "us-east-1"
 
 ATTEMPTS = 6

@@ -21,7 +21,7 @@ pytest.importorskip("s3fs")
 
 from ipa.live.kubernetes import fetch as fetching
 from ipa.live.kubernetes import store as store_of
-from ipa.live.kubernetes.fetch import fetch
+from ipa.live.kubernetes.fetch import fetch, keys_of
 from ipa.live.kubernetes.store import StoreError
 from tests.live.serving.models_world import BUCKET, NOBODY, SOMEBODY, put, s3_server, shut
 
@@ -276,3 +276,13 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> Non
         url = f"https://localhost:{listener.getsockname()[1]}"
         with pytest.raises(StoreError, match=f"{url} cannot be reached: .*[Cc]ertificate"):
             fetch(SMALL, tmp_path / "small", url, NOBODY, attempts=1)
+
+
+def test_the_keys_of_a_secret_are_files_and_what_lacks_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r'^secret "keys" not found'):
+        keys_of("keys", tmp_path / "nowhere")
+    (tmp_path / "AWS_ACCESS_KEY_ID").write_text("me\n")
+    with pytest.raises(StoreError, match="lacks the key AWS_SECRET_ACCESS_KEY"):
+        keys_of("keys", tmp_path)
+    (tmp_path / "AWS_SECRET_ACCESS_KEY").write_text("secret")
+    assert keys_of("keys", tmp_path) == {"AWS_ACCESS_KEY_ID": "me", "AWS_SECRET_ACCESS_KEY": "secret"}

@@ -99,7 +99,9 @@ def test_any_other_annotation_is_refused(text: str) -> None:
 
 def test_an_emulated_replica_requests_a_fraction_and_has_no_cpu_limit(tmp_path: Path) -> None:
     resources = server(stage(tiny(tmp_path), sort("large")["sort"]))["resources"]
-    assert resources == {"requests": {"cpu": "20m", "memory": "256Mi"}, "limits": {"memory": "256Mi"}}
+    disk = {"requests": {"ephemeral-storage": "0"}, "limits": {"ephemeral-storage": "2Gi"}}
+    asked = {"requests": {"cpu": "20m", "memory": "256Mi"}, "limits": {"memory": "256Mi"}}
+    assert resources == {kind: {**asked[kind], **disk[kind]} for kind in asked}
 
 
 def test_with_real_resources_the_profile_s_cores_are_request_and_limit_and_threads_follow(tmp_path: Path) -> None:
@@ -398,32 +400,37 @@ def test_a_variant_of_an_object_store_is_fetched_into_the_pod_and_read_only_to_i
     spec = pod_of(tiny(tmp_path, layout=STORE))
     (fetching,), (serving,) = spec["initContainers"], spec["containers"]
     assert fetching["command"] == ["python", "-m", "ipa.live.kubernetes.fetch"]
-    endpoint = ["--endpoint", "http://store.there:9000"]
-    assert fetching["args"] == ["s3://shelf/models/tiny/sort/large", "/models/large", *endpoint]
+    options = ["--endpoint", "http://store.there:9000", "--secret", "keys"]
+    assert fetching["args"] == ["s3://shelf/models/tiny/sort/large", "/models/large", *options]
     assert (option(serving, "--backend"), option(serving, "--file")) == ("folder", "/models/large")
     assert option(serving, "--start-up") == "0.0"  # it takes what it takes
     assert (mounts(fetching), mounts(serving)) == ({"/models": False}, {"/models": True})
     assert volumes(spec) == [{"name": "", "emptyDir": {"sizeLimit": "64Gi"}}]
-    assert fetching["resources"] == serving["resources"]
+    limits = [each["resources"]["limits"] for each in (fetching, serving)]
+    assert limits[0]["memory"] == limits[1]["memory"]
     assert fetching["securityContext"] == serving["securityContext"]
     assert {each["terminationMessagePolicy"] for each in (fetching, serving)} == {"FallbackToLogsOnError"}
 
 
-def test_only_the_init_container_has_the_store_s_credentials(tmp_path: Path) -> None:
+def test_only_the_init_container_has_the_store_s_credentials_and_as_files(tmp_path: Path) -> None:
     spec = pod_of(tiny(tmp_path, layout=STORE))
-    given = {
-        each["name"]: each["valueFrom"]["secretKeyRef"]
-        for each in spec["initContainers"][0]["env"]
-        if "valueFrom" in each
-    }
-    assert {name: (ref["name"], ref["optional"]) for name, ref in given.items()} == {
-        "AWS_ACCESS_KEY_ID": ("keys", False),
-        "AWS_SECRET_ACCESS_KEY": ("keys", False),
-        "AWS_SESSION_TOKEN": ("keys", True),
-        "AWS_REGION": ("keys", True),
-    }
-    assert "secretKeyRef" not in str(spec["containers"])
-    assert "secretKeyRef" not in str(pod_of(tiny(tmp_path, layout=Layout(models="s3://shelf"))))
+    (fetching,) = spec["initContainers"]
+    assert {"name": "keys", "secret": {"secretName": "keys", "optional": True}} in spec["volumes"]
+    assert {"name": "keys", "mountPath": "/keys", "readOnly": True} in fetching["volumeMounts"]
+    assert option(fetching, "--secret") == "keys"
+    assert "secretKeyRef" not in str(spec)
+    assert "/keys" not in str(spec["containers"])
+    assert "secret" not in str(pod_of(tiny(tmp_path, layout=Layout(models="s3://shelf"))))
+
+
+def test_every_container_has_a_limit_of_its_node_s_disk_and_asks_for_none(tmp_path: Path) -> None:
+    """A pod that fetches a model may take as much as the volume for it, and what it takes otherwise."""
+    every = [each for pod in pod_specs(tiny(tmp_path)) for each in (*pod["containers"], *pod.get("initContainers", ()))]
+    assert len(every) >= 3
+    assert {each["resources"]["limits"]["ephemeral-storage"] for each in every} == {"2Gi"}
+    (fetching,) = pod_of(tiny(tmp_path, layout=STORE))["initContainers"]
+    assert fetching["resources"]["limits"]["ephemeral-storage"] == "66Gi"
+    assert {each["resources"]["requests"]["ephemeral-storage"] for each in (*every, fetching)} == {"0"}
 
 
 def test_a_volume_is_mounted_read_only_and_holds_all_variants(tmp_path: Path) -> None:

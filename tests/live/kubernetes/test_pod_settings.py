@@ -63,10 +63,10 @@ def test_labels_by_which_pods_are_found_stay_ours(tmp_path: Path) -> None:
 def test_a_cpu_limit_of_the_gateway_is_one_of_each_of_its_containers_as_quotas_ask(tmp_path: Path) -> None:
     router, watch = template(tmp_path, "gateway", gateway={"resources": {"limits": {"cpu": "2"}}})["spec"]["containers"]
     assert router["resources"] == {
-        "requests": {"cpu": "250m", "memory": "512Mi"},
-        "limits": {"memory": "512Mi", "cpu": "2"},
+        "requests": {"cpu": "250m", "memory": "512Mi", "ephemeral-storage": "0"},
+        "limits": {"memory": "512Mi", "cpu": "2", "ephemeral-storage": "2Gi"},
     }
-    assert watch["resources"]["limits"] == {"memory": "128Mi", "cpu": "500m"}
+    assert watch["resources"]["limits"] == {"memory": "128Mi", "cpu": "500m", "ephemeral-storage": "2Gi"}
     without = template(tmp_path, "gateway")["spec"]["containers"]
     assert ["cpu" in each["resources"]["limits"] for each in without] == [False, False]
 
@@ -75,8 +75,10 @@ def test_a_device_is_for_the_model_alone_and_a_limit_for_what_fetches_it_too(tmp
     given = {"resources": {"limits": {"example.com/gpu": "1", "cpu": "1"}}}
     deployed = tiny(tmp_path, layout=Layout(models="s3://shelf", replica_cpu="100m", pods={"models": given}))
     spec = stage_deployment(deployed, "sort", SMALL)["spec"]["template"]["spec"]
-    assert spec["containers"][0]["resources"]["limits"] == {"memory": "256Mi", "cpu": "1", "example.com/gpu": "1"}
-    assert spec["initContainers"][0]["resources"]["limits"] == {"memory": "256Mi", "cpu": "1"}
+    of_both = {"memory": "256Mi", "cpu": "1"}
+    serving, fetching = ({"ephemeral-storage": disk, **of_both} for disk in ("2Gi", "66Gi"))
+    assert spec["containers"][0]["resources"]["limits"] == {**serving, "example.com/gpu": "1"}
+    assert spec["initContainers"][0]["resources"]["limits"] == fetching
 
 
 def test_pods_are_spread_among_their_own_kind_unless_said_otherwise(tmp_path: Path) -> None:
