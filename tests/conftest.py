@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,12 @@ import pytest
 # Several processes run tests, and threads of numerical libraries wait for each other by spinning: that took five times
 # the work. Set before anything loads such a library, and inherited by the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+with suppress(ImportError):  # as where only some tests are run
+    from hypothesis import settings
+
+    settings.register_profile("untimed", deadline=None)  # no test asserts how long something takes
+    settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)
