@@ -119,12 +119,12 @@ class BatchService:
         self._router.finished(batch, self._clock.now_s())
 
     def _failed(self, batch: Batch, error: ReplicaError | TensorError) -> None:
-        served, again = True, False
-        jobs: list[Job] = [request.data for request in batch.requests if request.data is not None]
+        served, again, status = True, False, None
         if isinstance(error, ReplicaError):
-            served, again = error.served, error.again
-            for job in jobs:
-                job.status = error.status
+            served, again, status = error.served, error.again, error.status
+        jobs: list[Job] = [request.data for request in batch.requests if request.data is not None]
+        for job in jobs:
+            job.status = status
         if served and jobs and not all(tensor.shape[0] for tensor in jobs[0].tensors):
             again = False  # a model that cannot take an empty input is not broken: see `docs/live.md`, Rows
         problem = f"replica {batch.replica.number} ({batch.replica.variant}) {error}"

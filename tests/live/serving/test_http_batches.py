@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
+import numpy as np
+
+from ipa import profiles
+from ipa.live.serving.batch_service import BatchService, Job
 from ipa.live.serving.metrics import TABLE
+from ipa.live.serving.replica_clients import ReplicaError
+from ipa.live.serving.request import Batch, Request, RoutedReplica
+from ipa.live.serving.tensors import TensorError, of_array
 from tests.live.serving.serving_plane import Plane, Process, ask, call, entry, plane, put, until, wanted
 from tests.live.serving.video_plane import (
     CLASSIFICATION,
@@ -118,6 +128,25 @@ class Model:
             threading.Event().wait()
         return {"y": inputs["x"]}
 """
+
+
+def test_what_a_batch_failed_of_does_not_say_what_its_requests_fail_of_alone() -> None:
+    """Together they are too large for the replica (413); alone, the replica's answer has other rows (502)."""
+    errors: list[Exception] = [ReplicaError("too large", again=False, status=413), TensorError("other rows")]
+
+    async def infer(*_: object) -> None:
+        raise errors.pop(0)
+
+    around: Any = (mock.Mock(), SimpleNamespace(infer=infer), mock.Mock(), mock.Mock())
+    service = BatchService(profiles.load("video"), *around, asyncio.run)
+    job = Job([of_array("x", np.zeros((1, 1)))], {}, mock.Mock())
+    replica = RoutedReplica(0, "yolov5n", 1)
+    batch = Batch(0, 0, replica, (Request("a", 0.0, None, job),), 0.0)
+    said = []
+    for _ in range(2):
+        service.start(batch)
+        said.append(job.status)
+    assert said == [413, None]
 
 
 def test_a_replica_whose_model_never_returns_gets_no_other_batch(tmp_path: Path) -> None:
