@@ -127,7 +127,7 @@ def is_own_host(host: str, names: Collection[str]) -> bool:
     if found is None:
         return False
     name = found["v6"] or found["name"]
-    return name == "localhost" or name in names or _address(name) is not None
+    return name == "localhost" or name in map(str.lower, names) or _address(name) is not None
 
 
 _HOST = re.compile(r"(\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(:[0-9]{0,5})?")
