@@ -27,8 +27,8 @@ REQUEST_BYTES = 16 * 2**10
 
 SMALL_BYTES = 2**18
 SMALL_WAITS_S = 0.1
-STANDS_S = 1.0
-"""A body without a byte for so long gives way to any other; to a request that holds no more than those, sooner."""
+LARGE_WAITS_S = 1.0
+"""A body that has been without a byte for so long gives way: to a request of up to SMALL_BYTES, and to a larger one."""
 
 BUILT_PER_BYTE = 8
 BUILT_PER_VALUE = 96
@@ -143,7 +143,7 @@ class Admission:
         peers = sorted(self._arriving, key=self._arriving_bytes.__getitem__, reverse=True)
         oldest = [next((each for each in self._arriving[peer] if each is not share), None) for peer in peers]
         others = [each for each in oldest if each is not None]
-        waits_s = SMALL_WAITS_S if share.held_bytes + bytes_more <= SMALL_BYTES else STANDS_S
+        waits_s = SMALL_WAITS_S if share.held_bytes + bytes_more <= SMALL_BYTES else LARGE_WAITS_S
         if stands := next((each for each in others if each.stood_s > waits_s), None):
             return stands
         is_fair = others and self._arriving_bytes[share.peer] + bytes_more < self._arriving_bytes[others[0].peer]

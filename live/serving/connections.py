@@ -37,7 +37,7 @@ MOST_CONNECTIONS = 16_384
 CONNECTION_BYTES = 32 * 2**10
 """How much of the memory there is for each connection; an idle one takes 5 kB."""
 PORTS = 3
-"""A process may open so many files for each connection of a port: its ports are two, and it calls others."""
+"""For each connection of a port, the process may open so many files: it has two ports, and calls others."""
 
 TOO_LARGE = f"the headers are too large; allowed: {MOST_HEAD_BYTES} bytes"
 

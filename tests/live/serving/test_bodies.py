@@ -167,7 +167,7 @@ def test_bodies_that_stand_still_give_way_the_longest_first(monkeypatch: pytest.
 @pytest.mark.parametrize("size", [MB, REQUEST_BYTES])
 def test_a_body_that_keeps_coming_gives_way_to_nobody(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """What counts as standing still differs for what is small."""
-    waits = "ipa.live.serving.admission." + ("STANDS_S" if size == MB else "SMALL_WAITS_S")
+    waits = "ipa.live.serving.admission." + ("LARGE_WAITS_S" if size == MB else "SMALL_WAITS_S")
     admission, cut = Admission(2 * MB), list[str]()
     with ExitStack() as stack:
         arriving(admission, "a", 2 * MB - size + 1, cut, stack)
@@ -182,7 +182,7 @@ def test_a_body_that_keeps_coming_gives_way_to_nobody(size: int, monkeypatch: py
 
 def test_a_peer_that_sends_many_bodies_gives_way_to_another_peer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the room of 4 MB, the other peer gets its half, and no more."""
-    for waits in ("STANDS_S", "SMALL_WAITS_S"):
+    for waits in ("LARGE_WAITS_S", "SMALL_WAITS_S"):
         monkeypatch.setattr(f"ipa.live.serving.admission.{waits}", float("inf"))
     admission, cut = Admission(4 * MB), list[str]()
     with ExitStack() as stack:
