@@ -221,6 +221,22 @@ def _among_others_s(s: int, number: int, latency_s: float, memory: Memory) -> fl
 
 
 @small
+def begin_of(s: int, k: int, memory: Memory) -> int:
+    """Where the members of the k-th batch started at stage s begin in `served`."""
+    begin: Any = np.int64(0)  # typed, as numba may join a literal and an unsigned number to a float
+    if k > 0:
+        begin = np.int64(memory.batches[s, k - 1].end)
+    return begin
+
+
+@small
+def size_of(s: int, k: int, memory: Memory) -> int:
+    """The size of the k-th batch started at stage s."""
+    end: Any = np.int64(memory.batches[s, k].end)
+    return end - begin_of(s, k, memory)
+
+
+@small
 def start(s: int, number: int, size: int, memory: Memory) -> None:
     """Start the `size` requests at the end of `served` as a batch on a replica."""
     stage, replica, now_s = memory.stages[s], memory.replicas[s, number], memory.stages[s].now_s

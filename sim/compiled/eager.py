@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from ipa.sim.compiled.dispatch import (
+    begin_of,
     change_busy,
     dispatch_size,
     drop,
     lacks_draw,
     look_again,
     next_batch_s,
+    size_of,
     start,
     take,
 )
@@ -124,8 +126,8 @@ def lose(s: int, since: int, memory: Memory, waiting: RecordArray | None) -> Non
                     drop(s, request, NEVER, memory)
                     request = waiting[s, request].behind
         if replica.batch >= 0:
-            begin = memory.batches[s, replica.batch - 1].end if replica.batch > 0 else 0
-            for place in range(begin, memory.batches[s, replica.batch].end):
+            begin = begin_of(s, replica.batch, memory)
+            for place in range(begin, begin + size_of(s, replica.batch, memory)):
                 stage.failed += 1
                 stage.interrupted += 1
                 drop(s, memory.served[s, place], replica.finish_s, memory)

@@ -9,11 +9,7 @@ left when all requests have ended, the stages advance event by event in the pipe
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
-from ipa.sim.compiled.dispatch import attempt, change_busy, later, wake_s
+from ipa.sim.compiled.dispatch import attempt, change_busy, later, size_of, wake_s
 from ipa.sim.compiled.eager import attempt_eager, lose, next_in_turn, take_back
 from ipa.sim.compiled.heaps import pop_event, rank_of
 from ipa.sim.compiled.jit import entry, hot, inner, small
@@ -246,7 +242,7 @@ def _complete(s: int, memory: Memory, waiting: RecordArray | None, deadlines: Re
         put_idle(s, number, memory)
     else:
         stage.freed = number
-    size = _size(s, k, memory)
+    size = size_of(s, k, memory)
     stage.present -= size
     stage.completions += size
     stage.left_sum_s += stage.now_s * size
@@ -292,22 +288,13 @@ def _roll_out(s: int, memory: Memory, waiting: RecordArray | None) -> None:
         take_back(s, removed_before, memory, waiting)
 
 
-@small
-def _size(s: int, k: int, memory: Memory) -> int:
-    """The size of the k-th batch started at stage s."""
-    size: Any = np.int64(memory.batches[s, k].end)
-    if k > 0:
-        size -= np.int64(memory.batches[s, k - 1].end)
-    return size
-
-
 @inner
 def _deliver(s: int, memory: Memory) -> None:
     """Put the batch that the stage before has finished next in the queue of stage s."""
     stage, sender, now_s = memory.stages[s], memory.stages[s - 1], memory.stages[s].now_s
     k = memory.finished[s - 1, sender.delivered]
     sender.delivered += 1
-    size = _size(s - 1, k, memory)
+    size = size_of(s - 1, k, memory)
     begin = memory.batches[s - 1, k].end - size
     for i in range(size):
         memory.queue[s, stage.tail + i] = memory.served[s - 1, begin + i]

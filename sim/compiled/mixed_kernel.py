@@ -6,12 +6,12 @@ their instant. Python takes over where a decision may take effect as a whole (`S
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from ipa.sim.compiled.dispatch import attempt, change_busy, later
+from ipa.sim.compiled.dispatch import attempt, change_busy, later, size_of
 from ipa.sim.compiled.eager import attempt_eager, lose, take_back
 from ipa.sim.compiled.heaps import pop_event, rank_of
 from ipa.sim.compiled.jit import entry, inner, small
@@ -227,7 +227,7 @@ def _deliver(s: int, now_s: float, memory: Memory, lanes: LaneMemory) -> None:
     sender, most = lanes.stages[s - 1], lanes.lanes[0].most
     first = lanes.finished[s - 1, sender.delivered]
     sender.delivered += 1
-    size = _size(first.row, first.batch, memory)
+    size = size_of(first.row, first.batch, memory)
     begin = memory.batches[first.row, first.batch].end - size
     for row in range(s * most, (s + 1) * most):
         stage = memory.stages[row]
@@ -241,15 +241,6 @@ def _deliver(s: int, now_s: float, memory: Memory, lanes: LaneMemory) -> None:
             stage.enqueued_sum_s += now_s * came
             stage.now_s = now_s
             stage.attempts = True
-
-
-@small
-def _size(row: int, k: int, memory: Memory) -> int:
-    """The size of the k-th batch started at a lane."""
-    size: Any = np.int64(memory.batches[row, k].end)
-    if k > 0:
-        size -= np.int64(memory.batches[row, k - 1].end)
-    return size
 
 
 @inner
@@ -271,7 +262,7 @@ def _complete(row: int, memory: Memory, waiting: RecordArray | None, lanes: Lane
         put_idle(row, number, memory)
     else:
         stage.freed = number
-    size = _size(row, k, memory)
+    size = size_of(row, k, memory)
     stage.present -= size
     stage.completions += size
     stage.left_sum_s += stage.now_s * size
