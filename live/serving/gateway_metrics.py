@@ -65,8 +65,7 @@ class GatewayMetrics(ProcessMetrics):
         self._batch(batch)[1].observe(now_s - batch.start_s)
         duration = self._of_stage[batch.stage]
         for request in batch.requests:
-            if request.outcome is None:
-                duration.observe(now_s - request.enqueue_s)
+            duration.observe(now_s - request.enqueue_s)
 
     def wrong_rows(self, batch: Batch) -> None:
         """An output of a batch had other rows than it should have."""

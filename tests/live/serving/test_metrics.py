@@ -8,14 +8,20 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ipa.live.controller_metrics import ControllerMetrics
+from ipa.live.serving.clock import RunClock
+from ipa.live.serving.counts import ArrivalCounts
 from ipa.live.serving.dashboard import PANELS, dashboard, metrics_of
+from ipa.live.serving.gateway_metrics import GatewayMetrics
 from ipa.live.serving.logs import JsonLines
 from ipa.live.serving.metrics import OF_SLA, STAGE_STATE, TABLE, ProcessMetrics, at_whole_second
+from ipa.live.serving.request import Batch, Request, RoutedReplica
+from ipa.live.serving.router import Router
 from ipa.policies import Applied, Decision, Entry, StageConfiguration, mix_of
 from tests.live.world import metric_values
 from tests.tiny import SMALL_ONES, observation, two_by_two
@@ -69,6 +75,18 @@ def test_the_controller_has_its_own_metrics_of_the_table() -> None:
     assert 'ipa_decisions_total{pipeline="video",rung="optimal"} 1.0' in text
     with pytest.raises(KeyError, match="ipa_queue_length"):
         metrics.of("ipa_queue_length", stage="object-detection")
+
+
+def test_a_stage_s_duration_is_of_all_requests_of_a_finished_batch() -> None:
+    """As in an observation of the gateway: whichever of the two a policy reads, it reads the same."""
+    pipeline = two_by_two()
+    router = Router(("a", "b"), pipeline.drop_limits_s, SMALL_ONES, mock.Mock())
+    metrics = GatewayMetrics(pipeline, router, ArrivalCounts(0.0), RunClock())
+    requests = Request("served", 0.0), Request("given up meanwhile", 0.0)
+    router.stages[0].enqueue(requests, 0.0)
+    requests[1].outcome = "unfinished"
+    metrics.finished(Batch(0, 0, RoutedReplica(0, "small", 2), requests, 0.0), 1.0)
+    assert metric_values(metrics.text().decode())["ipa_stage_duration_seconds_count", "a"] == 2.0
 
 
 def test_a_step_tells_of_what_it_saw_and_whether_it_was_put_in_force() -> None:
