@@ -34,10 +34,10 @@ PATIENCE = 10
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained network: its arrays as in `models.SHAPES`, how many epochs it took, and its .keras file."""
+    """A trained network: its arrays as in `models.SHAPES`, how it was trained, and its .keras file."""
 
     arrays: dict[str, npt.NDArray[Any]]
-    epochs: int
+    recipe: dict[str, Any]
     network: Any
 
     def keras_file(self, shift: npt.NDArray[np.float64]) -> bytes:
@@ -91,7 +91,13 @@ def fit(
     )
     names = ("kernel", "recurrent", "bias", "dense_kernel", "dense_bias")
     weights = [array for layer in network.layers for array in layer.get_weights()]
-    return Fitted(dict(zip(names, weights, strict=True)), len(history.epoch), network)
+    recipe = {
+        "epochs": len(history.epoch),
+        "batch": batch,
+        "loss": "pinball" if levels else "mean_squared_error",
+        **({} if levels else {"kernel_l1": L1, "optimizer": "adam"}),
+    }
+    return Fitted(dict(zip(names, weights, strict=True)), recipe, network)
 
 
 def _column(samples: Set) -> npt.NDArray[np.float32]:

@@ -144,7 +144,7 @@ def _fitted(
         arrays = _fitter("fit_trees").fit(training, validation, levels, seed, TREES, on_step)
         return Model(kind, arrays, {**card, "fit": {"trees": TREES}}, "the trained model"), None
     fitted = _fitter("fit_network").fit(training, validation, levels, seed, epochs or EPOCHS[kind], on_step)
-    return Model(kind, fitted.arrays, {**card, "fit": {"epochs": fitted.epochs}}, "the trained model"), fitted
+    return Model(kind, fitted.arrays, {**card, "fit": fitted.recipe}, "the trained model"), fitted
 
 
 def steps(kind: str, epochs: int | None = None) -> int:

@@ -276,7 +276,8 @@ def test_numpy_computes_what_keras_does_from_the_files_that_training_writes(tmp_
             assert forward_pass(model)(inputs) == pytest.approx(outputs[name], rel=1e-6, abs=1e-6)
     assert json.loads((tmp_path / "many.card.json").read_text())["levels"] == list(LEVELS)
     one = load(str(tmp_path / "one.keras")).card
-    assert (one["fit"], one["activation"]) == ({"epochs": 2}, "relu")
+    recipe = {"batch": 64, "loss": "mean_squared_error", "kernel_l1": 1e-05, "optimizer": "adam"}
+    assert (one["fit"], one["activation"]) == ({"epochs": 2, **recipe}, "relu")
     assert one["split_s"] == {"training": [0, 1000], "test": [1000, 1200], "every": 1}
     assert {"training", "test"} <= set(one) >= {"samples"}
     assert "validation" not in one
