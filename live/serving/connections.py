@@ -137,7 +137,7 @@ class Connection(RequestHandler):
         self.is_left = False
         """Whether its client has closed its side, or is gone."""
         self._connections = connections
-        self._is_admitted = self._is_lost = False
+        self._is_admitted = self._is_lost = self._is_last = False
         self._requests = 0
         self._payload: StreamReader = EMPTY_PAYLOAD
         self._timer: asyncio.TimerHandle | None = None
@@ -177,7 +177,7 @@ class Connection(RequestHandler):
             self._connections.remove(self)
 
     def data_received(self, data: bytes) -> None:
-        if not self._is_admitted or self._close:
+        if not self._is_admitted or self._close or self._is_last:
             return
         heads, body, body_bytes = self._request_count, self._payload, self._payload.total_bytes
         is_of_body = not body.is_eof()
@@ -216,9 +216,9 @@ class Connection(RequestHandler):
         self._connections.hold(bytes_more)  # may refuse this very connection
 
     def refuse(self, status: int, why: str) -> None:
-        """Close the connection, after its answer if it is being served; it is told why if it has no request inside."""
+        """Close the connection, after its answers if it is being served; it is told why if it has no request inside."""
         if self.is_served:
-            self._close = True
+            self._is_last = True
             self._note_head(0)
             return
         if self.transport is not None and not self._requests and self.head_bytes:
@@ -231,7 +231,7 @@ class Connection(RequestHandler):
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks whether to keep the connection
         """Who has sent a whole request and then closes its side gets the answer; anyone else cannot go on."""
         self.is_left = True
-        self._close = self._close or self.is_served
+        self._is_last = self.is_served
         return self.is_served
 
     async def finish_response(self, *given: Any) -> Any:
@@ -244,6 +244,7 @@ class Connection(RequestHandler):
             raise ConnectionError("the client does not receive its answer") from None
         finally:
             self._requests -= 1
+            self._close = self._close or (self._is_last and not self._requests)
 
 
 async def _too_large(_: web.BaseRequest) -> web.StreamResponse:

@@ -340,6 +340,26 @@ def test_who_closes_its_side_after_a_request_gets_the_answer() -> None:
     story(told)
 
 
+@pytest.mark.parametrize("is_half_closed", [True, False], ids=["closes its side", "begins another"])
+def test_who_sends_several_requests_and_then_no_more_gets_all_answers(
+    is_half_closed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_S", 0.05)
+
+    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+        reader, writer = await connect((ASK + b"\r\n") * 3 + (b"" if is_half_closed else ASK))
+        if is_half_closed:
+            writer.write_eof()
+        else:
+            await asyncio.sleep(0.05)
+            writer.write(b"X: y")
+        await asyncio.sleep(0.1)
+        may_answer.set()
+        assert (await reader.read()).count(b"HTTP/1.1 200 OK") == 3
+
+    story(told)
+
+
 def test_who_closes_its_side_before_a_request_is_whole_is_closed() -> None:
     async def told(connect: Connect, _: asyncio.Event) -> None:
         for data in (ASK, ASK + b"Content-Length: 10\r\n\r\nabc", b""):
