@@ -158,6 +158,8 @@ def overview_row(of: OfPolicy) -> list[str]:
 OVERVIEW_COLUMNS = ("objective lost", *CAUSES, "cores", "PAS", "violations")
 """The columns of `overview_row`."""
 
+INTERVALS = "Intervals over seeds are Student's; of violations that only some seeds have, they are too narrow."
+
 NOT_ALONE = "Empty: cannot be told apart from planning."
 """Under the rows of an overview of which one lacks a cause."""
 

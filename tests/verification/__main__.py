@@ -7,12 +7,13 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from math import ceil
+from math import ceil, log
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 
+from ipa.live.profiling import repeats
 from ipa.sim import choose_engine
 from tests.benchmarks.tables import Value, machine
 from tests.verification import coverage
@@ -163,6 +164,19 @@ def rate_rows() -> list[Callable[[], Row]]:
                 is_most=False,
             )
             for outcome in (coverage.OUTCOMES[2], coverage.SKEWED, coverage.OUTCOMES[-1])
+        ),
+        *(
+            partial(
+                rate_row,
+                f"`ipa profile run` within {within:.0%}: the last interval of the {name} holds it",
+                partial(coverage.profiled, of, within, truth, 400, np.random.default_rng(5)),
+                0.93,
+                is_most=False,
+            )
+            for name, of, within, truth in (
+                ("mean", (repeats.mean_of,), 0.05, 1.0),
+                ("p99", (repeats.mean_of, repeats.p99_of), 0.2, log(100)),
+            )
         ),
         partial(
             rate_row,
