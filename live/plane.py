@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from collections.abc import Sequence
@@ -63,7 +64,8 @@ class Plane:
     models: str = ""
 
 
-_HELD: dict[int, socket.socket] = {}
+_HELD: dict[int, int] = {}
+"""Port -> the file descriptor of the socket that holds it."""
 
 
 def free_port() -> int:
@@ -75,7 +77,7 @@ def free_port() -> int:
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     holder.bind((LOOPBACK, 0))
     port: int = holder.getsockname()[1]
-    _HELD[port] = holder
+    _HELD[port] = holder.detach()
     if sys.platform != "linux":
         release_port(port)
     return port
@@ -83,8 +85,8 @@ def free_port() -> int:
 
 def release_port(port: int) -> None:
     """Let others have a port again; nothing for one that is not held."""
-    if holder := _HELD.pop(port, None):
-        holder.close()
+    if (holder := _HELD.pop(port, None)) is not None:
+        os.close(holder)
 
 
 def listening_host(host: str) -> str:
