@@ -1,9 +1,13 @@
-"""The structure of the source as the tests see it: folders, their modules and faces, and who imports what."""
+"""The structure of the source as the tests see it: folders, their modules and faces, and who imports what.
+
+`python -m tests.house` prints the map of the source, `python -m tests.house policies sim` that of some folders.
+"""
 
 from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -40,11 +44,13 @@ def path_of(folder: str) -> Path:
     return PACKAGE.joinpath(*folder.split(".")[1:])
 
 
-def members(folder: str) -> list[str]:
-    """The modules and the folders directly in a package."""
+def map_of(folder: str) -> list[str]:
+    """A line for a package and for each of its modules: its name and the first line of its docstring."""
     here = path_of(folder)
-    modules = [path.stem for path in here.glob("*.py") if not path.stem.startswith("__")]
-    return sorted([*modules, *(path.parent.name for path in here.glob("*/__init__.py"))])
+    paths = {folder: here / "__init__.py"}
+    paths |= {f"    {path.stem}": path for path in sorted(here.glob("*.py")) if not path.stem.startswith("__")}
+    texts = {name: ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) for name, path in paths.items()}
+    return [f"{name}  " + (text or "").partition("\n")[0] for name, text in texts.items()]
 
 
 def face(folder: str) -> list[str]:
@@ -84,3 +90,9 @@ def is_allowed(found: Import, packages: set[str], faces: dict[str, list[str]]) -
     if owner == "ipa":
         return found.module == "ipa.errors" or found.name in faces["ipa"]
     return is_inside or (found.module in packages and found.name in faces[found.module])
+
+
+if __name__ == "__main__":
+    for each in folders():
+        if not sys.argv[1:] or each.split(".")[1:2] in ([name] for name in sys.argv[1:]):
+            print(*map_of(each), sep="\n")

@@ -1,11 +1,4 @@
-"""Loads: what arrives at a pipeline, as counts per second or as timestamps.
-
-trace       the value `Trace` · shaping: scaling and cutting · checks: what a number may be
-catalogue   from a name or a path to a trace · workloads: the named synthetic loads
-readers     from files to traces, a format a module · writers: from traces to files
-arrivals    from counts per second to the times of requests
-summary     the figures of a trace · shape: its burstiness, its day and week, its rises
-"""
+"""Loads: what arrives at a pipeline, as counts per second or as timestamps."""
 
 from ipa.traces.arrivals import PROCESSES, arrivals
 from ipa.traces.catalogue import TRACE_VARIABLE, default_path, find, known_names

@@ -2,12 +2,6 @@
 
 Each answers with a distribution of the load of the busiest second within a horizon (`Forecast`). Windows are counted
 back from the newest second. Seconds without a sample (NaN) are skipped; without any sample there is no forecast.
-
-registry            predictors by name · outlook: what a policy plans from
-recent              the last windows again · smoothing: weighted means and trends · poisson: the spread of counts
-learned             what a training made of a trace · trained/: its models, and library/, the shipped ones
-auto                which of several did best just now
-future              what only a simulation knows · shipped, windows: what they share
 """
 
 from ipa.policies.forecast import LEVELS

@@ -1,12 +1,5 @@
 """The compiled engine: the model as one function that numba compiles, bit by bit what the SimPy engine gives.
 
-engine      `CompiledEngine`: what Python does around the kernel · stage: a stage as control steps and records read it
-streaming   `StreamedEngine`: the same with room for a window of the requests, for loads larger than memory
-mixed       `MixedCompiledEngine`: stages of several lanes, for runs that mix variants · mixed_kernel: its event loop
-kernel      the event loop · dispatch, eager, rollout: what happens at a stage · heaps: events, idle replicas
-memory      the state of a run as arrays · layout: the part of it that runs share · blocks: memory kept between runs
-jit         how functions are compiled, and where the result is cached
-
 Needs numba.
 """
 

@@ -1,8 +1,4 @@
-"""Plans that the optimiser makes for loads: all that are worth having for one, and the chosen one of each of many.
-
-found       the plans, by policy and load
-pages       pictures and pages of them
-"""
+"""Plans that the optimiser makes for loads: all that are worth having for one, and the chosen one of each of many."""
 
 import lazy_loader as lazy
 

@@ -1,10 +1,4 @@
-"""Profiles measured on this machine, and compared.
-
-plan      what is to be profiled, checked before anything starts
-course    the measurements, in an order in which one can spare others · kept: on disk as they come
-figures   what was measured as the figures of a pipeline file, each marked as what it is · written: the file
-compare   whether one profile is slower than another
-"""
+"""Profiles measured on this machine, and compared."""
 
 import lazy_loader as lazy
 

@@ -1,8 +1,6 @@
-"""Trained models: what they see, their files, and their forward passes in numpy. Nothing here imports what trains them.
+"""Trained models: what they see, their files, and their forward passes in numpy.
 
-features     what models see of a history
-models       the value `Model`: checked arrays and a card, from .npz files · keras_file: from .keras files
-network      an LSTM, and trees
+Nothing here imports what trains them.
 """
 
 import lazy_loader as lazy

@@ -1,12 +1,4 @@
-"""The pictures of what a table of runs says.
-
-front       the Pareto front of two or three outcomes
-effects     what every key does to an outcome
-heat_map    an outcome over two keys
-ranking     which key matters most
-parallel    all keys and outcomes of many settings, to brush over
-wording     figures and settings in the text of plots
-"""
+"""The pictures of what a table of runs says."""
 
 from ipa.studies.answers.pictures.effects import effects
 from ipa.studies.answers.pictures.front import front

@@ -1,15 +1,4 @@
-"""What a study has found as tables of text, for the page, Markdown and the terminal alike.
-
-sheet       what a table of text is
-agreement   published cells beside ours: the score, the configurations seen most, forecast errors
-headline    what a curve gains at equal cost, and saves at equal accuracy
-bounds      how far every system is from the one that bounds them
-systems     the systems beside each other
-points      the named points of a sweep beside each other
-loads       the loads, published and ours
-times       the time of a decision, published and ours
-failures    the runs that failed
-"""
+"""What a study has found as tables of text, for the page, Markdown and the terminal alike."""
 
 from ipa.studies.study.sheets.agreement import cells, forecasts, misplaced, queue_term, score, seen_most
 from ipa.studies.study.sheets.bounds import bounds
