@@ -49,19 +49,32 @@ def cores() -> int:
 
 
 def _quota_cores() -> float:
-    """The least quota of the control group (v2) of this process and of those above it, in cores; inf without one."""
-    with suppress(OSError, StopIteration):
-        lines = OWN_CGROUP.read_text().splitlines()
-        own = next(line for line in lines if line.startswith("0::")).removeprefix("0::").strip("/")
-        return min(_quota_in(CGROUPS / each) for each in (Path(own), *Path(own).parents))
+    """The least quota of the control groups of this process and of those above them, in cores; inf without one.
+
+    Version 1 has a hierarchy for each controller, version 2 one for all of them; a machine may have both.
+    """
+    with suppress(OSError):
+        quotas = [inf]
+        for line in OWN_CGROUP.read_text().splitlines():
+            number, controllers, own = line.split(":", 2)
+            paths = (Path(own.strip("/")), *Path(own.strip("/")).parents)
+            if (number, controllers) == ("0", ""):
+                quotas += [_quota_in(CGROUPS / path, "cpu.max") for path in paths]
+            elif "cpu" in controllers.split(","):
+                names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+                quotas += [
+                    _quota_in(CGROUPS / mount / path, *names) for mount in {controllers, "cpu"} for path in paths
+                ]
+        return min(quotas)
     return inf
 
 
-def _quota_in(group: Path) -> float:
-    with suppress(OSError, ValueError):
-        quota_us, period_us = (group / "cpu.max").read_text().split()
-        return float(quota_us) / float(period_us)  # "max": no quota
-    return inf
+def _quota_in(group: Path, *names: str) -> float:
+    with suppress(OSError, ValueError, ZeroDivisionError):
+        quota_us, period_us = " ".join((group / name).read_text() for name in names).split()
+        if float(quota_us) > 0:  # version 1 says -1 where there is none
+            return float(quota_us) / float(period_us)
+    return inf  # also "max", version 2's word for none
 
 
 def run_all(function: Callable[[T], R], tasks: Iterable[T], jobs: int, keep: Callable[[int, R], object]) -> None:

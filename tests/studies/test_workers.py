@@ -219,8 +219,12 @@ def test_jobs_are_at_most_two_a_core(monkeypatch: pytest.MonkeyPatch, capsys: py
         ("0::/", {"": "max 100000"}, 8),
         ("0::/", {"": "50000 100000"}, 1),
         ("0::/pod/container", {"pod": "150000 100000", "pod/container": "400000 100000"}, 2),  # one and a half above it
-        ("1:cpu:/", {"": "200000 100000"}, 8),  # control groups of version 1
         ("0::/gone", {}, 8),
+        ("4:cpu,cpuacct:/", {"cpu,cpuacct": "200000 100000"}, 2),  # control groups of version 1
+        ("4:cpu,cpuacct:/pod", {"cpu": "-1 100000", "cpu/pod": "150000 50000"}, 3),
+        ("4:cpu:/docker/x", {"cpu": "250000 100000"}, 3),  # a container that sees its own group as the top
+        ("4:cpu:/\n0::/", {"cpu": "600000 100000", "": "400000 100000"}, 4),  # both
+        ("4:cpuset:/", {"cpuset": "200000 100000"}, 8),
     ],
 )
 def test_the_cores_are_no_more_than_the_containers_quota(
@@ -228,7 +232,9 @@ def test_the_cores_are_no_more_than_the_containers_quota(
 ) -> None:
     for group, quota in quotas.items():
         (tmp_path / group).mkdir(parents=True, exist_ok=True)
-        (tmp_path / group / "cpu.max").write_text(f"{quota}\n")
+        names = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if group.startswith("cpu") else ("cpu.max",)
+        for name, value in zip(names, quota.split(maxsplit=len(names) - 1), strict=True):
+            (tmp_path / group / name).write_text(f"{value}\n")
     (tmp_path / "own").write_text(f"9:name=systemd:/\n{own}\n")
     monkeypatch.setattr(workers, "CGROUPS", tmp_path)
     monkeypatch.setattr(workers, "OWN_CGROUP", tmp_path / "own")
