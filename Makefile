@@ -78,7 +78,7 @@ $(MLSERVER_INSTALLED): requirements-mlserver.lock | $(INSTALLED)
 
 # The engines against queueing theory at larger sizes, and what intervals over seeds cover, some 2 minutes; docs/verification.md explains the tables.
 verify: install
-	$(BIN)/python -m tests.verification --json build/verification.json
+	$(BIN)/python -m tests.programs.verification --json build/verification.json
 
 install: $(INSTALLED)
 
@@ -112,11 +112,11 @@ format: install
 
 # JSON keeps the results, and a chart of them beside it; of other simulators too once bench-peers has been made.
 bench: install
-	$(BIN)/python -m tests.benchmarks --json $(JSON)
+	$(BIN)/python -m tests.programs.benchmarks --json $(JSON)
 
 # The same queues in other simulators, which live in an environment of their own.
 bench-peers: $(PEERS_INSTALLED)
-	.venv-bench/bin/python -m tests.benchmarks.peers
+	.venv-bench/bin/python -m tests.programs.benchmarks.peers
 
 $(PEERS_INSTALLED): requirements-bench.lock | $(INSTALLED)
 	$(PYTHON) -m venv .venv-bench
@@ -125,7 +125,7 @@ $(PEERS_INSTALLED): requirements-bench.lock | $(INSTALLED)
 
 # Needs uv on the PATH, as lock does; after it, as it takes over what that has locked.
 bench-lock:
-	uv pip compile pyproject.toml tests/benchmarks/requirements.in --constraint requirements.lock --universal \
+	uv pip compile pyproject.toml tests/programs/benchmarks/requirements.in --constraint requirements.lock --universal \
 		--generate-hashes --no-emit-index-url --custom-compile-command 'make bench-lock' --quiet \
 		--output-file requirements-bench.lock
 

@@ -1,7 +1,7 @@
 """Queues against queueing theory: exact recursions request by request, closed forms in the mean, on both engines.
 
-The cases and their tolerances, 4 standard deviations of what is estimated, stand in tests/verification; seeds are
-fixed. `make verify` runs the same at larger sizes.
+The cases and their tolerances, 4 standard deviations of what is estimated, stand in tests/programs/verification;
+seeds are fixed. `make verify` runs the same at larger sizes.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from ipa.sim.model import FloatArray
-from tests.verification import theory
-from tests.verification.cases import CASES, TOLERANCE_SDS, Case
-from tests.verification.exact import EXACT, TOLERANCE_S, Exact
-from tests.verification.queues import (
+from tests.programs.verification import theory
+from tests.programs.verification.cases import CASES, TOLERANCE_SDS, Case
+from tests.programs.verification.exact import EXACT, TOLERANCE_S, Exact
+from tests.programs.verification.queues import (
     CONSTANT,
     EXPONENTIAL,
     NEVER_S,
@@ -28,7 +28,7 @@ from tests.verification.queues import (
     poisson_arrivals,
     run,
 )
-from tests.verification.recursions import batches, kiefer_wolfowitz, lindley, with_limit
+from tests.programs.verification.recursions import batches, kiefer_wolfowitz, lindley, with_limit
 
 PAGE = Path(__file__).parents[2] / "docs" / "verification.md"
 

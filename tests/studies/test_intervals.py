@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ipa.studies.intervals import difference_of, estimate, estimate_of, paired_change_percent, paired_difference
-from tests.verification.coverage import OUTCOMES, REQUESTS, SPAN_S, WINNERS, Outcome, wrong_winners
+from tests.programs.verification.coverage import OUTCOMES, REQUESTS, SPAN_S, WINNERS, Outcome, wrong_winners
 
 
 def test_an_interval_is_students_t() -> None:

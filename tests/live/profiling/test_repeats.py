@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ipa.live.profiling import repeats
-from tests.verification.coverage import profiled
+from tests.programs.verification.coverage import profiled
 
 
 def test_the_p99_is_the_nearest_rank_and_its_interval_two_order_statistics() -> None:

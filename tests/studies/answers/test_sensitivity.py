@@ -10,8 +10,8 @@ from scipy.stats import qmc
 
 from ipa.studies import answer
 from ipa.studies.answers.sensitivity import pawn, rank, sobol
+from tests.programs.verification.coverage import named_of_noise, noisy_rankings
 from tests.studies.answers.tables import ISHIGAMI_FIRST, ISHIGAMI_TOTAL, grid, ishigami, runs, sampled
-from tests.verification.coverage import named_of_noise, noisy_rankings
 
 needs_salib = pytest.mark.skipif(find_spec("SALib") is None, reason="SALib is not installed")
 

@@ -11,7 +11,7 @@ import pytest
 from ipa.studies.errors import ScenarioError
 from ipa.studies.sweeps import stopping
 from ipa.studies.sweeps.stopping import Aim
-from tests.verification.coverage import OUTCOMES, UNTIL, Outcome, stopped
+from tests.programs.verification.coverage import OUTCOMES, UNTIL, Outcome, stopped
 
 
 def runs(*values: float) -> list[dict[str, float]]:

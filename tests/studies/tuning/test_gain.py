@@ -7,7 +7,7 @@ import pytest
 
 from ipa.studies.tuning.gain import gains
 from ipa.studies.tuning.racing import Columns
-from tests.verification.coverage import OUTCOMES, SKEWED, Outcome, changes_held
+from tests.programs.verification.coverage import OUTCOMES, SKEWED, Outcome, changes_held
 
 RATE = "sla_violation_rate"
 

@@ -8,7 +8,7 @@ Its models are compiled, so the rates are constants here; a process per customer
 import cimba
 from cimba import inputs
 
-from tests.benchmarks.tandem import ARRIVAL_RATE, SERVERS, SERVICE_RATE, Contestant
+from tests.programs.benchmarks.tandem import ARRIVAL_RATE, SERVERS, SERVICE_RATE, Contestant
 
 
 class Tandem(cimba.Model):

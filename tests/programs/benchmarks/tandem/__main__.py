@@ -11,7 +11,7 @@ from pathlib import Path
 from time import process_time
 from typing import Any
 
-from tests.benchmarks.tandem import Contestant
+from tests.programs.benchmarks.tandem import Contestant
 
 
 def measure(contestant: Contestant, seeds: int, scale: float) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of customers")
     arguments = parser.parse_args()
     try:
-        contestant = import_module(f"tests.benchmarks.tandem.{arguments.module}").CONTESTANT
+        contestant = import_module(f"tests.programs.benchmarks.tandem.{arguments.module}").CONTESTANT
     except ImportError as error:
         print(json.dumps({"missing": f"cannot run here: {error}"}))
         return

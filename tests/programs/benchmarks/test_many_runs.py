@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.benchmarks import many_runs
+from tests.programs.benchmarks import many_runs
 
 
 def test_the_parts_of_a_run_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:

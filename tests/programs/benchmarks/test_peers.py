@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import peers
+from tests.programs.benchmarks import peers
 
 BARE = f"""#!{sys.executable} -S
 import os, runpy, sys

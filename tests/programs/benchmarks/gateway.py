@@ -12,9 +12,9 @@ from statistics import median
 
 import numpy as np
 
-from tests.benchmarks.tables import Column, Table, Value
 from tests.live import load_client
 from tests.live.serving.serving_plane import Process, entry, plane, put, wanted
+from tests.programs.benchmarks.tables import Column, Table, Value
 
 PIPELINE, STAGES = "video", (("object-detection", "yolov5n"), ("image-classification", "resnet18"))
 REPLICAS = 2

@@ -12,9 +12,9 @@ from ipa import traces
 from ipa.policies import StageConfiguration
 from ipa.sim import Engine, FloatArray, ServiceTime, StageModel, World, create_engine
 from ipa.studies import Scenario, simulate
-from tests.benchmarks import naive
-from tests.benchmarks.tables import Column, Table, Value, cpu_s
-from tests.benchmarks.tandem.ours import COMPILED, ENGINES, SIMPY
+from tests.programs.benchmarks import naive
+from tests.programs.benchmarks.tables import Column, Table, Value, cpu_s
+from tests.programs.benchmarks.tandem.ours import COMPILED, ENGINES, SIMPY
 
 REPEATS = 5
 DURATION_S = 1200.0

@@ -1,6 +1,6 @@
 """Many 20-minute runs in one call, and where the time of one run goes.
 
-`python -m tests.benchmarks.many_runs 10000 2` makes that many runs on so many processes.
+`python -m tests.programs.benchmarks.many_runs 10000 2` makes that many runs on so many processes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ipa.sim import choose_engine
 from ipa.studies import Scenario, simulate, summaries
 from ipa.studies.workers import cores, run_all
 from ipa.traces import TRACE_VARIABLE
-from tests.benchmarks.tables import Column, Table, Value
+from tests.programs.benchmarks.tables import Column, Table, Value
 
 RUN: dict[str, Any] = {"pipeline": "video", "trace": "twitter:bursty" if TRACE_VARIABLE in os.environ else "bursty"}
 """On the published window where the real trace is known, else on the synthetic load, which each seed draws anew."""

@@ -16,10 +16,10 @@ from statistics import median
 
 import numpy as np
 
-from tests.benchmarks.tables import Column, Table, Value
 from tests.live import load_client
 from tests.live.serving import hostile
 from tests.live.serving.serving_plane import Process, until
+from tests.programs.benchmarks.tables import Column, Table, Value
 
 MEMORY_BYTES = 512 * 2**20
 ROUNDS, BODIES, AT_ONCE = 10, 100, 4
@@ -53,7 +53,7 @@ def hostile_bodies() -> Table:
 
 
 def _rows() -> Iterator[dict[str, Value]]:
-    from tests.benchmarks import gateway
+    from tests.programs.benchmarks import gateway
 
     message = gateway.message("json")
     path = f"/v2/models/{gateway.PIPELINE}/infer"

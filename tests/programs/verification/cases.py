@@ -10,8 +10,8 @@ from zlib import crc32
 import numpy as np
 
 from ipa.sim import DROPPED, Records
-from tests.verification import theory
-from tests.verification.queues import (
+from tests.programs.verification import theory
+from tests.programs.verification.queues import (
     CONSTANT,
     EXPONENTIAL,
     NEVER_S,
@@ -52,7 +52,7 @@ class Case:
     """A queue, or several in a row, and what theory says of `figure`.
 
     `spread` is the relative standard deviation of the figure of a run of n requests, times sqrt(n); it was measured
-    over 200 runs of 100,000 requests: `python -m tests.verification --spreads`.
+    over 200 runs of 100,000 requests: `python -m tests.programs.verification --spreads`.
     """
 
     name: str

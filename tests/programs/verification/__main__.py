@@ -15,10 +15,10 @@ import numpy as np
 
 from ipa.live.profiling import repeats
 from ipa.sim import choose_engine
-from tests.benchmarks.tables import Value, machine
-from tests.verification import coverage
-from tests.verification.cases import CASES, TOLERANCE_SDS, Case
-from tests.verification.exact import EXACT, TOLERANCE_S, Exact
+from tests.programs.benchmarks.tables import Value, machine
+from tests.programs.verification import coverage
+from tests.programs.verification.cases import CASES, TOLERANCE_SDS, Case
+from tests.programs.verification.exact import EXACT, TOLERANCE_S, Exact
 
 Row = dict[str, Value]
 

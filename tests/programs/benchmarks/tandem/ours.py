@@ -11,7 +11,7 @@ import numpy as np
 from ipa.policies import StageConfiguration
 from ipa.sim import Engine, FloatArray, ServiceTime, StageModel, World, streams
 from ipa.sim.events import SimPyEngine
-from tests.benchmarks.tandem import ARRIVAL_RATE, SERVERS, SERVICE_RATE, STAGES
+from tests.programs.benchmarks.tandem import ARRIVAL_RATE, SERVERS, SERVICE_RATE, STAGES
 
 SIMPY, COMPILED = "SimPy engine", "compiled engine"
 ENGINES: dict[str, Callable[..., Engine]] = {SIMPY: SimPyEngine}

@@ -9,8 +9,8 @@ from zlib import crc32
 import numpy as np
 
 from ipa.sim import FloatArray
-from tests.verification.queues import CONSTANT, NEVER_S, Law, Queue, gamma, lognormal, poisson_arrivals, run
-from tests.verification.recursions import Visits, batches, kiefer_wolfowitz, lindley, with_limit
+from tests.programs.verification.queues import CONSTANT, NEVER_S, Law, Queue, gamma, lognormal, poisson_arrivals, run
+from tests.programs.verification.recursions import Visits, batches, kiefer_wolfowitz, lindley, with_limit
 
 TOLERANCE_S = 1e-9
 """Every request starts and ends within this of what the recursion says."""

@@ -18,10 +18,10 @@ from typing import Any
 from rich.console import Console
 from scipy.stats import t as student
 
-from tests.benchmarks import tandem
-from tests.benchmarks.tables import Column, Table
+from tests.programs.benchmarks import tandem
+from tests.programs.benchmarks.tables import Column, Table
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 CONFIDENCE = 0.99
 YARDSTICK = "naive SimPy"

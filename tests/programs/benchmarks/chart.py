@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from math import ceil, floor, log10
 
-from tests.benchmarks.tables import Column, Table, Value
+from tests.programs.benchmarks.tables import Column, Table, Value
 
 COLOURS = ("#9aa5b1", "#2f6fb0", "#d9822b", "#3c8d5a", "#8a5aa8")
 WIDTH, LABELS, VALUES = 960, 250, 90

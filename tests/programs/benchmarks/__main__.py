@@ -12,8 +12,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.benchmarks import chart, engines, gateway, hostile, many_runs, peers
-from tests.benchmarks.tables import Table, machine
+from tests.programs.benchmarks import chart, engines, gateway, hostile, many_runs, peers
+from tests.programs.benchmarks.tables import Table, machine
 
 TABLES = ("engines", "mixing", "runs", "parts", "many", "solvers", "gateway", "hostile", "peers")
 
@@ -29,8 +29,8 @@ def measured(names: list[str]) -> Iterator[Table | str]:
         "gateway": gateway.gateway,
         "hostile": hostile.hostile_bodies,
     }
-    if "solvers" in names and find_spec("tests.benchmarks.solvers") is not None:
-        makers["solvers"] = import_module("tests.benchmarks.solvers").table
+    if "solvers" in names and find_spec("tests.programs.benchmarks.solvers") is not None:
+        makers["solvers"] = import_module("tests.programs.benchmarks.solvers").table
     if peers.PYTHON.exists():
         makers["peers"] = peers.table
     for name in names:

@@ -6,7 +6,7 @@ from statistics import fmean
 
 import ciw
 
-from tests.benchmarks.tandem import ARRIVAL_RATE, SERVERS, SERVICE_RATE, STAGES, Contestant
+from tests.programs.benchmarks.tandem import ARRIVAL_RATE, SERVERS, SERVICE_RATE, STAGES, Contestant
 
 
 def simulate(customers: int, seed: int) -> float:

@@ -1,6 +1,6 @@
 """Milliseconds of one decision: the exact solver beside Gurobi and HiGHS, where these are installed.
 
-Run it alone with `python -m tests.benchmarks.solvers [PROBLEMS]`.
+Run it alone with `python -m tests.programs.benchmarks.solvers [PROBLEMS]`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from time import process_time
 from rich.console import Console
 
 from ipa.policies.optimiser import Problem, SolverError, solve
-from tests.benchmarks.tables import Column, Table, Value
 from tests.policies.random_problems import tight
+from tests.programs.benchmarks.tables import Column, Table, Value
 
 SIZES = ((2, 5, 3), (2, 5, 7), (3, 10, 7), (5, 10, 7), (10, 10, 7))
 """Stages, variants, batch sizes."""

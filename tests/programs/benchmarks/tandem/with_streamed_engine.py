@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from ipa.sim.compiled import StreamedEngine
-from tests.benchmarks.tandem import Contestant
-from tests.benchmarks.tandem.ours import simulator
+from tests.programs.benchmarks.tandem import Contestant
+from tests.programs.benchmarks.tandem.ours import simulator
 
 
 def let_go(_: object) -> None:

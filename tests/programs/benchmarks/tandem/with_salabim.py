@@ -8,7 +8,7 @@ from typing import Any
 
 import salabim
 
-from tests.benchmarks.tandem import ARRIVAL_RATE, SERVERS, SERVICE_RATE, STAGES, Contestant
+from tests.programs.benchmarks.tandem import ARRIVAL_RATE, SERVERS, SERVICE_RATE, STAGES, Contestant
 
 
 def simulate(customers: int, seed: int) -> float:

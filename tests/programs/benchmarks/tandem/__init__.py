@@ -1,7 +1,7 @@
 """The common tandem: the same two M/M/3 queues in every simulator, checked against theory.
 
 with_*    one module per simulator, each with its `CONTESTANT`; ours: what our two engines share
-__main__  one contestant in a process of its own: `python -m tests.benchmarks.tandem with_ciw` prints JSON
+__main__  one contestant in a process of its own: `python -m tests.programs.benchmarks.tandem with_ciw` prints JSON
 """
 
 from __future__ import annotations
