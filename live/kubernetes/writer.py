@@ -46,7 +46,8 @@ class Work:
     """What one look does, part by part: at stages, and at other objects by their names.
 
     `parts` are those that it is to come to, `judged` those to which it came, and `due` those where something was to be
-    done. `stopped`: part -> why nothing is done there until somebody acts. `error`: why it broke off.
+    done. `stopped`: part -> why nothing is done there until somebody acts. `error`: why it broke off. `is_stale`:
+    something had changed between the reading and the writing.
     """
 
     parts: frozenset[str] = frozenset()
@@ -55,6 +56,7 @@ class Work:
     done: list[str] = field(default_factory=list)
     stopped: dict[str, str] = field(default_factory=dict)
     error: str = ""
+    is_stale: bool = False
 
     def is_settled(self, part: str) -> bool:
         """Whether a part was as it should be when it was read; before that, what goes wrong there says nothing of what
@@ -77,6 +79,7 @@ class Work:
                 raise
             elif error.status in (404, 409):  # it has changed since it was read
                 self.error = self.error or str(error)
+                self.is_stale = True
             else:
                 self.stopped[name] = str(error)
         self.judged.add(name)

@@ -11,7 +11,7 @@ import pytest
 
 from ipa.live.kubernetes.api import ApiError
 from ipa.live.kubernetes.look import Look
-from ipa.live.kubernetes.reconciler import Reconciler
+from ipa.live.kubernetes.reconciler import STALE_READS, Reconciler
 from ipa.policies import StageConfiguration
 from tests.live.kubernetes.rolling import Rolling, Treatment, three_variants
 from tests.live.kubernetes.world import made_of, refused
@@ -177,7 +177,7 @@ def test_where_a_write_does_not_get_through_what_was_there_says_nothing_of_what_
     server, reconciler = world
     server.treats["large"] = Treatment(refusal=RANGE)
     assert course(world, LARGE)[-1].failed
-    server.failing = [ApiError("PATCH", status, "no")]
+    server.failing = [ApiError("PATCH", status, "no") for _ in range(STALE_READS)]
     look = reconciler.look({"sort": MIDDLE}, server.seen())
     assert (look.failed, bool(look.error or look.stopped)) == ({}, True)
     look = reconciler.look({"sort": MIDDLE}, server.seen(), may_write=lambda: False)
