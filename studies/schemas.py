@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from ipa import profiles
+from ipa.studies.many.study import PublishedFile, StudyFile
 from ipa.studies.scenario import Scenario
-from ipa.studies.study import PublishedFile, StudyFile
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 HEADER = ("schema_version", "kind")

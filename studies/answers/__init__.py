@@ -1,4 +1,4 @@
-"""What a table of runs says: which settings differ, which wins, what it costs, and which key matters most."""
+"""What a table of runs says as a page; how it is found: `many.answers`."""
 
 import lazy_loader as lazy
 

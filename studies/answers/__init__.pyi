@@ -1,8 +1,5 @@
-from .outcome import Outcome as Outcome
+from . import pages as pages
+from . import pictures as pictures
 from .pages import headline_html as headline_html
+from .pages import render as render
 from .pages import tables_html as tables_html
-from .shown import Answers as Answers
-from .shown import answer as answer
-from .shown import keys_of as keys_of
-from .shown import page as page
-from .shown import read_answers as read_answers

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from html import escape
 
 from ipa.studies.answers import sheets
-from ipa.studies.answers.found import Found
 from ipa.studies.drawing import html_document, plot_section, what_was_run
+from ipa.studies.many.answers import Found
 
 
 def render(found: Found, facts: Mapping[str, str] | None = None) -> str:

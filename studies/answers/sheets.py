@@ -7,12 +7,9 @@ from math import floor, log10
 
 import numpy as np
 
-from ipa.studies.answers.differences import Differences
-from ipa.studies.answers.headline import shown_mean
-from ipa.studies.answers.outcome import Outcome
-from ipa.studies.answers.settings import Settings
 from ipa.studies.drawing import NONE, Cell, html_table, number, plus
 from ipa.studies.intervals import LIMITS
+from ipa.studies.many.answers import Differences, Outcome, Settings, shown_mean
 
 MOST_ROWS = 12
 

@@ -28,7 +28,7 @@ from ipa.studies.errors import ScenarioError
 
 if TYPE_CHECKING:
     from ipa.studies import Comparison
-    from ipa.studies.systems import Given
+    from ipa.studies.many import Given
 
 
 OF_POLICY = "policy."
@@ -99,7 +99,7 @@ def compare(
     base = build_scenario(what, [each for each in assignments if each not in for_all], **options)
     chosen = policies or studies.BASELINES
     parameters = {key.removeprefix(OF_POLICY): value for key, value in assigned(for_all).items()}
-    systems = studies.systems.choose(base, chosen, predictors=predictors, parameters=parameters, log=printing.note)
+    systems = studies.many.systems.choose(base, chosen, predictors=predictors, parameters=parameters, log=printing.note)
     if report is not None:
         reports.check_report(report, out, base.records)
     printing.say_load(studies.load_of(base).trace())

@@ -19,7 +19,7 @@ from ipa.studies.errors import ScenarioError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ipa.studies.losses import Losses, Named, OfPolicy
+    from ipa.studies.many.losses import Losses, Named, OfPolicy
 
 LONG_S = 600.0
 """What would take longer has to be asked for."""
@@ -49,19 +49,19 @@ def explain(results: Path, where: Sequence[str], jobs: int | None, report: Path 
     RUN is the folder of a run, DIR that of a comparison, a study or a sweep. Each run is simulated again without each
     set of causes. Runs that differ only in their seed are explained together.
     """
-    runs = studies.losses.chosen(studies.losses.runs_in(results), where)
+    runs = studies.many.losses.chosen(studies.many.losses.runs_in(results), where)
     if report is not None:
         reports.check_report(report)
     at_once = crews.at_once(jobs)
     with crews.ended_cleanly(None), redirect_stdout(sys.stderr):  # a user's policy may print
         if not where:
             _check_short(results, runs, at_once)
-        with progress.counted("runs", studies.losses.runs_needed(runs)) as advance:
-            found = studies.losses.explain_losses(runs, jobs=at_once, on_finished=advance)
+        with progress.counted("runs", studies.many.losses.runs_needed(runs)) as advance:
+            found = studies.many.losses.explain_losses(runs, jobs=at_once, on_finished=advance)
     if report is not None:
         studies.losses.pages.write(found, report)
     if as_json:
-        printing.print_json(studies.losses.wording.as_dict(found))
+        printing.print_json(studies.many.losses.wording.as_dict(found))
         return
     print_losses(found)
     printing.print_places(None, report)
@@ -71,11 +71,12 @@ def _check_short(results: Path, runs: Sequence[Named], jobs: int) -> None:
     """Raise ScenarioError, which says what can be chosen, for more runs than are explained in a short time."""
     if len(runs) <= SURELY_SHORT:
         return
-    needed_s = studies.losses.estimated_s(runs, jobs)
+    needed_s = studies.many.losses.estimated_s(runs, jobs)
     if needed_s > LONG_S:
         raise ScenarioError(
             f"{results}: to explain all {len(runs):,} runs takes up to {progress.span(needed_s)} ({jobs} at a time); "
-            f"choose some with --where, such as --where {_example(runs[0])}; there are {studies.losses.in_words(runs)}"
+            f"choose some with --where, such as --where {_example(runs[0])}; there are "
+            f"{studies.many.losses.in_words(runs)}"
         )
 
 
@@ -87,7 +88,7 @@ def _example(run: Named) -> str:
 def print_losses(found: Losses) -> None:
     """Print what all lost, a row each, if there are several; then for each, unless there are many, the table of its
     causes and a sentence for each."""
-    wording = studies.losses.wording
+    wording = studies.many.losses.wording
     in_full = studies.losses.pages.in_full(found)
     if len(found.policies) > 1:
         printing.print_table(_overview(found), piped_width=OVERVIEW_WIDTH)
@@ -109,7 +110,7 @@ def print_losses(found: Losses) -> None:
 
 
 def _overview(found: Losses) -> Table:
-    wording = studies.losses.wording
+    wording = studies.many.losses.wording
     is_single = all(len(of.losses) == 1 for of in found.policies)
     title = f"What was lost against the oracle, {found.where}{'' if is_single else ', 95 % intervals over seeds'}"
     table = printing.new_table(title, "policy", *wording.OVERVIEW_COLUMNS, folds_names=True)
@@ -119,13 +120,13 @@ def _overview(found: Losses) -> Table:
 
 
 def _table(of: OfPolicy) -> Table:
-    wording, scenario = studies.losses.wording, of.scenario
+    wording, scenario = studies.many.losses.wording, of.scenario
     span = f"seed {of.seeds[0]}" if len(of.seeds) == 1 else f"{len(of.seeds)} seeds, 95 % intervals"
     table = printing.new_table(
         f"{of.policy} less the oracle, {scenario.pipeline} on {scenario.trace}, {span}",
         *("cause", "objective", "cores", "PAS", "violations, points", "in order", "in any order"),
     )
-    for cause in studies.losses.CAUSES:
+    for cause in studies.many.losses.CAUSES:
         if cause not in of.kept:
             table.add_row(wording.TITLES[cause].lower(), *wording.table_row(of, cause))
     table.add_row("together", *wording.difference_row(of), style="bold")

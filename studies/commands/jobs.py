@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from ipa.studies import workers
 from ipa.studies.commands import printing
 from ipa.studies.errors import WorkerError
+from ipa.studies.many import workers
 
 
 def at_once(jobs: int | None) -> int:

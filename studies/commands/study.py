@@ -17,7 +17,7 @@ from ipa.studies.commands.amounts import Whole
 from ipa.studies.commands.options import FOLDER, jobs_option, on_option, output_options
 
 if TYPE_CHECKING:
-    from ipa.studies.study.sheets import Sheet
+    from ipa.studies.many.study import Sheet
 
 
 @click.command()
@@ -47,18 +47,18 @@ def study(
     more seeds or pipelines, or with a changed file: only the missing runs are made.
     """
     studies.drawing.check_plotly("a study's report")
-    wanted = studies.study.prepare(what, pipelines, seeds)
+    wanted = studies.many.study.prepare(what, pipelines, seeds)
     for pipeline in dict.fromkeys(trial.scenario.pipeline for trial in wanted.trials):
         printing.say_rules(pipeline)
     progress.compile_engine(*(trial.scenario for trial in wanted.trials))
     with crews.ended_cleanly(out), redirect_stdout(sys.stderr):  # a user's policy may print
-        found = studies.study.conduct(
+        found = studies.many.study.conduct(
             wanted, out, crews.at_once(jobs), lambda total: progress.counted("runs", total), printing.note, on
         )
     if as_json:
-        printing.print_json(studies.study.as_dict(found, out))
+        printing.print_json(studies.many.study.as_dict(found, out))
     else:
-        for part in studies.study.brief(found, out):
+        for part in studies.many.study.brief(found, out):
             if isinstance(part, str):
                 printing.print_line(part)
             else:

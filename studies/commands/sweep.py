@@ -34,7 +34,7 @@ from ipa.studies.commands.options import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ipa.studies.sweeps import Swept, Trial
+    from ipa.studies.many.sweeps import Swept, Trial
 
 SHOWN = ("cost_mean_cores", "pas_mean", "sla_violation_rate", "latency_p99_s")
 """Outcomes that are printed."""
@@ -128,7 +128,7 @@ def sweep(
         reports.check_report(report, out)
     given = {name: value for name, value in options.items() if value is not None} | assigned(assignments)
     studies.many.places.check(on)
-    plan, count = studies.sweeps.prepare(
+    plan, count = studies.many.sweeps.prepare(
         what,
         vary,
         when=when,
@@ -142,7 +142,7 @@ def sweep(
     )
     printing.say_rules(plan.base.pipeline)
     if dry_run:
-        tried = studies.sweeps.trial(plan, count, crews.at_once(jobs), out)
+        tried = studies.many.sweeps.trial(plan, count, crews.at_once(jobs), out)
         if as_json:
             printing.print_json(tried.as_dict())
         else:
@@ -151,7 +151,7 @@ def sweep(
     assert out is not None
     progress.compile_engine(plan.base)
     with crews.ended_cleanly(out), redirect_stdout(sys.stderr):  # a user's policy may print
-        swept = studies.sweeps.conduct(
+        swept = studies.many.sweeps.conduct(
             plan, count, out, crews.at_once(jobs), on, lambda total: progress.counted("runs", total), printing.note
         )
     report = None if swept.failed == swept.runs else report  # nothing to draw

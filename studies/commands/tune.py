@@ -26,7 +26,7 @@ from ipa.studies.commands.options import (
     set_option,
     together,
 )
-from ipa.studies.tuning import LENGTH_S, TRIALS, WINDOWS, Drawing
+from ipa.studies.many.tuning import LENGTH_S, TRIALS, WINDOWS, Drawing
 
 wish_options = together(
     click.option("--minimise", metavar="OUTCOME", help="What to make small: cost_mean_cores, sla_violation_rate, ..."),
@@ -123,7 +123,7 @@ def tune(
     if as_json:
         printing.print_json(tuned.as_dict())
     else:
-        click.echo(studies.tuning.as_file(tuned, tuned.best[0]), nl=False)
+        click.echo(studies.many.tuning.as_file(tuned, tuned.best[0]), nl=False)
     if not tuned.best[0].keeps_limits[0]:
         printing.log(f"Warning: no setting keeps {', '.join(map(str, tuned.wishes.limits))}; this one breaks it least")
     if out is not None:

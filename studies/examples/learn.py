@@ -18,7 +18,7 @@ import numpy as np
 from ipa import profiles
 from ipa.policies import Configuration, Policy, create
 from ipa.studies import Scenario
-from ipa.studies.environment import ControlLoop
+from ipa.studies.many.environment import ControlLoop
 
 ELITE_SHARE = 0.25
 OF_REPLICAS = 4

@@ -20,7 +20,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from ipa import profiles
 from ipa.policies import Configuration, create
 from ipa.studies import Scenario
-from ipa.studies.environment import ControlLoop
+from ipa.studies.many.environment import ControlLoop
 
 DAY_S, WINDOW_S = 86_400, 1_200
 LEARNT_ON, JUDGED_ON = range(14), range(15, 22)

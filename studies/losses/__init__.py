@@ -1,4 +1,4 @@
-"""What a run lost against the oracle, and to what: the run made again with its causes removed."""
+"""What was lost as a page; how it is found: `many.losses`."""
 
 import lazy_loader as lazy
 

@@ -22,10 +22,7 @@ from ipa.studies.drawing import (
     plot_section,
     what_was_run,
 )
-from ipa.studies.losses import wording
-from ipa.studies.losses.causes import CAUSES
-from ipa.studies.losses.figures import FIGURES, OBJECTIVE
-from ipa.studies.losses.found import Losses, OfPolicy
+from ipa.studies.many.losses import CAUSES, FIGURES, OBJECTIVE, Losses, OfPolicy, wording
 from ipa.studies.results import write_text
 
 MOST_IN_FULL = 9

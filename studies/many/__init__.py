@@ -1,4 +1,4 @@
-"""Many runs: what is missing is made where it is asked for, and kept as it comes. Studies and sweeps stand on it."""
+"""Many runs: what is missing is made where it is asked for, and kept as it comes; and all that stands on it."""
 
 import lazy_loader as lazy
 

@@ -1,5 +1,17 @@
+from . import answers as answers
+from . import compared as compared
+from . import comparison as comparison
+from . import environment as environment
+from . import losses as losses
 from . import luggage as luggage
+from . import many_runs as many_runs
 from . import places as places
+from . import predictor as predictor
+from . import study as study
+from . import sweeps as sweeps
+from . import systems as systems
+from . import tuning as tuning
+from . import workers as workers
 from .asked import Asked as Asked
 from .asked import Keys as Keys
 from .asked import key_of as key_of
@@ -17,3 +29,4 @@ from .runner import run_missing as run_missing
 from .store import FINISHED as FINISHED
 from .store import Store as Store
 from .store import opened as opened
+from .systems import Given as Given

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import chain, islice
 from uuid import uuid4
 
-from ipa.studies import workers
+from ipa.studies.many import workers
 from ipa.studies.many.child import Child
 from ipa.studies.many.runner import Chunk, Done, Kept, make
 

@@ -1,4 +1,4 @@
-"""How good forecasts are, and the training of those that learn."""
+"""Forecasts as a page; how they are made, scored and learnt: `many.predictor`."""
 
 import lazy_loader as lazy
 

@@ -29,10 +29,7 @@ from ipa.studies.drawing import (
     what_was_run,
 )
 from ipa.studies.errors import ScenarioError
-from ipa.studies.predictor import scores
-from ipa.studies.predictor.cases import Cases
-from ipa.studies.predictor.choice import Chosen
-from ipa.studies.predictor.evaluate import Forecasts, forecasts_of
+from ipa.studies.many.predictor import Cases, Chosen, Forecasts, forecasts_of, scores
 from ipa.studies.results import write_text
 from ipa.traces import Trace
 

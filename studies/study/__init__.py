@@ -1,4 +1,4 @@
-"""A study: named systems on several loads, over seeds and with sweeps, from one file to tables and a report."""
+"""A study as a page; what it finds: `many.study`."""
 
 import lazy_loader as lazy
 

@@ -1,12 +1,1 @@
-from .course import conduct as conduct
-from .course import prepare as prepare
-from .course import read_study as read_study
-from .course import read_trials as read_trials
-from .course import run_study as run_study
-from .found import Found as Found
-from .plan import Plan as Plan
-from .published_file import PublishedFile as PublishedFile
-from .schema import StudyFile as StudyFile
-from .shown import Study as Study
-from .summary import as_dict as as_dict
-from .summary import brief as brief
+from . import report as report

@@ -21,5 +21,5 @@ def compiled() -> None:
 def few_decisions_timed() -> Iterator[None]:
     """A study times decisions of 4 sizes, not of 25, which takes longer than its runs; `tests/test_docs.py` has all."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ipa.studies.study.decision_times.SIZES", (1, 3))
+        patch.setattr("ipa.studies.many.study.decision_times.SIZES", (1, 3))
         yield

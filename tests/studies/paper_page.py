@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from ipa.studies.drawing import MINUS
-from ipa.studies.study.course import TABLES, TIMES
+from ipa.studies.many.study.course import TABLES, TIMES
 
 PAGE = Path(__file__).parents[2] / "docs" / "paper.md"
 DETAILS = PAGE.with_name("paper-details.md")

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from ipa.studies import find, results
-from ipa.studies.comparison import run_all, with_seeds
-from ipa.studies.systems import choose
+from ipa.studies.many.comparison import run_all, with_seeds
+from ipa.studies.many.systems import choose
 from tests.command import POLICIES, SHORT, answer, contents, ipa, refusal, start, tables
 
 TWO = ("--policy", "ipa", "--policy", "scale-only:low", *SHORT)
@@ -53,7 +53,7 @@ def test_a_run_of_a_comparison_is_that_of_the_simulation(here: Path) -> None:
 
 
 def test_every_policy_is_checked_before_any_runs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ipa.studies.comparison.simulate", pytest.fail)
+    monkeypatch.setattr("ipa.studies.many.comparison.simulate", pytest.fail)
     assert "did you mean 'low'" in refusal("compare", "video", "--policy", "ipa", "--policy", "scale-only:lwo")
     message = refusal("compare", "video", "--policy", "ipa", "--policy", "static:1", "--out", "new", "--jobs", 1)
     assert "whole numbers, one per stage" in message
@@ -148,7 +148,7 @@ def test_an_interrupt_without_a_folder_is_short(monkeypatch: pytest.MonkeyPatch)
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ipa.studies.comparison.simulate", interrupted)
+    monkeypatch.setattr("ipa.studies.many.comparison.simulate", interrupted)
     result = ipa("compare", "video", *TWO, "--jobs", 1)
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", "Error: interrupted; no run is kept\n")
 
@@ -159,7 +159,7 @@ def test_an_interrupt_without_a_folder_is_short(monkeypatch: pytest.MonkeyPatch)
 def test_the_same_command_again_runs_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compared(*TWO, "--out", "both")
     before = contents(here)
-    monkeypatch.setattr("ipa.studies.comparison.simulate", pytest.fail)
+    monkeypatch.setattr("ipa.studies.many.comparison.simulate", pytest.fail)
     compared(*TWO, "--out", "both")
     assert contents(here) == before
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ipa.studies import workers
+from ipa.studies.many import workers
 
 pytest.importorskip("plotly")
 

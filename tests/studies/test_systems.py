@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from ipa.studies import Scenario, ScenarioError, compare, find
+from ipa.studies.many.systems import choose
 from ipa.studies.results import run_name
-from ipa.studies.systems import choose
 
 VIDEO = find("video")
 
@@ -186,7 +186,7 @@ def test_a_comparison_of_predictors_is_kept_resumed_and_shown_by_label(
     assert "IPA &lt;a&gt; max" in comparison._repr_html_()
     assert "IPA <a>" not in comparison._repr_html_()
 
-    monkeypatch.setattr("ipa.studies.comparison.simulate", pytest.fail)
+    monkeypatch.setattr("ipa.studies.many.comparison.simulate", pytest.fail)
     assert [run.summary for run in compare(short, policies, folder="out", **varied).runs] == [
         run.summary for run in comparison.runs
     ]

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from ipa.studies import workers
 from ipa.studies.commands.jobs import at_once
+from ipa.studies.many import workers
 from tests.command import POLICIES, SHORT, interruptible, ipa, start
 
 LIMIT_S = 100
@@ -108,7 +108,7 @@ def test_a_second_interrupt_ends_what_has_begun_too() -> None:
 
 INTERRUPTED_AT_BIRTH = """
 import os, signal
-from ipa.studies.workers import run_all
+from ipa.studies.many.workers import run_all
 
 def interrupt():
     os.kill(os.getpid(), signal.SIGINT)
@@ -256,7 +256,7 @@ def holds():
 threading.Thread(target=holds, daemon=True).start()
 held.wait()
 os.register_at_fork(after_in_child=lambda: lock.acquire())  # as a library does that resets itself
-from ipa.studies import workers
+from ipa.studies.many import workers
 workers.run_all(os.path.abspath, ["a", "b"], 2, lambda place, found: print(place, found))
 """
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ipa.studies.answers.effects import Effect, effect
-from ipa.studies.answers.outcome import Outcome
 from ipa.studies.answers.pictures.wording import hover, safe
-from ipa.studies.answers.settings import Settings
 from ipa.studies.drawing import PALETTE, Plot, Spec, grid, log_ticks, numbers
+from ipa.studies.many.answers import Effect, Outcome, Settings, effect
 
 MOST_KEYS = 8
 LOGARITHMIC = 50.0

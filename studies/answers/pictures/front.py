@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ipa.sim import IntArray
-from ipa.studies.answers.front import RESAMPLES, Front
 from ipa.studies.answers.pictures.wording import SCALE, colour_bar, hover, rounded, safe, titles
-from ipa.studies.answers.settings import Settings
 from ipa.studies.drawing import ARRIVALS, BACKGROUND, PALETTE, Plot, Spec, axis, faded, layout
+from ipa.studies.many.answers import RESAMPLES, Front, Settings
 
 MOST_BETTERED, MOST_BARS = 600, 40
 """So many settings that others better are drawn, and the intervals of so many that are on the front."""

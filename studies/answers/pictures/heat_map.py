@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ipa.studies.answers.effects import Bins, plane
-from ipa.studies.answers.outcome import Outcome
 from ipa.studies.answers.pictures.wording import SCALE, colour_bar, hover, safe
-from ipa.studies.answers.settings import Settings
 from ipa.studies.drawing import Plot, Spec, axis, layout, numbers, text_on_shade
+from ipa.studies.many.answers import Bins, Outcome, Settings, plane
 
 MOST_WRITTEN = 80
 """A map of at most so many cells has the figures in them."""

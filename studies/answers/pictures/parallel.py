@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ipa.sim import FloatArray, IntArray
-from ipa.studies.answers.outcome import Outcome
 from ipa.studies.answers.pictures.wording import SCALE, colour_bar, rounded, safe
-from ipa.studies.answers.settings import Settings
 from ipa.studies.drawing import LINE, Plot, Spec, faded, layout
+from ipa.studies.many.answers import Outcome, Settings
 
 MOST_LINES, MOST_KEYS = 300, 9
 LONGEST_LEVEL = 14

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ipa.studies.answers.pictures.wording import safe
-from ipa.studies.answers.sensitivity import Ranking
 from ipa.studies.drawing import ARRIVALS, PALETTE, TEXT, Plot, Spec, faded, grid, numbers
+from ipa.studies.many.answers import Ranking
 
 MOST_KEYS = 12
 

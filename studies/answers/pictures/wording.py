@@ -7,9 +7,8 @@ from html import escape
 import numpy as np
 
 from ipa.sim import FloatArray
-from ipa.studies.answers.outcome import Outcome
-from ipa.studies.answers.settings import Settings
 from ipa.studies.drawing import SHADES
+from ipa.studies.many.answers import Outcome, Settings
 
 SCALE = [[place / (len(SHADES) - 1), shade] for place, shade in enumerate(SHADES)]
 """The colours of an outcome, from low to high."""

@@ -16,7 +16,7 @@ from ipa.studies.commands.options import NEW_FILE, output_options
 from ipa.studies.commands.predictor.options import cases_of, cases_options, predictors_option, trace_of
 
 if TYPE_CHECKING:
-    from ipa.studies.predictor import Cases, Measured, Score
+    from ipa.studies.many.predictor import Cases, Measured, Score
 
 
 @click.command()
@@ -63,17 +63,17 @@ def evaluate(
     ms        median time of a forecast made alone
     """
     if to is not None:
-        studies.predictor.table.check_file(to)
-    chosen = [studies.predictor.choose(text) for text in names or studies.predictor.NAMES]
+        studies.many.predictor.table.check_file(to)
+    chosen = [studies.many.predictor.choose(text) for text in names or studies.many.predictor.NAMES]
     trace = trace_of(name, scale, seed)
     cases = cases_of(trace, windows, **options)
-    measured = studies.predictor.Measured(quantiles, within)
+    measured = studies.many.predictor.Measured(quantiles, within)
     scores: list[Score] = []
     with progress.shared("forecasts") as advance:
         for each in chosen:
             done = len(scores)
             scores.append(
-                studies.predictor.score_of(
+                studies.many.predictor.score_of(
                     each.name,
                     each.predictor,
                     cases,
@@ -82,7 +82,7 @@ def evaluate(
                 )
             )
     if to is not None:
-        studies.predictor.table.write(scores, measured, to)
+        studies.many.predictor.table.write(scores, measured, to)
     if as_json:
         about = {"trace": name, "source": trace.source, "sha256": trace.sha256, "windows": list(windows)}
         printing.print_json(about | options | _document(cases, measured, scores))
@@ -98,7 +98,7 @@ def _document(cases: Cases, measured: Measured, scores: Sequence[Score]) -> dict
 
 def _print(load: str, cases: Cases, measured: Measured, scores: Sequence[Score]) -> None:
     title = f"{load}: {len(cases)} forecasts of the busiest of {cases.horizon_s} s"
-    table = printing.new_table(title, *studies.predictor.table.columns(measured))
+    table = printing.new_table(title, *studies.many.predictor.table.columns(measured))
     for score in scores:
-        table.add_row(*studies.predictor.table.row(score))
+        table.add_row(*studies.many.predictor.table.row(score))
     printing.print_table(table)

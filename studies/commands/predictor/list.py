@@ -15,7 +15,7 @@ from ipa.studies.commands.options import output_options
 @output_options
 def list_(as_json: bool) -> None:
     """List the predictors that are built in or installed, with their parameters."""
-    found = studies.predictor.manuals()
+    found = studies.many.predictor.manuals()
     if as_json:
         printing.print_json([asdict(each) for each in found])
         return

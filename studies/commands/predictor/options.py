@@ -13,7 +13,7 @@ from ipa.studies.commands.options import scale_option, together, workload_seed_o
 from ipa.studies.errors import ScenarioError
 
 if TYPE_CHECKING:
-    from ipa.studies.predictor import Cases
+    from ipa.studies.many.predictor import Cases
     from ipa.traces import Trace
 
 WHOLE_SECONDS = Whole(min=1)
@@ -85,4 +85,4 @@ def cases_of(trace: Trace, windows: Sequence[str], **options: object) -> Cases:
         spans = studies.parse_windows(",".join(windows)) if windows else None
     except ValueError as error:
         raise ScenarioError(f"--windows {','.join(windows)}: {error}") from None
-    return studies.predictor.cases_of(trace, spans, **options)  # type: ignore[arg-type]
+    return studies.many.predictor.cases_of(trace, spans, **options)  # type: ignore[arg-type]

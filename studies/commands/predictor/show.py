@@ -40,8 +40,8 @@ def show(
     forecast that was made then, with its interval.
     """
     studies.drawing.check_plotly("--to")
-    chosen = [studies.predictor.choose(text) for text in names or studies.predictor.NAMES]
+    chosen = [studies.many.predictor.choose(text) for text in names or studies.many.predictor.NAMES]
     trace = trace_of(name, scale, seed)
-    ends = studies.predictor.Measured(interval=within).ends
+    ends = studies.many.predictor.Measured(interval=within).ends
     studies.predictor.page.write(trace, cases_of(trace, windows, **options), chosen, ends, to)
     printing.print_made(to, as_json)

@@ -61,15 +61,15 @@ def train(
     last seventh is for validation: training stops when the forecasts for it get no better, and it calibrates the
     quantiles.
     """
-    studies.predictor.check_target(model, out)
+    studies.many.predictor.check_target(model, out)
     load = studies.Load.given(trace, window, scale, seed).trace()
     given = {"--trace": Path(trace).name, "--window": window, "--scale": scale, "--model": model, "--out": out.name}
     command = _as_typed({**given, "--seed": seed, "--every": every, "--epochs": epochs})
     command += "".join(f" --thin {factor}" for factor in thinned_by)
-    learnt_s = studies.predictor.TRAINED_S if window is None else None
-    with progress.counted(f"training {model}", studies.predictor.steps(model, epochs)) as on_step:
-        trained = studies.predictor.train(load, model, seed, command, on_step, every, epochs, thinned_by, learnt_s)
-    card = studies.predictor.write(trained, out)
+    learnt_s = studies.many.predictor.TRAINED_S if window is None else None
+    with progress.counted(f"training {model}", studies.many.predictor.steps(model, epochs)) as on_step:
+        trained = studies.many.predictor.train(load, model, seed, command, on_step, every, epochs, thinned_by, learnt_s)
+    card = studies.many.predictor.write(trained, out)
     scores = {
         part: trained.model.card[part] for part in ("training", "validation", "test") if part in trained.model.card
     }

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ipa.studies.drawing import SLA_COLOUR, TEXT, Spec, axis, faded, framed, numbers
-from ipa.studies.study.findings import Cell
+from ipa.studies.many.study import Cell
 from ipa.studies.study.report.figure import Look
 
 PANEL, GAP, BOTTOM = 190, 26, 40

@@ -10,7 +10,7 @@ import numpy as np
 
 from ipa.studies.drawing import MUTED, Spec, grid, log_ticks, note, numbers, sla_line
 from ipa.studies.many import ARRIVED_SECONDS, latency_edges_s
-from ipa.studies.study.findings import Cell, Findings
+from ipa.studies.many.study import Cell, Findings
 from ipa.studies.study.report.figure import Figure, Looks
 
 

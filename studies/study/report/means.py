@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ipa.studies.study.findings import LOST, Findings
-from ipa.studies.study.found import Found
+from ipa.studies.many.study import LOST, Findings, Found
 from ipa.studies.study.report.bars import Row, Series, bars
 from ipa.studies.study.report.figure import Figure, Looks, looks
 

@@ -19,8 +19,7 @@ from ipa.studies.drawing import (
     time_axis,
 )
 from ipa.studies.loads import find_trace
-from ipa.studies.study.decision_times import BATCHES, PROBLEMS
-from ipa.studies.study.found import Found
+from ipa.studies.many.study import BATCHES, PROBLEMS, Found
 from ipa.studies.study.report.figure import Figure, Looks
 
 

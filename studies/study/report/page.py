@@ -11,16 +11,11 @@ from html import escape
 from importlib.resources import files
 
 from ipa.studies import answers
-from ipa.studies.answers import Answers
 from ipa.studies.drawing import Cell, html_document, html_table
-from ipa.studies.study import sheets
-from ipa.studies.study.answered import of_sweeps, of_systems
-from ipa.studies.study.findings import Findings
-from ipa.studies.study.found import Found
-from ipa.studies.study.markdown import DEFECT, ran_on
+from ipa.studies.many.answers import Answers
+from ipa.studies.many.study import DEFECT, Findings, Found, Sheet, of_sweeps, of_systems, ran_on, sheets
 from ipa.studies.study.report import latencies, means, overview, timelines, trade_off
 from ipa.studies.study.report.figure import Figure, Looks, looks
-from ipa.studies.study.sheets import Sheet
 
 
 def render(found: Found) -> str:

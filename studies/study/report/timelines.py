@@ -10,7 +10,7 @@ import numpy as np
 from ipa.sim import FloatArray
 from ipa.studies.drawing import Spec, axis, framed, moments, numbers, time_axis
 from ipa.studies.many import TIMELINE
-from ipa.studies.study.findings import Cell, Findings
+from ipa.studies.many.study import Cell, Findings
 from ipa.studies.study.report.figure import Figure, Look, Looks
 
 ROWS = (

@@ -8,9 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ipa.studies.drawing import BACKGROUND, Grid, Spec, faded, grid, log_ticks, numbers
-from ipa.studies.study.findings import Cell, Findings
-from ipa.studies.study.found import Found
-from ipa.studies.study.headline import front
+from ipa.studies.many.study import Cell, Findings, Found, front
 from ipa.studies.study.report.figure import Figure, Look, Looks
 
 MARKS = ("x-thin", "cross-thin", "triangle-up-open", "square-open", "asterisk", "y-up")

@@ -24,7 +24,7 @@ from rich.console import Console
 
 from ipa.sim import choose_engine
 from ipa.studies import Scenario, simulate, summaries
-from ipa.studies.workers import cores, run_all
+from ipa.studies.many.workers import cores, run_all
 from ipa.traces import TRACE_VARIABLE
 from tests.programs.benchmarks.tables import Column, Table, Value
 

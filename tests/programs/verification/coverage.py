@@ -17,10 +17,10 @@ import pandas as pd
 from ipa.live.profiling import repeats
 from ipa.sim import FloatArray
 from ipa.studies import answer
-from ipa.studies.answers.sensitivity import Ranking
 from ipa.studies.intervals import CONFIDENCE, PLAIN, Bounds, bounds, differences, kind_of
-from ipa.studies.sweeps import stopping
-from ipa.studies.tuning.gain import gains
+from ipa.studies.many.answers.sensitivity import Ranking
+from ipa.studies.many.sweeps import stopping
+from ipa.studies.many.tuning.gain import gains
 
 REQUESTS, SPAN_S = 14_412, 1200.0
 

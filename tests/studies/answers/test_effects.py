@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ipa.studies import answer
-from ipa.studies.answers.effects import bins, effect, plane
+from ipa.studies.many.answers.effects import bins, effect, plane
 from tests.studies.answers.tables import grid, runs
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ipa.studies import ScenarioError, answer, read_answers
-from ipa.studies.answers import page
+from ipa.studies.many.answers import page
 from tests.command import ipa, refusal
 from tests.studies.answers.tables import grid, runs
 from tests.studies.browser import browser, needs_chromium

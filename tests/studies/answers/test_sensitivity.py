@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import qmc
 
 from ipa.studies import answer
-from ipa.studies.answers.sensitivity import pawn, rank, sobol
+from ipa.studies.many.answers.sensitivity import pawn, rank, sobol
 from tests.programs.verification.coverage import named_of_noise, noisy_rankings
 from tests.studies.answers.tables import ISHIGAMI_FIRST, ISHIGAMI_TOTAL, grid, ishigami, runs, sampled
 
@@ -76,7 +76,7 @@ def test_a_sample_of_saltellis_gives_sobols_indices(second: bool) -> None:
 
 
 def test_without_salib_such_a_sample_gets_pawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ipa.studies.answers.sensitivity.sobol.find_spec", lambda _: None)
+    monkeypatch.setattr("ipa.studies.many.answers.sensitivity.sobol.find_spec", lambda _: None)
     x = saltelli(64, second=False)
     assert answer(sampled(x, 100.0 + ishigami(x))).rankings[0].method == "PAWN"
 

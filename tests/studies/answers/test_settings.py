@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from ipa.studies import ScenarioError, answer
-from ipa.studies.answers import Outcome, keys_of
-from ipa.studies.answers.settings import over_loads
+from ipa.studies.many.answers import Outcome, keys_of
+from ipa.studies.many.answers.settings import over_loads
 from tests.studies.answers.tables import runs
 
 TABLE = runs(

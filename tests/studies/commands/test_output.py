@@ -111,9 +111,9 @@ def test_quiet_leaves_out_notes_and_keeps_warnings_and_results() -> None:
 
 
 def test_the_choices_of_training_are_those_that_there_are() -> None:
-    assert get_args(choices.Model) == studies.predictor.KINDS
+    assert get_args(choices.Model) == studies.many.predictor.KINDS
     epochs = next(option for option in COMMANDS["predictor train"].params if option.name == "epochs")
-    published, ours = studies.predictor.EPOCHS.values()
+    published, ours = studies.many.predictor.EPOCHS.values()
     assert str(epochs.to_info_dict()["help"]).endswith(
         f"Default: {published} for lstm, at most {ours} for lstm-quantile."
     )

@@ -62,7 +62,7 @@ def test_a_study_says_the_rules_of_each_pipeline_once(mine: Path, monkeypatch: p
     Path("study.yaml").write_text(
         study + "systems: {ipa: {title: IPA, policy: ipa}, low: {policy: 'scale-only:low'}}\n"
     )
-    monkeypatch.setattr("ipa.studies.study.conduct", stop)
+    monkeypatch.setattr("ipa.studies.many.study.conduct", stop)
     assert ipa("study", "study.yaml", "--out", "out").stderr == f"{NOTE}Error: stopped\n"
     assert ipa("study", "study.yaml", "--out", "out", "-q").stderr == "Error: stopped\n"
 

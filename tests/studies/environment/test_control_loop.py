@@ -17,7 +17,7 @@ gymnasium = pytest.importorskip("gymnasium")
 
 from gymnasium.utils.env_checker import check_env  # noqa: E402
 
-from ipa.studies.environment import ControlLoop, make, make_vec  # noqa: E402
+from ipa.studies.many.environment import ControlLoop, make, make_vec  # noqa: E402
 
 
 def scenario(engine: str = "simpy", **keys: object) -> Scenario:

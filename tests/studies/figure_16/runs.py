@@ -10,7 +10,7 @@ import numpy as np
 
 from ipa.sim import COMPLETED
 from ipa.studies import Scenario, simulate
-from ipa.studies.study import prepare
+from ipa.studies.many.study import prepare
 from tests.studies.figure_16.settings import FORECASTS, Setting
 
 LATE = f"{Path(__file__).with_name('late.py')}:Late"

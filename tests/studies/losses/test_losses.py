@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ipa.studies import Scenario, explain_losses, losses, prepare, simulate
-from ipa.studies.losses import FIGURES, OfPolicy, wording
+from ipa.studies import Scenario, explain_losses, prepare, simulate
+from ipa.studies.many import losses
+from ipa.studies.many.losses import FIGURES, OfPolicy, wording
 from tests.command import PIPELINE, POLICIES, answer, ipa, refusal
 from tests.studies.page_rules import check_page
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipa.studies.losses import shared_out
-from ipa.studies.losses.shares import subsets
+from ipa.studies.many.losses import shared_out
+from ipa.studies.many.losses.shares import subsets
 
 
 @given(st.integers(1, 4), st.data())

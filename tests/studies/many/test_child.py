@@ -92,7 +92,7 @@ def test_a_last_run_after_those_that_end_workers_is_not_made_where_it_could_end_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Two runs end both workers, and one is left."""
-    monkeypatch.setattr("ipa.studies.workers.AHEAD", 1)
+    monkeypatch.setattr("ipa.studies.many.workers.AHEAD", 1)
     monkeypatch.setattr("ipa.studies.many.child.ATTEMPTS", 1)
     done: list[Done] = []
     Local(2).make("summary", [[asked(3)], [asked(3)], [asked(12)]], done.append)

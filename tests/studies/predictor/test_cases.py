@@ -7,7 +7,7 @@ import pytest
 
 from ipa.policies.seasons import DAY_S
 from ipa.studies.errors import ScenarioError
-from ipa.studies.predictor import Cases, cases_of
+from ipa.studies.many.predictor import Cases, cases_of
 from ipa.traces import Trace
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from ipa.studies.drawing import moments
 from ipa.studies.errors import ScenarioError
-from ipa.studies.predictor import cases_of, choose, forecasts_of
+from ipa.studies.many.predictor import cases_of, choose, forecasts_of
 from ipa.studies.predictor.page import MOST_S, plot, render
 from ipa.traces import Trace, constant
 

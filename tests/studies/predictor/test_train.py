@@ -16,9 +16,9 @@ from ipa.policies.predictors import LEVELS
 from ipa.policies.predictors.trained import SHAPES, Model, forward_pass, load
 from ipa.policies.seasons import BEFORE_S, DAY_S
 from ipa.studies import ScenarioError
-from ipa.studies.predictor import KINDS, sets, train
-from ipa.studies.predictor.samples import Samples, folds, split, thinned
-from ipa.studies.predictor.training import VALIDATION_SHARE, _shift
+from ipa.studies.many.predictor import KINDS, sets, train
+from ipa.studies.many.predictor.samples import Samples, folds, split, thinned
+from ipa.studies.many.predictor.training import VALIDATION_SHARE, _shift
 from ipa.traces import Trace, find
 from tests.command import ipa, refusal
 from tests.tiny import observation
@@ -124,7 +124,7 @@ def test_seasons_of_the_validation_part_lie_in_the_training_part() -> None:
 @needs_sklearn
 def test_trees_that_see_yesterday_know_when_the_load_jumps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every five minutes from 20 to 60 rps for a minute, at a moment that is drawn, but the same every day."""
-    monkeypatch.setattr("ipa.studies.predictor.training.TREES", 20)
+    monkeypatch.setattr("ipa.studies.many.predictor.training.TREES", 20)
     rng = np.random.default_rng(1)
     day = np.full(DAY_S, 20.0)
     for start in range(0, DAY_S, 300):
@@ -164,14 +164,14 @@ def test_what_trains_may_not_be_installed(elsewhere: Path, monkeypatch: pytest.M
 
 @pytest.fixture
 def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ipa.studies.predictor.training.TREES", 3)
+    monkeypatch.setattr("ipa.studies.many.predictor.training.TREES", 3)
 
 
 @needs_sklearn
 def test_trees_are_trained_calibrated_and_written_with_their_card(
     tmp_path: Path, few_trees: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ipa.studies.predictor.training.SHORT_S", 0)
+    monkeypatch.setattr("ipa.studies.many.predictor.training.SHORT_S", 0)
     options = ("--trace", "bursty", "--model", "quantile-gbm", "--quiet")
     result = ipa("predictor", "train", *options, "--thin", 4, "--out", tmp_path / "m.npz")
     assert result.exit_code == 0, result.output
@@ -202,7 +202,7 @@ def test_trained_on_the_thinned_load_too_a_model_knows_the_spread_of_a_smaller_o
 ) -> None:
     """Counts of 400 rps that hardly vary, as those of many equal clients; one in 40 requests is nearly Poisson."""
     for name, value in {"SHORT_S": 0, "TREES": 20, "LEVELS": (0.5, 0.95)}.items():
-        monkeypatch.setattr(f"ipa.studies.predictor.training.{name}", value)
+        monkeypatch.setattr(f"ipa.studies.many.predictor.training.{name}", value)
     rng = np.random.default_rng(5)
     large = Trace.of_counts("large", rng.integers(395, 405, size=4000))
     models = [train(large, "quantile-gbm", 1, "here", every_s=4, thinned_by=by).model for by in ((), (40,))]
@@ -215,7 +215,7 @@ def test_trained_on_the_thinned_load_too_a_model_knows_the_spread_of_a_smaller_o
 @needs_sklearn
 def test_a_short_load_that_ends_calmly_is_not_forecast_calmly(few_trees: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its last seventh is constant, and would tell that nothing ever varies; what came before does."""
-    monkeypatch.setattr("ipa.studies.predictor.training.LEVELS", (0.5, 0.95))
+    monkeypatch.setattr("ipa.studies.many.predictor.training.LEVELS", (0.5, 0.95))
     rng = np.random.default_rng(3)
     counts = np.concatenate([rng.poisson(30, size=3000), np.full(600, 30)])
     model = train(Trace.of_counts("calm", counts), "quantile-gbm", 1, "here", every_s=4).model
@@ -229,7 +229,7 @@ def test_a_short_load_that_ends_calmly_is_not_forecast_calmly(few_trees: None, m
 def test_numpy_follows_trees_as_scikit_learn_does() -> None:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
-    from ipa.studies.predictor import fit_trees
+    from ipa.studies.many.predictor import fit_trees
 
     training, validation = (
         sets.of(part, "quantile-gbm") for part in samples_of(np.random.default_rng(2).poisson(30, size=1500))
@@ -248,10 +248,10 @@ NETWORKS = """
 import numpy as np
 from ipa import studies
 from ipa.studies.commands import main
-from ipa.studies.predictor import fit_network, training
+from ipa.studies.many.predictor import fit_network, training
 training.SHORT_S = 0
 for kind, name in (("lstm", "one.keras"), ("lstm-quantile", "many.keras")):
-    studies.predictor.TRAINED_S = 1000 if kind == "lstm" else 1200
+    studies.many.predictor.TRAINED_S = 1000 if kind == "lstm" else 1200
     options = ["--trace", "bursty", "--model", kind, "--out", name, "--epochs", "2", "--quiet"]
     main(["predictor", "train", *options], standalone_mode=False)
 inputs = np.random.default_rng(1).normal(1.0, 0.5, size=(20, 12, 6))

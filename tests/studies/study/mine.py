@@ -11,7 +11,7 @@ import numpy as np
 
 from ipa.studies import Scenario
 from ipa.studies.many import Outcome
-from ipa.studies.study.findings import Cell
+from ipa.studies.many.study.findings import Cell
 from tests.command import ipa
 
 STUDY = """\

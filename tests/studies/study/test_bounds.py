@@ -9,9 +9,9 @@ import pytest
 
 from ipa.studies.drawing import MINUS
 from ipa.studies.errors import ScenarioError
-from ipa.studies.study import course, schema, sheets
-from ipa.studies.study.bounds import bounded
-from ipa.studies.study.found import Found
+from ipa.studies.many.study import course, schema, sheets
+from ipa.studies.many.study.bounds import bounded
+from ipa.studies.many.study.found import Found
 
 STUDY = """\
 schema_version: 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ipa.studies.study import schema
+from ipa.studies.many.study import schema
 from tests.test_docs import named, table_rows
 
 

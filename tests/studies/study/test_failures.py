@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ipa.studies import study as studies
+from ipa.studies.many import study as studies
 from tests.command import POLICIES, ipa
 from tests.studies.study.mine import STUDY, changed, fresh
 

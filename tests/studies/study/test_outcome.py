@@ -14,8 +14,8 @@ from ipa.sim.totals import violated_seconds
 from ipa.studies import simulate
 from ipa.studies.many import TIMELINE, latency_edges_s, outcome_of
 from ipa.studies.many.outcome import p99_of_seconds_s
-from ipa.studies.study import schema
-from ipa.studies.study.plan import trials
+from ipa.studies.many.study import schema
+from ipa.studies.many.study.plan import trials
 
 pytestmark = pytest.mark.usefixtures("here")
 

@@ -11,7 +11,7 @@ from ipa import profiles
 from ipa.policies import SwitchOnly
 from ipa.profiles import read_yaml
 from ipa.studies import Scenario
-from ipa.studies.study import course, published_file
+from ipa.studies.many.study import course, published_file
 
 pytest.importorskip("plotly")
 

@@ -10,9 +10,9 @@ import pytest
 
 from ipa.studies import simulate
 from ipa.studies.drawing import NONE
-from ipa.studies.study import course, published_file
-from ipa.studies.study.published import Compared, score
-from ipa.studies.study.published_file import PublishedFigures
+from ipa.studies.many.study import course, published_file
+from ipa.studies.many.study.published import Compared, score
+from ipa.studies.many.study.published_file import PublishedFigures
 from tests.studies import paper_sentences
 from tests.studies.figure_16.runs import lost
 from tests.studies.figure_16.settings import FORECASTS, PIPELINES, settings

@@ -10,8 +10,8 @@ import pytest
 from ipa import profiles
 from ipa.studies import ScenarioError, read_comparison, simulate
 from ipa.studies import load as load_scenario
-from ipa.studies.study import plan, prepare, schema
-from ipa.studies.study.plan import trials
+from ipa.studies.many.study import plan, prepare, schema
+from ipa.studies.many.study.plan import trials
 from tests.command import ipa, refusal
 from tests.studies.study.mine import changed, study
 

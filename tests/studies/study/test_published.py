@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ipa.studies.study import published
-from ipa.studies.study.published import Compared
-from ipa.studies.study.published_file import PublishedFigures
+from ipa.studies.many.study import published
+from ipa.studies.many.study.published import Compared
+from ipa.studies.many.study.published_file import PublishedFigures
 from tests.command import contents
 from tests.studies.study.mine import changed, figures, study
 from tests.test_docs import named, table_rows

@@ -12,8 +12,8 @@ import pytest
 
 from ipa.studies.drawing import PALETTE
 from ipa.studies.many import TIMELINE
-from ipa.studies.study import course
-from ipa.studies.study.findings import Cell
+from ipa.studies.many.study import course
+from ipa.studies.many.study.findings import Cell
 from ipa.studies.study.report import figure, timelines
 from tests.command import ipa
 from tests.studies.page_rules import check_page

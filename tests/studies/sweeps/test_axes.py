@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ipa.studies.errors import ScenarioError
-from ipa.studies.sweeps import axes
+from ipa.studies.many.sweeps import axes
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from ipa.studies.errors import ScenarioError
-from ipa.studies.sweeps import stopping
-from ipa.studies.sweeps.stopping import Aim
+from ipa.studies.many.sweeps import stopping
+from ipa.studies.many.sweeps.stopping import Aim
 from tests.programs.verification.coverage import OUTCOMES, UNTIL, Outcome, stopped
 
 

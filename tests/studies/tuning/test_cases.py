@@ -9,8 +9,8 @@ import pytest
 
 from ipa import traces
 from ipa.studies import Scenario, ScenarioError
-from ipa.studies.tuning import Drawing
-from ipa.studies.tuning.cases import Case, cases_of, of_case
+from ipa.studies.many.tuning import Drawing
+from ipa.studies.many.tuning.cases import Case, cases_of, of_case
 
 DAY_S = 86_400
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipa.policies import RANGES
-from ipa.studies.tuning import OUTCOMES
+from ipa.studies.many.tuning import OUTCOMES
 from tests.test_docs import DOCS, named, table_rows
 
 

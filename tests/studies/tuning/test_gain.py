@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ipa.studies.tuning.gain import gains
-from ipa.studies.tuning.racing import Columns
+from ipa.studies.many.tuning.gain import gains
+from ipa.studies.many.tuning.racing import Columns
 from tests.programs.verification.coverage import OUTCOMES, SKEWED, Outcome, changes_held
 
 RATE = "sla_violation_rate"

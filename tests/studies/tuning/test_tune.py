@@ -13,7 +13,7 @@ import pytest
 from ipa import studies
 from ipa.errors import Error
 from ipa.studies import Scenario, ScenarioError, Tuned, tune
-from ipa.studies.tuning import Drawing
+from ipa.studies.many.tuning import Drawing
 from tests.command import PIPELINE, answer, ipa, start
 
 pytest.importorskip("optuna")
@@ -172,14 +172,14 @@ def test_a_tuning_that_was_interrupted_goes_on_as_if_it_had_not_been(here: Path,
 def test_runs_that_have_finished_are_not_run_again(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tune(scenario(), **WISHES, trials=8, drawing=FEW, jobs=1, folder=here / "out")
     ran: list[Any] = []
-    real = studies.tuning.runs.summaries  # type: ignore[attr-defined]
+    real = studies.many.tuning.runs.summaries  # type: ignore[attr-defined]
 
     def counted(scenarios: Any, shared: Any) -> Any:
         every = list(scenarios)
         ran.extend(every)
         return real(every, shared)
 
-    monkeypatch.setattr("ipa.studies.tuning.runs.summaries", counted)
+    monkeypatch.setattr("ipa.studies.many.tuning.runs.summaries", counted)
     tune(scenario(), **WISHES, trials=8, drawing=FEW, jobs=1, folder=here / "out")
     assert len(ran) == 1 + 4 + 2 * 8  # the defaults, and the best and the defaults on the windows to test on
     tune(scenario(), **WISHES, trials=16, drawing=FEW, jobs=1, folder=here / "out")

@@ -1,0 +1,5 @@
+"""What a table of runs says: which settings differ, which wins, what it costs, and which key matters most."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -1,0 +1,17 @@
+from .differences import Differences as Differences
+from .effects import Bins as Bins
+from .effects import Effect as Effect
+from .effects import effect as effect
+from .effects import plane as plane
+from .found import Found as Found
+from .front import RESAMPLES as RESAMPLES
+from .front import Front as Front
+from .headline import shown_mean as shown_mean
+from .outcome import Outcome as Outcome
+from .sensitivity import Ranking as Ranking
+from .settings import Settings as Settings
+from .shown import Answers as Answers
+from .shown import answer as answer
+from .shown import keys_of as keys_of
+from .shown import page as page
+from .shown import read_answers as read_answers

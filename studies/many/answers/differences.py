@@ -1,0 +1,109 @@
+"""Differences between settings, seed by seed, and whether one of them wins.
+
+Settings with the same seed met the same arrivals and draws, so that they are compared by their differences for each
+seed. The best setting by its mean wins an outcome only if it is shown to be better than every other one: the interval
+of each difference has to lie on its side of zero.
+
+With m others each interval is of 100 - 5 / m % (Bonferroni), and the whole claim is then wrong in at most 5 % of all
+cases, although the best was chosen by the same runs: for a wrong claim some setting has to look better than the one
+that truly is best (m cases), or that one better than its equal (one more), each in at most half of 5 / m % of all
+cases, as only one end of the interval can err.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ipa.sim import FloatArray, IntArray
+from ipa.studies.intervals import CONFIDENCE
+from ipa.studies.many.answers.outcome import Outcome
+from ipa.studies.many.answers.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Differences:
+    """Every setting less the one at `against`, by outcome, in the outcome's unit; arrays are by setting.
+
+    `confidence` is that of each interval: together, those of all `others` hold in 95 % of all cases.
+    """
+
+    outcome: Outcome
+    against: int
+    others: int
+    confidence: float
+    mean: FloatArray
+    low: FloatArray
+    high: FloatArray
+
+    @property
+    def is_worse(self) -> NDArray[np.bool_]:
+        """Which settings are shown to be worse than the one compared with."""
+        return self._is_shown(1.0)
+
+    @property
+    def is_better(self) -> NDArray[np.bool_]:
+        """Which are shown to be better."""
+        return self._is_shown(-1.0)
+
+    def _is_shown(self, side: float) -> NDArray[np.bool_]:
+        sign = side * self.outcome.sign
+        return np.asarray(sign * (self.low if sign > 0 else self.high) > 0.0)
+
+    @property
+    def equals(self) -> IntArray:
+        """The other settings that are not shown to be worse, the nearest first."""
+        known = np.isfinite(self.mean) & ~self.is_worse
+        known[self.against] = False
+        places = np.flatnonzero(known)
+        return places[np.argsort(self.outcome.sign * self.mean[places], kind="stable")]
+
+    @property
+    def is_won(self) -> bool:
+        """Whether the setting compared with is shown to be better than every other one."""
+        return self.others > 0 and not len(self.equals)
+
+
+def differences(settings: Settings, outcome: Outcome, against: int) -> Differences:
+    """The differences of all settings from one of them, over the seeds that both have."""
+    values = settings.values[outcome.column]
+    known = np.isfinite(values - values[against]).any(axis=1)
+    known[against] = False
+    others = int(known.sum())
+    confidence = 1.0 - (1.0 - CONFIDENCE) / max(others, 1)
+    mean, low, high, _ = settings.differences(outcome, against, confidence)
+    return Differences(outcome, against, others, confidence, mean, low, high)
+
+
+def best(settings: Settings, outcome: Outcome) -> int | None:
+    """The setting with the best mean, the first of equal ones; None where none has the figure."""
+    means = outcome.sign * settings.means[outcome.column]
+    return int(np.nanargmin(means)) if np.isfinite(means).any() else None
+
+
+def as_table(settings: Settings, found: Differences) -> pd.DataFrame:
+    """One row a setting: its keys, its mean, its difference with its interval, and what is shown."""
+    import pandas as pd
+
+    levels = {
+        key.name: [None if code < 0 else key.levels[code] for code in settings.codes[:, at].tolist()]
+        for at, key in enumerate(settings.keys)
+    }
+    shown = np.where(found.is_worse, "worse", np.where(found.is_better, "better", "not shown")).astype(object)
+    shown[found.against] = "compared with"
+    return pd.DataFrame(
+        {
+            **levels,
+            "mean": found.outcome.factor * settings.means[found.outcome.column],
+            "difference": found.mean,
+            "low": found.low,
+            "high": found.high,
+            "shown": shown,
+        }
+    )

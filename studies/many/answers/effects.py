@@ -1,0 +1,109 @@
+"""What a key does to an outcome: means over all settings with the same value of it, or of two keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from ipa.sim import FloatArray, IntArray
+from ipa.studies.intervals import CONFIDENCE, bounds
+from ipa.studies.many.answers.outcome import Outcome
+from ipa.studies.many.answers.settings import Key, Settings, row_means
+
+MOST_LEVELS = 12
+"""A number with more values than this is put into bins."""
+
+BINS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Bins:
+    """The values of a key, in bins where they are many numbers: `bin` by setting (-1: not set), `names` by bin.
+
+    `numbers`: the middle of every bin, of a numeric key.
+    """
+
+    key: Key
+    bin: IntArray
+    names: tuple[str, ...]
+    numbers: FloatArray | None
+
+    @property
+    def is_binned(self) -> bool:
+        """Whether a bin holds several values."""
+        return len(self.names) < len(self.key.levels)
+
+
+@dataclass(frozen=True, eq=False)
+class Effect:
+    """The mean of an outcome, in its unit, in every bin of a key, with 95 % intervals over the seeds (NaN for one)."""
+
+    outcome: Outcome
+    bins: Bins
+    mean: FloatArray
+    low: FloatArray
+    high: FloatArray
+    settings: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """The mean of an outcome, in its unit, by the bins of two keys, NaN where no setting is, and how many are there."""
+
+    outcome: Outcome
+    across: Bins
+    up: Bins
+    mean: FloatArray
+    settings: IntArray
+
+
+def bins(settings: Settings, place: int, most: int = MOST_LEVELS, count: int = BINS) -> Bins:
+    """The bins of a key: its values, or where these are more than `most` numbers, about `count` bins with as many
+    settings each."""
+    key, codes = settings.keys[place], settings.codes[:, place]
+    if len(key.levels) <= most or not key.is_number:
+        numbers = np.array(key.levels, dtype=np.float64) if key.is_number else None
+        return Bins(key, codes, tuple(key.text(code) for code in range(len(key.levels))), numbers)
+    values = settings.numbers_of(place)
+    edges = np.unique(np.nanquantile(values, np.linspace(0.0, 1.0, count + 1)))
+    number = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
+    number = np.where(codes < 0, -1, number)
+    middle = np.array([values[number == each].mean() for each in range(len(edges) - 1)])
+    names = tuple(f"{low:.3g} to {high:.3g}".replace("-", "−") for low, high in pairwise(edges))
+    return Bins(key, number, names, middle)
+
+
+def effect(settings: Settings, outcome: Outcome, place: int) -> Effect:
+    """The effect of a key. The interval is that over seeds of the mean over settings, from the seeds that all
+    settings have."""
+    given = bins(settings, place)
+    values = outcome.factor * settings.values[outcome.column]
+    known = np.isfinite(values).any(axis=1) & (given.bin >= 0)
+    whole = np.isfinite(values[known]).all(axis=0)
+    count = len(given.names)
+    inside = given.bin[known][None, :] == np.arange(count)[:, None]
+    in_bin = inside.sum(axis=1)
+    weights = inside / np.maximum(in_bin, 1)[:, None]
+    mean = np.where(in_bin > 0, weights @ row_means(values[known]), np.nan)
+    middle, low, high = mean, *(np.full(count, np.nan),) * 2
+    if whole.any():
+        kind, *rest = settings.given(outcome)
+        by_seed, of, span_s = (weights @ each[known][:, whole] for each in rest)
+        middle, low, high, _ = settings.in_unit(bounds(kind, by_seed, CONFIDENCE, of, span_s), kind, outcome)
+    low = np.maximum(low - middle + mean, 0.0 if outcome.is_rate else -np.inf)
+    return Effect(outcome, given, mean, low, high - middle + mean, in_bin)
+
+
+def plane(settings: Settings, outcome: Outcome, across: int, up: int) -> Plane:
+    """The outcome over two keys, as the mean over everything else."""
+    of_x, of_y = (bins(settings, place, count=8) for place in (across, up))
+    means = outcome.factor * settings.means[outcome.column]
+    known = np.isfinite(means) & (of_x.bin >= 0) & (of_y.bin >= 0)
+    shape = (len(of_y.names), len(of_x.names))
+    cell = of_y.bin[known] * shape[1] + of_x.bin[known]
+    count = np.bincount(cell, minlength=shape[0] * shape[1])
+    total = np.bincount(cell, weights=means[known], minlength=shape[0] * shape[1])
+    mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return Plane(outcome, of_x, of_y, mean.reshape(shape), count.reshape(shape))

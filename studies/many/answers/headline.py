@@ -1,0 +1,99 @@
+"""What was found, in words: which key matters most, which setting wins, or that none is shown to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ipa.studies.drawing import number
+from ipa.studies.many.answers.differences import Differences
+from ipa.studies.many.answers.outcome import Outcome
+from ipa.studies.many.answers.sensitivity import Ranking
+from ipa.studies.many.answers.settings import Settings
+
+
+def shown_mean(settings: Settings, outcome: Outcome, place: int) -> str:
+    """A setting's figure with its interval: `2.41 ± 0.05 cores`."""
+    found = settings.estimate(outcome, place)
+    return "–" if found is None else f"{found.text(outcome.decimals)} {outcome.unit}".strip().replace("-", "−")
+
+
+def matters(ranking: Ranking) -> str:
+    """Which key matters most for an outcome."""
+    first = ranking.first
+    top = ranking.keys[0]
+    what = f"({_index(ranking, 0)})"
+    if first is not None:
+        return f"{ranking.outcome.title}: {first.key.title} matters most {what}"
+    if ranking.is_noise:
+        return f"{ranking.outcome.title}: no key is shown to matter"
+    others = [each.key.title for each in ranking.keys[1:] if not each.high < top.low]
+    if np.isnan(top.low) or not others:
+        return f"{ranking.outcome.title}: no key is shown to matter most; the first is {top.key.title} {what}"
+    named = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+    return f"{ranking.outcome.title}: {top.key.title} comes first {what}, but is not told apart from {named}"
+
+
+def _index(ranking: Ranking, place: int) -> str:
+    each = ranking.keys[place]
+    if ranking.method in ("variance", "Sobol"):
+        decimals = 1 if each.high - each.low < 0.02 else 0
+        value, low, high, alone = (number(100.0 * figure, decimals) for figure in (*each.figures, max(each.alone, 0.0)))
+        between = f" [{low}, {high}]" if np.isfinite(each.low) else ""
+        return f"{value}{between} % of the variance, together with other keys; alone {alone} %"
+    between = f" [{number(each.low, 2)}, {number(each.high, 2)}]" if np.isfinite(each.low) else ""
+    return f"{ranking.measure} {number(each.value, 2)}{between}"
+
+
+def wins(settings: Settings, found: Differences) -> str:
+    """Which setting wins an outcome, or that none is shown to."""
+    outcome, place = found.outcome, found.against
+    has = f"{settings.title(place)} with {shown_mean(settings, outcome, place)}"
+    if not found.others:
+        return f"{outcome.best}: {has}; there is no other setting"
+    if not settings.differs(outcome) and len(settings.seeds) < 2:
+        return f"{outcome.title}: {shown_mean(settings, outcome, place)} with every setting"
+    if len(settings.seeds) < 2:
+        return f"{outcome.best}: {has}; with one seed no setting is shown to win"
+    if found.is_won:
+        behind = f"{'the nearest of which' if found.others > 1 else 'which'} is {_nearest(found)} behind"
+        over = f"all {found.others:,} others" if found.others > 1 else "the only other"
+        return f"{outcome.best}: {has} is shown to win over {over}, {behind}"
+    equals, same = len(found.equals), int((found.mean[found.equals] == 0.0).sum())
+    if same == found.others:
+        return f"{outcome.title}: {shown_mean(settings, outcome, place)} with every setting, the same in every run"
+    of = f"{equals:,} of {found.others:,} others {'is' if equals == 1 else 'are'}"
+    if same == equals:
+        return f"{outcome.best}: {has}; {of} the same in every run, and the rest is shown to be worse"
+    exactly = f" ({same:,} of them the same in every run)" if same else ""
+    return f"{outcome.best}: {has}, but no setting is shown to win: {of} not told apart from it{exactly}"
+
+
+def _nearest(found: Differences) -> str:
+    worse = found.outcome.sign * found.mean
+    worse[found.against] = np.inf
+    at = int(np.nanargmin(worse))
+    ends = sorted((abs(found.low[at]), abs(found.high[at])))
+    decimals = found.outcome.decimals
+    between = f"[{number(ends[0], decimals)}, {number(ends[1], decimals)}]"
+    return f"{number(float(worse[at]), decimals)} {between} {found.outcome.unit}".strip()
+
+
+def sentences(
+    settings: Settings, rankings: list[Ranking], winners: list[Differences], compared: bool, same: list[Outcome]
+) -> Iterator[str]:
+    """All of it, a sentence each. `compared`: whether all settings met the same loads; `same`: outcomes that are the
+    same with every setting and in no winner."""
+    if not compared:
+        yield "The settings met different loads, and so none of them is compared with another."
+    for outcome in same:
+        yield f"{_capital(f'{outcome.title}: {shown_mean(settings, outcome, 0)}')} with every setting."
+    for found in winners:
+        yield f"{_capital(wins(settings, found))}."
+    for ranking in rankings:
+        yield f"{_capital(matters(ranking))}."
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]

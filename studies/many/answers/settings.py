@@ -1,0 +1,307 @@
+"""A table of runs by setting: a setting is one value of every key that varies, with a run for each of its seeds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ipa.profiles import did_you_mean
+from ipa.sim import FloatArray, IntArray
+from ipa.studies.errors import ScenarioError
+from ipa.studies.intervals import CONFIDENCE, Bounds, Estimate, Kind, bounds, differences, kind_of
+from ipa.studies.many.answers.outcome import Outcome
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LOADS = ("pipeline", "setting", "workload", "trace", "window", "scale", "scaling", "arrivals")
+"""Keys that say what a run has to do. Nobody chooses among their values: settings are compared on the same ones."""
+
+SIZES = ("requests", "duration_s", "decisions")
+"""Columns that say how much a run is."""
+
+NOT_SET = "–"
+"""Shown for a key that a setting does not have."""
+
+MOST_NAMES = 30
+
+Level = float | str
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key that varies: its levels, in order (numbers by size, anything else as it comes)."""
+
+    name: str
+    title: str
+    levels: tuple[Level, ...]
+    is_number: bool
+
+    @property
+    def is_load(self) -> bool:
+        """Whether it says what a run has to do."""
+        return self.name in LOADS
+
+    @property
+    def fits(self) -> bool:
+        """Whether its values fit on an axis: numbers, which can be put into bins, or at most thirty names."""
+        return self.is_number or len(self.levels) <= MOST_NAMES
+
+    def text(self, code: int) -> str:
+        """A level as people read it."""
+        if code < 0:
+            return NOT_SET
+        level = self.levels[code]
+        if isinstance(level, str):
+            return level
+        digits = 6 if len(self.levels) <= MOST_NAMES else 4
+        return f"{level:.{digits}g}".replace("-", "−")
+
+
+@dataclass(frozen=True, eq=False)
+class Settings:
+    """The settings of a table.
+
+    `codes`: shape (settings, keys), the place of each value among its key's levels, -1 where the key is not set.
+    `values`: outcome's column -> shape (settings, seeds), NaN where there is no such run or figure. `sizes`: likewise,
+    of how much each run is, as far as the table says; `loads`: over how many loads values are means and sizes sums.
+    """
+
+    keys: tuple[Key, ...]
+    codes: IntArray
+    outcomes: tuple[Outcome, ...]
+    seeds: tuple[int, ...]
+    values: Mapping[str, FloatArray]
+    runs: int
+    failed: int
+    sizes: Mapping[str, FloatArray] = field(default_factory=dict)
+    loads: int = 1
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @cached_property
+    def means(self) -> Mapping[str, FloatArray]:
+        """Outcome's column -> the mean over the seeds of every setting, NaN where no run has the figure."""
+        return {column: row_means(values) for column, values in self.values.items()}
+
+    def estimate(self, outcome: Outcome, place: int) -> Estimate | None:
+        """The mean over the seeds of a setting, with its interval, in the outcome's unit."""
+        found = self.bounds(outcome, np.array([place]))
+        return None if np.isnan(found.mean[0]) else Estimate(*(float(each[0]) for each in found[:3]))
+
+    def bounds(self, outcome: Outcome, places: IntArray) -> Bounds:
+        """As `estimate`, of some settings."""
+        kind, values, of, span_s = self.given(outcome)
+        found = bounds(kind, values[places], CONFIDENCE, of[places], span_s[places])
+        return self.in_unit(found, kind, outcome)
+
+    def differences(self, outcome: Outcome, against: int, confidence: float) -> Bounds:
+        """All settings less the one at `against`, seed by seed, in the outcome's unit."""
+        kind, values, of, span_s = self.given(outcome)
+        return self.in_unit(differences(kind, values, values[against][None], confidence, of, span_s), kind, outcome)
+
+    def given(self, outcome: Outcome) -> tuple[Kind, FloatArray, FloatArray, FloatArray]:
+        """What `intervals.bounds` asks for, of all settings: the kind, the values, and how much each run is."""
+        kind, values = kind_of(outcome.column), self.values[outcome.column]
+        unknown = np.full(values.shape, np.nan)
+        of, span_s = self.sizes.get(kind.of or "", unknown), self.sizes.get("duration_s", unknown)
+        kind = kind if outcome.is_rate else replace(kind, least=-np.inf)
+        return kind, values * (self.loads if kind.is_count else 1), of, span_s
+
+    def in_unit(self, found: Bounds, kind: Kind, outcome: Outcome) -> Bounds:
+        """What it answers, in the outcome's unit."""
+        factor = outcome.factor / (self.loads if kind.is_count else 1)
+        return Bounds(factor * found.mean, factor * found.low, factor * found.high, found.events)
+
+    def differs(self, outcome: Outcome) -> bool:
+        """Whether any two settings have different means of an outcome."""
+        known = self.means[outcome.column]
+        return len(np.unique(known[np.isfinite(known)])) > 1
+
+    def title(self, place: int) -> str:
+        """A setting in words: `alpha 2, load_margin 0.1`."""
+        return ", ".join(
+            f"{key.title} {key.text(code)}" for key, code in zip(self.keys, self.codes[place], strict=True)
+        )
+
+    def numbers_of(self, place: int) -> FloatArray:
+        """The values of a numeric key, by setting; NaN where it is not set."""
+        levels = np.array([*self.keys[place].levels, np.nan], dtype=np.float64)
+        return np.asarray(levels[self.codes[:, place]])
+
+    def find(self, wanted: Mapping[str, Any]) -> int:
+        """The place of the setting with these values. Raises ScenarioError where none, or more than one, has them."""
+        names = [key.name for key in self.keys]
+        there = np.ones(len(self), dtype=bool)
+        for name, value in wanted.items():
+            if name not in names:
+                raise ScenarioError(f"{name}: is not a key that varies{did_you_mean(name, names)}")
+            at = names.index(name)
+            level = _level(value, self.keys[at].is_number)
+            if level not in self.keys[at].levels:
+                raise ScenarioError(f"{name}: no setting has the value {value!r}")
+            there &= self.codes[:, at] == self.keys[at].levels.index(level)
+        found = np.flatnonzero(there)
+        if len(found) != 1:
+            raise ScenarioError(f"{len(found) or 'no'} settings have {dict(wanted)}; name values that one alone has")
+        return int(found[0])
+
+
+def row_means(values: FloatArray) -> FloatArray:
+    """The mean of what is known of every row, NaN for a row of which nothing is."""
+    known = np.isfinite(values)
+    count = known.sum(axis=1)
+    total = np.where(known, values, 0.0).sum(axis=1)
+    return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))
+
+
+def read(table: pd.DataFrame, keys: Sequence[str], outcomes: Sequence[Outcome]) -> Settings:
+    """The table's runs by setting; settings and seeds in the order in which they come.
+
+    Runs with an `error` are counted as failed. Raises ScenarioError for a key or `seed` that the table lacks, for a
+    table without a finished run, and for two runs of the same setting with the same seed.
+    """
+    columns = list(table.columns)
+    for name in (*keys, "seed"):
+        if name not in columns:
+            raise ScenarioError(f"the table has no column {name!r}{did_you_mean(name, columns)}")
+    ended = table
+    if "error" in columns:
+        ended = table[table["error"].isna() | (table["error"] == "")]
+    if not len(ended):
+        raise ScenarioError(f"the table has no finished run{f'; {len(table)} failed' if len(table) else ''}")
+    titles = _titles(keys)
+    found, codes = [], []
+    for name, title in zip(keys, titles, strict=True):
+        key, of_key = _key(name, title, ended[name].tolist())
+        found.append(key)
+        codes.append(of_key)
+    matrix = np.array(codes, dtype=np.int64).reshape(len(keys), len(ended)).T
+    rows, setting = _numbered(matrix)
+    seeds, seed = np.unique(ended["seed"].to_numpy(dtype=np.int64), return_inverse=True)
+    if len(np.unique(setting * len(seeds) + seed)) < len(ended):
+        raise ScenarioError(
+            "keys: two runs have the same values of them and the same seed; the key that tells them apart is missing"
+        )
+
+    def by_setting(column: str) -> FloatArray:
+        values = np.full((len(rows), len(seeds)), np.nan)
+        values[setting, seed] = ended[column].to_numpy(dtype=np.float64, na_value=np.nan)
+        return values
+
+    return Settings(
+        tuple(found),
+        matrix[rows],
+        tuple(outcomes),
+        tuple(seeds.tolist()),
+        {outcome.column: by_setting(outcome.column) for outcome in outcomes},
+        len(ended),
+        len(table) - len(ended),
+        {name: by_setting(name) for name in SIZES if name in columns},
+    )
+
+
+def varied(table: pd.DataFrame, names: Iterable[str]) -> tuple[str, ...]:
+    """Those of some columns of which a table has more than one value. Text that says the same as an earlier column,
+    such as the trace of a workload, is not repeated."""
+    found: list[str] = []
+    seen: list[list[int]] = []
+    for name in names:
+        if name not in table.columns:
+            continue
+        key, codes = _key(name, name, table[name].tolist())
+        kinds = _numbered(codes[:, None])[1].tolist()
+        if max(kinds, default=0) and (key.is_number or kinds not in seen):
+            seen.append(kinds)
+            found.append(name)
+    return tuple(found)
+
+
+def over_loads(settings: Settings) -> Settings | None:
+    """The settings that one chooses among, each with its means over all loads, seed by seed.
+
+    None where there is nothing to choose; also where settings met different loads, so that they cannot be compared.
+    A figure that is missing on one of the loads is missing.
+    """
+    chosen = [at for at, key in enumerate(settings.keys) if not key.is_load]
+    if not chosen:
+        return None
+    if len(chosen) == len(settings.keys):
+        return settings
+    load = _numbered(settings.codes[:, [at for at in range(len(settings.keys)) if at not in chosen]])[1]
+    rows, choice = _numbered(settings.codes[:, chosen])
+    loads = int(load.max()) + 1
+    if len(settings) != len(rows) * loads:
+        return None
+
+    def by_load(given: FloatArray) -> FloatArray:
+        found = np.full((len(rows), loads, len(settings.seeds)), np.nan)
+        found[choice, load] = given
+        return found
+
+    return replace(
+        settings,
+        keys=tuple(settings.keys[at] for at in chosen),
+        codes=settings.codes[rows][:, chosen],
+        values={column: by_load(given).mean(axis=1) for column, given in settings.values.items()},
+        sizes={name: by_load(given).sum(axis=1) for name, given in settings.sizes.items()},
+        loads=loads,
+    )
+
+
+def _numbered(codes: IntArray) -> tuple[IntArray, IntArray]:
+    """The first row of each kind in the order they come, and for every row the number of its kind."""
+    if not codes.shape[1]:
+        return np.zeros(1, dtype=np.int64), np.zeros(len(codes), dtype=np.int64)
+    _, first, kind = np.unique(codes, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    return first[order], place[kind.reshape(-1)]
+
+
+def _key(name: str, title: str, given: list[Any]) -> tuple[Key, IntArray]:
+    """A key of a column, and the codes of the column's values."""
+    present = [value for value in given if not _is_missing(value)]
+    is_number = bool(present) and all(
+        isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_) for value in present
+    )
+    known = dict.fromkeys(_level(value, is_number) for value in present)
+    levels = sorted(known) if is_number else list(known)
+    places = {level: place for place, level in enumerate(levels)}
+    codes = [-1 if _is_missing(value) else places[_level(value, is_number)] for value in given]
+    return Key(name, title, tuple(levels), is_number), np.array(codes, dtype=np.int64)
+
+
+def _level(value: Any, is_number: bool) -> Level:
+    if is_number:
+        return float(value)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
+    if isinstance(value, Mapping):
+        return ", ".join(map(str, value.values()))
+    return json.dumps(value, default=str)
+
+
+def _is_missing(value: Any) -> bool:
+    return (
+        value is None
+        or value == ""
+        or (isinstance(value, float | np.floating) and not isfinite(value))
+        or str(value) == "<NA>"
+    )
+
+
+def _titles(names: Sequence[str]) -> list[str]:
+    """The last parts of dotted names (`predictor` of `policy.predictor.name`), unless two would then be the same."""
+    short = [name.removesuffix(".name").rpartition(".")[2] for name in names]
+    return [one if short.count(one) == 1 else name for one, name in zip(short, names, strict=True)]

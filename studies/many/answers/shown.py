@@ -1,0 +1,192 @@
+"""What is asked of a table of runs, and what notebooks and programs have of the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ipa.studies.answers import pictures, render
+from ipa.studies.drawing import card
+from ipa.studies.errors import ScenarioError
+from ipa.studies.many.answers.differences import as_table, best, differences
+from ipa.studies.many.answers.found import Found
+from ipa.studies.many.answers.front import Front, front
+from ipa.studies.many.answers.outcome import USUAL, Outcome, find
+from ipa.studies.many.answers.sensitivity import rank
+from ipa.studies.many.answers.settings import read, varied
+from ipa.studies.results import why_no_table, write_text
+from ipa.studies.scenario import Scenario
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from plotly.graph_objects import Figure
+
+NAMES = ("pipeline", "setting", "workload", "system", "point")
+"""Columns of a study's table that may tell settings apart, beside the keys of a scenario."""
+
+NOT_KEYS = ("schema_version", "kind", "seed", "engine", "records", "journal")
+"""Keys of a scenario that say nothing of what is simulated."""
+
+
+def keys_of(table: pd.DataFrame) -> tuple[str, ...]:
+    """The columns of a table that are keys and vary: names of a study, keys of a scenario (`policy.alpha`, `scale`)."""
+    known = [*NAMES, *(key for key in Scenario.model_fields if key not in NOT_KEYS)]
+    dotted = [name for name in table.columns if name.partition(".")[0] in Scenario.model_fields and "." in name]
+    return varied(table, [name for name in table.columns if name in known or name in dotted])
+
+
+def answer(
+    table: pd.DataFrame,
+    keys: Sequence[str] | None = None,
+    outcomes: Sequence[str | Outcome] | None = None,
+    *,
+    title: str = "Runs",
+) -> Answers:
+    """What a table says that has a row for every run, columns of keys, of outcomes and `seed`.
+
+    `keys` (default: all that vary, see `keys_of`) tell settings apart; `outcomes` (default: cost, PAS and SLA
+    violations) are columns of a run's summary, or any others as an `Outcome`. Rows with an `error` are left out, and
+    counted. Raises ScenarioError for columns that are not there, no finished run, or two runs that are told apart by no
+    key.
+    """
+    columns = list(table.columns)
+    given = tuple(name for name in USUAL if name in columns) if outcomes is None else outcomes
+    chosen = keys_of(table) if keys is None else tuple(keys)
+    if not chosen:
+        raise ScenarioError("no key varies in the table, so that there is nothing to compare")
+    return Answers(title, read(table, chosen, find(given, columns)))
+
+
+def read_answers(path: str | Path, *, title: str = "") -> Answers:
+    """What the table of runs in a parquet file says, with its keys and outcomes by default (see `answer`).
+
+    `title`: by default the file's name. Raises ScenarioError as `answer`, and for a file that is no such table.
+    """
+    import pandas as pd
+
+    path = Path(path)
+    try:
+        table = pd.read_parquet(path)
+    except FileNotFoundError:
+        raise ScenarioError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise ScenarioError(f"{path}: {why_no_table(error)}") from None
+    try:
+        return answer(table, title=title or path.stem)
+    except ScenarioError as error:
+        raise ScenarioError(f"{path}: {error}") from None
+
+
+def page(
+    table: pd.DataFrame,
+    keys: Sequence[str] | None = None,
+    outcomes: Sequence[str | Outcome] | None = None,
+    *,
+    title: str = "Runs",
+    facts: Mapping[str, str] | None = None,
+) -> str:
+    """The page of a table, as `answer` takes it; `facts`: what was run, shown at its end.
+
+    The same table gives the same page, byte for byte. Raises ScenarioError as `answer`, and without plotly.
+    """
+    return render(answer(table, keys, outcomes, title=title), facts)
+
+
+@dataclass(frozen=True, repr=False)
+class Answers(Found):
+    """What a table of runs says, as tables, figures and a page."""
+
+    def differences(self, outcome: str | Outcome, against: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """One row a setting: the outcome's mean, and its difference from one setting (default: the best), by seed.
+
+        `low` and `high` are the ends of intervals that hold for all settings together in 95 % of all cases; `shown` is
+        "better", "worse", or "not shown". Raises ScenarioError for a setting or outcome that is not there, or where
+        settings met different loads.
+        """
+        chosen = self._outcome(outcome)
+        if not self.are_compared:
+            raise ScenarioError("the settings met different loads, and so cannot be compared")
+        place = best(self.settings, chosen) if against is None else self.settings.find(against)
+        if place is None:
+            raise ScenarioError(f"{chosen.column}: no run has it")
+        return as_table(self.settings, differences(self.settings, chosen, place))
+
+    def sensitivity(self, outcome: str | Outcome) -> pd.DataFrame:
+        """One row a key, the most important first: its index with its 95 % interval, and the method.
+
+        `alone` is the share that a key has without the others, of methods that divide the variance. Empty where the
+        settings allow no method.
+        """
+        import pandas as pd
+
+        found = rank(self.settings, self._outcome(outcome))
+        rows = [
+            (each.key.name, found.method, each.value, each.low, each.high, each.alone)
+            for each in (found.keys if found else ())
+            if found
+        ]
+        return pd.DataFrame(rows, columns=["key", "method", "index", "low", "high", "alone"])
+
+    def front(self, *outcomes: str | Outcome) -> pd.DataFrame:
+        """The settings on the Pareto front of two or three outcomes, by the first: their means, and `on_front`.
+
+        That is the share of draws of the seeds in which a setting is on the front, NaN for fewer than three seeds.
+        Raises ScenarioError for another number of outcomes.
+        """
+        import pandas as pd
+
+        found = self._front(outcomes)
+        places = found.places.tolist()
+        places.sort(key=lambda place: float(self.settings.means[found.outcomes[0].column][place]))
+        rows = []
+        for place in places:
+            row: dict[str, object] = {
+                key.name: None if code < 0 else key.levels[code]
+                for key, code in zip(self.settings.keys, self.settings.codes[place].tolist(), strict=True)
+            }
+            row |= {each.column: float(self.settings.means[each.column][place]) for each in found.outcomes}
+            rows.append({**row, "on_front": float("nan") if found.share is None else float(found.share[place])})
+        return pd.DataFrame(rows)
+
+    def draw_front(self, *outcomes: str | Outcome) -> Figure:
+        """The front of any two or three outcomes as plotly's own figure. Raises as `front`, and without plotly."""
+        return pictures.front(self.settings, self._front(outcomes)).figure()
+
+    def draw_map(self, outcome: str | Outcome, across: str, up: str) -> Figure:
+        """An outcome over any two keys as plotly's own figure. Raises ScenarioError for unknown keys."""
+        names = [key.name for key in self.all_settings.keys]
+        for name in (across, up):
+            if name not in names:
+                raise ScenarioError(f"{name}: is not a key that varies; allowed: {', '.join(names)}")
+        places = (names.index(across), names.index(up))
+        return pictures.heat_map(self.all_settings, self._outcome(outcome), *places).figure()
+
+    def figures(self) -> dict[str, Figure]:
+        """The pictures by name, as plotly's own figures. Raises ScenarioError where plotly is not installed."""
+        return {plot.name: plot.figure() for plot in self.plots()}
+
+    def write_report(self, path: str | Path) -> None:
+        """Write the page, whole or not at all. Raises ScenarioError for an unusable path, and without plotly."""
+        write_text(render(self), Path(path))
+
+    def __repr__(self) -> str:
+        return "\n  ".join([f"{self.title}: {self.ran}", *self.headline])
+
+    def _repr_html_(self) -> str:
+        return card(self.title, [self.ran, *self.headline])
+
+    def _outcome(self, given: str | Outcome) -> Outcome:
+        known = {each.column: each for each in self.outcomes}
+        column = given if isinstance(given, str) else given.column
+        if column not in known:
+            raise ScenarioError(f"{column}: is none of the outcomes asked for; allowed: {', '.join(known)}")
+        return known[column]
+
+    def _front(self, outcomes: Sequence[str | Outcome]) -> Front:
+        if len(outcomes) not in (2, 3):
+            raise ScenarioError(f"a front is of two or three outcomes; given {len(outcomes)}")
+        if not self.are_compared:
+            raise ScenarioError("the settings met different loads, and so cannot be compared")
+        return front(self.settings, [self._outcome(each) for each in outcomes])

@@ -1,0 +1,123 @@
+"""The runs of a results folder by the names that tell them apart, and those of them that are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ipa.studies.errors import ScenarioError
+from ipa.studies.many.study import read_trials
+from ipa.studies.many.sweeps import conditions, read_sweep
+from ipa.studies.results import read_manifest, read_runs
+from ipa.studies.run_data import RunData
+from ipa.studies.scenario import Scenario
+
+SEED = "seed"
+
+OF_TRIAL = ("pipeline", "setting", "workload", "system", "point")
+
+MOST_LISTED = 12
+"""Values of a name that an error lists."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """A run: its names in its folder, whose it is (the policy or the system), its scenario and its summary."""
+
+    names: Mapping[str, Any]
+    of: str
+    scenario: Scenario
+    summary: Mapping[str, Any]
+
+    @property
+    def group(self) -> Hashable:
+        """The same for runs that differ only in their seed."""
+        return self.of, *(repr(value) for name, value in self.names.items() if name != SEED)
+
+    def meets(self, condition: conditions.Condition) -> bool:
+        """Whether a condition on its names and on the keys of its scenario holds."""
+        return condition.holds(self.scenario.as_dict(), self.names)
+
+
+def named(run: RunData) -> Named:
+    """A run on its own, or of a comparison: its names are its policy and its seed."""
+    policy = str(run.summary["policy"])
+    return Named({"policy": policy, SEED: run.scenario.seed}, policy, run.scenario, run.summary)
+
+
+def runs_in(folder: str | Path) -> list[Named]:
+    """The runs in a results folder: of one run, a comparison, a study or a sweep, without those that failed.
+
+    Raises ScenarioError where the folder holds none of these, or one that is not finished.
+    """
+    folder = Path(folder)
+    match read_manifest(folder)["kind"]:
+        case "study":
+            return [
+                Named(
+                    {**{name: getattr(trial, name) for name in OF_TRIAL if getattr(trial, name)}, SEED: trial.seed},
+                    f"{trial.system} ({trial.point})" if trial.point else trial.system,
+                    trial.scenario,
+                    summary,
+                )
+                for trial, summary in read_trials(folder)
+            ]
+        case "sweep":
+            return [
+                Named({**values, SEED: scenario.seed}, scenario.policy.title, scenario, row)
+                for values, scenario, row in read_sweep(folder)
+            ]
+        case _:
+            return [named(run) for run in read_runs(folder)]
+
+
+def chosen(runs: Sequence[Named], where: Iterable[str]) -> list[Named]:
+    """Those of the runs that meet all conditions on their names and on keys of their scenarios.
+
+    Raises ScenarioError for a condition of another form or on another name, and where no run is left; it lists the
+    names that there are.
+    """
+    left = list(runs)
+    for text in where:
+        try:
+            names = [name for run in runs for name in run.names if "." not in name]
+            condition = conditions.parse(text, names=names)
+        except ScenarioError as error:
+            raise ScenarioError(f"{error}; there are {in_words(runs)}") from None
+        left = [run for run in left if run.meets(condition)]
+        if not left:
+            raise ScenarioError(f"--where {text}: no run is left; there are {in_words(runs)}")
+    return left
+
+
+def in_words(runs: Iterable[Named]) -> str:
+    """The names by which runs can be chosen, with their values: `system: ipa, rim; seed: 1, 2`."""
+    values: dict[str, dict[str, None]] = {}
+    for run in runs:
+        for name, value in run.names.items():
+            values.setdefault(name, {})[str(value)] = None
+    return "; ".join(f"{name}: {_listed(list(found))}" for name, found in values.items())
+
+
+def _listed(values: Sequence[str]) -> str:
+    first, more = values[:MOST_LISTED], len(values) - MOST_LISTED
+    return f"{', '.join(first)} and {more:,} more" if more > 0 else ", ".join(first)
+
+
+def titles(runs: Iterable[Named]) -> dict[Hashable, str]:
+    """Group -> how tables call it: whose runs they are, and the names that other groups have otherwise."""
+    groups = {run.group: run for run in runs}
+    names = dict.fromkeys(name for run in groups.values() for name in run.names if name != SEED)
+    varied = [name for name in names if len({repr(run.names.get(name)) for run in groups.values()}) > 1]
+    return {group: ", ".join([run.of, *_others(run, varied)]) for group, run in groups.items()}
+
+
+def _others(run: Named, varied: Iterable[str]) -> list[str]:
+    there = [name for name in varied if name in run.names and name not in ("system", "point")]
+    return [_said(name, run.names[name]) for name in there if run.names[name] != run.of]
+
+
+def _said(name: str, value: object) -> str:
+    return str(value) if name in OF_TRIAL else f"{name}={value}"

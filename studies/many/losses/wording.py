@@ -1,0 +1,219 @@
+"""What was lost, in sentences and as plain data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+from ipa.studies.drawing import number, plus
+from ipa.studies.intervals import Estimate
+from ipa.studies.many.losses.causes import CAUSES, CAUTION, CHANGE, FORECAST, PLANNING, START_UP, WORLD
+from ipa.studies.many.losses.figures import FIGURES, OBJECTIVE, VIOLATIONS, Figure
+from ipa.studies.many.losses.found import Losses, OfPolicy, Part
+
+TITLES = {
+    FORECAST: "Forecast error",
+    PLANNING: "Planning model",
+    CAUTION: "Caution",
+    CHANGE: "Change",
+    START_UP: "Start-up",
+}
+
+MEANINGS = {
+    FORECAST: "what comes is not what was forecast",
+    PLANNING: "it plans, and may change, other things than the oracle does",
+    CAUTION: "margins on the load, the throughput or the SLA",
+    CHANGE: "rollouts in steps, old replicas beside new ones",
+    START_UP: "replicas take their time to be ready",
+}
+"""What each cause is, as the rest of its title."""
+
+
+def headline(of: OfPolicy) -> str:
+    """The difference in one sentence."""
+    run, oracle, lost = of.mean(OBJECTIVE), of.mean_of_oracle(OBJECTIVE), -of.difference(OBJECTIVE).mean
+    figures = f"an objective of {number(run, 3)} where the oracle has {number(oracle, 3)}"
+    if _is_nothing(lost, OBJECTIVE):
+        return f"{of.policy} has {figures}: it has lost nothing."
+    others = _others([(figure, of.difference(figure).mean) for figure in FIGURES[1:]])
+    what = f"{number(lost, 3)} are lost" if lost > 0 else f"{number(-lost, 3)} more than the oracle"
+    bought = f" {BOUGHT}" if is_bought(of) else ""
+    return f"{of.policy} has {figures}: {what}{f', with {others}' if others else ''}.{bought}"
+
+
+BOUGHT = "What is gained is bought with violations of the SLA, which the objective does not count."
+
+
+def is_bought(of: OfPolicy) -> bool:
+    """Whether a policy has more than the oracle in the objective, and more violations of the SLA."""
+    gained, violations = of.difference(OBJECTIVE).mean, of.difference(VIOLATIONS).mean
+    return gained > 0 < violations and not (_is_nothing(gained, OBJECTIVE) or _is_nothing(violations, VIOLATIONS))
+
+
+def sentences(of: OfPolicy) -> list[str]:
+    """One sentence for each cause: what it costs, how that depends on the order, and by which figures."""
+    parts = {figure: {part.cause: part for part in of.parts(figure)} for figure in FIGURES}
+    lost = -of.difference(OBJECTIVE).mean
+    own = of.of_oracle(OBJECTIVE)
+    found = []
+    for cause in CAUSES:
+        if cause in of.kept:
+            found.append(f"{TITLES[cause]} cannot be told apart from the planning model: {of.kept[cause]}.")
+            continue
+        others = [(figure, parts[figure][cause].mean.mean) for figure in FIGURES[1:]]
+        found.append(_sentence(parts[OBJECTIVE][cause], lost, others, own.get(cause)))
+    return found
+
+
+def _sentence(part: Part, lost: float, others: list[tuple[Figure, float]], of_oracle: float | None) -> str:
+    cost = -part.mean.mean
+    amount = f"{number(abs(cost), 3)} of the objective"
+    if of_oracle is None:
+        what = f"costs {amount}" if cost > 0 else f"gains {amount}"
+        what = "costs nothing" if _is_nothing(cost, OBJECTIVE) else what
+    else:
+        own = f"than it costs the oracle ({number(-of_oracle, 3)})"
+        what = f"costs {amount} {'more' if cost > 0 else 'less'} {own}"
+        what = f"costs no more {own}" if _is_nothing(cost, OBJECTIVE) else what
+    if not _is_nothing(lost, OBJECTIVE) and 100.0 * cost / lost >= 0.5:
+        what += f", {number(100.0 * cost / lost, 0)} % of the {'loss' if lost > 0 else 'gain'}"
+    said = _others(others)
+    ordered = ""
+    if not _is_nothing(part.most - part.least, OBJECTIVE):
+        ordered = f" (from {number(-part.most, 3)} to {number(-part.least, 3)}, depending on what is removed before)"
+    return f"{TITLES[part.cause]} {what}{ordered}{f': {said}' if said else ''}."
+
+
+def _others(differences: list[tuple[Figure, float]]) -> str:
+    """`0.40 cores more, 0.10 PAS less`; what rounds to nothing is left out."""
+    return ", ".join(
+        f"{number(abs(value), figure.decimals)} {figure.more if value > 0 else figure.less}"
+        for figure, value in differences
+        if isfinite(value) and not _is_nothing(value, figure)
+    )
+
+
+def _is_nothing(value: float, figure: Figure) -> bool:
+    return not isfinite(value) or abs(value) < 0.5 * 10.0**-figure.decimals
+
+
+def order(of: OfPolicy) -> str:
+    """The order that is stated, as a sentence."""
+    titles = [TITLES[cause].lower() for cause in of.losses[0].removals.causes]
+    return f"The stated order of removal: {', '.join(titles)}."
+
+
+def recorded(of: OfPolicy) -> str:
+    """How the runs that were given differ from the same simulated again; empty where they do not."""
+    given, again = of.losses[0].recorded, of.losses[0].run
+    said = _others([(figure, given[figure.key] - again[figure.key]) for figure in FIGURES if figure.key in given])
+    return f"The run itself had {said} than it has simulated now, which is not explained here." if said else ""
+
+
+def removal(of: OfPolicy, cause: str) -> str:
+    """The changes of keys that remove a cause."""
+    if cause in of.kept:
+        return f"not alone: {of.kept[cause]}"
+    changes = of.losses[0].removals.changes(cause)
+    texts = [f"{key}: {_value(value)}" for key, value in changes.items()]
+    if cause == CHANGE:
+        texts.append("cost: planned_cost_mean_cores in place of cost_mean_cores")
+    return "; ".join(texts) or "nothing to change"
+
+
+def _value(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def table_row(of: OfPolicy, cause: str) -> list[str]:
+    """What a cause contributes to each difference, with its sign, and to the objective in the stated order and in
+    any."""
+    found = {figure: next(part for part in of.parts(figure) if part.cause == cause) for figure in FIGURES}
+    objective = found[OBJECTIVE]
+    return [
+        *(_signed(found[figure].mean, figure) for figure in FIGURES),
+        plus(objective.in_order, 3),
+        f"{plus(objective.least, 3)} to {plus(objective.most, 3)}",
+    ]
+
+
+def difference_row(of: OfPolicy) -> list[str]:
+    """The whole differences in a row like `table_row`."""
+    return [*(_signed(of.difference(figure), figure) for figure in FIGURES), "", ""]
+
+
+def overview_row(of: OfPolicy) -> list[str]:
+    """The objective lost, in all and to each cause; then by how much the other figures are above the oracle's."""
+    parts = {part.cause: part.mean.mean for part in of.parts(OBJECTIVE)}
+    whole = of.difference(OBJECTIVE)
+    return [
+        _signed(Estimate(-whole.mean, -whole.high, -whole.low), OBJECTIVE),
+        *(plus(-parts[cause], OBJECTIVE.decimals) if cause in parts else "" for cause in CAUSES),
+        *(plus(of.difference(figure).mean, figure.decimals) for figure in FIGURES[1:]),
+    ]
+
+
+OVERVIEW_COLUMNS = ("objective lost", *CAUSES, "cores", "PAS", "violations")
+"""The columns of `overview_row`."""
+
+INTERVALS = "Intervals over seeds are Student's; of violations that only some seeds have, they are too narrow."
+
+NOT_ALONE = "Empty: cannot be told apart from planning."
+"""Under the rows of an overview of which one lacks a cause."""
+
+COLUMNS = (*(figure.title for figure in FIGURES), "in the stated order", "in any order")
+"""The columns of `table_row` and `difference_row`; the last two are of the objective."""
+
+
+def _signed(value: Estimate, figure: Figure) -> str:
+    if not isfinite(value.mean):
+        return "–"
+    text = plus(value.mean, figure.decimals)
+    return f"{text} ± {number(value.high - value.mean, figure.decimals)}" if value.has_interval else text
+
+
+def as_dict(found: Losses) -> dict[str, Any]:
+    """Everything, ready for JSON: differences are the run's figure less the oracle's."""
+    return {
+        "policies": [
+            {
+                "policy": of.policy,
+                "pipeline": of.scenario.pipeline,
+                "trace": of.scenario.trace,
+                "seeds": of.seeds,
+                "run": {figure.key: _plain(of.mean(figure)) for figure in FIGURES},
+                "oracle": {figure.key: _plain(of.mean_of_oracle(figure)) for figure in FIGURES},
+                "difference": {figure.key: _plain(of.difference(figure).mean) for figure in FIGURES},
+                "order": list(of.losses[0].removals.causes),
+                "causes": _causes(of),
+                "not_removed": dict(of.kept),
+                "headline": headline(of),
+                "sentences": sentences(of),
+            }
+            for of in found.policies
+        ],
+    }
+
+
+def _causes(of: OfPolicy) -> dict[str, Any]:
+    causes: dict[str, Any] = {}
+    for figure in FIGURES:
+        oracle = of.of_oracle(figure)
+        for part in of.parts(figure):
+            about = causes.setdefault(part.cause, {"removed_by": removal(of, part.cause)})
+            about[figure.key] = {
+                **{name: _plain(value) for name, value in _shares(part).items()},
+                **({"of_oracle": _plain(oracle[part.cause])} if part.cause in WORLD else {}),
+            }
+    return causes
+
+
+def _shares(part: Part) -> Mapping[str, float]:
+    interval = {"low": part.mean.low, "high": part.mean.high} if part.mean.has_interval else {}
+    return {"mean": part.mean.mean, **interval, "in_order": part.in_order, "least": part.least, "most": part.most}
+
+
+def _plain(value: float) -> float | None:
+    return value if isfinite(value) else None

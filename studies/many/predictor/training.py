@@ -1,0 +1,252 @@
+"""Training a predictor on a load: what it learns from, how it is fitted and calibrated, and the card about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from ipa.policies.predictors import LEVELS
+from ipa.policies.predictors.trained import TREES as TREE_KINDS
+from ipa.policies.predictors.trained import Model, features, forward_pass, write_npz
+from ipa.studies import choices, results
+from ipa.studies.errors import ScenarioError
+from ipa.studies.many.predictor import samples, sets
+from ipa.studies.many.predictor.samples import Samples
+from ipa.studies.many.predictor.sets import Set
+from ipa.traces import Trace
+
+KINDS = get_args(choices.Model)
+
+EPOCHS = {"lstm": 30, "lstm-quantile": 60}
+"""Passes of a network over its samples: of the published one as many, of ours at most."""
+
+TREES = 170
+"""Trees for each quantile, at most."""
+
+VALIDATION_SHARE = 1 / 7
+"""The share of the seconds, the last ones, that models of ours are not fitted on: 2 days of 14."""
+
+TRAINED_S = 14 * 86_400
+"""The published training part of a trace: its first 14 days."""
+
+MOST_SAMPLES = 100_000
+"""A sample every 10 s, as the published system forecasts; of a load with fewer seconds than these, every second."""
+
+SHORT_S = 6 * 3600
+"""The validation part of a shorter load is too short to calibrate with: the whole load is used, part by part."""
+
+LEAST_SEASONAL_S = 2 * 86_400
+"""A model of seasons needs a day to learn from and one before it."""
+
+CARD_VERSION = 1
+
+_ROWS = 10_000
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model, and for a network the .keras file that it is too."""
+
+    model: Model
+    keras_file: bytes | None
+
+
+def train(
+    trace: Trace,
+    kind: str,
+    seed: int,
+    command: str,
+    on_step: Callable[[], object] = lambda: None,
+    every_s: int | None = None,
+    epochs: int | None = None,
+    thinned_by: Sequence[int] = (),
+    learnt_s: int | None = None,
+) -> Trained:
+    """Train a model of a kind on the first `learnt_s` of a trace, or on all of it; the rest tests it.
+
+    The last seventh of these seconds is for validation, but the published network, which stops after its epochs and
+    has no quantiles, learns from them too. This seventh also calibrates the quantiles. In a load below `SHORT_S` it is
+    too short for that: models that are trained on the rest of the load calibrate with each of its parts
+    (cross-conformal, Vovk, 2015).
+
+    The same trace and seed give the same trees, and the same network on the same machine. `on_step` is called after
+    each of `steps(kind, epochs)` parts of the work, or fewer. `every_s` is how far samples are apart; None: 10 s, or
+    1 s in a load with fewer than `MOST_SAMPLES` seconds. `epochs` limits the passes of a network over them;
+    None: `EPOCHS`. `thinned_by`: the model learns from the load of one of so many requests as well, as it does not know
+    the rates, and the spread, of a load that is far smaller. Raises ScenarioError: the trace is too short, or what
+    trains is not installed.
+    """
+    every = trace.per_second()
+    counts = every[:learnt_s]
+    if kind == "seasonal-gbm" and len(counts) < LEAST_SEASONAL_S:
+        raise ScenarioError(
+            f"a model of kind {kind} learns from the day before: a load of {len(counts)} s is too short; needed: "
+            f"{LEAST_SEASONAL_S} s"
+        )
+    if every_s is None:
+        every_s = features.WINDOW_S if len(counts) >= MOST_SAMPLES else 1
+    horizons = 1 if kind == "lstm" else len(samples.HORIZONS_S)
+    border = round(len(counts) * (1 - VALIDATION_SHARE))
+    ends_s = {"training": len(counts)} if kind == "lstm" else {"training": border, "validation": len(counts)}
+    if len(every) > len(counts):
+        ends_s["test"] = len(every)
+    of = samples.split(every, every_s, np.random.default_rng(seed), horizons, ends_s)
+    rng = np.random.default_rng([seed, 1])
+    training = _learnt(of["training"], kind, thinned_by, rng)
+    scored = {name: sets.of(part, kind) for name, part in of.items() if len(part) and name != "training"}
+    if kind == "lstm":
+        scored = {"training": training, **scored}
+    validation = scored.get("validation")
+    card = _card(trace, kind, every_s, seed, command, ends_s)
+    card |= {"samples": {name: len(part) for name, part in of.items()}, "thinned_by": list(thinned_by)}
+    model, fitted = _fitted(kind, training, validation, card, seed, epochs, on_step)
+    if model.levels and len(counts) < SHORT_S:
+        parts = samples.folds(counts, every_s, np.random.default_rng(seed), horizons)
+        errors = []
+        for rest, *others in parts:
+            learnt, (stop, part) = _learnt(rest, kind, thinned_by, rng), (sets.of(each, kind) for each in others)
+            errors.append(_errors(_fitted(kind, learnt, stop, card, seed, epochs)[0], part))
+    else:
+        errors = [_errors(model, scored["training" if kind == "lstm" else "validation"])]
+    shift = _shift(np.concatenate(errors), model.levels, every_s)
+    offset = "baseline" if kind in TREE_KINDS else "dense_bias"
+    model = replace(model, arrays={**model.arrays, offset: model.arrays[offset] + shift})
+    model = replace(model, card={**model.card, **{name: _scores(model, part) for name, part in scored.items()}})
+    return Trained(model, None if fitted is None else fitted.keras_file(shift))
+
+
+def _learnt(training: Samples, kind: str, thinned_by: Sequence[int], rng: np.random.Generator) -> Set:
+    """What a model learns from: the samples, and half as many of thinned loads, of each factor equally many."""
+    thinned = [samples.thinned(training, factor, 2 * len(thinned_by), rng) for factor in thinned_by]
+    return sets.joined([sets.of(part, kind) for part in (training, *thinned)])
+
+
+def _fitted(
+    kind: str,
+    training: Set,
+    validation: Set | None,
+    card: dict[str, Any],
+    seed: int,
+    epochs: int | None,
+    on_step: Callable[[], object] = lambda: None,
+) -> tuple[Model, Any]:
+    """A model that is not calibrated yet, and what Keras made of it, if it is a network."""
+    levels = () if kind == "lstm" else LEVELS
+    if kind in TREE_KINDS:
+        arrays = _fitter("fit_trees").fit(training, validation, levels, seed, TREES, on_step)
+        return Model(kind, arrays, {**card, "fit": {"trees": TREES}}, "the trained model"), None
+    fitted = _fitter("fit_network").fit(training, validation, levels, seed, epochs or EPOCHS[kind], on_step)
+    return Model(kind, fitted.arrays, {**card, "fit": fitted.recipe}, "the trained model"), fitted
+
+
+def steps(kind: str, epochs: int | None = None) -> int:
+    """The most parts of the work that training tells of."""
+    return len(LEVELS) if kind in TREE_KINDS else epochs or EPOCHS[kind]
+
+
+def write(trained: Trained, to: Path) -> Path:
+    """Write the model to an .npz or a .keras file, and its card to the file beside it, whose path is returned."""
+    card = card_of(to)
+    with results.whole_file(to) as part:
+        if to.suffix == ".keras":
+            assert trained.keras_file is not None
+            part.write_bytes(trained.keras_file)
+        else:
+            write_npz(trained.model, part)
+    results.write_text(json.dumps(trained.model.card, indent=2) + "\n", card)
+    return card
+
+
+def card_of(model: Path) -> Path:
+    """The file of a model's card; NAME.npz and NAME.keras have the same."""
+    return model.with_suffix(".card.json")
+
+
+def check_target(kind: str, to: Path) -> None:
+    """Raise ScenarioError where a model of a kind cannot be written to such a file as a new one, with its card."""
+    allowed = (".npz",) if kind in TREE_KINDS else (".npz", ".keras")
+    if to.suffix not in allowed:
+        raise ScenarioError(f"--out {to}: a model of kind {kind} is written to {' or '.join(allowed)}")
+    for path in (to, card_of(to)):
+        if path.exists():
+            raise ScenarioError(f"--out {to}: {path} already exists; give another name")
+    results.check_writable(to.parent, f"--out {to}")
+
+
+def _fitter(module: str) -> Any:
+    try:
+        return import_module(f"ipa.studies.many.predictor.{module}")
+    except ImportError as error:
+        raise ScenarioError(f"training needs {error.name}: pip install '.[train]' in the checkout") from error
+
+
+def _errors(model: Model, validation: Set) -> npt.NDArray[np.float64]:
+    """By how much targets exceed what the model answers, shape (samples, outputs)."""
+    return np.asarray(validation.targets[:, None] - forward_pass(model)(validation.inputs))
+
+
+def _shift(errors: npt.NDArray[np.float64], levels: tuple[float, ...], every_s: int) -> npt.NDArray[np.float64]:
+    """What to add to each quantile so that its level is the share of the targets below it.
+
+    This is split conformal calibration (Romano, Patterson and Candès, 2019): of n errors, a level above the median asks
+    for the quantile at (1 + 1 / n) x the level, one below for its mirror image. Samples whose horizons overlap count as
+    one. A point forecast stays as it is.
+    """
+    if not levels:
+        return np.zeros(errors.shape[1])
+    least = 1 / max(1, len(errors) * every_s // samples.HORIZONS_S[0])
+    further = [max(level, 1 - level) * least * np.sign(level - 0.5) for level in levels]
+    at = np.clip(np.add(levels, further), 0.0, 1.0)
+    return np.array([np.quantile(errors[:, place], level) for place, level in enumerate(at)])
+
+
+def _scores(model: Model, part: Set) -> dict[str, Any]:
+    """How well the model does on a part, before its quantiles are sorted."""
+    busiest, outputs = part.busiest_rps, forward_pass(model)
+    answers = np.concatenate([outputs(part.inputs[at : at + _ROWS]) for at in range(0, len(part.inputs), _ROWS)])
+    forecasts = np.maximum(part.level[:, None] + part.scale[:, None] * answers, 0.0)
+    levels = model.levels or (0.5,)
+    point = forecasts[:, levels.index(0.5)]
+    sums = np.where(point + busiest > 0, point + busiest, 1.0)
+    errors = busiest[:, None] - forecasts
+    pinball = np.maximum(np.array(levels) * errors, (np.array(levels) - 1.0) * errors).mean(axis=0)
+    found: dict[str, Any] = {"smape_percent": round(float(200.0 * np.mean(abs(point - busiest) / sums)), 3)}
+    if model.levels:
+        found["pinball_rps"] = {
+            f"{level:g}": round(float(loss), 4) for level, loss in zip(levels, pinball, strict=True)
+        }
+    return found
+
+
+def _card(trace: Trace, kind: str, every_s: int, seed: int, command: str, ends_s: Mapping[str, int]) -> dict[str, Any]:
+    """What can be said of a model before it is trained."""
+    parts = dict(zip(ends_s, map(list, pairwise((0, *ends_s.values()))), strict=True))
+    return {
+        "schema_version": CARD_VERSION,
+        "kind": kind,
+        "normalisation": "none" if kind == "lstm" else "deviation",
+        **({} if kind in TREE_KINDS else {"activation": "relu" if kind == "lstm" else "tanh"}),
+        "levels": [] if kind == "lstm" else list(LEVELS),
+        "horizons_s": sorted(samples.HORIZONS_S[:1] if kind == "lstm" else samples.HORIZONS_S),
+        "data": {"name": Path(trace.name).name, "sha256": trace.sha256, "seconds": len(trace.per_second())},
+        "split_s": {**parts, "every": every_s},
+        "seed": seed,
+        "command": command,
+        "versions": results.versions_of(*_TRAINERS[kind]),
+    }
+
+
+_TRAINERS = {
+    **dict.fromkeys(TREE_KINDS, ("ipa-pipelines", "numpy", "scikit-learn")),
+    "lstm": ("ipa-pipelines", "numpy", "keras", "jax"),
+    "lstm-quantile": ("ipa-pipelines", "numpy", "keras", "jax"),
+}
+"""The packages that decide what comes of a training."""

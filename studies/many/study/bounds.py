@@ -1,0 +1,96 @@
+"""How far every system is from the one that bounds them, by the objective of its programme as it came out.
+
+    alpha x A - beta x cost     A: the time's mean of the accuracy of what was decided, as the programme combines it;
+                                cost: of all replicas that existed
+
+Batch sizes are left out: their weight is next to nothing. An objective says nothing of requests that were not served in
+time, so a system and the bound are only comparable where neither violates the SLA more often than the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ipa import profiles
+from ipa.policies.optimiser import Programme
+from ipa.studies.errors import ScenarioError
+from ipa.studies.inputs import policy_of
+from ipa.studies.intervals import Estimate, paired_difference
+from ipa.studies.many.study.findings import Cell, Findings, Values
+
+AS_RARELY_POINTS = 0.1
+"""SLA violations that differ by at most so many percentage points are equally rare."""
+
+
+@dataclass(frozen=True)
+class Distance:
+    """A system's objective less the bound's on the same arrivals; of SLA violations likewise, in percentage points."""
+
+    system: str
+    objective: Estimate | None
+    violations_points: float
+
+    @property
+    def breaks_more(self) -> bool:
+        """Whether the system violates the SLA more often, so that its objective is the easier one."""
+        return self.violations_points > AS_RARELY_POINTS
+
+    @property
+    def breaks_less(self) -> bool:
+        """Whether the bound does."""
+        return self.violations_points < -AS_RARELY_POINTS
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """The bound on one workload in one setting, and the distances of all others to it."""
+
+    bound: Cell
+    objective: float
+    others: tuple[Distance, ...]
+
+
+def bounded(findings: Findings, setting: str) -> Iterator[Bounded]:
+    """One per workload; none where the study names no bound. Raises ScenarioError for a bound without a programme."""
+    name = findings.study.bound
+    for workload in findings.study.workloads if name else ():
+        cell = findings.cell(setting, workload, str(name))
+        if cell is None:
+            continue
+        programme = _programme(cell)
+        best, violations = objective(cell, programme), cell.mean("sla_violation_rate", 100.0)
+        others = [other for system in findings.systems if (other := findings.cell(setting, workload, system))]
+        yield Bounded(
+            cell,
+            sum(value or 0.0 for value in best.values()) / len(best),
+            tuple(
+                Distance(
+                    other.system,
+                    paired_difference(objective(other, programme), best),
+                    other.mean("sla_violation_rate", 100.0) - violations,
+                )
+                for other in others
+                if other is not cell
+            ),
+        )
+
+
+def objective(cell: Cell, programme: Programme) -> Values:
+    """The objective that came out, by seed."""
+    return {
+        seed: programme.alpha
+        * sum(each.share * programme.accuracy_of(each.variants) for each in outcome.configurations)
+        - programme.beta * outcome.summary["cost_mean_cores"]
+        for seed, outcome in cell.outcomes.items()
+    }
+
+
+def _programme(cell: Cell) -> Programme:
+    policy = policy_of(cell.scenario, profiles.load(cell.scenario.pipeline))
+    programme = getattr(policy, "programme", None)
+    if not isinstance(programme, Programme):
+        raise ScenarioError(
+            f"bound: {cell.system} has the policy {cell.scenario.policy.name}, which does not use the optimiser"
+        )
+    return programme

@@ -1,0 +1,257 @@
+"""A study from its file to its folder: run what is missing, then write the tables, the report and the manifest."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from hashlib import sha256
+from itertools import chain
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from ipa.studies import results
+from ipa.studies.drawing import check_plotly
+from ipa.studies.errors import ScenarioError
+from ipa.studies.many import FINISHED, Luggage, Store, opened, places, run_missing, workers
+from ipa.studies.many.study import (
+    decision_times,
+    headline,
+    kept_plan,
+    markdown,
+    plan,
+    published,
+    published_file,
+    schema,
+)
+from ipa.studies.many.study.failures import failures, finished
+from ipa.studies.many.study.findings import gather
+from ipa.studies.many.study.plan import Plan, Trial
+from ipa.studies.many.study.shown import Study
+from ipa.studies.study import report
+
+PAPER = "paper"
+"""The name of the shipped studies, those of the publication: one file per pipeline."""
+
+ORDER = ("video", "audio-qa", "audio-sent", "sum-qa", "nlp")
+REPORT = "report.html"
+TABLES = "tables.md"
+TIMES = "decision_times.md"
+
+Progress = Callable[[int], AbstractContextManager[Callable[[bool], object]]]
+"""Given the number of runs; what the context manager yields is called after each of them, with whether it failed."""
+
+
+def run_study(
+    what: str | Path,
+    folder: str | Path,
+    *,
+    pipelines: Sequence[str] = (),
+    seeds: int | None = None,
+    jobs: int | None = None,
+    on: str = places.LOCAL,
+    progress: Progress | None = None,
+    log: Callable[[str], object] = lambda _: None,
+) -> Study:
+    """Run a study (`paper`, or the path of a study file) and write its tables and its report to `folder`.
+
+    It runs on `pipelines` (default: all of the study's), with seeds from 1 to `seeds` (default: what the study says),
+    `jobs` runs at a time (default: one per core), or on the cluster that `on` names. Runs that `folder` holds already
+    are not run again, so that an interrupted study is resumed. `progress` and `log` as in `conduct`. Raises as
+    `prepare` and `conduct`, and ScenarioError where plotly is not installed.
+    """
+    check_plotly("a study's report")
+    wanted = prepare(str(what), pipelines, seeds)
+    return conduct(wanted, Path(folder), jobs or workers.cores(), progress or _silent, log, on)
+
+
+def read_study(folder: str | Path) -> Study:
+    """The study in a results folder. Raises ScenarioError where it holds none, or one that is not finished."""
+    folder = Path(folder)
+    with _kept(folder) as (wanted, store, manifest):
+        try:
+            timings = tuple(
+                decision_times.Timing(tuple(each["shape"]), each["batches"], each["seconds"])
+                for each in manifest["decision_times"]
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ScenarioError(f"{folder / results.MANIFEST}: decision_times: cannot be read: {error}") from None
+        return _study(wanted, store, timings, folder)
+
+
+def read_trials(folder: str | Path) -> list[tuple[Trial, Mapping[str, Any]]]:
+    """The runs of the study in a results folder that have not failed, each with its summary; raises as `read_study`."""
+    with _kept(Path(folder)) as (wanted, store, _):
+        found = store.summaries([trial.key for trial in wanted.trials])
+        return [(trial, each) for trial in wanted.trials if isinstance(each := found.get(trial.key), dict)]
+
+
+@contextmanager
+def _kept(folder: Path) -> Iterator[tuple[Plan, Store, dict[str, Any]]]:
+    """The plan of a finished study, its runs and its manifest; raises as `read_study`."""
+    manifest = results.read_manifest(folder)
+    if manifest["kind"] != "study":
+        raise ScenarioError(f"{folder}: holds no study; read it with read_run or read_comparison")
+    if not (manifest.get("finished") and (folder / FINISHED).is_file()):
+        raise ScenarioError(f"{folder}: the study is not finished; run the same command again to resume it")
+    with opened(folder / FINISHED) as store:
+        text = store.plan()
+        if text is None:
+            raise ScenarioError(f"{folder}: the study is of an earlier version; run the same command again")
+        try:
+            wanted = kept_plan.from_text(text)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ScenarioError(f"{folder / FINISHED}: the plan of the study cannot be read: {error}") from None
+        yield wanted, store, manifest
+
+
+def prepare(what: str, pipelines: Sequence[str], seeds: int | None) -> Plan:
+    """The runs of `paper` or of a study file: of these pipelines (none: all), with seeds from 1 to `seeds`.
+
+    Raises ScenarioError, with file and line, for anything wrong in it; nothing has run or been written then.
+    """
+    if what == PAPER:
+        names = shipped()
+        plan.check_names(pipelines, names, "--pipeline")
+        paths = [_paper() / f"{name}.yaml" for name in names if not pipelines or name in pipelines]
+    else:
+        paths = [Path(what)]
+        if not paths[0].is_file() and not paths[0].suffix:
+            raise ScenarioError(f"no study is called {what!r}; shipped: {PAPER}; or give the path of a study file")
+    studies = [schema.load(path) for path in paths]
+    if what != PAPER:
+        plan.check_names(pipelines, [study.pipeline for study in studies], "--pipeline")
+    used = seeds or max(study.seeds for study in studies)
+    named = {study.published for study in studies if study.published is not None}
+    return Plan(
+        name=what if what == PAPER else studies[0].title,
+        studies=tuple((study, tuple(plan.trials(study, used))) for study in studies),
+        published=published_file.load(named.pop()) if named else None,
+        seeds=used,
+    )
+
+
+def shipped() -> tuple[str, ...]:
+    """The pipelines of the shipped study."""
+    there = {path.stem for path in _paper().glob("*.yaml")}
+    return tuple(name for name in ORDER if name in there)
+
+
+@contextmanager
+def _silent(_: int) -> Iterator[Callable[[bool], object]]:
+    yield lambda _: None
+
+
+def conduct(
+    wanted: Plan,
+    folder: Path,
+    jobs: int,
+    progress: Progress = _silent,
+    log: Callable[[str], object] = lambda _: None,
+    on: str = places.LOCAL,
+) -> Study:
+    """Run what the folder does not hold yet of a plan, then write what was found.
+
+    `progress` is given the number of runs and returns a context manager; what it yields is called after each run. `log`
+    is told how many runs there were, and what workers of a cluster have that differs. `on`: as in `places.opened`. An
+    interrupt keeps what has finished. Runs that fail are kept with their errors, and tried again the next time; see
+    `Found.failures`. Raises ScenarioError for a folder that holds anything but a study or cannot be written, and as
+    `places.opened` and `run_missing`.
+    """
+    started_s = perf_counter()
+    places.check(on)
+    results.claim(folder, resumable=True, kind="study")
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = _manifest(wanted)
+    with opened(folder / FINISHED, log, alone=True) as store:
+        results.write_json({**manifest, "finished": False}, folder / results.MANIFEST)
+        trials = wanted.trials
+        packed = partial(Luggage.of, (trial.scenario for trial in trials))
+        with places.opened(on, jobs, packed, log) as place, progress(len(trials)) as advance:
+            ran = run_missing((trial.asked for trial in trials), store, place, "all", advance)
+        ran_s = perf_counter() - started_s
+        log(f"{ran.fresh} {'run' if ran.fresh == 1 else 'runs'} in {ran_s:.1f} s{ran.others}")
+        store.say_left_out((trial.key for trial in trials), "the tables")
+        store.keep_plan(kept_plan.to_text(wanted))
+        timings = tuple(decision_times.measure(_published_sizes(wanted)))
+        found = _study(wanted, store, timings, folder)
+    if found.findings:
+        _write(found, folder)
+    else:  # what an earlier version of the study has left is not of this one
+        for path in (*folder.glob("*.parquet"), *(folder / name for name in (TABLES, TIMES, REPORT))):
+            path.unlink(missing_ok=True)
+    times = [vars(timing) for timing in found.timings]
+    spent = {"runs_s": ran_s, "whole_s": perf_counter() - started_s, "fresh_runs": ran.fresh}
+    failed_runs = [each.as_dict() for each in found.failures]
+    ended = {"finished": True, **spent, "failed_runs": failed_runs, "decision_times": times}
+    results.write_json({**manifest, **ended}, folder / results.MANIFEST)
+    return found
+
+
+def _write(found: Study, folder: Path) -> None:
+    """Write the tables and the report."""
+    for name, table in found.tables.items():
+        path = folder / f"{name}.parquet"
+        if table.empty:
+            path.unlink(missing_ok=True)  # left by an earlier version of the study
+        else:
+            results.write_table(table, path)
+    results.write_text(markdown.render(found), folder / TABLES)
+    published = found.plan.published
+    if published and published.decision_times:
+        results.write_text(markdown.render_times(found), folder / TIMES)
+    else:
+        (folder / TIMES).unlink(missing_ok=True)
+    results.write_text(report.render(found), folder / REPORT)
+
+
+def _study(wanted: Plan, store: Store, timings: tuple[decision_times.Timing, ...], folder: Path) -> Study:
+    """What the runs in the store say, without the systems that have failed."""
+    failed = [failures(trials, store) for _, trials in wanted.studies]
+    there = [finished(*part, of_part) for part, of_part in zip(wanted.studies, failed, strict=True)]
+    findings = tuple(gather(study, trials, store) for study, trials in there if trials)
+    return Study(
+        plan=wanted,
+        findings=findings,
+        matches=tuple(match for each in findings for match in headline.matches(each)),
+        compared=tuple(
+            cell for each in findings if wanted.published for cell in published.compared(each, wanted.published)
+        ),
+        timings=timings,
+        failures=tuple(chain.from_iterable(failed)),
+        folder=folder,
+    )
+
+
+def _published_sizes(wanted: Plan) -> list[tuple[tuple[int, ...], int]]:
+    """The sizes of the problems whose published decision times are known."""
+    given = wanted.published.decision_times if wanted.published else []
+    return [(tuple(each.variants), each.batches or decision_times.BATCHES) for each in given]
+
+
+def _manifest(wanted: Plan) -> dict[str, Any]:
+    return {
+        "schema_version": results.SCHEMA_VERSION,
+        "kind": "study",
+        "study": wanted.name,
+        "seeds": list(range(1, wanted.seeds + 1)),
+        "runs": len(wanted.trials),
+        "real_trace": wanted.has_real_trace,
+        "pipelines": {
+            study.pipeline: {
+                "file_sha256": {path.name: sha256(path.read_bytes()).hexdigest() for path in study.files},
+                "workloads": {trial.workload: trial.scenario.trace for trial in trials},
+                "settings": list(study.settings),
+                "systems": {name: {"title": system.title or name} for name, system in study.systems.items()},
+            }
+            for study, trials in wanted.studies
+        },
+        "cores": os.cpu_count(),
+        **results.versions(),
+    }
+
+
+def _paper() -> Path:
+    return schema.SHIPPED / PAPER

@@ -1,0 +1,154 @@
+"""The headline: the accuracy that a curve of settings gains at equal cost, and the cost it saves at equal accuracy.
+
+The curve is a sweep (IPA with several weights); the others are systems, or the points of a further sweep. Against one
+of them stands, at equal cost, the curve's most accurate point whose cost is within `EQUAL_COST` of its; at equal
+accuracy the cheapest whose PAS is within `EQUAL_PAS`. Where there is no such point, the two that are next to it on the
+curve are mixed, as if each were used for a share of the time. All are chosen by means over the seeds. What remains of a
+difference in cost or PAS is reported beside the gain.
+
+Of a sweep those points count that do the same work and that no other such point betters. One that violates the SLA far
+more often than what stands against it is cheap because it hardly serves anyone: it is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ipa.studies.intervals import Estimate
+from ipa.studies.many.study.compare import Comparison
+from ipa.studies.many.study.findings import Cell, Findings
+
+EQUAL_COST = 0.05
+"""Costs within this share of the other's are equal."""
+
+EQUAL_PAS = 0.5
+"""PAS within so many points are equal."""
+
+SAME_WORK_POINTS = 5.0
+"""A sweep's point does the same work where its SLA violations are at most so many percentage points more."""
+
+MEASURES = {
+    "measured": ("cost_mean_cores", "pas_mean"),
+    "planned": ("planned_cost_mean_cores", "planned_pas_mean"),
+}
+"""Cost and PAS: of what existed and of what was served; or of what was decided, which the publication plots."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """A system, and the curve's point against it at equal `at` ("cost" or "accuracy"); None: the curve has none, as it
+    begins at a higher cost, or ends at a lower accuracy.
+
+    `over` is the system's name, or that of the sweep whose point it is. `is_mixed`: two points of the curve are mixed.
+    `is_left_out`: a sweep's point that does not do the same work, whose gain says nothing.
+    """
+
+    measure: str
+    at: str
+    over: str
+    other: Cell
+    comparison: Comparison | None
+    is_mixed: bool = False
+    is_left_out: bool = False
+
+    @property
+    def pas_points(self) -> Estimate | None:
+        """The difference of PAS by this measure: at equal cost, what is gained."""
+        found = self.comparison
+        if found is None:
+            return None
+        return found.planned_pas_points if self.measure == "planned" else found.pas_points
+
+    @property
+    def cost_percent(self) -> Estimate | None:
+        """The difference of cost by this measure: at equal accuracy, below 0, what is saved."""
+        found = self.comparison
+        if found is None:
+            return None
+        return found.planned_cost_percent if self.measure == "planned" else found.cost_percent
+
+
+def matches(findings: Findings) -> Iterator[Match]:
+    """All that the study's headline asks, in every setting and on every workload where the curve was run."""
+    headline = findings.study.headline
+    if headline is None:
+        return
+    for setting, workload in findings.places():
+        curve = findings.of(setting, workload, headline.curve)
+        if not curve:
+            continue
+        for measure in MEASURES:
+            for at, names in (("cost", headline.gain_over), ("accuracy", headline.saving_over)):
+                for name in names:
+                    yield from against(curve, findings.of(setting, workload, name), name, measure, at)
+
+
+def against(curve: Sequence[Cell], others: Sequence[Cell], over: str, measure: str, at: str) -> Iterator[Match]:
+    """The matches of a system, or of the points of a sweep that count; those left out come after them.
+
+    Left out first: the front of all would be that of the points that hardly serve, as they are the cheapest.
+    """
+    found = {other.point: match(curve, other, over, measure, at) for other in others}
+    idle = [other.point for other in others if other.point and not does_same_work(found[other.point])]
+    for other in front([other for other in others if other.point not in idle], measure):
+        yield found[other.point]
+    for point in idle:
+        yield replace(found[point], is_left_out=True)
+
+
+def does_same_work(match: Match) -> bool:
+    """Whether the other violates the SLA hardly more often than what stands against it, if anything does."""
+    violations = None if match.comparison is None else match.comparison.violations_points
+    return violations is None or violations.mean >= -SAME_WORK_POINTS
+
+
+def match(curve: Sequence[Cell], other: Cell, over: str, measure: str, at: str) -> Match:
+    """The point of the curve that stands against a cell."""
+    cost, pas = MEASURES[measure]
+    if at == "cost":
+        key, wanted, tolerance = cost, other.mean(cost), EQUAL_COST * other.mean(cost)
+    else:
+        key, wanted, tolerance = pas, other.mean(pas), EQUAL_PAS
+    ordered = front(curve, measure)
+    equal = [cell for cell in ordered if abs(cell.mean(key) - wanted) <= tolerance]
+    if equal:
+        # On the front the dearest is the most accurate.
+        return Match(measure, at, over, other, Comparison.of(equal[-1 if at == "cost" else 0], other))
+    below = [cell for cell in ordered if cell.mean(key) < wanted]
+    above = [cell for cell in ordered if cell.mean(key) > wanted]
+    if below and above:
+        one, two = below[-1], above[0]
+        share = (two.mean(key) - wanted) / (two.mean(key) - one.mean(key))
+        return Match(measure, at, over, other, Comparison.of(mixed(one, two, share), other), is_mixed=True)
+    # All of the curve is cheaper, or more accurate, than the other; or all is dearer, or less accurate.
+    best = below[-1:] if at == "cost" else above[:1]
+    return Match(measure, at, over, other, Comparison.of(best[0], other) if best else None)
+
+
+def mixed(one: Cell, two: Cell, share: float) -> Cell:
+    """A cell whose figures are those of one for a share of the time, else those of two."""
+
+    def mean(a: float | None, b: float | None) -> float | None:
+        return None if a is None or b is None else share * a + (1.0 - share) * b
+
+    outcomes = {}
+    for seed, outcome in one.outcomes.items():
+        others = two.outcomes[seed].summary
+        figures = {key: mean(outcome.summary[key], others[key]) for key in _MIXED}
+        outcomes[seed] = replace(outcome, summary=figures)
+    return replace(one, point=f"{one.point} and {two.point}, mixed", outcomes=outcomes)
+
+
+_MIXED = (*MEASURES["measured"], *MEASURES["planned"], "sla_violation_rate")
+
+
+def front(cells: Sequence[Cell], measure: str) -> list[Cell]:
+    """The cells that no other of them betters: cheaper at no less accuracy, or more accurate at no more cost."""
+    cost, pas = MEASURES[measure]
+    ordered = sorted(cells, key=lambda cell: (cell.mean(cost), -cell.mean(pas)))
+    found: list[Cell] = []
+    for cell in ordered:
+        if not found or cell.mean(pas) > found[-1].mean(pas):
+            found.append(cell)
+    return found

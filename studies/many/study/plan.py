@@ -1,0 +1,253 @@
+"""From a study to its runs: a trial is one run with its scenario."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from ipa import profiles, traces
+from ipa.studies.errors import ScenarioError
+from ipa.studies.inputs import policy_of
+from ipa.studies.many import Asked, Keys, key_of
+from ipa.studies.many.study.published_file import PublishedFile
+from ipa.studies.many.study.schema import ALL_VARIANTS, Place, Study, Sweep
+from ipa.studies.run import initial_configuration
+from ipa.studies.scenario import Scenario, beside, check_stage_names, predictor_beside
+from ipa.traces import NAMES
+
+Values = dict[str, Any]
+
+OWN_KEYS = ("schema_version", "kind", "pipeline", "trace", "seed")
+"""Keys of a scenario that the study itself sets for each run."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a study.
+
+    `system` is the name of a system, `point` then empty; or of a sweep, and `point` says which of its values. `key`
+    digests everything that the run depends on; see `Keys`.
+    """
+
+    pipeline: str
+    setting: str
+    workload: str
+    system: str
+    point: str
+    seed: int
+    scenario: Scenario
+    key: str
+
+    @property
+    def asked(self) -> Asked:
+        """The run as it is made."""
+        return Asked(self.key, self.scenario.as_dict())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Studies with all their runs, checked: everything that they name exists."""
+
+    name: str
+    studies: tuple[tuple[Study, tuple[Trial, ...]], ...]
+    published: PublishedFile | None
+    seeds: int
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All runs."""
+        return [trial for _, trials in self.studies for trial in trials]
+
+    @property
+    def loads(self) -> str:
+        """What the runs are on, in words: the real trace, synthetic loads, the names of files."""
+        words = dict.fromkeys(_load_in_words(trial.scenario.trace) for trial in self.trials)
+        return ", ".join(words)
+
+    @property
+    def has_real_trace(self) -> bool:
+        """Whether any of the runs is on the real trace."""
+        return any(trial.scenario.trace.startswith("twitter:") for trial in self.trials)
+
+
+def _load_in_words(trace: str) -> str:
+    if trace.startswith("twitter:"):
+        return "the real trace"
+    return Path(trace).name if Path(trace).suffix else "synthetic loads"
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What the seeds of a trial share: the values that make its scenario, and where each of them stands."""
+
+    setting: str
+    workload: str
+    system: str
+    point: str
+    values: Values
+    origins: Mapping[str, Place]
+
+
+def trials(study: Study, seeds: int) -> list[Trial]:
+    """All runs of a study: settings, workloads, systems and points in the order of the file, then seeds 1, 2, ...
+
+    Raises ScenarioError, with file and line, for what cannot be run: nothing has run then.
+    """
+    pipeline = _beside(study, study.pipeline)
+    try:
+        figures = profiles.load(pipeline)
+    except ValueError as error:
+        raise study.places["keys", "pipeline"].error(str(error)) from None
+    loads = {workload: _trace_name(study, workload) for workload in study.workloads}
+    keys = Keys()
+    found: list[Trial] = []
+    base = Scenario(pipeline=pipeline)
+    for case in _cases(study, figures):
+        scenario = _scenario(base, case, loads[case.workload], study)
+        try:
+            shared = keys.shared(scenario)
+        except ValueError as error:
+            raise study.places["keys", "workloads"].error(str(error)) from None
+        found += [
+            Trial(
+                pipeline=figures.name,
+                setting=case.setting,
+                workload=case.workload,
+                system=case.system,
+                point=case.point,
+                seed=seed,
+                scenario=scenario.model_copy(update={"seed": seed}),
+                key=key_of(shared, seed),
+            )
+            for seed in range(1, seeds + 1)
+        ]
+    return found
+
+
+def points(study: Study, sweep: Sweep, figures: profiles.Pipeline) -> list[tuple[str, Values]]:
+    """The points of a sweep: its name (`alpha=4`, or that given), and the values."""
+    if sweep.points:
+        return [(name, {**sweep.set, **values}) for name, values in sweep.points.items()]
+    axes = [[(key, value) for value in _values(values, figures)] for key, values in sweep.vary.items()]
+    return [
+        (", ".join(f"{key.rpartition('.')[2]}={_short(value)}" for key, value in chosen), {**sweep.set, **dict(chosen)})
+        for chosen in product(*axes)
+    ]
+
+
+def _cases(study: Study, figures: profiles.Pipeline) -> Iterator[_Case]:
+    swept = {name: points(study, sweep, figures) for name, sweep in study.sweeps.items()}
+    first = next(iter(study.settings))
+    for setting, workload in product(study.settings, study.workloads):
+        only = study.settings[setting].systems
+        for system in study.systems:
+            if only is None or system in only:
+                yield _case(study, setting, workload, system)
+        for name, sweep in study.sweeps.items():
+            if setting in (sweep.settings or (first,)):
+                case = _case(study, setting, workload, sweep.of)
+                place = study.places["sweeps", name]
+                for point, values in swept[name]:
+                    yield replace(
+                        case,
+                        system=name,
+                        point=point,
+                        values={**case.values, **values},
+                        origins={**case.origins, **dict.fromkeys(values, place)},
+                    )
+
+
+def _case(study: Study, setting: str, workload: str, system: str) -> _Case:
+    place = study.places["systems", system]
+    values: Values = {"policy": study.systems[system].policy}
+    origins: dict[str, Place] = {"policy": place}
+
+    def put(given: Mapping[str, Any], origin: Place | None) -> None:
+        values.update(given)
+        origins.update(dict.fromkeys(given, origin or place))
+
+    for name in _lineage(study, setting):
+        put(study.settings[name].set, study.places.get(("settings", name)))
+    put(study.systems[system].set, place)
+    for number, entry in enumerate(study.parameters):
+        wanted = ((entry.systems, system), (entry.workloads, workload), (entry.settings, setting))
+        if all(names is None or name in names for names, name in wanted):
+            put(entry.set, study.places["parameters", number])
+    return _Case(setting, workload, system, "", values, origins)
+
+
+def _lineage(study: Study, setting: str) -> list[str]:
+    """The setting, after those that it is like."""
+    like = study.settings[setting].like
+    return [*(_lineage(study, like) if like else ()), setting]
+
+
+def _scenario(base: Scenario, case: _Case, trace: str, study: Study) -> Scenario:
+    """The scenario of a case, seed 1, checked. Raises ScenarioError that names the place of the wrong key."""
+    for key in OWN_KEYS:
+        if key in case.values:
+            raise case.origins[key].error(f"set: {key} is set by the study itself, not for a run")
+    values = {**case.values, "policy": _beside(study, case.values["policy"])}
+    for key in ("policy.predictor", "policy.predictor.name", "policy.predictor.model"):
+        if key in values:
+            values[key] = predictor_beside(study.path.parent, values[key])
+    try:
+        scenario = base.with_values({**values, "trace": trace})
+        pipeline = profiles.load(scenario.pipeline)
+        for key in ("initial", "drop_limits_s"):
+            check_stage_names(pipeline, key, getattr(scenario, key) or {})
+        policy_of(scenario, pipeline)
+        initial_configuration(scenario, pipeline)
+        if scenario.records != "all":
+            raise ScenarioError(f"records: a study needs the records of all requests, not {scenario.records}")
+    except ValueError as error:
+        where = f"{case.system}{f' ({case.point})' if case.point else ''}, {case.setting}, {case.workload}"
+        raise _blamed(case, str(error)).error(f"{where}: {error}") from None
+    return scenario
+
+
+def _blamed(case: _Case, text: str) -> Place:
+    """Where the key of an error is: the longest one that the text names, else the policy's."""
+    named = [key for key in case.origins if key in text or key.removeprefix("policy.") in text.split(": ")[0]]
+    return case.origins[max(named, key=len, default="policy")]
+
+
+def _trace_name(study: Study, workload: str) -> str:
+    """The load of a workload: the window of the real trace where that is preferred and available."""
+    if study.prefer_real_trace and workload in NAMES and traces.default_path(os.environ) is not None:
+        return f"twitter:{workload}"
+    return _beside(study, workload)
+
+
+def _beside(study: Study, name: str) -> str:
+    """The path of a file that lies beside the study; any other name is unchanged."""
+    return beside(study.path.parent, name)
+
+
+def _values(given: list[Any] | str, figures: profiles.Pipeline) -> list[Any]:
+    if given != ALL_VARIANTS:
+        return list(given)
+    names = [[variant.name for variant in stage.variants] for stage in figures.stages]
+    stages = [stage.name for stage in figures.stages]
+    return [dict(zip(stages, chosen, strict=True)) for chosen in product(*names)]
+
+
+def _short(value: Any) -> str:
+    """A value as the name of a point has it; of a mapping only the values."""
+    if isinstance(value, Mapping):
+        return ",".join(map(str, value.values()))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def check_names(wanted: Sequence[str], known: Sequence[str], option: str) -> None:
+    """Raise ScenarioError for a name given to an option that is not known."""
+    for name in wanted:
+        if name not in known:
+            raise ScenarioError(
+                f"{option} {name}: unknown name"
+                f"{profiles.errors.did_you_mean(name, known)}; allowed: {profiles.errors.listed(known)}"
+            )

@@ -1,0 +1,111 @@
+"""Published figures beside ours: every cell with its difference, and how well they agree on the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import fmean
+
+from ipa.studies.many.study.findings import LOST, Findings
+from ipa.studies.many.study.published_file import PublishedFigures, PublishedFile
+
+TIE_COST = 0.02
+"""Published costs closer than this share of the larger one are tied."""
+
+TIE_PAS = 0.5
+"""Published PAS closer than this are tied."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A published cell beside ours, whose means are over the seeds."""
+
+    pipeline: str
+    setting: str
+    workload: str
+    system: str
+    published: PublishedFigures
+    ours: PublishedFigures
+
+    @property
+    def cost_error(self) -> float:
+        """Relative error of the cost."""
+        return self.ours.cores / self.published.cores - 1.0
+
+    @property
+    def pas_error(self) -> float:
+        """Error of the PAS, in points."""
+        return self.ours.pas - self.published.pas
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well some cells agree; in `rows_in_order` of the `rows` workloads all systems are in the published order, by
+    cost and by PAS."""
+
+    cells: int
+    cost_error: float
+    pas_error: float
+    rows: int
+    rows_in_order: int
+
+
+def compared(findings: Findings, published: PublishedFile) -> Iterator[Compared]:
+    """Every published cell that the study has, in each of its settings."""
+    for setting, workload in findings.places():
+        for system, figures in published.cells.get(findings.pipeline, {}).get(workload, {}).items():
+            cell = findings.cell(setting, workload, system)
+            if cell is not None:
+                ours = PublishedFigures(
+                    cores=cell.mean("planned_cost_mean_cores"),
+                    pas=cell.mean("planned_pas_mean"),
+                    lost=cell.mean(LOST),
+                    violated_seconds_percent=cell.mean("sla_violation_seconds_rate", 100.0),
+                )
+                yield Compared(findings.pipeline, setting, workload, system, figures, ours)
+
+
+def score(cells: Sequence[Compared]) -> Score | None:
+    """The score of some cells, of one setting; None for none."""
+    if not cells:
+        return None
+    rows: dict[tuple[str, str], list[Compared]] = {}
+    for cell in cells:
+        rows.setdefault((cell.pipeline, cell.workload), []).append(cell)
+    return Score(
+        cells=len(cells),
+        cost_error=fmean(abs(cell.cost_error) for cell in cells),
+        pas_error=fmean(abs(cell.pas_error) for cell in cells),
+        rows=len(rows),
+        rows_in_order=sum(not out_of_order(row) for row in rows.values()),
+    )
+
+
+def out_of_order(row: Sequence[Compared]) -> list[tuple[str, str, str]]:
+    """The pairs of a row in another order than published: (what, one system, the other). Ties may be in any order."""
+    wrong = []
+    for one, other in combinations(row, 2):
+        costs = one.published.cores - other.published.cores
+        is_tie = abs(costs) < TIE_COST * max(one.published.cores, other.published.cores)
+        if not is_tie and costs * (one.ours.cores - other.ours.cores) <= 0.0:
+            wrong.append(("cost", one.system, other.system))
+        pas = one.published.pas - other.published.pas
+        if abs(pas) >= TIE_PAS and pas * (one.ours.pas - other.ours.pas) <= 0.0:
+            wrong.append(("PAS", one.system, other.system))
+    return wrong
+
+
+def scores(cells: Sequence[Compared], file: PublishedFile | None) -> dict[str, Score | None]:
+    """The scores of all cells of a setting; of those on workloads that figures were calibrated on; of the others, the
+    test; and of the test without the cells that a parameter was fitted on, None where there are none."""
+    if file is None:
+        return dict.fromkeys(("all", "calibrated", "test", "test_unfitted"))
+    test = [cell for cell in cells if cell.workload not in file.calibrated_on]
+    free = [cell for cell in test if cell.system not in file.fitted_on.get(cell.pipeline, {}).get(cell.workload, ())]
+    return {
+        "all": score(cells),
+        "calibrated": score([cell for cell in cells if cell.workload in file.calibrated_on]),
+        "test": score(test),
+        "test_unfitted": score(free) if len(free) < len(test) else None,
+    }

@@ -1,0 +1,175 @@
+"""How well the published cells agree, and what explains where they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ipa.studies.drawing import NONE, number, plus
+from ipa.studies.many.study.findings import Cell
+from ipa.studies.many.study.forecasts import HORIZON_S, smape_percent
+from ipa.studies.many.study.found import Found
+from ipa.studies.many.study.published import Compared, Score, out_of_order
+from ipa.studies.many.study.published_file import SeenMost
+from ipa.studies.many.study.sheets.sheet import Sheet
+
+
+def score(found: Found) -> Sheet:
+    """How well the published cells agree."""
+    rows = []
+    for setting in found.settings:
+        scores = found.scores(setting)
+        for part, title in (
+            ("all", "all"),
+            ("calibrated", "calibrated on"),
+            ("test", "test"),
+            ("test_unfitted", "test, without fitted ones"),
+        ):
+            given = scores[part]
+            if given is not None:
+                rows.append((found.setting_title(setting), title, *_score(given)))
+    return Sheet(
+        "Agreement with the published cells",
+        "Of planned cost and planned PAS, as the publication plots them. A row is a workload of a pipeline; it is in "
+        "order where no two systems stand otherwise than published, in cost or in PAS, published gaps under 2 % of the "
+        "cost or 0.5 PAS aside. Fitted: a parameter of the system was chosen on that very cell.",
+        ("setting", "cells", "number", "mean error of cost", "mean error of PAS", "rows in the published order"),
+        tuple(rows),
+        names=2,
+    )
+
+
+def _score(given: Score) -> tuple[str, ...]:
+    return (
+        str(given.cells),
+        f"{number(100.0 * given.cost_error, 1)} %",
+        number(given.pas_error, 2),
+        f"{given.rows_in_order} of {given.rows}",
+    )
+
+
+def cells(found: Found, setting: str, pipeline: str | None = None) -> Sheet:
+    """Every published cell beside ours."""
+    rows = [
+        (each.pipeline, each.workload, found.system_title(each), *_cell(each))
+        for each in found.compared
+        if each.setting == setting and pipeline in (None, each.pipeline)
+    ]
+    return Sheet(
+        "Published cells beside ours",
+        "Means of the planned cost and of the planned PAS, the step before the first decision included. Lost: the "
+        f"requests that were dropped or failed. {NONE}: not known to us.",
+        (
+            *("pipeline", "workload", "system"),
+            *("cores, published", "ours", "difference", "PAS, published", "ours", "difference"),
+            *("lost, published", "ours", "violated seconds, %, published", "ours"),
+        ),
+        tuple(rows),
+        names=3,
+    )
+
+
+def _cell(each: Compared) -> tuple[str, ...]:
+    return (
+        number(each.published.cores, 2),
+        number(each.ours.cores, 2),
+        f"{plus(100.0 * each.cost_error, 1)} %",
+        number(each.published.pas, 2),
+        number(each.ours.pas, 2),
+        plus(each.pas_error, 2),
+        *(_or_none(figures.lost, 0) for figures in (each.published, each.ours)),
+        *(_or_none(figures.violated_seconds_percent, 1) for figures in (each.published, each.ours)),
+    )
+
+
+def _or_none(value: float | None, decimals: int) -> str:
+    return NONE if value is None else number(value, decimals)
+
+
+def misplaced(found: Found, setting: str) -> list[str]:
+    """The pairs of systems in another order than published, one sentence each."""
+    rows: dict[tuple[str, str], list[Compared]] = {}
+    for each in found.compared:
+        if each.setting == setting:
+            rows.setdefault((each.pipeline, each.workload), []).append(each)
+    return [
+        f"{pipeline} {workload}: {what} of {found.title(pipeline, one)} and {found.title(pipeline, other)}"
+        for (pipeline, workload), row in rows.items()
+        for what, one, other in out_of_order(row)
+    ]
+
+
+def seen_most(found: Found, setting: str, pipeline: str | None = None) -> Sheet:
+    """The configurations seen most often, published and ours."""
+    rows: list[tuple[str, ...]] = []
+    given = found.plan.published.seen_most if found.plan.published else {}
+    for findings in found.findings:
+        if pipeline not in (None, findings.pipeline):
+            continue
+        for workload, of_workload in given.get(findings.pipeline, {}).items():
+            for system, published in of_workload.items():
+                cell = findings.cell(setting, workload, system)
+                if cell is not None:
+                    theirs, ours = _listed(map(_published, published)), _listed(_ours(cell, len(published)))
+                    rows.append((findings.pipeline, workload, findings.title(system), theirs, ours))
+    return Sheet(
+        "Configurations seen most",
+        "Cores: configuration (share of the decisions; of ours, of the time). Published ones do not all say how many "
+        "replicas of a variant they had.",
+        ("pipeline", "workload", "system", "published", "ours"),
+        tuple(rows),
+        names=5,
+    )
+
+
+def _published(each: SeenMost) -> str:
+    share = "" if each.share is None else f" ({100 * each.share:.0f} %)"
+    return f"{each.cores}{f': {each.configuration}' if each.configuration else ''}{share}"
+
+
+def _ours(cell: Cell, count: int) -> Iterator[str]:
+    outcome = next(iter(cell.outcomes.values()))
+    for each in outcome.configurations[: max(count, 2)]:
+        yield f"{each.cores:g}: {each.text} ({100 * each.share:.0f} %)"
+
+
+def _listed(parts: Iterable[str]) -> str:
+    return "; ".join(parts)
+
+
+def queue_term(found: Found, setting: str, defect: str) -> str:
+    """What the published optimiser's defect changes, in words."""
+    ours = {(c.pipeline, c.workload, c.system): c for c in found.compared if c.setting == setting}
+    with_defect = {(c.pipeline, c.workload, c.system): c for c in found.compared if c.setting == defect}
+    both = [(ours[name], with_defect[name]) for name in ours if name in with_defect]
+    changed = [
+        (one, other)
+        for one, other in both
+        if abs(one.ours.cores - other.ours.cores) > 1e-9 or abs(one.ours.pas - other.ours.pas) > 1e-9
+    ]
+    if not changed:
+        return f"With the defect all {len(both)} cells are the same: the SLA never binds there."
+    most = max(changed, key=lambda pair: abs(pair[0].ours.cores / pair[1].ours.cores - 1.0))
+    return (
+        f"With the defect {len(changed)} of {len(both)} cells change, {most[0].pipeline} {most[0].workload} "
+        f"{found.system_title(most[0])} the most: {number(most[0].ours.cores, 2)} / {number(most[0].ours.pas, 1)} "
+        f"becomes {number(most[1].ours.cores, 2)} / {number(most[1].ours.pas, 1)}."
+    )
+
+
+def forecasts(found: Found) -> Sheet:
+    """The error of the first system's forecasts in every setting that all systems have."""
+    findings = found.findings[0]
+    first = findings.systems[0]
+    rows = []
+    for workload in findings.study.workloads:
+        cells = [findings.cell(setting, workload, first) for setting in found.full_settings]
+        errors = [None if cell is None else smape_percent(cell) for cell in cells]
+        rows.append((workload, *(NONE if error is None else f"{number(error, 1)} %" for error in errors)))
+    published = found.plan.published.predictor_smape_percent if found.plan.published else None
+    return Sheet(
+        "Forecast errors",
+        f"SMAPE of {findings.title(first)}'s forecasts against the busiest second of the next {HORIZON_S}"
+        + ("." if published is None else f"; the publication claims {published:g} % for its LSTM, on other seconds."),
+        ("workload", *(found.setting_title(setting) for setting in found.full_settings)),
+        tuple(rows),
+    )

@@ -1,0 +1,170 @@
+"""The tables of a study, written as parquet files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ipa.studies.intervals import Estimate
+from ipa.studies.many import TIMELINE, latency_edges_s
+from ipa.studies.many.study.compare import Comparison, comparisons, sentence
+from ipa.studies.many.study.findings import Cell, Findings
+from ipa.studies.many.study.headline import Match
+from ipa.studies.many.study.published import Compared
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NAMES = ("pipeline", "setting", "workload", "system", "point")
+"""The columns that say which cell a row is of."""
+
+_NOT_OF_THE_RUN = ("wall_s", "pipeline", "seed")
+
+
+def tables(
+    all_findings: Sequence[Findings], matches: Sequence[Match], published: Sequence[Compared]
+) -> dict[str, pd.DataFrame]:
+    """Every table by name; the same findings give the same tables."""
+    import pandas as pd
+
+    cells = [cell for findings in all_findings for cell in findings.cells]
+    of_systems = [cell for cell in cells if not cell.point]
+    compared = [(findings, comparison) for findings in all_findings for comparison in comparisons(findings)]
+    return {
+        "runs": pd.DataFrame(list(_runs(cells))),
+        "timelines": _timelines(of_systems),
+        "latencies": _latencies(of_systems),
+        "configurations": _configurations(of_systems),
+        "comparisons": pd.DataFrame([_comparison(findings, each) for findings, each in compared]),
+        "headline": pd.DataFrame([match_row(match) for match in matches]),
+        "published": pd.DataFrame([_published(each) for each in published]),
+    }
+
+
+def _runs(cells: Iterable[Cell]) -> Iterator[dict[str, Any]]:
+    for cell in cells:
+        for seed, outcome in cell.outcomes.items():
+            # A missing figure (no request completed) is NaN, so that a column has the same type in every table.
+            figures = {
+                key: float("nan") if value is None else value
+                for key, value in outcome.summary.items()
+                if key not in _NOT_OF_THE_RUN
+            }
+            yield {**dict(zip(NAMES, cell.name, strict=True)), "seed": seed, **figures}
+
+
+def _timelines(cells: Sequence[Cell]) -> pd.DataFrame:
+    parts = [(cell, seed, outcome.timeline) for cell in cells for seed, outcome in cell.outcomes.items()]
+    lengths = [timeline.shape[1] for _, _, timeline in parts]
+    columns = np.concatenate([timeline for _, _, timeline in parts], axis=1)
+    counts = ("requests", "violations", "violated_seconds")
+    table = _repeated([(cell, seed) for cell, seed, _ in parts], lengths)
+    for name, values in zip(TIMELINE, columns, strict=True):
+        table[name] = values.astype(np.int64) if name in counts else values
+    return table
+
+
+def _latencies(cells: Sequence[Cell]) -> pd.DataFrame:
+    """The bins of latency with any request or second: `up_to_s` is the bin's upper end."""
+    parts = [(cell, seed, outcome) for cell in cells for seed, outcome in cell.outcomes.items()]
+    places = [np.flatnonzero(outcome.latencies + outcome.seconds) for _, _, outcome in parts]
+    table = _repeated([(cell, seed) for cell, seed, _ in parts], [len(place) for place in places])
+    table["up_to_s"] = latency_edges_s()[np.concatenate(places)]
+    for name, of in (("requests", "latencies"), ("seconds", "seconds")):
+        counts = (getattr(outcome, of)[place] for (_, _, outcome), place in zip(parts, places, strict=True))
+        table[name] = np.concatenate(list(counts))
+    return table
+
+
+def _configurations(cells: Sequence[Cell]) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = [
+        (*cell.name[:4], seed, each.text, each.cores, each.share)
+        for cell in cells
+        for seed, outcome in cell.outcomes.items()
+        for each in outcome.configurations
+    ]
+    return pd.DataFrame(rows, columns=[*NAMES[:4], "seed", "configuration", "cores", "share"])
+
+
+def _repeated(names: Sequence[tuple[Cell, int]], lengths: Sequence[int]) -> pd.DataFrame:
+    """The columns that say which run a row belongs to, repeated for so many rows each."""
+    import pandas as pd
+
+    columns: dict[str, Any] = {}
+    for position, key in enumerate(NAMES[:4]):
+        known = list(dict.fromkeys(cell.name[position] for cell, _ in names))
+        codes = np.repeat([known.index(cell.name[position]) for cell, _ in names], lengths)
+        columns[key] = pd.Categorical.from_codes(codes, pd.Index(known))
+    columns["seed"] = np.repeat([seed for _, seed in names], lengths)
+    return pd.DataFrame(columns)
+
+
+def _comparison(findings: Findings, comparison: Comparison) -> dict[str, Any]:
+    one, other = comparison.one, comparison.other
+    return {
+        **dict(zip(NAMES[:4], one.name, strict=False)),
+        "other": other.system,
+        "seeds": len(findings.seeds),
+        **differences(comparison),
+        "sentence": sentence(findings, comparison),
+    }
+
+
+def differences(comparison: Comparison | None) -> dict[str, float]:
+    """The differences with the ends of their intervals, NaN where there are none."""
+    row: dict[str, float] = {}
+    for name in _DIFFERENCES:
+        value: Estimate | None = getattr(comparison, name, None)
+        row[name] = float("nan") if value is None else value.mean
+        row[f"{name}_low"] = float("nan") if value is None else value.low
+        row[f"{name}_high"] = float("nan") if value is None else value.high
+    return row
+
+
+_DIFFERENCES = ("pas_points", "cost_percent", "violations_points", "planned_pas_points", "planned_cost_percent")
+
+
+def match_row(match: Match) -> dict[str, Any]:
+    """A row of the table `headline`."""
+    other, found = match.other, match.comparison
+    return {
+        "pipeline": other.pipeline,
+        "setting": other.setting,
+        "workload": other.workload,
+        "measure": match.measure,
+        "equal": match.at,
+        "over": match.over,
+        "over_point": other.point,
+        "curve": "" if found is None else found.one.system,
+        "curve_point": "" if found is None else found.one.point,
+        "mixed": match.is_mixed,
+        "left_out": match.is_left_out,
+        **differences(found),
+    }
+
+
+def _published(each: Compared) -> dict[str, Any]:
+    return {
+        "pipeline": each.pipeline,
+        "setting": each.setting,
+        "workload": each.workload,
+        "system": each.system,
+        "published_cost_cores": each.published.cores,
+        "planned_cost_cores": each.ours.cores,
+        "cost_error": each.cost_error,
+        "published_pas": each.published.pas,
+        "planned_pas": each.ours.pas,
+        "pas_error": each.pas_error,
+        "published_lost": _or_nan(each.published.lost),
+        "lost": _or_nan(each.ours.lost),
+        "published_violated_seconds_percent": _or_nan(each.published.violated_seconds_percent),
+        "violated_seconds_percent": _or_nan(each.ours.violated_seconds_percent),
+    }
+
+
+def _or_nan(value: float | None) -> float:
+    return float("nan") if value is None else value

@@ -1,0 +1,177 @@
+"""The points of a sweep: each gives values to some keys.
+
+grid     every combination; later keys vary fastest
+list     the first values of all keys, the second ones, ...
+random   drawn evenly between the ends, or among the values, of each key
+lhs      a Latin hypercube: of N points every N-th part of each key's range holds one
+sobol    a scrambled Sobol sequence, which fills the space evenly; best with a power of two of points
+saltelli  N rows of a Sobol sequence, each with d + 1 that share keys with it, from which Sobol's indices are computed
+
+`random`, `sobol` and `saltelli` with more points keep the ones before.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ipa.sim import FloatArray
+from ipa.studies import choices
+from ipa.studies.errors import ScenarioError
+from ipa.studies.many.sweeps.axes import Axis
+from ipa.studies.many.sweeps.conditions import Condition
+from ipa.studies.scenario import put
+
+DRAWN = ("random", "lhs", "sobol", "saltelli")
+
+LEAST_ROWS = 8
+"""The fewest rows of a sample of Saltelli's that its indices are computed from."""
+
+Values = dict[str, Any]
+"""The values of a point, by key; a key that is not varied there is not in it."""
+
+
+@dataclass(frozen=True)
+class Branch:
+    """An axis, and the condition under which it is varied; None: always."""
+
+    axis: Axis
+    when: Condition | None = None
+
+
+@dataclass(frozen=True)
+class Space:
+    """What is varied, which points are left out, and how points are chosen."""
+
+    branches: tuple[Branch, ...]
+    where: tuple[Condition, ...] = ()
+    method: choices.Sample = "grid"
+    points: int | None = None
+    sample_seed: int = 1
+
+    def __post_init__(self) -> None:
+        keys = [branch.axis.key for branch in self.branches if branch.when is None]
+        if twice := {key for key in keys if keys.count(key) > 1}:
+            raise ScenarioError(f"{min(twice)}: is varied twice; give all its values at once")
+        if (self.method in DRAWN) != (self.points is not None):
+            needs = "needs --points" if self.method in DRAWN else "takes no --points"
+            raise ScenarioError(f"--sample {self.method}: {needs}; points are drawn for {', '.join(DRAWN)}")
+        for branch in self.branches:
+            if branch.axis.ends is not None and self.method not in DRAWN:
+                raise ScenarioError(
+                    f"{branch.axis.key}: a range without a step is for samples ({', '.join(DRAWN)}); give a step, "
+                    "FROM:TO:STEP"
+                )
+        if self.method == "saltelli":
+            self._check_saltelli()
+        if self.method == "list" and any(branch.when for branch in self.branches):
+            raise ScenarioError("--sample list: takes no condition on a key; leave points out with --where")
+
+    def _check_saltelli(self) -> None:
+        """Its points share keys by a pattern, which a value met twice or a point left out would break."""
+        assert self.points is not None
+        if self.where or any(branch.when for branch in self.branches):
+            raise ScenarioError("--sample saltelli: takes no --when and no --where; every point of it is needed")
+        if listed := [branch.axis.key for branch in self.branches if branch.axis.ends is None]:
+            raise ScenarioError(f"--sample saltelli: {listed[0]}: needs a range between two ends, FROM:TO")
+        if len(self.branches) < 2 or self.points < LEAST_ROWS:
+            raise ScenarioError(f"--sample saltelli: needs two keys and --points {LEAST_ROWS}, or more")
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys that are varied, in order."""
+        return tuple(dict.fromkeys(branch.axis.key for branch in self.branches))
+
+    def values(self, base: Mapping[str, Any]) -> Iterator[Values]:
+        """The points over a scenario as plain data; none twice. Raises ScenarioError for unusable conditions."""
+        seen: set[int] = set()
+        for values in self._all(base):
+            if self.where and not _hold(self.where, base, values):
+                continue
+            if self.method in DRAWN:
+                mark = hash(repr(values))
+                if mark in seen:
+                    continue
+                seen.add(mark)
+            yield values
+
+    def _all(self, base: Mapping[str, Any]) -> Iterator[Values]:
+        if self.method == "grid":
+            yield from self._grid(base, {}, 0)
+        elif self.method == "list":
+            yield from self._listed()
+        else:
+            for shares in self._shares():
+                yield self._drawn(base, shares.tolist())
+
+    def _grid(self, base: Mapping[str, Any], before: Values, place: int) -> Iterator[Values]:
+        if place == len(self.branches):
+            yield before
+            return
+        branch = self.branches[place]
+        if branch.when is not None and not _hold([branch.when], base, before):
+            yield from self._grid(base, before, place + 1)
+            return
+        for value in branch.axis.values:
+            yield from self._grid(base, {**before, branch.axis.key: value}, place + 1)
+
+    def _listed(self) -> Iterator[Values]:
+        lengths = {len(branch.axis.values) for branch in self.branches} - {1}
+        if len(lengths) > 1:
+            raise ScenarioError(
+                "--sample list: all keys need as many values, or one; given "
+                + ", ".join(f"{branch.axis.key}: {len(branch.axis.values)}" for branch in self.branches)
+            )
+        for place in range(max(lengths, default=1)):
+            yield {
+                branch.axis.key: branch.axis.values[place if len(branch.axis.values) > 1 else 0]
+                for branch in self.branches
+            }
+
+    def _drawn(self, base: Mapping[str, Any], shares: Sequence[float]) -> Values:
+        values: Values = {}
+        for branch, share in zip(self.branches, shares, strict=True):
+            if branch.when is None or _hold([branch.when], base, values):
+                values[branch.axis.key] = branch.axis.at(share)
+        return values
+
+    def _shares(self) -> FloatArray:
+        """Shares of the axes' ranges: 0 <= share < 1, shape (points, axes), for `saltelli` axes + 2 rows a point."""
+        assert self.points is not None
+        rng = np.random.default_rng(self.sample_seed)
+        if self.method == "random":
+            return rng.random((self.points, len(self.branches)))
+        from scipy.stats import qmc
+
+        if self.method == "lhs":
+            return np.asarray(qmc.LatinHypercube(len(self.branches), rng=rng).random(self.points))
+        columns = 2 * len(self.branches) if self.method == "saltelli" else len(self.branches)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of balance, which the documentation says
+            rows = np.asarray(qmc.Sobol(columns, rng=rng).random(self.points))
+        return _crossed(rows) if self.method == "saltelli" else rows
+
+
+def _crossed(rows: FloatArray) -> FloatArray:
+    """A, for each key A with the key's value from B, and B, where A is the left half of each row and B the right one.
+
+    Saltelli et al., Computer Physics Communications 181, 2010.
+    """
+    first, last = np.hsplit(rows, 2)
+    blocks = np.repeat(first[:, np.newaxis], first.shape[1] + 2, axis=1)
+    for key in range(first.shape[1]):
+        blocks[:, 1 + key, key] = last[:, key]
+    blocks[:, -1] = last
+    return blocks.reshape(-1, first.shape[1])
+
+
+def _hold(conditions: Sequence[Condition], base: Mapping[str, Any], values: Values) -> bool:
+    data = deepcopy(dict(base))
+    for key, value in values.items():
+        put(data, key.split("."), value, key)
+    return all(condition.holds(data) for condition in conditions)

@@ -1,0 +1,128 @@
+"""The runs of a sweep as one tidy table: a row a run, written a part at a time, whatever its length.
+
+The columns: every key that is varied, under its own name (`policy.alpha`; empty where it is not varied), `seed`, the
+summary of the run, and `error`, empty but for a run that failed, which has no summary. A varied key takes the place of
+a summary's column of the same name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ipa.studies.errors import ScenarioError
+from ipa.studies.many import Asked, Store
+from ipa.studies.many.sweeps.sample import Values
+from ipa.studies.results import whole_file
+
+Row = tuple[Values, int, Asked]
+"""The values of a run's point, its seed, and the run."""
+
+PART = 5_000
+"""Rows that are held at a time."""
+
+NOT_OF_THE_RUN = ("wall_s",)
+
+Summary = Mapping[str, Any]
+
+
+def write(
+    rows: Iterable[Row], store: Store, axes: Mapping[str, Sequence[Any]], summary: Summary, path: Path
+) -> Counter[str]:
+    """Write the table of runs that are in the store; how many of them have failed, by error.
+
+    `axes`: the values of each varied key, an example of them for a range; `summary` of any of the runs, empty where
+    none has finished. They decide the columns' types. Raises as `whole_file`.
+    """
+    keys = {key: _type_of(values) for key, values in axes.items()}
+    outcomes = {
+        name: _type_of([value])
+        for name, value in summary.items()
+        if name not in (*NOT_OF_THE_RUN, *keys, "seed", "error")
+    }
+    fields = {**keys, **({} if "seed" in keys else {"seed": pa.int64()}), **outcomes, "error": pa.string()}
+    schema = pa.schema(list(fields.items()))
+    errors: Counter[str] = Counter()
+    with whole_file(path) as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
+        for some in _parts(rows, PART):
+            written = _table(some, store, keys, outcomes, schema)
+            writer.write_table(written, row_group_size=PART)
+            errors.update(each for each in written["error"].to_pylist() if each is not None)
+    return errors
+
+
+def read(path: Path, axes: Mapping[str, Sequence[Any]]) -> Iterator[tuple[Values, int, Summary]]:
+    """The rows of a table without those of runs that failed: the values of the point, the seed, the summary.
+
+    `axes`: the values of each varied key that are listed, in their own types, which a column may not have; none for a
+    range. Raises ScenarioError for a table that cannot be read.
+    """
+    try:
+        rows = pq.read_table(path).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise ScenarioError(f"{path}: cannot be read: {error}") from None
+    for row in rows:
+        if row["error"] is None:
+            values = {key: _listed(row[key], listed) for key, listed in axes.items()}
+            varied = {key: value for key, value in values.items() if value is not None or None in axes[key]}
+            yield varied, row["seed"], row
+
+
+def _listed(found: Any, values: Sequence[Any]) -> Any:
+    """The value that a column has as `found`; itself where the values are not listed."""
+    return next((value for value in values if found in (value, _plain(value), *_as([value], pa.string()))), found)
+
+
+def first_summary(rows: Iterable[Row], store: Store) -> Summary:
+    """The summary of the first of the runs that has finished; empty where none has."""
+    for some in _parts(rows, 100):
+        there = store.summaries([asked.key for _, _, asked in some])
+        for _, _, asked in some:
+            found = there.get(asked.key)
+            if isinstance(found, dict):
+                return found
+    return {}
+
+
+def _parts(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
+    rest = iter(rows)
+    while some := list(islice(rest, size)):
+        yield some
+
+
+def _table(some: Sequence[Row], store: Store, keys: Iterable[str], outcomes: Iterable[str], schema: Any) -> Any:
+    there = store.summaries([asked.key for _, _, asked in some])
+    found = [there.get(asked.key, "not run") for _, _, asked in some]
+    summaries = [each if isinstance(each, dict) else {} for each in found]
+    columns: dict[str, list[Any]] = {"seed": [seed for _, seed, _ in some]}
+    columns |= {key: [_plain(values.get(key)) for values, _, _ in some] for key in keys}
+    columns |= {name: [each.get(name) for each in summaries] for name in outcomes}
+    columns["error"] = [each if isinstance(each, str) else None for each in found]
+    return pa.table([pa.array(_as(columns[f.name], f.type), type=f.type) for f in schema], schema=schema)
+
+
+def _type_of(values: Sequence[Any]) -> Any:
+    """The type of a column: numbers and truth values as such, all else as text."""
+    known = [value for value in values if value is not None]
+    if known and all(isinstance(value, bool) for value in known):
+        return pa.bool_()
+    if any(isinstance(value, bool | str | list | dict) for value in known):
+        return pa.string()
+    return pa.int64() if known and all(isinstance(value, int) for value in known) else pa.float64()
+
+
+def _plain(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, list | dict) else value
+
+
+def _as(values: list[Any], kind: Any) -> list[Any]:
+    if kind != pa.string():
+        return values
+    return [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]

@@ -1,0 +1,213 @@
+"""On which loads settings are tried: windows to train on and others to test on, or seeds where a load is drawn."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import floor
+
+import numpy as np
+
+from ipa import traces
+from ipa.sim import stream
+from ipa.studies.errors import ScenarioError
+from ipa.studies.loads import Load, find_trace, parse_windows
+from ipa.studies.many.tuning.drawing import LENGTH_S, Drawing
+from ipa.studies.scenario import Scenario
+from ipa.traces import NAMES, SCALE, Trace
+
+Span = tuple[float, float]
+
+DAY_S = 86_400.0
+
+REAL_TRAIN: Span = (0.0, 14 * DAY_S)
+REAL_TEST: Span = (14 * DAY_S, 21 * DAY_S)
+"""The parts of the real trace: the shipped predictors that learn have learnt from its first 14 days."""
+
+TRAIN_SHARE = 2 / 3
+"""Of any other load, from its start."""
+
+STRETCH_S = 60
+"""Windows are alike by what happens from minute to minute."""
+
+ALIKE = 2.0
+"""A factor: windows are alike if neither mean nor largest rise differ by more."""
+
+REAL = "twitter:"
+
+PAST = "Policies that read a longer past than history_s may see some of the other part before their first windows."
+"""`foresight` and forecasts by `seasonal-gbm` do: nothing is cut out of the load before a window."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What one setting is run on: a window of the load, None for all of it, and the seed of a run."""
+
+    window: Span | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Cases:
+    """The base scenario for all runs, on which `train` and `test` are, and how they were chosen, in words.
+
+    The cases of one window follow each other, `seeds` of them. Settings are chosen on `train` alone.
+    """
+
+    base: Scenario
+    train: tuple[Case, ...]
+    test: tuple[Case, ...]
+    seeds: int
+    words: str
+
+    @property
+    def window_s(self) -> float:
+        """How long every window is."""
+        window = self.train[0].window
+        return _length_of(self.base) if window is None else window[1] - window[0]
+
+
+def cases_of(scenario: Scenario, how: Drawing, log: Callable[[str], object] = lambda _: None) -> Cases:
+    """The cases for a scenario, drawn by its seed. `log` is told where there are fewer than asked for.
+
+    Raises ScenarioError for parts of the load that overlap or hold no window, TraceError as the load.
+    """
+    is_real = scenario.trace.startswith(REAL)
+    if scenario.trace in NAMES or scenario.trace.startswith("constant:"):
+        return _seeds_apart(scenario, how)
+    if scenario.window is not None:
+        raise ScenarioError("--window: say with --train and --test which parts of the load are used for what")
+    if how.alike and not is_real:
+        raise ScenarioError("--draw alike: needs a load to be like: --trace twitter:bursty, or another of these")
+    base = _whole_real(scenario) if is_real else scenario
+    load = Load(base.trace, None, base.scale, base.scaling, base.seed, base.time_hints)
+    whole = find_trace(base.trace, base.seed, base.time_hints)
+    length_s = how.length_s or (_length_of(scenario) if is_real else LENGTH_S)
+    train, test = _parts(whole, how, is_real, scenario.history_s)
+    like = _figures(Load(scenario.trace, None, 1.0).trace()) if is_real and how.alike is not False else None
+    rng = stream(scenario.seed, "windows")
+    names, found = ("--train", "--test"), []
+    for name, part, wanted in zip(names, (train, test), (how.windows, 2 * how.windows), strict=True):
+        candidates = _windows(load, whole, part, length_s, like)
+        if not candidates:
+            raise ScenarioError(
+                f"{name} {part[0]:g}:{part[1]:g}: holds no window of {length_s:g} s"
+                f"{' that is like the load' if like else ''}; give a larger part, or a shorter --length"
+            )
+        if len(candidates) < wanted:
+            log(f"{name}: holds {len(candidates)} windows of {length_s:g} s, fewer than {wanted}")
+        chosen = rng.permutation(len(candidates))[:wanted]
+        found.append([candidates[place] for place in chosen.tolist()])
+    first = scenario.seed
+    last = first + how.seeds * len(found[0])
+    return Cases(
+        base.model_copy(update={"window": None}),
+        _cases(found[0], first, how.seeds),
+        _cases(found[1], last, how.seeds),
+        how.seeds,
+        f"windows of {length_s:g} s{f' like {scenario.trace}' if like else ''}: {len(found[0])} of seconds "
+        f"{train[0]:,.12g} to {train[1]:,.12g} to train on, "
+        f"{len(found[1])} of {test[0]:,.12g} to {test[1]:,.12g} to test on",
+    )
+
+
+def of_case(scenario: Scenario, case: Case) -> Scenario:
+    """The scenario of a run."""
+    window = None if case.window is None else (case.window,)
+    return scenario.model_copy(update={"window": window, "seed": case.seed, "records": "none"})
+
+
+def _seeds_apart(scenario: Scenario, how: Drawing) -> Cases:
+    """For a load that each seed draws anew: some seeds to train on, and others to test on."""
+    if how.train or how.test or how.length_s or how.alike:
+        raise ScenarioError(
+            f"--trace {scenario.trace}: is drawn by each seed, so that seeds are kept apart, not windows; leave "
+            "--train, --test, --length and --draw out"
+        )
+    count = how.windows * how.seeds
+    first, last = scenario.seed, scenario.seed + count
+    return Cases(
+        scenario,
+        tuple(Case(None, seed) for seed in range(first, last)),
+        tuple(Case(None, seed) for seed in range(last, last + 2 * count)),
+        1,
+        f"seeds {first} to {last - 1} to train on, {last} to {last + 2 * count - 1} to test on",
+    )
+
+
+def _whole_real(scenario: Scenario) -> Scenario:
+    """The scenario on the whole real trace, scaled as the workloads that are cut from it."""
+    find_trace(scenario.trace, scenario.seed)  # which answers a wrong name, and where the file is not known
+    path = traces.default_path(os.environ)
+    return scenario.model_copy(update={"trace": str(path), "scale": SCALE * scenario.scale})
+
+
+def _length_of(scenario: Scenario) -> float:
+    return find_trace(scenario.trace, scenario.seed).duration_s
+
+
+def _parts(whole: Trace, how: Drawing, is_real: bool, history_s: int) -> tuple[Span, Span]:
+    """The parts to train and to test on; the second begins late enough for no window of it to look into the first."""
+    if (how.train is None) != (how.test is None):
+        raise ScenarioError("--train and --test: give both, or none")
+    if how.train is not None and how.test is not None:
+        train, test = _part(how.train, "--train", whole), _part(how.test, "--test", whole)
+    elif is_real and whole.duration_s >= REAL_TEST[1]:
+        train, test = REAL_TRAIN, REAL_TEST
+    else:
+        middle_s = float(floor(TRAIN_SHARE * whole.duration_s))
+        train, test = (0.0, middle_s), (middle_s, float(floor(whole.duration_s)))
+    if train[0] < test[1] and test[0] < train[1]:
+        raise ScenarioError(f"--test {test[0]:g}:{test[1]:g}: overlaps --train {train[0]:g}:{train[1]:g}")
+    if train[1] <= test[0] < train[1] + history_s:
+        test = (train[1] + history_s, test[1])
+        if test[0] >= test[1]:
+            raise ScenarioError(
+                f"--test: no load is left to test on: {whole.name!r} has seconds 0 to {whole.duration_s:g}, and tests "
+                f"begin {history_s} s (history_s) after the part to train on, {train[0]:g}:{train[1]:g}"
+            )
+    return train, test
+
+
+def _part(text: str, option: str, whole: Trace) -> Span:
+    try:
+        spans: object = parse_windows(text)
+    except ValueError as error:
+        raise ScenarioError(f"{option} {text}: {error}") from None
+    if not isinstance(spans, tuple) or len(spans) != 1:
+        raise ScenarioError(f"{option} {text}: should be one part, START:END in seconds")
+    start_s, end_s = spans[0]
+    if not 0 <= start_s < end_s <= whole.duration_s:
+        raise ScenarioError(f"{option} {text}: should lie within the load, seconds 0 to {whole.duration_s:g}")
+    return start_s, end_s
+
+
+def _windows(load: Load, whole: Trace, part: Span, length_s: float, like: tuple[float, float] | None) -> list[Span]:
+    """The windows that fit into a part, side by side from its start; with `like`, those whose figures are like it."""
+    count = int((part[1] - part[0]) // length_s)
+    spans = [(part[0] + number * length_s, part[0] + (number + 1) * length_s) for number in range(count)]
+    if like is None:
+        return [span for span in spans if whole.window([span]).requests]
+    return [span for span in spans if _are_alike(_figures(whole.window([span]).scaled(load.scale)), like)]
+
+
+def _figures(trace: Trace) -> tuple[float, float]:
+    """The mean rate, and the largest rise from one minute to the next, of any minutes [rps]."""
+    counts = trace.per_second()
+    total = np.concatenate([[0], np.cumsum(counts)])
+    minutes = total[STRETCH_S:] - total[:-STRETCH_S]
+    rises = minutes[STRETCH_S:] - minutes[:-STRETCH_S]
+    return trace.requests / trace.duration_s, max(0.0, float(rises.max(initial=0))) / STRETCH_S
+
+
+def _are_alike(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    return all(a <= ALIKE * b and b <= ALIKE * a for a, b in zip(one, other, strict=True))
+
+
+def _cases(windows: Sequence[Span], first_seed: int, seeds: int) -> tuple[Case, ...]:
+    return tuple(
+        Case(window, first_seed + place * seeds + number)
+        for place, window in enumerate(windows)
+        for number in range(seeds)
+    )

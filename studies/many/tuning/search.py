@@ -1,0 +1,224 @@
+"""Asking Optuna for settings, and telling it what came of them, so that the same seed asks for the same ones.
+
+Settings are asked for in batches, whatever the number of workers, and told in the order in which they were asked for.
+The sampler of each one has a seed of its own, so that it depends on what has been told alone: a search that was
+interrupted, even while it asked, goes on as if it had not been. Optuna's own storage keeps everything, the outcomes of
+single runs included, in one file that only grows.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from ipa.studies.errors import ScenarioError
+from ipa.studies.many.tuning.runs import Rows, columns_of, means_of
+from ipa.studies.many.tuning.space import Space, Values, suggested
+from ipa.studies.many.tuning.wishes import Wishes
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial, Trial
+
+    from ipa.studies.many.tuning.wishes import Outcomes
+
+TRIALS = "trials.log"
+"""Optuna's file, which other programs of it, such as its dashboard, read too."""
+
+NAME = "ipa"
+
+BATCH = 8
+"""Settings asked for at once."""
+
+AT_RANDOM = 24
+"""How many settings are drawn at random before what came of them leads the way."""
+
+_ROWS, _VALUES, _ERROR = "rows from ", "values", "error"
+
+
+@dataclass
+class Setting:
+    """One setting: its number, its values, and what its runs came to so far, in the order of the cases."""
+
+    number: int
+    values: Values
+    rows: Rows = field(default_factory=list)
+    error: str | None = None
+    is_dropped: bool = False
+
+    @property
+    def means(self) -> dict[str, float]:
+        """The mean outcomes of its runs."""
+        return means_of(columns_of(self.rows))
+
+
+class Search:
+    """A search in a space; `runs`: of how many each setting has that is not dropped."""
+
+    def __init__(self, study: Study, space: Space, wishes: Wishes, seed: int) -> None:
+        self._study = study
+        self._space = space
+        self._wishes = wishes
+        self._seed = seed
+        self._open: dict[int, Trial] = {}
+
+    def batches(self, trials: int) -> Iterator[list[Setting]]:
+        """The settings to be tried, up to `trials` of them, batch by batch; each batch has to be told as a whole."""
+        from optuna.trial import TrialState
+
+        known = self._study.get_trials(deepcopy=False)
+        waiting = [self._again(trial) for trial in known if trial.state == TrialState.RUNNING]
+        asked = len(known)
+        while waiting or asked < trials:
+            while asked < trials and (asked % BATCH or not waiting):
+                waiting.append(self._ask(asked))
+                asked += 1
+            yield waiting
+            waiting = []
+
+    def keep(self, setting: Setting, begin: int, rows: Rows) -> None:
+        """Keep what came of runs of a setting, those of the cases from number `begin` on."""
+        self._open[setting.number].set_user_attr(f"{_ROWS}{begin}", rows)
+
+    def tell(self, setting: Setting, defaults: Outcomes) -> None:
+        """Tell what came of a setting; it is complete, dropped, or has failed."""
+        from optuna.trial import TrialState
+
+        trial = self._open.pop(setting.number)
+        if setting.error is not None:
+            trial.set_user_attr(_ERROR, setting.error)
+            self._study.tell(trial, state=TrialState.FAIL)
+            return
+        found = setting.means
+        with _quietly():
+            for limit in self._wishes.limits:
+                trial.set_constraint(str(limit), limit.excess(found[limit.outcome], defaults[limit.outcome]))
+            values = [
+                found[aim.outcome] if found[aim.outcome] == found[aim.outcome] else _worst(aim.is_most)
+                for aim in self._wishes.aims
+            ]
+            if not setting.is_dropped:
+                self._study.tell(trial, values)
+                return
+            if len(values) == 1:
+                trial.report(values[0], len(setting.rows))
+            self._study.tell(trial, state=TrialState.PRUNED)
+
+    def told(self) -> list[Setting]:
+        """All settings that have been told, in order."""
+        from optuna.trial import TrialState
+
+        ended = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+        return [_setting(trial) for trial in self._study.get_trials(deepcopy=False) if trial.state in ended]
+
+    def _ask(self, number: int) -> Setting:
+        with _quietly():
+            self._study.sampler = _sampler(self._seed, number)
+            trial = self._study.ask()
+            assert trial.number == number
+            return self._suggested(trial)
+
+    def _again(self, known: FrozenTrial) -> Setting:
+        """A setting that was asked for, perhaps not to the end, but not told."""
+        from optuna.trial import Trial
+
+        with _quietly():
+            self._study.sampler = _sampler(self._seed, known.number)
+            setting = self._suggested(Trial(self._study, known._trial_id))
+        setting.rows = _rows(known.user_attrs)
+        return setting
+
+    def _suggested(self, trial: Trial) -> Setting:
+        values = suggested(trial, self._space)
+        trial.set_user_attr(_VALUES, values)
+        self._open[trial.number] = trial
+        return Setting(trial.number, values)
+
+
+@contextmanager
+def opened(folder: Path | None, space: Space, wishes: Wishes, seed: int) -> Iterator[Search]:
+    """The search that a folder keeps, begun where it has none; None: kept in memory.
+
+    Raises ScenarioError where Optuna is missing, or cannot read its file.
+    """
+    try:
+        import optuna
+    except ImportError:
+        raise ScenarioError("tuning needs Optuna: pip install '.[tune]' in the checkout") from None
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with _quietly():
+            storage = None
+            if folder is not None:
+                from optuna.storages import JournalStorage
+                from optuna.storages.journal import JournalFileBackend
+
+                # Who opens the folder has it alone: a lock of Optuna's own would outlive a killed process.
+                storage = JournalStorage(JournalFileBackend(str(folder / TRIALS), lock_obj=cast(Any, _NoLock())))
+            study = optuna.create_study(
+                storage=storage,
+                study_name=NAME,
+                directions=["maximize" if aim.is_most else "minimize" for aim in wishes.aims],
+                load_if_exists=True,
+            )
+        yield Search(study, space, wishes, seed)
+    finally:
+        optuna.logging.set_verbosity(level)
+
+
+class _NoLock:
+    """A lock of Optuna's file that is always free."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+
+def _sampler(seed: int, number: int) -> Any:
+    import numpy as np
+    from optuna.samplers import TPESampler
+
+    own = int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
+    return TPESampler(seed=own, multivariate=True, n_startup_trials=AT_RANDOM)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the warnings of what Optuna still calls experimental."""
+    from optuna.exceptions import ExperimentalWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield
+
+
+def _worst(is_most: bool) -> float:
+    return float("-inf") if is_most else float("inf")
+
+
+def _setting(trial: FrozenTrial) -> Setting:
+    from optuna.trial import TrialState
+
+    return Setting(
+        trial.number,
+        trial.user_attrs[_VALUES],
+        _rows(trial.user_attrs),
+        trial.user_attrs.get(_ERROR),
+        trial.state == TrialState.PRUNED,
+    )
+
+
+def _rows(kept: Mapping[str, Any]) -> Rows:
+    """The rows that were kept, up to the first that is missing."""
+    begins = {int(name.removeprefix(_ROWS)): rows for name, rows in kept.items() if name.startswith(_ROWS)}
+    found: Rows = []
+    while len(found) in begins:
+        found += begins[len(found)]
+    return found

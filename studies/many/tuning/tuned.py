@@ -1,0 +1,219 @@
+"""What a tuning has found: the best settings, what they gain over the defaults, and the scenario to run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import isnan
+from typing import TYPE_CHECKING, Any
+
+from ipa.studies.intervals import HELD, Estimate
+from ipa.studies.many.tuning.cases import PAST, Case, Cases
+from ipa.studies.many.tuning.gain import Gain
+from ipa.studies.many.tuning.racing import Columns
+from ipa.studies.many.tuning.search import Setting
+from ipa.studies.many.tuning.space import Space, Values
+from ipa.studies.many.tuning.wishes import Wishes
+from ipa.studies.scenario import Scenario
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DIGITS = {"cost_mean_cores": 3, "planned_cost_mean_cores": 3, "dropped": 1, "changes": 1, "infeasible_decisions": 1}
+"""Of outcomes in text; 2 of PAS, 3 of latencies."""
+
+
+@dataclass(frozen=True)
+class Best:
+    """A setting with its scenario, and its gains on the windows it was chosen on (`train`) and on others (`test`).
+
+    `keeps_limits`: on average over the windows to train on, and over those to test on.
+    """
+
+    number: int | None
+    values: Values
+    scenario: Scenario
+    train: tuple[Gain, ...]
+    test: tuple[Gain, ...]
+    keeps_limits: tuple[bool, bool]
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a tuning has found.
+
+    `best`: the best settings, those that nothing found is better than in all aims (one where there is one aim), the
+    best in the first aim first. Where no setting keeps the limits it is the one that breaks them least. `number` None
+    are the defaults, where nothing better was found. `runs` holds the outcomes of all runs by setting, None for the
+    defaults, to train and to test.
+    """
+
+    defaults: Scenario
+    wishes: Wishes
+    space: Space
+    cases: Cases
+    settings: tuple[Setting, ...]
+    best: tuple[Best, ...]
+    runs: tuple[tuple[int | None, str, Sequence[Case], Columns], ...]
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario of the best setting, ready to run."""
+        return self.best[0].scenario
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """All runs, one a row: `trial` (-1: the defaults), `part`, the values of the varied keys, `window_start_s` and
+        `window_end_s` (NaN: the whole load), `seed`, the outcomes, and `error`, empty except for a setting that failed,
+        which has one row and no outcomes."""
+        import pandas as pd
+
+        values = {setting.number: setting.values for setting in self.settings}
+        rows: list[dict[str, Any]] = []
+        for number, part, cases, columns in self.runs:
+            count = len(next(iter(columns.values())))
+            for place, case in enumerate(cases[:count]):
+                rows.append(
+                    {
+                        **self._names(number, part, {} if number is None else values[number], case),
+                        **{name: float(column[place]) for name, column in columns.items()},
+                        "error": "",
+                    }
+                )
+        rows += [
+            {**self._names(each.number, "train", each.values, None), "error": each.error}
+            for each in self.settings
+            if each.error is not None
+        ]
+        return pd.DataFrame(rows)
+
+    def _names(self, number: int | None, part: str, values: Values, case: Case | None) -> dict[str, Any]:
+        start_s, end_s = (float("nan"),) * 2 if case is None or case.window is None else case.window
+        return {
+            "trial": -1 if number is None else number,
+            "part": part,
+            **{key: _cell(values.get(key)) for key in self.space},
+            "window_start_s": start_s,
+            "window_end_s": end_s,
+            "seed": -1 if case is None else case.seed,
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it but the runs, JSON-able."""
+        return {
+            "aims": [str(aim) for aim in self.wishes.aims],
+            "limits": [str(limit) for limit in self.wishes.limits],
+            "loads": self.cases.words,
+            "settings": len(self.settings),
+            "dropped_early": sum(each.is_dropped for each in self.settings),
+            "failed": sum(each.error is not None for each in self.settings),
+            "best": [
+                {
+                    "trial": each.number,
+                    "values": dict(each.values),
+                    "keeps_limits": {"train": each.keeps_limits[0], "test": each.keeps_limits[1]},
+                    "train": [_gain_as_dict(gain) for gain in each.train],
+                    "test": [_gain_as_dict(gain) for gain in each.test],
+                    "scenario": each.scenario.as_dict(),
+                }
+                for each in self.best
+            ],
+        }
+
+
+def lines(tuned: Tuned) -> Iterator[str]:
+    """What was found, in lines of text: what was done, then each of the best settings beside the defaults."""
+    aims = " and ".join(map(str, tuned.wishes.aims))
+    limits = ", ".join(map(str, tuned.wishes.limits))
+    yield f"{tuned.defaults.pipeline} on {tuned.defaults.trace}: {aims}{f' with {limits}' if limits else ''}"
+    dropped, failed = (
+        sum(each.is_dropped for each in tuned.settings),
+        sum(each.error is not None for each in tuned.settings),
+    )
+    tried = f"{len(tuned.settings)} settings tried, {dropped} of them dropped early"
+    yield f"{tried}{f', {failed} failed' if failed else ''}; {tuned.cases.words}"
+    if tuned.cases.train[0].window is not None:
+        yield PAST
+    yield f"Intervals of changes are of 95 %. {HELD.format('windows')}"
+    for place, best in enumerate(tuned.best):
+        yield ""
+        yield from _lines_of(tuned, best, place)
+
+
+def _lines_of(tuned: Tuned, best: Best, place: int) -> Iterator[str]:
+    if best.number is None:
+        yield "The defaults: no setting was found that is better on the windows to train on"
+    else:
+        name = f"Setting {best.number}" if len(tuned.best) == 1 else f"{place + 1}. Setting {best.number}"
+        yield f"{name}: {', '.join(f'{key}={_short(value)}' for key, value in best.values.items())}"
+    for part, kept in zip(("train", "test"), best.keeps_limits, strict=True):
+        if not kept:
+            yield f"  breaks a limit on the windows to {part} on"
+    widths = (max(len(gain.outcome) for gain in best.test), 9, 9)
+    for title, gains in (("chosen on", best.train), ("never seen", best.test)):
+        yield f"  {title:<{widths[0]}}  {'defaults':>{widths[1]}}  {'tuned':>{widths[2]}}  change (95 %)"
+        for gain in gains:
+            yield (
+                f"  {gain.outcome:<{widths[0]}}  {number(gain.outcome, gain.defaults):>{widths[1]}}  "
+                f"{number(gain.outcome, gain.tuned):>{widths[2]}}  {change(gain)}"
+            ).rstrip()
+
+
+def number(outcome: str, value: float) -> str:
+    """An outcome as text; rates in percent."""
+    if isnan(value):
+        return "-"
+    if outcome.endswith("_rate"):
+        return f"{100 * value:.3f} %"
+    return f"{value:.{DIGITS.get(outcome, 2 if outcome.endswith('pas_mean') else 3)}f}"
+
+
+def change(gain: Gain) -> str:
+    """The change of an outcome in percent of the defaults, else as it is (a rate in points), with its interval."""
+    if gain.percent is not None:
+        mean, low, high = gain.percent.mean, gain.percent.low, gain.percent.high
+        return f"{mean:+.1f} %" + ("" if isnan(low) else f" [{low:+.1f}, {high:+.1f}]")
+    found = gain.change
+    if isnan(found.mean):
+        return ""
+    factor, unit = (100.0, " points") if gain.outcome.endswith("_rate") else (1.0, "")
+    mean, low, high = (factor * each for each in (found.mean, found.low, found.high))
+    return f"{mean:+.3g}{unit}" + ("" if isnan(low) else f" [{low:+.3g}, {high:+.3g}]")
+
+
+def as_file(tuned: Tuned, best: Best) -> str:
+    """A best setting as a scenario file; what it gains stands in comments above."""
+    import yaml
+
+    head = "".join(f"# {line}".rstrip() + "\n" for line in lines(tuned))
+    given = best.scenario.model_dump(mode="json", exclude_defaults=True)
+    content = {"schema_version": 1, "kind": "scenario", **given}
+    return f"{head}{yaml.safe_dump(content, sort_keys=False, width=120)}"
+
+
+def _gain_as_dict(gain: Gain) -> dict[str, Any]:
+    def bounds(found: Estimate | None) -> dict[str, float | None] | None:
+        if found is None:
+            return None
+        return {name: _known(getattr(found, name)) for name in ("mean", "low", "high")}
+
+    return {
+        "outcome": gain.outcome,
+        "defaults": _known(gain.defaults),
+        "tuned": _known(gain.tuned),
+        "change": bounds(gain.change),
+        "change_percent": bounds(gain.percent),
+    }
+
+
+def _known(value: float) -> float | None:
+    return None if isnan(value) else value
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _cell(value: Any) -> Any:
+    """A value as a table's column can hold it."""
+    return value if value is None or isinstance(value, str | int | float) else str(value)
